@@ -139,7 +139,7 @@ def test_several_subjects() -> None:
         (("--segment", "x"), "--segment: 'x', expected one of 'auto', 'clicks-imagenet', 'clicks'", 2),
         (("--upscale", "x"), "--upscale: 'x', expected auto or none or one of srgan", 2),
         (("--blend", "x"), "--blend: 'x', expected auto or one of alpha, gaussian-poisson, poisson", 2),
-        (("--recipe", "scene.png"), "--recipe: scene.png is no JSON", 2),
+        (("--recipe", "scene.png"), "--recipe: scene.png is not JSON", 2),
         (("--save-recipe", "-"), "stdout takes OUT alone", 2),
         (("-k", "2", *PLAIN), "-k: more than one place is for one subject whose place is looked for", 2),
         (("-k", "2", "--recipe", "r.json"), "--recipe and -k do not go together", 2),
@@ -163,7 +163,7 @@ def test_a_wrong_suffix_is_told_before_anything_is_read() -> None:
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets nobody be found in the background."""
-    monkeypatch.setattr(_plan.People, "_searched", lambda self: _plan._PeopleMasks([], [], [], None))
+    monkeypatch.setattr(_plan.People, "_detect", lambda self: _plan._PeopleMasks([], [], [], None))
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
@@ -295,7 +295,7 @@ def test_warnings_speak_the_words_of_the_command_line(monkeypatch: pytest.Monkey
     said = call("subject.png", "scene.png", "-o", "out.png", *looks).stderr
     assert "warning: a face would be covered; --at says another place, and -k finds more of them" in said
     two = ("subject.png", "subject.png", "scene.png", "-o", "two.png", *looks, "--at", "10,20", "--at", "999,20")
-    assert "warning: subject.png: nothing of it would be seen" in call(*two).stderr
+    assert "warning: subject.png: nothing of it would be visible" in call(*two).stderr
 
 
 def test_a_subject_beside_the_picture_is_told() -> None:

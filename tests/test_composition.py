@@ -178,11 +178,11 @@ def test_a_recipe_gives_the_same_bytes(dtype: type, tmp_path: Path) -> None:
 def test_a_recipe_of_other_photographs_is_refused() -> None:
     _, info = pyharmony.compose(object_(), ground(), at=(30, 20), return_info=True, **PLAIN)
     recipe = json.loads(json.dumps(info.recipe))
-    with pytest.raises(ArgumentError, match="background is not the one"):
+    with pytest.raises(ArgumentError, match="background differs from the one"):
         pyharmony.compose(object_(), ground() // 2, recipe=recipe)
-    with pytest.raises(ArgumentError, match=r"subjects\[0\] is not the one"):
+    with pytest.raises(ArgumentError, match=r"subjects\[0\] differs from the one"):
         pyharmony.compose(object_()[:, ::-1], ground(), recipe=recipe)
-    with pytest.raises(ArgumentError, match="it has 1 subjects, 2 are given"):
+    with pytest.raises(ArgumentError, match="recipe: 1 subjects, but 2 photos were passed"):
         pyharmony.compose([object_(), object_()], ground(), recipe=recipe)
 
 
@@ -416,7 +416,7 @@ def test_what_is_enlarged_gets_the_detail_of_super_resolve() -> None:
             held = {key: entry["upscale"][key] for key in ("method", "scale")}
             assert held == {"method": method, "scale": 2} and info.seconds["upscale"] > 0
             assert (entry["upscale"]["weights"] is None) == (method != "srgan")
-            assert reasons == (f"it is 2.0 times as large as in its photograph, enlarged by {method}",)
+            assert reasons == (f"it is 2.0 times as large as in its photo, enlarged by {method}",)
         preview = pyharmony.compose(small, background, recipe=info.recipe, side=55)
         assert preview.shape == (50, 55, 3)
     assert errors["auto"] < 0.9 * errors[None]
@@ -618,7 +618,7 @@ def test_who_was_cut_in_their_own_photograph_gets_no_shadow() -> None:
     bust = np.ascontiguousarray(figure(84)[:40])
     _, info = pyharmony.compose(bust, ground(), **looks)
     assert info.subjects[0].shadow is None and info.recipe["subjects"][0]["cut"] == ["bottom"]
-    assert "no shadow: its photograph ends" in info.subjects[0].reasons[0]
+    assert "no shadow: its photo crops it" in info.subjects[0].reasons[0]
     again, told = pyharmony.compose(bust, ground(), recipe=json.loads(json.dumps(info.recipe)), return_info=True)
     assert told.subjects[0].shadow is None and again.shape == ground().shape
     # At the frame of the background nothing is to be said, and whoever asks for a shadow gets it.
@@ -685,7 +685,7 @@ def test_places_and_scores_are_told() -> None:
     assert np.array_equal(composition.contact_sheet([photo], wall(), masked), sheet)
     _, info = pyharmony.compose(figure(84), wall(), at=(3, 3), return_info=True, **{**PLAIN, "harmonize": None})
     assert info.subjects[0].places == () and info.subjects[0].confidence is None
-    with pytest.raises(ArgumentError, match="no place was looked for"):
+    with pytest.raises(ArgumentError, match="info: no placements"):
         composition.contact_sheet(figure(84), wall(), info)
 
 
@@ -757,8 +757,8 @@ def test_warnings_say_what_to_do_and_good_composites_have_none() -> None:
         _, low = pyharmony.compose(object_(), ground(), at=(30, 20), return_info=True, **given)
     texts = [str(one.message) for one in caught]
     assert texts == [*info.subjects[0].warnings, *low.subjects[0].warnings]
-    assert texts[0] == "nothing of it would be seen in the background; another place or size brings it in"
-    assert any(text.endswith("; a contact says where the object meets the ground") for text in texts)
+    assert texts[0] == "nothing of it would be visible in the background; another place or size makes it visible"
+    assert any(text.endswith("; pass a contact, the row at which the object touches the ground") for text in texts)
 
 
 def test_nobody_is_corrected_by_a_click_in_their_own_face() -> None:
@@ -788,7 +788,7 @@ def test_somebody_of_another_size_than_those_beside_is_told() -> None:
     at = {"x": 100.0, "y": 20.0, "size": [20, 30], "angle": 0.0, "flip": False, "cut": []}
     for scale, says in ((1.0, ""), (0.7, ""), (0.4, "0.3 times"), (4.0, "3 times")):
         found = _plan.unlike_others(cut, {**at, "scale": scale}, heads)
-        assert found == (f"the head is {says} as high as those beside it" if says else "")
+        assert found == (f"the head is {says} as high as the nearest ones" if says else "")
     assert _plan.unlike_others(cut._replace(person=False), {**at, "scale": 0.1}, heads) == ""
     assert _plan.unlike_others(cut, {**at, "scale": 0.1}, []) == ""
     # Who is near is cut at the bottom, and has a larger head on the line of the others' heads.
@@ -837,7 +837,7 @@ def test_what_can_be_refused_is_refused_before_anything_is_read(tmp_path: Path) 
 def test_alpha_and_mask_that_do_not_meet_are_refused() -> None:
     mask = np.zeros((50, 40), np.uint8)
     mask[:4, :4] = 255
-    with pytest.raises(MaskError, match="masks: nothing of it lies where the alpha of the photograph is above 0"):
+    with pytest.raises(MaskError, match="masks: empty where the alpha of the photo is above 0"):
         pyharmony.compose(object_(), ground(), masks=mask, at=(3, 3), **PLAIN)
 
 
@@ -847,7 +847,7 @@ def test_where_all_is_told_nobody_is_looked_for(monkeypatch: pytest.MonkeyPatch)
     def searched(self: Any) -> Any:
         raise AssertionError("people were looked for")
 
-    monkeypatch.setattr(_plan.People, "_searched", searched)
+    monkeypatch.setattr(_plan.People, "_detect", searched)
     looks = {key: value for key, value in PLAIN.items() if key != "people"}
     pyharmony.compose([object_(), object_()], ground(), at=[(10, 10), (60, 20)], **looks)
     with pytest.raises(AssertionError, match="people were looked for"):
@@ -861,7 +861,7 @@ def test_sheets_hold_every_pair(
     """Small photographs of things, in which nobody is found, make a row each."""
     from pyharmony.composition import _plan
 
-    monkeypatch.setattr(_plan.People, "_searched", lambda self: _plan._PeopleMasks([], [], [], None))
+    monkeypatch.setattr(_plan.People, "_detect", lambda self: _plan._PeopleMasks([], [], [], None))
     monkeypatch.setattr(pyharmony.segmentation.Session, "heads", lambda self, least=0.0: ())
     sheets = load_script("examples/compose_sheets.py")
     photo = {"role": "photo", "category": "person"}
@@ -1061,10 +1061,12 @@ def test_the_recipe_of_a_preview_makes_the_picture(tmp_path: Path, monkeypatch: 
         repeated = pyharmony.compose(str(subject), str(scene), recipe=recipe, side=325)
     assert np.array_equal(np.asarray(repeated), np.asarray(small))
     # Other pixels are refused, and so is what does not tell of its file.
-    with pytest.raises(ArgumentError, match=r"background is not the one.*a preview of a file, expected that file"):
+    with pytest.raises(
+        ArgumentError, match=r"background differs from the one.*a preview of a file, expected that file"
+    ):
         pyharmony.compose(subject, np.asarray(whole), recipe=recipe)
     Image.open(subject).save(tmp_path / "other.jpg", quality=50, exif=Image.open(subject).getexif())
-    with pytest.raises(ArgumentError, match=r"subjects\[0\] is not the one"):
+    with pytest.raises(ArgumentError, match=r"subjects\[0\] differs from the one"):
         pyharmony.compose(tmp_path / "other.jpg", scene, recipe=recipe, side=325)
 
 
@@ -1085,7 +1087,7 @@ def test_the_recipe_of_files_is_one_of_their_pixels_too(tmp_path: Path) -> None:
     for field in ("background", "background_file"):
         damaged = {**recipe, field: None}
         assert pyharmony.compose(subject, scene, recipe=damaged, side=65).size == (65, 43)
-    with pytest.raises(ArgumentError, match="recipe: background: null beside background_file, which is null"):
+    with pytest.raises(ArgumentError, match="recipe: background: null, as is background_file"):
         composition.read_recipe({**recipe, "background": None, "background_file": None})
 
 
@@ -1107,13 +1109,13 @@ def layered() -> tuple[np.ndarray, str]:
         ({"layers": [3]}, "subjects[0].mask.layers: [3], expected a list"),
         ({"layers": [{"box": [0, 0, 9, 9]}]}, "subjects[0].mask.layers[0].values: missing"),
         ({"box": [0, 0, 9]}, "subjects[0].mask.layers[0].box: [0, 0, 9], expected left, top, right and bottom"),
-        ({"box": [0, 0, 101, 9]}, "subjects[0].mask.layers[0]: a mask that goes beyond its picture"),
-        ({"box": [9, 0, 9, 9]}, "subjects[0].mask.layers[0]: a mask that goes beyond its picture"),
+        ({"box": [0, 0, 101, 9]}, "subjects[0].mask.layers[0]: a box that exceeds its image"),
+        ({"box": [9, 0, 9, 9]}, "subjects[0].mask.layers[0]: a box that exceeds its image"),
         ({"values": 3}, "subjects[0].mask.layers[0].values: 3, expected a mask"),
         ({"values": {**MASK_OF, "size": [5000, 2]}}, "subjects[0].mask.layers[0].values.size: [5000, 2], expected at"),
-        ({"values": {**MASK_OF, "size": [4096, 4096]}}, "subjects[0].mask.layers[0].values.size: 4096 x 4096, more"),
-        ({"layers": [{}] * 65}, "subjects[0].mask.layers: 65 of them, expected at most 64"),
-        ({"values": {**MASK_OF, "box": [0, 0, 9, 9], "png": "?"}}, "subjects[0].mask.layers[0].values: no mask"),
+        ({"values": {**MASK_OF, "size": [4096, 4096]}}, "subjects[0].mask.layers[0].values.size: 4096 x 4096, expected"),
+        ({"layers": [{}] * 65}, "subjects[0].mask.layers: 65 layers, expected at most 64"),
+        ({"values": {**MASK_OF, "box": [0, 0, 9, 9], "png": "?"}}, "subjects[0].mask.layers[0].values: not a mask"),
     ],
 )  # fmt: skip
 def test_what_a_mask_is_drawn_from_is_checked(
@@ -1205,7 +1207,7 @@ def test_whoever_is_foremost_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = np.full((60, 80, 3), 90, np.uint8)
     _, info = pyharmony.compose(photo, ground(), at=(0, 0), return_info=True, **PLAIN)
     assert info.subjects[0].mask[30, 10] == 255 and info.subjects[0].mask[30, 60] == 0
-    assert info.subjects[0].reasons == ("2 people were found, one who is large and apart was taken",)
+    assert info.subjects[0].reasons == ("2 people were found, a large one apart from others was selected",)
 
 
 def test_whoever_stands_beside_the_largest_head_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1316,11 +1318,11 @@ def test_what_is_found_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         _, info = pyharmony.compose(photo, ground(), people=[], return_info=True)
     assert any("no person was found" in reason for reason in info.subjects[0].reasons)
     outside, told = pyharmony.compose(object_(), ground(), at=(500, 500), return_info=True, **PLAIN)
-    assert np.array_equal(outside, ground()) and "nothing of it would be seen" in told.subjects[0].reasons[0]
+    assert np.array_equal(outside, ground()) and "nothing of it would be visible" in told.subjects[0].reasons[0]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pyharmony.compose(object_(), ground(), at=(500, 500), **PLAIN)
-    assert "nothing of it would be seen" in str(caught[-1].message)
+    assert "nothing of it would be visible" in str(caught[-1].message)
 
 
 def test_larger_than_the_picture() -> None:
@@ -1339,9 +1341,9 @@ def test_larger_than_the_picture() -> None:
         ({"strength": -1}, ArgumentError, "strength: -1, expected a number from 0 to 2"),
         ({"seed": -1}, ArgumentError, "seed: -1, expected a whole number"),
         ({"k": 0}, ArgumentError, "k: 0, expected a whole number of at least 1"),
-        ({"k": 2}, ArgumentError, "k: 2 places, expected 1 beside several subjects, and where `at` says the place"),
+        ({"k": 2}, ArgumentError, "k: 2, expected 1 for several subjects, and if `at` is a position or a Placement"),
         ({"at": "x"}, ArgumentError, "at: 'x', expected 'auto', (x, y) or a Placement"),
-        ({"at": (1, float("nan"))}, ArgumentError, "expected finite numbers"),
+        ({"at": (1, float("nan"))}, ArgumentError, "of finite numbers below"),
         ({"scale": 0}, ArgumentError, "scale: 0, expected 'auto' or a number above 0"),
         ({"angle": 200}, ArgumentError, "angle: 200, expected 'auto' or -180"),
         ({"flip": 1}, DTypeError, "flip: 1, expected True or False"),
@@ -1352,7 +1354,7 @@ def test_larger_than_the_picture() -> None:
         ({"reflection": {"x": 1}}, ArgumentError, "reflection: 'x', expected some of strength"),
         ({"shadow": {"x": 1}}, ArgumentError, "shadow: 'x', expected some of azimuth"),
         ({"masks": np.zeros((50, 40), np.uint8)}, MaskError, "masks: empty"),
-        ({"subjects": [object_()], "masks": [None, None]}, ArgumentError, "masks: 2 of them beside 1 subjects"),
+        ({"subjects": [object_()], "masks": [None, None]}, ArgumentError, "masks: a list of 2 for 1 subjects"),
         ({"background": np.zeros((2, 9, 9, 3), np.uint8)}, ShapeError, "background: a batch"),
     ],
 )

@@ -1,6 +1,6 @@
-"""Composing: people and objects of some photographs put into another, cut out, placed, matched and blended in one call.
+"""Composition: subjects of some photos segmented, placed, matched and blended into another photo, in one call.
 
-`compose` does it all; what it decided is a recipe, which gives the same picture again. It needs NumPy and Pillow.
+`compose` returns the composite and a recipe of all its decisions, which reproduces it. It needs NumPy and Pillow.
 """
 
 from ._compose import Composed, ComposeInfo, compose, contact_sheet

@@ -1,4 +1,4 @@
-"""Checks what a caller of `compose` says, before anything is read or computed."""
+"""Checks the arguments of `compose`, before anything is read or computed."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from ..io.files import check_destination
 from ..placement import Placement
 from ..segmentation import Masks
 from ._plan import SubjectOptions, number
-from ._recipe import accepted, check_looks
+from ._recipe import accepted, check_effect
 from ._weights import harmonizes
 
-#: Positions beyond so many pixels are taken for a mistake.
+#: The largest absolute coordinate of a position.
 _FAR = 1 << 31
 
 
 def one_of(value: Any, name: str, words: Sequence[str], accepts: str) -> None:
-    """Refuses what is none of some words.
+    """Rejects a value that is not one of some words.
 
     Raises:
-        ArgumentError: it is none of them.
+        ArgumentError: it is not one of them.
     """
     if not isinstance(value, str) or value not in words:
         raise ArgumentError(f"{name}: {value!r}, expected {accepts}")
 
 
 def check_out(out: Any) -> None:
-    """Refuses a destination that nothing can be written to.
+    """Rejects a destination that cannot be written to.
 
     Raises:
         DTypeError: it is neither an array nor a path nor an open file.
-        ArgumentError: the suffix of a path names no format.
-        OSError: its folder is not there, or may not be written to.
+        ArgumentError: the suffix of a path does not name a format.
+        OSError: its folder does not exist, or is not writable.
     """
     if out is None or _arrays.is_array(out) or is_device_array(out):
         return
@@ -55,10 +55,10 @@ def check_out(out: Any) -> None:
 
 
 def check_result(out: Any, picture: Picture, background: Any) -> None:
-    """Refuses a destination that does not hold a result like the background.
+    """Rejects a destination that cannot store a result like the background.
 
     Raises:
-        ArgumentError, DTypeError, ShapeError: its format, its dtype or its shape is another one.
+        ArgumentError, DTypeError, ShapeError: its format, its dtype or its shape does not fit.
     """
     if out is None or is_device_array(out):
         return
@@ -70,30 +70,30 @@ def check_result(out: Any, picture: Picture, background: Any) -> None:
 
 
 def check_people(people: Any) -> None:
-    """Refuses what tells of no people.
+    """Rejects a value that does not describe people.
 
     Raises:
-        DTypeError: it is no list of masks, nor what `segment` returns.
+        DTypeError: it is neither a list of masks nor a result of `segment`.
     """
     stack = isinstance(people, np.ndarray) and people.ndim >= 3
     if not (people is None or stack or isinstance(people, (Masks, list, tuple))):
         raise DTypeError(
-            f"people: {type(people).__name__}, expected None, a list of masks, or what pyharmony.segment returns with "
+            f"people: {type(people).__name__}, expected None, a list of masks, or the result of pyharmony.segment with "
             "people=True"
         )
 
 
 def settings_of(harmonize: Any, strength: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns how every subject is matched to the scene, as the recipe says it.
+    """Returns the settings of matching and blending, which are the same for all subjects, for the recipe.
 
     Args:
-        values: the values of the other options that recipes hold, by their names.
+        values: the values of the other options that are part of recipes, by their names.
 
     Raises:
         ArgumentError, DTypeError, WeightsError: a value is not accepted.
     """
     options = [option for option in COMPOSE.options if option.in_recipe]
-    settings = {option.name: _look(option, values[option.name]) for option in options}
+    settings = {option.name: _setting(option, values[option.name]) for option in options}
     amount = _amount(COMPOSE.by_name["strength"], strength)
     settings["harmonize"] = None
     if harmonize is not None:
@@ -107,15 +107,15 @@ def settings_of(harmonize: Any, strength: Any, values: Mapping[str, Any]) -> dic
             "reference": [],
         }
     if amount == 0:
-        # The plain paste.
+        # A plain paste.
         return {**{option.name: option.plain for option in options}, "harmonize": None}
     for name in ("sharpness", "grain"):
         settings[name] *= min(1.0, amount)
     return settings
 
 
-def _look(option: Option, value: Any) -> Any:
-    """Returns the value of an option as the recipe says it."""
+def _setting(option: Option, value: Any) -> Any:
+    """Returns the value of an option for the recipe, after checks."""
     name = option.name
     if isinstance(option.type, Group):
         if isinstance(value, Mapping):
@@ -147,7 +147,7 @@ def _amount(option: Option, value: Any) -> float:
 
 
 def _check_method(method: Any) -> None:
-    """Refuses what is no method of `harmonize`, and weights that are not there."""
+    """Rejects an unknown method of `harmonize`, and missing weights."""
     if not isinstance(method, (str, os.PathLike)):
         names = ", ".join(map(repr, METHODS))
         raise DTypeError(
@@ -162,7 +162,7 @@ def _check_method(method: Any) -> None:
 
 
 def _numbers(arguments: Mapping[str, Any], of: str) -> dict[str, Any]:
-    """Returns arguments of a shadow or a reflection for JSON."""
+    """Returns the arguments of a shadow or a reflection as values of JSON."""
     import json
 
     for name in arguments:
@@ -172,28 +172,28 @@ def _numbers(arguments: Mapping[str, Any], of: str) -> dict[str, Any]:
         numbers: dict[str, Any] = json.loads(json.dumps(dict(arguments), default=float))
     except (TypeError, ValueError, OverflowError):
         raise ArgumentError(f"{of}: {dict(arguments)!r}, expected numbers and pairs of numbers") from None
-    check_looks(numbers, of, "")
+    check_effect(numbers, of, "")
     return numbers
 
 
 def options_of(count: int, several: bool, *values: Any) -> list[SubjectOptions]:
-    """Returns what is said of each subject, from values that are one for all or lists with one each.
+    """Returns the options of each subject, from values that are one for all or lists with one each.
 
     Raises:
-        ArgumentError, DTypeError: a value is not accepted, or there are not as many as subjects.
+        ArgumentError, DTypeError: a value is not accepted, or the length of a list is not the number of subjects.
     """
     names = ("points", "boxes", "masks", "at", "scale", "angle", "flip", "behind")
     columns = []
     for name, value in zip(names, values, strict=True):
-        # One position is a pair of numbers; a list of them has something else in it. One mask may be an array.
+        # A position is a pair of numbers, while a list of them has other items. A mask may be an array.
         shared = name in ("at", "behind") and not _is_list_of_each(value)
         shared |= name in ("scale", "angle", "flip") and not isinstance(value, (list, tuple, np.ndarray))
         if not several or shared or value is None:
             columns.append([value] * count)
             continue
         if not isinstance(value, (list, tuple)) or len(value) != count:
-            what = f"{len(value)} of them" if isinstance(value, (list, tuple)) else type(value).__name__
-            raise ArgumentError(f"{name}: {what} beside {count} subjects, expected a list with one each")
+            what = f"a list of {len(value)}" if isinstance(value, (list, tuple)) else type(value).__name__
+            raise ArgumentError(f"{name}: {what} for {count} subjects, expected a list with one each")
         columns.append(list(value))
     rows = [SubjectOptions(*row) for row in zip(*columns)]
     for i, one in enumerate(rows):
@@ -202,7 +202,7 @@ def options_of(count: int, several: bool, *values: Any) -> list[SubjectOptions]:
 
 
 def _check_options(one: SubjectOptions, name: str) -> None:
-    """Refuses what is said of a subject where it is not accepted; name: what stands before arguments in messages."""
+    """Rejects options of a subject that are not accepted; name: the prefix of arguments in messages."""
     _checks.flag(one.flip, f"{name}flip")
     if not _is_auto(one.scale) and not 0 < number(one.scale, f"{name}scale") <= 1000:
         raise ArgumentError(f"{name}scale: {one.scale!r}, expected 'auto' or a number above 0, at most 1000")
@@ -250,7 +250,7 @@ def _check_place(at: Any, name: str) -> None:
         try:
             position_of(at)
         except PyHarmonyError:
-            raise ArgumentError(f"{name}: {at!r}, {accepts}; expected finite numbers below {_FAR}") from None
+            raise ArgumentError(f"{name}: {at!r}, {accepts} of finite numbers below {_FAR}") from None
 
 
 def _finite(pair: tuple[Any, Any], value: Any, name: str, accepts: str) -> None:

@@ -1,4 +1,4 @@
-"""The call that puts people and objects of some photographs into another."""
+"""Composes subjects of some photos into another photo."""
 
 from __future__ import annotations
 
@@ -51,43 +51,42 @@ from ._plan import DECIDED, People, Photo, SubjectOptions
 from ._recipe import SCHEMA, check_mask, digest, mask_over, read_recipe
 from ._render import draw, layers_of
 from ._subject import PlacedSubject
-from ._weights import changed, enlarges, sum_of
+from ._weights import changed, enlarges, sha256_of
 
 Rectangle = tuple[float, float, float, float]
 Spot = Literal["auto"] | Position | Placement
 Number = Literal["auto"] | float
 Front = Literal["auto"] | Sequence[int]
 
-#: How much of the grain of the surroundings a subject gets by default.
+#: The default share of the grain of the surroundings that a subject gets.
 _GRAIN = 1.0
-#: How much of their blur it gets by default.
+#: The default share of their blur that it gets.
 _SHARPNESS = 1.0
-#: The longer side of what a preview is made from, beside the preview's own.
+#: The resolution of the reduced photos from which a preview is drawn, relative to the preview's.
 _FINER = 1.5
 
 
 @dataclass(frozen=True)
 class Composed:
-    """One subject of a composite.
+    """A subject of a composite.
 
     Attributes:
-        mask: where it is seen in the result, [H, W] uint8.
-        box: the rectangle (x, y, width, height) that it was drawn in.
-        x, y, scale, angle, flip: its place, as `pyharmony.placement.Placement` tells it.
-        colours: [h, w, 3] of the result's dtype, what was drawn in that rectangle.
-        alpha: [h, w] likewise, how far it covers what lies below.
-        shadow: the shadow by itself, [H, W, 3] uint8, by which what lies below is multiplied: white for none; None
-            without one.
-        reflection: the reflection by itself, [H, W, 4] of the result's dtype, which is laid over what lies below; None
-            without one.
-        reasons: what is to be said of how it was cut out, placed and matched, in a few words each.
-        seconds: how long each step took.
-        places: the places that were found for it, with scores, what speaks for each, and who stands before it; it
-            stands at the first. Empty where a position or a recipe said where.
-        mask_score: how good the mask by which it was cut out is expected to be, 0 to 1, as
-            `pyharmony.segmentation.Masks` tells it; None where it was given.
-        confidence: how far the answer of `harmonize` can be trusted, 0 to 1; None where colours stay.
-        warnings: those of the reasons that call for something to be done, with what that is; compose warns of these.
+        mask: its visible part in the result, [H, W] uint8.
+        box: the rectangle (x, y, width, height) in which it was drawn.
+        x, y, scale, angle, flip: its position, as in `pyharmony.placement.Placement`.
+        colours: [h, w, 3] of the result's dtype, the drawn colours in that rectangle.
+        alpha: [h, w] likewise, its alpha.
+        shadow: the shadow as a layer of blend mode multiply, [H, W, 3] uint8, white where there is none; None without
+            a shadow.
+        reflection: the reflection as a layer of blend mode normal, [H, W, 4] of the result's dtype; None without one.
+        reasons: notes about its segmentation, placement and matching, in a few words each.
+        seconds: the duration of each step.
+        places: its best placements, with their scores and the people in front; the first was used. Empty if a position
+            or a recipe was passed.
+        mask_score: the expected intersection over union of its mask and the object, 0 to 1, as in
+            `pyharmony.segmentation.Masks`; None if the mask was passed.
+        confidence: the confidence of `harmonize`, 0 to 1; None if colours were not changed.
+        warnings: those of the reasons on which the user should act, with a hint; `compose` warns of them.
 
     Example:
         >>> import pyharmony
@@ -119,14 +118,14 @@ class Composed:
 
     @property
     def placement(self) -> Placement | None:
-        """The place at which it stands; None where a position or a recipe said where."""
+        """The placement that was used; None if a position or a recipe was passed."""
         return self.places[0] if self.places else None
 
     def __repr__(self) -> str:
         return _reprs.line(self)
 
     def _repr_png_(self) -> bytes:
-        """Returns what was drawn of the subject, with transparency, as a notebook shows it."""
+        """Returns the drawn subject with transparency, as a PNG for a notebook."""
         return png(np.concatenate([self.colours, self.alpha[..., None]], 2))
 
 
@@ -135,10 +134,10 @@ class ComposeInfo:
     """A record of a composite.
 
     Attributes:
-        subjects: what was put in, in the order in which it was drawn.
-        recipe: all that was decided, for JSON: `compose(subjects, background, recipe=recipe)` gives the same pixels.
-        seconds: how long each step took, all subjects together, and 'all'.
-        others: the recipes of the next best places, the best first, where `k` asked for more than one.
+        subjects: the subjects, in the order in which they were drawn.
+        recipe: all decisions, as JSON: `compose(subjects, background, recipe=recipe)` returns the same pixels.
+        seconds: the duration of each step for all subjects together, and 'all'.
+        others: the recipes of the next best placements, the best first, if `k` is above 1.
 
     Example:
         >>> import pyharmony
@@ -159,13 +158,13 @@ class ComposeInfo:
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers of the picture, from the bottom to the top, for `pyharmony.io.write_layers`.
+        """The layers of the composite, from the bottom to the top, for `pyharmony.io.write_layers`.
 
-        They are the background, and of each subject its shadow, which multiplies, and itself. Merged they are the
-        picture, bit for bit, unless the background is transparent somewhere.
+        They are the background, and for each subject its shadow, which multiplies, and the subject. Merged they are
+        the composite, bit for bit, unless the background is partly transparent.
 
         Raises:
-            ArgumentError: the picture holds floats, which layers cannot.
+            ArgumentError: the composite has floats, which layers cannot store.
         """
         if self._background.dtype.kind != "u":
             kind = self._background.dtype.name
@@ -177,8 +176,8 @@ class ComposeInfo:
         return _reprs.line(self)
 
     def _repr_html_(self) -> str:
-        """Returns the subjects as they were drawn, and a line of each, as a notebook shows them."""
-        lines = [f"{one.box}: {'; '.join(one.reasons) or 'nothing to be said'}" for one in self.subjects]
+        """Returns the drawn subjects, with a line about each, as HTML for a notebook."""
+        lines = [f"{one.box}: {'; '.join(one.reasons) or 'no reasons'}" for one in self.subjects]
         return page("\n".join([repr(self), *lines]), *(one._repr_png_() for one in self.subjects))
 
 
@@ -212,63 +211,63 @@ def compose(
     out: OutLike | None = None,
     return_info: bool = False,
 ) -> Any:
-    """Puts people or objects of some photographs into another: cut out, placed, matched and blended.
+    """Composes people or objects of some photos into another photo: segments, places, matches and blends them.
 
-    Each subject is cut out (`pyharmony.segment`), finds its place and size among the people of the background
-    (`pyharmony.place`), gets their light and colour (`pyharmony.harmonize`, which is told of the subject's own
-    photograph and of the faces nearby), their sharpness and grain (`pyharmony.match_sharpness`,
-    `pyharmony.match_grain`), and a shadow (`pyharmony.shadow`) where what it stands on is seen. Whoever of the
-    background stands nearer stays in front. Whatever is given is not looked for.
+    Each subject is segmented (`pyharmony.segment`) and placed among the background's people (`pyharmony.place`). It
+    gets their light and colour (`pyharmony.harmonize`, with the subject's own photo and the nearest faces as
+    references), their sharpness and grain (`pyharmony.match_sharpness`, `pyharmony.match_grain`), and a shadow
+    (`pyharmony.shadow`) if the ground under it is visible. People of the background who are nearer occlude it.
+    Everything that is passed is not estimated.
 
     Args:
-        subjects: a photograph with somebody or something in it, see `pyharmony.segment`, or a list of them; the same
-            photograph may stand there several times. With alpha, that is the mask. It should not be cropped: where its
-            frame cuts somebody, the background's frame has to cut them too.
-        background: the photograph that they are put into. An array [H, W] or [H, W, C], a tensor, a path, the bytes of
-            a file, an open file, a PIL image or a `pyharmony.io.Picture`; the result has its kind, depth and colours.
+        subjects: a photo with a person or an object, see `pyharmony.segment`, or a list of them, which may contain the
+            same photo several times. Its alpha, if any, is the mask. It should not be cropped: if its border crops a
+            person, the background's border has to crop them too.
+        background: the photo in which they are placed. An array [H, W] or [H, W, C], a tensor, a path, the bytes of a
+            file, an open file, a PIL image or a `pyharmony.io.Picture`; the result has its kind, depth and colours.
         points: a click (x, y) on the subject, or several [(x, y), …]; of several subjects a list with one entry each.
-            Without points, box and mask whoever is large and apart from others is taken, or else what is in the
+            Without points, box and mask a large person apart from others is selected, or else the object in the
             middle.
-        boxes: a rectangle (x, y, width, height) that the subject lies in; of several subjects a list.
-        masks: where the subject is, of its photograph's size; of several subjects a list.
-        segment: a method of `pyharmony.segment`, which cuts out what is pointed at, and finds people where it can.
-        people: the people of the background: what `pyharmony.segment` returned with people=True, or a mask of
-            each; None: they are looked for.
-        at: 'auto', the best place; or (x, y), where the first pixel of the subject's photograph lies in the background
-            before it is turned; or a `pyharmony.placement.Placement`. Of several subjects one for all, or a list.
-        scale: how much larger the subject becomes; 'auto': as the place says, 1 where `at` is a position.
-        angle: the turn in degrees clockwise; 'auto': as the place says, 0 where `at` is a position.
-        flip: whether it may be mirrored, and where `at` is a position, whether it is.
-        behind: the numbers of the people who stay in front of it; 'auto': as the place says, none where `at` is a
+        boxes: a rectangle (x, y, width, height) around the subject; of several subjects a list.
+        masks: a mask of the subject, of its photo's size; of several subjects a list.
+        segment: a method of `pyharmony.segment`, for prompts and, if it can, for detecting people.
+        people: the people of the background: the result of `pyharmony.segment` with people=True, or a mask of each;
+            None: they are detected.
+        at: 'auto', the best placement; or (x, y), the position of the first pixel of the subject's photo in the
+            background before the rotation; or a `pyharmony.placement.Placement`. Of several subjects one for all, or a
+            list.
+        scale: the factor by which the subject is enlarged; 'auto': that of the placement, 1 if `at` is a position.
+        angle: the rotation in degrees clockwise; 'auto': that of the placement, 0 if `at` is a position.
+        flip: whether it may be mirrored, and if `at` is a position, whether it is.
+        behind: the numbers of the people who are in front of it; 'auto': those of the placement, none if `at` is a
             position.
-        k: how many of the best places of one subject are wanted: the picture shows it at the best, and
-            `ComposeInfo.others` are the recipes of the next, of which there may be fewer.
-        harmonize: a method of `pyharmony.harmonize`; None: colours stay.
-        strength: how far the subject is matched to the scene, 0 to 2: how far colours go, and below 1 a factor of
-            sharpness and grain. 0 is a plain paste, whatever else is asked for: no match, no shadow, a clean edge.
-        blend: 'alpha', the default of 'auto', with clean edges; 'gaussian_poisson', on the harmonised picture;
+        k: the largest number of placements of one subject: the composite is of the best, and `ComposeInfo.others` are
+            the recipes of the next ones, of which there may be fewer.
+        harmonize: a method of `pyharmony.harmonize`; None: colours do not change.
+        strength: how far the subject is matched to the scene, 0 to 2: the change of colours, and below 1 a factor of
+            sharpness and grain. 0 is a plain paste, without matching, shadow or soft edge, whatever the other options.
+        blend: 'alpha', the default of 'auto', with clean edges; 'gaussian_poisson', on the harmonised image;
             'poisson'.
-        sharpness, grain: how much of the blur and of the grain of the surroundings the subject gets, 0 to 1.
-        shadow: 'auto': a shadow where what it stands on is seen; True or False; or arguments of `pyharmony.shadow`,
-            such as {'tip': (x, y), 'softness': 1}.
-        reflection: True: the subject is mirrored in what it stands on, for water and polished floors; or arguments of
+        sharpness, grain: the share of the blur and of the grain of the surroundings that the subject gets, 0 to 1.
+        shadow: 'auto': a shadow if the ground under the subject is visible; True or False; or arguments of
+            `pyharmony.shadow`, such as {'tip': (x, y), 'softness': 1}.
+        reflection: True: the ground reflects the subject, for water and polished floors; or arguments of
             `pyharmony.reflection`, such as {'strength': 0.3, 'blur': 0}.
-        upscale: a method of `pyharmony.super_resolve` for subjects that become more than 1.5 times as large as in their
-            own photograph; None: they are interpolated.
+        upscale: a method of `pyharmony.super_resolve` for subjects with a scale above 1.5; None: they are interpolated.
         seed: the seed of the grain.
-        recipe: what an earlier call decided, `ComposeInfo.recipe` or a JSON file of it; nothing but subjects,
-            background, side and out counts beside it.
-        side: the longer side in pixels of a preview, which is made from reduced photographs; None: full size.
-        keep_gps: whether the place where the background was taken stays in its metadata.
+        recipe: the decisions of an earlier call, `ComposeInfo.recipe` or a JSON file of it; of the other arguments only
+            subjects, background, side, keep_gps, out and return_info are used.
+        side: the longer side in pixels of a preview, which is drawn from reduced photos; None: full size.
+        keep_gps: whether the location where the background was taken stays in its metadata.
         out: an array like background, a path or an open binary file; None: a new image.
         return_info: whether to return a ComposeInfo too.
 
     Returns:
-        The picture, in background's kind, shape and dtype, or (picture, info).
+        The composite, in background's kind, shape and dtype, or (composite, info).
 
     Raises:
-        ArgumentError: nothing was found where it was pointed at; an argument has a value that is not accepted; the
-            recipe is of other photographs.
+        ArgumentError: no object was found at the prompts; an argument has a value that is not accepted; the recipe is
+            for other photos.
         MaskError: a mask is empty.
         ShapeError, DTypeError, DecodeError, WeightsError: see `pyharmony.segment`.
 
@@ -286,8 +285,8 @@ def compose(
     several = isinstance(subjects, (list, tuple))
     images: list[Any] = list(subjects) if several else [subjects]  # type: ignore[arg-type]
     if not images:
-        raise ArgumentError("subjects: empty, expected at least one photograph")
-    # All that can be refused is refused before anything is read.
+        raise ArgumentError("subjects: empty, expected at least one photo")
+    # All checks of arguments come before any file is read.
     check_out(out)
     if upscale is not None:
         one_of(upscale, "upscale", ("auto", *METHODS), f"auto, {', '.join(METHODS)} or None")
@@ -299,7 +298,7 @@ def compose(
     _checks.whole(seed, "seed")
     if k > 1 and recipe is None and (len(images) > 1 or not isinstance(at, str)):
         raise ArgumentError(
-            f"k: {k} places, expected 1 beside several subjects, and where `at` says the place", code="one-place"
+            f"k: {k}, expected 1 for several subjects, and if `at` is a position or a Placement", code="one-place"
         )
     check_people(people)
     values = {"blend": blend, "sharpness": sharpness, "grain": grain, "shadow": shadow, "reflection": reflection}
@@ -308,19 +307,19 @@ def compose(
     options = options_of(len(images), several, points, boxes, masks, at, scale, angle, flip, behind)
     old_recipe = None if recipe is None else read_recipe(recipe)
     names = [f"subjects[{i}]" if several else "subjects" for i in range(len(images))]
-    whole, photos, scene = _opened(images, names, background, old_recipe, side, keep_gps)
+    whole, photos, scene = _read_images(images, names, background, old_recipe, side, keep_gps)
     target = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
     check_result(out, whole if isinstance(whole, Picture) else Picture(target), background)
     seconds = {"read": time.perf_counter() - start}
     if old_recipe is None:
-        plan, findings, others = _decided(
+        plan, findings, others = _plan_of(
             photos, scene, target, options, segment, people, settings, int(seed), several, seconds, int(k)
         )
     else:
         plan, others = old_recipe, []
         _fits(plan, photos, scene, target)
         findings = _changes(plan)
-    # Arrays and open files have no sum of a file; the mark of a composite is written all the same.
+    # Arrays and open files have no checksum of a file; the metadata mark the composite all the same.
     sums = [photo.file for photo in (*photos, scene) if photo.file is not None]
     ratio = 1.0
     if side is not None and side < max(scene.size):
@@ -331,13 +330,13 @@ def compose(
         whole = Picture(as_images(whole, "background")[0])
     if isinstance(whole, Picture):
         whole = replace(whole, xmp=told_in_xmp(whole.xmp, sums))
-    # What is drawn comes from the recipe alone, so that the recipe gives the same again.
+    # Everything is drawn from the recipe, so that the recipe reproduces it.
     infos: list[ComposeInfo] = []
 
     def work(frame: Frame) -> Infos:
         for job in frame.jobs():
-            drawings, below = _drawn_in(job, plan, photos, ratio)
-            infos.append(_told(drawings, plan, findings, below, seconds, start, others))
+            drawings, below = _draw_into(job, plan, photos, ratio)
+            infos.append(_info_of(drawings, plan, findings, below, seconds, start, others))
         results: Any = infos
         return results
 
@@ -351,11 +350,11 @@ def compose(
     return WithInfo((result, infos[0])) if return_info else result
 
 
-def _opened(
+def _read_images(
     images: Sequence[Any], names: Sequence[str], background: Any, recipe: Mapping[str, Any] | None, side: int | None,
     keep_gps: bool,
 ) -> tuple[Any, list[Photo], Photo]:  # fmt: skip
-    """Returns the background as it was passed, or as a Picture of its file, the photographs, and it as one of them."""
+    """Returns the background as it was passed, or as a Picture of its file, the photos, and it as one of them."""
     least = None if side is None else max(int(side), DECIDED)
 
     def read_file(image: tuple[Any, str, str | None]) -> _ReadFile | None:
@@ -363,7 +362,7 @@ def _opened(
         is_path = isinstance(one, (str, os.PathLike))
         return _read(one, name, least, file, keep_gps and name == "background") if is_path else None
 
-    # Files are decoded beside one another; what else is given may be one object several times.
+    # Files are decoded in parallel; of the other arguments several may be the same object.
     files = [_file_of(recipe, i) for i in (None, *range(len(images)))]
     first, *reads = in_threads(read_file, list(zip((background, *images), ("background", *names), files, strict=True)))
     whole = first.picture if first else background
@@ -374,32 +373,32 @@ def _opened(
     target = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
     like = whole if isinstance(whole, Picture) else Picture(target)
     photos = [
-        _photo(one, like, name) if read is None else _known(_photo(read.picture, like, name), read)
+        _photo(one, like, name) if read is None else _with_file(_photo(read.picture, like, name), read)
         for one, read, name in zip(images, reads, names, strict=True)
     ]
-    return whole, photos, _scene(target) if first is None else _known(_scene(target), first, True)
+    return whole, photos, _scene(target) if first is None else _with_file(_scene(target), first, True)
 
 
 def _changes(recipe: Mapping[str, Any]) -> list[Findings]:
-    """Returns how weights differ from those that a recipe was made with, in the order of the photographs."""
+    """Returns the differences between the weights here and those of a recipe, in the order of the photos."""
     findings = []
     for number in range(len(recipe["order"])):
         reasons = changed(recipe["subjects"][recipe["order"].index(number)])
-        findings.append(Findings(reasons, [Reason(one.code, f"{one}: look at it") for one in reasons]))
+        findings.append(Findings(reasons, [Reason(one.code, f"{one}: check the result") for one in reasons]))
     return findings
 
 
-def _drawn_in(
+def _draw_into(
     job: Job, recipe: Mapping[str, Any], photos: Sequence[Photo], ratio: float
 ) -> tuple[list[PlacedSubject], NumpyArray]:
-    """Draws a recipe into the image of a job; returns the subjects, and what lies below them."""
+    """Draws a recipe into the image of a job; returns the subjects and the background."""
     below = job.dst if job.dst.shape[2] == 3 else np.repeat(job.dst, 3, 2)
     if job.dst_alpha is not None:
         below = np.dstack([below, job.dst_alpha])
     if job.in_place:
         below = below.copy()
     pixels = job.start()
-    # A grey background is drawn on in three equal channels.
+    # A grey background is drawn in three equal channels.
     canvas = pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, 2)
     drawings = draw(canvas, below[..., :3], recipe, [photos[i] for i in recipe["order"]], ratio)
     if canvas is not pixels:
@@ -409,14 +408,14 @@ def _drawn_in(
 
 
 def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLike, info: ComposeInfo) -> NumpyArray:
-    """Returns a picture [H, W, 3] uint8 of every subject pasted at each of its places, with what speaks for each.
+    """Returns an image [H, W, 3] uint8 of every subject pasted at each of its placements, with the terms of the scores.
 
     Args:
         subjects, background: those of `compose`.
-        info: what it returned.
+        info: the info that `compose` returned.
 
     Raises:
-        ArgumentError: no place was looked for.
+        ArgumentError: there are no placements.
 
     Example:
         >>> import pyharmony
@@ -442,7 +441,7 @@ def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLi
         sheets.append(placement_sheet(images[number], background, one.places, mask=mask))
     if not sheets:
         raise ArgumentError(
-            "info: no place was looked for, expected at='auto' or a Placement for some subject", code="no-place-sought"
+            "info: no placements, expected at='auto' or a Placement for a subject", code="no-place-sought"
         )
     wide = max(sheet.shape[1] for sheet in sheets)
     padded = [np.pad(sheet, ((0, 0), (0, wide - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets]
@@ -456,7 +455,7 @@ def _on_cpu(image: Any) -> bool:
 
 
 def _photo(image: Any, like: Picture, name: str) -> Photo:
-    """Returns a photograph in the colours and dtype of another."""
+    """Returns a photo in the colours and dtype of another image."""
     if _arrays.is_array(image):
         arrays = as_images(image, name)
         if len(arrays) != 1:
@@ -479,10 +478,10 @@ class _ReadFile:
     """A file that was read.
 
     Attributes:
-        picture: its image, for a preview reduced pixels of it.
-        whole: its size where they are.
+        picture: its image, which is reduced for a preview.
+        whole: its full size if it is reduced; else None.
         file: its SHA-256.
-        preview: the reduced pixels by which a preview decides, where these are others.
+        preview: the reduced image in which a preview detects objects, if it differs from picture.
     """
 
     picture: Picture
@@ -492,16 +491,16 @@ class _ReadFile:
 
 
 def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: bool) -> _ReadFile:
-    """Returns a file that was read.
+    """Returns the image of a file.
 
     Args:
         least: the longer side that a preview needs; None: all pixels.
-        file: the SHA-256 that a recipe says; of another file all pixels are read. Empty without a recipe.
+        file: the SHA-256 in a recipe; a file with another one is read at full size. Empty without a recipe.
     """
     try:
-        checksum = sum_of(path)
+        checksum = sha256_of(path)
     except OSError:
-        # Reading the image tells what is wrong.
+        # Reading the image reports the error.
         checksum = None
     if least is not None and file in ("", checksum):
         picture, whole = opened_reduced(path, name, least, keep_gps=keep_gps)
@@ -509,13 +508,13 @@ def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: b
         picture, whole = picture_of(path, name, keep_gps=keep_gps), None
     if file != "" or max(picture.pixels.shape[:2]) < 2 * DECIDED:
         return _ReadFile(picture, whole, checksum)
-    # Whoever decides without a preview does so by the same pixels.
+    # Without a preview, objects are detected in the same pixels as with one.
     preview, size = opened_reduced(path, name, DECIDED, keep_gps=keep_gps)
     return _ReadFile(picture, whole, checksum, preview if size else None)
 
 
 def _file_of(recipe: Mapping[str, Any] | None, number: int | None) -> str | None:
-    """Returns the SHA-256 of a subject's file as a recipe says it, or the background's for None; empty without one."""
+    """Returns the SHA-256 of a subject's file in a recipe, or of the background's for None; empty without a recipe."""
     if recipe is None:
         return ""
     if number is None:
@@ -524,8 +523,8 @@ def _file_of(recipe: Mapping[str, Any] | None, number: int | None) -> str | None
     return recipe["subjects"][order.index(number)]["file"] if number in order else None
 
 
-def _known(photo: Photo, read: _ReadFile, is_background: bool = False) -> Photo:
-    """Returns the photograph of a file."""
+def _with_file(photo: Photo, read: _ReadFile, is_background: bool = False) -> Photo:
+    """Returns a photo with the fields of its file."""
     preview = read.preview
     if preview is None:
         levels = None
@@ -537,14 +536,14 @@ def _known(photo: Photo, read: _ReadFile, is_background: bool = False) -> Photo:
 
 
 def _scene(target: NumpyArray) -> Photo:
-    """Returns the background [H, W, C] as a photograph."""
+    """Returns the background [H, W, C] as a photo."""
     pixels = np.ascontiguousarray(target[..., :3])
     return Photo(pixels, image_levels(pixels, "background"), None)
 
 
 @dataclass
 class Findings:
-    """Findings about a subject beside its recipe: what is to be said, and to be done, its places, its mask's score."""
+    """The results for a subject that are not in its recipe: reasons, warnings, placements, and its mask's score."""
 
     reasons: list[Reason]
     warnings: list[Reason]
@@ -552,18 +551,18 @@ class Findings:
     mask_score: float | None = None
 
 
-def _decided(
+def _plan_of(
     photos: list[Photo], scene: Photo, target: NumpyArray, options: list[SubjectOptions], method: str | Method,
     people_masks: Any, settings: dict[str, Any], seed: int, several: bool, seconds: dict[str, float], k: int,
 ) -> tuple[dict[str, Any], list[Findings], list[dict[str, Any]]]:  # fmt: skip
-    """Returns the recipe of a composite, what was found of each subject, and the recipes of the next best places."""
+    """Returns the recipe of a composite, the findings of each subject, and the recipes of the next best placements."""
     people = People(scene, method, people_masks)
     width, height = scene.size
     entries: list[dict[str, Any]] = []
     findings: list[Findings] = []
     others: list[dict[str, Any]] = []
     nearness = []
-    # Where everything is told, nobody is looked for.
+    # People are detected only if a placement or a depth order depends on them.
     among_people = any(isinstance(one.at, str) or not isinstance(one.behind, str) for one in options)
 
     def search() -> str | None:
@@ -573,7 +572,7 @@ def _decided(
         seconds["people"] = time.perf_counter() - start
         return None if scene.whole else digest(target)
 
-    # The people of the background are looked for beside the first subject.
+    # The people of the background are detected in parallel with the first segmentation.
     with beside(search) as searched:
         start = time.perf_counter()
         first = _plan.cut_out(photos[0], options[0], method, "subjects[0]: " if several else "")
@@ -586,16 +585,16 @@ def _decided(
         seconds["cut"] += time.perf_counter() - start
         start = time.perf_counter()
         if settings["shadow"] == "auto":
-            cut = _plan.with_who(photo, cut)
-        lies, places = _plan.decide(photo, cut, one, people, name, k)
-        # All that is the same wherever it lies.
+            cut = _plan.with_person(photo, cut)
+        spots, places = _plan.decide(photo, cut, one, people, name, k)
+        # The fields that do not depend on the placement.
         same: dict[str, Any] = {"size": list(photo.size), "digest": None if photo.whole else digest(photo.levels)}
         same["file"] = photo.file
-        same |= {"mask": _plan.written(photo, cut), **_plan.ends(photo, cut), **settings}
+        same |= {"mask": _plan.mask_entry(photo, cut), **_plan.ends(photo, cut), **settings}
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
-        told_of_people = people_masks is not None or isinstance(one.at, str)
-        heads, pixels = people.heads if told_of_people else [], _plan.pixels_of(photo, cut)
-        entry, *next_best = [_entry(same, spot, heads, pixels) for spot in lies]
+        uses_people = people_masks is not None or isinstance(one.at, str)
+        heads, pixels = people.heads if uses_people else [], _plan.pixels_of(photo, cut)
+        entry, *next_best = [_entry(same, spot, heads, pixels) for spot in spots]
         entries.append(entry)
         others += next_best
         doubt = places[0].reason if isinstance(one.at, str) else NO_REASON
@@ -607,11 +606,11 @@ def _decided(
             reasons, warnings = [*reasons, size], [*warnings, size.within("", _OTHER_SIZE)]
         findings.append(Findings(reasons, warnings, places, cut.score))
         if len(photos) > 1:
-            lies_there, head = _plan.as_it_lies(entry, cut.mask, (width, height))
-            nearness.append(float(max(0, bounding_box(lies_there).y1 - 1)))
+            placed_mask, head = _plan.mask_in_background(entry, cut.mask, (width, height))
+            nearness.append(float(max(0, bounding_box(placed_mask).y1 - 1)))
             if among_people:
-                people.add(lies_there, head)
-    # Who stands lower is nearer, and drawn later.
+                people.add(placed_mask, head)
+    # A lower subject is nearer, and drawn later.
     order = sorted(range(len(entries)), key=lambda i: nearness[i] if nearness else 0.0)
     recipe = {
         "schema": SCHEMA, "version": __version__, "size": [width, height], "background": background_digest,
@@ -620,17 +619,17 @@ def _decided(
     return recipe, findings, [{**recipe, "subjects": [other]} for other in others]
 
 
-#: What to do about a size or a place that is doubtful.
-_OTHER_SIZE = Reason("another-size", "scale says another size")
-_ELSEWHERE = Reason("another-place", "a position says another place, and k finds more of them")
+#: Hints for a doubtful size or place.
+_OTHER_SIZE = Reason("another-size", "pass another scale")
+_ELSEWHERE = Reason("another-place", "pass another position, or a larger k for more placements")
 
 
 def _entry(
     same: Mapping[str, Any], spot: Mapping[str, Any], heads: Sequence[Rectangle], pixels: float
 ) -> dict[str, Any]:
-    """Returns the entry of a subject in the recipe, of what is the same at every place and of one place.
+    """Returns the recipe entry of a subject, from the fields that do not depend on the placement, and one placement.
 
-    pixels: how many pixels of its photograph the subject covers.
+    pixels: the number of pixels of its photo that the subject covers.
     """
     entry = {**same, **spot}
     method, entry["upscale"] = same["upscale"], None
@@ -643,10 +642,10 @@ def _entry(
 
 
 def _fits(recipe: Mapping[str, Any], photos: list[Photo], scene: Photo, target: NumpyArray) -> None:
-    """Refuses a recipe of other photographs."""
+    """Rejects a recipe for other photos."""
     order = recipe["order"]
     if len(order) != len(photos):
-        raise ArgumentError(f"recipe: it has {len(order)} subjects, {len(photos)} are given")
+        raise ArgumentError(f"recipe: {len(order)} subjects, but {len(photos)} photos were passed, expected as many")
     width, height = scene.size
     images = [(recipe["background"], recipe["background_file"], scene, target, "background")]
     images += [
@@ -660,18 +659,19 @@ def _fits(recipe: Mapping[str, Any], photos: list[Photo], scene: Photo, target: 
 
     for (digest_then, _, _, _, name), same in zip(images, in_threads(is_same, images), strict=True):
         if not same:
-            # Previews of files know them by their bytes alone.
+            # A preview identifies files by their bytes alone.
             by_file = "; it was made by a preview of a file, expected that file" if digest_then is None else ""
-            raise ArgumentError(f"recipe: {name} is not the one that it was made with{by_file}")
+            raise ArgumentError(f"recipe: {name} differs from the one that it was made with{by_file}")
     if recipe["size"] != [width, height]:
-        raise ArgumentError("recipe: background is not the one that it was made with")
+        raise ArgumentError("recipe: background differs from the one that it was made with")
     for entry, number in zip(recipe["subjects"], order, strict=True):
         if entry["size"] != list(photos[number].size):
-            raise ArgumentError(f"recipe: subjects[{number}].size: {entry['size']!r}, it is {photos[number].size}")
+            size = photos[number].size
+            raise ArgumentError(f"recipe: subjects[{number}].size: {entry['size']!r}, expected {size}")
         if entry["mask"] is not None:
             check_mask(entry["mask"], f"subjects[{number}].mask", photos[number].size)
         elif photos[number].alpha is None:
-            raise ArgumentError(f"recipe: subjects[{number}] has no alpha, which is its mask in the recipe")
+            raise ArgumentError(f"recipe: subjects[{number}] has no alpha, expected one, since the recipe has no mask")
         if entry["cover"] is not None:
             check_mask(entry["cover"], f"subjects[{number}].cover", (width, height))
 
@@ -679,7 +679,7 @@ def _fits(recipe: Mapping[str, Any], photos: list[Photo], scene: Photo, target: 
 def _reduced(
     whole: Any, scene: Photo, photos: list[Photo], recipe: Mapping[str, Any], ratio: float
 ) -> tuple[Any, list[Photo]]:
-    """Returns background and photographs at the size of a preview."""
+    """Returns background and photos at the size of a preview."""
 
     def small(pixels: NumpyArray, factor: float, of: Photo) -> NumpyArray:
         wide, high = (max(1, round(v * factor)) for v in of.size)
@@ -695,7 +695,7 @@ def _reduced(
         if photo.alpha is not None:
             alpha = np.ascontiguousarray(small(photo.alpha[..., None], factor, photo)[..., 0])
         pixels = small(photo.pixels, factor, photo)
-        # Photographs in the background's colours have the same values twice.
+        # The pixels and levels of photos in the background's colours are the same array.
         same = photo.pixels.dtype == np.uint8 and np.shares_memory(photo.pixels, photo.levels)
         return Photo(pixels, pixels if same else small(photo.levels, factor, photo), alpha)
 
@@ -709,18 +709,18 @@ def _reduced(
     return (small_pixels if np.ndim(_arrays.to_numpy(whole, "background")) == 3 else small_pixels[..., 0]), small_photos
 
 
-def _told(
+def _info_of(
     drawings: list[PlacedSubject], recipe: Mapping[str, Any], findings: list[Findings], below: NumpyArray,
     seconds: dict[str, float], start: float, others: list[dict[str, Any]],
 ) -> ComposeInfo:  # fmt: skip
-    """Returns the record of what was drawn."""
+    """Returns the record of a composite."""
     every = []
     shape = below.shape
     times = dict(seconds)
     for subject, entry, number in zip(drawings, recipe["subjects"], recipe["order"], strict=True):
         mask = np.zeros(shape[:2], np.uint8)
         region = subject.region
-        # What is changed by less than half a level of alpha is not nothing.
+        # Alpha of less than half a level counts as 1.
         np.maximum(in_levels(subject.alpha), subject.alpha > 0, out=region.of(mask))
         layer = None
         if subject.shadow is not None:

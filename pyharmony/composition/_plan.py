@@ -1,4 +1,4 @@
-"""Decides what a composite is made of: cuts every subject out, finds its place, and writes both into a recipe."""
+"""Plans a composite: segments every subject, places it, and writes both into a recipe."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from ..segmentation.heads import FAINT, Head, corners, faces_of_others
 from ..segmentation.layers import Layer
 from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mask
 from ..segmentation.people import SURE, head_in, head_of
-from ._recipe import as_written, encoded, of_layers
+from ._recipe import encoded, of_layers, quantized
 
 Rectangle = tuple[float, float, float, float]
 
-#: The longer side of the photographs in which people and things are looked for, at least, where they have so many.
+#: The least longer side of the reduced photos in which people and objects are detected, if they have so many pixels.
 DECIDED = 1200
-#: About the longer side of the photographs over which masks are drawn to place a subject.
+#: The approximate longer side of the photos over which masks are drawn for placement.
 _SIDE = 1000
-#: The longer side of the background in which places are searched.
+#: The longer side of the background in which placements are searched.
 _PLACES = 800
-#: The longer side of a mask in which a head is looked for by the silhouette.
+#: The longer side of a mask in which a head is estimated from the silhouette.
 _HEAD_SIDE = 256
-#: By how much heads of people who are near one another differ at most in their heights.
+#: The largest ratio of the heights of heads of people at similar places.
 _UNLIKE = 2.0
 #: The longer side of masks that are compared.
 _LOOKED_AT = 256
-#: How many heads of the background tell what light people there have, and the part of a head's rectangle that is face.
+#: The number of nearest heads of the background that are the reference for a subject's colours.
 _LIKE = 2
-#: How far somebody may go beyond the rectangle in which the network expects them, in its sides.
+#: The margin around the predicted body of a person within which the mask may extend, in the body's sides.
 _MORE = 0.25
 #: Two heads may be one if their middles are nearer than this share of the larger width, ...
 _ONE_HEAD_ACROSS = 0.5
 #: ... and nearer than this share of the larger height.
 _ONE_HEAD_DOWN = 0.95
-#: Subjects become so many times as large before their detail is made.
+#: The scale above which a subject is enlarged by super-resolution.
 ENLARGED = 1.5
-#: Up to this scale detail is made for twice the size, beyond it for four times.
+#: The largest scale for which super-resolution is by 2; above it is by 4.
 _TWICE = 3.0
-#: Of what covers more pixels of its photograph detail is made for twice at most.
+#: The number of pixels of a subject above which super-resolution is by 2 at most.
 _SMALL = 500_000
-#: A base is seen if this share of the lowest part of the object is.
+#: The least visible share of the lowest part of an object with which its base is visible.
 _BASE_SEEN = 0.6
 #: The height of that part, as a share of the object's.
 _BASE = 0.04
@@ -60,7 +60,7 @@ _BASE = 0.04
 
 @dataclass(frozen=True)
 class SubjectOptions:
-    """The wishes of the caller for one subject; None leaves a choice to us."""
+    """The options of the caller for one subject; None and 'auto' are estimated."""
 
     points: Any
     box: Any
@@ -74,15 +74,15 @@ class SubjectOptions:
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph.
+    """A photo.
 
     Attributes:
         pixels: [h, w, 3] in the background's colours and dtype.
-        levels: [h, w, 3] uint8 in its own.
+        levels: [h, w, 3] uint8 in its own colours.
         alpha: [h, w] in the background's dtype; None without.
-        whole: width and height of the photograph, of which these are reduced pixels; None where they are all.
-        file: the SHA-256 of its file; None where it is none.
-        preview: the reduced levels that a preview of the file has; None where these are made from all.
+        whole: width and height of the photo if these pixels are reduced; else None.
+        file: the SHA-256 of its file; None if it is not from a file.
+        preview: the levels of the file's preview, in which objects are detected; None if they are computed from levels.
     """
 
     pixels: NumpyArray
@@ -94,12 +94,12 @@ class Photo:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the photograph."""
+        """Width and height of the photo."""
         return self.whole or (self.levels.shape[1], self.levels.shape[0])
 
     @functools.cached_property
-    def seen(self) -> NumpyArray:
-        """The levels in which people and things are looked for: of large photographs the same ones in a preview."""
+    def detection_levels(self) -> NumpyArray:
+        """The levels in which people and objects are detected, for large photos the same as those of a preview."""
         if self.preview is not None:
             return self.preview
         every = max(k for k in (1, 2, 4, 8) if k == 1 or max(self.size) // k >= DECIDED)
@@ -107,26 +107,27 @@ class Photo:
 
     @functools.cached_property
     def small(self) -> NumpyArray:
-        """The levels at the size at which masks are looked at."""
-        return block_means(self.seen, round(max(self.seen.shape) / _SIDE))
+        """The levels at the size at which masks are drawn for placement."""
+        levels = self.detection_levels
+        return block_means(levels, round(max(levels.shape) / _SIDE))
 
     @property
     def factor(self) -> float:
-        """The side of the small levels by that of the photograph."""
+        """The side of the small levels relative to that of the photo."""
         return self.small.shape[1] / self.size[0]
 
     def session(self, method: str | Method = "auto") -> Session:
-        """Returns a session of the photograph, by the levels in which people and things are looked for."""
-        return Session(self.seen, method=method, at=self.size)
+        """Returns a segmentation session of the photo."""
+        return Session(self.detection_levels, method=method, at=self.size)
 
 
 class People:
-    """The people of the background, who are looked for when somebody asks for them first.
+    """The people of the background, detected at their first use.
 
     Attributes:
         whole: (width, height) of the background.
-        size: those of the smaller picture in which places are looked for.
-        factor: the side of that by the background's.
+        size: those of the reduced background in which placements are searched.
+        factor: the side of the reduced background relative to the full one.
     """
 
     def __init__(self, background: Photo, method: str | Method, masks: Masks | Sequence[Any] | None) -> None:
@@ -137,70 +138,70 @@ class People:
 
     @functools.cached_property
     def small(self) -> NumpyArray:
-        """The background at the smaller size."""
+        """The background at the reduced size."""
         return resized(self._background.small, self.size)
 
     @property
     def reduced(self) -> list[NumpyArray]:
-        """Their masks [h, w] uint8 at the smaller size."""
-        return self._found.reduced
+        """Their masks [h, w] uint8 at the reduced size."""
+        return self._people.reduced
 
     @property
     def heads(self) -> list[Rectangle]:
         """The rectangles of their heads in the background."""
-        return self._found.heads
+        return self._people.heads
 
     @property
     def sure(self) -> list[float]:
-        """How sure it is that each of them is there, 0 to 1."""
-        return [part.score if isinstance(part, Layer) else 1.0 for part in self._found.masks]
+        """The confidence of each person, 0 to 1."""
+        return [part.score if isinstance(part, Layer) else 1.0 for part in self._people.masks]
 
     @property
     def faces(self) -> list[Rectangle]:
-        """The rectangles of the faces of people who have no mask of their own, in the background."""
-        return self._found.faces
+        """The rectangles of the faces of people without a mask, in the background."""
+        return self._people.faces
 
     @property
     def others(self) -> NumpyArray | None:
-        """Where more people seem to be, [h, w] uint8 at the smaller size."""
-        return self._found.others
+        """The mask of people without a mask of their own, [h, w] uint8 at the reduced size."""
+        return self._people.others
 
     def together(self, numbers: Sequence[int]) -> dict[str, Any]:
-        """Returns where some of them are in the background, for the recipe."""
-        parts = [self._found.masks[i] for i in numbers]
+        """Returns the union of the masks of some people, for the recipe."""
+        parts = [self._people.masks[i] for i in numbers]
         masks = [part for part in parts if not isinstance(part, Layer)]
         union = np.maximum.reduce(masks) if masks else None
         return of_layers([part for part in parts if isinstance(part, Layer)], self._background.size, union)
 
     def add(self, mask: NumpyArray, head: Rectangle) -> None:
-        """Adds somebody who was placed, so that the next one does not cover them."""
-        self._found.masks.append(mask)
-        self._found.reduced.append(resized(mask, self.size))
-        self._found.heads.append(head)
+        """Adds a subject that was placed, so that the next one does not cover it."""
+        self._people.masks.append(mask)
+        self._people.reduced.append(resized(mask, self.size))
+        self._people.heads.append(head)
 
     @property
-    def _found(self) -> _PeopleMasks:
+    def _people(self) -> _PeopleMasks:
         if self._cache is None:
-            self._cache = self._searched() if self._masks is None else self._taken(self._masks)
+            self._cache = self._detect() if self._masks is None else self._from_masks(self._masks)
         return self._cache
 
-    def _searched(self) -> _PeopleMasks:
+    def _detect(self) -> _PeopleMasks:
         session = self._background.session(_of_people(self._method))
-        return self._among_others(session, session.people())
+        return self._with_others(session, session.people())
 
-    def _among_others(self, session: Session, masks: Masks) -> _PeopleMasks:
-        """Returns people with what is seen of those who have no mask of their own: where they are, and their faces."""
+    def _with_others(self, session: Session, masks: Masks) -> _PeopleMasks:
+        """Returns people with a mask, together with the faces and the region of people without one."""
         layers, heads = layers_of(masks), [_rectangle(head) for head in masks.heads]
-        # As fine as places are told apart.
+        # At the resolution at which placements are searched.
         reduced = [rough_mask(layer, masks.size, self.size) for layer in layers]
         faces = faces_of_others(session.heads(SURE), heads)
         return _PeopleMasks([*layers], reduced, heads, session.others(reduced, self.size), faces)
 
-    def _taken(self, masks: Masks | Sequence[Any]) -> _PeopleMasks:
+    def _from_masks(self, masks: Masks | Sequence[Any]) -> _PeopleMasks:
         width, height = self._background.size
         if isinstance(masks, Masks) and len(masks.heads) == len(masks) and masks.size == (width, height):
-            # The masks are not all that tells of people: who has none must not be covered either.
-            return self._among_others(self._background.session(_of_people(self._method)), masks)
+            # People without a mask must not be covered either.
+            return self._with_others(self._background.session(_of_people(self._method)), masks)
         whole = [mask_levels(masks[i], height, width, f"people[{i}]") for i in range(len(masks))]
         return _PeopleMasks(
             [*whole], [resized(mask, self.size) for mask in whole], [_head_of(mask) for mask in whole], None
@@ -209,7 +210,7 @@ class People:
 
 @dataclass
 class _PeopleMasks:
-    """The people as they were found: masks, or what they are drawn from, and the fields of `People`."""
+    """The people as masks or layers, and the fields of `People`."""
 
     masks: list[NumpyArray | Layer]
     reduced: list[NumpyArray]
@@ -224,7 +225,7 @@ def _rectangle(values: Sequence[float]) -> Rectangle:
 
 
 def _of_people(method: str | Method) -> str | Method:
-    """Returns a method that finds people: this one, or the default."""
+    """Returns a method that detects people: this one, or the default."""
     return method if _finds_people(method) else "auto"
 
 
@@ -234,17 +235,17 @@ def _finds_people(method: str | Method) -> bool:
 
 
 class CutOut(NamedTuple):
-    """A subject that was cut out.
+    """A segmented subject.
 
     Attributes:
-        mask: [h, w] uint8 of its photograph, at the size of `Photo.small` where `layer` is known.
-        by_alpha: whether that is its alpha.
-        reason: what is to be said of it.
-        head: the rectangle of its head, where that is known.
-        person: whether it is somebody; None where that is not known.
-        score: how sure its mask is, 0 to 1; None where it was given.
-        layer: what its mask is drawn from, at any size; None where it was given.
-        posture: where the feet of a person are, and what they sit on; None where no pose tells it.
+        mask: [h, w] uint8 of its photo, at the size of `Photo.small` if `layer` is set.
+        by_alpha: whether the mask is the photo's alpha.
+        reason: the reason why the mask may not be the intended one, or an empty one.
+        head: the rectangle of its head; None if unknown.
+        person: whether it is a person; None if unknown.
+        score: the score of its mask, 0 to 1; None if the caller passed the mask.
+        layer: the layer from which its mask is drawn, at any size; None if the caller passed the mask.
+        posture: the rows of a person's feet and seat; None without a pose.
     """
 
     mask: NumpyArray
@@ -257,29 +258,29 @@ class CutOut(NamedTuple):
     posture: Posture | None = None
 
 
-#: What to do where it is not sure who or what is meant.
-SAY_WHO = Reason("say-who", "a point or a box says who is meant")
-_SAY_WHAT = Reason("say-what", "a point or a box says what is meant")
-#: How `compose` calls arguments of `segment`, of which it takes one for each subject.
+#: Hints for a subject that may not be the intended one.
+SAY_WHO = Reason("say-who", "pass a point or a box on the person")
+_SAY_WHAT = Reason("say-what", "pass a point or a box on the object")
+#: The names that `compose` gives to arguments of `segment`, since it accepts one for each subject.
 _OF_EACH = {"box": "boxes", "mask": "masks"}
 
 
 def cut_out(photo: Photo, options: SubjectOptions, method: str | Method, name: str) -> CutOut:
-    """Returns a subject cut out.
+    """Returns the segmented subject of a photo.
 
     Raises:
-        MaskError: the mask that is given is empty.
-        ArgumentError: nothing was found where it was pointed at.
+        MaskError: the mask is empty.
+        ArgumentError: no object was found at the prompts.
     """
     width, height = photo.size
     prompts = {key: value for key, value in (("points", options.points), ("box", options.box)) if value is not None}
     if options.mask is not None and not prompts:
         mask = mask_levels(options.mask, height, width, f"{name}masks")
         if photo.alpha is not None and (mask >= 128).any() and not mask[photo.alpha > 0].any():
-            raise MaskError(f"{name}masks: nothing of it lies where the alpha of the photograph is above 0")
-        return CutOut(_filled(mask, f"{name}masks"), False, NO_REASON)
+            raise MaskError(f"{name}masks: empty where the alpha of the photo is above 0, expected them to overlap")
+        return CutOut(_nonempty(mask, f"{name}masks"), False, NO_REASON)
     if not prompts and photo.alpha is not None:
-        return CutOut(_filled(in_levels(photo.alpha), f"{name}mask"), True, NO_REASON)
+        return CutOut(_nonempty(in_levels(photo.alpha), f"{name}mask"), True, NO_REASON)
     session = photo.session(method)
     if prompts or options.mask is not None:
         points: Any = prompts.get("points")
@@ -291,7 +292,7 @@ def cut_out(photo: Photo, options: SubjectOptions, method: str | Method, name: s
             raise error.within(name, _OF_EACH.get(error.argument or "")) from None
         if not len(masks):
             raise ArgumentError.because(f"{name}points: ", masks.reason)
-        return _pointed_at(photo, session, masks)
+        return _cut_by_prompts(photo, session, masks)
     searched = session if session.finds_people else photo.session()
     heads, head = searched.heads(SURE), searched.foremost()
     if head is not None:
@@ -300,21 +301,21 @@ def cut_out(photo: Photo, options: SubjectOptions, method: str | Method, name: s
         if len(masks):
             reason = NO_REASON
             if len(heads) > 1:
-                text = f"{len(heads)} people were found, one who is large and apart was taken"
+                text = f"{len(heads)} people were found, a large one apart from others was selected"
                 reason = Reason("one-of-several", text)
-            cut = _taken(photo, refined_layer(masks), reason, head.box, True)
+            cut = _cut_from(photo, refined_layer(masks), reason, head.box, True)
             return cut._replace(posture=searched.posture(cut.mask))
     masks = session.segment(points=((width - 1) / 2, (height - 1) / 2))
     if not len(masks):
         raise ArgumentError(
             f"{name}points: no person was found, and {masks.reason}; expected a point, a box or a mask", code="nobody"
         )
-    reason = Reason("middle-taken", "no person was found, what is in the middle was taken", hint=_SAY_WHAT)
-    return _taken(photo, refined_layer(masks), reason)
+    reason = Reason("middle-taken", "no person was found, the object in the middle was selected", hint=_SAY_WHAT)
+    return _cut_from(photo, refined_layer(masks), reason)
 
 
 def _around(head: Head, width: int, height: int) -> tuple[int, int, int, int]:
-    """Returns a rectangle of whole pixels of a photograph that all of somebody is in: what is beyond it stays out."""
+    """Returns a rectangle of whole pixels around a person, with a margin, to which the mask is limited."""
     x, y, wide, high = head.body
     left, top = max(0, math.floor(x - _MORE * wide)), max(0, math.floor(y - _MORE * high))
     right, bottom = math.ceil(x + (1 + _MORE) * wide), math.ceil(y + (1 + _MORE) * high)
@@ -322,9 +323,9 @@ def _around(head: Head, width: int, height: int) -> tuple[int, int, int, int]:
 
 
 def _alone(photo: Photo, session: Session, masks: Masks, head: Head, heads: Sequence[Head]) -> Masks:
-    """Returns what was found of somebody, corrected by a click beside them at the head of everybody else it covers.
+    """Returns the masks of a person, corrected by a click outside of the object at each other head that it covers.
 
-    Two heads of which one is less than a head below the other are as often one as two: a click would be in a face.
+    Two heads of which one is less than a head below the other are often one: a click would be in the person's face.
     """
     if not len(masks) or len(heads) < 2:
         return masks
@@ -339,23 +340,23 @@ def _alone(photo: Photo, session: Session, masks: Masks, head: Head, heads: Sequ
 
 
 def _may_be_one(one: Head, other: Head) -> bool:
-    """Returns whether the middle of a head lies so near that of another one that both may be of one person."""
+    """Returns whether the middles of two heads are so near that both may be detections of one head."""
     wide, high = (max(sides) for sides in zip(one.box[2:], other.box[2:], strict=True))
     (x, y), (other_x, other_y) = one.middle, other.middle
     return abs(x - other_x) < _ONE_HEAD_ACROSS * wide and abs(y - other_y) < _ONE_HEAD_DOWN * high
 
 
-def _taken(
+def _cut_from(
     photo: Photo, candidate: Layer, reason: Reason, head: Rectangle | None = None, person: bool | None = None
 ) -> CutOut:
-    """Returns the subject of one of the masks that were found."""
-    layer = as_written(candidate)
+    """Returns the subject by the layer of a mask."""
+    layer = quantized(candidate)
     return CutOut(layer_mask(photo.small, layer, photo.size), False, reason, head, person, candidate.score, layer)
 
 
-def _pointed_at(photo: Photo, session: Session, masks: Masks) -> CutOut:
-    """Returns what was found where something was pointed at."""
-    cut = _taken(photo, refined_layer(masks), masks.reason)
+def _cut_by_prompts(photo: Photo, session: Session, masks: Masks) -> CutOut:
+    """Returns the subject by the masks for prompts, with head and posture if it is a person."""
+    cut = _cut_from(photo, refined_layer(masks), masks.reason)
     if not session.finds_people:
         return cut
     if not session.shows_people(cut.mask):
@@ -366,8 +367,8 @@ def _pointed_at(photo: Photo, session: Session, masks: Masks) -> CutOut:
     return cut._replace(person=True, head=box, posture=posture)
 
 
-def with_who(photo: Photo, cut: CutOut) -> CutOut:
-    """Returns a subject of which is known whether it is somebody, and then where the head is."""
+def with_person(photo: Photo, cut: CutOut) -> CutOut:
+    """Returns a subject with `person` set, and the head and posture of a person."""
     if cut.person is not None and (cut.head is not None or not cut.person):
         return cut
     session = Session(photo.small)
@@ -381,17 +382,17 @@ def with_who(photo: Photo, cut: CutOut) -> CutOut:
     return cut._replace(person=True, head=box, posture=posture)
 
 
-def written(photo: Photo, cut: CutOut) -> dict[str, Any] | None:
-    """Returns where a subject is in its photograph, for the recipe; None where its alpha says it."""
+def mask_entry(photo: Photo, cut: CutOut) -> dict[str, Any] | None:
+    """Returns the mask of a subject for the recipe; None if it is the photo's alpha."""
     if cut.by_alpha:
         return None
     return encoded(cut.mask) if cut.layer is None else of_layers([cut.layer], photo.size)
 
 
 def ends(photo: Photo, cut: CutOut) -> dict[str, Any]:
-    """Returns where a subject ends too early, for the recipe.
+    """Returns the cropped sides of a subject for the recipe.
 
-    `cut` are the sides on which it does, and `hidden` tells whether something in its photograph hid the lower end.
+    `cut` are these sides, and `hidden` is whether another object occluded the lower end in its photo.
     """
     factor = cut.mask.shape[1] / photo.size[0]
     head = None if cut.head is None else corners([v * factor for v in cut.head])
@@ -399,47 +400,47 @@ def ends(photo: Photo, cut: CutOut) -> dict[str, Any]:
         posture = None if cut.posture is None else cut.posture.scaled(factor)
         subject = subject_of(cut.mask, head, bool(cut.person), None, posture)
     except MaskError:
-        # Nothing so small is cut by its frame.
+        # A mask that is empty at this size counts as uncropped.
         return {"cut": [], "hidden": False}
     return {"cut": sorted(subject.cut), "hidden": subject.is_hidden}
 
 
 def pixels_of(photo: Photo, cut: CutOut) -> float:
-    """Returns how many pixels of a photograph a subject covers."""
+    """Returns the number of pixels of a photo that a subject covers."""
     return float((cut.mask >= 128).mean()) * photo.size[0] * photo.size[1]
 
 
-def _filled(mask: NumpyArray, name: str) -> NumpyArray:
+def _nonempty(mask: NumpyArray, name: str) -> NumpyArray:
     if not (mask >= 128).any():
-        raise MaskError(f"{name}: empty, nothing in it is at least half inside; expected the object")
+        raise MaskError(f"{name}: empty, expected a pixel of at least one half")
     return mask
 
 
 def decide(
     photo: Photo, cut: CutOut, options: SubjectOptions, people: People, name: str, k: int = 1
 ) -> tuple[list[dict[str, Any]], list[Placement]]:
-    """Returns where a subject lies in each of its best places, for the recipe, and these places.
+    """Returns the recipe entries of a subject's best placements, and these placements.
 
-    Where the caller says (x, y), there is one, and no place was looked for.
+    If the caller passes (x, y), there is one entry, and no placement.
     """
     at = options.at
     if isinstance(at, Placement):
-        return [_lies(at, options, people, name)], [at]
+        return [_place_entry(at, options, people, name)], [at]
     if isinstance(at, str):
-        places = _placed(photo, cut, options, people, k)
-        return [_lies(one, options, people, name) for one in places], places
+        places = _search_places(photo, cut, options, people, k)
+        return [_place_entry(one, options, people, name) for one in places], places
     x, y = (float(v) for v in at)
     scale = 1.0 if options.scale == "auto" else number(options.scale, f"{name}scale")
     angle = 0.0 if options.angle == "auto" else number(options.angle, f"{name}angle")
     wide, high = photo.size
-    # The middle of the picture, whose first corner is at `at` before it is turned about that middle.
+    # The middle of the photo, whose first corner is at `at` before the rotation about that middle.
     x, y = x + (wide * scale - 1) / 2, y + (high * scale - 1) / 2
     spot = Placement(x, y, scale, angle, bool(options.flip), (), 0.0, {}, (0.0, 0.0, 0.0, 0.0), photo.size)
-    return [_lies(spot, options, people, name)], []
+    return [_place_entry(spot, options, people, name)], []
 
 
-def _lies(spot: Placement, options: SubjectOptions, people: People, name: str) -> dict[str, Any]:
-    """Returns a place for the recipe, and what stands before it."""
+def _place_entry(spot: Placement, options: SubjectOptions, people: People, name: str) -> dict[str, Any]:
+    """Returns a placement for the recipe, with the mask of the people in front of it."""
     behind = spot.behind if options.behind == "auto" else options.behind
     entry: dict[str, Any] = {key: getattr(spot, key) for key in ("x", "y", "scale", "angle", "flip")}
     entry["cover"] = None
@@ -450,8 +451,8 @@ def _lies(spot: Placement, options: SubjectOptions, people: People, name: str) -
     return entry
 
 
-def _placed(photo: Photo, cut: CutOut, options: SubjectOptions, people: People, k: int) -> list[Placement]:
-    """Returns the best places, which are looked for in reduced pictures."""
+def _search_places(photo: Photo, cut: CutOut, options: SubjectOptions, people: People, k: int) -> list[Placement]:
+    """Returns the best placements, which are searched in reduced images."""
     small, factor = people.small, people.factor
     own, own_factor = photo.small, photo.factor
     own_mask = resized(cut.mask, (own.shape[1], own.shape[0]))
@@ -468,7 +469,7 @@ def _placed(photo: Photo, cut: CutOut, options: SubjectOptions, people: People, 
         arguments["posture"] = cut.posture.scaled(own_factor)
     arguments |= {"person": cut.person, "most": enlarged_at_most(people.whole) * factor / own_factor}
     back, own_back = 1 / factor, 1 / own_factor
-    # Middles of pixels are whole numbers, so a half is taken off before and added after.
+    # Centres of pixels have whole coordinates, corners are half a pixel away.
     return [
         Placement(
             (one.x + 0.5) * back - 0.5, (one.y + 0.5) * back - 0.5, one.scale * back / own_back, one.angle, one.flip,
@@ -479,12 +480,12 @@ def _placed(photo: Photo, cut: CutOut, options: SubjectOptions, people: People, 
 
 
 def _least(posture: Posture | None) -> float:
-    """Returns how sure a head has to be: where a pose tells of one as well, a faint one is no better."""
+    """Returns the least confidence of a head: a faint one is no better than that of a pose, if there is one."""
     return FAINT if posture is None else SURE
 
 
 def _head_by(photo: Photo, mask: NumpyArray, posture: Posture | None) -> Rectangle:
-    """Returns the rectangle of the head of somebody by the posture, or by a silhouette smaller than the photograph."""
+    """Returns the rectangle of a person's head by the posture, or by the silhouette in a reduced mask."""
     factor = mask.shape[1] / photo.size[0]
     if posture is not None and head_in([Head(posture.head, posture.head, 1.0)], mask, factor) is not None:
         return posture.head
@@ -499,9 +500,9 @@ def _head_of(mask: NumpyArray) -> Rectangle:
 
 
 def enlarged(scale: float, pixels: float) -> int:
-    """Returns how many times a subject is enlarged with detail before it is laid at a scale; 0: not at all.
+    """Returns the factor of super-resolution of a subject before it is drawn at a scale; 0: none.
 
-    pixels: how many of its photograph's pixels it covers. Four times takes five times as long as twice.
+    pixels: the number of its photo's pixels that it covers. By 4 takes five times as long as by 2.
     """
     if scale <= ENLARGED:
         return 0
@@ -512,7 +513,7 @@ def number(value: Any, name: str) -> float:
     """Returns a finite number.
 
     Raises:
-        ArgumentError: it is none.
+        ArgumentError: it is not one.
     """
     try:
         is_number = isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value)
@@ -530,9 +531,9 @@ def nearest_heads(heads: Sequence[Rectangle], x: float, y: float) -> list[list[f
 
 
 def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectangle]) -> Reason:
-    """Returns that somebody is much smaller or larger than those beside them; empty where they are not.
+    """Returns the reason for a person who is much smaller or larger than the nearest ones; else an empty one.
 
-    Who is near, and so cut at the bottom, has a larger head on the line of the others' heads.
+    A person near the camera, cropped at the bottom, has a larger head on the line of the others' heads.
 
     heads: the rectangles of the heads of the people of the background.
     """
@@ -549,13 +550,13 @@ def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectang
             return NO_REASON
     if 1 / _UNLIKE <= times <= _UNLIKE:
         return NO_REASON
-    text = f"the head is {times:.2g} times as high as those beside it"
+    text = f"the head is {times:.2g} times as high as the nearest ones"
     return Reason("head-unlike", text)
 
 
 def is_cut_below(entry: Mapping[str, Any]) -> bool:
-    """Returns whether the side of a subject that comes to lie below was cut in its own photograph, or hidden there."""
-    # Turned clockwise by a quarter, what was on the right lies below.
+    """Returns whether the lower side of a subject in the background was cropped in its own photo, or occluded there."""
+    # After a rotation clockwise by a quarter turn, the right side is the lower one.
     below = ("bottom", "right", "top", "left")[round(float(entry["angle"]) / 90) % 4]
     if entry["flip"] and below in ("left", "right"):
         below = "right" if below == "left" else "left"
@@ -563,13 +564,13 @@ def is_cut_below(entry: Mapping[str, Any]) -> bool:
 
 
 def base_is_seen(alpha: NumpyArray, front_mask: NumpyArray | None, bottom: int, height: int) -> bool:
-    """Returns whether what is below an object that was not cut would be seen.
+    """Returns whether the ground below an object that was not cropped is visible.
 
     Args:
         alpha: [h, w] uint8, the object over its rectangle of the background.
-        front_mask: [h, w] uint8, what is before it, or None.
+        front_mask: [h, w] uint8, the mask of people in front of it, or None.
         bottom: the row of the background below the rectangle.
-        height: how high the background is.
+        height: the height of the background.
     """
     box = bounding_box(alpha >= 128)
     if box.empty or bottom - (len(alpha) - box.y1) >= height:
@@ -582,10 +583,10 @@ def base_is_seen(alpha: NumpyArray, front_mask: NumpyArray | None, bottom: int, 
     return bool((low & visible).sum() >= _BASE_SEEN * low.sum())
 
 
-def as_it_lies(entry: dict[str, Any], mask: NumpyArray, size: tuple[int, int]) -> tuple[NumpyArray, Rectangle]:
-    """Returns the mask [H, W] uint8 of a subject as it lies in the background of a size, and the rectangle of its head.
+def mask_in_background(entry: dict[str, Any], mask: NumpyArray, size: tuple[int, int]) -> tuple[NumpyArray, Rectangle]:
+    """Returns the mask [H, W] uint8 of a subject in the background of a size, and the rectangle of its head.
 
-    The mask may be smaller than the photograph. The answer is for who comes after the subject, not for drawing it.
+    The mask may be smaller than the photo. The result is for the placement of later subjects, not for drawing.
     """
     from PIL import Image
 
@@ -595,7 +596,7 @@ def as_it_lies(entry: dict[str, Any], mask: NumpyArray, size: tuple[int, int]) -
         (mask.shape[1], mask.shape[0]),
     )  # fmt: skip
     inverse = np.linalg.inv(np.vstack([spot.matrix, [0, 0, 1]]))
-    # Pillow counts from corners, matrices from the middles of pixels.
+    # Pillow's coordinates start at corners, those of the matrices at centres of pixels.
     shift = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
     back = (np.linalg.inv(shift) @ inverse @ shift)[:2].ravel()
     placed_mask = np.asarray(

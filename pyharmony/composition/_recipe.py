@@ -1,4 +1,4 @@
-"""Recipes: all that was decided for a composite, as JSON; with the same photographs it gives the same picture again."""
+"""Recipes: all decisions for a composite, as JSON; with the same photos a recipe reproduces the same composite."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from ..upscaling import METHODS
 SCHEMA = "pyharmony.recipe/1"
 #: The largest recipe that is read, in bytes.
 _LARGEST = 256 << 20
-#: The most layers that a mask is drawn from; pictures have 24 people at most who are told apart.
+#: The largest number of layers of a mask; segmentation separates at most 24 people in an image.
 _LAYERS = 64
-#: The most values of a layer along a side.
+#: The largest number of values of a layer along a side.
 _FINEST = 4096
-#: The most values of a layer in all; it has more if its box has more pixels.
+#: The largest number of values of a layer in all; a layer of a larger box may have one for each pixel.
 _VALUES = 1 << 20
 
 
 def encoded(mask: NumpyArray) -> dict[str, Any]:
-    """Returns a mask [h, w] uint8 as JSON: a PNG of the part that is not zero, in base 64."""
+    """Returns a mask [h, w] uint8 as JSON: a PNG of its bounding box, in base 64."""
     from PIL import Image
 
     box = bounding_box(mask)
@@ -59,15 +59,15 @@ def encoded(mask: NumpyArray) -> dict[str, Any]:
     }
 
 
-def as_written(layer: Layer) -> Layer:
-    """Returns a layer as a recipe holds it, in 255 steps."""
+def quantized(layer: Layer) -> Layer:
+    """Returns a layer as a recipe stores it, in 255 steps."""
     return layer._replace(values=levels_of_shares(layer.values).astype(np.float32) / np.float32(255))
 
 
 def of_layers(layers: Sequence[Layer], size: tuple[int, int], mask: NumpyArray | None = None) -> dict[str, Any]:
-    """Returns masks of a photograph of a size (width, height) as JSON, together: what they are drawn from.
+    """Returns the layers of masks of a photo of a size (width, height) as JSON.
 
-    mask: another one, [h, w] uint8, which is held as it is.
+    mask: another mask, [h, w] uint8, which is stored as it is.
     """
     entry: dict[str, Any] = {"size": list(size), "box": [0, 0, 0, 0], "png": ""} if mask is None else encoded(mask)
     if layers:
@@ -78,11 +78,11 @@ def of_layers(layers: Sequence[Layer], size: tuple[int, int], mask: NumpyArray |
 
 
 def mask_over(value: Any, name: str, size: tuple[int, int], image: NumpyArray, *, soft: bool = False) -> NumpyArray:
-    """Returns the mask that `encoded` or `of_layers` made of a photograph of a size (width, height).
+    """Returns the mask that `encoded` or `of_layers` stored, of a photo of a size (width, height).
 
     Args:
-        image: the photograph [h, w, 3] uint8, which may be reduced; the mask has its shape, [h, w] uint8.
-        soft: whether to find the alpha of what is drawn from layers, which takes longer.
+        image: the photo [h, w, 3] uint8, which may be reduced; the mask has its shape, [h, w] uint8.
+        soft: whether to compute alpha from layers, which takes longer.
 
     Raises:
         ArgumentError: it is damaged or has another size.
@@ -95,7 +95,7 @@ def mask_over(value: Any, name: str, size: tuple[int, int], image: NumpyArray, *
     def draw(number: int) -> NumpyArray:
         return layer_mask(image, layer_in(value, number, name, size), size, soft=soft)
 
-    # No more run at once than there are threads: each takes the memory of the picture.
+    # At most one task for each thread, since each needs memory for the whole image.
     threads = max(1, min(get_num_threads(), count))
     for first in range(0, count, threads):
         for one in in_threads(draw, range(first, min(first + threads, count))):
@@ -104,7 +104,7 @@ def mask_over(value: Any, name: str, size: tuple[int, int], image: NumpyArray, *
 
 
 def check_mask(value: Any, name: str, size: tuple[int, int]) -> None:
-    """Refuses a damaged mask of a recipe, of a photograph of a size (width, height).
+    """Rejects a damaged mask of a recipe, of a photo of a size (width, height).
 
     Raises:
         ArgumentError: it is damaged or has another size.
@@ -117,7 +117,7 @@ def check_mask(value: Any, name: str, size: tuple[int, int]) -> None:
 
 
 def layer_in(value: Any, number: int, name: str, size: tuple[int, int]) -> Layer:
-    """Returns one of the layers that a mask of a recipe, of a photograph of a size (width, height), is drawn from.
+    """Returns one of the layers of a mask of a recipe, of a photo of a size (width, height).
 
     Raises:
         ArgumentError: it is damaged.
@@ -125,14 +125,14 @@ def layer_in(value: Any, number: int, name: str, size: tuple[int, int]) -> Layer
     one, name = value["layers"][number], f"{name}.layers[{number}]"
     left, top, right, bottom = one["box"]
     if not (0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]):
-        raise _damaged(name, "a mask that goes beyond its picture")
+        raise _damaged(name, "a box that exceeds its image")
     wide, high = one["values"]["size"]
     levels = decoded(one["values"], f"{name}.values", (wide, high))
     return Layer((left, top, right, bottom), levels.astype(np.float32) / np.float32(255), 0.0)
 
 
 def decoded(value: Any, name: str, size: tuple[int, int]) -> NumpyArray:
-    """Returns the mask [h, w] uint8 of a size (width, height) that `encoded` made.
+    """Returns the mask [h, w] uint8 of a size (width, height) that `encoded` stored.
 
     Raises:
         ArgumentError: it is damaged or has another size.
@@ -142,35 +142,35 @@ def decoded(value: Any, name: str, size: tuple[int, int]) -> NumpyArray:
         wide, high = (int(v) for v in value["size"])
         data = base64.b64decode(value["png"], validate=True)
     except (KeyError, TypeError, ValueError):
-        raise _damaged(name, "no mask as compose writes it") from None
+        raise _damaged(name, "not a mask as compose writes it") from None
     if (wide, high) != size:
-        raise ArgumentError(f"recipe: {name} is of {wide} x {high} pixels, its picture has {size[0]} x {size[1]}")
+        raise ArgumentError(f"recipe: {name} has {wide} x {high} pixels, expected {size[0]} x {size[1]}")
     if not (0 <= left <= right <= wide and 0 <= top <= bottom <= high):
-        raise _damaged(name, "a mask that goes beyond its picture")
+        raise _damaged(name, "a box that exceeds its image")
     mask = np.zeros((high, wide), np.uint8)
     if right > left and bottom > top:
         part = images.read(data, f"recipe: {name}", max_pixels=wide * high).pixels
         if part.shape != (bottom - top, right - left, 1) or part.dtype != np.uint8:
-            raise _damaged(name, "a mask of another size than it says")
+            raise _damaged(name, "a PNG of another size than its box")
         mask[top:bottom, left:right] = part[..., 0]
     return mask
 
 
 def digest(pixels: NumpyArray) -> str:
-    """Returns what tells photographs apart: a checksum of shape, type and pixels."""
+    """Returns a checksum of shape, type and pixels, which identifies a photo."""
     checksum = hashlib.sha256(f"{pixels.dtype.name} {list(pixels.shape)}\n".encode())
     checksum.update(np.ascontiguousarray(pixels).data)
     return checksum.hexdigest()
 
 
 def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
-    """Reads a recipe of `compose` and checks it.
+    """Reads and checks a recipe of `compose`.
 
     Args:
-        recipe: a path of a JSON file, or what it holds.
+        recipe: a path of a JSON file, or its content.
 
     Raises:
-        ArgumentError: it is no recipe, of another version, or something in it is missing or has a wrong value.
+        ArgumentError: it is not a recipe, has another version, or a field is missing or has a wrong value.
         OSError: the file cannot be read.
 
     Example:
@@ -185,14 +185,14 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
     content: Any = recipe
     if not isinstance(recipe, Mapping):
         if not isinstance(recipe, (str, os.PathLike)):
-            raise DTypeError(f"recipe: {type(recipe).__name__}, expected what an earlier call decided, or its file")
+            raise DTypeError(f"recipe: {type(recipe).__name__}, expected the recipe of an earlier call, or its file")
         path = Path(os.fspath(recipe))
         if path.stat().st_size > _LARGEST:
-            raise ArgumentError(f"recipe: {path} has more than {_LARGEST >> 20} MiB, which no recipe has")
+            raise ArgumentError(f"recipe: {path} is larger than expected, at most {_LARGEST >> 20} MiB")
         try:
             content = json.loads(path.read_bytes())
         except ValueError:
-            raise ArgumentError(f"recipe: {path} is no JSON") from None
+            raise ArgumentError(f"recipe: {path} is not JSON") from None
     if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
         problem = type(content).__name__
         if isinstance(content, Mapping):
@@ -216,7 +216,7 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
                 plain = {field: value for field, value in one[key].items() if field != "layers"}
                 _check(plain, _MASK, f"{name}{key}.")
                 if one[key]["size"] != of:
-                    raise _damaged(f"{name}{key}.size", f"{one[key]['size']!r}, its picture has {of!r}")
+                    raise _damaged(f"{name}{key}.size", f"{one[key]['size']!r}, expected that of its image, {of!r}")
                 _check_layers(one[key].get("layers", []), f"{name}{key}.layers")
         if one["harmonize"] is not None:
             _check(one["harmonize"], _HARMONIZE, f"{name}harmonize.")
@@ -224,21 +224,21 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
             _check(one["upscale"], _UPSCALE, f"{name}upscale.")
         for option in options:
             if isinstance(option.type, Group) and isinstance(one[option.name], Mapping):
-                check_looks(one[option.name], option.name, f"recipe: {name}{option.name}.")
+                check_effect(one[option.name], option.name, f"recipe: {name}{option.name}.")
     return whole
 
 
-def check_looks(arguments: Mapping[str, Any], of: str, name: str) -> None:
-    """Refuses arguments of a shadow or a reflection of a wrong type or value.
+def check_effect(arguments: Mapping[str, Any], of: str, name: str) -> None:
+    """Rejects arguments of a shadow or a reflection of a wrong type or value.
 
     Args:
         of: the function of `pyharmony.shadows`.
-        name: what stands before their names in messages.
+        name: the prefix of the arguments' names in messages.
     """
     for key in arguments:
         if key not in accepted(of):
-            raise ArgumentError(f"{name}{key}: no argument of {of}, expected some of {', '.join(accepted(of))}")
-    # Nothing is drawn of an empty mask, but its arguments are checked.
+            raise ArgumentError(f"{name}{key}: not an argument of {of}, expected some of {', '.join(accepted(of))}")
+    # For an empty mask nothing is drawn, but the arguments are checked.
     empty = np.zeros((2, 2), np.uint8)
     try:
         with quiet():
@@ -251,7 +251,7 @@ def check_looks(arguments: Mapping[str, Any], of: str, name: str) -> None:
 
 
 def accepted(of: str) -> list[str]:
-    """Returns the arguments of `pyharmony.shadow` or `reflection` that a caller of compose may give."""
+    """Returns the arguments of `pyharmony.shadow` or `reflection` that `compose` accepts."""
     return [name for name in getattr(shadows, of).__annotations__ if name not in _OF_A_CALL]
 
 
@@ -259,7 +259,7 @@ def accepted(of: str) -> list[str]:
 _OF_A_CALL = ("image", "mask", "at", "keep_gps", "device", "errors", "out", "return_info", "return")
 
 Check = tuple[Callable[[Any], bool], str]
-"""Whether a value of a recipe is accepted, and what is."""
+"""A function that accepts or rejects a value of a recipe, and a description of accepted values."""
 
 
 def _is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
@@ -326,7 +326,7 @@ _SUBJECT: dict[str, Check] = {
     "cover": (_is_object, "null or a mask as compose writes it"),
     "cut": ((lambda value: _are(value, None, lambda v: v in SIDES)), f"some of {', '.join(SIDES)}"),
     "hidden": _FLAG,
-    "harmonize": (_is_object, "null, or what harmonize is given"),
+    "harmonize": (_is_object, "null, or arguments of harmonize"),
     "upscale": (_is_object, "null, or a method and 2 or 4"),
 }
 _MASK: dict[str, Check] = {
@@ -356,7 +356,7 @@ _UPSCALE: dict[str, Check] = {
 
 
 def _check(fields: Mapping[str, Any], accepts: Mapping[str, Check], name: str) -> None:
-    """Refuses fields that are missing, that nobody knows, or whose value is not accepted."""
+    """Rejects fields that are missing or unknown, or whose value is not accepted."""
     for key, (is_accepted, what) in accepts.items():
         if key not in fields:
             raise _damaged(f"{name}{key}", f"missing, expected {what}")
@@ -368,17 +368,17 @@ def _check(fields: Mapping[str, Any], accepts: Mapping[str, Check], name: str) -
 
 
 def _check_known(fields: Mapping[str, Any], pixels: str, file: str, name: str) -> None:
-    """Refuses a recipe that does not tell of which photograph it is."""
+    """Rejects a recipe that does not identify a photo."""
     if fields[pixels] is None and fields[file] is None:
-        raise _damaged(f"{name}{pixels}", f"null beside {name}{file}, which is null, expected a SHA-256 of one of them")
+        raise _damaged(f"{name}{pixels}", f"null, as is {name}{file}, expected a SHA-256 for one of them")
 
 
 def _check_layers(layers: Any, name: str) -> None:
-    """Refuses what a mask cannot be drawn from."""
+    """Rejects layers from which a mask cannot be drawn."""
     if not _are(layers, None, lambda one: isinstance(one, Mapping)):
-        raise _damaged(name, f"{_short(layers)}, expected a list of them")
+        raise _damaged(name, f"{_short(layers)}, expected a list of layers")
     if len(layers) > _LAYERS:
-        raise _damaged(name, f"{len(layers)} of them, expected at most {_LAYERS}")
+        raise _damaged(name, f"{len(layers)} layers, expected at most {_LAYERS}")
     for i, one in enumerate(layers):
         _check(one, _LAYER, f"{name}[{i}].")
         _check(one["values"], _MASK, f"{name}[{i}].values.")
@@ -387,7 +387,7 @@ def _check_layers(layers: Any, name: str) -> None:
         (left, top, right, bottom), (wide, high) = one["box"], one["values"]["size"]
         most = max(_VALUES, (right - left) * (bottom - top))
         if wide * high > most:
-            what = f"{wide} x {high}, more than the {most} values of a layer of {right - left} x {bottom - top} pixels"
+            what = f"{wide} x {high}, expected at most {most} values for {right - left} x {bottom - top} pixels"
             raise _damaged(f"{name}[{i}].values.size", what)
 
 

@@ -1,4 +1,4 @@
-"""Draws a recipe: lays every subject over the background, matches it, and keeps what it added as layers."""
+"""Draws a recipe: blends every matched subject into the background, and returns them for layers."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from ..matching import match_grain, match_sharpness
 from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
 from ._plan import Photo, base_is_seen, is_cut_below
 from ._recipe import mask_over
-from ._subject import PlacedSubject, lay, tiles_of
+from ._subject import PlacedSubject, place_subject, tiles_of
 from .laying import BESIDE, in_canvas_pixels, laid_over, over
 
-#: How far around an object its surroundings count for grain and sharpness, as a share of its longer side.
+#: The width of the surroundings of an object that are measured for grain and sharpness, as a share of its longer side.
 _AROUND = 0.5
-#: How many pixels around it they count at least.
+#: The least width of these surroundings, in pixels.
 _LEAST = 200
-#: The pixels that are blended at once.
+#: The number of pixels that are blended at once.
 _AT_ONCE = 1 << 20
-#: The columns of the parts in which layers are merged.
+#: The number of columns of the parts in which layers are merged.
 _WIDE = 512
-#: The longer side of a subject's own photograph in which its light is looked for.
+#: The longer side of the reduced photo of a subject from which its light is estimated.
 _SOURCE = 768
-#: Where in the row of its contact a reflection begins, from the middle of the row.
+#: The start of a reflection in the row of its contact, from the middle of the row.
 _LOWER_EDGE = 0.5
-#: The part of the rectangle of a head in which the face lies, an ellipse: its half axes and the middle's height.
+#: The ellipse of the face in the rectangle of a head: its half axes and its middle's height.
 _FACE = (0.36, 0.36, 0.56)
-#: What is to be said of a subject that is not seen, and of one whose lower end is not.
-_UNSEEN = Reason("unseen", "nothing of it would be seen in the background")
-_GOES_ON = Reason("goes-on-below", "no shadow: its photograph ends where its lower edge is, so it may go on below")
+#: The reasons of a subject that is not visible, and of one whose lower end is not.
+_UNSEEN = Reason("unseen", "nothing of it would be visible in the background")
+_GOES_ON = Reason("goes-on-below", "no shadow: its photo crops it at the lower side")
 
 
 def draw(
@@ -53,24 +53,24 @@ def draw(
     Args:
         canvas: a copy of the background.
         background: [H, W, 3].
-        ratio: the size of canvas by that which the recipe is about; photos may be reduced as well.
+        ratio: the size of canvas relative to that in the recipe; photos may be reduced as well.
     """
     subjects = []
     for number, (entry, photo) in enumerate(zip(recipe["subjects"], photos, strict=True)):
-        front_mask = _cover(recipe, entry, background, f"subjects[{number}].cover")
-        subjects.append(_drawn(canvas, recipe, entry, photo, front_mask, ratio, number))
+        front_mask = _front_mask(recipe, entry, background, f"subjects[{number}].cover")
+        subjects.append(_draw_one(canvas, recipe, entry, photo, front_mask, ratio, number))
     if canvas.dtype.kind == "u":
-        # What viewers of layers make of them is what is exported, bit for bit: one rounding at the end.
+        # Layers are merged with one rounding at the end, like in viewers of layers, which gives the same bits.
         def merge(part: Region) -> None:
             layers = layers_of(part.of(background), [_within(one, part) for one in subjects], part)
             part.of(canvas)[...] = merged_of(layers, part.shape[::-1])[..., :3]
 
-        in_threads(merge, list(_mixed(subjects)))
+        in_threads(merge, list(_overlapping_parts(subjects)))
     return subjects
 
 
-def _mixed(subjects: Sequence[PlacedSubject]) -> Iterator[Region]:
-    """Yields parts of the background in which more than one layer makes the colour of a pixel."""
+def _overlapping_parts(subjects: Sequence[PlacedSubject]) -> Iterator[Region]:
+    """Yields parts of the background with pixels that are a mixture of several layers."""
     for region in _regions(subjects):
         for rows in _rows(region):
             for x in range(region.x0, region.x1, _WIDE):
@@ -86,13 +86,13 @@ def _mixed(subjects: Sequence[PlacedSubject]) -> Iterator[Region]:
 
 
 def _rows(region: Region) -> Iterator[Region]:
-    """Yields a region in parts of some of its rows, so that what is computed of each stays small."""
+    """Yields a region in bands of rows, which limits the memory of what is computed of each."""
     for rows in _bands(region.shape):
         yield Region(region.y0 + rows.start, region.y0 + rows.stop, region.x0, region.x1)
 
 
 def _within(subject: PlacedSubject, part: Region) -> PlacedSubject:
-    """Returns the part of a subject, its shadow and its reflection that lies in a part of the background."""
+    """Returns the part of a subject, its shadow and its reflection in a part of the background."""
 
     def cut(layer: tuple[NumpyArray, Region] | None) -> tuple[NumpyArray, Region] | None:
         if layer is None:
@@ -107,7 +107,7 @@ def _within(subject: PlacedSubject, part: Region) -> PlacedSubject:
 
 
 def layers_of(background: NumpyArray, subjects: Sequence[PlacedSubject], region: Region) -> list[Layer]:
-    """Returns the layers of a part of a composite, from the bottom to the top; the part of the background is given."""
+    """Returns the layers of a part of a composite, from the bottom to the top, over that part of the background."""
     dtype = background.dtype
     opaque = np.full((*background.shape[:2], 1), VALUE_RANGE[dtype.name], dtype)
     colours = background if background.shape[2] == 4 else np.concatenate([background, opaque], 2)
@@ -129,7 +129,7 @@ def layers_of(background: NumpyArray, subjects: Sequence[PlacedSubject], region:
 
 
 def _regions(subjects: Sequence[PlacedSubject]) -> list[Region]:
-    """Returns the region of the background that subjects, shadows and reflections lie in; none where there are none."""
+    """Returns the bounding region of subjects, shadows and reflections in a list, which is empty without any."""
     every = [one.region for one in subjects if not one.region.empty]
     every += [layer[1] for one in subjects for layer in (one.shadow, one.reflection) if layer is not None]
     if not every:
@@ -138,7 +138,7 @@ def _regions(subjects: Sequence[PlacedSubject]) -> list[Region]:
                    min(r.x0 for r in every), max(r.x1 for r in every))]  # fmt: skip
 
 
-def _drawn(
+def _draw_one(
     canvas: NumpyArray, recipe: Mapping[str, Any], entry: Mapping[str, Any], photo: Photo,
     front_mask: NumpyArray | None, ratio: float, number: int,
 ) -> PlacedSubject:  # fmt: skip
@@ -146,16 +146,16 @@ def _drawn(
     name = f"subjects[{number}]"
     full_size = int(entry["size"][0]), int(entry["size"][1])
     own = photo.size[0] / full_size[0]
-    # Previews, which are drawn again and again, do without the time of a soft edge.
-    mask = _matte(entry, photo, full_size, f"{name}.mask", soft=ratio == 1)
-    subject = lay(canvas, entry, photo, mask, ratio, own)
+    # Previews, which are drawn often, save the time of computing alpha.
+    mask = _subject_alpha(entry, photo, full_size, f"{name}.mask", soft=ratio == 1)
+    subject = place_subject(canvas, entry, photo, mask, ratio, own)
     subject.seconds["laid"] = time.perf_counter() - start
     over_it = None if front_mask is None else subject.region.of(front_mask)
     unhidden = subject.alpha
     if over_it is not None:
         subject.alpha = _scaled(subject.alpha, 255 - over_it)
     if subject.region.empty or not subject.alpha.any():
-        subject.warn(_UNSEEN, Reason("move", "another place or size brings it in"))
+        subject.warn(_UNSEEN, Reason("move", "another place or size makes it visible"))
         return subject
     shadow_options = entry.get("shadow")
     if shadow_options == "auto":
@@ -168,7 +168,7 @@ def _drawn(
         start = time.perf_counter()
         _shade(canvas, subject, unhidden, front_mask, shadow_options, ratio, entry["shadow"] != "auto")
         subject.seconds["shadow"] = time.perf_counter() - start
-    with quiet():  # what was left as it is, or changed by less than asked, stands in the infos and reasons
+    with quiet():  # the infos and reasons contain what the warnings would
         _match(canvas, subject, recipe, entry, photo, mask, ratio)
     if entry.get("reflection") is not None:
         start = time.perf_counter()
@@ -180,8 +180,10 @@ def _drawn(
     return subject
 
 
-def _matte(entry: Mapping[str, Any], photo: Photo, full_size: tuple[int, int], name: str, *, soft: bool) -> NumpyArray:
-    """Returns the mask of a subject, [h, w] of the background's dtype: its alpha, that of the recipe, or both."""
+def _subject_alpha(
+    entry: Mapping[str, Any], photo: Photo, full_size: tuple[int, int], name: str, *, soft: bool
+) -> NumpyArray:
+    """Returns the alpha of a subject, [h, w] of the background's dtype: its photo's, that of the recipe, or both."""
     if entry["mask"] is None:
         assert photo.alpha is not None  # noqa: S101  # the recipe was checked
         return photo.alpha
@@ -190,8 +192,10 @@ def _matte(entry: Mapping[str, Any], photo: Photo, full_size: tuple[int, int], n
     return alpha if photo.alpha is None else np.minimum(alpha, photo.alpha)
 
 
-def _cover(recipe: Mapping[str, Any], entry: Mapping[str, Any], background: NumpyArray, name: str) -> NumpyArray | None:
-    """Returns what stands before a subject in the background [h, w, 3], [h, w] uint8; None where nothing does."""
+def _front_mask(
+    recipe: Mapping[str, Any], entry: Mapping[str, Any], background: NumpyArray, name: str
+) -> NumpyArray | None:
+    """Returns the mask of people in front of a subject in the background [h, w, 3], [h, w] uint8; None without any."""
     if entry.get("cover") is None:
         return None
     width, height = (int(v) for v in recipe["size"])
@@ -200,7 +204,7 @@ def _cover(recipe: Mapping[str, Any], entry: Mapping[str, Any], background: Nump
 
 @contextlib.contextmanager
 def _named_after(step: str) -> Iterator[None]:
-    """Names the argument of an error after the argument of compose that it is in, such as shadow.contact."""
+    """Prefixes the argument of an error with the argument of compose that contains it, such as shadow.contact."""
     try:
         yield
     except PyHarmonyError as error:
@@ -211,9 +215,9 @@ def _shade(
     canvas: NumpyArray, subject: PlacedSubject, alpha: NumpyArray, front_mask: NumpyArray | None,
     options: Mapping[str, Any], ratio: float, is_explicit: bool,
 ) -> None:  # fmt: skip
-    """Draws the shadow of a subject into the canvas, except on whoever stands before it.
+    """Draws the shadow of a subject into the canvas, except on people in front of it.
 
-    is_explicit: whether the caller wants one, wherever the subject stands.
+    is_explicit: whether the caller asked for a shadow, and is warned if there is none.
     """
     arguments = in_canvas_pixels(options, ratio)
     info: ShadowInfo
@@ -225,7 +229,7 @@ def _shade(
     if info.layer is None:
         reason = info.reason.within("no shadow: ")
         if is_explicit:
-            subject.warn(reason, Reason("another-light", "another direction of the light, or a tip, brings it in"))
+            subject.warn(reason, Reason("another-light", "another direction of the light, or a tip, makes it visible"))
         else:
             subject.reasons.append(reason)
         return
@@ -249,7 +253,7 @@ def _reflect(
     canvas: NumpyArray, subject: PlacedSubject, alpha: NumpyArray, front_mask: NumpyArray | None,
     entry: Mapping[str, Any], ratio: float,
 ) -> None:  # fmt: skip
-    """Draws the reflection of a subject into the canvas, except on whoever stands before it."""
+    """Draws the reflection of a subject into the canvas, except on people in front of it."""
     whole = canvas.copy()
     over(subject.region.of(whole), subject.colours, alpha)
     with quiet(), _named_after("reflection"):
@@ -259,7 +263,7 @@ def _reflect(
             **in_canvas_pixels(entry["reflection"], ratio, _LOWER_EDGE),
         )  # fmt: skip
     if info.layer is None:
-        remedy = Reason("say-contact", "a contact says where the object meets the ground")
+        remedy = Reason("say-contact", "pass a contact, the row at which the object touches the ground")
         subject.warn(info.reason.within("no reflection: "), remedy)
         return
     region = bounding_box(info.layer[..., 3])
@@ -276,10 +280,10 @@ def _match(
     canvas: NumpyArray, subject: PlacedSubject, recipe: Mapping[str, Any], entry: Mapping[str, Any], photo: Photo,
     mask: NumpyArray, ratio: float,
 ) -> None:  # fmt: skip
-    """Gives a subject light and colour, sharpness and grain of the background."""
+    """Matches light and colour, sharpness and grain of a subject to the background."""
     region, bands = subject.region, list(_rows(subject.region))
     origin, visible = (region.y0, region.x0), (subject.alpha > 0)[..., None]
-    # The subject lies in the canvas for as long as it is matched: a copy of all of it would take the memory of it.
+    # The subject is drawn into the canvas while it is matched, which saves the memory of a copy of the canvas.
     below = copied(region.of(canvas))
 
     def put(band: Region) -> None:
@@ -300,7 +304,7 @@ def _match_on(
     canvas: NumpyArray, subject: PlacedSubject, visible: NumpyArray, recipe: Mapping[str, Any],
     entry: Mapping[str, Any], photo: Photo, mask: NumpyArray, ratio: float,
 ) -> None:  # fmt: skip
-    """Matches a subject that lies in the canvas; visible: [h, w, 1] bool, where in its region it is seen."""
+    """Matches a subject that is drawn in the canvas; visible: [h, w, 1] bool, its visible pixels in its region."""
     region, hard = subject.region, visible[..., 0].view(np.uint8) * np.uint8(255)
     options = entry.get("harmonize")
     if options is not None:
@@ -374,30 +378,30 @@ def _scaled(alpha: NumpyArray, by: NumpyArray) -> NumpyArray:
 
 
 def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Yields the rows of a plane, so many at once that what is computed of them stays small."""
+    """Yields bands of rows of a plane, which limits the memory of what is computed of them."""
     step = max(1, _AT_ONCE // max(1, shape[1]))
     for y in range(0, shape[0], step):
         yield slice(y, min(y + step, shape[0]))
 
 
 def _no_scene(photo: Photo, mask: NumpyArray) -> NumpyArray:
-    """Returns where a photograph shows nothing of its light, [h, w] uint8: under the mask, and where it is transparent.
+    """Returns where a photo does not show its light, [h, w] uint8: under the mask, and where it is transparent.
 
-    A cut-out has black or white, or anything, where its alpha is 0.
+    The colours of a cut-out are arbitrary where its alpha is 0.
     """
     levels = in_levels(mask)
     return levels if photo.alpha is None else np.where(photo.alpha > 0, levels, np.uint8(255))
 
 
 def _small(photo: Photo, mask: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
-    """Returns a subject's photograph and mask, reduced, in the photograph's dtype."""
+    """Returns a subject's photo and mask, reduced, in the photo's dtype."""
     height, width = photo.pixels.shape[:2]
     size = fitted((width, height), _SOURCE)
     return resized(photo.pixels, size), resized(mask, size)
 
 
 def _faces(canvas: NumpyArray, heads: Any, ratio: float) -> NumpyArray:
-    """Returns the mask [H, W] uint8 of the faces of rectangles of heads."""
+    """Returns the mask [H, W] uint8 of the faces in rectangles of heads."""
     mask = np.zeros(canvas.shape[:2], np.uint8)
     for x, y, wide, high in heads:
         x, y, wide, high = (v * ratio for v in (x, y, wide, high))

@@ -1,6 +1,6 @@
-"""Lays a subject over the background at its place: cleaned of its old background, enlarged, mirrored, scaled, turned.
+"""Transforms a subject to its place in the background: decontaminated, enlarged, mirrored, scaled and rotated.
 
-Only what comes to lie in the background is made, and in tiles, so that neither time nor memory follows what is beyond.
+Only the visible part is computed, in tiles, so that time and memory do not depend on the size of the rest.
 """
 
 from __future__ import annotations
@@ -28,35 +28,34 @@ from ._plan import ENLARGED, Photo
 #: Two numbers, of rows and columns or of height and width.
 Pair = tuple[float, float]
 
-#: How many pixels around a subject are resampled with it.
+#: The margin around a subject that is resampled with it, in pixels.
 _MARGIN = 2
-#: How many pixels of its photograph go at least into one of the background where it becomes smaller.
+#: The least number of pixels of its photo for one of the background along each side, if it is reduced.
 _FINER = 1.5
-#: The side of the tiles in which a subject is laid, in pixels of the background.
+#: The side of the tiles in which a subject is drawn, in pixels of the background.
 _TILE = 512
-#: The pixels beside a place that resampling looks at, in pixels of what is resampled.
+#: The radius of the resampling filter, in pixels of its input.
 _BESIDE = 4
-#: A subject with a longer side of fewer pixels of the background is not seen there.
+#: The longer side below which a subject is not drawn, in pixels of the background.
 _SPECK = 1e-3
-#: A scaled subject of so many pixels is made as a whole before it is turned.
+#: The largest scaled subject that is computed as a whole before it is rotated, in pixels.
 _TURNED_WHOLE = 1 << 22
 
 
 @dataclass
 class PlacedSubject:
-    """A subject as it lies in the background.
+    """A subject transformed to its place in the background.
 
     Attributes:
-        region: where in the background it is.
+        region: its region of the background.
         colours: [h, w, 3] of the background's dtype.
-        alpha: [h, w] of the background's dtype, without what is hidden behind somebody.
-        shadow: what the background is multiplied by, [h, w, 3] uint8, white for nothing, and its region; None without
-            one.
-        reflection: what is laid over the background, [h, w, 4] of its dtype, and its region; None without one.
-        reasons: what is to be said.
-        warnings: those of them that call for something to be done, and what.
-        seconds: how long each step took.
-        harmonized, grain, sharpness, shadow_info: the infos of the steps; None where they were left out.
+        alpha: [h, w] of the background's dtype, 0 where people in front occlude it.
+        shadow: the factor of the background, [h, w, 3] uint8, white without shadow, and its region; None without one.
+        reflection: the layer over the background, [h, w, 4] of its dtype, and its region; None without one.
+        reasons: notes about the subject.
+        warnings: those of the reasons on which the user should act, with a hint.
+        seconds: the duration of each step.
+        harmonized, grain, sharpness, shadow_info: the infos of the steps; None if they were skipped.
     """
 
     region: Region
@@ -73,20 +72,20 @@ class PlacedSubject:
     shadow_info: Any = None
 
     def warn(self, reason: Reason, remedy: Reason) -> None:
-        """Notes a reason that calls for something to be done, and what."""
+        """Adds a reason on which the user should act, with a hint."""
         self.reasons.append(reason)
         self.warnings.append(reason.within("", remedy))
 
 
-def lay(
+def place_subject(
     canvas: NumpyArray, entry: Mapping[str, Any], photo: Photo, mask: NumpyArray, ratio: float, own: float
 ) -> PlacedSubject:
     """Returns a subject at its place in canvas [H, W, 3].
 
     Args:
         entry: the subject's part of the recipe.
-        mask: [h, w], of the photograph's shape and the background's dtype.
-        ratio, own: the sizes of canvas and photograph by those that the recipe is about.
+        mask: [h, w], of the photo's shape and the background's dtype.
+        ratio, own: the sizes of canvas and photo relative to those in the recipe.
     """
     dtype = canvas.dtype
     shape = (canvas.shape[0], canvas.shape[1])
@@ -95,7 +94,7 @@ def lay(
     if box.empty:
         return nothing
     scale = float(entry["scale"]) * ratio / own
-    # Where a subject becomes much smaller, the mean of so many pixels along each side is as good as all of them.
+    # A subject that becomes much smaller is reduced by block means first.
     longest = max(box.shape)
     if scale * longest < _SPECK:
         return nothing
@@ -104,7 +103,7 @@ def lay(
     left, right = _span(box.x0, box.x1, mask.shape[1], every)
     alpha = block_means(_part(mask, top, bottom, left, right), every)
     angle, flip = float(entry["angle"]), bool(entry["flip"])
-    # The middle of the part, from that of the picture, in pixels of the background; corners are whole numbers.
+    # The middle of the part, from that of the photo, in pixels of the background; corners have whole coordinates.
     dx, dy = (left + right - mask.shape[1]) / 2, (top + bottom - mask.shape[0]) / 2
     dx = -dx if flip else dx
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
@@ -123,10 +122,10 @@ def lay(
     if entry.get("upscale") is not None and scale > ENLARGED:
         start = time.perf_counter()
         method, times = entry["upscale"]["method"], int(entry["upscale"]["scale"])
-        visible = _seen(source.shape[:2], shape, middle, scale, angle, flip)
+        visible = _visible_part(source.shape[:2], shape, middle, scale, angle, flip)
         source = enlarged_where(source, times, method, visible)
         seconds["upscale"] = time.perf_counter() - start
-        text = f"it is {scale:.1f} times as large as in its photograph, enlarged by {method}"
+        text = f"it is {scale:.1f} times as large as in its photo, enlarged by {method}"
         reasons.append(Reason("enlarged", text))
     if flip:
         source = source[:, ::-1]
@@ -138,7 +137,7 @@ def lay(
         x, y = (round(v) if abs(v - round(v)) < 1e-6 else v for v in (x, y))
         region, part = _upright(source, shape, (x, y), scale, real)
     else:
-        region, part = _turned(source, shape, middle, scale, angle, real)
+        region, part = _rotated(source, shape, middle, scale, angle, real)
     if region.empty:
         return PlacedSubject(Region(0, 0, 0, 0), nothing.colours, nothing.alpha, reasons=reasons, seconds=seconds)
     region_colours, region_alpha = np.zeros((*region.shape, 3), dtype), np.zeros(region.shape, dtype)
@@ -152,14 +151,14 @@ def lay(
     return PlacedSubject(region, region_colours, region_alpha, reasons=reasons, seconds=seconds)
 
 
-#: Returns the colours and the alpha of a subject over a tile of the background; None where nothing of it is there.
+#: Returns the colours and the alpha of a subject over a tile of the background; None if the subject is not there.
 Part = Callable[[Region], "tuple[NumpyArray, NumpyArray] | None"]
 
 
 def _upright(source: NumpyArray, shape: tuple[int, int], at: Pair, scale: float, real: type) -> tuple[Region, Part]:
-    """Returns the region of a background of `shape` that a source [h, w, 4] covers, and how to make its tiles.
+    """Returns the region of a background of `shape` that a source [h, w, 4] covers, and a function for its tiles.
 
-    at: where its first corner lies, (x, y).
+    at: the position of its first corner, (x, y).
     """
     x, y = at
     if scale == 1:
@@ -171,7 +170,7 @@ def _upright(source: NumpyArray, shape: tuple[int, int], at: Pair, scale: float,
     region = scaled_region((source.shape[0], source.shape[1]), shape, (y, x), scale)
 
     def part(tile: Region) -> tuple[NumpyArray, NumpyArray] | None:
-        if not _shows(source, [(tile.x0 - x, tile.y0 - y), (tile.x1 - x, tile.y1 - y)], scale):
+        if not _is_visible(source, [(tile.x0 - x, tile.y0 - y), (tile.x1 - x, tile.y1 - y)], scale):
             return None
         layer = place_scaled(
             source, None, shape, (y, x), scale, real=real, decontaminate=False, memory=Memory(), within=tile
@@ -181,10 +180,10 @@ def _upright(source: NumpyArray, shape: tuple[int, int], at: Pair, scale: float,
     return region, part
 
 
-def _turned(
+def _rotated(
     source: NumpyArray, shape: tuple[int, int], middle: Pair, scale: float, angle: float, real: type
 ) -> tuple[Region, Part]:
-    """Does what `_upright` does for a source that is scaled and then turned about its middle, which lies at (x, y)."""
+    """Does the same as `_upright` for a source that is scaled and then rotated about its middle at (x, y)."""
     from PIL import Image
 
     high, wide = source.shape[:2]
@@ -207,8 +206,8 @@ def _turned(
             -sin, cos, -sin * x0 + cos * y0 + high * scale / 2,
         )  # fmt: skip
 
-    def made(tile: Region, box: Region) -> tuple[NumpyArray, NumpyArray] | None:
-        """Returns a tile, of which `box` is what it needs of the upright source."""
+    def rotated_tile(tile: Region, box: Region) -> tuple[NumpyArray, NumpyArray] | None:
+        """Returns a tile; `box`: the part of the upright source that it needs."""
         below = of_upright(box)
         if below is None:
             return None
@@ -239,19 +238,19 @@ def _turned(
             math.floor(min(rows)) - _BESIDE, math.ceil(max(rows)) + _BESIDE,
             math.floor(min(columns)) - _BESIDE, math.ceil(max(columns)) + _BESIDE,
         ).overlap(upright)  # fmt: skip
-        return None if box.empty or not _shows(source, places, scale) else made(tile, box)
+        return None if box.empty or not _is_visible(source, places, scale) else rotated_tile(tile, box)
 
     if region.empty or size[0] * size[1] > _TURNED_WHOLE:
         return region, part
-    whole = made(region, upright)
+    whole = rotated_tile(region, upright)
     if whole is None:
         return Region(0, 0, 0, 0), part
     origin = region.y0, region.x0
     return region, lambda tile: (tile.of(whole[0], origin), tile.of(whole[1], origin))
 
 
-def _shows(source: NumpyArray, places: Sequence[Pair], scale: float) -> bool:
-    """Returns whether a source [h, w, 4] is not transparent all over the rectangle around some places.
+def _is_visible(source: NumpyArray, places: Sequence[Pair], scale: float) -> bool:
+    """Returns whether alpha of a source [h, w, 4] is above 0 somewhere in the rectangle around some places.
 
     places: (x, y), in pixels of the source times scale.
     """
@@ -272,12 +271,12 @@ def tiles_of(region: Region) -> list[Region]:
     ]
 
 
-def _seen(
+def _visible_part(
     size: tuple[int, int], shape: tuple[int, int], middle: Pair, scale: float, angle: float, flip: bool
 ) -> Region:
-    """Returns the part of a subject of a size (height, width) that comes to lie in a background of `shape`.
+    """Returns the visible part of a subject of a size (height, width) in a background of `shape`.
 
-    middle: the place (x, y) of its middle in the background.
+    middle: the position (x, y) of its middle in the background.
     """
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     corners = np.array([[x, y] for x in (0, shape[1]) for y in (0, shape[0])], np.float64) - middle
@@ -291,9 +290,9 @@ def _seen(
 
 
 def _span(start: int, end: int, size: int, every: int) -> tuple[int, int]:
-    """Returns where a part of `size` pixels begins and ends: with a margin, and of whole groups of pixels.
+    """Returns the start and end of a part of `size` pixels, with a margin, and of whole groups of pixels.
 
-    It ends beyond the last pixel where there are too few.
+    It ends beyond the last pixel if there are too few.
     """
     start, end = max(0, start - _MARGIN), min(size, end + _MARGIN)
     end = min(size, end + -(end - start) % every)
@@ -302,7 +301,7 @@ def _span(start: int, end: int, size: int, every: int) -> tuple[int, int]:
 
 
 def _part(values: NumpyArray, top: int, bottom: int, left: int, right: int) -> NumpyArray:
-    """Returns a part of an image or plane, whose last rows and columns are repeated beyond its ends."""
+    """Returns a part of an image or plane, with the last rows and columns replicated beyond its ends."""
     inside = values[top:bottom, left:right]
     beyond = [(0, bottom - top - inside.shape[0]), (0, right - left - inside.shape[1])]
     if not any(after for _, after in beyond):

@@ -1,4 +1,4 @@
-"""The weights of the networks that draw a composite, by which a recipe knows them again."""
+"""The weights of the networks that a composite uses, as a recipe identifies them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ..errors import Reason
 from ..harmonization.names import DEFAULT
 
 #: The weights of a method: their name, and the SHA-256 of their file.
-Known = dict[str, str]
+Identity = dict[str, str]
 
 
-def harmonizes(method: str | os.PathLike[str]) -> tuple[str, Known | None]:
-    """Returns the name of a method of `pyharmony.harmonize`, for 'auto' that which runs, and the weights it runs."""
+def harmonizes(method: str | os.PathLike[str]) -> tuple[str, Identity | None]:
+    """Returns the name of a method of `pyharmony.harmonize`, with 'auto' resolved, and its weights."""
     name = os.fspath(method)
     if name == "auto":
-        # Where the weights are missing, the call itself says what can be done.
+        # If the weights are missing, the call itself reports it.
         name = DEFAULT if _shipped.named(DEFAULT) is not None else name
-    return name, None if name in harmonization.METHODS else _known(name)
+    return name, None if name in harmonization.METHODS else _weights_of(name)
 
 
-def enlarges(method: str) -> Known | None:
-    """Returns the weights that a method of `pyharmony.super_resolve` runs; None where it runs none."""
+def enlarges(method: str) -> Identity | None:
+    """Returns the weights of a method of `pyharmony.super_resolve`; None if it has none."""
     name = upscaling.METHODS[method].weights
-    return _known(name) if name else None
+    return _weights_of(name) if name else None
 
 
 def changed(entry: Mapping[str, Any]) -> list[Reason]:
-    """Returns which networks of a subject's recipe have other weights here than it was made with, a sentence each."""
+    """Returns a reason for each network of a subject's recipe whose weights differ from those here."""
     reasons = []
     for step, now in (("harmonize", lambda method: harmonizes(method)[1]), ("upscale", enlarges)):
         step_entry = entry[step]
@@ -42,23 +42,23 @@ def changed(entry: Mapping[str, Any]) -> list[Reason]:
         if (then or {}).get("sha256") != (here or {}).get("sha256"):
             weights_then = f"{then['name']} of SHA-256 {then['sha256'][:12]}…" if then else "no weights"
             has = f"{here['name']} of SHA-256 {here['sha256'][:12]}…" if here else "none"
-            text = f"{step}: the recipe was made with {weights_then}, here there are {has}; the picture may differ"
+            text = f"{step}: the recipe was made with {weights_then}, here there are {has}; the result may differ"
             reasons.append(Reason("other-weights", text))
     return reasons
 
 
-def _known(name: str) -> Known | None:
-    """Returns what is known of weights that come with pyharmony or lie in a file; None where there are no such."""
+def _weights_of(name: str) -> Identity | None:
+    """Returns the name and checksum of weights that come with pyharmony or are in a file; None if there are none."""
     shipped = _shipped.named(name)
     if shipped is not None:
         return {"name": name, "sha256": shipped.sha256}
     path = Path(name)
     if not path.is_file():
         return None
-    return {"name": path.name, "sha256": sum_of(path)}
+    return {"name": path.name, "sha256": sha256_of(path)}
 
 
-def sum_of(path: str | os.PathLike[str]) -> str:
+def sha256_of(path: str | os.PathLike[str]) -> str:
     """Returns the SHA-256 of a file."""
     checksum = hashlib.sha256()
     with open(path, "rb") as file:

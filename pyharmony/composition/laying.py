@@ -1,4 +1,4 @@
-"""Lays a subject over its surroundings, by the blends that a composite has."""
+"""Draws a subject over its surroundings, with the blends of a composite."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ..errors import MaskWarning
 
 __all__ = ["BESIDE", "in_canvas_pixels", "laid_over"]
 
-#: The pixels around a subject that a blend by gradients sees.
+#: The width of the surroundings that a gradient-domain blend reads, in pixels.
 BESIDE = 8
 
 
 def over(canvas: NumpyArray, colours: NumpyArray, alpha: NumpyArray) -> None:
-    """Lays colours over canvas [h, w, 3] by alpha [h, w], in place, as `pyharmony.blend.alpha` does."""
+    """Blends colours over canvas [h, w, 3] by alpha [h, w], in place, like `pyharmony.blend.alpha`."""
     with quiet(MaskWarning):  # a shadow is faint
         blends.alpha(np.dstack([colours, alpha]), canvas.copy(), out=canvas, decontaminate=False)
 
 
 def laid_over(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: Any, method: str) -> NumpyArray:
-    """Returns surroundings with a subject in them.
+    """Returns surroundings with a subject blended into them.
 
     Args:
-        dst: the surroundings [H, W, 3], somewhat larger than the subject where they can be.
+        dst: the surroundings [H, W, 3], somewhat larger than the subject unless the image ends there.
         colours, alpha: the subject [h, w, 3] and [h, w], of dst's dtype.
-        inner: the slices of rows and columns of dst that it lies in.
+        inner: the slices of rows and columns of dst that the subject covers.
         method: the blend, 'alpha', 'poisson' or 'gaussian_poisson'.
 
     Returns:
-        [H, W, 3]. Of a blend by gradients the pixels where alpha is not 0 count, of which a composite is made.
+        [H, W, 3]. A composite uses only the pixels with alpha above 0 of a gradient-domain blend.
     """
     base = dst.copy()
     if method != "poisson":
@@ -46,7 +46,7 @@ def laid_over(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: An
     src = dst.copy()
     np.copyto(src[inner], colours, where=(alpha > 0)[..., None])
     result: NumpyArray
-    with quiet(MaskWarning):  # its arguments are not those that the warning names
+    with quiet(MaskWarning):  # the warning would name arguments that the caller does not have
         if method == "poisson":
             result = blends.poisson(src, dst, mask)
         else:
@@ -57,15 +57,15 @@ def laid_over(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: An
 def in_canvas_pixels(arguments: Mapping[str, Any], ratio: float, below: float = 0.0) -> dict[str, Any]:
     """Returns the arguments of a shadow or a reflection for a canvas of another size.
 
-    Whole numbers are at the middles of pixels, on either canvas.
+    Whole numbers are at the centres of pixels, on either canvas.
 
     Args:
         arguments: the arguments, in pixels of the background at full size.
-        ratio: the size of the canvas by that of the background.
-        below: how far below the middle of the row that is given the ground is met, in pixels of either size.
+        ratio: the size of the canvas relative to that of the background.
+        below: the distance of the contact with the ground below the centre of a given row, in pixels of either size.
 
     Raises:
-        TypeError, ValueError: a place or a line is no number and no list of numbers.
+        TypeError, ValueError: a place or a line is not a number or a list of numbers.
     """
     scaled = dict(arguments)
     if ratio != 1:
