@@ -164,9 +164,9 @@ def test_where_there_is_none_it_says_so() -> None:
     with pytest.warns(UnchangedWarning, match="zero everywhere"):
         assert np.array_equal(shadows.reflection(image, mask), image)
     mask[40:] = 255
-    with pytest.warns(UnchangedWarning, match="lies outside of the image"):
+    with pytest.warns(UnchangedWarning, match="reflection is outside of the image"):
         assert np.array_equal(shadows.reflection(image, mask), image)
-    with pytest.warns(UnchangedWarning, match="lies below its contact"):
+    with pytest.warns(UnchangedWarning, match="object is below its contact"):
         shadows.reflection(image, mask, contact=20)
     with pytest.warns(UnchangedWarning, match="strength is 0"):
         shadows.reflection(image, mask, strength=0)

@@ -164,7 +164,7 @@ def test_a_low_sun_draws_the_penumbra_out(softness: float) -> None:
 def test_a_blur_has_its_deviation_however_small(deviation: float) -> None:
     dot = np.zeros((61, 61), np.float32)
     dot[30, 30] = 1
-    found = _soft.softened(dot, np.full(61, deviation))
+    found = _soft.blurred_by_row(dot, np.full(61, deviation))
     at = np.arange(61) - 30
     for axis in (0, 1):
         along = found.sum(axis, dtype=np.float64)
@@ -394,7 +394,7 @@ def test_every_dtype_is_kept(dtype: str) -> None:
         ({"tip": (10, 20)}, ArgumentError, "tip: .*not on the ground"),
         ({"horizon": 220}, ArgumentError, "horizon: 220, and the object meets the ground at"),
         ({"wall": 230}, ArgumentError, "wall: meets the ground at 230"),
-        ({"wall": ((3, 5), (3, 9))}, ArgumentError, "wall: .*upright"),
+        ({"wall": ((3, 5), (3, 9))}, ArgumentError, "wall: .*vertical"),
         ({"contact": "low"}, ArgumentError, "contact: 'low'"),
         ({"depth": 0.7}, ArgumentError, "depth: 0.7"),
         ({"mask": None}, MaskError, "mask: None"),

@@ -1,7 +1,7 @@
-"""Shadows and reflections: what an object keeps from the light, and its image in the ground that it stands on.
+"""Shadows and reflections: the shadow that an object casts, and its mirror image in the ground under it.
 
-`shadow` and `reflection` take a picture and the mask of an object, and give back the picture with the one or the other;
-with return_info, it is told as a layer of its own, too. They need NumPy and Pillow.
+`shadow` and `reflection` draw one or the other into an image, by the mask of an object; with return_info they also
+return it as a layer. They need NumPy and Pillow.
 """
 
 from ._reflection import ReflectionInfo, reflection

@@ -1,4 +1,4 @@
-"""The beginning that a shadow and a reflection have in common: the object in its box, and the result as a copy."""
+"""The first steps of a shadow and a reflection: checks, the object's mask, and a copy of the image as the result."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class MaskedObject(NamedTuple):
     """The object of a call.
 
     Attributes:
-        box: the part of the image in which it is.
-        mask: how far it covers each pixel of the box, [h, w], from 0 to `white`.
-        white: the value of the mask where it covers a pixel wholly.
+        box: the part of the image that contains it.
+        mask: the mask of each pixel of the box, [h, w], from 0 to `white`.
+        white: the value of the mask at a fully covered pixel.
     """
 
     box: Box
@@ -26,8 +26,8 @@ class MaskedObject(NamedTuple):
     white: float
 
 
-def begun(job: Job) -> MaskedObject | None:
-    """Checks the image, copies it to the result and returns the object; None where there is none."""
+def begin(job: Job) -> MaskedObject | None:
+    """Checks the image, copies it to the result and returns the object; None for an empty mask."""
     check_finite(job.dst, "image", skip=job.holes if job.holes is not None and job.holes.any() else None)
     job.start()
     if job.bbox.empty:

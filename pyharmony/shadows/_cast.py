@@ -1,4 +1,4 @@
-"""Casts the shadow of an object's mask on the ground and on a wall, all of them on the grid of the image."""
+"""Casts the shadow of an object's mask on the ground and on a wall, in the coordinates of the grid."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from .._images.threads import in_threads
 from ._geometry import Float64, Line, Rays, View, farther, on_ground, on_wall
 from ._grid import Box
 from ._ground import Outline
-from ._soft import Float32, margin_of, softened
+from ._soft import Float32, blurred_by_row, margin_of
 
-_UNDER = 2.5  # how far the shadow reaches below the object, in cells, so that no gap is left between the two
-#: How far above the contact the row lies that is continued there, in cells: a half covered one would let light through.
+_UNDER = 2.5  # the extent of the shadow below the object, in cells, so that there is no gap between the two
+#: The height above the contact of the row that is continued there, in cells: a half covered row would leave a gap.
 _WHOLE = 1.5
 #: The largest standard deviation of a penumbra, in longer sides of the image.
 _WIDEST = 0.5
-#: The number of copies of the card that stand for a thick object.
+#: The number of copies of the card that represent a thick object.
 _SLICES = 9
 
 
 @dataclass(frozen=True)
 class Shade:
-    """How far a part of the grid is in the shadow.
+    """The darkness of a part of the grid.
 
     Attributes:
         box: the part, inside the image.
-        values: [h, w] in [0, 1], over that part.
+        values: [h, w] in [0, 1], the share of shadow over that part.
     """
 
     box: Box
@@ -41,17 +41,17 @@ class Shade:
 
 @dataclass(frozen=True)
 class Scene:
-    """An object and what it stands in, with places and lengths in cells of the grid.
+    """An object and its surroundings, with places and lengths in cells of the grid.
 
     Attributes:
-        card: how far each cell of the box is covered by the object, [h, w] in [0, 1].
-        box: the part of the grid in which it is.
-        size: how many cells the image has from left to right and from top to bottom.
-        outline: where the object ends.
-        contact: where it meets the ground.
-        view: how the camera sees the ground.
-        wall: where an upright wall meets the ground; None: there is none.
-        depth: how far the object reaches away from the camera, as the share by which its back looks smaller.
+        card: the coverage of each cell of the box by the object, [h, w] in [0, 1].
+        box: the part of the grid that contains it.
+        size: the number of cells of the image from left to right and from top to bottom.
+        outline: the outline of the object.
+        contact: the line on which it meets the ground.
+        view: the camera.
+        wall: the line on which an upright wall meets the ground; None without a wall.
+        depth: the thickness of the object, as the relative decrease of the size of its back in the image.
     """
 
     card: Float32
@@ -70,19 +70,19 @@ class Scene:
         return np.array([middle, self.contact.at(middle), 1.0])
 
     def lowest(self, share: float) -> Scene:
-        """Returns the scene with the lowest part of the object alone, that share of its height."""
+        """Returns the scene with only the lowest part of the object, of that share of its height."""
         limit = self.outline.bottom - max(share * (self.outline.bottom - self.outline.top), 2.0)
         first = max(self.box.top, math.floor(limit))
         rows = np.arange(first, self.box.bottom)
-        # The row that the limit runs through counts in part.
+        # The row at the limit counts in part.
         card = self.card[first - self.box.top :] * np.clip(rows + 0.5 - limit, 0, 1).astype(np.float32)[:, None]
         return dataclasses.replace(self, card=card, box=self.box._replace(top=first), wall=None, depth=0.0)
 
 
 def cast(scene: Scene, beams: Sequence[Rays], deviation: float) -> Shade | None:
-    """Returns the shadow on ground and wall, the mean over a source's beams; None where none falls into the image.
+    """Returns the shadow on ground and wall, the mean over a source's beams; None if it is outside of the image.
 
-    deviation: the standard deviation of the penumbra, for each cell of height, in cells of the card.
+    deviation: the standard deviation of the penumbra, per cell of height, in cells of the card.
     """
     slices = 1 - scene.depth * np.linspace(0, 1, _SLICES if scene.depth else 1)
     copies = [farther(scene.contact, scene.view, float(factor)) for factor in slices]
@@ -102,22 +102,22 @@ def cast(scene: Scene, beams: Sequence[Rays], deviation: float) -> Shade | None:
 
 
 class _Plane(NamedTuple):
-    """Where a card goes: the matrix from its cells, and the rows that are not negative where it counts."""
+    """A plane on which a card is projected: the matrix from its cells, and half planes of the image that bound it."""
 
     matrix: Float64
     sides: Sequence[Float64]
 
 
 def _faces(rays: Rays, scene: Scene, wall: Line) -> bool:
-    """Tells whether a wall is behind the object as the light sees it."""
-    # The shadow of a foot goes along F - t V; it comes to the wall for a positive t.
+    """Returns whether a wall is behind the object as seen from the light."""
+    # The shadow of a foot moves along F - t V; it reaches the wall for a positive t.
     return float(wall.height @ scene.foot) * float(wall.height @ rays.ground) > 0
 
 
 def _projected(scene: Scene, groups: Sequence[Sequence[_Plane]], deviation: float) -> Shade | None:
-    """Returns the mean over groups of the largest of what a card is on the planes of each."""
-    card, corner = _softened_card(scene, deviation)
-    plane_boxes = [[_reached(scene, plane, card, corner) for plane in planes] for planes in groups]
+    """Returns the mean over groups of the maximum of the card's projections on the planes of each."""
+    card, corner = _blurred_card(scene, deviation)
+    plane_boxes = [[_bounds_on_plane(scene, plane, card, corner) for plane in planes] for planes in groups]
     boxes = [box for planes in plane_boxes for box in planes if box is not None]
     if not boxes:
         return None
@@ -125,19 +125,19 @@ def _projected(scene: Scene, groups: Sequence[Sequence[_Plane]], deviation: floa
                 *(max(side) for side in list(zip(*boxes, strict=True))[2:]))  # fmt: skip
     foot = scene.foot
 
-    def thrown(planes: Sequence[tuple[_Plane, Box | None]]) -> Float32:
+    def projected(planes: Sequence[tuple[_Plane, Box | None]]) -> Float32:
         shadow = np.zeros((whole.bottom - whole.top, whole.right - whole.left), np.float32)
         for plane, box in planes:
             if box is None:
                 continue
-            # A cell that the card's foot is thrown from has this sign; the other one lies behind the camera.
+            # Cells in front of the camera have the sign of the foot; the others are behind it.
             sign = math.copysign(1.0, float((plane.matrix @ foot)[2]))
-            values = _seen(card, corner, plane, sign, box)
+            values = _on_plane(card, corner, plane, sign, box)
             part = shadow[box.top - whole.top : box.bottom - whole.top, box.left - whole.left : box.right - whole.left]
             np.maximum(part, values, out=part)
         return shadow
 
-    parts = in_threads(thrown, [list(zip(*both, strict=True)) for both in zip(groups, plane_boxes, strict=True)])
+    parts = in_threads(projected, [list(zip(*both, strict=True)) for both in zip(groups, plane_boxes, strict=True)])
     total = parts[0]
     for part in parts[1:]:
         total += part
@@ -146,7 +146,7 @@ def _projected(scene: Scene, groups: Sequence[Sequence[_Plane]], deviation: floa
 
 
 def _cropped(box: Box, values: Float32) -> Shade | None:
-    """Returns the part of values over a box that are not 0; None where all of them are."""
+    """Returns the part of values over a box that is not 0; None if all are 0."""
     part = bounding_box(values)
     if part.empty:
         return None
@@ -154,12 +154,12 @@ def _cropped(box: Box, values: Float32) -> Shade | None:
     return Shade(own, np.ascontiguousarray(part.of(values)))
 
 
-def _softened_card(scene: Scene, deviation: float) -> tuple[Float32, tuple[int, int]]:
-    """Returns the card, which goes on under the object, softened by height, and the place (x, y) of its first cell."""
+def _blurred_card(scene: Scene, deviation: float) -> tuple[Float32, tuple[int, int]]:
+    """Returns the card, extended below the object and blurred by height, and the place (x, y) of its first cell."""
     left, top = scene.box.left, scene.box.top
     columns = np.arange(left, scene.box.right)
     feet = scene.contact.start + scene.contact.slope * columns
-    # The last row that is whole goes on below the contact, or below what of the object is lower.
+    # The last fully covered row is continued below the contact, or below lower parts of the object.
     lowest = np.full(len(columns), -np.inf)
     lowest[scene.outline.columns - left] = scene.outline.lowest
     last = np.maximum(feet + 0.5, lowest) + _UNDER
@@ -175,22 +175,22 @@ def _softened_card(scene: Scene, deviation: float) -> tuple[Float32, tuple[int, 
     ends = np.clip(last - top - rows + 0.5, 0, 1).astype(np.float32)
     card[start:] = np.where(rows > whole, longer * ends, card[start:])
     heights = np.maximum(scene.foot[1] - np.arange(top, top + height), 0)
-    # A shadow that is spread over more than the image is hardly one, and its margin would have no bound.
+    # Penumbras wider than the image are limited: they are hardly visible, and their margin would not be bounded.
     deviations = np.minimum(deviation * heights, _WIDEST * max(scene.size))
-    # A card is softer at the top, beyond which the blur reaches.
+    # The blur is largest at the top of the card, and extends beyond it.
     margin = margin_of(deviations[:1])
     padded = np.pad(card, ((margin, 1), (margin, margin)))
     deviations = np.concatenate([np.full(margin, deviations[0]), deviations, [0.0]])
-    return softened(padded, deviations), (left - margin, top - margin)
+    return blurred_by_row(padded, deviations), (left - margin, top - margin)
 
 
-def _reached(scene: Scene, plane: _Plane, card: Float32, corner: tuple[int, int]) -> Box | None:
-    """Returns the part of the image that a card is thrown on, or a larger one; None where it is beyond."""
+def _bounds_on_plane(scene: Scene, plane: _Plane, card: Float32, corner: tuple[int, int]) -> Box | None:
+    """Returns a box of the image that contains the projection of a card; None if that is outside of the image."""
     width, height = scene.size
-    # The light of a plane that it does not reach is a matrix that has no inverse.
+    # If the light does not reach a plane, the matrix is singular.
     if not np.isfinite(plane.matrix).all() or np.linalg.matrix_rank(plane.matrix / np.abs(plane.matrix).max()) < 3:
         return None
-    # Places all over the card: what goes behind the camera is left out, and the rest is clipped to the image.
+    # Places all over the card: those behind the camera are dropped, and the others are clipped to the image.
     x = np.linspace(corner[0] - 1, corner[0] + card.shape[1], 33)
     y = np.linspace(corner[1] - 1, corner[1] + card.shape[0], 33)
     outline = np.concatenate([np.stack(np.meshgrid(x, y)).reshape(2, -1), np.ones((1, 33 * 33))])
@@ -201,21 +201,21 @@ def _reached(scene: Scene, plane: _Plane, card: Float32, corner: tuple[int, int]
     at = points[:2, ahead] / points[2, ahead]
     low, high = at.min(1), at.max(1)
     if not ahead.all():
-        # A shadow that crosses the camera's plane reaches to the edge of the image, whatever its side.
+        # A shadow that crosses the camera's plane extends to the border of the image, on either side.
         low, high = np.minimum(low, 0), np.maximum(high, [width, height])
     left, top = (int(v) for v in np.clip(np.floor(low) - 2, 0, [width, height]))
     right, bottom = (int(v) for v in np.clip(np.ceil(high) + 3, 0, [width, height]))
     return Box(left, top, right, bottom) if right > left and bottom > top else None
 
 
-def _seen(card: Float32, corner: tuple[int, int], plane: _Plane, sign: float, box: Box) -> Float32:
-    """Returns a card whose first cell is at a corner (x, y) as it is thrown on a plane, over a box; 0 beyond it."""
+def _on_plane(card: Float32, corner: tuple[int, int], plane: _Plane, sign: float, box: Box) -> Float32:
+    """Returns the projection on a plane of a card whose first cell is at a corner (x, y), over a box; 0 beyond it."""
     from PIL import Image
 
     size = box.right - box.left, box.bottom - box.top
     inverse = np.linalg.inv(plane.matrix)
-    # Pillow puts whole numbers at the corners of pixels.
-    own = _moved(0.5 - corner[0], 0.5 - corner[1]) @ inverse @ _moved(box.left - 0.5, box.top - 0.5)
+    # Pillow's whole coordinates are at the corners of pixels.
+    own = _translation(0.5 - corner[0], 0.5 - corner[1]) @ inverse @ _translation(box.left - 0.5, box.top - 0.5)
     if abs(own[2, 2]) < 1e-12:
         own[2, 2] = 1e-12
     data = (own / own[2, 2]).ravel()[:8].tolist()
@@ -226,10 +226,10 @@ def _seen(card: Float32, corner: tuple[int, int], plane: _Plane, sign: float, bo
     for side in (*plane.sides, inverse[2] * sign):
         if (side @ corners < 0).any():
             columns, rows = np.arange(box.left, box.right), np.arange(box.top, box.bottom)[:, None]
-            # Where ground and wall meet, both count, and nothing is left between them.
+            # Pixels on the line between ground and wall belong to both, so that there is no gap.
             values[side[0] * columns + side[1] * rows + side[2] < 0] = 0
     return values
 
 
-def _moved(x: float, y: float) -> Float64:
+def _translation(x: float, y: float) -> Float64:
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])

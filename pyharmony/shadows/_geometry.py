@@ -1,15 +1,15 @@
-"""The geometry of shadows: where the light of a distant source carries an upright object, on the ground and on a wall.
+"""The projective geometry of shadows: maps an upright object to its shadow of a distant source, on ground and wall.
 
-A camera that looks level at a horizontal ground sees upright lines upright, and all directions of the ground end on the
-horizon. The object is taken for a card that stands on a line of the image, its contact with the ground: a pixel of it
-has its foot straight below, on that line, and its height is the distance from there, in pixels (Sheng et al.,
-"Controllable Shadow Generation Using Pixel Height Maps", ECCV 2022). What the light throws of the card on a plane is a
-projection of one plane to another, so a matrix 3 x 3 on homogeneous pixels says where each pixel goes.
+A level camera on a horizontal ground sees vertical lines as vertical, and all directions of the ground end on the
+horizon. The object is modelled as a card that stands on a line of the image, its contact with the ground: a pixel of it
+has its foot vertically below, on that line, and its height is the distance from there, in pixels (Sheng et al.,
+"Controllable Shadow Generation Using Pixel Height Maps", ECCV 2022). The shadow of the card on a plane is a projection
+of one plane to another, a matrix 3 x 3 on homogeneous pixels.
 
 With L the image of the light's direction, V that of its direction along the ground, both scaled so that L = V - (0, T,
-0), a pixel P = (x, y, 1) of height h = a + b x - y goes to T P - h L on the ground. On a wall that stands on the line y
-= c + d x it goes to (m V) P - (m F) L, with m = (d, -1, c) and F = (x, a + b x, 1), the foot of P. Both follow from the
-four points F, P and their shadows lying on lines through V and L.
+0), a pixel P = (x, y, 1) of height h = a + b x - y is mapped to T P - h L on the ground. On a wall above the line y = c
++ d x it is mapped to (m V) P - (m F) L, with m = (d, -1, c) and F = (x, a + b x, 1), the foot of P. Both follow from
+the fact that F, P and their shadows are on lines through V and L.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 Float64 = npt.NDArray[np.float64]
 
-_BEAMS = 9  # the most places of a wide source that rays are traced from
-_LOWEST = 0.02  # the least elevation of such a place, in radians
+_BEAMS = 9  # the largest number of points of an extended source from which rays are traced
+_LOWEST = 0.02  # the least elevation of such a point, in radians
 
 
 class Line(NamedTuple):
@@ -35,7 +35,7 @@ class Line(NamedTuple):
 
     @property
     def height(self) -> Float64:
-        """The row n for which n P is how far a pixel P = (x, y, 1) lies above the line."""
+        """The row n for which n P is the height of a pixel P = (x, y, 1) above the line."""
         return np.array([self.slope, -1.0, self.start])
 
     def at(self, x: float) -> float:
@@ -45,11 +45,11 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """How a camera sees the ground.
+    """A camera above the ground.
 
     Attributes:
-        horizon: the row of the horizon, in pixels from the top; it may lie beyond the image.
-        middle: the column that the camera looks along.
+        horizon: the row of the horizon, in pixels from the top; it may be outside of the image.
+        middle: the column of the optical axis.
         focal: the focal length in pixels.
     """
 
@@ -60,12 +60,12 @@ class View:
 
 @dataclass(frozen=True)
 class Rays:
-    """The light of a distant source as a camera sees it.
+    """The light of a distant source in the image.
 
     Attributes:
         light: L, the image of the direction towards the source, (x, y, w).
         ground: V, the image of that direction along the ground, (x, y, w); L = V - (0, rise, 0).
-        rise: T, how steeply the light falls: the focal length times the tangent of its elevation.
+        rise: T, the focal length times the tangent of the source's elevation.
     """
 
     light: Float64
@@ -76,9 +76,9 @@ class Rays:
 def rays_of(view: View, azimuth: float, elevation: float) -> Rays:
     """Returns the rays of a source.
 
-    azimuth: where it stands, in degrees to the right of where the camera looks: 0 is before it, so that shadows come
-        towards the camera, 90 at the right, 180 behind the camera.
-    elevation: how high it stands over the horizon, in degrees above 0 and below 90.
+    azimuth: the direction of the source, in degrees to the right of the viewing direction: at 0 it is in front of the
+        camera, so that shadows point towards the camera, at 90 at the right, at 180 behind the camera.
+    elevation: its height over the horizon, in degrees above 0 and below 90.
     """
     across, ahead = math.sin(math.radians(azimuth)), math.cos(math.radians(azimuth))
     rise = view.focal * math.tan(math.radians(elevation))
@@ -87,14 +87,14 @@ def rays_of(view: View, azimuth: float, elevation: float) -> Rays:
 
 
 def beams_of(view: View, azimuth: float, elevation: float, softness: float) -> list[Rays]:
-    """Returns rays from several places of a wide source, whose shadows of a soft card have the source's penumbra as
-    mean.
+    """Returns rays from several points of an extended source, for which the mean of the shadows of a blurred card has
+    the source's penumbra.
 
-    softness: the angle under which the source is seen, in degrees.
+    softness: the angular diameter of the source, in degrees.
 
-    With d the direction of the source and z that of the camera's sight, what a disc of light sees of the card has the
-    covariance r² (1 + u uᵀ) / 4, u = (dx, dy) / dz: the first term is the blur of the card, the second belongs to light
-    from places along the part of z that is at right angles to d.
+    With d the direction of the source and z the viewing direction, the blur of the card by a disc of light has the
+    covariance r² (1 + u uᵀ) / 4, u = (dx, dy) / dz: the first term is the blur of the card, the second comes from
+    points of the source along the part of z that is perpendicular to d.
     """
     a, e = math.radians(azimuth), math.radians(elevation)
     d = np.array([math.cos(e) * math.sin(a), math.sin(e), math.cos(e) * math.cos(a)])
@@ -107,7 +107,7 @@ def beams_of(view: View, azimuth: float, elevation: float, softness: float) -> l
     spread = math.tan(math.radians(softness / 2)) / 2 * slant / math.hypot(1.0, slant)
     beams = []
     for quantile in (np.arange(count) + 0.5) / count:
-        # Evenly likely places of a source whose brightness falls off as a disc's does, which is a half circle's.
+        # Quantiles of the marginal distribution of a uniform disc, which is a half circle.
         one = d + sideways * (spread * 2 * _half_circle(float(quantile)))
         height = math.atan2(one[1], math.hypot(one[0], one[2]))
         beams.append(rays_of(view, math.degrees(math.atan2(one[0], one[2])), math.degrees(max(height, _LOWEST))))
@@ -115,7 +115,7 @@ def beams_of(view: View, azimuth: float, elevation: float, softness: float) -> l
 
 
 def _half_circle(share: float) -> float:
-    """Returns the place in [-1, 1] below which this share of the area of a disc of radius 1 lies."""
+    """Returns the coordinate in [-1, 1] below which a disc of radius 1 has this share of its area."""
     low, high = -1.0, 1.0
     for _ in range(40):
         middle = (low + high) / 2
@@ -127,15 +127,15 @@ def _half_circle(share: float) -> float:
 def rays_through(view: View, top: tuple[float, float], foot: tuple[float, float], tip: tuple[float, float]) -> Rays:
     """Returns the rays for which the shadow of `top`, whose foot is `foot`, ends at `tip` on the ground; all (x, y).
 
-    The line from the foot to the tip meets the horizon at V, the line from the top to the tip meets the upright through
-    V at L. The signs say on which side of the object the shadow lies.
+    The line from the foot to the tip meets the horizon at V, the line from the top to the tip meets the vertical line
+    through V at L. The signs determine the side of the object on which the shadow is.
     """
     f, p, s = (np.array([x, y, 1.0]) for x, y in (foot, top, tip))
     horizon = np.array([0.0, 1.0, -view.horizon])
     ground = np.cross(np.cross(f, s), horizon)
     upright = np.cross(ground, [0.0, 1.0, 0.0])
     light = np.cross(np.cross(p, s), upright)
-    # Both are known up to a factor: their difference is upright where x and w are the same.
+    # Both are known up to a factor, which makes x and w of their difference 0.
     which = 2 if abs(ground[2]) * max(abs(foot[0]), 1.0) > abs(ground[0]) else 0
     light = light * (ground[which] / light[which])
     rise = float(ground[1] - light[1])
@@ -160,16 +160,16 @@ def on_ground(rays: Rays, contact: Line) -> Float64:
 def on_wall(rays: Rays, contact: Line, wall: Line) -> Float64:
     """Returns the matrix [3, 3] from a pixel of a card that stands on `contact` to its shadow on a wall.
 
-    wall: where the wall meets the ground.
+    wall: the line on which the wall meets the ground.
     """
     feet = np.array([[1.0, 0.0, 0.0], [contact.slope, 0.0, contact.start], [0.0, 0.0, 1.0]])
     return float(wall.height @ rays.ground) * np.eye(3) - np.outer(rays.light, wall.height @ feet)
 
 
 def farther(contact: Line, view: View, factor: float) -> tuple[Line, Float64]:
-    """Returns where a copy of a card stands that is moved along the camera's sight, and the matrix [3, 3] to it.
+    """Returns the contact of a copy of a card moved along the viewing direction, and the matrix [3, 3] to it.
 
-    factor: how large the copy looks beside the card; below 1 it is farther away.
+    factor: the size of the copy in the image relative to the card; below 1 it is farther away.
     """
     away = 1 - factor
     start = view.horizon * away + contact.start * factor - contact.slope * view.middle * away

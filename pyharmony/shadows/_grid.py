@@ -1,10 +1,10 @@
-"""The grid on which shadows are found: the same one for every size of an image, so that the shadow is the same, too.
+"""The grid on which shadows are computed, which is the same for every size of an image, and so is the shadow.
 
-An image of more than `CELLS` pixels is divided into about that many cells, and the shadow is found there, with places
-and lines to parts of a cell. On the way in a mask is weighted by a Gaussian, narrowed by what its own pixels
-have averaged already; so masks of all sizes give the same values at the same places. On the way out each pixel gets
-the mean over its area of a smooth function, so that the means of pixels are those of the larger pixels that they make
-up.
+An image of more than `CELLS` pixels is divided into about that many cells, and the shadow is computed there, with
+places and lines to fractions of a cell. A mask is resampled to the grid by a Gaussian, narrowed by the blur of its own
+pixels, so that masks of all sizes give the same values at the same places. A shadow is resampled to the image as the
+mean of a smooth function over each pixel, so that the means of small pixels are the values of the larger pixels that
+they make up.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from ._geometry import Float64, Line
 from ._parts import moments
 from ._soft import Float32
 
-#: The pixels of an image from which on the grid has no more cells.
+#: The largest number of cells of a grid.
 CELLS = 750_000
 _VARIANCE = 0.5  # the variance of the Gaussian by which a mask is resampled, in square cells
 _FOLLOWED = 4.0  # the reach of that Gaussian, in standard deviations
-#: The length of a pixel, in cells, from which on it counts where in a pixel the object is.
+#: The length of a pixel, in cells, from which on the position of the object within a pixel matters.
 _COARSE = 0.3
-#: The multiplications of a matrix product that OpenBLAS leaves to one thread: larger ones wait for threads to meet.
+#: The number of multiplications of a matrix product that OpenBLAS computes in one thread, without synchronisation.
 _ALONE = 1 << 18
-#: How many cells beside its object a card has, in which the Gaussian falls to nothing.
+#: The margin of a card around its object, in which the Gaussian falls to 0, in cells.
 _AROUND = 4
 _ROWS = 128  # the rows of a mask in each task of a thread
 _OUTPUTS = 16  # the outputs of each band of a product
-_PIXELS = 64  # the columns of the image in each band where the grid is enlarged
+_PIXELS = 64  # the columns of the image in each band if the grid is enlarged
 
 
 class Box(NamedTuple):
@@ -47,7 +47,7 @@ class Box(NamedTuple):
 
 
 class Band(NamedTuple):
-    """A part of a product with a matrix whose rows have few entries: outputs, inputs, and the entries there."""
+    """A part of a product with a band matrix: its outputs, its inputs, and the entries there."""
 
     outputs: slice
     inputs: slice
@@ -56,11 +56,11 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells that an image is divided into.
+    """The cells of an image.
 
     Attributes:
         image_size: width and height of the image, in pixels.
-        size: how many cells it has from left to right and from top to bottom.
+        size: the number of cells from left to right and from top to bottom.
     """
 
     image_size: tuple[int, int]
@@ -68,7 +68,7 @@ class Grid:
 
     @classmethod
     def over(cls, width: int, height: int) -> Grid:
-        """Returns the grid of an image: about `CELLS` cells, or its pixels where it has fewer."""
+        """Returns the grid of an image: about `CELLS` cells, or its pixels if it has fewer."""
         share = min(1.0, math.sqrt(CELLS / (width * height)))
         return cls((width, height), (max(1, round(width * share)), max(1, round(height * share))))
 
@@ -84,11 +84,11 @@ class Grid:
 
     @property
     def coarse(self) -> bool:
-        """Whether it counts where in a pixel the object is that covers a part of it."""
+        """Whether the position of the object within partly covered pixels matters."""
         return max(self.across, self.down) > _COARSE
 
     def row(self, y: float) -> float:
-        """Returns the row of the grid, counted from the middle of its first cell, at a row of the image."""
+        """Returns the row of the grid, from the centre of its first cell, at a row of the image."""
         return (y + 0.5) * self.down - 0.5
 
     def place(self, at: tuple[float, float]) -> tuple[float, float]:
@@ -110,9 +110,9 @@ class Grid:
         return Line(self.row_of_image(line.start - 0.5 * line.slope) + 0.5 * slope, slope)
 
     def card(self, mask: npt.NDArray[Any], box: Box, white: float) -> tuple[Float32, Box]:
-        """Returns a mask [h, w] from 0 to `white` over a box of the image, on the grid, and the part that it covers.
+        """Returns a mask [h, w] from 0 to `white` over a box of the image, resampled to the grid, and its box there.
 
-        Beyond the box the mask is 0. The card's part may reach beyond the image.
+        Beyond the box the mask is 0. The card's box may extend beyond the image.
         """
         part = Box(
             math.floor(box.left * self.across) - _AROUND, math.floor(box.top * self.down) - _AROUND,
@@ -131,14 +131,14 @@ class Grid:
         self, image: npt.NDArray[Any], across: tuple[float, float], down: tuple[float, float], most: int,
         mask: npt.NDArray[Any], box: Box, white: float,
     ) -> tuple[Float32, Float32]:  # fmt: skip
-        """Returns what parts of the image show beside an object, at most so many along a side.
+        """Returns the mean colours of parts of the image without an object, at most so many along a side.
 
-        across, down: where the parts begin and end, in cells; each part is at least a cell long.
-        mask, box, white: how far the object covers each pixel of a box, [h, w], from 0 to `white`.
+        across, down: the start and end of the parts, in cells; each part is at least a cell long.
+        mask, box, white: the mask of the object over a box, [h, w], from 0 to `white`.
 
         Returns:
-            The mean colours of an image [H, W, C] over the parts, [h, w, C], and how much of each is beside the object,
-            [h, w]; a part with nothing beside it is black.
+            The mean colours of an image [H, W, C] over the parts, [h, w, C], and the share of each outside of the
+            object, [h, w]; a completely covered part is black.
         """
         ends = [((side[0] + 0.5) / pixel, (side[1] + 0.5) / pixel, max(1, min(most, round(side[1] - side[0]))))
                 for side, pixel in ((across, self.across), (down, self.down))]  # fmt: skip
@@ -152,7 +152,7 @@ class Grid:
             start, stop = top + band.inputs.start, top + band.inputs.stop
             values = np.ascontiguousarray(image[start:stop, left:right], np.float32)
             if image.dtype.kind == "f":
-                # What is transparent may have no number for a colour. This copies what is the caller's.
+                # Transparent pixels may be NaN. The conversion copies the caller's values.
                 values = np.nan_to_num(values)
             object_share = np.zeros((len(band.entries), wide), np.float32)
             upper, lower = max(start, box.top), min(stop, box.bottom)
@@ -179,7 +179,7 @@ class Grid:
 
 
 def _areas(low: float, high: float, count: int, limit: int) -> tuple[list[Band], int, int]:
-    """Returns the means over `count` equal parts between two edges along an axis, and the pixels that they need."""
+    """Returns the means over `count` equal parts between two edges along an axis, and the range of their pixels."""
     first, last = max(0, math.floor(low)), min(limit, math.ceil(high))
     edges = np.linspace(low, high, count + 1)
     taps = np.floor(edges[:-1]).astype(np.intp)[:, None] + np.arange(math.ceil((high - low) / count) + 1)
@@ -214,7 +214,7 @@ def _along_rows(values: Float32, bands: list[Band]) -> Float32:
 
 
 def _columns_at_once(band: Band, width: int) -> Iterator[slice]:
-    """Yields parts of the columns whose product with a band is so small that one thread takes it."""
+    """Yields groups of columns whose product with a band is small enough for one thread."""
     count = max(1, _ALONE // band.entries.size)
     for start in range(0, width, count):
         yield slice(start, min(start + count, width))
@@ -224,9 +224,9 @@ def _weighting(pixel: float, low: int, high: int, first: int, last: int, order: 
     """Returns the product from pixels `first` to `last` of an image to the cells from `low` to `high` along an axis.
 
     pixel: the length of a pixel, in cells.
-    order: 0; 1 or 2 for the first or second derivative by where in a pixel is what covers it.
+    order: 0; 1 or 2 for the first or second derivative by the position of the coverage within a pixel.
     """
-    # A pixel is covered evenly: the mean of the Gaussian over it is nearly a wider one.
+    # For an evenly covered pixel the mean of the Gaussian over it is nearly a wider Gaussian.
     variance = _VARIANCE / pixel**2 + 1 / 12
     centres = (np.arange(low, high) + 0.5) / pixel - 0.5
     reach = _FOLLOWED * math.sqrt(variance)
@@ -242,15 +242,15 @@ def _weighting(pixel: float, low: int, high: int, first: int, last: int, order: 
 
 
 class Spread(NamedTuple):
-    """Values of a grid on their way to the pixels of an image.
+    """Values of a grid, prepared for resampling to the pixels of an image.
 
     Attributes:
         grid: the grid.
-        values: the values [h, w], with zeros around them.
-        corner: the column and row of the first of them, which is one of the zeros.
+        values: the values [h, w], padded with zeros.
+        corner: the column and row of the first of them, which is in the padding.
         box: the part of the image.
-        wide: the values, with their columns spread to those of the box.
-        rows: the product that spreads the rows, from the rows of `wide` to those of the box.
+        wide: the values, with their columns resampled to those of the box.
+        rows: the product that resamples the rows, from the rows of `wide` to those of the box.
     """
 
     grid: Grid
@@ -269,9 +269,9 @@ class Spread(NamedTuple):
         return values
 
     def at(self, rows: Float64, columns: Float64) -> Float64:
-        """Returns the values at places of the image, which may lie between the middles of its pixels.
+        """Returns the values at places of the image, which may be between the centres of its pixels.
 
-        rows, columns: where the places are; they broadcast.
+        rows, columns: the coordinates of the places; they broadcast.
         """
         (first, down), (left, across) = (
             _between(place * pixel + (pixel - 1) / 2 - start, size)
@@ -287,14 +287,14 @@ class Spread(NamedTuple):
 
 
 def _between(places: Float64, size: int) -> tuple[npt.NDArray[np.intp], Float64]:
-    """Returns which of a number of values is before a place, and how far the place is from there."""
+    """Returns the indices of the values before places, and the distances of the places from them."""
     inside = np.clip(places, 0, size - 1)
     first = np.minimum(inside.astype(np.intp), size - 2)
     return first, inside - first
 
 
 def spread(grid: Grid, values: Float32, box: Box, rows_at_once: int) -> Spread:
-    """Returns values [h, w] over a box of the grid, to be had over the pixels of the image, `rows_at_once` a band."""
+    """Returns values [h, w] over a box of the grid, prepared for the pixels of the image in bands of `rows_at_once`."""
     left, right = max(0, math.floor((box.left - 1) / grid.across)), math.ceil((box.right + 1) / grid.across)
     top, bottom = max(0, math.floor((box.top - 1) / grid.down)), math.ceil((box.bottom + 1) / grid.down)
     part = Box(left, top, min(grid.image_size[0], right), min(grid.image_size[1], bottom))
@@ -306,8 +306,8 @@ def spread(grid: Grid, values: Float32, box: Box, rows_at_once: int) -> Spread:
 def _means(pixel: float, low: int, high: int, first: int, last: int, outputs: int) -> list[Band]:
     """Returns the product from cells `first` to `last` to the pixels from `low` to `high` of an image along an axis.
 
-    A pixel's value is the mean over it of the function that is linear between the middles of cells; where pixels are
-    cells, it is the cell's.
+    A pixel's value is the mean over it of the function that is linear between the centres of cells; if pixels are
+    cells, it is the cell's value.
     """
     if pixel == 1:
         return _bands(np.arange(low, high)[:, None], np.ones((high - low, 1)), first, last, outputs)
@@ -318,13 +318,13 @@ def _means(pixel: float, low: int, high: int, first: int, last: int, outputs: in
 
 
 def _sum_until(place: Float64) -> Float64:
-    """Returns the integral up to a place of the triangle that is 1 at 0 and 0 from -1 and from 1 on."""
+    """Returns the integral up to a place of the triangle function that is 1 at 0 and 0 from -1 and from 1 on."""
     t = np.clip(place, -1, 1)
     return 0.5 + t - 0.5 * t * np.abs(t)
 
 
 def _bands(taps: npt.NDArray[np.intp], weights: Float64, first: int, last: int, outputs: int = _OUTPUTS) -> list[Band]:
-    """Returns the product with weights [n, k] of inputs at taps [n, k], which is 0 beyond `first` and `last`."""
+    """Returns the product with weights [n, k] of inputs at taps [n, k], which are 0 beyond `first` and `last`."""
     bands = []
     weights = np.where((taps >= first) & (taps < last), weights, 0)
     taps = np.clip(taps, first, last - 1) - first

@@ -1,4 +1,4 @@
-"""Tells from an image where an object meets the ground, and how dark the shadows on that ground are."""
+"""Estimates the line on which an object meets the ground, and the darkness of the shadows on that ground."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from ._geometry import Float64, Line
 from ._grid import Box
 from ._soft import Float32
 
-_FEET = 0.06  # the lowest share of an object's height, in which its feet are
-_SLOPE = 0.25  # the largest slope of the line that its feet stand on, in rows for each column
-#: What counts as inside a mask; of one that is thinner, half of its largest value.
+_FEET = 0.06  # the lowest share of an object's height, which contains its feet
+_SLOPE = 0.25  # the largest slope of the line through its feet, in rows for each column
+#: The threshold of a mask; half of the largest value if that is less than 1.
 _INSIDE = 0.5
-#: The digits after the point to which a contact's row and its slope are told.
+#: The digits to which a contact's row and its slope are rounded.
 _DIGITS = 3, 6
-#: The quantiles by brightness, from and to, whose mean colour is taken for ground in the shadow and in the light.
+#: The ranges of quantiles by brightness whose mean colours are those of ground in the shadow and in the light.
 _SHADED, _LIT = (0.02, 0.12), (0.45, 0.75)
 _STRENGTHS = (0.3, 0.75)  # the least and the largest strength of a shadow that is estimated
 _TINTED = 1.2  # the largest ratio of a channel's tint to the mean, either way
-#: A ground whose darkest parts are lighter than this shows no shadow.
+#: The least estimated strength of visible shadows; below it the ground counts as one without shadows.
 _PLAIN = 0.1
 
 
 class Darkness(NamedTuple):
-    """How dark shadows are: the share of the light that is missing, and the colour of what is left, of mean 1."""
+    """The darkness of shadows: the missing share of the light, and the colour of the rest, of mean 1."""
 
     strength: float
     tint: tuple[float, float, float]
 
 
 class Outline(NamedTuple):
-    """The places at which an object ends, to parts of a pixel: rows and columns at the middles of pixels are whole.
+    """The outline of an object, with subpixel accuracy: rows and columns at the centres of pixels are whole numbers.
 
     Attributes:
         left, top, right, bottom: its outermost edges.
-        columns: the columns that it is in, in order.
+        columns: the columns that it covers, in order.
         lowest: its lower edge in each of them.
         summit: the place (x, y) of its highest row, half a pixel below its upper edge.
     """
@@ -52,7 +52,7 @@ class Outline(NamedTuple):
 
 
 def outline_of(mask: Float32, box: Box) -> Outline:
-    """Returns where a mask [h, w] over a box falls to half, linearly between the middles of pixels."""
+    """Returns the outline at which a mask [h, w] over a box crosses one half, linear between the centres of pixels."""
     within = min(_INSIDE, float(mask.max()) / 2)
     columns = np.flatnonzero(mask.max(0) >= within)
     inside = mask[:, columns] >= within
@@ -67,7 +67,7 @@ def outline_of(mask: Float32, box: Box) -> Outline:
 
 
 def _end(values: Float32, inside: npt.NDArray[np.bool_], within: float, *, last: bool) -> Float64:
-    """Returns the row at which each column of values [h, w] falls below `within` for good, at its end or beginning."""
+    """Returns the last or first place in each column of values [h, w] at which they cross `within`."""
     step = 1 if last else -1
     rows = len(values) - 1 - inside[::-1].argmax(0) if last else inside.argmax(0)
     columns, after = np.arange(values.shape[1]), rows + step
@@ -79,7 +79,7 @@ def _end(values: Float32, inside: npt.NDArray[np.bool_], within: float, *, last:
 
 
 def contact_of(outline: Outline) -> Line:
-    """Returns the line that an object stands on, half a pixel above its lower edge at the left and at the right."""
+    """Returns the line on which an object stands, half a pixel above its lower edge at the left and at the right."""
     bottom, high = outline.bottom, outline.bottom - outline.top
     low = outline.lowest >= bottom - _FEET * high
     feet, at = outline.columns[low].astype(np.float64), outline.lowest[low]
@@ -94,17 +94,17 @@ def contact_of(outline: Outline) -> Line:
 
 
 def _foot(columns: Float64, lowest: Float64) -> tuple[float, float]:
-    """Returns the place of a foot: its lowest row, and the mean of the columns that reach down to about there."""
+    """Returns the place of a foot: its lowest row, and the mean of the columns that extend to nearly there."""
     bottom = float(lowest.max())
     near = np.maximum(1 - (bottom - lowest), 0)
     return float((near * columns).sum() / near.sum()), bottom
 
 
 def darkness_of(colors: npt.NDArray[Any]) -> Darkness:
-    """Returns how dark the shadows on a ground are, told from the mean colours [n, C] of its parts, in [0, 1].
+    """Returns the darkness of shadows on a ground, estimated from the mean colours [n, C] of its parts, in [0, 1].
 
-    The darkest tenth of what the ground shows is taken for shadow, what is about as bright as most of it for lit. A
-    ground of one colour says nothing of shadows, and gets one of half the light.
+    The darkest tenth of the parts is assumed to be in the shadow, and those of medium brightness to be lit. A ground of
+    one colour contains no information about shadows, and gets a strength of one half.
     """
     if len(colors) < 16:
         return Darkness(0.5, (1.0, 1.0, 1.0))

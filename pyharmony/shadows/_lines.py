@@ -1,4 +1,4 @@
-"""Checks places and lines of an image that callers say."""
+"""Checks places and lines of an image in arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .. import _checks
 from ..errors import ArgumentError
 from ._geometry import Line
 
-#: Places and rows beyond so many pixels are taken for a mistake, and so is a slope of more.
+#: The largest absolute coordinate and slope; larger ones are rejected as mistakes.
 FAR = 1e7
 
 
@@ -24,23 +24,23 @@ def point_of(value: Any, name: str) -> tuple[float, float]:
 
 
 def row_of(value: Any, name: str) -> float:
-    """Returns a row of the image, which may lie beyond it."""
+    """Returns a row of the image, which may be outside of it."""
     return _checks.number(value, name, low=-FAR, high=FAR, accepts=f"a finite row, at most {FAR:.0e} in size")
 
 
 def check_near(line: Line, name: str, columns: tuple[float, float], height: int) -> None:
-    """Refuses a line of the image that lies far beyond it between two columns."""
+    """Rejects a line that is farther outside of the image than its height, between two columns."""
     rows = [line.at(column) for column in columns]
     for row in rows:
         if not -height <= row <= 2 * height:
             raise ArgumentError(
-                f"{name}: at row {row:g} where the object is, expected {-height} to {2 * height}, a picture's height "
-                "beyond its edges at most"
+                f"{name}: at row {row:g} below the object, expected {-height} to {2 * height}, at most the image's "
+                "height beyond its borders"
             )
 
 
 def line_of(value: Any, name: str) -> Line | None:
-    """Returns a line of the image that is given as a row or as two points."""
+    """Returns a line of the image from a row or two points."""
     if value is None:
         return None
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
@@ -51,8 +51,8 @@ def line_of(value: Any, name: str) -> Line | None:
         raise ArgumentError(f"{name}: {value!r}, expected a row, or two points ((x, y), (x, y))") from None
     (x0, y0), (x1, y1) = point_of(first, name), point_of(second, name)
     if x0 == x1:
-        raise ArgumentError(f"{name}: {value!r} is upright, expected two points of different x")
+        raise ArgumentError(f"{name}: {value!r} is vertical, expected two points of different x")
     slope = (y1 - y0) / (x1 - x0)
     if not abs(slope) <= FAR:
-        raise ArgumentError(f"{name}: {value!r} is upright, expected two points of different x")
+        raise ArgumentError(f"{name}: {value!r} is vertical, expected two points of different x")
     return Line(y0 - slope * x0, slope)

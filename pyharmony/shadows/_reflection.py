@@ -1,4 +1,4 @@
-"""The call that mirrors an object in the ground that it stands on."""
+"""Reflects an object in the ground under it."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from .._images.region import Region, as_float
 from .._images.sizes import resized
 from ..errors import NO_REASON, Reason
 from ..typing import Position
-from ._begin import begun
+from ._begin import begin
 from ._geometry import Line
 from ._grid import Box
 from ._ground import contact_of, outline_of
 from ._lines import check_near, line_of
 from ._soft import Float32
 
-#: The variance of what one pixel becomes that is reduced, smoothed by a triangle and enlarged again, in squares of the
-#: factor: a quarter for the first and the last, a half for the triangle.
+#: The variance of a pixel after it is reduced, smoothed by a triangle and enlarged again, in squares of the factor: a
+#: quarter for the first and the last, a half for the triangle.
 _SPREAD = 0.75
-#: How many standard deviations of blur are seen.
+#: The extent of a blur, in standard deviations.
 _REACH = 3.0
 
-#: Why nothing is drawn.
-_OUTSIDE = Reason("reflection-outside", "the reflection lies outside of the image")
-_BELOW = Reason("below-contact", "the object lies below its contact")
+#: The reasons why nothing is drawn.
+_OUTSIDE = Reason("reflection-outside", "the reflection is outside of the image")
+_BELOW = Reason("below-contact", "the object is below its contact")
 _NO_STRENGTH = Reason("no-strength", "strength is 0")
 
 
 @dataclass(frozen=True, repr=False)
 class ReflectionInfo(_reprs.Line):
-    """A record of the reflection that was drawn.
+    """A record of a reflection.
 
     Attributes:
-        method: 'mirrored', or 'copy' where nothing was drawn.
-        layer: the reflection by itself, [H, W, 4] in the image's dtype, to be laid over what lies below. It is
-            transparent where the object is. None where nothing was drawn.
+        method: 'mirrored', or 'copy' if nothing was drawn.
+        layer: the reflection as a layer of blend mode normal, [H, W, 4] in the image's dtype, transparent under the
+            object. None if nothing was drawn.
         contact: the line on which the object stands, as the row at the left edge and its slope, in pixels.
         reason: why nothing was drawn, in a few words; else empty.
         milliseconds: the wall time of the item.
-        peak_bytes: the most scratch held at once beside the caller's arrays and the result.
+        peak_bytes: the largest scratch memory, without the caller's arrays and the result.
 
     Example:
         >>> from pyharmony import shadows
@@ -67,7 +67,7 @@ class ReflectionInfo(_reprs.Line):
 
 
 class _Mirror(NamedTuple):
-    """Holds how the caller wants the ground to mirror, checked; a contact of None leaves it to the object."""
+    """The checked options of the ground; a contact of None is estimated from the object."""
 
     strength: float
     fade: float
@@ -84,33 +84,34 @@ def reflection(
     blur: float = 0.03,
     contact: float | tuple[Position, Position] | None = None,
 ) -> Any:
-    """Mirrors an object in the ground that it stands on, as water or a polished floor does.
+    """Draws the reflection of an object in the ground under it, such as water or a polished floor.
 
-    The object is taken for an upright card on a horizontal ground, seen by a camera that looks level: what is so many
-    pixels above the contact is seen as many pixels below it. What is higher is blurred more, since a ground is no
-    perfect mirror, and fades.
+    The model is an upright card on a horizontal ground, seen by a level camera: a part of the object at a height in
+    pixels above the contact is mirrored at the same distance below it. Higher parts are blurred more, since the ground
+    is rough, and fade.
 
     Args:
-        image: the picture with the object in it, see `pyharmony.blend`.
-        mask: where the object is, of the image's size, soft; of any kind that `pyharmony.blend` takes. The object
+        image: the image with the object in it, see `pyharmony.blend`.
+        mask: the mask of the object, of the image's size, soft; of any kind that `pyharmony.blend` accepts. The object
+            itself does not change.
             itself stays as it is.
         at: (x, y), the position in the image of the first pixel of a mask of another size; see `pyharmony.harmonize`.
-        strength: how much of the reflection is seen at the contact, 0 to 1.
-        fade: how much of that is lost at the height of the object's top, 0 to 1.
+        strength: the opacity of the reflection at the contact, 0 to 1.
+        fade: the share of it that is lost at the height of the object's top, 0 to 1.
         blur: the standard deviation of the blur for each pixel of height, 0 to 1: 0 for a mirror, 0.03 for a polished
-            floor, 0.1 for one that shines a little.
-        contact: where the object meets the ground: a row, or two points (x, y) of a line. None: its lowest pixels.
+            floor, 0.1 for a slightly glossy one.
+        contact: the line on which the object meets the ground: a row, or two points (x, y). None: its lowest pixels.
         keep_gps, errors, out: see `pyharmony.blend`.
         device: 'auto', 'cpu' or 'cuda'; the reflection is drawn on the CPU, and arrays on a CUDA device are copied.
         return_info: whether to return a ReflectionInfo too, with the reflection as a layer, or one for each item.
 
     Returns:
-        The image, in its own kind, layout, shape and dtype, or (image, info). Where the mask is full and above the
-        contact it is image, bit for bit. Floats beyond [0, 1] stay beyond.
+        The image, in its own kind, layout, shape and dtype, or (image, info). Pixels above the contact with a full mask
+        are those of image, bit for bit. Floats outside of [0, 1] are not clipped.
 
     Raises:
         MaskError: mask is None.
-        ArgumentError: a number is outside of its range; the image holds NaN or infinities.
+        ArgumentError: a number is outside of its range; the image contains NaN or infinities.
         PyHarmonyError: see `pyharmony.blend`.
 
     Example:
@@ -126,16 +127,16 @@ def reflection(
     mirror = _Mirror(
         _share(strength, "strength"), _share(fade, "fade"), _share(blur, "blur"), line_of(contact, "contact")
     )
-    return call.each(partial(_drawn, mirror=mirror), unchanged("no reflection was drawn: "))
+    return call.each(partial(_draw_reflection, mirror=mirror), unchanged("no reflection was drawn: "))
 
 
 def _share(value: Any, name: str) -> float:
     return _checks.number(value, name, high=1.0, accepts="a number from 0 to 1")
 
 
-def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:
+def _draw_reflection(job: Job, mirror: _Mirror) -> ReflectionInfo:
     """Draws the reflection into the result of one image and returns its info."""
-    object_ = begun(job)
+    object_ = begin(job)
     if object_ is None:
         return ReflectionInfo("copy", None, (0.0, 0.0))
     (height, width), box = job.shape, object_.box
@@ -144,15 +145,15 @@ def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:
         check_near(mirror.contact, "contact", (box.left, box.right - 1), height)
     contact = mirror.contact or _contact(mask, box)
     line = contact.start, contact.slope
-    standing = _standing(job, box, mask, contact)
-    if not len(standing) or not mirror.strength:
-        reason = _NO_STRENGTH if len(standing) else _BELOW
+    flipped = _flipped(job, box, mask, contact)
+    if not len(flipped) or not mirror.strength:
+        reason = _NO_STRENGTH if len(flipped) else _BELOW
         return ReflectionInfo("copy", None, line, reason=reason)
-    faded = _blurred(standing, mirror.blur, (box.left == 0, box.right == width))
-    rows, around = len(standing), (faded.shape[1] - standing.shape[1]) // 2
+    faded = _blurred(flipped, mirror.blur, (box.left == 0, box.right == width))
+    rows, around = len(flipped), (faded.shape[1] - flipped.shape[1]) // 2
     heights = np.arange(len(faded), dtype=np.float32)[:, None, None] + np.float32(0.5)
     faded *= np.float32(mirror.strength) * np.clip(1 - np.float32(mirror.fade / rows) * heights, 0, 1)
-    # Its first row lies one below the contact.
+    # Its first row is the one below the contact.
     columns = np.arange(box.left - around, box.right + around)
     first = contact.start + contact.slope * columns + 1
     top = max(0, math.floor(first.min()))
@@ -160,7 +161,7 @@ def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:
                     max(0, int(columns[0])), min(width, int(columns[-1]) + 1))  # fmt: skip
     if region.y1 <= region.y0:
         return ReflectionInfo("copy", None, line, reason=_OUTSIDE)
-    reflection = _moved(faded, region.y0 - first, region.shape[0])
+    reflection = _shifted(faded, region.y0 - first, region.shape[0])
     reflection = reflection[:, region.x0 - int(columns[0]) : region.x1 - int(columns[0])]
     reflection *= 1 - np.asarray(as_float(job.mask_of(region)), np.float32)[..., None]
     share = reflection[..., -1:]
@@ -178,23 +179,23 @@ def _drawn(job: Job, mirror: _Mirror) -> ReflectionInfo:
 
 
 def _contact(mask: Float32, box: Box) -> Line:
-    """Returns the line that an object stands on; a level one runs through a row, which needs no interpolation."""
+    """Returns the line on which an object stands; a level one has a whole row, which avoids interpolation."""
     line = contact_of(outline_of(mask, box))
     return line if line.slope else Line(float(round(line.start)))
 
 
-def _standing(job: Job, box: Box, mask: Float32, contact: Line) -> Float32:
-    """Returns the object upside down [n, w, 4], from the contact to its top: its colours times its mask, and that."""
+def _flipped(job: Job, box: Box, mask: Float32, contact: Line) -> Float32:
+    """Returns the object upside down [n, w, 4], from the contact to its top: premultiplied colours and the mask."""
     colours = np.broadcast_to(job.dst[box.top : box.bottom, box.left : box.right], (*mask.shape, 3))
     whole = np.concatenate([colours * mask[..., None], mask[..., None]], 2).astype(np.float32, copy=False)
-    # Row i of the result is the row so far above the contact, column by column.
+    # Row i of the result is i rows above the contact, in each column.
     feet = contact.start + contact.slope * np.arange(box.left, box.right) - box.top
     count = max(0, math.ceil(feet.max()) + 1)
-    return _moved(whole[::-1], len(whole) - 1 - feet, count)
+    return _shifted(whole[::-1], len(whole) - 1 - feet, count)
 
 
-def _moved(values: Float32, starts: np.ndarray[Any, Any], count: int) -> Float32:
-    """Returns `count` rows of values [n, w, C], each column from its own place on, linearly; 0 beyond them."""
+def _shifted(values: Float32, starts: np.ndarray[Any, Any], count: int) -> Float32:
+    """Returns `count` rows of values [n, w, C], each column from its own start, interpolated linearly; 0 beyond."""
     result = np.zeros((count, *values.shape[1:]), np.float32)
     whole = np.floor(starts).astype(np.intp)
     shares = (starts - whole).astype(np.float32)
@@ -213,17 +214,17 @@ def _moved(values: Float32, starts: np.ndarray[Any, Any], count: int) -> Float32
 
 
 def _blurred(values: Float32, blur: float, cropped: tuple[bool, bool]) -> Float32:
-    """Returns values [n, w, C] with a margin below and at both sides, blurred the more, the farther down a row is.
+    """Returns values [n, w, C] with margins below and at both sides, blurred more in lower rows.
 
-    Each row is interpolated between two levels of a pyramid of means, whose blur doubles from one to the next. cropped
-    says whether the image's frame crops the object at the left and at the right: there it goes on as it is.
+    Each row is interpolated between two levels of a pyramid of means, whose blur doubles from one to the next. cropped:
+    whether the image's border crops the object at the left and at the right, where its columns are replicated.
     """
-    # A row in the margin is blurred more still.
+    # Rows in the margin are blurred still more.
     margin = math.ceil(_REACH * blur * len(values) / max(1 - _REACH * blur, 0.5))
     variances = np.square(blur * (np.arange(len(values) + margin) + 0.5))
     levels = max(0, math.ceil(math.log(variances[-1] / _SPREAD, 4))) if variances[-1] else 0
     level_variances = [0.0, *(_SPREAD * 4.0**number for number in range(1, levels + 1))]
-    # What is between two levels has the variance that is between theirs.
+    # The interpolation is linear in the variance.
     row_levels = np.interp(variances, level_variances, np.arange(levels + 1))
     cell = 1 << levels
     around = -(-margin // cell) * cell
@@ -249,7 +250,7 @@ def _blurred(values: Float32, blur: float, cropped: tuple[bool, bool]) -> Float3
 
 
 def _enlarged(level: Float32, factor: int, start: int, end: int) -> Float32:
-    """Returns the rows from start to end of a level [h, w, C] that is smoothed and enlarged `factor` times."""
+    """Returns the rows from start to end of a level [h, w, C] that is smoothed and enlarged by `factor`."""
     if factor == 1:
         return level[start:end]
     for axis in (0, 1):

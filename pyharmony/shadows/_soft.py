@@ -1,4 +1,4 @@
-"""Softness: a card whose rows are blurred the more, the higher they are, so that one projection makes the penumbra."""
+"""Softness: blurs a card more in higher rows, so that its projection has a penumbra that grows with the height."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 Float32 = npt.NDArray[np.float32]
 
-#: How often a mean over an interval is taken: three of them are nearly a Gaussian.
+#: The number of box filters in turn: three are nearly a Gaussian.
 _PASSES = 3
 
 
 def reach_of(deviations: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Returns the half widths of the intervals whose means, taken in turn, have these standard deviations in pixels.
+    """Returns the half widths of the box filters that, applied in turn, have these standard deviations in pixels.
 
     A mean over an interval of half width n + f, for a whole n and a share f of the next pixel on each side, has the
     variance (n (n + 1) (2 n + 1) / 3 + 2 f (n + 1)^2) / (2 n + 1 + 2 f): n (n + 1) / 3 where f is 0.
@@ -28,14 +28,14 @@ def reach_of(deviations: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def margin_of(deviations: npt.NDArray[np.floating]) -> int:
-    """Returns how many pixels beyond a card what is blurred with these deviations reaches."""
+    """Returns the width of the margin around a card that its blur needs, in pixels."""
     return math.ceil(_PASSES * (float(reach_of(deviations).max(initial=0.0)) + 0.5))
 
 
-def softened(card: Float32, deviations: npt.NDArray[np.floating]) -> Float32:
-    """Returns a card [H, W] each row of which is blurred with a standard deviation of its own, [H] in pixels.
+def blurred_by_row(card: Float32, deviations: npt.NDArray[np.floating]) -> Float32:
+    """Returns a card [H, W] with each row blurred by its own standard deviation, [H] in pixels.
 
-    Beyond the card is 0. Columns are blurred with what their rows ask for, which changes slowly with the height.
+    It is 0 beyond the card. Columns are blurred by their rows' deviations, which change slowly with the height.
     """
     reach = reach_of(deviations)
     if reach.max(initial=0.0) < 1e-3:
@@ -48,11 +48,10 @@ def softened(card: Float32, deviations: npt.NDArray[np.floating]) -> Float32:
 
 
 def _means_across(values: Float32, reach: npt.NDArray[np.float64]) -> Float32:
-    """Returns the means over intervals along each row of values [H, W], centred at each place, with the half width of
-    the row."""
+    """Returns box filtered rows of values [H, W], with the half width of each row."""
     height, width = values.shape
-    # The integral from the start to the boundary before each column, linear between boundaries; it goes on beyond the
-    # ends, as far as the widest interval reaches.
+    # The integral from the start to the boundary before each column, linear between boundaries, and extended beyond the
+    # ends by the widest interval.
     beyond = math.ceil(float(reach.max())) + 2
     sums = np.zeros((height, width + 1 + 2 * beyond), np.float32)
     np.cumsum(values, 1, out=sums[:, beyond + 1 : beyond + 1 + width])
@@ -62,7 +61,7 @@ def _means_across(values: Float32, reach: npt.NDArray[np.float64]) -> Float32:
         ends = beyond + 0.5 + sign * (reach + 0.5)
         first = np.floor(ends).astype(np.intp)
         shares = (ends - first).astype(np.float32)[:, None]
-        # Rows that lie together and whose intervals end between the same boundaries are worked on at once.
+        # Adjacent rows whose intervals end between the same boundaries are computed at once.
         starts = [0, *(np.flatnonzero(np.diff(first)) + 1).tolist(), height]
         for low, high in itertools.pairwise(starts):
             at = int(first[low])
@@ -79,7 +78,7 @@ def _means_across(values: Float32, reach: npt.NDArray[np.float64]) -> Float32:
 
 
 def _means_down(values: Float32, reach: npt.NDArray[np.float64]) -> Float32:
-    """Returns the means over intervals along each column of values [H, W], with the half width of the row."""
+    """Returns box filtered columns of values [H, W], with the half width of each row."""
     sums = np.zeros((len(values) + 1, values.shape[1]), np.float32)
     np.cumsum(values, 0, out=sums[1:])
     at = np.arange(len(values)) + 0.5
@@ -90,7 +89,7 @@ def _means_down(values: Float32, reach: npt.NDArray[np.float64]) -> Float32:
 
 
 def _between(sums: Float32, at: npt.NDArray[np.float64]) -> Float32:
-    """Returns rows of sums [N, W] at places between them, linearly; the ends go on beyond."""
+    """Returns rows of sums [N, W] at fractional indices, interpolated linearly, with the ends replicated."""
     at = np.clip(at, 0, len(sums) - 1)
     first = np.minimum(at.astype(np.intp), len(sums) - 2)
     share = (at - first).astype(np.float32)[:, None]
@@ -103,9 +102,9 @@ def _between(sums: Float32, at: npt.NDArray[np.float64]) -> Float32:
 
 
 def deviation(softness: float, elevation: float) -> float:
-    """Returns the standard deviation of the penumbra for each pixel of height, as seen on the card.
+    """Returns the standard deviation of the penumbra for each pixel of height, on the card.
 
-    softness: the angle under which the source is seen, in degrees. From a point of the shadow the source covers a disc
-    of the card at the distance h / sin(elevation); a uniform disc of radius r has the deviation r / 2 along each axis.
+    softness: the angular diameter of the source, in degrees. From a point of the shadow the source covers a disc of the
+    card at the distance h / sin(elevation); a uniform disc of radius r has the deviation r / 2 along each axis.
     """
     return math.tan(math.radians(softness / 2)) / max(math.sin(math.radians(elevation)), 1e-6) / 2
