@@ -131,7 +131,7 @@ MOTIONS = {
 def test_photographs_are_aligned_to_half_a_pixel(name: str) -> None:
     background = place(3)
     photo = exposed(moved(background, MOTIONS[name]), (0.8, 0.85, 0.75))
-    with pytest.warns(UnchangedWarning, match="nobody"):
+    with pytest.warns(UnchangedWarning, match="no other photo"):
         result, info = merge([background, photo], people=[[], []], return_info=True)
     base, other = info.photos
     assert off_at_corners(other.matrix, MOTIONS[name], SIZE) < 0.5
@@ -185,8 +185,8 @@ def test_a_photograph_of_another_place_is_left_out(other: str) -> None:
     if other == "the same person":
         first, second = same_person_twice()
     with (
-        pytest.warns(UnchangedWarning, match="no other photograph shows the place of the base"),
-        pytest.warns(PyHarmonyWarning, match=r"photos\[1\] was left out: it does not show the place of photos\[0\]"),
+        pytest.warns(UnchangedWarning, match="no other photo shows the scene of the base"),
+        pytest.warns(PyHarmonyWarning, match=r"photos\[1\] was left out: it does not show the scene of photos\[0\]"),
     ):
         result, info = merge([first, second], people=[[], []], return_info=True)
     assert (result == first).all() and info.photos[1].reason and info.reason
@@ -302,7 +302,7 @@ def test_the_base_is_chosen_whatever_the_order(turned: bool, given: bool, data_d
 def test_bases_are_compared_without_aligning() -> None:
     scene = Scene()
     people = [[*scene.people[0], scene.mask_second], scene.people[1]]
-    with pytest.warns(UnchangedWarning, match="nobody was found"):
+    with pytest.warns(UnchangedWarning, match="no other photo has people"):
         result, info = merging.merge([scene.second, scene.wanted], people=people[::-1], align=False, return_info=True)
     # Into the one that has everyone nobody has to be taken over.
     assert info.base == 1 and (result == scene.wanted).all() and info.bases[1].cost == 0 < info.bases[0].cost
@@ -326,7 +326,7 @@ def test_most_photographs_go_into_the_base() -> None:
 def test_the_base_is_in_colour_and_of_the_size_of_out() -> None:
     scene = Scene()
     grey = Picture(np.ascontiguousarray(scene.wanted[..., 1:2]))
-    with pytest.warns(UnchangedWarning, match="nobody was found"):
+    with pytest.warns(UnchangedWarning, match="no other photo has people"):
         result, info = merging.merge([grey, Picture(scene.second)], return_info=True, people=[[], scene.people[1]])
     assert info.base == 1 and result.pixels.shape == scene.second.shape
     photos, people = narrow(scene)
@@ -381,11 +381,11 @@ def test_somebody_who_stays_is_not_taken_twice() -> None:
     background = place(13)
     first, mask_first = person(background, 200, 330, 200, 1)
     second, mask_second = person(background, 204, 331, 200, 1)
-    with pytest.warns(UnchangedWarning, match="nobody was found"):
+    with pytest.warns(UnchangedWarning, match="no other photo has people"):
         result, info = merge([first, second], people=[[mask_first], [mask_second]], return_info=True)
     assert (result == first).all() and info.reason
     (part,) = info.photos[1].parts
-    assert not part.taken and part.reason == "somebody of the base stands in the same place"
+    assert not part.taken and part.reason == "a person of the base is in the same place"
 
 
 def test_one_mask_may_hold_several_people() -> None:
@@ -405,16 +405,14 @@ def test_what_segment_found_may_be_given() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PyHarmonyWarning)
         merge(scene.photos, people=[scene.people[0], found])
-    with pytest.raises(ShapeError, match=r"people\[0\]: found in \[360, 480\], expected masks \[100, 480\]"):
+    with pytest.raises(ShapeError, match=r"people\[0\]: masks \[360, 480\], expected \[100, 480\]"):
         merge([scene.first[:100], scene.second], people=[found, None])
 
 
 def test_a_person_whom_the_photograph_cuts_is_told() -> None:
     background = place(14)
     second, mask = person(background, 240, 345, 220, 2)
-    with pytest.warns(
-        PyHarmonyWarning, match=r"look at what was taken over at .*, the photograph ends within it, another base"
-    ):
+    with pytest.warns(PyHarmonyWarning, match=r"check what was added at .*, the photo crops it, another base"):
         result, _ = merge([background, second[:300]], people=[[], [mask[:300]]], return_info=True)
     assert (result[303:] == background[303:]).all()
 
@@ -476,13 +474,13 @@ def test_what_is_refused() -> None:
     refused: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         (photo, {}, DTypeError, "photos: ndarray, expected a list of two or more images"),
         ([photo], {}, ArgumentError, "photos: a list of 1, expected two or more images"),
-        ([photo, photo], {"base": 2}, ArgumentError, "base: 2, expected 'auto' or the number of a photograph, 0 to 1"),
+        ([photo, photo], {"base": 2}, ArgumentError, "base: 2, expected 'auto' or the number of a photo, 0 to 1"),
         ([photo, photo], {"base": True}, ArgumentError, "base: True, expected 'auto' or the number"),
         ([photo, photo], {"base": "best"}, ArgumentError, "base: 'best', expected 'auto' or the number"),
         ([photo, other], {}, DTypeError, r"photos\[1\]: dtype float32 differs from photos\[0\] uint8"),
-        ([photo, photo[..., 0]], {}, ShapeError, r"photos\[1\]: 1 channels beside 3 of photos\[0\]"),
+        ([photo, photo[..., 0]], {}, ShapeError, r"photos\[1\]: 1 channels, expected 3 like photos\[0\]"),
         ([photo, photo[None]], {}, ShapeError, r"photos\[1\]: shape .*, a batch; expected one image"),
-        ([photo, photo[:100]], {"align": False}, ArgumentError, "480 x 100 pixels beside 480 x 360"),
+        ([photo, photo[:100]], {"align": False}, ArgumentError, "480 x 100 pixels, expected 480 x 360"),
         ([photo, photo], {"people": [None]}, ShapeError, "people: a list of 1, expected None or a list with an entry"),
         ([photo, photo], {"people": photo}, DTypeError, "people: ndarray, expected None or a list"),
         ([photo, photo], {"people": [[photo[:9, :, 0]], []]}, ShapeError, r"people\[0\]\[0\]"),
@@ -514,7 +512,7 @@ def test_gains_are_found_beside_somebody_else() -> None:
     photo[100:300, 100:260] = 250
     known = np.ones(base.shape[:2], bool)
     assert np.abs(_light.gains_of(base, photo, known) * (0.7, 0.8, 0.9) - 1).max() < 0.01
-    differs, exact = _light.differing(base, photo, known, 1)
+    differs, exact = _light.differences(base, photo, known, 1)
     assert differs[120:280, 120:240].mean() > 0.9 and differs[:, 300:].mean() < 0.01 and exact[:, 300:].mean() < 3
 
 
@@ -536,7 +534,7 @@ def test_warped_images_are_cubic_and_exact_at_whole_steps() -> None:
     between = 0.5 * (image[9:99, 9:99].astype(np.float32) + image[9:99, 10:100])
     assert np.abs(half - between).mean() < 4
     size = (image.shape[1], image.shape[0])
-    assert _planes.shown(size, shift, (0, 0, *size)).sum() == (size[0] - 5) * (size[1] - 3)
+    assert _planes.coverage(size, shift, (0, 0, *size)).sum() == (size[0] - 5) * (size[1] - 3)
 
 
 def test_a_merged_file_says_that_it_is_a_composite(tmp_path: Path) -> None:

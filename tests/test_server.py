@@ -948,7 +948,7 @@ def test_photographs_of_one_place_are_merged(service: Running) -> None:
     best = service.done("merge", **{**body, "base": None}, preview=True)["info"]
     assert best["base"] == min((0, 1), key=lambda i: best["bases"][i]["cost"]) and job["result"]["info"]["bases"] == []
     left_out = service.done("merge", photos=[ids["first"], ids["wall"]], people=[ids["one"], ids["none"]])["info"]
-    assert "does not show the place" in left_out["photos"][1]["reason"] and left_out["reason"]
+    assert "does not show the scene" in left_out["photos"][1]["reason"] and left_out["reason"]
     assert left_out["photos"][1]["reason_code"] == "other-place" and left_out["reason_code"] == "no-common-place"
     assert left_out["warning_codes"] == ["left-out", "no-common-place"] and len(left_out["warnings"]) == 2
     for wrong in ({"photos": [ids["first"]]}, {**body, "people": [None]}, {**body, "base": 2}):

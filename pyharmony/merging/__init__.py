@@ -1,6 +1,6 @@
-"""Merging: photographs of one place, in each of which other people stand, become one with all of them.
+"""Merging: combines photos of one scene with different people into one photo with all of them.
 
-`merge` aligns the photographs by features, finds who is to be taken over, and blends. It needs NumPy, Pillow and
+`merge` aligns the photos by features, selects the people to add to a base, and blends them. It needs NumPy, Pillow and
 OpenCV.
 """
 

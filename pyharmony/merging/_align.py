@@ -1,8 +1,8 @@
-"""Aligning: the homography that takes the pixels of one photograph of a place to those of another, from features.
+"""Alignment: estimates the homography between two photos of a scene from features.
 
-OpenCV finds SIFT features (Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", 2004), pairs of them by
-the ratio of the best to the second best, and the homography on which most pairs agree by MAGSAC (Barath et al.,
-"MAGSAC++", 2020). Here is decided whether that shows one place.
+OpenCV detects SIFT features (Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", 2004), matches them by
+the ratio test, and estimates the homography by MAGSAC (Barath et al., "MAGSAC++", 2020). This module decides whether
+the photos show one scene.
 """
 
 from __future__ import annotations
@@ -17,49 +17,48 @@ from .._images.sizes import fitted
 from ..errors import NO_REASON, Reason
 from ._planes import Bools, Float, Float32, Pixels, mapped, opencv, rescaled
 
-#: The longer side of the image in which features are found, in pixels.
+#: The longer side of the image in which features are detected, in pixels.
 _SIDE = 1200
-#: The greatest number of features.
+#: The largest number of features.
 _FEATURES = 4000
-#: The least contrast of a feature, as OpenCV's SIFT takes it.
+#: The contrast threshold of OpenCV's SIFT.
 _CONTRAST = 0.01
-#: A feature's second best counterpart is less like it than the best by this factor at least.
+#: The largest ratio of the distances of a feature's best and second best match.
 _RATIO = 0.8
 _NEAR = 3.0  # the largest reprojection error of an agreeing pair, in pixels of the small image
-_HYPOTHESES = 20_000  # the most homographies that robust estimation tries
-#: Fewer agreeing pairs than `_AGREE` plus `_SHARE` of all pairs give no homography (Brown and Lowe, "Recognising
-#: Panoramas", 2003).
+_HYPOTHESES = 20_000  # the largest number of hypotheses of the robust estimation
+#: Fewer inliers than `_AGREE` plus `_SHARE` of all pairs are rejected (Brown and Lowe, "Recognising Panoramas", 2003).
 _AGREE = 10  # pairs
 _SHARE = 0.1  # of all pairs
-_COVERED = 0.2  # the least area that agreeing pairs span, as a share of that of all features in the common part
-_ZOOM = 3.0  # the limit of the ratio of scales between two photographs, either way
-_COVERS = 0.25  # the least share of the base that the other photograph must cover
+_COVERED = 0.2  # the least area of the inliers' convex hull, relative to that of all features in the overlap
+_ZOOM = 3.0  # the largest ratio of scales between two photos, either way
+_COVERS = 0.25  # the least share of the base that the other photo must cover
 
 
 class Features(NamedTuple):
-    """Features of a photograph.
+    """Features of a photo.
 
     Attributes:
         size: its width and height.
-        factors: those by which it was resized, across and down.
-        points: their places (x, y) in its resized pixels, [N, 2].
-        described: what is around each, [N, 128].
+        factors: the factors by which it was resized, across and down.
+        points: the features' places (x, y) in its resized pixels, [N, 2].
+        descriptors: their descriptors, [N, 128].
     """
 
     size: tuple[int, int]
     factors: tuple[float, float]
     points: Float
-    described: Float32
+    descriptors: Float32
 
 
 class Alignment(NamedTuple):
-    """The way in which a photograph lies on the base.
+    """The alignment of a photo to the base.
 
     Attributes:
-        matrix: [3, 3], takes (x, y, 1) of the base to the photograph, up to a factor.
-        inliers: how many pairs of features agree with it.
-        residual: the median of their distances from where it takes them, in pixels of the photograph.
-        reason: why the photographs do not show one place, in a few words; else empty.
+        matrix: [3, 3], maps (x, y, 1) of the base to the photo, up to a factor.
+        inliers: the number of pairs of features that agree with it.
+        residual: the median of their reprojection errors, in pixels of the photo.
+        reason: why the photos do not show one scene, in a few words; else empty.
     """
 
     matrix: Float
@@ -69,7 +68,7 @@ class Alignment(NamedTuple):
 
 
 def features(levels: Pixels, hidden_region: Bools) -> Features:
-    """Returns the features of a photograph [H, W, 3] outside of `hidden_region`, a region of it at any size."""
+    """Returns the features of a photo [H, W, 3] outside of `hidden_region`, a region of it at any size."""
     cv2 = opencv()
     height, width = levels.shape[:2]
     size = fitted((width, height), _SIDE)
@@ -83,19 +82,19 @@ def features(levels: Pixels, hidden_region: Bools) -> Features:
     points = np.array([one.pt for one in keypoints], np.float64).reshape(-1, 2)
     if descriptors is None:
         descriptors = np.empty((0, 128), np.float32)
-    # Compared by their roots, as in Arandjelović and Zisserman, "Three things everyone should know", 2012.
+    # RootSIFT, as in Arandjelović and Zisserman, "Three things everyone should know", 2012.
     descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), np.float32(1e-6)))
     return Features((width, height), (size[0] / width, size[1] / height), points, descriptors)
 
 
-def aligned(base: Features, photo: Features) -> Alignment:
-    """Returns how a photograph lies on the base, or why it does not."""
+def alignment_of(base: Features, photo: Features) -> Alignment:
+    """Returns the alignment of a photo to the base, or the reason why there is none."""
     cv2 = opencv()
     a, b = _pairs(base, photo)
     count = len(a)
     if count < _AGREE:
         return Alignment(
-            np.eye(3), reason=Reason("few-features", f"only {count} of its features look like some of the other")
+            np.eye(3), reason=Reason("few-features", f"only {count} of its features match some of the other")
         )
     matrix, mask = cv2.findHomography(a, b, cv2.USAC_MAGSAC, _NEAR, maxIters=_HYPOTHESES, confidence=0.99999)
     inside = np.zeros(count, bool) if matrix is None else mask.ravel() > 0
@@ -105,7 +104,7 @@ def aligned(base: Features, photo: Features) -> Alignment:
             np.eye(3), agree, reason=Reason("few-agree", f"only {agree} of {count} pairs of features agree")
         )
     homography = rescaled(matrix, _inverse(base.factors), _inverse(photo.factors))
-    reason = _implausible(homography, base.size, photo.size) or _apart(base, a[inside], matrix, photo)
+    reason = _implausible(homography, base.size, photo.size) or _local(base, a[inside], matrix, photo)
     distance = np.linalg.norm(mapped(matrix, a[inside]) - b[inside], axis=1)
     return Alignment(homography, agree, float(np.median(distance)) / photo.factors[0], reason)
 
@@ -115,11 +114,11 @@ def _inverse(factors: tuple[float, float]) -> tuple[float, float]:
 
 
 def _pairs(first: Features, second: Features) -> tuple[Float, Float]:
-    """Returns the places [N, 2] of features that look alike, in both."""
+    """Returns the places [N, 2] of matching features, in both photos."""
     if min(len(first.points), len(second.points)) < 2:
         return np.empty((0, 2)), np.empty((0, 2))
     cv2 = opencv()
-    matches = cv2.BFMatcher(cv2.NORM_L2).knnMatch(first.described, second.described, k=2)
+    matches = cv2.BFMatcher(cv2.NORM_L2).knnMatch(first.descriptors, second.descriptors, k=2)
     good = [
         (best.queryIdx, best.trainIdx) for best, next_best in matches if best.distance < _RATIO * next_best.distance
     ]
@@ -128,12 +127,12 @@ def _pairs(first: Features, second: Features) -> tuple[Float, Float]:
 
 
 def _implausible(matrix: Float, size: tuple[int, int], other: tuple[int, int]) -> Reason:
-    """Returns why a homography from the base to a photograph cannot be that of one place; empty where it can."""
+    """Returns the reason why a homography from the base to a photo is implausible; empty if it is not."""
     width, height = size
     at = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float64)
     last = at @ matrix[2, :2] + matrix[2, 2]
     if not np.isfinite(matrix).all() or (last * last[0] <= 0).any() or abs(last).max() > 2 * abs(last).min():
-        return Reason("too-different", "they are seen from too different places")
+        return Reason("too-different", "the viewpoints are too different")
     corners = mapped(matrix, at)
     before, after = corners - np.roll(corners, 1, 0), np.roll(corners, -1, 0) - corners
     if (before[:, 0] * after[:, 1] <= before[:, 1] * after[:, 0]).any():
@@ -145,24 +144,24 @@ def _implausible(matrix: Float, size: tuple[int, int], other: tuple[int, int]) -
         return Reason("other-size", f"one would be {max(zoom, 1 / zoom):.1f} times as large as the other")
     grid = np.stack(np.meshgrid(np.linspace(0, width - 1, 16), np.linspace(0, height - 1, 16)), -1)
     if _within(mapped(matrix, grid), other).mean() < _COVERS:
-        return Reason("little-in-common", "they have too little in common")
+        return Reason("little-in-common", "the overlap is too small")
     return NO_REASON
 
 
 def _within(points: Float, size: tuple[int, int]) -> Bools:
-    """Returns which points [..., 2] lie in an image (width, height)."""
+    """Returns which points [..., 2] are in an image (width, height)."""
     return np.asarray((points > -0.5).all(-1) & (points < np.array(size) - 0.5).all(-1))
 
 
-def _apart(base: Features, agreeing: Float, matrix: Float, photo: Features) -> Reason:
-    """Returns that only a small part of both is the same, where pairs agree there alone; else nothing."""
+def _local(base: Features, agreeing: Float, matrix: Float, photo: Features) -> Reason:
+    """Returns the reason for inliers that cover only a small part of the overlap; else an empty one."""
     width, height = (round(n * factor) for n, factor in zip(photo.size, photo.factors))
     common = base.points[_within(mapped(matrix, base.points), (width, height))]
     is_widespread = _hull(agreeing) >= _COVERED * _hull(common)
-    return NO_REASON if is_widespread else Reason("small-part", "only a small part of them is the same")
+    return NO_REASON if is_widespread else Reason("small-part", "only a small part of the overlap matches")
 
 
 def _hull(points: Float) -> float:
-    """Returns the area of the smallest convex region that holds points [N, 2]."""
+    """Returns the area of the convex hull of points [N, 2]."""
     cv2 = opencv()
     return float(cv2.contourArea(cv2.convexHull(points.astype(np.float32))))

@@ -1,8 +1,7 @@
-"""Bases: what each photograph would cost as the one that the others are added to, so that the best one is chosen.
+"""Bases: the cost of each photo as the base to which people of the others are added, by which the best is chosen.
 
-Who is to be taken over is decided for every photograph beside every other one as it is for the merge, on smaller
-images. A good base is one into which everybody fits: their photographs do not end within them, nobody is cut, its frame
-holds them. So the choice depends on the photographs and not on their order.
+The people to add are selected for every pair of photos as in the merge, on smaller images. In a good base the added
+people are neither cropped nor cut nor outside of its frame. So the choice depends on the photos, not on their order.
 """
 
 from __future__ import annotations
@@ -16,40 +15,39 @@ from .._images.levels import colour_levels
 from .._images.sizes import fitted
 from .._images.threads import in_threads
 from ._align import Alignment
-from ._keep import Costs, chosen, slack_of
+from ._keep import Costs, choose, slack_of
 from ._photos import Photo
-from ._planes import Float, Float32, shown
-from ._views import SIDE, ViewCache, between, laid, smaller
+from ._planes import Float, Float32, coverage
+from ._views import SIDE, ViewCache, between, on_base, smaller
 
-#: The longer side of the images by which bases are compared.
+#: The longer side of the images on which bases are compared.
 _SIDE = 400
-_PEOPLE = 0.5  # the probability above which a pixel shows people whom the frame should hold
-_LEAST = 0.002  # the least share of a photograph's pixels that counts as people
-#: What it costs that a photograph ends within somebody, for a longer side; as much as a contour inside of somebody.
+_PEOPLE = 0.5  # the probability above which a pixel shows people who should be inside the frame
+_LEAST = 0.002  # the least share of a photo's pixels that counts as people
+#: The cost of a length along which a photo crops an added person, per longer side; as much as a contour across them.
 _ENDED = 2.0
-#: What it costs that a base has half the longer side of the largest photograph.
+#: The cost of a base with half the longer side of the largest photo.
 _HALF = 0.1
 
 
 @dataclass(frozen=True)
 class MergeBase:
-    """What a photograph would cost as the base.
+    """The cost of a photo as the base.
 
-    Lengths are in longer sides of the base, and those of all other photographs are added up.
+    Lengths are in longer sides of the base, summed over all other photos.
 
     Attributes:
-        left_out: how many photographs do not show its place.
-        ended: the length along which a photograph ends within somebody who is taken over, and the base goes on.
-        contour: the length of contours, each place by how much the photographs differ there.
-        lost: what speaks for a photograph and is not taken, and for the base and is not kept, as lengths of contour
-            that would pay for it.
-        beyond: the people that the frame of the base does not hold, as the share of their photograph's people.
-        missed: people who are seen in a photograph alone and are not taken over, as the same share, and how many with
-            a mask are not, since the base has somebody nearer there.
-        smaller: how many times half as large as that of the largest photograph its longer side is.
-        allowed: whether it may be the base: in colour, if any photograph is, and of the shape of an array in out.
+        left_out: the number of photos that do not show its scene.
+        ended: the length along which a photo crops an added person, and the base extends beyond.
+        contour: the length of contours, weighted by the difference of the photos at each place.
+        lost: the rejected votes for a photo or for the base, as lengths of contour of the same cost.
+        beyond: the people outside of the frame of the base, as a share of their photo's people.
+        missed: people who are visible in one photo only and are not added, as the same share; with masks, the number
+            of those who are not added because a nearer person of the base is there.
+        smaller: the logarithm to base 2 of the ratio of the largest photo's longer side to its own.
+        allowed: whether it may be the base: in colour, if any photo is, and of the shape of an array in out.
         cost: ended twice, contour, lost, beyond and missed once, and a tenth of smaller. Of those that leave the
-            fewest photographs out, the one that costs least is the base.
+            fewest photos out, the one of the least cost is the base.
 
     Example:
         >>> from pyharmony import merging
@@ -69,7 +67,7 @@ class MergeBase:
 
     @property
     def cost(self) -> float:
-        """The sum of what counts, each by its weight."""
+        """The weighted sum of the terms."""
         lengths = _ENDED * self.ended + self.contour + self.lost
         return round(lengths + self.beyond + self.missed + _HALF * self.smaller, 4)
 
@@ -77,24 +75,24 @@ class MergeBase:
 def bases_of(
     photos: Sequence[Photo], candidate_numbers: Sequence[int], cache: ViewCache, align: bool
 ) -> tuple[MergeBase, ...]:
-    """Returns what each photograph would cost as the base.
+    """Returns the cost of each photo as the base.
 
     Args:
         photos: in one dtype and in the colours of one of them.
         candidate_numbers: the numbers of those that may be the base.
-        cache: what is seen of them, which is noted here.
-        align: whether they are to be aligned.
+        cache: the cache of views, which is filled here.
+        align: whether they are aligned.
     """
 
-    def look(photo: Photo) -> None:
+    def fill_cache(photo: Photo) -> None:
         size, levels = fitted(photo.size, SIDE), colour_levels(photo.colours)
         cache.view(photo, size, levels)
         if align:
             cache.features(photo, size, levels)
 
-    in_threads(look, photos)
+    in_threads(fill_cache, photos)
     pairs = [(base, photo) for base in photos for photo in photos if photo is not base]
-    costs = in_threads(lambda pair: _compared(pair[0], pair[1], cache, align), pairs)
+    costs = in_threads(lambda pair: _pair_costs(pair[0], pair[1], cache, align), pairs)
     longest = max(max(photo.size) for photo in photos)
     bases = []
     for base in photos:
@@ -112,18 +110,18 @@ def bases_of(
 
 
 def best_of(bases: Sequence[MergeBase]) -> int:
-    """Returns the number of the best base of those that are allowed, the first one of several as good."""
+    """Returns the number of the best base of those that are allowed, the first one of several equally good ones."""
     candidate_numbers = [i for i, base in enumerate(bases) if base.allowed]
     if all(bases[i].left_out == len(bases) - 1 for i in candidate_numbers):
-        # No two show one place: nothing is merged, and the first photograph stays as it is.
+        # No two photos show one scene: nothing is merged, and the first photo does not change.
         return candidate_numbers[0]
     return min(candidate_numbers, key=lambda i: (bases[i].left_out, bases[i].cost, i))
 
 
-def _compared(base: Photo, photo: Photo, cache: ViewCache, align: bool) -> tuple[Costs, float] | None:
-    """Returns what it costs to add a photograph to a base, and how much of its people is beyond the base's frame.
+def _pair_costs(base: Photo, photo: Photo, cache: ViewCache, align: bool) -> tuple[Costs, float] | None:
+    """Returns the costs of adding a photo to a base, and the share of its people outside of the base's frame.
 
-    None: it does not show the place of the base.
+    None: it does not show the scene of the base.
     """
     sizes = fitted(base.size, SIDE), fitted(photo.size, SIDE)
     alignment = Alignment(np.eye(3))
@@ -132,28 +130,28 @@ def _compared(base: Photo, photo: Photo, cache: ViewCache, align: bool) -> tuple
         if alignment.reason:
             return None
     views = [cache.view(one, size) for one, size in zip((base, photo), sizes)]
-    # Both show things as large as they do in the images by which is decided what is taken.
+    # Both have the resolution of the images on which people are selected.
     small = [fitted(one.size, min(_SIDE, max(base.size))) for one in (base, photo)]
     own, other = (smaller(view, size) for view, size in zip(views, small))
     matrix = between(alignment, base, photo, (small[0], small[1]))
-    other_view, visible = laid(other, matrix, small[0])
+    other_view, visible = on_base(other, matrix, small[0])
     residual = alignment.residual * small[1][0] / photo.size[0]
-    choice = chosen(own, other_view, visible, np.zeros(visible.shape, bool), slack_of(residual))
+    choice = choose(own, other_view, visible, np.zeros(visible.shape, bool), slack_of(residual))
     return choice.costs, _beyond(other.people, matrix, small[0])
 
 
 def _beyond(people: Float32, matrix: Float, size: tuple[int, int]) -> float:
-    """Returns the share of a photograph's people that a base does not show.
+    """Returns the share of a photo's people that a base does not show.
 
     Args:
-        people: how surely they are at each place of the photograph, [h, w].
-        matrix: takes pixels of the base to those of the photograph.
-        size: that of the base.
+        people: the people map of the photo, [h, w].
+        matrix: the homography from the base to the photo.
+        size: the size of the base.
     """
     where = people > _PEOPLE
     if where.mean() < _LEAST:
         return 0.0
     height, width = where.shape
     inverse = np.linalg.inv(matrix)
-    inside = shown(size, inverse / inverse[2, 2], (0, 0, width, height))
+    inside = coverage(size, inverse / inverse[2, 2], (0, 0, width, height))
     return float(np.count_nonzero(where & ~inside) / np.count_nonzero(where))

@@ -1,10 +1,10 @@
-"""Keeping: the region of a photograph in which somebody stands who is not in the base, and a contour that cuts nobody.
+"""Selection: the region of a photo with people who are not in the base, with a contour that crosses nobody.
 
-Where two aligned photographs differ, somebody, or something else, is in one of them. Three things say in which: a
-network that knows people; edges, since the contour of a silhouette has one in the photograph in which somebody stands,
-and the place goes on across it in the other; and colours that the place around has not. They vote, and the best region
-is a minimal cut whose contour runs where the photographs agree, as in Agarwala et al., "Interactive Digital
-Photomontage", 2004. Masks that the caller gave are taken in place of votes.
+Where two aligned photos differ, one of them shows a person or another object. Three votes estimate which: a network
+that detects people; edges, since the contour of a silhouette is an edge in the photo that shows the person, while the
+background continues across it in the other; and colours that do not occur in the surrounding background. The best
+region is a minimal cut whose contour is where the photos agree, as in Agarwala et al., "Interactive Digital
+Photomontage", 2004. Masks that the caller passes replace the votes.
 """
 
 from __future__ import annotations
@@ -19,66 +19,66 @@ from .._images.region import bounding_box
 from .._images.sizes import resized
 from ..errors import NO_REASON, Reason
 from ..segmentation import METHODS
-from ._light import differing
+from ._light import differences
 from ._planes import Bools, Box, Float32, Pixels, blurred, highest, slopes, smoothed
 from ._seam import cut
 
-_GAP = 0.012  # the widest gap that is closed between places that differ, in longer sides
-_LEAST = 0.0015  # the least area of a part that gets a closer look, as a share of the frame
-_MOST = 10  # the most parts that get a closer look
-_AROUND = 0.5  # the surroundings that a closer look adds to a part, both sides together, in sides of the part
-_NARROW = 0.75  # the least width of a closer look, in its heights
-#: How much a look at the whole photograph counts beside a closer one.
+_GAP = 0.012  # the widest gap between differing places that is closed, in longer sides
+_LEAST = 0.0015  # the least area of a part that is segmented in a window, as a share of the frame
+_MOST = 10  # the largest number of such parts
+_AROUND = 0.5  # the margins of a window around a part, both sides together, in sides of the part
+_NARROW = 0.75  # the least width of a window, in its heights
+#: The weight of the people map of the whole photo relative to that of a window.
 _WHOLE = 0.3
-#: The width of a contour's surroundings for which its edges speak, in longer sides.
+#: The width of a contour's neighbourhood that gets its edges' vote, in longer sides.
 _REACH = 0.02
-#: How much edges count at least, where the network sees nobody.
+#: The least weight of the votes by edges and colours, where the network detects nobody.
 _FLOOR = 0.15
-#: The width over which votes are taken together, in longer sides.
+#: The width over which votes are averaged, in longer sides.
 _NEAR = 0.012
-_VOTE = 0.2  # the gain of taking a pixel that votes fully for the photograph
-_DEAD = 0.04  # the dead zone of votes: by so much they shrink towards 0
-_AREA = 0.003  # the cost of each pixel that is taken
+_VOTE = 0.2  # the gain of including a pixel that votes fully for the photo
+_DEAD = 0.04  # the dead zone of votes: they are reduced by so much towards 0
+_AREA = 0.003  # the cost of each included pixel
 _CLEAR = 0.25  # the vote above which people count as a difference; it counts fully at twice as much
 _ANY = 15.0  # the difference at which such a vote counts fully, in levels; a change of light may cause as much
 _SAMPLES = 120  # the samples of background colours along the longer side
-_FARTHER = 200.0  # the colour difference that a distance of one longer side counts as, in levels
-_STRANGE = 1.0  # the weight of votes by colours that the background has nowhere
+_FARTHER = 200.0  # the colour difference that is equivalent to a distance of one longer side, in levels
+_STRANGE = 1.0  # the weight of votes by colours that do not occur in the background
 _UNCLEAR = 30.0  # the sum of both distances from background colours at which such a vote is halved, in levels
-_CONTOUR = 0.03  # the cost of a contour for each pixel where the photographs agree
+_CONTOUR = 0.03  # the cost of a contour for each pixel where the photos agree
 _LIKE = 6.0  # the largest difference at which they agree, in levels
 _UNLIKE = 40.0  # the levels above that at which a contour costs 1 more
-_CHEAPER = 0.3  # the share by which a full edge of either photograph lowers the cost of a difference
+_CHEAPER = 0.3  # the share by which a full edge of either photo lowers the cost of a difference
 _EDGE = 20.0  # the gradient of a full edge, in levels for each pixel
-#: What a contour costs at least inside of a silhouette.
+#: The least cost of a contour inside of a silhouette.
 _INSIDE = 2.0
-_PEOPLE = 0.12  # the least mean probability of people in a part that is taken
-_SMALL = 0.001  # the least area of a part, or of a photograph's people, as a share of the frame
-#: How surely people must be who are seen in a photograph.
+_PEOPLE = 0.12  # the least mean probability of people in a part that is added
+_SMALL = 0.001  # the least area of a part, or of a photo's people, as a share of the frame
+#: The probability above which a pixel shows people.
 _SEEN = 0.5
-#: Masks that share so much of their union are of people who stand in the same place.
+#: The least intersection over union of masks of people in the same place.
 _SAME = 0.5
-#: By how much lower feet must be for somebody to be nearer, in heights of the photograph.
+#: The least height of the feet of a nearer person below those of another, in heights of the photo.
 _NEARER = 0.01
-#: The residual from which on the same thing may lie two pixels apart, in pixels.
+#: The residual from which on the largest misalignment is two pixels, in pixels.
 _LOOSE = 0.3
-_RIM = 0.002  # the margin around the base's people in which nothing is taken, in longer sides
-_BEYOND = 0.05  # the largest distance from the selected people at which anything is taken, in longer sides
-#: The share of a person that must be taken.
+_RIM = 0.002  # the margin around the base's people in which nothing is added, in longer sides
+_BEYOND = 0.05  # the largest distance from the selected people at which anything is added, in longer sides
+#: The least share of a person that must be added.
 _VISIBLE = 0.2
-#: A contour at most so many pixels before the end of a photograph is there because of that.
+#: The distance from the border of a photo within which a contour counts as caused by it, in pixels.
 _BEFORE = 2
-#: The share of a contour across what differs from which on it is told.
+#: The share of a contour across differences from which on there is a reason.
 _TOLD = 0.05
 
 
 class View(NamedTuple):
-    """A photograph in the frame of the base, small.
+    """A photo in the frame of the base, small.
 
     Attributes:
         levels: [h, w, 3].
-        people: how surely people are at each place, 0 to 1, [h, w].
-        persons: masks of each person, if the caller has given them, [h, w] each; else None.
+        people: the people map, [h, w] in [0, 1].
+        persons: masks of each person, [h, w] each, if the caller passed them; else None.
     """
 
     levels: Float32
@@ -87,15 +87,15 @@ class View(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A part of a photograph that is not in the base.
+    """A part of a photo that is not in the base.
 
     Attributes:
-        region: where it is, [h, w].
-        box: the part of the frame around it.
-        people: how surely it shows people, 0 to 1.
-        crossing: the share of its contour at which the photographs differ.
-        taken: whether it is taken.
-        reason: why not, or what may be wrong with it, in a few words; else empty.
+        region: its mask, [h, w].
+        box: its bounding box in the frame.
+        people: the mean probability of people in it, 0 to 1.
+        crossing: the share of its contour at which the photos differ.
+        taken: whether it is added to the base.
+        reason: why it is not, or what may be wrong with it, in a few words; else empty.
     """
 
     region: Bools
@@ -107,14 +107,14 @@ class Part(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """What it costs to take parts of a photograph; lengths are in longer sides.
+    """The costs of adding parts of a photo; lengths are in longer sides.
 
     Attributes:
-        ended: the length along which the photograph ends within somebody who is taken.
-        contour: the length of the contour, each place by how much the photographs differ there.
-        lost: what speaks for either photograph and is not heard, as the length of a contour that costs as much.
-        missed: how many people with a mask are not taken, though nobody of the base is the same; without masks, the
-            share of the photograph's people who are seen in it alone and are not taken.
+        ended: the length along which the photo crops an added person.
+        contour: the length of the contour, weighted by the difference of the photos at each place.
+        lost: the rejected votes for either photo, as the length of a contour of the same cost.
+        missed: the number of people with a mask who are not added, except those in the place of a person of the base;
+            without masks, the share of the photo's people who are visible in it only and are not added.
     """
 
     ended: float
@@ -124,14 +124,14 @@ class Costs(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What is taken of a photograph.
+    """The parts of a photo that are added to the base.
 
     Attributes:
-        parts: those that are, from left to right, and people who are not.
-        costs: what that costs.
-        unlike: where the photographs show something else, so that colours of one say nothing about the other, [h, w].
-        silhouettes: where somebody, or something, is that is not in both, without gaps, [h, w].
-        differs: the share of the frame in which they differ.
+        parts: the added parts, from left to right, and people who are not added.
+        costs: the costs of adding them.
+        unlike: where the photos show different objects, so that their colours are not comparable, [h, w].
+        silhouettes: the silhouettes of people and objects that are not in both, without gaps, [h, w].
+        differs: the share of the frame in which the photos differ.
     """
 
     parts: list[Part]
@@ -142,26 +142,26 @@ class Choice(NamedTuple):
 
     @property
     def taken(self) -> list[Part]:
-        """The parts that are taken."""
+        """The parts that are added."""
         return [part for part in self.parts if part.taken]
 
 
 def people_in(image: Pixels) -> Float32:
-    """Returns how surely people are at each place of a picture [H, W, 3], 0 to 1, as a network sees it, small."""
+    """Returns the people map of an image [H, W, 3], 0 to 1, at a smaller size, by the network of clicks."""
     likelihood: Float32 = METHODS["clicks"].opened(image).people()
     return likelihood
 
 
-def chosen(base: View, photo: View, visible: Bools, occupied: Bools, slack: int) -> Choice:
-    """Returns what is to be taken of a photograph.
+def choose(base: View, photo: View, visible: Bools, occupied: Bools, slack: int) -> Choice:
+    """Returns the parts of a photo to add to the base.
 
     Args:
-        visible: where the photograph shows the frame, [h, w].
-        occupied: where people stand who were taken from another photograph, [h, w].
-        slack: how far apart the same thing may lie, in pixels.
+        visible: the pixels of the frame that the photo covers, [h, w].
+        occupied: the mask of people who were added from another photo, [h, w].
+        slack: the largest misalignment, in pixels.
     """
     longer = max(visible.shape)
-    differs, exact = differing(base.levels, photo.levels, visible, slack)
+    differs, exact = differences(base.levels, photo.levels, visible, slack)
     unlike = opened(closed(differs > 0.5, 1), 1)
     silhouette = closed(unlike, max(1, round(_GAP * longer)))
     crossing = _crossing(base, photo, exact, silhouette)
@@ -169,31 +169,31 @@ def chosen(base: View, photo: View, visible: Bools, occupied: Bools, slack: int)
     in_order = has_persons and base.persons is not None
     people, (sure, vote) = (base.people, photo.people), (differs, photo.people - base.people)
     if not in_order:
-        people = _closer(base, photo, unlike)
+        people = _refined_people(base, photo, unlike)
         sure, vote = _votes(base, photo, people, differs, exact, visible)
     inside, outside, same = _constraints(base, photo, in_order)
     if has_persons:
-        # What is far from everybody who was given is nobody's.
+        # Regions far from all masks of the caller are excluded.
         outside |= ~grown(inside, max(1, round(_BEYOND * longer)))
     outside |= occupied | ~visible
     taking = np.float32(_AREA) - np.float32(_VOTE) * sure * vote
     region = cut(crossing, taking, inside & visible, outside)
     parts = _parts(region, people[1], sure, visible, inside)
-    missed_parts = _missed(photo, same, parts)
+    missed_parts = _missed_people(photo, same, parts)
     region = np.logical_or.reduce([part.region for part in parts if part.taken] or [np.zeros(visible.shape, bool)])
-    left = float(len(missed_parts) - len(same)) if has_persons else _left(base, photo, sure, region)
+    left = float(len(missed_parts) - len(same)) if has_persons else _missed_share(base, photo, sure, region)
     costs = _costs(region, crossing, taking, visible, silhouette, left)
     share = float(sure[visible].mean()) if visible.any() else 0.0
     return Choice(parts + missed_parts, costs, (sure > 0.5) | (exact > _UNLIKE / 2), silhouette, share)
 
 
 def slack_of(residual: float) -> int:
-    """Returns how far apart the same thing may lie after aligning, in pixels, by the residual in pixels."""
+    """Returns the largest misalignment in pixels, by the residual in pixels."""
     return 1 + int(residual > _LOOSE)
 
 
-def _left(base: View, photo: View, sure: Float32, region: Bools) -> float:
-    """Returns the share of a photograph's people who are seen in it alone and are not in the region that is taken."""
+def _missed_share(base: View, photo: View, sure: Float32, region: Bools) -> float:
+    """Returns the share of a photo's people who are visible in it only and are not in the added region."""
     people = photo.people > _SEEN
     alone = people & (base.people <= _SEEN) & (sure > 0.5)
     if people.mean() < _SMALL:
@@ -204,8 +204,8 @@ def _left(base: View, photo: View, sure: Float32, region: Bools) -> float:
 def _costs(
     region: Bools, crossing: Float32, taking: Float32, visible: Bools, silhouette: Bools, missing: float
 ) -> Costs:
-    """Returns what a region costs that is taken, [h, w]; see `chosen` and `cut` for the planes."""
-    # Where nothing is known, nothing differs: a silhouette ends a little before, and a contour may run there.
+    """Returns the costs of an added region, [h, w]; see `choose` and `cut` for the planes."""
+    # Differences are 0 beyond a photo, so a silhouette ends a little before its border, where a contour may be.
     longer, inner, silhouette = max(region.shape), shrunk(visible, _BEFORE), grown(silhouette, _BEFORE + 1)
     contour, ended_length = 0.0, 0
     for axis in (0, 1):
@@ -214,23 +214,23 @@ def _costs(
         shown_there = inner[first] & inner[second]
         contour += float(np.minimum(crossing[first], crossing[second])[border & shown_there].sum())
         ended_length += int(np.count_nonzero(border & ~shown_there & (silhouette[first] | silhouette[second])))
-    unheard = np.maximum(np.where(region, taking, -taking), 0)[visible]
-    return Costs(ended_length / longer, contour / longer, float(unheard.sum()) / longer, missing)
+    rejected = np.maximum(np.where(region, taking, -taking), 0)[visible]
+    return Costs(ended_length / longer, contour / longer, float(rejected.sum()) / longer, missing)
 
 
 def _crossing(base: View, photo: View, exact: Float32, silhouette: Bools) -> Float32:
-    """Returns what a contour costs at each place."""
+    """Returns the cost of a contour at each place."""
     cost = highest(np.clip((exact - np.float32(_LIKE)) * np.float32(1 / _UNLIKE), 0, 1), 2)
-    # Gaps in a silhouette, where somebody looks like what is behind, are no place for a contour.
+    # Gaps in a silhouette, where a person has the colours of the background, are not cheap for a contour.
     cost = np.maximum(cost, np.float32(_INSIDE) * silhouette)
     edges = np.maximum(*(slopes(blurred(view.levels, 0.7)) for view in (base, photo)))
     cheaper = np.float32(_CHEAPER) * np.minimum(edges * np.float32(1 / _EDGE), 1)
     return np.asarray(np.float32(_CONTOUR) + cost * (1 - cheaper), np.float32)
 
 
-def _closer(base: View, photo: View, unlike: Bools) -> tuple[Float32, Float32]:
-    """Returns how surely people are in both photographs, where they differ by closer looks, [h, w] each."""
-    boxes = _looks(unlike)
+def _refined_people(base: View, photo: View, unlike: Bools) -> tuple[Float32, Float32]:
+    """Returns the people maps of both photos, refined in windows where they differ, [h, w] each."""
+    boxes = _windows(unlike)
     likelihoods = []
     for view in (base, photo):
         total, weight = np.float32(_WHOLE) * view.people, np.full(unlike.shape, np.float32(_WHOLE))
@@ -243,8 +243,8 @@ def _closer(base: View, photo: View, unlike: Bools) -> tuple[Float32, Float32]:
     return likelihoods[0], likelihoods[1]
 
 
-def _looks(unlike: Bools) -> list[Box]:
-    """Returns the parts of the frame to be looked at closely, around what differs."""
+def _windows(unlike: Bools) -> list[Box]:
+    """Returns the windows of the frame around differing parts, in which people are segmented again."""
     height, width = unlike.shape
     boxes: list[Box] = []
     for region in _largest(closed(unlike, max(1, round(_GAP * max(height, width))))):
@@ -252,10 +252,10 @@ def _looks(unlike: Bools) -> list[Box]:
         high = (1 + _AROUND) * (bottom - top)
         wide = max((1 + _AROUND) * (right - left), _NARROW * high)
         x, y = (left + right) / 2, (top + bottom) / 2
-        look = (max(0, round(x - wide / 2)), max(0, round(y - high / 2)),
-                min(width, round(x + wide / 2)), min(height, round(y + high / 2)))  # fmt: skip
-        if min(look[2] - look[0], look[3] - look[1]) >= 16:
-            boxes.append(look)
+        box = (max(0, round(x - wide / 2)), max(0, round(y - high / 2)),
+               min(width, round(x + wide / 2)), min(height, round(y + high / 2)))  # fmt: skip
+        if min(box[2] - box[0], box[3] - box[1]) >= 16:
+            boxes.append(box)
     return boxes
 
 
@@ -270,25 +270,25 @@ def _largest(region: Bools) -> list[Bools]:
 def _votes(
     base: View, photo: View, people: tuple[Float32, Float32], differs: Float32, exact: Float32, visible: Bools
 ) -> tuple[Float32, Float32]:
-    """Returns how surely each place shows something else, and for which photograph it speaks: from -1, the base, to 1.
+    """Returns the certainty that places show different objects, and votes from -1, for the base, to 1, for the photo.
 
-    people tells how surely people are in both; for differs and exact see `differing`.
+    people: the people maps of both; for differs and exact see `differences`.
     """
     vote = people[1] - people[0]
-    # In another light much differs; that somebody is in one photograph only then tells more.
+    # A change of light causes differences in many places; there the difference of the people maps is more reliable.
     telling = np.clip((np.abs(vote) - np.float32(_CLEAR)) * np.float32(1 / _CLEAR), 0, 1)
     sure = np.maximum(differs, telling * np.minimum(exact * np.float32(1 / _ANY), 1))
     worth = np.maximum(np.maximum(*people), np.float32(_FLOOR))
-    first, second = (_foreign(view.levels, sure > 0.5, visible) for view in (base, photo))
+    first, second = (_colour_distances(view.levels, sure > 0.5, visible) for view in (base, photo))
     strange = np.float32(_STRANGE) * (second - first) / (second + first + np.float32(_UNCLEAR))
-    vote = vote + (_leaning(base.levels, photo.levels, sure > 0.5) + strange) * worth
+    vote = vote + (_edge_votes(base.levels, photo.levels, sure > 0.5) + strange) * worth
     near = _NEAR * max(sure.shape)
     vote = smoothed(vote * sure, near) / np.maximum(smoothed(sure, near), np.float32(0.05))
     return sure, np.sign(vote) * np.maximum(0, np.abs(vote) - np.float32(_DEAD))
 
 
-def _leaning(base: Float32, photo: Float32, unlike: Bools) -> Float32:
-    """Returns in which photograph the contour of what differs has edges, [h, w]: from -1, the base, to 1."""
+def _edge_votes(base: Float32, photo: Float32, unlike: Bools) -> Float32:
+    """Returns votes by edges along the contour of differing regions, [h, w]: from -1, for the base, to 1."""
     contour = grown(unlike, 1) & ~shrunk(unlike, 1)
     first, second = (slopes(blurred(levels, 0.7)) for levels in (base, photo))
     width = _REACH * max(unlike.shape)
@@ -297,16 +297,16 @@ def _leaning(base: Float32, photo: Float32, unlike: Bools) -> Float32:
     return np.asarray(more / np.maximum(total, np.float32(1e-4)), np.float32)
 
 
-def _foreign(levels: Float32, unlike: Bools, visible: Bools) -> Float32:
-    """Returns how far the colour of each place of a photograph is from all colours of the place around, in levels.
+def _colour_distances(levels: Float32, unlike: Bools, visible: Bools) -> Float32:
+    """Returns the distance of the colour of each place of a photo from the colours of the background, in levels.
 
-    The place is where the photographs are not `unlike`, and both show anything.
+    The background is where the photos are not `unlike`, and both are visible.
     """
     height, width = unlike.shape
     step = max(1, round(max(height, width) / _SAMPLES))
     rows, columns = np.mgrid[step // 2 : height : step, step // 2 : width : step]
     colours = blurred(levels, step / 2)[rows, columns]
-    # A place farther away counts like a colour that is less alike.
+    # Distances in the image count like differences of colour.
     apart = np.float32(_FARTHER / max(height, width))
     all_of_it = np.concatenate([colours, np.stack([rows, columns], -1) * apart], -1).reshape(-1, 5).astype(np.float32)
     is_unlike = unlike[rows, columns].ravel()
@@ -314,7 +314,7 @@ def _foreign(levels: Float32, unlike: Bools, visible: Bools) -> Float32:
     distances = np.zeros(len(all_of_it), np.float32)
     if len(place):
         own, squares = all_of_it[is_unlike], np.square(place).sum(1)
-        # Of each distance, the part that does not depend on the sample of the place is added last.
+        # The term of squared distances that does not depend on the background sample is added last.
         least = [
             (squares - 2 * part @ place.T).min(1) for part in np.array_split(own, 1 + len(own) * len(place) // 10**7)
         ]
@@ -323,12 +323,12 @@ def _foreign(levels: Float32, unlike: Bools, visible: Bools) -> Float32:
 
 
 def _constraints(base: View, photo: View, in_order: bool) -> tuple[Bools, Bools, list[int]]:
-    """Returns what people put into the region and what they keep out of it, [h, w] each.
+    """Returns the regions that masks of people include and exclude, [h, w] each.
 
-    The third value has the numbers of those who stand where somebody of the base stands, and stay away.
+    The third value has the numbers of the people in the same place as a person of the base, who are not added.
 
     Args:
-        in_order: whether the one with the lower feet is in front; else everybody of the base is.
+        in_order: whether the person with lower feet is in front; else all people of the base are.
     """
     shape = photo.people.shape
     inside, same, own = np.zeros(shape, bool), [], list(base.persons or ())
@@ -347,7 +347,7 @@ def _constraints(base: View, photo: View, in_order: bool) -> tuple[Bools, Bools,
 
 
 def _share(first: Bools, second: Bools) -> float:
-    """Returns the share of the union of two regions that both cover."""
+    """Returns the intersection over union of two regions."""
     return int(np.count_nonzero(first & second)) / max(1, int(np.count_nonzero(first | second)))
 
 
@@ -357,9 +357,9 @@ def _feet(person: Bools) -> int:
 
 
 def _parts(region: Bools, people: Float32, sure: Float32, visible: Bools, inside: Bools) -> list[Part]:
-    """Returns the connected parts of a region, from left to right; those that show nobody are not taken.
+    """Returns the connected parts of a region, from left to right; those without people are not added.
 
-    Where people were given or clicked, inside, somebody is shown.
+    Parts that contain people by masks, inside, are always added.
     """
     numbers = connected_parts(region)
     parts = []
@@ -371,34 +371,34 @@ def _parts(region: Bools, people: Float32, sure: Float32, visible: Bools, inside
         if total < _SMALL * part.size and not is_prompted:
             continue
         likely = float((weight * people).sum()) / max(total, 1e-6)
-        # The border of the frame is no contour.
+        # The border of the frame is not part of the contour.
         contour = part & ~shrunk(part, 1)
         length = max(1, int(np.count_nonzero(contour)))
         end_contour = contour & ~shrunk(visible, 1) & (sure > 0.5)
         crossing = int(np.count_nonzero(contour & (sure > 0.5))) / length
         is_taken, reason = is_prompted or likely >= _PEOPLE, NO_REASON
         if not is_taken:
-            reason = Reason("no-people", "it does not look like people")
+            reason = Reason("no-people", "no people are detected in it")
         elif np.count_nonzero(end_contour) > _TOLD * length:
-            reason = Reason("cut-by-frame", "the photograph ends within it, another base may show more")
+            reason = Reason("cut-by-frame", "the photo crops it, another base may show more")
         elif crossing > _TOLD:
-            reason = Reason("touches-base", "it touches or covers something that is in the base only")
+            reason = Reason("touches-base", "it touches or covers an object that is in the base only")
         parts.append(Part(part, bounding_box(part).box, likely, crossing, is_taken, reason))
     return sorted(parts, key=lambda part: part.box[0])
 
 
-def _missed(photo: View, same: Sequence[int], parts: Sequence[Part]) -> list[Part]:
-    """Returns people of a photograph who are not taken."""
+def _missed_people(photo: View, same: Sequence[int], parts: Sequence[Part]) -> list[Part]:
+    """Returns people of a photo who are not added."""
     missed_parts = []
     for number, person in enumerate(photo.persons or ()):
         area = np.count_nonzero(person)
         if not area:
             continue
         if number in same:
-            reason = Reason("place-taken", "somebody of the base stands in the same place")
+            reason = Reason("place-taken", "a person of the base is in the same place")
         elif sum(np.count_nonzero(part.region & person) for part in parts if part.taken) >= _VISIBLE * area:
             continue
         else:
-            reason = Reason("hidden-there", "the base shows the same there, or somebody who is nearer")
+            reason = Reason("hidden-there", "the base shows the same there, or a nearer person")
         missed_parts.append(Part(person, bounding_box(person).box, 1.0, 0.0, False, reason))
     return missed_parts

@@ -1,4 +1,4 @@
-"""The call that merges photographs of one place."""
+"""Merges photos of one scene."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ from ..segmentation import Masks
 from ..typing import ImageLike, MaskLike, OutLike
 from ._align import Alignment
 from ._base import MergeBase, bases_of, best_of
-from ._keep import Choice, Part, chosen, slack_of
+from ._keep import Choice, Part, choose, slack_of
 from ._light import FOOT, correction, gains_of
-from ._photos import AUTO, Photo, numbered, people_of_each, photo_of
-from ._planes import Float, Float32, Pixels, blurred, opencv, shown, warped
-from ._views import SIDE, ViewCache, between, laid
+from ._photos import AUTO, Photo, checked_photos, people_of_each, photo_of
+from ._planes import Float, Float32, Pixels, blurred, coverage, opencv, warped
+from ._views import SIDE, ViewCache, between, on_base
 
 _SOFT = 0.8  # the standard deviation of the blur of a contour, in pixels of the small images
 _STEEP = 2.0  # the factor by which the slope of the blurred edge is raised
-#: The pixels of the small images around a part that is taken.
+#: The margin around an added part, in pixels of the small images.
 _AROUND = 4
-#: The rows that are blended at once.
+#: The number of rows that are blended at once.
 _ROWS = 256
 
 
 @dataclass(frozen=True)
 class MergedPart:
-    """A part of a photograph that was taken over, or somebody who was not.
+    """A part of a photo that was added to the base, or a person who was not.
 
     Attributes:
-        box: the rectangle (x, y, width, height) of the result that it lies in.
-        people: how surely it shows people, 0 to 1.
-        crossing: the share of its contour, 0 to 1, along which the photographs show different things: near 0 for
-            somebody who stands alone, and more where somebody of the base is touched or covered.
-        taken: whether it was taken over.
-        reason: why not, or what may be wrong with it, in a few words; else empty.
+        box: its bounding rectangle (x, y, width, height) in the result.
+        people: the mean probability of people in it, 0 to 1.
+        crossing: the share of its contour, 0 to 1, along which the photos show different objects: near 0 for a person
+            alone, and more for one who touches or covers a person of the base.
+        taken: whether it was added.
+        reason: why it was not, or what may be wrong with it, in a few words; else empty.
 
     Example:
         >>> from pyharmony import merging
@@ -68,23 +68,23 @@ class MergedPart:
 
 @dataclass(frozen=True, repr=False)
 class MergedPhoto(_reprs.Line):
-    """A photograph of a merge.
+    """A photo of a merge.
 
     Attributes:
-        matrix: [3, 3], takes (x, y, 1) of the base to the photograph, up to a factor; the middle of the first pixel is
+        matrix: [3, 3], maps (x, y, 1) of the base to the photo, up to a factor; the middle of the first pixel is
             (0, 0).
-        inliers: how many pairs of features agree with it; 0 for the base and without aligning.
-        residual: the median of their distances from where it takes them, in pixels of the photograph.
-        gains: the factors of the channels that bring the photograph to the exposure of the base.
-        differs: the share of the frame, 0 to 1, in which the photograph shows something else than the base.
-        mask: how far each pixel of the result comes from the photograph, [H, W] uint8; of the base: 0.
-        parts: what was taken over, from left to right, and people who were not.
-        reason: why the photograph was left out, in a few words; else empty.
+        inliers: the number of pairs of features that agree with it; 0 for the base and without alignment.
+        residual: the median of their reprojection errors, in pixels of the photo.
+        gains: the factors of the channels from the exposure of the photo to that of the base.
+        differs: the share of the frame, 0 to 1, in which the photo and the base show different objects.
+        mask: the share of each pixel of the result that is from the photo, [H, W] uint8; 0 for the base.
+        parts: the added parts, from left to right, and people who were not added.
+        reason: why the photo was left out, in a few words; else empty.
 
     Example:
         >>> from pyharmony import merging
         >>> from pyharmony.errors import Reason
-        >>> reason = Reason("other-place", "it does not show the place of photos[0], only 5 of 23 pairs agree")
+        >>> reason = Reason("other-place", "it does not show the scene of photos[0], only 5 of 23 pairs agree")
         >>> nowhere = np.zeros((120, 160), np.uint8)
         >>> photo = merging.MergedPhoto(np.eye(3), 5, 0.0, (1.0, 1.0, 1.0), 0.0, nowhere, (), reason)
         >>> photo.inliers, photo.parts
@@ -107,16 +107,16 @@ class MergeInfo(_reprs.Line):
 
     Attributes:
         base: the number of the base.
-        photos: what became of each photograph, the base among them.
-        reason: why nothing was taken over, so that the result is a copy of the base, in a few words; else empty.
+        photos: the record of each photo, including the base.
+        reason: why nothing was added, so that the result is a copy of the base, in a few words; else empty.
         seconds: the wall time.
-        bases: what each photograph would cost as the base, where it was chosen; else empty.
+        bases: the cost of each photo as the base, if it was chosen; else empty.
 
     Example:
         >>> from pyharmony import merging
-        >>> info = merging.MergeInfo(0, (), "nobody was found in another photograph who is not in the base", 1.5)
-        >>> info.reason.split()[0]
-        'nobody'
+        >>> info = merging.MergeInfo(0, (), "no other photo has people who are not in the base", 1.5)
+        >>> info.reason.split()[-1]
+        'base'
     """
 
     base: int
@@ -136,41 +136,41 @@ def merge(
     out: OutLike | None = None,
     return_info: bool = False,
 ) -> Any:
-    """Merges photographs of one place, in each of which other people stand, into one with all of them.
+    """Merges photos of one scene with different people into one photo with all of them.
 
-    The photographs are taken from about the same spot, from a tripod or by hand. They are aligned by features, brought
-    to the exposure of the base, and compared; people who are in another photograph and not in the base are taken over
-    with a contour along which the photographs agree. What is around them gets the colours of the base as in Poisson
-    blending, they themselves the light. docs/merging.md tells the steps and their sources. It needs OpenCV.
+    The photos are taken from about the same position, on a tripod or handheld. They are aligned by features, adapted to
+    the exposure of the base, and compared; people who are in another photo and not in the base are added, with a
+    contour along which the photos agree. The background around them gets the colours of the base as in Poisson
+    blending, the people only its light. docs/merging.md describes the steps and their sources. It needs OpenCV.
 
     Args:
         photos: two or more images, each [H, W] or [H, W, C] (torch: [C, H, W]) or of another kind that
-            `pyharmony.blend` takes; arrays have one dtype and number of colours, sizes may differ. Other kinds are
-            brought to the colours of the base. Their alpha is left out, that of the base stays.
-        base: the number of the photograph that the others are added to; 'auto': the one into which people of the
-            others go with the least of them cut, covered or left out, whatever the order, see MergeBase. A grey
+            `pyharmony.blend` accepts; arrays have one dtype and number of colours, sizes may differ. Other kinds are
+            converted to the colours of the base. Their alpha is ignored, that of the base is kept.
+        base: the number of the photo to which the others are added; 'auto': the one to which people of the others can
+            be added with the fewest of them cropped, covered or left out, whatever the order, see MergeBase. A grey
             one only if all are, and with an array in out one of its shape.
-        people: for each photograph its people: None, and they are found; what `pyharmony.segment` returned; a mask
-            [H, W] of all of them; or a list with a mask of each, which may be empty. Masks have the photograph's size
-            and are of any kind that `pyharmony.blend` takes. Of people who overlap the one with the lower feet is in
-            front, if the masks of both photographs are given; else those of the base are.
-        align: whether the photographs are aligned; False: they lie on one another to the pixel.
+        people: for each photo its people: None, and they are detected; the result of `pyharmony.segment`; a mask
+            [H, W] of all of them; or a list with a mask of each, which may be empty. Masks have the photo's size and
+            are of any kind that `pyharmony.blend` accepts. Of people who overlap the one with the lower feet is in
+            front, if the masks of both photos are passed; else those of the base are.
+        align: whether the photos are aligned; False: they are aligned already, to the pixel.
         keep_gps: whether the result keeps the GPS position of a base that is read from a file or PIL image.
         out: an array like the base to write into; or a path or open binary file, see `pyharmony.blend`.
         return_info: whether to return a MergeInfo too.
 
     Returns:
-        The merged image, in the kind, layout, shape and dtype of the base, or (image, info). Outside of what is taken
-        over it is the base, bit for bit. A photograph that does not show the place of the base is left out,
-        with a PyHarmonyWarning. Where nobody is taken over it is a copy, with an UnchangedWarning.
+        The merged image, in the kind, layout, shape and dtype of the base, or (image, info). Outside of the added parts
+        it is the base, bit for bit. A photo that does not show the scene of the base is left out, with a
+        PyHarmonyWarning. If nobody is added it is a copy, with an UnchangedWarning.
 
     Raises:
-        ArgumentError: there are fewer than two photographs; base is the number of none; one has another size with
-            align=False; one holds NaN or infinities; out shares memory with one.
+        ArgumentError: there are fewer than two photos; base is not the number of one; one has another size with
+            align=False; one contains NaN or infinities; out shares memory with one.
         ShapeError, DTypeError, MaskError: an image or a mask has a shape, dtype or values that are not accepted.
         DecodeError: a file is not an image.
         ImportError: OpenCV is not installed.
-        WeightsError: people are to be found, and the weights of the network are missing or damaged.
+        WeightsError: people are to be detected, and the weights of the network are missing or damaged.
 
     Example:
         >>> from pyharmony import merging
@@ -185,9 +185,9 @@ def merge(
     """
     start = time.perf_counter()
     _checks.flags(align=align, keep_gps=keep_gps, return_info=return_info)
-    # A file is written when it is known what the image is made of.
+    # A file is written after the merge, when the sources of the result are known.
     to_file = out is not None and not (_arrays.is_array(out) or is_device_array(out))
-    every = numbered(photos, base)
+    every = checked_photos(photos, base)
     people_of_photos = people_of_each(people, len(every))
     opencv()
     # All arguments are checked before anything is computed.
@@ -199,13 +199,13 @@ def merge(
     cache = ViewCache()
     bases: tuple[MergeBase, ...] = ()
     if base == AUTO:
-        bases = bases_of([own, *others], _allowed(images, out), cache, bool(align))
+        bases = bases_of([own, *others], _possible_bases(images, out), cache, bool(align))
         number = best_of(bases)
         if number != own.number:
             before = [own, *others]
             own, *others = _with_base(number, images, people_of_photos, bool(align))
             if not all(np.may_share_memory(before[one.number].colours, one.colours) for one in (own, *others)):
-                # In the colours of this base they look otherwise.
+                # The photos have other levels in the colours of this base.
                 cache = ViewCache()
             del before
     target = images[number]
@@ -235,7 +235,7 @@ def merge(
             )
         for part in one.parts:
             if part.taken and part.reason:
-                message = f"photos[{i}]: look at what was taken over at {part.box}, "
+                message = f"photos[{i}]: check what was added at {part.box}, "
                 warn(PyHarmonyWarning.because(message, part.reason))
     if info.reason:
         warn(UnchangedWarning.because("nothing was merged: ", info.reason))
@@ -246,7 +246,7 @@ def merge(
     if picture is not None and len(parts) > 1:
         picture = composite_of(picture, [every[i] for i in parts])
     if to_file:
-        assert picture is not None  # noqa: S101  # files are made of pictures
+        assert picture is not None  # noqa: S101  # it was set above
         file: Any = out
         write(picture, file)
         result = file
@@ -256,7 +256,7 @@ def merge(
 
 
 def _with_base(number: int, images: Sequence[Any], people: Sequence[Any], align: bool) -> list[Photo]:
-    """Returns the photographs, the base first, the others in its colours and in their order."""
+    """Returns the photos, the base first, the others in its colours and in their order."""
     target = images[number]
     own = photo_of(number, target, people[number])
     photos = [own]
@@ -265,14 +265,14 @@ def _with_base(number: int, images: Sequence[Any], people: Sequence[Any], align:
             continue
         photo = photo_of(i, image, people[i], own, target if isinstance(target, Picture) else None)
         if not align and photo.size != own.size:
-            sizes = f"{size_of(photo.colours.shape)} pixels beside {size_of(own.colours.shape)} of {own.name}"
-            raise ArgumentError(f"{photo.name}: {sizes} (width x height), expected one size with align=False")
+            sizes = f"{size_of(photo.colours.shape)} pixels, expected {size_of(own.colours.shape)} like {own.name}"
+            raise ArgumentError(f"{photo.name}: {sizes} (width x height) with align=False")
         photos.append(photo)
     return photos
 
 
-def _allowed(images: Sequence[Any], out: Any) -> list[int]:
-    """Returns the numbers of those that may be the base: in colour, if one is; of out's shape, if one is."""
+def _possible_bases(images: Sequence[Any], out: Any) -> list[int]:
+    """Returns the numbers of the possible bases: those in colour, if any is; those of out's shape, if any is."""
     every = list(range(len(images)))
     shape = getattr(out, "shape", None)
     if shape is not None and (fitting := [i for i in every if getattr(images[i], "shape", None) == shape]):
@@ -284,13 +284,13 @@ def _allowed(images: Sequence[Any], out: Any) -> list[int]:
 
 
 class _Merger:
-    """The base, to which photographs are added one after the other.
+    """The base, to which photos are added one after the other.
 
     Args:
         job: the base and the result.
-        base: the base as it was given.
-        align: whether photographs are aligned.
-        cache: what was seen of the photographs.
+        base: the base.
+        align: whether photos are aligned.
+        cache: the cache of views of the photos.
     """
 
     def __init__(self, job: Job, base: Photo, align: bool, cache: ViewCache) -> None:
@@ -299,12 +299,12 @@ class _Merger:
         #: The factors of the small image, across and down.
         self.factors = self.size[0] / base.size[0], self.size[1] / base.size[1]
         self.view = cache.view(base, self.size)
-        #: Where people stand who were taken over.
+        #: The mask of the people who were added.
         self.occupied = np.zeros(self.size[::-1], bool)
         self.photos: dict[int, MergedPhoto] = {}
 
     def add(self, photo: Photo) -> None:
-        """Takes people of a photograph over, if it shows the place of the base."""
+        """Adds people of a photo, if it shows the scene of the base."""
         size = fitted(photo.size, max(self.size))
         own = self.cache.view(photo, size)
         alignment = Alignment(np.eye(3))
@@ -312,35 +312,35 @@ class _Merger:
             alignment = self.cache.alignment(self.base, photo, (self.size, size))
         if alignment.reason:
             reason = Reason(
-                "other-place", f"it does not show the place of {self.base.name}, {alignment.reason}",
+                "other-place", f"it does not show the scene of {self.base.name}, {alignment.reason}",
                 base=self.base.name, why=str(alignment.reason),
             )  # fmt: skip
             self.photos[photo.number] = self._record(alignment, reason=reason)
             return
-        other_view, visible = laid(own, between(alignment, self.base, photo, (self.size, size)), self.size)
+        other_view, visible = on_base(own, between(alignment, self.base, photo, (self.size, size)), self.size)
         gains = gains_of(self.view.levels, other_view.levels, visible & ~self.occupied)
         residual = alignment.residual * size[0] / photo.size[0]
-        choice = chosen(self.view, other_view, visible, self.occupied, slack_of(residual))
+        choice = choose(self.view, other_view, visible, self.occupied, slack_of(residual))
         mask = np.zeros(self.job.shape, np.uint8)
         for part in choice.taken:
             light = correction(
                 self.view.levels, other_view.levels * gains.astype(np.float32), visible & ~choice.unlike, part.region,
                 choice.silhouettes,
             )  # fmt: skip
-            self._lay(photo, alignment.matrix, gains, part, light, mask)
+            self._blend_part(photo, alignment.matrix, gains, part, light, mask)
         self.photos[photo.number] = self._record(alignment, gains, choice, mask)
         if choice.taken:
-            # Further photographs are compared with what is there now.
+            # Further photos are compared with the result so far.
             region = np.logical_or.reduce([part.region for part in choice.taken])
             now = resized(colour_levels(self.job.out), self.size).astype(np.float32)
             self.view = self.view._replace(levels=now, people=np.where(region, other_view.people, self.view.people))
             self.occupied |= region & choice.unlike
 
-    def _lay(self, photo: Photo, matrix: Float, gains: Float, part: Part, light: Float32, mask: Pixels) -> None:
-        """Blends a part of a photograph into the result, and notes in `mask` how far.
+    def _blend_part(self, photo: Photo, matrix: Float, gains: Float, part: Part, light: Float32, mask: Pixels) -> None:
+        """Blends a part of a photo into the result, and its weight into `mask`.
 
         Args:
-            light: the logarithms of factors by which the part goes over into the base, over the small image.
+            light: the logarithms of factors that fit the part to the base, over the small image.
         """
         height, width = self.job.shape
         left, top, right, bottom = part.box
@@ -358,7 +358,7 @@ class _Merger:
                 min(x1 * self.factors[0], self.size[0]), min(last * self.factors[1], self.size[1]),
             )  # fmt: skip
             soft = (resized(edge, size, place) - np.float32(0.5)) * np.float32(_STEEP) + np.float32(0.5)
-            soft[~shown(photo.size, matrix, box)] = 0
+            soft[~coverage(photo.size, matrix, box)] = 0
             covers = levels_of_shares(soft)
             values: NumpyArray = warped(photo.colours, matrix, box).astype(self.job.real)
             for channel in range(values.shape[2]):
@@ -375,7 +375,7 @@ class _Merger:
         self, alignment: Alignment, gains: Float | None = None, choice: Choice | None = None,
         mask: Pixels | None = None, reason: Reason = NO_REASON,
     ) -> MergedPhoto:  # fmt: skip
-        """Returns the record of a photograph; that of the base without anything else."""
+        """Returns the record of a photo; with no other arguments that of the base."""
         factors = np.ones(3) if gains is None else gains
         return MergedPhoto(
             matrix=alignment.matrix,
@@ -384,23 +384,23 @@ class _Merger:
             gains=tuple(float(gain) for gain in factors[: self.job.dst.shape[2]]),
             differs=choice.differs if choice else 0.0,
             mask=np.broadcast_to(np.uint8(0), self.job.shape) if mask is None else mask,
-            parts=tuple(self._told(part) for part in choice.parts) if choice else (),
+            parts=tuple(self._merged_part(part) for part in choice.parts) if choice else (),
             reason=reason,
         )
 
-    def _told(self, part: Part) -> MergedPart:
+    def _merged_part(self, part: Part) -> MergedPart:
         left, top, right, bottom = part.box
         x, y = round(left / self.factors[0]), round(top / self.factors[1])
         box = (x, y, round(right / self.factors[0]) - x, round(bottom / self.factors[1]) - y)
         return MergedPart(box, round(part.people, 3), round(part.crossing, 3), part.taken, part.reason)
 
     def info(self, count: int, start: float) -> MergeInfo:
-        """Returns the record of what was done with so many photographs since a time."""
+        """Returns the record of a merge of so many photos that began at a time."""
         own = self._record(Alignment(np.eye(3)))
         photos = tuple(self.photos.get(i, own) for i in range(count))
         reason = NO_REASON
         if not any(part.taken for photo in photos for part in photo.parts):
-            reason = Reason("nobody-else", "nobody was found in another photograph who is not in the base")
+            reason = Reason("nobody-else", "no other photo has people who are not in the base")
             if all(photo.reason for i, photo in enumerate(photos) if i != self.base.number):
-                reason = Reason("no-common-place", "no other photograph shows the place of the base")
+                reason = Reason("no-common-place", "no other photo shows the scene of the base")
         return MergeInfo(self.base.number, photos, reason, time.perf_counter() - start)

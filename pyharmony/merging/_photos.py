@@ -1,4 +1,4 @@
-"""Photographs and masks of any kind as the arrays that are merged."""
+"""Checks photos and masks of any kind, and converts them to the arrays that are merged."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ..io import Picture
 from ..segmentation import Masks
 from ._planes import Bools
 
-#: The least share of a photograph that a person covers, in a mask of several.
+#: The least share of a photo that a person covers, in a mask of several people.
 _PERSON = 0.0005
-#: The longer side of the mask at which these are told apart, in pixels.
+#: The longer side of the reduced mask in which people are separated, in pixels.
 _SIDE = 800
-#: What asks for the best base.
+#: The value of `base` for the best base.
 AUTO = "auto"
 
 
 class Photo(NamedTuple):
-    """A photograph as it was given.
+    """A photo.
 
     Attributes:
-        number: its place in the list.
+        number: its index in the list.
         colours: [H, W, C], in the base's dtype and colours.
-        persons: a mask [H, W] of each person, if the caller gave them.
+        persons: a mask [H, W] of each person, if the caller passed them; else None.
     """
 
     number: int
@@ -49,21 +49,21 @@ class Photo(NamedTuple):
         return self.colours.shape[1], self.colours.shape[0]
 
 
-def numbered(photos: Any, base: Any) -> list[Any]:
-    """Returns the photographs, of which there are two at least and `base` is the number of one, or AUTO."""
+def checked_photos(photos: Any, base: Any) -> list[Any]:
+    """Returns the photos as a list, after a check that there are two or more and that `base` is a number or AUTO."""
     if not isinstance(photos, (list, tuple)):
         raise DTypeError(f"photos: {type(photos).__name__}, expected a list of two or more images")
     if len(photos) < 2:
         raise ArgumentError(f"photos: a list of {len(photos)}, expected two or more images")
     is_number = isinstance(base, (int, np.integer)) and not isinstance(base, bool) and 0 <= base < len(photos)
     if not is_number and not (isinstance(base, str) and base == AUTO):
-        expected = f"expected {AUTO!r} or the number of a photograph, 0 to {len(photos) - 1}"
+        expected = f"expected {AUTO!r} or the number of a photo, 0 to {len(photos) - 1}"
         raise ArgumentError(f"base: {base!r}, {expected}")
     return list(photos)
 
 
 def people_of_each(people: Any, count: int) -> list[Any]:
-    """Returns what was said of the people of each photograph."""
+    """Returns the entry about the people of each photo."""
     if people is None:
         return [None] * count
     accepts = f"expected None or a list with an entry for each of the {count} photos"
@@ -75,13 +75,13 @@ def people_of_each(people: Any, count: int) -> list[Any]:
 
 
 def photo_of(number: int, image: Any, people: Any, base: Photo | None = None, like: Picture | None = None) -> Photo:
-    """Returns a photograph with finite colours, brought to those of the base.
+    """Returns a photo with finite colours, converted to those of the base.
 
     Args:
         image: an array or a Picture.
-        people: what was said of its people.
-        base: None: it is the base itself.
-        like: the base, where it is a Picture.
+        people: the entry about its people.
+        base: the base, or None if this is the base itself.
+        like: the base as a Picture, if it is one.
     """
     name = f"photos[{number}]"
     if isinstance(image, Picture):
@@ -97,21 +97,21 @@ def photo_of(number: int, image: Any, people: Any, base: Photo | None = None, li
     if base is not None:
         _checks.same_dtype(colours, name, base.colours, base.name)
         if colours.shape[2] != base.colours.shape[2]:
-            accepted = f"{base.colours.shape[2]} of {base.name}; expected equal numbers, alpha apart"
+            accepted = f"expected {base.colours.shape[2]} like {base.name}, alpha apart"
             raise ShapeError(
-                f"{name}: {colours.shape[2]} channels beside {accepted}", code="channels-differ", base=base.name,
+                f"{name}: {colours.shape[2]} channels, {accepted}", code="channels-differ", base=base.name,
                 given=colours.shape[2], expected=base.colours.shape[2],
             )  # fmt: skip
     return Photo(number, colours, _persons(people, f"people[{number}]", *colours.shape[:2]))
 
 
 def _persons(people: Any, name: str, height: int, width: int) -> list[Bools] | None:
-    """Returns a mask [H, W] of each person of a photograph, or None where they are to be found."""
+    """Returns a mask [H, W] of each person of a photo, or None if people are to be detected."""
     if people is None:
         return None
     if isinstance(people, Masks):
         if people.mask.shape != (height, width):
-            raise ShapeError(f"{name}: found in {list(people.mask.shape)}, expected masks [{height}, {width}]")
+            raise ShapeError(f"{name}: masks {list(people.mask.shape)}, expected [{height}, {width}]")
         return [people[i] > 127 for i in range(len(people))]
     if isinstance(people, (list, tuple)):
         return [_mask(one, f"{name}[{i}]", height, width) for i, one in enumerate(people)]
@@ -119,13 +119,13 @@ def _persons(people: Any, name: str, height: int, width: int) -> list[Bools] | N
 
 
 def _mask(mask: Any, name: str, height: int, width: int) -> Bools:
-    """Returns where a mask of any kind is at least half inside."""
+    """Returns the pixels of at least one half in a mask of any kind."""
     values = one_mask(mask, name, height, width)
     return np.asarray(values if values.dtype == bool else values > VALUE_RANGE[values.dtype.name] / 2)
 
 
 def _apart(mask: Bools) -> list[Bools]:
-    """Returns the connected parts of a mask of several people."""
+    """Returns the connected parts of a mask of several people, without small ones."""
     height, width = mask.shape
     size = fitted((width, height), _SIDE)
     numbers = connected_parts(resized(mask.astype(np.uint8) * np.uint8(255), size) > 127)

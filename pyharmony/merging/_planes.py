@@ -1,4 +1,4 @@
-"""Planes: blurring and warping of images by OpenCV, as the steps of merging share them."""
+"""Planes: blurring and warping of images by OpenCV, shared by the steps of merging."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def opencv() -> Any:
 
 
 def blurred(x: npt.NDArray[Any], deviation: float) -> Float32:
-    """Returns planes [H, W] or [H, W, C] under a Gaussian; the rim is continued."""
+    """Returns planes [H, W] or [H, W, C] blurred by a Gaussian, with the border replicated."""
     cv2 = opencv()
     values = np.ascontiguousarray(x, np.float32)
     return np.asarray(cv2.GaussianBlur(values, (0, 0), deviation, borderType=cv2.BORDER_REPLICATE)).reshape(x.shape)
 
 
 def smoothed(x: npt.NDArray[Any], deviation: float) -> Float32:
-    """Returns planes [H, W] or [H, W, C] under a wide Gaussian, about: on a smaller image that is enlarged again."""
+    """Returns planes [H, W] or [H, W, C] approximately blurred by a wide Gaussian, on a reduced image."""
     cv2 = opencv()
     height, width = x.shape[:2]
     factor = min(1.0, 3 / deviation)
@@ -45,18 +45,18 @@ def smoothed(x: npt.NDArray[Any], deviation: float) -> Float32:
 
 
 def slopes(x: Float32) -> Float32:
-    """Returns how steep planes [H, W, C] are, the root of the mean square over channels, [H, W]."""
+    """Returns the gradient magnitude of planes [H, W, C], the root mean square over channels, [H, W]."""
     down, across = np.gradient(x, axis=(0, 1))
     return np.asarray(np.sqrt((np.square(down) + np.square(across)).mean(-1)), np.float32)
 
 
 def highest(x: Float32, radius: int) -> Float32:
-    """Returns the largest of the values at most so many rows and columns away, for planes [H, W] or [H, W, C]."""
+    """Returns the maximum over a square window of a radius, for planes [H, W] or [H, W, C]."""
     return np.asarray(opencv().dilate(x, _square(radius))).reshape(x.shape)
 
 
 def lowest(x: Float32, radius: int) -> Float32:
-    """Returns the smallest of the values at most so many rows and columns away, for planes [H, W] or [H, W, C]."""
+    """Returns the minimum over a square window of a radius, for planes [H, W] or [H, W, C]."""
     return np.asarray(opencv().erode(x, _square(radius))).reshape(x.shape)
 
 
@@ -65,7 +65,7 @@ def _square(radius: int) -> Pixels:
 
 
 def mapped(matrix: Float, points: Float) -> Float:
-    """Returns where a homography takes points [..., 2]."""
+    """Returns points [..., 2] transformed by a homography."""
     homogeneous = np.concatenate([points, np.ones((*points.shape[:-1], 1))], -1) @ matrix.T
     return homogeneous[..., :2] / homogeneous[..., 2:]
 
@@ -74,31 +74,31 @@ def rescaled(matrix: Float, first: tuple[float, float], second: tuple[float, flo
     """Returns a homography between two images after each was resized by factors (across, down).
 
     Args:
-        first: those of the image that it takes points from.
-        second: those of the image that it takes points to.
+        first: the factors of the image from which it maps points.
+        second: those of the image to which it maps points.
     """
     product = _resizing(second) @ matrix @ np.linalg.inv(_resizing(first))
     return np.asarray(product / product[2, 2])
 
 
 def _resizing(factors: tuple[float, float]) -> Float:
-    """Returns the matrix that takes the middles of pixels to where they are in a resized image."""
+    """Returns the matrix from the centres of pixels to their places in a resized image."""
     x, y = factors
     return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1.0]])
 
 
 def warped(image: npt.NDArray[Any], matrix: Float, box: Box) -> npt.NDArray[Any]:
-    """Returns what an image [H, W] or [H, W, C] shows in a part of another one, by a cubic; the rim is continued.
+    """Returns an image [H, W] or [H, W, C] warped to a part of another one, by cubic interpolation, border replicated.
 
     Args:
-        matrix: takes the middles of the other one's pixels to those of the image.
-        box: the part of the other one.
+        matrix: the homography from the other image to this one, in coordinates of the centres of pixels.
+        box: the part of the other image.
     """
     cv2 = opencv()
     left, top, right, bottom = box
     corners = mapped(matrix, np.array([(x, y) for x in (left, right) for y in (top, bottom)], float))
     height, width = image.shape[:2]
-    # Only what is needed of the image is handed over, since OpenCV takes no more than 32,767 rows or columns.
+    # Only the part that is needed is passed, since OpenCV accepts at most 32,767 rows or columns.
     x0, y0 = (int(np.clip(np.floor(a) - 3, 0, n - 1)) for a, n in zip(corners.min(0), (width, height)))
     x1, y1 = (int(np.clip(np.ceil(a) + 4, 1, n)) for a, n in zip(corners.max(0), (width, height)))
     part = image[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
@@ -114,8 +114,8 @@ def warped(image: npt.NDArray[Any], matrix: Float, box: Box) -> npt.NDArray[Any]
     return np.asarray(out).reshape(bottom - top, right - left, *image.shape[2:])
 
 
-def shown(size: tuple[int, int], matrix: Float, box: Box) -> Bools:
-    """Returns where an image (width, height) covers a part of another one; see `warped`."""
+def coverage(size: tuple[int, int], matrix: Float, box: Box) -> Bools:
+    """Returns which pixels of a part of another image an image (width, height) covers; see `warped`."""
     left, top, right, bottom = box
     x, y = np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32)[:, None]
     m = matrix.astype(np.float32)

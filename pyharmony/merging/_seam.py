@@ -1,8 +1,8 @@
-"""Seams: the contour around what is taken from a photograph, where cutting costs least.
+"""Seams: the minimal cut around the region that is added from a photo.
 
 The region with the least cost of its contour and its inside is a continuous minimal cut: a convex problem once regions
-are relaxed to functions (Chan, Esedoglu and Nikolova, 2006), whose solution, at one half, is the best region. It is
-solved by the primal and dual steps of Chambolle and Pock (2011), on a small image first.
+are relaxed to functions (Chan, Esedoglu and Nikolova, 2006), whose solution, thresholded at one half, is the best
+region. It is solved by the primal-dual algorithm of Chambolle and Pock (2011), from coarse to fine.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 from ._planes import Bools, Float32
 
 _COARSE = 100  # the longest side of the coarsest level, in pixels
-_FIRST = 400  # the most iterations on the coarsest level
-_NEXT = 120  # the most iterations on each finer level
+_FIRST = 400  # the largest number of iterations on the coarsest level
+_NEXT = 120  # the largest number of iterations on each finer level
 _LOOK = 20  # the iterations between tests of convergence
 _DONE = 2e-5  # the mean change in an iteration below which the solution has converged
 
@@ -22,9 +22,9 @@ def cut(crossing: Float32, taking: Float32, inside: Bools, outside: Bools) -> Bo
     """Returns the region [H, W] with the least cost.
 
     Args:
-        crossing: what a contour costs, for each pixel of its length, [H, W], above 0.
-        taking: what it costs to have a pixel in the region; below 0 it is a gain.
-        inside, outside: what is in the region and what is not, whatever it costs; outside is stronger.
+        crossing: the cost of a contour per pixel of its length, [H, W], above 0.
+        taking: the cost of including a pixel in the region; a gain if below 0.
+        inside, outside: the pixels that are always included, and those that never are; outside has priority.
     """
     levels = [(crossing, taking, inside & ~outside, outside)]
     while max(levels[-1][0].shape) > _COARSE and min(levels[-1][0].shape) >= 8:
@@ -34,8 +34,8 @@ def cut(crossing: Float32, taking: Float32, inside: Bools, outside: Bools) -> Bo
     for number, level in enumerate(reversed(levels)):
         if u is not None and p is not None:
             u, p = _doubled(u, level[0].shape), _doubled(p, level[0].shape)
-        u, p = _solved(*level, u, p, _FIRST if number == 0 else _NEXT)
-    assert u is not None  # noqa: S101  # there is one level at least
+        u, p = _solve(*level, u, p, _FIRST if number == 0 else _NEXT)
+    assert u is not None  # noqa: S101  # there is at least one level
     region: Bools = u > 0.5
     return (region | (inside & ~outside)) & ~outside
 
@@ -43,7 +43,7 @@ def cut(crossing: Float32, taking: Float32, inside: Bools, outside: Bools) -> Bo
 def _halved(
     level: tuple[Float32, Float32, Bools, Bools],
 ) -> tuple[Float32, Float32, Bools, Bools]:
-    """Returns a level at half its size: contours cost twice as much a pixel, and areas four times."""
+    """Returns a level at half its size: a contour costs twice as much per pixel, and an area four times as much."""
     crossing, taking, inside, outside = level
     even = tuple(n + n % 2 for n in crossing.shape)
     around = [(0, m - n) for n, m in zip(crossing.shape, even)]
@@ -65,11 +65,11 @@ def _doubled(x: Float32, size: tuple[int, ...]) -> Float32:
     return np.ascontiguousarray(x.repeat(2, -2).repeat(2, -1)[..., : size[0], : size[1]])
 
 
-def _solved(
+def _solve(
     crossing: Float32, taking: Float32, inside: Bools, outside: Bools, u: Float32 | None, p: Float32 | None, steps: int
 ) -> tuple[Float32, Float32]:
-    """Returns the function [H, W] in [0, 1] that is the best region, and the dual one [2, H, W]."""
-    # Steps are in the unit of the costs.
+    """Returns the function [H, W] in [0, 1] of least cost, and the dual variable [2, H, W]."""
+    # Step sizes are relative to the mean cost.
     unit = np.float32(max(float(crossing.mean()), 1e-6))
     cost, gain = crossing / unit, taking / unit
     if u is None or p is None:
@@ -77,7 +77,7 @@ def _solved(
     u[inside], u[outside] = 1, 0
     last, step = u.copy(), np.float32(1 / np.sqrt(8.0))
     for number in range(1, steps + 1):
-        # The dual step: along the gradient, no longer than the cost.
+        # The dual step: along the gradient, projected to a length of at most the cost.
         p[0, :-1] += step * (last[1:] - last[:-1])
         p[1, :, :-1] += step * (last[:, 1:] - last[:, :-1])
         length = np.sqrt(p[0] * p[0] + p[1] * p[1])

@@ -1,4 +1,4 @@
-"""Views: photographs as small images, which is what everything is decided on, and one of them laid over another."""
+"""Views: photos as small images, on which all decisions are made, and their warping to the base."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import numpy as np
 from .._images.levels import colour_levels
 from .._images.planes import grown
 from .._images.sizes import resized
-from ._align import Alignment, Features, aligned, features
+from ._align import Alignment, Features, alignment_of, features
 from ._keep import View, people_in
 from ._photos import Photo
-from ._planes import Bools, Float, Float32, Pixels, rescaled, shown, warped
+from ._planes import Bools, Float, Float32, Pixels, coverage, rescaled, warped
 
-#: The longer side of the images by which is decided what is taken.
+#: The longer side of the images on which people are selected.
 SIDE = 800
-_HIDDEN = 0.5  # the probability of people above which a pixel has no features
+_HIDDEN = 0.5  # the probability of people above which a pixel is masked for features
 _BESIDE = 6  # the margin around such pixels, in pixels of the small image
 
 Size = tuple[int, int]
@@ -22,7 +22,7 @@ Size = tuple[int, int]
 
 
 class ViewCache:
-    """What is seen of photographs by themselves, each of which is looked at once."""
+    """A cache of views, features and alignments of photos, each computed once."""
 
     def __init__(self) -> None:
         self._views: dict[tuple[int, Size], View] = {}
@@ -30,7 +30,7 @@ class ViewCache:
         self._alignments: dict[tuple[int, Size, int, Size], Alignment] = {}
 
     def view(self, photo: Photo, size: Size, levels: Pixels | None = None) -> View:
-        """Returns a photograph as an image of a size."""
+        """Returns a view of a photo at a size."""
         key = photo.number, size
         if key not in self._views:
             small = resized(colour_levels(photo.colours) if levels is None else levels, size)
@@ -38,7 +38,7 @@ class ViewCache:
         return self._views[key]
 
     def features(self, photo: Photo, size: Size, levels: Pixels | None = None) -> Features:
-        """Returns the features of a photograph beside the people that are seen in the image of a size."""
+        """Returns the features of a photo outside of the people that are detected in the view of a size."""
         key = photo.number, size
         if key not in self._features:
             if levels is None:
@@ -48,20 +48,20 @@ class ViewCache:
         return self._features[key]
 
     def alignment(self, base: Photo, photo: Photo, sizes: tuple[Size, Size]) -> Alignment:
-        """Returns how a photograph lies on a base by the features that were found with small images of two sizes."""
+        """Returns the alignment of a photo to a base, by the features with the views of two sizes."""
         key = base.number, sizes[0], photo.number, sizes[1]
         if key not in self._alignments:
-            self._alignments[key] = aligned(self.features(base, sizes[0]), self.features(photo, sizes[1]))
+            self._alignments[key] = alignment_of(self.features(base, sizes[0]), self.features(photo, sizes[1]))
         return self._alignments[key]
 
 
 def _view(small: Pixels, photo: Photo) -> View:
-    """Returns what is known of a photograph by itself, small."""
+    """Returns the view of a photo, with people from the caller's masks or the people map."""
     height, width = small.shape[:2]
     if photo.persons is None:
         return View(small.astype(np.float32), resized(people_in(small), (width, height)), None)
     persons = [_region(person, (width, height)) for person in photo.persons]
-    return View(small.astype(np.float32), _together(persons, (width, height)), persons)
+    return View(small.astype(np.float32), _union(persons, (width, height)), persons)
 
 
 def smaller(view: View, size: Size) -> View:
@@ -72,7 +72,7 @@ def smaller(view: View, size: Size) -> View:
     if view.persons is None:
         return View(levels, resized(view.people, size), None)
     persons = [_region(person, size) for person in view.persons]
-    return View(levels, _together(persons, size), persons)
+    return View(levels, _union(persons, size), persons)
 
 
 def _region(region: Bools, size: Size) -> Bools:
@@ -80,21 +80,21 @@ def _region(region: Bools, size: Size) -> Bools:
     return np.asarray(resized(region.astype(np.uint8) * np.uint8(255), size) > 127)
 
 
-def _together(persons: list[Bools], size: Size) -> Float32:
-    """Returns 1 where anybody is and 0 elsewhere."""
+def _union(persons: list[Bools], size: Size) -> Float32:
+    """Returns the union of masks, as 0 and 1."""
     return np.logical_or.reduce([*persons, np.zeros(size[::-1], bool)]).astype(np.float32)
 
 
-def laid(view: View, matrix: Float, size: Size) -> tuple[View, Bools]:
-    """Returns a view in the frame of the base, and where it shows that.
+def on_base(view: View, matrix: Float, size: Size) -> tuple[View, Bools]:
+    """Returns a view warped to the base, and the mask of the pixels that it covers.
 
     Args:
-        matrix: takes pixels of the base's small image to those of the view.
-        size: that of the base's small image.
+        matrix: the homography from the base's view to this one.
+        size: the size of the base's view.
     """
     whole = (0, 0, *size)
     height, width = view.people.shape
-    visible = shown((width, height), matrix, whole)
+    visible = coverage((width, height), matrix, whole)
     levels = warped(view.levels, matrix, whole).clip(0, 255)
     people = warped(view.people, matrix, whole).clip(0, 1) * visible
     persons = None
@@ -104,6 +104,6 @@ def laid(view: View, matrix: Float, size: Size) -> tuple[View, Bools]:
 
 
 def between(alignment: Alignment, base: Photo, photo: Photo, sizes: tuple[Size, Size]) -> Float:
-    """Returns the homography from the base's small image to that of a photograph; `sizes` are those of both."""
+    """Returns the homography from the base's view to that of a photo, whose sizes are `sizes`."""
     factors = [(small[0] / one.size[0], small[1] / one.size[1]) for small, one in zip(sizes, (base, photo))]
     return rescaled(alignment.matrix, factors[0], factors[1])
