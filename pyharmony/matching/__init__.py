@@ -1,7 +1,7 @@
-"""Matching: the grain and the sharpness of a picture, given to an object that was put into it.
+"""Matching: adapts the grain and the sharpness of an object to the image around it.
 
-`match_grain` adds the noise that the object lacks, `match_sharpness` the blur. Both look at tiles of the picture around
-the object and of the object itself, and need NumPy and Pillow.
+`match_grain` adds the missing noise to the object, `match_sharpness` the missing blur. Both are estimated from tiles
+around the object and inside of it. They need NumPy and Pillow.
 """
 
 from ._grain import GrainInfo, match_grain

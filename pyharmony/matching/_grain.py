@@ -1,4 +1,4 @@
-"""Grain: the noise of a picture, in three bands, given to what was put into it."""
+"""Grain: estimates the noise of an image in three bands, and adds noise to an object likewise."""
 
 from __future__ import annotations
 
@@ -22,53 +22,53 @@ from .._images.threads import in_threads
 from ..errors import NO_REASON, Reason, UnchangedWarning
 from ._tiles import SIDE, Float32, bands_of, tiles
 
-#: The deviations, in pixels, of the Gaussians between which the three bands lie: below the first is the finest one.
+#: The deviations, in pixels, of the Gaussians that separate the three bands: the finest is below the first.
 _EDGES = (1.0, 2.0, 4.0)
-#: The sides of the blocks by whose smoothest noise is estimated, band by band, in pixels.
+#: The sides of the blocks in which noise is estimated, for each band, in pixels.
 _BLOCKS = 16, 24, 48
 #: The width of the border of a tile in which bands cannot be estimated, in pixels.
 _BORDER = 8
-#: The share of the blocks that is taken, the smoothest.
+#: The share of the blocks that is used, the smoothest.
 _SMOOTH = 0.1
 #: The levels, 0 to 1, beyond which a block is clipped, which hides noise.
 _CLIPPED = 0.01, 0.99
-#: Fewer tiles than these around an object may show texture alone; noise is everywhere alike.
+#: The least number of tiles around an object; fewer may show texture only, while noise is the same everywhere.
 _FEW = 16
-#: By how much less energy in each band a share of the blocks of white noise has, those with the least, than all.
+#: For shares of blocks of white noise, those with the least energy, the ratio of their energy to all, in each band.
 _SHARES = (0.02, 0.03, 0.04, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 _LEAST = (
     (0.785, 0.797, 0.806, 0.82, 0.839, 0.857, 0.87, 0.891, 0.924, 0.952, 1.0),
     (0.736, 0.751, 0.763, 0.78, 0.805, 0.826, 0.842, 0.868, 0.907, 0.94, 1.0),
     (0.749, 0.765, 0.776, 0.791, 0.813, 0.831, 0.847, 0.873, 0.909, 0.942, 1.0),
 )
-#: The ratio of two estimates of noise, by a smaller and a larger share of the blocks, tells noise from texture.
+#: The ratio of two estimates of noise, by a smaller and a larger share of the blocks, distinguishes noise from texture.
 _FEWER = 0.04  # the smaller share
 _MORE = 0.2  # the larger share
 _NOISE = (0.5, 0.85)  # the ratio up to which all is texture, and that from which on all is noise
-#: How much stronger than the next finer band a band of noise may be: coarser bands of noise are weaker.
+#: The largest ratio of a band to the next finer one: coarser bands of noise are weaker.
 _COARSER = (1.5, 1.2)
-#: Up to this deviation, in 8-bit levels a channel, noise is added whatever its structure, which JPEG gives to it, too;
-#: so little does no harm. What is twice as strong must have the structure of noise.
+#: Up to this deviation, in 8-bit levels per channel, noise is added whatever its structure, since JPEG changes that of
+#: noise, too, and weak texture does little harm. At twice the deviation the structure must be that of noise.
 _WEAK = 2.0
 _SMOOTHEST = 0.05  # the share of the blocks, the smoothest ones, whose structure is measured
 _CELL = 4  # the side of a cell of a block, in pixels
 _BLUR = 0.7  # the standard deviation of the Gaussian before gradients are taken, in pixels
-#: Up to which structure it is noise as a whole, and in part. Normal noise has 0.26 where it is white and 0.35 where it
-#: is blurred by 1.2 pixels; of 168 photographs whose smoothest blocks alone tell of more than 3 levels 95 % have over
+#: The structure up to which all is noise, and that from which on none is. Normal noise has 0.26 if it is white and 0.35
+#: if it is blurred by 1.2 pixels; of 168 photos whose smoothest blocks alone indicate more than 3 levels 95 % have over
 #: 0.45.
 _STRUCTURE = (0.40, 0.48)
-_MOST = 8.0  # the strongest noise that is added, in 8-bit levels a channel: photographs seldom have more
-_MOST_COARSE = 1.75  # the strongest noise of each of the two coarser bands, in 8-bit levels a channel
+_MOST = 8.0  # the strongest noise that is added, in 8-bit levels per channel: photos seldom have more
+_MOST_COARSE = 1.75  # the strongest noise of each of the two coarser bands, in 8-bit levels per channel
 _TEXTURE = (12.0, 20.0)  # the strength from which on it may be texture, and that at which it is, in 8-bit levels
-#: Less energy than this is none.
+#: The energy below which a block counts as uniform.
 _TINY = 1e-12
-#: The axes of colour along which noise is told and made: grey, red against green, and both against blue.
+#: The colour axes on which noise is estimated and generated: grey, red against green, and both against blue.
 _AXES = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]], np.float64) / np.sqrt([[3.0], [2.0], [6.0]])
-#: The side of the noise by which the bands of what is made are measured.
+#: The side of the noise on which the bands of generated noise are measured.
 _MEASURED = 512
 _BESIDE = 3  # the extra rows of a coarser band, above and below a part, that enlarging it reads
-_SKIPPED = 1 << 16  # the random values that are drawn at once where they are only skipped
-#: Objects of more pixels have noise that is drawn part by part.
+_SKIPPED = 1 << 16  # the random values that are generated at once if they are only skipped
+#: The number of an object's pixels above which each part has its own random stream.
 _LARGE = 1 << 23
 
 Levels = tuple[tuple[float, float, float], ...]
@@ -79,13 +79,13 @@ class GrainInfo(_reprs.Line):
     """A record of the grain that was added.
 
     Attributes:
-        method: 'grain', or 'copy' where nothing was added.
-        surroundings: the standard deviation of the noise around the object, in 8-bit levels, for each axis of colour
+        method: 'grain', or 'copy' if nothing was added.
+        surroundings: the standard deviation of the noise around the object, in 8-bit levels, for each colour axis
             (grey; red against green; both against blue) those of the three bands, the finest first.
         before: the same of the object before.
-        reason: why nothing was added, or less than there seems to be around the object, in a few words; else empty.
+        reason: why nothing was added, or less than is estimated around the object, in a few words; else empty.
         milliseconds: the wall time of the item.
-        peak_bytes: the most scratch held at once beside the caller's arrays and the result.
+        peak_bytes: the largest scratch memory, without the caller's arrays and the result.
 
     Example:
         >>> from pyharmony import matching
@@ -113,31 +113,31 @@ def match_grain(
     strength: float = 1.0,
     seed: int = 0,
 ) -> Any:
-    """Gives an object the grain of its surroundings: noise is added until it has as much in each of three bands.
+    """Adds noise to an object until it has the grain of its surroundings, in each of three bands.
 
-    Noise is told from the smoothest blocks around the object, or of the whole image where few are around it, in bands
-    of about one, two and four pixels, for grey and for two differences of colours. What is added is normal noise of the
-    same bands. An object that has more noise than its surroundings stays as it is. Leaves, grass and other textures are
-    no noise: what is stronger than 2 levels of 8 bits must also be as even and as free of direction as noise is, and
-    more than 8 levels are never added.
+    Noise is estimated from the smoothest blocks around the object, or of the whole image if few are around it, in bands
+    of about one, two and four pixels, for grey and for two colour differences. The added noise is normal noise of the
+    same bands. An object that has more noise than its surroundings does not change. Leaves, grass and other textures
+    are not noise: if an estimate exceeds 2 levels of 8 bits, its structure must be as even and as isotropic as that of
+    noise, and at most 8 levels are added.
 
     Args:
         image: the composite, see `pyharmony.blend`.
-        mask: where the object is, of the image's size, soft; of any kind that `pyharmony.blend` takes.
+        mask: the mask of the object, of the image's size, soft; of any kind that `pyharmony.blend` accepts.
         at: (x, y), the position in the image of the first pixel of a mask of another size; see `pyharmony.harmonize`.
-        strength: how much of what is missing is added, 0 to 1, as a share of its standard deviation.
+        strength: the share of the missing noise's standard deviation that is added, 0 to 1.
         seed: the seed of the noise, a whole number of at least 0.
         keep_gps, errors, out: see `pyharmony.blend`.
         device: 'auto', 'cpu' or 'cuda'; the work is done on the CPU, and arrays on a CUDA device are copied.
         return_info: whether to return a GrainInfo too, or one for each item.
 
     Returns:
-        The image, in its own kind, layout, shape and dtype, or (image, info). Where the mask is zero it is image, bit
-        for bit.
+        The image, in its own kind, layout, shape and dtype, or (image, info). Pixels with a mask of zero are those of
+        image, bit for bit.
 
     Raises:
         MaskError: mask is None.
-        ArgumentError: strength is outside 0 to 1; the image holds NaN or infinities.
+        ArgumentError: strength is outside 0 to 1; the image contains NaN or infinities.
         PyHarmonyError: see `pyharmony.blend`.
 
     Example:
@@ -151,7 +151,7 @@ def match_grain(
     """
     share = _checks.number(strength, "strength", high=1.0, accepts="a number from 0 to 1")
     number = _checks.whole(seed, "seed")
-    return call.each(partial(_grained, share=share, seed=number), _warning_of)
+    return call.each(partial(_matched, share=share, seed=number), _warning_of)
 
 
 def _warning_of(info: GrainInfo) -> UnchangedWarning | None:
@@ -160,7 +160,7 @@ def _warning_of(info: GrainInfo) -> UnchangedWarning | None:
     return UnchangedWarning.because("no grain was added: ", info.reason)
 
 
-def _grained(job: Job, share: float, seed: int) -> GrainInfo:
+def _matched(job: Job, share: float, seed: int) -> GrainInfo:
     check_finite(job.dst, "image", skip=job.holes if job.holes is not None and job.holes.any() else None)
     job.start()
     if job.bbox.empty:
@@ -168,10 +168,10 @@ def _grained(job: Job, share: float, seed: int) -> GrainInfo:
     outside, inside = tiles(job, False, few=_FEW), tiles(job, True)
     if not len(outside):
         return GrainInfo(
-            "copy", (), (), reason=Reason("no-room-around", "there is no room around the object to tell the grain from")
+            "copy", (), (), reason=Reason("no-room-around", "the area around the object is too small for an estimate")
         )
     goal, reason = plausible(outside)
-    # An object that is too small to tell its noise from is taken to have none.
+    # An object that is too small for an estimate counts as free of noise.
     own = np.zeros_like(goal)
     if len(inside):
         deviations, trust = noise_of(inside)
@@ -195,10 +195,10 @@ def bands(values: Float32) -> list[Float32]:
 
 
 def noise_of(patches: Float32) -> tuple[npt.NDArray[np.float64], float]:
-    """Returns the deviation of the noise of patches [N, h, w, C], [axes, 3], and what share of it is noise.
+    """Returns the deviation of the noise of patches [N, h, w, C], [axes, 3], and its share that is not texture.
 
-    Noise is everywhere alike; what is in a picture beside it, is not. The blocks with the least energy in the finest
-    band show hardly anything else, and are as smooth as the next ones.
+    Noise is the same everywhere, while the content of an image is not. The blocks with the least energy in the finest
+    band consist almost only of noise, and are as smooth as the next ones.
     """
     axes = _along_axes(patches)
     deviations = np.zeros((axes.shape[-1], len(_BLOCKS)))
@@ -218,10 +218,10 @@ def noise_of(patches: Float32) -> tuple[npt.NDArray[np.float64], float]:
 
 
 def plausible(patches: Float32) -> tuple[npt.NDArray[np.float64], Reason]:
-    """Returns the deviation of what is noise in patches [N, h, w, C], [axes, 3], and why that is less than it seems.
+    """Returns the deviation of noise in patches [N, h, w, C], [axes, 3], and the reason if that is less than measured.
 
-    Where that is strong, two more things must agree with it: that the smoothest blocks have the structure of noise, and
-    that photographs have so much of it.
+    Strong noise has to pass two more tests: the smoothest blocks have the structure of noise, and photos usually have
+    so much of it.
     """
     deviations, trust = noise_of(patches)
     strength = _strength(deviations)
@@ -231,43 +231,43 @@ def plausible(patches: Float32) -> tuple[npt.NDArray[np.float64], Reason]:
         evidence = min(_falling(_structure(patches), *_STRUCTURE), _falling(strength, *_TEXTURE))
         trust *= max(evidence, 2 - trust * strength / _WEAK)
     if not trust:
-        texture = Reason("texture", "what is around the object looks like a texture, not like noise")
+        texture = Reason("texture", "the surroundings of the object have a texture, not noise")
         return np.zeros_like(deviations), texture
     usual = deviations.copy()
     usual[:, 1:] = np.minimum(usual[:, 1:], _MOST_COARSE / 255 * len(deviations) ** 0.5)
     usual *= min(1.0, _MOST / _strength(usual))
     reason = NO_REASON
     if trust < 1:
-        reason = Reason("part-texture", "what is around the object looks in part like a texture: the grain is weaker")
+        reason = Reason("part-texture", "the surroundings of the object are partly texture: the grain is weaker")
     elif not np.array_equal(usual, deviations):
         reason = Reason(
-            "strong-noise", "noise around the object is stronger than photographs usually have: the grain is weaker"
+            "strong-noise", "the noise around the object is stronger than usual in photos: the grain is weaker"
         )
     return trust * usual, reason
 
 
 def _falling(value: float, low: float, high: float) -> float:
-    """Returns a share that falls from 1 at low to 0 at high."""
+    """Returns a weight that falls from 1 at low to 0 at high."""
     return float(np.clip((high - value) / (high - low), 0, 1))
 
 
 def _strength(deviations: npt.NDArray[np.float64]) -> float:
-    """Returns the deviation of noise with these deviations of the bands [axes, 3], in 8-bit levels a channel."""
+    """Returns the deviation of noise with these deviations of the bands [axes, 3], in 8-bit levels per channel."""
     variances = [_shares(one) @ _responses()[3] for one in np.square(deviations)]
     return float(255 * np.sqrt(np.mean(variances)))
 
 
 def _structure(patches: Float32) -> float:
-    """Returns how much structure the smoothest blocks of patches [N, h, w, C] have in grey.
+    """Returns a measure of the structure of the smoothest blocks of patches [N, h, w, C] in grey.
 
-    It is how unevenly the energy of the finest band is spread over the cells of a block and, with less weight, the
-    share of the gradients that has one direction. Coarse noise is less even; the ratio of the bands makes up for some.
+    It combines the variation of the finest band's energy between the cells of a block with, at less weight, the
+    anisotropy of the gradients. Coarse noise varies more, which the ratio of the bands compensates for in part.
     """
     grey, side = _along_axes(patches)[..., :1], _BLOCKS[0]
     once, twice = (gaussian(grey, deviation, (1, 2)) for deviation in _EDGES[:2])
     fine, levels = np.square(grey - once), _of_blocks(patches, side)
     energies = _of_blocks(fine, side)[:, 0]
-    # Blocks without any energy were drawn, or are black or white.
+    # Blocks without any energy are synthetic, or black or white.
     usable = np.flatnonzero(((levels > _CLIPPED[0]) & (levels < _CLIPPED[1])).all(1) & (energies > _TINY))
     blocks = usable[np.argsort(energies[usable], kind="stable")][: max(3, round(_SMOOTHEST * len(usable)))]
     in_row, of_cells = (SIDE - 2 * _BORDER) // side, side // _CELL
@@ -282,10 +282,10 @@ def _structure(patches: Float32) -> float:
 
 
 def _of_smoothest(energies: Float32, number: int, share: float) -> npt.NDArray[np.float64]:
-    """Returns the deviation of noise in a band, [axes], by a share of blocks' energies [N, axes], which are sorted."""
+    """Returns the deviation of noise in a band, [axes], by a share of the sorted energies [N, axes] of blocks."""
     count = min(len(energies), max(3, round(share * len(energies))))
-    # Of blocks of mere noise, too, those with the least energy are chosen.
-    least = energies[:count].mean(0, dtype=np.float64) / _chosen(number, count / len(energies))
+    # The bias of selecting blocks by their energy is that for white noise.
+    least = energies[:count].mean(0, dtype=np.float64) / _selection_bias(number, count / len(energies))
     return np.asarray(np.sqrt(least))
 
 
@@ -297,13 +297,13 @@ def _of_blocks(values: Float32, side: int) -> Float32:
     return np.asarray(parts.mean((2, 4)).reshape(-1, inner.shape[-1]))
 
 
-def _chosen(number: int, share: float) -> float:
-    """Returns by how much less energy in a band the smoothest blocks of white noise have than all of it."""
+def _selection_bias(number: int, share: float) -> float:
+    """Returns the ratio of the energy of the smoothest blocks of white noise to that of all, in a band."""
     return float(np.interp(share, _SHARES, _LEAST[number]))
 
 
 def _along_axes(values: Float32) -> Float32:
-    """Returns values [..., C] along the axes of colour, [..., 1 or 3]."""
+    """Returns values [..., C] on the colour axes, [..., 1 or 3]."""
     if values.shape[-1] < 3:
         return values[..., :1]
     return values[..., :3] @ _AXES.T.astype(np.float32)
@@ -337,10 +337,10 @@ def _add(job: Job, missing: npt.NDArray[np.float64], seed: int) -> None:
 
 
 class _NoiseField:
-    """Noise [axes, h, w] of three bands, of which any rows can be had again: the same as if all were drawn at once.
+    """Noise [axes, h, w] of three bands, any rows of which can be generated again, the same for any division in parts.
 
-    Each band is drawn at full, half or a quarter of the size, and enlarged from there. Each part of a very large object
-    has noise of its own, since to draw all of it twice would take most of the time.
+    Each band is generated at full, half or a quarter of the size, and enlarged. Each part of a very large object has
+    its own random stream, since generating all of it twice would take most of the time.
 
     Args:
         rows: the first row of each part and the one after its last.
@@ -356,7 +356,7 @@ class _NoiseField:
         random = np.random.default_rng(seed)
         for band in range(3):
             height, width = self._small(band)
-            starts = [self._needed(band, number)[0] for number in range(len(rows))]
+            starts = [self._row_range(band, number)[0] for number in range(len(rows))]
             for axis in range(axes):
                 at = 0
                 for number, start in enumerate(starts):
@@ -366,11 +366,11 @@ class _NoiseField:
                 self._skip(random, height - at, width)
 
     def plane(self, number: int, band: int, axis: int) -> Float32:
-        """Returns the noise of a band along an axis over the rows of a part, [h, w]."""
+        """Returns the noise of a band on an axis over the rows of a part, [h, w]."""
         from PIL import Image
 
         factor, (top, bottom), width = 2**band, self._rows[number], self._size[1]
-        first, last = self._needed(band, number)
+        first, last = self._row_range(band, number)
         random = np.random.Generator(np.random.PCG64())
         random.bit_generator.state = self._states[number, band, axis]
         values = random.standard_normal((last - first, self._small(band)[1]), np.float32)
@@ -382,11 +382,11 @@ class _NoiseField:
         return large[start : start + bottom - top, factor : factor + width]
 
     def _small(self, band: int) -> tuple[int, int]:
-        """Returns the height and width at which a band is drawn."""
+        """Returns the height and width at which a band is generated."""
         factor = 2**band
         return -(-self._size[0] // factor) + 2, -(-self._size[1] // factor) + 2
 
-    def _needed(self, band: int, number: int) -> tuple[int, int]:
+    def _row_range(self, band: int, number: int) -> tuple[int, int]:
         """Returns the first row of a band that a part needs, and the one after its last."""
         top, bottom = self._rows[number]
         factor = 2**band
@@ -396,7 +396,7 @@ class _NoiseField:
 
     @staticmethod
     def _skip(random: np.random.Generator, rows: int, width: int) -> None:
-        """Draws rows that are not needed yet."""
+        """Generates rows that are not needed yet, and discards them."""
         count = rows * width
         values = np.empty(min(count, _SKIPPED), np.float32)
         for start in range(0, count, _SKIPPED):
@@ -404,7 +404,7 @@ class _NoiseField:
 
 
 def _noise(random: np.random.Generator, size: tuple[int, int], number: int, axes: int) -> Float32:
-    """Returns noise [h, w, axes] of one band: drawn at full, half or a quarter of the size, and enlarged from there."""
+    """Returns noise [h, w, axes] of one band: generated at full, half or a quarter of the size, and enlarged."""
     from PIL import Image
 
     factor = 2**number
@@ -419,7 +419,7 @@ def _noise(random: np.random.Generator, size: tuple[int, int], number: int, axes
 
 @functools.lru_cache(maxsize=1)
 def _responses() -> npt.NDArray[np.float64]:
-    """Returns the variance that each kind of noise has in each band and as a whole, [4, kind]."""
+    """Returns the variance of each kind of noise in each band and as a whole, [4, kind]."""
     random = np.random.default_rng(0)
     responses = np.empty((4, 3))
     for number in range(3):
@@ -430,7 +430,7 @@ def _responses() -> npt.NDArray[np.float64]:
 
 
 def _shares(variances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Returns how much of each kind of noise has these variances in the bands, none of them negative, [3]."""
+    """Returns the nonnegative amounts of each kind of noise whose sum has these variances in the bands, [3]."""
     kinds, response = [0, 1, 2], _responses()[:3]
     shares = np.zeros(3)
     while kinds:

@@ -1,4 +1,4 @@
-"""Sharpness: the blur of a picture, told from its edges, given to what was put into it."""
+"""Sharpness: estimates the blur of an image from its edges, and blurs an object likewise."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .._images.threads import in_threads
 from ..errors import NO_REASON, Reason
 from ._tiles import Float32, bands_of, taller, tiles
 
-#: The slopes of an edge under a narrow and a wide Gaussian are compared: their standard deviations, in pixels.
+#: The standard deviations of the narrow and the wide Gaussian under which slopes of edges are compared, in pixels.
 _NEAR, _FAR = 1.0, 2.0
 _STEEP = 0.02  # the least slope of an edge, in shares of white for each pixel
 _NOISY = 6.0  # the least slope of an edge, in standard deviations of the slopes of noise
-#: The share of the edges that are taken to be as sharp as the lens made them: the others are soft by themselves.
+#: The share of the edges that are assumed to be as sharp as the lens allows: the others are soft in the scene.
 _SHARPEST = 0.3
-#: The fewest edges that tell anything.
+#: The least number of edges for an estimate.
 _FEWEST = 24
 _PIXEL = 1 / 12  # the variance that the area of a pixel adds to an edge, in square pixels
 _DIFFERENCE = 1 / 3  # the variance that a central difference adds, a mean over two pixels, in square pixels
@@ -39,14 +39,14 @@ class SharpnessInfo(_reprs.Line):
     """A record of the blur that was added.
 
     Attributes:
-        method: 'blur', or 'copy' where nothing was done.
-        surroundings: the blur of the edges around the object, the standard deviation of a Gaussian in pixels; NaN where
-            there are too few edges to tell.
+        method: 'blur', or 'copy' if nothing was done.
+        surroundings: the blur of the edges around the object, the standard deviation of a Gaussian in pixels; NaN if
+            there are too few edges for an estimate.
         before: the same of the object before.
         added: the standard deviation of the Gaussian that was added, in pixels; 0 without one.
         reason: why nothing was done, in a few words; else empty.
         milliseconds: the wall time of the item.
-        peak_bytes: the most scratch held at once beside the caller's arrays and the result.
+        peak_bytes: the largest scratch memory, without the caller's arrays and the result.
 
     Example:
         >>> from pyharmony import matching
@@ -74,28 +74,28 @@ def match_sharpness(
     *,
     strength: float = 1.0,
 ) -> Any:
-    """Gives an object the blur of its surroundings: a Gaussian is added where its edges are sharper than theirs.
+    """Blurs an object like its surroundings: a Gaussian is applied if its edges are sharper than theirs.
 
-    The blur of an edge is told from how much less steep it becomes under a second Gaussian (Zhuo and Sim, "Defocus Map
-    Estimation From a Single Image", Pattern Recognition 2011); the sharpest third of the edges counts, since others are
-    soft by themselves. An object that is less sharp than its surroundings stays as it is.
+    The blur of an edge is estimated from the ratio of its slopes without and with a second Gaussian (Zhuo and Sim,
+    "Defocus Map Estimation From a Single Image", Pattern Recognition 2011); only the sharpest third of the edges is
+    used, since others are soft in the scene. An object that is less sharp than its surroundings does not change.
 
     Args:
         image: the composite, see `pyharmony.blend`.
-        mask: where the object is, of the image's size, soft; of any kind that `pyharmony.blend` takes.
+        mask: the mask of the object, of the image's size, soft; of any kind that `pyharmony.blend` accepts.
         at: (x, y), the position in the image of the first pixel of a mask of another size; see `pyharmony.harmonize`.
-        strength: how much of the blur that is missing is added, 0 to 1, as a share of its variance.
+        strength: the share of the missing blur's variance that is added, 0 to 1.
         keep_gps, errors, out: see `pyharmony.blend`.
         device: 'auto', 'cpu' or 'cuda'; the work is done on the CPU, and arrays on a CUDA device are copied.
         return_info: whether to return a SharpnessInfo too, or one for each item.
 
     Returns:
-        The image, in its own kind, layout, shape and dtype, or (image, info). Where the mask is zero it is image, bit
-        for bit; colours from outside of the mask do not run into the object.
+        The image, in its own kind, layout, shape and dtype, or (image, info). Pixels with a mask of zero are those of
+        image, bit for bit; colours from outside of the mask do not bleed into the object.
 
     Raises:
         MaskError: mask is None.
-        ArgumentError: strength is outside 0 to 1; the image holds NaN or infinities.
+        ArgumentError: strength is outside 0 to 1; the image contains NaN or infinities.
         PyHarmonyError: see `pyharmony.blend`.
 
     Example:
@@ -111,10 +111,10 @@ def match_sharpness(
         ('blur', True)
     """
     share = _checks.number(strength, "strength", high=1.0, accepts="a number from 0 to 1")
-    return call.each(partial(_softened, share=share), unchanged("nothing was blurred: "))
+    return call.each(partial(_matched, share=share), unchanged("nothing was blurred: "))
 
 
-def _softened(job: Job, share: float) -> SharpnessInfo:
+def _matched(job: Job, share: float) -> SharpnessInfo:
     check_finite(job.dst, "image", skip=job.holes if job.holes is not None and job.holes.any() else None)
     job.start()
     if job.bbox.empty:
@@ -125,11 +125,11 @@ def _softened(job: Job, share: float) -> SharpnessInfo:
             "copy",
             outside,
             inside,
-            reason=Reason("few-edges-around", "there are too few edges around the object to tell their blur"),
+            reason=Reason("few-edges-around", "there are too few edges around the object to estimate their blur"),
         )
     if math.isnan(inside):
         return SharpnessInfo(
-            "copy", outside, inside, reason=Reason("few-edges", "the object has too few edges to tell its blur")
+            "copy", outside, inside, reason=Reason("few-edges", "the object has too few edges to estimate its blur")
         )
     blur = math.sqrt(max(0.0, outside**2 - inside**2) * share)
     if blur < _NOTHING:
@@ -139,7 +139,7 @@ def _softened(job: Job, share: float) -> SharpnessInfo:
 
 
 def blur_of(patches: Float32) -> float:
-    """Returns the blur of the edges of patches [N, h, w, C], a deviation in pixels; NaN where there are too few."""
+    """Returns the blur of the edges of patches [N, h, w, C], a deviation in pixels; NaN if there are too few edges."""
     if not len(patches):
         return math.nan
     grey = patches[..., :3].mean(-1) if patches.shape[-1] >= 3 else patches[..., 0]
@@ -152,7 +152,7 @@ def blur_of(patches: Float32) -> float:
     if np.count_nonzero(edges) < _FEWEST:
         return math.nan
     ratio = np.square(steep[edges] / np.maximum(np.hypot(*far)[edges], 1e-9))
-    # A step of blur s is (s² + a²) ^ -½ steep where it is seen with a variance of a².
+    # The slope of a step of blur s under a Gaussian of variance a² is proportional to (s² + a²) ^ -½.
     near_square, far_square = _NEAR**2 + _DIFFERENCE, _FAR**2 + _DIFFERENCE
     variance = (far_square - ratio * near_square) / np.maximum(ratio - 1, 1e-6) - _PIXEL
     return min(math.sqrt(max(0.0, float(np.quantile(variance, _SHARPEST)))), _LARGEST)
@@ -170,7 +170,7 @@ def _slopes(grey: Float32, deviation: float) -> tuple[Float32, Float32]:
 
 
 def _ridges(steep: Float32, slopes: tuple[Float32, Float32]) -> npt.NDArray[np.bool_]:
-    """Returns where a slope is steepest across its edge, along the nearer of the two axes."""
+    """Returns the local maxima of a slope across its edge, along the nearer of the two axes."""
     along_rows = np.abs(slopes[0]) >= np.abs(slopes[1])
     ridges = np.zeros(steep.shape, np.bool_)
     rows = (steep[:, :, 1:-1] >= steep[:, :, :-2]) & (steep[:, :, 1:-1] >= steep[:, :, 2:])
@@ -181,9 +181,9 @@ def _ridges(steep: Float32, slopes: tuple[Float32, Float32]) -> npt.NDArray[np.b
 
 
 def _blur(job: Job, deviation: float) -> None:
-    """Blurs the object by a Gaussian, whose weights are the mask's, so that nothing from outside runs in."""
+    """Blurs the object by a Gaussian, weighted by the mask, so that no colour from outside bleeds in."""
     region, reach = job.bbox, reach_of(deviation)
-    # No other part reads what this one writes.
+    # No other task reads what one writes.
     source = job.dst_of(region)
 
     def blur(part: Region) -> None:

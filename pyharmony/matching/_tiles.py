@@ -1,4 +1,4 @@
-"""Chooses the tiles of an image, inside and around an object, that it is measured by, and blurs them."""
+"""Selects the tiles of an image, inside and around an object, on which it is measured, and divides it into bands."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .._images.region import Region
 Float32 = npt.NDArray[np.float32]
 
 SIDE = 64  # the side of a tile, in pixels
-_MOST = 48  # the most tiles that are measured on either side of an object's border
+_MOST = 48  # the largest number of tiles that are measured on either side of an object's border
 _AROUND = 0.75  # the width of an object's surroundings, in its longer sides
 _LEAST = 96  # the least width of the surroundings, in pixels
 _INSIDE = 0.99  # the least share of white in the mask of a pixel inside of an object
 _OUTSIDE = 0.01  # the largest share of white in the mask of a pixel outside
-#: The share of a tile's pixels that must lie on its side, and of those of a smaller one that is taken where none does.
+#: The least share of a tile's pixels that must be on its side of the border.
 _WHOLE = 0.98
-#: The pixels that are blurred or given grain at once.
+#: The number of pixels that are blurred or given grain at once.
 _AT_ONCE = 1 << 19
 
 
 def tiles(job: Job, inside: bool, few: int = 0) -> Float32:
-    """Returns tiles [N, SIDE, SIDE, C] in [0, 1], inside of the object or around it, evenly chosen; N may be 0.
+    """Returns tiles [N, SIDE, SIDE, C] in [0, 1], inside of the object or around it, selected evenly; N may be 0.
 
-    few: with fewer tiles than these around the object, they are of the whole image.
+    few: with fewer tiles than this around the object, they are from the whole image.
     """
     height, width = job.shape
     box = job.bbox
@@ -51,7 +51,7 @@ def tiles(job: Job, inside: bool, few: int = 0) -> Float32:
 
 
 def _places(job: Job, box: Region, inside: bool, step: int) -> list[tuple[int, int]]:
-    """Returns the first pixels (y, x) of tiles that lie on one side of the object, on a grid of this step."""
+    """Returns the first pixels (y, x) of tiles on one side of the object's border, on a grid of this step."""
     places = []
     for y in range(box.y0, box.y1 - SIDE + 1, step):
         strip = job.mask_of(Region(y, y + SIDE, box.x0, box.x1))
@@ -71,9 +71,9 @@ def _even(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def bands_of(region: Region) -> list[Region]:
-    """Returns a region in bands of its rows, which are worked on one by one so that little is held at once.
+    """Returns a region in bands of its rows, which are computed one by one to save memory.
 
-    None but a region that is no higher has fewer rows than a tile.
+    Bands have at least as many rows as a tile, unless the region is lower.
     """
     rows, columns = region.shape
     count = max(1, min(rows // (2 * SIDE), rows * columns // _AT_ONCE))
@@ -82,5 +82,5 @@ def bands_of(region: Region) -> list[Region]:
 
 
 def taller(band: Region, rows: int, region: Region) -> Region:
-    """Returns a band of a region with so many more rows of the region above and below."""
+    """Returns a band of a region, extended by so many rows of the region above and below."""
     return Region(max(region.y0, band.y0 - rows), min(region.y1, band.y1 + rows), band.x0, band.x1)
