@@ -1,7 +1,7 @@
-"""Upscaling: images twice or four times as large, with more detail than an interpolation gives.
+"""Upscaling: enlarges images two or four times, with more detail than interpolation.
 
-`super_resolve` is one call. Its default is the generator of a small SRGAN, run tile by tile in NumPy; `METHODS` names
-it and the interpolations beside it. docs/upscaling.md says how good they are. Needs NumPy and Pillow.
+`super_resolve` is one call. Its default is the generator of a small SRGAN, run tile by tile in NumPy; `METHODS`
+contains it and interpolations. docs/upscaling.md reports their accuracy. Needs NumPy and Pillow.
 """
 
 from ._methods import METHODS, Method, trained

@@ -1,7 +1,7 @@
-"""The generator of `pyharmony.models.srgan` in NumPy: images are enlarged without torch.
+"""The generator of `pyharmony.models.srgan` in NumPy, so that upscaling does not need torch.
 
-Every function here computes what the module of the same part computes in evaluation mode; the tests compare them.
-Images lie with their channels last, and batch norms are folded into the convolutions before them.
+Every function here computes the same as its counterpart in the torch module in evaluation mode; the tests compare them.
+Images have their channels last, and batch norms are folded into the convolutions before them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ..ops.convolution import convolution
 from ..ops.layers import conv_of, folded, shipped
 from ._tiles import Float32, Pass, resampled
 
-#: How far bicubic interpolation looks, in pixels.
+#: The radius of bicubic interpolation, in pixels.
 _BICUBIC = 2
 
 
 class Conv(NamedTuple):
-    """A convolution, with what follows it.
+    """A convolution, with the activation after it.
 
     Attributes:
         weight: [k, k, C, O].
         bias: [O].
-        slope: the factor of values below 0, of a PReLU that follows; 1 where none does.
+        slope: the slope of a PReLU after it for values below 0; 1 without one.
     """
 
     weight: Float32
@@ -38,11 +38,11 @@ class Conv(NamedTuple):
 
     @property
     def reach(self) -> int:
-        """How far from its own place it looks."""
+        """The largest distance of an input pixel on which a result depends."""
         return len(self.weight) // 2
 
     def run(self, x: Float32, added: Float32 | None = None) -> Float32:
-        """Returns the convolution of x [h, w, C] with zeros around it, plus what is added, and what follows."""
+        """Returns the convolution of x [h, w, C], padded with zeros, plus `added`, after the activation."""
         check_ended()
         return convolution(x, self.weight, self.bias, added=added, slope=self.slope)
 
@@ -51,9 +51,9 @@ class Generator(NamedTuple):
     """The generator of a file, ready to run.
 
     Attributes:
-        scale: 2 or 4, how many times larger its result is.
+        scale: 2 or 4, the factor of the size.
         residual: whether its result is added to a bicubic enlargement.
-        direct: whether its last convolution makes all pixels by one pixel shuffle.
+        direct: whether its last convolution computes all pixels, followed by one pixel shuffle.
         first, close, last: the convolutions by these names.
         blocks: the two convolutions of each residual block.
         doublings: the convolutions before the pixel shuffles that double the size.
@@ -70,7 +70,7 @@ class Generator(NamedTuple):
 
     @property
     def reach(self) -> int:
-        """How far from its own place a pixel of the result looks, in pixels of the image."""
+        """The largest distance of an image pixel on which a pixel of the result depends, in pixels of the image."""
         beside = self.first.reach + self.close.reach + sum(a.reach + b.reach for a, b in self.blocks)
         far, size = float(beside), 1
         for conv in self.doublings:
@@ -86,9 +86,9 @@ class Generator(NamedTuple):
     def run(self, image: Float32) -> Float32:
         """Returns an image [h, w, 3], 1.0 for white, enlarged to [scale h, scale w, 3].
 
-        What lies outside of [0, 1] is cut for the network, which has not seen the like, and not in what it adds to.
+        The network's input is clipped to [0, 1], the range of its training; the bicubic enlargement is not.
         """
-        # What overflows is told below.
+        # Overflow is reported below.
         with np.errstate(over="ignore", invalid="ignore"):
             result = self._run(image)
         if not np.isfinite(result).all():
@@ -103,7 +103,7 @@ class Generator(NamedTuple):
         x = self.close.run(x)
         x += first
         for conv in self.doublings:
-            # A PReLU of one slope may come before the shuffle as well as after it.
+            # A PReLU of one slope commutes with the shuffle.
             x = _shuffled(conv.run(x), 2)
         x = self.last.run(x)
         if self.direct:
@@ -127,7 +127,7 @@ def parsed(data: bytes, path: str) -> Generator:
         state = {key.removeprefix("generator."): x for key, x in state.items() if key.startswith("generator.")}
     with damage(path):
         generator = _assembled(header.config, state)
-        # Layers that do not fit one another are told here, and not by the first image.
+        # Layers that do not fit one another are reported here, not at the first image.
         shape = generator.run(np.full((4, 4, 3), np.float32(0.5))).shape
         if shape != (4 * generator.scale, 4 * generator.scale, 3):
             raise ValueError(f"its result for 4 x 4 pixels has the shape {list(shape)}")
@@ -135,7 +135,7 @@ def parsed(data: bytes, path: str) -> Generator:
 
 
 def _assembled(config: Mapping[str, Any], state: Mapping[str, Float32]) -> Generator:
-    # Weights of before these settings have the published form.
+    # Older weights without these settings have the published architecture.
     direct, residual = bool(config.get("direct", False)), bool(config.get("residual", False))
     scale = config["scale"]
     if scale not in (2, 4):
@@ -161,7 +161,7 @@ def _assembled(config: Mapping[str, Any], state: Mapping[str, Float32]) -> Gener
 
 
 def _conv(state: Mapping[str, Float32], name: str, norm: str = "", act: str = "") -> Conv:
-    """Returns a convolution with the batch norm behind it, where there is one, and the PReLU behind both."""
+    """Returns a convolution with the batch norm after it folded in, if there is one, and the PReLU after both."""
     conv = conv_of(state, name)
     if norm and f"{norm}.weight" in state:
         conv = folded(conv, state, norm)

@@ -1,4 +1,4 @@
-"""The methods that enlarge, by name, each with what it needs."""
+"""The upscaling methods by name, each with its requirements."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _WEIGHTS = "srgan-light"
 
 @dataclass(frozen=True)
 class Method:
-    """A method.
+    """An upscaling method.
 
     Attributes:
         name: its name.
-        summary: what it is, in one line.
-        passes: returns the enlargements that follow one another for a scale of 2 or 4.
-        weights: the name of its weights; empty where it has none.
+        summary: a description in one line.
+        passes: a function that returns the enlargements in turn for a scale of 2 or 4.
+        weights: the name of its weights; empty if it has none.
 
     Example:
         >>> from pyharmony import upscaling
@@ -39,21 +39,21 @@ class Method:
 
     @property
     def missing(self) -> str:
-        """Why the method cannot run here, in a sentence; empty where it can."""
+        """The reason why the method cannot run here, in a sentence; empty if it can."""
         if self.weights and _shipped.named(self.weights) is None:
             return f"it needs the weights {self.weights}, which do not come with this pyharmony"
         return ""
 
 
 def trained(weights: PathLike) -> Method:
-    """Returns a method by weights of `srgan` that were trained by the user: `super_resolve(image, method=trained(p))`.
+    """Returns a method that uses weights of `srgan` trained by the user: `super_resolve(image, method=trained(path))`.
 
     Args:
-        weights: the path of a file that ``pyharmony train srgan`` or `pyharmony.models.save` wrote, of any settings.
+        weights: the path of a file by ``pyharmony train srgan`` or `pyharmony.models.save`, of any settings.
 
     Raises:
         FileNotFoundError: there is no such file.
-        WeightsError: the file holds no weights of `srgan`.
+        WeightsError: the file does not contain weights of `srgan`.
 
     Example:
         >>> from pyharmony import upscaling
@@ -68,7 +68,7 @@ def trained(weights: PathLike) -> Method:
 
 def _passes(generator: _generator.Generator, scale: int) -> tuple[Pass, ...]:
     if generator.scale > scale:
-        raise ArgumentError(f"scale: {scale}, and the network of the method enlarges {generator.scale} times")
+        raise ArgumentError(f"scale: {scale}, expected {generator.scale}, the factor of the method's network")
     return (generator.as_pass,) * (1 if generator.scale == scale else 2)
 
 

@@ -1,4 +1,4 @@
-"""An image twice or four times as large, of any kind, tile by tile."""
+"""Enlarges an image of any kind two or four times, tile by tile."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from ..errors import ArgumentError, DeviceError, DTypeError, OutOfMemory, PyHarm
 from ._methods import Method, method_of
 from ._tiles import Float32, Pass, enlarged, regions, resampled
 
-#: The least side of a tile: what is around a tile takes more time than the tile itself well before that.
+#: The least side of a tile: for smaller ones the surroundings take much more time than the tile.
 _LEAST = 16
-#: The side of tiles by default.
+#: The default side of tiles.
 TILE = 256
 
 
 @dataclass(frozen=True)
 class UpscalingInfo:
-    """A record of how an image was enlarged.
+    """A record of an enlargement.
 
     Attributes:
-        method: the method that ran.
-        scale: how many times as large the result is.
-        tiles: the number of parts that were enlarged one at a time.
+        method: the name of the method that ran.
+        scale: the factor of the size.
+        tiles: the number of tiles.
         milliseconds: the wall time of the item.
 
     Example:
@@ -56,20 +56,21 @@ class UpscalingInfo:
 
 @on_one_image
 def super_resolve(call: Call, scale: int = 2, *, method: str | Method = "auto", tile: int = TILE) -> Any:
-    """Enlarges an image twice or four times, with more detail than an interpolation gives.
+    """Enlarges an image two or four times, with more detail than interpolation.
 
     The default is the generator of a small SRGAN (Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a
-    Generative Adversarial Network", CVPR 2017), trained by the distance to photographs alone, which invents nothing. It
-    says what to add to a bicubic enlargement; four times is twice two times. The image is enlarged in tiles, each with
-    all around it that its pixels depend on, so that no seams are seen and memory stays small beside the result.
+    Generative Adversarial Network", CVPR 2017), trained by the distance to photos only, so that it invents no detail.
+    It predicts the residual of a bicubic enlargement; four times is twice two times. The image is enlarged in tiles,
+    each with all surrounding pixels on which its own depend, so that there are no seams and little memory is needed in
+    addition to the result.
 
     Args:
         image: an image [H, W] or [H, W, C] of 1, 3 or 4 channels, uint8, uint16 or floats with 1.0 for white, or a
             batch of them, see `pyharmony.blend`; or a path, the bytes of a file, an open binary file, a PIL image or a
-            `pyharmony.io.Picture`. The network was trained on sRGB; other colours are enlarged as they are.
+            `pyharmony.io.Picture`. The network was trained on sRGB; other colours are not converted.
         scale: 2 or 4.
-        method: 'auto', the name of another of `pyharmony.upscaling.METHODS`, or one made by
-            `pyharmony.upscaling.trained` of weights of your own.
+        method: 'auto', the name of another of `pyharmony.upscaling.METHODS`, or a method from your own weights, by
+            `pyharmony.upscaling.trained`.
         tile: the side of the tiles, in pixels of image, 16 or more. It changes time and memory, and the result by
             rounding at most.
         keep_gps, errors: see `pyharmony.blend`.
@@ -80,12 +81,12 @@ def super_resolve(call: Call, scale: int = 2, *, method: str | Method = "auto", 
     Returns:
         The image, in its own kind, layout and dtype, `scale` times as high and as wide, or (image, info). A file's
         depth, colour profile and metadata are kept. Integers are rounded and clipped, floats are not; alpha is
-        interpolated, and colours that it hides are continued from those beside them.
+        interpolated, and colours under an alpha of 0 are replaced by those of neighbouring pixels.
 
     Raises:
-        ArgumentError: scale, method or tile is none of what is accepted; the image holds NaN or infinities.
+        ArgumentError: scale, method or tile has a value that is not accepted; the image contains NaN or infinities.
         ShapeError, DTypeError: image or out has a shape or dtype that is not accepted.
-        WeightsError: the weights of the method do not come with this pyharmony, or are damaged.
+        WeightsError: the weights of the method are not part of this installation, or are damaged.
         DeviceError: out is an array on a CUDA device.
         PyHarmonyError: see `pyharmony.blend`.
 
@@ -107,13 +108,13 @@ def super_resolve(call: Call, scale: int = 2, *, method: str | Method = "auto", 
 
 @dataclass(frozen=True)
 class _Enlargement(Call):
-    """A call whose result has `factor` times the size of its image, which a `Frame` cannot hold."""
+    """A call whose result has `factor` times the size of its image, which `Frame` does not support."""
 
     factor: int = 2
 
     def answer(self, item: Item, work: Work, place: Place | None) -> tuple[Any, Any]:
         if is_device_array(item.out):
-            raise DeviceError("out: in the memory of a CUDA device; the result is made on the CPU, leave it None")
+            raise DeviceError("out: in the memory of a CUDA device, expected None, since the result is on the CPU")
         if is_device_array(item.dst):
             return self._through_cpu(item, work)
         inputs = open_item(item, keep_gps=bool(self.keep_gps))
@@ -138,7 +139,7 @@ class _Enlarged:
 
     def __init__(self, image: Any, out: Any, factor: int) -> None:
         self._images, self.batch = layout(image, "image")
-        self._factor, self.result = factor, _taken(image, out, factor)
+        self._factor, self.result = factor, _result_array(image, out, factor)
         self._results, _ = layout(self.result, "out")
 
     def each(self, method: str, passes: Sequence[Pass], side: int) -> Any:
@@ -152,7 +153,7 @@ class _Enlarged:
         return infos
 
 
-def _taken(image: Any, out: Any, scale: int) -> Any:
+def _result_array(image: Any, out: Any, scale: int) -> Any:
     """Returns the array for the result: out, after its checks, or a new one of image's kind."""
     array = _arrays.to_numpy(image, "image")
     # The sides are the first two of [H, W, C], and the last two of torch's [C, H, W].
@@ -180,9 +181,9 @@ def enlarge(
     factor: int,
     passes: Sequence[Pass],
     side: int,
-    is_seen: Callable[[Region], bool] = lambda tile: True,
+    is_visible: Callable[[Region], bool] = lambda tile: True,
 ) -> int:
-    """Writes an image [H, W, C] enlarged into out, in those tiles that are seen; returns the number of tiles."""
+    """Enlarges the visible tiles of an image [H, W, C] into out; returns their number."""
     shape, colors = (image.shape[0], image.shape[1]), min(image.shape[2], 3)
     alpha = image[..., 3] if image.shape[2] == 4 else None
     transparent = None
@@ -194,7 +195,7 @@ def enlarge(
     values: NumpyArray = image[..., :colors]
     check_finite(values, "image", skip=transparent)
     if transparent is not None:
-        # Colours that nobody sees may be anything, and would be seen beside the contour.
+        # Colours of transparent pixels are arbitrary, and would bleed across the contour.
         values = fill(values.astype(np.float32), transparent, Memory())
     unit = VALUE_RANGE[image.dtype.name]
 
@@ -210,7 +211,7 @@ def enlarge(
         if alpha is not None:
             _arrays.round_into(_alpha(alpha, region, factor) * np.float32(unit), target[..., 3])
 
-    parts = [tile for tile in regions(shape, side) if is_seen(tile)]
+    parts = [tile for tile in regions(shape, side) if is_visible(tile)]
     in_threads(write, parts)
     return len(parts)
 

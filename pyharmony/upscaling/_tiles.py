@@ -1,4 +1,4 @@
-"""Tiles: an image is enlarged part by part, each with as much around it as its pixels depend on."""
+"""Tiles: enlarges an image part by part, each with the surrounding pixels on which it depends."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Float32 = npt.NDArray[np.float32]
 
 
 class Pass(NamedTuple):
-    """One enlargement, of several that follow one another.
+    """One of several enlargements in turn.
 
     Attributes:
-        factor: how many times larger its result is.
-        reach: how far from its own place a pixel of the result looks, in pixels of what is enlarged.
+        factor: the factor of the size.
+        reach: the largest distance of an input pixel on which a pixel of the result depends, in input pixels.
         run: the function from [h, w, C] to [factor h, factor w, C].
     """
 
@@ -41,10 +41,10 @@ def regions(shape: tuple[int, int], side: int) -> list[Region]:
 def enlarged(
     read: Callable[[Region], Float32], region: Region, shape: tuple[int, int], passes: Sequence[Pass]
 ) -> Float32:
-    """Returns a region of an image [H, W] enlarged by all passes, as if the whole image had been enlarged.
+    """Returns a region of an image [H, W] enlarged by all passes, the same as if the whole image were enlarged.
 
     Args:
-        read: returns the pixels [h, w, C] of a part of the image.
+        read: a function that returns the pixels [h, w, C] of a part of the image.
     """
     parts = list(_parts(region, shape, passes))
     values = read(parts[0])
@@ -55,7 +55,7 @@ def enlarged(
 
 
 def _parts(region: Region, shape: tuple[int, int], passes: Sequence[Pass]) -> Iterator[Region]:
-    """Yields what each pass is given, and what is left of the result of the last one, in pixels of each."""
+    """Yields the input region of each pass, and the region of the result, in pixels of each."""
     factor = math.prod(one.factor for one in passes)
     part = _times(region, factor)
     parts = [part]
