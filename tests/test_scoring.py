@@ -121,7 +121,7 @@ def test_what_it_refuses(model: Any, picture: Any, mask: Any, change: Any, kind:
 
 
 def test_another_network_is_refused(picture: Any) -> None:
-    with pytest.raises(errors.ArgumentError, match="model: dovenet_lite is none of realism; expected realism_cnn"):
+    with pytest.raises(errors.ArgumentError, match="model: dovenet_lite, expected realism_cnn"):
         score(picture, model=models.create("dovenet_lite", width=4))
     with pytest.raises(errors.WeightsError, match="there is no such file"):
         score(picture, model="none.safetensors")
@@ -217,18 +217,18 @@ def test_an_object_that_the_convolutions_cut_off_is_refused(picture: Any) -> Non
     picture = np.ascontiguousarray(picture[:64, :64])
     last = np.zeros((64, 64), np.uint8)
     last[-1] = 255
-    with pytest.raises(errors.MaskError, match="mask: empty at 64 x 64 pixels, as far as the network sees"):
+    with pytest.raises(errors.MaskError, match="mask: empty at 64 x 64 pixels, within the network's field of view"):
         harmony(picture, last, weights=encoder)
     last[-2] = 255
     assert 0 < harmony(picture, last, weights=encoder) <= 1
 
 
 def test_weights_that_know_no_harmony_are_refused(picture: Any, mask: Any) -> None:
-    says = "weights: realism_cnn says nothing of harmony; expected attention_unet, bargainnet, colorgrid, "
+    says = "weights: realism_cnn cannot estimate harmony, expected attention_unet, bargainnet, colorgrid, "
     with pytest.raises(errors.ArgumentError, match=says):
         harmony(picture, mask, weights="realism-small")
     features = models.create("style_encoder", "small_features")
-    with pytest.raises(errors.ArgumentError, match="weights: style_encoder of kind='features' says nothing of harmony"):
+    with pytest.raises(errors.ArgumentError, match="weights: style_encoder of kind='features' cannot estimate harmony"):
         harmony(picture, mask, weights=features)
     with pytest.raises(errors.ArgumentError, match="kind='features' has no score"):
         features.harmony(torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64))

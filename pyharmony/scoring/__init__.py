@@ -1,4 +1,4 @@
-"""Scores of a single image: how real it looks, and how well an object and its background agree.
+"""Scores of a single image: its realism, and the harmony of an object and its background.
 
 Needs the extra `torch`.
 """
@@ -14,8 +14,8 @@ from ..typing import ImageLike, MaskLike, Network, PathLike, TorchDevice
 
 __all__ = ["harmony_score", "realism_score"]
 
-_REALISM = "realism-small"  # the weights of `realism_score` by default
-_HARMONY = "colorgrid"  # the weights of `harmony_score` by default
+_REALISM = "realism-small"  # the default weights of `realism_score`
+_HARMONY = "colorgrid"  # the default weights of `harmony_score`
 
 
 def realism_score(
@@ -25,32 +25,32 @@ def realism_score(
     model: Network | PathLike | bytes | None = None,
     device: TorchDevice | None = None,
 ) -> float:
-    """Returns the probability that an image is a photograph, and not one with an object of other colours put in.
+    """Returns the probability that an image is a photo, and not a composite with an object of other colours.
 
-    A small network learned it from photographs and from composites made of them, after Zhu et al., "Learning a
-    Discriminative Model for the Perception of Realism in Composite Images", ICCV 2015. It sees 64 x 64 pixels of
-    8 bits, squashed to a square, so it tells nothing of seams and fine detail. It separates a little better than
-    chance: with the mask the area under the ROC curve is 0.54 to 0.66, without it hardly more than 0.5; see
-    docs/models/realism_cnn.md. Rank results for one composite by it, and judge no single image. Half of its
-    training images were photographs: where composites are rarer, a score is too low for a probability.
+    A small network was trained on photos and on composites of them, after Zhu et al., "Learning a Discriminative Model
+    for the Perception of Realism in Composite Images", ICCV 2015. Its input is 64 x 64 pixels of 8 bits, resized
+    without keeping the aspect ratio, so seams and fine detail do not count. It is a little better than chance: with
+    the mask the area under the ROC curve is 0.54 to 0.66, without it hardly more than 0.5; see
+    docs/models/realism_cnn.md. Use it to rank results for one composite, not to judge a single image. Half of its
+    training images were photos: where composites are rarer, a score is too low for a probability.
 
     Args:
         image: an image of any kind: NumPy [H, W] or [H, W, C], torch [C, H, W] on the CPU, uint8, uint16 or floats with
             1.0 for white, which are clipped to [0, 1]; or a path, the bytes of a file, an open binary file, a PIL image
-            or a `pyharmony.io.Picture`, which is brought to sRGB. Alpha is left out.
-        mask: the mask of the object that was put in, if known: [H, W], bool, uint8 or uint16 scaled by its range, or
-            floats in [0, 1]; or a file or `Picture`, like image. One half or more is inside. None: unknown, or none.
-        model: a `realism_cnn` of `pyharmony.models`, or what `pyharmony.models.load` takes; None: the weights that come
-            with pyharmony.
+            or a `pyharmony.io.Picture`, which is converted to sRGB. Alpha is ignored.
+        mask: the mask of the inserted object, if known: [H, W], bool, uint8 or uint16 scaled by its range, or floats in
+            [0, 1]; or a file or `Picture`, like image. One half or more is inside. None: unknown, or none.
+        model: a `realism_cnn` of `pyharmony.models`, or an argument of `pyharmony.models.load`; None: the weights that
+            come with pyharmony.
         device: 'cpu' or 'cuda'; None: a GPU if there is one.
 
     Returns:
-        A number from 0 to 1; higher is more like a photograph.
+        A number from 0 to 1; higher is more like a photo.
 
     Raises:
         DTypeError, ShapeError: image or mask has a dtype or shape that is not accepted, or they differ in size.
         MaskError: the mask has values outside of its range, or is empty at the network's size.
-        ArgumentError: image holds NaN or infinities; model is not one of realism.
+        ArgumentError: image contains NaN or infinities; model is not a `realism_cnn`.
         DecodeError: a file is not an image.
         WeightsError: the weights cannot be loaded, see `pyharmony.models.load`.
         DeviceError: there is no such device.
@@ -70,7 +70,7 @@ def realism_score(
     network = _shipped(_REALISM, device) if model is None else networks.loaded(model, device)
     if network.name != "realism_cnn":
         able = ", ".join(info.name for info in models.list("realism"))
-        raise ArgumentError(f"model: {network.name} is none of realism; expected {able}")
+        raise ArgumentError(f"model: {network.name}, expected {able}")
     return networks.realism(network, levels, inside)
 
 
@@ -81,33 +81,33 @@ def harmony_score(
     weights: Network | PathLike | bytes | None = None,
     device: TorchDevice | None = None,
 ) -> float:
-    """Returns a score of how well an object and its background agree in colour and light.
+    """Returns a score of the harmony of an object and its background in colour and light.
 
-    A network that harmonises, such as the default, is asked what it would change: if it changes the object by c on
-    average, the score is 2^(-c / 8), c in levels of 1/255; a fitting object is left nearly as it is. This score is our
-    own. An encoder of regions is asked for the codes of both: exp(-d |z_f - z_b|), after Cong et al., "BargainNet:
-    Background-Guided Domain Translation for Image Harmonization", ICME 2021, where d is 0.04212; the scale of codes
-    differs between weights, and a `style_encoder` has d in its configuration as `decay`. The image is squashed to a
-    square of the network's size, so seams and fine detail do not count.
+    With a network that harmonises, such as the default, the score is 2^(-c / 8) for a mean change c of the object, in
+    levels of 1/255: a harmonious object hardly changes. This score is our own. With an encoder of regions, the score is
+    exp(-d |z_f - z_b|) for the codes of both, after Cong et al., "BargainNet: Background-Guided Domain Translation for
+    Image Harmonization", ICME 2021, where d is 0.04212; the scale of codes differs between weights, and a
+    `style_encoder` has d in its configuration as `decay`. The image is resized to a square of the network's size, so
+    seams and fine detail do not count.
 
     Args:
         image: an image of any kind: NumPy [H, W] or [H, W, C], torch [C, H, W] on the CPU, uint8, uint16 or floats with
             1.0 for white, which are clipped to [0, 1]; or a path, the bytes of a file, an open binary file, a PIL image
-            or a `pyharmony.io.Picture`, which is brought to sRGB. Alpha is left out.
+            or a `pyharmony.io.Picture`, which is converted to sRGB. Alpha is ignored.
         mask: the mask of the object: [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; or a file
-            or `Picture`, like image. Values of at least one half are the object, all else the background.
+            or `Picture`, like image. Values of at least one half are the object, all others the background.
         weights: a network of `pyharmony.models` that harmonises, a `style_encoder` of kind 'code' or a `bargainnet`,
-            or what `pyharmony.models.load` takes; None: `colorgrid`, which comes with pyharmony.
+            or an argument of `pyharmony.models.load`; None: `colorgrid`, which comes with pyharmony.
         device: 'cpu' or 'cuda'; None: a GPU if there is one.
 
     Returns:
-        A number above 0 and up to 1; higher is more alike. A single score says little: compare those of several
-        results for one composite, by the same weights.
+        A number above 0 and up to 1; higher is more harmonious. A single score is of little use: compare those of
+        several results for one composite, by the same weights.
 
     Raises:
         DTypeError, ShapeError: image or mask has a dtype or shape that is not accepted, or they differ in size.
         MaskError: the mask has values outside of its range, or is empty or full at the network's size.
-        ArgumentError: image holds NaN or infinities; weights are of another model.
+        ArgumentError: image contains NaN or infinities; weights are of another model.
         DecodeError: a file is not an image.
         WeightsError: the weights cannot be loaded, see `pyharmony.models.load`.
         DeviceError: there is no such device.
@@ -131,14 +131,14 @@ def harmony_score(
     if network.name not in able or getattr(network.config, "kind", "code") != "code":
         kind = "" if network.name not in able else f" of kind={network.config.kind!r}"
         raise ArgumentError(
-            f"weights: {network.name}{kind} says nothing of harmony; expected {', '.join(sorted(able))}"
+            f"weights: {network.name}{kind} cannot estimate harmony, expected {', '.join(sorted(able))}"
         )
     return networks.harmony(network, levels, inside)
 
 
 @functools.lru_cache(4)
 def _shipped(name: str, device: str | None) -> Any:
-    from .. import models  # noqa: F401, first: where torch is missing it says what to install
+    from .. import models  # noqa: F401, first: it reports a missing torch, with the command that installs it
     from . import networks
 
     return networks.loaded(name, device)

@@ -1,4 +1,4 @@
-"""Runs networks on uint8 images, and scores images by them, in the same way for users, evaluations and training."""
+"""Runs networks on uint8 images, and computes scores by them, in the same way for users, evaluations and training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["HARMONY", "harmony", "levels", "loaded", "realism", "tensors_of"]
 
 Picture = npt.NDArray[np.uint8]
 
-#: The networks that code regions, and so say how well object and background agree.
+#: The networks that encode regions, whose codes are compared for the score.
 HARMONY = ("bargainnet", "style_encoder")
 #: The mean change by a network that harmonises, 1 for white, at which the score is 1/2.
 _HALF = 8 / 255
@@ -69,7 +69,7 @@ def harmony(model: Any, image: Picture, mask: Picture) -> float:
     tensor, inside = tensors_of(model, [small["target"]], small["mask"])
     for region, name in ((inside, "empty"), (1 - inside, "full")):
         if not reached(region).any():
-            raise MaskError(f"mask: {name} at {side} x {side} pixels, as far as the network sees")
+            raise MaskError(f"mask: {name} at {side} x {side} pixels, within the network's field of view")
     return float(model.harmony(tensor, inside))
 
 
