@@ -421,6 +421,11 @@ def test_imports_are_light() -> None:
     assert not {name.partition(".")[0] for name in loaded} & set(HEAVY)
 
 
+def test_networks_do_not_import_torchs_compiler() -> None:
+    modules = "".join(f"import pyharmony.{module}\n" for module in pyharmony._OF_TORCH)
+    assert "torch._dynamo" not in run_python(f"{modules}import sys; print(*sys.modules)").split()
+
+
 def test_import_works_where_the_heavy_packages_are_absent() -> None:
     absent = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
     run_python(f"import sys; {absent}; import {', '.join(LIGHT)}")

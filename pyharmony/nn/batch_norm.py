@@ -16,11 +16,6 @@ _DTYPES = {
 }
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _no_device() -> bool:
-    return _native.device_module() is None
-
-
 class BatchNorm2d(torch.nn.BatchNorm2d):
     """torch's BatchNorm2d with scale, shift and running statistics, and a leaky ReLU in the same pass.
 
@@ -68,13 +63,13 @@ class BatchNorm2d(torch.nn.BatchNorm2d):
         return (
             self.training
             and _DTYPES.get(x.device.type, {}).get(x.dtype) == self.weight.dtype
-            and not (x.is_cuda and _no_device())
             and x.ndim == 4
             and x.shape[1] == self.num_features
             and x.numel() > self.num_features
             and x.is_contiguous(memory_format=torch.channels_last)
             and not torch.compiler.is_compiling()
             and torch._C._get_tracing_state() is None
+            and not (x.is_cuda and _native.device_module() is None)
         )
 
     def _note(self, stats: Tensor, count: int) -> None:

@@ -11,9 +11,12 @@ from ..errors import ShapeError
 from ..ops.instance_norm import instance_norm, instance_norm_dropout, settings
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _no_device() -> bool:
     return _native.device_module() is None
+
+
+# As `torch.compiler.assume_constant_result` marks it, which would import torch's compiler, 2 s, with every network.
+vars(_no_device)["_dynamo_marked_constant"] = True
 
 
 class InstanceNorm2d(torch.nn.InstanceNorm2d):
