@@ -20,6 +20,13 @@ __all__ = ["weights"]
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 
+@pytest.fixture(autouse=True)
+def without_pymatting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hides pymatting from all but the long tests: its first import compiles for more than a minute."""
+    if request.node.get_closest_marker("full") is None:
+        monkeypatch.setitem(sys.modules, "pymatting", None)
+
+
 @pytest.fixture(scope="module")
 def script() -> Any:
     pytest.importorskip("scipy", reason="SciPy is not installed")
@@ -287,14 +294,18 @@ def soft_sample() -> dict[str, np.ndarray]:
     return {"image": image.clip(0, 255).astype(np.uint8), "mask": np.rint(255 * alpha[..., 0]).astype(np.uint8)}
 
 
-def test_edges_begin_with_the_objects_mask_and_with_what_is_found(script: Any) -> None:
+@pytest.mark.parametrize("matting", ["ours", pytest.param("pymatting", marks=pytest.mark.full)])
+def test_edges_begin_with_the_objects_mask_and_with_what_is_found(script: Any, matting: str) -> None:
     pytest.importorskip("cv2", reason="OpenCV is not installed")
+    if matting != "ours":
+        pytest.importorskip(matting, reason=f"{matting} is not installed")
     sample = soft_sample()
     starts = script._starts(sample, "grabcut")
     assert list(starts) == ["its own mask, 256 x 256", "one click", "one click and a closer look", "a box"]
     for layer in starts.values():
         errors, like = script._edge_errors(sample, layer)
         assert like > 0.9 and {"hard mask", "feathered by 2 px", "guided filter", "matting"} <= set(errors)
+        assert any(name.startswith("closed form") for name in errors) == (matting != "ours")
         assert errors["guided filter"][0] < errors["hard mask"][0]
 
 
