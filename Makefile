@@ -6,6 +6,8 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 export PYTHON
+# Commands that run Python would compile its modules again each time.
+unexport PYTHONDONTWRITEBYTECODE
 # Build isolation installs through the same versions (the second name is the one of newer pips).
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
