@@ -133,7 +133,7 @@ def test_bad_samples_are_left_out_when_asked_for(triples: Path, tmp_path: Path) 
     assert "t4.png is damaged" in call(*arguments, code=3).stderr
     assert not (tmp_path / "raw").exists()
     result = call(*arguments, "--skip-bad")
-    assert "warning: t4 is left out: target: " in result.stderr and "5 samples, 1 left out" in result.stderr
+    assert "warning: t4 is left out: target: " in result.stderr and "5 samples, 1 omitted" in result.stderr
 
 
 def test_a_part_of_a_data_set_is_written(triples: Path, tmp_path: Path) -> None:
@@ -142,7 +142,10 @@ def test_a_part_of_a_data_set_is_written(triples: Path, tmp_path: Path) -> None:
     for name, part in parts.items():
         call("shard", triples, "-o", tmp_path / name, "--part", name, *arguments)
         assert list(data.Shards(tmp_path / name).names) == list(part.names)
-    assert "--shares has a, b" in call("shard", triples, "-o", tmp_path / "c", "--part", "c", *arguments, code=2).stderr
+    assert (
+        "--part c: expected one of a, b"
+        in call("shard", triples, "-o", tmp_path / "c", "--part", "c", *arguments, code=2).stderr
+    )
 
 
 def test_what_is_no_data_set_is_told(triples: Path, tmp_path: Path) -> None:

@@ -164,10 +164,10 @@ def test_an_ensemble_stands_beside_its_networks(triples: Path, weights: dict[str
     figures = {s["method"]: s["means"]["psnr"]["mean"] for s in found["summaries"] if s["group"] == "all"}
     assert figures["mean"] == figures["a+b"] == pytest.approx(expected)
     for arguments, says in (
-        (("--ensemble", "a+c"), "--ensemble a+c: no network 'c'; expected some of a, b"),
-        (("--ensemble", "a"), "--ensemble a: a is another's name; expected LABEL=MODEL+MODEL"),
+        (("--ensemble", "a+c"), "--ensemble a+c: no network 'c'; expected one of a, b"),
+        (("--ensemble", "a"), "--ensemble a: the label a is used twice; expected LABEL=MODEL+MODEL"),
         (("--ensemble", "mean=a"), "--ensemble mean=a: members: 1, expected two or more"),
-        (("--ensemble", "mkl=a+b"), "mkl is another's name"),
+        (("--ensemble", "mkl=a+b"), "the label mkl is used twice"),
     ):
         assert says in call("--data", triples, *networks(), *arguments, code=2).stderr
     assert "--ensemble needs two networks" in call("--data", triples, "--ensemble", "a+b", code=2).stderr
@@ -235,8 +235,8 @@ def test_what_is_no_judge_or_network_is_told(triples: Path, weights: dict[str, P
         (("--model", "gp-gan-small"), 2, "gp_gan does not harmonize; a run that trains it logs how well it blends"),
         (("--model", "none.safetensors"), 6, "there is no such file"),
         (("--model", "dovenet"), 6, "comes without weights of dovenet; `pyharmony train --model dovenet"),
-        (("--model", weights["best"], "--model", f"run={weights['pix2pix']}"), 2, "there is another run"),
-        (("--model", f"mkl={weights['best']}"), 2, "mkl is another's name"),
+        (("--model", weights["best"], "--model", f"run={weights['pix2pix']}"), 2, "the label run is used twice"),
+        (("--model", f"mkl={weights['best']}"), 2, "the label mkl is used twice"),
         (("--model", "a="), 2, "expected FILE or LABEL=FILE"),
         (("--model", weights["best"], "--device", "tpu"), 2, "device: 'tpu'"),
     ):
@@ -293,7 +293,7 @@ def test_a_run_is_measured_on_what_it_held_back(triples: Path, tmp_path: Path) -
     assert 0 < count < 4 and f"# {count} images" in told.stdout
     assert "expected either --data ROOT or --run DIR" in call("--run", "run", "--data", triples, code=2).stderr
     assert "expected either --data ROOT or --run DIR" in call(code=2).stderr
-    assert "--split: the run has chosen" in call("--run", "run", "--split", "test", code=2).stderr
+    assert "--split: needs --data" in call("--run", "run", "--split", "test", code=2).stderr
     assert "set is no folder of a training run" in call("--run", triples, code=2).stderr
     triples.rename("moved")
     assert f"--run: its data: {triples}: no such file" in call("--run", "run", code=3).stderr
@@ -301,7 +301,7 @@ def test_a_run_is_measured_on_what_it_held_back(triples: Path, tmp_path: Path) -
 
 def test_what_it_cannot_do_is_told(triples: Path) -> None:
     for arguments, says in (
-        (("--method", "sepia"), "--method sepia: expected some of composite, reinhard"),
+        (("--method", "sepia"), "--method sepia: expected one of composite, reinhard"),
         (("--size", "10"), "--size 10: expected 11 pixels or more, or full"),
         (("--size", "huge"), "--size huge"),
         (("--realism-maps", "maps"), "--realism-maps needs a --judge"),

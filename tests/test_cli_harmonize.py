@@ -110,8 +110,8 @@ def test_a_network_is_given_by_its_file(weights: Path) -> None:
     assert told["harmonize"]["weights"] == str(weights) and told["harmonize"]["method"] == "copy"
     assert told["harmonize"]["confidence"] < 0.25
     said = call(*PASTE, "--model", weights, "-o", "guarded.png", "--overwrite").stderr
-    confidence = f"confidence {told['harmonize']['confidence']:.2g}; --no-guard makes the change"
-    assert said.rstrip().endswith(f"left as it is: {told['harmonize']['reason']}, {confidence}")
+    confidence = f"confidence {told['harmonize']['confidence']:.2g}; --no-guard applies it"
+    assert said.rstrip().endswith(f"unchanged: {told['harmonize']['reason']}, {confidence}")
     assert told["unchanged"] and told["harmonize"]["change"] == 0 < told["harmonize"]["asked"]
     assert (pixels("guarded.png") == pixels("paste.png")).all()
 
@@ -126,7 +126,7 @@ def test_caution_is_an_option_and_a_column() -> None:
     call("--list", "rows.csv")
     assert (pixels("a.png") == careful).all() and (pixels("b.png") == default).all()
     result = call(*PASTE, "--cautious", "--no-guard", "-o", "no.png", code=2)
-    assert "--cautious: True beside --no-guard, which makes every change" in result.stderr
+    assert "--cautious: True with --no-guard, which applies every change" in result.stderr
 
 
 def test_batch_statistics_go_with_networks_that_have_batch_norms(weights: Path) -> None:
@@ -202,10 +202,10 @@ def test_a_dry_run_writes_nothing() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        ("paste.png -o out.png", 2, "MASK is missing; give it, or a list of images by --list"),
-        ("paste.png paste_mask.png", 2, "where to? -o OUT"),
+        ("paste.png -o out.png", 2, "MASK is missing; pass it, or a list with --list"),
+        ("paste.png paste_mask.png", 2, "-o OUT is missing"),
         ("paste.png paste_mask.png -o out.png --method fancy", 2, "--method: 'fancy', expected one of auto, reinhard"),
-        ("paste.png paste_mask.png -o out.png --method mkl --model a.safetensors", 2, "give the one or the other"),
+        ("paste.png paste_mask.png -o out.png --method mkl --model a.safetensors", 2, "exclude each other"),
         (
             "paste.png paste_mask.png -o paste.png --method mkl",
             2,
@@ -220,10 +220,10 @@ def test_a_dry_run_writes_nothing() -> None:
             "image (paste.png) has 80 x 60 pixels",
         ),
         ("folder -o out", 3, "folder: no images"),
-        ("folder paste_mask.png -o out", 2, "paste_mask.png: is no folder, and folder is one"),
-        ("folder", 2, "a folder of images needs a folder to write to"),
-        ("lonely -o out --method mkl", 3, "has no mask, expected a_mask.png beside it"),
-        ("lonely folder -o out --method mkl", 3, "has no mask, expected one called a in folder"),
+        ("folder paste_mask.png -o out", 2, "paste_mask.png: is not a folder, expected a folder of masks for folder"),
+        ("folder", 2, "-o OUT is missing: a folder of images"),
+        ("lonely -o out --method mkl", 3, "no mask found, expected a_mask.png next to it"),
+        ("lonely folder -o out --method mkl", 3, "no mask found, expected one called a in folder"),
     ],
 )
 def test_a_failure_is_one_line_and_a_code(words: str, code: int, says: str) -> None:
@@ -244,7 +244,7 @@ def test_a_failure_is_one_line_and_a_code(words: str, code: int, says: str) -> N
 def test_it_is_told_how_far_the_object_was_changed() -> None:
     for words, options, ends in (
         ("--method mkl --no-guard", {"guard": False}, ""),
-        ("--method mkl", {}, r"; held back by the guard, --no-guard makes all of it, [\d.e+]+ of 255"),
+        ("--method mkl", {}, r"; reduced by the guard; --no-guard applies all of it, [\d.e+]+ of 255"),
         ("--method mkl --strength 0", {"strength": 0}, None),
     ):
         with warnings.catch_warnings():
@@ -253,7 +253,7 @@ def test_it_is_told_how_far_the_object_was_changed() -> None:
         result = call(*PASTE, *words.split(), "-o", "out.png", "--overwrite")
         (said,) = result.stderr.splitlines()
         if ends is None:
-            assert said.endswith("; left as it is")
+            assert said.endswith("; unchanged")
             continue
         figures = f"; changed by {info.change:.2g} of 255, confidence {info.confidence:.2g}"
         assert figures in said and re.fullmatch(ends, said.partition(figures)[2].partition(": the")[0]), said
@@ -270,7 +270,7 @@ def test_a_mask_of_its_own_size_lies_where_it_was_put() -> None:
     call("paste.png", "small.png", "--at", "20,10", "--method", "mkl", "-o", "out.png")
     assert (pixels("out.png") == expected(method="mkl")).all()
     result = call("paste.png", "small.png", "--at", "900,10", "--method", "mkl", "-o", "far.png")
-    assert result.stderr.rstrip().endswith("; left as it is: the object lies outside paste.png (80 x 60)")
+    assert result.stderr.rstrip().endswith("; unchanged: the object lies outside paste.png (80 x 60)")
     assert (pixels("far.png") == pixels("paste.png")).all()
 
 
@@ -281,7 +281,7 @@ def test_a_picture_of_many_that_is_left_as_it_is_is_told() -> None:
     folder_of_pairs(Path("in"), Path("in"), "_mask")
     Image.new("L", (80, 60)).save("in/b_mask.png")
     result = call("in", "-o", "out", "--method", "mkl", "--json")
-    assert "warning: b.png: left as it is: in/b_mask.png is zero everywhere" in result.stderr.splitlines()
+    assert "warning: b.png: unchanged: in/b_mask.png is zero everywhere" in result.stderr.splitlines()
     assert [item["unchanged"] for item in json.loads(result.stdout)["items"]] == [False, True]
 
 

@@ -50,8 +50,8 @@ def test_the_list() -> None:
 def test_a_network_is_shown() -> None:
     text = call("show", "srgan", "--preset", "x2").stdout
     assert "5,799,948 (generator 586,379, discriminator 5,213,569)" in text
-    assert "scale = 2" in text and "no layout is known" not in text
-    assert "no layout is known" in call("show", "realism_cnn").stdout
+    assert "scale = 2" in text and "not supported" not in text
+    assert "not supported" in call("show", "realism_cnn").stdout
     found = told("show", "pix2pix")
     assert (found["parameters"]["generator"], found["config"]["norm"], found["converts"]) == (54_413_955, "batch", True)
     lines = call("show", "pix2pix", "--layers").stdout.splitlines()
@@ -60,14 +60,14 @@ def test_a_network_is_shown() -> None:
     assert [layer["output"] for layer in layers][4:6] == [[4000, 1, 1], [512, 4, 4]]
     assert "did you mean 'srgan'" in call("show", "srgam", code=2).stderr
     unknown = call("show", "zzz", code=2).stderr
-    assert "there is no network and no weights called zzz; networks are attention_unet, bargainnet" in unknown
+    assert "no network or weights 'zzz'; networks are attention_unet, bargainnet" in unknown
     assert "weights clicks, clicks-imagenet, colorgrid, gp-gan-small" in unknown
     unverified = call("verify", "zzz", code=6).stderr
     assert "weights that come with pyharmony are clicks, clicks-imagenet, colorgrid" in unverified
 
 
 def test_a_file_is_shown_by_another_command(weights: Path) -> None:
-    says = f"{weights} is a file; `pyharmony models verify {weights}` shows what it holds"
+    says = f"{weights} is a file; `pyharmony models verify {weights}` shows its contents"
     assert says in call("show", weights, code=2).stderr
 
 

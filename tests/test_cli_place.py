@@ -37,7 +37,7 @@ def test_it_says_what_the_function_says() -> None:
     first = result["places"][0]
     assert first["angle"] == 3 and first["x"] == pytest.approx(wanted[0].x, abs=0.01) and first["terms"]
     text = call("subject.png", "scene.png", *asked).stdout
-    assert text.startswith("1. score ") and "turned by 3.0 degrees" in text
+    assert text.startswith("1. score ") and "rotated by 3.0 degrees" in text
     assert told("opaque.png", "scene.png", *asked, "--mask", "mask.png")["places"] == result["places"]
     headed = told("subject.png", "scene.png", "--head", "36,30,18,22")
     assert headed["places"][0]["scale"] > 0
@@ -67,14 +67,14 @@ def test_it_writes_a_sheet() -> None:
     ("options", "says", "code"),
     [
         (("--head", "1,2"), "--head: '1,2', expected X,Y,W,H", 2),
-        (("--head", "1,2,3,4", "--no-person"), "--no-person and --head do not go together", 2),
+        (("--head", "1,2,3,4", "--no-person"), "--no-person and --head exclude each other", 2),
         (("-k", "0"), "-k: 0, expected a whole number of at least 1", 2),
         (("--others", "none.png"), "--others: none.png: no such file or directory", 3),
         (("--roll", "400"), "--roll: 400.0, expected a number from -180 to 180", 2),
-        (("--top", "3"), "No such option: --top. It is -k now.", 2),
-        (("--thing",), "No such option: --thing. It is --no-person now.", 2),
+        (("--top", "3"), "No such option: --top. Use -k instead.", 2),
+        (("--thing",), "No such option: --thing. Use --no-person instead.", 2),
         (("--mask", "none.png"), "none.png", 3),
-        (("--explain", "-", "--json"), "--json and --explain - both want stdout", 2),
+        (("--explain", "-", "--json"), "--json and --explain - both write to stdout", 2),
     ],
 )
 def test_what_cannot_be_is_said_in_its_options(options: tuple[str, ...], says: str, code: int) -> None:

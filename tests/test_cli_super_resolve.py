@@ -56,10 +56,10 @@ def test_it_writes_to_stdout() -> None:
         (("--scale", "3", "--method", "bicubic"), "--scale: 3, expected 2 or 4", 2),
         (("--tile", "2", "--method", "bicubic"), "--tile: 2, expected a whole number of at least 16", 2),
         (("--method", "nearest"), "--method: 'nearest', expected one of 'auto', 'srgan'", 2),
-        (("--method", "bicubic", "--model", "light.safetensors"), "give one", 2),
+        (("--method", "bicubic", "--model", "light.safetensors"), "exclude each other", 2),
         (("--model", "none.safetensors"), "none.safetensors: no such file", 3),
         (("--model", "photo.png"), "photo.png", 6),
-        (("--method", "bicubic", "--json", "-o", "-"), "both want stdout", 2),
+        (("--method", "bicubic", "--json", "-o", "-"), "both write to stdout", 2),
     ],
 )
 def test_what_cannot_be_is_said_in_its_options(options: tuple[str, ...], says: str, code: int) -> None:

@@ -73,7 +73,7 @@ def test_a_network_is_trained_and_gone_on_with(folder: Path) -> None:
     assert "step 1 of 4, epoch 1" in result.stderr
     *_, summary, board = result.stderr.splitlines()
     assert re.search(
-        r"run/best\.safetensors: 4 steps in 0:\d\d minutes; on what was held back PSNR \d+\.\d\d dB, "
+        r"run/best\.safetensors: 4 steps in 0:\d\d minutes; on the validation images PSNR \d+\.\d\d dB, "
         r"\d+\.\d\d dB (beyond|short of) the composite, fMSE \d+\.\d, best at step 4$",
         summary,
     )
@@ -83,8 +83,8 @@ def test_a_network_is_trained_and_gone_on_with(folder: Path) -> None:
     plain = call(*given[:3], "-o", folder / "bare", "--device", "cpu")
     assert "tensorboard" not in plain.stderr
     gone = call(*given, "--resume", folder / "run", code=2).stderr
-    assert f"--resume: {folder / 'run'} is no folder of a checkpoint, expected auto, or a checkpoint such as" in gone
-    holds = f"error: --output: {folder / 'run'} holds a run; --resume auto goes on with it, or give another folder"
+    assert f"--resume: {folder / 'run'} is not a checkpoint folder, expected auto or a checkpoint such as" in gone
+    holds = f"error: --output: {folder / 'run'} holds a run; --resume auto continues it, or pass another folder"
     assert holds in call(*given, code=2).stderr
     told = json.loads(call(*given, "--resume", "auto", "--set", "schedule.steps=6", "--json").stdout)
     assert (told["status"], told["steps"], told["skipped"]) == ("ok", 6, 0)
@@ -140,7 +140,7 @@ def test_a_dry_run_tells_of_the_run_and_writes_nothing(folder: Path, monkeypatch
     assert re.search(r"time     0:00:(29|30) hours, without evaluations", told)
     (folder / "gan.toml").unlink()
     assert sorted(folder.rglob("*")) == before
-    assert "--dry-run: given beside --resume" in call(*given, "--resume", "auto", code=2).stderr
+    assert "--dry-run: cannot be used with --resume" in call(*given, "--resume", "auto", code=2).stderr
     assert "lrr: SupervisedStep has no such" in call(*given, "--set", "step.lrr=1", code=2).stderr
 
 
@@ -169,8 +169,8 @@ def test_an_interrupted_run_ends_with_130(folder: Path, monkeypatch: pytest.Monk
     [
         ((), 2, "CONFIG: missing"),
         (("nothing.toml",), 3, "nothing.toml: no such file"),
-        (("nothing",), 2, "CONFIG: there is no recipe and no file nothing; recipes are attention_unet, bargainnet"),
-        (("dovenet-smal",), 2, "no recipe and no file dovenet-smal; did you mean 'dovenet-small'?; recipes are"),
+        (("nothing",), 2, "CONFIG: no recipe or file nothing; recipes are attention_unet, bargainnet"),
+        (("dovenet-smal",), 2, "no recipe or file dovenet-smal; did you mean 'dovenet-small'?; recipes are"),
         (("unet3plus",), 2, "--data ROOT: missing"),
         (
             ("unet3plus", "--data", "."),
@@ -253,14 +253,14 @@ def test_what_a_network_that_blends_has_reached_is_told(folder: Path, monkeypatc
     )
     settings = [text for change in changes for text in ("--set", change)]
     said = call("--model", "gp_gan", "--data", "composites", *settings, "-o", "run").stderr
-    assert re.search(r"on what was held back PSNR [\d.]+ dB, MSE \d+.*, seam [\d.]+ and colour [\d.]+ levels off", said)
+    assert re.search(r"on the validation images PSNR [\d.]+ dB, MSE \d+.*, seam [\d.]+ and colour [\d.]+ levels", said)
 
 
 def test_what_a_network_that_cuts_out_has_reached_is_told() -> None:
     result = SimpleNamespace(
         steps=40, seconds=61.0, stopped_early=False, best={"iou": 0.7354, "best": 0.8, "step": 20.0}
     )
-    told = "best: 40 steps in 1:01 minutes; on what was held back IoU 0.735, best at step 20"
+    told = "best: 40 steps in 1:01 minutes; on the validation images IoU 0.735, best at step 20"
     assert train._summary("best", result) == told
 
 
@@ -269,7 +269,7 @@ def test_a_run_that_stops_early_says_so(folder: Path) -> None:
     given = (folder / "run.toml", "--data", folder / "photos", "--device", "cpu", "--output", folder / "run")
     changes = ("step.lr=1e-12", "run.evaluate_steps=1", "schedule.stop_after=1", "schedule.steps=50", "run.seed=1")
     result = call(*given, *(x for c in changes for x in ("--set", c)), "--resume", "auto")
-    assert re.search(r"best\.safetensors: \d+ steps in 0:\d\d minutes, stopped early; on what was", result.stderr)
+    assert re.search(r"best\.safetensors: \d+ steps in 0:\d\d minutes, stopped early; on the validation", result.stderr)
     told = json.loads(call(*given, *(x for c in changes for x in ("--set", c)), "--resume", "auto", "--json").stdout)
     assert told["stopped_early"] and told["steps"] < 50
 

@@ -49,7 +49,7 @@ def test_a_worker_takes_streams_and_makes_what_the_function_makes(files: dict[st
 
 def test_a_stream_that_is_missing_is_told(files: dict[str, str]) -> None:
     task = task_of(BLEND, {**files, "src": STREAM}, "out.png", {})
-    with pytest.raises(Failure, match="- needs a stdin") as caught:
+    with pytest.raises(Failure, match="-: stdin is closed") as caught:
         Worker(Request(BLEND, files, "out.png", {})).run(task, print)
     assert caught.value.exit_code == Code.USAGE
 

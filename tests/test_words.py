@@ -137,70 +137,70 @@ SAID = {
     },
     "merge": {
         "left-out": "name: photos[1] was left out: why; python",
-        "other-place": "name: it does not show the place of photos[0], why; python",
-        "channels-differ": "name: 3 x 4 channels beside 5 x 6 of photos[0]; expected equal numbers, alpha apart; "
+        "other-place": "name: it does not show the scene of photos[0], why; python",
+        "channels-differ": "name: 3 x 4 channels, expected 5 x 6 as in photos[0], not counting alpha; "
         "python",
     },
     "compose": {
-        "no-place-sought": "name: every place is given by --at, none is looked for; python",
-        "one-place": "name: more than one place is for one subject whose place is looked for, without --at; python",
-        "another-place": "name: library; --at says another place, and -k finds more of them",
-        "say-who": "name: library; --points or --box says who is meant",
-        "say-what": "name: library; --points or --box says what is meant",
-        "another-size": "name: library; --scale says another size",
-        "another-light": "name: library; another --shadow-azimuth, or a --shadow-tip, brings it in",
+        "no-place-sought": "name: every place is given by --at, so none is estimated; python",
+        "one-place": "name: several places need one subject without --at, whose place is estimated; python",
+        "another-place": "name: library; --at sets another place, and -k returns more of them",
+        "say-who": "name: library; --points or --box selects the person",
+        "say-what": "name: library; --points or --box selects the object",
+        "another-size": "name: library; --scale sets another size",
+        "another-light": "name: library; another --shadow-azimuth, or a --shadow-tip, moves it into the image",
     },
     "evaluate": {"unknown-kind": "name: library"},
     "place": {
         "no-mask": "name: not given, and SUBJECT has no transparency; "
-        "`pyharmony segment --crop` makes a cut-out that has",
+        "`pyharmony segment --crop` writes a cut-out with transparency",
     },
     "segment": {"nothing-pointed-at": "name: library; expected --points, --scribble, --box or --mask"},
     "serve": {
-        "host-needs-token": "name: 'example.org' can be reached from elsewhere and has no token; "
-        "--token-file gives it one; python",
-        "hosts-need-token": "name: --allow-host needs --token-file: under other names others can reach it; python",
+        "host-needs-token": "name: 'example.org' is reachable from other machines and needs a token: "
+        "pass --token-file; python",
+        "hosts-need-token": "name: --allow-host needs --token-file: other machines can reach the service by that name; python",
     },
     "train": {
-        "no-checkpoint": "name: runs is no folder of a checkpoint, expected auto, or another; python",
+        "no-checkpoint": "name: runs is not a checkpoint folder, expected auto or another; python",
         "no-data": "name: missing, expected a folder of data; python",
-        "holds-a-run": "name: library; --resume auto goes on with it, or give another folder",
+        "holds-a-run": "name: library; --resume auto continues it, or pass another folder",
         "unknown-kind": "name: library; pass --set data.kind=NAME, one of coco",
         "not-finite": "name: library; a smaller step.lr, or --set step.dtype=float32, may help",
     },
     "commands of _jobs": {
-        "reference-solves-all": "name: True beside --reference; GP-GAN's code solves the whole image, pass "
+        "reference-solves-all": "name: True with --reference; GP-GAN's code solves the whole image, pass "
         "--no-preserve-background; python",
-        "nothing-fixed": "name: covers all of a.png, and with --color-weight 0 nothing fixes the colours; "
+        "nothing-fixed": "name: covers all of a.png, and with --color-weight 0 the colours are not determined; "
         "leave pixels at zero or pass --color-weight above 0",
-        "cautious-unguarded": "name: True beside --no-guard, which makes every change; python",
+        "cautious-unguarded": "name: True with --no-guard, which applies every change; python",
         "mask-empty": "name: a.png is zero everywhere; python",
         "alpha-empty": "name: the alpha of a.png is zero everywhere; python",
         "mask-off-alpha": "name: a.png is zero wherever a.png is not transparent; python",
-        "generator-blends": "name: the blending generator, and --unsupervised takes the other; python",
-        "generator-from-noise": "name: the generator from noise, and --supervised takes the other; python",
+        "generator-blends": "name: the blending generator, and --unsupervised needs the one from noise; python",
+        "generator-from-noise": "name: the generator from noise, and --supervised needs the blending; python",
         "outside": "name: the object lies outside a.png (8 x 9); python",
-        "sizes-differ": "name: library; pass --at X,Y, where its first pixel lands",
-        "looks-erased": "name: library; say where it is unknown: an alpha of 0 there, or --dst-valid, black there",
+        "sizes-differ": "name: library; pass --at X,Y, the position of its first pixel",
+        "looks-erased": "name: library; mark unknown pixels: alpha 0, or black in --dst-valid",
         "hold-base": "name: library; --base copy-paste with a --color-weight near 1 clips less, and images of floats "
         "are not clipped",
         "hold-colours": "name: library; a larger --color-weight clips less, and images of floats are not clipped",
         "too-many-pixels": "name: library; --max-pixels allows more",
     },
     "service": {
-        "reference-solves-all": "name: True beside reference; GP-GAN's code solves the whole image, pass "
+        "reference-solves-all": "name: True with reference; GP-GAN's code solves the whole image, pass "
         "preserve_background false; python",
-        "nothing-fixed": "name: covers all of dst, and with color_weight 0 nothing fixes the colours; "
+        "nothing-fixed": "name: covers all of dst, and with color_weight 0 the colours are not determined; "
         "leave pixels at zero or pass color_weight above 0",
-        "cautious-unguarded": "name: True beside guard false, which makes every change; python",
+        "cautious-unguarded": "name: True with guard false, which applies every change; python",
         "mask-empty": "name: a.png is zero everywhere; python",
         "alpha-empty": "name: the alpha of dst is zero everywhere; python",
         "mask-off-alpha": "name: a.png is zero wherever dst is not transparent; python",
-        "generator-blends": "name: the blending generator, and supervised false takes the other; python",
-        "generator-from-noise": "name: the generator from noise, and supervised true takes the other; python",
+        "generator-blends": "name: the blending generator, and supervised false needs the one from noise; python",
+        "generator-from-noise": "name: the generator from noise, and supervised true needs the blending; python",
         "outside": "name: the object lies outside dst (8 x 9); python",
-        "sizes-differ": "name: library; pass at [x, y], where its first pixel lands",
-        "looks-erased": "name: library; say where it is unknown: an alpha of 0 there, or dst_valid, black there",
+        "sizes-differ": "name: library; pass at [x, y], the position of its first pixel",
+        "looks-erased": "name: library; mark unknown pixels: alpha 0, or black in dst_valid",
         "hold-base": "name: library; base copy-paste with a color_weight near 1 clips less, and images of floats are "
         "not clipped",
         "hold-colours": "name: library; a larger color_weight clips less, and images of floats are not clipped",

@@ -1,7 +1,7 @@
-"""The descriptions of the calls on images: every option once, with its type, range, default and help.
+"""The descriptions of the calls on images: each option once, with its type, range, default and help.
 
 The commands, the requests to the service and its OpenAPI, the fields of the page, the checks of recipes and the
-reference are made of them. Nothing here loads NumPy, so that the help of a command is quick.
+reference are generated from them. Nothing here loads NumPy, so that the help of a command is fast.
 """
 
 from .composites import COMPOSE, MERGE, PLACE, REFLECTION, SEGMENT, SHADOW, SUPER_RESOLVE

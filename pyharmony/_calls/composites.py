@@ -8,7 +8,7 @@ from .images import BLEND
 from .option import COLOUR, IMAGE, INDICES, LINE, POINT, POINTS, RECTANGLE, ROW_OR_LINE, Call, Group, Option
 
 _KEEP_GPS = replace(BLEND.by_name["keep_gps"], argument=True, value=False)
-#: How a composite is blended; the first is the default of 'auto'.
+#: The blends of a composite; the first is the default of 'auto'.
 COMPOSITE_BLENDS = ("alpha", "gaussian-poisson", "poisson")
 
 SEGMENT = Call(
@@ -16,10 +16,10 @@ SEGMENT = Call(
     inputs={"image": "The image."},
     options=(
         Option("points", POINT, "A click on the object; repeatable.", many=True, argument=False),
-        Option("beside", POINT, "A click on what is not the object; repeatable.", many=True, argument=False),
+        Option("beside", POINT, "A click outside the object; repeatable.", many=True, argument=False),
         Option("scribble", LINE, "A line over the object, as a list of points; repeatable.", many=True,
                argument=False),
-        Option("scribble_beside", LINE, "A line over what is not the object; repeatable.", many=True, argument=False),
+        Option("scribble_beside", LINE, "A line outside the object; repeatable.", many=True, argument=False),
         Option("box", RECTANGLE, "A rectangle around the object."),
         Option("mask", IMAGE, "A coarse mask of the object."),
         Option("people", bool, "Segment every person; takes no prompt.", argument=False, value=False),
@@ -35,13 +35,13 @@ PLACE = Call(
     },
     options=(
         Option("mask", IMAGE, "The mask of the person or object.", "the alpha of SUBJECT"),
-        Option("people", IMAGE, "The mask of a person in BACKGROUND; once for each.", "detected", many=True),
+        Option("people", IMAGE, "The mask of a person in BACKGROUND; repeatable.", "detected", many=True),
         Option("heads", RECTANGLE, "The head of each of --people, in their order.", "detected", many=True),
         Option("faces", RECTANGLE, "A face in BACKGROUND that must stay visible; repeatable.", many=True, value=()),
         Option("others", IMAGE, "A mask of more people in BACKGROUND, not separated.", "detected"),
         Option("head", RECTANGLE, "The head of the subject.", "detected"),
         Option("person", bool, "Whether the subject is a person.", "detected", off="--no-person"),
-        Option("cut", ("left", "top", "right", "bottom"), "A side of its frame that crops the subject; repeatable.",
+        Option("cut", ("left", "top", "right", "bottom"), "A side at which the subject is cropped; repeatable.",
                "detected", many=True),
         Option("scale", float, "The factor of the subject's size, above 0, at most 1000.", "estimated"),
         Option("most", float, "The largest factor, if --scale is not given.", "2.5, more in large photos"),
@@ -62,7 +62,7 @@ SHADOW = Call(
         Option("azimuth", float, "The direction of the light, in degrees to the right of the viewing direction.",
                value=150.0, low=-360, high=360),
         Option("elevation", float, "The height of the light above the horizon, in degrees, to 85.", value=45.0),
-        Option("tip", POINT, "The end of the shadow of the highest pixel, in place of azimuth and elevation."),
+        Option("tip", POINT, "The end of the shadow of the highest pixel, which replaces azimuth and elevation."),
         Option("softness", float, "The angular size of the light: 0.5 degrees for the sun, 30 for a window.",
                value=4.0, low=0, high=90),
         Option("strength", float, "How dark the shadow is.", "as other shadows on the ground", low=0, high=1),
@@ -82,7 +82,7 @@ REFLECTION = Call(
     inputs={"image": "The image with the object.", "mask": "The mask of the object, of the size of IMAGE."},
     options=(
         Option("strength", float, "The opacity of the reflection at the contact.", value=0.4, low=0, high=1),
-        Option("fade", float, "The share of that opacity which is lost at the height of the object.", value=0.6,
+        Option("fade", float, "The share of that opacity that is lost at the height of the object.", value=0.6,
                low=0, high=1),
         Option("blur", float, "The blur for each pixel of height: 0 for a mirror, 0.03 for a polished floor.",
                value=0.03, low=0, high=1),
@@ -112,9 +112,9 @@ COMPOSE = Call(
         Option("box", RECTANGLE, "A rectangle around the subject.", each="boxes", on_page="stage"),
         Option("mask", IMAGE, "The mask of the subject, of its photo's size.", "its alpha, or segmented",
                each="masks", on_page="load-mask"),
-        Option("segment", str, "The method of `pyharmony segment` that segments subjects and people.", value="auto",
+        Option("segment", str, "The method of `pyharmony segment` for subjects and people.", value="auto",
                on_page="cutter"),
-        Option("people", IMAGE, "The mask of a person in the background; once for each.", "detected", many=True,
+        Option("people", IMAGE, "The mask of a person in the background; repeatable.", "detected", many=True,
                on_page="people"),
         Option("at", POINT, "The position of the first pixel of the subject's photo.", "the best place",
                value="auto", auto=True, each="at", shared=True, on_page="stage"),
@@ -122,14 +122,14 @@ COMPOSE = Call(
                each="scale", shared=True, on_page="place"),
         Option("angle", float, "The rotation in degrees, clockwise, -180 to 180.", value="auto", auto=True,
                each="angle", shared=True, on_page="place"),
-        Option("flip", bool, "Mirror the subject; if the place is searched for, try that too.", value=False,
+        Option("flip", bool, "Mirror the subject; if the place is estimated, try both.", value=False,
                off="--no-flip", each="flip", shared=True, on_page="flip"),
-        Option("behind", INDICES, "The people, by index, who stay in front of the subject.", value="auto", auto=True,
+        Option("behind", INDICES, "The people, by index, who occlude the subject.", value="auto", auto=True,
                none=True, each="behind", shared=True, on_page="behind"),
         Option("k", int, "The number of places to try: the result shows the best.", value=1, low=1, on_page="places"),
         Option("harmonize", str, "The method of `pyharmony harmonize`.", value="auto", none=True, on_page="method"),
         Option("strength", float,
-               "How far the subject is matched to the scene: 0 is a plain paste, without match or shadow; 1 is full.",
+               "How much the subject is matched to the scene: 0 is a plain paste, without match or shadow; 1 is full.",
                value=1.0, low=0, high=2, on_page="strength"),
         Option("blend", COMPOSITE_BLENDS, "The blend.", value="auto", auto=True, in_recipe=True, on_page="blend"),
         Option("sharpness", float, "How much of the scene's blur the subject gets.", value=1.0, low=0, high=1,
@@ -155,11 +155,11 @@ MERGE = Call(
     command="merge",
     inputs={"photos": "Photos of one scene."},
     options=(
-        Option("base", str, "The photo that the people of the others are added to.", metavar="auto|PHOTO",
+        Option("base", str, "The photo to which people of the others are added.", metavar="auto|PHOTO",
                value="auto", argument=False),
-        Option("people", IMAGE, "The mask of the people of a photo; once for each photo.", "detected", many=True,
+        Option("people", IMAGE, "The mask of the people of a photo; once per photo.", "detected", many=True,
                argument=False),
-        Option("align", bool, "Align the photos before.", value=True, off="--no-align"),
+        Option("align", bool, "Align the photos first.", value=True, off="--no-align"),
         _KEEP_GPS,
     ),
     renamed={"mask": "--people"},

@@ -10,7 +10,7 @@ from .option import Call, Option, flag
 
 @dataclass(frozen=True)
 class Style:
-    """How messages write options and inputs: as flags and capitals, or as the fields of a request."""
+    """The style in which messages name options and inputs: as flags and capitals, or as the fields of a request."""
 
     flags: bool
 
@@ -23,7 +23,7 @@ class Style:
         return name if value is None else f"{name} {str(value).lower()}"
 
     def input(self, name: str) -> str:
-        """Returns an image that is taken in."""
+        """Returns the name of an input image."""
         return name.upper() if self.flags else name
 
 
@@ -33,13 +33,13 @@ FLAGS, FIELDS = Style(True), Style(False)
 
 @dataclass(frozen=True)
 class Kind(Call):
-    """A call on one image that a list may hold in each of its rows; the last of its inputs is the mask.
+    """A call on one image, of which a list may have one in each row; the last of its inputs is the mask.
 
     Attributes:
-        primary: the input that the result is like.
+        primary: the input whose kind the result has.
         modes: functions of `pyharmony.blend`, or methods of `pyharmony.harmonize`; the default comes first.
-        chooser: the option that chooses the mode.
-        phase: what the computation is called in figures.
+        chooser: the option that selects the mode.
+        phase: the name of the computation in timings.
     """
 
     primary: str
@@ -53,20 +53,20 @@ class Kind(Call):
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The inputs that must be given: blends and edits can do without a mask."""
+        """The required inputs: all but the mask in blends and edits."""
         names = tuple(self.inputs)
         return names if self.harmonizes else names[:-1]
 
 
 def harmonize_methods() -> list[str]:
-    """Returns the names of everything that harmonizes: methods, and weights that come with pyharmony."""
+    """Returns the names of all methods of harmonisation: functions, and weights that come with pyharmony."""
     return [*_METHODS, *(entry.name for entry in _shipped.every() if entry.task == "harmonize")]
 
 
 #: The options of `pyharmony harmonize` that are images.
 HINTS = ("source", "source_mask", "reference")
 
-# This copies `pyharmony.typing`, which loads NumPy: the help of the command line does without it.
+# A copy from `pyharmony.typing`, which loads NumPy: the help of the command line does not.
 _METHODS = ("auto", "reinhard", "mkl", "match_histogram", "luminance_temperature", "lalonde_efros", "xue")
 _GRADIENTS = ("source", "mixed", "average", "monochrome")
 _CONTOURS = ("half", "full")
@@ -82,96 +82,96 @@ _COLOR_WEIGHT_SCALE = Option(
 _TOLERANCE = "by depth, 0.25 at 8 bits"
 _FILE_OPTIONS = (
     Option(
-        "format", str, "The format of OUT: jpeg, png, webp, tiff, bmp, avif.", "by its name",
+        "format", str, "The format of OUT: jpeg, png, webp, tiff, bmp, avif.", "by its suffix",
         metavar="NAME", argument=False,
     ),
     Option(
         "quality", int, "The quality of JPEG, WebP and AVIF.", "95",
         metavar="1..100", low=1, high=100, argument=False,
     ),
-    Option("keep_gps", bool, "Keep in the metadata where the image was taken.", argument=False),
+    Option("keep_gps", bool, "Keep the GPS position in the metadata.", argument=False),
 )  # fmt: skip
 
 BLEND = Kind(
     command="blend",
     inputs={
-        "src": "The image to put in; its alpha multiplies the mask.",
-        "dst": "The image that it goes into, whose kind the result has.",
-        "mask": "A grey image of SRC's size, white inside, soft at will.",
+        "src": "The source image; its alpha multiplies the mask.",
+        "dst": "The destination image, whose kind the result has.",
+        "mask": "A grey image of SRC's size, white inside, hard or soft.",
     },
     primary="dst",
     modes=_BLENDS,
     options=(
         Option("mode", _BLENDS, "The blend.", f"{_BLENDS[0]}; alpha with --harmonize", argument=False),
         Option(
-            "at", str, "Where SRC's first pixel lands in DST, fractions and negative numbers too; none: equal sizes.",
+            "at", str, "The position of SRC's first pixel in DST, may be fractional or negative; none: equal sizes.",
             metavar="X,Y",
         ),
         Option("scale", float, "The factor of SRC's size; its first pixel stays at X,Y.", "1", metavar="F", low=0),
         Option(
             "dst_valid", str,
-            "A grey image of DST's size, black where DST is unknown, as if something was erased; so is an alpha of 0.",
+            "A grey image of DST's size, black where DST is unknown, such as erased; alpha 0 is unknown too.",
             metavar="FILE",
         ),
-        Option("gradients", _GRADIENTS, "the image whose edges count.", "source", ("poisson",)),
+        Option("gradients", _GRADIENTS, "the image whose gradients are used.", "source", ("poisson",)),
         Option(
-            "contour", _CONTOURS, "how much of SRC's edges counts across a hard contour of MASK.", "half",
+            "contour", _CONTOURS, "how much of SRC's gradients is used across a hard contour of MASK.", "half",
             ("gaussian-poisson", "poisson"),
         ),
         Option(
             "color_weight", str,
-            "how far colours are kept, 0 to 1e6; a number, or a grey image of DST's size, black 0 and white 1.",
+            "how much colours are kept, 0 to 1e6; a number, or a grey image of DST's size, black 0 and white 1.",
             "0 for poisson, else 1", _SOLVED, "W|MAP",
         ),
         _COLOR_WEIGHT_SCALE,
         Option("sigma", float, "Gaussian of the colours, 0 to 0.8 pixels.", "0.5", _GAUSSIAN, "S", 0),
         Option("smooth_sigma", float, "smoothing before each halving, to 16 pixels.", "1", _GAUSSIAN, "S", 0),
-        Option("gradient_kernel", _KERNELS, "how edges are taken.", "normal", _GAUSSIAN),
+        Option("gradient_kernel", _KERNELS, "the gradient filter.", "normal", _GAUSSIAN),
         Option(
             "base", str, "the colours to keep; IMAGE has DST's size.", "membrane", ("gaussian-poisson",),
             "membrane|copy-paste|IMAGE",
         ),
         Option(
-            "preserve_background", bool, "leave what is outside the mask as it is.", "preserve-background", _GAUSSIAN,
+            "preserve_background", bool, "do not change pixels outside the mask.", "preserve-background", _GAUSSIAN,
             off="--no-preserve-background",
         ),
-        Option("reference", bool, "as GP-GAN's code; needs --no-preserve-background.", modes=_GAUSSIAN),
+        Option("reference", bool, "compute as GP-GAN's code does; needs --no-preserve-background.", modes=_GAUSSIAN),
         Option(
             "generator", str, "the network's weights, .safetensors.",
             f"{_shipped.GENERATOR}, which come with pyharmony", ("gp-gan",), "FILE",
         ),
         Option(
             "supervised", bool,
-            "the network makes the colours of the paste, or of noise that is searched for.", "what FILE holds",
+            "whether the network computes the colours from the paste, or from optimised noise.", "that of FILE",
             ("gp-gan",), off="--unsupervised",
         ),
-        Option("nz", int, "length of the noise.", "that of FILE", ("gp-gan",), "N", 1),
-        Option("n_iteration", int, "the most iterations of the search.", "1000", ("gp-gan",), "N", 1),
-        Option("seed", int, "where the search starts.", "0", ("gp-gan",), "N", 0),
+        Option("nz", int, "the length of the noise vector.", "that of FILE", ("gp-gan",), "N", 1),
+        Option("n_iteration", int, "the maximal number of iterations.", "1000", ("gp-gan",), "N", 1),
+        Option("seed", int, "the seed of the first noise vector.", "0", ("gp-gan",), "N", 0),
         Option("feather", float, "the width of a ramp inside the contour.", "0", ("alpha",), "PIXELS", 0),
-        Option("levels", int, "how often to halve.", "by size", ("laplacian",), "N", 0, 16),
+        Option("levels", int, "the number of levels of the pyramid.", "by size", ("laplacian",), "N", 0, 16),
         Option("tolerance", float, "the largest error, in 8-bit levels.", _TOLERANCE, _SOLVED, "T", 1e-9),
         Option(
-            "decontaminate", bool, "Free the edge colours of SRC from its own background.", "decontaminate",
+            "decontaminate", bool, "Remove SRC's old background from its edge colours.", "decontaminate",
             off="--no-decontaminate",
         ),
         Option(
-            "harmonize", bool, "Give what was put in the light and colour of its surroundings, afterwards.",
+            "harmonize", bool, "Harmonise the blended object with its surroundings.",
             argument=False,
         ),
-        Option("method", str, "--harmonize: by which method of it.", "auto", metavar="NAME", argument=False),
+        Option("method", str, "--harmonize: the method.", "auto", metavar="NAME", argument=False),
         Option(
-            "strength", float, "--harmonize: how far colours go.", "1",
+            "strength", float, "--harmonize: how much colours change.", "1",
             metavar="0..2", low=0, high=2, argument=False,
         ),
         Option(
-            "guard", bool, "--harmonize: make little of what is not sure.", "guard", off="--no-guard", argument=False
+            "guard", bool, "--harmonize: reduce uncertain changes.", "guard", off="--no-guard", argument=False
         ),
         Option(
-            "cautious", bool, "--harmonize: make little of all but what surely does not fit.", argument=False
+            "cautious", bool, "--harmonize: reduce all changes except of clear mismatches.", argument=False
         ),
         Option(
-            "save_mask", str, "Write the mask at DST's size too, as `harmonize` takes it.",
+            "save_mask", str, "Write the mask at DST's size too, as input for `harmonize`.",
             metavar="FILE", argument=False,
         ),
         *_FILE_OPTIONS,
@@ -179,20 +179,20 @@ BLEND = Kind(
 )  # fmt: skip
 EDIT = Kind(
     command="edit",
-    inputs={"image": "The image.", "mask": "A grey image of its size, white where to work; none: all."},
+    inputs={"image": "The image.", "mask": "A grey image of its size, white in the region to edit; none: all."},
     primary="image",
     modes=_EDITS,
     options=(
-        Option("mode", _EDITS, "What to do.", _EDITS[0], argument=False),
-        Option("low", float, "an edge goes on to this gradient.", "4", ("texture-flattening",), "G", 0),
-        Option("high", float, "an edge has this gradient.", "6", ("texture-flattening",), "G", 0),
+        Option("mode", _EDITS, "The edit.", _EDITS[0], argument=False),
+        Option("low", float, "edges continue down to this gradient.", "4", ("texture-flattening",), "G", 0),
+        Option("high", float, "edges have at least this gradient.", "6", ("texture-flattening",), "G", 0),
         Option(
-            "alpha", float, "the gradient that stays, over the mean.", "0.2", ("illumination-change",), "A"
+            "alpha", float, "the gradient that is kept, relative to the mean.", "0.2", ("illumination-change",), "A"
         ),
-        Option("beta", float, "how far to even out.", "0.4", ("illumination-change",), "B", 0, 2),
+        Option("beta", float, "the strength of the evening out.", "0.4", ("illumination-change",), "B", 0, 2),
         Option("gain", float, "the factor of details.", "1.5", ("detail-boost",), "F", 0),
         Option(
-            "color_weight", str, "how far colours are kept; a number or a grey image of IMAGE's size.", "0.05",
+            "color_weight", str, "how much colours are kept; a number or a grey image of IMAGE's size.", "0.05",
             ("detail-boost",), "W|MAP",
         ),
         _COLOR_WEIGHT_SCALE,
@@ -204,13 +204,13 @@ HARMONIZE = Kind(
     command="harmonize",
     inputs={
         "image": "The image with the object in it, or a folder of them.",
-        "mask": "A grey image of its size, white on the object; of a folder, a folder.",
+        "mask": "A grey image of its size, white on the object; for a folder, a folder.",
     },
     primary="image",
     modes=_METHODS,
     options=(
         Option(
-            "at", str, "Where the first pixel of a MASK of its own size lies in IMAGE; none: equal sizes.",
+            "at", str, "The position of the first pixel of a smaller MASK in IMAGE; none: equal sizes.",
             metavar="X,Y",
         ),
         Option(
@@ -218,35 +218,35 @@ HARMONIZE = Kind(
             metavar="NAME", argument=False,
         ),
         Option(
-            "model", str, "In place of --method: the weights of a network that harmonizes.",
+            "model", str, "Replaces --method: the weights of a network that harmonizes.",
             metavar="FILE", argument=False,
         ),
-        Option("strength", float, "How far colours go.", "1", metavar="0..2", low=0, high=2),
+        Option("strength", float, "How much colours change.", "1", metavar="0..2", low=0, high=2),
         Option(
             "guard", bool,
-            "Leave an image as it is where the answer cannot be trusted, and make little of what a network is not "
-            "sure of.",
+            "Leave an image unchanged if the estimate cannot be trusted, and reduce changes of which a network is not "
+            "confident.",
             "guard", off="--no-guard",
         ),
         Option(
             "cautious", bool,
-            "Make little of all but what surely does not fit, where nobody knows whether anything was pasted.",
+            "Reduce all changes except of clear mismatches, if the object may not be pasted at all.",
         ),
-        Option("source", str, "The photograph that the object was cut from.", metavar="FILE"),
+        Option("source", str, "The original photo of the object.", metavar="FILE"),
         Option(
-            "source_mask", str, "A grey image of its size, white where the object is in it; none: all of it counts.",
+            "source_mask", str, "A grey image of its size, white on the object; none: all of it.",
             metavar="FILE",
         ),
         Option(
-            "reference", str, "A grey image of IMAGE's size, white on what the object should be lit like.",
+            "reference", str, "A grey image of IMAGE's size, white on a region whose light the object should have.",
             metavar="FILE",
         ),
         Option(
             "batch_statistics", bool,
-            "With a network: batch norms take the statistics of the image, as published tests run.",
+            "With a network: batch norms use the statistics of the image, as in published tests.",
         ),
         Option(
-            "upscale", ("2", "4"), "Make OUT so many times as large, with detail, as `pyharmony super-resolve` does.",
+            "upscale", ("2", "4"), "Enlarge OUT by this factor, as `pyharmony super-resolve` does.",
             argument=False,
         ),
         *_FILE_OPTIONS,

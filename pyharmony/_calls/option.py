@@ -13,12 +13,12 @@ class Numbers:
     """The type of an option that is several numbers, on the command line with commas between them.
 
     Attributes:
-        metavar: what stands for them in the help, such as 'X,Y'.
+        metavar: the placeholder in the help, such as 'X,Y'.
         example: an example, for messages.
-        counts: how many there may be; empty: any number.
+        counts: the accepted numbers of numbers; empty: any.
         pairs: whether they are points (x, y): two make one point, more of them a list of points.
         whole: whether they are whole numbers.
-        line: whether one point is a list of points too.
+        line: whether one point is also a list of points.
     """
 
     metavar: str
@@ -29,10 +29,10 @@ class Numbers:
     line: bool = False
 
     def converted(self, text: str) -> Any:
-        """Returns the numbers of a text: one by itself where there may be one, else a tuple.
+        """Returns the numbers of a text: a number if one is accepted and given, else a tuple.
 
         Raises:
-            ValueError: the text has others; the message says what is expected.
+            ValueError: the text is not of this type; the message describes the accepted texts.
         """
         try:
             values = tuple((int if self.whole else float)(part) for part in text.split(","))
@@ -66,10 +66,10 @@ IMAGE = _Image()
 
 @dataclass(frozen=True)
 class Group:
-    """The type of an option that turns a step on or off, and may hold the arguments of that step.
+    """The type of an option that turns a step on or off, and may contain the arguments of that step.
 
     Attributes:
-        call: the call whose options the arguments are.
+        call: the call with the options of the arguments.
         auto: whether 'auto' is accepted too.
     """
 
@@ -84,28 +84,28 @@ class Group:
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a call; if it is not given, the function whose argument it is has its own default.
+    """An option of a call; if it is not set, the function's default applies.
 
     Attributes:
-        name: the name, which is also that of the argument and of a list's column.
-        type: bool, int, float or str; the words that are accepted; Numbers, IMAGE or a Group.
-        about: what it does, for the help.
+        name: the name, also of the argument and of a list's column.
+        type: bool, int, float or str; the accepted words; Numbers, IMAGE or a Group.
+        about: its description, for the help.
         default: the default in words, for the help; empty: that of value.
-        modes: the modes that it goes with; empty: all.
-        metavar: what stands for its value in the help.
+        modes: the modes that it applies to; empty: all.
+        metavar: the placeholder of its value in the help.
         low, high: the bounds of a number.
         off: the flag that turns it off; empty: there is none.
-        argument: whether it is an argument of the mode's function as it is.
-        value: the default of the function; None: it finds what is best, or there is none.
-        auto: whether 'auto' is accepted beside the type.
-        none: whether the step may be left out: 'none' on the command line, null in a request, None in Python.
-        each: the argument that holds one value for each subject; empty: the option is one for all.
-        shared: whether one value of such an option may stand for all subjects.
-        many: whether it is a list, which is given by repeating the option.
-        look: whether it changes how a subject is matched, so that a preview of one subject has it too.
-        in_recipe: whether recipes hold it under its name.
-        is_new: whether older recipes lack it, which stand for the value of a plain paste.
-        on_page: the control of the page that sets it, 'field' for one that is made of this description; empty: the page
+        argument: whether it is passed to the mode's function unchanged.
+        value: the default of the function; None: it is estimated, or there is none.
+        auto: whether 'auto' is accepted in addition to the type.
+        none: whether the step may be turned off: 'none' on the command line, null in a request, None in Python.
+        each: the argument that has one value for each subject; empty: one value for all.
+        shared: whether one value of such an option may apply to all subjects.
+        many: whether it is a list, passed by repeating the option.
+        look: whether it changes how a subject is matched, so that a preview of one subject needs it too.
+        in_recipe: whether recipes store it under its name.
+        is_new: whether older recipes lack it; they have the value of a plain paste.
+        on_page: the control of the page that sets it, 'field' if it is generated from this description; empty: the page
             has none, and `about` need not be shown there.
     """
 
@@ -136,7 +136,7 @@ class Option:
 
     @property
     def help(self) -> str:
-        """The option's help: the modes that it goes with, what it does, and its default."""
+        """The option's help: the modes that it applies to, its description, and its default."""
         before = f"{', '.join(self.modes)}: " if self.modes else ""
         default = self.default or _written(self.name.replace("_", "-") if self.value is True else self.value)
         return f"{before}{self.about}{f'  [default: {default}]' if default else ''}"
@@ -159,10 +159,10 @@ class Option:
         return f"{before}{'N' if self.type is int else 'F' if self.type is float else 'NAME'}{after}"
 
     def converted(self, text: str) -> Any:
-        """Returns the value that a text stands for, such as that of a flag or a cell of a list.
+        """Returns the value of a text, such as that of a flag or a cell of a list.
 
         Raises:
-            ValueError: the text stands for no value; the message says what is expected.
+            ValueError: the text is no value of the option; the message describes the accepted values.
         """
         if self.none and text == "none":
             return () if isinstance(self.type, Numbers) else None
@@ -204,7 +204,7 @@ class Option:
 
     @property
     def plain(self) -> Any:
-        """The value of a plain paste, as recipes hold it: the first word, the lowest number, or what is off."""
+        """The value of a plain paste, as in recipes: the first word, the lowest number, or off."""
         if isinstance(self.type, tuple):
             return self.identifiers[0]
         if self.type is bool:
@@ -212,7 +212,7 @@ class Option:
         return None if self.none or isinstance(self.type, Group) else self.low
 
     def accepts(self, value: Any) -> bool:
-        """Tells whether a value of JSON, as recipes hold it, is one of this option; not the arguments of a Group."""
+        """Returns whether a value of JSON, as in recipes, is accepted; the arguments of a Group are not checked."""
         if value is None:
             return self.none or isinstance(self.type, Group)
         if self.auto and value == "auto":
@@ -235,7 +235,7 @@ class Option:
         """Refuses a number out of the bounds.
 
         Raises:
-            ValueError: the message says what is expected.
+            ValueError: the message describes the accepted values.
         """
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if is_number and (self.low, self.high) != (None, None) and not (math.isfinite(value) and self._within(value)):
@@ -266,12 +266,12 @@ _YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False,
 
 
 def flag(name: str) -> str:
-    """Returns an argument's option as messages and the command line write it."""
+    """Returns an argument's option as in messages and on the command line."""
     return ("-" if len(name) == 1 else "--") + name.replace("_", "-")
 
 
 def _written(value: Any) -> str:
-    """Returns a default as the help writes it; empty for none, and for what is off."""
+    """Returns a default as shown in the help; empty for none and for off."""
     if value is None or value is False or value == ():
         return ""
     return f"{value:g}" if isinstance(value, (int, float)) else str(value)
@@ -283,9 +283,9 @@ class Call:
 
     Attributes:
         command: its name.
-        inputs: the images that it takes and what is said of each.
-        options: every option of it.
-        renamed: spellings of options that were accepted once, without dashes, and what replaces each.
+        inputs: its images, each with a description.
+        options: all its options.
+        renamed: former spellings of options, without dashes, with the new ones.
     """
 
     command: str
@@ -298,16 +298,16 @@ class Call:
         return {option.name: option for option in self.options}
 
     def arguments(self, values: Mapping[str, Any], count: int = 1, several: bool = False) -> dict[str, Any]:
-        """Returns the keyword arguments of the function for values of options; those that are missing are left out.
+        """Returns the keyword arguments of the function for values of options; missing ones are omitted.
 
         Args:
-            values: the values by the names of options; those of an option that is `each` are a list of one for all
-                subjects, or of one for each.
-            count: how many subjects there are.
+            values: the values by the names of options; for an option that is `each` a list with one value for all
+                subjects, or one for each.
+            count: the number of subjects.
             several: whether the function gets a list of subjects.
 
         Raises:
-            ValueError: a value is given for another number of subjects; the message begins with the option's name.
+            ValueError: the number of values differs from that of subjects; the message begins with the option's name.
         """
         arguments = {}
         for option in self.options:
@@ -316,13 +316,13 @@ class Call:
                 if option.each:
                     value = _for_each(option, value, count, several)
                 elif isinstance(option.type, tuple) and isinstance(value, str):
-                    value = value.replace("-", "_")  # as Python spells names
+                    value = value.replace("-", "_")  # names in Python have underscores
                 arguments[option.each or option.name] = value
         return arguments
 
 
 def _for_each(option: Option, values: Sequence[Any], count: int, several: bool) -> Any:
-    """Returns the argument for the values of an option that is given once for each subject."""
+    """Returns the argument for the values of an option that is set once for each subject."""
     if several and len(values) == count:
         return list(values)
     if not several and option.type is POINTS:

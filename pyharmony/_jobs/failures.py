@@ -19,7 +19,7 @@ class Code(IntEnum):
     """The exit codes of the command line."""
 
     OK = 0
-    UNEXPECTED = 1  # also where the output could not be written, or a check of `doctor` failed
+    UNEXPECTED = 1  # also if the output could not be written, or a check of `doctor` failed
     USAGE = 2
     INPUT = 3
     RESOURCES = 4
@@ -30,12 +30,12 @@ class Code(IntEnum):
 
 
 class Failure(Exception):
-    """An error that is reported in one line and ends the command with a code.
+    """An error that is reported in one line and ends the command with an exit code.
 
     Attributes:
-        exit_code: the code that the command ends with.
+        exit_code: the exit code of the command.
         kind: the name of the error's class, or a word of the command.
-        code, argument: those of an error of the library; else None.
+        code, argument: those of the library's error; None for other errors.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Failure(Exception):
         self.code, self.argument = code, argument
 
     def within(self, before: str) -> Failure:
-        """Returns the same failure with something in front of its message."""
+        """Returns the same failure with `before` in front of its message."""
         return Failure(f"{before}{self}", self.exit_code, self.kind, self.code, self.argument)
 
 
 @contextlib.contextmanager
 def reading(name: str, code: Code = Code.INPUT, before: str = "") -> Iterator[None]:
-    """Turns errors of the system into failures of the input called name; before precedes the reason."""
+    """Turns errors of the operating system into failures of the input called `name`; `before` precedes the reason."""
     try:
         yield
     except OSError as error:
@@ -63,13 +63,13 @@ def reading(name: str, code: Code = Code.INPUT, before: str = "") -> Iterator[No
 
 
 def writing(name: str) -> contextlib.AbstractContextManager[None]:
-    """Turns errors of the system into failures of the output called name."""
+    """Turns errors of the operating system into failures of the output called `name`."""
     return reading(name, Code.UNEXPECTED, "cannot be written: ")
 
 
 @contextlib.contextmanager
 def reading_or_writing(source: Path, output: Path) -> Iterator[None]:
-    """Attributes errors of the system to the written folder where they name it, otherwise to what is read."""
+    """Attributes errors of the operating system to the output folder if they name it, otherwise to the source."""
     try:
         yield
     except OSError as error:
@@ -78,22 +78,22 @@ def reading_or_writing(source: Path, output: Path) -> Iterator[None]:
             raise
 
 
-#: What interfaces say of errors of a code, in place of the library's text: sizes of images, width first.
+#: Texts of the interfaces by the code of an error, in place of the library's; sizes of images are width first.
 _TEXTS = {"wrong-size": "{given} pixels, expected {expected}"}
-#: What they advise, in place of remedies in Python.
+#: Hints of the interfaces by code, in place of the library's, which name Python functions.
 _HINTS = {"format-lacks-alpha": "use {able}", "format-lacks-depth": "use {able}"}
 
 
 @dataclass(frozen=True)
 class Words:
-    """The words of an interface for what the library says: how it calls arguments, and what it advises.
+    """The texts with which an interface reports errors, warnings and reasons of the library.
 
     Attributes:
-        names: what it calls arguments, by their names; '' leaves the name out.
-        files: what stands for arguments that are files, by their names, such as 'photo.png'.
-        texts: what it says of errors, warnings and reasons, by code; the details of them are filled in, and the files
-            of arguments that they name.
-        hints: what it advises, by the code of the hint or of the error; '' advises nothing.
+        names: the names of arguments in messages, by argument; '' omits the name.
+        files: the names of arguments that are files, such as 'photo.png', by argument.
+        texts: the texts of errors, warnings and reasons by code; `{field}` is replaced by that detail of the issue, and
+            by the file's name where the detail is an argument that is a file.
+        hints: the hints, by the code of the hint or of the error; '' omits the hint.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class Words:
     hints: Mapping[str, str] = field(default_factory=dict)
 
     def name_of(self, argument: str | None) -> str | None:
-        """Returns what an argument is called; the library's name where there is no other."""
+        """Returns the name of an argument in messages; the library's name if the interface has none."""
         if argument is None:
             return None
         return next((self.names[key] for key in _keys(argument) if key in self.names), argument)
@@ -122,7 +122,7 @@ class Words:
         return self._text(reason) + self._hint(reason)
 
     def failure(self, error: PyHarmonyError) -> Failure:
-        """Returns an error as a failure in these words."""
+        """Returns an error as a failure with these texts."""
         from ..errors import NativeError
 
         failure = as_failure(error)
@@ -155,14 +155,14 @@ class Words:
 
 
 def _keys(argument: str) -> tuple[str, ...]:
-    """Returns the names under which an argument may stand, the most special first: 'all[1].points[0]' to 'points'."""
+    """Returns the keys to look an argument up by, most specific first: 'all[1].points[0]' to 'points'."""
     last = argument.rpartition(".")[2]
     return argument, argument.partition("[")[0], last, last.partition("[")[0]
 
 
 @contextlib.contextmanager
-def spoken(words: Words | None = None) -> Iterator[None]:
-    """Turns errors and warnings of the library into the words of a command; errors become failures."""
+def as_failures(words: Words | None = None) -> Iterator[None]:
+    """Reports errors and warnings of the library with the texts of a command; errors become failures."""
     from ..errors import PyHarmonyError, PyHarmonyWarning
 
     own, show = words or Words(), warnings.showwarning
@@ -180,7 +180,7 @@ def spoken(words: Words | None = None) -> Iterator[None]:
 
 
 def as_failure(error: BaseException) -> Failure:
-    """Returns any error as the failure that the user reads."""
+    """Returns any error as the failure that is shown to the user."""
     from .. import errors
 
     if isinstance(error, Failure):
@@ -188,29 +188,29 @@ def as_failure(error: BaseException) -> Failure:
     kind, message = type(error).__name__, str(error)
     about = (error.code, error.argument) if isinstance(error, errors.PyHarmonyError) else (None, None)
     if isinstance(error, errors.ImageTooLarge | MemoryError):
-        return Failure(message or "the memory that this needs could not be had", Code.RESOURCES, kind, *about)
+        return Failure(message or "out of memory", Code.RESOURCES, kind, *about)
     if isinstance(error, errors.NativeError):
-        return Failure(f"{message}; `pyharmony doctor` says more", Code.UNEXPECTED, kind, *about)
+        return Failure(f"{message}; `pyharmony doctor` reports details", Code.UNEXPECTED, kind, *about)
     codes = {
         errors.WeightsError: Code.WEIGHTS,
         errors.DeviceError: Code.DEVICE,
         errors.ArgumentError: Code.USAGE,
         errors.PyHarmonyError: Code.INPUT,
-        ImportError: Code.UNEXPECTED,  # its message says what to install
+        ImportError: Code.UNEXPECTED,  # the message names the packages to install
     }
     for error_type, code in codes.items():
         if isinstance(error, error_type):
             return Failure(message, code, kind, *about)
     if isinstance(error, KeyboardInterrupt):
         return Failure("interrupted; nothing was written", Code.INTERRUPTED, kind)
-    return Failure(f"unexpected {kind}: {message}; --debug shows where", Code.UNEXPECTED, kind)
+    return Failure(f"unexpected {kind}: {message}; --debug shows the traceback", Code.UNEXPECTED, kind)
 
 
 def with_code(reason: Reason) -> dict[str, str]:
-    """Returns a reason and its code, as results hold them."""
+    """Returns a reason and its code, as results store them."""
     return {"reason": reason, "reason_code": reason.code}
 
 
 def with_codes(name: str, reasons: Sequence[Reason]) -> dict[str, list[str]]:
-    """Returns reasons or warnings and their codes, as results hold them."""
+    """Returns reasons or warnings and their codes, as results store them."""
     return {f"{name}s": list(reasons), f"{name}_codes": [one.code for one in reasons]}

@@ -1,4 +1,4 @@
-"""Several tasks at once: the rows of a table, or the images of a folder; all are checked before the first is run."""
+"""Several tasks at once: the rows of a table, or the images of a folder; all are checked before the first one runs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
     """
     name = "stdin" if table == STREAM else table
     if table == STREAM and stdin is None:
-        raise Failure("- needs a stdin, and it is closed", Code.USAGE)
+        raise Failure("-: stdin is closed", Code.USAGE)
     with reading(name):
         raw = stdin.read() if table == STREAM and stdin is not None else Path(table).read_bytes()
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Failure(f"{name}: not UTF-8 at byte {error.start}", Code.INPUT) from None
+        raise Failure(f"{name}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     folder = Path() if table == STREAM else Path(table).parent
     tasks = []
@@ -42,13 +42,13 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
             if any(cell.strip() for cell in cells):
                 where = f"{name}, line {rows.line_num}"
                 if len(cells) != len(columns):
-                    raise Failure(f"{where}: {len(cells)} cells under {len(columns)} columns", Code.INPUT)
+                    raise Failure(f"{where}: {len(cells)} cells, expected {len(columns)}", Code.INPUT)
                 filled_cells = {column: cell for column, cell in zip(columns, cells, strict=True) if cell.strip()}
                 tasks.append((rows.line_num, _task(filled_cells, where, folder, request)))
     except csv.Error as error:
         raise Failure(f"{name}, line {rows.line_num}: {error}", Code.INPUT) from None
     if not tasks:
-        raise Failure(f"{name}: no rows", Code.INPUT)
+        raise Failure(f"{name}: contains no rows", Code.INPUT)
     _check_rows(tasks, name, request)
     return tasks
 
@@ -58,12 +58,12 @@ def _columns(header: list[str], name: str, kind: Kind) -> list[str]:
     accepted = (*kind.inputs, "out", *kind.by_name)
     for column in (*kind.needed, "out"):
         if column not in columns:
-            raise Failure(f"{name}: no column {column!r}, expected some of {', '.join(accepted)}", Code.INPUT)
+            raise Failure(f"{name}: column {column!r} is missing; the columns are {', '.join(accepted)}", Code.INPUT)
     for i, column in enumerate(columns):
         if column not in accepted:
-            raise Failure(f"{name}: unknown column {header[i]!r}, expected some of {', '.join(accepted)}", Code.INPUT)
+            raise Failure(f"{name}: unknown column {header[i]!r}, expected one of {', '.join(accepted)}", Code.INPUT)
         if column in columns[:i]:
-            raise Failure(f"{name}: two columns {column!r}", Code.INPUT)
+            raise Failure(f"{name}: column {column!r} occurs twice", Code.INPUT)
     return columns
 
 
@@ -71,13 +71,13 @@ def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> 
     kind, options = request.kind, dict(request.options)
     for column in (*kind.needed, "out"):
         if column not in cells:
-            raise Failure(f"{where}: no {column}", Code.INPUT)
+            raise Failure(f"{where}: {column} is empty", Code.INPUT)
     for column, text in cells.items():
         if "\0" in text:
-            raise Failure(f"{where}: {column} holds a zero byte", Code.INPUT)
+            raise Failure(f"{where}: {column} contains a zero byte", Code.INPUT)
         if column in (*kind.inputs, "out"):
             if text == STREAM:
-                raise Failure(f"{where}: {column} is -; a list takes files", Code.INPUT)
+                raise Failure(f"{where}: {column} is -, expected a file", Code.INPUT)
             continue
         try:
             options[column] = kind.by_name[column].converted(text.strip())
@@ -97,7 +97,7 @@ def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> 
 
 
 def _is_word(column: str, text: str) -> bool:
-    """Tells whether a cell that may hold a path holds something else."""
+    """Returns whether a cell of a column that accepts paths contains a keyword or a number instead."""
     if column == "base":
         return text in ("membrane", "copy-paste")
     if column in ("generator", "model"):
@@ -116,7 +116,7 @@ def _output(text: str, where: str, folder: Path, output: str | None, column: str
         return str(folder / text)
     inside = os.path.normpath(text)
     if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
-        raise Failure(f"{where}: {column} {text!r} leaves the folder of --output", Code.INPUT)
+        raise Failure(f"{where}: {column} {text!r} is outside the folder of --output", Code.INPUT)
     return str(Path(output) / inside)
 
 
@@ -127,7 +127,7 @@ def _check_rows(tasks: list[tuple[int, Task]], name: str, request: Request) -> N
             if file is not None:
                 path = os.path.realpath(file)
                 if path in lines:
-                    raise Failure(f"{name}, line {line}: {column} {file!r} is that of line {lines[path]}", Code.INPUT)
+                    raise Failure(f"{name}, line {line}: {column} {file!r} is also in line {lines[path]}", Code.INPUT)
                 lines[path] = line
     for line, task in tasks:
         for file in task.files.values():
@@ -144,19 +144,19 @@ _SUFFIXES = tuple(f".{name}" for name in get_args(ImageFormat))
 
 
 def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[str, Task]]:
-    """Makes a task of each image of a folder, with its name; its mask is in a folder of masks or beside it.
+    """Makes a task, with its name, of each image of a folder; the mask is in a folder of masks or next to the image.
 
     Raises:
         Failure: an image has no mask, an output is an input or already exists, or a folder is missing.
     """
     if request.output in (None, STREAM):
-        raise Failure("a folder of images needs a folder to write to: -o OUT", Code.USAGE)
+        raise Failure("-o OUT is missing: a folder of images is written to a folder", Code.USAGE)
     out = Path(str(request.output))
     beside = False
     if masks is not None:
         others = Path(masks)
         if not others.is_dir():
-            raise Failure(f"{masks}: is no folder, and {folder} is one; expected a folder of masks", Code.USAGE)
+            raise Failure(f"{masks}: is not a folder, expected a folder of masks for {folder}", Code.USAGE)
     else:
         parts = [(folder / a, folder / b) for a, b in _PARTS if (folder / a).is_dir() and (folder / b).is_dir()]
         beside = not parts
@@ -168,18 +168,18 @@ def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[s
     else:
         images, of_stem = _images(folder), {path.stem: path for path in _images(others)}
     if not images:
-        raise Failure(f"{folder}: no images; expected some of {', '.join(_SUFFIXES)}", Code.INPUT)
+        raise Failure(f"{folder}: no images; expected files that end with one of {', '.join(_SUFFIXES)}", Code.INPUT)
     tasks = []
     image_of: dict[Path, Path] = {}
     for path in images:
         mask = of_stem.get(path.stem)
         if mask is None:
-            expected = f"{path.stem}{_MASK}.png beside it" if beside else f"one called {path.stem} in {others}"
-            raise Failure(f"{path}: has no mask, expected {expected}", Code.INPUT)
+            expected = f"{path.stem}{_MASK}.png next to it" if beside else f"one called {path.stem} in {others}"
+            raise Failure(f"{path}: no mask found, expected {expected}", Code.INPUT)
         suffix = f".{request.options['format']}" if request.options.get("format") else path.suffix
         target = out / (path.stem + suffix)
         if target in image_of:
-            raise Failure(f"{path}: its output {target} is that of {image_of[target]}", Code.INPUT)
+            raise Failure(f"{path}: its output {target} is also that of {image_of[target]}", Code.INPUT)
         image_of[target] = path
         inputs = {"image": str(path), "mask": str(mask)}
         tasks.append((path.name, task_of(request.kind, inputs, str(target), request.options)))

@@ -1,4 +1,4 @@
-"""Tasks: requests that are checked as far as it is possible without reading an image."""
+"""Tasks: requests, checked as far as possible without reading an image."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ STREAM = "-"
 
 @dataclass(frozen=True)
 class Request:
-    """A request; options that are not given are missing or None.
+    """A request; options that are not set are missing or None.
 
     Attributes:
         inputs: paths by the names of the kind's inputs.
-        output: a path, '-', or for several tasks a folder; None: the tasks say where.
-        max_pixels: the most pixels of an image, such as '64M'.
+        output: a path, '-', or for several tasks a folder; None: each task has its output.
+        max_pixels: the largest number of pixels of an image, such as '64M'.
     """
 
     kind: Kind
@@ -50,15 +50,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Task:
-    """One image to make, its arguments checked as far as they can be without reading.
+    """One image to compute, with arguments that are checked as far as possible without reading an image.
 
     Attributes:
         files: the paths of the inputs and, where they are images, of 'dst_valid', 'base', 'color_weight' and the hints.
         out: a path, or '-'.
         arguments: the arguments of the function of `pyharmony.blend`, or of `pyharmony.harmonize`, without the images.
-        harmonize: the arguments of `pyharmony.harmonize` for the blended result; None: it stays as it is blended.
+        harmonize: the arguments of `pyharmony.harmonize` for the blended result; None: it is not harmonised.
         save_mask: the path for the mask at dst's size; None: it is not saved.
-        upscale: how many times as large the result is made at the end; 1: it has the image's size.
+        upscale: the factor by which the result is enlarged at the end; 1: it is not enlarged.
         style: how messages write its options.
     """
 
@@ -82,7 +82,7 @@ class Task:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options that were given, for the record."""
+        """The options that were set, for the record."""
         options = dict(self.arguments)
         if self.harmonize is not None:
             options |= {"harmonize": True, **self.harmonize}
@@ -104,16 +104,16 @@ class Task:
 
     @property
     def words(self) -> Words:
-        """How messages of the library are said of it, with the names of files and options instead of arguments."""
+        """The texts of messages about this task, with the names of files and options in place of arguments."""
         return self._words({name: self._named(name) for name in self.files})
 
     def failure(self, error: BaseException) -> Failure:
-        """Returns an error as a failure whose message names files and options instead of arguments."""
+        """Returns an error as a failure whose message names files and options in place of arguments."""
         if not isinstance(error, PyHarmonyError):
             return as_failure(error)
         failure = self._words({name: self.where(name) for name in self.files}).failure(error)
         if error.argument in self.files and failure.exit_code == Code.USAGE:
-            # An error in the content of an image is an input's fault, whatever the error is called.
+            # An error in the content of an image is an error of the input, whatever its class.
             failure.exit_code = Code.INPUT
         return failure
 
@@ -123,21 +123,21 @@ class Task:
         at = "X,Y" if self.style.flags else "[x, y]"
         unsupervised = "--unsupervised" if self.style.flags else option("supervised", False)
         texts = {
-            "reference-solves-all": f"True beside {option('reference')}; GP-GAN's code solves the whole image, pass "
+            "reference-solves-all": f"True with {option('reference')}; GP-GAN's code solves the whole image, pass "
             f"{option('preserve_background', False)}",
-            "nothing-fixed": f"covers all of {{image}}, and with {weight} 0 nothing fixes the colours",
-            "cautious-unguarded": f"True beside {option('guard', False)}, which makes every change",
+            "nothing-fixed": f"covers all of {{image}}, and with {weight} 0 the colours are not determined",
+            "cautious-unguarded": f"True with {option('guard', False)}, which applies every change",
             "mask-empty": "{mask} is zero everywhere",
             "alpha-empty": "the alpha of {image} is zero everywhere",
             "mask-off-alpha": "{mask} is zero wherever {image} is not transparent",
-            "generator-blends": f"the blending generator, and {unsupervised} takes the other",
-            "generator-from-noise": f"the generator from noise, and {option('supervised', True)} takes the other",
+            "generator-blends": f"the blending generator, and {unsupervised} needs the one from noise",
+            "generator-from-noise": f"the generator from noise, and {option('supervised', True)} needs the blending",
             "outside": "the object lies outside {image} ({size})",
         }
         hints = {
-            "sizes-differ": f"pass {option('at', at)}, where its first pixel lands",
+            "sizes-differ": f"pass {option('at', at)}, the position of its first pixel",
             "nothing-fixed": f"leave pixels at zero or pass {weight} above 0",
-            "looks-erased": f"say where it is unknown: an alpha of 0 there, or {option('dst_valid')}, black there",
+            "looks-erased": f"mark unknown pixels: alpha 0, or black in {option('dst_valid')}",
             "hold-base": f"{base} with a {weight} near 1 clips less, and images of floats are not clipped",
             "hold-colours": f"a larger {weight} clips less, and images of floats are not clipped",
         }
@@ -164,8 +164,8 @@ def task_of(
     for option in kind.options:
         if option.name in values and option.modes and mode not in option.modes:
             others = ", ".join(option.modes)
-            does_not = f"{style.option(option.name)} does not go with {style.option('mode', mode)}"
-            raise Failure(f"{does_not}, but with {others}", Code.USAGE)
+            does_not = f"{style.option(option.name)} cannot be used with {style.option('mode', mode)}"
+            raise Failure(f"{does_not}; it goes with {others}", Code.USAGE)
     files = {name: path for name, path in inputs.items() if path is not None}
     arguments = {
         option.name: values[option.name] for option in kind.options if option.argument and option.name in values
@@ -173,7 +173,7 @@ def task_of(
     if kind.harmonizes:
         if "model" in values and "method" in values:
             both = f"{style.option('model')} and {style.option('method')}"
-            raise Failure(f"{both} both say what to do; give the one or the other", Code.USAGE)
+            raise Failure(f"{both} exclude each other", Code.USAGE)
         arguments["method"] = mode = values.get("model", mode)
         files |= {name: arguments.pop(name) for name in HINTS if name in arguments}
     if "dst_valid" in arguments:
@@ -182,7 +182,7 @@ def task_of(
         arguments["at"] = _position(values["at"])
     if mode == "inpaint" and "mask" not in files:
         needs = f"{style.option('mode', mode)} needs {style.input('mask')}"
-        raise Failure(f"{needs}, white where the image is to be filled", Code.USAGE)
+        raise Failure(f"{needs}, white in the region to fill", Code.USAGE)
     base = arguments.get("base")
     if base == "membrane":
         del arguments["base"]
@@ -195,11 +195,11 @@ def task_of(
         except ValueError:
             files["color_weight"] = arguments.pop("color_weight")
     if scale is not None and "color_weight" not in files:
-        needs = f"{style.option('color_weight_scale')} needs a map as {style.option('color_weight')}"
+        needs = f"{style.option('color_weight_scale')} needs a map in {style.option('color_weight')}"
         raise Failure(needs, Code.USAGE)
     streams = [name for name, path in files.items() if path == STREAM]
     if len(streams) > 1:
-        raise Failure(f"{' and '.join(streams)} are both -, and there is one stdin", Code.USAGE)
+        raise Failure(f"{' and '.join(streams)} are both -, but stdin can be read only once", Code.USAGE)
     if values.get("save_mask") is not None:
         _check_mask_file(values["save_mask"], out, files)
     return Task(
@@ -219,17 +219,17 @@ def task_of(
     )
 
 
-#: The options of `pyharmony.harmonize` that a blend takes for --harmonize.
+#: The options of `pyharmony.harmonize` that a blend accepts with --harmonize.
 _AFTERWARDS = ("method", "strength", "guard", "cautious")
 
 
 def _after(values: dict[str, Any], style: Style) -> dict[str, Any] | None:
-    """Takes the options of --harmonize out of those of a blend; None where it is not harmonised."""
+    """Removes the options of --harmonize from those of a blend; returns None if the result is not harmonised."""
     harmonizes = values.pop("harmonize", False)
     settings: dict[str, Any] = {name: values.pop(name) for name in _AFTERWARDS if name in values}
     if not harmonizes:
         if settings:
-            raise Failure(f"{style.option(next(iter(settings)))} goes with {style.option('harmonize')}", Code.USAGE)
+            raise Failure(f"{style.option(next(iter(settings)))} needs {style.option('harmonize')}", Code.USAGE)
         return None
     names = harmonize_methods()
     if settings.get("method", names[0]) not in names:
@@ -250,7 +250,7 @@ def _position(text: str) -> tuple[float, float]:
 
 
 def _check_mask_file(path: str, out: str, files: Mapping[str, str]) -> None:
-    """Refuses a file of --save-mask whose suffix is no format, or that is another image's file."""
+    """Refuses a --save-mask file whose suffix is no format, or which is the file of another image."""
     import numpy as np
 
     from ..io import Picture, check_target
@@ -258,7 +258,7 @@ def _check_mask_file(path: str, out: str, files: Mapping[str, str]) -> None:
     if path == STREAM:
         raise Failure("--save-mask: -, expected a file", Code.USAGE)
     if os.path.realpath(path) in {os.path.realpath(file) for file in (out, *files.values()) if file != STREAM}:
-        raise Failure(f"--save-mask: {path} is the output, or an input", Code.USAGE)
+        raise Failure(f"--save-mask: {path} is also the output or an input", Code.USAGE)
     try:
         # Its folder is checked, or made, with those of the outputs.
         with contextlib.suppress(OSError):
@@ -278,12 +278,12 @@ def check_output(out: str, keep: bool) -> None:
     path = Path(out)
     with writing(out):
         if path.is_dir():
-            raise Failure(f"{out}: is a folder, expected the name of a file", Code.USAGE)
+            raise Failure(f"{out}: is a folder, expected a file", Code.USAGE)
         check_new(path, overwrite=not keep or is_stream(path))
         if not path.parent.is_dir():
-            raise Failure(f"{out}: there is no folder {path.parent}", Code.UNEXPECTED, "FileNotFoundError")
+            raise Failure(f"{out}: no such folder: {path.parent}", Code.UNEXPECTED, "FileNotFoundError")
         if not os.access(path.parent, os.W_OK):
-            raise Failure(f"{out}: the folder may not be written to", Code.UNEXPECTED, "PermissionError")
+            raise Failure(f"{out}: no permission to write to the folder", Code.UNEXPECTED, "PermissionError")
 
 
 def check_outputs(tasks: Sequence[Task], request: Request) -> None:
@@ -295,5 +295,5 @@ def check_outputs(tasks: Sequence[Task], request: Request) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Tells whether a name stands for something else than a file, such as /dev/stdout or a pipe."""
+    """Returns whether a path is not a regular file, such as /dev/stdout or a pipe."""
     return path.exists() and not path.is_file() and not path.is_dir()

@@ -1,4 +1,4 @@
-"""The worker: it reads the images of a task, computes, and writes the result."""
+"""The worker: it reads the images of a task, computes the result, and writes it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def milliseconds(start: float) -> float:
 
 
 def pixels_of(text: str | None) -> int | None:
-    """Returns the number of pixels that a text stands for: '64M' is 64,000,000."""
+    """Returns the number of pixels that a text denotes: '64M' is 64,000,000."""
     if text is None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text)
@@ -67,13 +67,13 @@ def pixels_of(text: str | None) -> int | None:
 
 @dataclass
 class Worker:
-    """The worker that runs the tasks of a request, and keeps what they have in common.
+    """The worker that runs the tasks of a request, with the state that they share.
 
     Attributes:
-        stdin, stdout: the streams that '-' stands for; None: there is none.
-        figures: whether blends measure the solve for the record.
-        output_ids: the files of this run by device and number, where it overwrites; else a file that is there is
-            refused anyway, and nothing grows from image to image.
+        stdin, stdout: the streams for '-'; None: there is none.
+        figures: whether the record of a blend includes measurements of the solve.
+        output_ids: the device and file numbers of the outputs of this run, if it overwrites files; otherwise empty, as
+            existing files are refused.
     """
 
     request: Request
@@ -93,7 +93,7 @@ class Worker:
             set_num_threads(self.request.threads)
 
     def run(self, task: Task, warn: Callable[[Reason], None], where: str = "") -> dict[str, Any]:
-        """Makes one image and returns its record; warn gets the computation's warnings, which begin with where.
+        """Computes one image and returns its record; `warn` gets the warnings, which begin with `where`.
 
         Raises:
             Failure: the message names the image.
@@ -144,7 +144,7 @@ class Worker:
         return record
 
     def _network(self, task: Task) -> Any:
-        """Returns the network of gp-gan, read once for all tasks that need the same."""
+        """Returns the network of gp-gan, loaded once for all tasks with the same weights."""
         path = task.arguments.get("generator", _shipped.GENERATOR)
         if path not in self.networks:
             with _failures_of(task):
@@ -182,7 +182,7 @@ class Worker:
     @staticmethod
     def _stream(stream: BinaryIO | None, name: str) -> BinaryIO:
         if stream is None:
-            raise Failure(f"- needs a {name}, and it is closed", Code.USAGE)
+            raise Failure(f"-: {name} is closed", Code.USAGE)
         return stream
 
     def _call(self, task: Task, pictures: Mapping[str, Picture]) -> tuple[Picture, Any]:
@@ -219,7 +219,7 @@ class Worker:
         return outcome, any(issubclass(warning.category, UnchangedWarning) for warning in recorded)
 
     def _mask(self, task: Task, pictures: Mapping[str, Picture]) -> Picture:
-        """Returns the mask at dst's size, in 8 bits, which every format holds."""
+        """Returns the mask at dst's size, in 8 bits, which every format can store."""
         place = {name: task.arguments[name] for name in ("at", "scale") if name in task.arguments}
         images: list[Any] = [pictures.get(name) for name in task.kind.inputs]
         mask: Picture = blend.placed_mask(*images, **place)
@@ -235,7 +235,7 @@ class Worker:
             return harmonize(picture, mask, return_info=True, **options)
 
     def _check_target(self, task: Task, primary: Picture) -> None:
-        """Refuses a kind of file that does not hold the result, before the work is done."""
+        """Refuses a file format that cannot store the result, before the computation."""
         from ..io import check_target
 
         with _failures_of(task):
@@ -264,16 +264,16 @@ class Worker:
             return {"path": target, "written": True, "bytes": stat.st_size}
 
     def keep_apart(self, out: str) -> None:
-        """Refuses the file of an image of this run, also where a file system ignores case."""
+        """Refuses an output that is the file of another image of this run, also on case-insensitive file systems."""
         with contextlib.suppress(FileNotFoundError):
             there = os.stat(out)
             if (there.st_dev, there.st_ino) in self.output_ids:
-                raise Failure(f"{out}: is the file of another row", Code.INPUT)
+                raise Failure(f"{out}: is also the output of another row", Code.INPUT)
 
 
 @contextlib.contextmanager
 def _failures_of(task: Task, option: str = "") -> Iterator[None]:
-    """Turns errors of the library into failures of the task; option: the one that asks for what may be missing."""
+    """Turns errors of the library into failures of the task; option: the one that needs what may not be installed."""
     try:
         yield
     except (PyHarmonyError, MemoryError) as error:
@@ -288,17 +288,17 @@ def _format(task: Task) -> ImageFormat | None:
 
 
 def _scaled(picture: Picture, scale: float | None) -> Picture:
-    """Returns a map as floats whose white is scale."""
+    """Returns a map as floats, with white as `scale`."""
     if scale is None:
         return picture
     pixels = picture.pixels
     values = pixels.astype(np.float32) / np.float32(VALUE_RANGE[pixels.dtype.name])
-    if values.shape[2] == 4:  # alpha is used like a mask's, unless it is 1 everywhere
+    if values.shape[2] == 4:  # alpha multiplies the values, as in a mask, unless it is 1 everywhere
         values = values[..., :3] if (values[..., 3] == 1).all() else values[..., 3:]
     return dataclasses.replace(picture, pixels=values * np.float32(scale), format=None)
 
 
 def _harmonize_figures(info: Any, guard: bool) -> dict[str, Any]:
-    """Returns the record of what harmonize did."""
+    """Returns the record of the harmonisation."""
     names = ("method", "weights", "confidence", "reason", "change", "asked", "device", "peak_bytes")
     return {**{name: getattr(info, name) for name in names}, "held_back": bool(guard and info.held_back)}

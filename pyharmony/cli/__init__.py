@@ -1,4 +1,5 @@
-"""The command line: `pyharmony`, or `python -m pyharmony`. Each command group has one file; it has no own logic."""
+"""The command line: `pyharmony`, or `python -m pyharmony`. Each command group has one file, without logic of its
+own."""
 
 from __future__ import annotations
 

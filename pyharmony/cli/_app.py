@@ -42,7 +42,7 @@ from ._options import command_of
 
 
 class WholeSummaries(TyperGroup):
-    """A group whose list of commands shows their first sentences whole, in as many lines as they need."""
+    """A command group whose help lists the whole first sentence of each command, wrapped over several lines."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         names = [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
@@ -51,11 +51,11 @@ class WholeSummaries(TyperGroup):
             formatter.write_dl(rows)
 
 
-# The help is plain, because rich's would cost 80 ms at every --help and every wrong option.
+# The help is plain: formatting it with rich would cost 80 ms at every --help and every usage error.
 app = typer.Typer(
     name="pyharmony",
     cls=WholeSummaries,
-    help="Put a part of one image into another so that it belongs there.",
+    help="Composite a part of one image into another, matched to its new surroundings.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -98,7 +98,7 @@ def root(
         typer.Option(
             "--module",
             metavar="FILE",
-            help="Run this Python file first, which makes networks of one's own known; may be given again.",
+            help="Run this Python file first, which registers your own networks; repeatable.",
         ),
     ] = None,
 ) -> None:
@@ -106,11 +106,11 @@ def root(
         _modules.name(path)
 
 
-class _Ending:
-    """Ends the command by an exception where a signal arrives, so that unfinished files are removed.
+class _SignalExit:
+    """Ends the command by an exception when a signal arrives, so that unfinished files are removed.
 
-    Some C code drops exceptions without a word, as when it imports a module or asks whether there is an attribute. So
-    the exception is raised again until Python code is on its way out by it.
+    Some C code discards exceptions, as when it imports a module or tests for an attribute. So the exception is raised
+    again until it propagates through Python code.
     """
 
     _PERIOD = 0.1  # seconds
@@ -120,7 +120,7 @@ class _Ending:
 
     def watch(self) -> None:
         signal.signal(signal.SIGTERM, self._end)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may ignore it
             signal.signal(signal.SIGINT, self._end)
         if hasattr(signal, "setitimer"):
             signal.signal(signal.SIGALRM, self._again)
@@ -144,7 +144,7 @@ class _Ending:
 
 
 def run() -> None:
-    ending = _Ending()
+    ending = _SignalExit()
     ending.watch()
     try:
         sys.exit(app(prog_name="pyharmony"))
@@ -153,7 +153,7 @@ def run() -> None:
         stop_codes = (128 + signal.SIGINT, 128 + signal.SIGTERM)
         code = ended.code
         if isinstance(ending.exception, SystemExit) and code not in (0, None):
-            code = ending.exception.code  # also where the import that was stopped has become an error of its own
+            code = ending.exception.code  # even if the interrupted import raised another error
         if code in stop_codes and threading.active_count() > 1:
             _leave(int(code))
         raise SystemExit(code) from None
@@ -162,9 +162,9 @@ def run() -> None:
 
 
 def _leave(code: int) -> None:
-    """Ends a process that a signal has stopped while other threads are at work.
+    """Ends a process after a signal while other threads are running.
 
-    They may be within OpenCV, say, which aborts where Python has shut down before its call returns.
+    They may be within OpenCV, for example, which aborts if Python has shut down before its call returns.
     """
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

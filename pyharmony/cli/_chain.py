@@ -1,4 +1,4 @@
-"""The composites of `pyharmony demo`: somebody of one photograph stands in another, by one click."""
+"""The composites of `pyharmony demo`: a person of one photo in another, segmented by one click."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Scene(NamedTuple):
-    """Two photographs, and the click (x, y) on somebody in the first, who is put into the second."""
+    """Two photos, and the click (x, y) on the person in the first who is inserted into the second."""
 
     subject: str
     background: str
@@ -31,22 +31,22 @@ class Scene(NamedTuple):
 
 #: By day, and at dusk.
 SCENES = (Scene("cowgirl", "colorado", (294, 271)), Scene("coat", "pier", (128, 160)))
-#: What a subject is laid with to be seen as it was cut out.
+#: The arguments of a plain paste of the cut-out.
 PLAIN: dict[str, Any] = {"harmonize": None, "sharpness": 0.0, "grain": 0.0, "shadow": None}
 WIDTH = 1280  # the width of a page, in pixels
 MARGIN = 6  # the gap between the images of a page, in pixels
 
 
 class Composite(NamedTuple):
-    """A composite and what it was made of.
+    """A composite and its sources.
 
     Attributes:
-        photo, background: the photographs.
-        pasted: the subject at the same place as it was cut out, without match, shadow and grain.
+        photo, background: the photos.
+        pasted: the cut-out at the same place, without match, shadow and grain.
         result: the composite.
-        info: what `compose` tells of it.
-        networks: the SHA-256 of the weights that ran, by their names.
-        seconds: how long `compose` took.
+        info: the information of `compose`.
+        networks: the SHA-256 of the weights that were used, by their names.
+        seconds: the time that `compose` took.
     """
 
     photo: Pixels
@@ -59,7 +59,7 @@ class Composite(NamedTuple):
 
 
 def composite_of(scene: Scene) -> Composite:
-    """Returns the composite of a scene: one click, and all else by default."""
+    """Returns the composite of a scene: one click and the defaults."""
     import pyharmony
 
     photo, background = (load(IMAGES / f"{name}.jpg") for name in (scene.subject, scene.background))
@@ -83,7 +83,7 @@ def close_up(composite: Composite) -> Pixels:
 
 
 def page(composites: Sequence[Composite]) -> Any:
-    """Returns a PIL image with a row for each composite: both photographs, the composite, and a close-up of it."""
+    """Returns a PIL image with a row for each composite: both photos, the composite, and a close-up of it."""
     from PIL import Image
 
     def scaled(pixels: Pixels, width: float, height: float) -> Any:
@@ -92,7 +92,7 @@ def page(composites: Sequence[Composite]) -> Any:
     rows: list[Any] = []
     for one in composites:
         near = close_up(one)
-        # Widths as shares of the row's height: both photographs are as high as the composite together.
+        # Widths as shares of the row's height: both photos together are as high as the composite.
         shares = 1 / sum(x.shape[0] / x.shape[1] for x in (one.photo, one.background)), *(
             x.shape[1] / x.shape[0] for x in (one.result, near))  # fmt: skip
         height = round((WIDTH - 2 * MARGIN + shares[0] * MARGIN) / sum(shares))
@@ -115,7 +115,7 @@ def page(composites: Sequence[Composite]) -> Any:
 
 
 def run(output: Path, overwrite: bool, console: Console) -> dict[str, Any]:
-    """Makes the composites, and returns what is to be told of them."""
+    """Writes the composites and returns their records."""
     from PIL import Image
 
     from ..io import Picture, write, write_layers
@@ -134,7 +134,7 @@ def run(output: Path, overwrite: bool, console: Console) -> dict[str, Any]:
             _temporary.write_text(path["recipe"], json.dumps(one.info.recipe))
             subject = one.info.subjects[0]
             spot = subject.placement
-            assert spot is not None  # noqa: S101  # no place is given by hand
+            assert spot is not None  # noqa: S101  # the place is estimated, not passed
             console.note(f"{path['picture']}: {one.result.shape[1]} x {one.result.shape[0]}, one click at "
                          f"{scene.click[0]}, {scene.click[1]} in {scene.subject}.jpg, {one.seconds:.2f} s; its layers "
                          f"are in {path['layers'].name}")  # fmt: skip
@@ -143,7 +143,7 @@ def run(output: Path, overwrite: bool, console: Console) -> dict[str, Any]:
                             "click": scene.click, "steps": {**one.info.seconds, **subject.seconds}, "place": place,
                             "reasons": list(subject.reasons), "networks": one.networks})  # fmt: skip
         write(Picture(np.asarray(page(composites))), page_path, overwrite=overwrite, quality=80)
-        # At dusk, where the light is most unlike that of the subject's photograph.
+        # At dusk, when the light differs most from that of the subject's photo.
         frames = [Image.fromarray(frame) for frame in (composites[-1].pasted, composites[-1].result)]
         frames[0].save(animation, save_all=True, append_images=frames[1:], duration=1500, loop=0, quality=80, method=4)
     return {"page": str(page_path), "animation": str(animation), "composites": records}

@@ -1,4 +1,4 @@
-"""Makes functions into commands; options that several commands share are declared once."""
+"""Turns functions into commands; options that several commands share are declared once."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ._console import Console
 
 _CONSOLE_OPTIONS = {
     "as_json": Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")],
-    "verbose": Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; twice: everything.")],
-    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")],
-    "log_json": Annotated[bool, typer.Option("--log-json", help="Say it on stderr as JSON, an object a line.")],
+    "verbose": Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log details; twice: everything.")],
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only.")],
+    "log_json": Annotated[bool, typer.Option("--log-json", help="Log to stderr as JSON, one object a line.")],
     "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
 }
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it already exists.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it already exists.")]
 
 TorchDevice = Annotated[
-    str | None, typer.Option("--device", metavar="cpu|cuda", help="[default: a GPU where there is one]")
+    str | None, typer.Option("--device", metavar="cpu|cuda", help="[default: a GPU if there is one]")
 ]
 
 
@@ -32,13 +32,13 @@ def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parame
 
 
 def command(schema: str, *, verbose: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Makes a function a command, which gets a `Console` as its first argument.
+    """Turns a function into a command; the function gets a `Console` as its first argument.
 
-    A parameter of the function whose type is a dataclass stands for that class's fields, which become options.
+    A parameter of the function whose type is a dataclass is replaced by the dataclass's fields, which become options.
 
     Args:
         schema: the command's name in its JSON.
-        verbose: whether it takes --verbose, --quiet and --log-json beside --json and --debug.
+        verbose: whether it has --verbose, --quiet and --log-json in addition to --json and --debug.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -61,7 +61,7 @@ def runner(
     call: Callable[[Console, dict[str, Any]], None],
     verbose: bool = True,
 ) -> Callable[..., None]:
-    """Returns a function for typer with these parameters and the console's; call runs within the console's session."""
+    """Returns a function for typer with these parameters and the console's; it runs `call` in the console's session."""
     console_options = _CONSOLE_OPTIONS if verbose else {name: _CONSOLE_OPTIONS[name] for name in ("as_json", "debug")}
 
     def run(**values: Any) -> None:
@@ -78,7 +78,7 @@ def runner(
 
 
 def names_of(parameters: Iterable[inspect.Parameter]) -> dict[str, str]:
-    """Returns what parameters are called on the command line: options by their flag, arguments by what stands there."""
+    """Returns the names of parameters on the command line: the flags of options, the metavars of arguments."""
     return {p.name: _name_in_messages(p.name, *getattr(p.annotation, "__metadata__", ())) for p in parameters}
 
 
@@ -105,7 +105,7 @@ def _expanded(parameters: Iterable[inspect.Parameter]) -> Iterator[inspect.Param
 
 
 def _arguments_of(parameters: Iterable[inspect.Parameter], values: dict[str, Any]) -> dict[str, Any]:
-    """Returns the arguments of the function: the values, those of fields gathered in their dataclasses."""
+    """Returns the arguments of the function: the values, with those of a dataclass's fields collected in it."""
     arguments = {}
     for p in parameters:
         kind: Any = p.annotation

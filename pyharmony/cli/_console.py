@@ -1,4 +1,4 @@
-"""The output of commands: results as JSON on stdout, everything for people on stderr."""
+"""The output of commands: results as JSON on stdout, all messages on stderr."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLOURS = {logging.WARNING: "33", logging.ERROR: "31"}
 
 
 class _Handler(logging.Handler):
-    """A handler that writes a line of text, or of JSON, to stderr for each record and keeps the texts of warnings."""
+    """A handler that writes a line of text or JSON to stderr for each record, and stores the texts of warnings."""
 
     def __init__(self, as_json: bool) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class _Handler(logging.Handler):
 
 
 def printable(text: str) -> str:
-    """Escapes what a terminal would obey or hide in text, which may contain names of foreign files."""
+    """Escapes control and invisible characters in text, which may contain names of untrusted files."""
     if text.isprintable():
         return text
     return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
@@ -63,14 +63,14 @@ def _on_terminal() -> bool:
 
 
 def coloured(text: str, code: str) -> str:
-    """Returns text in a colour where stderr is a terminal that wants one (https://no-color.org)."""
+    """Returns text in a colour if stderr is a terminal and NO_COLOR is not set (https://no-color.org)."""
     if not _on_terminal() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{code}m{text}\x1b[0m"
 
 
 class Console:
-    """The voice of one run of a command: its messages, its progress and its JSON.
+    """The output of one run of a command: its messages, progress and JSON.
 
     Args:
         command: its name, for the schema of its JSON.
@@ -88,23 +88,23 @@ class Console:
         debug: bool = False,
     ) -> None:
         self.command, self.as_json = command, as_json
-        self.names: dict[str, str] = {}  # what the parameters of the command are called, by their names
+        self.names: dict[str, str] = {}  # the command-line names of the parameters, by parameter
         self.debug = debug or verbose > 1
-        self.plain = log_json or quiet or not _on_terminal()  # whether progress is left out
+        self.plain = log_json or quiet or not _on_terminal()  # whether progress is not shown
         self._quiet, self._verbose = quiet, verbose
         self._handler = _Handler(log_json)
         self._has_result = False  # whether the one JSON object was written
 
     def note(self, text: str, **fields: Any) -> None:
-        """Logs a message for people; the fields are added with --log-json."""
+        """Logs an informational message; the fields are added with --log-json."""
         _LOG.info(text, extra={"fields": fields})
 
     def warn(self, text: str) -> None:
-        """Logs a warning for people, which is also among the warnings of --json."""
+        """Logs a warning, which is also among the warnings of --json."""
         _LOG.warning(text)
 
     def detail(self, text: str) -> None:
-        """Logs a message for people who asked with --verbose."""
+        """Logs a message that is shown with --verbose."""
         if self._verbose:
             _LOG.info(text)
 
@@ -119,9 +119,9 @@ class Console:
         texts: Mapping[str, str] | None = None,
         hints: Mapping[str, str] | None = None,
     ) -> Words:
-        """Returns the words of the command for what the library says, see `Words`.
+        """Returns the texts with which the command reports the library's messages, see `Words`.
 
-        names: what arguments are called that have another name than the parameters of the command.
+        names: names of arguments in messages, in addition to those of the command's parameters.
         """
         return Words({**self.names, **(names or {})}, files or {}, texts or {}, hints or {})
 
@@ -142,17 +142,17 @@ class Console:
         self._has_result = True
         if self.as_json:
             head = {"schema": f"pyharmony.{self.command}/{_SCHEMA}", "pyharmony": __version__}
-            self.say(json.dumps(finite({**head, **fields}), allow_nan=False))
+            self.print_text(json.dumps(finite({**head, **fields}), allow_nan=False))
 
     @staticmethod
-    def say(text: str) -> None:
+    def print_text(text: str) -> None:
         """Writes text to stdout."""
         with writing("stdout"):
             print(printable(text), flush=True)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
-        """Sets up logging as asked for, and turns errors into one line, a JSON object and an exit code."""
+        """Sets up logging, and turns errors into one line, a JSON object and an exit code."""
         before, filters = (_LIBRARY.level, _LOG.level), warnings.catch_warnings()
         levels = (logging.WARNING, logging.INFO, logging.DEBUG)  # levels of the library's own messages
         _LIBRARY.setLevel(logging.ERROR if self._quiet else levels[min(self._verbose, 2)])
@@ -167,7 +167,7 @@ class Console:
         warnings.showwarning = show
         try:
             if self._quiet and self._verbose:
-                raise Failure("--quiet and --verbose contradict each other", Code.USAGE)
+                raise Failure("--quiet and --verbose exclude each other", Code.USAGE)
             yield
         except typer.Exit:
             raise
@@ -179,7 +179,7 @@ class Console:
             _leave_broken_stdout()
             if not self._has_result:
                 with contextlib.suppress(Failure):
-                    self.result(status="error", error=described(failure))
+                    self.result(status="error", error=failure_record(failure))
             raise typer.Exit(failure.exit_code) from None
         finally:
             _LIBRARY.removeHandler(self._handler)
@@ -203,7 +203,7 @@ class Console:
 
     @contextlib.contextmanager
     def status(self, what: str, long: bool) -> Iterator[None]:
-        """Shows a sign of life on a terminal's stderr while one long step runs."""
+        """Shows an activity indicator on a terminal's stderr during one long step."""
         if self.plain or not long:
             yield
             return
@@ -214,7 +214,7 @@ class Console:
 
 
 def _leave_broken_stdout() -> None:
-    """Drops the rest of stdout's buffer, which would fail again, and loudly, when Python ends."""
+    """Discards stdout's buffer, which would raise the error again when Python exits."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -222,7 +222,7 @@ def _leave_broken_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def described(failure: Failure) -> dict[str, Any]:
+def failure_record(failure: Failure) -> dict[str, Any]:
     about = {"code": failure.code, "argument": failure.argument}
     about = {key: value for key, value in about.items() if value is not None}
     return {"kind": failure.kind, "message": str(failure), "exit_code": int(failure.exit_code), **about}

@@ -21,7 +21,7 @@ def spread(count: int) -> list[int]:
 
 
 def check_file(path: Path | None, overwrite: bool, *, picture: bool = False) -> None:
-    """Refuses a file that could not be written, before the work is done."""
+    """Refuses a file that cannot be written, before the computation."""
     if path is None:
         return
     check_new(path, overwrite)
@@ -36,7 +36,7 @@ def check_file(path: Path | None, overwrite: bool, *, picture: bool = False) -> 
 
 
 def fitted(picture: Any) -> Any:
-    """Fits an image [H, W, 3] or mask [H, W], uint8, into a cell, keeping its shape."""
+    """Resizes an image [H, W, 3] or mask [H, W], uint8, to fit into a cell, keeping its aspect ratio."""
     import numpy as np
     from PIL import Image
 
@@ -50,7 +50,7 @@ def fitted(picture: Any) -> Any:
 
 
 def write_sheet(rows: list[list[tuple[str, Any]]], path: Path) -> None:
-    """Writes rows of captioned cells as an image file, whose format its name gives."""
+    """Writes rows of captioned cells as an image file, in the format of its suffix."""
     from .. import io
     from ._sheets import sheet
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..typing import ImageFormat
 
-#: The distributions that bring a module; the first one that is found counts.
+#: The distributions that contain OpenCV's module; the first that is installed counts.
 _OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
-#: The optional packages by module, each with its purpose and the extra that brings it.
+#: The optional packages by module: distributions, purpose, and the extra that installs them.
 OPTIONAL = {
     "cv2": (_OPENCV, "16-bit PNG", "io"),
     "imagecodecs": (("imagecodecs",), "16-bit and float TIFF by LZW", "io"),
@@ -34,7 +34,7 @@ def version_of(*distributions: str) -> str | None:
 
 
 def optional_version(module: str) -> str | None:
-    """Returns the version of an optional package, or None where it cannot be imported from here."""
+    """Returns the version of an optional package, or None if it cannot be imported."""
     try:
         if importlib.util.find_spec(module) is None:
             return None
@@ -44,7 +44,7 @@ def optional_version(module: str) -> str | None:
 
 
 def formats() -> list[ImageFormat]:
-    """Returns the formats of files that are read and written here."""
+    """Returns the formats of files that this installation reads and writes."""
     from PIL import features
 
     parts: dict[ImageFormat, str | None]
@@ -53,12 +53,12 @@ def formats() -> list[ImageFormat]:
 
 
 def formats_read() -> list[str]:
-    """Returns the formats of files that are read here and not written."""
+    """Returns the formats of files that this installation reads but does not write."""
     return ["heic"] if importlib.util.find_spec("pillow_heif") else []
 
 
 def weights() -> list[dict[str, Any]]:
-    """Returns the weights that come with pyharmony, from the list of them."""
+    """Returns the weights that come with pyharmony."""
     from .. import _shipped
 
     keys = ("name", "model", "task", "bytes", "sha256")
@@ -84,7 +84,7 @@ def cores() -> int:
 
 
 def simd_levels() -> list[str]:
-    """Returns the instruction sets of this CPU that the kernels have copies for, slowest first."""
+    """Returns the instruction sets of this CPU for which there are compiled kernels, slowest first."""
     from .._native import native, simd_level
 
     before, levels = simd_level(), []
@@ -113,17 +113,17 @@ def cuda_version(number: int) -> str:
 
 
 def cuda() -> Any:
-    """Returns the native module's part for CUDA, or None where it was built without."""
+    """Returns the CUDA part of the native module, or None if it was built without CUDA."""
     from .._native import native
 
     return getattr(native, "cuda", None)
 
 
 def serves(architectures: list[str], capability: tuple[int, int]) -> bool:
-    """Tells whether kernels compiled for these (CMake's names: '90', '90-real', '75-virtual') run on a GPU.
+    """Returns whether kernels for architectures (CMake's names: '90', '90-real', '75-virtual') run on a GPU.
 
     Machine code runs on its own major version, from its minor version on; PTX on all that is newer.
-    The names 'native' and 'all' were resolved by CMake, and are taken to serve.
+    'native' and 'all' were resolved by CMake, and count as supported.
     """
     major, minor = capability
     for name in architectures:
@@ -141,13 +141,13 @@ def serves(architectures: list[str], capability: tuple[int, int]) -> bool:
 
 
 def has_machine_code(architectures: list[str], capability: tuple[int, int]) -> bool:
-    """Tells whether `serves` holds by machine code; PTX is compiled by the driver, at the first use."""
+    """Returns whether `serves` is true because of machine code; PTX is compiled by the driver at the first use."""
     return serves([name if name.endswith("-real") else f"{name}-real" for name in architectures
                    if not name.endswith("-virtual")], capability)  # fmt: skip
 
 
 def gpus() -> list[dict[str, Any]]:
-    """Returns the GPUs that CUDA names; none where the kernels or the driver are missing."""
+    """Returns the GPUs that CUDA lists; empty if the kernels or the driver are missing."""
     part = cuda()
     if part is None or part.status():
         return []

@@ -1,4 +1,4 @@
-"""An image that a command reads and the one that it writes, which may be stdin and stdout."""
+"""Reading the input image of a command and writing its output, from and to files, stdin and stdout."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .._jobs.failures import Words, reading, spoken, writing
+from .._jobs.failures import Words, as_failures, reading, writing
 from .._jobs.task import STREAM, check_output
 
 
@@ -17,19 +17,19 @@ def read_image(image: str) -> Any:
 
 
 def read_with_source(image: str) -> tuple[Any, str | bytes]:
-    """Returns the picture of a file, or of stdin, and the path of the file, or what came from stdin."""
+    """Returns the picture of a file or of stdin, and its source: the file's path, or the bytes from stdin."""
     from .. import io
 
     name = "stdin" if image == STREAM else image
-    with reading(name), spoken(Words(files={"image": name})):
+    with reading(name), as_failures(Words(files={"image": name})):
         source = sys.stdin.buffer.read() if image == STREAM else image
         return io.read(source), source
 
 
 def as_composite(picture: Any, below: Any, sources: Sequence[str | bytes]) -> Any:
-    """Returns a picture whose metadata tell that it was put together, and of which files.
+    """Returns a picture with metadata that mark it as a composite and name its source files.
 
-    below: the picture that the others were put into, whose metadata it has.
+    below: the picture of the background, whose metadata are kept.
     """
     from ..io.provenance import provenance
 
@@ -37,12 +37,12 @@ def as_composite(picture: Any, below: Any, sources: Sequence[str | bytes]) -> An
 
 
 def check_image(output: str, overwrite: bool) -> None:
-    """Refuses a file that no image can be written into, before any work; `STREAM` is left out."""
+    """Refuses an output that cannot be an image file, before any work; `STREAM` is not checked."""
     from ..io.files import check_destination
 
     if output != STREAM:
         check_output(output, not overwrite)
-        with writing(output), spoken():
+        with writing(output), as_failures():
             check_destination(output)
 
 
@@ -50,13 +50,13 @@ def write_image(picture: Any, output: str, overwrite: bool) -> None:
     """Writes a picture into a file, or to stdout as PNG."""
     from .. import io
 
-    with writing("stdout" if output == STREAM else output), spoken(Words(files={"out": output})):
+    with writing("stdout" if output == STREAM else output), as_failures(Words(files={"out": output})):
         if output == STREAM:
             io.write(picture, sys.stdout.buffer, format="png")
         else:
             io.write(picture, output, overwrite=overwrite)
 
 
-def named(output: str) -> str:
-    """Returns the word for what is written to."""
+def output_name(output: str) -> str:
+    """Returns the name of an output in messages."""
     return "stdout" if output == STREAM else output

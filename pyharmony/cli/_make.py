@@ -1,4 +1,4 @@
-"""The work of `blend`, `edit` and `harmonize`: they make one image, or each of a list, and report."""
+"""The work of `blend`, `edit` and `harmonize`: they compute one image, or each of a list, and report."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .._jobs.failures import Code, Failure, as_failure, writing
 from .._jobs.lists import rows_of
 from .._jobs.task import STREAM, Request, Task, check_output, task_of
 from .._jobs.worker import Worker, milliseconds
-from ._console import Console, described
+from ._console import Console, failure_record
 
-_LONG = 3_000_000  # bytes of files from which on a terminal shows a sign of life
+_LONG = 3_000_000  # bytes of files from which on a terminal shows an activity indicator
 
 
 def make(request: Request, table: str | None, console: Console) -> None:
-    """Makes the requested image, or each image of a table."""
+    """Computes the requested image, or each image of a table."""
     if table is None:
         _make_one(request, console)
         return
     if any(path is not None for path in request.inputs.values()):
-        raise Failure("the images come from the list; give the one or the other", Code.USAGE)
+        raise Failure("images and --list exclude each other: the images come from the list", Code.USAGE)
     if request.options.get("save_mask") is not None:
-        raise Failure("--save-mask has room for one mask; in a list it is a column", Code.USAGE)
+        raise Failure("--save-mask is for one image; in a list it is a column", Code.USAGE)
     if request.output == STREAM:
-        raise Failure("-o - has room for one image; with --list it is a folder", Code.USAGE)
+        raise Failure("-o - is for one image; with --list, OUT is a folder", Code.USAGE)
     rows = rows_of(table, request, getattr(sys.stdin, "buffer", None))
     make_all([({"line": line}, task) for line, task in rows], request, console)
 
@@ -44,9 +44,9 @@ def _make_one(request: Request, console: Console) -> None:
     kind = request.kind
     if missing := [name.upper() for name in kind.needed if request.inputs[name] is None]:
         are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
-        raise Failure(f"{' and '.join(missing)} {are} missing; give {them}, or a list of images by --list", Code.USAGE)
+        raise Failure(f"{' and '.join(missing)} {are} missing; pass {them}, or a list with --list", Code.USAGE)
     if request.output is None:
-        raise Failure("where to? -o OUT, or -o - for stdout", Code.USAGE)
+        raise Failure("-o OUT is missing; -o - is stdout", Code.USAGE)
     task = task_of(kind, request.inputs, request.output, request.options)
     worker = _worker(request, console)
     if task.out == STREAM:
@@ -69,17 +69,17 @@ def _make_one(request: Request, console: Console) -> None:
 
 
 def _check_stdout(console: Console) -> None:
-    """Refuses to write an image where stdout is needed for something else, or does not exist."""
+    """Refuses to write an image to stdout if it is a terminal, closed, or used by --json."""
     if console.as_json:
-        raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
+        raise Failure("--json and -o - both write to stdout; write to a file", Code.USAGE)
     if sys.stdout is None:
-        raise Failure("-o - needs a stdout, and it is closed", Code.USAGE)
+        raise Failure("-o -: stdout is closed", Code.USAGE)
     if sys.stdout.isatty():
         raise Failure("-o - would write an image to the terminal; redirect stdout", Code.USAGE)
 
 
 def _size(task: Task) -> float:
-    """Returns the bytes of a task's files; infinity with a stream, which may have any number."""
+    """Returns the size of a task's files in bytes; infinity with a stream, whose size is unknown."""
     total = 0.0
     for path in task.files.values():
         try:
@@ -90,22 +90,22 @@ def _size(task: Task) -> float:
 
 
 def _report(task: Task, record: Mapping[str, Any]) -> str:
-    """Returns the report on a finished image, beyond its size."""
+    """Returns the report on a finished image, without its size."""
     figures = record.get("harmonize")
     if figures is None:
         return "; unchanged" if record["unchanged"] else ""
     if figures["method"] == "copy":
         why = f": {task.words.reason(figures['reason'])}" if figures["reason"] else ""
-        hint = f", confidence {figures['confidence']:.2g}; --no-guard makes the change" if figures["held_back"] else ""
-        return f"; left as it is{why}{hint}"
+        hint = f", confidence {figures['confidence']:.2g}; --no-guard applies it" if figures["held_back"] else ""
+        return f"; unchanged{why}{hint}"
     sentence = f"; changed by {figures['change']:.2g} of 255, confidence {figures['confidence']:.2g}"
     if figures["held_back"]:
-        return f"{sentence}; held back by the guard, --no-guard makes all of it, {figures['asked']:.2g} of 255"
+        return f"{sentence}; reduced by the guard; --no-guard applies all of it, {figures['asked']:.2g} of 255"
     return sentence + (f": {figures['reason']}" if figures["reason"] else "")
 
 
 def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console: Console) -> None:
-    """Runs tasks, each with fields that identify it, such as its line; one that fails does not stop the others."""
+    """Runs tasks, each with fields that identify it, such as its line; continues if one fails."""
     worker = _worker(request, console)
     start = time.perf_counter()
     items: list[dict[str, Any]] = []
@@ -137,12 +137,12 @@ def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console
                     names_file = "line" not in key and failure.argument in task.files
                     console.error(failure if names_file else failure.within(where), **key)
                     record = {**key, "status": "error", "output": {"path": task.out, "written": False}}
-                    record["error"] = described(failure)
+                    record["error"] = failure_record(failure)
                 items.append({**record, "warnings": console.take_warnings()})
                 advance()
     except KeyboardInterrupt:
         finish("interrupted")
-        report = f"{len(items) - failed} of {len(tasks)} images are written"
+        report = f"{len(items) - failed} of {len(tasks)} images were written"
         raise Failure(f"interrupted; {report}", Code.INTERRUPTED) from None
     finish("some failed" if failed else "ok")
     if failed:

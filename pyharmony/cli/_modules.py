@@ -1,4 +1,4 @@
-"""Python files of the user's, which make networks of their own known to the commands."""
+"""Python files of the user, which register their own networks."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import Any
 
 from .._jobs.failures import Code, Failure, reading
 
-#: The files that `pyharmony --module` named, which are run when a command begins.
+#: The files of `pyharmony --module`, which are run when a command begins.
 _files: list[Path] = []
 
 
 def name(path: Path) -> None:
-    """Notes a file that is to be run before the command."""
+    """Adds a file to those that run before the command."""
     _files.append(path)
 
 
 def run_named() -> None:
-    """Runs the files that were noted."""
+    """Runs the files of `name`."""
     while _files:
         run(_files.pop(0), "--module: ")
 
 
 def run(path: Path, before: str = "") -> Any:
-    """Runs a Python file, once a process; returns it as a module.
+    """Runs a Python file, once per process; returns it as a module.
 
-    before: what the messages of failures begin with.
+    before: the text before the messages of failures.
 
     Raises:
-        Failure: there is no such file, or it raises an error, which is told.
+        Failure: there is no such file, or it raises an error, which the message contains.
     """
     with reading(f"{before}{path}"):
         source = path.resolve(strict=True)
@@ -45,9 +45,9 @@ def run(path: Path, before: str = "") -> Any:
     if spec is None or spec.loader is None:
         raise Failure(f"{before}{path}: expected a Python file, .py", Code.USAGE)
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up.
+    # Dataclasses look up their module.
     sys.modules[module_name] = module
-    # It may import files beside it, as a script may.
+    # It may import files in its folder, as a script may.
     sys.path.insert(0, str(source.parent))
     try:
         spec.loader.exec_module(module)
@@ -60,26 +60,26 @@ def run(path: Path, before: str = "") -> Any:
 
 
 def _cause(error: Exception, source: Path) -> str:
-    """Returns what an error says, with the last line of the file on the way to it."""
+    """Returns the message of an error, with the line of the file that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(source)]
     return f"{type(error).__name__}: {error}" + (f" (line {lines[-1]})" if lines else "")
 
 
 def tables(config: str) -> dict[str, Any] | None:
-    """Returns the tables of a configuration that FILE.py or FILE.py:NAME names, or None where config is none of these.
+    """Returns the tables of a configuration from FILE.py or FILE.py:NAME, or None if config has neither form.
 
-    NAME, 'recipe' where it is not given, is a dictionary of tables, or a function that returns one.
+    NAME, 'recipe' by default, is a dictionary of tables, or a function that returns one.
 
     Raises:
-        Failure: see `run`; or there is no such name, or something else under it.
+        Failure: see `run`; or the file has no such name, or it is neither.
     """
     path, _, key = config.partition(":") if ".py:" in config else (config, "", "")
     if not path.endswith(".py"):
         return None
     module, key = run(Path(path)), key or "recipe"
     if not hasattr(module, key):
-        raise Failure(f"CONFIG: {path} has no {key!r}; expected the tables of a configuration", Code.USAGE)
+        raise Failure(f"CONFIG: {path} does not define {key!r}, expected a dictionary of tables", Code.USAGE)
     recipe = getattr(module, key)
     if callable(recipe):
         try:

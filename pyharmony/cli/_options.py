@@ -21,7 +21,7 @@ from ._console import Console
 Make = Callable[[Console, Request, str | None], None]
 
 _OUTPUT = typer.Option(
-    "--output", "-o", metavar="OUT", help="The file to write, or - for stdout; of a list or folder, a folder for all."
+    "--output", "-o", metavar="OUT", help="The file to write, or - for stdout; a folder for several images."
 )
 
 
@@ -33,22 +33,22 @@ class Device(str, Enum):
 
 @dataclass(frozen=True)
 class Run:
-    """The options of a run that do not belong to one image."""
+    """The options of a run that concern all its images."""
 
     max_pixels: Annotated[
-        str | None, typer.Option(metavar="N", help="Refuse larger images unread; 64M is 64 million.  [default: 256M]")
+        str | None, typer.Option(metavar="N", help="The largest image to decode; 64M is 64 million.  [default: 256M]")
     ] = None
     overwrite: Overwrite = False
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do everything but write.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do everything except writing.")] = False
     threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads of a blend.  [default: one a core]")
+        int | None, typer.Option(metavar="N", min=1, help="Threads of a blend.  [default: one per core]")
     ] = None
     device: Annotated[Device | None, typer.Option(help="Where to compute.  [default: auto]")] = None
-    strict: Annotated[bool, typer.Option("--strict", help="Fail where the device cannot be had.")] = False
+    strict: Annotated[bool, typer.Option("--strict", help="Fail if the device is not available.")] = False
 
 
 def words(name: str, choices: tuple[str, ...]) -> Any:
-    """Returns the type of an option that takes one of some words."""
+    """Returns the type of an option that accepts some words."""
     return Enum(name, {choice.replace("-", "_"): choice for choice in choices}, type=str)
 
 
@@ -84,10 +84,10 @@ def _options_of(call: Call) -> list[inspect.Parameter]:
 
 
 def _values_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values of the options that are given, converted.
+    """Returns the values of the options that were set, converted.
 
     Raises:
-        Failure: USAGE; a text stands for no value of its option, or options contradict each other.
+        Failure: USAGE; a text is no value of its option, or options exclude each other.
     """
     result: dict[str, Any] = {}
     for option in _with_groups(call):
@@ -103,7 +103,7 @@ def _values_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
             arguments = {name: result.pop(name) for name in list(result) if name.startswith(before)}
             if arguments and result.get(option.name) is False:
                 first = replace(option, name=next(iter(arguments))).flag
-                raise Failure(f"{option.flag} off and {first} do not go together", Code.USAGE)
+                raise Failure(f"{option.flag} off and {first} exclude each other", Code.USAGE)
             if arguments:
                 result[option.name] = {name.removeprefix(before): value for name, value in arguments.items()}
     return result
@@ -122,10 +122,10 @@ def _converted(option: Option, value: Any) -> Any:
 
 
 def described_by(call: Call) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Makes a function a command with the options of a call.
+    """Turns a function into a command with the options of a call.
 
-    The function gets a `Console` first; its parameter `options` stands for them: a dict of the values of those
-    that are given, by their names.
+    The function gets a `Console` first; its parameter `options` is replaced by them: a dict of the values that were
+    set, by name.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -149,7 +149,7 @@ def described_by(call: Call) -> Callable[[Callable[..., None]], Callable[..., No
 
 
 def command_of(call: Call) -> type[TyperCommand]:
-    """Returns the class of the command of a call, which answers old spellings of options with the new ones."""
+    """Returns the class of the command of a call, which names the new spelling if an old one is used."""
 
     class Command(TyperCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -157,14 +157,14 @@ def command_of(call: Call) -> type[TyperCommand]:
             for name in (one.partition("=")[0] for one in options if one.startswith("--")):
                 new = call.renamed.get(name[2:].replace("-", "_"))
                 if new is not None:
-                    ctx.fail(f"No such option: {name}. It is {new} now.")
+                    ctx.fail(f"No such option: {name}. Use {new} instead.")
             return super().parse_args(ctx, args)
 
     return Command
 
 
 def makes(kind: Kind) -> Callable[[Make], Callable[..., None]]:
-    """Makes a function a command on images: it gets the console, the request, and the table of --list."""
+    """Turns a function into a command on images: it gets the console, the request, and the table of --list."""
     inputs = {name: typer.Argument(metavar=name.upper(), help=about) for name, about in kind.inputs.items()}
     table = typer.Option(
         "--list",

@@ -16,7 +16,7 @@ IMAGES = Path(__file__).parent / "images"
 
 @dataclass(frozen=True)
 class Pair:
-    """A cut-out with its mask, the photograph it goes into, and where its pixel (0, 0) lands."""
+    """A cut-out with its mask, its background photo, and the position of its pixel (0, 0) there."""
 
     name: str
     background: str
@@ -46,7 +46,7 @@ def load(path: Path) -> Pixels:
 
 
 def photograph(name: str, height: int, width: int) -> Pixels:
-    """Returns a photograph [height, width, 3], continued by mirroring, which keeps the detail of real pixels."""
+    """Returns a photo [height, width, 3], extended by mirroring, which preserves the detail of real pixels."""
     picture = load(IMAGES / f"{name}.jpg")
     h, w = picture.shape[:2]
     rows, columns = (np.abs((np.arange(n) + m // 3) % (2 * m) - m + 0.5).astype(np.intp) for n, m in

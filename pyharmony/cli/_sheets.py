@@ -23,12 +23,12 @@ BLENDS: dict[str, Callable[..., Any]] = {
     "poisson_monochrome": lambda *a, **k: blend.poisson(*a, gradients="monochrome", **k),
     "gaussian_poisson": blend.gaussian_poisson,
 }
-#: The blends that solve an equation, and so have an error.
+#: The blends that solve an equation, and so have an error bound.
 _SOLVED = ("poisson", "poisson_mixed", "poisson_monochrome", "gaussian_poisson")
 
 
 def paste(src: Pixels, dst: Pixels, mask: Pixels, at: tuple[int, int]) -> Pixels:
-    """Returns the cut-out laid on the photograph with a hard border, as with scissors and glue."""
+    """Returns the cut-out pasted on the photo with a hard contour."""
     result, (x, y), (h, w) = dst.copy(), at, mask.shape
     result[y : y + h, x : x + w][mask > 127] = src[mask > 127]
     return result
@@ -36,7 +36,7 @@ def paste(src: Pixels, dst: Pixels, mask: Pixels, at: tuple[int, int]) -> Pixels
 
 def best_ms(call: Callable[..., Any], *images: Pixels, at: tuple[int, int], repeats: int = 3) -> float:
     times = []
-    with quiet():  # what is to be said of it was said of the result that is written
+    with quiet():  # the same warnings were reported for the result that is written
         for _ in range(repeats):
             start = time.perf_counter()
             call(*images, at=at)
@@ -96,7 +96,7 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
             if name in _SOLVED:
                 result, info = call(src, dst, mask, at=pair.at, return_info=True)
                 error = {"max_error": info.max_error, "method": info.method}
-                bound_text = f", at most {info.max_error:.3f}/255 off ({info.method})"
+                bound_text = f", error at most {info.max_error:.3f}/255 ({info.method})"
             else:
                 result = call(src, dst, mask, at=pair.at)
             ms = best_ms(call, src, dst, mask, at=pair.at)
@@ -114,6 +114,6 @@ def run(output: Path, overwrite: bool, console: Console) -> None:
     console.note(f"open {sheets[1]}: pasted, and blended; {sheets[0]} has every blend side by side")
     console.note(
         f"open {composites['page']}: people put into other photographs by one click each; "
-        f"{composites['animation']} shows one of them pasted, and matched"
+        f"{composites['animation']} shows one of them before and after the match"
     )
     console.result(status="ok", **composites, pictures=records, sheets=[str(path) for path in sheets])

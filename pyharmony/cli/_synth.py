@@ -1,4 +1,4 @@
-"""`pyharmony data synth` and `crop`: composites to train on, from photographs and from scenes."""
+"""`pyharmony data synth` and `crop`: training composites from photos and from scenes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ._command import command
 from ._console import Console
 from ._contact import SHOWN, check_file, fitted, spread, write_sheet
 from ._facts import cores
-from ._sources import Coco, Kind, Threads, opened
+from ._sources import Coco, Kind, Threads, open_data_set
 
-#: The weights that score realism unless others are given; they come with pyharmony.
+#: The default weights that score realism; they come with pyharmony.
 _JUDGE = "realism-small"
 
 
@@ -33,11 +33,11 @@ class Shape(str, Enum):
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="OUT", help="The folder to write: composite, mask and target.")
 ]
-FormOption = Annotated[ImageForm, typer.Option("--form", help="Files of the images; masks are PNG.")]
+FormOption = Annotated[ImageForm, typer.Option("--form", help="The file format of images; masks are PNG.")]
 Quality = Annotated[int, typer.Option("--quality", metavar="1..100", min=1, max=100, help="The quality of JPEG.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one draws everything anew.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The seed of all random choices.")]
 Sheet = Annotated[Path | None, typer.Option("--sheet", metavar="FILE", help="Write a contact sheet of eight.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT where an earlier run wrote it, and FILE.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if an earlier run wrote it, and FILE.")]
 
 
 @command("data.synth")
@@ -45,7 +45,7 @@ def synth(
     console: Console,
     path: Annotated[
         Path,
-        typer.Argument(metavar="ROOT", help="Photographs with masks: folders images and masks; COCO's photographs."),
+        typer.Argument(metavar="ROOT", help="Photos with masks: folders images and masks; COCO's photos."),
     ],
     output: Output,
     *,
@@ -54,23 +54,21 @@ def synth(
         typer.Option(
             "--method",
             metavar="NAME[=WEIGHT]",
-            help="How colours change; may be given again.  [default: half lut_mix, half all others]",
+            help="How colours change; repeatable.  [default: half lut_mix, half all others]",
         ),
     ] = None,
-    per_photo: Annotated[int, typer.Option(metavar="N", min=1, help="Composites of each photograph.")] = 1,
+    per_photo: Annotated[int, typer.Option(metavar="N", min=1, help="Composites of each photo.")] = 1,
     size: Annotated[
-        int | None, typer.Option(metavar="N", min=8, help="Sides in pixels.  [default: as the photographs are]")
+        int | None, typer.Option(metavar="N", min=8, help="Sides in pixels.  [default: those of the photos]")
     ] = None,
     seed: Seed = 0,
     limits: Annotated[
         str,
-        typer.Option(metavar="LOW,HIGH", help="Least and largest fMSE to the photograph; others are left out."),
+        typer.Option(metavar="LOW,HIGH", help="Least and largest fMSE to the photo; others are omitted."),
     ] = "20,2600",
     realism: Annotated[
         str | None,
-        typer.Option(
-            metavar="WEIGHTS", help="The realism_cnn that --keep asks.  [default: the weights that come with pyharmony]"
-        ),
+        typer.Option(metavar="WEIGHTS", help="The realism_cnn that scores for --keep.  [default: realism-small]"),
     ] = None,
     keep: Annotated[
         float | None,
@@ -78,24 +76,24 @@ def synth(
             metavar="SHARE",
             min=0.01,
             max=1,
-            help="Leave out all but this share, the most realistic.  [default: 0.9 with --realism, else all]",
+            help="Keep only this share, the most realistic.  [default: 0.9 with --realism, else all]",
         ),
     ] = None,
     form: FormOption = ImageForm.png,
     quality: Quality = 95,
     sheet: Sheet = None,
     left_out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of eight that --keep left out.")
+        Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of eight that --keep omitted.")
     ] = None,
     split: Annotated[str | None, typer.Option(metavar="NAME", help="Only this split of a manifest.")] = None,
     coco: Coco,
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make composites of photographs: their objects take other colours, and the photographs are the targets.
+    """Make composites of photos: the colours of their objects are changed, and the photos are the targets.
 
-    OUT is written as a whole or not at all; recipes.jsonl in it says how each was made. Photographs that cannot be read
-    are named and left out; it ends with 5 then.
+    OUT is written as a whole or not at all; recipes.jsonl in it records how each was made. Photos that cannot be read
+    are named and omitted, and the exit code is 5.
     """
     from .. import data
 
@@ -105,11 +103,11 @@ def synth(
     score = None if realism is None and keep is None else _score(realism or _JUDGE)
     if left_out is not None and score is None:
         raise Failure("--left-out needs --keep or --realism", Code.USAGE)
-    photos = opened(path, coco=coco, split=split)
+    photos = open_data_set(path, coco=coco, split=split)
     if isinstance(photos, data.Manifest):
         able = [i for i, entries in enumerate(photos.entries) if "mask" in entries]
         if len(able) < len(photos):
-            console.note(f"{path}: {len(photos) - len(able):,} of {len(photos):,} have no mask and are left out")
+            console.note(f"{path}: {len(photos) - len(able):,} of {len(photos):,} have no mask and are omitted")
             photos = data.Subset(photos, able)
     dataset = data.Synthesis(photos, weights, per_photo=per_photo, size=size, seed=seed, limits=(low, high))
     _write(
@@ -137,13 +135,13 @@ def crop(
         Path | None,
         typer.Option(metavar="FILE", help="Lines of scene:top,left,bottom,right.  [default: all scenes, uncropped]"),
     ] = None,
-    max_images: Annotated[int, typer.Option(metavar="N", min=1, help="How many pairs are drawn.")] = 1000,
+    max_images: Annotated[int, typer.Option(metavar="N", min=1, help="The number of pairs.")] = 1000,
     load_size: Annotated[int, typer.Option(metavar="N", min=8, help="The smaller side before the crop.")] = 64,
-    crop_size: Annotated[int, typer.Option(metavar="N", min=8, help="Sides of what is cropped.")] = 64,
+    crop_size: Annotated[int, typer.Option(metavar="N", min=8, help="The sides of the crop.")] = 64,
     ratio: Annotated[
-        float, typer.Option(metavar="F", min=0.01, max=1, help="The side of the pasted part, over that of the crop.")
+        float, typer.Option(metavar="F", min=0.01, max=1, help="The side of the pasted part, relative to the crop's.")
     ] = 0.5,
-    mask: Annotated[Shape, typer.Option(help="The part: a square in the middle, or a free shape somewhere.")] = (
+    mask: Annotated[Shape, typer.Option(help="The part: a square in the middle, or a random shape anywhere.")] = (
         Shape.square
     ),
     seed: Seed = 0,
@@ -156,17 +154,17 @@ def crop(
         bool, typer.Option("--scenes", help="Write the scenes instead, cropped to their boxes, as OUT/SCENE/FILE.")
     ] = False,
 ) -> None:
-    """Make pairs as GP-GAN is trained on: a part of one image of a scene pasted into another.
+    """Make pairs like those that GP-GAN is trained on: a part of one image of a scene pasted into another.
 
-    OUT is written as a whole or not at all. Images that cannot be read are named and left out; it ends with 5 then.
-    Scenes of FILE that have no folder are left out with a warning.
+    OUT is written as a whole or not at all. Images that cannot be read are named and omitted, and the exit code is 5.
+    Scenes of FILE that have no folder are omitted with a warning.
     """
     from .. import data
 
-    aligned = opened(path, Kind.scenes, boxes=boxes)
+    aligned = open_data_set(path, Kind.scenes, boxes=boxes)
     if scenes:
         if sheet is not None:
-            raise Failure("--sheet: shows pairs, and --scenes writes none; leave one of them out", Code.USAGE, "usage")
+            raise Failure("--sheet and --scenes exclude each other: --scenes writes no pairs", Code.USAGE, "usage")
         _write_scenes(console, aligned, output, overwrite, quality=quality, threads=threads or cores())
         return
     pairs = aligned.pairs(max_images, seed=seed)
@@ -254,7 +252,7 @@ def _write(
 
 
 def _gaps(missing: list[str]) -> str:
-    """Returns what a report says of listed scenes without a folder."""
+    """Returns the part of a report about listed scenes without a folder."""
     return f", {len(missing):,} listed without a folder: {', '.join(missing)}" if missing else ""
 
 
@@ -280,7 +278,7 @@ def _write_scenes(console: Console, scenes: Any, output: Path, overwrite: bool, 
 
 
 def _write_left_out(dataset: Any, names: list[str], score: Callable[[Any], float], path: Path) -> None:
-    """Writes the samples of these names, made again, the least realistic first."""
+    """Writes the samples of these names, computed again, the least realistic first."""
     from ..data._write_triples import file_name
 
     places = {file_name(name): index for index, name in enumerate(dataset.names)}

@@ -35,7 +35,7 @@ class Contestant:
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     result: Any = None
-    unrounded: Callable[[], Any] | None = None  # the answer on the mask in 8-bit levels, as floats
+    unrounded: Callable[[], Any] | None = None  # the result on the mask in 8-bit levels, as floats
 
     def run(self) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -59,7 +59,7 @@ def sizes_of(text: str) -> dict[str, tuple[int, int]]:
 
 
 def peers_of(text: str | None) -> tuple[list[str], dict[str, str]]:
-    """Returns the tools that are installed, and why others are not."""
+    """Returns the tools that are installed, and the reasons why others are not used."""
     here, missing = [], {}
     for name in dict.fromkeys((text or "").split(",")) if text else ():
         if name not in ("cv2", "fpie"):
@@ -74,7 +74,7 @@ def peers_of(text: str | None) -> tuple[list[str], dict[str, str]]:
 
 @contextlib.contextmanager
 def _prints_to_stderr() -> Iterator[None]:
-    """Sends what other tools print to stderr, including native code's output."""
+    """Redirects the output of other tools to stderr, including that of native code."""
     sys.stdout.flush()
     stdout_copy = os.dup(1)
     os.dup2(2, 1)
@@ -96,9 +96,9 @@ def run(modes: list[str], sizes: str, against: str | None, rounds: int, threads:
     rows: list[dict[str, Any]] = []
     if "gp-gan" in modes and importlib.util.find_spec("torch") is None:
         modes = [mode for mode in modes if mode != "gp-gan"]
-        missing["gp-gan"] = "it runs a network, and torch is not installed"
+        missing["gp-gan"] = "torch, which it needs, is not installed"
     for name, reason in missing.items():
-        console.note(f"left out: {name} ({reason})")
+        console.note(f"omitted: {name} ({reason})")
     with _prints_to_stderr(), console.progress(len(modes) * len(problems), "measuring") as advance:
         for size, (width, height) in problems.items():
             src, dst = (_pictures.photograph(name, height, width) for name in ("coffee", "astronaut"))
@@ -111,7 +111,7 @@ def run(modes: list[str], sizes: str, against: str | None, rounds: int, threads:
                     if exact is None:
                         exact = 255 * blend.poisson(src / 255.0, dst / 255.0, mask)
                 for contestant in contestants:
-                    contestant.run()  # warms up; only the following runs count
+                    contestant.run()  # warm-up; only the following runs are measured
                     contestant.wall.clear()
                     contestant.cpu.clear()
                 for _ in range(rounds):
@@ -130,7 +130,7 @@ def run(modes: list[str], sizes: str, against: str | None, rounds: int, threads:
         missing=missing,
     )
     if not console.as_json:
-        console.say(_tables(rows, threads, rounds))
+        console.print_text(_tables(rows, threads, rounds))
 
 
 def _row(contestant: Contestant, mode: str, size: str, ours: Contestant, truth: Any, mask: Any) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _ours(mode: str, src: Any, dst: Any, mask: Any) -> Contestant:
     function = getattr(blend, mode.replace("-", "_"))
 
     def unrounded() -> Any:
-        """Returns the answer at the tolerance of 8 bits."""
+        """Returns the result at the tolerance of 8 bits."""
         src_, dst_ = (x.astype(np.float32) / np.float32(255) for x in (src, dst))
         answer = function(src_, dst_, mask, tolerance=_checks.DEFAULT_TOLERANCE["uint8"])[mask]
         return answer.astype(np.float64) * 255
@@ -180,7 +180,7 @@ def _seamless_clone(src: Any, dst: Any, mask: Any, threads: int) -> Contestant:
     cv2.setNumThreads(threads)
     inside = mask.astype(np.uint8) * 255
     x, y, width, height = cv2.boundingRect(inside)
-    centre = x + width // 2, y + height // 2  # the centre that leaves the source where it is
+    centre = x + width // 2, y + height // 2  # the centre that does not move the source
 
     def call() -> Any:
         return cv2.seamlessClone(src, dst, inside, centre, cv2.NORMAL_CLONE)

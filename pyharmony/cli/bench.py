@@ -1,4 +1,4 @@
-"""`pyharmony bench`: how fast the blends are here, compared with other tools that are installed."""
+"""`pyharmony bench`: the speed of the blends on this machine, compared with other tools that are installed."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _Mode = words("Mode", BLEND.modes)
 def bench(
     console: Console,
     op: Annotated[
-        list[_Mode] | None, typer.Option(help="A blend; may be given again.  [default: all]")  # type: ignore[valid-type]
+        list[_Mode] | None, typer.Option(help="A blend; repeatable.  [default: all]")  # type: ignore[valid-type]
     ] = None,
     sizes: Annotated[
         str, typer.Option(metavar="WxH,...", help="Sizes, or the names 480p, 720p, 1080p, 4K.")
     ] = "480p,1080p",
     against: Annotated[
-        str | None, typer.Option(metavar="cv2,fpie", help="Other tools for the same job, those installed.")
+        str | None, typer.Option(metavar="cv2,fpie", help="Other tools to compare with.  [default: those installed]")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds, in which all run in turn.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds, in each of which all run in turn.")] = 5,
     threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads of everything.  [default: one a core]")
+        int | None, typer.Option(metavar="N", min=1, help="Threads of all tools.  [default: one per core]")
     ] = None,
 ) -> None:
-    """Time the blends on this machine, arrays in and out.
+    """Time the blends on this machine, from arrays to arrays.
 
-    Everything runs in turn within a round; times are medians over the rounds. The peers of --op poisson are
-    cv2.seamlessClone, and fpie with 1,000 iterations of its fastest backend; the other blends have none. The error is
-    the distance to the exact answer on the mask, in 8-bit levels, that of pyharmony before it is rounded to 8 bits: its
-    median, and its largest. seamlessClone changes pixels around the mask too, so there it is more than inaccuracy.
+    All tools run in turn within a round; times are medians over the rounds. --mode poisson is compared with
+    cv2.seamlessClone, and with fpie at 1,000 iterations of its fastest backend; the other blends have no peers. The
+    error is the distance to the exact result on the mask, in 8-bit levels, that of pyharmony before rounding to 8 bits:
+    median and largest. seamlessClone also changes pixels around the mask, so there it is more than inaccuracy.
     """
     from ._timing import run
 

@@ -10,9 +10,9 @@ from ._options import makes
 
 @makes(BLEND)
 def blend(console: Console, request: Request, table: str | None) -> None:
-    """Put SRC into DST where MASK is white, and write OUT.
+    """Blend SRC into DST under MASK, and write OUT.
 
-    A person or a thing keeps its colours with --harmonize, which takes --mode alpha; prints and textures are blended.
+    For a person or an object use --harmonize, with --mode alpha, which keeps the colours; blend prints and textures.
 
     Files may be JPEG, PNG, WebP, TIFF, BMP or AVIF; - is stdin, or stdout for OUT. OUT has DST's depth, colour profile
     and metadata. Where MASK is black nothing changes.

@@ -1,4 +1,4 @@
-"""`pyharmony compose`: puts people and objects of some photographs into another."""
+"""`pyharmony compose`: composites people and objects of some photos into another."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Annotated, Any
 import typer
 
 from .._calls import COMPOSE, flag
-from .._jobs.failures import Code, Failure, Words, reading, spoken, with_code, with_codes, writing
+from .._jobs.failures import Code, Failure, Words, as_failures, reading, with_code, with_codes, writing
 from .._jobs.task import STREAM, check_output
 from ._command import Overwrite
 from ._console import Console
-from ._images import as_composite, check_image, named, read_with_source, write_image
+from ._images import as_composite, check_image, output_name, read_with_source, write_image
 from ._options import described_by
 
 _NAMES = {"method": "--harmonize", "info": "--explain"}
 _TEXTS = {
-    "no-place-sought": "every place is given by --at, none is looked for",
-    "one-place": "more than one place is for one subject whose place is looked for, without --at",
+    "no-place-sought": "every place is given by --at, so none is estimated",
+    "one-place": "several places need one subject without --at, whose place is estimated",
 }
 _HINTS = {
-    "another-place": "--at says another place, and -k finds more of them",
-    "say-who": "--points or --box says who is meant",
-    "say-what": "--points or --box says what is meant",
-    "another-size": "--scale says another size",
-    "another-light": "another --shadow-azimuth, or a --shadow-tip, brings it in",
+    "another-place": "--at sets another place, and -k returns more of them",
+    "say-who": "--points or --box selects the person",
+    "say-what": "--points or --box selects the object",
+    "another-size": "--scale sets another size",
+    "another-light": "another --shadow-azimuth, or a --shadow-tip, moves it into the image",
 }
 
 
@@ -50,13 +50,13 @@ def compose(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Put people or objects of some photos into another, and write OUT.
+    """Composite people or objects of some photos into another, and write OUT.
 
     Each subject is segmented, placed among the people of BACKGROUND at their size, matched in light, sharpness and
-    grain, and gets a shadow if the ground under it is visible. What you pass is used; what you omit is found. With
-    several subjects, give --points, --box and --mask once for each, in their order; --at, --scale, --angle, --flip and
-    --behind once for each or once for all. With -k, OUT shows the best place, OUT-2 the next, and so on. OUT has the
-    depth, colour profile and metadata of BACKGROUND, which also name it a composite, and the files it is made of.
+    grain, and gets a shadow if the ground under it is visible. Options that you omit are estimated. With several
+    subjects, give --points, --box and --mask once for each, in their order; --at, --scale, --angle, --flip and --behind
+    once for each or once for all. With -k, OUT shows the best place, OUT-2 the next, and so on. OUT has the depth,
+    colour profile and metadata of BACKGROUND, which also mark it as a composite and name its source files.
     """
     import json
 
@@ -64,29 +64,29 @@ def compose(
     from pyharmony import _temporary, composition, io
 
     if len(photos) < 2:
-        raise Failure("BACKGROUND is missing, expected a photograph with a subject and one to put it into", Code.USAGE)
+        raise Failure("BACKGROUND is missing, expected photos with subjects, then the background", Code.USAGE)
     *subjects, background = photos
     k = options.get("k", 1)
     if recipe is not None:
-        # A recipe has decided all of it.
+        # A recipe contains all these settings.
         decided = [flag(name) for name in options if name != "keep_gps"] + ["--explain"] * (explain is not None)
         if decided:
-            raise Failure(f"--recipe and {decided[0]} do not go together", Code.USAGE)
+            raise Failure(f"--recipe and {decided[0]} exclude each other", Code.USAGE)
         if not Path(recipe).exists():
             raise Failure(f"--recipe: {recipe}: no such file or directory", Code.INPUT, "FileNotFoundError")
     if layers is not None and not layers.lower().endswith(".ora"):
         raise Failure(f"--layers: {layers}, expected a path that ends in '.ora'", Code.USAGE)
     if k > 1 and output == STREAM:
-        raise Failure("-k: stdout takes one image; write to a file", Code.USAGE)
+        raise Failure("-k: stdout is for one image; write to a file", Code.USAGE)
     outputs = [path for path in (output, save_recipe, layers, explain) if path is not None]
-    outputs += [_beside(output, number) for number in range(2, k + 1)]
+    outputs += [_path_of_rank(output, number) for number in range(2, k + 1)]
     for path in outputs:
         if path != STREAM:
             check_output(path, not overwrite)
             if path not in (save_recipe, layers):
                 check_image(path, overwrite)
         elif console.as_json or path is not output:
-            raise Failure("stdout takes OUT alone, and not beside --json; write to a file", Code.USAGE)
+            raise Failure("stdout is for OUT alone, without --json; write to a file", Code.USAGE)
     try:
         arguments = COMPOSE.arguments(options, len(subjects), len(subjects) > 1)
     except ValueError as error:
@@ -97,22 +97,22 @@ def compose(
     names = ["stdin" if path == STREAM else path for path in subjects]
     files = {f"subjects[{i}]": path for i, path in enumerate(names)}
     words = console.words(_NAMES, files=files, texts=_TEXTS, hints=_HINTS)
-    with spoken(words), reading(background):
+    with as_failures(words), reading(background):
         images = pictures if len(pictures) > 1 else pictures[0]
         result, info = pyharmony.compose(images, scene, recipe=recipe, side=side, return_info=True, **arguments)
         sheet = None if explain is None else composition.contact_sheet(images, scene, info)
     write_image(as_composite(result, scene, sources), output, overwrite)
     others = []
     for number, other in enumerate(info.others, 2):
-        with spoken(words), reading(background):
+        with as_failures(words), reading(background):
             composite, about = pyharmony.compose(images, scene, recipe=other, side=side, return_info=True)
-        path = _beside(output, number)
+        path = _path_of_rank(output, number)
         write_image(as_composite(composite, scene, sources), path, overwrite)
         spot = info.subjects[0].places[number - 1]
         others.append({"output": path, **_record(about.subjects[0], spot, info.subjects[0].mask_score)})
         console.note(f"wrote {path}: score {spot.score:.2f}")
     if len(others) < k - 1:
-        console.note(f"{1 + len(others)} places were found, of {k} that are wanted")
+        console.note(f"{1 + len(others)} of {k} places were found")
     if explain is not None and sheet is not None:
         write_image(io.Picture(sheet), explain, overwrite)
         console.note(f"wrote {explain}")
@@ -121,7 +121,7 @@ def compose(
             _temporary.write_text(Path(save_recipe), json.dumps(info.recipe))
         console.note(f"wrote {save_recipe}")
     if layers is not None:
-        with writing(layers), spoken(Words(files={"target": layers, "background": layers})):
+        with writing(layers), as_failures(Words(files={"target": layers, "background": layers})):
             io.write_layers(
                 layers, info.layers, result.pixels, overwrite=overwrite, profile=result.profile, dpi=result.dpi
             )
@@ -129,28 +129,28 @@ def compose(
     seconds = time.perf_counter() - start
     records = [_record(one, one.placement, one.mask_score) for one in info.subjects]
     for one, number in zip(info.subjects, info.recipe["order"], strict=True):
-        console.detail(f"{names[number]}: {_sureness(one)}")
+        console.detail(f"{names[number]}: {_scores_line(one)}")
         if not one.mask.any():
-            console.note(f"nothing of {names[number]} lies in the picture")
+            console.note(f"{names[number]} is outside the image")
             continue
         x, y, wide, high = one.box
         how = f"{wide} x {high} at {x},{y}, scale {one.scale:.2f}"
-        console.note(how + (f", turned by {one.angle:.1f} degrees" if one.angle else ""))
-    console.note(f"wrote {named(output)}: {seconds:.2f} s")
+        console.note(how + (f", rotated by {one.angle:.1f} degrees" if one.angle else ""))
+    console.note(f"wrote {output_name(output)}: {seconds:.2f} s")
     console.result(
         status="ok", output=output, subjects=records, others=others, layers=layers, recipe=save_recipe, explain=explain,
         seconds=round(seconds, 3), steps=dict(info.seconds),
     )  # fmt: skip
 
 
-def _beside(output: str, number: int) -> str:
-    """Returns the file of the picture with the next best place of a number."""
+def _path_of_rank(output: str, number: int) -> str:
+    """Returns the file of the image with the place of a rank: OUT-2 for the second."""
     path = Path(output)
     return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
 
 
 def _record(one: Any, spot: Any, mask_score: float | None) -> dict[str, Any]:
-    """Returns what is told of a subject that was drawn, and of its place where one was looked for."""
+    """Returns the record of a subject in the composite, and of its place if it was estimated."""
     place = None
     if spot is not None:
         place = {"score": spot.score, "terms": dict(spot.terms), "behind": list(spot.behind)}
@@ -163,8 +163,8 @@ def _record(one: Any, spot: Any, mask_score: float | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _sureness(one: Any) -> str:
-    """Returns a line that tells how sure the mask and the place of a subject are, and how far it is enlarged."""
+def _scores_line(one: Any) -> str:
+    """Returns a line with the scores of the mask and the place of a subject, and its scale."""
     mask = "given" if one.mask_score is None else f"score {one.mask_score:.2f}"
     place = "given" if one.placement is None else f"score {one.placement.score:.2f}"
     return f"mask {mask}, place {place}, {one.scale:.2f} times its size"

@@ -1,4 +1,4 @@
-"""`pyharmony data`: makes, checks, counts and splits data sets, and writes them as shards."""
+"""`pyharmony data`: creates, checks, counts and splits data sets, and writes them as shards."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class ShardForm(str, Enum):
 
 Root = Annotated[Path, typer.Argument(metavar="PATH", help="The folder or file of a data set.")]
 Shares = Annotated[
-    str, typer.Option("--shares", metavar="NAME=SHARE,...", help="The splits and how much of it each gets.")
+    str, typer.Option("--shares", metavar="NAME=SHARE,...", help="The splits and their shares of the samples.")
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one deals the splits anew.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The seed of the splits.")]
 DEFAULT_SHARES = "train=0.9,val=0.05,test=0.05"
 
 
@@ -63,13 +63,13 @@ def check(
     source: Source,
     size: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Name samples, too, whose masks are empty at N x N pixels."),
+        typer.Option(metavar="N", min=1, help="Report samples whose masks are empty at N x N pixels too."),
     ] = None,
     threads: Threads = None,
 ) -> None:
-    """Load every sample, and name all that is wrong.
+    """Load every sample, and report all errors.
 
-    Nothing is changed. Ends with 5 where there is a problem.
+    Nothing is changed. The exit code is 5 if there is a problem.
     """
     dataset = source.open(path)
     with console.progress(len(dataset), "checking") as advance:
@@ -90,11 +90,11 @@ def stats(
     sheet: Annotated[
         Path | None, typer.Option("--sheet", metavar="FILE", help="Write a contact sheet of eight.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where it already exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it already exists.")] = False,
 ) -> None:
     """Count samples and groups, and measure sizes and foregrounds.
 
-    Samples that cannot be loaded are counted and left out; `check` names them.
+    Samples that cannot be loaded are counted and omitted; `check` names them.
     """
     import numpy as np
 
@@ -132,7 +132,7 @@ def stats(
     for name, at in (("height", 0), ("width", 1)):
         values = [side[at] for side in sides]
         about[name] = {"min": min(values), "median": float(np.median(values)), "max": max(values)} if values else None
-    # These are the ranges for which tables of harmonisation are made.
+    # The ranges that tables of harmonisation use.
     about["foreground"] = {
         f"{int(100 * low)}-{int(100 * high)} %": sum(low <= share < high or share == high == 1 for share in shares)
         for low, high in ((0, 0.05), (0.05, 0.15), (0.15, 1))
@@ -150,7 +150,7 @@ def stats(
             rows.append([name, "{min:,} to {max:,}, median {median:,.0f}".format(**about[name])])
     if shares:
         rows += [[f"foreground {name}", f"{count:,}"] for name, count in about["foreground"].items()]
-    console.say(table(rows))
+    console.print_text(table(rows))
 
 
 @app.command("split")
@@ -165,10 +165,10 @@ def split_command(
     source: Source,
     overwrite: Overwrite = False,
 ) -> None:
-    """Deal the samples to splits by the hash of their names, and write a table of name and split.
+    """Assign the samples to splits by the hash of their names, and write a table of name and split.
 
-    What shows the same, such as the composites of one photograph, stays together. A name always goes to the same split,
-    whatever else is there.
+    Related samples, such as the composites of one photo, stay in one split. The split of a name does not depend on
+    the other samples.
     """
     from .. import _temporary, data
 
@@ -198,14 +198,14 @@ def shard(
         ShardForm,
         typer.Option(
             "--form",
-            help="raw: bytes that training reads as they are; tar: files, as WebDataset has them; tfrecord: composites "
-            "and targets, as TensorFlow has them.",
+            help="raw: bytes for fast training; tar: files, as in WebDataset; tfrecord: composites "
+            "and targets, for TensorFlow.",
         ),
     ] = ShardForm.raw,
     size: Annotated[int, typer.Option("--size", metavar="N", min=1, help="Sides of the samples in pixels.")] = 256,
     samples: Annotated[
         int | None,
-        typer.Option("--samples", metavar="N", min=1, help="Samples a file.  [default: 1024, tar and tfrecord 1000]"),
+        typer.Option("--samples", metavar="N", min=1, help="Samples per file.  [default: 1024, tar and tfrecord 1000]"),
     ] = None,
     part: Annotated[
         str | None, typer.Option("--part", metavar="NAME", help="Only this split of --shares.  [default: all]")
@@ -213,15 +213,15 @@ def shard(
     shares: Shares = DEFAULT_SHARES,
     seed: Seed = 0,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave samples out that cannot be loaded, with a warning each.")
+        bool, typer.Option("--skip-bad", help="Omit samples that cannot be loaded, with a warning each.")
     ] = False,
     source: Source,
     threads: Threads = None,
 ) -> None:
     """Write samples at one size as shards, all or nothing.
 
-    Images are squashed to a square by a bilinear filter, masks become hard. tar and TFRecord files
-    hold PNG images; those of TFRecord are the features copy_paste, bg, mask where there is one, and the name.
+    Images are resized to a square with a bilinear filter; masks are binarised. tar and TFRecord files contain PNG
+    images; the features of TFRecord are copy_paste, bg, mask if there is one, and the name.
     """
     from .. import data
 
@@ -231,7 +231,7 @@ def shard(
     if part is not None:
         parts = data.split(dataset, _shares(shares), seed=seed)
         if part not in parts:
-            raise Failure(f"--part {part}: --shares has {', '.join(parts)}", Code.USAGE)
+            raise Failure(f"--part {part}: expected one of {', '.join(parts)}", Code.USAGE)
         dataset = parts[part]
     with console.progress(len(dataset), "writing") as advance, reading_or_writing(path, output):
         options: dict[str, Any] = {"progress": advance, "errors": "skip" if skip_bad else "raise"}
@@ -247,4 +247,4 @@ def shard(
             shards = data.write_tfrecord_shards(data.Resized(dataset, size), output, **options)
     left_out = len(dataset) - len(shards)
     console.result(status="ok", output=str(output), samples=len(shards), left_out=left_out, of=total, size=size)
-    console.note(f"{output}: {len(shards):,} samples" + (f", {left_out:,} left out" if left_out else ""))
+    console.note(f"{output}: {len(shards):,} samples" + (f", {left_out:,} omitted" if left_out else ""))

@@ -1,4 +1,4 @@
-"""`pyharmony demo`: the main job on images that come with the package."""
+"""`pyharmony demo`: composites and blends of images that come with the package."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ._console import Console
 def demo(
     console: Console,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the images; made where missing.")
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the images; created if missing.")
     ] = Path("pyharmony-demo"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace images of an earlier demo.")] = False,
 ) -> None:
-    """Put two people into other photographs by one click each, and blend three cut-outs in every way.
+    """Composite two people into other photos by one click each, and blend three cut-outs with every blend.
 
     colorado.png and pier.png are the composites, colorado.ora and pier.ora their layers, colorado.json and pier.json
-    their recipes. together.jpg shows them beside what they are made of, with close-ups; before_and_after.webp shows
+    their recipes. together.jpg shows them next to their sources, with close-ups; before_and_after.webp shows
     pier.png before and after the match of light.
 
-    Writes an image for each pair and blend, before_after.jpg (pasted, and blended with the choice that suits) and
-    sheet.png (every blend side by side).
+    Writes an image for each pair and blend, before_after.jpg (pasted, and blended with the most suitable blend) and
+    sheet.png (all blends side by side).
     """
     from ._sheets import run
 

@@ -1,4 +1,4 @@
-"""`pyharmony doctor`: checks whether this installation works, and says what to do where it does not."""
+"""`pyharmony doctor`: checks whether this installation works, and reports how to repair it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """The result of a check: 'ok', 'failed', or 'note' for something optional that is missing."""
+    """The result of a check: 'ok', 'failed', or 'note' if something optional is missing."""
 
     name: str
     state: str
@@ -30,14 +30,14 @@ class Check:
 
 
 class Missing(Exception):
-    """An error for something optional that is missing."""
+    """An error that reports a missing optional part."""
 
 
 @command("doctor")
 def doctor(console: Console) -> None:
-    """Check that everything works; each trouble comes with its remedy.
+    """Check that everything works; each failure comes with its remedy.
 
-    Exits with 1 where a check failed. Optional parts that are not there are no failure.
+    The exit code is 1 if a check failed. Missing optional parts are not failures.
     """
     checks = list(_checks())
     failed = sum(check.state == "failed" for check in checks)
@@ -48,7 +48,7 @@ def doctor(console: Console) -> None:
         marks = {"ok": "ok", "note": "--", "failed": "FAILED"}
         for check in checks:
             remedy = f"\n        -> {check.remedy}" if check.remedy else ""
-            console.say(f"{marks[check.state]:7} {check.name}: {check.found}{remedy}")
+            console.print_text(f"{marks[check.state]:7} {check.name}: {check.found}{remedy}")
     if failed:
         raise typer.Exit(Code.UNEXPECTED)
 
@@ -63,7 +63,7 @@ def _checks() -> Iterator[Check]:
             return Check(name, "failed", f"{type(error).__name__}: {error}", remedy)
 
     again, clone = _install.again(), _install.clone()
-    # An existing module counts as built, so everything is compiled only after the build's folder is removed.
+    # The build reuses existing objects, so its folder is removed to compile everything.
     anew = again if clone is None else f"rm -rf {shlex.quote(str(clone / 'build'))} && {again}"
     yield check("Python", _python, "install CPython 3.10 or later")
     yield check("installation", _distribution, f"pip uninstall -y pyharmony && {again}")
@@ -74,8 +74,8 @@ def _checks() -> Iterator[Check]:
     yield check("picture files", _files, "pip install --force-reinstall pillow")
     for module in _OPTIONAL_CHECKS:
         yield _optional(module)
-    yield check("temporary folder", _temporary, "set TMPDIR to a folder that may be written to and has space")
-    yield check("CUDA kernels", _kernels, "with a GPU: install again where nvcc of CUDA 12.4 or later is on PATH")
+    yield check("temporary folder", _temporary, "set TMPDIR to a folder that is writable and has free space")
+    yield check("CUDA kernels", _kernels, "with a GPU: install again with nvcc of CUDA 12.4 or later on PATH")
     yield check("GPU", _driver, "nothing to do: everything runs on the CPU")
     yield from _gpus(check)
 
@@ -84,10 +84,10 @@ def _optional(module: str) -> Check:
     _, purpose, extra = _facts.OPTIONAL[module]
     remedy = _install.hint(extra)
     if module == "cupy":
-        remedy = f"with a GPU: {remedy}; beside CUDA 12: {_install.hint('cupy12')}"
+        remedy = f"with a GPU: {remedy}; with CUDA 12: {_install.hint('cupy12')}"
     version = _facts.optional_version(module)
     if version is None:
-        return Check(module, "note", f"not installed; it is for {purpose}", remedy)
+        return Check(module, "note", f"not installed; used for {purpose}", remedy)
     try:
         more = _OPTIONAL_CHECKS[module]()
     except Exception as error:
@@ -102,7 +102,7 @@ def _python() -> str:
 
 
 def _distribution() -> str:
-    """Checks the distribution and whether the other project `pyharmony` is there, with a folder of the same name."""
+    """Checks the distribution, and whether the other project named `pyharmony` is installed, with the same folder."""
     from .. import __version__
 
     version = _facts.version_of(_install.DISTRIBUTION)
@@ -111,9 +111,9 @@ def _distribution() -> str:
     if not strangers:
         return name
     others = " and ".join(f"pyharmony {version}" for version in strangers)
-    text = f"{name}, and the package {others} is installed too, which on the package index is another project"
+    text = f"{name}, and the package {others}, another project on the package index, is installed too"
     if any(strangers.values()):
-        raise RuntimeError(f"{text}; its files lie among those of this one")
+        raise RuntimeError(f"{text}; its files are mixed with those of this one")
     raise Missing(text)
 
 
@@ -124,14 +124,14 @@ def _weights() -> str:
     every = _shipped.every()
     for entry in every:
         _shipped.read(entry)
-    return ", ".join(entry.name for entry in every) or "none come with it"
+    return ", ".join(entry.name for entry in every) or "none"
 
 
 def _module() -> str:
     from .._native import get_num_threads, native, simd_level
 
     levels = ", ".join(_facts.simd_levels())
-    return f"{native.__name__} loads; {simd_level()} of {levels}; {get_num_threads()} threads"
+    return f"{native.__name__} is loaded; {simd_level()} of {levels}; {get_num_threads()} threads"
 
 
 def _blends() -> str:
@@ -149,7 +149,7 @@ def _blends() -> str:
 
 
 def _worst_error(device: Device, how: str = "") -> float:
-    """Returns the largest distance of both ops from their definitions, in 8-bit levels; raises above tolerance."""
+    """Returns the largest error of both ops against their definitions, in 8-bit levels; raises above tolerance."""
     import numpy as np
 
     from .. import get_device, set_device
@@ -192,7 +192,7 @@ def _files() -> str:
         write(picture, stream, format=name)
         again = read(stream.getvalue(), name)
         if again.pixels.shape != picture.pixels.shape:
-            raise RuntimeError(f"{name}: an image comes back as {list(again.pixels.shape)}")
+            raise RuntimeError(f"{name}: an image was read back with shape {list(again.pixels.shape)}")
     return f"written and read back: {', '.join(_facts.formats())}"
 
 
@@ -213,7 +213,7 @@ def _torch() -> str:
 
     image = torch.zeros(3, 8, 9)
     if not torch.equal(blend.alpha(image + 1, image), image + 1):
-        raise RuntimeError("a blend of tensors is wrong")
+        raise RuntimeError("the blend of tensors is wrong")
     gpu = torch.cuda.is_available()
     trains = f"networks are trained in {fast_dtype('cuda' if gpu else 'cpu')} by dtype='auto'"
     if torch.version.cuda is None:
@@ -269,11 +269,11 @@ def _driver() -> str:
 
 
 def _gpus(check: Callable[[str, Callable[[], str], str], Check]) -> Iterator[Check]:
-    """Yields a check for each device: whether the compiled kernels run on it, and give right results there."""
+    """Yields a check for each device: whether the compiled kernels run on it, with correct results."""
     again = _install.again("-DHM_CUDA_ARCHITECTURES=native")
     try:
         gpus = _facts.gpus()
-    except Exception:  # the checks of the module and of the driver have reported why
+    except Exception:  # the checks of the module and of the driver have reported the cause
         return
     for gpu in gpus:
 

@@ -10,11 +10,11 @@ from ._options import makes
 
 @makes(EDIT)
 def edit(console: Console, request: Request, table: str | None) -> None:
-    """Edit IMAGE by its gradients where MASK is white, and write OUT.
+    """Edit IMAGE by its gradients under MASK, and write OUT.
 
-    texture-flattening washes out texture and keeps edges, illumination-change evens out the light, detail-boost
-    sharpens, inpaint fills the mask smoothly from around it. Gradients are in 8-bit levels a pixel. - is stdin, or
-    stdout for OUT. OUT has IMAGE's depth, colour profile and metadata.
+    texture-flattening removes texture and keeps edges, illumination-change evens out the light, detail-boost sharpens,
+    inpaint fills the mask smoothly from around it. Gradients are in 8-bit levels per pixel. - is stdin, or stdout for
+    OUT. OUT has IMAGE's depth, colour profile and metadata.
     """
     from ._make import make
 

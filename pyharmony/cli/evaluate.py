@@ -1,4 +1,4 @@
-"""`pyharmony evaluate`: measures methods of harmonisation on a data set, side by side."""
+"""`pyharmony evaluate`: compares methods of harmonisation on a data set."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, Words, reading, spoken, writing
+from .._jobs.failures import Code, Failure, Words, as_failures, reading, writing
 from .._jobs.task import check_new
 from ._command import TorchDevice, command
 from ._console import Console
 from ._contact import check_file, fitted, spread, write_sheet
 from ._sources import DataRoot, Split
 
-#: In place of advice in Python.
+#: Hints in place of the library's, which name Python functions.
 _HINTS = {"unknown-kind": ""}
 
 
@@ -27,7 +27,7 @@ def evaluate(
     data: DataRoot = None,
     run: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A folder of `pyharmony train`: what it held back, and its best weights."),
+        typer.Option(metavar="DIR", help="A folder of `pyharmony train`: its validation images and best weights."),
     ] = None,
     models: Annotated[
         list[str] | None,
@@ -39,14 +39,14 @@ def evaluate(
     ] = None,
     judges: Annotated[
         list[str] | None,
-        typer.Option("--judge", metavar="[LABEL=]FILE", help="Weights that score images, with their discriminator."),
+        typer.Option("--judge", metavar="[LABEL=]FILE", help="Weights with a discriminator, which scores images."),
     ] = None,
     ensembles: Annotated[
         list[str] | None,
         typer.Option(
             "--ensemble",
             metavar="[LABEL=]MODEL+MODEL",
-            help="The mean of what networks of --model and --run make, by their labels.",
+            help="The mean of the results of networks of --model and --run, by label.",
         ),
     ] = None,
     network_size: Annotated[
@@ -54,14 +54,14 @@ def evaluate(
         typer.Option(
             metavar="N",
             min=11,
-            help="Sides of the images that the networks of --model see.  [default: those that they were made for]",
+            help="The input sides of the networks of --model.  [default: those that they were trained for]",
         ),
     ] = None,
     batch_statistics: Annotated[
         bool,
         typer.Option(
             "--batch-statistics",
-            help="For --model and --run: batch norms take the statistics of each image, as published tests run.",
+            help="For --model and --run: batch norms use the statistics of each image, as in published tests.",
         ),
     ] = False,
     split: Split = None,
@@ -69,7 +69,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="N|full",
-            help="Sides of the images in pixels, or full: as they are.  [default: 256; with --run those of the run]",
+            help="Sides of the images in pixels, or full: unchanged.  [default: 256; with --run those of the run]",
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a row for each image and method.")] = None,
@@ -89,9 +89,9 @@ def evaluate(
 ) -> None:
     """Measure methods of harmonisation on composites whose targets are known.
 
-    Either --data or --run is given; --model, --method, --ensemble and --judge may be given again. Tables go to stdout
-    as Markdown unless --markdown or --json is given. Samples that cannot be evaluated are named and left out of every
-    row; it ends with 5 then.
+    Either --data or --run is required; --model, --method, --ensemble and --judge are repeatable. Tables go to stdout as
+    Markdown unless --markdown or --json is given. Samples that cannot be evaluated are named and omitted from every
+    row, and the exit code is 5.
     """
     if (data is None) == (run is None):
         raise Failure("expected either --data ROOT or --run DIR", Code.USAGE)
@@ -102,17 +102,17 @@ def evaluate(
     if ensembles and len(models or []) + (run is not None) < 2:
         raise Failure("--ensemble needs two networks of --model and --run", Code.USAGE)
     if run is not None and split is not None:
-        raise Failure("--split: the run has chosen; it goes with --data", Code.USAGE)
+        raise Failure("--split: needs --data; a run has its own split", Code.USAGE)
     if realism_maps is not None and not judges:
         raise Failure("--realism-maps needs a --judge", Code.USAGE)
     _check_files(csv, markdown, sheet, realism_maps, overwrite)
     from .. import _catalogue, _temporary, evaluation
 
-    # Misspelt names and sizes are reported before anything is read.
+    # Misspelt names and sizes are reported before any file is read.
     _side(size or "256")
     _check_methods(evaluation, methods or [])
     for option, texts in (("--model", models), ("--judge", judges)):
-        for _, file in _labelled(texts or [], option):
+        for _, file in _labels_and_files(texts or [], option):
             _catalogue.check_weights(file)
     if device not in (None, "cpu", "cuda"):
         raise Failure(f"--device: {device!r}, expected cpu or cuda", Code.USAGE)
@@ -120,14 +120,16 @@ def evaluate(
     dataset, side = _dataset(console, data, run, split, size)
     if run is not None:
         models = [f"{run.absolute().name}={run / 'best.safetensors'}", *(models or [])]
-    sizes: dict[str, int | None] = {label: network_size for label, _ in _labelled(models or [], "--model")}
+    sizes: dict[str, int | None] = {label: network_size for label, _ in _labels_and_files(models or [], "--model")}
     if run is not None:
-        # The network of a run sees images at the size of training, so that its figures are those of training.
+        # The network of a run gets images at the size of training, so that its figures are those of training.
         sizes[run.absolute().name] = side if size is None else None
     harmonizers = _methods(evaluation, methods or [], models or [], device, batch_statistics, sizes)
     harmonizers |= _ensembles(evaluation, ensembles or [], harmonizers, sizes)
     place: Any = device
-    of_judges = {label: evaluation.judge(file, device=place) for label, file in _labelled(judges or [], "--judge")}
+    of_judges = {
+        label: evaluation.judge(file, device=place) for label, file in _labels_and_files(judges or [], "--judge")
+    }
     sheet_rows = _SheetRows(len(dataset), sheet is not None)
     with contextlib.ExitStack() as stack:
         with writing(str(realism_maps)):
@@ -158,7 +160,7 @@ def evaluate(
         status=status, **_fields(result), problems=problems, files=paths, **_published(evaluation, side, published)
     )
     if not console.as_json and markdown is None:
-        console.say(text)
+        console.print_text(text)
     for name in paths:
         console.note(f"{name}: written")
     if result.problems:
@@ -178,16 +180,17 @@ def _check_files(
 def _dataset(
     console: Console, data: Path | None, run: Path | None, split: str | None, size: str | None
 ) -> tuple[Any, int | None]:
-    """Returns the samples of a data set, or what a run held back, and the sides of their images; None: as they are."""
+    """Returns the samples of a data set or the validation images of a run, and the sides of their images; None:
+    unchanged."""
     side = _side(size or "256")
     if run is None:
         from .. import data as datasets
 
-        with reading(str(data)), spoken(console.words({"path": "--data"}, hints=_HINTS)):
+        with reading(str(data)), as_failures(console.words({"path": "--data"}, hints=_HINTS)):
             return datasets.open_dataset(data, split=split), side  # type: ignore[arg-type]
     from .. import training
 
-    with spoken(console.words({"path": "--run: its data"}, hints=_HINTS)):
+    with as_failures(console.words({"path": "--run: its data"}, hints=_HINTS)):
         if size is None:
             side = training.size_of(run)
         try:
@@ -206,8 +209,8 @@ def _side(text: str) -> int | None:
     return int(text)
 
 
-def _labelled(texts: list[str], option: str) -> list[tuple[str, str]]:
-    """Splits [LABEL=]FILE; without a label a file is called by its stem, a run's file by the run's folder."""
+def _labels_and_files(texts: list[str], option: str) -> list[tuple[str, str]]:
+    """Splits [LABEL=]FILE; the default label is the file's stem, or the run's folder for a file of a run."""
     files: list[tuple[str, str]] = []
     for text in texts:
         label, equals, file = text.partition("=")
@@ -217,7 +220,7 @@ def _labelled(texts: list[str], option: str) -> list[tuple[str, str]]:
         if not label or not file:
             raise Failure(f"{option} {text}: expected FILE or LABEL=FILE", Code.USAGE)
         if label in dict(files):
-            raise Failure(f"{option} {text}: there is another {label}; expected LABEL=FILE", Code.USAGE)
+            raise Failure(f"{option} {text}: the label {label} is used twice; expected LABEL=FILE", Code.USAGE)
         files.append((label, file))
     return files
 
@@ -225,7 +228,7 @@ def _labelled(texts: list[str], option: str) -> list[tuple[str, str]]:
 def _check_methods(evaluation: Any, names: list[str]) -> None:
     for name in names:
         if name not in evaluation.METHODS:
-            raise Failure(f"--method {name}: expected some of {', '.join(evaluation.METHODS)}", Code.USAGE)
+            raise Failure(f"--method {name}: expected one of {', '.join(evaluation.METHODS)}", Code.USAGE)
 
 
 def _methods(
@@ -237,9 +240,9 @@ def _methods(
     sizes: dict[str, int | None],
 ) -> dict[str, Any]:
     harmonizers: dict[str, Any] = {name: evaluation.METHODS[name] for name in names}
-    for label, file in _labelled(models, "--model"):
+    for label, file in _labels_and_files(models, "--model"):
         if label in evaluation.METHODS or label == "target":
-            raise Failure(f"--model: {label} is another's name; expected LABEL={file}", Code.USAGE)
+            raise Failure(f"--model: the label {label} is used twice; expected LABEL={file}", Code.USAGE)
         harmonizers[label] = evaluation.harmonizer(
             file, device=device, batch_statistics=batch_statistics, size=sizes.get(label)
         )
@@ -256,16 +259,14 @@ def _ensembles(
         members = (names if equals else text).split("+")
         for name in members:
             if name not in sizes:
-                raise Failure(
-                    f"--ensemble {text}: no network {name!r}; expected some of {', '.join(sizes)}", Code.USAGE
-                )
+                raise Failure(f"--ensemble {text}: no network {name!r}; expected one of {', '.join(sizes)}", Code.USAGE)
         if not label or label in (*evaluation.METHODS, *harmonizers, *ensembles, "target"):
-            raise Failure(f"--ensemble {text}: {label} is another's name; expected LABEL=MODEL+MODEL", Code.USAGE)
+            raise Failure(f"--ensemble {text}: the label {label} is used twice; expected LABEL=MODEL+MODEL", Code.USAGE)
         if len({sizes[name] for name in members}) > 1:
-            raise Failure(f"--ensemble {text}: its networks see images of several sizes", Code.USAGE)
+            raise Failure(f"--ensemble {text}: its networks have different input sizes", Code.USAGE)
         from .. import models
 
-        with spoken(Words({"members": f"--ensemble {text}: members"})):
+        with as_failures(Words({"members": f"--ensemble {text}: members"})):
             both = models.Ensemble([harmonizers[name].model for name in members])
         ensembles[label] = evaluation.harmonizer(both, size=sizes[members[0]])
     return ensembles
@@ -304,7 +305,7 @@ class _SheetRows:
 
 
 def _write_maps(result: Any, folder: Path) -> None:
-    """Writes an image of one sample: the results above, and each judge's scores below, by parts where it has them."""
+    """Writes an image of one sample: the results above, and each judge's scores below, by parts if it has them."""
     from .. import evaluation
 
     pictures = {**result.pictures, "target": result.sample["target"]}

@@ -1,4 +1,4 @@
-"""`pyharmony harmonize`: gives an object the light and colour of its image; for one image, a list or a folder."""
+"""`pyharmony harmonize`: gives an object the light and colour of its image, for one image, a list or a folder."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def harmonize(console: Console, request: Request, table: str | None) -> None:
     Where MASK is black nothing changes. OUT has IMAGE's size, depth, colour profile and metadata. - is stdin, or stdout
     for OUT.
 
-    In a folder every image is harmonised into the folder OUT, under its own name: with the mask of its stem in the
-    folder MASK; without MASK, with that in the folder mask beside the folder composite inside IMAGE, or with
-    NAME_mask.png beside NAME.jpg.
+    In a folder every image is harmonised into the folder OUT, under its own name: with the mask of the same stem in the
+    folder MASK; without MASK, with that in the folder mask next to the folder composite inside IMAGE, or with
+    NAME_mask.png next to NAME.jpg.
     """
     from .._jobs.lists import folder_of
     from ._make import make, make_all

@@ -1,4 +1,4 @@
-"""`pyharmony info`: shows what this installation is and can do."""
+"""`pyharmony info`: shows versions, devices, kernels and file formats of this installation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def info(console: Console) -> None:
     if console.as_json:
         console.result(status="ok", **report)
     else:
-        console.say(_as_table(report))
+        console.print_text(_as_table(report))
 
 
 def _report() -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _as_table(report: dict[str, Any]) -> str:
         [
             "GPU",
             ", ".join(f"{d['name']}, {d['memory_bytes'] / 2**30:.0f} GiB, driver {d['driver']}" for d in others)
-            or "none in use; `pyharmony doctor` says why",
+            or "none in use; `pyharmony doctor` reports the cause",
         ],
         ["files", ", ".join([*report["formats"], *(f"{name} (reading)" for name in report["formats_read"])])],
         ["weights", ", ".join(f"{w['name']} {w['bytes'] / 1e6:.1f} MB" for w in report["weights"]) or "none"],

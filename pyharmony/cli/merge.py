@@ -1,4 +1,4 @@
-"""`pyharmony merge`: merges photographs of one place into one with everyone."""
+"""`pyharmony merge`: merges photos of one scene into one with everyone."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Annotated, Any
 import typer
 
 from .._calls import MERGE
-from .._jobs.failures import Code, Failure, Words, spoken, with_code
+from .._jobs.failures import Code, Failure, Words, as_failures, with_code
 from .._jobs.task import STREAM
 from ._command import Overwrite
 from ._console import Console
-from ._images import as_composite, check_image, named, read_with_source, write_image
+from ._images import as_composite, check_image, output_name, read_with_source, write_image
 from ._options import described_by
 
-#: The word that asks for the best base.
+#: The word for the best base.
 _AUTO = "auto"
-#: What is said with the names of files.
+#: Texts with the names of files.
 _TEXTS = {
     "left-out": "{photo} was left out: {why}",
-    "other-place": "it does not show the place of {base}, {why}",
-    "channels-differ": "{given} channels beside {expected} of {base}; expected equal numbers, alpha apart",
+    "other-place": "it does not show the scene of {base}, {why}",
+    "channels-differ": "{given} channels, expected {expected} as in {base}, not counting alpha",
 }
 
 
@@ -36,19 +36,19 @@ def merge(
 ) -> None:
     """Merge photos of one scene into one with everyone in any of them, and write OUT.
 
-    The photos are aligned, and people who are missing in the base are added from the others. The base is the photo
-    that the others fit best, or that of --base. OUT has its depth, colour profile and metadata.
+    The photos are aligned, and people who are missing in the base are added from the others. The base is the photo that
+    the others fit best, or that of --base. OUT has its depth, colour profile and metadata.
     """
     import pyharmony
 
     check_image(output, overwrite)
     if output == STREAM and console.as_json:
-        raise Failure("stdout takes OUT alone, and not beside --json; write to a file", Code.USAGE)
+        raise Failure("stdout is for OUT alone, without --json; write to a file", Code.USAGE)
     masks, base = options.get("people"), options.get("base", _AUTO)
     if len(photos) < 2:
-        raise Failure("one photograph, expected two or more of one place", Code.USAGE)
+        raise Failure("one photo, expected two or more of one scene", Code.USAGE)
     if masks and len(masks) != len(photos):
-        times = f"given {len(masks)} times for {len(photos)} photographs, expected once for each"
+        times = f"given {len(masks)} times for {len(photos)} photos, expected once for each"
         raise Failure(f"--people: {times}", Code.USAGE)
     if base != _AUTO and base not in photos:
         raise Failure(f"--base: {base!r}, expected {_AUTO} or one of {', '.join(photos)}", Code.USAGE)
@@ -57,7 +57,7 @@ def merge(
     pictures = [picture for picture, _ in read]
     files = {f"photos[{i}]": path for i, path in enumerate(photos)}
     files |= {f"people[{i}]": path for i, path in enumerate(masks or ())}
-    with spoken(Words(files=files, texts=_TEXTS)):
+    with as_failures(Words(files=files, texts=_TEXTS)):
         number: Any = base if base == _AUTO else photos.index(base)
         arguments = MERGE.arguments(options)
         result, info = pyharmony.merge(pictures, base=number, people=masks, return_info=True, **arguments)
@@ -66,7 +66,7 @@ def merge(
         for i, ((_, source), photo) in enumerate(zip(read, info.photos, strict=True))
         if i == info.base or any(part.taken for part in photo.parts)
     ]
-    # The base alone is no composite.
+    # The base alone is not a composite.
     write_image(as_composite(result, pictures[info.base], sources) if len(sources) > 1 else result, output, overwrite)
     seconds = time.perf_counter() - start
     records = []
@@ -86,13 +86,13 @@ def merge(
         )  # fmt: skip
         for part in photo.parts:
             x, y, wide, high = part.box
-            outcome = "taken over" if part.taken else f"not taken over, {part.reason}"
+            outcome = "added" if part.taken else f"not added, {part.reason}"
             console.note(f"{path}: {wide} x {high} at {x},{y}: {outcome}")
     base_path = photos[info.base]
     if info.bases:
         costs = ", ".join(f"{path} {one.cost:.2f}" for path, one in zip(photos, info.bases, strict=True) if one.allowed)
-        console.note(f"the base is {base_path}; what each would cost: {costs}")
-    console.note(f"wrote {named(output)}: {seconds:.2f} s")
+        console.note(f"the base is {base_path}; costs: {costs}")
+    console.note(f"wrote {output_name(output)}: {seconds:.2f} s")
     bases = [{**dataclasses.asdict(one), "cost": one.cost} for one in info.bases]
     console.result(
         status="ok", output=output, base=base_path, bases=bases, photos=records, **with_code(info.reason),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, reading, spoken, writing
+from .._jobs.failures import Code, Failure, as_failures, reading, writing
 from .._jobs.task import check_new
 from ._command import Overwrite, command
 from ._console import Console, table
@@ -25,7 +25,7 @@ app = typer.Typer(
 Weights = Annotated[
     str,
     typer.Argument(
-        metavar="FILE", help="Weights that pyharmony wrote, .safetensors, or the name of some it comes with."
+        metavar="FILE", help="Weights that pyharmony wrote, .safetensors, or the name of weights that come with it."
     ),
 ]
 
@@ -55,23 +55,23 @@ def _plain(value: float) -> str:
 def list_models(
     console: Console,
     task: Annotated[
-        str | None, typer.Option(metavar="TASK", help="Only those for harmonize, blend, realism, style or upscale.")
+        str | None, typer.Option(metavar="TASK", help="Only networks for harmonize, blend, realism, style or upscale.")
     ] = None,
 ) -> None:
     """List the networks, and the weights that come with pyharmony."""
     from .. import _catalogue, _shipped
 
-    with spoken(console.words()):
+    with as_failures(console.words()):
         networks = _catalogue.every(task)
     weights = [entry for entry in _shipped.every() if task in (None, entry.task)]
     if console.as_json:
         rows = [{k: getattr(info, k) for k in ("name", "task", "summary", "source")} for info in networks]
         console.result(status="ok", models=rows, weights=[dataclasses.asdict(entry) for entry in weights])
         return
-    console.say(table([[info.name, info.task, info.summary] for info in networks]))
+    console.print_text(table([[info.name, info.task, info.summary] for info in networks]))
     if weights:
         rows_ = [[entry.name, entry.task, f"weights of {entry.model}, {_size(entry)}"] for entry in weights]
-        console.say("\n" + table(rows_))
+        console.print_text("\n" + table(rows_))
 
 
 @app.command("show")
@@ -83,21 +83,21 @@ def show(
         str | None, typer.Option(metavar="NAME", help="One of its presets.  [default: as published]")
     ] = None,
     layers: Annotated[
-        bool, typer.Option("--layers", help="Show its layers too, the generator's where there are two.")
+        bool, typer.Option("--layers", help="Show its layers too, the generator's if there are two networks.")
     ] = False,
 ) -> None:
-    """Show a network's settings, presets and parameters, or what is known of weights that come with pyharmony."""
+    """Show a network's settings, presets and parameters, or the record of weights that come with pyharmony."""
     from .. import _catalogue, _shipped
 
     entry = _shipped.named(name)
-    # A network of the same name is shown if an option that only networks have is given.
+    # A network of the same name is shown if an option for networks is given.
     if entry is not None and preset is None and not layers:
         _show_weights(console, entry)
         return
     if name not in {info.name for info in _catalogue.every()}:
         raise Failure(_unknown(name), Code.USAGE)
     info = _catalogue.entry_of(name)
-    with spoken(console.words()):
+    with as_failures(console.words()):
         variant = info.variant(preset)
     config, counts = variant.config, variant.parameters
     layer_rows = []
@@ -113,23 +113,23 @@ def show(
     rows = [["network", f"{name}: {info.summary}"], ["source", info.source], ["parameters", _counts_text(counts)]]
     rows += [["settings" if i == 0 else "", f"{k} = {v!r}"] for i, (k, v) in enumerate(config.items())]
     rows += [["presets", ", ".join(info.presets) or "none"]]
-    rows += [["published weights", "`convert` reads them" if info.converts else "no layout is known"]]
-    console.say(table(rows))
+    rows += [["published weights", "`convert` reads them" if info.converts else "not supported"]]
+    console.print_text(table(rows))
     if layers:
         cells = [[x["name"], x["kind"], "x".join(map(str, x["output"])), f"{x['parameters']:,}"] for x in layer_rows]
-        console.say("\n" + table([["layer", "kind", "output", "parameters"], *cells]))
+        console.print_text("\n" + table([["layer", "kind", "output", "parameters"], *cells]))
 
 
 def _unknown(name: str) -> str:
-    """Returns a message that names what there is instead of an unknown name."""
+    """Returns a message that lists the accepted names."""
     from .. import _catalogue, _shipped
 
     if os.path.lexists(name):
-        return f"NAME: {name} is a file; `pyharmony models verify {name}` shows what it holds"
+        return f"NAME: {name} is a file; `pyharmony models verify {name}` shows its contents"
     networks, weights = [info.name for info in _catalogue.every()], [entry.name for entry in _shipped.every()]
     hint = _catalogue.hint(name, [*networks, *weights])
     there = f"networks are {', '.join(networks)}; weights {', '.join(weights)}"
-    return f"NAME: there is no network and no weights called {name}{hint}; {there}"
+    return f"NAME: no network or weights {name!r}{hint}; {there}"
 
 
 def _show_weights(console: Console, entry: Any) -> None:
@@ -142,7 +142,7 @@ def _show_weights(console: Console, entry: Any) -> None:
     rows += [["figures" if i == 0 else "", _figure(figure)] for i, figure in enumerate(entry.figures)]
     rows += [["made by" if i == 0 else "", command] for i, command in enumerate(entry.commands)]
     rows += [["notes", entry.notes]] if entry.notes else []
-    console.say(table([*rows, ["more", entry.card]]))
+    console.print_text(table([*rows, ["more", entry.card]]))
 
 
 @app.command("verify")
@@ -153,13 +153,13 @@ def verify(
         str | None,
         typer.Argument(
             metavar="[FILE]",
-            help="Weights that pyharmony wrote, .safetensors, or the name of its own.  [default: all of its own]",
+            help="Weights that pyharmony wrote, .safetensors, or a name of `pyharmony models list`.  [default: all]",
         ),
     ] = None,
 ) -> None:
-    """Check that a file of weights is whole, and show what it holds.
+    """Check that a file of weights is undamaged, and show its contents.
 
-    Of weights that come with pyharmony the checksum is compared first.
+    For weights that come with pyharmony the checksum is compared first.
     """
     from .. import _catalogue
 
@@ -178,14 +178,14 @@ def verify(
             records = [{"name": entry.name, "path": str(entry.path), "sha256": entry.sha256} for entry in own.values()]
             console.result(status="ok", weights=records)
         else:
-            console.say(table(rows) if rows else "no weights come with this pyharmony")
+            console.print_text(table(rows) if rows else "no weights come with this pyharmony")
         return
     if file in own and not _is_model(own[file]):
         _check(own[file])
         if console.as_json:
             console.result(status="ok", name=own[file].model, sha256=own[file].sha256)
         else:
-            console.say(table([["network", own[file].model], ["sha256", own[file].sha256]]))
+            console.print_text(table([["network", own[file].model], ["sha256", own[file].sha256]]))
         return
     model = models.load(file)
     path = own[file].path if file in own else Path(file)
@@ -199,18 +199,18 @@ def verify(
         return
     rows = [["network", model.name], ["settings", _as_text(config)]]
     rows += [["calibration", _as_text(calibration)]] if model.calibration != type(model.calibration)() else []
-    console.say(table([*rows, ["parameters", _counts_text(counts)], ["sha256", digest]]))
+    console.print_text(table([*rows, ["parameters", _counts_text(counts)], ["sha256", digest]]))
 
 
 def _is_model(entry: Any) -> bool:
-    """Returns whether weights are of a model of `pyharmony.models`, and not of networks that have no torch module."""
+    """Returns whether weights are of a model of `pyharmony.models`, and not of a network without a torch module."""
     from .. import _catalogue
 
     return entry.model in {info.name for info in _catalogue.every()}
 
 
 def _check(entry: Any) -> None:
-    """Refuses weights that come with pyharmony and are damaged."""
+    """Refuses damaged weights that come with pyharmony."""
     from .. import _shipped, models
 
     if _is_model(entry):
@@ -233,21 +233,21 @@ def convert(
             metavar="PUBLISHED", help="The published file, .pth, .npz or .safetensors, or TensorFlow's prefix."
         ),
     ],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The network that it holds.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The network of the file.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write, .safetensors.")],
     also: Annotated[
-        list[Path] | None, typer.Option("--also", metavar="FILE", help="A further file, of another of its networks.")
+        list[Path] | None, typer.Option("--also", metavar="FILE", help="A further file with another of its networks.")
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Write 16-bit floats: half the size.")] = False,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting that the file does not tell.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting that the file does not contain.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn published weights into a file of pyharmony's.
+    """Convert published weights to a file of pyharmony.
 
-    The published file is read as tensors; code that a pickle may hold is not run. What it does not hold, a
-    discriminator as a rule, is not written. Where it is another network's than NAME, it is said whose.
+    The file is read as tensors; code that a pickle may contain is not run. Networks that it does not contain, usually
+    the discriminator, are not written. If it is a file of another network than NAME, the error names it.
     """
     from .. import _catalogue
 
@@ -289,7 +289,7 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a network as ONNX, the generator where there are two."""
+    """Write a network as ONNX, the generator if there are two."""
     from .. import _catalogue
 
     check_new(output, overwrite)

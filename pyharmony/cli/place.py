@@ -8,15 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from .._calls import PLACE
-from .._jobs.failures import Code, Failure, reading, spoken, with_code
+from .._jobs.failures import Code, Failure, as_failures, reading, with_code
 from .._jobs.task import STREAM
 from ._command import Overwrite
 from ._console import Console
-from ._images import check_image, named, read_image, write_image
+from ._images import check_image, output_name, read_image, write_image
 from ._options import described_by
 
 _TEXTS = {"no-mask": "not given, and SUBJECT has no transparency"}
-_HINTS = {"no-mask": "`pyharmony segment --crop` makes a cut-out that has"}
+_HINTS = {"no-mask": "`pyharmony segment --crop` writes a cut-out with transparency"}
 
 
 @described_by(PLACE)
@@ -32,29 +32,29 @@ def place(
 ) -> None:
     """Suggest places for the subject of SUBJECT in BACKGROUND, the best first.
 
-    People stand among the people of BACKGROUND, at their size, and cover no face.
+    People are placed among the people of BACKGROUND, at their size, without occluding a face.
     """
     import pyharmony
     from pyharmony import io, placement
 
     if options.get("person") is False and "head" in options:
-        raise Failure("--no-person and --head do not go together", Code.USAGE)
+        raise Failure("--no-person and --head exclude each other", Code.USAGE)
     if explain is not None and explain != STREAM:
         check_image(explain, overwrite)
     elif explain is not None and console.as_json:
-        raise Failure("--json and --explain - both want stdout; write to a file", Code.USAGE)
+        raise Failure("--json and --explain - both write to stdout; write to a file", Code.USAGE)
     start = time.perf_counter()
     own, scene = read_image(subject), read_image(background)
     mask = options.get("mask")
-    with spoken(console.words(texts=_TEXTS, hints=_HINTS)), reading(f"--mask: {mask}"):
+    with as_failures(console.words(texts=_TEXTS, hints=_HINTS)), reading(f"--mask: {mask}"):
         places = pyharmony.place(own, scene, **PLACE.arguments(options))
         sheet = None if explain is None else placement.contact_sheet(own, scene, places, mask=mask)
     if explain is not None and sheet is not None:
         write_image(io.Picture(sheet), explain, overwrite)
-        console.note(f"wrote {named(explain)}")
+        console.note(f"wrote {output_name(explain)}")
     seconds = time.perf_counter() - start
     if places[0].reason:
-        console.warn(f"{background}: {places[0].reason}; this is the best place that there is")
+        console.warn(f"{background}: {places[0].reason}; this is the best place")
     rows = [
         {
             "x": round(one.x, 2), "y": round(one.y, 2), "scale": round(one.scale, 4), "angle": round(one.angle, 2),
@@ -65,7 +65,7 @@ def place(
     ]  # fmt: skip
     for i, one in enumerate([] if console.as_json else places, 1):
         x, y, wide, high = one.box
-        how = f"scale {one.scale:.2f}" + (f", turned by {one.angle:.1f} degrees" if one.angle else "")
+        how = f"scale {one.scale:.2f}" + (f", rotated by {one.angle:.1f} degrees" if one.angle else "")
         how += (", mirrored" if one.flip else "") + (f", behind {one.z}" if one.z else "")
-        console.say(f"{i}. score {one.score:.2f}: {wide:.0f} x {high:.0f} at {x:.0f},{y:.0f}, {how}")
+        console.print_text(f"{i}. score {one.score:.2f}: {wide:.0f} x {high:.0f} at {x:.0f},{y:.0f}, {how}")
     console.result(status="ok", places=rows, explain=explain, seconds=round(seconds, 3))

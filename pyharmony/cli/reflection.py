@@ -1,4 +1,4 @@
-"""`pyharmony reflection`: mirrors an object in the ground that it stands on."""
+"""`pyharmony reflection`: mirrors an object in the ground under it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import typer
 from .._calls import REFLECTION
 from ._command import Overwrite
 from ._console import Console
-from ._images import named
+from ._images import output_name
 from ._options import described_by
-from .shadow import draw_beside
+from .shadow import draw_with_layer
 
 
 @described_by(REFLECTION)
@@ -26,16 +26,16 @@ def reflection(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Mirror the object under MASK in the water or the polished floor that it stands on in IMAGE, and write OUT.
+    """Mirror the object under MASK in the water or the polished floor under it in IMAGE, and write OUT.
 
-    The object stays as it is. OUT has IMAGE's depth, colour profile and metadata.
+    The object is not changed. OUT has IMAGE's depth, colour profile and metadata.
     """
     import pyharmony
 
     arguments = REFLECTION.arguments(options)
-    info, seconds = draw_beside(console, pyharmony.reflection, image, mask, output, layer, overwrite, arguments)
+    info, seconds = draw_with_layer(console, pyharmony.reflection, image, mask, output, layer, overwrite, arguments)
     strength = arguments.get("strength", REFLECTION.by_name["strength"].value)
-    console.note(f"wrote {named(output)}: contact at {info.contact[0]:.0f}, {seconds:.2f} s")
+    console.note(f"wrote {output_name(output)}: contact at {info.contact[0]:.0f}, {seconds:.2f} s")
     console.result(
         status="ok", output=output, layer=layer, strength=strength, contact=list(info.contact),
         seconds=round(seconds, 3),

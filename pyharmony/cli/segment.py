@@ -1,4 +1,4 @@
-"""`pyharmony segment`: cuts out what is pointed at, all people, or all boxes of a file of annotations."""
+"""`pyharmony segment`: segments the object of a prompt, all people, or all boxes of an annotation file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from .._calls import SEGMENT
-from .._jobs.failures import Code, Failure, reading, spoken, with_code, writing
+from .._jobs.failures import Code, Failure, as_failures, reading, with_code, writing
 from .._jobs.task import STREAM, check_output
 from ._command import Overwrite
 from ._console import Console
-from ._images import named, read_image, write_image
+from ._images import output_name, read_image, write_image
 from ._options import described_by
 
 _NAMES = dict.fromkeys(("scribble", "line"), "--scribble or --scribble-beside") | {"points": "--points or --beside"}
@@ -34,11 +34,11 @@ def segment(
         typer.Option(metavar="FILE", help="Segment the boxes of COCO's annotations; OUT is a copy with masks."),
     ] = None,
     mask_only: Annotated[
-        bool, typer.Option("--mask-only", help="Write the alpha of the cut-out, a grey image, instead of it.")
+        bool, typer.Option("--mask-only", help="Write the alpha of the cut-out, a grey image, in its place.")
     ] = False,
     crop: Annotated[bool, typer.Option("--crop", help="Crop the image to the mask.")] = False,
     every: Annotated[
-        bool, typer.Option("--every", help="Write every candidate, or person: NAME-1.png is the best, or largest.")
+        bool, typer.Option("--every", help="Write every candidate, or person: NAME-1.png is the best or largest.")
     ] = False,
     model: Annotated[
         str | None, typer.Option(metavar="FILE", help="In place of --method: weights of a click network.")
@@ -52,21 +52,21 @@ def segment(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Cut out what is pointed at in IMAGE, and write it with transparency.
+    """Segment the object of a prompt in IMAGE, and write it with transparency.
 
-    One click on the object often is enough; more of them, on it or beside it, correct the answer, and so does each
-    line after the first. OUT has IMAGE's depth, colour profile and metadata. A click may mean a part or the whole:
-    --every writes up to three answers, and --json tells the area of each, by which they go from part to whole. Where
-    nothing is found nothing is written, and it ends with 3.
+    One click on the object is often enough; further --points and --beside correct the result, and so does each line
+    after the first. OUT has IMAGE's depth, colour profile and metadata. A click may mean a part or the whole: --every
+    writes up to three masks, and --json has the area of each, which ranks them from part to whole. If nothing is
+    segmented, nothing is written, and the exit code is 3.
     """
     from .. import segmentation
 
     people, mask, method = options.get("people", False), options.get("mask"), options.get("method", "auto")
     has_prompt = any(name in options for name in ("points", "beside", "scribble", "scribble_beside", "box", "mask"))
     if sum((people, annotations is not None, has_prompt)) > 1:
-        raise Failure("--people, --annotations and what is pointed at do not go together", Code.USAGE)
+        raise Failure("--people, --annotations and prompts exclude each other", Code.USAGE)
     if every and annotations is not None:
-        raise Failure("--every and --annotations do not go together", Code.USAGE)
+        raise Failure("--every and --annotations exclude each other", Code.USAGE)
     segmenter = _segmenter(method, model, encoder, decoder, salient)
     if annotations is not None:
         _all_boxes(console, Path(image), annotations, Path(output), segmenter, overwrite)
@@ -74,13 +74,13 @@ def segment(
     start = time.perf_counter()
     if output == STREAM:
         if console.as_json:
-            raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
+            raise Failure("--json and -o - both write to stdout; write to a file", Code.USAGE)
         if every:
-            raise Failure("--every and -o - do not go together; write to files", Code.USAGE)
+            raise Failure("--every and -o - exclude each other; write to files", Code.USAGE)
     else:
         check_output(_numbered(output, 1) if every else output, not overwrite)
     picture = read_image(image)
-    with spoken(console.words(_NAMES, hints=_HINTS)), reading(f"--mask: {mask}"):
+    with as_failures(console.words(_NAMES, hints=_HINTS)), reading(f"--mask: {mask}"):
         session = segmentation.Session(picture, method=segmenter)
         segments = session.people() if people else _prompted(session, options)
     if not len(segments):
@@ -99,7 +99,7 @@ def segment(
         if people
         else f"expected quality (IoU) {segments.scores[0]:.2f}"
     )
-    paths_text = f"{named(names[0])} to {names[-1]}" if len(names) > 1 else named(names[0])
+    paths_text = f"{output_name(names[0])} to {names[-1]}" if len(names) > 1 else output_name(names[0])
     console.note(f"wrote {paths_text}: {segments.method}, {what}, {seconds:.2f} s")
     console.result(
         status="ok",
@@ -114,13 +114,13 @@ def segment(
 def _segmenter(
     method: str, model: str | None, encoder: str | None, decoder: str | None, salient: str | None
 ) -> Any:  # fmt: skip
-    """Returns the method by its name, or one with the networks of these files."""
+    """Returns the method of this name, or one with the networks of these files."""
     from .. import segmentation
 
     if (encoder is None) != (decoder is None):
-        raise Failure("--encoder and --decoder go together", Code.USAGE)
+        raise Failure("--encoder and --decoder need each other", Code.USAGE)
     if sum((method != "auto", model is not None, encoder is not None, salient is not None)) > 1:
-        raise Failure("--method, --model, --encoder and --salient all say what to do; give one", Code.USAGE)
+        raise Failure("--method, --model, --encoder and --salient exclude each other", Code.USAGE)
     with reading("--model" if model else "--salient" if salient else "--encoder"):
         if model is not None:
             return segmentation.trained(model)
@@ -130,7 +130,7 @@ def _segmenter(
 
 
 def _prompted(session: Any, options: Mapping[str, Any]) -> Any:
-    """Returns the answer of a session to clicks, a box, a mask and lines; lines after the first correct it."""
+    """Returns a session's result for clicks, a box, a mask and lines; lines after the first correct it."""
     clicks = [(at, label) for name, label in (("points", 1), ("beside", 0)) for at in options.get(name, ())]
     lines = options.get("scribble", [])
     segments = session.segment(
@@ -147,7 +147,7 @@ def _prompted(session: Any, options: Mapping[str, Any]) -> Any:
 
 
 def _records(segments: Any, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Returns what --json says of each mask; names: the files that they are written to, if there are several."""
+    """Returns the records of masks for --json; names: the files that they are written to, if there are several."""
     records: list[dict[str, Any]] = [
         {"score": round(score, 4), "box": list(rect), "area": area}
         for score, rect, area in zip(segments.scores, segments.boxes, segments.areas)
@@ -160,7 +160,7 @@ def _records(segments: Any, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _numbered(output: str, number: int) -> str:
-    """Returns the name of one of several files: that of OUT with a number before its extension."""
+    """Returns OUT with a number before its suffix."""
     path = Path(output)
     return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
 
@@ -180,14 +180,14 @@ def _write(picture: Any, mask: Any, output: str, mask_only: bool, crop: bool, ov
 
 
 def _all_boxes(console: Console, folder: Path, annotations: Path, output: Path, method: Any, overwrite: bool) -> None:
-    """Writes annotations with a mask for each box."""
+    """Writes a copy of the annotations with a mask for each box."""
     import json
 
     from .. import _temporary, data
 
     target = output / annotations.name if output.is_dir() else output
     check_output(str(target), not overwrite)
-    with console.status("cutting out", True), reading(str(annotations)), spoken():
+    with console.status("segmenting", True), reading(str(annotations)), as_failures():
         table, failures = data.boxes_to_masks(annotations, folder, method=method)
     problems = console.problems(failures)
     with writing(str(target)):

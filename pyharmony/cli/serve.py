@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from .._jobs.failures import Code, Failure, reading, spoken
+from .._jobs.failures import Code, Failure, as_failures, reading
 from ._command import command
 from ._console import Console
 
 _NAMES = {"hosts": "", "token": "--token-file"}
 _TEXTS = {
-    "host-needs-token": "{host!r} can be reached from elsewhere and has no token; --token-file gives it one",
-    "hosts-need-token": "--allow-host needs --token-file: under other names others can reach it",
+    "host-needs-token": "{host!r} is reachable from other machines and needs a token: pass --token-file",
+    "hosts-need-token": "--allow-host needs --token-file: other machines can reach the service by that name",
 }
 
 
@@ -23,39 +23,40 @@ _TEXTS = {
 def serve(
     console: Console,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where to listen; others than loopback need a token.")
+        str, typer.Option(metavar="ADDRESS", help="The address to listen on; any but loopback needs a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", help="The port; 0 takes any that is free.")] = 8787,
+    port: Annotated[int, typer.Option(metavar="N", help="The port; 0: any free one.")] = 8787,
     token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file whose first line requests have to show.")
+        Path | None, typer.Option(metavar="FILE", help="A file whose first line is the token of requests.")
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A name under which a proxy is reached; several times.")
+        list[str] | None, typer.Option(metavar="NAME", help="A host name of a proxy; repeatable.")
     ] = None,
     max_upload: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="The largest file.", show_default="512MB, and 32MB with a token"),
     ] = None,
-    max_pixels: Annotated[str, typer.Option(metavar="N", help="Refuse larger images unread.")] = "64M",
+    max_pixels: Annotated[str, typer.Option(metavar="N", help="Refuse larger images before decoding.")] = "64M",
     workers: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Processes that compute.", show_default="one for two cores, or for the GPU"),
+        typer.Option(metavar="N", help="Worker processes.", show_default="one for two cores, or for the GPU"),
     ] = None,
-    queue: Annotated[int, typer.Option(metavar="M", help="How many jobs may wait.")] = 32,
+    queue: Annotated[int, typer.Option(metavar="M", help="The length of the queue of jobs.")] = 32,
     timeout: Annotated[
         float | None,
         typer.Option(
             metavar="S",
-            help="The seconds that any job may take.",
-            show_default="60; exports as long as somebody waits for them",
+            help="The time limit of a job in seconds.",
+            show_default="60; exports as long as a client waits for them",
         ),
     ] = None,
-    no_ui: Annotated[bool, typer.Option("--no-ui", help="The API alone, without the page.")] = False,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Serve the API only, without the page.")] = False,
 ) -> None:
-    """Show a page in the browser that does it all, and answer other programs by HTTP.
+    """Serve the web page, and an HTTP API for other programs.
 
-    It can be reached from this machine only, unless --host says otherwise, which needs --token-file. What is uploaded
-    lies in a folder of its own for an hour, and goes with the service. Ctrl-C ends it. See docs/serve.md.
+    The service can be reached from this machine only, unless --host sets another address, which needs --token-file.
+    Uploads are stored in a temporary folder for an hour, and deleted when the service ends. Ctrl-C ends it. See
+    docs/serve.md.
     """
     from .._jobs.worker import pixels_of
     from ..server import PAGE, Settings
@@ -64,11 +65,11 @@ def serve(
 
     logger = logging.getLogger("pyharmony.server")
     before = logger.level
-    # A line for each request, unless nothing but errors is wanted.
+    # A line for each request, unless only errors are logged.
     if logging.getLogger("pyharmony").level < logging.ERROR and logger.getEffectiveLevel() > logging.INFO:
         logger.setLevel(logging.INFO)
     token = None
-    with spoken(console.words(_NAMES, texts=_TEXTS)):
+    with as_failures(console.words(_NAMES, texts=_TEXTS)):
         if token_file is not None:
             with reading(str(token_file)):
                 token = token_of(token_file)
@@ -100,4 +101,4 @@ def serve(
     finally:
         logger.setLevel(before)
     console.result(status="ok")
-    console.note("stopped; its files are gone")
+    console.note("stopped; its files are deleted")

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from .._calls import SHADOW
-from .._jobs.failures import Code, Failure, reading, spoken
+from .._jobs.failures import Code, Failure, as_failures, reading
 from .._jobs.task import STREAM
 from ._command import Overwrite
 from ._console import Console
-from ._images import check_image, named, read_image, write_image
+from ._images import check_image, output_name, read_image, write_image
 from ._options import described_by
 
 
@@ -30,17 +30,17 @@ def shadow(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw the shadow that the object under MASK throws in IMAGE, and write OUT.
+    """Draw the shadow that the object under MASK casts in IMAGE, and write OUT.
 
-    The object stays as it is. OUT has IMAGE's depth, colour profile and metadata.
+    The object is not changed. OUT has IMAGE's depth, colour profile and metadata.
     """
     import pyharmony
 
-    info, seconds = draw_beside(
+    info, seconds = draw_with_layer(
         console, pyharmony.shadow, image, mask, output, layer, overwrite, SHADOW.arguments(options)
     )
     console.note(
-        f"wrote {named(output)}: strength {info.strength:.2f}, horizon at {info.horizon:.0f}, "
+        f"wrote {output_name(output)}: strength {info.strength:.2f}, horizon at {info.horizon:.0f}, "
         f"contact at {info.contact[0]:.0f}, {seconds:.2f} s"
     )
     console.result(
@@ -49,16 +49,16 @@ def shadow(
     )  # fmt: skip
 
 
-def draw_beside(
+def draw_with_layer(
     console: Console, draw: Callable[..., Any], image: str, mask: str, output: str, layer: str | None, overwrite: bool,
     arguments: dict[str, Any],
 ) -> tuple[Any, float]:  # fmt: skip
-    """Draws with a function that takes an image and the mask of its object, and writes the result and its layer.
+    """Calls a function that takes an image and the mask of its object, and writes the result and its layer.
 
     arguments: those of the function.
 
     Returns:
-        The function's info, and the seconds that all of it took.
+        The function's info, and the seconds for all of it.
     """
     for path in (output, layer):
         if path is not None:
@@ -66,10 +66,10 @@ def draw_beside(
     if layer is not None and layer in (STREAM, output):
         raise Failure(f"--layer: {layer}, expected a file other than OUT", Code.USAGE)
     if output == STREAM and console.as_json:
-        raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
+        raise Failure("--json and -o - both write to stdout; write to a file", Code.USAGE)
     start = time.perf_counter()
     picture = read_image(image)
-    with spoken(console.words()), reading(f"MASK: {mask}"):
+    with as_failures(console.words()), reading(f"MASK: {mask}"):
         result, info = draw(picture, mask, return_info=True, **arguments)
     if info.reason:
         raise Failure(f"{image}: {info.reason}; nothing was written", Code.INPUT, "nothing_drawn")

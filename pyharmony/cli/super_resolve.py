@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from .._calls import SUPER_RESOLVE
-from .._jobs.failures import Code, Failure, Words, reading, spoken
+from .._jobs.failures import Code, Failure, Words, as_failures, reading
 from .._jobs.task import STREAM
 from ._command import Overwrite
 from ._console import Console
-from ._images import check_image, named, read_image, write_image
+from ._images import check_image, output_name, read_image, write_image
 from ._options import described_by
 
 
@@ -28,7 +28,7 @@ def super_resolve(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Enlarge IMAGE twice or four times, with more detail than an interpolation gives, and write OUT.
+    """Enlarge IMAGE twice or four times, with more detail than interpolation, and write OUT.
 
     OUT has IMAGE's depth, colour profile, metadata and transparency.
     """
@@ -36,28 +36,28 @@ def super_resolve(
 
     method = options.get("method", "auto")
     if model is not None and method != "auto":
-        raise Failure("--method and --model both say what to do; give one", Code.USAGE)
+        raise Failure("--method and --model exclude each other", Code.USAGE)
     if output != STREAM:
         check_image(output, overwrite)
     elif console.as_json:
-        raise Failure("--json and -o - both want stdout; write to a file", Code.USAGE)
+        raise Failure("--json and -o - both write to stdout; write to a file", Code.USAGE)
     upscaler: Any = method
     if model is not None:
-        with reading(f"--model: {model}"), spoken():
+        with reading(f"--model: {model}"), as_failures():
             upscaler = upscaling.trained(model)
     start = time.perf_counter()
     picture = read_image(image)
-    # It may take minutes, after which a JPEG could not hold what is transparent.
-    with spoken(Words(files={"out": output})):
+    # Checked first: it may take minutes, and a JPEG cannot store alpha.
+    with as_failures(Words(files={"out": output})):
         io.check_target(picture, sys.stdout.buffer if output == STREAM else output)
-    with console.status("enlarging", True), spoken(console.words(files={"image": image})):
+    with console.status("enlarging", True), as_failures(console.words(files={"image": image})):
         result, info = upscaling.super_resolve(
             picture, method=upscaler, return_info=True, **SUPER_RESOLVE.arguments(options)
         )
     write_image(result, output, overwrite)
     seconds = time.perf_counter() - start
     height, width = result.pixels.shape[:2]
-    console.note(f"wrote {named(output)}: {width} x {height} pixels by {info.method}, {seconds:.2f} s")
+    console.note(f"wrote {output_name(output)}: {width} x {height} pixels by {info.method}, {seconds:.2f} s")
     console.result(
         status="ok", output=output, method=info.method, scale=info.scale, width=width, height=height,
         tiles=info.tiles, seconds=round(seconds, 3),

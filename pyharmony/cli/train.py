@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._catalogue import hint
-from .._jobs.failures import Code, Failure, reading, reading_or_writing, spoken
+from .._jobs.failures import Code, Failure, as_failures, reading, reading_or_writing
 from . import _modules
 from ._command import TorchDevice, command
 from ._console import Console, table
@@ -21,7 +21,7 @@ from ._sources import DataRoot
 if TYPE_CHECKING:
     from ..training import Plan, Progress
 
-#: The seconds between two lines where there is no terminal.
+#: The seconds between two log lines if there is no terminal.
 _EVERY = 10.0
 
 
@@ -39,24 +39,24 @@ def train(
     data: DataRoot = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="A setting, such as run.batch=8; may be given again."),
+        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="A setting, such as run.batch=8; repeatable."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run's folder.  [default: runs/NAME]")
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(metavar="auto|DIR", help="Go on from the run's newest checkpoint, or from this one.")
+        str | None, typer.Option(metavar="auto|DIR", help="Continue from the newest checkpoint, or from this one.")
     ] = None,
     device: TorchDevice = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Make a few steps, say how long the run would take, and write nothing.")
+        bool, typer.Option("--dry-run", help="Run a few steps, report how long the run would take, write nothing.")
     ] = False,
     recipes: Annotated[bool, typer.Option("--recipes", help="List the recipes and exit.")] = False,
 ) -> None:
     """Train a network.
 
     DIR gets best.safetensors and last.safetensors, checkpoints, log.jsonl and TensorBoard's files. Ctrl-C ends the
-    step under way and saves; --resume auto goes on from there to the same end. Several processes are started with
+    current step and saves; --resume auto continues from there with the same result. Several processes are started with
     `torchrun -m pyharmony train ...`.
     """
     from .. import training as library
@@ -65,7 +65,7 @@ def train(
         summaries = library.recipes()
         console.result(status="ok", recipes=summaries)
         if not console.as_json:
-            console.say(table([[name, about] for name, about in summaries.items()]))
+            console.print_text(table([[name, about] for name, about in summaries.items()]))
         return
     tables: dict[str, Any] = {}
     if config is not None:
@@ -77,9 +77,7 @@ def train(
         elif not (os.path.lexists(config) or Path(config).suffix or os.sep in config):
             names = ", ".join(recipes_)
             suggestion = hint(config, recipes_)
-            raise Failure(
-                f"CONFIG: there is no recipe and no file {config}{suggestion}; recipes are {names}", Code.USAGE
-            )
+            raise Failure(f"CONFIG: no recipe or file {config}{suggestion}; recipes are {names}", Code.USAGE)
         else:
             with reading(config):
                 tables = library.read_toml(config)
@@ -96,15 +94,15 @@ def train(
     words = console.words(_NAMES, texts=_TEXTS, hints=_HINTS)
     if dry_run:
         if resume is not None:
-            raise Failure("--dry-run: given beside --resume; it tells of a whole run", Code.USAGE)
-        with spoken(words):
+            raise Failure("--dry-run: cannot be used with --resume; it measures a whole run", Code.USAGE)
+        with as_failures(words):
             planned = library.plan(settled, device=place)
         console.result(status="ok", **vars(planned))
         if not console.as_json:
-            console.say(table(_rows(str(settled.model["name"]), planned)))
+            console.print_text(table(_rows(str(settled.model["name"]), planned)))
         return
     folder = output or Path("runs") / str(settled.model["name"])
-    with _progress(console) as tell, reading_or_writing(folder, folder), spoken(words):
+    with _progress(console) as tell, reading_or_writing(folder, folder), as_failures(words):
         result = library.train(settled, folder, resume=resume, device=place, on_progress=tell)
     if int(os.environ.get("RANK", "0")):
         return
@@ -113,7 +111,7 @@ def train(
     figures["bad"] = list(result.bad)
     best = str(folder / "best.safetensors")
     if result.interrupted:
-        note = f"saved at step {result.steps}; --resume auto goes on from there"
+        note = f"saved at step {result.steps}; --resume auto continues from there"
         console.result(status="interrupted", folder=str(folder), steps=result.steps, **figures)
         console.note(f"{folder}: {note}")
         raise typer.Exit(Code.INTERRUPTED)
@@ -124,11 +122,11 @@ def train(
 
 
 def _rows(name: str, plan: Plan) -> list[list[str]]:
-    """Returns what people are told of a run that was not made."""
+    """Returns the report of --dry-run."""
     networks = ", ".join(f"{network} {count:,}" for network, count in plan.parameters.items() if network != "model")
     minutes, seconds = divmod(round(plan.seconds), 60)
     return [
-        ["data", f"{plan.training:,} samples to train on, {plan.validation:,} held back"],
+        ["data", f"{plan.training:,} samples to train on, {plan.validation:,} for validation"],
         ["network", f"{name}, {sum(plan.parameters.values()):,} parameters" + (f": {networks}" if networks else "")],
         ["steps", f"{plan.steps_per_epoch:,} an epoch, {plan.steps:,} in all"],
         ["speed", f"{plan.rate:.3g} images/s in {plan.dtype} on {plan.device}, in {plan.measured} steps"],
@@ -158,20 +156,20 @@ def _summary(best: str, result: Any) -> str:
     if "mse" in result.best and "fmse" not in result.best:
         figures.append(f"MSE {result.best['mse']:.4g}")
     if "color_error" in result.best:
-        figures.append(f"seam {result.best['seam_error']:.2f} and colour {result.best['color_error']:.2f} levels off")
+        figures.append(f"seam {result.best['seam_error']:.2f} and colour {result.best['color_error']:.2f} levels")
     if not figures:
         return head
-    return f"{head}; on what was held back {', '.join(figures)}, best at step {result.best['step']:,.0f}"
+    return f"{head}; on the validation images {', '.join(figures)}, best at step {result.best['step']:,.0f}"
 
 
-#: What arguments of `pyharmony.training.train`, and of what it calls, are called, where the command says otherwise.
+#: The names of arguments of `pyharmony.training.train`, and of functions that it calls, if they differ.
 _NAMES = {"out": "--output", "path": "--data", "data.root": "--data ROOT"}
 _TEXTS = {
-    "no-checkpoint": "{start} is no folder of a checkpoint, expected auto, or {accepted}",
+    "no-checkpoint": "{start} is not a checkpoint folder, expected auto or {accepted}",
     "no-data": "missing, expected a folder of data",
 }
 _HINTS = {
-    "holds-a-run": "--resume auto goes on with it, or give another folder",
+    "holds-a-run": "--resume auto continues it, or pass another folder",
     "unknown-kind": "pass --set data.kind=NAME, one of {kinds}",
     "not-finite": "a smaller step.lr, or --set step.dtype=float32, may help",
 }
