@@ -1748,7 +1748,7 @@ def test_a_service_that_was_killed_is_taken_up_again(browser: Any, tmp_path: Pat
             visit.point(60, 60)
             page.wait_for_selector("#busy:not([hidden])")
             killed()
-            visit.says("What you made stays on this page")
+            visit.says("Your work stays on this page")
             assert page.locator(".toast[role=alert]").count() == 1
             begun()
             visit.says("The service is back")
@@ -1768,7 +1768,7 @@ def test_a_service_that_was_killed_is_taken_up_again(browser: Any, tmp_path: Pat
             killed()
             for name, value in (("angle", 0), ("scale", 80), ("x", 170), ("y", 120)):
                 visit.type(name, value)
-            visit.says("What you made stays on this page")
+            visit.says("Your work stays on this page")
             begun()
             visit.settled()
             visit.click("[data-to=save]")
@@ -1867,7 +1867,7 @@ def test_a_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
         large = tmp_path / "holiday.png"
         large.write_bytes(bytes(33_000_000))
         page.set_input_files("[data-slot=background] input", str(large))
-        page.wait_for_selector("text=holiday.png is larger than 32 MB, which is the most here.")
+        page.wait_for_selector("text=holiday.png is larger than 32 MB, the limit here.")
         context.close()
 
 
@@ -1913,7 +1913,7 @@ def test_lines_and_clicks_that_remove(browser: Any, service: Any, tmp_path: Path
         # What is removed before anything is there is refused.
         page.check("input[name=sign][value='-']", force=True)
         clicks((40, 60), (80, 60))(visit)
-        visit.says("Point first at what belongs to it")
+        visit.says("Click first on the object")
         page.check("input[name=sign][value='+']", force=True)
 
         def drag() -> None:

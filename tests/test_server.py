@@ -778,7 +778,7 @@ def test_strokes_are_painted_at_full_size(service: Running) -> None:
     assert empty.shape == (45, 1600) and empty[20, 175] == 255 and empty[:, :140].sum() == 0
     other = service.upload(begun[:50])["id"]
     told = service.start("paint", 60, picture=id, mask=other, strokes=strokes).json()
-    assert "3200 x 50 beside 3200 x 90 of picture" in told["error"]["message"]
+    assert "3200 x 50, and picture is 3200 x 90" in told["error"]["message"]
     for wrong in ([], [{"line": [], "width": 2}], [{"line": [[0, 0]], "width": 0}], [{"line": [[0, "x"]], "width": 2}]):
         assert service.start("paint", picture=id, strokes=wrong).status_code == 422
 
@@ -915,7 +915,7 @@ def test_what_is_enlarged_counts_as_what_it_becomes(service: Running) -> None:
         assert service.done("harmonize", **ids, method="reinhard", upscale=2)["picture"]["width"] == 80
         refused = service.start("harmonize", **ids, method="reinhard", upscale=4)
         assert refused.status_code == 413 and kind_of(refused) == "ImageTooLarge"
-        wanted = "upscale: 4 makes 160 x 120 of 40 x 30 pixels (width x height), expected at most 4800 pixels"
+        wanted = "upscale: 4 enlarges 40 x 30 to 160 x 120 pixels (width x height), expected at most 4800 pixels"
         assert refused.json()["error"]["message"] == wanted
         assert service.start("harmonize", **wide, upscale=2, preview=True).status_code == 413  # 3200 x 16 of its proxy
     assert service.start("harmonize", image="0" * 32, mask=ids["mask"], upscale=4).status_code == 404
@@ -1095,7 +1095,7 @@ def test_failures_say_what_is_wrong_without_paths(service: Running) -> None:
     told = service.start("blend", 60, **ids).json()
     assert told["status"] == "failed" and told["error"]["kind"] == "ShapeError" and told["error"]["exit_code"] == 3
     assert (told["error"]["code"], told["error"]["argument"]) == ("sizes-differ", "src")
-    assert f"src ({ids['src']}): 40 x 30 pixels beside 80 x 60" in told["error"]["message"]
+    assert f"src ({ids['src']}): 40 x 30 pixels and dst 80 x 60" in told["error"]["message"]
     assert kind_of(service.start("blend", **ids, gradients="mixed")) == "usage"
     assert "gradients does not go with mode" in service.start("blend", **ids, gradients="mixed").text
     four = service.done("cutout", picture=ids["src"], mask=ids["mask"])["picture"]
@@ -2323,7 +2323,7 @@ def test_the_command_refuses_what_is_not_safe(tmp_path: Path) -> None:
     app.command()(serve)
     (tmp_path / "token").write_text("short")
     for options, words in (
-        (["--host", EVERYWHERE], "--token-file gives it one"),
+        (["--host", EVERYWHERE], "pass --token-file"),
         (["--token-file", str(tmp_path / "token")], "at least 16 characters"),
         (["--allow-host", "example.org"], "--allow-host needs --token-file"),
         (["--max-upload", "lots"], "expected a size such as 32MB"),

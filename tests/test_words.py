@@ -159,7 +159,8 @@ SAID = {
     "serve": {
         "host-needs-token": "name: 'example.org' is reachable from other machines and needs a token: "
         "pass --token-file; python",
-        "hosts-need-token": "name: --allow-host needs --token-file: other machines can reach the service by that name; python",
+        "hosts-need-token": "name: --allow-host needs --token-file: other machines can reach the service by that name; "
+        "python",
     },
     "train": {
         "no-checkpoint": "name: runs is not a checkpoint folder, expected auto or another; python",

@@ -1,4 +1,4 @@
-"""The answers of the service that are not its results: refusals, and the types of everything that it tells."""
+"""The responses of the service: errors, and the types of all other responses."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from .._calls import Call, Group, Option
-from ._text import shortened
+from ._text import limited_message
 
 
 class Refusal(HTTPException):
-    """A refusal: its status, what kind it is, and why in a sentence."""
+    """A refusal: its status, its kind as a word, and a sentence for people."""
 
     def __init__(
         self, status: int, kind: str, message: str, retry_after: int | None = None, headers: Any = None
@@ -24,89 +24,89 @@ class Refusal(HTTPException):
         self.kind = kind
 
     def answer(self) -> JSONResponse:
-        """Returns it as a response."""
+        """Returns the refusal as a response."""
         return refusal_response(self.status_code, self.kind, str(self.detail), self.headers)
 
 
 def refusal_response(status: int, kind: str, message: str, headers: Any = None) -> JSONResponse:
     """Returns a response of the type `Problem`."""
-    return JSONResponse({"error": {"kind": kind, "message": shortened(message)}}, status, headers)
+    return JSONResponse({"error": {"kind": kind, "message": limited_message(message)}}, status, headers)
 
 
 class Answer(BaseModel):
-    """The base of what the service tells."""
+    """The base of the types of responses."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class Error(Answer):
-    """Why something failed."""
+    """The cause of a failure."""
 
     kind: str = Field(description="A word that programs can compare, such as 'DecodeError' or 'timeout'.")
     message: str = Field(description="A sentence for people.")
     code: str | None = Field(
-        default=None, description="What the library refused, such as 'wrong-size'; codes stay when sentences change."
+        default=None, description="The code of the library's error, such as 'wrong-size', which is stable."
     )
-    argument: str | None = Field(default=None, description="The name of the library's argument at fault.")
+    argument: str | None = Field(default=None, description="The invalid argument of the library's function.")
     exit_code: int | None = Field(default=None, description="The exit code of the command line for the same failure.")
 
 
 class Problem(Answer):
-    """The body of refusals."""
+    """The body of error responses."""
 
     error: Error
 
 
 class PictureInfo(Answer):
-    """An image that the service holds: one that was uploaded, or a result."""
+    """An image of the service: an upload or a result."""
 
-    id: str = Field(description="Its name in requests: 32 hexadecimal digits, which cannot be guessed.")
-    name: str | None = Field(description="The name that it was uploaded under; a label, never a path.")
+    id: str = Field(description="Its id in requests: 32 random hexadecimal digits.")
+    name: str | None = Field(description="The name of the upload; a label, never a path.")
     width: int
     height: int
     channels: int = Field(description="1 (grey), 3 (RGB) or 4 (RGBA).")
     dtype: str = Field(description="uint8, uint16, float16, float32 or float64.")
     format: str = Field(description="The format of the file, such as 'JPEG'.")
     bytes: int
-    preview: bool = Field(description="Whether it was made of proxies, by an operation with preview=true.")
+    preview: bool = Field(description="Whether it was computed from proxies, by an operation with preview=true.")
     proxy_width: int
     proxy_height: int
     url: str
-    file_url: str = Field(description="Where the file itself is.")
-    proxy_url: str = Field(description="Where it is as a small JPEG or PNG of sRGB, for a page.")
-    expires: datetime.datetime = Field(description="When it is deleted, unless it is used before.")
+    file_url: str = Field(description="The URL of the file.")
+    proxy_url: str = Field(description="The URL of a small JPEG or PNG in sRGB, for display.")
+    expires: datetime.datetime = Field(description="When it is deleted, unless it is used before that.")
 
 
 class Found(Answer):
-    """A mask that was found."""
+    """A mask of a segmentation."""
 
-    score: float = Field(description="How good it is expected to be, 0 to 1.")
+    score: float = Field(description="Its estimated quality, 0 to 1.")
     box: list[float] = Field(description="x, y, width and height, in pixels of the image at full size.")
-    head: list[float] | None = Field(default=None, description="The same of the head, for people.")
-    mask: PictureInfo | None = Field(default=None, description="The mask; of answers to clicks only where asked for.")
+    head: list[float] | None = Field(default=None, description="The box of the head, for people.")
+    mask: PictureInfo | None = Field(default=None, description="The mask; for clicks only the best, unless every=true.")
 
 
 class Place(Answer):
-    """A place for an object, as `compose` takes it, in pixels of the background at full size."""
+    """A place for an object, in the form that `compose` accepts, in pixels of the background at full size."""
 
-    at: list[float] = Field(description="Where the first pixel of its image lies, before it is turned.")
+    at: list[float] = Field(description="The position of the first pixel of its image, before rotation.")
     scale: float
-    angle: float = Field(description="The turn in degrees clockwise.")
+    angle: float = Field(description="The rotation in degrees, clockwise.")
     flip: bool
-    behind: list[int] = Field(description="The people, by their numbers, who stay in front of it.")
-    box: list[float] = Field(description="x, y, width and height of where it comes to lie.")
-    score: float = Field(description="The larger, the better; scores of one job can be compared.")
-    terms: dict[str, float] = Field(description="What each term adds to the score.")
-    reason: str = Field(description="What is wrong with the place; else empty.")
-    reason_code: str = Field(description="The same as a short name, such as 'face-covered', which stays; else empty.")
+    behind: list[int] = Field(description="The people, by index, who occlude it.")
+    box: list[float] = Field(description="x, y, width and height of the placed object.")
+    score: float = Field(description="The larger, the better; scores of one job are comparable.")
+    terms: dict[str, float] = Field(description="The terms of the score.")
+    reason: str = Field(description="The defect of the place; empty if there is none.")
+    reason_code: str = Field(description="The code of the reason, such as 'face-covered', which is stable; else empty.")
 
 
 class Layer(Answer):
     """A layer over a background."""
 
     name: Literal["shadow", "reflection", "plain", "matched", "front"] = Field(
-        description="'shadow', by which what is below is multiplied; 'reflection'; the subject, 'plain' as it was and "
-        "'matched'; or 'front', the people who stay in front of it."
+        description="'shadow', a factor for the layers below; 'reflection'; the subject, 'plain' before matching and "
+        "'matched'; or 'front', the people who occlude it."
     )
     box: list[float] = Field(description="x, y, width and height in pixels of the background at full size.")
     picture: PictureInfo
@@ -115,23 +115,21 @@ class Layer(Answer):
 class Result(Answer):
     """The results of a job."""
 
-    picture: PictureInfo | None = Field(default=None, description="The image that was made.")
-    mask: PictureInfo | None = Field(default=None, description="The mask: the best found, or where the object lies.")
-    masks: list[Found] = Field(default=[], description="All that was found: answers to clicks, or people.")
-    others: PictureInfo | None = Field(
-        default=None, description="A mask of where people seem to be who are not told apart."
-    )
-    places: list[Place] = Field(default=[], description="The places that were found, the best first.")
-    layers: list[Layer] = Field(default=[], description="What is laid over a background, from the bottom to the top.")
+    picture: PictureInfo | None = Field(default=None, description="The resulting image.")
+    mask: PictureInfo | None = Field(default=None, description="The mask: the best candidate, or that of the object.")
+    masks: list[Found] = Field(default=[], description="All masks: candidates for clicks, or people.")
+    others: PictureInfo | None = Field(default=None, description="A mask of people who are not separated.")
+    places: list[Place] = Field(default=[], description="The places, the best first.")
+    layers: list[Layer] = Field(default=[], description="The layers over the background, from bottom to top.")
     openraster: PictureInfo | None = Field(default=None, description="The layers as a file for Krita and GIMP.")
-    recipe_url: str | None = Field(default=None, description="Where all that was decided is, as JSON.")
-    info: dict[str, Any] = Field(default={}, description="What else there is to tell: method, warnings, milliseconds.")
+    recipe_url: str | None = Field(default=None, description="The URL of the recipe, as JSON.")
+    info: dict[str, Any] = Field(default={}, description="Further information: method, warnings, milliseconds.")
 
 
 class Phase(Answer):
-    """How far a job is."""
+    """The progress of a job."""
 
-    name: str = Field(description="What is being done, such as 'decode' or 'solve'.")
+    name: str = Field(description="The current phase, such as 'decode' or 'solve'.")
     step: int
     steps: int
 
@@ -146,37 +144,37 @@ class JobInfo(Answer):
     operation: str
     status: Status
     preview: bool
-    position: int | None = Field(default=None, description="While it waits: how many jobs are before it.")
-    phase: Phase | None = Field(default=None, description="While it runs: how far it is.")
+    position: int | None = Field(default=None, description="While it waits: the number of jobs before it.")
+    phase: Phase | None = Field(default=None, description="While it runs: its progress.")
     created: datetime.datetime
     started: datetime.datetime | None = None
     finished: datetime.datetime | None = None
-    result: Result | None = Field(default=None, description="Where it is done: what it made.")
-    error: Error | None = Field(default=None, description="Where it failed: why.")
+    result: Result | None = Field(default=None, description="If it is done: its results.")
+    error: Error | None = Field(default=None, description="If it failed: the cause.")
     url: str
-    events_url: str = Field(description="Where its changes are told, as server-sent events.")
+    events_url: str = Field(description="The URL of its changes, as server-sent events.")
 
 
 class SegmentMethod(Answer):
-    """A method of `segment`, which `compose` takes as its segment too."""
+    """A method of `segment`, also accepted as `segment` of `compose`."""
 
     name: str
-    about: str = Field(description="What it is.")
-    people: bool = Field(description="Whether it finds people.")
+    about: str = Field(description="A description.")
+    people: bool = Field(description="Whether it segments people.")
 
 
 class PageField(Answer):
-    """An option of `compose` that a page shows as a field of its own, made from the description of the call."""
+    """An option of `compose` for which a page shows a generated field, from the description of the call."""
 
     name: str
-    about: str = Field(description="What it does.")
+    about: str = Field(description="A description.")
     type: Literal["number", "whole", "flag", "word", "group"]
     default: Any
     low: float | None = None
     high: float | None = None
-    words: list[str] = Field(default=[], description="The values of a word; 'none' stands for null.")
-    fields: list[PageField] = Field(default=[], description="The arguments of a group that is on.")
-    look: bool = Field(default=False, description="Whether `layers` takes it too.")
+    words: list[str] = Field(default=[], description="The accepted words; 'none' is null.")
+    fields: list[PageField] = Field(default=[], description="The arguments of a group.")
+    look: bool = Field(default=False, description="Whether `layers` accepts it too.")
 
 
 class ServiceInfo(Answer):
@@ -184,23 +182,23 @@ class ServiceInfo(Answer):
 
     version: str
     operations: list[str]
-    max_upload: int = Field(description="The most bytes of an uploaded file.")
-    max_pixels: int = Field(description="The most pixels of an image.")
-    max_json: int = Field(description="The most bytes of a request other than an upload.")
-    json_limits: dict[str, int] = Field(description="The most bytes of a request of each operation.")
-    queue: int = Field(description="The most jobs that wait.")
+    max_upload: int = Field(description="The largest upload in bytes.")
+    max_pixels: int = Field(description="The largest image in pixels.")
+    max_json: int = Field(description="The largest request other than an upload, in bytes.")
+    json_limits: dict[str, int] = Field(description="The largest request of each operation, in bytes.")
+    queue: int = Field(description="The largest number of waiting jobs.")
     workers: int
-    timeout: float = Field(description="The seconds that a job may run that is no export.")
+    timeout: float = Field(description="The time limit of jobs other than exports, in seconds.")
     export_timeout: float | None = Field(
-        description="The seconds that an export may run; null: as long as somebody asks of it within those of timeout."
+        description="The time limit of exports in seconds; null: until no client has asked for it within timeout."
     )
-    lifetime: float = Field(description="The seconds that files and jobs stay after they were last used.")
+    lifetime: float = Field(description="The seconds for which files and jobs are stored after their last use.")
     preview_lifetime: float
     proxy_side: int
     needs_token: bool
     methods: list[str] = Field(description="The methods and networks of `harmonize`.")
-    fields: list[PageField] = Field(description="The options of `compose` that have no control of their own.")
-    segment_methods: list[SegmentMethod] = Field(description="The methods of `segment` that can run here.")
+    fields: list[PageField] = Field(description="The options of `compose` that have no dedicated control.")
+    segment_methods: list[SegmentMethod] = Field(description="The methods of `segment` that are available.")
 
 
 class Health(Answer):
@@ -208,19 +206,19 @@ class Health(Answer):
 
     status: Literal["ok", "stopping", "no worker"]
     version: str
-    workers: int = Field(description="The workers that are ready or at work.")
+    workers: int = Field(description="The workers that are ready or busy.")
     running: int
     queued: int
     uptime: float = Field(description="Seconds since the start.")
 
 
 def moment(seconds: float) -> datetime.datetime:
-    """Returns a time of `time.time` for an answer."""
+    """Returns a time of `time.time` for a response."""
     return datetime.datetime.fromtimestamp(round(seconds, 3), datetime.timezone.utc)
 
 
 def page_fields(call: Call) -> list[PageField]:
-    """Returns the fields of a page for the options of a call that have no control of their own."""
+    """Returns the fields of a page for the options of a call that have no dedicated control."""
     return [_page_field(option) for option in call.options if option.on_page == "field"]
 
 

@@ -1,4 +1,4 @@
-"""The HTTP API under /api/v1, with /health and /metrics: what clients say becomes jobs, and jobs become answers."""
+"""The HTTP API under /api/v1, with /health and /metrics: requests become jobs, and jobs become responses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from ._operations import MAX_JSON, OPEN, OPERATIONS, Body, OpenBody, Operation, 
 from ._page import Page
 from ._pool import Job, Pool, as_json
 from ._store import FULL_RETRY, Store, StoredPicture
-from ._text import repeated
+from ._text import excerpt
 from ._tree import Tree, new_id, proxy_format
 from .settings import SAMPLES, Settings
 
@@ -46,29 +46,29 @@ _log = logging.getLogger("pyharmony.server")
 
 _API = "/api/v1"
 _ID = r"^[0-9a-f]{32}$"
-#: The seconds between the service's looks for what has expired, at most.
+#: The longest interval in seconds between deletions of expired files.
 _LOOK = 30.0
-#: The seconds after which a stream of events says that it is still there.
+#: The seconds after which a stream of events sends a heartbeat.
 _HEARTBEAT = 15.0
 _TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff", "BMP": "image/bmp",
           "AVIF": "image/avif", "HEIF": "image/heif", "OPENRASTER": "image/openraster"}  # fmt: skip
 _SUFFIXES = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic", "OPENRASTER": "ora"}
-#: The most values, lists and objects of a body of JSON, so that what is read and refused takes a moment.
+#: The largest number of values, lists and objects in a JSON body, which bounds the time to parse and refuse it.
 MAX_VALUES = 50_000
-#: The most errors of a body that are told.
+#: The largest number of reported errors of a body.
 MAX_ERRORS = 5
-#: The statuses of failures to read an upload; others are 422.
+#: The statuses of failures to read an upload; others have 422.
 _UNREADABLE = {"ImageTooLarge": 413, "OutOfMemory": 413, "MemoryError": 413, "full": 429}
 
 Id = Annotated[str, Path(pattern=_ID, description="32 hexadecimal digits.")]
 Wait = Annotated[
-    float, Query(ge=0, le=60, description="The seconds to wait for the end of the job before the answer is given.")
+    float, Query(ge=0, le=60, description="The seconds to wait for the end of the job before the response is sent.")
 ]
-_PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem, "description": "Refused; the body says why."}}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem, "description": "Refused; see the body."}}
 
 
 class PictureResponse(FileResponse):
-    """The file of an image, which stays until it was sent."""
+    """The file of an image, which is not deleted before it is sent."""
 
     def __init__(self, store: Store, picture: StoredPicture, path: Any, **options: Any) -> None:
         headers = {"cache-control": "private, max-age=3600, immutable"}
@@ -86,18 +86,18 @@ class PictureResponse(FileResponse):
 
 
 class _Route(APIRoute):
-    """A route whose body is measured before it is parsed."""
+    """A route that limits the number of values of a body before it is parsed."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Returns what answers a request."""
+        """Returns the handler of a request."""
         answer = super().get_route_handler()
         if self.body_field is None:
             return answer
 
         async def run(request: Request) -> Response:
-            # Each value of JSON but the first of a list or object has a comma before it.
+            # Each JSON value except the first of a list or object is preceded by a comma.
             if (await request.body()).count(b",") > MAX_VALUES:
-                raise Refusal(413, "too_large", f"the body holds more than {MAX_VALUES:,} values")
+                raise Refusal(413, "too_large", f"the body contains more than {MAX_VALUES:,} values")
             return await answer(request)
 
         return run
@@ -107,7 +107,7 @@ class Service:
     """A service: its files, workers, figures and routes; `guard` is the application to run.
 
     Args:
-        settings: what it allows.
+        settings: its limits.
         tree: the folder of the run.
     """
 
@@ -128,10 +128,10 @@ class Service:
         self.failure = ""
         self._about = self._service_info()
         pool, store = self.pool, self.store
-        self.metrics.gauge("queue_length", "Jobs that wait.", lambda: len(pool.queue))
-        self.metrics.gauge("jobs_running", "Jobs that are being done.", lambda: len(pool.running))
-        self.metrics.gauge("workers", "Workers that are ready or at work.", lambda: pool.workers)
-        self.metrics.gauge("pictures", "Images that are held.", lambda: len(store.pictures))
+        self.metrics.gauge("queue_length", "Waiting jobs.", lambda: len(pool.queue))
+        self.metrics.gauge("jobs_running", "Running jobs.", lambda: len(pool.running))
+        self.metrics.gauge("workers", "Workers that are ready or busy.", lambda: pool.workers)
+        self.metrics.gauge("pictures", "Stored images.", lambda: len(store.pictures))
         self.metrics.gauge("file_bytes", "Bytes of all files.", lambda: store.total_bytes)
 
     async def start(self) -> None:
@@ -148,7 +148,7 @@ class Service:
         self._looker = asyncio.create_task(self._look())
 
     async def stop(self) -> None:
-        """Refuses more work, and gives what is under way a few seconds to end."""
+        """Refuses further work, and gives running jobs a few seconds to end."""
         self.guard.stopping = True
         await self.pool.drain(self.settings.grace)
 
@@ -159,7 +159,7 @@ class Service:
         await self.pool.close()
 
     async def _look(self) -> None:
-        """Deletes what has expired, again and again."""
+        """Deletes expired files at regular intervals."""
         pause = min(_LOOK, self.settings.lifetime / 4, self.settings.preview_lifetime / 4)
         while True:
             await asyncio.sleep(pause)
@@ -167,7 +167,7 @@ class Service:
                 count = self.store.expire(time.time())
                 self.pool.expire(time.time())
             except OSError:
-                _log.exception("files that expired could not be deleted; it is tried again")
+                _log.exception("expired files could not be deleted; will be tried again")
                 continue
             if count:
                 _log.info("%d images expired", count)
@@ -187,8 +187,8 @@ class Service:
             title="pyharmony",
             version=__version__,
             description=(
-                "Puts a part of one image into another so that it belongs there. Images are uploaded, operations on "
-                "them are jobs, and their results are images again. Every request that changes something carries the "
+                "Composites a part of one image into another, matched to it. Images are uploaded, operations on "
+                "them are jobs, and their results are images again. Every request that changes something has the "
                 "header `X-Pyharmony: 1`."
             ),
             openapi_url=f"{_API}/openapi.json",
@@ -202,7 +202,7 @@ class Service:
         make = app.openapi
 
         def openapi() -> dict[str, Any]:
-            """Returns the types with what requests have to show."""
+            """Returns the schema with the token of requests."""
             schema = make()
             needs: dict[str, Any] = {"header": {"type": "apiKey", "in": "header", "name": CSRF_HEADER}}
             if self.settings.token is not None:
@@ -212,8 +212,8 @@ class Service:
             return schema
 
         app.openapi = openapi  # type: ignore[method-assign]
-        app.add_exception_handler(HTTPException, _refused)
-        app.add_exception_handler(RequestValidationError, _not_valid)
+        app.add_exception_handler(HTTPException, _on_refusal)
+        app.add_exception_handler(RequestValidationError, _on_invalid)
         app.add_exception_handler(ClientDisconnect, lambda request, error: Response(status_code=CLIENT_LEFT))
         app.add_exception_handler(Exception, lambda request, error: UNEXPECTED.answer())
         add = app.add_api_route
@@ -256,7 +256,7 @@ class Service:
         await (self.page if of_page else self.app)(scope, receive, send)
 
     async def health(self, response: Response) -> Health:
-        """Tells whether the service works; the status is 503 where it does not, or stops."""
+        """Returns the state of the service; the status is 503 if it does not work, or stops."""
         status: Any = "stopping" if self.pool.stopping else "ok" if self.pool.works else "no worker"
         if status != "ok":
             response.status_code = 503
@@ -270,11 +270,11 @@ class Service:
         )
 
     async def figures(self) -> Response:
-        """Tells the figures of the service in Prometheus' format."""
+        """Returns the metrics of the service in Prometheus' format."""
         return Response(self.metrics.text(), media_type=CONTENT_TYPE)
 
     async def about(self) -> ServiceInfo:
-        """Tells what the service is and what it allows."""
+        """Returns the version, the limits and the methods of the service."""
         return self._about
 
     def _service_info(self) -> ServiceInfo:
@@ -309,7 +309,7 @@ class Service:
         )
 
     async def open_session(self, request: Request, response: Response) -> None:
-        """Gives a page that shows the token a cookie, which images and events in it need."""
+        """Sets a cookie, which images and events need, for a page whose request has the token."""
         secure = request.headers.get("origin", "").startswith("https://")
         name = self.keys.open()
         response.set_cookie(COOKIE, name, path="/", httponly=True, samesite="strict", secure=secure)
@@ -325,12 +325,12 @@ class Service:
         response: Response,
         name: Annotated[str | None, Query(max_length=200, description="A label for people; never a path.")] = None,
     ) -> PictureInfo:
-        """Takes an image, the file itself as the body, and reads it."""
+        """Stores an image, the file itself as the body, and reads it."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind.startswith("multipart/"):
-            raise Refusal(415, "media_type", "a form; expected the file itself as the body")
+            raise Refusal(415, "media_type", "the body is a form, expected the file itself")
         if request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise Refusal(415, "media_type", "a body that is compressed; expected the file as it is")
+            raise Refusal(415, "media_type", "the body is compressed, expected the file itself")
         self.pool.check_room()
         self.store.make_room()
         if self._uploads >= self.settings.queue:
@@ -354,10 +354,10 @@ class Service:
             if not incoming.bytes:
                 raise Refusal(422, "empty", "the body is empty, expected an image file")
             incoming.close()
-            label = None if name is None else repeated(name)
+            label = None if name is None else excerpt(name)
             job = self.pool.submit(OPEN, OpenBody(picture=id), admitted=True, hidden=True)
             try:
-                await self._ended(job)
+                await self._wait_for_end(job)
             except BaseException:
                 self.pool.cancel(job)
                 raise
@@ -369,13 +369,13 @@ class Service:
         return info
 
     @staticmethod
-    async def _ended(job: Job) -> None:
-        """Waits until a job of the service's own has ended; its own time is limited."""
+    async def _wait_for_end(job: Job) -> None:
+        """Waits for the end of an internal job, which has its own time limit."""
         while not job.over:
             await job.wait(1.0)
 
     async def picture(self, id: Id) -> PictureInfo:
-        """Tells of an image."""
+        """Returns the information about an image."""
         self.store.get(id)
         return self.store.info(id)
 
@@ -385,9 +385,9 @@ class Service:
         self.store.remove(id)
 
     async def file(
-        self, id: Id, name: Annotated[str | None, Query(max_length=200, description="What to save it as.")] = None
+        self, id: Id, name: Annotated[str | None, Query(max_length=200, description="The name of the download.")] = None
     ) -> FileResponse:
-        """Gives the file of an image."""
+        """Returns the file of an image."""
         picture = self.store.get(id)
         suffix = _SUFFIXES.get(picture.format, picture.format.lower())
         file_name = _file_name(name or picture.name or "pyharmony", suffix)
@@ -395,7 +395,7 @@ class Service:
         return PictureResponse(self.store, picture, self.store.tree.picture(id), media_type=kind, filename=file_name)
 
     async def proxy(self, id: Id) -> FileResponse:
-        """Gives an image as a small JPEG or PNG of sRGB, which is made where there is none yet."""
+        """Returns an image as a small JPEG or PNG in sRGB, which is created if missing."""
         picture = self.store.get(id)
         path = self.store.tree.proxy(id)
         if not path.exists():
@@ -409,7 +409,7 @@ class Service:
     async def _open(self, id: PictureId, label: str | None) -> None:
         try:
             job = self.pool.submit(OPEN, OpenBody(picture=id), admitted=True, hidden=True)
-            await self._ended(job)
+            await self._wait_for_end(job)
             if job.raw is None:
                 raise _unreadable(job, id, label)
         finally:
@@ -430,55 +430,55 @@ class Service:
             response.headers["Location"] = info.url
             if job.over:
                 response.status_code = 200
-            self.pool.told(job)
+            self.pool.on_sent(job)
             return info
 
-        # The type of the body is the operation's, which a signature written here cannot say.
+        # The type of the body depends on the operation.
         start.__annotations__ = {"body": operation.body, "response": Response, "wait": Wait, "return": JobInfo}
         return start
 
     async def job(self, id: Id, wait: Wait = 0.0) -> JobInfo:
-        """Tells of a job."""
+        """Returns the state of a job."""
         job = self.pool.get(id)
         await job.wait(wait)
         info = self.pool.info(job)
-        self.pool.told(job)
+        self.pool.on_sent(job)
         return info
 
     async def cancel(self, id: Id) -> JobInfo:
-        """Stops a job; one that has ended stays as it is."""
+        """Stops a job; a job that has ended is not changed."""
         job = self.pool.get(id)
         self.pool.cancel(job)
         await job.wait(5.0)
         return self.pool.info(job)
 
     async def recipe(self, id: Id) -> FileResponse:
-        """Gives the recipe of a job that composed, which `pyharmony.compose` and its command take too."""
+        """Returns the recipe of a job of compose, which `pyharmony.compose` and its command accept too."""
         path = self.store.tree.recipe(self.pool.get(id).id)
         if not path.exists():
             raise Refusal(404, "no_recipe", "this job has no recipe")
         return FileResponse(path, media_type="application/json", filename="recipe.json")
 
     async def events(self, id: Id) -> StreamingResponse:
-        """Tells every change of a job, as server-sent events named 'job' whose data is the job; the last ends it."""
+        """Sends every change of a job, as server-sent events named 'job' with the job as data, until it ends."""
         job = self.pool.get(id)
 
         async def stream() -> AsyncIterator[str]:
             yield "retry: 1000\n\n"
-            # Phases may pass faster than they are sent: each is told all the same.
+            # Phases may pass faster than they are sent: each is sent nevertheless.
             count = len(job.phases)
             while True:
-                # All of one moment: while these are sent the job may go on, and end.
+                # A snapshot: while these are sent the job may continue, and end.
                 changed, changes, over = job.changed, self.pool.changes(job, count), job.over
                 count = len(job.phases)
                 for one in changes:
                     yield f"event: job\ndata: {as_json(one)}\n\n"
                 if over:
-                    self.pool.told(job)
+                    self.pool.on_sent(job)
                     return
                 while True:
                     try:
-                        with job.heard_by():
+                        with job.counting_listener():
                             await asyncio.wait_for(changed.wait(), _HEARTBEAT)
                         break
                     except asyncio.TimeoutError:
@@ -489,7 +489,7 @@ class Service:
 
 
 def _unreadable(job: Job, id: PictureId, label: str | None) -> Refusal:
-    """Returns the refusal of a file that could not be read. No client knows the id of an upload that is refused."""
+    """Returns the refusal of a file that cannot be read. No client knows the id of a refused upload."""
     if job.status == "cancelled" or job.error is None:
         return Refusal(503, "stopping", "the service is stopping", 5)
     retry = FULL_RETRY if job.error.kind == "full" else None
@@ -505,30 +505,30 @@ def _file_name(name: str, suffix: str) -> str:
     return f"{stem[:100] or 'pyharmony'}.{suffix}"
 
 
-async def _refused(request: Request, error: Any) -> Response:
-    """Answers with a refusal of the service, or of a part of it such as the router."""
+async def _on_refusal(request: Request, error: Any) -> Response:
+    """Answers a request with a refusal of the service, or of a part of it such as the router."""
     if isinstance(error, Refusal):
         request.scope["refused"] = error.kind
         return error.answer()
     kind = {404: "not_found", 405: "method"}.get(error.status_code, "malformed")
     request.scope["refused"] = kind
-    message = {404: "there is nothing of that name; the API is under /api/v1", 405: "not with that method"}
+    message = {404: "no such path; the API is under /api/v1", 405: "the method is not allowed for this path"}
     return refusal_response(error.status_code, kind, message.get(error.status_code, str(error.detail)), error.headers)
 
 
 def _message_of(error: Any) -> str:
-    """Returns an error of a body or a parameter in words."""
+    """Returns the message of an invalid body or parameter."""
     *where, last = error["loc"]
     if error["type"] == "json_invalid":
-        return f"the body is not JSON: {repeated(error['ctx']['error'])}, at character {int(last) + 1}"
+        return f"the body is not JSON: {excerpt(error['ctx']['error'])}, at character {int(last) + 1}"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == _ID:
         message = f"no such image{' or job' if where == ['path'] else ''}, an id has 32 hexadecimal digits"
-    return f"{'.'.join(repeated(part) for part in error['loc'][1:]) or 'body'}: {repeated(message)}"
+    return f"{'.'.join(excerpt(part) for part in error['loc'][1:]) or 'body'}: {excerpt(message)}"
 
 
-async def _not_valid(request: Request, error: Any) -> JSONResponse:
-    """Answers a request whose body or parameters are not of their types; it never repeats values."""
+async def _on_invalid(request: Request, error: Any) -> JSONResponse:
+    """Answers a request with an invalid body or parameters; the message contains no values."""
     errors = error.errors()
     unread = any(one["type"] == "json_invalid" for one in errors)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

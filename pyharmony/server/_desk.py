@@ -1,4 +1,4 @@
-"""The desk of a worker: the images that a job names, what is kept from job to job, and where results go."""
+"""The files and caches of a worker: the images of a job, the state kept between jobs, and the outputs."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from ..errors import PyHarmonyWarning, Reason
 from ..io import Layer, Picture
 from ..ops.hierarchies import Hierarchies
 from ..typing import ImageFormat
-from ._history import History, joined
+from ._history import History, joined_history
 from ._operations import PictureId
 from ._tree import Sizes, Tree, new_id, proxy_format
 
-_SESSION_PIXELS = 100_000_000  # the most pixels of the images of all sessions that a worker keeps
-_MAX_SESSIONS = 8  # the most sessions that a worker keeps
-_CACHE_BYTES = 128_000_000  # the most bytes of decoded proxies that a worker keeps
-_MAX_CACHED = 32  # the most images in each cache of a worker
-#: The longer side of the image in which people are looked for of whom none was found one by one.
+_SESSION_PIXELS = 100_000_000  # the largest total of pixels in the cached sessions of a worker
+_MAX_SESSIONS = 8  # the largest number of cached sessions of a worker
+_CACHE_BYTES = 128_000_000  # the largest size of the cached proxies of a worker, in bytes
+_MAX_CACHED = 32  # the largest number of images in each cache of a worker
+#: The longer side of the image in which people are segmented together if none was detected individually.
 _OTHERS = 1024
-#: The most bytes of decoded photographs that it keeps for the next composite of them.
+#: The largest size of cached full-size photos for the next composite with them, in bytes.
 _PHOTO_BYTES = 400_000_000
-#: The most bytes of what solves set up for a mask that is dragged.
+#: The largest size of the cached preparations of solves, for a mask that is dragged, in bytes.
 _HIERARCHY_BYTES = 64_000_000
 _PROXY_QUALITY = 92
 
 
 class Desk:
-    """The desk of one job.
+    """The inputs, outputs and caches of one job.
 
     Args:
-        tree: where files lie.
-        memory: what the worker keeps from job to job.
+        tree: the folder of files.
+        memory: the caches that last from job to job.
         job: the id of the job.
-        sizes: the sizes of the images that the job names.
-        tell: tells that a phase began: its name, its number and how many there are.
-        histories: what the images that the job names were made of.
-        weights: the table of the weights that run, as `_shipped.noted` fills it.
+        sizes: the sizes of the images of the job.
+        report_phase: reports that a phase began: its name, its number and the number of phases.
+        histories: the histories of the images of the job.
+        weights: the table of the weights that are used, as `_shipped.noted` fills it.
     """
 
     def __init__(
@@ -58,22 +58,22 @@ class Desk:
         memory: Memory,
         job: str,
         sizes: Mapping[str, Sizes],
-        tell: Callable[[str, int, int], None],
+        report_phase: Callable[[str, int, int], None],
         histories: Mapping[str, History] | None = None,
         weights: Mapping[str, str] | None = None,
     ) -> None:
-        self.tree, self.memory, self.sizes, self.tell = tree, memory, sizes, tell
+        self.tree, self.memory, self.sizes, self.report_phase = tree, memory, sizes, report_phase
         self.histories, self.weights = histories or {}, {} if weights is None else weights
         self.folder = tree.of_job(job)
 
     @contextlib.contextmanager
     def phase(self, name: str, step: int, steps: int) -> Iterator[None]:
-        """Tells that a phase begins."""
-        self.tell(name, step, steps)
+        """Reports that a phase begins."""
+        self.report_phase(name, step, steps)
         yield
 
     def path(self, id: PictureId, preview: bool = False) -> str:
-        """Returns the path of an image, or of its proxy, which is made where there is none yet."""
+        """Returns the path of an image, or of its proxy, which is created if missing."""
         if not preview:
             return str(self.tree.picture(id))
         path = self.tree.proxy(id)
@@ -82,11 +82,11 @@ class Desk:
         return str(path)
 
     def factor(self, id: PictureId) -> float:
-        """Returns the size of an image's proxy over its own."""
+        """Returns the ratio of an image's proxy size to its full size."""
         return self.sizes[id].factor
 
     def format_for(self, id: PictureId, preview: bool) -> ImageFormat:
-        """Returns the format of a result that is like an image, where none is asked for."""
+        """Returns the default format of a result that is like an image."""
         return "jpeg" if preview and self.sizes[id].channels < 4 else "png"
 
     def read(self, id: PictureId, name: str, preview: bool = False, keep_gps: bool = False) -> Picture:
@@ -94,7 +94,7 @@ class Desk:
         return io.read(self.path(id, preview), name, max_pixels=self.memory.max_pixels, keep_gps=keep_gps)
 
     def photo(self, id: PictureId, keep_gps: bool = False) -> Picture:
-        """Reads an image at full size, which is kept for the next job."""
+        """Reads an image at full size, which is cached for the next job."""
         key = f"{id}{' with GPS' if keep_gps else ''}"
         picture = self.memory.photos.get(key)
         if picture is None:
@@ -103,7 +103,7 @@ class Desk:
         return picture
 
     def proxy(self, id: PictureId) -> Picture:
-        """Reads the proxy of an image, which is kept for the next job."""
+        """Reads the proxy of an image, which is cached for the next job."""
         path = self.path(id, True)
         picture = self.memory.decoded.get(path)
         if picture is None:
@@ -122,27 +122,27 @@ class Desk:
         reasons += [Reason(one.code, str(one)) for one in every if isinstance(one, PyHarmonyWarning)]
 
     def new(self, suffix: str = "") -> str:
-        """Returns the path of a file to write, which nothing has."""
+        """Returns the path of a new file to write."""
         return str(self.folder / f"{new_id()}{suffix}")
 
     def record_of(self, path: str, format: str, channels: int, dtype: str, width: int, height: int) -> dict[str, Any]:
-        """Returns what is told of an image that was written."""
+        """Returns the record of an image that was written."""
         size = {"width": width, "height": height, "channels": channels, "dtype": dtype}
         return {"file": os.path.basename(path), "format": format.upper(), "bytes": os.path.getsize(path), **size}
 
     def write(self, picture: Picture, format: ImageFormat, quality: int = 95) -> dict[str, Any]:
-        """Writes an image, and returns what is told of it."""
+        """Writes an image, and returns its record."""
         path = self.new()
         io.write(picture, path, format=format, quality=quality)
         height, width, channels = picture.pixels.shape
         return self.record_of(path, format, channels, picture.pixels.dtype.name, width, height)
 
     def history(self, ids: Iterable[PictureId], operation: str) -> History:
-        """Returns the history of what an operation makes of images, with the weights that it has run so far."""
-        return joined([self.histories[id] for id in dict.fromkeys(ids)], operation, self.weights)
+        """Returns the history of the result of an operation on images, with the weights used so far."""
+        return joined_history([self.histories[id] for id in dict.fromkeys(ids)], operation, self.weights)
 
     def write_layers(self, layers: Sequence[Layer], merged: Picture) -> dict[str, Any]:
-        """Writes the layers of a composite as an OpenRaster file, and returns what is told of it."""
+        """Writes the layers of a composite as an OpenRaster file, and returns its record."""
         path = self.new()
         with open(path, "xb") as file:
             io.write_layers(file, layers, merged.pixels, profile=merged.profile, dpi=merged.dpi, xmp=merged.xmp)
@@ -155,8 +155,8 @@ class Desk:
         path.write_text(json.dumps(value, default=lambda x: x.item()), "utf-8")
         return path.name
 
-    def opened(self, id: PictureId) -> dict[str, Any]:
-        """Reads an image, makes its proxy, and returns what is told of it."""
+    def open_upload(self, id: PictureId) -> dict[str, Any]:
+        """Reads an image, creates its proxy, and returns the image's record."""
         picture = self.read(id, "file")
         height, width, channels = picture.pixels.shape
         size = {"width": width, "height": height, "channels": channels, "dtype": picture.pixels.dtype.name}
@@ -175,7 +175,7 @@ class Desk:
         return {**record, "warnings": reasons}
 
     def session(self, id: PictureId, preview: bool, method: str) -> SegmentSession:
-        """Returns the session of an image, which is kept for the next click."""
+        """Returns the session of an image, which is cached for the next click."""
         sessions = self.memory.sessions
         key = (id, preview, method)
         if key not in sessions:
@@ -217,7 +217,7 @@ def _with_channels(pixels: Any) -> Any:
 
 
 class SegmentSession:
-    """A session of cutting out, with the steps that it has taken and the weights that it runs."""
+    """A session of segmentation, with the steps so far and the weights that it uses."""
 
     def __init__(self, session: Any, weights: Sequence[_shipped.Weights]) -> None:
         self.session, self.weights = session, weights
@@ -232,18 +232,18 @@ class SegmentSession:
         return people
 
     def others(self, people: Any) -> Any:
-        """Returns a mask [H, W] uint8 of where people are who are not told apart."""
+        """Returns a mask [H, W] uint8 of people who are not separated."""
 
         height, width = self.session.picture.shape[:2]
         size = fitted((width, height), _OTHERS)
         return resized(self.session.others(people.reduced(size), size), (width, height))
 
     def after(self, steps: list[dict[str, Any]]) -> Any:
-        """Returns the answer to steps; only those that are new are taken, and those that are gone taken back."""
+        """Returns the result of steps; only new ones are applied, and missing ones are undone."""
         same = 0
         while same < min(len(steps), len(self.steps)) and steps[same] == self.steps[same]:
             same += 1
-        # A choice changes the answer before it, which taking back the choice alone does not restore.
+        # A choice changes the result before it, which undoing the choice alone does not restore.
         while same < len(self.steps) and same > 0 and self.steps[same]["kind"] == "choose":
             same -= 1
         for step in reversed(self.steps[same:]):
@@ -258,7 +258,7 @@ class SegmentSession:
         return self.answers[-1]
 
     def _add(self, names: Collection[str]) -> None:
-        """Adds weights that ran when they were first needed: later answers go on from what they gave."""
+        """Adds weights that were used for the first time: later results depend on them."""
         more = set(names) - {entry.name for entry in self.weights}
         self.weights = [*self.weights, *(entry for entry in _shipped.every() if entry.name in more)]
 
@@ -274,16 +274,16 @@ class SegmentSession:
 
 
 class DeskWorker(Worker):
-    """A worker of `_jobs` that tells its phases, and keeps the proxies that it has decoded."""
+    """A worker of `_jobs` that reports its phases, and caches the proxies that it decodes."""
 
     desk: Desk | None = None
 
-    def _tell(self, name: str, step: int) -> None:
+    def _report_phase(self, name: str, step: int) -> None:
         if self.desk is not None:
-            self.desk.tell(name, step, 3)
+            self.desk.report_phase(name, step, 3)
 
     def _read(self, task: Task) -> dict[str, Picture]:
-        self._tell("decode", 1)
+        self._report_phase("decode", 1)
         if self.desk is None or not all(self.desk.tree.is_proxy(path) for path in task.files.values()):
             return super()._read(task)
         cache = self.desk.memory.decoded
@@ -296,32 +296,32 @@ class DeskWorker(Worker):
         return pictures
 
     def _computed(self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[Reason], None]) -> Any:
-        self._tell(task.kind.phase, 2)
+        self._report_phase(task.kind.phase, 2)
         return super()._computed(task, pictures, warn)
 
     def _write(self, task: Task, picture: Picture) -> dict[str, Any]:
-        self._tell("encode", 3)
+        self._report_phase("encode", 3)
         return super()._write(task, picture)
 
 
 class PictureCache:
-    """Images that were decoded last, by name; what has a name never changes.
+    """Recently used decoded images, by name; the image of a name never changes.
 
     Args:
-        most: the most bytes of all of them.
+        most: the largest size of all of them, in bytes.
     """
 
     def __init__(self, most: int) -> None:
         self._most, self._pictures = most, OrderedDict[str, Picture]()
 
     def get(self, name: str) -> Picture | None:
-        """Returns an image, or None where it is not kept."""
+        """Returns an image, or None if it is not cached."""
         if name in self._pictures:
             self._pictures.move_to_end(name)
         return self._pictures.get(name)
 
     def put(self, name: str, picture: Picture) -> None:
-        """Keeps an image, and lets those go that were not used for longest."""
+        """Adds an image, and removes the least recently used ones."""
         self._pictures[name] = picture
         self._pictures.move_to_end(name)
         pictures = self._pictures.values()
@@ -330,7 +330,7 @@ class PictureCache:
 
 
 class Memory:
-    """The images, sessions and set-ups that a worker keeps from job to job."""
+    """The images, sessions and preparations that a worker caches from job to job."""
 
     def __init__(self, max_pixels: int, proxy_side: int) -> None:
         self.max_pixels, self.proxy_side = max_pixels, proxy_side
@@ -340,14 +340,14 @@ class Memory:
         self._workers: dict[str, DeskWorker] = {}
 
     def worker(self, kind: Kind) -> DeskWorker:
-        """Returns the worker of a kind, which keeps the networks that it has loaded."""
+        """Returns the worker of a kind, which caches the networks that it has loaded."""
         if kind.command not in self._workers:
             self._workers[kind.command] = DeskWorker(Request(kind, {}, None, {}, max_pixels=str(self.max_pixels)))
         return self._workers[kind.command]
 
 
-def scrubbed(text: str, folder: Path) -> str:
-    """Returns a message without the paths of the service's folder: a file goes by its id."""
+def without_paths(text: str, folder: Path) -> str:
+    """Returns a message without the paths of the service's folder; a file is named by its id."""
     for inner in ("pictures", "proxies"):
         text = text.replace(f"{folder / inner}{os.sep}", "")
     return text.replace(str(folder), "")

@@ -1,7 +1,6 @@
-"""The layer that every request passes first: names, origins, tokens, sizes and times; headers, figures and the log.
+"""The outermost layer: checks of names, origins, tokens, sizes and times; headers, metrics and the log.
 
-It is the outermost layer, written on ASGI itself, so that nothing is answered without it and bodies are counted as they
-come in.
+It is written on ASGI itself, so that no response bypasses it and bodies are counted as they arrive.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from .settings import Settings
 
 _log = logging.getLogger("pyharmony.server")
 
-#: The header that requests which change something carry: no form and no foreign page can set it.
+#: The header of requests that change something: forms and pages of other sites cannot set it.
 CSRF_HEADER = "x-pyharmony"
 COOKIE = "pyharmony"
 UPLOADS = "/api/v1/pictures"
-#: The bytes a second that a sender needs to go on beyond the first pause that it may make.
+#: The lowest rate of a sender in bytes per second, after the pause that is allowed.
 LEAST_RATE = 16_000
-#: After a refusal the rest of the body is read and dropped, within these limits, so that the client gets the answer.
+#: After a refusal the rest of the body is read and discarded, within these limits, so that the client gets the answer.
 _LINGER_BYTES = 64_000_000  # bytes
 _LINGER_SECONDS = 2.0  # seconds
-SESSION = 12 * 3600.0  # how long a session of the page lasts, in seconds
-MAX_SESSIONS = 1000  # the most sessions of the page at a time
+SESSION = 12 * 3600.0  # the lifetime of a session of the page, in seconds
+MAX_SESSIONS = 1000  # the largest number of sessions of the page
 _SAFE = ("GET", "HEAD")
 
 _POLICY = (
@@ -55,17 +54,17 @@ HEADERS = {
 _HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
-#: The status of a request whose client left before it was answered, for figures and the log: no error of the service.
+#: The status, in metrics and the log, of a request whose client disconnected before the response.
 CLIENT_LEFT = 499
-UNEXPECTED = Refusal(500, "unexpected", "this failed in an unexpected way; the log of the service says more")
+UNEXPECTED = Refusal(500, "unexpected", "unexpected error; the log of the service has details")
 
 
 class Keys:
-    """The token, and the sessions of pages that have shown it."""
+    """The token, and the sessions of pages that were opened with it."""
 
     def __init__(self, token: str | None) -> None:
         self._token = None if token is None else _digest(token)
-        #: When each session ends, by the digest of its name: how long a look-up takes says nothing of a name.
+        #: The end of each session, by the digest of its name, so that the time of a look-up reveals nothing of names.
         self._sessions: dict[bytes, float] = {}
 
     def open(self) -> str:
@@ -83,7 +82,7 @@ class Keys:
         self._sessions.pop(_digest(name), None)
 
     def fit(self, headers: Mapping[str, str]) -> bool:
-        """Tells whether a request shows the token, or the cookie of a session."""
+        """Returns whether a request has the token, or the cookie of a session."""
         if self._token is None:
             return True
         kind, _, value = headers.get("authorization", "").partition(" ")
@@ -95,8 +94,8 @@ class Keys:
 def session_of(cookie: str) -> str:
     """Returns the name of the session in a Cookie header; empty: there is none.
 
-    Names of sessions are hexadecimal digits, so nothing is unquoted: `http.cookies` takes time in the square of the
-    length for that before Python 3.11.10 and 3.12.6.
+    The names of sessions are hexadecimal digits, so no unquoting is needed: in `http.cookies` it takes quadratic time
+    before Python 3.11.10 and 3.12.6.
     """
     for pair in cookie.split(";"):
         name, _, value = pair.strip().partition("=")
@@ -116,12 +115,12 @@ class Guard:
         self, app: ASGIApp, settings: Settings, metrics: Metrics, keys: Keys, limits: Mapping[str, int], limit: int
     ) -> None:
         self.app, self.settings, self.metrics, self.keys = app, settings, metrics, keys
-        #: The most bytes of a body that is no upload, by path, and of others.
+        #: The largest body that is not an upload, in bytes, by path, and for other paths.
         self.limits, self.limit = limits, limit
         self.stopping = False
         own = settings.host.strip("[]").lower()
         names = {"localhost", "127.0.0.1", "::1", own, *(name.lower() for name in settings.hosts)}
-        # With a token, and no names, a request shows by the token that it is meant for this service.
+        # With a token and no names, the token shows that a request is meant for this service.
         self._names = None if settings.token is not None and not settings.hosts else names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,12 +128,12 @@ class Guard:
             await self.app(scope, receive, send)
             return
         exchange = _Exchange(self, scope, receive, send)
-        # No route reads a cookie but by `session_of`; FastAPI would parse them all for each request.
+        # Cookies are read by `session_of` only; FastAPI would parse them all for each request.
         scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"cookie"]
         scope["cookie"] = exchange.headers.get("cookie", "")
         try:
             await self._answer(scope, exchange)
-        except (_Gone, ClientDisconnect) as gone:
+        except (_ClientLeft, ClientDisconnect) as gone:
             exchange.note = str(gone)
             exchange.status = exchange.status or CLIENT_LEFT
         except Exception:
@@ -155,20 +154,20 @@ class Guard:
             await refusal.answer()(scope, exchange.receive, exchange.send)
 
     def _check(self, scope: Scope, exchange: _Exchange) -> None:
-        """Refuses what may not come in.
+        """Refuses requests that are not allowed.
 
         Raises:
-            Refusal: it may not.
+            Refusal: the request is not allowed.
         """
         headers, path, method = exchange.headers, scope["path"], scope["method"]
         host = headers.get("host", "")
         if self._names is not None and _name_of(host) not in self._names:
-            raise Refusal(421, "host", "requests under this name are not answered; --allow-host allows one")
+            raise Refusal(421, "host", "requests to this host name are not allowed; --allow-host allows one")
         origin = headers.get("origin")
         if origin is not None and _place_of(origin) != host.lower():
-            raise Refusal(403, "origin", "requests of pages from elsewhere are not answered")
+            raise Refusal(403, "origin", "requests from pages of other origins are not allowed")
         if path.startswith("/api/") and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-            raise Refusal(403, "origin", "requests of pages from elsewhere are not answered")
+            raise Refusal(403, "origin", "requests from pages of other origins are not allowed")
         if (path.startswith("/api/") or path == "/metrics") and not self.keys.fit(headers):
             raise Refusal(401, "token", "the token is missing or wrong", headers={"WWW-Authenticate": "Bearer"})
         if method not in _SAFE and CSRF_HEADER not in headers:
@@ -180,29 +179,29 @@ class Guard:
 
 
 def _name_of(host: str) -> str:
-    """Returns the name in a Host header, without its port; empty where it is no name or address with a port."""
+    """Returns the name in a Host header, without its port; empty if it is not a name or address with a port."""
     parts = _HOST.fullmatch(host.lower())
     return "" if parts is None else (parts["address"] or parts["name"].rstrip("."))
 
 
 def _place_of(origin: str) -> str:
-    """Returns the name and port of an origin, as a Host header has them; empty where there are none."""
+    """Returns the name and port of an origin, in the form of a Host header; empty if there are none."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
 
 
-#: A Host header: a name, or an address of version 6 in brackets, and a port.
+#: A Host header: a name, or an IPv6 address in brackets, and a port.
 _HOST = re.compile(r"(?:\[(?P<address>[0-9a-z:.%_-]+)\]|(?P<name>[a-z0-9_.-]+))(?::\d{0,5})?", re.ASCII)
 
 
-class _Gone(Exception):
-    """The client is not there any more, or does not take what it asked for."""
+class _ClientLeft(Exception):
+    """An error that reports that the client disconnected, or does not read the response."""
 
 
 class _Exchange:
-    """One request and its answer."""
+    """One request and its response."""
 
     def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
         self._guard, self._scope, self._receive, self._send = guard, scope, receive, send
@@ -225,7 +224,7 @@ class _Exchange:
         return Refusal(413, "too_large", f"the body is larger than {self.limit:,} bytes")
 
     async def receive(self) -> Message:
-        """Receives, within the limits of sizes and times.
+        """Receives a message, within the limits of sizes and times.
 
         Raises:
             Refusal: 413 or 408.
@@ -237,7 +236,7 @@ class _Exchange:
         try:
             message = await asyncio.wait_for(self._receive(), max(0.0, min(patience, end - time.monotonic())))
         except asyncio.TimeoutError:
-            raise Refusal(408, "slow", f"the body came too slowly, or paused for {patience:g} s") from None
+            raise Refusal(408, "slow", f"the body arrived too slowly, or paused for {patience:g} s") from None
         if message["type"] == "http.request":
             self.came += len(message.get("body", b""))
             self.whole = not message.get("more_body", False)
@@ -246,10 +245,10 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        """Sends, with the headers of every answer; a client that does not take it is left."""
+        """Sends a message, with the headers of every response; disconnects a client that does not read it."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            # The rest of the body would be taken for the next request, or end the connection too soon.
+            # The rest of the body would be read as the next request, or end the connection too soon.
             unread = not self.whole
             self.lingers = unread and self.status != 408
             own = {name for name, _ in message["headers"]}
@@ -258,23 +257,23 @@ class _Exchange:
                 headers.append((b"cache-control", b"no-store"))
             if unread:
                 headers.append((b"connection", b"close"))
-            await self._sent({**message, "headers": headers})
+            await self._send_in_time({**message, "headers": headers})
             return
         self.went += len(message.get("body", b""))
         if self.lingers and not message.get("more_body", False):
-            await self._sent({**message, "more_body": True})
+            await self._send_in_time({**message, "more_body": True})
             await self._linger()
             message = {"type": "http.response.body", "body": b"", "more_body": False}
-        await self._sent(message)
+        await self._send_in_time(message)
 
-    async def _sent(self, message: Message) -> None:
+    async def _send_in_time(self, message: Message) -> None:
         try:
             await asyncio.wait_for(self._send(message), self._guard.settings.patience)
         except asyncio.TimeoutError:
-            raise _Gone("the client does not read") from None
+            raise _ClientLeft("the client does not read") from None
 
     async def _linger(self) -> None:
-        """Reads the rest of a body away, so that the answer reaches a client that is still sending."""
+        """Reads and discards the rest of a body, so that the response reaches a client that is still sending."""
         end, came = time.monotonic() + _LINGER_SECONDS, 0
         while came < _LINGER_BYTES and (left := end - time.monotonic()) > 0:
             try:
@@ -286,7 +285,7 @@ class _Exchange:
                 return
 
     def log_fields(self) -> dict[str, Any]:
-        """Returns what the log tells of it."""
+        """Returns the fields of the log."""
         client = self._scope.get("client")
         path = self._scope.get("raw_path") or self._scope["path"].encode()
         return {
@@ -302,7 +301,7 @@ class _Exchange:
         }
 
     def finish(self) -> None:
-        """Counts and logs it."""
+        """Counts and logs the request."""
         fields = self.log_fields()
         route = getattr(self._scope.get("route"), "path", "other")
         method = fields["method"] if fields["method"] in ("GET", "HEAD", "POST", "DELETE") else "other"

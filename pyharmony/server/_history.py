@@ -1,50 +1,52 @@
-"""The history of the images of the service, which goes with them from operation to operation, and into downloads."""
+"""The history of the images of the service, kept through operations, and written into downloads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-#: The operations that put an image together.
+#: The operations whose result is a composite.
 _COMPOSING = ("blend", "harmonize", "compose", "merge")
-#: The operation that is told of nowhere: it changes the form of an image and not the image.
+#: The operation that is not recorded: it changes the format of an image and not the image.
 _FORM = "export"
-#: The most files and steps of one image that are told.
+#: The largest number of recorded files and steps of one image.
 _MOST = 100
 
 
 class Step(NamedTuple):
-    """An operation that ran, with the name and the SHA-256 of each of the weights that it ran."""
+    """An operation, with the name and the SHA-256 of each of the weights that it used."""
 
     operation: str
     weights: tuple[tuple[str, str], ...] = ()
 
 
 class History(NamedTuple):
-    """The history of an image: the SHA-256 of the files that it was made of, and the operations, in order."""
+    """The history of an image: the SHA-256 of its source files, and the operations, in order."""
 
     sources: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
 
     @classmethod
     def of(cls, value: Any) -> History:
-        """Returns a history that came as JSON."""
+        """Returns a history from its JSON."""
         sources, steps = value
         return cls(tuple(sources), tuple(Step(name, tuple((a, b) for a, b in weights)) for name, weights in steps))
 
     @property
     def composite(self) -> bool:
-        """Whether the image was put together."""
+        """Whether the image is a composite."""
         return any(step.operation in _COMPOSING for step in self.steps)
 
 
-def joined(histories: Iterable[History], operation: str = _FORM, weights: Mapping[str, str] | None = None) -> History:
-    """Returns the history of what an operation makes of images with these histories.
+def joined_history(
+    histories: Iterable[History], operation: str = _FORM, weights: Mapping[str, str] | None = None
+) -> History:
+    """Returns the history of the result of an operation on images with these histories.
 
     Args:
         histories: those of the images, in order.
         operation: the name of the operation.
-        weights: the SHA-256 of the weights that it ran, by their names.
+        weights: the SHA-256 of the weights that it used, by name.
     """
     items = list(histories)
     sources = dict.fromkeys(one for history in items for one in history.sources)

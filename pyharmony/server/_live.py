@@ -1,6 +1,7 @@
-"""Makes composites for a page: the layers over a background, and blends of them at a place while they are dragged.
+"""Composites for a page: the layers over a background, and blends of them at a place while they are dragged.
 
-All of it is made of proxies, at a size for the screen. `compose` makes the download of the photographs themselves.
+All of it is computed from proxies, at the size of the screen. `compose` computes the download from the photos
+themselves.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ if TYPE_CHECKING:
     from ._desk import Desk
     from ._operations import LiveBody, PictureId
 
-#: How much finer than the screen a subject is before it is laid.
+#: The resolution of a subject, relative to the screen, before it is placed.
 _FINER = 1.5
-#: The pixels around a subject that are seen by blends of a source under its mask, some of which look farther.
+#: The pixels around a subject's mask that the blends of a source use, some of which have large supports.
 _FAR = 32
-#: The pixels around a subject that are sent with it, so that its edge is not that of an image.
+#: The pixels around a subject that are sent with it, so that its contour is not at an image border.
 _RIM = 2
 
 
 def layers(body: Any, settings: Mapping[str, Any], desk: Desk) -> dict[str, Any]:
-    """Composes on proxies; returns the layers: shadow, reflection, the subject plain and matched, people in front."""
+    """Composes on proxies; returns the layers: shadow, reflection, the subject plain and matched, occluding people."""
     one = body.subject
     with desk.phase("decode", 1, 3):
         background, ratio = _reduced(desk, body.background, body.side / max(desk.sizes[body.background][:2]))
@@ -85,7 +86,7 @@ def layers(body: Any, settings: Mapping[str, Any], desk: Desk) -> dict[str, Any]
 
 
 def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
-    """Blends a subject at a place, and returns the part of the background that changes as a small file in text."""
+    """Blends a subject at a place, and returns the changed part of the background as a small file in text."""
     with desk.phase("blend", 1, 1):
         finest = body.side * body.detail / max(desk.sizes[body.background][:2])
         background, ratio = _reduced(desk, body.background, finest)
@@ -93,7 +94,7 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
         height, width = background.shape[:2]
         high, wide = mask.shape
         x, y = at = round(body.at[0] * ratio), round(body.at[1] * ratio)
-        if x >= width or y >= height or x + wide <= 0 or y + high <= 0:  # nothing of it is seen
+        if x >= width or y >= height or x + wide <= 0 or y + high <= 0:  # outside the background
             return {"info": {"box": [0, 0, 0, 0], "url": ""}}
         around = BESIDE if body.source is None else _FAR
         left, top = max(0, x - around), max(0, y - around)
@@ -101,13 +102,13 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
         dst = np.ascontiguousarray(background[top:bottom, left:right, :3])
         if body.shadow is not None and body.cast is not None:
             dst = _shaded(dst, _shadow_layer(desk, body), [round(value * ratio) for value in body.cast], (left, top))
-        # While something is dragged, its mask stays: a move changes the colours around it and nothing of the set-up.
+        # A drag does not change the mask: a move changes only the colours around it, and the preparations are reused.
         with warnings.catch_warnings(), desk.memory.hierarchies.used():
             warnings.simplefilter("ignore", PyHarmonyWarning)
             if body.source is not None:
                 pixels = _as_blend(dst, colours, mask, (x - left, y - top), body)
             else:
-                # The part of the subject that lies in the background.
+                # The part of the subject that is inside the background.
                 rows = np.s_[max(0, y) - top : min(height, y + high) - top]
                 inner = rows, np.s_[max(0, x) - left : min(width, x + wide) - left]
                 part = np.s_[max(0, -y) : height - y, max(0, -x) : width - x]
@@ -117,7 +118,7 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
             return {"info": {"box": [0, 0, 0, 0], "url": ""}}
         if desk.sizes[body.background].channels == 1:
             pixels = _as_displayed(pixels, True)
-        # The image goes out as text, without a file: while something is dragged, each is seen for an instant.
+        # The image is sent as text, without a file: during a drag, each is shown for an instant.
         buffer = streams.BytesIO()
         io.write(Picture(np.ascontiguousarray(pixels)), buffer, format=body.format, quality=88)
         data = base64.b64encode(buffer.getvalue()).decode()
@@ -128,9 +129,9 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
 def _trimmed(
     pixels: NumpyArray, corner: tuple[int, int], mask: NumpyArray, at: tuple[int, int]
 ) -> tuple[NumpyArray, tuple[int, int]]:
-    """Returns the part of a blend [h, w, 3] that a mask [h, w] at (x, y) covers, with a rim, and its corner (x, y).
+    """Returns the crop of a blend [h, w, 3] to the box of a mask [h, w] at (x, y) with a rim, and its corner (x, y).
 
-    What is around it is the background: it would be drawn over itself, and takes as long to encode.
+    The rest equals the background: it would be drawn over itself, and takes time to encode.
     """
     support = bounding_box(mask)
     if support.empty:
@@ -143,14 +144,14 @@ def _trimmed(
 
 
 def _shadow_layer(desk: Desk, body: LiveBody) -> NumpyArray:
-    """Returns a shadow [h, w, 3] that `layers` made, at the size of the screen; kept."""
+    """Returns a shadow [h, w, 3] of `layers`, at the size of the screen; cached."""
     key = f"{body.shadow} {body.detail}"
     layer = desk.memory.decoded.get(key)
     if layer is None:
         assert body.shadow is not None  # noqa: S101  # the caller has one
         pixels = desk.read(body.shadow, "shadow").pixels
         if pixels.shape[2] != 3:
-            raise ValueError(f"shadow: {pixels.shape[2]} channels, expected the layer of that name that `layers` made")
+            raise ValueError(f"shadow: {pixels.shape[2]} channels, expected the shadow layer from `layers`")
         size = (max(1, round(side * body.detail)) for side in (pixels.shape[1], pixels.shape[0]))
         layer = Picture(pixels if body.detail == 1 else resized(pixels, cast(tuple[int, int], tuple(size))))
         desk.memory.decoded.put(key, layer)
@@ -158,7 +159,7 @@ def _shadow_layer(desk: Desk, body: LiveBody) -> NumpyArray:
 
 
 def _shaded(dst: NumpyArray, shadow: NumpyArray, at: Sequence[int], corner: tuple[int, int]) -> NumpyArray:
-    """Returns dst [h, w, 3], whose first pixel is at corner (x, y), times a shadow [h, w, 3] that lies at (x, y)."""
+    """Returns dst [h, w, 3], whose first pixel is at corner (x, y), times a shadow [h, w, 3] at (x, y)."""
     left, top = (a - c for a, c in zip(at, corner, strict=True))
     inside = np.s_[max(0, top) : max(0, top + shadow.shape[0]), max(0, left) : max(0, left + shadow.shape[1])]
     part = dst[inside]
@@ -171,17 +172,17 @@ def _shaded(dst: NumpyArray, shadow: NumpyArray, at: Sequence[int], corner: tupl
 def _as_blend(
     dst: NumpyArray, colours: NumpyArray, mask: NumpyArray, at: tuple[int, int], body: LiveBody
 ) -> NumpyArray:
-    """Returns dst with a source [h, w, 3] under its mask [h, w], as the operation `blend` puts it in."""
+    """Returns dst with a source [h, w, 3] under its mask [h, w], as in the operation `blend`."""
     options: dict[str, Any] = {"gradients": body.gradients} if body.mode == "poisson" else {}
     try:
         result: NumpyArray = getattr(blends, body.mode.replace("-", "_"))(colours, dst, mask, at=at, **options)
-    except MaskError:  # nothing of it lies in the background, or all of that is covered
+    except MaskError:  # it is outside the background, or covers all of it
         return dst
     return result
 
 
 def _scaled(desk: Desk, body: LiveBody, ratio: float) -> tuple[NumpyArray, NumpyArray]:
-    """Returns the colours [h, w, 3] of a source, beyond its mask too, and its mask, at the screen's size; kept."""
+    """Returns the colours [h, w, 3] of a source, beyond its mask too, and its mask, at the screen's size; cached."""
     assert body.source is not None and body.mask is not None  # noqa: S101  # the body was checked
     size = desk.sizes[body.source]
     wide, high = (max(1, round(value * body.scale * ratio)) for value in (size.width, size.height))
@@ -199,7 +200,7 @@ def _scaled(desk: Desk, body: LiveBody, ratio: float) -> tuple[NumpyArray, Numpy
 
 
 def _cached(desk: Desk, key: str, make: Callable[[], tuple[NumpyArray, NumpyArray]]) -> tuple[NumpyArray, NumpyArray]:
-    """Returns colours [h, w, 3] and their mask [h, w], made once and kept for the next move."""
+    """Returns colours [h, w, 3] and their mask [h, w], computed once and cached for the next move."""
     cache = desk.memory.decoded
     colours, mask = cache.get(f"{key} colours"), cache.get(f"{key} mask")
     if colours is None or mask is None:
@@ -211,7 +212,7 @@ def _cached(desk: Desk, key: str, make: Callable[[], tuple[NumpyArray, NumpyArra
 
 
 def _blended(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: Any, mode: str) -> NumpyArray:
-    """Returns dst with colours [h, w, 3] under their alpha [h, w] in its rectangle, as `compose` blends them."""
+    """Returns dst with colours [h, w, 3] under their alpha [h, w] in its rectangle, as in `compose`."""
     visible = alpha > 0
     if not visible.any():
         return dst
@@ -221,14 +222,14 @@ def _blended(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: Any
 
 
 def _mixed(desk: Desk, body: LiveBody) -> tuple[NumpyArray, NumpyArray]:
-    """Returns the colours [h, w, 3] of the subject between as it was and matched, and its alpha [h, w]; kept."""
+    """Returns the colours [h, w, 3] of the subject, between plain and matched, and its alpha [h, w]; cached."""
 
     def make() -> tuple[NumpyArray, NumpyArray]:
         assert body.plain is not None and body.matched is not None  # noqa: S101  # the body was checked
         plain, matched = (desk.read(id, "layer").pixels for id in (body.plain, body.matched))
         if plain.shape != matched.shape or plain.shape[2] != 4:
             shapes = f"{list(plain.shape)} and {list(matched.shape)}"
-            raise ValueError(f"plain and matched: {shapes}, expected two layers of one answer")
+            raise ValueError(f"plain and matched: {shapes}, expected two layers of one result")
         result = plain.copy()
         way = matched[..., :3].astype(np.float32) - plain[..., :3]
         result[..., :3] = np.rint(plain[..., :3] + np.float32(body.strength) * way)
@@ -241,7 +242,7 @@ def _mixed(desk: Desk, body: LiveBody) -> tuple[NumpyArray, NumpyArray]:
 
 
 def _reduced(desk: Desk, id: PictureId, factor: float) -> tuple[NumpyArray, float]:
-    """Returns an image by at most so much smaller, made of its proxy, and by how much it is; it is kept."""
+    """Returns an image reduced by at most a factor, from its proxy, and the actual factor; it is cached."""
     size = desk.sizes[id]
     factor = min(factor, size.factor)
     wide, high = max(1, round(size.width * factor)), max(1, round(size.height * factor))
@@ -272,7 +273,7 @@ def _mask(desk: Desk, id: PictureId, size: tuple[int, int]) -> NumpyArray:
 
 
 def _as_displayed(colours: NumpyArray, grey: bool) -> NumpyArray:
-    """Returns colours [h, w, 3], or three channels of their grey, as they come to lie in a grey background."""
+    """Returns colours [h, w, 3], or three channels of their grey if the background is grey."""
     if not grey:
         return colours
     level = np.rint(colours.astype(np.float32) @ LUMA).astype(np.uint8)

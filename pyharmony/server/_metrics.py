@@ -1,4 +1,4 @@
-"""The figures of a running service, for Prometheus."""
+"""The metrics of a running service, for Prometheus."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120
 
 
 class Metrics:
-    """The counters of one service; labels are words of the service, never text of clients."""
+    """The counters of one service; labels are names of the service, never text of clients."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         options: dict[str, Any] = {"registry": self.registry}
         self.requests = Counter(
-            "pyharmony_http_requests", "Requests that were answered.", ("method", "route", "status"), **options
+            "pyharmony_http_requests", "Answered requests.", ("method", "route", "status"), **options
         )
         self.request_seconds = Histogram(
             "pyharmony_http_request_seconds", "Seconds to answer a request.", ("route",), buckets=_SECONDS, **options
         )
-        self.refusals = Counter("pyharmony_refusals", "Requests that were refused, by reason.", ("kind",), **options)
-        self.jobs = Counter("pyharmony_jobs", "Jobs that ended.", ("operation", "status"), **options)
+        self.refusals = Counter("pyharmony_refusals", "Refused requests, by reason.", ("kind",), **options)
+        self.jobs = Counter("pyharmony_jobs", "Ended jobs.", ("operation", "status"), **options)
         self.job_seconds = Histogram(
             "pyharmony_job_seconds", "Seconds that jobs ran.", ("operation",), buckets=_SECONDS, **options
         )
         self.wait_seconds = Histogram(
             "pyharmony_queue_seconds", "Seconds that jobs waited.", buckets=_SECONDS, **options
         )
-        self.restarts = Counter("pyharmony_worker_restarts", "Workers that were started again.", ("reason",), **options)
-        self.uploaded = Counter("pyharmony_uploaded_bytes", "Bytes that were uploaded.", **options)
+        self.restarts = Counter("pyharmony_worker_restarts", "Restarts of workers.", ("reason",), **options)
+        self.uploaded = Counter("pyharmony_uploaded_bytes", "Uploaded bytes.", **options)
         ProcessCollector(registry=self.registry)
         self._options = options
 
     def gauge(self, name: str, about: str, value: Callable[[], float]) -> None:
-        """Adds a figure that is asked for when it is told."""
+        """Adds a metric whose value is computed when it is read."""
         Gauge(f"pyharmony_{name}", about, **self._options).set_function(value)
 
     def text(self) -> bytes:
-        """Returns all figures in Prometheus' format."""
+        """Returns all metrics in Prometheus' format."""
         return generate_latest(self.registry)

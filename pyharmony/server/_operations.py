@@ -1,7 +1,8 @@
-"""The table of operations: what each is asked by, and the call of the library that does it.
+"""The table of operations: the body of each request, and the call of the library that runs it.
 
 An operation is a type of body and a function `run(body, desk)`, which runs in a worker. Its path, its description and
-its checks follow from the type. The bodies of blends, edits and harmonisation are made of the options of `_jobs`.
+its checks follow from the type. The bodies of blends, edits and harmonisation are generated from the options of
+`_jobs`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from .._jobs.task import Task, task_of
 from ..errors import ImageTooLarge
 from ..segmentation import METHODS as CUTTERS
 from ..typing import ImageFormat
-from ._text import repeated
+from ._text import excerpt
 from ._tree import Sizes
 
 if TYPE_CHECKING:
@@ -48,21 +49,21 @@ else:
     CutterName = Literal[("auto", *CUTTERS)]
 
 _ID = r"[0-9a-f]{32}"
-MAX_JSON = 128_000  # the most bytes of the body of most operations
-MAX_JSON_OF_POINTS = 1_000_000  # the most bytes of a body with points
-MAX_JSON_OF_RECIPE = 4_000_000  # the most bytes of a body with a recipe
-MAX_LINE = 10_000  # the most points of a line
-MAX_POINTS = 20_000  # the most points of all lines of a body
-#: The most people of an image.
+MAX_JSON = 128_000  # the largest body of most operations, in bytes
+MAX_JSON_OF_POINTS = 1_000_000  # the largest body with points, in bytes
+MAX_JSON_OF_RECIPE = 4_000_000  # the largest body with a recipe, in bytes
+MAX_LINE = 10_000  # the largest number of points of a line
+MAX_POINTS = 20_000  # the largest number of points in all lines of a body
+#: The largest number of people of an image.
 MAX_PEOPLE = 50
-#: Lists of much end at their first error.
+#: Long lists are validated up to their first error.
 _FIRST = Field(fail_fast=True)
-#: The most fields beyond those that there are, each of which is told of as unknown.
+#: The largest number of unknown fields, each of which is reported.
 _UNKNOWN = 5
 
 
 class PictureId(str):
-    """The id of an image that the service holds. No path is ever made of anything else that a client says."""
+    """The id of an image of the service. Paths are made from such ids only, never from other text of a client."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -70,51 +71,51 @@ class PictureId(str):
 
 
 class Part(BaseModel):
-    """The base of all that bodies are made of. What does not fit is told of in a few errors, however much there is."""
+    """The base of all parts of bodies. Invalid input is reported by a few errors, whatever its size."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    #: Names of fields that were accepted once, and what replaces each.
+    #: Former names of fields, with the new names.
     renamed: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
     def _has_few_fields(cls, data: Any) -> Any:
         if isinstance(data, dict) and len(data) > len(cls.model_fields) + _UNKNOWN:
-            raise ValueError(f"{len(data)} fields, expected some of {', '.join(cls.model_fields)}")
+            raise ValueError(f"{len(data)} fields, expected only {', '.join(cls.model_fields)}")
         for name in data if isinstance(data, dict) else ():
             if name in cls.renamed:
-                raise ValueError(f"there is no field {name!r}; it is {cls.renamed[name]} now")
+                raise ValueError(f"no field {name!r}; use {cls.renamed[name]} instead")
         return data
 
 
 class Body(Part):
-    """The base of what operations are asked by."""
+    """The base of the bodies of operations."""
 
     preview: bool = Field(
         default=False,
-        description="Whether to work on proxies: quick, small, deleted soon. Positions stay those of full size.",
+        description="Whether to compute from proxies: fast, small, deleted soon. Positions are in pixels of full size.",
     )
 
     def pictures(self) -> Iterator[PictureId]:
-        """Yields the ids of all images that it names."""
+        """Yields the ids of all images of the body."""
         yield from _ids(self)
 
     def check(self) -> None:
-        """Refuses what contradicts itself, without reading an image.
+        """Refuses inconsistent values, without reading an image.
 
         Raises:
-            Failure: the message says what does not fit.
+            Failure: the message names the values.
         """
 
     def check_result(self, sizes: Mapping[str, Sizes], max_pixels: int) -> None:
-        """Refuses what would make a larger image than is accepted, without reading one.
+        """Refuses a result that would be larger than allowed, without reading an image.
 
         Args:
-            sizes: the sizes of the images that it names.
-            max_pixels: the most pixels of an image.
+            sizes: the sizes of the images of the body.
+            max_pixels: the largest number of pixels of an image.
 
-        Raises:
-            Failure: RESOURCES; the message says how large it would be.
+            Raises:
+            Failure: RESOURCES; the message has the size of the result.
         """
 
 
@@ -125,7 +126,7 @@ def _ids(value: Any) -> Iterator[PictureId]:
         yield from _ids([inner for _, inner in value])
     elif isinstance(value, list):
         for inner in value:
-            if not isinstance(inner, tuple):  # thousands of points, maybe
+            if not isinstance(inner, tuple):  # there may be thousands of points
                 yield from _ids(inner)
 
 
@@ -134,14 +135,14 @@ class Operation:
     """An operation.
 
     Attributes:
-        name: its name, which is also that of its path.
-        about: what it does, in a sentence.
-        body: the type of what it is asked by.
-        run: does it in a worker, and returns a `_answers.Result` as JSON, with what `Desk.record_of` gives for images.
-        shares: the field whose image the worker keeps something of, so that the next such job goes to the same one.
-        max_json: the most bytes of its body.
-        told_once: whether its result is looked at once, and forgotten when it was sent.
-        exports: whether it makes an image at full size, and takes as long as that needs, unless it is a preview.
+        name: its name, also in its path.
+        about: a description in a sentence.
+        body: the type of the request's body.
+        run: runs it in a worker, and returns a `_answers.Result` as JSON, with `Desk.record_of` for images.
+        shares: the field with the image that the worker caches, so that the next such job is run by the same worker.
+        max_json: the largest body in bytes.
+        is_single_use: whether its result is read once, and deleted after it was sent.
+        exports: whether its result has full size and no time limit, unless it is a preview.
     """
 
     name: str
@@ -150,13 +151,13 @@ class Operation:
     run: Callable[[Any, Desk], dict[str, Any]]
     shares: str = ""
     max_json: int = MAX_JSON
-    told_once: bool = False
+    is_single_use: bool = False
     exports: bool = False
 
 
 # ---- blend, edit and harmonize, from the options of _jobs ----
 
-#: The options that name files of the server, or say what previews say. Weights of a client are never loaded.
+#: The options that name files on the server, which is not allowed: weights of a client are never loaded.
 _LEFT_OUT = ("generator", "model")
 Position = tuple[float, float]
 #: The types of options that are texts or files on the command line.
@@ -170,15 +171,15 @@ _TYPES: dict[str, Any] = {
     **dict.fromkeys(HINTS, PictureId),
 }
 _ABOUT = {
-    "at": "Where the first pixel of what is put in lands, x and y; none: equal sizes.",
-    "color_weight": "How far colours are kept, at least 0; a number, or a grey image, black 0 and white 1.",
+    "at": "The position x, y of the first pixel of src in dst; none: equal sizes.",
+    "color_weight": "How much colours are kept, at least 0; a number, or a grey image, black 0 and white 1.",
     "format": "The format of the result; none: PNG, and JPEG for previews without alpha.",
-    "save_mask": "Whether to make an image of the mask at dst's size too, as `harmonize` takes it.",
+    "save_mask": "Whether to return the mask at dst's size too, as input for `harmonize`.",
 }
 
 
 class KindBody(Body):
-    """The base of bodies that a kind of `_jobs` describes."""
+    """The base of bodies that are generated from a kind of `_jobs`."""
 
     def check(self) -> None:
         self.task(lambda id: id, "out", "mask.png")
@@ -190,18 +191,18 @@ class KindBody(Body):
         width, height = size.proxy if self.preview else (size.width, size.height)
         if times > 1 and width * height * times**2 > max_pixels:
             raise Failure(
-                f"upscale: {times} makes {width * times} x {height * times} of {width} x {height} pixels (width x "
+                f"upscale: {times} enlarges {width} x {height} to {width * times} x {height * times} pixels (width x "
                 f"height), expected at most {max_pixels} pixels",
                 Code.RESOURCES,
                 ImageTooLarge.__name__,
             )
 
     def task(self, path_of: Callable[[PictureId], str], out: str, mask: str) -> Task:
-        """Returns it as a task.
+        """Returns the body as a task.
 
         Args:
-            path_of: gives the path of an image.
-            out, mask: where the result and, where it is asked for, the mask are written.
+            path_of: returns the path of an image.
+            out, mask: the paths of the result and, if requested, of the mask.
         """
         kind = _KINDS[type(self)]
         values = {name: path_of(value) if isinstance(value, PictureId) else value for name, value in self}
@@ -222,7 +223,7 @@ def _as_fields(text: str) -> str:
 
 
 def _field(option: Option) -> tuple[Any, Any]:
-    """Returns the field of an option that is null where the function has its own default."""
+    """Returns the field of an option that is null by default, for the function's own default."""
     kind: Any = _TYPES.get(option.name)
     if kind is None:
         kind = Literal[option.type] if isinstance(option.type, tuple) else option.type
@@ -272,7 +273,7 @@ def _run_kind(body: KindBody, desk: Desk) -> dict[str, Any]:
 
 
 def _on_proxies(body: KindBody, desk: Desk) -> dict[str, Any]:
-    """Returns the options that are in pixels as they are on proxies, whose factors differ by image."""
+    """Returns options in pixels converted to pixels of proxies, whose factors differ by image."""
     values = dict(body)
     kind = _KINDS[type(body)]
     within = desk.factor(values[kind.primary])
@@ -296,7 +297,7 @@ Points = Annotated[list[Position], _FIRST]
 Ids = Annotated[list[PictureId], _FIRST]
 Indices = Annotated[list[int], Field(max_length=MAX_PEOPLE), _FIRST]
 Rectangle = tuple[float, float, float, float]
-#: The types of numbers, by what stands for them on the command line.
+#: The types of numbers, by their placeholders on the command line.
 _NUMBERS: dict[str, Any] = {
     "X,Y": Position,
     "X,Y[,X,Y…]": Annotated[Points, Field(min_length=1, max_length=100)],
@@ -359,7 +360,7 @@ def fields_of(call: Call, names: Iterable[str] | None = None) -> dict[str, tuple
 
 
 def _values_of(body: Part, names: Iterable[str]) -> dict[str, Any]:
-    """Returns the values of the fields that a request has, as plain values."""
+    """Returns the values of the fields that a request sets, as plain values."""
     return {
         name: value.model_dump(exclude_unset=True) if isinstance(value, Part) else value
         for name in names
@@ -370,11 +371,11 @@ def _values_of(body: Part, names: Iterable[str]) -> dict[str, Any]:
 
 # ---- segment ----
 
-X = Annotated[float, Field(description="In pixels of the image at full size; the middle of the first one is 0.")]
+X = Annotated[float, Field(description="In pixels of the image at full size; the centre of the first one is 0.")]
 
 
 class Click(Part):
-    """A click on the object, or, with add=false, beside it."""
+    """A click on the object, or, with add=false, outside it."""
 
     kind: Literal["click"]
     x: X
@@ -383,7 +384,7 @@ class Click(Part):
 
 
 class Scribble(Part):
-    """A line that is drawn over the object, or, with add=false, beside it."""
+    """A line over the object, or, with add=false, outside it."""
 
     kind: Literal["scribble"]
     line: Points = Field(min_length=1, max_length=MAX_LINE)
@@ -391,21 +392,21 @@ class Scribble(Part):
 
 
 class Box(Part):
-    """The rectangle x, y, width, height that the object lies in; the first step only."""
+    """The rectangle x, y, width, height around the object; the first step only."""
 
     kind: Literal["box"]
     box: tuple[float, float, float, float]
 
 
 class Coarse(Part):
-    """A coarse mask of the image's size, which is made better; the first step only."""
+    """A coarse mask of the image's size, which is refined; the first step only."""
 
     kind: Literal["mask"]
     mask: PictureId
 
 
 class Choose(Part):
-    """Takes another mask of the last answer for the best one."""
+    """Selects another mask of the last result as the best one."""
 
     kind: Literal["choose"]
     index: int = Field(ge=0, le=2)
@@ -419,23 +420,23 @@ class SegmentBody(Body):
 
     picture: PictureId = Field(description="The image.")
     steps: Annotated[list[Step], _FIRST] = Field(default=[], max_length=200,
-        description="All that was pointed at, in order. The answer follows from the steps alone; to go on, send the "
-        "steps before and one more, to undo, one less. The worker keeps the image, so that the next click is quick.",
+        description="All prompts, in order. The result depends on the steps alone; to continue, send the "
+        "previous steps and one more, to undo, one less. The worker caches the image, so that the next click is fast.",
     )  # fmt: skip
-    people: bool = Field(default=False, description="All people instead, one by one; then there are no steps.")
+    people: bool = Field(default=False, description="Segment all people instead, one by one, without steps.")
     method: CutterName = Field(
-        default="auto", description="How; /api/v1/service tells which can run, and what each is."
+        default="auto", description="The method; /api/v1/service lists and describes those that are available."
     )
-    every: bool = Field(default=False, description="Whether to make an image of each answer, not of the best alone.")
+    every: bool = Field(default=False, description="Whether to return every mask, not only the best.")
 
     @model_validator(mode="after")
     def _fits(self) -> SegmentBody:
         if self.people == bool(self.steps):
             raise ValueError("expected steps, or people=true and no steps")
         if any(step.kind in ("box", "mask") for step in self.steps[1:]):
-            raise ValueError("steps: a box or a mask is the first step")
+            raise ValueError("steps: a box or a mask must be the first step")
         if self.steps and self.steps[0].kind == "choose":
-            raise ValueError("steps: there is nothing to choose from before the first answer")
+            raise ValueError("steps: choose is not possible as the first step")
         _check_points("steps", [step.line for step in self.steps if step.kind == "scribble"])
         return self
 
@@ -443,14 +444,14 @@ class SegmentBody(Body):
         _check_cutter(self.method, "method")
         if self.people and self.method != "auto" and not CUTTERS[self.method].people:
             names = ", ".join(["auto", *(name for name, cutter in CUTTERS.items() if cutter.people)])
-            raise Failure(f"method: {self.method!r} finds no people, expected one of {names}", Code.USAGE)
+            raise Failure(f"method: {self.method!r} does not segment people, expected one of {names}", Code.USAGE)
 
 
 def _check_points(field: str, lines: list[Points]) -> None:
     """Refuses lines of too many points.
 
     Raises:
-        ValueError: the message says how many there are.
+        ValueError: the message has their number.
     """
     count = sum(map(len, lines))
     if count > MAX_POINTS:
@@ -458,10 +459,10 @@ def _check_points(field: str, lines: list[Points]) -> None:
 
 
 def _check_cutter(name: str, field: str) -> None:
-    """Refuses a method of cutting out that cannot run here.
+    """Refuses a method of segmentation that is not available.
 
     Raises:
-        Failure: USAGE; the message says what it lacks.
+        Failure: USAGE; the message names the missing package.
     """
     if name != "auto" and (reason := CUTTERS[name].missing):
         raise Failure(f"{field}: {name!r}: {reason}", Code.USAGE)
@@ -500,7 +501,7 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
 
 
 def _scaled(step: Any, factor: float, desk: Desk, body: SegmentBody) -> dict[str, Any]:
-    """Returns a step in pixels of the image that is worked on, the middle of whose first pixel is 0 too."""
+    """Returns a step in pixels of the processed image, the centre of whose first pixel is 0 too."""
 
     def at(value: float) -> float:
         return (value + 0.5) * factor - 0.5
@@ -525,17 +526,17 @@ class Stroke(Part):
 
     line: Points = Field(
         min_length=1, max_length=MAX_LINE,
-        description="The points that it goes through, in pixels of the image at full size; the middle of the first one "
+        description="The points of the stroke, in pixels of the image at full size; the centre of the first one "
         "is 0.",
     )  # fmt: skip
-    width: float = Field(gt=0, le=10_000, description="How wide the brush is, in the same pixels.")
+    width: float = Field(gt=0, le=10_000, description="The width of the brush, in the same pixels.")
     add: bool = True
 
 
 class PaintBody(Body):
     """paint"""
 
-    picture: PictureId = Field(description="The image that the mask is for.")
+    picture: PictureId = Field(description="The image of the mask.")
     mask: PictureId | None = Field(default=None, description="The mask to paint into; none: an empty one.")
     strokes: Annotated[list[Stroke], _FIRST] = Field(min_length=1, max_length=200, description="The strokes, in order.")
 
@@ -561,7 +562,7 @@ def _paint(body: PaintBody, desk: Desk) -> dict[str, Any]:
         if body.mask is not None:
             mask = np.array(in_levels(_mask(desk.read(body.mask, "mask", body.preview))))
             if mask.shape != (high, wide):
-                sizes = f"{mask.shape[1]} x {mask.shape[0]} beside {wide} x {high} of picture"
+                sizes = f"{mask.shape[1]} x {mask.shape[0]}, and picture is {wide} x {high}"
                 raise Failure(f"mask: {sizes} (width x height), expected equal sizes", Code.INPUT)
     with desk.phase("paint", 2, 3):
         for stroke in body.strokes:
@@ -579,8 +580,8 @@ class CutoutBody(Body):
 
     picture: PictureId = Field(description="The image.")
     mask: PictureId = Field(description="A grey image of its size, white on the object.")
-    crop: bool = Field(default=False, description="Whether the result is cut to the mask.")
-    format: Literal["png", "webp", "tiff", "avif"] = Field(default="png", description="A format that holds alpha.")
+    crop: bool = Field(default=False, description="Whether to crop the result to the mask.")
+    format: Literal["png", "webp", "tiff", "avif"] = Field(default="png", description="A format with alpha.")
 
 
 def _cutout(body: CutoutBody, desk: Desk) -> dict[str, Any]:
@@ -601,13 +602,13 @@ class ExportBody(Body):
     format: ImageFormat = Field(description="The format to write.")
     depth: Literal[8, 16] | None = Field(
         default=None,
-        description="The bits of a channel; none: those that it has. 16 bits of 8 hold the same 256 levels.",
+        description="The bits per channel; none: unchanged. 16 bits from 8 have the same 256 levels.",
     )
     quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
-    keep_gps: bool = Field(default=False, description="Keep in the metadata where the image was taken.")
+    keep_gps: bool = Field(default=False, description="Keep the GPS position in the metadata.")
     sources: Ids = Field(default=[], max_length=50,
-        description="More images that it was made of, masks too: its metadata tell their SHA-256, and that it is a "
-        "composite. Those that operations here made it of are told of without.",
+        description="Further source images, masks too: the metadata name their SHA-256, and mark it as a "
+        "composite. The sources of operations of this service are named anyway.",
     )  # fmt: skip
 
 
@@ -617,13 +618,13 @@ def _export(body: ExportBody, desk: Desk) -> dict[str, Any]:
     import numpy as np
 
     from .. import io
-    from ..io.provenance import told
+    from ..io.provenance import add_history
 
     with desk.phase("decode", 1, 2):
         picture = desk.read(body.picture, "picture", body.preview, keep_gps=body.keep_gps)
         history = desk.history(body.pictures(), "export")
         if body.sources or history.steps:
-            packet = told(picture.xmp, *history, composite=bool(body.sources) or history.composite)
+            packet = add_history(picture.xmp, *history, composite=bool(body.sources) or history.composite)
             picture = dataclasses.replace(picture, xmp=packet)
         if body.depth is not None:
             pixel = np.zeros((1, 1, picture.pixels.shape[2]), np.uint8 if body.depth == 8 else np.uint16)
@@ -635,11 +636,11 @@ def _export(body: ExportBody, desk: Desk) -> dict[str, Any]:
 
 # ---- place, compose ----
 
-#: The most levels of brackets in a recipe.
+#: The largest number of nested brackets in a recipe.
 _DEEP = 16
 
 
-#: The most places of a request.
+#: The largest number of places of a request.
 _MAX_PLACES = 20
 
 
@@ -691,11 +692,11 @@ def _place_of(place: Placement, size: Sizes, own: float = 1.0, within: float = 1
     """Returns a place in pixels of full size.
 
     Args:
-        place: a place in pixels of the images that were worked on.
+        place: a place in pixels of the processed images.
         size: the size of the subject's photo.
-        own, within: the sizes of what was worked on over the full ones: of the subject and of the background.
+        own, within: the ratios of processed to full size, of the subject and of the background.
     """
-    # The middle of the first pixel is 0, so a half is added before it is scaled and taken off after.
+    # The centre of the first pixel is 0, so a half is added before scaling and subtracted after it.
     x, y, scale = (place.x + 0.5) / within - 0.5, (place.y + 0.5) / within - 0.5, place.scale * own / within
     return {
         "at": [x - (size.width * scale - 1) / 2, y - (size.height * scale - 1) / 2],
@@ -721,7 +722,7 @@ _FOR_ALL = [option.name for option in COMPOSE.options if not option.each]
 
 
 class _Subject(Part):
-    picture: PictureId = Field(description="The photo with it.")
+    picture: PictureId = Field(description="The photo with the subject.")
 
 
 Subject = create_model(
@@ -737,11 +738,11 @@ class _Compose(Body):
     }  # fmt: skip
 
     subjects: Annotated[list[Subject], _FIRST] = Field(  # type: ignore[valid-type]
-        min_length=1, max_length=8, description="What is put in."
+        min_length=1, max_length=8, description="The subjects."
     )
-    background: PictureId = Field(description="The photo that it is put into.")
+    background: PictureId = Field(description="The photo to place them in.")
     recipe: dict[str, Any] | None = Field(
-        default=None, description="What an earlier job decided; of the rest only images, format and quality count then."
+        default=None, description="The recipe of an earlier job, which replaces all but images, format and quality."
     )
     format: ImageFormat | None = Field(default=None, description="The format; none: PNG, and JPEG for previews.")
     quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
@@ -749,7 +750,7 @@ class _Compose(Body):
 
     def check(self) -> None:
         if _is_deep([self.recipe]):
-            raise Failure(f"recipe: more than {_DEEP} levels of brackets, which none of compose has", Code.USAGE)
+            raise Failure(f"recipe: more than {_DEEP} levels of brackets, expected a recipe of compose", Code.USAGE)
         body: Any = self
         _check_cutter(body.segment, "segment")
         _check_places(body.k)
@@ -757,14 +758,14 @@ class _Compose(Body):
         method_names = [body.harmonize]
         subjects = (self.recipe or {}).get("subjects", [])
         if not isinstance(subjects, list):
-            raise Failure(f"recipe: subjects: {repeated(subjects)}, expected a list of them", Code.USAGE)
+            raise Failure(f"recipe: subjects: {excerpt(subjects)}, expected a list", Code.USAGE)
         for one in subjects:
             harmonize = one.get("harmonize") if isinstance(one, dict) else None
             method_names.append(harmonize.get("method") if isinstance(harmonize, dict) else harmonize)
-        # The function takes paths of weights too, which clients may not name.
+        # The function accepts paths of weights too, which clients may not name.
         for method in method_names:
             if method is not None and method not in methods:
-                raise Failure(f"harmonize: {repeated(repr(method))}, expected one of {', '.join(methods)}", Code.USAGE)
+                raise Failure(f"harmonize: {excerpt(repr(method))}, expected one of {', '.join(methods)}", Code.USAGE)
 
 
 def compose_body(call: Call) -> type[Body]:
@@ -777,7 +778,7 @@ ComposeBody = compose_body(COMPOSE)
 
 
 def _is_deep(values: list[Any]) -> bool:
-    """Tells whether JSON has more levels than it may; level by level, since what is deep may not be recursed into."""
+    """Returns whether JSON is nested too deeply; checked level by level, since recursion could overflow the stack."""
     for _ in range(_DEEP):
         values = [
             inner
@@ -792,7 +793,7 @@ def _compose(body: Any, desk: Desk) -> dict[str, Any]:
     import dataclasses
 
     from ..composition import compose
-    from ..io.provenance import told as told_in_xmp
+    from ..io.provenance import add_history
 
     body.check()
     with desk.phase("decode", 1, 3):
@@ -810,7 +811,7 @@ def _compose(body: Any, desk: Desk) -> dict[str, Any]:
     side = desk.memory.proxy_side if body.preview else None
     with desk.phase("compose", 2, 3), desk.collected_warnings() as warnings:
         composite, info = compose(photos, background, side=side, return_info=True, **arguments)
-        # What it was made of is told by its history, when it is exported.
+        # Its history names its sources, when it is exported.
         composite = dataclasses.replace(composite, xmp=background.xmp)
     with desk.phase("encode", 3, 3):
         record: dict[str, Any] = {"seconds": dict(info.seconds), **with_codes("warning", warnings), "subjects": []}
@@ -823,7 +824,7 @@ def _compose(body: Any, desk: Desk) -> dict[str, Any]:
             size = desk.sizes[body.subjects[0].picture]
             answer["places"] = [_place_of(one, size) for one in info.subjects[0].places]
         if body.layers:
-            xmp = told_in_xmp(composite.xmp, *desk.history(body.pictures(), "compose"))
+            xmp = add_history(composite.xmp, *desk.history(body.pictures(), "compose"))
             answer["openraster"] = desk.write_layers(info.layers, dataclasses.replace(composite, xmp=xmp))
         return answer if body.recipe is not None else {**answer, "recipe": desk.write_json(info.recipe)}
 
@@ -832,27 +833,27 @@ def _compose(body: Any, desk: Desk) -> dict[str, Any]:
 
 
 class Laid(Part):
-    """A subject that is segmented, and where it lies."""
+    """A segmented subject and its place."""
 
-    picture: PictureId = Field(description="The photo with it.")
+    picture: PictureId = Field(description="The photo with the subject.")
     mask: PictureId | None = Field(default=None, description="Its mask; none: the alpha of the photo.")
-    at: Position = Field(description="The position of the first pixel of its photo, before it is turned.")
+    at: Position = Field(description="The position of the first pixel of its photo, before rotation.")
     scale: float = Field(default=1.0, gt=0, le=1000, description="The factor of its size.")
     angle: float = Field(default=0.0, ge=-180, le=180, description="The rotation in degrees, clockwise.")
     flip: bool = Field(default=False, description="Whether it is mirrored.")
 
 
-Side = Annotated[int, Field(ge=64, le=1600, description="The longer side of the background that it is made for.")]
+Side = Annotated[int, Field(ge=64, le=1600, description="The longer side of the displayed background.")]
 
 
-#: The options of a composite that its layers show.
+#: The options of a composite that affect its layers.
 _LOOKS = ["people", "harmonize", "shadow", *(option.name for option in COMPOSE.options if option.look)]
 
 
 class _Layers(Body):
-    subject: Laid = Field(description="What is put in.")
-    background: PictureId = Field(description="The photo that it is put into.")
-    front: Indices = Field(default=[], description="The people, by index, who stay in front.")
+    subject: Laid = Field(description="The subject.")
+    background: PictureId = Field(description="The photo to place it in.")
+    front: Indices = Field(default=[], description="The people, by index, who occlude the subject.")
     side: Side = 1024
 
     def check(self) -> None:
@@ -875,23 +876,23 @@ def _layers(body: Any, desk: Desk) -> dict[str, Any]:
 class LiveBody(Body):
     """live"""
 
-    background: PictureId = Field(description="The photograph that something is put into.")
-    plain: PictureId | None = Field(default=None, description="The layer of that name that `layers` made.")
-    matched: PictureId | None = Field(default=None, description="The other one.")
-    strength: float = Field(default=1.0, ge=0, le=1, description="How far from plain to matched.")
-    shadow: PictureId | None = Field(default=None, description="The layer of that name, if there is one.")
-    cast: Position | None = Field(default=None, description="Where its first pixel lies, in pixels of background.")
-    source: PictureId | None = Field(default=None, description="In place of layers, as for `blend`: what is put in.")
-    mask: PictureId | None = Field(default=None, description="Where it is in source.")
-    scale: float = Field(default=1.0, gt=0, le=1000, description="How much larger source becomes.")
+    background: PictureId = Field(description="The background photo.")
+    plain: PictureId | None = Field(default=None, description="The plain layer of `layers`.")
+    matched: PictureId | None = Field(default=None, description="The matched layer of `layers`.")
+    strength: float = Field(default=1.0, ge=0, le=1, description="The interpolation from plain to matched.")
+    shadow: PictureId | None = Field(default=None, description="The shadow layer, if there is one.")
+    cast: Position | None = Field(default=None, description="The position of its first pixel in background.")
+    source: PictureId | None = Field(default=None, description="The source image of `blend`, in place of layers.")
+    mask: PictureId | None = Field(default=None, description="The mask of source.")
+    scale: float = Field(default=1.0, gt=0, le=1000, description="The factor of source's size.")
     gradients: Literal["source", "mixed", "average", "monochrome"] = Field(
-        default="source", description="poisson: the image whose edges count."
+        default="source", description="poisson: the image whose gradients are used."
     )
-    at: Position = Field(description="Where the first pixel of layers or source lies, in pixels of background.")
+    at: Position = Field(description="The position of the first pixel of layers or source, in pixels of background.")
     mode: Literal["alpha", "laplacian", "poisson", "gaussian-poisson"] = Field(description="The blend.")
-    format: Literal["jpeg", "png"] = Field(default="jpeg", description="The format of what is seen.")
+    format: Literal["jpeg", "png"] = Field(default="jpeg", description="The format of the result.")
     side: Side = 1024
-    detail: float = Field(default=1.0, ge=0.1, le=1, description="A share of side to work at; less is quicker.")
+    detail: float = Field(default=1.0, ge=0.1, le=1, description="The resolution relative to side; less is faster.")
 
     @model_validator(mode="after")
     def _fits(self) -> LiveBody:
@@ -899,9 +900,9 @@ class LiveBody(Body):
         if (None in layers) == (None in source) or (None in layers and layers != (None, None)):
             raise ValueError("expected plain and matched, or source and mask")
         if (self.shadow is None) != (self.cast is None) or (self.shadow is not None and self.plain is None):
-            raise ValueError("shadow and cast: expected both, beside plain and matched, or neither")
+            raise ValueError("shadow and cast: expected both, with plain and matched, or neither")
         if self.plain is not None and self.mode == "laplacian":
-            raise ValueError("mode: 'laplacian', expected another for layers, as compose has")
+            raise ValueError("mode: 'laplacian', expected a blend of compose for layers")
         return self
 
 
@@ -918,9 +919,9 @@ class _Merge(Body):
     renamed: ClassVar[Mapping[str, str]] = {"mask": "people"}
 
     photos: Ids = Field(
-        min_length=2, max_length=8, description="Photos of one scene, one of which gets the people of the others."
+        min_length=2, max_length=8, description="Photos of one scene, merged into one of them, the base."
     )
-    base: int | None = Field(default=None, ge=0, description="The index of that one; null: the best one.")
+    base: int | None = Field(default=None, ge=0, description="The index of the base photo; null: the best one.")
     people: Annotated[list[PictureId | None], _FIRST] | None = Field(
         default=None, max_length=8,
         description="The mask of the people of each photo, or null for one whose people are detected.",
@@ -933,7 +934,7 @@ class _Merge(Body):
         if self.people is not None and len(self.people) != len(self.photos):
             raise ValueError("people: expected an entry for each of the photos")
         if self.base is not None and self.base >= len(self.photos):
-            raise ValueError(f"base: expected the number of a photograph, 0 to {len(self.photos) - 1}")
+            raise ValueError(f"base: expected the index of a photo, 0 to {len(self.photos) - 1}")
         return self
 
 
@@ -975,24 +976,24 @@ def _merge(body: Any, desk: Desk) -> dict[str, Any]:
 OPERATIONS: Mapping[str, Operation] = {
     operation.name: operation
     for operation in (
-        Operation("blend", "Puts one image into another where a mask is white.", BlendBody, _run_kind, exports=True),
+        Operation("blend", "Blends one image into another under a mask.", BlendBody, _run_kind, exports=True),
         Operation("edit", "Inpaints, evens out the light, flattens texture or boosts detail.", EditBody, _run_kind,
                   exports=True),
         Operation("harmonize", "Gives an object the light and colour of its surroundings.", HarmonizeBody, _run_kind,
                   exports=True),
-        Operation("segment", "Cuts out what is pointed at, or all people.", SegmentBody, _segment, "picture",
+        Operation("segment", "Segments the object of a prompt, or all people.", SegmentBody, _segment, "picture",
                   MAX_JSON_OF_POINTS),
         Operation("paint", "Paints into a mask with a brush, at the image's full size.", PaintBody, _paint,
                   max_json=MAX_JSON_OF_POINTS),
-        Operation("place", "Finds the best places for a person or an object in an image.", PlaceBody, _place),
-        Operation("compose", "Cuts out, places, matches and blends, in one go.", ComposeBody, _compose,
+        Operation("place", "Estimates the best places for a person or an object in an image.", PlaceBody, _place),
+        Operation("compose", "Segments, places, matches and blends, in one call.", ComposeBody, _compose,
                   max_json=MAX_JSON_OF_RECIPE, exports=True),
-        Operation("merge", "Merges photographs of one place into one with everyone.", MergeBody, _merge, exports=True),
-        Operation("layers", "Composes on proxies, and gives what is laid over the background.", LayersBody, _layers,
+        Operation("merge", "Merges photos of one scene into one with everyone.", MergeBody, _merge, exports=True),
+        Operation("layers", "Composes on proxies, and returns the layers over the background.", LayersBody, _layers,
                   "background"),
         Operation("live", "Blends layers at a place, for a page on which they are dragged.", LiveBody, _live,
-                  "background", told_once=True),
-        Operation("cutout", "Makes what a mask covers an image with transparency.", CutoutBody, _cutout, exports=True),
+                  "background", is_single_use=True),
+        Operation("cutout", "Writes the object under a mask with transparency.", CutoutBody, _cutout, exports=True),
         Operation("export", "Writes an image in another format or depth.", ExportBody, _export, exports=True),
     )
 }  # fmt: skip
@@ -1005,13 +1006,13 @@ class OpenBody(Body):
 
 
 def _open(body: OpenBody, desk: Desk) -> dict[str, Any]:
-    return desk.opened(body.picture)
+    return desk.open_upload(body.picture)
 
 
-#: An operation of the service's own: it reads an image that was uploaded, and makes its proxy.
-OPEN = Operation("open", "Reads an image and makes its proxy.", OpenBody, _open)
+#: An internal operation: it reads an uploaded image, and creates its proxy.
+OPEN = Operation("open", "Reads an image and creates its proxy.", OpenBody, _open)
 
 
 def operation_of(name: str) -> Operation:
-    """Returns an operation, also one that clients cannot ask for."""
+    """Returns an operation, also the internal one."""
     return OPEN if name == OPEN.name else OPERATIONS[name]

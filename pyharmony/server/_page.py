@@ -1,4 +1,4 @@
-"""The files of the page: only those that lie in its folder at the start are served, each by its own name."""
+"""The files of the page: only those in its folder at the start are served, each by its name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _COMPRESSED = (".html", ".js", ".mjs", ".css", ".json", ".svg", ".txt", ".md", "
 
 
 class _File(NamedTuple):
-    """A file as it is served, and the state of the one on the disk that it was read from."""
+    """A file as it is served, and the state of the file on the disk when it was read."""
 
     state: tuple[int, int]
     data: bytes
@@ -46,7 +46,7 @@ class Page:
 
     Args:
         folder: its folder; None: there is no page.
-        samples: the folder of the photographs that it offers to try it with, under /samples.
+        samples: the folder of the sample photos, under /samples.
     """
 
     def __init__(self, folder: Path | None, samples: Path | None = None) -> None:
@@ -59,7 +59,7 @@ class Page:
             self._paths["/"] = self._paths["/index.html"]
 
     def _find(self, name: str, folder: Path | None) -> None:
-        """Takes the files of a folder in, under a name that ends in a slash."""
+        """Adds the files of a folder, under a name that ends in a slash."""
         if folder is None or not folder.is_dir():
             return
         for path in sorted(folder.rglob("*")):
@@ -72,7 +72,7 @@ class Page:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
-            raise Refusal(405, "method", "this can be read only", headers={"Allow": "GET, HEAD"})
+            raise Refusal(405, "method", "the page is read-only", headers={"Allow": "GET, HEAD"})
         headers = dict(scope["headers"])
         await self._answer(scope["path"], headers)(scope, receive, send)
 
@@ -88,7 +88,7 @@ class Page:
         return Response(data, 200, {**response_headers, "content-type": _TYPES[self._paths[name].suffix]})
 
     def _read(self, name: str) -> _File:
-        """Returns a file, read anew where it has changed."""
+        """Returns a file, read again if it has changed."""
         path = self._paths[name]
         about = path.stat()
         state = about.st_mtime_ns, about.st_size

@@ -1,4 +1,4 @@
-"""The jobs and the processes that do them: a bounded queue, workers that can be killed, what is told of each."""
+"""The jobs and the worker processes: a bounded queue, workers that can be killed, and the state of each job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from ._answers import Error, Found, JobInfo, Layer, Phase, Place, Refusal, Result, Status, moment
-from ._history import joined
+from ._history import joined_history
 from ._metrics import Metrics
 from ._operations import Body, Operation
 from ._store import Store, StoredPicture
@@ -30,19 +30,19 @@ from .settings import Settings, cores
 
 _log = logging.getLogger("pyharmony.server")
 
-MAX_JOBS = 1000  # the most ended jobs that are remembered
-MAX_JOB_BYTES = 32_000_000  # the most bytes that the results of ended jobs take
-#: The images whose sessions a worker is taken to have still.
+MAX_JOBS = 1000  # the largest number of ended jobs that are stored
+MAX_JOB_BYTES = 32_000_000  # the largest size of the results of ended jobs, in bytes
+#: The number of images whose sessions a worker is assumed to cache.
 _SHARED = 8
-_START = 120.0  # the longest time in which the first worker must start, in seconds
+_START = 120.0  # the time within which the first worker must start, in seconds
 _LONGEST_PAUSE = 5.0  # the longest pause before a worker is started again, in seconds
-#: How often a worker that does not come to work is started before the service gives up its own start.
+#: The number of starts of a worker before the service gives up its own start.
 _TRIES = 2
-#: How often in the time after which nobody waits for an export its clients are counted.
+#: The number of times that an export's clients are counted during the timeout after which it is stopped.
 _LOOKS = 4
-#: The longest time that a client is asked to wait.
+#: The longest time that a client is asked to wait, in seconds.
 _LONGEST_RETRY = 60
-#: The code of a worker. Modules are looked for where this process finds them, not in the folder that it runs in.
+#: The code of a worker. Modules are imported from this process's paths, not from the current folder.
 _CODE = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -56,18 +56,18 @@ class Job:
     """A job.
 
     Attributes:
-        body_json: its body as JSON, until it is given to a worker.
-        hidden: whether it is the service's own; clients do not see it.
-        shares: the image whose session it goes on with; empty: none.
-        pictures: the images that it needs, which are kept meanwhile.
-        phases: the phases that it has come to, in order.
-        raw: what the worker told at its end, of a hidden one.
-        bytes: how many those were, of which its result is made.
-        why: why its worker is killed, if it is.
-        overdue: what is said of that where it took too long.
-        listeners: how many clients wait for it.
-        last_contact: when it began, or one of them asked last, by time.monotonic.
-        changed: is set, and replaced, at every change.
+        body_json: its body as JSON, until it is sent to a worker.
+        hidden: whether it is internal; clients do not see it.
+        shares: the image whose session it continues; empty: none.
+        pictures: its input images, which are kept while it runs.
+        phases: the phases that it has reached, in order.
+        raw: the worker's result, for a hidden job.
+        bytes: the size of the worker's message with the result.
+        why: the reason why its worker is killed, if it is.
+        overdue: the message if it was stopped because of its time limit.
+        listeners: the number of clients that wait for it.
+        last_contact: when it began, or a client last asked for it, by time.monotonic.
+        changed: an event that is set, and replaced, at every change.
     """
 
     id: str
@@ -99,11 +99,11 @@ class Job:
 
     @property
     def exports(self) -> bool:
-        """Whether it takes as long as it needs, while somebody waits for it."""
+        """Whether it has no time limit while a client waits for it."""
         return self.operation.exports and not self.preview
 
     @contextlib.contextmanager
-    def heard_by(self) -> Iterator[None]:
+    def counting_listener(self) -> Iterator[None]:
         """Counts a client that waits for it meanwhile."""
         self.listeners += 1
         try:
@@ -114,7 +114,7 @@ class Job:
 
     @property
     def phase(self) -> Phase | None:
-        """The phase that it is in, or was in last."""
+        """The current phase, or the last one."""
         return self.phases[-1] if self.phases else None
 
     def touch(self) -> None:
@@ -123,16 +123,16 @@ class Job:
         self.changed = asyncio.Event()
 
     async def wait(self, seconds: float) -> None:
-        """Waits until it ended, or so many seconds."""
+        """Waits until it ends, at most this many seconds."""
         end = time.monotonic() + seconds
-        with self.heard_by():
+        with self.counting_listener():
             while not self.over and (left := end - time.monotonic()) > 0:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self.changed.wait(), left)
 
 
 class _Slot:
-    """A place for a worker, whose process is replaced when it ends."""
+    """A slot for a worker, whose process is replaced when it ends."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -163,22 +163,22 @@ class Pool:
         self.slots = [_Slot(i) for i in range(settings.worker_count)]
         self.stopping = self.closing = self._is_up = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._seconds = 1.0  # a job's usual time, for Retry-After
+        self._seconds = 1.0  # a running mean of the time of a job, for Retry-After
         self._last_sign = time.monotonic()
 
     @property
     def running(self) -> list[Job]:
-        """The jobs that are being done."""
+        """The running jobs."""
         return [slot.job for slot in self.slots if slot.job is not None]
 
     @property
     def workers(self) -> int:
-        """The number of workers that are ready or at work."""
+        """The number of workers that are ready or busy."""
         return sum(slot.ready for slot in self.slots)
 
     @property
     def works(self) -> bool:
-        """Whether there is a worker, or was a moment ago: one that was killed takes a second to be replaced."""
+        """Whether there is a worker, or was recently: a killed one is replaced within a second."""
         if self.workers:
             self._last_sign = time.monotonic()
         return time.monotonic() - self._last_sign < _LONGEST_PAUSE * 3
@@ -187,13 +187,13 @@ class Pool:
         """Starts the workers, and waits for the first one.
 
         Raises:
-            RuntimeError: it does not start; the message is what it said.
+            RuntimeError: it does not start; the message is its output.
         """
         self._tasks = [asyncio.create_task(self._keep(slot)) for slot in self.slots]
         end = time.monotonic() + _START
         while not self.workers:
             if any(task.done() for task in self._tasks) or time.monotonic() > end:
-                log = "\n".join(self.slots[0].log_lines) or "it says nothing"
+                log = "\n".join(self.slots[0].log_lines) or "no output"
                 raise RuntimeError(f"the workers do not start: {log}")
             await asyncio.sleep(0.02)
         self._is_up = True
@@ -201,12 +201,12 @@ class Pool:
     # ---- jobs ----
 
     def retry_after(self) -> int:
-        """Returns the seconds after which there will likely be room in the queue."""
+        """Returns the seconds after which the queue will likely have room."""
         before = len(self.queue) + len(self.running)
         return max(1, min(_LONGEST_RETRY, math.ceil(self._seconds * before / len(self.slots))))
 
     def check_room(self) -> None:
-        """Refuses more work where the queue is full, or the service stops.
+        """Refuses more work if the queue is full, or the service stops.
 
         Raises:
             Refusal: 429 or 503.
@@ -215,19 +215,19 @@ class Pool:
             raise Refusal(503, "stopping", "the service is stopping", self.retry_after())
         if len(self.queue) >= self.settings.queue:
             raise Refusal(
-                429, "busy", f"{len(self.queue)} jobs are waiting, which is as many as may", self.retry_after()
+                429, "busy", f"{len(self.queue)} jobs are waiting, the limit of the queue", self.retry_after()
             )
 
     def submit(self, operation: Operation, body: Body, *, admitted: bool = False, hidden: bool = False) -> Job:
         """Puts a job into the queue.
 
         Args:
-            operation, body: what to do.
-            admitted: whether room was made sure of before, as for uploads.
-            hidden: whether it is the service's own.
+            operation, body: the request.
+            admitted: whether room was checked before, as for uploads.
+            hidden: whether it is internal.
 
         Raises:
-            Refusal: 404 for an image that there is not, 429 where the queue is full, 503 where the service stops.
+            Refusal: 404 for an unknown image, 429 if the queue is full, 503 if the service stops.
         """
         if self.stopping or not admitted:
             self.check_room()
@@ -235,13 +235,13 @@ class Pool:
         try:
             body_json = body.model_dump_json(exclude_unset=True)
         except (ValueError, RecursionError):
-            raise Refusal(422, "malformed", "the body holds text or brackets that cannot be passed on") from None
+            raise Refusal(422, "malformed", "the body contains text or brackets that cannot be encoded") from None
         id = new_id()
         with self.store.disk():
             self.store.tree.of_job(id).mkdir(mode=0o700)
         pictures: list[StoredPicture] = []
         try:
-            # An image that is being uploaded is known to the service's own jobs only.
+            # An image that is being uploaded is known to internal jobs only.
             for image_id in dict.fromkeys(body.pictures()):
                 if not hidden or image_id in self.store.pictures:
                     pictures.append(self.store.pin(image_id))
@@ -261,11 +261,11 @@ class Pool:
         """Returns a job.
 
         Raises:
-            Refusal: 404, there is none of that id.
+            Refusal: 404, there is no job of this id.
         """
         job = self.jobs.get(id)
         if job is None or job.hidden:
-            raise Refusal(404, "unknown_job", "there is no job of that id; it may have expired")
+            raise Refusal(404, "unknown_job", "unknown job; it may have expired")
         return job
 
     def cancel(self, job: Job, why: Status = "cancelled") -> None:
@@ -273,7 +273,7 @@ class Pool:
         if job in self.queue:
             self.queue.remove(job)
             self._end(job, why)
-            self._moved()
+            self._wake_waiting()
             return
         for slot in self.slots:
             if slot.job is job and job.why is None:
@@ -281,11 +281,11 @@ class Pool:
                 slot.kill()
 
     def changes(self, job: Job, since: int) -> list[JobInfo]:
-        """Returns what is told of a job whose first phases are known: each phase that it passed since, and the last.
+        """Returns the states of a job since a phase: each phase that it passed, and the last.
 
         Args:
             job: the job.
-            since: how many of its phases are known.
+            since: the number of its phases that are known already.
         """
         now = self.info(job)
         passed = job.phases[since:] if job.over else job.phases[since:-1]
@@ -295,7 +295,7 @@ class Pool:
         return [*(now.model_copy(update={**running, "phase": phase}) for phase in passed), now]
 
     def info(self, job: Job) -> JobInfo:
-        """Returns what is told of a job."""
+        """Returns the state of a job."""
         url = f"/api/v1/jobs/{job.id}"
         return JobInfo(
             id=job.id,
@@ -319,15 +319,15 @@ class Pool:
             if job.end_time is not None and now - job.end_time >= self.settings.lifetime:
                 self._drop(id)
 
-    def told(self, job: Job) -> None:
-        """Hears that a client was told of a job; one whose result is looked at once, and has been, is forgotten."""
-        if job.over and job.operation.told_once and job.id in self.jobs:
+    def on_sent(self, job: Job) -> None:
+        """Records that a job was sent to a client; a single-use one that has ended is deleted."""
+        if job.over and job.operation.is_single_use and job.id in self.jobs:
             self._drop(job.id)
 
     def _forget(self, newest: Job) -> None:
-        """Forgets the oldest jobs that ended, those of previews first, while they are too many or hold too much.
+        """Deletes the oldest ended jobs, those of previews first, while they are too many or too large.
 
-        The newest stays: nobody has been told of it.
+        The newest is kept: it was not sent to a client yet.
         """
         past_jobs = [job for job in self.jobs.values() if job.over]
         count, total = len(past_jobs), sum(job.bytes for job in past_jobs)
@@ -344,7 +344,7 @@ class Pool:
         self.store.remove_recipe(id)
 
     def _hand_out(self) -> None:
-        """Gives waiting jobs to idle workers: to the one that has a job's image still, if it is idle."""
+        """Assigns waiting jobs to idle workers: to the one that caches a job's image, if it is idle."""
         changed = False
         while self.queue:
             idle = [slot for slot in self.slots if slot.idle]
@@ -355,9 +355,9 @@ class Pool:
             self._give(job, (holders or idle)[0])
             changed = True
         if changed:
-            self._moved()
+            self._wake_waiting()
 
-    def _moved(self) -> None:
+    def _wake_waiting(self) -> None:
         for job in self.queue:
             job.touch()
 
@@ -378,21 +378,21 @@ class Pool:
         job.touch()
 
     def _time(self, job: Job, slot: _Slot) -> None:
-        """Sets the time after which a job is stopped, or, where it is an export, its clients are counted again."""
+        """Starts the timer that stops a job, or, for an export, that counts its clients again."""
         settings, loop = self.settings, asyncio.get_running_loop()
         if settings.timeout is None and job.exports:
-            slot.timer = loop.call_later(settings.preview_timeout / _LOOKS, self._stop_unheard, job, slot)
+            slot.timer = loop.call_later(settings.preview_timeout / _LOOKS, self._stop_unattended, job, slot)
             return
         seconds = settings.timeout or settings.preview_timeout
         slot.timer = loop.call_later(seconds, self._stop, job, f"this took longer than {seconds:g} s and was stopped")
 
-    def _stop_unheard(self, job: Job, slot: _Slot) -> None:
-        """Stops an export that nobody waits for any more."""
+    def _stop_unattended(self, job: Job, slot: _Slot) -> None:
+        """Stops an export that no client waits for any more."""
         seconds = self.settings.preview_timeout
         if job.listeners or time.monotonic() - job.last_contact < seconds:
             self._time(job, slot)
         else:
-            self._stop(job, f"nobody asked for this for {seconds:g} s, and it was stopped")
+            self._stop(job, f"no client asked for the job for {seconds:g} s, and it was stopped")
 
     def _stop(self, job: Job, message: str) -> None:
         job.overdue = message
@@ -422,12 +422,12 @@ class Pool:
     # ---- workers ----
 
     async def _keep(self, slot: _Slot) -> None:
-        """Runs a worker, and another one whenever it ends."""
+        """Runs a worker, and restarts it when it ends."""
         quick = 0
         while not self.closing:
             try:
                 await self._run(slot)
-            except OSError as error:  # no process can be started, for want of memory or files
+            except OSError as error:  # no process can be started, for lack of memory or files
                 slot.log_lines.append(str(error))
             job, slot.job, was_ready = slot.job, None, slot.ready
             slot.ready = False
@@ -438,16 +438,16 @@ class Pool:
             reason = "died"
             if job is not None:
                 reason = {"cancelled": "cancelled", "failed": "timeout"}.get(job.why or "", "died")
-                self._stopped(job, code)
+                self._on_worker_exit(job, code)
             if self.closing:
                 return
             self.metrics.restarts.labels(reason).inc()
             if job is not None or was_ready:
                 quick = 0
                 if job is None:
-                    _log.warning("worker %d ended with %s and is started again", slot.number, _ended(code))
+                    _log.warning("worker %d ended with %s and is restarted", slot.number, _exit_text(code))
                 continue
-            # It never came to work: a cause that stays must not make a loop that takes all there is.
+            # It was never ready: a permanent cause must not become a loop that uses all resources.
             quick += 1
             if not self._is_up and quick >= _TRIES:
                 return
@@ -469,7 +469,7 @@ class Pool:
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env=environment, limit=MAX_ANSWER, start_new_session=True,
         )  # fmt: skip
-        prints = asyncio.create_task(self._hear(slot, process))
+        prints = asyncio.create_task(self._log_output(slot, process))
         try:
             await self._listen(slot, process)
         finally:
@@ -478,20 +478,20 @@ class Pool:
             await prints
 
     async def _listen(self, slot: _Slot, process: asyncio.subprocess.Process) -> None:
-        """Follows what a worker tells, until it ends or tells what it may not."""
+        """Handles the messages of a worker, until it ends or sends an invalid one."""
         messages = cast(asyncio.StreamReader, process.stdout)
         while True:
             try:
                 line = await messages.readline()
             except ValueError:  # a line that is too long
-                _log.error("worker %d told too much at once and is stopped", slot.number)
+                _log.error("worker %d sent too long a message and is stopped", slot.number)
                 return
             if not line.endswith(b"\n"):
                 return
             try:
                 self._receive(slot, json.loads(line), len(line))
             except (ValueError, KeyError, TypeError, OSError):
-                _log.exception("worker %d told nonsense and is stopped", slot.number)
+                _log.exception("worker %d sent an invalid message and is stopped", slot.number)
                 return
 
     def _receive(self, slot: _Slot, message: Mapping[str, Any], size: int) -> None:
@@ -534,20 +534,20 @@ class Pool:
         if slot.timer is not None:
             slot.timer.cancel()
 
-    def _stopped(self, job: Job, code: int | None) -> None:
-        """Ends a job whose worker ended."""
+    def _on_worker_exit(self, job: Job, code: int | None) -> None:
+        """Ends a job whose worker has ended."""
         if job.why == "cancelled":
             self._end(job, "cancelled")
         elif job.why == "failed":
             self._end(job, "failed", Error(kind="timeout", message=job.overdue, exit_code=4))
         else:
-            _log.error("a worker ended with %s in the midst of a job", _ended(code), extra={"fields": {"job": job.id}})
-            message = "the process that did this ended; it may have needed more memory than there is"
+            _log.error("a worker ended with %s during a job", _exit_text(code), extra={"fields": {"job": job.id}})
+            message = "the worker process ended, possibly for lack of memory"
             self._end(job, "failed", Error(kind="worker_died", message=message, exit_code=4))
 
     def _result(self, job: Job, output: Mapping[str, Any], weights: Mapping[str, str]) -> Result:
-        """Takes over the images that a job wrote, and returns what it made; where one cannot be, none is kept."""
-        history = joined([picture.history for picture in job.pictures], job.operation.name, weights)
+        """Adopts the images that a job wrote, and returns its result; if one cannot be adopted, none is kept."""
+        history = joined_history([picture.history for picture in job.pictures], job.operation.name, weights)
         with contextlib.ExitStack() as adopted:
 
             def taken(about: Mapping[str, Any] | None) -> Any:
@@ -574,8 +574,8 @@ class Pool:
             adopted.pop_all()
         return result
 
-    async def _hear(self, slot: _Slot, process: asyncio.subprocess.Process) -> None:
-        """Logs what the libraries of a worker print."""
+    async def _log_output(self, slot: _Slot, process: asyncio.subprocess.Process) -> None:
+        """Logs the output of a worker's libraries."""
         prints = cast(asyncio.StreamReader, process.stderr)
         while True:
             try:
@@ -591,7 +591,7 @@ class Pool:
     # ---- the end ----
 
     async def drain(self, seconds: float) -> None:
-        """Takes no more jobs, and waits for those that there are; after so many seconds the rest is cancelled."""
+        """Refuses new jobs, and waits for the existing ones; after this many seconds the rest is cancelled."""
         self.stopping = True
         end = time.monotonic() + seconds
         while (self.queue or self.running) and time.monotonic() < end:
@@ -612,14 +612,14 @@ class Pool:
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
-    """Kills a process, unless it has ended. Its own method would reap one that just has, before who waits for it."""
+    """Kills a process, unless it has ended. Its own method would reap one that just has, before it is awaited."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
 
 
-def _ended(code: int | None) -> str:
-    """Returns how a process ended, in words."""
+def _exit_text(code: int | None) -> str:
+    """Returns the exit status of a process in words."""
     if code is not None and code < 0:
         with contextlib.suppress(ValueError):
             return f"signal {signal.Signals(-code).name}"
@@ -627,5 +627,5 @@ def _ended(code: int | None) -> str:
 
 
 def as_json(answer: BaseModel) -> str:
-    """Returns an answer as JSON in one line."""
+    """Returns a response as JSON in one line."""
     return answer.model_dump_json(exclude_none=True)

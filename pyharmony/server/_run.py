@@ -1,4 +1,4 @@
-"""Runs the service on uvicorn: connections that are slow or too many, and the end."""
+"""Runs the service on uvicorn: limits on slow and on too many connections, and the shutdown."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from .settings import Settings
 
 _log = logging.getLogger("pyharmony.server")
 
-#: The most bytes of the first line and the headers of a request.
+#: The largest size of the first line and the headers of a request, in bytes.
 MAX_HEAD = 32_768
-#: What ends them.
+#: The end of the headers.
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 #: The seconds that a connection may be idle between requests.
 _IDLE = 20
-#: The seconds that answers have to end after the jobs have.
+#: The seconds that responses have to end after the jobs have.
 _LAST = 3
 
 
 class _Connection(h11.Connection):
-    """The state of a connection, which takes no head above the limit.
+    """The state of a connection, with a limit on the size of the head.
 
-    h11 itself counts only what is incomplete: a larger head passes where it comes in one piece.
+    h11 itself limits incomplete heads only: a larger one passes if it arrives in one piece.
     """
 
     head_is_too_large = False
 
     def next_event(self) -> Any:
-        """Returns what came, as h11 does.
+        """Returns the next event, as h11 does.
 
         Raises:
-            h11.RemoteProtocolError: it is no HTTP, or its head is too large.
+            h11.RemoteProtocolError: it is not HTTP, or its head is too large.
         """
         if self.their_state is h11.IDLE:
             waiting = self.trailing_data[0]
@@ -56,10 +56,10 @@ class _Connection(h11.Connection):
 
 
 def protocol_of(settings: Settings) -> type[H11Protocol]:
-    """Returns uvicorn's protocol with limits on the number of connections, and on the time to say what is wanted."""
+    """Returns uvicorn's protocol with limits on the number of connections, and on the time to send a head."""
 
     class Protocol(H11Protocol):
-        """A connection; until its request is whole but for the body, a timer runs."""
+        """A connection; a timer runs until the head of its request is complete."""
 
         _timer: asyncio.TimerHandle | None = None
 
@@ -67,10 +67,10 @@ def protocol_of(settings: Settings) -> type[H11Protocol]:
             super().connection_made(transport)
             self.conn = _Connection(h11.SERVER, MAX_HEAD)
             self.access_log = False  # the guard writes one
-            # asyncio does so for sockets that it opened itself; without it every answer waits 40 ms for the client.
+            # asyncio does so for sockets that it opened itself; without it every response waits 40 ms for the client.
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if len(self.connections) > settings.connections:
-                self._say(429, "busy", "there are as many connections as may be")
+                self._send_refusal(429, "busy", "too many connections")
                 return
             self._watch()
 
@@ -102,21 +102,21 @@ def protocol_of(settings: Settings) -> type[H11Protocol]:
             self._timer = None
             if not self.transport.is_closing():
                 if self.conn.trailing_data[0]:
-                    self._say(408, "slow", "the request came too slowly")
+                    self._send_refusal(408, "slow", "the request arrived too slowly")
                 else:
                     self.transport.close()
 
         def send_400_response(self, msg: str) -> None:
-            """Answers what is no HTTP, unless an answer has begun."""
+            """Answers input that is not HTTP, unless a response has begun."""
             if isinstance(self.conn, _Connection) and self.conn.head_is_too_large:
-                self._say(431, "head_too_large", f"the headers are larger than {MAX_HEAD:,} bytes")
+                self._send_refusal(431, "head_too_large", f"the headers are larger than {MAX_HEAD:,} bytes")
             elif self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-                self._say(400, "malformed", "this is no HTTP request")
+                self._send_refusal(400, "malformed", "not an HTTP request")
             else:
                 self.transport.close()
 
-        def _say(self, status: int, kind: str, message: str) -> None:
-            """Answers before there is a request, and closes the connection."""
+        def _send_refusal(self, status: int, kind: str, message: str) -> None:
+            """Sends a response before there is a request, and closes the connection."""
             answer = refusal_response(status, kind, message, {"Retry-After": "1"} if status == 429 else None)
             head = [f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}", "connection: close"]
             head += [f"{name.decode()}: {value.decode()}" for name, value in answer.raw_headers]
@@ -127,7 +127,7 @@ def protocol_of(settings: Settings) -> type[H11Protocol]:
 
 
 class Server(uvicorn.Server):
-    """The server of a service: told to stop, it answers until the jobs have ended or were cancelled."""
+    """The server of a service; after `stop`, it answers until the jobs have ended or were cancelled."""
 
     def __init__(self, config: uvicorn.Config, service: Service, on_start: Callable[[], None]) -> None:
         super().__init__(config)
@@ -136,7 +136,7 @@ class Server(uvicorn.Server):
         self._stopping: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Remembers the loop, for signals, and tells when requests are answered."""
+        """Stores the loop, for signals, and reports that requests are answered."""
         self.loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
@@ -147,7 +147,7 @@ class Server(uvicorn.Server):
         self.stop()
 
     def stop(self) -> None:
-        """Tells it to stop; may be called from any thread. A second call does not wait for jobs."""
+        """Stops the server; may be called from any thread. A second call does not wait for jobs."""
         if self.loop is not None and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._stop)
         else:
@@ -155,19 +155,19 @@ class Server(uvicorn.Server):
 
     def _stop(self) -> None:
         if self._stopping is None and self.started:
-            _log.info("stopping: %d jobs are under way", len(self.service.pool.queue) + len(self.service.pool.running))
-            self._stopping = asyncio.create_task(self._ended())
+            _log.info("stopping: %d jobs wait or run", len(self.service.pool.queue) + len(self.service.pool.running))
+            self._stopping = asyncio.create_task(self._wait_for_jobs())
         else:
             self.should_exit = self.force_exit = True
 
-    async def _ended(self) -> None:
+    async def _wait_for_jobs(self) -> None:
         await self.service.stop()
         self.should_exit = True
 
 
 @contextlib.contextmanager
 def serving(settings: Settings, on_start: Callable[[str], None]) -> Iterator[tuple[Server, socket.socket]]:
-    """Makes a server that is ready to run, its socket and its folder, which are gone afterwards.
+    """Yields a server that is ready to run, and its socket; they and its folder are removed afterwards.
 
     Raises:
         OSError: the address cannot be listened on.
@@ -187,18 +187,18 @@ def serving(settings: Settings, on_start: Callable[[str], None]) -> Iterator[tup
 
 
 def run(settings: Settings, on_start: Callable[[str], None]) -> None:
-    """Runs the service until it is told to stop; see `pyharmony.server.serve`."""
+    """Runs the service until it is stopped; see `pyharmony.server.serve`."""
     with serving(settings, on_start) as (server, listener):
         try:
             server.run(sockets=[listener])
-        except SystemExit:  # uvicorn ends the process where the start fails; older ones return
+        except SystemExit:  # uvicorn ends the process if the start fails; older ones return
             raise RuntimeError(server.service.failure or "the service does not start") from None
         if server.service.failure and not server.started:
             raise RuntimeError(server.service.failure)
 
 
 class _UvicornHandler(logging.Handler):
-    """A handler that passes what uvicorn says on to the log of the service, for people who want details."""
+    """A handler that passes uvicorn's log on to the service's, at the level of details."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _log.debug("uvicorn: %s", self.format(record))

@@ -1,4 +1,4 @@
-"""The images that the service holds, under random names, until they expire."""
+"""The images of the service, under random names, until they expire."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .settings import Settings
 
 _FILE = re.compile(r"[0-9a-f]{32}(\.png)?")  # the names of images that a worker may write
 _RECIPE = re.compile(r"[0-9a-f]{32}\.json")  # the names of recipes that a worker may write
-#: The seconds that a client is asked to wait where there is no room for files.
+#: The seconds that a client is asked to wait if there is no room for files.
 FULL_RETRY = 60
 
 
 @dataclass(eq=False)
 class StoredPicture:
-    """An image that the service holds.
+    """An image of the service.
 
     Attributes:
-        history: what it was made of, and how.
-        proxy_bytes: the bytes of its proxy; 0: there is none yet.
-        recipe: the job whose recipe made it, which goes with it; empty: none.
+        history: its sources and operations.
+        proxy_bytes: the size of its proxy in bytes; 0: there is none yet.
+        recipe: the job with its recipe, which is deleted with it; empty: none.
         last_use: when it was used last, by time.time.
-        pins: how many jobs work on it; it does not expire meanwhile.
-        gone: whether it was deleted; its file goes when the last job lets go of it.
+        pins: the number of jobs that use it; it does not expire meanwhile.
+        gone: whether it was deleted; its file is removed when the last job releases it.
     """
 
     id: str
@@ -57,25 +57,25 @@ class Store:
     def __init__(self, tree: Tree, settings: Settings) -> None:
         self.tree, self.settings = tree, settings
         self.pictures: dict[str, StoredPicture] = {}
-        #: The bytes of the recipes, by the jobs that decided on them.
+        #: The sizes of the recipes in bytes, by job.
         self.recipes: dict[str, int] = {}
-        #: The bytes of all images, with those that are being uploaded, of proxies and recipes.
+        #: The bytes of all images, including uploads in progress, of proxies and recipes.
         self.total_bytes = 0
 
     def get(self, id: str) -> StoredPicture:
         """Returns an image, which counts as used.
 
         Raises:
-            Refusal: 404, there is none of that id.
+            Refusal: 404, there is no image of this id.
         """
         picture = self.pictures.get(id)
         if picture is None:
-            raise Refusal(404, "unknown_picture", "there is no image of that id; it may have expired")
+            raise Refusal(404, "unknown_picture", "unknown image; it may have expired")
         picture.last_use = time.time()
         return picture
 
     def info(self, id: str) -> PictureInfo:
-        """Returns what is told of an image."""
+        """Returns the information about an image."""
         picture = self.pictures[id]
         url = f"/api/v1/pictures/{id}"
         width, height = picture.sizes.proxy
@@ -100,7 +100,7 @@ class Store:
     def add(
         self, id: str, about: Mapping[str, Any], history: History, name: str | None = None, preview: bool = False
     ) -> StoredPicture:
-        """Adds an image whose file lies in its place; about is what `Desk` tells of it."""
+        """Adds an image whose file is in its place; about is its record from `Desk`."""
         sizes = Sizes(about["width"], about["height"], about["channels"], self.settings.proxy_side)
         size = os.path.getsize(self.tree.picture(id))
         picture = StoredPicture(id, name, size, sizes, about["dtype"], about["format"], preview, history)
@@ -110,17 +110,17 @@ class Store:
         return picture
 
     def _count_proxy(self, picture: StoredPicture) -> None:
-        """Counts the proxy of an image, which any job that works on it may have made."""
+        """Counts the proxy of an image, which any job that uses it may have created."""
         if not picture.proxy_bytes:
             with contextlib.suppress(FileNotFoundError):
                 picture.proxy_bytes = os.path.getsize(self.tree.proxy(picture.id))
                 self.total_bytes += picture.proxy_bytes
 
     def adopt(self, job: str, about: Mapping[str, Any], history: History, preview: bool) -> str:
-        """Takes over an image that a job wrote, and returns its id.
+        """Moves an image that a job wrote into the store, and returns its id.
 
         Raises:
-            ValueError: the worker names no file of the job's folder.
+            ValueError: the worker's name is not that of a file in the job's folder.
         """
         file = str(about["file"])
         if not _FILE.fullmatch(file):
@@ -131,10 +131,10 @@ class Store:
         return id
 
     def adopt_recipe(self, job: str, file: str, picture: str) -> None:
-        """Takes over the recipe that a job wrote; it goes with the image that was made by it.
+        """Moves the recipe that a job wrote into the store; it is deleted with its image.
 
         Raises:
-            ValueError: the worker names no file of the job's folder.
+            ValueError: the worker's name is not that of a file in the job's folder.
         """
         if not _RECIPE.fullmatch(file):
             raise ValueError(f"a worker wrote {file!r}")
@@ -144,14 +144,14 @@ class Store:
         self.pictures[picture].recipe = job
 
     def remove_recipe(self, job: str) -> None:
-        """Deletes the recipe of a job, where there is one."""
+        """Deletes the recipe of a job, if there is one."""
         self.total_bytes -= self.recipes.pop(job, 0)
         self.tree.recipe(job).unlink(missing_ok=True)
 
     @staticmethod
     @contextlib.contextmanager
     def disk() -> Iterator[None]:
-        """Makes a full disk a refusal.
+        """Turns the error of a full disk into a refusal.
 
         Raises:
             Refusal: 429, the disk is full.
@@ -164,10 +164,10 @@ class Store:
             raise Refusal(429, "full", DISK_FULL, FULL_RETRY) from error
 
     def make_room(self, count: int = 0) -> None:
-        """Makes sure that there is room for so many bytes; images of previews go first.
+        """Frees room for this many bytes; images of previews are deleted first.
 
         Raises:
-            Refusal: 429, there is none.
+            Refusal: 429, there is not enough room.
         """
         limit = self.settings.files_limit
         if self.total_bytes + count > limit:
@@ -179,13 +179,13 @@ class Store:
             raise Refusal(
                 429,
                 "full",
-                f"the service holds as many files as it may, {limit // 1_000_000} MB; delete some or wait a while",
+                f"the service's limit for files, {limit // 1_000_000} MB, is reached; delete some or try later",
                 FULL_RETRY,
             )
 
     @contextlib.contextmanager
     def incoming(self, id: str) -> Iterator[Incoming]:
-        """Opens the file of an image that is being uploaded; unless it is added meanwhile, it is removed."""
+        """Opens the file of an image that is being uploaded; it is removed unless it is added meanwhile."""
         path = self.tree.picture(id)
         with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             incoming = Incoming(self, file)
@@ -198,13 +198,13 @@ class Store:
                         one.unlink(missing_ok=True)
 
     def pin(self, id: str) -> StoredPicture:
-        """Returns an image, which is kept until a job lets go of it."""
+        """Returns an image, which is kept until a job releases it."""
         picture = self.get(id)
         picture.pins += 1
         return picture
 
     def unpin(self, picture: StoredPicture) -> None:
-        """Lets go of an image that was kept for a job."""
+        """Releases an image that was kept for a job."""
         picture.pins -= 1
         picture.last_use = time.time()
         self._count_proxy(picture)
@@ -212,14 +212,14 @@ class Store:
             self._unlink(picture)
 
     def remove(self, id: str) -> None:
-        """Deletes an image; its file stays as long as a job works on it."""
+        """Deletes an image; its file is kept as long as a job uses it."""
         picture = self.pictures.pop(id)
         picture.gone = True
         if not picture.pins:
             self._unlink(picture)
 
     def expire(self, now: float) -> int:
-        """Deletes the images that were not used for long, and returns how many."""
+        """Deletes the images whose lifetime is over, and returns their number."""
         old = [
             picture.id
             for picture in self.pictures.values()
@@ -249,11 +249,11 @@ class Incoming:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of what was written."""
+        """The SHA-256 of the bytes so far."""
         return self._digest.hexdigest()
 
     async def take(self, data: bytes) -> None:
-        """Writes bytes that came in, beside the loop: a disk may be slow.
+        """Writes received bytes in a thread, since the disk may be slow.
 
         Raises:
             Refusal: 429, there is no room for them.
@@ -269,6 +269,6 @@ class Incoming:
         self._file.write(data)
 
     def close(self) -> None:
-        """Writes what is left; the file is whole then."""
+        """Writes the rest; the file is complete then."""
         with self._store.disk():
             self._file.close()

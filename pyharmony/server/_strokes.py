@@ -1,4 +1,4 @@
-"""Strokes of a brush, drawn into a mask at its own size."""
+"""Strokes of a brush, drawn into a mask at full size."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .._images.levels import levels_of_shares
 
 
 def paint_stroke(mask: NumpyArray, line: Sequence[tuple[float, float]], width: float, *, add: bool = True) -> None:
-    """Draws a stroke into a mask [H, W] uint8, in place: a brush of a round tip, whose edge is one pixel soft.
+    """Draws a stroke into a mask [H, W] uint8, in place: a brush with a round tip and an edge that is one pixel soft.
 
-    A pixel is covered by half the width plus a half less the distance of its middle to the line, between 0 and 1. It
-    becomes at least that much of the object, or with add=False at most the rest.
+    A pixel's coverage is half the width plus a half minus the distance of its centre to the line, clipped to 0..1. The
+    mask becomes at least the coverage, or with add=False at most its complement.
 
     Args:
-        line: the points (x, y) that the brush goes through, in pixels; the middle of the first pixel is (0, 0).
+        line: the points (x, y) of the brush's path, in pixels; the centre of the first pixel is (0, 0).
         width: the width of the brush in pixels.
     """
     reach = width / 2 + 0.5

@@ -1,4 +1,4 @@
-"""The folder of one run of the service: where things lie in it, how large proxies are, and its end."""
+"""The folder of one run of the service: its paths, the sizes of proxies, and its removal."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ..typing import ImageFormat
 
 _FOLDER = re.compile(r"pyharmony-serve-[0-9a-f]{16}")
 _LOCK = "lock"
-#: The errors of a system that has no room for a file.
+#: The errors of the operating system if there is no room for a file.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: What is said then.
+#: The message of such an error.
 DISK_FULL = "the disk of the service is full; try again later"
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Tells whether an error, or one that it was raised from, says that the disk is full."""
+    """Returns whether an error, or one that it was raised from, reports a full disk."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _FULL:
             return True
@@ -41,7 +41,7 @@ def new_id() -> str:
 
 
 class Tree(NamedTuple):
-    """The folder of a run and where things lie in it."""
+    """The folder of a run and the paths in it."""
 
     folder: Path
 
@@ -54,25 +54,25 @@ class Tree(NamedTuple):
         return self.folder / "proxies" / id
 
     def is_proxy(self, path: str) -> bool:
-        """Tells whether a path is that of a proxy."""
+        """Returns whether a path is that of a proxy."""
         return os.path.dirname(path) == str(self.folder / "proxies")
 
     def of_job(self, id: str) -> Path:
-        """Returns the folder that a job writes into."""
+        """Returns the folder of a job's output files."""
         return self.folder / "jobs" / id
 
     def recipe(self, job: str) -> Path:
-        """Returns the path of the recipe that a job decided on."""
+        """Returns the path of a job's recipe."""
         return self.folder / "recipes" / f"{job}.json"
 
     def make(self) -> None:
-        """Makes the folders."""
+        """Creates the folders."""
         for name in ("pictures", "proxies", "recipes", "jobs"):
             (self.folder / name).mkdir(mode=0o700)
 
 
 class Sizes(NamedTuple):
-    """The size of an image, from which that of its proxy follows."""
+    """The size of an image, which determines that of its proxy."""
 
     width: int
     height: int
@@ -81,7 +81,7 @@ class Sizes(NamedTuple):
 
     @property
     def factor(self) -> float:
-        """The size of the proxy over that of the image, at most 1."""
+        """The ratio of the proxy's size to the image's, at most 1."""
         return min(1.0, self.side / max(self.width, self.height))
 
     @property
@@ -91,15 +91,15 @@ class Sizes(NamedTuple):
 
 
 def proxy_format(channels: int) -> ImageFormat:
-    """Returns the format of the proxy of an image of so many channels: masks and alpha stay exact."""
+    """Returns the format of the proxy of an image with this many channels: lossless for masks and alpha."""
     return "jpeg" if channels == 3 else "png"
 
 
 @contextlib.contextmanager
 def run_folder() -> Iterator[Tree]:
-    """Makes the folder of a run in the system's folder for temporary files; at the end it is removed.
+    """Creates the folder of a run in the system's folder for temporary files, and removes it at the end.
 
-    Folders that killed runs of the same user left are removed too: nobody holds their locks.
+    Folders that killed runs of the same user left behind are removed too: their locks are free.
     """
     parent = Path(tempfile.gettempdir())
     _sweep(parent)
@@ -114,9 +114,9 @@ def run_folder() -> Iterator[Tree]:
 
 
 def _locked_folder(parent: Path) -> tuple[Path, int]:
-    """Makes a folder whose lock this process has, and returns it with the descriptor of the lock.
+    """Creates a folder whose lock this process holds, and returns it with the descriptor of the lock.
 
-    Another service that starts may sweep it away before it is locked; then another one is made.
+    Another service that starts may remove it before it is locked; then another one is created.
     """
     while True:
         folder = parent / f"pyharmony-serve-{secrets.token_hex(8)}"

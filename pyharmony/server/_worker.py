@@ -1,6 +1,6 @@
-"""A worker: a process that takes jobs from its stdin and tells of them on its stdout, in JSON, a message a line.
+"""A worker: a process that reads jobs from its stdin and reports on its stdout, in JSON, a message per line.
 
-The service kills it to end a job. It reads images of strangers and has no connection to a client.
+The service kills it to end a job. It decodes untrusted images and has no connection to a client.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from typing import Any, BinaryIO
 
 from .. import _shipped
 from .._jobs.failures import Code, Failure, as_failure
-from ._desk import Desk, Memory, scrubbed
+from ._desk import Desk, Memory, without_paths
 from ._history import History
 from ._operations import operation_of
-from ._text import MAX_ANSWER, shortened
+from ._text import MAX_ANSWER, limited_message
 from ._tree import DISK_FULL, Sizes, Tree, is_full
 
-#: The most characters of a record for the log.
+#: The largest number of characters of a record for the log.
 _LOGGED = 20_000
 
 
 class Channel:
-    """The way to the service."""
+    """The channel to the service."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._lock = stream, threading.Lock()
@@ -46,7 +46,7 @@ class Channel:
         line = json.dumps({"event": event, **fields}, default=_plain).encode() + b"\n"
         if len(line) > MAX_ANSWER:
             what = (
-                f"the answer takes {len(line):,} bytes, expected at most {MAX_ANSWER:,}; ask for less, or for less size"
+                f"the result takes {len(line):,} bytes, expected at most {MAX_ANSWER:,}; request less or a smaller size"
             )
             raise Failure(what, Code.RESOURCES, "AnswerTooLarge")
         with self._lock:
@@ -63,22 +63,22 @@ class _RecordSender(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError):
-            # The end of a long one says what failed.
-            message = scrubbed(self.format(record)[-_LOGGED:], self.tree.folder)
+            # The end of a long one has the cause.
+            message = without_paths(self.format(record)[-_LOGGED:], self.tree.folder)
             self.channel.send("log", level=record.levelno, message=message)
 
 
 def main() -> None:
-    """Runs a worker; its arguments are the folder of the run, the most pixels and the side of proxies."""
+    """Runs a worker; its arguments are the folder of the run, the largest image in pixels and the side of proxies."""
     folder, max_pixels, proxy_side = sys.argv[-3:]
     tree, memory = Tree(Path(folder)), Memory(int(max_pixels), int(proxy_side))
-    # Libraries print to stderr instead, so that nothing comes between the messages.
+    # Libraries print to stderr instead, so that they do not interrupt the messages.
     channel = Channel(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o077)
-    _first_to_go()
+    _prefer_oom_kill()
     logging.getLogger("pyharmony").addHandler(_RecordSender(channel, tree))
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
@@ -90,20 +90,20 @@ def main() -> None:
 
 
 def _listen(inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
-    """Reads messages; where the service is gone, the process ends at once, also in the midst of a job."""
+    """Reads messages; if the service has ended, the process exits at once, even during a job."""
     for line in sys.stdin.buffer:
         inbox.put(json.loads(line))
     os._exit(0)
 
 
-def _first_to_go() -> None:
-    """Makes the system that runs out of memory end this process before the service."""
+def _prefer_oom_kill() -> None:
+    """Makes the operating system end this process before the service when it runs out of memory."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _warm() -> None:
-    """Loads what most jobs need, so that the first one does not wait for it."""
+    """Imports the modules of most jobs, so that the first one does not wait for it."""
     for name in ("blend", "harmonization", "io", "segmentation"):
         importlib.import_module(f"pyharmony.{name}")
     for name in ("ImageCms", "JpegImagePlugin", "PngImagePlugin"):
@@ -113,7 +113,7 @@ def _warm() -> None:
 def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -> None:
     job = message["job"]
 
-    def tell(name: str, step: int, steps: int) -> None:
+    def report_phase(name: str, step: int, steps: int) -> None:
         channel.send("phase", job=job, name=name, step=step, steps=steps)
 
     sizes = {id: Sizes(*size) for id, size in message["sizes"].items()}
@@ -122,16 +122,16 @@ def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -
         operation = operation_of(message["operation"])
         body = operation.body.model_validate_json(message["body"])
         with _shipped.noted() as weights:
-            result = operation.run(body, Desk(tree, memory, job, sizes, tell, histories, weights))
+            result = operation.run(body, Desk(tree, memory, job, sizes, report_phase, histories, weights))
         channel.send("done", job=job, result=_finite(result), weights=weights)
     except Exception as error:
         failure = Failure(DISK_FULL, Code.RESOURCES, "full") if is_full(error) else as_failure(error)
         unexpected = not isinstance(error, Failure) and failure.exit_code == Code.UNEXPECTED
-        text = scrubbed(str(failure), tree.folder)
+        text = without_paths(str(failure), tree.folder)
         if unexpected and not isinstance(error, ImportError):
-            logging.getLogger("pyharmony.server").exception("a job failed in an unexpected way")
-            text = "this failed in an unexpected way; the log of the service says more"
-        fields = {"kind": failure.kind, "message": shortened(text), "exit_code": int(failure.exit_code)}
+            logging.getLogger("pyharmony.server").exception("a job failed unexpectedly")
+            text = "unexpected error; the log of the service has details"
+        fields = {"kind": failure.kind, "message": limited_message(text), "exit_code": int(failure.exit_code)}
         channel.send("failed", job=job, error={**fields, "code": failure.code, "argument": failure.argument})
 
 

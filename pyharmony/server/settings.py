@@ -1,4 +1,4 @@
-"""The settings of the service, and which of them go together."""
+"""The settings of the service, and their consistency."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["PAGE", "Settings", "bytes_of", "token_of"]
 
 #: The folder of the page.
 PAGE = Path(__file__).parent / "static"
-#: The photographs of `pyharmony demo`, to try the page with.
+#: The sample photos of the page, those of `pyharmony demo`.
 SAMPLES = Path(__file__).parent.parent / "cli" / "images"
 
 _MB = 1_000_000
-LOCAL_UPLOAD = 512 * _MB  # the largest upload without a token, in bytes: only this machine reaches the service then
+LOCAL_UPLOAD = 512 * _MB  # the largest upload without a token, in bytes
 SHARED_UPLOAD = 32 * _MB  # the largest upload with a token, in bytes
-#: The number of largest uploads that the folder has room for.
+#: The number of largest uploads that fit into the folder.
 UPLOADS = 20
-#: The least number of characters of a token: 16 random letters and digits are 95 bits.
+#: The smallest number of characters of a token: 16 random letters and digits are 95 bits.
 _TOKEN = 16
 
 
@@ -31,23 +31,23 @@ class Settings:
     """The settings of a service.
 
     Attributes:
-        host, port: what it listens on; port 0 is any free one.
-        token: what requests have to show; None: nothing, which is allowed on loopback only.
-        hosts: names, beside its own, under which requests may come, such as that of a proxy; they need a token.
-        max_upload: the most bytes of an uploaded file; None: 512 MB, and 32 MB with a token.
-        max_pixels: the most pixels of an image, known from its header before anything is decoded.
-        max_files: the most bytes of all files together; None: 20 of the largest uploads.
-        workers: the number of processes that compute; None: one for two cores, or one where there is a GPU.
-        queue: the most jobs that wait.
-        timeout: the seconds that any job may run; None: those of preview_timeout, and an export as long as somebody
+        host, port: the address; port 0 is any free one.
+        token: the token of requests; None: none is needed, which is allowed on loopback only.
+        hosts: accepted host names in addition to its own, such as that of a proxy; they need a token.
+        max_upload: the largest upload in bytes; None: 512 MB, and 32 MB with a token.
+        max_pixels: the largest number of pixels of an image, known from its header before anything is decoded.
+        max_files: the largest size of all files together, in bytes; None: 20 of the largest uploads.
+        workers: the number of worker processes; None: one for two cores, or one if there is a GPU.
+        queue: the largest number of waiting jobs.
+        timeout: the time limit of all jobs in seconds; None: preview_timeout, and for an export as long as a client
             waits for it.
-        preview_timeout: the seconds that previews, clicks and uploads may run, and for which nobody may ask of an
-            export that runs.
+        preview_timeout: the time limit of previews, clicks and uploads in seconds, and the time after which an export
+            is stopped if no client asks for it.
         patience: the seconds that a sender or reader may pause.
-        lifetime: the seconds that files and jobs stay after they were last used.
-        preview_lifetime: the same for what previews make.
+        lifetime: the seconds for which files and jobs are stored after their last use.
+        preview_lifetime: the same for results of previews.
         grace: the seconds that jobs have to end when the service stops.
-        connections: the most connections at a time.
+        connections: the largest number of connections at a time.
         page: the folder of the page; None: there is none.
         proxy_side: the longer side of proxies, in pixels.
     """
@@ -88,28 +88,28 @@ class Settings:
             raise ArgumentError(f"token: expected at least {_TOKEN} characters of ASCII without spaces")
         if self.token is None and not is_loopback(self.host):
             raise ArgumentError(
-                f"host: {self.host!r} can be reached from elsewhere, and there is no token", code="host-needs-token",
+                f"host: {self.host!r} can be reached from other machines, which needs a token", code="host-needs-token",
                 host=self.host,
             )  # fmt: skip
         if self.token is None and self.hosts:
             raise ArgumentError(
-                "hosts: under other names it can be reached from elsewhere, and there is no token",
+                "hosts: by other names it can be reached from other machines, which needs a token",
                 code="hosts-need-token",
             )
 
     @property
     def upload_limit(self) -> int:
-        """The most bytes of an uploaded file."""
+        """The largest upload in bytes."""
         return self.max_upload or (LOCAL_UPLOAD if self.token is None else SHARED_UPLOAD)
 
     @property
     def files_limit(self) -> int:
-        """The most bytes of all files together."""
+        """The largest size of all files together, in bytes."""
         return self.max_files or UPLOADS * self.upload_limit
 
     @property
     def worker_count(self) -> int:
-        """The number of processes that compute."""
+        """The number of worker processes."""
         if self.workers is not None:
             return self.workers
         from .. import has_cuda
@@ -123,7 +123,7 @@ def cores() -> int:
 
 
 def is_loopback(host: str) -> bool:
-    """Tells whether an address can be reached from this machine only."""
+    """Returns whether an address can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -131,10 +131,10 @@ def is_loopback(host: str) -> bool:
 
 
 def bytes_of(text: str) -> int:
-    """Returns the number of bytes that a text stands for: '32MB' is 32,000,000.
+    """Returns the number of bytes that a text denotes: '32MB' is 32,000,000.
 
     Raises:
-        ValueError: the text stands for none.
+        ValueError: the text is not a size.
     """
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)\s*([kMG]?)B?", text.strip())
     count = int(float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[match[2]]) if match else 0
@@ -144,15 +144,15 @@ def bytes_of(text: str) -> int:
 
 
 def token_of(path: Path) -> str:
-    """Returns the token in a file: its first line, without the spaces around it.
+    """Returns the token in a file: its first line, stripped of spaces.
 
     Raises:
         OSError: the file cannot be read.
-        ArgumentError: it holds no line of ASCII, or is not small.
+        ArgumentError: it contains no line of ASCII, or is too large.
     """
     with path.open("rb") as file:
         lines = file.read(4096).splitlines()
     try:
         return lines[0].decode("ascii").strip()
     except (IndexError, UnicodeDecodeError):
-        raise ArgumentError(f"token_file: {path} has no token in its first line") from None
+        raise ArgumentError(f"token_file: {path} expected a token in its first line") from None

@@ -155,7 +155,7 @@ test("Python calls what the command calls", () => {
 });
 
 test("a reason goes by its code, whatever its sentence", () => {
-  assert.equal(plainly("any words", "object-small"), "Too little of it is seen to match its colours");
+  assert.equal(plainly("any words", "object-small"), "Too little of it is visible to match its colours");
   assert.equal(plainly("the object is too small"), "The object is too small");
   assert.equal(plainly("no shadow: it floats", "floats"), "No shadow: it floats");
   assert.equal(plainly("", ""), "");

@@ -1,6 +1,6 @@
-// The service: uploads, jobs with progress and cancellation, images. Nothing here knows what a composite is.
+// The API of the service: uploads, jobs with progress and cancellation, images; without knowledge of composites.
 
-import { current, kept, remember } from "./recovery.js";
+import { current, remember, withRecovery } from "./recovery.js";
 import { API, Cancelled, ServiceError, answer, pause, send, statusOf, unlessCancelled } from "./requests.js";
 import { TROUBLE } from "./strings.js";
 
@@ -15,7 +15,7 @@ export { Cancelled, ServiceError, onToken, openSession, service } from "./reques
  * @property {string} id
  * @property {string} url
  * @property {string} file_url
- * @property {string} proxy_url of a small one for the screen
+ * @property {string} proxy_url of a small version for the screen
  * @property {string} [name] of its file
  * @property {number} width
  * @property {number} height
@@ -23,8 +23,8 @@ export { Cancelled, ServiceError, onToken, openSession, service } from "./reques
  * @property {string} dtype
  */
 /**
- * How far a job is: the step of so many; its position in the queue; busy, the seconds after which it is tried again,
- * where the queue is full.
+ * The progress of a job: the step of the number of steps; its position in the queue; busy, the seconds until the next
+ * try if the queue is full.
  *
  * @typedef {{ phase?: string, step: number, steps: number, position?: number | null, busy?: number }} Progress
  */
@@ -39,40 +39,40 @@ export { Cancelled, ServiceError, onToken, openSession, service } from "./reques
  * @property {any} error
  */
 /**
- * How a job is followed: told hears how far it is; signal stops it, and the work with it; wait is for how many seconds
- * the first answer may wait for its end.
+ * The options of a job: onProgress gets its progress; signal cancels it; wait is the number of seconds that the first
+ * response may wait for its end.
  *
- * @typedef {{ told?: (progress: Progress) => void, signal?: AbortSignal, wait?: number }} RunOptions
+ * @typedef {{ onProgress?: (progress: Progress) => void, signal?: AbortSignal, wait?: number }} RunOptions
  */
 
-/** How often a job is submitted where the queue is full, and the seconds between where the service says none. */
+/** The number of times that a job is submitted if the queue is full, and the default seconds between. */
 const [TRIES, SECONDS] = [5, 2];
-/** How often a connection that tells of a job may break. */
+/** The number of times that the event stream of a job may break. */
 const BREAKS = 5;
 
 /**
- * Returns what a file of the service belongs to: its image or its job.
+ * Returns the URL of the image or job that a file of the service belongs to.
  *
  * @param {string} url
  */
 const ownerOf = (url) => url.match(/^.*?\/(pictures|jobs)\/[0-9a-f]{32}/)?.[0] ?? url;
 
 /**
- * Uploads a file; told is called with the share that has gone, 0 to 1.
+ * Uploads a file; onProgress is called with the share that was sent, 0 to 1.
  *
  * @param {File} file
- * @param {(share: number) => void} [told]
+ * @param {(share: number) => void} [onProgress]
  * @param {AbortSignal} [signal]
  */
-export async function upload(file, told = () => {}, signal = undefined) {
-  const picture = await kept(() => send(file, told, signal), "", signal);
-  remember(picture.id, async () => (await kept(() => send(file), "")).id);
+export async function upload(file, onProgress = () => {}, signal = undefined) {
+  const picture = await withRecovery(() => send(file, onProgress, signal), "", signal);
+  remember(picture.id, async () => (await withRecovery(() => send(file), "")).id);
   return picture;
 }
 
 /**
- * Runs an operation to its end and returns its result. Who is not patient is told that the service is gone, or forgot
- * an image.
+ * Runs an operation to its end and returns its result. Without patient, it fails if the service is gone, or has
+ * forgotten an image.
  *
  * @param {string} operation
  * @param {Record<string, any>} body
@@ -95,24 +95,24 @@ export async function run(operation, body, { patient = true, ...options } = {}) 
  * @param {boolean} [patient]
  * @returns {Promise<Job>}
  */
-async function followedToEnd(operation, text, { told = () => {}, signal = undefined, wait = 0.4 }, patient = true) {
+async function followedToEnd(operation, text, { onProgress = () => {}, signal, wait = 0.4 }, patient = true) {
   /** @type {Job | null} */
   let job = null;
   const act = async () => {
-    // A job that was lost sight of may go on.
+    // A job whose connection was lost may still be running.
     if (job) job = await jobAt(job.url);
-    job ??= await submit(operation, current(text), wait, signal, told);
-    const ended = isOver(job) ? job : await followed(job, told, signal);
+    job ??= await submit(operation, current(text), wait, signal, onProgress);
+    const ended = isOver(job) ? job : await followed(job, onProgress, signal);
     if (ended.status === "done") return ended;
     job = null;
-    // A service that stops cancels what it does.
+    // A service that stops cancels its jobs.
     if (ended.status === "cancelled") throw new ServiceError(TROUBLE.lost, { kind: "offline" });
     throw new ServiceError(ended.error?.message ?? TROUBLE.failed, {
       kind: ended.error?.kind ?? "", exitCode: ended.error?.exit_code ?? 0,
     });
   };
   try {
-    return await (patient ? kept(act, text, signal) : act());
+    return await (patient ? withRecovery(act, text, signal) : act());
   } catch (error) {
     if (job && error instanceof Cancelled) remove(job);
     throw error;
@@ -123,7 +123,7 @@ async function followedToEnd(operation, text, { told = () => {}, signal = undefi
 const isOver = (job) => ["done", "failed", "cancelled"].includes(job.status);
 
 /**
- * Returns a job as it is now; null: the service does not know it.
+ * Returns the current state of a job; null: the service does not know it.
  *
  * @param {string} url
  * @returns {Promise<Job | null>}
@@ -138,16 +138,16 @@ async function jobAt(url) {
 }
 
 /**
- * Submits a job; where the queue is full, it waits as long as the service says, and tries again.
+ * Submits a job; if the queue is full, waits as long as the service says, and tries again.
  *
  * @param {string} operation
  * @param {string} text
  * @param {number} wait
  * @param {AbortSignal | undefined} signal
- * @param {(progress: Progress) => void} told
+ * @param {(progress: Progress) => void} onProgress
  * @returns {Promise<Job>}
  */
-async function submit(operation, text, wait, signal, told) {
+async function submit(operation, text, wait, signal, onProgress) {
   for (let tries = 0; ; tries += 1) {
     if (signal?.aborted) throw new Cancelled("cancelled");
     try {
@@ -156,12 +156,12 @@ async function submit(operation, text, wait, signal, told) {
       });
       /** @param {Job} job */
       const late = (job) => { if (!isOver(job)) remove(job); };
-      // A job that nobody waits for is stopped as soon as the service has said its address.
+      // A job that is not awaited any more is stopped as soon as its URL is known.
       return await unlessCancelled(asked.then((response) => response.json()), signal, late);
     } catch (error) {
       if (!(error instanceof ServiceError) || error.status !== 429 || tries >= TRIES) throw error;
       const seconds = error.retryAfter || SECONDS;
-      told({ busy: seconds, step: 0, steps: 1 });
+      onProgress({ busy: seconds, step: 0, steps: 1 });
       for (let waited = 0; waited < seconds * 10; waited += 1) {
         await pause(100);
         if (signal?.aborted) throw new Cancelled("cancelled");
@@ -174,11 +174,11 @@ async function submit(operation, text, wait, signal, told) {
  * Follows a job to its end.
  *
  * @param {Job} job
- * @param {(progress: Progress) => void} told
+ * @param {(progress: Progress) => void} onProgress
  * @param {AbortSignal} [signal]
  * @returns {Promise<Job>}
  */
-function followed(job, told, signal) {
+function followed(job, onProgress, signal) {
   return new Promise((done, failed) => {
     const events = new EventSource(job.events_url);
     let breaks = 0;
@@ -197,10 +197,10 @@ function followed(job, told, signal) {
         done(now);
       } else {
         const { name = "wait", step = 0, steps = 1 } = now.phase ?? {};
-        told({ phase: name, step, steps, position: now.position });
+        onProgress({ phase: name, step, steps, position: now.position });
       }
     });
-    // The browser comes back by itself; a service that is gone, or forgot the job, does not.
+    // The browser reconnects by itself; a service that is gone, or has forgotten the job, does not respond.
     events.onerror = () => {
       breaks += 1;
       const leave = () => {
@@ -214,7 +214,7 @@ function followed(job, told, signal) {
 }
 
 /**
- * Deletes an image, which expires where that fails, or stops a job.
+ * Deletes an image, which expires if that fails, or stops a job.
  *
  * @param {{ url: string }} owner
  */
@@ -223,19 +223,19 @@ export function remove({ url }) {
 }
 
 /**
- * Returns where a file of the service is now.
+ * Returns the current URL of a file of the service.
  *
  * @param {string} url
  */
 export function there(url) {
-  return kept(async () => {
+  return withRecovery(async () => {
     await answer(ownerOf(current(url)));
     return current(url);
   }, url);
 }
 
 /**
- * Returns a sample photograph.
+ * Returns a sample photo.
  *
  * @param {string} name
  */
@@ -250,13 +250,13 @@ export async function sample(name) {
  * @param {string} url
  */
 export function image(url) {
-  return kept(async () => {
+  return withRecovery(async () => {
     const one = new Image();
     one.src = current(url);
     try {
       await one.decode();
     } catch (error) {
-      // An image does not say why it fails; its owner does, where it is gone.
+      // The error of an image has no cause; its owner reports if it was deleted.
       await answer(ownerOf(current(url)));
       throw error;
     }

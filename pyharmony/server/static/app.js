@@ -1,4 +1,4 @@
-// Begins the page: the start, the editor, and what is said where the service is gone or wants its token.
+// The entry of the page: the start, the editor, and the messages if the service is gone or needs its token.
 
 import * as api from "./api.js";
 import { $, fields } from "./dom.js";
@@ -85,7 +85,7 @@ api.onToken(() => {
 // ---- begin ----
 
 $("home").addEventListener("click", home);
-// A photo that is dropped beside a slot, or pasted, goes to the first that is free.
+// A photo that is dropped outside of the slots, or pasted, fills the first free slot.
 for (const kind of /** @type {const} */ (["dragover", "drop"])) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();

@@ -1,4 +1,4 @@
-// The real blend while something is dragged: a worker asks for it, and what comes is shown unless it is old.
+// The blend while the subject is dragged: a worker requests it, and responses are shown unless they are outdated.
 
 import * as api from "./api.js";
 import { put } from "./konva.js";
@@ -9,11 +9,11 @@ import { TROUBLE } from "./strings.js";
 /** @typedef {import("./geometry.js").Rectangle} Rectangle */
 /** @typedef {import("./session.js").Session} Session */
 /**
- * A blend that is asked for.
+ * A request for a blend.
  *
  * @typedef {object} Request
  * @property {Session} session
- * @property {string} key what is asked for, as text
+ * @property {string} key the request as text
  * @property {Record<string, any>} body
  * @property {string} mode
  * @property {import("./preview.js").Layers | null} layers
@@ -21,36 +21,36 @@ import { TROUBLE } from "./strings.js";
  */
 /** @typedef {{ message: string, status: number, kind: string }} Trouble */
 
-/** The most pixels of a blend while something is dragged; where it is let go, it is made as fine as the screen. */
+/** The largest number of pixels of a blend during a drag; after the drag it has the resolution of the screen. */
 const LIVE_PIXELS = 40_000;
-/** The most blends that are asked for at a time: the way to the service and back takes longer than a blend. */
+/** The largest number of concurrent requests: the latency of the service is longer than a blend. */
 const FLYING = 2;
-/** The milliseconds after which a subject that is dragged is shown by itself, where its blend is still to come. */
+/** The milliseconds after which a dragged subject is shown unblended, if its blend has not arrived. */
 const LATE = 400;
 
 export class LiveBlends {
   /** @param {import("./stage.js").Stage} stage */
   constructor(stage) {
     this.stage = stage;
-    /** The number of the newest blend that was asked for, and of the newest that was shown. */
+    /** The number of the newest requested blend, and of the newest that was shown. */
     this.sent = this.newest = 0;
-    /** How many were shown. */
+    /** The number of blends that were shown. */
     this.frames = 0;
     /** @type {Map<number, Request>} */
     this.flights = new Map();
-    /** What is asked for as soon as it may be. @type {Request | null} */
+    /** The request to send next. @type {Request | null} */
     this.next = null;
-    /** What was asked for last. */
+    /** The key of the last request. */
     this.asked = "";
     /** The blend on the canvas. @type {Request | null} */
     this.tiled = null;
-    /** When the one began that is waited for; 0: none is. */
+    /** The time at which the pending request began; 0: there is none. */
     this.waits = 0;
     /** @type {Worker | null} */
     this.worker = this.begin();
   }
 
-  /** Leaves all that was asked for. */
+  /** Discards all requests. */
   stop() {
     this.flights.clear();
     this.newest = this.sent;
@@ -59,7 +59,7 @@ export class LiveBlends {
     this.forget();
   }
 
-  /** Lets the next blend be asked for, whatever is shown. */
+  /** Allows the next request, even if its blend is shown already. */
   forget() {
     this.tiled = null;
     this.asked = "";
@@ -67,11 +67,11 @@ export class LiveBlends {
 
   get isLate() { return Boolean(this.waits) && performance.now() - this.waits > LATE; }
 
-  /** The blend that is seen; null: the subject is seen by itself. */
+  /** The visible blend; null: the subject is shown unblended. */
   get shown() { return this.stage.tile.visible() && !this.isLate ? this.tiled : null; }
 
   /**
-   * Asks for the real blend at a place; only the newest place counts, and few are on their way at a time.
+   * Requests the blend at a place; only the newest place counts, and the number of concurrent requests is limited.
    *
    * @param {Session} session
    * @param {Place} place
@@ -94,13 +94,13 @@ export class LiveBlends {
     if (this.tiled?.key === key || this.asked === key) return;
     this.asked = key;
     this.next = { session, key, body, mode, layers, place };
-    // An answer that is lost must not hold up the next ones for ever.
+    // A lost response must not block the next ones for ever.
     if (this.waits && performance.now() - this.waits > 10 * LATE) {
       this.flights.clear();
       this.waits = 0;
     }
-    // While one is drawn, the next is solved. What is let go is not waited with: it is the next one, whatever is on
-    // its way.
+    // While one is drawn, the next is solved. The end of a drag is sent at once: it is the next request, whatever is
+    // pending.
     if (this.flights.size < FLYING || !dragging) this.send(this.next);
   }
 
@@ -115,8 +115,8 @@ export class LiveBlends {
   }
 
   /**
-   * Begins the worker that asks for blends. One that cannot be loaded matters where a blend was asked for; the next one
-   * begins another.
+   * Starts the worker that requests blends. If it cannot be loaded, that is reported for a requested blend; the next
+   * request starts another.
    */
   begin() {
     const worker = new Worker(new URL("live.js", import.meta.url), { type: "module" });
@@ -141,21 +141,21 @@ export class LiveBlends {
   }
 
   /**
-   * Asks again for a blend that failed, where that can be mended.
+   * Requests a failed blend again, if the cause can be repaired.
    *
    * @param {Request} request
    * @param {Trouble} trouble
    */
   mend({ session, body }, trouble) {
     this.asked = "";
-    // A session that has expired is opened by any other request.
+    // An expired session is renewed by any other request.
     const mended = trouble.status === 401 ? api.service()
       : api.mend(new api.ServiceError(trouble.message, trouble), JSON.stringify(body));
     mended.then(() => session.refresh(), fail);
   }
 
   /**
-   * Shows a blend that has come, unless a newer one is shown or the document is another by now.
+   * Shows a blend that has arrived, unless a newer one is shown or the document has changed.
    *
    * @param {Request} request
    * @param {number} number
@@ -177,7 +177,7 @@ export class LiveBlends {
 }
 
 /**
- * Returns how fine blends are while something is dragged: so many pixels are solved many times a second.
+ * Returns the resolution of blends during a drag: this many pixels can be solved many times a second.
  *
  * @param {Session} session
  * @param {Place} place

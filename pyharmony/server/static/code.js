@@ -1,17 +1,17 @@
-// Writes the command and the lines of Python that repeat the picture elsewhere. What each way calls is in its module.
+// Generates the command and the Python code that reproduce the image. The calls of each way are in its module.
 
 /** @typedef {import("./ways/way.js").Way} Way */
 /**
- * What is repeated.
+ * The inputs of the generated code.
  *
  * @typedef {object} Repeated
  * @property {Way} way
  * @property {Record<string, any>} names the names of files by their slots
  * @property {string} out the name of the result's file
- * @property {string} format as which it is saved
- * @property {boolean} deepens whether photographs are brought to 16 bits before
- * @property {boolean} flattens whether the result is brought to 8 bits
- * @property {Record<string, any>} body what the service was asked for
+ * @property {string} format the format that it is saved in
+ * @property {boolean} deepens whether photos are converted to 16 bits first
+ * @property {boolean} flattens whether the result is converted to 8 bits
+ * @property {Record<string, any>} body the body of the request
  */
 
 /** @param {string} text */
@@ -19,13 +19,13 @@ export const quoted = (text) => (/^[\w.,/+:=-]+$/.test(text) ? text : `'${text.r
 /** @param {string} text */
 export const python = (text) => JSON.stringify(text);
 /**
- * Writes a number as it was asked for: rounded, it would be another picture.
+ * Formats a number exactly: rounded, it would give another image.
  *
  * @param {number} value
  */
 export const number = (value) => String(value);
 /**
- * Returns the name of a file, which no command takes for an option.
+ * Returns the name of a file, in a form that no command parses as an option.
  *
  * @param {string} name
  */
@@ -36,7 +36,7 @@ export const filed = (name) => quoted(path(name));
 const IN_BITS = "io.convert(photo, io.Picture(np.zeros((1, 1, photo.pixels.shape[2]), dtype), photo.profile))";
 
 /**
- * Returns a command that writes an image in other bits, 8 or 16.
+ * Returns a command that converts an image to another depth, 8 or 16 bits.
  *
  * @param {string} from
  * @param {string} to
@@ -51,14 +51,14 @@ function inBits(from, to, bits) {
 }
 
 /**
- * Returns the name of a photograph in 16 bits.
+ * Returns the name of a photo in 16 bits.
  *
  * @param {string} name
  */
 const deepName = (name) => name.replace(/(\.[^./]*)?$/, "-16.tif");
 
 /**
- * Returns the commands, a line each.
+ * Returns the commands, one a line.
  *
  * @param {Repeated} repeated
  */
@@ -72,7 +72,7 @@ export function commandOf({ way, names, out, format, deepens, flattens, body }) 
     return deepName(name);
   };
   const layers = format === "ora" ? out : "";
-  // Layers have a picture beside them, and what is narrowed to 8 bits is written in its own before.
+  // Layers are written with an image, and a result for 8 bits is written in its own depth first.
   const file = path(layers || flattens ? out.replace(/\.[^.]*$/, ".png") : out);
   const { inputs, options } = way.command({ names, body, read, layers, bits: deepens || flattens });
   lines.push(["pyharmony", ...inputs, "-o", quoted(file), ...options].join(" "));
@@ -81,14 +81,14 @@ export function commandOf({ way, names, out, format, deepens, flattens, body }) 
 }
 
 /**
- * Returns the lines of Python.
+ * Returns the Python code.
  *
  * @param {Repeated} repeated
  */
 export function pythonOf({ way, names, out, format, deepens, flattens, body }) {
   const layers = format === "ora";
   const bits = deepens || flattens;
-  // What is read before keeps its kind, and the result has it.
+  // Photos that are read first have a kind, which the result gets.
   /** @param {string} name */
   const read = (name) => {
     if (deepens) return `in_bits(io.read(${python(name)}), np.uint16)`;

@@ -1,4 +1,4 @@
-// Hears what people do to the controls of the editor. The document is shown in them by panel.js.
+// Handles the events of the editor's controls. The document is shown in them by panel.js.
 
 import { commandOf, pythonOf } from "./code.js";
 import { $, all, button, fields, input, inputs, select } from "./dom.js";
@@ -12,9 +12,9 @@ import { SAID } from "./strings.js";
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./ways/way.js").StepName} StepName */
 
-/** By how much the zoom buttons look closer. */
+/** The factor of the zoom buttons. */
 const ZOOM = 1.25;
-/** By how far keys and buttons move what is seen of the picture, in pixels of the screen. */
+/** The distance by which keys and buttons move the view, in pixels of the screen. */
 const PAN = 80;
 
 /**
@@ -29,7 +29,7 @@ export function pan(stage, by) {
 }
 
 /**
- * Shows before and after with the border at a share of the width, in percent.
+ * Compares before and after, with the border at a share of the width, in percent.
  *
  * @param {import("./stage.js").Stage} stage
  * @param {number} share
@@ -40,7 +40,7 @@ export function compareAt(stage, share) {
 }
 
 /**
- * Takes the width of the brush, in pixels of the picture.
+ * Sets the width of the brush, in pixels of the image.
  *
  * @param {import("./stage.js").Stage} stage
  * @param {number} width
@@ -54,7 +54,7 @@ export function setBrush(stage, width) {
 /** @param {Editor} editor */
 export function listen(editor) {
   /**
-   * Does something to what is open.
+   * Adds an event handler that runs with the open session.
    *
    * @param {string | HTMLElement} target an element, or its id
    * @param {string} kind
@@ -140,7 +140,7 @@ function listenToPlace(on) {
 function listenToMatch(on) {
   for (const name of panel.SHARES) {
     const slider = input(name);
-    // While it is dragged it is shown; where it is let go it is a change that can be undone.
+    // While it is dragged it is previewed; when it is released it becomes a change that can be undone.
     on(slider, "input", ({ history, scene }) => {
       panel.showShare(name);
       if (name !== "strength") return;

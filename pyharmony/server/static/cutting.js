@@ -1,4 +1,4 @@
-// The step of cutting out: what is pointed at goes to the service, and the mask that comes back into the document.
+// The step of segmentation: prompts are sent to the service, and the resulting mask is put into the document.
 
 import * as api from "./api.js";
 import { $, buttonOf, chosen, input } from "./dom.js";
@@ -12,35 +12,35 @@ import { SAID, WORK, plainly } from "./strings.js";
 /** @typedef {import("./geometry.js").Point} Point */
 
 /**
- * What a pointer does on the canvas, by the tool.
+ * The mode of the pointer on the canvas, by tool.
  *
  * @type {Record<"click" | "line" | "paint", import("./stage.js").Mode>}
  */
 const TOOLS = { click: "point", line: "line", paint: "paint" };
 
 /**
- * Returns the points of a line as the service takes them.
+ * Returns the points of a line as the service expects them.
  *
  * @param {Point[]} points
  */
 const lineOf = (points) => points.map(({ x, y }) => /** @type {[number, number]} */ ([x - 0.5, y - 0.5]));
 
 export const tool = () => /** @type {keyof typeof TOOLS} */ (chosen("tool"));
-/** Tells whether what is pointed at is added. */
+/** Whether prompts add to the object. */
 export const adds = () => chosen("sign") === "+";
 
 export class Cutting {
   /** @param {import("./session.js").Session} session */
   constructor(session) {
     this.session = session;
-    /** What is to be cut out, until it is. @type {{ steps: Step[], cutter: string } | null} */
+    /** The pending prompts. @type {{ steps: Step[], cutter: string } | null} */
     this.pending = null;
     this.isCutting = false;
     /** The last stroke of the brush. @type {Promise<void>} */
     this.painting = Promise.resolve();
   }
 
-  /** The method that people are looked for by: the one that is chosen, where it finds any. */
+  /** The method that segments people: the chosen one, if it can. */
   get peopleCutter() {
     const { doc, about } = this.session;
     return about.segment_methods.some(({ name, people }) => name === doc.cutter && people) ? doc.cutter : "auto";
@@ -79,7 +79,7 @@ export class Cutting {
   line(points, add) { this.segment({ kind: "scribble", line: lineOf(points), add }); }
 
   /**
-   * Takes one step more.
+   * Adds one step.
    *
    * @param {Extract<Step, { add: boolean }>} step
    */
@@ -90,7 +90,7 @@ export class Cutting {
   }
 
   /**
-   * Cuts out by another method what was pointed at.
+   * Segments the same prompts with another method.
    *
    * @param {string} cutter
    */
@@ -101,7 +101,7 @@ export class Cutting {
   }
 
   /**
-   * Cuts out what was pointed at; steps that come in the meantime go together.
+   * Segments the object of prompts; steps that arrive in the meantime are combined.
    *
    * @param {Step[]} steps
    * @param {string} cutter
@@ -140,9 +140,9 @@ export class Cutting {
   }
 
   /**
-   * Looks for people in a photograph.
+   * Segments the people in a photo.
    *
-   * @param {string} title what is being made meanwhile
+   * @param {string} title of the job
    * @param {string} id
    */
   async peopleOf(title, id) {
@@ -150,7 +150,7 @@ export class Cutting {
     return (await this.session.jobs.work(title, (options) => api.run("segment", body, options))).result;
   }
 
-  /** Looks for people, shows a button for each, and cuts out the first. */
+  /** Segments people, shows a button for each, and selects the first. */
   async findPeople() {
     try {
       const { masks } = await this.peopleOf(WORK.people, this.session.moving.id);
@@ -173,7 +173,7 @@ export class Cutting {
   startOver() { this.session.commit(UNMASKED, SAID.startOver); }
 
   /**
-   * Paints into the mask: the service draws the stroke at the photo's full size. Strokes are drawn one after the other.
+   * Paints into the mask: the service draws the stroke at the photo's full size. Strokes are drawn in order.
    *
    * @param {Point[]} points
    * @param {boolean} add

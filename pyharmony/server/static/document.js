@@ -1,34 +1,34 @@
-// The document: what people decided, as plain data, and its history. It knows neither the page nor the service.
+// The document: the user's decisions, as plain data, and its history; independent of the page and the service.
 
 /** @typedef {import("./geometry.js").Place} Place */
 /** @typedef {import("./geometry.js").Point} Point */
 /** @typedef {import("./api.js").Picture} Picture */
 /**
- * A step of cutting out, as the service takes it: a click, a line, or a mask to go on from.
+ * A step of segmentation, as the service expects it: a click, a line, or a mask to continue from.
  *
  * @typedef {{ kind: "click", x: number, y: number, add: boolean }
  *   | { kind: "scribble", line: [number, number][], add: boolean }
  *   | { kind: "mask", mask: string }} Step
  */
-/** @typedef {Point & { add: boolean }} Mark a dot where somebody pointed */
+/** @typedef {Point & { add: boolean }} Mark a dot at a click */
 /**
- * What people decided.
+ * The decisions of the user.
  *
  * @typedef {object} Doc
- * @property {string} cutter the method of cutting out
- * @property {Step[]} steps what was pointed at
- * @property {Mark[]} marks the dots that show it
- * @property {Picture | null} mask what is cut out
- * @property {Place | null} place where it lies; null: nowhere yet
- * @property {number[]} front the people of the background who stay in front of it
- * @property {number} strength how far it is matched, 0 to 1
+ * @property {string} cutter the method of segmentation
+ * @property {Step[]} steps the prompts
+ * @property {Mark[]} marks the dots that show them
+ * @property {Picture | null} mask the mask of the object
+ * @property {Place | null} place its place; null: none yet
+ * @property {number[]} front the people of the background who occlude it
+ * @property {number} strength of the match, 0 to 1
  * @property {string} method the method of matching
  * @property {string} blend the blend of a composite
  * @property {string} mode the blend of a mask
  * @property {boolean} colours whether the blend of a mask matches colours
- * @property {Record<string, any>} options the options of a composite that have no control of their own, by name
+ * @property {Record<string, any>} options the options of a composite without a dedicated control, by name
  * @property {string} shadow auto, on or off
- * @property {Point | null} tip where the shadow ends; null: where the service finds it to
+ * @property {Point | null} tip the end of the shadow; null: as estimated by the service
  * @property {number} softness of the shadow's edge, in degrees
  */
 
@@ -38,9 +38,9 @@ export const BEGIN = Object.freeze({
   mode: "gaussian-poisson", colours: false, options: {}, shadow: "auto", tip: null, softness: 4,
 });
 
-/** The states of a document, each a value that is never changed, and which of them it is in. */
+/** The states of a document, each an immutable value, and the index of the current one. */
 export class DocumentHistory {
-  /** @param {Partial<Doc>} [first] what differs at the beginning */
+  /** @param {Partial<Doc>} [first] differences from the initial document */
   constructor(first = {}) {
     /** @type {Doc[]} */
     this.states = [{ ...BEGIN, ...first }];
@@ -54,7 +54,7 @@ export class DocumentHistory {
   get canRedo() { return this.now < this.states.length - 1; }
 
   /**
-   * Changes the document by a step that can be undone; what was undone before is gone.
+   * Changes the document by a step that can be undone; undone steps are discarded.
    *
    * @param {Partial<Doc>} change
    */
@@ -65,7 +65,7 @@ export class DocumentHistory {
   }
 
   /**
-   * Changes the document without a step: to what is not decided by people.
+   * Changes the document without a step, for values that are not decisions of the user.
    *
    * @param {Partial<Doc>} change
    */
@@ -75,7 +75,7 @@ export class DocumentHistory {
   }
 
   /**
-   * Changes the document for as long as something is dragged: the next step begins from what it was before.
+   * Changes the document during a drag: the next step begins from the state before it.
    *
    * @param {Partial<Doc>} change
    */
@@ -84,14 +84,14 @@ export class DocumentHistory {
     this.states[this.now] = { ...this.doc, ...change };
   }
 
-  /** Puts back what the document was before an attempt. */
+  /** Restores the document before an attempt. */
   leave() {
     if (this.aside) this.states[this.now] = this.aside;
     this.aside = null;
   }
 
   /**
-   * Goes back, or on again, by so many steps; tells whether there are as many.
+   * Undoes or redoes a number of steps; returns whether there are as many.
    *
    * @param {number} by
    */
@@ -105,7 +105,7 @@ export class DocumentHistory {
 }
 
 /**
- * Returns what a mask that was made elsewhere changes; clicks go on from it.
+ * Returns the changes by a mask that was made elsewhere; clicks continue from it.
  *
  * @param {Picture} mask
  * @returns {Partial<Doc>}
@@ -114,7 +114,7 @@ export const maskChange = (mask) => ({
   mask, steps: [{ kind: "mask", mask: mask.id }], marks: [], place: null, front: [],
 });
 
-/** What changes where somebody starts over. */
+/** The changes of starting over. */
 export const UNMASKED = Object.freeze({ steps: [], marks: [], mask: null, place: null, front: [] });
 
 /**
@@ -132,14 +132,14 @@ export function marksOf(steps) {
 }
 
 /**
- * Returns the blend of live composites: strength 0 is the plain paste, whatever is chosen for what is matched.
+ * Returns the blend of live composites: strength 0 is the plain paste, whatever blend is chosen.
  *
  * @param {Doc} doc
  */
 export const blendOf = (doc) => (doc.strength === 0 ? "alpha" : doc.blend);
 
 /**
- * Returns the shadow as the service takes it.
+ * Returns the shadow as the service expects it.
  *
  * @param {Doc} doc
  */
@@ -151,7 +151,7 @@ export function shadowOf(doc) {
 }
 
 /**
- * Returns what a tip of the shadow that somebody moves changes: there is a shadow then.
+ * Returns the changes by a moved tip of the shadow, which turns the shadow on.
  *
  * @param {Doc} doc
  * @param {Point | null} tip
@@ -160,7 +160,7 @@ export function shadowOf(doc) {
 export const tipChange = (doc, tip) => ({ tip, shadow: tip && doc.shadow === "auto" ? "on" : doc.shadow });
 
 /**
- * Returns what a move to another place changes: the tip of the shadow moves along.
+ * Returns the changes by a move to another place: the tip of the shadow moves along.
  *
  * @param {Doc} doc
  * @param {Place} place

@@ -33,7 +33,7 @@ export const button = (id) => /** @type {HTMLButtonElement} */ ($(id));
 export const fields = (id) => /** @type {any} */ (/** @type {HTMLFormElement} */ ($(id)).elements);
 
 /**
- * Returns the elements that a selector names.
+ * Returns the elements that match a selector.
  *
  * @param {string} selector
  * @returns {HTMLElement[]}
@@ -41,21 +41,21 @@ export const fields = (id) => /** @type {any} */ (/** @type {HTMLFormElement} */
 export const all = (selector) => [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(selector))];
 
 /**
- * Returns the inputs that a selector names.
+ * Returns the inputs that match a selector.
  *
  * @param {string} selector
  */
 export const inputs = (selector) => all(selector).map((one) => /** @type {HTMLInputElement} */ (one));
 
 /**
- * Returns which of the radio buttons of a name is chosen.
+ * Returns the value of the selected radio button of a name.
  *
  * @param {string} name
  */
 export const chosen = (name) => inputs(`input[name=${name}]:checked`)[0].value;
 
 /**
- * Makes a button with a text.
+ * Creates a button with a text.
  *
  * @param {string} text
  * @param {() => void} run

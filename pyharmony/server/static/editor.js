@@ -1,4 +1,4 @@
-// The editor: opens and closes what people work on, and brings together the canvas, the controls and the keyboard.
+// The editor: opens and closes sessions, and connects the canvas, the controls and the keyboard.
 
 import * as api from "./api.js";
 import { LiveBlends } from "./blends.js";
@@ -13,14 +13,14 @@ import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 import { SAID } from "./strings.js";
 
-/** The longer side of what is made for the screen, of a phone and of others. */
+/** The longer side of previews for the screen, of a phone and of others. */
 const SIDES = [640, 1024];
 
 export class Editor {
   constructor() {
-    /** What is open. @type {Session | null} */
+    /** The open session. @type {Session | null} */
     this.session = null;
-    /** How often something was opened or closed. */
+    /** The number of times that a session was opened or closed. */
     this.changes = 0;
     this.isComparing = false;
     this.side = SIDES[matchMedia("(max-width: 760px)").matches ? 0 : 1];
@@ -51,7 +51,7 @@ export class Editor {
    *
    * @param {import("./ways/way.js").Way} way
    * @param {import("./ways/way.js").Pictures} pictures
-   * @param {api.About | null} about the service, where it said so already
+   * @param {api.About | null} about the service, if it is known already
    */
   async open(way, pictures, about) {
     this.close();
@@ -63,7 +63,7 @@ export class Editor {
     await session.load();
   }
 
-  /** Closes what is open: nothing of it is made any more. */
+  /** Closes the session and cancels its jobs. */
   close() {
     this.changes += 1;
     this.session?.preview.stop();
@@ -77,7 +77,7 @@ export class Editor {
   }
 
   /**
-   * Shows what was before beside what is, or does not.
+   * Turns the comparison of before and after on or off.
    *
    * @param {boolean} on
    */
@@ -93,7 +93,7 @@ export class Editor {
     }
   }
 
-  /** Shows the picture pixel by pixel; there, the result itself is shown. */
+  /** Shows the image pixel by pixel, which shows the result itself. */
   async oneToOne() {
     const { stage, session } = this;
     stage.zoomTo(1 / (window.devicePixelRatio || 1));
@@ -103,7 +103,7 @@ export class Editor {
   }
 
   /**
-   * Hears that a line or a stroke begins by a click or a key, which another one ends; or that it is left.
+   * Handles the start of a line or a stroke by a click or a key, which another one ends, or its cancellation.
    *
    * @param {boolean} isBegun
    */

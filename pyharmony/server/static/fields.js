@@ -1,4 +1,4 @@
-// The fields of options that have no control of their own, made from the descriptions that the service gives.
+// The fields of options without a dedicated control, generated from the descriptions of the service.
 
 import { $ } from "./dom.js";
 import { FIELDS, SAID, WORDS } from "./strings.js";
@@ -8,37 +8,37 @@ import { FIELDS, SAID, WORDS } from "./strings.js";
  *
  * @typedef {object} Field
  * @property {string} name
- * @property {string} about what it does
+ * @property {string} about a description
  * @property {"number" | "whole" | "flag" | "word" | "group"} type
  * @property {any} default
  * @property {number | null} low
  * @property {number | null} high
- * @property {string[]} words the values of a word; none stands for null
- * @property {Field[]} fields the arguments of a group that is on
- * @property {boolean} look whether layers show it
+ * @property {string[]} words the accepted words; none is null
+ * @property {Field[]} fields the arguments of a group
+ * @property {boolean} look whether layers show its effect
  */
-/** @typedef {Record<string, any>} Options values of options by name; those that are missing have their default */
+/** @typedef {Record<string, any>} Options values of options by name; missing ones have their default */
 
 /**
- * Returns what is called for a field: its label, or its name where it is new.
+ * Returns the label of a field, or its name if it has no label.
  *
  * @param {string} name
  */
 export const labelOf = (name) => FIELDS[name] ?? `${name[0].toUpperCase()}${name.slice(1).replaceAll("_", " ")}`;
 
 /**
- * Tells whether a field is a slider, in percent.
+ * Returns whether a field is a slider, in percent.
  *
  * @param {Field} field
  */
 const isShare = ({ type, low, high }) => type === "number" && low === 0 && high === 1;
 
 /**
- * Returns the options as the service takes them.
+ * Returns the options as the service expects them.
  *
  * @param {Field[]} fields
  * @param {Options} options
- * @param {boolean} [ofLayers] whether only those that layers show
+ * @param {boolean} [ofLayers] whether to return only those with an effect on layers
  * @returns {Options}
  */
 export function bodyOf(fields, options, ofLayers = false) {
@@ -47,7 +47,7 @@ export function bodyOf(fields, options, ofLayers = false) {
 }
 
 /**
- * Returns the text that a control shows for a value.
+ * Returns the text of a control for a value.
  *
  * @param {Field} field
  * @param {any} value
@@ -58,7 +58,7 @@ export function textOf(field, value) {
 }
 
 /**
- * Returns the value of a field for the text of its control, within its bounds; the default where there is no number.
+ * Returns the value of a field for the text of its control, within its bounds; the default if there is no number.
  *
  * @param {Field} field
  * @param {string} text
@@ -73,7 +73,7 @@ export function valueOf(field, text) {
 }
 
 /**
- * Returns options with one changed by a control, whose name is that of the field, or GROUP-ARGUMENT.
+ * Returns options with one changed by a control, whose id is the name of the field, or GROUP-ARGUMENT.
  *
  * @param {Field[]} fields
  * @param {Options} options
@@ -94,7 +94,7 @@ export function changed(fields, options, { id, value, checked }) {
 }
 
 /**
- * Makes the control of a field.
+ * Creates the control of a field.
  *
  * @param {Field} field
  * @param {string} id
@@ -135,7 +135,7 @@ function controlOf(field, id) {
 }
 
 /**
- * Makes the controls of all fields.
+ * Creates the controls of all fields.
  *
  * @param {Field[]} fields
  */
@@ -151,11 +151,11 @@ export function build(fields) {
 }
 
 /**
- * Shows options in the controls, but in the one that somebody types in.
+ * Shows options in the controls, except in the one with the focus.
  *
  * @param {Field[]} fields
  * @param {Options} options
- * @param {string} [before] what stands before the names of controls
+ * @param {string} [before] the prefix of the ids of controls
  */
 export function show(fields, options, before = "") {
   for (const field of fields) {
@@ -173,7 +173,7 @@ export function show(fields, options, before = "") {
 }
 
 /**
- * Writes the share of a slider beside it, in percent.
+ * Writes the share of a slider next to it, in percent.
  *
  * @param {{ id: string, value: string }} slider
  */

@@ -1,4 +1,4 @@
-// Where things lie: places of a subject, boxes, and the view of an image on the screen. Nothing here draws.
+// Geometry: places of a subject, boxes, and the view of an image on the screen. Nothing here draws.
 //
 // Coordinates are pixels of the image at full size, counted from the corner of the first one.
 
@@ -7,16 +7,16 @@
 /** @typedef {Point & Size} Box */
 /** @typedef {[number, number, number, number]} Rectangle x, y, width and height, as the service writes them */
 /**
- * Where a subject lies: the middle of its photograph, how much larger it becomes, its turn in degrees clockwise, and
+ * The place of a subject: the position of its photo's centre, its scale, its rotation in degrees clockwise, and
  * whether it is mirrored.
  *
  * @typedef {Point & { scale: number, angle: number, flip: boolean }} Place
  */
-/** @typedef {Point & { zoom: number }} View where the corner of an image is on the screen, and its size there */
+/** @typedef {Point & { zoom: number }} View the position of an image's corner on the screen, and its scale there */
 
-/** Half pixels go to the whole number that was typed, whatever the last digits of a sum are. */
+/** Half pixels are rounded to the integer that was typed, regardless of rounding errors in the last digits. */
 export const TIE = 1e-4;
-/** The place of what lies as in its own photograph, with the middle in the corner. */
+/** The place of a subject in its own photo, with the centre in the corner. */
 export const UNPLACED = Object.freeze({ x: 0, y: 0, scale: 1, angle: 0, flip: false });
 /** The smallest and the largest scale of a place. */
 const SCALES = [0.01, 100];
@@ -34,7 +34,7 @@ export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 export const scaleWithin = (scale) => clamp(scale, SCALES[0], SCALES[1]);
 
 /**
- * Returns an angle as one from -180 to 180.
+ * Returns an angle normalised to -180 to 180.
  *
  * @param {number} angle
  */
@@ -43,7 +43,7 @@ export function turnOf(angle) {
 }
 
 /**
- * Returns the move by a button or an arrow key: left, right, up or down; null: it is none.
+ * Returns the move by a button or an arrow key: left, right, up or down; null: not a move.
  *
  * @param {string} by
  * @param {number} step
@@ -58,7 +58,7 @@ export function moveOf(by, step) {
 // ---- places ----
 
 /**
- * Returns where a point lies that is told from the middle of the subject's photograph, in its own pixels.
+ * Returns the position of a point relative to the centre of the subject's photo, in its own pixels.
  *
  * @param {Place} place
  * @param {number} right
@@ -73,7 +73,7 @@ function pointOf(place, right, down) {
 }
 
 /**
- * Returns where the middle of what is cut out lies at a place; box is what it fills, from the middle of its photograph.
+ * Returns the position of the centre of a cut-out; box is its bounding box, relative to the centre of its photo.
  *
  * @param {Box} box
  * @param {Place} place
@@ -81,7 +81,7 @@ function pointOf(place, right, down) {
 export const middleOf = (box, place) => pointOf(place, box.x + box.width / 2, box.y + box.height / 2);
 
 /**
- * Returns where what is placed stands: the middle of the lower edge of its box.
+ * Returns the contact of a placed subject: the middle of the lower edge of its box.
  *
  * @param {Box} box
  * @param {Place} place
@@ -89,7 +89,7 @@ export const middleOf = (box, place) => pointOf(place, box.x + box.width / 2, bo
 export const footOf = (box, place) => pointOf(place, box.x + box.width / 2, box.y + box.height);
 
 /**
- * Returns a place with some values changed; the middle of what is cut out stays.
+ * Returns a place with some values changed; the centre of the cut-out is kept.
  *
  * @param {Box} box
  * @param {Place} place
@@ -104,10 +104,10 @@ export function changedPlace(box, place, change) {
 }
 
 /**
- * Returns a place whose pixels lie on those of the background where it can: nothing is interpolated then.
+ * Returns a place aligned to the pixels of the background if possible, so that nothing is interpolated.
  *
  * @param {Place} place
- * @param {Size} subject the size of the subject's photograph
+ * @param {Size} subject the size of the subject's photo
  * @returns {Place}
  */
 export function onPixels(place, { width, height }) {
@@ -120,7 +120,7 @@ export function onPixels(place, { width, height }) {
 }
 
 /**
- * Returns where the first pixel of the subject's photograph lies, before it is turned: what the service calls `at`.
+ * Returns the position of the first pixel of the subject's photo, before rotation: `at` of the service.
  *
  * @param {Place} place
  * @param {Size} subject
@@ -131,7 +131,7 @@ export const cornerOf = (place, { width, height }) => [
 ];
 
 /**
- * Returns the place whose first pixel lies at a corner.
+ * Returns the place whose first pixel is at a corner.
  *
  * @param {[number, number]} corner
  * @param {Size} subject
@@ -155,7 +155,7 @@ export const sameShape = (a, b) => a.scale === b.scale && a.angle === b.angle &&
 export const samePlace = (a, b) => a.x === b.x && a.y === b.y && sameShape(a, b);
 
 /**
- * Returns a place to begin a composite with: in the middle, on the lower edge where the photograph cuts it there.
+ * Returns the initial place in a composite: in the middle, on the lower edge if the photo crops the subject there.
  *
  * @param {Box} box
  * @param {Size} subject
@@ -172,7 +172,7 @@ export function standingPlace(box, subject, { width, height }) {
 }
 
 /**
- * Returns a place to begin a blend with: in the middle, as large as it is where it fits.
+ * Returns the initial place in a blend: in the middle, at its own size if it fits.
  *
  * @param {Box} box
  * @param {Size} subject
@@ -182,13 +182,13 @@ export function standingPlace(box, subject, { width, height }) {
 export function middlePlace(box, subject, { width, height }) {
   if (subject.width === width && subject.height === height) return { ...UNPLACED, x: width / 2, y: height / 2 };
   const scale = Math.min(1, (0.8 * width) / box.width, (0.8 * height) / box.height);
-  // The first pixel lies on a pixel, so that nothing is interpolated at scale 1.
+  // The first pixel is aligned, so that nothing is interpolated at scale 1.
   const [x, y] = [(width - subject.width * scale) / 2, (height - subject.height * scale) / 2];
   return placeAt([Math.round(x), Math.round(y)], subject, { ...UNPLACED, scale });
 }
 
 /**
- * Returns the attributes by which a group that was drawn at one place lies at another.
+ * Returns the attributes that move a group that was drawn at one place to another.
  *
  * @param {Place} from
  * @param {Place} to
@@ -205,7 +205,7 @@ export function carriedTo(from, to) {
 // ---- boxes and hits ----
 
 /**
- * Returns the box of what fills these shares of a photograph, from its middle, in its own pixels.
+ * Returns the box of these shares of a photo, relative to its centre, in its own pixels.
  *
  * @param {Box} shares
  * @param {Size} photo
@@ -222,7 +222,7 @@ export const boxOf = ({ x, y, width, height }, photo) => ({
 export const isInside = ({ x, y }, { width, height }) => x >= 0 && y >= 0 && x < width && y < height;
 
 /**
- * Returns the numbers of the rectangles that come near what is placed.
+ * Returns the indices of the rectangles near a placed subject.
  *
  * @param {Rectangle[]} rectangles
  * @param {Box} box
@@ -240,7 +240,7 @@ export function nearTo(rectangles, box, place) {
 // ---- the view ----
 
 /**
- * Returns the view that shows the whole image, with room for what lies over it.
+ * Returns the view that shows the whole image, with room for the controls over it.
  *
  * @param {Size} image
  * @param {Size} screen
@@ -256,7 +256,7 @@ export function fittedView(image, screen) {
 }
 
 /**
- * Returns a view that is closer or farther away; what lies at a point of the screen stays there.
+ * Returns a view with another zoom; the image point at a point of the screen is kept.
  *
  * @param {View} view
  * @param {number} zoom
@@ -278,7 +278,7 @@ export function zoomedView(view, zoom, { x, y }) {
 export const toImage = (view, { x, y }) => ({ x: (x - view.x) / view.zoom, y: (y - view.y) / view.zoom });
 
 /**
- * Tells whether the whole image is seen, but for a pixel.
+ * Returns whether the whole image is visible, except for a pixel.
  *
  * @param {View} view
  * @param {Size} image

@@ -1,28 +1,28 @@
-// What pointers do on the canvas: one points, draws, drags the border of before and after or moves the view, and two
-// look closer.
+// Gestures of pointers on the canvas: one clicks, draws, drags the border of before and after or moves the view, and
+// two zoom.
 
 import { clamp } from "./geometry.js";
 import { Konva } from "./konva.js";
 
 /** @typedef {import("./geometry.js").Point} Point */
-/** @typedef {Point & { moved: boolean, remove: boolean }} Press where a pointer was pressed */
+/** @typedef {Point & { moved: boolean, remove: boolean }} Press the position at which a pointer was pressed */
 
-/** How far a pointer has to move to drag, in pixels of the screen. */
+/** The distance from which on a moved pointer drags, in pixels of the screen. */
 const SLACK = 4;
-/** The pixels of a line that a wheel turns by, the most that counts of a turn, and what looks e times closer. */
+/** The pixels of a line of the wheel, the largest counted turn, and the turn that zooms by the factor e. */
 const [WHEEL_LINE, WHEEL_MOST, WHEEL] = [16, 120, 400];
 
 export class Gestures {
   /** @param {import("./stage.js").Stage} stage */
   constructor(stage) {
     this.stage = stage;
-    /** Where the pointers are that are pressed. @type {Map<number, Point>} */
+    /** The positions of the pressed pointers. @type {Map<number, Point>} */
     this.pointers = new Map();
-    /** What is being drawn. @type {Point[] | null} */
+    /** The points that are being drawn. @type {Point[] | null} */
     this.drawn = null;
     /** @type {Press | null} */
     this.pressed = null;
-    /** Where two fingers were, and how far from each other. @type {(Point & { span: number }) | null} */
+    /** The middle of two fingers, and their distance. @type {(Point & { span: number }) | null} */
     this.pinched = null;
     const { element } = stage;
     stage.stage.on("pointerdown", ({ evt, target }) => this.down(evt, target === stage.stage));
@@ -41,7 +41,7 @@ export class Gestures {
     element.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
   }
 
-  /** Forgets the pointers: a handle was dragged. */
+  /** Discards the pointers: a handle was dragged. */
   release() {
     this.pressed = null;
     this.pointers.clear();
@@ -55,7 +55,7 @@ export class Gestures {
 
   /**
    * @param {PointerEvent} event
-   * @param {boolean} isFree whether no handle is there
+   * @param {boolean} isFree whether there is no handle
    */
   down(event, isFree) {
     const { stage, pointers } = this;
@@ -63,7 +63,7 @@ export class Gestures {
     element.focus({ preventScroll: true });
     if (event.button > 1) return;
     pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-    // A second finger has to be felt while the first one drags; a mouse has none, and its drags are drawn sooner.
+    // A second finger has to be noticed while the first one drags; a mouse has none, and its drags are drawn sooner.
     Konva.hitOnDragEnabled = event.pointerType === "touch";
     if (!isFree) return;
     element.setPointerCapture?.(event.pointerId);
@@ -101,7 +101,7 @@ export class Gestures {
     }
   }
 
-  /** Moves the view with two fingers, and looks closer as they part. */
+  /** Moves the view with two fingers, and zooms by their distance. */
   pinch() {
     const { stage, pinched } = this;
     const [a, b] = [...this.pointers.values()];

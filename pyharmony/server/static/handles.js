@@ -1,4 +1,4 @@
-// The handles on the canvas: around what is placed, and at the tip of its shadow.
+// The handles on the canvas: around the placed subject, and at the tip of its shadow.
 
 import { turnOf } from "./geometry.js";
 import { Konva, colourOf } from "./konva.js";
@@ -7,7 +7,7 @@ import { Konva, colourOf } from "./konva.js";
 /** @typedef {import("./geometry.js").Place} Place */
 /** @typedef {import("./geometry.js").Point} Point */
 
-/** The least width and height of what is sized by a handle, in pixels of the screen. */
+/** The smallest width and height to which a handle can resize, in pixels of the screen. */
 const LEAST = 12;
 /** The size of a handle on a touch screen, and on others. */
 const SIZES = [18, 13];
@@ -16,13 +16,13 @@ export class Handles {
   /** @param {import("./stage.js").Stage} stage */
   constructor(stage) {
     this.stage = stage;
-    /** Whether what is placed is mirrored. */
+    /** Whether the placed subject is mirrored. */
     this.flip = false;
     /** Whether there are handles around it; without them it can still be dragged. */
     this.isShown = true;
     /** Whether the tip of the shadow has a handle, and a line to it. */
     this.hasTip = false;
-    /** Where the shadow begins. @type {Point | null} */
+    /** The start of the shadow. @type {Point | null} */
     this.tipFrom = null;
     this.frame = new Konva.Group({ draggable: true, visible: false });
     this.grip = new Konva.Rect({ fill: "rgba(0,0,0,0.001)", strokeScaleEnabled: false });
@@ -80,15 +80,15 @@ export class Handles {
     this.stage.tellTip({ x, y }, isDone);
   }
 
-  /** Where the handles are. @returns {Place} */
+  /** The place of the handles. @returns {Place} */
   get place() {
     const { frame, flip } = this;
     return { x: frame.x(), y: frame.y(), scale: frame.scaleX(), angle: turnOf(frame.rotation()), flip };
   }
 
   /**
-   * Shows handles around a subject; box is that of its mask, from the middle of its photograph, before it is turned.
-   * Where they are not shown, it can still be dragged.
+   * Shows handles around a subject; box is that of its mask, relative to the centre of its photo, before rotation.
+   * If they are hidden, it can still be dragged.
    *
    * @param {Place | null} place
    * @param {Box} box
@@ -114,7 +114,7 @@ export class Handles {
   }
 
   /**
-   * Shows the handle of a shadow's tip, and the line from where it begins.
+   * Shows the handle of a shadow's tip, and the line from the start of the shadow.
    *
    * @param {Point | null} tip
    * @param {Point} from
@@ -130,7 +130,7 @@ export class Handles {
     this.stage.tools.batchDraw();
   }
 
-  /** Shows what there is, but not over before and after, where a drag moves the border. */
+  /** Shows the handles, but not during a comparison, where a drag moves the border. */
   show() {
     const isCovered = this.stage.share !== null;
     this.transformer.visible(!isCovered && this.isShown);

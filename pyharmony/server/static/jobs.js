@@ -1,14 +1,14 @@
-// The jobs that are being done: how far they are is shown, and they can be cancelled.
+// The running jobs: their progress is shown, and they can be cancelled.
 
 import { $ } from "./dom.js";
 import { say } from "./messages.js";
 import { WORK } from "./strings.js";
 
 /** @typedef {import("./api.js").Progress} Progress */
-/** @typedef {{ told: (progress: Progress) => void, signal: AbortSignal }} JobOptions */
+/** @typedef {{ onProgress: (progress: Progress) => void, signal: AbortSignal }} JobOptions */
 /**
- * A job that is being done: its title, whether it is said to screen readers, when it began, what it waits for, and how
- * far it is.
+ * A running job: its title, whether it is not announced to screen readers, its start, the reason why it waits, and its
+ * progress.
  *
  * @typedef {object} Job
  * @property {AbortController} controller
@@ -20,7 +20,7 @@ import { WORK } from "./strings.js";
  * @property {number} steps
  */
 
-/** The seconds after which what is being made says how far it is. */
+/** The seconds after which a job shows its progress. */
 const LONG = 3;
 
 export class Jobs {
@@ -33,7 +33,7 @@ export class Jobs {
 
   get newest() { return [...this.running].at(-1) ?? null; }
 
-  /** Cancels the newest job; tells whether there was one. */
+  /** Cancels the newest job; returns whether there was one. */
   cancel() {
     this.newest?.controller.abort();
     return Boolean(this.newest);
@@ -46,12 +46,12 @@ export class Jobs {
   }
 
   /**
-   * Does a job, shows how far it is, and lets people cancel it.
+   * Runs a job, shows its progress, and lets the user cancel it.
    *
    * @template T
    * @param {string} title
    * @param {(options: JobOptions) => Promise<T>} job
-   * @param {boolean} [quiet] whether it is not said to screen readers
+   * @param {boolean} [quiet] whether it is not announced to screen readers
    * @returns {Promise<T>}
    */
   async work(title, job, quiet = false) {
@@ -62,16 +62,16 @@ export class Jobs {
     this.running.add(own);
     this.show();
     /** @param {Progress} progress */
-    const told = ({ step, steps, position, busy }) => {
+    const onProgress = ({ step, steps, position, busy }) => {
       own.waits = busy ? WORK.busy(busy) : "";
       if (position !== undefined && position !== null) own.waits = WORK.waits;
       Object.assign(own, { step, steps });
       this.show();
     };
-    // What takes long says how far it is, and for how long it has been at it.
+    // A long job shows its progress and its time.
     const clock = setInterval(() => this.show(), 1000);
     try {
-      return await job({ told, signal: own.controller.signal });
+      return await job({ onProgress, signal: own.controller.signal });
     } finally {
       clearInterval(clock);
       this.running.delete(own);
@@ -89,7 +89,7 @@ export class Jobs {
     const far = seconds >= LONG ? WORK.far(Math.max(1, step), steps || 1, seconds) : "";
     $("busy-text").textContent = WORK.now(title, waits || far);
     const bar = /** @type {HTMLProgressElement} */ ($("busy-bar"));
-    // Of a single step it is not known how far it is.
+    // The progress within a single step is not known.
     bar.hidden = !(steps > 1);
     bar.value = steps ? Math.max(0, step - 0.5) / steps : 0;
     if (!newest.quiet && this.said !== newest) say(title);

@@ -1,4 +1,4 @@
-// The keyboard of the editor: undo and redo everywhere, and on the picture all that is done by dragging.
+// The keyboard of the editor: undo and redo everywhere, and on the canvas all actions of dragging.
 
 import { $, input } from "./dom.js";
 import { compareAt, pan, setBrush } from "./controls.js";
@@ -13,13 +13,13 @@ import { adds, tool } from "./cutting.js";
 const ARROWS = {
   arrowleft: [-1, 0, "left"], arrowright: [1, 0, "right"], arrowup: [0, -1, "up"], arrowdown: [0, 1, "down"],
 };
-/** By how far an arrow key moves the cross, near and far, in pixels of the screen. */
+/** The steps by which an arrow key moves the cross, small and large, in pixels of the screen. */
 const CROSS = [8, 40];
-/** By how far it moves the border of before and after, in percent of the picture. */
+/** The steps by which it moves the border of before and after, in percent of the image. */
 const BORDER = [2, 10];
-/** By how much a key changes the width of the brush. */
+/** The factor by which a key changes the width of the brush. */
 const BRUSH = 1.2;
-/** The kinds of inputs that are not typed in. */
+/** The kinds of inputs without text. */
 const UNTYPED = ["radio", "checkbox", "range"];
 
 /** @param {EventTarget | null} target */
@@ -41,7 +41,7 @@ export function listen(editor) {
 }
 
 /**
- * Returns what Escape leaves: a stroke that was begun, what is being made, or before and after.
+ * Returns the action of Escape: it cancels a stroke, a job, or the comparison of before and after.
  *
  * @param {Editor} editor
  * @returns {Run | null}
@@ -64,7 +64,7 @@ function undoing(session, event) {
 }
 
 /**
- * Returns what a key does on the picture.
+ * Returns the action of a key on the canvas.
  *
  * @param {Editor} editor
  * @param {Session} session
@@ -82,7 +82,7 @@ function onPicture(editor, session, event) {
 }
 
 /**
- * Returns what a key does while something is cut out.
+ * Returns the action of a key during segmentation.
  *
  * @param {Session} session
  * @param {KeyboardEvent} event
@@ -106,7 +106,7 @@ function inCut({ stage, cutting }, { key, shiftKey: far }, arrow) {
 }
 
 /**
- * Returns what a key does to what is placed.
+ * Returns the action of a key on the placed subject.
  *
  * @param {Editor} editor
  * @param {Session} session

@@ -1,4 +1,4 @@
-// The library of the canvas, which a script of its own brings, with its types; images and groups on it.
+// The canvas library, which is loaded by its own script, with its types; images and groups on it.
 
 import { carriedTo } from "./geometry.js";
 
@@ -9,7 +9,7 @@ import { carriedTo } from "./geometry.js";
 /** @typedef {HTMLImageElement | HTMLCanvasElement | ImageBitmap} Drawable */
 
 export const { Konva } = /** @type {{ Konva: KonvaLibrary }} */ (/** @type {unknown} */ (globalThis));
-// What is below a pointer is felt while something is dragged, too.
+// Detects the shape below a pointer during a drag, too.
 Konva.hitOnDragEnabled = true;
 
 /**
@@ -19,11 +19,11 @@ Konva.hitOnDragEnabled = true;
  */
 export const colourOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** The colours of what is added and removed by a line or a stroke. */
+/** The colours of lines and strokes that add and remove. */
 export const [ADDS, REMOVES] = ["#0f6b5c", "#b3261e"];
 
 /**
- * Shows an image in a rectangle; null: does not.
+ * Shows an image in a rectangle; null: hides it.
  *
  * @param {import("konva").default.Image} node
  * @param {Drawable | null} image
@@ -37,7 +37,7 @@ export function put(node, image, [x, y, width, height] = [0, 0, 0, 0]) {
 }
 
 /**
- * Lays images into a group, whose own position then moves them together.
+ * Puts images into a group, whose position then moves them together.
  *
  * @param {Group} group
  * @param {[Drawable, Rectangle][]} images
@@ -53,7 +53,7 @@ export function fill(group, images, operation = "source-over") {
 }
 
 /**
- * Makes a group in another one.
+ * Creates a group in another one.
  *
  * @param {Group} parent
  */
@@ -64,7 +64,7 @@ export function groupIn(parent) {
 }
 
 /**
- * Moves a group as a subject that was drawn at one place lies at another.
+ * Moves a group of a subject that was drawn at one place to another place.
  *
  * @param {Group} group
  * @param {Place} from

@@ -1,4 +1,4 @@
-// A worker of the page: asks for blends at a place and decodes them. The page draws meanwhile and waits for nothing.
+// A worker of the page: requests blends at a place and decodes them, without blocking the page.
 
 import { run } from "./api.js";
 
@@ -16,7 +16,7 @@ globalThis.addEventListener("message", async (/** @type {MessageEvent<Request>} 
 });
 
 /**
- * Decodes an image that is written as text.
+ * Decodes an image from a data URL.
  *
  * @param {string} url
  */

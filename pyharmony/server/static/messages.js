@@ -1,14 +1,14 @@
-// What is said to people: by messages on the page, and to screen readers.
+// Messages: on the page, and to screen readers.
 
 import { Cancelled, ServiceError } from "./api.js";
 import { $, buttonOf } from "./dom.js";
 import { TROUBLE } from "./strings.js";
 
-/** The milliseconds for which a message is shown that is no error, and the most messages at a time. */
+/** The milliseconds for which a message that is not an error is shown, and the largest number of messages. */
 const [SHOWN, MOST] = [6000, 3];
 
 /**
- * Says something to screen readers.
+ * Announces a text to screen readers.
  *
  * @param {string} text
  */
@@ -18,7 +18,7 @@ export function say(text) {
 }
 
 /**
- * Shows a message for a while; errors stay until they are closed or their topic, a file to give, is cleared.
+ * Shows a message for a while; errors stay until they are closed or their topic, such as a file, is cleared.
  *
  * @param {string} text
  * @param {{ error?: boolean, topic?: string | null }} [options]
@@ -49,7 +49,7 @@ export function clear(topic = null) {
 }
 
 /**
- * Tells of a failure in words; what somebody cancelled is none.
+ * Shows the message of a failure; a cancellation by the user is none.
  *
  * @param {unknown} error
  * @param {string | null} [topic]

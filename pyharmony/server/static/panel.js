@@ -1,4 +1,4 @@
-// Shows the document in the controls of the panel. What people do to them is heard in controls.js.
+// Shows the document in the controls of the panel, whose events are handled in controls.js.
 
 import { $, all, button, chosen, fields, input, inputs, select } from "./dom.js";
 import { build as buildFields, show as showFields } from "./fields.js";
@@ -11,18 +11,18 @@ import { MODES } from "./ways/blend.js";
 /** @typedef {import("./ways/way.js").StepName} StepName */
 /** @typedef {import("./ways/way.js").Way} Way */
 
-/** What saves or copies the result. */
+/** The buttons that save or copy the result. */
 const SAVING = ["download", "save", "save-recipe", "save-result-mask", "copy-command", "copy-python"];
 
 /** The sliders of shares. */
 export const SHARES = /** @type {const} */ (["strength"]);
 
 /**
- * Shows the steps of a way and what can be chosen in it.
+ * Shows the steps of a way and its choices.
  *
  * @param {Way} way
  * @param {import("./api.js").About} about
- * @param {(step: StepName) => void} go is called where a step is chosen
+ * @param {(step: StepName) => void} go is called when a step is chosen
  */
 export function begin(way, about, go) {
   $("steps").replaceChildren(...way.steps.map(([step, title]) => {
@@ -42,7 +42,7 @@ export function begin(way, about, go) {
   $("mode").replaceChildren(...Object.keys(MODES).map((name) => new Option(BLENDS[name], name)));
 }
 
-/** Empties what belongs to what was open. */
+/** Clears the contents of the closed session. */
 export function end() {
   $("found-people").hidden = true;
   $("code").hidden = true;
@@ -51,7 +51,7 @@ export function end() {
 }
 
 /**
- * Takes the size of a photograph for the brush.
+ * Fits the range of the brush to the size of a photo.
  *
  * @param {import("./geometry.js").Size} photo
  */
@@ -111,7 +111,7 @@ export function show(session) {
 }
 
 /**
- * Lets only what is complete be saved.
+ * Enables saving if the document is complete.
  *
  * @param {boolean} isComplete
  */
@@ -136,7 +136,7 @@ export function showBrush() {
 }
 
 /**
- * Writes values into fields, but into the one that somebody types in.
+ * Writes values into fields, except into the one with the focus.
  *
  * @param {string} form
  * @param {Record<string, number | string>} values
@@ -186,7 +186,7 @@ function showMatch({ doc, way, step, about }) {
 }
 
 /**
- * Writes the share beside its slider.
+ * Writes the share next to its slider.
  *
  * @param {string} name
  */
@@ -203,7 +203,7 @@ function showShadow({ doc, preview: { layers }, placing }) {
 }
 
 /**
- * Says on the picture what to do next, where that is not plain to see.
+ * Shows a hint on the next action on the canvas, if it is not obvious.
  *
  * @param {Session} session
  */

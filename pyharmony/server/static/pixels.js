@@ -1,4 +1,4 @@
-// Pixels on canvases: masks, cut-outs, mixtures. It knows neither the page nor the service.
+// Pixels on canvases: masks, cut-outs, mixtures; independent of the page and the service.
 
 import { clamp } from "./geometry.js";
 
@@ -7,7 +7,7 @@ import { clamp } from "./geometry.js";
 /** @typedef {import("./geometry.js").Rectangle} Rectangle */
 /** @typedef {(context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => void} Draw */
 
-/** The value from which on a pixel of a shadow is light: none. */
+/** The value from which on a pixel of a shadow counts as unshaded. */
 const LIGHT = 235;
 
 /** @param {HTMLCanvasElement} canvas */
@@ -16,7 +16,7 @@ const contextOf = (canvas) => (
 );
 
 /**
- * Makes a canvas of a size, with what draw puts on it.
+ * Creates a canvas of a size, on which `draw` draws.
  *
  * @param {number} width
  * @param {number} height
@@ -34,7 +34,7 @@ export function canvasOf(width, height, draw = () => {}) {
 const dataOf = (canvas) => contextOf(canvas).getImageData(0, 0, canvas.width, canvas.height);
 
 /**
- * Returns the values of an image.
+ * Returns the pixel values of an image.
  *
  * @param {HTMLImageElement} image
  */
@@ -43,7 +43,7 @@ export function valuesOf(image) {
 }
 
 /**
- * Returns a grey mask as a canvas whose alpha it is.
+ * Returns a grey mask as the alpha of a canvas.
  *
  * @param {HTMLImageElement} mask
  */
@@ -58,7 +58,7 @@ export function alphaOf(mask) {
 }
 
 /**
- * Returns x, y, width and height of where a canvas is not transparent, as shares of its size; null: nowhere.
+ * Returns the bounding box of the pixels of a canvas that are not transparent, as shares of its size; null: none.
  *
  * @param {HTMLCanvasElement} canvas
  * @returns {Box | null}
@@ -82,7 +82,7 @@ export function boundsOf(canvas) {
 }
 
 /**
- * Returns the colours of a photograph under the alpha of a mask; null: all of them.
+ * Returns the colours of a photo under the alpha of a mask; null: all of them.
  *
  * @param {HTMLImageElement} image
  * @param {HTMLCanvasElement | null} alpha
@@ -98,7 +98,7 @@ export function cutOutOf(image, alpha) {
 }
 
 /**
- * Returns what dims all that a mask leaves out.
+ * Returns a veil that dims the pixels outside a mask.
  *
  * @param {HTMLCanvasElement} alpha
  */
@@ -128,7 +128,7 @@ export function mixtureOf(first, second, share) {
 }
 
 /**
- * Returns the point of a shadow that is farthest from where it begins; null: it is light everywhere.
+ * Returns the point of a shadow that is farthest from its start; null: there is no shaded pixel.
  *
  * @param {{ image: HTMLImageElement, box: Rectangle }} shadow
  * @param {Point} from

@@ -1,4 +1,4 @@
-// Moves, sizes, turns and mirrors what is placed, sends it behind people, and moves where its shadow ends.
+// Moves, scales, rotates and mirrors the placed subject, changes its depth order, and moves the end of its shadow.
 
 import { placeChange, tipChange } from "./document.js";
 import { changedPlace, clamp, footOf, middleOf, moveOf, nearTo, onPixels, scaleWithin, turnOf } from "./geometry.js";
@@ -9,9 +9,9 @@ import { SAID } from "./strings.js";
 /** @typedef {import("./geometry.js").Place} Place */
 /** @typedef {import("./geometry.js").Point} Point */
 
-/** By how much a button or a key moves, sizes and turns: near, and far. */
+/** The steps by which a button or a key moves, scales and rotates: small, and large. */
 const [MOVES, FACTORS, TURNS] = [[1, 10], [1.02, 1.1], [1, 10]];
-/** Where a shadow ends that nothing is known of, from where it begins. */
+/** The default end of a shadow, relative to its start. */
 const TIP = { x: 40, y: -20 };
 
 export class Placing {
@@ -20,19 +20,19 @@ export class Placing {
     this.session = session;
   }
 
-  /** Whether something is placed. */
+  /** Whether there is a placed subject. */
   get isPlaced() { return Boolean(this.session.doc.place && this.session.ready); }
   get place() { return /** @type {Place} */ (this.session.doc.place); }
 
   /**
-   * Returns the place with some values changed; the middle of what is cut out stays.
+   * Returns the place with some values changed; the centre of the cut-out is kept.
    *
    * @param {Partial<Place>} change
    */
   changed(change) { return changedPlace(this.session.box, this.place, change); }
 
   /**
-   * Commits a place; what was said of the shadow moves along.
+   * Commits a place; a shadow whose tip was set moves along.
    *
    * @param {Place} place
    * @param {string} said
@@ -44,7 +44,7 @@ export class Placing {
   }
 
   /**
-   * Hears from the handles.
+   * Handles a drag of the handles.
    *
    * @param {Place} place
    * @param {boolean} isDone
@@ -64,13 +64,13 @@ export class Placing {
     }
   }
 
-  /** Ends a drag: what is changed by it is done. */
+  /** Ends a drag and commits its change. */
   letGo() {
     this.session.dragging = this.session.preview.changing = null;
   }
 
   /**
-   * Hears from the fields.
+   * Handles a change of the fields.
    *
    * @param {string} name x, y, scale or angle
    * @param {string} text
@@ -90,7 +90,7 @@ export class Placing {
   }
 
   /**
-   * Moves, sizes or turns by a step.
+   * Moves, scales or rotates by a step.
    *
    * @param {string} by left, right, up, down, larger, smaller, cw or ccw
    * @param {boolean} [far]
@@ -118,7 +118,7 @@ export class Placing {
     this.put(this.changed({ flip: !this.place.flip, angle: -this.place.angle }), SAID.mirrored);
   }
 
-  /** Sends it behind the people who stand near, or before everybody. */
+  /** Sends the subject behind the people near it, or in front of everybody. */
   async behind() {
     const { session } = this;
     if (!session.way.turns || !this.isPlaced) return;
@@ -138,7 +138,7 @@ export class Placing {
 
   // ---- the shadow ----
 
-  /** Where the shadow ends: as it was said, or as the service finds it. */
+  /** The end of the shadow: as set, or as estimated by the service. */
   get tip() {
     const { doc, ready, preview: { layers }, box } = this.session;
     if (doc.tip || !doc.place) return doc.tip;
@@ -151,7 +151,7 @@ export class Placing {
   }
 
   /**
-   * Hears from the handle of the shadow's tip.
+   * Handles a drag of the shadow's tip.
    *
    * @param {Point} tip
    * @param {boolean} isDone
@@ -181,7 +181,7 @@ export class Placing {
   }
 
   /**
-   * Hears from the fields of the shadow.
+   * Handles a change of the fields of the shadow.
    *
    * @param {Point | null} tip
    * @param {number} softness

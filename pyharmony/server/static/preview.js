@@ -1,4 +1,4 @@
-// What the service makes of the document for the screen: the layers of a composite, or a preview of the whole.
+// Previews by the service for the screen: the layers of a composite, or a preview of the whole image.
 
 import * as api from "./api.js";
 import { $ } from "./dom.js";
@@ -12,7 +12,7 @@ import { SAID, WORK, plainly } from "./strings.js";
 /** @typedef {import("./geometry.js").Point} Point */
 /** @typedef {import("./api.js").Picture} Picture */
 /**
- * A layer, where it lies, and its values.
+ * A layer, its box, and its image.
  *
  * @typedef {object} Layer
  * @property {import("./geometry.js").Rectangle} box
@@ -21,15 +21,15 @@ import { SAID, WORK, plainly } from "./strings.js";
  */
 /** @typedef {Layer & { values: ImageData }} SubjectLayer */
 /**
- * The layers of a composite, the place and the mask that they are for, and how fine they are; a subject that lies
- * outside of the background has none of its own.
+ * The layers of a composite, with their place, mask and resolution; without a subject if it is outside of the
+ * background.
  *
  * @typedef {object} Layers
- * @property {string} key what was asked for
+ * @property {string} key the request as text
  * @property {Place} place
  * @property {Picture | null} mask
  * @property {number} side
- * @property {Point | null} tip where the shadow ends
+ * @property {Point | null} tip the end of the shadow
  * @property {Layer} [shadow]
  * @property {Layer} [reflection]
  * @property {Layer} [front]
@@ -38,9 +38,9 @@ import { SAID, WORK, plainly } from "./strings.js";
  */
 /** @typedef {Layers & { plain: SubjectLayer, matched: SubjectLayer }} SubjectLayers */
 
-/** The pause after a change before the match is made anew, in milliseconds. */
+/** The pause after a change before the match is updated, in milliseconds. */
 const SETTLE = 350;
-/** The longer side of what is made while a size or an angle changes: it has to come soon. */
+/** The longer side of previews while a scale or an angle changes, which have to be fast. */
 const QUICK = 512;
 
 /**
@@ -58,22 +58,22 @@ export class Preview {
     /** @type {Layers | null} */
     this.layers = null;
     /**
-     * The newest preview of the whole, and what was asked for.
+     * The newest preview of the whole image, and its request.
      *
      * @type {{ key: string, image: HTMLImageElement } | null}
      */
     this.shown = null;
-    /** The document as it is while a size or an angle changes. @type {Doc | null} */
+    /** The document while a scale or an angle changes. @type {Doc | null} */
     this.changing = null;
     this.isBusy = false;
-    /** Whether something changed since what is being made was asked for. */
+    /** Whether the document has changed since the pending request. */
     this.isOld = false;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.settling = undefined;
   }
 
   /**
-   * Returns the layers where they show the subject of a document.
+   * Returns the layers if they show the subject of a document.
    *
    * @param {Doc} doc
    * @returns {SubjectLayers | null}
@@ -85,7 +85,7 @@ export class Preview {
 
   stop() { clearTimeout(this.settling); }
 
-  /** Asks, after a pause, for what the document needs. */
+  /** Requests, after a pause, the preview of the document. */
   later() {
     this.stop();
     const { session } = this;
@@ -106,7 +106,7 @@ export class Preview {
   }
 
   /**
-   * Makes the layers of what is being changed, as soon as the service can: one after the other, of the newest state.
+   * Updates the layers during a change, as often as the service can, always for the newest state.
    *
    * @param {Doc} doc
    */
@@ -123,10 +123,10 @@ export class Preview {
   }
 
   /**
-   * Makes something while nothing else is made; what changed meanwhile is asked for after it.
+   * Runs a request while no other is pending; later changes are requested after it.
    *
    * @param {() => Promise<void>} make
-   * @param {boolean} [isLast] whether all that the document needs is made by it
+   * @param {boolean} [isLast] whether it updates everything for the document
    */
   async busily(make, isLast = false) {
     const { session } = this;
@@ -138,7 +138,7 @@ export class Preview {
     } finally {
       this.isBusy = false;
       if (session.isOpen) {
-        // A size or an angle may have begun to change, and may stay where it is.
+        // A change of scale or angle may have begun, and may already have ended.
         if (this.changing) this.layMeanwhile(this.changing);
         else if (this.isOld) this.later();
         else if (isLast) session.stage.element.dataset.state = "rests";
@@ -148,7 +148,7 @@ export class Preview {
   }
 
   /**
-   * Makes the layers of a composite.
+   * Requests the layers of a composite.
    *
    * @param {Doc} [doc]
    * @param {number} [side]
@@ -180,7 +180,7 @@ export class Preview {
     }
   }
 
-  /** Shows what the service makes of the whole picture, on its proxies. */
+  /** Requests a preview of the whole image, from its proxies. */
   async whole() {
     const { session } = this;
     const { doc, way } = session;

@@ -1,23 +1,23 @@
-// Where the service is gone, what was asked of it waits; what it forgot is made anew: its files are those of this page.
+// Recovery: requests wait while the service is gone, and data that it has forgotten is created again from this page.
 
 import { API, Cancelled, ServiceError, answer, pause, statusOf, unlessCancelled } from "./requests.js";
 import { TROUBLE } from "./strings.js";
 
 /**
- * How something of the service came to be: again makes it anew, and returns a text with the new ids in their order.
+ * The origin of data on the service: again creates it again, and returns a text with the new ids in the same order.
  *
  * @typedef {{ kind: "pictures" | "jobs", ids: string[], again: () => Promise<string> }} Origin
  */
 
-/** How often something is tried again that the service left or forgot. */
+/** The number of times that a request is tried again if the service is gone or has forgotten its data. */
 const TRIES = 10;
-/** The pauses between looks for a service that is gone, in milliseconds: the first and the longest. */
+/** The first and the longest pause between checks of a service that is gone, in milliseconds. */
 const [SOON, LATER] = [250, 2000];
 const ID = /\b[0-9a-f]{32}\b/g;
 
 /** @type {Map<string, Origin>} */
 const origins = new Map();
-/** The ids that the service has now, where it forgot the first ones. @type {Map<string, string>} */
+/** The current ids by the first ones, if the service has forgotten those. @type {Map<string, string>} */
 const renamed = new Map();
 /** @type {Map<string, Promise<void>>} */
 const remaking = new Map();
@@ -25,16 +25,16 @@ const remaking = new Map();
 let waiting = null;
 let session = 0;
 /** @type {(isGone: boolean) => void} */
-let hear = () => {};
+let notify = () => {};
 
 /**
- * Takes what is called with true where the service is gone, and with false where it is back.
+ * Sets the function that is called with true when the service is gone, and with false when it is back.
  *
  * @param {(isGone: boolean) => void} call
  */
-export function onGone(call) { hear = call; }
+export function onGone(call) { notify = call; }
 
-/** Forgets all images: nobody needs them any more. */
+/** Discards the origins of all images, which are not needed any more. */
 export function forget() {
   session += 1;
   waiting = null;
@@ -42,10 +42,10 @@ export function forget() {
 }
 
 /**
- * Remembers how that came to be whose ids a text has.
+ * Records the origin of the data whose ids are in a text.
  *
  * @param {string} text
- * @param {() => Promise<string>} again makes it anew, and returns a text with the new ids in the same order
+ * @param {() => Promise<string>} again creates it again, and returns a text with the new ids in the same order
  */
 export function remember(text, again) {
   const ids = text.match(ID) ?? [];
@@ -56,14 +56,14 @@ export function remember(text, again) {
 }
 
 /**
- * Returns a text with the ids that the service has for its images now.
+ * Returns a text with the current ids of images on the service.
  *
  * @param {string} text
  */
 export const current = (text) => text.replaceAll(ID, (id) => renamed.get(id) ?? id);
 
 /**
- * Returns a value as JSON has it, with the ids that the service has for its images now.
+ * Returns a value of JSON with the current ids of images on the service.
  *
  * @template T
  * @param {T} value
@@ -80,7 +80,7 @@ const isAway = (status) => [502, 503, 504].includes(status);
 function back() {
   const own = session;
   const look = async () => {
-    hear(true);
+    notify(true);
     try {
       for (let milliseconds = SOON; ; milliseconds = Math.min(2 * milliseconds, LATER)) {
         await pause(milliseconds);
@@ -91,7 +91,7 @@ function back() {
     } finally {
       if (own === session) {
         waiting = null;
-        hear(false);
+        notify(false);
       }
     }
   };
@@ -100,7 +100,7 @@ function back() {
 }
 
 /**
- * Makes anew what the service forgot: sends a file again, or does again what made it.
+ * Creates forgotten data again: uploads a file, or runs the job again.
  *
  * @param {string} id
  * @param {Origin} origin
@@ -108,7 +108,7 @@ function back() {
 function remade(id, { ids, again }) {
   const make = async () => {
     const after = (await again()).match(ID) ?? [];
-    // The same is made of the same: only the ids are others.
+    // Equal inputs give equal results: only the ids differ.
     if (ids.length !== after.length) throw new ServiceError(TROUBLE.forgotten, { status: 404 });
     ids.forEach((old, i) => renamed.set(old, after[i]));
   };
@@ -118,7 +118,7 @@ function remade(id, { ids, again }) {
 }
 
 /**
- * Makes anew what the service forgot of that which a text names; tells whether there was any.
+ * Creates again the forgotten data that a text refers to; returns whether there was any.
  *
  * @param {string} text
  * @param {AbortSignal} [signal]
@@ -142,8 +142,8 @@ async function restored(text, signal) {
 }
 
 /**
- * Returns when something that failed can be tried again: the service is back, or has again what it forgot of that which
- * a text names. Throws the error where that would not help.
+ * Resolves when a failed request can be tried again: the service is back, or has again the data that a text refers
+ * to. Throws the error if that would not help.
  *
  * @param {unknown} error
  * @param {string} text
@@ -155,22 +155,22 @@ export async function mend(error, text, signal = undefined) {
 }
 
 /**
- * Does something, and again where it can be mended.
+ * Runs a function, and again after a failure that can be repaired.
  *
  * @template T
  * @param {() => Promise<T>} act
- * @param {string} text what it names
+ * @param {string} text the text with the ids that it uses
  * @param {AbortSignal} [signal]
  * @returns {Promise<T>}
  */
-export async function kept(act, text, signal = undefined) {
+export async function withRecovery(act, text, signal = undefined) {
   for (let tries = 1; ; tries += 1) {
     try {
       return await act();
     } catch (error) {
       if (tries >= TRIES) throw error;
       await mend(error, text, signal).catch((other) => {
-        // A service that goes while it is mended is waited for, too.
+        // Also waits for a service that disappears during the repair.
         if (other === error || !isGone(other)) throw other;
       });
     }

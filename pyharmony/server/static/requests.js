@@ -1,9 +1,9 @@
-// Requests to the service, and how they fail.
+// Requests to the service, and their errors.
 
 import { TROUBLE } from "./strings.js";
 
 /**
- * What the service is.
+ * The version, limits and methods of the service.
  *
  * @typedef {object} About
  * @property {string[]} operations
@@ -16,7 +16,7 @@ import { TROUBLE } from "./strings.js";
 
 export const API = "api/v1";
 const HEADERS = { "X-Pyharmony": "1" };
-/** How often a request is tried again after the token was asked for. */
+/** The number of times that a request is tried again after a request for the token. */
 const TRIES = 3;
 
 /** A refusal of the service or a job that failed, with a sentence for people. */
@@ -34,14 +34,14 @@ export class ServiceError extends Error {
   }
 }
 
-/** Is thrown where somebody cancelled a job, or a newer one takes its place. */
+/** An error for a job that was cancelled by the user, or replaced by a newer one. */
 export class Cancelled extends Error {}
 
 /** @type {() => Promise<void>} */
 let ask = async () => { throw new ServiceError(TROUBLE.noToken, { status: 401 }); };
 
 /**
- * Takes what is called where the service wants the token; it resolves once that was accepted.
+ * Sets the function that is called when the service needs the token; it resolves when the token was accepted.
  *
  * @param {() => Promise<void>} call
  */
@@ -53,14 +53,14 @@ export const askForToken = () => ask();
 export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 /**
- * Returns the status of an error; 0: it is none of the service.
+ * Returns the status of an error; 0: it is not from the service.
  *
  * @param {unknown} error
  */
 export const statusOf = (error) => (error instanceof ServiceError ? error.status : 0);
 
 /**
- * Asks the service for something and returns its answer.
+ * Sends a request to the service and returns its response.
  *
  * @param {string} path
  * @param {RequestInit & { headers?: Record<string, string> }} [options]
@@ -78,21 +78,21 @@ export async function answer(path, options = {}) {
       await askForToken();
       continue;
     }
-    const told = await response.json().catch(() => ({}));
-    throw refusal(response.status, told, response.headers.get("retry-after"));
+    const reply = await response.json().catch(() => ({}));
+    throw refusal(response.status, reply, response.headers.get("retry-after"));
   }
 }
 
 /**
- * Returns the error of an answer that refuses.
+ * Returns the error of a refusal.
  *
  * @param {number} status
- * @param {any} told
+ * @param {any} reply
  * @param {string | null} retryAfter
  */
-function refusal(status, told, retryAfter) {
-  return new ServiceError(told?.error?.message ?? TROUBLE.answered(status), {
-    status, kind: told?.error?.kind ?? "", retryAfter: Number(retryAfter ?? 0),
+function refusal(status, reply, retryAfter) {
+  return new ServiceError(reply?.error?.message ?? TROUBLE.answered(status), {
+    status, kind: reply?.error?.kind ?? "", retryAfter: Number(retryAfter ?? 0),
   });
 }
 
@@ -112,26 +112,26 @@ export async function openSession(token) {
 }
 
 /**
- * Sends a file and returns the image of the service that it becomes; told is called with the share that has gone.
+ * Uploads a file and returns its image on the service; onProgress is called with the share that was sent.
  *
  * @param {File} file
- * @param {(share: number) => void} [told]
+ * @param {(share: number) => void} [onProgress]
  * @param {AbortSignal} [signal]
  * @returns {Promise<import("./api.js").Picture>}
  */
-export function send(file, told = () => {}, signal = undefined) {
+export function send(file, onProgress = () => {}, signal = undefined) {
   return new Promise((done, failed) => {
     const request = new XMLHttpRequest();
     request.open("POST", `${API}/pictures?name=${encodeURIComponent((file.name ?? "picture").slice(0, 200))}`);
     for (const [name, value] of Object.entries(HEADERS)) request.setRequestHeader(name, value);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.responseType = "json";
-    request.upload.onprogress = (event) => told(event.loaded / Math.max(1, event.total));
+    request.upload.onprogress = (event) => onProgress(event.loaded / Math.max(1, event.total));
     request.onerror = () => failed(new ServiceError(TROUBLE.offline, { kind: "offline" }));
     request.onabort = () => failed(new Cancelled("cancelled"));
     request.onload = () => {
       if (request.status === 201) done(request.response);
-      else if (request.status === 401) askForToken().then(() => send(file, told, signal)).then(done, failed);
+      else if (request.status === 401) askForToken().then(() => send(file, onProgress, signal)).then(done, failed);
       else failed(refusal(request.status, request.response, request.getResponseHeader("retry-after")));
     };
     signal?.addEventListener("abort", () => request.abort(), { once: true });
@@ -140,7 +140,7 @@ export function send(file, told = () => {}, signal = undefined) {
 }
 
 /**
- * Waits for something. Who cancels does not wait: late is called with what comes of it.
+ * Waits for a promise. After a cancellation, late is called with its result instead.
  *
  * @template T
  * @param {Promise<T>} asked

@@ -1,4 +1,4 @@
-// The result at full size: makes it, saves it with what belongs to it, and writes what repeats it.
+// The result at full size: computes it, saves it with its mask and recipe, and generates the code that reproduces it.
 
 import * as api from "./api.js";
 import { $, chosen } from "./dom.js";
@@ -9,7 +9,7 @@ import { SAID, WORK } from "./strings.js";
 /** @typedef {import("./ways/way.js").Body} Body */
 /** @typedef {import("./ways/way.js").Picture} Picture */
 /**
- * A result, the document and the body that it was made of, and its mask and recipe where it has one.
+ * A result, its document and request, and its mask and recipe if there are any.
  *
  * @typedef {object} Made
  * @property {Doc} doc
@@ -18,11 +18,11 @@ import { SAID, WORK } from "./strings.js";
  * @property {Picture | null} mask
  * @property {string} recipe
  * @property {HTMLImageElement | null} image
- * @property {Saved} [deep] the same of photographs in 16 bits
+ * @property {Saved} [deep] the same for photos in 16 bits
  */
 /** @typedef {{ picture: Picture, recipe: string }} Saved */
 
-/** The endings of files that are not called as their format, and the bits of formats. */
+/** The suffixes of files that differ from the name of the format, and the depths of formats. */
 /** @type {[Record<string, string>, Record<string, number>]} */
 const [ENDINGS, DEPTHS] = [{ jpeg: "jpg", tiff: "tif" }, { tiff: 16, jpeg: 8 }];
 
@@ -35,7 +35,7 @@ export class Result {
     this.isSaving = false;
   }
 
-  /** The photographs that it is made of. */
+  /** The photos of the result. */
   get photos() {
     const { moving, below, pictures } = this.session;
     return [moving, below, ...(pictures.photos ?? [])].filter(Boolean);
@@ -54,13 +54,13 @@ export class Result {
    */
   fileName(format) { return `${this.stem}-pyharmony.${ENDINGS[format] ?? format}`; }
 
-  /** The format that is chosen; what has no layers is saved as PNG in place of them. */
+  /** The chosen format; PNG in place of layers if there are none. */
   get format() {
     const format = chosen("format");
     return format === "ora" && !this.session.way.layered ? "png" : format;
   }
 
-  /** Makes the picture at full size, once for each document. */
+  /** Computes the image at full size, once for each document. */
   async make() {
     const { session } = this;
     const { doc, way } = session;
@@ -82,8 +82,8 @@ export class Result {
   }
 
   /**
-   * Makes the picture of photos of 8 bits in 16, once, and returns it with its recipe: what lies between two levels is
-   * kept. null: the photos have 16 bits themselves, and so has the picture.
+   * Computes the result from photos of 8 bits in 16 bits, once, and returns it with its recipe: it keeps values between
+   * two levels. null: the photos have 16 bits themselves, and so has the result.
    *
    * @param {Made} made
    */
@@ -107,7 +107,7 @@ export class Result {
     }
   }
 
-  /** Makes the picture, writes it as the format that is chosen, and saves it. */
+  /** Computes the image, writes it in the chosen format, and saves it. */
   async save() {
     if (!this.session.isComplete || this.isSaving) return;
     this.isSaving = true;
@@ -160,7 +160,7 @@ export class Result {
   async saveRecipe() {
     try {
       const made = await this.make();
-      // A recipe is of photographs in their bits.
+      // A recipe is for photos in their own depth.
       const from = (this.format === "tiff" && await this.makeDeep(made)) || made;
       download(await api.there(from.recipe), "recipe.json");
     } catch (error) {
@@ -168,14 +168,14 @@ export class Result {
     }
   }
 
-  /** Saves the mask of what is cut out. */
+  /** Saves the mask of the cut-out. */
   saveCutMask() {
     const mask = /** @type {Picture} */ (this.session.doc.mask);
     api.there(mask.file_url).then((url) => download(`${url}?name=mask.png`), fail);
   }
 
   /**
-   * Copies what repeats the picture, and shows it; a recipe that it needs is saved beside.
+   * Copies the code that reproduces the image, and shows it; a recipe that it needs is saved too.
    *
    * @param {(repeated: import("./code.js").Repeated) => string} write
    */
@@ -202,7 +202,7 @@ export class Result {
 }
 
 /**
- * Returns the names of files by what they are for; of files with one name, all but the first get another.
+ * Returns the names of files by slot; of files with the same name, all but the first are renamed.
  *
  * @param {import("./ways/way.js").Pictures} pictures
  */
@@ -211,7 +211,7 @@ function namesOf({ subject, background, composite, source, mask, photos = [] }) 
   let same = false;
   /**
    * @param {Picture | undefined} picture
-   * @param {string} other the name of what has none
+   * @param {string} other the default name
    */
   const nameOf = (picture, other) => {
     if (!picture) return "";

@@ -1,4 +1,4 @@
-// Draws the document on the canvas: the background, what is placed on it, what was before, and the result.
+// Draws the document on the canvas: the background, the placed subject, the image before, and the result.
 
 import { input } from "./dom.js";
 import { UNPLACED, footOf } from "./geometry.js";
@@ -11,7 +11,7 @@ import { mixtureOf } from "./pixels.js";
 /** @typedef {import("./ways/way.js").Picture} Picture */
 
 /**
- * Returns the rectangle of a photograph around its middle.
+ * Returns the rectangle of a photo around its centre.
  *
  * @param {Picture} picture
  * @returns {Rectangle}
@@ -19,7 +19,7 @@ import { mixtureOf } from "./pixels.js";
 const around = ({ width, height }) => [-width / 2, -height / 2, width, height];
 
 /**
- * Returns the rectangle of a photograph from its corner.
+ * Returns the rectangle of a photo from its corner.
  *
  * @param {Picture} picture
  * @returns {Rectangle}
@@ -34,12 +34,12 @@ export class Scene {
     /** The id of the picture that is shown below everything. */
     this.base = "";
     /**
-     * The subject between as it was and matched.
+     * The subject between plain and matched.
      *
      * @type {{ layers: SubjectLayers, strength: number, canvas: HTMLCanvasElement } | null}
      */
     this.mixture = null;
-    /** The place that it was drawn for. @type {Place} */
+    /** The place for which it was drawn. @type {Place} */
     this.origin = UNPLACED;
   }
 
@@ -74,7 +74,7 @@ export class Scene {
     this.showResult();
   }
 
-  /** Shows how strongly it is matched, while that changes. */
+  /** Shows the strength of the match while it changes. */
   showStrength() {
     const { session } = this;
     if (!session.way.places) this.showWhole();
@@ -82,7 +82,7 @@ export class Scene {
   }
 
   /**
-   * Draws the subject at a place: matched where that is known, as it was cut out where not; or the newest blend.
+   * Draws the subject at a place: matched if the layers are known, else as it was cut out; or the newest blend.
    *
    * @param {Place} place
    */
@@ -110,7 +110,7 @@ export class Scene {
   }
 
   /**
-   * Draws what moves: the real blend where it is known, the subject by itself where not or where the blend is late.
+   * Draws the subject during a drag: the blend if it is known, the unblended subject if it is not or is late.
    *
    * @param {Place} place
    */
@@ -126,7 +126,7 @@ export class Scene {
   }
 
   /**
-   * Returns the subject between as it was and matched; strength 0 shows the one, 1 the other.
+   * Returns the subject between plain and matched; strength 0 shows the former, 1 the latter.
    *
    * @param {SubjectLayers} layers
    */
@@ -140,7 +140,7 @@ export class Scene {
   }
 
   /**
-   * Draws what was before, where that is compared.
+   * Draws the image before, during a comparison.
    *
    * @param {Place} [place]
    */
@@ -167,7 +167,7 @@ export class Scene {
     this.stage.handles.holdTip(isShown ? placing.tip : null, footOf(box, place));
   }
 
-  /** Shows the result itself, where it was made of this document. */
+  /** Shows the result itself, if it was computed from this document. */
   showResult() {
     const { stage, session } = this;
     const { dragging, below, doc, way, preview: { shown }, result: { newest } } = session;

@@ -1,4 +1,4 @@
-// What is open: the images, the document with its history, and the step that people are in. Its parts do the rest.
+// The open session: the images, the document with its history, and the current step. Its parts do the work.
 
 import * as api from "./api.js";
 import { Cutting } from "./cutting.js";
@@ -20,7 +20,7 @@ import { Suggestions } from "./suggestions.js";
 /** @typedef {import("./ways/way.js").Picture} Picture */
 /** @typedef {import("./ways/way.js").StepName} StepName */
 /**
- * What is cut out, for the screen; box is what it fills, from the middle of its photograph, in its own pixels.
+ * A cut-out, for the screen; box is its bounding box, relative to the centre of its photo, in its own pixels.
  *
  * @typedef {{ mask: Picture | null, canvas: HTMLCanvasElement, box: Box }} Cutout
  */
@@ -50,9 +50,9 @@ export class Session {
     this.alphas = new Map();
     /** @type {Cutout | null} */
     this.cutout = null;
-    /** The mask that has nothing in it. @type {Picture | null} */
+    /** The empty mask. @type {Picture | null} */
     this.empty = null;
-    /** Where the subject is, for as long as something is dragged. @type {Place | null} */
+    /** The place of the subject during a drag. @type {Place | null} */
     this.dragging = null;
     this.cutting = new Cutting(this);
     this.placing = new Placing(this);
@@ -64,24 +64,24 @@ export class Session {
 
   get isOpen() { return this.editor.session === this; }
   get doc() { return this.history.doc; }
-  /** The photograph that is moved. */
+  /** The photo of the placed subject. */
   get moving() { return /** @type {Picture} */ (this.pictures.subject ?? this.pictures.source); }
-  /** The photograph below it. */
+  /** The photo below it. */
   get below() { return /** @type {Picture} */ (this.pictures.background ?? this.pictures.composite); }
-  /** The people of the background; null: nobody looked for them. */
+  /** The people of the background; null: not detected yet. */
   get people() { return this.suggestions.people; }
-  /** Whether what the document says is cut out is there to be placed. */
+  /** Whether the cut-out of the document is loaded. */
   get ready() { return Boolean(this.cutout && this.cutout.mask === this.doc.mask); }
-  /** Whether the document says what is cut out: a mask, or a photograph with transparency. */
+  /** Whether the document has a cut-out: a mask, or a photo with transparency. */
   get isCut() { return Boolean(this.doc.mask) || this.moving?.channels === 4; }
   get isComplete() { return this.way.isComplete(this); }
-  /** What is cut out fills it; it is asked for where that is there. */
+  /** The bounding box of the cut-out; valid if `ready`. */
   get box() { return /** @type {Box} */ (this.cutout?.box); }
 
   /** @param {Picture} picture */
   imageOf(picture) { return /** @type {HTMLImageElement} */ (this.images.get(picture.id)); }
 
-  /** Loads the photographs and begins. */
+  /** Loads the photos and begins. */
   async load() {
     const photos = [this.moving, this.below].filter(Boolean);
     const load = () => Promise.all(photos.map((photo) => api.image(photo.proxy_url)));
@@ -95,7 +95,7 @@ export class Session {
   // ---- the document and its history ----
 
   /**
-   * Changes the document; what is said is for screen readers.
+   * Changes the document; said is announced to screen readers.
    *
    * @param {Partial<Doc>} change
    * @param {string} [said]
@@ -107,7 +107,7 @@ export class Session {
   }
 
   /**
-   * Goes back in the history, or on again.
+   * Undoes or redoes steps.
    *
    * @param {number} by
    */
@@ -115,12 +115,12 @@ export class Session {
     if (!this.history.travel(by)) return;
     this.suggestions.touched = true;
     say(by < 0 ? SAID.undone : SAID.redone);
-    // What lies nowhere yet is seen where it is cut out; what was cut out in another way has other places.
+    // Without a place, the cut-out is shown in its photo; another cut-out gets other places.
     if (this.step && this.step !== "cut" && this.wantsPlaces) this.go(this.doc.place ? this.step : "cut");
     else this.refresh();
   }
 
-  /** Whether the document has no place, or other places are suggested for what it cuts out. */
+  /** Whether the document has no place, or other places are suggested for its cut-out. */
   get wantsPlaces() { return this.way.cuts && (!this.doc.place || this.suggestions.mask !== this.doc.mask); }
 
   // ---- the steps ----
@@ -154,7 +154,7 @@ export class Session {
   /**
    * Shows the document: the canvas and all controls.
    *
-   * @param {boolean} [isPrepared] whether what the service makes of it is there
+   * @param {boolean} [isPrepared] whether the previews of the service are loaded
    */
   refresh(isPrepared = false) {
     if (!this.isOpen || !this.step) return;
@@ -174,7 +174,7 @@ export class Session {
   // ---- masks ----
 
   /**
-   * Returns a mask of the service as a canvas whose alpha it is; it is kept.
+   * Returns a mask of the service as the alpha of a canvas; it is cached.
    *
    * @param {Picture} mask
    */
@@ -185,13 +185,13 @@ export class Session {
   }
 
   /**
-   * Cuts out for the screen: colours of the photograph's proxy under its mask.
+   * Creates the cut-out for the screen: colours of the photo's proxy under its mask.
    *
    * @param {Picture | null} mask
    */
   async cut(mask) {
     const alpha = mask ? await this.alpha(mask) : null;
-    // Of two that are on their way, the one that the document says counts.
+    // If two are loading, the one of the document counts.
     if (mask !== this.doc.mask) return;
     const canvas = cutOutOf(this.imageOf(this.moving), alpha);
     const bounds = boundsOf(canvas);

@@ -1,4 +1,4 @@
-// The canvas: shows images where it is told to, and tells what people point at, draw and drag. It knows no service.
+// The canvas: shows images, and reports clicks, drawn lines and drags. It is independent of the service.
 //
 // Coordinates are pixels of the picture at full size, counted from the corner of the first one.
 
@@ -14,17 +14,17 @@ import { Strokes } from "./strokes.js";
 /** @typedef {import("./geometry.js").View} View */
 /** @typedef {import("./document.js").Mark} Mark */
 /**
- * @typedef {"view" | "place" | "point" | "line" | "paint"} Mode what a pointer does: it looks around, drags what is
- *   placed, points, or draws a line or a stroke of the brush
+ * @typedef {"view" | "place" | "point" | "line" | "paint"} Mode the action of a pointer: it moves the view, drags the
+ *   placed subject, clicks, or draws a line or a stroke of the brush
  */
 /**
- * What the canvas tells.
+ * The events of the canvas.
  *
  * @typedef {object} StageEvents
  * @property {(x: number, y: number, remove: boolean) => void} point
  * @property {(points: Point[], remove: boolean) => void} line
  * @property {(points: Point[], remove: boolean) => void} painted
- * @property {(isBegun: boolean) => void} begun where a click or a key begins a line or a stroke and another will end it
+ * @property {(isBegun: boolean) => void} begun when a click or a key begins a line or a stroke that another will end
  * @property {(place: Place, isDone: boolean, how: "move" | "transform") => void} place
  * @property {(x: number, y: number, isDone: boolean) => void} tip
  * @property {(zoom: number, isWhole: boolean) => void} view
@@ -32,7 +32,7 @@ import { Strokes } from "./strokes.js";
  */
 
 const CURSORS = { point: "crosshair", line: "crosshair", paint: "none", view: "default", place: "default" };
-/** The most pixels of a base that is drawn for the screen, and the pause before, in milliseconds. */
+/** The largest number of pixels of a base that is drawn for the screen, and the pause before, in milliseconds. */
 const [FINE_PIXELS, FINE_PAUSE] = [8e6, 60];
 
 export class Stage {
@@ -45,16 +45,16 @@ export class Stage {
     this.on = on;
     /** @type {Mode} */
     this.mode = "view";
-    /** The size of what is shown. @type {import("./geometry.js").Size | null} */
+    /** The size of the shown image. @type {import("./geometry.js").Size | null} */
     this.size = null;
-    /** The share of the width that shows what was before; null: none. @type {number | null} */
+    /** The share of the width that shows the image before; null: none. @type {number | null} */
     this.share = null;
     /** @type {View} */
     this.view = { x: 0, y: 0, zoom: 1 };
     this.isFitted = true;
-    /** What is shown below everything. @type {HTMLImageElement | null} */
+    /** The image below everything. @type {HTMLImageElement | null} */
     this.source = null;
-    /** What of the subject is drawn. @type {import("./konva.js").Drawable | null} */
+    /** The drawn image of the subject. @type {import("./konva.js").Drawable | null} */
     this.drawn = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.finer = undefined;
@@ -98,7 +98,7 @@ export class Stage {
     this.resize();
   }
 
-  /** Takes the colours of the page. */
+  /** Applies the colours of the page. */
   dress() {
     this.handles.dress();
     this.strokes.dress();
@@ -123,7 +123,7 @@ export class Stage {
   }
 
   /**
-   * Looks closer or from farther away; what lies at a point of the element, its middle, stays there.
+   * Changes the zoom; the image point at a point of the element, by default its middle, is kept.
    *
    * @param {number} zoom
    * @param {Point} [point]
@@ -156,7 +156,7 @@ export class Stage {
     this.on.view?.(zoom, !this.size || this.isFitted || isWhole(this.view, this.size, this.stage.size()));
   }
 
-  /** Draws the base once at the size of the screen, so that no frame has to scale it. */
+  /** Draws the base once at the size of the screen, so that it is not scaled in each frame. */
   fineBase() {
     const { source, size } = this;
     if (!source || !size) return;
@@ -187,7 +187,7 @@ export class Stage {
   // ---- what is shown ----
 
   /**
-   * Shows an image below everything, as a picture of so many pixels.
+   * Shows an image below everything, as an image with this many pixels.
    *
    * @param {HTMLImageElement} image
    * @param {number} width
@@ -204,7 +204,7 @@ export class Stage {
     else this.fit();
   }
 
-  /** Shows nothing but the base. */
+  /** Hides everything except the base. */
   clear() {
     const { shadow, reflection, subject, tile, exact, front, before, veil, edge } = this;
     for (const node of [shadow, reflection, subject, tile, exact, front, before, veil, edge]) node.visible(false);
@@ -215,11 +215,11 @@ export class Stage {
     this.stage.batchDraw();
   }
 
-  /** What dims the picture where a mask leaves it out. */
+  /** The veil that dims the image outside a mask. */
   get veilShown() { return this.veil.visible() ? /** @type {HTMLCanvasElement} */ (this.veil.image()) : null; }
 
   /**
-   * Shows what was pointed at, and dims what a mask leaves out.
+   * Shows dots at clicks, and dims the image outside a mask.
    *
    * @param {Mark[]} points
    * @param {HTMLCanvasElement | null} veil
@@ -253,7 +253,7 @@ export class Stage {
   // ---- before and after ----
 
   /**
-   * Shows what was before, left of a share of the picture's width; null: does not.
+   * Shows the image before, left of a share of the width; null: hides it.
    *
    * @param {number | null} share
    */
@@ -275,10 +275,10 @@ export class Stage {
     this.edge.points([x, this.view.y, x, this.view.y + this.size.height * this.view.zoom]);
   }
 
-  // ---- what is told ----
+  // ---- events ----
 
   /**
-   * Tells where the border of before and after is dragged to.
+   * Reports a drag of the border of before and after.
    *
    * @param {Point} point
    */
@@ -287,7 +287,7 @@ export class Stage {
   }
 
   /**
-   * Tells of a click into the picture.
+   * Reports a click on the image.
    *
    * @param {Point} point
    * @param {boolean} remove
@@ -297,7 +297,7 @@ export class Stage {
   }
 
   /**
-   * Tells of a line or a stroke that was drawn.
+   * Reports a line or a stroke that was drawn.
    *
    * @param {Point[]} points
    * @param {boolean} remove
@@ -308,14 +308,14 @@ export class Stage {
   }
 
   /**
-   * Tells that a click or a key begins a line or a stroke, or that it is over.
+   * Reports that a click or a key begins a line or a stroke, or that it is over.
    *
    * @param {boolean} isBegun
    */
   tellBegun(isBegun) { this.on.begun?.(isBegun); }
 
   /**
-   * Tells where a drag of the handles brings what is placed.
+   * Reports the place of the subject during a drag of the handles.
    *
    * @param {Place} place
    * @param {boolean} isDone
@@ -324,7 +324,7 @@ export class Stage {
   tellPlace(place, isDone, how) { this.on.place?.(place, isDone, how); }
 
   /**
-   * Tells where a drag brings the tip of the shadow.
+   * Reports the position of the shadow's tip during a drag.
    *
    * @param {Point} tip
    * @param {boolean} isDone

@@ -1,4 +1,4 @@
-// The start: a way is chosen, photographs come in, and where all are there it goes on.
+// The start: the choice of a way, and the uploads of its photos, after which the editor opens.
 
 import * as api from "./api.js";
 import { $, button, inputs } from "./dom.js";
@@ -11,11 +11,11 @@ import { WAYS } from "./ways/all.js";
 /** @typedef {import("./ways/way.js").Slot} Slot */
 /** @typedef {import("./ways/way.js").Way} Way */
 
-/** The files that a slot takes, and those of an image whose type the browser does not know. */
+/** The accepted files of a slot, and image files whose type the browser does not know. */
 const [ACCEPTED, IMAGES] = ["image/*,.tif,.tiff,.heic,.heif,.avif", /\.(tiff?|hei[cf]|avif)$/i];
 
 /**
- * Returns the title of a slot, and what is said of it.
+ * Returns the title of a slot, and its description.
  *
  * @param {Way} way
  * @param {string} name
@@ -24,13 +24,13 @@ const [ACCEPTED, IMAGES] = ["image/*,.tif,.tiff,.heic,.heif,.avif", /\.(tiff?|he
 const textsOf = (way, name) => /** @type {any} */ (START)[way.name][name];
 
 export class Start {
-  /** @param {(way: Way, pictures: Pictures) => Promise<void>} open what goes on where all photographs are there */
+  /** @param {(way: Way, pictures: Pictures) => Promise<void>} open is called when all photos are there */
   constructor(open) {
     this.open = open;
-    /** The service, once it said what it is. @type {api.About | null} */
+    /** The service, once it is known. @type {api.About | null} */
     this.about = null;
     this.way = WAYS.compose;
-    /** The photographs that came in. @type {Record<string, any>} */
+    /** The uploaded photos. @type {Record<string, any>} */
     this.photos = {};
     this.uploads = new AbortController();
     $("sample").addEventListener("click", () => this.openSamples());
@@ -39,7 +39,7 @@ export class Start {
   }
 
   /**
-   * Begins with a way anew.
+   * Starts over with a way.
    *
    * @param {Way} [way]
    */
@@ -90,7 +90,7 @@ export class Start {
   }
 
   /**
-   * Takes files that were dropped beside a slot, or pasted: they go to the first that is free.
+   * Adds files that were dropped outside of the slots, or pasted: they fill the first free slot.
    *
    * @param {Iterable<File>} files
    */
@@ -101,7 +101,7 @@ export class Start {
   }
 
   /**
-   * Takes files for a slot, and those that are too many for the slots after it.
+   * Adds files to a slot, and surplus ones to the slots after it.
    *
    * @param {File[]} files
    * @param {string} name
@@ -119,7 +119,7 @@ export class Start {
   }
 
   /**
-   * Sends files to the service, and shows how far that is.
+   * Uploads files, and shows the progress.
    *
    * @param {string} name
    * @param {File[]} files
@@ -142,8 +142,8 @@ export class Start {
       /** @type {Picture[]} */
       const pictures = [];
       for (const file of files) {
-        const told = (/** @type {number} */ share) => { bar.value = pictures.length + share * 0.9; };
-        pictures.push(await api.upload(file, told, own.signal));
+        const onProgress = (/** @type {number} */ share) => { bar.value = pictures.length + share * 0.9; };
+        pictures.push(await api.upload(file, onProgress, own.signal));
       }
       if (own.signal.aborted) return;
       this.photos[name] = many ? pictures : pictures[0];
@@ -152,7 +152,7 @@ export class Start {
       say(`${within(slot, "b").textContent}: ${text}`);
       await this.goOn();
     } catch (error) {
-      // Who went elsewhere, or gave another file, cancelled it by that.
+      // Leaving, or choosing another file, cancels the upload.
       if (!slot.isConnected || slot.querySelector(".stop") !== cancel) return;
       this.photos[name] = undefined;
       slot.querySelector("img")?.remove();
@@ -169,12 +169,12 @@ export class Start {
     }
   }
 
-  /** Goes on where everything is there. */
+  /** Opens the editor if all photos are there. */
   async goOn() {
     const { photos, way } = this;
     const names = way.slots.map((slot) => slot.name);
     if (!names.every((name) => photos[name])) return;
-    // Two files that came together may be in the wrong order: a mask is grey.
+    // Two files that were added together may be in the wrong order: a mask is grey.
     if (photos.mask && photos.mask.channels !== 1) {
       const other = names.find((name) => name !== "mask" && photos[name].channels === 1);
       if (other) [photos.mask, photos[other]] = [photos[other], photos.mask];
@@ -197,7 +197,7 @@ export class Start {
   }
 
   /**
-   * Hears what the service is.
+   * Shows the limits of the service.
    *
    * @param {api.About} about
    */
@@ -209,7 +209,7 @@ export class Start {
 }
 
 /**
- * Returns the first element in another one that a selector names.
+ * Returns the first descendant of an element that matches a selector.
  *
  * @param {HTMLElement} element
  * @param {string} selector
@@ -217,7 +217,7 @@ export class Start {
 const within = (element, selector) => /** @type {HTMLElement} */ (element.querySelector(selector));
 
 /**
- * Shows in a slot how far an upload is, in place of another one, which is cancelled.
+ * Shows the progress of an upload in a slot, in place of another one, which is cancelled.
  *
  * @param {HTMLElement} slot
  * @param {number} count of files

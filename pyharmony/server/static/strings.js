@@ -1,5 +1,4 @@
-// Every sentence of the page that does not stand in index.html: a translation replaces these two files, and nothing
-// else.
+// Every sentence of the page that is not in index.html: a translation replaces these two files, and nothing else.
 
 /** @typedef {import("./geometry.js").Size} Size */
 
@@ -10,20 +9,20 @@ const time = (seconds) => (seconds < 60 ? `${seconds} s` : `${Math.floor(seconds
 /** @param {Size} size */
 const size = ({ width, height }) => `${width} × ${height}`;
 
-/** The start: what is asked for in each way, and what is said of files. */
+/** The start: the slots of each way, and messages about files. */
 export const START = {
   compose: {
-    help: "Somebody or something of the first photo goes into the second.",
-    subject: ["Photo to take from", "the person or thing you want"],
+    help: "A person or object of the first photo is put into the second.",
+    subject: ["Photo to take from", "the person or object you want"],
     background: ["Photo to put into", "where they belong"],
   },
   harmonize: {
-    help: "You have put something in already. Its light and colour are matched to the rest.",
+    help: "You have a composite already. The light and colour of the object are matched to the rest.",
     composite: ["Composite", "the picture as it is"],
     mask: ["Mask", "white where something was put in"],
   },
   blend: {
-    help: "What the mask covers of the source is blended into the destination, without a seam.",
+    help: "The part of the source under the mask is blended into the destination, without a seam.",
     source: ["Source", "what is put in"],
     mask: ["Mask", "white on what is put in"],
     background: ["Destination", "what it goes into"],
@@ -36,7 +35,7 @@ export const START = {
   cancelUpload: "Cancel",
   uploadCancelled: "The upload was cancelled",
   tooLarge: (/** @type {string} */ name, /** @type {number} */ megabytes) => (
-    `${name} is larger than ${megabytes} MB, which is the most here.`),
+    `${name} is larger than ${megabytes} MB, the limit here.`),
   limits: (/** @type {number} */ megabytes, /** @type {number} */ megapixels) => (
     `Up to ${megabytes} MB and ${megapixels} megapixels each`),
   photos: (/** @type {number} */ count) => `${count} photos`,
@@ -44,27 +43,27 @@ export const START = {
   wrongToken: "That is not the token of this service.",
 };
 
-/** What goes wrong, and messages as such. */
+/** Errors, and the parts of all messages. */
 export const TROUBLE = {
   close: "Close",
   cancelled: "Cancelled",
   unexpected: "Something on this page went wrong. Reload it and try again.",
   offline: "The service does not answer. Is it still running?",
-  gone: "The service does not answer. What you made stays on this page, and goes on when the service is back.",
+  gone: "The service does not answer. Your work stays on this page, and continues when the service is back.",
   isBack: "The service is back.",
-  forgotten: "The service no longer has what this was made of. Give the photos again.",
+  forgotten: "The service no longer has the photos. Add them again.",
   lost: "The connection to the service was lost. Try again.",
   answered: (/** @type {number} */ status) => `the service answered with ${status}`,
   failed: "this failed",
   noToken: "the token is missing",
-  noBlend: "The blend cannot be shown while it is dragged. The picture is made all the same.",
+  noBlend: "The blend cannot be shown while it is dragged. The picture is computed anyway.",
 };
 
 /** The steps of each way. */
 export const STEPS = { cut: "Cut out", place: "Place", match: "Match", blend: "Blend", save: "Save" };
 
 /**
- * The labels of the fields of a composite, and of the arguments of one, GROUP-ARGUMENT.
+ * The labels of the fields of a composite, and of the arguments of groups, GROUP-ARGUMENT.
  *
  * @type {Record<string, string>}
  */
@@ -82,42 +81,42 @@ export const FIELDS = {
 /** The words of fields. @type {Record<string, string>} */
 export const WORDS = { auto: "Automatic", none: "Only interpolate", srgan: "Add detail", lanczos: "Lanczos", bicubic: "Bicubic" };
 
-/** What leads on from the place. */
+/** The labels of the button after the place. */
 export const TO_MATCH = { compose: "Match the light", blend: "Choose the blend" };
 
 /**
- * The methods of cutting out: what they are called, and a sentence about each.
+ * The methods of segmentation: their names, and a sentence about each.
  *
  * @type {Record<string, [string, string]>}
  */
 export const CUTTERS = {
-  auto: ["Automatic", "A small network that knows what things look like. It is the best choice for most photos."],
-  clicks: ["Network of clicks", "A smaller network, quicker, learned from photos under open licences alone."],
+  auto: ["Automatic", "A small network that recognises objects. It is the best choice for most photos."],
+  clicks: ["Network of clicks", "A smaller, faster network, trained only on photos under open licences."],
   "clicks-imagenet": [
     "Network of clicks on ImageNet",
-    "The automatic choice, by its name: features learned on ImageNet tell it what belongs together.",
+    "The automatic choice, by its name: with features trained on ImageNet.",
   ],
   grabcut: [
     "GrabCut",
-    "By colours alone, without a network. It suits objects whose colours differ from what is around them.",
+    "By colours alone, without a network. It suits objects whose colours differ from their surroundings.",
   ],
   random_walker: [
     "Random walker",
-    "By edges alone, without a network. It needs a click or line on each part, and others beside it.",
+    "By edges alone, without a network. It needs a click or line on each part, and others outside it.",
   ],
-  "clicks-imagenet+grabcut": ["Network, then GrabCut", "What the network finds, with its edge drawn anew by colours."],
+  "clicks-imagenet+grabcut": ["Network, then GrabCut", "The result of the network, with its contour refined by colours."],
   "clicks-imagenet+random_walker": [
     "Network, then random walker",
-    "What the network finds, with its edge drawn anew along edges of the photo.",
+    "The result of the network, with its contour refined along edges of the photo.",
   ],
   "clicks-imagenet-alone": [
     "Network without poses",
-    "The automatic choice as it is without the networks that find people by their poses.",
+    "The automatic choice without the networks that detect people by their poses.",
   ],
 };
 
 /**
- * The methods of matching that are not called by their own name.
+ * The labels of methods of matching, if they differ from the name.
  *
  * @type {Record<string, string>}
  */
@@ -136,7 +135,7 @@ export const BLENDS = {
   alpha: "Alpha: a clean edge",
 };
 
-/** What is being made, while it is made. */
+/** The titles of jobs. */
 export const WORK = {
   open: "Opening",
   cut: "Cutting out",
@@ -158,7 +157,7 @@ export const WORK = {
   now: (/** @type {string} */ title, /** @type {string} */ how) => (how ? `${title}: ${how}` : `${title} …`),
 };
 
-/** What is said of the picture: to everybody, or to screen readers. */
+/** Messages about the image, visible or for screen readers. */
 export const SAID = {
   title: (/** @type {string} */ step) => `${step} – pyharmony`,
   step: (/** @type {string} */ step) => `Step: ${step}`,
@@ -183,13 +182,13 @@ export const SAID = {
   placeKeys: "Arrow keys move by a pixel, with Shift by ten, and with Ctrl the view. Plus and minus change the size, "
     + "comma and full stop turn, F mirrors, B sends behind, Space shows before and after, 0 fits, 1 shows full "
     + "size.",
-  strokeBegun: "It begins here. Go on to where it ends.",
+  strokeBegun: "It begins here. Continue to its end.",
   lineEnds: "Click where the line ends",
-  pointFirst: "Point first at what belongs to it.",
-  nextClick: "The next click is cut out by it",
+  pointFirst: "Click first on the object.",
+  nextClick: "The next click uses it",
   nothingThere: (/** @type {string} */ reason) => `Nothing was found there. ${reason}`,
   cut: "Cut out. It is shown bright.",
-  nobody: "Nobody was found. Click on who you mean.",
+  nobody: "Nobody was found. Click on the person.",
   person: (/** @type {number} */ number) => `Person ${number}`,
   personCut: (/** @type {number} */ number) => `Person ${number} is cut out`,
   painted: "Painted",
@@ -212,7 +211,7 @@ export const SAID = {
   placeWaits: (/** @type {number} */ number) => `Place ${number} is looked for`,
   place: (/** @type {number} */ number) => `Place ${number}`,
   placeBehind: (/** @type {number} */ number) => `Place ${number}, behind somebody`,
-  placesFound: (/** @type {number} */ count) => `${count} places were found; the first is taken`,
+  placesFound: (/** @type {number} */ count) => `${count} places were found; the first is used`,
   notSure: (/** @type {string} */ reason) => `Not sure: ${reason}`,
   shadowMoved: "Shadow moved",
   shadowChanged: "Shadow changed",
@@ -223,16 +222,16 @@ export const SAID = {
   copied: "Copied.",
   notCopied: "Here it is.",
   readsRecipe: "It reads recipe.json, which the button Recipe saves for the format that is chosen.",
-  sameNames: "Two of your files have one name: rename the second as it is written there.",
+  sameNames: "Two of your files have one name: rename the second as shown.",
 };
 
 const LITTLE = "so they were changed only a little";
-const SMALL = "Too little of it is seen to match its colours";
-const LONELY = "Too little of what is around it is seen to match its colours";
+const SMALL = "Too little of it is visible to match its colours";
+const LONELY = "Too little of its surroundings is visible to match its colours";
 const OUTSIDE = "Its shadow would lie outside of the picture";
 
 /**
- * What the library says of a picture, by the codes of its reasons, in the words of people who look at it.
+ * The sentences of the library's reasons on this page, by code.
  *
  * @type {Record<string, string>}
  */
@@ -246,11 +245,11 @@ const REASONS = {
   "background-small": LONELY,
   "shadow-outside": OUTSIDE,
   "reflection-outside": OUTSIDE,
-  "below-contact": "No shadow: it does not stand on anything that is seen",
+  "below-contact": "No shadow: the ground under it is not visible",
 };
 
 /**
- * Returns a reason of the library as a sentence for people, without its end; those without words here as they are.
+ * Returns a reason of the library as a sentence, without its full stop; the library's text if it has no entry here.
  *
  * @param {string} text
  * @param {string} [code]

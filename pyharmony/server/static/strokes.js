@@ -14,7 +14,7 @@ const CROSS = [
 ];
 
 /**
- * Returns the points of a line for the canvas, which shows one point as a very short line.
+ * Returns the points of a line for the canvas; a single point becomes a very short line.
  *
  * @param {Point[]} points
  */
@@ -29,9 +29,9 @@ export class Strokes {
     this.stage = stage;
     /** The width of the brush, in pixels of the picture. */
     this.brush = 40;
-    /** Whether what is drawn is taken away. */
+    /** Whether the stroke removes. */
     this.removes = false;
-    /** Where a click began a line. @type {Point | null} */
+    /** The start of a line by a click. @type {Point | null} */
     this.anchor = null;
     /** The points of a stroke that a key began, and whether it removes. @type {Point[] | null} */
     this.keyed = null;
@@ -50,13 +50,13 @@ export class Strokes {
     for (const [points, stroke, strokeWidth] of CROSS) this.cross.add(new Konva.Line({ points, stroke, strokeWidth }));
   }
 
-  /** Hides what is drawn, unless it was begun to be ended later. */
+  /** Hides the line, unless it was begun to be ended later. */
   hide() {
     if (!this.isBegun) this.line.visible(false);
   }
 
   /**
-   * Draws a line or a stroke; a line goes on from where a click began it.
+   * Draws a line or a stroke; a line continues from the click that began it.
    *
    * @param {Point[]} points
    */
@@ -70,7 +70,7 @@ export class Strokes {
   }
 
   /**
-   * Draws where the brush would paint.
+   * Draws the outline of the brush.
    *
    * @param {Point} point
    */
@@ -93,7 +93,7 @@ export class Strokes {
   }
 
   /**
-   * Ends a line or a stroke that was drawn, from where a click began it.
+   * Ends a line or a stroke, which may have begun with a click.
    *
    * @param {Point[]} points
    * @param {boolean} remove
@@ -113,7 +113,7 @@ export class Strokes {
   withAnchor(points) { return this.anchor ? [this.anchor, ...points] : points; }
 
   /**
-   * Begins a line or a stroke at the cross, or ends it there: what a drag does, by keys.
+   * Begins a line or a stroke at the cross, or ends it there: a drag by keys.
    *
    * @param {boolean} remove
    */
@@ -133,7 +133,7 @@ export class Strokes {
     this.stage.tellLine(points, remove || this.keyedRemoves);
   }
 
-  /** Leaves a line or a stroke that was begun by a click or a key. */
+  /** Cancels a line or a stroke that was begun by a click or a key. */
   leave() {
     if (!this.isBegun) return;
     this.anchor = this.keyed = null;
@@ -143,7 +143,7 @@ export class Strokes {
   }
 
   /**
-   * Moves the cross of the keyboard, in pixels of the screen, and returns where it is.
+   * Moves the cross of the keyboard, in pixels of the screen, and returns its position.
    *
    * @param {number} dx
    * @param {number} dy

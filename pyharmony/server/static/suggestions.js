@@ -1,4 +1,4 @@
-// The places that the service suggests, and the people of the background, who keep a place or stand in front.
+// The places suggested by the service, and the people of the background, who affect places and occlude the subject.
 
 import * as api from "./api.js";
 import { $ } from "./dom.js";
@@ -14,7 +14,7 @@ import { SAID, WORK, plainly } from "./strings.js";
 /** @typedef {{ mask: Picture, box: Rectangle, head: Rectangle | null }} Person */
 /** @typedef {{ place: Place, front: number[], reason: string | null, code: string }} Suggestion */
 
-/** How many places are asked for, and the width of their images. */
+/** The number of requested places, and the width of their images. */
 const [COUNT, WIDTH] = [3, 240];
 
 export class Suggestions {
@@ -23,19 +23,19 @@ export class Suggestions {
     this.session = session;
     /** @type {Suggestion[] | null} */
     this.places = null;
-    /** The mask that they are for. @type {Picture | null} */
+    /** The mask for which they were estimated. @type {Picture | null} */
     this.mask = null;
-    /** Whether somebody chose a place since. */
+    /** Whether the user has chosen a place since. */
     this.touched = false;
-    /** Who was found in the background; null: nobody looked. @type {Person[] | null} */
+    /** The people in the background; null: not detected yet. @type {Person[] | null} */
     this.people = null;
-    /** The mask of those who may be nobody: they keep no place and hide nothing. @type {Picture | null} */
+    /** The mask of people who are not separated: they affect no place and occlude nothing. @type {Picture | null} */
     this.others = null;
     /** @type {Promise<void> | null} */
     this.finding = null;
   }
 
-  /** Looks for people in the background, once, and returns them. */
+  /** Detects the people in the background, once, and returns them. */
   async findPeople() {
     if (!this.people) {
       const { cutting, below } = this.session;
@@ -49,7 +49,7 @@ export class Suggestions {
   }
 
   /**
-   * Asks for the best places; the first is taken unless it is placed already, or somebody moves it meanwhile.
+   * Requests the best places; the first is used unless the subject is placed already, or is moved meanwhile.
    *
    * @param {boolean} isPlaced
    */
@@ -149,7 +149,7 @@ function waitingThumb(number) {
 }
 
 /**
- * Says why a place may be none.
+ * Shows why a suggested place may be bad.
  *
  * @param {Suggestion | undefined} suggestion
  */

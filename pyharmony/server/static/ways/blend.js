@@ -1,4 +1,4 @@
-// What a mask covers of a source is blended into a destination, without a seam.
+// The part of a source under a mask is blended into a destination, without a seam.
 
 import { ServiceError } from "../api.js";
 import { filed, number, python } from "../code.js";
@@ -14,7 +14,7 @@ import { Way } from "./way.js";
 /** @typedef {import("./way.js").Session} Session */
 
 /**
- * The blends of masks, by the names that the page has for them: what the service is asked for, and the live blend.
+ * The blends of masks, by their names on the page: the body of the request, and the live blend.
  *
  * @type {Record<string, { body: Body, live: string }>}
  */

@@ -1,4 +1,4 @@
-// Somebody or something of one photograph goes into another: cut out, placed, matched in light.
+// A person or object of one photo is composited into another: segmented, placed, matched in light.
 
 import { filed, python } from "../code.js";
 import { blendOf, shadowOf } from "../document.js";
@@ -13,7 +13,7 @@ import { Way } from "./way.js";
 /** @typedef {import("./way.js").Session} Session */
 
 /**
- * Returns the subject as the service takes it.
+ * Returns the subject as the service expects it.
  *
  * @param {Session} session
  * @param {Doc} doc
@@ -50,7 +50,7 @@ class Compose extends Way {
 
   /** @param {Session} session */
   async begin(session) {
-    // A photograph with transparency is cut out already.
+    // A photo with transparency is a cut-out already.
     if (session.moving.channels === 4) {
       await session.cut(null);
       await session.go("place");
@@ -91,7 +91,7 @@ class Compose extends Way {
    */
   liveBody({ doc, preview }, place) {
     const layers = preview.layersOf(doc);
-    // A clean edge needs no blend, a reflection has none; another size or angle needs other layers.
+    // A clean edge needs no blend, a reflection has none; another scale or angle needs other layers.
     if (blendOf(doc) === "alpha" || !layers || layers.reflection || !sameShape(place, layers.place)) return null;
     const { plain, matched, shadow } = layers;
     /** @param {import("../preview.js").Layer} layer */

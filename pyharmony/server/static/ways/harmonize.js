@@ -1,4 +1,4 @@
-// A composite is there already: its light and colour are matched to the rest.
+// The light and colour of the object in an existing composite are matched to the rest.
 
 import * as api from "../api.js";
 import { filed, number, python } from "../code.js";
@@ -50,7 +50,7 @@ class Harmonize extends Way {
   resultBody(session, doc) { return { ...this.wholeBody(session, doc), strength: doc.strength, format: "png" }; }
 
   /**
-   * Returns the body of a preview at full strength: the page mixes it with what was before.
+   * Returns the body of a preview at full strength: the page mixes it with the image before.
    *
    * @param {Session} session
    * @param {Doc} doc

@@ -1,4 +1,4 @@
-// Photographs of one place, each with other people, become one that has them all.
+// Photos of one scene, each with other people, are merged into one with all of them.
 
 import * as api from "../api.js";
 import { filed } from "../code.js";
@@ -36,7 +36,7 @@ class Merge extends Way {
   /** @param {Session} session */
   isComplete({ preview }) { return Boolean(preview.shown); }
 
-  /** What is merged stays as it is shown. */
+  /** A merged image is not redrawn. */
   show() {}
 
   async prepare() {}

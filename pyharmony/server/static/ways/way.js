@@ -1,4 +1,4 @@
-// What the editor and the start ask of a way of working. The modules beside this one hold what is special to each.
+// The interface of a way of working for the editor and the start. The other modules here implement it.
 
 /** @typedef {import("../api.js").Picture} Picture */
 /** @typedef {import("../document.js").Doc} Doc */
@@ -6,7 +6,7 @@
 /** @typedef {import("../preview.js").Layers} Layers */
 /** @typedef {import("../session.js").Session} Session */
 /** @typedef {"cut" | "place" | "match" | "save"} StepName */
-/** @typedef {Record<string, any>} Body what an operation of the service is asked for */
+/** @typedef {Record<string, any>} Body the body of a request to an operation */
 /**
  * The images of the service, by the slots of the start.
  *
@@ -20,39 +20,39 @@
  */
 /** @typedef {{ name: keyof Pictures, icon: string, many?: boolean }} Slot */
 /**
- * What the command and the lines of Python are written of.
+ * The inputs of the generated command and Python code.
  *
  * @typedef {object} Writing
  * @property {Record<string, any>} names the names of files by their slots
- * @property {Body} body what the service was asked for
- * @property {(name: string) => string} read how a photograph is named that may be brought to 16 bits before
+ * @property {Body} body the body of the request
+ * @property {(name: string) => string} read returns the name of a photo that may be converted to 16 bits first
  * @property {string} layers the name of the file of layers, if there is one
- * @property {boolean} bits whether images are written in other bits
+ * @property {boolean} bits whether images are converted to another depth
  */
 
 export class Way {
   name = "";
-  /** @type {Slot[]} the photographs to give */
+  /** @type {Slot[]} the photos of the way */
   slots = [];
-  /** @type {Partial<Record<keyof Pictures, string>> | null} the sample photographs */
+  /** @type {Partial<Record<keyof Pictures, string>> | null} the sample photos */
   samples = null;
   /** @type {[StepName, string][]} the steps and their titles */
   steps = [];
-  /** What leads on from the place. */
+  /** The label of the button after the place. */
   toMatch = "";
-  /** What is said while the picture is matched for the screen. */
+  /** The title of the job that matches the image for the screen. */
   work = "";
-  /** Whether people cut out what is placed, in a step before that. */
+  /** Whether the user segments the subject, in a step before placing it. */
   cuts = false;
-  /** Whether something is placed on a background. */
+  /** Whether a subject is placed on a background. */
   places = false;
-  /** Whether what is placed can be turned, mirrored and sent behind people, and casts a shadow. */
+  /** Whether the placed subject can be rotated, mirrored and sent behind people, and casts a shadow. */
   turns = false;
   /** Whether the result has layers and a recipe. */
   layered = false;
 
   /**
-   * Returns how the document begins.
+   * Returns the initial values of the document.
    *
    * @param {Pictures} _pictures
    * @returns {Partial<Doc>}
@@ -60,15 +60,15 @@ export class Way {
   first(_pictures) { return {}; }
 
   /**
-   * Returns the methods of matching to choose among.
+   * Returns the available methods of matching.
    *
    * @param {string[]} methods those of the service
    */
   methods(methods) { return methods; }
 
   /**
-   * Tells which settings there are: strength, method, edge, mask; compare: before and after; plain: a note that nothing
-   * is matched.
+   * Returns which settings there are: strength, method, edge, mask; compare: before and after; plain: a note that
+   * nothing is matched.
    *
    * @param {Doc} _doc
    */
@@ -77,7 +77,7 @@ export class Way {
   }
 
   /**
-   * Returns the pictures to open of sample photographs.
+   * Returns the images to open for sample photos.
    *
    * @param {Pictures} samples
    * @returns {Promise<Pictures>}
@@ -85,14 +85,14 @@ export class Way {
   async fromSamples(samples) { return samples; }
 
   /**
-   * Begins, where the photographs are loaded.
+   * Begins, when the photos are loaded.
    *
    * @param {Session} session
    */
   async begin(session) { await session.go("match"); }
 
   /**
-   * Returns where the subject lies at first.
+   * Returns the initial place of the subject.
    *
    * @param {Session} _session
    * @returns {Place}
@@ -100,38 +100,38 @@ export class Way {
   firstPlace(_session) { throw new Error("nothing is placed"); }
 
   /**
-   * Tells whether there is a result to be saved.
+   * Returns whether there is a result to save.
    *
    * @param {Session} session
    */
   isComplete(session) { return Boolean(session.doc.place && session.ready); }
 
   /**
-   * Shows the document, but in the step of cutting out.
+   * Shows the document, in all steps except segmentation.
    *
    * @param {Session} session
    */
   show(session) { session.scene.showPlaced(); }
 
   /**
-   * Asks the service for what shows the document.
+   * Requests the preview of the document.
    *
    * @param {Session} session
    */
   async prepare(session) { await session.preview.whole(); }
 
   /**
-   * Returns the body that asks for the layers of a document; null: it is shown otherwise.
+   * Returns the body of the request for the layers of a document; null: there are none.
    *
    * @param {Session} _session
    * @param {Doc} _doc
-   * @param {number} _side the longer side that they are made for
+   * @param {number} _side the longer side of the layers
    * @returns {Body | null}
    */
   layersBody(_session, _doc, _side) { return null; }
 
   /**
-   * Returns what the service makes live blends by, but for their fineness; null: there is none.
+   * Returns the body of live blends, without their resolution; null: there is none.
    *
    * @param {Session} _session
    * @param {Place} _place
@@ -147,16 +147,16 @@ export class Way {
   liveMode(_doc) { return ""; }
 
   /**
-   * Returns the body that asks for the result at full size.
+   * Returns the body of the request for the result at full size.
    *
    * @param {Session} _session
    * @param {Doc} _doc
    * @returns {Body}
    */
-  resultBody(_session, _doc) { throw new Error("a way says what it asks for"); }
+  resultBody(_session, _doc) { throw new Error("not implemented"); }
 
   /**
-   * Returns the body that asks for a preview of the whole result.
+   * Returns the body of the request for a preview of the whole result.
    *
    * @param {Session} session
    * @param {Doc} doc
@@ -165,18 +165,18 @@ export class Way {
   previewBody(session, doc) { return this.resultBody(session, doc); }
 
   /**
-   * Returns the words of the command that makes the result, before and after the name of its file.
+   * Returns the words of the command that computes the result, before and after the name of its file.
    *
    * @param {Writing} _writing
    * @returns {{ inputs: string[], options: string[] }}
    */
-  command(_writing) { throw new Error("a way says how it is done by a command"); }
+  command(_writing) { throw new Error("not implemented"); }
 
   /**
-   * Returns the call of Python that makes the result, its arguments, and the lines before it.
+   * Returns the Python call that computes the result, its arguments, and the lines before it.
    *
    * @param {Writing} _writing
    * @returns {{ name: string, values: string[], before?: string[] }}
    */
-  python(_writing) { throw new Error("a way says how it is done in Python"); }
+  python(_writing) { throw new Error("not implemented"); }
 }
