@@ -17,7 +17,7 @@ from .failures import Code, Failure, Words, as_failure, writing
 if TYPE_CHECKING:
     from ..typing import Device, ImageFormat
 
-#: The file name that stands for a stream: stdin for an input, stdout for the output.
+#: The file name of a stream: stdin for an input, stdout for the output.
 STREAM = "-"
 
 
@@ -152,7 +152,7 @@ def task_of(
     """Makes a task of inputs and options, checked against the mode.
 
     Raises:
-        Failure: USAGE; the message says what does not fit.
+        Failure: USAGE; the message names the invalid values.
     """
     values = {name: value for name, value in options.items() if value is not None}
     after = _after(values, style) if kind is BLEND else None

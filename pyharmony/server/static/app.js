@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { $, fields } from "./dom.js";
 import { Editor } from "./editor.js";
-import { clear, fail, tell } from "./messages.js";
+import { clear, fail, showMessage } from "./messages.js";
 import { Start } from "./start.js";
 import { START, TROUBLE } from "./strings.js";
 
@@ -54,8 +54,8 @@ let goneMessage = null;
 api.onGone((isGone) => {
   const wasTold = goneMessage?.isConnected;
   goneMessage?.remove();
-  goneMessage = isGone ? tell(TROUBLE.gone, { error: true }) : null;
-  if (!isGone && wasTold) tell(TROUBLE.isBack);
+  goneMessage = isGone ? showMessage(TROUBLE.gone, { error: true }) : null;
+  if (!isGone && wasTold) showMessage(TROUBLE.isBack);
 });
 
 // ---- the token ----
@@ -98,6 +98,6 @@ document.addEventListener("paste", (event) => {
 
 start.choose();
 api.service().then((about) => {
-  start.tellLimits(about);
+  start.showLimits(about);
   document.documentElement.dataset.ready = "true";
 }).catch(fail);

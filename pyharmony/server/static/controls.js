@@ -4,9 +4,9 @@ import { commandOf, pythonOf } from "./code.js";
 import { $, all, button, fields, input, inputs, select } from "./dom.js";
 import { changed, showShare } from "./fields.js";
 import { isInside } from "./geometry.js";
-import { tell } from "./messages.js";
+import { showMessage } from "./messages.js";
 import * as panel from "./panel.js";
-import { SAID } from "./strings.js";
+import { TEXTS } from "./strings.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 /** @typedef {import("./session.js").Session} Session */
@@ -121,7 +121,7 @@ function listenToCut({ stage }, on) {
     event.preventDefault();
     const point = { x: Number(fields("point").x.value), y: Number(fields("point").y.value) };
     if (isInside(point, moving)) cutting.point(point.x + 0.5, point.y + 0.5, event.submitter?.value !== "-");
-    else tell(SAID.photoSize(moving));
+    else showMessage(TEXTS.photoSize(moving));
   });
 }
 
@@ -148,7 +148,7 @@ function listenToMatch(on) {
       scene.showStrength();
     });
     on(slider, "change", (session) => (
-      session.commit({ [name]: Number(slider.value) / 100 }, SAID.percent(Number(slider.value)))));
+      session.commit({ [name]: Number(slider.value) / 100 }, TEXTS.percent(Number(slider.value)))));
   }
   on("fields", "input", (_, { target }) => { if (target.type === "range") showShare(target); });
   on("fields", "change", (session, { target }) => (

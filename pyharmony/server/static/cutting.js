@@ -3,9 +3,9 @@
 import * as api from "./api.js";
 import { $, buttonOf, chosen, input } from "./dom.js";
 import { UNMASKED, marksOf, maskChange } from "./document.js";
-import { clear, fail, tell } from "./messages.js";
+import { clear, fail, showMessage } from "./messages.js";
 import { veilOf } from "./pixels.js";
-import { SAID, WORK, plainly } from "./strings.js";
+import { TEXTS, WORK, plainly } from "./strings.js";
 
 /** @typedef {import("./api.js").Picture} Picture */
 /** @typedef {import("./document.js").Step} Step */
@@ -86,7 +86,7 @@ export class Cutting {
   segment(step) {
     const { steps, cutter } = this.pending ?? this.session.doc;
     if (step.add || steps.length) this.cutOut([...steps, step], cutter);
-    else tell(SAID.pointFirst);
+    else showMessage(TEXTS.pointFirst);
   }
 
   /**
@@ -97,7 +97,7 @@ export class Cutting {
   cutBy(cutter) {
     const { steps } = this.pending ?? this.session.doc;
     if (marksOf(steps).length) this.cutOut(steps, cutter);
-    else this.session.commit({ cutter }, SAID.nextClick);
+    else this.session.commit({ cutter }, TEXTS.nextClick);
   }
 
   /**
@@ -132,9 +132,9 @@ export class Cutting {
     if (this.pending !== pending) return;
     this.pending = null;
     if (result.mask) {
-      session.commit({ cutter, steps, marks: marksOf(steps), mask: result.mask, place: null, front: [] }, SAID.cut);
+      session.commit({ cutter, steps, marks: marksOf(steps), mask: result.mask, place: null, front: [] }, TEXTS.cut);
     } else {
-      tell(SAID.nothingThere(plainly(result.info.reason ?? "", result.info.reason_code)));
+      showMessage(TEXTS.nothingThere(plainly(result.info.reason ?? "", result.info.reason_code)));
       session.refresh();
     }
   }
@@ -155,12 +155,12 @@ export class Cutting {
     try {
       const { masks } = await this.peopleOf(WORK.people, this.session.moving.id);
       if (!masks.length) {
-        tell(SAID.nobody);
+        showMessage(TEXTS.nobody);
         return;
       }
       const buttons = masks.map((/** @type {{ mask: Picture }} */ { mask }, /** @type {number} */ i) => {
-        const take = () => this.session.commit(maskChange(mask), SAID.personCut(i + 1));
-        return buttonOf(SAID.person(i + 1), take, "second toggle");
+        const take = () => this.session.commit(maskChange(mask), TEXTS.personCut(i + 1));
+        return buttonOf(TEXTS.person(i + 1), take, "second toggle");
       });
       $("found-people").replaceChildren(...buttons);
       $("found-people").hidden = false;
@@ -170,7 +170,7 @@ export class Cutting {
     }
   }
 
-  startOver() { this.session.commit(UNMASKED, SAID.startOver); }
+  startOver() { this.session.commit(UNMASKED, TEXTS.startOver); }
 
   /**
    * Paints into the mask: the service draws the stroke at the photo's full size. Strokes are drawn in order.
@@ -186,7 +186,7 @@ export class Cutting {
       const mask = session.doc.mask ? { mask: session.doc.mask.id } : {};
       const body = { picture: session.moving.id, ...mask, strokes: [stroke] };
       const { result } = await session.jobs.work(WORK.paint, (options) => api.run("paint", body, options));
-      session.commit(maskChange(result.mask), SAID.painted);
+      session.commit(maskChange(result.mask), TEXTS.painted);
     };
     this.painting = this.painting.then(draw).catch(fail);
   }
@@ -199,9 +199,9 @@ export class Cutting {
     try {
       const mask = await jobs.work(WORK.mask, ({ signal }) => api.upload(file, undefined, signal));
       if (mask.width !== moving.width || mask.height !== moving.height) {
-        tell(SAID.maskSize(mask, moving), { error: true, topic });
+        showMessage(TEXTS.maskSize(mask, moving), { error: true, topic });
       } else {
-        this.session.commit(maskChange(mask), SAID.maskTaken);
+        this.session.commit(maskChange(mask), TEXTS.maskTaken);
       }
     } catch (error) {
       fail(error, topic);

@@ -7,11 +7,11 @@ import { adds } from "./cutting.js";
 import { $, input } from "./dom.js";
 import { Jobs } from "./jobs.js";
 import * as keys from "./keys.js";
-import { fail, say } from "./messages.js";
+import { announce, fail } from "./messages.js";
 import * as panel from "./panel.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
-import { SAID } from "./strings.js";
+import { TEXTS } from "./strings.js";
 
 /** The longer side of previews for the screen, of a phone and of others. */
 const SIDES = [640, 1024];
@@ -33,7 +33,7 @@ export class Editor {
       place: (place, isDone, how) => this.session?.placing.moved(place, isDone, how),
       tip: (x, y, isDone) => this.session?.placing.tipped({ x, y }, isDone),
       view: (zoom, isWhole) => {
-        $("zoom-one").title = SAID.fullSize(Math.round(zoom * 100));
+        $("zoom-one").title = TEXTS.fullSize(Math.round(zoom * 100));
         $("pan").hidden = isWhole;
       },
       compare: (share) => {
@@ -87,7 +87,7 @@ export class Editor {
     if (on && this.session) {
       this.stage.before.visible(true);
       this.session.scene.drawBefore(this.session.doc.place ?? undefined);
-      say(SAID.beforeAndAfter);
+      announce(TEXTS.beforeAndAfter);
     } else {
       this.stage.compare(null);
     }
@@ -97,7 +97,7 @@ export class Editor {
   async oneToOne() {
     const { stage, session } = this;
     stage.zoomTo(1 / (window.devicePixelRatio || 1));
-    say(SAID.atFullSize);
+    announce(TEXTS.atFullSize);
     if (!session || session.step === "cut" || !session.isComplete) return;
     if (session.result.newest?.doc !== session.doc) await session.result.make().catch(fail);
   }
@@ -109,6 +109,6 @@ export class Editor {
    */
   strokeBegun(isBegun) {
     if (this.session) panel.showHint(this.session);
-    say(isBegun ? SAID.strokeBegun : "");
+    announce(isBegun ? TEXTS.strokeBegun : "");
   }
 }

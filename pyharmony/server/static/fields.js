@@ -1,7 +1,7 @@
 // The fields of options without a dedicated control, generated from the descriptions of the service.
 
 import { $ } from "./dom.js";
-import { FIELDS, SAID, WORDS } from "./strings.js";
+import { FIELDS, TEXTS, WORDS } from "./strings.js";
 
 /**
  * An option of a composite, as the service describes it.
@@ -179,5 +179,5 @@ export function show(fields, options, before = "") {
  */
 export function showShare({ id, value }) {
   const out = $(`${id}-out`);
-  if (out) out.textContent = SAID.share(value);
+  if (out) out.textContent = TEXTS.share(value);
 }

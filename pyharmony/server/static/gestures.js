@@ -95,7 +95,7 @@ export class Gestures {
       drawn.push(stage.at(event));
       strokes.draw(strokes.withAnchor(drawn));
     } else if (stage.share !== null) {
-      stage.tellBorder(stage.at(event));
+      stage.emitBorder(stage.at(event));
     } else if (pressed.moved) {
       stage.pan(dx, dy);
     }
@@ -124,14 +124,14 @@ export class Gestures {
     strokes.line.visible(false);
     const point = stage.at(event);
     if (stage.share !== null) {
-      stage.tellBorder(point);
+      stage.emitBorder(point);
     } else if (drawn && stage.mode === "line" && !pressed.moved && !strokes.anchor) {
       // A click begins a line, and another one ends it; a drag does both.
       strokes.begin(point);
     } else if (drawn) {
       strokes.end(drawn, pressed.remove);
     } else if (!pressed.moved && stage.mode === "point") {
-      stage.tellPoint(point, pressed.remove);
+      stage.emitPoint(point, pressed.remove);
     }
     stage.tools.batchDraw();
   }

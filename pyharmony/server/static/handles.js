@@ -54,15 +54,15 @@ export class Handles {
 
   listen() {
     const { stage, frame, tip } = this;
-    frame.on("dragmove", () => stage.tellPlace(this.place, false, "move"));
-    frame.on("transform", () => stage.tellPlace(this.place, false, "transform"));
+    frame.on("dragmove", () => stage.emitPlace(this.place, false, "move"));
+    frame.on("transform", () => stage.emitPlace(this.place, false, "transform"));
     frame.on("dragend", () => {
       stage.gestures.release();
-      stage.tellPlace(this.place, true, "move");
+      stage.emitPlace(this.place, true, "move");
     });
     frame.on("transformend", () => {
       stage.gestures.release();
-      stage.tellPlace(this.place, true, "transform");
+      stage.emitPlace(this.place, true, "transform");
     });
     frame.on("mouseenter", () => { stage.element.style.cursor = "move"; });
     frame.on("mouseleave", () => { stage.element.style.cursor = "default"; });
@@ -77,7 +77,7 @@ export class Handles {
   dragTip(isDone) {
     const { x, y } = this.tip.position();
     if (this.tipFrom) this.tipLine.points([this.tipFrom.x, this.tipFrom.y, x, y]);
-    this.stage.tellTip({ x, y }, isDone);
+    this.stage.emitTip({ x, y }, isDone);
   }
 
   /** The place of the handles. @returns {Place} */

@@ -1,7 +1,7 @@
 // The running jobs: their progress is shown, and they can be cancelled.
 
 import { $ } from "./dom.js";
-import { say } from "./messages.js";
+import { announce } from "./messages.js";
 import { WORK } from "./strings.js";
 
 /** @typedef {import("./api.js").Progress} Progress */
@@ -92,7 +92,7 @@ export class Jobs {
     // The progress within a single step is not known.
     bar.hidden = !(steps > 1);
     bar.value = steps ? Math.max(0, step - 0.5) / steps : 0;
-    if (!newest.quiet && this.said !== newest) say(title);
+    if (!newest.quiet && this.said !== newest) announce(title);
     this.said = newest;
   }
 }

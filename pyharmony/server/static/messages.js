@@ -12,7 +12,7 @@ const [SHOWN, MOST] = [6000, 3];
  *
  * @param {string} text
  */
-export function say(text) {
+export function announce(text) {
   $("live").textContent = "";
   requestAnimationFrame(() => { $("live").textContent = text; });
 }
@@ -23,7 +23,7 @@ export function say(text) {
  * @param {string} text
  * @param {{ error?: boolean, topic?: string | null }} [options]
  */
-export function tell(text, { error = false, topic = null } = {}) {
+export function showMessage(text, { error = false, topic = null } = {}) {
   const toast = document.createElement("div");
   toast.className = error ? "toast error" : "toast";
   toast.setAttribute("role", error ? "alert" : "status");
@@ -56,10 +56,10 @@ export function clear(topic = null) {
  */
 export function fail(error, topic = null) {
   if (error instanceof Cancelled) {
-    say(TROUBLE.cancelled);
+    announce(TROUBLE.cancelled);
     return;
   }
   if (!(error instanceof ServiceError)) console.error(error);
   const text = error instanceof ServiceError ? error.message : TROUBLE.unexpected;
-  tell(text.charAt(0).toUpperCase() + text.slice(1), { error: true, topic });
+  showMessage(text.charAt(0).toUpperCase() + text.slice(1), { error: true, topic });
 }

@@ -3,8 +3,8 @@
 import { $, all, button, chosen, fields, input, inputs, select } from "./dom.js";
 import { build as buildFields, show as showFields } from "./fields.js";
 import { TIE, middleOf, samePlace } from "./geometry.js";
-import { say } from "./messages.js";
-import { BLENDS, CUTTERS, METHODS, SAID } from "./strings.js";
+import { announce } from "./messages.js";
+import { BLENDS, CUTTERS, METHODS, TEXTS } from "./strings.js";
 import { MODES } from "./ways/blend.js";
 
 /** @typedef {import("./session.js").Session} Session */
@@ -77,8 +77,8 @@ export function showStep(way, step) {
   $("panel-body").scrollTop = 0;
   history.replaceState(null, "", `#${way.name}/${step}`);
   const title = way.steps.find(([name]) => name === step)?.[1] ?? "";
-  document.title = SAID.title(title);
-  say(SAID.step(title));
+  document.title = TEXTS.title(title);
+  announce(TEXTS.step(title));
 }
 
 /**
@@ -106,8 +106,8 @@ export function show(session) {
   showMatch(session);
   showShadow(session);
   showHint(session);
-  const tool = /** @type {keyof typeof SAID.cutKeys} */ (chosen("tool"));
-  $("stage-help").textContent = session.step === "cut" ? SAID.cutKeys[tool] : SAID.placeKeys;
+  const tool = /** @type {keyof typeof TEXTS.cutKeys} */ (chosen("tool"));
+  $("stage-help").textContent = session.step === "cut" ? TEXTS.cutKeys[tool] : TEXTS.placeKeys;
 }
 
 /**
@@ -132,7 +132,7 @@ function showCut({ doc, about, ready }) {
 }
 
 export function showBrush() {
-  $("brush-out").textContent = SAID.pixels(Number(input("brush").value));
+  $("brush-out").textContent = TEXTS.pixels(Number(input("brush").value));
 }
 
 /**
@@ -191,7 +191,7 @@ function showMatch({ doc, way, step, about }) {
  * @param {string} name
  */
 export function showShare(name) {
-  $(`${name}-out`).textContent = SAID.share(input(name).value);
+  $(`${name}-out`).textContent = TEXTS.share(input(name).value);
 }
 
 /** @param {Session} session */
@@ -208,6 +208,6 @@ function showShadow({ doc, preview: { layers }, placing }) {
  * @param {Session} session
  */
 export function showHint({ doc, step, stage }) {
-  const line = stage.strokes.anchor ? SAID.lineEnds : "";
-  $("hint").textContent = step === "cut" ? line || (doc.mask ? "" : SAID.hint) : "";
+  const line = stage.strokes.anchor ? TEXTS.lineEnds : "";
+  $("hint").textContent = step === "cut" ? line || (doc.mask ? "" : TEXTS.hint) : "";
 }

@@ -2,9 +2,9 @@
 
 import { placeChange, tipChange } from "./document.js";
 import { changedPlace, clamp, footOf, middleOf, moveOf, nearTo, onPixels, scaleWithin, turnOf } from "./geometry.js";
-import { fail, say, tell } from "./messages.js";
+import { announce, fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
-import { SAID } from "./strings.js";
+import { TEXTS } from "./strings.js";
 
 /** @typedef {import("./geometry.js").Place} Place */
 /** @typedef {import("./geometry.js").Point} Point */
@@ -55,8 +55,8 @@ export class Placing {
     if (isDone) {
       this.letGo();
       const { x, y } = middleOf(session.box, place);
-      const { scale, angle } = place;
-      this.put(place, how === "move" ? SAID.at(x, y) : SAID.sizedAndTurned(Math.round(scale * 100), Math.round(angle)));
+      const [size, angle] = [Math.round(place.scale * 100), Math.round(place.angle)];
+      this.put(place, how === "move" ? TEXTS.at(x, y) : TEXTS.sizedAndTurned(size, angle));
     } else {
       session.dragging = place;
       session.scene.drawPlaced(place);
@@ -81,11 +81,11 @@ export class Placing {
       panel.show(this.session);
     } else if (name === "x" || name === "y") {
       const middle = middleOf(this.session.box, this.place);
-      this.put({ ...this.place, [name]: this.place[name] + value - middle[name] }, SAID.moved);
+      this.put({ ...this.place, [name]: this.place[name] + value - middle[name] }, TEXTS.moved);
     } else if (name === "scale") {
-      this.put(this.changed({ scale: scaleWithin(value / 100) }), SAID.sized(value));
+      this.put(this.changed({ scale: scaleWithin(value / 100) }), TEXTS.sized(value));
     } else {
-      this.put(this.changed({ angle: turnOf(value) }), SAID.turned(value));
+      this.put(this.changed({ angle: turnOf(value) }), TEXTS.turned(value));
     }
   }
 
@@ -103,19 +103,19 @@ export class Placing {
     if (move) {
       this.put({ ...place, x: place.x + move.x, y: place.y + move.y }, "");
       const { x, y } = middleOf(session.box, this.place);
-      say(SAID.at(x, y));
+      announce(TEXTS.at(x, y));
     } else if (by === "larger" || by === "smaller") {
       const scale = place.scale * FACTORS[Number(far)] ** (by === "larger" ? 1 : -1);
-      this.put(this.changed({ scale: scaleWithin(scale) }), SAID.sized(Math.round(scale * 100)));
+      this.put(this.changed({ scale: scaleWithin(scale) }), TEXTS.sized(Math.round(scale * 100)));
     } else if (session.way.turns) {
       const angle = turnOf(place.angle + (by === "cw" ? 1 : -1) * TURNS[Number(far)]);
-      this.put(this.changed({ angle }), SAID.turned(Math.round(angle)));
+      this.put(this.changed({ angle }), TEXTS.turned(Math.round(angle)));
     }
   }
 
   flip() {
     if (!this.session.way.turns || !this.isPlaced) return;
-    this.put(this.changed({ flip: !this.place.flip, angle: -this.place.angle }), SAID.mirrored);
+    this.put(this.changed({ flip: !this.place.flip, angle: -this.place.angle }), TEXTS.mirrored);
   }
 
   /** Sends the subject behind the people near it, or in front of everybody. */
@@ -123,14 +123,14 @@ export class Placing {
     const { session } = this;
     if (!session.way.turns || !this.isPlaced) return;
     if (session.doc.front.length) {
-      session.commit({ front: [] }, SAID.inFront);
+      session.commit({ front: [] }, TEXTS.inFront);
       return;
     }
     try {
       const people = await session.suggestions.findPeople();
       const front = nearTo(people.map(({ box }) => box), session.box, this.place);
-      if (front.length) session.commit({ front }, SAID.behind);
-      else tell(SAID.nobodyNear);
+      if (front.length) session.commit({ front }, TEXTS.behind);
+      else showMessage(TEXTS.nobodyNear);
     } catch (error) {
       fail(error);
     }
@@ -161,7 +161,7 @@ export class Placing {
     const change = tipChange(session.doc, tip);
     if (isDone) {
       this.letGo();
-      session.commit(change, SAID.shadowMoved);
+      session.commit(change, TEXTS.shadowMoved);
     } else {
       session.dragging = session.doc.place;
       session.preview.layMeanwhile({ ...session.doc, ...change });
@@ -177,7 +177,7 @@ export class Placing {
     const move = moveOf(by, MOVES[Number(far)]);
     if (!tip || !move) return;
     const next = { x: tip.x + move.x, y: tip.y + move.y };
-    session.commit(tipChange(session.doc, next), SAID.at(next.x, next.y));
+    session.commit(tipChange(session.doc, next), TEXTS.at(next.x, next.y));
   }
 
   /**
@@ -188,6 +188,6 @@ export class Placing {
    */
   typedTip(tip, softness) {
     const { session } = this;
-    session.commit({ ...tipChange(session.doc, tip), softness: clamp(softness, 0, 90) }, SAID.shadowChanged);
+    session.commit({ ...tipChange(session.doc, tip), softness: clamp(softness, 0, 90) }, TEXTS.shadowChanged);
   }
 }

@@ -3,9 +3,9 @@
 import * as api from "./api.js";
 import { $ } from "./dom.js";
 import { footOf } from "./geometry.js";
-import { fail, say } from "./messages.js";
+import { announce, fail } from "./messages.js";
 import { farthestOf, valuesOf } from "./pixels.js";
-import { SAID, WORK, plainly } from "./strings.js";
+import { TEXTS, WORK, plainly } from "./strings.js";
 
 /** @typedef {import("./document.js").Doc} Doc */
 /** @typedef {import("./geometry.js").Place} Place */
@@ -176,7 +176,7 @@ export class Preview {
       session.scene.drawPlaced(session.dragging);
     } else {
       session.refresh(true);
-      if (session.step !== "cut") say(SAID.matchShown);
+      if (session.step !== "cut") announce(TEXTS.matchShown);
     }
   }
 

@@ -2,8 +2,8 @@
 
 import * as api from "./api.js";
 import { $, chosen } from "./dom.js";
-import { fail, say, tell } from "./messages.js";
-import { SAID, WORK } from "./strings.js";
+import { announce, fail, showMessage } from "./messages.js";
+import { TEXTS, WORK } from "./strings.js";
 
 /** @typedef {import("./document.js").Doc} Doc */
 /** @typedef {import("./ways/way.js").Body} Body */
@@ -116,8 +116,8 @@ export class Result {
       const made = await this.make();
       const picture = format === "ora" ? await this.layersOf(made) : await this.fileOf(made, format);
       download(`${await api.there(picture.file_url)}?name=${encodeURIComponent(this.fileName(format))}`);
-      tell(SAID.savedAt(picture));
-      say(SAID.saved);
+      showMessage(TEXTS.savedAt(picture));
+      announce(TEXTS.saved);
     } catch (error) {
       fail(error);
     } finally {
@@ -193,8 +193,8 @@ export class Result {
       $("code").textContent = text;
       $("code").hidden = false;
       const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
-      const notes = [...(way.layered ? [SAID.readsRecipe] : []), ...(same ? [SAID.sameNames] : [])];
-      tell([copied ? SAID.copied : SAID.notCopied, ...notes].join(" "));
+      const notes = [...(way.layered ? [TEXTS.readsRecipe] : []), ...(same ? [TEXTS.sameNames] : [])];
+      showMessage([copied ? TEXTS.copied : TEXTS.notCopied, ...notes].join(" "));
     } catch (error) {
       fail(error);
     }

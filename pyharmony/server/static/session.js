@@ -4,14 +4,14 @@ import * as api from "./api.js";
 import { Cutting } from "./cutting.js";
 import { DocumentHistory } from "./document.js";
 import { boxOf } from "./geometry.js";
-import { fail, say, tell } from "./messages.js";
+import { announce, fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
 import { alphaOf, boundsOf, cutOutOf } from "./pixels.js";
 import { Placing } from "./placing.js";
 import { Preview } from "./preview.js";
 import { Result } from "./result.js";
 import { Scene } from "./scene.js";
-import { SAID, WORK } from "./strings.js";
+import { TEXTS, WORK } from "./strings.js";
 import { Suggestions } from "./suggestions.js";
 
 /** @typedef {import("./document.js").Doc} Doc */
@@ -102,7 +102,7 @@ export class Session {
    */
   commit(change, said = "") {
     this.history.commit(change);
-    if (said) say(said);
+    if (said) announce(said);
     this.refresh();
   }
 
@@ -114,7 +114,7 @@ export class Session {
   travel(by) {
     if (!this.history.travel(by)) return;
     this.suggestions.touched = true;
-    say(by < 0 ? SAID.undone : SAID.redone);
+    announce(by < 0 ? TEXTS.undone : TEXTS.redone);
     // Without a place, the cut-out is shown in its photo; another cut-out gets other places.
     if (this.step && this.step !== "cut" && this.wantsPlaces) this.go(this.doc.place ? this.step : "cut");
     else this.refresh();
@@ -136,7 +136,7 @@ export class Session {
       if (this.isCut && this.doc.mask !== this.empty) await this.cut(this.doc.mask).catch(fail);
       if (!this.ready) {
         if (this.step !== "cut") this.go("cut");
-        tell(this.empty && this.empty === this.doc.mask ? SAID.maskEmpty : SAID.cutFirst);
+        showMessage(this.empty && this.empty === this.doc.mask ? TEXTS.maskEmpty : TEXTS.cutFirst);
         return;
       }
     }
@@ -199,7 +199,7 @@ export class Session {
       this.cutout = { mask, canvas, box: boxOf(bounds, this.moving) };
     } else {
       this.empty = mask;
-      tell(SAID.maskEmpty);
+      showMessage(TEXTS.maskEmpty);
     }
   }
 }

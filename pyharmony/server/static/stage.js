@@ -282,7 +282,7 @@ export class Stage {
    *
    * @param {Point} point
    */
-  tellBorder({ x }) {
+  emitBorder({ x }) {
     if (this.size) this.on.compare?.(clamp(x / this.size.width, 0, 1));
   }
 
@@ -292,7 +292,7 @@ export class Stage {
    * @param {Point} point
    * @param {boolean} remove
    */
-  tellPoint(point, remove) {
+  emitPoint(point, remove) {
     if (this.size && isInside(point, this.size)) this.on.point?.(point.x, point.y, remove);
   }
 
@@ -302,7 +302,7 @@ export class Stage {
    * @param {Point[]} points
    * @param {boolean} remove
    */
-  tellLine(points, remove) {
+  emitLine(points, remove) {
     if (this.mode === "paint") this.on.painted?.(points, remove);
     else this.on.line?.(points, remove);
   }
@@ -312,7 +312,7 @@ export class Stage {
    *
    * @param {boolean} isBegun
    */
-  tellBegun(isBegun) { this.on.begun?.(isBegun); }
+  emitBegun(isBegun) { this.on.begun?.(isBegun); }
 
   /**
    * Reports the place of the subject during a drag of the handles.
@@ -321,7 +321,7 @@ export class Stage {
    * @param {boolean} isDone
    * @param {"move" | "transform"} how
    */
-  tellPlace(place, isDone, how) { this.on.place?.(place, isDone, how); }
+  emitPlace(place, isDone, how) { this.on.place?.(place, isDone, how); }
 
   /**
    * Reports the position of the shadow's tip during a drag.
@@ -329,5 +329,5 @@ export class Stage {
    * @param {Point} tip
    * @param {boolean} isDone
    */
-  tellTip({ x, y }, isDone) { this.on.tip?.(x, y, isDone); }
+  emitTip({ x, y }, isDone) { this.on.tip?.(x, y, isDone); }
 }

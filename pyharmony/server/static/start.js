@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { $, button, inputs } from "./dom.js";
-import { clear, fail, say, tell } from "./messages.js";
+import { announce, clear, fail, showMessage } from "./messages.js";
 import { START } from "./strings.js";
 import { WAYS } from "./ways/all.js";
 
@@ -130,7 +130,7 @@ export class Start {
     const { about } = this;
     const large = files.find((file) => about && file.size > about.max_upload);
     if (about && large) {
-      tell(START.tooLarge(large.name, Math.floor(about.max_upload / 1e6)), { error: true, topic: name });
+      showMessage(START.tooLarge(large.name, Math.floor(about.max_upload / 1e6)), { error: true, topic: name });
       return;
     }
     const own = new AbortController();
@@ -149,7 +149,7 @@ export class Start {
       this.photos[name] = many ? pictures : pictures[0];
       showPhoto(slot, pictures[0]);
       const text = many ? START.photos(pictures.length) : START.size(pictures[0]);
-      say(`${within(slot, "b").textContent}: ${text}`);
+      announce(`${within(slot, "b").textContent}: ${text}`);
       await this.goOn();
     } catch (error) {
       // Leaving, or choosing another file, cancels the upload.
@@ -159,7 +159,7 @@ export class Start {
       slot.classList.remove("full");
       if (error instanceof api.Cancelled) {
         within(slot, "input").focus();
-        say(START.uploadCancelled);
+        announce(START.uploadCancelled);
       } else {
         fail(error, name);
       }
@@ -201,7 +201,7 @@ export class Start {
    *
    * @param {api.About} about
    */
-  tellLimits(about) {
+  showLimits(about) {
     this.about = about;
     $("way-merge").hidden = !about.operations.includes(WAYS.merge.name);
     $("limits").textContent = START.limits(Math.floor(about.max_upload / 1e6), Math.floor(about.max_pixels / 1e6));

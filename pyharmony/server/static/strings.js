@@ -158,7 +158,7 @@ export const WORK = {
 };
 
 /** Messages about the image, visible or for screen readers. */
-export const SAID = {
+export const TEXTS = {
   title: (/** @type {string} */ step) => `${step} – pyharmony`,
   step: (/** @type {string} */ step) => `Step: ${step}`,
   undone: "Undone",

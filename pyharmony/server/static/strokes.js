@@ -89,7 +89,7 @@ export class Strokes {
   begin(point) {
     this.anchor = point;
     this.draw([point]);
-    this.stage.tellBegun(true);
+    this.stage.emitBegun(true);
   }
 
   /**
@@ -101,8 +101,8 @@ export class Strokes {
   end(points, remove) {
     const all = this.withAnchor(points);
     this.anchor = null;
-    this.stage.tellBegun(false);
-    this.stage.tellLine(all, remove);
+    this.stage.emitBegun(false);
+    this.stage.emitLine(all, remove);
   }
 
   /**
@@ -123,14 +123,14 @@ export class Strokes {
       this.keyed = [{ x, y }];
       this.keyedRemoves = remove;
       this.draw(this.keyed);
-      this.stage.tellBegun(true);
+      this.stage.emitBegun(true);
       return;
     }
     const points = this.keyed;
     this.keyed = null;
     this.line.visible(false);
-    this.stage.tellBegun(false);
-    this.stage.tellLine(points, remove || this.keyedRemoves);
+    this.stage.emitBegun(false);
+    this.stage.emitLine(points, remove || this.keyedRemoves);
   }
 
   /** Cancels a line or a stroke that was begun by a click or a key. */
@@ -138,7 +138,7 @@ export class Strokes {
     if (!this.isBegun) return;
     this.anchor = this.keyed = null;
     this.line.visible(false);
-    this.stage.tellBegun(false);
+    this.stage.emitBegun(false);
     this.stage.tools.batchDraw();
   }
 

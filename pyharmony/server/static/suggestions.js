@@ -3,9 +3,9 @@
 import * as api from "./api.js";
 import { $ } from "./dom.js";
 import { placeAt } from "./geometry.js";
-import { fail, say } from "./messages.js";
+import { announce, fail } from "./messages.js";
 import { canvasOf } from "./pixels.js";
-import { SAID, WORK, plainly } from "./strings.js";
+import { TEXTS, WORK, plainly } from "./strings.js";
 
 /** @typedef {import("./api.js").Picture} Picture */
 /** @typedef {import("./geometry.js").Place} Place */
@@ -73,7 +73,7 @@ export class Suggestions {
       showReason(places[0]);
       if (!this.touched && places.length && session.doc.mask === mask) {
         session.history.amend({ place: places[0].place, front: places[0].front });
-        say(SAID.placesFound(places.length));
+        announce(TEXTS.placesFound(places.length));
       }
       box.dataset.state = "done";
       session.refresh();
@@ -127,14 +127,14 @@ export class Suggestions {
     const button = document.createElement("button");
     Object.assign(button, { type: "button", className: "thumb" });
     button.dataset.number = String(i);
-    button.setAttribute("aria-label", front.length ? SAID.placeBehind(i + 1) : SAID.place(i + 1));
+    button.setAttribute("aria-label", front.length ? TEXTS.placeBehind(i + 1) : TEXTS.place(i + 1));
     const number = document.createElement("span");
     number.textContent = String(i + 1);
     button.append(canvas, number);
     button.addEventListener("click", () => {
       this.touched = true;
       showReason(suggestion);
-      session.commit({ place, front, tip: null }, SAID.place(i + 1));
+      session.commit({ place, front, tip: null }, TEXTS.place(i + 1));
     });
     return button;
   }
@@ -144,7 +144,7 @@ export class Suggestions {
 function waitingThumb(number) {
   const button = document.createElement("button");
   Object.assign(button, { type: "button", className: "thumb waits", disabled: true });
-  button.setAttribute("aria-label", SAID.placeWaits(number));
+  button.setAttribute("aria-label", TEXTS.placeWaits(number));
   return button;
 }
 
@@ -154,5 +154,5 @@ function waitingThumb(number) {
  * @param {Suggestion | undefined} suggestion
  */
 function showReason(suggestion) {
-  $("place-note").textContent = suggestion?.reason ? SAID.notSure(plainly(suggestion.reason, suggestion.code)) : "";
+  $("place-note").textContent = suggestion?.reason ? TEXTS.notSure(plainly(suggestion.reason, suggestion.code)) : "";
 }

@@ -3,7 +3,7 @@
 import { ServiceError } from "../api.js";
 import { filed, number, python } from "../code.js";
 import { cornerOf, middlePlace } from "../geometry.js";
-import { SAID, STEPS, TO_MATCH, WORK } from "../strings.js";
+import { STEPS, TEXTS, TO_MATCH, WORK } from "../strings.js";
 import { Way } from "./way.js";
 
 /** @typedef {import("./way.js").Body} Body */
@@ -48,7 +48,7 @@ class Blend extends Way {
   /** @param {Session} session */
   async begin(session) {
     await session.cut(session.doc.mask);
-    if (!session.ready) throw new ServiceError(SAID.maskEmpty);
+    if (!session.ready) throw new ServiceError(TEXTS.maskEmpty);
     session.history.amend({ place: this.firstPlace(session) });
     await session.go("place");
   }
