@@ -365,7 +365,7 @@ def avif(rng: Rng) -> Foreign:
 
 def another_kind(rng: Rng) -> Foreign:
     format, words = pick(rng, ("GIF", "a GIF file"), ("PPM", "a PNM file"), ("JPEG2000", "a JPEG 2000 file"),
-                         ("PDF", "a PDF file"), ("ICO", "an icon file"), ("TGA", "no image file that pyharmony knows"),
+                         ("PDF", "a PDF file"), ("ICO", "an icon file"), ("TGA", "not a known image file"),
                          ("DDS", "a DDS file"), ("EPS", "an EPS or PostScript file"))  # fmt: skip
     stream = io.BytesIO()
     Image.fromarray(codes(rng, 8, 3, 20)).save(stream, format)
@@ -376,7 +376,7 @@ def cut_off(rng: Rng) -> Foreign:
     """A file that ends in the middle is refused, unless the rest is no part of the pixels."""
     whole = pick(rng, tiff_by_hand, png_by_hand, webp, bmp, tiff_by_tifffile)(rng)
     at = int(rng.integers(len(whole.data)))
-    return Foreign(f"{whole.name}, cut off", whole.data[:at], refusal="is damaged|is empty|no image file that")
+    return Foreign(f"{whole.name}, cut off", whole.data[:at], refusal="is damaged|is empty|not a known image")
 
 
 MAKERS: tuple[tuple[int, Callable[[Rng], Foreign]], ...] = (

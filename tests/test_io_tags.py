@@ -562,6 +562,6 @@ def test_xmp_with_entities_is_not_written(format: str, caplog: pytest.LogCapture
 
 
 def test_a_composites_xmp_is_not_added_to_entities() -> None:
-    packet = provenance.told(BOMB, ["0" * 64])
+    packet = provenance.add_history(BOMB, ["0" * 64])
     assert b"ENTITY" not in packet
     assert b"sha256:000" in packet

@@ -234,7 +234,7 @@ def test_deep_jpeg() -> None:
     np.testing.assert_array_equal(read(data).pixels, expected_of(values, 12))
     large = code.replace(struct.pack(">HH", 48, 64), struct.pack(">HH", 65000, 65000))
     assert large != code
-    with pytest.raises(errors.DecodeError, match="a JPEG segment has not the size"):
+    with pytest.raises(errors.DecodeError, match="the size of a JPEG segment differs"):
         read(tiffs.encode(values, 12, 1, compression=7, compress=lambda _: large))
 
 
@@ -263,7 +263,7 @@ def test_without_imagecodecs_the_reason_and_the_remedy_are_named(monkeypatch: py
         data = tiffs.encode(codes(16), 16, 2, compression=method, compress=compress)
         with pytest.raises(errors.DecodeError) as said:
             read(data, "dst")
-        assert f"has 16-bit unsigned values compressed by {words}, which imagecodecs undoes: " in str(said.value)
+        assert f"has 16-bit unsigned values compressed by {words}, which imagecodecs decodes: " in str(said.value)
         assert _install.hint("io") in str(said.value)
     # What needs nothing is read as before, and so is 8-bit LZW, by Pillow.
     for bits in (8, 12, 16, 32):
@@ -277,7 +277,7 @@ def test_without_imagecodecs_the_reason_and_the_remedy_are_named(monkeypatch: py
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (tiffs.encode(codes(16, 3), 16, 1), "3 channels of 16-bit unsigned values, of which its fields tell 1"),
+        (tiffs.encode(codes(16, 3), 16, 1), "3 channels of 16-bit unsigned values, but its fields describe 1"),
         (tiffs.encode(codes(40, 1), 40, 1), "40-bit unsigned values, expected integers of 1 to 32 bits"),
         (tiffs.encode(codes(16), 16, 32803), "has colour filter array pixels"),
         (tiffs.encode(codes(16), 16, 2, more={258: (3, [16, 16, 8])}), r"channels of different kinds \(16/16/8 bits\)"),

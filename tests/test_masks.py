@@ -58,11 +58,11 @@ def test_a_map_of_labels_is_told_of_with_its_largest_value_and_the_remedy(dtype,
         _, (first, *_) = said(lambda call=call: call(src, dst, labels))
         white = 255 if dtype == "uint8" else 65535
         assert first == (
-            f"mask: {dtype} with {largest} as its largest value, which is {share} % inside, as {white} means fully; "
-            "of a map of labels pass `mask == label`, or `mask > 0` for all of them"
+            f"mask: {dtype} with largest value {largest}, which is {share} % inside, since {white} is fully inside; "
+            "for a map of labels pass `mask == label`, or `mask > 0` for all of them"
         )
     _, texts = said(lambda: pyharmony.harmonize(dst, labels, method="mkl"))
-    assert texts and texts[0].startswith(f"mask: {dtype} with {largest}")
+    assert texts and texts[0].startswith(f"mask: {dtype} with largest value {largest}")
     _, texts = said(lambda: metrics.fmse(dst, src, labels))
     assert texts
 
@@ -84,7 +84,7 @@ def test_labels_of_an_image_that_is_read_by_tiles_are_told_of():
     labels[8:30, 8:30] = 15
     out = np.empty_like(dst)
     assert len(said(lambda: blend.gaussian_poisson_tiles(src, dst, labels, out, tile=16))[1]) >= 1
-    with pytest.raises(MaskError, match="1 as its largest value"):
+    with pytest.raises(MaskError, match="largest value 1"):
         blend.gaussian_poisson_tiles(src, dst, labels // 15, out, tile=16)
 
 
@@ -234,7 +234,7 @@ def test_a_black_that_is_1_of_255_leaves_the_photograph(name):
     assert np.abs(result.astype(int) - dst)[mask == 1].max() <= 1
     share = (mask == 1).sum() / (mask > 0).sum()
     assert texts == [
-        f"mask: {share:.0%} of what is inside is below 4 %, where dst can change by as little only; if that is meant "
+        f"mask: {share:.0%} of the pixels inside are below 4 %, where dst can change by 4 % only; if they are meant "
         "to be black, pass `numpy.where(mask > 10, mask, 0)`"
     ]
     inside = mask == 255
@@ -243,7 +243,7 @@ def test_a_black_that_is_1_of_255_leaves_the_photograph(name):
 
 def test_a_source_that_its_scale_makes_smaller_than_a_pixel_is_told_of():
     src, dst = scene(3, (80, 96))
-    says = "^scale: 0.0001 makes src 0.0096 x 0.008 pixels, of which next to nothing is seen; a larger scale shows it$"
+    says = "^scale: 0.0001 reduces src to 0.0096 x 0.008 pixels, which is almost invisible; use a larger scale$"
     with pytest.warns(PyHarmonyWarning, match=says) as caught:
         blend.alpha(src, dst, np.full((80, 96), 255, np.uint8), at=(20, 20), scale=1e-4)
     assert len(caught) == 1

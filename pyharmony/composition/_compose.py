@@ -25,7 +25,7 @@ from .._version import __version__
 from .._warnings import warn
 from ..errors import NO_REASON, ArgumentError, PyHarmonyWarning, Reason, ShapeError
 from ..io import Layer, Picture
-from ..io.provenance import told as told_in_xmp
+from ..io.provenance import add_history
 from ..io.shown import WithInfo, page, png
 from ..placement import Placement
 from ..placement import contact_sheet as placement_sheet
@@ -329,7 +329,7 @@ def compose(
     if to_file and not isinstance(whole, Picture):
         whole = Picture(as_images(whole, "background")[0])
     if isinstance(whole, Picture):
-        whole = replace(whole, xmp=told_in_xmp(whole.xmp, sums))
+        whole = replace(whole, xmp=add_history(whole.xmp, sums))
     # Everything is drawn from the recipe, so that the recipe reproduces it.
     infos: list[ComposeInfo] = []
 

@@ -1,9 +1,9 @@
-"""Image files in and out, with colour profiles and metadata.
+"""Reading and writing image files, with colour profiles and metadata.
 
-It reads JPEG, PNG, WebP, TIFF, BMP and, where Pillow has it, AVIF, with pillow-heif HEIC; everything else is refused by
-its first bytes, and no other decoder is ever reached. 16-bit PNG and TIFF and float TIFF keep their depth; 16-bit PNG
-needs OpenCV, deep TIFF by LZW imagecodecs: the extra `io`. Layers go to and come from OpenRaster files, which Krita and
-GIMP open. No package except NumPy is loaded before it is used.
+It reads JPEG, PNG, WebP, TIFF, BMP and, if Pillow supports it, AVIF, with pillow-heif HEIC; all other files are refused
+by their first bytes, without trying a decoder. 16-bit PNG and TIFF and float TIFF keep their depth; 16-bit PNG needs
+OpenCV, deep TIFF with LZW imagecodecs: the extra `io`. Layers are read from and written to OpenRaster files, for Krita
+and GIMP. No package except NumPy is imported before it is used.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 _LAZY = ("Layer", "merged_of", "read_layers", "write_layers")
 
-if not TYPE_CHECKING:  # a type checker knows the names from the import above
+if not TYPE_CHECKING:  # type checkers use the import above
 
     def __getattr__(name: str) -> Any:
         if name in _LAZY:
@@ -53,21 +53,21 @@ def read(
     """Reads a file as a Picture, upright, in its own depth and colours.
 
     Args:
-        source: a path, the bytes of a file, a binary file object, a PIL image, or a Picture (given back as
-            it is).
+        source: a path, the bytes of a file, a binary file object, a PIL image, or a Picture (returned
+            unchanged).
         name: the name of the image in messages.
-        max_pixels: the most pixels it may have, known from its header before anything is decoded; None
+        max_pixels: the largest accepted number of pixels, checked in the header before decoding; None
             means 256 million.
-        keep_gps: whether to keep the place where it was taken in EXIF and XMP.
+        keep_gps: whether to keep the GPS position in EXIF and XMP.
 
     Returns:
         A Picture: grey is [H, W, 1], an image with transparency [H, W, 4], any other [H, W, 3]. CMYK becomes
-        sRGB. Of animations and files of several pages the first image is read, with a warning in the log.
+        sRGB. From animations and files of several pages the first image is read, with a warning in the log.
 
     Raises:
         DecodeError: the file is not an image, is damaged, or is of a kind that is not accepted.
         ImageTooLarge: it has more than max_pixels.
-        OutOfMemory: there is too little memory to decode it.
+        OutOfMemory: there is not enough memory to decode it.
         OSError: the path is missing, a folder, or not readable.
         DTypeError: source is of another type.
     """
@@ -89,28 +89,28 @@ def write(
 ) -> None:
     """Writes a Picture with its profile and metadata to a file.
 
-    A path is written at once or not at all: on any failure an existing file stays as it was, and nothing is
-    left beside it. A symbolic link stays one; the file it points to is replaced and keeps its mode.
+    A path is written atomically: on any failure an existing file is unchanged, and no other file is left
+    in its folder. A symbolic link is kept; the file it points to is replaced and keeps its mode.
 
     Args:
-        picture: the Picture. JPEG, WebP, BMP and AVIF hold uint8, PNG also uint16, TIFF all dtypes; JPEG and
-            BMP hold no alpha. Nothing is converted to fit.
+        picture: the Picture. JPEG, WebP, BMP and AVIF store uint8, PNG also uint16, TIFF all dtypes; JPEG and
+            BMP have no alpha. Nothing is converted to fit.
         target: a path or a binary file object.
         format: 'jpeg', 'png', 'webp', 'tiff', 'bmp' or 'avif'; None: by the suffix, PNG for a file object.
         quality: 1 to 100, for JPEG, WebP and AVIF. JPEG is written with full colour resolution (4:4:4).
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        ArgumentError: the format does not hold such a Picture, or is unknown.
+        ArgumentError: the format cannot store the Picture, or is unknown.
         DTypeError: an argument is of another type.
         OSError: the file cannot be written; FileExistsError: it exists and overwrite is False.
-        OutOfMemory: there is too little memory to encode it.
+        OutOfMemory: there is not enough memory to encode it.
     """
     from . import _encode
 
     _checks.flags(overwrite=overwrite)
     if not isinstance(picture, Picture):
-        raise DTypeError(f"picture: {type(picture).__name__}, expected a Picture; pyharmony.save takes arrays and PIL")
+        raise DTypeError(f"picture: {type(picture).__name__}, expected a Picture; pyharmony.save is for arrays and PIL")
     name = _encode.check(picture, target, format, quality)
     _encode.write_to(target, _encode.encode(picture, name, quality), overwrite)
 
@@ -118,7 +118,7 @@ def write(
 def check_target(
     picture: Picture, target: PathLike | WritableFile, *, format: ImageFormat | None = None, quality: int = 95
 ) -> None:
-    """Raises what `write` would for a file that does not hold such a Picture, before the work is done.
+    """Raises the errors of `write` for a file that cannot store the Picture, before a long computation.
 
     Raises:
         ArgumentError, DTypeError, OSError: like `write`.
@@ -130,36 +130,36 @@ def check_target(
 
 
 def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
-    """Converts picture to the colours, channels and dtype of like, ready to be blended with it.
+    """Converts picture to the colours, channels and dtype of like, to be blended with it.
 
-    8-bit colours go through Little CMS with the perceptual intent (colorimetric where a profile has no
-    other), 16-bit and float ones through the matrix and curves of the profiles; integers are clipped to the
-    destination's gamut, floats are not. Profiles that say the same leave the values as they are. If like is
-    RGB, a grey Picture becomes RGB with three equal channels; if like is grey, a coloured one becomes grey by
-    0.299 R + 0.587 G + 0.114 B of the values in like's tone curve. An alpha channel stays, scaled to the
-    dtype, and a grey Picture with one has three equal channels; none is added. uint8 to uint16 multiplies by
-    257, back rounds to nearest; floats scale by the range. Profiles with tables of colours are applied at
-    8 bit, and deeper where imagecodecs is installed; else the values stay as they are, with a warning.
+    8-bit colours are converted by Little CMS with the perceptual intent (colorimetric if a profile has no other),
+    16-bit and float ones by the matrix and curves of the profiles; integers are clipped to the destination's gamut,
+    floats are not. Between equivalent profiles the values are unchanged. If like is RGB, a grey Picture becomes RGB
+    with three equal channels; if like is grey, a coloured one becomes grey by 0.299 R + 0.587 G + 0.114 B of the values
+    in like's tone curve. An alpha channel is kept, scaled to the dtype, and a grey Picture with one has three equal
+    channels; none is added. uint8 to uint16 multiplies by 257, back rounds to nearest; floats scale by the range.
+    Profiles with colour tables are applied at 8 bit, and at higher depths if imagecodecs is installed; otherwise the
+    values are unchanged, with a warning.
 
     Args:
         picture: the Picture to convert.
-        like: the Picture that it shall go with.
+        like: the Picture with the target colours.
         name: the name of picture in messages.
 
     Returns:
-        A Picture with like's profile and otherwise picture's own metadata; picture itself if nothing has to be
-        done.
+        A Picture with like's profile and otherwise picture's own metadata; picture itself if nothing
+        changes.
 
     Raises:
-        ArgumentError: picture holds NaN where like has an integer dtype.
-        OutOfMemory: there is too little memory.
+        ArgumentError: picture contains NaN and like has an integer dtype.
+        OutOfMemory: there is not enough memory.
     """
     from . import _profiles
 
     try:
         return _profiles.convert(picture, like, name)
     except MemoryError as error:
-        raise OutOfMemory(f"{name}: converting {picture!r} needs more memory than there is") from error
+        raise OutOfMemory(f"{name}: out of memory while converting {picture!r}") from error
 
 
 def load(source: FileLike | PILImage, *, max_pixels: int | None = None, keep_gps: bool = False) -> PILImage | Any:
@@ -167,9 +167,9 @@ def load(source: FileLike | PILImage, *, max_pixels: int | None = None, keep_gps
 
     Args:
         source: a path, the bytes of a file, a binary file object, or a PIL image.
-        max_pixels: the most pixels it may have, known from its header before anything is decoded; None
+        max_pixels: the largest accepted number of pixels, checked in the header before decoding; None
             means 256 million.
-        keep_gps: whether to keep the place where it was taken in EXIF and XMP.
+        keep_gps: whether to keep the GPS position in EXIF and XMP.
 
     Returns:
         A PIL image, upright, of mode L, RGB or RGBA, with icc_profile, exif, xmp and dpi in its info; or,
@@ -205,21 +205,21 @@ def save(
     overwrite: bool = True,
     keep_gps: bool = False,
 ) -> None:
-    """Writes an image to a file, at once or not at all.
+    """Writes an image to a file atomically.
 
     Args:
         image: a PIL image, a NumPy array [H, W] or [H, W, C] or a tensor [H, W] or [C, H, W] of 1, 3 or 4 channels, or
             a `pyharmony.io.Picture`.
         target: a path or a binary file object.
-        like: the image whose colour profile, EXIF, XMP and resolution the file gets: a path, bytes, a file object, a
-            PIL image or a Picture. None: those of image. The pixels stay as they are.
+        like: the image from which the file gets its colour profile, EXIF, XMP and resolution: a path, bytes, a file
+            object, a PIL image or a Picture. None: those of image. The pixels are not converted.
         format: 'jpeg', 'png', 'webp', 'tiff', 'bmp' or 'avif'; None: by the suffix, PNG for a file object.
         quality: 1 to 100, for JPEG, WebP and AVIF.
         overwrite: whether an existing file may be replaced.
-        keep_gps: whether to keep the place where the image was taken.
+        keep_gps: whether to keep the GPS position.
 
     Raises:
-        ArgumentError: the format does not hold such an image (16 bit in a JPEG, alpha in a JPEG), or is unknown.
+        ArgumentError: the format cannot store the image (16 bit in a JPEG, alpha in a JPEG), or is unknown.
         DTypeError, ShapeError: image is not an image.
         OSError: the file cannot be written; FileExistsError: it exists and overwrite is False.
 
@@ -240,7 +240,7 @@ def save(
     else:
         pixels, torch = _arrays.to_numpy(image, "image"), _arrays.is_torch(image)
         if pixels.dtype.name == "bool":
-            raise DTypeError("image: a bool array; convert it to uint8 (0 and 255) first")
+            raise DTypeError("image: dtype bool, expected an image dtype; convert it to uint8 (0 and 255)")
         last = "[C, H, W]" if torch else "[H, W, C]"
         if pixels.ndim not in (2, 3):
             raise ShapeError(f"image: shape {list(pixels.shape)}, expected [H, W] or {last} with C = 1, 3 or 4")

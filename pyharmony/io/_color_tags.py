@@ -1,4 +1,4 @@
-"""Colours that a file states otherwise than by an ICC profile, and the profiles that say the same.
+"""Colours that a file specifies by other means than an ICC profile, and equivalent profiles.
 
 Sources: ITU-T H.273 (07/2024), tables 2 and 3, for code points of primaries and transfer functions; Portable Network
 Graphics (Third Edition), W3C 2025, sections 4.3 and 11.3.2; EXIF 2.32 (CIPA DC-008), ColorSpace, and DCF 2.0,
@@ -37,7 +37,7 @@ _PRIMARIES = {
 }
 _ADOBE_PRIMARIES = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), _D65)
 
-#: Tone curves as ICC's parametricCurveType has them: the form, then g, a, b, c, d.
+#: Tone curves in the form of ICC's parametricCurveType: the form, then g, a, b, c, d.
 _SRGB_CURVE = (3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 _ALPHA = 1.099296826809442  # BT.709's α, the factor of its power
 _BETA = 0.018053968510807  # BT.709's β, the linear light up to which its curve is straight
@@ -48,7 +48,7 @@ _TRANSFERS = {
     13: _SRGB_CURVE, 14: _BT709, 15: _BT709,
 }  # fmt: skip
 _UNSPECIFIED = 2
-#: The transfer functions whose light cannot be shown between black and white as it is.
+#: The transfer functions of high dynamic range, which cannot be converted without tone mapping.
 _HIGH_RANGE = {16: "PQ", 18: "HLG", 9: "logarithmic", 10: "logarithmic"}
 _NAMES = {(1, 13): "sRGB", (12, 13): "Display P3", (1, 1): "BT.709", (9, 14): "BT.2020", (9, 15): "BT.2020"}
 
@@ -56,11 +56,11 @@ Chromaticities = tuple[tuple[float, float], ...]
 
 
 class UnusualColors(ValueError):
-    """An error for colours that are not accepted, such as those of HDR; the text goes on after the file's name."""
+    """An error for colours that are not accepted, such as those of HDR; the text continues after the file's name."""
 
 
 class UnknownColors(ValueError):
-    """An error for tags that say nothing which can be used; the text says what they hold."""
+    """An error for unusable tags; the text has their contents."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ ADOBE_RGB = Colors(_ADOBE_PRIMARIES, (0, 563 / 256), "Compatible with Adobe RGB 
 
 
 def of_code_points(primaries: int, transfer: int, has_profile: bool = False) -> Colors | None:
-    """Returns the colours that two code points of H.273 say; None where both leave it open.
+    """Returns the colours of two code points of H.273; None if both are unspecified.
 
-    has_profile: whether there is an ICC profile beside them, which says the colours in their place.
+    has_profile: whether there is also an ICC profile, which takes precedence.
     """
     if transfer in _HIGH_RANGE:
         raise UnusualColors(
-            f"is an HDR image ({_HIGH_RANGE[transfer]}), which is not accepted: its light goes beyond white; export it "
+            f"is an HDR image ({_HIGH_RANGE[transfer]}), which is not accepted: its range exceeds white; export it "
             "for standard range (SDR)"
         )
     if has_profile or primaries == transfer == _UNSPECIFIED:
@@ -98,10 +98,10 @@ def of_code_points(primaries: int, transfer: int, has_profile: bool = False) -> 
 
 
 def of_gamma(gamma: float | None, chromaticities: Chromaticities | None) -> Colors | None:
-    """Returns the colours that PNG's gAMA and cHRM say; None without both.
+    """Returns the colours of PNG's gAMA and cHRM; None without both.
 
-    What is missing is that of sRGB. A gamma of 1/2.2 with the primaries of sRGB is what encoders write for sRGB, beside
-    the chunk of that name or instead of it, so it counts as sRGB.
+    A missing one is that of sRGB. Encoders write a gamma of 1/2.2 with the primaries of sRGB for sRGB, with or without
+    the chunk sRGB, so it counts as sRGB.
     """
     if gamma is None and chromaticities is None:
         return None
@@ -118,9 +118,9 @@ def of_gamma(gamma: float | None, chromaticities: Chromaticities | None) -> Colo
 
 
 def of_pil(info: Mapping[Any, Any]) -> Colors | None:
-    """Returns the colours that the info of a PIL image says, which came from a PNG or, by pillow-heif, a HEIC file.
+    """Returns the colours in the info of a PIL image, from a PNG or, by pillow-heif, a HEIC file.
 
-    None where it has an ICC profile, too.
+    None if it has an ICC profile, too.
     """
     has_profile = bool(info.get("icc_profile"))
     if isinstance(nclx := info.get("nclx_profile"), Mapping):
@@ -141,7 +141,7 @@ def of_pil(info: Mapping[Any, Any]) -> Colors | None:
 
 
 def _matrix(primaries: Chromaticities) -> tuple[NumpyArray, NumpyArray]:
-    """Returns the matrix from linear RGB to XYZ of D50, and the Bradford transform in it."""
+    """Returns the matrix from linear RGB to XYZ of D50, including the Bradford transform."""
 
     def xyz(x: float, y: float) -> tuple[float, float, float]:
         return x / y, 1.0, (1 - x - y) / y
@@ -162,7 +162,7 @@ def _matrix(primaries: Chromaticities) -> tuple[NumpyArray, NumpyArray]:
 
 @functools.lru_cache(maxsize=64)
 def profile(colors: Colors, grey: bool) -> bytes:
-    """Makes an ICC profile (version 4.3) of the colours, or of their tone curve alone for grey pixels."""
+    """Returns an ICC profile (version 4.3) of the colours, or of their tone curve alone for grey pixels."""
     matrix, adapted = _matrix(colors.primaries)
     form, *numbers = colors.curve
     curve = b"para\0\0\0\0" + struct.pack(">HH", int(form), 0)
@@ -212,7 +212,7 @@ def of_boxes(read: Callable[[int, int], bytes]) -> Heif:
         start = 8
         if size == 1:
             size, start = struct.unpack(">Q", head[8:])[0], 16
-        if size == 0:  # it goes on to the end of the file
+        if size == 0:  # it extends to the end of the file
             size = start + _MAX_META
         if kind == b"meta" and size <= start + _MAX_META:
             return _of_meta(read(at + start, size - start)[4:])
@@ -252,7 +252,7 @@ def _of_meta(meta: bytes) -> Heif:
                 )  # fmt: skip
                 break
     except (KeyError, StopIteration, struct.error, IndexError):
-        pass  # A damaged box says nothing; whether there is an image is for the decoder to say.
+        pass  # A damaged box is ignored; the decoder reports a missing image.
     return heif
 
 

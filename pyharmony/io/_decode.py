@@ -1,6 +1,6 @@
-"""Decodes image files: finds the format by the first bytes, the size by the header, then reads the pixels.
+"""Decodes image files: determines the format by the first bytes, the size by the header, then reads the pixels.
 
-No decoder is tried out: a file goes to the decoder of the format that its first bytes say, or is refused.
+No decoder is tried: a file is passed to the decoder of the format of its first bytes, or refused.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ logger = logging.getLogger("pyharmony")
 Result = TypeVar("Result")
 
 
-#: The first bytes of files that are refused, and what such a file is.
+#: The first bytes of files that are refused, and their kinds.
 _REFUSED = (
     (b"GIF8", "a GIF file"), (b"%PDF", "a PDF file"), (b"%!PS", "an EPS or PostScript file"),
     (b"\xc5\xd0\xd3\xc6", "an EPS file"), (b"SIMPLE  =", "a FITS file"), (b"8BPS", "a Photoshop file"),
@@ -46,14 +46,14 @@ _REFUSED = (
 )  # fmt: skip
 
 #: The remedies for some of them.
-_REMEDIES = {"a GIF file": "save the frame that is meant as PNG"}
+_REMEDIES = {"a GIF file": "save the frame as PNG"}
 _NO_HEIF = (
     "is a HEIF file (HEIC), as iPhones write, which pillow-heif decodes (the extra [heif]): pip install pillow-heif, "
     "or save it as JPEG or PNG"
 )
 _ADDRESS = re.compile(r"(https?|ftp|s3|gs|data|file):", re.IGNORECASE)
 
-#: The errors that decoders raise on damaged files. Image.DecompressionBombError is no ValueError.
+#: The errors of decoders for damaged files. Image.DecompressionBombError is not a ValueError.
 _DAMAGE = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
     ArithmeticError, AssertionError, NotImplementedError, RuntimeError, struct.error, zlib.error, Warning,
@@ -61,7 +61,7 @@ _DAMAGE = (
 
 
 def sniff(head: bytes) -> tuple[str | None, str]:
-    """Returns the accepted format of a file by its first bytes, or None and what the file is instead."""
+    """Returns the accepted format of a file by its first bytes, or None and the kind of the file."""
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG", ""
     if head.startswith(_png.SIGNATURE):
@@ -94,18 +94,18 @@ def sniff(head: bytes) -> tuple[str | None, str]:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith((b"<svg", b"<?xml", b"<!DOCTYPE", b"<html")):
         return None, "an SVG, XML or HTML file"
-    return None, f"no image file that pyharmony knows (it starts with {head[:8].hex(' ')})"
+    return None, f"not a known image file (it starts with {head[:8].hex(' ')})"
 
 
 def _accepted() -> str:
-    """Returns the formats that are read here, in words."""
+    """Returns the names of the formats that are read on this installation."""
     heif = importlib.util.find_spec("pillow_heif") is not None
     return "JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC" if heif else "JPEG, PNG, WebP, TIFF, BMP or AVIF"
 
 
 @dataclass
 class Decoded:
-    """The result of a decoder: pixels as Pillow's image (8 bit) or an array [H, W, C], not yet turned upright."""
+    """The result of a decoder: pixels as Pillow's image (8 bit) or an array [H, W, C], not yet rotated upright."""
 
     pixels: Any
     profile: bytes | None = None
@@ -115,15 +115,15 @@ class Decoded:
     format: str | None = None
     orientation: int = 1
     colors: _color_tags.Colors | None = None
-    """The colours that the tags of a file without a profile state."""
+    """The colours of the tags of a file without a profile."""
     others: tuple[str, ...] = ()
     """The other images in the file, such as 'gain map'."""
     whole: tuple[int, int] | None = None
-    """The width and height of the whole image, upright, where a part of its pixels was decoded."""
+    """The width and height of the whole image, upright, if it was decoded at a reduced size."""
 
 
 class _Refuse(Exception):
-    """A refusal of the file; the text says why, and begins with a verb or noun that follows its name."""
+    """A refusal of the file; the text has the cause, and begins with a verb or noun that follows the file's name."""
 
 
 def _limit(max_pixels: Any) -> int:
@@ -133,32 +133,30 @@ def _limit(max_pixels: Any) -> int:
 
 
 def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool, least: int | None = None) -> Decoded:
-    """Decodes the image of any source, upright, its metadata cleaned.
+    """Decodes the image of any source, upright, with cleaned metadata.
 
-    least: the longer side in pixels that is needed; of a JPEG file at a path no more may be decoded than a half, a
-    quarter or an eighth of each side. None: all.
+    least: the smallest accepted longer side in pixels; a JPEG file at a path may be decoded at a half, a quarter or an
+    eighth of each side. None: full size.
     """
     limit = _limit(max_pixels)
     if is_pil(source):
         return _guarded(lambda: _from_pil(source, limit, name, keep_gps), f"{name}: the PIL image")
-    with opened(source, name, "a path, bytes, a binary file object, a PIL image or a Picture") as (file, what):
+    with open_source(source, name, "a path, bytes, a binary file object, a PIL image or a Picture") as (file, what):
         stream = _whole(source, name) if file is source else file
         return _from_stream(stream, what, limit, name, keep_gps, least)
 
 
 @contextlib.contextmanager
-def opened(source: Any, name: str, accepts: str) -> Iterator[tuple[Any, str]]:
-    """Yields the binary file that a source is or names, and the words for it in messages, such as "image: cat.png"."""
+def open_source(source: Any, name: str, accepts: str) -> Iterator[tuple[Any, str]]:
+    """Yields the binary file of a source, and its name in messages, such as "image: cat.png"."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         yield io.BytesIO(source), f"{name}: the {len(source)} bytes given"
     elif isinstance(source, (str, os.PathLike)):
         path = os.fsdecode(source)
         if _ADDRESS.match(path) and not os.path.exists(path):
-            raise _refused(
-                DecodeError, f"{name}: {path[:100]}", "is an address; pyharmony opens none, download the file first"
-            )
+            raise _refused(DecodeError, f"{name}: {path[:100]}", "is a URL, expected a path; download the file first")
         try:
-            file = open(path, "rb")  # noqa: SIM115, it is closed below
+            file = open(path, "rb")  # noqa: SIM115, closed below
         except OSError as error:
             raise type(error)(error.errno, f"{name}: {error.strerror}", path) from None
         with file:
@@ -174,7 +172,7 @@ def _whole(source: Any, name: str) -> io.BytesIO:
     """Returns the rest of a file object; a file of a refused format is not read to its end."""
     head = source.read(64)
     if not isinstance(head, bytes):
-        raise DTypeError(f"{name}: a file object that gives {type(head).__name__}, expected a binary one (mode 'rb')")
+        raise DTypeError(f"{name}: a file object that returns {type(head).__name__}, expected a binary one (mode 'rb')")
     return io.BytesIO(head if sniff(head)[0] is None else head + source.read())
 
 
@@ -184,15 +182,15 @@ def _refused(
     """Returns the error about an image.
 
     Args:
-        what: the argument and what it is, "image: cat.png".
-        finding: what is wrong with it, a sentence about it without its name.
-        more: what of use in Python follows.
+        what: the argument and its source, "image: cat.png".
+        finding: the defect, a sentence about the image without its name.
+        more: a remedy in Python, which follows.
     """
     return kind(f"{what} {finding}{more}", code=code, file=what.partition(": ")[2], finding=finding)
 
 
 def _guarded(work: Any, what: str) -> Any:
-    """Runs a decoder; any error that it raises on damaged data becomes one of ours."""
+    """Runs a decoder; its errors on damaged data are converted to errors of this package."""
     try:
         return work()
     except PyHarmonyError:
@@ -200,7 +198,7 @@ def _guarded(work: Any, what: str) -> Any:
     except _Refuse as error:
         raise _refused(DecodeError, what, str(error)) from None
     except MemoryError as error:
-        raise _refused(OutOfMemory, what, "needs more memory to decode than there is") from error
+        raise _refused(OutOfMemory, what, "needs more memory to decode than is available") from error
     except ImportError:
         raise
     except _DAMAGE as error:
@@ -247,7 +245,7 @@ def _check_size(width: int, height: int, *, limit: int, what: str) -> None:
 
 
 def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
-    """Returns the pixels in one of our modes and upright, with cleaned metadata."""
+    """Returns the pixels in an accepted mode and upright, with cleaned metadata."""
     if not decoded.profile and (colors := decoded.colors or _metadata.colors_of(decoded.exif)):
         mode = decoded.pixels.mode if is_pil(decoded.pixels) else "L" if decoded.pixels.shape[2] == 1 else "RGB"
         if mode not in ("CMYK", "LAB"):
@@ -273,22 +271,24 @@ def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
     return decoded
 
 
-#: What is read for its colours or its shape alone: what else its file holds is of no interest.
+#: Arguments of which only colours or shape are used, so that other contents of their files are not warned of.
 _PARTS = ("src", "mask")
 
 
 def _leave_others(decoded: Decoded, name: str) -> None:
-    """Takes out of XMP what tells of other images in the file, since only the pixels are kept; warns of it once."""
+    """Removes XMP that describes other images in the file, since only the pixels are kept; warns of it once."""
     others = list(decoded.others)
     if decoded.xmp:
         decoded.xmp, other_names = _metadata.without_promises(decoded.xmp)
         others += other_names
         if decoded.xmp is None:
-            logger.warning("%s: the XMP data tells of what is not kept in an unusual form and was dropped", name)
+            logger.warning(
+                "%s: the XMP data describes images that are not kept in an unusual form and was dropped", name
+            )
     if others and name not in _PARTS:
         *first, last = (f"the {other}" for other in dict.fromkeys(others))
         listed = f"{', '.join(first)} and {last} are" if first else f"{last} is"
-        _warnings.warn(f"{name}: {listed} not kept: only the pixels are, and what describes them")
+        _warnings.warn(f"{name}: {listed} not kept: only the pixels and their metadata are")
 
 
 def _dpi(dpi: Any) -> tuple[float, float] | None:
@@ -300,7 +300,7 @@ def _dpi(dpi: Any) -> tuple[float, float] | None:
 
 
 def _upright(pixels: Any, orientation: int) -> Any:
-    """Turns pixels according to EXIF's orientation 1 to 8."""
+    """Rotates and mirrors pixels according to EXIF's orientation 1 to 8."""
     if orientation == 1:
         return pixels
     if is_pil(pixels):
@@ -322,7 +322,7 @@ def _upright(pixels: Any, orientation: int) -> Any:
 
 
 def _in_our_mode(image: Any, profile: bytes | None, name: str) -> tuple[Any, bytes | None]:
-    """Returns an image in mode L, RGB or RGBA, and its profile; alpha wherever the image has any transparency."""
+    """Returns an image in mode L, RGB or RGBA, and its profile; alpha if the image has any transparency."""
     mode = image.mode
     transparent = image.has_transparency_data
     if mode in ("L", "RGB", "RGBA") and not transparent:
@@ -352,13 +352,13 @@ def _separations(image: Any, profile: bytes | None, name: str) -> Any:
         elif profile is None:
             return image.convert("RGB")
         elif _profiles.space_of(profile).kind != "CMYK":
-            raise _profiles.ProfileError("it is not one of CMYK")
+            raise _profiles.ProfileError("it is not a CMYK profile")
         else:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(image, source, target, ImageCms.Intent.PERCEPTUAL, "RGB")
         return converted or image.convert("RGB")
     except (_profiles.ProfileError, ImageCms.PyCMSError, OSError) as error:
-        logger.warning("%s: its colour profile is left out: %s", name, _brief(error))
+        logger.warning("%s: its colour profile is ignored: %s", name, _brief(error))
         if image.mode == "LAB":
             raise _Refuse("has Lab pixels that cannot be converted") from None
         return image.convert("RGB")
@@ -380,7 +380,7 @@ def _plugin(format: str) -> Any:
 
         class Tiff(TiffImageFile):
             def load_end(self) -> None:
-                """Does nothing: EXIF is read in this module, and pixels are turned later, as for every other format."""
+                """Does nothing: EXIF is read in this module, and pixels are rotated later, as for all other formats."""
 
         return Tiff
     if format == "HEIF":
@@ -405,7 +405,7 @@ def _size(stream: Any) -> int:
 
 
 def _check_webp(stream: Any, check: Any) -> None:
-    """Checks the size that a WebP header claims: the decoder allocates the canvas at once, three times over."""
+    """Checks the size in a WebP header: the decoder allocates the canvas at once, three times over."""
 
     def read(offset: int, length: int) -> bytes:
         stream.seek(offset)
@@ -429,21 +429,21 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
     points, colors = boxes.code_points, None
     if points is not None:
         has_profile = bool(image.info.get("icc_profile"))
-        colors = _said(lambda: _color_tags.of_code_points(*points, has_profile), name)
+        colors = _colors_or_none(lambda: _color_tags.of_code_points(*points, has_profile), name)
     if format == "JPEG":
         _jpeg_fits(image, _size(stream))
         _scans_fit(image, stream)
     if format == "BMP" and image.info.get("compression") in (1, 2):
         _run_lengths_fit(image, _size(stream))
     if getattr(image, "n_frames", 1) > 1:
-        logger.warning("%s: an animation of %d frames; the first one is taken", name, image.n_frames)
+        logger.warning("%s: an animation of %d frames; the first one is read", name, image.n_frames)
     whole = image.size
     if format == "JPEG" and least is not None:
         factor = least / max(whole)
         image.draft(None, (math.ceil(whole[0] * factor), math.ceil(whole[1] * factor)))
     image.load()
     info = image.info
-    if image.mode == "I;16":  # grey of 10 or 12 bits in HEIC, the only one that pillow-heif does not give at 8
+    if image.mode == "I;16":  # grey of 10 or 12 bits in HEIC, the only ones that pillow-heif does not return at 8
         from PIL import Image
 
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -455,14 +455,14 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
     return decoded
 
 
-def _said(work: Callable[[], Result], name: str) -> Result | None:
-    """Returns what a file's colour tags say, or None, with a warning, where they cannot be used."""
+def _colors_or_none(work: Callable[[], Result], name: str) -> Result | None:
+    """Returns the colours of a file's tags, or None, with a warning, if they cannot be used."""
     try:
         return work()
     except _color_tags.UnusualColors as error:
         raise _Refuse(str(error)) from None
     except _color_tags.UnknownColors as error:
-        logger.warning("%s: its colour tags are unusual (%s) and were left out; sRGB is assumed", name, error)
+        logger.warning("%s: its colour tags are unusual (%s) and were ignored; sRGB is assumed", name, error)
         return None
 
 
@@ -478,22 +478,22 @@ def _boxes_of(stream: Any) -> _color_tags.Heif:
     return boxes
 
 
-#: What the segment begins with by which a JPEG tells of a gain map, ISO 21496-1, annex C.
+#: The first bytes of the segment of a JPEG that announces a gain map, ISO 21496-1, annex C.
 _GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 
 
 def _jpeg_fits(image: Any, size: int) -> None:
-    """Refuses a JPEG whose header claims more than its bytes can hold; the decoder would fill the rest with grey."""
+    """Refuses a JPEG whose header claims more than its bytes can encode; the decoder would fill the rest with grey."""
     layers = getattr(image, "layer", None)
     if not layers or any(len(layer) < 3 or layer[1] < 1 or layer[2] < 1 for layer in layers):
         return
     width, height = image.size
     most = [max(layer[i] for layer in layers) for i in (1, 2)]
     units = math.ceil(width / (8 * most[0])) * math.ceil(height / (8 * most[1]))
-    # Huffman codes have at least one bit; arithmetic ones may have less, and are not worth a table.
+    # Huffman codes have at least one bit; arithmetic ones may have less, which is not distinguished here.
     blocks = units * sum(layer[1] * layer[2] for layer in layers) if len(layers) > 1 else units
     if blocks > 64 * size:
-        raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot hold")
+        raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot encode")
 
 
 _MAX_SCANS = 100  # the number of scans of a JPEG that are read at any size
@@ -502,19 +502,21 @@ _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 
 
 def _scans_fit(image: Any, stream: Any) -> None:
-    """Refuses a JPEG of many scans: each goes through all pixels, and may be a few bytes long."""
+    """Refuses a JPEG of many scans: each covers all pixels, and may be a few bytes long."""
     width, height = image.size
     most = max(_MAX_SCANS, _MAX_SCANNED_PIXELS // (width * height))
     at = stream.tell()
     try:
         if _to_first_scan(stream) and _scans(stream.read(), most) > most:
-            raise _Refuse(f"has more than {most} scans of {width} x {height} pixels, which take long; save it anew")
+            raise _Refuse(
+                f"has more than {most} scans of {width} x {height} pixels, which take too long; save it again"
+            )
     finally:
         stream.seek(at)
 
 
 def _to_first_scan(stream: Any) -> bool:
-    """Goes to the first scan of a JPEG; False if the first scan alone gives the image."""
+    """Seeks to the first scan of a JPEG; returns False if the first scan is the whole image."""
     stream.seek(2)
     components = 0
     while (head := stream.read(4))[:1] == b"\xff" and len(head) == 4:
@@ -527,7 +529,7 @@ def _to_first_scan(stream: Any) -> bool:
             stream.seek(-len(body) - 4, os.SEEK_CUR)
             return not body or body[0] < components
         if kind in _FRAMES and len(body) == 6:
-            components = body[5] + (kind in _PROGRESSIVE)  # a progressive JPEG has no scan with so many
+            components = body[5] + (kind in _PROGRESSIVE)  # a progressive JPEG has no scan with this many
         stream.seek(size - 2 - len(body), os.SEEK_CUR)
     return False
 
@@ -545,19 +547,19 @@ def _scans(data: bytes, most: int) -> int:
     return count
 
 
-#: The markers of frames, and of those frames that have several passes.
+#: The markers of frames, and of frames with several passes.
 _FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 
-#: The most pixels of a run-length encoded BMP, which Pillow decodes one by one.
+#: The largest run-length encoded BMP, in pixels, which Pillow decodes one by one.
 _MAX_RUN_LENGTH_PIXELS = 8_000_000
 
 
 def _run_lengths_fit(image: Any, size: int) -> None:
-    """Refuses a run-length encoded BMP that claims more than its bytes can hold, or would take long."""
+    """Refuses a run-length encoded BMP that claims more than its bytes can encode, or would take too long."""
     width, height = image.size
-    if width * height > 128 * size:  # two bytes make 255 pixels
-        raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot hold")
+    if width * height > 128 * size:  # two bytes encode 255 pixels
+        raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot encode")
     if width * height > _MAX_RUN_LENGTH_PIXELS:
         raise _Refuse(
             f"is a run-length encoded BMP of {width} x {height} pixels, which is not accepted; save it as PNG"
@@ -596,7 +598,7 @@ def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
     elif image.mode == "F":
         pixels = np.array(image)[..., None]
     decoded = Decoded(pixels, profile, exif, xmp, dpi, image.format)
-    decoded.colors = _said(lambda: _color_tags.of_pil(info), name)
+    decoded.colors = _colors_or_none(lambda: _color_tags.of_pil(info), name)
     return _finished(decoded, name, keep_gps)
 
 
@@ -611,9 +613,9 @@ def _png_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -
         png = _png.parse(stream.read())
     except _png.PngError as error:
         raise _Refuse(f"is damaged: {error}") from None
-    profile, colors = _said(lambda: _png.colors_of(png), name) or (None, None)
+    profile, colors = _colors_or_none(lambda: _png.colors_of(png), name) or (None, None)
     if png.animated:
-        logger.warning("%s: an animated PNG; its first frame is taken", name)
+        logger.warning("%s: an animated PNG; its first frame is read", name)
     if png.depth == 16:
         pixels: Any = _png16(png)
     else:
@@ -671,9 +673,9 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
     width, height = main.number(256, 0), main.number(257, 0)
     check(width, height)
     if 50706 in main.where or (main.number(254, 0) & 1 and 330 in main.where):
-        raise _Refuse(f"is a camera's raw file; develop it first. Expected {_accepted()}")
+        raise _Refuse(f"is a camera's raw file; develop it first; expected {_accepted()}")
     if main.next:
-        logger.warning("%s: a TIFF file of several pages; the first one is taken", name)
+        logger.warning("%s: a TIFF file of several pages; the first one is read", name)
     profile, xmp = main.entry(34675), main.entry(700)
     decoded = Decoded(
         None,
@@ -689,7 +691,7 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
         decoded.orientation = 1
     try:
         layout = _tiff_pixels.layout(main, width, height)
-        _tiff_pixels.segments(main, width, height)  # Pillow leaves out missing segments
+        _tiff_pixels.segments(main, width, height)  # Pillow ignores missing segments
         if _tiff_pixels.is_for_pillow(main, layout):
             decoded.pixels = _pillow_tiff(stream, main, layout)
         if decoded.pixels is not None:
@@ -701,7 +703,7 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
     except _tiff.TiffError as error:
         raise _Refuse(f"is damaged: {error}") from None
     if left_out:
-        logger.warning("%s: %d more channels than colours and alpha; they are left out", name, left_out)
+        logger.warning("%s: %d more channels than colours and alpha; they are ignored", name, left_out)
     if mode is not None:
         from PIL import Image
 
@@ -712,7 +714,7 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
 
 
 def _pillow_tiff(stream: Any, main: _tiff.Directory, layout: _tiff_pixels.Layout) -> Any:
-    """Returns the image by Pillow, or None where it does not know such pixels."""
+    """Returns the image decoded by Pillow, or None if it does not support such pixels."""
     from PIL import Image
 
     stream.seek(0)
@@ -720,7 +722,7 @@ def _pillow_tiff(stream: Any, main: _tiff.Directory, layout: _tiff_pixels.Layout
         image = _plugin("TIFF")(stream)
     except SyntaxError:
         return None
-    # Pillow's own limit, which warns, is checked here, before the image has memory.
+    # Pillow's own limit, which warns, is checked here, before the image is allocated.
     size = getattr(image, "_tile_size", None)
     if size and size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or math.inf):
         image.im = Image.new(image.mode, size).im
@@ -728,9 +730,7 @@ def _pillow_tiff(stream: Any, main: _tiff.Directory, layout: _tiff_pixels.Layout
         image.load()
     except OSError as error:
         form = f"{layout.kind} values, {_tiff_pixels.compression_name(layout)}"
-        raise _Refuse(
-            f"is damaged, or its form ({form}) is one that Pillow does not decode: {_brief(error)}"
-        ) from error
+        raise _Refuse(f"is damaged, or its form ({form}) is not decoded by Pillow: {_brief(error)}") from error
     return image
 
 
@@ -746,6 +746,6 @@ def picture(decoded: Decoded, name: str) -> Picture:
 def pil_image(decoded: Decoded, name: str, same_as: Any) -> Any:
     """Returns the PIL image with its metadata in info; it is never the caller's own image."""
     image = decoded.pixels
-    if image is same_as or type(image).__module__ != "PIL.Image":  # the caller's own, or one that holds its file
+    if image is same_as or type(image).__module__ != "PIL.Image":  # the caller's own, or one with an open file
         image = _guarded(image.copy, f"{name}: the image")
     return with_metadata(image, decoded)

@@ -1,4 +1,4 @@
-"""Writes images: encodes them in memory, then replaces the target at once."""
+"""Writes images: encodes them in memory, then replaces the target atomically."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SUFFIXES = {
     ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".avif": "AVIF",
 }  # fmt: skip
 _FLOATS = ("float16", "float32", "float64")
-#: The dtypes and the channels that each format holds.
+#: The dtypes and the channels of each format.
 _HOLDS = {
     "JPEG": (("uint8",), (1, 3)),
     "PNG": (("uint8", "uint16"), (1, 3, 4)),
@@ -39,7 +39,7 @@ _HOLDS = {
     "BMP": (("uint8",), (1, 3)),
     "AVIF": (("uint8",), (1, 3, 4)),
 }
-#: The level of Deflate: files are a tenth larger than at the usual level 6, and written several times as fast.
+#: The level of Deflate: files are a tenth larger than at the usual level 6, and are written several times as fast.
 _PNG_LEVEL = 1
 
 Piece = Any
@@ -69,7 +69,7 @@ def format_of(target: Any, format: Any) -> str:
 
 
 def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
-    """Returns the format to write, known to hold the Picture. It is cheap, so it can be called before the work."""
+    """Returns the format to write, after checking that it can store the Picture. It is fast: call it first."""
     name = format_of(target, format)
     dtypes, channels = _HOLDS[name]
     if picture.pixels.dtype.name not in dtypes:
@@ -77,9 +77,9 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
         remedy = ""
         if picture.pixels.dtype.kind == "f":
             factor = "" if _in_levels(picture.pixels) else "255 * "
-            remedy = f", or make it 8-bit: numpy.rint({factor}image).clip(0, 255).astype('uint8')"
+            remedy = f", or convert it to 8 bits: numpy.rint({factor}image).clip(0, 255).astype('uint8')"
         raise ArgumentError(
-            f"format: {name} holds {' or '.join(dtypes)} pixels, the image has {picture.pixels.dtype.name}",
+            f"format: {name} stores {' or '.join(dtypes)} pixels, the image has {picture.pixels.dtype.name}",
             code="format-lacks-depth",
             hint=f"use {able}{remedy}",
             able=able,
@@ -87,7 +87,7 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
     if picture.pixels.shape[2] not in channels:
         able = ", ".join(each for each, (kinds, c) in _HOLDS.items() if 4 in c and picture.pixels.dtype.name in kinds)
         raise ArgumentError(
-            f"format: {name} holds no alpha channel, the image has one",
+            f"format: {name} has no alpha channel, the image has one",
             code="format-lacks-alpha",
             hint=f"use {able}, or drop it: pixels[..., :3]",
             able=able,
@@ -97,7 +97,7 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
 
 
 def check_folder(target: Any) -> None:
-    """Raises the error that writing to a path would end with, where its folder tells it beforehand."""
+    """Raises the error that writing to a path would end with, if its folder determines it beforehand."""
     if not isinstance(target, (str, bytes, os.PathLike)):
         return
     path = os.fsdecode(target)
@@ -115,7 +115,7 @@ def check_folder(target: Any) -> None:
 
 
 def _in_levels(pixels: NumpyArray) -> bool:
-    """Tells whether floats look like levels of 0 to 255 instead of 0 to 1."""
+    """Returns whether floats look like levels of 0 to 255 instead of 0 to 1."""
     values = pixels[np.isfinite(pixels)]
     return bool(values.size and 16 < values.max() <= 255.5 and np.median(values) > 2)
 
@@ -123,7 +123,7 @@ def _in_levels(pixels: NumpyArray) -> bool:
 def encode(picture: Picture, format: str, quality: int) -> list[Piece]:
     """Returns the bytes of the file, in pieces."""
     if picture.xmp is not None and _metadata.declares(picture.xmp):
-        logger.warning("the XMP data has a DOCTYPE, which XMP has not, and was not written")
+        logger.warning("the XMP data has a DOCTYPE, which XMP forbids, and was not written")
         picture = replace(picture, xmp=None)
     try:
         if format == "TIFF":
@@ -133,11 +133,11 @@ def encode(picture: Picture, format: str, quality: int) -> list[Piece]:
             return list(_png.encode(picture.pixels, _PNG_LEVEL, extra))
         return _pillow(picture, format, quality)
     except MemoryError as error:
-        raise OutOfMemory(f"encoding {picture!r} as {format} needs more memory than there is") from error
+        raise OutOfMemory(f"out of memory while encoding {picture!r} as {format}") from error
     except PyHarmonyError:
         raise
     except (OSError, ValueError, OverflowError, SystemError, struct.error) as error:
-        raise ArgumentError(f"{format} cannot hold {picture!r}: {' '.join(str(error).split())[:200]}") from error
+        raise ArgumentError(f"{format} cannot store {picture!r}: {' '.join(str(error).split())[:200]}") from error
 
 
 def _pil_image(picture: Picture) -> Any:
@@ -153,7 +153,7 @@ def _pillow(picture: Picture, format: str, quality: int) -> list[Piece]:
     from PIL import features
 
     if format in ("WEBP", "AVIF") and not features.check(format.lower()):
-        raise ArgumentError(f"format: this build of Pillow writes no {format}")
+        raise ArgumentError(f"format: {format} is not supported by this build of Pillow")
     profile, exif, xmp, dpi = picture.profile, picture.exif, picture.xmp, picture.dpi
     image = _pil_image(picture)
     if format in ("WEBP", "AVIF") and image.mode == "L":
@@ -163,10 +163,10 @@ def _pillow(picture: Picture, format: str, quality: int) -> list[Piece]:
     options: dict[str, Any] = {}
     if format == "JPEG":
         if exif is not None and len(exif) > 65533:
-            logger.warning("the EXIF data is larger than a JPEG holds (%d bytes) and was not written", len(exif))
+            logger.warning("the EXIF data is too large for a JPEG (%d bytes) and was not written", len(exif))
             exif = None
         if xmp is not None and len(xmp) > 65502 - 29:
-            logger.warning("the XMP data is larger than a JPEG holds (%d bytes) and was not written", len(xmp))
+            logger.warning("the XMP data is too large for a JPEG (%d bytes) and was not written", len(xmp))
             xmp = None
         options = {"quality": int(quality), "subsampling": 0, "exif": exif or b""}
         if dpi is not None:
@@ -179,7 +179,7 @@ def _pillow(picture: Picture, format: str, quality: int) -> list[Piece]:
         if dpi is not None:
             options["dpi"] = dpi
         if profile is not None or exif is not None or xmp is not None:
-            logger.warning("a BMP file holds no colour profile and no metadata; they were not written")
+            logger.warning("a BMP file has no colour profile and no metadata; they were not written")
         image.save(stream, "BMP", **options)
         return [stream.getbuffer()]
     if xmp is not None:
@@ -222,7 +222,7 @@ def _tiff_file(picture: Picture) -> list[Piece]:
     first = 8 + len(laid_out(0))
     first += -first % 16
     if first + pixels.nbytes > 0xFFFFFFFF:
-        raise ArgumentError(f"TIFF: {picture!r} takes {pixels.nbytes / 1e9:.1f} GB, the format holds 4.2 GB")
+        raise ArgumentError(f"TIFF: {picture!r} takes {pixels.nbytes / 1e9:.1f} GB, expected at most 4.2 GB")
     head = (struct.pack("<2sHI", b"II", 42, 8) + laid_out(first)).ljust(first, b"\0")
     return [head, pixels.data]
 
@@ -233,8 +233,8 @@ def _tiff_file(picture: Picture) -> list[Piece]:
 def write_to(target: Any, pieces: Iterable[Piece], overwrite: bool) -> None:
     """Writes the pieces to a file object, or to a path: all of them, or nothing.
 
-    A path is written through a file beside it, which replaces it when it is whole and on the disk. A path that is not
-    a regular file, such as a pipe or /dev/stdout, is written to directly.
+    A path is written through a temporary file in its folder, which replaces it when it is complete and on the disk. A
+    path that is not a regular file, such as a pipe or /dev/stdout, is written to directly.
     """
     if not isinstance(target, (str, bytes, os.PathLike)):
         _write_all(target.write, pieces)
@@ -245,7 +245,7 @@ def write_to(target: Any, pieces: Iterable[Piece], overwrite: bool) -> None:
     try:
         _write_path(path, pieces, overwrite)
     except OSError as error:
-        # The error gets the name of the intended file instead of the temporary one or none.
+        # The error gets the name of the target instead of the temporary file or none.
         if error.errno is None:
             raise
         raise OSError(error.errno, os.strerror(error.errno), path) from error
@@ -254,7 +254,7 @@ def write_to(target: Any, pieces: Iterable[Piece], overwrite: bool) -> None:
 def _write_all(write: Callable[[Any], Any], pieces: Iterable[Piece]) -> None:
     for piece in pieces:
         view = memoryview(piece).cast("B")
-        while len(view):  # a raw file may take only a part
+        while len(view):  # a raw file may write only a part
             count = write(view[: 1 << 30])
             if count is None:
                 count = min(len(view), 1 << 30)
@@ -292,7 +292,7 @@ def _write_path(path: str, pieces: Iterable[Piece], overwrite: bool) -> None:
 
 
 def _into_free_place(temporary: Path, real: str) -> None:
-    """Gives the file its name if nothing has that name; the temporary name stays."""
+    """Gives the file its name if no file has that name; the temporary name is kept."""
     try:
         os.link(temporary, real)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""EXIF and XMP: drops private and outdated parts, and takes them from one kind of file into another."""
+"""EXIF and XMP: removes private and outdated parts, and converts them between kinds of files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import _color_tags, _tiff
 logger = logging.getLogger("pyharmony")
 
 EXIF_PREFIX = b"Exif\0\0"
-#: The most bytes of EXIF, and of all its fields together where they lie in a larger file.
+#: The largest size of EXIF in bytes, and of all its fields together in a larger file.
 _MAX_METADATA = 1 << 26
 
 
@@ -21,10 +21,10 @@ def _body(exif: bytes) -> bytes:
 
 
 def clean_exif(exif: bytes | None, name: str, keep_gps: bool) -> tuple[bytes | None, int]:
-    """Returns EXIF without orientation, thumbnail and GPS, and the orientation it had (1 to 8).
+    """Returns EXIF without orientation, thumbnail and GPS, and its orientation (1 to 8).
 
-    It no longer says Adobe RGB, which a profile says from here on: converted colours would be told wrongly. The rest
-    keeps its place, so that the offsets in maker notes stay valid. EXIF that cannot be read is dropped
+    Its mark of Adobe RGB is cleared, since the profile replaces it: it would be wrong for converted colours. The rest
+    keeps its offsets, so that those in maker notes remain valid. EXIF that cannot be read is dropped
     with a warning.
     """
     if not exif or not _body(exif):
@@ -63,7 +63,7 @@ def _clean_in_place(body: bytearray, keep_gps: bool) -> int:
         try:
             part = _tiff.directory(read, order, False, at)
         except _tiff.TiffError:
-            return  # It points nowhere: nothing is there to wipe.
+            return  # An invalid offset: nothing to wipe.
         for where, length in ((0x0201, 0x0202), (0x0111, 0x0117)):  # a JPEG thumbnail, then the strips of one
             for offset, size in zip(part.numbers(where, 4096), part.numbers(length, 4096)):
                 wipe(int(offset), int(size))
@@ -81,7 +81,7 @@ def _clean_in_place(body: bytearray, keep_gps: bool) -> int:
     if main.next:
         wipe_directory(main.next)
     if colors_of_directory(main) and (exif := _part(main, _tiff.EXIF_IFD)):
-        _unsay_colors(body, main.number(_tiff.EXIF_IFD, 0), exif)
+        _clear_adobe_rgb(body, main.number(_tiff.EXIF_IFD, 0), exif)
     end = _without_fields(body, order, first, drop)
     for start, stop in sorted(wiped, reverse=True):
         if stop == len(body) and start >= end:
@@ -90,7 +90,7 @@ def _clean_in_place(body: bytearray, keep_gps: bool) -> int:
 
 
 def _without_fields(body: bytearray, order: str, at: int, drop: Iterable[int]) -> int:
-    """Writes a directory again without some fields, which move up, and returns where it ends."""
+    """Writes a directory again without some fields, moving the others up, and returns its end."""
     count = struct.unpack_from(order + "H", body, at)[0]
     rows = [bytes(body[at + 2 + 12 * i : at + 14 + 12 * i]) for i in range(count)]
     rows = [row for row in rows if struct.unpack_from(order + "H", row)[0] not in drop]
@@ -100,7 +100,7 @@ def _without_fields(body: bytearray, order: str, at: int, drop: Iterable[int]) -
 
 
 _COLOR_SPACE = 0xA001  # the tag ColorSpace of Exif
-_INTEROP_INDEX = 0x0001  # the tag InteroperabilityIndex, in a directory of its own
+_INTEROP_INDEX = 0x0001  # the tag InteroperabilityIndex, in its own directory
 _UNCALIBRATED = 65535
 
 
@@ -113,7 +113,7 @@ def _part(main: _tiff.Directory, tag: int) -> _tiff.Directory | None:
 
 
 def colors_of_directory(main: _tiff.Directory) -> _color_tags.Colors | None:
-    """Returns the colours that EXIF says where they are not sRGB's: Adobe RGB, as cameras write it.
+    """Returns the colours of EXIF if they are not sRGB's: Adobe RGB, as written by cameras.
 
     ColorSpace is 65535 (uncalibrated), and InteroperabilityIndex "R03"; some programs write 2 as ColorSpace.
     """
@@ -138,8 +138,8 @@ def colors_of(exif: bytes | None) -> _color_tags.Colors | None:
         return None
 
 
-def _unsay_colors(body: bytearray, at: int, exif: _tiff.Directory) -> None:
-    """Makes an EXIF directory that says Adobe RGB say that the colours are uncalibrated."""
+def _clear_adobe_rgb(body: bytearray, at: int, exif: _tiff.Directory) -> None:
+    """Changes the colour space of an EXIF directory from Adobe RGB to uncalibrated."""
     kind, _, value = exif.where[_COLOR_SPACE]
     long = kind != 3
     if (interop := _part(exif, _tiff.INTEROP_IFD)) and _INTEROP_INDEX in interop.where:
@@ -150,14 +150,14 @@ def _unsay_colors(body: bytearray, at: int, exif: _tiff.Directory) -> None:
 
 
 def dpi_of(main: _tiff.Directory) -> tuple[float, float] | None:
-    """Returns the resolution that a directory names."""
+    """Returns the resolution in a directory."""
     unit = {2: 1.0, 3: 2.54}.get(main.number(0x0128, 2))
     x, y = (main.numbers(tag, 64)[:1] for tag in (0x011A, 0x011B))
     return (x[0] * unit, y[0] * unit) if unit and x and y else None
 
 
 def dpi_of_exif(exif: bytes | None) -> tuple[float, float] | None:
-    """Returns the resolution that EXIF names; only cameras put it there."""
+    """Returns the resolution in EXIF; only cameras store it there."""
     if not exif:
         return None
     try:
@@ -171,10 +171,10 @@ _MAX_XMP = 1 << 24
 
 
 def clean_xmp(xmp: bytes | None, name: str, keep_gps: bool, *, oriented: bool = False) -> bytes | None:
-    """Returns XMP without the GPS properties of EXIF and, if the pixels were turned upright, without orientation.
+    """Returns XMP without the GPS properties of EXIF and, if the pixels were rotated upright, without orientation.
 
-    A packet that still holds GPS afterwards, is damaged, or has a document type, whose entities programs that read it
-    would expand, is dropped with a warning.
+    A packet that still contains GPS afterwards, is damaged, or has a document type, whose entities readers would
+    expand, is dropped with a warning.
     """
     if not xmp:
         return None
@@ -182,14 +182,14 @@ def clean_xmp(xmp: bytes | None, name: str, keep_gps: bool, *, oriented: bool = 
     if len(xmp) > _MAX_XMP or not packet or b"\0" in packet or b"<" not in packet:
         packet = None
     if packet and declares(packet):
-        logger.warning("%s: the XMP data has a DOCTYPE, which XMP has not, and was dropped", name)
+        logger.warning("%s: the XMP data has a DOCTYPE, which XMP forbids, and was dropped", name)
         return None
     for each in ([] if keep_gps else [rb"exif:GPS\w*"]) + ([rb"tiff:Orientation"] if oriented else []):
         packet = packet and _without(packet, each)
     if packet is None:
         logger.warning("%s: the XMP data is damaged or too large and was dropped", name)
     elif not keep_gps and re.search(rb"GPS(L|Alt|Pos|Dest|Area|Date|Time|Img|Map|Sat)", packet):
-        logger.warning("%s: the XMP data holds GPS in a form that cannot be taken out and was dropped", name)
+        logger.warning("%s: the XMP data contains GPS in a form that cannot be removed and was dropped", name)
         packet = None
     return packet
 
@@ -198,11 +198,11 @@ _DECLARATION = re.compile(rb"<!(DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)", re.IG
 
 
 def declares(packet: bytes) -> bool:
-    """Tells whether XML has a document type, whose entities may grow without bound, or name files."""
+    """Returns whether XML has a document type, whose entities may grow without bound, or refer to files."""
     return _DECLARATION.search(packet) is not None
 
 
-#: Namespaces of XMP, the properties in them that tell of something beside the pixels, and what that is.
+#: Namespaces of XMP, their properties that describe other contents of the file, and the names of these.
 _ANY = rb"[\w.-]+"
 _PROMISES = (
     (rb"http://ns\.adobe\.com/hdr-gain-map/1\.0/", _ANY, "gain map"),
@@ -216,7 +216,7 @@ _PROMISES = (
     (rb"http://ns\.google\.com/photos/1\.0/image/", _ANY, "image before the effect"),
     (rb"http://ns\.google\.com/photos/1\.0/audio/", _ANY, "sound"),
     (rb"http://ns\.adobe\.com/xmp/note/", rb"HasExtendedXMP", "extended XMP"),
-    # A list of what lies behind the image; what its items are is said by their semantics.
+    # A list of the data after the image; the semantics of its items identify them.
     (rb"http://ns\.google\.com/photos/1\.0/container/(?:item/)?", _ANY, ""),
 )  # fmt: skip
 _MAX_PREFIXES = 8
@@ -224,9 +224,9 @@ _SEMANTICS = {b"GainMap": "gain map", b"MotionPhoto": "video", b"Depth": "depth 
 
 
 def without_promises(packet: bytes) -> tuple[bytes | None, list[str]]:
-    """Returns XMP without what tells of images, videos and sound beside the pixels, and the names of these.
+    """Returns XMP without descriptions of other images, videos and sound in the file, and the names of these.
 
-    None instead of XMP where they cannot be taken out.
+    None instead of XMP if they cannot be removed.
     """
     names: list[str] = []
     left: bytes | None = packet
@@ -252,7 +252,7 @@ def without_promises(packet: bytes) -> tuple[bytes | None, list[str]]:
 def _without(packet: bytes, name: bytes) -> bytes | None:
     """Returns the packet without attributes and elements of a name; None if an element does not end.
 
-    Every step goes forward, so the time is in proportion to the length.
+    Every step moves forward, so the time is proportional to the length.
     """
     packet = re.sub(rb"(?<=\s)" + name + rb"\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')", b"", packet)
     start = re.compile(rb"<(" + name + rb")(?:\s[^<>]*)?>")
@@ -272,7 +272,7 @@ _CLOSED = re.compile(rb"\s*>")
 
 
 def _end_of(packet: bytes, name: bytes, at: int) -> int:
-    """Returns where the element of a name that began before at ends; -1 if it does not."""
+    """Returns the end of the element of a name that began before at; -1 if it does not end."""
     tag = b"</" + name
     while (at := packet.find(tag, at)) >= 0:
         if bracket := _CLOSED.match(packet, at + len(tag)):
@@ -282,7 +282,7 @@ def _end_of(packet: bytes, name: bytes, at: int) -> int:
 
 
 def exif_of_tiff(main: _tiff.Directory, keep_gps: bool, size: int, name: str) -> bytes | None:
-    """Returns the EXIF of a TIFF file of size bytes: its descriptive fields, its EXIF directory and maybe GPS."""
+    """Returns the EXIF of a TIFF file of size bytes: its descriptive fields, its EXIF directory and possibly GPS."""
     tags = (_tiff.EXIF_IFD, *([_tiff.GPS_IFD] if keep_gps else []))
     try:
         entries, parts = _fields_of(main, tags, size)
@@ -301,7 +301,7 @@ def _fields_of(
     """Returns the descriptive fields of a directory, and the directories that these tags point to.
 
     Raises:
-        TiffError: together they have more bytes than what they lie in, so that several lie on the same bytes.
+        TiffError: together they have more bytes than the file, so that several overlap.
     """
     budget = _tiff.Budget(min(size, _MAX_METADATA))
     entries = main.entries(_tiff.DESCRIPTIVE & main.where.keys(), budget)

@@ -1,8 +1,8 @@
 """OpenRaster files: an image with its layers, for Krita, GIMP, MyPaint and other programs that paint.
 
-Such a file is a zip archive of PNG files and of `stack.xml`, which says how they lie over one another. Sources: the
-OpenRaster specification 0.0.6, file layout and layer stack (openraster.org); Compositing and Blending Level 1, W3C: the
-general formula, the operator "source over", the blend modes "normal" and "multiply".
+Such a file is a zip archive of PNG files and of `stack.xml`, which describes their stacking. Sources: the OpenRaster
+specification 0.0.6, file layout and layer stack (openraster.org); Compositing and Blending Level 1, W3C: the general
+formula, the operator "source over", the blend modes "normal" and "multiply".
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ BLENDS: tuple[Blend, ...] = get_args(Blend)
 _OPERATORS = {"normal": "svg:src-over", "multiply": "svg:multiply"}
 _BLEND_OF: dict[str, Blend] = {_OPERATORS[blend]: blend for blend in BLENDS}
 
-_SUFFIX = ".ora"  # how names of OpenRaster files end
-_MIME = b"image/openraster"  # what the part "mimetype" holds
+_SUFFIX = ".ora"  # the suffix of OpenRaster files
+_MIME = b"image/openraster"  # the content of the part "mimetype"
 _STACK = "stack.xml"  # the part that describes the layers
 _MERGED = "mergedimage.png"  # the part with the composite of all layers
 _THUMBNAIL = "Thumbnails/thumbnail.png"  # the part with a small copy of the composite
@@ -58,13 +58,13 @@ _MAX_STACK = 1 << 22  # the largest size of stack.xml, in bytes
 _MAX_ELEMENTS = 10_000  # the largest number of elements in stack.xml
 _MAX_DEPTH = 64  # the largest depth of elements in stack.xml
 _MAX_PROFILES = 16  # the largest number of different colour profiles of a file
-_MAX_METADATA = 1 << 26  # the largest number of bytes, of all PNG files of a file together, that are no pixels
+_MAX_METADATA = 1 << 26  # the largest number of bytes, of all PNG files of a file together, that are not pixels
 #: The pixels of all layers and of the merged image together, as a multiple of max_pixels.
 _TOGETHER = 4
-#: The pixels of a strip that is merged at a time.
+#: The number of pixels that are merged at a time.
 _STRIP = 1 << 16
 
-#: The characters that XML 1.0 does not hold, escaped or not.
+#: The characters that XML 1.0 does not allow, escaped or not.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _ESCAPED = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
@@ -74,18 +74,18 @@ _ENTRY = b"PK\1\2"
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A layer of an image: pixels, where they lie, and how they are laid over what is below.
+    """A layer of an image: pixels, their position, and how they are blended with the layers below.
 
     Attributes:
         name: the name that programs show; any text without control characters.
         pixels: [h, w, 4] of uint8 or uint16, RGBA, not premultiplied. They may be read-only.
-        at: (x, y), where the upper left pixel lies in the image; it may be outside.
+        at: (x, y), the position of the upper left pixel in the image; it may be outside.
         opacity: 0 to 1, a factor of the alpha.
         visible: whether the layer is shown.
-        blend: 'normal' lays the colours over those below, 'multiply' their product with those below, which darkens.
+        blend: 'normal' replaces the colours below, 'multiply' multiplies them, which darkens.
 
     Raises:
-        DTypeError, ShapeError, ArgumentError: a field is not of this kind.
+        DTypeError, ShapeError, ArgumentError: a field is invalid.
 
     Example:
         >>> from pyharmony.io import Layer
@@ -106,7 +106,7 @@ class Layer:
         if not isinstance(name, str):
             raise DTypeError(f"name: {type(name).__name__}, expected a str")
         if bad := _NOT_XML.search(name):
-            raise ArgumentError(f"name: {name[:100]!r} holds {bad.group()!r}, expected text that XML can hold")
+            raise ArgumentError(f"name: {name[:100]!r} contains {bad.group()!r}, expected text that XML allows")
         _check_pixels(self.pixels, "pixels", (4,))
         object.__setattr__(self, "at", _two_integers(self.at, "at", "(x, y)", -_LONGEST))
         opacity = _checks.number(self.opacity, "opacity", high=1.0, accepts="a number from 0 to 1")
@@ -123,7 +123,7 @@ class Layer:
         )
 
     def _repr_png_(self) -> bytes:
-        """Returns the pixels as a notebook shows them."""
+        """Returns the pixels as a PNG, for notebooks."""
         return png(self.pixels)
 
 
@@ -148,7 +148,7 @@ def _two_integers(x: Any, name: str, form: str, low: int) -> tuple[int, int]:
 
 
 def _check_layers(layers: Any) -> list[Layer]:
-    """Returns the layers as a list, known to be some Layers."""
+    """Returns the layers as a list, after checking them."""
     if isinstance(layers, Layer) or not isinstance(layers, Iterable):
         raise DTypeError(f"layers: {type(layers).__name__}, expected a list of Layers, from the bottom to the top")
     stack = list(layers)
@@ -164,22 +164,22 @@ def _check_layers(layers: Any) -> list[Layer]:
 
 
 def merged_of(layers: Sequence[Layer], size: tuple[int, int]) -> NumpyArray:
-    """Returns the image that layers make, as programs show them.
+    """Returns the composite of layers, as programs show it.
 
-    Each visible layer is laid over those below it by the equations of Compositing and Blending Level 1, on the stored
-    values, as Krita does. All is computed in float64 and rounded once, half to even. GIMP 3 works on linear light: what
-    is partly transparent comes out lighter there, and an opaque layer that multiplies up to 7 levels of 255 darker.
+    Each visible layer is composited over those below it by the equations of Compositing and Blending Level 1, on the
+    stored values, as in Krita. It is computed in float64 and rounded once, half to even. GIMP 3 works on linear light:
+    partly transparent pixels are lighter there, and an opaque layer that multiplies up to 7 levels of 255 darker.
 
     Args:
-        layers: from the bottom to the top; they may reach beyond the image.
+        layers: from the bottom to the top; they may extend beyond the image.
         size: (width, height) of the image.
 
     Returns:
         [height, width, 4] of RGBA, not premultiplied: uint16 if a layer is, else uint8. Colours are 0 where alpha is 0.
 
     Raises:
-        DTypeError, ArgumentError: an argument is not of this kind.
-        OutOfMemory: there is too little memory.
+        DTypeError, ArgumentError: an argument is invalid.
+        OutOfMemory: there is not enough memory.
 
     Example:
         >>> from pyharmony.io import Layer, merged_of
@@ -195,7 +195,7 @@ def merged_of(layers: Sequence[Layer], size: tuple[int, int]) -> NumpyArray:
     dtype = np.dtype(np.uint16 if any(layer.pixels.dtype.name == "uint16" for layer in stack) else np.uint8)
     visible = [layer for layer in stack if layer.visible]
     try:
-        if width * height > sys.maxsize // 8:  # for which NumPy has another error
+        if width * height > sys.maxsize // 8:  # for which NumPy raises another error
             raise MemoryError
         out = np.empty((height, width, 4), dtype)
 
@@ -205,14 +205,14 @@ def merged_of(layers: Sequence[Layer], size: tuple[int, int]) -> NumpyArray:
         step = max(1, _STRIP // width)
         _profiles.in_threads(strip, [slice(y, min(y + step, height)) for y in range(0, height, step)])
     except MemoryError as error:
-        raise OutOfMemory(f"size: an image of {width} x {height} pixels needs more memory than there is") from error
+        raise OutOfMemory(f"size: not enough memory for an image of {width} x {height} pixels") from error
     return out
 
 
 def _merge_rows(layers: list[Layer], rows: slice, out: NumpyArray) -> None:
     """Writes rows of the merged image [h, W, 4] into out.
 
-    Colours are kept premultiplied by alpha, so that there is one quotient, at the end; they are in units of the dtype,
+    Colours are premultiplied by alpha, so that there is one division, at the end; they are in units of the dtype,
     in which all products with an alpha of 1 are exact.
     """
     width, white = out.shape[1], VALUE_RANGE[out.dtype.name]
@@ -256,23 +256,23 @@ def write_layers(
 ) -> None:
     """Writes layers as an OpenRaster file, which Krita, GIMP and other programs open.
 
-    The same arguments give the same bytes. A path is written at once or not at all, as `pyharmony.io.write` does it.
+    The same arguments give the same bytes. A path is written atomically, as by `pyharmony.io.write`.
     GIMP 3 opens 16-bit layers at 8 bit.
 
     Args:
         target: a path that ends in '.ora', or a binary file object.
-        layers: from the bottom to the top, at most 500; they may reach beyond the image.
+        layers: from the bottom to the top, at most 500; they may extend beyond the image.
         merged: the finished image [H, W, 3] or [H, W, 4] of uint8 or uint16, for viewers that do not merge layers. It
-            gives the file its size, and is stored as it is: as the PNG file that `pyharmony.io.write` would write.
+            determines the size, and is stored unchanged: as the PNG file that `pyharmony.io.write` would write.
         overwrite: whether an existing file may be replaced.
         profile: the ICC profile of the colours of merged and of every layer; None means sRGB.
-        dpi: the horizontal and vertical resolution in dots per inch; programs get whole numbers.
+        dpi: the horizontal and vertical resolution in dots per inch, stored as whole numbers.
         xmp: an XMP packet for the PNG file of merged, since the format has no other place for metadata.
 
     Raises:
-        DTypeError, ShapeError, ArgumentError: an argument is not of this kind.
+        DTypeError, ShapeError, ArgumentError: an argument is invalid.
         OSError: the file cannot be written; FileExistsError: it exists and overwrite is False.
-        OutOfMemory: there is too little memory.
+        OutOfMemory: there is not enough memory.
 
     Example:
         >>> from pyharmony.io import Layer, read_layers, write_layers
@@ -296,10 +296,10 @@ def write_layers(
     names = [f"data/layer{i:03}.png" for i in range(len(stack_layers))]
     stack = _stack_xml(stack_layers, names, merged.shape, dots)
     if len(stack) > _MAX_STACK:
-        raise ArgumentError(f"layers: their names make {len(stack)} bytes of XML, expected at most {_MAX_STACK}")
+        raise ArgumentError(f"layers: their names need {len(stack)} bytes of XML, expected at most {_MAX_STACK}")
 
     def parts() -> Iterator[tuple[str, bytes]]:
-        yield "mimetype", _MIME  # programs look for it at the first bytes
+        yield "mimetype", _MIME  # programs expect it in the first bytes
         yield _STACK, stack
         for name, layer in zip(names, stack_layers):
             yield name, _png_of(Picture(layer.pixels, profile))
@@ -309,7 +309,7 @@ def write_layers(
     try:
         data = _zipped(parts())
     except MemoryError as error:
-        raise OutOfMemory(f"layers: {len(stack_layers)} of them need more memory to encode than there is") from error
+        raise OutOfMemory(f"layers: not enough memory to encode {len(stack_layers)} of them") from error
     _encode.write_to(target, [data], overwrite)
 
 
@@ -332,7 +332,7 @@ def _check_profile(profile: Any) -> None:
     except _profiles.ProfileError as error:
         raise ArgumentError(f"profile: {len(profile)} bytes, expected an ICC profile: {error}") from None
     if kind != "RGB ":
-        raise ArgumentError(f"profile: one of {kind.strip()} colours, expected one of RGB")
+        raise ArgumentError(f"profile: a profile of {kind.strip()} colours, expected RGB")
 
 
 def _check_dpi(dpi: Any) -> tuple[float, float]:
@@ -350,7 +350,7 @@ def _stack_xml(layers: list[Layer], names: list[str], shape: tuple[int, ...], dp
         f'<image version="{_VERSION}" w="{shape[1]}" h="{shape[0]}"{resolution}>',
         "  <stack>",
     ]
-    for layer, name in reversed(list(zip(layers, names))):  # the first element is the uppermost
+    for layer, name in reversed(list(zip(layers, names))):  # the first element is the top layer
         x, y = layer.at
         lines.append(
             f'    <layer name="{layer.name.translate(_ESCAPED)}" src="{name}" x="{x}" y="{y}" '
@@ -365,7 +365,7 @@ def _png_of(picture: Picture) -> bytes:
 
 
 def _thumbnail(merged: NumpyArray) -> NumpyArray:
-    """Returns an image at 8 bit, made smaller to fit the side of a thumbnail."""
+    """Returns an image at 8 bit, reduced to fit the side of a thumbnail."""
     pixels = _profiles.to_depth(merged, np.uint8)
     height, width = pixels.shape[:2]
     longest = max(height, width)
@@ -379,9 +379,9 @@ def _thumbnail(merged: NumpyArray) -> NumpyArray:
 
 
 def _zipped(parts: Iterable[tuple[str, bytes]]) -> memoryview:
-    """Returns a zip archive that says nothing of the time, the system or the user.
+    """Returns a zip archive without information on the time, the system or the user.
 
-    Nothing is compressed: PNG files are, and the rest is small.
+    Nothing is compressed: PNG files already are, and the rest is small.
     """
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
@@ -398,23 +398,23 @@ def _zipped(parts: Iterable[tuple[str, bytes]]) -> memoryview:
 def read_layers(source: FileLike, *, max_pixels: int | None = None) -> tuple[list[Layer], Picture]:
     """Reads the layers and the merged image of an OpenRaster file.
 
-    Groups that make no difference become their layers. Nothing is written to the disk, and nothing outside the file is
-    read.
+    Groups without an effect of their own are replaced by their layers. Nothing is written to the disk, and nothing
+    outside the file is read.
 
     Args:
         source: a path, the bytes of a file, or a binary file object.
-        max_pixels: the most pixels that the image and each layer may have, known from their headers before anything
-            is decoded; all together may have four times as many. None means 256 million.
+        max_pixels: the largest accepted number of pixels of the image and of each layer, checked in their headers
+            before decoding; all together may have four times as many. None means 256 million.
 
     Returns:
         The layers from the bottom to the top, and the merged image: a Picture [H, W, 3] or [H, W, 4] of uint8 or
-        uint16 with the file's colour profile and resolution. The layers are in its colours.
+        uint16 with the file's colour profile and resolution. The layers have the same profile.
 
     Raises:
-        DecodeError: the file is no OpenRaster file, is damaged, lacks a part, or has what a Layer does not hold: other
-            blends, groups that blend by themselves, filters, drawings.
+        DecodeError: the file is not an OpenRaster file, is damaged, lacks a part, or has features that a Layer lacks:
+            other blends, isolated groups that blend, filters, drawings.
         ImageTooLarge: there are more pixels than max_pixels allows.
-        OutOfMemory: there is too little memory to decode it.
+        OutOfMemory: there is not enough memory to decode it.
         OSError: the path is missing, a folder, or not readable.
         DTypeError: source is of another type.
 
@@ -432,7 +432,7 @@ def read_layers(source: FileLike, *, max_pixels: int | None = None) -> tuple[lis
     try:
         data, what = _bytes_of(source)
     except MemoryError as error:
-        raise OutOfMemory("source: the file needs more memory than there is") from error
+        raise OutOfMemory("source: the file needs more memory than is available") from error
 
     def work() -> tuple[list[Layer], Picture]:
         try:
@@ -445,11 +445,11 @@ def read_layers(source: FileLike, *, max_pixels: int | None = None) -> tuple[lis
 
 def _bytes_of(source: Any) -> tuple[bytes, str]:
     """Returns the bytes of a file that begins like a zip archive, and its name for messages."""
-    with _decode.opened(source, "source", "a path, bytes or a binary file object") as (file, what):
+    with _decode.open_source(source, "source", "a path, bytes or a binary file object") as (file, what):
         head = file.read(64)
         if not isinstance(head, bytes):
             kind = type(head).__name__
-            raise DTypeError(f"source: a file object that gives {kind}, expected a binary one (mode 'rb')")
+            raise DTypeError(f"source: a file object that returns {kind}, expected a binary one (mode 'rb')")
         if not head.startswith(b"PK\3\4"):
             format, instead = _decode.sniff(head)
             raise DecodeError(f"{what} is {f'a file of {format}' if format else instead}, expected an OpenRaster file")
@@ -478,7 +478,7 @@ def _xml(data: bytes) -> _Element:
         count += 1
         if count > _MAX_ELEMENTS or len(above) > _MAX_DEPTH:
             raise _decode._Refuse(
-                f"has too much in {_STACK}, expected at most {_MAX_ELEMENTS} elements, {_MAX_DEPTH} deep"
+                f"has too many elements in {_STACK}, expected at most {_MAX_ELEMENTS} elements, {_MAX_DEPTH} deep"
             )
         element = _Element(tag, attributes)
         above[-1].children.append(element)
@@ -498,19 +498,19 @@ class _Archive:
     """The parts of an OpenRaster file, read from memory within limits."""
 
     def __init__(self, data: bytes, what: str, limit: int) -> None:
-        # Each entry of the directory begins like this; counted first, since every entry becomes an object.
+        # Each entry of the directory begins with these bytes; counted first, since every entry becomes an object.
         if data.count(_ENTRY) > _MAX_PARTS:
             raise _decode._Refuse(f"has more than {_MAX_PARTS} parts, which are not accepted")
         self.what, self.limit = what, limit
-        self.pixels, self.metadata = 0, _MAX_METADATA  # counted so far, and bytes that are left
+        self.pixels, self.metadata = 0, _MAX_METADATA  # pixels so far, and remaining bytes
         self.zip = zipfile.ZipFile(io.BytesIO(data))
         self.profiles: dict[bytes, bytes | None] = {}
         names = self.zip.namelist()
         if len(set(names)) < len(names):
-            raise _decode._Refuse("is damaged: two of its parts have one name")
+            raise _decode._Refuse("is damaged: two of its parts have the same name")
 
     def read(self, name: str, size: int, *, whole: bool = True) -> bytes:
-        """Returns a part of at most so many bytes, or so many of its first bytes."""
+        """Returns a part of at most this many bytes, or this many of its first bytes."""
         try:
             info = self.zip.getinfo(name)
         except KeyError:
@@ -527,7 +527,7 @@ class _Archive:
         head = self.read(name, 33, whole=False)
         if not head.startswith(_png.SIGNATURE):
             format, instead = _decode.sniff(head)
-            raise _decode._Refuse(f"has {name!r}, which is {f'a file of {format}' if format else instead}, not of PNG")
+            raise _decode._Refuse(f"has {name!r}, which is {f'a file of {format}' if format else instead}, not PNG")
         try:
             png = _png.header(head)
         except _png.PngError as error:
@@ -543,7 +543,7 @@ class _Archive:
 
     def image(self, name: str, png: _png.Png) -> Picture:
         """Returns an image of three or four channels with its profile."""
-        # 8 bytes a pixel, and enough for the filters of the rows and the chunks
+        # 8 bytes a pixel, with room for the filters of the rows and the chunks
         pixel_bytes = 9 * png.width * png.height
         data = self.read(name, pixel_bytes + self.metadata)
         self.metadata -= max(0, len(data) - pixel_bytes)
@@ -572,9 +572,9 @@ class _Archive:
 
 
 def _without_metadata(data: bytes) -> tuple[bytes, bytes | None]:
-    """Returns a PNG file with the chunks that make pixels only, and its iCCP chunk.
+    """Returns a PNG file with the chunks of the pixels only, and its iCCP chunk.
 
-    Metadata would cost time in every layer, and the orientation of EXIF would turn it.
+    Metadata would cost time in every layer, and the orientation of EXIF would rotate it.
     """
     chunks, profile, at = [data[:8]], None, 8
     while at + 12 <= len(data):
@@ -592,7 +592,7 @@ def _read(archive: _Archive) -> tuple[list[Layer], Picture]:
     mime = archive.read("mimetype", 256) if "mimetype" in archive.zip.namelist() else b""
     if mime.strip() != _MIME:
         mime_error = f"its mimetype is {mime.decode('latin-1')[:60]!r}" if mime else "it has no mimetype"
-        raise _decode._Refuse(f"is a zip file, and no OpenRaster file: {mime_error}")
+        raise _decode._Refuse(f"is a zip file but not an OpenRaster file: {mime_error}")
     image = _xml(archive.read(_STACK, _MAX_STACK))
     stacks = [child for child in image.children if child.tag == "stack"]
     if image.tag != "image" or len(stacks) != 1:
@@ -608,7 +608,7 @@ def _read(archive: _Archive) -> tuple[list[Layer], Picture]:
     if size != (headers[_MERGED].width, headers[_MERGED].height):
         raise _decode._Refuse(
             f"is damaged: {_MERGED} has {headers[_MERGED].width} x {headers[_MERGED].height} pixels, "
-            f"{_STACK} says {size[0]} x {size[1]}"
+            f"{_STACK} has {size[0]} x {size[1]}"
         )
     merged = archive.image(_MERGED, headers[_MERGED])
     merged = Picture(merged.pixels, merged.profile, dpi=_dpi_of(image), format=merged.format)
@@ -616,10 +616,11 @@ def _read(archive: _Archive) -> tuple[list[Layer], Picture]:
 
 
 def _layers_of(stack: _Element) -> Iterator[dict[str, str]]:
-    """Yields the attributes of the layers in a stack, those in groups too, from the top to the bottom.
+    """Yields the attributes of the layers in a stack, including those in groups, from the top to the bottom.
 
-    A group that is rendered by itself and then laid over what is below makes no difference where all in it is laid over
-    what is below, since that operation is associative; one that is not isolated lends its opacity to its layers.
+    A group that is rendered by itself and then composited over the layers below has no effect if all in it is
+    composited by "source over", since that operation is associative; one that is not isolated multiplies its layers'
+    opacity.
     """
     for child in stack.children:
         if child.tag == "layer":
@@ -633,7 +634,7 @@ def _layers_of(stack: _Element) -> Iterator[dict[str, str]]:
             normal = all(_operator(each) == "svg:src-over" for each in (own, *inside))
             if alone and not is_hidden and not (normal and opacity == 1):
                 raise _decode._Refuse(
-                    f"has a group of layers {own.get('name', '')!r} that blends by itself, which is not accepted; "
+                    f"has a group of layers {own.get('name', '')!r} with its own blend, which is not accepted; "
                     "merge or ungroup it in the program that wrote it"
                 )
             for each in inside:
@@ -698,5 +699,5 @@ def _opacity(attributes: dict[str, str]) -> float:
 
 
 def _dpi_of(image: _Element) -> tuple[float, float] | None:
-    """Returns the resolution that an image says; one that makes no sense counts as none."""
+    """Returns the resolution of an image; an invalid one counts as none."""
     return _decode._dpi((image.attributes.get("xres"), image.attributes.get("yres")))

@@ -11,7 +11,7 @@ from .._arrays import IMAGE_DTYPES, NumpyArray
 from ..errors import DTypeError, ShapeError
 from .shown import png
 
-#: The most pixels an image may have where the caller names no limit.
+#: The largest number of pixels of an image if the caller sets no limit.
 MAX_PIXELS = 256_000_000
 
 
@@ -24,10 +24,10 @@ class Picture:
             uint16, float16, float32 or float64 (1.0 is white). They may be read-only.
         profile: the ICC profile of the colours; None means sRGB (or grey of sRGB's tone curve).
         exif: EXIF in Pillow's form (it starts with b"Exif\\0\\0"), without orientation, thumbnail and,
-            unless it was asked for, GPS.
+            unless requested, GPS.
         xmp: the XMP packet, likewise without GPS.
         dpi: the horizontal and vertical resolution in dots per inch.
-        format: the format of the file, such as 'JPEG'; None for an image that comes from no file.
+        format: the format of the file, such as 'JPEG'; None for an image that is not from a file.
     """
 
     pixels: NumpyArray
@@ -54,19 +54,19 @@ class Picture:
         )
 
     def _repr_png_(self) -> bytes:
-        """Returns the image as a notebook shows it: 8 bit, and at most 1024 pixels a side."""
+        """Returns the image as a PNG for notebooks: 8 bit, and at most 1024 pixels a side."""
         return png(self.pixels)
 
     def to_pil(self) -> Any:
         """Returns a PIL image of mode L, RGB or RGBA, with profile and metadata in its info.
 
         Raises:
-            DTypeError: pixels are not uint8; Pillow has no image of three channels with more.
+            DTypeError: pixels are not uint8; Pillow has no image of three channels with higher depth.
         """
         from PIL import Image
 
         if self.pixels.dtype != np.uint8:
-            raise DTypeError(f"pixels: {self.pixels.dtype.name}, expected uint8; a PIL image holds no more")
+            raise DTypeError(f"pixels: {self.pixels.dtype.name}, expected uint8, the depth of PIL images")
         image = Image.fromarray(self.pixels[..., 0] if self.pixels.shape[2] == 1 else self.pixels)
         return with_metadata(image, self)
 

@@ -1,7 +1,7 @@
-"""The chunks of a PNG file: checks them, takes them apart and inserts them.
+"""The chunks of a PNG file: checks, parses and inserts them.
 
-Source: Portable Network Graphics (Third Edition), W3C 2025. Decoders get only the chunks that make the pixels,
-so that the claims of an ancillary chunk cost nothing.
+Source: Portable Network Graphics (Third Edition), W3C 2025. Decoders get only the chunks of the pixels, so that forged
+ancillary chunks cost nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Png:
     dpi: tuple[float, float] | None = None
     animated: bool = False
     colors: dict[bytes, bytes] = field(default_factory=dict)
-    """The chunks that say colours otherwise than by a profile."""
+    """The chunks that specify colours other than by a profile."""
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -60,14 +60,14 @@ def header(head: bytes) -> Png:
     if zlib.crc32(head[12:29]) != struct.unpack(">I", head[29:33])[0]:
         raise PngError("the checksum of its header is wrong")
     if not (0 < width < 1 << 31 and 0 < height < 1 << 31) or depth not in _DEPTHS.get(color, ()):
-        raise PngError("its header holds impossible values")
+        raise PngError("its header has invalid values")
     if compression or filters or interlace > 1:
         raise PngError("its header names unknown methods")
     return Png(width, height, depth, color)
 
 
 def parse(data: bytes) -> Png:
-    """Takes the file apart, and checks that every chunk that makes pixels is there and whole."""
+    """Parses the file, and checks that every chunk of the pixels is present and complete."""
     png = header(data[:33])
     view = memoryview(data)
     critical: list[memoryview] = [view[:33]]
@@ -100,13 +100,13 @@ def parse(data: bytes) -> Png:
         raise PngError("it ends before its last chunk")
     row = (png.width * png.depth * _CHANNELS[png.color] + 7) // 8
     if not packed or packed * _DEFLATE < png.height * row:
-        raise PngError(f"its header claims {png.width} x {png.height} pixels, which {packed} bytes cannot hold")
+        raise PngError(f"its header claims {png.width} x {png.height} pixels, which {packed} bytes cannot encode")
     png.pixels = b"".join(critical)
     return png
 
 
 def _ancillary(png: Png, kind: bytes, body: bytes, kinds: set[bytes]) -> None:
-    """Reads a chunk; only the first of a kind counts, so that what is inflated does not grow with their number."""
+    """Reads a chunk; only the first of a kind counts, so that the inflated size does not grow with their number."""
     if kind in (b"iCCP", b"eXIf") or (kind == b"iTXt" and body.startswith(_XMP + b"\0")):
         if kind in kinds:
             return
@@ -129,18 +129,18 @@ def _ancillary(png: Png, kind: bytes, body: bytes, kinds: set[bytes]) -> None:
 
 
 def colors_of(png: Png) -> tuple[bytes | None, _color_tags.Colors | None]:
-    """Returns the profile or the colours of a file: of cICP, iCCP, sRGB, and gAMA with cHRM, the first counts (4.3).
+    """Returns the profile or the colours of a file: from cICP, iCCP, sRGB, and gAMA with cHRM, the first counts (4.3).
 
     Raises:
         UnusualColors: it is an HDR image, or its pixels have the narrow range of video, from 16 to 235 at 8 bit.
-        UnknownColors: the chunk that counts holds impossible numbers.
+        UnknownColors: the chunk that counts has invalid numbers.
     """
     cicp = png.colors.get(b"cICP", b"")
     if len(cicp) == 4 and not cicp[2]:
         try:
             colors = _color_tags.of_code_points(cicp[0], cicp[1])
         except _color_tags.UnknownColors:
-            # Another chunk may say it in a way that is known.
+            # Another chunk may specify the colours in a known way.
             if png.profile is None and not png.colors.keys() & {b"sRGB", b"gAMA", b"cHRM"}:
                 raise
             colors = None
@@ -169,7 +169,7 @@ def transparent_grey(png: Png) -> int | None:
 
 
 def _inflate(packed: bytes) -> bytes | None:
-    """Returns what was compressed; None where it is damaged, or too large, of which no more than a part is held."""
+    """Inflates data; returns None if it is damaged or too large, of which no more than a part is stored."""
     measure, left, size = zlib.decompressobj(), packed, 0
     try:
         while not measure.eof:
@@ -185,7 +185,7 @@ def _inflate(packed: bytes) -> bytes | None:
 def metadata(
     profile: bytes | None, exif: bytes | None, xmp: bytes | None, dpi: tuple[float, float] | None
 ) -> list[bytes]:
-    """Returns the chunks that carry the metadata, for the place behind the header."""
+    """Returns the chunks with the metadata, to be placed after the header."""
     extra = []
     if profile is not None and profile in (_color_tags.profile(_color_tags.SRGB, grey) for grey in (False, True)):
         extra.append(chunk(b"sRGB", b"\0"))
@@ -200,7 +200,7 @@ def metadata(
     return extra
 
 
-#: The number of bytes of pixels in a block, which is compressed by itself, so that threads share the work.
+#: The number of bytes of pixels in a block, which is compressed separately, so that threads share the work.
 _BLOCK = 1 << 20
 _ADLER = 65521
 
@@ -214,7 +214,7 @@ def encode(pixels: NumpyArray, level: int, extra: list[bytes]) -> list[bytes]:
     height, width, channels = pixels.shape
     depth, color = pixels.itemsize * 8, {1: 0, 3: 2, 4: 6}[channels]
     if max(height, width) >= 1 << 31:
-        raise PngError(f"a side of {max(height, width)} pixels")
+        raise PngError(f"a side of {max(height, width)} pixels is too long")
     rows = max(1, _BLOCK // (width * channels * pixels.itemsize))
 
     def block(y: int) -> tuple[bytes, int, int]:

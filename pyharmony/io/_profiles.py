@@ -1,9 +1,8 @@
-"""Colour profiles: reads and compares them, and converts pixels from one to another.
+"""Colour profiles: reads and compares them, and converts pixels between them.
 
-8-bit colours go through Little CMS (Pillow's ImageCms). 16-bit and float colours go through the code here,
-for profiles of three primaries and three curves: sRGB, Display P3, Adobe RGB, ProPhoto RGB and whatever else
-is of that kind. ICC.1:2022 (profile version 4.4), sections 8.3, 10.6 (curveType) and 10.18
-(parametricCurveType); IEC 61966-2-1 (sRGB).
+8-bit colours are converted by Little CMS (Pillow's ImageCms). 16-bit and float colours are converted here, for profiles
+of three primaries and three curves: sRGB, Display P3, Adobe RGB, ProPhoto RGB and similar ones. ICC.1:2022 (profile
+version 4.4), sections 8.3, 10.6 (curveType) and 10.18 (parametricCurveType); IEC 61966-2-1 (sRGB).
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ T = TypeVar("T")
 Result = TypeVar("Result")
 
 _MAX_PROFILE = 1 << 25
-#: The values of a strip, which a thread works on at a time; and the pixels of one whose planes stay in the cache.
+#: The values of a strip, the unit of work of a thread; and the pixels of one whose planes fit into the cache.
 _STRIP = 1 << 19
 _SMALL_STRIP = 1 << 15
-#: The values of a strip where each costs the making of a transform.
+#: The values of a strip if each creates its own transform.
 _LARGE_STRIP = 1 << 22
 _PERCEPTUAL = 0  # the perceptual rendering intent of ICC
-_NO_SHORTCUT = 0x0100  # a flag of Little CMS; without it 16-bit colours go through a coarse grid, 4 levels off
+_NO_SHORTCUT = 0x0100  # a flag of Little CMS; without it 16-bit colours use a coarse grid, with errors of 4 levels
 
 #: sRGB's primaries in the profile connection space: from its chromaticities, taken from D65 to D50 by the
 #: Bradford transform (ICC.1:2022, annex E). White is D50.
@@ -48,7 +47,7 @@ D50 = (0.9642, 1.0, 0.8249)
 
 
 class ProfileError(ValueError):
-    """An error for bytes that are not an ICC profile, or not of a kind that the code here knows."""
+    """An error for bytes that are not an ICC profile, or not of a supported kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +55,7 @@ class Curve:
     """A tone curve from device values to linear light, both 0 to 1.
 
     It is either parametric, y = (a x + b)^g + e for x >= d and c x + f below, or a table of equal steps.
-    Outside of 0 to 1 a parametric curve goes on, mirrored at 0; a table goes on along its last step.
+    Outside of 0 to 1 a parametric curve is mirrored at 0; a table is extrapolated along its last step.
     """
 
     g: float = 1.0
@@ -71,7 +70,7 @@ class Curve:
 
     @functools.cached_property
     def _inverse_table(self) -> NumpyArray:
-        """The values of x at equal steps of sqrt(y): the square root spends the steps where the eye needs them."""
+        """The values of x at equal steps of sqrt(y): the square root concentrates the steps in the shadows."""
         y = np.maximum.accumulate(np.asarray(self.table))
         x = np.linspace(0.0, 1.0, len(y))
         rises = np.concatenate(([True], np.diff(y) > 0))
@@ -123,7 +122,7 @@ class Curve:
 
 
 def _interpolate(table: NumpyArray, at: NumpyArray) -> NumpyArray:
-    """Returns the table at fractional places; outside it goes on along its first and last step."""
+    """Returns the table at fractional indices, extrapolated along its first and last step."""
     table = table.astype(at.dtype, copy=False)
     low = np.clip(np.nan_to_num(at), 0, len(table) - 2).astype(np.int32)
     part = at - low
@@ -141,9 +140,9 @@ class Space:
 
     Attributes:
         kind: 'RGB ', 'GRAY', 'CMYK' or another signature of ICC.
-        curves: three for a matrix profile, one for a grey profile, none for one with tables of colours.
+        curves: three for a matrix profile, one for a grey profile, none for one with colour tables.
         matrix: [3, 3] from linear light to XYZ (D50), for a matrix profile.
-        profile: the bytes; None for sRGB, which holds where an image has no profile.
+        profile: the bytes; None for sRGB, the default of images without a profile.
     """
 
     kind: str
@@ -158,17 +157,17 @@ _SRGB_GREY = Space("GRAY", (SRGB_CURVE,))
 
 def _tags(profile: bytes) -> dict[bytes, bytes]:
     if len(profile) < 132 or profile[36:40] != b"acsp":
-        raise ProfileError("no ICC profile")
+        raise ProfileError("not an ICC profile")
     size, count = struct.unpack_from(">I", profile)[0], struct.unpack_from(">I", profile, 128)[0]
     if not 132 <= size <= len(profile) or size > _MAX_PROFILE:
-        raise ProfileError(f"its header claims {size} bytes, there are {len(profile)}")
+        raise ProfileError(f"its header claims {size} bytes, the profile has {len(profile)}")
     if count > 256 or 132 + 12 * count > size:
         raise ProfileError(f"its header claims {count} tags")
     tags = {}
     for i in range(count):
         name, at, length = struct.unpack_from(">4sII", profile, 132 + 12 * i)
         if at + length > size:
-            raise ProfileError(f"its tag {name.decode('latin-1')!r} lies outside")
+            raise ProfileError(f"its tag {name.decode('latin-1')!r} is outside the profile")
         tags[name] = profile[at : at + length]
     return tags
 
@@ -194,7 +193,7 @@ def _curve(tag: bytes) -> Curve:
             raise ProfileError("a parametric curve of an unknown form")
         p = [value / 65536 for value in struct.unpack_from(f">{count}i", tag, 12)]
         if p[0] <= 0 or (form and p[1] <= 0):
-            raise ProfileError("a parametric curve that does not rise")
+            raise ProfileError("a parametric curve that is not increasing")
         if form == 0:
             return Curve(p[0], data=tag)
         g, a, b = p[:3]
@@ -214,7 +213,7 @@ def space_of(profile: bytes) -> Space:
     tags = _tags(profile)
     kind = profile[16:20].decode("latin-1")
     if profile[20:24] not in (b"XYZ ", b"Lab "):
-        raise ProfileError("it is a link of two devices")
+        raise ProfileError("it is a device link")
     if b"A2B0" in tags or profile[20:24] != b"XYZ ":
         if kind == "GRAY" and b"kTRC" in tags:
             return Space(kind, (_curve(tags[b"kTRC"]),), profile=profile)
@@ -234,27 +233,27 @@ def space_of(profile: bytes) -> Space:
         curves.append(_curve(curve))
     matrix = np.array(columns).T
     if not abs(np.linalg.det(matrix)) > 1e-6:
-        raise ProfileError("its primaries lie in a plane")
+        raise ProfileError("its primaries are linearly dependent")
     return Space(kind, tuple(curves), matrix, profile)
 
 
 def usable(profile: bytes | None, channels: int, name: str, *, grey_too: bool = False) -> bytes | None:
-    """Returns the profile if it fits pixels of so many channels; otherwise None, with a warning.
+    """Returns the profile if it fits pixels with this many channels; otherwise None, with a warning.
 
-    grey_too: whether the pixels may have been grey; a profile of grey then becomes one of RGB.
+    grey_too: whether the pixels may have been grey; a profile of grey is then converted to RGB.
     """
     if not profile:
         return None
     try:
         kind = space_of(profile).kind
     except ProfileError as error:
-        logger.warning("%s: the colour profile is damaged (%s) and was left out; sRGB is assumed", name, error)
+        logger.warning("%s: the colour profile is damaged (%s) and was ignored; sRGB is assumed", name, error)
         return None
     if kind == "RGB " or (kind == "GRAY" and channels == 1):
         return profile
     if kind == "GRAY" and grey_too:
         return rgb_of_grey(profile)
-    logger.warning("%s: a %s profile does not fit its pixels and was left out; sRGB is assumed", name, kind.strip())
+    logger.warning("%s: a %s profile does not fit its pixels and was ignored; sRGB is assumed", name, kind.strip())
     return None
 
 
@@ -265,7 +264,7 @@ def xyz_tag(*values: float) -> bytes:
 
 @functools.lru_cache(maxsize=16)
 def rgb_of_grey(profile: bytes) -> bytes:
-    """Makes an RGB profile with sRGB's primaries and the curve of a grey one: R = G = B look as the grey did."""
+    """Returns an RGB profile with sRGB's primaries and the curve of a grey one: R = G = B look like the grey value."""
     tag = space_of(profile).curves[0].data
     text = b"RGB of a grey profile"
     tags = {
@@ -295,7 +294,7 @@ def assembled(tags: dict[bytes, bytes], version: bytes, kind: bytes) -> bytes:
 
 
 def in_threads(work: Callable[[T], Result], parts: Sequence[T]) -> list[Result]:
-    """Returns the results of work on each part, by as many threads as `get_num_threads` says."""
+    """Returns the results of work on each part, with the number of threads of `get_num_threads`."""
     threads = min(get_num_threads(), len(parts))
     if threads < 2:
         return [work(part) for part in parts]
@@ -314,7 +313,7 @@ def _work_dtype(*dtypes: Any) -> Any:
 
 
 def _quantised(x: NumpyArray, out: NumpyArray) -> None:
-    """Writes 0 to 1 into out: integers clipped and rounded half to even, floats as they are."""
+    """Writes 0 to 1 into out: integers clipped and rounded half to even, floats unchanged."""
     if out.dtype.kind == "f":
         out[...] = x
         return
@@ -336,7 +335,7 @@ def to_depth(pixels: NumpyArray, dtype: Any) -> NumpyArray:
         if kinds == ("uint8", "uint16"):
             np.multiply(pixels[rows], np.uint16(257), out=out[rows], dtype=np.uint16)
         elif kinds == ("uint16", "uint8"):
-            out[rows] = (pixels[rows].astype(np.uint32) + 128) // 257  # 257 is odd, so no value lies half-way
+            out[rows] = (pixels[rows].astype(np.uint32) + 128) // 257  # 257 is odd, so no value is half-way
         elif pixels.dtype.kind == dtype.kind:
             out[rows] = pixels[rows]
         else:
@@ -348,7 +347,7 @@ def to_depth(pixels: NumpyArray, dtype: Any) -> NumpyArray:
     return out
 
 
-#: The steps of the square root of linear light in the tables that give integers; rounding to a step moves a
+#: The steps of the square root of linear light in the tables for integers; rounding to a step moves a
 #: 16-bit value by a fifth of a level at most.
 _ROOT_STEPS = 1 << 18
 
@@ -425,7 +424,7 @@ def _grid_difference(source: Space, target: Space) -> float:
 
 
 def _same(source: Space, target: Space, dtype: Any) -> bool:
-    """Tells whether two profiles say the same: equal bytes, or a difference below a rounding at 8 bit.
+    """Returns whether two profiles are equivalent: equal bytes, or a difference below a rounding at 8 bit.
 
     At 16 bit and in floats the limit is a quarter of an 8-bit level, by which the usual profiles of sRGB differ.
     """
@@ -479,7 +478,7 @@ def _luma(rgb: NumpyArray) -> NumpyArray:
 
 
 def rgb_profile(profile: bytes) -> bytes:
-    """Returns the profile that pixels have once their grey became R = G = B."""
+    """Returns the profile of pixels after their grey was converted to R = G = B."""
     return profile if space_of(profile).kind == "RGB " else rgb_of_grey(profile)
 
 
@@ -490,7 +489,7 @@ def _space(picture: Picture, colors: int) -> Space:
         space = space_of(picture.profile)
     except ProfileError:
         return _SRGB_GREY if colors == 1 else _SRGB
-    if colors == 1 and space.kind == "RGB ":  # R = G = B: the tone curve of green stands for all
+    if colors == 1 and space.kind == "RGB ":  # R = G = B: the tone curve of green is used for all
         return Space("GRAY", space.curves[1:2], profile=space.profile)
     if colors == 3 and space.kind == "GRAY":
         return Space("RGB ", space.curves * 3, _SRGB_MATRIX, rgb_of_grey(picture.profile))
@@ -512,7 +511,7 @@ def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
         return picture if picture.profile == profile else replace(picture, profile=profile)
     if pixels.dtype.kind == "f" and dtype.kind != "f" and np.isnan(pixels).any():
         y, x, c = (int(i) for i in np.argwhere(np.isnan(pixels))[0])
-        raise ArgumentError(f"{name}: nan at pixel (y={y}, x={x}), channel {c}, which {dtype.name} cannot hold")
+        raise ArgumentError(f"{name}: nan at pixel (y={y}, x={x}), channel {c}, which {dtype.name} cannot represent")
     color = _color(pixels[..., :3] if channels == 4 else pixels, source, target, dtype, name)
     if colors == 1 and target_colors == 3:
         color = np.repeat(color, 3, axis=2)
@@ -537,7 +536,7 @@ def _color(color: NumpyArray, source: Space, target: Space, dtype: Any, name: st
         try:
             return to_depth(through_lcms(to_depth(color, np.uint8), source.profile, target.profile), dtype)
         except ProfileError as error:
-            logger.warning("%s: its colours were kept as they are: %s", name, error)
+            logger.warning("%s: its colours were not converted: %s", name, error)
             return to_depth(color, dtype)
     if source.kind == target.kind == "RGB ":
         try:
@@ -545,21 +544,21 @@ def _color(color: NumpyArray, source: Space, target: Space, dtype: Any, name: st
         except ProfileError as error:
             reason = str(error)
     else:
-        reason = "its profile has tables of colours, and grey is converted by curves only"
-    logger.warning("%s: its colours were kept as they are: %s", name, reason)
+        reason = "its profile has colour tables, and grey is converted by curves only"
+    logger.warning("%s: its colours were not converted: %s", name, reason)
     return to_depth(color, dtype)
 
 
 def _through_tables(color: NumpyArray, source: bytes | None, target: bytes | None) -> NumpyArray:
-    """Converts uint16 or float RGB [H, W, 3] by profiles with tables of colours, by Little CMS in imagecodecs.
+    """Converts uint16 or float RGB [H, W, 3] by profiles with colour tables, by Little CMS in imagecodecs.
 
-    Floats come as float32, clipped to 0 to 1, beyond which tables do not go.
+    Floats are float32, clipped to 0 to 1, the domain of the tables.
     """
     try:
         import imagecodecs
     except ImportError:
         raise ProfileError(
-            f"a profile with tables of colours is applied beyond 8 bit by imagecodecs only: {_install.hint('io')}"
+            f"a profile with colour tables is applied beyond 8 bit by imagecodecs only: {_install.hint('io')}"
         ) from None
     from PIL import ImageCms
 

@@ -1,4 +1,4 @@
-"""Directories of TIFF, which EXIF has too: reads them with bounds, and writes them.
+"""Directories of TIFF and of EXIF: reads them with bounds, and writes them.
 
 TIFF 6.0 (Adobe, 1992), BigTIFF, EXIF 2.32 (CIPA DC-008) section 4.6.
 """
@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 
 #: The number of bytes of one value of each field type.
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-#: The unit in bytes in which the values of a type are swapped.
+#: The unit in bytes in which the values of a type are byte-swapped.
 _UNITS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _FORMATS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 
 _MAX_ENTRIES = 4096
 
-EXIF_IFD = 0x8769  # the tag with the place of the Exif directory
-GPS_IFD = 0x8825  # the tag with the place of the GPS directory
-INTEROP_IFD = 0xA005  # the tag with the place of the Interoperability directory
+EXIF_IFD = 0x8769  # the tag with the offset of the Exif directory
+GPS_IFD = 0x8825  # the tag with the offset of the GPS directory
+INTEROP_IFD = 0xA005  # the tag with the offset of the Interoperability directory
 ORIENTATION = 0x0112
 
 #: The tags that describe an image and not the layout of its file.
@@ -37,7 +37,7 @@ Reader = Callable[[int, int], bytes]
 
 
 class TiffError(ValueError):
-    """An error for bytes that are not a TIFF, or that a TIFF lacks."""
+    """An error for bytes that are not a TIFF, or for missing parts of a TIFF."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Entry:
 
 
 class Budget:
-    """The number of bytes that fields may have together; several of them may claim the same bytes."""
+    """The number of bytes that fields may have together, since several of them may claim the same bytes."""
 
     def __init__(self, size: int) -> None:
         self._left = size
@@ -73,7 +73,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory: where its fields lie. Bytes are read when they are asked for."""
+    """A directory: the offsets of its fields, whose bytes are read on demand."""
 
     order: str
     where: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # tag: type, count, offset
@@ -130,7 +130,7 @@ def reader(data: bytes | bytearray | memoryview) -> Reader:
 
 
 def header(read: Reader) -> tuple[str, bool, int]:
-    """Returns the byte order, whether it is BigTIFF, and where the first directory lies."""
+    """Returns the byte order, whether it is BigTIFF, and the offset of the first directory."""
     head = read(0, 16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order is None or len(head) < 8:
@@ -144,12 +144,12 @@ def header(read: Reader) -> tuple[str, bool, int]:
 
 
 def directory(read: Reader, order: str, big: bool, offset: int) -> Directory:
-    """Reads the directory at offset. Fields of unknown types are left out."""
+    """Reads the directory at offset. Fields of unknown types are ignored."""
     head, size, inline = ("Q", 20, 8) if big else ("H", 12, 4)
     start = offset + struct.calcsize(order + head)
     raw = read(offset, start - offset)
     if offset < 8 or len(raw) != start - offset:
-        raise TiffError("a directory lies outside the file")
+        raise TiffError("a directory is outside the file")
     count = struct.unpack(order + head, raw)[0]
     if count > _MAX_ENTRIES:
         raise TiffError(f"a directory of {count} fields")
@@ -189,7 +189,7 @@ def raw(tag: int, kind: int, data: bytes) -> Entry:
 def build(entries: Iterable[Entry], parts: dict[int, list[Entry]], base: int, order: str = "<") -> bytes:
     """Returns a directory with the parts (tag: directory) it points to, laid out from the offset base on.
 
-    The bytes of the entries are in the given order.
+    The bytes of the entries are in the byte order `order`.
     """
     fields = {entry.tag: entry for entry in entries}
     for tag in parts:

@@ -1,9 +1,9 @@
 """The pixels of TIFF files that Pillow does not decode: deep, float, signed and packed ones, and rare layouts.
 
-It reads strips and tiles, chunky and planar, of 1 to 64 bits, uncompressed, by Deflate or LZMA, and WebP by Pillow;
+It reads strips and tiles, chunky and planar, of 1 to 64 bits, uncompressed, with Deflate or LZMA, and WebP by Pillow;
 LZW, PackBits, Zstandard and deep JPEG by imagecodecs, one segment at a time. The size of a segment after decompression
-is known before, and nothing larger is made. Sources: TIFF 6.0 (Adobe, 1992), sections 8, 9 and 14 to 23; the Technical
-Notes 1 and 3 of Photoshop's TIFF; BigTIFF.
+is known before, and limits the output. Sources: TIFF 6.0 (Adobe, 1992), sections 8, 9 and 14 to 23; the Technical Notes
+1 and 3 of Photoshop's TIFF; BigTIFF.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ _DEFLATE = (8, 32946, 50013)
 # Values of the tag Compression (259).
 _OLD_JPEG = 6  # the JPEG of TIFF 6.0, before a technical note replaced it
 _JPEG, _LZW, _PACKBITS, _LZMA, _ZSTANDARD, _WEBP = 7, 5, 32773, 34925, 50000, 50001
-#: The compressions that imagecodecs undoes, and its functions for them.
+#: The compressions that imagecodecs decodes, and its functions for them.
 _BY_IMAGECODECS = {_LZW: "lzw_decode", _PACKBITS: "packbits_decode", _ZSTANDARD: "zstd_decode", _JPEG: "jpeg_decode"}
-#: The most bytes that each compression makes of one: none, LZW (4096 of 9 bits), Deflate, PackBits.
+#: The largest number of bytes from one byte for each compression: none, LZW (4096 of 9 bits), Deflate, PackBits.
 _RATIOS = {1: 1, 5: 3641, 8: 1032, 32946: 1032, 50013: 1032, 32773: 64}
-#: The most bytes of a list of offsets.
+#: The largest size of a list of offsets, in bytes.
 _MAX_LIST = 1 << 23
-_MANY = 1 << 16  # the largest number of strips or tiles below _SMALL; each takes as long as thousands of pixels do
+_MANY = 1 << 16  # the largest number of strips or tiles below _SMALL; each takes as long as thousands of pixels
 _SMALL = 256  # a strip or tile of fewer pixels is small
-#: The values that are unpacked at a time.
+#: The number of values that are unpacked at a time.
 _UNPACKED = 1 << 18
-_STRIP_OFFSETS = 273  # the tag StripOffsets: where each strip begins
+_STRIP_OFFSETS = 273  # the tag StripOffsets: the offset of each strip
 _TILE_WIDTH = 322  # the tag TileWidth, in pixels
-_TILE_OFFSETS = 324  # the tag TileOffsets: where each tile begins
+_TILE_OFFSETS = 324  # the tag TileOffsets: the offset of each tile
 # Values of the tag PhotometricInterpretation (262).
 _PALETTE, _CMYK, _YCBCR, _LAB, _ICC_LAB = 3, 5, 6, 8, 9
-#: The number of channels of colour of each kind of pixels.
+#: The number of colour channels of each kind of pixels.
 _COLORS = {0: 1, 1: 1, 2: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3, _LAB: 3, _ICC_LAB: 3}
 _PHOTOMETRIC = {
     4: "mask", 10: "Lab", 32803: "colour filter array", 32844: "LogL", 32845: "LogLuv", 34892: "linear raw"
@@ -58,7 +58,7 @@ _REVERSED = bytes(int(f"{i:08b}"[::-1], 2) for i in range(256))
 
 
 class Unsupported(ValueError):
-    """An error for a kind of TIFF that is not accepted; the text goes on after the file's name."""
+    """An error for a kind of TIFF that is not accepted; the text continues after the file's name."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def compression_name(layout: Layout) -> str:
 
 
 def is_for_pillow(main: _tiff.Directory, layout: Layout) -> bool:
-    """Tells whether Pillow may know such pixels: at most 8 bits, and not one of the layouts that it reads wrongly."""
+    """Returns whether Pillow may support such pixels: at most 8 bits, and not a layout that it reads incorrectly."""
     if layout.bits > 8 or layout.form not in (1, 4) or layout.compression in (_WEBP, 50013):
         return False
     if layout.photometric == _YCBCR and (layout.compression == 1 or layout.planar) and layout.compression != _JPEG:
@@ -135,15 +135,15 @@ def is_for_pillow(main: _tiff.Directory, layout: Layout) -> bool:
 def decode(read: _tiff.Reader, main: _tiff.Directory, layout: Layout) -> tuple[str | None, NumpyArray, int]:
     """Decodes pixels [H, W, C], alpha not premultiplied.
 
-    Values of 1 to 8 bits become uint8, other integers uint16, scaled by their ranges; floats stay what they are.
+    Values of 1 to 8 bits become uint8, other integers uint16, scaled by their ranges; floats are unchanged.
 
     Returns:
         None and C = 1, 3 or 4 channels, or Pillow's mode 'CMYK' or 'LAB' and channels for it; and the number of
-        channels that were left out.
+        channels that were ignored.
     """
     colors = _checked(main, layout)
     alpha = layout.samples == colors + 1 if not layout.extra else layout.extra[0] in (1, 2)
-    # ExtraSamples may name channels that are not there.
+    # ExtraSamples may list channels that do not exist.
     if layout.samples <= colors or layout.photometric in (_CMYK, _LAB, _ICC_LAB):
         alpha = False
     channels = colors + alpha
@@ -162,7 +162,7 @@ def decode(read: _tiff.Reader, main: _tiff.Directory, layout: Layout) -> tuple[s
     elif layout.photometric in (_LAB, _ICC_LAB):
         mode, out = "LAB", out if out.dtype == np.uint8 else _high_bytes(out)
         if layout.photometric == _ICC_LAB:
-            out[..., 1:] ^= 128  # Pillow takes them signed
+            out[..., 1:] ^= 128  # Pillow expects signed values
     if alpha and layout.extra[:1] == (1,):
         _unpremultiply(out)
     if out.shape[2] == 2:
@@ -171,16 +171,16 @@ def decode(read: _tiff.Reader, main: _tiff.Directory, layout: Layout) -> tuple[s
 
 
 def _checked(main: _tiff.Directory, layout: Layout) -> int:
-    """Returns the number of channels of colour of pixels that can be decoded."""
+    """Returns the number of colour channels, after checking that the pixels can be decoded."""
     if layout.photometric not in _COLORS:
         kind = _PHOTOMETRIC.get(layout.photometric, f"unusual (type {layout.photometric})")
         raise Unsupported(f"has {kind} pixels, expected grey, RGB, a palette, CMYK, Lab or YCbCr")
     if not layout.alike:
         each = "/".join(f"{int(bits)}" for bits in main.numbers(258, 64))
-        raise Unsupported(f"has channels of different kinds ({each} bits), expected channels alike")
+        raise Unsupported(f"has channels of different kinds ({each} bits), expected equal channels")
     colors = _COLORS[layout.photometric]
     if not colors <= layout.samples <= colors + max(len(layout.extra), 1):
-        raise Unsupported(f"has {layout.samples} channels of {layout.kind} values, of which its fields tell {colors}")
+        raise Unsupported(f"has {layout.samples} channels of {layout.kind} values, but its fields describe {colors}")
     floats = layout.form == 3
     if layout.bits not in ((16, 32, 64) if floats else (*range(1, 33), 64)) or layout.form not in (1, 2, 3, 4):
         raise Unsupported(f"has {layout.kind} values, expected integers of 1 to 32 bits or floats of 16, 32 or 64")
@@ -212,7 +212,7 @@ def _checked(main: _tiff.Directory, layout: Layout) -> int:
         raise Unsupported(f"has {layout.kind} YCbCr or CMYK values compressed by JPEG, expected grey or RGB")
     packed = layout.predictor == 2 and layout.bits not in (8, 16, 32, 64)
     if layout.predictor not in (1, 2, 3) or (layout.predictor == 3) > floats or (packed and layout.compression != 1):
-        raise Unsupported(f"has {layout.kind} values with the predictor {layout.predictor}, which do not go together")
+        raise Unsupported(f"has {layout.kind} values with the predictor {layout.predictor}, which are incompatible")
     return colors
 
 
@@ -250,7 +250,7 @@ def _samples(read: _tiff.Reader, main: _tiff.Directory, layout: Layout, channels
         part = segment[:rows, :columns, : 1 if layout.planar else channels]
         target = out[y : y + rows, x : x + columns, first : first + part.shape[2]]
         if layout.photometric == _PALETTE and first == 0:
-            target[..., 0] = part[..., 0]  # an index, which has no range
+            target[..., 0] = part[..., 0]  # an index, which is not scaled
             part, target = part[..., 1:], target[..., 1:]
         if part.size:
             _scaled(part, target, layout)
@@ -258,13 +258,13 @@ def _samples(read: _tiff.Reader, main: _tiff.Directory, layout: Layout, channels
 
 
 def _decompressor(main: _tiff.Directory, layout: Layout) -> Callable[[bytes, tuple[int, int, int]], Any]:
-    """Returns what makes the bytes, or the array, of a segment's shape."""
+    """Returns the function that decodes a segment to bytes, or to an array of the segment's shape."""
     if layout.compression in _BY_IMAGECODECS:
         try:
             import imagecodecs
         except ImportError:
             raise Unsupported(
-                f"has {layout.kind} values compressed by {compression_name(layout)}, which imagecodecs undoes: "
+                f"has {layout.kind} values compressed by {compression_name(layout)}, which imagecodecs decodes: "
                 f"{_install.hint('io')}; or save it with Deflate or without"
             ) from None
         function = getattr(imagecodecs, _BY_IMAGECODECS[layout.compression])
@@ -295,7 +295,7 @@ def _decompressor(main: _tiff.Directory, layout: Layout) -> Callable[[bytes, tup
 
 
 def _of_webp(data: bytes, shape: tuple[int, int, int]) -> NumpyArray:
-    """Decodes a WebP image of exactly that shape, which its header says before anything is decoded."""
+    """Decodes a WebP image of exactly that shape, which is checked in its header before decoding."""
     from PIL import features
 
     if not features.check("webp"):
@@ -310,7 +310,7 @@ def _of_webp(data: bytes, shape: tuple[int, int, int]) -> NumpyArray:
 
 
 def _check_jpeg(data: bytes, shape: tuple[int, int, int], bits: int) -> None:
-    """Checks that a JPEG has the size of its segment, before anything is decoded."""
+    """Checks that a JPEG has the size of its segment, before decoding."""
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         kind, size = data[at + 1], struct.unpack_from(">H", data, at + 2)[0]
@@ -320,13 +320,13 @@ def _check_jpeg(data: bytes, shape: tuple[int, int, int], bits: int) -> None:
                 break
             return
         at += 2 + size
-    raise _tiff.TiffError("a JPEG segment has not the size that the file says")
+    raise _tiff.TiffError("the size of a JPEG segment differs from that in the file")
 
 
 def segments(
     main: _tiff.Directory, width: int, height: int
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[int, int, int, int]]:
-    """Returns offsets and byte counts of the strips or tiles, and how many: planes, down, across, and rows of each."""
+    """Returns offsets and byte counts of the strips or tiles, and numbers: planes, down, across, and rows of each."""
     samples, bits = main.number(277, 1), main.number(258, 1)
     planes = samples if main.number(284, 1) == 2 else 1
     tiled = _TILE_WIDTH in main.where
@@ -354,14 +354,14 @@ def segments(
     row_bits = width * bits * (samples if planes == 1 else 1)
     least = planes * height * ((row_bits + 7) // 8)
     if main.number(262, 1) == _YCBCR:
-        least = height * ((width * bits + 7) // 8)  # colour may be subsampled, luma is there for every pixel
+        least = height * ((width * bits + 7) // 8)  # colour may be subsampled, luma has every pixel
     if ratio and sum(counts) * ratio < least:
-        raise _tiff.TiffError(f"its header claims {width} x {height} pixels, which its bytes cannot hold")
+        raise _tiff.TiffError(f"its header claims {width} x {height} pixels, which its bytes cannot encode")
     return offsets, counts, (planes, down, across, seg_h)
 
 
 def _values(data: bytes, shape: tuple[int, int, int], layout: Layout, order: str) -> NumpyArray:
-    """Returns the values of a segment, in the smallest type that holds them, the predictor undone."""
+    """Returns the values of a segment, in the smallest sufficient type, the predictor undone."""
     rows, columns, depth = shape
     size = layout.bits // 8
     if layout.predictor == 3:  # the bytes of a row, most significant ones first, as differences
@@ -383,7 +383,7 @@ def _values(data: bytes, shape: tuple[int, int, int], layout: Layout, order: str
 
 
 def _unpacked(data: bytes, rows: int, number: int, bits: int) -> NumpyArray:
-    """Returns [rows, number] of values of so many bits, whose rows begin at a byte, the highest bit first."""
+    """Returns [rows, number] of values of this many bits, whose rows begin at a byte, the highest bit first."""
     out = np.empty((rows, number), np.uint8 if bits <= 8 else np.uint16 if bits <= 16 else np.uint32)
     packed = np.frombuffer(data, np.uint8).reshape(rows, -1)
     step = max(1, _UNPACKED // number)
@@ -409,7 +409,7 @@ def _full_size(segment: NumpyArray, h: int, v: int, planar: bool) -> NumpyArray:
 def _scaled(part: NumpyArray, out: NumpyArray, layout: Layout) -> None:
     """Writes the values of a segment in the range of the result's type.
 
-    Signed integers of 32 bits and more are values of 16 bits, as programs write them that have no type between.
+    Signed integers of 32 bits and more are values of 16 bits, as written by programs without an intermediate type.
     """
     lab = layout.photometric in (_LAB, _ICC_LAB)
     if layout.form == 3:
@@ -447,7 +447,7 @@ def _from_palette(indices: NumpyArray, main: _tiff.Directory, bits: int) -> Nump
         raise _tiff.TiffError(f"its palette has {len(colors)} values, expected {3 << bits}")
     colors = colors.reshape(3, -1).T
     if bits <= 8:
-        colors = (colors >> 8).astype(np.uint8)  # as Pillow reads the palettes that it knows
+        colors = (colors >> 8).astype(np.uint8)  # as Pillow reads the palettes that it supports
     return np.concatenate((colors[indices[..., 0]], indices[..., 1:].astype(colors.dtype)), 2)
 
 

@@ -1,4 +1,4 @@
-"""The header of a WebP file (RFC 9649), which says its size before anything is decoded."""
+"""The header of a WebP file (RFC 9649), which has its size and is checked before decoding."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class WebPError(ValueError):
-    """An error for bytes that are not a WebP file that is accepted; the text goes on after the file's name."""
+    """An error for a file that is not an accepted WebP file; the text continues after the file's name."""
 
 
 def _triple(data: bytes, at: int) -> int:
@@ -15,7 +15,7 @@ def _triple(data: bytes, at: int) -> int:
 
 
 def size_of(head: bytes) -> tuple[int, int]:
-    """Returns the width and the height that the first 30 bytes claim: the decoder allocates the canvas at once."""
+    """Returns the width and the height in the first 30 bytes: the decoder allocates the canvas at once."""
     if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
         raise WebPError("is damaged: it ends in its header, or has none")
     kind = head[12:16]
@@ -30,7 +30,7 @@ def size_of(head: bytes) -> tuple[int, int]:
 
 
 def check_animation(read: Callable[[int, int], bytes]) -> None:
-    """Checks that the first image of an animation is no small part of its canvas, which would cost much for little."""
+    """Refuses an animation whose first image is a small part of its canvas, which would cost much memory for little."""
     head = read(0, 30)
     if head[12:16] != b"VP8X" or not head[20] & 2:
         return

@@ -1,4 +1,4 @@
-"""Files for other rooms: large ones that are read reduced, and destinations that are checked before the work."""
+"""Files for other rooms: reading large ones at reduced size, and checking destinations before the work."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["check_destination", "read_reduced"]
 
 
 def read_reduced(path: PathLike, name: str, least: int, *, keep_gps: bool) -> tuple[Picture, tuple[int, int] | None]:
-    """Reads a file like `read`, of a large JPEG a half, a quarter or an eighth of each side.
+    """Reads a file like `read`, a large JPEG at a half, a quarter or an eighth of each side.
 
-    least: the longer side in pixels that is needed.
+    least: the smallest accepted longer side in pixels.
 
     Returns:
-        The Picture, and the width and height of the whole image where it is smaller, else None.
+        The Picture, and the width and height of the whole image if it is reduced, else None.
     """
     from . import _decode
 
@@ -23,9 +23,9 @@ def read_reduced(path: PathLike, name: str, least: int, *, keep_gps: bool) -> tu
 
 
 def check_destination(target: PathLike | WritableFile) -> None:
-    """Raises what `write` would for a path whose suffix names no format or whose folder cannot be written to.
+    """Raises the errors of `write` for a path whose suffix is no format or whose folder cannot be written to.
 
-    Nothing of the image needs to be known for that.
+    They do not depend on the image.
 
     Raises:
         ArgumentError, DTypeError, OSError: like `write`.

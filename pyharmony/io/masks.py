@@ -1,4 +1,4 @@
-"""Masks that are images: in files and pictures."""
+"""Masks in image files and pictures."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _NOISE = 8
 
 
 def mask_of(picture: Picture, name: str) -> NumpyArray:
-    """Returns the mask [H, W] that an image holds: its alpha, or else its grey channel or three equal channels."""
+    """Returns the mask [H, W] of an image: its alpha, or else its grey channel or three equal channels."""
     pixels, white = picture.pixels, VALUE_RANGE[picture.pixels.dtype.name]
     noise = white * _NOISE / 255 if picture.format in _LOSSY else 0
     if pixels.shape[2] == 4:
         alpha = _cleaned(pixels[..., 3], noise if picture.format in _LOSSY_ALPHA else 0)
         if (alpha != white).any():
             return alpha
-    grey = pixels[..., min(1, pixels.shape[2] - 1)]  # of three channels green, which is the nearest to their luma
+    grey = pixels[..., min(1, pixels.shape[2] - 1)]  # green for three channels, the closest to their luma
     if pixels.shape[2] > 1 and not _equal(pixels, noise):
-        raise MaskError(f"{name}: a colour image, expected a grey one or one with alpha")
+        raise MaskError(f"{name}: a colour image, expected a grey image or one with alpha")
     return _cleaned(grey, noise)
 
 

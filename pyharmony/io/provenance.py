@@ -1,4 +1,4 @@
-"""Tells in the metadata of a file how its image was made, as XMP."""
+"""Records in the XMP metadata of a file how its image was made."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..typing import PathLike
 from . import _metadata
 from ._picture import Picture
 
-__all__ = ["composite_of", "provenance", "told"]
+__all__ = ["add_history", "composite_of", "provenance"]
 
-#: IPTC's term for a picture that was put together from photographs.
+#: IPTC's term for a composite of photos.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
 _HEAD = b"<?xpacket begin='\xef\xbb\xbf' id='W5M0MpCehiHzreSzNTczkc9d'?>"
 _EMPTY = (
@@ -29,24 +29,24 @@ _SPACES = (
     "xmlns:stEvt='http://ns.adobe.com/xap/1.0/sType/ResourceEvent#'"
 )
 
-#: An operation, with the name and the SHA-256 of each of the weights that it ran.
+#: An operation, with the name and the SHA-256 of each of the weights that it used.
 Step = tuple[str, Sequence[tuple[str, str]]]
 
 
 def provenance(xmp: bytes | None, sources: Sequence[PathLike | bytes]) -> bytes:
-    """Returns XMP that tells, beside what it told, that an image is a composite, of what, and by what it was made.
+    """Returns XMP that records, in addition to its contents, that an image is a composite, its sources and the tool.
 
     Args:
-        xmp: the packet of the image; one that cannot be added to is replaced.
-        sources: the files that it was made of: a path each, or its bytes.
+        xmp: the packet of the image; one that cannot be extended is replaced.
+        sources: the source files: a path each, or its bytes.
     """
-    return told(xmp, [_checksum(source) for source in sources])
+    return add_history(xmp, [_checksum(source) for source in sources])
 
 
 def composite_of(picture: Picture, images: Iterable[object]) -> Picture:
-    """Returns a picture whose XMP tells that it is a composite, and the SHA-256 of those of its images that are files.
+    """Returns a picture whose XMP marks it as a composite, with the SHA-256 of those of its images that are files.
 
-    Pipes and open files, which are read once, have none.
+    Pipes and open files, which can be read only once, have none.
     """
     files = [
         image
@@ -56,14 +56,14 @@ def composite_of(picture: Picture, images: Iterable[object]) -> Picture:
     return replace(picture, xmp=provenance(picture.xmp, files))
 
 
-def told(xmp: bytes | None, sums: Iterable[str], steps: Iterable[Step] = (), *, composite: bool = True) -> bytes:
-    """Returns XMP that tells, beside what it told, of what an image was made, how, and by what.
+def add_history(xmp: bytes | None, sums: Iterable[str], steps: Iterable[Step] = (), *, composite: bool = True) -> bytes:
+    """Returns XMP that records, in addition to its contents, the sources of an image, its operations and the tool.
 
     Args:
-        xmp: the packet of the image; one that cannot be added to is replaced.
-        sums: the SHA-256 of the files that it was made of.
-        steps: the operations that ran, in order, each with the name and the SHA-256 of the weights that it ran.
-        composite: whether it was put together, which IPTC has a term for.
+        xmp: the packet of the image; one that cannot be extended is replaced.
+        sums: the SHA-256 of the source files.
+        steps: the operations, in order, each with the name and the SHA-256 of the weights that it used.
+        composite: whether it is a composite, for which IPTC has a term.
     """
     tool = f"pyharmony {__version__}"
     kind = f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>" if composite else ""

@@ -1,4 +1,4 @@
-"""Images and results as notebooks show them."""
+"""Images and results as they are shown in notebooks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .._reprs import short
 
 __all__ = ["WithInfo", "page", "png"]
 
-#: The longer side in pixels of the images that a notebook shows.
+#: The longer side in pixels of the images in a notebook.
 _SIDE = 1024
 
 
 def png(pixels: Any) -> bytes:
-    """Returns an image [H, W] or [H, W, C] of any image dtype as a PNG of 8 bit, small enough to be shown."""
+    """Returns an image [H, W] or [H, W, C] of any image dtype as a PNG of 8 bit, reduced for display."""
     from PIL import Image
 
     values = np.asarray(pixels)
@@ -39,7 +39,7 @@ def page(text: str, *images: bytes) -> str:
 
 
 class WithInfo(tuple[Any, Any]):
-    """A result and its info, of which a notebook shows the image and the line."""
+    """A result and its info, shown in a notebook as an image and a line."""
 
     __slots__ = ()
 
@@ -48,7 +48,7 @@ class WithInfo(tuple[Any, Any]):
         return f"({short(result)}, {info!r})"
 
     def _repr_html_(self) -> str | None:
-        """Returns the result as an image, and the info; None where the result is none or several."""
+        """Returns the result as an image, and the info; None if the result is not one image."""
         result, info = self
         if isinstance(result, np.ndarray) and (result.ndim == 2 or (result.ndim == 3 and result.shape[2] in (1, 3, 4))):
             return page(repr(info), png(result))
