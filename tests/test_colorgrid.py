@@ -277,7 +277,7 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     header = json.dumps({"__metadata__": {"pyharmony": json.dumps(about)}}).encode()
     other = len(header).to_bytes(8, "little") + header
     for wrong in (b"", data[:50], data[:-100], b"\xff" * 100, other):
-        with pytest.raises(WeightsError, match=r"w\.safetensors: (no safetensors|a damaged|weights of dovenet)"):
+        with pytest.raises(WeightsError, match=r"w\.safetensors: (not a safetensors|a damaged|weights of dovenet)"):
             _colorgrid.parsed(wrong, "w.safetensors")
 
 
@@ -410,24 +410,24 @@ def test_hints_in_numpy_are_those_in_torch(tmp_path: Path) -> None:
     assert change.affine.abs().max() > 0.01
     # With a source the map itself counts less, and the answer to both scenes side by side counts too.
     scene = Source(source, random.random((256, 256, 3), np.float32), np.ones((256, 256), bool))
-    values = _colorgrid._beside(network, seen, scene)
+    values = _colorgrid._scene_change(network, seen, scene)
     with torch.no_grad():
         layers = model.by_source(torch.from_numpy(source)[None], background, given, mapped).numpy()
-    values = _colorgrid._OF_LAYERS * layers + _colorgrid._OF_SCENES * values
-    share = _colorgrid._OF_MAP
+    values = _colorgrid._LAYERS_WEIGHT * layers + _colorgrid._SCENES_WEIGHT * values
+    share = _colorgrid._MAP_WEIGHT
     first, second = network.hinted(seen, [before, ColorMap()], Hints(scene, None))
-    affine, curves = (x[0] for x in _colorgrid._parted(values))
+    affine, curves = (x[0] for x in _colorgrid._split(values))
     np.testing.assert_allclose(first.affine, np.eye(3, 4) + share * (before.affine - np.eye(3, 4)) + affine, atol=1e-4)
     np.testing.assert_allclose(first.curves, curves, rtol=0, atol=1e-4)
     assert np.abs(first.affine - second.affine).max() > 0.01
     # A reference is asked about the object as the source has changed it.
     colors = given + share * (mapped - given)
     with torch.no_grad():
-        parts = _colorgrid._parted(values.astype(np.float32))
+        parts = _colorgrid._split(values.astype(np.float32))
         colors = colors + torch.from_numpy(_colorgrid._mapped(given.numpy(), *parts))
         then = model.by_reference(colors, torch.from_numpy(reference)[None], given, colors).numpy()
     (both,) = network.hinted(seen, [before], Hints(scene, reference))
-    np.testing.assert_allclose(both.affine - first.affine, _colorgrid._parted(then)[0][0], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(both.affine - first.affine, _colorgrid._split(then)[0][0], rtol=0, atol=1e-4)
 
 
 def test_scenes_side_by_side_are_asked_as_an_object_that_fills_a_half(tmp_path: Path) -> None:
@@ -440,14 +440,14 @@ def test_scenes_side_by_side_are_asked_as_an_object_that_fills_a_half(tmp_path: 
     both = [np.concatenate([x[:, ::2][:, ::step] for x in (here, there)], 1) for step in (1, -1)]
     maps = network.maps([Scene(picture, half) for picture in both])
     expected = [np.concatenate([(m.affine - np.eye(3, 4)).reshape(-1), m.curves.reshape(-1)]) for m in maps]
-    found = _colorgrid._beside(network, Scene(here, nothing), Source(here.reshape(-1, 3), there, everywhere))
+    found = _colorgrid._scene_change(network, Scene(here, nothing), Source(here.reshape(-1, 3), there, everywhere))
     np.testing.assert_allclose(found[0], np.mean(expected, 0), rtol=0, atol=1e-4)
     assert np.abs(found).max() > 0.01
     # What lies under the masks of the objects is not looked at.
     mask, where = nothing.copy(), everywhere.copy()
     mask[100:140, 60:170], where[:60, :80] = 1, False
     covered = [
-        _colorgrid._beside(
+        _colorgrid._scene_change(
             network, Scene(np.where(mask[..., None] > 0, paint, here), mask),
             Source(there[where], np.where(where[..., None], there, paint), where),
         )

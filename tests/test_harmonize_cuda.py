@@ -107,9 +107,9 @@ def test_the_result_goes_where_it_is_wanted(dtype: str, tmp_path: Any) -> None:
 
 def test_what_is_refused() -> None:
     image, mask = composite()
-    with pytest.raises(errors.DeviceError, match=r"^out: in the memory of the CPU, image in that of cuda:0"):
+    with pytest.raises(errors.DeviceError, match=r"^out: on the CPU, but image is on cuda:0"):
         ph.harmonize(Interface(image), Interface(mask), method="mkl", out=np.zeros_like(image))
-    with pytest.raises(errors.DeviceError, match=r"^out: in the memory of cuda:0, image in that of the CPU"):
+    with pytest.raises(errors.DeviceError, match=r"^out: on cuda:0, but image is on the CPU"):
         ph.harmonize(image, mask, method="mkl", out=Interface(np.zeros_like(image)))
     with pytest.raises(errors.ShapeError, match=r"^out: "):
         ph.harmonize(Interface(image), Interface(mask), method="mkl", out=Interface(np.zeros((8, 8, 3), np.uint8)))

@@ -134,8 +134,7 @@ def test_what_the_guard_holds_back_is_said_once_for_a_line() -> None:
         )
         messages.add(str(found[0].message))
     assert messages == {
-        "the guard made less of the change than the method says; info.change and info.asked tell how far, guard=False "
-        "makes all of it"
+        "the guard reduced the change; info.change and info.asked have the amounts, guard=False applies all of it"
     }
 
 
@@ -145,12 +144,12 @@ def test_an_answer_that_is_not_trusted_is_said_with_its_reason() -> None:
     assert info.method == "copy" and info.confidence < 0.25 and (result == image).all()
     assert info.change == 0 and info.asked > 20 and info.held_back
     assert [str(one.message) for one in found] == [
-        f"nothing was harmonized: the answer is not trusted, {info.reason}; guard=False makes the change"
+        f"nothing was harmonized: the estimate is not trusted, {info.reason}; guard=False applies the change"
     ]
     (_, info), found = said(lambda: harmonize(image, mask, method="mkl", guard=False, return_info=True))
     assert info.change > 20
     assert [str(one.message) for one in found] == [
-        f"the answer is hardly to be trusted: {info.reason}; guard=True leaves such images as they are"
+        f"the estimate has low confidence: {info.reason}; guard=True does not change such images"
     ]
 
 
@@ -214,12 +213,12 @@ def test_floats_that_mean_1_as_white_are_not() -> None:
 @pytest.mark.parametrize(
     ("mask", "says"),
     [
-        (np.zeros((20, 30, 3), np.uint8), r"of 3 equal channels pass one, mask\[\.\.\., 0\]$"),
+        (np.zeros((20, 30, 3), np.uint8), r"pass one of 3 equal channels, mask\[\.\.\., 0\]$"),
         (
             np.zeros((20, 30, 4), np.uint8),
-            r"of 4 equal channels pass one, mask\[\.\.\., 0\]; its alpha is mask\[\.\.\., 3\]$",
+            r"pass one of 4 equal channels, mask\[\.\.\., 0\]; its alpha is mask\[\.\.\., 3\]$",
         ),
-        (np.zeros((3, 20, 30), np.uint8), r"of 3 equal channels pass one, mask\[\.\.\., 0, :, :\]$"),
+        (np.zeros((3, 20, 30), np.uint8), r"pass one of 3 equal channels, mask\[\.\.\., 0, :, :\]$"),
         (np.zeros((30, 20), np.uint8), "masks are never resized$"),
     ],
 )
@@ -234,14 +233,14 @@ def test_a_grey_source_is_told_how_it_becomes_rgb() -> None:
         (grey, r"numpy\.stack\(\[src\] \* 3, -1\)"),
         (grey[..., None], r"numpy\.stack\(\[src\[\.\.\., 0\]\] \* 3, -1\)"),
     ):
-        with pytest.raises(ValueError, match=f"src: 1 channels beside 3 of dst; .*{remedy} has three equal channels"):
+        with pytest.raises(ValueError, match=f"src: 1 channels, but dst has 3; .*{remedy} has three equal channels"):
             blend.alpha(src, DST, at=(0, 0))
     assert (blend.alpha(np.stack([grey] * 3, -1), DST, at=(0, 0))[:20, :30] == 90).all()
 
 
 def test_pictures_in_files_are_spoken_of_by_width_and_height(tmp_path: Path) -> None:
     Image.fromarray(DST).save(tmp_path / "dst.png")
-    with pytest.raises(ValueError, match=r"src: 30 x 20 pixels beside 80 x 60 of dst \(width x height\)"):
+    with pytest.raises(ValueError, match=r"src: 30 x 20 pixels and dst 80 x 60 \(width x height\)"):
         blend.alpha(SRC, tmp_path / "dst.png")
 
 

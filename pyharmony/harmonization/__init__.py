@@ -1,7 +1,7 @@
-"""Harmonisation: an object takes the light and colour of the image that it was put into.
+"""Harmonisation: giving an object the light and colour of the image that it was composited into.
 
 `harmonize` is one call for networks, transfers of statistics and published baselines; `harmonize_frames` does the same
-for the frames of a sequence. Both give a result of the image's kind. docs/harmonize.md says what each method is for.
+for the frames of a sequence. The result has the image's kind. docs/harmonize.md compares the methods.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Caps on the map of a guarded call, whatever method it is of: rules that every photograph keeps."""
+"""Limits on the map of a guarded call, for all methods."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from ._judged import hardened, moved
 from ._maps import ColorMap, followed_by
 from ._scene import Scene
 
-_GREY = 3.0  # a background whose chroma, of Cb and Cr, is below this many 8-bit levels is grey
+_GREY = 3.0  # a background whose chroma (Cb, Cr) is below this many 8-bit levels is grey
 _NEARLY_ALL = 99.9  # the percentile of the background's chroma that is compared: a few pixels may be coloured
-_RIM = 4  # pixels around the mask that are left out: the object's coloured rims reach into the background
-_PIXELS = 64  # the fewest pixels of a background that is judged
-#: The least mean step of luma between neighbours, in 8-bit levels, of a photograph without colour: white paper and a
-#: studio's slope of grey are none.
+_RIM = 4  # pixels around the mask that are ignored: the object's coloured rims extend into the background
+_PIXELS = 64  # the smallest number of pixels of a background to evaluate
+#: The least mean step of luma between neighbours, in 8-bit levels, of a photo without colour, which excludes white
+#: paper and a studio's grey gradient.
 _DETAIL = 1.5
 #: An object below this mean chroma, in levels, is grey itself.
 _FAINT = 1.0
-_RATIO = 1.5  # the largest factor by which the mean chroma of skin may grow
-_CALM = 38.0  # the largest mean chroma, in CIELAB, to which that of skin may grow
-#: The most pixels of skin that are measured.
-_SEEN = 4096
+_RATIO = 1.5  # the largest factor by which the mean chroma of skin may increase
+_CALM = 38.0  # the largest mean chroma, in CIELAB, to which that of skin may increase
+#: The largest number of pixels of skin that are measured.
+_SKIN_PIXELS = 4096
 
 
 def capped(color_map: ColorMap, scene: Scene) -> ColorMap:
-    """Returns the map, kept to what skin may be and, in a photograph without colour, without any."""
+    """Returns the map, limited for skin and, in a photo without colour, without chroma."""
     hard = hardened(scene)
     return without_colour(with_calm_skin(color_map, hard), hard)
 
 
 def without_colour(color_map: ColorMap, scene: Scene) -> ColorMap:
-    """Returns the map followed by the loss of all chroma, where the background is a photograph without colour."""
+    """Returns the map followed by the removal of all chroma, if the background is a photo without colour."""
     outside = moved(scene.mask, _RIM) < 0.5
     if outside.sum() < _PIXELS or np.percentile(_chroma(scene.image[outside]), _NEARLY_ALL) >= _GREY:
         return color_map
@@ -54,10 +54,10 @@ def _chroma(colors: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 
 
 def with_calm_skin(color_map: ColorMap, scene: Scene) -> ColorMap:
-    """Returns the map followed by as much loss of chroma as keeps skin calm: a face gets no neon orange.
+    """Returns the map followed by the smallest reduction of chroma that keeps the skin's within its limits.
 
-    The mean chroma of skin may become `_RATIO` times what it was and no more than `_CALM`, or stay. Less of the whole
-    map would take light away, too: on faces whose answer is known that costs two decibels, less chroma nothing.
+    The mean chroma of skin may increase by the factor `_RATIO` up to `_CALM`, or not at all. Reducing the whole map
+    would remove light, too: on faces with known targets that costs two decibels, less chroma nothing.
     """
     if color_map.is_identity:
         return color_map
@@ -65,7 +65,7 @@ def with_calm_skin(color_map: ColorMap, scene: Scene) -> ColorMap:
     where = np.flatnonzero(is_skin(scene.image.reshape(-1, 3) * np.float32(255)) & inside)
     if len(where) < max(SKIN_LEAST * inside.sum(), 1):
         return color_map
-    where = where[:: -(-len(where) // _SEEN)]
+    where = where[:: -(-len(where) // _SKIN_PIXELS)]
 
     def chroma(image: npt.NDArray[np.floating]) -> float:
         a, b = rgb_to_lab(image.reshape(-1, 3)[where].astype(np.float64).clip(0, 1))[:, 1:].mean(0)

@@ -1,6 +1,6 @@
-"""The network of the default, `pyharmony.models.colorgrid`, in NumPy: a composite is harmonised without torch.
+"""The default network, `pyharmony.models.colorgrid`, in NumPy, so that harmonisation does not need torch.
 
-Every function here computes what the module of the same part computes in evaluation mode; the tests compare them.
+Every function here computes the module of the same part in evaluation mode; the tests compare them.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _NEAR = (1, 3)
 _BEYOND = np.float32(0.2)
 _ACROSS = tuple(float(x) for x in range(-5, 6))
 _SHARED = 2
-# Weights of the parts of a change with a source, by `benchmarks/unseen.py`: a clean cut-out itself tells little.
-_OF_MAP = 0.22  # the weight of the map
-_OF_LAYERS = 0.88  # the weight of what the layers for sources add
-_OF_SCENES = 0.58  # the weight of the change by which the source's scene fits beside the new one
+# Weights of the parts of a change with a source, by `benchmarks/unseen.py`: a clean cut-out itself has little evidence.
+_MAP_WEIGHT = 0.22  # the weight of the map
+_LAYERS_WEIGHT = 0.88  # the weight of the layers for sources
+_SCENES_WEIGHT = 0.58  # the weight of the change from the source's scene to the new one
 
 
 class Settings(NamedTuple):
@@ -60,23 +60,23 @@ class Network(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The side of the scenes that `maps` takes."""
+        """The side of the scenes for `maps`."""
         return self.settings.view
 
     @property
     def closer(self) -> bool:
-        """Whether it looks at the object more closely, too: a judge says how far those answers count."""
+        """Whether it also uses a crop of the object: a judge weights those views."""
         return self.settings.judge > 0
 
     def maps(self, scenes: Sequence[Scene]) -> list[ColorMap]:
-        """Returns the colour map that the last expert gives for each scene of the network's size."""
+        """Returns the colour map of the last expert for each scene of the network's size."""
         return _maps_of(self, self.settings.experts - 1, [_samples_of(self.settings, scene) for scene in scenes])
 
     def answers(self, scene: Scene, care: Care) -> tuple[list[ColorMap], Float32 | None]:
-        """Returns the maps of `views_of` a scene with a hard mask, and how far its judge counts each, [V].
+        """Returns the maps of `views_of` a scene with a hard mask, and the judge's weight of each, [V].
 
-        With a judge every expert after the first adds its maps of the scene as it is and of its mirror image; and the
-        scene's closer look, where there is one, adds as many maps as the scene, each look with half the weight.
+        With a judge every expert after the first adds its maps of the scene and of its mirror image; and the
+        scene's closer crop, if there is one, adds as many maps as the scene, with half the weight for each.
         """
         if scene.close is not None and self.closer:
             every = in_threads(lambda look: self.answers(look, care), looks_of(scene))
@@ -98,21 +98,21 @@ class Network(NamedTuple):
         return judged_maps(hard, maps, self.calibration, care, weights)
 
     def hinted(self, scene: Scene, maps: Sequence[ColorMap], hints: Hints) -> list[ColorMap]:
-        """Returns maps with the change that hints ask for added.
+        """Returns maps with the change from hints added.
 
-        With a source a map counts `_OF_MAP`, what the layers for sources add to it `_OF_LAYERS`, and the change by
-        which the source's scene fits beside the new one, see `_beside`, `_OF_SCENES`.
+        With a source the weights are `_MAP_WEIGHT` for a map, `_LAYERS_WEIGHT` for the layers for sources, and
+        `_SCENES_WEIGHT` for the change from the source's scene to the new one, see `_scene_change`.
 
         Raises:
             WeightsError: the weights were trained without hints.
         """
         if not self.settings.hints:
-            raise WeightsError("source and reference: these weights of colorgrid were trained without them")
+            raise WeightsError("source and reference: not supported by these weights of colorgrid")
         counts = self.settings.seen
         at = _indices_by(_sure(scene.mask), counts[0])
         original = scene.image.reshape(-1, 3)[at][None]
         background = scene.image.reshape(-1, 3)[_indices_by(_sure(1 - scene.mask), counts[1])][None]
-        beside = None if hints.source is None or (scene.mask > 0).all() else _beside(self, scene, hints.source)
+        beside = None if hints.source is None or (scene.mask > 0).all() else _scene_change(self, scene, hints.source)
         results = []
         for color_map in maps:
             mapped = color_map.apply(scene.image).clip(0, 1).reshape(-1, 3)[at][None]
@@ -120,22 +120,24 @@ class Network(NamedTuple):
             colors = mapped
             if hints.source is not None:
                 scenes = hints.source.colors[None], background
-                change = change + np.float32(_OF_LAYERS) * _compared(scenes, original, mapped, self.state, "by_source")
+                change = change + np.float32(_LAYERS_WEIGHT) * _compared(
+                    scenes, original, mapped, self.state, "by_source"
+                )
                 if beside is not None:
-                    change = change + np.float32(_OF_SCENES) * beside
-                color_map = color_map.scaled(_OF_MAP)
-                colors = original + np.float32(_OF_MAP) * (mapped - original) + _mapped(original, *_parted(change))
+                    change = change + np.float32(_SCENES_WEIGHT) * beside
+                color_map = color_map.scaled(_MAP_WEIGHT)
+                colors = original + np.float32(_MAP_WEIGHT) * (mapped - original) + _mapped(original, *_split(change))
             if hints.reference is not None:
                 alike = colors, hints.reference[None]
                 change = change + _compared(alike, original, colors, self.state, "by_reference")
-            affine, curves = (x[0].astype(np.float64) for x in _parted(change))
+            affine, curves = (x[0].astype(np.float64) for x in _split(change))
             results.append(color_map.plus(affine, curves))
         return results
 
 
 def network(name: str) -> Network:
     """Returns the network of weights that come with pyharmony."""
-    missing = f"source and reference: the weights {name} know of them, and this pyharmony comes without"
+    missing = f"source and reference: these need the weights {name}, which this pyharmony lacks"
     return shipped(name, parsed, missing)
 
 
@@ -149,7 +151,7 @@ def parsed(data: bytes, path: str) -> Network:
 
 
 class _Samples(NamedTuple):
-    """The values that are drawn from a scene, or from some [V], see `_Inputs` of the model."""
+    """The values that are sampled from a scene, or from some [V], see `_Inputs` of the model."""
 
     inside: Float32
     outside: Float32
@@ -159,7 +161,7 @@ class _Samples(NamedTuple):
 
 
 def _samples_of(settings: Settings, scene: Scene, where: Float32 | None = None) -> _Samples:
-    """Draws from a scene; where: [S, S], 0 for pixels that belong to neither region, else 1; None: 1."""
+    """Samples a scene; where: [S, S], 0 for pixels that belong to neither region, else 1; None: 1."""
     image, mask = scene.image, scene.mask
     inside_weight, outside_weight = (_sure(x) if where is None else _sure(x) * where for x in (mask, 1 - mask))
     cells, share = (_block_means(x, image.shape[0] // _CELLS) for x in (image, mask[..., None]))
@@ -207,20 +209,20 @@ def _maps_of(network: Network, expert: int, scenes: Sequence[_Samples]) -> list[
             x = _silu(_linear(x, state, layer))
         recalled = x if settings.recall else None
         values = values + _linear(x, state, "last")
-        affine, curves = _parted(values)
+        affine, curves = _split(values)
         affine = affine + identity
     if not np.isfinite(values).all():
-        raise WeightsError("method: colorgrid gives NaN or infinities for this image; its weights are damaged")
+        raise WeightsError("method: colorgrid returns NaN or infinities for this image; its weights are damaged")
     return [ColorMap(affine=a, curves=c) for a, c in zip(affine.astype(float), curves.astype(float), strict=True)]
 
 
-def _parted(values: Float32) -> tuple[Float32, Float32]:
-    """Returns values [V, 12 + 9 K] as affine [V, 3, 4] and curves [V, 3, 3, K]."""
+def _split(values: Float32) -> tuple[Float32, Float32]:
+    """Splits values [V, 12 + 9 K] into affine [V, 3, 4] and curves [V, 3, 3, K]."""
     return values[:, :12].reshape(-1, 3, 4), values[:, 12:].reshape(len(values), 3, 3, -1)
 
 
 def _weights(network: Network, scene: Scene, maps: Sequence[ColorMap]) -> Float32:
-    """Computes `Judge`: how far each of the answers to a scene counts, [V]."""
+    """Computes `Judge`: the weight of each result for a scene, [V]."""
     settings, state = network.settings, network.state
     image, mask = scene.image, scene.mask
     original = image.reshape(-1, 3)[_indices_by(_sure(mask), settings.seen[0])]
@@ -246,12 +248,12 @@ def _weights(network: Network, scene: Scene, maps: Sequence[ColorMap]) -> Float3
     return weights[:-1] / weights.sum() * np.exp(state["judge.boost"])
 
 
-def _beside(network: Network, scene: Scene, source: Source) -> Float32:
-    """Returns the change [1, 12 + 9 K] by which the scene of a source fits beside that of a composite.
+def _scene_change(network: Network, scene: Scene, source: Source) -> Float32:
+    """Returns the change [1, 12 + 9 K] from the scene of a source to that of a composite.
 
-    Both stand side by side, as if the source were an object that somebody has pasted, and the last expert, which knows
-    exposure, answers: for the two as they are and for their mirror images, whose mean it is. Objects show the mean
-    colour of their scene, and are not drawn.
+    The last expert, which estimates exposure, gets both next to each other, with the source as if it were a pasted
+    object; the result is the mean for the two and for their mirror images. Objects are replaced by the mean
+    colour of their scene.
     """
     sides = []
     for image, where in ((scene.image, scene.mask == 0), (source.image, source.where)):
@@ -273,7 +275,7 @@ def _beside(network: Network, scene: Scene, source: Source) -> Float32:
 
 
 def _compared(alike: tuple[Float32, Float32], original: Float32, mapped: Float32, state: State, name: str) -> Float32:
-    """Computes `Compared` of colours [V, P, 3] and [V, Q, 3] that should look alike, and of the object's [V, R, 3]."""
+    """Computes `Compared` of colours [V, P, 3] and [V, Q, 3] that should be similar, and of the object's [V, R, 3]."""
     first, second = alike
 
     def kind(x: Float32) -> Float32:
@@ -294,13 +296,13 @@ def _compared(alike: tuple[Float32, Float32], original: Float32, mapped: Float32
 
 
 def _linear(x: Float32, state: State, name: str) -> Float32:
-    # One large product is quicker than one for each view. Threads of NumPy's own wait busily for the next one.
+    # One large product is faster than one for each view. NumPy's own threads would busy-wait for the next one.
     weight, flat = np.ascontiguousarray(state[f"{name}.weight"].T), np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
     return linear(flat, weight, state[f"{name}.bias"]).reshape(*x.shape[:-1], -1)
 
 
 def _silu(x: Float32) -> Float32:
-    # exp overflows to infinity where x is far below 0, and the quotient is the right 0.
+    # exp overflows to infinity if x is far below 0, and the quotient is correctly 0.
     with np.errstate(over="ignore"):
         below = np.exp(-x)
     below += 1
@@ -386,14 +388,14 @@ def _sure(weight: Float32) -> Float32:
 
 
 def _indices_by(weight: Float32, count: int) -> npt.NDArray[np.intp]:
-    """Returns the numbers of `count` elements of weight [P], evenly spread by weight."""
+    """Returns the indices of `count` elements of weight [P], evenly spread by weight."""
     summed = (weight.reshape(-1) + np.float32(1e-9)).cumsum(dtype=np.float64)
     steps = (np.arange(count) + 0.5) / count
     return np.minimum(np.searchsorted(summed, steps * summed[-1]), weight.size - 1)
 
 
 def _pixels(image: Float32, around: Float32, weight: Float32, count: int) -> Float32:
-    """Returns pixels [P, C] of one region: colour, surroundings, place."""
+    """Returns features of pixels [P, C] of one region: colour, surroundings, position."""
     side = image.shape[1]
     indices = _indices_by(weight, count)
     y, x = indices // side, indices % side
@@ -412,7 +414,7 @@ def _rows(image: Float32, mask: Float32, count: int, reach: Sequence[float]) -> 
 
 
 def _contour(mask: Float32, count: int) -> tuple[Float32, Float32, Float32]:
-    """Returns places (x, y) [P, 2] along the contour, directions towards the inside [P, 2] and slopes [P]."""
+    """Returns positions (x, y) [P, 2] along the contour, inward directions [P, 2] and slopes [P]."""
     side = mask.shape[0]
     near = _near(side, max(1, round(side * 3 / 256)))
     blur = near @ near
@@ -428,7 +430,7 @@ def _contour(mask: Float32, count: int) -> tuple[Float32, Float32, Float32]:
 
 
 def _sampled(planes: Float32, place: Float32, normal: Float32, reach: Sequence[float]) -> Float32:
-    """Returns the values of planes [S, S, C] at distances from places along normals, [P, R, C]."""
+    """Returns the values of planes [S, S, C] at distances from positions along normals, [P, R, C]."""
     side = planes.shape[0]
     points = (place[:, None] + np.array(reach, np.float32)[:, None] * normal[:, None]).clip(0, side - 1)
     x, y = points[..., 0], points[..., 1]

@@ -1,4 +1,4 @@
-"""The colour map that comes nearest to the change that a network made to an image."""
+"""The least-squares fit of a colour map to the change by a network."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ Float64 = npt.NDArray[np.float64]
 
 KNOTS = 8  # the number of knots of a curve
 CELLS = (4, 4, 4)  # the rows, columns and levels of luma of the grid
-#: The most pixels that are fitted; of a larger object, this many evenly spread pixels are taken.
+#: The largest number of fitted pixels; a larger object is sampled evenly.
 _MOST = 8192
-# Ridges of the least squares, as shares of the weight of all pixels.
-_AFFINE = 1e-5  # the ridge that holds the affine map to the identity
-_CURVES = 1e-4  # the ridge that holds the curves to the identity
-_BEND = 1e-3  # the ridge that holds the curves to straight lines
-_GRID = 1e-3  # the ridge that holds the grid to the identity
+# Ridges (Tikhonov regularisation) of the least squares, as shares of the weight of all pixels.
+_AFFINE = 1e-5  # the ridge that pulls the affine map towards the identity
+_CURVES = 1e-4  # the ridge that pulls the curves towards the identity
+_BEND = 1e-3  # the ridge that pulls the curves towards straight lines
+_GRID = 1e-3  # the ridge that pulls the grid towards the identity
 
 
 def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:
     """Returns the map from an image to a network's output inside the mask, and the share of the change it explains.
 
     output - image is fitted by least squares in float64, weighted by the mask, over affine map, curves and bilateral
-    grid together. Each of the three has a ridge, the grid the strongest, so that simpler parts explain all they can.
+    grid together. Each of the three has a ridge, the grid the strongest, so that simpler parts explain as much as
+    possible.
 
     Args:
         scene: the image, with a mask above zero somewhere.
         output: [h, w, 3], the network's output; clipped to [0, 1].
 
     Returns:
-        The map, and 1 - (sum of squares left over) / (sum of squares of the change), 0 to 1; 1 where nothing changed.
+        The map, and 1 - (sum of squared residuals) / (sum of squares of the change), 0 to 1; 1 where nothing changed.
     """
     colors, weights, places = samples(scene)
     target_change = np.clip(output.reshape(-1, 3).take(places, 0).astype(np.float64), 0, 1) - colors
@@ -54,7 +55,7 @@ def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:
 
 
 def samples(scene: Scene, most: int = _MOST) -> tuple[Float64, Float64, npt.NDArray[np.intp]]:
-    """Returns colours [N, 3], weights [N] and places of pixels inside the mask, evenly spread in reading order."""
+    """Returns colours [N, 3], weights [N] and indices of pixels inside the mask, evenly spread in reading order."""
     mask = scene.mask.reshape(-1)
     places = np.flatnonzero(mask > 0)
     if len(places) > most:

@@ -1,4 +1,4 @@
-"""Guards that say when an answer is trusted, and how far colours may change."""
+"""Guards: the confidence of an estimate, and limits on the change of colours."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from ._scene import Scene
 
 Float64 = npt.NDArray[np.float64]
 
-#: Below this confidence a guarded call leaves the image as it is.
+#: Below this confidence a guarded call does not change the image.
 TRUSTED = 0.25
 _FEW = 8.0  # a region of at most this many pixels of the reduced image has confidence 0
 _MANY = 64.0  # a region of at least this many pixels of the reduced image has confidence 1
 _PLAUSIBLE = 0.2  # a mean change of colours up to this, where white is 1, has confidence 1
 _ABSURD = 0.45  # a mean change of colours from this on, where white is 1, has confidence 0
 _STOPS = (1.0, 1.8)  # the same two bounds for the ratio of two mean lumas of encoded values, in stops
-_DARK = 0.02  # what is added to each mean luma, where white is 1, so that black has a ratio
-#: The largest mean change of a guarded transfer of statistics; beyond it, the map is brought nearer to the identity.
+_DARK = 0.02  # the offset of each mean luma, where white is 1, so that the ratio of black is finite
+#: The largest mean change of a guarded transfer of statistics; a larger one is reduced towards the identity.
 _LARGEST = 0.05
 _SKIN_CB = (77, 127)  # the range of Cb of skin, of 0 to 255
 _SKIN_CR = (133, 173)  # the range of Cr of skin, of 0 to 255
-_SKIN_LUMA = 60  # the least luma of skin, of 0 to 255
-SKIN_LEAST = 0.01  # the least share of an object that is skin, for skin to be guarded
-_TURN = 3.0  # the largest turn of skin's hue in CIELAB, in degrees, where views agree least
-_SEEN = 4096  # the largest number of pixels of skin in which the turn is measured
-#: How often the part of a change is halved in the search for the largest one.
+_SKIN_LUMA = 60  # the smallest luma of skin, of 0 to 255
+SKIN_LEAST = 0.01  # the smallest share of skin in an object for which skin is guarded
+_TURN = 3.0  # the largest rotation of skin's hue in CIELAB, in degrees, if views agree least
+_SKIN_PIXELS = 4096  # the largest number of pixels of skin in which the rotation is measured
+#: The number of bisections in the search for the largest part of a change.
 _HALVINGS = 10
-#: Values of a colour's largest channel: from the first on its chroma begins to be kept, from the second on fully.
+#: Values of a colour's largest channel between which the preservation of its chroma rises from none to full.
 _BRIGHT = (0.85, 1.0)
 
 
 class Care(Enum):
-    """How far the change that a method asks for is made."""
+    """How much of the change of a method is applied."""
 
     ALL = "all of it"
     AGREED = "as far as the answer can be trusted"
     CAUTIOUS = "little of it, unless an object is surely one that does not fit"
 
 
-#: Why an answer cannot be trusted: too little of the object or of what is around it is seen, or it changes too much.
+#: Why an estimate cannot be trusted: too little of the object or of its background is visible, or it changes too much.
 OBJECT_SMALL = Reason("object-small", "the object is too small")
 BACKGROUND_SMALL = Reason("background-small", "the background is too small")
 NO_BACKGROUND = Reason("no-background", "there is no background")
@@ -55,13 +55,13 @@ _LARGE = Reason("change-large", "the change is larger than light explains")
 
 
 class Answer(NamedTuple):
-    """The answer of a method for a scene.
+    """The result of a method for a scene.
 
     Attributes:
         map: the colour map.
-        confidence: how far the map can be trusted, 0 to 1.
-        reason: why the confidence is low, in a few words; empty where nothing is wrong.
-        full_map: the map before the guard held it back; None where it is the same as map.
+        confidence: the confidence of the map, 0 to 1.
+        reason: why the confidence is low, in a few words; empty if it is not.
+        full_map: the map before the guard reduced it; None if it is the same as map.
     """
 
     map: ColorMap
@@ -71,7 +71,7 @@ class Answer(NamedTuple):
 
 
 def region_confidence(scene: Scene) -> tuple[float, Reason]:
-    """Returns how far object and background are large enough to say anything, 0 to 1, and what is wrong if not."""
+    """Returns the confidence, 0 to 1, from the sizes of object and background, and the reason if it is low."""
     inside = float(scene.mask.sum(dtype=np.float64))
     outside = float(scene.mask.size - inside)
     confidence, reason = 1.0, NO_REASON
@@ -85,14 +85,14 @@ def region_confidence(scene: Scene) -> tuple[float, Reason]:
 def mean_change(scene: Scene, after: npt.NDArray[np.floating]) -> float:
     """Returns the mean over the mask of the largest change of a channel."""
     weight = scene.mask.sum(dtype=np.float64)
-    # A maximum of three arrays is far quicker than one over an axis of three.
+    # The maximum of three arrays is much faster than one over an axis of three.
     red, green, blue = np.moveaxis(np.abs(after - scene.image), -1, 0)
     change = np.maximum(np.maximum(red, green), blue)
     return float((change * scene.mask).sum(dtype=np.float64) / weight) if weight > 0 else 0.0
 
 
 def change_confidence(scene: Scene, after: npt.NDArray[np.floating]) -> tuple[float, Reason]:
-    """Returns how far light explains a change, judged by its mean and the ratio of the object's mean lumas."""
+    """Returns the confidence that light explains a change, from its mean and the ratio of the object's mean lumas."""
     change = float(np.clip((_ABSURD - mean_change(scene, after)) / (_ABSURD - _PLAUSIBLE), 0, 1))
     before, now = (float((x @ LUMA * scene.mask).sum() / max(scene.mask.sum(), 1e-9)) for x in (scene.image, after))
     stops = abs(np.log2((max(now, 0) + _DARK) / (before + _DARK)))
@@ -101,7 +101,7 @@ def change_confidence(scene: Scene, after: npt.NDArray[np.floating]) -> tuple[fl
 
 
 def explained_part(part: float, scene: Scene, after: npt.NDArray[np.floating]) -> float:
-    """Returns the largest part of a change, up to the given one, of which light explains all."""
+    """Returns the largest part of a change, at most `part`, that light explains completely."""
 
     def explains(x: float) -> bool:
         return change_confidence(scene, scene.image + np.float32(x) * (after - scene.image))[0] == 1
@@ -110,7 +110,7 @@ def explained_part(part: float, scene: Scene, after: npt.NDArray[np.floating]) -
 
 
 def largest(holds: Callable[[float], bool], part: float) -> float:
-    """Returns the largest number for which something holds, at 0, and no longer at part."""
+    """Returns the largest number for which a condition is true, if it is true at 0 and false at part."""
     least, most = 0.0, part
     for _ in range(_HALVINGS):
         middle = (least + most) / 2
@@ -125,17 +125,17 @@ def combined(*parts: tuple[float, Reason]) -> tuple[float, Reason]:
 
 
 def limited(color_map: ColorMap, scene: Scene) -> ColorMap:
-    """Returns the map, brought so near to the identity that its mean change is at most `_LARGEST`."""
+    """Returns the map, reduced towards the identity so that its mean change is at most `_LARGEST`."""
     change = mean_change(scene, color_map.apply(scene.image))
     return color_map.scaled(_LARGEST / change) if change > _LARGEST else color_map
 
 
 def agreement(change: float, apart: float, doubt: float, noise: float) -> float:
-    """Returns how far several answers to one scene agree, 0 to 1, see `pyharmony._header.Calibration`.
+    """Returns the agreement of several results for one scene, 0 to 1, see `pyharmony._header.Calibration`.
 
     Args:
         change: the mean change c of their mean, in units of white.
-        apart: the root s of the mean squared distance of an answer from the mean.
+        apart: the root s of the mean squared distance of a result from the mean.
         doubt: the weight k of s² in c² / (c² + k s² + n²).
         noise: n, in 8-bit levels.
     """
@@ -144,7 +144,7 @@ def agreement(change: float, apart: float, doubt: float, noise: float) -> float:
 
 
 def share_of(agreed: float) -> float:
-    """Returns the share of a change that is made where answers agree so far: nothing up to `TRUSTED`, all at 1."""
+    """Returns the share of a change to apply for an agreement: nothing up to `TRUSTED`, all at 1."""
     return max(agreed - TRUSTED, 0.0) / (1 - TRUSTED)
 
 
@@ -159,9 +159,9 @@ def is_skin(colors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 
 def keeping_skin(part: float, share: float, scene: Scene, after: npt.NDArray[np.floating]) -> float:
-    """Returns the largest part of a change, up to the given one, that turns the hue of skin by no more than it may.
+    """Returns the largest part of a change, at most `part`, that rotates the hue of skin within its limit.
 
-    The mean hue may turn by `_TURN` / (1 - share) degrees: the better answers agree, the further.
+    The limit of the mean hue is `_TURN` / (1 - share) degrees: the better the results agree, the larger.
     """
     if share == 1:
         return part
@@ -170,7 +170,7 @@ def keeping_skin(part: float, share: float, scene: Scene, after: npt.NDArray[np.
     where = np.flatnonzero(is_skin(before * 255))
     if len(where) < SKIN_LEAST * max(len(inside), 1) or not len(where):
         return part
-    where = where[:: -(-len(where) // _SEEN)]
+    where = where[:: -(-len(where) // _SKIN_PIXELS)]
     before, change = before[where], after[where] - before[where]
     most_turned = _TURN / (1 - share)
 
@@ -182,9 +182,9 @@ def keeping_skin(part: float, share: float, scene: Scene, after: npt.NDArray[np.
 
 
 def keep_highlights(before: Float64, after: Float64) -> Float64:
-    """Returns colours [N, 3] whose highlights keep their chroma and take only the change of luma.
+    """Returns colours [N, 3] whose highlights keep their chroma and get only the change of luma.
 
-    A clipped highlight has lost the colour that a transfer would move: moved with the rest, white becomes cyan in lαβ.
+    A clipped highlight has lost the colour that a transfer would change: otherwise white becomes cyan in lαβ.
     """
     top = before.max(-1, keepdims=True)
     share = np.clip((top - _BRIGHT[0]) / (_BRIGHT[1] - _BRIGHT[0]), 0, 1)

@@ -1,4 +1,4 @@
-"""The calls that harmonise: one for images by any method, one for sequences of frames."""
+"""Harmonisation of images by any method, and of sequences of frames."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ _PLAIN: dict[str, Callable[[Scene, bool], Answer]] = {
 #: The largest strength.
 _MOST = 2.0
 
-#: Two frames whose histograms of colours share less than this belong to two shots.
+#: Frames whose colour histograms have an intersection below this are of two shots.
 _SAME_SHOT = 0.5
 #: The number of levels of each channel in those histograms.
 _LEVELS = 8
-#: A change that is held back by less than this, in 8-bit levels, is not reported.
+#: A reduction by the guard below this, in 8-bit levels, is not reported.
 _NOTED = 0.5
 
 
@@ -72,17 +72,17 @@ class HarmonizeInfo(_reprs.Line):
     """A record of the change that was made to an image.
 
     Attributes:
-        method: the name of the method; 'copy' where the image was left as it is.
-        weights: the weights that ran: a name or path, or the name of a model that was given; None without a network.
-        confidence: how far the answer can be trusted, 0 to 1.
-        reason: why the confidence is low, or why there is nothing to do, in a few words; else empty.
-        map: the colour map that was applied, with strength in it; the identity where the image was left as it is.
+        method: the name of the method; 'copy' if the image was not changed.
+        weights: the weights that were used: a name or path, or the name of a model; None without a network.
+        confidence: the confidence of the estimate, 0 to 1.
+        reason: why the confidence is low, or why nothing was changed, in a few words; else empty.
+        map: the colour map that was applied, including strength; the identity if the image was not changed.
         device: where the network ran, 'cpu' or 'cuda'; 'cpu' without a network.
         milliseconds: the wall time of the item.
-        peak_bytes: the most scratch held at once beside the caller's arrays and the result; networks are not counted.
-        change: how far the object was changed: the mean under the mask, at the size that the method looks at, of the
+        peak_bytes: the peak of scratch memory, without the caller's arrays, the result and networks.
+        change: the size of the change: the mean under the mask, at the method's working size, of the
             largest change of a channel, in 8-bit levels (1/255 of white).
-        asked: the same for the change that the method asked for, with strength, before the guard held it back (for
+        asked: the same for the full change of the method, with strength, before the guard reduced it (for
             'xue', after its offsets were limited).
 
     Example:
@@ -109,7 +109,7 @@ class HarmonizeInfo(_reprs.Line):
 
     @property
     def held_back(self) -> bool:
-        """Whether the guard made the change smaller than the method asked for, by half a level or more."""
+        """Whether the guard reduced the change by half a level or more."""
         return self.asked - self.change >= _NOTED
 
 
@@ -119,9 +119,9 @@ class _Method:
 
     Attributes:
         size: returns the scene's size for an image [H, W].
-        find: returns the answer for a scene, made as far as the call says.
+        find: returns the result for a scene, with the care of the call.
         background: whether the method needs pixels outside the mask.
-        closer: whether the method looks at the object more closely, too.
+        closer: whether the method also uses a crop of the object.
     """
 
     name: str
@@ -148,24 +148,24 @@ def harmonize(
 ) -> Any:
     """Gives an object the light and colour of its background, at the image's own size.
 
-    Every method looks at a reduced image and finds a map of colours: an affine map with curves and a bilateral grid
+    Every method estimates a map of colours from a reduced image: an affine map with curves and a bilateral grid
     (`pyharmony.ops.color_grid`), or a table over the cube of colours. The map is applied to the image inside the mask:
-    details stay, and time and memory grow only with the image.
+    details are kept, and time and memory grow only with the image.
 
     Args:
         image: the composite, see `pyharmony.blend`: an array, a tensor, a PIL image, a path, the bytes of a file, an
             open file, a `pyharmony.io.Picture`, a batch, or a list of these. It has 1 (grey), 3 (RGB) or 4 (RGBA)
             channels. In a grey image only the luminance changes.
-        mask: where the object is, of the image's size, soft; of any kind that `pyharmony.blend` takes. The alpha of an
-            RGBA image multiplies it, and stays.
+        mask: the mask of the object, of the image's size, soft; of any kind that `pyharmony.blend` accepts. The alpha
+            of an RGBA image multiplies it, and is kept.
         at: (x, y), the position in the image of the first pixel of a mask of another size, such as that of a cut-out;
-            the part outside the image is cut off. None: the mask is of the image's size.
+            the part outside the image is cropped. None: the mask has the image's size.
         method: one of
 
             * 'auto': the network whose weights come with pyharmony, `colorgrid`, which needs no torch.
             * a path of weights, the name of weights that come with pyharmony, or a model of `pyharmony.models` that
               harmonizes. It runs at its own size; a map is fitted between its input and output inside the mask by least
-              squares in float64. Where a network gives a map itself, that map is used.
+              squares in float64. If a network returns a map itself, that map is used.
             * 'reinhard': matches mean and spread of lαβ to the background's (Reinhard et al. 2001).
             * 'mkl': matches mean and covariance of RGB, by the linear optimal transport (Pitié and Kokaram 2007).
             * 'match_histogram': matches the cumulative histogram of each channel.
@@ -176,49 +176,49 @@ def harmonize(
               *Understanding and Improving the Realism of Image Composites*, 2012), each by the offset that its high,
               low and mean values agree on best, in place of the paper's classifiers.
 
-            Statistics of the background say little of the light on an object: see docs/harmonize.md before using one of
-            the last six.
-        strength: how far colours go, 0 to 2; 0 gives a copy, above 1 they go beyond what the method says.
-        guard: whether to leave the image as it is where the answer cannot be trusted, that is, where its confidence is
-            below 0.25: object or background have few pixels, no light explains the change, or a network makes a change
-            that no colour map explains. A network is asked about several views of the image, its mirror image and
-            slightly other masks among them; the mean of its answers is made, and less of it the less they agree and the
-            slighter it is, as far as its weights say. Statistics are held back: ratios of spreads to 1/1.5 to 1.5,
-            shifts of means, slopes of curves, and the mean change to 0.05 of white; highlights keep their hue. No more
-            is made of a change than light explains, skin gets no more than 1.5 times its chroma, and in a photograph
-            without colour the object loses its own. False: the change is made as published, for an object that is known
-            not to fit.
-        cautious: whether a network's answers have to agree better, for a pipeline that does not know whether anything
-            was pasted: what fits already is changed least. Other methods do the same with it as without.
-        source: the photograph that the object was cut from, of any size and of any kind that image may be. What its
-            scene and that of image tell of exposure, white balance and contrast is added to what the method finds,
-            which counts about a fifth then: a cut-out itself tells little of its light.
-        source_mask: where the object is in source, of source's size: only what lies outside tells of the light. None:
-            all of source counts.
-        reference: a mask, of the image's size, of something in the image that the object should be lit like, such as
-            another face or the same cloth; what it has in common with the object is matched, too.
-        batch_statistics: whether a network's batch norms take mean and variance of the image that it sees, not those
-            kept from training; the published test commands of DoveNet, BargainNet and pix2pix do so.
+            Statistics of the background are weak evidence of the light on an object: see docs/harmonize.md before using
+            one of the last six.
+        strength: the factor of the change, 0 to 2; 0 gives a copy, above 1 exaggerates.
+        guard: whether to leave the image unchanged if the estimate cannot be trusted, that is, if its confidence is
+            below 0.25: object or background have few pixels, light does not explain the change, or no colour map
+            explains a network's change. A network is run on several views of the image, its mirror image and slightly
+            different masks among them; the mean of its results is applied, reduced the less they agree and the smaller
+            it is, as calibrated for its weights. Transfers of statistics are limited: ratios of spreads to 1/1.5 to
+            1.5, shifts of means, slopes of curves, and the mean change to 0.05 of white; highlights keep their hue. A
+            change is reduced to the part that light explains, skin gets at most 1.5 times its chroma, and in a photo
+            without colour the object loses its own. False: the change is applied as published, for an object that
+            certainly does not match.
+        cautious: whether a network's results have to agree better, for a pipeline that does not know whether anything
+            was pasted: objects that match already are changed least. It has no effect on other methods.
+        source: the original photo of the object, of any size and of any kind that image may be. The differences of
+            exposure, white balance and contrast between its scene and that of image are added to the estimate of the
+            method, whose weight is about a fifth then: a cut-out itself has little evidence of its light.
+        source_mask: the mask of the object in source, of source's size: only pixels outside it are evidence of the
+            light. None: all of source is.
+        reference: a mask, of the image's size, of an object in the image whose light the object should have, such as
+            another face or the same cloth; the object is matched to it, too.
+        batch_statistics: whether a network's batch norms use mean and variance of the image, not those
+            from training; the published test commands of DoveNet, BargainNet and pix2pix do so.
         keep_gps, errors, out: see `pyharmony.blend`.
         device: 'auto', 'cpu' or 'cuda': where the network of a file runs; None: the setting of `pyharmony.set_device`.
-            A model runs where it is. The map is found and applied on the CPU: an array on a CUDA device is copied to
-            the CPU, and the result back to the device.
+            A model runs on its device. The map is estimated and applied on the CPU: an array on a CUDA device is copied
+            to the CPU, and the result back to the device.
         return_info: whether to return a HarmonizeInfo too, or one for each item of a batch or list.
 
     Returns:
-        The image, in its own kind, layout, shape and dtype, or (image, info). Where the mask is zero it is image, bit
-        for bit. Integers are rounded half to even; floats beyond [0, 1] stay beyond. Without an object, or with a
-        method of statistics without a background, it is a copy, whatever guard is.
+        The image, in its own kind, layout, shape and dtype, or (image, info). Where the mask is zero it equals image,
+        bit for bit. Integers are rounded half to even; floats beyond [0, 1] stay beyond. Without an object, or with a
+        method of statistics without a background, it is a copy, with any guard.
 
     Raises:
         WeightsError: there are no such weights, or they are damaged.
-        ImportError: another network than the default is wanted, and torch is not installed.
-        MaskError: mask is None; reference is zero everywhere or lies under mask; source_mask leaves nothing of source.
-        ArgumentError: there is no such method; source_mask is given without source; strength is outside 0 to 2; the
-            image or source holds NaN or infinities where its alpha is not zero; cautious is set without the guard, or
-            batch_statistics for a method without batch norms.
+        ImportError: another network than the default is requested, and torch is not installed.
+        MaskError: mask is None; reference is zero everywhere or inside mask; source_mask covers all of source.
+        ArgumentError: method is unknown; source_mask is passed without source; strength is outside 0 to 2; the
+            image or source contains NaN or infinities where its alpha is not zero; cautious is set without the guard,
+            or batch_statistics for a method without batch norms.
         DeviceError: arrays are on two devices, or out is not where image is; or device cannot be used, and
-            `pyharmony.set_device` was told to be strict.
+            `pyharmony.set_device` was called with strict=True.
         PyHarmonyError: see `pyharmony.blend`.
 
     Example:
@@ -238,9 +238,9 @@ def harmonize(
     _refuse_none(call.dst, call.mask)
     implementation = _method_of(method, call.device, of_each)
     step = _Harmonizer(implementation, amount, care)
-    hints = _hinting(source, source_mask, reference)
+    hints = _hints_given(source, source_mask, reference)
     work = step.harmonize_hinted if hints else partial(Frame.each, blend=step.harmonize)
-    # The device of the caller is the network's; the map is applied on the CPU.
+    # The caller's device is the network's; the map is applied on the CPU.
     return call.on_cpu().run(work, tell=step.warning_of, **hints)
 
 
@@ -261,17 +261,17 @@ def harmonize_frames(
     device: Device | None = None,
     return_info: bool = False,
 ) -> Iterator[Any]:
-    """Harmonizes the frames of a sequence, one after another, with a colour map that moves slowly.
+    """Harmonizes the frames of a sequence, one after another, with a colour map that changes slowly.
 
-    The map of a frame is smoothing times the map of the frame before plus (1 - smoothing) times the map that the method
-    finds for it, so that nothing flickers. It starts anew at a cut, where two frames' histograms of colours (8 x 8 x 8)
-    have less than half in common. A frame whose answer is not trusted gets the map of the frame before.
+    The map of a frame is smoothing times the map of the frame before plus (1 - smoothing) times the estimated map of
+    this frame, to prevent flicker. It is reset at a cut, where two frames' histograms of colours (8 x 8 x 8) have less
+    than half in common. A frame whose estimate is not trusted gets the map of the frame before.
 
     Args:
-        frames, masks: equally many images and masks, of any kind that `harmonize` takes except lists. They are taken
+        frames, masks: equally many images and masks, of any kind that `harmonize` accepts except lists. They are read
             one at a time, so they may be generators.
         source, source_mask: see `harmonize`; one photograph for all frames.
-        reference: a mask for each frame, see `harmonize`; taken one at a time.
+        reference: a mask for each frame, see `harmonize`; read one at a time.
         smoothing: the share of the map of the frame before, 0 (each frame by itself) to below 1.
         method, strength, guard, cautious, batch_statistics, keep_gps, device, return_info: see `harmonize`.
             `HarmonizeInfo.map` is the smoothed map.
@@ -305,7 +305,7 @@ def harmonize_frames(
             raise DTypeError(f"{name}: {type(value).__name__}, expected a sequence or generator of images")
     step = _Harmonizer(implementation, amount, care, _Memory(keep))
     every = {name: iter(value) for name, value in each.items()}
-    return _frames(every, step, _hinting(source, source_mask, None), keep_gps, return_info)
+    return _frames(every, step, _hints_given(source, source_mask, None), keep_gps, return_info)
 
 
 def _frames(
@@ -319,19 +319,19 @@ def _frames(
             return
         if fewer:
             more = next(name for name in items if name not in fewer)
-            raise ShapeError(f"{more}: more of them than {fewer[0]}, expected as many")
+            raise ShapeError(f"{more}: more than {fewer[0]}, expected as many")
         image, mask, reference = items["frames"], items["masks"], items.get("reference")
         if isinstance(image, (list, tuple)):
-            raise DTypeError(f"frames: a {type(image).__name__} as one of them, expected an image")
+            raise DTypeError(f"frames: an item is a {type(image).__name__}, expected an image")
         _refuse_none(image, mask)
         call = Call("harmonize_frames", ITSELF, image, mask, keep_gps=keep_gps, device="cpu", return_info=info)
-        yield call.run(step.harmonize_frame, tell=step.warning_of, **hints, **_hinting(None, None, reference))
-        # The source is read once; the sequence remembers what it tells.
+        yield call.run(step.harmonize_frame, tell=step.warning_of, **hints, **_hints_given(None, None, reference))
+        # The source is read once; the sequence stores its scene.
         hints = {}
 
 
 class _Memory:
-    """The memory of a sequence from frame to frame: the last map and histogram, and the scene of the source."""
+    """The state of a sequence from frame to frame: the last map and histogram, and the scene of the source."""
 
     def __init__(self, keep: float) -> None:
         self.source: _hints.Source | None = None
@@ -339,8 +339,8 @@ class _Memory:
         self._map: ColorMap | None = None
         self._colors: np.ndarray[Any, Any] | None = None
 
-    def look(self, scene: Scene) -> None:
-        """Forgets the map at a cut."""
+    def detect_cut(self, scene: Scene) -> None:
+        """Resets the map at a cut."""
         levels = np.minimum((scene.image * _LEVELS).astype(np.intp), _LEVELS - 1)
         codes = (levels[..., 0] * _LEVELS + levels[..., 1]) * _LEVELS + levels[..., 2]
         colors = np.bincount(codes.reshape(-1), minlength=_LEVELS**3) / codes.size
@@ -349,7 +349,7 @@ class _Memory:
         self._colors = colors
 
     def smoothed(self, color_map: ColorMap | None) -> ColorMap:
-        """Returns the map of this frame; color_map is None where the answer is not trusted."""
+        """Returns the map of this frame; color_map is None if the estimate is not trusted."""
         if color_map is None:
             return IDENTITY if self._map is None else self._map
         self._map = color_map if self._map is None else color_map.mixed(self._map, self._keep)
@@ -374,13 +374,13 @@ class _Harmonizer:
     ) -> Infos:
         """Harmonises the one image of a frame of a sequence."""
         if frame.batch:
-            raise ShapeError("frames: a batch as one of them, expected images")
+            raise ShapeError("frames: an item is a batch, expected an image")
         return self.harmonize_hinted(frame, source, source_mask, reference)
 
     def harmonize_hinted(
         self, frame: Frame, source: Any = None, source_mask: Any = None, reference: Any = None
     ) -> Infos:
-        """Harmonises the images of a frame with what the caller knows of them."""
+        """Harmonises the images of a frame with the hints of the caller."""
         hints = _hints.frame_hints(frame, source, source_mask, reference)
         if self.memory is not None:
             self.memory.source = hints.sources[0] if self.memory.source is None else self.memory.source
@@ -399,9 +399,9 @@ class _Harmonizer:
             job.memory.hold(scene.image)
             job.memory.hold(scene.mask)
         if memory is not None and scene is not None:
-            memory.look(scene)
+            memory.detect_cut(scene)
         if job.bbox.empty or strength == 0 or scene is None:
-            # `Frame.each` says why there is no object.
+            # `Frame.each` reports why there is no object.
             trust = 0.0 if job.bbox.empty else 1.0
             return HarmonizeInfo("copy", method.weights, trust, NO_REASON, IDENTITY, method.device)
         if not scene.mask.any():
@@ -453,7 +453,7 @@ class _Harmonizer:
     def _hinted(
         job: Job, scene: Scene, holes: Any, frame_hints: _hints.FrameHints, maps: tuple[ColorMap, ColorMap]
     ) -> tuple[ColorMap, ColorMap]:
-        """Returns two maps with the change that the hints of an item ask for."""
+        """Returns two maps with the change from the hints of an item added."""
         size = (_hints.SIDE, _hints.SIDE)
         if not scene.mask.any() or not frame_hints.of_item(job.item):
             return maps
@@ -467,16 +467,16 @@ class _Harmonizer:
         if info.method == "copy" and info.reason:
             if not (self.guard and info.asked):
                 return UnchangedWarning.because("nothing was harmonized: ", info.reason)
-            before = "nothing was harmonized: the answer is not trusted, "
-            return UnchangedWarning.because(before, info.reason, hint="guard=False makes the change")
+            before = "nothing was harmonized: the estimate is not trusted, "
+            return UnchangedWarning.because(before, info.reason, hint="guard=False applies the change")
         if self.guard and info.held_back:
             return ConfidenceWarning(
-                "the guard made less of the change than the method says",
+                "the guard reduced the change",
                 code="held-back",
-                hint="info.change and info.asked tell how far, guard=False makes all of it",
+                hint="info.change and info.asked have the amounts, guard=False applies all of it",
             )
         if not self.guard and info.confidence < TRUSTED:
-            before, hint = "the answer is hardly to be trusted: ", "guard=True leaves such images as they are"
+            before, hint = "the estimate has low confidence: ", "guard=True does not change such images"
             return ConfidenceWarning.because(before, info.reason, hint=hint)
         return None
 
@@ -486,21 +486,21 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
         _checks.one_of(device, "device", _device.DEVICES)
     if isinstance(method, str) and method in _PLAIN:
         if batch_statistics:
-            raise ArgumentError(f"batch_statistics: {method!r} runs no network; leave it out")
+            raise ArgumentError(f"batch_statistics: True, but {method!r} runs no network; expected False")
         plain = _PLAIN[method]
 
         def size(shape: tuple[int, int]) -> tuple[int, int]:
             return fitted(shape, _statistics.SIDE)
 
         return _Method(method, None, "cpu", size, lambda scene, care: plain(scene, care is not Care.ALL), True)
-    # Errors are raised before torch is loaded; where the caller passes a network, torch is loaded already.
+    # Errors are raised before torch is imported; if the caller passes a network, torch is imported already.
     if isinstance(method, (str, os.PathLike)):
         check_name(method)
     elif sys.modules.get("torch") is None:
         raise _no_method(method)
     light = isinstance(method, str) and method in ("auto", DEFAULT)
     if light and batch_statistics:
-        raise ArgumentError(f"batch_statistics: {DEFAULT} makes its maps without batch norms; leave it out")
+        raise ArgumentError(f"batch_statistics: True, but {DEFAULT} has no batch norms; expected False")
     on_cuda = (_device.get_device() if device is None else device) == "cuda"
     if light and not on_cuda:
         return _in_numpy(method)
@@ -547,7 +547,7 @@ def _no_method(method: Any) -> DTypeError:
 
 def _refuse_none(image: Any, mask: Any) -> None:
     if mask is None or (isinstance(image, (list, tuple)) and isinstance(mask, (list, tuple)) and None in _kinds(mask)):
-        raise MaskError("mask: None, expected where the object is")
+        raise MaskError("mask: None, expected the mask of the object")
 
 
 def _kinds(values: Any) -> list[Any]:
@@ -559,8 +559,8 @@ def _strength(x: Any) -> float:
     return _checks.number(x, "strength", high=_MOST, accepts="a number from 0 to 2")
 
 
-def _hinting(source: Any, source_mask: Any, reference: Any) -> dict[str, Any]:
-    """Returns those of the hints that are given, by name."""
+def _hints_given(source: Any, source_mask: Any, reference: Any) -> dict[str, Any]:
+    """Returns the hints that are not None, by name."""
     hints = {"source": source, "source_mask": source_mask, "reference": reference}
     return {name: value for name, value in hints.items() if value is not None}
 
@@ -571,7 +571,7 @@ def _care(guard: Any, cautious: Any) -> Care:
         return Care.AGREED if guarded else Care.ALL
     if not guarded:
         raise ArgumentError(
-            "cautious: True beside guard=False, which makes every change",
+            "cautious: True with guard=False, which applies every change",
             code="cautious-unguarded",
             hint="leave one of them out",
         )

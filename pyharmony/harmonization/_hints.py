@@ -1,4 +1,4 @@
-"""The hints of a caller, who may know more than an image shows: where an object comes from, what it is lit like."""
+"""The hints of a caller: the original scene of an object, and a reference for its light."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from ._scene import Float32, Scene, reduced, scene_of
 
 SIDE = 256  # the side, in pixels, of the scenes from which colours are taken
 _MOST = 1024  # the largest number of colours taken from a scene
-#: The largest share of a pixel that lies outside of a mask.
+#: The share of a mask in a pixel up to which the pixel is outside of it.
 _NONE = 0.01
-#: Multiples of it, without their whole parts, are evenly spread however many there are.
+#: The fractional parts of its multiples are evenly spread for any number of them.
 _GOLDEN = (5**0.5 - 1) / 2
 
 
 class Source(NamedTuple):
-    """The scene that an object was cut from.
+    """The original scene of an object.
 
     Attributes:
-        colors: [P, 3] in [0, 1], of what is not the object.
+        colors: [P, 3] in [0, 1], outside the object.
         image: [SIDE, SIDE, 3] in [0, 1].
-        where: [SIDE, SIDE], where the image shows the scene: neither the object nor what is transparent.
+        where: [SIDE, SIDE], where the image shows the scene: neither the object nor transparent pixels.
     """
 
     colors: Float32
@@ -43,8 +43,8 @@ class Hints(NamedTuple):
     """The hints of a caller about the light of one image.
 
     Attributes:
-        source: the scene that the object was cut from; None: it is not known.
-        reference: colours [P, 3] in [0, 1] of what the object should be lit like; None: it is not known.
+        source: the original scene of the object; None: unknown.
+        reference: colours [P, 3] in [0, 1] of an object with the same light; None: unknown.
     """
 
     source: Source | None
@@ -56,7 +56,7 @@ class FrameHints:
     """The hints of a call, by the number of the item.
 
     Attributes:
-        sources: the scenes that the objects were cut from.
+        sources: the original scenes of the objects.
         references: masks [H, W] in the frame of the image.
     """
 
@@ -64,7 +64,7 @@ class FrameHints:
     references: Sequence[NumpyArray | None]
 
     def of_item(self, item: int) -> bool:
-        """Whether anything is known of an item."""
+        """Returns whether there are hints for an item."""
         return self.sources[item] is not None or self.references[item] is not None
 
     def hints(self, item: int, scene: Scene, holes: NumpyArray | None) -> Hints:
@@ -81,7 +81,7 @@ class FrameHints:
         inside = hardened(Scene(scene.image, reduced(mask[..., None], (SIDE, SIDE))[..., 0])).mask
         where = (inside > 0) & (scene.mask == 0) & _has_color(holes, inside.shape)
         if not where.any():
-            raise MaskError("reference: lies under mask, expected something outside of the object")
+            raise MaskError("reference: inside mask, expected a region outside of the object")
         return Hints(self.sources[item], _spread(scene.image, where))
 
 
@@ -89,7 +89,7 @@ def frame_hints(frame: Frame, source: Any, source_mask: Any, reference: Any) -> 
     """Returns the hints of a frame, whose arguments are checked; see `pyharmony.harmonize`."""
     count = len(frame.dst)
     if source is None and source_mask is not None:
-        raise ArgumentError("source_mask: given without source; pass the photograph that the object was cut from")
+        raise ArgumentError("source_mask: passed without source, expected the original photo of the object as source")
     sources: list[Source | None] = [None] * count
     references: list[NumpyArray | None] = [None] * count
     if source is not None:
@@ -97,7 +97,7 @@ def frame_hints(frame: Frame, source: Any, source_mask: Any, reference: Any) -> 
         images, batch = as_images(source, "source"), layout(source, "source")[1]
         if batch and (not frame.batch or len(images) != count):
             items = f"{count} images" if frame.batch else "one image"
-            raise ShapeError(f"source: a batch of {len(images)} beside {items}; expected one photograph, or as many")
+            raise ShapeError(f"source: a batch of {len(images)} for {items}; expected one photo, or as many")
         masks: Sequence[NumpyArray | None] = [None] * len(images)
         if source_mask is not None:
             rows, columns = images[0].shape[:2]
@@ -107,22 +107,22 @@ def frame_hints(frame: Frame, source: Any, source_mask: Any, reference: Any) -> 
     if reference is not None:
         references = [*masks_of(reference, count, *frame.shape, frame.batch, "reference")]
         if any(mask is not None and not mask.any() for mask in references):
-            raise MaskError("reference: zero everywhere, expected something that the object should be lit like")
+            raise MaskError("reference: zero everywhere, expected a region whose light the object should have")
     return FrameHints(sources, references)
 
 
 def _source(image: NumpyArray, mask: NumpyArray | None) -> Source:
-    """Returns the scene of a photograph [H, W, C] outside of a mask."""
+    """Returns the scene of a photo [H, W, C] outside of a mask."""
     holes = image[..., 3] == 0 if image.shape[2] == 4 else None
     colors = image[..., : min(image.shape[2], 3)]
     check_finite(colors, "source", skip=holes)
     _checks.warn_of_levels(colors, "source")
     nowhere = np.broadcast_to(np.zeros((), bool), image.shape[:2])
     scene = scene_of(colors, nowhere if mask is None else mask, holes, (SIDE, SIDE))
-    # A pixel that the object covers in part has some of its colour.
+    # A pixel that the object covers in part contains some of its colour.
     where = (scene.mask <= _NONE) & _has_color(holes, scene.mask.shape)
     if not where.any():
-        raise MaskError("source_mask: covers all of source that is not transparent; nothing of its light is left")
+        raise MaskError("source_mask: covers all opaque pixels of source, expected some outside")
     return Source(_spread(scene.image, where), scene.image, where)
 
 

@@ -1,7 +1,7 @@
-"""How far the answer of a network is trusted, whether it ran in torch or in NumPy.
+"""The confidence of a network's result, computed in torch or in NumPy.
 
-A guarded network is asked several times, each time shown the scene in another way that changes nothing of what is
-right. Its answer is the mean of all, and of that as much is made as they agree.
+A guarded network is run several times, each time on a view of the scene for which the correct result is the same. Its
+result is the mean of all, and the share of it that is applied depends on their agreement.
 """
 
 from __future__ import annotations
@@ -32,25 +32,30 @@ from ._guards import (
 from ._maps import ColorMap, weighted
 from ._scene import Float32, Scene, close_to, scene_of
 
-#: A network whose change is below this, in units of white, agrees with the image as it is.
+#: A network whose change is below this, in units of white, leaves the image unchanged.
 _AGREES = 2 / 255
-JUDGED = (-2, -1, 1, 2)  # by how many pixels masks are moved for a judge, as in `pyharmony.models.colorgrid`
-_ALONE = (1, -1)  # by how many pixels masks are moved without a judge
-#: The factor of the boost where there are two looks at a scene: their mean asks for less than one of them, and with it
-#: changes what fits no more than one look does (`benchmarks/unseen.py`).
+JUDGED = (
+    -2,
+    -1,
+    1,
+    2,
+)  # the numbers of pixels by which masks are grown for a judge, as in `pyharmony.models.colorgrid`
+_ALONE = (1, -1)  # the same without a judge
+#: The factor of the change if there is a closer crop: the mean of two is smaller than one of them, and with the factor
+#: it changes matching objects no more than one does (`benchmarks/unseen.py`).
 BOOST_OF_TWO = 1.1
-#: The pixels that a moved mask has to leave of object and background; else the mask stays.
+#: The number of pixels of object and background that a grown mask has to leave; else the mask is not changed.
 _LEAST = 30
-#: The reasons of an answer that is less trusted because the views of it differ, or because it is so little.
+#: The reasons of a result with low confidence because its views differ, or because it is small.
 _APART = Reason("contradicts-itself", "the network contradicts itself on other views of the image")
 _NO_COLOURS = Reason("no-colours", "the network's change is none of colours")
-_SLIGHT = Reason("little-wrong", "the network finds so little wrong that it may be mistaken")
+_SLIGHT = Reason("little-wrong", "the network's change is so small that it may be an error")
 
 
 def hardened(scene: Scene) -> Scene:
-    """Returns the scene with a hard mask, as in training: at least 0.5, or half the maximum where no pixel has 0.5.
+    """Returns the scene with a hard mask, as in training: at least 0.5, or half the maximum if no pixel has 0.5.
 
-    So has its closer look.
+    Its closer crop is hardened too.
     """
     limit = min(0.5, float(scene.mask.max()) / 2)
     mask = (scene.mask >= limit).astype(np.float32) if limit > 0 else scene.mask
@@ -58,7 +63,7 @@ def hardened(scene: Scene) -> Scene:
 
 
 def with_close(scene: Scene, colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None) -> Scene:
-    """Returns the scene with a closer look, where that shows something else, and enough of it.
+    """Returns the scene with a closer crop, if that differs and shows enough of the object.
 
     Args:
         scene: the scene of an image.
@@ -74,14 +79,14 @@ def with_close(scene: Scene, colors: NumpyArray, mask: NumpyArray, holes: NumpyA
 
 
 def looks_of(scene: Scene) -> list[Scene]:
-    """Returns the scene itself, and its closer look where there is one."""
+    """Returns the scene itself, and its closer crop if there is one."""
     return [Scene(scene.image, scene.mask)] if scene.close is None else [Scene(scene.image, scene.mask), scene.close]
 
 
 def views_of(scene: Scene, care: Care, *, gives_maps: bool, judge: bool = False) -> list[Scene]:
-    """Returns what a network is shown: the scene, and other views of it for a guarded call or a judge.
+    """Returns the inputs of a network: the scene, and other views of it for a guarded call or a judge.
 
-    The second is the mirror image. A network that gives maps is shown moved masks, too.
+    The second is the mirror image. A network that returns maps gets grown masks, too.
     """
     if care is Care.ALL and not judge:
         return [scene]
@@ -91,7 +96,7 @@ def views_of(scene: Scene, care: Care, *, gives_maps: bool, judge: bool = False)
 
 
 def moved(mask: Float32, by: int) -> Float32:
-    """Returns a mask that is so many pixels wider, or narrower below 0, as `pyharmony.models.colorgrid.moved` does."""
+    """Returns a mask this many pixels wider, or narrower below 0, as `pyharmony.models.colorgrid.moved` does."""
     wider = mask if by > 0 else 1 - mask
     for step in range(abs(by)):
         wider = grown(wider, corners=step % 2 == 0)
@@ -106,10 +111,10 @@ def judged_maps(
     care: Care,
     weights: npt.NDArray[Any] | None = None,
 ) -> Answer:
-    """Returns the answer of a network that gives a colour map for each of `views_of`.
+    """Returns the result of a network that returns a colour map for each of `views_of`.
 
-    weights: how far each of them counts, [V]; None: all alike, together 1. With a closer look those of both looks
-    follow one another.
+    weights: the weight of each, [V]; None: equal, with sum 1. With a closer crop those of the scene and of the crop are
+    concatenated.
     """
     if scene.close is not None:
         calibration = dataclasses.replace(calibration, boost=calibration.boost * BOOST_OF_TWO)
@@ -128,16 +133,16 @@ def judged(
     care: Care,
     weights: npt.NDArray[Any],
 ) -> Answer:
-    """Returns the answer of a network.
+    """Returns the result of a network.
 
     Args:
-        scene: what the network saw.
-        color_map: the colour map of its changes, each by its weight.
-        outputs: its image [h, w, 3] for each view, as the scene lies.
-        explained: the share of its change that the map makes.
-        calibration: what is known of its weights.
-        care: how far its change is made.
-        weights: how far each view counts, [V].
+        scene: the input of the network.
+        color_map: the colour map of its weighted changes.
+        outputs: its image [h, w, 3] for each view, aligned with the scene.
+        explained: the share of its change that the map explains.
+        calibration: the calibration of its weights.
+        care: how much of its change is applied.
+        weights: the weight of each view, [V].
     """
     image, apart = compared(scene, outputs, weights)
     change = mean_change(scene, image)
@@ -161,10 +166,10 @@ def judged(
 
 
 def compared(scene: Scene, outputs: Sequence[Float32], weights: npt.NDArray[Any]) -> tuple[Float32, float]:
-    """Returns the image of the sum of changes, and how far they are apart.
+    """Returns the image of the sum of changes, and their spread.
 
-    That is the root of the weighted mean of the squared mean change of the object from the weighted mean to each image,
-    as large as the sum of the weights makes it.
+    The spread is the root of the weighted mean of the squared mean change of the object from the weighted mean to each
+    image, scaled by the sum of the weights.
     """
     total = float(weights.sum())
     change = sum(np.float32(w) * (output - scene.image) for w, output in zip(weights, outputs, strict=True))

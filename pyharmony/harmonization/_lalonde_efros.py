@@ -19,12 +19,12 @@ _CLUSTERS = 50
 _SIGMA = 75.0
 _PIXELS = 4096  # the largest number of pixels of a region that are clustered
 _ROUNDS = 20  # the largest number of rounds of k-means
-#: The number of colours whose distances to all centres are held at once.
+#: The number of colours whose distances to all centres are in memory at once.
 _AT_ONCE = 4096
 
 
 def lalonde_efros(scene: Scene, guard: bool) -> Answer:
-    """Finds the map of the method 'lalonde_efros', see `pyharmony.harmonize`."""
+    """Estimates the map of the method 'lalonde_efros', see `pyharmony.harmonize`."""
     inside, weights, _ = samples(scene, _PIXELS)
     outside, others, _ = samples(Scene(scene.image, 1 - scene.mask), _PIXELS)
     ours, share = clusters(rgb_to_lab(inside), weights)

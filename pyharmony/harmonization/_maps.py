@@ -1,4 +1,4 @@
-"""Colour maps: the answers of methods, which can be applied to an image of any size."""
+"""Colour maps: the results of methods, which can be applied to an image of any size."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from ..typing import FileLike, ImageLike, ImageT, MaskLike, PILImage
 Float64 = npt.NDArray[np.float64]
 Pair = tuple[int, int]
 
-#: The side of the tables that functions of a colour are turned into.
+#: The side of tables of functions of a colour.
 TABLE = 33
-#: The rows of a strip, so few that its temporaries stay far below the image.
+#: The number of rows of a strip, so small that its temporaries need far less memory than the image.
 _ROWS = 64
 _IDENTITY = np.eye(3, 4)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ColorMap(_reprs.Line):
-    """A map of colours, the same at every size of the image.
+    """A map of colours, independent of the size of the image.
 
     It is either a table, or the sum of an affine map, curves and a bilateral grid, see `pyharmony.ops.color_grid`;
-    parts that are None leave colours as they are. 1 is white.
+    parts that are None are the identity. 1 is white.
 
     Attributes:
         affine: [3, 4].
@@ -58,7 +58,7 @@ class ColorMap(_reprs.Line):
     table: Float64 | None = None
 
     def scaled(self, strength: float) -> ColorMap:
-        """Returns the map at the share strength of the way from the identity to this one; above 1 it goes beyond.
+        """Returns the map interpolated from the identity to this one by strength; above 1 it extrapolates.
 
         The values of a table stay in [0, 1].
         """
@@ -68,10 +68,10 @@ class ColorMap(_reprs.Line):
         return result
 
     def mixed(self, other: ColorMap, share: float) -> ColorMap:
-        """Returns (1 - share) f + share g, of this map f and another map g of the same form, or one of them identity.
+        """Returns (1 - share) f + share g, of this map f and a map g of the same form, or one of them the identity.
 
         Raises:
-            ShapeError: one has a table and the other none, or arrays have different shapes.
+            ShapeError: only one has a table, or arrays have different shapes.
         """
         if share == 1:
             return other
@@ -80,7 +80,7 @@ class ColorMap(_reprs.Line):
         if (self.table is None) != (other.table is None):
             table, rest = (self, other) if other.table is None else (other, self)
             if not rest.is_identity:
-                raise ShapeError("other: a table beside a map without one; expected maps of one method")
+                raise ShapeError("other: a table and a map without one, expected maps of one method")
             assert table.table is not None  # noqa: S101
             same = ColorMap(table=lattice(table.table.shape[0]).reshape(table.table.shape))
             return same.mixed(other, share) if table is other else self.mixed(same, share)
@@ -96,7 +96,7 @@ class ColorMap(_reprs.Line):
         return ColorMap(**parts)
 
     def plus(self, affine: Float64, curves: Float64) -> ColorMap:
-        """Returns the map whose result is larger by a change that depends on the colour alone.
+        """Returns the map with an added change that depends on the colour alone.
 
         Args:
             affine: [3, 4]; affine [x; 1] is added to the result for a colour x. Zeros: nothing.
@@ -114,7 +114,7 @@ class ColorMap(_reprs.Line):
                 table += (axis[:, None] * affine[:, c] + curve).reshape(shape)
             return ColorMap(table=(table + affine[:, 3]).clip(0, 1))
         own = np.zeros_like(curves) if self.curves is None else self.curves
-        # Both are linear between the knots of the finest steps that have all of theirs.
+        # Both are linear between the knots of the coarsest steps that include all of theirs.
         steps = np.lcm(own.shape[2] - 1, curves.shape[2] - 1)
         return ColorMap(
             (_IDENTITY if self.affine is None else self.affine) + affine,
@@ -123,12 +123,12 @@ class ColorMap(_reprs.Line):
         )
 
     def mirrored(self) -> ColorMap:
-        """Returns the map that does to an image what this one does to its mirror image."""
+        """Returns the map for the mirror image of this map's image."""
         return self if self.grid is None else dataclasses.replace(self, grid=self.grid[:, ::-1])
 
     @property
     def is_identity(self) -> bool:
-        """Whether the map leaves every colour as it is."""
+        """Whether the map leaves every colour unchanged."""
         if self.table is not None:
             return bool(np.array_equal(self.table, lattice(self.table.shape[0]).reshape(self.table.shape)))
         still = self.affine is None or np.array_equal(self.affine, _IDENTITY)
@@ -152,7 +152,7 @@ class ColorMap(_reprs.Line):
     ) -> Any:
         """Returns the image with its colours mapped inside the mask.
 
-        The bits of a tile are those that the whole image gives at the same pixels.
+        The result of a tile has the same bits as in the whole image.
 
         Args:
             image: an image with three colours, in RGB, of any kind: NumPy [H, W, 3] or [H, W, 4], torch [3, H, W] or
@@ -163,12 +163,12 @@ class ColorMap(_reprs.Line):
             frame: (H, W) of that frame; None: the image is the whole frame.
 
         Returns:
-            An image of image's kind, layout and dtype. Where the mask is zero it is image, bit for bit. Integers are
-            rounded half to even; floats beyond [0, 1] stay beyond.
+            An image of image's kind, layout and dtype. Where the mask is zero it equals image, bit for bit. Integers
+            are rounded half to even; floats beyond [0, 1] stay beyond.
 
         Raises:
-            ShapeError, DTypeError, MaskError: image has no three colours, or mask is no mask for it.
-            ArgumentError: the tile does not lie inside the frame.
+            ShapeError, DTypeError, MaskError: image does not have three colours, or mask is not a mask for it.
+            ArgumentError: the tile is not inside the frame.
         """
         frame_image = one_image(image, "image")
         a = color_image(frame_image.pixels[..., :3], "image")
@@ -176,9 +176,7 @@ class ColorMap(_reprs.Line):
         whole = a.shape[:2] if frame is None else _pair(frame, "frame")
         x, y = _pair(origin, "origin")
         if x < 0 or y < 0 or x + a.shape[1] > whole[1] or y + a.shape[0] > whole[0]:
-            raise ArgumentError(
-                f"origin: {origin}, a tile of {a.shape[0]} x {a.shape[1]} pixels does not lie inside {whole}"
-            )
+            raise ArgumentError(f"origin: {origin}, a tile of {a.shape[0]} x {a.shape[1]} pixels is not inside {whole}")
         out = np.array(a, order="C")
         apply_into(self, a, m, out, (x, y), (whole[0], whole[1]))
         return frame_image.like(np.concatenate([out, frame_image.pixels[..., 3:]], 2))
@@ -188,7 +186,7 @@ IDENTITY = ColorMap()
 
 
 def _with_knots(curves: Float64, count: int) -> Float64:
-    """Returns the same curves [3, 3, K] with so many knots, among which are all that they have."""
+    """Returns the same curves [3, 3, K] with this many knots, which include all of theirs."""
     if curves.shape[2] == count:
         return curves
     at, knots = np.linspace(0, 1, count), np.linspace(0, 1, curves.shape[2])
@@ -196,7 +194,7 @@ def _with_knots(curves: Float64, count: int) -> Float64:
 
 
 def weighted(maps: Sequence[ColorMap], weights: npt.NDArray[Any]) -> ColorMap:
-    """Returns the map whose change is the sum of the changes by maps of one form, none a table, each by its weight."""
+    """Returns the map whose change is the weighted sum of the changes by maps of one form other than tables."""
     parts = {}
     for name, none in (("affine", _IDENTITY), ("curves", 0.0), ("grid", 0.0)):
         if getattr(maps[0], name) is not None:
@@ -228,7 +226,7 @@ def apply_into(
 ) -> None:
     """Does what `ColorMap.apply` does for checked arrays of 1 or 3 channels; out may be image.
 
-    clipped says that floats lie in [0, 1].
+    clipped: whether floats are in [0, 1].
     """
     if image.shape[2] == 1 or (color_map.table is not None and image.dtype.kind == "f" and not clipped):
         _add_change(color_map, image, mask, out, origin, frame)

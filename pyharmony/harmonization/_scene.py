@@ -1,4 +1,4 @@
-"""The scene that methods look at: an image and its mask, reduced to a size that does not grow with the image."""
+"""The input of methods: an image and its mask, reduced to a size that does not grow with the image."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .._images.sizes import resized
 
 Float32 = npt.NDArray[np.float32]
 
-_AROUND = 0.25  # the margin of a closer look at each side, as a share of the object's box
-_LESS = 0.9  # the largest share of an image that a closer look shows
-#: The rows of the reduced image that are averaged at once, so few that their temporaries stay far below the image.
+_AROUND = 0.25  # the margin of a closer crop at each side, as a share of the object's box
+_LESS = 0.9  # the largest share of an image in a closer crop
+#: The number of rows of the reduced image that are averaged at once, which limits the memory for temporaries.
 _STRIP = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A composite as the methods see it.
+    """A composite as input of the methods.
 
     Attributes:
         image: [h, w, 3] in [0, 1]; a grey image has three equal channels.
         mask: [h, w] in [0, 1].
-        close: the object with a little around it, at the same size; None: that is not looked at.
+        close: a crop of the object with a margin, at the same size; None: not used.
     """
 
     image: Float32
@@ -41,7 +41,7 @@ def scene_of(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, siz
     Args:
         colors: [H, W, C] of an image, C of 1 or 3; floats are clipped to [0, 1].
         mask: [H, W] of any dtype of masks.
-        holes: [H, W], where the image has no colour; those pixels weigh nothing. None: nowhere.
+        holes: [H, W], where the image has no colour; those pixels have no weight. None: nowhere.
         size: the reduced height and width. Along an axis on which the image has fewer pixels, it is enlarged.
     """
     image = reduced(colors, size, holes)
@@ -51,14 +51,14 @@ def scene_of(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, siz
 
 
 def close_to(scene: Scene, shape: tuple[int, ...]) -> Region | None:
-    """Returns the region of an image [H, W] that holds its object, with a quarter of its box added at each side.
+    """Returns the box of the object in an image [H, W], with a quarter of its size added at each side.
 
     Args:
         scene: the scene of the image, with a hard mask.
         shape: (H, W).
 
     Returns:
-        None where there is no object, or where the region is nearly the whole image.
+        None if there is no object, or if the region is nearly the whole image.
     """
     box = bounding_box(scene.mask)
     if box.empty:
@@ -75,8 +75,8 @@ def close_to(scene: Scene, shape: tuple[int, ...]) -> Region | None:
 def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = None) -> Float32:
     """Returns x [H, W, C] reduced to [h, w, C], float32 in [0, 1].
 
-    First, whole blocks of pixels are averaged, strip by strip, as large as leaves two blocks for each pixel of the
-    result; then comes Pillow's bilinear filter, which widens as it shrinks the image.
+    First, whole blocks of pixels are averaged, strip by strip, as large as possible with two blocks for each pixel of
+    the result; then Pillow's bilinear filter is applied, which widens as it shrinks the image.
     """
     height, width = x.shape[:2]
     fy, fx = max(1, height // (2 * size[0])), max(1, width // (2 * size[1]))

@@ -1,4 +1,4 @@
-"""Transfers of the background's statistics to the object, which are held back where they would do harm."""
+"""Transfers of the background's statistics to the object, with limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ._scene import Scene
 Float64 = npt.NDArray[np.float64]
 Function = Callable[[Float64], Float64]
 
-#: The longer side of the reduced image whose statistics are taken.
+#: The longer side of the reduced image from which statistics are computed.
 SIDE = 512
 
 #: The largest ratio of spreads, and of the slopes of curves; the smallest is its inverse.
@@ -32,20 +32,20 @@ _LALPHABETA = np.array(
 )
 _RGB = 0.15  # the largest shift of the means of red, green and blue, where white is 1
 _CURVE = 0.2  # the largest shift of the values of curves, where white is 1
-#: The least variance, for regions that are nearly of one colour: a standard deviation of 5 of 255.
+#: The smallest variance, for regions that are nearly of one colour: a standard deviation of 5 of 255.
 _FLOOR = (5 / 255) ** 2
 _BINS = 256
-#: The standard deviation by which rounding to 8-bit levels spreads a colour. What is spread no wider is of one colour,
-#: and only shifted: its noise is not stretched to the background's contrast.
+#: The standard deviation of rounding to 8-bit levels. A region with no more spread is of one colour, and is only
+#: shifted: its noise is not stretched to the background's contrast.
 _ROUNDED = 1 / 255 / math.sqrt(12)
-#: The largest value of lαβ whose light is a number.
+#: The largest value of lαβ that is converted to light, without overflow.
 _FAR = 100.0
 _LUMINANCE = 0.2  # the largest shift of lightness, where white is 1
 _MIRED = 40.0  # the largest shift of colour temperature, in mired
 
 
 def reinhard(scene: Scene, guard: bool) -> Answer:
-    """Finds the map of the method 'reinhard', see `pyharmony.harmonize`."""
+    """Estimates the map of the method 'reinhard', see `pyharmony.harmonize`."""
     colors, weights = rgb_to_lalphabeta(scene.image.reshape(-1, 3)), scene.mask.reshape(-1).astype(np.float64)
     (mean, spread), (goal_mean, goal) = (_moments(colors, w) for w in (weights, 1 - weights))
     rounded = _rounded(mean)
@@ -55,7 +55,7 @@ def reinhard(scene: Scene, guard: bool) -> Answer:
     def function(ratio: Float64, shift: Float64) -> Function:
         def mapped(x: Float64) -> Float64:
             lalphabeta = (rgb_to_lalphabeta(x) - mean) * ratio + mean + shift
-            # Colours unlike any of the object's may come to lie so far off that their light is no number.
+            # Colours unlike any of the object's may be mapped so far off that their light overflows.
             return lalphabeta_to_rgb(lalphabeta.clip(-_FAR, _FAR))
 
         return mapped
@@ -65,7 +65,7 @@ def reinhard(scene: Scene, guard: bool) -> Answer:
 
 
 def mkl(scene: Scene, guard: bool) -> Answer:
-    """Finds the map of the method 'mkl', see `pyharmony.harmonize`."""
+    """Estimates the map of the method 'mkl', see `pyharmony.harmonize`."""
     ours, theirs = (region.stats() for region in _regions(scene))
     shift = theirs.mean - ours.mean
 
@@ -79,12 +79,12 @@ def mkl(scene: Scene, guard: bool) -> Answer:
 
 
 def match_histogram(scene: Scene, guard: bool) -> Answer:
-    """Finds the map of the method 'match_histogram', see `pyharmony.harmonize`."""
+    """Estimates the map of the method 'match_histogram', see `pyharmony.harmonize`."""
     low, high = np.zeros(3), np.ones(3)
     ours, theirs = (region.stats((), _BINS, low, high) for region in _regions(scene))
     tables = quantile_tables(ours.histogram, theirs.histogram, low, high)
     edges = np.linspace(0, 1, _BINS + 1)
-    # A channel of one value is shifted: its curve would be a step, and the value anywhere on it.
+    # A channel of one value is shifted: its curve would be a step, with any value on it.
     flat = np.sqrt(np.diag(ours.covariance).clip(0)) <= _ROUNDED
     tables[flat] = edges + (theirs.mean - ours.mean)[flat, None]
 
@@ -98,7 +98,7 @@ def match_histogram(scene: Scene, guard: bool) -> Answer:
 
 
 def luminance_temperature(scene: Scene, guard: bool) -> Answer:
-    """Finds the map of the method 'luminance_temperature', see `pyharmony.harmonize`."""
+    """Estimates the map of the method 'luminance_temperature', see `pyharmony.harmonize`."""
     ours, theirs = _regions(scene)
     before, goal = luminances(ours), luminances(theirs)
     mired = mean_mired(theirs) - mean_mired(ours)
@@ -122,7 +122,7 @@ def luminance_temperature(scene: Scene, guard: bool) -> Answer:
 
 
 def _answer(scene: Scene, published: Function, limited_function: Function, guard: bool) -> Answer:
-    """Returns a method's answer from its published function of colours, and the function within the limits."""
+    """Returns a method's result from its published function of colours, and the function within the limits."""
     full_map = color_map = table_of(published)
     confidence = combined(region_confidence(scene), change_confidence(scene, color_map.apply(scene.image)))
     if guard:
@@ -141,13 +141,13 @@ def _moments(colors: Float64, weights: Float64) -> tuple[Float64, Float64]:
 
 
 def _rounded(mean: Float64) -> Float64:
-    """Returns the standard deviations of lαβ that rounding to levels gives to a colour, told by its lαβ."""
+    """Returns the standard deviations of lαβ from rounding a colour, given by its lαβ, to levels."""
     lms = np.exp(mean @ np.linalg.inv(LMS_TO_LALPHABETA).T)
     return _ROUNDED * np.linalg.norm(LMS_TO_LALPHABETA @ (RGB_TO_LMS / lms[:, None]), axis=1)
 
 
 def _limited_curve(table: Float64, middle: float) -> Float64:
-    """Returns a curve at equal steps from 0 to 1, slopes and shifts held within limits, about its value at middle."""
+    """Returns a curve at equal steps from 0 to 1, with limited slopes and shifts, about its value at middle."""
     step = 1 / (len(table) - 1)
     edges = np.linspace(0, 1, len(table))
     centre = float(np.interp(middle, edges, table))

@@ -13,9 +13,9 @@ Float64 = npt.NDArray[np.float64]
 def transport_plan(supply: Float64, demand: Float64, cost: Float64) -> Float64:
     """Returns the flow of least total cost, [n, m], whose rows sum to supply and whose columns to demand.
 
-    It is the simplex on a spanning tree of the cells (Dantzig 1951): the first tree takes the cheapest cells first; the
-    cell of the most negative reduced cost enters until there is none. A perturbation of 1e-12 of the total keeps
-    degenerate corners apart, so the result may miss the constraints by as much.
+    It is the simplex on a spanning tree of the cells (Dantzig 1951): the first tree contains the cheapest cells first;
+    the cell of the most negative reduced cost enters until there is none. A perturbation of 1e-12 of the total
+    separates degenerate vertices, so the constraints may be violated by as much.
 
     Args:
         supply, demand: [n] and [m], above zero, of equal sums.
@@ -47,7 +47,7 @@ def _first(a: Float64, b: Float64, cost: Float64) -> Float64:
             continue
         amount = min(rest[i], demand[j])
         flow[i, j] = amount
-        # One line is used up at a time, so that the cells form a tree.
+        # One row or column is exhausted at a time, so that the cells form a tree.
         if rest[i] <= demand[j] and (len(rows) > 1 or len(columns) == 1):
             rows.discard(i)
         else:
@@ -78,7 +78,7 @@ def _potentials(flow: Float64, cost: Float64) -> tuple[Float64, Float64, list[in
 
 
 def _pivot(flow: Float64, i: int, j: int, parent: list[int], depth: list[int]) -> None:
-    """Moves as much flow as possible around the cycle that cell (i, j) closes, and takes out the emptied cell."""
+    """Moves as much flow as possible around the cycle that cell (i, j) closes, and removes the emptied cell."""
     n = flow.shape[0]
     a, b = i, n + j
     left, right = [a], [b]

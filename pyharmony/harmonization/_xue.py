@@ -31,24 +31,24 @@ Bool = npt.NDArray[np.bool_]
 Function = Callable[[Float64], Float64]
 
 _LUMINANCE = np.array([0.21, 0.72, 0.07])
-_LEAST = 2.0**-11.686  # the least luminance whose logarithm is taken, where white is 1
+_LEAST = 2.0**-11.686  # the smallest luminance whose logarithm is computed, where white is 1
 _TAIL = 1 / 1024  # the share of pixels that count as high, and as low
-_SHADOW = float(srgb_to_linear(60 / 255))  # colours above this luminance count for a colour temperature
-_OVEREXPOSED = 0.88  # colours below this luminance count for a colour temperature
-_CONTRAST = 0.10  # the least local contrast that counts, as a share of the blurred luminance
+_SHADOW = float(srgb_to_linear(60 / 255))  # colours above this luminance are used for the colour temperature
+_OVEREXPOSED = 0.88  # colours below this luminance are used for the colour temperature
+_CONTRAST = 0.10  # the smallest local contrast that is used, as a share of the blurred luminance
 _SIGMA = 1.5  # the sigma, in pixels, of the Gaussian that blurs the luminance
 _ALPHAS = (0.40, 0.45, 0.50, 0.55, 0.60)
-#: Objects of fewer pixels are left as they are, as in the paper's figures of iHarmony4.
+#: Objects of fewer pixels are not changed, as in the paper's figures of iHarmony4.
 _FEWEST = 500
-_INNER = 0.03  # the distance kept from the contour inside, in shorter sides of the object's box
-_OUTER = 0.15  # the distance kept from the contour outside, in shorter sides of the object's box
+_INNER = 0.03  # the distance from the contour inside, in shorter sides of the object's box
+_OUTER = 0.15  # the distance from the contour outside, in shorter sides of the object's box
 _STOPS = 1.0  # the largest offset of luminance of a guarded call, in stops
 _MIRED = 60.0  # the largest offset of colour temperature of a guarded call, in mired
 _SATURATION = 0.7  # the largest offset of the natural logarithm of saturation of a guarded call
 
 
 class Features(NamedTuple):
-    """The statistics of a region that are compared, each as high, low and mean; None where it has none."""
+    """The statistics of a region that are compared, each as high, low and mean; None if it has none."""
 
     luminance: Float64
     temperature: Float64 | None
@@ -56,7 +56,7 @@ class Features(NamedTuple):
 
 
 def xue(scene: Scene, guard: bool) -> Answer:
-    """Finds the map of the method 'xue', see `pyharmony.harmonize`."""
+    """Estimates the map of the method 'xue', see `pyharmony.harmonize`."""
     area = float(scene.mask.sum(dtype=np.float64))
     if area < _FEWEST:
         return Answer(IDENTITY, 0.0, OBJECT_SMALL)
@@ -69,7 +69,7 @@ def xue(scene: Scene, guard: bool) -> Answer:
     pivot = float(luminance[inside].mean())
     goal_contrast = top_contrast(luminance, outside)
     misses = [abs(top_contrast(s_curve(luminance, alpha, pivot), inside) - goal_contrast) for alpha in _ALPHAS]
-    # A tie goes to the alpha nearest to 0.5, which changes nothing.
+    # Among equal errors the alpha closest to 0.5 wins, which changes nothing.
     alpha = min(zip(misses, _ALPHAS, strict=True), key=lambda pair: (pair[0], abs(pair[1] - 0.5)))[1]
     steps: list[Function] = [lambda x: contrasted(x, alpha, pivot)]
     ours = steps[0](ours)
@@ -103,10 +103,10 @@ def xue(scene: Scene, guard: bool) -> Answer:
 
 
 def regions(scene: Scene) -> tuple[Bool, Bool]:
-    """Returns where statistics are taken: in the object and in the background around it, both away from the contour.
+    """Returns the regions of the statistics: in the object and in the background around it, both away from the contour.
 
-    That part of the background lies in the boxes of the object's size around the object's box; where no pixel is left
-    of it, the whole background is taken.
+    That part of the background is in the boxes of the object's size around the object's box; if no pixel of it
+    remains, the whole background is used.
     """
     inside = scene.mask >= 0.5
     if not inside.any():
@@ -148,9 +148,10 @@ def tails(values: Float64) -> Float64:
 
 
 def offset(ours: Float64, theirs: Float64, low: float, high: float) -> float:
-    """Returns which of the three differences brings our features nearest to theirs when it is subtracted from them.
+    """Returns the one of the three differences that best aligns our features with theirs.
 
-    It has the least sum of absolute errors, our features being clipped to [low, high]; of equals, it is the smallest.
+    It has the smallest sum of absolute errors, with our features clipped to [low, high]; among equal ones, the smallest
+    difference.
     """
     candidates = ours - theirs
     errors = np.abs((ours - candidates[:, None]).clip(low, high) - theirs).sum(1)
@@ -183,7 +184,7 @@ def _bezier(x: Float64, alpha: float) -> Float64:
 
 
 def contrasted(linear: Float64, alpha: float, pivot: float) -> Float64:
-    """Returns colours [N, 3] whose luminance went through `s_curve`."""
+    """Returns colours [N, 3] whose luminance is mapped by `s_curve`."""
     luminance = linear @ _LUMINANCE
     ratio = np.where(luminance > 0, s_curve(luminance, alpha, pivot) / np.where(luminance > 0, luminance, 1), 1)
     return linear * ratio[..., None]

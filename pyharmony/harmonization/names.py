@@ -1,4 +1,4 @@
-"""The names of methods that harmonise, and what is known of one before it runs."""
+"""The names of methods of harmonisation, and the check of a name before it runs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["DEFAULT", "METHODS", "check_name"]
 #: The names of the methods without weights.
 PLAIN = ("reinhard", "mkl", "match_histogram", "luminance_temperature", "lalonde_efros", "xue")
 
-#: The names of methods that `harmonize` knows; it takes networks too.
+#: The names that `harmonize` accepts, in addition to networks.
 METHODS = ("auto", *PLAIN)
 
-#: The name of the weights that 'auto' runs.
+#: The name of the weights of 'auto'.
 DEFAULT = "colorgrid"
 
 
 def check_name(method: str | os.PathLike[str]) -> None:
-    """Refuses a name that is no method and does not look like weights, and 'auto' where its weights are missing."""
+    """Refuses a name that is no method and does not look like weights, and 'auto' if its weights are missing."""
     shipped = [entry.name for entry in _shipped.every() if entry.task == "harmonize"]
     if method == "auto":
         if DEFAULT not in shipped:
             raise WeightsError(
-                f"method: 'auto' runs the weights {DEFAULT}, and this pyharmony comes without them; pass the path of "
+                f"method: 'auto' needs the weights {DEFAULT}, which this pyharmony lacks; pass the path of "
                 f"weights, or one of {', '.join(map(repr, PLAIN))}"
             )
         return

@@ -1,4 +1,4 @@
-"""Networks as methods: they run at their own size, and their change becomes a colour map.
+"""Networks as methods: they run at their own size, and their change is converted to a colour map.
 
 Other rooms that run networks of harmonisation import `answer_of`, `Care`, `scene` and `mean_change` from here.
 """
@@ -36,14 +36,14 @@ def network(source: Any, device: str | None, batch_statistics: bool = False) -> 
     """Returns a model that harmonises.
 
     Args:
-        source: a model, which stays where it is; or anything that `pyharmony.models.load` takes.
+        source: a model, which is not moved; or anything that `pyharmony.models.load` accepts.
         device: 'auto', 'cpu' or 'cuda', where a loaded model runs; None: the setting of `pyharmony.set_device`.
         batch_statistics: see `pyharmony.harmonize`.
 
     Raises:
         WeightsError: see `pyharmony.models.load`.
-        ArgumentError: the model does something else, or has no batch norms and batch_statistics are asked for.
-        DeviceError: device cannot be used, and `pyharmony.set_device` was told to be strict.
+        ArgumentError: the model has another task, or has no batch norms and batch_statistics is set.
+        DeviceError: device cannot be used, and `pyharmony.set_device` was called with strict=True.
     """
     if isinstance(source, Model):
         model = source
@@ -63,18 +63,18 @@ def network(source: Any, device: str | None, batch_statistics: bool = False) -> 
         model = _loaded(os.fspath(source), version, where)
     if model.task != "harmonize":
         able = ", ".join(info.name for info in models.list("harmonize"))
-        raise ArgumentError(f"method: {model.name} does not harmonize; expected a model of {able}")
+        raise ArgumentError(f"method: {model.name} does not harmonize, expected a model of {able}")
     return with_batch_statistics(model) if batch_statistics else model
 
 
 @functools.lru_cache(maxsize=2)
 def _loaded(source: str, version: Any, device: str) -> Model:
-    """Returns the model of a file, which is cached; version tells one state of the file from another."""
+    """Returns the model of a file, which is cached; version identifies the state of the file."""
     return models.load(source).eval().to(device)
 
 
 def answer_of(model: Model, scene: Scene, care: Care) -> Answer:
-    """Returns the answer of a network for a scene at the network's own size."""
+    """Returns the result of a network for a scene at the network's own size."""
     hard = hardened(scene)
     if getattr(model, "judge", None) is not None:
         judged_model: Any = model
@@ -111,13 +111,13 @@ def _tensors(model: Model, views: list[Scene]) -> tuple[Tensor, Tensor]:
 
 def _finite(model: Model, x: Tensor) -> Any:
     if not bool(torch.isfinite(x).all()):
-        raise WeightsError(f"method: {model.name} gives NaN or infinities for this image; its weights are damaged")
+        raise WeightsError(f"method: {model.name} returns NaN or infinities for this image; its weights are damaged")
     return x.float().cpu().numpy()
 
 
 @contextlib.contextmanager
 def _evaluating(model: Model) -> Iterator[None]:
-    """Puts the model into evaluation mode; afterwards each part is back in its own mode."""
+    """Puts the model into evaluation mode; afterwards each part is reset to its own mode."""
     modes = [(part, part.training) for part in model.modules()]
     model.eval()
     try:
@@ -135,7 +135,7 @@ def _outputs(model: Model, views: list[Scene]) -> list[Float32]:
 
 
 def _maps_by(model: Any) -> Callable[[Any, list[Scene]], list[ColorMap]] | None:
-    """Returns the function that gives a network's colour maps of views; None for a network that gives images."""
+    """Returns the function that returns a network's colour maps of views; None for a network that returns images."""
     if hasattr(model, "maps"):
         return _maps
     generator: Any = getattr(model, "generator", None)
@@ -143,7 +143,7 @@ def _maps_by(model: Any) -> Callable[[Any, list[Scene]], list[ColorMap]] | None:
 
 
 def _maps(model: Any, views: list[Scene]) -> list[ColorMap]:
-    """Returns the colour maps of a network that gives some."""
+    """Returns the colour maps of a network that returns maps."""
     return _as_maps(model, model.maps(*_tensors(model, views)))
 
 
@@ -155,11 +155,11 @@ def _as_maps(model: Any, maps: Any) -> list[ColorMap]:
 
 
 def _cells(model: Any, views: list[Scene]) -> list[ColorMap]:
-    """Returns the affine map of each pixel by a residual generator, as grids of one level with one cell a pixel."""
+    """Returns the affine map of each pixel by a residual generator, as grids of one level with one cell per pixel."""
     images, masks = _tensors(model, views)
     maps = model.generator.maps
     cells = _finite(model, maps(images, masks) if model.takes_mask else maps(images))
     grids = cells.reshape(len(views), 3, 4, *cells.shape[2:]).transpose(0, 3, 4, 1, 2)[:, :, :, None].astype(np.float64)
-    # The unit is converted to [0, 1].
+    # Converts the unit to [0, 1].
     grids[..., 3] = (grids[..., 3] + model.low * grids[..., :3].sum(-1)) / (1 - model.low)
     return [ColorMap(grid=np.ascontiguousarray(grid)) for grid in grids]
