@@ -959,14 +959,14 @@ INSIDE[2:6, 2:7] = True
 
 BAD_FOR_ALL = [
     ((IMAGE, FLOATS), {}, DTypeError, "src: dtype uint8 differs from dst float32"),
-    ((IMAGE, IMAGE > 0), {}, DTypeError, "dst: a bool image"),
+    ((IMAGE, IMAGE > 0), {}, DTypeError, "dst: dtype bool"),
     ((IMAGE.astype(np.int32), IMAGE), {}, DTypeError, "src: dtype int32"),
-    (([[1]], IMAGE), {}, DTypeError, "src: a list beside one dst; pass dst as a list too"),
+    (([[1]], IMAGE), {}, DTypeError, "src: a list, expected one image; or pass dst as a list too"),
     ((3, IMAGE), {}, DTypeError, "src: int, expected a numpy.ndarray, a torch.Tensor, a PIL image, a path"),
-    ((IMAGE[:4], IMAGE), {}, ShapeError, r"src: 9 x 4 pixels beside 9 x 8 of dst \(width x height\); pass at=\(x, y\)"),
+    ((IMAGE[:4], IMAGE), {}, ShapeError, r"src: 9 x 4 pixels and dst 9 x 8 \(width x height\); pass at=\(x, y\)"),
     ((np.moveaxis(IMAGE, -1, 0), IMAGE), {}, ShapeError, "channels come last: numpy.moveaxis"),
     ((np.zeros((8, 9, 5), np.uint8), IMAGE), {}, ShapeError, "5 channels.*pyharmony.ops"),
-    ((IMAGE[..., 0], IMAGE), {}, ShapeError, "src: 1 channels beside 3 of dst"),
+    ((IMAGE[..., 0], IMAGE), {}, ShapeError, "src: 1 channels, but dst has 3"),
     ((IMAGE[None], IMAGE), {}, ShapeError, "as many sources as destinations"),
     ((IMAGE[:0], IMAGE), {}, ShapeError, "src: .* has no pixels"),
     ((IMAGE[0, 0], IMAGE), {}, ShapeError, r"src: shape \[3\], expected"),

@@ -408,10 +408,10 @@ def test_a_batch_lies_where_at_says_and_the_alpha_of_dst_stays(run: Any) -> None
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"at": (1.5, 2)}, ArgumentError, r"at: \(1.5, 2\), expected whole pixels; a part of a pixel resamples src"),
+        ({"at": (1.5, 2)}, ArgumentError, r"at: \(1.5, 2\), expected whole pixels; fractions resample src"),
         ({"at": 3}, ArgumentError, r"at: 3, expected None or \(x, y\)"),
         ({"at": ("1", 2)}, DTypeError, "at: "),
-        ({"at": None}, ShapeError, r"src: 7 x 6 pixels beside 9 x 8 of dst \(width x height\); pass at="),
+        ({"at": None}, ShapeError, r"src: 7 x 6 pixels and dst 9 x 8 \(width x height\); pass at="),
         ({"src": np.zeros((6, 7, 4), np.float32)}, ShapeError, "src: 4 channels, expected 1 or 3; alpha is"),
         ({"src": np.zeros((6, 7, 1), np.float32)}, ShapeError, "src: 1 images of 1 channels beside 1 of 3 of dst"),
         (
@@ -504,7 +504,7 @@ SMALL = pair((8, 9, 3), "float32")
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"src": SMALL[0]}, DeviceError, "src: in the memory of the CPU, dst on cuda:0"),
+        ({"src": SMALL[0]}, DeviceError, "src: on the CPU, but dst is on cuda:0"),
         ({"device": "cpu"}, DeviceError, "device: 'cpu', but dst is on a CUDA device"),
         ({"device": "tpu"}, ArgumentError, "device: 'tpu'"),
         ({"method": "dct"}, ArgumentError, "method: 'dct' is for arrays on the CPU"),

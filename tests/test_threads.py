@@ -43,7 +43,7 @@ def calls() -> dict[str, Callable[[], Any]]:
         "blend.poisson": lambda: blend.poisson(src, dst, mask),
         "texture_flattening": lambda: blend.texture_flattening(src, mask),
         "illumination_change": lambda: blend.illumination_change(src, mask),
-        "part of a pixel": lambda: blend.alpha(src, dst, mask, at=(9.5, -7.25)),
+        "fractions resample src": lambda: blend.alpha(src, dst, mask, at=(9.5, -7.25)),
         "gradient kernel": lambda: blend.gaussian_poisson(src, dst, mask, gradient_kernel="scharr"),
         "blend.gaussian_poisson": lambda: blend.gaussian_poisson(src, dst, mask, at=(9, -7)),
     }

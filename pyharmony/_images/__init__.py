@@ -1,5 +1,5 @@
-"""The steps of an image through a call: it is opened, converted, laid over another, worked on and delivered.
+"""The steps of an image through a call: opening, conversion, placement over another image, computation, delivery.
 
-`call` takes images of any kind, one or a list of them, and gives back their kind; `frame` checks arrays and lays a
+`call` accepts images of any kind, one or a list of them, and returns their kind; `frame` checks arrays and places a
 source over a destination. These two and the blends use `region`, `source`, `fill`, `resample` and `memory`.
 """

@@ -1,8 +1,8 @@
 """Calls on images of any kind: arrays, files, PIL images, Pictures, and lists of them.
 
-`Call.run` goes through the items of a call. For each item it opens the files, converts the images that lie over dst to
-dst's colours, lets the function work on a `Frame` of arrays, and delivers the result in dst's kind. `on_two_images`,
-`on_one_image` and `on_object` make the public functions, whose shared arguments they hold.
+`Call.run` iterates over the items of a call. For each item it opens the files, converts the images over dst to dst's
+colours, runs the function on a `Frame` of arrays, and delivers the result in dst's kind. `on_two_images`,
+`on_one_image` and `on_object` create the public functions, whose shared arguments they define.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ from .frame import Frame, Infos, as_images, at_of_items, scale_of
 from .kinds import as_delivered, in_float32, is_file, picture_of, warn_of_gradients
 from .places import PLACES
 
-#: The src of a call that edits one image: that image is dst, and messages call it image.
+#: The src of a call that edits one image: that image is dst, and is called image in messages.
 ITSELF = object()
 
-#: The work of a function on a `Frame`, which also takes the images beside it by name; it returns an info for each item.
+#: A function that works on a `Frame`, and on the call's further images by name; it returns an info for each item.
 Work = Callable[..., Infos]
-#: A function that returns the warning that an item's info calls for, or None.
+#: A function that returns the warning for an item's info, or None.
 Tell = Callable[[Any], PyHarmonyWarning | None]
 
 
-#: The op with gradients that is nearest to a function.
+#: The nearest op with gradients, by function.
 _DIFFERENTIABLE = {
     **dict.fromkeys(("gaussian_poisson", "gp_gan"), "gaussian_poisson"),
     **dict.fromkeys(("alpha", "laplacian", "poisson", "texture_flattening", "illumination_change"), "poisson"),
     **dict.fromkeys(("detail_boost", "inpaint"), "poisson"),
 }
 
-#: The share of clipped values from which on a call warns, and what clips less, by the function.
+#: The share of clipped values from which on a call warns, and the remedies by function.
 _CLIPPED = 0.05
 _CLIPS_LESS = {
     "gaussian_poisson": Reason("hold-base", "base='copy-paste' with a color_weight near 1 clips less"),
@@ -71,36 +71,36 @@ _UNCLIPPED = "images of floats are not clipped"
 
 
 def solved(what: str, function: str = "") -> Tell:
-    """Returns a `Tell` that warns that a result is a copy, and why, or that much of it was clipped.
+    """Returns a `Tell` that warns if a result is a copy, with the reason, or if much of it was clipped.
 
-    function: the name of the function that made it.
+    function: the name of the function that computed it.
     """
 
     def tell(info: Any) -> PyHarmonyWarning | None:
         if info.reason:
             return UnchangedWarning.because(f"nothing was {what}: ", info.reason)
         if info.clipped >= _CLIPPED:
-            told = f"{info.clipped:.0%} of the values that were {what} are darker than black or brighter than white"
+            share = f"{info.clipped:.0%} of the values that were {what} are darker than black or brighter than white"
             remedy = _CLIPS_LESS.get(function)
             hint = Reason(remedy.code if remedy else "", f"{remedy}, and {_UNCLIPPED}" if remedy else _UNCLIPPED)
-            return ClippedWarning(f"{told}, and were clipped", hint=hint)
+            return ClippedWarning(f"{share}, and were clipped", hint=hint)
         return None
 
     return tell
 
 
 def unchanged(before: str) -> Tell:
-    """Returns a `Tell` that warns that a result is a copy where an info has a reason, which follows these words."""
+    """Returns a `Tell` that warns if an info has a reason, because the result is a copy; before precedes the reason."""
     return lambda info: UnchangedWarning.because(before, info.reason) if info.reason else None
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image of a call, as the caller gave it.
+    """One image of a call, as passed by the caller.
 
     Attributes:
         src: the source, or ITSELF.
-        beside: other images, by name: 'base', 'color_weight' as an image, and the hints of `harmonize`.
+        beside: further images, by name: 'base', 'color_weight' as an image, and the hints of `harmonize`.
     """
 
     src: Any
@@ -119,7 +119,7 @@ class Item:
 
     @property
     def images(self) -> dict[str, Any]:
-        """The images that are read, by the name of their argument."""
+        """The input images, by the name of their argument."""
         source = {} if self.src is ITSELF else {"src": self.src}
         return {self.name: self.dst, "mask": self.mask, "dst_valid": self.dst_valid, **source, **self.beside}
 
@@ -131,7 +131,7 @@ class Item:
 
     @property
     def to_file(self) -> bool:
-        """Whether the result goes into a file."""
+        """Whether the result is written to a file."""
         return self.out is not None and not is_array(self.out) and not _cuda.is_device_array(self.out)
 
 
@@ -140,7 +140,7 @@ class Call:
     """One call of a public function on images, with the arguments that these functions share; see `pyharmony.blend`.
 
     Attributes:
-        function: the name of the public function, as `PLACES` has it.
+        function: the name of the public function, as in `PLACES`.
         src: the source, or ITSELF.
         composes: whether the result is a composite of src and dst.
     """
@@ -168,18 +168,18 @@ class Call:
         return dataclasses.replace(self, device="cpu")
 
     def each(self, blend: Callable[[Any], Any], tell: Tell) -> Any:
-        """Runs a blend of `Frame.each` on the object that a mask shows in each image, on the CPU."""
+        """Runs a blend of `Frame.each` on the object of the mask in each image, on the CPU."""
         if self.mask is None:
             raise MaskError("mask: None, expected the mask of the object")
         return self.on_cpu().run(functools.partial(Frame.each, blend=blend), tell=tell)
 
     def run(self, work: Work, *, tell: Tell | None = None, **beside: Any) -> Any:
-        """Opens the images of each item, lets `work` do its part on a `Frame` of them, and delivers the result.
+        """Opens the images of each item, runs `work` on a `Frame` of them, and delivers the result.
 
         Args:
             work: is called with a Frame and, by name, the values of beside.
             tell: returns the warning for an item's info; None: that of `solved`, for a blend.
-            beside: other arguments that are images: 'base', 'color_weight' as an image, and the hints of `harmonize`.
+            beside: further arguments that are images: 'base', 'color_weight' as an image, and the hints of `harmonize`.
         """
         place = _cuda.place_of({}, self.device)
         if place is not None and PLACES[self.function].way != "there":
@@ -195,7 +195,7 @@ class Call:
             for name, value in singles.items():
                 if isinstance(value, (list, tuple)):
                     raise DTypeError(
-                        f"{name}: a {type(value).__name__} beside one {whole.name}; pass {whole.name} as a list too"
+                        f"{name}: a {type(value).__name__}, expected one image; or pass {whole.name} as a list too"
                     )
             result, infos = self._way(whole)(whole, work, place)
             _warn_of(tell, infos, whole)
@@ -217,12 +217,12 @@ class Call:
         return (made, all_infos) if self.return_info else made
 
     def _way(self, item: Item) -> Callable[[Item, Work, _cuda.Place | None], tuple[Any, Any]]:
-        """Returns what answers an item: `answer`, or `_in_float32` where a tensor has the dtype bfloat16."""
+        """Returns the method that runs an item: `answer`, or `_in_float32` if a tensor has the dtype bfloat16."""
         every = (*item.images.values(), item.out)
         return self.answer if all(in_float32(x) is x for x in every) else self._in_float32
 
     def _in_float32(self, item: Item, work: Work, place: _cuda.Place | None) -> tuple[Any, Any]:
-        """Does what `answer` does, on copies in float32 of tensors of bfloat16, which NumPy and the kernels lack."""
+        """Runs `answer` on float32 copies of tensors of bfloat16, which NumPy and the kernels lack."""
         own, out = item.name, item.out
         dtypes = {name: dtype_of(x) for name, x in {**item.images, "out": out}.items() if is_array(x)}
         for name in ("src", "base", "source", "out"):
@@ -239,7 +239,7 @@ class Call:
         return out.copy_(result), info
 
     def answer(self, item: Item, work: Work, place: _cuda.Place | None) -> tuple[Any, Any]:
-        """Opens, converts, works on and delivers one item; returns the result and its info."""
+        """Opens, converts, computes and delivers one item; returns the result and its info."""
         if any(_cuda.is_device_array(x) for x in (*item.images.values(), item.out)):
             return self._of_device_arrays(item, work)
         opened = open_item(item, keep_gps=bool(self.keep_gps))
@@ -260,15 +260,15 @@ class Call:
             if isinstance(error, PyHarmonyError):
                 raise
             size = f"{list(opened.target.shape)} of {opened.target.dtype}"
-            raise OutOfMemory(f"{item.name}: memory ran out blending into {size}") from error
-        # A copy of dst is no composite.
+            raise OutOfMemory(f"{item.name}: out of memory while blending into {size}") from error
+        # A copy of dst is not a composite.
         composite = self.composes and not infos[0].reason
         return deliver(item, opened, frame.result, composite=composite), infos if frame.batch else infos[0]
 
     def _of_device_arrays(self, item: Item, work: Work) -> tuple[Any, Any]:
-        """Blends arrays on a device in the way that `PLACES` gives for the function."""
+        """Blends arrays on a device in the way of `PLACES` for the function."""
         own, way = item.name, PLACES[self.function].way
-        # The kernels take every pixel of dst for known.
+        # The kernels assume that every pixel of dst is known.
         partly = way == "there" and (
             item.dst_valid is not None or (_cuda.is_device_array(item.dst) and has_unknown(item.dst))
         )
@@ -288,7 +288,7 @@ class Call:
         return frame.result, infos if frame.batch or not infos else infos[0]
 
     def _through_cpu(self, item: Item, work: Work) -> tuple[Any, Any]:
-        """Works on CPU copies of arrays on a device; the result goes to where dst is, unless out is a file."""
+        """Works on CPU copies of arrays on a device; the result is copied to dst's device, unless out is a file."""
         own = item.name
         on_device = {
             name: x
@@ -296,10 +296,10 @@ class Call:
             if x is not None and _cuda.is_device_array(x)
         }
         place = _cuda.place_of(on_device, None)
-        assert place is not None  # noqa: S101  # some of them are on a device
+        assert place is not None  # noqa: S101  # some images are on a device
         if item.out is not None and not item.to_file and (own in on_device) != ("out" in on_device):
             names = (place.name, "the CPU") if own in on_device else ("the CPU", place.name)
-            raise DeviceError(f"out: in the memory of {names[1]}, {own} in that of {names[0]}; move one of them")
+            raise DeviceError(f"out: on {names[1]}, but {own} is on {names[0]}; move one of them")
         if "out" in on_device:
             like, out = _cuda.describe(item.dst, own), _cuda.describe(item.out, "out")
             _checks.same_dtype(out, "out", like, own)
@@ -323,11 +323,11 @@ class Opened:
     """An item as arrays.
 
     Attributes:
-        picture: the `Picture` of dst, whose profile and metadata the result gets; None where dst is an array.
-        source, target, mask, beside, dst_valid: arrays for a `Frame`, in dst's colours; source is None where the target
-            is edited.
-        widened: whether a grey target was given three equal channels, because a grey image has no room for the
-            source's alpha.
+        picture: the `Picture` of dst, whose profile and metadata the result gets; None if dst is an array.
+        source, target, mask, beside, dst_valid: arrays for a `Frame`, in dst's colours; source is None if the target is
+            edited.
+        widened: whether a grey target was given three equal channels, because a grey image cannot store the source's
+            alpha.
     """
 
     picture: Picture | None
@@ -380,7 +380,7 @@ def open_item(item: Item, *, keep_gps: bool) -> Opened:
 
 
 def _widen(opened: Opened) -> None:
-    """Gives a grey target three equal channels where the source has alpha."""
+    """Gives a grey target three equal channels if the source has alpha."""
     picture, source = opened.picture, opened.source
     opened.widened = (
         source is not None and source.shape[-1] == 4 and picture is not None and picture.pixels.shape[2] == 1
@@ -392,7 +392,7 @@ def _widen(opened: Opened) -> None:
 
 
 def _check_out(item: Item, opened: Opened) -> None:
-    """Refuses an `out` that cannot take the result, before anything is computed."""
+    """Refuses an `out` that cannot store the result, before the computation."""
     out, own = item.out, item.name
     if item.to_file:
         expected = f"expected an array like {own}, a path or an open binary file"
@@ -402,13 +402,13 @@ def _check_out(item: Item, opened: Opened) -> None:
             raise DTypeError(f"out: bytes, {expected}")
         check_target(opened.picture or Picture(as_images(item.dst, own)[0]), out)
     elif opened.widened and out is not None:
-        raise ArgumentError("out: an array, for a source with alpha over a grey image; leave it None")
+        raise ArgumentError("out: an array, expected None for a source with alpha over a grey image")
 
 
 def deliver(item: Item, opened: Opened, result: Any, *, composite: bool = False) -> Any:
     """Returns the result in dst's kind, or writes it to out.
 
-    composite: whether src is seen in it, which its metadata tell.
+    composite: whether the result contains src, which is recorded in its metadata.
     """
     picture = opened.picture
     if opened.widened:
@@ -416,9 +416,7 @@ def deliver(item: Item, opened: Opened, result: Any, *, composite: bool = False)
     if item.to_file:
         images = as_images(result, item.name)
         if len(images) != 1:
-            raise ShapeError(
-                f"out: one file for a batch of {len(images)}; pass {item.name} as a list and a list of files"
-            )
+            raise ShapeError(f"out: one file for a batch of {len(images)}; pass {item.name} and out as lists")
         made = Picture(images[0]) if picture is None else dataclasses.replace(picture, pixels=images[0])
         write(composite_of(made, (item.dst, item.src)) if composite else made, item.out)
         return item.out
@@ -429,14 +427,14 @@ def deliver(item: Item, opened: Opened, result: Any, *, composite: bool = False)
     return made if isinstance(item.dst, Picture) else as_delivered(made)
 
 
-#: The shared arguments that stand behind a function's own.
+#: The shared arguments that follow a function's own.
 _LAST = ("decontaminate", "keep_gps", "device", "errors", "out", "return_info")
 
 
 def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes a public function that lays a source over a destination; function takes a `Call` and arguments of its own.
+    """Creates a public function that places a source over a destination, from one with a `Call` and its own arguments.
 
-    The public function has the arguments that all such functions share, which stand here once, and those of its own
+    The public function has the arguments that all such functions share, which are defined here once, with its own
     between them.
     """
 
@@ -463,7 +461,7 @@ def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def on_one_image(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes a public function on one image, as `on_two_images` does; the mask is one of its own arguments."""
+    """Creates a public function on one image, as `on_two_images` does; the mask is one of its own arguments."""
 
     def public(
         image: OneOrMany[ImageLike],
@@ -484,7 +482,7 @@ def on_one_image(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def on_object(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes a public function on an object in an image, as `on_one_image` does; `at` says where its mask lies."""
+    """Creates a public function on an object in an image, as `on_one_image` does; `at` is the position of its mask."""
 
     def public(
         image: OneOrMany[ImageLike],
@@ -519,7 +517,7 @@ def _with_own(public: Callable[..., Any], function: Callable[..., Any]) -> Calla
 
 
 def _singly(whole: Item) -> dict[str, Any]:
-    """Returns the images of a call by the name of their argument, those of a list one by one."""
+    """Returns the images of a call by the name of their argument, with those of lists one by one."""
     found: dict[str, Any] = {}
     for name, value in whole.images.items():
         if isinstance(value, (list, tuple)):
@@ -530,14 +528,14 @@ def _singly(whole: Item) -> dict[str, Any]:
 
 
 def _items(whole: Item) -> list[Item]:
-    """Returns the items of a call whose dst is a list: other lists go item by item, any other value goes to all."""
+    """Returns the items of a call whose dst is a list: other lists are split by item, any other value is shared."""
     count = len(whole.dst)
 
     def spread(x: Any, name: str) -> Sequence[Any]:
         if not isinstance(x, (list, tuple)):
             return [x] * count
         if len(x) != count:
-            raise ShapeError(f"{name}: a list of {len(x)} beside {count} of dst")
+            raise ShapeError(f"{name}: a list of {len(x)}, expected {count}, as many as dst")
         return x
 
     out, several = whole.out, at_of_items(whole.at)
@@ -545,7 +543,7 @@ def _items(whole: Item) -> list[Item]:
     valid = spread(whole.dst_valid, "dst_valid")
     positions = [whole.at] * count if several is None else spread(several, "at")
     if out is not None and not isinstance(out, (list, tuple)):
-        raise DTypeError(f"out: {type(out).__name__}, expected None or a list, one for each of {count} of dst")
+        raise DTypeError(f"out: {type(out).__name__}, expected None or a list of {count}, as many as dst")
     outs, scales = spread(out, "out"), spread(whole.scale, "scale")
     beside = {name: spread(value, name) for name, value in whole.beside.items()}
     return [
@@ -564,11 +562,11 @@ def _items(whole: Item) -> list[Item]:
 
 
 def _warn_of(tell: Tell, info: Any, item: Item, where: str = "") -> None:
-    """Gives the warnings that an info calls for, or the infos of a batch."""
+    """Emits the warnings for an info, or for the infos of a batch."""
     infos = info if isinstance(info, list) else [info]
     for number, each in enumerate(infos):
         if found := tell(each):
-            # Without return_info, a blend on a device gives the infos of copies only, without the items' numbers.
+            # Without return_info, a blend on a device returns the infos of copies only, without the items' numbers.
             numbered = isinstance(info, list) and len(infos) == _count(item.dst)
             which = f"item {number} of the batch: " if numbered else ""
             warn(found.within(f"{where}{which}"))

@@ -1,6 +1,6 @@
 """The frame and job of a blend whose arrays are in the memory of a CUDA device.
 
-The arrays are blended where they are, and their values are not read: src lies on whole pixels of dst and has no alpha.
+The arrays are blended on the device, and their values are not read: src is at whole pixels of dst and has no alpha.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _NOWHERE = Region(0, 0, 0, 0)
 
 
 class DeviceFrame(AnyFrame):
-    """A `Frame` of arrays on a device; beside holds the other arrays of the call.
+    """A `Frame` of arrays on a device; beside contains the other arrays of the call.
 
     Raises:
-        ShapeError, DTypeError, ArgumentError, DeviceError: an argument is wrong, which the message names.
+        ShapeError, DTypeError, ArgumentError, DeviceError: an argument is invalid; the message names it.
     """
 
     name = "dst"
 
     def __init__(self, src: Any, dst: Any, mask: Any, at: Any, out: Any, beside: dict[str, Any]) -> None:
         place = _cuda.place_of({"dst": dst, "src": src, "mask": mask, "out": out, **beside}, None)
-        assert place is not None  # noqa: S101  # some of them are on a device
+        assert place is not None  # noqa: S101  # some images are on a device
         self.place: Place = place
         target, self.batch = layout(dst, "dst")
         if reason := unsupported(target.dtype.name, "dst"):
@@ -71,10 +71,10 @@ class DeviceFrame(AnyFrame):
         return out
 
     def keep_apart(self, other: Any, name: str) -> None:
-        """Does nothing: on a device, out may overlap an image other than dst without being refused."""
+        """Does nothing: on a device, out may overlap an image other than dst."""
 
     def color_weight(self, x: Any) -> float | WeightMap:
-        """Returns color_weight over dst; to read the range of a map, the call waits for the device."""
+        """Returns color_weight over dst; the call waits for the device to read the range of a map."""
         least, values, most = weight_on(self.place, x, self.count, *self.shape)
         return least if values is None else WeightMap(values, least, most)
 
@@ -83,11 +83,11 @@ class DeviceFrame(AnyFrame):
         a = _colours(layout(x, name)[0])
         _checks.same_dtype(a, name, self.dst, "dst")
         if a.shape != self.dst.shape:
-            raise ShapeError(f"{name}: colours of shape {list(a.shape)}, expected those of dst, {list(self.dst.shape)}")
+            raise ShapeError(f"{name}: colours of shape {list(a.shape)}, expected {list(self.dst.shape)}, that of dst")
         return _Items(self.place.take(a, name))
 
     def start(self) -> None:
-        """Makes out a copy of dst."""
+        """Copies dst into out."""
         if not self._has_copy:
             self.place.copy(self.dst, self.out)
             self._has_copy = True
@@ -101,7 +101,7 @@ class DeviceFrame(AnyFrame):
             yield DeviceJob(self, slice(0, self.count), self.src_region, boxed=False)
 
     def each(self, blend: Callable[[Any], Infos], *, boxes: bool = True) -> Infos:
-        """Runs a blend on each item, or on all at once where it does not need boxes, and returns their infos."""
+        """Runs a blend on each item, or on all at once if it does not need boxes, and returns their infos."""
         return [info for job in self.jobs(boxes) for info in blend(job)]
 
     def _boxes(self) -> list[Region]:
@@ -139,7 +139,7 @@ class DeviceJob:
     """A `Job` for one item of a batch on a device, or for all of them.
 
     Attributes:
-        bbox: the box around the pixels of the mask above zero where boxed is True; else the region of src in dst.
+        bbox: the box around the pixels of the mask above zero if boxed is True; else the region of src in dst.
         strips: whether strips between the mask and dst's border count as inside; see `to_border`.
     """
 
@@ -159,7 +159,7 @@ class DeviceJob:
         return self.frame.shape
 
     def unchanged(self) -> Infos:
-        """Leaves the result a copy of dst."""
+        """Makes the result a copy of dst."""
         self.frame.start()
         if self.frame.src_region.empty:
             size = size_of(self.shape)
@@ -174,7 +174,7 @@ class DeviceJob:
         return replace(self, bbox=to_border(self.bbox, self.shape), strips=True)
 
     def covered(self, mask: DeviceArray) -> bool:
-        """Returns whether the object is known to cover dst without reading a mask."""
+        """Returns whether the object certainly covers dst, without reading a mask."""
         return not self.boxed and self.frame.mask is None and self.frame.src_region.shape == self.shape
 
     def check_finite(self, region: Region, mask: DeviceArray | None = None, *, hide: bool = False) -> None:
@@ -224,7 +224,7 @@ class DeviceJob:
         monochrome: bool = False,
         hide: bool = False,
     ) -> Crop:
-        """Returns what a solve over a region reads; see `Job.crop`."""
+        """Returns the inputs of a solve over a region; see `Job.crop`."""
         frame = self.frame
         if isinstance(weight, WeightMap):
             weight = replace(weight, values=region.of(weight.values.items(self.item)))
@@ -264,7 +264,7 @@ def has_unknown(dst: Any) -> bool:
     if target.shape[3] != 4:
         return False
     place = _cuda.place_of({"dst": dst}, None)
-    assert place is not None  # noqa: S101  # it is on a device
+    assert place is not None  # noqa: S101  # the image is on a device
     return not (place.fetch(_channels(place.take(target, "dst"), 3, 4)) > 0).all()
 
 
@@ -277,17 +277,17 @@ def _colours(a: DeviceArray) -> DeviceArray:
 
 
 def _source(x: Any, target: DeviceArray) -> DeviceArray:
-    """Returns src [N, h, w, C], checked against dst in all but height and width."""
+    """Returns src [N, h, w, C], checked against dst except for height and width."""
     a, _ = layout(x, "src")
     if a.shape[3] == 4:
         raise ShapeError(
-            f"src: {a.shape[3]} channels, expected 1 or 3; alpha is blended on the CPU, pass the colours and a mask"
+            f"src: {a.shape[3]} channels, expected 1 or 3; alpha is for the CPU, pass the colours and a mask"
         )
     _checks.same_dtype(a, "src", target, "dst")
     if (a.shape[0], a.shape[3]) != (target.shape[0], min(target.shape[3], 3)):
         raise ShapeError(
-            f"src: {a.shape[0]} images of {a.shape[3]} channels beside {target.shape[0]} of "
-            f"{min(target.shape[3], 3)} of dst; expected equal numbers, alpha apart"
+            f"src: {a.shape[0]} images of {a.shape[3]} channels , but dst has {target.shape[0]} of "
+            f"{min(target.shape[3], 3)}; expected equal numbers, not counting alpha"
         )
     return a
 
@@ -300,11 +300,11 @@ def _placed(at: Any, source: DeviceArray, target: DeviceArray) -> tuple[Region, 
         at = (0, 0)
     positions = set(positions_of(at, target.shape[0], True))
     if len(positions) > 1:
-        raise ArgumentError("at: a position for each item is for arrays on the CPU; pass dst as a list of images")
+        raise ArgumentError("at: one position for each item is supported on the CPU only; pass dst as a list of images")
     ((x, y),) = positions
     if not (x.is_integer() and y.is_integer()):
         raise ArgumentError(
-            f"at: {at!r}, expected whole pixels; a part of a pixel resamples src, which is for arrays on the CPU"
+            f"at: {at!r}, expected whole pixels; fractions resample src, which is supported on the CPU only"
         )
     top, left = int(y), int(x)
     inside = Region(top, top + source.shape[1], left, left + source.shape[2]).overlap(
@@ -317,7 +317,7 @@ def _mask(x: Any, source: DeviceArray) -> DeviceArray:
     """Returns a mask [H, W] or [N, H, W] over src, checked and without an axis for its one channel."""
     count, height, width, _ = source.shape
     array = _cuda.describe(x, "mask")
-    # A torch mask may have its one channel first, any other mask last.
+    # A torch mask may have its channel axis first, any other mask last.
     if array.ndim > 2 and array.shape != (count, height, width):
         axis = array.ndim - 3 if is_torch(x) else array.ndim - 1
         if array.shape[axis] == 1:

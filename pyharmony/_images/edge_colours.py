@@ -1,4 +1,4 @@
-"""Colours of soft edges by the equation of compositing, I = αF + (1 − α)B.
+"""Estimates the object's colours at soft edges from the compositing equation, I = αF + (1 − α)B.
 
 Source: Germer, Uelwer, Conrad and Harmeling, "Fast Multi-Level Foreground Estimation", ICPR 2020. The colours F of the
 object and B of the background minimise
@@ -6,8 +6,9 @@ object and B of the background minimise
     Σ_i (α_i F_i + (1 − α_i) B_i − I_i)² + Σ_(i, j) (ε + |α_i − α_j|) ((F_i − F_j)² + (B_i − B_j)²)
 
 over the pixels i and their neighbours j, from coarse levels to fine ones. For a coarse level the paper reduces image
-and alpha. Here a cell has the mean of its pixels' equations, which tells F from B wherever their alpha differs; only
-cells with soft pixels are solved for; and a pixel's colours are those near to its cell's that fit its own equation.
+and alpha. Here a cell has the mean of its pixels' equations, which separates F from B wherever their alpha differs;
+only cells with soft pixels are solved for; and a pixel's colours are those closest to its cell's that satisfy its
+equation.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from .memory import Memory
 from .region import Region, as_float, bounding_box, check_finite
 from .threads import in_threads
 
-#: The alpha from which on a colour belongs to the object alone.
+#: The alpha from which on a colour is the object's alone.
 _OPAQUE = 0.99
-# Where nothing is known of the background, colours are cleaned as far as alpha varies in the three by three cells
-# around a place.
-_VARIANCE = 0.004  # the variance of alpha in [0, 1] from which on colours are cleaned in full
+# If the background is not known, colours are decontaminated by how much alpha varies in the three by three cells
+# around a pixel.
+_VARIANCE = 0.004  # the variance of alpha in [0, 1] from which on colours are fully decontaminated
 _AROUND = 1 / 40  # the side of these cells is up to this share of the object's short side
-#: How much any neighbour counts, ε: the paper's 1e-5 follows noise and errors of alpha more.
+#: The weight of neighbours, ε: the paper's 1e-5 follows noise and errors of alpha more.
 _SMOOTH = 1e-2
-#: How much the colours of its cell count beside a pixel's own equation.
+#: The weight of its cell's colours relative to a pixel's own equation.
 _PRIOR = 0.1
 _SWEEPS = 2  # the number of sweeps of each level of a tile
 _WHOLE_SWEEPS = 6  # the number of sweeps of each level that is solved as a whole, where they cost little
@@ -39,16 +40,16 @@ _LEVELS = 3  # the number of halvings after which an image is solved as a whole
 _CELL = 8  # the side of a cell after these halvings, in pixels
 # Both are multiples of 32, so that a tile begins with an even cell.
 _TILE = 256  # the side of the tiles in which finer levels are solved, in pixels
-_BESIDE = 32  # pixels computed around each tile: the sweeps of levels 1 and 2 reach 24, so that tiles do not show
+_BESIDE = 32  # pixels computed around each tile: the sweeps of levels 1 and 2 reach 24, so seams are invisible
 _NOTHING = np.float32(1e-6)  # a smaller share of a cell is a rounding error
-_TINY = np.float32(1e-12)  # the least determinant by which is divided
+_TINY = np.float32(1e-12)  # the smallest divisor, a determinant
 
 
 class _Level(NamedTuple):
     """The equations of the cells of a level.
 
     Attributes:
-        means: [h, w, 3 + 2 C] float32, the means of 1, α, α², αI and I over a cell, with 0 for pixels without colour.
+        means: [h, w, 3 + 2 C] float32, the means of 1, α, α², αI and I over a cell, 0 for pixels without colour.
         soft: [h, w] bool, the cells with soft pixels.
     """
 
@@ -65,12 +66,12 @@ class _Level(NamedTuple):
 
 
 class _Pixels(NamedTuple):
-    """An image whose edges are cleaned.
+    """An image whose edges are decontaminated.
 
     Attributes:
         colours: [h, w, C], of an image dtype.
         alpha: [h, w], of the same dtype.
-        soft: [h, w] bool, the pixels whose colours are looked for.
+        soft: [h, w] bool, the pixels whose colours are estimated.
         background: whether colours where alpha is zero are read.
     """
 
@@ -84,12 +85,12 @@ class _Pixels(NamedTuple):
         return Region(0, self.alpha.shape[0], 0, self.alpha.shape[1])
 
     def is_read(self, tile: Region) -> bool:
-        """Whether there are soft pixels in a tile or so near that they depend on it."""
+        """Returns whether there are soft pixels in a tile, or near enough to depend on it."""
         near = _grown(tile, _BESIDE).overlap(self.frame)
         return not tile.overlap(self.frame).empty and bool(near.of(self.soft).any())
 
     def level(self, region: Region) -> _Level:
-        """Returns the equations of the pixels of a region, which may go beyond the image, with 1 for white."""
+        """Returns the equations of the pixels of a region, which may extend beyond the image, with 1 for white."""
         inside, origin = region.overlap(self.frame), (region.y0, region.x0)
         channels = self.colours.shape[2]
         means = np.zeros((*region.shape, 3 + 2 * channels), np.float32)
@@ -118,9 +119,9 @@ class _Pixels(NamedTuple):
 def decontaminated(
     colours: NumpyArray, alpha: NumpyArray, corner: tuple[int, int], memory: Memory, *, background: bool = False
 ) -> NumpyArray:
-    """Returns colours in which those where alpha is between 0 and 1 are the object's alone, all others to the bit.
+    """Returns colours in which those where alpha is between 0 and 1 are the object's alone, all others unchanged.
 
-    There an image holds a share of the background that it was cut from, which shows as a halo on another background.
+    At such pixels an image contains a share of its old background, visible as a halo on another background.
 
     Args:
         colours: [h, w, C], of an image dtype.
@@ -128,11 +129,11 @@ def decontaminated(
         corner: the position (y, x) of the first pixel in the caller's src, for messages.
         memory: counts the scratch.
         background: whether colours where alpha is zero are those of the background. If not, they are never read, and
-            soft pixels far from anything opaque, such as glass, stay as they are.
+            soft pixels far from opaque ones, such as glass, are not changed.
 
     Returns:
-        [h, w, C] of the same dtype, cleaned colours within black and white or, of floats that go beyond, within their
-        range; colours themselves where there is nothing to clean.
+        [h, w, C] of the same dtype, decontaminated colours within black and white or, for floats beyond, within their
+        range; colours itself if nothing is changed.
 
     Raises:
         ArgumentError: colours are not finite where alpha is not zero, near a soft pixel.
@@ -148,7 +149,7 @@ def decontaminated(
     near = box.expand(_BESIDE, alpha.shape)
     check_finite(near.of(colours), "src", (corner[0] + near.y0, corner[1] + near.x0), skip=near.of(alpha) == 0)
 
-    # All cells are counted from a place that the soft pixels give, whatever an image shows of what lies beyond.
+    # The cells are aligned to the soft pixels' box, independent of the rest of the image.
     top, left = box.y0 - _BESIDE, box.x0 - _BESIDE
     high, wide = (-(-(side + 2 * _BESIDE) // _CELL) for side in box.shape)
     whole = Region(top, top + high * _CELL, left, left + wide * _CELL)
@@ -166,7 +167,7 @@ def decontaminated(
     result = memory.hold(colours.copy())
 
     def clean(tile: Region) -> int:
-        """Cleans the soft pixels of a tile, and returns how much memory that took."""
+        """Decontaminates the soft pixels of a tile, and returns the size of its scratch memory."""
         around = _grown(tile, _BESIDE).overlap(whole)
         levels = [pixels.level(around)]
         while len(levels) < _LEVELS:
@@ -187,7 +188,7 @@ def decontaminated(
             old = inside.of(colours)[ys, xs].astype(np.float32)
             new = old + weight[rows, columns, None].clip(0, 1) * (new - old)
         inside.of(result)[ys, xs] = np.rint(new) if result.dtype.kind == "u" else new
-        # Beside a level's means there are its colours and weights while it is relaxed.
+        # In addition to a level's means there are its colours and weights while it is relaxed.
         return 3 * sum(one.means.nbytes for one in levels)
 
     todo = [tile for tile in read_tiles if tile.overlap(pixels.frame).of(soft).any()]
@@ -196,9 +197,9 @@ def decontaminated(
 
 
 def _certainty(level: _Level, size: int) -> NumpyArray:
-    """Returns how far the equations of a level's cells tell object from background [h, w], float32, 0 to 1.
+    """Returns how well a level's equations separate object from background [h, w], float32, 0 to 1.
 
-    They do not where alpha is the same all around. size: the short side of the object in cells.
+    It is 0 if alpha is the same all around. size: the short side of the object in cells.
     """
     levels = [level]
     while size * _AROUND > 2 ** len(levels):
@@ -218,7 +219,7 @@ def _grown(region: Region, pixels: int) -> Region:
 
 
 def _cells_of(region: Region, whole: Region) -> Region:
-    """Returns the coarse cells of a region, which is made of whole ones."""
+    """Returns the coarse cells of a region, which consists of whole ones."""
     return Region(
         (region.y0 - whole.y0) // _CELL, (region.y1 - whole.y0) // _CELL,
         (region.x0 - whole.x0) // _CELL, (region.x1 - whole.x0) // _CELL,
@@ -226,7 +227,7 @@ def _cells_of(region: Region, whole: Region) -> Region:
 
 
 def _coarse(pixels: _Pixels, whole: Region, tiles: list[Region], memory: Memory) -> tuple[_Level, tuple[float, float]]:
-    """Returns the level that is solved as a whole, without what lies in no tile, and the range of colours in them."""
+    """Returns the level that is solved as a whole, without cells in no tile, and the range of colours in the tiles."""
     cells = whole.shape[0] // _CELL, whole.shape[1] // _CELL
     means = memory.hold(np.zeros((*cells, 3 + 2 * pixels.colours.shape[2]), np.float32))
     soft = memory.hold(np.zeros(cells, bool))
@@ -247,22 +248,22 @@ def _coarse(pixels: _Pixels, whole: Region, tiles: list[Region], memory: Memory)
 
 
 def _solved(level: _Level, limits: tuple[float, float]) -> NumpyArray:
-    """Returns the colours of object and background [h, w, 2, C] of a level, from all that are coarser."""
+    """Returns the colours of object and background [h, w, 2, C] of a level, from all coarser levels."""
     coarser = None if max(level.soft.shape) == 1 else _solved(level.halved(), limits)
     return _relaxed(level, coarser, limits, _WHOLE_SWEEPS)
 
 
 def _relaxed(level: _Level, coarser: NumpyArray | None, limits: tuple[float, float], sweeps: int) -> NumpyArray:
-    """Returns the colours of object and background [h, w, 2, C] of a level's soft cells and of all beside them.
+    """Returns the colours of object and background [h, w, 2, C] of a level's soft cells and their neighbours.
 
-    They begin as those of the coarser level and are changed by sweeps (Gauss and Seidel), every other cell at once.
+    They are initialised from the coarser level and refined by Gauss-Seidel sweeps, every other cell at once.
     Cells without soft pixels have the means of their pixels.
 
     Args:
         level: the equations.
         coarser: [ceil(h / 2), ceil(w / 2), 2, C], the colours of the next coarser level; None: there is none.
         limits: the least and the largest value of a colour.
-        sweeps: how often each cell is solved for.
+        sweeps: the number of sweeps.
     """
     height, width = level.soft.shape
     across = width + 2
@@ -305,7 +306,7 @@ def _relaxed(level: _Level, coarser: NumpyArray | None, limits: tuple[float, flo
 
 
 def _own(means: NumpyArray, cell: NumpyArray) -> NumpyArray:
-    """Returns the object's colours [N, C] of pixels, by their own equations [N, 3 + 2 C] and their cells' [N, 2, C]."""
+    """Returns the object's colours [N, C] of pixels, from their equations [N, 3 + 2 C] and their cells' [N, 2, C]."""
     channels = cell.shape[2]
     alpha = means[:, 1:2]
     rest = means[:, 3 + channels :] - alpha * cell[:, 0] - (1 - alpha) * cell[:, 1]

@@ -1,4 +1,4 @@
-"""Colours that are continued smoothly to pixels without colour."""
+"""Smooth extrapolation of colours into pixels without colour."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .memory import Memory
 
 
 def fill(x: NumpyArray, holes: NumpyArray, memory: Memory) -> NumpyArray:
-    """Returns x [h, w, C] continued smoothly into its holes; pixels beside known ones get the mean of these."""
+    """Returns x [h, w, C] smoothly extrapolated into its holes; pixels next to known ones get the mean of these."""
     if holes.all():
         return memory.hold(np.zeros_like(x))
     value = memory.hold(np.where(holes[..., None], 0, x).astype(np.float32, copy=False))

@@ -1,4 +1,4 @@
-"""A warning of objects that the colours around them have flooded."""
+"""A warning of objects flooded by the colours around them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from ..errors import FloodedWarning
 from .planes import shrunk
 from .region import Region
 
-_SAMPLES = 48  # the least number of rows or columns, along the longer side, of the grid on which colours are compared
-_LEAST = 32  # the least number of samples that say something
-_MARGIN = 2  # samples within this many steps of the grid of the contour are left out
-_THICK = 0.4  # an object with a smaller share of samples left is thin: it takes the colours beside it, as it should
+_SAMPLES = (
+    48  # the smallest number of rows or columns, along the longer side, of the grid on which colours are compared
+)
+_LEAST = 32  # the smallest number of samples that is significant
+_MARGIN = 2  # samples within this many steps of the grid of the contour are omitted
+_THICK = 0.4  # an object with a smaller share of samples left is thin: the colours around it may fill it
 # Scenes that look flooded, ten of the shared data and those of `examples/gallery.py`, have 27 levels or more and a
 # share of 0.16 or more; of the others those with more than 17 levels are thin.
 _LEVELS = 20.0  # the least standard deviation of the colours' moves of a flooded object, in 8-bit levels
@@ -23,11 +25,11 @@ _RANGE = 0.05, 0.95
 
 
 def warn_of_flooded(src: NumpyArray, out: NumpyArray, mask: NumpyArray, src_region: Region, box: Region) -> None:
-    """Warns of an object whose colours moved otherwise at one side than at another, judged by a grid of samples.
+    """Warns of an object whose colours changed differently at one side than at another, on a grid of samples.
 
-    By gradients an object takes the difference of both images at its contour, continued smoothly into it. Where that
-    difference is the same all along the contour, the object gets another light; where it is not, the background shows
-    through.
+    A gradient-domain blend adds the difference of both images at the contour, continued smoothly into the object. If
+    that difference is the same all along the contour, the light of the object changes; if not, the background's colours
+    flood it.
 
     Args:
         src: [h, w, C], in the unit of out.
@@ -52,8 +54,8 @@ def warn_of_flooded(src: NumpyArray, out: NumpyArray, mask: NumpyArray, src_regi
     # NaN is above nothing.
     if deviation >= _LEVELS and deviation >= _SHARE * (high - low).mean():
         warn(
-            f"the colours of src and dst differ otherwise at one side of the contour than at another, and flood the "
+            f"the difference between src and dst varies along the contour, and their colours flood the "
             f"object: by {deviation:.0f} of 255 levels (standard deviation) it became darker here and lighter there; "
-            "alpha keeps its colours, and harmonize then gives all of it one change of light",
+            "alpha keeps its colours, and harmonize then changes its light uniformly",
             FloodedWarning,
         )

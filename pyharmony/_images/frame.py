@@ -1,11 +1,7 @@
 """The frame of source, mask and destination: the steps that every blend takes before and after its own work.
 
-A `Frame` takes the caller's arrays as they are, checks them, and lays each source over its
-destination. A `Job` is one such pair as numpy [H, W, C] views; the blends read crops of it and
-write into its target. Regions are in pixels of the destination.
-
-A blend that has kernels for a device is given a `Crop` of the job, which lies on the CPU or on the device; the module
-`device` has the frame and job of arrays that are on a device from the start.
+A `Frame` checks the caller's arrays and places each source over its destination. A `Job` is one such pair as numpy [H,
+W, C] views; the blends read crops of it and write into its target. Regions are in pixels of the destination.
 """
 
 from __future__ import annotations
@@ -36,23 +32,23 @@ from .source import lay_mask, place, place_scaled
 from .threads import copied
 
 CHANNELS = (1, 3, 4)
-_FAR = 1 << 31  # pixels; a position beyond this is taken for a mistake
+_FAR = 1 << 31  # pixels; a position beyond this is refused
 _LARGEST_SCALE = 1e6  # one pixel of src then covers any image
 
 
 def direct_info(method: str, clipped: float = 0.0) -> _checks.SolveInfo:
-    """Returns the report of a blend that solves nothing, such as 'copy' where no pixel is inside."""
+    """Returns the report of a blend without a solve, such as 'copy' if no pixel is inside."""
     return _checks.SolveInfo(method, 0, 0.0, 0.0, "cpu", 0.0, 0, clipped=clipped)
 
 
 def luma(x: NumpyArray, real: type) -> NumpyArray:
-    """Returns the luma of an image [h, w, C] in each of its channels; of other than three channels the mean."""
+    """Returns the luma of an image [h, w, C] in each of its channels; the mean if it does not have three channels."""
     weights: NumpyArray = np.array(LUMA if x.shape[2] == 3 else [1 / x.shape[2]] * x.shape[2], real)
     return np.broadcast_to((x.astype(real) @ weights)[..., None], x.shape)
 
 
 def store(values: NumpyArray, out: NumpyArray, inside: NumpyArray) -> float:
-    """Writes values [h, w, C], which are changed, into out where inside [h, w], rounded to its dtype.
+    """Writes values [h, w, C], which are modified, into out where inside [h, w], rounded to its dtype.
 
     Returns the share of them that was clipped.
     """
@@ -82,14 +78,14 @@ class Crop:
 
     Attributes:
         place: the device of all arrays; None: the CPU.
-        region: where the arrays lie in dst.
+        region: the region of the arrays in dst.
         unit: the value of white in the images.
         ground: the colours that the result stays near where its mask is soft; on a device dst.
-        own_mask: the mask that says how near; mask itself is 1 where dst is unknown.
-        apart: the result over the region where pixels of dst are unknown, which a solve may write to; else None.
+        own_mask: the mask that determines how near; mask itself is 1 where dst is unknown.
+        apart: a separate array for the result over the region if pixels of dst are unknown; else None.
         weight: color_weight, a number or a map; on a device a `WeightMap`.
-        target: returns the array to write the result into over a part of the region; on the CPU it holds dst.
-        memory: counts the memory that is held on the CPU.
+        target: returns the array to write the result into over a part of the region; on the CPU it contains dst.
+        memory: counts the memory in use on the CPU.
         fetched: whether the result is copied to the CPU, so that the call waits for the device anyway.
     """
 
@@ -141,20 +137,20 @@ class Job:
 
     Attributes:
         item: the index of the pair in its batch.
-        place: the device that crops are copied to and solved on; None: the CPU.
-        src: colours [h, w, C], cut to the part inside dst; floats in dst's unit where `at` moves it by a part of a
+        place: the device on which crops are solved; None: the CPU.
+        src: colours [h, w, C], cropped to the part inside dst; floats in dst's unit if `at` moves it by a fraction of a
             pixel.
         dst: colours [H, W, C].
         mask: [h, w], the caller's mask times the alpha of src.
-        holes: [h, w] bool, where src has no colour because its alpha is zero; None where it has
-            colour everywhere.
+        holes: [h, w] bool, where src has no colour because its alpha is zero; None if it has colour
+            everywhere.
         src_region: the region of src in dst.
         shift: the position (y, x) of the first pixel of the caller's src in dst.
-        bbox: the smallest region that holds every mask pixel above zero; may be empty.
+        bbox: the smallest region with all pixels of the mask above zero; may be empty.
         out: colours [H, W, C] of the result, not written yet.
-        out_alpha, dst_alpha: [H, W], where dst has alpha.
-        ground: the colours of dst where they are known, and what stands for them elsewhere.
-        memory: counts the memory that the blend of this item holds beside the caller's arrays.
+        out_alpha, dst_alpha: [H, W], if dst has alpha.
+        ground: the colours of dst where they are known, and their replacement elsewhere.
+        memory: counts the memory that the blend of this item uses in addition to the caller's arrays.
         strips: whether strips between the mask and dst's border count as inside; see `to_border`.
     """
 
@@ -199,7 +195,7 @@ class Job:
         return bool(self.out.__array_interface__["data"] == self.dst.__array_interface__["data"])
 
     def start(self) -> NumpyArray:
-        """Makes out a copy of dst and returns out."""
+        """Copies dst into out and returns out."""
         if not self.in_place:
             copied(self.dst, self.out)
             if self.out_alpha is not None:
@@ -207,18 +203,18 @@ class Job:
         return self.out
 
     def unchanged(self) -> Infos:
-        """Leaves the result a copy of dst."""
+        """Makes the result a copy of dst."""
         self.start()
         return [direct_info("copy")]
 
     def to_border(self) -> Job:
-        """Returns this job with the strips of `close_strips` inside its mask, if a pixel of dst stays outside."""
+        """Returns this job with the strips of `close_strips` inside its mask, if a pixel of dst remains outside."""
         job = dataclasses.replace(self, bbox=to_border(self.bbox, self.shape), strips=True)
         everything = job.bbox.shape == self.shape and job.mask_of(job.bbox).min() > 0
         return self if everything else job
 
     def covered(self, mask: NumpyArray) -> bool:
-        """Returns whether a mask over a region that holds bbox is above zero in every pixel of dst."""
+        """Returns whether a mask over a region that contains bbox is above zero in every pixel of dst."""
         return self.bbox.shape == self.shape and bool(mask.min() > 0)
 
     def crop(
@@ -231,11 +227,11 @@ class Job:
         monochrome: bool = False,
         hide: bool = False,
     ) -> Crop:
-        """Returns what a solve over a region reads; weight and base are color_weight and an image over dst.
+        """Returns the inputs of a solve over a region; weight and base are color_weight and an image over dst.
 
-        Where dst is unknown inside, or everywhere inside with hide, it becomes src, or its luma where that is the
-        guidance (monochrome), plus what the two differ by around; and the mask becomes 1. So each edge there has the
-        gradient of the guidance.
+        Where dst is unknown inside the mask, or everywhere inside with hide, it is replaced by src, or by its luma if
+        that is the guidance (monochrome), plus the difference between the two around it; and the mask becomes 1. So the
+        gradients there are those of the guidance.
         """
         if base is not None:
             base = region.of(base)
@@ -251,7 +247,7 @@ class Job:
             if unknown.any():
                 guide = luma(src, self.real) if monochrome else src
                 difference = self.memory.hold(np.subtract(dst, guide, dtype=self.real))
-                # NaN beside the pixels that a solve reads is not to be continued.
+                # NaN next to the pixels of the solve must not be extrapolated.
                 absent = unknown | ~np.isfinite(difference).all(2)
                 dst = self.memory.hold(fill(difference, absent, self.memory))
                 dst += guide
@@ -275,12 +271,12 @@ class Job:
         )
 
     def solved(self, crop: Crop, solve: Solve, *, name: str, everywhere: bool = False, only_on_cpu: str = "") -> Infos:
-        """Solves over a crop: on the device of the call where that is possible, else on the CPU.
+        """Solves over a crop: on the device of the call if possible, else on the CPU.
 
         Args:
             name: the blend's name, for messages.
-            everywhere: whether the result counts where the mask is zero, too.
-            only_on_cpu: why the kernels on a device do not take this call; empty where they do.
+            everywhere: whether the result is written where the mask is zero, too.
+            only_on_cpu: the reason why the kernels on a device cannot be used for this call; empty if they can.
         """
         place = self.place
         if place is not None:
@@ -298,7 +294,7 @@ class Job:
         return self._limited(crop, infos, everywhere)
 
     def _limited(self, crop: Crop, infos: Infos, everywhere: bool) -> Infos:
-        """Keeps the result where the mask is soft as near to dst as the mask says, and returns infos."""
+        """Limits the result where the mask is soft to its distance from dst, and returns infos."""
         if self.soft and not everywhere:
             limit_change(crop.src, crop.ground, crop.own_mask, crop.region.of(self.out))
         return infos
@@ -312,32 +308,32 @@ class Job:
 
     @property
     def leaves_source(self) -> bool:
-        """Whether an edge at the contour may lead to a pixel that src does not have; it has the gradient of dst."""
+        """Whether an edge at the contour may lead to a pixel outside src; it has the gradient of dst."""
         return self.holes is not None or not self.src_region.contains(self.bbox.expand(1, self.shape))
 
     def warn_of_erased(self, *, hard: bool = True) -> None:
-        """Warns where dst looks as if an object had been erased under the mask.
+        """Warns if dst looks as if an object had been erased under the mask.
 
-        hard is whether the blend reads dst under a hard mask, where src goes on beyond the contour.
+        hard: whether the blend reads dst under a hard mask if src extends beyond the contour.
         """
         if (hard or self.soft or self.leaves_source) and not self.bbox.empty and self.ground.unknown(self.bbox) is None:
             warn_of_erased(self.dst, self.mask, self.src_region, self.bbox)
 
     def warn_of_flooded(self) -> None:
-        """Warns where the result shows that the colours at the contour have flooded the object."""
+        """Warns if the colours at the contour have flooded the object in the result."""
         if not self.bbox.empty:
             warn_of_flooded(self.src, self.out, self.mask, self.src_region, self.bbox)
 
     def dst_of(self, region: Region) -> NumpyArray:
-        """Returns dst over a region, in memory apart from out, because a solve reads it again after it has written.
+        """Returns dst over a region, in memory apart from out, because a solve reads it again after writing.
 
-        Where pixels of dst are unknown they are floats in its unit, see `Ground`.
+        If pixels of dst are unknown they are floats in its unit, see `Ground`.
         """
         part, unknown = self.ground.of(region)
         return part.copy() if unknown is None and self.in_place else part
 
     def mask_of(self, region: Region) -> NumpyArray:
-        """Returns the mask over a region of dst: a view of the caller's mask where src covers the region."""
+        """Returns the mask over a region of dst: a view of the caller's mask if src covers the region."""
         if self.src_region.contains(region):
             result = region.of(self.mask, (self.src_region.y0, self.src_region.x0))
         else:
@@ -351,11 +347,11 @@ class Job:
         return result if with_strips is result else self.memory.hold(with_strips)
 
     def src_of(self, region: Region) -> NumpyArray:
-        """Returns src over a region of dst: a view of the caller's where src has colour in the whole region.
+        """Returns src over a region of dst: a view of the caller's if src has colour in the whole region.
 
-        Otherwise src is continued as dst plus the difference between the two at the nearest pixel of src, so that an
+        Otherwise src is extended by dst plus the difference between the two at the nearest pixel of src, so that an
         edge that leaves src has the gradient of dst; the values are float32 (float64 for that dtype) in the unit of
-        dst. Where src does not meet the region, the result is dst.
+        dst. If src does not overlap the region, the result is dst.
         """
         origin = self.src_region.y0, self.src_region.x0
         common = self.src_region.overlap(region)
@@ -388,7 +384,7 @@ class Job:
     def check_finite(self, region: Region, mask: NumpyArray | None = None, *, hide: bool = False) -> None:
         """Refuses NaN and Inf in the pixels of src and dst that a blend reads in a region: all, or those near mask.
 
-        With hide it does not read dst inside, unless src ends at the contour.
+        With hide, dst is not read inside the mask, unless src ends at the contour.
         """
         common = self.src_region.overlap(region)
         origin = self.src_region.y0, self.src_region.x0
@@ -406,9 +402,9 @@ class Job:
 
 
 def layout(x: Any, name: str) -> tuple[Any, bool]:
-    """Returns an image or batch, in any layout that blends take, as [N, H, W, C], and whether it is a batch.
+    """Returns an image or batch, in any layout that blends accept, as [N, H, W, C], and whether it is a batch.
 
-    The result is a DeviceArray where x is on a device, else a numpy array.
+    The result is a DeviceArray if x is on a device, else a numpy array.
     """
     there, torch = is_device_array(x), _arrays.is_torch(x)
     a: Any = describe(x, name) if there else _arrays.to_numpy(x, name)
@@ -426,7 +422,7 @@ def layout(x: Any, name: str) -> tuple[Any, bool]:
         a = a if batch else a[None]
     if a.shape[-1] not in CHANNELS:
         first, last = (-1, -3) if torch else (-3, -1)
-        fix = "pyharmony.ops takes any number of channels"
+        fix = "pyharmony.ops accepts any number of channels"
         if shape[first] in CHANNELS:
             fix = "channels come first: x.movedim(-1, -3)" if torch else "channels come last: numpy.moveaxis(x, -3, -1)"
         raise ShapeError(
@@ -441,7 +437,7 @@ def as_images(x: Any, name: str) -> list[NumpyArray]:
 
 
 def masks_of(mask: Any, count: int, height: int, width: int, batch: bool, name: str = "mask") -> list[NumpyArray]:
-    """Returns the mask [h, w] of each item; the caller gives one mask for a whole batch, or one for each item."""
+    """Returns the mask [h, w] of each item; the caller passes one mask for a whole batch, or one for each item."""
     a = _arrays.to_numpy(mask, name)
     if _arrays.is_torch(mask):
         if a.ndim == 4 and a.shape[1] == 1:
@@ -457,7 +453,7 @@ def masks_of(mask: Any, count: int, height: int, width: int, batch: bool, name: 
 
 def position_of(at: Any) -> tuple[float, float]:
     """Returns `at` as finite numbers (x, y)."""
-    accepts = "expected None or (x, y), the pixels where the first pixel of src lands in dst"
+    accepts = "expected None or (x, y), the position of the first pixel of src in dst"
     if _arrays.is_array(at):
         at = _arrays.to_numpy(at, "at").tolist()
     x, y = _checks.two_numbers(at, "at", accepts)
@@ -473,7 +469,7 @@ def positions_of(at: Any, count: int, batch: bool) -> list[tuple[float, float]]:
         return [position_of(at)] * count
     if not batch or len(pairs) != count:
         beside = f"a batch of {count}" if batch else "one image"
-        raise ShapeError(f"at: {len(pairs)} positions beside {beside}; expected one (x, y), or one for each item")
+        raise ShapeError(f"at: {len(pairs)} positions for {beside}; expected one (x, y), or one for each item")
     return [position_of(pair) for pair in pairs]
 
 
@@ -481,7 +477,7 @@ def at_of_items(at: Any) -> list[Any] | None:
     """Returns the positions of several items as a list, from a list of pairs or an array [N, 2]; None for a single."""
     if _arrays.is_array(at):
         return list(_arrays.to_numpy(at, "at").tolist()) if at.ndim == 2 else None
-    # One position is a pair of numbers, so several are known by the pairs or None among them.
+    # One position is a pair of numbers, so several are recognised by the pairs or None among them.
     if isinstance(at, (list, tuple)) and any(x is None or np.ndim(x) == 1 for x in at):
         return list(at)
     return None
@@ -502,19 +498,19 @@ def scaled(length: int, scale: float) -> int:
 
 
 def size_of(shape: tuple[int, ...]) -> str:
-    """Returns the text for (height, width) as people say it, width first: '640 x 480' for (480, 640)."""
+    """Returns the text for (height, width), width first: '640 x 480' for (480, 640)."""
     return f"{shape[1]} x {shape[0]}"
 
 
 def sizes_differ(src: tuple[int, ...], dst: tuple[int, ...], scale: float) -> ShapeError:
-    """Returns the error about two sizes, (height, width), that do not make one frame."""
+    """Returns the error about two sizes, (height, width), that are not equal."""
     at_scale = "" if scale == 1 else f", {size_of((scaled(src[0], scale), scaled(src[1], scale)))} at scale {scale:g},"
-    text = f"src: {size_of(src)} pixels{at_scale} beside {size_of(dst)} of dst (width x height)"
-    return ShapeError(text, code="sizes-differ", hint="pass at=(x, y), where its first pixel lands")
+    text = f"src: {size_of(src)} pixels{at_scale} and dst {size_of(dst)} (width x height)"
+    return ShapeError(text, code="sizes-differ", hint="pass at=(x, y), the position of its first pixel")
 
 
 def channels_differ(src: Any, of_src: int, of_dst: int) -> str:
-    """Returns the message about numbers of channels that do not go together, with the remedy."""
+    """Returns the message about different numbers of channels, with the remedy."""
     remedy = ""
     if _arrays.is_torch(src):
         if of_src == 1:
@@ -525,11 +521,11 @@ def channels_differ(src: Any, of_src: int, of_dst: int) -> str:
         remedy = f"; numpy.stack([src{'' if src.ndim == 2 else '[..., 0]'}] * 3, -1) has three equal channels"
     elif of_dst == 1:
         remedy = "; numpy.stack([dst] * 3, -1) of a grey dst [H, W] has three equal channels"
-    return f"src: {of_src} channels beside {of_dst} of dst; expected equal numbers, alpha apart{remedy}"
+    return f"src: {of_src} channels, but dst has {of_dst}; expected equal numbers, not counting alpha{remedy}"
 
 
 def _size_of_mask(mask: Any) -> tuple[int, int]:
-    """Returns the height and width of a mask that has a size of its own."""
+    """Returns the height and width of a mask whose size is its own."""
     shape = tuple(mask.shape)
     if len(shape) > 2 and not _arrays.is_torch(mask) and shape[-1] == 1:
         shape = shape[:-1]
@@ -544,7 +540,7 @@ class AnyFrame:
     Attributes:
         name: the name of dst in messages.
         dst: the destinations [N, H, W, C].
-        batch: whether the caller gave a batch.
+        batch: whether the caller passed a batch.
         result: the result of the blend, in dst's kind, layout and dtype.
     """
 
@@ -564,9 +560,9 @@ class AnyFrame:
 
 
 class Frame(AnyFrame):
-    """The checked arguments of a blend; src is None for an edit of dst, which messages then call image.
+    """The checked arguments of a blend; src is None for an edit of dst, which is then called image in messages.
 
-    place is the device that crops are copied to and solved on; None: the CPU.
+    place is the device on which crops are solved; None: the CPU.
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: see the docstrings of the blends.
@@ -595,8 +591,7 @@ class Frame(AnyFrame):
         _checks.same_dtype(self._src, "src", self.dst, "dst")
         if batch != self.batch or s[0] != d[0]:
             raise ShapeError(
-                f"src: shape {list(src.shape)} beside dst {list(dst.shape)}; "
-                "a batch needs as many sources as destinations"
+                f"src: shape {list(src.shape)} and dst {list(dst.shape)}; a batch needs as many sources as destinations"
             )
         if min(s[3], 3) != min(d[3], 3):
             raise ShapeError(channels_differ(src, s[3], d[3]))
@@ -604,7 +599,7 @@ class Frame(AnyFrame):
         if at is None and (scaled(s[1], self._scale), scaled(s[2], self._scale)) != d[1:3]:
             raise sizes_differ(s[1:3], d[1:3], self._scale)
         positions = [(0.0, 0.0)] * s[0] if at is None else positions_of(at, s[0], batch)
-        #: The whole part (y, x) of each item's position, and the rest.
+        #: The whole part (y, x) of each item's position, and the fraction.
         self._shifts = [(math.floor(y), math.floor(x)) for x, y in positions]
         self._fractions = [(y - math.floor(y), x - math.floor(x)) for x, y in positions]
         self._decontaminate = decontaminate
@@ -628,15 +623,13 @@ class Frame(AnyFrame):
                 _checks.mask(item[..., 3], f"the alpha of {source}", s[1], s[2])
         self._valid = None if dst_valid is None else masks_of(dst_valid, d[0], d[1], d[2], batch, "dst_valid")
         if self._valid is not None and not all(valid.any() for valid in self._valid):
-            raise MaskError(
-                "dst_valid: zero everywhere, so that nothing of dst is known; expected it above zero somewhere"
-            )
+            raise MaskError("dst_valid: zero everywhere, so that all of dst is unknown; expected a value above zero")
         if self._valid is not None and self.dst.shape[3] == 4:
             for valid, item in zip(self._valid, self.dst):
                 opaque = item[..., 3] > 0
                 if opaque.any() and not (opaque & (valid > 0)).any():
                     raise MaskError(
-                        "dst_valid: zero wherever the alpha of dst is not, so that nothing of dst is known; expected "
+                        "dst_valid: zero wherever the alpha of dst is above zero, so all of dst is unknown; expected "
                         "both above zero somewhere"
                     )
         self._dst_argument, self._inputs = dst, [(mask, "mask")] if src is dst else [(src, "src"), (mask, "mask")]
@@ -672,12 +665,12 @@ class Frame(AnyFrame):
             raise ArgumentError(f"out: shares memory with {name}; pass another array")
 
     def color_weight(self, x: Any) -> Any:
-        """Returns color_weight over dst: a number, or a map that blends take crops of."""
+        """Returns color_weight over dst: a number, or a map of which blends take crops."""
         self.keep_apart(x, "color_weight")
         return _checks.color_weight(x, *self.shape)
 
     def images_like_dst(self, x: Any, name: str) -> Any:
-        """Returns the colours [H, W, C] of each item of another image in dst's frame, to be indexed by `Job.item`."""
+        """Returns the colours [H, W, C] of each item of another image in dst's frame, indexed by `Job.item`."""
         a, _ = layout(x, name)
         _checks.same_dtype(a, name, self.dst, "dst")
         if a.shape[:3] != self.dst.shape[:3] or min(a.shape[3], 3) != min(self.dst.shape[3], 3):
@@ -734,7 +727,7 @@ class Frame(AnyFrame):
     def each(self, blend: Callable[[Any], Any], *, boxes: bool = True) -> Infos:
         """Runs a blend on every item and returns their infos, each with the time and memory of the whole item.
 
-        boxes is False where the blend does not need `Job.bbox`, for which it would have to wait for a device.
+        boxes is False if the blend does not need `Job.bbox`, for which it would have to wait for a device.
         """
         infos = []
         for job in self.jobs():
@@ -745,7 +738,7 @@ class Frame(AnyFrame):
                 counts = count_faint(job.bbox.of(job.mask, (job.src_region.y0, job.src_region.x0)))
                 height, width = (length * self._scale for length in self._src[job.item].shape[:2])
                 tiny = (
-                    f"{self._scale:g} makes {source} {width:.2g} x {height:.2g} pixels"
+                    f"{self._scale:g} reduces {source} to {width:.2g} x {height:.2g} pixels"
                     if min(height, width) < 1
                     else ""
                 )

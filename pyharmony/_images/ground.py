@@ -12,12 +12,12 @@ from .memory import Memory
 from .region import Region
 
 _SAMPLES = 24  # the rows and columns of the grid on which colours are compared, at least
-# A dst looks erased where it has one colour under the mask and others beside it.
-_ERASED = 0.9  # the least share of samples under the mask that have nearly the same colour
+# A dst looks erased if it has one colour under the mask and others around it.
+_ERASED = 0.9  # the smallest share of samples under the mask that have nearly the same colour
 _FLAT = 2.0  # the largest distance from that colour under the mask, in 8-bit levels
-_BESIDE = 0.5  # the largest share of samples beside the mask that have a similar colour
-_ALIKE = 8.0  # the largest distance from that colour beside the mask, in 8-bit levels
-_LEAST = 16  # with fewer samples nothing is said
+_BESIDE = 0.5  # the largest share of samples around the mask that have a similar colour
+_ALIKE = 8.0  # the largest distance from that colour around the mask, in 8-bit levels
+_LEAST = 16  # with fewer samples there is no warning
 
 
 class Ground:
@@ -25,9 +25,9 @@ class Ground:
 
     Args:
         dst: the colours.
-        alpha: [H, W], where zero dst is unknown; None: there is none. Where it is zero everywhere it says nothing.
+        alpha: [H, W], where zero dst is unknown; None: there is none. If it is zero everywhere it is ignored.
         valid: [H, W], where zero dst is unknown; None: there is none.
-        memory: counts what is held.
+        memory: counts the memory in use.
     """
 
     def __init__(self, dst: NumpyArray, alpha: NumpyArray | None, valid: NumpyArray | None, memory: Memory) -> None:
@@ -37,7 +37,7 @@ class Ground:
         self._colours: dict[Region, NumpyArray] = {}
 
     def unknown(self, region: Region) -> NumpyArray | None:
-        """Returns where dst is unknown in a region, [h, w] bool, or None where all of it is known."""
+        """Returns where dst is unknown in a region, [h, w] bool, or None if all of it is known."""
         if not self._planes:
             return None
         if region not in self._unknown:
@@ -49,8 +49,8 @@ class Ground:
     def of(self, region: Region) -> tuple[NumpyArray, NumpyArray | None]:
         """Returns the colours over a region, and where they are unknown, or None.
 
-        Where all are known, the colours are a view of dst. Otherwise they are floats in its unit, which continue the
-        nearest known ones into the pixels that are not.
+        If all are known, the colours are a view of dst. Otherwise they are floats in its unit, extrapolated from the
+        nearest known ones.
         """
         missing = self.unknown(region)
         if missing is None:
@@ -60,7 +60,7 @@ class Ground:
             assert around is not None  # noqa: S101  # `unknown` would have been None
             real = np.float64 if self._dst.dtype == np.float64 else np.float32
             values = self._memory.hold(around.of(self._dst).astype(real))
-            # NaN beside the pixels that a blend reads is no colour to be continued.
+            # NaN next to the pixels that a blend reads must not be extrapolated.
             absent = self._missing(around) | ~np.isfinite(values).all(2)
             self._colours[region] = region.of(fill(values, absent, self._memory), (around.y0, around.x0))
         return self._colours[region], missing
@@ -72,7 +72,7 @@ class Ground:
         return result
 
     def _reach(self, region: Region) -> Region | None:
-        """Returns the region with known pixels on all sides of the unknown ones, as far as dst goes.
+        """Returns the region with known pixels on all sides of the unknown ones, as far as dst extends.
 
         None: no pixel of dst is known.
         """
@@ -92,7 +92,7 @@ class Ground:
 
 
 def _may_be_flat(part: NumpyArray, near: float) -> bool:
-    """Returns whether at least three of nine pixels of [h, w, C] are alike: a test that takes next to no time."""
+    """Returns whether at least three of nine pixels of [h, w, C] are similar: a test that takes next to no time."""
     ys, xs = ((n // 4, n // 2, n - 1 - n // 4) for n in part.shape[:2])
     first = sorted(part[y, x].tolist() for y in ys for x in xs)
     return any(
@@ -101,7 +101,7 @@ def _may_be_flat(part: NumpyArray, near: float) -> bool:
 
 
 def warn_of_erased(dst: NumpyArray, mask: NumpyArray, src_region: Region, box: Region) -> None:
-    """Warns of a dst [H, W, C] that is nearly one colour under its mask and not beside it, judged by a grid of samples.
+    """Warns of a dst [H, W, C] with nearly one colour under its mask and others around it, on a grid of samples.
 
     Args:
         mask: [h, w], over the region `src_region` of dst.
@@ -117,7 +117,7 @@ def warn_of_erased(dst: NumpyArray, mask: NumpyArray, src_region: Region, box: R
     if len(under) < _LEAST:
         return
     colour = under[len(under) // 2]
-    # NaN is near to nothing.
+    # Comparisons with NaN are False.
     if not (np.abs(under - colour) <= _FLAT * level).all(1).mean() >= _ERASED:
         return
     around = box.expand(2 + max(box.shape) // 8, dst.shape)
@@ -131,9 +131,9 @@ def warn_of_erased(dst: NumpyArray, mask: NumpyArray, src_region: Region, box: R
         text = ", ".join(f"{value:g}" for value in np.round(colour, 0 if level >= 1 else 3))
         warn(
             MaskWarning(
-                f"dst: nearly one colour, ({text}), under the mask and not beside it, as if an object had been erased "
-                "there, and the blend takes it for the background",
+                f"dst: nearly one colour, ({text}), under the mask and not around it, as if an object had been erased "
+                "there, and the blend uses it as background",
                 code="looks-erased",
-                hint="say where dst is unknown: an alpha of 0 there, or dst_valid, False there",
+                hint="mark unknown pixels: alpha 0, or False in dst_valid",
             )
         )

@@ -1,4 +1,4 @@
-"""One image or mask of any kind as an array, and a result as the kind of the image."""
+"""Conversion of one image or mask of any kind to an array, and of a result to the kind of the image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def is_file(x: Any) -> bool:
 
 
 def picture_of(x: Any, name: str, *, keep_gps: bool = False) -> Picture:
-    """Returns an image that is no array as a `Picture`."""
+    """Returns an image that is not an array as a `Picture`."""
     if isinstance(x, Picture):
         return x
     if not (is_file(x) or is_pil(x)):
@@ -36,7 +36,7 @@ def picture_of(x: Any, name: str, *, keep_gps: bool = False) -> Picture:
 
 
 def as_delivered(picture: Picture) -> Any:
-    """Returns the result of a call on a file or a PIL image: a PIL image of 8 bit, an array of more."""
+    """Returns the result of a call on a file or a PIL image: a PIL image for 8 bits, an array for more."""
     if picture.pixels.dtype == np.uint8:
         return picture.to_pil()
     return picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
@@ -47,7 +47,7 @@ class OneImage:
     """An image of any kind as pixels.
 
     Attributes:
-        given: the image as the caller passed it.
+        given: the image as passed by the caller.
         pixels: [H, W, C] of 1, 3 or 4 channels, over the memory of an array.
         picture: the `Picture` of a file, a PIL image or a `Picture`; None for an array.
     """
@@ -75,17 +75,17 @@ def one_image(x: Any, name: str) -> OneImage:
         picture = picture_of(x, name)
         return OneImage(x, picture.pixels, picture)
     if x.ndim == 4:
-        raise ShapeError(f"{name}: shape {list(x.shape)}, a batch; expected one image, call it for each")
+        raise ShapeError(f"{name}: shape {list(x.shape)}, a batch, expected one image; call the function for each")
     warn_of_gradients({name: x})
     values: Any = in_float32(x)
-    _arrays.to_numpy(values, name)  # a tensor on a device is refused here
+    _arrays.to_numpy(values, name)  # refuses a tensor on a device
     return OneImage(x, layout(values, name)[0][0], None)
 
 
 def in_colours(image: OneImage, like: OneImage, name: str) -> NumpyArray:
-    """Returns the pixels of an image in the colours, neither in the dtype nor with the channels, of another.
+    """Returns the pixels of an image in the colour space of another, not in its dtype or with its channels.
 
-    An array is in the colours of whatever it lies beside. A grey image and a coloured one stay as they are.
+    An array is assumed to be in the other's colour space. A grey and a coloured image are not converted.
     """
     grey = image.pixels.shape[2] == 1
     if image.picture is None or grey != (like.pixels.shape[2] == 1):
@@ -97,19 +97,19 @@ def in_colours(image: OneImage, like: OneImage, name: str) -> NumpyArray:
 def one_mask(x: Any, name: str, height: int, width: int) -> NumpyArray:
     """Returns a mask of any kind as a checked array [H, W] of bool, integers, or floats in [0, 1]."""
     values: Any = in_float32(x) if is_array(x) else mask_of(picture_of(x, name), name)
-    # The one channel of a tensor is its first axis.
+    # The channel axis of a tensor is its first.
     if is_torch(values) and tuple(values.shape) == (1, height, width):
         values = values[0]
     return _checks.mask(values, name, height, width)
 
 
 def in_float32(x: Any) -> Any:
-    """Returns a tensor of bfloat16, which NumPy lacks, in float32; anything else as it is."""
+    """Returns a tensor of bfloat16, which NumPy lacks, in float32; anything else unchanged."""
     return x.float() if is_torch(x) and _arrays.dtype_of(x) == "bfloat16" else x
 
 
 def warn_of_gradients(images: dict[str, Any], instead: str = "") -> None:
-    """Warns that a result has no gradients, where an image of a call requires them.
+    """Warns that a result has no gradients, if an image of a call requires them.
 
     instead: the function that has gradients, for the message.
     """

@@ -1,7 +1,7 @@
-"""The door for images that a call looks into: opened, of any kind and depth, in 8-bit levels of sRGB, and back.
+"""The entry for images that a call analyses: opened, of any kind and depth, in 8-bit levels of sRGB, and back.
 
-A call that gives back an image of its argument's kind goes through `call`; what only reads one, such as `segment`,
-takes its levels from here. Every change of depth by the range of a dtype stands here as well.
+A call that returns an image of its argument's kind uses `call`; one that only reads an image, such as `segment`, gets
+its levels from here. All conversions of depth by the range of a dtype are here as well.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from .kinds import one_image, one_mask, picture_of
 Levels = npt.NDArray[np.uint8]
 Shares = npt.NDArray[np.float32]
 
-#: The rows that are converted at once, so that memory for float64 stays small.
+#: The rows that are converted at once, which limits the memory for float64.
 _ROWS = 256
 #: sRGB in 8 bits.
 _PLAIN = Picture(np.zeros((1, 1, 3), np.uint8))
 
 
 def opened(image: Any, name: str, *, keep_gps: bool = False) -> Any:
-    """Returns an array as it is, and an image of another kind as a `Picture`."""
+    """Returns an array unchanged, and an image of another kind as a `Picture`."""
     return image if is_array(image) else picture_of(image, name, keep_gps=keep_gps)
 
 
 def opened_reduced(
     path: PathLike, name: str, least: int, *, keep_gps: bool = False
 ) -> tuple[Picture, tuple[int, int] | None]:
-    """Opens a file; of a large JPEG a half, a quarter or an eighth of each side, as `io.files.read_reduced` does.
+    """Opens a file; a large JPEG at a half, a quarter or an eighth of each side, as `io.files.read_reduced` does.
 
     Args:
-        least: the longer side in pixels that is needed.
+        least: the smallest accepted longer side in pixels.
 
     Returns:
-        The Picture, and the width and height of the whole image where it is smaller, else None.
+        The Picture, and the width and height of the whole image if it is reduced, else None.
     """
     return read_reduced(path, name, least, keep_gps=keep_gps)
 
 
 def image_levels(image: Any, name: str = "image") -> Levels:
-    """Returns an image of any kind as uint8 [H, W, 3] without its alpha: a file in sRGB, an array as it is."""
+    """Returns an image of any kind as uint8 [H, W, 3] without its alpha: a file in sRGB, an array unconverted."""
     if not is_array(image):
         return picture_levels(picture_of(image, name), name)
     pixels = one_image(image, name).pixels[..., :3]
@@ -59,11 +59,11 @@ def picture_levels(picture: Picture, name: str) -> Levels:
     """Returns a Picture in sRGB as uint8 [H, W, 3] without its alpha, contiguous and writable.
 
     Raises:
-        ArgumentError: it holds NaN.
+        ArgumentError: it contains NaN.
     """
     if picture.profile is not None or picture.pixels.dtype != np.uint8 or picture.pixels.shape[2] == 1:
         picture = convert(picture, _PLAIN, name)
-    # Pillow's pixels are neither contiguous nor writable, of which torch warns.
+    # Pillow's pixels are neither contiguous nor writable, about which torch warns.
     return np.require(picture.pixels[..., :3], requirements=["C", "W"])
 
 
@@ -74,14 +74,14 @@ def colour_levels(colours: NumpyArray) -> Levels:
 
 
 def mask_levels(mask: Any, height: int, width: int, name: str = "mask") -> Levels:
-    """Returns a mask of any kind as uint8 [H, W], 255 for fully inside, in memory of its own."""
+    """Returns a mask of any kind as uint8 [H, W], 255 for fully inside, in new memory."""
     values = one_mask(mask, name, height, width)
     levels = in_levels(values)
     return levels.copy() if levels is values else levels
 
 
 def in_levels(values: NumpyArray) -> Levels:
-    """Returns colours, an alpha or a mask of any dtype as uint8, rounded half to even and clipped; uint8 as it is."""
+    """Returns colours, an alpha or a mask of any dtype as uint8, rounded half to even and clipped; uint8 unchanged."""
     if values.dtype == np.uint8:
         return values
     scale = 255 / VALUE_RANGE.get(values.dtype.name, 1.0)  # a mask may be bool
@@ -93,7 +93,7 @@ def in_levels(values: NumpyArray) -> Levels:
 
 
 def in_dtype(cover: NumpyArray, dtype: npt.DTypeLike) -> NumpyArray:
-    """Returns an alpha or a mask of any dtype in the range of another, and clipped to it."""
+    """Returns an alpha or a mask of any dtype in the range of another, clipped to it."""
     target = np.dtype(dtype)
     if cover.dtype == target:
         return cover if target.kind == "u" else np.clip(cover, 0, 1)
@@ -104,7 +104,7 @@ def in_dtype(cover: NumpyArray, dtype: npt.DTypeLike) -> NumpyArray:
 
 
 def rounded(values: NumpyArray, dtype: npt.DTypeLike) -> NumpyArray:
-    """Returns floats in the units of a dtype in it: integers are rounded and clipped, floats converted."""
+    """Returns floats in the units of a dtype converted to it: integers are rounded and clipped."""
     target = np.dtype(dtype)
     if values.dtype == target:
         return values
@@ -114,7 +114,7 @@ def rounded(values: NumpyArray, dtype: npt.DTypeLike) -> NumpyArray:
 
 
 def shares_of(levels: Levels) -> Shares:
-    """Returns levels as float32 from 0 to 1, as networks and filters take them."""
+    """Returns levels as float32 from 0 to 1, the input of networks and filters."""
     return levels.astype(np.float32) * np.float32(1 / 255)
 
 

@@ -1,4 +1,4 @@
-"""The scratch that a blend holds beside the caller's arrays, counted for `SolveInfo.peak_bytes`."""
+"""The scratch memory of a blend, without the caller's arrays, counted for `SolveInfo.peak_bytes`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .._cuda import DeviceArray
 
 
 class Memory:
-    """The number of bytes that a blend holds, and the peak of that number.
+    """The number of bytes that a blend uses, and the peak of that number.
 
-    Arrays that live on are given to `hold`, which counts them until they are freed; the size of memory that only one
-    expression or native call uses is given to `touch`. Bytes that do not grow with the image are left out.
+    Arrays that persist are passed to `hold`, which counts them until they are freed; the size of memory that only one
+    expression or native call uses is passed to `touch`. Bytes that do not grow with the image are not counted.
     """
 
     def __init__(self) -> None:
@@ -21,9 +21,9 @@ class Memory:
         self.peak = 0
 
     def hold(self, array: Any) -> Any:
-        """Returns the array and counts it until nothing refers to it; of a view, the array behind it is counted.
+        """Returns the array and counts it until nothing refers to it; for a view, its base array is counted.
 
-        Arrays on a device are not counted: solves there report the memory that they take.
+        Arrays on a device are not counted: solves there report the memory that they use.
         """
         if isinstance(array, DeviceArray):
             return array
@@ -38,7 +38,7 @@ class Memory:
         return array
 
     def touch(self, size: int) -> None:
-        """Counts `size` bytes, in use for a moment beside the held arrays, towards the peak."""
+        """Counts `size` temporary bytes, in addition to the held arrays, towards the peak."""
         self.peak = max(self.peak, self._now + size)
 
     def _drop(self, key: int, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Regions and other planes: how they grow, shrink and are blurred, and the connected parts of a region."""
+"""Operations on regions and other planes: dilation, erosion, opening, closing, blur and connected components."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ from ..ops.convolution import linear
 Values = TypeVar("Values", bound=npt.NDArray[Any])
 Bools = npt.NDArray[np.bool_]
 
-#: Up to so many pixels along an axis a blur is a product of matrices.
+#: Up to this many pixels along an axis a blur is a product of matrices.
 _TILE = 64
 
 
 def grown(values: Values, radius: int = 1, *, corners: bool = True) -> Values:
-    """Returns the largest value within some steps of each pixel; a region grows by them.
+    """Returns the largest value within some steps of each pixel: the dilation, for a region.
 
     Args:
-        values: [h, w] or [h, w, C] of any dtype without NaN, such as a region. Nothing lies beyond its border.
+        values: [h, w] or [h, w, C] of any dtype without NaN, such as a region. Pixels beyond its border are ignored.
         radius: the number of steps.
-        corners: whether a step may go to a pixel that touches by a corner: within a radius lies a square, else a
-            rhombus.
+        corners: whether a step may go to a diagonal neighbour: the neighbourhood is a square, else a rhombus.
     """
     return _spread(values, radius, corners, np.maximum)
 
 
 def shrunk(values: Values, radius: int = 1, *, corners: bool = True) -> Values:
-    """Returns the smallest value within some steps of each pixel; a region shrinks by them. See `grown`."""
+    """Returns the smallest value within some steps of each pixel: the erosion, for a region. See `grown`."""
     return _spread(values, radius, corners, np.minimum)
 
 
 def opened(region: Bools, radius: int) -> Bools:
-    """Returns a region [h, w] without what is narrower than twice a radius."""
+    """Returns a region [h, w] without parts narrower than twice a radius: the opening."""
     return grown(shrunk(region, radius), radius)
 
 
 def closed(region: Bools, radius: int) -> Bools:
-    """Returns a region [h, w] with its gaps filled that are narrower than twice a radius."""
+    """Returns a region [h, w] with gaps narrower than twice a radius filled: the closing."""
     return shrunk(grown(region, radius), radius)
 
 
 def connected_parts(region: Bools) -> npt.NDArray[np.int32]:
-    """Returns the number of the connected part that each pixel of a region [h, w] belongs to; 0 outside.
+    """Returns the label of each pixel's connected component in a region [h, w]; 0 outside.
 
-    Pixels that touch at a side are connected. Parts are numbered from 1 on, by rows and columns of their first pixels.
+    Pixels that touch at a side are connected. Components are numbered from 1, by rows and columns of their first
+    pixels.
     """
     height, width = region.shape
     framed = np.zeros((height, width + 2), np.int8)
     framed[:, 1:-1] = region
     steps = np.diff(framed, axis=1).ravel()
-    # The runs of all rows, one row behind the other; a gap of one pixel keeps them apart.
+    # The runs of all rows, concatenated; a gap of one pixel separates them.
     starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
-    # Which of the runs of the row above each run touches.
+    # The runs of the row above that each run touches.
     first = np.searchsorted(ends, starts - (width + 1), "right")
     count = np.searchsorted(starts, ends - (width + 1), "left") - first
     lower = np.repeat(np.arange(len(starts)), count)
     upper = np.repeat(first - np.cumsum(count) + count, count) + np.arange(len(lower))
-    # Runs that touch take the first of their roots, until all that are connected have the same.
+    # Runs that touch get the smaller of their roots, until all connected ones have the same.
     root = np.arange(len(starts))
     while (root[lower] != root[upper]).any():
         least = np.minimum(root[lower], root[upper])
@@ -83,14 +83,14 @@ def gaussian(
     reach: float = 4.0,
     border: Literal["symmetric", "edge"] = "symmetric",
 ) -> Values:
-    """Returns values, float32 or float64, blurred by a Gaussian along two axes.
+    """Returns values, float32 or float64, blurred by a Gaussian along some axes.
 
     Args:
         values: of any shape.
         deviation: the standard deviation, in pixels.
         axes: the axes along which they are blurred.
-        reach: how far a pixel looks, in deviations; see `reach_of`.
-        border: what lies beyond the border, as `numpy.pad` has it: a mirror image, or the outermost values.
+        reach: the radius of the kernel, in deviations; see `reach_of`.
+        border: the values beyond the border, as in `numpy.pad`: a mirror image, or the outermost values.
     """
     radius = reach_of(deviation, reach)
     at = np.arange(-radius, radius + 1)
@@ -122,7 +122,7 @@ def gaussian(
 
 
 def reach_of(deviation: float, reach: float = 4.0) -> int:
-    """Returns how many pixels a pixel looks away that `gaussian` makes, at least one."""
+    """Returns the radius of the kernel of `gaussian` in pixels, at least one."""
     return max(1, math.ceil(reach * deviation))
 
 

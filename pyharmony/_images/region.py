@@ -1,4 +1,4 @@
-"""Regions of an image, and the questions that the blends ask about masks and crops."""
+"""Regions of an image, and properties of masks and crops that the blends need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._cuda import DeviceArray
 
-_COARSEST = 64  # the most pixels on the short side of a pyramid's coarsest level
+_COARSEST = 64  # the largest number of pixels on the short side of a pyramid's coarsest level
 #: The widest strip, in pixels, between a mask and the border of the image that counts as inside the mask.
 STRIP = 3
 
@@ -36,7 +36,7 @@ class Region:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom, as Pillow has them; the last two are excluded."""
+        """Left, top, right and bottom, in Pillow's order; the last two are excluded."""
         return self.x0, self.y0, self.x1, self.y1
 
     @property
@@ -45,7 +45,7 @@ class Region:
         return self.x0, self.y0, self.x1 - self.x0, self.y1 - self.y0
 
     def expand(self, pixels: int, shape: Sequence[int]) -> Region:
-        """Returns the region with `pixels` more on every side, cut to an image of `shape`."""
+        """Returns the region with `pixels` more on every side, clipped to an image of `shape`."""
         return Region(
             max(self.y0 - pixels, 0),
             min(self.y1 + pixels, shape[0]),
@@ -60,14 +60,14 @@ class Region:
         return self.overlap(other) == other
 
     def halved(self, times: int = 1) -> Region:
-        """Returns the pixels that the region covers, wholly or in part, on a level that was halved `times` times."""
+        """Returns the pixels that the region covers, at least in part, on a level that was halved `times` times."""
         up = (1 << times) - 1
         return Region(self.y0 >> times, (self.y1 + up) >> times, self.x0 >> times, (self.x1 + up) >> times)
 
     def of(self, array: Any, origin: tuple[int, int] = (0, 0)) -> Any:
         """Returns this region as a view of an array whose first pixel is at origin (y, x).
 
-        An array on a device is a batch; its view holds the region of all items.
+        An array on a device is a batch; its view is the region of all items.
         """
         rows = slice(self.y0 - origin[0], self.y1 - origin[0])
         columns = slice(self.x0 - origin[1], self.x1 - origin[1])
@@ -83,7 +83,7 @@ def as_float(mask: NumpyArray) -> NumpyArray:
 
 
 def bounding_box(mask: NumpyArray) -> Region:
-    """Returns the smallest region of a mask [h, w] that holds every pixel above zero; an empty one if none is."""
+    """Returns the smallest region of a mask [h, w] with every pixel above zero; empty if there is none."""
     if not mask.size:
         return Region(0, 0, 0, 0)
     m = mask.view(np.uint8) if mask.dtype == np.bool_ else mask
@@ -110,8 +110,8 @@ def to_border(box: Region, shape: Sequence[int]) -> Region:
 def close_strips(mask: NumpyArray, region: Region, shape: Sequence[int]) -> NumpyArray:
     """Returns a mask over a region of an image, with the strips at the image's border inside it.
 
-    A strip is at most `STRIP` pixels of mask 0 between the border and the mask, along a row or a column; it takes the
-    value of the pixel where it ends. The mask itself is returned where there is none.
+    A strip is at most `STRIP` pixels of mask 0 between the border and the mask, along a row or a column; it gets the
+    value of the pixel where it ends. The mask itself is returned if there is none.
     """
     result = mask
     at_border = region.y0 == 0, region.y1 == shape[0], region.x0 == 0, region.x1 == shape[1]
@@ -150,7 +150,7 @@ def regions_of(bbox: Region, shape: tuple[int, int], whole: bool) -> list[Region
     """Returns the region that is solved on each level, finest first, in pixels of that level over all of dst.
 
     Each region starts at an even pixel and, doubled, covers the region of the next finer level, so that a level's
-    doubled result is the base of the finer one.
+    doubled result is the initial value of the finer one.
     """
     regions = [Region(0, shape[0], 0, shape[1]) if whole else _even(bbox.expand(2, shape))]
     while min(regions[-1].shape) > _COARSEST:

@@ -1,4 +1,4 @@
-"""Resampling to other sizes, by kernels that become wider as they shrink an image."""
+"""Resampling to other sizes, by kernels that widen when they shrink an image."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def _cubic(t: Float64) -> Float64:
     return np.where(t >= 2, 0.0, np.where(t <= 1, near, far))
 
 
-#: A kernel is the weights at a distance in pixels, and the distance from which on they are zero. CUBIC is Keys' cubic
-#: convolution (1981, a = -1/2), sharp, with weights of both signs; TRIANGLE has no weight below zero.
+#: #: A kernel is a function of the distance in pixels, and the distance from which on it is zero. CUBIC is Keys' cubic
+#: convolution (1981, a = -1/2), sharp, with weights of both signs; TRIANGLE has no negative weight.
 CUBIC: Kernel = (_cubic, 2)
 TRIANGLE: Kernel = (lambda t: np.maximum(1 - t, 0.0), 1)
 
@@ -41,13 +41,13 @@ def resample(
 ) -> NumpyArray:
     """Returns x [h, w, C] resampled by a kernel along an axis, contiguous and of the type real.
 
-    Cell i covers the pixels of x from start + i * step to start + (i + 1) * step; where step is more than a pixel, the
-    kernel is wider by that factor. Taps beyond the border are left out.
+    Cell i covers the pixels of x from start + i * step to start + (i + 1) * step; if step is more than a pixel, the
+    kernel is wider by that factor. Taps beyond the border are omitted.
 
     Args:
-        first_cell: the number of the first cell that is made; a part is to the bit what it is in the whole.
-        first_pixel, count: the number of the first pixel of x, and of the pixels that x is a part of, which holds all
-            that the cells read; None: x is all of them.
+        first_cell: the index of the first computed cell; a part has the same bits as in the whole.
+        first_pixel, count: the index of the first pixel of x, and the number of pixels of the whole image, if x is a
+            part, with all pixels that the cells read; None: x is the whole.
     """
     weight_at, reach = kernel
     count, wide = x.shape[axis] if count is None else count, max(step, 1.0)

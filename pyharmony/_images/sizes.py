@@ -1,4 +1,4 @@
-"""Sizes: an image is fitted to a side, resized, or made smaller by whole blocks of pixels."""
+"""Sizes: fitting an image to a side, resizing it, and reducing it by whole blocks of pixels."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def fitted(size: tuple[int, int], longest: float, *, least: int = 1) -> tuple[in
 
 
 def resized(values: npt.NDArray[Any], size: tuple[int, int], box: Part | None = None) -> npt.NDArray[Any]:
-    """Returns an image [h, w, C] or plane [h, w] at a size (width, height), bilinearly; its dtype stays.
+    """Returns an image [h, w, C] or plane [h, w] at a size (width, height), bilinearly; its dtype is kept.
 
     Args:
-        values: of any dtype. Four channels of uint8 are colours and alpha, by which the colours are weighted.
+        values: of any dtype. Four channels of uint8 are colours and alpha, which weights the colours.
         size: the width and height of the result.
         box: left, top, right and bottom of the part that is resized; None: all of it.
     """
@@ -34,7 +34,7 @@ def resized(values: npt.NDArray[Any], size: tuple[int, int], box: Part | None = 
     from PIL import Image
 
     if box is not None:
-        # Pillow takes a copy of all that it is given: it gets what the part needs, with what the filter looks at.
+        # Pillow copies its whole input, so it gets only the part with the support of the filter.
         values, box = _around(values, size, box)
     dtype = values.dtype
     if dtype not in (np.uint8, np.float32):
@@ -47,7 +47,7 @@ def resized(values: npt.NDArray[Any], size: tuple[int, int], box: Part | None = 
 
 
 def _around(values: npt.NDArray[Any], size: tuple[int, int], box: Part) -> tuple[npt.NDArray[Any], Part]:
-    """Returns a part of an image that holds a box with what is seen when it is resized, and the box in that part."""
+    """Returns a part of an image with the support of a resized box, and the box in that part."""
     left, top, right, bottom = box
     across, down = (2 + math.ceil((end - start) / count) for start, end, count in
                     ((left, right, size[0]), (top, bottom, size[1])))  # fmt: skip
@@ -57,9 +57,9 @@ def _around(values: npt.NDArray[Any], size: tuple[int, int], box: Part) -> tuple
 
 
 def block_means(values: NumpyArray, every: int) -> NumpyArray:
-    """Returns an image [h, w, C] or plane [h, w] of which `every` pixels along each side became one, their mean.
+    """Returns an image [h, w, C] or plane [h, w] reduced to the means of blocks of `every` pixels on each side.
 
-    At the far sides blocks of uint8 may be smaller; of other dtypes the sides are multiples of `every`.
+    At the far sides blocks of uint8 may be smaller; for other dtypes the sides are multiples of `every`.
     """
     values = np.ascontiguousarray(values)
     if every <= 1:

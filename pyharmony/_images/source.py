@@ -1,4 +1,4 @@
-"""Prepares a source for its destination: cuts it, cleans it of old background and moves it by parts of a pixel."""
+"""Prepares a source for its destination: crops it, decontaminates it and moves it by fractions of a pixel."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .memory import Memory
 from .region import Region, as_float, check_finite
 from .resample import CUBIC, TRIANGLE, Kernel, resample
 
-_REACH = 2  # the pixels that resampling reads to each side
-#: The pixels beyond dst whose colours tell of those of a soft edge in it.
+_REACH = 2  # the pixels that resampling reads on each side
+#: The pixels beyond dst that are used to estimate the colours of a soft edge in it.
 _BEYOND = 256
 #: The resampled alpha from which on the sharp kernel is used in part, and alone; below, it may divide by zero.
 _SHARP = (0.25, 0.75)
-#: A smaller share of a pixel is taken for a rounding error.
+#: A smaller share of a pixel counts as a rounding error.
 _NO_SHARE = 1e-6
 
 Weights = Callable[[float], tuple[float, ...]]
@@ -31,9 +31,9 @@ class Source:
     """A source at its place in dst.
 
     Attributes:
-        colours: [h, w, C]; floats in the unit of the source where it was resampled.
+        colours: [h, w, C]; floats in the unit of the source if it was resampled.
         mask: [h, w], the caller's mask times alpha.
-        holes: [h, w] bool, where alpha is zero, so that there is no colour; None where there is no alpha.
+        holes: [h, w] bool, where alpha is zero, so that there is no colour; None if there is no alpha.
         src_region: the region of dst that the source covers.
     """
 
@@ -54,7 +54,7 @@ def place(
     decontaminate: bool,
     memory: Memory,
 ) -> Source:
-    """Returns src [h, w, C] with mask [h, w], laid over a destination of `shape` and cut to it.
+    """Returns src [h, w, C] with mask [h, w], placed over a destination of `shape` and cropped to it.
 
     shift (y, x) is the whole part of src's position in dst and fraction the rest, from 0 to below 1.
     real is the float type of resampled colours.
@@ -135,10 +135,10 @@ def place_scaled(
     """Does what `place` does for src [h, w, C] resized to [h * scale, w * scale], its first corner at position (y, x).
 
     Colours are multiplied by alpha first (premultiplied) and resampled by a cubic kernel where alpha is large enough,
-    by a triangle beside the contour; mask and alpha are resampled by a triangle. Kernels widen as they shrink. Where
+    by a triangle near the contour; mask and alpha are resampled by a triangle. Kernels widen as they shrink. Where
     src covers only a share of a pixel of dst, the mask is multiplied by that share.
 
-    within: the part of the destination that is made, each pixel to the bit as without it; None: all of it.
+    within: the part of the destination that is computed, with the same bits as without it; None: all of it.
     """
     whole = scaled_region((src.shape[0], src.shape[1]), shape, position, scale)
     spans = [(low, low + length * scale) for low, length in zip(position, src.shape[:2], strict=True)]
@@ -151,7 +151,7 @@ def place_scaled(
         colours = decontaminated(colours, alpha, (0, 0), memory)
     step, (top, left) = 1 / scale, position
     wide = max(step, 1.0)
-    # This is the part of src that the kernels read.
+    # The part of src that the kernels read.
     reach = 2 * wide + 1
     part = Region(
         *(math.floor((src_region.y0 - top) * step - reach), math.ceil((src_region.y1 - top) * step + reach)),
@@ -160,7 +160,7 @@ def place_scaled(
     alpha_part = None if alpha is None else memory.hold(as_float(part.of(alpha)))
     check_finite(part.of(colours), "src", (part.y0, part.x0), skip=None if alpha_part is None else alpha_part == 0)
 
-    # The arithmetic is that of the whole, so that parts of it are the same to the bit.
+    # The arithmetic is that of the whole, so that parts have the same bits.
     full = Region(
         *(math.floor((whole.y0 - top) * step - reach), math.ceil((whole.y1 - top) * step + reach)),
         *(math.floor((whole.x0 - left) * step - reach), math.ceil((whole.x1 - left) * step + reach)),
@@ -181,7 +181,7 @@ def place_scaled(
         return memory.hold(along(1, along(0, x, kernel), kernel))
 
     def ones_at_size(kernel: Kernel) -> NumpyArray:
-        """Returns what `at_size` makes of ones, to the bit: as few rows as differ are computed."""
+        """Returns `at_size` of ones, with the same bits: only rows that differ are computed."""
         column = along(0, np.ones((part.shape[0], 1, 1), np.float32), kernel)
         levels, which = np.unique(column, return_inverse=True)
         rows = along(1, np.repeat(levels[:, None, None], part.shape[1], 1), kernel)
@@ -215,7 +215,7 @@ def place_scaled(
             ((src_region.y0, src_region.y1), (src_region.x0, src_region.x1)), spans, strict=True
         )
     ]
-    # The alpha alone has been resampled already.
+    # Alpha alone has been resampled already.
     soft_mask = soft if mask is None and soft is not None else at_size(soft_mask[..., None], TRIANGLE)
     soft_mask = soft_mask[..., 0].astype(np.float32)
     soft_mask *= np.outer(*(c.clip(0, 1).astype(np.float32) for c in overlaps))
@@ -226,7 +226,7 @@ def place_scaled(
 def lay_mask(
     mask: NumpyArray, shape: tuple[int, int], shift: tuple[int, int], fraction: tuple[float, float]
 ) -> NumpyArray:
-    """Returns a mask [h, w] laid over an image of `shape`, zero elsewhere; float32 where a fraction moves it."""
+    """Returns a mask [h, w] placed over an image of `shape`, zero elsewhere; float32 if a fraction moves it."""
     if fraction != (0.0, 0.0):
         mask = _shifted(as_float(mask)[..., None], fraction, _share)[..., 0]
     result = np.zeros(shape, mask.dtype)

@@ -1,4 +1,4 @@
-"""Work of NumPy and Pillow in parts, which threads share."""
+"""Threads that share the work of NumPy and Pillow, in parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from .._arrays import NumpyArray
 from .._native import get_num_threads
 
-#: The bytes that are copied at once.
+#: The number of bytes that are copied at once.
 _COPIED = 1 << 23
 
 Part = TypeVar("Part")
@@ -27,7 +27,7 @@ class _Progress:
     stop = False
 
 
-#: `calls` holds the progress of the calls that this thread works for, the innermost last.
+#: `calls` is the progress of the calls that this thread works for, the innermost last.
 _state = threading.local()
 
 
@@ -37,9 +37,9 @@ def _calls() -> tuple[_Progress, ...]:
 
 @contextlib.contextmanager
 def beside(work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
-    """Runs a function in a thread beside a block, which gets a function that waits for its result.
+    """Runs a function in a thread concurrently with a block, which gets a function that waits for its result.
 
-    Where the block ends early, by an error or by Ctrl-C, the function ends at `check_ended`. The caller waits with a
+    If the block ends early, by an error or by Ctrl-C, the function ends at `check_ended`. The caller waits with a
     plain lock: Ctrl-C within a method of `threading` or of an executor may leave one of its locks held, for which the
     other thread would wait for ever.
     """
@@ -60,7 +60,7 @@ def beside(work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
             lock.release()
 
     def wait() -> None:
-        # A signal that comes just before the lock is waited for does not wake it.
+        # A signal that arrives just before the lock is acquired does not interrupt the wait.
         while not results and not errors and not lock.acquire(timeout=0.1):
             pass
 
@@ -81,10 +81,10 @@ def beside(work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
 
 
 def in_threads(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """Returns what a function makes of each part, in their order.
+    """Returns the results of a function for each part, in their order.
 
-    The parts are those that the caller cuts, whatever the number of threads, so that the results are the same. Where
-    the call ends early, or one that it works for, no further part begins, and those at work end at `check_ended`.
+    The caller determines the parts, independent of the number of threads, so that the results are the same. If the
+    call ends early, or one that it works for, no further part begins, and running ones end at `check_ended`.
     """
 
     def one(part: Part) -> Result:
@@ -124,6 +124,6 @@ def copied(source: NumpyArray, target: NumpyArray | None = None) -> NumpyArray:
 
 
 def check_ended() -> None:
-    """Raises CancelledError where the call that this thread works for has ended; long work asks now and then."""
+    """Raises CancelledError if the call that this thread works for has ended; to be called regularly by long work."""
     if any(call.stop for call in _calls()):
         raise CancelledError
