@@ -2,11 +2,11 @@
 
 The subpackages `blend`, `color`, `compat`, `composition`, `data`, `evaluation`, `harmonization`, `io`, `losses`,
 `matching`, `merging`, `metrics`, `models`, `nn`, `ops`, `placement`, `reference`, `segmentation`, `shadows`,
-`training`, `typing`, `upscaling` and `errors` are loaded when they are first used, and so are `compose`, `harmonize`,
+`training`, `typing`, `upscaling` and `errors` are imported at their first use, and so are `compose`, `harmonize`,
 `harmony_score`, `load`, `match_grain`, `match_sharpness`, `merge`, `place`, `realism_score`, `reflection`, `save`,
 `segment`, `shadow` and `super_resolve`. `losses`, `models`, `nn`, `training.train` and the two scores need torch.
-Without torch everything else works, also `harmonize` by its default and its methods without a network, `compose`,
-`place`, `reflection`, `segment`, `shadow` and `super_resolve`; `merge` needs OpenCV.
+Everything else works without torch, including the default of `harmonize` and its methods without a network,
+`compose`, `place`, `reflection`, `segment`, `shadow` and `super_resolve`; `merge` needs OpenCV.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ _SUBPACKAGES = (
         "upscaling",
     ),
 )
-#: The subpackages that cannot be imported without other packages, and these packages.
+#: The subpackages that need other packages to be imported, and these packages.
 _OF_TORCH = {"losses": ("torch",), "models": ("torch", "safetensors"), "nn": ("torch",)}
 #: The module of each function. It is imported when the function is first used, and only then loads the compiled
-#: module, so that `pyharmony doctor` can say what is wrong with that.
+#: module, so that `pyharmony doctor` can report problems with that.
 _LAZY = {
     **dict.fromkeys(("get_device", "set_device"), "_device"),
     **dict.fromkeys(("get_num_threads", "has_cuda", "set_num_threads", "simd_level"), "_native"),
@@ -119,7 +119,7 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # a type checker knows all names from the imports above
+if not TYPE_CHECKING:  # type checkers use the imports above
 
     def __getattr__(name: str) -> Any:
         if name in _OF_TORCH:

@@ -1,8 +1,8 @@
 """Native views of arrays of any kind, and results in the caller's kind.
 
-A numpy array or a torch CPU tensor is described by pointer, dtype, shape and strides, so
-non-contiguous and negatively strided arrays cross without a copy. torch is never imported
-here: a tensor is recognised by its type, which means that torch is loaded already.
+A numpy array or a torch CPU tensor is described by pointer, dtype, shape and strides, so non-contiguous and negatively
+strided arrays are passed without a copy. torch is never imported here: a tensor is recognised by its type, which means
+that torch is loaded already.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Array = Any
 IMAGE_DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 MASK_DTYPES = ("bool", *IMAGE_DTYPES)
 
-#: The value that stands for 1.0 in each image dtype.
+#: The value of 1.0 in each image dtype.
 VALUE_RANGE = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0, "float64": 1.0}
 
 NumpyArray = npt.NDArray[Any]
@@ -43,7 +43,7 @@ def is_array(x: object) -> bool:
 
 
 def in_graph(*arrays: object) -> bool:
-    """Returns whether torch must see a call, because a tensor requires grad or the call is being compiled."""
+    """Returns whether torch must trace a call, because a tensor requires grad or the call is being compiled."""
     if not any(is_torch(x) for x in arrays):
         return False
     torch = sys.modules["torch"]
@@ -68,12 +68,12 @@ def check_dtype(dtype: str, name: str, dtypes: tuple[str, ...]) -> None:
     if dtype not in dtypes:
         remedy = ""
         if dtype.startswith((">", "<")) and np.dtype(dtype[1:]).name in dtypes:
-            remedy = f"; {name}.astype({name}.dtype.newbyteorder('=')) has the bytes in this machine's order"
+            remedy = f"; {name}.astype({name}.dtype.newbyteorder('=')) has this machine's byte order"
         raise DTypeError(f"{name}: dtype {dtype} is not supported, use one of {', '.join(dtypes)}{remedy}")
 
 
 def check_dense(x: Any, name: str) -> None:
-    """Refuses a tensor that is sparse or has oneDNN's own layout, since neither has strides."""
+    """Refuses a sparse tensor, or one in oneDNN's layout, since neither has strides."""
     if is_torch(x) and x.layout != sys.modules["torch"].strided:
         raise DTypeError(f"{name}: a tensor of layout {x.layout}, expected a dense one; use {name}.to_dense()")
 
@@ -85,13 +85,13 @@ def check_device(x: Any, name: str) -> None:
 
 
 def plain(x: Any, name: str) -> Any:
-    """Returns a tensor whose memory holds x's values: x itself, or a copy where torch has not computed them yet.
+    """Returns a tensor whose memory contains x's values: x itself, or a copy if torch has not computed them yet.
 
     Copied are views with the negative or the conjugate bit (`torch.complex(a, b).conj().imag`), and the zeros without
-    memory that forward-mode derivatives make.
+    memory of forward-mode derivatives.
 
     Raises:
-        DTypeError: x is sparse, of oneDNN's own layout, or without memory.
+        DTypeError: x is sparse, in oneDNN's layout, or without memory.
     """
     torch = sys.modules["torch"]
     if x.layout != torch.strided:
@@ -102,7 +102,7 @@ def plain(x: Any, name: str) -> Any:
 
 
 def check_memory(x: Any, name: str) -> None:
-    """Refuses a tensor whose storage was resized, such as by FSDP, to less than its shape and strides reach."""
+    """Refuses a tensor whose storage was resized, such as by FSDP, to less than its shape and strides need."""
     if not x.numel():
         return
     last = x.storage_offset() + sum((n - 1) * stride for n, stride in zip(x.shape, x.stride(), strict=True))
@@ -114,7 +114,7 @@ def check_memory(x: Any, name: str) -> None:
 def to_numpy(x: Array, name: str, *, writable: bool = False) -> NumpyArray:
     """Returns a numpy array over the memory of x, with its strides; a copy of a tensor whose values are not in memory.
 
-    writable: the result will be written into, so a copy is refused.
+    writable: whether the result will be written to, in which case a copy is refused.
     """
     if isinstance(x, np.ndarray):
         return x
@@ -123,7 +123,7 @@ def to_numpy(x: Array, name: str, *, writable: bool = False) -> NumpyArray:
             raise DTypeError(f"{name}: a tensor on {x.device}, expected one on the CPU; use {name}.cpu()")
         x = x.detach()
         if (tensor := plain(x, name)) is not x and writable:
-            raise DTypeError(f"{name}: a view that torch computes when it is read, expected memory of its own")
+            raise DTypeError(f"{name}: a view that torch computes when it is read, expected one with its own memory")
         x = tensor
         check_memory(x, name)
         try:
@@ -151,18 +151,18 @@ def _name_of(dtype: np.dtype[Any]) -> str:
 def round_into(values: NumpyArray, out: NumpyArray, where: NumpyArray | bool = True) -> None:
     """Writes values into out: for integers rounded half to even and clipped to the range, for floats converted.
 
-    `values` itself is changed.
+    `values` itself is modified.
     """
     if out.dtype.kind == "u":
         np.rint(values, out=values)
         np.clip(values, 0, np.iinfo(out.dtype).max, out=values)
     if not isinstance(where, bool) and where.all():
-        where = True  # NumPy takes several times as long to look at each
+        where = True  # checking each takes NumPy several times as long
     np.copyto(out, values, casting="unsafe", where=where)
 
 
 def count_clipped(values: NumpyArray, dtype: Any, where: NumpyArray | bool = True) -> int:
-    """Returns how many values `round_into` clips for a dtype."""
+    """Returns the number of values that `round_into` clips for a dtype."""
     if dtype.kind != "u":
         return 0
     beyond = values < -0.5
@@ -188,21 +188,21 @@ def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
 
 @functools.cache
 def _keeping(kind: Any) -> Any:
-    """Returns a subclass of a native view that can keep the tensor that it views."""
+    """Returns a subclass of a native view that can keep a reference to the tensor that it views."""
     return type("KeepingView", (kind,), {})
 
 
 def tensor_view(x: Any, *, writable: bool = False, module: Any = native) -> Any:
     """Returns the native view of a torch tensor, bfloat16 included; the tensor must outlive the view.
 
-    Where the values of the tensor are not in memory, the view is that of a copy.
+    If the values of the tensor are not in memory, the view is of a copy.
 
-    module: the native module that the view belongs to, by default that of the CPU's kernels.
+    module: the native module of the view, by default that of the CPU's kernels.
     """
     tensor = plain(x, "tensor")
     pointer = tensor.data_ptr()
     if not pointer and tensor.numel():
-        raise DTypeError(f"tensor: one on {x.device} without memory")
+        raise DTypeError(f"tensor: on {x.device} without memory, expected one with memory")
     check_memory(tensor, "tensor")
     arguments = (
         pointer,
@@ -214,7 +214,7 @@ def tensor_view(x: Any, *, writable: bool = False, module: Any = native) -> Any:
     if tensor is x:
         return module.ArrayView(*arguments)
     if writable:
-        raise DTypeError("tensor: a view that torch computes when it is read, expected memory of its own")
+        raise DTypeError("tensor: a view that torch computes when it is read, expected one with its own memory")
     view = _keeping(module.ArrayView)(*arguments)
     view.keeps = tensor
     return view

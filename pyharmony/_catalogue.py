@@ -1,4 +1,4 @@
-"""Names, settings and sizes of the networks, known before torch is loaded. Needs no torch.
+"""Names, settings and sizes of the networks, which are available without importing torch.
 
 `models/_catalogue.json` is written by `tools/model_catalogue.py` from the models themselves.
 """
@@ -63,7 +63,7 @@ _user_entries: dict[str, Entry] = {}
 
 
 def add(entry: Entry) -> None:
-    """Makes a network known that does not come with pyharmony."""
+    """Adds a network of the user."""
     _user_entries[entry.name] = entry
 
 
@@ -89,7 +89,7 @@ def check_task(task: str | None) -> None:
 def check_name(name: Any, names: Any) -> None:
     """Refuses a name that is not among names."""
     if not isinstance(name, str) or name not in names:
-        raise ArgumentError(f"name: {name!r} is no model{hint(name, names)}; there are {', '.join(sorted(names))}")
+        raise ArgumentError(f"name: {name!r} is no model{hint(name, names)}; the models are {', '.join(sorted(names))}")
 
 
 def preset_of(name: str, presets: dict[str, dict[str, Any]], preset: str | None) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def hint(name: Any, names: Any) -> str:
 
 
 def check_model(table: dict[str, Any]) -> None:
-    """Refuses a table that describes no network: it holds `name`, perhaps `preset`, and settings."""
+    """Refuses a table that describes no network: it needs `name`, optionally `preset`, and settings."""
     settings = dict(table)
     entry = entry_of(settings.pop("name", None))
     variant = entry.variant(settings.pop("preset", None))
@@ -122,7 +122,7 @@ def check_model(table: dict[str, Any]) -> None:
 
 
 def weights_of(source: Any) -> Weights | None:
-    """Returns the weights that come with pyharmony under this name, or None where source is a path."""
+    """Returns the weights of this name that come with pyharmony, or None if source is a path."""
     if not isinstance(source, str) or source != Path(source).name or "." in source:
         return None
     known_weights = {weights.name: weights for weights in _shipped.every()}
@@ -131,14 +131,14 @@ def weights_of(source: Any) -> Weights | None:
     name = source.replace("-", "_")
     if name in {entry.name for entry in every()}:
         names = ", ".join(repr(weights.name) for weights in known_weights.values() if weights.model == name)
-        there = f" under this name; there are {names}" if names else f" of {name}"
+        there = f" under this name, only {names}" if names else f" of {name}"
         raise WeightsError(
             f"pyharmony comes without weights{there}; `pyharmony train --model {name} --data ROOT` trains them, "
-            "and `load` takes the path of a file"
+            "and `load` accepts the path of a file"
         )
     near = difflib.get_close_matches(source, known_weights, 1)
     if near and not os.path.lexists(source):
-        raise WeightsError(f"{source}: there is no such file, nor weights of this name; did you mean {near[0]!r}?")
+        raise WeightsError(f"{source}: no such file or weights; did you mean {near[0]!r}?")
     return None
 
 
@@ -149,7 +149,7 @@ def check_weights(source: str | os.PathLike[str]) -> None:
         if Path(text).suffix or os.sep in text:
             raise WeightsError(f"{text}: there is no such file")
         names = ", ".join(weights.name for weights in _shipped.every())
-        raise WeightsError(f"{text}: there is no such file, and weights that come with pyharmony are {names}")
+        raise WeightsError(f"{text}: no such file; weights that come with pyharmony are {names}")
 
 
 def _entry(table: dict[str, Any]) -> Entry:
@@ -159,7 +159,7 @@ def _entry(table: dict[str, Any]) -> Entry:
 
 
 def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings with tuples, as a configuration has them, in place of JSON's lists."""
+    """Returns the settings with tuples, as in a configuration, in place of JSON's lists."""
 
     def tupled(value: Any) -> Any:
         return tuple(map(tupled, value)) if isinstance(value, list) else value

@@ -1,7 +1,7 @@
-"""Checks of arguments that several ops and blends share.
+"""Checks of arguments that are shared by ops and blends.
 
-Each returns what it checked in the form that the native code takes, and raises an error that
-names the argument, what was given and what is accepted. Messages are built on failure only.
+Each returns the checked value in the form that the native code expects, or raises an error that names the argument, the
+given value and the accepted ones. Messages are built on failure only.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ Word = TypeVar("Word", bound=str)
 GRADIENTS: tuple[Gradients, ...] = get_args(Gradients)
 CONTOURS: tuple[Contour, ...] = get_args(Contour)
 
-#: The tolerance that tolerance=None stands for, in 8-bit levels: a quarter level, one 16-bit level, a tenth of a
-#: quarter level, and for float64 what iterative refinement reaches.
+#: The default tolerances, in 8-bit levels: a quarter level, one 16-bit level, a tenth of a quarter level, and for
+#: float64 the limit of iterative refinement.
 DEFAULT_TOLERANCE = {"uint8": 0.25, "uint16": 0.004, "float16": 0.025, "float32": 0.025, "float64": 1e-6}
 
-#: The largest number of a signed integer of 64 bits.
+#: The largest signed integer of 64 bits.
 _LARGEST = (1 << 63) - 1
 
 #: With this color_weight the result has the colours of its base to within 1/100 of an 8-bit level.
 MAX_COLOR_WEIGHT = 1e6
-COLOR_WEIGHTS = f"from 0 to {MAX_COLOR_WEIGHT:g}, which holds the colours to within 1/100 of a level"
+COLOR_WEIGHTS = f"from 0 to {MAX_COLOR_WEIGHT:g}, which keeps the colours to within 1/100 of a level"
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,18 @@ class SolveInfo:
     """The report of a solve.
 
     Attributes:
-        method: the method that ran, such as 'chebyshev'.
+        method: the solver that was used, such as 'chebyshev'.
         iterations: Chebyshev steps, multigrid cycles or conjugate gradient iterations.
         residual: the largest entry of b - A x, in 8-bit levels (1/255 of the value range).
         max_error: a proven bound of the largest error, in 8-bit levels, before rounding to dtype. It is infinite
-            where none could be proven (a map of weights that is zero in places, with a Gaussian), and NaN, with a
-            warning, where `poisson` could not prove one.
-        device: the place where it ran, such as 'cpu'.
+            if none could be proven (a map of weights that is zero in places, with a Gaussian), and NaN, with a
+            warning, if `poisson` could not prove one.
+            device: the device that was used, such as 'cpu'.
         milliseconds: wall time of the native call.
-        peak_bytes: the most scratch memory held at once, beside inputs and output.
+        peak_bytes: the peak of scratch memory, without inputs and output.
         reason: the reason why a blend's method is 'copy', such as 'mask is zero everywhere'; else empty.
-        clipped: the share of the values inside, 0 to 1, that lie beyond the range of an integer dtype when they are
-            rounded, and were stored as its ends; 0 for floats, which are not clipped. Devices do not count: NaN.
+        clipped: the share of the values inside, 0 to 1, that are beyond the range of an integer dtype when they are
+            rounded, and were clipped to it; 0 for floats, which are not clipped. NaN on devices, which do not count.
 
     Example:
         >>> from pyharmony import ops
@@ -98,12 +98,12 @@ def image_form(a: Any, dtype: str, name: str, dims: tuple[int, ...]) -> None:
 def image_dtype(dtype: str, name: str) -> None:
     """Refuses a dtype that is not that of an image."""
     if dtype == "bool":
-        raise DTypeError(f"{name}: a bool image; convert it to uint8 (0 and 255) or float32 first")
+        raise DTypeError(f"{name}: dtype bool, expected an image dtype; convert it to uint8 (0 and 255) or float32")
     _arrays.check_dtype(dtype, name, _arrays.IMAGE_DTYPES)
 
 
 def out_like(out: NumpyArray, name: str, like: NumpyArray, like_name: str) -> None:
-    """Refuses an array for a result that is not like another one, or shares memory with it without being it."""
+    """Refuses an array for a result that differs in form from another one, or shares memory without being identical."""
     if out.dtype != like.dtype:
         raise DTypeError(f"{name}: dtype {out.dtype.name}, expected that of {like_name}, {like.dtype.name}")
     if out.shape != like.shape:
@@ -112,9 +112,7 @@ def out_like(out: NumpyArray, name: str, like: NumpyArray, like_name: str) -> No
         raise ArgumentError(f"{name}: the array is read-only")
     same = out.__array_interface__["data"][0] == like.__array_interface__["data"][0] and out.strides == like.strides
     if not same and np.may_share_memory(out, like):
-        raise ArgumentError(
-            f"{name}: shares memory with {like_name} without being it; pass {like_name} itself or another array"
-        )
+        raise ArgumentError(f"{name}: shares memory with {like_name}; pass {like_name} itself or another array")
 
 
 def same_shape(a: Any, a_name: str, b: Any, b_name: str) -> None:
@@ -151,13 +149,12 @@ def mask_levels(largest: int, dtype: str, name: str) -> None:
     white = int(_arrays.VALUE_RANGE[dtype])
     if largest == 1:
         raise MaskError(
-            f"{name}: {dtype} with 1 as its largest value, where {white} means fully inside; pass `{name} > 0` if ones "
-            "mean inside"
+            f"{name}: {dtype} with largest value 1, but {white} is fully inside; pass `{name} > 0` if ones mean inside"
         )
     if 0 < largest <= white // 2:
         warn(
-            f"{name}: {dtype} with {largest} as its largest value, which is {100 * largest / white:.2g} % inside, as "
-            f"{white} means fully; of a map of labels pass `{name} == label`, or `{name} > 0` for all of them",
+            f"{name}: {dtype} with largest value {largest}, which is {100 * largest / white:.2g} % inside, since "
+            f"{white} is fully inside; for a map of labels pass `{name} == label`, or `{name} > 0` for all of them",
             MaskWarning,
         )
 
@@ -172,11 +169,11 @@ def mask_form(shape: tuple[int, ...], dtype: str, name: str, height: int, width:
 def wrong_size(
     name: str, shape: tuple[int, ...], expected: tuple[int, ...], hint: str = "", form: str = "", like: str = ""
 ) -> ShapeError:
-    """Returns the error about an image of another height and width than is expected.
+    """Returns the error about an image of another height and width than expected.
 
     Args:
-        form: what stands before the shape, such as 'a map of '.
-        like: what stands before the shape that is expected, such as 'that of dst, '.
+        form: the words before the shape, such as 'a map of '.
+        like: the words before the expected shape, such as 'that of dst, '.
     """
     sizes = {key: f"{x[1]} x {x[0]}" for key, x in (("given", shape), ("expected", expected)) if len(x) > 1}
     code = "wrong-size" if len(sizes) == 2 and shape[:2] != expected[:2] else None
@@ -185,20 +182,20 @@ def wrong_size(
 
 
 def _remedy(shape: tuple[int, ...], name: str, height: int, width: int) -> str:
-    """Returns the advice for a mask of another shape."""
+    """Returns the hint for a mask of another shape."""
     if len(shape) > 2 and shape[-3:-1] == (height, width) and shape[-1] in (3, 4):
         last = f"; its alpha is {name}[..., 3]" if shape[-1] == 4 else ""
-        return f"of {shape[-1]} equal channels pass one, {name}[..., 0]{last}"
+        return f"pass one of {shape[-1]} equal channels, {name}[..., 0]{last}"
     if len(shape) > 2 and shape[-2:] == (height, width) and shape[-3] in (3, 4):
         last = f"; its alpha is {name}[..., 3, :, :]" if shape[-3] == 4 else ""
-        return f"of {shape[-3]} equal channels pass one, {name}[..., 0, :, :]{last}"
+        return f"pass one of {shape[-3]} equal channels, {name}[..., 0, :, :]{last}"
     if len(shape) == 2 and shape[0] == width and height in (1, 3, 4):
         return "channels come last in pyharmony.ops, [H, W, C]; x.movedim(-3, -1) of an image [C, H, W] is a view"
     return "masks are never resized"
 
 
 def warn_of_levels(images: NumpyArray, name: str) -> None:
-    """Warns of floats [..., H, W, C] that look like levels of 0 to 255, judged by a sample of the first image."""
+    """Warns of floats [..., H, W, C] that look like levels of 0 to 255, from a sample of the first image."""
     if images.dtype.kind != "f":
         return
     first = images[(0,) * (images.ndim - 3)]
@@ -210,7 +207,7 @@ def warn_of_levels(images: NumpyArray, name: str) -> None:
 
 
 def mask_size(m: Any, name: str) -> tuple[int, int]:
-    """Returns height and width of a mask that comes without an image."""
+    """Returns height and width of a mask without an image."""
     if m.ndim not in (2, 3) or (m.ndim == 3 and m.shape[2] != 1) or m.size == 0:
         raise ShapeError(f"{name}: shape {list(m.shape)}, expected [H, W] with pixels")
     return m.shape[0], m.shape[1]
@@ -226,7 +223,7 @@ def finite(image: NumpyArray, name: str, mask: NumpyArray | None = None, origin:
     at = native.first_nonfinite(_arrays.view(image, name), None if mask is None else _arrays.view(mask, "mask"))
     if at is not None:
         pixel = f"(y={at[0] + origin[0]}, x={at[1] + origin[1]})"
-        where = "" if mask is None else ", where the solve reads it"
+        where = "" if mask is None else ", which the solve reads"
         raise ArgumentError(f"{name}: {image[at]} at pixel {pixel}, channel {at[2]}{where}; expected finite values")
 
 
@@ -237,7 +234,7 @@ def number(
         raise DTypeError(f"{name}: {type(x).__name__} {x!r}, expected {accepts}")
     try:
         value = float(x)
-    except OverflowError:  # a whole number beyond all floats
+    except OverflowError:  # an integer beyond the range of floats
         value = math.inf if x > 0 else -math.inf  # type: ignore[operator]
     if not (math.isfinite(value) and low <= value <= high):
         raise ArgumentError(f"{name}: {value:g}, expected {accepts}")
@@ -247,14 +244,14 @@ def number(
 def whole(x: Any, name: str, *, low: int = 0, high: int | None = None, accepts: str | None = None) -> int:
     """Returns a whole number from low to high, of Python or NumPy.
 
-    high: None: what a signed integer of 64 bits holds.
-    accepts: what is accepted, for messages; None: as low and high say.
+    high: None: the largest signed integer of 64 bits.
+    accepts: the accepted values, for messages; None: from low and high.
     """
     if isinstance(x, bool) or not isinstance(x, numbers.Integral):
         raise DTypeError(f"{name}: {type(x).__name__} {x!r}, expected {accepts or _whole_numbers(low, high)}")
     value = int(x)
     if not low <= value <= (_LARGEST if high is None else high):
-        # Python writes no number of more than some thousand digits.
+        # Python refuses to convert integers of more than some thousand digits to text.
         text = str(value) if abs(value) < 1 << 64 else f"a number of {value.bit_length()} bits"
         raise ArgumentError(f"{name}: {text}, expected {accepts or _whole_numbers(low, high)}")
     return value
@@ -265,7 +262,7 @@ def _whole_numbers(low: int, high: int | None) -> str:
 
 
 def flag(x: Any, name: str, accepts: str = "True or False") -> bool:
-    """Returns a bool of Python or NumPy; what is merely true or false, such as "no", is refused."""
+    """Returns a bool of Python or NumPy; values that are merely truthy or falsy, such as "no", are refused."""
     if not isinstance(x, (bool, np.bool_)):
         raise DTypeError(f"{name}: {x!r}, expected {accepts}")
     return bool(x)
@@ -290,7 +287,7 @@ def two_numbers(x: Any, name: str, accepts: str) -> tuple[Any, Any]:
 
 
 def map_or_none(x: Any) -> Any:
-    """Returns color_weight where it is a map, None where it is a number."""
+    """Returns color_weight if it is a map, None if it is a number."""
     return None if x is None or isinstance(x, numbers.Real) else x
 
 
@@ -317,7 +314,7 @@ def several(x: Any, name: str, accepts: str) -> list[Any]:
     try:
         if not isinstance(x, (str, bytes, Mapping)):
             return list(x)
-    except TypeError:  # it is nothing that has entries
+    except TypeError:  # not iterable
         pass
     raise DTypeError(f"{name}: {type(x).__name__}, expected {accepts}")
 
@@ -330,7 +327,7 @@ def path(x: Any, name: str) -> Path:
 
 
 def color_weight_range(low: float, high: float) -> None:
-    """Refuses the least and the largest value of a map of weights."""
+    """Refuses the smallest and the largest value of a map of weights."""
     if not (low >= 0 and high <= MAX_COLOR_WEIGHT):  # NaN is refused too
         raise ArgumentError(f"color_weight: values from {low:g} to {high:g}, expected {COLOR_WEIGHTS}")
 

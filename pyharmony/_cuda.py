@@ -1,7 +1,7 @@
-"""Arrays in the memory of a CUDA device, and the memory there for results and scratch.
+"""Arrays in the memory of a CUDA device, and the allocation of results and scratch there.
 
-torch and cupy are never imported here: their arrays are recognised by their attributes, and memory for
-their results comes from their own allocators. Kernels are put on the caller's current stream.
+torch and cupy are never imported here: their arrays are recognised by their attributes, and memory for their results
+comes from their own allocators. Kernels are launched on the caller's current stream.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _LEGACY_STREAM = 1
 
 
 class DeviceArray:
-    """An array in the memory of a device, described as kernels need it; it keeps its owner alive.
+    """An array in the memory of a device, described for kernels; it keeps its owner alive.
 
-    Results for arrays of other libraries than torch and cupy are of this class; it has
+    Results for arrays of libraries other than torch and cupy are of this class; it has
     `__cuda_array_interface__` and `__dlpack__`.
 
     Attributes:
@@ -34,7 +34,7 @@ class DeviceArray:
         shape, strides: sizes and strides of the axes, strides in elements.
         dtype: the dtype in NumPy.
         device: the index of the device.
-        stream: the handle of the stream that made or makes its values.
+        stream: the handle of the stream that computes its values.
     """
 
     __slots__ = ("device", "dtype", "owner", "pointer", "shape", "stream", "strides")
@@ -92,7 +92,7 @@ class DeviceArray:
     def reshaped(
         self, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype[Any] | None = None
     ) -> DeviceArray:
-        """Returns an array over the same memory, with another shape and other strides, and perhaps another dtype."""
+        """Returns an array over the same memory, with another shape and strides, and optionally another dtype."""
         return DeviceArray(self.pointer, shape, strides, dtype or self.dtype, self.device, self.stream, self.owner)
 
     def moved(self, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> DeviceArray:
@@ -136,7 +136,7 @@ class DeviceArray:
 
     @property
     def block(self) -> tuple[int, int]:
-        """The address and the number of bytes, as kernels take scratch memory."""
+        """The address and the number of bytes, the form in which kernels get scratch memory."""
         return self.pointer, self.nbytes
 
     def view(self, name: str, *, writable: bool = False) -> Any:
@@ -187,14 +187,14 @@ def _from_interface(x: Any, name: str) -> DeviceArray:
     shape = tuple(int(n) for n in description["shape"])
     pointer = int(description["data"][0])
     if description.get("mask") is not None:
-        raise DTypeError(f"{name}: a masked array; pass its data")
+        raise DTypeError(f"{name}: a masked array, expected its data")
     byte_strides = description.get("strides")
     if byte_strides is None:
         strides = contiguous_strides(shape)
     else:
         if any(s % dtype.itemsize for s in byte_strides):
             raise DTypeError(
-                f"{name}: strides {tuple(byte_strides)} are no multiples of its {dtype.itemsize}-byte items"
+                f"{name}: strides {tuple(byte_strides)} are not multiples of its {dtype.itemsize}-byte items"
             )
         strides = tuple(int(s) // dtype.itemsize for s in byte_strides)
     if is_cupy(x):
@@ -204,12 +204,12 @@ def _from_interface(x: Any, name: str) -> DeviceArray:
         device = int(kernels().device_of(pointer)) if pointer else 0
         stream = int(description.get("stream") or 0)
     if device < 0:
-        raise DTypeError(f"{name}: __cuda_array_interface__ points to memory of no CUDA device")
+        raise DTypeError(f"{name}: __cuda_array_interface__ does not point to memory of a CUDA device")
     return DeviceArray(pointer, shape, strides, dtype, device, stream, x)
 
 
 def _from_dlpack(x: Any, name: str) -> DeviceArray:
-    # The stream of the kernels then waits for whatever the array still waits for.
+    # The stream of the kernels then waits for pending work on the array.
     array = kernels().DLPackArray(x.__dlpack__(stream=_LEGACY_STREAM))
     try:
         dtype = np.dtype(array.dtype)
@@ -230,7 +230,7 @@ def _from_torch(x: Any, name: str) -> DeviceArray:
         raise DTypeError(f"{name}: dtype {x.dtype} is not supported, use one of {', '.join(IMAGE_DTYPES)}")
     tensor = plain(x, name)
     if tensor is not x and name == "out":  # the name that results have everywhere
-        raise DTypeError("out: a view that torch computes when it is read, expected memory of its own")
+        raise DTypeError("out: a view that torch computes when it is read, expected a tensor with its own memory")
     x = tensor
     check_memory(x, name)
     return DeviceArray(
@@ -275,9 +275,9 @@ def failures(doing: str) -> Any:
 
 
 def attempt(place: Place, doing: str, call: Callable[[], Any]) -> Any:
-    """Returns the result of the call at a place; NotImplemented where the device failed and the CPU may take over.
+    """Returns the result of the call at a place; NotImplemented if the device failed and the CPU may be used.
 
-    The failure is logged once per process and reason. The call must not have written to memory of the caller.
+    The failure is logged once per process and reason. The call must not have written to the caller's memory.
 
     Raises:
         DeviceError, OutOfMemory: the device failed, and the place is required.
@@ -297,9 +297,9 @@ class Place:
     """A device and a stream, and the library that allocates results and scratch on it.
 
     Attributes:
-        kind: 'torch', 'cupy', 'other', or 'host' where NumPy's arrays are copied to the device and back.
+        kind: 'torch', 'cupy', 'other', or 'host' if NumPy's arrays are copied to the device and back.
         device, stream: the index of the device, and the handle of the stream.
-        required: the arrays are on the device or the caller named it, so the call may not run elsewhere.
+        required: whether the arrays are on the device or the caller named it, so the call may not run elsewhere.
     """
 
     def __init__(self, kind: str, device: int, stream: int, required: bool) -> None:
@@ -312,7 +312,7 @@ class Place:
 
     @property
     def where(self) -> str:
-        """The place of the callers' arrays, in words for messages."""
+        """The memory of the callers' arrays, in words for messages."""
         return "the CPU" if self.kind == "host" else self.name
 
     def take(self, x: Any, name: str) -> DeviceArray:
@@ -332,13 +332,13 @@ class Place:
 
     @contextmanager
     def using(self, *arrays: DeviceArray | None, writing: bool = False) -> Iterator[None]:
-        """Makes work inside the block begin after earlier work on the arrays' memory, perhaps on other streams.
+        """Makes work inside the block begin after earlier work on the arrays' memory, possibly on other streams.
 
-        Until the work of the block is done, that memory is not given to others. writing: later work on the
-        stream that made the memory also waits for the work of the block.
+        Until the work of the block is done, that memory is not reused. writing: later work on the
+        stream that computed the array also waits for the work of the block.
         """
         others = [a for a in arrays if a is not None and a.stream != self.stream]
-        # A capture that begins waits for the device, and captured work must not wait for other streams.
+        # A beginning capture waits for the device, and captured work must not wait for other streams.
         if not others or self.module.is_capturing(self.stream, self.device):
             yield
             return
@@ -348,7 +348,7 @@ class Place:
             yield
         finally:
             for a in others:
-                if is_torch(a.owner):  # torch's allocator keeps the memory, so no stream has to wait
+                if is_torch(a.owner):  # torch's allocator delays the reuse, so no stream has to wait
                     a.owner.record_stream(sys.modules["torch"].cuda.current_stream(self.device))
             for stream in {a.stream for a in others if writing or not is_torch(a.owner)}:
                 self.module.order(self.stream, stream, self.device)
@@ -358,7 +358,7 @@ class Place:
         try:
             return self._empty(shape, dtype)
         except OutOfMemory:
-            # Gives back the memory that the module keeps for its next call: other allocators cannot use it.
+            # Releases the memory that the module caches for its next call: other allocators cannot use it.
             with failures("memory"):
                 self.module.give_back(self.device)
             return self._empty(shape, dtype)
@@ -413,7 +413,7 @@ class Place:
             array = self.take(into, "out")
         whole = array.strides == contiguous_strides(array.shape)
         if not whole and array.dtype == np.float64:
-            raise DTypeError("out: float64 with gaps between its values, expected contiguous memory, or another dtype")
+            raise DTypeError("out: float64 and not contiguous, expected contiguous memory or another dtype")
         buffer = array if whole else self._buffer(host.shape, host.dtype)
         with failures("copy to the device"):
             self.module.copy_in(buffer.pointer, host.ctypes.data, host.nbytes, self.device, self.stream)
@@ -424,24 +424,24 @@ class Place:
 
 @contextmanager
 def _memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """Raises OutOfMemory for the memory errors of torch, of cupy and of our own."""
+    """Raises OutOfMemory for the memory errors of torch, of cupy and of this package."""
     try:
         yield
     except Exception as error:
         if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "OutOfMemory"):
             nbytes = math.prod(shape) * dtype.itemsize
-            raise OutOfMemory(f"memory of the device: {nbytes} bytes for {list(shape)} of {dtype.name}") from error
+            raise OutOfMemory(f"out of memory on the device: {nbytes} bytes for {list(shape)} {dtype.name}") from error
         raise
 
 
 def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
-    """Returns the place where a call on these arrays runs; None for the CPU.
+    """Returns the place of a call on these arrays; None for the CPU.
 
-    Arrays on a device decide, and all must be on the same one. Other arrays are copied to the current device of the
-    thread where `device` or `pyharmony.set_device` asks for it.
+    Arrays on a device determine it, and all must be on the same one. Other arrays are copied to the current device of
+    the thread if `device` or `pyharmony.set_device` requests it.
 
     Raises:
-        DeviceError: arrays are in different places, or their device cannot be used.
+        DeviceError: arrays are on different devices, or their device cannot be used.
         DTypeError, ArgumentError: device is not one that is accepted.
     """
     inputs = {name: x for name, x in arrays.items() if x is not None}
@@ -455,16 +455,16 @@ def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
         _device.resolve(device)  # refuses unknown names
     first, x = next(iter(there.items()))
     if device == "cpu":
-        raise DeviceError(f"device: 'cpu', but {first} is on a CUDA device; move it, or leave device None")
+        raise DeviceError(f"device: 'cpu', but {first} is on a CUDA device; move it, or pass device=None")
     if _native.device_module() is None:
         raise DeviceError(f"{first}: on a CUDA device, which cannot be used: {_native.cuda_status()}")
     at = describe(x, first)
     for name, other in inputs.items():
         if name not in there:
-            raise DeviceError(f"{name}: in the memory of the CPU, {first} on cuda:{at.device}; move one of them")
+            raise DeviceError(f"{name}: on the CPU, but {first} is on cuda:{at.device}; move one of them")
         where = describe(other, name).device
         if where != at.device:
-            raise DeviceError(f"{name}: on cuda:{where}, {first} on cuda:{at.device}; move one of them")
+            raise DeviceError(f"{name}: on cuda:{where}, but {first} is on cuda:{at.device}; move one of them")
     kind = "torch" if is_torch(x) else "cupy" if is_cupy(x) else "other"
     return Place(kind, at.device, at.stream, required=True)
 
@@ -474,12 +474,12 @@ def place_where(arrays: Mapping[str, Any]) -> Place | None:
     return place_of(arrays, None) if any(is_device_array(x) for x in arrays.values()) else None
 
 
-#: Why kernels do not take a call; empty where they do.
+#: A function that returns why kernels do not support a call; empty if they do.
 Limit = Callable[[Any], str]
 
 
 def takes(place: Place, limits: Sequence[Limit], call: Any, error: type[Exception] = ArgumentError) -> bool:
-    """Returns whether the kernels at a place take a call; the CPU does others, or, if the place is required, raises."""
+    """Returns whether the kernels at a place support a call; otherwise the CPU computes it or, if required, raises."""
     reason = next(filter(None, (limit(call) for limit in limits)), "")
     if reason and place.required:
         raise error(reason)
@@ -487,7 +487,7 @@ def takes(place: Place, limits: Sequence[Limit], call: Any, error: type[Exceptio
 
 
 def dispatch(call: Any, device: str | None, cpu: Any, cuda: Any) -> Any:
-    """Runs a call of an op on the device that its arrays or `device` name, else on the CPU, and returns the result.
+    """Runs a call of an op on the device of its arrays or of `device`, else on the CPU, and returns the result.
 
     Args:
         call: an object with `arrays` by name and `op`, the name of the op.

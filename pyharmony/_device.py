@@ -1,4 +1,4 @@
-"""The choice of the place where calls run."""
+"""The choice of the device on which calls run."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def set_device(device: Device = "auto", *, strict: bool = False) -> None:
     Args:
         device: 'auto' (CUDA if the kernels load, else the CPU), 'cpu' or 'cuda'. Before the
             first call it is $PYHARMONY_DEVICE, or 'auto'.
-        strict: raise DeviceError where a device that was asked for cannot be used. False: run on
-            the CPU, and say so once, with a `PyHarmonyWarning`.
+        strict: raise DeviceError if a requested device cannot be used. False: run on
+            the CPU, with one `PyHarmonyWarning`.
 
     Raises:
-        DTypeError, ArgumentError: device is none of these.
+        DTypeError, ArgumentError: device is invalid.
         DeviceError: strict is True, and the device cannot be used.
 
     Example:
@@ -61,7 +61,7 @@ def set_device(device: Device = "auto", *, strict: bool = False) -> None:
 
 
 def get_device() -> Device:
-    """Returns the device that `set_device` or $PYHARMONY_DEVICE chose: 'auto', 'cpu' or 'cuda'.
+    """Returns the device that was set by `set_device` or $PYHARMONY_DEVICE: 'auto', 'cpu' or 'cuda'.
 
     Example:
         >>> import pyharmony
@@ -74,14 +74,14 @@ def get_device() -> Device:
 
 
 def resolve(device: str | None) -> str:
-    """Returns where a call with this argument runs: 'cpu' or 'cuda'.
+    """Returns the device of a call with this argument: 'cpu' or 'cuda'.
 
     Raises:
         DTypeError, ArgumentError: device is not None, 'auto', 'cpu' or 'cuda'.
-        DeviceError: the device cannot be used, and `set_device` was told to be strict.
+        DeviceError: the device cannot be used, and `set_device` was called with strict=True.
     """
     preference = get_device() if device is None else _checked(device, "device")
-    # Asking for CUDA initialises it, which a call on the CPU must not do.
+    # A query for CUDA initialises it, which a call on the CPU must not do.
     if preference != "cpu" and _native.has_cuda():
         return "cuda"
     if preference == "cuda":
@@ -93,14 +93,14 @@ def resolve(device: str | None) -> str:
 
 
 def instead_of_device(message: str, reason: str) -> None:
-    """Logs why a call runs on the CPU, once per process and reason."""
+    """Logs the reason why a call runs on the CPU, once per process and reason."""
     if reason not in _State.messages:
         _State.messages.add(reason)
         _logger.warning("%s; running on the CPU", message)
 
 
 def only_on_cpu(what: str) -> None:
-    """Logs that a call which was told 'cuda' runs on the CPU for want of kernels; raises if `set_device` was strict."""
+    """Logs that a call for 'cuda' runs on the CPU because there are no kernels; raises if `set_device` was strict."""
     message = f"device: 'cuda', but {what} has kernels for the CPU only"
     if _State.strict:
         raise DeviceError(message)

@@ -1,7 +1,7 @@
 """The description inside a file of weights, which is read without torch.
 
 The metadata of the safetensors file has one entry, `pyharmony`, a JSON object with `format` (1), `name`, `config`,
-`part` ('all' or 'generator'), and `calibration` where something is known of the changes that the weights make.
+`part` ('all' or 'generator'), and optionally `calibration` of the changes by the weights.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ._warnings import warn
 from .errors import ArgumentError, WeightsError
 
 FORMAT = 1
-#: The names of a calibration that older files have, as an entry or among the settings.
+#: The names of a calibration in older files, as an entry or among the settings.
 _OLD = ("doubtful", "sure")
-#: The length of the longest header that safetensors itself reads, in bytes.
+#: The length of the longest header that safetensors accepts, in bytes.
 _MAX_HEADER = 100_000_000
-#: The dtype of tensors that count, such as the batches that a norm has seen.
+#: The dtype of counters, such as the number of batches of a norm.
 _COUNTER = "I64"
 
 Source = str | os.PathLike[str] | bytes
@@ -32,18 +32,18 @@ Part = Literal["all", "generator"]
 
 @dataclass(frozen=True)
 class Calibration:
-    """The calibration of some weights: how far `pyharmony.harmonize` with its guard makes the changes they propose.
+    """The calibration of some weights: how much of their changes a guarded `pyharmony.harmonize` applies.
 
-    A guarded call takes the mean of the answers to several views of the image. With c for its mean change of the object
-    and s for the root of the mean squared change between an answer and their mean, p = c² / (c² + k s² + n²) tells how
-    far they agree, and (p - 0.25) / 0.75 of the mean change is made, nothing where p is below 0.25.
+    A guarded call uses the mean of the results for several views of the image. With c for its mean change of the object
+    and s for the root of the mean squared change between a result and their mean, p = c² / (c² + k s² + n²) measures
+    their agreement, and (p - 0.25) / 0.75 of the mean change is applied, nothing if p is below 0.25.
 
     Attributes:
         doubt: k by default.
-        caution: k where `cautious` is set.
-        boost: the factor of the mean change; several views ask for less of it than one.
-        noise: n, in 8-bit levels: by how much all views may be wrong alike, so that slight changes are left out. Where
-            it is 0 and k, too, the whole change is made.
+        caution: k if `cautious` is set.
+        boost: the factor of the mean change, which is smaller for several views than for one.
+        noise: n, in 8-bit levels: the common error of all views, so that slight changes are not applied. If
+            it and k are 0, the whole change is applied.
     """
 
     doubt: float = 0.0
@@ -68,7 +68,7 @@ class Header(NamedTuple):
 
 
 def shown(source: Source) -> str:
-    """Returns the words for a source in messages."""
+    """Returns the name of a source in messages."""
     return "the bytes" if isinstance(source, bytes) else os.fspath(source)
 
 
@@ -79,7 +79,7 @@ def header_of(data: bytes, source: Source) -> Header:
         text = (table.get("__metadata__") or {}).get("pyharmony")
         entry = None if text is None else json.loads(text)
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise WeightsError(f"{shown(source)}: no safetensors file, or a damaged one") from error
+        raise WeightsError(f"{shown(source)}: not a safetensors file, or a damaged one") from error
     if entry is None:
         raise WeightsError(
             f"{shown(source)}: weights without the configuration of a model of pyharmony; "
@@ -99,8 +99,8 @@ def header_of(data: bytes, source: Source) -> Header:
     ]
     if old:
         warn(
-            f"{shown(source)}: calibrated by {' and '.join(old)}, which is of an older guard and is not used: all of "
-            "the changes that these weights say are made; `benchmarks/harmonization.py calibrate` finds a new one"
+            f"{shown(source)}: calibrated by {' and '.join(old)} for an older guard, which is ignored: all of "
+            "the changes by these weights are applied; `benchmarks/harmonization.py calibrate` computes a new one"
         )
         calibration = {}
     try:
@@ -113,25 +113,25 @@ def table_of(data: bytes, source: Source) -> dict[str, Any]:
     """Returns the table at the beginning of the bytes of a safetensors file."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or not 2 <= length <= min(_MAX_HEADER, len(data) - 8):
-        raise WeightsError(f"{shown(source)}: no safetensors file, or a damaged one")
+        raise WeightsError(f"{shown(source)}: not a safetensors file, or a damaged one")
     try:
         table = json.loads(data[8 : 8 + length])
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{shown(source)}: no safetensors file, or a damaged one") from error
+        raise WeightsError(f"{shown(source)}: not a safetensors file, or a damaged one") from error
     if not isinstance(table, dict):
-        raise WeightsError(f"{shown(source)}: no safetensors file, or a damaged one")
+        raise WeightsError(f"{shown(source)}: not a safetensors file, or a damaged one")
     return table
 
 
 def arrays_of(data: bytes, source: Source, name: str) -> tuple[Header, dict[str, Any]]:
-    """Returns the description in the bytes of a file, and its tensors as arrays; counters are left out.
+    """Returns the description in the bytes of a file, and its tensors as arrays; counters are omitted.
 
-    Floats become float32, and bytes stay what they are.
+    Floats are converted to float32, bytes are unchanged.
 
     Args:
-        name: the model whose weights these must be.
+        name: the model for which these weights must be.
     """
-    # Whoever reads a description alone does without NumPy.
+    # Reading only a description does not need NumPy.
     import numpy as np
 
     header, table = header_of(data, source), table_of(data, source)
@@ -152,7 +152,7 @@ def arrays_of(data: bytes, source: Source, name: str) -> tuple[Header, dict[str,
 
 @contextlib.contextmanager
 def damage(source: Source) -> Iterator[None]:
-    """Turns what goes wrong with the numbers or settings of a file into an error of its weights."""
+    """Turns errors about the numbers or settings of a file into an error of its weights."""
     try:
         yield
     except (ValueError, LookupError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Commands that complete or repair an installation, always from what is at hand, never by a name on an index."""
+"""Commands that complete or repair an installation, from local sources, never by the package's name on an index."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Modules that read the metadata of installed packages are imported where they are used: few calls need a hint.
+# Modules that read the metadata of installed packages are imported when needed: few calls need a hint.
 
-#: The name that pip knows this package by. `pyharmony` on the package index is another project.
+#: The name of this package for pip. `pyharmony` on the package index is another project.
 DISTRIBUTION = "pyharmony-blend"
 _ROOT = Path(__file__).resolve().parent.parent
 #: A requirement in metadata, such as 'tomli>=2; python_version < "3.11" and extra == "train"'.
@@ -21,7 +21,7 @@ _PYTHON = re.compile(r"""python_version (?P<sign><|>=) ['"](?P<major>\d+)\.(?P<m
 def hint(extra: str) -> str:
     """Returns the command that installs the packages of an extra, such as "pip install 'opencv-python-headless>=4.10'".
 
-    They are installed by their own names, so that pyharmony is neither looked for nor compiled again. Where pyharmony
+    They are installed by their own names, so that pyharmony itself is neither resolved nor compiled again. If pyharmony
     runs from a clone without being installed, the command installs the clone: "pip install '/the/clone[io]'".
     """
     needs = _requirements(extra)
@@ -33,7 +33,7 @@ def hint(extra: str) -> str:
 
 
 def again(options: str = "") -> str:
-    """Returns the command that installs this package again, from the folder, file or address that it came from.
+    """Returns the command that installs this package again, from its original folder, file or address.
 
     Args:
         options: CMake options for a build that differs from this one; a wheel cannot be rebuilt with them.
@@ -52,13 +52,13 @@ def clone() -> Path | None:
 
 
 def strangers() -> dict[str, bool]:
-    """Maps installed versions of `pyharmony`, the other project, to whether their files lie among this package's."""
+    """Maps installed versions of `pyharmony`, the other project, to whether their files are mixed with these."""
     import importlib.metadata
 
     versions = {}
     folder = Path(__file__).resolve().parent
     for distribution in importlib.metadata.distributions(name="pyharmony"):
-        # A build leaves metadata in a clone that has neither file, since nobody installed it.
+        # A build leaves metadata in a clone that has neither file, since it was not installed.
         if distribution.read_text("RECORD") is not None or distribution.read_text("installed-files.txt") is not None:
             files = (Path(str(distribution.locate_file(file))) for file in distribution.files or ())
             versions[distribution.version] = any(file.resolve().parent == folder for file in files)
@@ -66,7 +66,7 @@ def strangers() -> dict[str, bool]:
 
 
 def _requirements(extra: str) -> tuple[str, ...]:
-    """Returns what an extra needs on this Python, from the package's metadata; empty where it is not installed."""
+    """Returns the requirements of an extra on this Python, from the package's metadata; empty if not installed."""
     import importlib.metadata
 
     try:
@@ -78,7 +78,7 @@ def _requirements(extra: str) -> tuple[str, ...]:
 
 
 def _applies(marker: str | None) -> bool:
-    """Returns whether a marker holds for this Python; the markers of pyproject.toml compare only its version."""
+    """Returns whether a marker is true for this Python; the markers of pyproject.toml compare only its version."""
     match = _PYTHON.fullmatch(marker or "")
     if match is None:
         return True
@@ -87,7 +87,7 @@ def _applies(marker: str | None) -> bool:
 
 
 def _source() -> str | None:
-    """Returns what pip was given (PEP 610), quoted to be given again; None where that is unknown or gone."""
+    """Returns the argument of the original pip install (PEP 610), quoted; None if it is unknown or does not exist."""
     import importlib.metadata
     import json
     from urllib.parse import unquote, urlsplit

@@ -1,4 +1,4 @@
-"""Loads the compiled module, and raises a clear error where it is missing."""
+"""Loads the compiled module, and raises a clear error if it is missing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["cuda_status", "get_num_threads", "has_cuda", "native", "set_num_thre
 
 
 _FORKED = (
-    "this process was forked after CUDA was initialised, and CUDA works in its parent alone; start processes by "
+    "this process was forked after CUDA was initialised, and CUDA works only in its parent; start processes by "
     "'spawn' or 'forkserver'"
 )
 
 
 class _Driver:
-    """The answer of the driver, kept because the first question initialises CUDA."""
+    """The status of the driver, cached because the first query initialises CUDA."""
 
     reason: str | None = None
     forked = False
@@ -43,7 +43,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _driver_status() -> str:
-    """Returns why this process has no CUDA device; empty where it has one."""
+    """Returns why this process has no CUDA device; empty if it has one."""
     if _Driver.reason is None:
         cuda = getattr(native, "cuda", None)
         reason = "this build has no CUDA kernels" if cuda is None else str(cuda.status())
@@ -58,12 +58,12 @@ def _code_status(module: Any, device: int) -> str:
 
 
 def device_module() -> Any:
-    """Returns the native module for arrays on CUDA devices; None where there are no devices."""
+    """Returns the native module for arrays on CUDA devices; None if there are no devices."""
     return None if _driver_status() else native.cuda
 
 
 def cuda_status() -> str:
-    """Returns why kernels cannot run on the current CUDA device; empty where they can."""
+    """Returns why kernels cannot run on the current CUDA device; empty if they can."""
     module = device_module()
     if module is None:
         return _driver_status()

@@ -1,4 +1,4 @@
-"""Messages of protocol buffers, taken apart without their package.
+"""A parser of protocol buffers that does not need their package.
 
 Source: "Encoding" in the documentation of Protocol Buffers.
 """
@@ -13,10 +13,10 @@ def fields(message: Any) -> Iterator[tuple[int, Any]]:
     """Yields number and value of each field of a message: a whole number, or bytes.
 
     Raises:
-        ValueError, IndexError: it is no message, or a damaged one.
+        ValueError, IndexError: it is not a message, or a damaged one.
     """
     if isinstance(message, int):
-        raise ValueError("a number where a message was expected")
+        raise ValueError("a number, expected a message")
     at = 0
     while at < len(message):
         key, at = varint(message, at)
@@ -30,18 +30,18 @@ def fields(message: Any) -> Iterator[tuple[int, Any]]:
             elif kind in (1, 5):
                 length = 8 if kind == 1 else 4
             else:
-                raise ValueError(f"a field of the wire type {kind}")
+                raise ValueError(f"a field of wire type {kind}, which is not supported")
             value, at = message[at : at + length], at + length
             if at > len(message):
-                raise ValueError("a field that ends after the message")
+                raise ValueError("a field extends beyond the message")
         yield key >> 3, value
 
 
 def varint(data: Any, at: int) -> tuple[int, int]:
-    """Returns a whole number of seven bits a byte, and where the next value begins.
+    """Returns an integer of seven bits per byte, and the position of the next value.
 
     Raises:
-        ValueError, IndexError: the number has more than 64 bits, or ends after the data.
+        ValueError, IndexError: the number has more than 64 bits, or extends beyond the data.
     """
     value = 0
     for shift in range(0, 70, 7):
@@ -50,4 +50,4 @@ def varint(data: Any, at: int) -> tuple[int, int]:
         value |= (byte & 127) << shift
         if byte < 128:
             return value, at
-    raise ValueError("a number of more than 64 bits")
+    raise ValueError("a number has more than 64 bits")

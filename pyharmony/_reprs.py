@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-_LONG = 80  # the largest number of characters of a value that a line shows
-_MANY = 4  # the largest number of entries of a tuple, list or mapping that a line shows
+_LONG = 80  # the largest number of characters of a value in a line
+_MANY = 4  # the largest number of entries of a tuple, list or mapping in a line
 
 
 class Line:

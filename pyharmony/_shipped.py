@@ -1,6 +1,6 @@
-"""The weights that come with pyharmony, listed by a manifest beside them. Needs no torch.
+"""The weights that come with pyharmony, listed by a manifest next to them. Needs no torch.
 
-`models/_weights/manifest.json` holds `format` (1) and `weights`, a list of objects with the fields of `Weights`.
+`models/_weights/manifest.json` contains `format` (1) and `weights`, a list of objects with the fields of `Weights`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from .errors import WeightsError
 
-#: The name of the weights that `blend.gp_gan` uses where no others are named.
+#: The name of the default weights of `blend.gp_gan`.
 GENERATOR = "gp-gan-small"
 FOLDER = Path(__file__).parent / "models" / "_weights"
 _FORMAT = 1
@@ -29,12 +29,12 @@ class Figure:
     """One measured figure.
 
     Attributes:
-        data: the data that it was measured on.
+        data: the data set of the measurement.
         images: the number of images in it.
         measure: the name of the measure, such as 'PSNR', in the unit of `pyharmony.metrics`.
         value: the mean.
-        low, high: its bootstrap interval of 95 %; None where there is none.
-        before: the mean for the network's input, unchanged; None where there is none.
+        low, high: its bootstrap interval of 95 %; None if there is none.
+        before: the mean for the network's input, unchanged; None if there is none.
     """
 
     data: str
@@ -51,16 +51,16 @@ class Weights:
     """Weights that come with pyharmony.
 
     Attributes:
-        name: the name that `pyharmony.models.load` takes.
+        name: the name for `pyharmony.models.load`.
         model, task: the network and its task, see `pyharmony.models.list`.
         summary: a description in one line.
         file: the name of the file in the folder of weights.
         bytes, sha256: size and checksum of the file.
-        licence: the licence under which they may be used.
+        licence: the licence of the weights.
         trained_on: the images, their number, and their licences.
-        commands: the commands that made them, in order.
+        commands: the commands that trained them, in order.
         figures: the results on images that they were not trained on.
-        notes: what else one should know, such as where they fail.
+        notes: further information, such as failure cases.
     """
 
     name: str
@@ -95,7 +95,7 @@ def every() -> list[Weights]:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read, {error.strerror}; {_AGAIN}") from error
     except ValueError as error:
-        raise WeightsError(f"{path}: no JSON, {error}; {_AGAIN}") from error
+        raise WeightsError(f"{path}: not JSON, {error}; {_AGAIN}") from error
     if not isinstance(table, dict) or table.get("format") != _FORMAT or not isinstance(table.get("weights"), list):
         raise WeightsError(f"{path}: expected an object of format {_FORMAT} with a list 'weights'; {_AGAIN}")
     try:
@@ -106,7 +106,7 @@ def every() -> list[Weights]:
 
 
 def named(name: str) -> Weights | None:
-    """Returns the weights of a name; None if this pyharmony comes without them."""
+    """Returns the weights of a name; None if this pyharmony does not have them."""
     return next((weights for weights in every() if weights.name == name), None)
 
 
@@ -126,7 +126,7 @@ def read(weights: Weights) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise WeightsError(f"{path}: there is no such file, and {weights.name} is in it; {_AGAIN}") from None
+        raise WeightsError(f"{path}: no such file, expected the weights {weights.name}; {_AGAIN}") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read, {error.strerror}") from error
     if len(data) != weights.bytes:
@@ -139,7 +139,7 @@ def read(weights: Weights) -> bytes:
 
 @contextlib.contextmanager
 def noted() -> Iterator[dict[str, str]]:
-    """Yields a table of the weights that run meanwhile, in any thread: the SHA-256 of each by its name."""
+    """Yields a table of the weights that are used meanwhile, in any thread: the SHA-256 of each by its name."""
     hashes: dict[str, str] = {}
     _tables.append(hashes)
     try:
@@ -149,6 +149,6 @@ def noted() -> Iterator[dict[str, str]]:
 
 
 def note(weights: Weights) -> None:
-    """Notes that a network with these weights is about to run; who hands one out calls it each time."""
+    """Records that a network with these weights is about to run; to be called each time that one is returned."""
     for table in _tables:
         table[weights.name] = weights.sha256

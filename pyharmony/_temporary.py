@@ -1,9 +1,9 @@
-"""Files and folders that get their name when they are complete, and the removal of those that a killed run left.
+"""Files and folders that get their name when they are complete, and the removal of those left by killed runs.
 
-An unfinished file lies beside its target as `.pyharmony-HOST-XXXXXXXXXXXXXXXX.part`, locked by the process that writes
-it (flock(2)). The system releases the lock when the process ends, however it ends. The next writer to the same
-folder removes every such file that nobody has locked. A file of another host is left alone for a day, since not
-every network file system shares its locks.
+An unfinished file is in the folder of its target as `.pyharmony-HOST-XXXXXXXXXXXXXXXX.part`, locked by the process that
+writes it (flock(2)). The operating system releases the lock when the process ends, in any way. The next writer to the
+same folder removes every such file that is not locked. A file of another host is kept for a day, since not every
+network file system shares its locks.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _NAME = re.compile(r"\.pyharmony-([0-9a-f]{8})-[0-9a-f]{16}\.part")
-#: Seconds after which an unlocked file of another host counts as left behind.
+#: Seconds after which an unlocked file of another host counts as abandoned.
 _LONG = 86_400.0
-#: The folders that this process has swept, remembered because a run may write a million files into one.
+#: The folders that this process has cleaned, stored because a run may write a million files into one.
 _swept: set[str] = set()
 _MOST_SWEPT = 4096
 
@@ -43,7 +43,7 @@ def _host() -> str:
 
 
 def lock(descriptor: int, *, wait: bool) -> bool:
-    """Locks an open file until it is closed; returns False where another has the lock or locks are not supported."""
+    """Locks an open file until it is closed; returns False if another process has the lock or there are no locks."""
     try:
         import fcntl
     except ImportError:  # the system has no flock
@@ -66,9 +66,9 @@ def is_at(descriptor: int, path: Path) -> bool:
 
 
 def _made(beside: Path, *, folder: bool) -> tuple[Path, int]:
-    """Makes a file or folder with a temporary name, open and locked, and returns its path and descriptor.
+    """Creates a file or folder with a temporary name, open and locked, and returns its path and descriptor.
 
-    Another process may sweep it away before it is locked; then another one is made.
+    Another process may remove it before it is locked; then another one is created.
     """
     while True:
         path = beside / f".pyharmony-{_host()}-{secrets.token_hex(8)}.part"
@@ -95,7 +95,7 @@ def _remove(path: Path) -> None:
 
 
 def _age(path: Path) -> float:
-    """Returns the seconds since the file, or anything directly in the folder, was written."""
+    """Returns the seconds since the file, or any entry directly in the folder, was written."""
     times = [path.lstat().st_mtime]
     if path.is_dir():
         times += [entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(path)]
@@ -103,9 +103,9 @@ def _age(path: Path) -> float:
 
 
 def sweep(beside: Path) -> None:
-    """Removes from a folder what killed runs left, and nothing that a running one is writing.
+    """Removes files of killed runs from a folder, but none that a running process is writing.
 
-    It never fails: a file that may not be read or removed stays.
+    It never fails: a file that may not be read or removed is kept.
     """
     own = _host()
     try:
@@ -138,7 +138,7 @@ def _sweep_once(beside: Path) -> None:
 
 @contextlib.contextmanager
 def opened(beside: str | os.PathLike[str]) -> Iterator[tuple[Path, int]]:
-    """Makes a file in a folder, and yields its path and descriptor; at the end it is removed unless it was renamed."""
+    """Creates a file in a folder, and yields its path and descriptor; at the end removes it unless it was renamed."""
     place = Path(beside)
     _sweep_once(place)
     path, descriptor = _made(place, folder=False)
@@ -180,13 +180,13 @@ def folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator
     """Yields a new folder to write into; it gets the name of target if the block succeeds.
 
     Args:
-        target: the name; nothing may have it, unless replace is True.
-        replace: replace a folder that exists in one step: at any time the name is that of the old folder or of the
-            new one. Where the file system cannot exchange two names, the old folder may be left under
+        target: the name, which must not exist unless replace is True.
+        replace: replace an existing folder atomically: at any time the name is that of the old folder or of the
+            new one. If the file system cannot exchange two names, the old folder may be left under
             `.NAME.pyharmony-old` until the next call of `restore`.
 
     Raises:
-        OSError: the folder cannot be written; the error names target, and the old folder stays.
+        OSError: the folder cannot be written; the error names target, and the old folder is kept.
     """
     place = Path(target)
     with _named(place):
@@ -211,7 +211,7 @@ def folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator
 
 @contextlib.contextmanager
 def _named(target: Path) -> Iterator[None]:
-    """Makes errors of the system name the target where they name nothing or an unfinished file."""
+    """Makes errors of the operating system name the target if they name nothing or an unfinished file."""
     try:
         yield
     except OSError as error:
@@ -223,13 +223,13 @@ def _named(target: Path) -> Iterator[None]:
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Writes a new name in a folder to the disk, where the system lets a folder be opened."""
+    """Writes a new name in a folder to the disk, if the operating system can open a folder."""
     with contextlib.suppress(OSError):
         sync(folder)
 
 
 def sync(path: str | os.PathLike[str]) -> None:
-    """Writes a file or folder to the disk, so that after a power cut no name stands for a file that is incomplete."""
+    """Writes a file or folder to the disk, so that after a power cut no name refers to an incomplete file."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -238,7 +238,7 @@ def sync(path: str | os.PathLike[str]) -> None:
 
 
 def _renameat2(first: Path, second: Path) -> bool:
-    """Exchanges two names in one step; returns False where the system or this file system has no such call."""
+    """Exchanges two names atomically; returns False if the operating system or the file system has no such call."""
     if not sys.platform.startswith("linux"):
         return False
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
@@ -257,7 +257,7 @@ def _aside(target: Path) -> Path:
 
 
 def _exchange(new: Path, target: Path) -> None:
-    """Gives the new folder the name of target, and the old folder the name that the new one had."""
+    """Gives the new folder the name of target, and the old folder the former name of the new one."""
     if _renameat2(new, target):
         return
     aside = _aside(target)
@@ -272,9 +272,9 @@ def _exchange(new: Path, target: Path) -> None:
 
 
 def restore(target: str | os.PathLike[str]) -> None:
-    """Gives a folder its name back if a run was killed between the two steps of a replacement.
+    """Restores a folder's name if a run was killed between the two steps of a replacement.
 
-    Only file systems that cannot exchange names in one step need this. An old folder beside a new one is removed.
+    Only file systems that cannot exchange names atomically need this. An old folder next to a new one is removed.
     """
     place = Path(target)
     aside = _aside(place)

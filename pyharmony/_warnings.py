@@ -13,15 +13,15 @@ from .errors import PyHarmonyWarning
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
-#: The kinds of warnings that are not given.
+#: The kinds of warnings that are suppressed.
 _QUIET: ContextVar[tuple[type[Warning], ...]] = ContextVar("quiet", default=())
 
 
 @contextmanager
 def quiet(kind: type[Warning] = Warning) -> Iterator[None]:
-    """Keeps functions of the package from giving warnings of a kind, in this thread.
+    """Suppresses the package's warnings of a kind, in this thread.
 
-    It is for callers that say the same in their own words, or that know better.
+    It is for callers that report the same in other words, or know that a warning does not apply.
     """
     token = _QUIET.set((*_QUIET.get(), kind))
     try:
@@ -31,12 +31,12 @@ def quiet(kind: type[Warning] = Warning) -> Iterator[None]:
 
 
 def warn(warning: str | PyHarmonyWarning, kind: type[Warning] = PyHarmonyWarning) -> bool:
-    """Warns at the line outside of the package that called into it, however deep the call is.
+    """Warns at the line outside of the package that called into it, at any depth of the call.
 
     Args:
         warning: the warning, or its message; kind is that of a message.
 
-    Returns whether it did: `quiet` may keep it from it.
+    Returns whether it warned: `quiet` may suppress it.
     """
     instance = kind(warning) if isinstance(warning, str) else warning
     if isinstance(instance, _QUIET.get()):

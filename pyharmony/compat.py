@@ -1,6 +1,6 @@
-"""Calls of other libraries, answered by pyharmony: OpenCV's ``seamlessClone``.
+"""Calls of other libraries, implemented by pyharmony: OpenCV's ``seamlessClone``.
 
-Only the signature is OpenCV's; OpenCV need not be installed. docs/coming-from-seamlessclone.md says what differs.
+Only the signature is OpenCV's; OpenCV need not be installed. docs/coming-from-seamlessclone.md lists the differences.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ __all__ = [
 NORMAL_CLONE: Final = 1  #: The source's gradients.
 MIXED_CLONE: Final = 2  #: The stronger gradient of the two images.
 MONOCHROME_TRANSFER: Final = 3  #: The gradients of the source's luma.
-NORMAL_CLONE_WIDE: Final = 9  #: `NORMAL_CLONE`, placed by the middle of the source, not of its mask.
-MIXED_CLONE_WIDE: Final = 10  #: `MIXED_CLONE`, placed by the middle of the source, not of its mask.
-MONOCHROME_TRANSFER_WIDE: Final = 11  #: `MONOCHROME_TRANSFER`, placed by the middle of the source, not of its mask.
+NORMAL_CLONE_WIDE: Final = 9  #: `NORMAL_CLONE`, placed by the centre of the source, not of its mask.
+MIXED_CLONE_WIDE: Final = 10  #: `MIXED_CLONE`, placed by the centre of the source, not of its mask.
+MONOCHROME_TRANSFER_WIDE: Final = 11  #: `MONOCHROME_TRANSFER`, placed by the centre of the source, not of its mask.
 
 _WIDE: Final = 8
 NumpyT = TypeVar("NumpyT", bound=NumpyArray)
@@ -54,27 +54,26 @@ def seamlessClone(  # OpenCV's name
     flags: int,
     blend: NumpyT | None = None,
 ) -> NumpyT:
-    """Answers ``cv2.seamlessClone``: OpenCV's arguments and placement, the solver of `pyharmony.blend.poisson`.
+    """Implements ``cv2.seamlessClone``: OpenCV's arguments and placement, the solver of `pyharmony.blend.poisson`.
 
-    Placement, as in OpenCV 5: without ``_WIDE`` the bounding box of the mask's pixels above zero,
-    its size being w x h, is laid so that its pixel (w // 2, h // 2) meets p. The outermost pixels
-    of the mask do not count for the box unless they are all that it has. With ``_WIDE`` pixel
-    (width // 2, height // 2) of src meets p, whatever the mask. What lies outside dst is cut off.
+    Placement, as in OpenCV 5: without ``_WIDE`` the bounding box of the mask's pixels above zero, of size w x h, is
+    placed so that its pixel (w // 2, h // 2) is at p. The outermost pixels of the mask do not count for the box unless
+    all its pixels are there. With ``_WIDE`` pixel (width // 2, height // 2) of src is at p, for any mask. Pixels
+    outside dst are cropped.
 
-    The result has the gradients of src wherever the mask is above zero, its border included,
-    with the colours of dst around it. Where the mask is zero the result is dst, bit for bit, but for strips
-    of at most three pixels between the mask and dst's border, which count as inside. A mask
-    that covers every pixel of dst leaves the outermost ones as they are, since something has to
-    fix the colours; an empty mask gives a copy of dst.
+    The result has the gradients of src wherever the mask is above zero, its border included, with the colours of dst
+    around it. Where the mask is zero the result is dst, bit for bit, except for strips of at most three pixels between
+    the mask and dst's border, which count as inside. If a mask covers every pixel of dst, the outermost ones are not
+    changed, since they determine the colours; an empty mask gives a copy of dst.
 
     Args:
         src, dst: [H, W, 3] in BGR, of any size each and one dtype: uint8, uint16 (0 to 65535), or
             float16, float32, float64 (1.0 is white; never clipped). Also [H, W], [H, W, 1], and
             [H, W, 4] in BGRA: the alpha of src multiplies the mask, that of dst is kept; where it is zero dst is
-            unknown, as where an object was erased, and counts for nothing (see `pyharmony.blend`). Any strides.
+            unknown, such as erased, and is ignored (see `pyharmony.blend`). Any strides.
         mask: [H, W] or [H, W, 1], of src's height and width, or [H, W, 3 or 4], of which the luma is
-            taken; uint8 or uint16 (their largest value is fully inside, values between weigh the
-            gradients), bool, or floats from 0 to 1. Where the largest value of an integer mask is
+            used; uint8 or uint16 (their largest value is fully inside, values between weight the
+            gradients), bool, or floats from 0 to 1. If the largest value of an integer mask is
             1, ones are fully inside. None: all of src.
         p: (x, y) in dst, whole numbers.
         flags: NORMAL_CLONE, MIXED_CLONE (at each edge the stronger gradient of src and dst),
@@ -83,11 +82,11 @@ def seamlessClone(  # OpenCV's name
         blend: an array like dst to write into; it may be dst.
 
     Returns:
-        The blend, of dst's shape and dtype; blend itself if it is given.
+        The blend, of dst's shape and dtype; blend itself if it is passed.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: an argument is not accepted; the message names it, what
-            was given and what is accepted; see `pyharmony.blend`.
+        ShapeError, DTypeError, MaskError, ArgumentError: an argument is not accepted; the message names it, the
+            given and the accepted values; see `pyharmony.blend`.
 
     Perez, Gangnet, Blake: Poisson Image Editing, 2003.
 
@@ -118,7 +117,7 @@ def seamlessClone(  # OpenCV's name
 
 
 def _flags(flags: Any) -> tuple[Gradients, bool]:
-    """Returns the gradients that flags ask for, and whether they are of the wide kind."""
+    """Returns the gradients of flags, and whether they are of the wide kind."""
     if isinstance(flags, bool) or not isinstance(flags, numbers.Integral):
         raise DTypeError(f"flags: {type(flags).__name__} {flags!r}, expected {_FLAGS}")
     number = int(flags)
@@ -128,7 +127,7 @@ def _flags(flags: Any) -> tuple[Gradients, bool]:
 
 
 def _point(p: Any) -> tuple[int, int]:
-    accepts = "expected (x, y), two whole numbers: where the centre lands in dst"
+    accepts = "expected (x, y), two whole numbers: the position of the centre in dst"
     x, y = two_numbers(p, "p", accepts)
     if not (float(x).is_integer() and float(y).is_integer()):
         raise ArgumentError(f"p: {p!r}, {accepts}")
@@ -138,7 +137,7 @@ def _point(p: Any) -> tuple[int, int]:
 def _check_image(x: Any, name: str) -> None:
     """Refuses images that OpenCV's signature excludes; the blend checks the rest."""
     if not isinstance(x, np.ndarray):
-        raise DTypeError(f"{name}: {type(x).__name__}, expected a numpy.ndarray, such as cv2.imread gives")
+        raise DTypeError(f"{name}: {type(x).__name__}, expected a numpy.ndarray, such as cv2.imread returns")
     if x.ndim not in (2, 3) or (x.ndim == 3 and x.shape[2] not in (1, 3, 4)):
         raise ShapeError(f"{name}: shape {list(x.shape)}, expected [H, W, 3] (BGR), [H, W, 4] (BGRA) or [H, W]")
     if x.size == 0:
@@ -146,7 +145,7 @@ def _check_image(x: Any, name: str) -> None:
 
 
 def _result(blend: Any, dst: NumpyArray, src: NumpyArray, mask: NumpyArray | None) -> NumpyArray:
-    """Returns the array that the result goes into."""
+    """Returns the array for the result."""
     if blend is None:
         return np.empty(dst.shape, dst.dtype)
     if not isinstance(blend, np.ndarray):
@@ -159,7 +158,7 @@ def _result(blend: Any, dst: NumpyArray, src: NumpyArray, mask: NumpyArray | Non
 
 
 def _plane(mask: Any, height: int, width: int) -> NumpyArray:
-    """Returns one plane of OpenCV's mask, bool where 1 is its largest integer; the blend checks its values."""
+    """Returns one plane of OpenCV's mask, bool if 1 is its largest integer; the blend checks its values."""
     if not isinstance(mask, np.ndarray):
         raise DTypeError(f"mask: {type(mask).__name__}, expected None or a numpy.ndarray")
     check_dtype(dtype_name(mask), "mask", MASK_DTYPES)
@@ -187,7 +186,7 @@ def _luma(mask: NumpyArray) -> NumpyArray:
 
 
 def _corner(inside: NumpyArray, p: tuple[int, int], wide: bool) -> tuple[int, int]:
-    """Returns where the first pixel of src lands in dst, (x, y)."""
+    """Returns the position (x, y) of the first pixel of src in dst."""
     height, width = inside.shape
     if wide:
         return p[0] - width // 2, p[1] - height // 2
@@ -201,7 +200,7 @@ def _corner(inside: NumpyArray, p: tuple[int, int], wide: bool) -> tuple[int, in
 
 
 def _leave_frame(inside: NumpyArray, x: int, y: int, height: int, width: int) -> NumpyArray:
-    """Returns the mask without the outermost pixels of dst [height, width] where it would cover all of it."""
+    """Returns the mask without the outermost pixels of dst [height, width] if it would cover all of it."""
     if x > 0 or y > 0 or x + inside.shape[1] < width or y + inside.shape[0] < height:
         return inside
     over = slice(-y, height - y), slice(-x, width - x)

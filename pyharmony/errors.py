@@ -1,6 +1,6 @@
-"""The errors that pyharmony raises on purpose, its warnings, and the reasons that results carry.
+"""The errors and warnings of pyharmony, and the reasons in results.
 
-Each has a sentence for people and a code for programs. A sentence may get better in any version; a code stays.
+Each has a sentence for people and a code for programs. Sentences may change in any version; codes do not.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _NAME = r"[a-z_]\w*(?:\[\d+\])*"
-#: The argument that a message begins with, "azimuth: 400, expected ..."; of one of several, "subjects[1]: points: ...".
+#: The argument at the start of a message, "azimuth: 400, expected ..."; of one of several, "subjects[1]: points: ...".
 _ARGUMENT = re.compile(rf"(?:the alpha of )?(?P<name>{_NAME}(?:\.{_NAME})*)(?:(?<=\]): (?P<inner>{_NAME}))?: ")
 
 
@@ -44,7 +44,7 @@ class _Coded(Exception):
     """The base of errors and warnings: a sentence, and its parts for programs."""
 
     code = "failed"
-    #: The arguments that messages begin with; None: any name, as no message begins with that of a file or a sample.
+    #: The arguments at the start of messages; None: any name, as no message begins with that of a file or a sample.
     _arguments: tuple[str, ...] | None = None
 
     def __init__(self, message: object = "", *, code: str | None = None, hint: str = "", **details: Any) -> None:
@@ -56,7 +56,7 @@ class _Coded(Exception):
         self.argument, self.text = self._parted()
 
     def _parted(self) -> tuple[str | None, str]:
-        """Returns the name of the argument that the message begins with, and the rest."""
+        """Returns the name of the argument at the start of the message, and the rest."""
         begin = _ARGUMENT.match(self._message)
         if begin is None:
             return None, self._message
@@ -66,7 +66,7 @@ class _Coded(Exception):
         return name, self._message[begin.end() :]
 
     def within(self, owner: str, argument: str | None = None) -> Self:
-        """Returns the same error with something in front of its message, such as 'subjects[1]: '.
+        """Returns the same error with `owner` in front of its message, such as 'subjects[1]: '.
 
         argument: another name for the argument; None: it keeps its name.
         """
@@ -75,20 +75,20 @@ class _Coded(Exception):
 
     @classmethod
     def because(cls, before: str, reason: Reason, hint: str = "") -> Self:
-        """Returns an error or a warning whose message ends with a reason, whose code it has."""
+        """Returns an error or a warning whose message ends with a reason, and has its code."""
         return cls(f"{before}{reason.text}", code=reason.code or None, hint=hint or reason.hint, reason=reason)
 
 
 class Reason(str):
-    """Why a call did nothing or less than was asked, or what is to be said of its result: a sentence with a code.
+    """Why a call did nothing or less than requested, or a remark on its result: a sentence with a code.
 
-    It is a `str`, the sentence, which is empty where there is nothing to say.
+    It is a `str`, the sentence, which is empty if there is no reason.
 
     Attributes:
-        code: the reason as a short name that stays, such as "outside"; empty where there is none.
+        code: a short, stable name, such as "outside"; empty if there is none.
         text: the sentence without the hint.
-        hint: what to do about it, the end of the sentence; may be empty.
-        details: values that the sentence names, by their names here; reasons of some codes have them.
+        hint: the remedy, the end of the sentence; may be empty.
+        details: values in the sentence, by name; reasons of some codes have them.
 
     Example:
         >>> from pyharmony.errors import Reason
@@ -111,13 +111,13 @@ class Reason(str):
         return self.code, str(self)
 
     def within(self, before: str, hint: str = "") -> Reason:
-        """Returns it with something in front of its sentence, and another hint if one is given; empty, it stays so."""
+        """Returns the reason with text in front of its sentence, and another hint if passed; an empty one is kept."""
         if not self:
             return self
         return Reason(self.code, f"{before}{self.text}", hint=hint or self.hint, reason=self)
 
 
-#: The reason of a result that has none; it is empty, and so false.
+#: The reason of a result without one; it is empty, and so false.
 NO_REASON = Reason()
 
 
@@ -125,11 +125,11 @@ class PyHarmonyError(_Coded):
     """The base of every error below.
 
     Attributes:
-        code: what is wrong, as a short name that stays, such as "sizes-differ"; most errors have that of their class.
-        argument: the name of the argument at fault, such as "azimuth" or "subjects[1].points"; None: none alone is.
+        code: a short, stable name, such as "sizes-differ"; most errors have that of their class.
+        argument: the name of the invalid argument, such as "azimuth" or "subjects[1].points"; None: not a single one.
         text: the message without the name of the argument and without the hint.
-        hint: what to do about it in Python, the end of the message; may be empty.
-        details: values that the message names, by their names here; errors of some codes have them.
+        hint: the remedy in Python, the end of the message; may be empty.
+        details: values in the message, by name; errors of some codes have them.
 
     Example:
         >>> import pyharmony
@@ -143,7 +143,7 @@ class PyHarmonyError(_Coded):
 
 
 class ShapeError(PyHarmonyError, ValueError):
-    """An array has a shape that the call cannot take.
+    """An array has a shape that the call does not accept.
 
     Example:
         >>> from pyharmony import metrics
@@ -157,7 +157,7 @@ class ShapeError(PyHarmonyError, ValueError):
 
 
 class DTypeError(PyHarmonyError, TypeError):
-    """An array, or another argument, has a type that the call cannot take.
+    """An array, or another argument, has a type that the call does not accept.
 
     Example:
         >>> from pyharmony import metrics
@@ -171,7 +171,7 @@ class DTypeError(PyHarmonyError, TypeError):
 
 
 class MaskError(PyHarmonyError, ValueError):
-    """A mask says nothing useful: 0/1 integers, values outside [0, 1], or nothing left known.
+    """A mask is not usable: 0/1 integers, values outside [0, 1], or no known pixels left.
 
     Example:
         >>> from pyharmony import blend
@@ -186,7 +186,7 @@ class MaskError(PyHarmonyError, ValueError):
 
 
 class ArgumentError(PyHarmonyError, ValueError):
-    """A number or name is outside what the argument accepts, or an image holds NaN or Inf.
+    """A number or name is outside the accepted values, or an image contains NaN or Inf.
 
     Example:
         >>> import pyharmony
@@ -241,7 +241,7 @@ class DecodeError(PyHarmonyError, ValueError):
 
 
 class DataError(PyHarmonyError, ValueError):
-    """A data set's list, index, annotation or shard is missing, damaged, or contradicts what is there.
+    """A data set's list, index, annotation or shard is missing, damaged, or inconsistent with its files.
 
     Example:
         >>> from pathlib import Path
@@ -258,7 +258,7 @@ class DataError(PyHarmonyError, ValueError):
 
 
 class UnusableSample(DataError, MaskError):
-    """A sample of a data set has no pixel of its object at the size that is asked for, or in any part that was drawn.
+    """A sample of a data set has no pixel of its object at the requested size, or in any drawn crop.
 
     Example:
         >>> from pyharmony import data
@@ -289,7 +289,7 @@ class WeightsError(PyHarmonyError, RuntimeError):
 
 
 class OutOfMemory(PyHarmonyError, MemoryError):
-    """The memory that a call needs could not be had.
+    """A call needs more memory than is available.
 
     Example:
         >>> from pyharmony.errors import OutOfMemory
@@ -301,7 +301,7 @@ class OutOfMemory(PyHarmonyError, MemoryError):
 
 
 class DeviceError(PyHarmonyError, RuntimeError):
-    """The device that was asked for is not there, or its kernels do not load.
+    """The requested device does not exist, or its kernels do not load.
 
     Example:
         >>> from pyharmony.errors import DeviceError
@@ -313,7 +313,7 @@ class DeviceError(PyHarmonyError, RuntimeError):
 
 
 class PyHarmonyWarning(_Coded, UserWarning):
-    """A call did what it was told, and that is likely not what was meant: the message says what happened.
+    """A call did as requested, but probably not as intended: the message has the details.
 
     ``warnings.simplefilter("error", PyHarmonyWarning)`` makes it an error, "ignore" silences it.
 
@@ -333,15 +333,15 @@ class PyHarmonyWarning(_Coded, UserWarning):
 
 
 class UnchangedWarning(PyHarmonyWarning):
-    """The result is a copy of what was given.
+    """The result is a copy of the input.
 
     Example:
         >>> import warnings
         >>> from pyharmony import blend
         >>> image = np.zeros((4, 4, 3), np.uint8)
-        >>> with warnings.catch_warnings(record=True) as said:
+        >>> with warnings.catch_warnings(record=True) as caught:
         ...     result = blend.alpha(image, image, np.zeros((4, 4), np.uint8))
-        >>> said[0].category.__name__
+        >>> caught[0].category.__name__
         'UnchangedWarning'
     """
 
@@ -349,9 +349,9 @@ class UnchangedWarning(PyHarmonyWarning):
 
 
 class ClippedWarning(PyHarmonyWarning):
-    """A twentieth or more of what was solved for lies beyond black or white, and was clipped to be stored as integers.
+    """At least a twentieth of the solved values are beyond black or white, and were clipped to be stored as integers.
 
-    ``SolveInfo.clipped`` is the share. A blend that holds the colours of src clips less, by a larger ``color_weight``
+    ``SolveInfo.clipped`` is the share. A blend that keeps the colours of src clips less, by a larger ``color_weight``
     of `poisson` or ``base="copy-paste"`` of `gaussian_poisson`; floats are not clipped.
 
     Example:
@@ -359,9 +359,9 @@ class ClippedWarning(PyHarmonyWarning):
         >>> from pyharmony import blend
         >>> dst, src = np.full((16, 16, 3), 20, np.uint8), np.full((16, 16, 3), 200, np.uint8)
         >>> src[::2] = 100
-        >>> with warnings.catch_warnings(record=True) as said:
+        >>> with warnings.catch_warnings(record=True) as caught:
         ...     result = blend.poisson(src, dst, np.pad(np.ones((12, 12), bool), ((2, 2), (0, 4))))
-        >>> said[0].category.__name__
+        >>> caught[0].category.__name__
         'ClippedWarning'
     """
 
@@ -369,19 +369,19 @@ class ClippedWarning(PyHarmonyWarning):
 
 
 class FloodedWarning(PyHarmonyWarning):
-    """The colours at the contour differ so much from one side to the other that they show inside the object.
+    """The difference of colours varies so much along the contour that it is visible inside the object.
 
-    A blend by gradients continues them into it, so that it looks transparent. `pyharmony.blend.alpha` keeps the colours
-    of the object, and `pyharmony.harmonize` gives all of it one change of light.
+    A gradient-domain blend continues it into the object, which looks transparent. `pyharmony.blend.alpha` keeps the
+    colours of the object, and `pyharmony.harmonize` changes its light uniformly.
 
     Example:
         >>> import warnings
         >>> from pyharmony import blend
         >>> src, dst = np.full((64, 64, 3), 120, np.uint8), np.full((64, 64, 3), 20, np.uint8)
         >>> dst[:, 32:] = 220
-        >>> with warnings.catch_warnings(record=True) as said:
+        >>> with warnings.catch_warnings(record=True) as caught:
         ...     result = blend.poisson(src, dst, np.pad(np.ones((48, 48), bool), 8))
-        >>> said[0].category.__name__
+        >>> caught[0].category.__name__
         'FloodedWarning'
     """
 
@@ -389,18 +389,18 @@ class FloodedWarning(PyHarmonyWarning):
 
 
 class MaskWarning(PyHarmonyWarning):
-    """A mask, or what dst has under it, is hardly what is meant.
+    """A mask, or dst under it, is probably not as intended.
 
     An integer mask looks like a map of labels; a soft one is mostly near zero; dst is nearly one colour under the mask
-    and not beside it, as if an object had been erased there.
+    and not around it, as if an object had been erased there.
 
     Example:
         >>> import warnings
         >>> from pyharmony import blend
         >>> image, labels = np.zeros((4, 4, 3), np.uint8), np.eye(4, dtype=np.uint8) * 15
-        >>> with warnings.catch_warnings(record=True) as said:
+        >>> with warnings.catch_warnings(record=True) as caught:
         ...     result = blend.alpha(image, image, labels)
-        >>> said[0].category.__name__
+        >>> caught[0].category.__name__
         'MaskWarning'
     """
 
@@ -408,7 +408,7 @@ class MaskWarning(PyHarmonyWarning):
 
 
 class ConfidenceWarning(PyHarmonyWarning):
-    """The guard of `pyharmony.harmonize` held a change back, or the change is hardly to be trusted.
+    """The guard of `pyharmony.harmonize` reduced a change, or the change has low confidence.
 
     Example:
         >>> from pyharmony.errors import ConfidenceWarning, PyHarmonyWarning

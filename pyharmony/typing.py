@@ -1,8 +1,8 @@
-"""The types of arguments and results, for annotations; importing them loads nothing but NumPy.
+"""The types of arguments and results, for annotations; importing them loads no package except NumPy.
 
-A function that takes any image returns the same type: an array for an array, a tensor for a tensor, a PIL image
-for a PIL image. For a file it returns a PIL image where the file has 8 bits, and a NumPy array where it has more; for
-a type checker this is `PILImage | Any`, a PIL image that `isinstance` may find to be something else.
+A function that accepts any image returns the same type: an array for an array, a tensor for a tensor, a PIL image for a
+PIL image. For a file it returns a PIL image if the file has 8 bits, and a NumPy array if it has more; for a type
+checker this is `PILImage | Any`, a PIL image that `isinstance` may narrow to another type.
 
 Example:
     >>> from pyharmony import blend
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .io import Picture
 else:
-    # These names serve annotations that are read while the program runs: Pillow is loaded with the first image.
+    # These names are for annotations that are read at run time: Pillow is loaded with the first image.
     class PILImage(Protocol):
         """A `PIL.Image.Image`."""
 
@@ -79,25 +79,25 @@ __all__ = [
 # Strings that arguments accept
 
 Device = Literal["auto", "cpu", "cuda"]
-"""The place where a call runs; 'auto': on a CUDA device where its kernels load, else on the CPU."""
+"""The device of a call; 'auto': a CUDA device if its kernels load, else the CPU."""
 
 TorchDevice = Literal["cpu", "cuda"]
-"""The place where torch runs a network."""
+"""The device on which torch runs a network."""
 
 Errors = Literal["raise", "return"]
-"""The treatment of the error of one image of a list: it is raised, or returned in place of the result."""
+"""The handling of an error for one image of a list: it is raised, or returned in place of the result."""
 
 Skip = Literal["raise", "skip"]
-"""The treatment of a sample that cannot be read: its error is raised, or the sample is left out."""
+"""The handling of a sample that cannot be read: its error is raised, or the sample is omitted."""
 
 Gradients = Literal["source", "mixed", "average", "monochrome"]
-"""The images whose gradients a Poisson blend keeps."""
+"""The images whose gradients a Poisson blend uses."""
 
 Contour = Literal["half", "full"]
-"""The share of the guidance that a difference across a hard contour takes: half, or all of it, as in the paper."""
+"""The share of the guidance that a difference across a hard contour gets: half, or all of it, as in the paper."""
 
 GradientKernel = Literal["normal", "sobel", "scharr", "prewitt", "roberts"]
-"""The kernel that derivatives are taken with."""
+"""The filter of derivatives."""
 
 SolveMethod = Literal["auto", "chebyshev", "dct", "multigrid"]
 """The method that solves the Gaussian-Poisson equation."""
@@ -105,7 +105,7 @@ SolveMethod = Literal["auto", "chebyshev", "dct", "multigrid"]
 HarmonizeMethod = Literal[
     "auto", "reinhard", "mkl", "match_histogram", "luminance_temperature", "lalonde_efros", "xue"
 ]  # fmt: skip
-"""The methods of `pyharmony.harmonize` that have names of their own; it also takes names and paths of weights."""
+"""The named methods of `pyharmony.harmonize`, which also accepts names and paths of weights."""
 
 SegmentMethod = Literal[
     "auto", "clicks-imagenet", "clicks", "grabcut", "random_walker", "clicks-imagenet+grabcut",
@@ -132,13 +132,13 @@ SynthesisMethod = Literal[
     "reinhard", "xiao_ma", "fecker", "idt", "mkl", "luminance_temperature", "match_histogram",
     "lut_mix", "retouch", "brightness_contrast", "temperature",
 ]  # fmt: skip
-"""The way in which `pyharmony.data.Synthesis` makes composites of photographs."""
+"""The way in which `pyharmony.data.Synthesis` makes composites of photos."""
 
 Task = Literal["harmonize", "blend", "realism", "segment", "style", "upscale"]
 """The purpose of a network of `pyharmony.models`."""
 
 SpectralNormOrder = Literal["legacy", "parametrization"]
-"""The spectral normalisation of torch that is followed to the last bit."""
+"""The spectral normalisation of torch that is reproduced bit for bit."""
 
 SpectralNormUpdate = Literal["step", "forward"]
 """The time at which `pyharmony.nn.SpectralNormGroup` iterates."""
@@ -187,7 +187,7 @@ class SlicedArray(Protocol):
 
 
 class Network(Protocol):
-    """A `torch.nn.Module`, such as those that `pyharmony.models` makes."""
+    """A `torch.nn.Module`, such as a model of `pyharmony.models`."""
 
     def parameters(self, recurse: bool = ...) -> Iterator[Any]: ...
 
@@ -207,7 +207,7 @@ if TYPE_CHECKING:
     _AnyT_co = TypeVar("_AnyT_co", covariant=True)
 
     class _Named(Protocol[_AnyT_co]):
-        """A type without instances. mypy writes an alias that holds itself by its name, and others with all members."""
+        """A type without instances. mypy shows an alias that contains itself by name, and others with all members."""
 
         def _never(self) -> _AnyT_co: ...
 

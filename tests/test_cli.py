@@ -795,7 +795,7 @@ PYTHON = re.compile(
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        ("blend patch.png coffee.jpg -o o.png", 3, "src (patch.png): 86 x 79 pixels beside 600 x 400 of dst"),
+        ("blend patch.png coffee.jpg -o o.png", 3, "src (patch.png): 86 x 79 pixels and dst 600 x 400"),
         (
             "blend patch.png coffee.jpg cat_mask.png -o o.png --at 1,1",
             3,
@@ -820,7 +820,7 @@ PYTHON = re.compile(
         (
             "blend https://example.org/a.png coffee.jpg -o o.png",
             3,
-            "is an address; pyharmony opens none, download the file first",
+            "is a URL, expected a path; download the file first",
         ),
         ("blend -o o.png", 2, "error: SRC and DST are missing; pass them, or a list with --list"),
         ("edit -o o.png", 2, "error: IMAGE is missing; pass it, or a list with --list"),

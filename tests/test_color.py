@@ -182,7 +182,7 @@ def test_what_is_no_image_or_mask_is_refused(name):
     for image, mask, error, message in (
         (IMAGE[..., 0], None, ShapeError, "image: shape"),
         (IMAGE[..., :2], None, ShapeError, "image: shape"),
-        (IMAGE > 0, None, DTypeError, "image: a bool image"),
+        (IMAGE > 0, None, DTypeError, "image: dtype bool"),
         ([1, 2], None, DTypeError, "image: list"),
         (IMAGE, MASK[1:], ShapeError, "mask: shape"),
         (IMAGE, MASK + 1, MaskError, "mask: values"),

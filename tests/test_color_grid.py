@@ -442,7 +442,7 @@ WIDE = np.zeros((4, 6, 3), np.uint8)
         ({"image": IMAGE[..., :2]}, ShapeError, r"image: shape \[4, 5, 2\], expected \[H, W, 3\] or \[N, H, W, 3\]"),
         ({"image": IMAGE[0]}, ShapeError, r"image: shape \[5, 3\]"),
         ({"image": IMAGE[:0]}, ShapeError, "image: .* no pixels"),
-        ({"image": IMAGE > 0}, DTypeError, "image: a bool image"),
+        ({"image": IMAGE > 0}, DTypeError, "image: dtype bool"),
         ({"image": IMAGE.astype(np.int32)}, DTypeError, "image: dtype int32"),
         ({"image": "image"}, DTypeError, "image: str"),
         ({"mask": np.ones((5, 4))}, ShapeError, r"mask: shape \[5, 4\], expected \[4, 5\]"),

@@ -166,7 +166,7 @@ def test_bad_arrays_on_a_device(on_emulator: Any) -> None:
         ({"image": Interface(image.astype(np.float64))}, DTypeError, "image: dtype float64; CUDA kernels take"),
         ({"image": Interface(image[..., :2])}, ShapeError, "image: shape"),
         ({"mask": Interface(np.ones((5, 4)))}, ShapeError, "mask: shape"),
-        ({"mask": np.ones((4, 5))}, DeviceError, "mask: in the memory of the CPU"),
+        ({"mask": np.ones((4, 5))}, DeviceError, "mask: on the CPU"),
         (
             {"affine": Interface(affine.astype(np.float64))},
             DTypeError,

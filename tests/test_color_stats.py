@@ -195,7 +195,7 @@ IMAGE = np.zeros((4, 5, 3), np.uint8)
     [
         (lambda: ops.color_stats(IMAGE[..., 0]), ShapeError, "image: shape"),
         (lambda: ops.color_stats(IMAGE[..., :2]), ShapeError, r"expected \[H, W, 3\]"),
-        (lambda: ops.color_stats(IMAGE > 0), DTypeError, "image: a bool image"),
+        (lambda: ops.color_stats(IMAGE > 0), DTypeError, "image: dtype bool"),
         (lambda: ops.color_stats(IMAGE, np.zeros((3, 5), bool)), ShapeError, "mask: shape"),
         (lambda: ops.color_stats(IMAGE, np.ones((4, 5), np.uint8)), MaskError, "mask > 0"),
         (lambda: ops.color_stats(IMAGE, bins=-1), ArgumentError, "bins: -1"),

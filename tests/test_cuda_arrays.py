@@ -109,7 +109,7 @@ def test_what_is_no_array_of_a_device() -> None:
         (Interface(IMAGE, mask=IMAGE), "src: a masked array"),
         (Interface(np.zeros(16, np.uint8)[1:9].view(np.float32)), "src: not aligned to its 4-byte items"),
         (Interface(np.zeros(4, np.int64)), "src: dtype int64 is not supported"),
-        (Interface(np.zeros(8, np.float32), shape=(3,), strides=(5,)), r"src: strides \(5,\) are no multiples"),
+        (Interface(np.zeros(8, np.float32), shape=(3,), strides=(5,)), r"src: strides \(5,\) are not multiples"),
     ],
     ids=["masked", "misaligned", "int64", "strides"],
 )
@@ -122,9 +122,9 @@ def test_arrays_in_different_places_are_refused() -> None:
     here = _cuda.describe(Interface(IMAGE), "dst")
     there = here.reshaped(here.shape, here.strides)
     there.device = 1
-    with pytest.raises(DeviceError, match="src: on cuda:1, dst on cuda:0; move one of them"):
+    with pytest.raises(DeviceError, match="src: on cuda:1, but dst is on cuda:0; move one of them"):
         _cuda.place_of({"dst": here, "src": there}, None)
-    with pytest.raises(DeviceError, match="mask: in the memory of the CPU, dst on cuda:0"):
+    with pytest.raises(DeviceError, match="mask: on the CPU, but dst is on cuda:0"):
         _cuda.place_of({"dst": here, "mask": IMAGE}, None)
     with pytest.raises(DeviceError, match="device: 'cpu', but dst is on a CUDA device"):
         _cuda.place_of({"dst": here}, "cpu")
@@ -133,7 +133,7 @@ def test_arrays_in_different_places_are_refused() -> None:
 def test_memory_that_runs_out_is_named_and_the_next_call_works() -> None:
     place = _cuda.place_of({"dst": Interface(IMAGE)}, None)
     assert place is not None
-    with pytest.raises(OutOfMemory, match=rf"memory of the device: {1 << 60} bytes"):
+    with pytest.raises(OutOfMemory, match=rf"out of memory on the device: {1 << 60} bytes"):
         place.scratch(1 << 60)
     assert place.scratch(1 << 10).nbytes == 1 << 10
 

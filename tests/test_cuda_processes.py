@@ -266,7 +266,7 @@ def test_a_device_that_nobody_asked_for_and_that_fails_is_replaced_by_the_proces
     use: Any, emulator_module: Any, name: str, kind: str, launches: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     failure, error = {
-        "memory": (emulator_module.DeviceMemoryFailure("memory of the device: out of memory"), OutOfMemory),
+        "memory": (emulator_module.DeviceMemoryFailure("out of memory on the device: out of memory"), OutOfMemory),
         "launch": (emulator_module.DeviceFailure("kernel: CUDA-capable device(s) is/are busy"), DeviceError),
     }[kind]
     arrays = pair(40, 50)
@@ -280,7 +280,7 @@ def test_a_device_that_nobody_asked_for_and_that_fails_is_replaced_by_the_proces
             assert info.device == "cpu" and np.array_equal(found, expected)
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 1 and said[0].endswith("; running on the CPU")
-    assert {"memory": "memory of the device", "launch": "busy"}[kind] in said[0]
+    assert {"memory": "out of memory on the device", "launch": "busy"}[kind] in said[0]
     use(Failing(emulator_module, failure, launches))
     with pytest.raises(error):
         CALLS[name](arrays, device="cuda")
@@ -312,7 +312,7 @@ def test_memory_that_the_module_keeps_is_given_back_before_a_call_fails(use: Any
 
     def empty(shape: tuple[int, ...], dtype: Any) -> tuple[Any, Any]:
         if not given:
-            raise OutOfMemory("memory of the device")
+            raise OutOfMemory("out of memory on the device")
         return "made", "view"
 
     place._empty = empty  # type: ignore[method-assign]

@@ -431,7 +431,7 @@ def test_bad_options(name: str, options: dict[str, Any], error: type[Exception],
 @pytest.mark.parametrize("name", EDITS)
 def test_bad_images_and_masks(name: str) -> None:
     image = cast(photo(), "uint8")
-    with pytest.raises(DTypeError, match="image: a bool image"):
+    with pytest.raises(DTypeError, match="image: dtype bool"):
         call(name, image > 9, MASKS["hard"])
     with pytest.raises(ShapeError, match="image: shape"):
         call(name, np.zeros((5, 5, 2), np.uint8), np.eye(5))

@@ -224,7 +224,7 @@ def test_doctor_warns_of_the_other_project(tmp_path: Path, monkeypatch: pytest.M
     assert _install.strangers() == {"1.0.21": inside}
     done = CliRunner().invoke(app, ["doctor", "--json"])
     row = next(check for check in json.loads(done.stdout)["checks"] if check["name"] == "installation")
-    assert "pyharmony-blend 0.1.0" in row["found"] and "pyharmony 1.0.21 is installed too" in row["found"]
+    assert "pyharmony-blend 0.1.0" in row["found"] and "the package pyharmony 1.0.21" in row["found"]
     assert "another project" in row["found"]
     assert row["state"] == ("failed" if inside else "note")
     assert done.exit_code == int(inside)
@@ -237,7 +237,9 @@ def test_doctor_says_that_the_other_project_is_there_instead(tmp_path: Path, mon
 
     monkeypatch.syspath_prepend(installed(tmp_path, "pyharmony", "1.0.21", record="pyharmony/discovery.py,,\n"))
     monkeypatch.setattr(_facts, "version_of", lambda *names: None)
-    with pytest.raises(doctor.Missing, match=r"0\.1\.0, which is not installed, and .* pyharmony 1\.0\.21 is"):
+    with pytest.raises(
+        doctor.Missing, match=r"0\.1\.0, which is not installed, and .* pyharmony 1\.0\.21, another project"
+    ):
         doctor._distribution()
 
 

@@ -335,7 +335,7 @@ INSIDE = disc(16, 20)
         (A, A / 255, INSIDE, errors.DTypeError, "output: dtype uint8 differs from target float64"),
         (np.dstack([A, INSIDE]), A, INSIDE, errors.ShapeError, "leave alpha out: output[..., :3]"),
         (A.transpose(2, 0, 1), A, INSIDE, errors.ShapeError, "channels come last: numpy.moveaxis(x, -3, -1)"),
-        (A > 3, A, INSIDE, errors.DTypeError, "output: a bool image"),
+        (A > 3, A, INSIDE, errors.DTypeError, "output: dtype bool"),
         (A * np.float32(np.nan), A * np.float32(1), INSIDE, errors.ArgumentError, "output: nan at pixel (y=0, x=0)"),
         (A, A, INSIDE[:12], errors.ShapeError, "mask: shape [12, 20], expected [16, 20]"),
         (A, A, INSIDE // 255, errors.MaskError, "pass `mask > 0`"),

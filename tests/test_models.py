@@ -2000,7 +2000,7 @@ def test_the_header_holds_what_is_known_of_the_weights(tmp_path: Path) -> None:
         {"config": {**entry["config"], "doubtful": 8.0, "sure": 0.0}},
     ):
         safetensors.torch.save_file(model.state_dict(), old, {"pyharmony": json.dumps({**entry, **more})})
-        with pytest.warns(PyHarmonyWarning, match=r"old\.safetensors: calibrated by doubtful and sure, .* not used"):
+        with pytest.warns(PyHarmonyWarning, match=r"old\.safetensors: calibrated by doubtful and sure .* ignored"):
             read = models.load(old)
         assert (read.calibration, read.config) == (Calibration(), model.config)
     for wrong in ({"doubt": -1}, {"caution": "much"}, {"boost": math.inf}, {"other": 1.0}, [1]):
@@ -2165,7 +2165,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     for name in ("gp_gan", "gp-gan"):
         with pytest.raises(
             WeightsError,
-            match=r"under this name; there are 'gp-gan-small'; `pyharmony train --model gp_gan --data ROOT`",
+            match=r"under this name, only 'gp-gan-small'; `pyharmony train --model gp_gan --data ROOT`",
         ):
             models.load(name)
 

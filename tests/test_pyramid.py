@@ -160,7 +160,7 @@ def test_inputs_are_not_modified_and_two_dimensions_stay():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: downsample(np.zeros((4, 4), bool)), DTypeError, "image: a bool image"),
+        (lambda: downsample(np.zeros((4, 4), bool)), DTypeError, "image: dtype bool"),
         (lambda: downsample(np.zeros((4, 4), np.int32)), DTypeError, "image: dtype int32"),
         (lambda: downsample(np.zeros((0, 4))), ShapeError, "has no pixels"),
         (lambda: downsample(np.zeros((4, 4)), -1), ArgumentError, "smooth_sigma: -1"),

@@ -98,7 +98,7 @@ def test_nothing_that_is_given_changes(model: Any, picture: Any, mask: Any) -> N
 #: Images and masks that both scores refuse.
 REFUSED = [
     (lambda p, m: (p[..., :2], m), errors.ShapeError, r"image: shape \[80, 120, 2\] has 2 channels, expected"),
-    (lambda p, m: (p > 3, m), errors.DTypeError, "image: a bool image"),
+    (lambda p, m: (p > 3, m), errors.DTypeError, "image: dtype bool"),
     (lambda p, m: (p / np.float32(0), m), errors.ArgumentError, "image: "),
     (lambda p, m: (p, m[:-1]), errors.ShapeError, r"mask: shape \[79, 120\], expected \[80, 120\]"),
     (lambda p, m: (p, m.astype(float)), errors.MaskError, "mask: values from 0 to 255"),

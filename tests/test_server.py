@@ -1097,7 +1097,7 @@ def test_failures_say_what_is_wrong_without_paths(service: Running) -> None:
     assert (told["error"]["code"], told["error"]["argument"]) == ("sizes-differ", "src")
     assert f"src ({ids['src']}): 40 x 30 pixels and dst 80 x 60" in told["error"]["message"]
     assert kind_of(service.start("blend", **ids, gradients="mixed")) == "usage"
-    assert "gradients does not go with mode" in service.start("blend", **ids, gradients="mixed").text
+    assert "gradients cannot be used with mode" in service.start("blend", **ids, gradients="mixed").text
     four = service.done("cutout", picture=ids["src"], mask=ids["mask"])["picture"]
     told = service.start("export", 60, picture=four["id"], format="jpeg").json()
     assert told["status"] == "failed" and told["error"]["kind"] == "ArgumentError"

@@ -383,7 +383,7 @@ def test_arrays_on_a_device_are_copied(
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), wanted)
     with pytest.raises(DeviceError, match="out: in the memory of a CUDA device"):
         upscaling.super_resolve(image, method=method, out=Interface(np.zeros_like(wanted)))
-    with pytest.raises(DeviceError, match="out: in the memory of the CPU, image in that of cuda:0"):
+    with pytest.raises(DeviceError, match="out: on the CPU, but image is on cuda:0"):
         upscaling.super_resolve(Interface(image), method=method, out=np.zeros_like(wanted))
 
 
