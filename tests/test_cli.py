@@ -811,7 +811,7 @@ PYTHON = re.compile(
             3,
             "color_weight (patch_mask.png)",
         ),
-        ("blend cutout.png cutout.png -o o.jpg", 2, "JPEG holds no alpha channel, the image has one; use PNG"),
+        ("blend cutout.png cutout.png -o o.jpg", 2, "JPEG has no alpha channel, the image has one; use PNG"),
         (
             "blend patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --max-pixels 1000",
             4,

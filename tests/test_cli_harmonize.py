@@ -145,7 +145,7 @@ def test_batch_statistics_go_with_networks_that_have_batch_norms(weights: Path) 
     call("--list", "rows.csv")
     assert (pixels("row.png") == wanted).all()
     for words, says in (
-        (("--method", "mkl"), "--batch-statistics: 'mkl' runs no network"),
+        (("--method", "mkl"), "--batch-statistics: True, but 'mkl' runs no network"),
         (("--model", weights), "--batch-statistics: dovenet_lite makes its images without batch norms"),
     ):
         assert says in call(*PASTE, *words, "--batch-statistics", "-o", "no.png", code=2).stderr
@@ -155,7 +155,7 @@ def test_batch_statistics_go_with_networks_that_have_batch_norms(weights: Path) 
 def test_the_default_is_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_shipped, "every", list)
     result = call(*PASTE, "-o", "out.png", code=6)
-    assert result.stderr.startswith("error: --method: 'auto' runs the weights colorgrid")
+    assert result.stderr.startswith("error: --method: 'auto' needs the weights colorgrid")
     assert not Path("out.png").exists()
 
 
@@ -341,7 +341,8 @@ def test_a_picture_that_fails_takes_no_other_along() -> None:
     result = call("in", "-o", "out", "--method", "mkl", code=5)
     assert [path.name for path in Path("out").iterdir()] == ["b.png"]
     assert (
-        "error: image (in/a.png) is no image file" in result.stderr and "error: 1 of 2 images failed" in result.stderr
+        "error: image (in/a.png) is not a known image file" in result.stderr
+        and "error: 1 of 2 images failed" in result.stderr
     )
 
 

@@ -70,7 +70,7 @@ def test_what_cannot_be_is_said_in_its_options(options: tuple[str, ...], says: s
 def test_what_a_file_cannot_hold_is_told_before_the_work() -> None:
     Image.fromarray(np.full((20, 20, 4), 90, np.uint8)).save("clear.png")
     result = call("clear.png", "-o", "out.jpg", "--method", "bicubic", code=2)
-    assert "JPEG holds no alpha channel" in result.stderr and not Path("out.jpg").exists()
+    assert "JPEG has no alpha channel" in result.stderr and not Path("out.jpg").exists()
     call("clear.png", "-o", "out.png", "--method", "bicubic")
     assert Image.open("out.png").mode == "RGBA"
 

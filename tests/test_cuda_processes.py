@@ -168,7 +168,7 @@ def child():
     found, info = ops.poisson(src, dst, mask, return_info=True)
     assert info.device == "cpu" and np.array_equal(found, on_cpu)
     assert not pyharmony.has_cuda()
-    words = "this process was forked after CUDA was initialised, and CUDA works in its parent alone"
+    words = "this process was forked after CUDA was initialised, and CUDA works only in its parent"
     assert words in _native.cuda_status()
     pyharmony.set_device("cuda")
     assert np.array_equal(ops.poisson(src, dst, mask), on_cpu)

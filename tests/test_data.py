@@ -1038,7 +1038,7 @@ def test_damaged_tar_files_are_named(tmp_path: Path) -> None:
     assert problems.keys() == {"000001.tar", "c.tar", "d.tar", "1"}
     assert "000001.tar: damaged" in problems["000001.tar"]
     assert "no uncompressed tar file" in problems["d.tar"]
-    assert "b.tar:1.image.png is no image file" in problems["1"]
+    assert "b.tar:1.image.png is not a known image file" in problems["1"]
     same(found[0], samples(1)[0])
     with pytest.raises(errors.DataError, match="no uncompressed tar file"):
         data.TarShards(tmp_path / "out" / "c.tar")
@@ -1149,7 +1149,7 @@ def test_the_bytes_of_a_record_are_those_of_tensorflow(tmp_path: Path) -> None:
         data.TFRecordPairs(path, "weights", shape=(4, 4))[0]
     with pytest.raises(errors.ShapeError, match=r"composite: 48 bytes, expected \[4, 5, 3\]"):
         data.TFRecordPairs(path, shape=(4, 5))[0]
-    with pytest.raises(errors.DecodeError, match="record 0: composite is no image file"):
+    with pytest.raises(errors.DecodeError, match="record 0: composite is not a known image file"):
         data.TFRecordPairs(path)[0]
     # Ports of GP-GAN to TensorFlow name them otherwise, and say how large the raw pixels are.
     sizes = {name: tagged(3, tagged(1, bytes([4]))) for name in ("image/height", "image/width")}

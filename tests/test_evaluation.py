@@ -87,7 +87,7 @@ def test_a_method_of_harmonize_is_what_is_measured(name: str) -> None:
 def test_weights_that_are_missing_are_no_fault_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyharmony.models", reason="torch is not installed")
     monkeypatch.setattr(_shipped, "every", list)
-    with pytest.raises(errors.WeightsError, match="auto: method: 'auto' runs the weights colorgrid"):
+    with pytest.raises(errors.WeightsError, match="auto: method: 'auto' needs the weights colorgrid"):
         evaluation.evaluate(Samples(), {"auto": METHODS["auto"]}, size=32, errors="skip")
 
 

@@ -1218,7 +1218,7 @@ def test_what_a_format_cannot_hold_is_refused_before_anything_is_written(tmp_pat
         (noise(4, 4, 3, "uint16"), "jpg", "JPEG stores uint8 pixels, the image has uint16; use PNG, TIFF"),
         (noise(4, 4, 3, "float32"), "png", "PNG stores uint8 or uint16 pixels, the image has float32; use TIFF"),
         (noise(4, 4, 4), "jpg", "JPEG has no alpha channel, the image has one; use PNG, WEBP, TIFF, AVIF"),
-        (noise(4, 4, 4), "bmp", "BMP holds no alpha channel"),
+        (noise(4, 4, 4), "bmp", "BMP has no alpha channel"),
     ):
         with pytest.raises(errors.ArgumentError, match=message):
             ph.save(pixels, tmp_path / f"a.{suffix}")

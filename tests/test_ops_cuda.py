@@ -413,7 +413,7 @@ def test_a_batch_lies_where_at_says_and_the_alpha_of_dst_stays(run: Any) -> None
         ({"at": ("1", 2)}, DTypeError, "at: "),
         ({"at": None}, ShapeError, r"src: 7 x 6 pixels and dst 9 x 8 \(width x height\); pass at="),
         ({"src": np.zeros((6, 7, 4), np.float32)}, ShapeError, "src: 4 channels, expected 1 or 3; alpha is"),
-        ({"src": np.zeros((6, 7, 1), np.float32)}, ShapeError, "src: 1 images of 1 channels beside 1 of 3 of dst"),
+        ({"src": np.zeros((6, 7, 1), np.float32)}, ShapeError, "src: 1 images of 1 channels, but dst has 1 of 3"),
         (
             {"src": np.zeros((6, 7, 5), np.float32)},
             ShapeError,

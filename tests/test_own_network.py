@@ -150,8 +150,8 @@ def test_the_commands_know_it_by_its_file_alone(pyharmony: Callable[..., str], r
 @pytest.mark.parametrize(
     ("text", "key", "says", "code"),
     [
-        ("", "", "has no 'recipe'", 2),
-        ("mine = {}", "recipe", "has no 'recipe'", 2),
+        ("", "", "does not define 'recipe'", 2),
+        ("mine = {}", "recipe", "does not define 'recipe'", 2),
         ("recipe = 3", "", "recipe of .* is a int, expected a dictionary", 2),
         ("def recipe(): return {'model': {'name': 'tint'}}", "", "name: 'tint' is no model", 2),
         ("def mine():\n    return {}['model']", "mine", r"CONFIG: mine\(\) of .*: KeyError: 'model' \(line 2\)", 3),

@@ -1560,7 +1560,7 @@ def test_what_cannot_be_taken_is_said(browser: Any, service: Any, tmp_path: Path
     with visiting(browser, service) as visit:
         visit.expected.append("422")
         visit.give("subject", text)
-        visit.says("File: notes.png is no image file")
+        visit.says("File: notes.png is not a known image file")
         alerts = visit.page.locator(".toast[role=alert]")
         assert alerts.count() == 1
         visit.give("subject", large)
@@ -2265,7 +2265,7 @@ def test_nothing_scrolls_sideways(browser: Any, service: Any, tmp_path: Path) ->
         long_name = tmp_path / f"{'x' * 180}.png"
         long_name.write_text("no picture at all")
         visit.give("subject", long_name)
-        visit.says("is no image file")
+        visit.says("is not a known image file")
         check("a refusal")
         for way in ("merge", "harmonize"):
             visit.way(way)

@@ -286,7 +286,7 @@ def _source(x: Any, target: DeviceArray) -> DeviceArray:
     _checks.same_dtype(a, "src", target, "dst")
     if (a.shape[0], a.shape[3]) != (target.shape[0], min(target.shape[3], 3)):
         raise ShapeError(
-            f"src: {a.shape[0]} images of {a.shape[3]} channels , but dst has {target.shape[0]} of "
+            f"src: {a.shape[0]} images of {a.shape[3]} channels, but dst has {target.shape[0]} of "
             f"{min(target.shape[3], 3)}; expected equal numbers, not counting alpha"
         )
     return a

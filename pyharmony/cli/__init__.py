@@ -1,5 +1,4 @@
-"""The command line: `pyharmony`, or `python -m pyharmony`. Each command group has one file, without logic of its
-own."""
+"""The command line: `pyharmony`, or `python -m pyharmony`. Each command group is one file without own logic."""
 
 from __future__ import annotations
 

@@ -180,8 +180,7 @@ def _check_files(
 def _dataset(
     console: Console, data: Path | None, run: Path | None, split: str | None, size: str | None
 ) -> tuple[Any, int | None]:
-    """Returns the samples of a data set or the validation images of a run, and the sides of their images; None:
-    unchanged."""
+    """Returns the samples of a data set or the validation images of a run, and image sides; None: unchanged."""
     side = _side(size or "256")
     if run is None:
         from .. import data as datasets
