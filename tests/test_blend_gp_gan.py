@@ -321,7 +321,7 @@ def test_where_no_network_is_named_the_one_in_the_box_runs(options: dict[str, An
     wanted, its = blend.gp_gan(*case(), at=(45, 45), generator="gp-gan-small", return_info=True, **options)
     assert np.array_equal(made, wanted)
     assert (info.method, info.max_error) == (its.method, its.max_error)
-    with pytest.raises(WeightsError, match="the blending generator, and supervised=False takes the other"):
+    with pytest.raises(WeightsError, match="the blending generator, expected that from noise for supervised=False"):
         blend.gp_gan(*case(), at=(45, 45), supervised=False, **options)
 
 
@@ -338,9 +338,9 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         ({"generator": tmp_path / "absent.safetensors"}, WeightsError, "there is no such file"),
         ({"generator": tmp_path / "pickle.pth"}, WeightsError, "pickle"),
         ({"generator": 3}, DTypeError, "generator: int, expected a gp_gan"),
-        ({"generator": noise, "supervised": True}, WeightsError, "the generator from noise, and supervised=True"),
-        ({"generator": blending, "supervised": False}, WeightsError, "the blending generator, and supervised=False"),
-        ({"generator": noise, "nz": 7}, WeightsError, "takes 6 numbers of noise, and nz=7"),
+        ({"generator": noise, "supervised": True}, WeightsError, "expected the blending one for supervised=True"),
+        ({"generator": blending, "supervised": False}, WeightsError, "expected that from noise for supervised=False"),
+        ({"generator": noise, "nz": 7}, WeightsError, "its noise has 6 values, expected nz=7"),
         ({"generator": noise, "nz": 0}, ArgumentError, "nz: 0, expected a whole number of at least 1"),
         ({"generator": noise, "n_iteration": 1.5}, DTypeError, "n_iteration: float 1.5"),
         ({"generator": noise, "n_iteration": 0}, ArgumentError, "n_iteration: 0"),
@@ -357,7 +357,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         model.guess(blending.generator, np.zeros((32, 64, 3), np.float32))
     with torch.no_grad():
         blending.generator.decoder.last.weight.fill_(float("nan"))
-    with pytest.raises(WeightsError, match="its image holds NaN or Inf"):
+    with pytest.raises(WeightsError, match="its image contains NaN or Inf"):
         blend.gp_gan(src, dst, mask, at=(45, 45), generator=blending)
 
 
@@ -431,7 +431,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "and --unsupervised takes the other" in run("--unsupervised", code=6).stderr
     assert "--generator: a realism_cnn, expected a gp_gan" in run("--generator other.safetensors", code=6).stderr
     assert "there is no such file" in run("--generator absent.safetensors", code=6).stderr
-    assert "--generator: takes 6" in run("--generator noise.safetensors --nz 5", code=6).stderr
+    assert "--generator: its noise has 6" in run("--generator noise.safetensors --nz 5", code=6).stderr
 
     Path("list.csv").write_text(
         "src,dst,mask,out,at,mode,generator,supervised,n-iteration,seed,nz\n"

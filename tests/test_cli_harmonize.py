@@ -146,7 +146,7 @@ def test_batch_statistics_go_with_networks_that_have_batch_norms(weights: Path) 
     assert (pixels("row.png") == wanted).all()
     for words, says in (
         (("--method", "mkl"), "--batch-statistics: True, but 'mkl' runs no network"),
-        (("--model", weights), "--batch-statistics: dovenet_lite makes its images without batch norms"),
+        (("--model", weights), "--batch-statistics: the generator of dovenet_lite has no batch norms"),
     ):
         assert says in call(*PASTE, *words, "--batch-statistics", "-o", "no.png", code=2).stderr
         assert not Path("no.png").exists()

@@ -103,7 +103,7 @@ def test_published_weights_are_converted(tmp_path: Path) -> None:
     assert "expected KEY=VALUE" in call(*arguments, "--overwrite", "--set", "space", code=2).stderr
     assert "space: 'lab'" in call(*arguments, "--overwrite", "--set", "space=lab", code=2).stderr
     elsewhere = ("convert", tmp_path / "vgg16.pth", "pix2pix", "--output", tmp_path / "none" / "a.safetensors")
-    assert "none of the published layouts of pix2pix" in call(*elsewhere, code=6).stderr
+    assert "any published layout of pix2pix" in call(*elsewhere, code=6).stderr
 
 
 def test_networks_of_two_files_are_converted_together(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_arrays_of_chainer_are_converted_and_another_network_is_named(tmp_path: 
     torch.testing.assert_close(models.load(out).double()(z), published(z), rtol=0, atol=2e-6)
     torch.save(NestedUNet(4, 2, 8, "batch", gates=True).state_dict(), tmp_path / "G.pth")
     named = call("convert", tmp_path / "G.pth", "dovenet", "-o", tmp_path / "d.safetensors", code=2).stderr
-    assert "holds what `convert` reads as attention_unet" in " ".join(named.split())
+    assert "fits attention_unet" in " ".join(named.split())
     assert not (tmp_path / "d.safetensors").exists()
 
 
@@ -158,7 +158,10 @@ def test_what_a_pickle_would_run_is_not_run(tmp_path: Path) -> None:
     torch.save({"a": Payload()}, tmp_path / "a.pth")
     assert "models convert" in call("verify", tmp_path / "a.pth", code=6).stderr
     out = tmp_path / "a.safetensors"
-    assert "not only tensors" in call("convert", tmp_path / "a.pth", "pix2pix", "-o", out, code=6).stderr
+    assert (
+        "contains other objects than tensors"
+        in call("convert", tmp_path / "a.pth", "pix2pix", "-o", out, code=6).stderr
+    )
     assert not (tmp_path / "ran").exists() and not out.exists()
 
 

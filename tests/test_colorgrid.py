@@ -18,9 +18,9 @@ from pyharmony.harmonization import ColorMap, _colorgrid, _judged, networks  # n
 from pyharmony.harmonization._guards import Care  # noqa: E402
 from pyharmony.harmonization._hints import Hints, Source  # noqa: E402
 from pyharmony.harmonization._scene import Scene  # noqa: E402
-from pyharmony.models.colorgrid import _chosen, _first_not_below, _sure, moved  # noqa: E402
+from pyharmony.models.colorgrid import _first_not_below, _pure_weight, _weighted_indices, grow_mask  # noqa: E402
 from pyharmony.training import steps  # noqa: E402
-from pyharmony.training.steps._contours import Shares, as_given, drawn_anew  # noqa: E402
+from pyharmony.training.steps._contours import Shares, changed_samples, unchanged_samples  # noqa: E402
 from pyharmony.training.steps._scenes import drawn_scenes  # noqa: E402
 
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
@@ -41,7 +41,7 @@ def batch(count: int = 6) -> tuple[Any, Any, Any]:
 
 def drawn(seed: int = 0, pixels: int = 32, **shares: float) -> Any:
     torch.manual_seed(seed)
-    return drawn_anew(*batch(), Shares(**NONE | shares), pixels)
+    return changed_samples(*batch(), Shares(**NONE | shares), pixels)
 
 
 def near(image: Any, color: Any) -> Any:
@@ -59,7 +59,7 @@ def test_a_wider_network_starts_where_a_narrower_one_is() -> None:
         expected, found = (model.eval()(composite, mask) for model in (narrow, wide))
     assert (expected - composite).abs().max() > 0.01
     torch.testing.assert_close(found, expected)
-    with pytest.raises(WeightsError, match=r"start: weights with .*, which the model is without"):
+    with pytest.raises(WeightsError, match=r"start: weights with .*, which the model does not have"):
         narrow.start_from(wide)
     with pytest.raises(WeightsError, match=r"start: .* \[32, .*\], expected \[64, .*\]"):
         models.create("colorgrid", "small", hidden=64).start_from(models.create("colorgrid", "small", hidden=32))
@@ -92,7 +92,7 @@ def test_a_further_expert_begins_as_the_last_one() -> None:
     known = two.judge._facts()
     assert all(three.judge._facts()[fact] >= place for fact, place in known.items())
     assert len(known) == two.judge.norm.normalized_shape[0]
-    with pytest.raises(WeightsError, match=r"start: weights with experts\.1\..*, which the model is without"):
+    with pytest.raises(WeightsError, match=r"start: weights with experts\.1\..*, which the model does not have"):
         one.start_from(two)
 
 
@@ -109,7 +109,7 @@ def test_what_is_exported_searches_as_torch_does(number: int) -> None:
 
 def test_without_shares_a_batch_is_as_given() -> None:
     composite, target, mask = batch()
-    for found in (drawn(), as_given(composite, target, mask, 32)):
+    for found in (drawn(), unchanged_samples(composite, target, mask, 32)):
         assert torch.equal(found.composite, composite) and torch.equal(found.mask, mask)
         torch.testing.assert_close(found.colors, BLUE.flatten().expand(6, 32, 3))
         torch.testing.assert_close(found.target_colors, RED.flatten().expand(6, 32, 3))
@@ -142,7 +142,7 @@ def test_a_cut_out_elsewhere_stands_before_another_part_of_the_photograph() -> N
     for elsewhere in (0.0, 1.0):
         torch.manual_seed(0)
         shares = Shares(**NONE | {"cut_out": 1.0, "fits": 1.0}, elsewhere=elsewhere)
-        found = drawn_anew(composite, target, mask, shares, 8)
+        found = changed_samples(composite, target, mask, shares, 8)
         rows.append(near(found.composite, GREEN)[:, :, 0].sum(1))
     assert (rows[0] == SIDE // 2).all()
     assert (rows[1] != SIDE // 2).any()
@@ -166,7 +166,7 @@ def test_a_shoulder_keeps_white_where_it_is() -> None:
     _, _, mask = batch(32)
     white = torch.ones(32, 3, SIDE, SIDE)
     torch.manual_seed(0)
-    found = drawn_anew(white, white, mask, Shares(**NONE, exposed=1.0), 4).colors[:, 0]
+    found = changed_samples(white, white, mask, Shares(**NONE, exposed=1.0), 4).colors[:, 0]
     kept = (found > 0.999).all(1)
     assert 12 < kept.sum() < 31 and (found[~kept] < 0.97).any(1).all()
 
@@ -207,7 +207,7 @@ def test_a_small_object_stays_as_it_is() -> None:
     mask = torch.zeros(2, 1, SIDE, SIDE)
     mask[..., 30:35, 30:35] = 1
     composite = torch.where(mask > 0, BLUE, GREEN)
-    found = drawn_anew(composite, composite, mask, Shares(1.0, 1.0, 0.0, 0.0, 0.0), 8)
+    found = changed_samples(composite, composite, mask, Shares(1.0, 1.0, 0.0, 0.0, 0.0), 8)
     assert torch.equal(found.composite, composite)
     # Its mask may be wider, but is never empty.
     assert (found.mask.flatten(1).sum(1) >= 25).all()
@@ -296,7 +296,7 @@ def judged_network(**extra: Any) -> Any:
 def test_a_mask_is_moved_by_nearly_round_steps(by: int) -> None:
     mask = torch.zeros(1, 1, 40, 40)
     mask[..., 10:30, 10:30] = 1
-    found = moved(mask, by)
+    found = grow_mask(mask, by)
     y, x = np.mgrid[:40, :40]
     plane = mask[0, 0].numpy() > 0
     away = {value: np.sqrt(((y[..., None] - y[plane == value]) ** 2 + (x[..., None] - x[plane == value]) ** 2).min(-1))
@@ -310,7 +310,7 @@ def test_a_mask_that_would_vanish_stays() -> None:
     mask = torch.zeros(2, 1, 40, 40)
     mask[0, :, 10:15, 10:15] = 1
     mask[1, :, 1:, :] = 1
-    assert torch.equal(moved(mask, -1)[0], mask[0]) and torch.equal(moved(mask, 2)[1], mask[1])
+    assert torch.equal(grow_mask(mask, -1)[0], mask[0]) and torch.equal(grow_mask(mask, 2)[1], mask[1])
 
 
 def test_all_experts_answer_and_the_first_to_moved_masks_too() -> None:
@@ -323,7 +323,7 @@ def test_all_experts_answer_and_the_first_to_moved_masks_too() -> None:
         first, last = (one.answers(composite, mask).maps for one in alone)
         torch.testing.assert_close(maps.affine, torch.cat([first.affine, last.affine[:, :2]], 1))
         torch.testing.assert_close(maps.curves, torch.cat([first.curves, last.curves[:, :2]], 1))
-        torch.testing.assert_close(model.looks(composite, mask)[-1].affine, last.affine[:, 0])
+        torch.testing.assert_close(model.stage_maps(composite, mask)[-1].affine, last.affine[:, 0])
 
 
 def test_the_judge_weighs_the_answers_to_moved_masks() -> None:
@@ -332,10 +332,10 @@ def test_the_judge_weighs_the_answers_to_moved_masks() -> None:
         answers = model.answers(composite, mask)
         maps, weights = answers.maps, answers.weights
         small, inside = (torch.nn.functional.adaptive_avg_pool2d(x, 32) for x in (composite, mask))
-        views = [inside, *(moved(inside, by) for by in (-2, -1, 1, 2))]
+        views = [inside, *(grow_mask(inside, by) for by in (-2, -1, 1, 2))]
         for i, view in zip((0, 2, 3, 4, 5), views, strict=True):
-            torch.testing.assert_close(maps.affine[:, i], model.looks(small, view)[-1].affine)
-        mirrored = model.looks(small.flip(-1), inside.flip(-1))[-1]
+            torch.testing.assert_close(maps.affine[:, i], model.stage_maps(small, view)[-1].affine)
+        mirrored = model.stage_maps(small.flip(-1), inside.flip(-1))[-1]
         torch.testing.assert_close(maps.curves[:, 1], mirrored.curves)
         expected = torch.eye(3, 4) + sum(
             weights[:, i, None, None] * (maps.affine[:, i] - torch.eye(3, 4)) for i in range(6)
@@ -356,7 +356,7 @@ def test_masks_move_alike_in_numpy(by: int) -> None:
     random = np.random.default_rng(by + 2)
     for share in (0.01, 0.1, 0.5, 0.9):
         mask = (random.random((30, 40)) < share).astype(np.float32)
-        expected = moved(torch.from_numpy(mask)[None, None], by)[0, 0]
+        expected = grow_mask(torch.from_numpy(mask)[None, None], by)[0, 0]
         np.testing.assert_array_equal(_judged.moved(mask, by), expected)
 
 
@@ -398,12 +398,12 @@ def test_hints_in_numpy_are_those_in_torch(tmp_path: Path) -> None:
     colors = torch.from_numpy(seen.image).flatten(0, 1)
     inside, outside, _ = model.config.seen
     given, background = (
-        colors[_chosen(_sure(torch.from_numpy(weight).flatten()[None]), count, False)]
+        colors[_weighted_indices(_pure_weight(torch.from_numpy(weight).flatten()[None]), count, False)]
         for weight, count in ((mask, inside), (1 - mask, outside))
     )
     mapped = torch.from_numpy(before.apply(given.numpy()))
     with torch.no_grad():
-        change = model.hinted(given, mapped, background, reference=torch.from_numpy(reference)[None])
+        change = model.hint_change(given, mapped, background, reference=torch.from_numpy(reference)[None])
     (found,) = network.hinted(seen, [before], Hints(None, reference))
     np.testing.assert_allclose(found.affine - before.affine, change.affine[0], rtol=0, atol=1e-4)
     np.testing.assert_allclose(found.curves, change.curves[0], rtol=0, atol=1e-4)
@@ -460,7 +460,7 @@ def test_scenes_side_by_side_are_asked_as_an_object_that_fills_a_half(tmp_path: 
 def test_without_layers_for_hints_there_is_an_error() -> None:
     colors = torch.rand(1, 8, 3)
     with pytest.raises(ArgumentError, match="hints: 0 in the model's config"):
-        models.create("colorgrid", "small").hinted(colors, colors, colors)
+        models.create("colorgrid", "small").hint_change(colors, colors, colors)
 
 
 def test_hints_change_nothing_at_first_and_both_add_up() -> None:
@@ -469,15 +469,15 @@ def test_hints_change_nothing_at_first_and_both_add_up() -> None:
     mapped = mapped[:, :50]
     with torch.no_grad():
         for hints in ({}, {"source": source}, {"source": source, "reference": reference}):
-            change = model.hinted(given, mapped, background, **hints)
+            change = model.hint_change(given, mapped, background, **hints)
             assert not change.affine.any() and not change.curves.any()
         for part in (model.by_source, model.by_reference):
             torch.nn.init.normal_(part.decide[-1].weight, std=0.1)
-        by_source = model.hinted(given, mapped, background, source=source)
+        by_source = model.hint_change(given, mapped, background, source=source)
         # The reference is asked about the object as the source has changed it.
         after = mapped + by_source.apply(given)
-        then = model.hinted(given, after, background, reference=reference)
-        both = model.hinted(given, mapped, background, source=source, reference=reference)
+        then = model.hint_change(given, after, background, reference=reference)
+        both = model.hint_change(given, mapped, background, source=source, reference=reference)
         torch.testing.assert_close(both.affine, by_source.affine + then.affine)
     assert by_source.affine.abs().max() > 0.01 and then.curves.abs().max() > 0.01
 
@@ -499,7 +499,7 @@ def test_a_step_trains_one_part(part: str) -> None:
     learned = {name for name in before if name.startswith(starts)}
     assert changed <= learned and len(changed) > 0.8 * len(learned)
     if part == "looks":
-        with pytest.raises(ArgumentError, match=r"trains: 'judge', and the network has none; set model\.judge"):
+        with pytest.raises(ArgumentError, match=r"trains: 'judge', but the network has none; set model\.judge"):
             steps.create(models.create("colorgrid", "small"), None, trains="judge")
         with pytest.raises(ArgumentError, match="trains: 'all', expected one of 'looks', 'judge', 'hints'"):
             steps.create(model, None, trains="all")
@@ -524,10 +524,10 @@ def test_samples_are_learned_of_again(part: str, name: str) -> None:
         assert len(step._memory) == 10 and step.count == 6
     assert errors[12][-1] < errors[0][-1] < errors[0][0]
     step.accumulate = 2
-    with pytest.raises(ArgumentError, match="accumulate: 2, expected 1 where replays are more than 0"):
+    with pytest.raises(ArgumentError, match="accumulate: 2, expected 1 if replays is above 0"):
         step(samples)
     for wrong in ({"memory": 0}, {"trains": "looks"}):
-        with pytest.raises(ArgumentError, match="replays: more than 0, expected trains='judge' or 'hints', and a mem"):
+        with pytest.raises(ArgumentError, match="replays: more than 0, expected trains='judge' or 'hints', and mem"):
             steps.create(model, None, **{"trains": part, "memory": 10, "replays": 2} | wrong)
 
 

@@ -359,18 +359,16 @@ def test_batch_norms_take_the_statistics_of_each_picture(models: Any, tmp_path: 
 
 def test_a_model_without_batch_norms_has_no_statistics_of_them(models: Any) -> None:
     for name, config, says in (
-        ("dovenet", {"width": 2, "discriminator_width": 2}, "without batch norms, its norm is 'instance'"),
-        ("colorgrid", {}, "colorgrid makes its images without batch norms; leave it out"),
-        ("dovenet_lite", {"width": 4}, "dovenet_lite makes its images without batch norms; leave it out"),
+        ("dovenet", {"width": 2, "discriminator_width": 2}, "has no batch norms, its norm is 'instance'"),
+        ("colorgrid", {}, "the generator of colorgrid has no batch norms; leave it out"),
+        ("dovenet_lite", {"width": 4}, "the generator of dovenet_lite has no batch norms; leave it out"),
     ):
         with pytest.raises(errors.ArgumentError, match=f"batch_statistics: .*{says}"):
             evaluation.harmonizer(models.create(name, **config), batch_statistics=True)
     deep = models.create("pix2pix_selfie", depth=8, width=2, discriminator_width=2)
     method = evaluation.harmonizer(deep, device="cpu", batch_statistics=True)
     sample = data.resize_sample(Samples()[2], 256)
-    with pytest.raises(
-        errors.ShapeError, match=r"batch_statistics: at 256 x 256 pixels a batch norm .* sees one value"
-    ):
+    with pytest.raises(errors.ShapeError, match=r"batch_statistics: at 256 x 256 pixels a batch norm .* has one value"):
         method(sample["composite"], sample["mask"])
 
 

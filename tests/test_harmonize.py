@@ -956,7 +956,7 @@ def test_maps_of_a_residual_generator_are_enlarged(models: Any, name: str, confi
     """A residual generator's affine map of each pixel is linear between pixels, on the image in [-1, 1]."""
     import torch
 
-    from pyharmony.models._blocks import added
+    from pyharmony.models._blocks import apply_maps
 
     model = models.create(name, width=2, discriminator_width=2, residual=True, **config).eval()
     net = model.generator.unet if name == "dovenet" else model.generator.net
@@ -973,7 +973,7 @@ def test_maps_of_a_residual_generator_are_enlarged(models: Any, name: str, confi
         maps = model.generator.maps(torch.from_numpy(seen.image).permute(2, 0, 1)[None] * 2 - 1, inside)
         maps = torch.nn.functional.interpolate(maps, (150, 90), mode="bilinear")
         whole = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
-        wanted = added(maps, whole, torch.from_numpy(mask)[None, None] / 255)[0].permute(1, 2, 0).numpy()
+        wanted = apply_maps(maps, whole, torch.from_numpy(mask)[None, None] / 255)[0].permute(1, 2, 0).numpy()
     assert np.abs(result - (wanted + 1) * 127.5).max() < 0.51
 
 

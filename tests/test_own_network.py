@@ -200,7 +200,7 @@ def test_what_cannot_be_registered_is_refused() -> None:
 
     refused(DTypeError, "make: .*expected a class derived from", object, Config)
     refused(ArgumentError, "name is 'no name', expected a name of letters", Named, Config)
-    refused(ArgumentError, "name: 'dovenet' is there already", Taken, Config)
+    refused(ArgumentError, "name: 'dovenet' is already registered", Taken, Config)
     refused(ArgumentError, r"make: Between\.low is 0\.5, expected -1 or 0", Between, Config)
     refused(ArgumentError, "config: .*whose fields have defaults", Fine, Without)
     refused(ArgumentError, "task: 'paint'", Fine, Config, task="paint")

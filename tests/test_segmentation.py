@@ -169,7 +169,7 @@ def test_a_network_with_edges_starts_from_one_without(weights: Path, edged: Path
         assert (found.logits - right.logits).abs().max() < 1e-5 * right.logits.abs().max()
         wide.down[0].conv.weight[:, -1] = 1
         assert (wide(image, prompt).logits - right.logits).abs().max() > 1e-3
-    with pytest.raises(errors.WeightsError, match="start: weights of other settings than the model's"):
+    with pytest.raises(errors.WeightsError, match="start: weights for other settings than the model's"):
         models.create("clicks", "small").start_from(models.load(edged))
 
 
@@ -1510,7 +1510,7 @@ def test_where_people_could_stand_by_numpy_is_that_by_torch(tmp_path: Path, feat
         segmentation.Session(picture, method="grabcut").standable()
     with pytest.raises(ArgumentError, match="scene: False"):
         models.load(featured).scenes(planes)
-    with pytest.raises(ArgumentError, match="scene: True without features"):
+    with pytest.raises(ArgumentError, match="scene: True, but features is ''"):
         models.create("clicks", preset="small", scene=True)
 
 

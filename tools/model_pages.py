@@ -256,7 +256,7 @@ def number(value: float | None) -> str:
 
 
 def card(weights: models.Weights) -> str:
-    """Returns what is known of weights that come with pyharmony."""
+    """Returns the section about bundled weights."""
     rows = [
         *(
             [("load", f'`models.load("{weights.name}")`')]
@@ -274,16 +274,16 @@ def card(weights: models.Weights) -> str:
     if weights.figures:
         lines += [
             "",
-            "The images are not public, so a reader cannot make this table again.",
+            "The images are not public, so this table cannot be reproduced.",
             "",
-            "| measured on | images | | as given | with these weights | interval of 95 % |",
+            "| images | number | metric | baseline | with these weights | 95 % interval |",
             f"|{'---|' * 6}",
         ]
     for f in weights.figures:
         between = "" if f.low is None else f"{number(f.low)} to {number(f.high)}"
         lines.append(f"| {f.data} | {f.images:,} | {f.measure} | {number(f.before)} | {number(f.value)} | {between} |")
     if weights.commands:
-        lines += ["", "Made by:", "```sh", *weights.commands, "```"]
+        lines += ["", "Commands:", "```sh", *weights.commands, "```"]
     return "\n".join(lines) + "\n"
 
 

@@ -50,10 +50,10 @@ SAME, VALID = 0, 1
 ACTIVATIONS: dict[int, dict[str, Any]] = {0: {}, 1: {"slope": 0}, 3: {"slope": 0, "high": 6}}
 DTYPES = {0: np.dtype("<f4"), 1: np.dtype("<f2"), 2: np.dtype("<i4")}
 ABOUT = {
-    "summary": "Finds people and gives 33 points and a mask of each, without a click; part of the default of "
+    "summary": "Detects people with 33 keypoints and a mask of each, without a click; part of the default of "
     "`pyharmony.segment`",
     "licence": "Apache-2.0, by Google; the text is in pyharmony/models/_weights/pose.LICENSE.txt",
-    "trained_on": "photographs of Google's that are not public",
+    "trained_on": "photographs by Google that are not public",
 }
 
 Array = npt.NDArray[Any]

@@ -55,7 +55,7 @@ def features_of(network: Clicks, files: list[Path]) -> Floats:
             pixels = np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
         view = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32) / 255)[None]
         with torch.no_grad():
-            means.append(network.seen(view)[-1].mean((2, 3))[0].numpy())
+            means.append(network.image_features(view)[-1].mean((2, 3))[0].numpy())
     return np.array(means, np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Networks as methods that harmonise uint8 images, and as judges of them."""
+"""Networks as harmonisation methods for uint8 images, and as judges."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..data import resize_sample
 from ..errors import ArgumentError, MaskError
 from ..harmonization.networks import Care, answer_of, scene_of
 from ..models import Model
-from ..models.calls import told_of_single_values, with_batch_statistics
+from ..models.calls import reporting_single_values, with_batch_statistics
 from ..scoring.networks import HARMONY, harmony, levels, loaded, realism, tensors_of
 
 __all__ = ["Harmonizer", "Verdict", "loaded"]
@@ -29,7 +29,7 @@ class Harmonizer:
     def __init__(self, model: Model, batch_statistics: bool = False, size: int | None = None) -> None:
         if model.task != "harmonize":
             able = ", ".join(info.name for info in models.list("harmonize"))
-            blends = "; a run that trains it logs how well it blends" if model.task == "blend" else ""
+            blends = "; training runs log how well it blends" if model.task == "blend" else ""
             raise ArgumentError(f"model: {model.name} does not harmonize{blends}; expected one of {able}")
         self.model, self.side = with_batch_statistics(model) if batch_statistics else model, size or model.size
 
@@ -45,7 +45,7 @@ class Harmonizer:
             return carried
         small = resize_sample({"composite": composite, "mask": mask}, side)
         image, m = tensors_of(self.model, [small["composite"]], small["mask"])
-        with told_of_single_values(self.model):
+        with reporting_single_values(self.model):
             return levels(self.model.predict(image, m), self.model.low)[0]
 
 
@@ -54,7 +54,7 @@ class Verdict:
 
     def __init__(self, model: Model) -> None:
         if model.name not in _JUDGES:
-            raise ArgumentError(f"model: {model.name} judges no images; expected one of {', '.join(_JUDGES)}")
+            raise ArgumentError(f"model: {model.name} does not score images; expected one of {', '.join(_JUDGES)}")
         self.model = model
         self.side = model.size
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from .. import _device, _shipped, models
 from ..errors import ArgumentError, WeightsError
 from ..models import Model
-from ..models.calls import sees_one_at_a_time, told_of_single_values, with_batch_statistics
+from ..models.calls import reporting_single_values, sees_one_at_a_time, with_batch_statistics
 from ._fit import fit
 from ._guards import Answer
 from ._guards import Care as Care
@@ -88,7 +88,7 @@ def answer_of(model: Model, scene: Scene, care: Care) -> Answer:
         return judged_maps(hard, every, model.calibration, care, weights)
     maps = _maps_by(model)
     views = views_of(hard, care, gives_maps=maps is not None)
-    with _evaluating(model), torch.no_grad(), told_of_single_values(model):
+    with _evaluating(model), torch.no_grad(), reporting_single_values(model):
         batches = [[view] for view in views] if sees_one_at_a_time(model) else [views]
         if maps is not None:
             found_maps = [m for batch in batches for m in maps(model, batch)]

@@ -1,8 +1,8 @@
-"""The networks by name: for harmonising, blending, judging and enlarging images.
+"""Networks by name: for harmonisation, blending, segmentation, realism scores, style codes and super-resolution.
 
-`list` names them, `create` makes one, `load` and `save` read and write safetensors, `weights` lists those that come
-with pyharmony, `convert` reads published ones, and `export` writes ONNX. Images are [N, 3, H, W] in [-1, 1] unless a
-model says otherwise, masks [N, 1, H, W] in [0, 1]. Needs the extra `torch`.
+`list` lists them, `create` constructs one, `load` and `save` read and write safetensors, `weights` lists the bundled
+weights, `convert` reads published ones, and `export` writes ONNX. Images are [N, 3, H, W] in [-1, 1] unless a model
+documents another range, masks [N, 1, H, W] in [0, 1]. Needs the extra `torch`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 try:
-    import torch as _torch  # noqa: F401, I001  # first: its absence is what is told
+    import torch as _torch  # noqa: F401, I001  # first: the error should name it if it is missing
     import safetensors as _safetensors  # noqa: F401
 except ModuleNotFoundError as error:
     from .. import _install
@@ -58,19 +58,19 @@ __all__ = [
 
 
 def list(task: Task | None = None) -> builtins.list[ModelInfo]:
-    """Returns the models by name, or those of a task.
+    """Returns the models sorted by name, all or those of a task.
 
-    That is 'harmonize', 'blend', 'realism', 'segment', 'style' or 'upscale'.
+    Tasks are 'harmonize', 'blend', 'realism', 'segment', 'style' and 'upscale'.
     """
     _catalogue.check_task(task)
     return [info for info in _registry.all_models() if task in (None, info.task)]
 
 
 def create(name: str, preset: str | None = None, **config: Any) -> Model:
-    """Makes a model with random weights, from torch's generator of random numbers.
+    """Creates a model with random weights, drawn by torch's random generator.
 
     Args:
-        name: one of `list`.
+        name: a name from `list`.
         preset: a named configuration, see `ModelInfo.presets`; None: as published.
         config: settings, fields of `ModelInfo.config`, which override the preset.
 
@@ -91,19 +91,19 @@ def register(
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     convert: Callable[[dict[str, Any]], tuple[Any, dict[str, Any]]] | None = None,
 ) -> None:
-    """Makes a network of one's own known by its name: to `create`, `load`, training, evaluation, the command line.
+    """Registers a network for `create`, `load`, training, evaluation and the command line.
 
     Args:
-        make: a class derived from `Model` with a `name`; called with a configuration, it makes the network.
-        config: the frozen dataclass of its configuration, all of whose fields have defaults.
-        task: 'harmonize', 'blend', 'realism', 'segment', 'style' or 'upscale': how it is called and measured.
-        summary, source: what it is and where it comes from, in a line each.
+        make: a class derived from `Model` with a `name`; called with a configuration, it constructs the network.
+        config: the frozen dataclass of its configuration; all fields need defaults.
+        task: 'harmonize', 'blend', 'realism', 'segment', 'style' or 'upscale': how it is called and evaluated.
+        summary, source: its description and its origin, one line each.
         presets: configurations by name, as changes of the default.
         convert: the function from published tensors by name to (configuration, tensors by our names), for `convert`.
 
     Raises:
-        ArgumentError: the name is missing or taken, `low` is neither -1 nor 0, config is no dataclass with defaults, or
-            there is no such task.
+        ArgumentError: the name is missing or taken, `low` is neither -1 nor 0, config is not a dataclass with defaults,
+            or the task is unknown.
         DTypeError: make is not derived from `Model`.
 
     Example:

@@ -1,4 +1,4 @@
-"""The layers and blocks that networks share."""
+"""Layers and blocks shared by several networks."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ NORMS = ("batch", "instance", "none")
 
 
 def norm_layer(norm: Norm, channels: int, negative_slope: float | None = None) -> nn.Module:
-    """Makes a norm: batch norm has a scale, a shift and running statistics; instance norm has none of them.
+    """Creates a norm: batch norm has a scale, a shift and running statistics; instance norm has none of them.
 
-    A layer with a negative slope is called by `norm_leaky_relu`: a norm applies the activation itself.
+    With a negative slope, call the layer by `norm_leaky_relu`: the norm applies the activation itself.
     """
     if norm == "batch":
         return BatchNorm2d(channels, negative_slope=negative_slope)
@@ -30,13 +30,13 @@ def norm_layer(norm: Norm, channels: int, negative_slope: float | None = None) -
 
 
 def norm_leaky_relu(norm: nn.Module, x: Tensor, slope: float = 0.2) -> Tensor:
-    """Returns the norm of x and then the leaky ReLU of this slope, with which the norm was made."""
+    """Returns the norm of x followed by a leaky ReLU; the norm must have been created with this slope."""
     x = norm(x)
     return x if isinstance(norm, (BatchNorm2d, InstanceNorm2d)) else functional.leaky_relu(x, slope)
 
 
 def norm_dropout(norm: nn.Module, x: Tensor, p: float, active: bool) -> Tensor:
-    """Returns the norm of x, with its activation, and then a dropout, in training in one pass."""
+    """Returns the norm of x, with its activation, followed by dropout, in one pass in training."""
     if active and p and norm.training and isinstance(norm, (BatchNorm2d, InstanceNorm2d)):
         y: Tensor = norm(x, p)
         return y
@@ -44,12 +44,12 @@ def norm_dropout(norm: nn.Module, x: Tensor, p: float, active: bool) -> Tensor:
 
 
 def has_bias(norm: Norm) -> bool:
-    """Tells whether a convolution before the norm has a bias; batch norm brings its own."""
+    """Returns whether a convolution before the norm has a bias; batch norm has its own."""
     return norm != "batch"
 
 
 def has_bias_in_pix2pix(norm: Norm) -> bool:
-    """Does the same for pix2pix, where a convolution without a norm behind it has no bias either, as published."""
+    """Like `has_bias`, but for pix2pix, whose convolutions without a norm have no bias either, as published."""
     return norm == "instance"
 
 
@@ -68,7 +68,7 @@ def initialize(module: nn.Module, std: float = 0.02) -> None:
 
 
 def start_as_identity(last: nn.Module) -> None:
-    """Sets the last layer of what is added to an image to zero, so that in the beginning nothing is added."""
+    """Initialises the last layer of a residual branch to zero, so that the branch adds nothing at first."""
     for parameter in last.parameters():
         nn.init.zeros_(parameter)
 
@@ -88,39 +88,39 @@ def with_statistics(image: Tensor, mask: Tensor) -> Tensor:
         area = weights.sum((2, 3), keepdim=True).clamp(min=1)
         mean = (image * weights).sum((2, 3), keepdim=True) / area
         variance = ((image - mean).square() * weights).sum((2, 3), keepdim=True) / area
-        # The least variance is far below an 8-bit level; without it the root has no slope at 0.
+        # The minimum of the variance is far below an 8-bit level; it keeps the derivative of the root finite.
         planes += [x.expand_as(image) for x in (mean, (variance + 1e-6).sqrt())]
     return torch.cat(planes, 1)
 
 
-#: The number of values that a residual generator gives for each pixel: an affine map of its colour.
+#: The number of output values per pixel of a residual generator: an affine colour map.
 AFFINE = 12
 
 
-def added(maps: Tensor, image: Tensor, mask: Tensor | None) -> Tensor:
-    """Returns image + mask * (A image + b), cut to [-1, 1]; maps [N, 12, H, W] has A, b of each pixel; no mask: 1."""
+def apply_maps(maps: Tensor, image: Tensor, mask: Tensor | None) -> Tensor:
+    """Returns image + mask * (A image + b) in [-1, 1]; A, b of each pixel are maps [N, 12, H, W]; no mask: 1."""
     affine = maps.reshape(maps.shape[0], 3, 4, *maps.shape[2:])
     change = (affine[:, :, :3] * image[:, None]).sum(2) + affine[:, :, 3]
     return (image + (change if mask is None else mask.to(change.dtype) * change)).clamp(-1, 1)
 
 
 def binary(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Returns zeros and ones, ones from 0.5 on."""
+    """Returns the mask thresholded at 0.5, as zeros and ones."""
     return (mask >= 0.5).to(dtype)
 
 
 def constants(values: Sequence[float], like: Tensor) -> Tensor:
-    """Returns values as a tensor [len(values)] of the dtype and device of another.
+    """Returns values as a tensor [len(values)] with the dtype and device of another.
 
-    `torch.tensor` would copy them from the CPU, which cannot be captured in a CUDA graph.
+    `torch.tensor` would copy from the CPU, which cannot be captured in a CUDA graph.
     """
     return torch.cat([like.new_full((1,), value) for value in values])
 
 
-def joined(*images: Tensor) -> Tensor:
-    """Returns the channels of images [N, C, H, W] as one tensor, in the memory format of the first.
+def concat_channels(*images: Tensor) -> Tensor:
+    """Concatenates images [N, C, H, W] along the channels, in the memory format of the first.
 
-    `torch.cat` is planar where an image has one channel, and the next convolution would copy its result.
+    `torch.cat` returns planar memory if an image has one channel, and the next convolution would copy it.
     """
     first = images[0]
     if first.is_contiguous() or not first.is_contiguous(memory_format=torch.channels_last):
@@ -130,28 +130,28 @@ def joined(*images: Tensor) -> Tensor:
 
 
 def with_mask(image: Tensor, mask: Tensor | None, takes_mask: bool) -> Tensor:
-    """Returns image, with its mask as the last channel if takes_mask; raises if one is missing or would not be read."""
+    """Returns image with the mask appended as a channel if takes_mask; raises if mask is missing or unused."""
     if not takes_mask:
         if mask is not None:
-            raise ArgumentError("mask: given, but this model was made without; make it with mask=True")
+            raise ArgumentError("mask: not accepted, this model was created with mask=False")
         return image
     if mask is None:
-        raise ArgumentError("mask: missing, this model was made with mask=True")
+        raise ArgumentError("mask: missing, this model was created with mask=True")
     checks.check_mask(mask, image)
-    return joined(image, mask.to(image.dtype))
+    return concat_channels(image, mask.to(image.dtype))
 
 
 def with_code(image: Tensor, mask: Tensor, code: Tensor) -> Tensor:
-    """Returns planes: image [N, 3, H, W], mask [N, 1, H, W], and a code [N, D] that is the same in every pixel."""
+    """Returns planes: image [N, 3, H, W], mask [N, 1, H, W], and a code [N, D] repeated for every pixel."""
     tiled = code.to(image.dtype)[:, :, None, None].expand(-1, -1, *image.shape[2:])
     return torch.cat([image, mask.to(image.dtype), tiled], 1)
 
 
-def changed(image: Tensor, output: Tensor, mask: Tensor | None) -> Tensor:
-    """Returns image + 2 output, inside the mask if there is one, clipped to [-1, 1]; an output of 0 leaves the image.
+def add_residual(image: Tensor, output: Tensor, mask: Tensor | None) -> Tensor:
+    """Returns image + 2 output, inside the mask if there is one, clipped to [-1, 1]; an output of 0 changes nothing.
 
-    image and output are [N, 3, H, W] in [-1, 1], so that every image can be reached. The result is float32 at least,
-    since bfloat16 has few levels of an image.
+    image and output are [N, 3, H, W] in [-1, 1], so that any image can be produced. The result is at least float32,
+    since bfloat16 resolves few image levels.
     """
     change = 2 * output.to(torch.promote_types(output.dtype, torch.float32))
     return (image + (change if mask is None else mask * change)).clamp(-1, 1)
@@ -166,20 +166,20 @@ def power_of_two_sizes(size: int, name: str) -> int:
 
 
 class UNet(nn.Module):
-    """The U-Net of pix2pix, with DoveNet's gates if they are asked for.
+    """The U-Net of pix2pix, optionally with DoveNet's gates.
 
     Each level halves the image by C(4, 2, 1) after a leaky ReLU, and T(4, 2, 1) after a ReLU doubles it again. A skip
-    is the input of the next level, the leaky ReLU of the norm included, and goes first in the concatenation. A gate
+    is the input of the next level, including the leaky ReLU of the norm, and comes first in the concatenation. A gate
     multiplies a concatenation z by sigmoid(conv1x1(z)); the three largest concatenations have one.
 
     Args:
         in_channels, out_channels: the channels of the input and of the output.
         width: the channels of the first level; they double until 8 * width.
         depth: the number of levels, 5 or more; sides are multiples of 2^depth.
-        norm: the norm after every convolution but the first, the innermost and the last.
+        norm: the norm after every convolution except the first, the innermost and the last.
         gates: whether there are gates.
         dropout_p: the dropout after the norm of the inner levels of full width except the innermost: 3 for depth 8.
-        bounded: whether the result goes through tanh.
+        bounded: whether the output is passed through tanh.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class UNet(nn.Module):
         before = [in_channels, *widths[:-1]]
         self.down = nn.ModuleList(Conv2d(a, b, 4, 2, 1, bias=bias) for a, b in zip(before, widths))
         self.down_norm = nn.ModuleList(norm_layer(norm, c, 0.2) for c in widths[1:-1])
-        # Level i doubles to the size of the skip i - 1; the innermost one has no skip beside it.
+        # Level i doubles to the size of skip i - 1; the innermost one has no skip.
         inputs = [c if i == depth - 1 else 2 * c for i, c in enumerate(widths)]
         self.up = nn.ModuleList(
             ConvTranspose2d(inputs[i], widths[i - 1], 4, 2, 1, bias=bias) for i in range(depth - 1, 0, -1)
@@ -212,8 +212,8 @@ class UNet(nn.Module):
         self.gates = nn.ModuleDict({str(i): nn.Conv2d(2 * widths[i], 2 * widths[i], 1) for i in gated})
 
     def forward(self, x: Tensor, *, stochastic: bool = False) -> Tensor:
-        """Maps x [N, in_channels, H, W] to [N, out_channels, H, W], in [-1, 1] if bounded; stochastic: whether there is
-        dropout at inference, too."""
+        """Maps x [N, in_channels, H, W] to [N, out_channels, H, W], in [-1, 1] if bounded; stochastic: whether dropout
+        is also applied in evaluation mode."""
         skips = []
         x = self.down[0](x)
         for i, conv in enumerate(self.down[1:]):
@@ -235,9 +235,9 @@ class UNet(nn.Module):
 def leaky_convs(
     convs: nn.ModuleList, norms: nn.ModuleList, x: Tensor, slope: float = 0.2, skips: list[Tensor] | None = None
 ) -> Tensor:
-    """Returns x after the convolutions, each with its norm, but for the first, and a leaky ReLU, which norms have.
+    """Applies convolutions to x, each followed by its norm (none for the first) and a leaky ReLU.
 
-    skips: a list to which the result of every one of them is added.
+    skips: a list to which the output of each is appended.
     """
     for i, conv in enumerate(convs):
         x = conv(x)
@@ -248,7 +248,7 @@ def leaky_convs(
 
 
 def check_gated(config: Any) -> None:
-    """Checks the fields that configurations of a gated `UNet` share."""
+    """Checks the fields common to the configurations of a gated `UNet`."""
     checks.check_whole(config.width, "width")
     checks.check_choice(config.norm, "norm", NORMS[:2])
     checks.check_flag(config.gates, "gates")
@@ -256,14 +256,14 @@ def check_gated(config: Any) -> None:
 
 
 def conv_norm_relu(in_channels: int, channels: int, norm: Norm = "batch", slope: float = 0.0) -> nn.Sequential:
-    """Makes a convolution 3x3 with its norm and a ReLU, or with a slope a leaky one."""
+    """Creates a 3x3 convolution with norm and ReLU, leaky if slope is not 0."""
     conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=has_bias(norm))
     act = nn.LeakyReLU(slope) if slope else nn.ReLU()
     return nn.Sequential(conv, *([] if norm == "none" else [norm_layer(norm, channels)]), act)
 
 
 def double_conv(in_channels: int, channels: int, norm: Norm, slope: float = 0.0) -> nn.Sequential:
-    """Makes two convolutions 3x3, each with norm and ReLU, see `conv_norm_relu`."""
+    """Creates two 3x3 convolutions, each with norm and ReLU, see `conv_norm_relu`."""
     return nn.Sequential(
         conv_norm_relu(in_channels, channels, norm, slope), conv_norm_relu(channels, channels, norm, slope)
     )

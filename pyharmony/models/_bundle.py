@@ -1,7 +1,7 @@
-"""Checkpoints of TensorFlow: the tensors of PREFIX.index and PREFIX.data-00000-of-00001, without TensorFlow.
+"""TensorFlow checkpoints, read without TensorFlow: PREFIX.index and PREFIX.data-00000-of-00001.
 
-The index is a table of LevelDB without compression, whose values are messages of protocol buffers, BundleEntryProto.
-The data files hold the bytes of the tensors. Source: the descriptions in tensorflow/core/util/tensor_bundle and
+The index is an uncompressed LevelDB table whose values are protocol buffer messages, BundleEntryProto. The data files
+contain the bytes of the tensors. Source: the descriptions in tensorflow/core/util/tensor_bundle and
 tensorflow/core/protobuf/tensor_bundle.proto.
 """
 
@@ -21,12 +21,12 @@ from ..errors import WeightsError
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
-#: The numbers of TensorFlow's dtypes that weights have; others, such as strings, are left out.
+#: The codes of TensorFlow's numeric dtypes that weights use; tensors of others, such as strings, are skipped.
 _DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "|u1", 5: "<i2", 6: "|i1", 9: "<i8", 10: "|b1", 19: "<f2"}
 
 
 def prefix_of(path: Path) -> Path | None:
-    """Returns the prefix of the checkpoint that a path names, as TensorFlow does or by one of its files, or None."""
+    """Returns the prefix of the checkpoint for its prefix or the path of one of its files, or None."""
     if path.suffix == ".index":
         return path.with_suffix("")
     if re.fullmatch(r"\.data-\d{5}-of-\d{5}", path.suffix):
@@ -35,7 +35,7 @@ def prefix_of(path: Path) -> Path | None:
 
 
 def read(prefix: Path) -> dict[str, Tensor]:
-    """Reads the tensors of a checkpoint, by TensorFlow's names."""
+    """Reads the tensors of a checkpoint by TensorFlow's names."""
     index = prefix.with_name(f"{prefix.name}.index")
     try:
         tensors = _tensors(index.read_bytes(), prefix)
@@ -44,18 +44,18 @@ def read(prefix: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise WeightsError(f"{index}: {error}") from error
     except (IndexError, KeyError, ValueError, TypeError, OverflowError, struct.error) as error:
-        raise WeightsError(f"{index}: no checkpoint of TensorFlow, or a damaged one: {error}") from error
+        raise WeightsError(f"{index}: not a TensorFlow checkpoint, or damaged: {error}") from error
     if not tensors:
-        raise WeightsError(f"{index}: holds no tensor of numbers")
+        raise WeightsError(f"{index}: contains no numeric tensor")
     return tensors
 
 
 def _tensors(table: bytes, prefix: Path) -> dict[str, Tensor]:
     if len(table) < _FOOTER or struct.unpack("<Q", table[-8:])[0] != _MAGIC:
-        raise ValueError("it does not end as one")
+        raise ValueError("wrong footer")
     footer = table[-_FOOTER:]
     at = 0
-    for _ in range(2):  # the place of the block of metadata
+    for _ in range(2):  # the handle of the metadata block
         _, at = varint(footer, at)
     entries = [entry for _, place in _entries(_block(table, footer[at:])) for entry in _entries(_block(table, place))]
     shards: dict[int, bytes] = {}
@@ -74,24 +74,24 @@ def _tensors(table: bytes, prefix: Path) -> dict[str, Tensor]:
             shards[shard] = prefix.with_name(f"{prefix.name}.data-{shard:05}-of-{count:05}").read_bytes()
         raw = shards[shard][first : first + length]
         if len(raw) != length or length != dtype.itemsize * int(np.prod(shape, dtype=object)):
-            raise ValueError(f"{key.decode(errors='replace')} has other bytes than its shape {shape}")
+            raise ValueError(f"{key.decode(errors='replace')}: the number of bytes does not match its shape {shape}")
         tensors[key.decode()] = torch.from_numpy(np.frombuffer(raw, dtype).reshape(shape).copy())
     return tensors
 
 
 def _block(table: bytes, place: bytes) -> bytes:
-    """Returns the block of a table that lies where a handle says."""
+    """Returns the block of a table at the location of a handle."""
     start, at = varint(place, 0)
     size, _ = varint(place, at)
     if start + size >= len(table) - _FOOTER + 1:
-        raise ValueError("a block lies beyond its end")
+        raise ValueError("a block is outside the file")
     if table[start + size] != 0:
-        raise ValueError("it is compressed")
+        raise ValueError("compressed blocks are not supported")
     return table[start : start + size]
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields the keys and values of a block; a key is told by what it shares with the one before."""
+    """Yields the keys and values of a block; keys are prefix-compressed relative to the previous one."""
     end = len(block) - 4 - 4 * struct.unpack("<I", block[-4:])[0]
     at, key = 0, b""
     while at < end:

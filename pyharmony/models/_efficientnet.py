@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 down to a thirty-second of the pixels, for networks that know things by their look.
+"""EfficientNet-Lite0 up to 1/32 resolution, as a feature extractor trained on ImageNet.
 
 Sources: Tan & Le, "EfficientNet", ICML 2019, and its "Lite" form, which has no squeeze-and-excitation and clips
-activations at 6. Batch norms are folded into the convolutions: the network is run, or learned on, as it is.
+activations at 6. Batch norms are folded into the convolutions; the network is used as it is or fine-tuned so.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def _blocks() -> tuple[Inverted, ...]:
     return tuple(blocks)
 
 
-BLOCKS = _blocks()  # the shapes of its blocks, in order
-LEVELS = (0, 2, 4, 10, 11)  # the blocks after which an image is as large as at a level of `Clicks`
+BLOCKS = _blocks()  # the shapes of the blocks, in order
+LEVELS = (0, 2, 4, 10, 11)  # the blocks whose output sizes match the levels of `Clicks`
 #: The channels at these levels.
 WIDTHS = tuple(BLOCKS[i].after for i in LEVELS)
 
 
 class _InvertedResidual(nn.Module):
-    """Widens, convolves each channel by itself, and narrows, beside the identity where the shapes are equal."""
+    """Expansion, depthwise convolution and projection, with an identity connection if the shapes are equal."""
 
     def __init__(self, shape: Inverted) -> None:
         super().__init__()
@@ -62,12 +62,12 @@ class _InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = functional.relu6(self.wide(x)) if self.shape.inside != self.shape.before else x
-        y = self.narrow(functional.relu6(self.each(_framed(y, self.shape.kernel, self.shape.stride))))
+        y = self.narrow(functional.relu6(self.each(_padded(y, self.shape.kernel, self.shape.stride))))
         return x + y if self.shape.stride == 1 and self.shape.before == self.shape.after else y
 
 
 class EfficientNetLite0(nn.Module):
-    """From images [N, 3, H, W] in [-1, 1], sides multiples of 32, to features at 1/2, 1/4 … 1/32 of the pixels."""
+    """Maps images [N, 3, H, W] in [-1, 1], sides multiples of 32, to features at 1/2, 1/4 … 1/32 of the sides."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Returns the features of the five levels, see `WIDTHS`."""
-        x = functional.relu6(self.stem(_framed(x, 3, 2)))
+        x = functional.relu6(self.stem(_padded(x, 3, 2)))
         levels = []
         for i, block in enumerate(self.blocks):
             x = block(x)
@@ -85,8 +85,8 @@ class EfficientNetLite0(nn.Module):
         return levels
 
 
-def _framed(x: Tensor, kernel: int, stride: int) -> Tensor:
-    """Adds zeros as TensorFlow does: of an odd number more lie below and on the right."""
+def _padded(x: Tensor, kernel: int, stride: int) -> Tensor:
+    """Pads with zeros like TensorFlow: if the number is odd, the extra one is at the bottom and on the right."""
     more = kernel - stride
     return functional.pad(x, (more // 2, more - more // 2) * 2)
 
@@ -96,7 +96,7 @@ def published(state: Mapping[str, Tensor], epsilon: float = 1e-3) -> dict[str, T
 
     Args:
         state: the tensors of a whole EfficientNet-Lite0 by the names of the package efficientnet-lite-pytorch.
-        epsilon: that of its batch norms.
+        epsilon: the epsilon of its batch norms.
 
     Raises:
         WeightsError: a tensor is missing.

@@ -1,4 +1,4 @@
-"""Several networks that harmonise, as one."""
+"""Ensembles of harmonisation networks."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ._registry import Model
 
 
 class Ensemble(Model):
-    """The mean of the images that several networks make, as a network that harmonises.
+    """A harmonisation network that returns the mean of the outputs of its members.
 
-    `pyharmony.harmonize` and `pyharmony.evaluation.harmonizer` take it like its members. It has no file of its own.
+    `pyharmony.harmonize` and `pyharmony.evaluation.harmonizer` accept it like its members. It cannot be saved.
 
     Args:
-        members: two or more models that harmonise, made for images of one size; they are kept, not copied.
+        members: two or more harmonisation models for images of one size; they are referenced, not copied.
 
     Shape:
-        composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], of sides that all members take, to
-        [N, 3, H, W] in [-1, 1], as far as the members keep to their ranges.
+        composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], with sides that all members accept, to
+        [N, 3, H, W] in [-1, 1], provided that the members keep to their ranges.
 
     Raises:
-        ArgumentError: there are fewer than two, one does something else, or they were made for several sizes.
-        DTypeError: one is no model of `pyharmony.models`.
+        ArgumentError: there are fewer than two members, a member has another task, or their sizes differ.
+        DTypeError: a member is not a model of `pyharmony.models`.
 
     Example:
         >>> from pyharmony import models
@@ -41,14 +41,14 @@ class Ensemble(Model):
     def __init__(self, members: Sequence[Model]) -> None:
         for i, member in enumerate(members):
             if not isinstance(member, Model):
-                raise DTypeError(f"members[{i}]: {type(member).__name__}, expected a model made by pyharmony.models")
+                raise DTypeError(f"members[{i}]: {type(member).__name__}, expected a model of pyharmony.models")
             if member.task != "harmonize":
-                raise ArgumentError(f"members[{i}]: {member.name} does not harmonize")
+                raise ArgumentError(f"members[{i}]: {member.name} is not a harmonisation model")
         if len(members) < 2:
             raise ArgumentError(f"members: {len(members)}, expected two or more")
         sizes = sorted({member.size for member in members})
         if len(sizes) > 1:
-            raise ArgumentError(f"members: made for {' and '.join(map(str, sizes))} pixels, expected one size")
+            raise ArgumentError(f"members: sizes {' and '.join(map(str, sizes))}, expected the same size for all")
         super().__init__(None, size=sizes[0])
         self.members = nn.ModuleList(members)
 
@@ -57,7 +57,7 @@ class Ensemble(Model):
         return "harmonize"
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
-        """Returns the mean of the members' images, see the class."""
+        """Returns the mean of the members' outputs, see the class."""
         images = []
         member: Any
         for member in self.members:

@@ -1,7 +1,7 @@
-"""Weights in files: safetensors with the configuration inside, and no pickle.
+"""Weights in safetensors files that contain their configuration; pickles are not used.
 
-A file holds one model, or its generator alone. Its metadata has one entry, `pyharmony`, a JSON object with `format`
-(1), `name`, `config`, `part` ('all' or 'generator'), and `calibration` where something is known of the changes that the
+A file contains one model, or only its generator. Its metadata has one entry, `pyharmony`, a JSON object with `format`
+(1), `name`, `config`, `part` ('all' or 'generator'), and optionally `calibration`, statistics of the changes that the
 weights make.
 """
 
@@ -53,13 +53,13 @@ def _refuse_pickle(source: Source) -> None:
             raise WeightsError(f"{shown(source)}: cannot be read, {error.strerror}") from error
     if start.startswith(_PICKLES) or suffix in _PICKLE_SUFFIXES:
         raise WeightsError(
-            f"{shown(source)}: a pickle, which may run any code when it is read; "
+            f"{shown(source)}: a pickle, which may run arbitrary code when it is read; "
             "`pyharmony models convert` reads the published ones safely and writes safetensors"
         )
 
 
 def read(source: Source) -> tuple[Header, Mapping[str, Tensor]]:
-    """Reads the description and the tensors of a file, or of weights that come with pyharmony."""
+    """Reads the header and the tensors of a file, or of bundled weights."""
     shipped = _catalogue.weights_of(source)
     if shipped is not None:
         data = _shipped.read(shipped)
@@ -70,7 +70,7 @@ def read(source: Source) -> tuple[Header, Mapping[str, Tensor]]:
     try:
         return header, safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{shown(source)}: a damaged safetensors file: {error}") from error
+        raise WeightsError(f"{shown(source)}: damaged safetensors file: {error}") from error
 
 
 def _some(items: Iterable[str]) -> str:
@@ -79,7 +79,7 @@ def _some(items: Iterable[str]) -> str:
 
 
 def check_state(module: nn.Module, state: Mapping[str, Tensor], what: str, whose: str) -> None:
-    """Raises WeightsError where the tensors are not those of the module: missing, unknown, or of another shape."""
+    """Raises WeightsError if tensors are missing or unknown for the module, or have other shapes."""
     expected = module.state_dict()
     trouble = []
     if missing := expected.keys() - state.keys():
@@ -97,26 +97,26 @@ def check_state(module: nn.Module, state: Mapping[str, Tensor], what: str, whose
         raise WeightsError(f"{what} does not fit {whose}: {'; '.join(trouble)}")
 
 
-def _counted(state: Mapping[str, Tensor], module: nn.Module) -> Mapping[str, Tensor]:
-    """Returns the tensors with the counters of norms at 0 where a file has none, since no answer depends on them."""
+def _with_counters(state: Mapping[str, Tensor], module: nn.Module) -> Mapping[str, Tensor]:
+    """Returns the tensors with missing counters of batch norms set to 0; they do not affect the outputs."""
     counters = {key: value for key, value in module.state_dict().items() if key.endswith(".num_batches_tracked")}
     if any(key in state for key in counters):
         return state
     return {**state, **{key: torch.zeros(value.shape, dtype=value.dtype) for key, value in counters.items()}}
 
 
-def _as_stored(state: Mapping[str, Tensor], module: nn.Module, what: str) -> dict[str, Tensor]:
-    """Returns the tensors in the dtypes of the module: half precision saves space in files, not in the model."""
+def _in_model_dtypes(state: Mapping[str, Tensor], module: nn.Module, what: str) -> dict[str, Tensor]:
+    """Returns the tensors in the module's dtypes: half precision saves space only in files."""
     expected = module.state_dict()
     tensors = {}
     for key, value in state.items():
         if value.is_complex():
             raise WeightsError(f"{what}: {key} is {value.dtype}, expected real numbers")
         tensors[key] = value.to(expected[key].dtype)
-        # A sum is NaN or infinite if a value is; large finite values may give it too, so that all are checked then.
+        # The sum is not finite if a value is not; since large finite values may overflow it, check all values then.
         doubtful = tensors[key].is_floating_point() and not math.isfinite(float(tensors[key].sum()))
         if doubtful and not bool(torch.isfinite(tensors[key]).all()):
-            raise WeightsError(f"{what}: {key} holds NaN or Inf")
+            raise WeightsError(f"{what}: {key} contains NaN or Inf")
     return tensors
 
 
@@ -134,32 +134,32 @@ def save(
     dtype: torch.dtype | Literal["float32", "float16", "bfloat16"] | None = None,
     part: Part = "all",
 ) -> None:
-    """Writes a model as safetensors, its configuration inside.
+    """Saves a model as safetensors, including its configuration.
 
     Args:
-        model: a model made by `create`, `load` or `convert`.
-        path: the file, ending in .safetensors; an existing file is replaced when the new one is complete.
-        dtype: the dtype of the floating-point tensors, 'float16' or torch.float16 for half the size; None: as they are.
-        part: 'generator' leaves the discriminator out.
+        model: a model of `create`, `load` or `convert`.
+        path: the file, ending in .safetensors; an existing file is replaced after the new one is complete.
+        dtype: the dtype of the floating-point tensors, 'float16' or torch.float16 for half the size; None: unchanged.
+        part: 'generator' omits the discriminator.
 
     Raises:
-        ArgumentError: the suffix or dtype is another one, or the model does not have the part, or is an `Ensemble`.
+        ArgumentError: the suffix or dtype is not accepted, the model has no such part, or it is an `Ensemble`.
         WeightsError: a value is not finite, or too large for the dtype.
     """
     if not isinstance(model, Model):
-        raise ArgumentError(f"model: {type(model).__name__}, expected a model made by pyharmony.models")
+        raise ArgumentError(f"model: {type(model).__name__}, expected a model of pyharmony.models")
     if isinstance(model, Ensemble):
-        raise ArgumentError("model: an ensemble has no file of its own; save each of its members")
+        raise ArgumentError("model: an ensemble cannot be saved; save each of its members")
     target = Path(path)
     if target.suffix != ".safetensors":
-        raise ArgumentError(f"path: {target.name!r}, expected a name that ends in .safetensors")
+        raise ArgumentError(f"path: {target.name!r}, expected a name ending in .safetensors")
     if isinstance(dtype, str):
         dtype = _DTYPES.get(dtype, dtype)
     if isinstance(dtype, str) or dtype is not None and dtype not in _DTYPES.values():
         raise ArgumentError(f"dtype: {dtype}, expected float32, float16 or bfloat16")
     _checks.one_of(part, "part", ("all", "generator"))
     if part == "generator" and not isinstance(model, Adversarial):
-        raise ArgumentError(f"part: {model.name} is one network, it has no 'generator' apart")
+        raise ArgumentError(f"part: 'generator', but {model.name} is a single network")
     tensors = {}
     for key, value in _part_of(model, part).state_dict().items():
         tensor = value.detach().cpu().contiguous()
@@ -176,66 +176,66 @@ def save(
 
 
 def weights(task: Task | None = None) -> list[Weights]:
-    """Returns the weights that come with pyharmony by name, or those of a task, as in `list`.
+    """Returns the bundled weights sorted by name, all or those of a task, as in `list`.
 
-    `load` takes their names. Their files are not read here: `load` does that, and compares the checksum first.
+    `load` accepts their names. This does not read their files; `load` verifies their checksums.
 
     Raises:
-        ArgumentError: there is no such task.
-        WeightsError: the list of them is missing or damaged.
+        ArgumentError: the task is unknown.
+        WeightsError: the manifest is missing or damaged.
     """
     _catalogue.check_task(task)
     return [entry for entry in _shipped.every() if task in (None, entry.task)]
 
 
 def load(source: Source, *, model: Model | None = None, whole: bool = False) -> Model:
-    """Reads a model from a file of `save`, in evaluation mode and float32 on the CPU.
+    """Loads a model saved by `save`, in evaluation mode and float32 on the CPU.
 
     Args:
-        source: a path, the bytes of a file, or the name of weights that come with pyharmony, one of `weights`; write
-            './name' for a file of such a name.
-        model: a model to be filled in place of a new one; its mode and device stay.
-        whole: whether to refuse a file that has the generator alone.
+        source: a path, the bytes of a file, or the name of bundled weights, see `weights`; write './name' for a file of
+            such a name.
+        model: a model to load the weights into instead of a new one; keeps its mode and device.
+        whole: whether to refuse a file that contains only the generator.
 
-    A file with the generator alone gives a model whose discriminator is as `create` makes it, or as it is in `model`.
+    From such a file, a new model's discriminator is initialised as by `create`; that of `model` is unchanged.
 
     Raises:
-        WeightsError: there is no such file, or it is a pickle or damaged; its weights are of another model or of other
-            shapes; it has the generator alone, and whole is True; the checksum of pyharmony's own weights is wrong.
+        WeightsError: there is no such file, it is a pickle or damaged; its weights are of another model or have other
+            shapes; it contains only the generator and whole is True; the checksum of bundled weights is wrong.
     """
     _checks.flags(whole=whole)
     header, state = read(source)
     if whole and header.part == "generator":
-        raise WeightsError(f"{shown(source)}: the generator of {header.name} alone; its discriminator is needed too")
+        raise WeightsError(f"{shown(source)}: contains only the generator of {header.name}, expected all networks")
     if model is not None:
         if header.name != model.name:
-            raise WeightsError(f"{shown(source)}: weights of {header.name}, the model is {model.name}")
+            raise WeightsError(f"{shown(source)}: weights of {header.name}, expected weights of {model.name}")
         part = _part_of(model, header.part)
-        state = _counted(state, part)
-        check_state(part, state, f"{shown(source)}, {header.name},", f"the {model.name} that is to be filled")
-        part.load_state_dict(_as_stored(state, part, shown(source)))
+        state = _with_counters(state, part)
+        check_state(part, state, f"{shown(source)}, {header.name},", f"the given {model.name}")
+        part.load_state_dict(_in_model_dtypes(state, part, shown(source)))
         model.calibration = header.calibration
         return model
     if source == header.name and header.name not in {info.name for info in _catalogue.every()}:
-        raise WeightsError(f"{source}: these weights run in NumPy, within pyharmony.segment; they have no model")
+        raise WeightsError(f"{source}: these weights run in NumPy, in pyharmony.segment; they have no torch model")
     if header.name not in {info.name for info in _registry.all_models()}:
         raise WeightsError(
-            f"{shown(source)}: weights of {header.name!r}, and no network of this name is known; models.register makes "
-            "one of your own known, on the command line `pyharmony --module FILE.py`"
+            f"{shown(source)}: weights of {header.name!r}, which is no known network; register your own by "
+            "models.register, on the command line by `pyharmony --module FILE.py`"
         )
     try:
         info = _registry.info_of(header.name)
         config = _registry.config_of(info, header.config)
-        # Weights that come with pyharmony are recognised by their checksum.
+        # Bundled weights are verified by their checksum.
         shipped = header.part == "generator" and _catalogue.weights_of(source) is not None
-        network = info.make(config) if shipped else _outlined(info, config)
+        network = info.make(config) if shipped else _outline_of(info, config)
     except (ArgumentError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise WeightsError(f"{shown(source)}: {reason}") from error
     part = _part_of(network, header.part)
-    state = _counted(state, part)
+    state = _with_counters(state, part)
     check_state(part, state, shown(source), f"the {header.name} of its configuration")
-    tensors = _as_stored(state, part, shown(source))
+    tensors = _in_model_dtypes(state, part, shown(source))
     if part is not network and not shipped:
         _check_rest(network.state_dict(), part.state_dict(), shown(source))
         network = info.make(config)
@@ -245,8 +245,8 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
     return network.eval()
 
 
-class _Unfilled(TorchFunctionMode):
-    """A mode that skips the writing of constructors into tensors without memory, which is slow in torch."""
+class _SkipInit(TorchFunctionMode):
+    """A mode that skips initialisation of tensors on the meta device, which is slow in torch."""
 
     FILLS = ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_", "fill_", "zero_")
 
@@ -259,35 +259,35 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _outlined(info: _registry.ModelInfo, config: Any) -> Model:
-    """Makes the model of a configuration without memory for its tensors."""
-    with torch.device("meta"), _Unfilled():
+def _outline_of(info: _registry.ModelInfo, config: Any) -> Model:
+    """Creates the model of a configuration on the meta device, without memory for its tensors."""
+    with torch.device("meta"), _SkipInit():
         return info.make(config)
 
 
-#: The bytes of a discriminator that a file without it may ask for, beyond four times the bytes of its generator.
+#: The bytes that the discriminator missing in a file may need, in addition to four times the bytes of its generator.
 _REST = 256 << 20
 
 
 def _check_rest(every: Mapping[str, Tensor], part: Mapping[str, Tensor], what: str) -> None:
-    """Refuses a configuration whose networks missing from the file are out of proportion to the one it holds."""
+    """Raises if the networks missing in the file are out of proportion to those it contains."""
     whole, size = (sum(x.numel() * x.element_size() for x in state.values()) for state in (every, part))
     rest = whole - size
     if rest > max(_REST, 4 * size):
-        raise WeightsError(f"{what}: {size:,} bytes of a generator whose configuration has a discriminator of {rest:,}")
+        raise WeightsError(f"{what}: {size:,} bytes of a generator, but its configured discriminator has {rest:,}")
 
 
 def _published_state(path: Path) -> dict[str, Any]:
-    """Reads the tensors of the networks of a published file, by their names.
+    """Reads the tensors of all networks in a published file, by their names.
 
-    A checkpoint may hold them in dictionaries, of one network or several, with whatever names: 'state_dict', 'model',
-    'model_state_dict', 'generator', 'G' and 'D'. What else it holds, such as the state of an optimizer, is left out.
+    Networks may be in (nested) dictionaries of the checkpoint with any names, such as 'state_dict', 'model',
+    'model_state_dict', 'generator', 'G' and 'D'. Other contents, such as optimizer states, are ignored.
     """
-    return _joined(_networks_of(path), str(path))
+    return _merged(_networks_of(path), str(path))
 
 
-def _joined(networks: Mapping[str, Mapping[str, Tensor]], source: str) -> dict[str, Any]:
-    """Returns the tensors of networks whose names are others in each."""
+def _merged(networks: Mapping[str, Mapping[str, Tensor]], source: str) -> dict[str, Any]:
+    """Merges the tensors of networks, whose names must differ."""
     tensors: dict[str, Any] = {}
     for state in networks.values():
         if both := tensors.keys() & state.keys():
@@ -298,7 +298,7 @@ def _joined(networks: Mapping[str, Mapping[str, Tensor]], source: str) -> dict[s
 
 
 def _networks_in(checkpoint: Any, key: str = "") -> dict[str, dict[Any, Tensor]]:
-    """Returns the dictionaries of tensors in a checkpoint, by the names under which they lie."""
+    """Returns the dictionaries of tensors in a checkpoint, by their keys in it."""
     if not isinstance(checkpoint, dict) or not checkpoint:
         return {}
     if all(isinstance(value, Tensor) for value in checkpoint.values()):
@@ -306,7 +306,7 @@ def _networks_in(checkpoint: Any, key: str = "") -> dict[str, dict[Any, Tensor]]
     for first in ("state_dict", "model"):
         if isinstance(checkpoint.get(first), dict) and (inner := _networks_in(checkpoint[first], first)):
             return inner
-    # The state of an optimizer holds numbers and lists beside tensors, or dictionaries by number.
+    # Optimizer states contain numbers and lists in addition to tensors, or dictionaries with integer keys.
     inner = {
         name: state for name, state in checkpoint.items() if isinstance(state, dict) and "param_groups" not in state
     }
@@ -319,14 +319,14 @@ def _networks_of(path: Path) -> dict[str, dict[str, Any]]:
         return dict(_published.read_npz(path))
     if path.suffix in (".h5", ".hdf5", ".keras"):
         raise WeightsError(
-            f"{path}: files of Keras in HDF5 are not read; save_weights with a name without a suffix writes a "
-            "checkpoint that is"
+            f"{path}: Keras files in HDF5 are not supported; use save_weights with a name without a suffix to write a "
+            "supported checkpoint"
         )
     if (prefix := _bundle.prefix_of(path)) is not None:
         return {"": dict(_bundle.read(prefix))}
     if path.suffix == ".safetensors":
         try:
-            # The file is read and not mapped: if it is cut off meanwhile, that is an error and not a signal.
+            # Read, not memory-mapped: if the file is truncated meanwhile, that raises an error instead of a signal.
             return {"": safetensors.torch.load(path.read_bytes())}
         except (safetensors.SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
             raise WeightsError(f"{path}: {error}") from error
@@ -336,17 +336,17 @@ def _networks_of(path: Path) -> dict[str, dict[str, Any]]:
         raise WeightsError(f"{path}: there is no such file") from None
     except (MemoryError, ImportError):
         raise
-    except Exception as error:  # torch reads zip archives and old formats, and raises all kinds of errors
+    except Exception as error:  # torch reads zip archives and old formats, and raises errors of many types
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path}: not only tensors, or damaged: {reason}") from error
+        raise WeightsError(f"{path}: contains other objects than tensors, or is damaged: {reason}") from error
     networks = _networks_in(checkpoint)
     if not networks:
         contents = ", ".join(map(str, checkpoint)) if isinstance(checkpoint, dict) else f"a {type(checkpoint).__name__}"
-        raise WeightsError(f"{path}: expected dictionaries of tensors; it holds {contents or 'nothing'}")
+        raise WeightsError(f"{path}: contains {contents or 'nothing'}, expected dictionaries of tensors")
     for state in networks.values():
         for key, value in state.items():
             if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
-                raise WeightsError(f"{path}: {key} is no plain tensor, or says that it is larger than what it holds")
+                raise WeightsError(f"{path}: {key} is not a plain tensor, or claims a larger size than its data")
     return {
         name: {str(key).removeprefix("module."): value for key, value in state.items()}
         for name, state in networks.items()
@@ -365,37 +365,37 @@ def convert(
 def convert(
     path: Paths, name: str, *, return_networks: bool = False, **config: Any
 ) -> Model | tuple[Model, tuple[str, ...]]:
-    """Reads published weights (.pth, .npz, TensorFlow's, or .safetensors by their names) into one of our models.
+    """Converts published weights (.pth, .npz, TensorFlow checkpoint or .safetensors) into one of our models.
 
-    The known files are the nested U-Nets of pix2pix (`pix2pix`; with four channels, gated like DoveNet's or not,
+    Supported are the nested U-Nets of pix2pix (`pix2pix`; with four channels, gated as in DoveNet or not,
     `attention_unet`), its residual generators and its discriminators, the generator and the encoder of BargainNet
     (`bargainnet`; the encoder alone `style_encoder`), U-Net 3+ with such an encoder (`bargainnet`) or alone
-    (`unet3plus`), as a system on HCOCO has them, both forms of PCT-Net (`pct_net`), both generators of GP-GAN and
-    its critic (`gp_gan`), as Chainer keeps them (.npz) or a port to PyTorch whose layers are in the same order, the
-    VGG-16 of torchvision (`style_encoder`), and the generator of the SRGAN whose blocks are numbered (`srgan`).
-    Networks that were published in separate files are given together, as a sequence of paths. A checkpoint may hold
-    them under names, such as 'state_dict', 'model_state_dict', or 'G' and 'D', and the state of optimizers beside them.
-    Of a checkpoint of TensorFlow (GP-GAN's ports; DoveNet's, which is `dovenet_lite`) the path is its prefix, or one of
-    its files.
+    (`unet3plus`), as in a system on HCOCO, both forms of PCT-Net (`pct_net`), both generators of GP-GAN and its critic
+    (`gp_gan`), from Chainer (.npz) or a PyTorch port with the same order of layers, torchvision's VGG-16
+    (`style_encoder`), and the generator of the SRGAN with numbered blocks (`srgan`).
+    Networks published in separate files are passed together, as a sequence of paths. A checkpoint may contain them
+    under names, such as 'state_dict', 'model_state_dict', or 'G' and 'D', together with optimizer states. For a
+    TensorFlow checkpoint (GP-GAN's ports; DoveNet's, which is `dovenet_lite`) the path is its prefix or one of its
+    files.
 
-    The file is read with torch's `weights_only=True` or NumPy's `allow_pickle=False`: tensors, and no code. Settings
-    that the tensors do not tell, such as a share of dropout, may be given. A network that the file does not hold,
-    usually the discriminator, is as `create` makes it.
+    Files are read with torch's `weights_only=True` or NumPy's `allow_pickle=False`: tensors, and no code. Settings that
+    the tensors do not determine, such as a dropout rate, may be given. A network that is not in the file, usually the
+    discriminator, is initialised as by `create`.
 
     Args:
         path: the file, or several.
-        name: the model that they hold.
-        return_networks: whether to return the names of the networks that were read, too.
+        name: the name of the model.
+        return_networks: whether to return the names of the converted networks, too.
         config: settings of the model.
 
     Returns:
         The model, in evaluation mode; `save` writes it. With `return_networks` also the names of the networks of an
-        adversarial model that were read, 'discriminator' and 'generator'.
+        adversarial model that were converted, 'discriminator' and 'generator'.
 
     Raises:
-        ArgumentError: there is no such model, or no published layout of it is known.
-        WeightsError: there is no such file, it holds more than tensors, or its tensors are of another model, which is
-            named if it is known.
+        ArgumentError: there is no such model, or no published layout of it is supported.
+        WeightsError: there is no such file, it contains other objects than tensors, or its tensors are of another
+            model, which is named if it is known.
     """
     _checks.flags(return_networks=return_networks)
     info = _registry.info_of(name)
@@ -408,14 +408,14 @@ def convert(
             for one in paths:
                 published |= _published_state(one)
         raise ArgumentError(
-            f"name: no published layout of {name} is known; known are those of {convertible}" + _hint(published, source)
+            f"name: no published layout of {name} is supported, only those of {convertible}" + _hint(published, source)
         )
     if len(paths) == 1:
         networks_ = _networks_of(paths[0])
         try:
-            published = _joined(networks_, source)
+            published = _merged(networks_, source)
         except WeightsError:
-            # Two networks may have equal names, a pair of U-Nets say: the one that fits is taken.
+            # Two networks may have equal names, for example two U-Nets: the one that fits is used.
             fitting = [state for state in networks_.values() if _fits(info, state)]
             if len(fitting) != 1:
                 raise
@@ -424,7 +424,7 @@ def convert(
         for one in paths:
             tensors = _published_state(one)
             if both := published.keys() & tensors.keys():
-                raise WeightsError(f"{source}: both hold {_some(both)}")
+                raise WeightsError(f"{source}: both contain {_some(both)}")
             published |= tensors
     try:
         model_config, state = info.convert(dict(published))
@@ -434,10 +434,10 @@ def convert(
         raise WeightsError(f"{source}: not the tensors of a {name}: {type(error).__name__}: {error}") from error
     if config:
         model_config = _registry.config_of(info, {**dataclasses.asdict(model_config), **config})
-    outline = _outlined(info, model_config)
+    outline = _outline_of(info, model_config)
     expected = outline.state_dict()
-    check_state(outline, {**expected, **state}, source, f"the {name} of its shapes")
-    # A network is read completely or not at all: within one, no tensor may be left as it was made.
+    check_state(outline, {**expected, **state}, source, f"a {name} with its shapes")
+    # A network is converted completely or not at all: no tensor of it may keep its initial values.
     networks = {key.partition(".")[0] for key in state} if isinstance(outline, Adversarial) else {""}
     left = [key for key in expected if key.startswith(tuple(networks)) and key not in state]
     left = [key for key in left if not key.endswith("num_batches_tracked")]
@@ -450,7 +450,7 @@ def convert(
 
 
 def _fits(info: _registry.ModelInfo, published: Mapping[str, Any]) -> bool:
-    """Whether tensors are those of a model, by names and shapes."""
+    """Returns whether names and shapes of tensors are those of a model."""
     if info.convert is None or not published:
         return False
     with contextlib.suppress(PyHarmonyError, LookupError, ValueError, TypeError, AttributeError, RuntimeError):
@@ -463,43 +463,43 @@ def _fits(info: _registry.ModelInfo, published: Mapping[str, Any]) -> bool:
 
 
 def _hint(published: Mapping[str, Any], what: str, *, but: str = "") -> str:
-    """Names the models that these tensors fit, by names and shapes, as the end of a message; '' if there are none."""
+    """Returns the end of a message that names the models fitting these tensors; '' if there are none."""
     names = [info.name for info in _registry.all_models() if info.name != but and _fits(info, published)]
-    return f"; {what} holds what `convert` reads as {' or '.join(names)}" if names else ""
+    return f"; {what} fits {' or '.join(names)}" if names else ""
 
 
 def export(model: Model, path: str | os.PathLike[str], *, size: int | None = None) -> None:
-    """Writes the model's forward pass, or a GAN's generator, as ONNX for any number of samples of one size.
+    """Exports the forward pass of a model, or of a GAN's generator, as ONNX for images of one size.
 
-    Inputs have the names of the arguments of forward, the output is 'output'; several outputs are numbered. This needs
-    the extra `onnx`.
+    The batch size is dynamic. Inputs are named like the arguments of forward, the output is 'output'; several outputs
+    are numbered. Needs the extra `onnx`.
 
     Args:
-        model: a model made by `create`, `load` or `convert`; it is traced in evaluation mode and left in its own.
+        model: a model of `create`, `load` or `convert`; it is traced in evaluation mode, its own mode is restored.
         path: the file, ending in .onnx.
-        size: the side of the images; None: the size that the model was published with.
+        size: the side of the images; None: the size of the published model.
 
     Raises:
-        ArgumentError: model is not a model of ours, or does something that ONNX has no operator for, which is named; or
-            path does not end in .onnx.
-        ShapeError: the model does not take the size.
+        ArgumentError: model is not a model of ours, or uses an operation without ONNX operator, which is named; or path
+            does not end in .onnx.
+        ShapeError: the model does not accept the size.
         ImportError: onnx or onnxscript is not installed.
     """
     if not isinstance(model, Model):
-        raise ArgumentError(f"model: {type(model).__name__}, expected a model made by pyharmony.models")
+        raise ArgumentError(f"model: {type(model).__name__}, expected a model of pyharmony.models")
     target = Path(path)
     if target.suffix != ".onnx":
-        raise ArgumentError(f"path: {target.name!r}, expected a name that ends in .onnx")
+        raise ArgumentError(f"path: {target.name!r}, expected a name ending in .onnx")
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
-        raise ImportError(f"{error.name} is missing, export needs it: {_install.hint('onnx')}") from error
+        raise ImportError(f"{error.name} is missing; export needs it: {_install.hint('onnx')}") from error
     parameter = next(model.parameters())
     inputs = {key: value.to(parameter.device, parameter.dtype) for key, value in model.example(size).items()}
     batch = torch.export.Dim("batch", min=1)
     with evaluating(model), torch.no_grad(), _quiet_exporter(), _temporary.file(target) as unfinished:
-        result = model(**inputs)  # a size that the model refuses raises here
+        result = model(**inputs)  # raises here if the model does not accept the size
         outputs = ["output"] if isinstance(result, Tensor) else [f"output_{i}" for i in range(len(result))]
         try:
             torch.onnx.export(
@@ -512,15 +512,15 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
                 dynamo=True,
                 verbose=False,
                 external_data=False,
-                # A runtime optimizes by itself, and onnxscript 0.7.2 changes what `colorgrid` computes.
+                # Runtimes optimise anyway, and the optimiser of onnxscript 0.7.2 changes the results of `colorgrid`.
                 optimize=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
-            raise ArgumentError(f"model: {model.name} cannot be written as ONNX: {_reason(error)}") from error
+            raise ArgumentError(f"model: {model.name} cannot be exported to ONNX: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:
-    """Returns the first line of what an error of torch's exporter was caused by, without the colours of a terminal."""
+    """Returns the first line of the cause of an error of torch's exporter, without terminal colours."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
@@ -529,7 +529,7 @@ def _reason(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Silences the messages of torch's exporter; its errors are raised."""
+    """Silences the messages of torch's exporter; its errors are still raised."""
     log = logging.getLogger("torch.onnx._internal.exporter")
     level = log.level
     log.setLevel(logging.ERROR)

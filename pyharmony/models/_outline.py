@@ -1,4 +1,4 @@
-"""Models without their numbers: shapes and counts, at no cost."""
+"""Models on the meta device: shapes and parameter counts without memory for weights."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 
 
 class Layer(NamedTuple):
-    """A convolution or dense layer, as a forward pass meets it.
+    """A convolution or dense layer in the order of the forward pass.
 
     Attributes:
         name: the name of the module.
         kind: its class, kernel and stride.
-        output: the shape of its result for one sample.
+        output: the shape of its output for one sample.
         parameters: the number of its own parameters.
     """
 
@@ -30,14 +30,14 @@ class Layer(NamedTuple):
 
 
 def outline(name: str, preset: str | None = None, **config: Any) -> Model:
-    """Makes the model that `create` would make on torch's meta device: it has shapes and no weights."""
+    """Creates the model of `create` on torch's meta device, with shapes and without weights."""
     info = _registry.info_of(name)
     with torch.device("meta"):
         return info.make(_registry.config_of(info, config, preset))
 
 
 def parameter_counts(model: Model) -> dict[str, int]:
-    """Returns the number of parameters of a model, 'all', and of both networks where there are two."""
+    """Returns the number of parameters of a model, 'all', and of both networks of an adversarial one."""
     parts = (
         {"generator": model.generator, "discriminator": model.discriminator} if isinstance(model, Adversarial) else {}
     )
@@ -54,11 +54,11 @@ def kind_of(module: Any) -> str:
 
 
 def layers(model: Model, size: int | None = None) -> list[Layer]:
-    """Returns the layers of a model's forward pass, or of a GAN's generator, in the order of its calls.
+    """Returns the layers of the forward pass of a model, or of a GAN's generator, in the order of calls.
 
     Args:
         model: a model of `outline`, or any other.
-        size: the side of the images; None: the size that the model was published with.
+        size: the side of the images; None: the size of the published model.
     """
     net = model.generator if isinstance(model, Adversarial) else model
     entries: list[Layer] = []

@@ -1,4 +1,4 @@
-"""Partial convolutions that can also be traced."""
+"""Partial convolutions that can be traced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .. import nn as layers
 
 
 class PartialConv2d(layers.PartialConv2d):
-    """The layer of `pyharmony.nn`; for ONNX, which lacks the operator, and on the meta device it uses torch's own.
+    """The layer of `pyharmony.nn`, composed of torch's own operations for ONNX and on the meta device.
 
     The result is y = conv(mask * x, W) * c S / u + b c; u is the mask's sum in a window of S pixels, c = min(u, 1).
     """

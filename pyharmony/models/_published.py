@@ -1,4 +1,4 @@
-"""Weights under the names that published code gave them."""
+"""Reading of published weights, whose tensors have other names than ours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import WeightsError
 from ._blocks import Norm
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-#: The names of Chainer's arrays of a convolution and of a batch norm, and torch's names for them.
+#: The names of Chainer's arrays of convolutions and batch norms, and torch's names for them.
 _CHAINER = {
     "W": "weight",
     "b": "bias",
@@ -27,18 +27,18 @@ _CHAINER = {
     "avg_var": "running_var",
     "N": "num_batches_tracked",
 }
-#: What the names of networks' arrays in a snapshot of Chainer's trainer begin with.
+#: The prefix of the names of networks' arrays in a snapshot of Chainer's trainer.
 _SNAPSHOT = "updater/model:"
-#: The difference of what Chainer's batch norm adds to a variance, 2e-5, and what torch's adds, 1e-5.
+#: The difference between the epsilon of Chainer's batch norm, 2e-5, and torch's, 1e-5.
 _CHAINER_EPS = 1e-5
-# Weights are hardly compressed: a file that unpacks to more than both limits allow together is refused.
+# Weights hardly compress: a file that unpacks to more than both limits together is refused.
 _LARGEST_RATIO = 64  # the largest ratio of unpacked bytes to the file's bytes
-_ALWAYS = 1 << 24  # the unpacked bytes that are allowed beside that
+_ALWAYS = 1 << 24  # the unpacked bytes that are always accepted
 
 
 @dataclass(frozen=True)
 class PublishedUNet:
-    """A U-Net that was read; `state` has the names of `_blocks.UNet`."""
+    """A published U-Net; `state` uses the names of `_blocks.UNet`."""
 
     depth: int
     width: int
@@ -50,16 +50,16 @@ class PublishedUNet:
 
 
 def has_mask(channels: int) -> bool:
-    """Tells whether a network of so many input channels takes a mask beside the image."""
+    """Returns whether a network with this number of input channels has a mask input."""
     if channels not in (3, 4):
-        raise WeightsError(f"the network takes {channels} channels, expected 3, or 4 with a mask")
+        raise WeightsError(f"the network has {channels} input channels, expected 3, or 4 with a mask")
     return channels == 4
 
 
 def rename(state: dict[str, Tensor], names: dict[str, str], norm: Norm) -> dict[str, Tensor]:
-    """Renames the tensors of the modules `names`, from the old name of a module to the new one.
+    """Renames the tensors of modules, from the keys of `names` to its values.
 
-    Instance norms of early torch kept statistics that nothing reads; they are left out.
+    Removes the unused statistics that instance norms of early torch saved.
     """
     tensors = {}
     for key, value in state.items():
@@ -67,19 +67,19 @@ def rename(state: dict[str, Tensor], names: dict[str, str], norm: Norm) -> dict[
         if norm != "batch" and leaf in _STATISTICS:
             continue
         if module not in names:
-            raise WeightsError(f"{key!r} has no place in the model")
+            raise WeightsError(f"{key!r} is not a tensor of the model")
         tensors[f"{names[module]}.{leaf}"] = value
     return tensors
 
 
 def take(state: dict[str, Tensor], *starts: str) -> dict[str, Tensor]:
-    """Moves the tensors whose names start with one of these out of state."""
+    """Removes the tensors whose names start with any of these from state and returns them."""
     return {key: state.pop(key) for key in [key for key in state if key.startswith(starts)]}
 
 
 @dataclass(frozen=True)
 class PublishedEncoder:
-    """BargainNet's encoder that was read; `state` has the names of `style_encoder.RegionEncoder`."""
+    """A published encoder of BargainNet; `state` uses the names of `style_encoder.RegionEncoder`."""
 
     width: int
     code: int
@@ -87,31 +87,31 @@ class PublishedEncoder:
     state: dict[str, Tensor]
 
 
-#: What the names of the tensors of BargainNet's encoder begin with.
+#: The prefixes of the names of tensors of BargainNet's encoder.
 ENCODER = (*(f"conv{i}f." for i in range(1, 6)), *(f"norm{i}f." for i in range(2, 5)), "convs.")
 
 
 def region_encoder(state: dict[str, Tensor]) -> PublishedEncoder:
-    """Reads BargainNet's encoder: conv1f to conv5f, norm2f to norm4f where they are batch norms, and convs."""
+    """Reads BargainNet's encoder: conv1f to conv5f, norm2f to norm4f if they are batch norms, and convs."""
     norm: Norm = "instance" if "conv2f.bias" in state else "batch"
     names = {f"conv{i + 1}f": f"convs.{i}" for i in range(5)} | {f"norm{i + 2}f": f"norms.{i}" for i in range(3)}
     tensors = rename(state, {**names, "convs": "last"}, norm)
     if "convs.0.weight" not in tensors or "last.weight" not in tensors:
-        raise WeightsError("the file holds no whole encoder of BargainNet")
+        raise WeightsError("the file contains no complete encoder of BargainNet")
     return PublishedEncoder(tensors["convs.0.weight"].shape[0], tensors["last.weight"].shape[0], norm, tensors)
 
 
 def read_npz(path: Path) -> dict[str, dict[str, Tensor]]:
-    """Reads the arrays of a file that Chainer's `save_npz` wrote, by its names; nothing in it is run.
+    """Reads the arrays of a file of Chainer's `save_npz`, by its names; executes nothing in it.
 
-    A snapshot of a trainer has its networks under `updater/model:NAME/`, beside optimizers and the state of the run,
-    which are left out. Returned are the networks by NAME; what is no snapshot is one network, ''.
+    A snapshot of a trainer contains its networks under `updater/model:NAME/`, which are returned by NAME; optimizers
+    and the state of the run are ignored. A file that is not a snapshot is one network, ''.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             whole = sum(member.file_size for member in archive.infolist())
         if whole > _ALWAYS + _LARGEST_RATIO * path.stat().st_size:
-            raise WeightsError(f"{path}: would unpack to {whole:,} bytes, which no weights do")
+            raise WeightsError(f"{path}: would unpack to {whole:,} bytes, too many for weights")
         networks: dict[str, dict[str, Tensor]] = {}
         with np.load(path, allow_pickle=False) as arrays:
             snapshot = any(name.startswith(_SNAPSHOT) for name in arrays.files)
@@ -124,9 +124,9 @@ def read_npz(path: Path) -> dict[str, dict[str, Tensor]]:
     except FileNotFoundError:
         raise WeightsError(f"{path}: there is no such file") from None
     except (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile, MemoryError) as error:
-        raise WeightsError(f"{path}: no .npz file, or a damaged one: {error}") from error
+        raise WeightsError(f"{path}: not an .npz file, or damaged: {error}") from error
     if not networks:
-        raise WeightsError(f"{path}: holds no array")
+        raise WeightsError(f"{path}: contains no array")
     return networks
 
 
@@ -134,15 +134,15 @@ def _tensor(arrays: Mapping[str, Any], name: str, path: Path) -> Tensor:
     try:
         value = np.asarray(arrays[name])
     except ValueError as error:
-        # This is a pickle, which Chainer writes for a parameter that was never given a value.
-        raise WeightsError(f"{path}: {name}: no array of numbers: {error}") from error
+        # Chainer pickles a parameter that was never initialised.
+        raise WeightsError(f"{path}: {name}: not a numeric array: {error}") from error
     if value.dtype.kind not in "fiu":
-        raise WeightsError(f"{path}: {name}: {value.dtype}, expected an array of numbers")
+        raise WeightsError(f"{path}: {name}: {value.dtype}, expected a numeric array")
     return torch.from_numpy(np.array(value, value.dtype.newbyteorder("="), order="C"))
 
 
 class PublishedLayer(NamedTuple):
-    """A layer of a published network: its published name, and its tensors by torch's names for them."""
+    """A layer of a published network: its published name, and its tensors by torch's names."""
 
     name: str
     tensors: dict[str, Tensor]
@@ -153,16 +153,16 @@ class PublishedLayer(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the weight; empty if there is none."""
+        """The shape of the weight; empty without a weight."""
         weight = self.tensors.get("weight")
         return () if weight is None else tuple(weight.shape)
 
 
 def layers_of(state: dict[str, Tensor]) -> list[PublishedLayer]:
-    """Returns the layers of a state in the order of the network, by the names of Chainer or of torch.
+    """Returns the layers of a state in the order of the network; accepts names of Chainer or torch.
 
-    Chainer's layers are sorted: those of 'encoder', 'bn', 'decoder' and of a list without a name, each by its number. A
-    state dict of torch has them in the order in which they were made.
+    Chainer's layers are sorted: 'encoder', 'bn', 'decoder', then a list without a name, each by number. A torch state
+    dict has the layers in the order of construction.
     """
     chainer = any("/" in key for key in state)
     tensors: dict[str, dict[str, Tensor]] = {}
@@ -177,7 +177,7 @@ def layers_of(state: dict[str, Tensor]) -> list[PublishedLayer]:
 
 
 def _place(name: str) -> tuple[int, int, str]:
-    """Returns the place of a layer of Chainer's, as a key for sorting."""
+    """Returns the sort key of a layer of Chainer."""
     part, _, index = name.rpartition("/")
     number = int(index) if index.isascii() and index.isdigit() else -1
     order = ("encoder", "bn", "decoder", "")
@@ -186,9 +186,9 @@ def _place(name: str) -> tuple[int, int, str]:
 
 
 def norm_by(state: dict[str, Tensor], conv: str, norm: str) -> Norm:
-    """Tells which norm a network of pix2pix has, from a convolution and the place of the norm behind it.
+    """Returns the norm of a pix2pix network, detected from a convolution and the norm after it.
 
-    Batch norm has weights. Convolutions beside instance norm have a bias, and without a norm they have none.
+    Batch norm has weights. Convolutions followed by instance norm have a bias, and without a norm they have none.
     """
     if f"{norm}.weight" in state:
         return "batch"
@@ -196,11 +196,11 @@ def norm_by(state: dict[str, Tensor], conv: str, norm: str) -> Norm:
 
 
 def patches(state: dict[str, Tensor]) -> tuple[Norm, int, int, dict[str, Tensor]]:
-    """Reads pix2pix's discriminator of patches, one sequence: its norm, width, number of layers, and state."""
+    """Reads pix2pix's patch discriminator, one sequence: its norm, width, number of layers, and state."""
     layers = 1
     while f"model.{3 * layers + 2}.weight" in state:
         layers += 1
-    # The last convolution is two places behind the last norm.
+    # The index of the last convolution is that of the last norm + 2.
     layers -= 1
     norm = norm_by(state, "model.2", "model.3")
     names = {"model.0": "convs.0", f"model.{3 * layers + 2}": "last"}
@@ -210,12 +210,12 @@ def patches(state: dict[str, Tensor]) -> tuple[Norm, int, int, dict[str, Tensor]
 
 
 def unet(state: dict[str, Tensor]) -> PublishedUNet:
-    """Reads the nested U-Net of pix2pix and of what was built on it.
+    """Reads the nested U-Net of pix2pix and of networks derived from it.
 
-    Every level is a sequence `model` that holds the level within it. Outermost: convolution 0, level 1, transposed
+    Every level is a sequence `model` that contains the next inner level. Outermost: convolution 0, level 1, transposed
     convolution 3. Middle: convolution 1 and norm 2, level 3, transposed convolution 5 and norm 6. Innermost:
-    convolution 1, transposed convolution 3, norm 4. A gate is the convolution 0 of `attention` beside the `model`
-    of the level that it closes.
+    convolution 1, transposed convolution 3, norm 4. A gate is the convolution 0 of `attention`, a sibling of the
+    `model` of the level that it follows.
     """
     prefix, depth = "model.model.1", 1
     while f"{prefix}.model.3.model.1.weight" in state:
@@ -238,6 +238,6 @@ def unet(state: dict[str, Tensor]) -> PublishedUNet:
     norm = norm_by(state, "model.model.1.model.1", "model.model.1.model.2")
     tensors = rename(state, names, norm)
     if depth < 5 or "down.0.weight" not in tensors or "last.weight" not in tensors:
-        raise WeightsError("the file holds no whole U-Net of pix2pix")
+        raise WeightsError("the file contains no complete U-Net of pix2pix")
     first, last = tensors["down.0.weight"], tensors["last.weight"]
     return PublishedUNet(depth, first.shape[0], first.shape[1], last.shape[1], norm, gated, tensors)

@@ -1,4 +1,4 @@
-"""The models by name: their configurations, how they are made, and where they come from."""
+"""The registry of models: their configurations, constructors and sources."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ..typing import Task
 
 
 class Model(nn.Module):
-    """The base of the networks that `create` makes: a module that says what it is for, and how it is called.
+    """The base class of all networks: a module with a task and a common interface.
 
-    A caller that has a model which makes images or judges them needs only `predict`:
+    For a model that returns images or scores, `predict` is sufficient:
 
         image = image * (1 - model.low) + model.low  # from [0, 1], at model.size
         output = model.predict(image, mask)
 
     Attributes:
         name: the model's name in the registry.
-        config: the frozen dataclass that it was made from.
-        low: the least value of its images, -1 or 0; the largest is 1.
-        size: the side of the images that it works on.
-        takes_mask: whether it was made to see masks.
-        calibration: facts about the changes that its weights make; `save` and `load` keep it.
+        config: the frozen dataclass of its configuration.
+        low: the lowest value of its images, -1 or 0; the highest is 1.
+        size: the side of the images that it processes.
+        takes_mask: whether it has a mask input.
+        calibration: statistics of the changes that its weights make; `save` and `load` preserve it.
     """
 
     name: ClassVar[str]
@@ -50,32 +50,32 @@ class Model(nn.Module):
     def predict(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the model's result for images [N, 3, H, W] in its range: images, scores or codes, by its task.
 
-        mask: [N, 1, H, W] in [0, 1], the objects; a model that takes none ignores it.
+        mask: [N, 1, H, W] in [0, 1], the objects; ignored by a model without a mask input.
         """
         output: Tensor = self(image) if mask is None or not self.takes_mask else self(image, mask)
         return output
 
     def start_from(self, other: Model) -> None:
-        """Takes the weights of another model, which training goes on from.
+        """Copies the weights of another model as the start of training.
 
         Raises:
-            WeightsError: it is another architecture, or has parts of other shapes.
+            WeightsError: it has another architecture, or parts with other shapes.
         """
         if other.name != self.name:
-            raise WeightsError(f"start: weights of {other.name}, the model is {self.name}")
+            raise WeightsError(f"start: weights of {other.name}, expected weights of {self.name}")
         self._take(other)
 
     def _take(self, other: Model) -> None:
-        """Takes the weights of a model of the same class."""
+        """Copies the weights of a model of the same class."""
         try:
             self.load_state_dict(other.state_dict())
         except RuntimeError as error:
-            raise WeightsError(f"start: weights of other settings than the model's: {error}") from error
+            raise WeightsError(f"start: weights for other settings than the model's: {error}") from error
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
-        """Returns two random samples of the inputs of `forward`, by the names of its arguments, for `export` to trace.
+        """Returns two random samples of the inputs of `forward` by argument name, for tracing in `export`.
 
-        size: the side of the images; None: the size that the model was published with.
+        size: the side of the images; None: the size of the published model.
         """
         side = size or self.size
         samples = {self.picture: torch.rand(2, 3, side, side) * (1 - self.low) + self.low}
@@ -86,7 +86,7 @@ class Model(nn.Module):
 
 
 class Adversarial(Model):
-    """A generator and the discriminator that it is trained against; calling the model runs the generator.
+    """A generator and its discriminator; calling the model runs the generator.
 
     Attributes:
         generator, discriminator: the two networks.
@@ -101,7 +101,7 @@ class Adversarial(Model):
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The facts about a model that are known before it is made.
+    """Information about a model that is available before it is created.
 
     Attributes:
         name: the name for `create`.
@@ -109,10 +109,10 @@ class ModelInfo:
         config: the dataclass of its configuration.
         make: the function from a configuration to the module.
         summary: a description in one line.
-        source: the publication, or the system that it follows.
+        source: the publication or system that it follows.
         presets: configurations by name, as changes of the default.
-        convert: the function from a published state dict, already on the CPU, to (configuration, our state dict); None
-            where no published layout is known.
+        convert: the function from a published state dict on the CPU to (configuration, our state dict); None if no
+            published layout is supported.
     """
 
     name: str
@@ -138,9 +138,9 @@ def register(
     presets: dict[str, dict[str, Any]],
     convert: Callable[[dict[str, Any]], tuple[Any, dict[str, Any]]] | None = None,
 ) -> None:
-    """Makes a model known under its name; for the facts see `ModelInfo`."""
+    """Registers a model under its name; see `ModelInfo`."""
     if make.name in _models:
-        raise ArgumentError(f"name: {make.name!r} is there already")
+        raise ArgumentError(f"name: {make.name!r} is already registered")
     _models[make.name] = ModelInfo(make.name, task, config, make, summary, source, presets, convert)
 
 
@@ -154,11 +154,11 @@ def info_of(name: str) -> ModelInfo:
 
 
 def config_of(info: ModelInfo, values: dict[str, Any], preset: str | None = None) -> Any:
-    """Returns the configuration with these values."""
+    """Returns the configuration with these values, checked."""
     settings = _catalogue.preset_of(info.name, info.presets, preset)
     fields = [f.name for f in dataclasses.fields(info.config)]
     for key, value in values.items():
         _catalogue.check_key(key, fields, info.name)
-        # JSON has lists where a configuration has tuples.
+        # JSON contains lists in place of tuples.
         settings[key] = tuple(value) if isinstance(value, list) else value
     return info.config(**settings)

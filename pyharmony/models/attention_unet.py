@@ -1,7 +1,7 @@
-"""A gated U-Net trained by the distance to the target alone.
+"""A gated U-Net trained only by the distance to the target.
 
 Source: the U-Net of Isola et al., CVPR 2017, with the gates of Cong et al., CVPR 2020 (DoveNet's generator); here
-with batch norm, as a system for harmonisation on HCOCO trained it.
+with batch norm, as trained by a harmonisation system on HCOCO.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class AttentionUNetConfig:
         width: the channels of the first level.
         norm: 'batch' or 'instance'.
         gates: whether there are the three sigmoid gates.
-        dropout: the dropout after the norm of three inner levels, of one where depth is 6, in training.
+        dropout: the dropout after the norm of three inner levels (one if depth is 6), in training.
         depth: the number of levels, 5 or more; sides are multiples of 2^depth.
-        residual: whether the network says what to change of the composite inside the mask; it starts with little.
+        residual: whether the output is added to the composite inside the mask; it is small at first.
     """
 
     width: int = 64
@@ -45,7 +45,7 @@ class AttentionUNetConfig:
 
 
 class AttentionUNet(Model):
-    """Eight levels, or `depth` of them, with gates on the composite and its mask.
+    """A gated U-Net of eight levels, or `depth`, on the composite and its mask.
 
     Shape:
         composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 256 (2^depth), to
@@ -62,20 +62,20 @@ class AttentionUNet(Model):
         _blocks.initialize(self)
 
     def forward(self, composite: Tensor, mask: Tensor, *, stochastic: bool = False) -> Tensor:
-        """Returns the harmonised image, see the class; stochastic: whether there is dropout at inference, too."""
+        """Returns the harmonised image, see the class; stochastic: whether evaluation mode applies dropout."""
         checks.check_image(composite, "composite", 3, self.unet.multiple)
         checks.check_mask(mask, composite)
         output = self.unet(torch.cat([composite, mask.to(composite.dtype)], 1), stochastic=stochastic)
-        return _blocks.changed(composite, output, mask) if self.config.residual else output
+        return _blocks.add_residual(composite, output, mask) if self.config.residual else output
 
 
 def _convert(state: dict[str, Any]) -> tuple[AttentionUNetConfig, dict[str, Any]]:
-    """Converts the nested U-Net of four channels that pix2pix and DoveNet were published with."""
+    """Converts the nested U-Net with four input channels published with pix2pix and DoveNet."""
     if "model.model.0.weight" not in state:
-        raise WeightsError("the names of the weights are not those of a nested U-Net, as DoveNet's generator has them")
+        raise WeightsError("the weights do not have the names of a nested U-Net such as DoveNet's generator")
     unet = _published.unet(state)
     if (unet.depth, unet.in_channels) != (8, 4):
-        raise WeightsError(f"a U-Net of {unet.depth} levels on {unet.in_channels} channels, expected 8 on 4")
+        raise WeightsError(f"a U-Net of {unet.depth} levels with {unet.in_channels} channels, expected 8 with 4")
     config = AttentionUNetConfig(width=unet.width, norm=unet.norm, gates=unet.gated)
     return config, {f"unet.{key}": value for key, value in unet.state.items()}
 

@@ -1,7 +1,7 @@
-"""BargainNet: the background's code tells the generator which domain the object is to move to.
+"""BargainNet: the background's style code determines the domain to which the generator transfers the object.
 
 Source: Cong et al., "BargainNet: Background-Guided Domain Translation for Image Harmonization", ICME 2021, and the
-code published with it. A system on HCOCO has U-Net 3+ in place of the generator, with the encoder as it is.
+code published with it. A system on HCOCO uses U-Net 3+ as the generator, with the same encoder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .unet3plus import ON_HCOCO, UNet3Plus, UNet3PlusConfig, read_published
 
 __all__ = ["BargainNet"]
 
-#: What the encoder sees of an image in RGB.
+#: The conversions of RGB images for the encoder.
 _SPACES: dict[str, Callable[[Tensor], Tensor]] = {"rgb": lambda image: image, "hsv": rgb_to_hsv, "hls": rgb_to_hls}
 
 
@@ -32,18 +32,18 @@ class BargainNetConfig:
     """Settings of `BargainNet`.
 
     Attributes:
-        width: the channels of the generator's first level, and of U-Net 3+ those of a node's branches, too.
+        width: the channels of the generator's first level; with U-Net 3+ also those of a node's branches.
         encoder_width: the channels of the encoder's first layer.
         code: the length of a code.
         norm: the norm of the generator, 'batch' or 'instance'.
-        gates: whether there are the three sigmoid gates; not of U-Net 3+.
-        dropout: the dropout after the norm of three inner levels, in training; not of U-Net 3+.
-        masked_pool: whether codes are means over their region; False: over all, holes as zeros, as published.
+        gates: whether there are the three sigmoid gates; not used by U-Net 3+.
+        dropout: the dropout after the norm of three inner levels, in training; not used by U-Net 3+.
+        masked_pool: whether codes are means over their region; False: over all, with zeros in holes, as published.
         encoder_norm: the norm of the encoder, 'batch' or 'instance'.
-        generator: 'unet', or 'unet3plus' for U-Net 3+ as a system on HCOCO has it: a leaky ReLU of slope 0.01 in its
-            encoder, one linear head, the code as it comes, and sides that are multiples of 16.
+        generator: 'unet', or 'unet3plus' for U-Net 3+ as in a system on HCOCO: a leaky ReLU of slope 0.01 in its
+            encoder, one linear head, the code unscaled, and sides that are multiples of 16.
         depth: the number of levels of 'unet', 5 or more; sides are multiples of 2^depth.
-        space: what the encoder sees: 'rgb', or 'hsv' or 'hls' for `pyharmony.losses.rgb_to_hsv` or `rgb_to_hls`.
+        space: the colour space of the encoder: 'rgb', 'hsv' (`pyharmony.losses.rgb_to_hsv`) or 'hls' (`rgb_to_hls`).
     """
 
     width: int = 64
@@ -69,7 +69,7 @@ class BargainNetConfig:
 
 
 class BargainNetGenerator(nn.Module):
-    """DoveNet's U-Net with a code in every pixel, multiplied by one learned number."""
+    """DoveNet's U-Net with the code at every pixel as an input, scaled by a learned factor."""
 
     smallest_scale = 0.001
 
@@ -83,11 +83,11 @@ class BargainNetGenerator(nn.Module):
 
     @property
     def multiple(self) -> int:
-        """The number that the sides of images are multiples of."""
+        """The number of which the sides of images must be multiples."""
         return self.unet.multiple
 
     def forward(self, composite: Tensor, mask: Tensor, code: Tensor, *, stochastic: bool = False) -> Tensor:
-        """Makes an image of composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] and the wanted code [N, code]."""
+        """Returns an image from composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] and the target code [N, code]."""
         checks.check_image(composite, "composite", 3, self.multiple)
         checks.check_mask(mask, composite)
         checks.check_code(code, composite, self.code)
@@ -96,24 +96,24 @@ class BargainNetGenerator(nn.Module):
 
 
 def _full_scale(config: BargainNetConfig) -> UNet3Plus:
-    """Makes a U-Net 3+ that sees codes, as a system on HCOCO has it."""
+    """Creates a U-Net 3+ with a code input, as in a system on HCOCO."""
     return UNet3Plus(UNet3PlusConfig(config.width, config.width, False, norm=config.norm, code=config.code, **ON_HCOCO))
 
 
 class BargainNet(Model):
-    """Moves an object to the domain of its background.
+    """Transfers an object to the domain of its background.
 
     Attributes:
-        generator: of images, `generator(composite, mask, code)`: a `Generator`, or a `UNet3Plus` that sees codes.
-        encoder: of regions; `encode(image, mask)` gives its codes.
+        generator: `generator(composite, mask, code)`: a `BargainNetGenerator`, or a `UNet3Plus` with a code input.
+        encoder: the encoder of regions; `encode(image, mask)` returns its codes.
 
     Shape:
         composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 256 (2^depth; of 16 with
-        U-Net 3+, and 63 or more), to [N, 3, H, W] in [-1, 1], which the linear head of U-Net 3+ may leave.
+        U-Net 3+, and at least 63), to [N, 3, H, W] in [-1, 1], which the linear head of U-Net 3+ may exceed.
     """
 
     name = "bargainnet"
-    #: The decay of the score, as published: codes at distance d have exp(-0.04212 d).
+    #: The decay of the score, as published: codes at distance d score exp(-0.04212 d).
     decay = 0.04212
 
     def __init__(self, config: BargainNetConfig) -> None:
@@ -123,14 +123,14 @@ class BargainNet(Model):
         _blocks.initialize(self)
 
     def encode(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Returns the code [N, code] of the region that a mask shows, of an image in RGB."""
+        """Returns the code [N, code] of the region inside a mask, of an image in RGB."""
         checks.check_image(image, "image", 3)
         return self.encoder(_SPACES[self.config.space](image), mask)
 
     def forward(
         self, composite: Tensor, mask: Tensor, code: Tensor | None = None, *, stochastic: bool = False
     ) -> Tensor:
-        """Returns the harmonised image, see the class; code: the wanted domain's, [N, code]; None: the background's."""
+        """Returns the harmonised image, see the class; code: the target domain's, [N, code]; None: background's."""
         if code is None:
             checks.check_image(composite, "composite", 3, self.generator.multiple)
             checks.check_mask(mask, composite)
@@ -140,7 +140,7 @@ class BargainNet(Model):
         return self.generator(composite, mask, code, stochastic=stochastic)
 
     def harmony(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Returns the agreement of object and background, [N] in (0, 1]: exp(-0.04212 |z_f - z_b|), for 256 pixels."""
+        """Returns the harmony of object and background, [N] in (0, 1]: exp(-0.04212 |z_f - z_b|), at 256 pixels."""
         return harmony_of(self.encode, image, mask, self.decay)
 
 
@@ -153,11 +153,11 @@ def _convert(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:
     if scale is None or "model.model.0.weight" not in generator:
         raise WeightsError("BargainNet's generator is not among the weights")
     if not state:
-        raise WeightsError("BargainNet's encoder is not among the weights; it was published in a file of its own")
+        raise WeightsError("BargainNet's encoder is not among the weights; it was published in a separate file")
     unet, encoder = _published.unet(generator), _published.region_encoder(state)
     channels = 4 + encoder.code
     if (unet.depth, unet.in_channels) != (8, channels):
-        raise WeightsError(f"a U-Net of {unet.depth} levels on {unet.in_channels} channels, expected 8 on {channels}")
+        raise WeightsError(f"U-Net of {unet.depth} levels with {unet.in_channels} channels, expected 8 with {channels}")
     config = BargainNetConfig(
         width=unet.width, encoder_width=encoder.width, code=encoder.code, norm=unet.norm, gates=unet.gated,
         encoder_norm=encoder.norm,
@@ -168,18 +168,18 @@ def _convert(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:
 
 
 def _convert_unet3plus(state: dict[str, Any]) -> tuple[BargainNetConfig, dict[str, Any]]:
-    """Converts U-Net 3+ and the encoder that it was trained with."""
+    """Converts U-Net 3+ and the encoder with which it was trained."""
     tensors = _published.take(state, *_published.ENCODER)
     if not tensors:
         raise WeightsError(
-            "BargainNet's encoder is not among the weights; it was published in a file of its own, and U-Net 3+ alone "
+            "BargainNet's encoder is not among the weights; it was published in a separate file, and U-Net 3+ alone "
             "is `unet3plus`"
         )
     (unet, generator), encoder = read_published(state), _published.region_encoder(tensors)
     if unet.code != encoder.code:
-        raise WeightsError(f"a U-Net 3+ that sees {unet.code} numbers of a code, and the encoder gives {encoder.code}")
+        raise WeightsError(f"a U-Net 3+ for codes of length {unet.code}, but the encoder's have {encoder.code}")
     if unet.branch != unet.width:
-        raise WeightsError(f"a U-Net 3+ of {unet.width} channels with {unet.branch} of a branch, expected as many")
+        raise WeightsError(f"a U-Net 3+ of width {unet.width} with branches of {unet.branch}, expected equal widths")
     config = BargainNetConfig(
         width=unet.width, encoder_width=encoder.width, code=encoder.code, norm=unet.norm, encoder_norm=encoder.norm,
         generator="unet3plus",
@@ -192,7 +192,7 @@ register(
     BargainNet,
     BargainNetConfig,
     task="harmonize",
-    summary="a gated U-Net told the code of the background",
+    summary="gated U-Net with the style code of the background as an input",
     source="Cong et al., ICME 2021",
     presets={
         "small": {"width": 16, "encoder_width": 8},

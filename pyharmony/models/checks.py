@@ -1,4 +1,4 @@
-"""Checks of settings and tensors that networks accept."""
+"""Checks of the settings and inputs of networks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 def check_image(x: Tensor, name: str, channels: int, multiple: int = 1, size: int | None = None) -> None:
-    """Raises where x is not a batch [N, channels, H, W] of floats whose sides `multiple` divides, or are `size`."""
+    """Raises if x is not a float batch [N, channels, H, W] with sides that are multiples of `multiple`, or `size`."""
     if x.ndim != 4 or x.shape[1] != channels:
         raise ShapeError(f"{name}: shape {list(x.shape)}, expected [N, {channels}, H, W]")
     if not x.is_floating_point():
@@ -37,23 +37,23 @@ def check_image(x: Tensor, name: str, channels: int, multiple: int = 1, size: in
 
 
 def check_code(code: Tensor, image: Tensor, length: int) -> None:
-    """Raises where a code is not [N, length] for the N images."""
+    """Raises if a code is not [N, length] for N images."""
     if tuple(code.shape) != (image.shape[0], length):
         raise ShapeError(f"code: shape {list(code.shape)}, expected [{image.shape[0]}, {length}]")
 
 
 def check_smallest(x: Tensor, name: str, smallest: int) -> None:
-    """Raises where an image [N, C, H, W] has a side of less than smallest."""
+    """Raises if an image [N, C, H, W] has a side below smallest."""
     if min(x.shape[2:]) < smallest:
         raise ShapeError(f"{name}: {x.shape[2]}x{x.shape[3]} pixels, expected {smallest} or more")
 
 
 def check_mask(mask: Tensor, image: Tensor, name: str = "mask") -> None:
-    """Raises where mask is not [N, 1, H, W] like image, or leaves [0, 1]."""
+    """Raises if mask is not [N, 1, H, W] like image, or has values outside [0, 1]."""
     expected = (image.shape[0], 1, *image.shape[2:])
     if tuple(mask.shape) != expected:
         raise ShapeError(f"{name}: shape {list(mask.shape)}, expected {list(expected)}")
-    # A compiled or captured step cannot look at values, and on the meta device there are none.
+    # A compiled or captured step cannot read values, and the meta device has none.
     if torch.compiler.is_compiling() or mask.is_meta or mask.is_cuda and torch.cuda.is_current_stream_capturing():
         return
     low, high = (float(v) for v in torch.aminmax(mask)) if mask.numel() else (0.0, 1.0)
@@ -62,23 +62,23 @@ def check_mask(mask: Tensor, image: Tensor, name: str = "mask") -> None:
 
 
 def check_statistics(x: Tensor, name: str, training: bool, halvings: int) -> None:
-    """Raises where a batch norm in training would see one value of each feature, of which nothing is left."""
+    """Raises if a batch norm in training would get one value per feature, which it maps to 0."""
     height, width = (-(-side // 2**halvings) for side in x.shape[2:])
     if training and x.shape[0] * height * width == 1:
         raise ShapeError(
-            f"{name}: one sample of {x.shape[2]}x{x.shape[3]} pixels leaves a batch norm one value of each feature; "
-            "training needs more samples, or larger ones"
+            f"{name}: one sample of {x.shape[2]}x{x.shape[3]} pixels leaves a batch norm one value per feature; "
+            "training needs more or larger samples"
         )
 
 
 def check_like(x: Tensor, other: Tensor, name: str, other_name: str) -> None:
-    """Raises where x does not have the shape of other."""
+    """Raises if the shape of x is not that of other."""
     if x.shape != other.shape:
         raise ShapeError(f"{name}: shape {list(x.shape)}, expected that of {other_name}, {list(other.shape)}")
 
 
 def check_fields(config: object, check: Callable[..., None], *names: str, **options: object) -> None:
-    """Runs a check of a value and its name, with its options, on these fields of a configuration."""
+    """Checks the values of these fields of a configuration, passing options to the check."""
     for name in names:
         check(getattr(config, name), name, **options)
 
@@ -93,8 +93,8 @@ def check_choice(value: object, name: str, choices: Sequence[object]) -> None:
         raise ArgumentError(f"{name}: {value!r}, expected one of {', '.join(map(repr, choices))}")
 
 
-# Limits for files, which come from strangers.
-MOST = 1 << 20  # the largest number of channels, of pixels of a side and the like
+# Limits for untrusted files.
+MOST = 1 << 20  # the largest number of channels, side in pixels and the like
 MOST_LAYERS = 256  # the largest number of layers
 
 
@@ -110,19 +110,19 @@ def _brief(value: int) -> str:
 
 
 def check_layers(value: object, name: str, low: int = 1) -> None:
-    """Raises where value is not a number of layers, or of passes through them."""
+    """Raises if value is not a number of layers or of passes through them."""
     check_whole(value, name, low, MOST_LAYERS)
 
 
 def check_positive(value: object, name: str) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise ArgumentError(f"{name}: {value!r}, expected a number of more than 0")
+        raise ArgumentError(f"{name}: {value!r}, expected a number above 0")
 
 
 def check_widths(value: object, name: str, length: int | None = None) -> None:
     if not isinstance(value, tuple) or not 2 <= len(value) <= MOST_LAYERS:
         what = value if not isinstance(value, tuple) or len(value) < 2 else f"{len(value)} numbers"
-        raise ArgumentError(f"{name}: {what!r}, expected a tuple of two or more whole numbers, {MOST_LAYERS} at most")
+        raise ArgumentError(f"{name}: {what!r}, expected a tuple of 2 to {MOST_LAYERS} whole numbers")
     for i, item in enumerate(value):
         check_whole(item, f"{name}[{i}]")
     if length is not None and len(value) != length:
@@ -131,4 +131,4 @@ def check_widths(value: object, name: str, length: int | None = None) -> None:
 
 def check_share(value: object, name: str) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise ArgumentError(f"{name}: {value!r}, expected 0 to 1, 1 not included")
+        raise ArgumentError(f"{name}: {value!r}, expected 0 <= {name} < 1")

@@ -1,10 +1,10 @@
-"""A network that cuts out what is clicked: from an image and what is known of the object to masks from part to whole.
+"""Interactive segmentation: an image and a prompt of clicks, a box or a coarse mask to masks from part to whole.
 
-It is a small U-Net with attention at its coarsest level, which sees the whole picture. It gives three masks, since one
-click may mean a hand, a person or a group, and how good it takes each of them to be. Sources: Ronneberger et al.,
+A small U-Net with global attention at its coarsest level. It predicts three masks, since one click may mean a hand, a
+person or a group, and a score of each. Sources: Ronneberger et al.,
 "U-Net", MICCAI 2015; Xu et al., "Deep Interactive Object Selection", CVPR 2016, for maps of clicks; Sofiiuk et al.,
-"Reviving Iterative Training with Mask Guidance", ICIP 2022, for the last mask as an input; Kirillov et al., "Segment
-Anything", ICCV 2023, for several masks with scores. The maps of colours and the layers are our own.
+"Reviving Iterative Training with Mask Guidance", ICIP 2022, for the previous mask as an input; Kirillov et al.,
+"Segment Anything", ICCV 2023, for several masks with scores. The colour maps and the layers are our own.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from ._registry import Model, register
 
 __all__ = ["BOXED", "MASKS", "Clicks", "Cut", "prompt_of"]
 
-#: The planes of a prompt, see `Clicks`.
+#: The number of planes of a prompt, see `Clicks`.
 PROMPT = 7
-#: The number of masks.
+#: The number of predicted masks.
 MASKS = 3
-#: The networks whose features can come in, '' for none.
+#: The networks whose features can be used as an input, '' for none.
 FEATURES = ("", "efficientnet-lite0")
-#: The value of the last mask in a box that the object lies in: unlike a mask, a box says little of each place.
+#: The value of the previous mask inside a box prompt: below 1, since not every pixel of a box is on the object.
 BOXED = 0.5
-_REACHES = (0.012, 0.12)  # how far a click reaches on each of its two planes, in sides of a square image
-_SAMPLED = 0.008  # how far the place reaches whose colour a click has, in sides of a square image
-#: The features, other than those of the mask and around it, by which a mask is judged have so many hidden values.
+_REACHES = (0.012, 0.12)  # the radius of a click on each of its two planes, in sides of a square image
+_SAMPLED = 0.008  # the radius of the neighbourhood that gives the colour of a click, in sides of a square image
+#: The number of hidden values of the score of a mask, in addition to the features inside and around it.
 _JUDGED = 64
-HEADS = 9  # the number of planes that tell of heads, see `Clicks.heads`
-#: The logit of a head somewhere, before anything is learned.
+HEADS = 9  # the number of planes that describe heads, see `Clicks.heads`
+#: The initial logit of a head at a position.
 _RARE = -4.0
 
 
@@ -45,17 +45,17 @@ class ClicksConfig:
     """Settings of `Clicks`.
 
     Attributes:
-        size: the side of the images that it is given, a multiple of 32.
-        widths: the channels of the five levels, which have a half, a quarter … of the pixels a side.
-        depths: the numbers of blocks of each level on the way down.
-        heads: the heads of the attention at the coarsest level, a divisor of its channels.
-        looks: the layers of attention.
-        features: '', or 'efficientnet-lite0': what that network, which knows things by their look, makes of the image
-            comes in at every level.
-        finder: the channels of the part that finds people by their heads; 0: there is none.
-        edges: whether the edges of the image come in beside it, see `edges_of`.
-        scene: whether there is a part that tells whether people could stand in what an image shows; it goes by the
-            features, so there have to be some.
+        size: the side of its input images, a multiple of 32.
+        widths: the channels of the five levels, which have 1/2, 1/4 … of the image's side.
+        depths: the numbers of blocks of each level of the encoder.
+        heads: the number of attention heads at the coarsest level, a divisor of its channels.
+        looks: the number of attention layers.
+        features: '', or 'efficientnet-lite0': features of that network, trained on ImageNet, are an input at every
+            level.
+        finder: the channels of the part that detects people by their heads; 0: none.
+        edges: whether the image's edges are an additional input, see `edges_of`.
+        scene: whether there is a part that classifies if people could stand in an image; it uses the features, so that
+            `features` must not be ''.
     """
 
     size: int = 256
@@ -78,19 +78,18 @@ class ClicksConfig:
         checks.check_fields(self, checks.check_whole, "looks", "finder", low=0)
         checks.check_fields(self, checks.check_flag, "edges", "scene")
         if self.scene and not self.features:
-            raise ArgumentError("scene: True without features, expected some of another network")
+            raise ArgumentError("scene: True, but features is ''; set features='efficientnet-lite0'")
         if self.widths[-1] % self.heads:
             raise ArgumentError(f"heads: {self.heads}, expected a divisor of the last of widths, {self.widths[-1]}")
 
 
 class Cut(NamedTuple):
-    """The answers to a prompt.
+    """The predictions for a prompt.
 
     Attributes:
-        logits: the masks [N, 3, H, W], inside above 0.
-        scores: for each of them the share of its union with the object that both cover, as the network expects it,
-            [N, 3] in [0, 1].
-        people: where people are, whatever was clicked, [N, 1, H, W], above 0 inside.
+        logits: the masks [N, 3, H, W], above 0 inside.
+        scores: the predicted IoU of each mask with the object, [N, 3] in [0, 1].
+        people: the mask of all people, independent of the clicks, [N, 1, H, W], above 0 inside.
     """
 
     logits: Tensor
@@ -99,16 +98,16 @@ class Cut(NamedTuple):
 
 
 def prompt_of(image: Tensor, points: Tensor, labels: Tensor, last: Tensor | None = None) -> Tensor:
-    """Makes a prompt [N, 7, H, W], see `Clicks`.
+    """Returns a prompt [N, 7, H, W], see `Clicks`.
 
     Args:
         image: [N, 3, H, W] in [0, 1].
-        points: the clicks [N, K, 2] as (x, y), in pixels; the middle of the first one is (0, 0).
-        labels: 1 for a click on the object, 0 for one beside it, -1 for none, [N, K].
-        last: the last mask [N, 1, H, W] in [0, 1]; None: there is none.
+        points: the clicks [N, K, 2] as (x, y), in pixels; the centre of the first pixel is (0, 0).
+        labels: 1 for a click on the object, 0 for one outside, -1 for none, [N, K].
+        last: the previous mask [N, 1, H, W] in [0, 1]; None: there is none.
     """
     height, width = image.shape[2:]
-    # Squared distances along one axis each, [N, K, W] and [N, K, H]: what depends on their sum is a product of both.
+    # Squared distances along each axis, [N, K, W] and [N, K, H]: Gaussians of their sum are separable.
     across, down = (
         (torch.arange(side, dtype=image.dtype, device=image.device) - points[..., axis, None]).square()
         / (height * width)
@@ -134,9 +133,9 @@ def prompt_of(image: Tensor, points: Tensor, labels: Tensor, last: Tensor | None
 
 
 def edges_of(image: Tensor) -> Tensor:
-    """Returns the edges [N, 1, H, W] of images [N, 3, H, W]: at each pixel the steepest of the channels' gradients.
+    """Returns the edges [N, 1, H, W] of images [N, 3, H, W]: the largest gradient magnitude of the channels.
 
-    A gradient is the difference of the two neighbours along rows and along columns; beyond the border is the border.
+    Gradients are central differences along rows and columns, with replicated borders.
     """
     framed = functional.pad(image, (1, 1, 1, 1), mode="replicate")
     across = framed[..., 1:-1, 2:] - framed[..., 1:-1, :-2]
@@ -145,7 +144,7 @@ def edges_of(image: Tensor) -> Tensor:
 
 
 class _Block(nn.Module):
-    """Two convolutions 3 x 3 beside the identity."""
+    """A residual block of two 3x3 convolutions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -159,8 +158,8 @@ class _Block(nn.Module):
         return torch.relu(x + self.norms[1](self.convs[1](y)))
 
 
-class _Joined(nn.Module):
-    """A convolution of stride 1 or 2 with a norm."""
+class _ConvNorm(nn.Module):
+    """A convolution with stride 1 or 2 and a norm."""
 
     def __init__(self, before: int, after: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
@@ -172,15 +171,15 @@ class _Joined(nn.Module):
         return y
 
 
-def _beside(before: int, after: int) -> _Joined:
-    """Returns what adds features of another network to a level: nothing, until it has learned."""
-    layer = _Joined(before, after, 1)
+def _adapter(before: int, after: int) -> _ConvNorm:
+    """Returns a layer that adds another network's features to a level; initially its output is zero."""
+    layer = _ConvNorm(before, after, 1)
     nn.init.zeros_(layer.norm.weight)
     return layer
 
 
-class _Look(nn.Module):
-    """A layer of attention over all places, and two linear layers at each of them."""
+class _AttentionLayer(nn.Module):
+    """A transformer layer: attention over all positions, and two linear layers."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -191,7 +190,7 @@ class _Look(nn.Module):
         self.wide, self.narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps [N, P, C] to the same."""
+        """Maps [N, P, C] to the same shape."""
         query, key, value = (
             y.unflatten(2, (self.heads, -1)).transpose(1, 2) for y in self.asked(self.norms[0](x)).chunk(3, 2)
         )
@@ -201,12 +200,12 @@ class _Look(nn.Module):
         return y
 
 
-class _Finder(nn.Module):
-    """From the levels of the network without a click, coarsest first, to planes that tell of heads."""
+class _HeadFinder(nn.Module):
+    """Maps the levels of the network without a click, coarsest first, to planes that describe heads."""
 
     def __init__(self, before: tuple[int, ...], width: int) -> None:
         super().__init__()
-        self.beside = nn.ModuleList(_Joined(channels, width, 1) for channels in before)
+        self.beside = nn.ModuleList(_ConvNorm(channels, width, 1) for channels in before)
         self.blocks = nn.ModuleList(_Block(width) for _ in before)
         self.planes = nn.Conv2d(width, HEADS, 3, padding=1)
         bias: Any = self.planes.bias
@@ -224,13 +223,13 @@ class _Finder(nn.Module):
 
 
 class Clicks(Model):
-    """From an image and a prompt to three masks.
+    """Predicts three masks from an image and a prompt.
 
     Shape:
         image [N, 3, H, W] in [0, 1] and prompt [N, 7, H, W] in [0, 1], sides multiples of 32, to `Cut`. The planes of a
-        prompt are, for the clicks on the object: how near the nearest one is, within some pixels and within a quarter
-        of the side, and how far the colour is from that of the clicked places; the same three for clicks beside the
-        object; and the last mask, 0 where there is none, or `BOXED` in the box of an object. `pyharmony.segmentation`
+        prompt are, for foreground clicks: the proximity of the nearest one at two scales, some pixels and a quarter of
+        the side, and the distance of each colour from those at the clicks; the same three for background clicks; and
+        the previous mask, 0 if there is none, or `BOXED` inside a box around the object. `pyharmony.segmentation`
         makes them.
     """
 
@@ -242,28 +241,28 @@ class Clicks(Model):
         super().__init__(config, size=config.size, takes_mask=False)
         widths, last = config.widths, config.widths[-1]
         before = (3 + PROMPT + int(config.edges), *widths)
-        self.down = nn.ModuleList(_Joined(before[i], widths[i], stride=2) for i in range(5))
+        self.down = nn.ModuleList(_ConvNorm(before[i], widths[i], stride=2) for i in range(5))
         self.blocks = nn.ModuleList(
             nn.Sequential(*(_Block(width) for _ in range(depth))) for width, depth in zip(widths, config.depths)
         )
         places = (config.size // 32) ** 2
         self.place = nn.Parameter(torch.randn(1, places, last) * 0.02)
-        self.looks = nn.ModuleList(_Look(last, config.heads) for _ in range(config.looks))
+        self.looks = nn.ModuleList(_AttentionLayer(last, config.heads) for _ in range(config.looks))
         if config.features:
             self.known = EfficientNetLite0()
-            self.beside = nn.ModuleList(_beside(before, after) for before, after in zip(WIDTHS, widths))
-        self.up = nn.ModuleList(_Joined(widths[i + 1], widths[i], 1) for i in range(4))
+            self.beside = nn.ModuleList(_adapter(before, after) for before, after in zip(WIDTHS, widths))
+        self.up = nn.ModuleList(_ConvNorm(widths[i + 1], widths[i], 1) for i in range(4))
         self.over = nn.ModuleList(_Block(width) for width in widths[:4])
         self.masks = nn.Conv2d(widths[0], MASKS + 1, 3, padding=1)
         self.hidden = nn.Linear(2 * widths[1] + last, _JUDGED)
         self.score = nn.Linear(_JUDGED, 1)
         if config.finder:
-            self.finder = _Finder((last, widths[3], widths[2], 2 * widths[1]), config.finder)
+            self.finder = _HeadFinder((last, widths[3], widths[2], 2 * widths[1]), config.finder)
         if config.scene:
             self.scene = nn.Linear(WIDTHS[-1], 1)
 
     def _take(self, other: Model) -> None:
-        """Takes the weights of a network with or without edges; those of edges are 0 before anything is learned."""
+        """Copies the weights of a network with or without edges; weights for edges are 0 at first."""
         state = dict(other.state_dict())
         first = state["down.0.conv.weight"]
         if self.config.edges and first.shape[1] == 3 + PROMPT:
@@ -271,63 +270,65 @@ class Clicks(Model):
         try:
             self.load_state_dict(state)
         except RuntimeError as error:
-            raise WeightsError(f"start: weights of other settings than the model's: {error}") from error
+            raise WeightsError(f"start: weights for other settings than the model's: {error}") from error
 
-    def seen(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Returns what the network of features makes of images, for any number of calls; without one, nothing."""
+    def image_features(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Returns the extractor's features of images, reusable for several calls; () without an extractor."""
         return tuple(self.known(image * 2 - 1)) if self.config.features else ()
 
     def forward(self, image: Tensor, prompt: Tensor, features: tuple[Tensor, ...] | None = None) -> Cut:
-        """Returns masks and scores, see the class; `features` are what `seen` returned for the image."""
+        """Returns masks and scores, see the class; `features` are the result of `image_features` for the image."""
         checks.check_image(image, "image", 3, 32)
         checks.check_image(prompt, "prompt", PROMPT)
         checks.check_like(prompt[:, :1], image[:, :1], "prompt", "image")
-        _, _, whole, fine, masks = self._levels(image, prompt, self.seen(image) if features is None else features)
+        _, _, whole, fine, masks = self._levels(
+            image, prompt, self.image_features(image) if features is None else features
+        )
         scores = self._scores(masks[:, :MASKS], fine, whole)
         large = functional.interpolate(masks, scale_factor=2, mode="bilinear")
         return Cut(large[:, :MASKS], scores, large[:, MASKS:])
 
     def heads(self, image: Tensor, features: tuple[Tensor, ...] | None = None) -> Tensor:
-        """Returns where heads of people are, and how large, [N, 9, H / 4, W / 4]; a place has 4 x 4 pixels.
+        """Returns the positions and sizes of people's heads, [N, 9, H / 4, W / 4], for cells of 4 x 4 pixels.
 
-        The planes are: the logit that the middle of a head is there; by how many places it lies right of the middle of
-        this one, and below it; the logarithms of the head's width and height; those of how far the person goes from
-        the middle of the head to the left, up, right and down; all of these in sides of the image. Sources: Zhou et
-        al., "Objects as Points", 2019, and Tian et al., "FCOS", ICCV 2019, for the distances.
+        The planes are: the logit that the centre of a head is in the cell; its offset from the cell's centre, to the
+        right and down, in cells; the logarithms of the head's width and height; the logarithms of the distances from
+        the centre of the head to the person's left, top, right and bottom; sizes and distances in sides of the image.
+        Sources: Zhou et al., "Objects as Points", 2019, and Tian et al., "FCOS", ICCV 2019, for the distances.
 
         Raises:
-            ArgumentError: the network has no part that finds heads.
+            ArgumentError: the network has no part that detects heads.
         """
         if not self.config.finder:
-            raise ArgumentError("finder: 0, the network has no part that finds heads")
+            raise ArgumentError("finder: 0, the network has no part that detects heads")
         checks.check_image(image, "image", 3, 32)
         nowhere = image.new_zeros(len(image), 1, 2), image.new_full((len(image), 1), -1.0)
-        features = self.seen(image) if features is None else features
+        features = self.image_features(image) if features is None else features
         levels, x, _, fine, _ = self._levels(image, prompt_of(image, *nowhere), features)
         planes: Tensor = self.finder([x, levels[3], levels[2], torch.cat([levels[1], fine], 1)])
         return planes
 
     def scenes(self, image: Tensor, features: tuple[Tensor, ...] | None = None) -> Tensor:
-        """Returns logits [N]: above 0 where people could stand in what an image shows.
+        """Returns logits [N]: above 0 if people could stand in the scene.
 
-        Below 0 are things seen from near, the sky, and what is under water. It is a linear function of the mean of the
-        coarsest features.
+        They are below 0 for close-ups, the sky, and scenes under water: a linear function of the mean of the coarsest
+        features.
 
         Raises:
-            ArgumentError: the network has no part that tells it.
+            ArgumentError: the network has no part that classifies scenes.
         """
         if not self.config.scene:
-            raise ArgumentError("scene: False, the network does not tell whether people could stand there")
+            raise ArgumentError("scene: False, the network has no part that classifies scenes")
         checks.check_image(image, "image", 3, 32)
-        features = self.seen(image) if features is None else features
+        features = self.image_features(image) if features is None else features
         logits: Tensor = self.scene(features[-1].mean((2, 3)).float())[:, 0]
         return logits
 
     def _levels(
         self, image: Tensor, prompt: Tensor, features: tuple[Tensor, ...]
     ) -> tuple[list[Tensor], Tensor, Tensor, Tensor, Tensor]:
-        """Returns the levels on the way down, the coarsest after attention, its mean, the second finest on the way up,
-        and the logits of the masks, at half the sides of the image."""
+        """Returns the encoder levels, the coarsest after attention, its mean, the second finest decoder level, and the
+        logits of the masks, at half the sides of the image."""
         edges = [edges_of(image)] if self.config.edges else []
         x = torch.cat([image * 2 - 1, prompt, *edges], 1)
         levels = []
@@ -352,9 +353,9 @@ class Clicks(Model):
         return levels, coarsest, y.mean(1), fine, self.masks(x)
 
     def predict(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Returns the mask of the best score, [N, 1, H, W] in [0, 1].
+        """Returns the mask with the highest score, [N, 1, H, W] in [0, 1].
 
-        mask: a coarse one [N, 1, H, W] in [0, 1] that it makes better; None: what lies in the middle is clicked.
+        mask: a coarse mask [N, 1, H, W] in [0, 1] to refine; None: a click at the centre is the prompt.
         """
         height, width = image.shape[2:]
         middle = image.new_tensor([(width - 1) / 2, (height - 1) / 2]).expand(len(image), 1, 2)
@@ -369,7 +370,7 @@ class Clicks(Model):
         return {**inputs, "prompt": torch.rand(2, PROMPT, *inputs["image"].shape[2:])}
 
     def _places(self, height: int, width: int) -> Tensor:
-        """Returns what is added at each place of the coarsest level, [1, height * width, C]."""
+        """Returns the positional encoding of the coarsest level, [1, height * width, C]."""
         side = self.config.size // 32
         if (height, width) == (side, side):
             return self.place
@@ -377,7 +378,7 @@ class Clicks(Model):
         return functional.interpolate(planes, size=(height, width), mode="bilinear").flatten(2).mT
 
     def _scores(self, logits: Tensor, fine: Tensor, whole: Tensor) -> Tensor:
-        """Returns the scores of masks [N, 3, h, w], by what the network finds inside and outside of each."""
+        """Returns the scores of masks [N, 3, h, w], from the features inside and outside of each."""
         inside = functional.avg_pool2d(logits.detach().float().sigmoid(), 2)
         means = [
             torch.einsum("nmhw,nchw->nmc", part, fine.float()) / part.sum((2, 3)).clamp_min(1e-3)[..., None]
@@ -392,7 +393,7 @@ register(
     Clicks,
     ClicksConfig,
     task="segment",
-    summary="masks of the object that is clicked, from part to whole",
+    summary="interactive segmentation by clicks, with masks from part to whole",
     source="our own network, after Ronneberger et al., MICCAI 2015, and Sofiiuk et al., ICIP 2022",
     presets={"small": {"size": 64, "widths": (8, 8, 16, 16, 16), "depths": (1, 1, 1, 1, 1), "looks": 1}},
 )

@@ -1,13 +1,13 @@
-"""A map of colours instead of an image: what a small network says of object and background fits any size.
+"""Harmonisation by a colour map, predicted at low resolution and applied at any size.
 
-The network draws single pixels of the object and of the background, and short rows of pixels across the object's
-contour, from the composite at 256 x 256 pixels. What it finds in each of the three sets, pooled, gives an affine map
-with curves; a second look, at the object as the first map has it, corrects it. `pyharmony.ops.color_grid` applies the
-map to the image as large as it is. A mask is seldom exact, and a clean cut-out shows nothing at its contour: experts
-that trust the contour more or less are asked, one of them about masks that are moved a little, and a judge weighs
-their answers. Sources: Qi et al., "PointNet", CVPR 2017, for pooled sets; Guerreiro et al., "PCT-Net", CVPR 2023, for
-harmonising by maps of colours; Jacobs et al., "Adaptive Mixtures of Local Experts", Neural Computation 1991; the rows
-across the contour, the second look and what the judge sees are our own.
+From the composite at 256 x 256 pixels the network samples pixels of the object and of the background, and short rows
+of pixels across the object's contour. Pooled features of these three sets predict an affine map with curves; a second
+stage, given the object after the first map, corrects it. `pyharmony.ops.color_grid` applies the map at full size. Masks
+are seldom exact, and a clean cut-out has no information at its contour: experts differ in how far they trust the
+contour, one of them also predicts for masks shifted by a few pixels, and a judge weights all predictions. Sources: Qi
+et al., "PointNet", CVPR 2017, for pooled sets; Guerreiro et al., "PCT-Net", CVPR 2023, for harmonisation by colour
+maps; Jacobs et al., "Adaptive Mixtures of Local Experts", Neural Computation 1991; the rows across the contour, the
+second stage and the judge's inputs are our own.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from ._registry import Model, register
 
 __all__ = ["Answers", "ColorGrid", "ColorMaps", "Compared", "Judge"]
 
-#: The quantiles of the sorted values of a set.
+#: The quantiles that describe a set of values.
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-#: The number of cells a side; the mean colour of its cell goes with each pixel.
+#: The number of cells per side; each pixel has the mean colour of its cell as an input.
 _CELLS = 16
-#: The numbers of cells around a pixel of the background within which the object's share is given to it.
+#: The radii, in cells, within which a background pixel's share of object is computed.
 _NEAR = (1, 3)
-#: How far colours between stages may leave [0, 1]; clipped colours do not show by how much they were outside.
+#: How far colours between stages may exceed [0, 1]; clipping would lose the amount.
 _BEYOND = 0.2
-#: By how many pixels of the view masks are moved about which the first expert is asked.
+#: The offsets in pixels of the view of the shifted masks for the first expert.
 _MOVES = (-2, -1, 1, 2)
-#: The number of views about which every expert is asked: the mask as it is and the mirror image.
+#: The number of views for every expert: the mask as it is and the mirror image.
 _SHARED = 2
-#: The pixels that a moved mask has to leave of object and background; else the mask stays.
+#: The pixels of object and background that a shifted mask must leave; otherwise the mask is not shifted.
 _LEAST = 30
 #: The channels by which colours are matched.
 _KINDS = 16
-#: The distances from the contour, in pixels of the view, at which a judge looks: from outside to inside.
+#: The distances from the contour of the judge's samples, in pixels of the view: from outside to inside.
 _ACROSS = tuple(float(x) for x in range(-5, 6))
 
 
@@ -52,26 +52,26 @@ class ColorGridConfig:
     """Settings of `ColorGrid`.
 
     Attributes:
-        size: the side of the images that it is usually given; any of at least `view` will do.
-        view: the side of the reduced images that it sees.
+        size: the usual side of its images; any size of at least `view` is accepted.
+        view: the side of the reduced images that the network processes.
         knots: the number of knots of each curve.
-        point_width: the channels of the layers that see single pixels and rows.
-        hidden: the channels of the two layers that decide.
+        point_width: the channels of the layers for single pixels and rows.
+        hidden: the channels of the two layers that predict the map.
         dropout: the dropout before each of them, in training.
-        drawn: the numbers of object pixels, background pixels and rows across the contour, drawn anew in training.
-        seen: the same numbers at inference, evenly spread.
-        reach: the distances from the contour, in pixels of `view`, at which a row has one pixel inside and one outside.
-        stages: the number of looks, each at the object as mapped so far; all have the same weights.
-        heads: the number of weighted means over each set beside its mean, maximum and standard deviation; the network
-            finds the weights. They have `point_width` channels together, of which `heads` is a divisor. 0: none.
-        recall: whether a look knows what the one before it decided, so that it can judge each row by all others.
-        nearness: whether pixels of the background carry how much of the object is near them.
-        experts: the number of networks that find maps, all with the settings above.
-        hints: the channels of the layers that compare what a caller knows beside the composite: the scene that the
-            object comes from, or something that it should be lit like. 0: there are none.
-        judge: the channels of the layers of a judge, which weighs the answers of all experts to the mask as it is and
-            to its mirror image, and those of the first one to masks moved by up to 2 pixels of `view`; 0: there is
-            none, and the answer is that of the last expert to the mask as it is.
+        drawn: the numbers of object pixels, background pixels and rows across the contour, sampled anew in training.
+        seen: the same numbers in evaluation mode, evenly spread.
+        reach: the distances from the contour, in pixels of `view`, of a row's pixels, one inside and one outside each.
+        stages: the number of stages, each applied to the object after the previous map; they share all weights.
+        heads: the number of weighted means over each set in addition to its mean, maximum and standard deviation; the
+            weights are predicted. They have `point_width` channels together, of which `heads` is a divisor. 0: none.
+        recall: whether a stage's inputs include the previous stage's hidden values, as context for each row.
+        nearness: whether background pixels have their share of object nearby as an input.
+        experts: the number of networks that predict maps, all with the settings above.
+        hints: the channels of the layers for optional information of the caller: the scene that the object comes from,
+            or a reference for its light. 0: none.
+        judge: the channels of the layers of a judge, which weights the predictions of all experts for the mask and for
+            its mirror image, and those of the first one for masks shifted by up to 2 pixels of `view`; 0: no judge, the
+            result is the last expert's prediction for the mask.
     """
 
     size: int = 256
@@ -111,13 +111,13 @@ class ColorGridConfig:
 
 
 class ColorMaps(NamedTuple):
-    """The maps that `pyharmony.ops.color_grid` takes: affine [N, 3, 4] and curves [N, 3, 3, K]."""
+    """Maps for `pyharmony.ops.color_grid`: affine [N, 3, 4] and curves [N, 3, 3, K]."""
 
     affine: Tensor
     curves: Tensor
 
     def hats(self, pixels: Tensor) -> Tensor:
-        """Returns how near pixels [N, P, 3] are to the knots of the curves, [N, P, 3 K], which maps may share."""
+        """Returns the weights of the curves' knots for pixels [N, P, 3], [N, P, 3 K]; maps can share them."""
         knots = self.curves.shape[-1]
         at = torch.linspace(0, 1, knots, device=pixels.device, dtype=pixels.dtype)
         return (1 - (pixels.clamp(0, 1)[..., None] - at).abs() * (knots - 1)).clamp_min(0).flatten(2)
@@ -129,12 +129,12 @@ class ColorMaps(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """The answers of the experts to a mask, its mirror image and moved masks, V of them.
+    """The predictions of the experts for a mask, its mirror image and shifted masks, V of them.
 
     Attributes:
         maps: affine [N, V, 3, 4] and curves [N, V, 3, 3, K].
-        weights: how far each answer counts, [N, V]; their sum may be below 1, since to change nothing is an answer too,
-            and above, since answers that differ come to less than each.
+        weights: the weight of each prediction, [N, V]; their sum may be below 1, since the identity is an alternative,
+            and above, since averaging differing predictions weakens them.
     """
 
     maps: ColorMaps
@@ -144,16 +144,16 @@ class Answers(NamedTuple):
         """Returns the weighted sum of the maps' changes as a map."""
         affine, curves = self.maps
         identity = torch.eye(3, 4, device=affine.device, dtype=affine.dtype)
-        with _exactly(affine):
+        with _without_autocast(affine):
             change = torch.einsum("nv,nvoc->noc", self.weights, affine - identity)
             return ColorMaps(change + identity, torch.einsum("nv,nvock->nock", self.weights, curves))
 
 
 class JudgeInputs(NamedTuple):
-    """The answers to composites, and the facts by which a judge weighs them; see `Judge.forward` for these.
+    """The predictions for composites, and the judge's inputs; see `Judge.forward` for these.
 
     Attributes:
-        maps: the maps of all answers, see `Answers`.
+        maps: the maps of all predictions, see `Answers`.
     """
 
     maps: ColorMaps
@@ -164,14 +164,14 @@ class JudgeInputs(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    """The values that are drawn from a composite, in [0, 1] except the slope.
+    """The values sampled from a composite, in [0, 1] except the slope.
 
     Attributes:
         inside, outside: pixels of the object and of the background [N, P, 8]: colour, mean colour of the cell around
-            it, place; with `nearness`, those of the background [N, P, 10]: the object's share of the surroundings too,
-            within 1 and 3 cells.
+            it, position; with `nearness` those of the background are [N, P, 10]: also the share of object within 1 and
+            3 cells.
         rows: the rows across the contour: colours inside [N, P, R, 3], nearest first; colours outside; and the rest
-            [N, P, 2 R + 6]: colour on the contour, mask at the other pixels, place, slope of the mask.
+            [N, P, 2 R + 6]: colour on the contour, mask at the other pixels, position, slope of the mask.
     """
 
     inside: Tensor
@@ -180,13 +180,13 @@ class _Inputs(NamedTuple):
 
 
 class Points(nn.Module):
-    """Layers that see the elements of a set one by one, pooled by mean, maximum, deviation and weighted means.
+    """Layers applied to each element of a set, pooled by mean, maximum, deviation and weighted means.
 
     Args:
         in_channels: the channels of an element.
         width: the channels of the layers.
         heads: the number of weighted means, see `ColorGridConfig`.
-        recalled: the channels of what all elements are told beside their own; 0: nothing.
+        recalled: the channels of the context common to all elements; 0: none.
     """
 
     def __init__(self, in_channels: int, width: int, heads: int = 0, recalled: int = 0) -> None:
@@ -205,15 +205,15 @@ class Points(nn.Module):
         return len(self.norms) * self.width
 
     def forward(self, elements: Tensor, recalled: Tensor | None = None) -> Tensor:
-        """Maps elements [N, P, C] in [0, 1], and what is recalled [N, R], to [N, size]."""
+        """Maps elements [N, P, C] in [0, 1], and a context [N, R], to [N, size]."""
         elements = (elements - 0.5) * 3
         x = self.layers[0](elements)
         if recalled is not None and self.recall is not None:
             x = x + self.recall(recalled)[:, None]
         x = self.layers[1:](x).to(elements.dtype)
-        with _exactly(x):
+        with _without_autocast(x):
             mean = x.mean(1)
-            # On a CPU this is many times as quick as `var`.
+            # On a CPU this is many times as fast as `var`.
             pooled = [mean, x.amax(1), ((x - mean[:, None]).square().mean(1) + 1e-6).sqrt()]
             if self.scores is not None:
                 weights = self.scores(x).softmax(1)
@@ -222,7 +222,7 @@ class Points(nn.Module):
 
 
 class Statistics(nn.Module):
-    """The moments and quantiles of colours, as `statistics` gives them, normalised."""
+    """The moments and quantiles of colours, see `statistics`, normalised."""
 
     size = 6 * (3 + len(_QUANTILES))
 
@@ -233,7 +233,7 @@ class Statistics(nn.Module):
     def forward(self, colors: Tensor) -> Tensor:
         """Maps colors [N, P, 3] to [N, size]."""
         moments, quantiles = statistics(colors)
-        with _exactly(moments):
+        with _without_autocast(moments):
             return torch.cat([self.norms[0](moments), self.norms[1](quantiles)], 1)
 
 
@@ -250,19 +250,19 @@ def statistics(colors: Tensor) -> tuple[Tensor, Tensor]:
     moments = [mean, (off.square().mean(1) + 1e-6).sqrt(), third.sign() * (third.abs() + 1e-6) ** (1 / 3)]
     last = x.shape[1] - 1
     sorted_ = x.sort(1).values
-    # A list of places would be copied from the CPU, which a CUDA graph cannot hold.
+    # A list of indices would be copied from the CPU, which a CUDA graph cannot capture.
     quantiles = torch.stack([sorted_[:, round(q * last)] for q in _QUANTILES], 1)
     return torch.cat(moments, 1), quantiles.flatten(1)
 
 
 class Compared(nn.Module):
-    """Finds the change of an object that one set of colours asks for which should look like another.
+    """Predicts the change that makes one set of colours look like another.
 
-    Each colour of the first set is matched with those of the second that are most like it, by what the network learns
-    to be alike whatever the light is: skin with skin, sky with sky.
+    Each colour of the first set is softly matched with those of the second, by learned features that should not depend
+    on the light: skin with skin, sky with sky.
 
     Args:
-        width: the channels of the layers that decide.
+        width: the channels of the layers that predict the change.
         out: the number of values of the change.
         dropout: the dropout before each of them, in training.
     """
@@ -281,10 +281,10 @@ class Compared(nn.Module):
         """Returns the change [N, out].
 
         Args:
-            first, second: colours [N, P, 3] and [N, Q, 3] of what should look alike.
-            original, mapped: colours [N, R, 3] of the object, as they are and as a map has them.
+            first, second: colours [N, P, 3] and [N, Q, 3] that should look alike.
+            original, mapped: colours [N, R, 3] of the object, before and after a map.
         """
-        with _exactly(first):
+        with _without_autocast(first):
             alike = torch.einsum("npk,nqk->npq", self._kind(first), self._kind(second)).softmax(2)
             sets = [first, second, alike @ second - first, original, mapped - original]
             features = [torch.cat(statistics(each), 1) for each in sets]
@@ -292,7 +292,7 @@ class Compared(nn.Module):
             return change
 
     def _kind(self, colors: Tensor) -> Tensor:
-        """Returns what tells which colours are alike [N, P, K], from each colour, and its place among the others."""
+        """Returns matching features [N, P, K] of each colour and its rank among the others."""
         mean = colors.mean(1, keepdim=True)
         spread = (colors.var(1, correction=0, keepdim=True) + 1e-4).sqrt()
         bright = colors.sum(-1, keepdim=True) + 0.1
@@ -301,16 +301,16 @@ class Compared(nn.Module):
 
 
 class Judge(nn.Module):
-    """Weighs the answers of the experts to a mask, its mirror image and moved masks.
+    """Weights the predictions of the experts for a mask, its mirror image and shifted masks.
 
-    It sees the colours along rows across the contour, which tell where the recoloured region ends, if anywhere; and how
-    far the answers change the object's pixels and differ from one another.
+    Its inputs are the colours along rows across the contour, which show where the recoloured region ends, and how far
+    the predictions change the object's pixels and differ from one another.
 
     Args:
-        answers: the number of answers, V.
+        answers: the number of predictions, V.
         width: the channels of its layers.
         heads: the number of weighted means over the rows, see `ColorGridConfig`.
-        dropout: the dropout before each layer that decides, in training.
+        dropout: the dropout before each of its last layers, in training.
     """
 
     def __init__(self, answers: int, width: int, heads: int, dropout: float) -> None:
@@ -326,16 +326,16 @@ class Judge(nn.Module):
         self.boost = nn.Parameter(torch.zeros(()))
 
     def forward(self, across: Tensor, original: Tensor, mapped: Tensor, share: Tensor) -> Tensor:
-        """Returns the weights of the answers, [N, V].
+        """Returns the weights of the predictions, [N, V].
 
         Args:
             across: the colours of rows at `_ACROSS`, [N, P, 11, 3].
-            original, mapped: colours of pixels of the object [N, Q, 3], and as each answer maps them [N, V, Q, 3].
+            original, mapped: colours of pixels of the object [N, Q, 3], and after each prediction [N, V, Q, 3].
             share: the object's share of the image, [N].
         """
         steps = (across[:, :, 1:] - across[:, :, :-1]) * 2 + 0.5
         row_features = self.rows(torch.cat([across.flatten(2), steps.flatten(2)], 2))
-        with _exactly(original):
+        with _without_autocast(original):
             change = mapped.clamp(-_BEYOND, 1 + _BEYOND) - original[:, None]
             first, second = torch.triu_indices(change.shape[1], change.shape[1], 1, device=change.device)
             apart = (change[:, first] - change[:, second]).square().mean((2, 3))
@@ -346,10 +346,10 @@ class Judge(nn.Module):
             return weights[:, :-1] * self.boost.exp()
 
     def like(self, other: Judge, copied: int) -> dict[str, Tensor]:
-        """Returns weights by which it judges nearly as another of fewer answers.
+        """Returns weights that approximate another judge for fewer predictions.
 
-        What the further answers say is not looked at. They share the weights of those that they are copies of: one
-        after the other of the two from `copied` on, and so again.
+        The features of further predictions are ignored. These share the weights of those that they are copies of: of
+        the two from `copied` on, alternately.
         """
         own, state = self.state_dict(), dict(other.state_dict())
         places, before = (judge._facts() for judge in (self, other))
@@ -372,7 +372,7 @@ class Judge(nn.Module):
         return state
 
     def _facts(self) -> dict[tuple[str, ...], int]:
-        """Returns the place of each fact of `forward` by what it is about."""
+        """Returns the index of each input feature of `forward` by its meaning."""
         answers = [str(i) for i in range(self.answers)]
         names: list[tuple[str, ...]] = [("change", i, channel) for i in answers for channel in "rgb"]
         names += [(size, i) for size in ("size", "spread") for i in answers]
@@ -382,7 +382,7 @@ class Judge(nn.Module):
 
 
 class Expert(nn.Module):
-    """Finds the maps of composites, in several looks with the same weights."""
+    """Predicts the maps of composites, in several stages with shared weights."""
 
     def __init__(self, config: ColorGridConfig) -> None:
         super().__init__()
@@ -403,7 +403,7 @@ class Expert(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, inputs: _Inputs) -> list[ColorMaps]:
-        """Returns the maps after each look."""
+        """Returns the map after each stage."""
         original = inputs.inside[..., :3]
         within, beyond, rest = inputs.rows
         around = torch.cat([inputs.outside, inputs.outside[..., :3].amax(-1, keepdim=True)], -1)
@@ -415,7 +415,7 @@ class Expert(nn.Module):
         for _ in range(self.config.stages):
             colors, edge = original, within
             if maps:
-                with _exactly(original):
+                with _without_autocast(original):
                     colors = maps[-1].apply(original).clamp(-_BEYOND, 1 + _BEYOND)
                     edge = maps[-1].apply(within.flatten(1, 2)).clamp(-_BEYOND, 1 + _BEYOND).view_as(within)
             if recalled is not None:
@@ -428,24 +428,24 @@ class Expert(nn.Module):
                 self.statistics[2](beyond[:, :, 0] - edge[:, :, 0]),
                 self.rows(torch.cat([within.flatten(2), edge.flatten(2), beyond.flatten(2), rest], -1), recalled),
             ]
-            with _exactly(original):
+            with _without_autocast(original):
                 code = self.decide(torch.cat(features, 1))
                 recalled = code if self.config.recall else None
                 change = self.last(code)
                 values = change if values is None else values + change
-                affine, curves = _parted(values)
+                affine, curves = _split_maps(values)
                 maps.append(ColorMaps(affine + identity, curves))
         return maps
 
     def like(self, other: Expert) -> dict[str, Tensor]:
-        """Returns weights by which it answers as another with or without `heads`, `recall` and `nearness`.
+        """Returns weights that reproduce another expert, with or without `heads`, `recall` and `nearness`.
 
-        What is added has no influence at first: the columns that read it are zeros.
+        Added inputs have no influence at first: their weights are zeros.
         """
         state, before, now = dict(other.state_dict()), other.config, self.config
         if now.nearness and not before.nearness:
             first = state["outside.layers.0.weight"]
-            # Between the colours of pixel and cell, and the place.
+            # Between the colours of pixel and cell, and the position.
             state["outside.layers.0.weight"] = torch.cat(
                 [first[:, :6], first.new_zeros(len(first), len(_NEAR)), first[:, 6:]], 1
             )
@@ -461,7 +461,7 @@ class Expert(nn.Module):
 
 
 class ColorGrid(Model):
-    """From a composite to a map of colours, and to the image that the map makes of it.
+    """Predicts a colour map from a composite, and applies it.
 
     Shape:
         composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least `view`, to the harmonised
@@ -480,9 +480,9 @@ class ColorGrid(Model):
         self.by_source, self.by_reference = hints
 
     def _take(self, other: Model) -> None:
-        """Takes the weights of a network with as many experts or fewer; the answer of its last one stays the same.
+        """Copies the weights of a network with as many experts or fewer; the last one's prediction is unchanged.
 
-        Further experts begin as copies of the last one, with which they share the judge's weights, see `Judge.like`.
+        Further experts are initialised as copies of the last one and share its weights in the judge, see `Judge.like`.
         """
         state, own = dict(other.state_dict()), self.state_dict()
         theirs = list(cast(ColorGrid, other).experts)
@@ -495,50 +495,50 @@ class ColorGrid(Model):
             first = 0 if len(theirs) == 1 else before.answers - _SHARED
             state |= {f"judge.{key}": value for key, value in judge.like(before, first).items()}
         for key in state.keys() - own.keys():
-            raise WeightsError(f"start: weights with {key}, which the model is without")
+            raise WeightsError(f"start: weights with {key}, which the model does not have")
         state = own | state
         for key, value in state.items():
             if value.shape != own[key].shape:
                 raise WeightsError(f"start: {key} {list(value.shape)}, expected {list(own[key].shape)}")
         self.load_state_dict(state)
 
-    def looks(self, composite: Tensor, mask: Tensor) -> list[ColorMaps]:
-        """Returns the last expert's maps after each look, of the mask as it is; see the class for the arguments."""
+    def stage_maps(self, composite: Tensor, mask: Tensor) -> list[ColorMaps]:
+        """Returns the last expert's maps after each stage, for the mask; see the class for the arguments."""
         maps: list[ColorMaps] = self.experts[-1](self._inputs(*self._view(composite, mask)))
         return maps
 
-    def heard(self, composite: Tensor, mask: Tensor) -> JudgeInputs:
-        """Returns what the judge hears; see the class for the arguments."""
+    def judge_inputs(self, composite: Tensor, mask: Tensor) -> JudgeInputs:
+        """Returns the inputs of the judge; see the class for the arguments."""
         small, inside = self._view(composite, mask)
-        views = [(small, inside), (small.flip(-1), inside.flip(-1)), *((small, moved(inside, by)) for by in _MOVES)]
+        views = [(small, inside), (small.flip(-1), inside.flip(-1)), *((small, grow_mask(inside, by)) for by in _MOVES)]
         inputs = [self._inputs(*view) for view in views]
         expert_inputs = [inputs] + [inputs[:_SHARED]] * (len(self.experts) - 1)
-        # One after another: all at once they would leave the caches of a CPU.
+        # One after another: all at once would exceed the caches of a CPU.
         maps = [expert(view)[-1] for expert, every in zip(self.experts, expert_inputs, strict=True) for view in every]
         counts = self.config.seen
-        place = _chosen(_sure(inside).flatten(1), counts[0], False)
-        original = _gathered(small, place)
-        with _exactly(original):
+        place = _weighted_indices(_pure_weight(inside).flatten(1), counts[0], False)
+        original = _gather(small, place)
+        with _without_autocast(original):
             hats = maps[0].hats(original)
             mapped = torch.stack([each.apply(original, hats) for each in maps], 1)
-        across = _sampled(small, *_contour(inside, counts[2], False)[:2], _ACROSS)
+        across = _sample_across(small, *_contour(inside, counts[2], False)[:2], _ACROSS)
         all_maps = ColorMaps(*(torch.stack(parts, 1) for parts in zip(*maps)))
         return JudgeInputs(all_maps, across, original, mapped, inside.mean((1, 2, 3)))
 
     def answers(self, composite: Tensor, mask: Tensor) -> Answers:
-        """Returns the answers that the judge hears and how it weighs them; see the class for the arguments."""
+        """Returns the experts' predictions and the judge's weights; see the class for the arguments."""
         if self.judge is None:
             raise ArgumentError("judge: 0 in the model's config, expected a model with a judge")
-        maps, *facts = self.heard(composite, mask)
+        maps, *facts = self.judge_inputs(composite, mask)
         return Answers(maps, self.judge(*facts))
 
     def maps(self, composite: Tensor, mask: Tensor) -> ColorMaps:
-        """Returns the map of colours of each composite; see the class for the arguments."""
+        """Returns the colour map of each composite; see the class for the arguments."""
         if self.judge is None:
-            return self.looks(composite, mask)[-1]
+            return self.stage_maps(composite, mask)[-1]
         return self.answers(composite, mask).together()
 
-    def hinted(
+    def hint_change(
         self,
         original: Tensor,
         mapped: Tensor,
@@ -546,13 +546,13 @@ class ColorGrid(Model):
         source: Tensor | None = None,
         reference: Tensor | None = None,
     ) -> ColorMaps:
-        """Returns the change that hints ask for, to be added to a map, as affine [N, 3, 4] and curves [N, 3, 3, K].
+        """Returns the correction by hints, to be added to a map, as affine [N, 3, 4] and curves [N, 3, 3, K].
 
         Args:
-            original, mapped: colours [N, P, 3] of the object, as they are and as the map has them.
+            original, mapped: colours [N, P, 3] of the object, before and after the map.
             background: colours [N, Q, 3] around the object.
             source: colours [N, R, 3] of the scene that the object comes from, without the object; None: unknown.
-            reference: colours [N, S, 3] of what the object should be lit like; None: unknown.
+            reference: colours [N, S, 3] of a reference for the object's light; None: unknown.
 
         Raises:
             ArgumentError: the network has no layers for hints.
@@ -562,13 +562,13 @@ class ColorGrid(Model):
         values, colors = original.new_zeros(len(original), 12 + 9 * self.config.knots), mapped
         if source is not None:
             values = values + self.by_source(source, background, original, mapped)
-            colors = mapped + _parted(values).apply(original)
+            colors = mapped + _split_maps(values).apply(original)
         if reference is not None:
             values = values + self.by_reference(colors, reference, original, colors)
-        return _parted(values)
+        return _split_maps(values)
 
     def _view(self, composite: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns image and mask reduced to the size that the network sees."""
+        """Returns image and mask reduced to the size that the network processes."""
         checks.check_image(composite, "composite", 3)
         checks.check_mask(mask, composite)
         view = self.config.view
@@ -586,27 +586,27 @@ class ColorGrid(Model):
             near = [functional.avg_pool2d(objects, 2 * n + 1, 1, n, count_include_pad=False) for n in _NEAR]
             surroundings = torch.cat([cells, *near], 1)
         inside, outside = (
-            self._pixels(image, around, _sure(weight).flatten(1), count)
+            self._pixels(image, around, _pure_weight(weight).flatten(1), count)
             for around, weight, count in zip((cells, surroundings), (mask, 1 - mask), counts)
         )
         return _Inputs(inside, outside, self._rows(image, mask, counts[2]))
 
     def _pixels(self, image: Tensor, cells: Tensor, weight: Tensor, count: int) -> Tensor:
-        """Returns pixels of one region with their surrounding cells, see `_Inputs`."""
+        """Returns pixels of a region with their surrounding cells, see `_Inputs`."""
         side = image.shape[2]
-        places = _chosen(weight, count, self.training)
+        places = _weighted_indices(weight, count, self.training)
         y, x = places // side, places % side
         cell = (y * _CELLS // side) * _CELLS + x * _CELLS // side
-        colors, around = (_gathered(values, index) for values, index in ((image, places), (cells, cell)))
+        colors, around = (_gather(values, index) for values, index in ((image, places), (cells, cell)))
         return torch.cat([colors, around, torch.stack([x, y], -1).to(image.dtype) / (side - 1)], -1)
 
     def _rows(self, image: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the rows of `_Inputs`."""
         place, normal, slope = _contour(mask, count, self.training)
         reach, steps = self.config.reach, len(self.config.reach)
-        values = _sampled(torch.cat([image, mask], 1), place, normal, (0.0, *reach, *(-r for r in reach)))
+        values = _sample_across(torch.cat([image, mask], 1), place, normal, (0.0, *reach, *(-r for r in reach)))
         colors, masks = values[..., :3], values[..., 3]
-        # The steepest slope of a straight border, blurred, is near 0.2.
+        # The slope of a straight, blurred border is at most about 0.2.
         rest = [colors[:, :, 0], masks[:, :, 1:], place / (image.shape[2] - 1), (slope * 5)[..., None]]
         return colors[:, :, 1 : 1 + steps], colors[:, :, 1 + steps :], torch.cat(rest, -1).clamp(0, 1)
 
@@ -614,27 +614,27 @@ class ColorGrid(Model):
         """Returns the harmonised image, see the class."""
         maps = self.maps(composite, mask)
         n, _, h, w = composite.shape
-        with _exactly(composite):
+        with _without_autocast(composite):
             output = maps.apply(composite.flatten(2).mT).clamp(0, 1).mT.reshape(n, 3, h, w)
         return composite + mask.to(composite.dtype) * (output - composite)
 
 
-def _exactly(x: Tensor) -> contextlib.AbstractContextManager[Any]:
-    """Switches autocast off, if it is on: bfloat16 is enough for `Points`, but not for colours."""
+def _without_autocast(x: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Disables autocast, if it is on: bfloat16 is precise enough for `Points`, but not for colours."""
     if x.is_meta or not torch.is_autocast_enabled(x.device.type):
         return contextlib.nullcontext()
     return torch.autocast(x.device.type, enabled=False)
 
 
-def _parted(values: Tensor) -> ColorMaps:
-    """Returns values [N, 12 + 9 K] as affine and curves."""
+def _split_maps(values: Tensor) -> ColorMaps:
+    """Splits values [N, 12 + 9 K] into affine and curves."""
     return ColorMaps(values[:, :12].reshape(-1, 3, 4), values[:, 12:].reshape(len(values), 3, 3, -1))
 
 
-def moved(mask: Tensor, by: int) -> Tensor:
-    """Returns masks [N, 1, H, W] that are so many pixels wider, or narrower below 0, by nearly round steps.
+def grow_mask(mask: Tensor, by: int) -> Tensor:
+    """Returns masks [N, 1, H, W] dilated by so many pixels, or eroded if below 0, with nearly round steps.
 
-    A mask of which, or around which, too little would be left stays as it is.
+    A mask that would leave too few pixels inside or outside is returned unchanged.
     """
     wider = mask if by > 0 else 1 - mask
     for step in range(abs(by)):
@@ -647,32 +647,32 @@ def moved(mask: Tensor, by: int) -> Tensor:
 
 
 def _largest(x: Tensor, axis: int) -> Tensor:
-    """Returns the largest of each three neighbours along an axis of x, which gets two shorter."""
+    """Returns the maximum of each three neighbours along an axis of x, which gets shorter by two."""
     count = x.shape[axis] - 2
     return torch.maximum(torch.maximum(x.narrow(axis, 0, count), x.narrow(axis, 1, count)), x.narrow(axis, 2, count))
 
 
 def _contour(mask: Tensor, count: int, at_random: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns pixels along the slope of the blurred mask, more where it is steeper.
+    """Samples pixels along the contour of the blurred mask, more where it is steeper.
 
-    Their places [N, P, 2] as (x, y), the directions towards the inside [N, P, 2] and the slopes [N, P].
+    Returns positions [N, P, 2] as (x, y), directions towards the inside [N, P, 2] and slopes [N, P].
     """
     side = mask.shape[2]
-    with _exactly(mask):
+    with _without_autocast(mask):
         blur = _box_blur(side, max(1, round(side * 3 / 256)), mask.device).to(mask.dtype)
         blurred = blur @ mask @ blur.mT
     padded = functional.pad(blurred, (1, 1, 1, 1), mode="replicate")
     across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     steep = (across.square() + down.square()).sqrt()
-    index = _chosen((steep * steep * steep).flatten(1), count, at_random)
+    index = _weighted_indices((steep * steep * steep).flatten(1), count, at_random)
     slope, normal_x, normal_y = (x.flatten(1).gather(1, index) for x in (steep, across, down))
     normal = torch.stack([normal_x, normal_y], -1) / slope.clamp_min(1e-4)[..., None]
     return torch.stack([index % side, index // side], -1).to(mask.dtype), normal, slope
 
 
-def _sampled(planes: Tensor, place: Tensor, normal: Tensor, reach: Sequence[float]) -> Tensor:
-    """Returns the values of planes [N, C, H, W] at distances from places along normals, [N, P, R, C]."""
+def _sample_across(planes: Tensor, place: Tensor, normal: Tensor, reach: Sequence[float]) -> Tensor:
+    """Samples planes [N, C, H, W] at distances from positions along normals, [N, P, R, C]."""
     distances = _blocks.constants(reach, place)
     points = place[:, :, None] + distances[:, None] * normal[:, :, None]
     values = functional.grid_sample(
@@ -682,20 +682,20 @@ def _sampled(planes: Tensor, place: Tensor, normal: Tensor, reach: Sequence[floa
 
 
 def _box_blur(side: int, radius: int, device: torch.device) -> Tensor:
-    """Returns [side, side]: two means, one after the other, of the existing pixels at most radius away."""
+    """Returns [side, side]: two successive means over the existing pixels at most radius away."""
     at = torch.arange(side, device=device)
     near = ((at[:, None] - at).abs() <= radius).float()
     mean = near / near.sum(1, keepdim=True)
     return mean @ mean
 
 
-def _sure(weight: Tensor) -> Tensor:
-    """Lowers the weights of pixels that are mostly the other region's, so that they count only without others."""
+def _pure_weight(weight: Tensor) -> Tensor:
+    """Lowers the weights of pixels that are mostly of the other region, so that they count only without others."""
     return weight * (weight >= 0.5) + 1e-4 * weight
 
 
-def _chosen(weight: Tensor, count: int, at_random: bool) -> Tensor:
-    """Returns numbers [N, count] of elements of weight [N, P] by weight, random or evenly spread; any if all are 0."""
+def _weighted_indices(weight: Tensor, count: int, at_random: bool) -> Tensor:
+    """Samples indices [N, count] by weight [N, P], randomly or evenly spread; arbitrary ones if all weights are 0."""
     weight = weight + 1e-9
     if at_random:
         return torch.multinomial(weight, count, replacement=True)
@@ -707,13 +707,12 @@ def _chosen(weight: Tensor, count: int, at_random: bool) -> Tensor:
 
 
 def _first_not_below(x: Tensor, values: Tensor) -> Tensor:
-    """Returns for each of evenly spaced values [N, K] the number of the first element of x [N, P] that is not below it.
+    """Returns the index of the first element of x [N, P] not below each of evenly spaced values [N, K].
 
-    Both are ascending, and the last element of x is half a space beyond the last value. It gives what
-    `torch.searchsorted` does.
+    Both are ascending, and the last element of x is half a step above the last value. Equals `torch.searchsorted`.
     """
     count = values.shape[1]
-    # How many values are at most an element, by division, and exactly by a look at the two beside.
+    # The number of values up to each element, by division, made exact by comparing two neighbours.
     below = (x / x[:, -1:] * count + 0.5).long().clamp(0, count)
     below = below - ((below > 0) & (values.gather(1, (below - 1).clamp_min(0)) > x)).long()
     below = below + ((below < count) & (values.gather(1, below.clamp_max(count - 1)) <= x)).long()
@@ -721,8 +720,8 @@ def _first_not_below(x: Tensor, values: Tensor) -> Tensor:
     return having.cumsum(1)[:, :-1]
 
 
-def _gathered(planes: Tensor, index: Tensor) -> Tensor:
-    """Returns the values of planes [N, C, H, W] at index [N, P], as [N, P, C]."""
+def _gather(planes: Tensor, index: Tensor) -> Tensor:
+    """Gathers the values of planes [N, C, H, W] at index [N, P], as [N, P, C]."""
     return planes.flatten(2).gather(2, index[:, None].expand(-1, planes.shape[1], -1)).mT
 
 

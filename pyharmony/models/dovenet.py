@@ -1,8 +1,8 @@
 """DoveNet: a gated U-Net trained against a discriminator that also verifies domains.
 
-Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, and the code that was
-published with it where the two differ: there the products of the two codes go through a learned head, of which the
-sum of the products is a special case.
+Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, and the code published with
+it where the two differ: there a learned head, of which the paper's sum is a special case, combines the products of the
+two codes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["DoveNet", "Scores"]
 
 
 class Scores(NamedTuple):
-    """The scores of a discriminator that verifies domains: higher is more real, and more of one domain."""
+    """The scores of a domain verification discriminator: higher is more real, and more of one domain."""
 
     realism: Tensor
     verification: Tensor
@@ -38,14 +38,14 @@ class DoveNetConfig:
     Attributes:
         width: the channels of the generator's first level.
         discriminator_width: the channels of the discriminator's first layer.
-        norm: 'instance' as in the published command, 'batch' as in the weights that were released.
+        norm: 'instance' as in the published command, 'batch' as in the released weights.
         gates: whether there are the three sigmoid gates.
         dropout: the dropout after the norm of the inner levels, three at 256 pixels, in training.
         size: the side of the images, 32, 64, 128, 256 or another power of two: the generator has log2(size) levels, and
-            the discriminator takes images of this size alone.
-        residual: whether the output is the image plus an affine map of each pixel's colour inside the mask, cut to
-            [-1, 1]; the network gives the map, in the beginning zero. Beside image and mask it sees the mean and
-            deviation of each channel inside and outside. The published networks make a new image.
+            the discriminator accepts only images of this size.
+        residual: whether the output is the image plus an affine map of each pixel's colour inside the mask, clipped to
+            [-1, 1]; the network predicts the map, initially zero. Its inputs then include mean and deviation of each
+            channel inside and outside. The published networks generate the whole image.
     """
 
     width: int = 64
@@ -70,7 +70,7 @@ class DoveNetConfig:
 
 
 class DoveNetGenerator(nn.Module):
-    """The U-Net on the composite and its mask, of eight levels at 256 pixels."""
+    """The U-Net on the composite and its mask, with eight levels at 256 pixels."""
 
     def __init__(self, config: DoveNetConfig) -> None:
         super().__init__()
@@ -89,10 +89,10 @@ class DoveNetGenerator(nn.Module):
         """Maps composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of size, to
         [N, 3, H, W]."""
         output = self._net(composite, mask, stochastic)
-        return _blocks.added(output, composite, mask) if self.residual else output
+        return _blocks.apply_maps(output, composite, mask) if self.residual else output
 
     def maps(self, composite: Tensor, mask: Tensor) -> Tensor:
-        """Returns a residual generator's maps for `_blocks.added`, [N, 12, H, W]; see `forward` for the arguments."""
+        """Returns a residual generator's maps for `_blocks.apply_maps`, [N, 12, H, W], from `forward`'s arguments."""
         return self._net(composite, mask, False)
 
     def _net(self, composite: Tensor, mask: Tensor, stochastic: bool) -> Tensor:
@@ -104,7 +104,7 @@ class DoveNetGenerator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Partial convolutions 3x3 without padding, seven at 256 pixels, which become 127, 63, 31, 15, 7, 3 and 1."""
+    """3x3 partial convolutions without padding: seven at 256 pixels, to 127, 63, 31, 15, 7, 3 and 1."""
 
     def __init__(self, width: int, norm: Norm, levels: int) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class Encoder(nn.Module):
         self.norms = nn.ModuleList(_blocks.norm_layer(norm, c, 0.2) for c in widths[2:-1])
 
     def forward(self, x: Tensor, plan: MaskPlan | None = None) -> Tensor:
-        """Maps x [N, 3, size, size], where the plan's mask is 1 or all of it, to a code [N, 8 * width, 1, 1]."""
+        """Maps x [N, 3, size, size], inside the plan's mask or everywhere, to a code [N, 8 * width, 1, 1]."""
         plans = list(plan) if plan is not None else [None] * len(self.convs)
         x, _ = self.convs[0](x, plan=plans[0], negative_slope=0.2)
         for i, norm in enumerate(self.norms, 1):
@@ -127,13 +127,13 @@ class Encoder(nn.Module):
 
 
 class DoveNetPlans:
-    """The plans that partial convolutions need for a mask [N, 1, size, size], for all images that have it.
+    """The plans of partial convolutions for a mask [N, 1, size, size], shared by all images with it.
 
-    Batches that hold such images several times, one after the other, are planned when they first come.
+    Plans for batches that repeat such images are made at first use.
     """
 
     def __init__(self, mask: Tensor, encoder: Encoder) -> None:
-        # Bools are in [0, 1] by their type, so that nothing has to be checked on a device.
+        # Bools are in [0, 1] by their type, so that no values need to be checked on a device.
         self._mask, self._layers = mask >= 0.5, list(encoder.convs)
         self._parts: dict[int, MaskPlan] = {}
         self._foreground: dict[int, MaskPlan] = {}
@@ -154,18 +154,18 @@ class DoveNetPlans:
     def _repeated(self, images: int) -> Tensor:
         times, rest = divmod(images, self._mask.shape[0])
         if rest or not times:
-            raise ArgumentError(f"plans: of {self._mask.shape[0]} masks, image holds {images}")
+            raise ArgumentError(f"plans: of {self._mask.shape[0]} masks, but image has {images} samples")
         return self._mask.repeat(times, 1, 1, 1)
 
 
 class DoveNetDiscriminator(nn.Module):
     """An encoder of the whole image, and one of object and background, whose codes are compared.
 
-    Every layer but the two that give the scores has a spectral norm.
+    Every layer except the two score layers has a spectral norm.
 
     Attributes:
-        spectral_norms: the norms of these layers, all at once: one power iteration for each change of the weights. With
-            update_once = 'forward' there is one for each pass through a layer in training, as it was published.
+        spectral_norms: the group of these layers' norms: one power iteration per change of the weights. With
+            update_once = 'forward' there is one per pass through a layer in training, as published.
     """
 
     def __init__(self, config: DoveNetConfig) -> None:
@@ -178,25 +178,25 @@ class DoveNetDiscriminator(nn.Module):
         )
         self.realism = nn.Conv2d(code, 1, 1)
         self.verification = nn.Conv2d(code, 1, 1)
-        # A batch norm's statistics must be of images of one kind; with instance norm each image has its own.
+        # Batch norm statistics must be of one kind of images; instance norms have none.
         self._at_once = config.norm == "instance"
 
     def normalize(self) -> None:
-        """Gives the layers their spectral norms; it is called when they have their first values."""
+        """Adds the spectral norms to the layers; call it after their initialisation."""
         layers = [*self.whole.convs, *self.parts.convs, self.head[0], self.head[2]]
         self.spectral_norms = SpectralNormGroup(self, modules=layers)
 
     def plans(self, mask: Tensor) -> DoveNetPlans:
-        """Returns the plans of mask [N, 1, size, size], 1 from 0.5 on; they serve every image with this mask."""
+        """Returns the plans of mask [N, 1, size, size], thresholded at 0.5; they suit every image with this mask."""
         return DoveNetPlans(mask, self.parts)
 
     def forward(self, image: Tensor, mask: Tensor | DoveNetPlans) -> Scores:
-        """Judges an image, and whether its object belongs to its background.
+        """Scores an image, and whether its object matches its background.
 
         Args:
             image: [N, 3, size, size] in [-1, 1].
-            mask: [N, 1, size, size] in [0, 1], taken as 1 from 0.5 on, or its `plans`; with plans, image may hold
-                several batches with that mask, one after the other.
+            mask: [N, 1, size, size] in [0, 1], thresholded at 0.5, or its `plans`; with plans, image may contain
+                several concatenated batches with that mask.
 
         Returns:
             Two scores of each image, [N].
@@ -221,11 +221,11 @@ class DoveNetDiscriminator(nn.Module):
 
 
 class DoveNet(Adversarial):
-    """A gated U-Net against a discriminator that also verifies domains.
+    """A gated U-Net with a discriminator that also verifies domains.
 
     Shape:
         composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of `size`, 256 as published,
-        to [N, 3, H, W] in [-1, 1]. `discriminator(image, mask)` gives two scores of each image of `size` pixels.
+        to [N, 3, H, W] in [-1, 1]. `discriminator(image, mask)` returns two scores per image of `size` pixels.
     """
 
     name = "dovenet"
@@ -247,7 +247,7 @@ register(
     DoveNet,
     DoveNetConfig,
     task="harmonize",
-    summary="gated U-Net against a discriminator that verifies domains",
+    summary="gated U-Net with a domain verification discriminator",
     source="Cong et al., CVPR 2020",
     presets={
         "small": {"width": 16, "discriminator_width": 16},

@@ -1,8 +1,8 @@
 """A smaller DoveNet: attention on the skips, and one encoder for the whole image and its parts.
 
 Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, in the form of a
-TensorFlow system on 224 pixels; the additive attention is that of Oktay et al., "Attention U-Net", MIDL 2018. Where
-a mask has several channels that system scales by their number too; ours has one, and does not.
+TensorFlow system for 224 pixels; the additive attention is that of Oktay et al., "Attention U-Net", MIDL 2018. That
+system scales by the number of a mask's channels too; ours has one channel and does not.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class DoveNetLiteConfig:
 
 
 class Attention(nn.Module):
-    """A gate skip * sigmoid(psi(relu(theta(skip) + phi(up)))), all 1x1; one number a pixel."""
+    """A gate skip * sigmoid(psi(relu(theta(skip) + phi(up)))), all 1x1; one value per pixel."""
 
     def __init__(self, skip_channels: int, up_channels: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Attention(nn.Module):
 
 
 class DoveNetLiteGenerator(nn.Module):
-    """A U-Net of four halvings without norms; its output is linear."""
+    """A U-Net of four levels without norms; its output is linear."""
 
     multiple = 16
     levels = 4
@@ -77,7 +77,7 @@ class DoveNetLiteGenerator(nn.Module):
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
         """Maps composite [N, 3, H, W] and mask [N, 1, H, W], both in [0, 1], sides multiples of 16, to [N, 3, H, W]:
-        near [0, 1], but nothing clamps it."""
+        near [0, 1], but not clamped."""
         checks.check_image(composite, "composite", 3, self.multiple)
         checks.check_mask(mask, composite)
         x = torch.cat([composite, mask.to(composite.dtype)], 1)
@@ -93,7 +93,7 @@ class DoveNetLiteGenerator(nn.Module):
 
 
 class DoveNetLitePlans(NamedTuple):
-    """The plans that the convolutions need of a mask: for the whole image, the object and the background."""
+    """The plans of the convolutions for a mask: for the whole image, the object and the background."""
 
     whole: MaskPlan
     foreground: MaskPlan
@@ -101,7 +101,7 @@ class DoveNetLitePlans(NamedTuple):
 
 
 class DoveNetLiteDiscriminator(nn.Module):
-    """Six partial convolutions of stride 2, the same for the whole image, the object and the background."""
+    """Six partial convolutions of stride 2, shared by the whole image, the object and the background."""
 
     def __init__(self, config: DoveNetLiteConfig) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class DoveNetLiteDiscriminator(nn.Module):
         self.realism = nn.Conv2d(code, 1, 1)
 
     def plans(self, mask: Tensor) -> DoveNetLitePlans:
-        """Returns the plans of mask [N, 1, H, W], taken as 1 from 0.5 on; they serve every image with this mask."""
+        """Returns the plans of mask [N, 1, H, W], thresholded at 0.5; they suit every image with this mask."""
         mask = _blocks.binary(mask, mask.dtype)
         foreground = mask_plan(mask, list(self.convs))
         return DoveNetLitePlans(
@@ -126,7 +126,7 @@ class DoveNetLiteDiscriminator(nn.Module):
         )
 
     def encode(self, image: Tensor, plan: MaskPlan) -> Tensor:
-        """Returns the encoder's features of image [N, 3, H, W] where the plan's mask is 1: [N, C, h, w]."""
+        """Returns the encoder's features of image [N, 3, H, W] inside the plan's mask: [N, C, h, w]."""
         x, _ = self.convs[0](image, plan=plan[0], negative_slope=0.2)
         for i, norm in enumerate(self.norms, 1):
             x, _ = self.convs[i](x, plan=plan[i])
@@ -134,11 +134,11 @@ class DoveNetLiteDiscriminator(nn.Module):
         return x
 
     def forward(self, image: Tensor, mask: Tensor | DoveNetLitePlans) -> Scores:
-        """Judges an image, and whether its object belongs to its background.
+        """Scores an image, and whether its object matches its background.
 
         Args:
             image: [N, 3, H, W] in [0, 1].
-            mask: [N, 1, H, W] in [0, 1], taken as 1 from 0.5 on, or its `plans`.
+            mask: [N, 1, H, W] in [0, 1], thresholded at 0.5, or its `plans`.
 
         Returns:
             Two maps of logits [N, 1, h, w], 4x4 for 224 pixels.
@@ -153,11 +153,11 @@ class DoveNetLiteDiscriminator(nn.Module):
 
 
 class DoveNetLite(Adversarial):
-    """An attention U-Net on 224 pixels against a discriminator that also verifies domains.
+    """An attention U-Net for 224 pixels with a discriminator that also verifies domains.
 
     Shape:
         composite [N, 3, H, W] in [0, 1] and mask [N, 1, H, W] in [0, 1] to [N, 3, H, W].
-        `discriminator(image, mask)` gives two maps of logits.
+        `discriminator(image, mask)` returns two maps of logits.
     """
 
     name = "dovenet_lite"
@@ -177,7 +177,7 @@ class DoveNetLite(Adversarial):
         return super().example(size or 224)
 
 
-#: The generator's layers in the order in which its original makes them.
+#: The generator's layers in the order in which the original constructs them.
 _LAYERS = (
     *(f"down.{level}.{conv}.0" for level in range(5) for conv in range(2)),
     *(
@@ -194,11 +194,11 @@ _KERAS = "layer_with_weights-{}/{}/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def _convert(state: dict[str, Any]) -> tuple[DoveNetLiteConfig, dict[str, Any]]:
-    """Converts the generator that Keras saved in TensorFlow's format: layers by the order in which they were made."""
+    """Converts the generator saved by Keras as a TensorFlow checkpoint: layers in the order of construction."""
     first = state.get(_KERAS.format(0, "kernel"))
     layers = sum(name.endswith(_KERAS.format("", "kernel").partition("/")[2]) for name in state)
     if first is None or layers != len(_LAYERS):
-        raise WeightsError(f"no generator of DoveNet in TensorFlow: {layers} layers, expected {len(_LAYERS)} of Keras")
+        raise WeightsError(f"not a TensorFlow generator of DoveNet: {layers} layers, expected {len(_LAYERS)} of Keras")
     tensors = {}
     for number, name in enumerate(_LAYERS):
         for leaf, ours in (("kernel", "weight"), ("bias", "bias")):
@@ -211,8 +211,8 @@ register(
     DoveNetLite,
     DoveNetLiteConfig,
     task="harmonize",
-    summary="attention U-Net on 224 pixels against a shared encoder of image, object and background",
-    source="a TensorFlow system on Cong et al., CVPR 2020",
+    summary="attention U-Net for 224 pixels with a shared encoder of image, object and background",
+    source="a TensorFlow system after Cong et al., CVPR 2020",
     presets={"small": {"width": 8, "discriminator_widths": (8, 12, 16, 16, 24, 24), "head_width": 32}},
     convert=_convert,
 )

@@ -1,7 +1,7 @@
-"""GP-GAN: a small image that fits, from a pasted one or from noise, for the Gaussian-Poisson equation to enlarge.
+"""GP-GAN: a small blended image from a composite or from noise, to be enlarged by the Gaussian-Poisson equation.
 
 Source: Wu et al., "GP-GAN: Towards Realistic High-Resolution Image Blending", ACM MM 2019, and the code published
-with it; the critic and the generator from noise are of Radford et al., ICLR 2016, and Arjovsky et al., ICML 2017.
+with it; the critic and the generator from noise follow Radford et al., ICLR 2016, and Arjovsky et al., ICML 2017.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class GPGanConfig:
         size: the side of the images, 4 * 2^n; 64 as published.
         width: the channels of the encoder's first layer and of the decoder's last but one (nef and ngf).
         bottleneck: the number of features between encoder and decoder.
-        skips: whether the decoder sees the encoder's features of its size beside its own.
+        skips: whether the decoder uses the encoder's features of the same size.
         nz: the length of the noise.
         critic_width: the channels of the critic's first layer (ndf).
-        slope: the slope of the leaky ReLUs; 0.2 as published, the port to PyTorch has 0.01.
+        slope: the slope of the leaky ReLUs; 0.2 as published, 0.01 in the PyTorch port.
     """
 
     supervised: bool = True
@@ -59,12 +59,12 @@ class GPGanConfig:
 
     @property
     def halvings(self) -> int:
-        """The number of times that the size is halved until it is 4."""
+        """The number of halvings from size to 4."""
         return _blocks.power_of_two_sizes(self.size, "size")
 
 
 def _down(width: int, halvings: int, slope: float) -> tuple[nn.ModuleList, nn.ModuleList]:
-    """Makes the convolutions from an image to 4x4 features, and the norms behind all but the first, which activate."""
+    """Creates the convolutions from an image to 4x4 features, and norms with activations after all but the first."""
     widths = [3] + [width * 2**i for i in range(halvings)]
     convs = nn.ModuleList(Conv2d(a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(widths))
     return convs, nn.ModuleList(BatchNorm2d(c, negative_slope=slope) for c in widths[2:])
@@ -97,7 +97,7 @@ class Decoder(nn.Module):
 
 
 class BlendingGenerator(nn.Module):
-    """An encoder, a bottleneck, which is a full 4x4 convolution, and a decoder."""
+    """An encoder, a bottleneck (a full 4x4 convolution), and a decoder."""
 
     def __init__(self, config: GPGanConfig) -> None:
         super().__init__()
@@ -108,9 +108,9 @@ class BlendingGenerator(nn.Module):
         self.decoder = Decoder(config.bottleneck, config.width, config.halvings, config.skips)
 
     def forward(self, composite: Tensor) -> Tensor:
-        """Maps composite [N, 3, size, size] in [-1, 1], the object inserted, to [N, 3, size, size] in [-1, 1].
+        """Maps composite [N, 3, size, size] in [-1, 1], the pasted image, to [N, 3, size, size] in [-1, 1].
 
-        In training N is 2 or more: the bottleneck's batch norm sees one number a sample.
+        In training N is 2 or more: the bottleneck's batch norm has one value per sample.
         """
         checks.check_image(composite, "composite", 3, size=self.size)
         checks.check_statistics(composite, "composite", self.training, len(self.down) + 2)
@@ -121,7 +121,7 @@ class BlendingGenerator(nn.Module):
 
 
 class NoiseGenerator(nn.Module):
-    """A decoder that starts from noise."""
+    """A decoder with noise as its input."""
 
     def __init__(self, config: GPGanConfig) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class NoiseGenerator(nn.Module):
 
 
 class Critic(nn.Module):
-    """A critic that gives one number for a batch, the mean of its scores; it is trained to be low on real images."""
+    """A critic that returns the mean score of a batch; it is trained to be low for real images."""
 
     def __init__(self, config: GPGanConfig) -> None:
         super().__init__()
@@ -158,8 +158,8 @@ class GPGan(Adversarial):
     """The generator of small blended images and its critic.
 
     Shape:
-        composite [N, 3, size, size] in [-1, 1], or z [N, nz] where the configuration is not supervised, to
-        [N, 3, size, size] in [-1, 1]. `discriminator(image)` gives one number for the batch.
+        composite [N, 3, size, size] in [-1, 1], or z [N, nz] if the configuration is not supervised, to
+        [N, 3, size, size] in [-1, 1]. `discriminator(image)` returns one number for the batch.
     """
 
     name = "gp_gan"
@@ -182,12 +182,11 @@ Picture = npt.NDArray[np.float32]
 
 
 def generator_of(source: Any, *, supervised: bool | None = None, nz: int | None = None) -> Generator:
-    """Returns the generator that is meant.
+    """Returns the generator that source specifies.
 
     Args:
-        source: a `GPGan`, its generator, the path or the bytes of its weights, or the name of weights that come with
-            pyharmony.
-        supervised: True for the blending generator, False for the one from noise; None: either.
+        source: a `GPGan`, its generator, the path or the bytes of its weights, or the name of bundled weights.
+        supervised: True requires the blending generator, False the one from noise; None: either.
         nz: the expected length of the noise; None: any.
     """
     if isinstance(source, str | bytes | os.PathLike):
@@ -206,14 +205,15 @@ def generator_of(source: Any, *, supervised: bool | None = None, nz: int | None 
     blends = isinstance(source, BlendingGenerator)
     if blends and supervised is False:
         raise WeightsError(
-            "generator: the blending generator, and supervised=False takes the other", code="generator-blends"
+            "generator: the blending generator, expected that from noise for supervised=False", code="generator-blends"
         )
     if not blends and supervised:
         raise WeightsError(
-            "generator: the generator from noise, and supervised=True takes the other", code="generator-from-noise"
+            "generator: the generator from noise, expected the blending one for supervised=True",
+            code="generator-from-noise",
         )
     if nz is not None and isinstance(source, NoiseGenerator) and nz != source.nz:
-        raise WeightsError(f"generator: takes {source.nz} numbers of noise, and nz={nz}")
+        raise WeightsError(f"generator: its noise has {source.nz} values, expected nz={nz}")
     return source
 
 
@@ -228,12 +228,12 @@ def _image(output: Tensor) -> Picture:
     """Converts [1, 3, H, W] in [-1, 1] to [H, W, 3], clipped to [0, 1]."""
     image = ((output.detach().float() + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).cpu().numpy()
     if not np.isfinite(image).all():
-        raise WeightsError("generator: its image holds NaN or Inf")
+        raise WeightsError("generator: its image contains NaN or Inf")
     return np.ascontiguousarray(image)
 
 
 def guess(generator: BlendingGenerator, composite: Picture) -> Picture:
-    """Returns the blending generator's image of a composite, with batch norms as at inference.
+    """Returns the blending generator's image of a composite, in evaluation mode.
 
     Args:
         composite: [size, size, 3] in [0, 1].
@@ -250,7 +250,7 @@ class SearchResult(NamedTuple):
 
     Attributes:
         image: [size, size, 3] in [0, 1].
-        first, loss: the mean squared error, in [-1, 1], of the first image and of this one.
+        first, loss: the mean squared error, in [-1, 1], of the first image and of the best one.
         iterations: the number of iterations made.
     """
 
@@ -261,15 +261,15 @@ class SearchResult(NamedTuple):
 
 
 def search(generator: NoiseGenerator, composite: Picture, *, n_iteration: int = 1000, seed: int = 0) -> SearchResult:
-    """Searches for the noise whose image is nearest to a composite: argmin over z of MSE(G(z), composite).
+    """Searches for the noise whose image is closest to a composite: argmin over z of MSE(G(z), composite).
 
-    It uses L-BFGS (Liu and Nocedal, 1989) with a history of 10 and a strong Wolfe line search, from z ~ N(0, I). z is
-    float64, the network keeps its dtype, with batch norms as at inference. The best z that was met is kept. With one
-    seed, device and number of torch's threads the bits are the same.
+    Uses L-BFGS (Liu and Nocedal, 1989) with a history of 10 and a strong Wolfe line search, from z ~ N(0, I). z is
+    float64, the network keeps its dtype and is in evaluation mode. Returns the best z found. For one seed, device and
+    number of torch threads the result is bit-identical.
 
     Args:
         composite: [size, size, 3] in [0, 1].
-        n_iteration: the largest number of iterations; it ends earlier where the gradient or the steps vanish.
+        n_iteration: the largest number of iterations; stops earlier if the gradient or the steps vanish.
         seed: the seed of the first z.
     """
     start = torch.randn(1, generator.nz, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -319,32 +319,32 @@ def _down_names(halvings: int) -> list[str]:
 
 
 def _renamed(layers: list[PublishedLayer], names: list[str], network: str) -> dict[str, Tensor]:
-    """Returns the tensors of layers under these names, in this order."""
+    """Returns the tensors of layers, renamed in order."""
     tensors = {}
     for layer, name in zip(layers, names, strict=False):
         norm = "norm" in name
         if layer.is_norm != norm or not norm and len(layer.shape) != 4:
             raise WeightsError(
-                f"{layer.name!r} stands where {network}.{name}, a {'norm' if norm else 'convolution'}, does"
+                f"{layer.name!r} is at the position of {network}.{name}, a {'norm' if norm else 'convolution'}"
             )
         for leaf, value in layer.tensors.items():
             if not norm and leaf != "weight":
-                raise WeightsError(f"{layer.name!r} has a {leaf}; convolutions of GP-GAN have a weight alone")
+                raise WeightsError(f"{layer.name!r} has a {leaf}; GP-GAN's convolutions have only a weight")
             tensors[f"{network}.{name}.{leaf}"] = value
     if len(layers) != len(names):
         more = layers[len(names) :]
-        what = f"{more[0].name!r} has no place in it" if more else f"{names[len(layers)]} and what follows are missing"
+        what = f"{more[0].name!r} is unknown" if more else f"{names[len(layers)]} and the following are missing"
         raise WeightsError(f"{network}: {len(layers)} layers, expected {len(names)}: {what}")
     return tensors
 
 
-#: The names of TensorFlow's tensors of a batch norm, and torch's names for them.
+#: TensorFlow's names of the tensors of a batch norm, and torch's names for them.
 _NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-_TENSORFLOW_EPS = 1e-5  # what its norms add to a variance, 2e-5, less what torch's add
+_TENSORFLOW_EPS = 1e-5  # the epsilon of its norms, 2e-5, minus torch's
 
 
 def _of_tensorflow(state: dict[str, Any]) -> dict[str, Any]:
-    """Returns the tensors of GP-GAN's ports to TensorFlow as a port to PyTorch has them, layer after layer."""
+    """Returns the tensors of GP-GAN's TensorFlow ports in the layout of a PyTorch port, layer by layer."""
     tensors: dict[str, Any] = {}
 
     def convolution(name: str) -> bool:
@@ -371,31 +371,29 @@ def _of_tensorflow(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _convert(state: dict[str, Any]) -> tuple[GPGanConfig, dict[str, Any]]:
-    """Converts one of the published generators, perhaps with the critic: of Chainer, or of a port of the same order."""
+    """Converts a published generator, perhaps with the critic, of Chainer or of a port with the same order."""
     every = _published.layers_of(_of_tensorflow(state) if "generator/encoder/conv_1/W" in state else state)
     convs = [i for i, layer in enumerate(every) if len(layer.shape) == 4]
-    # The critic is the part that ends in one number.
+    # The critic is the part that ends in one output channel.
     last = next((i for i in convs if every[i].shape[0] == 1), -1)
     first = max((i for i in convs if i <= last and every[i].shape[1] == 3), default=0)
     critic, generator = every[first : last + 1], every[:first] + every[last + 1 :]
     conv_layers = [layer for layer in generator if len(layer.shape) == 4]
     if not conv_layers:
-        only = (
-            "the critic alone is among the weights; expected a generator" if critic else "no convolution is among them"
-        )
-        raise WeightsError(f"no generator of GP-GAN: {only}")
+        only = "only the critic is among the weights; expected a generator" if critic else "there is no convolution"
+        raise WeightsError(f"not a generator of GP-GAN: {only}")
     if conv_layers[-1].shape[1] != 3:
-        raise WeightsError(f"no generator of GP-GAN: {conv_layers[-1].name!r} is its last layer, and gives no image")
+        raise WeightsError(f"not a generator of GP-GAN: its last layer {conv_layers[-1].name!r} returns no image")
     supervised = conv_layers[0].shape[1] == 3
     halvings = (len(conv_layers) - (2 if supervised else 1)) // (2 if supervised else 1)
     if halvings < 1:
-        raise WeightsError(f"no generator of GP-GAN: it has {len(conv_layers)} convolutions")
+        raise WeightsError(f"not a generator of GP-GAN: it has {len(conv_layers)} convolutions")
     settings: dict[str, Any] = {"supervised": supervised, "size": 4 * 2**halvings, "width": conv_layers[-1].shape[0]}
     names = _decoder_names(halvings)
     if supervised:
         if conv_layers[0].shape[0] != settings["width"]:
             widths = f"{conv_layers[0].shape[0]} and {settings['width']}"
-            raise WeightsError(f"an encoder and a decoder of widths {widths}; gp_gan has one for both")
+            raise WeightsError(f"an encoder and a decoder of widths {widths}; gp_gan has one width for both")
         names = [*_down_names(halvings), "bottleneck", "bottleneck_norm", *names]
         settings["bottleneck"] = conv_layers[halvings].shape[0]
     else:
@@ -404,7 +402,7 @@ def _convert(state: dict[str, Any]) -> tuple[GPGanConfig, dict[str, Any]]:
     if critic:
         settings["critic_width"] = critic[0].shape[0]
         tensors |= _renamed(critic, [*_down_names(halvings), "last"], "discriminator")
-    # The port to PyTorch, whose layers are in a Sequential called net, takes torch's slope of leaky ReLUs.
+    # The PyTorch port, whose layers are in a Sequential called net, uses torch's default slope of leaky ReLUs.
     if any(name.startswith("encoder.net.") for name in state):
         settings["slope"] = 0.01
     return GPGanConfig(**settings), tensors

@@ -1,4 +1,4 @@
-"""PCT-Net: of each pixel of a reduced image an affine map of colours, enlarged to the image's own size.
+"""PCT-Net: an affine colour map for each pixel of a reduced image, upsampled to full size.
 
 Sources: Guerreiro et al., "PCT-Net: Full Resolution Image Harmonization Using Pixel-Wise Color Transformations", CVPR
 2023; its convolutional form is the network of Sofiiuk et al., "Foreground-aware Semantic Representations for Image
@@ -25,7 +25,7 @@ from ._registry import Model, register
 __all__ = ["MEAN", "STD", "PctNet", "normalised"]
 
 ENCODERS = ("cnn", "vit")
-#: The number of blocks of convolutions; between two of them the sides are halved.
+#: The number of convolution blocks; the sides are halved between them.
 _BLOCKS = 4
 MEAN = (0.485, 0.456, 0.406)  # the mean of ImageNet's images in [0, 1], by channel
 STD = (0.229, 0.224, 0.225)  # the standard deviation of ImageNet's images in [0, 1], by channel
@@ -37,15 +37,15 @@ class PctNetConfig:
 
     Attributes:
         encoder: 'cnn', a U-Net with an attention map, or 'vit', a transformer on patches.
-        size: the side of the image that the network sees; for 'cnn' a multiple of 8, 16 or more, for 'vit' of `patch`.
-        width: for 'cnn', the channels of its first block; each following one has twice as many.
+        size: the side of the network's input; for 'cnn' a multiple of 8, at least 16, for 'vit' a multiple of `patch`.
+        width: for 'cnn', the channels of its first block; they double in each following one.
         patch: for 'vit', the side of a patch in pixels.
         token_width: for 'vit', the channels of a token; a multiple of `heads`.
         layers: for 'vit', the number of layers.
-        heads: the number of heads of the attention of each layer.
+        heads: the number of attention heads of each layer.
         hidden: the channels between the two dense layers of each layer.
-        dropout: for 'vit', in training, the share that is dropped of the attention's weights, and of the result of each
-            dense layer behind it.
+        dropout: for 'vit', the dropout in training of the attention weights, and of the output of each dense layer
+            after the attention.
     """
 
     encoder: Literal["cnn", "vit"] = "cnn"
@@ -72,11 +72,11 @@ class PctNetConfig:
 
 
 class Transforms(NamedTuple):
-    """The network's result for each pixel that it sees.
+    """The network's output for each pixel of its input.
 
     Attributes:
         change: [N, 12, S, S], D of the affine map [I | 0] + D, D row by row.
-        attention: [N, 1, S, S] in [0, 1], the share of its change that a colour takes; None: all of it.
+        attention: [N, 1, S, S] in [0, 1], the weight of the change for each pixel; None: 1.
     """
 
     change: Tensor
@@ -84,14 +84,14 @@ class Transforms(NamedTuple):
 
     @property
     def shared(self) -> Tensor:
-        """The change, times the attention where there is one, [N, 12, S, S]."""
+        """The change, times the attention if there is one, [N, 12, S, S]."""
         return self.change if self.attention is None else self.change * self.attention
 
 
 class PixelMaps(NamedTuple):
-    """The maps that `pyharmony.ops.color_grid` takes: grid [N, S, S, 1, 3, 4], a cell for each pixel of the network.
+    """Maps for `pyharmony.ops.color_grid`: grid [N, S, S, 1, 3, 4], one cell per pixel of the network's input.
 
-    There are no curves, and the affine map beside it is the identity.
+    There are no curves, and the additional affine map is the identity.
     """
 
     affine: None
@@ -101,18 +101,18 @@ class PixelMaps(NamedTuple):
 
 def normalised(image: Tensor) -> Tensor:
     """Normalises an image [N, 3, H, W] in [0, 1] by ImageNet's mean and standard deviation."""
-    # Numbers are used, not a tensor of them: a CUDA graph takes nothing from the CPU.
+    # Scalars, not a tensor of them: a CUDA graph cannot copy from the CPU.
     return torch.cat([(image[:, i : i + 1] - MEAN[i]) / STD[i] for i in range(3)], 1)
 
 
 def _conv(in_channels: int, channels: int, norm: bool, bias: bool = True) -> nn.Sequential:
-    """Makes a convolution 3x3, batch norm if wanted, and a ReLU."""
+    """Creates a 3x3 convolution, optionally batch norm, and a ReLU."""
     conv = nn.Conv2d(in_channels, channels, 3, padding=1, bias=bias)
     return nn.Sequential(conv, *([nn.BatchNorm2d(channels)] if norm else []), nn.ReLU())
 
 
 class ChannelGate(nn.Module):
-    """A gate that multiplies each channel by a share; two dense layers compute it from all means and maxima."""
+    """Scales each channel by a factor in [0, 1] that two dense layers compute from all means and maxima."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -125,10 +125,10 @@ class ChannelGate(nn.Module):
 
 
 class SeparatedAttention(nn.Module):
-    """Separate gates for the object, the background and both; the object's features go through two convolutions.
+    """Separate gates for the object, the background and both; the object's features pass two more convolutions.
 
-    The mask mixes them, softened by `blur`, 7x7, with zeros around it: a Gaussian of one pixel, which is not trained.
-    In published weights it is noise, because their initialisation overwrote it.
+    The mask that mixes them is blurred by `blur`, 7x7 with zero padding: a fixed Gaussian of one pixel. In published
+    weights it is noise, because their initialisation overwrote it.
     """
 
     blur: Tensor
@@ -149,7 +149,7 @@ class SeparatedAttention(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """The U-Net: four blocks of two convolutions, and back with skips; the separated attention at the full size."""
+    """The U-Net: four blocks of two convolutions, and a decoder with skips; separated attention at full size."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ class TransformerLayer(nn.Module):
 
 
 class Patches(nn.Module):
-    """The transformer: patches of image and mask are tokens, which know nothing of their places."""
+    """The transformer: patches of image and mask are tokens, without positional encoding."""
 
     channels = 12
 
@@ -222,18 +222,18 @@ class Patches(nn.Module):
 
 
 class PctNet(Model):
-    """From a composite to an affine map of colours for each pixel, and to the image that the maps make of it.
+    """Predicts an affine colour map for each pixel of a composite, and applies the maps.
 
-    The network sees the image at `size` x `size` pixels, by an antialiased bilinear filter. Its map of each of these
-    pixels is [I | 0] + D, its attention a, and
+    The image is reduced to `size` x `size` pixels by an antialiased bilinear filter. For each of these pixels the map
+    is [I | 0] + D, the attention a, and
 
         y = clamp(x + up(a D) [x; 1], 0, 1),
 
-    x in [0, 1], up the bicubic filter (align_corners=False) to the size of x. 'cnn' gives y, its attention is to keep
-    the background; 'vit' has no attention (a = 1) and gives x + m (y - x), m the mask. D is zero at first: an untrained
-    network changes nothing. The published map of 'cnn' is of x normalised by ImageNet's mean and deviation, which
-    `convert` takes into D; its y is clamped before the attention mixes it with x, and map and attention are enlarged
-    each by itself.
+    x in [0, 1], up the bicubic filter (align_corners=False) to the size of x. 'cnn' returns y, its attention should
+    preserve the background; 'vit' has no attention (a = 1) and returns x + m (y - x), m the mask. D is initially zero:
+    an untrained network changes nothing. The published map of 'cnn' is for x normalised by ImageNet's mean and
+    deviation, which `convert` folds into D; its y is clamped before the attention mixes it with x, and map and
+    attention are upsampled separately.
 
     Shape:
         composite [N, 3, H, W] in [0, 1], mask [N, 1, H, W] in [0, 1], sides of at least 8, to the harmonised image
@@ -264,7 +264,7 @@ class PctNet(Model):
         """Returns the network's maps; see the class for the arguments.
 
         Raises:
-            ArgumentError, ShapeError: composite or mask is not what the model takes.
+            ArgumentError, ShapeError: composite or mask is not accepted by the model.
         """
         checks.check_image(composite, "composite", 3)
         checks.check_mask(mask, composite)
@@ -276,12 +276,12 @@ class PctNet(Model):
                 functional.interpolate(x, (size, size), mode="bilinear", antialias=True) for x in (image, inside)
             )
         features, attention = self.net(image, inside)
-        # bfloat16 is precise enough for the change, but not for the image that it is added to.
+        # bfloat16 is precise enough for the change, but not for the image to which it is added.
         change = self.last(features).to(composite.dtype)
         return Transforms(change, None if attention is None else attention.to(composite.dtype))
 
     def mapped(self, composite: Tensor, mask: Tensor, transforms: Transforms) -> Tensor:
-        """Returns the image at its own size after the maps, [N, 3, H, W]; see the class."""
+        """Returns the full-size image after the maps, [N, 3, H, W]; see the class."""
         change = transforms.shared
         if change.shape[2:] != composite.shape[2:]:
             change = functional.interpolate(change, composite.shape[2:], mode="bicubic")
@@ -292,8 +292,8 @@ class PctNet(Model):
         return composite + mask.to(composite.dtype) * (output - composite)
 
     def maps(self, composite: Tensor, mask: Tensor) -> PixelMaps:
-        """Returns the maps as a grid with a cell a pixel, between which `color_grid` is linear; the arguments are those
-        of `forward`."""
+        """Returns the maps as a grid with one cell per pixel, for linear interpolation by `color_grid`; the arguments
+        are those of `forward`."""
         change = self.transforms(composite, mask).shared
         grid = change.reshape(-1, 3, 4, *change.shape[2:]).permute(0, 3, 4, 1, 2)
         return PixelMaps(None, None, grid[:, :, :, None])
@@ -306,7 +306,7 @@ class PctNet(Model):
 def _change(weight: Tensor, bias: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Tensor]:
     """Converts the last layer from M and b of y = M z + b, z = (x - mean) / std, to D of y = x + D [x; 1].
 
-    The published channels are M by rows, then b; those of D are [3, 4] by rows.
+    The published channels are M in row-major order, then b; those of D are [3, 4] in row-major order.
     """
     matrix, offset = torch.zeros(12, 12, dtype=torch.float64), torch.zeros(12, dtype=torch.float64)
     for row in range(3):
@@ -320,7 +320,7 @@ def _change(weight: Tensor, bias: Tensor, mean: tuple[float, ...], std: tuple[fl
 
 
 def _names_of_convolutions() -> dict[str, str]:
-    """Returns our names of the published modules of the convolutional form."""
+    """Returns our names for the published modules of the convolutional form."""
     down = ["encoder.block0", "encoder.block1", "encoder.blocks_connected.block2", "encoder.blocks_connected.block3"]
     names = {"decoder.conv_attention": "net.attention"}
     pairs = [(f"{block}.convs", f"net.down.{i}") for i, block in enumerate(down)]
@@ -340,15 +340,15 @@ def _names_of_convolutions() -> dict[str, str]:
 
 
 def _convert(state: dict[str, Any]) -> tuple[PctNetConfig, dict[str, Any]]:
-    """Converts the published network of either form."""
+    """Converts a published network of either form."""
     cnn = "encoder.block0.convs.block.0.block.0.weight" in state
     if not cnn and "encoder.patch_to_embedding.1.weight" not in state:
-        raise WeightsError("the names of the weights are those of neither form of PCT-Net")
+        raise WeightsError("the weights have the names of neither form of PCT-Net")
     weight, bias = (state.pop(f"get_params.{kind}", None) for kind in ("weight", "bias"))
     if weight is None or bias is None or weight.ndim != 4 or weight.shape[0] != 12 or bias.shape != (12,):
-        raise WeightsError("no map of twelve numbers a pixel; expected get_params.weight [12, C, 1, 1] and its bias")
+        raise WeightsError("no output of twelve channels; expected get_params.weight [12, C, 1, 1] and its bias")
     if cnn:
-        # These weights are a remnant of the network that it was made from; nothing reads them.
+        # These unused weights are a remnant of the network from which it was derived.
         _published.take(state, "decoder.to_rgb.")
         blur = state.pop(f"decoder.up_blocks.{_BLOCKS - 2}.attention.mask_blurring.weight", None)
         tensors = _published.rename(state, _names_of_convolutions(), "batch")
@@ -357,7 +357,7 @@ def _convert(state: dict[str, Any]) -> tuple[PctNetConfig, dict[str, Any]]:
     patches, layers = state.pop("encoder.patch_to_embedding.1.weight"), "encoder.transformer_enc.layers"
     patch = math.isqrt(patches.shape[-1] // 4)
     if patches.ndim != 2 or patch**2 * 4 != patches.shape[1]:
-        raise WeightsError(f"tokens made by {list(patches.shape)}, expected square patches of four channels")
+        raise WeightsError(f"tokens of {list(patches.shape)}, expected square patches of four channels")
     names = {"encoder.patch_to_embedding.1": "net.embed", "encoder.dec.0": "net.up"}
     count = len({key.split(".")[3] for key in state if key.startswith(f"{layers}.")})
     for i in range(count):
@@ -373,7 +373,7 @@ def _convert(state: dict[str, Any]) -> tuple[PctNetConfig, dict[str, Any]]:
     inner = tensors.get("net.layers.0.inner.weight")
     if inner is None:
         raise WeightsError("no layer of the transformer is among the weights")
-    # The published values of a token are by rows, columns and channels; in a convolution channels come first.
+    # The published values of a token are ordered by rows, columns, channels; in a convolution channels are first.
     embed = patches.reshape(-1, patch, patch, 4).permute(0, 3, 1, 2).contiguous()
     config = PctNetConfig(
         encoder="vit", patch=patch, token_width=embed.shape[0], layers=count, hidden=inner.shape[0]
@@ -385,7 +385,7 @@ register(
     PctNet,
     PctNetConfig,
     task="harmonize",
-    summary="an affine map of colours for each pixel, for any size",
+    summary="an affine colour map for each pixel, for any size",
     source="Guerreiro et al., CVPR 2023",
     presets={"vit": {"encoder": "vit"}, "small": {"width": 16}},
     convert=_convert,

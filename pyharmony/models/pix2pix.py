@@ -1,4 +1,4 @@
-"""pix2pix: a U-Net or a residual network trained against a discriminator of patches or of pixels.
+"""pix2pix: a U-Net or a residual network with a discriminator of patches or pixels.
 
 Source: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017, and for the
 residual generator Johnson et al., "Perceptual Losses for Real-Time Style Transfer", ECCV 2016.
@@ -20,13 +20,13 @@ from . import _blocks, _published, checks
 from ._blocks import Norm
 from ._registry import Adversarial, register
 
-#: The U-Nets, and the side of the images that each halves down to one pixel.
+#: The U-Nets, and the side of the images that each reduces to one pixel.
 UNETS = {f"unet_{size}": size for size in (32, 64, 128, 256, 512, 1024)}
 #: The residual networks, and the number of blocks of each.
 RESNETS = {"resnet_6blocks": 6, "resnet_9blocks": 9}
 GENERATORS = (*UNETS, *RESNETS)
 DISCRIMINATORS = ("basic", "n_layers", "pixel")
-#: The number of layers of the published discriminator of patches.
+#: The number of layers of the published patch discriminator.
 _LAYERS = 3
 
 
@@ -37,19 +37,19 @@ class Pix2PixConfig:
     Attributes:
         generator: 'unet_256' or 'unet_128', U-Nets of eight and seven levels, or of another depth, 'unet_32' of five to
             'unet_1024' of ten; 'resnet_9blocks' or 'resnet_6blocks'.
-        mask: whether a mask comes with the image, as a fourth channel.
+        mask: whether a mask is a fourth input channel.
         width: the channels of the generator's first layer (ngf).
         discriminator_width: the channels of the discriminator's first layer (ndf).
-        discriminator: 'basic' judges patches of 70 pixels by three layers, 'n_layers' patches of another size,
-            'pixel' each pixel by itself.
-        discriminator_layers: for 'n_layers', the number of layers: 1 judges patches of 16 pixels, 2 of 34, 4 of 142,
+        discriminator: 'basic' scores patches of 70 pixels by three layers, 'n_layers' patches of another size,
+            'pixel' single pixels.
+        discriminator_layers: for 'n_layers', the number of layers: 1 scores patches of 16 pixels, 2 of 34, 4 of 142,
             5 of 286.
         norm: 'batch', 'instance' or 'none', for both networks.
-        dropout: the share of features dropped in three inner levels of the U-Net of eight, one less for each level
-            less, and inside the residual blocks.
-        residual: whether the output is the image plus an affine map of each pixel's colour inside the mask, cut to
-            [-1, 1]; the network gives the map, in the beginning zero. Beside image and mask it sees the mean and
-            deviation of each channel inside and outside. The published networks make a new image.
+        dropout: the dropout in three inner levels of the U-Net of eight, one less for each level less, and inside the
+            residual blocks.
+        residual: whether the output is the image plus an affine map of each pixel's colour inside the mask, clipped to
+            [-1, 1]; the network predicts the map, initially zero. Its inputs then include mean and deviation of each
+            channel inside and outside. The published networks generate the whole image.
     """
 
     generator: Literal[
@@ -71,20 +71,20 @@ class Pix2PixConfig:
         checks.check_choice(self.discriminator, "discriminator", DISCRIMINATORS)
         if self.discriminator != "n_layers" and self.discriminator_layers != _LAYERS:
             raise ArgumentError(
-                f"discriminator_layers: {self.discriminator_layers!r}, and discriminator={self.discriminator!r} has no "
-                "choice of them; expected discriminator='n_layers'"
+                f"discriminator_layers: {self.discriminator_layers!r}, not used by discriminator="
+                f"{self.discriminator!r}; expected discriminator='n_layers'"
             )
         checks.check_choice(self.norm, "norm", _blocks.NORMS)
         checks.check_share(self.dropout, "dropout")
 
     @property
     def size(self) -> int:
-        """The side of the images that the generator was made for."""
+        """The side of the images for which the generator was designed."""
         return UNETS.get(self.generator, 256)
 
 
 class Pix2PixBlock(nn.Module):
-    """x + f(x), f being two convolutions 3x3 of mirrored borders with norms, a ReLU between them."""
+    """x + f(x) with f two 3x3 convolutions with reflection padding and norms, and a ReLU between them."""
 
     def __init__(self, channels: int, norm: Norm, dropout_p: float) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Pix2PixBlock(nn.Module):
         self.norm2 = _blocks.norm_layer(norm, channels)
 
     def forward(self, x: Tensor, active: bool) -> Tensor:
-        """Maps x [N, channels, H, W] to a tensor like it; active: whether there is dropout."""
+        """Maps x [N, channels, H, W] to the same shape; active: whether dropout is applied."""
         y = _blocks.dropout(torch.relu(self.norm1(self.conv1(x))), self.dropout_p, active)
         return x + self.norm2(self.conv2(y))
 
@@ -141,7 +141,7 @@ class ResNet(nn.Module):
 
 
 class Pix2PixGenerator(nn.Module):
-    """The network of `Pix2PixConfig.generator` on the image and, if there is one, its mask."""
+    """The network of `Pix2PixConfig.generator` on the image and, if it is an input, the mask."""
 
     def __init__(self, config: Pix2PixConfig) -> None:
         super().__init__()
@@ -161,22 +161,22 @@ class Pix2PixGenerator(nn.Module):
             )
 
     def forward(self, image: Tensor, mask: Tensor | None = None, *, stochastic: bool = False) -> Tensor:
-        """Makes an image from an image.
+        """Generates an image from an image.
 
         Args:
             image: [N, 3, H, W] in [-1, 1]; sides are multiples of 256, 128 and so on for the U-Nets, by their names,
                 of 4 for the residual networks.
-            mask: [N, 1, H, W] in [0, 1], for the models that were made with it.
-            stochastic: whether there is dropout at inference, too, as published: another result with every call.
+            mask: [N, 1, H, W] in [0, 1], for models created with a mask.
+            stochastic: whether dropout is also applied in evaluation mode, as published: results differ in every call.
 
         Returns:
             [N, 3, H, W] in [-1, 1].
         """
         output = self._net(image, mask, stochastic)
-        return _blocks.added(output, image, mask) if self.residual else output
+        return _blocks.apply_maps(output, image, mask) if self.residual else output
 
     def maps(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Returns a residual generator's maps for `_blocks.added`, [N, 12, H, W]; see `forward` for the arguments."""
+        """Returns a residual generator's maps for `_blocks.apply_maps`, [N, 12, H, W], from `forward`'s arguments."""
         return self._net(image, mask, False)
 
     def _net(self, image: Tensor, mask: Tensor | None, stochastic: bool) -> Tensor:
@@ -188,12 +188,12 @@ class Pix2PixGenerator(nn.Module):
 
 
 class PatchGan(nn.Module):
-    """Judges each patch of 70 pixels by three layers, or of another size by another number of layers.
+    """Scores patches of 70 pixels by three layers, or of another size by another number of layers.
 
     With three layers 256 pixels become a map of 30x30.
 
     Attributes:
-        smallest: the side of the smallest images.
+        smallest: the smallest accepted side of images.
     """
 
     multiple = 1
@@ -216,7 +216,7 @@ class PatchGan(nn.Module):
 
 
 class PixelGan(nn.Module):
-    """A discriminator of pixels, by three convolutions 1x1: the map has the size of the image."""
+    """A discriminator of single pixels, with three 1x1 convolutions: the map has the size of the image."""
 
     smallest = multiple = 1
 
@@ -237,11 +237,11 @@ class PixelGan(nn.Module):
 
 
 class Pix2PixDiscriminator(nn.Module):
-    """A network on the given image, its mask if any, and the image to judge.
+    """A network on the input image, its mask if any, and the image to score.
 
     Attributes:
-        smallest: the side of the smallest images.
-        multiple: the number that divides the sides of images.
+        smallest: the smallest accepted side of images.
+        multiple: the number of which the sides of images must be multiples.
     """
 
     def __init__(self, net: Any, mask: bool) -> None:
@@ -253,7 +253,7 @@ class Pix2PixDiscriminator(nn.Module):
 
         Args:
             image, output: [N, 3, H, W] in [-1, 1].
-            mask: [N, 1, H, W] in [0, 1], for the models that were made with it.
+            mask: [N, 1, H, W] in [0, 1], for models created with a mask.
 
         Returns:
             h = floor(H / 2^n) - 2 for patches by n layers, H for pixels, H / 16 for wide residual patches.
@@ -261,15 +261,15 @@ class Pix2PixDiscriminator(nn.Module):
         checks.check_image(image, "image", 3, self.multiple)
         checks.check_like(output, image, "output", "image")
         checks.check_smallest(image, "image", self.smallest)
-        return self.net(_blocks.joined(_blocks.with_mask(image, mask, self.mask), output))
+        return self.net(_blocks.concat_channels(_blocks.with_mask(image, mask, self.mask), output))
 
 
 class Pix2Pix(Adversarial):
-    """An image from an image, trained by an adversary and the distance to the target.
+    """Image-to-image translation, trained by an adversarial loss and the distance to the target.
 
     Shape:
-        image [N, 3, H, W] in [-1, 1], and mask [N, 1, H, W] in [0, 1] where the configuration has one, to
-        [N, 3, H, W] in [-1, 1]. `discriminator(image, output[, mask])` gives a map of logits.
+        image [N, 3, H, W] in [-1, 1], and mask [N, 1, H, W] in [0, 1] if the configuration has one, to
+        [N, 3, H, W] in [-1, 1]. `discriminator(image, output[, mask])` returns a map of logits.
     """
 
     name = "pix2pix"
@@ -290,15 +290,15 @@ class Pix2Pix(Adversarial):
 
 
 def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Converts the published residual generator: a sequence whose blocks are sequences of their own."""
+    """Converts the published residual generator: a sequence whose blocks are nested sequences."""
     blocks = sorted({int(m.group(1)) for key in state if (m := re.match(r"model\.(\d+)\.conv_block\.", key))})
     count = len(blocks)
     name = next((name for name, n in RESNETS.items() if n == count), None)
     if name is None or blocks != list(range(10, 10 + count)):
         counts = " or ".join(map(str, RESNETS.values()))
-        raise WeightsError(f"the file has {count} residual blocks, pix2pix has {counts}")
+        raise WeightsError(f"the file has {count} residual blocks, expected {counts}")
     norm = _published.norm_by(state, "model.1", "model.2")
-    # A dropout between the convolutions moves the second one by one place.
+    # A dropout between the convolutions increments the index of the second one.
     has_dropout = "model.10.conv_block.6.weight" in state and state["model.10.conv_block.6.weight"].ndim == 4
     second = 6 if has_dropout else 5
     names = {"model.1": "first", "model.2": "down_norm.0", "model.4": "down.0", "model.5": "down_norm.1"}
@@ -321,7 +321,7 @@ def _convert_resnet(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str,
 
 
 def _convert_discriminator(judge: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Converts the published discriminator of patches, one sequence `model`, or of pixels, one sequence `net`."""
+    """Converts the published patch discriminator, one sequence `model`, or that of pixels, one sequence `net`."""
     if "net.0.weight" in judge:
         norm = _published.norm_by(judge, "net.2", "net.3")
         names = {f"net.{i}": f"net.{i}" for i in (0, 2, 3, 5)}
@@ -336,7 +336,7 @@ def _convert_discriminator(judge: dict[str, Tensor]) -> tuple[dict[str, Any], di
 
 
 def _convert(state: dict[str, Tensor]) -> tuple[Pix2PixConfig, dict[str, Tensor]]:
-    # The discriminator, if any, comes in a separate file, because a residual generator has the same names.
+    # The discriminator, if any, is in a separate file, because a residual generator has the same names.
     judge: dict[str, Tensor] = {}
     if "model.model.0.weight" in state:
         judge = {key: state.pop(key) for key in list(state) if not key.startswith("model.model.")}
@@ -355,17 +355,17 @@ def _convert(state: dict[str, Tensor]) -> tuple[Pix2PixConfig, dict[str, Tensor]
         judge = _published.take(state, "net.")
         settings, tensors = _convert_resnet(state)
     else:
-        raise WeightsError("the names of the weights are none of the published layouts of pix2pix")
+        raise WeightsError("the weights do not have the names of any published layout of pix2pix")
     state = {f"generator.net.{key}": value for key, value in tensors.items()}
     if "model.0.weight" in judge or "net.0.weight" in judge:
         of_judge, tensors = _convert_discriminator(judge)
         if of_judge["norm"] != settings["norm"]:
-            norms = f"a discriminator with {of_judge['norm']} norm beside a generator with {settings['norm']} norm"
+            norms = f"a discriminator with {of_judge['norm']} norm and a generator with {settings['norm']} norm"
             raise WeightsError(norms)
         settings |= of_judge
         state |= {f"discriminator.net.{key}": value for key, value in tensors.items()}
     elif judge:
-        raise WeightsError(f"{next(iter(judge))!r} has no place in the model")
+        raise WeightsError(f"{next(iter(judge))!r} is not a tensor of the model")
     return Pix2PixConfig(**settings), state
 
 
@@ -373,7 +373,7 @@ register(
     Pix2Pix,
     Pix2PixConfig,
     task="harmonize",
-    summary="U-Net or residual network against a discriminator of patches or pixels",
+    summary="U-Net or residual network with a discriminator of patches or pixels",
     source="Isola et al., CVPR 2017",
     presets={
         "harmonize": {"mask": True},

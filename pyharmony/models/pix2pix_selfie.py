@@ -1,7 +1,7 @@
-"""pix2pix as it was made for selfies: nine stages down and nine up, dropout as the noise, wide residual patches.
+"""pix2pix adapted to selfies: nine stages down and nine up, dropout as the noise, a wide residual discriminator.
 
-The layers are those of a system that puts a person into a photograph and matches the light; the kernels (4x4 where a
-stage has stride 2, else 3x3) are our reading of its list. Source of the training: Isola et al., CVPR 2017; of the
+The layers are those of a system that pastes a person into a photograph and adapts the light; the kernels (4x4 in stages
+of stride 2, else 3x3) are our interpretation of its list. Source of the training: Isola et al., CVPR 2017; of the
 blocks: Zagoruyko and Komodakis, "Wide Residual Networks", BMVC 2016.
 """
 
@@ -28,16 +28,16 @@ class Pix2PixSelfieConfig:
     """Settings of `Pix2PixSelfie`.
 
     Attributes:
-        mask: whether a mask comes with the image, as a fourth channel.
+        mask: whether a mask is a fourth input channel.
         width: the channels of the generator's first stage.
         norm: the norm of the generator, 'batch' or 'instance'.
-        dropout: the dropout after the norm of every decoder stage but the last; it is the noise of the model.
-        residual: whether the generator says what to change of the image, inside the mask; it starts with little.
+        dropout: the dropout after the norm of every decoder stage except the last; it is the noise of the model.
+        residual: whether the output is added to the image inside the mask; it is small at first.
         depth: how often the generator halves the image, after two stages that do not; sides are multiples of 2^depth.
         discriminator: 'wide_residual', four blocks of two convolutions; 'patches', that of pix2pix.
         discriminator_width: the channels of its first block or layer.
-        discriminator_norm: 'batch' or 'instance'; equal in quality as published, batch norm is the faster.
-        discriminator_factor: how much wider a wide residual block is inside.
+        discriminator_norm: 'batch' or 'instance'; equal in quality as published, batch norm is faster.
+        discriminator_factor: the widening factor inside a wide residual block.
     """
 
     mask: bool = True
@@ -66,7 +66,7 @@ def _conv(a: int, b: int, stride: int, bias: bool) -> nn.Conv2d:
 
 
 class SelfieGenerator(nn.Module):
-    """Nine stages down and nine up; stage i of the decoder sees what is before it and encoder stage 10 - i.
+    """Nine stages down and nine up; stage i of the decoder gets the previous stage and encoder stage 10 - i.
 
     With another depth there are depth + 2 stages each way.
     """
@@ -84,7 +84,7 @@ class SelfieGenerator(nn.Module):
         )
         self.down_norm = nn.ModuleList(_blocks.norm_layer(config.norm, c, 0.2) for c in down[1:])
         up = down[-2::-1]
-        # The first stage has no skip; the others concatenate an encoder stage of their own size.
+        # The first stage has no skip; the others concatenate the encoder stage of the same size.
         inputs = (down[-1], *(a + b for a, b in zip(up, up)))
         self.up = nn.ModuleList(
             ConvTranspose2d(a, b, 4, 2, 1, bias=bias) if i < config.depth else _conv(a, b, 1, bias)
@@ -94,12 +94,12 @@ class SelfieGenerator(nn.Module):
         self.last = _conv(inputs[-1], 3, 1, True)
 
     def forward(self, image: Tensor, mask: Tensor | None = None, *, stochastic: bool = False) -> Tensor:
-        """Makes an image from an image.
+        """Generates an image from an image.
 
         Args:
             image: [N, 3, H, W] in [-1, 1], sides multiples of 2^depth, 128; with instance norm not both 2^depth.
-            mask: [N, 1, H, W] in [0, 1], unless the model was made without it.
-            stochastic: whether there is dropout at inference, too, as published: another result with every call.
+            mask: [N, 1, H, W] in [0, 1], unless the model was created without it.
+            stochastic: whether dropout is also applied in evaluation mode, as published: results differ in every call.
 
         Returns:
             [N, 3, H, W] in [-1, 1].
@@ -109,8 +109,7 @@ class SelfieGenerator(nn.Module):
             checks.check_statistics(image, "image", self.training, self.depth)
         elif max(image.shape[2:]) == self.multiple:
             raise ShapeError(
-                f"image: {self.multiple}x{self.multiple} pixels, of which an instance norm leaves nothing; "
-                "expected more"
+                f"image: {self.multiple}x{self.multiple} pixels, which an instance norm maps to 0; expected more"
             )
         x = _blocks.with_mask(image, mask, self.mask)
         skips: list[Tensor] = []
@@ -120,11 +119,11 @@ class SelfieGenerator(nn.Module):
             x = _blocks.norm_dropout(norm, conv(x), self.dropout_p, self.training or stochastic)
             x = torch.cat([x, skips.pop()], 1)
         output = torch.tanh(self.last(x))
-        return _blocks.changed(image, output, mask) if self.residual else output
+        return _blocks.add_residual(image, output, mask) if self.residual else output
 
 
 class WideBlock(nn.Module):
-    """Norm, leaky ReLU and 3x3 to factor * channels, then again to channels at half the size; a 1x1 beside them."""
+    """Norm, leaky ReLU and 3x3 to factor * channels, then again to channels at half the size; a 1x1 shortcut."""
 
     def __init__(self, in_channels: int, channels: int, factor: int, norm: Norm) -> None:
         super().__init__()
@@ -136,12 +135,12 @@ class WideBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv1(functional.leaky_relu(self.norm1(x), 0.2))
-        # The stride is made by slicing: in torch 2.13 a strided 1x1's channels-last gradient writes beyond its memory.
+        # Strided by slicing: in torch 2.13 the channels-last gradient of a strided 1x1 writes out of bounds.
         return self.conv2(functional.leaky_relu(self.norm2(y), 0.2)) + self.shortcut(x[:, :, ::2, ::2])
 
 
 class WideResidual(nn.Module):
-    """Four wide residual blocks, each of stride 2, and a 1x1: 256 pixels become a map of 16x16."""
+    """Four wide residual blocks of stride 2, and a 1x1: 256 pixels become a map of 16x16."""
 
     smallest = multiple = 16
 
@@ -162,11 +161,11 @@ class WideResidual(nn.Module):
 
 
 class Pix2PixSelfie(Adversarial):
-    """An image from an image and a mask; dropout in training and, with stochastic=True, at inference.
+    """Image and mask to image, with dropout in training and, if stochastic=True, in evaluation mode.
 
     Shape:
         image [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1] to [N, 3, H, W] in [-1, 1].
-        `discriminator(image, output, mask)` gives a map of logits.
+        `discriminator(image, output, mask)` returns a map of logits.
     """
 
     name = "pix2pix_selfie"
@@ -188,8 +187,8 @@ register(
     Pix2PixSelfie,
     Pix2PixSelfieConfig,
     task="harmonize",
-    summary="nine stages down and up with dropout as noise, against wide residual patches",
-    source="a system for selfie compositing on the training of Isola et al., CVPR 2017",
+    summary="nine stages down and up with dropout as noise, with a wide residual discriminator",
+    source="a system for selfie compositing trained like Isola et al., CVPR 2017",
     presets={
         "small": {"width": 16, "discriminator_width": 16},
         "narrow_blocks": {"discriminator_factor": 1},

@@ -1,7 +1,7 @@
-"""How real an image looks: a small network that was never shown a label, only photographs and composites.
+"""A realism score of images: a small network trained on photographs and composites, without human labels.
 
 Source of the idea: Zhu et al., "Learning a Discriminative Model for the Perception of Realism in Composite Images",
-ICCV 2015. The network is our own: they have a VGG-16 of 134 million weights, this one has 1.1 million.
+ICCV 2015. The network is our own, with 1.1 million weights; theirs is a VGG-16 of 134 million.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RealismCnnConfig:
         size: the side of the images.
         widths: the channels of the stem and of the residual stages, each of which halves the size.
         dropout: the dropout before the score, in training.
-        regions: the hidden values that compare the object's colours with those around it, see `RealismCnn`; 0: none.
+        regions: the hidden values of the comparison of colours inside and outside, see `RealismCnn`; 0: none.
     """
 
     size: int = 128
@@ -48,7 +48,7 @@ COLOURS = 9
 
 
 class Stage(nn.Module):
-    """Two convolutions 3x3 with batch norms, the first of stride 2, beside a 1x1 of the mean of 2x2."""
+    """Two 3x3 convolutions with batch norms, the first of stride 2, with a 1x1 shortcut of the mean of 2x2."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -66,13 +66,13 @@ class Stage(nn.Module):
 class RealismCnn(Model):
     """The probability that an image is a photograph, not a composite.
 
-    With `regions` a second score is added, that of means and logarithms of deviations of the colours, their saturation
-    among them, inside the mask and outside of it, through a layer of so many hidden values: colours that do not go
-    together are a difference of just these. Without a mask both are those of all.
+    With `regions` a second score is added: a layer of so many hidden values on means and log deviations of colours,
+    including saturation, inside and outside the mask, since mismatched colours differ in these. Without a mask both
+    are computed over the whole image.
 
     Shape:
-        image [N, 3, size, size] in [-1, 1] and, if it is known, mask [N, 1, size, size] in [0, 1] of what was put
-        in, to scores [N] in [0, 1]. A mask of zeros says the same as none.
+        image [N, 3, size, size] in [-1, 1] and, if known, mask [N, 1, size, size] in [0, 1] of the pasted object, to
+        scores [N] in [0, 1]. A mask of zeros equals no mask.
     """
 
     name = "realism_cnn"
@@ -84,7 +84,7 @@ class RealismCnn(Model):
         self.stem = nn.Conv2d(4, stem, 3, 2, 1, bias=False)
         self.stem_norm = nn.BatchNorm2d(stem)
         self.stages = nn.Sequential(*(Stage(a, b) for a, b in zip([stem, *widths], widths)))
-        # The lack of a composite may be in one place or everywhere: both mean and maximum of each feature are used.
+        # The flaws of a composite may be local or global: both mean and maximum of each feature are used.
         self.score = nn.Linear(2 * config.widths[-1], 1)
         if config.regions:
             self.region_norm = nn.BatchNorm1d(4 * COLOURS)
@@ -94,7 +94,7 @@ class RealismCnn(Model):
             if isinstance(m, nn.Conv2d):
                 nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
         if config.regions:
-            # The colours are learned first, as the output of untrained convolutions is noise to them.
+            # The colours are learned first, since the output of untrained convolutions is noise to them.
             nn.init.zeros_(self.score.weight)
 
     def logits(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -132,16 +132,16 @@ def colours(image: Tensor) -> Tensor:
 
 
 def statistics(x: Tensor, mask: Tensor) -> Tensor:
-    """Returns means and logarithms of deviations of x [N, C, h, w] inside and outside a mask [N, 1, H, W]: [N, 4 C].
+    """Returns means and log deviations of x [N, C, h, w] inside and outside a mask [N, 1, H, W]: [N, 4 C].
 
-    A deviation is at least 0.01. If nothing is inside, or nothing outside, both are computed over all pixels.
+    A deviation is at least 0.01. If either region is empty, both are computed over all pixels.
     """
     inside = functional.adaptive_avg_pool2d(mask, (x.shape[2], x.shape[3])).flatten(2)
     weights = torch.cat([inside, 1 - inside], 1)
     total, pixels = weights.sum(2, keepdim=True), weights.shape[2]
     both = (total > 0).all(1, keepdim=True)
     weights = torch.where(both, weights / total.clamp(min=1e-6), 1 / pixels)
-    # The order is by pixels, then channels: they lie so in memory where the network runs fast.
+    # Ordered by pixels, then channels, which is the fast memory layout of the network.
     values = x.permute(0, 2, 3, 1).flatten(1, 2)
     mean = weights @ values
     variance = (weights @ values.square() - mean.square()).clamp(min=1e-4)

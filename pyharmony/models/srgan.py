@@ -1,11 +1,11 @@
-"""SRGAN: an image twice or four times as large.
+"""SRGAN: super-resolution by a factor of two or four.
 
 Source: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", CVPR
-2017, in the form that a system for harmonisation ended with: five residual blocks, and a PReLU after the convolution
-that closes them, where the paper has a batch norm. The preset `light` is small enough for CPUs: it leaves batch norms
-out (Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPR Workshops 2017), makes the
-pixels of the result in its last convolution (Shi et al., "Real-Time Single Image and Video Super-Resolution Using an
-Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016), and adds them to a bicubic enlargement.
+2017, as the last stage of a harmonisation system: five residual blocks, and a PReLU after the convolution that follows
+them, where the paper has a batch norm. The preset `light` is small enough for CPUs: it has no batch norms (Lim et al.,
+"Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPR Workshops 2017), produces the output's pixels
+in its last convolution (Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
+Convolutional Neural Network", CVPR 2016), and adds them to a bicubic enlargement.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class SrganConfig:
         blocks: the number of residual blocks.
         discriminator_width: the channels of the discriminator's first layer.
         norm: whether the residual blocks have batch norms.
-        direct: whether the last convolution, on the small image, makes all pixels of the result by one pixel shuffle,
+        direct: whether the last convolution, at low resolution, produces all pixels of the output by one pixel shuffle,
             and the first and the last kernel are 3x3.
-        residual: whether the network says what to add to the bicubic enlargement of the image; it starts with nothing.
+        residual: whether the output is added to the bicubic enlargement of the image; it is zero at first.
     """
 
     scale: Literal[2, 4] = 4
@@ -73,7 +73,7 @@ class SRGANBlock(nn.Module):
 
 
 class SRGANGenerator(nn.Module):
-    """The generator: 9x9, residual blocks, a pixel shuffle for each doubling, 9x9; `SrganConfig` has other forms."""
+    """The generator: 9x9, residual blocks, a pixel shuffle per doubling, 9x9; `SrganConfig` has variants."""
 
     def __init__(self, config: SrganConfig) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class SRGANGenerator(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Maps image [N, 3, H, W] in [0, 1] to [N, 3, scale * H, scale * W] in [0, 1].
 
-        With `residual` the result is near [0, 1], and nothing clamps it.
+        With `residual` the result is near [0, 1], but not clamped.
         """
         checks.check_image(image, "image", 3)
         first = self.first(image)
@@ -108,16 +108,16 @@ class SRGANGenerator(nn.Module):
 
 
 def enlarged(image: Tensor, scale: int) -> Tensor:
-    """Returns the bicubic enlargement of images [N, C, H, W], by Keys' kernel with a = -1/2, as Pillow has it."""
+    """Returns the bicubic enlargement of images [N, C, H, W], by Keys' kernel with a = -1/2 as in Pillow."""
     size = [scale * side for side in image.shape[2:]]
-    # Without antialias torch takes a = -3/4.
+    # Without antialias torch uses a = -3/4.
     return functional.interpolate(image, size=size, mode="bicubic", antialias=True)
 
 
 class SRGANDiscriminator(nn.Module):
-    """Eight convolutions 3x3 that halve the size four times, the mean over the image, and two layers to a score.
+    """Eight 3x3 convolutions that halve the size four times, the mean over the image, and two layers to a score.
 
-    The paper has a dense layer in place of the mean, and so takes one size of images only.
+    The paper has a dense layer in place of the mean, and so accepts one image size only.
     """
 
     smallest = 16
@@ -142,11 +142,11 @@ class SRGANDiscriminator(nn.Module):
 
 
 class Srgan(Adversarial):
-    """An image `scale` times as large.
+    """Enlarges an image by `scale`.
 
     Shape:
-        image [N, 3, H, W] in [0, 1] to [N, 3, scale * H, scale * W] in [0, 1], with `residual` only near it.
-        `discriminator(image)` gives logits.
+        image [N, 3, H, W] in [0, 1] to [N, 3, scale * H, scale * W] in [0, 1], with `residual` only approximately.
+        `discriminator(image)` returns logits.
     """
 
     name = "srgan"
@@ -165,14 +165,14 @@ _BLOCK = {"bn1": "norm1", "bn2": "norm2", "prelu": "act"}
 def _convert(state: dict[str, Any]) -> tuple[SrganConfig, dict[str, Any]]:
     """Converts the generator of github.com/yiyang7/Super_Resolution_with_CNNs_and_GANs, whose blocks are numbered.
 
-    block1 is the first layer, those after it are the residual blocks, the last but one closes them, the last enlarges.
+    block1 is the first layer, then come the residual blocks, the convolution after them, and the enlargement.
     """
     numbers = {int(name.partition(".")[0].removeprefix("block")) for name in state if re.match(r"block\d+\.", name)}
     last = max(numbers, default=0)
     parts = {name: name.split(".") for name in state}
     final = max((int(p[1]) for p in parts.values() if p[0] == f"block{last}" and p[1].isdigit()), default=0)
     if last < 4 or f"block{last}.{final}.weight" not in state or "block1.0.weight" not in state:
-        raise WeightsError("no generator of SRGAN: expected layers block1.0, block2.conv1 and so on")
+        raise WeightsError("not a generator of SRGAN: expected layers block1.0, block2.conv1 and so on")
     tensors = {}
     for name, (block, part, *rest) in parts.items():
         number = int(block.removeprefix("block")) if block.removeprefix("block").isdigit() else 0
@@ -188,7 +188,7 @@ def _convert(state: dict[str, Any]) -> tuple[SrganConfig, dict[str, Any]]:
             # Ours has a pixel shuffle between the two.
             place = ["up", part, {"conv": "0", "prelu": "2"}[rest[0]], *rest[1:]]
         else:
-            raise WeightsError(f"{name!r} has no place in the model")
+            raise WeightsError(f"{name!r} is not a tensor of the model")
         tensors[".".join(["generator", *place])] = state[name]
     width = int(state["block1.0.weight"].shape[0])
     return SrganConfig(blocks=last - 3, width=width, scale=2**final), tensors
@@ -198,7 +198,7 @@ register(
     Srgan,
     SrganConfig,
     task="upscale",
-    summary="an image two or four times as large",
+    summary="super-resolution by a factor of two or four",
     source="Ledig et al., CVPR 2017, with five blocks",
     presets={
         "x2": {"scale": 2},

@@ -1,11 +1,11 @@
-"""The looks of a region: a code of sixteen numbers, or the features of an extractor.
+"""The style of a region: a code of sixteen numbers, or the features of an extractor.
 
 Codes are those of Cong et al., "BargainNet: Background-Guided Domain Translation for Image Harmonization", ICME 2021.
-Features are the layers relu1_2, relu2_2 and relu3_3 of VGG-16 (Simonyan and Zisserman, ICLR 2015), whose convolutions
-are evaluated as partial ones, so that nothing outside the mask is seen. The weights of VGG-16 do not come with
-pyharmony: `convert(path, 'style_encoder')` reads a file with the names of torchvision. Until then the extractor is our
-own: the same layers with random orthogonal filters, always the same ones. They see colours, edges and textures, but
-nothing was learned; `StyleEncoder.extractor` says which it is.
+Features are the layers relu1_2, relu2_2 and relu3_3 of VGG-16 (Simonyan and Zisserman, ICLR 2015), with partial
+convolutions, so that pixels outside the mask have no influence. The weights of VGG-16 are not bundled:
+`convert(path, 'style_encoder')` reads a file with torchvision's names. Without it the extractor is our own: the same
+layers with fixed random orthogonal filters, which respond to colours, edges and textures, but are not trained;
+`StyleEncoder.extractor` returns which of them is used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ._partial import PartialConv2d
 from ._registry import Model, register
 from .realism_cnn import COLOURS, colours, statistics
 
-__all__ = ["RegionEncoder", "StyleEncoder", "reached"]
+__all__ = ["RegionEncoder", "StyleEncoder", "reached_mask"]
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ class StyleEncoderConfig:
     """Settings of `StyleEncoder`.
 
     Attributes:
-        kind: 'code' for a trained code of the region, 'features' for maps of an extractor that is not trained.
+        kind: 'code' for a trained code of the region, 'features' for feature maps of a frozen extractor.
         space: 'rgb', or 'hsv' for `pyharmony.losses.hue_saturation`.
         width: the channels of the first layer.
         code: the length of the code.
-        masked_pool: whether the code is a mean over what the mask shows; False: over all, holes as zeros, as published.
-        regions: the number of hidden values of a layer that adds statistics of the region's colours to the code, in RGB
-            alone; 0: none, as published.
+        masked_pool: whether the code is a mean over the mask; False: over all, with zeros in holes, as published.
+        regions: the number of hidden values of a layer that adds statistics of the region's colours to the code, only
+            for RGB; 0: none, as published.
         norm: the norm of the encoder of codes: 'batch', as published, or 'instance', with which every convolution has a
             bias.
-        size: the side of the images that the weights were made for.
-        decay: the decay of the score: codes at distance d have exp(-decay d). It belongs to the weights, like the
+        size: the side of the images for which the weights were trained.
+        decay: the decay of the score: codes at distance d score exp(-decay d). It belongs to the weights, like the
             scale of the codes.
     """
 
@@ -80,11 +80,10 @@ class StyleEncoderConfig:
 
 
 class RegionEncoder(nn.Module):
-    """The encoder of a region: five partial convolutions 3x3 of stride 2 without padding, the mean, and a 1x1.
+    """The encoder of a region: five 3x3 partial convolutions of stride 2 without padding, the mean, and a 1x1.
 
-    With `regions` a layer of so many hidden values adds statistics of the region's colours, which are those of
-    `RealismCnn`: means and logarithms of deviations. An instance norm has neither scale nor shift, and every
-    convolution a bias beside it.
+    With `regions` a layer of so many hidden values adds statistics of the region's colours, those of `RealismCnn`:
+    means and log deviations. With instance norms, which have neither scale nor shift, every convolution has a bias.
     """
 
     smallest = 63
@@ -106,13 +105,13 @@ class RegionEncoder(nn.Module):
             self.region_code = nn.Linear(regions, code, bias=False)
 
     def begin_with_colours(self) -> None:
-        """Sets initial weights that give the code of the colours, without the noise of untrained convolutions."""
+        """Initialises the weights so that the code depends only on colours, not on untrained convolutions."""
         nn.init.zeros_(self.last.weight)
         self.region_hidden.reset_parameters()
         self.region_code.reset_parameters()
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Maps image [N, 3, H, W] in [-1, 1], 63 pixels or more, and mask [N, 1, H, W], 1 from 0.5 on, to [N, code]."""
+        """Maps image [N, 3, H, W] in [-1, 1], at least 63 pixels, and mask [N, 1, H, W], cut at 0.5, to [N, code]."""
         checks.check_image(image, "image", 3)
         checks.check_mask(mask, image)
         checks.check_smallest(image, "image", self.smallest)
@@ -135,8 +134,8 @@ class RegionEncoder(nn.Module):
         return code
 
 
-def reached(mask: Tensor) -> Tensor:
-    """Returns a mask [N, 1, H, W] as the last map of a `RegionEncoder` sees it, perhaps without last row and column."""
+def reached_mask(mask: Tensor) -> Tensor:
+    """Returns a mask [N, 1, H, W] in the last map of a `RegionEncoder`, perhaps without last row and column."""
     for _ in range(5):
         mask = functional.max_pool2d(mask, 3, 2)
     return mask
@@ -149,7 +148,7 @@ def harmony_of(encoder: Callable[[Tensor, Tensor], Any], image: Tensor, mask: Te
 
 
 class RegionFeatures(nn.Module):
-    """The first seven convolutions of VGG-16 as partial ones; the mask is halved by maxima and does not grow."""
+    """The first seven convolutions of VGG-16 as partial ones; the mask is max-pooled and does not grow."""
 
     blocks = (2, 2, 3)
     seed = 16
@@ -159,7 +158,7 @@ class RegionFeatures(nn.Module):
         super().__init__()
         widths = [3] + [width * 2**i for i, count in enumerate(self.blocks) for _ in range(count)]
         self.convs = nn.ModuleList(PartialConv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths))
-        #: This is 1 if the weights were read from a file of VGG-16.
+        #: 1 if the weights were read from a file of VGG-16, else 0.
         self.register_buffer("pretrained", torch.zeros((), dtype=torch.uint8))
         generator = torch.Generator().manual_seed(self.seed)
         for name, parameter in self.named_parameters():
@@ -199,11 +198,11 @@ def _orthogonal(weight: Tensor, generator: torch.Generator) -> None:
 
 
 class StyleEncoder(Model):
-    """The style of the region that a mask shows.
+    """The style of the region inside a mask.
 
     Shape:
-        image [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], taken as 1 from 0.5 on. Kind 'code': 63 pixels
-        or more, to [N, code]. Kind 'features': sides multiples of 4, to three maps [N, width, H, W],
+        image [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], thresholded at 0.5. Kind 'code': at least 63
+        pixels, to [N, code]. Kind 'features': sides multiples of 4, to three maps [N, width, H, W],
         [N, 2 * width, H / 2, W / 2] and [N, 4 * width, H / 4, W / 4].
     """
 
@@ -247,10 +246,10 @@ class StyleEncoder(Model):
         """Returns the distance between the styles of output and target inside the mask, [].
 
         For codes it is the mean Euclidean distance. For features it is the sum over the maps of the mean absolute
-        difference inside the mask, or with `gram` of that of their Gram matrices. The target gets no gradient.
+        difference inside the mask, or with `gram` that of their Gram matrices. The target gets no gradient.
         """
         if gram and self.config.kind == "code":
-            raise ArgumentError("gram: a code has no Gram matrix; make the encoder with kind='features'")
+            raise ArgumentError("gram: a code has no Gram matrix; create the encoder with kind='features'")
         with torch.no_grad():
             target_style = self(target, mask)
         style = self(output, mask)
@@ -260,7 +259,7 @@ class StyleEncoder(Model):
         return gram_distance(style, target_style, mask) if gram else feature_distance(style, target_style, mask)
 
     def harmony(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Returns how well object and background agree, [N] in (0, 1]: exp(-decay |z_f - z_b|), at config.size."""
+        """Returns the harmony of object and background, [N] in (0, 1]: exp(-decay |z_f - z_b|), at config.size."""
         if self.config.kind != "code":
             raise ArgumentError("model: a style_encoder of kind='features' has no score; expected kind='code'")
         return harmony_of(self, image, mask, self.config.decay)
@@ -277,7 +276,7 @@ def _convert(state: dict[str, Any]) -> tuple[StyleEncoderConfig, dict[str, Any]]
         for leaf in ("weight", "bias"):
             key = f"features.{published}.{leaf}"
             if key not in state:
-                raise WeightsError(f"{key!r} missing; expected BargainNet's encoder, or VGG-16 as torchvision has it")
+                raise WeightsError(f"{key!r} missing; expected BargainNet's encoder, or torchvision's VGG-16")
             tensors[f"net.convs.{i}.{leaf}"] = state[key]
     width = int(tensors["net.convs.0.weight"].shape[0])
     return StyleEncoderConfig(kind="features", space="hsv", width=width), tensors

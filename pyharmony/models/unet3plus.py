@@ -1,9 +1,9 @@
-"""U-Net 3+: every decoder node sees every scale.
+"""U-Net 3+: every decoder node uses all scales.
 
 Source: Huang et al., "UNet 3+: A Full-Scale Connected UNet for Medical Image Segmentation", ICASSP 2020, without its
-classification; here it paints an image, and tanh after each head, which the source has no need of, keeps it in
-[-1, 1]. A system on HCOCO trained it with instance norms, a leaky ReLU in the encoder, a linear head, and a code of the
-background in every pixel; the settings have this, and `BargainNet` has it with an encoder that gives the code.
+classification; here the output is an image, kept in [-1, 1] by a tanh after each head, which the source does not need.
+A system on HCOCO trained it with instance norms, a leaky ReLU in the encoder, a linear head, and a code of the
+background at every pixel; the settings provide this, and `BargainNet` combines it with an encoder of the code.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class UNet3PlusConfig:
         width: the channels of the first encoder stage; they double four times.
         branch: the channels of each of the five inputs of a decoder node.
         deep_supervision: whether the inner nodes have heads, too, which `deep` returns; nothing else changes.
-        residual: whether the network says what to change of the composite inside the mask; it starts with little.
-        norm: the norm after every convolution but the heads, 'batch' or 'instance'; with 'instance' they have a bias.
-        slope: the slope of the encoder's ReLUs below 0.
-        bounded: whether each head ends in tanh; False: heads are linear, and images may leave [-1, 1].
-        code: the length of a code that is seen in every pixel beside composite and mask; 0: none.
+        residual: whether the output is added to the composite inside the mask; it is small at first.
+        norm: the norm after every convolution except the heads, 'batch' or 'instance'; the latter adds a bias.
+        slope: the negative slope of the encoder's ReLUs.
+        bounded: whether each head ends in tanh; False: heads are linear, and images may exceed [-1, 1].
+        code: the length of a code that is an additional input at every pixel; 0: none.
     """
 
     width: int = 64
@@ -56,7 +56,7 @@ class UNet3PlusConfig:
 
 
 class Node(nn.Module):
-    """A decoder node: five sizes of maps brought to its own, a 3x3 for each, and a 3x3 for all."""
+    """A decoder node: maps of five sizes resized to its own, a 3x3 for each, and a 3x3 for all."""
 
     def __init__(self, inputs: list[int], level: int, branch: int, norm: Norm) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class UNet3Plus(Model):
 
     Shape:
         composite [N, 3, H, W] in [-1, 1] and mask [N, 1, H, W] in [0, 1], sides multiples of 16, to [N, 3, H, W] in
-        [-1, 1]; where `config.code` is not 0 also the code [N, code].
+        [-1, 1]; if `config.code` is not 0 also the code [N, code].
     """
 
     name = "unet3plus"
@@ -109,19 +109,19 @@ class UNet3Plus(Model):
         return samples | {"code": torch.randn(2, self.config.code)} if self.config.code else samples
 
     def _planes(self, composite: Tensor, mask: Tensor, code: Tensor | None) -> Tensor:
-        """Returns what the first convolution sees, [N, 4 + code, H, W]."""
+        """Returns the input of the first convolution, [N, 4 + code, H, W]."""
         checks.check_image(composite, "composite", 3, self.multiple)
         checks.check_mask(mask, composite)
         if self.config.norm == "batch":
             checks.check_statistics(composite, "composite", self.training, self.stages - 1)
         if not self.config.code:
             if code is not None:
-                raise ArgumentError("code: given, but this unet3plus was made without; make it with code=16")
+                raise ArgumentError("code: not accepted, this unet3plus was created with code=0")
             return torch.cat([composite, mask.to(composite.dtype)], 1)
         if code is None:
             raise ArgumentError(
-                f"code: missing, this unet3plus sees one of {self.config.code} numbers; "
-                "a bargainnet of generator='unet3plus' has an encoder that gives it"
+                f"code: missing, this unet3plus needs one of {self.config.code} numbers; "
+                "a bargainnet of generator='unet3plus' has an encoder that computes it"
             )
         checks.check_code(code, composite, self.config.code)
         return _blocks.with_code(composite, mask, code)
@@ -137,9 +137,9 @@ class UNet3Plus(Model):
         return maps[:-1]
 
     def _image(self, y: Tensor, composite: Tensor, mask: Tensor) -> Tensor:
-        """Returns the image of what a head gives, [N, 3, H, W]."""
+        """Returns the image of a head's output, [N, 3, H, W]."""
         output = torch.tanh(y) if self.config.bounded else y
-        return _blocks.changed(composite, output, mask) if self.config.residual else output
+        return _blocks.add_residual(composite, output, mask) if self.config.residual else output
 
     def forward(self, composite: Tensor, mask: Tensor, code: Tensor | None = None) -> Tensor:
         """Returns the harmonised image, see the class."""
@@ -155,12 +155,12 @@ class UNet3Plus(Model):
         return images
 
 
-#: The settings of a system on HCOCO, beside its instance norms and the length of its code.
+#: The settings of a system on HCOCO, in addition to its instance norms and the length of its code.
 ON_HCOCO: dict[str, Any] = {"slope": 0.01, "bounded": False}
 
 
 def _names() -> dict[str, str]:
-    """Returns our names of the layers of the published U-Net 3+ with one head, by its own."""
+    """Returns our names for the layers of the published U-Net 3+ with one head, by its names."""
     names = {"outconv1": "heads.0"}
     for i in range(UNet3Plus.stages):
         names |= {f"conv{i + 1}.conv_block.{3 * j}": f"encoder.{i}.{j}.0" for j in range(2)}
@@ -173,13 +173,13 @@ def _names() -> dict[str, str]:
 
 
 def read_published(state: dict[str, Tensor]) -> tuple[UNet3PlusConfig, dict[str, Tensor]]:
-    """Reads the U-Net 3+ of a system on HCOCO: convolutions alone, since its instance norms have no tensors."""
+    """Reads the U-Net 3+ of a system on HCOCO: only convolutions, since its instance norms have no tensors."""
     tensors = _published.rename(state, _names(), "instance")
     if "encoder.0.0.0.weight" not in tensors or "nodes.0.branches.0.0.weight" not in tensors:
-        raise WeightsError("the file holds no whole U-Net 3+")
+        raise WeightsError("the file contains no complete U-Net 3+")
     width, channels = tensors["encoder.0.0.0.weight"].shape[:2]
     if channels < 4:
-        raise WeightsError(f"the network takes {channels} channels, expected 4 with a mask, and those of a code")
+        raise WeightsError(f"the network has {channels} input channels, expected 4 with a mask, and those of a code")
     branch = tensors["nodes.0.branches.0.0.weight"].shape[0]
     return UNet3PlusConfig(width, branch, False, norm="instance", code=channels - 4, **ON_HCOCO), tensors
 
@@ -188,7 +188,7 @@ register(
     UNet3Plus,
     UNet3PlusConfig,
     task="harmonize",
-    summary="U-Net whose decoder sees every scale, supervised on all of them",
+    summary="U-Net whose decoder uses every scale, with deep supervision",
     source="Huang et al., ICASSP 2020",
     presets={"base_32": {"width": 32}, "small": {"width": 16, "branch": 16}},
     convert=read_published,

@@ -14,7 +14,7 @@ from ..data import resize_sample
 from ..errors import ArgumentError, DeviceError, MaskError
 from ..harmonization.networks import Care, answer_of, mean_change, scene_of
 from ..models import Model
-from ..models.style_encoder import reached
+from ..models.style_encoder import reached_mask
 
 __all__ = ["HARMONY", "harmony", "levels", "loaded", "realism", "tensors_of"]
 
@@ -68,7 +68,7 @@ def harmony(model: Any, image: Picture, mask: Picture) -> float:
     small = resize_sample({"target": image, "mask": mask}, side)
     tensor, inside = tensors_of(model, [small["target"]], small["mask"])
     for region, name in ((inside, "empty"), (1 - inside, "full")):
-        if not reached(region).any():
+        if not reached_mask(region).any():
             raise MaskError(f"mask: {name} at {side} x {side} pixels, within the network's field of view")
     return float(model.harmony(tensor, inside))
 

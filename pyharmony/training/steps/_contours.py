@@ -1,10 +1,10 @@
-"""Composites whose contour does not tell what was recoloured: masks that miss the object, and objects without a rim.
+"""Composites whose contour does not reveal the recoloured region: imprecise masks, and objects without their rim.
 
-Some objects are given another exposure first.
+Optionally the object's exposure is changed first.
 
-Composites for training are photographs whose object was recoloured in place. There the pixels on both sides of the
-contour are the same thing in two colours, and a network that looks across it reads the answer off. Whoever pastes an
-object has no such pixels. The functions here take that shortcut away from a part of a batch.
+Training composites are photographs whose object was recoloured in place. There the pixels on both sides of the
+contour show the same surface in two colours, and a network that compares them finds the correction directly. Pasted
+objects have no such pixels. The functions here remove that shortcut from a part of each batch.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from torch.nn import functional
 from ...color.spaces import linear_to_srgb, srgb_to_linear
 from ...ops.distance import distance_inside
 
-MOVED = 3.0  # the largest distance by which a mask's contour moves, in pixels
-TAKEN = (0.5, 3.0)  # how deep the rim of an object is taken off, in pixels
-GAP = (1.0, 8.0)  # how wide a gap around an object is filled, in pixels
-FADES = (1.0, 5.0)  # over how many pixels a feathered change fades
-_STOPS = 0.8  # the standard deviation of another exposure, in stops
-_BALANCE = 0.12  # the standard deviation of each channel beside that exposure, in stops
-#: Distances from the contour are known up to so many pixels.
+MOVED = 3.0  # the largest displacement of a mask's contour, in pixels
+TAKEN = (0.5, 3.0)  # the width of the rim removed from an object, in pixels
+GAP = (1.0, 8.0)  # the width of the inpainted gap around an object, in pixels
+FADES = (1.0, 5.0)  # the width over which a feathered change fades, in pixels
+_STOPS = 0.8  # the standard deviation of an exposure change, in stops
+_BALANCE = 0.12  # the standard deviation of each channel in addition to it, in stops
+#: Distances from the contour are computed up to this number of pixels.
 _FAR = 30.0
-#: The number of pixels inside below which a mask is left as it was.
+#: The number of pixels inside below which a mask is not changed.
 _LEAST = 60
 
 
 class ColorSamples(NamedTuple):
-    """A sample, or a batch of them, that was changed; values in [0, 1].
+    """A changed sample, or a batch of them; values in [0, 1].
 
     Attributes:
         composite, mask: the network's input [3, H, W] and [1, H, W].
-        colors, target_colors: colours of some of the object's pixels [P, 3]: as they were before the composite was
-            saved again, and the right ones.
+        colors, target_colors: colours of some of the object's pixels [P, 3]: in the composite before it was resized or
+            compressed, and in the target.
     """
 
     composite: Tensor
@@ -52,18 +52,18 @@ class ColorSamples(NamedTuple):
 
 @dataclass(frozen=True)
 class Shares:
-    """How much of a batch is changed, each a share of 0 to 1.
+    """The shares of a batch to change, each 0 to 1.
 
     Attributes:
-        moved: those whose mask is not the recoloured region: wider, tighter, rougher, soft or shifted.
-        cut_out: those whose object loses its rim and stands before a background without it: the same place, filled from
-            around, or another part of the photograph.
-        elsewhere: those of the cut-outs that stand before another part of the photograph.
-        feathered: those of the others whose change fades towards the contour.
-        worn: those whose composite was resized, or saved as JPEG.
-        fits: those of the cut-outs whose object keeps the colours of its photograph.
-        exposed: those whose object is recoloured as another exposure does it, by factors of linear light with or
-            without a shoulder.
+        moved: samples whose mask differs from the recoloured region: wider, tighter, rougher, soft or shifted.
+        cut_out: samples whose object loses its rim and is placed on a background without the object: the inpainted
+            original background, or another part of the photograph.
+        elsewhere: the share of the cut-outs placed on another part of the photograph.
+        feathered: the share of the other samples whose change fades towards the contour.
+        worn: samples whose composite is resized or compressed as JPEG.
+        fits: the share of the cut-outs whose object keeps the colours of its photograph.
+        exposed: samples whose object is recoloured like another exposure, by factors in linear light with or without
+            a shoulder.
     """
 
     moved: float
@@ -76,36 +76,36 @@ class Shares:
 
     @property
     def any(self) -> bool:
-        """Whether anything is changed."""
+        """Whether any share that changes samples is above 0."""
         return max(self.moved, self.cut_out, self.feathered, self.worn, self.exposed) > 0
 
     def scaled(self, factor: float) -> Shares:
-        """Returns the shares of a contour that tells less, times a factor of 0 to 1; the others stay."""
+        """Returns the shares with those that hide the contour multiplied by a factor of 0 to 1."""
         lessened = {name: factor * getattr(self, name) for name in ("moved", "cut_out", "feathered", "worn")}
         return dataclasses.replace(self, **lessened)
 
 
-def as_given(composite: Tensor, target: Tensor, mask: Tensor, pixels: int) -> ColorSamples:
-    """Returns a batch as it is, with so many pixels of each object; see `drawn_anew`."""
+def unchanged_samples(composite: Tensor, target: Tensor, mask: Tensor, pixels: int) -> ColorSamples:
+    """Returns an unchanged batch with colours of `pixels` pixels of each object; see `changed_samples`."""
     indices = torch.multinomial(mask.flatten(1) + 1e-9, pixels, replacement=True)[:, None].expand(-1, 3, -1)
     return ColorSamples(composite, mask, *(image.flatten(2).gather(2, indices).mT for image in (composite, target)))
 
 
-def drawn_anew(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> ColorSamples:
-    """Changes a part of a batch on the CPU, drawn by torch's generator.
+def changed_samples(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> ColorSamples:
+    """Changes a part of a batch on the CPU, using torch's random generator.
 
     Args:
         composite, target: images [N, 3, H, W] in [0, 1].
         mask: the recoloured regions [N, 1, H, W], 0 or 1.
-        shares: how much of the batch is changed.
-        pixels: the number of pixels of each object that the loss compares, P.
+        shares: the shares of the batch to change.
+        pixels: the number of pixels of each object in the loss, P.
     """
     return ColorSamples(
-        *map(torch.stack, zip(*(_drawn(*sample, shares, pixels) for sample in zip(composite, target, mask))))
+        *map(torch.stack, zip(*(_changed_sample(*sample, shares, pixels) for sample in zip(composite, target, mask))))
     )
 
 
-def _drawn(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> ColorSamples:
+def _changed_sample(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> ColorSamples:
     """Changes one sample, [., H, W]."""
     signed, region, depth = _signed_distance(mask), mask, 0.0
     if shares.exposed and chance(shares.exposed):
@@ -140,20 +140,20 @@ def _drawn(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixe
 
 
 def chance(share: float) -> bool:
-    """Draws whether what happens to this share of all cases happens."""
+    """Returns True with probability `share`."""
     return bool(torch.rand(()) < share)
 
 
 def between(low: float, high: float) -> float:
-    """Draws a number from low to high."""
+    """Draws a number uniformly between low and high."""
     return low + (high - low) * float(torch.rand(()))
 
 
 def _exposed(image: Tensor, mask: Tensor) -> Tensor:
-    """Returns an image [3, H, W] whose object is as another exposure and another white balance have it.
+    """Returns an image [3, H, W] whose object has another exposure and white balance.
 
-    Half of the time a shoulder keeps white where it is, as cameras do it: the largest value of an object that is darker
-    by nothing but a factor would tell of it.
+    Half of the time a shoulder keeps white fixed, as in cameras; otherwise the maximum of an object darkened by a
+    plain factor would reveal the factor.
     """
     factors = torch.exp2(_STOPS * torch.randn(()) + _BALANCE * torch.randn(3)).numpy()[:, None]
     inside = mask[0] > 0
@@ -165,7 +165,7 @@ def _exposed(image: Tensor, mask: Tensor) -> Tensor:
 
 
 def _other_mask(field: Tensor, reach: float, is_moved: bool) -> Tensor:
-    """Returns the mask whose contour is where the distances in field [1, H, W] are 0, moved by up to `reach` pixels."""
+    """Returns a mask whose contour is the zero level of field [1, H, W], a distance, moved by up to `reach` pixels."""
     if is_moved:
         field = field + between(-reach, reach)
         if chance(0.35):
@@ -180,15 +180,15 @@ def _other_mask(field: Tensor, reach: float, is_moved: bool) -> Tensor:
 
 
 def _signed_distance(mask: Tensor) -> Tensor:
-    """Returns the distance of each pixel of a mask [1, H, W] to the contour, inside above 0."""
+    """Returns the signed distance of each pixel of a mask [1, H, W] to the contour, positive inside."""
     plane = (mask[0] > 0.5).numpy()
     inside, outside = (np.minimum(distance_inside(x), _FAR) for x in (plane, ~plane))
-    # Distances are those to the next pixel's centre; the contour lies half a pixel nearer.
+    # Distances are measured to the next pixel's centre; the contour is half a pixel nearer.
     return torch.from_numpy(inside - outside - np.where(plane, np.float32(0.5), np.float32(-0.5)))[None]
 
 
 def _filled(image: Tensor, hole: Tensor) -> Tensor:
-    """Returns an image [3, H, W] whose hole [1, H, W] takes the colours around it, from coarse to fine."""
+    """Returns an image [3, H, W] whose hole [1, H, W] is filled with surrounding colours, coarse to fine."""
     outside = (~hole).to(image)
     levels = [torch.cat([image * outside, outside])[None]]
     while min(levels[-1].shape[2:]) > 1:
@@ -202,7 +202,7 @@ def _filled(image: Tensor, hole: Tensor) -> Tensor:
 
 
 def _elsewhere(image: Tensor) -> Tensor:
-    """Returns another part of an image [3, H, W], most often mirrored; beyond its border it is reflected."""
+    """Returns another part of an image [3, H, W], usually mirrored; reflected beyond its border."""
     if torch.rand(()) < 0.7:
         image = image.flip(-1)
     for axis, most in ((1, 6), (2, 3)):
@@ -214,7 +214,7 @@ def _elsewhere(image: Tensor) -> Tensor:
 
 
 def _saved_again(image: Tensor) -> Tensor:
-    """Returns an image [3, H, W] reduced and enlarged, or saved as JPEG, or both."""
+    """Returns an image [3, H, W] downscaled and upscaled, compressed as JPEG, or both."""
     height, width = image.shape[1:]
     pil_image = Image.fromarray((image.permute(1, 2, 0) * 255).round().byte().numpy())
     way = float(torch.rand(()))

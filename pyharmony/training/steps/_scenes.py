@@ -1,9 +1,9 @@
-"""Pixels of an object and of two scenes: the one that it comes from, and the one that it was put into.
+"""Pixels of an object and of two scenes: its source and the background it is pasted on.
 
-A composite alone tells little of the light that a clean cut-out comes from. Whoever pasted it knows the photograph that
-it was cut from, or something in the new scene that it should be lit like. Both are made here of one photograph: all of
-it is seen in another light, and the object is put back before the part of it that was not seen so. Then its contour
-is changed as that of any other sample.
+A composite alone reveals little about the light of a clean cut-out's source. The photograph it was cut from, or a
+reference in the new scene, provides that information. Here both are made from one photograph: a simulated change of
+light recolours all of it, and the recoloured object is pasted on the part of the photograph that keeps its colours.
+Then the contour is changed like that of other samples.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ._contours import ColorSamples, Shares, drawn_anew
+from ._contours import ColorSamples, Shares, changed_samples
 
-_EXPOSURE = 0.35  # the standard deviation of the logarithm of a light's exponent, of all channels
-_BALANCE = 0.08  # the standard deviation of that logarithm of each channel beside it
+_EXPOSURE = 0.35  # the standard deviation of the log of a light's exponent, common to all channels
+_BALANCE = 0.08  # the standard deviation of that log per channel, in addition
 _CONTRAST = 0.25  # the standard deviation of a light's contrast
-#: The same of the light in which a reference differs from what the object should be lit like, as a part of the above.
+#: The same for the light by which a reference differs from the object's correct light, as a factor of the above.
 _LOOSELY = 0.15
-_FITS = 0.25  # the share of samples in whose light nothing changes
+_FITS = 0.25  # the share of samples whose light is unchanged
 _OTHER = 0.35  # the share of samples whose source is another photograph
-#: The share of the others whose light is that of the composite.
+#: The share of the other samples with the light of the composite.
 _RECOLOURED = 0.5
-#: The ridge of the affine map that comes nearest to a change of colours.
+#: The ridge regularisation of the affine map fitted to a change of colours.
 _RIDGE = 1e-3
-_PARTED = (0.35, 0.65)  # where the middle of the line lies that parts a photograph, as a share of its sides
-_LEAST = 0.15  # the least share of an object on either side of a line that parts it
+_PARTED = (0.35, 0.65)  # the position of the midpoint of the line that divides a photograph, as a share of its sides
+_LEAST = 0.15  # the smallest share of an object on either side of a dividing line
 
 
 class HintSamples(NamedTuple):
@@ -38,8 +38,8 @@ class HintSamples(NamedTuple):
 
     Attributes:
         samples: the composites, masks and pixels of the objects.
-        background: colours [N, P, 3] in [0, 1] of the scene that the object was put into, without the object.
-        hint: colours of the scene that it comes from, without the object; or of what it should be lit like.
+        background: colours [N, P, 3] in [0, 1] of the scene into which the object was pasted, without the object.
+        hint: colours of the source scene, without the object; or of a reference for the object's light.
     """
 
     samples: ColorSamples
@@ -55,14 +55,14 @@ class Scenes(NamedTuple):
 
 
 def drawn_scenes(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> Scenes:
-    """Draws samples from photographs, by torch's generator.
+    """Draws samples from photographs, using torch's random generator.
 
-    The light of half of the samples changes exposure, white balance and contrast, and keeps black and white where they
-    are, so that nothing clipped tells of it. The others are recoloured as their object is in the composite; a scene is
-    by the affine map that comes nearest to it.
+    For half of the samples the light changes exposure, white balance and contrast, with black and white fixed, so that
+    clipping does not reveal the change. The others use the colour change of the composite's object; a scene is
+    recoloured by the affine map fitted to it.
 
-    The arguments are those of `drawn_anew`: target is the photograph, pixels the number of pixels of each set, P.
-    Which objects fit is drawn here, whatever shares has.
+    The arguments are those of `changed_samples`: target is the photograph, pixels the number of pixels per set, P.
+    The share of objects that already fit is `_FITS`; shares.fits is ignored.
     """
     count, _, height, width = target.shape
     fits = torch.rand(count) < _FITS
@@ -80,7 +80,7 @@ def drawn_scenes(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares
     source = _colors(target, _drawn(around * there, pixels))
     other = torch.rand(count) < _OTHER
     source = torch.where(other[:, None, None], source.roll(1, 0), source)
-    pasted = drawn_anew(torch.lerp(target, changed, mask), target, mask, shares, pixels)
+    pasted = changed_samples(torch.lerp(target, changed, mask), target, mask, shares, pixels)
     by_source = HintSamples(pasted, scene, lit(source))
 
     line = _halves(count, height, width, object_)
@@ -89,13 +89,13 @@ def drawn_scenes(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares
     parted = (torch.minimum(*sizes) > _LEAST)[:, None, None]
     first, second = (torch.where(parted, part, object_) for part in parts)
     changed = torch.where(recoloured[:, None, None, None], composite, changed)
-    pasted = drawn_anew(torch.lerp(target, changed, first[:, None]), target, first[:, None], shares, pixels)
+    pasted = changed_samples(torch.lerp(target, changed, first[:, None]), target, first[:, None], shares, pixels)
     like = _Light(count, torch.full((count,), _LOOSELY))(_colors(target, _drawn(second, pixels)))
     return Scenes(by_source, HintSamples(pasted, scene, like))
 
 
 class _Light:
-    """A change of exposure, white balance and contrast of each of some samples, by factors [N] of its usual size."""
+    """A change of exposure, white balance and contrast per sample, scaled by factors [N]."""
 
     def __init__(self, count: int, size: Tensor) -> None:
         size = size[:, None, None]
@@ -103,13 +103,13 @@ class _Light:
         self._contrast = size * torch.randn(count, 1, 1) * _CONTRAST
 
     def __call__(self, colors: Tensor) -> Tensor:
-        """Returns colours [N, P, 3] in this light."""
+        """Returns colours [N, P, 3] under this light."""
         curved = colors.clamp(0, 1) ** self._exponent
         return (curved + self._contrast * 2 * curved * (1 - curved) * (2 * curved - 1)).clamp(0, 1)
 
 
 def _nearest(before: Tensor, after: Tensor, mask: Tensor, pixels: int) -> Callable[[Tensor], Tensor]:
-    """Returns the affine maps of colours nearest to what was done to the objects of images, see `drawn_scenes`."""
+    """Returns affine colour maps fitted to the changes of the objects in images, see `drawn_scenes`."""
     at = _drawn(mask[:, 0], pixels)
     before_colors, after_colors = _colors(before, at), _colors(after, at)
     features = functional.pad(before_colors, (0, 1), value=1.0)
@@ -119,7 +119,7 @@ def _nearest(before: Tensor, after: Tensor, mask: Tensor, pixels: int) -> Callab
 
 
 def _halves(count: int, height: int, width: int, about: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Returns the two sides [N, H, W] of a line through each image, or through the middle of what `about` marks."""
+    """Returns the two sides [N, H, W] of a line through each image, or through the centre of the region `about`."""
     y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     angle = torch.rand(count) * 2 * torch.pi
     if about is None:
@@ -134,10 +134,10 @@ def _halves(count: int, height: int, width: int, about: Tensor | None = None) ->
 
 
 def _drawn(weight: Tensor, pixels: int) -> Tensor:
-    """Returns the numbers [N, P] of pixels of weight [N, H, W]; any where all are 0."""
+    """Returns the indices [N, P] of pixels drawn by weight [N, H, W]; uniformly if all weights are 0."""
     return torch.multinomial(weight.flatten(1) + 1e-9, pixels, replacement=True)
 
 
 def _colors(images: Tensor, at: Tensor) -> Tensor:
-    """Returns the colours [N, P, 3] of pixels."""
+    """Returns the colours [N, P, 3] of the pixels with indices [N, P]."""
     return images.flatten(2).gather(2, at[:, None].expand(-1, 3, -1)).mT

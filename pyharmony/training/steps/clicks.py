@@ -1,4 +1,4 @@
-"""The step of the network that cuts out what is clicked, on clicks as a user would set them.
+"""The step of the click segmentation network, with simulated user clicks.
 
 Sources: Xu et al., "Deep Interactive Object Selection", CVPR 2016, for simulated clicks; Sofiiuk et al., "Reviving
 Iterative Training with Mask Guidance", ICIP 2022, for clicks on the errors of the last mask; Guzman-Rivera et al.,
@@ -23,11 +23,11 @@ from ...ops.distance import distance_inside
 from ._contours import chance
 from ._step import AdamSettings, CapturedStep, Losses, Optimizer, Step, register
 
-#: The first click falls where the distance from the contour is at least this share of the largest.
+#: The first click is drawn where the distance from the contour is at least this share of the maximum.
 _DEEP = 0.25
-#: How far beside the object clicks fall that are set to leave something out, in sides of the image.
+#: The largest distance of background clicks from the object, in sides of the image.
 _BESIDE = 0.25
-#: The share of the loss of masks that are not the best.
+#: The weight of the loss of the masks other than the best.
 _OTHERS = 0.04
 
 
@@ -36,16 +36,15 @@ class ClicksSettings(AdamSettings):
     """Settings of `ClicksStep`.
 
     Attributes:
-        more: the share of the samples that have further clicks at once, on the object and beside it.
-        coarse: the share of the samples that have a coarse mask or a box in place of the last mask.
-        answered: the share of the batches that are clicked again, on the errors of what the network makes of the
-            first clicks.
-        rounds: the largest number of times that such a batch is clicked again.
-        again: the share of these batches that see their first answer once more with the same clicks, as the network
-            does when it looks at an object from nearer.
-        scored: the weight of the error of the scores.
+        more: the share of the samples with several initial clicks, on the object and outside.
+        coarse: the share of the samples with a coarse mask or a box as the previous mask.
+        answered: the share of the batches with corrective clicks on the errors of the predicted mask.
+        rounds: the largest number of rounds of corrective clicks.
+        again: the share of these batches that get their first prediction, coarsened, with the same clicks, as when the
+            network refines an object in a magnified crop.
+        scored: the weight of the error of the predicted scores.
         people: the weight of the loss of the mask of all people.
-        silent: the share of the samples without any click, which are there for the mask of all people.
+        silent: the share of the samples without any prompt, which train only the mask of all people.
     """
 
     lr: float = 1e-3
@@ -71,19 +70,18 @@ class ClicksSettings(AdamSettings):
 
 @register("clicks")
 class ClicksStep(Step):
-    """One update by the masks that the network gives for simulated clicks.
+    """One update on the masks predicted for simulated clicks.
 
     L = mean_n (min_k l(x_nk, y_n) + a mean_k l(x_nk, y_n)) + b mean_nk (s_nk - IoU(x_nk, y_n))² + c H(p, q)
 
-    x are the three masks of a sample and y the object; l is the cross entropy plus 1 - the share of the union that both
-    cover, as far as that can be differentiated; a is 0.04, and b `scored`. p is the mask of people, q where they are,
-    and H the mean cross entropy where that is known; c is `people`.
+    x are the three masks of a sample and y the object; l is the cross entropy plus 1 - soft IoU; a is 0.04, and b
+    `scored`. p is the mask of people, q its target, and H the mean cross entropy where q is known; c is `people`.
 
-    The first click falls well inside of the object. Further ones, on samples with more of them, fall on the object and
-    beside it; in batches that are answered, each falls where the last mask is wrong farthest from what is right.
+    The first click is well inside the object. Further initial clicks are on the object and outside; a corrective click
+    is at the deepest point of the error of the last mask.
 
-    Losses: 'mask', 'score', 'people', and 'iou', the share of the union that mask of the best score and object both
-    cover. A batch may hold `people` [N, 1, H, W]: 1 where a person is, 0 where nobody is, 0.5 where that is not known.
+    Losses: 'mask', 'score', 'people', and 'iou', the IoU of the mask with the highest score. A batch may contain
+    `people` [N, 1, H, W]: 1 for a person, 0 for none, 0.5 for unknown.
     """
 
     inputs = ("mask", "image")
@@ -100,8 +98,8 @@ class ClicksStep(Step):
         self.add_optimizer("model", parameters, settings.lr, settings.betas)
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
-        """Cannot capture this step."""
-        raise ArgumentError("run.capture: clicks are set on the CPU, others in each step; set it to false")
+        """Raises: this step cannot be captured."""
+        raise ArgumentError("run.capture: clicks are drawn on the CPU in each step; set it to false")
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check({name: x for name, x in batch.items() if name != "people"})
@@ -114,7 +112,7 @@ class ClicksStep(Step):
         settings = self.settings
         silent = torch.rand(len(image)) < (settings.silent if "people" in batch else 0)
         with torch.no_grad(), self.autocast():
-            features = self.model.seen(image)
+            features = self.model.image_features(image)
         prompt = self._prompted(image, mask, silent, features)
         with self.autocast():
             prediction = self.model(image, prompt, features)
@@ -126,7 +124,7 @@ class ClicksStep(Step):
         return losses
 
     def _prompted(self, image: Tensor, mask: Tensor, silent: Tensor, features: tuple[Tensor, ...]) -> Tensor:
-        """Returns prompts for a batch, as users would set them; `silent` samples have none."""
+        """Returns simulated prompts for a batch; `silent` samples have none."""
         settings, regions = self.settings, mask[:, 0].cpu().numpy() > 0.5
         clicks = [first_clicks(region, settings.more) for region in regions]
         last = torch.zeros_like(mask)
@@ -137,7 +135,7 @@ class ClicksStep(Step):
                 last[i, 0] = torch.from_numpy(coarse(region)).to(last)
                 if chance(0.5):
                     clicks[i] = []
-        prompt = prompt_of(image, *_stacked(clicks, image), last)
+        prompt = prompt_of(image, *_padded_clicks(clicks, image), last)
         if not chance(settings.answered):
             return prompt
         self.model.eval()
@@ -151,15 +149,15 @@ class ClicksStep(Step):
                 if silent[i]:
                     last[i] = 0
                 elif again and not round_:
-                    last[i] = _from_afar(last[i])
+                    last[i] = _coarsened(last[i])
                 elif click := click_on_errors(regions[i], answer):
                     clicks[i].append(click)
-            prompt = prompt_of(image, *_stacked(clicks, image), last)
+            prompt = prompt_of(image, *_padded_clicks(clicks, image), last)
         self.model.train()
         return prompt
 
     def _losses(self, prediction: Cut, mask: Tensor, has_prompt: Tensor, people: Tensor | None = None) -> Losses:
-        """Returns the losses, those of masks for the samples with a prompt."""
+        """Returns the losses; those of masks use only the samples with a prompt."""
         is_certain = torch.zeros_like(mask) if people is None else ((people - 0.5).abs() > 0.25).to(mask)
         where = (mask if people is None else people).round()
         entropy = functional.binary_cross_entropy_with_logits(prediction.people, where, reduction="none")
@@ -177,23 +175,23 @@ class ClicksStep(Step):
         each = each + 1 - both / union.clamp_min(1)
         loss = (each.amin(1) + _OTHERS * each.mean(1)).mean()
         with torch.no_grad():
-            right = shared(prediction.logits > 0, target > 0.5)
+            right = region_iou(prediction.logits > 0, target > 0.5)
             iou = right.gather(1, prediction.scores.argmax(1, keepdim=True)).mean()
         return {"mask": loss, "score": (prediction.scores - right).square().mean(), **losses, "iou": iou}
 
 
 Click = tuple[float, float, int]
-"""A click: x, y, and 1 on the object, 0 beside it."""
+"""A click: x, y, and 1 on the object, 0 outside."""
 
 
-def shared(first: Tensor, second: Tensor) -> Tensor:
-    """Returns the share of the union of regions [..., H, W] that both of them cover; 1 where both are empty."""
+def region_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Returns the IoU of regions [..., H, W]; 1 if both are empty."""
     both, either = (x.sum((-2, -1)).float() for x in (first & second, first | second))
     return torch.where(either > 0, both / either.clamp_min(1), torch.ones_like(both))
 
 
 def first_clicks(region: np.ndarray, more: float) -> list[Click]:
-    """Returns a click well inside of a region [H, W], and for a share of the calls some on it and beside it."""
+    """Returns a click well inside a region [H, W], and with probability `more` further ones on it and outside."""
     depth = _depth(region)
     clicks = [_drawn(depth >= max(_DEEP * depth.max(), 0.5), 1)] if region.any() else []
     if region.any() and chance(more):
@@ -207,14 +205,14 @@ def first_clicks(region: np.ndarray, more: float) -> list[Click]:
 
 
 def click_on_errors(region: np.ndarray, mask: np.ndarray) -> Click | None:
-    """Returns a click on the error of a mask [H, W] that is deepest: on the object, or beside it; None without any."""
+    """Returns a click at the deepest error of a mask [H, W], label 1 if it was missed, else 0; None without error."""
     inner, outer = _depth(region & ~mask), _depth(mask & ~region)
     depth, label = (inner, 1) if inner.max() >= outer.max() else (outer, 0)
     return _drawn(depth >= max(0.7 * depth.max(), 0.5), label) if depth.max() > 0 else None
 
 
 def coarse(region: np.ndarray) -> np.ndarray:
-    """Returns a box around a region [H, W], `BOXED` inside, or a rough version of the region, in [0, 1]."""
+    """Returns a box around a region [H, W], `BOXED` inside, or a coarse version of the region, in [0, 1]."""
     height, width = region.shape
     if not region.any():
         return np.zeros(region.shape, np.float32)
@@ -232,15 +230,15 @@ def coarse(region: np.ndarray) -> np.ndarray:
     return (field > 0).astype(np.float32)
 
 
-def _from_afar(mask: Tensor) -> Tensor:
-    """Returns a mask [1, H, W] as a look from farther away gives it, with up to four times larger pixels."""
+def _coarsened(mask: Tensor) -> Tensor:
+    """Returns a mask [1, H, W] as predicted at a lower resolution, with pixels up to four times as large."""
     factor = 2 ** int(torch.randint(3, ()))
     small = functional.avg_pool2d(mask[None], factor)
     return functional.interpolate(small, size=mask.shape[1:], mode="bilinear")[0]
 
 
 def _depth(region: np.ndarray) -> np.ndarray:
-    """Returns how far each pixel of a region [H, W] is from its contour or the border of the image, 0 outside."""
+    """Returns the distance of each pixel of a region [H, W] to its contour or the image border, 0 outside."""
     return distance_inside(np.pad(region, 1))[1:-1, 1:-1]
 
 
@@ -252,7 +250,7 @@ def _drawn(where: np.ndarray, label: int) -> Click | None:
     return float(x), float(y), label
 
 
-def _stacked(clicks: list[list[Click]], like: Tensor) -> tuple[Tensor, Tensor]:
+def _padded_clicks(clicks: list[list[Click]], like: Tensor) -> tuple[Tensor, Tensor]:
     """Returns points [N, K, 2] and labels [N, K] of lists of clicks."""
     most = max(1, *(len(own) for own in clicks))
     padded = [own + [(0.0, 0.0, -1)] * (most - len(own)) for own in clicks]

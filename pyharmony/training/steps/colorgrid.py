@@ -1,6 +1,6 @@
-"""The step of the network that gives maps of colours, by how far the object's colours are from the right ones.
+"""The step of the colour map network: the distance of the object's mapped colours from the target's.
 
-The loss is our own: it takes the root, so that objects far off do not drown those that are nearly right.
+The loss is our own: it uses the square root, so that large errors do not dominate small ones.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from ...errors import ArgumentError
 from ...models.checks import check_fields, check_image, check_mask, check_share, check_smallest, check_whole
 from ...models.colorgrid import Answers, ColorGrid, ColorMaps, Compared, Judge
-from ._contours import ColorSamples, Shares, as_given, drawn_anew
+from ._contours import ColorSamples, Shares, changed_samples, unchanged_samples
 from ._scenes import Scenes, drawn_scenes
 from ._step import AdamSettings, CapturedStep, Losses, Optimizer, Step, register
 
-#: What may learn, with the beginnings of the names of its parameters; {} is the number of the last expert.
+#: The trainable parts, with the prefixes of their parameters' names; {} is the index of the last expert.
 _PARTS = {"looks": ("experts.{}.",), "judge": ("judge.",), "hints": ("by_source.", "by_reference.")}
 
 
@@ -30,25 +30,24 @@ class ColorGridSettings(AdamSettings):
     """Settings of `ColorGridStep`.
 
     Attributes:
-        pixels: the number of pixels of each object, drawn for a step, that the loss compares.
-        floor: the mean squared error below which there is little left to gain, in [0, 1].
+        pixels: the number of random pixels of each object in the loss.
+        floor: the constant added to the mean squared error in [0, 1] under the root; smaller errors hardly count.
         early: the weight of the errors of the stages before the last.
-        scale: the error, in [0, 1], beyond which an error counts by its logarithm: c log(1 + e / c). 0: it counts as
-            it is.
-        moved, cut_out, feathered, worn: shares of each batch whose contour is made to tell less: masks that miss the
-            recoloured region, objects cut out without their rim, changes that fade, and composites saved again.
-        fits: the share of those cut out whose object keeps its colours.
-        elsewhere: the share of those cut out that stand before another part of the photograph.
-        exposed: the share of each batch whose object is recoloured as another exposure does it.
-        ramp: the number of steps over which `moved`, `cut_out`, `feathered` and `worn` rise from 0. A network that
-            never sees an easy contour learns to change nothing first, and is slow to leave that.
-        trains: the part of the network that learns, while the others stay as they are: 'looks', the last of the experts
-            that find maps of colours; 'judge'; or 'hints', the layers that compare scenes.
-        memory: the number of the last samples that a judge or hints are asked about again; one takes some 140 kB. A
-            run that goes on later begins with an empty memory.
-        replays: the number of further updates of a judge or of hints in each step, on samples that are drawn from
-            memory: the answers of the network cost more than what is learned of them.
-        replayed: the number of samples of each of them.
+        scale: the error c, in [0, 1], above which errors grow logarithmically: c log(1 + e / c). 0: they are linear.
+        moved, cut_out, feathered, worn: shares of each batch whose contour is hidden: imprecise masks, objects cut out
+            without their rim, feathered changes, and resized or compressed composites.
+        fits: the share of the cut-outs whose object keeps its colours.
+        elsewhere: the share of the cut-outs placed on another part of the photograph.
+        exposed: the share of each batch whose object is recoloured like another exposure.
+        ramp: the number of steps over which `moved`, `cut_out`, `feathered` and `worn` rise from 0. Without easy
+            contours the network first learns the identity and leaves it slowly.
+        trains: the part of the network to train while the others are frozen: 'looks', the last of the experts that
+            predict colour maps; 'judge'; or 'hints', the layers that compare scenes.
+        memory: the number of recent samples in the replay memory of a judge or hints; one takes some 140 kB. A resumed
+            run starts with an empty memory.
+        replays: the number of further updates of a judge or hints per step, on samples drawn from memory: predicting
+            the colour maps costs more than such an update.
+        replayed: the number of samples of each of these updates.
     """
 
     lr: float = 2e-3
@@ -84,7 +83,7 @@ class ColorGridSettings(AdamSettings):
         if self.trains not in _PARTS:
             raise ArgumentError(f"trains: {self.trains!r}, expected one of {', '.join(map(repr, _PARTS))}")
         if self.replays and (self.trains == "looks" or not self.memory):
-            raise ArgumentError("replays: more than 0, expected trains='judge' or 'hints', and a memory to draw from")
+            raise ArgumentError("replays: more than 0, expected trains='judge' or 'hints', and memory above 0")
 
     @property
     def shares(self) -> Shares:
@@ -94,23 +93,22 @@ class ColorGridSettings(AdamSettings):
 
 @register("colorgrid")
 class ColorGridStep(Step):
-    """One update of the network by the colours that its maps give the object.
+    """One update of the network by the object's colours after its colour maps.
 
     L = mean_n (e(last stage) + early sum e(other stages)),   e = sqrt(mean_p |y_np - t_np|² + floor)
 
-    y are the mapped colours of pixels p, which are drawn from the recoloured region, and t those of the target. With a
-    `scale` c, c log(1 + e / c) takes the place of e: as much is won by halving a small error as by halving a large one,
-    as in decibels.
+    y are the mapped colours of random pixels p of the recoloured region, and t those of the target. With a `scale` c,
+    c log(1 + e / c) replaces e: halving a small error then gains as much as halving a large one, as in decibels.
 
-    A judge is trained by e of what it makes of the answers, without any early stage; hints by the sum of e by source
-    and e by reference, of samples that `drawn_scenes` draws, after the map that the network finds without them. Both
-    learn of the batch and then of samples that were found before (experience replay; Lin, Machine Learning 8, 1992).
+    A judge is trained by e of the colours it selects, without early stages; hints by the sum of e with a source and e
+    with a reference, on samples of `drawn_scenes`, applied after the network's map without them. Both are trained on
+    the batch and then on earlier samples (experience replay; Lin, Machine Learning 8, 1992).
 
-    Losses: 'rmse', the error of the last stage, and 'early', the sum of the others, where there are any; for hints
+    Losses: 'rmse', the error of the last stage, and 'early', the sum of the others, if there are any; for hints
     'by_source' and 'by_reference'.
 
     Raises:
-        ArgumentError: the network has not the part that `trains` names.
+        ArgumentError: the network does not have the part that `trains` names.
     """
 
     settings: ColorGridSettings
@@ -128,7 +126,7 @@ class ColorGridStep(Step):
             parameter.requires_grad_(name.startswith(starts))
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         if not parameters:
-            raise ArgumentError(f"trains: {settings.trains!r}, and the network has none; set model.{settings.trains}")
+            raise ArgumentError(f"trains: {settings.trains!r}, but the network has none; set model.{settings.trains}")
         self.add_optimizer("model", parameters, settings.lr, settings.betas)
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
@@ -137,13 +135,13 @@ class ColorGridStep(Step):
             none = "moved, cut_out, feathered, worn and exposed to 0"
             raise ArgumentError(f"run.capture: batches are changed on the CPU; set {none}")
         if self.settings.replays:
-            raise ArgumentError("run.capture: samples are replayed, others in each step; set replays to 0")
+            raise ArgumentError("run.capture: each step replays other samples; set replays to 0")
         return super().capture(batch)
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check(batch)
         if self.settings.replays and self.accumulate > 1:
-            raise ArgumentError(f"accumulate: {self.accumulate}, expected 1 where replays are more than 0")
+            raise ArgumentError(f"accumulate: {self.accumulate}, expected 1 if replays is above 0")
         check_image(batch["composite"], "composite", 3)
         check_mask(batch["mask"], batch["composite"])
         check_smallest(batch["composite"], "composite", self.model.config.view)
@@ -153,16 +151,16 @@ class ColorGridStep(Step):
         composite, mask, target = batch["composite"], batch["mask"], batch["target"]
         shares = settings.shares.scaled(min(1.0, self.count / settings.ramp) if settings.ramp else 1.0)
         if settings.trains == "hints":
-            return self._hinted(drawn_scenes(composite.cpu(), target.cpu(), mask.cpu(), shares, settings.pixels))
+            return self._update_hints(drawn_scenes(composite.cpu(), target.cpu(), mask.cpu(), shares, settings.pixels))
         if settings.shares.any:
-            samples = drawn_anew(composite.cpu(), target.cpu(), mask.cpu(), shares, settings.pixels)
+            samples = changed_samples(composite.cpu(), target.cpu(), mask.cpu(), shares, settings.pixels)
             samples = ColorSamples(*(x.to(composite.device) for x in samples))
         else:
-            samples = as_given(composite, target, mask, settings.pixels)
+            samples = unchanged_samples(composite, target, mask, settings.pixels)
         if settings.trains == "judge":
-            return self._judged(samples)
+            return self._update_judge(samples)
         with self.autocast():
-            stage_maps = self.model.looks(samples.composite, samples.mask)
+            stage_maps = self.model.stage_maps(samples.composite, samples.mask)
         losses = {"rmse": self._error(stage_maps[-1].apply(samples.colors), samples.target_colors)}
         total = losses["rmse"]
         if len(stage_maps) > 1:
@@ -172,34 +170,34 @@ class ColorGridStep(Step):
         self.update("model", total)
         return losses
 
-    def _judged(self, samples: ColorSamples) -> Losses:
-        """Updates the judge by a batch, and then by samples that it heard before."""
-        # The answers are those of inference; only the judge has dropout.
+    def _update_judge(self, samples: ColorSamples) -> Losses:
+        """Updates the judge on a batch, and then on earlier samples."""
+        # The network's predictions are those of evaluation mode; only the judge uses dropout.
         self.model.eval()
         cast(Judge, self.model.judge).train()
         with torch.no_grad(), self.autocast():
-            maps, *facts = self.model.heard(samples.composite, samples.mask)
-        return self._replayed([*maps, *facts, samples.colors, samples.target_colors], self._weighed)
+            maps, *facts = self.model.judge_inputs(samples.composite, samples.mask)
+        return self._update_with_replay([*maps, *facts, samples.colors, samples.target_colors], self._judge_errors)
 
-    def _replayed(self, samples: list[Tensor], errors: Callable[[list[Tensor]], Losses]) -> Losses:
-        """Updates by the errors of samples, and then by those of some that came before; returns the first."""
+    def _update_with_replay(self, samples: list[Tensor], errors: Callable[[list[Tensor]], Losses]) -> Losses:
+        """Updates on samples, and then on earlier ones from memory; returns the losses of the first update."""
         settings = self.settings
-        losses = self._learned(errors(samples))
+        losses = self._update(errors(samples))
         if self.measures:
             return losses
         self._memory.extend(zip(*samples, strict=True))
         for _ in range(settings.replays):
             again = [self._memory[i] for i in torch.randint(len(self._memory), (settings.replayed,)).tolist()]
-            self._learned(errors([torch.stack(parts) for parts in zip(*again, strict=True)]))
+            self._update(errors([torch.stack(parts) for parts in zip(*again, strict=True)]))
         return losses
 
-    def _learned(self, losses: Losses) -> Losses:
-        """Updates by the sum of some errors, and returns these."""
+    def _update(self, losses: Losses) -> Losses:
+        """Updates by the sum of some losses, and returns them."""
         self.update("model", torch.stack(list(losses.values())).sum())
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _weighed(self, samples: list[Tensor]) -> Losses:
-        """Returns the error of what the judge makes of the answers to some samples."""
+    def _judge_errors(self, samples: list[Tensor]) -> Losses:
+        """Returns the error of the judge's choice between the predictions for some samples."""
         affine, curves, across, *facts, colors, target_colors = samples
         with self.autocast():
             weights = cast(Judge, self.model.judge)(across, *facts)
@@ -207,10 +205,10 @@ class ColorGridStep(Step):
             "rmse": self._error(Answers(ColorMaps(affine, curves), weights).together().apply(colors), target_colors)
         }
 
-    def _hinted(self, scenes: Scenes) -> Losses:
-        """Updates the hints by samples with a source and samples with a reference."""
+    def _update_hints(self, scenes: Scenes) -> Losses:
+        """Updates the hints on samples with a source and samples with a reference."""
         device = next(self.model.parameters()).device
-        # The maps are those of inference; only what learns has dropout.
+        # The maps are those of evaluation mode; only the trained layers use dropout.
         self.model.eval()
         for learning in (self.model.by_source, self.model.by_reference):
             cast(Compared, learning).train()
@@ -220,14 +218,14 @@ class ColorGridStep(Step):
             with torch.no_grad(), self.autocast():
                 mapped = self.model.maps(composite, mask).apply(colors)
             samples += [colors, mapped, *(x.to(device) for x in hints), target_colors]
-        return self._replayed(samples, self._asked)
+        return self._update_with_replay(samples, self._hint_errors)
 
-    def _asked(self, samples: list[Tensor]) -> Losses:
-        """Returns the errors of the changes that sources and references ask for."""
+    def _hint_errors(self, samples: list[Tensor]) -> Losses:
+        """Returns the errors of the corrections predicted from sources and references."""
         losses: Losses = {}
         for name, parts in (("source", samples[:5]), ("reference", samples[5:])):
             colors, mapped, background, hint, target_colors = parts
-            change = self.model.hinted(colors, mapped, background, **{name: hint})
+            change = self.model.hint_change(colors, mapped, background, **{name: hint})
             losses[f"by_{name}"] = self._error(mapped + change.apply(colors), target_colors)
         return losses
 
