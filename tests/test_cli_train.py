@@ -84,7 +84,7 @@ def test_a_network_is_trained_and_gone_on_with(folder: Path) -> None:
     assert "tensorboard" not in plain.stderr
     gone = call(*given, "--resume", folder / "run", code=2).stderr
     assert f"--resume: {folder / 'run'} is not a checkpoint folder, expected auto or a checkpoint such as" in gone
-    holds = f"error: --output: {folder / 'run'} holds a run; --resume auto continues it, or pass another folder"
+    holds = f"error: --output: {folder / 'run'} contains a run; --resume auto continues it, or pass another folder"
     assert holds in call(*given, code=2).stderr
     told = json.loads(call(*given, "--resume", "auto", "--set", "schedule.steps=6", "--json").stdout)
     assert (told["status"], told["steps"], told["skipped"]) == ("ok", 6, 0)
@@ -175,7 +175,7 @@ def test_an_interrupted_run_ends_with_130(folder: Path, monkeypatch: pytest.Monk
         (
             ("unet3plus", "--data", "."),
             3,
-            "--data: .: no data set that is known by its files; pass --set data.kind=NAME",
+            "--data: .: no known kind of data set; pass --set data.kind=NAME",
         ),
         (("unet3plus", "--data", "nowhere"), 3, "nowhere"),
         (("unet3plus", "--set", "run.bach=3"), 2, "run.bach: no such key; did you mean 'batch'?"),
@@ -207,7 +207,7 @@ def test_a_line_comes_every_ten_seconds_with_the_time_that_is_left(
         def monotonic() -> float:
             return clock[0]
 
-    real = _loop.Run._one
+    real = _loop.Run._run_step
 
     def slow(self: Any, batch: Any) -> Any:
         clock[0] += 4
@@ -216,7 +216,7 @@ def test_a_line_comes_every_ten_seconds_with_the_time_that_is_left(
     began = dict.fromkeys(("began", "before", "told_at", "saved_at"), 0.0)
     monkeypatch.setattr(_loop, "_Watch", functools.partial(_loop._Watch, **began))
     monkeypatch.setattr(_loop, "time", Time)
-    monkeypatch.setattr(_loop.Run, "_one", slow)
+    monkeypatch.setattr(_loop.Run, "_run_step", slow)
     lines = call(folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu",
                  "--set", "run.log_steps=1000", "--set", "schedule.steps=12").stderr.splitlines()  # fmt: skip
     told = [line for line in lines if line.startswith("step ")]
@@ -227,10 +227,7 @@ def test_a_line_comes_every_ten_seconds_with_the_time_that_is_left(
 def test_a_run_that_was_far_too_short_says_so(folder: Path) -> None:
     given = (folder / "run.toml", "--data", folder / "photos", "--device", "cpu", "--output", folder / "run")
     more = ("--set", "schedule.warm_up=10", "--set", "schedule.expected_steps=1500")
-    says = (
-        "hardly trained: 4 steps of about 1,500 that are expected, inside the warm-up of 10; a larger schedule.steps "
-        "makes more"
-    )
+    says = "hardly trained: 4 steps, expected about 1,500, inside the warm-up of 10; increase schedule.steps"
     result = call(*given, *more)
     assert f"warning: {says}" in result.stderr.splitlines()
     told = json.loads(call(*given, *more, "--resume", "auto", "--json").stdout)

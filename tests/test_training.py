@@ -110,20 +110,20 @@ def test_every_recipe_is_sound(name: str) -> None:
         ({"run__batch": "two"}, r"^run\.batch: 'two', expected int"),
         ({"run__batch": True}, r"^run\.batch: True, expected int"),
         ({"run__batch": 0}, r"^run\.batch: 0, expected 1 or more"),
-        ({"run__ema": 1.0}, r"^run\.ema: 1\.0, expected 0 to 1"),
+        ({"run__ema": 1.0}, r"^run\.ema: 1\.0, expected 0 <= value < 1"),
         ({"schedule__decay": 2.0}, r"^schedule\.decay: 2\.0, expected 0 to 1"),
-        ({"schedule__drops": [0.9, 0.5]}, r"^schedule\.drops: \(0\.9, 0\.5\), expected rising numbers"),
-        ({"schedule__drops": [1.0]}, r"^schedule\.drops: \(1\.0,\), expected rising numbers between 0 and 1"),
-        ({"schedule__drops": ["half"]}, r"^schedule\.drops: \('half',\), expected rising numbers"),
-        ({"schedule__steps": 0}, r"^schedule: without an end"),
+        ({"schedule__drops": [0.9, 0.5]}, r"^schedule\.drops: \(0\.9, 0\.5\), expected increasing numbers"),
+        ({"schedule__drops": [1.0]}, r"^schedule\.drops: \(1\.0,\), expected increasing numbers between 0 and 1"),
+        ({"schedule__drops": ["half"]}, r"^schedule\.drops: \('half',\), expected increasing numbers"),
+        ({"schedule__steps": 0}, r"^schedule: no limit"),
         ({"schedule__shape": "cosin"}, r"^schedule\.shape: 'cosin'; did you mean 'cosine'\?, expected one of 'linear'"),
-        ({"schedule__shape": "step"}, r"^schedule\.drops: empty, and schedule\.shape='step' needs them"),
-        ({"schedule__shape": "plateau", "schedule__drops": [0.5]}, r"^schedule\.drops: \(0\.5,\), and the rates of"),
+        ({"schedule__shape": "step"}, r"^schedule\.drops: empty; schedule\.shape='step' needs values"),
+        ({"schedule__shape": "plateau", "schedule__drops": [0.5]}, r"^schedule\.drops: \(0\.5,\), not used by"),
         (
             {"schedule__shape": "plateau", "data__validation": 0},
-            r"^schedule\.shape='plateau': needs figures of samples",
+            r"^schedule\.shape='plateau': needs validation metrics",
         ),
-        ({"schedule__stop_after": 2, "data__validation": 0}, r"^schedule\.stop_after=2: needs figures of samples"),
+        ({"schedule__stop_after": 2, "data__validation": 0}, r"^schedule\.stop_after=2: needs validation metrics"),
         ({"schedule__stop_after": -1}, r"^schedule\.stop_after: -1, expected 0 or more"),
         ({"schedule__drop_factor": 1.0}, r"^schedule\.drop_factor: 1\.0, expected a number between 0 and 1"),
         (
@@ -133,17 +133,20 @@ def test_every_recipe_is_sound(name: str) -> None:
         ({"run__loggers": "csv"}, r"^run\.loggers: 'csv', expected list or tuple"),
         ({"schedule__patience": 0}, r"^schedule\.patience: 0, expected 1 or more"),
         ({"data__validation": 1.5}, r"^data\.validation: 1\.5, expected a folder, or a share"),
-        ({"data__validation": 1}, r"^data\.validation: 1, .* share, 0 to 1, 1 not included"),
+        ({"data__validation": 1}, r"^data\.validation: 1, .* share in \[0, 1\)"),
         ({"schedule__minutes": math.inf}, r"^schedule\.minutes: inf, expected 0 or more and finite"),
         ({"run__seed": 2**63}, r"^run\.seed: 9223372036854775808, expected 0 to 4611686018427387904"),
         ({"model__name": None}, r"^model\.name: missing"),
         ({"model__name": 5}, r"^model\.name: 5, expected a model of"),
-        ({"data__root": ["a", "b"], "data__boxes": "c"}, r"^data\.boxes: given, and data\.root has 2 folders"),
+        (
+            {"data__root": ["a", "b"], "data__boxes": "c"},
+            r"^data\.boxes: accepted only with one folder; data\.root has 2",
+        ),
         ({"data__root": [1]}, r"^data\.root: \(1,\), expected paths"),
         ({"data__retouched": 1.5}, r"^data\.retouched: 1\.5, expected 0 to 1"),
         ({"data__unchanged": 1.5}, r"^data\.unchanged: 1\.5, expected 0 to 1"),
-        ({"data__severity": (30.0,)}, r"^data\.severity: \(30\.0,\), expected two numbers above 0"),
-        ({"data__severity": (30.0, 3.0)}, r"^data\.severity: \(30\.0, 3\.0\), expected two numbers above 0"),
+        ({"data__severity": (30.0,)}, r"^data\.severity: \(30\.0,\), expected two positive numbers"),
+        ({"data__severity": (30.0, 3.0)}, r"^data\.severity: \(30\.0, 3\.0\), expected two positive numbers"),
         ({"data__methods": "mkl"}, r"^data\.methods: 'mkl', expected dict"),
         ({"data__per_photo": 0}, r"^data\.per_photo: 0, expected 1 or more"),
         ({"data__repeats": 0}, r"^data\.repeats: 0, expected 1 or more"),
@@ -160,12 +163,12 @@ def test_settings_that_are_refused(triples: Path, changes: dict[str, Any], messa
         ({"model__name": "attention"}, "did you mean 'attention_unet'"),
         ({"model__wide": 3}, "wide: attention_unet has no such setting"),
         ({"step__l2": 3}, "l2: SupervisedStep has no such setting"),
-        ({"run__batch": 64}, r"^data\.root: 11 samples to train on and 1 held back; .* fewer than a batch of 64"),
-        ({"run__accumulate": 64}, r"11 samples to train on .* fewer than run\.accumulate=64 batches of 2"),
-        ({"data__size": 33}, r"^data\.size: 33, which the network does not take: composite: 33x33 pixels"),
+        ({"run__batch": 64}, r"^data\.root: 11 training and 1 validation samples; training needs a batch of 64"),
+        ({"run__accumulate": 64}, r"11 training .* training needs run\.accumulate=64 batches of 2"),
+        ({"data__size": 33}, r"^data\.size: 33, not accepted by the network: composite: 33x33 pixels"),
         ({"data__root": ""}, "data.root: missing"),
         ({"extractor__preset": "small"}, "extractor: expected extractor.weights, or extractor.name"),
-        ({"run__capture": True, "run__accumulate": 2}, "run.capture: goes with one process"),
+        ({"run__capture": True, "run__accumulate": 2}, "run.capture: accepted only with one process"),
     ],
 )
 def test_runs_that_are_refused(triples: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -184,7 +187,7 @@ def test_runs_that_are_refused(triples: Path, tmp_path: Path, changes: dict[str,
         ({"validation_split": "val"}, r"^data\.validation_split: 'val', but triples has no splits"),
         ({"validation": ".", "validation_kind": "foto"}, r"^data\.validation_kind: 'foto', expected one of"),
         ({"methods": {"mlk": 1}}, r"^data\.methods: 'mlk', expected some of"),
-        ({"methods": {"mkl": 0}}, r"^data\.methods: {'mkl': 0}, expected one or more of a weight above 0"),
+        ({"methods": {"mkl": 0}}, r"^data\.methods: {'mkl': 0}, expected at least one weight above 0"),
         ({"validation": "0,1"}, r"No such file or folder: 'data\.validation=0,1'"),
     ],
 )
@@ -205,7 +208,7 @@ def test_errors_about_data_name_the_setting(triples: Path, photos: Path, changes
         ("step.lrr=1", r"^step\.lrr: SupervisedStep has no such setting; did you mean 'lr'\?"),
         ("step.lr=fast", r"^step\.lr: 'fast', expected more than 0"),
         ("step.preset=style", r"^step\.preset: 'style', SupervisedStep has foreground, style_code, style_features"),
-        ("step.style=1.0", r"^extractor: missing; a style needs a style_encoder"),
+        ("step.style=1.0", r"^extractor: missing; style needs a style_encoder"),
         ("extractor.name=style", r"^extractor\.name: 'style' is no model"),
         ("extractor.weights=gone.safetensors", r"^gone\.safetensors: there is no such file"),
         ("run.best_by=iou", r"^run\.best_by: 'iou', expected one of 'fmse', 'mse', 'psnr'"),
@@ -235,7 +238,7 @@ def test_changes_are_written_as_in_toml() -> None:
 def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text("[run\n")
-    with pytest.raises(ArgumentError, match=r"x\.toml: no TOML"):
+    with pytest.raises(ArgumentError, match=r"x\.toml: invalid TOML"):
         training.read_toml(path)
 
 
@@ -356,7 +359,7 @@ def test_a_run_that_repeats_samples_goes_on_with_the_same_bits(triples: Path, tm
     settled = config(triples, data__repeats=3, schedule__steps=17, run__checkpoint_steps=1, run__keep=20)
     assert training.train(settled, tmp_path / "whole", device="cpu").steps == 17
     run = _loop.Run(settled, tmp_path / "asked", device="cpu")
-    run.take(*datasets(settled))
+    run.set_samples(*datasets(settled))
     assert run.steps_per_epoch() == 15
     for step in (5, 16):
         part = tmp_path / str(step)
@@ -382,7 +385,7 @@ def test_a_run_starts_from_weights(triples: Path, tmp_path: Path) -> None:
     training.train(config(triples, **still, schedule__steps=7), tmp_path / "second", resume="auto", device="cpu")
     with pytest.raises(WeightsError, match=r"^run\.start: .*start\.safetensors: there is no such file"):
         training.train(config(triples, **still), tmp_path / "third", device="cpu")
-    with pytest.raises(WeightsError, match=r"^run\.start: weights of colorgrid, the model is"):
+    with pytest.raises(WeightsError, match=r"^run\.start: weights of colorgrid, expected weights of"):
         training.train(config(triples, run__start="colorgrid"), tmp_path / "fourth", device="cpu")
 
 
@@ -439,11 +442,11 @@ def test_samples_that_cannot_be_read_are_left_out_and_named(
     entries = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     told = {entry["name"]: entry["message"] for entry in entries if entry["kind"] == "bad"}
     assert sorted(told) == ["03", "05", "07"] and "target/03.png" in told["03"]
-    assert "05 is left out, since it cannot be read: " in caplog.text
+    assert "05 is left out because it cannot be read: " in caplog.text
     with pytest.warns(PyHarmonyWarning, match="3 samples could not be read"):
         part = go_on_from(8, tmp_path / "whole", tmp_path / "part", settled)
     assert part.bad == whole.bad and weights(tmp_path / "part") == weights(tmp_path / "whole")
-    with pytest.raises(DataError, match=r"2 samples cannot be read, and data\.largest_bad is 1; the last: .*\.png"):
+    with pytest.raises(DataError, match=r"2 samples cannot be read, data\.largest_bad allows 1; the last: .*\.png"):
         training.train(config(root, **changes, data__largest_bad=1), tmp_path / "few", device="cpu")
     with pytest.raises(ArgumentError, match=r"data\.skip_bad was True and is False"):
         training.train(config(root, **{**changes, "data__skip_bad": False}), tmp_path / "whole", resume="auto")
@@ -511,7 +514,8 @@ def test_another_sample_stands_in_for_an_object_that_vanishes(
     assert data.open_dataset(root).check() == []
     assert [problem.name for problem in data.open_dataset(root).check(size=SIZE)] == ["03", "05"]
     changes = {"data__crop": 0.0, "data__validation": 0.0, "data__workers": workers, "schedule__steps": 12}
-    with pytest.warns(PyHarmonyWarning, match=r"another sample stood in 4 times .* at 32 x 32; `pyharmony data check"):
+    replaced = r"4 samples whose object has no pixel at 32 x 32 were replaced by others; `pyharmony data check"
+    with pytest.warns(PyHarmonyWarning, match=replaced):
         result = training.train(config(root, **changes), tmp_path / "run", device="cpu")
     # Two epochs show each of the two once.
     assert (result.steps, result.replaced, result.skipped) == (12, 4, 0)
@@ -523,13 +527,13 @@ def test_another_sample_stands_in_for_an_object_that_vanishes(
 def test_a_run_that_goes_on_counts_on(triples: Path, tmp_path: Path) -> None:
     root = with_masks(triples, tmp_path / "set", {3: dot()})
     changes: dict[str, Any] = {"data__crop": 0.0, "data__validation": 0.0}
-    with pytest.warns(PyHarmonyWarning, match="stood in 2 times"):
+    with pytest.warns(PyHarmonyWarning, match="2 samples whose object"):
         whole = training.train(config(root, **changes, schedule__steps=12), tmp_path / "whole", device="cpu")
     changes["schedule__decay"] = 0.0
-    with pytest.warns(PyHarmonyWarning, match="stood in 1 times"):
+    with pytest.warns(PyHarmonyWarning, match="1 samples whose object"):
         training.train(config(root, **changes), tmp_path / "part", device="cpu")
     more = config(root, **changes, schedule__steps=12)
-    with pytest.warns(PyHarmonyWarning, match="stood in 2 times"):
+    with pytest.warns(PyHarmonyWarning, match="2 samples whose object"):
         part = training.train(more, tmp_path / "part", resume="auto", device="cpu")
     assert part.replaced == whole.replaced == 2
 
@@ -537,14 +541,14 @@ def test_a_run_that_goes_on_counts_on(triples: Path, tmp_path: Path) -> None:
 def test_objects_that_vanish_are_left_out_of_the_figures(triples: Path, tmp_path: Path) -> None:
     held_back = with_masks(triples, tmp_path / "held", {3: dot()})
     given = config(triples, data__validation=str(held_back))
-    with pytest.warns(PyHarmonyWarning, match="1 of the 12 samples held back are left out"):
+    with pytest.warns(PyHarmonyWarning, match="1 of 12 validation samples are left out"):
         result = training.train(given, tmp_path / "run", device="cpu")
     whole = data.Subset(data.open_dataset(held_back), [i for i in range(12) if i != 3])
     model = models.load(tmp_path / "run" / "last.safetensors")
     prepared = TensorSamples(whole, ("composite", "mask", "target"), SIZE, model.low)
     assert _evaluate.evaluate(model, prepared)[0] == result.figures
     gone = with_masks(triples, tmp_path / "gone", dict.fromkeys(range(12), dot()))
-    with pytest.warns(PyHarmonyWarning, match="12 of the 12 samples held back"):
+    with pytest.warns(PyHarmonyWarning, match="12 of 12 validation samples"):
         result = training.train(config(triples, data__validation=str(gone)), tmp_path / "other", device="cpu")
     assert result.figures == {} and result.steps == 6
 
@@ -595,7 +599,7 @@ def test_a_run_takes_the_dtype_that_the_cpu_is_fast_in_and_keeps_it(
     given = config(triples, step__dtype="auto")
     with caplog.at_level("INFO", logger="pyharmony"):
         first = training.train(given, tmp_path / "a", device="cpu")
-    assert first.dtype == "float32" and "networks are trained in float32" in caplog.text
+    assert first.dtype == "float32" and "training in float32" in caplog.text
     assert json.loads((tmp_path / "a" / "config.json").read_text())["step"]["dtype"] == "float32"
     training.train(config(triples), tmp_path / "plain", device="cpu")
     assert weights(tmp_path / "a") == weights(tmp_path / "plain")
@@ -759,7 +763,7 @@ def test_photographs_without_masks_are_refused(triples: Path, tmp_path: Path) ->
 
 
 def test_a_share_that_holds_nothing_back_is_told(triples: Path, tmp_path: Path) -> None:
-    said = r"data\.validation: 1e-09 holds back none of 12 samples: there are no figures"
+    said = r"data\.validation: 1e-09 selects none of 12 samples: there are no metrics"
     with pytest.warns(PyHarmonyWarning, match=said):
         result = training.train(config(triples, data__validation=1e-9), tmp_path / "run", device="cpu")
     assert not result.figures and (tmp_path / "run" / "best.safetensors").is_file()
@@ -775,11 +779,11 @@ def test_what_a_run_held_back(photos: Path, tmp_path: Path) -> None:
         training.held_back(tmp_path / "run")[0]["composite"].shape[:2]
         == data.open_dataset(photos)[0]["image"].shape[:2]
     )
-    with pytest.raises(ArgumentError, match=r"run: .*nothing is no folder of a training run"):
+    with pytest.raises(ArgumentError, match=r"run: .*nothing is not the folder of a training run"):
         training.held_back(tmp_path / "nothing")
     text = (tmp_path / "run" / "config.json").read_text()
     (tmp_path / "run" / "config.json").write_text(text.replace('"validation": 0.3', '"validation": 0.0'))
-    with pytest.raises(ArgumentError, match=r"held back nothing; data\.validation was 0\.0"):
+    with pytest.raises(ArgumentError, match=r"has no validation samples; it had data\.validation=0\.0"):
         training.held_back(tmp_path / "run")
 
 
@@ -824,8 +828,8 @@ def test_images_smaller_than_what_the_network_sees_are_refused(tmp_path: Path) -
         return list(training_set.names)
 
     says = (
-        rf"^data\.size: 64, and most of the images of {small} are smaller, such as 60 x 48 pixels; data\.enlarge=true "
-        r"enlarges them, data\.size=60 does not"
+        rf"^data\.size: 64, but most images of {small} are smaller, such as 60 x 48 pixels; set "
+        r"data\.enlarge=true to enlarge them, or data\.size=60 if"
     )
     for changes in (
         {"data__root": str(small)},
@@ -836,7 +840,9 @@ def test_images_smaller_than_what_the_network_sees_are_refused(tmp_path: Path) -
             opened(large, **changes)
     assert len(opened(small, data__size=60)) == len(opened(small, data__enlarge=True)) == len(opened(mixed)) == 5
     data.write_shards(data.Synthesis(data.open_dataset(large), size=64), tmp_path / "shards", size=64)
-    with pytest.raises(ArgumentError, match=r"data\.size: 256, .* smaller, such as 64 x 64 pixels; data\.enlarge=true"):
+    with pytest.raises(
+        ArgumentError, match=r"data\.size: 256, .* smaller, such as 64 x 64 pixels; set data\.enlarge=true"
+    ):
         opened(tmp_path / "shards", data__size=256)
     assert len(opened(tmp_path / "shards")) == 5
 
@@ -1135,7 +1141,7 @@ def test_a_run_with_another_schedule_goes_on_with_the_same_bits(
 
 def test_a_plateau_needs_something_to_measure(triples: Path, tmp_path: Path) -> None:
     given = config(triples, schedule__shape="plateau", data__validation=1e-9)
-    with pytest.raises(ArgumentError, match=r"^schedule\.shape='plateau': needs figures of samples that are held back"):
+    with pytest.raises(ArgumentError, match=r"^schedule\.shape='plateau': needs validation metrics"):
         training.train(given, tmp_path, device="cpu")
 
 
@@ -1169,11 +1175,11 @@ def test_other_settings_are_no_way_to_go_on(triples: Path, tmp_path: Path) -> No
     other = config(triples, run__batch=3, data__flip=False, data__crop=0.0, data__size=48, model__width=3)
     with pytest.raises(ArgumentError, match=r"with other settings: model\.width was 2 and is 3; data\.crop was"):
         training.train(other, tmp_path, resume="auto", device="cpu")
-    with pytest.raises(ArgumentError, match=r"out: .* holds a run; resume='auto' goes on with it"):
+    with pytest.raises(ArgumentError, match=r"out: .* contains a run; use resume='auto' to continue it"):
         training.train(config(triples), tmp_path, device="cpu")
     for resume in (tmp_path, tmp_path / "checkpoints", tmp_path / "gone"):
         with pytest.raises(
-            ArgumentError, match=rf"^resume: {resume} is no folder of a checkpoint, expected 'auto', or"
+            ArgumentError, match=rf"^resume: {resume} is not the folder of a checkpoint, expected 'auto', or"
         ):
             training.train(config(triples), tmp_path, resume=resume, device="cpu")
 
@@ -1204,14 +1210,14 @@ def test_a_run_and_its_data_may_be_moved(triples: Path, tmp_path: Path) -> None:
         run(tmp_path / "moved", "b", 4)
     for path in (tmp_path / "moved").glob("*/07.png"):
         path.rename(path.with_stem("other"))
-    with pytest.raises(ArgumentError, match=r"^data\.root: not the samples .* are 12 and 12, of other names"):
+    with pytest.raises(ArgumentError, match=r"^data\.root: not the samples .* given 12 and 12, with other names"):
         run(tmp_path / "moved", "b", 4, data__validation=str(tmp_path / "held"))
     for path in (tmp_path / "moved").glob("*/other.png"):
         path.unlink()
-    with pytest.raises(ArgumentError, match=r"it has 12 to train on and 12 held back, here are 11 and 12$"):
+    with pytest.raises(ArgumentError, match=r"it has 12 training and 12 validation samples, given 11 and 12$"):
         run(tmp_path / "moved", "b", 4, data__validation=str(tmp_path / "held"))
     models.save(models.create("style_encoder", kind="features", width=3), tmp_path / "e.safetensors")
-    with pytest.raises(ArgumentError, match=r"^extractor\.weights: not those of "):
+    with pytest.raises(ArgumentError, match=r"^extractor\.weights: not the same as in "):
         run(triples, "b", 4, data__validation=str(tmp_path / "held"))
 
 
@@ -1220,7 +1226,7 @@ def test_what_is_seen_of_an_epoch_is_kept_for_other_numbers_of_processes(triples
     training.train(config(triples, schedule__steps=2, run__batch=1), tmp_path, device="cpu")
     path = tmp_path / "checkpoints" / "step-00000002"
     run = _loop.Run(config(triples, run__batch=1), tmp_path, device="cpu")
-    run.take(*datasets(config(triples)))
+    run.set_samples(*datasets(config(triples)))
     state = json.loads((path / "state.json").read_text())
     state["facts"]["world"] = 3
     (path / "state.json").write_text(json.dumps(state))
@@ -1239,7 +1245,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
     with pytest.raises(WeightsError, match=r"state\.safetensors is damaged"):
         training.train(config(triples), tmp_path, resume=newest, device="cpu")
     result = training.train(config(triples), tmp_path, resume="auto", device="cpu")
-    assert "state.safetensors is damaged; the one before it is taken" in caplog.text
+    assert "state.safetensors is damaged; the previous one is used" in caplog.text
     assert result.steps == 6 and weights(tmp_path) == whole
 
 
@@ -1259,7 +1265,7 @@ def test_nothing_half_written_is_left_where_the_disk_is_full(
 
 
 def test_one_run_at_a_time_writes_to_a_folder(triples: Path, tmp_path: Path) -> None:
-    with _checkpoint.locked(tmp_path), pytest.raises(ArgumentError, match="is being written by another run"):
+    with _checkpoint.locked(tmp_path), pytest.raises(ArgumentError, match="another run is writing to"):
         training.train(config(triples), tmp_path, device="cpu")
 
 

@@ -206,7 +206,7 @@ def test_figures_go_to_weights_and_biases(
     assert (options["project"], options["name"], options["resume"]) == ("pyharmony", "mine", "allow")
     assert options["config"]["run"]["loggers"] == ("wandb",)
     assert [options.get("mode") for options in wandb.started] == ([None] * 2 if reachable else [None, "offline"] * 2)
-    told = "run.loggers: wandb cannot start (api_key not configured (no-tty)); it is offline, and `wandb sync` sends"
+    told = "run.loggers: wandb cannot start (api_key not configured (no-tty)); logging offline, upload"
     assert (told in caplog.text) != reachable
     assert [values["step"] for values in wandb.logged if "loss/l1" in values] == [1, 2, 4]
     assert any("validation/psnr" in values for values in wandb.logged)
@@ -218,7 +218,7 @@ def test_a_logger_whose_package_is_missing_says_how_to_get_it(
 ) -> None:
     for name, command in (("wandb", "pip install wandb"), ("tensorboard", "pip install ")):
         monkeypatch.setitem(sys.modules, name, None)
-        with pytest.raises(ImportError, match=f"{name} is missing, run.loggers with '{name}' needs it: {command}"):
+        with pytest.raises(ImportError, match=f"{name} is missing; run.loggers='{name}' needs it: {command}"):
             training.train(config(triples, run__loggers=[name]), tmp_path, device="cpu")
     training.train(config(triples, run__loggers=[]), tmp_path, device="cpu")
     assert {path.name for path in tmp_path.iterdir()} == {

@@ -668,8 +668,8 @@ def test_a_step_of_ones_own_is_told_what_is_wrong_with_it(data_dir: Path) -> Non
 
     pairs = recoloured.pairs(data_dir, 64)
     for kind, error, says in (
-        (Misspelt, ArgumentError, r"^name: 'modle' is no optimizer of this step; there are model$"),
-        (Bare, DTypeError, r"^Bare\.run: returned Tensor, expected a dict of losses"),
+        (Misspelt, ArgumentError, r"^name: 'modle' is no optimizer of this step, expected model$"),
+        (Bare, DTypeError, r"^Bare\.run: returned Tensor, expected a dict of named loss tensors"),
     ):
         step = kind(models.create("unet3plus", width=2, branch=2), steps.AdamSettings())
         with pytest.raises(error, match=says):
@@ -880,18 +880,18 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("gp_gan", {"clip": 0.0}, "clip: 0.0, expected more than 0"),
         ("gp_gan", {"clip_when": "later"}, "clip_when: 'later', expected one of 'before', 'after'"),
         ("gp_gan", {"l2": 1.5}, "l2: 1.5, expected 0 to 1"),
-        ("gp_gan", {"gradient_penalty": 10.0}, "gradient_penalty: given beside clip"),
+        ("gp_gan", {"gradient_penalty": 10.0}, "gradient_penalty: conflicts with clip"),
         ("gp_gan", {"critic_updates": 0}, "critic_updates: 0, expected a whole number of at least 1"),
         ("gp_gan", {"optimizer": "lion"}, "optimizer: 'lion', expected one of 'adam', 'adamw', 'sgd', 'rmsprop'"),
-        ("pix2pix", {"momentum": 1.0}, "momentum: 1.0, expected 0 to 1, 1 not included"),
+        ("pix2pix", {"momentum": 1.0}, "momentum: 1.0, expected 0 <= momentum < 1"),
         ("pix2pix", {"weight_decay": -0.1}, "weight_decay: -0.1, expected at least 0"),
         ("pix2pix", {"clip_norm": "all"}, "clip_norm: 'all', expected at least 0"),
         ("colorgrid", {"clip": 1.0}, "clip: ColorGridStep has no such setting; did you mean 'clip_norm'"),
-        ("gp_gan, noise", {"l2": 0.9}, "l2: 0.9, and the generator from noise has no target"),
-        ("unet3plus", {"heads": (1.0, 0.5)}, "heads: 2 weights, and this unet3plus has 4 of them"),
+        ("gp_gan, noise", {"l2": 0.9}, "l2: 0.9, but the generator from noise has no target"),
+        ("unet3plus", {"heads": (1.0, 0.5)}, "heads: 2 weights, expected 4 for this unet3plus"),
         ("unet3plus", {"heads": 1.0}, "heads: 1.0, expected a weight for each head"),
         ("unet3plus", {"heads": (1.0, 0.5, 0.2, -1)}, r"heads\[3\]: -1, expected at least 0"),
-        ("unet3plus", {"style": 1.0}, "extractor: missing; a style needs a style_encoder"),
+        ("unet3plus", {"style": 1.0}, "extractor: missing; style needs a style_encoder"),
         ("unet3plus", {"preset": "style_code"}, "extractor: missing"),
         ("unet3plus, codes", {"gram": True}, "gram: a code has no Gram matrix"),
         ("unet3plus, style", {"style_background": 1.0}, "style_background: features have no code"),
@@ -900,8 +900,8 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("bargainnet", {"background": -1.0}, "background: -1.0, expected at least 0"),
         ("bargainnet", {"style": -1.0}, "style: -1.0, expected at least 0"),
         ("realism_cnn", {"lr": 0.0}, "lr: 0.0, expected more than 0"),
-        ("realism_cnn", {"unmasked": 1.5}, "unmasked: 1.5, expected 0 to 1"),
-        ("realism_cnn", {"edges": -0.1}, "edges: -0.1, expected 0 to 1"),
+        ("realism_cnn", {"unmasked": 1.5}, "unmasked: 1.5, expected 0 <= unmasked < 1"),
+        ("realism_cnn", {"edges": -0.1}, "edges: -0.1, expected 0 <= edges < 1"),
         ("realism_cnn", {"gain": -1.0}, "gain: -1.0, expected at least 0"),
         ("pct_net", {"min_area": 0.0}, "min_area: 0.0, expected more than 0"),
         ("pct_net", {"smooth": -0.1}, "smooth: -0.1, expected at least 0"),
@@ -910,7 +910,7 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("srgan", {"content": "l0"}, "content: 'l0', expected one of 'l1', 'l2'"),
         ("style_encoder", {"margin": -1.0}, "margin: -1.0, expected more than 0"),
         ("style_encoder", {"together": 1}, "together: 1, expected True or False"),
-        ("style_encoder", {"edges": 1.5}, "edges: 1.5, expected 0 to 1"),
+        ("style_encoder", {"edges": 1.5}, "edges: 1.5, expected 0 <= edges < 1"),
         ("style_encoder", {"gamma": -0.1}, "gamma: -0.1, expected at least 0"),
     ],
 )
@@ -921,19 +921,19 @@ def test_settings_that_are_refused(name: str, settings: dict[str, Any], says: st
 
 def test_models_and_extractors_that_are_refused() -> None:
     features = models.create("style_encoder", "small_features")
-    with pytest.raises(ArgumentError, match="kind='features', which is not trained"):
+    with pytest.raises(ArgumentError, match="kind='features' has no weights to train"):
         steps.create(features)
-    with pytest.raises(ArgumentError, match="model: a unet3plus that sees a code is trained with the encoder"):
+    with pytest.raises(ArgumentError, match="model: a unet3plus with a code input is trained with its encoder"):
         steps.create(models.create("unet3plus", width=2, branch=2, code=3))
     with pytest.raises(DTypeError, match="model: Conv2d, expected a model"):
         steps.create(nn.Conv2d(1, 1, 1))  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match="model: an outline, without numbers"):
+    with pytest.raises(ArgumentError, match="model: an outline without weights"):
         steps.create(models.outline("srgan", "small"))
-    with pytest.raises(ArgumentError, match="extractor: given, and BargainNetStep looks through none"):
+    with pytest.raises(ArgumentError, match="extractor: given, but BargainNetStep uses none"):
         steps.create(models.create("bargainnet", width=2, encoder_width=4), extractor=features)
     with pytest.raises(DTypeError, match="extractor: Conv2d, expected a style_encoder"):
         steps.create(models.create("unet3plus", width=2, branch=2), extractor=nn.Conv2d(3, 3, 1))
-    with pytest.raises(DeviceError, match="extractor: on meta, and the model is on cpu"):
+    with pytest.raises(DeviceError, match="extractor: on meta, but the model is on cpu"):
         steps.create(models.create("srgan", "small"), extractor=nn.Conv2d(3, 3, 1, device="meta"))
 
 
@@ -1013,7 +1013,7 @@ def test_pix2pix_weighs_the_foreground(data_dir: Path) -> None:
     torch.testing.assert_close(losses["foreground"], error.mean().detach())
     for found, wanted in zip(model.generator.parameters(), generator.parameters(), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
-    with pytest.raises(ArgumentError, match=r"foreground: 1\.0, and the model takes no mask"):
+    with pytest.raises(ArgumentError, match=r"foreground: 1\.0, but the model has no mask input"):
         steps.create(models.create("pix2pix", width=2, discriminator_width=2), foreground=1.0)
 
 
@@ -1166,7 +1166,7 @@ def test_gp_gan_updates_the_critic_as_often_as_published() -> None:
     since = 0
     while len(shares) < 1002:
         since += 1
-        if step._both:
+        if step._updates_both:
             shares.append(since)
             since = 0
         step._advance()

@@ -116,7 +116,7 @@ def test_a_graph_holds_every_optimizer(settings: dict[str, Any]) -> None:
 def test_clicks_are_set_on_the_cpu_and_not_captured() -> None:
     step = on_device("clicks")
     (batch,) = batches(step, "clicks", 1)
-    with pytest.raises(ArgumentError, match=r"run\.capture: clicks are set on the CPU"):
+    with pytest.raises(ArgumentError, match=r"run\.capture: clicks are drawn on the CPU"):
         step.capture(batch)
     assert all(bool(torch.isfinite(loss)) for loss in step(batch).values())
 
@@ -129,6 +129,6 @@ def test_a_graph_takes_the_batch_that_it_was_captured_with() -> None:
     before = copy.deepcopy(step.model.state_dict())
     with pytest.raises(ShapeError, match=r"image: shape \[1, 3, 32, 32\], captured with \[2, 3, 32, 32\]"):
         graph({name: x[:1] for name, x in batch.items()})
-    with pytest.raises(ArgumentError, match="batch: has image, composite, mask; captured with image, composite"):
+    with pytest.raises(ArgumentError, match="batch: has image, composite, mask, expected image, composite as captured"):
         graph({**batch, "mask": torch.zeros(2, 1, 32, 32, device="cuda")})
     assert differences(before, step.model.state_dict()) == []

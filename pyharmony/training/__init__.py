@@ -1,7 +1,7 @@
 """Training of the networks of `pyharmony.models`.
 
-`train` is a whole run, from its configuration to the weights, and needs the extra `train`;
-`steps` has the optimisation step of each network, and needs torch alone. Configurations and recipes need neither.
+`train` runs a whole training, from a configuration to the weights, and needs the extra `train`.
+`steps` contains the optimisation step of each network and needs only torch. Configurations and recipes need neither.
 """
 
 from __future__ import annotations

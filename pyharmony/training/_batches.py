@@ -1,4 +1,4 @@
-"""Makes batches of samples; their order and changes depend on the seed alone, not on workers or on resuming."""
+"""Batches of samples whose order and augmentation depend only on the seed, not on workers or resuming."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ..errors import ArgumentError, DataError, PyHarmonyError, UnusableSample
 from ._samples import unreadable
 
 _LOG = logging.getLogger(__name__)
-#: The number of crops of a sample that are drawn until one shows the object, and of samples that stand in for another.
+#: The largest number of random crops tried until one contains the object, and of replacements tried for a sample.
 _TRIES = 20
-#: The number of batches whose samples are kept in memory at once where samples are used more than once.
+#: The number of batches whose samples stay in memory when samples are repeated.
 WINDOW = 8
 
 Picture = npt.NDArray[np.uint8]
@@ -30,10 +30,10 @@ Box = tuple[int, int, int, int]
 
 
 def resized(image: Picture, size: int, box: Box | None = None) -> Picture:
-    """Returns the box (left, top, right, bottom) of an image, or all of it, at size x size.
+    """Returns the box (left, top, right, bottom) of an image, or the whole image, resized to size x size.
 
-    It resizes like `pyharmony.data.resize_sample`: with Pillow's bilinear filter, whose support grows as it shrinks an
-    image. A plane [H, W] is resized to the nearest pixel.
+    Uses Pillow's bilinear filter, whose support grows when shrinking, like `pyharmony.data.resize_sample`. A plane
+    [H, W] is resized by nearest neighbour.
     """
     if image.ndim == 2:
         return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST, box=box))
@@ -43,17 +43,17 @@ def resized(image: Picture, size: int, box: Box | None = None) -> Picture:
 
 
 class TensorSamples:
-    """Samples of one epoch as float tensors, ready to be stacked.
+    """The samples of one epoch as float tensors, ready to be stacked.
 
     Args:
         dataset: the samples, with uint8 images.
-            inputs: the names of the tensors that the step takes.
+            inputs: the names of the tensors that the step needs.
             size: the side of the images.
-            low: the lowest value in the range of the model's images, -1 or 0.
-            scale: for a model that enlarges, how many times smaller than the target `image` is, bicubically reduced.
+            low: the lowest pixel value of the model's images, -1 or 0.
+            scale: for super-resolution, the factor by which `image` is smaller than the target (bicubic reduction).
             crop, flip: see `DataConfig`; 0 and False for validation.
-            seed: the seed of both, combined with the number of the sample.
-            skip_bad: whether `usable` leaves out samples that cannot be read.
+            seed: the seed of crops and flips, combined with the sample's index.
+            skip_bad: whether `usable` skips samples that cannot be read.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class TensorSamples:
         self.bad: dict[int, str] = {}
 
     def usable(self) -> Iterator[dict[str, Tensor]]:
-        """Yields the samples in order; `left_out` counts those that are unusable, and `bad` has why others are bad."""
+        """Yields the usable samples in order; counts the others in `left_out` and records reasons in `bad`."""
         for index in range(len(self)):
             try:
                 yield self[index]
@@ -91,7 +91,7 @@ class TensorSamples:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Returns a sample's tensors; of crops the first that shows the object is taken."""
+        """Returns a sample's tensors; uses the first random crop that contains the object."""
         sample = self.dataset[index]
         random = np.random.default_rng((*self.seed, index))
         mask = None
@@ -112,7 +112,7 @@ class TensorSamples:
         for name in self.inputs:
             source = "target" if name == "image" and "target" in sample else name
             if source not in sample:
-                # The step says what it misses.
+                # The step reports the missing tensor.
                 continue
             pixels = region if name == "mask" and region is not None else resized(sample[source], self.size, box)
             pixels = np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
@@ -137,10 +137,10 @@ class TensorSamples:
 
 
 class UsableSamples:
-    """Samples as tensors; where one is unusable, another that is drawn stands in for it.
+    """Samples as tensors, in which another random sample replaces an unusable one.
 
-    Each sample has two more tensors: `replaced` [], 1 where another stands in for one whose object vanishes, else 0;
-    and `bad` [tries], the numbers of the samples that could not be read, and -1.
+    Each sample has two more tensors: `replaced` [], 1 if it replaces a sample whose object vanishes, else 0; and
+    `bad` [tries], the indices of the samples that could not be read, padded with -1.
     """
 
     def __init__(self, prepared: TensorSamples) -> None:
@@ -157,7 +157,7 @@ class UsableSamples:
             try:
                 tensors = self.prepared[number]
             except UnusableSample as error:
-                _LOG.info("another sample stands in for %s", error)
+                _LOG.info("a sample is replaced by another: %s", error)
                 last, replaced = str(error), 1.0
             except (PyHarmonyError, OSError) as error:
                 if not (self.prepared.skip_bad and unreadable(error)):
@@ -170,20 +170,20 @@ class UsableSamples:
 
 
 def stacked(samples: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Stacks the tensors that all samples have."""
+    """Stacks the tensors that all samples contain."""
     names = [name for name in samples[0] if all(name in sample for sample in samples)]
     return {name: torch.stack([sample[name] for sample in samples]) for name in names}
 
 
 def order(count: int, batch: int, seed: int, epoch: int, rank: int = 0, world: int = 1) -> list[list[int]]:
-    """Returns the samples of each batch of this process in an epoch; what does not fill a batch of all is left out.
+    """Returns the sample indices of each batch of this process in an epoch; drops an incomplete last batch.
 
     Raises:
-        ArgumentError: there are fewer samples than a batch of all processes holds.
+        ArgumentError: there are fewer samples than one batch of all processes.
     """
     whole = batch * world
     if count < whole:
-        raise ArgumentError(f"data.root: {count} samples to train on, fewer than a batch of {whole}")
+        raise ArgumentError(f"data.root: {count} training samples, expected at least one batch of {whole}")
     shuffled = np.random.default_rng((seed, epoch)).permutation(count)
     starts = range(0, count - whole + 1, whole)
     return [[int(i) for i in shuffled[s + rank * batch : s + (rank + 1) * batch]] for s in starts]
@@ -228,12 +228,12 @@ def repeated(
     seed: tuple[int, ...] = (0,),
     pin: bool = False,
 ) -> Iterator[dict[str, Tensor]]:
-    """Yields batches of these samples, each sample `repeats` times: `WINDOW` batches are held and mixed each time.
+    """Yields batches in which each sample occurs `repeats` times, shuffled within a buffer of `WINDOW` batches.
 
     Args:
-        batch_indices: the samples of each batch, the same number in each.
-        start: the number of batches that are left out at the beginning; the later ones do not depend on it.
-        seed: the seed of the mixing.
+        batch_indices: the sample indices of each batch, the same number in each.
+        start: the number of batches to skip at the beginning; the later ones do not depend on it.
+        seed: the seed of the shuffling.
     """
     if repeats == 1:
         yield from batches(prepared, batch_indices[start:], workers, pin=pin)

@@ -1,4 +1,4 @@
-"""Code of one's own that a run calls."""
+"""User code that a training run calls."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """A base for code that a run calls: a class derived from it overrides the methods that it needs.
+    """The base class of user code that a run calls; subclasses override the methods they need.
 
-    They are called in the run's first process. An error of theirs ends the run: the step under way is finished and a
-    checkpoint written, then the error is raised, and the run can go on from there.
+    They are called in the run's first process. If a callback raises, the current step is finished and a checkpoint
+    written before the error is raised again, so that the run can be resumed.
 
     Example:
         >>> from pyharmony import training
@@ -31,32 +31,32 @@ class Callback:
     def on_start(self, run: Run) -> None:
         """Is called before the first step; an error here ends the run at once.
 
-        run: it has `config`, `out` (its folder), `model`, `ema` (the average of its weights, or None), `step` (with
+        run: has `config`, `out` (its folder), `model`, `ema` (the averaged weights, or None), `step` (with
             `optimizers`, `count` and `device`), and the samples `training` and `validation`.
         """
 
     def on_step(self, progress: Progress) -> None:
-        """Is called after every step. A run that has it reads the losses of each, for which the host waits."""
+        """Is called after every step. Overriding it makes the host wait for the losses of every step."""
 
     def on_evaluation(self, figures: dict[str, float]) -> None:
-        """Is called with the figures of each evaluation, by name."""
+        """Is called with the metrics of each evaluation, by name."""
 
     def on_checkpoint(self, path: Path) -> None:
-        """Is called with the folder of each checkpoint that was written."""
+        """Is called with the folder of each checkpoint written."""
 
     def on_end(self, result: TrainResult) -> None:
-        """Is called with the result, of an interrupted run as well."""
+        """Is called with the result, also if the run was interrupted."""
 
 
 class Callbacks:
-    """The callbacks of a run; the first error of theirs is kept as `error`, and after it none of them is called.
+    """The callbacks of a run; stores the first exception as `error`, after which none is called.
 
     Args:
         callbacks: the callbacks.
         on_progress: see `train`.
 
     Raises:
-        DTypeError: one of them is no `Callback`.
+        DTypeError: an element is not a `Callback`.
     """
 
     def __init__(
@@ -67,21 +67,21 @@ class Callbacks:
                 raise DTypeError(f"callbacks[{i}]: {callback!r}, expected a pyharmony.training.Callback")
         self._callbacks, self._on_progress = tuple(callbacks), on_progress
         self.error: Exception | None = None
-        #: Whether one of them is called after every step.
+        #: Whether any of them overrides `on_step`.
         self.every_step = any(type(callback).on_step is not Callback.on_step for callback in callbacks)
 
-    def tell(self, method: str, value: Any) -> None:
-        """Calls a method of each of them; an error is kept."""
+    def notify(self, method: str, value: Any) -> None:
+        """Calls a method of each callback; stores an exception."""
         for callback in self._callbacks:
             self._call(getattr(callback, method), value)
 
-    def tell_progress(self, progress: Progress) -> None:
-        """Calls `on_progress`; an error is kept."""
+    def report_progress(self, progress: Progress) -> None:
+        """Calls `on_progress`; stores an exception."""
         if self._on_progress is not None:
             self._call(self._on_progress, progress)
 
     def raise_error(self) -> None:
-        """Raises the first error."""
+        """Raises the stored exception."""
         if self.error is not None:
             raise self.error
 
@@ -89,5 +89,5 @@ class Callbacks:
         if self.error is None:
             try:
                 function(value)
-            except Exception as error:  # whatever the caller's code raises
+            except Exception as error:  # user code may raise anything
                 self.error = error

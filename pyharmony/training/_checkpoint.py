@@ -1,8 +1,8 @@
-"""Checkpoints: folders of safetensors and JSON, each of which is written completely or not at all.
+"""Checkpoints: folders of safetensors and JSON, each written atomically.
 
-A folder such as `step-00001200/` holds `model.safetensors`, which `models.load` reads, `ema.safetensors` if the run
-keeps an average, `state.safetensors` with the optimizers' moments and the states of the random numbers, and
-`state.json` with everything else and the SHA-256 of the other files.
+A folder such as `step-00001200/` contains `model.safetensors`, which `models.load` reads, `ema.safetensors` if the run
+averages its weights, `state.safetensors` with the optimizers' moments and the random states, and `state.json` with
+everything else and the SHA-256 of the other files.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Checkpoint:
 
     Attributes:
         model: the model with its weights.
-        ema: a model of the same kind with the average of the weights; or None.
+        ema: a model of the same class with the averaged weights, or None.
         optimizers: the result of `Step.state_dict`.
-        random: the states of the generators of random numbers, uint8 tensors by `process/device`.
-        facts: plain values: steps, position in the data, best figures, the digest of the configuration.
+        random: the random generator states, uint8 tensors by `process/device`.
+        facts: plain values: step count, position in the data, best metrics, the digest of the configuration.
     """
 
     model: models.Model
@@ -54,7 +54,7 @@ class Checkpoint:
 
 
 def _flat(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Returns value with each tensor moved to `tensors` and replaced by its name there."""
+    """Moves each tensor in value to `tensors` and returns value with names in their place."""
     if isinstance(value, Tensor):
         tensors[path] = value.detach().cpu().clone().contiguous()
         return {"__tensor__": path}
@@ -106,7 +106,7 @@ def _checksum(path: Path) -> str:
 
 
 def _checkpoints_in(folder: Path) -> list[tuple[int, Path]]:
-    """Returns the checkpoints of a folder, the newest first."""
+    """Returns the checkpoints in a folder, newest first."""
     if not folder.is_dir():
         return []
     matches = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)) and path.is_dir()]
@@ -114,12 +114,12 @@ def _checkpoints_in(folder: Path) -> list[tuple[int, Path]]:
 
 
 def newest(folder: Path) -> Path | None:
-    """Returns the newest checkpoint that is whole; a warning names those that are not."""
+    """Returns the newest undamaged checkpoint; logs a warning for each damaged one."""
     for _, path in _checkpoints_in(folder):
         try:
             _read_state(path)
         except WeightsError as error:
-            _LOG.warning("%s; the one before it is taken", error)
+            _LOG.warning("%s; the previous one is used", error)
             continue
         return path
     return None
@@ -130,12 +130,12 @@ def _read_state(path: Path) -> dict[str, Any]:
         state = json.loads((path / "state.json").read_text("utf-8"))
         files = dict(state["files"])
         if state["format"] != _FORMAT:
-            raise WeightsError(f"{path}: format {state['format']!r}, this version reads format {_FORMAT}")
+            raise WeightsError(f"{path}: format {state['format']!r}, expected {_FORMAT}")
         for name, expected in files.items():
             if _checksum(path / name) != expected:
                 raise WeightsError(f"{path}: {name} is damaged")
     except (OSError, *_DAMAGE) as error:
-        raise WeightsError(f"{path}: no checkpoint, or a damaged one ({type(error).__name__}: {error})") from error
+        raise WeightsError(f"{path}: not a checkpoint, or damaged ({type(error).__name__}: {error})") from error
     return dict(state)
 
 
@@ -154,11 +154,11 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
             facts=dict(state["facts"]),
         )
     except (safetensors.SafetensorError, OSError, *_DAMAGE) as error:
-        raise WeightsError(f"{folder}: a damaged checkpoint ({type(error).__name__}: {error})") from error
+        raise WeightsError(f"{folder}: damaged checkpoint ({type(error).__name__}: {error})") from error
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
-    """Returns the states of this process's random numbers, by device."""
+    """Returns the random generator states of this process, by device."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -166,19 +166,19 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_states(states: Mapping[str, Tensor], rank: int, device: torch.device) -> None:
-    """Restores the random numbers of this rank; a process that the checkpoint does not know keeps its own."""
+    """Restores the random states of this rank; a rank that the checkpoint does not contain keeps its state."""
     if f"{rank}/cpu" not in states:
         return
     torch.set_rng_state(states[f"{rank}/cpu"])
     if device.type == "cuda":
         if f"{rank}/cuda" not in states:
-            raise ArgumentError("resume: the checkpoint was made on a CPU, and the run is on a GPU")
+            raise ArgumentError("resume: the checkpoint was made on a CPU, but the run is on a GPU")
         torch.cuda.set_rng_state(states[f"{rank}/cuda"], device)
 
 
 @contextlib.contextmanager
 def locked(folder: Path, rank: int = 0) -> Iterator[None]:
-    """Locks a folder, so that one run at a time writes to it; only the run's first process takes the lock."""
+    """Locks a folder so that only one run writes to it; only the run's first process takes the lock."""
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -191,12 +191,12 @@ def locked(folder: Path, rank: int = 0) -> Iterator[None]:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise ArgumentError(f"out: {lock} is a link, expected a file of the run's own") from error
+        raise ArgumentError(f"out: {lock} is a link, expected a regular file") from error
     with open(descriptor, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ArgumentError(f"out: {folder} is being written by another run") from error
+            raise ArgumentError(f"out: another run is writing to {folder}") from error
         _temporary.sweep(folder)
         _temporary.sweep(folder / "checkpoints")
         yield

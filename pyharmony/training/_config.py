@@ -1,4 +1,4 @@
-"""The configuration of a training run: a TOML file, and changes of single keys."""
+"""The configuration of a training run: a TOML file and overrides of single keys."""
 
 from __future__ import annotations
 
@@ -29,43 +29,42 @@ class DataConfig:
     """The table `[data]`: the samples that a run trains on.
 
     Attributes:
-        root: a folder or file that `pyharmony.data.open_dataset` opens, or several, which are joined.
-        kind: the layout of root, a `kind` of `open_dataset`; '': found out from its files.
-        annotations: the JSON file of COCO whose photographs root has; '': none.
-        features: the names of TFRecord's features for 'composite', 'target' and 'mask'; empty: those that are known.
-        category, min_share, max_share: the choice of COCO's photographs, see `pyharmony.data.CocoPeople`.
+        root: a folder or file that `pyharmony.data.open_dataset` opens, or several, which are concatenated.
+        kind: the layout of root, a `kind` of `open_dataset`; '': detected from its files.
+        annotations: the COCO JSON file that describes the photographs in root; '': none.
+        features: the names of the TFRecord features for 'composite', 'target' and 'mask'; empty: the known names.
+        category, min_share, max_share: the selection of COCO photographs, see `pyharmony.data.CocoPeople`.
         boxes: the file with the boxes of aligned scenes; '': none.
-        split: the split of a data set that has splits of its own, usually 'train'; '': all of it.
-        validation: a folder of its own, or the share of the samples that is held back, chosen by their names.
-        validation_kind, validation_annotations, validation_boxes: the same settings for a folder of validation.
-        validation_split: the split to validate on in a set that has splits, 'val' or 'test'; '': none.
-        limit: how many samples, or photographs to make composites of, are drawn by run.seed to train on; 0: all.
-        size: the side of the images that the network sees; larger ones are resized, keeping no aspect, as published.
-        enlarge: whether images that are smaller than that are enlarged; else a folder or file is refused where both
-            sides of most of its first images are smaller.
-        crop: the largest share of a side that a random crop leaves out; 0: none.
-        pairs: the number of pairs of aligned scenes that are drawn for an epoch.
-        flip: whether each image is mirrored with a probability of one half.
-        methods: how composites are made of photographs: names of `pyharmony.data.METHODS` and their weights; empty: the
-            choice of `pyharmony.data.Synthesis`.
-        retouched, inverted, borrowed, reshaped: shares of the photographs that are varied, see `pyharmony.data.Varied`;
-            where one of them is above 0 there may be photographs without a mask.
-        severity: the least and largest severity of composites made of photographs, see `pyharmony.data.Synthesis`;
-            empty: they stay as they come.
-        unchanged: the share of those composites, in training, that are the photograph itself.
-        scene: for a network that cuts out objects, the side to which photographs are resized, parts of which are shown
-            at `size`; 0: twice as large.
-        pasted, seamless, nearer, worn, crowded: for such a network shares of the scenes, like `retouched`, see
+        split: the split of a data set with predefined splits, usually 'train'; '': all of it.
+        validation: a separate folder, or the share of the samples used for validation, chosen by their names.
+        validation_kind, validation_annotations, validation_boxes: the same settings for a validation folder.
+        validation_split: the validation split of a data set with predefined splits, 'val' or 'test'; '': none.
+        limit: the number of training samples, or photographs to make composites from, drawn by run.seed; 0: all.
+        size: the side of the network's input; images are resized to a square, ignoring their aspect, as published.
+        enlarge: whether smaller images are enlarged; if not, a folder or file is refused if most of its first images
+            are smaller in both sides.
+        crop: the largest share of a side that a random crop removes; 0: no crop.
+        pairs: the number of pairs of aligned scenes drawn per epoch.
+        flip: whether each image is mirrored with probability 0.5.
+        methods: the methods that make composites from photographs: names of `pyharmony.data.METHODS` with weights;
+            empty: the default of `pyharmony.data.Synthesis`.
+        retouched, inverted, borrowed, reshaped: shares of photographs to augment, see `pyharmony.data.Varied`; if any
+            is above 0, photographs without a mask are accepted.
+        severity: the range of the severity of synthetic composites, see `pyharmony.data.Synthesis`; empty: as the
+            methods produce them.
+        unchanged: the share of synthetic training composites that are the unchanged photograph.
+        scene: for a segmentation network, the side to which photographs are resized before crops of `size`; 0: twice
+            `size`.
+        pasted, seamless, nearer, worn, crowded: for such a network, shares of the scenes, see
             `pyharmony.data.Pasted`.
-        persons: the categories of photographs in a manifest whose mask is that of a person.
-        empty: the categories of photographs that show nobody.
-        per_photo: the number of composites of each photograph in an epoch; at most 8 of each one held back.
-        repeats: how often a sample is used in an epoch, within a few batches that are kept in memory. It serves where a
-            sample takes longer to make than a step, and the network draws something else from it every time.
-        workers: the number of processes that read ahead; 0: none.
-        skip_bad: whether samples that cannot be read are left out, and named in the log and at the end; else they end
-            the run.
-        largest_bad: the number of such samples beyond which the run ends with an error all the same.
+        persons: the categories of a manifest whose masks are masks of a person.
+        empty: the categories of photographs without people.
+        per_photo: the number of composites per photograph in an epoch; at most 8 per validation photograph.
+        repeats: the number of uses of a sample in an epoch, within a few batches kept in memory. Useful if making a
+            sample takes longer than a step and the step augments it differently each time.
+        workers: the number of processes that load batches in advance; 0: none.
+        skip_bad: whether unreadable samples are skipped and listed in the log and at the end; else they end the run.
+        largest_bad: the number of unreadable samples above which the run fails nevertheless.
     """
 
     root: str | tuple[str, ...] = ""
@@ -111,27 +110,27 @@ class DataConfig:
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """`root` as a tuple, empty where there is none."""
+        """`root` as a tuple, empty if it is not set."""
         return ((self.root,) if self.root else ()) if isinstance(self.root, str) else tuple(self.root)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """The table `[schedule]`: how long a run is, and its learning rates.
+    """The table `[schedule]`: the length of a run and its learning rates.
 
     Attributes:
-        epochs, steps, minutes: the limits of the run, which ends at the first that is reached; 0: no limit.
-        shape: how the rates fall. 'linear': in a line to 0, over the last `decay` of the run; 'cosine': there in half a
-            cosine; 'step': at `drops` alone; 'plateau': whenever the figure by which the best weights are chosen has
-            not improved for `patience` evaluations.
-        decay: the share of the run, at its end, in which the rates of 'linear' and 'cosine' fall to 0.
-        drops: shares of the run, 0 to 1 and rising; from each on the rates are `drop_factor` of what they were.
+        epochs, steps, minutes: the limits of the run, which ends at the first one reached; 0: no limit.
+        shape: the learning rate schedule. 'linear': linear decay to 0 over the last `decay` of the run; 'cosine': half
+            a cosine over the same part; 'step': drops at `drops`; 'plateau': drops when the metric that selects the
+            best weights has not improved for `patience` evaluations.
+        decay: the final share of the run in which 'linear' and 'cosine' decay to 0.
+        drops: increasing shares of the run, 0 to 1; at each the rates are multiplied by `drop_factor`.
         drop_factor: the factor of the rates at each of `drops`, and at a plateau.
-        patience: the number of evaluations in a row without a better figure that make a plateau.
-        stop_after: the number of evaluations in a row without a better figure that end the run; 0: none does.
+        patience: the number of consecutive evaluations without improvement that count as a plateau.
+        stop_after: the number of consecutive evaluations without improvement that end the run; 0: never.
         warm_up: the number of steps in which the rates rise from 0.
-        expected_steps: how many steps a run of `minutes` makes where it was tried; a run that ends with less than a
-            third of them says that it was too short. 0: unknown.
+        expected_steps: the number of steps that a run of `minutes` made when it was tested; a run that ends with less
+            than a third of them reports that it was too short. 0: unknown.
     """
 
     epochs: int = 0
@@ -152,23 +151,23 @@ class RunConfig:
     """The table `[run]`: all other settings.
 
     Attributes:
-        seed: the seed of weights, of the order and changes of the samples, and of dropout.
-        start: weights that a new run starts from: a path, or the name of weights that come with pyharmony. The network
-            has their settings, or is wider where its class knows how (see `pyharmony.models.Model.start_from`). '': a
-            run starts with random weights.
-        batch: the number of samples of a step in one process.
-        accumulate: the number of batches whose gradients are averaged for an update.
-        ema: the decay of the moving average of the weights that is evaluated and kept; 0: none.
-        checkpoint_steps, checkpoint_minutes: the interval between two checkpoints; 0: not by this measure.
-        keep: the number of checkpoints that are kept.
-        evaluate_steps: the number of steps between two evaluations; 0: one evaluation an epoch.
-        best_by: the figure by which the best weights are chosen, such as 'seam_error'; '': the usual one of the task.
-        log_steps: the number of steps between two entries of the log.
-        loggers: what the entries go to, besides `log.jsonl`: 'tensorboard', 'csv' (a file `metrics.csv`) and 'wandb'
-            (Weights & Biases, where the package is installed).
-        largest_skips: after how many steps in a row that are not finite the run ends with an error.
-        capture: whether, on a GPU, a step runs as one CUDA graph.
-        threads: the number of torch's threads on the CPU; 0: left as it is.
+        seed: the seed of initial weights, sample order, augmentation and dropout.
+        start: the weights that a new run starts from: a path, or the name of bundled weights. The network gets their
+            settings, or may be wider if its class supports it (see `pyharmony.models.Model.start_from`). '': random
+            weights.
+        batch: the number of samples per step and process.
+        accumulate: the number of batches whose gradients are averaged for one update.
+        ema: the decay of the moving average of the weights, which is evaluated and saved; 0: none.
+        checkpoint_steps, checkpoint_minutes: the interval between checkpoints; 0: this limit is off.
+        keep: the number of checkpoints to keep.
+        evaluate_steps: the number of steps between evaluations; 0: one evaluation per epoch.
+        best_by: the metric that selects the best weights, such as 'seam_error'; '': the default of the task.
+        log_steps: the number of steps between log entries.
+        loggers: the outputs in addition to `log.jsonl`: 'tensorboard', 'csv' (a file `metrics.csv`) and 'wandb'
+            (Weights & Biases, if the package is installed).
+        largest_skips: the number of consecutive steps with non-finite gradients that end the run with an error.
+        capture: whether a step on a GPU runs as one CUDA graph.
+        threads: the number of torch's CPU threads; 0: unchanged.
     """
 
     seed: int = 0
@@ -190,7 +189,7 @@ class RunConfig:
 
 #: The shapes of a schedule, see `ScheduleConfig`.
 SHAPES = ("linear", "cosine", "step", "plateau")
-#: The figures of an evaluation by the task of the network; those without a mask have fewer.
+#: The metrics of an evaluation by the task of the network; fewer are available without a mask.
 FIGURES = {
     "harmonize": ("fmse", "mse", "psnr", "ssim", "fpsnr", "fssim", "seam_error", "gain"),
     "blend": ("mse", "psnr", "seam_error", "color_error"),
@@ -199,9 +198,9 @@ FIGURES = {
     "style": ("auc",),
     "segment": ("iou", "best"),
 }
-#: The loggers that a run knows, see `RunConfig`.
+#: The available loggers, see `RunConfig`.
 LOGGERS = ("tensorboard", "csv", "wandb")
-#: The least values of settings.
+#: The smallest accepted values of settings.
 _LEAST = {
     "data.size": 8,
     **dict.fromkeys(("data.pairs", "data.per_photo", "data.repeats"), 1),
@@ -213,7 +212,7 @@ _LEAST = {
     **dict.fromkeys(("schedule.warm_up", "schedule.expected_steps", "schedule.stop_after"), 0),
     "schedule.patience": 1,
 }
-#: The largest seed: torch and NumPy take twice as much and more.
+#: The largest seed; torch and NumPy accept more than twice as much.
 _LARGEST_SEED = 2**62
 _SHARES = (
     "schedule.decay",
@@ -224,7 +223,7 @@ _SHARES = (
 
 @contextlib.contextmanager
 def in_table(table: str) -> Iterator[None]:
-    """Makes errors about a key name its table as well."""
+    """Adds the table to the key that an error names."""
     try:
         yield
     except (ArgumentError, DTypeError) as error:
@@ -232,13 +231,13 @@ def in_table(table: str) -> Iterator[None]:
 
 
 def check_name(key: str, value: Any, names: Iterable[str]) -> None:
-    """Refuses a value that is none of the names."""
+    """Raises an ArgumentError if value is not one of the names."""
     if value not in names:
         raise ArgumentError(f"{key}: {value!r}{hint(value, names)}, expected one of {', '.join(map(repr, names))}")
 
 
 def _rises(values: tuple[Any, ...], end: float) -> bool:
-    """Whether these are numbers between 0 and end, none smaller than the one before."""
+    """Returns whether these are non-decreasing numbers between 0 and end."""
     numbers = all(isinstance(x, (int, float)) and not isinstance(x, bool) and 0 < x < end for x in values)
     return numbers and list(values) == sorted(values)
 
@@ -274,7 +273,7 @@ class TrainConfig:
             raise ArgumentError(f"run.seed: {self.run.seed}, expected 0 to {_LARGEST_SEED}")
         for key in ("data.crop", "run.ema"):
             if not 0 <= self.value(key) < 1:
-                raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1, 1 not included")
+                raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 <= value < 1")
         for key in _SHARES:
             if not 0 <= self.value(key) <= 1:
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected 0 to 1")
@@ -285,40 +284,40 @@ class TrainConfig:
             check_name("run.loggers", logger, LOGGERS)
         severity = self.data.severity
         if len(severity) not in (0, 2) or not _rises(severity, math.inf):
-            raise ArgumentError(f"data.severity: {severity!r}, expected two numbers above 0, the second no smaller")
+            raise ArgumentError(f"data.severity: {severity!r}, expected two positive numbers, low <= high")
         if not all(isinstance(root, str) for root in self.data.roots):
             raise ArgumentError(f"data.root: {self.data.root!r}, expected paths")
         for key in ("data.annotations", "data.boxes"):
             if self.value(key) and len(self.data.roots) > 1:
-                raise ArgumentError(f"{key}: given, and data.root has {len(self.data.roots)} folders; it goes with one")
+                raise ArgumentError(f"{key}: accepted only with one folder; data.root has {len(self.data.roots)}")
         if not isinstance(self.data.validation, str) and not 0 <= self.data.validation < 1:
-            accepted = "a folder, or a share, 0 to 1, 1 not included"
+            accepted = "a folder, or a share in [0, 1)"
             raise ArgumentError(f"data.validation: {self.data.validation!r}, expected {accepted}")
         if not (self.schedule.epochs or self.schedule.steps or self.schedule.minutes):
-            raise ArgumentError("schedule: without an end; set schedule.epochs, schedule.steps or schedule.minutes")
+            raise ArgumentError("schedule: no limit; set schedule.epochs, schedule.steps or schedule.minutes")
 
     def _check_schedule(self) -> None:
         schedule = self.schedule
         check_name("schedule.shape", schedule.shape, SHAPES)
         drops = schedule.drops
         if not _rises(drops, 1) or len(set(drops)) < len(drops):
-            raise ArgumentError(f"schedule.drops: {drops!r}, expected rising numbers between 0 and 1")
+            raise ArgumentError(f"schedule.drops: {drops!r}, expected increasing numbers between 0 and 1")
         if not 0 < schedule.drop_factor < 1:
             raise ArgumentError(f"schedule.drop_factor: {schedule.drop_factor!r}, expected a number between 0 and 1")
         if schedule.shape == "step" and not drops:
-            raise ArgumentError("schedule.drops: empty, and schedule.shape='step' needs them, such as [0.5, 0.75]")
+            raise ArgumentError("schedule.drops: empty; schedule.shape='step' needs values such as [0.5, 0.75]")
         if schedule.shape == "plateau" and drops:
-            raise ArgumentError(f"schedule.drops: {drops!r}, and the rates of schedule.shape='plateau' drop by figures")
+            raise ArgumentError(f"schedule.drops: {drops!r}, not used by schedule.shape='plateau'; leave it empty")
         self.check_figures(bool(self.data.validation or self.data.validation_split))
 
     def check_figures(self, there_are: bool) -> None:
-        """Refuses a schedule that follows figures where there are none."""
+        """Raises if the schedule depends on validation metrics and there are none."""
         schedule = self.schedule
         if there_are or not (schedule.stop_after or schedule.shape == "plateau"):
             return
         what = f"stop_after={schedule.stop_after}" if schedule.stop_after else "shape='plateau'"
         raise ArgumentError(
-            f"schedule.{what}: needs figures of samples that are held back, and there are none; set data.validation"
+            f"schedule.{what}: needs validation metrics, but there are no validation samples; set data.validation"
         )
 
     def value(self, key: str) -> Any:
@@ -331,7 +330,7 @@ class TrainConfig:
         return dataclasses.asdict(self)
 
 
-#: The tables of a configuration, with the class of those whose keys are known here.
+#: The tables of a configuration, with the classes of those whose keys are defined here.
 _TABLES: dict[str, type | None] = {
     **dict.fromkeys(("model", "step", "extractor")),
     "data": DataConfig,
@@ -345,11 +344,11 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ArgumentError(f"{os.fspath(path)}: no TOML: {error}") from error
+        raise ArgumentError(f"{os.fspath(path)}: invalid TOML: {error}") from error
 
 
 def recipes() -> dict[str, str]:
-    """Returns the recipes that come with pyharmony by name, each with a sentence about it."""
+    """Returns the bundled recipes: one sentence of description by name."""
     paths = sorted(_RECIPES.glob("*.toml"))
     return {path.stem: path.read_text("utf-8").partition("\n")[0].removeprefix("# ") for path in paths}
 
@@ -363,13 +362,13 @@ def recipe(name: str) -> dict[str, Any]:
     all_recipes = recipes()
     if name not in all_recipes:
         raise ArgumentError(
-            f"recipe: {name!r}, no such recipe{hint(name, all_recipes)}; there are {', '.join(all_recipes)}"
+            f"recipe: {name!r}, no such recipe{hint(name, all_recipes)}; available: {', '.join(all_recipes)}"
         )
     return read_toml(_RECIPES / f"{name}.toml")
 
 
 def with_changes(tables: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
-    """Returns the tables with each change 'table.key=value' made; values are TOML, but text needs no quotes."""
+    """Returns the tables after the overrides 'table.key=value'; values are TOML, but text needs no quotes."""
     result = {name: dict(table) if isinstance(table, Mapping) else table for name, table in tables.items()}
     for change in changes:
         key, sign, text = change.partition("=")
@@ -399,7 +398,7 @@ def config_of(tables: Mapping[str, Any]) -> TrainConfig:
 
 def _check_table(name: str) -> None:
     if name not in _TABLES:
-        raise ArgumentError(f"{name}: no such table{hint(name, _TABLES)}; there are {', '.join(_TABLES)}")
+        raise ArgumentError(f"{name}: no such table{hint(name, _TABLES)}; expected {', '.join(_TABLES)}")
 
 
 def _filled(kind: Any, table: str, values: Mapping[str, Any]) -> Any:
@@ -425,11 +424,11 @@ def _accepted(annotation: Any) -> tuple[type, ...]:
     return (float, int) if annotation is float else (annotation,)
 
 
-#: The settings of [data] that are paths: they may change, and the samples found there are compared instead.
+#: The path settings of [data]: they may change between parts of a run; the samples found there are compared instead.
 _PATHS = ("root", "annotations", "boxes", "validation_annotations", "validation_boxes")
 
 
-#: The settings of [run] and [schedule] that change what a run of one length ends with.
+#: The settings of [run] and [schedule] that affect the result of a run of a given length.
 _DECISIVE = {
     "run": ("seed", "batch", "accumulate", "ema", "best_by"),
     "schedule": ("shape", "drop_factor", "patience"),
@@ -437,7 +436,7 @@ _DECISIVE = {
 
 
 def digest(config: TrainConfig) -> str:
-    """Returns the settings that must be equal for a run to go on: not its length, its logging or its files' paths.
+    """Returns the settings that must not change on resuming: not the length, the logging or the paths of files.
 
     `Run` compares the samples by their names and an extractor by its weights.
     """
@@ -453,9 +452,9 @@ def digest(config: TrainConfig) -> str:
 
 
 def differences(before: str, config: TrainConfig) -> str:
-    """Names the first settings that differ from those of a digest, with both values; '' where all are equal.
+    """Describes up to three settings that differ from those of a digest, with both values; '' if all are equal.
 
-    A setting that the digest of an earlier version does not have was what is now its default.
+    A setting that is missing in the digest of an earlier version is taken as the present default.
     """
     defaults = json.loads(digest(TrainConfig(model=config.model, schedule=ScheduleConfig(steps=1))))
     first, second = json.loads(before), json.loads(digest(config))
@@ -463,7 +462,7 @@ def differences(before: str, config: TrainConfig) -> str:
         first[table] = {**defaults[table], **first.get(table, {})}
     changes = [
         f"{table}.{key} was {first.get(table, {}).get(key)!r} and is {second[table].get(key)!r}"
-        for table in sorted(second, key=lambda table: table != "model")  # another network matters most
+        for table in sorted(second, key=lambda table: table != "model")  # a different network matters most
         for key in sorted({*first.get(table, {}), *second[table]})
         if first.get(table, {}).get(key) != second[table].get(key)
     ]

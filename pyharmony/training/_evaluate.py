@@ -1,4 +1,4 @@
-"""Evaluates a network on samples that it has not seen: figures, and a sheet of images."""
+"""Evaluation of a network on validation samples: metrics, and a contact sheet of images."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ..scoring.networks import levels
 from ._batches import TensorSamples, stacked
 from ._config import check_name
 from .steps import Step
-from .steps.clicks import shared
+from .steps.clicks import region_iou
 
-#: The figure by which the best weights are chosen, for each task.
+#: The metric that selects the best weights, for each task.
 DECISIVE = {
     "harmonize": "fmse",
     "blend": "mse",
@@ -35,26 +35,26 @@ DECISIVE = {
     "style": "auc",
 }
 _SHOWN = 8
-#: The figures and the sheet of no samples.
+#: The metrics and the sheet of an empty set.
 _NOTHING: tuple[dict[str, float], npt.NDArray[np.uint8]] = ({}, np.zeros((1, 1, 3), np.uint8))
 _BATCH = 8
-#: The largest number of batches of an evaluation whose losses are computed, too.
+#: The largest number of evaluation batches on which the losses are computed as well.
 _MEASURED = 32
 
 
-#: The figures that are better where they are larger.
+#: The metrics for which larger is better.
 _LARGER = frozenset(("psnr", "ssim", "fpsnr", "fssim", "gain", "auc", "iou", "best"))
 
 
 def better(model: Model, figures: dict[str, float], best: dict[str, float], by: str = "") -> bool:
-    """Tells whether these figures are better than the best so far.
+    """Returns whether these metrics are better than the best so far.
 
-    by: the name of the figure that decides; '': that of the model's task.
+    by: the name of the metric that decides; '': the default of the model's task.
     """
     name = by or DECISIVE[model.task]
     if by and by not in figures:
         check_name("run.best_by", by, figures)
-    if name not in figures:  # a harmoniser that is shown no mask
+    if name not in figures:  # a harmoniser whose samples have no mask
         name = "mse"
     if name not in best:
         return True
@@ -62,7 +62,7 @@ def better(model: Model, figures: dict[str, float], best: dict[str, float], by: 
 
 
 class LossMeter:
-    """The mean losses of a step over batches that an evaluation sees, at most `_MEASURED` of them, evenly spread.
+    """The mean losses of a step over at most `_MEASURED` batches of an evaluation, evenly spread.
 
     Args:
         step: the step.
@@ -76,11 +76,11 @@ class LossMeter:
         self._weights: dict[str, int] = {}
 
     def update(self, batch: dict[str, Tensor]) -> None:
-        """Computes the losses of a batch, if it is one of those and has what the step takes."""
+        """Computes the losses of a batch if it is selected and contains the step's inputs."""
         inputs = {name: x for name, x in batch.items() if name in (*self._step.inputs, *self._step.optional)}
         size = len(next(iter(batch.values())))
         if self._batch_count % self._every == 0 and set(self._step.inputs) <= set(inputs):
-            # A single sample is too few for the batch norms of some networks.
+            # The batch norms of some networks need more than one sample.
             with contextlib.suppress(*([ShapeError] if size == 1 else [])):
                 for name, loss in self._step.measure(inputs).items():
                     self._sums[name] = self._sums.get(name, 0.0) + size * float(loss)
@@ -97,17 +97,17 @@ class LossMeter:
 def evaluate(
     model: Model, prepared: TensorSamples, loss_meter: LossMeter | None = None
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
-    """Returns the mean figures over the samples, and a sheet of some of them; `loss_meter` sees the batches as well.
+    """Returns the mean metrics over the samples, and a sheet of some of them; passes each batch to `loss_meter`.
 
-    A harmoniser's image is put into the composite by the mask before it is compared, as in `pyharmony.evaluation`;
-    `gain` is its PSNR minus that of the composite. What a network that blends makes is compared as it is: `mse`,
-    `psnr`, and where samples have a mask `seam_error` along it and `color_error`, how far the mean colour inside it is
-    from the target's, the mean over channels, both in 8-bit levels. Cut-outs are measured for one click at the deepest
-    place of the object: `iou` of the mask with the best score, and `best` of all three.
+    A harmoniser's output is inserted into the composite by the mask before comparison, as in `pyharmony.evaluation`;
+    `gain` is its PSNR minus that of the composite. The output of a blending network is compared unchanged: `mse`,
+    `psnr`, and for samples with a mask `seam_error` along its contour and `color_error`, the mean absolute difference
+    of the mean colours inside it, averaged over channels; both in 8-bit levels. Segmentation is measured for one click
+    at the object's deepest point: `iou` of the mask with the highest score, and `best` of all three.
     """
     with evaluating(model):
-        judge = {"realism": _scores, "style": _scores, "segment": _cuts}.get(model.task, _images)
-        return judge(model, prepared, loss_meter)
+        by_task = {"realism": _measure_scores, "style": _measure_scores, "segment": _measure_masks}
+        return by_task.get(model.task, _measure_images)(model, prepared, loss_meter)
 
 
 def _batches(model: Model, prepared: TensorSamples, loss_meter: LossMeter | None) -> Iterator[dict[str, Tensor]]:
@@ -125,7 +125,7 @@ def _bytes(x: Tensor, low: float) -> npt.NDArray[np.uint8]:
     return np.rint(levels(x, low).clip(0, 255)).astype(np.uint8)
 
 
-def _images(
+def _measure_images(
     model: Model, prepared: TensorSamples, loss_meter: LossMeter | None
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     low, scale = prepared.low, prepared.scale
@@ -135,7 +135,7 @@ def _images(
     for batch in _batches(model, prepared, loss_meter):
         target = _bytes(batch["target"], low)
         image = batch.get("composite", batch.get("image"))
-        if image is None:  # images made from noise are compared with nothing
+        if image is None:  # images generated from noise have no target
             return _NOTHING
         mask = batch.get("mask")
         blends = model.task == "blend"
@@ -147,7 +147,7 @@ def _images(
                 pixels = np.rint(output[i].clip(0, 255)).astype(np.uint8)
                 figures = {"mse": metrics.mse(pixels, target[i]), "psnr": metrics.psnr(pixels, target[i])}
                 if inside is not None:
-                    figures |= _along(pixels, target[i], inside[i])
+                    figures |= _seam_errors(pixels, target[i], inside[i])
             else:
                 pixels, figures = evaluation.measure(output[i], before[i], target[i], inside[i])
                 figures["gain"] = figures["psnr"] - metrics.psnr(before[i], target[i])
@@ -160,21 +160,21 @@ def _images(
         return _NOTHING
     columns = max(map(len, sheet_rows))
     for images in sheet_rows:
-        if len(images) < columns:  # a sample without a mask among others
+        if len(images) < columns:  # some samples have no mask
             images.insert(1, np.zeros_like(images[0]))
     return _means(rows), np.concatenate([np.concatenate(images, 1) for images in sheet_rows])
 
 
-def _along(
+def _seam_errors(
     output: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]
 ) -> dict[str, float]:
-    """Returns the error of the seam along a mask [H, W], and of the mean colour inside it."""
+    """Returns the errors of the seam along a mask [H, W] and of the mean colour inside it."""
     inside = mask > 127
     apart = output[inside].mean(0) - target[inside].mean(0)
     return {"seam_error": metrics.seam_error(output, target, target, mask), "color_error": float(np.abs(apart).mean())}
 
 
-def _scores(
+def _measure_scores(
     model: Any, prepared: TensorSamples, loss_meter: LossMeter | None
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     low = prepared.low
@@ -197,7 +197,7 @@ def _scores(
     return {"auc": area_under_curve(torch.cat(real), torch.cat(pasted))}, np.concatenate(sheet_rows)
 
 
-def _cuts(
+def _measure_masks(
     model: Any, prepared: TensorSamples, loss_meter: LossMeter | None
 ) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
     ious: dict[str, list[Tensor]] = {"iou": [], "best": []}
@@ -209,7 +209,7 @@ def _cuts(
         places = [divmod(int(depth.argmax()), depth.shape[1])[::-1] for depth in depths]
         points = torch.tensor(places, dtype=image.dtype, device=image.device)[:, None]
         prediction = model(image, prompt_of(image, points, torch.ones_like(points[..., 0])))
-        right = shared(prediction.logits > 0, mask.expand_as(prediction.logits))
+        right = region_iou(prediction.logits > 0, mask.expand_as(prediction.logits))
         best = prediction.scores.argmax(1)
         ious["iou"].append(right.gather(1, best[:, None])[:, 0].cpu())
         ious["best"].append(right.amax(1).cpu())
@@ -225,17 +225,17 @@ def _cuts(
 
 
 def on_sheet(count: int) -> set[int]:
-    """Returns the samples of the sheet, spread over the set because neighbours may be of one photograph."""
+    """Returns the samples on the sheet, evenly spread because neighbours may be of the same photograph."""
     return {i * count // _SHOWN for i in range(_SHOWN)}
 
 
 def area_under_curve(higher: Tensor, lower: Tensor) -> float:
-    """Returns the area under the ROC curve: the share of pairs in which the first is larger, ties counted by half."""
+    """Returns the area under the ROC curve: the share of pairs with higher > lower; ties count half."""
     difference = higher[:, None] - lower[None]
     return float(((difference > 0).float() + 0.5 * (difference == 0).float()).mean())
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Returns the mean of each figure over the samples that have it."""
+    """Returns the mean of each metric over the samples that have it."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}

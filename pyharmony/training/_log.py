@@ -1,4 +1,4 @@
-"""The log of a run: `log.jsonl`, and the loggers that `run.loggers` names."""
+"""The log of a run: `log.jsonl` and the loggers of `run.loggers`."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ _LOG = logging.getLogger(__name__)
 
 
 def check_loggers(names: tuple[str, ...]) -> None:
-    """Checks that the packages of some loggers are installed."""
+    """Raises an ImportError if the package of a logger is missing."""
     for name in ("tensorboard", "wandb"):
         if name in names:
             try:
                 importlib.import_module(name)
             except ModuleNotFoundError as error:
                 command = _install.hint("train") if name == "tensorboard" else f"pip install {name}"
-                raise ImportError(f"{error.name} is missing, run.loggers with {name!r} needs it: {command}") from error
+                raise ImportError(f"{error.name} is missing; run.loggers={name!r} needs it: {command}") from error
 
 
 class Log:
-    """The log of a run from a step on; what an earlier part logged after this step is taken away.
+    """The log of a run; on resuming, entries after step `count` are removed.
 
     Args:
         folder: the run's folder.
         config: the configuration of the run.
-        count: the number of the last step that was made.
+        count: the number of steps made so far.
     """
 
     def __init__(self, folder: Path, config: TrainConfig, count: int) -> None:
@@ -56,11 +56,11 @@ class Log:
 
     @property
     def shows(self) -> bool:
-        """Whether one of the loggers takes images."""
+        """Whether any of the loggers accepts images."""
         return any(type(logger).image is not Logger.image for logger in self._loggers)
 
     def entry(self, kind: str, count: int, values: Mapping[str, Any]) -> None:
-        """Adds a line to `log.jsonl` alone."""
+        """Appends a line to `log.jsonl` only."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": count, **values}) + "\n")
 
@@ -83,20 +83,20 @@ class Log:
 
 
 class Logger:
-    """A logger, by default one of scalars alone."""
+    """A logger; the base class ignores everything but scalars."""
 
     def scalars(self, kind: str, count: int, values: Mapping[str, float]) -> None:
-        """Logs values of a kind after a step, by name."""
+        """Logs named values of a kind after a step."""
         raise NotImplementedError
 
     def image(self, name: str, count: int, pixels: npt.NDArray[np.uint8]) -> None:
         """Logs an image [H, W, 3] after a step."""
 
     def graph(self, model: Model) -> None:
-        """Logs the graph of the forward pass."""
+        """Logs the graph of the forward pass, if the logger supports it."""
 
     def close(self) -> None:
-        """Ends the log."""
+        """Closes the log."""
 
 
 class _TensorBoard(Logger):
@@ -113,14 +113,14 @@ class _TensorBoard(Logger):
         self._board.add_image(name, pixels, count, dataformats="HWC")
 
     def graph(self, model: Model) -> None:
-        """Logs the graph of the forward pass; a network that cannot be traced has none."""
+        """Logs the graph of the forward pass, unless tracing fails."""
         example = {k: v.to(next(model.parameters()).device) for k, v in model.example().items()}
         try:
-            # The tracer warns of the checks of shapes, and torch prints what went wrong beside raising it.
+            # The tracer warns about shape checks, and torch prints the error in addition to raising it.
             with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
                 warnings.simplefilter("ignore")
                 self._board.add_graph(copy.deepcopy(model).eval(), tuple(example.values()), verbose=False)
-        except Exception as error:  # torch's tracer raises whatever the network raised
+        except Exception as error:  # torch's tracer raises any error of the network
             _LOG.info("TensorBoard has no graph: %s", str(error).splitlines()[0] if str(error) else error)
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class _Csv(Logger):
                 csv.DictWriter(file, self._names).writerow(row)
 
     def _rows(self) -> list[dict[str, str]]:
-        """Returns the whole rows of the file, whose columns become those of the log."""
+        """Reads the complete rows of the file; their columns become those of the log."""
         with self._path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
             rows = [row for row in reader if None not in row and None not in row.values()]
@@ -164,9 +164,9 @@ class _Csv(Logger):
 
 
 class _WeightsAndBiases(Logger):
-    """A run of Weights & Biases (https://wandb.ai), which goes on under its id in `wandb.txt`.
+    """A run of Weights & Biases (https://wandb.ai), resumed by its id in `wandb.txt`.
 
-    Where it cannot be reached, or nobody is logged in, it is written to the run's folder, for `wandb sync` later.
+    Without a connection or login it is written to the run's folder, for `wandb sync` later.
     """
 
     def __init__(self, folder: Path, config: TrainConfig, count: int) -> None:
@@ -184,14 +184,14 @@ class _WeightsAndBiases(Logger):
         }
         try:
             self._run = self._wandb.init(**options)
-        except Exception as error:  # wandb's own errors, and those of the network
+        except Exception as error:  # wandb's own errors and network errors
             _LOG.warning(
-                "run.loggers: wandb cannot start (%s); it is offline, and `wandb sync` sends what it leaves in %s",
+                "run.loggers: wandb cannot start (%s); logging offline, upload later with `wandb sync` of %s",
                 " ".join(str(error).split()) or type(error).__name__,
                 folder / "wandb",
             )
             self._run = self._wandb.init(**options, mode="offline")
-        # By a step of its own a run may go on from an earlier step than the last that was sent.
+        # A separate step metric allows resuming from an earlier step than the last one sent.
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")
 
@@ -206,7 +206,7 @@ class _WeightsAndBiases(Logger):
 
 
 def _truncate(path: Path, count: int) -> None:
-    """Removes what an earlier part of the run logged after the checkpoint that the run resumes from."""
+    """Removes entries logged after the checkpoint from which the run resumes."""
     if not path.is_file():
         return
     lines = []

@@ -1,4 +1,4 @@
-"""A training run: steps, evaluations, checkpoints and a log, in one process or in several that torchrun started."""
+"""The training loop: steps, evaluations, checkpoints and logging, in one process or several started by torchrun."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ from ._samples import check_bad, why_bad
 from .steps._step import networks_of, settings_of, step_of
 
 _LOG = logging.getLogger(__name__)
-#: The number of seconds after which a run reports its progress, whatever `run.log_steps` is.
+#: The number of seconds after which a run reports its progress, regardless of `run.log_steps`.
 _PROGRESS_SECONDS = 10.0
-_UNTIMED = 2  # the number of first steps of a plan that are not timed
+_UNTIMED = 2  # the number of warm-up steps of a plan, not timed
 _TIMED = 8  # the largest number of steps of a plan that are timed
-_TIMED_SECONDS = 20.0  # a plan makes no more steps after this many seconds
-#: The number of samples that could not be read that the last warning names.
+_TIMED_SECONDS = 20.0  # a plan stops after this many seconds
+#: The largest number of unreadable samples named in the final warning.
 _NAMED = 10
 
 
 class Processes:
-    """The processes of a run, managed by Lightning Fabric: one, or those that torchrun started."""
+    """The processes of a run, managed by Lightning Fabric: one, or those started by torchrun."""
 
     def __init__(self, device: str | None) -> None:
         if device == "cuda" and not torch.cuda.is_available():
-            raise DeviceError("device: 'cuda', and torch finds no GPU")
+            raise DeviceError("device: 'cuda', but torch finds no GPU")
         try:
             from lightning_fabric import Fabric
         except ModuleNotFoundError as error:
-            raise ImportError(f"{error.name} is missing, training needs it: {_install.hint('train')}") from error
+            raise ImportError(f"{error.name} is missing; training needs it: {_install.hint('train')}") from error
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
         local = int(os.environ.get("LOCAL_WORLD_SIZE", str(self.world)))
         accelerator = "auto" if device is None else device
@@ -78,7 +78,7 @@ class Processes:
         return self.rank == 0
 
     def mean(self, tensors: list[Tensor]) -> None:
-        """Replaces each tensor by its mean over all processes, in place, in one message."""
+        """Replaces each tensor in place by its mean over all processes, in one message."""
         if self.world == 1 or not tensors:
             return
         flat = torch.cat([t.reshape(-1).float() for t in tensors])
@@ -87,14 +87,14 @@ class Processes:
             tensor.copy_(part.view_as(tensor))
 
     def largest(self, *values: float) -> list[float]:
-        """Returns the largest of each value in any process."""
+        """Returns the maximum of each value over all processes."""
         if self.world == 1:
             return list(values)
         maxima = self.fabric.all_reduce(torch.tensor(values, dtype=torch.float64, device=self.device), reduce_op="max")
         return [float(value) for value in maxima]
 
     def of_all(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Gathers the tensors of every process on the CPU, by `process/name`; names and shapes must be equal in all."""
+        """Gathers the tensors of all processes on the CPU, by `process/name`; names and shapes must be equal."""
         if self.world == 1:
             return {f"0/{name}": x for name, x in tensors.items()}
         by_rank = {}
@@ -109,13 +109,13 @@ class Processes:
 
 
 def _leave() -> None:
-    """Leaves the group of processes: gloo's threads, if they still run when the interpreter ends, abort the process."""
+    """Leaves the process group: threads of gloo still running at interpreter exit would abort the process."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 class Interruption:
-    """Notes a Ctrl-C or a SIGTERM, so that the step under way ends and the run is saved; a second Ctrl-C ends it."""
+    """Handles Ctrl-C and SIGTERM: finishes the current step and saves the run; a second Ctrl-C ends it at once."""
 
     def __init__(self) -> None:
         self.pending = False
@@ -140,7 +140,7 @@ class Interruption:
 
 @dataclass
 class _Watch:
-    """The state that a run keeps from step to step and that no checkpoint holds."""
+    """State of the training loop that checkpoints do not contain."""
 
     saved_step: int
     skipped: int
@@ -156,7 +156,7 @@ class _Watch:
 
 
 def rate_factor(schedule: ScheduleConfig, share: float, count: int, plateaus: int = 0) -> float:
-    """Returns the learning rates' factor when this share of the run is over, `count` steps and some plateaus."""
+    """Returns the learning rate factor after this share of the run, `count` steps and a number of plateaus."""
     factor = 1.0
     if schedule.shape in ("linear", "cosine") and schedule.decay and share > 1 - schedule.decay:
         left = max(0.0, (1 - share) / schedule.decay)
@@ -168,13 +168,13 @@ def rate_factor(schedule: ScheduleConfig, share: float, count: int, plateaus: in
 class Run:
     """One training run, in the folder `out`.
 
-    It is made before its samples are opened, so that a setting that is wrong is told first; `take` gives it these.
+    It is constructed before its samples are opened, so that wrong settings are reported first; see `set_samples`.
 
     Args:
         config: the configuration of the run.
         out: the folder for everything that the run writes.
-        device: 'cpu', 'cuda'; None: a GPU where there is one.
-        callbacks: what is called on the way; `on_progress` after each logged step, and after a step that ends ten
+        device: 'cpu', 'cuda'; None: a GPU if available.
+        callbacks: the callbacks; `on_progress` is called after each logged step, and after a step that ends ten
             seconds or more after the last call.
     """
 
@@ -199,7 +199,7 @@ class Run:
         with in_table("model"):
             self.model = models.create(model_settings.pop("name"), model_settings.pop("preset", None), **model_settings)
         self.model.to(self.processes.device)
-        # The weights are the same in every process; dropout and noise differ.
+        # The weights are the same in all processes; dropout and noise differ.
         torch.manual_seed(run.seed + 1 + self.processes.rank)
         settings = dict(config.step)
         preset = settings.pop("preset", None)
@@ -225,36 +225,36 @@ class Run:
         self._left_out = False
         self.best: dict[str, float] = {}
         self.figures: dict[str, float] = {}
-        #: The evaluations in a row that were no better than the best, and how often these made a plateau.
+        #: The number of consecutive evaluations without improvement, and of plateaus.
         self.stale = self.plateaus = 0
         self._captured: steps.CapturedStep | None = None
         if run.capture and (run.accumulate > 1 or self.processes.world > 1):
-            raise ArgumentError("run.capture: goes with one process and run.accumulate=1")
+            raise ArgumentError("run.capture: accepted only with one process and run.accumulate=1")
 
-    def take(self, training: Dataset, validation: Dataset, bad: Mapping[str, str] | None = None) -> None:
-        """Gives the run its samples.
+    def set_samples(self, training: Dataset, validation: Dataset, bad: Mapping[str, str] | None = None) -> None:
+        """Sets the samples of the run.
 
         Args:
             training, validation: the samples; validation may be empty.
-            bad: the names of samples that were left out because they cannot be read, with the reason.
+            bad: the names of samples skipped because they cannot be read, with the reason.
         """
         self.config.check_figures(len(validation) > 0)
         run, batch = self.config.run, self.config.run.batch * self.processes.world
-        there = f"data.root: {len(training)} samples to train on and {len(validation)} held back"
+        there = f"data.root: {len(training)} training and {len(validation)} validation samples"
         if len(training) < batch:
-            raise ArgumentError(f"{there}; the first are fewer than a batch of {batch}; a smaller run.batch may do")
+            raise ArgumentError(f"{there}; training needs a batch of {batch}; try a smaller run.batch")
         if len(training) < batch * run.accumulate:
-            raise ArgumentError(f"{there}; the first are fewer than run.accumulate={run.accumulate} batches of {batch}")
+            raise ArgumentError(f"{there}; training needs run.accumulate={run.accumulate} batches of {batch}")
         if self.config.data.validation and not len(validation) and self.processes.first:
             warn(
-                f"data.validation: {self.config.data.validation!r} holds back none of {len(training)} samples: there "
-                "are no figures, and best.safetensors has the weights of the end"
+                f"data.validation: {self.config.data.validation!r} selects none of {len(training)} samples: there "
+                "are no metrics, and best.safetensors contains the final weights"
             )
         self.training, self.validation = training, validation
         self.bad.update(bad or {})
 
     def _record_dtype(self) -> None:
-        """Puts the dtype that the step chose into the configuration, which goes into the run's folder."""
+        """Records the dtype that the step chose in the configuration, which is saved in the run's folder."""
         step = {**self.config.step, "dtype": self.step.settings.dtype}
         self.config = dataclasses.replace(self.config, step=step)
 
@@ -286,12 +286,12 @@ class Run:
             }
             checkpoint = Checkpoint(self.model, self.ema, self.step.state_dict(), random, facts)
             path = _checkpoint.write(self.checkpoints, self.step.count, checkpoint, self.config.run.keep)
-            self.callbacks.tell("on_checkpoint", path)
+            self.callbacks.notify("on_checkpoint", path)
         self.processes.barrier()
         watch.saved_step, watch.saved_at = self.step.count, time.monotonic()
 
     def start_from(self, source: str) -> None:
-        """Takes the weights that a new run starts from, see `RunConfig.start`."""
+        """Loads the initial weights of a new run, see `RunConfig.start`."""
         try:
             weights = models.load(source)
             for model in (self.model, self.ema):
@@ -301,10 +301,10 @@ class Run:
             raise WeightsError(f"run.start: {str(error).removeprefix('start: ')}") from error
 
     def resume(self, path: Path) -> None:
-        """Goes on from a checkpoint; with another number of processes, with the unseen samples of the epoch."""
+        """Resumes from a checkpoint; another number of processes continues with the epoch's unseen samples."""
         checkpoint = _checkpoint.read(path)
         if self._auto:
-            # A run that was begun on another machine goes on in the dtype that was chosen there.
+            # A run that was begun on another machine keeps the dtype chosen there.
             dtype = json.loads(checkpoint.facts["digest"])["step"].get("dtype", "float32")
             self.step.settings = dataclasses.replace(self.step.settings, dtype=dtype)
             self._record_dtype()
@@ -313,11 +313,11 @@ class Run:
         if checkpoint.facts["samples"] != self._samples():
             (before, held_before, _), (now, held_now, _) = checkpoint.facts["samples"], self._samples()
             raise ArgumentError(
-                f"data.root: not the samples of {path}: it has {before} to train on and {held_before} held back, "
-                f"here are {now} and {held_now}{', of other names' if (before, held_before) == (now, held_now) else ''}"
+                f"data.root: not the samples of {path}: it has {before} training and {held_before} validation samples, "
+                f"given {now} and {held_now}{', with other names' if (before, held_before) == (now, held_now) else ''}"
             )
         if checkpoint.facts["extractor"] != self._extractor_checksum():
-            raise ArgumentError(f"extractor.weights: not those of {path}")
+            raise ArgumentError(f"extractor.weights: not the same as in {path}")
         self.model.load_state_dict(checkpoint.model.state_dict())
         if self.ema is not None and checkpoint.ema is not None:
             self.ema.load_state_dict(checkpoint.ema.state_dict())
@@ -335,7 +335,7 @@ class Run:
         _checkpoint.set_random_states(checkpoint.random, self.processes.rank, self.processes.device)
 
     def _samples(self) -> list[Any]:
-        """Returns the numbers of samples to train on and held back, and the SHA-256 of their names without folders."""
+        """Returns the numbers of training and validation samples, and the SHA-256 of their names without folders."""
         names = hashlib.sha256()
         for part in (self.training, self.validation):
             for name in part.names:
@@ -344,7 +344,7 @@ class Run:
         return [len(self.training), len(self.validation), names.hexdigest()]
 
     def _extractor_checksum(self) -> str:
-        """Returns the SHA-256 of the extractor's weights; '' where there is none."""
+        """Returns the SHA-256 of the extractor's weights, '' without an extractor."""
         extractor = self.step.extractor
         if extractor is None:
             return ""
@@ -367,7 +367,7 @@ class Run:
         return min(limits) if limits else None
 
     def _share(self) -> float:
-        """Returns the share of the run that is over."""
+        """Returns the finished share of the run."""
         total, minutes = self.total(), self.config.schedule.minutes
         shares = [self.step.count / total] if total else []
         if minutes:
@@ -375,14 +375,14 @@ class Run:
         return max(shares)
 
     def _stops_early(self) -> bool:
-        """Returns whether so many evaluations were no better that the run ends before its time."""
+        """Returns whether the run ends early because evaluations did not improve."""
         return 0 < self.config.schedule.stop_after <= self.stale and self._share() < 1
 
     def run(self) -> TrainResult:
-        """Runs to the end, or until the run is interrupted."""
+        """Trains until the end or an interruption."""
         log = self.log = Log(self.out, self.config, self.step.count) if self.processes.first else None
         dtype = self.step.settings.dtype
-        _LOG.info("networks are trained in %s", dtype)
+        _LOG.info("training in %s", dtype)
         if dtype == "bfloat16" and precision.fast_dtype(self.processes.device.type) != dtype:
             _LOG.warning(
                 "step.dtype: bfloat16, for which the %s has no instructions; a step takes several times as long as in "
@@ -397,19 +397,19 @@ class Run:
                 log.entry("bad", 0, {"name": name, "message": why})
         interruption = Interruption()
         try:
-            self.callbacks.tell("on_start", self)
+            self.callbacks.notify("on_start", self)
             self.callbacks.raise_error()
             watch = _Watch(self.step.count, int(self.step.skipped), logged=(0, self.seconds))
             with interruption.watched():
                 while self._share() < 1 and not watch.is_stopped and not self._stops_early():
                     for batch in self._epoch():
-                        losses = self._one(batch)
+                        losses = self._run_step(batch)
                         self.position += 1
                         now = time.monotonic()
                         self.seconds, watch.before = self.seconds + now - watch.before, now
                         watch.images += self.config.run.batch * self.processes.world
                         if self.step.whole:
-                            self._after(losses, log, watch, interruption)
+                            self._after_update(losses, log, watch, interruption)
                         if watch.is_stopped or self._share() >= 1 or self._stops_early():
                             break
                     else:
@@ -441,8 +441,8 @@ class Run:
         if self.replaced and self.processes.first:
             size = self.config.data.size
             warn(
-                f"another sample stood in {self.replaced:,} times for one whose object has no pixel at {size} x "
-                f"{size}; `pyharmony data check --size {size}` names such samples"
+                f"{self.replaced:,} samples whose object has no pixel at {size} x {size} were replaced by others; "
+                f"`pyharmony data check --size {size}` lists such samples"
             )
         result = TrainResult(
             model=final.eval(),
@@ -459,17 +459,17 @@ class Run:
             replaced=self.replaced,
             bad=tuple(self.bad),
         )
-        self.callbacks.tell("on_end", result)
+        self.callbacks.notify("on_end", result)
         self.callbacks.raise_error()
         return result
 
     def plan(self) -> Plan:
-        """Makes a few steps to see how fast they are; the run is of no use afterwards, and nothing is written."""
+        """Measures the speed of a few steps; writes nothing, and the run cannot be used afterwards."""
         images, times = self.config.run.batch * self.processes.world, list[float]()
         before = time.monotonic()
         while len(times) < _UNTIMED + _TIMED:
             for batch in self._epoch():
-                self._one(batch)
+                self._run_step(batch)
                 if self.processes.device.type == "cuda":
                     torch.cuda.synchronize(self.processes.device)
                 now = time.monotonic()
@@ -503,20 +503,22 @@ class Run:
         )
 
     def _too_short(self) -> str:
-        """Returns why the run was far too short, or ''."""
+        """Describes why the run was far too short; '' if it was not."""
         schedule, count = self.config.schedule, self.step.count
         reasons = []
         if 3 * count < schedule.expected_steps:
-            reasons.append(f"of about {schedule.expected_steps:,} that are expected")
+            reasons.append(f"expected about {schedule.expected_steps:,}")
         if count < schedule.warm_up:
             reasons.append(f"inside the warm-up of {schedule.warm_up:,}")
         if not reasons:
             return ""
         longer = "schedule.minutes" if schedule.minutes else "schedule.steps" if schedule.steps else "schedule.epochs"
-        return f"hardly trained: {count:,} steps {', '.join(reasons)}; a larger {longer} makes more"
+        return f"hardly trained: {count:,} steps, {', '.join(reasons)}; increase {longer}"
 
-    def _after(self, losses: dict[str, Tensor], log: Log | None, watch: _Watch, interruption: Interruption) -> None:
-        """Does what follows an update: the average, the log, and evaluations and checkpoints that are due."""
+    def _after_update(
+        self, losses: dict[str, Tensor], log: Log | None, watch: _Watch, interruption: Interruption
+    ) -> None:
+        """Updates the average and the log after an update; evaluates and saves a checkpoint if due."""
         run, count = self.config.run, self.step.count
         if self.ema is not None:
             self._average(self.ema)
@@ -528,7 +530,7 @@ class Run:
                 values = {name: float(loss) for name, loss in losses.items()}
                 log.scalars("loss", count, {**values, "skipped": skipped, "replaced": self.replaced})
                 self._log_observed(log, watch)
-            self._tell(losses, watch)
+            self._report_progress(losses, watch)
             if watch.skips >= run.largest_skips:
                 raise ArgumentError(
                     f"run: {watch.skips} updates were not finite up to step {count}",
@@ -536,14 +538,14 @@ class Run:
                     hint="a smaller step.lr, or step.dtype='float32', may help",
                 )
         elif time.monotonic() - watch.told_at >= _PROGRESS_SECONDS:
-            self._tell(losses, watch)
+            self._report_progress(losses, watch)
         if self.callbacks.every_step:
-            self.callbacks.tell("on_step", self._progress(losses, watch))
+            self.callbacks.notify("on_step", self._progress(losses, watch))
         if run.evaluate_steps and count % run.evaluate_steps == 0:
             self.evaluate(log, watch)
         late = bool(run.checkpoint_minutes) and time.monotonic() - watch.saved_at > 60 * run.checkpoint_minutes
         due = bool(run.checkpoint_steps) and count % run.checkpoint_steps == 0
-        # All processes follow the slowest clock, and stop when any of them was asked to stop.
+        # All processes follow the slowest clock, and stop when any of them was interrupted.
         stop_requested = interruption.pending or self.callbacks.error is not None
         stops, late_, self.seconds = self.processes.largest(stop_requested, late, self.seconds)
         watch.is_stopped, late = bool(stops), bool(late_)
@@ -551,7 +553,7 @@ class Run:
             self.save(watch)
 
     def _log_observed(self, log: Log, watch: _Watch) -> None:
-        """Logs what the step has observed, the learning rates, and the images a second since the last time."""
+        """Logs the values observed by the step, the learning rates, and images per second since the last entry."""
         count, observed = self.step.count, self.step.observed
         kinds: dict[str, dict[str, float]] = {}
         values = torch.stack(list(observed.values())).tolist() if observed else []  # the host waits once
@@ -567,10 +569,10 @@ class Run:
         for kind, scalars in kinds.items():
             log.scalars(kind, count, scalars)
 
-    def _tell(self, losses: dict[str, Tensor], watch: _Watch) -> None:
+    def _report_progress(self, losses: dict[str, Tensor], watch: _Watch) -> None:
         watch.told_at = time.monotonic()
         if self.processes.first:
-            self.callbacks.tell_progress(self._progress(losses, watch))
+            self.callbacks.report_progress(self._progress(losses, watch))
 
     def _progress(self, losses: dict[str, Tensor], watch: _Watch) -> Progress:
         share, spent = self._share(), time.monotonic() - watch.began
@@ -591,12 +593,12 @@ class Run:
         changes["skip_bad"] = settings.skip_bad
         return TensorSamples(dataset, inputs, settings.size, self.step.low, scale=self.scale, **changes)
 
-    def _to_measure(self, dataset: Dataset) -> TensorSamples:
-        """Returns samples as an evaluation takes them: with a mask where a network blends and does not see it."""
+    def _evaluation_samples(self, dataset: Dataset) -> TensorSamples:
+        """Returns samples for an evaluation: with masks for a blending network that does not use them."""
         return self._prepared(dataset, also=("mask",) if self.model.task == "blend" else ())
 
     def _note_bad(self, name: str, why: str) -> None:
-        """Notes a sample that cannot be read, once."""
+        """Records a sample that cannot be read, once."""
         if name in self.bad:
             return
         self.bad[name] = why
@@ -605,7 +607,7 @@ class Run:
             self.log.entry("bad", self.step.count, {"name": name, "message": why})
 
     def _epoch(self) -> Iterator[dict[str, Tensor]]:
-        """Yields the batches that are left of the epoch."""
+        """Yields the remaining batches of the epoch."""
         config, processes = self.config, self.processes
         training = self.training
         if isinstance(training, (Crops, Pasted, Synthesis)):
@@ -634,7 +636,7 @@ class Run:
                     self._note_bad(self.training.names[index], why_bad(self.training, index))
             yield {name: x.to(processes.device, non_blocking=cuda) for name, x in batch.items()}
 
-    def _one(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _run_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         schedule = self.config.schedule
         if self.step.whole:
             self.step.scale_lr(rate_factor(schedule, self._share(), self.step.count, self.plateaus))
@@ -646,35 +648,33 @@ class Run:
             try:
                 losses = self.step(batch)
             except ShapeError as error:
-                raise ShapeError(
-                    f"data.size: {self.config.data.size}, which the network does not take: {error}"
-                ) from error
+                raise ShapeError(f"data.size: {self.config.data.size}, not accepted by the network: {error}") from error
         if self.processes.world > 1:
             self.processes.mean([b for b in self.model.buffers() if b.is_floating_point()])
         return losses
 
     @torch.no_grad()
     def _average(self, ema: Model) -> None:
-        # In the first steps the average follows closely, so that the random start is soon forgotten.
+        # In the first steps the average follows closely, so that it soon forgets the random initial weights.
         decay = min(self.config.run.ema, (1 + self.step.count) / (10 + self.step.count))
         torch._foreach_lerp_(list(ema.parameters()), [p.detach() for p in self.model.parameters()], 1 - decay)
         for (name, average), buffer in zip(ema.named_buffers(), self.model.buffers()):
-            # Statistics of batch norms are averaged too: those of the last batches are noisy, and of other weights.
+            # Batch norm statistics are averaged too: those of the last batches are noisy and of other weights.
             if name.endswith(("running_mean", "running_var")):
                 average.lerp_(buffer, 1 - decay)
             else:
                 average.copy_(buffer)
 
     def evaluate(self, log: Log | None, watch: _Watch, *, counts: bool = True) -> None:
-        """Computes figures over the validation samples and saves the best weights separately.
+        """Computes metrics over the validation samples and saves the best weights separately.
 
-        counts: whether it is one of the evaluations at regular intervals, by which plateaus are noticed.
+        counts: whether this is a regular evaluation, which counts for plateaus.
         """
         watch.evaluated_step = self.step.count
         if len(self.validation):
             if self.processes.first:
                 model = self.ema if self.ema is not None else self.model
-                held_back = self._to_measure(self.validation)
+                held_back = self._evaluation_samples(self.validation)
                 loss_meter = LossMeter(self.step, len(held_back))
                 self.figures, sheet = evaluate(model, held_back, loss_meter)
                 for index, why in held_back.bad.items():
@@ -683,13 +683,13 @@ class Run:
                     self._left_out = True
                     size = self.config.data.size
                     warn(
-                        f"{held_back.left_out:,} of the {len(held_back):,} samples held back are left out: their "
-                        f"objects have no pixel at {size} x {size}"
+                        f"{held_back.left_out:,} of {len(held_back):,} validation samples are left out: their objects "
+                        f"have no pixel at {size} x {size}"
                     )
                 if self.figures and better(model, self.figures, self.best, self.config.run.best_by):
                     self.best = {**self.figures, "step": float(self.step.count)}
                     _save_part(model, self.out / "best.safetensors")
-                self.callbacks.tell("on_evaluation", dict(self.figures))
+                self.callbacks.notify("on_evaluation", dict(self.figures))
                 if log is not None and self.figures:
                     log.scalars("validation", self.step.count, self.figures)
                     log.image("pictures", self.step.count, sheet)
@@ -698,23 +698,23 @@ class Run:
             if counts:
                 self._count_evaluation()
         if log is not None and log.shows:
-            self._show_training(log)
+            self._log_training_images(log)
         self.processes.barrier()
         watch.before = time.monotonic()  # evaluations do not count as minutes of the run
 
-    def _show_training(self, log: Log) -> None:
-        """Logs images of some samples to train on, the same ones each time, uncropped, with what is made of them."""
-        prepared = self._to_measure(Subset(self.training, sorted(on_sheet(len(self.training)))))
+    def _log_training_images(self, log: Log) -> None:
+        """Logs the outputs for some training samples, always the same and uncropped."""
+        prepared = self._evaluation_samples(Subset(self.training, sorted(on_sheet(len(self.training)))))
         figures, sheet = evaluate(self.ema if self.ema is not None else self.model, prepared)
         if figures:
             log.image("training_pictures", self.step.count, sheet)
 
     def _count_evaluation(self) -> None:
-        """Counts the evaluations without a better figure, which the first process knows, and the plateaus."""
+        """Counts evaluations without improvement, known to the first process, and plateaus."""
         schedule = self.config.schedule
         if self.processes.first:
             self.config.check_figures(bool(self.figures))
-        # An evaluation that is made again after a run was resumed finds the best figures as its own.
+        # An evaluation repeated after resuming compares equal to its own best metrics.
         stale = 0 if self.best.get("step") == self.step.count else self.stale + 1
         self.stale = int(self.processes.largest(stale if self.processes.first else 0)[0])
         if schedule.shape == "plateau" and self.stale and self.stale % schedule.patience == 0:
@@ -728,7 +728,7 @@ def _extractor(table: Mapping[str, Any]) -> Model | None:
     weights = settings.pop("weights", None)
     if weights is not None:
         if settings:
-            raise ArgumentError(f"extractor.{next(iter(settings))}: given beside extractor.weights, which has its own")
+            raise ArgumentError(f"extractor.{next(iter(settings))}: not accepted with extractor.weights")
         return models.load(weights)
     if "name" not in settings:
         raise ArgumentError("extractor: expected extractor.weights, or extractor.name")

@@ -1,4 +1,4 @@
-"""The reports of a run: its progress and its result."""
+"""Progress and results of a training run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Progress:
     """The progress of a run.
 
     Attributes:
-        count, total: the number of steps made, and of all steps; total is None where minutes end the run.
-        epoch: the number of the epoch, from 0.
-        share: the share of the run that is over, 0 to 1.
+        count, total: the number of steps made, and of all steps; total is None if minutes limit the run.
+        epoch: the index of the epoch, from 0.
+        share: the finished share of the run, 0 to 1.
         rate: images per second, of all processes together.
-        seconds: the seconds of work, earlier parts of the run included.
-        left: the estimated seconds that are left.
+        seconds: the seconds of work, including earlier parts of the run.
+        left: the estimated number of remaining seconds.
         losses: the losses of the last step.
-        figures: the figures of the last evaluation.
+        figures: the metrics of the last evaluation.
     """
 
     count: int
@@ -38,14 +38,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do, from a few steps that were made and thrown away.
+    """The expected size and duration of a run, measured by a few steps that are discarded.
 
     Attributes:
-        training, validation: the number of samples to train on, and of those held back.
+        training, validation: the numbers of training and validation samples.
         parameters: the number of parameters by the name of the network: 'generator' and 'discriminator', or 'model'.
         steps_per_epoch: the number of steps of an epoch.
-        steps: the number of steps of the run; where minutes end it, what is to be expected.
-        rate: images per second, loading included; in `measured` steps.
+        steps: the number of steps of the run; an estimate if minutes limit it.
+        rate: images per second over `measured` steps, including loading.
         measured: the number of steps that were measured.
         seconds: the expected seconds of the run, without evaluations and checkpoints.
         dtype: the dtype of the networks' arithmetic.
@@ -69,18 +69,18 @@ class TrainResult:
     """The result of a run.
 
     Attributes:
-        model: the trained model, the average of its weights if the run keeps one; in evaluation mode.
+        model: the trained model in evaluation mode, with the averaged weights if the run averages them.
         steps: the number of steps made, in all parts of the run together.
-        figures: the figures of the last evaluation, by name.
-        best: the figures of the best evaluation.
-        skipped: the number of updates that were left out because a gradient was not finite.
+        figures: the metrics of the last evaluation, by name.
+        best: the metrics of the best evaluation.
+        skipped: the number of updates skipped because a gradient was not finite.
         interrupted: whether the run was stopped before its end; it can be resumed.
-        stopped_early: whether `schedule.stop_after` evaluations in a row that were no better ended the run.
+        stopped_early: whether `schedule.stop_after` evaluations without improvement ended the run.
         folder: the run's folder.
-        seconds: the seconds of work, in all parts of the run together; evaluations are left out.
-        short: a sentence that says why so few steps hardly train a network; else empty.
-        replaced: how often another sample stood in for one whose object has no pixel at the size of the training.
-        bad: the names of the samples that could not be read and were left out, see `data.skip_bad`.
+        seconds: the seconds of work, in all parts of the run together, without evaluations.
+        short: a sentence explaining that the run was too short to train the network; else empty.
+        replaced: the number of samples replaced by others because their object has no pixel at the training size.
+        bad: the names of samples skipped because they could not be read, see `data.skip_bad`.
         dtype: the dtype of the networks' arithmetic, 'float32', 'bfloat16' or 'float16'.
     """
 

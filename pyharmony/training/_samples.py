@@ -1,4 +1,4 @@
-"""The samples of a run: opened, divided, made into composites, and those that were held back afterwards."""
+"""The samples of a run: opening, splitting, making composites, and reopening the validation samples of a run."""
 
 from __future__ import annotations
 
@@ -28,60 +28,60 @@ from ..errors import (
 from ._config import TrainConfig, config_of, in_table
 
 _LOG = logging.getLogger(__name__)
-#: The number of samples of a folder by which a run tells whether its images are large enough.
+#: The number of images of a folder that are inspected for their size.
 _LOOKED_AT = 16
-#: The largest number of composites of each photograph that is held back.
+#: The largest number of composites of each validation photograph.
 _HELD_BACK = 8
 
 
 def unreadable(error: Exception) -> bool:
-    """Returns whether an error says that a sample is bad, and not that the machine lacks something."""
+    """Returns whether an error means that a sample is bad, not that the machine lacks something."""
     return not isinstance(error, (OutOfMemory, NativeError, DeviceError))
 
 
 def why_bad(dataset: data.Dataset, index: int) -> str:
-    """Returns why a sample cannot be read, which another process has noticed."""
+    """Returns why a sample, which failed in another process, cannot be read."""
     try:
         dataset[index]
     except (PyHarmonyError, OSError) as error:
         return str(error)
-    return f"{dataset.names[index]}: could be read only when it was tried again"
+    return f"{dataset.names[index]}: unreadable at first, readable when tried again"
 
 
 def check_bad(bad: dict[str, str], config: TrainConfig) -> None:
-    """Logs the last of the samples that cannot be read, by name with the reason."""
+    """Logs the most recent unreadable sample and raises if there are too many."""
     name, why = list(bad.items())[-1]
     if len(bad) > config.data.largest_bad:
         raise DataError(
-            f"data.root: {len(bad)} samples cannot be read, and data.largest_bad is {config.data.largest_bad}; "
+            f"data.root: {len(bad)} samples cannot be read, data.largest_bad allows {config.data.largest_bad}; "
             f"the last: {why}"
         )
-    _LOG.warning("%s is left out, since it cannot be read: %s", name, why)
+    _LOG.warning("%s is left out because it cannot be read: %s", name, why)
 
 
 def size_of(run: str | os.PathLike[str]) -> int:
-    """Returns the side of the images that the network of a run saw."""
+    """Returns the input size of the network of a run."""
     return _config_of_run(run).data.size
 
 
 def held_back(run: str | os.PathLike[str], *, size: int | str | None = None) -> data.Dataset:
-    """Returns the samples that a run held back to choose its weights by; photographs become composites.
+    """Returns the validation samples of a run; photographs become composites.
 
     Args:
         run: the folder of a run.
-        size: the size of composites that are made of photographs, see `pyharmony.data.Synthesis`; None: the size of
-            the photographs; 'run': the composites that the run itself was measured on, at `size_of` the run. What a
-            network that cuts objects out held back are photographs with masks at that size, whatever this is, and what
-            one that enlarges held back are squares of that size.
+        size: the size of composites made from photographs, see `pyharmony.data.Synthesis`; None: the size of the
+            photographs; 'run': the composites on which the run itself was evaluated, at `size_of` the run. Ignored for
+            a segmentation network, whose samples are photographs with masks at that size, and for super-resolution,
+            whose samples are squares of that size.
 
     Raises:
-        ArgumentError: the folder is not that of a run, or the run held back nothing.
+        ArgumentError: the folder is not that of a run, or the run has no validation samples.
         FileNotFoundError, DataError: the data has moved or is damaged.
     """
     config = _config_of_run(run)
     dataset = _parts(config)[1]
     if not len(dataset):
-        raise ArgumentError(f"run: {Path(run)} held back nothing; data.validation was {config.data.validation!r}")
+        raise ArgumentError(f"run: {run} has no validation samples; it had data.validation={config.data.validation!r}")
     if _task_of(config) == "segment":
         return _cut_outs(dataset, config, 1, {})
     if _shows_details(dataset, config):
@@ -95,20 +95,20 @@ def _config_of_run(run: str | os.PathLike[str]) -> TrainConfig:
     try:
         return config_of(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError) as error:
-        raise ArgumentError(f"run: {Path(run)} is no folder of a training run: {error}") from error
+        raise ArgumentError(f"run: {Path(run)} is not the folder of a training run: {error}") from error
 
 
 def _composite_size(config: TrainConfig) -> int:
-    """Returns the size at which composites are made, so that a crop leaves data.size."""
+    """Returns the size of composites such that a crop still has data.size pixels."""
     return math.ceil(config.data.size / (1 - config.data.crop))
 
 
 def datasets(config: TrainConfig, bad: dict[str, str] | None = None) -> tuple[data.Dataset, data.Dataset]:
-    """Returns the samples to train on and those held back; photographs and scenes become composites.
+    """Returns the training and validation samples; photographs and scenes become composites.
 
     Args:
         config: the configuration of the run.
-        bad: gets the names of those that cannot be read and are left out, with the reason, as `data.skip_bad` asks.
+        bad: filled with the names of unreadable samples, with the reason, if `data.skip_bad` is set.
     """
     bad = {} if bad is None else bad
     training, validation = _parts(config, sized=not config.data.enlarge)
@@ -130,12 +130,12 @@ def _task_of(config: TrainConfig) -> str:
 
 
 def _shows_details(dataset: data.Dataset, config: TrainConfig) -> bool:
-    """Tells whether the network of a run enlarges, and samples are photographs, of which it is shown parts."""
+    """Returns whether the samples are photographs to be cropped for a super-resolution network."""
     return _task_of(config) == "upscale" and len(dataset) > 0 and "composite" not in _first(dataset, config)
 
 
 def _details(dataset: data.Dataset, config: TrainConfig, side: int) -> data.Dataset:
-    """Makes squares of photographs to train on (side 0), or of those held back, which are not cropped further."""
+    """Returns square crops of photographs for training (side 0) or validation, which is not cropped randomly."""
     settings, seed = config.data, 2 * config.run.seed + side
     if not side:
         return data.Crops(dataset, size=_composite_size(config), per_photo=settings.per_photo, seed=seed)
@@ -144,7 +144,7 @@ def _details(dataset: data.Dataset, config: TrainConfig, side: int) -> data.Data
 
 
 def _cut_outs(dataset: data.Dataset, config: TrainConfig, side: int, bad: dict[str, str]) -> data.Dataset:
-    """Makes scenes to cut objects out of from samples to train on (side 0); those held back are shown as they are."""
+    """Returns synthetic scenes for segmentation from training samples (side 0), or unchanged validation samples."""
     settings = config.data
     if not len(dataset):
         return dataset
@@ -173,11 +173,11 @@ def _cut_outs(dataset: data.Dataset, config: TrainConfig, side: int, bad: dict[s
 def _usable(
     dataset: data.Dataset, config: TrainConfig, bad: dict[str, str], *, vanishing: bool = False
 ) -> tuple[data.Dataset, list[int]]:
-    """Returns the samples that can be read, and the numbers of those with a mask.
+    """Returns the readable samples, and the indices of those with a mask.
 
     Args:
-        bad: gets the names of the others, with the reason.
-        vanishing: whether to leave out, too, those whose object vanishes at their size.
+        bad: filled with the names of the others, with the reason.
+        vanishing: whether to drop samples whose object vanishes at their size as well.
     """
     usable: list[int] = []
     masked: list[int] = []
@@ -202,7 +202,7 @@ def _usable(
 
 
 def _first(dataset: data.Dataset, config: TrainConfig) -> dict[str, Any]:
-    """Returns the first sample that can be read."""
+    """Returns the first readable sample."""
     tries = min(len(dataset), config.data.largest_bad + 1) if config.data.skip_bad else 1
     for index in range(tries):
         try:
@@ -214,13 +214,13 @@ def _first(dataset: data.Dataset, config: TrainConfig) -> dict[str, Any]:
 
 
 def check_root(config: TrainConfig) -> None:
-    """Refuses a configuration without data."""
+    """Raises if the configuration has no data."""
     if not config.data.roots:
         raise ArgumentError("data.root: missing, expected a folder", code="no-data")
 
 
 def _parts(config: TrainConfig, *, sized: bool = False) -> tuple[data.Dataset, data.Dataset]:
-    """Returns the samples to train on and those held back; sized: whether sets of small images are refused."""
+    """Returns the training and validation samples; sized: whether sets of small images are refused."""
     settings = config.data
     check_root(config)
     own: Any = {"kind": settings.kind, "annotations": settings.annotations, "boxes": settings.boxes, "sized": sized}
@@ -247,7 +247,7 @@ def _parts(config: TrainConfig, *, sized: bool = False) -> tuple[data.Dataset, d
 
 @contextlib.contextmanager
 def _errors_by_key(prefix: str) -> Iterator[None]:
-    """Makes errors about arguments of `open_dataset` name the setting instead; prefix: what its name begins with."""
+    """Makes errors about arguments of `open_dataset` name the setting instead; prefix: of the setting's name."""
     try:
         yield
     except (ArgumentError, DTypeError) as error:
@@ -290,9 +290,9 @@ def _open(
 
 
 def _check_sizes(dataset: data.Dataset, root: str, config: TrainConfig) -> None:
-    """Refuses a set where both sides of most of the first images are smaller than what the network sees.
+    """Raises if most of the first images are smaller than the network's input in both sides.
 
-    A photograph that is smaller is no reason, nor is one that is smaller in one side.
+    Single small photographs, or images smaller in one side, are accepted.
     """
     size, sides, large = config.data.size, list[tuple[int, int]](), 0
     count = min(len(dataset), _LOOKED_AT)
@@ -315,15 +315,15 @@ def _check_sizes(dataset: data.Dataset, root: str, config: TrainConfig) -> None:
     if len(sides) > large:
         height, width = sides[0]
         raise ArgumentError(
-            f"data.size: {size}, and most of the images of {root} are smaller, such as {width} x {height} pixels; "
-            f"data.enlarge=true enlarges them, data.size={max(height, width)} does not, if the network takes that"
+            f"data.size: {size}, but most images of {root} are smaller, such as {width} x {height} pixels; set "
+            f"data.enlarge=true to enlarge them, or data.size={max(height, width)} if the network accepts it"
         )
 
 
 def _composites(
     dataset: data.Dataset, config: TrainConfig, side: int, *, size: int | None, bad: dict[str, str]
 ) -> data.Dataset:
-    """Makes composites of `size` from samples to train on (side 0) or held back (side 1), which are not varied."""
+    """Makes composites of `size` from samples for training (side 0) or validation, which are not augmented."""
     if not len(dataset):
         return dataset
     settings, seed, first = config.data, 2 * config.run.seed + side, _first(dataset, config)
@@ -336,14 +336,14 @@ def _composites(
     if "mask" not in first and not varies:
         key = "data.validation" if side and isinstance(settings.validation, str) else "data.root"
         raise DataError(
-            f"{key}: the photograph {first['name']} has no mask; expected masks of the same names in the folder masks "
-            "beside images, or composites with mask and target"
+            f"{key}: the photograph {first['name']} has no mask; expected masks of the same names in a folder masks "
+            "next to images, or composites with mask and target"
         )
-    if size is not None:  # decoding takes longer than everything else
+    if size is not None:  # decoding dominates the time
         dataset = data.Cached(data.Resized(dataset, size))
     per_photo = min(settings.per_photo, _HELD_BACK) if side else settings.per_photo
     if settings.skip_bad or varies:
-        # One photograph that cannot be read would spoil the composites of others whose colours it lends.
+        # An unreadable photograph would spoil the composites that take their colours from it.
         dataset, masked = _usable(dataset, config, bad, vanishing=varies)
     if varies:
         if side:
@@ -362,7 +362,7 @@ def _composites(
                 seed=seed,
             )
             per_photo = 1
-    # A transfer needs another photograph; where only one is held back, methods that do without are chosen.
+    # A transfer needs a second photograph; if there is only one, methods without a reference are chosen.
     methods: Any = settings.methods if not side or len(dataset) > 1 else None
     with in_table("data"):
         return data.Synthesis(

@@ -31,30 +31,30 @@ def train(
 ) -> TrainResult:
     """Trains a network.
 
-    In a process that torchrun started, the run is shared with the other processes: each takes its part of every batch,
-    `run.batch` samples a process, the gradients are averaged, and the first process writes. On one CPU or GPU and with
-    one seed the result is the same to the bit, whether the run was interrupted or not.
+    Under torchrun, the processes share the run: each trains on its part of every batch, `run.batch` samples per
+    process; gradients are averaged, and the first process writes. On one CPU or GPU and with one seed the result is
+    bit-identical, whether the run was interrupted or not.
 
     Args:
         config: the configuration, see `config_of`.
         out: the run's folder: `best.safetensors` and `last.safetensors` (a GAN's generator), `checkpoints/`,
             `config.json`, `log.jsonl`, `tensorboard/`.
-        resume: 'auto' for the newest whole checkpoint in `out`, where there is one; a checkpoint's folder; None for a
+        resume: 'auto' for the newest undamaged checkpoint in `out`, if any; the folder of a checkpoint; None for a
             new run, in a folder without checkpoints.
-        device: 'cpu' or 'cuda'; None: a GPU where there is one.
+        device: 'cpu' or 'cuda'; None: a GPU if available.
         on_progress: called with the run's progress after each logged step, and every ten seconds.
-        callbacks: code that is called at other places, see `Callback`.
+        callbacks: objects called on other events, see `Callback`.
 
     Raises:
-        ArgumentError: the model, its step or the data does not accept a setting; `out` has checkpoints and `resume` is
-            None; `resume` is no checkpoint, or one of a run with other settings or samples; another run uses `out`.
-        WeightsError: a checkpoint is damaged, or the weights of `run.start` are, or are of another model.
+        ArgumentError: a setting is not accepted by the model, its step or the data; `out` has checkpoints and `resume`
+            is None; `resume` is not a checkpoint, or has other settings or samples; another run uses `out`.
+        WeightsError: a checkpoint or the weights of `run.start` are damaged, or are of another model.
         DecodeError: a sample, which is named, cannot be read; other errors of `pyharmony.data` occur, too.
         OSError: `out` cannot be written.
-        ImportError: something that the extra installs is missing.
-        DTypeError: one of the callbacks is no `Callback`.
+        ImportError: a package of the extra `train` is missing.
+        DTypeError: an element of callbacks is not a `Callback`.
 
-    An error that `on_progress` or a callback raises is raised after a checkpoint was written.
+    An exception of `on_progress` or a callback is raised after a checkpoint was written.
     """
     all_callbacks = Callbacks(callbacks, on_progress)
     folder, run = Path(out), _prepared(config, Path(out), device, all_callbacks)
@@ -69,14 +69,14 @@ def train(
             if not (start / "state.json").is_file():
                 accepted = f"a checkpoint such as {checkpoints / 'step-00000100'}"
                 raise ArgumentError(
-                    f"resume: {start} is no folder of a checkpoint, expected 'auto', or {accepted}",
+                    f"resume: {start} is not the folder of a checkpoint, expected 'auto', or {accepted}",
                     code="no-checkpoint", start=start, accepted=accepted,
                 )  # fmt: skip
         else:
             start = None
             if checkpoints.is_dir() and any(checkpoints.iterdir()):
-                hint = "resume='auto' goes on with it, or give another folder"
-                raise ArgumentError(f"out: {folder} holds a run", code="holds-a-run", hint=hint)
+                hint = "use resume='auto' to continue it, or another folder"
+                raise ArgumentError(f"out: {folder} contains a run", code="holds-a-run", hint=hint)
         if start is not None:
             run.resume(start)
         elif config.run.start:
@@ -88,11 +88,11 @@ def train(
 
 
 def plan(config: TrainConfig, *, device: TorchDevice | None = None) -> Plan:
-    """Tells what a run would do: its samples, parameters, steps, and from a few of these its speed. Nothing is written.
+    """Estimates a run without writing anything: its samples, parameters, steps, and its speed from a few steps.
 
     Args:
         config: the configuration, see `config_of`.
-        device: 'cpu' or 'cuda'; None: a GPU where there is one.
+        device: 'cpu' or 'cuda'; None: a GPU if available.
 
     Raises:
         ArgumentError, WeightsError, DecodeError, ImportError: as `train`.
@@ -104,7 +104,7 @@ def _prepared(config: TrainConfig, folder: Path, device: TorchDevice | None, cal
     """Returns a run with its samples."""
     if device not in (None, "cpu", "cuda"):
         raise ArgumentError(f"device: {device!r}, expected 'cpu' or 'cuda'")
-    # Errors in the arguments are raised before torch is loaded, or else before data are read, which takes longer.
+    # Errors in the arguments are raised before loading torch, or else before reading data, which takes longer.
     with in_table("model"):
         _catalogue.check_model(dict(config.model))
     if config.run.best_by:
@@ -115,10 +115,10 @@ def _prepared(config: TrainConfig, folder: Path, device: TorchDevice | None, cal
 
         from ._loop import Run
     except ModuleNotFoundError as error:
-        datasets(config)  # what is wrong with the data is told in any case
+        datasets(config)  # reports errors in the data in any case
         reason = f"pyharmony.training.train needs it: {_install.hint('train')}"
         raise ImportError(f"{error.name} is missing, {reason}") from error
     run = Run(config, folder, device=device, callbacks=callbacks)
     bad: dict[str, str] = {}
-    run.take(*datasets(config, bad), bad)
+    run.set_samples(*datasets(config, bad), bad)
     return run

@@ -1,4 +1,4 @@
-"""The dtype that networks are trained in where nothing is said: the one that the device computes fast."""
+"""The default dtype of training: the fastest one on the device."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Literal
 
 __all__ = ["fast_dtype"]
 
-#: The CPU's flags, as Linux names them, of instructions for bfloat16. x86 has them in AVX-512 or AMX, Arm as one.
+#: The CPU flags, as named by Linux, of instructions for bfloat16: AVX-512 or AMX on x86, one on Arm.
 _FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-#: The values of ONEDNN_MAX_CPU_ISA that leave oneDNN, which runs torch's convolutions on x86, without them.
+#: The values of ONEDNN_MAX_CPU_ISA that disable them in oneDNN, which runs torch's convolutions on x86.
 _WITHOUT = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"})
 
 
 def cpu_flags() -> frozenset[str]:
-    """Returns what the CPU can do, by Linux's names; nothing where /proc does not tell."""
+    """Returns the CPU's flags as named by Linux; an empty set if /proc has none."""
     try:
         text = Path("/proc/cpuinfo").read_text(errors="replace")
     except OSError:
@@ -25,17 +25,17 @@ def cpu_flags() -> frozenset[str]:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Returns whether convolutions in bfloat16 run by instructions of this CPU.
+    """Returns whether this CPU has instructions for convolutions in bfloat16.
 
-    Without them oneDNN converts each operand: on one core of a CPU with AVX-512 convolutions then take 2.5 times as
-    long as in float32, with AVX2 7 times.
+    Without them oneDNN converts each operand: on one core, convolutions then take 2.5 times as long as in float32 with
+    AVX-512, and 7 times as long with AVX2.
     """
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).upper()
     return limit not in _WITHOUT and not _FLAGS.isdisjoint(cpu_flags())
 
 
 def fast_dtype(device: str) -> Literal["float32", "bfloat16"]:
-    """Returns the dtype that networks are trained in fastest on a 'cpu' or 'cuda' device."""
+    """Returns the fastest dtype for training on a 'cpu' or 'cuda' device."""
     if device == "cpu":
         return "bfloat16" if cpu_has_bfloat16() else "float32"
     import torch

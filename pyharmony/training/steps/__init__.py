@@ -1,10 +1,10 @@
-"""The optimisation step of each model: `create(model)` makes it, `step(batch)` runs it.
+"""The optimisation step of each model: `create(model)` constructs it, `step(batch)` runs it.
 
     model = models.create("pix2pix", "small")
     step = steps.create(model, l1=100.0)
     losses = step({"composite": composite, "mask": mask, "target": target})
 
-A harmoniser's batch holds composite and target [N, 3, H, W] in the range of its model and mask [N, 1, H, W] in [0, 1].
+A harmoniser's batch contains composite and target [N, 3, H, W] in the model's range and mask [N, 1, H, W] in [0, 1].
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ __all__ = ["AdamSettings", "CapturedStep", "Step", "StepSettings", "create", "re
 
 
 def create(model: Model, preset: str | None = None, *, extractor: nn.Module | None = None, **settings: Any) -> Step:
-    """Makes the step of a model, with new optimizers.
+    """Creates the step of a model, with new optimizers.
 
     Args:
         model: a model of `pyharmony.models`; the step changes it.
-        preset: the name of settings, see `Step.presets`; None: the defaults.
-        extractor: a network whose features a loss compares, on the model's device; it is not trained. It is a
-            style_encoder for `attention_unet` and `unet3plus`, any network from images to features for `srgan`.
+        preset: the name of a set of settings, see `Step.presets`; None: the defaults.
+        extractor: a frozen network whose features a loss compares, on the model's device: a style_encoder for
+            `attention_unet` and `unet3plus`, any network from images to features for `srgan`.
         settings: fields of `Step.settings_type`, which override the preset.
 
     Raises:
         ArgumentError: there is no such preset or setting, a value is not accepted, or the model has no step.
         DeviceError: extractor is on another device.
-        DTypeError: model is not a model, or extractor is not what the step takes.
+        DTypeError: model is not a model, or extractor is not of the type that the step needs.
     """
     step = _step.step_of(model)
     values = _step.settings_of(step, settings, preset)
     if extractor is None:
         return step(model, values)
     if not step.extracts:
-        raise ArgumentError(f"extractor: given, and {step.__name__} looks through none")
+        raise ArgumentError(f"extractor: given, but {step.__name__} uses none")
     return step(model, values, extractor)

@@ -1,4 +1,4 @@
-"""Adam and AdamW whose update of all tensors is one native pass, with torch's state dicts."""
+"""Adam and AdamW that update all tensors in one native pass, with torch's state dicts."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from ...ops.adam import adam
 
 
 def takes(parameters: Iterable[Tensor]) -> bool:
-    """Returns whether the native update takes these parameters; torch's own optimizers take the others."""
+    """Returns whether the native update supports these parameters; torch's own optimizers update the others."""
     return all(p.dtype == torch.float32 and p.device.type in ("cpu", "cuda") and is_dense(p) for p in parameters)
 
 
 class _Native(torch.optim.Optimizer):
-    """The update of both."""
+    """The common update of Adam and AdamW."""
 
     decoupled: bool
 
     @torch.no_grad()
     def step(self, closure: Any = None, *, skip: Tensor | None = None, clip: float | None = None) -> Any:
-        """Makes an update of the parameters that have gradients.
+        """Updates the parameters that have gradients.
 
         Args:
-            closure: computes the loss anew.
-            skip: a tensor []: where it is not 0 nothing changes but the clip.
-            clip: these parameters end in [-clip, clip]; None: they are not clipped.
+            closure: recomputes the loss.
+            skip: a tensor []: if it is not 0, only the clipping is applied.
+            clip: the parameters are clipped to [-clip, clip] afterwards; None: no clipping.
         """
         loss = None
-        cached = self.__dict__.setdefault("_kept", {})  # no copy of an optimizer has it
+        cached = self.__dict__.setdefault("_kept", {})  # not copied with the optimizer
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
             for option in ("amsgrad", "maximize"):
                 if group[option]:
-                    raise ArgumentError(f"{option}: True, and the native update has no such option")
+                    raise ArgumentError(f"{option}: True, but the native update does not support it")
             parameters = [p for p in group["params"] if p.grad is not None]
             states = [self._state_of(p) for p in parameters]
             adam(
@@ -60,12 +60,12 @@ class _Native(torch.optim.Optimizer):
 
 
 class Adam(_Native, torch.optim.Adam):
-    """torch's Adam, its weight decay a part of the gradient."""
+    """torch's Adam, with weight decay added to the gradient."""
 
     decoupled = False
 
 
 class AdamW(_Native, torch.optim.AdamW):
-    """torch's AdamW, its weight decay apart from the gradient."""
+    """torch's AdamW, with weight decay decoupled from the gradient."""
 
     decoupled = True

@@ -1,6 +1,6 @@
-"""Small images as cameras and programs leave them: reduced in several ways, noisy, saved as JPEG.
+"""Degraded small images, as cameras and software produce them: several reduction filters, noise, JPEG.
 
-A network that enlarges and has seen clean bicubic reductions alone makes noise and the blocks of JPEG larger, too.
+A super-resolution network trained only on clean bicubic reductions would amplify noise and JPEG blocks.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from torch.nn import functional
 
 from ._contours import between
 
-_BLURRED = (0.2, 0.8)  # the range of the standard deviation of a lens's blur, in pixels of the small image
+_BLURRED = (0.2, 0.8)  # the range of the standard deviation of lens blur, in pixels of the small image
 _NOISY = (0.5, 4.0)  # the range of the standard deviation of noise, in 8-bit levels
 #: The qualities of JPEG.
 _SAVED = (60, 96)
-#: The shares of these samples that are blurred, reduced by areas and not bicubically, noisy, and saved.
+#: The shares of degraded samples that are blurred, reduced by area averaging, noisy, and compressed.
 _SHARES = (0.35, 0.6, 0.35, 0.35)
 
 
 def degraded(image: Tensor, target: Tensor, share: float) -> Tensor:
-    """Returns images in which a share of the samples is reduced from the target in another way, by torch's generator.
+    """Returns images in which a random share of the samples is reduced from the target with degradations.
 
     Args:
-        image: bicubic reductions [N, 3, h, w] in [0, 1], which the other samples keep.
+        image: bicubic reductions [N, 3, h, w] in [0, 1], unchanged for the other samples.
         target: [N, 3, scale h, scale w] in [0, 1].
         share: 0 to 1.
     """
@@ -41,7 +41,7 @@ def degraded(image: Tensor, target: Tensor, share: float) -> Tensor:
 
 
 def _worn(target: Tensor, size: tuple[int, int]) -> Tensor:
-    """Returns an image [3, H, W] reduced to a size (h, w)."""
+    """Returns a degraded reduction of an image [3, H, W] to a size (h, w)."""
     x = target[None]
     blurred, by_area, noisy, as_jpeg = (torch.rand(4) < torch.tensor(_SHARES)).tolist()
     if blurred:
@@ -57,7 +57,7 @@ def _worn(target: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def gaussian(x: Tensor, deviation: float) -> Tensor:
-    """Returns images [N, C, H, W] blurred by a Gaussian, with their borders repeated."""
+    """Returns images [N, C, H, W] blurred by a Gaussian, with replicated borders."""
     reach = max(1, round(3 * deviation))
     at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
     weights = torch.exp(-at.square() / (2 * deviation**2))

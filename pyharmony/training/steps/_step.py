@@ -1,4 +1,4 @@
-"""The common part of the steps of all models: settings, batches, optimizers, lower precision, CUDA graphs."""
+"""The base of the steps of all models: settings, batches, optimizers, mixed precision, CUDA graphs."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class StepSettings:
     """The settings of every step.
 
     Attributes:
-        dtype: 'float32', or 'bfloat16' or 'float16' for the arithmetic of the networks by autocast: weights, norms,
-            losses and the optimizers' moments stay in float32. Losses are scaled for float16, see `LossScale`. 'auto':
-            bfloat16 where the model's device has instructions for it, else float32; the settings of a step say which.
-        channels_last: whether weights and images lie in memory with the channels last.
-        optimizer: 'adam', 'adamw', 'sgd' or 'rmsprop', for every network; None: the one of the step's source, which is
-            Adam where its class does not say otherwise.
+        dtype: 'float32', or 'bfloat16' or 'float16' for the networks' arithmetic under autocast: weights, norms, losses
+            and the optimizers' moments stay in float32. In float16 losses are scaled, see `LossScale`. 'auto':
+            bfloat16 if the model's device has instructions for it, else float32; `settings` has the choice.
+        channels_last: whether weights and images use the channels-last memory layout.
+        optimizer: 'adam', 'adamw', 'sgd' or 'rmsprop', for every network; None: that of the step's source, which is
+            Adam unless its class documents another.
         momentum: the momentum of 'sgd'.
-        weight_decay: the decay of tensors of two and more dimensions. With 'adamw' it is decoupled from the gradient
-            (Loshchilov & Hutter, ICLR 2019), with the others it is a part of it.
-        clip_norm: the largest norm of a network's gradient, to which a larger one is scaled down; 0: no limit.
+        weight_decay: the decay of tensors with two or more dimensions. With 'adamw' it is decoupled from the gradient
+            (Loshchilov & Hutter, ICLR 2019), with the others it is added to the gradient.
+        clip_norm: the largest norm of a network's gradient; larger gradients are scaled down; 0: no limit.
     """
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
@@ -54,7 +54,7 @@ class StepSettings:
         check_choice(self.optimizer, "optimizer", (*get_args(Optimizer), None))
         check_least(self.momentum, "momentum")
         if self.momentum >= 1:
-            raise ArgumentError(f"momentum: {self.momentum!r}, expected 0 to 1, 1 not included")
+            raise ArgumentError(f"momentum: {self.momentum!r}, expected 0 <= momentum < 1")
         self._check_not_negative("weight_decay", "clip_norm")
 
     def _check_flags(self, *names: str) -> None:
@@ -69,7 +69,7 @@ class StepSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AdamSettings(StepSettings):
-    """The settings of a step whose networks are trained by one optimizer each, Adam if `optimizer` names no other.
+    """The settings of a step with one optimizer per network, Adam unless `optimizer` names another.
 
     Attributes:
         lr: the learning rate of every network.
@@ -87,11 +87,11 @@ class AdamSettings(StepSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialSettings(AdamSettings):
-    """The settings of a step of a generator and its discriminator.
+    """The settings of a step with a generator and a discriminator.
 
     Attributes:
-        adversarial: the weight of the discriminator's score of an image, for the generator.
-        adversary: the name of the game, see `pyharmony.losses.adversary`.
+        adversarial: the weight of the discriminator's score in the generator's loss.
+        adversary: the name of the adversarial loss, see `pyharmony.losses.adversary`.
     """
 
     adversarial: float = 1.0
@@ -104,18 +104,18 @@ class AdversarialSettings(AdamSettings):
 
     @property
     def game(self) -> Adversary:
-        """The two losses of the game."""
+        """The losses of discriminator and generator."""
         return adversary(self.adversary)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationSettings(AdversarialSettings):
-    """The settings of a step whose generator makes an image from an image, by an adversary and the target.
+    """The settings of a step whose generator maps images to images, with an adversarial loss and a target.
 
     Attributes:
         l1: the weight of the mean absolute difference of output and target.
-        foreground: the weight of `pyharmony.losses.foreground_mse` of output and target, in which an object counts the
-            same whatever its size; 0: none.
+        foreground: the weight of `pyharmony.losses.foreground_mse` of output and target, which is independent of the
+            object's size; 0: none.
         gradient_penalty: the weight of `pyharmony.losses.gradient_penalty` on the discriminator; 0: none.
     """
 
@@ -131,10 +131,10 @@ class TranslationSettings(AdversarialSettings):
 
 
 class LossScale:
-    """The factor of a network's loss in float16, without which small gradients would be 0; the update divides by it.
+    """The loss scale of a network in float16, which prevents small gradients from becoming 0; updates divide by it.
 
-    It is that of `torch.amp.GradScaler`: an update whose gradient is not finite is left out and halves it, and
-    `interval` updates in a row whose gradients are finite double it. It is a tensor, for which the host need not wait.
+    Follows `torch.amp.GradScaler`: an update with a non-finite gradient is skipped and halves the scale, and `interval`
+    consecutive finite updates double it. It is a tensor, so that the host does not wait for it.
 
     Source: Micikevicius et al., "Mixed Precision Training", ICLR 2018.
 
@@ -151,38 +151,38 @@ class LossScale:
         self.finite = torch.zeros((), dtype=torch.int32, device=device)
 
     def adapt(self, bad: Tensor) -> None:
-        """Takes note of an update; bad, a tensor [], is 1 where its gradient was not finite, else 0."""
+        """Updates the scale; bad, a tensor [], is 1 if the gradient was not finite, else 0."""
         torch._amp_update_scale_(self.value, self.finite, bad, 2.0, 0.5, self.interval)
 
 
 class Step:
     """One optimisation step of a model, on a batch.
 
-    One for a network of one's own, made known by `register`, has `settings_type`, `inputs` and `run`, which
-    computes the losses within `autocast` and makes the updates by `update`; `add_optimizers` is overridden where the
-    networks do not share `lr` and `betas`.
+    A subclass for a new model, registered with `register`, defines `settings_type`, `inputs` and `run`, which computes
+    the losses within `autocast` and updates with `update`; it overrides `add_optimizers` if its networks do not share
+    `lr` and `betas`.
 
     `step(batch)` takes a mapping of tensors, changes the model and its optimizers, and returns the losses by name:
-    tensors [] without a graph, for which the host does not wait. A wrong batch raises before anything has changed. With
-    one seed of torch's generator, one device and one number of threads the bits are the same.
+    tensors [] without a graph, for which the host does not wait. An invalid batch raises before anything changes. With
+    one seed of torch's generator, one device and one number of threads the results are bit-identical.
 
     Attributes:
-        inputs: the names of the tensors that a batch must hold.
-        optional: the names of those that it may also hold.
+        inputs: the names of the tensors that a batch must contain.
+        optional: the names of further tensors that it may contain.
         extracts: whether a loss can use an extractor.
-        progress: the names of the numbers that say how far the step is, which `state_dict` keeps.
-        model, settings: as given, but for a dtype of 'auto'; the model is put into training mode.
+        progress: the names of the counters that `state_dict` contains.
+        model, settings: as given, except that a dtype of 'auto' is resolved; the model is put into training mode.
         extractor: as given; it is put into evaluation mode, runs in float32, and is not trained.
         optimizers: the optimizers, by the name of the network that each trains.
-        scales: for float16, the scale of the loss of each of them.
-        observed: the last values of what is watched besides the losses, tensors [] for which the host does not wait:
-            'gradient_norm/NAME' of each optimizer, before it is clipped, and what `observe` adds.
-        measures: whether `run` is called by `measure`, which leaves updates out.
+        scales: for float16, the loss scale of each optimizer.
+        observed: the last values of monitored quantities other than losses, tensors [] for which the host does not
+            wait: 'gradient_norm/NAME' of each optimizer, before clipping, and the values passed to `observe`.
+        measures: whether `run` is called by `measure`, which skips updates.
         count: the number of steps made.
         reduce: called with the gradients before every update, to share them between processes; or None.
-        accumulate: the number of batches whose gradients are averaged for an update. Within an update, the generator's
-            gradients of all but the last batch are computed with the discriminator before its update.
-        skipped: the number of updates left out because the loss or a gradient was not finite, a tensor [].
+        accumulate: the number of batches whose gradients are averaged for one update. The generator's gradients of all
+            but the last of these batches are computed with the discriminator before its update.
+        skipped: the number of updates skipped because the loss or a gradient was not finite, a tensor [].
     """
 
     inputs: tuple[str, ...] = ("composite", "mask", "target")
@@ -204,7 +204,7 @@ class Step:
         self._micro = 0
         first = next(model.parameters())
         if first.is_meta:
-            raise ArgumentError("model: an outline, without numbers; make it with models.create")
+            raise ArgumentError("model: an outline without weights, expected one of models.create")
         self.device = first.device
         if settings.dtype == "auto":
             self.settings = dataclasses.replace(settings, dtype=precision.fast_dtype(self.device.type))
@@ -212,13 +212,13 @@ class Step:
         if extractor is not None:
             for tensor in (*extractor.parameters(), *extractor.buffers()):
                 if tensor.device != self.device:
-                    raise DeviceError(f"extractor: on {tensor.device}, and the model is on {self.device}")
+                    raise DeviceError(f"extractor: on {tensor.device}, but the model is on {self.device}")
         if settings.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.add_optimizers()
 
     def add_optimizers(self) -> None:
-        """Adds an optimizer for the model, or for both networks of an adversarial one, by `add_optimizer`."""
+        """Adds, by `add_optimizer`, an optimizer for the model, or for both networks of an adversarial one."""
         settings: Any = self.settings
         for name, network in networks_of(self.model).items():
             self.add_optimizer(name, network.parameters(), settings.lr, settings.betas)
@@ -230,19 +230,19 @@ class Step:
 
     @property
     def whole(self) -> bool:
-        """Whether no batches wait to be accumulated further."""
+        """Whether no accumulated gradients are pending."""
         return self._micro == 0
 
     def run(self, batch: dict[str, Tensor]) -> Losses:
-        """Computes the losses of a checked batch, makes the updates, and returns the losses by name."""
+        """Computes the losses of a validated batch, updates the networks, and returns the losses by name."""
         raise NotImplementedError
 
     def _phase(self) -> Hashable:
-        """Returns the kind of the next step, where steps differ; a CUDA graph is captured for each kind."""
+        """Returns the kind of the next step; a CUDA graph is captured for each kind."""
         return None
 
     def _check(self, batch: dict[str, Tensor]) -> None:
-        """Raises where a network would refuse the batch later; images must be alike."""
+        """Raises if the batch does not suit the networks; images must have equal sizes."""
         images = [name for name in batch if name != "mask"]
         for name in images:
             check_image(batch[name], name, 3)
@@ -260,7 +260,7 @@ class Step:
                 on its device.
 
         Raises:
-            ArgumentError, DTypeError, ShapeError: a tensor is missing, unknown, or not what the model takes.
+            ArgumentError, DTypeError, ShapeError: a tensor is missing, unknown, or not accepted by the model.
             DeviceError: a tensor is on another device.
         """
         checked = self._checked(batch)
@@ -268,16 +268,16 @@ class Step:
         losses = self.run(checked)
         if not isinstance(losses, dict):
             kind = type(losses).__name__
-            raise DTypeError(f"{type(self).__name__}.run: returned {kind}, expected a dict of losses, tensors by name")
+            raise DTypeError(f"{type(self).__name__}.run: returned {kind}, expected a dict of named loss tensors")
         self._micro = (self._micro + 1) % self.accumulate
         if self.whole:
             self._advance()
         return {name: loss.detach() for name, loss in losses.items()}
 
     def measure(self, batch: Mapping[str, Tensor]) -> Losses:
-        """Computes the losses of a batch at inference; nothing changes.
+        """Computes the losses of a batch in evaluation mode; nothing changes.
 
-        Weights, buffers and random numbers are restored, and what is drawn is the same in every call.
+        Weights, buffers and random states are restored, and every call draws the same random numbers.
 
         Args:
             batch: as for a step.
@@ -310,7 +310,7 @@ class Step:
                 module.training = mode
 
     def observe(self, kind: str, **values: Tensor) -> None:
-        """Keeps the means of some values as `observed`, under 'kind/name'."""
+        """Stores the means of some values in `observed`, under 'kind/name'."""
         self.observed.update({f"{kind}/{name}": x.detach().float().mean() for name, x in values.items()})
 
     def _prepare(self) -> None:
@@ -335,9 +335,9 @@ class Step:
                 kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
                 raise DTypeError(f"{name}: {kind}, expected a tensor of float32")
             if x.device != self.device:
-                raise DeviceError(f"{name}: on {x.device}, and the model is on {self.device}")
+                raise DeviceError(f"{name}: on {x.device}, but the model is on {self.device}")
             if not x.shape or not x.numel():
-                raise ShapeError(f"{name}: shape {list(x.shape)} holds nothing")
+                raise ShapeError(f"{name}: shape {list(x.shape)} is empty")
             if self.settings.channels_last and x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
             checked[name] = x
@@ -346,10 +346,10 @@ class Step:
 
     @contextlib.contextmanager
     def autocast(self, *, twice: bool = False) -> Iterator[None]:
-        """Runs the networks inside in the chosen dtype; losses belong outside, in float32.
+        """Runs the networks inside in the chosen dtype; compute losses outside, in float32.
 
-        twice: whether what is inside is differentiated twice, as for a gradient penalty; that is not done in float16,
-            in which the first gradient, which no scale makes larger, would be 0.
+        twice: whether the operations inside are differentiated twice, as for a gradient penalty; they do not run in
+            float16, in which the unscaled first gradient would underflow to 0.
         """
         dtype_name = self.settings.dtype
         dtype = torch.float16 if dtype_name == "float16" else torch.bfloat16
@@ -359,17 +359,17 @@ class Step:
             yield
 
     def _rate(self, lr: float) -> Any:
-        """Returns the learning rate, on a CUDA device as a tensor, which a graph reads."""
+        """Returns the learning rate, as a tensor on a CUDA device so that a graph can read it."""
         return torch.tensor(lr, device=self.device) if self.device.type == "cuda" else lr
 
     def add_optimizer(
         self, name: str, parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float] = (0.9, 0.999)
     ) -> None:
-        """Adds the optimizer that the settings name, in a form that a CUDA graph can hold.
+        """Adds the optimizer chosen by the settings, in a form that a CUDA graph can capture.
 
         Args:
             name: its name in `optimizers` and for `update`, usually that of the network.
-            parameters: what it trains.
+            parameters: the parameters it trains.
             lr: the learning rate.
             betas: the betas of Adam and AdamW.
         """
@@ -393,25 +393,25 @@ class Step:
         elif kind == "sgd":
             sgd = torch.optim.SGD(groups, lr, momentum=settings.momentum, fused=True)
             if settings.momentum:
-                # The kernel leaves its own first value undefined where the first gradient is not finite.
+                # The kernel leaves its first moments undefined if the first gradient is not finite.
                 for parameter in (p for group in groups for p in group["params"]):
                     sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
             self.optimizers[name] = sgd
         else:
             for group in groups:
-                group["decay"] = group.pop("weight_decay", 0.0)  # `update` makes it a part of the gradient
+                group["decay"] = group.pop("weight_decay", 0.0)  # `update` adds it to the gradient
             self.optimizers[name] = torch.optim.RMSprop(groups, lr, foreach=True, capturable=cuda)
 
     def update(self, name: str, loss: Tensor, *, clip: float | None = None) -> None:
-        """Makes one update of the parameters of an optimizer; nothing else gets a gradient.
+        """Updates the parameters of an optimizer; no other tensor gets a gradient.
 
         Args:
             name: the name of the optimizer.
             loss: a tensor [].
-            clip: these parameters end in [-clip, clip], whether an update was made or not; None: they are not clipped.
+            clip: the parameters are clipped to [-clip, clip], even if the update is skipped; None: no clipping.
         """
         if name not in self.optimizers:
-            raise ArgumentError(f"name: {name!r} is no optimizer of this step; there are {', '.join(self.optimizers)}")
+            raise ArgumentError(f"name: {name!r} is no optimizer of this step, expected {', '.join(self.optimizers)}")
         optimizer, scale = self.optimizers[name], self.scales.get(name)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self.measures:
@@ -442,11 +442,11 @@ class Step:
             optimizer.step(skip=bad, clip=clip)
             return
         if isinstance(optimizer, (torch.optim.Adam, torch.optim.SGD)):
-            # Where this is 1 the fused kernel changes nothing, and the host need not wait for it.
+            # If this is 1 the fused kernel changes nothing, and the host need not wait for it.
             optimizer.found_inf = bad  # type: ignore[union-attr]
             optimizer.grad_scale = None  # type: ignore[union-attr]
         else:
-            # With gradients of 0 the weights stay as they are, and the host need not wait either.
+            # Gradients of 0 leave the weights unchanged, and the host need not wait either.
             for group in optimizer.param_groups:
                 for parameter in (p for p in group["params"] if p.grad is not None):
                     if decay := group.get("decay"):
@@ -456,7 +456,7 @@ class Step:
         _clamp(parameters, clip)
 
     def scale_lr(self, factor: float) -> None:
-        """Sets the learning rates to factor times those of the settings, for a schedule."""
+        """Sets the learning rates to factor times those of the settings; used by schedules."""
         if not factor >= 0:
             raise ArgumentError(f"factor: {factor!r}, expected 0 or more")
         for optimizer in self.optimizers.values():
@@ -468,7 +468,7 @@ class Step:
                     group["lr"] = first * factor
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the state of everything but the model: the optimizers, and the numbers of `progress`."""
+        """Returns all state except the model's: that of the optimizers, and the counters in `progress`."""
         state: dict[str, Any] = {name: getattr(self, name) for name in self.progress}
         state |= {name: o.state_dict() for name, o in self.optimizers.items()}
         if self.scales:
@@ -476,7 +476,7 @@ class Step:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Loads what `state_dict` returned.
+        """Loads a result of `state_dict`.
 
         Raises:
             ArgumentError: the state is of another step.
@@ -488,7 +488,7 @@ class Step:
             optimizer.load_state_dict(state[name])
             for parameter, values in optimizer.state.items():
                 for key, value in values.items():
-                    # A value gets its parameter's layout: a fused kernel goes through both in the order of memory.
+                    # Give each value its parameter's layout: a fused kernel traverses both in memory order.
                     if isinstance(value, Tensor) and value.shape == parameter.shape:
                         values[key] = torch.empty_like(parameter).copy_(value)
         for name, scale in self.scales.items():
@@ -498,15 +498,15 @@ class Step:
             setattr(self, name, int(state[name]))
 
     def capture(self, batch: Mapping[str, Tensor]) -> CapturedStep:
-        """Returns this step as CUDA graphs for batches of this shape, each of which the CPU starts with one launch.
+        """Returns this step as CUDA graphs for batches of this shape, each started by a single launch.
 
-        Three steps are made to warm up, and undone: afterwards the networks and optimizers are as before.
+        Three warm-up steps are made and undone: afterwards the networks and optimizers are as before.
 
         Raises:
             DeviceError: the model is not on a CUDA device.
         """
         if self.device.type != "cuda":
-            raise DeviceError(f"model: on {self.device}; a step is captured on a CUDA device")
+            raise DeviceError(f"model: on {self.device}, expected a CUDA device for a capture")
         return CapturedStep(self, self._checked(batch))
 
 
@@ -518,7 +518,7 @@ def _clamp(parameters: list[Tensor], limit: float | None) -> None:
 
 
 class CapturedStep:
-    """A `Step` that is replayed as CUDA graphs; it is called like the step, on batches of one shape."""
+    """A `Step` replayed as CUDA graphs; called like the step, on batches of one shape."""
 
     warm_up = 3
 
@@ -532,7 +532,7 @@ class CapturedStep:
         step = self.step
         checked = step._checked(batch)
         if set(checked) != set(self._static):
-            raise ArgumentError(f"batch: has {', '.join(checked)}; captured with {', '.join(self._static)}")
+            raise ArgumentError(f"batch: has {', '.join(checked)}, expected {', '.join(self._static)} as captured")
         for name, x in checked.items():
             if x.shape != self._static[name].shape:
                 raise ShapeError(f"{name}: shape {list(x.shape)}, captured with {list(self._static[name].shape)}")
@@ -560,7 +560,7 @@ class CapturedStep:
             torch.cuda.current_stream(step.device).wait_stream(stream)
         step.observed = {}
         graph = torch.cuda.CUDAGraph()
-        # The capture is of this thread alone: otherwise a loader's thread that pins memory would break it, and itself.
+        # Captures this thread only: otherwise a loader's thread that pins memory would break the capture and itself.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             losses = {name: loss.detach() for name, loss in step.run(self._static).items()}
         observed, step.observed = step.observed, before
@@ -569,7 +569,7 @@ class CapturedStep:
 
 @contextlib.contextmanager
 def _undone(step: Step) -> Iterator[None]:
-    """Restores, in place, everything that is changed inside: weights, buffers, moments, scales and random numbers."""
+    """Restores, in place, everything changed inside: weights, buffers, moments, scales and random states."""
     tensors = [*step.model.parameters(), *step.model.buffers()]
     tensors += [value for scale in step.scales.values() for value in vars(scale).values()]
     before = [t.detach().clone() for t in tensors]
@@ -586,7 +586,7 @@ def _undone(step: Step) -> Iterator[None]:
                     earlier = moments[name].get(index, {})
                     for key, value in optimizer.state[parameter].items():
                         if isinstance(value, Tensor):
-                            # A value that the first step created was zero before it.
+                            # A value created by the first step was zero before it.
                             value.copy_(earlier[key]) if key in earlier else value.zero_()
         torch.cuda.set_rng_state(random, step.device)
 
@@ -596,7 +596,7 @@ _steps: dict[str, type[Step]] = {}
 
 
 def register(*models: str) -> Callable[[StepT], StepT]:
-    """Makes a class the step of models, by their names: a decorator of a class derived from `Step`.
+    """Registers a class derived from `Step` as the step of models, by their names; a decorator.
 
     Raises:
         DTypeError: the class is not derived from `Step`.
@@ -628,7 +628,7 @@ def step_of(model: Model) -> type[Step]:
     if not isinstance(model, Model):
         raise DTypeError(f"model: {type(model).__name__}, expected a model of pyharmony.models")
     if model.name not in _steps:
-        raise ArgumentError(f"model: {model.name} has no step; there are {', '.join(sorted(_steps))}")
+        raise ArgumentError(f"model: {model.name} has no step, expected one of {', '.join(sorted(_steps))}")
     return _steps[model.name]
 
 
@@ -640,20 +640,20 @@ def settings_of(step: type[Step], values: Mapping[str, Any], preset: str | None)
 
 
 def foreground_error(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Returns `foreground_mse` with a least area of 100 pixels at 256x256, in proportion at other sizes."""
+    """Returns `foreground_mse` with a minimum area of 100 pixels at 256x256, in proportion at other sizes."""
     height, width = output.shape[2:]
     return foreground_mse(output, target, mask, min_area=100 * height * width / 256**2)
 
 
 def networks_of(model: Model) -> dict[str, nn.Module]:
-    """Returns the networks of a model by name: generator and discriminator of an adversarial one, else itself."""
+    """Returns the networks of a model by name: generator and discriminator of an adversarial one, else the model."""
     if isinstance(model, Adversarial):
         return {"generator": model.generator, "discriminator": model.discriminator}
     return {"model": model}
 
 
 def check_least(value: object, name: str, low: float = 0.0, *, open_end: bool = False) -> None:
-    """Raises where value is not a number of at least low, or with open_end above low."""
+    """Raises if value is not a number of at least low, or above low with open_end."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not (value > low if open_end else value >= low):  # type: ignore[operator]
         raise ArgumentError(f"{name}: {value!r}, expected {'more than' if open_end else 'at least'} {low:g}")
@@ -661,4 +661,4 @@ def check_least(value: object, name: str, low: float = 0.0, *, open_end: bool = 
 
 def check_betas(value: object, name: str = "betas") -> None:
     if not (isinstance(value, (tuple, list)) and len(value) == 2 and all(0 <= b < 1 for b in value)):
-        raise ArgumentError(f"{name}: {value!r}, expected two numbers of 0 to 1, 1 not included")
+        raise ArgumentError(f"{name}: {value!r}, expected two numbers in [0, 1)")

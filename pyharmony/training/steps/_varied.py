@@ -1,4 +1,4 @@
-"""Changes a pair of images in ways that tell a network nothing about which of them is a composite."""
+"""Augmentation of pairs of images that does not reveal which of them is a composite."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ._step import AdamSettings
 
 @dataclass(frozen=True, kw_only=True)
 class VariedSettings(AdamSettings):
-    """The settings of a step that changes both images of a pair; changes that are 0 draw no random numbers.
+    """The settings of a step that augments both images of a pair; augmentations of 0 draw no random numbers.
 
     Attributes:
-        edges: the share of the images whose rims take the colours of the other image of the pair, see `RealismStep`.
-        gamma, gain: images in [0, 1] become clamp(g·x^a); a, and g for each channel, are drawn for a pair. Their
-            logarithms are at most gamma and gain away from 0.
+        edges: the share of the images whose rims get colours of the other image of the pair, see `RealismStep`.
+        gamma, gain: images x in [0, 1] become clamp(g·x^a), with one a and a g per channel drawn per pair; their
+            logarithms are uniform within ±gamma and ±gain.
     """
 
     edges: float = 0.0
@@ -32,7 +32,7 @@ class VariedSettings(AdamSettings):
         self._check_not_negative("gamma", "gain")
 
     def varied(self, image: Tensor, composite: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Returns an image and its composite with these changes; without a mask the rims stay."""
+        """Returns an augmented image and its composite; without a mask the rims are unchanged."""
         if mask is not None and self.edges:
             image, composite = exchanged_rims(image, composite, mask, self.edges)
         if self.gamma or self.gain:
@@ -41,15 +41,15 @@ class VariedSettings(AdamSettings):
 
 
 def drawn(x: Tensor, *shape: int) -> Tensor:
-    """Draws numbers of 0 to 1 for each sample of x, [N, *shape]."""
+    """Draws uniform numbers in [0, 1] for each sample of x, [N, *shape]."""
     return torch.rand(len(x), *shape, device=x.device)
 
 
 def exchanged_rims(image: Tensor, composite: Tensor, mask: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Gives a share of the images up to half of the other image's colours next to the mask's contour.
+    """Blends the pixels next to the mask's contour, in a share of the images, with up to half of the other image.
 
-    A mask misses its object by a little, so a composite has a rim that kept its own colours or took those of the
-    object. With this change photographs have such rims as well.
+    A mask is slightly inaccurate, so a composite has a rim that kept its colours or got those of the object. This
+    gives photographs such rims as well.
     """
     first, second = (
         _rim(mask, drawn(mask, 1, 1, 1) < 0.5) * (drawn(mask, 1, 1, 1) < share) * drawn(mask, 1, 1, 1) / 2
@@ -60,9 +60,9 @@ def exchanged_rims(image: Tensor, composite: Tensor, mask: Tensor, share: float)
 
 
 def toned(image: Tensor, composite: Tensor, gamma: float, gain: float) -> tuple[Tensor, Tensor]:
-    """Changes x in [0, 1] to clamp(g·x^a), with one a and a g for each channel, both for the whole pair.
+    """Maps x in [0, 1] to clamp(g·x^a), with one a and a g per channel for each pair.
 
-    The logarithms of a and g are at most gamma and gain away from 0. The given and returned images are in [-1, 1].
+    The logarithms of a and g are within ±gamma and ±gain. Arguments and results are in [-1, 1].
     """
     power = ((2 * drawn(image, 1, 1, 1) - 1) * gamma).exp()
     factor = ((2 * drawn(image, 3, 1, 1) - 1) * gain).exp()
@@ -71,7 +71,7 @@ def toned(image: Tensor, composite: Tensor, gamma: float, gain: float) -> tuple[
 
 
 def _rim(mask: Tensor, outside: Tensor) -> Tensor:
-    """Returns the pixels next to the contour of masks [N, 1, H, W], on the outer side where `outside`, else inside."""
+    """Returns the pixels adjacent to the contour of masks [N, 1, H, W], outside if `outside`, else inside."""
     dilation = functional.max_pool2d(mask, 3, 1, 1)
     erosion = -functional.max_pool2d(-mask, 3, 1, 1)
     return torch.where(outside, dilation - mask, mask - erosion)

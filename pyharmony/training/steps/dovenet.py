@@ -1,8 +1,8 @@
 """The step of DoveNet: a hinge loss for each of two scores, a gradient penalty, and the distance to the target.
 
 Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, and the code that was
-published with it. Where that code computes something more often than the result needs, it is computed once here; for
-each such place a setting restores the published behaviour.
+published with it. Redundant computations of that code are done once here; for each of them a setting restores the
+published behaviour.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from ._step import Losses, Step, TranslationSettings, foreground_error, register
 
 @dataclass(frozen=True, kw_only=True)
 class DoveNetSettings(TranslationSettings):
-    """The settings of `DoveNetStep`; the values of the preset 'published' are given beside the defaults.
+    """The settings of `DoveNetStep`; the values of the preset 'published' are given with the defaults.
 
     Attributes:
-        verification: the weight of the score of the object against the background, for the generator.
+        verification: the weight of the score of the object against the background in the generator's loss.
         gradient_penalty: the weight of the penalty on the mean of both scores; 0: none. Published: 10.
         spectral_norm_updates: the power iterations: 'step', one before each of the two updates, or 'forward', one for
-            each pass through a layer. Published: 'forward', which judges objects and backgrounds one after the other.
-        judge_together: whether output and target share one pass of the discriminator where it has instance norms; batch
-            norms always see one kind of image. Published: False.
-        plan_once: whether the partial convolutions sum over the mask once a batch, not once a pass. Published: False.
-        judge_target_again: whether the target is scored in the generator's half, unused by any loss. Published: True.
+            each pass through a layer. Published: 'forward', which scores objects and backgrounds separately.
+        judge_together: whether output and target share one pass of the discriminator if it has instance norms; batch
+            norms always process one kind of image at a time. Published: False.
+        plan_once: whether partial convolutions sum over the mask once per batch, not per pass. Published: False.
+        judge_target_again: whether the target is scored in the generator's update, unused by any loss. Published: True.
     """
 
     verification: float = 1.0
@@ -58,8 +58,8 @@ class DoveNetStep(Step):
     L_D = game_D(D_g(t), D_g(y)) + game_D(D_v(t), D_v(y)) + penalty of (D_g + D_v) / 2
     L_G = l1 mean |y - t| + foreground fMSE(y, t) + adversarial game_G(D_g(y)) + verification game_G(D_v(y))
 
-    D_g judges the image, D_v the object against the background; y is the output as it is, background included. The
-    penalty is computed in float32 whatever dtype is.
+    D_g scores the image, D_v the object against the background; y is the raw output, background included. The
+    penalty is always computed in float32.
 
     Losses: 'discriminator' without the penalty, 'gradient_penalty' if its weight is not 0, and without their weights
     'adversarial', 'verification', 'l1' and, if its weight is not 0, 'foreground'.
@@ -112,7 +112,7 @@ class DoveNetStep(Step):
         )
         losses = {"discriminator": discriminator_loss}
         if settings.gradient_penalty:
-            # In float32: of a slope near 1 the penalty is the small difference, which bfloat16 knows to some per cent.
+            # In float32: near a slope of 1 the penalty is a small difference, with errors of some per cent in bfloat16.
             penalty = gradient_penalty(mean_score, target, output.detach(), weight=settings.gradient_penalty)
             losses["gradient_penalty"], discriminator_loss = penalty, discriminator_loss + penalty
         self.update("discriminator", discriminator_loss)
@@ -138,13 +138,13 @@ class DoveNetStep(Step):
 
 
 def _wide(x: Tensor) -> Tensor:
-    """Returns x in float32, or in float64 if it is."""
+    """Returns x in float32, or unchanged if it is float64."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 @contextlib.contextmanager
 def _frozen(module: nn.Module) -> Iterator[None]:
-    """Freezes the module's parameters: what is computed inside has no gradient to them."""
+    """Freezes the module's parameters: computations inside have no gradients for them."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     for p in parameters:
         p.requires_grad_(False)

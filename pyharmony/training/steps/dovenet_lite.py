@@ -1,7 +1,7 @@
-"""The step of the smaller DoveNet: two games of one discriminator, and the distance to the target.
+"""The step of the smaller DoveNet: two adversarial losses of one discriminator, and the distance to the target.
 
 Source: Cong et al., "DoveNet: Deep Image Harmonization via Domain Verification", CVPR 2020, as in a TensorFlow system
-on 224 pixels: with cross entropy in place of the hinge, and without spectral norms.
+for 224 pixels: with cross entropy in place of the hinge, and without spectral norms.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class DoveNetLiteSettings(AdversarialSettings):
 
     Attributes:
         l1: the weight of the mean absolute difference of output and target.
-        verification: the weight of the score of the object against the background, for the generator.
+        verification: the weight of the score of the object against the background in the generator's loss.
     """
 
     lr: float = 2e-4
@@ -44,7 +44,7 @@ class DoveNetLiteStep(Step):
     L_D = game_D(D_g(t), D_g(y)) + game_D(D_v(t), D_v(y))
     L_G = l1 mean |y - t| + adversarial game_G(D_g(y)) + verification game_G(D_v(y))
 
-    D_g judges the image, D_v the object against the background; y is the output as it is, background included.
+    D_g scores the image, D_v the object against the background; y is the raw output, background included.
 
     Losses: 'discriminator'; 'adversarial', 'verification' and 'l1' without their weights.
     """

@@ -1,4 +1,4 @@
-"""The step of GP-GAN: many updates of a critic whose weights are clipped, then one of the generator.
+"""The step of GP-GAN: several updates of a critic with clipped weights, then one of the generator.
 
 Source: Wu et al., "GP-GAN: Towards Realistic High-Resolution Image Blending", ACM MM 2019, and the code published with
 it; for the generator from noise Arjovsky et al., "Wasserstein Generative Adversarial Networks", ICML 2017. The gradient
@@ -35,13 +35,13 @@ class GPGanSettings(StepSettings):
         lr_generator: the generator's learning rate; None: 2e-3, from noise 5e-5.
         betas: the betas of Adam.
         l2: the weight of the mean squared difference of output and target; the critic's score has the weight 1 - l2;
-            None: 0.999. From noise there is no such term.
-        clip: every parameter of the critic is clamped to [-clip, clip], while `clip_norm` is of gradients; None: no
+            None: 0.999. The generator from noise has no such term.
+        clip: every parameter of the critic is clipped to [-clip, clip], while `clip_norm` limits gradients; None: no
             clipping.
         clip_when: 'before' the critic's update, or 'after' it, as in a port to PyTorch.
-        gradient_penalty: the weight of `pyharmony.losses.gradient_penalty`, for a critic that is not clipped; 0: none.
-        critic_updates: the number of updates of the critic for one of the generator.
-        critic_updates_more: the same while the generator has had fewer updates than `more_until`, or a multiple of
+        gradient_penalty: the weight of `pyharmony.losses.gradient_penalty`, for a critic without clipping; 0: none.
+        critic_updates: the number of updates of the critic per update of the generator.
+        critic_updates_more: the same while the generator has had fewer than `more_until` updates, or a multiple of
             `more_every`.
     """
 
@@ -70,25 +70,25 @@ class GPGanSettings(StepSettings):
         check_choice(self.clip_when, "clip_when", ("before", "after"))
         self._check_not_negative("gradient_penalty")
         if self.gradient_penalty and self.clip is not None:
-            raise ArgumentError("gradient_penalty: given beside clip, which keeps slopes far from 1; set clip=None")
+            raise ArgumentError("gradient_penalty: conflicts with clip, which keeps slopes far from 1; set clip=None")
         check_fields(self, check_whole, "critic_updates", "critic_updates_more", "more_every")
         check_whole(self.more_until, "more_until", 0)
 
 
 @register("gp_gan")
 class GPGanStep(Step):
-    """One update of the critic and, when the critic has had enough, one of the generator on the same batch.
+    """One update of the critic and, after enough of these, one of the generator on the same batch.
 
     Here t is the target, y the output, and D the mean score of a batch, which is low for real images:
 
         L_D = D(t) - D(y) + penalty,  L_G = (1 - l2) D(y) + l2 mean (y - t)², from noise D(y)
 
-    A batch holds 'composite' and 'target', the background; for the generator from noise 'target' alone, and z comes
-    from torch's generator of random numbers. The critic's batch norms mix samples, so that a gradient penalty is that
-    of the batch.
+    A batch contains 'composite' and 'target', the background; for the generator from noise only 'target', and z comes
+    from torch's random generator. The critic's batch norms mix samples, so that a gradient penalty is that of the
+    batch.
 
     Losses: 'discriminator' without the penalty, 'gradient_penalty' if its weight is not 0; 'adversarial' and 'l2'
-    without their weights, when the generator was updated.
+    without their weights, if the generator was updated.
 
     Attributes:
         generator_count: the number of updates of the generator.
@@ -116,7 +116,7 @@ class GPGanStep(Step):
     def __init__(self, model: Adversarial, settings: GPGanSettings) -> None:
         self._supervised = bool(model.config.supervised)
         if not self._supervised and settings.l2 is not None:
-            raise ArgumentError(f"l2: {settings.l2!r}, and the generator from noise has no target; leave it out")
+            raise ArgumentError(f"l2: {settings.l2!r}, but the generator from noise has no target; leave it out")
         defaults = self._published(self._supervised)
         defaults = {name: value for name, value in defaults.items() if getattr(settings, name) is None}
         super().__init__(model, dataclasses.replace(settings, **defaults))
@@ -136,27 +136,27 @@ class GPGanStep(Step):
         return {"optimizer": "rmsprop", "lr_discriminator": 5e-5, "lr_generator": 5e-5}
 
     def _share(self) -> int:
-        """Returns how many updates of the critic precede the next one of the generator."""
+        """Returns the number of updates of the critic before the next one of the generator."""
         settings, count = self.settings, self.generator_count
         more = count < settings.more_until or count % settings.more_every == 0
         return settings.critic_updates_more if more else settings.critic_updates
 
     @property
-    def _both(self) -> bool:
+    def _updates_both(self) -> bool:
         """Whether the next step also updates the generator."""
         return self.measures or self.critic_count + 1 >= self._share()
 
     @property
     def _clips_before(self) -> bool:
-        """Whether the next step has to clip the critic before its update; else its last update did so in its pass."""
+        """Whether the next step clips the critic before its update; if not, its last update clipped it."""
         return self.settings.clip is not None and self.settings.clip_when == "before" and not self._clipped
 
     def _phase(self) -> tuple[bool, bool]:
-        return self._both, self._clips_before
+        return self._updates_both, self._clips_before
 
     def _advance(self) -> None:
-        both = self._both
-        # The generator met a critic that was not clipped after its update.
+        both = self._updates_both
+        # The generator was scored by a critic that was not clipped after its update.
         self._clipped = not both
         self.generator_count += both
         self.critic_count = 0 if both else self.critic_count + 1
@@ -175,7 +175,7 @@ class GPGanStep(Step):
 
     def run(self, batch: dict[str, Tensor]) -> Losses:
         settings, critic = self.settings, cast(Critic, self.model.discriminator)
-        target, both = batch["target"], self._both
+        target, both = batch["target"], self._updates_both
         composite = batch.get("composite")
         if composite is None:
             composite = torch.randn(target.shape[0], self.model.config.nz, device=self.device)
@@ -199,7 +199,7 @@ class GPGanStep(Step):
                 functools.partial(score, twice=True), target, fake, weight=settings.gradient_penalty
             )
             total = total + losses["gradient_penalty"]
-        # To clip after an update is to clip before the next one, unless the generator meets the critic in between.
+        # Clipping after an update equals clipping before the next one, unless the generator is updated in between.
         self.update("discriminator", total, clip=None if both and settings.clip_when == "before" else settings.clip)
         if both:
             total = losses["adversarial"] = wasserstein_generator(score(output), low_is_real=True)

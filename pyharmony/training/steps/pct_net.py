@@ -1,4 +1,4 @@
-"""The step of PCT-Net: the distance to the target, divided by the object's area, and the roughness of the maps.
+"""The step of PCT-Net: the distance to the target, divided by the object's area, and the smoothness of the maps.
 
 Source: Guerreiro et al., "PCT-Net: Full Resolution Image Harmonization Using Pixel-Wise Color Transformations", CVPR
 2023, without its contrastive loss, which uses VGG-16; the first term is that of Sofiiuk et al.,
@@ -25,8 +25,8 @@ class PctNetSettings(AdamSettings):
     """Settings of `PctNetStep`.
 
     Attributes:
-        min_area: the area in pixels, at the size of the batch, below which objects are weighed less.
-        smooth: the weight of the mean slope of the maps.
+        min_area: the area in pixels, at the size of the batch, below which objects have less weight.
+        smooth: the weight of the mean gradient magnitude of the maps.
     """
 
     min_area: float = 1000.0
@@ -39,10 +39,10 @@ class PctNetSettings(AdamSettings):
 
 
 def slope(maps: Tensor) -> Tensor:
-    """Returns mean sqrt(g_x² + g_y² + 1e-8), g the gradients of Sobel's filters, 1 where a value rises by 1 a pixel.
+    """Returns mean sqrt(g_x² + g_y² + 1e-8), g the Sobel gradients, scaled to 1 for a slope of 1 per pixel.
 
-    The maps are [N, C, H, W], and their outermost values continue them at the borders. The small number keeps the
-    root's derivative finite where a map is flat.
+    The maps are [N, C, H, W], with replicated borders. The small constant keeps the derivative of the root finite
+    for constant maps.
     """
     wide = functional.pad(maps, (1, 1, 1, 1), mode="replicate")
     across = wide[..., 2:] - wide[..., :-2]
@@ -52,8 +52,8 @@ def slope(maps: Tensor) -> Tensor:
     return (x.square() + y.square() + 1e-8).sqrt().mean()
 
 
-def of_normalised(change: Tensor) -> Tensor:
-    """Turns maps [N, 12, S, S] of x in [0, 1] into maps of z = (x - mean) / std: A x + b = A std z + (A mean + b)."""
+def normalised_maps(change: Tensor) -> Tensor:
+    """Converts maps [N, 12, S, S] of x in [0, 1] to maps of z = (x - mean) / std: A x + b = A std z + (A mean + b)."""
     rows = change.reshape(-1, 3, 4, *change.shape[2:])
     columns = [rows[:, :, i] * STD[i] for i in range(3)]
     columns.append(rows[:, :, 3] + rows[:, :, 0] * MEAN[0] + rows[:, :, 1] * MEAN[1] + rows[:, :, 2] * MEAN[2])
@@ -62,13 +62,13 @@ def of_normalised(change: Tensor) -> Tensor:
 
 @register("pct_net")
 class PctNetStep(Step):
-    """One update of the network by the image that its maps make at the size of the batch.
+    """One update of the network by its output at the size of the batch.
 
     L = mean_n sum (y - t)² / (3 max(sum m, min_area)) + smooth mean |grad D|
 
-    y is the output, t the target, m the mask, D the change of the maps from the identity before the attention, and its
-    gradient is that of Sobel's filters. As published, for the encoder 'cnn' y and t are normalised by ImageNet's mean
-    and deviation, and D is the change of maps of images that are normalised so.
+    y is the output, t the target, m the mask, D the difference of the maps from the identity before the attention, and
+    its gradient uses Sobel filters. As published, for the encoder 'cnn' y and t are normalised by ImageNet's mean and
+    deviation, and D is the difference of maps of such normalised images.
 
     Losses: 'foreground_mse' and 'slope', the two terms without the weight.
     """
@@ -89,7 +89,7 @@ class PctNetStep(Step):
             transforms = self.model.transforms(composite, mask)
         output, change = self.model.mapped(composite, mask, transforms), transforms.change
         if self.model.config.encoder == "cnn":
-            output, target, change = normalised(output), normalised(target), of_normalised(change)
+            output, target, change = normalised(output), normalised(target), normalised_maps(change)
         losses: Losses = {
             "foreground_mse": foreground_mse(output, target, mask, min_area=settings.min_area),
             "slope": slope(change),

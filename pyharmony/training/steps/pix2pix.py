@@ -1,4 +1,4 @@
-"""The step of pix2pix: a discriminator of patches, and the distance to the target.
+"""The step of pix2pix: a patch discriminator, and the distance to the target.
 
 Source: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017; the gradient
 penalty is that of Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017.
@@ -24,10 +24,10 @@ class Pix2PixSettings(TranslationSettings):
     """The settings of `Pix2PixStep`; the defaults are those published.
 
     Attributes:
-        adversary: the name of the game; 'vanilla', the binary cross entropy of logits, is the
+        adversary: the name of the adversarial loss; 'vanilla', the binary cross entropy of logits, is the
             default of the published code, and 'least_squares' its option lsgan.
-        gradient_penalty: the weight of `pyharmony.losses.gradient_penalty` of the discriminator's sums over its map; 0:
-            none. A 'wasserstein' game needs it.
+        gradient_penalty: the weight of `pyharmony.losses.gradient_penalty` on the sum of the discriminator's map; 0:
+            none. The loss 'wasserstein' needs it.
     """
 
 
@@ -52,7 +52,7 @@ class Pix2PixStep(Step):
     def __init__(self, model: Adversarial, settings: Pix2PixSettings) -> None:
         super().__init__(model, settings)
         if settings.foreground and not model.config.mask:
-            raise ArgumentError(f"foreground: {settings.foreground!r}, and the model takes no mask; leave it out")
+            raise ArgumentError(f"foreground: {settings.foreground!r}, but the model has no mask input; leave it out")
         if not model.config.mask:
             self.inputs = ("composite", "target")
 
@@ -94,14 +94,14 @@ class Pix2PixStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Pix2PixSelfieSettings(Pix2PixSettings):
-    """Settings of `Pix2PixSelfieStep`: those of `Pix2PixStep`, with the game of least squares."""
+    """Settings of `Pix2PixSelfieStep`: those of `Pix2PixStep`, with the least squares loss."""
 
     adversary: str = "least_squares"
 
 
 @register("pix2pix_selfie")
 class Pix2PixSelfieStep(Pix2PixStep):
-    """The step of `Pix2PixStep` with the game of the system for selfies."""
+    """The step of `Pix2PixStep` with the adversarial loss of the selfie system."""
 
     settings: Pix2PixSelfieSettings
     settings_type = Pix2PixSelfieSettings

@@ -1,4 +1,4 @@
-"""The step of the network that tells photographs from composites.
+"""The step of the network that distinguishes photographs from composites.
 
 Source of the idea: Zhu et al., "Learning a Discriminative Model for the Perception of Realism in Composite Images",
 ICCV 2015: it needs no labels, only photographs and composites made of them. Settings and network are our own.
@@ -23,7 +23,7 @@ class RealismSettings(VariedSettings):
     """The settings of `RealismStep`.
 
     Attributes:
-        unmasked: the share of the pairs that are shown without their mask.
+        unmasked: the share of the pairs processed without their mask.
     """
 
     unmasked: float = 0.0
@@ -35,20 +35,19 @@ class RealismSettings(VariedSettings):
 
 @register("realism_cnn")
 class RealismStep(Step):
-    """One update by the cross entropy of photographs x against 1 and composites y against 0; s are their logits.
+    """One update by the cross entropy of photographs x with label 1 and composites y with label 0; s are the logits.
 
     L = (mean softplus(-s(x)) + mean softplus(s(y))) / 2
 
-    A batch holds 'image' and 'composite'. A 'mask' is shown with both: shown with one, its presence would tell them
-    apart. Both go through the network as one batch, or batch norms would remove the difference of their means.
+    A batch contains 'image' and 'composite'. A 'mask' is input with both: otherwise its presence would distinguish
+    them. Both go through the network as one batch, or batch norms would remove the difference of their means.
 
-    A trace that only shows that an image was changed does not mark a composite. A mask misses its object by a little,
-    so a composite has a rim that kept its own colours or took those of the object. With `edges` the pixels next to
-    the mask's contour, inside or outside, take on up to half of the other image's colours, so that photographs have
-    such rims as well.
-    The numbers drawn for `gamma` and `gain` are the same for both images of a pair.
+    The network should not detect mere traces of an edit. A mask is slightly inaccurate, so a composite has a rim that
+    kept its own colours or got those of the object. With `edges` the pixels next to the mask's contour, inside or
+    outside, are blended with up to half of the other image's colours, so that photographs have such rims as well.
+    Both images of a pair use the same numbers drawn for `gamma` and `gain`.
 
-    Losses: 'loss', and 'accuracy', the share of images whose probability is on the right side of 0.5.
+    Losses: 'loss', and 'accuracy', the share of images classified correctly at a threshold of 0.5.
     """
 
     inputs = ("image", "composite")
@@ -73,7 +72,7 @@ class RealismStep(Step):
         return {"loss": loss, "accuracy": accuracy}
 
     def _varied(self, image: Tensor, composite: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Returns the pair as the network sees it."""
+        """Returns the augmented pair as input of the network."""
         image, composite = self.settings.varied(image, composite, mask)
         if mask is not None and self.settings.unmasked:
             mask = mask * (drawn(mask, 1, 1, 1) >= self.settings.unmasked)

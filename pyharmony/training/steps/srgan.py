@@ -1,7 +1,7 @@
-"""The step of SRGAN: first the distance to the target alone, then also features, a discriminator and smoothness.
+"""The step of SRGAN: pretraining by the distance to the target, then also perceptual, adversarial and smoothness terms.
 
 Source: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", CVPR 2017,
-with the loss weights of a system for harmonisation whose last stage it was.
+with the loss weights of a harmonisation system that used it as the last stage.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class SrganSettings(AdversarialSettings):
     """The settings of `SrganStep`; the weights are those published.
 
     Attributes:
-        pretraining: the number of steps at the start that train the generator alone, by the mean absolute difference.
+        pretraining: the number of initial steps that train only the generator, by the mean absolute difference.
         content: the distance to the target after those steps, 'l2' (mean squared) or 'l1'.
         perceptual: the weight of `pyharmony.losses.perceptual`, which needs an extractor; None: 0.006 if there is one.
         total_variation: the weight of `pyharmony.losses.total_variation`, of squares.
-        worn: the share of the samples whose small image is made anew from the target: blurred by the lens, reduced by
-            areas, noisy, or saved as JPEG.
+        worn: the share of the samples whose small image is reduced from the target with degradations: lens blur, area
+            averaging, noise, or JPEG compression.
     """
 
     lr: float = 1e-4
@@ -56,11 +56,11 @@ class SrganStep(Step):
     L_D = game_D(D(t), D(y))
     L_G = content(y, t) + adversarial game_G(D(y)) + perceptual P(y, t) + total_variation TV(y)
 
-    A batch holds 'target' t [N, 3, scale h, scale w] and its bicubic reduction 'image' [N, 3, h, w], both in [0, 1].
-    The extractor of P turns images [N, 3, H, W] in [0, 1] into a map of features, or several.
+    A batch contains 'target' t [N, 3, scale h, scale w] and its bicubic reduction 'image' [N, 3, h, w], both in [0, 1].
+    The extractor of P maps images [N, 3, H, W] in [0, 1] to a feature map, or several.
 
     Losses: in the first phase 'l1'; then 'discriminator', and without their weights the content by its name,
-    'adversarial', 'perceptual' where there is an extractor, and 'total_variation'.
+    'adversarial', 'perceptual' if there is an extractor, and 'total_variation'.
     """
 
     inputs = ("image", "target")

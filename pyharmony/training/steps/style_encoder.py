@@ -1,4 +1,4 @@
-"""The step that trains an encoder of regions by itself: BargainNet's triplets, with the target as the output.
+"""The step that trains an encoder of regions alone: BargainNet's triplets, with the target as the output.
 
 Source: Cong et al., "BargainNet: Background-Guided Domain Translation for Image Harmonization", ICME 2021.
 """
@@ -25,9 +25,9 @@ class StyleEncoderSettings(VariedSettings):
 
     Attributes:
         margin: the margin of the triplets.
-        each_number: whether the triplets compare single numbers of the codes, as in the published code; False: whole
+        each_number: whether the triplets compare single elements of the codes, as in the published code; False: whole
             codes, as in the paper. See `pyharmony.losses.triplet`.
-        together: whether all codes of a step come from one batch; False: from one batch for each region, as published.
+        together: whether all codes of a step are computed in one batch; False: one batch per region, as published.
     """
 
     lr: float = 1e-4
@@ -46,10 +46,10 @@ class StyleEncoderStep(Step):
     """One update by T(f, f, c) + T(f, b, c), T(a, p, n) = mean max(0, |a - p| - |a - n| + margin).
 
     f and b are the codes of the target's object and background, c that of the composite's object. In a photograph
-    object and background are of one kind, and the recoloured object is of another. Where BargainNet uses its output,
-    the target is used here. The features of an extractor are not trained.
+    object and background have the same style, and the recoloured object has another. The target is used where
+    BargainNet uses its output. The features of an extractor are not trained.
 
-    Batch norms over one kind of region at a time remove the difference of their means; with `together` they do not.
+    Batch norms over one kind of region remove the difference of their means; with `together` they do not.
 
     Losses: 'triplet', the sum.
     """
@@ -61,7 +61,7 @@ class StyleEncoderStep(Step):
 
     def __init__(self, model: StyleEncoder, settings: StyleEncoderSettings) -> None:
         if model.config.kind != "code":
-            raise ArgumentError("model: a style_encoder of kind='features', which is not trained; expected kind='code'")
+            raise ArgumentError("model: kind='features' has no weights to train, expected kind='code'")
         super().__init__(model, settings)
 
     def _check(self, batch: dict[str, Tensor]) -> None:

@@ -1,8 +1,8 @@
-"""The step of a harmoniser without an adversary: the distance to the target, and optionally that of their styles.
+"""The step of a harmoniser without a discriminator: the distance to the target, and optionally of their styles.
 
 Sources: Isola et al., CVPR 2017, for the mean absolute difference; Sofiiuk et al., "Foreground-aware Semantic
-Representations for Image Harmonization", WACV 2021, for the one by the object's area; Huang et al., ICASSP 2020, for
-the heads of U-Net 3+; Cong et al., ICME 2021, for codes of regions as a loss.
+Representations for Image Harmonization", WACV 2021, for the one normalised by the object's area; Huang et al., ICASSP
+2020, for the heads of U-Net 3+; Cong et al., ICME 2021, for codes of regions as a loss.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class SupervisedSettings(AdamSettings):
         lr, betas: the parameters of Adam; the source of the learning rate does not give betas.
         distance: 'l1', the mean absolute difference, or 'foreground_mse' of `pyharmony.losses`.
         min_area: the least area of 'foreground_mse', in pixels.
-        heads: the weights of the images of a model with deep supervision, largest first; None: 1 / their number.
-        style: the weight of the distance of styles inside the mask, which needs an extractor; None: 1 if there is one.
-        style_background: the weight of the distance between the codes of object and background, for such an encoder.
-        gram: whether the distance of features is that of their Gram matrices.
+        heads: the weights of the outputs of a model with deep supervision, largest first; None: 1 / their number.
+        style: the weight of the style distance inside the mask, which needs an extractor; None: 1 if there is one.
+        style_background: the weight of the distance between the codes of object and background; needs an encoder.
+        gram: whether features are compared by their Gram matrices.
     """
 
     lr: float = 2e-3
@@ -64,8 +64,8 @@ class SupervisedStep(Step):
 
     L = sum_k heads_k d(y_k, t) + style d_style(y, t) + style_background mean |E(y, m) - E(t, 1 - m)|
 
-    y_0 is y, and there are further y_k where the model has `deep`. The extractor E is a `style_encoder`, and d_style
-    its `distance` inside the mask m.
+    y_0 is y, and further y_k exist if the model has `deep`. The extractor E is a `style_encoder`, and d_style its
+    `distance` inside the mask m.
 
     Losses: the distance of y by its name; 'deep', the first sum, if there are several heads; 'style' and
     'style_background', without their weights, if they are not 0.
@@ -87,8 +87,8 @@ class SupervisedStep(Step):
         self._check_style(settings, extractor)
         if isinstance(model, UNet3Plus) and model.config.code:
             raise ArgumentError(
-                "model: a unet3plus that sees a code is trained with the encoder that gives it; expected code=0, or a "
-                "bargainnet of generator='unet3plus'"
+                "model: a unet3plus with a code input is trained with its encoder; expected code=0, or a bargainnet of "
+                "generator='unet3plus'"
             )
         if extractor is not None and settings.style is None:
             settings = dataclasses.replace(settings, style=1.0)
@@ -96,18 +96,18 @@ class SupervisedStep(Step):
         count = len(model.heads) if isinstance(model, UNet3Plus) else 1
         heads = settings.heads or (1 / count,) * count
         if len(heads) != count:
-            raise ArgumentError(f"heads: {len(heads)} weights, and this {model.name} has {count} of them")
+            raise ArgumentError(f"heads: {len(heads)} weights, expected {count} for this {model.name}")
         self._heads = heads
 
     @staticmethod
     def _check_style(settings: SupervisedSettings, extractor: StyleEncoder | None) -> None:
         codes = extractor is not None and extractor.config.kind == "code"
         if extractor is None and (settings.style or settings.style_background or settings.gram):
-            raise ArgumentError("extractor: missing; a style needs a style_encoder: steps.create(model, extractor=...)")
+            raise ArgumentError("extractor: missing; style needs a style_encoder: steps.create(model, extractor=...)")
         if settings.style_background and not codes:
-            raise ArgumentError("style_background: features have no code; give an extractor of kind='code'")
+            raise ArgumentError("style_background: features have no code; pass an extractor of kind='code'")
         if settings.gram and codes:
-            raise ArgumentError("gram: a code has no Gram matrix; give an extractor of kind='features'")
+            raise ArgumentError("gram: a code has no Gram matrix; pass an extractor of kind='features'")
 
     def _check(self, batch: dict[str, Tensor]) -> None:
         super()._check(batch)
