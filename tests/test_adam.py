@@ -268,7 +268,7 @@ def test_nothing_to_update() -> None:
         ({"steps": [torch.tensor(1)]}, DTypeError, "steps: a tensor of torch.int64"),
         ({"skip": torch.zeros(3)}, ShapeError, r"skip: shape \[3\]"),
         ({"lr": torch.zeros(3)}, ShapeError, r"lr: shape \[3\]"),
-        ({"betas": (0.9, 1.0)}, ArgumentError, r"betas: \(0.9, 1.0\), expected two numbers of 0 to 1"),
+        ({"betas": (0.9, 1.0)}, ArgumentError, r"betas: \(0.9, 1.0\), expected two numbers in \[0, 1\)"),
         ({"clip": 0.0}, ArgumentError, "clip: 0.0, expected more than 0"),
         ({"clip": float("nan")}, ArgumentError, "clip: nan"),
     ],

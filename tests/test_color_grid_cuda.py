@@ -163,7 +163,7 @@ def test_bad_arrays_on_a_device(on_emulator: Any) -> None:
     image, affine = np.zeros((4, 5, 3), np.uint8), np.eye(3, 4, dtype=np.float32)
     wide = np.zeros((4, 6, 3), np.uint8)
     for options, error, message in (
-        ({"image": Interface(image.astype(np.float64))}, DTypeError, "image: dtype float64; CUDA kernels take"),
+        ({"image": Interface(image.astype(np.float64))}, DTypeError, "image: dtype float64; CUDA kernels support"),
         ({"image": Interface(image[..., :2])}, ShapeError, "image: shape"),
         ({"mask": Interface(np.ones((5, 4)))}, ShapeError, "mask: shape"),
         ({"mask": np.ones((4, 5))}, DeviceError, "mask: on the CPU"),

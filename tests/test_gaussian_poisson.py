@@ -10,7 +10,7 @@ import pytest
 import pyharmony
 from pyharmony import ops
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
-from pyharmony.ops.gaussian_poisson import wanted_field
+from pyharmony.ops.gaussian_poisson import target_field
 from pyharmony.reference.gaussian_poisson import derivative, divergence, edge_field
 from pyharmony.reference.gaussian_poisson import gaussian_poisson as exact
 
@@ -424,7 +424,7 @@ def test_the_field_is_its_definition(kernel, shape, threads, simd):
         doubles = mask.astype(np.float64), None if g is None else g.astype(np.float64)
         expected = divergence(*edge_field(src, dst, doubles[0], "source", kernel, doubles[1]))
         # There are some 40 operations on values of at most 2.
-        np.testing.assert_allclose(wanted_field(src, dst, mask, kernel, g), expected, atol=80 * 2**-52, rtol=0)
+        np.testing.assert_allclose(target_field(src, dst, mask, kernel, g), expected, atol=80 * 2**-52, rtol=0)
 
 
 @pytest.mark.parametrize("kernel", KERNELS[1:])

@@ -345,7 +345,7 @@ def test_arrays_beside_tensors() -> None:
     out.sum().backward()
     assert s.grad is not None
     assert d.grad is None
-    with pytest.raises(errors.ArgumentError, match="dst: ndarray, and so would be the result"):
+    with pytest.raises(errors.ArgumentError, match="dst: ndarray, so the result would have no graph"):
         ops.gaussian_poisson(s, d.detach().numpy(), mask, b)
 
 
@@ -390,10 +390,10 @@ def test_what_has_no_gradient_says_so() -> None:
     mask, weights = plane("soft", 9, 11), weight_map(9, 11)
     whole = [(x.detach() * 255).to(torch.uint8) for x in (s, d)]
     refused: list[tuple[str, Callable[[], Any]]] = [
-        ("mask: it requires grad", lambda: ops.poisson(s, d, mask.clone().requires_grad_())),
-        ("mask: it requires grad", lambda: call("gaussian_poisson", *whole, b.detach(), weights.requires_grad_())),
-        ("color_weight: it requires grad", lambda: ops.poisson(s, d, mask, color_weight=weights.requires_grad_())),
-        ("base: it requires grad, but a result in torch.uint8", lambda: call("gaussian_poisson", *whole, b, mask)),
+        ("mask: requires grad", lambda: ops.poisson(s, d, mask.clone().requires_grad_())),
+        ("mask: requires grad", lambda: call("gaussian_poisson", *whole, b.detach(), weights.requires_grad_())),
+        ("color_weight: requires grad", lambda: ops.poisson(s, d, mask, color_weight=weights.requires_grad_())),
+        ("base: requires grad, but a rounded result in torch.uint8", lambda: call("gaussian_poisson", *whole, b, mask)),
         ("gradient_kernel: 'sobel', but src", lambda: ops.gaussian_poisson(s, d, mask, b, gradient_kernel="sobel")),
         ("a sequence of frames", lambda: ops.PoissonSolver(mask).sequence().solve(s, d)),
     ]

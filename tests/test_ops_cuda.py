@@ -304,7 +304,7 @@ def test_a_solver_keeps_its_mask_and_serves_many_images(dtype: str) -> None:
     result, infos = copied.solve(src, dst, return_info=True)
     assert levels(result, expected) <= allowed("uint8")
     assert [info.device for info in infos] == ["cuda:0"] * 2
-    with pytest.raises(DeviceError, match="dst: on the CPU, but the solver was made for cuda:0"):
+    with pytest.raises(DeviceError, match="dst: on the CPU, but the solver is on cuda:0"):
         there.solve(src, dst)
     with pytest.raises(ShapeError, match=r"mask: shape \[17, 20\], expected \[16, 20\]"):
         copied.solve(src[:, 1:], dst[:, 1:])
@@ -507,7 +507,7 @@ SMALL = pair((8, 9, 3), "float32")
         ({"src": SMALL[0]}, DeviceError, "src: on the CPU, but dst is on cuda:0"),
         ({"device": "cpu"}, DeviceError, "device: 'cpu', but dst is on a CUDA device"),
         ({"device": "tpu"}, ArgumentError, "device: 'tpu'"),
-        ({"method": "dct"}, ArgumentError, "method: 'dct' is for arrays on the CPU"),
+        ({"method": "dct"}, ArgumentError, "method: 'dct' is supported only on the CPU"),
         ({"gradient_kernel": "sobel"}, ArgumentError, "gradient_kernel: 'sobel' is for arrays on the CPU"),
         ({"method": "chebyshev", "color_weight": 0}, ArgumentError, "method: 'chebyshev' needs color_weight above 0"),
         ({"src": Interface(SMALL[0][1:])}, ShapeError, r"src: shape \[7, 9, 3\] differs from dst"),
@@ -527,7 +527,7 @@ def test_what_kernels_do_not_take_runs_on_the_processor_unless_cuda_was_named() 
     src, dst, mask = (a.astype(np.float64) if a.dtype == np.float32 else a for a in pair((9, 9, 3), "float32"))
     _, info = ops.gaussian_poisson(src, dst, mask, dst, return_info=True)
     assert info.device == "cpu"
-    with pytest.raises(ArgumentError, match="dst: dtype float64; CUDA kernels take uint8"):
+    with pytest.raises(ArgumentError, match="dst: dtype float64; CUDA kernels support uint8"):
         ops.gaussian_poisson(src, dst, mask, dst, device="cuda")
     src, dst, mask = pair((9, 9, 3), "uint8")
     for options in ({"gradient_kernel": "sobel"}, {"reference": True, "preserve_background": False}):

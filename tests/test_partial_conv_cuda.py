@@ -49,9 +49,9 @@ def on_emulator(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
     """Takes tensors of the CPU for tensors on the emulator's device."""
     monkeypatch.setattr(_native, "device_module", lambda: emulator)
     monkeypatch.setattr(backend, "on_device", lambda x: True)
-    device._kept_ones.cache_clear()
+    device._cached_ones.cache_clear()
     yield emulator
-    device._kept_ones.cache_clear()
+    device._cached_ones.cache_clear()
 
 
 def view(emulator: Any, x: Any, writable: bool = False) -> Any:
@@ -430,7 +430,7 @@ def test_nothing_that_a_call_needs_is_read_on_the_host(on_emulator: Any, monkeyp
     monkeypatch.setattr(_native_torch, "is_capturing", lambda x: True)
     ops.partial_conv2d(x, weight, bias, mask.float(), stride=2)
     ops.partial_conv2d(x, weight, bias, stride=2, padding=1)
-    assert device._kept_ones.cache_info().currsize <= 1
+    assert device._cached_ones.cache_info().currsize <= 1
 
 
 def test_a_layer_of_few_channels_is_one_kernel(on_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,7 +470,7 @@ def test_clear_errors(on_emulator: Any) -> None:
     with pytest.raises(ValueError, match="at most 32"):
         ops.mask_plan(mask, [(1,)] * 33)
     plan = ops.mask_plan(mask.numpy(), [(3,)])[0]
-    with pytest.raises(DTypeError, match="plan: of a mask on the CPU"):
+    with pytest.raises(DTypeError, match="plan: for a mask on the CPU"):
         ops.partial_conv2d(x, weight, None, plan=plan)
 
 

@@ -142,7 +142,7 @@ def test_clear_errors(net: Any) -> None:
         net[0](x, 2.0 * mask)
     with pytest.raises(DTypeError, match="mask: a tensor on cpu, expected one on cuda:0 like x"):
         net[0](x, mask.cpu())
-    with pytest.raises(DTypeError, match="plan: of a mask on the CPU"):
+    with pytest.raises(DTypeError, match="plan: for a mask on the CPU"):
         net[0](x, plan=ops.mask_plan(mask.cpu(), net)[0])
     with pytest.raises(DTypeError, match="float64 is not supported on a GPU"):
         net[0].double()(x.double(), mask)

@@ -27,7 +27,7 @@ _FINEST_COARSE_TOLERANCE = 0.004  # the smallest one, which float32 can still re
 
 @dataclass(frozen=True)
 class Equation:
-    """The checked arguments of `gaussian_poisson` that say which equation is solved."""
+    """The validated arguments of `gaussian_poisson` that define the equation."""
 
     sigma: float
     smooth_sigma: float
@@ -38,16 +38,14 @@ class Equation:
 
     @property
     def only_on_cpu(self) -> str:
-        """The reason why CUDA kernels do not take this equation; empty where they do."""
+        """The reason why CUDA kernels do not support this equation; empty if they do."""
         if self.gradient_kernel != "normal":
             kernel = f"gradient_kernel: {self.gradient_kernel!r}"
-            return f"{kernel} is for arrays on the CPU; CUDA kernels have 'normal'"
+            return f"{kernel} is supported only on the CPU; on CUDA use 'normal'"
         if self.contour != "half":
-            return (
-                f"contour: {self.contour!r} with a soft mask is for arrays on the CPU; CUDA kernels have 'half' there"
-            )
+            return f"contour: {self.contour!r} with a soft mask is supported only on the CPU; on CUDA use 'half'"
         if self.reference:
-            return "reference: True is for arrays on the CPU; CUDA kernels do not clip between levels"
+            return "reference: True is supported only on the CPU; CUDA kernels do not clip between levels"
         return ""
 
 
@@ -59,7 +57,7 @@ def equation_of(
     reference: bool,
     contour: str = "half",
 ) -> Equation:
-    """Checks the arguments of these names and returns their equation."""
+    """Validates the named arguments and returns their equation."""
     _checks.flags(preserve_background=preserve_background, reference=reference)
     if not reference:
         width = _checks.number(sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels")
@@ -85,7 +83,7 @@ def equation_of(
 
 @dataclass(frozen=True)
 class Options:
-    """The settings by which a job is solved.
+    """The settings of the solve of a job.
 
     Attributes:
         base: 'copy-paste'; or None for the membrane, or for colours that are passed to `solve`.
@@ -112,13 +110,13 @@ Guess = Callable[[Any, Region, list[Level]], NumpyArray]
 
 
 def solve(job: Any, options: Options, bases: Any = None, guess: Guess | None = None) -> Infos:
-    """Blends one job, where its arrays are or on the device of the call.
+    """Blends one job, on the device of its arrays or of the call.
 
     Args:
         job: a Job or DeviceJob.
         options: the settings of the solve.
-        bases: for each item, colours over dst, which are halved to be the base of the coarsest level.
-        guess: a function that makes the colours of the coarsest level instead, on the CPU.
+        bases: for each item, colours over dst, which are halved for the base of the coarsest level.
+        guess: a function that computes the colours of the coarsest level instead, on the CPU.
     """
     equation, job = options.equation, job.to_border()
     if job.bbox.empty and equation.preserve_background:
@@ -126,7 +124,7 @@ def solve(job: Any, options: Options, bases: Any = None, guess: Guess | None = N
     regions = regions_of(job.bbox, job.shape, not equation.preserve_background)
     # Every level is computed over the part of dst under the coarsest region.
     part = covered_by(regions, job.shape)
-    # Under a hard mask the full contour leaves nothing of dst inside; a coarse level would mix it in.
+    # Under a hard mask the full contour uses nothing of dst inside; a coarse level would mix it in.
     hide = equation.contour == "full" and not job.soft
     if hide and equation.gradient_kernel == "normal":  # both contours are the same then
         equation = replace(equation, contour="half")
@@ -138,7 +136,7 @@ def solve(job: Any, options: Options, bases: Any = None, guess: Guess | None = N
     crop = job.crop(part, mask, options.weight, None if bases is None else bases[job.item], hide=hide)
     whole = not equation.preserve_background
     infos = job.solved(crop, descend, name="gaussian_poisson", everywhere=whole, only_on_cpu=equation.only_on_cpu)
-    # A network's colours are not those of the contour.
+    # A network's colours do not match those of the contour.
     if guess is None:
         job.warn_of_flooded()
     return infos
@@ -149,8 +147,8 @@ def _descend(
 ) -> Infos:
     """Solves the levels of a crop from coarse to fine into its target.
 
-    regions holds the region to solve on each level, finest first; a device solves the whole level. no_background says
-    that the mask covers dst, so that no pixel of dst is known.
+    regions are the regions to solve on each level, finest first; a device solves the whole level. no_background: the
+    mask covers dst, so that no pixel of dst is known.
     """
     equation, place, memory = options.equation, crop.place, crop.memory
     pinned = equation.preserve_background and not no_background
@@ -201,7 +199,7 @@ def _descend(
             gradient_kernel=equation.gradient_kernel,
             contour=equation.contour,
             certify=k == 0 and options.certify,
-            tell=k == 0 and (options.certify or crop.fetched),
+            report=k == 0 and (options.certify or crop.fetched),
         )
         if equation.reference and result.dtype.kind == "f":
             np.clip(result, 0, crop.unit, out=result)
@@ -223,7 +221,7 @@ def first_base(
     coarse: bool,
     contour: str = "half",
 ) -> Any:
-    """Returns the base colours of the coarsest level, float32 (or src as it is, where only_src says so)."""
+    """Returns the base colours of the coarsest level, float32 (or src unchanged if only_src is set)."""
     if kind == "copy-paste":
         if place is not None:
             return copy_paste(place, level.src, level.dst, level.mask)
@@ -238,14 +236,14 @@ def first_base(
         return level.src
     weights = None
     if coarse:
-        weights = _hold(level.known_share, memory) if place is None else hold(place, level.known_share)
+        weights = _anchor_weights(level.known_share, memory) if place is None else hold(place, level.known_share)
     return membrane(level, weights, tolerance, unit, place, memory, contour)
 
 
-def _hold(known_share: NumpyArray, memory: Memory) -> NumpyArray | None:
-    """Returns weights [h, w] that hold the membrane of a coarse level near dst, from the known share of each pixel.
+def _anchor_weights(known_share: NumpyArray, memory: Memory) -> NumpyArray | None:
+    """Returns weights [h, w] that pull the membrane of a coarse level to dst, from the known share of each pixel.
 
-    The contour runs through a coarse pixel that is known in part: the larger its known share, the more it is held.
+    A coarse pixel on the contour is known in part: the larger its known share, the larger its weight.
     Without weights, known strips and spots finer than a coarse pixel would have no effect there. The weight is
     2 + 4 share / (1 - share), and 0 where nothing is known.
     """

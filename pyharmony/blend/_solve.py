@@ -1,8 +1,8 @@
-"""The solves of `pyharmony.ops` for arrays that were checked already, on the CPU or on a device.
+"""The solves of `pyharmony.ops` for validated arrays, on the CPU or on a device.
 
-src, dst, base and out may each have a dtype of their own, in one unit: a source that is continued beyond its border is
-float32 over a uint8 destination. Tolerances are in 8-bit levels of dst's dtype. The scratch of a solve on the CPU is
-counted in memory; a solve on a device takes a batch, enqueues its work, and waits only where it returns infos.
+src, dst, base and out may have different dtypes in a common unit: a source extended beyond its border is float32 over
+a uint8 destination. Tolerances are in 8-bit levels of dst's dtype. The scratch of a solve on the CPU is counted in
+memory; a solve on a device takes a batch, enqueues its work, and waits only if it returns infos.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from .._cuda import Place
 from .._images.frame import Crop, Infos, WeightMap
 from .._images.memory import Memory
 from .._images.region import Region
-from ..ops.gaussian_poisson import DeviceEquation, Equation, choose_method_on, solve, solve_on, wanted_field
-from ..ops.hierarchies import kept_hierarchy_of
+from ..ops.gaussian_poisson import DeviceEquation, Equation, choose_method_on, solve, solve_on, target_field
+from ..ops.hierarchies import cached_hierarchy_of
 from ..ops.poisson import DeviceHierarchy, hierarchy_of, solve_image, solve_images
 from ..ops.pyramid import double, halve, halve_map, halve_masks
 from ..reference.gaussian_poisson import gaussian_taps
@@ -67,7 +67,7 @@ class Level:
 
 
 def solve_poisson(crop: Crop, out: Any, *, gradients: str, contour: str, tolerance: float, certify: bool) -> Infos:
-    """Solves as `pyharmony.ops.poisson` does over a crop, into out, which on the CPU holds dst."""
+    """Solves like `pyharmony.ops.poisson` over a crop, into out, which on the CPU initially contains dst."""
     if crop.place is not None:
         return solve_images(
             crop.place,
@@ -80,7 +80,7 @@ def solve_poisson(crop: Crop, out: Any, *, gradients: str, contour: str, toleran
             certify=certify,
             read=certify or crop.fetched,
         )
-    hierarchy = kept_hierarchy_of(crop.mask, _contiguous(crop.weight, crop.memory))
+    hierarchy = cached_hierarchy_of(crop.mask, _contiguous(crop.weight, crop.memory))
     images = crop.src, crop.dst, None, out
     scale = _scale(crop.dst, crop.unit)
     info = solve_image(hierarchy, crop.mask, *images, gradients, tolerance * scale, certify, contour=contour)
@@ -89,7 +89,7 @@ def solve_poisson(crop: Crop, out: Any, *, gradients: str, contour: str, toleran
 
 
 def _scale(dst: NumpyArray, unit: float) -> float:
-    """Returns white, which is unit, over what the dtype of dst says: they differ for floats in the unit of integers."""
+    """Returns the ratio of white, which is unit, to that of dst's dtype: they differ for floats in integer units."""
     return float(unit / VALUE_RANGE[dst.dtype.name])
 
 
@@ -112,7 +112,7 @@ def membrane(
     """Returns the membrane of a level's src over dst, float32.
 
     Args:
-        weights: the weights [h, w] that hold the membrane near dst, on a device [N, h, w]; None: it is not held.
+        weights: the weights [h, w] that pull the membrane to dst, on a device [N, h, w]; None: no weights.
         tolerance: in 8-bit levels of images whose white is unit.
     """
     if place is not None:
@@ -125,7 +125,7 @@ def membrane(
         return out
     src, dst = (memory.hold(x.astype(np.float32)) for x in (level.src, level.dst))
     out = memory.hold(dst.copy())
-    hierarchy = kept_hierarchy_of(level.mask, 0.0 if weights is None else weights)
+    hierarchy = cached_hierarchy_of(level.mask, 0.0 if weights is None else weights)
     info = solve_image(hierarchy, level.mask, src, dst, dst, out, "source", tolerance * unit, False, contour=contour)
     memory.touch(info.peak_bytes)
     return out
@@ -147,31 +147,31 @@ def solve_gaussian_poisson(
     gradient_kernel: str = "normal",
     contour: str = "half",
     certify: bool = False,
-    tell: bool = False,
+    report: bool = False,
 ) -> Infos:
-    """Solves as `pyharmony.ops.gaussian_poisson` does, for a level of a pyramid, into out.
+    """Solves like `pyharmony.ops.gaussian_poisson`, for a level of a pyramid, into out.
 
     Args:
-        base: the base colours; with half_base those of the next coarser level, which are doubled.
-        pinned: whether the pixels where the mask is zero stay.
+        base: the base colours; with half_base those of the next coarser level, which are upsampled.
+        pinned: whether the pixels where the mask is zero are fixed.
         tolerance: in 8-bit levels of images whose white is unit.
-        tell: whether infos of a solve on a device are returned.
+        report: whether infos of a solve on a device are returned.
     """
     w0, w1 = gaussian_taps(sigma, normalize=not reference)
     pinned_mask = level.mask if pinned else None
     if place is not None:
         on_device = _on_device(level, base, w0=w0, w1=w1, pinned=pinned, half_base=half_base)
-        # Chebyshev's kernel doubles the base itself, except where the base has to meet known pixels.
+        # Chebyshev's kernel upsamples the base itself, except if the base has to match known pixels.
         if half_base and (pinned or choose_method_on(on_device, tolerance) != "chebyshev"):
             on_device.base = double(base, level.dst, pinned_mask, level.known_share, place)
             on_device.half_base = False
-        return solve_on(place, on_device, out, method="auto", levels=tolerance, unit=unit, info=tell, certify=certify)
+        return solve_on(place, on_device, out, method="auto", levels=tolerance, unit=unit, info=report, certify=certify)
     if half_base:
         base = memory.hold(double(base, level.dst, pinned_mask, level.known_share))
     weight = _contiguous(level.weight, memory)
     equation = Equation.of(level.src, level.dst, level.mask, base, weight, w0, w1, pinned)
     if gradient_kernel != "normal" or contour != "half":
-        field = wanted_field(level.src, level.dst, level.mask, gradient_kernel, contour=contour)
+        field = target_field(level.src, level.dst, level.mask, gradient_kernel, contour=contour)
         equation.field = memory.hold(field)
     scale = _scale(level.dst, unit)  # coarser levels are float32 in the unit of dst
     info = solve(equation, out, method="auto", tolerance=tolerance * scale, certify=certify)
@@ -192,7 +192,7 @@ def solve_edit(
 ) -> SolveInfo:
     """Solves for image [H, W, C] with its differences on the mask times gain, a number or a float32 map [H, W].
 
-    The result goes into out. Where the mask covers the whole image, the mean of image is kept.
+    The result is written to out. If the mask covers the whole image, the mean of image is preserved.
     """
     weight = _contiguous(color_weight, memory)
     if isinstance(gain, float):
@@ -202,7 +202,7 @@ def solve_edit(
         src = image
     equation = Equation.of(src, image, mask, image, weight)
     if not isinstance(gain, float):
-        equation.field = memory.hold(wanted_field(image, image, mask, gain=gain))
+        equation.field = memory.hold(target_field(image, image, mask, gain=gain))
     info = solve(equation, out, method="auto", tolerance=tolerance, certify=certify)
     memory.touch(info.peak_bytes)
     return info
@@ -211,7 +211,7 @@ def solve_edit(
 def solve_membrane(
     image: NumpyArray, mask: NumpyArray, out: NumpyArray, *, tolerance: float, certify: bool, memory: Memory
 ) -> SolveInfo:
-    """Writes image, continued harmonically into mask > 0, to out [H, W, C], which may hold anything in the mask."""
+    """Writes image, continued harmonically into mask > 0, to out [H, W, C], whose values in the mask are not read."""
     outside = image
     if image.dtype.kind == "f":  # zeros keep NaN and Inf inside the mask out of the solve
         outside = memory.hold(np.where((mask > 0)[..., None], image.dtype.type(0), image))

@@ -1,4 +1,4 @@
-"""The operations on arrays, numpy or torch: on images [H, W, C], and on tensors [N, C, H, W] of layers."""
+"""Operations on NumPy and torch arrays: images [H, W, C], and tensors [N, C, H, W] of network layers."""
 
 from __future__ import annotations
 

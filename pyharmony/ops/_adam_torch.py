@@ -1,4 +1,4 @@
-"""`adam` of tensors of torch: checks, and the native call."""
+"""`adam` for torch tensors: checks and the native call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .. import _arrays
 from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ._native_torch import Calls, calls_for
 
-#: By the id of a parameter, where it, its moments and its step lie, and their native views.
+#: By the id of a parameter: the addresses of it, its moments and its step, and their native views.
 Cache = dict[int, "tuple[tuple[Any, ...], list[Any]]"]
 
 
@@ -41,14 +41,14 @@ def update(
     if clip is not None and not clip > 0:
         raise ArgumentError(f"clip: {clip!r}, expected more than 0")
     if not all(0 <= beta < 1 for beta in betas):
-        raise ArgumentError(f"betas: {betas!r}, expected two numbers of 0 to 1, 1 not included")
+        raise ArgumentError(f"betas: {betas!r}, expected two numbers in [0, 1)")
     if not parameters:
         return
     on, device, cache = calls_for(parameters[0], "adam"), parameters[0].get_device(), {} if cache is None else cache
     states = [
         _views_of_state(on, device, cache, *tensors) for tensors in zip(parameters, means, squares, steps, strict=True)
     ]
-    dense_gradients = [_laid(g, p) for g, p in zip(gradients, parameters)]
+    dense_gradients = [_in_layout_of(g, p) for g, p in zip(gradients, parameters)]
     rate = None
     if isinstance(lr, Tensor):
         rate, lr = (lr, 0.0) if lr.get_device() == device else (None, float(lr))
@@ -62,7 +62,7 @@ def update(
 
 
 def is_dense(x: Tensor) -> bool:
-    """Returns whether x has neither gaps in memory nor elements that share it."""
+    """Returns whether the memory of x has neither gaps nor shared elements."""
     step = 1
     for stride, size in sorted((stride, size) for size, stride in zip(x.shape, x.stride()) if size > 1):
         if stride != step:
@@ -71,18 +71,18 @@ def is_dense(x: Tensor) -> bool:
     return True
 
 
-def _is_laid(x: Tensor, parameter: Tensor) -> bool:
-    """Returns whether x has the shape of a parameter and lies in memory as it does."""
+def _has_layout_of(x: Tensor, parameter: Tensor) -> bool:
+    """Returns whether x has the shape and memory layout of a parameter."""
     if x.shape != parameter.shape:
         return False
     strides, others = x.stride(), parameter.stride()
     return strides == others or all(a == b for n, a, b in zip(x.shape, strides, others) if n > 1)
 
 
-def _laid(gradient: Tensor, parameter: Tensor) -> Tensor:
+def _in_layout_of(gradient: Tensor, parameter: Tensor) -> Tensor:
     """Returns a gradient in the memory layout of its parameter."""
     gradient = _arrays.plain(gradient, "gradients")
-    if _is_laid(gradient, parameter):
+    if _has_layout_of(gradient, parameter):
         return gradient
     if gradient.shape != parameter.shape:
         shapes = f"shape {list(gradient.shape)}, expected that of the parameter, {list(parameter.shape)}"
@@ -93,7 +93,7 @@ def _laid(gradient: Tensor, parameter: Tensor) -> Tensor:
 def _views_of_state(
     on: Calls, device: int, cache: Cache, parameter: Tensor, mean: Tensor, square: Tensor, step: Tensor
 ) -> list[Any]:
-    """Returns the views of a parameter, its moments and its step; checks take longer than a small tensor's update."""
+    """Returns the native views of a parameter, its moments and its step; cached, since checks are slow."""
     at = (parameter.data_ptr(), mean.data_ptr(), square.data_ptr(), step.data_ptr(), parameter.stride())
     entry = cache.get(id(parameter))
     if entry is None or entry[0] != at:
@@ -102,7 +102,7 @@ def _views_of_state(
                 f"parameters: shape {list(parameter.shape)}, strides {parameter.stride()}, expected no gaps in memory"
             )
         for name, moment in (("means", mean), ("squares", square)):
-            if not _is_laid(moment, parameter):
+            if not _has_layout_of(moment, parameter):
                 raise ShapeError(
                     f"{name}: shape {list(moment.shape)}, strides {moment.stride()}, expected those of the parameter, "
                     f"{list(parameter.shape)} and {parameter.stride()}"
@@ -114,11 +114,11 @@ def _views_of_state(
 
 
 def _view(on: Calls, device: int, name: str, x: Tensor) -> Any:
-    """Returns the native view of the memory of a tensor as one axis."""
+    """Returns the native view of a tensor's memory as one axis."""
     if x.dtype != torch.float32:
         raise DTypeError(f"{name}: a tensor of {x.dtype}, expected torch.float32")
     if x.get_device() != device:
-        raise DeviceError(f"{name}: a tensor on {x.device}, and the first parameter is on another device")
+        raise DeviceError(f"{name}: a tensor on {x.device}, but the first parameter is on another device")
     return on.module.ArrayView(x.data_ptr(), "float32", (x.numel(),), (1,), True)
 
 

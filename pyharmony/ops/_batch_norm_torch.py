@@ -1,7 +1,7 @@
-"""A batch norm in training with its activation and dropout in one pass, of channels-last tensors. Not public.
+"""Batch norm in training with activation and dropout in one pass, for channels-last tensors. Not public.
 
-The kernels are those of `instance_norm`, for which all positions of the batch are one plane; see
-`csrc/ops/instance_norm/instance_norm.h`. Where gradients have gradients, torch's own operations compute them.
+Uses the kernels of `instance_norm`, with all positions of the batch as one plane; see
+`csrc/ops/instance_norm/instance_norm.h`. Second derivatives are computed by torch's own operations.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _real(x: Tensor) -> torch.dtype:
 def run(
     x: Tensor, scale: Tensor, shift: Tensor, slope: float, eps: float, dropout_mask: DropoutMask | None
 ) -> tuple[Tensor, Tensor]:
-    """Returns y, and for each channel the mean, what its rounding left, and 1 / sqrt(variance + eps), [1, C, 3]."""
+    """Returns y, and per channel the mean, its rounding error, and 1 / sqrt(variance + eps), [1, C, 3]."""
     on = calls_for(x, "batch_norm")
     y, stats = torch.empty_like(x), torch.empty(1, x.shape[1], 3, dtype=_real(x), device=x.device)
     view = on.view(x)
@@ -37,7 +37,7 @@ def run(
 def run_gradient(
     x: Tensor, stats: Tensor, scale: Tensor, shift: Tensor, grad: Tensor, slope: float, dropout_mask: DropoutMask | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the gradients of x, scale and shift for that of y."""
+    """Returns the gradients of x, scale and shift for the gradient of y."""
     grad = grad.contiguous(memory_format=torch.channels_last)
     dx, dscale, dshift = torch.empty_like(x), torch.empty_like(scale), torch.empty_like(shift)
     on = calls_for(x, "batch_norm")
@@ -53,7 +53,7 @@ def run_gradient(
 def composed_gradient(
     x: Tensor, scale: Tensor, shift: Tensor, grad: Tensor, slope: float, eps: float, dropout_mask: DropoutMask | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Computes `run_gradient` in torch's own operations, for derivatives of it."""
+    """Computes `run_gradient` by torch's own operations, so that it can be differentiated."""
     real = _real(x)
 
     def mean(v: Tensor) -> Tensor:

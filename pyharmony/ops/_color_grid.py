@@ -1,4 +1,4 @@
-"""Checks of the arguments of `color_grid` by shape and dtype, and the frame of a grid."""
+"""Checks of the arguments of `color_grid`, and the frame of a grid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_DEPTH = 64  # the largest depth of a grid, in levels of luma
 MAX_KNOTS = 256  # the largest number of knots of a curve
 MAX_FRAME = (1 << 24) - 1  # the longest side of a frame, in pixels
 
-#: The parts of a map: the number of axes behind the batch axis, and the shapes that are accepted.
+#: The parts of a map: the number of axes after the batch axis, and the accepted shapes.
 PARTS = {
     "affine": (2, "[3, 4]"),
     "curves": (3, f"[3, 3, K] with K from 2 to {MAX_KNOTS}"),
@@ -23,7 +23,7 @@ PARTS = {
 
 
 def _fits(name: str, shape: tuple[int, ...]) -> bool:
-    """Returns whether a part without a batch axis may have this shape."""
+    """Returns whether this shape is valid for a part without a batch axis."""
     if name == "affine":
         return shape == (3, 4)
     if name == "curves":
@@ -33,20 +33,20 @@ def _fits(name: str, shape: tuple[int, ...]) -> bool:
 
 
 def part_form(shape: Sequence[int], name: str, count: int | None) -> None:
-    """Refuses a part of a map by its shape; count is the number of images of a batch, None for one image."""
+    """Raises if the shape of a map's part is invalid; count is the number of images of a batch, None for one image."""
     ndim, accepts = PARTS[name]
     dims = tuple(shape)
     batch = len(dims) == ndim + 1 and count is not None
     if not (batch or len(dims) == ndim) or not _fits(name, dims[-ndim:]):
         raise ShapeError(f"{name}: shape {list(dims)}, expected {accepts}" + ("" if count is None else ", or [N, ...]"))
     if batch and dims[0] != count:
-        raise ShapeError(f"{name}: shape {list(dims)} is of {dims[0]} maps, and image of {count} images")
+        raise ShapeError(f"{name}: shape {list(dims)} has {dims[0]} maps, expected {count} as image has")
 
 
 def flattened(parts: Sequence[Any]) -> tuple[list[Any], int]:
-    """Returns contiguous parts with a batch axis as kernels take them, and the number of rows of the grid.
+    """Returns contiguous parts with a batch axis for kernels, and the number of rows of the grid.
 
-    Curves are then [M, 9, K], and a grid is [M Gh, Gw, D, 12].
+    Curves are reshaped to [M, 9, K], and a grid to [M Gh, Gw, D, 12].
     """
     affine, curves, grid = parts
     if curves is not None:
@@ -58,10 +58,10 @@ def flattened(parts: Sequence[Any]) -> tuple[list[Any], int]:
 
 
 class Frame(NamedTuple):
-    """The place of an image in the frame of its grid.
+    """The position of an image in the frame of its grid.
 
     Attributes:
-        x0, y0: the place of its first pixel in the frame.
+        x0, y0: the position of its first pixel in the frame.
         height, width: the size of the frame.
     """
 
@@ -80,7 +80,7 @@ def _pair(x: Any, name: str, accepts: str) -> tuple[int, int]:
 
 
 def frame_of(origin: Any, frame: Any, height: int, width: int) -> Frame:
-    """Returns the frame of an image of that size, after checks."""
+    """Returns the validated frame of an image of that size."""
     x0, y0 = _pair(origin, "origin", "(x, y), whole numbers of pixels")
     if frame is None:
         frame = (y0 + height, x0 + width)
@@ -89,7 +89,7 @@ def frame_of(origin: Any, frame: Any, height: int, width: int) -> Frame:
     rows, columns = _pair(frame, "frame", "(H, W), whole numbers of pixels")
     if min(x0, y0) < 0 or x0 + width > columns or y0 + height > rows:
         raise ArgumentError(
-            f"frame: ({rows}, {columns}) does not hold an image of {height} x {width} pixels at origin {(x0, y0)}"
+            f"frame: ({rows}, {columns}) does not contain an image of {height} x {width} pixels at origin {(x0, y0)}"
         )
     if max(rows, columns) > MAX_FRAME:
         raise ArgumentError(f"frame: ({rows}, {columns}), expected sides of at most {MAX_FRAME}")
@@ -97,7 +97,7 @@ def frame_of(origin: Any, frame: Any, height: int, width: int) -> Frame:
 
 
 def image_form(shape: Sequence[int], dtype: str) -> None:
-    """Refuses an image by its shape and dtype."""
+    """Raises if the shape or dtype of an image is invalid."""
     _checks.image_dtype(dtype, "image")
     if len(shape) not in (3, 4) or shape[-1] != 3:
         raise ShapeError(f"image: shape {list(shape)}, expected [H, W, 3] or [N, H, W, 3]")
@@ -106,7 +106,7 @@ def image_form(shape: Sequence[int], dtype: str) -> None:
 
 
 def mask_form(shape: Sequence[int], dtype: str, image: Sequence[int]) -> None:
-    """Refuses a mask by its shape and dtype."""
+    """Raises if the shape or dtype of a mask is invalid."""
     _arrays.check_dtype(dtype, "mask", _arrays.MASK_DTYPES)
     if tuple(shape) not in (tuple(image[:-1]), tuple(image[-3:-1])):
         sizes = " or ".join(str(list(size)) for size in dict.fromkeys([tuple(image[:-1]), tuple(image[-3:-1])]))
@@ -114,7 +114,7 @@ def mask_form(shape: Sequence[int], dtype: str, image: Sequence[int]) -> None:
 
 
 def out_form(out: Any, image: Any, overlaps: bool) -> None:
-    """Refuses an array for the result that is not like image, or overlaps it."""
+    """Raises if the array for the result is not like image, or overlaps it."""
     if out.shape != image.shape or out.dtype != image.dtype:
         raise ShapeError(
             f"out: {out.dtype.name} of shape {list(out.shape)}, "

@@ -1,4 +1,4 @@
-"""`color_grid` of NumPy arrays and of tensors on the CPU."""
+"""`color_grid` for NumPy arrays and tensors on the CPU."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _mask(mask: Any, image: NumpyArray) -> NumpyArray | None:
 
 
 def _part(x: Any, name: str, image: NumpyArray) -> NumpyArray | None:
-    """Returns a part of a map with a batch axis, in the dtype that the kernels calculate in; or None."""
+    """Returns a part of a map with a batch axis, in the dtype of the kernels; or None."""
     if x is None:
         return None
     real = np.float64 if image.dtype == np.float64 else np.float32
@@ -39,7 +39,7 @@ def _part(x: Any, name: str, image: NumpyArray) -> NumpyArray | None:
         raise DTypeError(f"{name}: {type(x).__name__}, expected an array of numbers") from error
     part_form(a.shape, name, image.shape[0] if image.ndim == 4 else None)
     if not np.isfinite(a).all():
-        raise ArgumentError(f"{name}: holds NaN or an infinity, expected finite numbers")
+        raise ArgumentError(f"{name}: contains NaN or an infinity, expected finite numbers")
     return a if a.ndim == PARTS[name][0] + 1 else a[None]
 
 
@@ -52,12 +52,12 @@ def _as_batch(a: NumpyArray) -> NumpyArray:
 
 
 def _target(out: Any, image: NumpyArray) -> NumpyArray:
-    """Returns the array that the result goes into, after checks."""
+    """Returns the validated array for the result."""
     if out is None:
         return np.empty(image.shape, image.dtype)
     a = _arrays.to_numpy(out, "out", writable=True)
     if not a.flags.writeable:
-        raise ArgumentError("out: read-only, expected memory that may be written")
+        raise ArgumentError("out: read-only, expected writable memory")
     same = a.ctypes.data == image.ctypes.data and a.strides == image.strides
     out_form(a, image, not same and np.may_share_memory(a, image))
     return a

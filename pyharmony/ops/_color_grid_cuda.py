@@ -1,4 +1,4 @@
-"""`color_grid` of images on a CUDA device. Values of masks and maps are not read, so nothing waits for the device."""
+"""`color_grid` for images on a CUDA device. Does not read masks and maps on the host, so it does not synchronise."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`color_grid` of tensors: gradients of image, mask and the parts of a map, and operators for torch's compiler.
+"""`color_grid` for tensors: gradients of image, mask and parts of the map, and operators for torch's compiler.
 
-The gradient is one native pass. Derivatives of it are those of `composed`, the map in torch's own operations.
+The gradient is one native pass; its derivatives use `composed`, the map in torch's own operations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from . import _color_grid_cpu, _color_grid_cuda
 from ._color_grid import PARTS, Frame, flattened, frame_of, image_form
 from ._native_torch import calls_for, operator
 
-#: The arguments that may have a gradient, in the order of the calls here.
+#: The differentiable arguments, in the order of the calls here.
 NAMES = ("image", "mask", "affine", "curves", "grid")
 
 
@@ -27,7 +27,7 @@ def _run(
     image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None, grid: Tensor | None,
     frame: list[int],
 ) -> Tensor:  # fmt: skip
-    """Computes the map without a graph, on the CPU or the device of the tensors."""
+    """Computes the map without a graph, on the CPU or the tensors' device."""
     tensors = [None if x is None else x.detach() for x in (image, mask, affine, curves, grid)]
     arguments = *tensors, (frame[0], frame[1]), (frame[2], frame[3]), None
     place = _cuda.place_where(dict(zip(NAMES, tensors, strict=True)))
@@ -40,14 +40,14 @@ def _run(
 
 
 def _sum_to(x: Tensor, like: Tensor) -> Tensor:
-    """Sums gradients of each image to the shape of the image, or of a mask or a part that all images may share."""
+    """Sums gradients of each image to the shape of the image, or of a mask or a part shared by all images."""
     if x.ndim > like.ndim:
         x = x[0] if len(x) == 1 else x.sum(0)
     return x.reshape(like.shape).to(like.dtype)
 
 
 def _gradient(tensors: list[Any], at: Frame, grad: Tensor, needs: list[bool]) -> list[Tensor | None]:
-    """Returns gradients of NAMES for each image; None where none is needed."""
+    """Returns gradients of NAMES for each image; None if not needed."""
     image, mask, *parts = tensors
     real = torch.float64 if image.dtype == torch.float64 else torch.float32
     batch = image if image.ndim == 4 else image[None]
@@ -79,7 +79,7 @@ def _run_gradient(
     image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None, grid: Tensor | None,
     frame: list[int], grad: Tensor, needs: list[bool],
 ) -> list[Tensor]:  # fmt: skip
-    """Returns gradients of NAMES; empty where none is needed."""
+    """Returns gradients of NAMES; empty if not needed."""
     inputs = image, mask, affine, curves, grid
     grads = _gradient([None if x is None else x.detach() for x in inputs], Frame(*frame), grad.detach(), needs)
     return [
@@ -92,7 +92,7 @@ def _run_gradient(
 
 
 def _along(first: int, pixels: int, frame: int, cells: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the two cells that each pixel lies between, and the share of the second one."""
+    """Returns the two cells adjacent to each pixel, and the weight of the second one."""
     at = (first + torch.arange(pixels, dtype=torch.float64, device=like.device) + 0.5) * cells / frame - 0.5
     at = at.clamp(0, cells - 1)
     low = at.floor()
@@ -105,7 +105,7 @@ def _between(position: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _clamped(x: Tensor, low: float, high: float) -> Tensor:
-    """Clamps with a gradient of 1 at the bounds, like the native pass; torch's clamp has 0 there from 2.14 on."""
+    """Clamps with gradient 1 at the bounds, like the native pass; that of torch's clamp is 0 from 2.14 on."""
     return torch.where(x < low, low, torch.where(x > high, high, x))
 
 
@@ -113,7 +113,7 @@ def composed(
     image: Tensor, mask: Tensor | None, affine: Tensor | None, curves: Tensor | None, grid: Tensor | None,
     frame: list[int],
 ) -> Tensor:  # fmt: skip
-    """Computes `pyharmony.ops.color_grid` in torch's own operations, for derivatives of its gradient."""
+    """Computes `pyharmony.ops.color_grid` in torch's own operations, for higher derivatives."""
     real = torch.float64 if image.dtype == torch.float64 else torch.float32
     x = image.to(real)
     x = x if image.ndim == 4 else x[None]
@@ -122,7 +122,7 @@ def composed(
     t = _clamped(x, 0, 1)
 
     def each(part: Tensor, ndim: int) -> tuple[Tensor, Tensor]:
-        """Returns a part with a batch axis, and the index of each image's item in it."""
+        """Returns a part with a batch axis, and the index into it for each image."""
         batch = part.to(real) if part.ndim == ndim + 1 else part.to(real)[None]
         item = torch.arange(count, device=x.device) if len(batch) > 1 else x.new_zeros(count, dtype=torch.long)
         return batch, item[:, None, None]
@@ -227,11 +227,10 @@ def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origi
     """Computes `pyharmony.ops.color_grid` in a graph."""
     if not isinstance(image, Tensor):
         raise ArgumentError(
-            f"image: {type(image).__name__}, and so would be the result, without a graph; pass a tensor, or the others "
-            "detached"
+            f"image: {type(image).__name__}, so the result would have no graph; pass a tensor, or the others detached"
         )
     if out is not None:
-        raise ArgumentError("out: given, but a result in a graph has memory of its own; expected None")
+        raise ArgumentError("out: not accepted for a result in a graph; expected None")
     image_form(image.shape, _arrays.dtype_of(image))
     at = frame_of(origin, frame, image.shape[-3], image.shape[-2])
     tensors = [_tensor(x, name, image) for x, name in zip((image, mask, affine, curves, grid), NAMES)]
@@ -239,7 +238,7 @@ def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origi
         for x, name in zip(tensors, NAMES):
             if x is not None and x.requires_grad and torch.is_grad_enabled():
                 raise ArgumentError(
-                    f"{name}: it requires grad, but a result in {image.dtype} is rounded and has none; pass image as "
+                    f"{name}: requires grad, but a rounded result in {image.dtype} has none; pass image as "
                     f"floats, or {name}.detach()"
                 )
     if torch.compiler.is_compiling():
@@ -252,5 +251,5 @@ def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origi
 def _tensor(x: Any, name: str, image: Tensor) -> Tensor | None:
     if x is None or isinstance(x, Tensor):
         return x
-    array = np.array(_arrays.to_numpy(x, name), order="C")  # a tensor has no negative strides
+    array = np.array(_arrays.to_numpy(x, name), order="C")  # torch does not support negative strides
     return torch.from_numpy(array).to(image.device)

@@ -1,7 +1,7 @@
-"""Convolutions of 4 x 4 weights, and transposed ones, of tensors: see `csrc/ops/conv4x4/conv4x4.h`. Not public.
+"""Convolutions with 4 x 4 weights, and transposed ones, of tensors: see `csrc/ops/conv4x4/conv4x4.h`. Not public.
 
-A convolution is the adjoint of the transposed one with the same weights, so that six transforms make both and their
-gradients. Tiles are taken in runs that the CPU's caches hold; torch multiplies the matrices.
+A convolution is the adjoint of the transposed one with the same weights, so six transforms compute both and their
+gradients. Tiles are processed in batches that fit in the CPU's caches; torch multiplies the matrices.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ._native_torch import ON_CPU
 _POINTS = 25  # the number of points of a transformed tile
 _GROUPS = 4  # the number of groups of 2 x 2 weights
 _TILE = 4  # the side of a tile, in outer pixels
-_RUN_BYTES = 2 << 20  # the bytes of the tiles of a run
-_RUN_TILES = 128  # the least number of tiles of a run; products of smaller matrices are slow
-#: The floats between the values of two points; 25 points lie in sets of a cache of their own.
+_RUN_BYTES = 2 << 20  # the bytes of the tiles of a batch
+_RUN_TILES = 128  # the smallest number of tiles of a batch; products of smaller matrices are slow
+#: The padding between the values of two points, in floats, so that the 25 points map to different cache sets.
 _APART = 80
 
 _view = ON_CPU.view
 
 
 def _last(x: Tensor) -> Tensor:
-    """Returns x with its channels last."""
+    """Returns x in channels-last memory format."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -44,33 +44,33 @@ def _empty(*shape: int) -> Tensor:
     return torch.empty(shape, memory_format=torch.channels_last)
 
 
-class _Rooms(threading.local):
-    """Memory of this thread that calls use in turn: to get it anew from the system takes as long as to use it."""
+class _Buffers(threading.local):
+    """Buffers of this thread, reused by all calls, since allocating them takes as long as using them."""
 
     def __init__(self) -> None:
-        self._rooms: dict[str, Tensor] = {}
+        self._buffers: dict[str, Tensor] = {}
 
     def tiles(self, name: str, *shape: int) -> Tensor:
-        """Returns tiles [25, *shape] with any values, whose points are not a multiple of a page apart."""
+        """Returns uninitialised tiles [25, *shape], whose points are not a multiple of a page apart."""
         size = math.prod(shape)
         step = (size + 15) // 16 * 16 + _APART
-        return self._room(name, _POINTS * step).view(_POINTS, step)[:, :size].view(_POINTS, *shape)
+        return self._buffer(name, _POINTS * step).view(_POINTS, step)[:, :size].view(_POINTS, *shape)
 
     def product(self, name: str, *shape: int) -> Tensor:
-        """Returns tiles [25, *shape] for a product: torch multiplies the points at once where they are contiguous."""
-        return self._room(name, _POINTS * math.prod(shape)).view(_POINTS, *shape)
+        """Returns tiles [25, *shape] for a product: torch multiplies all points at once if they are contiguous."""
+        return self._buffer(name, _POINTS * math.prod(shape)).view(_POINTS, *shape)
 
-    def _room(self, name: str, count: int) -> Tensor:
-        if name not in self._rooms or self._rooms[name].numel() < count:
-            self._rooms[name] = torch.empty(count)
-        return self._rooms[name][:count]
+    def _buffer(self, name: str, count: int) -> Tensor:
+        if name not in self._buffers or self._buffers[name].numel() < count:
+            self._buffers[name] = torch.empty(count)
+        return self._buffers[name][:count]
 
 
-_rooms = _Rooms()
+_buffers = _Buffers()
 
 
 class _Convolution:
-    """One convolution of 4 x 4 weights [K, C, 4, 4]: `inner` images [N, C, H, W], and `outer` ones [N, K, h, w] of it.
+    """A convolution with 4 x 4 weights [K, C, 4, 4] from `inner` images [N, C, H, W] to `outer` ones [N, K, h, w].
 
     Images are channels-last. `to_outer` convolves, `to_inner` is its adjoint, the transposed convolution.
     """
@@ -99,7 +99,7 @@ class _Convolution:
         """Returns the gradients of the input and of the weights.
 
         Args:
-            x, y: inner and outer images, one of which is the input and the other the gradient of the result.
+            x, y: inner and outer images, one of which is the input, the other the gradient of the result.
             of_inner: whether the input is the inner one.
             needs: whether the gradients of the input and of the weights are needed.
         """
@@ -107,22 +107,22 @@ class _Convolution:
 
 
 class Filtered(_Convolution):
-    """By minimal filtering, for many channels and large images."""
+    """Winograd's minimal filtering, for many channels and large images."""
 
     def matrices(self) -> Tensor:
         """Returns the transformed weights [25, K, 4 C]."""
-        tiles = _rooms.tiles("matrices", self.outputs, _GROUPS, self.channels)
+        tiles = _buffers.tiles("matrices", self.outputs, _GROUPS, self.channels)
         ON_CPU.run("winograd_weight", _view(self.weight), _view(tiles, writable=True), self.stride, False)
         return tiles.flatten(2)
 
     def matrices_across(self) -> Tensor:
-        """Returns them as [25, 4 C, K]: products with a transposed matrix take longer."""
-        tiles = _rooms.tiles("matrices", _GROUPS, self.channels, self.outputs)
+        """Returns the matrices as [25, 4 C, K], since products with a transposed matrix are slower."""
+        tiles = _buffers.tiles("matrices", _GROUPS, self.channels, self.outputs)
         ON_CPU.run("winograd_weight", _view(self.weight), _view(tiles, writable=True), self.stride, True)
         return tiles.flatten(1, 2)
 
     def runs(self, outer: Tensor) -> Iterator[tuple[int, int]]:
-        """Yields the first tile of each run, and its number of tiles."""
+        """Yields the first tile of each batch, and its number of tiles."""
         total = outer.shape[0] * (-(-outer.shape[2] // _TILE)) * (-(-outer.shape[3] // _TILE))
         of_tile = 4 * _POINTS * (_GROUPS * self.channels + self.outputs)
         count = max(_RUN_BYTES // of_tile, _RUN_TILES)
@@ -132,7 +132,7 @@ class Filtered(_Convolution):
             yield first, last - first
 
     def read_inner(self, x: Tensor, first: int, count: int) -> Tensor:
-        tiles = _rooms.tiles("inner", count, _GROUPS, self.channels)
+        tiles = _buffers.tiles("inner", count, _GROUPS, self.channels)
         ON_CPU.run(
             "winograd_input", _view(x), _view(tiles, writable=True), first, self.stride, self.padding, 1.0
         )  # fmt: skip
@@ -143,7 +143,7 @@ class Filtered(_Convolution):
         ON_CPU.run("winograd_input_adjoint", _view(tiles), _view(x, writable=True), first, self.stride, self.padding)
 
     def read_outer(self, y: Tensor, first: int, count: int) -> Tensor:
-        tiles = _rooms.tiles("outer", count, self.outputs)
+        tiles = _buffers.tiles("outer", count, self.outputs)
         ON_CPU.run("winograd_output_adjoint", _view(y), _view(tiles, writable=True), first, 1.0)
         return tiles
 
@@ -161,7 +161,7 @@ class Filtered(_Convolution):
         x, matrices = _last(x), self.matrices_across()
         y = self.outer_like(x)
         for first, count in self.runs(y):
-            tiles = _rooms.product("outer", count, self.outputs)
+            tiles = _buffers.product("outer", count, self.outputs)
             self.write_outer(torch.bmm(self.read_inner(x, first, count), matrices, out=tiles), y, bias, first)
         return y
 
@@ -170,7 +170,7 @@ class Filtered(_Convolution):
         x = self.inner_like(y)
         x.zero_() if bias is None else x.copy_(bias[:, None, None].expand_as(x))
         for first, count in self.runs(y):
-            tiles = _rooms.product("inner", count, _GROUPS * self.channels)
+            tiles = _buffers.product("inner", count, _GROUPS * self.channels)
             self.add_inner(torch.bmm(self.read_outer(y, first, count), matrices, out=tiles), x, first)
         return x
 
@@ -186,14 +186,14 @@ class Filtered(_Convolution):
             outer: Any = self.read_outer(y, first, count) if of_weight or of_inner else None
             if matrices is not None and result is not None:
                 if of_inner:
-                    tiles = _rooms.product("product", count, _GROUPS * self.channels)
+                    tiles = _buffers.product("product", count, _GROUPS * self.channels)
                     self.add_inner(torch.bmm(outer, matrices, out=tiles), result, first)
                 else:
-                    tiles = _rooms.product("product", count, self.outputs)
+                    tiles = _buffers.product("product", count, self.outputs)
                     self.write_outer(torch.bmm(inner, matrices, out=tiles), result, None, first)
             if of_weight:
                 if total is None:
-                    total = _rooms.product("total", self.outputs, _GROUPS * self.channels)
+                    total = _buffers.product("total", self.outputs, _GROUPS * self.channels)
                     torch.bmm(outer.transpose(1, 2), inner, out=total)
                 else:
                     total.baddbmm_(outer.transpose(1, 2), inner)
@@ -201,7 +201,7 @@ class Filtered(_Convolution):
 
 
 class Rows(_Convolution):
-    """By windows of the inner image as rows, for small images, and transposed for few inner channels."""
+    """Matrix products with windows of the inner image as rows, for small images, and transposed for few channels."""
 
     def _matrix(self) -> Tensor:
         return self.weight.permute(0, 2, 3, 1).flatten(1)
@@ -242,11 +242,11 @@ class Rows(_Convolution):
 
 
 class Spread(_Convolution):
-    """By products of each pixel with the weights, folded together, for few outer channels and stride 1."""
+    """Products of each pixel with the weights, folded together, for few outer channels and stride 1."""
 
     def __init__(self, weight: Tensor, stride: int, padding: int) -> None:
         super().__init__(weight, stride, padding)
-        # The convolution is a transposed one from inner to outer images, whose weights lie the other way round.
+        # The convolution is a transposed one from inner to outer images with flipped weights.
         self._rows = Rows(_turned(weight), 1, 3 - padding)
 
     def to_outer(self, x: Tensor, bias: Tensor | None) -> Tensor:
@@ -265,7 +265,7 @@ WAYS: dict[str, type[_Convolution]] = {"filtered": Filtered, "rows": Rows, "spre
 
 
 class ConvFunction(Function):
-    """The convolution of x; transposed, it is that of outer images, whose input is the outer one."""
+    """The convolution of x; transposed, it is that from outer to inner images."""
 
     @staticmethod
     def forward(
@@ -285,7 +285,7 @@ class ConvFunction(Function):
         of_bias = grad.sum((0, 2, 3)) if ctx.bias and need[2] else None
         inner, outer = (grad, x) if ctx.transposed else (x, grad)
         if torch.is_grad_enabled():
-            # torch's own operations have derivatives of their own.
+            # torch's own operations can be differentiated further.
             options: Any = {"stride": ctx.stride, "padding": ctx.padding}
             of_x = of_weight = None
             if need[0] and ctx.transposed:

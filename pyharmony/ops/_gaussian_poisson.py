@@ -1,4 +1,4 @@
-"""The arguments, the equation and the choice of method of `gaussian_poisson`."""
+"""The arguments, the equation and the method selection of `gaussian_poisson`."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from ._solve_call import Outcome, SolveCall
 
 METHODS: tuple[SolveMethod, ...] = get_args(SolveMethod)
 
-#: 'auto' takes Chebyshev if it needs at most this many steps. On the rectangle the alternative is the
+#: 'auto' selects Chebyshev up to this number of steps. On the rectangle the alternative is the
 #: DCT; with pinned pixels or a map of weights (second number) it is Galerkin multigrid.
 #: Measured, see docs/gaussian_poisson.md.
 CHEBYSHEV_STEPS = 17
 CHEBYSHEV_STEPS_PINNED = 44
 
-#: Below this weight the proven bound is reported, but the solve does not continue until it is reached.
+#: Below this weight the proven bound is reported, but the solve does not iterate until it reaches the tolerance.
 CERTIFIED_STOP_FROM = 0.02
 
-#: The share of the least eigenvalue of L but 0 up to which weights change the solution little, but for its mean.
+#: The ratio to the least nonzero eigenvalue of L below which weights hardly change the solution except its mean.
 SMALL_WEIGHTS = 0.1
 
-#: `Equation.hold_on_mean` up to which float32 iterations are not to be trusted with the mean.
+#: `Equation.mean_weight_ratio` below which float32 iterations do not determine the mean accurately.
 LOOSE_MEAN = 100.0
 
 MAX_SIGMA = 0.8
 MAX_REFERENCE_SIGMA = 1000.0
 REFERENCE_SIGMAS = f"0 to {MAX_REFERENCE_SIGMA:g} pixels"
-#: This times 1 / (row excess of A) is the error in 8-bit levels below which float32 cannot prove a bound.
+#: This divided by the row excess of A is the smallest error in 8-bit levels that float32 can prove.
 CHEBYSHEV_ROUNDING = 1.5e-3
-_STRIP = 64  # rows whose temporaries stay in the cache
+_STRIP = 64  # the number of rows whose temporaries fit in the cache
 
 
 @dataclass
@@ -66,7 +66,7 @@ def call_of(
         sigma = _checks.number(sigma, "sigma", high=MAX_REFERENCE_SIGMA, accepts=REFERENCE_SIGMAS)
     else:
         sigma = _checks.number(
-            sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels, what a 3-tap Gaussian can hold"
+            sigma, "sigma", high=MAX_SIGMA, accepts=f"0 to {MAX_SIGMA} pixels, the range of a 3-tap Gaussian"
         )
     w0, w1 = gaussian_taps(sigma, normalize=not reference)
     return BlendCall(
@@ -76,7 +76,7 @@ def call_of(
 
 
 def check_base(base: Any, dst: Any, *floats: str) -> None:
-    """Refuses a base of another shape than dst, or of a dtype that is neither that of dst nor one of floats."""
+    """Raises if base has another shape than dst, or a dtype that is neither that of dst nor one of floats."""
     if base.dtype not in (dst.dtype, *floats):
         raise ArgumentError(
             f"base: dtype {base.dtype.name}, expected that of dst ({dst.dtype.name}), {' or '.join(floats)}"
@@ -86,17 +86,17 @@ def check_base(base: Any, dst: Any, *floats: str) -> None:
 
 @dataclass
 class Equation:
-    """The equation A x = b of one image, checked, in the native unit of dst's dtype.
+    """The validated equation A x = b of one image, in the native unit of dst's dtype.
 
     Attributes:
         src, dst, base: [H, W, C].
         mask: [H, W].
-        weight: color_weight, or the least value of its map.
-        weight_map: [H, W] float32 or float64, or None where the weight is one number.
+        weight: color_weight, or the minimum of its map.
+        weight_map: [H, W] float32 or float64, or None if the weight is one number.
         w0, w1: the taps of the Gaussian.
         pinned: whether only pixels with mask > 0 are unknown.
-        field: [H, W, C] float64, the wanted differences summed at each pixel; a solve overwrites its memory.
-            None: the differences of src and dst.
+        field: [H, W, C] float64, the divergence of the target gradients; a solve overwrites its memory. None: of the
+            gradients of src and dst.
     """
 
     src: NumpyArray
@@ -137,11 +137,11 @@ class Equation:
         }
 
     def is_rectangle(self) -> bool:
-        """Returns whether every pixel is unknown and has the same weight, so that cosines are the eigenvectors."""
+        """Returns whether all pixels are unknown with equal weights, so that cosines are the eigenvectors."""
         return not self.pinned and self.weight_map is None
 
     def hierarchy(self) -> Any:
-        """Returns the native set-up of Galerkin multigrid."""
+        """Returns the native setup of Galerkin multigrid."""
         return native.PoissonHierarchy(
             _arrays.view(self.mask, "mask") if self.pinned else None,
             self.mask.shape,
@@ -152,7 +152,7 @@ class Equation:
         )
 
     def check_finite(self) -> None:
-        """Raises ArgumentError for NaN or infinities where they are used."""
+        """Raises ArgumentError for NaN or infinities among the values used."""
         region = self.mask if self.pinned else None
         for image, name in ((self.src, "src"), (self.dst, "dst"), (self.base, "base")):
             _checks.finite(image, name, region)
@@ -166,7 +166,7 @@ class Equation:
         )
 
     def rhs(self, dtype: type) -> NumpyArray | None:
-        """Returns b of the whole rectangle with one weight; None where the native code forms b itself."""
+        """Returns b of the whole rectangle with one weight; None if the native code computes b itself."""
         if self.field is None:
             return None
         b: NumpyArray = self.field.astype(dtype)
@@ -176,7 +176,7 @@ class Equation:
         return b
 
     def mean(self) -> list[float] | None:
-        """Returns the mean of x by channel on the rectangle with one weight; None where the native code forms b."""
+        """Returns the mean of x by channel on the rectangle with one weight; None if the native code computes b."""
         if self.field is None:
             return None
         return [float(m) for m in self.base.mean((0, 1), dtype=np.float64) / self.gain()]
@@ -188,8 +188,8 @@ class Equation:
         """Returns a lower bound of a_ii - sum_j |a_ij| over the rows, so that |x - x*| <= |b - A x| / excess.
 
         Row i of A sums to s c_i, s = (w0 + 2 w1)^2, and its positive off-diagonal entries count twice: the four
-        corners, c_i w1^2 each at most, and the four edges where c_i w0 w1 > 1. Mirroring at a border
-        moves corners onto edges, and pinned pixels drop out: both only increase the excess, which is concave in c.
+        corners, at most c_i w1^2 each, and the four edges if c_i w0 w1 > 1. Mirroring at a border moves corners onto
+        edges, and pinned pixels are removed: both only increase the excess, which is concave in c.
         """
 
         def excess(c: float) -> float:
@@ -199,10 +199,10 @@ class Equation:
         return max(0.0, min(excess(self.weight), excess(self.largest_weight())))
 
     def least_eigenvalue(self) -> float:
-        """Returns the least eigenvalue of L + weight G on images of the rectangle whose mean is zero.
+        """Returns the least eigenvalue of L + weight G on images of the rectangle with zero mean.
 
         An eigenvalue is affine in the cosine of each axis, so the least one is at the ends of the cosines, or
-        beside the end that is the mean.
+        next to the end that is the mean.
         """
         cy, cx = (np.cos(np.pi * np.array(sorted({0, min(1, n - 1), n - 1})) / n) for n in self.mask.shape)
         cy = cy[:, None]
@@ -212,32 +212,32 @@ class Equation:
         return float(eigenvalues.min()) if eigenvalues.size > 1 else 1.0
 
     def gain(self) -> float:
-        """Returns (w0 + 2 w1)^2, which times the result's mean, weighted by color_weight, is that of base."""
+        """Returns (w0 + 2 w1)^2, the factor from the mean of the result to that of base, weighted by color_weight."""
         return (self.w0 + 2 * self.w1) ** 2 if self.largest_weight() > 0 else 1.0
 
-    def hold_on_mean(self) -> float:
-        """Returns the mean weight as a share of the least eigenvalue of L but 0; infinite where known pixels hold.
+    def mean_weight_ratio(self) -> float:
+        """Returns the mean weight relative to the least nonzero eigenvalue of L; infinite if pixels are pinned.
 
-        Below 1 the mean of the image is the loosest part of the solution: rounding moves it the most.
+        Below 1 the mean of the image is the worst determined part of the solution, most sensitive to rounding.
         """
-        return math.inf if self.pinned else self._mean_weight() / self._flattest()
+        return math.inf if self.pinned else self._mean_weight() / self._least_eigenvalue_of_laplacian()
 
     def is_loose(self) -> bool:
-        """Returns whether all weights are small beside the least eigenvalue of L but 0, and no pixel is known."""
-        return not self.pinned and self.largest_weight() <= SMALL_WEIGHTS * self._flattest()
+        """Returns whether all weights are small relative to the least nonzero eigenvalue of L, and none is pinned."""
+        return not self.pinned and self.largest_weight() <= SMALL_WEIGHTS * self._least_eigenvalue_of_laplacian()
 
     def _mean_weight(self) -> float:
         return self.weight if self.weight_map is None else float(self.weight_map.mean(dtype=np.float64))
 
-    def _flattest(self) -> float:
+    def _least_eigenvalue_of_laplacian(self) -> float:
         return 4 * math.sin(math.pi / (2 * max(self.mask.shape))) ** 2
 
 
 def expected_steps(eq: Equation, levels: float) -> float:
-    """Returns the Chebyshev steps that a photograph needs to reach an error of that many 8-bit levels.
+    """Returns the expected number of Chebyshev steps to an error of that many 8-bit levels, for a photograph.
 
-    The spectrum of A lies in [weight, 8 + weight]. base is off by about 85 levels, and each step
-    reduces that error by (sqrt(k) - 1) / (sqrt(k) + 1), k being the ratio of the two ends.
+    The spectrum of A is within [weight, 8 + weight]. The error of base is about 85 levels, and each step reduces it by
+    (sqrt(k) - 1) / (sqrt(k) + 1), k being the ratio of the two ends.
     """
     if not eq.weight > 0:
         return math.inf
@@ -253,17 +253,17 @@ def chebyshev_is_faster(eq: Equation, levels: float) -> bool:
 
 
 def choose_method(eq: Equation, levels: float) -> str:
-    """Returns the method that 'auto' stands for at a tolerance of that many 8-bit levels."""
+    """Returns the method that 'auto' selects for a tolerance of that many 8-bit levels."""
     if chebyshev_is_faster(eq, levels):
         return "chebyshev"
     return "dct" if eq.is_rectangle() else "multigrid"
 
 
 def warn_of_bound(eq: Equation, outcome: Outcome, limit: float, level: float) -> None:
-    """Warns where the error may be above the limit; both are in the unit of the dtype, as is an 8-bit level.
+    """Warns if the error may exceed the limit; both are in the unit of the dtype, as is an 8-bit level.
 
-    Below `CERTIFIED_STOP_FROM` a bound may be too blunt for the tolerance: there, and where there is none, the
-    estimate decides by which the solve stopped. A direct solve without a bound has no estimate either.
+    Below `CERTIFIED_STOP_FROM` a bound may be too loose for the tolerance: there, and without a bound, the estimate
+    decides by which the solve stopped. A direct solve without a bound has no estimate either.
     """
     error, phrase = outcome.max_error, "only known to be below"
     if not math.isfinite(error) or (eq.weight < CERTIFIED_STOP_FROM and outcome.estimate < error):

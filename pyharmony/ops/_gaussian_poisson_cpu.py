@@ -32,9 +32,9 @@ _MAX_CYCLES = 30
 _MAX_STEPS = 400
 _MAX_REFINEMENTS = 8
 _MAX_CORRECTIONS = 30
-_LOOSE_SHARE = 1e-3  # the share of the tolerance that multigrid is asked for where little holds the mean
+_LOOSE_SHARE = 1e-3  # the factor of multigrid's tolerance if the mean is poorly determined
 
-_SINGLE = 2.0**29  # roundings of float64 in one of float32
+_SINGLE = 2.0**29  # the ratio of the rounding units of float32 and float64
 
 
 def solve_by_dct(
@@ -43,9 +43,9 @@ def solve_by_dct(
     """Solves the rectangle exactly into out, and returns the report.
 
     Args:
-        double: calculate in float64.
-        rhs: b, in place of the b that the images give.
-        mean: the mean of the result by channel, where it is known better than from b.
+        double: whether to compute in float64.
+        rhs: replaces the b of the images.
+        mean: the mean of the result by channel, if it is known more exactly than from b.
     """
     stats: dict[str, Any] = native.gaussian_poisson_dct(
         *eq.views(),
@@ -63,8 +63,8 @@ def solve_by_dct(
 def proven_bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float) -> tuple[float, int]:
     """Returns a proven bound of |x - x*|, x float32 or float64 on the rectangle with one weight, and bytes of scratch.
 
-    The bound is |r| / excess where that meets the tolerance. Otherwise an exact solve gives x + e, whose residual
-    r2 is far smaller, and |x - x*| <= |e| + |A^-1 r2|. Both count what float64 leaves of such a residual.
+    The bound is |r| / excess if that is within the tolerance. Otherwise an exact solve gives x + e, whose residual
+    r2 is far smaller, and |x - x*| <= |e| + |A^-1 r2|. Both include the rounding errors of such a residual in float64.
     """
     excess, rounding = eq.row_excess(), _rounding_error(eq)
     if excess > 0 and residual / excess + rounding <= tolerance:
@@ -73,7 +73,7 @@ def proven_bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float)
     eq.residual(x, out=e)
     # rhs and out may share memory: the solve copies the rows of rhs before it writes the first row of out.
     stats = solve_by_dct(eq, e, True, rhs=e)
-    # The mean of the answer is known; a residual tells it badly where the weight is small.
+    # The mean of the solution is known; with a small weight the residual determines it poorly.
     mean = eq.base.mean((0, 1), dtype=np.float64) / eq.gain()
     e += mean - x.mean((0, 1), dtype=np.float64) - e.mean((0, 1))
     size = max(float(e.max()), -float(e.min()))
@@ -90,7 +90,7 @@ def proven_bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float)
 
 
 def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float, check: bool) -> Outcome:
-    # base may be float64 whatever the dtype of dst.
+    # base may be float64 independently of the dtype of dst.
     if eq.field is None and np.float64 not in (out.dtype, eq.src.dtype, eq.dst.dtype, eq.base.dtype):
         stats = native.gaussian_poisson_chebyshev(
             *eq.views(),
@@ -100,7 +100,7 @@ def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float, check: bool) -> 
             rhs=None,
             **eq.operator(),
         )
-        # The kernel checks each value as it loads it; a separate pass would cost a quarter of the solve.
+        # The kernel checks each value when it loads it; a separate pass would cost a quarter of the solve.
         if check and not stats["finite"]:
             eq.check_finite()
         if stats["converged"]:
@@ -118,7 +118,7 @@ def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float, check: bool) -> 
 
 
 def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> Outcome:
-    """Solves with float64 state and residual and float32 corrections, for tolerances that float32 cannot reach."""
+    """Solves with float64 state and residual and float32 corrections, for tolerances below what float32 can reach."""
     x = eq.base.astype(np.float64)
     if eq.pinned:
         np.copyto(x, eq.dst, where=(eq.mask == 0)[..., None])
@@ -132,8 +132,8 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> Outco
         bound = residual / excess if excess > 0 else math.inf
         if bound > tolerance:
             return bound
-        # A residual takes fewer than 40 roundings, of values up to 16 + 2 weight times those of the images and of x. At
-        # first x counts by |b| / excess: to look at it takes as long as a step.
+        # A residual has fewer than 40 roundings, of values up to 16 + 2 weight times those of the images and of x. At
+        # first x is bounded by |b| / excess, since reading its maximum takes as long as a step.
         rounding = 40 * 2.0**-53 * (16 + 2 * weight) / excess
         if bound + rounding * size * (8 + weight) / excess <= tolerance:
             return bound + rounding * size * (8 + weight) / excess
@@ -186,10 +186,10 @@ def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outc
 
 
 def _corrected_dct(eq: Equation, out: NumpyArray, tolerance: float) -> Outcome:
-    """Solves with a map of weights that are small beside all eigenvalues of L but 0.
+    """Solves with a map of weights that are small relative to all nonzero eigenvalues of L.
 
-    The rows of A x = b sum to s (c, x) = (c, base), s = (w0 + 2 w1)^2, which fixes the mean with no cancellation. The
-    rest is a correction e of mean zero with L e = r, the residual, by cosines: what it leaves is C e.
+    The rows of A x = b sum to s (c, x) = (c, base), s = (w0 + 2 w1)^2, which determines the mean without cancellation.
+    The rest is a correction e of zero mean with L e = r, the residual, by cosines; it neglects C e.
     """
     x = eq.base.astype(np.float64)
     r, e = np.empty(x.shape, np.float64), np.empty(x.shape, np.float64)
@@ -205,7 +205,7 @@ def _corrected_dct(eq: Equation, out: NumpyArray, tolerance: float) -> Outcome:
         residual = eq.residual(x, out=r)
         r -= r.mean((0, 1))
         peak = max(peak, solve_by_dct(flat, e, True, rhs=r)["peak_bytes"])
-        # With e of mean zero and A f = r the error is f = m + g: |g| <= |e| + share (|g| + 3 |g|) in the Euclidean
+        # With e of zero mean and A f = r the error is f = m + g: |g| <= |e| + share (|g| + 3 |g|) in the Euclidean
         # norm, as |C| <= 3 gain max(c), and the mean m weighted by c is that of -g.
         norm = float(np.sqrt(np.einsum("ijc,ijc->c", e, e).max()))
         bound = 2 * norm / (1 - 4 * share)
@@ -227,8 +227,8 @@ def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) ->
         return _galerkin_of_field(hierarchy, eq, eq.field, out, tolerance, certify)
     if eq.pinned:
         out[...] = eq.dst
-    # The estimate by which the solve stops knows little of the mean, which a residual in float64 sets right.
-    solve_tolerance = tolerance * (_LOOSE_SHARE if eq.hold_on_mean() <= LOOSE_MEAN else 1)
+    # The estimate by which the solve stops is insensitive to the mean, which a residual in float64 corrects.
+    solve_tolerance = tolerance * (_LOOSE_SHARE if eq.mean_weight_ratio() <= LOOSE_MEAN else 1)
 
     def solve_into(x: NumpyArray, certify: bool) -> Any:
         return hierarchy.solve(
@@ -241,7 +241,7 @@ def _galerkin(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) ->
         )
 
     if certify and eq.is_rectangle():
-        # The exact solve of the rectangle proves a bound in less time than the hierarchy.
+        # The exact solve of the rectangle proves a bound faster than the hierarchy.
         x = out if out.dtype in (np.float32, np.float64) else np.empty(out.shape, np.float64)
         stats = solve_into(x, False)
         residual = eq.residual(x)
@@ -278,7 +278,7 @@ def _galerkin_of_field(
     stats = hierarchy.solve_rhs(
         _arrays.view(r, "rhs"),
         _arrays.view(e, "out", writable=True),
-        tolerance=tolerance * (_LOOSE_SHARE if eq.hold_on_mean() <= LOOSE_MEAN else 1),
+        tolerance=tolerance * (_LOOSE_SHARE if eq.mean_weight_ratio() <= LOOSE_MEAN else 1),
         max_iterations=_MAX_CYCLES,
         certify=certify,
     )
@@ -292,19 +292,19 @@ def _galerkin_of_field(
 
 
 def _store(x: NumpyArray, out: NumpyArray) -> int:
-    """Writes x, which is changed, into out, rounded to its dtype; returns how many values were clipped."""
+    """Writes x into out, rounded to its dtype (x is changed); returns how many values were clipped."""
     clipped = _arrays.count_clipped(x, out.dtype)
     _arrays.round_into(x, out)
     return clipped
 
 
 def _rounding_error(eq: Equation) -> float:
-    """Returns the error that rounding may add to a DCT in float64, in dst's unit; in float32 it is _SINGLE times that.
+    """Returns the possible rounding error of a DCT in float64, in dst's unit; in float32 it is _SINGLE times that.
 
-    Each stage of a transform rounds b, which is white noise that A^-1 raises by the root mean square of 1 / eigenvalue.
+    Each stage of a transform rounds b, white noise that A^-1 amplifies by the root mean square of 1 / eigenvalue.
     The result itself, which may be larger than the images, is rounded by every stage, and by more in transforms of
-    lengths with large prime factors and where large weights make links negative. The largest error of 10,000 solves
-    was 0.9 of this.
+    lengths with large prime factors and with large weights, which make links negative. The largest error of 10,000
+    solves was 0.9 of this.
     """
     height, width = eq.mask.shape
     gain, amplitude = _gains(height, width, eq.weight, eq.w0, eq.w1)
@@ -317,9 +317,9 @@ def _rounding_error(eq: Equation) -> float:
 
 @functools.lru_cache(256)
 def _gains(height: int, width: int, weight: float, w0: float, w1: float) -> tuple[float, float]:
-    """Returns what A^-1 makes of noise in b, and the equation of noise in the images, as root mean squares.
+    """Returns the gains of A^-1 for noise in b, and of the equation for noise in the images, as root mean squares.
 
-    The mean is left out, which is set.
+    The mean is excluded, since it is set separately.
     """
     (ly, ny), (lx, nx) = _frequencies(height), _frequencies(width)
     flat = ly[:, None] + lx
@@ -343,9 +343,9 @@ def _largest_factor(n: int) -> int:
 
 
 def _frequencies(n: int) -> tuple[NumpyArray, NumpyArray]:
-    """Returns eigenvalues of the Laplacian of n pixels in a line that stand for all, and how many each stands for.
+    """Returns representative eigenvalues of the Laplacian of n pixels in a line, and the number that each represents.
 
-    The low frequencies stand for themselves, higher ones for ever longer runs that they begin.
+    Low frequencies represent themselves, higher ones ever longer runs that start with them.
     """
     low = min(n, 64)
     edges = np.unique(np.concatenate([np.arange(low), np.geomspace(low, n, 48).astype(np.int64)]))
@@ -353,7 +353,7 @@ def _frequencies(n: int) -> tuple[NumpyArray, NumpyArray]:
 
 
 def _size(eq: Equation) -> float:
-    """Returns the largest magnitude of the images: the range of their dtype, or of floats that of a sample, if more."""
+    """Returns the largest magnitude of the images: the range of their dtype, or for floats of a sample, if larger."""
     sizes = [float(_arrays.VALUE_RANGE[eq.dst.dtype.name])]
     for image in (eq.src, eq.dst, eq.base):
         if image.dtype.kind == "f":
@@ -364,7 +364,7 @@ def _size(eq: Equation) -> float:
     return max(sizes)
 
 
-def wanted_field(
+def target_field(
     src: NumpyArray,
     dst: NumpyArray,
     mask: NumpyArray,
@@ -372,7 +372,7 @@ def wanted_field(
     gain: NumpyArray | None = None,
     contour: str = "half",
 ) -> NumpyArray:
-    """Returns `Equation.field` of images [H, W, C] and a mask [H, W]; gain [H, W] multiplies src's differences."""
+    """Returns `Equation.field` for images [H, W, C] and a mask [H, W]; gain [H, W] multiplies src's differences."""
     centred, across = GRADIENT_KERNELS[gradient_kernel]
     field = np.empty(dst.shape, np.float64)
     native.gaussian_poisson_field(
@@ -391,15 +391,15 @@ def wanted_field(
 def solve(
     eq: Equation, out: NumpyArray, *, method: str, tolerance: float, certify: bool, check: bool = False
 ) -> SolveInfo:
-    """Solves a checked equation into out [H, W, C].
+    """Solves a validated equation into out [H, W, C].
 
     Args:
         eq: the equation.
         out: dst's dtype, or float32 or float64 in dst's unit.
         method: one of METHODS.
         tolerance: the largest error allowed, in 8-bit levels of dst's dtype.
-        certify: compute max_error also where the method does not give it anyway.
-        check: raise ArgumentError for NaN and infinities; out may have been written by then.
+        certify: whether to compute max_error if the method does not provide it.
+        check: whether to raise ArgumentError for NaN and infinities; out may have been written by then.
     """
     start = time.perf_counter()
     level = _arrays.VALUE_RANGE[eq.dst.dtype.name] / 255
@@ -416,7 +416,7 @@ def solve(
             method = choose_method(eq, tolerance)
         elif method == "dct" and not rectangle:
             raise ArgumentError(
-                "method: 'dct' solves the whole rectangle with one weight; with preserve_background or a map of "
+                "method: 'dct' solves only the whole rectangle with one weight; with preserve_background or a map of "
                 "color_weight use 'chebyshev', 'multigrid' or 'auto'"
             )
         elif method == "chebyshev" and not eq.weight > 0:
@@ -427,7 +427,7 @@ def solve(
             iterated = _chebyshev(eq, out, limit, check)
             outcome = iterated if iterated.max_error <= limit else None
         if outcome is None:
-            if rectangle and (method != "multigrid" or eq.hold_on_mean() <= 1):
+            if rectangle and (method != "multigrid" or eq.mean_weight_ratio() <= 1):
                 outcome = _dct(eq, out, limit, certify)
             elif eq.is_loose():
                 outcome = _corrected_dct(eq, out, limit)
@@ -442,7 +442,7 @@ def solve(
 
 
 def run(call: BlendCall) -> Any:
-    """Computes `pyharmony.ops.gaussian_poisson` of arrays and of tensors on the CPU."""
+    """Computes `pyharmony.ops.gaussian_poisson` for arrays and tensors on the CPU."""
     source, target = pair_of(call.src, call.dst)
     ground = _checks.image(call.base, "base", dims=(2, 3, 4))
     check_base(ground, target, "float32", "float64")
@@ -456,6 +456,6 @@ def run(call: BlendCall) -> Any:
         equation = Equation.of(src, dst, mask, base, weight, call.w0, call.w1, call.preserve_background)
         if call.gradient_kernel != "normal":
             equation.check_finite()
-            equation.field = wanted_field(src, dst, mask, call.gradient_kernel)
+            equation.field = target_field(src, dst, mask, call.gradient_kernel)
         infos.append(solve(equation, out, method=call.method, tolerance=levels, certify=call.return_info, check=True))
     return deliver(call, result, infos)

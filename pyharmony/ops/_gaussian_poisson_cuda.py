@@ -1,7 +1,7 @@
 """`gaussian_poisson` on a CUDA device.
 
-Nothing here waits for the device unless the caller asks for an info or passes NumPy arrays: the kernels
-decide on the device how many steps they need. So values are not checked: NaN stays NaN.
+Nothing here synchronises with the device unless the caller requests an info or passes NumPy arrays: the kernels
+decide on the device how many steps they need. Therefore values are not checked: NaN stays NaN.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from .images_cuda import batch_of, mask_on, weight_on, without_float64
 def _other_gradients(call: BlendCall) -> str:
     if call.gradient_kernel == "normal":
         return ""
-    return f"gradient_kernel: {call.gradient_kernel!r} is for arrays on the CPU; CUDA has 'normal'"
+    return f"gradient_kernel: {call.gradient_kernel!r} is supported only on the CPU; on CUDA use 'normal'"
 
 
 def _other_methods(call: BlendCall) -> str:
     if call.method != "dct":
         return ""
-    return "method: 'dct' is for arrays on the CPU; CUDA has 'chebyshev' and 'multigrid'"
+    return "method: 'dct' is supported only on the CPU; on CUDA use 'chebyshev' or 'multigrid'"
 
 
-#: The reasons why kernels on a device do not take a call.
+#: The reasons why kernels on a device do not support a call.
 LIMITS: tuple[_cuda.Limit, ...] = (*_poisson_cuda.LIMITS, _other_gradients, _other_methods)
 
-#: The most steps of one solve; kernels of steps that are not needed return at once, but cost their launch.
+#: The largest number of steps of one solve; kernels of unneeded steps return at once, but cost their launch.
 MAX_STEPS = 96
 
 
 def choose_method_on(eq: DeviceEquation, levels: float) -> str:
-    """Returns the method that 'auto' stands for at a tolerance of that many 8-bit levels."""
+    """Returns the method that 'auto' selects for a tolerance of that many 8-bit levels."""
     return "chebyshev" if chebyshev_is_faster(eq, levels) else "multigrid"
 
 
@@ -61,7 +61,7 @@ def solve_on(
     info: bool,
     certify: bool = False,
 ) -> list[SolveInfo]:
-    """Puts the solve of a checked equation on the stream; the result goes into out [N, H, W, C].
+    """Enqueues the solve of a validated equation on the stream; the result is written to out [N, H, W, C].
 
     Args:
         place: the place of all arrays.
@@ -69,9 +69,9 @@ def solve_on(
         out: [N, H, W, C] of any image dtype.
         method: 'auto', 'chebyshev' or 'multigrid'.
         levels: the tolerance, in 8-bit levels.
-        unit: the value that stands for white.
-        info: wait for the end and report on each item; False: the returned list is empty.
-        certify: with info, compute max_error also where the method does not give it anyway.
+        unit: the value of white.
+        info: whether to wait for the end and report on each item; if not, the returned list is empty.
+        certify: with info, whether to compute max_error if the method does not provide it.
     """
     start = time.perf_counter()
     limit = levels * unit / 255
@@ -103,7 +103,7 @@ def _chebyshev(
     info: bool,
     rhs: DeviceArray | None = None,
 ) -> list[Outcome]:
-    """Puts a Chebyshev solve on the stream; rhs is b, in place of the b that the images give."""
+    """Enqueues a Chebyshev solve on the stream; rhs replaces the b of the images."""
     eq = dataclasses.replace(eq, mask=without_float64(place, eq.mask))
     options = {
         "weight": eq.weight,
@@ -127,9 +127,9 @@ def _chebyshev(
 def _chebyshev_runs(
     place: Place, eq: DeviceEquation, out: DeviceArray, options: dict[str, Any], info: bool
 ) -> tuple[list[dict[str, Any]], int]:
-    """Puts the runs of a solve on the stream; returns the reports, if info asks for them, and the bytes of scratch.
+    """Enqueues the runs of a solve on the stream; returns the reports, if info is set, and the bytes of scratch.
 
-    With info each repeated run, and its memory, follows only if a report asks for it. Otherwise all runs are enqueued.
+    With info each repeated run, and its memory, is added only if a report requires it. Otherwise all are enqueued.
     """
     native, count = place.module, out.shape[0]
     views = (*eq.views(), out.view("out", writable=True))
@@ -162,7 +162,7 @@ def _chebyshev_runs(
 def _multigrid(
     place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, info: bool, rhs: DeviceArray | None = None
 ) -> list[Outcome]:
-    """Puts a multigrid solve on the stream; rhs is b, in place of the b that the images give."""
+    """Enqueues a multigrid solve on the stream; rhs replaces the b of the images."""
     native, count = place.module, out.shape[0]
     views = (*eq.views(), out.view("out", writable=True))
     options = {
@@ -195,7 +195,7 @@ def _multigrid(
 
 
 def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float) -> list[Outcome]:
-    """Solves by multigrid and proves a bound on the CPU; a weight below `CERTIFIED_STOP_FROM` takes a float64 solve."""
+    """Solves by multigrid and proves a bound on the CPU; a weight below `CERTIFIED_STOP_FROM` needs a float64 solve."""
     float32 = np.dtype(np.float32)
     x = out if out.dtype == float32 else place.empty(out.shape, float32)[1]
     outcomes = _multigrid(place, eq, x, tolerance, True)
@@ -211,9 +211,9 @@ def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tol
 
 
 def inverse(place: Place, eq: DeviceEquation, g: DeviceArray, out: DeviceArray, tolerance: float) -> None:
-    """Puts A^-1 g [N, H, W, C] float32 into out, which holds zeros; at known pixels both are zero.
+    """Enqueues the computation of A^-1 g [N, H, W, C] float32 into out, initially zeros; both are zero at known pixels.
 
-    With weight 0 and no known pixel the mean of g has to be zero, and then that of the result is zero.
+    With weight 0 and no known pixel g must have zero mean, and then the result has zero mean.
 
     Args:
         tolerance: the largest error, in the unit of g.
@@ -240,8 +240,8 @@ def _galerkin(
     )
     if eq.weight_map is None and eq.weight == 0 and any(r["unknowns"] == math.prod(out.shape[1:3]) for r in reports):
         raise MaskError(
-            "mask: it covers the whole image and color_weight is 0, so nothing fixes the mean of the result; pass "
-            "preserve_background=False, which takes that of base"
+            "mask: it covers the whole image and color_weight is 0, so nothing determines the mean of the result; pass "
+            "preserve_background=False, which uses the mean of base"
         )
     _refuse_nonfinite(math.isfinite(r["estimate"]) for r in reports)
     return [outcome_of(report, nbytes) for report in reports]
@@ -254,7 +254,7 @@ def _refuse_nonfinite(finite: Iterable[bool]) -> None:
 
 
 def run(place: Place, call: BlendCall) -> Any:
-    """Computes `pyharmony.ops.gaussian_poisson` at a place; returns NotImplemented where the CPU has to do it."""
+    """Computes `pyharmony.ops.gaussian_poisson` at a place; returns NotImplemented if only the CPU supports it."""
     form = call_form(place, call, LIMITS)
     if form is None:
         return NotImplemented

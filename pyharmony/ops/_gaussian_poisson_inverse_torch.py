@@ -1,4 +1,4 @@
-"""The operators A^-1 and T + C, which the gradients of `gaussian_poisson` and `poisson` are made of.
+"""The operators A^-1 and T + C, from which the gradients of `gaussian_poisson` and `poisson` are composed.
 
 See `pyharmony.ops._gaussian_poisson_torch`.
 """
@@ -33,12 +33,12 @@ _STRIP = 16
 
 @dataclass(frozen=True)
 class Operator:
-    """The numbers that define A, beside the tensors mask and map, and the tolerance of its inversion.
+    """The parameters that define A, in addition to the tensors mask and map, and the tolerance of its inversion.
 
     Attributes:
-        weight: color_weight where it is one number.
+        weight: color_weight if it is one number.
         sigma, reference, pinned: as in `gaussian_poisson`; pinned is its preserve_background.
-        levels: the tolerance, which is relative here: no gradient is off by more than levels / 255 of the
+        levels: the tolerance, which is relative here: the error of a gradient is at most levels / 255 of the
             largest incoming one.
         solver: the key of a PoissonSolver with the same mask and weights, or 0.
     """
@@ -57,9 +57,9 @@ class Operator:
         return Equation.of(black, black, mask, black, weight, w0, w1, self.pinned)
 
     def in_float64(self, dtype: torch.dtype, color_map: Tensor | None) -> bool:
-        """Returns whether y, which may be 1 / row excess times larger than g, needs more than float32.
+        """Returns whether y, which may be 1 / row excess times as large as g, needs more precision than float32.
 
-        The error of a float32 solve is taken as 64 roundings of the largest y; up to 51 were measured.
+        The error of a float32 solve is assumed to be 64 roundings of the largest y; up to 51 were measured.
         """
         if dtype == torch.float64 or color_map is not None or self.weight == 0:
             return True
@@ -91,7 +91,7 @@ def _solve_item(eq: Equation, g: NumpyArray, out: NumpyArray, levels: float, hie
     """Writes A^-1 g to out, exact to levels / 255 of max |g| / _largest_sum."""
     most = max(float(g.max()), -float(g.min()))
     if not 0 < most < np.inf:
-        # A gradient that is not finite gives NaN: loss scaling waits for it.
+        # A non-finite gradient gives NaN, which loss scaling detects.
         out.fill(0 if most == 0 else np.nan)
         return
     if eq.pinned and not eq.mask.max() > 0:
@@ -173,7 +173,7 @@ def _inverse_on_device(op: Operator, grad: Tensor, mask: Tensor, color_map: Tens
     """Solves in float32, as all kernels on a device do."""
     g = grad.detach().to(torch.float32)
     g = g.reshape(1, *g.shape, 1) if g.ndim == 2 else g.reshape(-1, *g.shape[-3:])
-    # The gradient is scaled to size one, so the tolerance is that of any image; the factor stays on the device.
+    # The gradient is scaled to size one, so that the tolerance is that of images; the factor stays on the device.
     size = g.abs().amax((1, 2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
     g = (g / size).contiguous()
     y = torch.zeros_like(g)
@@ -197,7 +197,7 @@ def plane_of(x: Tensor, image: Tensor) -> Tensor:
     return x if image.ndim == 2 else x[..., None]
 
 
-def _near(x: Tensor, axis: int, step: int) -> Tensor:
+def _neighbours(x: Tensor, axis: int, step: int) -> Tensor:
     """Returns the neighbours along an axis, mirrored at the border."""
     n = x.shape[axis]
     return x.index_select(axis, (torch.arange(n, device=x.device) + step).clamp(0, n - 1))
@@ -207,14 +207,14 @@ def _color_links(y: Tensor, weight: Tensor, w0: float, w1: float) -> Tensor:
     """Returns C y for y [N, H, W, C] and weight [..., H, W, 1]."""
     total = (w0 + 2 * w1) ** 2 * weight * y
     for step, other in ((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j):
-        near, near_weight = (_near(_near(u, -3, step), -2, other) for u in (y, weight))
+        near, near_weight = (_neighbours(_neighbours(u, -3, step), -2, other) for u in (y, weight))
         tap = (w1 if step else w0) * (w1 if other else w0)
         total = total - tap * torch.minimum(weight, near_weight) * (y - near)
     return total
 
 
 def _edge_links(y: Tensor, mask: Tensor, half: bool, full: bool, pair: list[Tensor]) -> Tensor:
-    """Returns T for y [N, H, W, C], mask [..., H, W, 1]; a pair src, dst selects edges where src is the stronger."""
+    """Returns T for y [N, H, W, C], mask [..., H, W, 1]; a pair src, dst selects edges with the stronger src."""
     total = torch.zeros_like(y)
     for axis, border in ((-3, [0, 0, 0, 0]), (-2, [0, 0])):
         n = y.shape[axis]
@@ -245,11 +245,11 @@ def _run_links(
     dtype = torch.float64 if double else torch.float32
     shape = (1, *y.shape, 1) if y.ndim == 2 else y.shape if y.ndim == 4 else (1, *y.shape)
     image, *images = (u.reshape(shape) for u in (y, *pair))
-    # The native call below mixes by the mean of the mask at an edge, and by nothing else.
+    # The native call below supports only mixing by the mean of the mask at an edge.
     if y.device.type != "cpu" or pair or full:
         m = plane_of(mask, image)
         result = torch.empty(shape, dtype=dtype, device=y.device)
-        # The work is done in strips with a row more on either side, so that intermediate values stay in a CPU cache.
+        # Processed in strips with one more row on either side, so that intermediate values stay in a CPU cache.
         rows = _STRIP if y.device.type == "cpu" else shape[1]
         for top in range(0, shape[1], rows):
             first, end = max(0, top - 1), min(shape[1], top + rows + 1)
@@ -289,7 +289,7 @@ def _empty(operand: Tensor, *rest: Any) -> Tensor:
 
 
 def _symmetric_operator(name: str, schema: str, run: Any, lists: int) -> Any:
-    """Registers a symmetric operator, which is its own gradient; behind mask and map it takes lists of tensors."""
+    """Registers a symmetric operator, which is its own gradient; after mask and map it takes lists of tensors."""
 
     def keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         operand, mask, color_map, *ctx.rest = inputs

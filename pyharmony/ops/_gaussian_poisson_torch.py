@@ -1,16 +1,16 @@
 """The gradient of `gaussian_poisson` and `poisson`, and `gaussian_poisson` as an operator of torch for its compiler.
 
 The result is x = A^-1 (b + c base), b = D^T (alpha D src + (1 - alpha) D dst), at the unknown pixels and dst at
-the others: D takes the differences of neighbours, alpha is the share of src at an edge, c the weights and
+the others: D computes the differences of neighbours, alpha is the share of src at an edge, c the weights and
 A = D^T D + C with the Gaussian in C; see `pyharmony.reference.gaussian_poisson`. A is symmetric, so that with the
 incoming gradient g and y = A^-1 g, zero at known pixels,
 
     src.grad = T,   base.grad = c y,   dst.grad = g - C y - T,   T = D^T alpha D y.
 
-dst.grad holds for all pixels: at unknown ones A y = g, known ones act through their links. With 'average' alpha is
-half the mask, with 'mixed' it is zero where dst was the stronger. With the contour 'full' it is the larger of the two
-pixels' masks in place of their mean. 'monochrome' spreads the sum of T over the channels by the luma. Where nothing
-fixes the mean (no weight, no known pixel) the mean is that of base, which takes the mean of g, and
+dst.grad is valid for all pixels: at unknown ones A y = g, known ones act through their links. With 'average' alpha is
+half the mask, with 'mixed' it is zero if dst was the stronger. With the contour 'full' it is the larger of the two
+pixels' masks instead of their mean. 'monochrome' distributes the sum of T over the channels by the luma. If nothing
+determines the mean (no weight, no known pixel) the mean is that of base, which gets the mean of g, and
 y = A^-1 (g - mean g). A^-1 and y -> T + C y are symmetric operators, so each is its own gradient:
 derivatives of any order follow.
 """
@@ -36,12 +36,12 @@ from ._gaussian_poisson_inverse_torch import Operator, inverse, links, plane_of
 from ._native_torch import operator
 from ._poisson import SOLVERS
 
-#: `infos` is the list that a call with return_info waits for. It is local to the thread that runs the operator.
+#: `infos` is the list for a call with return_info. It is local to the thread that runs the operator.
 _waiting = threading.local()
 
 
 def _free_mean(grad: Tensor, mask: Tensor, color_map: Tensor | None, op: Operator) -> Tensor | None:
-    """Returns the mean of grad by channel where nothing fixes the mean of the result, else zero or None."""
+    """Returns the mean of grad by channel if nothing determines the mean of the result, else zero or None."""
     if color_map is None and op.weight > 0:
         return None
     plane = (-2, -1) if grad.ndim == 2 else (-3, -2)
@@ -62,10 +62,10 @@ def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         grad, mask, color_map, op.weight, op.sigma, op.reference, op.pinned, op.levels, op.solver,
         op.in_float64(grad.dtype, color_map),
     )  # fmt: skip
-    # In what follows float32 is as precise as the gradients themselves.
+    # Below, float32 is as precise as the gradients themselves.
     double = grad.dtype == torch.float64
     g = grad.to(torch.float64 if double else torch.float32)
-    # Without a Gaussian C is just the weights, and without weights base only gives the mean.
+    # Without a Gaussian C is the diagonal of the weights, and without weights base only determines the mean.
     plain = op.sigma == 0 or (color_map is None and op.weight == 0)
     color: Tensor | None = None
     if color_map is not None:
@@ -109,7 +109,7 @@ def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 def set_up(
     ctx: Any, inputs: tuple[Any, ...], numbers: Operator, gradients: str, contour: str, mean_of_base: bool
 ) -> None:
-    """Keeps what `backward` needs of the inputs of either op."""
+    """Saves the inputs that `backward` needs, for either op."""
     src, dst, mask, base, color_map, *settings = inputs
     ctx.save_for_backward(mask, color_map, *([src, dst] if gradients == "mixed" else []))
     ctx.operator, ctx.gradients, ctx.contour, ctx.mean_of_base = numbers, gradients, contour, mean_of_base
@@ -137,42 +137,41 @@ def tensor_of(x: Array, name: str, like: Tensor) -> Tensor:
     if isinstance(x, Tensor):
         return x
     array = _arrays.to_numpy(x, name)
-    if not torch.compiler.is_compiling():  # the compiler holds arrays as tensors already
-        array = np.array(array, order="C")  # a tensor cannot have negative strides, and warns of read-only memory
+    if not torch.compiler.is_compiling():  # under the compiler arrays are tensors already
+        array = np.array(array, order="C")  # torch rejects negative strides, and warns about read-only memory
     return torch.from_numpy(array).to(like.device)
 
 
 def check(dst: Array, mask: Array, color_weight: Any, **images: Array | None) -> None:
-    """Refuses calls whose gradient would be lost."""
+    """Raises for calls whose gradient would be lost."""
     if not isinstance(dst, Tensor):
         raise ArgumentError(
-            f"dst: {type(dst).__name__}, and so would be the result, without a graph; pass a tensor, or the others "
-            "detached"
+            f"dst: {type(dst).__name__}, so the result would have no graph; pass a tensor, or the others detached"
         )
     if not torch.is_grad_enabled():
         return
     for x, name in ((mask, "mask"), (color_weight, "color_weight")):
         if isinstance(x, Tensor) and x.requires_grad:
             raise ArgumentError(
-                f"{name}: it requires grad, but gradients are those of src, dst and base; pass {name}.detach()"
+                f"{name}: requires grad, but only src, dst and base have gradients; pass {name}.detach()"
             )
     for name, x in images.items():
         if isinstance(x, Tensor) and x.requires_grad and not dst.is_floating_point():
             raise ArgumentError(
-                f"{name}: it requires grad, but a result in {dst.dtype} is rounded and has none; pass src and dst as "
+                f"{name}: requires grad, but a rounded result in {dst.dtype} has none; pass src and dst as "
                 f"floats, or {name}.detach()"
             )
 
 
 def weights_of(color_weight: Any, like: Tensor) -> tuple[Tensor | None, float]:
-    """Returns the map of weights or None, and the number where there is no map."""
+    """Returns the map of weights or None, and the number if there is no map."""
     if isinstance(color_weight, Tensor) or (isinstance(color_weight, np.ndarray) and color_weight.ndim > 0):
         return tensor_of(color_weight, "color_weight", like), 0.0
     return None, number(color_weight, "color_weight")
 
 
 def number(x: Any, name: str) -> float:
-    """Returns a float unchanged, since a compiler may hold it as a symbol; the op checks its range."""
+    """Returns a float unchanged, since it may be symbolic under a compiler; the op checks its range."""
     return x if isinstance(x, float) else _checks.number(x, name)
 
 
@@ -181,7 +180,7 @@ def call_operator(op: Any, arguments: tuple[Any, ...], return_info: bool) -> Any
     if not return_info:
         return op(*arguments)
     if torch.compiler.is_compiling():
-        raise ArgumentError("return_info: True, but a compiled graph holds tensors only; expected False")
+        raise ArgumentError("return_info: True, but a compiled graph supports only tensors; expected False")
     infos: list[Any] = []
     _waiting.infos = infos
     try:
@@ -192,7 +191,7 @@ def call_operator(op: Any, arguments: tuple[Any, ...], return_info: bool) -> Any
 
 
 def image_of(compute: Any) -> Tensor:
-    """Returns the image that compute(return_info) makes without a graph, and leaves its info for `call_operator`."""
+    """Returns the image of compute(return_info) without a graph, and passes its info to `call_operator`."""
     infos = getattr(_waiting, "infos", None)
     with torch.no_grad():
         result = compute(infos is not None)

@@ -10,7 +10,7 @@ from .._checks import SolveInfo
 
 
 def pair_of(src: Any, dst: Any) -> tuple[NumpyArray, NumpyArray]:
-    """Returns src and dst as [H, W, C] or [N, H, W, C], after checks."""
+    """Returns the validated src and dst as [H, W, C] or [N, H, W, C]."""
     source, target = (_checks.image(x, name, dims=(2, 3, 4)) for x, name in ((src, "src"), (dst, "dst")))
     _checks.same_dtype(source, "src", target, "dst")
     _checks.same_shape(source, "src", target, "dst")
@@ -23,7 +23,7 @@ def batch_of(a: NumpyArray) -> NumpyArray:
 
 
 def masks_of(mask: Any, target: NumpyArray) -> list[NumpyArray]:
-    """Returns a mask for each item of a target, or one for all, after checks."""
+    """Returns a validated mask for each item of a target, or one for all."""
     height, width = target.shape[-3:-1]
     planes = _arrays.to_numpy(mask, "mask")
     each = target.ndim == 4 and planes.shape == target.shape[:3]
@@ -31,7 +31,7 @@ def masks_of(mask: Any, target: NumpyArray) -> list[NumpyArray]:
 
 
 def deliver(call: Any, result: NumpyArray, infos: list[SolveInfo]) -> Any:
-    """Returns a result in the shape and kind of dst, with the infos of its items if they are asked for."""
+    """Returns a result in the shape and kind of dst, with the infos of its items if they are requested."""
     image = _arrays.like_kind(result.reshape(tuple(call.dst.shape)), call.dst)
     if not call.return_info:
         return image

@@ -7,12 +7,12 @@ from typing import Any
 from .. import _arrays, _checks
 from ..errors import ArgumentError, ShapeError
 
-#: The dtypes that x may have; bfloat16 only in torch.
+#: The accepted dtypes of x; bfloat16 only in torch.
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
 def settings(negative_slope: Any, eps: Any) -> tuple[float, float]:
-    """Returns the slope, 1 for no activation, and eps, after checks."""
+    """Returns the validated slope, 1 for no activation, and eps."""
     slope = 1.0 if negative_slope is None else _checks.number(negative_slope, "negative_slope")
     accepts = "a finite number above 0"
     if not (size := _checks.number(eps, "eps", accepts=accepts)) > 0:
@@ -21,12 +21,12 @@ def settings(negative_slope: Any, eps: Any) -> tuple[float, float]:
 
 
 def check(x: Any) -> None:
-    """Refuses an x with another number of axes, dtype or size than is accepted."""
+    """Raises if the number of axes, dtype or size of x is not accepted."""
     _arrays.check_dtype(_arrays.dtype_of(x), "x", DTYPES)
     if x.ndim != 4 or 0 in x.shape:
         raise ShapeError(f"x: shape {list(x.shape)}, expected [N, C, H, W]")
     if x.shape[2] * x.shape[3] == 1:
-        raise ShapeError(f"x: shape {list(x.shape)} has one pixel, which is its own mean; expected two or more")
+        raise ShapeError(f"x: shape {list(x.shape)} has one pixel per plane, expected at least two")
 
 
 def stats_shape(x: Any) -> tuple[int, int, int]:

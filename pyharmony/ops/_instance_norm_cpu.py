@@ -1,4 +1,4 @@
-"""`instance_norm` of NumPy arrays."""
+"""`instance_norm` for NumPy arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._instance_norm import check, stats_shape
 
 
 def instance_norm(x: Any, slope: float, eps: float) -> Any:
-    """Computes `pyharmony.ops.instance_norm` of an array; slope 1 is no activation."""
+    """Computes `pyharmony.ops.instance_norm` for an array; slope 1 is no activation."""
     if not isinstance(x, np.ndarray):
         raise DTypeError(f"x: {type(x).__name__}, expected a numpy.ndarray or a torch.Tensor")
     check(x)

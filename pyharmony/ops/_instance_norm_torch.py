@@ -1,6 +1,6 @@
-"""`instance_norm` of tensors: gradients of any order, and operators for torch's compiler.
+"""`instance_norm` for tensors: gradients of any order, and operators for torch's compiler.
 
-The gradient and its gradient are native passes, each after one that sums over planes. Beyond the second order
+The gradient and its gradient are native passes, each after one that sums over planes. For higher orders
 torch differentiates `composed`, which is the second gradient in torch's own operations.
 """
 
@@ -32,7 +32,7 @@ def _stats(x: Tensor) -> Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class DropoutMask:
-    """A dropout behind the activation: results times `gain` where `keep` [N, C, H, W], uint8 like x, is 1, else 0."""
+    """Dropout after the activation: multiplies by `gain` where `keep` [N, C, H, W], uint8 like x, is 1, else by 0."""
 
     keep: Tensor
     gain: float
@@ -60,7 +60,7 @@ def _call(calls: Calls, name: str, x: Tensor, dropout_mask: DropoutMask | None, 
 
 
 def run(x: Tensor, slope: float, eps: float, dropout_mask: DropoutMask | None = None) -> tuple[Tensor, Tensor]:
-    """Returns y, and the statistics of the planes that the gradients need."""
+    """Returns y, and the statistics of planes for the gradients."""
     x = dense(x.detach())
     on, y, stats = calls_for(x, "instance_norm"), torch.empty_like(x), _stats(x)
     _call(on, "instance_norm", x, dropout_mask, eps, slope, on.view(y, writable=True), on.view(stats, writable=True))
@@ -97,7 +97,7 @@ def run_second_gradient(
 def composed(
     x: Tensor, grad: Tensor, pull: Tensor, slope: float, eps: float, dropout_mask: DropoutMask | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Computes `run_second_gradient` in torch's own operations, for derivatives of it."""
+    """Computes `run_second_gradient` in torch's own operations, for its derivatives."""
 
     def mean(v: Tensor) -> Tensor:
         return v.mean((2, 3), keepdim=True)
@@ -211,7 +211,7 @@ _second_operator = operator(
 
 
 def instance_norm(x: Tensor, slope: float, eps: float, drop: float = 0.0) -> Tensor:
-    """Computes `pyharmony.ops.instance_norm` of a tensor; slope 1 is no activation, drop the share that is dropped."""
+    """Computes `pyharmony.ops.instance_norm` for a tensor; slope 1 is no activation, drop the dropout probability."""
     check(x)
     _arrays.check_dense(x, "x")
     _arrays.check_device(x, "x")

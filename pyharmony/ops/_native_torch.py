@@ -1,4 +1,4 @@
-"""Native calls on torch tensors: on the CPU, or on the current stream of the CUDA device that holds them."""
+"""Native calls on torch tensors: on the CPU, or on the current stream of their CUDA device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .. import _arrays, _cuda
 from .._native import native
 from ..errors import DTypeError
 
-#: The dtypes that the kernels of layers take on a CUDA device.
+#: The dtypes that the kernels of layers support on a CUDA device.
 DEVICE_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 #: The shapes and the memory formats of x and weight of a convolution.
@@ -20,12 +20,12 @@ Formats = tuple[torch.memory_format, torch.memory_format]
 
 
 def on_device(x: Tensor) -> bool:
-    """Returns whether kernels of a CUDA device have to work on x."""
+    """Returns whether x requires the kernels of a CUDA device."""
     return x.is_cuda
 
 
 def check_device_dtype(x: Tensor, name: str) -> None:
-    """Refuses a dtype that the kernels of layers do not take on a CUDA device."""
+    """Raises for a dtype that the kernels of layers do not support on a CUDA device."""
     if x.dtype not in DEVICE_DTYPES:
         raise DTypeError(f"{name}: {x.dtype} is not supported on a GPU, use float32, bfloat16 or float16")
 
@@ -36,7 +36,7 @@ def is_capturing(x: Tensor) -> bool:
 
 
 def dense(x: Tensor) -> Tensor:
-    """Returns x itself where its memory is planar or channels-last without gaps, else a copy."""
+    """Returns x if its memory is planar or channels-last without gaps, else a copy."""
     x = _arrays.plain(x, "x")
     if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
         return x
@@ -49,16 +49,16 @@ def scratch(nbytes: int, like: Tensor) -> Tensor:
 
 
 class Calls:
-    """Native calls on tensors of the CPU."""
+    """Native calls on CPU tensors."""
 
     module: Any = native
 
     def view(self, x: Tensor | None, *, writable: bool = False) -> Any:
-        """Returns the native view of x, which has to outlive the view; None for None."""
+        """Returns the native view of x, which must outlive the view; None for None."""
         return None if x is None else _arrays.tensor_view(x, writable=writable, module=self.module)
 
     def size(self, name: str, *arguments: Any) -> int:
-        """Returns the bytes of workspace that a call needs, by the function of that name; none on the CPU."""
+        """Returns the bytes of workspace of a call, by the function of that name; 0 on the CPU."""
         return 0
 
     def run(self, name: str, *arguments: Any, workspace: int | None = None, **options: Any) -> Any:
@@ -67,7 +67,7 @@ class Calls:
 
 
 class DeviceCalls(Calls):
-    """Native calls on tensors of a CUDA device: kernels are put on the current stream, and nothing waits for them.
+    """Native calls on tensors of a CUDA device: kernels are enqueued on the current stream without synchronisation.
 
     Args:
         like: a tensor on the device.
@@ -76,7 +76,7 @@ class DeviceCalls(Calls):
 
     def __init__(self, like: Tensor, doing: str) -> None:
         self.module, self.like, self.doing = _cuda.kernels(), like, doing
-        self.place = {"device": -1, "stream": 0}  # the device of the emulator
+        self.place = {"device": -1, "stream": 0}  # the emulator's device
         if like.is_cuda:
             stream = torch.cuda.current_stream(like.device).cuda_stream
             self.place = {"device": like.device.index, "stream": stream}
@@ -85,10 +85,10 @@ class DeviceCalls(Calls):
         return int(getattr(self.module, name)(*arguments))
 
     def run(self, name: str, *arguments: Any, workspace: int | None = None, **options: Any) -> Any:
-        """Puts a call on the stream.
+        """Enqueues a call on the stream.
 
         Args:
-            workspace: the bytes of scratch memory to pass to the call; None: the call takes no scratch memory.
+            workspace: the bytes of scratch memory to pass to the call; None: the call needs none.
         """
         if workspace is not None:
             memory = scratch(workspace, self.like)
@@ -106,11 +106,11 @@ def calls_for(x: Tensor, doing: str) -> Calls:
 
 
 def operator(name: str, schema: str, run: Any, fake: Any, backward: Any = None, keep: Any = None) -> Any:
-    """Registers an operator of torch.library, which torch's compiler takes whole, and returns it.
+    """Registers an operator of torch.library, opaque to torch's compiler, and returns it.
 
     Args:
-        run, fake: what computes it, and what makes empty results of its shapes for the compiler.
-        backward, keep: its gradient, and what keeps the values for it; None: it has no gradient.
+        run, fake: the implementation, and a function that returns empty results of its shapes for the compiler.
+        backward, keep: its gradient, and a function that saves values for it; None: it has no gradient.
     """
     result = torch.library.custom_op(f"pyharmony::{name}", run, mutates_args=(), schema=schema)
     result.register_fake(fake)

@@ -18,10 +18,10 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 
 Pair = tuple[int, int]
 
-#: The dtypes that x and weight may have; bfloat16 only in torch.
+#: The accepted dtypes of x and weight; bfloat16 only in torch.
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
-#: The least number of rows of outputs that int32 cannot number.
+#: The smallest number of output rows that exceeds int32 indices.
 _MOST_ROWS = 1 << 31
 
 
@@ -36,7 +36,7 @@ class Window:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """The eight numbers that native code takes."""
+        """The eight numbers for native code."""
         return (*self.kernel_size, *self.stride, *self.padding, *self.dilation)
 
     @property
@@ -44,7 +44,7 @@ class Window:
         return self.kernel_size[0] * self.kernel_size[1]
 
     def out_size(self, height: int, width: int) -> Pair:
-        """Returns (OH, OW), the number of windows on an image; below 1 where the image is smaller than the window."""
+        """Returns (OH, OW), the number of windows on an image; below 1 if the image is smaller than the window."""
         each = zip((height, width), self.kernel_size, self.stride, self.padding, self.dilation)
         oh, ow = ((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in each)
         if oh * ow >= _MOST_ROWS and min(oh, ow) > 0:
@@ -53,12 +53,12 @@ class Window:
 
 
 class LayerPlan:
-    """Everything that a layer needs to know of its mask.
+    """The quantities of a layer that depend on its mask.
 
     Attributes:
         window: the windows.
         channels: the number of mask planes that a window sums: 1, or the channels of a group.
-        groups: the groups of the maps below: 1, or those of the layer where the mask has a plane for each channel.
+        groups: the groups of the maps below: 1, or those of the layer if the mask has a plane for each channel.
         soft: whether the mask has values between 0 and 1.
         full: whether the mask is one everywhere.
         plain: whether every ratio is one, so that the layer is an ordinary convolution.
@@ -86,7 +86,7 @@ class LayerPlan:
         self._batch: LayerPlan | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # The addresses belong to this plan's memory, and a copy has its own.
+        # The addresses refer to this plan's memory, and a copy has its own.
         state = {name: value for name, value in vars(self).items() if name not in ("where", "index_address")}
         return {**state, "_views": {}}
 
@@ -116,7 +116,7 @@ class LayerPlan:
 
     @property
     def ratio(self) -> Array:
-        """S / count times the new mask, [N, groups, OH, OW] float32; zero where the count is."""
+        """S / count times the new mask, [N, groups, OH, OW] float32; zero where count is zero."""
         return self._kind(self._ratio)
 
     @property
@@ -134,17 +134,17 @@ class LayerPlan:
         return self._kind(x).to(self._dtype) if self._torch else x.astype(self._dtype, copy=False)
 
     def new_mask_tensor(self, dtype: Any, channels: int = 1) -> Array:
-        """Returns mask_out in a dtype, repeated for each of the channels where groups differ."""
+        """Returns mask_out in a dtype, repeated for each of the channels if groups differ."""
         new_mask = self._kind(self._new_mask).to(dtype)
         return new_mask.repeat_interleave(channels // self.groups, 1) if self.groups > 1 else new_mask
 
     def _kind(self, x: NumpyArray) -> Array:
         return sys.modules["torch"].from_numpy(x) if self._torch else x
 
-    # The arrays below are what kernels take: float64 for float64 inputs, else float32.
+    # The arrays below are for kernels: float64 for float64 inputs, else float32.
 
     def index(self) -> NumpyArray:
-        """Returns the number of each window among the rows, or -1, [N, OH, OW] int32."""
+        """Returns the index of each window among the rows, or -1, [N, OH, OW] int32."""
         if self._index is None:
             n, _, oh, ow = self._ratio.shape
             index = np.empty((n, oh, ow), np.int32)
@@ -157,17 +157,17 @@ class LayerPlan:
         return self._typed("ratio", real, group, lambda: self._ratio if real == "float32" else self._exact_ratio())
 
     def new_mask_in(self, real: str, group: int = 0) -> NumpyArray | None:
-        """Returns the new mask of a group, [N, OH, OW] real; None where it is one wherever the ratio is not zero."""
+        """Returns the new mask of a group, [N, OH, OW] real; None if it is one wherever the ratio is not zero."""
         return self._typed("cover", real, group, lambda: self._new_mask) if self.soft else None
 
     def mask_in_type(self, real: str) -> NumpyArray | None:
-        """Returns the mask as bool or real; None where it is one everywhere."""
+        """Returns the mask as bool or real; None if it is one everywhere."""
         if self.full or not self.soft:
             return None if self.full else self._mask
         return self._typed("mask", real, None, lambda: self._mask)
 
     def view_of(self, name: str, real: str, group: int = 0) -> Any:
-        """Returns the native view of 'ratio', 'cover' or 'mask' as above; it is made once."""
+        """Returns the cached native view of 'ratio', 'cover' or 'mask' as above."""
         key = (name, real, group)
         if key not in self._views:
             make = {"ratio": self.ratio_in, "cover": self.new_mask_in}.get(name)
@@ -176,7 +176,7 @@ class LayerPlan:
 
     @functools.cached_property
     def where(self) -> tuple[int, int]:
-        """The address and the number of the rows, as native code takes them."""
+        """The address and the number of the rows, for native code."""
         return address(self._rows)
 
     @functools.cached_property
@@ -189,7 +189,7 @@ class LayerPlan:
         return np.where(count > 0, self.size / np.maximum(count, 1), 0)
 
     def _typed(self, name: str, real: str, group: int | None, make: Callable[[], NumpyArray]) -> NumpyArray:
-        # The arrays are kept, because native code refers to their memory and does not keep them alive.
+        # The arrays are stored here, because native code refers to their memory without keeping them alive.
         key = (name, real, group)
         if key not in self._in_type:
             array = make()
@@ -199,7 +199,7 @@ class LayerPlan:
         return self._in_type[key]
 
     def for_batch(self, n: int) -> LayerPlan:
-        """Returns this plan, made for one mask, repeated for n images that share the mask."""
+        """Returns this plan for one mask, repeated for n images that share the mask."""
         if self._ratio.shape[0] == n:
             return self
         if self._batch is None or self._batch._ratio.shape[0] != n:
@@ -232,7 +232,7 @@ def pair(value: Any, name: str, low: int) -> Pair:
 
 
 def window_of(kernel_size: Any, stride: Any, padding: Any, dilation: Any, name: str = "") -> Window:
-    """Returns the windows of a layer, after checks."""
+    """Returns the validated windows of a layer."""
     return Window(
         pair(kernel_size, f"{name}kernel_size", 1),
         pair(stride, f"{name}stride", 1),
@@ -241,8 +241,8 @@ def window_of(kernel_size: Any, stride: Any, padding: Any, dilation: Any, name: 
     )
 
 
-def remembered_window(kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Window:
-    """Returns `window_of` from a cache, for the tuples and integers that a layer has."""
+def cached_window(kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Window:
+    """Returns `window_of` from a cache, for the tuples and integers of a layer."""
     try:
         return _remembered(kernel_size, stride, padding, dilation)
     except TypeError:
@@ -271,7 +271,7 @@ def parse_layer(layer: Any, name: str) -> tuple[Window, int]:
 
 
 def mask_4d(mask: Any) -> Array:
-    """Returns a mask as [N, C, H, W]; refuses other shapes and dtypes."""
+    """Returns a mask as [N, C, H, W]; raises for other shapes and dtypes."""
     if not isinstance(mask, np.ndarray) and not _arrays.is_torch(mask):
         raise DTypeError(f"mask: {type(mask).__name__}, expected a numpy.ndarray or a torch.Tensor")
     _arrays.check_dense(mask, "mask")
@@ -293,7 +293,7 @@ def sizes_of(shape: tuple[int, ...], chain: tuple[tuple[Window, int], ...]) -> t
     _, channels, *size = shape
     groups = 1 if channels == 1 else chain[0][1]
     if channels % groups:
-        raise ShapeError(f"mask: {channels} channels do not divide by groups {groups}")
+        raise ShapeError(f"mask: {channels} channels, not divisible by groups {groups}")
     sizes: list[Pair] = []
     for i, (window, _) in enumerate(chain):
         before, size = size, list(window.out_size(*size))
@@ -304,7 +304,7 @@ def sizes_of(shape: tuple[int, ...], chain: tuple[tuple[Window, int], ...]) -> t
 
 
 def real_of(x: Any) -> str:
-    """Returns the dtype of ratios, biases and sums that goes with x."""
+    """Returns the dtype of ratios, biases and sums for the dtype of x."""
     return "float64" if dtype_of(x) == "float64" else "float32"
 
 
@@ -319,7 +319,7 @@ def optional(x: NumpyArray | None) -> Any:
 
 
 def number(value: Any, name: str, low: float = -math.inf) -> float:
-    """Returns a number after checking that it is finite."""
+    """Returns a finite number of at least low; raises otherwise."""
     try:
         result = float(value)
     except (TypeError, ValueError) as error:
@@ -331,7 +331,7 @@ def number(value: Any, name: str, low: float = -math.inf) -> float:
 
 
 def check_layer(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Window:
-    """Returns the windows of a layer; refuses arguments that do not fit each other."""
+    """Returns the windows of a layer; raises if the arguments do not match."""
     for value, name in ((x, "x"), (weight, "weight"), (bias, "bias")):
         if value is None and name == "bias":
             continue
@@ -352,17 +352,17 @@ def check_layer(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilat
         )
     if bias is not None and tuple(bias.shape) != (weight.shape[0],):
         raise ShapeError(f"bias: shape {list(bias.shape)}, expected [{weight.shape[0]}]")
-    window = remembered_window(tuple(weight.shape[2:]), stride, padding, dilation)
+    window = cached_window(tuple(weight.shape[2:]), stride, padding, dilation)
     if min(window.out_size(x.shape[2], x.shape[3])) < 1:
         raise ShapeError(f"x: [{x.shape[2]}, {x.shape[3]}] is smaller than {window}")
     return window
 
 
 def check_same_dtype(x: Any, weight: Any, bias: Any) -> None:
-    """Refuses a weight or a bias with another dtype than x."""
+    """Raises if weight or bias has another dtype than x."""
     for value, name in ((weight, "weight"), (bias, "bias")):
         if value is not None and value.dtype != x.dtype:
-            raise DTypeError(f"{name}: dtype {dtype_of(value)} differs from x {dtype_of(x)}; convert one of them")
+            raise DTypeError(f"{name}: dtype {dtype_of(value)}, expected that of x, {dtype_of(x)}")
 
 
 def check_mask(mask: Any, x: Any) -> Array:
@@ -377,7 +377,7 @@ def check_mask(mask: Any, x: Any) -> Array:
 
 
 def plan_of_call(x: Any, mask: Any, plan: Any, window: Window, groups: int, soft: bool, planner: Any) -> LayerPlan:
-    """Returns the plan for a call: the one that is given, or a new one.
+    """Returns the given plan of a call, or a new one.
 
     Args:
         planner: the module with `ones` and `plan_layers` for x.
@@ -393,21 +393,21 @@ def plan_of_call(x: Any, mask: Any, plan: Any, window: Window, groups: int, soft
 
 
 def check_plan(plan: Any, x: Any, window: Window, groups: int) -> None:
-    """Refuses a plan that was made for another layer or another x."""
+    """Raises if the plan is for another layer or another x."""
     n, c, h, w = x.shape
     if not isinstance(plan, LayerPlan):
         raise ArgumentError(f"plan: {type(plan).__name__}, expected one layer of a MaskPlan, such as plan[0]")
     if plan.window != window:
-        raise ShapeError(f"plan: made for {plan.window}, the layer has {window}")
+        raise ShapeError(f"plan: for {plan.window}, but the layer has {window}")
     shape = plan._mask.shape
     if shape[0] not in (1, n) or shape[1] not in (1, c) or shape[2:] != (h, w):
-        raise ShapeError(f"plan: made for a mask {list(shape)}, which does not broadcast to x {list(x.shape)}")
+        raise ShapeError(f"plan: for a mask {list(shape)}, which does not broadcast to x {list(x.shape)}")
     if shape[1] > 1 and plan.groups != groups:
-        raise ShapeError(f"plan: made for groups {plan.groups}, the layer has {groups}")
+        raise ShapeError(f"plan: for groups {plan.groups}, but the layer has {groups}")
 
 
 def by_channel(new_mask: Array, planes: int, channels: int) -> Array:
-    """Returns a new mask as the next layer takes it, with a plane for each channel where the mask had several."""
+    """Returns a new mask as input of the next layer, with a plane per channel if the mask had several."""
     if planes == 1:
         return new_mask
     n, g, h, w = new_mask.shape

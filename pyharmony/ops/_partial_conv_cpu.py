@@ -25,7 +25,7 @@ from ._partial_conv import (
     sizes_of,
 )  # fmt: skip
 
-#: The most bytes of gathered rows that exist at once.
+#: The largest number of bytes of gathered rows at a time.
 COLUMN_BYTES = 64 << 20
 
 
@@ -78,21 +78,21 @@ def plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) 
 
 
 @functools.lru_cache(maxsize=16)
-def _kept_ones(height: int, width: int, window: Window, torch: bool) -> LayerPlan:
+def _cached_ones(height: int, width: int, window: Window, torch: bool) -> LayerPlan:
     mask = np.ones((1, 1, height, width), np.bool_)
     return plan_layers(sys.modules["torch"].from_numpy(mask) if torch else mask, ((window, 1),), False)[0]
 
 
 def ones(x: Any, window: Window) -> LayerPlan:
-    """Returns the plan without a mask, where only the borders of the image count as unknown."""
-    return _kept_ones(*x.shape[2:], window, _arrays.is_torch(x))
+    """Returns the plan without a mask, in which only pixels beyond the borders are unknown."""
+    return _cached_ones(*x.shape[2:], window, _arrays.is_torch(x))
 
 
 def partial_conv2d(
     x: NumpyArray, weight: NumpyArray, bias: NumpyArray | None, mask: NumpyArray | None, window: Window, groups: int,
     soft: bool, plan: LayerPlan | None, scale: Any, slope: float,
 ) -> tuple[NumpyArray, NumpyArray]:  # fmt: skip
-    """Computes `pyharmony.ops.partial_conv2d` of arrays, after its checks of shapes."""
+    """Computes `pyharmony.ops.partial_conv2d` for arrays, after its checks of shapes."""
     layer = plan_of_call(x, mask, plan, window, groups, soft, sys.modules[__name__])
     factor = 1.0 if scale is None else number(scale, "scale")
     y = _forward(x, weight, bias, layer.for_batch(x.shape[0]), groups, factor, slope)

@@ -1,10 +1,10 @@
 """Partial convolution of torch tensors on a CUDA device: our kernels around the library's convolution.
 
-A plan of all layers is one launch where the bits of the mask fit into a block's shared memory. A layer is the product
-of mask and x, the library's convolution, and one pass over its result with ratio, bias, scale and activation; where x
-has few channels, one kernel does all of this. The host reads nothing that a call needs, not even a scale, so that
-calls can be captured in a CUDA graph. One exception: a plan of a mask of floats reads whether its values are in range,
-and waits for that, unless the stream is being captured; a mask of bools needs no check.
+A plan of all layers is one launch if the bits of the mask fit into a block's shared memory. A layer is the product of
+mask and x, the library's convolution, and one pass over its result with ratio, bias, scale and activation; if x has few
+channels, one kernel does all of this. The host reads no device values, not even a scale, so that calls can be captured
+in a CUDA graph. One exception: planning a mask of floats reads whether its values are in range, and waits for that,
+unless the stream is being captured; a mask of bools needs no check.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from . import _partial_conv as op
 from ._native_torch import DEVICE_DTYPES, DeviceCalls, Formats, Shapes, dense
 from ._partial_conv import LayerPlan, Window
 
-#: The most products per output value for which the direct kernel is taken. Derived, not measured: on an H200 a
-#: product costs about 0.05 ps, and the passes over x and y that the kernel saves cost 1 to 2 ps per value.
+#: The largest number of products per output value for the direct kernel. Derived, not measured: on an H200 a product
+#: costs about 0.05 ps, and the passes over x and y that the kernel saves cost 1 to 2 ps per value.
 DIRECT_PRODUCTS = 32
 
 _ALIGNMENT = 256
@@ -50,7 +50,7 @@ class _Maps:
         }  # fmt: skip
 
     def place(self, offset: int) -> int:
-        """Lays the parts out from an offset on, and returns the offset behind them."""
+        """Allocates the parts from an offset on, and returns the offset after them."""
         for name, (shape, dtype) in self._kinds.items():
             self.parts[name] = (offset, shape, dtype)
             offset += -(-math.prod(shape) * dtype.itemsize // _ALIGNMENT) * _ALIGNMENT
@@ -93,7 +93,7 @@ class DeviceLayerPlan(LayerPlan):
 
     @property
     def device(self) -> torch.device:
-        """The device that holds the plan."""
+        """The device of the plan."""
         return self._memory.device
 
     @property
@@ -130,8 +130,8 @@ class DeviceLayerPlan(LayerPlan):
         return self  # kernels repeat the maps of one image
 
 
-def _kept(mask: Tensor, soft: bool) -> Tensor:
-    """Returns a copy of the mask as kernels take it: bool, or float32 if soft, its rows one after another."""
+def _kernel_mask(mask: Tensor, soft: bool) -> Tensor:
+    """Returns a contiguous copy of the mask for kernels: bool, or float32 if soft."""
     copy = mask.to(torch.float32, copy=True) if soft else mask != 0
     if copy.is_contiguous() or copy.is_contiguous(memory_format=torch.channels_last):
         return copy.clone() if copy.data_ptr() == mask.data_ptr() else copy
@@ -144,11 +144,11 @@ def plan_layers(
     """Plans layers as `pyharmony.ops.partial_conv.plan_layers` does, for a mask on a device.
 
     Args:
-        full: the mask is known to be one everywhere.
+        full: whether the mask is known to be one everywhere.
 
     Raises:
         MaskError: values outside [0, 1], or between without soft. While the stream is being captured this is not
-            checked, and such values count as 1 where they are above 0.
+            checked, and values above 0 count as 1.
     """
     dtype = mask.dtype
     soft = soft and dtype != torch.bool
@@ -180,7 +180,7 @@ def plan_layers(
         if flags & 1 and not soft:
             raise MaskError("mask: values between 0 and 1; pass soft=True, or mask > 0.5")
     plans: list[DeviceLayerPlan] = []
-    current = _kept(mask, soft)
+    current = _kernel_mask(mask, soft)
     for i, ((window, _), maps) in enumerate(zip(chain, layers, strict=True)):
         plans.append(
             DeviceLayerPlan(window, current, maps, memory, totals[i], dtype=dtype, soft=soft, full=full and i == 0)
@@ -190,14 +190,14 @@ def plan_layers(
 
 
 @functools.lru_cache(maxsize=32)
-def _kept_ones(height: int, width: int, window: Window, device: torch.device, stream: int) -> DeviceLayerPlan:
+def _cached_ones(height: int, width: int, window: Window, device: torch.device, stream: int) -> DeviceLayerPlan:
     mask = torch.ones((1, 1, height, width), dtype=torch.bool, device=device)
     return plan_layers(mask, ((window, 1),), False, full=True)[0]
 
 
 def ones(x: Tensor, window: Window) -> DeviceLayerPlan:
-    """Returns the plan without a mask. In a graph capture it is made anew, since cached memory may be freed."""
-    make = _kept_ones.__wrapped__ if _native_torch.is_capturing(x) else _kept_ones
+    """Returns the plan without a mask. In a graph capture it is not cached, since cached memory may be freed."""
+    make = _cached_ones.__wrapped__ if _native_torch.is_capturing(x) else _cached_ones
     return make(x.shape[2], x.shape[3], window, x.device, _calls(x).place["stream"])
 
 
@@ -205,7 +205,7 @@ def ones(x: Tensor, window: Window) -> DeviceLayerPlan:
 
 
 def _factor(scale: Any) -> tuple[float, Tensor | None]:
-    """Returns a scale as kernels take it: a number, and a tensor on the device or None."""
+    """Returns a scale for kernels: a number, and a tensor on the device or None."""
     if not isinstance(scale, Tensor):
         return float(scale), None
     scale = scale.detach()
@@ -251,8 +251,8 @@ def run_layer(
     Args:
         scale: a number, or a scalar on the device.
         last: the memory format of y.
-        sums: [2, 1, O] float32 for the sums of y and of its squares, which a batch norm takes, or [2, N, O] for those
-            of each image. The direct kernel is not used then.
+        sums: [2, 1, O] float32 for the sums of y and of its squares, for a batch norm, or [2, N, O] for those of
+            each image. The direct kernel is not used then.
     """
     x, weight = x.detach(), weight.detach()
     bias = None if bias is None else bias.detach().contiguous()
@@ -297,7 +297,7 @@ def run_backward(
     for_bias: bool,
     x_scale: Any = 1.0,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Computes `_partial_conv_torch.run_backward`; x_scale is a factor for the gradient of x alone."""
+    """Computes `_partial_conv_torch.run_backward`; x_scale is a factor for the gradient of x only."""
     plan: DeviceLayerPlan = layer.plan
     value, factor = _factor(scale)
     grad = grad.detach()

@@ -7,11 +7,11 @@ With mask m and ratio r constant, `pyharmony.reference.partial_conv` has
     weight_grad(x, g)  = windows of m x by r g     x: input_grad(g, V),   g: conv(x, V)
 
 with each map its gradients, v and V being the incoming ones. The three maps are closed under differentiation, so that
-derivatives of any order follow. The layer y = act(scale conv(x, W) + b c) is one pass forward and one backward; where
-its gradient is to be differentiated again, it is put together from the maps. Eager calls are functions of autograd,
-which share one plan; under torch's compiler they are operators of torch.library, which plan again from the mask.
+derivatives of any order follow. The layer y = act(scale conv(x, W) + b c) is one pass forward and one backward; if its
+gradient is to be differentiated again, it is composed of the maps. Eager calls are functions of autograd, which share
+one plan; under torch's compiler they are operators of torch.library, which plan again from the mask.
 
-Only `run_layer`, `run_gradients` and `run_backward` know whether tensors are on the CPU or on a device.
+Only `run_layer`, `run_gradients` and `run_backward` distinguish tensors on the CPU and on a device.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _MOST_ROWS = 0.8
 _MOST_ROWS_OF_FEW_CHANNELS = 0.4
 _FEW_CHANNELS = 16
 
-#: With so few rows the weights take most of a convolution's time, and rows are faster whatever their share.
+#: With so few rows the weights dominate a convolution's time, and rows are faster whatever their share.
 _FEW_ROWS = 512
 
-#: The most bytes of gathered rows; a convolution that would need more runs densely.
+#: The largest number of bytes of gathered rows; a convolution that would need more runs densely.
 _COLUMN_BYTES = 256 << 20
 
-#: Gathered rows with no more bytes than this, or than x, are kept for the gradient of the weight.
+#: Gathered rows with no more bytes than this, or than x, are saved for the gradient of the weight.
 _KEPT_BYTES = 1 << 20
 
 
@@ -59,7 +59,7 @@ class Layer:
     groups: int
 
     def by_rows(self, images: int, weight: Tensor) -> bool:
-        """Returns whether the active windows are gathered, where measured to be faster; see docs/partial_conv.md."""
+        """Returns whether to gather the active windows, if measured to be faster; see docs/partial_conv.md."""
         if self.groups > 1:
             return False
         rows = len(self.plan._rows) * (images // self.plan._ratio.shape[0])
@@ -69,7 +69,7 @@ class Layer:
 
     @property
     def conv(self) -> tuple[list[int], list[int], list[int]]:
-        """Stride, padding and dilation, as torch takes them."""
+        """Stride, padding and dilation, as torch expects them."""
         window = self.plan.window
         return list(window.stride), list(window.padding), list(window.dilation)
 
@@ -93,7 +93,7 @@ _view = ON_CPU.view
 
 
 def _is_last(x: Tensor) -> bool:
-    """Returns whether the values of a pixel's channels lie beside each other in memory."""
+    """Returns whether the channels of a pixel are adjacent in memory."""
     return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -105,16 +105,16 @@ def _format(*tensors: Tensor) -> torch.memory_format:
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """Returns a [M, K] times the transpose of b [N, K], both with any strides."""
     if _ONEDNN and a.dtype == torch.float32 and a.shape[0] > 0 and a.shape[1] > 0 and a.is_contiguous():
-        # The compiler makes this call for a linear layer: torch.mm calls a BLAS that is twice as slow on some CPUs.
+        # The compiler uses this call for a linear layer: torch.mm calls a BLAS that is half as fast on some CPUs.
         # It would copy a transposed a.
         return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
     return a @ b.t()
 
 
 def _channels_first(weight: Tensor, rows: int) -> bool:
-    """Returns whether columns have the order of a weight [O, C, kh, kw] in memory, else that of [O, kh, kw, C].
+    """Returns whether columns have the memory order of a weight [O, C, kh, kw], else that of [O, kh, kw, C].
 
-    The second order is the faster to gather; with few rows that gains less than permuting the weight costs.
+    The second order is faster to gather; with few rows that gains less than permuting the weight costs.
     """
     return weight.is_contiguous() and rows < weight.shape[0]
 
@@ -126,7 +126,7 @@ def _matrix(weight: Tensor, first: bool) -> Tensor:
 
 
 def _masked(x: Tensor, plan: LayerPlan) -> Tensor:
-    """Returns m x; x itself where the mask is one everywhere."""
+    """Returns m x; x itself if the mask is one everywhere."""
     mask = plan.mask_in_type(_real(x))
     if mask is None:
         return x
@@ -165,7 +165,7 @@ def run_layer(
 ) -> Tensor:  # fmt: skip
     """Computes y = act(scale conv(x, W) + bias c); scale is a number or a scalar tensor.
 
-    Gathered rows that are small enough are left in cache, for `run_backward`.
+    Gathered rows that are small enough are stored in cache, for `run_backward`.
     """
     if layer.plan.on_device:
         return device.run_layer(x, weight, bias, layer, scale, slope, _format(x, weight))
@@ -220,12 +220,12 @@ def run_backward(
     for_bias: bool,
     columns: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Returns the gradients of x (where weight is given), of weight (where x is given), and of bias.
+    """Returns the gradients of x (if weight is given), of weight (if x is given), and of bias.
 
     Args:
-        y: the layer's result, where slope is not 1.
+        y: the layer's result, if slope is not 1.
         shapes, last: the shapes and memory formats of x and weight.
-        columns: the rows that `run_layer` kept.
+        columns: the rows that `run_layer` saved.
     """
     if layer.plan.on_device:
         return device.run_backward(grad, y, x, weight, layer, shapes, last, scale, slope, for_bias)
@@ -282,12 +282,12 @@ def run_gradients(
     needs: Any,
     columns: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """Returns the gradients of x, weight, bias and scale through `run_layer`, each None where it is not needed."""
+    """Returns the gradients of x, weight, bias and scale through `run_layer`, each None if it is not needed."""
     if layer.plan.on_device:
         last = _format(x, weight), _format(weight)
         return device.run_gradients(grad, y, x, weight, scale, layer, slope, needs, last)
     for_x, for_weight, for_bias, for_scale = needs
-    # dW is scale times weight_grad. The gradient of scale is found by dividing by scale, so a scale of 0 is taken as 1.
+    # dW is scale times weight_grad. The gradient of scale is found by dividing by scale, so a scale of 0 is used as 1.
     factor = float(scale)
     divisor = 1.0 if for_scale and factor == 0 else factor
     dx, dw, db = run_backward(
@@ -328,7 +328,7 @@ def _weight_grad(h: Tensor, x: Tensor, plan: LayerPlan, like: Tensor, columns: T
 
 
 def run_map(kind: str, a: Tensor, b: Tensor, shape: Any, layer: Layer) -> Tensor:
-    """Computes one of the three maps by its name; shape is that of the result, which is None for 'conv'."""
+    """Computes one of the three maps by its name; shape is that of the result, None for 'conv'."""
     if kind == "conv":
         return run_layer(a, b, None, layer, 1.0, 1.0)
     last = _format_of_map(kind, a, b)
@@ -355,9 +355,9 @@ def _apply(function: Any, *inputs: Any) -> Any:
 
 
 def _needs(ctx: Any, *tensors: bool) -> list[bool]:
-    """Returns ctx.needs_input_grad of the first inputs, False also where this run of the engine needs no gradient.
+    """Returns ctx.needs_input_grad of the first inputs, but False if this run of the engine needs no gradient.
 
-    In a gradient penalty, autograd.grad(scores, x) needs none of weights, though their gradient is asked for later.
+    In a gradient penalty, autograd.grad(scores, x) needs no gradient of weights, though a later call does.
 
     Args:
         tensors: which of these inputs are tensors.
@@ -373,7 +373,7 @@ def _runs(node: Any) -> bool:
     try:
         return bool(torch._C._will_engine_execute_node(node))
     except RuntimeError:
-        # The node is a leaf whose gradient autograd.grad was asked for.
+        # The node is a leaf whose gradient was requested from autograd.grad.
         return True
 
 
@@ -381,7 +381,7 @@ def gradients_of_map(maps: Any, kind: str, a: Tensor, b: Tensor, v: Tensor, need
     """Returns the gradients of the two operands of a map for the incoming v, by the table above.
 
     Args:
-        maps: maps(kind, a, b, shape) computes a map; shape is that of the result, which is None for 'conv'.
+        maps: maps(kind, a, b, shape) computes a map; shape is that of the result, None for 'conv'.
         needs: which of the two gradients are needed.
     """
     calls = {
@@ -446,7 +446,7 @@ def backward_of(
     grad: Tensor, y: Tensor | None, x: Tensor, weight: Tensor, scale: Any, slope: float, new_mask: Tensor | None,
     maps: Any, needs: Any,
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
-    """Returns the gradients of x, weight, bias and scale, put together from maps that can be differentiated again."""
+    """Returns the gradients of x, weight, bias and scale, composed of maps that can be differentiated again."""
     g = grad if y is None else torch.ops.aten.leaky_relu_backward(grad, y.detach(), slope, True)
     dx = maps("input_grad", g, weight, x.shape) if needs[0] else None
     dw = maps("weight_grad", x, g, weight.shape) if needs[1] or needs[3] else None
@@ -461,12 +461,12 @@ def backward_of(
 
 
 def _planner(x: Tensor) -> Any:
-    """Returns the module that makes plans for the CPU or device of x."""
+    """Returns the module that plans for the CPU or the device of x."""
     return device if on_device(x) else cpu
 
 
 def plan_layers(mask: Tensor, chain: tuple[tuple[Window, int], ...], soft: bool) -> tuple[LayerPlan, ...]:
-    """Returns the plans of a chain of layers, made from the mask of the first on the mask's device."""
+    """Returns the plans of a chain of layers from the mask of the first, on the mask's device."""
     plans: tuple[LayerPlan, ...] = _planner(mask).plan_layers(mask, chain, soft)
     return plans
 
@@ -580,14 +580,14 @@ def _check_devices(x: Tensor, plan: Any, **others: Any) -> None:
     if isinstance(plan, LayerPlan):
         there = plan.device if plan.on_device else "the CPU"  # type: ignore[attr-defined]
         if plan.on_device != on_device(x) or (plan.on_device and there != x.device):
-            raise DTypeError(f"plan: of a mask on {there}, expected one on {x.device} like x")
+            raise DTypeError(f"plan: for a mask on {there}, expected one on {x.device} like x")
 
 
 def partial_conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None, window: Window, groups: int, soft: bool,
     plan: LayerPlan | None, scale: Any, slope: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Computes `pyharmony.ops.partial_conv2d` of tensors, after its checks of shapes."""
+    """Computes `pyharmony.ops.partial_conv2d` for tensors, after its checks of shapes."""
     _check_devices(x, weight=weight, bias=bias, mask=mask, scale=scale, plan=plan)
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)

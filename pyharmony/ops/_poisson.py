@@ -1,4 +1,4 @@
-"""The arguments of `poisson`, and the messages about solves that are refused."""
+"""The arguments of `poisson`, and messages of failing solves."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .. import _checks
 from ._solve_call import SolveCall
 
 NOTHING_KNOWN = (
-    "mask: it covers the whole image and color_weight is 0, so nothing fixes the mean of the result; leave a "
-    "pixel at 0 (a known pixel), pass color_weight > 0, or use gaussian_poisson, which keeps the mean of base"
+    "mask: it covers the whole image and color_weight is 0, so nothing determines the mean of the result; leave a "
+    "pixel at 0 (a known pixel), pass color_weight > 0, or use gaussian_poisson, which uses the mean of base"
 )
 
 NOTHING_PROVEN = (
-    "poisson: no bound of the error could be proven, max_error is NaN: rounding hides the barrier function A w = 1 "
-    "where the way from a pixel to the nearest known one is very long; the tolerance is kept by an estimate only"
+    "poisson: no bound of the error could be proven, max_error is NaN: if the path from a pixel to the nearest known "
+    "one is very long, rounding hides the barrier function A w = 1; only an estimate ensures the tolerance"
 )
 
 #: The solvers of `pyharmony.ops.PoissonSolver` by integer keys, since graphs of torch cannot hold Python objects.
@@ -45,7 +45,7 @@ def call_of(
 
 
 def check_base(base: Any, dst: Any, *floats: str) -> None:
-    """Refuses a base of another shape than dst, or of a dtype that is neither that of dst nor one of floats."""
+    """Raises if base has another shape than dst, or a dtype that is neither that of dst nor one of floats."""
     if base.dtype not in floats:
         _checks.same_dtype(base, "base", dst, "dst")
     _checks.same_shape(base, "base", dst, "dst")

@@ -1,4 +1,4 @@
-"""`poisson` on the CPU, and its set-up for one mask."""
+"""`poisson` on the CPU, and its setup for one mask."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_ITERATIONS = 30
 
 
 def hierarchy_of(mask: NumpyArray, weight: float | NumpyArray) -> Any:
-    """Returns the native set-up of a mask."""
+    """Returns the native setup for a mask."""
     weight_map = None if isinstance(weight, float) else _arrays.view(weight, "color_weight")
     try:
         return native.PoissonHierarchy(
@@ -51,9 +51,9 @@ def solve_image(
     warm: Any = None,
     contour: str = "half",
 ) -> SolveInfo:
-    """Solves one image into out, which holds dst.
+    """Solves one image into out, which initially contains dst.
 
-    edges: the mask that gradients are mixed by, if it is not mask. warm: a native PoissonWarmStart.
+    edges: the mask by which gradients are mixed, if it is not mask. warm: a native PoissonWarmStart.
     """
     for image, name in ((src, "src"), (dst, "dst"), (base, "base")):
         if image is not None:
@@ -93,7 +93,7 @@ def solve_image(
 def _solve(
     call: PoissonCall, source: NumpyArray, target: NumpyArray, systems: list[tuple[Any, NumpyArray]], warm: Any = None
 ) -> Any:
-    """Solves the images of a call; systems has a set-up and a mask for each item, or one pair for all.
+    """Solves the images of a call; systems has a setup and a mask for each item, or one pair for all.
 
     warm: a native PoissonWarmStart, passed on from item to item.
     """
@@ -115,7 +115,7 @@ def _solve(
 
 
 def run(call: PoissonCall) -> Any:
-    """Computes `pyharmony.ops.poisson` of arrays and of tensors on the CPU."""
+    """Computes `pyharmony.ops.poisson` for arrays and tensors on the CPU."""
     source, target = pair_of(call.src, call.dst)
     weight = _checks.color_weight(call.color_weight, *target.shape[-3:-1])
     return _solve(call, source, target, [(hierarchy_of(m, weight), m) for m in masks_of(call.mask, target)])
@@ -141,7 +141,7 @@ class Solver:
         return int(self.hierarchy.bytes)
 
     def warm_start(self) -> Any:
-        """Returns an empty memory for a sequence of frames."""
+        """Returns the empty state of a sequence of frames."""
         return native.PoissonWarmStart()
 
     def solve(self, call: PoissonCall, warm: Any) -> Any:

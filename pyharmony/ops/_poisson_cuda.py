@@ -1,6 +1,6 @@
-"""`poisson` on a CUDA device, and the set-up of masked solves there.
+"""`poisson` on a CUDA device, and the setup of masked solves there.
 
-As in `gaussian_poisson`, nothing waits for the device unless the caller asks for an info or passes
+As in `gaussian_poisson`, nothing synchronises with the device unless the caller requests an info or passes
 NumPy arrays, and no value is checked: NaN stays NaN.
 """
 
@@ -28,18 +28,18 @@ from .images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
 def _base_in_float64(call: PoissonCall) -> str:
     if call.base is None or call.base.dtype.name != "float64":
         return ""
-    return "base: float64, which CUDA kernels do not take; pass float32"
+    return "base: float64, which CUDA kernels do not support; pass float32"
 
 
-#: The reasons why kernels on a device do not take a solve.
+#: The reasons why kernels on a device do not support a solve.
 LIMITS: tuple[_cuda.Limit, ...] = (lambda call: unsupported(call.dst.dtype.name, "dst"), _base_in_float64)
 
-#: The part of the error that an iteration leaves at most, see docs/poisson.md.
+#: The largest factor by which an iteration reduces the error, see docs/poisson.md.
 _FACTOR = 0.3
 
 
 def _most_iterations(levels: float) -> int:
-    """Returns the iterations to enqueue for a tolerance; those that are not needed return at once."""
+    """Returns the number of iterations to enqueue for a tolerance; unneeded ones return at once."""
     return 8 + max(0, math.ceil(math.log(0.25 / levels) / math.log(1 / _FACTOR)))
 
 
@@ -49,8 +49,8 @@ class DeviceEquation(Equation):
 
     Attributes:
         src, dst: [N, H, W, C] DeviceArrays.
-        base: the same, or [N, ceil(H / 2), ceil(W / 2), C], which the kernels double as they read it, with half_base;
-            for `poisson` it may be None, which means src.
+        base: the same, or with half_base [N, ceil(H / 2), ceil(W / 2), C], which the kernels upsample as they read it;
+            for `poisson` it may be None, meaning src.
         mask: [N, H, W], weight_map: [N, H, W] float32 or None; their N may have stride 0.
         most: the largest weight of the map.
     """
@@ -74,7 +74,7 @@ class DeviceEquation(Equation):
         return self.src.view("src"), self.dst.view("dst"), self.mask.view("mask"), base
 
     def items(self, some: slice) -> DeviceEquation:
-        """Returns the equation of some images, with the map of all."""
+        """Returns the equation of some images, with the whole map."""
         base = None if self.base is None else self.base.items(some)
         return dataclasses.replace(
             self, src=self.src.items(some), dst=self.dst.items(some), mask=self.mask.items(some), base=base
@@ -82,13 +82,13 @@ class DeviceEquation(Equation):
 
 
 class DeviceHierarchy:
-    """The set-up of masked solves, or of solves with a map of weights, in the memory of a device.
+    """The setup of masked solves, or of solves with a map of weights, in the memory of a device.
 
     Args:
-        place: the place of the set-up.
-        mask: [N, H, W]; where all planes are the same one, one is set up. None: every pixel is unknown.
+        place: the place of the setup.
+        mask: [N, H, W]; if all planes are the same array, only one is set up. None: every pixel is unknown.
         shape: (H, W).
-        weight: the weight of the colours, where there is no map.
+        weight: the colour weight, if there is no map.
         weight_map: [N, H, W] float32.
         w0, w1: the taps of the Gaussian.
     """
@@ -132,7 +132,7 @@ class DeviceHierarchy:
 
     @classmethod
     def of(cls, place: Place, eq: DeviceEquation) -> DeviceHierarchy:
-        """Returns the set-up of an equation."""
+        """Returns the setup of an equation."""
         mask = eq.mask if eq.pinned else None
         numbers = {"weight": eq.weight, "weight_map": eq.weight_map, "w0": eq.w0, "w1": eq.w1}
         return cls(place, mask, eq.dst.shape[1:3], **numbers)
@@ -154,14 +154,14 @@ class DeviceHierarchy:
         warm: DeviceArray | None = None,
         contour: str = "half",
     ) -> tuple[list[dict[str, Any]], int]:
-        """Puts a solve on the stream; it writes the unknown pixels of out, which holds dst.
+        """Enqueues a solve on the stream; it writes the unknown pixels of out, which initially contains dst.
 
         Args:
             levels: the tolerance, in 8-bit levels of images whose white is unit.
-            warm: the correction of the images before; it is read and then overwritten.
+            warm: the correction of the previous images; it is read and then overwritten.
 
         Returns:
-            The reports of the items, if they are to be read, and the bytes of scratch.
+            The reports of the items, if they are requested, and the bytes of scratch.
         """
         count, _, _, channels = out.shape
         proof = place.scratch(self.plan.certify_bytes(count, channels)) if certify else None
@@ -192,7 +192,7 @@ class DeviceHierarchy:
         tolerance: float,
         **options: Any,
     ) -> tuple[DeviceArray, int]:
-        """Puts a solve of the module on the stream; returns its report and the bytes of its workspace."""
+        """Enqueues a native solve on the stream; returns its report and the bytes of its workspace."""
         module, (count, _, _, channels) = place.module, out.shape
         workspace = place.scratch(self.plan.workspace_bytes(count, channels))
         report = place.scratch(module.poisson_report_bytes(count, channels))
@@ -214,7 +214,7 @@ class DeviceHierarchy:
 
 
 class DeviceSolver:
-    """The part of `PoissonSolver` that solves images at a place, which holds the set-up and a copy of the mask."""
+    """The part of `PoissonSolver` that solves images at a place, where the setup and a copy of the mask are stored."""
 
     def __init__(self, place: Place, mask: Any, color_weight: Any) -> None:
         plane = _arrays.to_numpy(mask, "mask") if place.kind == "host" else _cuda.describe(mask, "mask")
@@ -237,7 +237,7 @@ class DeviceSolver:
         return int(np.count_nonzero(self.place.fetch(self.mask) > 0))
 
     def warm_start(self) -> DeviceWarmStart:
-        """Returns an empty memory for a sequence of frames."""
+        """Returns the empty state of a sequence of frames."""
         return DeviceWarmStart()
 
     def solve(self, call: PoissonCall, warm: DeviceWarmStart | None) -> Any:
@@ -245,10 +245,10 @@ class DeviceSolver:
         host = self.place.kind == "host"
         place = _cuda.place_of({"dst": call.dst, "src": call.src, "base": call.base}, "cuda" if host else None)
         if place is not None and host and place.kind == "host":
-            place = self.place  # regardless of the device that is current in this thread
+            place = self.place  # independently of the current device of this thread
         if place is None or (place.kind == "host") != host or place.device != self.place.device:
             where = "the CPU" if place is None or place.kind == "host" else place.name
-            raise DeviceError(f"dst: on {where}, but the solver was made for {self.place.where}; move it there")
+            raise DeviceError(f"dst: on {where}, but the solver is on {self.place.where}; move it there")
         return _solve_at(place, call, self._system, warm)
 
     def _system(
@@ -289,7 +289,7 @@ class DeviceWarmStart:
 
 
 def run(place: Place, call: PoissonCall) -> Any:
-    """Computes `pyharmony.ops.poisson` at a place; returns NotImplemented where the CPU has to do it."""
+    """Computes `pyharmony.ops.poisson` at a place; returns NotImplemented if only the CPU supports it."""
 
     def system(count: int, height: int, width: int, batch: bool) -> tuple[DeviceArray, float, Any, None]:
         mask = mask_on(place, call.mask, count, height, width, batch=batch)
@@ -300,7 +300,7 @@ def run(place: Place, call: PoissonCall) -> Any:
 
 
 def call_form(place: Place, call: Any, limits: Sequence[_cuda.Limit]) -> Any:
-    """Returns a call with checked images as kernels see them; None where the kernels do not take it."""
+    """Returns a call with validated images for kernels; None if the kernels do not support it."""
     images = {name: getattr(call, name) for name in ("src", "dst", "base")}
     forms = {name: image_form(place, x, name) for name, x in images.items() if x is not None}
     form = dataclasses.replace(call, **forms)
@@ -312,7 +312,7 @@ def call_form(place: Place, call: Any, limits: Sequence[_cuda.Limit]) -> Any:
 
 
 def deliver(place: Place, call: Any, out: Any, into: DeviceArray, infos: list[SolveInfo]) -> Any:
-    """Returns a result in the kind of dst, with the infos of its items if they are asked for."""
+    """Returns a result in the kind of dst, with the infos of its items if they are requested."""
     image = _arrays.like_kind(place.fetch(into), call.dst) if place.kind == "host" else out
     if not call.return_info:
         return image
@@ -328,7 +328,7 @@ def _solve_at(
     """Solves the images of a call at a place.
 
     Args:
-        system: maps (N, H, W, whether a batch was given) to mask, weight and map on the device, and their set-up.
+        system: maps (N, H, W, whether a batch was given) to mask, weight and map on the device, and their setup.
     """
     form = call_form(place, call, LIMITS)
     if form is None:
@@ -376,14 +376,14 @@ def solve_images(
     hierarchy: DeviceHierarchy | None = None,
     warm: DeviceArray | None = None,
 ) -> list[SolveInfo]:
-    """Puts the solve of checked images on the stream; the result goes into out [N, H, W, C].
+    """Enqueues the solve of validated images on the stream; the result is written to out [N, H, W, C].
 
     Args:
         levels: the tolerance, in 8-bit levels.
-        unit: the value that stands for white.
-        certify: prove a bound of the error.
-        read: wait for the end and report on each item; False: the returned list is empty.
-        hierarchy: the set-up of this mask and weights, if there is one. warm: see `DeviceHierarchy.solve`.
+        unit: the value of white.
+        certify: whether to prove a bound of the error.
+        read: whether to wait for the end and report on each item; if not, the returned list is empty.
+        hierarchy: the setup of this mask and weights, if there is one. warm: see `DeviceHierarchy.solve`.
     """
     start = time.perf_counter()
     limit, level = levels * unit / 255, unit / 255
@@ -428,7 +428,7 @@ def solve_images(
 
 
 def outcome_of(report: dict[str, Any], nbytes: int) -> Outcome:
-    """Returns the outcome that a report of `DeviceHierarchy.solve` tells of."""
+    """Returns the outcome in a report of `DeviceHierarchy.solve`."""
     method = "multigrid" if report["unknowns"] else "copy"
     return Outcome(
         method, report["iterations"], report["residual"], report["max_error"], nbytes, estimate=report["estimate"]

@@ -1,4 +1,4 @@
-"""`poisson` as an operator of torch for its compiler, with the gradient of `pyharmony.ops._gaussian_poisson_torch`."""
+"""`poisson` as an operator for torch's compiler, with the gradient of `pyharmony.ops._gaussian_poisson_torch`."""
 
 from __future__ import annotations
 

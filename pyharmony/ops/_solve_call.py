@@ -1,4 +1,4 @@
-"""The arguments and the outcomes that `gaussian_poisson` and `poisson` share."""
+"""The arguments and outcomes common to `gaussian_poisson` and `poisson`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SolveCall:
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """The arrays by name; the first one decides the kind of the result."""
+        """The arrays by name; the first one determines the kind of the result."""
         color_map = _checks.map_or_none(self.color_weight)
         return {"dst": self.dst, "src": self.src, "mask": self.mask, "base": self.base, "color_weight": color_map}
 
@@ -40,8 +40,8 @@ class Outcome:
     """The outcome of a solve of one image, in the unit of its dtype.
 
     Attributes:
-        clipped: the number of values that were clipped where they were stored, on the CPU.
-        estimate: the estimate of the error by which the solve stopped; NaN where the method has none.
+        clipped: the number of values clipped when they were stored, on the CPU.
+        estimate: the estimate of the error by which the solve stopped; NaN if the method has none.
     """
 
     method: str
@@ -53,9 +53,9 @@ class Outcome:
     estimate: float = math.nan
 
     def info(self, level: float, milliseconds: float, device: str = "cpu", values: int = 1) -> SolveInfo:
-        """Returns the outcome for callers, in 8-bit levels.
+        """Returns the public info of the outcome, in 8-bit levels.
 
-        level is the value of one of them, values the number of values that were solved for.
+        level is the value of one level, values the number of solved values.
         """
         return SolveInfo(
             method=self.method,

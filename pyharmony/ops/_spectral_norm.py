@@ -1,4 +1,4 @@
-"""Settings, checks and memory layouts of the weights of `spectral_norm`."""
+"""Settings, checks and memory layouts of weights for `spectral_norm`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Layout(NamedTuple):
 
     Attributes:
         dense: whether its memory can be read like that; if not, a contiguous copy has this layout.
-        shape: the sizes of all axes but dim, in their own order, which is also the order of v.
-        order: these axes in the order of memory, where that differs; else None.
+        shape: the sizes of all axes except dim, in logical order, which is also the order of v.
+        order: these axes in memory order, if that differs; else None.
     """
 
     outer: int
@@ -47,11 +47,11 @@ class Layout(NamedTuple):
         return module.ArrayView(pointer, dtype, (self.outer, self.rows, self.inner), strides, writable)
 
     def in_memory(self, v: Any) -> Any:
-        """Returns v [cols] in the order of memory."""
+        """Returns v [cols] in memory order."""
         return v if self.order is None else _transposed(v.reshape(self.shape), self.order).reshape(-1)
 
     def logical(self, v: Any) -> Any:
-        """Returns v in its own order: the inverse of `in_memory`."""
+        """Returns v in logical order: the inverse of `in_memory`."""
         if self.order is None:
             return v
         back = tuple(int(axis) for axis in np.argsort(self.order))
@@ -72,7 +72,7 @@ def layout_of(shape: tuple[int, ...], strides: tuple[int, ...], dim: int) -> Lay
     before, after = axes[:at], axes[at + (dim in axes) :]
     others = [axis for axis in range(len(shape)) if axis != dim]
     large = [axis for axis in others if shape[axis] > 1]
-    # Axes of size one go first, where they change nothing.
+    # Axes of size one come first, where they change nothing.
     memory = [axis for axis in others if shape[axis] == 1] + before + after
     return Layout(
         outer=math.prod(shape[axis] for axis in before),
@@ -85,7 +85,7 @@ def layout_of(shape: tuple[int, ...], strides: tuple[int, ...], dim: int) -> Lay
 
 
 class Settings(NamedTuple):
-    """The checked settings of a call; iterations is 0 where u and v are to stay unchanged."""
+    """The validated settings of a call; iterations is 0 if u and v must not change."""
 
     iterations: int
     eps: float
@@ -93,7 +93,7 @@ class Settings(NamedTuple):
 
 
 def settings(n_power_iterations: Any, eps: Any, order: Any, update: Any = True) -> Settings:
-    """Returns the settings of a call, after checks."""
+    """Returns the validated settings of a call."""
     iterations = _checks.whole(n_power_iterations, "n_power_iterations", low=1)
     accepts = "a finite number above 0"
     if not (size := _checks.number(eps, "eps", accepts=accepts)) > 0:
@@ -104,11 +104,11 @@ def settings(n_power_iterations: Any, eps: Any, order: Any, update: Any = True) 
 
 
 def axes_of(weights: Sequence[Any], dims: int | Sequence[int] | None) -> list[int]:
-    """Returns the axis of the outputs of each weight, as a number from 0 on."""
+    """Returns the output axis of each weight as a non-negative index."""
     if dims is None or isinstance(dims, int):
         dims = [dims or 0] * len(weights)
     if len(dims) != len(weights):
-        raise ArgumentError(f"dims: {len(dims)} numbers for {len(weights)} weights")
+        raise ArgumentError(f"dims: {len(dims)} numbers, expected one for each of {len(weights)} weights")
     result = []
     for i, (w, dim) in enumerate(zip(weights, dims)):
         if w.ndim < 2 or 0 in w.shape:
@@ -120,7 +120,7 @@ def axes_of(weights: Sequence[Any], dims: int | Sequence[int] | None) -> list[in
 
 
 def check_vectors(weights: Sequence[Any], us: Sequence[Any], vs: Sequence[Any], dims: Sequence[int]) -> None:
-    """Refuses u and v that do not fit the weights."""
+    """Raises if the shapes of u and v do not match the weights."""
     for i, (w, u, v, dim) in enumerate(zip(weights, us, vs, dims)):
         rows = w.shape[dim]
         for x, name, size in ((u, "us", rows), (v, "vs", math.prod(w.shape) // rows)):

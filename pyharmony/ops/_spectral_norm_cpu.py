@@ -1,4 +1,4 @@
-"""`spectral_norm` of NumPy arrays."""
+"""`spectral_norm` for NumPy arrays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _named(**lists: Sequence[Any]) -> list[tuple[Any, str]]:
 
 
 def check_dtypes(weights: Sequence[Any], us: Sequence[Any], vs: Sequence[Any]) -> None:
-    """Refuses arguments that are not arrays of floats."""
+    """Raises if an argument is not an array of floats."""
     for x, name in _named(weights=weights, us=us, vs=vs):
         if not isinstance(x, np.ndarray) or _arrays.dtype_name(x) not in FLOATS:
             what = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
@@ -35,11 +35,11 @@ def normalize(
     *,
     normalized: bool,
 ) -> tuple[NumpyArray, list[NumpyArray]]:
-    """Returns sigmas and W / sigma; u and v are changed in place if there are iterations."""
+    """Returns sigmas and W / sigma; updates u and v in place if there are iterations."""
     write = settings.iterations > 0
     for x, name in _named(us=us, vs=vs):
         if write and not x.flags.writeable:
-            raise ArgumentError(f"{name}: read-only, but it gets the new vector; pass a copy, or update=False")
+            raise ArgumentError(f"{name}: read-only, but it would be updated; pass a copy, or update=False")
     layouts = [layout_of(w.shape, tuple(s // w.itemsize for s in w.strides), dim) for w, dim in zip(weights, dims)]
     dense = [w if at.dense else np.ascontiguousarray(w) for w, at in zip(weights, layouts)]
     outs = [np.empty_like(w) for w in dense] if normalized else []

@@ -1,4 +1,4 @@
-"""`spectral_norm` of tensors: gradients of any order, and operators for torch's compiler.
+"""`spectral_norm` for tensors: gradients of any order, and operators for torch's compiler.
 
 With G = dL/d(W / sigma) and g = dL/dsigma, u and v constants and sigma = u^T M v,
 
@@ -28,10 +28,10 @@ from ._spectral_norm import FLOATS, ORDERS, Layout, Settings, layout_of, zero_we
 
 
 class Pool:
-    """Memory of the CPU that is reused when the tensors on it are gone.
+    """CPU memory that is reused after the tensors in it are freed.
 
-    The page faults of fresh memory of this size cost more than all the other work here, and a tensor of torch returns
-    its memory to the system when it is freed.
+    Page faults in fresh memory of this size cost more than all other work here, and torch returns the memory of a
+    freed tensor to the system.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Pool:
             block = free.pop()
         except IndexError:
             block = np.empty(nbytes, np.uint8)
-        lease = block.view()  # the tensor's storage holds this
+        lease = block.view()  # referenced by the tensor's storage
         key = id(lease)
 
         def back(_: Any, lent: Any = self._lent, block: Any = block) -> None:
@@ -79,7 +79,7 @@ def _empty(x: Tensor, pool: Pool | None) -> Tensor:
 
 
 def _dense(weights: Sequence[Tensor], dims: Sequence[int]) -> tuple[list[Tensor], list[Layout]]:
-    """Returns the weights, with copies of those that have gaps, and their layouts."""
+    """Returns the weights, with copies of those with gaps, and their layouts."""
     dense, layouts = [], []
     for w, dim in zip(weights, dims):
         w = _arrays.plain(w.detach(), "weights")
@@ -110,7 +110,7 @@ def run(
     write: bool,
     pool: Pool | None = None,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Returns sigmas, the new u and v of all weights in one vector, and W / sigma; write: u and v change in place."""
+    """Returns sigmas, the new u and v of all weights in one vector, and W / sigma; write: update u and v in place."""
     calls = calls_for(weights[0], "spectral_norm")
     dense, layouts = _dense(weights, dims)
     outs = [_empty(w, pool) for w in dense] if normalized else []
@@ -148,7 +148,7 @@ def run(
 
 
 def _reorder(state: Tensor, layouts: Sequence[Layout], how: Any) -> None:
-    """Converts the parts v of a state between the order of memory and their own, in place."""
+    """Converts the vectors v in a state between memory order and logical order, in place."""
     at = 0
     for layout in layouts:
         if layout.order is not None:
@@ -244,7 +244,7 @@ def gradient_of_gradient(
 
 @dataclass(frozen=True, eq=False)
 class _Normalization:
-    """The arguments of a call of the functions below, apart from tensors with gradients."""
+    """The arguments of a call of the functions below, except tensors with gradients."""
 
     us: Sequence[Tensor]
     vs: Sequence[Tensor]
@@ -262,7 +262,7 @@ class _Normalize(torch.autograd.Function):
             weights, call.us, call.vs, call.dims, call.settings, normalized=call.normalized, write=write, pool=call.pool
         )
         # save_for_backward is not used: D(real) and D(fake) of one update may go backward one after the other, each
-        # through this node, and the first would free what is saved. The check that it would make is made in backward.
+        # through this node, and the first would free the saved tensors. backward makes the check of versions itself.
         ctx.call, ctx.weights, ctx.versions = call, weights, [_version(w) for w in weights]
         ctx.state, ctx.sigmas = state, sigmas.detach().clone()
         ctx.set_materialize_grads(False)
@@ -272,7 +272,7 @@ class _Normalize(torch.autograd.Function):
     def backward(ctx: Any, grad_sigmas: Tensor | None, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         if [_version(w) for w in ctx.weights] != ctx.versions:
             raise RuntimeError(
-                "spectral_norm: a weight was changed in place since its norm was taken; go backward before the "
+                "spectral_norm: a weight was changed in place after its norm was computed; call backward before the "
                 "optimizer's step, and normalise again after it"
             )
         count = len(ctx.weights)
@@ -296,7 +296,7 @@ class _NormGradient(torch.autograd.Function):
         half = len(weights_and_grads) // 2
         weights: Any = weights_and_grads[:half]
         grads = weights_and_grads[half:]
-        # The caller leaves out weights without any gradient.
+        # The caller omits weights without any gradient.
         outs = run_gradient(weights, grads, sigmas, grad_sigmas, state, dims, pool)
         ctx.dims, ctx.state = dims, state
         ctx.save_for_backward(*weights_and_grads)
@@ -432,7 +432,7 @@ def check(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor])
             if _arrays.dtype_of(x) not in FLOATS:
                 raise DTypeError(f"{name}[{i}]: {x.dtype}, expected one of {', '.join(FLOATS)}")
             if x.device != weights[0].device:
-                raise DeviceError(f"{name}[{i}]: on {x.device}, weights[0] on {weights[0].device}; move one of them")
+                raise DeviceError(f"{name}[{i}]: on {x.device}, expected {weights[0].device} like weights[0]")
     _arrays.check_device(weights[0], "weights[0]")
     if not on_device(weights[0]):
         return
@@ -451,7 +451,7 @@ def normalize(
     normalized: bool,
     pool: Pool | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Returns sigmas and W / sigma, with gradients; u and v are changed in place if there are iterations."""
+    """Returns sigmas and W / sigma, with gradients; updates u and v in place if there are iterations."""
     check(weights, us, vs)
     if not torch.compiler.is_compiling():
         sigmas, *outs = _apply_normalize(_Normalization(us, vs, dims, settings, normalized, pool), *weights)
@@ -472,7 +472,7 @@ def normalize(
 
 
 def inverses(sigmas: Tensor) -> Sequence[Tensor]:
-    """Returns 1 / sigma of each weight, each in its own tensor."""
+    """Returns 1 / sigma of each weight in a separate tensor."""
     if torch.compiler.is_compiling():
         return sigmas.reciprocal().unbind()
     return _apply_inverses(sigmas)

@@ -1,4 +1,4 @@
-"""Adam's update of many tensors in one pass over them. Not public: the steps of `pyharmony.training` make it.
+"""Adam's update of many tensors in one pass. Not public: used by the steps of `pyharmony.training`.
 
 See `pyharmony.reference.adam` for the definition.
 """
@@ -27,27 +27,27 @@ def adam(
     clip: float | None = None,
     cache: Any = None,
 ) -> None:
-    """Updates tensors in place, on the CPU or on a CUDA device, where nothing waits and a CUDA graph can capture it.
+    """Updates tensors in place, on the CPU or, without synchronisation and capturable in a graph, on a CUDA device.
 
-    Bits do not depend on the number of threads.
+    The result does not depend on the number of threads.
 
     Args:
         parameters: float32 tensors of one device, each without gaps in memory.
         gradients: float32, of their shapes.
         means, squares: the moving averages of the gradients and of their squares, float32, of the shapes and memory
             layouts of the parameters.
-        steps: how many updates each parameter has had, float32 []; they are counted here.
+        steps: the number of updates of each parameter, float32 []; incremented here.
         lr: the learning rate, a number or a float32 tensor [].
-        betas: the rates of the moving averages, 0 to 1, 1 not included.
-        eps: what is added to the root of the mean square.
+        betas: the decay rates of the moving averages, in [0, 1).
+        eps: the number added to the root of the mean square.
         weight_decay: the decay of the parameters.
-        decoupled: whether the decay is apart from the gradient, as AdamW has it.
-        skip: a float32 tensor []: where it is not 0 nothing changes but the clip.
-        clip: the parameters end in [-clip, clip]; None: they are not clipped.
-        cache: a dict, at first empty, that saves later calls with the same tensors time; None: nothing is kept.
+        decoupled: whether the decay is decoupled from the gradient, as in AdamW.
+        skip: a float32 tensor []: if it is not 0, only the clipping is applied.
+        clip: the parameters are clipped to [-clip, clip] afterwards; None: no clipping.
+        cache: an initially empty dict that speeds up later calls with the same tensors; None: no cache.
 
     Raises:
-        DTypeError, ShapeError, DeviceError: a tensor is not as above.
+        DTypeError, ShapeError, DeviceError: a tensor does not match the description.
         ArgumentError: a number is out of range, or the lists differ in length.
     """
     from ._adam_torch import update

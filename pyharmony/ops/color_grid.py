@@ -1,4 +1,4 @@
-"""An affine map of colours, curves and a slice of a bilateral grid in one pass, mixed in by a mask.
+"""An affine colour map, curves and a bilateral grid, sliced in one pass and blended by a mask.
 
 See `pyharmony.reference.color_grid` for the definition.
 """
@@ -23,17 +23,17 @@ def color_grid(
     frame: tuple[int, int] | None = None,
     out: Array | None = None,
 ) -> ArrayT:
-    """Computes image + mask · (f(image) - image): affine map, curves, and a map that varies with place and luma.
+    """Computes image + mask · (f(image) - image): affine map, curves, and a map that varies with position and luma.
 
-    f(x) = affine [x; 1] + curves(x) + grid(place, luma) [x; 1], with x in [0, 1] (integers divided by their range) and
-    the grid interpolated linearly along its three axes. f(x) may not lie further outside [0, 1] than x: colours of
-    [0, 1] stay there, brighter floats are held to what they were, and the identity changes nothing. It calculates in
-    float32 (float64 images in float64), in one pass, without memory of the size of the image. Results are the same to
-    the bit for any number of threads, and for tiles with an origin and a frame. Gradients of any order flow to a tensor
-    image of floats, its mask and the parts of the map.
+    f(x) = affine [x; 1] + curves(x) + grid(position, luma) [x; 1], with x in [0, 1] (integers divided by their range)
+    and the grid interpolated linearly along its three axes. f(x) is clamped to be no further outside [0, 1] than x:
+    colours in [0, 1] stay there, brighter floats do not exceed their value, and the identity changes nothing. Computed
+    in float32 (float64 images in float64), in one pass, without memory of the size of the image. Results are
+    bit-identical for any number of threads, and for tiles with an origin and a frame. Gradients of any order flow to a
+    tensor image of floats, its mask and the parts of the map.
 
-    It runs where image is: on a CUDA device with kernels on the current stream, which take all image dtypes but
-    float64. Mask and map have to be there as well, and their values are not read.
+    It runs on the device of image: on a CUDA device with kernels on the current stream, which support all image dtypes
+    except float64. Mask and map have to be there as well, and their values are not checked.
 
     Args:
         image: [H, W, 3] or [N, H, W, 3], any image dtype and strides.
@@ -42,21 +42,21 @@ def color_grid(
             1 to 256, D from 1 to 64. None: zero.
         affine: [3, 4]. None: [I | 0].
         curves: [3, 3, K], for each channel of the result (first) and of the image the values at K equal steps from 0 to
-            1, linear between, K from 2 to 256; channels beyond [0, 1] take the value at the end. None: zero.
-        origin: (x, y), the place of image in the frame.
-        frame: (H, W) of the whole image, whose sides the grid spans, at most 2^24 - 1. None: those of image.
-        out: an array like image, or image itself, that the result goes into. None: new memory.
+            1, linear between, K from 2 to 256; channels beyond [0, 1] get the value at the end. None: zero.
+        origin: (x, y), the position of image in the frame.
+        frame: (H, W) of the whole image, which the grid spans, sides at most 2^24 - 1. None: those of image.
+        out: the array for the result, like image or image itself. None: new memory.
 
-        Each part of the map may have N in front, one part for each image of a batch.
+        Each part of the map may have a leading axis N, one part for each image of a batch.
 
     Returns:
         An array of image's kind, shape and dtype, integers rounded half to even and clamped. Where the mask is zero it
-        is image, bit for bit. A pixel with NaN in image is NaN.
+        equals image bit for bit. A pixel with NaN in image is NaN.
 
     Raises:
-        ShapeError, DTypeError, MaskError: image, mask, a part of the map or out does not fit.
-        ArgumentError: a part of the map is not finite, image does not lie in the frame, or out overlaps it.
-        DeviceError: arrays are in different places, or their device cannot be used.
+        ShapeError, DTypeError, MaskError: image, mask, a part of the map or out is not accepted.
+        ArgumentError: a part of the map is not finite, image exceeds the frame, or out overlaps it.
+        DeviceError: arrays are on different devices, or their device cannot be used.
 
     Source: Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", 2017, section 3.3 (the grid).
 

@@ -1,4 +1,4 @@
-"""A map of colours inside a mask, given as a list of stages that run in one pass.
+"""A colour map inside a mask, given as a list of stages that run in one pass.
 
 See `pyharmony.reference.color_map` for the definition.
 """
@@ -53,7 +53,7 @@ class Affine(_reprs.Line):
 
 @dataclass(frozen=True, eq=False)
 class Log:
-    """The natural logarithm of each channel. Values that are not above zero get that of the smallest normal float32.
+    """The natural logarithm of each channel. Values not above zero get that of the smallest normal float32.
 
     Example:
         >>> from pyharmony import ops
@@ -64,7 +64,7 @@ class Log:
 
 @dataclass(frozen=True, eq=False)
 class Exp:
-    """The exponential e^x of each channel x, with x held to -87 to 88.
+    """The exponential e^x of each channel x, clamped to -87 to 88.
 
     Example:
         >>> from pyharmony import ops
@@ -79,7 +79,7 @@ class Curves(_reprs.Line):
 
     Attributes:
         table: [3, n] or [n] for all channels, n at least 2: the values at equal steps.
-        low, high: the places of the first and the last entry: numbers, or one for each channel.
+        low, high: the positions of the first and the last entry: numbers, or one for each channel.
 
     Example:
         >>> from pyharmony import ops
@@ -95,7 +95,7 @@ class Curves(_reprs.Line):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Lut(_reprs.Line):
-    """A table over the cube of colours, interpolated tetrahedrally; colours beyond the cube get those of its surface.
+    """A table over the colour cube, interpolated tetrahedrally; colours outside are clamped to the cube.
 
     Attributes:
         table: [n, n, n, 3], n from 2 to 256; [i, j, k] is the colour for red i, green j and blue k of n - 1.
@@ -139,7 +139,7 @@ def _floats(x: Any, name: str, shape: tuple[int, ...] | None = None) -> NumpyArr
     if shape is not None and a.shape != shape:
         raise ShapeError(f"{name}: shape {list(a.shape)}, expected {list(shape)}")
     if not np.isfinite(a).all():
-        raise ArgumentError(f"{name}: holds NaN or an infinity, expected finite numbers")
+        raise ArgumentError(f"{name}: contains NaN or an infinity, expected finite numbers")
     return a
 
 
@@ -151,7 +151,7 @@ def bounds(low: Any, high: Any, name: str) -> tuple[NumpyArray, NumpyArray]:
             both.append(np.broadcast_to(np.asarray(value, np.float64), (3,)))
         except (TypeError, ValueError, OverflowError) as error:
             raise ShapeError(f"{name}{which}: {value!r}, expected a number or three") from error
-    # They are compared in float32, as the kernels see them.
+    # They are compared in float32, as in the kernels.
     if not (np.isfinite(both).all() and (both[0].astype(np.float32) < both[1].astype(np.float32)).all()):
         raise ArgumentError(f"{name}low: {low}, {name}high: {high}; expected finite numbers, low below high")
     return both[0], both[1]
@@ -210,22 +210,22 @@ def color_image(x: Any, name: str) -> NumpyArray:
 
 
 def share(x: Any, name: str) -> float:
-    """Returns a number from 0 to 1, after checks."""
+    """Returns a validated number from 0 to 1."""
     return _checks.number(x, name, high=1.0, accepts="a number from 0 to 1")
 
 
 def color_map(image: ArrayT, stages: Sequence[Stage], mask: Array | None = None, *, strength: float = 1.0) -> ArrayT:
-    """Computes image + strength · mask · (f(image) - image), f being the stages one after another.
+    """Computes image + strength · mask · (f(image) - image), f being the composition of the stages.
 
     Args:
-        image: [H, W, 3], any image dtype and strides. Stages see it divided by its range, 1 for white.
+        image: [H, W, 3], any image dtype and strides. Stages process it divided by its range, 1 for white.
         stages: a list of `Affine`, `Log`, `Exp`, `Curves`, `Lut` and `Light`; computed in float32.
         mask: [H, W], bool, uint8 or uint16 scaled by their range, or floats in [0, 1]; None: all of the image.
-        strength: 0 to 1; 0 gives a copy.
+        strength: 0 to 1; 0 returns a copy.
 
     Returns:
         An array [H, W, 3] of image's kind and dtype, contiguous; integers are rounded half to even and clamped, floats
-        are not clipped. Where the mask is zero it is image, bit for bit.
+        are not clipped. Where the mask is zero it equals image bit for bit.
 
     Raises:
         ShapeError, DTypeError, MaskError: image is not [H, W, 3], or mask or a stage's array has a wrong shape.

@@ -26,10 +26,10 @@ MAX_BINS = 1 << 16
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RegionStats(_reprs.Line):
-    """The statistics of the colours of a region, where 1 is white.
+    """The colour statistics of a region, 1 being white.
 
     Attributes:
-        weight: the sum of the weights. Where it is zero the rest is NaN, and the histogram zero.
+        weight: the sum of the weights. If it is zero the rest is NaN, and the histogram zero.
         mean: [3].
         covariance: [3, 3], of the population: divided by weight.
         minimum, maximum: [3], over the pixels of weight above zero.
@@ -81,27 +81,27 @@ def color_stats(
     high: Any = None,
     background: bool = True,
 ) -> ColorStats:
-    """Returns weight, mean, covariance, extremes and histograms inside and outside a mask, found in one pass.
+    """Returns weight, mean, covariance, extremes and histograms inside and outside a mask, computed in one pass.
 
-    Colours are read as float32. Each run of pixels is summed in float64 relative to one of its pixels, so nothing
-    cancels. The result is the same to the bit for any number of threads and any strides.
+    Colours are read as float32. Each run of pixels is summed in float64 relative to one of its pixels, which avoids
+    cancellation. The result is bit-identical for any number of threads and any strides.
 
     Args:
         image: [H, W, 3], any image dtype and strides.
         mask: [H, W], bool, uint8 or uint16 scaled by their range, or floats in [0, 1]; None: all is foreground.
         bins: the number of bins of each channel's histogram, 0 to 65536.
-        stages: the stages of a `color_map`; the statistics are then of the colours that they make.
+        stages: the stages of a `color_map`; the statistics are then of its result.
         low, high: the bounds of the histograms: numbers, or one for each channel. None: for integers without stages
-            those that give each value an equal bin (of 256 bins each value of uint8 its own), else 0 and 1.
-        background: False leaves the outside unread.
+            those that give each value an equal bin (with 256 bins one for each value of uint8), else 0 and 1.
+        background: False skips the outside.
 
     Returns:
         ColorStats, with foreground and background.
 
     Raises:
-        ShapeError, DTypeError, MaskError: image is not [H, W, 3], or mask does not fit it.
-        ArgumentError: bins, low or high are outside what is accepted, or the image holds NaN or infinities in a region
-            that is read.
+        ShapeError, DTypeError, MaskError: image is not [H, W, 3], or mask does not match it.
+        ArgumentError: bins, low or high are not accepted, or the image contains NaN or infinities in a region that is
+            read.
 
     Example:
         >>> from pyharmony import ops

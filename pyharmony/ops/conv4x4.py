@@ -1,4 +1,4 @@
-"""Convolutions of 4 x 4 weights, and transposed ones, that are trained on a CPU. Not public: `pyharmony.nn` has layers.
+"""Convolutions with 4 x 4 weights, and transposed ones, for training on a CPU. Not public, see `pyharmony.nn`.
 
 See `pyharmony.reference.conv4x4` for the definition.
 """
@@ -13,9 +13,9 @@ __all__ = ["conv", "conv_transpose", "way_of"]
 
 Way = Literal["filtered", "rows", "spread"]
 
-_CHANNELS = 16  # the least number of channels of either side for which minimal filtering pays
-_TILES = 32  # the least number of tiles of 4 x 4 outer pixels for which it pays
-#: The largest number of channels of results that are folded together from products.
+_CHANNELS = 16  # the least number of channels of either side for which minimal filtering is faster
+_TILES = 32  # the least number of tiles of 4 x 4 outer pixels for which it is faster
+#: The largest number of output channels computed by folding products together.
 _FEW = 4
 
 
@@ -37,7 +37,7 @@ def way_of(
 
 
 def conv(x: Any, weight: Any, bias: Any, stride: int, padding: int, way: Way) -> Any:
-    """Returns the convolution of x, as torch's conv2d does, with gradients of any order.
+    """Returns the convolution of x, equal to torch's conv2d, with gradients of any order.
 
     Args:
         x: a tensor [N, C, H, W] of float32 on the CPU, of any memory format.
@@ -57,9 +57,9 @@ def conv(x: Any, weight: Any, bias: Any, stride: int, padding: int, way: Way) ->
 
 
 def conv_transpose(y: Any, weight: Any, bias: Any, stride: int, padding: int, way: Way) -> Any:
-    """Returns the transposed convolution of y [N, K, h, w] with weight [K, C, 4, 4], as torch's conv_transpose2d does.
+    """Returns the transposed convolution of y [N, K, h, w] by weight [K, C, 4, 4], equal to torch's conv_transpose2d.
 
-    Arguments are those of `conv`; 'spread' is not a way of it.
+    The arguments are those of `conv`; 'spread' is not supported.
     """
     from ._conv4x4_torch import WAYS, apply_conv
 

@@ -1,4 +1,4 @@
-"""Convolutions of one image with its channels last, for networks that run without torch. Not public."""
+"""Convolutions of one channels-last image, for networks that run without torch. Not public."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def convolution(
     slope: float = 1.0,
     high: float = math.inf,
 ) -> Float32:
-    """Returns max(s, 0) + slope min(s, 0), at most high, where s is a convolution plus bias and what is added.
+    """Returns max(s, 0) + slope min(s, 0), at most high, where s is a convolution plus bias plus added.
 
     Args:
         image: [H, W, C] float32.
-        weight: [k, k, C, O] float32, or [k, k, C] for a convolution of each channel by itself.
+        weight: [k, k, C, O] float32, or [k, k, C] for a depthwise convolution.
         bias: [O] float32.
-        stride: how far windows are apart; the result has one for each `stride` rows and columns, rounded up.
-        before: how many rows and columns of zeros lie before the image, k // 2 by default; behind it are as many as
-            the windows need.
-        added: what is added, like the result.
-        slope: the factor of values below 0: 1 leaves them as they are, 0 is a ReLU, and others are a leaky one.
-        high: the most that a value becomes.
+        stride: the distance of windows; the result has one for each `stride` rows and columns, rounded up.
+        before: the rows and columns of zeros before the image, k // 2 by default; after it there are as many as the
+            windows need.
+        added: a summand of the shape of the result.
+        slope: the factor of values below 0: 1 for no activation, 0 for a ReLU, others for a leaky ReLU.
+        high: the upper limit of values.
 
     Returns:
-        [h, w, O] float32. Each value is one sum in a fixed order, whatever the number of threads.
+        [h, w, O] float32. Each value is one sum in a fixed order, independent of the number of threads.
 
     Example:
         >>> image = np.ones((4, 4, 1), np.float32)
@@ -51,7 +51,7 @@ def convolution(
     out = np.empty((*size, bias.shape[0]), np.float32)
     if not out.size:
         return out
-    # A view holds no reference: the arrays have names until the call is over.
+    # A view does not keep its array alive: the arrays have names until the call is over.
     image = np.ascontiguousarray(image)
     added = None if added is None else np.ascontiguousarray(added)
     native.convolution(
@@ -69,7 +69,7 @@ def convolution(
 
 
 def linear(x: Float32, weight: Float32, bias: Float32, *, slope: float = 1.0) -> Float32:
-    """Returns x [P, C] times a weight [C, O] plus bias [O], [P, O], and what follows as in `convolution`.
+    """Returns x [P, C] times a weight [C, O] plus bias [O], with the activation of `convolution`, [P, O].
 
     Example:
         >>> linear(np.ones((1, 2), np.float32), np.ones((2, 3), np.float32), np.zeros(3, np.float32)).tolist()

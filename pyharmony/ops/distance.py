@@ -19,10 +19,10 @@ def distance(mask: Array) -> Array:
             floats in [0, 1].
 
     Returns:
-        [H, W] float32, in pixels from centre to centre; 0 outside, infinite where nothing is outside.
+        [H, W] float32, in pixels from centre to centre; 0 outside, infinite if nothing is outside.
 
     Raises:
-        ShapeError, DTypeError, MaskError: mask is not a mask.
+        ShapeError, DTypeError, MaskError: mask is not a valid mask.
     """
     plane = _arrays.to_numpy(mask, "mask")
     plane = _checks.mask(plane, "mask", *_checks.mask_size(plane, "mask"))
@@ -30,7 +30,7 @@ def distance(mask: Array) -> Array:
 
 
 def distance_inside(mask: NumpyArray) -> NumpyArray:
-    """Returns `distance` of a mask that was checked already."""
+    """Returns `distance` of a validated mask."""
     out = np.empty(mask.shape, np.float32)
     native.distance(_arrays.view(mask, "mask"), _arrays.view(out, "out", writable=True))
     return out

@@ -14,7 +14,7 @@ from ._gaussian_poisson import REFERENCE_SIGMAS as REFERENCE_SIGMAS
 from ._gaussian_poisson import Equation as Equation
 from ._gaussian_poisson import call_of
 from ._gaussian_poisson_cpu import solve as solve
-from ._gaussian_poisson_cpu import wanted_field as wanted_field
+from ._gaussian_poisson_cpu import target_field as target_field
 from ._gaussian_poisson_cuda import choose_method_on as choose_method_on
 from ._gaussian_poisson_cuda import solve_on as solve_on
 from ._poisson_cuda import DeviceEquation as DeviceEquation
@@ -29,7 +29,7 @@ __all__ = [
     "gaussian_poisson",
     "solve",
     "solve_on",
-    "wanted_field",
+    "target_field",
 ]
 
 
@@ -51,13 +51,13 @@ def gaussian_poisson(
 ) -> Any:
     """Solves the Gaussian-Poisson equation of one image, or of each of a batch.
 
-    The blend has the gradients of src inside the mask and of dst outside, and the colours of
-    base as far as color_weight asks: ``(L + color_weight G) x = b + color_weight base`` with the
+    The blend has the gradients of src inside the mask and of dst outside, and color_weight pulls its
+    colours to base: ``(L + color_weight G) x = b + color_weight base`` with the
     5-point Laplacian L and a 3 x 3 Gaussian G (Wu et al., GP-GAN, 2019, eq. 4-6; the exact
     definition is `pyharmony.reference.gaussian_poisson`).
 
-    Float tensors that require grad are differentiated: gradients go to src, dst and base, exact to
-    tolerance / 255 of the largest incoming one; torch.compile takes the op whole. Mask and color_weight
+    Float tensors that require grad are differentiated: gradients flow to src, dst and base, exact to
+    tolerance / 255 of the largest incoming one; torch.compile supports the op. Mask and color_weight
     get no gradient, nor do src and dst with another gradient_kernel than 'normal'.
 
     Args:
@@ -66,24 +66,24 @@ def gaussian_poisson(
             no float64 there). Never changed.
         mask: [H, W], or [N, H, W] with a batch; bool, uint8 or uint16 scaled by their range, or
             floats in [0, 1]. The gradient of an edge is mixed by the mean of its two pixels.
-        base: like dst; float32 and float64, in dst's unit (0..255 for uint8), are taken too.
+        base: like dst; float32 and float64, in dst's unit (0..255 for uint8), are accepted too.
         color_weight: a number from 0 to 1e6, or a map [H, W] of them. With 0 the mean of the
             result is that of base.
         sigma: the width of the Gaussian in pixels, 0 to 0.8 (0 to 1000 with reference).
-        reference: keep the taps of GP-GAN's code, whose sum is below one; it brightens.
+        reference: use the taps of GP-GAN's code, whose sum is below one; it brightens.
         gradient_kernel: the kernel of the derivatives of src and dst. 'normal': the difference of
             neighbours, which alone reproduces src exactly. 'sobel', 'scharr', 'prewitt': centred
-            differences, smoothed across; 'roberts': smoothed across. All lie along their edges and
+            differences, smoothed across; 'roberts': smoothed across. All are located on their edges and
             give 1 for a ramp of slope 1.
-        preserve_background: solve only for the pixels with mask > 0 and keep the others.
-        method: 'auto', 'chebyshev', 'dct' or 'multigrid'. 'dct' takes one weight and the whole
-            rectangle; 'chebyshev' a weight above 0. Where a method cannot keep the tolerance, another one solves,
-            and SolveInfo names it.
+        preserve_background: solve only for the pixels with mask > 0, leaving the others unchanged.
+        method: 'auto', 'chebyshev', 'dct' or 'multigrid'. 'dct' needs one weight and the whole
+            rectangle; 'chebyshev' a weight above 0. If a method cannot reach the tolerance, another one
+            solves, and SolveInfo names it.
         tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before
             rounding to the dtype. None: 0.25 for uint8, 0.004 for uint16, 0.025 for float16 and
-            float32, 1e-6 for float64. 'multigrid' and 'dct' keep it by an estimate of the error.
-        device: 'auto', 'cpu' or 'cuda', for NumPy arrays and tensors on the CPU; None: what
-            `pyharmony.set_device` says. Arrays on a device are solved there, see docs/cuda.md.
+            float32, 1e-6 for float64. 'multigrid' and 'dct' use an estimate of the error.
+        device: 'auto', 'cpu' or 'cuda', for NumPy arrays and tensors on the CPU; None: the setting of
+            `pyharmony.set_device`. Arrays on a device are solved there, see docs/cuda.md.
         return_info: also return a SolveInfo, with a proven bound of the error.
 
     Returns:

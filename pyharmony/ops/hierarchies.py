@@ -1,4 +1,4 @@
-"""Set-ups of `poisson` that are kept from solve to solve, for those who move one mask about."""
+"""A cache of setups of `poisson`, for repeated solves while a mask is moved."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import numpy as np
 from .._arrays import NumpyArray
 from .poisson import hierarchy_of
 
-__all__ = ["Hierarchies", "kept_hierarchy_of"]
+__all__ = ["Hierarchies", "cached_hierarchy_of"]
 
 _USED: ContextVar[Hierarchies | None] = ContextVar("pyharmony_hierarchies", default=None)
 
 
 class Hierarchies:
-    """The set-ups of the masks that were solved for last; not for several threads at once.
+    """A cache of the setups of recent masks; not thread-safe.
 
-    A set-up follows from the mask and the weight alone, so a solve with one that is kept is the same bit for bit.
+    A setup depends only on the mask and the weight, so a solve with a cached one is bit-identical.
 
     Args:
-        most: the most bytes of all of them; a larger set-up is made, used and not kept.
+        most: the largest number of bytes of the cache; a larger setup is not cached.
 
     Attributes:
-        misses: how many set-ups were made.
+        misses: the number of setups computed.
     """
 
     def __init__(self, most: int) -> None:
@@ -36,7 +36,7 @@ class Hierarchies:
         self._most, self._cache = most, OrderedDict[bytes, Any]()
 
     def of(self, mask: NumpyArray, weight: float | NumpyArray) -> Any:
-        """Returns the set-up of a mask [H, W] and a weight, a number or a map [H, W].
+        """Returns the setup for a mask [H, W] and a weight, a number or a map [H, W].
 
         Raises:
             MaskError: the mask is above zero everywhere, and the weight is 0.
@@ -53,7 +53,7 @@ class Hierarchies:
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
-        """Makes the blends inside on the CPU take their set-ups from here."""
+        """Makes blends on the CPU inside the context use this cache."""
         token = _USED.set(self)
         try:
             yield
@@ -61,14 +61,14 @@ class Hierarchies:
             _USED.reset(token)
 
 
-def kept_hierarchy_of(mask: NumpyArray, weight: float | NumpyArray) -> Any:
-    """Returns the set-up of a mask, from the `Hierarchies` in use where there are any."""
+def cached_hierarchy_of(mask: NumpyArray, weight: float | NumpyArray) -> Any:
+    """Returns the setup for a mask, from the active `Hierarchies` if there is one."""
     hierarchies = _USED.get()
     return hierarchy_of(mask, weight) if hierarchies is None else hierarchies.of(mask, weight)
 
 
 def _key(mask: NumpyArray, weight: float | NumpyArray) -> bytes:
-    """Returns a digest of what a set-up follows from."""
+    """Returns a digest of the inputs of a setup."""
     digest = hashlib.blake2b(digest_size=16)
     for array in (mask, np.asarray(weight)):
         digest.update(f"{array.dtype.str} {array.shape} ".encode())

@@ -1,4 +1,4 @@
-"""Images, masks and weights of the ops, as batches in the memory of a device."""
+"""Images, masks and weights of the ops, as batches in device memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..errors import DTypeError
 
 __all__ = ["batch_of", "planes_of", "unsupported", "weight_on"]
 
-#: The dtypes of the images that kernels on a device take.
+#: The image dtypes that kernels on a device support.
 DTYPES = ("uint8", "uint16", "float16", "float32")
 
 
 def image_form(place: Place, x: Any, name: str) -> Any:
-    """Returns an image or batch, checked by its dtype and shape, as a NumPy array or a DeviceArray."""
+    """Returns an image or batch with validated dtype and shape, as a NumPy array or a DeviceArray."""
     if place.kind == "host":
         a = _arrays.to_numpy(x, name)
         _checks.image_form(a, _arrays.dtype_name(a), name, (2, 3, 4))
@@ -28,10 +28,10 @@ def image_form(place: Place, x: Any, name: str) -> Any:
 
 
 def unsupported(dtype: str, name: str) -> str:
-    """Returns why CUDA kernels do not take images of a dtype; empty where they do."""
+    """Returns why CUDA kernels do not support images of a dtype; empty if they do."""
     if dtype in DTYPES:
         return ""
-    return f"{name}: dtype {dtype}; CUDA kernels take {', '.join(DTYPES)}, other images are for the CPU"
+    return f"{name}: dtype {dtype}; CUDA kernels support {', '.join(DTYPES)}, use the CPU for others"
 
 
 def batch_of(a: DeviceArray) -> DeviceArray:
@@ -45,14 +45,14 @@ def batch_of(a: DeviceArray) -> DeviceArray:
 
 
 def planes_of(a: DeviceArray, count: int) -> DeviceArray:
-    """Returns [H, W] or [N, H, W] as [N, H, W]; a single plane serves all items."""
+    """Returns [H, W] or [N, H, W] as [N, H, W]; a single plane is shared by all items."""
     if a.ndim == 3:
         return a
     return a.reshaped((count, *a.shape), (0, *a.strides))
 
 
 def mask_on(place: Place, mask: Any, count: int, height: int, width: int, *, batch: bool) -> DeviceArray:
-    """Returns a mask, or one for each item of a batch, as [N, H, W] on the device, after checks."""
+    """Returns a validated mask, or one for each item of a batch, as [N, H, W] on the device."""
     if place.kind == "host":
         a = _arrays.to_numpy(mask, "mask")
         if batch and a.ndim == 3 and a.shape == (count, height, width):
@@ -70,7 +70,7 @@ def mask_on(place: Place, mask: Any, count: int, height: int, width: int, *, bat
 
 
 def without_float64(place: Place, mask: DeviceArray) -> DeviceArray:
-    """Returns a mask [N, H, W] that is not float64, if need be a float32 copy, in which values above zero stay so."""
+    """Returns a mask [N, H, W], float64 converted to float32 such that values above zero stay above zero."""
     if mask.dtype != np.float64:
         return mask
     count, height, width = mask.shape
@@ -90,7 +90,7 @@ def without_float64(place: Place, mask: DeviceArray) -> DeviceArray:
 
 
 def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tuple[float, DeviceArray | None, float]:
-    """Returns color_weight as its least value, its map [N, H, W] or None, and its largest value.
+    """Returns the minimum of color_weight, its map [N, H, W] or None, and its maximum.
 
     Reading the two values of a map on the device waits for the device.
     """
@@ -98,7 +98,7 @@ def weight_on(place: Place, x: Any, count: int, height: int, width: int) -> tupl
         weight = _checks.color_weight(x, height, width)
         if isinstance(weight, float):
             return weight, None, weight
-        weight = weight.astype(np.float32, copy=False)  # kernels take float32
+        weight = weight.astype(np.float32, copy=False)  # kernels need float32
         low, high = float(weight.min()), float(weight.max())
         return low, planes_of(place.take(weight, "color_weight"), count), high
     array = place.take(x, "color_weight")

@@ -16,18 +16,18 @@ __all__ = ["batch_norm", "instance_norm", "instance_norm_dropout", "settings"]
 
 
 def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float = 1e-5) -> ArrayT:
-    """Makes each plane's mean 0 and its variance 1, then applies a leaky ReLU.
+    """Normalises each plane to mean 0 and variance 1, then applies a leaky ReLU.
 
     y = act((x - mean) / sqrt(variance + eps)), with the mean and the biased variance of the pixels of each image and
     channel. Sums are float32 in short runs and float64 over these for float16, bfloat16 and float32; a plane of equal
-    values gives 0, and a large mean costs no digits. Results are the same to the bit for any number of threads.
-    Gradients of any order flow to a tensor x; the statistics count as functions of it.
+    values gives 0, and a large mean costs no precision. Results are bit-identical for any number of threads.
+    Gradients of any order flow to a tensor x, through the statistics.
 
     Args:
-        x: [N, C, H, W] of two pixels or more, float16, float32, float64, or bfloat16 of torch; any memory format.
+        x: [N, C, H, W] of at least two pixels, float16, float32, float64, or bfloat16 of torch; any memory format.
             float64 is not accepted on a GPU.
         negative_slope: the slope of a leaky ReLU, 0 or more; 0 is a ReLU. None: no activation.
-        eps: the number that is added to the variance, above 0.
+        eps: the number added to the variance, above 0.
 
     Returns:
         The array y, of x's kind, shape, dtype and memory format.
@@ -36,7 +36,7 @@ def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float 
         ShapeError: x does not have four axes, or a plane has fewer than two pixels.
         DTypeError: x is not such an array.
         ArgumentError: negative_slope or eps is out of range.
-        DeviceError: x is on a device that kernels cannot be used on.
+        DeviceError: x is on a device that kernels cannot use.
 
     Source: Ulyanov et al., "Instance Normalization: The Missing Ingredient for Fast Stylization", 2016.
 
@@ -57,20 +57,20 @@ def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float 
 
 
 def batch_norm(x: Any, scale: Any, shift: Any, *, slope: float, eps: float, drop: float = 0.0) -> tuple[Any, Any]:
-    """Computes a batch norm in training, a leaky ReLU and a dropout in one pass, for `pyharmony.nn.BatchNorm2d`.
+    """Computes batch norm in training, leaky ReLU and dropout in one pass, for `pyharmony.nn.BatchNorm2d`.
 
     y = act(scale h + shift), h = (x - mean) / sqrt(variance + eps), with the mean and the biased variance of each
     channel over the batch. Gradients of any order flow to x, scale and shift.
 
     Args:
         x: a tensor [N, C, H, W], channels-last, of float32 or float64, on a GPU of float32, float16 or bfloat16.
-        scale, shift: [C] of float32, beside float64 of float64.
+        scale, shift: [C] of float32, or of float64 if x is float64.
         slope: the slope of the leaky ReLU; 1 is no activation.
-        eps: the number that is added to the variance, above 0.
-        drop: the share of results that become 0, drawn by torch's generator; the others grow by 1 / (1 - drop).
+        eps: the number added to the variance, above 0.
+        drop: the dropout probability, drawn by torch's generator; other results are multiplied by 1 / (1 - drop).
 
     Returns:
-        y, like x, and for each channel the mean, what its rounding left, and 1 / sqrt(variance + eps), [C, 3].
+        y, like x, and per channel the mean, its rounding error, and 1 / sqrt(variance + eps), [C, 3].
 
     Source: Ioffe and Szegedy, "Batch Normalization", ICML 2015.
     """
@@ -81,7 +81,7 @@ def batch_norm(x: Any, scale: Any, shift: Any, *, slope: float, eps: float, drop
 
 
 def instance_norm_dropout(x: Any, *, negative_slope: float | None, eps: float, drop: float) -> Any:
-    """Computes `instance_norm` of a tensor and a dropout, as in `batch_norm`, in one pass. Not public."""
+    """Computes `instance_norm` of a tensor and dropout, as in `batch_norm`, in one pass. Not public."""
     from . import _instance_norm_torch
 
     return _instance_norm_torch.instance_norm(x, *settings(negative_slope, eps), drop)

@@ -1,4 +1,4 @@
-"""Weights and layers of networks that run without torch; images lie with their channels last. Not public."""
+"""Weights and layers of networks that run without torch, with channels-last images. Not public."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ __all__ = ["Conv", "Float32", "State", "conv_of", "folded", "layer_norm", "shipp
 
 Float32 = npt.NDArray[np.float32]
 State = Mapping[str, Float32]
-"""The tensors of a file by name, laid out as torch has them."""
+"""The tensors of a file by name, in torch's layout."""
 Network = TypeVar("Network")
 
 #: The epsilon of torch's norms.
 _EPSILON = np.float32(1e-5)
-#: The number of networks that are kept once they were read; pyharmony comes with fewer.
+#: The number of networks in the cache; pyharmony bundles fewer.
 _KEPT = 8
 
 
 class Conv(NamedTuple):
-    """A convolution: weight [k, k, C, O], or [k, k, C] if each channel is convolved by itself, and bias [O]."""
+    """A convolution: weight [k, k, C, O], or [k, k, C] if depthwise, and bias [O]."""
 
     weight: Float32
     bias: Float32
 
 
 def shipped(name: str, parse: Callable[[bytes, str], Network], missing: str = "") -> Network:
-    """Returns a network of weights that come with pyharmony, and notes that it runs.
+    """Returns the network of bundled weights, and records its use.
 
     Args:
         name: the name of the weights.
-        parse: makes the network of the bytes of the file and its path; its result is kept.
-        missing: the message if this pyharmony comes without the weights; '': that a method is called like them.
+        parse: the function from the bytes of the file and its path to the network; its result is cached.
+        missing: the message if these weights are not bundled; '': one about a method of that name.
     """
     entry = _shipped.named(name)
     if entry is None:
-        message = f"method: {name!r} needs weights of that name, and this pyharmony comes without them"
+        message = f"method: {name!r} needs weights of that name, which this pyharmony does not contain"
         raise WeightsError(missing or message)
     _shipped.note(entry)
     state = entry.path.stat() if entry.path.is_file() else None
@@ -52,7 +52,7 @@ def shipped(name: str, parse: Callable[[bytes, str], Network], missing: str = ""
 
 @functools.lru_cache(maxsize=_KEPT)
 def _read(parse: Callable[[bytes, str], Any], entry: _shipped.Weights, version: object) -> Any:
-    """Returns the network of a file, which is kept; version tells one state of the file from another."""
+    """Returns the cached network of a file; version identifies a state of the file."""
     return parse(_shipped.read(entry), str(entry.path))
 
 

@@ -1,9 +1,9 @@
-"""Partial convolution: a convolution of the known pixels, scaled by how many of them a window has.
+"""Partial convolution: a convolution of the known pixels, scaled by the share of known pixels in each window.
 
-Definition: `pyharmony.reference.partial_conv`. The sums over windows depend on the mask alone, so a `MaskPlan` of all
-layers of a network is made once and serves forward, backward, and every call with the same mask. It lists the windows
-with a known pixel. If these are few, they are gathered into the rows of one matrix product; if they are many, a
-library's convolution runs between two passes over whole tensors.
+Definition: `pyharmony.reference.partial_conv`. The sums over windows depend only on the mask, so a `MaskPlan` of all
+layers of a network is computed once and used in forward, backward, and every call with the same mask. It lists the
+windows with a known pixel. If these are few, they are gathered into the rows of one matrix product; if they are many,
+a library's convolution runs between two passes over whole tensors.
 """
 
 from __future__ import annotations
@@ -73,18 +73,18 @@ class MaskPlan:
 
 
 def mask_plan(mask: Array, layers: Sequence[Any], *, soft: bool = False) -> MaskPlan:
-    """Plans a chain of partial convolutions, each on the new mask of the one before.
+    """Plans a chain of partial convolutions, each on the new mask of the previous one.
 
     Args:
-        mask: [N, 1, H, W], or [N, C, H, W] with a plane for each channel of the first layer's input; N may be 1 where
+        mask: [N, 1, H, W], or [N, C, H, W] with a plane for each channel of the first layer's input; N may be 1 if
             all images share it; or [H, W]. bool, or floats that are 0 and 1; 1 is known. numpy or torch.
         layers: for each layer its module (with kernel_size, stride, padding and dilation), or a tuple
-            (kernel_size, stride, padding, dilation, groups), of which all but the first may be left out; each value
+            (kernel_size, stride, padding, dilation, groups), of which all but the first may be omitted; each value
             is an integer or a pair for rows and columns.
         soft: accept values between 0 and 1.
 
     Returns:
-        A plan with one LayerPlan for each layer, to be given to `partial_conv2d` and `nn.PartialConv2d`. Later changes
+        A plan with one LayerPlan for each layer, an argument of `partial_conv2d` and `nn.PartialConv2d`. Later changes
         of the mask's memory do not change it.
 
     Raises:
@@ -121,11 +121,11 @@ def partial_conv2d(
     scale: Any = None,
     negative_slope: float | None = None,
 ) -> tuple[ArrayT, ArrayT]:
-    """Convolves the known pixels of x and scales by the share of each window that is known.
+    """Convolves the known pixels of x and scales by the known share of each window.
 
     y = act(scale r conv(mask x, weight) + bias c), with u the sum of the mask over a window of S values,
-    c = min(u, 1) and r = S / u c, zero where u is. Pixels beyond the border count as unknown. Gradients of any order
-    flow to x, weight, bias and scale; the mask gets none. The values of x in holes do not matter, NaN included.
+    c = min(u, 1) and r = S / u c, zero where u is zero. Pixels beyond the border are unknown. Gradients of any order
+    flow to x, weight, bias and scale, not to the mask. The values of x in holes have no influence, even NaN.
 
     Args:
         x: [N, C, H, W] float16, float32, float64, or bfloat16 of torch; any memory format.
@@ -135,16 +135,16 @@ def partial_conv2d(
             known. None: all known.
         stride, padding, dilation, groups: as for a convolution; an integer or a pair for rows and columns.
         soft: accept mask values between 0 and 1.
-        plan: the layer's part of a `mask_plan`, in place of mask.
+        plan: the layer's part of a `mask_plan`, instead of mask.
         scale: a number, or a scalar of x's kind (with a gradient, such as 1 / sigma of a spectral norm).
         negative_slope: the slope of a leaky ReLU applied to y, 0 or more; 0 is a ReLU. None: no activation.
 
     Returns:
-        y [N, O, OH, OW], channels-last where x or weight is, and the new mask in the mask's dtype: [N or 1, 1, OH,
-        OW], or for a mask with planes for channels [N or 1, O, OH, OW] (a view, which must not be written).
+        y [N, O, OH, OW], channels-last if x or weight is, and the new mask in the mask's dtype: [N or 1, 1, OH,
+        OW], or for a mask with planes for channels [N or 1, O, OH, OW] (a view, not to be written).
 
     Raises:
-        ShapeError: shapes do not fit each other, the mask does not broadcast to x, or the plan is of another layer.
+        ShapeError: shapes do not match, the mask does not broadcast to x, or the plan is of another layer.
         DTypeError: dtypes or kinds differ.
         MaskError: mask values are outside [0, 1], or between without soft.
         ArgumentError: a stride, padding, dilation, number of groups or slope is out of range.
@@ -162,7 +162,7 @@ def partial_conv2d(
     window = check_layer(x, weight, bias, stride, padding, dilation, groups)
     slope = 1.0 if negative_slope is None else number(negative_slope, "negative_slope", 0.0)
     if plan is not None and mask is not None:
-        raise ArgumentError("plan: given beside mask, expected one of them")
+        raise ArgumentError("plan: not accepted with mask, expected one of them")
     way: Any = _partial_conv_cpu.partial_conv2d
     if _arrays.is_torch(x):
         from . import _partial_conv_torch

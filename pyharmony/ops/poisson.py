@@ -35,7 +35,7 @@ _keys = itertools.count(1)
 
 
 class _Options(TypedDict, total=False):
-    """The arguments of a solve that do not change the type of its result."""
+    """The arguments of a solve that do not affect the type of its result."""
 
     gradients: Gradients
     contour: Contour
@@ -44,7 +44,7 @@ class _Options(TypedDict, total=False):
 
 
 class _Solves:
-    """The solves with one mask's set-up, which `PoissonSolver` and `PoissonSequence` share."""
+    """The solves with one mask's setup, common to `PoissonSolver` and `PoissonSequence`."""
 
     def _solve(self, call: PoissonCall) -> Any:
         raise NotImplementedError
@@ -78,22 +78,22 @@ class _Solves:
 
 
 class PoissonSolver(_Solves):
-    """The set-up of `poisson` for one mask, which serves many images.
+    """The setup of `poisson` for one mask, reusable for many images.
 
-    It depends on the mask and color_weight alone and is shared by channels, frames and modes of
-    gradients. `solve` may be called from several threads at once.
+    It depends only on the mask and color_weight and is shared by channels, frames and gradient modes.
+    `solve` may be called from several threads at once.
 
     Args:
         mask: [H, W], numpy, torch, or an array on a CUDA device; bool, uint8 or uint16 scaled by their
             range, or floats in [0, 1]. Copied.
         color_weight: a number from 0 to 1e6, or a map [H, W] of them.
-        device: 'cuda' solves images of the CPU on the device; None: on the CPU, unless
-            `pyharmony.set_device` says otherwise. Images have to be where mask is.
+        device: 'cuda' solves CPU images on the device; None: on the CPU, unless
+            `pyharmony.set_device` specifies otherwise. Other images must be on the device of mask.
 
     Attributes:
         shape: (H, W) of the mask.
         unknowns: the number of pixels with mask > 0.
-        bytes: the memory that the set-up holds.
+        bytes: the memory of the setup.
 
     Raises:
         ShapeError, DTypeError, MaskError, ArgumentError: an argument is not accepted; the message names it, what was
@@ -115,7 +115,7 @@ class PoissonSolver(_Solves):
         self._key = next(_keys)
         place = _cuda.place_of({"mask": mask, "color_weight": _checks.map_or_none(color_weight)}, device)
         self._way: _poisson_cpu.Solver | _poisson_cuda.DeviceSolver
-        # Images that kernels on a device do not take need the CPU, so a device chosen only by default is not binding.
+        # A device chosen only by default is not binding: images without support in its kernels need the CPU.
         if place is not None and place.required:
             self._way = _poisson_cuda.DeviceSolver(place, mask, color_weight)
         else:
@@ -143,7 +143,7 @@ class PoissonSolver(_Solves):
             return self._way.solve(call, None)
         if isinstance(self._way, _poisson_cuda.DeviceSolver):
             raise ArgumentError(
-                "src, dst, base: tensors in a graph, which a solver on a device does not take; use ops.poisson, "
+                "src, dst, base: tensors in a graph, which a solver on a device does not support; use ops.poisson, "
                 "which has gradients there too, or pass them detached"
             )
         from . import _poisson_torch
@@ -153,23 +153,23 @@ class PoissonSolver(_Solves):
     solve = _Solves.solve
 
     def sequence(self) -> PoissonSequence:
-        """Returns a sequence for the frames of a film in their order: each solve starts from the frame before."""
+        """Returns a sequence for the frames of a video in order: each solve starts from the previous frame."""
         return PoissonSequence(self)
 
 
 class PoissonSequence(_Solves):
-    """The frames of a film, one after the other, under one mask.
+    """The frames of a video, in order, under one mask.
 
-    A solve starts from the last frame's correction, which is the result less src. Whatever src shows, the correction
-    changes little from frame to frame where the light and the contour do. The solve keeps its tolerance as any
-    solve does and takes fewer iterations: one where the film stands still. After a cut it takes as many as
-    without a start. The result depends on the frames before, within the tolerance; `reset` forgets them.
+    A solve starts from the last frame's correction, the result minus src. Independently of the content of src, the
+    correction changes little from frame to frame unless the light or the contour changes. The solve reaches its
+    tolerance like any other and takes fewer iterations: one for a static video. After a cut it takes as many as
+    without a start. The result depends on previous frames, within the tolerance; `reset` forgets them.
 
-    The solver stays as it is and may serve several sequences at once. Calls on one sequence from several
+    The solver is not changed and may be shared by several sequences. Calls on one sequence from several
     threads wait for each other; its frames are then in the order of the calls.
 
     Attributes:
-        bytes: the memory that the last frame's correction holds, 4 for each pixel of the mask's box and channel.
+        bytes: the memory of the last frame's correction, 4 for each pixel of the mask's box and channel.
 
     Example:
         >>> from pyharmony import ops
@@ -193,14 +193,14 @@ class PoissonSequence(_Solves):
     solve = _Solves.solve
 
     def reset(self) -> None:
-        """Forgets the frames before, for example at a cut that is known."""
+        """Forgets the previous frames, for example at a known cut."""
         with self._lock:
             self._warm.reset()
 
     def _solve(self, call: PoissonCall) -> Any:
         if _arrays.in_graph(call.src, call.dst, call.base):
             raise ArgumentError(
-                "src, dst, base: tensors in a graph, which a sequence of frames does not take; use "
+                "src, dst, base: tensors in a graph, which a sequence of frames does not support; use "
                 "PoissonSolver.solve, or pass them detached"
             )
         with self._lock:
@@ -223,13 +223,13 @@ def poisson(
     """Pastes src into dst with its gradients and dst's colours at the contour of the mask.
 
     Solves ``(L + color_weight) x = b + color_weight base`` for the pixels with mask > 0, the others
-    being dst: L is the 5-point Laplacian, b the divergence of the wanted gradients (Perez, Gangnet,
+    being dst: L is the 5-point Laplacian, b the divergence of the target gradients (Perez, Gangnet,
     Blake: Poisson Image Editing, 2003, eq. 7; the exact definition is
     `pyharmony.reference.poisson`). The mask may have any shape and touch the image's border.
 
-    Float tensors that require grad are differentiated: gradients go to src, dst and base, exact to
-    tolerance / 255 of the largest incoming one, with 'mixed' for the choice that was made;
-    torch.compile takes the op whole. Mask and color_weight get no gradient.
+    Float tensors that require grad are differentiated: gradients flow to src, dst and base, exact to
+    tolerance / 255 of the largest incoming one, with 'mixed' for the choice made in the forward pass;
+    torch.compile supports the op. Mask and color_weight get no gradient.
 
     Args:
         src, dst: [H, W], [H, W, C] or [N, H, W, C] of equal shape and dtype, uint8, uint16,
@@ -239,19 +239,19 @@ def poisson(
             floats in [0, 1].
         gradients: 'source'; 'mixed', at each edge the stronger of src and dst by their norm over
             the channels; 'average' of the two; or 'monochrome', the luma of src for every channel.
-        contour: how much of these gradients an edge takes, the rest being dst's: 'half', the mean of the mask over
-            its two pixels, so half of each across a hard contour; 'full', the larger, so all of it, as in eq. 7 of
-            the paper and in fpie.
-        color_weight: a number from 0 to 1e6, or a map [H, W]: how strongly the colours of base are kept.
-        base: like dst; float32 and float64, in dst's unit (0..255 for uint8), are taken too. None:
+        contour: the share of these gradients at an edge, the rest being dst's: 'half', the mean of the mask over its
+            two pixels, so half of each across a hard contour; 'full', the larger, so all of it, as in eq. 7 of the
+            paper and in fpie.
+        color_weight: a number from 0 to 1e6, or a map [H, W]: how strongly colours are pulled to base.
+        base: like dst; float32 and float64, in dst's unit (0..255 for uint8), are accepted too. None:
             src. It has no effect where color_weight is 0.
         tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before
             rounding to the dtype. None: 0.25 for uint8, 0.004 for uint16, 0.025 for float16 and
             float32, 1e-6 for float64. The solve stops on an estimate of the error.
-        device: 'auto', 'cpu' or 'cuda', for NumPy arrays and tensors on the CPU; None: what
-            `pyharmony.set_device` says. Arrays on a device are solved there, see docs/cuda.md.
-        return_info: also return a SolveInfo, with a proven bound of the error; this costs one
-            and a half to two solves more.
+        device: 'auto', 'cpu' or 'cuda', for NumPy arrays and tensors on the CPU; None: the setting of
+            `pyharmony.set_device`. Arrays on a device are solved there, see docs/cuda.md.
+        return_info: also return a SolveInfo, with a proven bound of the error; this takes one
+            and a half to two times as long as the solve, in addition.
 
     Returns:
         dst with the pixels of mask > 0 replaced, the others bit-identical, in dst's kind, shape and

@@ -1,8 +1,8 @@
-"""Resampling by two between the levels of an image pyramid.
+"""Resampling by a factor of two between the levels of an image pyramid.
 
-Cells keep their place: pixel j of a level covers the pixels 2j and 2j + 1 of the finer one, and n
-pixels become ceil(n / 2). See `pyharmony.reference.pyramid` for the formulae. Not public: the
-blends halve and double images with it.
+Cells stay aligned: pixel j of a level covers the pixels 2j and 2j + 1 of the finer one, and n
+pixels become ceil(n / 2). See `pyharmony.reference.pyramid` for the formulae. Not public: used by
+blends.
 
 A place is the device of the arrays, which are DeviceArrays [N, H, W, C] and [N, H, W] there. None means the
 CPU, with arrays [H, W, C] and [H, W].
@@ -45,7 +45,7 @@ MAX_SMOOTH_SIGMA = 16.0
 
 
 def downsample(image: Array, smooth_sigma: float = 1.0) -> Array:
-    """Smooths by a Gaussian and takes the mean of 2 x 2 pixels, borders mirrored.
+    """Smooths by a Gaussian and averages 2 x 2 pixels, with mirrored borders.
 
     Args:
         image: [H, W] or [H, W, C], any number of channels, any image dtype and strides.
@@ -66,7 +66,7 @@ def downsample(image: Array, smooth_sigma: float = 1.0) -> Array:
 
 
 def downsample_mask(mask: Array) -> Array:
-    """Returns the share of each 2 x 2 pixels that is inside; at an odd border, of the pixels that exist.
+    """Returns the share of each 2 x 2 pixels that is inside; at an odd border, of the existing pixels.
 
     Args:
         mask: [H, W], bool, uint8 or uint16 scaled by their range, or floats in [0, 1].
@@ -84,14 +84,14 @@ def downsample_mask(mask: Array) -> Array:
 
 
 def halve_mask(mask: _arrays.NumpyArray) -> _arrays.NumpyArray:
-    """Returns `downsample_mask` of a mask that was checked already."""
+    """Returns `downsample_mask` of a validated mask."""
     out = np.empty(((mask.shape[0] + 1) // 2, (mask.shape[1] + 1) // 2), np.float32)
     native.pyramid_downsample_mask(_arrays.view(mask, "mask"), _arrays.view(out, "out", writable=True))
     return out
 
 
 def upsample(image: Array, shape: tuple[int, int]) -> Array:
-    """Doubles the size by Keys' cubic convolution at the cell centres, borders continued.
+    """Doubles the size by Keys' cubic convolution at the cell centres, with replicated borders.
 
     Args:
         image: [ceil(H / 2), ceil(W / 2)] or [..., C], any number of channels, any image dtype and strides.
@@ -121,7 +121,7 @@ def upsample(image: Array, shape: tuple[int, int]) -> Array:
 
 
 def meet_known(colours: _arrays.NumpyArray, dst: _arrays.NumpyArray, known_share: _arrays.NumpyArray) -> None:
-    """Moves colours, in place, to meet dst across the contour of the known pixels.
+    """Adjusts colours, in place, to match dst across the contour of the known pixels.
 
     See `pyharmony.reference.pyramid.meet_known`.
 
@@ -177,8 +177,8 @@ def halve_map(weights: Any, place: Place | None = None) -> Any:
 def double(colours: Any, like: Any, mask: Any = None, known_share: Any = None, place: Place | None = None) -> Any:
     """Returns colours at the size of the image like, which is twice their size or one less.
 
-    With a mask they meet like across the contour of the known pixels, see `meet_known`; known_share None: known where
-    the mask is zero.
+    With a mask they are matched to like across the contour of the known pixels, see `meet_known`; known_share None:
+    known where the mask is zero.
     """
     if place is None:
         doubled = upsample(colours, like.shape[:2])
@@ -210,20 +210,20 @@ def copy_paste(place: Place, src: DeviceArray, dst: DeviceArray, mask: DeviceArr
 
 
 def hold(place: Place, known_share: DeviceArray) -> DeviceArray:
-    """Returns weights, from the known share of each pixel, that hold the membrane of a coarse level near dst."""
+    """Returns weights, from the known share of each pixel, that pull the membrane of a coarse level to dst."""
     out = _new(place, known_share.shape)
     place.module.pyramid_hold(known_share.view("known"), out.view("hold", writable=True), **_at(place))
     return out
 
 
 def limit(place: Place, src: DeviceArray, dst: DeviceArray, mask: DeviceArray, out: DeviceArray) -> None:
-    """Brings out, where its mask is soft, to at most mask * range from dst; see `pyharmony._images.limit`."""
+    """Limits out, where its mask is soft, to at most mask * range from dst; see `pyharmony._images.limit`."""
     arrays = src.view("src"), dst.view("dst"), mask.view("mask"), out.view("out", writable=True)
     place.module.pyramid_limit(*arrays, **_at(place))
 
 
 def lay(place: Place, src: DeviceArray, dst: DeviceArray, corner: tuple[int, int]) -> DeviceArray:
-    """Returns src with its first pixel at corner (y, x) of dst, and around it dst plus the nearest difference."""
+    """Returns src with its first pixel at corner (y, x) of dst, extended by dst plus the nearest difference."""
     out = _new(place, dst.shape)
     place.module.pyramid_lay(src.view("src"), dst.view("dst"), *corner, out.view("src", writable=True), **_at(place))
     return out
@@ -239,10 +239,10 @@ def lay_mask(
     *,
     whole: bool = False,
 ) -> DeviceArray:
-    """Returns zeros [N, H, W] with a mask of that size laid at corner (y, x); None: a mask of ones.
+    """Returns zeros [N, H, W] with a mask of that size inserted at corner (y, x); None: a mask of ones.
 
-    at_border says which sides (top, bottom, left, right) are the image's, so that strips beside them are closed as
-    `pyharmony._images.region.close_strips` does; of a whole image, unless that leaves no zero.
+    at_border: which sides (top, bottom, left, right) are the image's, where strips are closed as in
+    `pyharmony._images.region.close_strips`; of a whole image, unless that leaves no zero.
     """
     out = _new(place, shape)
     sides = sum(side << bit for bit, side in enumerate(at_border))

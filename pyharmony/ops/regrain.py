@@ -1,6 +1,6 @@
-"""Smoothing of a change of colours where the image is smooth.
+"""Smoothing of a colour change where the image is smooth.
 
-See `pyharmony.reference.regrain` for the definition. Not public: `pyharmony.color` regrains with it.
+See `pyharmony.reference.regrain` for the definition. Not public: used by `pyharmony.color`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ def regrain(image: Any, change: Any, inside: Any) -> NumpyArray:
 
     Args:
         image: [H, W, 3], any image dtype and strides.
-        change: [H, W, 3] floats, 1 for white: the colours that a transfer adds to image.
+        change: [H, W, 3] floats, 1 for white: the change of colours by a transfer.
         inside: [H, W] bool; other pixels are not used.
 
     Returns:
-        [H, W, 3] float32; outside the result is change itself.
+        [H, W, 3] float32; outside the result equals change.
 
     Raises:
         ShapeError, DTypeError: an array is not as described.

@@ -34,22 +34,22 @@ def spectral_norm(
     dims: int | Sequence[int] | None = None,
     normalized: bool = False,
 ) -> Any:
-    """Returns largest singular values of weights by power iteration, and the weights divided by them.
+    """Returns the largest singular values of weights by power iteration, and the weights divided by them.
 
-    All weights are done in one call. The matrix M of a weight is [rows, cols], its axis dims[i] first. An iteration
-    is v = M^T u, u = M v ('legacy', as in torch.nn.utils.spectral_norm) or first u, then v ('parametrization', as in
-    torch.nn.utils.parametrizations), each scaled to length 1; then sigma = u^T M v. Sums are float32 for weights of
-    float16, bfloat16 and float32, and the same to the bit in every run and for any number of threads.
+    All weights are processed in one call. The matrix M of a weight is [rows, cols], its axis dims[i] first. An
+    iteration is v = M^T u, u = M v ('legacy', as in torch.nn.utils.spectral_norm) or first u, then v
+    ('parametrization', as in torch.nn.utils.parametrizations), each normalised; then sigma = u^T M v. Sums are float32
+    for weights of float16, bfloat16 and float32, and bit-identical in every run and for any number of threads.
 
     Args:
         weights: arrays of one kind (NumPy, or torch on one device) of two or more axes; float16, float32, float64,
             bfloat16 of torch. Their memory may be channels_last; with gaps it is copied.
-        us, vs: for each weight, [rows] and [cols], float, contiguous; they are changed in place where update is True.
+        us, vs: for each weight, [rows] and [cols], float, contiguous; updated in place if update is True.
         n_power_iterations: at least 1.
-        eps: the least length that a vector is divided by, above 0.
+        eps: the smallest divisor in normalising a vector, above 0.
         order: 'legacy' or 'parametrization'.
         update: False: no iteration, as in eval mode.
-        dims: the axis of the outputs, one for all or one each; 1 for transposed convolutions. None: 0.
+        dims: the output axis, one for all or one each; 1 for transposed convolutions. None: 0.
         normalized: also return the weights divided by their sigma.
 
     Returns:
@@ -57,10 +57,10 @@ def spectral_norm(
         weights' dtypes. For tensors both have gradients of any order; u and v count as constants.
 
     Raises:
-        ShapeError: a weight has fewer than two axes, or u or v do not fit.
+        ShapeError: a weight has fewer than two axes, or u or v do not match it.
         DTypeError: an array is not a float array, or not of the kind of the others.
         ArgumentError: a number is out of range, or, on the CPU, a weight is zero; u and v are then unchanged.
-        DeviceError: tensors are on several devices, or on one that kernels cannot be used on.
+        DeviceError: tensors are on several devices, or on one that kernels cannot use.
 
     Source: Miyato et al., "Spectral Normalization for Generative Adversarial Networks", 2018.
 

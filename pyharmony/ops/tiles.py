@@ -1,4 +1,4 @@
-"""The Gaussian-Poisson equation of images that do not fit in memory; see docs/gaussian_poisson.md."""
+"""The Gaussian-Poisson equation for images that do not fit in memory; see docs/gaussian_poisson.md."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .gaussian_poisson import MAX_REFERENCE_SIGMA, MAX_SIGMA, REFERENCE_SIGMAS
 
 __all__ = ["LEAST_TILED_WEIGHT", "Images", "gaussian_poisson_tiles", "tile_sides", "tiles_of"]
 
-#: The least weight for tiles: with smaller ones the pixels that a tile needs around it become many.
+#: The least weight for tiles; smaller ones need large margins around a tile.
 LEAST_TILED_WEIGHT = 0.25
 _MAX_STEPS = 400
 _DTYPES = ("uint8", "uint16", "float16", "float32")
-#: The default tolerance is at least this number times the error of float32 in a proof.
+#: The default tolerance is at least this number times the smallest error that float32 can prove.
 _ROUNDING_MARGIN = 1.5
-_BAND = 256  # rows that are checked together before the solve
+_BAND = 256  # the number of rows that are checked together before the solve
 _SAMPLES = 64
 
 
@@ -49,21 +49,21 @@ def gaussian_poisson_tiles(
 ) -> Any:
     """Solves the Gaussian-Poisson equation of an image that does not fit in memory, tile by tile.
 
-    The result is that of ``gaussian_poisson(method='chebyshev')``, bit for bit, whatever the tile. A step of the
-    Chebyshev iteration reads one pixel to each side, so each tile is read with a margin of one pixel more than
-    there are steps, and then has the whole image's values; the number of steps and the
+    The result is bit-identical to ``gaussian_poisson(method='chebyshev')`` for any tile size. A step of the
+    Chebyshev iteration reads one neighbour on each side, so each tile is read with a margin of the number of
+    steps plus one pixel, and then has the whole image's values; the number of steps and the
     proven error are those of the whole image.
 
     Args:
         src, dst, base: [H, W] or [H, W, C] of equal shape, with ``shape``, ``dtype`` and slices
-            ``x[y0:y1, x0:x1]`` that numpy.asarray takes: numpy.memmap, h5py, zarr and the like. src
+            ``x[y0:y1, x0:x1]`` that numpy.asarray accepts: numpy.memmap, h5py, zarr and the like. src
             and dst have one dtype of uint8, uint16, float16 and float32, base the same or float32.
         mask: [H, W], read likewise; bool, uint8 or uint16 scaled by their range, or floats in [0, 1].
         out: an array like dst, but not dst itself; its slices are assigned to.
         tile: rows and columns that are solved at once, or one number for both. The memory is that of a
-            few such tiles and the pixels around them.
+            few such tiles with their margins.
         color_weight: a number of at least 0.25, or a map [H, W] of floats, an array like mask. With
-            smaller weights the whole image acts on every pixel.
+            smaller weights every pixel depends on the whole image.
         sigma, reference, preserve_background: see `gaussian_poisson`.
         tolerance: the largest error allowed, in 8-bit levels (1/255 of the value range), before rounding
             to the dtype. None: 0.25 for uint8, 0.025 for float16 and float32, 0.004 for uint16, or the
@@ -209,14 +209,14 @@ class Images:
         self._out[rows, columns] = values if len(self._out.shape) == 3 else values[..., 0]
 
     def values_inside(self, pinned: bool) -> int:
-        """Returns how many values are solved for: those where the mask is above zero, or all."""
+        """Returns the number of solved values: those where the mask is above zero, or all."""
         height, width = self.shape
         bands = range(0, height if pinned else 0, _BAND)
         inside = sum(np.count_nonzero(np.asarray(self._mask[y : y + _BAND, 0:width])) for y in bands)
         return (inside if pinned else height * width) * math.prod(self._out.shape[2:])
 
     def check_mask(self) -> None:
-        """Checks the rules of masks, which concern all values together."""
+        """Checks the conditions on the values of the whole mask."""
         largest, name = 0, np.dtype(self._mask.dtype).name
         for y in range(0, self.shape[0], _BAND):
             part = np.asarray(self._mask[y : y + _BAND, 0 : self.shape[1]])
@@ -228,7 +228,7 @@ class Images:
             _checks.mask_levels(largest, name, "mask")
 
     def range(self) -> float:
-        """Returns the largest size of dst's values, which decides the number of steps; floats are sampled on a grid."""
+        """Returns the largest magnitude of dst's values, for the number of steps; floats are sampled on a grid."""
         dst = self._arrays["dst"]
         if np.dtype(dst.dtype).kind == "u":
             return float(_arrays.VALUE_RANGE[self.dtype])
@@ -241,7 +241,7 @@ class Images:
 
 
 def tile_sides(tile: Any) -> tuple[int, int]:
-    """Returns rows and columns of a tile, after checks."""
+    """Returns the validated rows and columns of a tile."""
     sides = tile if isinstance(tile, (tuple, list)) else (tile, tile)
     accepts = "expected a number of pixels, at least 16, or (rows, columns)"
     if len(sides) != 2 or not all(isinstance(n, numbers.Integral) and not isinstance(n, bool) for n in sides):
@@ -252,9 +252,9 @@ def tile_sides(tile: Any) -> tuple[int, int]:
 
 
 def _weight(x: Any, shape: tuple[int, int]) -> tuple[Any, float, float]:
-    """Returns the map or None, and the least and the largest weight."""
+    """Returns the map or None, and the smallest and the largest weight."""
     accepts = f"a finite number of at least {LEAST_TILED_WEIGHT:g}"
-    advice = "; below it the whole image acts on each pixel, use gaussian_poisson"
+    advice = "; with smaller ones each pixel depends on the whole image, use gaussian_poisson"
     if isinstance(x, numbers.Real):
         weight = _checks.number(
             x, "color_weight", low=LEAST_TILED_WEIGHT, high=_checks.MAX_COLOR_WEIGHT, accepts=accepts + advice
@@ -289,7 +289,7 @@ def tiles_of(shape: tuple[int, int], rows: int, columns: int) -> Iterator[tuple[
 def _solve_tile(
     solver: Any, images: Images, y: slice, x: slice, weight: Any, least: float, options: dict[str, Any]
 ) -> int:
-    """Solves and writes one tile; returns the bytes it held."""
+    """Solves and writes one tile; returns the bytes it used."""
     halo = solver.steps + 1
     rows = slice(max(y.start - halo, 0), min(y.stop + halo, images.shape[0]))
     columns = slice(max(x.start - halo, 0), min(x.stop + halo, images.shape[1]))
