@@ -150,7 +150,7 @@ def test_a_part_of_a_data_set_is_written(triples: Path, tmp_path: Path) -> None:
 
 def test_what_is_no_data_set_is_told(triples: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "known by its files" in call("check", tmp_path / "empty", code=3).stderr
+    assert "no known kind of data set" in call("check", tmp_path / "empty", code=3).stderr
     assert "no such file" in call("stats", tmp_path / "none", code=3).stderr
     assert "triples has no splits" in call("check", triples, "--split", "train", code=2).stderr
     debugged = call("check", tmp_path / "none", "--debug", code=3).stderr
@@ -190,7 +190,7 @@ def test_annotations_and_boxes_are_taken(tmp_path: Path) -> None:
     (tmp_path / "boxes.txt").write_text("a:2,3,20,30\nb:2,3,20,30\n")
     found = told("check", *boxes, code=5)
     assert [problem["name"] for problem in found["problems"]] == ["b"]
-    assert found["problems"][0]["message"].endswith("images: 1, expected two or more; pairs leave the scene out")
+    assert found["problems"][0]["message"].endswith("1 images, expected two or more; pairs skips the scene")
     (tmp_path / "boxes.txt").write_text("a:2,3,20,30\n")
     call("split", *boxes, "-o", tmp_path / "split.csv")
     call("shard", *dogs, "-o", tmp_path / "shards", "--size", "16")

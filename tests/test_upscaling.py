@@ -508,7 +508,7 @@ def test_crops_are_squares_of_photographs(tmp_path: Path) -> None:
         def _load(self, index: int) -> dict[str, Any]:
             return {"name": "a", "mask": np.zeros((9, 9), np.uint8)}
 
-    with pytest.raises(DataError, match="a: expected an image, there is name, mask"):
+    with pytest.raises(DataError, match="a: has name, mask, expected an image"):
         data.Crops(Masks(), size=8)[0]
 
 

@@ -1,9 +1,9 @@
-"""Data sets, as maps from a number to a sample, and the shards that training reads.
+"""Data sets, which map an index to a sample, and shards for training.
 
 A sample is a dict of `name` and arrays of uint8: images [H, W, 3] in sRGB under `composite`, `target`, `image`, `src`
-or `dst`, masks [H, W] from 0 to 255 under `mask`. A data set has a length, so torch's DataLoader takes it; torch itself
-is not imported. Files are decoded when a sample is asked for. A bad file raises an error that names it, and the others
-can still be read; `check` lists all bad ones. docs/datasets.md says where public sets are and how they are laid out.
+or `dst`, masks [H, W] from 0 to 255 under `mask`. A data set has a length, so torch's DataLoader accepts it; torch
+itself is not imported. Files are decoded when a sample is read. A bad file raises an error that names it, and the
+others can still be read; `check` lists all bad ones. docs/datasets.md lists public data sets and their layouts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A mask for every box of a data set, from COCO's annotations."""
+"""Masks for the boxes of COCO annotations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def boxes_to_masks(
     method: str | Method = "auto",
     progress: Callable[[], None] | None = None,
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """Returns COCO's annotations with a mask for each box, and what could not be cut out.
+    """Returns COCO annotations with a mask for each box, and the boxes that could not be segmented.
 
     Args:
         annotations: the JSON file, with `images` (`id`, `file_name`) and `annotations` (`image_id`, `bbox`).
@@ -31,11 +31,11 @@ def boxes_to_masks(
         progress: called after each image.
 
     Returns:
-        All that the file holds, and in each annotation that has a box of pixels `segmentation` (runs as text), `area`
-        in pixels and `score`; and the problems, after which the others go on.
+        The contents of the file, in which each annotation with a non-empty box has `segmentation` (runs as text),
+        `area` in pixels and `score`; and the problems, which do not stop the others.
 
     Raises:
-        DataError: the file holds no annotations of COCO.
+        DataError: the file contains no COCO annotations.
         FileNotFoundError: the file or the folder is missing.
         ArgumentError, WeightsError, ImportError: as `pyharmony.segment`, for the method.
 
@@ -47,11 +47,11 @@ def boxes_to_masks(
     """
     folder = _files.folder_of(images, "images")
     segmenter = method_of(method)
-    with _files.door(str(annotations)):
+    with _files.data_errors(str(annotations)):
         table = _files.read_json(Path(annotations))
     lists = [table.get(key) for key in ("images", "annotations")] if isinstance(table, dict) else [None]
     if not all(isinstance(one, list) and all(isinstance(x, dict) for x in one) for one in lists):
-        raise DataError(f"{annotations}: no lists 'images' and 'annotations', expected annotations as COCO has them")
+        raise DataError(f"{annotations}: no lists 'images' and 'annotations', expected COCO annotations")
     of_image: dict[Any, list[dict[str, Any]]] = {}
     for one in table["annotations"]:
         of_image.setdefault(str(one.get("image_id")), []).append(one)

@@ -1,4 +1,4 @@
-"""COCO's annotations: instances of a category, and their outlines as masks."""
+"""COCO annotations: instances of a category, and their masks."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class CocoPeople(Dataset):
         annotations: the JSON file, such as `instances_train2017.json`.
         images: the folder of the photographs.
         category: the name of the category.
-        min_share, max_share: the share of a photograph's area that an instance covers, by the annotation's `area`.
-        crowd: whether to take regions of several instances as well.
+        min_share, max_share: the range of an instance's share of the photograph, by the annotation's `area`.
+        crowd: whether to include regions of several instances.
 
-    Samples have `image`, `mask` and `share`. A name like 000000000139_900100 has the photograph and the annotation.
-    Instances of one photograph are a group. An incomplete annotation is left out, and `check` names it.
+    Samples have `image`, `mask` and `share`. A name like 000000000139_900100 contains the ids of the photograph and the
+    annotation. Instances of one photograph form a group. Incomplete annotations are skipped and listed by `check`.
 
     Raises:
-        DataError: the file holds no annotations of COCO, or has no such category.
+        DataError: the file contains no COCO annotations, or has no such category.
         FileNotFoundError: the file or the folder is missing.
 
     Example:
@@ -55,7 +55,7 @@ class CocoPeople(Dataset):
         self.annotations, self.images = Path(annotations), _files.folder_of(images, "images")
         self._instances: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._bad: list[Problem] = []
-        with _files.door(str(self.annotations)):
+        with _files.data_errors(str(self.annotations)):
             self._choose(category, low, high, crowd)
 
     def _choose(self, category: str, low: float, high: float, crowd: bool) -> None:
@@ -63,7 +63,7 @@ class CocoPeople(Dataset):
         category_ids = [c.get("id") for c in table["categories"] if isinstance(c, dict) and c.get("name") == category]
         if not category_ids:
             there = sorted(str(c["name"]) for c in table["categories"] if isinstance(c, dict) and "name" in c)
-            raise DataError(f"{self.annotations}: no category {category!r}; there are {', '.join(there)}")
+            raise DataError(f"{self.annotations}: no category {category!r}, expected one of {', '.join(there)}")
         photos = {
             photo["id"]: photo for photo in table["images"] if isinstance(photo, dict) and _is_id(photo.get("id"))
         }
@@ -88,7 +88,7 @@ class CocoPeople(Dataset):
         table = _files.read_json(self.annotations)
         for key in ("images", "annotations", "categories"):
             if not isinstance(table, dict) or not isinstance(table.get(key), list):
-                raise DataError(f"{self.annotations}: no list {key!r}, expected annotations as COCO has them")
+                raise DataError(f"{self.annotations}: no list {key!r}, expected COCO annotations")
         return table
 
     @_files.loads_files
@@ -101,7 +101,7 @@ class CocoPeople(Dataset):
         height, width = image.shape[:2]
         if (height, width) != (photo["height"], photo["width"]):
             raise ShapeError(
-                f"image: {path}: {width} x {height} pixels, the annotations are of {photo['width']} x {photo['height']}"
+                f"image: {path}: {width} x {height} pixels, annotations are for {photo['width']} x {photo['height']}"
             )
         try:
             mask = decode_segmentation(one["segmentation"], height, width)
@@ -120,7 +120,7 @@ def _is_id(x: Any) -> bool:
 
 
 def _fault(one: Any, photos: dict[Any, Any]) -> str | None:
-    """Returns what an annotation lacks."""
+    """Describes what is missing or wrong in an annotation; None if it is valid."""
     if not isinstance(one, dict) or not {"id", "image_id", "segmentation", "area"} <= one.keys():
         return "expected id, image_id, segmentation and area"
     if not _is_id(one["image_id"]) or one["image_id"] not in photos:
@@ -133,7 +133,7 @@ def _fault(one: Any, photos: dict[Any, Any]) -> str | None:
         return f"image {one['image_id']!r} lacks file_name, height or width"
     if not _is_id(one["id"]):
         return f"id: {str(one['id'])[:40]}"
-    area = one["area"]  # NaN is in no range
+    area = one["area"]  # NaN fails the comparison
     return None if isinstance(area, (int, float)) and abs(area) < 1 << 62 else f"area: {str(area)[:40]}"
 
 
@@ -142,14 +142,14 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> NumpyArra
 
     Args:
         segmentation: a list of polygons, each [x0, y0, x1, y1, ...] in pixels; or an object with `size` (height, width)
-            and `counts`: lengths of runs down the columns, outside first, as a list or as COCO's text.
+            and `counts`: run lengths in column-major order, background first, as a list or as COCO's text.
         height, width: the size of the photograph.
 
     Returns:
-        uint8 [height, width], 255 inside: a polygon covers the pixels whose centres are in it, by the even-odd rule.
+        uint8 [height, width], 255 inside: a polygon covers the pixels whose centres are inside, by the even-odd rule.
 
     Raises:
-        ArgumentError: it is neither, or its runs are not of that size.
+        ArgumentError: it is neither, or its runs are for another size.
 
     Example:
         >>> from pyharmony import data
@@ -172,7 +172,7 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> NumpyArra
 
 
 def encode_segmentation(mask: NumpyArray) -> dict[str, Any]:
-    """Encodes a mask as COCO does: `size` (height, width) and `counts`, its runs as text.
+    """Encodes a mask in COCO's format: `size` (height, width) and `counts`, its run lengths as text.
 
     Args:
         mask: [H, W], bool or uint8, inside from 128 on.
@@ -209,13 +209,13 @@ def encode_segmentation(mask: NumpyArray) -> dict[str, Any]:
 
 
 def _polygon(polygon: Any, height: int, width: int) -> NumpyArray:
-    """Returns bool [H, W]: each edge flips the pixels right of it, in the rows whose centres it crosses."""
+    """Returns bool [H, W]: each edge flips the pixels to its right, in the rows whose centres it crosses."""
     try:
         points = np.asarray(polygon, np.float64)
     except (TypeError, ValueError, OverflowError):
         points = np.empty(0)
     if points.ndim != 1 or points.size < 6 or points.size % 2 or not np.isfinite(points).all():
-        raise ArgumentError("segmentation: a polygon of at least three points x, y was expected")
+        raise ArgumentError("segmentation: a polygon with fewer than three points x, y, expected three or more")
     points = points.reshape(-1, 2)
     turns = np.zeros((height, width + 1), bool)
     for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
@@ -230,9 +230,9 @@ def _polygon(polygon: Any, height: int, width: int) -> NumpyArray:
 
 
 def _counts(text: str | bytes) -> list[int]:
-    """Returns the run lengths of COCO's text: 5 bits a letter from '0' on; the 6th bit says that more follow.
+    """Decodes the run lengths of COCO's text: 5 bits per character from '0' on; the 6th bit marks a continuation.
 
-    From the fourth on, a number is the difference to the run two places before.
+    From the fourth on, a number is the difference to the run two positions before.
     """
     data = text.encode("latin-1", "replace") if isinstance(text, str) else text
     lengths: list[int] = []
@@ -240,7 +240,7 @@ def _counts(text: str | bytes) -> list[int]:
     for byte in data:
         piece = byte - 48
         if not 0 <= piece < 64:
-            raise ArgumentError(f"segmentation: the letter {chr(byte)!r} is none of the text of runs")
+            raise ArgumentError(f"segmentation: invalid character {chr(byte)!r} in the text of runs")
         value |= (piece & 31) << shift
         shift += 5
         if not piece & 32:
@@ -251,7 +251,7 @@ def _counts(text: str | bytes) -> list[int]:
         elif shift > 60:
             raise ArgumentError("segmentation: a run of more than 60 bits")
     if shift:
-        raise ArgumentError("segmentation: the text of runs ends within one")
+        raise ArgumentError("segmentation: the text of runs ends within a number")
     return lengths
 
 
@@ -261,7 +261,7 @@ def _runs(lengths: Any, height: int, width: int) -> NumpyArray:
     except (TypeError, ValueError, OverflowError):
         counts = np.full(1, -1)
     if counts.ndim != 1 or (counts < 0).any() or (counts > height * width).any() or counts.sum() != height * width:
-        raise ArgumentError(f"segmentation: its runs are not of {width} x {height} pixels")
+        raise ArgumentError(f"segmentation: its runs do not fit {width} x {height} pixels")
     values = np.zeros(counts.size, np.uint8)
     values[1::2] = 255
     return np.ascontiguousarray(np.repeat(values, counts).reshape(width, height).T)

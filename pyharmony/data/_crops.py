@@ -1,4 +1,4 @@
-"""Squares of photographs, in their own pixels, for networks that are shown details."""
+"""Square crops of photographs at full resolution, for networks that need detail."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ._dataset import Dataset, RandomSamples, Sample
 
 
 class Crops(RandomSamples):
-    """Squares of photographs at places that are drawn, under `target`; nothing is resized where they are large enough.
+    """Random square crops of photographs, under `target`; not resized unless the photograph is too small.
 
-    The numbers drawn for a sample depend on seed, epoch and its number alone.
+    The random numbers of a sample depend only on seed, epoch and its index.
 
     Args:
         photos: samples with `image` (or `target`).
-        size: the side of the squares. A photograph with a shorter side gives a square of that side, enlarged to `size`.
-        per_photo: the number of squares of each photograph.
-        seed: the seed of all that is drawn.
+        size: the side of the squares. If a side of the photograph is shorter, the square has that side and is enlarged.
+        per_photo: the number of squares per photograph.
+        seed: the seed of all random numbers.
 
     Raises:
-        ArgumentError, DTypeError: size, per_photo or seed is out of range or no number.
+        ArgumentError, DTypeError: size, per_photo or seed is out of range or not a number.
 
     Example:
         >>> from pyharmony import data
@@ -35,14 +35,14 @@ class Crops(RandomSamples):
         super().__init__(photos, range(len(photos)), per_photo, seed)
 
     def at_epoch(self, epoch: int) -> Crops:
-        """Returns squares of the same photographs at other places, which are different in every epoch."""
+        """Returns crops of the same photographs at other positions, which differ in every epoch."""
         return self._at_epoch(epoch)
 
     def _load(self, index: int) -> Sample:
         sample = self.photos[index // self._per]
         image = sample.get("target", sample.get("image"))
         if image is None:
-            raise DataError(f"{self.names[index]}: expected an image, there is {', '.join(sample)}")
+            raise DataError(f"{self.names[index]}: has {', '.join(sample)}, expected an image")
         random = self._random(index)
         height, width = image.shape[:2]
         side = min(height, width, self.size)

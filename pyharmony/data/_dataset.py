@@ -1,4 +1,4 @@
-"""The base of every data set, and sets made of another one."""
+"""The base class of data sets, and data sets derived from others."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Sample = dict[str, Any]
 
 @dataclass(frozen=True)
 class Problem:
-    """A fault of one sample or file.
+    """A defect of a sample or file.
 
     Attributes:
         name: the name of the sample, or of the file if it belongs to no sample.
-        message: the fault, with the path.
+        message: the description, with the path.
 
     Example:
         >>> from pyharmony.data import Problem
@@ -45,12 +45,12 @@ class Problem:
 
 
 class Dataset:
-    """A map from numbers, 0 to len - 1, to samples.
+    """A map from indices, 0 to len - 1, to samples.
 
     Attributes:
         names: the name of each sample.
-        groups: for each sample what it shares with others that show the same; a group goes to one split.
-        categories: for each sample what it shows, as its source names it; empty where that is not known.
+        groups: for each sample a key common to samples of the same scene; a group is never split.
+        categories: for each sample the category of its content, as named by its source; empty if unknown.
 
     Example:
         >>> from pyharmony.data import Dataset
@@ -88,13 +88,13 @@ class Dataset:
     def check(
         self, progress: Callable[[], None] | None = None, *, threads: int = 1, size: int | None = None
     ) -> list[Problem]:
-        """Returns every problem of the data set: each sample is loaded, and a failure stops nothing.
+        """Returns all problems of the data set: every sample is loaded, and failures are collected.
 
         Args:
             progress: called after each sample.
-            threads: the number of samples that are decoded at once.
-            size: the side of the images that a network is trained on, such as `data.size` of a recipe: a sample whose
-                mask is empty at that size, see `resize_sample`, is a problem too. None: masks are checked as they are.
+            threads: the number of samples to decode at once.
+            size: the side of a network's training images, such as `data.size` of a recipe: a sample whose mask is
+                empty at that size, see `resize_sample`, is a problem too. None: masks are checked at full size.
         """
         side = None if size is None else _checks.whole(size, "size", low=1)
         problems, names = self._strays(), set()
@@ -112,7 +112,7 @@ class Dataset:
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
             raise DTypeError(f"index: {type(index).__name__}, expected a whole number")
         if not -len(self) <= index < len(self):
-            raise IndexError(f"index: {index}, there are {len(self)} samples")
+            raise IndexError(f"index: {index}, expected 0 to {len(self) - 1}")
         return int(index) % len(self)
 
     def _load(self, index: int) -> Sample:
@@ -122,11 +122,11 @@ class Dataset:
         try:
             self._load(index)
         except (PyHarmonyError, OSError) as error:
-            return [Problem(self.names[index], said(error))]
+            return [Problem(self.names[index], error_text(error))]
         return []
 
     def _check_at(self, index: int, size: int | None) -> list[Problem]:
-        """Returns the problems of a sample; where it has none, that of its mask at size x size pixels."""
+        """Returns the problems of a sample; if it has none, that of its mask at size x size pixels."""
         problems = self._check_one(index)
         return problems if problems or size is None else self._check_mask(index, size)
 
@@ -144,20 +144,20 @@ class Dataset:
         return []
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
     return str(error)
 
 
 def in_order(work: Callable[[int], Result], count: int, threads: int) -> Generator[Result, None, None]:
-    """Yields work(0), work(1), ... in order, computed by so many threads, a few ahead."""
+    """Yields work(0), work(1), ... in order, computed by several threads, a few ahead."""
     at_once = _checks.whole(threads, "threads", low=1)
-    return finished((functools.partial(work, index) for index in range(count)), at_once)
+    return results_in_order((functools.partial(work, index) for index in range(count)), at_once)
 
 
-def finished(calls: Iterable[Callable[[], Result]], threads: int) -> Generator[Result, None, None]:
-    """Yields the results of calls in order; so many threads begin a few ahead."""
+def results_in_order(calls: Iterable[Callable[[], Result]], threads: int) -> Generator[Result, None, None]:
+    """Yields the results of calls in order, computed by several threads, a few ahead."""
     if threads == 1:
         for call in calls:
             yield call()
@@ -176,8 +176,8 @@ def finished(calls: Iterable[Callable[[], Result]], threads: int) -> Generator[R
                 future.cancel()
 
 
-def dealt(samples: Iterator[Result], most: int) -> Iterator[tuple[int, Iterator[Result]]]:
-    """Yields the samples in shares of at most so many, each with its number; a share is read before the next."""
+def in_chunks(samples: Iterator[Result], most: int) -> Iterator[tuple[int, Iterator[Result]]]:
+    """Yields the samples in chunks of at most `most`, each with its index; consume a chunk before the next."""
     for number in itertools.count():
         first = list(itertools.islice(samples, 1))
         if not first:
@@ -185,16 +185,16 @@ def dealt(samples: Iterator[Result], most: int) -> Iterator[tuple[int, Iterator[
         yield number, itertools.chain(first, itertools.islice(samples, most - 1))
 
 
-def loaded(
+def load_samples(
     dataset: Any, errors: str, progress: Callable[[], None] | None, threads: int, size: int | None = None
 ) -> Iterator[tuple[int, Sample]]:
-    """Yields number and resized sample of all that can be loaded; errors: whether others 'raise' or are left out."""
+    """Yields index and resized sample of all that can be loaded; errors: whether others 'raise' or are skipped."""
     _checks.one_of(errors, "errors", ("raise", "skip"))
     _checks.whole(threads, "threads", low=1)
-    return _loaded(dataset, errors, progress, threads, size)
+    return _load_samples(dataset, errors, progress, threads, size)
 
 
-def _loaded(
+def _load_samples(
     dataset: Any, errors: str, progress: Callable[[], None] | None, threads: int, size: int | None
 ) -> Iterator[tuple[int, Sample]]:
     def load(index: int) -> Sample | Exception:
@@ -210,7 +210,7 @@ def _loaded(
             raise outcome
         else:
             name = dataset.names[index] if isinstance(dataset, Dataset) else index
-            logger.warning("%s is left out: %s", name, said(outcome))
+            logger.warning("%s is left out: %s", name, error_text(outcome))
         if progress is not None:
             progress()
 
@@ -220,9 +220,9 @@ class RandomSamples(Dataset):
 
     Args:
         photos: the photographs.
-        photo_indices: the numbers of those that are used.
-        per_photo: the number of samples of each.
-        seed: the seed of all that is drawn.
+        photo_indices: the indices of those to use.
+        per_photo: the number of samples per photograph.
+        seed: the seed of all random numbers.
     """
 
     _epoch = 0
@@ -252,14 +252,14 @@ class RandomSamples(Dataset):
 
 
 def numbers_with_masks(photos: Dataset, with_masks: Sequence[int] | None) -> tuple[list[int], list[int]]:
-    """Returns the numbers of the photographs that have a mask, and of the others.
+    """Returns the indices of the photographs that have a mask, and of the others.
 
-    with_masks: the first of these, where they are known; None: all photographs are read to find out.
+    with_masks: the former, if they are known; None: all photographs are read to find out.
     """
     if with_masks is None:
         with_masks = [i for i in range(len(photos)) if "mask" in photos[i]]
     if not with_masks:
-        raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected one that has")
+        raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected at least one")
     own = set(with_masks)
     return list(with_masks), [i for i in range(len(photos)) if i not in own]
 
@@ -269,7 +269,7 @@ class Subset(Dataset):
 
     Args:
         dataset: the data set.
-        indices: the numbers of its samples, in this order.
+        indices: the indices of its samples, in this order.
 
     Example:
         >>> from pyharmony import data
@@ -302,7 +302,7 @@ class Subset(Dataset):
 
 
 class _SameSamples(Dataset):
-    """The samples of another data set, changed or kept; the other one is `dataset`."""
+    """Samples derived one by one from another data set, `dataset`."""
 
     dataset: Dataset
 
@@ -337,11 +337,11 @@ class Resized(_SameSamples):
 
 
 class Cached(_SameSamples):
-    """A data set whose samples stay in memory once they are read; their arrays must not be changed.
+    """A data set that caches its samples in memory; their arrays must not be changed.
 
     Args:
         dataset: the data set.
-        memory: the most bytes of arrays that are kept; samples beyond that are read again.
+        memory: the largest number of bytes of cached arrays; samples beyond that are read again.
 
     Example:
         >>> from pyharmony import data
@@ -369,7 +369,7 @@ class Cached(_SameSamples):
 
 
 class Joined(Dataset):
-    """Data sets one after the other.
+    """Several data sets, concatenated.
 
     Args:
         datasets: one or more data sets.
@@ -416,10 +416,10 @@ class Joined(Dataset):
 
 
 def resize_sample(sample: Sample, size: int = 256) -> Sample:
-    """Resizes a sample to size x size pixels, squashed to a square, as harmonisation is trained and measured.
+    """Resizes a sample to size x size pixels, ignoring its aspect, as for training and evaluation of harmonisation.
 
-    Images are resized by Pillow's bilinear filter, whose support grows as it shrinks an image. A mask is made hard, 255
-    where it is at least half inside, and resized to the nearest pixel: the protocol of Cong et al. 2020.
+    Images are resized by Pillow's bilinear filter, whose support grows when shrinking. A mask is binarised, 255 where
+    it is at least half inside, and resized by nearest neighbour: the protocol of Cong et al. 2020.
 
     Raises:
         UnusableSample: the mask is empty at that size.

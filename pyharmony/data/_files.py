@@ -1,4 +1,4 @@
-"""Files of data sets as arrays of uint8, and the places where they may lie."""
+"""Files of data sets as uint8 arrays, and checks of their paths."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ IMAGES = ("composite", "target", "image", "src", "dst")
 
 
 class NamedBytes(io.BytesIO):
-    """The bytes of a file, with the name that messages use."""
+    """The bytes of a file, with its name for messages."""
 
     def __init__(self, data: bytes, name: str) -> None:
         super().__init__(data)
         self.name = name
 
 
-#: The errors that Python raises where a file has an impossible number, name or nesting, or lacks a part.
+#: The errors that Python raises for an impossible number, name or nesting in a file, or a missing part.
 _DAMAGE = (
     ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, EOFError, RecursionError,
     struct.error, csv.Error,
@@ -45,17 +45,17 @@ _DAMAGE = (
 
 
 @contextlib.contextmanager
-def door(what: str) -> Iterator[None]:
-    """Turns any error in the contents of a foreign file into a DataError that begins with what.
+def data_errors(what: str) -> Iterator[None]:
+    """Turns any error in the contents of a foreign file into a DataError whose message begins with what.
 
-    Errors of the system, of pyharmony and of missing packages stay what they are.
+    Errors of the system, of pyharmony and of missing packages pass unchanged.
     """
     try:
         yield
     except (OSError, PyHarmonyError):
         raise
     except MemoryError as error:
-        raise OutOfMemory(f"{what}: needs more memory than there is") from error
+        raise OutOfMemory(f"{what}: needs more memory than available") from error
     except _DAMAGE as error:
         text = " ".join(str(error).split())
         raise DataError(f"{what}: damaged: {type(error).__name__}{': ' if text else ''}{text[:200]}") from error
@@ -65,11 +65,11 @@ _Load = TypeVar("_Load", bound=Callable[..., Any])
 
 
 def loads_files(load: _Load) -> _Load:
-    """Wraps a data set's method that loads the sample of a number in `door`."""
+    """Wraps a data set's method that loads the sample of an index in `data_errors`."""
 
     @functools.wraps(load)
     def guarded(self: Any, index: int) -> Any:
-        with door(str(self.names[index])):
+        with data_errors(str(self.names[index])):
             return load(self, index)
 
     return guarded  # type: ignore[return-value]
@@ -80,7 +80,7 @@ def label(source: Any) -> str:
 
 
 def read_picture(source: Any, role: str) -> NumpyArray:
-    """Reads an image as uint8 [H, W, 3] in sRGB, upright; alpha is left out."""
+    """Reads an image as uint8 [H, W, 3] in sRGB, upright, without alpha."""
     return picture_levels(files.read(source, role), role)
 
 
@@ -93,12 +93,12 @@ def read_mask(source: Any, role: str = "mask") -> NumpyArray:
     levels = mask_of(dataclasses.replace(picture, pixels=in_levels(pixels)), f"{role}: {label(source)}")
     mask: NumpyArray = np.require(levels, requirements=["C", "W"])
     if mask.size > 1 and mask.max() == 1:
-        raise MaskError(f"{role}: {label(source)}: 1 is its largest value, where 255 means fully inside")
+        raise MaskError(f"{role}: {label(source)}: its largest value is 1, expected 255 for fully inside")
     return mask
 
 
 def sample(name: str, sources: dict[str, Any]) -> dict[str, Any]:
-    """Reads a sample from files by role; all must have one size, and a mask must not be empty."""
+    """Reads a sample from files by role; their sizes must be equal, and a mask must not be empty."""
     result: dict[str, Any] = {"name": name}
     for role, source in sources.items():
         result[role] = read_mask(source, role) if role == "mask" else read_picture(source, role)
@@ -107,18 +107,18 @@ def sample(name: str, sources: dict[str, Any]) -> dict[str, Any]:
 
 
 def one_size(arrays: dict[str, Any], labels: dict[str, str]) -> None:
-    """Refuses a sample whose arrays differ in size, or whose mask is empty."""
+    """Raises if the arrays of a sample differ in size, or its mask is empty."""
     first = next(iter(labels))
     for role, what in labels.items():
         (height, width), (h, w) = arrays[first].shape[:2], arrays[role].shape[:2]
         if (h, w) != (height, width):
-            raise ShapeError(f"{what}: {w} x {h} pixels beside {width} x {height} of {labels[first]}")
+            raise ShapeError(f"{what}: {w} x {h} pixels, expected {width} x {height} as {labels[first]}")
         if role == "mask" and arrays[role].max() < 128:
             raise MaskError(f"{what}: empty; no pixel is at least half inside")
 
 
 def read_text(path: Path) -> str:
-    """Returns the text of a file in UTF-8."""
+    """Returns the text of a UTF-8 file."""
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
@@ -126,7 +126,7 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Returns the lines of a file in UTF-8."""
+    """Returns the lines of a UTF-8 file."""
     return read_text(path).splitlines()
 
 
@@ -136,11 +136,11 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: no JSON: {error}") from None
+        raise DataError(f"{path}: invalid JSON: {error}") from None
 
 
 def folder_of(path: Any, name: str) -> Path:
-    """Returns the path of a folder that exists."""
+    """Returns the path of an existing folder."""
     if not isinstance(path, (str, os.PathLike)):
         raise DTypeError(f"{name}: {type(path).__name__}, expected a path")
     folder = Path(path)
@@ -164,17 +164,17 @@ def files_of(source: Any, *suffixes: str) -> list[Path]:
 
 
 def inside(root: Path, name: Any, what: str) -> Path:
-    """Returns the path of a name from a list, which may not lead out of root; `own_file` follows the links."""
+    """Returns the path for a name in a list, which must be inside root; see `own_file` for links."""
     if not isinstance(name, str) or not is_file_name(name):
-        raise DataError(f"{what}: {name!r} is no name of a file")
+        raise DataError(f"{what}: {name!r} is not a file name")
     path = Path(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or not path.parts or ":" in path.parts[0]:
-        raise DataError(f"{what}: {name!r} leads out of {root}")
+        raise DataError(f"{what}: {name!r} is outside {root}")
     return root / path
 
 
 def is_file_name(name: str) -> bool:
-    """Tells whether the system can be asked for a file of this name."""
+    """Returns whether the system accepts a file of this name."""
     try:
         return bool(name) and b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:
@@ -182,19 +182,19 @@ def is_file_name(name: str) -> bool:
 
 
 def check_name(name: Any, what: str) -> str:
-    """Returns the name of a sample as a text that can be written."""
+    """Returns the name of a sample as text that can be encoded."""
     text = str(name)
     try:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise DataError(f"{what}: the name {text!r} holds half a character") from None
+        raise DataError(f"{what}: the name {text!r} contains half a surrogate pair") from None
     return text
 
 
 def own_file(root: Path, path: Path, what: str) -> Path:
-    """Returns the path that `inside` made, and refuses it if links that lie in root lead out of it."""
+    """Returns a path from `inside`; raises if links inside root lead out of it."""
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
-        raise DataError(f"{what}: {path} is a link that leads out of {root}")
+        raise DataError(f"{what}: {path} is a link to a file outside {root}")
     return path
 
 
@@ -204,24 +204,24 @@ def pictures_in(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
             if path.stem in paths:
-                raise DataError(f"{path}: {paths[path.stem].name} beside it has the same stem")
+                raise DataError(f"{path}: {paths[path.stem].name} in the same folder has the same stem")
             paths[path.stem] = path
     return paths
 
 
 @contextlib.contextmanager
 def new_folder(folder: Any) -> Iterator[Path]:
-    """Yields a folder to write into; it gets its name when all is written, and is removed if anything fails."""
+    """Yields a temporary folder, which gets its name when complete, and is removed if anything fails."""
     target = _target(folder)
     if os.path.lexists(target):
-        raise FileExistsError(17, "Is there already", str(target))
+        raise FileExistsError(17, "Already exists", str(target))
     with _temporary.folder(target) as draft:
         yield draft
 
 
 @contextlib.contextmanager
 def replaced_folder(folder: Any, overwrite: bool, is_own: Callable[[Path], bool]) -> Iterator[Path]:
-    """Yields a folder like `new_folder`, which with overwrite may replace one that holds nothing but own files."""
+    """Yields a folder like `new_folder`; with overwrite it may replace one that contains only own files."""
     target = _target(folder)
     if overwrite:
         _temporary.restore(target)
@@ -231,7 +231,7 @@ def replaced_folder(folder: Any, overwrite: bool, is_own: Callable[[Path], bool]
         return
     others = sorted(path.name for path in folder_of(target, "folder").iterdir() if not is_own(path))
     if others or target.is_symlink():
-        raise DataError(f"folder: {target}: holds {others[0] if others else 'a link'}, so it is not replaced")
+        raise DataError(f"folder: {target}: contains {others[0] if others else 'a link'}, so it is not replaced")
     with _temporary.folder(target, replace=True) as draft:
         yield draft
 

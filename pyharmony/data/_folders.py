@@ -1,4 +1,4 @@
-"""Folders of images that belong together: by their stems, by a table, by a manifest."""
+"""Folders of images related by their stems, by a table or by a manifest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._dataset import Dataset, Problem, Sample
 
 
 class _Stems(Dataset):
-    """Folders in which files of one stem are a sample."""
+    """Folders in which files of one stem form a sample."""
 
     _folders: dict[str, Path]
     _paths: dict[str, dict[str, Path]]
@@ -31,11 +31,11 @@ class _Stems(Dataset):
         self.names = list(next(iter(self._paths.values())))
 
     def _stems(self, role: str, name: str) -> tuple[str, ...]:
-        """Returns the stems that a role's file of a sample may have, the first that is there counts."""
+        """Returns the possible stems of a role's file for a sample; the first existing one is used."""
         return (name,)
 
     def _stem(self, role: str, name: str) -> str | None:
-        """Returns the stem of a role's file of a sample, or None where there is no such file."""
+        """Returns the stem of a role's file for a sample, or None if there is no such file."""
         return next((stem for stem in self._stems(role, name) if stem in self._paths[role]), None)
 
     def paths(self, index: int) -> dict[str, Path]:
@@ -64,9 +64,9 @@ class _Stems(Dataset):
         ]
 
 
-#: The file that `write_triples` puts beside its folders: a line of JSON for each sample.
+#: The file that `write_triples` writes next to its folders: a line of JSON for each sample.
 RECIPES = "recipes.jsonl"
-#: The names of the folders of triples, ours first; public code writes them in capitals, too.
+#: The names of the folders of triples, ours first; public code capitalises them, too.
 _FOLDERS = {
     "composite": ("composite", "composite_images"),
     "mask": ("mask", "masks"),
@@ -77,17 +77,17 @@ _FOLDERS = {
 class Triples(_Stems):
     """Composite, mask and target (the real image), as three folders.
 
-    If `write_triples` left its recipes there, they give the groups: composites of the same photograph.
+    The recipes of `write_triples`, if present, define the groups: composites of the same photograph.
 
-    Files of one stem belong together, and files named as iHarmony4 names them: the composite `f1_2_3.jpg` has the mask
+    Files of one stem form a sample, and also files named as in iHarmony4: the composite `f1_2_3.jpg` has the mask
     `f1_2.png` and the real image `f1.jpg`, which is its group.
 
     Args:
-        root: the folder of the folders.
+        root: the parent folder.
         composite, mask, target: the names of the folders; None: 'composite', 'mask' and 'target', or else
-            'composite_images', 'masks' and 'real' or 'real_images', in any case.
+            'composite_images', 'masks' and 'real' or 'real_images', in upper or lower case.
 
-    `Triples.from_table` takes a table of paths. Samples have `composite`, `target` and `mask`.
+    `Triples.from_table` reads a table of paths. Samples have `composite`, `target` and `mask`.
 
     Raises:
         FileNotFoundError: a folder is missing.
@@ -120,8 +120,8 @@ class Triples(_Stems):
     def from_table(cls, table: PathLike) -> Triples:
         """Opens the triples of a CSV file with the columns composite, mask, target and, optionally, name.
 
-        Paths are relative to the table and may lead anywhere: a table is a list of the reader's own files. Do not open
-        another person's table without reading it.
+        Paths are relative to the table and may lead anywhere: a table is trusted. Check tables from other people
+        before opening them.
 
         Raises:
             DataError: a column or a cell is missing, or a name occurs twice.
@@ -134,10 +134,10 @@ class Triples(_Stems):
         triples._paths = {role: {} for role in triples._folders}
         text = _files.read_text(path).removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
         rows = csv.DictReader(io.StringIO(text, newline=""))
-        with _files.door(str(path)):
+        with _files.data_errors(str(path)):
             lacking = [role for role in triples._folders if role not in (rows.fieldnames or ())]
             if lacking:
-                raise DataError(f"{path}: no column {lacking[0]}; expected composite, mask, target and perhaps name")
+                raise DataError(f"{path}: no column {lacking[0]}; expected composite, mask, target and optionally name")
             for number, row in enumerate(rows, 2):
                 empty = next((role for role in triples._folders if not row[role]), None)
                 if empty:
@@ -147,20 +147,20 @@ class Triples(_Stems):
                     raise DataError(f"{path}:{number}: the name {name!r} occurs twice")
                 for role in triples._folders:
                     if not _files.is_file_name(row[role]):
-                        raise DataError(f"{path}:{number}: {role}: {row[role]!r} is no name of a file")
+                        raise DataError(f"{path}:{number}: {role}: {row[role]!r} is not a file name")
                     triples._paths[role][name] = path.parent / row[role]
         triples.names = list(triples._paths["composite"])
         return triples
 
 
 def _folder_in(root: Path, names: Sequence[str]) -> str:
-    """Returns the name of the first folder of root that has one of the names, in any case; else the first name."""
+    """Returns the name of the first folder in root that has one of the names, in any case; else the first name."""
     there = {path.name.lower(): path.name for path in sorted(root.iterdir()) if path.is_dir()}
     return next((name if (root / name).is_dir() else there[name] for name in names if name in there), names[0])
 
 
 def _groups_in(path: Path) -> dict[str, str]:
-    """Returns the group of each sample by the recipes, if there are any."""
+    """Returns the group of each sample from the recipes, if there are any."""
     groups: dict[str, str] = {}
     if not path.is_file():
         return groups
@@ -172,16 +172,16 @@ def _groups_in(path: Path) -> dict[str, str]:
         except DataError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise DataError(f"{path}:{number}: no recipe: {type(error).__name__}: {error}") from error
+            raise DataError(f"{path}:{number}: invalid recipe: {type(error).__name__}: {error}") from error
     return groups
 
 
 class Photos(_Stems):
-    """Photographs, with the mask of an object in each.
+    """Photographs, each with the mask of an object.
 
     Args:
-        root: the folder of the folders.
-        image, mask: the names of the folders; files of one stem belong together. mask None: photographs alone.
+        root: the parent folder.
+        image, mask: the names of the folders; files of one stem form a sample. mask None: only photographs.
 
     Samples have `image` and, with masks, `mask`.
 
@@ -200,21 +200,21 @@ class Photos(_Stems):
 
 
 class Manifest(Dataset):
-    """The files that a `manifest.json` lists.
+    """The files listed in a `manifest.json`.
 
-    It holds `entries`, each with `file` (relative to it), `role`, `pair` (which files belong together) and `split`;
-    `check` compares the files with `bytes` and `sha256`.
+    It contains `entries`, each with `file` (relative to it), `role`, `pair` (the key of files that form a sample) and
+    `split`; `check` compares the files with `bytes` and `sha256`.
 
     Args:
         root: the folder of manifest.json, or that file.
         split: the split to read; None: all.
-        roles: the roles that a sample needs, the others are not read; None: all that a pair has. A photo is `image`.
+        roles: the required roles of a sample, others are not read; None: all roles of a pair. A photo is `image`.
 
     Attributes:
         entries: for each sample its entries by role.
 
     Raises:
-        DataError: the file is not a manifest, an entry lacks something, or a pair has a role twice.
+        DataError: the file is not a manifest, an entry is incomplete, or a pair has a role twice.
         FileNotFoundError: there is no manifest.
 
     Example:
@@ -259,7 +259,7 @@ class Manifest(Dataset):
         return {role: entry["path"] for role, entry in self.entries[self._at(index)].items()}
 
     def _own(self, index: int) -> dict[str, Path]:
-        """Returns the files of a sample, none of which leads out of the manifest's folder."""
+        """Returns the files of a sample, all of which must be inside the manifest's folder."""
         paths = self.paths(index)
         return {role: _files.own_file(self.root, path, self.names[index]) for role, path in paths.items()}
 
@@ -281,10 +281,10 @@ class Manifest(Dataset):
                 data = self._own(index)[role].read_bytes()
                 if entry.get("bytes", len(data)) != len(data):
                     problems.append(
-                        Problem(self.names[index], f"{entry['path']}: {len(data)} bytes, not {entry['bytes']}")
+                        Problem(self.names[index], f"{entry['path']}: {len(data)} bytes, expected {entry['bytes']}")
                     )
                 elif entry.get("sha256", "") and hashlib.sha256(data).hexdigest() != entry["sha256"]:
                     problems.append(
-                        Problem(self.names[index], f"{entry['path']}: its sha256 is not that of the manifest")
+                        Problem(self.names[index], f"{entry['path']}: its sha256 differs from that in the manifest")
                     )
         return problems

@@ -1,4 +1,4 @@
-"""iHarmony4: its four subsets, its lists, its names."""
+"""The data set iHarmony4 with its four subsets and lists."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ SPLITS = ("train", "test", "all")
 
 
 class IHarmony4(Dataset):
-    """The data set iHarmony4 (Cong et al. 2020), or the part of it that is there.
+    """The data set iHarmony4 (Cong et al. 2020), or the existing part of it.
 
     A subset is a folder with `composite_images`, `masks` and `real_images`. The composite `a0002_1_4.jpg` has the mask
-    `a0002_1.png` and the real image `a0002.jpg`. The lists are `IHD_train.txt` and `IHD_test.txt` beside the subsets;
-    where these are missing, `HCOCO/HCOCO_train.txt` and so on. One subset, with its own list, may be the root itself.
+    `a0002_1.png` and the real image `a0002.jpg`. The lists are `IHD_train.txt` and `IHD_test.txt` next to the subsets;
+    if these are missing, `HCOCO/HCOCO_train.txt` and so on. The root may be a single subset with its own list.
 
     Args:
         root: the folder of the subsets, or a subset.
         split: 'train', 'test' or 'all'.
-        subsets: some of 'HAdobe5k', 'HCOCO', 'Hday2night' and 'HFlickr'; None: all that the list names.
+        subsets: some of 'HAdobe5k', 'HCOCO', 'Hday2night' and 'HFlickr'; None: all those in the list.
 
     Attributes:
         subset_of: the subset of each sample.
@@ -35,7 +35,7 @@ class IHarmony4(Dataset):
     image are a group.
 
     Raises:
-        DataError: there is no list, or a line of one is not a composite.
+        DataError: there is no list, or one of its lines is not a composite.
         FileNotFoundError: the root does not exist.
         ArgumentError: there is no such split or subset.
 
@@ -104,5 +104,5 @@ def _composite(line: str, where: str) -> tuple[str, str]:
     subset = SUBSETS.get(name[:1])
     listed = _files.is_file_name(name) and Path(name).stem.count("_") >= 2 and Path(name).suffix
     if subset is None or not listed:
-        raise DataError(f"{where}: {line!r} is no composite, expected such as HCOCO/composite_images/c1_2_3.jpg")
+        raise DataError(f"{where}: {line!r}, expected a composite such as HCOCO/composite_images/c1_2_3.jpg")
     return subset, name

@@ -1,4 +1,4 @@
-"""Opens a data set by its path."""
+"""Opening of data sets by their paths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ._tfrecord import TFRecordPairs
 
 @dataclass(frozen=True)
 class Options:
-    """The options of `open_dataset` beside path and kind."""
+    """The options of `open_dataset` other than path and kind."""
 
     split: Any
     annotations: Any
@@ -35,7 +35,7 @@ class Options:
         return CocoPeople(self.annotations, images, self.category, min_share=self.min_share, max_share=self.max_share)
 
 
-#: The kinds of data sets that `open_dataset` opens, each with the function that does it.
+#: The kinds of data sets that `open_dataset` supports, with the functions that open them.
 KINDS: dict[str, Callable[[Path, Options], Dataset]] = {
     "shards": lambda path, options: Shards(path),
     "iharmony4": lambda path, options: IHarmony4(path, options.split or "all"),
@@ -61,24 +61,24 @@ def open_dataset(
     boxes: PathLike | None = None,
     features: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """Opens the data set of a folder or file, by its contents.
+    """Opens the data set in a folder or file, detecting its kind from its contents.
 
     Args:
         path: the folder or file; for COCO the folder of the photographs.
-        kind: 'shards', 'iharmony4', 'manifest', 'tar', 'tfrecord', 'triples', 'photos', 'coco' or 'scenes'; None: found
-            out, 'coco' by its annotations and 'scenes' by their boxes.
+        kind: 'shards', 'iharmony4', 'manifest', 'tar', 'tfrecord', 'triples', 'photos', 'coco' or 'scenes'; None:
+            detected, 'coco' if annotations and 'scenes' if boxes are given.
         split: the split of iHarmony4 ('train' or 'test') or of a manifest; None: all.
         annotations: the JSON file of COCO.
-        category, min_share, max_share: the choice of COCO's instances, see `CocoPeople`.
+        category, min_share, max_share: the selection of COCO instances, see `CocoPeople`.
         boxes: the file with the boxes of aligned scenes; None: all scenes, uncropped.
-        features: the names of TFRecord's features for 'composite', 'target' and 'mask'; what is left out or None: see
+        features: the names of the TFRecord features for 'composite', 'target' and 'mask'; omitted or None: see
             `TFRecordPairs`.
 
     Raises:
         FileNotFoundError: the path does not exist.
-        DataError: it is none of these kinds, or is damaged.
-        ArgumentError: there is no such kind, it has no splits, annotations, boxes, features or choice of instances, or
-            COCO's annotations are missing.
+        DataError: it is of none of these kinds, or is damaged.
+        ArgumentError: the kind is unknown, it has no splits, annotations, boxes, features or selection of instances,
+            or COCO's annotations are missing.
 
     Example:
         >>> from pyharmony import data
@@ -93,24 +93,22 @@ def open_dataset(
         raise ArgumentError(f"kind: {kind!r}, expected one of {', '.join(map(repr, KINDS))}")
     data_kind = kind or ("coco" if annotations is not None else "scenes" if boxes is not None else _kind(place))
     if split is not None and data_kind not in ("iharmony4", "manifest"):
-        raise ArgumentError(
-            f"split: {split!r}, but {data_kind} has no splits of its own; pyharmony.data.split makes them"
-        )
+        raise ArgumentError(f"split: {split!r}, but {data_kind} has no predefined splits; use pyharmony.data.split")
     for name, value, owner in (("annotations", annotations, "coco"), ("boxes", boxes, "scenes")):
         if value is not None and data_kind != owner:
-            raise ArgumentError(f"{name}: {str(value)!r}, but {data_kind} has none; they are of the kind {owner!r}")
+            raise ArgumentError(f"{name}: {str(value)!r}, accepted only for the kind {owner!r}, not for {data_kind}")
     defaults = (("category", category, "person"), ("min_share", min_share, 0), ("max_share", max_share, 1))
     for name, choice, default in defaults:
         if choice != default and data_kind != "coco":
-            raise ArgumentError(f"{name}: {choice!r}, but {data_kind} has none; it is of the kind 'coco'")
+            raise ArgumentError(f"{name}: {choice!r}, accepted only for the kind 'coco', not for {data_kind}")
     if features and data_kind != "tfrecord":
-        raise ArgumentError(f"features: {dict(features)!r}, but {data_kind} has none; they are of the kind 'tfrecord'")
+        raise ArgumentError(f"features: {dict(features)!r}, accepted only for the kind 'tfrecord', not for {data_kind}")
     roles = ("composite", "target", "mask")
     for role, name in (features or {}).items():
         if role not in roles or not isinstance(name, str):
             raise ArgumentError(f"features: {role!r}: {name!r}, expected names for some of {', '.join(roles)}")
     if data_kind == "coco" and annotations is None:
-        raise ArgumentError("annotations: missing, expected the JSON file of COCO's instances")
+        raise ArgumentError("annotations: missing, expected the JSON file of COCO annotations")
     return KINDS[data_kind](
         place, Options(split, annotations, category, min_share, max_share, boxes, dict(features or {}))
     )
@@ -127,7 +125,7 @@ def _kind(path: Path) -> str:
         }
         if path.suffix.lower() in kinds:
             return kinds[path.suffix.lower()]
-        raise DataError(f"path: {path}: no data set by its suffix; expected {', '.join(kinds)}, or a folder")
+        raise DataError(f"path: {path}: unknown suffix; expected {', '.join(kinds)}, or a folder")
     signs = {
         "shards": ["index.json"],
         "manifest": ["manifest.json"],
@@ -146,6 +144,6 @@ def _kind(path: Path) -> str:
             return kind
     kind_names = ", ".join(KINDS)
     raise DataError(
-        f"path: {path}: no data set that is known by its files", code="unknown-kind",
+        f"path: {path}: no known kind of data set", code="unknown-kind",
         hint=f"pass kind, one of {kind_names}", kinds=kind_names,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Scenes made of photographs with masks: objects pasted into others, seen nearer and in other lights."""
+"""Synthetic segmentation scenes: objects of photographs pasted into others, with crops and changes of light."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from ._dataset import Dataset, RandomSamples, Sample, numbers_with_masks
 Pixels = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
-_SIZES = (0.12, 0.95)  # the longer side of a pasted object, in longer sides of the scene
-_LEAST = 0.002  # the least share of the scene that an object covers
-#: The largest number of objects that are pasted into a scene.
+_SIZES = (0.12, 0.95)  # the longer side of a pasted object, relative to that of the scene
+_LEAST = 0.002  # the smallest share of the scene covered by an object
+#: The largest number of objects pasted into a scene.
 _PASTED = 3
-# People who are pasted beside somebody.
-_TALL = (0.7, 1.4)  # the range of their height, in the height of the one beside them
-_APART = (0.2, 1.1)  # the range of the distance between the middles of both, in half the sum of their widths
-_LOWER = 0.15  # how much lower or higher their heads are at most, in the height of the one beside them
-_RIM = 0.7  # the standard deviation of the blur of a rim before others, in pixels
-_STRETCHED = 1.25  # the largest ratio by which the two sides of a pasted object are stretched against each other
-_TURNED = 25.0  # the largest angle by which a pasted object is turned, in degrees
+# People pasted next to a person in the scene.
+_TALL = (0.7, 1.4)  # the range of their height, relative to that person's
+_APART = (0.2, 1.1)  # the range of the distance between their centres, in half the sum of their widths
+_LOWER = 0.15  # the largest vertical offset of their heads, relative to that person's height
+_RIM = 0.7  # the standard deviation of the blur of an occluding rim, in pixels
+_STRETCHED = 1.25  # the largest change of a pasted object's aspect ratio
+_TURNED = 25.0  # the largest rotation of a pasted object, in degrees
 # Values of the plane `people`.
-_NO_PERSON = 0  # nobody is here
-_UNKNOWN = 128  # whether somebody is here is not known
-_PERSON = 255  # a person is here
-#: The share of an object's pixels that others must leave to be seen, for it to be asked for.
+_NO_PERSON = 0  # no person
+_UNKNOWN = 128  # unknown
+_PERSON = 255  # a person
+#: The share of an object's pixels that must remain visible for it to be the target.
 _VISIBLE = 0.4
 _TRIES = 8
-#: The light of a scene is told from every so many pixels along rows and columns.
+#: The light of a scene is estimated from every n-th pixel along rows and columns.
 _SPARSE = 4
-#: The side of what is shown of a scene from nearer, in sides of the object: below 1 a part of it is beyond the frame.
+#: The side of a magnified crop, in sides of the object: below 1 a part of it is outside.
 _SHOWN = (0.5, 2.2)
 
 
 class _Scene(NamedTuple):
-    """An image [H, W, 3], the object that is asked for [H, W], and where people are, see `Pasted`."""
+    """An image [H, W, 3], the target object [H, W], and where people are, see `Pasted`."""
 
     image: Pixels
     mask: Bools
@@ -51,30 +51,30 @@ class _Scene(NamedTuple):
 
 
 class Pasted(RandomSamples):
-    """Scenes with an object and its mask, for a network that cuts out what is clicked.
+    """Scenes with an object and its mask, for a click segmentation network.
 
-    The numbers drawn for a sample depend on seed, epoch and its number alone.
+    The random numbers of a sample depend only on seed, epoch and its index.
 
     Args:
-        photos: samples with `image` (or `target`) and perhaps `mask`, all of one size.
+        photos: samples with `image` (or `target`) and optionally `mask`, all of one size.
         size: the side of the images, to which a part of the scene is resized.
-        pasted: the share of the scenes into which objects of other photographs are pasted. The object that is asked for
-            is one of these, or the photograph's own, without what covers it.
-        seamless: the share of the pasted objects whose seam is taken away: by Poisson's equation, or by a soft rim and
-            the light of the new place. Else a network learns to look for seams.
-        nearer: the share of the scenes of which a part around the object is shown, as a user who comes closer sees it.
-        retouched: the share of the scenes that take another light (`pyharmony.color.retouch`).
-        worn: the share of the scenes that are blurred, noisy, grey or saved as JPEG.
-        persons: the numbers of the photographs whose mask is that of a person.
-        empty: the numbers of the photographs that show nobody.
-        crowded: the share of the scenes with somebody in which other people are pasted beside them, as tall as they
-            are, before them or behind, as people stand in groups.
-        with_masks: the numbers of the photographs that have a mask; None: all are read now to find out.
-        per_photo: the number of scenes of each of these photographs.
-        seed: the seed of all that is drawn.
+        pasted: the share of the scenes with pasted objects of other photographs. The target is one of these, or the
+            photograph's own object without the occluded part.
+        seamless: the share of the pasted objects without a visible seam: by Poisson blending, or by a soft rim and
+            adapted light. Otherwise a network would learn to detect seams.
+        nearer: the share of the scenes cropped around the object, like a magnified view.
+        retouched: the share of the scenes with changed light (`pyharmony.color.retouch`).
+        worn: the share of the scenes that are blurred, noisy, grey or JPEG compressed.
+        persons: the indices of the photographs whose mask is that of a person.
+        empty: the indices of the photographs without people.
+        crowded: the share of the scenes with a person next to whom other people of similar height are pasted, in front
+            or behind, as in groups.
+        with_masks: the indices of the photographs that have a mask; None: all are read now to find out.
+        per_photo: the number of scenes per photograph with a mask.
+        seed: the seed of all random numbers.
 
-    Beside `image` and `mask` a sample has the plane `people`: 255 where a person is, 0 where nobody is, and 128 where
-    that is not known, as around the person of a photograph that may show others.
+    In addition to `image` and `mask` a sample has the plane `people`: 255 on a person, 0 where there is none, and 128
+    where unknown, as around the person of a photograph that may show others.
 
     Raises:
         ArgumentError: a share is outside 0 to 1, or no photograph has a mask.
@@ -113,7 +113,7 @@ class Pasted(RandomSamples):
         self._company = [i for i in self._photo_indices if i in self._persons]
 
     def at_epoch(self, epoch: int) -> Pasted:
-        """Returns the same photographs in other scenes, which are different in every epoch."""
+        """Returns other scenes of the same photographs, which differ in every epoch."""
         return self._at_epoch(epoch)
 
     def _load(self, index: int) -> Sample:
@@ -138,7 +138,7 @@ class Pasted(RandomSamples):
         sample = self.photos[number]
         image = sample.get("target", sample.get("image"))
         if image is None:
-            raise DataError(f"{self.photos.names[number]}: expected an image, there is {', '.join(sample)}")
+            raise DataError(f"{self.photos.names[number]}: has {', '.join(sample)}, expected an image")
         return image, sample["mask"] >= 128 if "mask" in sample else None
 
     def _people(self, number: int, region: Bools | None, size: tuple[int, int]) -> Pixels:
@@ -156,13 +156,13 @@ class Pasted(RandomSamples):
     def _scene(self, number: int, random: np.random.Generator) -> _Scene:
         """Returns a scene with the photograph's object."""
         image, own = self._photo(number)
-        assert own is not None  # noqa: S101  # it is one of those with a mask
+        assert own is not None  # noqa: S101  # only photographs with a mask are used
         people = self._people(number, own, own.shape)
         if number in self._persons and self._chance("crowded", random):
             return self._crowd(image, own, people, random)
         if not self._chance("pasted", random):
             return _Scene(image, own, people)
-        # The object itself goes before another photograph, or others come beside it.
+        # Either the object is pasted into another photograph, or others are pasted next to it.
         objects = [own]
         if self._others and random.random() < 0.4:
             first, object_ = image, own
@@ -183,14 +183,14 @@ class Pasted(RandomSamples):
         return _Scene(image, _one_of(objects, sizes, random), people)
 
     def _crowd(self, image: Pixels, own: Bools, people: Pixels, random: np.random.Generator) -> _Scene:
-        """Returns a scene with other people beside the one who is there, before them or behind."""
+        """Returns a scene with other people next to its person, in front or behind."""
         objects, sizes = [own], [int(np.count_nonzero(own))]
         for _ in range(int(random.integers(1, _PASTED + 1))):
             other, its = self._photo(self._company[int(random.integers(len(self._company)))])
             before = image
             image, region = self._with(image, other, its, random, beside=own)
             if random.integers(2):
-                image, region = _mixed(image, before, _soft(own)), region & ~own
+                image, region = _blend(image, before, _soft(own)), region & ~own
             people[region] = _PERSON
             objects = [x & ~region for x in objects] + [region]
             sizes.append(int(np.count_nonzero(region)))
@@ -199,9 +199,9 @@ class Pasted(RandomSamples):
     def _with(
         self, image: Pixels, other: Pixels, mask: Any, random: np.random.Generator, beside: Bools | None = None
     ) -> tuple[Pixels, Bools]:
-        """Returns an image with the object of another one before it, and where that is.
+        """Returns an image with an object of another photograph pasted, and its mask.
 
-        beside: the region [H, W] of a person whom the object, a person too, comes beside; None: it comes anywhere.
+        beside: the region [H, W] of a person next to whom the object, a person too, is pasted; None: anywhere.
         """
         from PIL import Image
 
@@ -229,7 +229,7 @@ class Pasted(RandomSamples):
             object_, alpha = (x.rotate(angle, Image.Resampling.BICUBIC, expand=True) for x in (object_, alpha))
             size = object_.size
         if around is None:
-            # Half of an object may lie beyond the frame.
+            # Half of an object may be outside the frame.
             left = int(random.integers(-(size[0] // 2), max(1, width - size[0] // 2)))
             top = int(random.integers(-(size[1] // 2), max(1, height - size[1] // 2)))
         else:
@@ -250,23 +250,23 @@ class Pasted(RandomSamples):
     def _blended(
         self, source: Pixels, image: Pixels, soft_region: Pixels, region: Bools, random: np.random.Generator
     ) -> Pixels:
-        """Returns an image with the source in a soft region, with or without a seam."""
+        """Returns an image with the source inserted in a soft region, with or without a seam."""
         part = bounding_box(soft_region).expand(1, soft_region.shape)
         near, object_, inside = part.of(image), part.of(source), part.of(region)
         if self._chance("seamless", random):
             if random.random() < 0.4:
                 solved: Pixels = ops.poisson(object_, near, inside, gradients="source")
-                # The colours of the object, which the equation takes away, come back in part.
-                object_ = _mixed(object_, solved, np.float32(random.uniform(0.3, 1.0)))
+                # Restores part of the object's colours, which Poisson blending removes.
+                object_ = _blend(object_, solved, np.float32(random.uniform(0.3, 1.0)))
             else:
                 around = image[::_SPARSE, ::_SPARSE][~region[::_SPARSE, ::_SPARSE]]
                 object_ = _in_light_of(object_, inside, around if len(around) else near[inside], random)
         out = image.copy()
-        part.of(out)[...] = _mixed(near, object_, part.of(soft_region)[..., None].astype(np.float32) / 255)
+        part.of(out)[...] = _blend(near, object_, part.of(soft_region)[..., None].astype(np.float32) / 255)
         return out
 
     def _view(self, scene: _Scene, random: np.random.Generator) -> _Scene:
-        """Returns the part of a scene that is shown, mirrored half of the time, at `size`."""
+        """Returns the visible part of a scene, mirrored half of the time, at `size`."""
         from PIL import Image
 
         image, mask, people = scene
@@ -291,15 +291,15 @@ class Pasted(RandomSamples):
         return _Scene(*(np.ascontiguousarray(x[:, ::step]) for x in (pixels, inside, labels)))
 
 
-def _mixed(first: Pixels, second: Pixels, share: Any) -> Pixels:
-    """Returns images between two, with this share of the second."""
+def _blend(first: Pixels, second: Pixels, share: Any) -> Pixels:
+    """Returns images blended with this share of the second."""
     mixed = first + share * (second.astype(np.float32) - first)
     result: Pixels = np.rint(mixed).astype(np.uint8)
     return result
 
 
 def _one_of(objects: Sequence[Bools], sizes: Sequence[int], random: np.random.Generator) -> Bools:
-    """Returns one of the objects of which enough is seen, by their pixels before others covered them."""
+    """Returns a random object that is visible enough, given their pixels before occlusion."""
     for i in random.permutation(len(objects)):
         if np.count_nonzero(objects[i]) > _VISIBLE * sizes[i]:
             return objects[i]
@@ -307,7 +307,7 @@ def _one_of(objects: Sequence[Bools], sizes: Sequence[int], random: np.random.Ge
 
 
 def _between(ends: tuple[float, float], random: np.random.Generator) -> float:
-    """Returns a number between two, drawn evenly by its logarithm."""
+    """Returns a log-uniform random number between two ends."""
     return math.exp(random.uniform(math.log(ends[0]), math.log(ends[1])))
 
 
@@ -332,7 +332,7 @@ def _in_light_of(source: Pixels, inside: Bools, around: Pixels, random: np.rando
 
 
 def _worn(image: Pixels, random: np.random.Generator) -> Pixels:
-    """Returns an image blurred, noisy, grey or saved as JPEG."""
+    """Returns an image blurred, noisy, grey or JPEG compressed."""
     from PIL import Image, ImageFilter
 
     way = int(random.integers(4))

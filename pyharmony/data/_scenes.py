@@ -1,4 +1,4 @@
-"""Aligned scenes: one place at many times, on which GP-GAN is trained."""
+"""Aligned scenes: images of one place at many times, the training data of GP-GAN."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .. import io as files
 from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError
 from ..typing import PathLike, Skip
 from . import _files
-from ._dataset import Dataset, Problem, Sample, in_order, said
+from ._dataset import Dataset, Problem, Sample, error_text, in_order
 
 _LOG = logging.getLogger(__name__)
-#: The number of missing scenes that a warning names.
+#: The number of missing scenes named in a warning.
 _NAMED = 3
 _LINE = re.compile(r"(?P<scene>[^:]+):\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
 
@@ -29,16 +29,16 @@ class AlignedScenes(Dataset):
 
     Args:
         root: the folder of the scenes.
-        boxes: a file with a line `scene:top,left,bottom,right` each, rows and columns of pixels, the last two not
-            included; scenes without a line are left out. None: every scene, uncropped.
+        boxes: a file with a line `scene:top,left,bottom,right` each, rows and columns of pixels, the last two
+            exclusive; scenes without a line are skipped. None: every scene, uncropped.
 
     Attributes:
         scenes: the samples of each scene.
         boxes: the box of each scene.
-        missing: the listed scenes that have no folder, which are left out; a warning names the first of them.
+        missing: the listed scenes without a folder, which are skipped; a warning names the first of them.
 
-    Samples have `image` and `scene`; names are like scene/file. The images of a scene are a group. `pairs` makes a
-    set in which each sample has two images of one scene; `check` names the scenes that have fewer, or no folder.
+    Samples have `image` and `scene`; names are like scene/file. The images of a scene form a group. `pairs` returns a
+    data set in which each sample has two images of one scene; `check` lists scenes with fewer, or without a folder.
 
     Raises:
         DataError: a line is not a box, a box is empty, or a scene is listed twice.
@@ -64,7 +64,7 @@ class AlignedScenes(Dataset):
         folders = {scene: _files.inside(self.root, scene, where) for scene in sorted(self.boxes)}
         self.missing = [scene for scene, folder in folders.items() if not os.path.lexists(folder)]
         if self.missing:
-            self._tell_missing(where, folders)
+            self._warn_of_missing(where, folders)
         for scene, path in folders.items():
             if scene in self.missing:
                 continue
@@ -77,7 +77,7 @@ class AlignedScenes(Dataset):
             self.scene_of += [scene] * len(image_paths)
         self.names = [f"{scene}/{path.stem}" for scene, path in zip(self.scene_of, self._paths, strict=True)]
 
-    def _tell_missing(self, where: str, folders: dict[str, Path]) -> None:
+    def _warn_of_missing(self, where: str, folders: dict[str, Path]) -> None:
         if len(self.missing) == len(folders):
             raise FileNotFoundError(
                 2, f"No such folder, and none of the {len(folders)} of {where}", str(folders[self.missing[0]])
@@ -98,12 +98,8 @@ class AlignedScenes(Dataset):
         return self.scene_of
 
     def _strays(self) -> list[Problem]:
-        return [
-            Problem(name, f"{self.root / name}: no such folder; the scene is left out") for name in self.missing
-        ] + [
-            Problem(
-                name, f"{self.root / name}: images: {len(indices)}, expected two or more; pairs leave the scene out"
-            )
+        return [Problem(name, f"{self.root / name}: no such folder; the scene is skipped") for name in self.missing] + [
+            Problem(name, f"{self.root / name}: {len(indices)} images, expected two or more; pairs skips the scene")
             for name, indices in self.scenes.items()
             if len(indices) < 2
         ]
@@ -113,7 +109,7 @@ class AlignedScenes(Dataset):
         return self._paths[index]
 
     def pairs(self, count: int, *, seed: int = 0) -> ScenePairs:
-        """Draws count pairs of two images of one scene, the same for one seed; all scenes are equally likely."""
+        """Draws count pairs of two images of one scene, reproducibly for a seed; all scenes are equally likely."""
         return ScenePairs(self, count, seed=seed)
 
     @_files.loads_files
@@ -144,23 +140,23 @@ def write_scenes(
 ) -> list[Problem]:
     """Writes the images of scenes, cropped to their boxes, as folder/scene/file of the same names, all or nothing.
 
-    That is what the tools around GP-GAN train on; `AlignedScenes(folder)` reads it without boxes.
+    This is the training format of tools for GP-GAN; `AlignedScenes(folder)` reads it without boxes.
 
     Args:
         scenes: the images.
         folder: the folder to write.
-        quality: 1 to 100, for files of JPEG, WebP and AVIF, which are encoded anew.
-        errors: 'raise', or 'skip' to leave out images that cannot be read or whose box lies beyond them.
-        overwrite: whether to replace a folder that holds nothing but folders of these scenes.
-        threads: the number of images that are made, and written, at once.
+        quality: 1 to 100, for JPEG, WebP and AVIF files, which are encoded again.
+        errors: 'raise', or 'skip' to skip images that cannot be read or are smaller than their box.
+        overwrite: whether to replace a folder that contains only folders of these scenes.
+        threads: the number of images to process at once.
         progress: called after each image.
 
     Returns:
-        The images that were left out.
+        The images that were skipped.
 
     Raises:
-        FileExistsError: there is something of that name, and overwrite is False.
-        DataError: folder holds other things; no image is left.
+        FileExistsError: the folder exists, and overwrite is False.
+        DataError: folder contains other files; no image is left.
         ArgumentError: an argument is not accepted.
         PyHarmonyError, OSError: an image is bad.
 
@@ -175,7 +171,7 @@ def write_scenes(
     _checks.one_of(errors, "errors", ("raise", "skip"))
     problems: list[Problem] = []
     if overwrite and isinstance(folder, (str, os.PathLike)) and Path(folder).resolve() == scenes.root.resolve():
-        raise DataError(f"folder: {Path(folder)}: the scenes themselves, which are not replaced")
+        raise DataError(f"folder: {Path(folder)}: contains the source scenes, expected another folder")
     with _files.replaced_folder(folder, overwrite, lambda path: path.name in scenes.boxes and path.is_dir()) as new:
         for scene in scenes.scenes:
             (new / scene).mkdir()
@@ -192,7 +188,7 @@ def write_scenes(
             if error is not None:
                 if errors == "raise":
                     raise error
-                problems.append(Problem(scenes.names[index], said(error)))
+                problems.append(Problem(scenes.names[index], error_text(error)))
             if progress is not None:
                 progress()
         if len(problems) == len(scenes):
@@ -201,7 +197,7 @@ def write_scenes(
 
 
 class ScenePairs(Dataset):
-    """Pairs of two images of one scene: `src`, from which an object may be taken, and `dst`.
+    """Pairs of two images of one scene: `src`, the source of an object, and `dst`.
 
     Args:
         scenes: the images.

@@ -25,28 +25,28 @@ from .._arrays import NumpyArray
 from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError
 from ..typing import PathLike, Skip
 from . import _files
-from ._dataset import Dataset, Problem, Sample, in_order, loaded, said
+from ._dataset import Dataset, Problem, Sample, error_text, in_order, load_samples
 
-FORMAT = "pyharmony shards"  # what an index says of its format
-VERSION = 1  # the version of that format
+FORMAT = "pyharmony shards"  # the name of the format in an index
+VERSION = 1  # the version of the format
 MAGIC = b"pyharmony shard 1\n"
 HEADER = 4096
 FIELDS = ("composite", "target", "image", "mask")
-#: The most files that one data set keeps open.
+#: The largest number of files that a data set keeps open.
 _MOST_OPEN = 64
 
 
 class Shards(Dataset):
-    """Samples of raw shards; a file is opened when a sample of it is first asked for.
+    """Samples of raw shards; a file is opened when one of its samples is first read.
 
     Args:
         folder: the folder that `write_shards` wrote.
 
     Attributes:
         size: the side of the samples.
-        fields: the arrays that they hold, some of `composite`, `target`, `image` and `mask`.
+        fields: the arrays of the samples, some of `composite`, `target`, `image` and `mask`.
 
-    `shards[i]` is a sample with arrays of its own, `shards[[3, 1]]` a batch. For torch's DataLoader either will do;
+    `shards[i]` is a sample with newly allocated arrays, `shards[[3, 1]]` a batch. torch's DataLoader supports both;
     batches are faster, with a BatchSampler as its `sampler` and `batch_size=None`. It is safe to fork and to pickle.
 
     Raises:
@@ -67,7 +67,7 @@ class Shards(Dataset):
         if not index.is_file():
             raise DataError(f"folder: {self.folder}: no index.json of shards")
         table = _files.read_json(index)
-        with _files.door(str(index)):
+        with _files.data_errors(str(index)):
             if (table["format"], table["version"]) != (FORMAT, VERSION):
                 raise DataError(f"{index}: {table['format']!r} of version {table['version']!r}, expected {VERSION}")
             self.size, self.fields = int(table["size"]), tuple(table["fields"])
@@ -139,11 +139,11 @@ class Shards(Dataset):
         """Yields the batches of one epoch.
 
         Args:
-            batch_size: the number of samples of each.
-            seed: the seed of the order, together with epoch; None: the order in which they are stored.
-            epoch: the number of the epoch.
-            rank, ranks: the number of this process and of all; each gets every ranks-th sample, all the same number.
-            drop_last: whether to leave out a last batch that is smaller.
+            batch_size: the number of samples per batch.
+            seed: the seed of the order, combined with epoch; None: the order in the files.
+            epoch: the index of the epoch.
+            rank, ranks: the index of this process and the number of all; each gets every ranks-th sample, equally many.
+            drop_last: whether to drop a smaller last batch.
         """
         _checks.flags(drop_last=drop_last)
         n, ranks = _checks.whole(batch_size, "batch_size", low=1), _checks.whole(ranks, "ranks", low=1)
@@ -157,9 +157,9 @@ class Shards(Dataset):
         return (self.batch(order[start : start + n]) for start in range(0, end, n))
 
     def _fill(self, parts: list[NumpyArray], shard: int, record: int) -> None:
-        """Reads a record of a file into arrays of uint8.
+        """Reads a record of a file into uint8 arrays.
 
-        It is read and not mapped: if the file is cut off meanwhile, that is an error, and no signal ends the process.
+        The file is read, not memory-mapped: if it is truncated meanwhile, that raises an error, not a signal.
         """
         file = self._file(shard)
         left = [part.data for part in parts]
@@ -167,7 +167,7 @@ class Shards(Dataset):
         while left:
             count = os.preadv(file.fileno(), left, at)
             if not count:
-                raise DataError(f"{file.name}: it was cut off at byte {at}, within sample {record}")
+                raise DataError(f"{file.name}: truncated at byte {at}, within sample {record}")
             at += count
             while left and count >= len(left[0]):
                 count -= len(left.pop(0))
@@ -175,19 +175,19 @@ class Shards(Dataset):
                 left[0] = left[0][count:]
 
     def _file(self, shard: int) -> Any:
-        """Returns the open file, whose length and header must be those of the index."""
+        """Returns the open file, after comparing its length and header with the index."""
         file = self._open.get(shard)
         if file is None:
             one = self._table[shard]
             index = str(self.folder / "index.json")
             path = _files.own_file(self.folder, _files.inside(self.folder, one["file"], index), index)
-            file = open(path, "rb", buffering=0)  # noqa: SIM115, it is closed with the last who reads of it
+            file = open(path, "rb", buffering=0)  # noqa: SIM115, it is closed with its last reader
             head = file.read(HEADER)
             length = HEADER + one["samples"] * _length(self.size, self.fields)
             if (size := os.fstat(file.fileno()).st_size) != length:
                 raise DataError(f"{path}: {size} bytes, expected {length}")
             if head != _header(self.size, one["samples"], self.fields, one["sha256"]):
-                raise DataError(f"{path}: its header is not the one of the index")
+                raise DataError(f"{path}: its header differs from the index")
             with contextlib.suppress(KeyError, RuntimeError):  # another thread may have been faster
                 while len(self._open) >= _MOST_OPEN:
                     del self._open[next(iter(self._open))]
@@ -201,9 +201,9 @@ class Shards(Dataset):
 
         Args:
             progress: called after each sample.
-            threads: how many files are read at once.
-            size: the side of the images that a network is trained on, as in `Dataset.check`: where no file is damaged,
-                a sample whose mask is empty at that size is a problem too.
+            threads: the number of files to read at once.
+            size: the side of a network's training images, as in `Dataset.check`: if no file is damaged, a sample whose
+                mask is empty at that size is a problem too.
         """
         side = None if size is None else _checks.whole(size, "size", low=1)
         problems: list[Problem] = []
@@ -227,9 +227,9 @@ class Shards(Dataset):
                 digest.update(block)
                 at, left = at + len(block), left - len(block)
             if left or digest.hexdigest() != one["sha256"]:
-                raise DataError(f"{self.folder / one['file']}: damaged: its sha256 is not that of the index")
+                raise DataError(f"{self.folder / one['file']}: damaged: its sha256 differs from the index")
         except (PyHarmonyError, OSError) as error:
-            return [Problem(str(one["file"]), said(error))]
+            return [Problem(str(one["file"]), error_text(error))]
         return []
 
 
@@ -249,10 +249,10 @@ def write_shards(
         dataset: a `Dataset`, or any sequence of samples; all have the fields of the first one. Only `composite`,
             `target`, `image` and `mask` are written.
         folder: the folder to write; it must not exist.
-        size: the side of the written images, see `resize_sample`. Masks become hard.
+        size: the side of the written images, see `resize_sample`. Masks are binarised.
         samples_per_shard: the number of samples in a file.
-        errors: 'raise', or 'skip' to leave bad samples out, with a warning in the log for each.
-        threads: how many samples are decoded at once; what is written is the same.
+        errors: 'raise', or 'skip' to skip bad samples, with a warning in the log for each.
+        threads: the number of samples to decode at once; does not affect the files.
         progress: called after each sample.
 
     Returns:
@@ -270,7 +270,7 @@ def write_shards(
         (16, 16, 3)
     """
     side, most = _checks.whole(size, "size", low=1), _checks.whole(samples_per_shard, "samples_per_shard", low=1)
-    sound = loaded(dataset, errors, progress, threads, side)
+    sound = load_samples(dataset, errors, progress, threads, side)
     groups = dataset.groups if isinstance(dataset, Dataset) else None
     with _files.new_folder(folder) as draft:
         writer = _Writer(draft, side, most)
@@ -281,7 +281,7 @@ def write_shards(
 
 
 class _Writer:
-    """A writer of the files of a folder of shards, one after the other."""
+    """Writes the files of a folder of shards, one after the other."""
 
     def __init__(self, folder: Path, size: int, most: int) -> None:
         self.folder, self.size, self.most = folder, size, most
@@ -294,7 +294,7 @@ class _Writer:
         fields = tuple(field for field in FIELDS if field in sample)
         if not fields or self.fields not in ((), fields):
             raise ShapeError(
-                f"{name}: it has {', '.join(fields) or 'no image'}, expected {', '.join(self.fields or FIELDS)}"
+                f"{name}: has {', '.join(fields) or 'no image'}, expected {', '.join(self.fields or FIELDS)}"
             )
         values = ((field, sample[field]) for field in fields)
         record = b"".join((np.packbits(value) if field == "mask" else value).tobytes() for field, value in values)
@@ -335,12 +335,12 @@ class _Writer:
 
 def _listed(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError(f"{type(value).__name__} in place of a list")
+        raise TypeError(f"{type(value).__name__}, expected a list")
     return value
 
 
 def _sizes(size: int) -> tuple[int, int]:
-    """Returns the bytes of an image and of a mask."""
+    """Returns the number of bytes of an image and of a mask."""
     return 3 * size * size, (size * size + 7) // 8
 
 

@@ -1,4 +1,4 @@
-"""Splits that depend on names alone."""
+"""Splits determined only by names."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SHARES: Mapping[str, float] = {"train": 0.9, "val": 0.05, "test": 0.05}
 
 
 def split_of(name: str, shares: Mapping[str, float] = SHARES, *, seed: int = 0) -> str:
-    """Returns the split of a name, which is always the same, whatever else is in the data set.
+    """Returns the split of a name, independently of other samples in the data set.
 
     Args:
-        name: the name of a sample, or better of its group.
+        name: the name of a sample, or preferably of its group.
         shares: the share of each split, in order; they sum to 1.
-        seed: another seed deals anew.
+        seed: another seed gives another assignment.
 
     Raises:
         ArgumentError: shares are negative or do not sum to 1.
@@ -41,11 +41,11 @@ def split_of(name: str, shares: Mapping[str, float] = SHARES, *, seed: int = 0) 
         bound += share
         if at < bound:
             return key
-    return [key for key in shares if shares[key] > 0][-1]  # the rest that rounding left over
+    return [key for key in shares if shares[key] > 0][-1]  # the remainder left by rounding
 
 
 def split(dataset: Dataset, shares: Mapping[str, float] = SHARES, *, seed: int = 0) -> dict[str, Subset]:
-    """Splits a data set by the hash of each sample's group, so that samples that show the same stay together.
+    """Splits a data set by the hash of each sample's group, so that groups are not divided.
 
     Args:
         dataset: the data set.

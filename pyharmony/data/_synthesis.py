@@ -1,4 +1,4 @@
-"""Composites made from photographs: each object takes other colours, and the photograph is the target."""
+"""Synthetic composites: the object of a photograph is recoloured, and the photograph is the target."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .. import _checks, color
 from ..color.transfers import TRANSFERS
 from ..errors import ArgumentError, DataError, PyHarmonyError, UnusableSample
 from ..typing import SynthesisMethod
-from ._dataset import Dataset, RandomSamples, Sample, resize_sample, said
+from ._dataset import Dataset, RandomSamples, Sample, error_text, resize_sample
 
 Picture = npt.NDArray[np.uint8]
 
@@ -23,40 +23,40 @@ CHANGES = ("lut_mix", "retouch", "brightness_contrast", "temperature")
 #: All methods, in the order in which they are drawn.
 METHODS = (*TRANSFERS, *CHANGES)
 
-#: The range of a transfer's strength, drawn for each composite: the full strength leaves little to learn from.
+#: The range of a transfer's strength, drawn for each composite; at full strength the original is lost.
 STRENGTHS = (0.5, 1.0)
 
-#: The limits of the fMSE between composite and photograph, in squared 8-bit levels: below there is nothing to learn
-#: from, above nothing is left to recognise.
+#: The limits of the fMSE between composite and photograph, in squared 8-bit levels: smaller changes teach nothing,
+#: larger ones make the object unrecognisable.
 RANGE = (20.0, 2600.0)
 
 _TRIES = 8
-#: The least number of rows and columns of a transfer's reference, which is reduced by whole steps.
+#: The least number of rows and columns of a transfer's reference, which is subsampled by an integer step.
 _REFERENCE = 256
 _LUTS = 4
 
 
 class Synthesis(RandomSamples):
-    """Composites of photographs with masks, made when they are asked for.
+    """Composites of photographs with masks, computed when they are read.
 
-    Sample i shows photograph i // per_photo; the numbers drawn for it depend on seed and i alone. Samples have
-    `composite`, `target`, the photograph, `mask`, and `recipe`, a dict of the method and the drawn numbers. Outside the
-    mask composite and target are equal.
+    Sample i uses photograph i // per_photo; its random numbers depend only on seed and i. Samples have `composite`,
+    `target`, the photograph, `mask`, and `recipe`, a dict of the method and the random numbers. Outside the mask
+    composite and target are equal.
 
     Args:
         photos: samples with `image` (or `target`) and `mask`.
-        methods: the names from `METHODS` that are drawn, equally likely, or a mapping to their weights. None: half
-            `lut_mix`, half the others; with a single photograph only those that need no other.
-        per_photo: the number of composites of each photograph.
+        methods: the names from `METHODS` to draw from, equally likely, or a mapping to their weights. None: half
+            `lut_mix`, half the others; for a single photograph only those without a reference.
+        per_photo: the number of composites per photograph.
         size: the side, see `resize_sample`; None: the size of the photographs.
-        seed: the seed of all that is drawn.
-        limits: the least and largest fMSE between composite and photograph. Others are drawn again, up to eight times;
-            then the nearest to the limits is taken, and its recipe has its fMSE.
-        severity: the range from which the largest fMSE of each composite is drawn, values from 20 to 40 as often as
-            from 1,000 to 2,000; a composite above it is brought nearer to the photograph. None: all stay as they are,
-            most of them glaring.
-        unchanged: the share of the composites that are the photograph itself: a network learns from them not to change
-            what fits. Their fMSE is 0, whatever the limits are.
+        seed: the seed of all random numbers.
+        limits: the range of the fMSE between composite and photograph. Composites outside are drawn again, up to eight
+            times; then the nearest to the limits is used, and its recipe contains its fMSE.
+        severity: the range of the largest fMSE of each composite, drawn log-uniformly: as often from 20 to 40 as from
+            1,000 to 2,000; a composite above it is blended with the photograph. None: all are unchanged, most of them
+            with glaring colours.
+        unchanged: the share of the composites that equal the photograph, from which networks learn to leave matching
+            colours unchanged. Their fMSE is 0, independently of the limits.
 
     Raises:
         ArgumentError: an argument is out of range, or a method is unknown.
@@ -87,16 +87,16 @@ class Synthesis(RandomSamples):
         self._shares = np.array(list(weights.values())) / sum(weights.values())
         self.limits = float(limits[0]), float(limits[1])
         if not 0 <= self.limits[0] < self.limits[1]:
-            raise ArgumentError(f"limits: {limits}, expected two numbers that rise, the first of at least 0")
+            raise ArgumentError(f"limits: {limits}, expected two numbers, 0 <= low < high")
         self.severity = None if severity is None else (float(severity[0]), float(severity[1]))
         if self.severity and not 0 < self.severity[0] <= self.severity[1]:
-            raise ArgumentError(f"severity: {severity}, expected two numbers above 0, the second no smaller")
+            raise ArgumentError(f"severity: {severity}, expected two positive numbers, low <= high")
         self.unchanged = _checks.number(unchanged, "unchanged", high=1.0, accepts="0 to 1")
         if any(m in TRANSFERS for m in self._methods) and len(photos) < 2:
-            raise ArgumentError(f"photos: {len(photos)}, a transfer of colours needs another photograph")
+            raise ArgumentError(f"photos: {len(photos)}, but a colour transfer needs another photograph")
 
     def at_epoch(self, epoch: int) -> Synthesis:
-        """Returns the same photographs with other colours, which are different in every epoch."""
+        """Returns the same photographs with other colours, which differ in every epoch."""
         return self._at_epoch(epoch)
 
     def _load(self, index: int) -> Sample:
@@ -110,7 +110,7 @@ class Synthesis(RandomSamples):
             try:
                 composite, parameters = self._changed(method, target, mask, index // self._per, random)
             except (PyHarmonyError, OSError) as error:  # the object vanishes at this size, or a reference is bad
-                trouble = f"{method}: {said(error)}"
+                trouble = f"{method}: {error_text(error)}"
                 continue
             fmse = _foreground_error(composite, target, mask)
             beyond = max(self.limits[0] - fmse, fmse - self.limits[1], 0.0)
@@ -145,7 +145,7 @@ class Synthesis(RandomSamples):
         image = sample.get("target", sample.get("image"))
         if image is None or "mask" not in sample:
             name, there = self.photos.names[index], ", ".join(sample)
-            raise DataError(f"{name}: expected an image and its mask, there is {there}")
+            raise DataError(f"{name}: has {there}, expected an image and its mask")
         photo = {"name": self.photos.names[index], "target": image, "mask": sample["mask"]}
         return photo if self.size is None else resize_sample(photo, self.size)
 
@@ -190,7 +190,7 @@ def _weights(methods: Any, photos: int) -> dict[str, float]:
             raise ArgumentError(f"methods: {name!r}, expected some of {', '.join(METHODS)}")
         _checks.number(weight, f"methods[{name!r}]")
     if not sum(weights.values()):
-        raise ArgumentError(f"methods: {methods!r}, expected one or more of a weight above 0")
+        raise ArgumentError(f"methods: {methods!r}, expected at least one weight above 0")
     return {name: float(weight) for name, weight in weights.items() if weight}
 
 
@@ -200,14 +200,14 @@ def _foreground_error(composite: Picture, target: Picture, mask: Picture) -> flo
     if not count:
         return 0.0
     difference = np.maximum(composite, target) - np.minimum(composite, target)
-    if count != np.count_nonzero(mask):  # where the mask is zero there is no difference
+    if count != np.count_nonzero(mask):  # there is no difference where the mask is zero
         difference[~inside] = 0
     flat = difference.ravel().astype(np.float32)
     return float(np.dot(flat, flat)) / (3 * count)
 
 
 def _fewer(photo: dict[str, Any]) -> tuple[Picture, Picture]:
-    """Returns evenly chosen pixels of a photograph and its mask; all pixels if none of those chosen were inside."""
+    """Returns evenly spaced pixels of a photograph and its mask; all pixels if none of these are inside."""
     image, mask = photo["target"], photo["mask"]
     step = max(1, min(mask.shape) // _REFERENCE)
     fewer = mask[::step, ::step]
@@ -215,17 +215,17 @@ def _fewer(photo: dict[str, Any]) -> tuple[Picture, Picture]:
 
 
 class CopyPaste(Dataset):
-    """Pairs of one scene, as for the training of GP-GAN: part of one image is put into the other, the target.
+    """Pairs of one scene, as for the training of GP-GAN: part of one image is pasted into the other, the target.
 
-    Both are resized so that their smaller side is load_size, and cropped to crop_size x crop_size at one place, drawn
-    for each sample. Samples have `composite`, `target` and `mask`, uint8.
+    Both are resized so that their smaller side is load_size, and cropped to crop_size x crop_size at a common random
+    position. Samples have `composite`, `target` and `mask`, uint8.
 
     Args:
         pairs: samples with `src` and `dst`, such as `AlignedScenes.pairs(count)`.
         load_size, crop_size: the sizes in pixels, the second no larger than the first.
-        ratio: the side of the inserted square over crop_size; for a free shape, that of the box that it fills.
-        mask: 'square', in the middle, as published; 'free', an irregular shape of ellipses somewhere.
-        seed: the seed of all that is drawn.
+        ratio: the side of the pasted square relative to crop_size; for a free shape, that of its box.
+        mask: 'square', centred, as published; 'free', an irregular union of ellipses at a random position.
+        seed: the seed of all random numbers.
 
     Source: Wu et al., "GP-GAN: Towards Realistic High-Resolution Image Blending", ACM MM 2019.
 
@@ -257,7 +257,7 @@ class CopyPaste(Dataset):
         self.ratio = _checks.number(ratio, "ratio", high=1.0, accepts="a number above 0, at most 1")
         self.side = int(self.crop_size * self.ratio)
         if not self.side:
-            raise ArgumentError(f"ratio: {ratio}, of {crop_size} pixels nothing is left")
+            raise ArgumentError(f"ratio: {ratio}, too small for {crop_size} pixels")
         _checks.one_of(mask, "mask", ("square", "free"))
         self.mask, self.seed = mask, _checks.whole(seed, "seed")
 

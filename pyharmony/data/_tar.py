@@ -1,4 +1,4 @@
-"""Shards as tar files in the form of WebDataset: files of one key are a sample."""
+"""Shards as tar files in the WebDataset format: files of one key form a sample."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .. import io as files
 from ..errors import DataError, PyHarmonyError
 from ..typing import ImageFormat, PathLike, Skip
 from . import _files
-from ._dataset import Dataset, Problem, Sample, dealt, loaded
+from ._dataset import Dataset, Problem, Sample, in_chunks, load_samples
 from ._tar_members import members
 
 logger = logging.getLogger("pyharmony")
 
-#: The roles of a sample's files by the names that writers give them.
+#: The roles of a sample's files by their common names.
 ROLES = {**{role: role for role in (*_files.IMAGES, "mask")}, "real": "target"}
 ROLES |= dict.fromkeys(("jpg", "jpeg", "png", "webp"), "image")
 
@@ -30,15 +30,15 @@ ROLES |= dict.fromkeys(("jpg", "jpeg", "png", "webp"), "image")
 class TarShards(Dataset):
     """Samples of tar files: `key.composite.jpg`, `key.target.jpg`, `key.mask.png`, `key.json` and so on.
 
-    The key is the part of a file's name before the first point, folders included; the next part gives the role:
-    composite, target (or real), image, src, dst or mask; a plain `key.jpg` is the image. Files are read where they lie,
-    nothing is unpacked. A JSON object may give the sample's `name`; its other entries are returned under `json`.
+    The key is the part of a file's name before the first dot, folders included; the next part is the role: composite,
+    target (or real), image, src, dst or mask; a plain `key.jpg` is the image. Files are read in place, without
+    unpacking. A JSON object may contain the sample's `name`; its other entries are returned under `json`.
 
     Args:
-        source: a folder of .tar files, one such file, or several. Compressed ones are refused, since they cannot be
-            read from the middle.
+        source: a folder of .tar files, one such file, or several. Compressed ones are not accepted, since they do not
+            support random access.
 
-    A file that ends early or is no tar file is named in the log and by `check`; samples before the damage can be read.
+    Truncated files and other files are named in the log and by `check`; samples before the damage can be read.
 
     Raises:
         DataError: there is no .tar file, or none can be read.
@@ -68,7 +68,7 @@ class TarShards(Dataset):
         parts_of: dict[str, dict[str, tuple[str, int, int]]] = {}
         about: dict[str, Any] = {}
         try:
-            with _files.door(str(path)), open(path, "rb") as file:
+            with _files.data_errors(str(path)), open(path, "rb") as file:
                 for member in members(path):
                     folder, _, name = member.name.rpartition("/")
                     stem, _, suffix = name.partition(".")
@@ -82,7 +82,7 @@ class TarShards(Dataset):
                             _files.check_name(about[key].get("name", ""), member.name)
         except PyHarmonyError as error:
             reason = str(error).removeprefix(f"{path}: ").removeprefix("damaged: ")
-            self._bad.append(Problem(path.name, f"{path}: damaged, or no uncompressed tar file: {reason}"))
+            self._bad.append(Problem(path.name, f"{path}: damaged, or not an uncompressed tar file: {reason}"))
         for key, parts in parts_of.items():
             entry = about.get(key)
             self._samples.append((path, parts, entry))
@@ -120,10 +120,10 @@ def write_tar_shards(
         dataset: a `Dataset`, or any sequence of samples.
         folder: the folder to write; it must not exist.
         samples_per_shard: the number of samples in a file.
-        format: the format of the images, 'png', or 'jpeg' or 'webp', which lose a little; masks are PNG.
+        format: the format of the images, 'png', or 'jpeg' or 'webp', which are lossy; masks are PNG.
         quality: 1 to 100, for JPEG and WebP.
-        errors: 'raise', or 'skip' to leave bad samples out, with a warning in the log for each.
-        threads: how many samples are decoded at once; what is written is the same.
+        errors: 'raise', or 'skip' to skip bad samples, with a warning in the log for each.
+        threads: the number of samples to decode at once; does not affect the files.
         progress: called after each sample.
 
     Returns:
@@ -140,9 +140,9 @@ def write_tar_shards(
     """
     most = _checks.whole(samples_per_shard, "samples_per_shard", low=1)
     _checks.one_of(format, "format", ("png", "jpeg", "webp"))
-    sound = loaded(dataset, errors, progress, threads)
+    sound = load_samples(dataset, errors, progress, threads)
     with _files.new_folder(folder) as draft:
-        for number, samples in dealt(sound, most):
+        for number, samples in in_chunks(sound, most):
             with open(draft / f"{number:06}.tar", "wb") as file:
                 with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
                     for index, sample in samples:

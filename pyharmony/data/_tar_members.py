@@ -1,8 +1,8 @@
-"""The files in an uncompressed tar file: their names, and where their bytes lie.
+"""The files in an uncompressed tar file: their names, and the positions of their bytes.
 
 Source: POSIX.1-2024, pax, section "pax Interchange Format"; the long names and large numbers of GNU tar. Python's
-tarfile goes where a header says, backwards as well, and reads a header of any stated length; here every step goes
-forward and no header is larger than a name needs.
+tarfile follows a header anywhere, also backwards, and reads a header of any stated length; here positions only
+increase, and the size of headers is limited.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import BinaryIO
 from ..errors import DataError
 
 _BLOCK = 512
-#: The most bytes of a header that describes the next one; a path has 4096 at most.
+#: The largest number of bytes of a header that describes the next one; a path has at most 4096.
 _MOST_EXTENDED = 1 << 20
 _REGULAR = (b"0", b"\0", b"7")
 _WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
@@ -24,7 +24,7 @@ _WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
 
 @dataclass(frozen=True)
 class Member:
-    """A regular file: its name, and where its bytes are."""
+    """A regular file: its name, and the position of its bytes."""
 
     name: str
     offset: int
@@ -35,7 +35,7 @@ def members(path: Path) -> Iterator[Member]:
     """Yields the regular files, in order.
 
     Raises:
-        DataError: the file is damaged from some place on, or is not a tar file.
+        DataError: the file is damaged from some position on, or is not a tar file.
     """
     with open(path, "rb") as file:
         length = file.seek(0, 2)
@@ -44,9 +44,9 @@ def members(path: Path) -> Iterator[Member]:
 
 def _members(file: BinaryIO, length: int) -> Iterator[Member]:
     at = 0
-    name: str | None = None  # the name that an extended header gives the next file
+    name: str | None = None  # the name of the next file from an extended header
     size: int | None = None
-    every: dict[str, str] = {}  # the records of a global header, for all files that follow
+    every: dict[str, str] = {}  # the records of a global header, for all following files
     while at < length:
         file.seek(at)
         block = file.read(_BLOCK)
@@ -71,7 +71,7 @@ def _members(file: BinaryIO, length: int) -> Iterator[Member]:
             at += _BLOCK + _padded(stated)
             continue
         if kind == b"S":
-            raise DataError(f"a sparse file at byte {at}, which is not read")
+            raise DataError(f"a sparse file at byte {at}, which is not supported")
         if "size" in every and size is None:
             size = _decimal(every["size"])
         if name is None:
@@ -80,7 +80,7 @@ def _members(file: BinaryIO, length: int) -> Iterator[Member]:
         if kind in _WITHOUT_DATA:
             count = 0
         if count < 0:
-            raise DataError(f"the header at byte {at} gives a size of {count}")
+            raise DataError(f"the header at byte {at} states a size of {count}")
         if at + _BLOCK + count > length:
             raise DataError(f"the file of the header at byte {at} ends after the archive")
         if name is None:
@@ -96,14 +96,14 @@ def _padded(size: int) -> int:
 
 
 def _sums(block: bytes) -> bool:
-    """Tells whether a header's checksum fits its bytes, signed or unsigned, its own eight counted as blanks."""
+    """Returns whether a header's checksum is right, for signed or unsigned bytes, its own eight counted as blanks."""
     stated = _number(block[148:156])
     rest = block[:148] + b" " * 8 + block[156:]
     return stated in (sum(rest), sum(struct.unpack("512b", rest)))
 
 
 def _number(text: bytes) -> int:
-    """Returns the number of octal digits, or of GNU's base 256 if the first bit is set."""
+    """Returns the value of octal digits, or of GNU's base 256 if the first bit is set."""
     if text[0] & 0x80:
         value = int.from_bytes(text, "big") - (1 << (8 * len(text) - 1))
         return value if text[0] == 0x80 else value - (1 << (8 * len(text) - 1))
@@ -111,13 +111,13 @@ def _number(text: bytes) -> int:
     if not digits:
         return 0
     if digits.strip(b"01234567"):
-        raise DataError(f"a header holds {digits[:12]!r}, expected an octal number")
+        raise DataError(f"a header contains {digits[:12]!r}, expected an octal number")
     return int(digits, 8)
 
 
 def _decimal(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 18:
-        raise DataError(f"a header gives a size of {text[:24]!r}")
+        raise DataError(f"a header states a size of {text[:24]!r}")
     return int(text)
 
 
@@ -145,7 +145,7 @@ def _records(text: bytes) -> dict[str, str]:
 
 def _name(block: bytes) -> str:
     name = _text(block[:100].partition(b"\0")[0])
-    if block[257:263] == b"ustar\0":  # GNU's own form ends in blanks, and has no prefix in its place
+    if block[257:263] == b"ustar\0":  # GNU's format ends in blanks, and has no prefix field
         prefix = _text(block[345:500].partition(b"\0")[0])
         name = f"{prefix}/{name}" if prefix else name
     return name

@@ -1,4 +1,4 @@
-"""Pairs in TFRecord files, the form of GP-GAN's data for TensorFlow.
+"""Pairs in TFRecord files, the format of GP-GAN's data for TensorFlow.
 
 A file is a sequence of records: the length in 8 bytes, its checksum in 4, the data, its checksum. A record is a message
 of protocol buffers, tf.train.Example: a map from names to lists of bytes, floats or whole numbers. TensorFlow is not
@@ -21,15 +21,15 @@ from .. import _checks, _install, _protobuf, _temporary
 from ..errors import ArgumentError, DataError, ShapeError
 from ..typing import PathLike, Skip
 from . import _files
-from ._dataset import Dataset, Problem, Sample, dealt, loaded
+from ._dataset import Dataset, Problem, Sample, in_chunks, load_samples
 from ._tar import encoded
 
-_NAME = "name"  # the feature that holds a sample's name
-_MASK = "mask"  # the feature that holds a sample's mask, unless another one is given
-#: The features of composite and target, ours and those of the ports of GP-GAN to TensorFlow, which hold raw pixels.
+_NAME = "name"  # the feature for a sample's name
+_MASK = "mask"  # the default feature for a sample's mask
+#: The features of composite and target, ours and those of the TensorFlow ports of GP-GAN, which contain raw pixels.
 _PAIRS = (("copy_paste", "bg"), ("image/encoded_cp", "image/encoded_bg"))
 _SIZE = ("image/height", "image/width")
-#: The bytes of a record that are read to find its name, with which our records begin.
+#: The number of bytes of a record that are read to find its name, which comes first in our records.
 _PEEK = 1024
 
 
@@ -39,14 +39,13 @@ class TFRecordPairs(Dataset):
     Args:
         source: a folder of .tfrecord or .tfrecords files, one such file, or several.
         composite, target: the features of the two images; None: 'copy_paste' and 'bg', or, in a record without these,
-            'image/encoded_cp' and 'image/encoded_bg', as ports of GP-GAN to TensorFlow write them.
+            'image/encoded_cp' and 'image/encoded_bg', as in TensorFlow ports of GP-GAN.
         mask: the feature of a mask; None: 'mask', if a record has one.
         shape: (height, width) of features that are raw bytes of uint8 and not image files; None: those of the features
-            'image/height' and 'image/width', where a record has them and its images are as many bytes.
+            'image/height' and 'image/width', if a record has them and its images have the right number of bytes.
 
-    Samples have `composite` and `target`, and `mask` if there is one. A record that begins with the feature 'name',
-    like those that pyharmony writes, has this name; others are called by their file and number. This needs the extra
-    `tfrecord`.
+    Samples have `composite` and `target`, and `mask` if there is one. A record that starts with the feature 'name',
+    like those of pyharmony, has this name; others are named by their file and number. Needs the extra `tfrecord`.
 
     Raises:
         DataError: there is no such file, or one is damaged; its records before the damage can be read.
@@ -77,7 +76,7 @@ class TFRecordPairs(Dataset):
         self.names: list[str] = []
         for path in paths:
             try:
-                with _files.door(str(path)):
+                with _files.data_errors(str(path)):
                     for number, (offset, length, start) in enumerate(_records(path)):
                         self._records.append((path, offset, length, number))
                         self.names.append(_name_in(start) or f"{path.stem}:{number}")
@@ -94,21 +93,21 @@ class TFRecordPairs(Dataset):
             data = file.read(length + 4)
         where = f"{path}: record {number}"
         if len(data) < length + 4 or struct.unpack("<I", data[length:])[0] != _masked_crc(data[:length]):
-            raise DataError(f"{where}: damaged: its checksum is another one")
+            raise DataError(f"{where}: damaged: wrong checksum")
         try:
             features = example(data[:length])
         except (ValueError, IndexError, struct.error) as error:
-            raise DataError(f"{where}: no example of features: {error}") from None
+            raise DataError(f"{where}: not an example with features: {error}") from None
         sources = {}
         found_mask = "mask" not in self.features and isinstance(next(iter(features.get(_MASK, ())), None), bytes)
         pair = next((pair for pair in _PAIRS if all(name in features for name in pair)), _PAIRS[0])
         names = {**dict(zip(("composite", "target"), pair)), **self.features}
         for role, key in {**names, **({"mask": _MASK} if found_mask else {})}.items():
             if key not in features:
-                raise DataError(f"{where}: no feature {key!r}; there are {', '.join(sorted(features)) or 'none'}")
+                raise DataError(f"{where}: no feature {key!r}, only {', '.join(sorted(features)) or 'none'}")
             value = features[key]
             if not isinstance(value, list) or not value or not isinstance(value[0], bytes):
-                raise DataError(f"{where}: {key} holds no bytes")
+                raise DataError(f"{where}: {key} contains no bytes")
             sources[role] = value[0]
         shape = self.shape or _size_in(features, sources)
         if shape is not None:
@@ -145,22 +144,22 @@ def write_tfrecord(
 ) -> None:
     """Writes the composite, target and mask of samples as one TFRecord file of PNG images, all or nothing.
 
-    `TFRecordPairs` reads the same samples again, bit for bit, names included.
+    `TFRecordPairs` reads the same samples again, bit for bit, including names.
 
     Args:
         dataset: a `Dataset`, or any sequence of samples.
         path: the file; it must not exist.
         composite, target: the names of the features, see `TFRecordPairs`.
-        mask: the feature of masks, which every sample then has to have; None: 'mask', if the first sample has one.
-        errors: 'raise', or 'skip' to leave bad samples out, with a warning in the log for each.
-        threads: how many samples are decoded at once; what is written is the same.
+        mask: the feature of masks, which every sample must then have; None: 'mask', if the first sample has one.
+        errors: 'raise', or 'skip' to skip bad samples, with a warning in the log for each.
+        threads: the number of samples to decode at once; does not affect the file.
         progress: called after each sample.
 
     Raises:
         FileExistsError: the file exists.
         ShapeError: there is no sample.
-        ArgumentError: a sample has no composite or target, or a mask where others have none; two features share a name.
-        PyHarmonyError, OSError: a sample is bad; nothing is left of the file then.
+        ArgumentError: a sample has no composite or target, or only some have a mask; two features have the same name.
+        PyHarmonyError, OSError: a sample is bad; the file is then removed.
         ImportError: google-crc32c is missing.
 
     Example:
@@ -170,11 +169,11 @@ def write_tfrecord(
         2
     """
     features = _features(composite, target, mask)
-    sound = loaded(dataset, errors, progress, threads)
+    sound = load_samples(dataset, errors, progress, threads)
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
     with _temporary.file(path) as unfinished, open(unfinished, "wb") as file:
-        _write(file, _begun(sound, features), features)
+        _write(file, _with_mask_feature(sound, features), features)
         _files.sync(file)
 
 
@@ -213,8 +212,8 @@ def write_tfrecord_shards(
     most = _checks.whole(samples_per_shard, "samples_per_shard", low=1)
     features = _features(composite, target, mask)
     with _files.new_folder(folder) as draft:
-        sound = _begun(loaded(dataset, errors, progress, threads), features)
-        for number, samples in dealt(sound, most):
+        sound = _with_mask_feature(load_samples(dataset, errors, progress, threads), features)
+        for number, samples in in_chunks(sound, most):
             with open(draft / f"{number:06}.tfrecord", "wb") as file:
                 _write(file, samples, features)
                 _files.sync(file)
@@ -222,16 +221,16 @@ def write_tfrecord_shards(
 
 
 def _features(composite: str, target: str, mask: str | None) -> dict[str, str]:
-    """Returns the features of a sample's arrays; without a mask's if the first sample says whether there is one."""
+    """Returns the features of a sample's arrays; without that of a mask if the first sample decides about it."""
     features = {"composite": composite, "target": target} | ({} if mask is None else {"mask": mask})
     names = [_NAME, *features.values(), *([_MASK] if mask is None else [])]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ArgumentError(f"{twice!r} is the name of two features; expected names of their own, and not {_NAME!r}")
+        raise ArgumentError(f"{twice!r} is the name of two features; expected different names, none of them {_NAME!r}")
     return features
 
 
-def _begun(sound: Iterator[tuple[int, Sample]], features: dict[str, str]) -> Iterator[tuple[int, Sample]]:
+def _with_mask_feature(sound: Iterator[tuple[int, Sample]], features: dict[str, str]) -> Iterator[tuple[int, Sample]]:
     """Returns the samples, after adding the mask to features if the first sample has one."""
     first = next(sound, None)
     if first is None:
@@ -248,7 +247,7 @@ def _write(file: Any, sound: Iterable[tuple[int, Sample]], features: dict[str, s
         if lacking:
             raise ArgumentError(f"dataset: sample {index} has no {lacking[0]}")
         if "mask" in sample and "mask" not in features:
-            raise ArgumentError(f"dataset: sample {index} has a mask, and the first has none")
+            raise ArgumentError(f"dataset: sample {index} has a mask, but the first has none")
         values = {_NAME: str(sample.get("name", index)).encode()}
         data = _example({**values, **{key: encoded(sample[role], "png") for role, key in features.items()}})
         head = struct.pack("<Q", len(data))
@@ -256,14 +255,14 @@ def _write(file: Any, sound: Iterable[tuple[int, Sample]], features: dict[str, s
 
 
 def _records(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """Yields offset and length of the data of each record, and how it starts."""
+    """Yields offset and length of the data of each record, and its first bytes."""
     end, offset = path.stat().st_size, 0
     with open(path, "rb") as file:
         while offset < end:
             file.seek(offset)
             head = file.read(12 + _PEEK)
             if len(head) < 12 or struct.unpack("<I", head[8:12])[0] != _masked_crc(head[:8]):
-                raise DataError(f"{path}: damaged at byte {offset}: no head of a record")
+                raise DataError(f"{path}: damaged at byte {offset}: invalid record header")
             length = struct.unpack("<Q", head[:8])[0]
             if offset + 16 + length > end:
                 raise DataError(f"{path}: ends within the record at byte {offset}")
@@ -272,7 +271,7 @@ def _records(path: Path) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _name_in(start: bytes) -> str | None:
-    """Returns the name that a record begins with, by its first bytes; None if it begins with something else."""
+    """Returns the name at the start of a record; None if it starts with something else."""
     try:
         at = 0
         for _ in range(2):  # the features, then the first of them
@@ -298,7 +297,7 @@ def _masked_crc(data: bytes) -> int:
 
 
 def _size_in(features: dict[str, list[Any]], sources: dict[str, bytes]) -> tuple[int, int] | None:
-    """Returns the height and width that a record states, where its images are as many raw pixels."""
+    """Returns the height and width that a record states, if its images have as many raw pixels."""
     size = [next(iter(features.get(name, ())), None) for name in _SIZE]
     height, width = (x if isinstance(x, int) and x > 0 else 0 for x in size)
     images = [data for role, data in sources.items() if role != "mask"]
@@ -337,7 +336,7 @@ def _feature(data: bytes) -> list[Any]:
 
 def _bytes(value: Any) -> bytes:
     if isinstance(value, int):
-        raise ValueError("a number where bytes were expected")
+        raise ValueError("a number, expected bytes")
     return bytes(value)
 
 

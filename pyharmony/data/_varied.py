@@ -1,4 +1,4 @@
-"""Photographs varied before composites are made of them: more light, more places, and masks for those without."""
+"""Augmentation of photographs before making composites: changes of light, inverted, borrowed and reshaped masks."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from ._dataset import Dataset, RandomSamples, Sample, numbers_with_masks
 #: The least and largest share of the photograph that a borrowed mask may cover.
 _COVERED = (0.02, 0.7)
 _TRIES = 8
-#: The strength of the noise that moves an outline, where a blurred mask of 0 to 1 is 1/2.
+#: The strength of the noise that moves an outline, relative to a blurred mask of 0 to 1.
 _ROUGH = 0.15
 
 
 class Varied(RandomSamples):
-    """Photographs varied: in another light, with their background as the object, or under masks of others.
+    """Augmented photographs: in another light, with inverted masks, or with masks of other photographs.
 
-    Sample i shows the photograph with mask i // per_photo, unless it is `borrowed`; the numbers drawn for it depend on
-    seed, epoch and i alone.
+    Sample i uses the photograph with mask i // per_photo, unless it is `borrowed`; its random numbers depend only on
+    seed, epoch and i.
 
     Args:
-        photos: samples with `image` (or `target`) and perhaps `mask`.
-        retouched: the share of the samples whose whole photograph, object and background alike, takes another light
+        photos: samples with `image` (or `target`) and optionally `mask`.
+        retouched: the share of the samples with changed light of object and background alike
             (`pyharmony.color.retouch`, at half its range).
         inverted: the share of the samples whose background is the object.
-        borrowed: the share of the samples that show another photograph under a mask that is not its own, resized to it
-            and mirrored half of the time; photographs without a mask are used, if there are any. Such an object has no
-            contour of its own, so a network learns which colours go together, but not what objects look like.
-        reshaped: the share of the samples whose mask takes another outline, within some pixels of its own: wider,
-            tighter and rougher, like masks drawn by hand.
-        with_masks: the numbers of the photographs that have a mask; None: all are read now to find out.
-        per_photo: the number of samples of each photograph.
-        seed: the seed of all that is drawn.
+        borrowed: the share of the samples that use a photograph with the mask of another one, resized to it and
+            mirrored half of the time; photographs without a mask are preferred. Such an object has no real contour,
+            so a network learns which colours go together, but not what objects look like.
+        reshaped: the share of the samples whose mask's outline is moved by some pixels: wider, tighter and rougher,
+            like masks drawn by hand.
+        with_masks: the indices of the photographs that have a mask; None: all are read now to find out.
+        per_photo: the number of samples per photograph.
+        seed: the seed of all random numbers.
 
     Raises:
-        ArgumentError: a share is outside 0 to 1, or masks are to be borrowed and no sample has one.
+        ArgumentError: a share is outside 0 to 1, or borrowed is above 0 and no sample has a mask.
 
     Example:
         >>> from pyharmony import data
@@ -70,7 +70,7 @@ class Varied(RandomSamples):
         super().__init__(photos, self._masked, per_photo, seed)
 
     def at_epoch(self, epoch: int) -> Varied:
-        """Returns the same photographs with other variations, which are different in every epoch."""
+        """Returns the same photographs with other variations, which differ in every epoch."""
         return self._at_epoch(epoch)
 
     def _load(self, index: int) -> Sample:
@@ -81,12 +81,12 @@ class Varied(RandomSamples):
         sample = dict(self.photos[photo]) | {"name": self.names[index]}
         role = "target" if "target" in sample else "image"
         if role not in sample:
-            raise DataError(f"{self.names[index]}: expected an image, there is {', '.join(sample)}")
+            raise DataError(f"{self.names[index]}: has {', '.join(sample)}, expected an image")
         if borrows:
             sample["mask"] = self._mask(sample[role].shape[:2], self.names[index], random)
         if self._reshaped and random.random() < self._reshaped:
             sample["mask"] = reshaped_mask(sample["mask"], random)
-        # The inverse of a mask of the whole image would show nothing.
+        # The inverse of a mask of the whole image would be empty.
         if shares[1] < self._inverted and sample["mask"].min() < 128:
             sample["mask"] = 255 - sample["mask"]
         if shares[2] < self._retouched:
@@ -106,15 +106,13 @@ class Varied(RandomSamples):
             resized = np.array(Image.fromarray(np.ascontiguousarray(mask)).resize((width, height)))
             if _COVERED[0] <= np.count_nonzero(resized >= 128) / resized.size <= _COVERED[1]:
                 return resized
-        raise UnusableSample(
-            f"{name}: no mask in {_TRIES} tries that covers {_COVERED[0]:.0%} to {_COVERED[1]:.0%} of it"
-        )
+        raise UnusableSample(f"{name}: no mask in {_TRIES} tries covers {_COVERED[0]:.0%} to {_COVERED[1]:.0%} of it")
 
 
 def reshaped_mask(mask: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Returns mask [H, W] with another outline, hard: where its blurred self plus smooth noise passes a drawn level.
+    """Returns a binary mask [H, W] with another outline: a level set of its blurred self plus smooth noise.
 
-    The blur is 0.6 to 2.4 % of the longer side. If nearly nothing or nearly all would be inside, the mask is kept.
+    The blur is 0.6 to 2.4 % of the longer side. If almost nothing or everything would be inside, the mask is unchanged.
     """
     from PIL import Image, ImageFilter
 

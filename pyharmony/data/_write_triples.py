@@ -1,4 +1,4 @@
-"""Writes composites as folders of files that `Triples` reads, with a line about how each was made."""
+"""Writes composites as folders of files that `Triples` reads, with a record of how each was made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .. import io as files
 from ..errors import ArgumentError, DataError, PyHarmonyError
 from ..typing import PathLike, Skip
 from . import _files
-from ._dataset import Dataset, Problem, Sample, finished, in_order, said
+from ._dataset import Dataset, Problem, Sample, error_text, in_order, results_in_order
 from ._folders import RECIPES, Triples
 
 ROLES = ("composite", "mask", "target")
@@ -30,10 +30,10 @@ class Written:
 
     Attributes:
         triples: the samples that were written.
-        recipes: a record for each of how it was made.
+        recipes: a record for each, describing how it was made.
         problems: the samples that could not be loaded.
-        refused: the names of the samples that were not accepted.
-        unlikely: the names of the samples with the lowest scores, the lowest first.
+        refused: the names of the samples rejected by `accept`.
+        unlikely: the names of the samples removed for their low scores, lowest first.
 
     Example:
         >>> from pyharmony import data
@@ -66,29 +66,29 @@ def write_triples(
     """Writes composites, masks and targets as files that `Triples` reads, all or nothing.
 
     `recipes.jsonl` has a line for each sample: its name, its group (see `Dataset.groups`), the entries of its `recipe`
-    and its score, if any. The name becomes a file name, in which separators of folders become `_`.
+    and its score, if any. In the file name, path separators in the name are replaced by `_`.
 
     Args:
         dataset: a `Dataset`, such as `Synthesis` and `CopyPaste`, or any sequence of samples with `composite`, `mask`
             and `target`.
         folder: the folder to write.
-        format: the format of the images, 'png', or 'jpeg', which loses a little; masks are PNG.
+        format: the format of the images, 'png', or 'jpeg', which is lossy; masks are PNG.
         quality: 1 to 100, for JPEG.
-        accept: a function that tells whether a sample is wanted; None: all are.
-        score: a function that is higher for samples that are wanted more.
-        keep: the share, above 0, of the samples that stay: those with the highest scores.
-        errors: 'raise', or 'skip' to leave out samples that cannot be loaded.
+        accept: a function that returns whether to write a sample; None: all are written.
+        score: a function that returns higher numbers for better samples.
+        keep: the share, above 0, of the samples to keep: those with the highest scores.
+        errors: 'raise', or 'skip' to skip samples that cannot be loaded.
         overwrite: whether to replace a folder that this function wrote.
-        threads: the number of samples that are made, and written, at once; the bytes are the same for any number.
+        threads: the number of samples to compute and write at once; does not affect the files.
             accept and score are called by one thread, in order.
         progress: called after each sample.
 
     Returns:
-        The record of what was written.
+        A report of the written samples.
 
     Raises:
-        FileExistsError: there is something of that name, and overwrite is False.
-        DataError: folder holds other things than this function writes; two names become one; no sample is left.
+        FileExistsError: the folder exists, and overwrite is False.
+        DataError: folder contains other files; two names give the same file name; no sample is left.
         ArgumentError: an argument is not accepted.
         PyHarmonyError, OSError: a sample is bad.
 
@@ -121,10 +121,10 @@ def write_triples(
                 return error
 
         def writer_of(sample: Sample, group: str | None) -> Callable[[], None]:
-            """Notes the sample's recipe and returns the writing of its files, which is left to do."""
+            """Records the sample's recipe and returns a function that writes its files."""
             name = file_name(sample["name"])
             if name in recipes:
-                raise DataError(f"{sample['name']}: another sample would have its file, {name}{suffix}")
+                raise DataError(f"{sample['name']}: another sample has the same file, {name}{suffix}")
             if accept is not None and not accept(sample):
                 refusals.append(name)
                 return _nothing
@@ -141,11 +141,11 @@ def write_triples(
                     raise sample
                 else:
                     problems.append(
-                        Problem(str(index) if as_dataset is None else as_dataset.names[index], said(sample))
+                        Problem(str(index) if as_dataset is None else as_dataset.names[index], error_text(sample))
                     )
                     yield _nothing
 
-        with contextlib.closing(finished(work(), threads)) as steps:  # no thread writes to a removed folder
+        with contextlib.closing(results_in_order(work(), threads)) as steps:  # no thread writes to a removed folder
             for _ in steps:
                 if progress is not None:
                     progress()
@@ -165,7 +165,7 @@ def write_triples(
 
 
 def _nothing() -> None:
-    """Writes nothing, for a sample that is left out."""
+    """Writes nothing, for a skipped sample."""
 
 
 def _save(sample: Sample, folder: Path, name: str, suffix: str, quality: int) -> None:
@@ -174,7 +174,7 @@ def _save(sample: Sample, folder: Path, name: str, suffix: str, quality: int) ->
 
 
 def _lowest(recipes: dict[str, dict[str, Any]], keep: float) -> list[str]:
-    """Returns the names of all samples but the share that stays."""
+    """Returns the names of all samples except the share with the highest scores."""
     count = len(recipes) - max(1, math.ceil(keep * len(recipes) - 1e-9)) if recipes else 0
     return sorted(recipes, key=lambda name: recipes[name]["score"])[:count]
 
@@ -185,7 +185,7 @@ def file_name(name: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Returns values that JSON lacks in a form that it has."""
+    """Converts values that JSON does not support."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,4 @@
-"""Runs methods on samples: outputs are put into the composite, rounded and measured, and averaged over images."""
+"""Runs methods on samples: outputs are inserted into the composite, rounded, measured, and averaged over images."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy.typing as npt
 
 from .. import _checks, _reprs, metrics
 from ..data import Dataset, Problem, resize_sample
-from ..data._dataset import said
+from ..data._dataset import error_text
 from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError, WeightsError
 from ..metrics import Interval
 from ..typing import Skip
 from ._methods import METHODS, Judge, Method, Picture
 
-#: The method that others are compared with.
+#: The method with which others are compared.
 BASELINE = "composite"
 
-#: The measures in the order of tables; `foreground` is none of them.
+#: The measures in the order of tables; `foreground` is not among them.
 MEASURES = ("mse", "psnr", "fmse", "fpsnr", "ssim", "fssim", "seam_error")
 
 #: The groups of tables by the share of the image inside the mask, from the first number to below the second.
@@ -29,7 +29,7 @@ BINS = {"0-5 %": (0.0, 0.05), "5-15 %": (0.05, 0.15), "15-100 %": (0.15, 1.01)}
 
 
 def composed(output: npt.NDArray[Any], composite: Picture, mask: Picture) -> Picture:
-    """Returns the image that is measured for an output, m o + (1 - m) c in uint8; where m is zero, the composite.
+    """Returns the image to measure for an output o, m o + (1 - m) c in uint8; where m is zero, the composite c.
 
     Args:
         output: [H, W, 3] in levels of 0 to 255; it is clipped and rounded first.
@@ -38,7 +38,7 @@ def composed(output: npt.NDArray[Any], composite: Picture, mask: Picture) -> Pic
 
     Raises:
         ShapeError: output has another shape than composite.
-        ArgumentError: output holds NaN or Inf.
+        ArgumentError: output contains NaN or Inf.
 
     Example:
         >>> from pyharmony import evaluation
@@ -59,7 +59,7 @@ def composed(output: npt.NDArray[Any], composite: Picture, mask: Picture) -> Pic
 def measure(
     output: npt.NDArray[Any], composite: Picture, target: Picture, mask: Picture
 ) -> tuple[Picture, dict[str, float]]:
-    """Returns the image that `composed` makes of an output, and the figures of `pyharmony.metrics.evaluate` for it.
+    """Returns the result of `composed` for an output, and its metrics by `pyharmony.metrics.evaluate`.
 
     Example:
         >>> from pyharmony import evaluation
@@ -80,16 +80,16 @@ class Result(_reprs.Line):
 
     Attributes:
         index, name: the index and name of the sample.
-        sample: its composite, target and mask, at the size that was evaluated.
+        sample: its composite, target and mask, at the size of the evaluation.
         pictures: the image of each method.
         scores: each judge's scores, for each method and for the target.
-        maps: each judge's probabilities of parts, for each method and for the target; None where it judges no parts.
+        maps: each judge's probabilities of parts, for each method and for the target; None if it does not score parts.
 
     Example:
         >>> from pyharmony import data, evaluation
-        >>> told = []
-        >>> result = evaluation.evaluate(data.Triples("triples"), {}, size=None, on_result=told.append)
-        >>> told[0].name, list(told[0].pictures)
+        >>> results = []
+        >>> result = evaluation.evaluate(data.Triples("triples"), {}, size=None, on_result=results.append)
+        >>> results[0].name, list(results[0].pictures)
         ('a', ['composite'])
     """
 
@@ -128,14 +128,14 @@ class Summary:
 
 @dataclass(frozen=True, repr=False)
 class Evaluation(_reprs.Line):
-    """The figures of methods on images.
+    """The metrics of methods on images.
 
     Attributes:
         methods: the names of the methods; the first is 'composite'.
-        size: the sides of the images; None: each has its own size.
-        rows: a row for each image and method: `name`, `subset`, `method`, `height`, `width`, `foreground`, the measures
+        size: the sides of the images; None: their original sizes.
+        rows: a row for each image and method: `name`, `subset`, `method`, `height`, `width`, `foreground`, the metrics
             of `pyharmony.metrics.evaluate`, and the judges' scores as `judge_score`.
-        problems: the samples that could not be evaluated; no method has a row for them.
+        problems: the samples that could not be evaluated; they have no rows.
 
     Example:
         >>> from pyharmony import data, evaluation
@@ -151,12 +151,12 @@ class Evaluation(_reprs.Line):
 
     @property
     def measures(self) -> list[str]:
-        """The names of all figures, scores last."""
+        """The names of all metrics and scores, scores last."""
         return [key for key, value in self.rows[0].items() if isinstance(value, float) and key != "foreground"]
 
     @property
     def groups(self) -> dict[str, list[int]]:
-        """The images in each group that is not empty, by their place among the rows of one method."""
+        """The images in each non-empty group, by their indices among the rows of one method."""
         rows = self.rows[:: len(self.methods)]
         numbers = {"all": list(range(len(rows)))}
         for subset in dict.fromkeys(row["subset"] for row in rows if row["subset"]):
@@ -201,16 +201,16 @@ def evaluate(
     Args:
         dataset: a data set whose samples have `composite`, `target` and `mask`, and may have `subset`.
         methods: the methods by name, such as those of `METHODS` and `harmonizer`; 'composite' is always added.
-        size: the side to which samples are resized first, by `pyharmony.data.resize_sample`; None: they are not.
+        size: the side to which samples are resized first, by `pyharmony.data.resize_sample`; None: no resizing.
         judges: the judges by name, as `judge` returns them.
-        errors: 'raise', or 'skip' to leave samples out that cannot be read or measured; `Evaluation.problems` has them.
-        on_result: is called with the `Result` of each sample.
-        progress: is called after each sample.
+        errors: 'raise', or 'skip' to skip samples that cannot be read or measured; see `Evaluation.problems`.
+        on_result: called with the `Result` of each sample.
+        progress: called after each sample.
 
     Raises:
-        ArgumentError: 'composite' or 'target' is another method's name, or errors is neither 'raise' nor 'skip'.
+        ArgumentError: 'composite' or 'target' is the name of another method, or errors is neither 'raise' nor 'skip'.
         DataError: no sample could be evaluated.
-        WeightsError: a method's weights are missing or damaged, whatever errors is.
+        WeightsError: a method's weights are missing or damaged, for any value of errors.
         PyHarmonyError, OSError: a sample is bad, and errors is 'raise'.
 
     Example:
@@ -223,18 +223,18 @@ def evaluate(
     _checks.one_of(errors, "errors", ("raise", "skip"))
     every = {BASELINE: METHODS[BASELINE], **(methods or {})}
     if every[BASELINE] is not METHODS[BASELINE] or "target" in every:
-        raise ArgumentError("methods: 'composite' and 'target' are what methods are compared with")
+        raise ArgumentError("methods: 'composite' and 'target' are reserved for the comparison")
     rows: list[dict[str, Any]] = []
     problems: list[Problem] = []
     for index, name in enumerate(dataset.names):
         try:
-            sample_rows, result = _one(dataset, index, every, size, judges or {})
+            sample_rows, result = _evaluate_sample(dataset, index, every, size, judges or {})
         except WeightsError:  # The fault is the method's, not the sample's.
             raise
         except (PyHarmonyError, OSError) as error:
             if errors == "raise":
                 raise
-            problems.append(Problem(name, said(error)))
+            problems.append(Problem(name, error_text(error)))
         else:
             rows += sample_rows
             if on_result is not None:
@@ -246,7 +246,7 @@ def evaluate(
     return Evaluation(tuple(every), size, rows, problems)
 
 
-def _one(
+def _evaluate_sample(
     dataset: Dataset, index: int, methods: Mapping[str, Method], size: int | None, judges: Mapping[str, Judge]
 ) -> tuple[list[dict[str, Any]], Result]:
     sample, name = dataset[index], dataset.names[index]
@@ -265,16 +265,16 @@ def _one(
         except PyHarmonyError as error:
             raise type(error)(f"{name}: {method}: {error}") from error
         result.pictures[method] = image
-        _judge(result, method, image, judges)
+        _add_scores(result, method, image, judges)
         row = {"name": name, "subset": sample.get("subset", ""), "method": method, "height": height, "width": width}
         rows.append({**row, "foreground": figures["foreground"]})
         rows[-1] |= {key: figures[key] for key in MEASURES}
         rows[-1] |= {f"{j}_{key}": x for j, scores in result.scores[method].items() for key, x in scores.items()}
-    _judge(result, "target", target, judges)
+    _add_scores(result, "target", target, judges)
     return rows, result
 
 
-def _judge(result: Result, method: str, image: Picture, judges: Mapping[str, Judge]) -> None:
+def _add_scores(result: Result, method: str, image: Picture, judges: Mapping[str, Judge]) -> None:
     result.scores[method], result.maps[method] = {}, {}
     for judge, call in judges.items():
         scores, parts = call(result.sample["composite"], image, result.sample["mask"])
