@@ -412,7 +412,7 @@ def test_tiny_images(name: str, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "error", "message"),
     [
-        ("texture_flattening", {"low": 9, "high": 3}, ArgumentError, "low: 9 beside high 3"),
+        ("texture_flattening", {"low": 9, "high": 3}, ArgumentError, "low: 9 with high 3"),
         ("texture_flattening", {"low": -1}, ArgumentError, "low: -1, expected"),
         ("texture_flattening", {"high": "3"}, DTypeError, "high: str '3', expected"),
         ("illumination_change", {"alpha": 0}, ArgumentError, "alpha: 0, expected a number above 0"),

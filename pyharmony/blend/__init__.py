@@ -1,64 +1,64 @@
-"""Blends: each takes an image, a mask and a destination, and returns an image of the destination's kind.
+"""Blends: each combines an image, a mask and a destination, and returns an image of the destination's kind.
 
-Every blend takes the same first and last arguments:
+All blends have the same first and last arguments:
 
 * ``src``, ``dst``: an array or an image of another kind. Arrays are numpy [H, W], [H, W, C] or [N, H, W, C], or
   torch tensors [C, H, W] or [B, C, H, W], of 1, 3 (RGB) or 4 (RGBA) channels and any strides;
   uint8 (0 to 255), uint16 (0 to 65535), float16, float32 or float64 (1.0 is white; floats are never
   clipped). Both have the same dtype. The other kinds are PIL images, paths, the bytes of a file, open
-  binary files, and `pyharmony.io.Picture`: their orientation is applied, and src is brought to
-  dst's colour profile, depth and channels (an array has no profile: an image of another kind laid over it
-  becomes sRGB, and an array laid over such an image is taken to be in its profile). The alpha of src
-  multiplies the mask; the alpha of dst is kept, dst is unknown where it is zero (not everywhere), and its colours are
-  not premultiplied. A batch
-  needs as many sources as destinations. Where dst is a list of any of these, the result is a list; each other
+  binary files, and `pyharmony.io.Picture`: their orientation is applied, and src is converted to
+  dst's colour profile, depth and channels (an array has no profile: an image of another kind pasted into it
+  becomes sRGB, and an array pasted into such an image is assumed to be in its profile). The alpha of src
+  multiplies the mask; the alpha of dst is preserved, dst is unknown where it is zero (not everywhere), and its colours
+  are not premultiplied. A batch
+  needs as many sources as destinations. If dst is a list of any of these, the result is a list; each other
   argument is then a list of the same length, or one value for all.
 * ``mask``: an array of src's height and width, of bool, uint8 or uint16 (their largest value is fully
   inside) or floats from 0 to 1; for a batch, one for all items or one for each; or an image of another kind,
-  which is grey or gives its alpha. None: the alpha of src, or all of src. Integer masks of 0 and 1 are refused,
-  since 1 of 255 is hardly ever meant, and those whose largest value is below half of white, as of a map of labels,
-  give a `pyharmony.errors.MaskWarning`. In a JPEG, WebP, AVIF or HEIC, values within 8 of black or white are black or
-  white. For `poisson`, `gaussian_poisson` and `gp_gan` a strip of at most three pixels with mask 0 between the mask
-  and dst's border counts as inside, as long as other pixels of dst are outside: its colours would flow into the object.
-  Where a mask is above 0 and below fully inside, no blend changes dst by more than that share of its range; only
-  `alpha` of floats beyond 0 to 1, and preserve_background=False of `gaussian_poisson` and `gp_gan`, may. Where more
-  than half of what is inside is below 4 %, a `MaskWarning` says so.
+  which is grey or provides its alpha. None: the alpha of src, or all of src. Integer masks of 0 and 1 are refused,
+  since 1 of 255 is hardly ever intended, and those whose largest value is below half of white, such as label maps,
+  give a `pyharmony.errors.MaskWarning`. In a JPEG, WebP, AVIF or HEIC, values within 8 of black or white are rounded
+  to it. For `poisson`, `gaussian_poisson` and `gp_gan` a strip of at most three pixels with mask 0 between the mask
+  and dst's border counts as inside if other pixels of dst are outside: its colours would bleed into the object.
+  Where a mask is between 0 and fully inside, no blend changes dst by more than that share of its range, except
+  `alpha` of floats beyond 0 to 1, and preserve_background=False of `gaussian_poisson` and `gp_gan`. If more than half
+  of the pixels above 0 are below 4 %, there is a `MaskWarning`.
 * ``dst_valid``: None, or a mask of dst's height and width, of any kind that ``mask`` may have: where it is zero dst is
-  unknown, as it is where its alpha is zero. Unknown pixels are not read: their colours are those of the nearest known
-  ones, and at edges that touch them inside all of the gradient is that of src. Where dst is nearly one colour under
-  the mask and not beside it, as if an object had been erased, and counts, a `MaskWarning` says so.
-* ``at``: None where src and dst are one frame of equal size, or (x, y), where the first pixel of
-  src lands in dst; for a batch also [B, 2], a position for each item. Where these are not whole, src is resampled
-  (colours by Catmull and Rom's cubic, the mask by area). The part of src that lies outside dst is cut off.
+  unknown, as it is where its alpha is zero. Unknown pixels are not read: their colours are replaced by those of the
+  nearest known ones, and edges that touch them inside use only the gradient of src. If dst is nearly constant under
+  the mask but not next to it, as if an object had been erased, a `MaskWarning` says so.
+* ``at``: None if src and dst are one frame of equal size, or (x, y), the position in dst of src's first pixel;
+  for a batch also [B, 2], a position for each item. If these are not whole numbers, src is resampled
+  (colours by Catmull and Rom's cubic, the mask by area). The part of src outside dst is cut off.
 * ``scale``: the factor of src's size, above 0; its first corner stays at ``at``. Colours are resampled
-  with their alpha (premultiplied), by Catmull and Rom's cubic and by a triangle beside the contour; the
-  mask by a triangle. Kernels widen as they shrink the image, so that nothing aliases. Values are resampled
-  as they are encoded. Arrays on a device accept only 1.
-* ``decontaminate``: whether the colours of the soft contour of an RGBA src are freed of the background that it was
-  cut from, so that this does not come along as a halo: by the equation of compositing (Germer et al., 2020), see
+  with their alpha (premultiplied), by Catmull and Rom's cubic and by a triangle next to the contour; the
+  mask by a triangle. Kernels widen when shrinking, to avoid aliasing. Values are resampled
+  as they are encoded. Arrays on a device support only 1.
+* ``decontaminate``: whether to remove the original background from the colours of the soft contour of an RGBA src,
+  which would otherwise show as a halo: by the compositing equation (Germer et al., 2020), see
   docs/blend.md.
 * ``keep_gps``: whether the result keeps the GPS position of a dst that is read from a file or PIL image.
 * ``device``: 'auto', 'cpu' or 'cuda'; None: the setting of `pyharmony.set_device`. `gaussian_poisson` and
   `poisson` have CUDA kernels; arrays on a device are blended there, see docs/cuda.md. The network of `gp_gan`
-  runs on the device that it is on.
-* ``errors``: 'raise', or 'return' to get the error of a list's item in place of its result.
+  runs on its current device.
+* ``errors``: 'raise', or 'return' to return the error of a list's item instead of its result.
 * ``out``: an array like dst to write into, which may be dst; or a path or open binary file, which
-  gets dst's depth, profile and metadata, and is the result. A call that is interrupted, or that fails as it solves,
-  leaves an array with some pixels of the result; a file at a path is written whole or not at all. The metadata of what
-  was blended, in a file or not, tell besides that it is a composite (IPTC's compositeCapture), and the SHA-256 of src
-  and dst where these are files.
+  gets dst's depth, profile and metadata, and is the result. A call that is interrupted or fails while solving
+  leaves an array with some pixels of the result; a file at a path is written completely or not at all. The metadata of
+  the result, in a file or not, also mark it as a composite (IPTC's compositeCapture), with the SHA-256 of src
+  and dst if these are files.
 
 The result has dst's kind, layout and dtype; integers are rounded half to even. A dst in a file
-gives a PIL image where it has 8 bits, and a numpy array where it has more. Where the mask is zero, those strips
-apart, it is dst, bit for bit. Arguments are never changed. Wrong arguments raise `pyharmony.errors.ShapeError`,
+gives a PIL image if it has 8 bits, and a numpy array if it has more. Where the mask is zero, except in those strips,
+it equals dst bit for bit. Arguments are never changed. Wrong arguments raise `pyharmony.errors.ShapeError`,
 `DTypeError`, `MaskError` or `ArgumentError`, which name the argument, what was given and what is
 accepted; wrong files raise `DecodeError` and `ImageTooLarge`. NaN and Inf in pixels that a blend reads are
-refused too. `OutOfMemory` says how large the image was.
+refused too. `OutOfMemory` states the size of the image.
 
-Where nothing is blended, because src lies outside dst or the mask is zero everywhere, the result is a copy of
-dst, the info says why, and the call gives a `pyharmony.errors.UnchangedWarning`; for floats that look like levels
-of 0 to 255 it gives a `PyHarmonyWarning`. On a device only `gaussian_poisson` looks for empty masks.
-`placed_mask` gives the mask at dst's size, as `pyharmony.harmonize` takes it.
+If nothing is blended, because src is outside dst or the mask is zero everywhere, the result is a copy of
+dst, the info contains the reason, and the call gives a `pyharmony.errors.UnchangedWarning`; for floats in a range
+of 0 to 255 it gives a `PyHarmonyWarning`. On a device only `gaussian_poisson` detects empty masks.
+`placed_mask` returns the mask at dst's size, an argument of `pyharmony.harmonize`.
 """
 
 from __future__ import annotations

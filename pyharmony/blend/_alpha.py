@@ -13,7 +13,7 @@ from .._images.frame import Frame, Infos, Job, direct_info
 from .._images.region import as_float, check_finite
 from ..ops.distance import distance_inside
 
-_ROWS = 64  # the rows of a strip, so few that its temporaries stay in the cache
+_ROWS = 64  # the rows of a strip, so few that its temporaries fit in the cache
 
 
 @on_two_images
@@ -22,24 +22,24 @@ def alpha(
     *,
     feather: float = 0.0,
 ) -> Any:
-    """Lays src over dst: ``mask * src + (1 - mask) * dst``.
+    """Blends by alpha compositing: ``mask * src + (1 - mask) * dst``.
 
     Args:
-        src: the image that is put in: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
+        src: the source image: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
             or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
             `pyharmony.io.Picture`. Its alpha multiplies the mask.
-        dst: the image that it is put into, of any of these kinds, as an array of src's dtype. The result has its kind;
+        dst: the destination image, of any of these kinds, as an array of src's dtype. The result has its kind;
             a batch gives a batch, and a list a list.
-        mask: where src shows, soft, of src's height and width: bool, uint8 or uint16 (their largest value is inside) or
+        mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
-        at: (x, y), where the first pixel of src lands in dst, in pixels; it may be negative, and parts of a pixel
+        at: (x, y), the position in dst of src's first pixel, in pixels; it may be negative, and fractions
             resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
         scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         feather: the width in pixels of a ramp by Euclidean distance, from 0 at the contour to 1 that far
-            inside the mask; the border of dst is no contour. Nothing changes outside the mask.
+            inside the mask; the border of dst is not a contour. Nothing changes outside the mask.
         return_info: whether to return a SolveInfo too, or one for each item of a batch: method 'alpha' ('copy'
-            where nothing is inside), the milliseconds and peak_bytes; as nothing is iterated, iterations,
-            residual and max_error are 0.
+            if nothing is inside), the milliseconds and peak_bytes; iterations, residual and max_error are 0, since
+            there is no iteration.
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
@@ -76,7 +76,7 @@ def _blend(job: Job, feather: float) -> str:
         job.warn_of_erased()
     _check_finite(job, src, outside, unknown)
     if feather > 0:
-        mask = _feathered(job, mask, feather)
+        mask = _feather(job, mask, feather)
     result = box.of(job.start())
     for y in range(0, box.shape[0], _ROWS):
         rows = slice(y, y + _ROWS)
@@ -109,15 +109,15 @@ def _check_finite(job: Job, src: NumpyArray, outside: NumpyArray, unknown: Numpy
     check_finite(box.of(job.dst), "dst", (box.y0, box.x0), skip=skip)
 
 
-def _feathered(job: Job, mask: NumpyArray, feather: float) -> NumpyArray:
+def _feather(job: Job, mask: NumpyArray, feather: float) -> NumpyArray:
     """Returns the mask over its bounding box times a ramp: the distance to the contour over feather, at most 1.
 
-    The contour lies half a pixel before the nearest pixel with mask zero.
+    The contour is half a pixel before the nearest pixel with mask zero.
     """
     box = job.bbox
     around = box.expand(1, job.shape)
     ramp = job.memory.hold(distance_inside(job.mask_of(around)))
-    job.memory.touch(ramp.nbytes)  # distance_inside holds the distances along the columns.
+    job.memory.touch(ramp.nbytes)  # distance_inside allocates the distances along the columns.
     ramp -= np.float32(0.5)
     ramp /= np.float32(feather)
     np.clip(ramp, 0, 1, out=ramp)

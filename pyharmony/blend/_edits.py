@@ -1,4 +1,4 @@
-"""Edits of one image by its gradients: they flatten textures, even out the light, boost details or fill holes."""
+"""Gradient-domain edits of one image: flattening textures, evening out light, boosting details, filling holes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..reference.edits import LEAST_GRADIENT, LOG_OFFSET
 from ..typing import MaskLike, OneOrMany
 from ._solve import solve_edit, solve_membrane
 
-_ROWS = 64  # the rows of a strip, so few that its temporaries stay in the cache
+_ROWS = 64  # the rows of a strip, so few that its temporaries fit in the cache
 _MAX_GAIN = 1e3
 _MAX_ALPHA = 10.0  # the largest alpha of `illumination_change`
 _MAX_BETA = 2.0  # the largest beta of `illumination_change`
@@ -38,24 +38,24 @@ def texture_flattening(
     high: float = 6.0,
     tolerance: float | None = None,
 ) -> Any:
-    """Washes out texture and keeps edges, so that the image looks painted.
+    """Removes texture and preserves edges, which gives the look of a painting.
 
     Perez, Gangnet, Blake: Poisson Image Editing, 2003, section 4: the result has the image's gradients
-    at edges, and none elsewhere. An edge is where the gradient is at least high, and goes on from there
-    as long as it stays at least low; its whole width counts.
+    at edges, and none elsewhere. An edge has a gradient of at least high, and is continued while it is
+    at least low (hysteresis); its whole width counts.
 
     Args:
         image: the image to edit: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or
             floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
             `pyharmony.io.Picture`. The result has its kind; a batch gives a batch, and a list a list.
-        mask: where it is edited, soft, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
-            floats from 0 to 1; or a grey image. None: the alpha of image, or all of it. Where it covers
-            the image, the mean of the image is kept.
+        mask: the soft mask of the edit, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
+            floats from 0 to 1; or a grey image. None: the alpha of image, or all of it. If it covers
+            the image, the mean of the image is preserved.
         keep_gps, device, errors, out: see `pyharmony.blend`.
-        low, high: thresholds of the gradient, by Sobel's kernel over 8 in the channel where it is largest, in
-            8-bit levels (1/255 of the value range) a pixel, for every dtype. A step of s levels between two
-            pixels has a gradient of s / 2. `cv2.textureFlattening` takes thresholds 8 times as high, adds up
-            the two axes instead of taking the length, and thins edges to lines.
+        low, high: thresholds of the gradient, by Sobel's kernel over 8 in the channel with the largest, in
+            8-bit levels (1/255 of the value range) per pixel, for every dtype. A step of s levels between two
+            pixels has a gradient of s / 2. The thresholds of `cv2.textureFlattening` are 8 times as high; it adds
+            the two axes instead of computing the length, and thins edges to lines.
         tolerance: the largest error allowed in 8-bit levels. None: 0.25 for uint8, 0.004 for uint16,
             0.025 for float16 and float32, 1e-6 for float64.
         return_info: whether to return a SolveInfo too, or one for each item of a batch, with a certified error.
@@ -76,7 +76,7 @@ def texture_flattening(
     weak = _checks.number(low, "low")
     strong = _checks.number(high, "high")
     if weak > strong:
-        raise ArgumentError(f"low: {weak:g} beside high {strong:g}; expected low to be at most high")
+        raise ArgumentError(f"low: {weak:g} with high {strong:g}; expected low <= high")
 
     def edit(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
         region, image = _read(job)
@@ -101,31 +101,31 @@ def illumination_change(
     beta: float = 0.4,
     tolerance: float | None = None,
 ) -> Any:
-    """Evens out the light: lifts under-exposed parts and lowers reflections.
+    """Evens out the light: brightens under-exposed parts and reduces reflections.
 
     Perez, Gangnet, Blake: Poisson Image Editing, 2003, section 4, after Fattal, Lischinski, Werman,
     2002: with g the gradient of the logarithm of the image and m the mean of its length on the mask,
-    the wanted gradient is ``(alpha m / |g|)^beta g``. Gradients above alpha m shrink, those below
-    grow. One factor holds for all channels, so hues stay.
+    the target gradient is ``(alpha m / |g|)^beta g``. Gradients above alpha m shrink, those below
+    grow. The factor is the same for all channels, which preserves hues.
 
     Args:
         image: the image to edit: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or
             floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
             `pyharmony.io.Picture`. The result has its kind; a batch gives a batch, and a list a list. Values
             below zero count as zero.
-        mask: where it is edited, soft, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
-            floats from 0 to 1; or a grey image. None: the alpha of image, or all of it. Where it covers
-            the image, the mean of its logarithm is kept.
+        mask: the soft mask of the edit, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
+            floats from 0 to 1; or a grey image. None: the alpha of image, or all of it. If it covers
+            the image, the mean of its logarithm is preserved.
         keep_gps, device, errors, out: see `pyharmony.blend`.
-        alpha: the gradient that stays as it is, as a multiple of the mean one; above 0, at most 10.
-        beta: how much gradients are evened out, 0 (not at all) to 2; above 1, larger gradients become the
+        alpha: the gradient that does not change, as a multiple of the mean one; above 0, at most 10.
+        beta: the strength, 0 (no change) to 2; above 1, larger gradients become the
             smaller ones. Perez uses 0.2 for both. `cv2.illuminationChange`, whose defaults
-            these are, works on pixel values instead of their logarithm, in each channel by itself,
-            and there alpha is a gradient in 8-bit levels.
+            these are, works on pixel values instead of their logarithm, in each channel separately,
+            and its alpha is a gradient in 8-bit levels.
         tolerance, return_info: see `texture_flattening`.
 
-    The logarithm is taken of the value plus one 8-bit level, so black is an ordinary value, and an image
-    gives the same result in every dtype. An encoding by a power law is only a factor of the logarithm.
+    The logarithm is computed of the value plus one 8-bit level, so black is an ordinary value, and an image
+    gives the same result in every dtype. An encoding by a power law only scales the logarithm.
 
     Returns:
         The edited image, in image's kind, layout, shape and dtype, or (image, info).
@@ -161,24 +161,24 @@ def detail_boost(
     color_weight: OneOrMany[float | MaskLike] = 0.05,
     tolerance: float | None = None,
 ) -> Any:
-    """Multiplies the gradients of the image while its colours are held.
+    """Multiplies the gradients of the image while pulling its colours to the original.
 
     It solves the screened Poisson equation ``(L + color_weight) x = gain L image + color_weight image`` (Bhat,
     Curless, Cohen, Zitnick: Fourier Analysis of the 2D Screened Poisson Equation for Gradient Domain
     Problems, 2008): details much smaller than ``2 pi / sqrt(color_weight)`` pixels grow by gain, and much
-    larger ones stay. It sharpens without making halos at the contour of the mask.
+    larger ones do not change. It sharpens without halos at the contour of the mask.
 
     Args:
         image: the image to edit: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or
             floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
             `pyharmony.io.Picture`. The result has its kind; a batch gives a batch, and a list a list.
-        mask: where it is edited, soft, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
+        mask: the soft mask of the edit, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of image, or all of it.
         keep_gps, device, errors, out: see `pyharmony.blend`.
         gain: the factor of the gradients, 0 to 1000; below 1 smooths.
-        color_weight: how far the colours of the image are held, 0 to 1e6; a number or a map [H, W]
-            of floats or a grey image, white being 1. 0.05 holds details larger than some 28 pixels.
-            With 0 and a mask that covers the image, the mean is kept.
+        color_weight: how strongly colours are pulled to the image's, 0 to 1e6; a number or a map [H, W]
+            of floats or a grey image, white being 1. 0.05 preserves details larger than some 28 pixels.
+            With 0 and a mask that covers the image, the mean is preserved.
         tolerance, return_info: see `texture_flattening`.
 
     Returns:
@@ -211,10 +211,10 @@ def inpaint(
     *,
     tolerance: float | None = None,
 ) -> Any:
-    """Fills the mask with the membrane that its surroundings span: smooth, without texture.
+    """Fills the mask with a membrane interpolated from its surroundings: smooth, without texture.
 
-    Pixels inside the mask are not read, and may be NaN. It is meant for scratches, specks, wires and
-    the background under a later paste; a large hole becomes a soft gradient.
+    Pixels inside the mask are not read, and may be NaN. Suitable for scratches, specks, wires and
+    the background under a later paste; a large hole becomes a smooth gradient.
 
     Args:
         image: the image to edit: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or
@@ -248,7 +248,7 @@ def inpaint(
 
 # ---- around an edit ------------------------------------------------------------------------------
 
-#: A function of a job whose mask is not empty, color_weight, the tolerance, and whether to prove the error.
+#: A function of a job with a non-empty mask, color_weight, the tolerance, and whether to prove the error.
 Edit = Callable[[Job, "float | NumpyArray", float, bool], _checks.SolveInfo]
 
 
@@ -271,21 +271,21 @@ def _edit(edit: Edit, job: Job, weight: float | NumpyArray, limit: float, certif
 
 
 def _read(job: Job) -> tuple[Region, NumpyArray]:
-    """Returns the part of the image that an edit reads: two pixels around the mask, for the gradients beside it."""
+    """Returns the part of the image that an edit reads: the mask and two pixels around, for gradients at its border."""
     region = job.bbox.expand(2, job.shape)
     _check_finite(job, region, job.mask_of(region), None if job.holes is None else region.of(job.holes))
     return region, _colours(job, region)
 
 
 def _check_finite(job: Job, region: Region, mask: NumpyArray, skip: NumpyArray | None) -> None:
-    """Refuses NaN and Inf on the mask or within one pixel of it, except where skip is True."""
+    """Raises for NaN and Inf on the mask or within one pixel of it, except where skip is True."""
     check_finite(region.of(job.dst), "image", (region.y0, region.x0), skip=skip, mask=mask)
 
 
 def _colours(job: Job, region: Region, without: NumpyArray | None = None) -> NumpyArray:
-    """Returns the image over a region, in memory apart from out; its colours are continued to where alpha is zero.
+    """Returns the image over a region, in separate memory from out; extrapolates its colours to where alpha is zero.
 
-    Colours are not continued from the pixels where without [h, w] is True.
+    Pixels where without [h, w] is True are not extrapolated from.
     """
     image = job.dst_of(region)
     holes = None if job.holes is None else region.of(job.holes)
@@ -317,7 +317,7 @@ def _write_edit(
     mask = job.mask_of(region)
     target = region.of(job.start())
     plain = image.dtype == job.dst.dtype
-    # Colours that were made up for holes must not be written to the image.
+    # Colours extrapolated into holes must not be written to the image.
     result = target if plain else job.memory.hold(np.empty(target.shape, job.real))
     level = _arrays.VALUE_RANGE[job.dst.dtype.name] / _arrays.VALUE_RANGE[image.dtype.name]
     info = solve_edit(
@@ -349,7 +349,7 @@ def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -
     norm = _norm(y, smooth=False, real=job.real, memory=memory)
     mean = float(norm.mean(where=mask > 0, dtype=np.float64))
     if mean > 0:
-        np.fmax(norm, LEAST_GRADIENT * mean, out=norm)  # norm is NaN beside pixels that are not read
+        np.fmax(norm, LEAST_GRADIENT * mean, out=norm)  # norm is NaN next to pixels that are not read
         np.divide(alpha * mean, norm, out=norm)
         np.power(norm, beta, out=norm)
     else:
@@ -400,14 +400,14 @@ def _inpaint(job: Job, weight: float | NumpyArray, limit: float, certify: bool) 
     mask = job.mask_of(region)
     inside = mask > 0
     if job.bbox.shape == job.shape and inside.all():
-        raise MaskError("mask: covers all of the image, so nothing spans a membrane; leave pixels at zero")
+        raise MaskError("mask: covers all of the image, expected some pixels at zero to interpolate from")
     memory = job.memory
     full = mask if mask.dtype == np.bool_ else mask == mask.dtype.type(_arrays.VALUE_RANGE[mask.dtype.name])
     holes = None if job.holes is None else region.of(job.holes)
     _check_finite(job, region, mask, full if holes is None else full | holes)
     image = _colours(job, region, without=inside)
     target = region.of(job.start())
-    soft = bool((inside & ~full).any())  # then the blend with the image comes before the rounding
+    soft = bool((inside & ~full).any())  # then the blend with the image precedes rounding
     plain = image.dtype == job.dst.dtype and not soft
     result = target if plain else memory.hold(np.zeros(target.shape, job.real))
     scale = _arrays.VALUE_RANGE[job.dst.dtype.name] / _arrays.VALUE_RANGE[image.dtype.name]

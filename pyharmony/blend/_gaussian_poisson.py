@@ -28,53 +28,53 @@ def gaussian_poisson(
     reference: bool = False,
     tolerance: float | None = None,
 ) -> Any:
-    """Blends with the gradients of src and the colours of dst, from the coarsest to the finest level of a pyramid.
+    """Blends the gradients of src with the colours of dst, from the coarsest to the finest level of a pyramid.
 
     Wu, Zheng, Zhang, Huang: GP-GAN: Towards Realistic High-Resolution Image Blending, 2019. Every
-    level solves for the gradients of src and dst and the doubled colours of the next coarser level
+    level solves for the gradients of src and dst and the upsampled colours of the next coarser level
     (`pyharmony.ops.gaussian_poisson`); levels are halved until the short side of the mask's
     surroundings is at most 64 pixels. The coarsest level starts from the colours of the base.
 
     Args:
-        src: the image that is put in: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
+        src: the source image: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
             or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
             `pyharmony.io.Picture`. Its alpha multiplies the mask.
-        dst: the image that it is put into, of any of these kinds, as an array of src's dtype. The result has its kind;
+        dst: the destination image, of any of these kinds, as an array of src's dtype. The result has its kind;
             a batch gives a batch, and a list a list.
-        mask: where src shows, soft, of src's height and width: bool, uint8 or uint16 (their largest value is inside) or
+        mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
             Strips of at most three pixels between it and dst's border count as inside.
-        at: (x, y), where the first pixel of src lands in dst, in pixels; it may be negative, and parts of a pixel
+        at: (x, y), the position in dst of src's first pixel, in pixels; it may be negative, and fractions
             resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
         scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
-        contour: the share of src's gradient that an edge takes, the rest being dst's: 'half', the mean of the mask at
-            its two pixels; 'full', the larger of the two, so that with a hard mask nothing of dst inside it counts
-            where src goes on beyond it.
-        base: the colours of the coarsest level. None: the membrane, Perez' Poisson solve of that level,
-            which has no seam, or src where the mask covers all. 'copy-paste': mask * src + (1 - mask) *
-            dst, whose seam shows at high color_weight. Or an image like dst, of any kind.
-        color_weight: how far the colours of the base are kept, 0 to 1e6; a number, or a map
+        contour: the share of src's gradient at an edge, the rest being dst's: 'half', the mean of the mask at
+            its two pixels; 'full', the larger of the two, so that with a hard mask no gradient of dst inside it is
+            used if src continues beyond it.
+        base: the colours of the coarsest level. None: the membrane, Perez' Poisson solution of that level,
+            which has no seam, or src if the mask covers everything. 'copy-paste': mask * src + (1 - mask) *
+            dst, whose seam is visible at high color_weight. Or an image like dst, of any kind.
+        color_weight: how strongly colours are pulled to the base, 0 to 1e6; a number, or a map
             [H, W] over dst, which coarser levels average: floats, or a grey image whose white is 1.
         sigma: the width of the Gaussian of the colour term, in pixels, 0 to 0.8 (0 to 1000 with reference).
         smooth_sigma: the width of the Gaussian that smooths before each halving, in pixels, 0 to 16.
         gradient_kernel: 'normal', 'sobel', 'scharr', 'prewitt' or 'roberts', the kernel of derivatives on
             every level; only 'normal' reproduces src exactly, see `pyharmony.ops.gaussian_poisson`.
-        preserve_background: whether only the pixels with mask > 0 are solved for, and the others stay bit for
-            bit, strips at the border apart. False: the whole image is, as in the paper, and the background changes too.
-        reference: whether to do what GP-GAN's code does: taps whose sum is below one, and values clipped to
+        preserve_background: whether to solve only for the pixels with mask > 0, leaving the others bit for bit
+            unchanged except strips at the border. False: for the whole image, as in the paper, background included.
+        reference: whether to reproduce GP-GAN's code: taps whose sum is below one, and values clipped to
             the range after each level. It needs preserve_background=False.
         tolerance: the largest error allowed in the finest level's solve, given its base colours, in
             8-bit levels (1/255 of the value range). None: 0.25 for uint8, 0.004 for uint16, 0.025
             for float16 and float32, 1e-6 for float64. Coarser levels are solved to it too, but not
             below 0.004, and not above 0.25.
         return_info: whether to return a SolveInfo too, or one for each item of a batch: the info of the finest
-            level, with the milliseconds and peak_bytes of the whole call; method 'copy' where nothing is inside.
+            level, with the milliseconds and peak_bytes of the whole call; method 'copy' if nothing is inside.
 
-    The levels below the finest and the colours that they hand on are float32, for float64 images
+    The levels below the finest and the colours that they pass on are float32, for float64 images
     too: those colours are an input of the finest solve. So a float64 result is within tolerance of
     the exact solution for its own base (about 4e-9 of white by default), while that base differs from the
-    defined one by up to 0.004 levels (1.6e-5 of white) for each coarser level. With a base given
-    and nothing to halve, up to 64 pixels, the result is exact throughout.
+    defined one by up to 0.004 levels (1.6e-5 of white) for each coarser level. With a given base and an
+    image of up to 64 pixels, which needs no coarser levels, the result is exact throughout.
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).

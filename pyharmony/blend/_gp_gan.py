@@ -1,4 +1,4 @@
-"""GP-GAN: a network guesses the colours of the coarsest level, and the Gaussian-Poisson pyramid does the rest."""
+"""GP-GAN: a network predicts the colours of the coarsest level, and the Gaussian-Poisson pyramid refines them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..typing import (
 from ._pyramid import Options, equation_of, solve
 from ._solve import Level
 
-_CONTEXT = 2  # the side of the square that the network sees, in sides of the mask's box
+_CONTEXT = 2  # the side of the network's field of view, in sides of the mask's box
 
 
 @on_two_images
@@ -49,31 +49,31 @@ def gp_gan(
 
     Wu, Zheng, Zhang, Huang: GP-GAN: Towards Realistic High-Resolution Image Blending, 2019. src is pasted into its
     surroundings: a square twice as wide as the mask's box, cut to dst, or all of dst with preserve_background=False.
-    The network sees this composite at 64 x 64 pixels, or at the size that it was trained for, and
-    gives an image of that size. Its colours, enlarged by cubic convolution and adjusted to meet dst along the contour,
+    The input of the network is this composite at 64 x 64 pixels, or at the size of its training, and its output
+    has that size. Its colours, enlarged by cubic convolution and adjusted to match dst along the contour,
     are the base of `gaussian_poisson`'s coarsest level. It needs torch; `gaussian_poisson` is the same blend without a
     network.
 
     Args:
-        src: the image that is put in: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
+        src: the source image: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
             or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
-            `pyharmony.io.Picture`. Its alpha multiplies the mask. The network takes colours as RGB, a grey
-            image as three equal channels, and floats beyond 0 to 1 as 0 or 1.
-        dst: the image that it is put into, of any of these kinds, as an array of src's dtype. The result has its kind;
+            `pyharmony.io.Picture`. Its alpha multiplies the mask. The network processes colours as RGB, a grey
+            image as three equal channels, and clips floats to 0 to 1.
+        dst: the destination image, of any of these kinds, as an array of src's dtype. The result has its kind;
             a batch gives a batch, and a list a list.
-        mask: where src shows, soft, of src's height and width: bool, uint8 or uint16 (their largest value is inside) or
+        mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
-        at: (x, y), where the first pixel of src lands in dst, in pixels; it may be negative, and parts of a pixel
+        at: (x, y), the position in dst of src's first pixel, in pixels; it may be negative, and fractions
             resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
         scale, dst_valid, decontaminate, keep_gps, errors, out: see `pyharmony.blend`.
         generator: a `gp_gan` of `pyharmony.models`, its generator, or the path of its weights; it runs on its device.
-            None: 'gp-gan-small', the weights that come with pyharmony.
-        supervised: True: the blending generator; False: the generator from noise, of whose images L-BFGS searches
-            for the one nearest to the composite. None: the kind of generator that the weights are for.
-        nz: the length of the noise; None: the length that the weights have.
-        n_iteration: the most iterations of the search, at least 1.
-        seed: the seed of the noise where the search starts, at least 0. Equal seeds give equal results.
-        color_weight: how far the network's colours are kept, 0 to 1e6; a number, or a map [H, W] over dst.
+            None: the bundled weights 'gp-gan-small'.
+        supervised: True: the blending generator; False: the generator from noise, whose image closest to the
+            composite is found by L-BFGS. None: the kind of generator of the weights.
+        nz: the length of the noise; None: that of the weights.
+        n_iteration: the largest number of iterations of the search, at least 1.
+        seed: the seed of the initial noise of the search, at least 0. Equal seeds give equal results.
+        color_weight: how strongly colours are pulled to the network's, 0 to 1e6; a number, or a map [H, W] over dst.
         sigma, smooth_sigma, gradient_kernel, preserve_background, reference, tolerance: see `gaussian_poisson`.
         device: see `pyharmony.blend`; the pyramid runs on the CPU.
         return_info: whether to return a SolveInfo too, see `gaussian_poisson`.
@@ -128,8 +128,8 @@ def gp_gan(
         def base(job: Job, region: Region, levels: list[Level]) -> NumpyArray:
             view = _view(job.bbox, region, job.shape, net.size, whole=not equation.preserve_background)
             unit, level = np.float32(_arrays.VALUE_RANGE[frame.dtype]), levels[-1]
-            colours = _seen(image_of, _pasted(job, view, region, levels, net.size, equation.smooth_sigma) / unit)
-            colours = _over(colours, view, region, level, 1 << (len(levels) - 1)) * unit
+            colours = _predict(image_of, _paste(job, view, region, levels, net.size, equation.smooth_sigma) / unit)
+            colours = _resample_over(colours, view, region, level, 1 << (len(levels) - 1)) * unit
             if equation.preserve_background and (level.known_share == 1).any():
                 meet_known(colours, level.dst, level.known_share)
             return colours
@@ -140,7 +140,7 @@ def gp_gan(
 
 
 def _view(box: Region, solved: Region, shape: tuple[int, int], size: int, *, whole: bool) -> Region:
-    """Returns the region that the network sees: a square around the box, moved and cut into dst, and all of solved."""
+    """Returns the network's field of view: a square around the box, shifted and cropped to dst, and all of solved."""
     if whole:
         return Region(0, shape[0], 0, shape[1])
     side = max(_CONTEXT * max(box.shape), size)
@@ -154,10 +154,10 @@ def _view(box: Region, solved: Region, shape: tuple[int, int], size: int, *, who
     return Region(min(y0, solved.y0), max(y1, solved.y1), min(x0, solved.x0), max(x1, solved.x1))
 
 
-def _pasted(job: Job, view: Region, region: Region, levels: list[Level], size: int, smooth_sigma: float) -> NumpyArray:
+def _paste(job: Job, view: Region, region: Region, levels: list[Level], size: int, smooth_sigma: float) -> NumpyArray:
     """Returns src pasted into dst over view, [size, size, C] float32 in dst's unit; levels are those of region.
 
-    dst is halved as long as size pixels are left, then src, which the levels hold halved, is pasted in, and the
+    dst is halved while size pixels are left, then src, whose halved images are in levels, is pasted, and the
     composite is resampled.
     """
     memory = job.memory
@@ -185,7 +185,7 @@ def _pasted(job: Job, view: Region, region: Region, levels: list[Level], size: i
     return pasted
 
 
-def _seen(image_of: Callable[[NumpyArray], NumpyArray], pasted: NumpyArray) -> NumpyArray:
+def _predict(image_of: Callable[[NumpyArray], NumpyArray], pasted: NumpyArray) -> NumpyArray:
     """Returns the network's image in [0, 1], as its input is; for a grey input, the mean of its channels."""
     pasted = np.clip(pasted, 0, 1)
     if pasted.shape[2] == 1:
@@ -193,8 +193,8 @@ def _seen(image_of: Callable[[NumpyArray], NumpyArray], pasted: NumpyArray) -> N
     return image_of(pasted)
 
 
-def _over(image: NumpyArray, view: Region, region: Region, level: Level, cell: int) -> NumpyArray:
-    """Returns an image in [0, 1] that lies over view, resampled to the cells of a level that covers region."""
+def _resample_over(image: NumpyArray, view: Region, region: Region, level: Level, cell: int) -> NumpyArray:
+    """Resamples an image in [0, 1] that covers view to the cells of a level that covers region."""
     size = image.shape[0]
     for axis, low, length in ((0, region.y0 - view.y0, view.shape[0]), (1, region.x0 - view.x0, view.shape[1])):
         image = resample(image, axis, low * size / length, cell * size / length, level.dst.shape[axis])

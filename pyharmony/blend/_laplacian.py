@@ -17,8 +17,8 @@ from .._images.region import Region, as_float
 from ..ops.pyramid import downsample, halve_mask, upsample
 
 _MAX_LEVELS = 16
-_MARGIN = 4  # the cells of the coarsest level that are read around the mask
-#: Where levels is None, a band is left out if its weight reaches one in less than this share of the mask.
+_MARGIN = 4  # the margin around the mask, in cells of the coarsest level
+#: If levels is None, a band is omitted if its weight reaches one in less than this share of the mask.
 _CORE = 0.25
 
 
@@ -28,32 +28,32 @@ def laplacian(
     *,
     levels: int | None = None,
 ) -> Any:
-    """Blends each band of frequencies across its own width.
+    """Blends each frequency band over a width of its own scale.
 
     Burt, Adelson: A Multiresolution Spline With Application to Image Mosaics, 1983, with masks
-    that fade from the contour inwards, so that nothing changes outside and no step is left at the
+    that fade inwards from the contour, so that nothing changes outside and there is no step at the
     contour: a band whose cells are 2^k pixels wide fades in over some 4 * 2^k pixels. The bands are
-    taken from src - dst; where src has no pixels, the difference at its nearest pixel is used.
+    those of src - dst; where src has no pixels, the difference at its nearest pixel is used.
 
     Args:
-        src: the image that is put in: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
+        src: the source image: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
             or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
             `pyharmony.io.Picture`. Its alpha multiplies the mask.
-        dst: the image that it is put into, of any of these kinds, as an array of src's dtype. The result has its kind;
+        dst: the destination image, of any of these kinds, as an array of src's dtype. The result has its kind;
             a batch gives a batch, and a list a list.
-        mask: where src shows, soft, of src's height and width: bool, uint8 or uint16 (their largest value is inside) or
+        mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
-        at: (x, y), where the first pixel of src lands in dst, in pixels; it may be negative, and parts of a pixel
+        at: (x, y), the position in dst of src's first pixel, in pixels; it may be negative, and fractions
             resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
         scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
-        levels: how often the image is halved, 0 to 16. None: as long as the coarsest band has its
+        levels: the number of halvings, 0 to 16. None: as long as the coarsest band has its
             full weight in a quarter of the mask, so that the object keeps its colours.
         return_info: whether to return a SolveInfo too, or one for each item of a batch: method 'laplacian'
-            ('copy' where nothing is inside), the milliseconds and peak_bytes; as nothing is iterated,
-            iterations, residual and max_error are 0.
+            ('copy' if nothing is inside), the milliseconds and peak_bytes; iterations, residual and
+            max_error are 0, since there is no iteration.
 
     The bands are float32, for float64 images too: src - dst is rounded to float32, and the values
-    added to a float64 dst are right to some 1e-6 of the largest difference.
+    added to a float64 dst are accurate to some 1e-6 of the largest difference.
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
@@ -85,7 +85,7 @@ def _blend(job: Job, levels: int | None) -> SolveInfo:
         return direct_info("copy")
     memory = job.memory
     count = _MAX_LEVELS if levels is None else levels
-    # The image is not halved further than to one cell.
+    # The image is halved at most to one cell.
     count = min(count, max(job.shape).bit_length())
     if levels is None:
         count = min(count, max(min(job.bbox.shape) // 8, 1).bit_length() - 1)
@@ -142,14 +142,14 @@ def _blend(job: Job, levels: int | None) -> SolveInfo:
 
 
 def _aligned(region: Region, step: int, shape: tuple[int, int]) -> Region:
-    """Returns the region grown to start at multiples of step, so that its cells on every level are the image's."""
+    """Returns the region extended to start at multiples of step, so that its cells are the image's on all levels."""
     return Region(region.y0 // step * step, region.y1, region.x0 // step * step, region.x1).overlap(
         Region(0, shape[0], 0, shape[1])
     )
 
 
 def _erode(inside: NumpyArray, cells: int, memory: Memory) -> NumpyArray:
-    """Returns the cells whose square of side 2 * cells + 1 has no cell outside; image borders are no contour."""
+    """Returns the cells whose square of side 2 * cells + 1 has no cell outside; image borders are not contours."""
     eroded = memory.hold(inside.copy())
     for axis in (0, 1):
         for _ in range(cells):
@@ -160,7 +160,7 @@ def _erode(inside: NumpyArray, cells: int, memory: Memory) -> NumpyArray:
 
 
 def _neighbours(x: NumpyArray, axis: int, memory: Memory) -> list[NumpyArray]:
-    """Returns the cells before, here and after along an axis; the border cells are repeated outwards."""
+    """Returns the cells before, at and after each position along an axis; border cells are replicated."""
     padded = memory.hold(np.pad(x, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge"))
     n = x.shape[axis]
     return [padded[k : k + n] if axis == 0 else padded[:, k : k + n] for k in (0, 1, 2)]
@@ -169,7 +169,7 @@ def _neighbours(x: NumpyArray, axis: int, memory: Memory) -> list[NumpyArray]:
 def _fade(inside: NumpyArray, soft: NumpyArray, memory: Memory, *, clear: int) -> NumpyArray:
     """Returns the weight of a band: zero in `clear` cells along the contour, then a ramp up to the mask itself.
 
-    Doubling spreads values by a cell: one clear cell keeps them from crossing the contour.
+    Upsampling spreads values by a cell: one clear cell prevents them from crossing the contour.
     """
     weight = memory.hold(_erode(inside, clear + 1, memory).astype(np.float32))
     for axis in (0, 1):

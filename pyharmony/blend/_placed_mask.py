@@ -1,4 +1,4 @@
-"""The mask of a source at its place in the destination."""
+"""The mask of a source at its position in the destination."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def placed_mask(
 ) -> Any:
     """Returns the mask of a blend at dst's size: the pixels that blends with these arguments change.
 
-    It is the mask that `pyharmony.harmonize` takes for the blended image.
+    This is the mask of the blended image for `pyharmony.harmonize`.
 
     Args:
-        src: the image that is put in: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
+        src: the source image: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
             or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
             `pyharmony.io.Picture`. Its alpha multiplies the mask.
-        dst: the image that it is put into, of any of these kinds, as an array of src's dtype. A batch gives a
+        dst: the destination image, of any of these kinds, as an array of src's dtype. A batch gives a
             batch of masks, and a list a list.
-        mask: where src shows, soft, of src's height and width: bool, uint8 or uint16 (their largest value is inside) or
+        mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
-        at: (x, y), where the first pixel of src lands in dst, in pixels; it may be negative, and parts of a pixel
+        at: (x, y), the position in dst of src's first pixel, in pixels; it may be negative, and fractions
             resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
         scale: the factor of src's size, above 0.
         out: a path or open binary file to write the mask to, which is then the result; None: nothing is written.

@@ -11,7 +11,7 @@ from ..errors import MaskError
 from ..typing import Contour, Gradients, MaskLike, OneOrMany
 from ._solve import solve_poisson
 
-_NOTHING_KNOWN = "mask: covers all of dst, and with color_weight 0 nothing fixes the colours"
+_NOTHING_KNOWN = "mask: covers all of dst, and with color_weight 0 nothing determines the colours"
 
 
 @on_two_images
@@ -29,29 +29,29 @@ def poisson(
     `pyharmony.ops.poisson`. An edge that leaves src has the gradient of dst.
 
     Args:
-        src: the image that is put in: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
+        src: the source image: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
             or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
             `pyharmony.io.Picture`. Its alpha multiplies the mask.
-        dst: the image that it is put into, of any of these kinds, as an array of src's dtype. The result has its kind;
+        dst: the destination image, of any of these kinds, as an array of src's dtype. The result has its kind;
             a batch gives a batch, and a list a list.
-        mask: where src shows, soft, of src's height and width: bool, uint8 or uint16 (their largest value is inside) or
+        mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
-            With color_weight 0 at least one pixel of it, laid over dst, must be zero. Strips of at most three pixels
+            With color_weight 0 at least one pixel of it, placed in dst, must be zero. Strips of at most three pixels
             between it and dst's border count as inside.
-        at: (x, y), where the first pixel of src lands in dst, in pixels; it may be negative, and parts of a pixel
+        at: (x, y), the position in dst of src's first pixel, in pixels; it may be negative, and fractions
             resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
         scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         gradients: 'source': those of src; 'mixed': at each edge the stronger of src and dst, by the norm
             over the colours; 'average': their mean; 'monochrome': those of the luma of src.
-        contour: the share of these gradients that an edge takes, the rest being dst's: 'half', the mean of the
-            mask at its two pixels; 'full', the larger of the two, so that an edge across a hard contour takes
-            all of it, as in the paper's equation.
-        color_weight: how far the colours of src are kept, 0 to 1e6; a number, or a map [H, W]
+        contour: the share of these gradients at an edge, the rest being dst's: 'half', the mean of the
+            mask at its two pixels; 'full', the larger of the two, so that an edge across a hard contour uses
+            only these, as in the paper's equation.
+        color_weight: how strongly colours are pulled to src, 0 to 1e6; a number, or a map [H, W]
             over dst: floats, or a grey image whose white is 1.
         tolerance: the largest error allowed in 8-bit levels (1/255 of the value range). None: 0.25
             for uint8, 0.004 for uint16, 0.025 for float16 and float32, 1e-6 for float64.
         return_info: whether to return a SolveInfo too, or one for each item of a batch; its method is 'copy'
-            where nothing is inside. The certified bound costs one and a half to two solves more.
+            if nothing is inside. Proving the error takes one and a half to two times as long as the solve, in addition.
 
     Returns:
         The blend, in dst's kind, layout, shape and dtype, or (blend, info).
@@ -102,7 +102,7 @@ def _blend(job: Any, weight: Any, options: dict[str, Any]) -> Infos:
 
     monochrome = options["gradients"] == "monochrome"
     infos = job.solved(job.crop(region, mask, weight, monochrome=monochrome), solve, name="poisson")
-    # Other gradients than those of src are meant to show dst.
+    # Gradients other than those of src are meant to include dst.
     if options["gradients"] == "source":
         job.warn_of_flooded()
     return infos

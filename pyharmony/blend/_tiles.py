@@ -27,10 +27,10 @@ from ..typing import PathLike, SlicedArray, SlicedT
 from ._pyramid import coarse_tolerance_of, first_base
 from ._solve import Level, solve_gaussian_poisson
 
-#: Levels of at most this many pixels are held in memory, larger ones in files.
+#: Levels of at most this many pixels are stored in memory, larger ones in files.
 IN_MEMORY = 1 << 21
 _BAND = 128  # the rows that are halved at once
-_REACH = 6  # the pixels read around a doubled part: 3 to meet known pixels, 4 for the cubic; it has to be even
+_REACH = 6  # the margin of an upsampled part: 3 pixels to match known ones, 4 for the cubic; it has to be even
 
 
 def gaussian_poisson_tiles(
@@ -48,10 +48,10 @@ def gaussian_poisson_tiles(
     folder: PathLike | None = None,
     return_info: bool = False,
 ) -> Any:
-    """Does what `gaussian_poisson` does tile by tile, with the same result, for images that do not fit in memory.
+    """Computes `gaussian_poisson` tile by tile, with the same result, for images that do not fit in memory.
 
-    The pyramid's levels are kept in files of their own, float32, some 12 bytes a pixel of the mask's box in
-    all, and each is solved in tiles (`pyharmony.ops.gaussian_poisson_tiles`), which give the same bits as a
+    The pyramid's levels are stored in separate files, float32, some 12 bytes per pixel of the mask's box in
+    all, and each is solved in tiles (`pyharmony.ops.gaussian_poisson_tiles`), bit-identical to a
     solve of the whole level.
 
     Args:
@@ -59,9 +59,9 @@ def gaussian_poisson_tiles(
             numpy.memmap, h5py and zarr: [H, W] or [H, W, C], of uint8, uint16, float16 or float32;
             mask [H, W], see `pyharmony.blend`. out is another array like dst, and is written to.
         tile: the rows and columns that are solved at once, or one number for both.
-        color_weight: how far the colours of the base, the membrane, are kept; a number of at least 0.25.
+        color_weight: how strongly colours are pulled to the base, the membrane; a number of at least 0.25.
         sigma, smooth_sigma, preserve_background, tolerance: see `gaussian_poisson`.
-        folder: where the files of the levels are made and removed. None: the system's folder for temporary files.
+        folder: the folder for the temporary files of the levels. None: the system's folder for temporary files.
         return_info: whether to return the SolveInfo of the finest level, too.
 
     Returns:
@@ -87,7 +87,7 @@ def gaussian_poisson_tiles(
     if len(dst.shape) == 3 and dst.shape[2] not in (1, 3):
         raise ShapeError(
             f"dst: shape {list(dst.shape)}, expected 1 or 3 channels; alpha is a mask here, and "
-            "pyharmony.ops takes any number of channels"
+            "pyharmony.ops supports any number of channels"
         )
     tile_sides(tile)
     options = {
@@ -98,7 +98,7 @@ def gaussian_poisson_tiles(
             "color_weight",
             low=LEAST_TILED_WEIGHT,
             high=_checks.MAX_COLOR_WEIGHT,
-            accepts=f"a number of at least {LEAST_TILED_WEIGHT:g}; below it the whole image acts on each pixel",
+            accepts=f"a number of at least {LEAST_TILED_WEIGHT:g}; below it each pixel depends on the whole image",
         ),
     }
     smoothing = _checks.number(smooth_sigma, "smooth_sigma", high=MAX_SMOOTH_SIGMA, accepts="a number from 0 to 16")
@@ -106,8 +106,8 @@ def gaussian_poisson_tiles(
     images.check_mask()
     bbox = _bounding_box(mask, images.shape)
     _warn_of_faint(mask, bbox)
-    closed_mask = _Closed(mask)
-    if to_border(bbox, images.shape).shape != images.shape or _Outside(closed_mask).anywhere():
+    closed_mask = _ClosedMask(mask)
+    if to_border(bbox, images.shape).shape != images.shape or _OutsideMask(closed_mask).anywhere():
         mask, bbox = closed_mask, to_border(bbox, images.shape)
     regions = [Region(0, 0, 0, 0)]
     if not (bbox.empty and preserve_background):
@@ -128,7 +128,7 @@ def gaussian_poisson_tiles(
     return (out, info) if return_info else out
 
 
-class _Part:
+class _View:
     """A view of a region of an array, as an array [h, w, C] or [h, w]."""
 
     def __init__(self, array: Any, region: Region, *, image: bool) -> None:
@@ -149,17 +149,17 @@ class _Part:
     def __setitem__(self, key: tuple[slice, slice], values: NumpyArray) -> None:
         self._array[self._there(key)] = values[..., 0] if len(self._array.shape) == 2 else values
 
-    def part(self, region: Region) -> _Part:
+    def part(self, region: Region) -> _View:
         y, x = self._region.y0, self._region.x0
         own_region = Region(region.y0 + y, region.y1 + y, region.x0 + x, region.x1 + x)
-        return _Part(self._array, own_region, image=self._image)
+        return _View(self._array, own_region, image=self._image)
 
     def whole(self) -> NumpyArray:
         return self[slice(0, self.shape[0]), slice(0, self.shape[1])]
 
 
-class _Closed:
-    """A mask with the strips of `close_strips` inside it."""
+class _ClosedMask:
+    """A mask including the strips of `close_strips`."""
 
     def __init__(self, mask: Any) -> None:
         self._mask, self.shape, self.dtype = mask, tuple(mask.shape), np.dtype(mask.dtype)
@@ -167,13 +167,13 @@ class _Closed:
     def __getitem__(self, key: tuple[slice, slice]) -> NumpyArray:
         rows, columns = (slice(*k.indices(n)) for k, n in zip(key, self.shape, strict=True))
         part = Region(rows.start, rows.stop, columns.start, columns.stop)
-        # A pixel of a strip takes a value that lies at most STRIP pixels away, in each direction.
+        # A pixel of a strip gets a value at most STRIP pixels away, in each direction.
         around = part.expand(STRIP, self.shape)
         read = np.asarray(self._mask[around.y0 : around.y1, around.x0 : around.x1])
         return part.of(close_strips(read, around, self.shape), (around.y0, around.x0))
 
 
-class _Outside:
+class _OutsideMask:
     """An array that is True where a mask is zero."""
 
     def __init__(self, mask: Any) -> None:
@@ -187,10 +187,10 @@ class _Outside:
         return any(self[slice(y, y + _BAND), slice(0, width)].any() for y in range(0, height, _BAND))
 
 
-class _Doubled:
-    """The doubled colours of a level, adjusted to meet the known pixels of the finer one."""
+class _UpsampledColors:
+    """The upsampled colours of a level, adjusted to match the known pixels of the finer one."""
 
-    def __init__(self, coarse: _Part, shape: tuple[int, int], dst: _Part, known_share: _Part | None) -> None:
+    def __init__(self, coarse: _View, shape: tuple[int, int], dst: _View, known_share: _View | None) -> None:
         self._coarse, self._dst, self._known_share = coarse, dst, known_share
         self.shape, self.dtype = (*shape, coarse.shape[2]), np.dtype(np.float32)
 
@@ -231,9 +231,9 @@ class _Pyramid:
         self._unit = _arrays.VALUE_RANGE[images.dtype]
         self._out = out
         self._memory = Memory()
-        known_share = _Part(_Outside(mask), self._frame, image=False)
-        parts = [_Part(x, self._frame, image=True) for x in (src, dst)]
-        self._levels = [[*parts, _Part(mask, self._frame, image=False), known_share]]
+        known_share = _View(_OutsideMask(mask), self._frame, image=False)
+        parts = [_View(x, self._frame, image=True) for x in (src, dst)]
+        self._levels = [[*parts, _View(mask, self._frame, image=False), known_share]]
         self._anything_known = False
         for k in range(1, len(regions)):
             self._levels.append(self._halve(k, self._levels[-1]))
@@ -245,7 +245,7 @@ class _Pyramid:
             return self._memory.hold(np.zeros(shape, np.float32))
         return np.memmap(self._place / name, np.float32, "w+", shape=shape)
 
-    def _halve(self, k: int, finer: list[_Part]) -> list[_Part]:
+    def _halve(self, k: int, finer: list[_View]) -> list[_View]:
         """Returns src, dst, mask and the known share of level k, computed band by band."""
         height, width = finer[0].shape[:2]
         shape = (height + 1) // 2, (width + 1) // 2
@@ -266,7 +266,7 @@ class _Pyramid:
                 self._anything_known |= i == 3 and k == 1 and bool(band.any())
                 result[i][rows] = halve_mask(band)
         whole = Region(0, shape[0], 0, shape[1])
-        return [_Part(a, whole, image=i < 2) for i, a in enumerate(result)]
+        return [_View(a, whole, image=i < 2) for i, a in enumerate(result)]
 
     def solve(self, tile: Any, limit: float, tolerance: float | None, options: dict[str, Any]) -> _checks.SolveInfo:
         count = len(self._regions) - 1
@@ -294,7 +294,7 @@ class _Pyramid:
                     memory=memory,
                 )
             else:
-                into: Any = _Part(self._out, region, image=True)
+                into: Any = _View(self._out, region, image=True)
                 if k > 0:
                     into = self._array(f"{k}-x", (*region.shape, parts[1].shape[2]))
                 result, info = solve_tiles(
@@ -310,14 +310,14 @@ class _Pyramid:
                 )
             if k > 0:
                 finer = self._regions[k - 1]
-                coarse = _Part(result, self._shifted(finer.halved(), region), image=True)
+                coarse = _View(result, self._shifted(finer.halved(), region), image=True)
                 meets = options["preserve_background"] and self._anything_known
                 below = [part.part(self._local(finer, k - 1)) for part in self._levels[k - 1]]
-                colours = _Doubled(coarse, finer.shape, below[1], below[3] if meets else None)
+                colours = _UpsampledColors(coarse, finer.shape, below[1], below[3] if meets else None)
         return dataclasses.replace(info, peak_bytes=info.peak_bytes + memory.peak)
 
     def _local(self, region: Region, k: int) -> Region:
-        """Returns a region of level k, counted from the first pixel that is kept of that level."""
+        """Returns a region of level k, relative to the first stored pixel of that level."""
         return self._shifted(region, Region(self._frame.y0 >> k, 0, self._frame.x0 >> k, 0))
 
     @staticmethod
@@ -344,19 +344,19 @@ def _warn_of_faint(mask: Any, box: Region) -> None:
 
 
 def _limit(src: Any, dst: Any, mask: Any, out: Any, box: Region) -> None:
-    """Keeps out, where the mask is soft, as near to dst as the mask says, band by band."""
+    """Limits the change of dst in out to the mask's share of the range, where it is soft, band by band."""
     for y in range(box.y0, box.y1, _BAND):
         band = Region(y, min(y + _BAND, box.y1), box.x0, box.x1)
         mask_band = np.asarray(mask[band.y0 : band.y1, band.x0 : band.x1])
         if not is_hard(mask_band):
-            source, ground, result = (_Part(x, band, image=True).whole() for x in (src, dst, out))
+            source, ground, result = (_View(x, band, image=True).whole() for x in (src, dst, out))
             result = np.array(result)
             limit_change(source, ground, mask_band, result)
-            _Part(out, band, image=True)[slice(0, band.shape[0]), slice(0, band.shape[1])] = result
+            _View(out, band, image=True)[slice(0, band.shape[0]), slice(0, band.shape[1])] = result
 
 
 def _copy_around(images: Images, region: Region) -> None:
-    """Copies dst to out, except for the tiles that lie in the region."""
+    """Copies dst to out, except for the tiles inside the region."""
     for rows, columns in tiles_of(images.shape, 1024, 1024):
         if not region.contains(Region(rows.start, rows.stop, columns.start, columns.stop)):
             images.write(rows, columns, images.read_dst(rows, columns))
