@@ -524,7 +524,7 @@ def test_retouch_draws():
         (lambda: color.random_lut(0, 1), ArgumentError, "size: 1"),
         (lambda: color.random_lut(-1), ArgumentError, "rng: -1"),
         (lambda: color.lut_mix(IMAGE, [], rng=1), ShapeError, "luts: none"),
-        (lambda: color.lut_mix(IMAGE, [LUTS[0], color.random_lut(1, 5)], rng=1), ShapeError, "all of one n"),
+        (lambda: color.lut_mix(IMAGE, [LUTS[0], color.random_lut(1, 5)], rng=1), ShapeError, "the same n for all"),
         (lambda: color.lut_mix(IMAGE, LUTS), ArgumentError, "either weights or rng"),
         (lambda: color.lut_mix(IMAGE, LUTS, weights=[1, 2]), ShapeError, "weights: shape"),
         (lambda: color.lut_mix(IMAGE, LUTS, weights=[1, -1, 1]), ArgumentError, "at least 0"),

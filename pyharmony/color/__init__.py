@@ -1,8 +1,8 @@
-"""Changes of an image's colours: transfers from another image, temperature, tables and retouching.
+"""Colour changes: transfers from another image, temperature, lookup tables and retouching.
 
-Images are of any kind with three colours, as in `pyharmony.blend`, and so are masks, which are soft; the result is of
-the kind of the image. Where the mask is zero it is the image, bit for bit. All compute in float32 with NumPy only. The
-conversions between spaces take colours [..., 3] as arrays.
+Images are of any kind with three colours, as in `pyharmony.blend`, and so are masks, which are soft; the result has
+the kind of the image. Where the mask is zero it equals the image bit for bit. All compute in float32 with NumPy only.
+The conversions between spaces accept colours [..., 3] as arrays.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from ..ops.color_map import run as run_map
 from ..ops.color_stats import run as run_stats
 from ..ops.regrain import regrain as smooth_change
 from ..typing import ImageLike, MaskLike, Rng
-from .common import Float64, Region, both, generator, region
+from .common import Float64, Region, generator, region, regions
 from .histogram import quantile_tables
 
 Float32 = npt.NDArray[np.float32]
@@ -35,9 +35,9 @@ def idt(
         iterations: the number of rotations, 1 to 1000.
         bins: the bins of the histograms, 2 to 65536.
         seed: the seed of the rotations: a whole number, or a numpy.random.Generator, which is advanced.
-        regrain: whether to keep the gradients of image where it is smooth.
+        regrain: whether to preserve the gradients of image where it is smooth.
 
-    Returns, Raises: see `reinhard`; ArgumentError also where another argument is not accepted.
+    Returns, Raises: see `reinhard`; also ArgumentError if another argument is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -47,7 +47,7 @@ def idt(
         True
     """
     _checks.flags(regrain=regrain)
-    target, source, amount = both(image, reference, mask, reference_mask, strength)
+    target, source, amount = regions(image, reference, mask, reference_mask, strength)
     rounds = _checks.whole(iterations, "iterations", low=1, high=1000)
     count = _checks.whole(bins, "bins", low=2, high=65536)
     rng = generator(seed, "seed")
@@ -95,17 +95,17 @@ def regrain(image: ImageLike, recolored: ImageLike, mask: MaskLike | None = None
     """Returns the colours of recolored, with the gradients of image where image is smooth.
 
     The change J - I minimises Σ φ |∇(J - I)|² + ψ |J - T|² for image I and recolored T, with g = |∇I| in 8-bit levels,
-    φ = 30 / (1 + 10 g) and ψ = min(g / 5, 1): parts that a transfer stretched into grain or bands become smooth again.
-    It is solved by damped Jacobi sweeps from coarse to fine, 4 on the finest level, inside the mask only. After Pitié,
+    φ = 30 / (1 + 10 g) and ψ = min(g / 5, 1): grain or bands that a transfer amplified are smoothed. Solved by damped
+    Jacobi sweeps from coarse to fine, 4 on the finest level, inside the mask only. After Pitié,
     Kokaram and Dahyot, *Automated Colour Grading Using Colour Distribution Transfer*, 2007.
 
     Args:
         image: an image of any kind, see `reinhard`.
         recolored: image after a transfer, of any kind and dtype.
-        mask: soft, of any kind: where the transfer was made; None: everywhere.
-        strength: how far colours move away from image, 0 to 1; 0 gives a copy of image.
+        mask: soft, of any kind: where the transfer was applied; None: everywhere.
+        strength: the strength of the change of image, 0 to 1; 0 returns a copy of image.
 
-    Returns, Raises: see `reinhard`; ShapeError also where recolored has another size than image.
+    Returns, Raises: see `reinhard`; also ShapeError if recolored has another size than image.
 
     Example:
         >>> from pyharmony import color
@@ -118,7 +118,7 @@ def regrain(image: ImageLike, recolored: ImageLike, mask: MaskLike | None = None
     amount = share(strength, "strength")
     after = region(recolored, None, "recolored", target).image
     if after.shape != target.image.shape:
-        raise ShapeError(f"recolored: shape {list(after.shape)} differs from image {list(target.image.shape)}")
+        raise ShapeError(f"recolored: shape {list(after.shape)}, expected that of image, {list(target.image.shape)}")
     changed = Region(after, target.mask, "recolored")
     for part in (target, changed):
         part.stats()

@@ -1,4 +1,4 @@
-"""Random tables over the cube of colours, and mixes of them."""
+"""Random lookup tables over the colour cube, and mixes of them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .common import generator, region
 
 
 def random_lut(rng: Rng, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[np.float32]:
-    """Returns a random smooth map of colours as a table.
+    """Returns a random smooth colour map as a lookup table.
 
-    The map bends each channel by a power and a curve, mixes the channels so that greys stay grey except for gains, and
-    adds a smooth offset, like changes of light, camera or grading. All random numbers are drawn whatever amount is.
+    The map applies a power and a curve to each channel, mixes the channels so that greys stay grey except for gains,
+    and adds a smooth offset, like changes of light, camera or grading. Random numbers are the same for any amount.
 
     Args:
         rng: a numpy.random.Generator, which is advanced, or a whole number to seed one.
-        size: the entries a side, 2 to 65.
-        amount: how far the map is from the identity, 0 to 2.
+        size: the number of entries per side, 2 to 65.
+        amount: the distance of the map from the identity, 0 to 2.
 
     Returns:
         [size, size, size, 3] float32 in [0, 1]; [i, j, k] is the colour of red i, green j and blue k of size - 1.
@@ -55,7 +55,7 @@ def random_lut(rng: Rng, size: int = 17, *, amount: float = 1.0) -> npt.NDArray[
     cube = np.stack(np.meshgrid(*curves.T, indexing="ij"), -1)
     mix *= (gain / mix.sum(1))[:, None]
     place = 2 * axis
-    near = np.maximum(1 - np.abs(place[:, None] - np.arange(3)), 0)  # [n, 3], linear between three nodes a side
+    near = np.maximum(1 - np.abs(place[:, None] - np.arange(3)), 0)  # [n, 3], linear between three nodes per side
     smooth = np.einsum("ia,jb,kc,abcd->ijkd", near, near, near, offset, optimize=True)
     return np.clip(cube @ mix.T + smooth, 0, 1).astype(np.float32)
 
@@ -69,19 +69,19 @@ def lut_mix(
     rng: Rng | None = None,
     strength: float = 1.0,
 ) -> Any:
-    """Maps colours through a convex mix of tables, interpolated tetrahedrally.
+    """Maps colours by a convex mix of lookup tables, interpolated tetrahedrally.
 
     x' = (Σ_k w_k lut_k)(x), w_k ≥ 0 with sum one, gives many looks from a few tables, at the cost of one. After Niu et
-    al., *Deep Image Harmonization with Learnable Augmentation*, 2023, where a network gives the weights.
+    al., *Deep Image Harmonization with Learnable Augmentation*, 2023, where a network predicts the weights.
 
     Args:
-        image: an image of any kind, see `reinhard`; floats are held to [0, 1].
+        image: an image of any kind, see `reinhard`; floats are clipped to [0, 1].
         luts: [K, n, n, n, 3] or a list of K tables like those of `random_lut`.
         mask, strength: see `reinhard`.
         weights: K numbers of at least 0, divided by their sum. None: uniform over the simplex, drawn from rng.
         rng: a numpy.random.Generator, which is advanced, or a whole number; it is required without weights, else None.
 
-    Returns, Raises: see `reinhard`; ShapeError, ArgumentError also where tables differ in size, or weights are wrong.
+    Returns, Raises: see `reinhard`; also ShapeError, ArgumentError if tables differ in size, or weights are invalid.
 
     Example:
         >>> from pyharmony import color
@@ -96,13 +96,13 @@ def lut_mix(
     try:
         tables = [np.asarray(table, np.float32) for table in _checks.several(luts, "luts", accepts)]
     except ValueError as error:
-        raise DTypeError(f"luts: no numbers, expected {accepts}") from error
+        raise DTypeError(f"luts: not numeric, expected {accepts}") from error
     if not tables:
         raise ShapeError(f"luts: none, expected {accepts}")
     for table in tables:
         n = len(table) if table.ndim == 4 else 0
         if table.shape != (n, n, n, 3) or table.shape != tables[0].shape:
-            raise ShapeError(f"luts: a table of shape {list(table.shape)}, expected [n, n, n, 3], all of one n")
+            raise ShapeError(f"luts: a table of shape {list(table.shape)}, expected [n, n, n, 3], the same n for all")
     if (weights is None) == (rng is None):
         raise ArgumentError("weights: expected either weights or rng")
     if weights is None:

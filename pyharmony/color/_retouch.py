@@ -1,4 +1,4 @@
-"""Adjustments like those of a photo editor, with given or random parameters."""
+"""Adjustments as in a photo editor, with given or random parameters."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def brightness_contrast(
         brightness: the brightness to add, -1 to 1; 1 is white.
         contrast: the contrast to add, -1 (grey) to 4.
 
-    Returns, Raises: see `reinhard`; ArgumentError also where another argument is not accepted.
+    Returns, Raises: see `reinhard`; also ArgumentError if another argument is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -79,7 +79,7 @@ class Retouching:
         hue: the rotation of hues in degrees, -180 to 180.
         haze: the share of ambient light in the result, 0 to 1.
         ambient: the colour of the ambient light, linear, each 0 to 1.
-        shadows, highlights: how far these are lifted, -1 to 1; above zero is brighter.
+        shadows, highlights: the amount of brightening, -1 to 1; above zero is brighter.
         light: the stops of `pyharmony.ops.Light`, a smooth field of light over the image, each -4 to 4.
 
     Example:
@@ -122,7 +122,7 @@ class Retouching:
 
         Args:
             rng: a numpy.random.Generator, which is advanced, or a whole number to seed one.
-            amount: how far parameters are from no change, 0 to 1; the same random numbers are drawn whatever it is.
+            amount: the strength of the changes, 0 to 1; the same random numbers are drawn for any amount.
 
         Raises:
             DTypeError, ArgumentError: an argument is not accepted.
@@ -159,19 +159,19 @@ def retouch(
 ) -> tuple[Any, Retouching]:  # fmt: skip
     """Changes exposure, white balance, tone, saturation, hue, haze and light, in one pass.
 
-    In linear light y = h A + (1 - h) S H G W 2^e ℓ(u, v) x: the field of light ℓ, exposure e, the white balance W that
-    carries D65 to the light of `temperature` and `tint` (Bradford's adaptation), gains G, rotation H by `hue` about the
-    axis of greys, saturation S about luminance, haze h of ambient light A. Then come sRGB's curve and the tone curve
+    In linear light y = h A + (1 - h) S H G W 2^e ℓ(u, v) x: the field of light ℓ, exposure e, the white balance W from
+    D65 to the light of `temperature` and `tint` (Bradford's adaptation), gains G, rotation H by `hue` about the axis of
+    greys, saturation S about luminance, haze h of ambient light A. Then come sRGB's curve and the tone curve
 
         t = y^γ,   t + c t (1 - t) (2 t - 1) 2 + s t (1 - t)³ 4 + k t³ (1 - t) 4
 
-    with contrast c, shadows s and highlights k; the curve never falls.
+    with contrast c, shadows s and highlights k; the curve is non-decreasing.
 
     Args:
-        image: an image of any kind, see `reinhard`, in sRGB; colours are held to [0, 1], floats too.
+        image: an image of any kind, see `reinhard`, in sRGB; colours are clipped to [0, 1], floats too.
         mask, strength: see `reinhard`.
         rng: draws the parameters (`Retouching.draw`): a numpy.random.Generator, which is advanced, or a whole number.
-        parameters: given parameters, in place of rng.
+        parameters: given parameters, instead of rng.
 
     Returns:
         (result, parameters): the result, see `reinhard`, and the parameters that were applied.
@@ -214,7 +214,7 @@ def _matrix(p: Retouching) -> Float64:
 
 
 def white_balance(temperature: float, tint: float) -> Float64:
-    """Returns [3, 3] in linear sRGB, from D65 to a light `temperature` mired and `tint` off the locus away."""
+    """Returns [3, 3] in linear sRGB, from D65 to a light shifted by `temperature` mired and `tint` off the locus."""
     uv = xy_to_uv((WHITE / WHITE.sum())[:2])
     mired = float(uv_to_mired(uv))
     before, tangent = planckian_uv(mired)

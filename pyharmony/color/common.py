@@ -1,4 +1,4 @@
-"""Code that the transfers share: checked images, statistics of a region, and the map inside a mask."""
+"""The common code of the transfers: validated images, statistics of a region, and the map inside a mask."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = ["Region"]
 
 Float64 = npt.NDArray[np.float64]
 
-#: A channel or direction whose spread is below this counts as having none and is not scaled; 1 is white.
+#: A channel or direction with a spread below this is not scaled; 1 is white.
 NO_SPREAD = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """The pixels of an image [H, W, 3] that a mask holds.
+    """The pixels of an image [H, W, 3] inside a mask.
 
     Attributes:
-        original: the image of any kind that the result shall be like; None: an array [H, W, 3].
+        original: the image of any kind whose kind the result gets; None: an array [H, W, 3].
     """
 
     image: NumpyArray
@@ -55,7 +55,7 @@ class Region:
 
     @functools.cached_property
     def places(self) -> npt.NDArray[np.intp]:
-        """The places of the pixels above zero, in reading order."""
+        """The flat indices of the pixels above zero, in row-major order."""
         if self.mask is None:
             return np.arange(self.image.shape[0] * self.image.shape[1])
         return np.flatnonzero(self.mask > 0)
@@ -79,7 +79,7 @@ class Region:
         return out
 
     def map(self, stages: Sequence[Stage], strength: float) -> Any:
-        """Returns the image with its colours inside the mask mapped, as the kind that was given."""
+        """Returns the image with its colours inside the mask mapped, in the kind of the original."""
         return self._like_original(self.mapped(stages, strength))
 
     def replace(self, colors: npt.NDArray[Any], strength: float) -> Any:
@@ -103,7 +103,7 @@ class Region:
 
 
 def region(image: Any, mask: Any, name: str = "image", like: Region | None = None) -> Region:
-    """Returns the region of an image of any kind, in the colours of another; its alpha multiplies the mask."""
+    """Returns the region of an image of any kind, in the colour profile of another; its alpha multiplies the mask."""
     original = one_image(image, name)
     if original.pixels.shape[2] == 1:
         raise ShapeError(f"{name}: shape {list(np.shape(original.pixels))}, a grey image; expected colours, [H, W, 3]")
@@ -120,20 +120,20 @@ def region(image: Any, mask: Any, name: str = "image", like: Region | None = Non
     return Region(pixels[..., :3], m, name, original)
 
 
-def both(image: Any, reference: Any, mask: Any, reference_mask: Any, strength: Any) -> tuple[Region, Region, float]:
+def regions(image: Any, reference: Any, mask: Any, reference_mask: Any, strength: Any) -> tuple[Region, Region, float]:
     """Returns the two regions of a transfer, and its strength."""
     target = region(image, mask)
     return target, region(reference, reference_mask, "reference", target), share(strength, "strength")
 
 
 def generator(seed: Any, name: str) -> np.random.Generator:
-    """Returns seed where it is a numpy generator, or a generator made from a whole number."""
+    """Returns seed if it is a numpy generator, or a generator seeded by a whole number."""
     if isinstance(seed, np.random.Generator):
         return seed
     accepts = "a numpy.random.Generator or a whole number of at least 0"
     return np.random.default_rng(_checks.whole(seed, name, accepts=accepts))
 
 
-def about(matrix: Float64, before: Float64, after: Float64) -> Float64:
+def map_about(matrix: Float64, before: Float64, after: Float64) -> Float64:
     """Returns the matrix [A | b] of the map A (x - before) + after."""
     return np.column_stack([matrix, after - matrix @ before])

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _checks
 from ..ops.color_map import Affine, Curves, Stage
 from ..typing import ImageLike, MaskLike
-from .common import Float64, Region, both
+from .common import Float64, Region, regions
 from .spaces import RGB_TO_YCBCR
 
 __all__ = ["fecker", "match_histogram", "quantile_tables"]
@@ -25,14 +25,14 @@ def match_histogram(
 ) -> Any:  # fmt: skip
     """Matches the cumulative histogram of each of red, green and blue: x' = F_r⁻¹(F(x)).
 
-    F and F_r are the cumulative histograms, linear within a bin. A value of uint8 is a bin of its own, so x' is taken
-    at the middle of its step. A channel whose values lie in one bin is shifted to the mean of reference's.
+    F and F_r are the cumulative histograms, linear within a bin. For uint8 every value is a bin, so x' is evaluated
+    at the middle of its step. A channel with all values in one bin is shifted to the mean of reference's.
 
     Args:
         image, reference, mask, reference_mask, strength: see `reinhard`.
-        bins: the bins of the histograms, 2 to 65536; None: 256 where image is uint8, else 1024.
+        bins: the bins of the histograms, 2 to 65536; None: 256 if image is uint8, else 1024.
 
-    Returns, Raises: see `reinhard`; ArgumentError also where bins is not accepted.
+    Returns, Raises: see `reinhard`; also ArgumentError if bins is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -40,7 +40,7 @@ def match_histogram(
         >>> color.match_histogram(image, image + 100)[0, 0].tolist()
         [100, 101, 102]
     """
-    target, source, amount = both(image, reference, mask, reference_mask, strength)
+    target, source, amount = regions(image, reference, mask, reference_mask, strength)
     count = _checks.whole(256 if target.image.dtype == np.uint8 else 1024, "bins", low=2, high=65536)
     if bins is not None:
         count = _checks.whole(bins, "bins", low=2, high=65536)
@@ -63,7 +63,7 @@ def fecker(
         image, reference, mask, reference_mask, strength: see `reinhard`.
         bins: the bins of the histograms, 2 to 65536.
 
-    Returns, Raises: see `reinhard`; ArgumentError also where bins is not accepted.
+    Returns, Raises: see `reinhard`; also ArgumentError if bins is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -72,14 +72,14 @@ def fecker(
         >>> round(float(color.fecker(image, reference).mean() - reference.mean()))
         0
     """
-    target, source, amount = both(image, reference, mask, reference_mask, strength)
+    target, source, amount = regions(image, reference, mask, reference_mask, strength)
     count = _checks.whole(bins, "bins", low=2, high=65536)
     curves = matching(target, source, [_TO_YCBCR], count, *limits(target, source, [_TO_YCBCR]))
     return target.map([_TO_YCBCR, curves, _FROM_YCBCR], amount)
 
 
 def limits(target: Region, source: Region, stages: list[Stage]) -> tuple[Float64, Float64]:
-    """Returns 0 and 1, or wider limits where floats of either region go beyond."""
+    """Returns 0 and 1, or wider limits if floats of either region exceed them."""
     low, high = np.zeros(3), np.ones(3)
     for part in (target, source):
         if part.image.dtype.kind == "f":
@@ -89,7 +89,7 @@ def limits(target: Region, source: Region, stages: list[Stage]) -> tuple[Float64
 
 
 def matching(target: Region, source: Region, stages: list[Stage], bins: int, low: Float64, high: Float64) -> Curves:
-    """Returns the curves that give target's colours the histograms of source's, both after stages."""
+    """Returns the curves that match the histograms of target's colours to those of source's, both after stages."""
     ours, theirs = (part.stats(stages, bins, low, high).histogram for part in (target, source))
     return Curves(quantile_tables(ours, theirs, low, high), low, high)
 
@@ -97,10 +97,10 @@ def matching(target: Region, source: Region, stages: list[Stage], bins: int, low
 def quantile_tables(ours: Any, theirs: Any, low: Float64, high: Float64) -> Float64:
     """Returns F_r⁻¹(F(x)) at the edges x of the bins, [3, bins + 1], for histograms [3, bins].
 
-    Of a channel whose values lie in one bin nothing but the mean is known, and it is shifted.
+    A channel with all values in one bin, of which only the mean is known, is shifted.
     """
     bins = ours.shape[1]
-    # F would be flat in empty bins and its inverse not unique there, so a slope far below a pixel's weight is added.
+    # F would be flat in empty bins and not invertible there, so a slope far below a pixel's weight is added.
     slope = np.linspace(0, 1e-9, bins + 1)
     tables = np.empty((3, bins + 1))
     for c in range(3):

@@ -1,4 +1,4 @@
-"""Colour spaces: float64 functions of arrays [..., 3], 1 for white. They clip only where their docstring says so."""
+"""Colour spaces: float64 functions of arrays [..., 3], 1 for white. They clip only if their docstring says so."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ RGB_TO_LMS = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.02
 LMS_TO_LALPHABETA = np.diag([1 / np.sqrt(3), 1 / np.sqrt(6), 1 / np.sqrt(2)]) @ np.array(
     [[1.0, 1.0, 1.0], [1.0, 1.0, -2.0], [1.0, -1.0, 0.0]]
 )
-#: The value that is added to the responses before the logarithm, so that black has one.
+#: The value added to the responses before the logarithm, so that it is finite for black.
 LMS_FLOOR = 1 / 255
 
 #: The matrix from RGB to full-range YCbCr of Rec. 601 (JFIF), without the 1/2 of Cb and Cr.
@@ -68,7 +68,7 @@ RGB_TO_YCBCR = np.stack(
 
 #: The mired, 10⁶ / K, of 20,000 K and 1,500 K, to which correlated colour temperatures are clipped.
 MIRED_RANGE = (50.0, 1e6 / 1500)
-#: The number of colours that are compared with the isotherms at once: each takes 63 numbers.
+#: The number of colours that are compared with the isotherms at once: each needs 63 numbers.
 _AT_ONCE = 4096
 
 
@@ -281,8 +281,8 @@ def uv_to_xy(uv: Any) -> Float64:
 def uv_to_mired(uv: Any) -> Float64:
     """Returns the correlated colour temperature [...] in mired, that of the nearest point of the Planckian locus.
 
-    It is clipped to `MIRED_RANGE`. Of normals of the locus ten mired apart, the two that a colour lies between give a
-    first value (Robertson 1968); one step along the tangent there gives the result.
+    It is clipped to `MIRED_RANGE`. Normals of the locus every ten mired, of which the two adjacent to a colour are
+    interpolated, give a first value (Robertson 1968); one step along the tangent there gives the result.
     """
     a = _floats(uv)
     if a.size > 2 * _AT_ONCE:
@@ -290,7 +290,7 @@ def uv_to_mired(uv: Any) -> Float64:
         parts = [uv_to_mired(flat[i : i + _AT_ONCE]) for i in range(0, len(flat), _AT_ONCE)]
         return np.concatenate(parts).reshape(a.shape[:-1])
     mireds, points, tangents = _isotherms()
-    beyond = a @ tangents.T - (points * tangents).sum(1)  # this falls along the locus
+    beyond = a @ tangents.T - (points * tangents).sum(1)  # decreases along the locus
     last = np.clip((beyond > 0).sum(-1, keepdims=True) - 1, 0, len(mireds) - 2)
     before, after = (np.take_along_axis(beyond, i, -1)[..., 0] for i in (last, last + 1))
     apart = before - after
@@ -312,8 +312,8 @@ def _isotherms() -> tuple[Float64, Float64, Float64]:
 def shift_mired(xy: Any, shift: Any) -> Float64:
     """Returns chromaticities [..., 2] moved along the Planckian locus, at the same distance from it (tint).
 
-    A colour's offset from its point on the locus, across it and, beyond the ends of `MIRED_RANGE`, along it, is kept,
-    so that a shift of zero changes nothing.
+    A colour's offset from its point on the locus, across it and, beyond the ends of `MIRED_RANGE`, along it, is
+    preserved, so that a shift of zero changes nothing.
     """
     uv = xy_to_uv(xy)
     mired = uv_to_mired(uv)

@@ -11,7 +11,7 @@ import numpy as np
 from .. import _checks
 from ..ops.color_map import Affine, Curves, Stage, share
 from ..typing import Chroma, ImageLike, MaskLike
-from .common import Float64, Region, both, region
+from .common import Float64, Region, region, regions
 from .gaussian import floored, transport
 from .spaces import (
     F_TO_LAB,
@@ -31,16 +31,16 @@ from .spaces import (
 
 __all__ = ["luminance_temperature", "luminances", "mean_mired", "shift_temperature", "tone_curve_between"]
 
-#: The number of steps of the tables of curves that are steep near zero.
+#: The number of entries of the tables of curves that are steep near zero.
 _STEPS = 4096
-#: The number of colours whose temperature is shifted at once, so few that they stay in the CPU's cache.
+#: The number of colours whose temperature is shifted at once, so few that they fit in the CPU's cache.
 _AT_ONCE = 4096
 #: The number of samples of the cumulative histogram of luminance.
 _SAMPLES = 32
 #: The bins of the histograms of L, a and b, and their limits.
 _BINS = 1024
 _LOW, _HIGH = np.array([0.0, -200.0, -200.0]), np.array([100.0, 200.0, 200.0])
-#: Colours between these linear luminances, neither shadow nor over-exposed, count for temperatures (Xue et al. 2012).
+#: The range of linear luminance, neither shadow nor over-exposed, used for temperatures (Xue et al. 2012).
 _SHADOW, _OVEREXPOSED = float(srgb_to_linear(60 / 255)), 0.88
 
 
@@ -83,8 +83,8 @@ def luminance_temperature(
 
         f(l) = (atan(m / δ) + atan((l - m) / δ)) / (atan(m / δ) + atan((1 - m) / δ)),   0 ≤ m ≤ 1, δ > 0
 
-    with the m and δ that come nearest to the targets. Then a and b are mapped by the linear Monge-Kantorovich map
-    between Gaussians with variances of at least `floor`; or all colours by the difference of the mean temperatures at
+    with the m and δ that fit the targets best. Then a and b are mapped by the linear Monge-Kantorovich map between
+    Gaussians with variances of at least `floor`; or all colours by the difference of the mean temperatures at
     constant tint (`shift_temperature`). After Lee et al., *Automatic Content-Aware Color and Tone Stylization*, 2016.
 
     Args:
@@ -93,7 +93,7 @@ def luminance_temperature(
         max_shift: τ, above 0 to 1: shifts of luminance are scaled so that the largest is at most this.
         floor: the least variance of a and b, 0 to 1e6.
 
-    Returns, Raises: see `reinhard`; ArgumentError also where another argument is not accepted.
+    Returns, Raises: see `reinhard`; also ArgumentError if another argument is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -102,7 +102,7 @@ def luminance_temperature(
         >>> bool(result.mean() > image.mean())
         True
     """
-    target, source, amount = both(image, reference, mask, reference_mask, strength)
+    target, source, amount = regions(image, reference, mask, reference_mask, strength)
     _checks.one_of(chroma, "chroma", ("transport", "temperature"))
     tau = _checks.number(max_shift, "max_shift", low=1e-6, high=1.0, accepts="a number above 0, at most 1")
     least = _checks.number(floor, "floor", high=1e6, accepts="a number from 0 to 1e6")
@@ -120,21 +120,21 @@ def luminance_temperature(
         return target.map(stages, amount)
     difference = mean_mired(source) - mean_mired(target)
     toned = Region(target.mapped(stages, 1.0), target.mask, "image")
-    return target.replace(_shifted(toned.pixels[0], difference), amount)
+    return target.replace(_shift_colors(toned.pixels[0], difference), amount)
 
 
 def shift_temperature(image: ImageLike, mired: float, mask: MaskLike | None = None, *, strength: float = 1.0) -> Any:
-    """Moves each colour's correlated temperature by a number of mired, at constant tint and luminance.
+    """Shifts each colour's correlated temperature by a number of mired, at constant tint and luminance.
 
-    The chromaticity x, y of the linear colour is moved along the Planckian locus, while its distance from the locus and
-    Y are kept; temperatures are clipped to 1,500 to 20,000 K. The locus is Krystek's (1985).
+    The chromaticity x, y of the linear colour is moved along the Planckian locus, preserving its distance from the
+    locus and Y; temperatures are clipped to 1,500 to 20,000 K. The locus is Krystek's (1985).
 
     Args:
         image: an image of any kind, see `reinhard`, in sRGB; negative values count as zero.
         mired: the shift in 10⁶ / K, -600 to 600; above zero is warmer.
         mask, strength: see `reinhard`.
 
-    Returns, Raises: see `reinhard`; ArgumentError also where mired is not accepted.
+    Returns, Raises: see `reinhard`; also ArgumentError if mired is not accepted.
 
     Example:
         >>> from pyharmony import color
@@ -145,11 +145,11 @@ def shift_temperature(image: ImageLike, mired: float, mask: MaskLike | None = No
     amount = share(strength, "strength")
     shift = _checks.number(mired, "mired", low=-600, high=600, accepts="a number of mired from -600 to 600")
     target.stats()
-    return target.replace(_shifted(target.pixels[0], shift), amount)
+    return target.replace(_shift_colors(target.pixels[0], shift), amount)
 
 
-def _shifted(colors: Any, mired: float) -> Any:
-    """Returns colours [N, 3] with their temperature moved by mired."""
+def _shift_colors(colors: Any, mired: float) -> Any:
+    """Returns colours [N, 3] with their temperature shifted by mired."""
     result = np.empty(colors.shape, np.float32)
     for start in range(0, len(colors), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
@@ -161,7 +161,7 @@ def _shifted(colors: Any, mired: float) -> Any:
 
 
 def mean_mired(part: Region) -> float:
-    """Returns the mean correlated colour temperature in mired, of pixels neither in shadow nor over-exposed if any."""
+    """Returns the mean correlated colour temperature in mired of pixels neither in shadow nor over-exposed, if any."""
     colors, weights = part.pixels
     xyy = xyz_to_xyy(srgb_to_linear(np.maximum(colors, 0)) @ RGB_TO_XYZ.T)
     well_lit = (xyy[:, 2] > _SHADOW) & (xyy[:, 2] < _OVEREXPOSED)
@@ -176,7 +176,7 @@ def luminances(part: Region) -> Float64:
 
 
 def tone_curve_between(before: Float64, goal: Float64, max_shift: float) -> Callable[[Float64], Float64]:
-    """Returns the tone curve that brings samples of L near to others, with shifts scaled to at most max_shift."""
+    """Returns the tone curve fitted from samples of L to others, with shifts scaled to at most max_shift."""
     shift = goal - before
     middle, width = fit_tone_curve(before, before + shift * (max_shift / max(max_shift, np.abs(shift).max())))
     return lambda luminance: tone_curve(luminance, middle, width)
@@ -196,9 +196,9 @@ def tone_curve(luminance: Float64, middle: Any, width: Any) -> Float64:
 
 
 def fit_tone_curve(luminance: Float64, goal: Float64) -> tuple[float, float]:
-    """Returns m and δ of the curve through 0 and 1 that is nearest to the goals in the mean square.
+    """Returns m and δ of the curve through 0 and 1 with the smallest mean squared distance from the goals.
 
-    The search begins at the best of a grid of m and log δ and takes Levenberg and Marquardt's steps from there.
+    Starts from the best point of a grid of m and log δ and makes Levenberg-Marquardt steps from there.
     """
     lowest, highest = np.array([0.0, np.log(0.02)]), np.array([1.0, np.log(1e4)])
     grid = np.stack(np.meshgrid(*np.linspace(lowest, highest, 17).T, indexing="ij"), -1).reshape(-1, 2)

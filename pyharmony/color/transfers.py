@@ -1,4 +1,4 @@
-"""The transfers of colours from one region to another, by name."""
+"""The colour transfers between regions, by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from . import fecker, idt, luminance_temperature, match_histogram, mkl, reinhard
 
 __all__ = ["TRANSFERS"]
 
-#: The transfers by which an object gets the colours of another photograph's object: those of iHarmony4, and similar.
+#: The transfers that recolour an object like that of another photograph: those of iHarmony4, and similar ones.
 TRANSFERS: Mapping[str, Callable[..., Any]] = {
     "reinhard": reinhard,
     "xiao_ma": xiao_ma,
