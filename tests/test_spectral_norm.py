@@ -821,7 +821,12 @@ def twice(first: str) -> Any:
         (lambda: nn.Linear(3, 4), {"dim": 2}, ArgumentError, "dim: 2, expected a whole number from -2 to 1"),
         (lambda: nn.Linear(3, 4), {"dim": 0.5}, DTypeError, "dim: float 0.5"),
         (lambda: nn.Linear(3, 4), {"name": "bias"}, ShapeError, r"bias: shape \[4\]"),
-        (lambda: nn.Linear(3, 4), {"name": "kernel"}, ArgumentError, "name: 'kernel' is no parameter of Linear"),
+        (
+            lambda: nn.Linear(3, 4),
+            {"name": "kernel"},
+            ArgumentError,
+            "name: 'kernel' is not an initialised parameter of Linear",
+        ),
         (lambda: nn.LazyLinear(3), {}, ArgumentError, "name: 'weight' is no parameter"),
         (zeroed, {}, ArgumentError, "all zeros"),
         (lambda: twice("ours"), {}, ArgumentError, "has a spectral norm already"),

@@ -1,4 +1,4 @@
-"""Layers of torch; torch has to be installed."""
+"""Network layers for torch, which must be installed."""
 
 from __future__ import annotations
 

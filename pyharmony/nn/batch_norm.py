@@ -1,4 +1,4 @@
-"""A batch norm, and the leaky ReLU and the dropout behind it, in one pass."""
+"""Batch norm followed by leaky ReLU and dropout, in one pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional
 from .. import _checks, _native
 from ..ops.instance_norm import batch_norm
 
-#: The dtypes that one pass takes, and those of their scale and shift.
+#: The dtypes that the single pass supports, and those of their scale and shift.
 _DTYPES = {
     "cpu": {torch.float32: torch.float32, torch.float64: torch.float64},
     "cuda": dict.fromkeys((torch.float32, torch.float16, torch.bfloat16), torch.float32),
@@ -19,17 +19,17 @@ _DTYPES = {
 class BatchNorm2d(torch.nn.BatchNorm2d):
     """torch's BatchNorm2d with scale, shift and running statistics, and a leaky ReLU in the same pass.
 
-    In training one native pass computes norm and activation of channels-last memory, and one their gradients; gradients
-    of gradients, other memory formats and evaluation are computed by torch.
+    In training one native pass computes norm and activation of channels-last memory, and one their gradients; second
+    derivatives, other memory formats and evaluation are computed by torch.
 
     Args:
         channels: the number of channels of the input.
-        eps: the number that is added to the variance, above 0.
+        eps: the number added to the variance, above 0.
         momentum: the share of a batch's statistics in the running ones, 0 to 1.
         negative_slope: the slope of the leaky ReLU, 0 or more; 0 is a ReLU. None: no activation.
 
     Raises:
-        ArgumentError, DTypeError: `negative_slope` is no finite number.
+        ArgumentError, DTypeError: `negative_slope` is not a finite number.
 
     Example:
         >>> import torch
@@ -49,7 +49,7 @@ class BatchNorm2d(torch.nn.BatchNorm2d):
     def forward(self, input: Tensor, drop: float = 0.0) -> Tensor:
         """Returns y for input [N, C, H, W]; errors are those of torch's BatchNorm2d.
 
-        drop: the share of results that a dropout in the same pass sets to 0; the others grow by 1 / (1 - drop).
+        drop: the probability of a dropout in the same pass; other results are multiplied by 1 / (1 - drop).
         """
         if not self._in_one_pass(input):
             y = super().forward(input)
@@ -73,12 +73,12 @@ class BatchNorm2d(torch.nn.BatchNorm2d):
         )
 
     def _note(self, stats: Tensor, count: int) -> None:
-        """Adds the statistics of a batch of `count` values a channel to the running ones."""
+        """Adds the statistics of a batch of `count` values per channel to the running ones."""
         mean, variance, batches = self.running_mean, self.running_var, self.num_batches_tracked
         if mean is None or variance is None or batches is None or self.momentum is None:
             return
         of_batch = (stats[:, 2].double().pow(-2) - self.eps).clamp(min=0) * (count / (count - 1))
-        # By `data`, as torch's pass does it: a pass of torch that waits for its gradient has kept these tensors.
+        # By `data`, like torch's own pass: another pass of torch may have saved these tensors for its gradient.
         mean.data.lerp_(stats[:, 0], self.momentum)
         variance.data.lerp_(of_batch.to(variance.dtype), self.momentum)
         batches.data.add_(1)

@@ -1,4 +1,4 @@
-"""Convolutions that are trained on a CPU with fewer multiplications and in less time."""
+"""Convolutions whose training on a CPU needs fewer multiplications and less time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..ops import conv4x4
 
 
 def _trains(layer: Any, x: Tensor) -> bool:
-    """Tells whether a layer is trained as torch's is not: in training, on the CPU, in float32, without options."""
+    """Returns whether a layer uses our training code: in training, on the CPU, in float32, without options."""
     return (
         layer.training
         and x.device.type == "cpu"
@@ -30,7 +30,7 @@ def _trains(layer: Any, x: Tensor) -> bool:
 
 
 def _padding(layer: Any) -> int | None:
-    """Returns the padding of a layer that `pyharmony.ops.conv4x4` takes; None for others."""
+    """Returns the padding of a layer if `pyharmony.ops.conv4x4` supports it, else None."""
     pad = layer.padding[0]
     suits = layer.kernel_size == (4, 4) and layer.stride in ((1, 1), (2, 2)) and layer.padding == (pad, pad)
     return pad if suits and pad in range(4) else None
@@ -42,11 +42,11 @@ def _rows(x: Tensor) -> Tensor:
 
 
 class Conv2d(torch.nn.Conv2d):
-    """torch's Conv2d; in training, on a CPU and in float32, 4 x 4 weights take Winograd's minimal filtering.
+    """torch's Conv2d; in training, on a CPU and in float32, 4 x 4 weights use Winograd's minimal filtering.
 
-    That needs 25 multiplications where a plain convolution has 64; results differ from torch's by rounding, some 1e-6
-    of their size. Small images, few results and kernels that cover the whole image take one product of matrices. All
-    else (few channels on both sides, other kernels, evaluation) is computed by torch.
+    That needs 25 multiplications instead of 64 for a plain convolution; results differ from torch's by rounding, some
+    1e-6 of their size. Small images, few output channels and kernels that cover the whole image use one matrix product.
+    Everything else (few channels on both sides, other kernels, evaluation) is computed by torch.
 
     Example:
         >>> import torch
@@ -73,7 +73,7 @@ class Conv2d(torch.nn.Conv2d):
 
 
 class ConvTranspose2d(torch.nn.ConvTranspose2d):
-    """torch's ConvTranspose2d; in training, on a CPU and in float32, it does what `Conv2d` does.
+    """torch's ConvTranspose2d, with the faster training of `Conv2d` on a CPU in float32.
 
     Example:
         >>> import torch

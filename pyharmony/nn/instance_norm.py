@@ -23,12 +23,12 @@ class InstanceNorm2d(torch.nn.InstanceNorm2d):
     """torch's InstanceNorm2d without scale, shift and running statistics, and a leaky ReLU in the same pass.
 
     It has no parameters and no buffers, and computes the same in training and evaluation. It calls torch's own two
-    functions for ONNX, which has no such operator, for tensors without data, and on a GPU for float64 or where its
+    functions for ONNX, which has no such operator, for tensors without data, and on a GPU for float64 or if its
     kernels are missing.
 
     Args:
         channels: the number of channels of the input.
-        eps: the number that is added to the variance, above 0.
+        eps: the number added to the variance, above 0.
         negative_slope: the slope of the leaky ReLU, 0 or more; 0 is a ReLU. None: no activation.
 
     Raises:
@@ -50,7 +50,7 @@ class InstanceNorm2d(torch.nn.InstanceNorm2d):
     def forward(self, input: Tensor, drop: float = 0.0) -> Tensor:
         """Returns y for input [N, C, H, W] or [C, H, W]; errors are those of `pyharmony.ops.instance_norm`.
 
-        drop: the share of results that a dropout in the same pass sets to 0; the others grow by 1 / (1 - drop).
+        drop: the probability of a dropout in the same pass; other results are multiplied by 1 / (1 - drop).
         """
         if input.ndim not in (3, 4) or input.shape[-3] != self.num_features:
             raise ShapeError(f"input: shape {list(input.shape)}, expected [N, {self.num_features}, H, W]")

@@ -13,16 +13,16 @@ from ..ops.partial_conv import LayerPlan, Pair, partial_conv2d
 
 
 class PartialConv2d(torch.nn.Conv2d):
-    """A Conv2d of the known pixels alone, scaled by the share of each window that is known.
+    """A Conv2d of the known pixels only, scaled by the known share of each window.
 
-    Weights, their names and their initial values are those of Conv2d. It keeps nothing between calls: the new mask is
+    Weights, their names and their initial values are those of Conv2d. It has no state between calls: the new mask is
     only returned.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device, dtype: see Conv2d;
             padding as numbers.
-        multi_channel: the mask has a plane for each channel; one plane is taken for all of them.
-        soft: accept mask values between 0 and 1.
+        multi_channel: whether the mask has a plane for each channel; if not, one plane is used for all of them.
+        soft: whether to accept mask values between 0 and 1.
 
     Example:
         >>> import torch

@@ -1,8 +1,8 @@
 """Spectral normalisation of one layer, or of all layers of a model at once.
 
-A norm is registered in the same way as torch's form that `order` names, so that torch's functions find it:
+A norm is registered like torch's form named by `order`, so that torch's functions recognise it:
 'legacy' is a hook before the layer's forward (`weight_orig`, `weight_u`, `weight_v`), 'parametrization' a
-parametrization of the weight. Either loads the state dicts of both.
+parametrization of the weight. Both load the state dicts of either.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ __all__ = ["UPDATES", "SpectralNormGroup", "remove_spectral_norm", "spectral_nor
 
 UPDATES = ("step", "forward")
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-#: The iterations that torch's parametrization makes at first: 15, and one when it is registered.
+#: The initial iterations of torch's parametrization: 15, and one when it is registered.
 _FIRST_ITERATIONS = 16
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class _Part:
-    """One weight of a group; torch's two forms differ in where they keep its tensors.
+    """One weight of a group; torch's two forms differ in where its tensors are stored.
 
     Attributes:
         index: the index of the part in its group.
@@ -50,10 +50,10 @@ class _Part:
 
     def __init__(self, module: nn.Module, path: str, name: str, dim: int | None) -> None:
         weight = getattr(module, name, None)
-        if _normalised(module, name):
+        if _has_norm(module, name):
             raise ArgumentError(f"{path or 'module'}: {name} has a spectral norm already; expected a layer without one")
         if not isinstance(weight, nn.Parameter) or isinstance(weight, nn.parameter.UninitializedParameter):
-            raise ArgumentError(f"name: {name!r} is no parameter of {path or type(module).__name__} that has values")
+            raise ArgumentError(f"name: {name!r} is not an initialised parameter of {path or type(module).__name__}")
         if weight.ndim < 2 or weight.numel() == 0:
             raise ShapeError(f"{path or 'module'}.{name}: shape {list(weight.shape)}, expected at least two axes")
         if dim is None:
@@ -84,22 +84,22 @@ class _Part:
     def register(
         self, group: SpectralNormGroup, settings: Settings, u: Tensor, v: Tensor, first_weight: Tensor
     ) -> None:
-        """Puts the norm on the layer; first_weight is the weight that the layer shows at first."""
+        """Registers the norm on the layer; first_weight is the initial value of the layer's weight."""
         raise NotImplementedError
 
     def lost(self) -> bool:
-        """Returns whether torch has removed the norm without informing the group."""
+        """Returns whether torch has removed the norm without notifying the group."""
         raise NotImplementedError
 
     def check_removal(self) -> None:
-        """Refuses a removal that take_away cannot carry out."""
+        """Raises if restore_parameter cannot remove the norm."""
 
-    def take_away(self, weight: Tensor) -> None:
+    def restore_parameter(self, weight: Tensor) -> None:
         """Makes the weight a parameter again, with these values."""
         raise NotImplementedError
 
     def show(self, value: Tensor | None) -> None:
-        """Makes value the layer's weight between its forwards; None: the layer shows no weight until the next one."""
+        """Sets the layer's weight between its forwards to value; None: the layer has no weight until the next one."""
 
 
 class _LegacyPart(_Part):
@@ -118,7 +118,7 @@ class _LegacyPart(_Part):
         hook = _Legacy(group, self, settings)
         self.before = module.register_forward_pre_hook(hook)
         self.handles += [
-            module.register_forward_hook(_After(group, self), always_call=True),
+            module.register_forward_hook(_AfterForward(group, self), always_call=True),
             module._register_state_dict_hook(SpectralNormStateDictHook(hook)),
             module.register_load_state_dict_pre_hook(_BeforeLoad(group, self)),
         ]
@@ -126,7 +126,7 @@ class _LegacyPart(_Part):
     def lost(self) -> bool:
         return False  # torch calls the hook's remove
 
-    def take_away(self, weight: Tensor) -> None:
+    def restore_parameter(self, weight: Tensor) -> None:
         original, u, v = self.keys
         parameter = nn.Parameter(weight.detach(), requires_grad=self.weight.requires_grad)
         del self.module._parameters[original], self.module._buffers[u], self.module._buffers[v]
@@ -134,7 +134,7 @@ class _LegacyPart(_Part):
         self.module.register_parameter(self.name, parameter)
 
     def show(self, value: Tensor | None) -> None:
-        # The value goes around setattr, which first looks for a parameter and a buffer of that name.
+        # Bypasses setattr, which first looks for a parameter and a buffer of that name.
         if value is None:
             self.module.__dict__.pop(self.name, None)
         else:
@@ -167,19 +167,19 @@ class _ParametrizedPart(_Part):
                 "spectral norm alone; torch.nn.utils.parametrize.remove_parametrizations removes all of them"
             )
 
-    def take_away(self, weight: Tensor) -> None:
+    def restore_parameter(self, weight: Tensor) -> None:
         parametrize.remove_parametrizations(self.module, self.name, leave_parametrized=False)
         with torch.no_grad():
             getattr(self.module, self.name).copy_(weight)
 
 
-def _normalised(module: nn.Module, name: str) -> bool:
+def _has_norm(module: nn.Module, name: str) -> bool:
     """Returns whether a weight has a norm of this module or of either form of torch."""
     return f"{name}_orig" in module._parameters or parametrize.is_parametrized(module, name)
 
 
 class _Legacy(SpectralNorm):
-    """The hook before a layer's forward. It has torch's class, since remove_spectral_norm looks for that.
+    """The hook before a layer's forward. It has torch's class, since remove_spectral_norm checks for that.
 
     It is a class, so that models can be copied and pickled.
     """
@@ -193,16 +193,16 @@ class _Legacy(SpectralNorm):
 
     def remove(self, module: nn.Module) -> None:
         """Removes the norm; torch.nn.utils.remove_spectral_norm calls this and then removes the hook itself."""
-        self.group._take_away([self.part])
+        self.group._restore_parameters([self.part])
 
 
 class _Parametrization(nn.Module):
-    """The parametrization that gives a layer its weight whenever the weight is read."""
+    """The parametrization that computes a layer's weight whenever it is read."""
 
     def __init__(self, group: SpectralNormGroup, part: _ParametrizedPart, u: Tensor, v: Tensor) -> None:
         super().__init__()
         self.group, self.part = group, part
-        #: Whether the weight is read by the forward of a folded layer, whose input is divided instead.
+        #: Whether the weight is read in the forward of a folded layer, whose input is divided instead.
         self.folded = False
         self.register_buffer("_u", u)
         self.register_buffer("_v", v)
@@ -210,7 +210,7 @@ class _Parametrization(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         group = self.group
         if group.fold and not self.folded:
-            _, (normalized,) = group._run([self.part], group._settled, pool=None, normalized=True)
+            _, (normalized,) = group._run([self.part], group._no_update, pool=None, normalized=True)
             return normalized
         value: Tensor = group._value(self.part)
         return value
@@ -241,7 +241,7 @@ class _Fold(_Hook):
         return (first * group._inverses[part.index].to(first.dtype), *rest)
 
 
-class _After(_Hook):
+class _AfterForward(_Hook):
     """The hook that detaches a legacy layer's weight, so that it can be copied, and unfolds a parametrization."""
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -261,7 +261,7 @@ class _BeforeModel:
 
 
 class _BeforeLoad(_Hook):
-    """The hook that loads state dicts of either form of torch, and of version 0, which hold W / sigma and no v."""
+    """The hook that loads state dicts of either form of torch, and of version 0, which contain W / sigma and no v."""
 
     def __call__(
         self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any], *_: Any
@@ -292,9 +292,9 @@ def _names(name: str) -> list[tuple[str, str]]:
 
 
 def _second_vector(weight: Tensor, divided: Tensor, u: Tensor, dim: int) -> Tensor:
-    """Returns v for a state dict of version 0, which holds W / sigma in its place: along M^+ u, with u^T M v = sigma.
+    """Returns v for a state dict of version 0, which contains W / sigma: parallel to M^+ u, with u^T M v = sigma.
 
-    torch finds the same v, with M^+ as (M^T M)^+ M^T in the weight's dtype; here it is a pseudo-inverse in float64.
+    torch computes the same v, with M^+ as (M^T M)^+ M^T in the weight's dtype; here it is a pseudo-inverse in float64.
     """
     w, m_u = weight.detach().double(), u.detach().double()
     sigma = w.square().sum() / (w * divided.detach().double()).sum()
@@ -304,9 +304,9 @@ def _second_vector(weight: Tensor, divided: Tensor, u: Tensor, dim: int) -> Tens
 
 
 def _can_be_copied(module: nn.Module) -> None:
-    """Makes it possible to pickle a parametrized layer, and to copy it with a class of its own.
+    """Makes a parametrized layer picklable, and gives its copies separate classes.
 
-    torch makes a class with the weight's property for each parametrized layer. It refuses to pickle such layers, and
+    torch creates a class with the weight's property for each parametrized layer. It refuses to pickle such layers, and
     gives a copy the same class, so that removing the copy's parametrization would remove the original's property.
     """
     cls: Any = type(module)
@@ -318,10 +318,10 @@ def _can_be_copied(module: nn.Module) -> None:
 def _reduce(module: Any, protocol: Any) -> tuple[Any, ...]:
     plain: Any = parametrize.type_before_parametrizations(module)
     state = plain.__getstate__(module) if hasattr(plain, "__getstate__") else dict(module.__dict__)
-    return _blank, (plain, tuple(module.parametrizations)), state
+    return _empty_layer, (plain, tuple(module.parametrizations)), state
 
 
-def _blank(plain: type[nn.Module], names: Sequence[str]) -> nn.Module:
+def _empty_layer(plain: type[nn.Module], names: Sequence[str]) -> nn.Module:
     """Returns an empty layer whose class has the properties with these names; its state is set later."""
     module = plain.__new__(plain)
     nn.Module.__init__(module)
@@ -335,35 +335,35 @@ def _blank(plain: type[nn.Module], names: Sequence[str]) -> nn.Module:
 class SpectralNormGroup:
     """Divides all weights of a model's layers by their spectral norms, in one call for all of them.
 
-    After `SpectralNormGroup(model)` the model is used as before. A forward that finds the weights changed since the
-    last update makes one power iteration of all layers (in training mode). All calls until the next change, such as
+    After `SpectralNormGroup(model)` the model is used as before. If the weights changed since the last update, a
+    forward makes one power iteration of all layers (in training mode). All calls until the next change, such as
     D(real) and D(fake), use its result. `update()` makes an update at once.
 
     Args:
-        model: the model; its Linear, Conv and ConvTranspose layers are taken, and others that have a `kernel_size`.
-        modules: the layers of the model to take instead.
+        model: the model; its Linear, Conv and ConvTranspose layers are used, and others that have a `kernel_size`.
+        modules: the layers of the model to use instead.
         name: the name of the weight.
         n_power_iterations: the iterations of an update, at least 1.
-        eps: the least length that a vector is divided by.
-        order: 'legacy': v, then u, registered as torch.nn.utils.spectral_norm does (the parameter is `weight_orig`);
-            'parametrization': u, then v, registered as torch.nn.utils.parametrizations.spectral_norm does (the
-            parameter is `parametrizations.weight.original`). Either loads the state dicts of both.
-        update: 'step': update when weights have changed, which an optimizer's step does; 'forward': update in each
+        eps: the smallest divisor in normalising a vector.
+        order: 'legacy': v, then u, registered like torch.nn.utils.spectral_norm (the parameter is `weight_orig`);
+            'parametrization': u, then v, registered like torch.nn.utils.parametrizations.spectral_norm (the
+            parameter is `parametrizations.weight.original`). Both load the state dicts of either.
+        update: 'step': update when weights have changed, as by an optimizer's step; 'forward': update in each
             call of model in training mode, for all its layers.
-        fold: W / sigma is never written: layers get their input divided by sigma, which gives the same output as they
-            are linear. `inverse_sigmas` is for those that would do it elsewhere.
+        fold: W / sigma is never written: the layers' inputs are divided by sigma instead, which gives the same output
+            for linear layers. Use `inverse_sigmas` to divide elsewhere.
         dim: the axis of the outputs. None: 1 for transposed convolutions, else 0.
 
     Raises:
         ArgumentError: an argument is out of range, there is no layer, or a weight is zero or has a norm already.
         DTypeError, ShapeError: a weight cannot have a norm.
 
-    `layer.weight` is W / sigma when the norms are registered and after each update. With order='legacy' it stays so
-    until the next forward or update, and with fold=True as well it is W; with order='parametrization' it is made anew
+    `layer.weight` is W / sigma when the norms are registered and after each update. With order='legacy' it is constant
+    until the next forward or update, and with fold=True it is also W; with order='parametrization' it is recomputed
     when the weights have changed.
 
-    Updates in place that torch does not count (of `weight.data`) are not seen; call `update()` after them. In a model
-    compiled with fullgraph=True use update='forward', or call `update()` outside after each optimizer's step.
+    Changes in place that torch does not count (of `weight.data`) are not detected; call `update()` after them. In a
+    model compiled with fullgraph=True use update='forward', or call `update()` outside after each optimizer's step.
 
     Example:
         >>> import torch
@@ -414,7 +414,7 @@ class SpectralNormGroup:
         us, vs = zip(*(_first_vectors(w, part.dim, self._settings.eps) for w, part in zip(weights, self._parts)))
         values = [weight.detach() for weight in weights]
         if not any(weight.is_meta for weight in weights):
-            first = self._settled if order == "legacy" else self._settled._replace(iterations=_FIRST_ITERATIONS)
+            first = self._no_update if order == "legacy" else self._no_update._replace(iterations=_FIRST_ITERATIONS)
             with torch.no_grad():
                 plain = order == "legacy" and not fold
                 tensors = weights, us, vs
@@ -425,7 +425,7 @@ class SpectralNormGroup:
             if fold:
                 part.handles += [
                     part.module.register_forward_pre_hook(_Fold(self, part)),
-                    part.module.register_forward_hook(_After(self, part), always_call=True),
+                    part.module.register_forward_hook(_AfterForward(self, part), always_call=True),
                 ]
         self._number()
         _count_fused_updates()
@@ -436,7 +436,7 @@ class SpectralNormGroup:
         return self._settings.order
 
     @property
-    def _settled(self) -> Settings:
+    def _no_update(self) -> Settings:
         """The settings of a call without an iteration."""
         return self._settings._replace(iterations=0)
 
@@ -462,12 +462,12 @@ class SpectralNormGroup:
 
     @property
     def inverse_sigmas(self) -> Tensor:
-        """1 / sigma [layers], with a graph to the weights, to fold into the layers that follow."""
+        """1 / sigma [layers], with a graph to the weights, to be folded into subsequent layers."""
         return self.sigmas.reciprocal()
 
     @property
     def weights(self) -> list[Tensor]:
-        """The weights that the layers use: W / sigma, or W where they are folded."""
+        """The weights that the layers use: W / sigma, or W if they are folded."""
         self._renew_if_stale()
         return list(self._values)
 
@@ -486,17 +486,17 @@ class SpectralNormGroup:
         self._renew(iterate=True, indices=[part.index for part in self._parts_of(modules)])
 
     def remove(self, modules: Iterable[nn.Module] | None = None) -> None:
-        """Makes each weight a parameter again, divided by sigma, and removes the norms; no iteration is made.
+        """Makes each weight a parameter again, divided by sigma, and removes the norms without an iteration.
 
         Args:
-            modules: the layers to remove the norms of. None: all.
+            modules: the layers whose norms to remove. None: all.
 
         Raises:
             ArgumentError: one of modules is not a layer of the group, or its weight has other parametrizations as well.
         """
         self._leave_out_lost()
         parts = self._parts_of([part.module for part in self._parts] if modules is None else modules)
-        self._take_away(parts)
+        self._restore_parameters(parts)
         for part in parts:
             if isinstance(part, _LegacyPart):
                 part.before.remove()
@@ -510,15 +510,15 @@ class SpectralNormGroup:
             parts.append(places[id(module)])
         return parts
 
-    def _take_away(self, parts: Sequence[_Part]) -> None:
-        """Removes the norms of these parts, all but the hook before a legacy layer's forward."""
+    def _restore_parameters(self, parts: Sequence[_Part]) -> None:
+        """Removes the norms of these parts, except for the hook before a legacy layer's forward."""
         for part in parts:
             part.check_removal()
         if parts:
             with torch.no_grad():
-                _, weights = self._run(parts, self._settled, pool=None, normalized=True)
+                _, weights = self._run(parts, self._no_update, pool=None, normalized=True)
             for part, weight in zip(parts, weights):
-                part.take_away(weight)
+                part.restore_parameter(weight)
         self._leave_out(parts)
 
     def _leave_out(self, parts: Sequence[_Part]) -> None:
@@ -536,7 +536,7 @@ class SpectralNormGroup:
                 handle.remove()
 
     def _leave_out_lost(self) -> None:
-        """Drops the parts whose parametrization torch has removed, which torch does not report."""
+        """Removes the parts whose parametrization torch has removed, which torch does not report."""
         without_norm = [part for part in self._parts if part.lost()]
         if without_norm:
             self._leave_out(without_norm)
@@ -546,7 +546,7 @@ class SpectralNormGroup:
     def _forget(self) -> None:
         self._values: list[Any] = []
         self._inverses: list[Any] = []
-        #: For each layer the sigmas of the call that it was in, and its index among them.
+        #: For each layer the sigmas of the call that included it, and its index among them.
         self._scales: list[Any] = []
         self._keys: list[tuple[int, int]] = []
         self._wants: list[bool] = []
@@ -555,7 +555,7 @@ class SpectralNormGroup:
         self._pool = op.Pool()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Returns the state without the values of updates: tensors with a graph cannot be copied and are made again."""
+        """Returns the state without the results of updates: tensors with a graph cannot be copied; recomputed."""
         iterated = bool(self._values)
         state = dict(self.__dict__)
         blank = SpectralNormGroup.__new__(SpectralNormGroup)
@@ -582,7 +582,7 @@ class SpectralNormGroup:
             self._renew_if_stale()
 
     def _value(self, part: _Part) -> Any:
-        """Returns the value that a layer uses as its weight."""
+        """Returns the value of a layer's weight."""
         if not torch.compiler.is_compiling():
             self._renew_if_stale(part)
         if not self._values:
@@ -595,7 +595,7 @@ class SpectralNormGroup:
         self._renew_if_stale()
 
     def _renew_if_stale(self, only: _Part | None = None) -> None:
-        """Renews the values of one layer, or of all, if they are stale."""
+        """Recomputes the values of one layer, or of all, if they are stale."""
         if not self._values:
             self._renew(iterate=not self._iterated)
             return
@@ -611,12 +611,12 @@ class SpectralNormGroup:
             self._renew(iterate=False)
 
     def _renew(self, *, iterate: bool, indices: Sequence[int] | None = None) -> None:
-        """Renews the values of the layers at indices, or of all; with iterate, those in training mode are iterated."""
+        """Recomputes the values of the layers at indices, or of all; iterate: iterate those in training mode."""
         compiling = torch.compiler.is_compiling()
         if indices is None:
             if not compiling:
                 self._leave_out_lost()
-            # The old values are released before new ones are made, so that their memory is reused.
+            # The old values are released before new ones are computed, so that their memory is reused.
             self._values, self._inverses, self._scales = [], [], []
             indices = range(len(self._parts))
         parts, count = self._parts, len(self._parts)
@@ -641,14 +641,14 @@ class SpectralNormGroup:
                 self._keys[i], self._wants[i] = _key(parts[i].weight), parts[i].weight.requires_grad
 
     def _make(self, iterate: bool, indices: Sequence[int]) -> None:
-        """Makes the values of the layers at indices, and keeps those of the others."""
+        """Computes the values of the layers at indices, and keeps those of the others."""
         parts, count = self._parts, len(self._parts)
         values, inverses, scales = ([*old] or [None] * count for old in (self._values, self._inverses, self._scales))
         for side in (True, False):
             some = [i for i in indices if (iterate and parts[i].training) is side]
             if not some:
                 continue
-            settings = self._settings if side else self._settled
+            settings = self._settings if side else self._no_update
             sigmas, weights = self._run([parts[i] for i in some], settings, pool=self._pool, normalized=not self.fold)
             if self.fold:
                 # Views are used, because a layer would register the parameters themselves again.
@@ -669,7 +669,7 @@ class SpectralNormGroup:
         normalized: bool,
         tensors: Sequence[Sequence[Tensor]] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """Returns sigmas and W / sigma; tensors are weights, u and v of parts that have not been registered yet."""
+        """Returns sigmas and W / sigma; tensors are weights, u and v of parts that are not registered yet."""
         weights, us, vs = tensors or ([getattr(part, which) for part in parts] for which in ("weight", "u", "v"))
         dims = [part.dim for part in parts]
         try:
@@ -684,25 +684,25 @@ class SpectralNormGroup:
             raise
 
 
-class _Alone(SpectralNormGroup):
+class _LayerOnly(SpectralNormGroup):
     """The norm of one layer, computed at each use of its weight, as torch does."""
 
     def _watch(self, model: nn.Module) -> list[Any]:
         return []
 
     def _value(self, part: _Part) -> Any:
-        # Nothing is kept, since other threads may be in the layer's forward in eval mode.
-        if not part.training and (divided := _divided(part)) is not None:
+        # Nothing is stored, since other threads may be in the layer's forward in eval mode.
+        if not part.training and (divided := _normalised_weight(part)) is not None:
             return divided
-        settings = self._settings if part.training else self._settled
+        settings = self._settings if part.training else self._no_update
         return self._run([part], settings, pool=self._pool, normalized=True)[1][0]
 
 
-def _divided(part: _Part) -> Tensor | None:
-    """Returns W / σ without an iteration, by the calls of torch that its own norms make.
+def _normalised_weight(part: _Part) -> Tensor | None:
+    """Returns W / σ without an iteration, by the same torch calls as in torch's norms.
 
-    For one layer, preparing a call of the native op would take longer than these calls. The result is None where they
-    would be less exact, where the op raises an error with a message, or on a device, where they are more launches.
+    For one layer these calls are faster than preparing a call of the native op. Returns None if they would be less
+    exact, if the op would raise an error, or on a device, where they need more launches.
     """
     weight = part.weight
     if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float64):
@@ -727,7 +727,7 @@ def _key(weight: Tensor) -> tuple[int, int]:
 
 @functools.cache
 def _count_fused_updates() -> None:
-    """Makes optimizers with fused=True count their updates of a weight as all others do; torch's kernels do not."""
+    """Makes optimizers with fused=True increment the version of a weight as all others do; torch's kernels do not."""
 
     def count(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         for group in optimizer.param_groups:
@@ -739,7 +739,7 @@ def _count_fused_updates() -> None:
 
 def _is_layer(module: nn.Module, name: str) -> bool:
     weight = module._parameters.get(f"{name}_orig", module._parameters.get(name))
-    if weight is None and not _normalised(module, name):
+    if weight is None and not _has_norm(module, name):
         return False
     return isinstance(module, nn.Linear) or hasattr(module, "kernel_size")
 
@@ -753,19 +753,19 @@ def spectral_norm(
     *,
     order: SpectralNormOrder = "legacy",
 ) -> Layer:
-    """Divides the weight of one layer by its spectral norm, which each forward in training mode iterates.
+    """Divides the weight of one layer by its spectral norm, with power iterations in each forward in training mode.
 
     It replaces torch.nn.utils.spectral_norm and, with order='parametrization',
     torch.nn.utils.parametrizations.spectral_norm. It has the same numbers, state dicts, places of the tensors and, from
-    the same seed, first vectors; torch's functions that remove its norms remove this one. `layer.weight` is W / sigma
-    from the beginning, where torch's legacy form still has W. `SpectralNormGroup` does all layers of a model in one
-    call.
+    the same seed, initial vectors; torch's functions that remove its norms remove this one. `layer.weight` is W / sigma
+    from the beginning, whereas torch's legacy form initially has W. `SpectralNormGroup` processes all layers of a model
+    in one call.
 
     Args:
         module: the layer; changed and returned.
         name: the name of the weight.
         n_power_iterations: the iterations of each forward, at least 1.
-        eps: the least length that a vector is divided by.
+        eps: the smallest divisor in normalising a vector.
         dim: the axis of the outputs. None: 1 for transposed convolutions, else 0.
         order: 'legacy' or 'parametrization'.
 
@@ -780,7 +780,7 @@ def spectral_norm(
         >>> round(float(torch.linalg.matrix_norm(layer.weight, 2)), 1)
         1.0
     """
-    _Alone(
+    _LayerOnly(
         module,
         modules=[module],
         name=name,
@@ -794,7 +794,7 @@ def spectral_norm(
 
 
 def remove_spectral_norm(module: Layer, name: str = "weight") -> Layer:
-    """Makes the weight of a layer a parameter again, divided by its spectral norm; no iteration is made.
+    """Makes the weight of a layer a parameter again, divided by its spectral norm, without an iteration.
 
     It removes norms of `spectral_norm` and of a `SpectralNormGroup`, of either order. With order='legacy'
     torch.nn.utils.remove_spectral_norm does the same. With order='parametrization'
