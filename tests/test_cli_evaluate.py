@@ -206,7 +206,7 @@ def test_batch_statistics_are_of_the_networks(triples: Path, weights: dict[str, 
     assert figures[0]["pix2pix"]["psnr"]["mean"] == expected.summaries[1].means["psnr"].mean
     for words, says in (
         (("--method", "mkl"), "--batch-statistics needs a --model or a --run"),
-        (("--model", weights["dovenet_lite"]), "dovenet_lite makes its images without batch norms"),
+        (("--model", weights["dovenet_lite"]), "the generator of dovenet_lite has no batch norms"),
     ):
         assert says in call("--data", triples, *words, "--batch-statistics", code=2).stderr
 
@@ -232,7 +232,7 @@ def test_what_is_no_judge_or_network_is_told(triples: Path, weights: dict[str, P
     for arguments, code, says in (
         (("--model", weights["realism_cnn"]), 2, "realism_cnn does not harmonize"),
         (("--judge", weights["best"]), 6, "the generator of dovenet_lite alone"),
-        (("--model", "gp-gan-small"), 2, "gp_gan does not harmonize; a run that trains it logs how well it blends"),
+        (("--model", "gp-gan-small"), 2, "gp_gan does not harmonize; training runs log how well it blends"),
         (("--model", "none.safetensors"), 6, "there is no such file"),
         (("--model", "dovenet"), 6, "comes without weights of dovenet; `pyharmony train --model dovenet"),
         (("--model", weights["best"], "--model", f"run={weights['pix2pix']}"), 2, "the label run is used twice"),

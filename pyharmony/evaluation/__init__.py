@@ -1,7 +1,7 @@
-"""Evaluation of harmonisation methods on a data set: all run on every sample and are measured in the same way.
+"""Evaluation of harmonisation methods on a data set: all run on every sample with the same metrics.
 
-A method takes a composite [H, W, 3] and its mask [H, W], both uint8, and gives an image [H, W, 3] in levels of 0 to
-255. docs/evaluation.md has the protocol.
+A method takes a composite [H, W, 3] and its mask [H, W], both uint8, and returns an image [H, W, 3] in levels of 0 to
+255. docs/evaluation.md describes the protocol.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The methods to evaluate, with and without networks, and the judges, which are networks. Networks need torch."""
+"""The methods to evaluate, with and without networks, and networks as judges. Networks need torch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Method = Callable[[Picture, Picture], npt.NDArray[Any]]
 
 
 Judge = Callable[[Picture, Picture, Picture], tuple[dict[str, float], npt.NDArray[np.float32] | None]]
-"""A function of a composite, an image made of it and the mask. It returns scores by name, higher where the image looks
-more real, and the probabilities [h, w] that its parts are real; None where parts are not judged."""
+"""A function of a composite, a result and the mask. It returns scores by name, higher for more realistic images, and
+the probabilities [h, w] that its parts are real; None if it does not score parts."""
 
 
 def _to_background(transfer: Callable[..., Any]) -> Method:
@@ -35,15 +35,15 @@ def _to_background(transfer: Callable[..., Any]) -> Method:
 def _harmonized(name: str) -> Method:
     def method(composite: Picture, mask: Picture) -> npt.NDArray[Any]:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PyHarmonyWarning)  # the figures show where a guard held back a change
+            warnings.simplefilter("ignore", PyHarmonyWarning)  # the metrics show the effect of guards
             output: npt.NDArray[Any] = harmonization.harmonize(composite, mask, method=name)
         return output
 
     return method
 
 
-#: The methods by name: the composite as it is, the methods of `pyharmony.harmonize`, guarded as they are there, and
-#: the other transfers of the background's colours to the object, as published.
+#: The methods by name: the unchanged composite, the methods of `pyharmony.harmonize`, guarded as there, and the other
+#: transfers of the background's colours to the object, as published.
 METHODS: Mapping[str, Method] = {
     "composite": lambda composite, mask: composite,
     **{name: _to_background(transfer) for name, transfer in TRANSFERS.items()},
@@ -58,21 +58,21 @@ def harmonizer(
     batch_statistics: bool = False,
     size: int | None = None,
 ) -> Method:
-    """Returns a network as a method, which runs at 256 x 256 pixels or at the size that it was made for.
+    """Returns a network as a method, which runs at 256 x 256 pixels or at its model's size.
 
-    At other sizes its change is carried over by a colour map, as `pyharmony.harmonize` does, but unguarded.
+    At other sizes its change is transferred by a colour map, as in `pyharmony.harmonize`, but unguarded.
 
     Args:
-        source: a model of `pyharmony.models` that harmonizes, or anything that `pyharmony.models.load` takes.
-        device: 'cpu' or 'cuda'; None: a CUDA device where there is one.
-        batch_statistics: whether batch norms take mean and variance of each image, not those kept from training; the
+        source: a harmonisation model of `pyharmony.models`, or any source for `pyharmony.models.load`.
+        device: 'cpu' or 'cuda'; None: a CUDA device if available.
+        batch_statistics: whether batch norms use mean and variance of each image instead of the running ones; the
             published test commands of DoveNet, BargainNet and pix2pix do so.
-        size: the side of the images that the network sees, in place of the one that it was made for.
+        size: the side of the network's input, instead of its model's size.
 
     Raises:
         ImportError: torch is missing.
         WeightsError: see `pyharmony.models.load`.
-        ArgumentError: the model does something else, or has no batch norms and batch_statistics are asked for.
+        ArgumentError: the model has another task, or has no batch norms and batch_statistics is True.
         DeviceError: there is no such device.
 
     Example:
@@ -89,13 +89,13 @@ def harmonizer(
 def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = None) -> Judge:
     """Returns a network as a judge of images.
 
-    'dovenet' and 'dovenet_lite' give two scores: `realism` of the whole image, and `verification` that object and
-    background are of one domain; 'bargainnet' gives only `verification`, 'realism_cnn' only `realism`. 'pix2pix'
-    and 'pix2pix_selfie' give `realism`, the mean of the patches. These two and 'dovenet_lite' judge parts. Scores are
-    higher where an image looks more real; the scores of different judges cannot be compared.
+    'dovenet' and 'dovenet_lite' return two scores: `realism` of the whole image, and `verification` that object and
+    background are of one domain; 'bargainnet' only `verification`, 'realism_cnn' only `realism`. 'pix2pix' and
+    'pix2pix_selfie' return `realism`, the mean over patches. These two and 'dovenet_lite' score parts. Scores are
+    higher for more realistic images; the scores of different judges are not comparable.
 
     Args:
-        source: a model of `pyharmony.models`, or anything that `pyharmony.models.load` takes; with its discriminator.
+        source: a model of `pyharmony.models`, or any source for `pyharmony.models.load`; including its discriminator.
         device: see `harmonizer`.
 
     Raises:
@@ -112,7 +112,7 @@ def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = No
 
 
 def _networks() -> Any:
-    from .. import models  # noqa: F401, first: where torch is missing it says what to install
+    from .. import models  # noqa: F401, first: if torch is missing its error says what to install
     from . import networks
 
     return networks

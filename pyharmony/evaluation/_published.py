@@ -1,4 +1,4 @@
-"""Published figures for iHarmony4's test images, from the tables of the repositories that are named beside them."""
+"""Published results on iHarmony4's test images, from the tables of the named repositories."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ SUBSETS = ("HCOCO", "HAdobe5k", "HFlickr", "Hday2night")
 
 @dataclass(frozen=True)
 class Published:
-    """A row of a published table, with its digits; None where the table has nothing.
+    """A row of a published table, with its digits; None for a missing value.
 
     Attributes:
         method: the name of the method.
-        size: the sides of the images; None: each has its own size.
+        size: the sides of the images; None: their original sizes.
         mse, psnr, fmse: the means over all 7,404 images.
-        subsets: the MSE and PSNR of each set.
+        subsets: the MSE and PSNR of each subset.
         source: the source of the table.
 
     Example:
@@ -35,7 +35,7 @@ class Published:
 
 
 def _rows(source: str, size: int | None, table: str) -> list[Published]:
-    """Returns the rows from lines of method | MSE | PSNR | fMSE | MSE/PSNR of the four sets; - stands for no figure."""
+    """Returns the rows from lines of method | MSE | PSNR | fMSE | MSE/PSNR of the four subsets; - is missing."""
 
     def number(text: str) -> Decimal | None:
         return None if text.strip() == "-" else Decimal(text.strip())
@@ -49,7 +49,7 @@ def _rows(source: str, size: int | None, table: str) -> list[Published]:
     return rows
 
 
-#: The figures of published tables, as they were printed.
+#: The values of published tables, as printed.
 PUBLISHED: tuple[Published, ...] = (
     *_rows(
         "the tables of the methods' repositories",
@@ -102,4 +102,4 @@ PUBLISHED: tuple[Published, ...] = (
         """,
     ),
 )
-"""The rows of all tables; rows of one size can be compared with one another."""
+"""The rows of all tables; rows of one size are comparable."""

@@ -1,4 +1,4 @@
-"""Reports: evaluations as tables in CSV and Markdown, and judgements of parts as images."""
+"""Reports: evaluations as tables in CSV and Markdown, and scores of parts as images."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _TITLES = {
     "fssim": "fSSIM",
     "seam_error": "seam error",
 }
-#: The measures that a table of groups has room for.
+#: The measures in a table of groups, where space is limited.
 _SHORT = ("mse", "psnr", "fmse")
 #: The colours of the probabilities 0, 1/2 and 1.
 _COLOURS = np.array([[200, 30, 30], [245, 225, 150], [30, 90, 200]], np.float32)
 
 
 def write_csv(evaluation: Evaluation, path: str | os.PathLike[str]) -> None:
-    """Writes a row for each image and method; the file appears whole or not at all.
+    """Writes a row for each image and method; the file is written completely or not at all.
 
     Raises:
         OSError: the file cannot be written.
@@ -139,7 +139,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def heat_map(parts: npt.NDArray[Any], picture: Picture) -> Picture:
-    """Returns an image with probabilities of parts laid over it: red where it looks pasted (0), blue where real (1).
+    """Returns an image overlaid with probabilities of parts: red for looking pasted (0), blue for real (1).
 
     Args:
         parts: [h, w], 0 to 1.
