@@ -333,7 +333,7 @@ INSIDE = disc(16, 20)
         (A[:10], A[:10], INSIDE[:10], errors.ShapeError, "20 x 10 pixels; SSIM needs sides of at least 11"),
         (A, A[:12], INSIDE, errors.ShapeError, "output: shape [16, 20, 3] differs from target [12, 20, 3]"),
         (A, A / 255, INSIDE, errors.DTypeError, "output: dtype uint8 differs from target float64"),
-        (np.dstack([A, INSIDE]), A, INSIDE, errors.ShapeError, "leave alpha out: output[..., :3]"),
+        (np.dstack([A, INSIDE]), A, INSIDE, errors.ShapeError, "drop alpha: output[..., :3]"),
         (A.transpose(2, 0, 1), A, INSIDE, errors.ShapeError, "channels come last: numpy.moveaxis(x, -3, -1)"),
         (A > 3, A, INSIDE, errors.DTypeError, "output: dtype bool"),
         (A * np.float32(np.nan), A * np.float32(1), INSIDE, errors.ArgumentError, "output: nan at pixel (y=0, x=0)"),

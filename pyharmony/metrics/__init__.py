@@ -1,7 +1,7 @@
-"""Metrics of how far a result is from its target, and how much of a seam it shows; docs/metrics.md defines each.
+"""Metrics of the error of a result and the visibility of its seam; docs/metrics.md defines each.
 
 Images are of any kind, as in `pyharmony.blend`: grey or with three colours, uint8, uint16 or floats with 1.0 for white;
-both of a pair have one shape and dtype. Whatever the dtype, errors are in 8-bit levels: the range is always 255. A mask
+both of a pair have one shape and dtype. For every dtype, errors are in 8-bit levels: the range is always 255. A mask
 is bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; a pixel that is partly inside counts in part.
 """
 

@@ -39,11 +39,11 @@ def bootstrap(
 ) -> Interval:
     """Returns the mean of values and its percentile bootstrap interval (Efron 1979).
 
-    N values are drawn from the N given ones with replacement, `resamples` times; the interval holds the middle share
+    N values are drawn from the N given ones with replacement, `resamples` times; the interval contains the middle share
     `confidence` of the means. To compare two methods on the same images, pass the differences.
 
     Args:
-        values: [N] finite numbers, one an image.
+        values: [N] finite numbers, one per image.
         confidence: the share, above 0 and below 1.
         resamples: the number of draws, at least 1.
         seed: the seed of the draws; equal seeds give equal intervals.
@@ -54,7 +54,7 @@ def bootstrap(
     Raises:
         ShapeError: values is empty or not one list of numbers.
         ArgumentError: a value is NaN or infinite; another argument is out of range.
-        DTypeError: an argument is no number.
+        DTypeError: an argument is not a number.
 
     Example:
         >>> from pyharmony import metrics

@@ -10,14 +10,14 @@ from .._images.kinds import in_colours, one_image, one_mask
 from ..errors import MaskError, ShapeError
 from ..typing import ImageLike, MaskLike
 
-#: The value of white in the unit of every metric.
+#: The value of white in the unit of all metrics.
 RANGE = 255.0
 
 
 def pictures(**images: ImageLike) -> list[NumpyArray]:
-    """Returns images of any kind, by the names of their arguments, as checked [H, W, C] of one shape and dtype.
+    """Returns images of any kind, by the names of their arguments, as validated [H, W, C] of one shape and dtype.
 
-    They have 1 or 3 channels and finite values, and are in the colours of the first.
+    They have 1 or 3 channels and finite values, in the colour profile of the first.
     """
     arrays: list[NumpyArray] = []
     first, name_of_first = None, next(iter(images))
@@ -28,7 +28,7 @@ def pictures(**images: ImageLike) -> list[NumpyArray]:
         if a.shape[2] not in (1, 3):
             layouts, colours = ("[C, H, W]", "[:3]") if is_torch(x) else ("[H, W, C]", "[..., :3]")
             raise ShapeError(
-                f"{name}: an image with alpha, expected [H, W] or {layouts} with C = 1 or 3; leave alpha out: "
+                f"{name}: an image with alpha, expected [H, W] or {layouts} with C = 1 or 3; drop alpha: "
                 f"{name}{colours}"
             )
         _checks.finite(a, name)
@@ -40,7 +40,7 @@ def pictures(**images: ImageLike) -> list[NumpyArray]:
 
 
 def pair(output: ImageLike, target: ImageLike) -> list[NumpyArray]:
-    """Returns output and target as checked images of one shape and dtype."""
+    """Returns output and target as validated images of one shape and dtype."""
     return pictures(output=output, target=target)
 
 
@@ -56,7 +56,7 @@ def weights(mask: MaskLike, height: int, width: int) -> NumpyArray:
 
 
 def foreground(mask: MaskLike, height: int, width: int) -> NumpyArray:
-    """Returns a mask that is not empty as float64 [H, W] in [0, 1]."""
+    """Returns a non-empty mask as float64 [H, W] in [0, 1]."""
     m = weights(mask, height, width)
     if not m.any():
         raise MaskError("mask: empty; a metric of the foreground needs a pixel inside")

@@ -13,7 +13,7 @@ from . import _checks
 from ._checks import RANGE
 from ._seam import excess
 
-#: The least MSE for a PSNR: equal images have 108.13 dB, so that means over images stay finite.
+#: The smallest MSE in a PSNR: equal images have 108.13 dB, so that means over images are finite.
 SMALLEST_MSE = 1e-6
 
 #: The window of SSIM: 11 x 11, a Gaussian with a sigma of 1.5 pixels.
@@ -23,7 +23,7 @@ KERNEL /= KERNEL.sum()
 C1 = (0.01 * RANGE) ** 2  # keeps the denominator of SSIM's luminance term above 0
 C2 = (0.03 * RANGE) ** 2  # keeps that of its contrast and structure term above 0
 
-#: The rows that are worked on at once, so few that their temporaries stay in the CPU's cache.
+#: The rows that are processed at once, so few that their temporaries fit in the CPU's cache.
 STRIP = 8
 
 
@@ -32,11 +32,11 @@ def mse(output: ImageLike, target: ImageLike) -> float:
 
     Args:
         output, target: images of any kind, of one shape and dtype, grey or with three colours; as arrays NumPy [H, W]
-            or [H, W, C], torch [C, H, W]. A file is brought to the colour profile of output.
+            or [H, W, C], torch [C, H, W]. A file is converted to the colour profile of output.
 
     Raises:
-        ShapeError, DTypeError: they are no images, one is a batch, or they differ in shape or dtype.
-        ArgumentError: one holds NaN or Inf.
+        ShapeError, DTypeError: they are not images, one is a batch, or they differ in shape or dtype.
+        ArgumentError: one contains NaN or Inf.
 
     Example:
         >>> from pyharmony import metrics
@@ -48,7 +48,7 @@ def mse(output: ImageLike, target: ImageLike) -> float:
 
 
 def psnr(output: ImageLike, target: ImageLike) -> float:
-    """Returns 10 log10(255² / MSE) in dB; MSE is taken as at least 1e-6, so that equal images have 108.13 dB.
+    """Returns 10 log10(255² / MSE) in dB; MSE is at least 1e-6, so that equal images have 108.13 dB.
 
     Args, Raises: see `mse`.
 
@@ -67,7 +67,7 @@ def ssim(output: ImageLike, target: ImageLike) -> float:
     The window is 11 x 11, a Gaussian of sigma 1.5; K1 = 0.01, K2 = 0.03, range 255; variances are those of the weighted
     population; channels are averaged.
 
-    Args, Raises: see `mse`; ShapeError also where a side is below 11 pixels.
+    Args, Raises: see `mse`; also ShapeError if a side is below 11 pixels.
 
     Example:
         >>> from pyharmony import metrics
@@ -83,14 +83,14 @@ def fmse(output: ImageLike, target: ImageLike, mask: MaskLike) -> float:
 
     Args:
         output, target: images of any kind, of one shape and dtype, grey or with three colours; as arrays NumPy [H, W]
-            or [H, W, C], torch [C, H, W]. A file is brought to the colour profile of output.
+            or [H, W, C], torch [C, H, W]. A file is converted to the colour profile of output.
         mask: of any kind; as an array [H, W], bool, integers scaled by their range, or floats in [0, 1].
 
     Raises:
-        ShapeError, DTypeError: they are no images, one is a batch, or they differ in shape or dtype; mask is of another
+        ShapeError, DTypeError: they are not images, one is a batch, or they differ in shape or dtype; mask has another
             size.
-        MaskError: mask is empty, holds 0 and 1 as integers, or values outside [0, 1].
-        ArgumentError: an image holds NaN or Inf.
+        MaskError: mask is empty, contains 0 and 1 as integers, or values outside [0, 1].
+        ArgumentError: an image contains NaN or Inf.
 
     Example:
         >>> from pyharmony import metrics
@@ -105,7 +105,7 @@ def fmse(output: ImageLike, target: ImageLike, mask: MaskLike) -> float:
 
 
 def fpsnr(output: ImageLike, target: ImageLike, mask: MaskLike) -> float:
-    """Returns 10 log10(255² / fMSE) in dB; fMSE is taken as at least 1e-6.
+    """Returns 10 log10(255² / fMSE) in dB; fMSE is at least 1e-6.
 
     Args, Raises: see `fmse`.
 
@@ -123,9 +123,9 @@ def fpsnr(output: ImageLike, target: ImageLike, mask: MaskLike) -> float:
 def fssim(output: ImageLike, target: ImageLike, mask: MaskLike) -> float:
     """Returns the SSIM of the object, sum m s / sum m of the map s of `ssim`, with images mirrored at the borders.
 
-    Windows reach out of the mask, so pixels around the object count too.
+    Windows extend beyond the mask, so pixels around the object count too.
 
-    Args, Raises: see `fmse`; ShapeError also where a side is below 11 pixels.
+    Args, Raises: see `fmse`; also ShapeError if a side is below 11 pixels.
 
     Example:
         >>> from pyharmony import metrics
@@ -144,8 +144,8 @@ def evaluate(output: ImageLike, target: ImageLike, mask: MaskLike) -> dict[str, 
 
     Args:
         output: the result, see `mse`, with sides of at least 11 pixels.
-        target: the right image, of the same shape and dtype.
-        mask: the mask of the object that was to change, see `fmse`.
+        target: the ground truth, of the same shape and dtype.
+        mask: the mask of the object to be changed, see `fmse`.
 
     Returns:
         'mse', 'psnr', 'ssim', 'fmse', 'fpsnr', 'fssim', 'seam_error' (`pyharmony.metrics.seam_error` with target as
@@ -193,7 +193,7 @@ def _inside(values: NumpyArray) -> NumpyArray:
 
 
 def _squares(output: NumpyArray, target: NumpyArray) -> NumpyArray:
-    """Returns the squared error of each pixel, its channels averaged: float64 [H, W] in squared 8-bit levels."""
+    """Returns the squared error of each pixel, averaged over channels: float64 [H, W] in squared 8-bit levels."""
     errors = np.empty(output.shape[:2])
     for top in range(0, output.shape[0], STRIP):
         rows = slice(top, top + STRIP)
@@ -204,7 +204,7 @@ def _squares(output: NumpyArray, target: NumpyArray) -> NumpyArray:
 
 
 def _similarity(output: NumpyArray, target: NumpyArray) -> NumpyArray:
-    """Returns the map of SSIM, its channels averaged: float64 [H, W]; images are mirrored beyond their borders."""
+    """Returns the map of SSIM, averaged over channels: float64 [H, W]; images are mirrored beyond their borders."""
     height, width, channels = output.shape
     if min(height, width) < 2 * RADIUS + 1:
         raise ShapeError(f"output: {width} x {height} pixels; SSIM needs sides of at least {2 * RADIUS + 1}")

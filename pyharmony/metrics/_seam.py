@@ -1,4 +1,4 @@
-"""The metric of how much of a seam an image shows along the contour of its mask."""
+"""A metric of the visibility of a seam along the contour of a mask."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from . import _checks
 #: The sides of the squares that are compared across the contour, in pixels.
 SIZES = (1, 3, 5)
 
-#: The distance to which four squares and their width reach from a pixel.
+#: The distance from a pixel covered by four squares in a row, and by their width.
 REACH = 2 * max(SIZES)
 
-#: The number of the contour's pixels that are worked on at once, which bounds the memory.
+#: The number of the contour's pixels that are processed at once, which bounds the memory.
 AT_ONCE = 8192
 
 
@@ -28,22 +28,22 @@ def seam_error(output: ImageLike, src: ImageLike, dst: ImageLike, mask: MaskLike
         e = max(0, step(output) - max(step(src), step(dst)), ridge(output) - max(ridge(src), ridge(dst)))
 
     and the error is sum w e / sum w, where w is the difference of the mask's values: for a hard mask, the mean along
-    its contour. The result is the mean for n = 1, 3 and 5, to find lines between pixels, and halos: noise and texture
-    average out, changes all along the contour stay. Beyond the borders the last pixels are repeated.
+    its contour. The result is the mean for n = 1, 3 and 5, to detect lines between pixels, and halos: noise and texture
+    average out, changes all along the contour remain. Beyond the borders the last pixels are replicated.
 
-    src and dst themselves have 0, and so does a mask without a contour. Along a straight contour a step of s levels
-    between two flat images has s, and a line of s levels, one pixel on either side, 23 s / 45.
+    The error of src and dst themselves is 0, as is that of a mask without a contour. Along a straight contour a step of
+    s levels between two constant images has s, and a line of s levels, one pixel on either side, 23 s / 45.
 
     Args:
         output: the image to measure, of any kind, see `pyharmony.metrics.mse`.
-        src, dst: the images that it was made of, on the same frame, of the same shape and dtype. For a harmonised image
-            both are its target.
+        src, dst: the images from which it was composed, on the same frame, of the same shape and dtype. For a
+            harmonised image both are its target.
         mask: of any kind; as an array [H, W], bool, integers scaled by their range, or floats in [0, 1].
 
     Raises:
-        ShapeError, DTypeError: they are no images, or differ in shape or dtype; mask is of another size.
-        MaskError: mask holds 0 and 1 as integers, or values outside [0, 1].
-        ArgumentError: an image holds NaN or Inf.
+        ShapeError, DTypeError: they are not images, or differ in shape or dtype; mask has another size.
+        MaskError: mask contains 0 and 1 as integers, or values outside [0, 1].
+        ArgumentError: an image contains NaN or Inf.
 
     Example:
         >>> from pyharmony import metrics
@@ -59,7 +59,7 @@ def seam_error(output: ImageLike, src: ImageLike, dst: ImageLike, mask: MaskLike
 
 
 def excess(output: NumpyArray, sources: list[NumpyArray], mask: NumpyArray) -> float:
-    """Returns the `seam_error` of checked images [H, W, C] of one dtype and a checked mask of float64."""
+    """Returns the `seam_error` of validated images [H, W, C] of one dtype and a validated mask of float64."""
     edges = []
     for axis in (0, 1):
         step = np.abs(np.diff(mask, axis=axis))
@@ -83,9 +83,9 @@ def excess(output: NumpyArray, sources: list[NumpyArray], mask: NumpyArray) -> f
 
 
 def _sums(image: NumpyArray, top: int, left: int, bottom: int, right: int) -> NumpyArray:
-    """Returns, for each corner of the pixels (top, left) to (bottom, right) and REACH around, the sum above and left.
+    """Returns the summed-area table of the pixels (top, left) to (bottom, right) with a margin of REACH.
 
-    Beyond the borders the last pixels are repeated. Sums of integers are exact.
+    Beyond the borders the last pixels are replicated. Sums of integers are exact.
     """
     rows, columns = (
         np.arange(low - REACH, high + REACH + 1).clip(0, n - 1)
