@@ -443,7 +443,7 @@ def test_styles_that_do_not_fit_are_refused() -> None:
         losses.style(two_maps, x, x, kind="grams")
     with pytest.raises(ArgumentError, match="weights: 1 of them, expected 2"):
         losses.perceptual(two_maps, x, x, weights=(1.0,))
-    with pytest.raises(ArgumentError, match="target: 1 maps of features, expected 2"):
+    with pytest.raises(ArgumentError, match="target: 1 feature maps, expected 2"):
         losses.feature_distance([x, x], [x])
     with pytest.raises(ShapeError, match=r"image: shape \[1, 4, 4, 4\], expected \[N, 3, H, W\]"):
         losses.hue_saturation(torch.zeros(1, 4, 4, 4))

@@ -1,7 +1,7 @@
 """Losses: functions of tensors, with their formulae. Needs the extra `torch`.
 
-Images are [N, 3, H, W] in [-1, 1] unless a function says otherwise, masks [N, 1, H, W] in [0, 1]. A loss is a tensor
-[] and is finite for masks that are all zero or all one.
+Images are [N, 3, H, W] in [-1, 1] unless a function documents another range, masks [N, 1, H, W] in [0, 1]. A loss is a
+tensor [] and is finite for masks that are all zero or all one.
 """
 
 from __future__ import annotations

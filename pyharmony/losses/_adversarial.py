@@ -1,6 +1,6 @@
-"""Losses of a generator and a discriminator that play against each other.
+"""Adversarial losses of a generator and a discriminator.
 
-Scores are logits of any shape: one for an image, or a map of them; every loss is the mean over all.
+Scores are logits of any shape: one per image, or a map of them; every loss is the mean over all.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ def hinge_generator(fake: Tensor) -> Tensor:
 def vanilla_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Returns mean softplus(-D(real)) + mean softplus(D(fake)), D giving logits: Goodfellow et al., NeurIPS 2014.
 
-    It is the sum of the binary cross-entropies to 1 and to 0; pix2pix takes half of it.
+    This is the sum of the binary cross-entropies to 1 and to 0; pix2pix uses half of it.
     """
     return functional.softplus(-real).mean() + functional.softplus(fake).mean()
 
 
 def vanilla_generator(fake: Tensor) -> Tensor:
-    """Returns mean softplus(-D(fake)), the form that does not saturate."""
+    """Returns mean softplus(-D(fake)), the non-saturating form."""
     return functional.softplus(-fake).mean()
 
 
 def least_squares_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Returns mean (D(real) - 1)² + mean D(fake)²: Mao et al., ICCV 2017; pix2pix takes half of it."""
+    """Returns mean (D(real) - 1)² + mean D(fake)²: Mao et al., ICCV 2017; pix2pix uses half of it."""
     return (real - 1).square().mean() + fake.square().mean()
 
 
@@ -53,7 +53,7 @@ def least_squares_generator(fake: Tensor) -> Tensor:
 def wasserstein_discriminator(real: Tensor, fake: Tensor, *, low_is_real: bool = False) -> Tensor:
     """Returns mean D(fake) - mean D(real): Arjovsky et al., ICML 2017.
 
-    low_is_real changes the sign: the critic of GP-GAN gives low scores to real images.
+    low_is_real: whether to change the sign: the critic of GP-GAN gives low scores to real images.
     """
     _checks.flags(low_is_real=low_is_real)
     difference = fake.mean() - real.mean()
@@ -67,7 +67,7 @@ def wasserstein_generator(fake: Tensor, *, low_is_real: bool = False) -> Tensor:
 
 
 class Adversary(NamedTuple):
-    """The two losses of a game: discriminator(real, fake) and generator(fake), tensors []."""
+    """A pair of adversarial losses: discriminator(real, fake) and generator(fake), tensors []."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
@@ -90,9 +90,9 @@ def adversary(kind: str) -> Adversary:
 
 @torch.no_grad()
 def clip_parameters(critic: nn.Module, limit: float = 0.01) -> None:
-    """Clamps every parameter to [-limit, limit], also those of normalisation layers; running statistics stay.
+    """Clips every parameter to [-limit, limit], also those of normalisation layers, but not running statistics.
 
-    GP-GAN does it before the critic's update, the port of GP-GAN to PyTorch after it.
+    GP-GAN does so before the critic's update, its PyTorch port after it.
     """
     check_positive(limit, "limit")
     parameters: list[Tensor] = list(critic.parameters())

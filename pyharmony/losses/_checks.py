@@ -8,7 +8,7 @@ from ..errors import ArgumentError, ShapeError
 
 
 def check_pair(output: Tensor, target: Tensor, name: str = "output", other: str = "target") -> None:
-    """Raises an error where two images or feature maps [N, C, H, W] differ in shape."""
+    """Raises if two images or feature maps [N, C, H, W] differ in shape."""
     if output.ndim != 4:
         raise ShapeError(f"{name}: shape {list(output.shape)}, expected [N, C, H, W]")
     if output.shape != target.shape:
@@ -16,7 +16,7 @@ def check_pair(output: Tensor, target: Tensor, name: str = "output", other: str 
 
 
 def check_mask(mask: Tensor, image: Tensor) -> None:
-    """Raises an error where a mask is not [N, 1, H, W] like an image, or [1, 1, H, W]."""
+    """Raises if a mask is not [N, 1, H, W] like an image, or [1, 1, H, W]."""
     expected = (1, *image.shape[2:])
     if mask.ndim != 4 or tuple(mask.shape[1:]) != expected or mask.shape[0] not in (1, image.shape[0]):
         raise ShapeError(f"mask: shape {list(mask.shape)}, expected {[image.shape[0], *expected]}")
@@ -28,7 +28,7 @@ def check_rgb(image: Tensor, name: str) -> None:
 
 
 def check_codes(**codes: Tensor) -> None:
-    """Raises an error where codes [N, D] differ in shape."""
+    """Raises if codes [N, D] differ in shape."""
     first = next(iter(codes.values()))
     for name, code in codes.items():
         if code.ndim != 2 or code.shape != first.shape:

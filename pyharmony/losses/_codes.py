@@ -1,4 +1,4 @@
-"""Distances of codes. A code is the vector that an encoder gives for a region."""
+"""Distances of codes. A code is an encoder's vector for a region."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ._checks import check_codes
 
 
 def domain_similarity(foreground: Tensor, background: Tensor) -> Tensor:
-    """Returns sum_d f_d b_d of codes [N, D], as [N]: how alike object and background are.
+    """Returns sum_d f_d b_d of codes [N, D], as [N]: the similarity of object and background.
 
-    Source: Cong et al., CVPR 2020, equation of the domain verification. The published code has a learned head on the
-    products f_d b_d in place of their sum, as `pyharmony.models` has it; scores of that head go to the hinge losses.
+    Source: Cong et al., CVPR 2020, equation of the domain verification. The published code, like `pyharmony.models`,
+    has a learned head on the products f_d b_d instead of their sum; scores of that head are inputs of the hinge losses.
     """
     check_codes(foreground=foreground, background=background)
     return (foreground * background).sum(1)
@@ -44,9 +44,9 @@ def triplet(
 
     Args:
         anchor, positive, negative: codes [N, D] of one shape and dtype.
-        margin: by how much farther than the positive the negative has to be.
-        each_number: True: a triplet is of three numbers, at the same place of each code, and the mean is over all
-            N D of them, as in the code published with BargainNet, which gives codes [N, D, 1, 1] to torch's loss.
+        margin: the margin by which the negative should be farther than the positive.
+        each_number: True: a triplet is of three numbers, at the same index of each code, and the mean is over all
+            N D of them, as in the code published with BargainNet, which passes codes [N, D, 1, 1] to torch's loss.
             False: a triplet is of three codes, |.| being their Euclidean distance, as in the paper.
 
     Returns:

@@ -12,7 +12,7 @@ from ._checks import check_mask, check_pair, check_positive
 
 
 def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Returns sum(mask * values) / (C * sum(mask)) over all samples together; 0 where the mask is empty."""
+    """Returns sum(mask * values) / (C * sum(mask)) over all samples together; 0 if the mask is empty."""
     if mask is None:
         return values.mean()
     check_mask(mask, values)
@@ -36,8 +36,8 @@ def masked_l2(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Ten
 def foreground_mse(output: Tensor, target: Tensor, mask: Tensor, *, min_area: float = 100.0) -> Tensor:
     """Returns mean_n sum (output - target)² / (C max(sum m, min_area)), the sums over all of sample n.
 
-    Every object counts the same, large or small, down to min_area pixels: Sofiiuk et al., WACV 2021 (100 at 256x256).
-    The upper sum is over the whole image: where the output copies the background it is that of the object; elsewhere
+    Objects of all sizes have equal weight, down to min_area pixels: Sofiiuk et al., WACV 2021 (100 at 256x256). The
+    numerator sums over the whole image: if the output copies the background it is that of the object; otherwise
     errors in the background count too. Tensors [N, C, H, W], mask [N, 1, H, W].
     """
     check_pair(output, target)

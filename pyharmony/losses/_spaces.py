@@ -1,4 +1,4 @@
-"""Colours by hue, for losses and encoders: with gradients, which are finite for grey, black and white, too."""
+"""Colours by hue, for losses and encoders, with gradients that are finite for grey, black and white, too."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 from ._checks import check_positive, check_rgb
 
-#: Differences of less than a quarter of an 8-bit level are none, so that what is divided by them has finite gradients.
+#: Differences below a quarter of an 8-bit level count as zero, so that divisions by them have finite gradients.
 _LEAST = 1e-3
 
 
 def hue_saturation(image: Tensor, *, eps: float = 1e-4) -> Tensor:
-    """Returns (s cos 2πh, s sin 2πh, s), hue h without its wrap and saturation s, of RGB in [-1, 1], both [N, 3, H, W].
+    """Returns (s cos 2πh, s sin 2πh, s), periodic in hue h, with saturation s, of RGB in [-1, 1], both [N, 3, H, W].
 
     With x = (image + 1) / 2, V = max x and d = max x - min x: s = d / (V + eps), and 6h is (g - b) / d, 2 + (b - r) / d
     or 4 + (r - g) / d where r, g or b is the largest, with d + eps in the denominators. Gradients of grey and black
@@ -33,10 +33,10 @@ def hue_saturation(image: Tensor, *, eps: float = 1e-4) -> Tensor:
 def rgb_to_hsv(image: Tensor) -> Tensor:
     """Returns hue, saturation and value, of RGB in [-1, 1], both [N, 3, H, W]; each is scaled from [0, 1] to [-1, 1].
 
-    With x = (image + 1) / 2 cut to [0, 1], V = max x and d = V - min x: S = d / V, and 6H is (g - b) / d modulo 6,
+    With x = (image + 1) / 2 clipped to [0, 1], V = max x and d = V - min x: S = d / V, and 6H is (g - b) / d modulo 6,
     2 + (b - r) / d or 4 + (r - g) / d where r, g or b is the largest (Smith, "Color Gamut Transform Pairs", SIGGRAPH
-    1978). Pillow's mode HSV has these numbers, cut off to bytes. Hue jumps at red, from 1 to -1; `hue_saturation` has
-    no jump. Where d is below 1/1000 a colour is grey: its hue is -1 and has no gradient. No gradient is infinite.
+    1978). Pillow's mode HSV has these numbers, truncated to bytes. Hue jumps at red, from 1 to -1; `hue_saturation` has
+    no jump. If d is below 1/1000 a colour is grey: its hue is -1 and has no gradient. All gradients are finite.
 
     Example:
         >>> import torch
@@ -56,7 +56,7 @@ def rgb_to_hsv(image: Tensor) -> Tensor:
 def rgb_to_hls(image: Tensor) -> Tensor:
     """Returns hue, lightness and saturation, of RGB in [-1, 1], both [N, 3, H, W]; each is scaled to [-1, 1].
 
-    Hue is that of `rgb_to_hsv`. With the largest and the smallest of x = (image + 1) / 2 cut to [0, 1], and d their
+    Hue is that of `rgb_to_hsv`. With the largest and the smallest of x = (image + 1) / 2 clipped to [0, 1], and d their
     difference: L = (max + min) / 2 and S = d / (1 - |2L - 1|), as in Python's `colorsys`.
 
     Example:

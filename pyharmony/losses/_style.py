@@ -1,4 +1,4 @@
-"""Distances of an extractor's features, and of the correlations of features."""
+"""Distances of an extractor's features and of their Gram matrices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Extractor = Callable[[Tensor], Tensor | Sequence[Tensor]]
 
 
 def mask_pyramid(mask: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
-    """Returns the mask [N, 1, H, W] at each size, [N, 1, h, w]; a pixel takes the largest value that falls on it."""
+    """Returns the mask [N, 1, H, W] max-pooled to each size, [N, 1, h, w]."""
     if mask.ndim != 4:
         raise ArgumentError(f"mask: shape {list(mask.shape)}, expected [N, 1, H, W]")
     return [functional.adaptive_max_pool2d(mask, size) if mask.shape[2:] != size else mask for size in sizes]
@@ -29,7 +29,7 @@ def mask_pyramid(mask: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]
 def gram(features: Tensor, mask: Tensor | None = None) -> Tensor:
     """Returns F Fᵀ / (C sum m) as [N, C, C], F being m * features as C rows: Gatys et al., CVPR 2016, with a mask.
 
-    features [N, C, H, W], mask [N, 1, H, W] or None for all pixels; the result is zero where the mask is empty.
+    features [N, C, H, W], mask [N, 1, H, W] or None for all pixels; the result is zero if the mask is empty.
     """
     check_pair(features, features, "features")
     count, channels, height, width = features.shape
@@ -45,11 +45,11 @@ def gram(features: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def box_gram(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Returns the mean squared difference of the colours' correlations in the box around the mask, [].
+    """Returns the mean squared difference of the Gram matrices of colours in the box around the mask, [].
 
-    The correlations are G = X Xᵀ / (h w + 1e-6) [C, C] of the pixels X [C, h w] of an image in the box of mask > 0. The
-    box's last row and column are left out, as in the code of a system on HCOCO that has this loss; where the mask is
-    empty the box is all of the image. Background in the box counts. The mean is over C C numbers and over the samples.
+    They are G = X Xᵀ / (h w + 1e-6) [C, C] of the pixels X [C, h w] of an image in the box of mask > 0. The box's last
+    row and column are excluded, as in the code of a system on HCOCO with this loss; if the mask is empty the box is the
+    whole image. Background in the box counts. The mean is over C C numbers and over the samples.
 
     Args:
         output, target: images [N, C, H, W]; the target gets a gradient, too.
@@ -77,7 +77,7 @@ def box_gram(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def _box(mask: Tensor) -> Tensor:
-    """Returns the box around the mask, [N, 1, H, W], without its last row and column; all where the mask is empty."""
+    """Returns the box around the mask, [N, 1, H, W], without its last row and column; all if the mask is empty."""
     inside = mask > 0
     sides = []
     for axis in (3, 2):
@@ -93,7 +93,7 @@ def _maps(features: Tensor | Sequence[Tensor]) -> list[Tensor]:
     return [features] if isinstance(features, Tensor) else list(features)
 
 
-def _paired(
+def _matching_maps(
     output: Tensor | Sequence[Tensor],
     target: Tensor | Sequence[Tensor],
     mask: Tensor | None,
@@ -101,7 +101,7 @@ def _paired(
 ) -> list[tuple[Tensor, Tensor, Tensor | None, float]]:
     a, b = _maps(output), _maps(target)
     if not a or len(a) != len(b):
-        raise ArgumentError(f"target: {len(b)} maps of features, expected {len(a) or 'one or more'} as in output")
+        raise ArgumentError(f"target: {len(b)} feature maps, expected {len(a) or 'one or more'} as in output")
     if weights is None:
         weights = [1.0] * len(a)
     elif len(weights) != len(a):
@@ -121,8 +121,8 @@ def feature_distance(
     *,
     weights: Sequence[float] | None = None,
 ) -> Tensor:
-    """Returns sum_l w_l `masked_l1` of feature maps [N, C_l, h_l, w_l]; maxima bring the mask to their sizes."""
-    terms = [w * masked_l1(a, b, m) for a, b, m, w in _paired(output, target, mask, weights)]
+    """Returns sum_l w_l `masked_l1` of feature maps [N, C_l, h_l, w_l]; the mask is max-pooled to their sizes."""
+    terms = [w * masked_l1(a, b, m) for a, b, m, w in _matching_maps(output, target, mask, weights)]
     return torch.stack(terms).sum()
 
 
@@ -134,7 +134,7 @@ def gram_distance(
     weights: Sequence[float] | None = None,
 ) -> Tensor:
     """Returns sum_l w_l mean |`gram`(output_l) - gram(target_l)| of feature maps [N, C_l, h_l, w_l]."""
-    terms = [w * (gram(a, m) - gram(b, m)).abs().mean() for a, b, m, w in _paired(output, target, mask, weights)]
+    terms = [w * (gram(a, m) - gram(b, m)).abs().mean() for a, b, m, w in _matching_maps(output, target, mask, weights)]
     return torch.stack(terms).sum()
 
 
@@ -156,7 +156,7 @@ def perceptual(
     """Returns `feature_distance` of an extractor's features of two images [N, 3, H, W]: Johnson et al., ECCV 2016.
 
     Args:
-        extractor: any extractor; it takes the images in their own range.
+        extractor: any extractor; its input are the images in their own range.
         output, target: the images; the target gets no gradient.
         mask: [N, 1, H, W]; None: everywhere.
         weights: the weights of the extractor's maps; None: 1 each.
@@ -175,10 +175,10 @@ def style(
     kind: Literal["gram", "features"] = "gram",
     weights: Sequence[float] | None = None,
 ) -> Tensor:
-    """Returns how far the style of output is from that of target, inside the mask.
+    """Returns the distance between the styles of output and target, inside the mask.
 
     Args:
-        extractor: any extractor; it sees the images, or their `hue_saturation`.
+        extractor: any extractor; its input are the images, or their `hue_saturation`.
         output, target: [N, 3, H, W] in [-1, 1]; the target gets no gradient.
         mask: [N, 1, H, W]; None: everywhere.
         space: 'rgb' or 'hsv'.
