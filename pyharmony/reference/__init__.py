@@ -1,1 +1,1 @@
-"""The definition of correct: short float64 NumPy functions that every implementation is tested against."""
+"""Reference implementations: short float64 NumPy functions against which every implementation is tested."""

@@ -5,8 +5,8 @@ The t-th update of a parameter p with the gradient g, and its moving averages m 
     m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g²,
     p = p - lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps).
 
-A weight decay w is a part of the gradient, g + w p, or decoupled from it: then p is multiplied by 1 - lr w first
-(Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019). A clip c ends with p in [-c, c].
+A weight decay w is added to the gradient, g + w p, or decoupled from it: then p is multiplied by 1 - lr w first
+(Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019). A clip c limits p to [-c, c] at the end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def adam(
     decoupled: bool = False,
     clip: float | None = None,
 ) -> tuple[Array, Array, Array]:
-    """Returns p, m and v after an update, the step-th one, which is 1 for the first."""
+    """Returns p, m and v after update number step, counted from 1."""
     p, g, m, v = (np.asarray(x, np.float64) for x in (parameter, gradient, mean, square))
     if decoupled:
         p = p * (1 - lr * weight_decay)

@@ -1,15 +1,15 @@
-"""An affine map of colours, curves and a slice of a bilateral grid, in float64.
+"""An affine colour map, curves and a sliced bilateral grid, in float64.
 
-A colour x is [3], red, green and blue with 1 for white; t is x held to [0, 1]. At pixel (px, py) of a frame
+A colour x is [3], red, green and blue with 1 for white; t is x clamped to [0, 1]. At pixel (px, py) of a frame
 [H, W], with an affine map A [3, 4], curves C [3, 3, K] and a grid G [Gh, Gw, D, 3, 4],
 
     y_o = A_o [x; 1] + sum_c sum_k C[o, c, k] hat_k(t_c) + S_o [x; 1],   hat_k(t) = max(0, 1 - |(K - 1) t - k|),
     S = sum_{v, u, w} hat(v' - v) hat(u' - u) hat(w' - w) G[v, u, w],     hat(d) = max(0, 1 - |d|),
     u' = (px + 1/2) Gw / W - 1/2,  v' = (py + 1/2) Gh / H - 1/2,  w' = D luma(t) - 1/2,
 
-each of the three held to [0, n - 1]: a cell of the grid has its value at its centre. The grid and its slice are
-those of Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", 2017, section 3.3; luma is that of
-ITU-R BT.601. y may not lie further outside [0, 1] than x does, and is mixed with x by the mask m:
+each of the three clamped to [0, n - 1]: the values of the grid are at the centres of its cells. The grid and its slice
+are those of Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", 2017, section 3.3; luma is that
+of ITU-R BT.601. y is clamped to be no further outside [0, 1] than x, and blended with x by the mask m:
 
     result = x + m (min(max(y, min(x, 0)), max(x, 1)) - x).
 
@@ -31,13 +31,13 @@ IDENTITY = np.eye(3, 4)
 
 
 def hats(position: Float64, count: int) -> Float64:
-    """Returns hat(position - i) for i below count, with position held to [0, count - 1]: [..., count]."""
+    """Returns hat(position - i) for i below count, with position clamped to [0, count - 1]: [..., count]."""
     x = np.clip(position, 0, count - 1)
     return np.maximum(0, 1 - np.abs(x[..., None] - np.arange(count)))
 
 
 def centres(first: int, pixels: int, frame: int, cells: int) -> Float64:
-    """Returns where the pixels from `first` on lie among cells that share a frame: [pixels]."""
+    """Returns the positions of the pixels from `first` on among cells that share a frame: [pixels]."""
     return (first + np.arange(pixels) + 0.5) * cells / frame - 0.5
 
 

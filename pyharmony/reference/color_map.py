@@ -1,7 +1,7 @@
-"""Maps of colours by stages, defined in float64.
+"""Colour maps by stages, defined in float64.
 
 A colour is [..., 3], red, green and blue with 1 for white. A stage is a function of colours; a map is a list of
-stages, whose result is mixed with the image by the mask.
+stages, whose result is blended with the image by the mask.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def log(x: Float64) -> Float64:
 
 
 def exp(x: Float64) -> Float64:
-    """Returns e^x, with x held to -87 to 88, where float32 has normal numbers."""
+    """Returns e^x, with x clamped to -87 to 88, where float32 has normal numbers."""
     return np.exp(np.clip(x, -87, 88))
 
 
@@ -39,8 +39,8 @@ def curves(x: Float64, table: Float64, low: Float64, high: Float64) -> Float64:
 def lut(x: Float64, table: Float64) -> Float64:
     """Returns the tetrahedral interpolation of table [n, n, n, 3]; [i, j, k] is the colour of (i, j, k) / (n - 1).
 
-    Within a cell the weighted corners are those on the way from its lowest to its highest corner, along the
-    axes in the order of falling fractions; colours beyond the cube get the colour of its surface.
+    Within a cell the weighted corners are those on the path from its lowest to its highest corner, along the
+    axes in the order of decreasing fractions; colours outside are clamped to the cube.
     """
     n = table.shape[0]
     t = np.clip(x.reshape(-1, 3), 0, 1) * (n - 1)
@@ -72,7 +72,7 @@ def color_map(
     weights: Float64 | None = None,
     strength: float = 1.0,
 ) -> Float64:
-    """Returns x + strength w (f(x) - x), image [H, W, 3] of floats and weights [H, W], f being the stages in turn."""
+    """Returns x + strength w (f(x) - x), image [H, W, 3] of floats and weights [H, W], f composing the stages."""
     x = np.asarray(image, np.float64)
     y = x
     for stage in stages:

@@ -1,4 +1,4 @@
-"""A convolution of one image with its channels last, in float64 NumPy: a sum over each window."""
+"""A convolution of one channels-last image, in float64 NumPy: a sum over each window."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def convolution(
 ) -> npt.NDArray[np.float64]:  # fmt: skip
     """Returns max(s, 0) + slope min(s, 0), at most high, [h, w, O], where s is the convolution plus bias and added.
 
-    image is [H, W, C] and weight [k, k, C, O], or [k, k, C] for each channel by itself.
+    image is [H, W, C] and weight [k, k, C, O], or [k, k, C] for a depthwise convolution.
     """
     image, weight = np.asarray(image, np.float64), np.asarray(weight, np.float64)
     kernel = len(weight)

@@ -1,4 +1,4 @@
-"""Euclidean distance to the outside of a mask, in float64 NumPy: the least over all pixels outside."""
+"""Euclidean distance to the outside of a mask, in float64 NumPy, by comparison with all pixels outside."""
 
 from __future__ import annotations
 

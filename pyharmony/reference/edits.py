@@ -1,9 +1,9 @@
-"""Edits of one image by its gradients, in float64 NumPy.
+"""Gradient-domain edits of one image, in float64 NumPy.
 
 Perez, Gangnet, Blake: Poisson Image Editing, 2003, section 4. Each edit is the Poisson equation of
-`pyharmony.reference.poisson` with the image as dst, and a guidance made of the image itself: its differences
-times a gain. The gain belongs to a pixel, and an edge takes the mean of the gains of both ends.
-Where no pixel is known, the mean of the image is kept.
+`pyharmony.reference.poisson` with the image as dst, and its differences times a gain as the guidance. The gain is
+defined per pixel; that of an edge is the mean of the gains of both ends.
+If no pixel is known, the mean of the image is preserved.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 
 #: The offset added before a logarithm, where 1 is white: one 8-bit level.
 LOG_OFFSET = 1 / 255
-#: Gradients below this part of their mean are amplified like a gradient of that size.
+#: Gradients below this share of their mean are amplified like a gradient of that size.
 LEAST_GRADIENT = 0.01
 
 
@@ -76,7 +76,7 @@ def edge_map(norm: Float64, low: float, high: float) -> Float64:
 
 
 def texture_flattening(image: Any, mask: Any, low: float, high: float) -> Float64:
-    """Keeps the differences at edges and makes all others zero; low and high are in the image's unit per pixel."""
+    """Keeps the differences at edges and sets all others to zero; low and high are in the image's unit per pixel."""
     image, mask = np.asarray(image, np.float64), np.asarray(mask, np.float64)
     return _edit(image, mask, edge_map(sobel_norm(image), low, high))
 
@@ -93,13 +93,13 @@ def illumination_change(image: Any, mask: Any, alpha: float, beta: float, white:
 
 
 def detail_boost(image: Any, mask: Any, gain: float, color_weight: Any) -> Float64:
-    """Multiplies differences by gain, while color_weight holds the colours."""
+    """Multiplies differences by gain, while color_weight pulls colours to the image's."""
     image, mask = np.asarray(image, np.float64), np.asarray(mask, np.float64)
     return _edit(image, mask, np.full(mask.shape, float(gain)), color_weight)
 
 
 def inpaint(image: Any, mask: Any) -> Float64:
-    """Returns the membrane over mask > 0, mixed with the image by the mask."""
+    """Returns the membrane over mask > 0, blended with the image by the mask."""
     image, mask = np.asarray(image, np.float64), np.asarray(mask, np.float64)
     inside = (mask > 0)[..., None]
     outside = np.where(inside, 0.0, image)

@@ -5,18 +5,18 @@ Wu, Zheng, Zhang, Huang: GP-GAN: Towards Realistic High-Resolution Image Blendin
 For each channel of an image of H x W pixels the blend x solves ``A x = b``:
 
 * ``L`` is the 5-point Laplacian ``(L x)_i = sum_j (x_i - x_j)`` over the 4 neighbours j, and
-  ``G`` the separable Gaussian ``[w1 w0 w1]``; both continue the image by half-sample mirroring.
+  ``G`` the separable Gaussian ``[w1 w0 w1]``; both extend the image by half-sample mirroring.
 * ``A = L + color_weight G``. With a map of weights ``c_i``, and ``g_ij`` the entries of G with
   row sum s: ``(A x)_i = (L x)_i + s c_i x_i - sum_j min(c_i, c_j) g_ij (x_i - x_j)``, which is
-  symmetric, positive definite, keeps constants and is ``L + c G`` where the map is constant.
-* ``b_i = sum_j F_ij + c_i base_i`` over the 4 neighbours, with the wanted difference
+  symmetric, positive definite, preserves constants and is ``L + c G`` for a constant map.
+* ``b_i = sum_j F_ij + c_i base_i`` over the 4 neighbours, with the target difference
   ``F_ij = a (v_i - v_j) + (1 - a) (dst_i - dst_j)``, ``a = (mask_i + mask_j) / 2`` and v the
   guidance (src, or another choice of ``gradients``). With the contour 'full' a is the larger of
-  mask_i and mask_j: an edge across the contour takes as much of src as its pixel inside does, see `poisson`.
+  mask_i and mask_j: an edge across the contour uses as much of src as its pixel inside, see `poisson`.
 * With another ``gradient_kernel`` than 'normal' the differences ``v_i - v_j`` and ``dst_i - dst_j``
   are those of `derivative`; with a map of gains ``v_i - v_j`` is multiplied by the mean of both ends.
 * With ``preserve_background`` only the pixels with mask > 0 are unknown; the others are dst.
-* Where nothing fixes the mean (weight zero, no known pixel) the mean of x is that of base.
+* If nothing determines the mean (weight zero, no known pixel) the mean of x is that of base.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ Float64 = npt.NDArray[np.float64]
 def gaussian_taps(sigma: float, normalize: bool = True) -> tuple[float, float]:
     """Returns the centre and side tap (w0, w1) of the 3-tap Gaussian.
 
-    Without normalize the taps of the full kernel (cut at 4 sigma, sum one) are kept as they
-    are, as in GP-GAN's code, so that w0 + 2 w1 < 1.
+    Without normalize the taps of the full kernel (cut at 4 sigma, sum one) are used unchanged,
+    as in GP-GAN's code, so that w0 + 2 w1 < 1.
     """
     radius = int(4 * sigma + 0.5)
     if sigma == 0 or radius == 0:
@@ -74,9 +74,9 @@ def derivative(u: Float64, axis: int, kernel: str = "normal") -> Float64:
     """Returns the derivative of u [H, W, C] on the edges along an axis, one fewer than pixels; 1 for a ramp of slope 1.
 
     'sobel', 'scharr' and 'prewitt' average the centred differences of both pixels of an edge, one-sided at
-    the border, after a mean of three across the edge, [1 2 1]/4, [3 10 3]/16 or [1 1 1]/3, that repeats the
-    border. 'roberts' takes the edge's own difference and [1 2 1]/4 across: the mean of the two rows, or
-    columns, above and below it, so that it stands where the edge does.
+    the border, after a mean of three across the edge, [1 2 1]/4, [3 10 3]/16 or [1 1 1]/3, with replicated
+    borders. 'roberts' uses the edge's own difference and [1 2 1]/4 across: the mean of the two rows, or
+    columns, above and below it, so that it is located on the edge.
     """
     centred, side = GRADIENT_KERNELS[kernel]
     across = [(1, 1) if k == 1 - axis else (0, 0) for k in range(3)]
@@ -97,7 +97,7 @@ def edge_field(
     gain: Float64 | None = None,
     contour: str = "half",
 ) -> tuple[Float64, Float64]:
-    """Returns the wanted differences x[:, 1:] - x[:, :-1] and x[1:] - x[:-1], [H, W-1, C] and [H-1, W, C].
+    """Returns the target differences x[:, 1:] - x[:, :-1] and x[1:] - x[:-1], [H, W-1, C] and [H-1, W, C].
 
     gain [H, W] multiplies the differences of the guidance.
     """
@@ -203,12 +203,12 @@ def gaussian_poisson(
         mask: [H, W] in [0, 1].
         color_weight: a number or a map [H, W], not negative.
         sigma: the width of the Gaussian, in pixels.
-        reference: keep GP-GAN's taps, whose sum is below one.
+        reference: use GP-GAN's taps, whose sum is below one.
         preserve_background: solve for the pixels with mask > 0 only.
         gradients: 'source', 'mixed', 'average' or 'monochrome'.
         gradient_kernel: 'normal', 'sobel', 'scharr', 'prewitt' or 'roberts'.
         gain: [H, W], a factor of the guidance's differences.
-        contour: 'half' or 'full', the share of the guidance that an edge takes.
+        contour: 'half' or 'full', the share of the guidance at an edge.
 
     Returns:
         [H, W, C] float64, in the unit of the inputs.

@@ -65,7 +65,7 @@ def second_gradient(
 
 
 def _of_batch(x: npt.ArrayLike) -> Array:
-    """Returns [N, C, H, W] as one image [1, C, N H, W]: its planes are all values of a channel."""
+    """Returns [N, C, H, W] as one image [1, C, N H, W], whose planes are all values of a channel."""
     x = np.asarray(x, np.float64)
     return np.ascontiguousarray(x.transpose(1, 0, 2, 3)).reshape(1, x.shape[1], -1, x.shape[3])
 

@@ -1,4 +1,4 @@
-"""Partial convolution in float64 NumPy: a convolution of the known pixels, scaled by how many a window has.
+"""Partial convolution in float64 NumPy: a convolution of the known pixels, scaled by their share in each window.
 
 Liu et al., "Image Inpainting for Irregular Holes Using Partial Convolutions", ECCV 2018, equations 1 and 2, with the
 mask of several channels and the zero padding of Liu et al., "Partial Convolution based Padding", 2018.
@@ -30,7 +30,7 @@ Pair = tuple[int, int]
 
 
 def _taps(x: Float64, kernel: Pair, stride: Pair, dilation: Pair) -> Any:
-    """Yields for each tap (i, j) of a window the view [..., OH, OW] of the padded x that it sees."""
+    """Yields for each tap (i, j) of a window the corresponding view [..., OH, OW] of the padded x."""
     (kh, kw), (sh, sw), (dh, dw) = kernel, stride, dilation
     oh, ow = out_size(x.shape, kernel, stride, (0, 0), dilation)
     for i in range(kh):
@@ -131,7 +131,7 @@ def partial_conv2d(
     negative_slope: float = 1.0,
     **window: Pair,
 ) -> tuple[Float64, Float64]:
-    """Returns y [N, O, OH, OW] and the new mask c; window holds stride, padding and dilation."""
+    """Returns y [N, O, OH, OW] and the new mask c; window is a dict of stride, padding and dilation."""
     mask = np.ones((1, 1, *np.shape(x)[2:])) if mask is None else np.asarray(mask, np.float64)
     y = scale * conv(x, weight, mask, groups=groups, **window)
     _, new_mask = ratio(mask, np.shape(weight)[2:], groups=groups, **window)

@@ -6,7 +6,7 @@ are dst. It is the Gaussian-Poisson equation with a Gaussian of width zero and a
 background, see `pyharmony.reference.gaussian_poisson` for L, b and the soft mask.
 
 With the contour 'full', a hard mask, gradients 'source' and no color_weight it is eq. 7 itself: v_pq = g_p - g_q,
-eq. 11, for every edge of an unknown pixel p, known neighbours q included. 'half' takes half of each image there.
+eq. 11, for every edge of an unknown pixel p, known neighbours q included. 'half' uses half of each image there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def poisson(
         contour: the share of the guidance at an edge: 'half', the mean of the mask over its two pixels, or 'full',
             the larger of the two.
         color_weight: a number or a map [H, W], not negative.
-        base: [H, W, C], the colours that color_weight holds to; None means src.
+        base: [H, W, C], the colours to which color_weight pulls; None means src.
 
     Returns:
         [H, W, C] float64, in the unit of the inputs.

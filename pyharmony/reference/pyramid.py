@@ -1,10 +1,10 @@
-"""Resampling by two between pyramid levels, in float64 NumPy.
+"""Resampling by a factor of two between pyramid levels, in float64 NumPy.
 
 Pixels are cells: pixel j of a level covers the pixels 2j and 2j + 1 of the finer one, so n pixels
-become ceil(n / 2) and nothing shifts. Halving smooths by a Gaussian (cut at 4 sigma, sum one)
-and takes the mean of 2 x 2 pixels; half-sample mirroring continues the image. Doubling is
+become ceil(n / 2) without a shift. Halving smooths by a Gaussian (cut at 4 sigma, sum one)
+and averages 2 x 2 pixels; the image is extended by half-sample mirroring. Doubling is
 Keys' cubic convolution (Cubic Convolution Interpolation for Digital Image Processing, 1981, eq.
-15, a = -1/2) at the cell centres; the border pixels continue the image.
+15, a = -1/2) at the cell centres; the image is extended by its border pixels.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ def upsample(image: Any, shape: tuple[int, int]) -> Float64:
 
 
 def meet_known(colours: Any, dst: Any, known_share: Any) -> Float64:
-    """Returns colours that meet dst across the contour of the known pixels.
+    """Returns colours adjusted to match dst across the contour of the known pixels.
 
-    Colours doubled from a coarser level differ from dst at the contour by the detail that the level could not
-    hold, and a solve that keeps colours would leave the difference there as a seam. So a pixel p that is
-    not wholly known takes a share of dst as large as its known share, and moves by the mean error of the known
+    Colours upsampled from a coarser level differ from dst at the contour by the detail that the level lacks,
+    and a solve that preserves colours would leave the difference there as a seam. So a pixel p that is
+    not wholly known is blended with dst by its known share, and shifted by the mean error of the known
     pixels around it: by the mean of dst - colours over them, weighted by a Gaussian of one
-    pixel (cut at 3), times min(1, 3 s), s being the known share of those weights; beside a straight
+    pixel (cut at 3), times min(1, 3 s), s being the known share of those weights; next to a straight
     contour 3 s is 0.9, one pixel further 0.18, then 0.01.
 
     Args:

@@ -7,7 +7,7 @@ vectors. With normalize(x) = x / max(|x|, eps), an iteration is
     'legacy'            v <- normalize(M^T u),  u <- normalize(M v)      torch.nn.utils.spectral_norm
     'parametrization'   u <- normalize(M v),  v <- normalize(M^T u)      torch.nn.utils.parametrizations.spectral_norm
 
-and after n of them sigma = u^T M v; the normalised weight is W / sigma. For the gradient u and v are constants.
+and after n of them sigma = u^T M v; the normalised weight is W / sigma. In the gradient u and v are constants.
 """
 
 from __future__ import annotations
