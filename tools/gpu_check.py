@@ -3,14 +3,14 @@
 
 python3 tools/gpu_check.py [--part build|test|first|sanitize|bench|profile|all] [--files poisson,pyramid] [--out FOLDER]
 
-`first` measures every figure of gpu_goals.py once, with few rounds and few peers, for a machine that is there for
-minutes; it is no part of `all`, whose `bench` measures the same and more.
+`first` measures every metric of gpu_goals.py once, with few rounds and few peers, for a machine that is available for
+minutes; it is not part of `all`, whose `bench` measures the same and more.
 
-Nothing is fetched and nothing is installed into the Python that runs it: the package goes to build/gpu-check/site, and
-as an archive to artifacts/gpu-check, beside the logs; with that archive another machine of the kind need not build.
+Nothing is downloaded and nothing is installed into the Python that runs it: the package goes to build/gpu-check/site,
+and as an archive to artifacts/gpu-check, with the logs; with that archive another machine of the kind need not build.
 Each part ends within the limit, and its results are written before the next begins: to
-benchmarks/results/<gpu>.json and STATUS.md. A part that is called again with the same sources goes on where it
-stopped; --again begins anew. Exits with 1 where a part failed, with 2 where it could not run.
+benchmarks/results/<gpu>.json and STATUS.md. A part that is called again with the same sources continues where it
+stopped; --again restarts it. Exits with 1 if a part failed, with 2 if it could not run.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ import status  # noqa: E402
 
 PARTS = ("build", "test", "sanitize", "bench", "profile")
 FIRST = "first"
-LIMIT = 470  # seconds of a part: below the eight minutes that it may take
+LIMIT = 470  # the seconds of a part: below the eight minutes that it may take
 SITE = ROOT / "build" / "gpu-check" / "site"
 LOGS = ROOT / "artifacts" / "gpu-check"
 ARCHIVE = "site.tar.gz"  # in LOGS
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 SANITIZERS = 15  # at once, and fewer than the CPU has cores: a process is mostly waiting for its own start
-#: Benchmarks by the worth of what they tell, bench_<name>_cuda.py; others follow by name.
+#: Benchmarks in the order of their importance, bench_<name>_cuda.py; others follow by name.
 ORDER = (
     "gaussian_poisson", "poisson", "spectral_norm", "pyramid", "training_steps", "partial_conv", "color_grid",
     "instance_norm",
 )  # fmt: skip
-#: The kernels that are profiled, each in the call of PROFILED that launches it.
+#: The kernels to profile, each with the call of PROFILED that launches it.
 KERNELS = {
     "gaussian_poisson_chebyshev_kernel": "chebyshev",
     "gaussian_poisson_multigrid_sweep_kernel": "multigrid",
@@ -64,9 +64,9 @@ KERNELS = {
     "poisson_tail_kernel": "poisson",
     "pyramid_downsample_kernel": "pyramid",
 }
-LAUNCHES = 60  # of a kernel that are profiled; the longest counts
-PROFILE_SECONDS = 10  # of a kernel, at the least; the first one waits for the start of everything
-#: The parts' needs: modules with the oldest version that will do, and where one is missing, what is done without it.
+LAUNCHES = 60  # the number of launches of a kernel to profile; the longest counts
+PROFILE_SECONDS = 10  # the minimum for a kernel; the first one includes the start of everything
+#: The parts' needs: modules with the oldest supported version, and for missing ones, what is done without them.
 NEEDED = {"numpy": "1.26", "PIL": "", "rich": "", "typer": ""}
 NEEDED_BY = {
     "build": {},
@@ -76,7 +76,7 @@ NEEDED_BY = {
     FIRST: {"pytest": "8", "pytest_benchmark": "", "scipy": "", "torch": ""},
     "profile": {},
 }
-#: The further needs of compiling, when the package is not there already.
+#: The additional needs of compiling, if the package is not built already.
 COMPILING = {"setuptools": "77", "pybind11": "2.13"}
 OPTIONAL = {"torch": "its tests skip", "cupy": "its tests skip, and the benchmarks leave it out"}
 DISTRIBUTIONS = {
@@ -109,7 +109,7 @@ def say(text: str) -> None:
 
 
 def version_of(module: str) -> str | None:
-    """Returns the version of a module's distribution; None where there is no such module."""
+    """Returns the version of a module's distribution; None if there is no such module."""
     if importlib.util.find_spec(module) is None:
         return None
     for name in DISTRIBUTIONS.get(module, (module,)):
@@ -132,7 +132,7 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 def missing(part: str, built: bool) -> list[str]:
-    """Returns the part's missing needs, each with what brings it; built: the package is there and need not be."""
+    """Returns the part's missing needs, each with its source; built: whether the package need not be built."""
     troubles = []
     for module, oldest in {**NEEDED, **({} if built else COMPILING), **NEEDED_BY[part]}.items():
         found = version_of(module)
@@ -157,7 +157,7 @@ def missing(part: str, built: bool) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Returns the environment for what runs with the package that was built, and not with the sources around."""
+    """Returns the environment for processes that use the built package, and not the sources around."""
     mine = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYHARMONY_DEVICE"))}
     return {
         **mine,
@@ -169,7 +169,7 @@ def environment() -> dict[str, str]:
 
 
 def run(command: Sequence[str], log: Path, seconds: float, env: dict[str, str] | None = None) -> int:
-    """Runs a command with its output in a log, shown as it comes; 124 where the seconds did not suffice."""
+    """Runs a command with its output in a log and shown as it comes; returns 124 after a timeout."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         file.write(f"$ {' '.join(command)}\n")
@@ -211,12 +211,12 @@ def source_stamp() -> str:
 
 
 def sources() -> str:
-    """Returns the digest of all that results depend on: while it is the same, what is recorded need not be repeated."""
+    """Returns the digest of all inputs of results: while it is unchanged, recorded results need not be repeated."""
     return digest_of((*PACKAGE, "tests", "benchmarks"), sys.version)[:12]
 
 
 def usable_archive(wanted: str) -> Path | None:
-    """Returns the archive of the package, where it is of these sources."""
+    """Returns the archive of the package, if it is of these sources."""
     path = LOGS / ARCHIVE
     if not path.is_file():
         return None
@@ -225,7 +225,7 @@ def usable_archive(wanted: str) -> Path | None:
         return path if stamp is not None and stamp.read().decode() == wanted else None
 
 
-#: Parts of the sources that are large and stay as they are, and so are not in the archive.
+#: Large parts of the sources that do not change, and so are not in the archive.
 WEIGHTS = Path("pyharmony") / "models" / "_weights"
 
 
@@ -293,7 +293,7 @@ print(json.dumps({
 
 
 def facts() -> dict[str, Any]:
-    """Returns what the installed module says of itself, in a process of its own."""
+    """Returns information from the installed module, in a separate process."""
     done = subprocess.run([sys.executable, "-c", FACTS], cwd="/", env=environment(), capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"the installed module does not load:\n{done.stderr}")
@@ -346,7 +346,7 @@ PYTEST = ("-m", "pytest", "-m", "gpu", "-p", "gpu_done", "-p", "no:cacheprovider
 
 
 def gpu_tests() -> list[str]:
-    """Returns the files with tests for a GPU: to collect all others takes a minute."""
+    """Returns the files with tests for a GPU: collecting all others takes a minute."""
     paths = sorted((ROOT / "tests").rglob("test_*.py"))
     return [path.relative_to(ROOT).as_posix() for path in paths if "mark.gpu" in path.read_text()]
 
@@ -391,7 +391,7 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace, before: Recor
 
     # First the case that launches every kernel.
     cases = sorted(output("--list").split(), key=lambda case: case != "kernels")
-    # A kernel that no case launches is not sanitized; torch's profiler finds it, where there is torch.
+    # A kernel that no case launches is not sanitized; torch's profiler finds it, if torch is installed.
     unlaunched = None
     if version_of("torch") is not None:
         unlaunched = json.loads(output("--unlaunched").splitlines()[-1])
@@ -447,10 +447,10 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace, before: Recor
 
 
 def benchmarks(wanted: str | None) -> list[Path]:
-    """Returns the files by the worth of what they tell, or those that are named, in the order named.
+    """Returns the files in the order of their importance, or those that are named, in the order named.
 
     Raises:
-        CannotRun: a name is none of a file.
+        CannotRun: a name is not that of a file.
     """
     found = {
         path.stem.removeprefix("bench_").removesuffix("_cuda"): path
@@ -474,7 +474,7 @@ def bench(
     name: str, paths: Sequence[Path], more: Sequence[str], clock: Clock, log: Path, options: argparse.Namespace,
     before: Record,
 ) -> Record:  # fmt: skip
-    """Runs files of benchmarks; what was measured before stays, and is not measured again."""
+    """Runs files of benchmarks; earlier results are kept, and not measured again."""
     done = dict.fromkeys(before.get("done", []), "passed")
     output = LOGS / f"{name.replace(' ', '_')}.json"
     output.unlink(missing_ok=True)
@@ -488,7 +488,7 @@ def bench(
     now = outcomes(log, start, "benchmarks")
     done.update({name: word for name, word in now.items() if word == "passed"})
     record: Record = {"done": sorted(done), "failed": sorted(n for n, w in now.items() if w in ("failed", "error"))}
-    if output.exists():  # written after each benchmark, so there too after a run that was stopped
+    if output.exists():  # written after each benchmark, so it also exists after a run that was stopped
         found = json.loads(output.read_text())
         record.update({key: found[key] for key in (*MEASURED, "machine") if key in found})
         # One that failed half-way is measured again: its later rows count.
@@ -531,7 +531,7 @@ def profile(clock: Clock, log: Path, options: argparse.Namespace, before: Record
             continue
         own = LOGS / f"profile.{name}.csv"
         own.unlink(missing_ok=True)
-        # The clocks are others' too. The first launches of nested iteration are those of its coarsest grids.
+        # Other processes share the clocks. The first launches of nested iteration are those of its coarsest grids.
         command = [ncu, "--set", "basic", "--clock-control", "none", "--csv", "--kernel-name", name]
         command += ["--launch-count", str(LAUNCHES), "--log-file", str(own)]
         seconds = min(clock.left(), PROFILE_SECONDS * (1 if kernels else 6))
@@ -604,7 +604,7 @@ def check(part: str, options: argparse.Namespace) -> str:
 
 
 def recorded(part: str, work: Work, clock: Clock, log: Path, options: argparse.Namespace) -> str:
-    """Does the work, or what is left of it, and stores its record; returns its status."""
+    """Does the work, or the remaining part of it, and stores its record; returns its status."""
     start, device, present = clock.spent(), gpu_results.gpu(), sources()
     path = LOGS / "no-gpu.json" if device is None else gpu_results.path_for(device["name"], options.results)
     before: Record = gpu_results.load(path)["parts"].get(part, {})

@@ -1,4 +1,4 @@
-"""A plugin of pytest for gpu_check.py: leaves out the items that the file $PYHARMONY_GPU_DONE names, one a line."""
+"""A pytest plugin for gpu_check.py: skips the items listed in the file $PYHARMONY_GPU_DONE, one per line."""
 
 from __future__ import annotations
 

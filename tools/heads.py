@@ -1,12 +1,12 @@
-"""Trains the part of `clicks` that finds people by their heads; all else in the network stays as it is.
+"""Trains the part of `clicks` that detects people by their heads; all other layers are frozen.
 
     python tools/heads.py train DATA START.safetensors OUT.safetensors --minutes 60
     python tools/heads.py measure DATA WEIGHTS.safetensors
-    python tools/heads.py measure DATA auto  # as `Session.heads` tells of them, by the weights that come with pyharmony
+    python tools/heads.py measure DATA auto  # the results of `Session.heads`, with the bundled weights
 
-DATA is a folder with the open data. `tools/annotations/heads.json` says where heads and people are in its photographs,
-drawn by hand, and `nobody.json` which of them show nobody. Measured are the photographs of val and test, and those of
-`benchmarks/layouts.json`, from which no head was learned; most are in the split that the rest of the network knows.
+DATA is a folder with the open data. `tools/annotations/heads.json` contains the positions of heads and people in its
+photographs, drawn by hand, and `nobody.json` lists those without people. Measured on the photographs of val and test,
+and those of `benchmarks/layouts.json`, whose heads are not used in training, though most train the other layers.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ from pyharmony.segmentation.people import SURE
 
 ROOT = Path(__file__).resolve().parent.parent
 ANNOTATIONS, LAYOUTS = Path(__file__).parent / "annotations", ROOT / "benchmarks" / "layouts.json"
-#: The photographs from which no head is learned begin so: where they come from is not stated.
+#: The name prefix of photographs whose heads are not used, since their source is not stated.
 LEFT_OUT = "rembg_"
-#: Categories of photographs that show nobody.
+#: Categories of photographs without people.
 EMPTY = ("landscape", "flower", "grocery")
 #: The share of samples without people, and that of samples of four photographs.
 NOBODY, FOUR = 0.2, 0.3
-#: The sharpness of the bump around the middle of a head, in its sides, and the least one, in places.
+#: The sharpness of the bump around the centre of a head, in its sides, and the smallest one, in cells.
 BUMP, LEAST = 0.15, 0.6
-#: A head counts as found where it shares so much of the union, and as the middle of none where less is to be seen.
+#: The IoU at which a head counts as detected, and the visible share below which it is not a positive.
 FOUND, SEEN = 0.25, 0.5
-#: The logarithm of a distance is not below that of so many sides.
+#: The lower limit of the logarithm of a distance, in sides.
 NEAREST = 1 / 128
 
 Floats = npt.NDArray[np.float64]
 
 
 class Photo(NamedTuple):
-    """A photograph, and who is in it.
+    """A photograph and its annotated people.
 
     Attributes:
         pixels: [H, W, 3] uint8.
-        heads, bodies: boxes (left, top, right, bottom) of heads and people, [N, 4], in sides of the photograph; a head
-            that is not to be seen is NaN.
-        unknown: boxes of places where it is not known whether somebody is there, [M, 4].
+        heads, bodies: boxes (left, top, right, bottom) of heads and people, [N, 4], in sides of the photograph; NaN
+            for an invisible head.
+        unknown: boxes of regions where people may be present, [M, 4].
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -87,7 +87,7 @@ def photos_of(data: Path, part: str) -> list[Photo]:
     if learned or nobody:
         looked_at = json.loads((ANNOTATIONS / "nobody.json").read_text("utf-8"))["nobody"]
         without = {Path(name).stem for name in looked_at}
-        # No photograph of the layouts is learned from, and none twice.
+        # Photographs of the layouts are not used in training, and none is used twice.
         known = {entry["photo"] for entry in (*layouts, *drawn)}
         for name, path in files.items():
             if in_part(name) and name not in known and (name in without or categories[name] in EMPTY):
@@ -106,7 +106,7 @@ def _photo(path: Path, entry: dict[str, Any]) -> Photo:
 
 
 class Samples(torch.utils.data.IterableDataset[Any]):
-    """Draws parts of photographs without an end, see `_drawn`."""
+    """Draws parts of photographs without end."""
 
     def __init__(self, photos: Sequence[Photo], size: int, seed: int) -> None:
         self.peopled = [photo for photo in photos if len(photo.bodies)]
@@ -122,7 +122,7 @@ class Samples(torch.utils.data.IterableDataset[Any]):
     def _sample(self, random: np.random.Generator) -> Photo:
         if random.random() >= FOUR:
             return self._part(random, self.size, self.size, 0.35)
-        # Four photographs beside one another show people smaller than most photographs do.
+        # A mosaic of four photographs shows people smaller than most photographs do.
         across, down = (round(self.size * random.uniform(0.35, 0.65)) for _ in range(2))
         rows, boxes = [], []
         for top, high in ((0, down), (down, self.size - down)):
@@ -136,7 +136,7 @@ class Samples(torch.utils.data.IterableDataset[Any]):
         return Photo(np.concatenate(rows), *(np.concatenate(x) for x in zip(*boxes)))
 
     def _part(self, random: np.random.Generator, width: int, height: int, least: float) -> Photo:
-        """Returns a part of a photograph, at least this share of its sides, as large as it is asked for."""
+        """Returns a crop of a photograph, at least this share of its sides, at the required size."""
         among = self.empty if self.empty and random.random() < NOBODY else self.peopled
         photo = among[int(random.integers(len(among)))]
         whole = random.random() < 0.3
@@ -155,7 +155,7 @@ class Samples(torch.utils.data.IterableDataset[Any]):
 
 
 def _inside(pixels: npt.NDArray[np.uint8], heads: Floats, bodies: Floats, unknown: Floats) -> Photo:
-    """Returns a part with boxes cut at its border; heads of which little is seen are unknown places."""
+    """Returns a crop with boxes clipped to its border; heads that are mostly invisible become unknown regions."""
     cut = np.clip(heads, 0, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         seen = _area(cut) / _area(heads)
@@ -170,7 +170,7 @@ def _area(boxes: Floats) -> Floats:
 
 
 def _tensors(photo: Photo, random: np.random.Generator) -> dict[str, Tensor]:
-    """Returns an image in other light, [3, S, S], and what is right at its places."""
+    """Returns an image in another light, [3, S, S], and the targets at its positions."""
     pixels = photo.pixels
     if random.random() < 0.25:
         image = Image.fromarray(np.ascontiguousarray(pixels))
@@ -191,13 +191,13 @@ def _tensors(photo: Photo, random: np.random.Generator) -> dict[str, Tensor]:
 
 
 def _right(photo: Photo, side: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], Any]:
-    """Returns the bumps of heads [1, S, S], 1 in the middle, -1 where it is unknown; the other planes; their weight."""
+    """Returns the bumps of heads [1, S, S], 1 at the centre, -1 if unknown; the other planes; their weight."""
     heat = np.zeros((side, side), np.float32)
     planes, weight = np.zeros((HEADS - 1, side, side), np.float32), np.zeros((1, side, side), np.float32)
     rows, columns = np.arange(side)[:, None] + 0.5, np.arange(side) + 0.5
     for left, top, right, bottom in photo.unknown * side:
         heat[max(0, round(top)) : round(bottom) + 1, max(0, round(left)) : round(right) + 1] = -1
-    # The largest come first: the places of a smaller one in front are its own.
+    # The largest come first: cells of a smaller head in front belong to it.
     for i in np.argsort(-_area(photo.heads)):
         left, top, right, bottom = photo.heads[i] * side
         x, y, wide, high = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
@@ -217,7 +217,7 @@ def _right(photo: Photo, side: int) -> tuple[npt.NDArray[np.float32], npt.NDArra
 
 
 def losses_of(planes: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the losses: the focal one of where heads are (Zhou et al., equation 1), and those of the planes."""
+    """Returns the focal loss of head positions (Zhou et al., equation 1), and the losses of the other planes."""
     logits, heat = planes[:, :1].float(), batch["heat"]
     log_there, log_not = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     middle, share = heat == 1, logits.sigmoid()
@@ -235,7 +235,7 @@ def losses_of(planes: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Trained(NamedTuple):
-    """What a run needs: the network, the mean of its last weights, and the optimizer."""
+    """The state of a run: the network, the mean of its last weights, and the optimizer."""
 
     network: Clicks
     mean: nn.Module
@@ -301,14 +301,14 @@ def _save(network: Clicks, mean: Any, out: Path) -> None:
 
 
 def shared(first: Floats, second: Floats) -> float:
-    """Returns the share of the union of two boxes that both cover."""
+    """Returns the IoU of two boxes."""
     low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
     both = float(np.prod((high - low).clip(0)))
     return both / (sum(float(np.prod(x[2:] - x[:2])) for x in (first, second)) - both)
 
 
 def _one_look(network: Clicks, photo: Photo) -> list[Head]:
-    """Returns the heads that one look of a network at a photograph tells of, in pixels of the photograph."""
+    """Returns the heads detected by one pass of a network over a photograph, in pixels of the photograph."""
     image = Image.fromarray(photo.pixels).resize((network.config.size,) * 2, Image.Resampling.BILINEAR)
     x = torch.from_numpy(np.asarray(image).transpose(2, 0, 1).astype(np.float32) / 255)[None]
     with torch.no_grad():
@@ -318,9 +318,9 @@ def _one_look(network: Clicks, photo: Photo) -> list[Head]:
 
 
 def measure(data: Path, weights: str) -> None:
-    """Prints how many heads are found, and how many of what is found are heads, by how sure the network is.
+    """Prints recall and precision of head detection, by confidence.
 
-    weights: a file, of which one look at a photograph counts, or a method's name, of which all looks of a session do.
+    weights: a file, which is evaluated in one pass per photograph, or a method's name, for all passes of a session.
     """
     network = None if weights in ("auto", *segmentation.METHODS) else models.load(weights).eval()
 

@@ -1,4 +1,4 @@
-"""Writes pyharmony/models/_catalogue.json, the facts about the networks that are known before torch is loaded.
+"""Writes pyharmony/models/_catalogue.json, the information about networks that is available without torch.
 
 python tools/model_catalogue.py
 """
@@ -18,7 +18,7 @@ def variant(name: str, preset: str | None) -> dict[str, Any]:
 
 
 def catalogue() -> str:
-    """Returns the text of the file: a network a line."""
+    """Returns the text of the file: one network per line."""
     found = []
     for info in models.list():
         about = {key: getattr(info, key) for key in ("name", "task", "summary", "source", "presets")}

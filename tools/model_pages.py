@@ -2,7 +2,7 @@
 
 python tools/model_pages.py
 
-Layers and figures come from a forward of each network: layers by hooks, what feeds what from the graph of gradients.
+Layers and figures come from a forward of each network: layers from hooks, connections from the gradient graph.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from pyharmony.training.steps import _step
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES, IMAGES = DOCS / "models", DOCS / "images" / "models"
 START, END = "<!-- written by tools/model_pages.py -->", "<!-- end of what it writes -->"
-#: Presets with layers of their own.
+#: Presets with other layers.
 FORMS = {
     "gp_gan": ("unsupervised",),
     "pct_net": ("vit",),
     "pix2pix": ("unet_128", "resnet_9blocks"),
     "style_encoder": ("hsv",),
 }
-#: Networks that read the values of their masks: they are run, and not only outlined.
+#: Networks that read the values of their masks: they are run with memory for weights.
 RUN = ("dovenet", "dovenet_lite")
 INPUT = -1
 
 
 class Node(NamedTuple):
-    """A layer as a forward meets it; `sources` are the layers, or INPUT, that it sees."""
+    """A layer in the order of the forward; `sources` are the layers, or INPUT, that are its inputs."""
 
     name: str
     kind: str
@@ -91,7 +91,7 @@ def trace(net: nn.Module, inputs: dict[str, Tensor]) -> list[Node]:
 
 
 class Network(NamedTuple):
-    """One network of a model: its title, what it takes, its layers."""
+    """One network of a model: its title, its inputs, its layers."""
 
     title: str
     takes: str
@@ -140,7 +140,7 @@ def channels_of(node: Node) -> int:
 
 
 def figure(network: Network) -> str:
-    """Returns the layers as boxes: columns by what each needs before it, rows by the side of what it gives."""
+    """Returns the layers as boxes: columns by their inputs' depth, rows by the side of their output."""
     nodes = network.nodes
     depth: list[int] = []
     for node in nodes:
@@ -288,7 +288,7 @@ def card(weights: models.Weights) -> str:
 
 
 def made(name: str) -> tuple[str, dict[str, str]]:
-    """Returns what goes between the marks of a page, and its figures by file name."""
+    """Returns the part between the marks of a page, and its figures by file name."""
     sections, figures = [card(weights) for weights in models.weights() if weights.model == name], {}
     if name not in {info.name for info in models.list()}:
         return "\n".join(sections), {}
@@ -312,7 +312,7 @@ def made(name: str) -> tuple[str, dict[str, str]]:
 
 
 def page(name: str, text: str) -> tuple[str, dict[str, str]]:
-    """Returns the page with its marked part as it should be, and the figures; a new page gets the part at its end."""
+    """Returns the page with its marked part updated, and the figures; a new page gets the part at its end."""
     if START not in text:
         text += f"\n{START}\n{END}\n"
     before, _, rest = text.partition(START)
@@ -324,7 +324,7 @@ def page(name: str, text: str) -> tuple[str, dict[str, str]]:
 
 
 def names() -> list[str]:
-    """Returns the names of the models, and of networks without a torch module whose weights come with pyharmony."""
+    """Returns the names of the models, and of networks without a torch module that have bundled weights."""
     return sorted({info.name for info in models.list()} | {weights.model for weights in models.weights()})
 
 

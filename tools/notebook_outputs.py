@@ -2,7 +2,7 @@
 
     python tools/notebook_outputs.py
 
-So they show something where they are only looked at; tests/test_notebooks.py compares them with a run.
+They are then visible without running a notebook; tests/test_notebooks.py compares them with a run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def executed(path: Path, work: Path) -> Any:
 
 
 def picture_of(data: dict[str, Any]) -> Image.Image | None:
-    """Returns the image of an output, at most of the size that is kept, on white."""
+    """Returns the image of an output, reduced to the stored size, on white."""
     kind = next((kind for kind in ("image/png", "image/jpeg") if kind in data), None)
     if kind is None:
         return None
@@ -52,7 +52,7 @@ def text_of(text: str) -> str:
 
 
 def reduced(outputs: list[Any]) -> list[Any]:
-    """Returns the outputs of a cell as they are kept: its texts, and its images as small JPEGs."""
+    """Returns the outputs of a cell as they are stored: its texts, and its images as small JPEGs."""
     kept = []
     for output in outputs:
         if output.output_type == "stream":

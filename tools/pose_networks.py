@@ -1,12 +1,12 @@
-"""Converts MediaPipe's networks of poses into the weights `pose` that come with pyharmony.
+"""Converts MediaPipe's pose networks into the bundled weights `pose`.
 
     pip download mediapipe==0.10.21 --no-deps --dest published
     python tools/pose_networks.py published/mediapipe-0.10.21-*.whl
 
-The wheel holds two networks of TensorFlow Lite (Google, Apache-2.0): one detects people, the other gives 33 points and
-a mask of each. Zeros around an image and sums behind a convolution become part of the convolutions; what only says how
-numbers are stored, and what no answer needs, is left out. The weights stay float16; of arrays with many zeros the other
-values are stored, with a bit for each place. The tables of a file are those of TensorFlow's `lite/schema/schema.fbs`.
+The wheel contains two TensorFlow Lite networks (Google, Apache-2.0): one detects people, the other returns 33 keypoints
+and a mask of each. Zero padding and sums after a convolution are merged into the convolutions; operations that only
+change how numbers are stored, and unused outputs, are removed. The weights stay float16; of arrays with many zeros the
+other values are stored, with a bit per position. The tables are those of TensorFlow's `lite/schema/schema.fbs`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from safetensors.numpy import save
 from pyharmony import _header, _shipped
 
 NAME, VERSION = "pose", "0.10.21"
-#: The files of the wheel, and what their outputs are called, by the size of all but the first axis.
+#: The files of the wheel, and the names of their outputs, by the size of all but the first axis.
 SOURCES = {
     "detector": ("mediapipe/modules/pose_detection/pose_detection.tflite", {(2254, 12): "boxes", (2254, 1): "scores"}),
     "landmarks": (
@@ -37,9 +37,9 @@ SOURCES = {
         {(195,): "points", (1,): "score", (256, 256, 1): "mask"},
     ),
 }
-#: The licence of the networks, which the wheel holds too.
+#: The licence of the networks, which the wheel contains too.
 LICENCE = f"mediapipe-{VERSION}.dist-info/LICENSE"
-#: From this share of zeros on an array is packed.
+#: The share of zeros from which an array is packed.
 SPARSE = 0.1
 #: Operators, paddings and activations by their numbers in the schema.
 KINDS = {
@@ -67,7 +67,7 @@ class Table:
         self.data, self.at = data, at
 
     def place(self, field: int) -> int:
-        """Returns where the value of a field is; 0 where it is missing."""
+        """Returns the position of a field's value; 0 if it is missing."""
         around = self.at - struct.unpack_from("<i", self.data, self.at)[0]
         (size,) = struct.unpack_from("<H", self.data, around)
         if 4 + 2 * field >= size:
@@ -76,12 +76,12 @@ class Table:
         return self.at + offset if offset else 0
 
     def number(self, field: int, code: str = "i") -> int:
-        """Returns a number, written as `struct` calls it; 0 where it is missing."""
+        """Returns a number with a format code of `struct`; 0 if it is missing."""
         place = self.place(field)
         return struct.unpack_from("<" + code, self.data, place)[0] if place else 0
 
     def table(self, field: int) -> Table | None:
-        """Returns a table that a field points at."""
+        """Returns the table to which a field points."""
         place = self.place(field)
         return Table(self.data, place + struct.unpack_from("<I", self.data, place)[0]) if place else None
 
@@ -101,10 +101,10 @@ class Table:
 
 
 def dense(values: Array, shape: tuple[int, ...], sparsity: Table) -> Array:
-    """Returns an array whose zeros were left out.
+    """Returns a dense array from sparse storage.
 
-    Its dimensions are gone through in an order of their own, and each of them is whole, or a list of the indices that
-    are there. Behind those of the array come those inside of blocks.
+    Its dimensions are traversed in a stored order, and each is dense or a list of the existing indices. After those
+    of the array come those inside blocks.
     """
     order, blocked = sparsity.array(0, "<i4").tolist(), sparsity.array(1, "<i4").tolist()
     levels = sparsity.tables(2)
@@ -136,14 +136,14 @@ def dense(values: Array, shape: tuple[int, ...], sparsity: Table) -> Array:
 
 
 def _indices(level: Table, field: int) -> npt.NDArray[np.int64]:
-    """Returns indices of a dimension, which are kept in 32, 16 or 8 bits."""
+    """Returns indices of a dimension, which are stored in 32, 16 or 8 bits."""
     vector = level.table(field + 1)
     assert vector is not None
     return vector.array(0, {1: "<i4", 2: "<u2", 3: "u1"}[level.number(field, "B")]).astype(np.int64)
 
 
 class Source:
-    """A network of TensorFlow Lite."""
+    """A TensorFlow Lite network."""
 
     def __init__(self, data: bytes) -> None:
         self.model = Table(data, struct.unpack_from("<I", data, 0)[0])
@@ -155,7 +155,7 @@ class Source:
         return tuple(self.tensors[number].array(0, "<i4").tolist())
 
     def constant(self, number: int) -> Array:
-        """Returns the array of a tensor that is known."""
+        """Returns the array of a constant tensor."""
         tensor = self.tensors[number]
         values = self.buffers[tensor.number(2, "I")].array(0, "u1").view(DTYPES[tensor.number(1, "b")])
         sparsity = tensor.table(6)
@@ -163,7 +163,7 @@ class Source:
 
 
 def converted(source: Source, named: dict[tuple[int, ...], str]) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Returns a network as `pyharmony.segmentation._pose` runs it: its operations, and its arrays by name."""
+    """Returns a network for `pyharmony.segmentation._pose`: its operations, and its arrays by name."""
     same: dict[int, int] = {}
     padded: dict[int, tuple[int, int]] = {}
     joined: dict[int, list[int]] = {}
@@ -225,7 +225,7 @@ def _entry(
         zeros = max((math.ceil(before[1] / stride) - 1) * stride + size - before[1], 0) // 2
     else:
         zeros = 0
-        # A window as large as the image is there once.
+        # A window as large as the image has one position.
         stride = size if size == before[1] else stride
     assert after[1:3] == tuple(math.ceil(x / stride) for x in before[1:3]), (before, after, stride)
     activation = options.number(3 if kind == "convolution" else 4, "b")
@@ -236,7 +236,7 @@ def _entry(
 
 
 def _summed(entries: list[Entry]) -> list[Entry]:
-    """Returns operations with those sums that a convolution of the one before them can make made by it."""
+    """Returns operations in which sums are merged into preceding convolutions where possible."""
     uses = Counter(i for entry in entries for i in entry["inputs"])
     results: list[Entry] = []
     for entry in entries:
@@ -258,7 +258,7 @@ def _summed(entries: list[Entry]) -> list[Entry]:
 
 
 def _needed(entries: list[Entry], outputs: set[int]) -> list[Entry]:
-    """Returns those operations that outputs depend on."""
+    """Returns the operations on which outputs depend."""
     needed, backwards = set(outputs), []
     for entry in reversed(entries):
         if entry["output"] in needed:
@@ -268,7 +268,7 @@ def _needed(entries: list[Entry], outputs: set[int]) -> list[Entry]:
 
 
 def packed(name: str, array: Array) -> dict[str, Array]:
-    """Returns an array, or if many of its values are zeros the others, and a bit for each place along the last axis."""
+    """Returns an array, or if many of its values are zeros the others and a bit per position along the last axis."""
     if np.count_nonzero(array) > (1 - SPARSE) * array.size:
         return {name: array}
     return {name: array[array != 0], f"{name}.bits": np.packbits(array != 0, -1)}
@@ -296,7 +296,7 @@ def main() -> None:
     entry = {"name": NAME, "model": NAME, "task": "segment", "file": file, "bytes": len(content), "sha256": digest}
     every[NAME] = {
         **every.get(NAME, {}), **entry, **ABOUT, "commands": __doc__.split("\n\n")[1].replace("    ", "").splitlines(),
-        "notes": "As given are the figures of `clicks-imagenet-alone`. "
+        "notes": "The baseline is `clicks-imagenet-alone`. "
         f"Converted from MediaPipe {VERSION}; SHA-256 of the sources: {', '.join(sums)}",
     }  # fmt: skip
     table = {"format": 1, "weights": sorted(every.values(), key=lambda one: one["name"])}

@@ -1,4 +1,4 @@
-"""Makes the data that the shipped presets are trained on, and puts trained weights into the package.
+"""Makes the training data of the bundled presets, and adds trained weights to the package.
 
     python tools/presets.py composites PHOTOS... --split train -o train
     python tools/presets.py composites PHOTOS... --split val --per-photo 6 -o val
@@ -8,10 +8,10 @@
     python tools/presets.py ship run/best.safetensors dovenet-small about.json --evaluation "triples, test=test.json"
     python tools/presets.py seams BLENDING... --generator gp-gan-small
 
-PHOTOS are folders with a manifest.json, as `pyharmony.data.Manifest` reads them, or with images and masks. What is
-written are shards for `pyharmony train`; the page of each preset says which commands it was made by. about.json has the
-fields of `pyharmony.models.Weights` that the file does not tell; `ship` writes rounded weights and their entry,
-and `tools/model_pages.py` the page.
+PHOTOS are folders with a manifest.json, as `pyharmony.data.Manifest` reads them, or with images and masks. The outputs
+are shards for `pyharmony train`; the page of each preset lists the commands that made it. about.json has the fields of
+`pyharmony.models.Weights` that the file does not determine; `ship` writes rounded weights and their entry, and
+`tools/model_pages.py` the page.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from PIL import Image
 
 from pyharmony import color, data
 
-#: The ways in which an object changes colours, and their shares: the transfers of the harmonisation benchmarks first.
+#: The methods that change an object's colours, and their shares: the transfers of the harmonisation benchmarks first.
 METHODS = {
     "reinhard": 2, "xiao_ma": 2, "fecker": 2, "idt": 2, "mkl": 1, "match_histogram": 1, "luminance_temperature": 1,
     "retouch": 3, "lut_mix": 4, "temperature": 1, "brightness_contrast": 1,
@@ -38,7 +38,7 @@ METHODS = {
 
 
 class Memory(data.Dataset):
-    """Samples that are kept in memory."""
+    """Samples that are stored in memory."""
 
     def __init__(self, samples: list[dict[str, Any]]) -> None:
         self.samples, self.names = samples, [sample["name"] for sample in samples]
@@ -48,7 +48,7 @@ class Memory(data.Dataset):
 
 
 def photos(roots: list[Path], split: str, size: int, masked: bool) -> list[dict[str, Any]]:
-    """Returns the photographs of a split at size x size pixels; those without a mask only where `masked` is False."""
+    """Returns the photographs of a split at size x size pixels; those without a mask only if `masked` is False."""
     found = []
     for root in roots:
         if (root / "manifest.json").is_file():
@@ -69,7 +69,7 @@ def photos(roots: list[Path], split: str, size: int, masked: bool) -> list[dict[
 
 
 def composites(arguments: argparse.Namespace) -> None:
-    """Makes photographs whose objects have other colours."""
+    """Makes composites from photographs by recolouring their objects."""
     photographs = photos(arguments.photos, arguments.split, arguments.size, masked=True)
     random = np.random.default_rng((arguments.seed, len(photographs)))
     lit = [
@@ -82,7 +82,7 @@ def composites(arguments: argparse.Namespace) -> None:
 
 
 def _pasted(sample: dict[str, Any], size: int, random: np.random.Generator) -> dict[str, Any]:
-    """Returns two crops of one photograph, each in colours of its own, with a part of one of them in the other."""
+    """Returns two crops of one photograph with different colours, with a part of one of them pasted into the other."""
     image = sample["image"]
     side = int(random.integers(size, min(image.shape[:2]) + 1))
     top, left = (int(random.integers(n - side + 1)) for n in image.shape[:2])
@@ -124,7 +124,7 @@ class Pastes(data.Dataset):
 
 
 def pastes(arguments: argparse.Namespace) -> None:
-    """Makes parts of a photograph in other colours, pasted where they come from: GP-GAN learns from these."""
+    """Makes recoloured parts of photographs, pasted at their original position: the training data of GP-GAN."""
     found = Memory(photos(arguments.photos, arguments.split, 2 * arguments.size, masked=False))
     made = Pastes(found, arguments.per_photo, arguments.size, arguments.seed)
     data.write_shards(made, arguments.output, arguments.size, errors="skip")
@@ -132,7 +132,7 @@ def pastes(arguments: argparse.Namespace) -> None:
 
 
 def figures_of(text: str) -> list[dict[str, Any]]:
-    """Returns the figures of LABEL=FILE, where FILE holds what `pyharmony evaluate --json` printed of one network."""
+    """Returns the results in LABEL=FILE, where FILE is the output of `pyharmony evaluate --json` for one network."""
     label, _, file = text.rpartition("=")
     told = json.loads(Path(file).read_text("utf-8"))
     every = {summary["method"]: summary for summary in told["summaries"] if summary["group"] == "all"}
@@ -153,7 +153,7 @@ def ends(interval: dict[str, float]) -> dict[str, float]:
 
 
 def weaken(model: Any, strength: float) -> None:
-    """Scales down what a residual generator adds: all of it is too much where little is to be changed."""
+    """Scales down the change by a residual generator, which is too strong if little is to be changed."""
     if not getattr(model.config, "residual", False):
         raise SystemExit(f"--strength: {model.name} is not residual")
     last = (model.generator.unet if model.name == "dovenet" else model.generator.net).last
@@ -163,7 +163,7 @@ def weaken(model: Any, strength: float) -> None:
 
 
 def round_weights(model: Any) -> None:
-    """Rounds weights to the 8 significant bits of bfloat16: the others of float16 would be a sixth of the wheel."""
+    """Rounds weights to the 8 significant bits of bfloat16: the other bits of float16 would be a sixth of the wheel."""
     with torch.no_grad():
         for value in (*model.parameters(), *model.buffers()):
             if value.is_floating_point():
@@ -179,7 +179,7 @@ def average(arguments: argparse.Namespace) -> None:
     for start in parts:
         if not any(name.startswith(start) for name, _ in first.named_parameters()):
             raise SystemExit(f"--part: {start}, which begins the name of no parameter of {first.name}")
-    # Weights of an input that the first alone has count as 0 in the second.
+    # Weights of an input that only the first has count as 0 in the second.
     mean = models.create(first.name, **vars(first.config))
     mean.start_from(second)
     other = first.state_dict()
@@ -194,8 +194,8 @@ def average(arguments: argparse.Namespace) -> None:
 def packed(content: bytes) -> bytes:
     """Returns a file of weights in fewer bytes, with the same weights.
 
-    The counters of norms are left out, on which no answer depends, and the smallest tensors come first: the numbers
-    that tell where the others lie have fewer digits then.
+    The counters of norms, which affect no output, are removed, and the smallest tensors come first: the offsets of the
+    others then have fewer digits.
     """
     from pyharmony._header import table_of
 
@@ -231,7 +231,7 @@ def ship(arguments: argparse.Namespace) -> None:
     path = _shipped.FOLDER / file
     part = "generator" if isinstance(model, models.Adversarial) else "all"
     models.save(model, path, dtype="float16", part=part)
-    path.chmod(0o644)  # safetensors writes for its user alone, and a wheel keeps it so
+    path.chmod(0o644)  # safetensors makes the file readable only for its user, and a wheel preserves that
     content = packed(path.read_bytes())
     path.write_bytes(content)
     task = next(info.task for info in models.list() if info.name == model.name)
@@ -248,7 +248,7 @@ def ship(arguments: argparse.Namespace) -> None:
 def seams(arguments: argparse.Namespace) -> None:
     """Prints a table of blends with the membrane and with a network as their base.
 
-    A cell has the seam error, and the distance of the object's mean colour to its own in src, in 8-bit levels.
+    A cell has the seam error, and the change of the object's mean colour from src, in 8-bit levels.
     """
     from pyharmony import blend, metrics
     from pyharmony.models.gp_gan import generator_of

@@ -1,12 +1,12 @@
-"""Fits the part of `clicks` that tells whether people could stand in what a photograph shows.
+"""Fits the part of `clicks` that classifies whether people could stand in a photograph.
 
     python tools/scenes.py fit DATA START.safetensors OUT.safetensors
     python tools/scenes.py measure DATA
 
-DATA is a folder with the open data. `tools/annotations/scenes.json` says which of its photographs of train without
-people show a place where somebody could stand, and which do not: things seen from near, the sky, under water. The part
-is a logistic regression on the mean of the coarsest features, which no training changes; all else in the network stays
-as it is. `measure` prints how well it tells photographs that it did not see, eight parts left out in turn.
+DATA is a folder with the open data. `tools/annotations/scenes.json` labels its training photographs without people by
+whether people could stand in them: not in close-ups, the sky, and scenes under water. The part is a logistic regression
+on the mean of the coarsest features, which no training changes; all other layers are unchanged. `measure` prints its
+accuracy in cross-validation with eight folds.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from pyharmony.models.clicks import Clicks
 
 ANNOTATIONS = Path(__file__).parent / "annotations" / "scenes.json"
 FOLDERS = ("photos_open", "pairs_open", "masks_open")
-#: The weight of the squares of what is fitted to features of deviation 1, Newton's steps, and the parts left out.
+#: The ridge weight for features of deviation 1, the number of Newton steps, and of folds.
 RIDGE, STEPS, FOLDS = 30.0, 10, 8
 
 Floats = npt.NDArray[np.float64]
 
 
 def photographs(data: Path) -> tuple[list[Path], Floats]:
-    """Returns the files of the photographs that were looked at, and 1 where people could stand, [N]."""
+    """Returns the files of the labelled photographs, and 1 where people could stand, [N]."""
     table = json.loads(ANNOTATIONS.read_text("utf-8"))
     labels = {name: float(word == "standable") for word in ("standable", "not_standable") for name in table[word]}
     files: dict[str, Path] = {}
@@ -60,7 +60,7 @@ def features_of(network: Clicks, files: list[Path]) -> Floats:
 
 
 def fitted(features: Floats, labels: Floats) -> tuple[Floats, float]:
-    """Returns weights [C] and a bias by logistic regression, in which both labels count the same."""
+    """Returns weights [C] and a bias by logistic regression, in which both labels have equal weight."""
     middle, spread = features.mean(0), features.std(0) + 1e-6
     x = np.concatenate([(features - middle) / spread, np.ones((len(features), 1))], 1)
     share = labels.mean()
@@ -77,7 +77,7 @@ def fitted(features: Floats, labels: Floats) -> tuple[Floats, float]:
 
 
 def measure(features: Floats, labels: Floats) -> None:
-    """Prints how well photographs are told that were left out."""
+    """Prints the accuracy on photographs that were left out."""
     part = np.random.default_rng(0).integers(0, FOLDS, len(labels))
     logits = np.zeros(len(labels))
     for fold in range(FOLDS):

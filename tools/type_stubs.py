@@ -1,10 +1,10 @@
-"""Writes the type stubs of the packages whose functions give back what they were given.
+"""Writes the type stubs of the packages whose functions return the kind of their arguments.
 
     python tools/type_stubs.py
 
-A function such as `pyharmony.blend.poisson` has one signature, which `help` shows, and a type checker needs one for
+A function such as `pyharmony.blend.poisson` has one signature, which `help` shows, but a type checker needs one for
 each kind of image: an array gives an array, a path a PIL image, return_info=True a pair. These overloads differ in four
-arguments out of twenty, so they are made here from the signature; whoever adds an argument runs this again.
+arguments out of twenty, so they are generated from the signature; run this again after adding an argument.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ HOMES = {
     "Method": "._methods",
     "UpscalingInfo": "._super_resolve",
 }
-#: The same of names that are of another module in some package, by package and name.
+#: The same for names that are of another module in some package, by package and name.
 HOMES_IN = {
     ("pyharmony.composition", "Method"): "..segmentation",
     ("pyharmony.composition", "Masks"): "..segmentation",
@@ -67,7 +67,7 @@ HOMES_IN = {
     ("pyharmony.merging", "Masks"): "..segmentation",
     ("pyharmony.merging", "MergeInfo"): "._merge",
 }
-#: What return_info adds, by function; a SolveInfo by default.
+#: The additional result of return_info, by function; a SolveInfo by default.
 INFOS = {
     "harmonize": "HarmonizeInfo",
     "match_grain": "GrainInfo",
@@ -93,7 +93,7 @@ def of_images(first: str, info: str) -> Iterator[Signature]:
 
     Args:
         first: the argument whose type the result has.
-        info: the class of what return_info adds.
+        info: the class of the additional result of return_info.
     """
     one, many = {"out": "None = None"}, {"out": "None = None", "errors": 'Literal["raise"] = "raise"'}
     without = {"return_info": "Literal[False] = False"}
@@ -108,11 +108,11 @@ def of_images(first: str, info: str) -> Iterator[Signature]:
 
 
 def of_composites(first: str, info: str, several: bool) -> Iterator[Signature]:
-    """Yields the signatures of a function that makes one image of several.
+    """Yields the signatures of a function that makes one image from several.
 
     Args:
         first: the argument whose type the result has.
-        info: the class of what return_info adds.
+        info: the class of the additional result of return_info.
         several: whether that argument is a list.
     """
     many, no_out = {"*": "many"}, {"out": "None = None"}
@@ -124,7 +124,7 @@ def of_composites(first: str, info: str, several: bool) -> Iterator[Signature]:
 
 
 def of_masks() -> Iterator[Signature]:
-    """Yields the signatures of a function that gives the mask of its dst."""
+    """Yields the signatures of a function that returns the mask of its dst."""
     for given, result in (("ImageT", "ImageT"), ("FileLike", "PILImage")):
         yield {"dst": given, "out": "None = None"}, result
     yield {"dst": "ImageLike", "out": "PathLike | WritableFile"}, "Any"
@@ -197,7 +197,7 @@ def stub(package: str) -> str:
     """Returns the text of a package's stub.
 
     Raises:
-        KeyError: a signature has a name that no import is known for.
+        KeyError: a signature has a name without a known import.
     """
     module = importlib.import_module(package)
     bodies = []
@@ -211,7 +211,7 @@ def stub(package: str) -> str:
 
 
 def imports(module: Any, bodies: list[str]) -> Iterator[str]:
-    """Yields the lines of imports: of the names in signatures, and of the rest of what is public."""
+    """Yields the lines of imports: of the names in signatures, and of the other public names."""
     annotations = ast.parse("\n".join(bodies))
     used = {node.id for node in ast.walk(annotations) if isinstance(node, ast.Name)} - set(vars(builtins))
     for name, line in (("np", "import numpy as np"), ("npt", "import numpy.typing as npt")):
@@ -233,7 +233,7 @@ def imports(module: Any, bodies: list[str]) -> Iterator[str]:
 
 
 def home(name: str, package: str) -> str:
-    """Returns the module that a name of an annotation is imported from in the stub of a package."""
+    """Returns the module from which the stub of a package imports a name of an annotation."""
     if (package, name) in HOMES_IN:
         return HOMES_IN[package, name]
     if name in ("Any", "Literal", "overload"):
