@@ -1,4 +1,4 @@
-"""Op adam: an update of all tensors of a network, with and without a clip, beside torch's fused Adam and its clamps."""
+"""Op adam: an update of all tensors of a network, with and without clipping, compared with torch's fused Adam."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recolouring of 512² composites by each transfer of pyharmony.color, beside the same maths in OpenCV and NumPy."""
+"""Recolouring of 512² composites by each transfer of pyharmony.color, compared with the same in OpenCV and NumPy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROUP = "colour transfers, 512² uint8, 25 % masks"
 OURS = pyharmony.__version__
 SIZE = 512
 LUTS = 8
-#: The sources of a synthetic composite, each drawn as often as the others.
+#: The sources of synthetic composites, equally frequent.
 TRANSFERS = (
     "reinhard", "xiao_ma", "mkl", "fecker", "match_histogram", "idt", "luminance_temperature", "lut_mix", "retouch",
 )  # fmt: skip

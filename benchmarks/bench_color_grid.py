@@ -1,4 +1,4 @@
-"""Op color_grid: affine map, curves and a 16 x 16 x 8 grid of uint8, beside compositions of OpenCV and of torch."""
+"""Op color_grid: affine map, curves and a 16 x 16 x 8 grid of uint8, compared with OpenCV and torch compositions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pyharmony import ops
 GROUP = "colour grid, uint8, soft mask"
 OURS = pyharmony.__version__
 SIZES = {"1080p": (1080, 1920), "12 MP": (3000, 4000), "50 MP": (6144, 8192)}
-#: Rows of torch's composition at a time: twelve planes of floats of them stay in a cache.
+#: The rows per band of torch's composition: twelve planes of floats of them fit in a cache.
 BAND = 64
 
 
@@ -95,7 +95,7 @@ def bench_dtypes(benchmark: Any, ledger: Ledger, dtype: str) -> None:
 
 
 def bench_large(benchmark: Any, ledger: Ledger) -> None:
-    """Times the map of 50 megapixels, a part of their harmonisation."""
+    """Times the map on 50 megapixels, a part of their harmonisation."""
     image, mask = problem("50 MP")
     out, given = np.empty_like(image), peers_color_grid.random_map()
     timings = interleave(benchmark, lambda: ops.color_grid(image, mask, out=out, **given.parts), {}, rounds=3)

@@ -1,7 +1,7 @@
-"""Op color_grid on a GPU: affine map, curves and a 16 x 16 x 8 grid of uint8, beside torch's composition.
+"""Op color_grid on a GPU: affine map, curves and a 16 x 16 x 8 grid of uint8, compared with torch's composition.
 
-torch's is measured eager and compiled, each captured in a CUDA graph as ours is, and beside a copy of the same bytes.
-A training step of float32 is measured beside its composition as well.
+torch's is measured eager and compiled, each captured in a CUDA graph like ours, and compared with a copy of the same
+bytes. A training step of float32 is compared with its composition as well.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def bench_map(gpu: Any, ledger: Ledger, size: str) -> None:
 
 
 def bench_step(gpu: Any, ledger: Ledger) -> None:
-    """Times forward and backward of a batch whose images have maps of their own, as in training."""
+    """Times forward and backward of a batch in which every image has its own map, as in training."""
     from pyharmony.ops import _color_grid_torch
 
     gpu.manual_seed(0)

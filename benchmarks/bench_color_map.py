@@ -1,4 +1,4 @@
-"""Op color_map: a table over the cube of colours and an affine map, beside Pillow, OpenCV and NumPy."""
+"""Op color_map: a lookup table over the colour cube and an affine map, compared with Pillow, OpenCV and NumPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Op color_stats: mean, covariance and histograms inside and outside of a mask, beside OpenCV and NumPy."""
+"""Op color_stats: mean, covariance and histograms inside and outside a mask, compared with OpenCV and NumPy."""
 
 from __future__ import annotations
 

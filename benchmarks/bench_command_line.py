@@ -18,12 +18,12 @@ import pyharmony
 
 OURS = pyharmony.__version__
 ROOT = Path(__file__).resolve().parent.parent
-#: Width, height, and the seconds that are asked for.
+#: Width, height, and the required seconds.
 SIZES = {"1080p": (1920, 1080, 1.0), "12 megapixels": (4000, 3000, 3.0), "50 megapixels": (8688, 5792, 10.0)}
 PEAK_GB = 3.0
 THREADS = "2"
 
-# A small process stands in between: what a child's largest memory is starts at that of its parent.
+# A small intermediate process, since the peak memory of a child starts at that of its parent.
 MEASURE = """
 import json, os, resource, subprocess, sys, time
 start = time.perf_counter()
@@ -46,7 +46,7 @@ cv2.imwrite(sys.argv[4], result, [cv2.IMWRITE_JPEG_QUALITY, 95])
 
 
 class Process:
-    """A command that is run again and again, each time from the start."""
+    """A command that is run repeatedly, each time in a new process."""
 
     def __init__(self, *command: str | Path) -> None:
         self.command = [sys.executable, "-c", MEASURE, sys.executable, *map(str, command)]
@@ -64,7 +64,7 @@ class Process:
 
 
 def run_in_turn(benchmark: Any, ours: Process, others: list[Process], rounds: int) -> None:
-    """Runs one round that does not count, in which files come into the cache, and then `rounds`."""
+    """Runs one warm-up round, which loads files into the cache, and then `rounds`."""
 
     def before() -> None:
         for other in others:

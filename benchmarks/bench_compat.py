@@ -18,7 +18,7 @@ GROUP = "compat.seamlessClone, uint8"
 
 
 def arguments(size: str | tuple[int, int], region: str) -> tuple[Any, Any, Any, tuple[int, int]]:
-    """Returns src, dst, mask, and the p that leaves src where it is."""
+    """Returns src, dst, mask, and the p that keeps src in place."""
     p = problems.blend(size, region)
     ys, xs = np.flatnonzero(p.mask.any(axis=1)), np.flatnonzero(p.mask.any(axis=0))
     centre = int(xs[0] + (np.ptp(xs) + 1) // 2), int(ys[0] + (np.ptp(ys) + 1) // 2)
@@ -45,7 +45,7 @@ def bench_beside_seamless_clone(benchmark: Any, ledger: Ledger, size: str, regio
         import cv2
 
         cv2.setNumThreads(2)
-        # Each call gets a mask of its own, since OpenCV changes the one that it is given.
+        # Each call gets a copy of the mask, since OpenCV changes it.
         others["cv2"] = lambda: cv2.seamlessClone(src, dst, mask.copy(), p, flags)
     others["poisson"] = lambda: blend.poisson(src, dst, mask, gradients=gradients)  # the same work without the call
     timings = interleave(
@@ -68,7 +68,7 @@ def bench_beside_seamless_clone(benchmark: Any, ledger: Ledger, size: str, regio
 
 
 def bench_one_pixel_more(benchmark: Any, ledger: Ledger) -> None:
-    """Times 939 x 939 beside 940 x 940; older OpenCVs were slow on some sizes (opencv/opencv#19646)."""
+    """Compares 939 x 939 with 940 x 940; older OpenCVs were slow on some sizes (opencv/opencv#19646)."""
     calls: dict[str, Any] = {}
     for side in (939, 940):
         src, dst, mask, p = arguments((side, side), "rectangle")

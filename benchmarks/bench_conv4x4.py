@@ -1,4 +1,4 @@
-"""Op conv4x4: layers of pix2pix' networks of width 16 at 256 pixels, forward and backward, beside torch's."""
+"""Op conv4x4: layers of pix2pix' networks of width 16 at 256 pixels, forward and backward, compared with torch's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Op convolution: the layers of the network of clicks, beside torch's with the same channels-last memory."""
+"""Op convolution: the layers of the click network, compared with torch's in the same channels-last memory."""
 
 from __future__ import annotations
 

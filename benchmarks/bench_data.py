@@ -1,4 +1,4 @@
-"""Loading samples of 256 x 256 pixels in a warm cache: raw shards beside files that are decoded."""
+"""Loading samples of 256 x 256 pixels in a warm cache: raw shards compared with files that are decoded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyharmony import data
 
 OURS = pyharmony.__version__
 SAMPLES, BATCH = 512, 32
-#: The samples a second that are asked for, from raw shards on two cores.
+#: The required samples per second from raw shards on two cores.
 FLOOR = 1500
 
 

@@ -67,7 +67,7 @@ class Planned(Encoder):
 
 
 class Discriminator(nn.Module):
-    """The score of the image, and whether object and background look as if they belong together."""
+    """The score of the image, and whether object and background match."""
 
     def __init__(self, conv: Any, encoder: Any, wrap: Callable[[Any], Any]) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ def whole_plan(size: int, layers: Any) -> Any:
 
 
 def networks(dtype: Any, memory: Any) -> dict[str, Any]:
-    """Returns both, of the same weights and vectors, which have settled: ours iterates less often."""
+    """Returns both, with the same converged weights and vectors, since ours iterates less often."""
     torch.manual_seed(0)
     theirs = Discriminator(Composed, Encoder, torch.nn.utils.spectral_norm)
     for layer in theirs.modules():

@@ -1,4 +1,4 @@
-"""Op distance: from each pixel inside a mask to the nearest one outside, beside OpenCV and SciPy."""
+"""Op distance: from each pixel inside a mask to the nearest one outside, compared with OpenCV and SciPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The edits of one image, beside OpenCV's where it has one."""
+"""The edits of one image, compared with OpenCV's if it has one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyharmony import blend
 
 OURS = pyharmony.__version__
 GROUP = "edits of one image, uint8, blob of 40 %"
-#: OpenCV's call, with thresholds that mean the same as our defaults.
+#: OpenCV's calls, with thresholds equivalent to our defaults.
 PEERS = {
     "texture_flattening": ("textureFlattening", {"low_threshold": 32, "high_threshold": 48, "kernel_size": 3}),
     "illumination_change": ("illuminationChange", {"alpha": 0.2, "beta": 0.4}),
@@ -35,7 +35,7 @@ def bench_edit(benchmark: Any, ledger: Ledger, size: str, name: str) -> None:
 
         cv2.setNumThreads(2)
         mask = p.mask.astype(np.uint8) * 255
-        # Each call gets a mask of its own, since OpenCV changes the one that it is given.
+        # Each call gets a copy of the mask, since OpenCV changes it.
         others[peer[0]] = lambda: getattr(cv2, peer[0])(p.dst, mask.copy(), **peer[1])
     timings = interleave(benchmark, lambda: edit(p.dst, p.mask), others, rounds=5 if size == "1080p" else 3)
     ledger.add(

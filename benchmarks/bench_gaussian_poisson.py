@@ -1,4 +1,4 @@
-"""Op gaussian_poisson: the whole-image solve beside a DCT and GP-GAN's equations."""
+"""Op gaussian_poisson: the whole-image solve compared with a DCT and GP-GAN's equations."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def bench_chebyshev_beside_dct(benchmark: Any, ledger: Ledger, size: str) -> Non
 
 @pytest.mark.parametrize("size", ["1080p", "4K"])
 def bench_beside_gp_gan(benchmark: Any, ledger: Ledger, size: str) -> None:
-    """Times the whole way: images in, blend out."""
+    """Times the whole blend, from images to the result."""
     p = problems.blend(size)
     problem = f"{size} x 3"
     src, dst, base = (v.astype(np.float64) / 255 for v in (p.src, p.dst, p.base))
@@ -105,7 +105,7 @@ def bench_beside_gp_gan(benchmark: Any, ledger: Ledger, size: str) -> None:
 
 @pytest.mark.parametrize("weight", [1.0, 0.1, 0.01, 0.0])
 def bench_color_weights(benchmark: Any, ledger: Ledger, weight: float) -> None:
-    """Times the method that `auto` chooses at other weights."""
+    """Times the method that `auto` selects for other weights."""
     p = problems.blend("1080p")
     src, dst, base = p.floats("src", "dst", "base")
 
@@ -135,7 +135,7 @@ def exact_error(p: problems.Blend, x: Any, weight: float) -> float:
     [("chebyshev", "uint8"), ("chebyshev", "float32"), ("dct", "float32"), ("multigrid", "float32")],
 )
 def bench_one_pixel_more(benchmark: Any, ledger: Ledger, method: str, dtype: str) -> None:
-    """Checks that a pixel more a side costs no more than its pixels."""
+    """Checks that one more pixel per side costs no more than its share of pixels."""
     weight = 1.0 if method == "chebyshev" else 0.01
     problems_ = [problems.blend((1080 + i, 1920 + i)) for i in (0, 1)]
     if dtype == "uint8":

@@ -1,4 +1,4 @@
-"""Op gaussian_poisson on a GPU: beside a DCT of torch.fft, CuPy's, a copy of the same bytes, and the CPU."""
+"""Op gaussian_poisson on a GPU, compared with a DCT of torch.fft and of CuPy, a copy of the same bytes, and the CPU."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def bench_small_image(gpu: Any, ledger: Ledger) -> None:
 
 @pytest.mark.first
 def bench_agreement(gpu: Any, ledger: Ledger) -> None:
-    """Checks that both kernels differ by rounding alone at the finest tolerance of float32."""
+    """Checks that both kernels differ only by rounding at the finest tolerance of float32."""
     t = problems_cuda.tensors("1080p", "float32")
     arrays = t.numpy()
     worst = 0.0

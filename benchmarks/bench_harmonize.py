@@ -1,9 +1,9 @@
-"""Every method of pyharmony.harmonize from 256² to 50 megapixels: time of one call, and memory beside the image.
+"""Every method of pyharmony.harmonize from 256² to 50 megapixels: time of one call, and its additional memory.
 
-Memory is the peak of a fresh process during one call over what it held before, counted by the kernel (Linux). Networks
-have the weights that come with pyharmony; `colorgrid` and `dovenet`, where none come of that name, have random ones,
-whose time is that of trained ones. They are measured with the guard, for which they run several times, and without, the
-other methods without.
+Memory is the peak of a fresh process during one call minus its memory before, counted by the kernel (Linux). Networks
+have the bundled weights; `colorgrid` and `dovenet`, if there are none of that name, have random ones, which take the
+same time as trained ones. They are measured with the guard, for which they run several times, and without; the other
+methods without.
 
     python -m pytest benchmarks/bench_harmonize.py --results benchmarks/results/harmonization_speed.json
     python benchmarks/harmonization.py report  # the table of docs/harmonize.md
@@ -37,7 +37,7 @@ CLEAR = Path("/proc/self/clear_refs")
 
 
 def networks() -> tuple[str, ...]:
-    """Returns the names of weights, and of networks that have random ones."""
+    """Returns the names of weights, and of networks with random weights."""
     if importlib.util.find_spec("torch") is None:
         return ()
     from pyharmony import models
@@ -50,7 +50,7 @@ NETWORKS = networks()
 
 
 def method_of(name: str) -> Any:
-    """Returns a method, the name of weights, or a network that changes colours a little."""
+    """Returns a method, the name of weights, or a network that changes colours slightly."""
     if name not in NETWORKS:
         return name
     import torch
@@ -74,14 +74,14 @@ def scene(height: int, width: int) -> tuple[Any, Any]:
 
 
 def call_of(name: str, guard: bool) -> Callable[[Any, Any], Any]:
-    """Returns the call of a method on an image and its mask, with what it says of it."""
+    """Returns the call of a method on an image and its mask."""
     method = method_of(name)
     return lambda image, mask: pyharmony.harmonize(image, mask, method=method, guard=guard, return_info=True)
 
 
 @contextlib.contextmanager
 def trusting() -> Iterator[None]:
-    """Applies every answer as a trusted one, though random weights and photographs cut in two are not to be trusted."""
+    """Applies every prediction in full, though random weights and cropped photographs would be rejected."""
     before = _harmonize.TRUSTED
     _harmonize.TRUSTED = 0.0
     try:
@@ -91,14 +91,14 @@ def trusting() -> Iterator[None]:
 
 
 def extra_memory(name: str, guard: bool, height: int, width: int) -> int:
-    """Returns the peak of this process during one call, over what it held before; a small call loads things first."""
+    """Returns the peak memory of this process during one call minus that before; a small call loads modules first."""
     call = call_of(name, guard)
     pyharmony.set_num_threads(2)
     image, mask = scene(height, width)
     with trusting():
         call(*scene(32, 32))
         before = process_memory("VmRSS")
-        CLEAR.write_text("5")  # the peak starts anew
+        CLEAR.write_text("5")  # resets the peak
         call(image, mask)
     return max(process_memory("VmHWM") - before, 0)
 

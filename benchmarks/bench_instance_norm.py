@@ -1,6 +1,6 @@
-"""Op instance_norm: norms of DoveNet's generator with their leaky ReLU, beside F.instance_norm and F.leaky_relu.
+"""Op instance_norm: norms of DoveNet's generator with leaky ReLU, compared with F.instance_norm and F.leaky_relu.
 
-Both memory formats are measured of either; the faster one of each counts.
+Both are measured in both memory formats; the faster one of each counts.
 """
 
 from __future__ import annotations

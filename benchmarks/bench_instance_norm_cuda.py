@@ -1,6 +1,6 @@
-"""Op instance_norm on a GPU: norms of DoveNet's generator with their leaky ReLU, beside torch's two calls.
+"""Op instance_norm on a GPU: norms of DoveNet's generator with leaky ReLU, compared with torch's two calls.
 
-Both are measured eager, captured in CUDA graphs, and beside torch.compile; of either the faster memory format counts.
+Both are measured eager, captured in CUDA graphs, and by torch.compile; the faster memory format of each counts.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def fastest(timings: dict[str, GpuTiming]) -> GpuTiming:
 @pytest.mark.parametrize("what", [*(pytest.param(w, marks=pytest.mark.first) for w in ("forward", "step")), "penalty"])
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: "x".join(map(str, s)))
 def bench_norms(gpu: Any, ledger: Ledger, shape: tuple[int, ...], what: str) -> None:
-    """Reports as figures the least of both dtypes, forward and forward + backward."""
+    """Reports the minimum over both dtypes, forward and forward + backward."""
     for dtype, name in ((gpu.float32, "fp32"), (gpu.bfloat16, "bf16")):
         gpu.manual_seed(0)
         x = gpu.randn(shape).to(peers_cuda.DEVICE, dtype)

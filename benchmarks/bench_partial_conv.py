@@ -1,6 +1,6 @@
-"""Op partial_conv: the local encoder of DoveNet's discriminator, beside partial convolutions composed of torch's calls.
+"""Op partial_conv: the local encoder of DoveNet's discriminator, compared with partial convolutions in torch calls.
 
-Peers run as fast as torch lets them: channels-last where that is faster, the mask of one plane broadcast, its ratio
+Peers run as fast as torch allows: channels-last if that is faster, the mask of one plane broadcast, its ratio
 without gradients. Both formats are measured and the faster one counts.
 """
 
@@ -31,7 +31,7 @@ SLOPE = 0.2
 
 
 class Composed(torch.nn.Conv2d):
-    """Partial convolution as its authors define it, of torch's calls: nothing is kept from call to call."""
+    """Partial convolution as its authors define it, in torch calls, without caching between calls."""
 
     def forward(self, x: Any, mask: Any) -> tuple[Any, Any]:  # type: ignore[override]
         with torch.no_grad():

@@ -1,7 +1,7 @@
-"""Op partial_conv on a GPU: the local encoder of DoveNet's discriminator, beside layers composed of torch's calls.
+"""Op partial_conv on a GPU: the local encoder of DoveNet's discriminator, compared with layers in torch calls.
 
-Both are measured eager, captured in CUDA graphs, and beside torch.compile. Both networks are channels-last, the mask of
-one plane; ours is given it as bools, which need no look at their values.
+Both are measured eager, captured in CUDA graphs, and by torch.compile. Both networks are channels-last, the mask has
+one plane; ours gets it as bools, whose values need no check.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def measure(torch: Any, ledger: Ledger, problem: str, **options: Any) -> dict[st
     ],
 )
 def bench_masks(gpu: Any, ledger: Ledger, images: int, share: float) -> None:
-    """Reports as figures the least of both dtypes, forward and forward + backward, of few images and a mask of 15 %."""
+    """Reports the minimum over both dtypes, forward and forward + backward, for few images and a mask of 15 %."""
     eager, graph = [], []
     for dtype, name in ((gpu.float32, "fp32"), (gpu.bfloat16, "bf16")):
         for backward, what in ((False, "forward"), (True, "forward + backward")):

@@ -1,4 +1,4 @@
-"""Op poisson: the Dirichlet problem on a mask beside seamlessClone, fpie and sparse solvers."""
+"""Op poisson: the Dirichlet problem on a mask compared with seamlessClone, fpie and sparse solvers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def group(region: str) -> str:
 
 @functools.lru_cache(maxsize=1)
 def factored() -> tuple[Any, Any, Timing]:
-    """Returns the system of the blob at 1080p, its factors, and splu's only run, whose answer is exact to rounding."""
+    """Returns the system of the blob at 1080p, its factors, and splu's only run, whose result is exact to rounding."""
     p = problems.blend("1080p")
     matrix, b = peers.sparse_system(p.src, p.dst, p.mask)
     timing = once(lambda: peers.splu(matrix, b))
@@ -34,7 +34,7 @@ def factored() -> tuple[Any, Any, Timing]:
 
 
 def answers(size: str, region: str, contour: str = "mean") -> tuple[Any, float]:
-    """Returns an answer [H, W, C] that is exact for our purpose and a bound of its own error, in 8-bit levels."""
+    """Returns a result [H, W, C] that is exact enough and a bound of its error, in 8-bit levels."""
     p = problems.blend(size, region)
     bound = np.inf
     if region == "rectangle":
@@ -44,17 +44,17 @@ def answers(size: str, region: str, contour: str = "mean") -> tuple[Any, float]:
         x = p.dst.astype(np.float64)
         x[p.mask] = factored()[1].solve(b)
     else:
-        # No other tool solves 3.3 million unknowns in reasonable time, so our own float64 answer is taken.
+        # No other tool solves 3.3 million unknowns in reasonable time, so our own float64 result is used.
         x, info = poisson(p.src.astype(np.float64) / 255, p.dst.astype(np.float64) / 255, p.mask, return_info=True)
         x, bound = x * 255, info.max_error
     return x, min(bound, exact.certified_poisson(x, p.src, p.dst, p.mask, contour=contour))
 
 
 def columns(p: problems.Blend, x: Any, answer: Any, bound: float, *, clip: bool = False) -> dict[str, float]:
-    """Returns errors of an answer in 8-bit levels.
+    """Returns errors of a result in 8-bit levels.
 
-    Two bounds are proofs: the residual times a barrier function, and the distance to an answer
-    whose own error is bounded by its residual. The smaller one is given.
+    There are two proven bounds: the residual times a barrier function, and the distance to a result
+    whose own error is bounded by its residual. The smaller one is reported.
     """
     exact_values = np.clip(answer, 0, 255) if clip else answer
     difference = np.abs(np.asarray(x, np.float64) - exact_values)[p.mask]
@@ -69,7 +69,7 @@ def columns(p: problems.Blend, x: Any, answer: Any, bound: float, *, clip: bool 
 
 @pytest.mark.parametrize("film", ["still", "noise", "light"])
 def bench_film(benchmark: Any, ledger: Ledger, film: str) -> None:
-    """Times a frame of a film: from the frame before, and from nothing, by the same solver."""
+    """Times a frame of a video: from the previous frame, and from nothing, by the same solver."""
     p = problems.blend("1080p")
     rng = np.random.default_rng(0)
     frames = []
@@ -159,7 +159,7 @@ def bench_beside_seamless_clone(benchmark: Any, ledger: Ledger, size: str, regio
 
 
 def bench_beside_slow_solvers(benchmark: Any, ledger: Ledger) -> None:
-    """Times fpie, pyamg and splu on the blob at 1080p: one run each, apart."""
+    """Times fpie, pyamg and splu on the blob at 1080p: one separate run each."""
     p = problems.blend("1080p")
     where = group("blob")
     timings = interleave(benchmark, lambda: poisson(p.src, p.dst, p.mask, tolerance=TOLERANCE), {}, rounds=5)
@@ -187,7 +187,7 @@ def bench_beside_slow_solvers(benchmark: Any, ledger: Ledger) -> None:
     if ledger.available(peers.FPIE):
         backend = peers.fpie_backend()
         peers.fpie(p.src, p.dst, p.mask, 1)
-        # fpie takes the source's gradients on edges that cross the contour, so it has its own exact answer.
+        # fpie uses the source's gradients on edges that cross the contour, so its exact solution differs.
         own, own_bound = answers("1080p", "blob", contour="source")
         for iterations in (100, FPIE_ITERATIONS):
             timing = once(functools.partial(peers.fpie, p.src, p.dst, p.mask, iterations))

@@ -1,4 +1,4 @@
-"""Op poisson on a GPU: the masked solve, beside the DCT of the whole rectangle and the CPU."""
+"""Op poisson on a GPU: the masked solve, compared with the DCT of the whole rectangle and the CPU."""
 
 from __future__ import annotations
 

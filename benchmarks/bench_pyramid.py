@@ -1,4 +1,4 @@
-"""Op pyramid: a level down and a level up, beside OpenCV's filters and resizing."""
+"""Op pyramid: a level down and a level up, compared with OpenCV's filters and resizing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OURS = pyharmony.__version__
 
 
 def add(ledger: Ledger, problem: str, timings: dict[str, Timing], ours: str, theirs: str) -> None:
-    """Adds the rows of a problem, with how far OpenCV's result is from ours where there is one."""
+    """Adds the rows of a problem, with the difference of OpenCV's result from ours if there is one."""
     ledger.add(GROUP, problem, ours, timings["ours"], version=OURS)
     if "cv2" in timings:
         distance = exact.distance(timings["cv2"].result, timings["ours"].result)

@@ -1,4 +1,4 @@
-"""The pyramid on a GPU: whole, beside its finest level alone, and its steps beside those of torch and a copy."""
+"""The pyramid on a GPU: whole, compared with its finest level alone; its steps compared with torch's and a copy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def planar(t: problems_cuda.Tensors) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("size", [pytest.param("8K", marks=pytest.mark.first), "4K", "1080p"])
 def bench_whole(gpu: Any, ledger: Ledger, size: str) -> None:
-    """Times the way from the images to the blend, beside its finest level with the base at hand."""
+    """Times the blend from the images to the result, compared with its finest level for a given base."""
     t = problems_cuda.tensors(size, "uint8")
     src, dst, base = planar(t)
     images = [x.permute(1, 2, 0) for x in (src, dst, base)]

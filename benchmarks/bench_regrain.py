@@ -1,4 +1,4 @@
-"""Op regrain: the change of a transfer smoothed where the image is smooth, beside the same sweeps in NumPy."""
+"""Op regrain: the change of a transfer smoothed where the image is smooth, compared with the same sweeps in NumPy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def bench_regrain(benchmark: Any, ledger: Ledger) -> None:
 
     image, reference = (problems.photograph(photo, 1024, 1024) for photo in ("coffee", "astronaut"))
     inside = problems.blob(1024, 1024)
-    # The image is cut to what the mask covers: the levels of both then have the same cells.
+    # The image is cropped to the box of the mask: the levels of both then have the same cells.
     box = np.ix_(inside.any(1), inside.any(0))
     image, reference, inside = image[box], reference[box], inside[box]
     mask = np.where(inside, np.uint8(255), np.uint8(0))

@@ -1,4 +1,4 @@
-"""Op spectral_norm: the sixteen normalised layers of DoveNet's discriminator, beside torch's two forms."""
+"""Op spectral_norm: the sixteen normalised layers of DoveNet's discriminator, compared with torch's two forms."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def torch(ledger: Ledger) -> Any:
 
 
 def layers(torch: Any) -> Any:
-    """Returns the convolutions, as a list; what is measured are their weights, not what they are for."""
+    """Returns the convolutions as a list; only their weights are measured."""
     torch.manual_seed(0)
     conv = functools.partial(torch.nn.Conv2d, bias=False)
     encoders = [conv(a, b, 3) for _ in range(2) for a, b in itertools.pairwise(ENCODER)]
@@ -41,7 +41,7 @@ def layers(torch: Any) -> Any:
 
 
 def theirs(torch: Any, wrap: Callable[[Any], Any], *, hook: bool) -> Callable[[], list[Any]]:
-    """Returns a call that does what each layer does before its convolution."""
+    """Returns a call that does the work of each layer before its convolution."""
     made = [wrap(layer) for layer in copy.deepcopy(layers(torch))]
 
     def call() -> list[Any]:
@@ -82,7 +82,7 @@ def on_threads(torch: Any, n: int, call: Callable[[], Any]) -> Callable[[], Any]
 
 
 def interleaved(benchmark: Any, torch: Any, calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Any]:
-    """Times each with one thread and with two: torch's threads wait for each other in loops, long on a busy machine.
+    """Times each with one thread and with two, since torch's threads spin while waiting, long on a busy machine.
 
     The keys are 'legacy 1', 'legacy 2', and so on; 'ours' is W / sigma written with two.
     """
@@ -100,9 +100,9 @@ NAMES = {
 
 
 def report(ledger: Ledger, problem: str, timings: dict[str, Any]) -> dict[str, float]:
-    """Reports rows of all; returns the least ratio of torch's time to ours with two threads.
+    """Reports rows of all; returns the smallest ratio of torch's time to ours with two threads.
 
-    It is of wall time: torch's second thread goes on waiting in a loop after its work, in the CPU time of the next.
+    This is the wall time: torch's second thread spins after its work, in the CPU time of the next call.
     """
     named = {("written 2" if name == "ours" else name): timing for name, timing in timings.items()}
     least = {"written": float("inf"), "folded": float("inf")}

@@ -1,4 +1,4 @@
-"""Op spectral_norm on a GPU: DoveNet's sixteen layers, beside torch's two forms, and its share of a step."""
+"""Op spectral_norm on a GPU: DoveNet's sixteen layers, compared with torch's two forms, and its share of a step."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def bench_update(gpu: Any, ledger: Ledger) -> None:
 
 @pytest.mark.first
 def bench_share(gpu: Any, ledger: Ledger) -> None:
-    """Times what the norms add to a forward and backward of the discriminator."""
+    """Times the overhead of the norms in a forward and backward of the discriminator."""
     with_norms, without = share(gpu)
     timings = interleave({"with": with_norms, "without": without})
     row = functools.partial(add, ledger, GROUP, f"discriminator, {BATCH} x {SIDE}²")

@@ -1,6 +1,6 @@
-"""Models of somebody else's kind with two lines changed: time and memory of a step, and the loss that it trains to.
+"""Models of other kinds with two lines changed: time and memory of a step, and the final training loss.
 
-An inpainting U-Net whose partial convolutions are composed of torch's calls, and a DCGAN whose discriminator has
+An inpainting U-Net whose partial convolutions are composed of torch calls, and a DCGAN whose discriminator has
 torch.nn.utils.spectral_norm. Both versions start from the same weights and see the same batches.
 """
 
@@ -36,7 +36,7 @@ STEPS = 30
 EXACT_STEPS = 4
 #: Student's t of 99 % for two means of three seeds each.
 STUDENT = 4.6
-#: The loss that a run ends with is the mean of its last steps.
+#: The number of last steps whose mean is a run's final loss.
 LAST = 8
 
 
@@ -51,7 +51,7 @@ def pictures(n: int, size: int) -> Any:
 
 
 class Inpainter(nn.Module):
-    """Partial convolutions down, and up over the skips and their masks; `conv` is all that is swapped."""
+    """Partial convolutions down, and up over the skips and their masks; only `conv` is exchanged."""
 
     def __init__(self, conv: Any, width: int = 32) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Inpainter(nn.Module):
 
     @staticmethod
     def planes(conv: Any) -> dict[str, bool]:
-        """Gives a decoder layer's mask a plane for each channel, as the skip's holes are others."""
+        """Gives a decoder layer's mask a plane for each channel, since the skip has other holes."""
         return {} if conv is Composed else {"multi_channel": True}
 
     def forward(self, x: Any, mask: Any) -> Any:
@@ -174,7 +174,7 @@ def gan(norm: str, seed: int, batch: int = 8) -> Callable[[], list[float]]:
 
 
 def peak_bytes(step: Callable[[], Any]) -> int:
-    """Returns the most that a step holds at once: tensors by torch's profiler, arrays and objects by tracemalloc."""
+    """Returns the peak memory of a step: tensors by torch's profiler, arrays and objects by tracemalloc."""
     step()
     tracemalloc.start()
     try:
@@ -216,7 +216,7 @@ def check_trajectories(make: Callable[..., Any], ours: Any, theirs: Any, toleran
 
 
 def check_losses(ours: Any, theirs: Any) -> str:
-    """Asserts that means of final losses are no further apart than seeds let them be; returns what to say of them."""
+    """Asserts that the means of final losses differ no more than between seeds; returns a note about them."""
     text = []
     for i in range(len(ours[0])):
         a, b = ([loss[i] for loss in run] for run in (ours, theirs))
@@ -235,7 +235,7 @@ def report(ledger: Ledger, problem: str, name: str, timings: dict[str, Timing], 
 
 
 def bench_inpainting(benchmark: Any, ledger: Ledger) -> None:
-    """Swaps the import of PartialConv2d, and adds the argument that says that masks have a plane for each channel."""
+    """Exchanges the import of PartialConv2d, and adds the argument for masks with a plane for each channel."""
     # The authors add 1e-8 to a count, in each of six layers.
     check_trajectories(inpainting, PartialConv2d, Composed, 6e-8)
     runs = [train(inpainting, kind) for kind in (PartialConv2d, Composed)]
@@ -252,7 +252,7 @@ def bench_inpainting(benchmark: Any, ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("norm", ["each forward", "each step"])
 def bench_gan(benchmark: Any, ledger: Ledger, norm: str) -> None:
-    """Swaps the import of SpectralNormGroup, with its line in place of those around the layers."""
+    """Exchanges the import of SpectralNormGroup, and the lines around the layers for its one line."""
     if norm == "each forward":
         # Eight layers' sums of 16 x 192 products are off by the root of their number of roundings; ten times that in a
         # few steps.

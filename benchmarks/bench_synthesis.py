@@ -1,4 +1,4 @@
-"""Composites of 512² by `data.Synthesis`, with its reference and its check of the change, beside OpenCV and NumPy."""
+"""Composites of 512² by `data.Synthesis`, including reference and check of the change, and in OpenCV and NumPy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Photographs(data.Dataset):
 
 
 def theirs(method: str, photos: Photographs, recipe: dict[str, Any]) -> Callable[[], Any]:
-    """Does Synthesis's work for a sample: fewer pixels of the reference, the change, its strength, and its size."""
+    """Does Synthesis's work for a sample: subsampled reference, change, strength, and size of the change."""
     import cv2
     import peers_color
 

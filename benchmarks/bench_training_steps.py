@@ -1,7 +1,7 @@
-"""Optimisation steps beside others', with images in memory, all of it in one process.
+"""Optimisation steps compared with others', with images in memory, all in one process.
 
-DoveNet's step, with its gradient penalty, is beside the published one; those of pix2pix and GP-GAN are beside the same
-networks and losses written with torch alone: its norms, Adam over lists of tensors, eager. The others run in both
+DoveNet's step, with its gradient penalty, is compared with the published one; those of pix2pix and GP-GAN with the same
+networks and losses written only with torch: its norms, Adam over lists of tensors, eager. The others run in both
 memory formats, and the faster one counts. --full measures larger batches and the full width.
 """
 
@@ -56,7 +56,7 @@ def published(width: int, batch: dict[str, Any], penalty: bool = True, last: boo
 
 
 def both_orders(slow: Timing, fast: Timing) -> float:
-    """Returns the median ratio of runs that are neighbours, whichever came first."""
+    """Returns the median ratio of adjacent runs, in either order."""
     pairs = [*zip(slow.cpu, fast.cpu, strict=True), *zip(slow.cpu[1:], fast.cpu)]
     return statistics.median(a / b for a, b in pairs)
 

@@ -1,7 +1,7 @@
-"""Optimisation steps on a GPU beside those that were published: DoveNet's, with its gradient penalty.
+"""Optimisation steps on a GPU compared with published ones: DoveNet's, with its gradient penalty.
 
-Ours run eager and captured in CUDA graphs, in float32 with TF32 and in bfloat16; the published step runs eager, as it
-is and under autocast. cuDNN chooses its algorithms by trial for all.
+Ours run eager and captured in CUDA graphs, in float32 with TF32 and in bfloat16; the published step runs eager,
+unchanged and under autocast. cuDNN selects its algorithms by trial for all.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def captured(step: Any, batch: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("images", [*(pytest.param(n, marks=pytest.mark.first) for n in FEW), 32])
 def bench_dovenet(gpu: Any, ledger: Ledger, images: int) -> None:
-    """Reports ours in bfloat16, captured, beside the published step in its own precision."""
+    """Reports ours in bfloat16, captured, compared with the published step in its own precision."""
     batch = cpu.batch_of(images, peers_cuda.DEVICE)
     step = cpu.published(WIDTH, batch, last=True)
 

@@ -1,7 +1,7 @@
-"""The calibration of weights: how far a guarded call makes the mean of what a network says of several views.
+"""Calibration of weights: the strength at which a guarded call applies the mean prediction over several views.
 
-Every triple and every photograph that fits is asked about once under each condition of `contours.py`. Of an answer is
-kept what the guard goes by, and what comes of it where parts of the change are made; so settings are tried in no time.
+Predictions are computed once for every triple and every fitting photograph under each condition of `contours.py`. The
+guard's inputs and the results at several strengths are stored for each, so that settings can be tried quickly.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ from pyharmony.harmonization._scene import scene_of
 Floats = npt.NDArray[np.float64]
 
 BOOSTS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0)
-#: The values of `doubt` and `caution` that are tried.
+#: The values of `doubt` and `caution` to try.
 DOUBTS = (0.0, *np.round(0.05 * 2 ** (np.arange(89) / 8), 3))
-#: The values of `noise` that are tried, in levels.
+#: The values of `noise` to try, in levels.
 NOISES = tuple(np.arange(13) / 4)
-#: The mean change in levels that is asked for of photographs that fit, with the mask as given and in each clean cut.
-#: The upper end of its interval has to stay below that, since others may be changed more than those of val: so many
-#: standard errors above the mean.
+#: The largest mean change in levels of photographs that fit, with the mask as given and in each clean cut.
+#: The upper end of its interval has to be below, since photographs outside val may be changed more: the mean plus so
+#: many standard errors.
 LIMITS = {"doubt": (4.0, 5.0), "caution": (2.5, 3.0)}
 ERRORS = 1.96
-#: The largest share of triples, in each condition, that may come out worse than the composite, by more than so many dB.
+#: The largest share of triples, in each condition, that may be worse than the composite, by more than so many dB.
 WORSE, WORSE_BY = 0.25, 0.005
-#: The parts of a change whose results are kept, the others lie between.
+#: The strengths for which results are stored, the others are interpolated.
 PARTS = np.linspace(0, max(BOOSTS), 17)
 
 
 class Answer(NamedTuple):
-    """The answer to a case.
+    """The prediction for a case.
 
     Attributes:
-        change, apart: what the guard goes by, see `Calibration`.
-        trusted: whether the mean change, times each of `BOOSTS`, is made at all.
+        change, apart: the guard's inputs, see `Calibration`.
+        trusted: whether the mean change, times each of `BOOSTS`, is applied at all.
         results: for each of `PARTS`, gain of a triple, or change of a photograph.
     """
 
@@ -67,7 +67,7 @@ class Answer(NamedTuple):
 
 
 def answer(network: _colorgrid.Network, case: Case, name: str) -> Answer:
-    """Asks a network about a case."""
+    """Runs a network on a case."""
     size = network.size, network.size
     whole = scene_of(case.image, case.mask, None, size)
     seen = hardened(with_close(whole, case.image, case.mask, None) if network.closer else whole)
@@ -83,7 +83,7 @@ def answer(network: _colorgrid.Network, case: Case, name: str) -> Answer:
 
 
 def answers(network: _colorgrid.Network, samples: Set, name: str) -> dict[str, list[Answer]]:
-    """Asks a network about every condition of every sample of a set."""
+    """Runs a network on every condition of every sample of a set."""
     found: dict[str, list[Answer]] = {}
     for sample in samples.samples:
         for condition, case in cases(sample, name):
@@ -92,9 +92,9 @@ def answers(network: _colorgrid.Network, samples: Set, name: str) -> dict[str, l
 
 
 def results(every: Sequence[Answer], boost: float, noise: float, doubts: Iterable[float]) -> Floats:
-    """Returns the result for each value of doubt of each answer, [D, A].
+    """Returns the result for each value of doubt of each prediction, [D, A].
 
-    Skin is left out, whose hue may hold back a little more.
+    The guard for skin, whose hue may reduce the change further, is ignored.
     """
     found = []
     for one in every:
@@ -118,7 +118,7 @@ def best(
     limits: tuple[float, float],
     least: float = 0.0,
 ) -> Choice | None:
-    """Returns the setting of the largest mean gain that holds the limits; None where none does."""
+    """Returns the setting with the largest mean gain within the limits; None if there is none."""
     doubts = [doubt for doubt in DOUBTS if doubt >= least]
     holds = np.ones(len(doubts), bool)
     for condition, limit in {"given": limits[0], **dict.fromkeys(CUTS, limits[1])}.items():
@@ -137,10 +137,10 @@ def best(
 
 
 def chosen(every: Mapping[str, Mapping[str, Sequence[Answer]]]) -> Calibration:
-    """Returns the calibration whose default gains most, with the caution that gains most beside it.
+    """Returns the calibration whose default has the largest gain, and within it the caution with the largest gain.
 
     Raises:
-        DataError: no setting holds the limits.
+        DataError: no setting is within the limits.
     """
     found = [(best(every, boost, noise, LIMITS["doubt"]), boost, noise) for boost in BOOSTS for noise in NOISES]
     there = [(choice, boost, noise) for choice, boost, noise in found if choice is not None]
@@ -154,7 +154,7 @@ def chosen(every: Mapping[str, Mapping[str, Sequence[Answer]]]) -> Calibration:
 
 
 def told(every: Mapping[str, Mapping[str, Sequence[Answer]]], known: Calibration) -> list[str]:
-    """Returns lines on what a calibration gains, and by how much it changes what fits."""
+    """Returns lines on the gain of a calibration, and on its change of fitting photographs."""
     lines = [f"{'':16s}gain, default  cautious  change of what fits, default  cautious"]
     for condition, of in every[TRIPLES].items():
         rows = [of, every[PHOTOGRAPHS].get(condition)]
@@ -167,7 +167,7 @@ def told(every: Mapping[str, Mapping[str, Sequence[Answer]]], known: Calibration
 
 
 def calibration(root: Path, source: str) -> Calibration:
-    """Returns the calibration of weights by the triples and photographs of val, and prints what comes of it."""
+    """Returns the calibration of weights by the triples and photographs of val, and prints its results."""
     network = _colorgrid.parsed(Path(source).read_bytes(), source)
     every: dict[str, Any] = {}
     for name in (TRIPLES, PHOTOGRAPHS):

@@ -4,12 +4,12 @@
     python benchmarks/compare_variants.py report        # its tables, into docs/comparisons.md
     python benchmarks/compare_variants.py sheet DATA    # outputs side by side, artifacts/compare_variants/*.png
 
-A variant is a configuration of `pyharmony train`, and differs from the first of its group only in what VARIANTS says.
-All of one seed see the same composites in the same order: photographs with masks of the training splits of
-DATA/pairs_open and DATA/photos_open at 64 x 64 pixels, their objects recoloured once before. They are measured on
-composites of the test photographs there, and on those of DATA/triples_open and DATA/research_only/triples, at 64 x 64
-pixels too. One thread runs; CPU time is that of the steps, with reading the samples. `run` may be stopped at any
-moment, and goes on with what is missing; `--minutes` ends it before another run that would pass them.
+A variant is a configuration of `pyharmony train`, and differs from the first of its group only by its entry in
+VARIANTS. All runs of one seed use the same composites in the same order: photographs with masks of the training splits
+of DATA/pairs_open and DATA/photos_open at 64 x 64 pixels, recoloured once beforehand. They are evaluated on composites
+of the test photographs there, and on those of DATA/triples_open and DATA/research_only/triples, at 64 x 64 pixels too.
+Runs use one thread; CPU time is that of the steps, including loading. `run` may be stopped at any time, and continues
+with missing runs; `--minutes` ends it before a run that would exceed them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PAGE = ROOT / "docs" / "comparisons.md"
 
 SIZE = 64
 SEEDS = (0, 1, 2)
-#: The number of composites of each photograph.
+#: The number of composites per photograph.
 TRAIN_TIMES, TEST_TIMES = 12, 3
 TESTS = ("photographs", "triples")
 MEASURES = ("psnr", "mse", "fmse", "ssim")
@@ -56,7 +56,7 @@ COMMON: Tables = {
     "run": {"batch": 8, "ema": 0.99, "evaluate_steps": 10**9, "log_steps": 50, "threads": 1},
 }
 
-#: The encoder of codes in RGB; it is trained before the network that it judges.
+#: The encoder of codes in RGB, trained before the network whose loss uses it.
 ENCODER: Tables = {
     "model": {"name": "style_encoder", "preset": "rgb", "width": 8},
     "step": {"each_number": False},
@@ -130,7 +130,7 @@ class Samples(datasets.Dataset):
 
 
 def small(folders: Sequence[Path], split: str | None, roles: Sequence[str]) -> Samples:
-    """Returns the samples of manifests that have these roles, at SIZE; an object that vanishes there is left out."""
+    """Returns the samples of manifests that have these roles, at SIZE; skips objects that vanish at that size."""
     found = []
     for folder in folders:
         manifest = datasets.Manifest(folder, split, roles)
@@ -141,7 +141,7 @@ def small(folders: Sequence[Path], split: str | None, roles: Sequence[str]) -> S
 
 
 def shards(data: Path, work: Path) -> dict[str, datasets.Shards]:
-    """Returns training composites, and those of each test, as shards in `work`; they are made once."""
+    """Returns training composites, and those of each test, as shards in `work`, made at first use."""
     photographs = [data / "pairs_open", data / "photos_open"]
     composites = [data / "triples_open", data / "research_only" / "triples"]
 
@@ -197,7 +197,7 @@ def method_of(model: models.Model) -> Callable[[Picture, Picture], npt.NDArray[n
 
 
 def figures(samples: Mapping[str, datasets.Shards], methods: Mapping[str, Any], which: int) -> dict[str, Any]:
-    """Returns for each test and measure a figure an image; which: 0 the composite's, 1 the first method's."""
+    """Returns for each test and measure one value per image; which: 0 the composite's, 1 the first method's."""
     found = {}
     for test in TESTS:
         rows = evaluation.evaluate(samples[test], methods, size=SIZE).rows[which :: 1 + len(methods)]
@@ -218,7 +218,7 @@ def one(group: str, name: str, seed: int, samples: Mapping[str, datasets.Shards]
 
 
 def about(samples: Mapping[str, datasets.Shards]) -> dict[str, Any]:
-    """Describes the composites: how many, of which photographs, and their own figures."""
+    """Describes the composites: their number, photographs, and metrics."""
     of = {test: sorted(set(samples[test].groups)) for test in TESTS}
     return {
         "size": SIZE,
@@ -255,7 +255,7 @@ def run(data: Path, work: Path, minutes: float) -> None:
 
 
 def read() -> tuple[dict[str, Any], dict[str, dict[str, list[dict[str, Any]]]]]:
-    """Reads what is known of the composites, and of each group and variant its runs by seed."""
+    """Reads the description of the composites, and for each group and variant its runs by seed."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for group, variants in VARIANTS.items():
         for name in variants:
@@ -265,7 +265,7 @@ def read() -> tuple[dict[str, Any], dict[str, dict[str, list[dict[str, Any]]]]]:
 
 
 def by_photograph(values: Sequence[float], groups: Sequence[int]) -> npt.NDArray[np.float64]:
-    """Returns the mean over each photograph's composites: those are no independent samples."""
+    """Returns the mean over each photograph's composites, which are not independent samples."""
     x, of = np.asarray(values, np.float64), np.asarray(groups)
     return np.array([x[of == group].mean() for group in range(of.max() + 1)])
 
@@ -321,7 +321,7 @@ COLUMNS = (("psnr", 2), ("fmse", 0), ("mse", 1), ("ssim", 4))
 
 
 def costs(group: str) -> str:
-    """Returns a table of parameters and CPU time; for a game also the discriminator's last loss."""
+    """Returns a table of parameters and CPU time; for adversarial variants also the discriminator's last loss."""
     every = read()[1][group]
     game = any("discriminator" in r["losses"] for runs in every.values() for r in runs)
     lines = [f"| | parameters | CPU time of a run |{' discriminator | its last loss |' if game else ''}"]

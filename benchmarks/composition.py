@@ -1,21 +1,21 @@
-"""Measures time and memory of composites and shadows, and that recipes and layers give the same picture again.
+"""Measures time and memory of composites and shadows, and whether recipes and layers reproduce the same image.
 
     python benchmarks/composition.py run DATA [--rounds N]   # with the photographs of DATA/app_open
     python benchmarks/composition.py large DATA [--rounds N]
     python benchmarks/composition.py shadows [--rounds N]
     python benchmarks/composition.py report                  # the table, into docs/compose.md
-    python benchmarks/composition.py pairs SEED N DATA [--ground KIND] [--out FOLDER]   # to be looked at
+    python benchmarks/composition.py pairs SEED N DATA [--ground KIND] [--out FOLDER]   # for inspection
 
-Two group photographs are enlarged to 12 megapixels, with a camera's noise, and saved as JPEG. From files to files:
-nobody is pointed at, so people are looked for in both; the subject is clicked; previews. The calls take turns, each in
-a process of its own, and the best of the rounds counts; CPU time, which others disturb least, stands beside the
-wall time. The memory is the most that such a process held. `large` puts a cut-out of 2 megapixels with alpha into 50
-megapixels, where it becomes five times as large and is seen nearly everywhere.
+Two group photographs are enlarged to 12 megapixels, with a camera's noise, and saved as JPEG. Measured from files to
+files: without prompts, so that people are detected in both; with a click on the subject; previews. The calls take
+turns, each in a separate process, and the best of the rounds counts; CPU time, which other processes affect least, is
+given in addition to wall time. The memory is the peak of such a process. `large` puts a cut-out of 2 megapixels with
+alpha into 50 megapixels, where it is enlarged by a factor of five and covers nearly everything.
 
-`pairs` draws subjects and backgrounds by a seed before anybody looks (`pairs.py`), composes them with one click or none
-and everything else by default, and writes pages of pictures and `pairs.csv`: figures that need no eye, and two empty
-columns for whoever looks: `word` (good: a stranger would not ask; acceptable: one sees it when told; fault: seen at
-once; refused) and `kind`, that of the first fault (cut-out, size, place, depth, light, edge, grain, shadow).
+`pairs` draws subjects and backgrounds by a seed before anybody sees them (`pairs.py`), composes them with one click or
+none and all other defaults, and writes sheets of images and `pairs.csv`: automatic metrics, and two empty columns for
+the reviewer: `word` (good: a stranger would not ask; acceptable: one sees it when told; fault: seen at once; refused)
+and `kind`, that of the first fault (cut-out, size, place, depth, light, edge, grain, shadow).
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from records import MEASURED, Record, commands_of
 from tables import rows_of
 
 RECORD = Record("composition", "compose.md")
-#: The photographs, the subject's first, and a click on the subject as shares of width and height.
+#: The photographs, the subject's first, and a click on the subject in shares of width and height.
 PHOTOS, CLICK = ("coco_000000001296.jpg", "coco_000000001000.jpg"), (0.32, 0.4)
 #: The pixels of a photograph, the noise in levels, and the longer side of a preview.
 PIXELS, NOISE, PREVIEW = 12e6, 3.0, 1024
 THREADS = 2
-#: What is measured, as the page calls it.
+#: The measured calls, as the page names them.
 NAMES = {
     "whole": "nobody is pointed at",
     "clicked": "the subject is clicked",
@@ -51,7 +51,7 @@ NAMES = {
 
 Pixels = npt.NDArray[np.uint8]
 
-#: What a process of its own does: it makes one picture after it has made a small one, which loads what is needed.
+#: The script of each process: it makes one image after a small one, which loads the modules.
 SCRIPT = """
 import json, sys, time, warnings
 from records import process_memory
@@ -83,7 +83,7 @@ def enlarged(path: Path, pixels: float) -> Pixels:
 
 
 def called(*arguments: object) -> dict[str, Any]:
-    """Returns what the script tells of one picture."""
+    """Returns the script's measurements of one image."""
     words = [sys.executable, "-c", SCRIPT, *(json.dumps(x) if isinstance(x, dict) else str(x) for x in arguments)]
     environment = {**MEASURED, "OMP_NUM_THREADS": str(THREADS)}
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
@@ -92,7 +92,7 @@ def called(*arguments: object) -> dict[str, Any]:
 
 
 def composites(root: Path, rounds: int) -> dict[str, Any]:
-    """Measures composites of two photographs, and whether recipe and layers give the same picture."""
+    """Measures composites of two photographs, and whether recipe and layers reproduce the same image."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / name for name in PHOTOS]
         for file in files:
@@ -144,7 +144,7 @@ def large(root: Path, rounds: int) -> dict[str, Any]:
 
 
 def repeated(files: list[Path], folder: Path) -> dict[str, bool]:
-    """Returns whether a recipe gives the first picture byte for byte, and whether merged layers are the picture."""
+    """Returns whether a recipe reproduces the first image byte for byte, and whether merged layers equal the image."""
     import pyharmony
     from pyharmony import io
 
@@ -165,7 +165,7 @@ def repeated(files: list[Path], folder: Path) -> dict[str, bool]:
 
 
 def shadows(rounds: int) -> dict[str, Any]:
-    """Measures the shadow of a round object at 12 megapixels and at a ninth of them, and how far the two are apart."""
+    """Measures the shadow of a round object at 12 megapixels and at a ninth of them, and the difference of the two."""
     from pyharmony import set_num_threads, shadow
 
     set_num_threads(THREADS)

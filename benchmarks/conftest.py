@@ -86,7 +86,7 @@ def _two_threads() -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Describes the machine on which the figures were measured."""
+    """Describes the machine of the measurements."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -106,14 +106,14 @@ def machine() -> dict[str, Any]:
 
 @pytest.fixture
 def gpu() -> Iterator[Any]:
-    """Yields torch, on a machine where it and our kernels have a GPU."""
+    """Yields torch, on a machine where it and our kernels can use a GPU."""
     if not pyharmony.has_cuda():
         pytest.skip("no CUDA device")
     torch = pytest.importorskip("torch", reason="torch is not installed")
     if not torch.cuda.is_available():
         pytest.skip("torch finds no CUDA device")
     torch.cuda.empty_cache()
-    # The CPU has all its cores beside a GPU.
+    # With a GPU, the CPU uses all its cores.
     before = pyharmony.get_num_threads()
     pyharmony.set_num_threads(len(os.sched_getaffinity(0)))
     yield torch
@@ -121,7 +121,7 @@ def gpu() -> Iterator[Any]:
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    # They are written after each, so that a run that is stopped leaves what it has measured.
+    # Written after each, so that a run that is stopped leaves its measurements.
     write_results(item.session)
 
 

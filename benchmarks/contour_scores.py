@@ -1,9 +1,9 @@
-"""What methods do under the conditions of `contours.py`: gains, changes of what fits, and the frontier of less change.
+"""Results of methods under the conditions of `contours.py`: gains, changes of what fits, and the frontier of scaling.
 
-Plainly making a part of a network's change is a method, too, and no bad one where the contour tells nothing: it
-changes less of what fits. `FACTORS` of the unguarded change by fixed weights are the controls, and the line from
-nothing through their gains over their changes is the frontier: another network is better only where it lies above that
-line at its own change. Where the line would fall it goes on level, since nobody has to change more.
+Scaling down a network's change is a method, too, and reasonable if the contour has no information: it changes fitting
+objects less. `FACTORS` of the unguarded change by fixed weights are the controls, and the line from the origin through
+their gains over their changes is the frontier: another network is better only if it is above that line at its own
+change. Where the line would fall it continues horizontally, since nobody has to change more.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from pyharmony.errors import DataError, PyHarmonyWarning
 
 TRIPLES, PHOTOGRAPHS = "triples", "photographs"
 GUARDED, CAUTIOUS, UNGUARDED = "auto", "auto, cautious=True", "auto, guard=False"
-#: What a call of `harmonize` is told beside the weights, by the end of the method's name.
+#: The arguments of `harmonize` in addition to the weights, by the end of the method's name.
 OPTIONS: Mapping[str, Mapping[str, bool]] = {
     "": {},
     ", cautious=True": {"cautious": True},
     ", guard=False": {"guard": False},
 }
-#: The parts of a change that the controls make, and the SHA-256 of the weights whose change it is. These stay the same
-#: when the default becomes another one, so that the frontier stays where it is.
+#: The factors of the controls, and the SHA-256 of the weights whose change they scale. These are fixed when the default
+#: changes, so that the frontier is constant.
 FACTORS = (0.15, 0.25, 0.35, 0.5, 1.0)
 FRONTIER_OF = "362d832c4a081c543978d736648fe769afa3258ec1bd23678b76763ebd4b29d4"
 CONTROLS = tuple(f"control × {factor:g}" for factor in FACTORS)
-#: Conditions that change nothing of a photograph that fits, and the one that they are the same as.
+#: Conditions that do not change a fitting photograph, and the one to which they are equal.
 AS_GIVEN = {"feathered": "given"}
-#: Several conditions that are told together.
+#: Conditions that are reported together.
 TOGETHER = {"clean cuts": tuple(name for name in CUTS if name.startswith("cut"))}
 
-#: A function of an image and its mask that gives one or more results.
+#: A function of an image and its mask that returns one or more results.
 Answers = Callable[[Picture, Picture], Sequence[Picture]]
 
 
@@ -54,7 +54,7 @@ Answers = Callable[[Picture, Picture], Sequence[Picture]]
 
 
 def gain(made: Picture, case: Case) -> float:
-    """Returns by how many dB the error in the core is less than that of the image as it was given."""
+    """Returns by how many dB the error in the core is smaller than that of the given image."""
     inside, target = case.core, case.target[case.core].astype(np.float64)
     before, after = (np.square(image[inside] - target).mean() for image in (case.image, made))
     return float(10 * np.log10(max(before, 1e-3) / max(after, 1e-3)))
@@ -66,7 +66,7 @@ def change(made: Picture, case: Case) -> float:
 
 
 def answers(source: Any = GUARDED, *, factors: Sequence[float] = (), **options: bool) -> Answers:
-    """Returns `pyharmony.harmonize`: its result, and for each factor the one that makes that part of the change."""
+    """Returns `pyharmony.harmonize`: its result, and for each factor the one with the change scaled by it."""
 
     def call(image: Picture, mask: Picture) -> list[Picture]:
         with warnings.catch_warnings():
@@ -86,10 +86,10 @@ def cases(sample: Mapping[str, Any], name: str) -> Iterator[tuple[str, Case]]:
 
 
 def figures(call: Answers, names: Sequence[str], samples: Set, name: str) -> dict[str, dict[str, Any]]:
-    """Returns the figures of each of a call's results under each condition, one a sample.
+    """Returns the metrics of each of a call's results under each condition, one value per sample.
 
-    They are `gain` for triples and `change` for photographs, and `skin`: how far the hue of skin is from the target's,
-    or from the photograph's; controls have none.
+    They are `gain` for triples and `change` for photographs, and `skin`: the difference of the hue of skin from the
+    target's, or from the photograph's; controls have none.
     """
     key, measure = ("gain", gain) if name == TRIPLES else ("change", change)
     found: dict[str, dict[str, Any]] = {method: {} for method in names}
@@ -109,12 +109,12 @@ def figures(call: Answers, names: Sequence[str], samples: Set, name: str) -> dic
 
 
 class AsTriples(data.Dataset):
-    """Chosen samples as composite, target and mask, at the size of a view where one is given.
+    """Selected samples as composite, target and mask, optionally at the size of a view.
 
     Args:
         samples: triples, or photographs with a mask.
-        chosen: the places of those that are meant.
-        side: the side of a square that images are resized to; None: they are as they are.
+        chosen: the indices of the selected samples.
+        side: the side of a square to which images are resized; None: no resizing.
         alike: whether the target, or the image, is the composite, too.
     """
 
@@ -165,16 +165,16 @@ def measure(
     wanted: Sequence[tuple[str, str]] = tuple((GUARDED, ending) for ending in OPTIONS),
     again: bool = False,
 ) -> dict[str, Any]:
-    """Measures what a file of results misses, and returns all of it.
+    """Measures what is missing in a file of results, and returns all of it.
 
     Args:
-        root: where the data is.
-        path: the results, which are written whenever a method has been through a set.
+        root: the folder of the data.
+        path: the results, which are written whenever a method has completed a set.
         split: the split of triples and photographs.
         side: see `AsTriples`.
         wanted: the weights, 'auto' or paths, each with one of `OPTIONS`; the controls come with those of `FRONTIER_OF`,
-            unguarded. Weights are measured anew where their file has changed.
-        again: whether everything wanted is measured anew.
+            unguarded. Weights are measured again if their file has changed.
+        again: whether all of `wanted` is measured again.
     """
     import torch
 
@@ -208,7 +208,7 @@ def measure(
 
 
 def described(sets: Mapping[str, Set]) -> dict[str, Any]:
-    """Returns what is known of the samples of each set; a photograph has the same number in both."""
+    """Returns a description of the samples of each set; a photograph has the same number in both."""
     numbers = iter(numbered([group for samples in sets.values() for group in samples.groups]))
     return {
         name: {"groups": [next(numbers) for _ in s.groups], "open": list(s.is_open), "fine": list(s.fine)}
@@ -220,14 +220,14 @@ def described(sets: Mapping[str, Set]) -> dict[str, Any]:
 
 
 class Resampled:
-    """The triples and photographs of a file of results, drawn anew by photograph, many times.
+    """The triples and photographs of a file of results, resampled by photograph, many times.
 
-    The first draw is all of them, once each. Both sets are drawn together: a photograph and the triples that were made
-    of it come or go as one.
+    The first draw is the complete set. Both sets are drawn together: a photograph and the triples made from it are
+    drawn as one.
 
     Args:
-        found: what `measure` returns.
-        chosen: whether a sample counts, by what is known of it: `open` and `fine`.
+        found: the result of `measure`.
+        chosen: whether a sample counts, by its description: `open` and `fine`.
     """
 
     def __init__(
@@ -258,14 +258,14 @@ class Resampled:
         statistic: Callable[[Floats, Floats], Floats] = mean,
         name: str | None = None,
     ) -> Floats | None:
-        """Returns a statistic of every draw, [1 + RESAMPLES]; None where nothing is known.
+        """Returns a statistic of every draw, [1 + RESAMPLES]; None if there are no values.
 
         Args:
             method: the name of the method.
             condition: a condition, or a name of `TOGETHER`.
-            key: 'gain' of triples, 'change' of photographs, 'skin' of the set that `name` says.
+            key: 'gain' of triples, 'change' of photographs, 'skin' of the set `name`.
             statistic: a function of values and counts, see `tables.bootstrap`.
-            name: the set; None: as key says.
+            name: the set; None: that of key.
         """
         name = name or (TRIPLES if key == "gain" else PHOTOGRAPHS)
         rows = self._methods.get(method, {}).get(name, {})
@@ -287,7 +287,7 @@ class Resampled:
         return interval(self.draws(*wanted, **more))
 
     def above(self, method: str, condition: str) -> metrics.Interval | None:
-        """Returns by how many dB a method's gain lies above the frontier at its own change of what fits."""
+        """Returns by how many dB a method's gain is above the frontier at its own change of what fits."""
         parts = [[self.draws(each, condition, key) for key in ("change", "gain")] for each in (*CONTROLS, method)]
         if any(part is None for row in parts for part in row):
             return None
@@ -297,7 +297,7 @@ class Resampled:
 
 
 def interval(draws: Floats | None) -> metrics.Interval | None:
-    """Returns the first of all draws, and between which 95 % of the others lie."""
+    """Returns the first of all draws, and the interval that contains 95 % of the others."""
     if draws is None:
         return None
     low, high = np.nanpercentile(draws[1:], (2.5, 97.5))
@@ -305,12 +305,12 @@ def interval(draws: Floats | None) -> metrics.Interval | None:
 
 
 def frontier(at: Floats, changes: Floats, gains: Floats) -> Floats:
-    """Returns the gain on the frontier: linear from (0, 0) through the controls, level where it would fall and beyond.
+    """Returns the gain on the frontier: linear from (0, 0) through the controls, constant where it would fall.
 
     Args:
         at: [R], a change of what fits in each draw.
-        changes: [K, R], that of each control, from the least.
-        gains: [K, R], what each control gains.
+        changes: [K, R], that of each control, in ascending order.
+        gains: [K, R], the gain of each control.
     """
     nothing = np.zeros((1, len(at)))
     known = np.concatenate([nothing, changes])
@@ -320,7 +320,7 @@ def frontier(at: Floats, changes: Floats, gains: Floats) -> Floats:
 
 # ---- tables ----
 
-#: Which samples count in a column, by what is known of them.
+#: The samples that count in a column, by their description.
 SUBSETS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "all": lambda known: True,
     "research": lambda known: not known["open"],
@@ -374,7 +374,7 @@ def gains_table(subsets: Mapping[str, Resampled], method: str) -> str:
 
 
 def changes_table(subsets: Mapping[str, Resampled], method: str) -> str:
-    """Returns how far a method changes photographs that fit, under each condition."""
+    """Returns how much a method changes photographs that fit, under each condition."""
     parts = {name: subsets[name] for name in ("all", "fine masks", "polygons")}
     rows = [["", *(f"{name}, {part.count(PHOTOGRAPHS)}" for name, part in parts.items()), "hue of skin"]]
     for condition in (*CONDITIONS, *TOGETHER):
@@ -387,7 +387,7 @@ def changes_table(subsets: Mapping[str, Resampled], method: str) -> str:
 
 
 def measured(found: Mapping[str, Any]) -> list[str]:
-    """Returns the methods that have been through all samples, the default first, without the controls."""
+    """Returns the methods that have completed all samples, the default first, without the controls."""
     there = [name for name, entry in found["methods"].items() if TRIPLES in entry and PHOTOGRAPHS in entry]
     first = [name for name in (GUARDED, CAUTIOUS, UNGUARDED) if name in there]
     return first + [name for name in there if name not in (*first, *CONTROLS)]

@@ -1,13 +1,13 @@
-"""Composites with the contour as people leave it: moved masks, soft rims, and clean cut-outs that show nothing of it.
+"""Composites with realistic contours: moved masks, soft rims, and clean cut-outs without information at the contour.
 
-A composite that was made by recolouring an object in its own photograph shows at the contour how far the object is
-off: a pixel inside and its neighbour outside are one thing in two colours. `CONDITIONS` take that away, each in its own
-way. Every one makes a `Case` of a composite, its target and its mask, and nothing is random; of a photograph that fits,
-which is given as composite and target, it makes a photograph that fits.
+A composite made by recolouring an object in its own photograph reveals the error at the contour: a pixel inside and its
+neighbour outside show the same surface in two colours. `CONDITIONS` remove that information in different ways. Every
+one makes a `Case` from a composite, its target and its mask, deterministically; from a photograph that fits, which is
+passed as composite and target, it makes a photograph that fits.
 
-Distances are in pixels of a view of 256 × 256, which is what networks see. In a larger image of H × W pixels each of
-them is as many pixels as √(H W) / 256 comes to, rounded, so that a distance is about the same to the network; a smaller
-image has them as they are. Where an object touches the frame of the image, that is no contour: nothing is taken there.
+Distances are in pixels of a view of 256 × 256, the size of a network's input. In a larger image of H × W pixels they
+are multiplied by √(H W) / 256, rounded, so that they are about constant for the network; in a smaller image they are
+not scaled. Where an object touches the frame of the image there is no contour, and nothing is removed.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ Picture = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
-#: The side of the view in whose pixels distances are.
+#: The side of the view that defines the unit of distances.
 VIEW = 256
-#: What is left out of an object for its core, and the least pixels of a core and of what lies beyond a wide rim.
+#: The width of the rim excluded from an object's core, and the smallest numbers of pixels of core and background.
 RIM, LEAST = 3, 200
-#: How far inside of the contour a clean cut lies, and how far outside of it the old rim is taken away.
+#: The distance of a clean cut inside the contour, and the distances outside within which the old rim is replaced.
 INSIDE, OUTSIDE = 2, (0, 3, 6)
 #: The largest distance of a coarse polygon from the contour, and the standard deviation of a soft paste.
 COARSE, SOFT = 3, 1.5
 #: The quality of JPEG, and the factor of a smaller image.
 QUALITY, SMALLER = 80, 0.7
-#: The share of the height by which the photograph behind a paste is shifted, the steps to each side, up to half the
-#: width, from which the shift sideways is chosen, and how far around the object there should be no fill.
+#: The share of the height by which the background of a paste is shifted, the number of steps to each side, up to half
+#: the width, from which the horizontal shift is chosen, and the margin around the object to keep free of fill.
 DOWN, STEPS, AROUND = 0.04, 8, 10
 
 
 class Case(NamedTuple):
-    """An image to harmonise and what the result is judged by.
+    """An image to harmonise and the ground truth.
 
     Attributes:
-        image: what the method is given, [H, W, 3].
-        mask: the mask that it is given, [H, W].
-        target: the image that is right in the core.
-        core: where results are judged, [H, W]: the object without its rim, the same whatever the mask is.
+        image: the input of the method, [H, W, 3].
+        mask: the mask for the method, [H, W].
+        target: the ground truth in the core.
+        core: the region of evaluation, [H, W]: the object without its rim, independent of the mask.
     """
 
     image: Picture
@@ -63,7 +63,7 @@ Condition = Callable[[Picture, Picture, Picture], Case]
 
 
 def unit(shape: tuple[int, ...]) -> int:
-    """Returns how many pixels of an image [H, W] are one of the view."""
+    """Returns the size of a pixel of the view in pixels of an image [H, W]."""
     return max(1, round((shape[0] * shape[1]) ** 0.5 / VIEW))
 
 
@@ -74,7 +74,7 @@ def region_of(mask: Picture) -> Bools:
 
 
 def moved(region: Bools, pixels: int) -> Bools:
-    """Returns a region grown by so many pixels of the view, or shrunk by them, with a square of 3 × 3."""
+    """Returns a region dilated by so many pixels of the view, or eroded if below 0, with a square of 3 × 3."""
     change = cv2.dilate if pixels > 0 else cv2.erode
     steps = abs(pixels) * unit(region.shape)
     return change(region.view(np.uint8), np.ones((3, 3), np.uint8), iterations=steps).view(np.bool_)
@@ -86,7 +86,7 @@ def core_of(mask: Picture) -> Bools:
 
 
 def can_be_judged(mask: Picture) -> bool:
-    """Whether enough is left of the object without its rim, and of the background without the widest one."""
+    """Returns whether enough is left of the object without its rim, and of the background without the widest one."""
     least = LEAST * unit(mask.shape) ** 2
     beyond = ~moved(region_of(mask), max(OUTSIDE))
     return bool(core_of(mask).sum() >= least and beyond.sum() >= least)
@@ -101,17 +101,17 @@ def hard(region: Bools) -> Picture:
 
 
 def nearest_fill(image: Picture, hole: Bools) -> Picture:
-    """Returns the image with the nearest pixel outside of the hole in each of its pixels."""
+    """Returns the image with each pixel of the hole replaced by the nearest pixel outside."""
     rows, columns = ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True)
     found: Picture = image[rows, columns]
     return found
 
 
 def smoothed_into(values: Floats, hole: Bools) -> Floats:
-    """Returns values [H, W, C] with a smooth continuation in the hole, from coarse to fine.
+    """Returns values [H, W, C] smoothly interpolated in the hole, from coarse to fine.
 
-    Each level has half the pixels a side of the one before; a pixel of it is the mean of the known ones that it covers.
-    What is unknown takes the coarser level, enlarged, and is averaged with its neighbours.
+    Each level has half the sides of the previous one; its pixels are means of the known pixels that they cover.
+    Unknown pixels are upsampled from the coarser level, and averaged with their neighbours.
     """
     known = (~hole).astype(np.float32)
     height, width = hole.shape
@@ -130,7 +130,7 @@ def smoothed_into(values: Floats, hole: Bools) -> Floats:
 
 
 def smooth_fill(image: Picture, hole: Bools) -> Picture:
-    """Returns the image with a smooth continuation of what surrounds the hole in it."""
+    """Returns the image with the hole filled by smooth interpolation."""
     return rounded(smoothed_into(image.astype(np.float32), hole))
 
 
@@ -143,27 +143,27 @@ def rounded(values: npt.NDArray[Any]) -> Picture:
 
 
 def given(composite: Picture, target: Picture, mask: Picture) -> Case:
-    """Makes the composite and mask as they are."""
+    """Returns composite and mask unchanged."""
     return Case(composite, mask, target, core_of(mask))
 
 
 def with_mask_moved(pixels: int, composite: Picture, target: Picture, mask: Picture) -> Case:
-    """Makes a mask that is wider than the object, or narrower."""
+    """Returns a case whose mask is wider than the object, or narrower."""
     return Case(composite, hard(moved(region_of(mask), pixels)), target, core_of(mask))
 
 
 def with_polygon(composite: Picture, target: Picture, mask: Picture) -> Case:
-    """Makes a mask of straight lines."""
+    """Returns a case whose mask is a polygon."""
     region = hard(region_of(mask))
     outlines, _ = cv2.findContours(region, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     coarse = [cv2.approxPolyDP(outline, COARSE * unit(mask.shape), True) for outline in outlines]
-    # Outlines of holes are filled too: what lies within two outlines is outside.
+    # Outlines of holes are filled too: regions inside two outlines are outside.
     polygon = cv2.fillPoly(np.zeros_like(region), [line for line in coarse if len(line) > 2], 255)
     return Case(composite, polygon, target, core_of(mask))
 
 
 def feathered(composite: Picture, target: Picture, mask: Picture) -> Case:
-    """Makes an object whose recolouring fades out across the contour, with the right mask."""
+    """Returns a case whose recolouring fades out across the contour, with the exact mask."""
     region = region_of(mask)
     change = smoothed_into(composite.astype(np.float32) - target, ~region)
     share = cv2.GaussianBlur(region.astype(np.float32), (0, 0), SOFT * unit(mask.shape))
@@ -171,14 +171,14 @@ def feathered(composite: Picture, target: Picture, mask: Picture) -> Case:
 
 
 def as_jpeg(composite: Picture, target: Picture, mask: Picture) -> Case:
-    """Makes a composite that was kept as JPEG; the target was not."""
+    """Returns a case whose composite was saved as JPEG, unlike the target."""
     file = io.BytesIO()
     Image.fromarray(composite).save(file, "JPEG", quality=QUALITY)
     return Case(np.array(Image.open(file)), mask, target, core_of(mask))
 
 
 def resized(composite: Picture, target: Picture, mask: Picture) -> Case:
-    """Makes all of it smaller, and is judged at that size."""
+    """Returns a reduced case, evaluated at that size."""
     size = tuple(max(1, round(side * SMALLER)) for side in mask.shape[::-1])
 
     def small(image: Picture) -> Picture:
@@ -190,7 +190,7 @@ def resized(composite: Picture, target: Picture, mask: Picture) -> Case:
 def cut(
     outside: int, fill: Callable[[Picture, Bools], Picture], composite: Picture, target: Picture, mask: Picture
 ) -> Case:
-    """Makes a clean cut-out, with what lies behind in place of its rim."""
+    """Returns a clean cut-out, whose rim is replaced by the background."""
     region = region_of(mask)
     inner, hole = moved(region, -INSIDE), moved(region, outside)
     image = np.where(inner[..., None], composite, fill(composite, hole))
@@ -198,10 +198,10 @@ def cut(
 
 
 def pasted(composite: Picture, target: Picture, mask: Picture) -> Case:
-    """Makes a cut-out before another place of its own photograph, in the same light.
+    """Returns a cut-out on another part of its own photograph, in the same light.
 
-    The photograph is mirrored, with a smooth fill where the object was, and shifted by `DOWN` and by as many `STEPS`
-    sideways as leave the least of that fill around the object; beyond its frame it goes on mirrored.
+    The photograph is mirrored, with a smooth fill in place of the object, and shifted by `DOWN` and horizontally by the
+    one of `STEPS` that leaves the least fill around the object; it is extended by mirroring.
     """
     region, (height, width) = region_of(mask), mask.shape
     inner, hole = moved(region, -INSIDE), moved(region, max(OUTSIDE))
@@ -217,7 +217,7 @@ def pasted(composite: Picture, target: Picture, mask: Picture) -> Case:
 
 
 FILLS: Mapping[str, Callable[[Picture, Bools], Picture]] = {"nearest": nearest_fill, "smooth": smooth_fill}
-#: Clean cut-outs, whose contour tells nothing.
+#: Clean cut-outs, whose contour has no information.
 CUTS: Mapping[str, Condition] = {
     **{f"cut {k}, {name}": partial(cut, k, fill) for name, fill in FILLS.items() for k in OUTSIDE},
     "pasted": pasted,

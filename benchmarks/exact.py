@@ -1,6 +1,6 @@
 """Exact answers and certified errors, in float64 NumPy and SciPy, in 8-bit levels.
 
-Nothing here calls the code that is measured.
+Nothing here calls the measured code.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def poisson_matrix(mask: Mask) -> Any:
 def poisson_right_hand_side(src: Any, dst: Any, mask: Mask, *, contour: str = "mean") -> Float64:
     """Returns b of the Dirichlet problem with the known neighbours moved in, [n, C].
 
-    contour: 'mean' takes half of each gradient on an edge that crosses the mask's contour, as
-    pyharmony does; 'source' takes the source's, as Perez et al. and most tools do.
+    contour: 'mean' uses half of each gradient on an edge that crosses the mask's contour, as
+    pyharmony does; 'source' uses the source's, as Perez et al. and most tools do.
     """
     src, dst = np.asarray(src, np.float64), np.asarray(dst, np.float64)
     b = np.zeros_like(dst)

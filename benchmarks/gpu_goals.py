@@ -1,4 +1,4 @@
-"""The claims about GPUs: the figures that `make gpu-check` measures and `results/STATUS.md` lists."""
+"""The claims about GPUs, which `make gpu-check` measures and `results/STATUS.md` lists."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure that is asked for.
+    """A measured quantity with its required value.
 
     Attributes:
         key: the name under which a benchmark or a part of `make gpu-check` reports it.
         claim: the claim in words.
-        floor, goal: what is asked for at least, and hoped for; goal may be None.
+        floor, goal: the required value, and the desired one; goal may be None.
         unit: the unit of both.
-        higher_is_better: which side of them is good.
+        higher_is_better: whether larger values are better.
     """
 
     key: str

@@ -1,6 +1,6 @@
-"""The results of `make gpu-check`: one JSON a kind of GPU, with the sources that it was measured with.
+"""The results of `make gpu-check`: one JSON per kind of GPU, with a hash of the measured sources.
 
-This imports the standard library alone: the machine with the GPU runs it with whatever Python it has.
+Imports only the standard library: the machine with the GPU runs it with any Python.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCHEMA = "pyharmony.gpu/1"
 
 
 def kernel_sources(root: Path = ROOT) -> list[Path]:
-    """Returns all that decides what a kernel does: CUDA sources, csrc/device, and what they include."""
+    """Returns all files that affect a kernel: CUDA sources, csrc/device, and their includes."""
     csrc = root / "csrc"
     pending = [
         p for pattern in ("ops/**/*.cu", "ops/**/*.cuh", "ops/**/*_cuda.*", "device/*") for p in csrc.glob(pattern)
@@ -73,7 +73,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def store(path: Path, device: dict[str, str] | None, part: str, record: dict[str, Any]) -> None:
-    """Puts the record of a part into the file, which is whole at every moment."""
+    """Stores the record of a part in the file, which is complete at any time."""
     results = load(path)
     results["gpu"] = device
     results["parts"][part] = record

@@ -1,16 +1,16 @@
-"""Every method of pyharmony.harmonize on composites whose answer is known, by lighting, and on photographs that fit.
+"""Every method of pyharmony.harmonize on composites with known ground truth, by lighting, and on fitting photographs.
 
     python benchmarks/harmonization.py run DATA                # what is missing of results/harmonization.json
     python benchmarks/harmonization.py run DATA --method auto  # that method again
     python benchmarks/harmonization.py report                  # its tables, into docs/harmonize.md
     python benchmarks/harmonization.py calibrate DATA run/best.safetensors -o calibrated.safetensors
     python benchmarks/harmonization.py contours DATA run/best.safetensors  # val at 256 px, a line for each contour
-    python benchmarks/harmonization.py unseen DATA             # photographs that no weights have learned from
+    python benchmarks/harmonization.py unseen DATA             # photographs not used in training any weights
 
-DATA holds triples_open, pairs_open, photos_open and, where they are there, triples, pairs and aligned of research_only,
-each with its manifest. Images are measured at their own size, methods are guarded, as they are by default. One
-thread. `run` may be stopped at any moment: each set of images is written as soon as a method has been through it.
-`--method` also takes the path of weights; with `--out` of another file the page is left alone.
+DATA contains triples_open, pairs_open, photos_open and optionally triples, pairs and aligned of research_only, each
+with its manifest. Images are measured at their own size, methods are guarded, as by default. One thread. `run` may be
+stopped at any time: each set of images is written when a method has completed it. `--method` also accepts the path of
+weights; with `--out` of another file the page is not changed.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ CONTOURS = RESULTS.with_name("harmonization_contours.json")
 PAGE = ROOT / "docs" / "harmonize.md"
 CARD = ROOT / "docs" / "models" / "colorgrid.md"
 
-#: Images of one scene at several exposures, and as they were developed by hand. `aligned` holds one view in
-#: two kinds of weather, whose snow no light takes away.
+#: Images of one scene at several exposures, and as developed by hand. `aligned` contains one view in two kinds of
+#: weather, whose snow no change of light removes.
 STACKS = "research_only/aligned"
 #: Splits of the photographs from which composites are made.
 HELD = ("val", "test")
-#: The number of composites of each photograph.
+#: The number of composites per photograph.
 PER_PHOTO = 4
-#: A photograph is dark below this mean luminance, 1 for white; an object has the light behind it where its mean
-#: luminance is so many stops below that of everything else.
+#: A photograph is dark below this mean luminance, 1 for white; an object is backlit if its mean luminance is so many
+#: stops below that of everything else.
 DARK, STOPS = 0.1, 2.0
-#: The semi-axes of an ellipse in widths and heights of the image; their centres lie on a grid of rows and columns.
+#: The semi-axes of an ellipse in widths and heights of the image; their centres are on a grid of rows and columns.
 ELLIPSE, GRID = (0.12, 0.18), (2, 3)
-#: The least fMSE of a composite, below which there is nothing to harmonise.
+#: The smallest fMSE of a composite, below which there is nothing to harmonise.
 LOWEST = 20.0
 
 BASELINE = "composite"
@@ -70,7 +70,7 @@ COMPOSITES = {
     "backlit": "Back light",
 }
 FITTING = "photographs"
-#: Triples and photographs that fit with their contours as people leave them, see `contours.py`.
+#: Triples and photographs that fit, with realistic contours, see `contours.py`.
 CONTOUR = "contours"
 #: The default method in its other forms, each with its arguments.
 VARIANTS = {f"auto{ending}": options for ending, options in contour_scores.OPTIONS.items() if options}
@@ -106,7 +106,7 @@ def recoloured(photos: data.Dataset, wanted: Callable[[Mapping[str, Any]], bool]
 
 
 def ellipses(height: int, width: int) -> list[Picture]:
-    """Returns hard masks of the regions that are cut from another exposure."""
+    """Returns binary masks of the regions that are cut from another exposure."""
     y, x = ((np.arange(n) + 0.5) / n for n in (height, width))
     rows, columns = GRID
     found = []
@@ -119,7 +119,7 @@ def ellipses(height: int, width: int) -> list[Picture]:
 
 
 class Exposures(data.Dataset):
-    """Composites of aligned images: regions of each put into each of the others, which is the target.
+    """Composites of aligned images: regions of each pasted into each of the others, which is the target.
 
     Args:
         scenes: the images [H, W, 3] of each scene.
@@ -173,7 +173,7 @@ def backlit(root: Path) -> data.Dataset:
 
 
 def opened(name: str, root: Path, work: Path) -> Set:
-    """Returns a set by its name; composites are made once, and kept in `work`."""
+    """Returns a set by its name; composites are made once, and stored in `work`."""
     if name == "triples":
         return triples(root)
     if name == FITTING:
@@ -192,7 +192,7 @@ def opened(name: str, root: Path, work: Path) -> Set:
 
 
 def composite_figures(method: Method, samples: Set) -> dict[str, Any]:
-    """Returns each sample's measures of a method's result, whether it is the composite, and the hue of skin."""
+    """Returns each sample's metrics of a method's result, whether it equals the composite, and the hue of skin."""
     found: dict[str, Any] = {key: [] for key in (*MEASURES, "kept", "skin")}
     for i, sample in enumerate(samples.samples):
         composite, target, mask = (sample[role] for role in ("composite", "target", "mask"))
@@ -206,7 +206,7 @@ def composite_figures(method: Method, samples: Set) -> dict[str, Any]:
 
 
 def fitting_figures(method: Method, samples: Set) -> dict[str, Any]:
-    """Returns each photograph's mean and 99th percentile of its object's change, whether it is left, the hue of skin.
+    """Returns each photograph's mean and 99th percentile of its object's change, whether it is unchanged, hue of skin.
 
     The change of a pixel is the largest of its channels, in levels. `of_pixels` has the share of the pixels inside at
     each change, every photograph with the same weight.
@@ -234,7 +234,7 @@ def changes(before: Picture, after: Picture, mask: Picture) -> Floats:
 
 
 def quantile_of(share: Floats, q: float) -> int:
-    """Returns the least level up to which that much of the pixels has changed."""
+    """Returns the smallest level up to which that share of the pixels has changed."""
     return int(np.searchsorted(np.cumsum(share), q - 1e-9))
 
 
@@ -242,7 +242,7 @@ def quantile_of(share: Floats, q: float) -> int:
 
 
 def shipped() -> dict[str, str]:
-    """Returns the SHA-256 of shipped methods' weights; those of `colorgrid` stand for 'auto' and `VARIANTS`."""
+    """Returns the SHA-256 of bundled methods' weights; those of `colorgrid` represent 'auto' and `VARIANTS`."""
     if importlib.util.find_spec("torch") is None:
         return {}
     from pyharmony import models
@@ -266,20 +266,20 @@ def match_histograms(composite: Picture, mask: Picture) -> Picture:
     return made
 
 
-#: Methods of other libraries, as they are.
+#: Methods of other libraries, unchanged.
 PEERS: Mapping[str, tuple[str, Method]] = {
     "scikit-image match_histograms": ("skimage", match_histograms),
 }
 
 
 def harmonized(source: Any) -> Method:
-    """Returns `pyharmony.harmonize`, with its defaults but for `VARIANTS`."""
+    """Returns `pyharmony.harmonize`, with its defaults except for `VARIANTS`."""
     method, options = ("auto", VARIANTS[source]) if source in VARIANTS else (source, {})
     return lambda composite, mask: pyharmony.harmonize(composite, mask, method=method, **options)
 
 
 def methods(wanted: Sequence[str] | None = None) -> dict[str, Method]:
-    """Returns methods by their names in tables: all there are, or those that are wanted; a path has its stem."""
+    """Returns methods by their names in tables: all of them, or those requested; a path is named by its stem."""
     every: dict[str, Method] = {BASELINE: lambda composite, mask: composite}
     every |= {name: harmonized(name) for name in (*shipped(), *PLAIN)}
     every |= {name: call for name, (module, call) in PEERS.items() if importlib.util.find_spec(module) is not None}
@@ -292,7 +292,7 @@ def methods(wanted: Sequence[str] | None = None) -> dict[str, Method]:
 
 
 def run(root: Path, path: Path, work: Path, wanted: Sequence[str] | None, names: Sequence[str] | None) -> None:
-    """Measures what is missing, or what is wanted, and writes it to path."""
+    """Measures what is missing or requested, and writes it to path."""
     if importlib.util.find_spec("torch") is not None:
         import torch
 
@@ -325,7 +325,7 @@ def run(root: Path, path: Path, work: Path, wanted: Sequence[str] | None, names:
 
 
 def calibrate(root: Path, source: str, path: Path) -> None:
-    """Writes weights of `colorgrid` with the calibration that `calibration.py` finds."""
+    """Writes weights of `colorgrid` with the calibration computed by `calibration.py`."""
     from pyharmony import models
 
     model = models.load(source)
@@ -339,7 +339,7 @@ def kind(name: str, entry: Mapping[str, Any]) -> int:
 
 
 def ordered(found: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
-    """Returns a set's figures of each method that has been through it."""
+    """Returns a set's results of each method that has completed it."""
     there = [(kind(m, entry), m, entry[name]) for m, entry in found["methods"].items() if name in entry]
     return {m: entry for _, m, entry in sorted(there, key=lambda item: item[:2])}
 
@@ -372,7 +372,7 @@ def composites_table(found: Mapping[str, Any], name: str) -> str:
 
 
 def best_table(found: Mapping[str, Any]) -> str:
-    """Compares networks with the methods without weights: by how much they beat the one that comes nearest."""
+    """Compares networks with the methods without weights: their gain over the one that comes nearest."""
     sets = [name for name in COMPOSITES if name in found["sets"]]
     networks = dict.fromkeys(m for name in sets for m, e in ordered(found, name).items() if kind(m, e) == 1)
     lines = [["", *(COMPOSITES[name] for name in sets)]]
@@ -392,7 +392,7 @@ def best_table(found: Mapping[str, Any]) -> str:
 
 
 def fitting_table(found: Mapping[str, Any]) -> str:
-    """Returns the table of what methods do to photographs that fit, and to the hue of skin."""
+    """Returns the table of the change by methods of photographs that fit, and of the hue of skin."""
     every, groups = ordered(found, FITTING), np.asarray(found["sets"][FITTING])
     on_triples, of = ordered(found, "triples"), np.asarray(found["sets"]["triples"])
     head = ["", "mean change", "99 % of photographs", "99 % of pixels", "left", "hue of skin", "largest"]
@@ -414,7 +414,7 @@ def fitting_table(found: Mapping[str, Any]) -> str:
 
 
 def degrees(values: Sequence[float | None], groups: npt.NDArray[Any]) -> list[str]:
-    """Returns the mean of the values that are there, and the largest."""
+    """Returns the mean of the existing values, and the largest."""
     there = [i for i, x in enumerate(values) if x is not None]
     if not there:
         return ["", ""]
@@ -484,7 +484,7 @@ def marks(name: str) -> tuple[str, str]:
 
 
 def written(text: str) -> str:
-    """Returns the page with the tables in it; those of what has not been measured stay as they are."""
+    """Returns the page with updated tables; those that were not measured are unchanged."""
     for name, (path, body_of) in {
         "quality": (RESULTS, section),
         "speed": (SPEED, speed_section),
@@ -516,9 +516,9 @@ def run_contours(root: Path, path: Path, wanted: Sequence[str] | None, split: st
 
 
 def look(root: Path, path: Path, split: str, sources: Sequence[str], ending: str, controls: str = "auto") -> None:
-    """Prints what weights do under each condition of the contour, at the size that networks see.
+    """Prints the results of weights under each condition of the contour, at the size of a network's input.
 
-    Figures are kept: those of the controls, which the frontier needs, are measured once.
+    Results are stored: those of the controls, which the frontier needs, are measured once.
     """
     wanted = [(source, ending) for source in sources]
     if contour_scores.digest(controls) == contour_scores.FRONTIER_OF:
@@ -532,9 +532,9 @@ def look(root: Path, path: Path, split: str, sources: Sequence[str], ending: str
 def look_unseen(
     root: Path, path: Path, work: Path, sources: Sequence[str], ending: str, most: int | None, before: Path | None
 ) -> None:
-    """Prints what weights do on photographs that no weights have learned from, and writes the figures to path.
+    """Prints the results of weights on photographs not used in training any weights, and writes them to path.
 
-    before: the figures of an earlier run, which are compared; None: there are none.
+    before: the results of an earlier run to compare with; None: there are none.
     """
     earlier = None if before is None else json.loads(before.read_text())
     calls = {

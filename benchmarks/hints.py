@@ -1,14 +1,14 @@
-"""Measures what `source=` and `reference=` of `pyharmony.harmonize` gain on clean cut-outs, beside the default.
+"""Measures the gain of `source=` and `reference=` of `pyharmony.harmonize` on clean cut-outs, over the default.
 
     python benchmarks/hints.py run DATA                # measures, a quarter of an hour on one thread
-    python benchmarks/hints.py run DATA --split val    # for choosing; --out elsewhere
+    python benchmarks/hints.py run DATA --split val    # for model selection; --out elsewhere
     python benchmarks/hints.py report                  # the table, into docs/harmonize.md
 
-Every triple is parted. For a source, the photograph that the object was cut from is one half of the target, all of it
-recoloured as the object is; the object stands, cut out cleanly, before the other half, mirrored to fill the image. So
-the two scenes share nothing. Every third source is another photograph, recoloured likewise. For a reference, one half
-of a person is recoloured and cut out, and the other half is in the light of the scene. The same is made of photographs
-that fit, which nothing recolours.
+Every triple is divided. For a source, the photograph from which the object was cut is one half of the target, all of it
+recoloured like the object; the clean cut-out is placed on the other half, mirrored to fill the image. So the two scenes
+have nothing in common. Every third source is another photograph, recoloured likewise. For a reference, one half of a
+person is recoloured and cut out, and the other half is in the light of the scene. The same is made from photographs
+that fit, without recolouring.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ RESULTS = ROOT / "benchmarks" / "results" / "harmonization_hints.json"
 PAGE = ROOT / "docs" / "harmonize.md"
 START, END = "<!-- hints: written by benchmarks/hints.py -->", "<!-- end of hints -->"
 
-#: How far the rim around a cut-out is replaced by what lies behind it, in pixels of the view.
+#: The width of the rim around a cut-out that is replaced by the background, in pixels of the view.
 OUTSIDE = 3
-#: Every so manieth source is another photograph.
+#: Every n-th source is another photograph.
 MIXED = 3
 #: The ridge of the map that recolours the whole photograph as its object is.
 RIDGE = 1e-3
-#: The least part of a person on either side, as a share.
+#: The smallest share of a person on either side.
 PART = 0.15
 
 
 class Known(NamedTuple):
-    """A case and what is known beside it: arguments of `pyharmony.harmonize`."""
+    """A case with additional arguments of `pyharmony.harmonize`."""
 
     case: Case
     arguments: Mapping[str, Picture]
 
 
 def recolouring(composite: Picture, target: Picture, mask: Picture) -> ColorMap:
-    """Returns the affine map nearest to what was done to an object."""
+    """Returns the affine map fitted to the change of an object."""
     inside = core_of(mask)
     before, after = (image[inside].astype(np.float64) / 255 for image in (target, composite))
     features = np.concatenate([before, np.ones((len(before), 1))], 1)
@@ -63,13 +63,13 @@ def recolouring(composite: Picture, target: Picture, mask: Picture) -> ColorMap:
 
 
 def cut_out(composite: Picture, ground: Picture, mask: Picture, target: Picture) -> Case:
-    """Makes a clean cut-out of composite before a ground."""
+    """Returns a clean cut-out of composite on a background."""
     inner = moved(region_of(mask), -contours.INSIDE)
     return Case(np.where(inner[..., None], composite, ground), hard(inner), target, core_of(mask))
 
 
 def with_source(sample: Mapping[str, Picture], other: Mapping[str, Picture], number: int) -> Known:
-    """Makes a cut-out before one half of its photograph, whose source is the other half, or another photograph."""
+    """Returns a cut-out on one half of its photograph, whose source is the other half, or another photograph."""
     composite, target, mask = (sample[role] for role in ("composite", "target", "mask"))
     hole = moved(region_of(mask), OUTSIDE)
     behind, half = nearest_fill(target, hole), mask.shape[1] // 2
@@ -88,7 +88,7 @@ def with_source(sample: Mapping[str, Picture], other: Mapping[str, Picture], num
 
 
 def with_reference(sample: Mapping[str, Picture], number: int) -> Known | None:
-    """Makes a cut-out of one half of an object, lit like the other half; None where one is too small."""
+    """Returns a cut-out of one half of an object, lit like the other half; None if either is too small."""
     composite, target, mask = (sample[role] for role in ("composite", "target", "mask"))
     region, axis = region_of(mask), number % 2
     places = np.argwhere(region)[:, axis]
@@ -136,7 +136,7 @@ def measure(root: Path, path: Path, split: str, side: int | None) -> dict[str, A
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """Returns the table of what `measure` returns."""
+    """Returns the table of the results of `measure`."""
     lines = [["", "without, dB", "with, dB", "difference", "worse than the composite", "what fits, without", "with"]]
     for hint, title in (("source", "`source=`, clean cut-outs"), ("reference", "`reference=`, parts of people")):
         rows, fits = found[TRIPLES][hint], found[PHOTOGRAPHS][hint]

@@ -3,9 +3,9 @@
     python benchmarks/learning_curve.py run DATA WORK  # trains and measures RUNS, three hours on two cores
     python benchmarks/learning_curve.py report         # the table, into docs/models/colorgrid.md
 
-Each run has the recipe `colorgrid-in-place` but for its photographs and steps; those weights are measured that were
-best on composites of its photographs of val. DATA holds the folders of RUNS and of the triples. A run that was stopped
-goes on.
+Each run uses the recipe `colorgrid-in-place` except for its photographs and steps; the weights that are best on
+composites of the photographs of val are measured. DATA contains the folders of RUNS and of the triples. A run that was
+stopped continues.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ OPEN = ("pairs_open", "photos_open")
 
 
 class Run(NamedTuple):
-    """The data that the network is trained on.
+    """The training data of a run.
 
     Attributes:
         name: the name of the run and its folder.
         folders: the folders of photographs.
-        limit: how many of them, drawn by the seed; 0: all.
-        steps: the steps of training; 0: as many as the recipe has.
-        last: whether its last weights are measured, not those that were best on val.
-        note: what the table says beside the number of photographs.
-        beside: the run that its gain is compared with; empty: the one before.
+        limit: the number of photographs, drawn by the seed; 0: all.
+        steps: the steps of training; 0: as in the recipe.
+        last: whether its last weights are measured, instead of the best on val.
+        note: the note of the table in addition to the number of photographs.
+        beside: the run with which its gain is compared; empty: the previous one.
     """
 
     name: str
@@ -68,7 +68,7 @@ RUNS = (
 
 
 def trained(root: Path, work: Path, run: Run) -> tuple[Path, int]:
-    """Returns the weights that are measured, and after how many steps they were."""
+    """Returns the weights to measure, and the number of steps after which they were saved."""
     changes = [
         f"data.root={json.dumps([str(root / folder) for folder in run.folders])}",
         "data.split=train", "data.validation_split=val", f"data.limit={run.limit}",
@@ -114,7 +114,7 @@ def of(rows: Sequence[Mapping[str, Any]], method: str) -> list[Mapping[str, Any]
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """Returns the table of gains over the composites, and of how much of them each run has beyond another."""
+    """Returns the table of gains over the composites, and of their differences to another run."""
     runs, entries = {run.name: run for run in RUNS}, {entry["name"]: entry for entry in found["runs"]}
     head = ["photographs", "", "steps", "gain on val, dB", "gain on test, dB", "beyond the last", "fMSE on test"]
     lines, last = [head], None

@@ -1,12 +1,12 @@
-"""Measures how good masks are beside their scores, and fits the scores to it: the IoU that is to be expected.
+"""Compares the quality of masks with their scores, and fits the scores to the expected IoU.
 
     python benchmarks/mask_scores.py measure DATA                # answers to simulated clicks and boxes on val
     python benchmarks/mask_scores.py fit                         # the weights of facts, for segmentation/_methods.py
     python benchmarks/mask_scores.py report DATA --split test    # scores and measured IoU, by fifths of the scores
 
 Clicks are those of `segmentation.py`: up to three, exact or with jitter, and a box. The weights are fitted on val again
-when those of the network change: a logistic regression on the IoU of all masks, in which each answer counts as one and
-no fact may lower what is expected. `fit` tells both of that and of weights that did not see the photograph.
+when those of the network change: a logistic regression on the IoU of all masks, in which each result has equal weight
+and no fact may lower the expectation. `fit` reports both that and weights that were fitted on other photographs.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from pyharmony.segmentation.layers import sampled
 from pyharmony.segmentation.scores import Facts, Weights, expected, facts_of
 
 RESULTS = Path("artifacts") / "mask_scores.json"
-#: The number of clicks, and the kinds of answers that are told of.
+#: The number of clicks, and the kinds of prompts to report.
 CLICKS = 3
 KINDS = {"1 click": ("exact 1", "jittered 1"), "3 clicks": ("exact 3", "jittered 3"), "a box": ("box",)}
-#: The weight of the squares of what is fitted, the steps of Newton's method, and the parts of a cross-validation.
+#: The ridge weight, the number of Newton steps, and of folds of a cross-validation.
 RIDGE, STEPS, FOLDS = 0.02, 60, 8
-#: The parts that masks are sorted into by their scores.
+#: The number of parts into which masks are sorted by their scores.
 PARTS = 5
 
 Floats = npt.NDArray[np.float64]
@@ -42,7 +42,7 @@ Integers = npt.NDArray[np.intp]
 
 
 def measured(root: Path, split: str, method: segmentation.Method, limit: int) -> dict[str, list[Any]]:
-    """Returns the photographs of the open objects of a split, and their answers to simulated clicks and boxes."""
+    """Returns the photographs of the open objects of a split, and the results of simulated clicks and boxes."""
     every = open_objects(root, split)
     table: dict[str, list[Any]] = {"groups": [], "answers": []}
     for index in np.random.default_rng(0).permutation(len(every)):
@@ -56,7 +56,7 @@ def measured(root: Path, split: str, method: segmentation.Method, limit: int) ->
 
 
 def answers_of(image: Any, region: npt.NDArray[np.bool_], method: Any, seed: int) -> list[dict[str, Any]]:
-    """Returns of each answer to simulated prompts its kind, and the facts, scores and IoU of its masks."""
+    """Returns for each simulated prompt its kind, and the facts, scores and IoU of its masks."""
     session = segmentation.Session(image, method=method)
     height, width = region.shape
     answers: list[dict[str, Any]] = []
@@ -82,7 +82,7 @@ def answers_of(image: Any, region: npt.NDArray[np.bool_], method: Any, seed: int
 
 
 class Table:
-    """The masks of a record: facts [N, F], scores, IoU, kinds, photographs, what each counts, and which are first."""
+    """The masks of a record: facts [N, F], scores, IoU, kinds, photographs, their weights, and which are first."""
 
     def __init__(self, record: dict[str, Any]) -> None:
         rows = [
@@ -96,7 +96,7 @@ class Table:
 
 
 def fitted(facts: Floats, likeness: Floats, shares: Floats) -> Weights:
-    """Returns the weights of a logistic regression with a ridge, none of which is below 0 but the bias."""
+    """Returns the weights of a logistic regression with a ridge, none of which is below 0 except the bias."""
     middle, spread = facts.mean(0), facts.std(0) + 1e-9
     x = np.column_stack([np.ones(len(facts)), (facts - middle) / spread])
     ridge = RIDGE * shares.sum() * np.r_[0.0, np.ones(facts.shape[1])]
@@ -113,7 +113,7 @@ def fitted(facts: Floats, likeness: Floats, shares: Floats) -> Weights:
 
 
 def told(facts: Floats, weights: Weights) -> Floats:
-    """Returns the scores of masks by their facts."""
+    """Returns the scores of masks from their facts."""
     return np.array([expected(Facts(*one), weights) for one in facts])
 
 

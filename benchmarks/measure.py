@@ -1,4 +1,4 @@
-"""Interleaved timing, and the rows that the table is made of."""
+"""Interleaved timing, and the rows of the tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from peers import Peer
 
 @dataclass
 class Timing:
-    """Seconds of each round of one contestant, and what it returned last."""
+    """Seconds of each round of one contestant, and its last result."""
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Timing:
 def interleave(
     benchmark: Any, ours: Callable[[], Any], others: dict[str, Callable[[], Any]], *, rounds: int
 ) -> dict[str, Timing]:
-    """Runs others and ours in turn, one warm-up and `rounds` rounds; 'ours' is what pytest-benchmark times."""
+    """Runs others and ours in turn, one warm-up and `rounds` rounds; 'ours' is timed by pytest-benchmark."""
     timings = {name: Timing() for name in ("ours", *others)}
 
     def before() -> None:
@@ -70,7 +70,7 @@ def once(call: Callable[[], Any]) -> Timing:
 
 
 def ratio(slow: Timing, fast: Timing, clock: str) -> float:
-    """Returns the median of the rounds' ratios where both ran in the same rounds, else the ratio of medians."""
+    """Returns the median of the rounds' ratios if both ran in the same rounds, else the ratio of medians."""
     a, b = getattr(slow, clock), getattr(fast, clock)
     if len(a) == len(b):
         return statistics.median(x / y for x, y in zip(a, b, strict=True))
@@ -81,8 +81,8 @@ def ratio(slow: Timing, fast: Timing, clock: str) -> float:
 class Row:
     """One contestant on one problem.
 
-    Errors are in 8-bit levels: `error` is the largest difference from the exact answer of the
-    contestant's own equation, `certified` a bound proven from a float64 residual. `memory` is in bytes, beside
+    Errors are in 8-bit levels: `error` is the largest difference from the exact solution of the
+    contestant's own equation, `certified` a bound proven from a float64 residual. `memory` is in bytes, without
     the arguments.
     """
 
@@ -120,7 +120,7 @@ class Target:
 
 
 class Ledger:
-    """Collects what the benchmarks measure."""
+    """Collects the measurements of benchmarks."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -133,7 +133,7 @@ class Ledger:
         self, group: str, problem: str, name: str, timing: Timing, *, version: str, against: Timing | None = None,
         **columns: Any,
     ) -> None:  # fmt: skip
-        """Adds a row. against is the timing of ours that the ratio is formed with; None makes this a row of ours."""
+        """Adds a row. against is our timing as the base of the ratio; None makes this a row of ours."""
         self.rows.append(
             Row(
                 group, problem, name, version, against is None, timing.summary(),
@@ -158,7 +158,7 @@ class Ledger:
         return peer.available
 
     def take(self, measured: dict[str, Any]) -> None:
-        """Goes on from what an earlier run has measured, as `as_dict` gave it."""
+        """Continues with the measurements of an earlier run, a result of `as_dict`."""
         given = {f.name for f in fields(Target)}
         self.rows += [Row(**row) for row in measured["rows"]]
         self.targets += [Target(**{k: v for k, v in t.items() if k in given}) for t in measured["targets"]]

@@ -16,12 +16,12 @@ import pyharmony
 
 OURS = f"pyharmony {pyharmony.__version__}"
 ROUNDS = 50
-#: Set by `--first`: few rounds, and neither the CPU nor peers that no figure stands beside.
+#: Set by `--first`: few rounds, without the CPU and without peers that no reported quantity needs.
 FIRST = False
 FEW_ROUNDS = 20
 SIDES = (64, 128, 256, 512, 1024, 2048, 4096)
 _FLUSH_BYTES = 256 << 20  # several times the cache of any GPU
-_PAUSE_CYCLES = 400_000  # about 0.2 ms: what comes after it is put on the stream before it is over
+_PAUSE_CYCLES = 400_000  # about 0.2 ms: work after it is enqueued before it ends
 
 
 @dataclass
@@ -43,7 +43,7 @@ def spread(values: list[float]) -> tuple[float, float]:
 
 
 def captured(call: Callable[[], Any]) -> tuple[Callable[[], Any], str]:
-    """Returns the replay of a CUDA graph of the call, or the call itself and the reason why."""
+    """Returns the replay of a CUDA graph of the call, or the call itself and the reason."""
     import torch
 
     stream = torch.cuda.Stream()
@@ -71,10 +71,10 @@ def captured(call: Callable[[], Any]) -> tuple[Callable[[], Any], str]:
 def interleave(
     calls: dict[str, Callable[[], Any]], *, rounds: int = ROUNDS, eager: tuple[str, ...] = ()
 ) -> dict[str, GpuTiming]:
-    """Runs the calls in turn: each round each once cold and once warm, from a graph where it can be captured.
+    """Runs the calls in turn: in each round each once cold and once warm, from a graph if it can be captured.
 
-    `GpuTiming.eager` is the wall time of the call as a user makes it, until its work is done. `eager` names calls that
-    are not to be captured.
+    `GpuTiming.eager` is the wall time of the call from Python, until its work is done. `eager` names calls that are
+    not to be captured.
     """
     import torch
 
@@ -120,7 +120,7 @@ def ratio(slow: GpuTiming, fast: GpuTiming) -> float:
 
 
 def wall(calls: dict[str, Callable[[], Any]], mode: str, rounds: int) -> dict[str, GpuTiming]:
-    """Times calls that end when their work is done, in turn, after two rounds that do not count."""
+    """Times calls that end when their work is done, in turn, after two warm-up rounds."""
     timings = {name: GpuTiming(mode=mode) for name in calls}
     for i in range(rounds + 2):
         for name, call in calls.items():
@@ -134,7 +134,7 @@ def wall(calls: dict[str, Callable[[], Any]], mode: str, rounds: int) -> dict[st
 
 
 def on_cpu(call: Callable[[], Any]) -> GpuTiming | None:
-    """Times a call on NumPy arrays by the CPU kernels, with all threads; with `--first` it is not made."""
+    """Times a call on NumPy arrays by the CPU kernels, with all threads; skipped with `--first`."""
     if FIRST:
         return None
 
@@ -153,7 +153,7 @@ class GpuRow:
     """One contestant on one problem. Errors are in 8-bit levels.
 
     Attributes:
-        nbytes: the bytes that are read and written at the least: arguments and result.
+        nbytes: the smallest number of bytes read and written: arguments and result.
         gb_per_s: these bytes over the cold time.
         copy_share: the time of a copy of as many bytes, over this one's.
     """
@@ -183,9 +183,9 @@ def add(
     ours: GpuTiming | None = None, copy: GpuTiming | None = None, nbytes: int | None = None,
     error: float | None = None, note: str = "",
 ) -> None:  # fmt: skip
-    """Adds a row; ours is the timing of ours that it stands beside, None makes it a row of ours.
+    """Adds a row; ours is our timing to compare with, None makes it a row of ours.
 
-    What was not timed gets no row.
+    Without a timing there is no row.
     """
     if timing is None:
         return
@@ -200,11 +200,11 @@ def add(
 
 
 def numpy_to_numpy(ledger: Ledger, what: str, problem: Callable[[int], Callable[[str], Any]]) -> None:
-    """Adds rows of calls on NumPy arrays, with both transfers; the last one says from which size the GPU pays.
+    """Adds rows of calls on NumPy arrays, with both transfers; the last one reports the size from which the GPU pays.
 
     Args:
         what: the measured work, in words.
-        problem: gives for a side the call, whose argument is its device.
+        problem: returns for a side the call, whose argument is its device.
     """
     pays = None
     for side in SIDES:

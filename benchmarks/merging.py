@@ -1,14 +1,14 @@
-"""Measures how well photographs of one place are merged: alignment, who is kept, what changes beside them.
+"""Measures the merging of photographs of one place: alignment, completeness of people, errors around them.
 
     python benchmarks/merging.py run DATA --scenes 60      # photographs with people pasted in, moved by known motions
-    python benchmarks/merging.py run DATA --scenes 2 --save FOLDER    # also writes what was merged, to look at
+    python benchmarks/merging.py run DATA --scenes 2 --save FOLDER    # also writes the results, for inspection
     python benchmarks/merging.py speed DATA                # seconds and memory for two photographs of 12 megapixels
     python benchmarks/merging.py report                    # the tables, into docs/merging.md
 
-DATA holds the folders `photos_open` and `pairs_open`. A scene is a photograph of a place without people; somebody of
-another photograph stands in its left part in the first one, and somebody else in its right part in the second one,
-which is moved by up to 4 % of the width, turned by up to 3°, resized by up to 5 %, exposed by up to half a stop more or
-less, noisy, and a JPEG. So the truth is known: where each pixel belongs, and the picture with both.
+DATA contains the folders `photos_open` and `pairs_open`. A scene is a photograph of a place without people; a person
+from another photograph is pasted into its left part in the first image, and another into its right part in the second
+one, which is shifted by up to 4 % of the width, rotated by up to 3°, resized by up to 5 %, exposed by up to half a stop
+more or less, noisy, and a JPEG. So the ground truth is known: the alignment of each pixel, and the image with both.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from pyharmony.merging import _planes
 RECORD = Record("merging", "merging.md")
 #: The categories of places, and the longer side of a scene.
 PLACES, SIDE = ("landscape", "city", "street", "indoor"), 1000
-#: Somebody is kept if so much of them is seen; a pixel is a ghost if it is off by more levels than this.
+#: The visible share from which a person counts as complete; a pixel is a ghost if its error exceeds these levels.
 KEPT, GHOST = 0.95, 32
 
 Pixels = npt.NDArray[np.uint8]
@@ -44,7 +44,7 @@ Float = npt.NDArray[np.float64]
 
 
 class Scene:
-    """Two photographs of one place, what is to come of them, where people are, and the motion between both."""
+    """Two photographs of one place, their ground truth, the positions of people, and the motion between both."""
 
     def __init__(self, places: list[Path], people: list[tuple[Path, Path]], number: int) -> None:
         random = np.random.default_rng((3, number))
@@ -65,7 +65,7 @@ class Scene:
         middle = np.array([[1, 0, -size[0] / 2], [0, 1, -size[1] / 2], [0, 0, 1.0]])
         cosine, sine = zoom * math.cos(turn), zoom * math.sin(turn)
         moved = np.array([[cosine, -sine, shift[0]], [sine, cosine, shift[1]], [0, 0, 1.0]])
-        #: Takes pixels of the first photograph to those of the second one.
+        #: Maps pixels of the first photograph to those of the second one.
         self.matrix: Float = np.linalg.inv(middle) @ moved @ middle
         back = np.array([[1, 0, edge], [0, 1, edge], [0, 0, 1.0]]) @ np.linalg.inv(self.matrix)
         frame = (0, 0, *size)
@@ -77,14 +77,14 @@ class Scene:
         self.first_mask, self.second_mask = (
             mask[edge : edge + size[1], edge : edge + size[0]] for mask in (self.first_mask, self.second_mask)
         )
-        #: What of the second person the second photograph shows, in the frame of the first one.
+        #: The visible part of the second person in the second photograph, in the frame of the first one.
         self.shown: npt.NDArray[np.bool_] = _planes.shown(size, self.matrix, frame)
 
 
 def pasted(
     whole: Image.Image, person: tuple[Path, Path], x: float, edge: int, random: np.random.Generator
 ) -> tuple[Image.Image, Pixels]:
-    """Returns a photograph with somebody whose lowest row is that of the frame, and where they are."""
+    """Returns a photograph with a person pasted onto the bottom of the frame, and the person's mask."""
     photo, cover = Image.open(person[0]).convert("RGB"), Image.open(person[1]).convert("L")
     cover = cover.resize(photo.size)
     box = cover.point(lambda value: 255 * (value > 127)).getbbox()
@@ -107,7 +107,7 @@ def as_jpeg(image: Pixels) -> Pixels:
 
 
 def scenes_of(data: Path) -> tuple[list[Path], list[tuple[Path, Path]]]:
-    """Returns photographs of places without people, and people with their masks, that no network was trained on."""
+    """Returns photographs of places without people, and people with their masks, not used in training any network."""
     places = [
         data / "photos_open" / entry["file"]
         for entry in entries(data / "photos_open")
@@ -120,7 +120,7 @@ def scenes_of(data: Path) -> tuple[list[Path], list[tuple[Path, Path]]]:
             if entry["role"] == "mask" and entry["category"] == "person" and entry["split"] != "train":
                 mask = np.asarray(Image.open(folder / entry["file"]).convert("L")) > 127
                 rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-                # Somebody upright, whom neither side of the photograph cuts.
+                # Upright people who are not cut by the sides of the photograph.
                 if 1.2 * len(columns) < len(rows) > 200 and columns[0] > 2 and columns[-1] < mask.shape[1] - 3:
                     people.append((folder / photos[entry["pair"]], folder / entry["file"]))
     return places, people
@@ -132,7 +132,7 @@ def entries(folder: Path) -> list[dict[str, Any]]:
 
 
 def measured(scene: Scene, given: bool) -> tuple[dict[str, Any], Pixels]:
-    """Returns the figures of a merge, with people found or given, and the picture."""
+    """Returns the metrics of a merge, with people detected or given, and the image."""
     people = [[scene.first_mask], [scene.seen_mask]] if given else None
     result, info = merging.merge([scene.first, scene.second], base=0, people=people, return_info=True)
     photo = info.photos[1]
@@ -145,7 +145,7 @@ def measured(scene: Scene, given: bool) -> tuple[dict[str, Any], Pixels]:
     newcomer = (scene.second_mask > 200) & scene.shown
     theirs = float((photo.mask[newcomer] > 200).mean())
     own = float((photo.mask[scene.first_mask > 200] < 50).mean())
-    # The second photograph has another exposure, and the picture that of the first one: what is off by far is wrong.
+    # The second photograph has another exposure, and the result that of the first one: large differences are errors.
     beside = (scene.first_mask < 20) & (scene.second_mask < 20)
     wrong = np.abs(result.astype(int) - scene.wanted).max(-1)[beside] > GHOST
     return found | {

@@ -1,6 +1,6 @@
 """Counts the operations of a call: those of torch's dispatcher, and calls into our native module.
 
-Each is a kernel on a GPU, or about one. What only makes room, gives another view or reads a number is left out.
+Each is a kernel on a GPU, or about one. Allocations, views and reading of numbers are not counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NO_KERNEL = ("empty", "empty_like", "new_empty_strided", "_local_scalar_dense")
 
 
 class _Torch(TorchDispatchMode):
-    """Counts operations by name while it is on."""
+    """Counts operations by name while it is active."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,12 +1,12 @@
-"""Measures the web page in Chromium: how soon it is there, how long pictures take, and how blends follow a drag.
+"""Measures the web page in Chromium: loading time, time of composites, and frame rate of blends during a drag.
 
     python benchmarks/page.py run DATA [--rounds N]   # with the photographs of DATA/app_open; five minutes
     python benchmarks/page.py report                  # the table, into docs/serve.md
 
-The service is the command `pyharmony serve` in a process of its own, and Chromium, without a GPU, runs beside it on the
-same cores. The photographs are those of the package, and those of benchmarks/composition.py, enlarged to 12 megapixels.
-A script clicks as soon as it can. A drag is moved at every frame by the page itself, so that no driver is measured; its
-times begin where the button is let go.
+The service is the command `pyharmony serve` in a separate process, and Chromium, without a GPU, runs on the same cores.
+The photographs are those of the package, and those of benchmarks/composition.py, enlarged to 12 megapixels. A script
+clicks as soon as it can. A drag is moved at every frame by the page itself, so that no driver is measured; its times
+start when the button is released.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ PHONE: dict[str, Any] = {
     "viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2,
 }  # fmt: skip
 SCREENS = {"desktop": DESKTOP, "phone": PHONE}
-#: The longest that a step may take, in milliseconds.
+#: The timeout of a step, in milliseconds.
 PATIENCE = 120_000
-#: The seconds that a drag goes on.
+#: The duration of a drag, in seconds.
 DRAGGED = 2.5
-#: The visits that say how soon the page is there, a round.
+#: The number of visits per round that measure the loading time.
 VISITS = 3
-#: What the issue of the page asks for: at most, and of the rates at least.
+#: The requirements of the page: upper limits, and for rates lower limits.
 ASKED = {"ready": 1500, "journey": 60, "fine": 150, "blends": 15, "full": 50, "vast": 100}
 
-#: What is told of a drag.
+#: The reported quantities of a drag.
 DRAGS = ("blends", "frames", "fine", "rests")
-#: Notes when the page is ready for people: all of it is loaded, and the service has said what it can.
+#: Records when the page is ready: all of it is loaded, and the service has reported its capabilities.
 READY = """() => {
   new MutationObserver(() => {
     if (document.documentElement?.dataset.ready) window.readyAfter ??= performance.now();
   }).observe(document, { attributes: true, subtree: true, attributeFilter: ["data-ready"] });
 }"""
-#: Moves what lies at a point around it for some seconds, lets it go, and notes what the canvas tells until it rests.
+#: Drags the object at a point in circles for some seconds, releases it, and records the canvas's states until it rests.
 DRAG = """([x, y, seconds]) => new Promise((done) => {
   const stage = document.querySelector("#stage");
   const blends = () => Number(stage.dataset.frames ?? 0);
@@ -101,7 +101,7 @@ ON_SCREEN = """([x, y]) => {
   const world = Konva.stages[0].getLayers()[0].children[0];
   return [box.x + world.x() + x * world.scaleX(), box.y + world.y() + y * world.scaleY()];
 }"""
-#: The canvas takes its size a moment after it is shown, and its picture lies on it then.
+#: The canvas is resized a moment after it is shown, and then shows its image.
 SHOWN = """() => {
   const stage = Konva.stages[0];
   return stage.width() === document.querySelector("#stage").clientWidth
@@ -128,7 +128,7 @@ def serving(folder: Path, *options: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def visiting(browser: Browser, address: str, screen: Mapping[str, Any]) -> Iterator[Page]:
-    """Opens the page in a browser that knows nothing of it, and yields it when it is ready."""
+    """Opens the page in a browser with an empty cache, and yields it when it is ready."""
     context = browser.new_context(locale="en", reduced_motion="reduce", **screen)
     context.add_init_script(f"({READY})()")
     page = context.new_page()
@@ -152,7 +152,7 @@ def stepped(page: Page, name: str) -> None:
 
 
 def placed(page: Page, photos: list[Path], click: tuple[float, float]) -> int:
-    """Goes from two photographs to a place, and returns the actions that it took."""
+    """Goes from two photographs to a placement, and returns the number of actions."""
     with Image.open(photos[0]) as image:
         point = click[0] * image.width, click[1] * image.height
     page.set_input_files("[data-slot=subject] input", [str(photo) for photo in photos])
@@ -171,14 +171,14 @@ def downloaded(page: Page) -> int:
 
 
 def middle(page: Page) -> tuple[float, float]:
-    """Returns where the middle of what is placed is on the screen."""
+    """Returns the position of the placed object's centre on the screen."""
     x, y = (float(page.input_value(f"#place [name={name}]")) for name in ("x", "y"))
     found = page.evaluate(ON_SCREEN, [x, y])
     return found[0], found[1]
 
 
 def drags(page: Page, rounds: int, name: str) -> list[dict[str, float]]:
-    """Drags what is placed, several times."""
+    """Drags the placed object several times."""
     found = []
     for number in range(rounds):
         settled(page)
@@ -193,7 +193,7 @@ def drags(page: Page, rounds: int, name: str) -> list[dict[str, float]]:
 
 
 def at_once(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """Measures, in milliseconds, what has to be at once: a full queue or a vast image is refused, a job stops."""
+    """Measures immediate responses in milliseconds: a full queue or a vast image is refused, a job stops."""
     steps = np.arange(1400) // 64
     levels = ((steps * 7 + steps[:, None] * 13) % 256).astype(np.uint8)
     mask = np.zeros_like(levels)
@@ -234,7 +234,7 @@ def at_once(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
 
 
 def weighed() -> dict[str, int]:
-    """Returns the bytes of the page's files, compressed each by itself."""
+    """Returns the bytes of the page's files, each compressed separately."""
     sizes = {path: len(gzip.compress(path.read_bytes(), 9)) for path in PAGE.rglob("*") if path.is_file()}
     scripts = sum(size for path, size in sizes.items() if path.suffix == ".js")
     konva = sum(size for path, size in sizes.items() if path.name.startswith("konva"))
@@ -242,7 +242,7 @@ def weighed() -> dict[str, int]:
 
 
 def summed(values: list[float], largest: bool = False) -> dict[str, float]:
-    """Returns the median and the best of some values, and how many there are."""
+    """Returns the median, the best and the number of some values."""
     best = max(values) if largest else min(values)
     return {"median": statistics.median(values), "best": best, "count": len(values)}
 
@@ -257,7 +257,7 @@ def summed_drags(told: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def cut_by_mask(folder: Path, large: list[Path]) -> dict[str, list[Path]]:
-    """Returns for each size a source, its mask and a destination, for the way of a mask."""
+    """Returns for each size a source, its mask and a destination, for composites with a given mask."""
     y, x = np.mgrid[:512, :512]
     mask = Image.fromarray((np.hypot((x - 255.5) / 230, (y - 255.5) / 230) < 1).astype(np.uint8) * 255)
     mask.save(folder / "mask.png")
@@ -269,7 +269,7 @@ def cut_by_mask(folder: Path, large: list[Path]) -> dict[str, list[Path]]:
 
 
 def measured(root: Path, rounds: int) -> dict[str, Any]:
-    """Measures all of it."""
+    """Runs all measurements."""
     began, load = time.monotonic(), os.getloadavg()[0]
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     assert chromium is not None, "chromium is not installed"

@@ -1,9 +1,9 @@
-"""Pairs of photographs for composites that are looked at, as `composition.py pairs` draws and shows them.
+"""Pairs of photographs for composites that are reviewed, as drawn and shown by `composition.py pairs`.
 
-Subjects are people of the open photographs of val and test, from which no weight has learned, by thirds cropped at the
-bottom, whole, or among others or with a thing; backgrounds by quarters people far away, a group near, rooms and
-landscapes with nobody. Masks, boxes that were drawn by hand (`tools/annotations/heads.json`) and the categories of the
-manifests say which is which: nothing here asks how pyharmony cuts out or places.
+Subjects are people of the open photographs of val and test, which were not used in training, in equal parts cropped at
+the bottom, whole, or among others or with a thing; backgrounds in equal parts with people far away, a group nearby,
+rooms, and landscapes without people. Masks, boxes drawn by hand (`tools/annotations/heads.json`) and the categories of
+the manifests define these kinds: pyharmony's own segmentation and placement are not used here.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ from PIL import Image, ImageDraw
 
 HEADS = Path(__file__).resolve().parent.parent / "tools" / "annotations" / "heads.json"
 FOLDERS, SPLITS = ("photos_open", "pairs_open", "masks_open"), ("val", "test")
-#: Photographs that are left out: the origin of the first is not stated, and the faces of the second are blanked.
+#: Photographs that are skipped: the origin of the first is not stated, and the faces of the second are blanked.
 LEFT_OUT = ("rembg_", "p3m_")
 #: The kinds of subjects and of backgrounds, in the order in which they take turns.
 SUBJECTS, GROUNDS = ("cropped", "whole", "among"), ("far", "room", "near", "nobody")
-#: The categories of rooms and of landscapes; in the second nobody is, unless a head was drawn.
+#: The categories of rooms and of landscapes; the latter have no people, unless a head was drawn.
 ROOM, LANDSCAPE = "indoor", "landscape"
-#: A subject is at least so high, as a share of the photograph's height.
+#: The smallest height of a subject, as a share of the photograph's height.
 LEAST = 0.35
-#: A box that was drawn by hand reaches the frame if it ends so near it, as a share of the side.
+#: The distance from the frame below which a box drawn by hand touches it, as a share of the side.
 REACHES = 0.012
-#: Somebody of fewer heads is a bust, somebody of more is whole; without a head, a mask of somebody whole is so many
-#: times as high as wide.
+#: The number of heads in the height below which a person is a bust, and above which whole; without a head, the ratio of
+#: height to width of a whole person's mask.
 BUST, WHOLE, UPRIGHT = 4.5, 5.0, 1.8
-#: Somebody is among others where this share of the box is that of somebody else, or with a thing where this share of
-#: the mask is beside a mask of it.
+#: The share of the box that is another person's from which a subject is among others, and the share of the mask next to
+#: a mask of a thing from which it is with a thing.
 SHARED, BESIDE = 0.1, 0.01
-#: Heads of this share of the picture's height or less are far, of this or more near.
+#: The largest height of distant heads and the smallest of near ones, as shares of the image's height.
 FAR, NEAR = 0.07, 0.1
-#: How well a mask and a body's box fit to be of one person, as a share of the union of their boxes.
+#: The IoU of a mask's box and a body's box from which they are of one person.
 FITS = 0.4
-#: The part of a head that is face: what is left out at each side and above, in its width and height.
+#: The part of a head that is face: the margins at each side and above, in its width and height.
 FACE = (0.08, 0.2)
-#: Pixels by which an edge that is cut may be inside the picture and not float.
+#: The number of pixels by which a cut edge may be inside the image without floating.
 AWAY = 2
-#: The side of a cell of the sheets in pixels, and the pairs on a page.
+#: The side of a cell of the sheets in pixels, and the pairs per page.
 SIDE, ROWS = 360, 5
-#: The columns of the table; whoever looks at the sheets fills the first two.
+#: The columns of the table; reviewers fill the first two.
 COLUMNS = (
     "word", "kind", "number", "subject_kind", "ground_kind", "by_click", "subject", "background", "click", "refused",
     "mask_iou", "mask_score", "placement_score", "reason", "scale", "head_off_line", "head_times", "head_share",
     "face_covered", "floating", "stops", "shadow", "warnings", "seconds",
 )  # fmt: skip
-#: What a recipe says of a subject that is laid at its place as it is.
+#: The recipe's options of a subject that is placed unchanged.
 PLAIN: dict[str, Any] = {"harmonize": None, "sharpness": 0.0, "grain": 0.0, "shadow": None, "reflection": None}
 
 Pixels = npt.NDArray[np.uint8]
@@ -71,10 +71,10 @@ class Photo(NamedTuple):
 
     Attributes:
         path: its file.
-        origin: the photograph that it was made of: two files may be of one.
-        category: as its manifest says.
+        origin: the photograph from which it was made: two files may be of one.
+        category: the category in its manifest.
         size: width and height.
-        heads, bodies: the boxes of people that were drawn by hand, one each; a head that is not seen is None.
+        heads, bodies: the boxes of people drawn by hand, one each; None for an invisible head.
         people, things: the files of the masks of people, and of everything else.
     """
 
@@ -89,13 +89,13 @@ class Photo(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """Somebody in a photograph.
+    """A person in a photograph.
 
     Attributes:
         photo: the photograph.
         kind: one of `SUBJECTS`.
-        head: the box of the head that was drawn by hand; None where none was.
-        mask: the file of their mask; None where there is none, and then there is a head.
+        head: the box of the head drawn by hand, or None.
+        mask: the file of their mask, or None if there is a head.
     """
 
     photo: Photo
@@ -104,7 +104,7 @@ class Subject(NamedTuple):
     mask: Path | None
 
     def click(self) -> tuple[float, float]:
-        """Returns (x, y) of a click on them: where the mask is deepest, or on the chest."""
+        """Returns (x, y) of a click on the person: at the deepest point of the mask, or on the chest."""
         if self.mask is not None:
             return deepest(region_of(self.mask))
         assert self.head is not None
@@ -113,7 +113,7 @@ class Subject(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A subject and a background, and whether the subject is clicked or nobody is pointed at."""
+    """A subject and a background, and whether the subject is clicked or there is no prompt."""
 
     subject: Subject
     background: Photo
@@ -153,7 +153,7 @@ def photos_in(data: Path) -> list[Photo]:
 
 
 def subjects_in(photo: Photo) -> list[Subject]:
-    """Returns who of a photograph may be a subject, each with a kind."""
+    """Returns the possible subjects of a photograph, each with a kind."""
     width, height = photo.size
     regions = [region_of(path) for path in photo.people]
     things = [region_of(path) for path in photo.things]
@@ -169,7 +169,7 @@ def subjects_in(photo: Photo) -> list[Subject]:
     subjects = []
     for number, (head, body, mask) in enumerate(persons):
         others = [other for i, (_, other, _) in enumerate(persons) if i != number]
-        # Where heads were drawn, who has none shows an arm or a leg.
+        # If heads were drawn, a person without one is only an arm or a leg.
         if body[3] - body[1] < LEAST * height or (head is None and photo.bodies):
             continue
         with_thing = mask is not None and any(_touch(regions[mask], thing) for thing in things)
@@ -181,7 +181,7 @@ def subjects_in(photo: Photo) -> list[Subject]:
 
 
 def ground_of(photo: Photo) -> str:
-    """Returns the kind of a background; empty where it is none of them."""
+    """Returns the kind of a background; empty if it is of none."""
     heads = [(head[3] - head[1]) / photo.size[1] for head in photo.heads if head is not None]
     if heads:
         if max(heads) <= FAR:
@@ -199,13 +199,13 @@ def draw(
     grounds: Mapping[str, Sequence[Photo]],
     kinds: Sequence[str] = (),
 ) -> list[Pair]:
-    """Draws pairs: kinds of subjects and of backgrounds take turns, and so do a click and nobody who is pointed at.
+    """Draws pairs: kinds of subjects and of backgrounds take turns, as do clicks and no prompt.
 
-    Photographs come again only after all others of their kind, and no pair comes twice. `kinds` are those of the
-    backgrounds, all of `GROUNDS` where it is empty.
+    Photographs are repeated only after all others of their kind, and no pair is repeated. `kinds` are those of the
+    backgrounds, all of `GROUNDS` if it is empty.
 
     Raises:
-        ValueError: there are not so many pairs.
+        ValueError: there are not enough pairs.
     """
     random = np.random.default_rng(seed)
 
@@ -228,12 +228,12 @@ def draw(
                 f"{count} pairs: no more of a subject that is {kind!r} and a background that is {ground!r}"
             )
         earlier.add(key)
-        # Both come again last.
+        # Both are repeated last.
         people[kind].remove(one)
         people[kind].append(one)
         scenes[ground].remove(scene)
         scenes[ground].append(scene)
-        # Every dozen has all kinds of pairs; what was clicked in one is not in the next.
+        # Every dozen has all kinds of pairs; clicked kinds of one are not clicked in the next.
         pairs.append(Pair(one, scene, ground, (number + number // 12) % 2 == 0))
     return pairs
 
@@ -277,12 +277,12 @@ def composite_of(pair: Pair) -> tuple[dict[str, Any], list[tuple[str, Pixels]]]:
 
 
 def figures(pair: Pair, mask: Pixels, one: Any, size: tuple[int, int]) -> dict[str, Any]:
-    """Returns what can be said of a composite without looking, for the table.
+    """Returns automatic metrics of a composite, for the table.
 
     Args:
         pair: its photographs.
-        mask: where the subject is in its own, [h, w].
-        one: what `compose` tells of it.
+        mask: the mask of the subject in its photograph, [h, w].
+        one: the info of `compose`.
         size: width and height of the background.
     """
     row: dict[str, Any] = {"scale": f"{one.scale:.2f}"}
@@ -312,7 +312,7 @@ def figures(pair: Pair, mask: Pixels, one: Any, size: tuple[int, int]) -> dict[s
 
 
 def subject_under(photo: Photo, mask: Pixels) -> Subject | None:
-    """Returns who of a photograph a mask is of: the one with the largest head that it covers, or a mask like it."""
+    """Returns the person of a mask: the one with the largest head that it covers, or with a similar mask."""
     subjects = subjects_in(photo)
     mask_box = box_of(mask >= 128)
     by_head = [one for one in subjects if one.head is not None and face_share(mask, one.head) >= 0.5]
@@ -334,11 +334,11 @@ def face_share(mask: Pixels, head: Box) -> float:
 
 
 def floating(mask: Pixels, silhouette: Pixels, matrix: npt.NDArray[np.float64]) -> float:
-    """Returns the share of the lower edge on which its own frame cut a subject that is seen inside the picture.
+    """Returns the share of a subject's lower edge, cut by its own frame, that is visible inside the composite.
 
     Args:
-        mask: where the subject is in its photograph, [h, w].
-        silhouette: where it is seen in the composite, [H, W].
+        mask: the mask of the subject in its photograph, [h, w].
+        silhouette: its visible part in the composite, [H, W].
         matrix: [2, 3], from pixels of the photograph to those of the composite.
     """
     columns = np.flatnonzero(mask[-1] >= 128)
@@ -348,13 +348,13 @@ def floating(mask: Pixels, silhouette: Pixels, matrix: npt.NDArray[np.float64]) 
     x, y = np.rint(matrix @ ends).astype(int)
     height, width = silhouette.shape
     inside = (x > AWAY) & (x < width - 1 - AWAY) & (y > AWAY) & (y < height - 1 - AWAY)
-    # What is above the end is looked at: the end itself may be half transparent.
+    # Checked above the end, since the end itself may be half transparent.
     inside[inside] = silhouette[y[inside] - AWAY, x[inside]] >= 128
     return float(inside.mean())
 
 
 def stops(before: Any, after: Any) -> float:
-    """Returns by how many stops what was drawn of a subject became lighter, by the means of linear luma."""
+    """Returns by how many stops the drawn subject became lighter, by the means of linear luma."""
     weights = after.alpha.astype(np.float64)
     means = [float((luma(one.colours) * weights).sum()) + 1e-6 * float(weights.sum()) for one in (before, after)]
     return math.log2(means[1] / means[0]) if weights.any() else 0.0
@@ -368,7 +368,7 @@ def luma(colours: Pixels) -> npt.NDArray[np.float64]:
 
 
 def mask_in(entry: Mapping[str, Any], photo: Pixels) -> Pixels:
-    """Returns the mask [h, w] that a recipe's entry of a subject has of its photograph."""
+    """Returns the mask [h, w] of its photograph in a recipe's entry of a subject."""
     from pyharmony.composition._recipe import mask_over
 
     return np.asarray(mask_over(entry["mask"], "mask", (photo.shape[1], photo.shape[0]), photo, soft=True))
@@ -389,13 +389,13 @@ def pixels_of(path: Path) -> Pixels:
 
 
 def region_of(path: Path) -> Bools:
-    """Returns where a mask's file is at least half inside, [H, W]."""
+    """Returns the region where a mask's file is at least half inside, [H, W]."""
     with Image.open(path) as image:
         return np.asarray(image.convert("L")) >= 128
 
 
 def box_of(region: Bools) -> Box:
-    """Returns the box of a region [H, W]; of an empty one that of no size."""
+    """Returns the box of a region [H, W]; an empty box for an empty region."""
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     return _box((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)) if len(rows) else (0.0, 0.0, 0.0, 0.0)
 
@@ -406,7 +406,7 @@ def _box(values: Any) -> Box:
 
 
 def _kind_of(head: Box | None, body: Box, size: tuple[int, int]) -> str:
-    """Returns whether somebody alone is cropped at the bottom or whole; empty for what is neither."""
+    """Returns whether a person alone is cropped at the bottom or whole; empty for neither."""
     wide, high = body[2] - body[0], body[3] - body[1]
     slack = REACHES * size[0], REACHES * size[1]
     heads = None if head is None else high / (head[3] - head[1])
@@ -435,14 +435,14 @@ def _shared(box: Box, other: Box) -> float:
 
 
 def _alike(first: Box, second: Box) -> float:
-    """Returns the share of the union of two boxes that both cover."""
+    """Returns the IoU of two boxes."""
     both = _intersection(first, second)
     union = _area(first) + _area(second) - both
     return both / union if union > 0 else 0.0
 
 
 def _touch(region: Bools, thing: Bools) -> bool:
-    """Returns whether a thing is beside or before somebody: many of its pixels are within three of theirs."""
+    """Returns whether a thing is adjacent to a person: many of its pixels are within three of theirs."""
     if region.shape != thing.shape:
         return False
     grown = np.pad(region, 3)
@@ -454,7 +454,7 @@ def _touch(region: Bools, thing: Bools) -> bool:
 
 
 def cell_of(image: Pixels) -> Pixels:
-    """Returns an image in a square of white of a cell's side."""
+    """Returns an image centred in a white square of a cell's side."""
     picture = Image.fromarray(image)
     factor = SIDE / max(picture.size)
     picture = picture.resize([max(1, round(factor * n)) for n in picture.size], Image.Resampling.LANCZOS)
@@ -475,7 +475,7 @@ def with_click(image: Pixels, click: tuple[float, float] | None) -> Pixels:
 
 
 def on_squares(image: Pixels, mask: Pixels) -> Pixels:
-    """Returns what a mask [h, w] takes of an image [h, w, 3], before grey squares, with a margin about it."""
+    """Returns the part of an image [h, w, 3] in a mask [h, w] on grey squares, with a margin."""
     left, top, right, bottom = box_of(mask >= 128)
     margin = round(0.08 * max(right - left, bottom - top)) + 1
     part = np.s_[max(0, int(top) - margin) : int(bottom) + margin, max(0, int(left) - margin) : int(right) + margin]
@@ -486,7 +486,7 @@ def on_squares(image: Pixels, mask: Pixels) -> Pixels:
 
 
 def close_up(picture: Pixels, mask: Pixels) -> Pixels:
-    """Returns the upper and the lower end of what is seen of a subject [H, W] in a composite, one above the other."""
+    """Returns the upper and the lower end of a subject's visible part [H, W] in a composite, one above the other."""
     left, top, right, bottom = box_of(mask >= 128)
     wide = max(48.0, min(0.6 * max(right - left, bottom - top), picture.shape[1]))
     high = wide / 2
@@ -504,7 +504,7 @@ def close_up(picture: Pixels, mask: Pixels) -> Pixels:
 
 
 def open_pairs(seed: int, count: int, data: Path, kinds: Sequence[str] = ()) -> list[Pair]:
-    """Returns pairs of the open data of a folder, see `draw`."""
+    """Returns pairs of the open data in a folder, see `draw`."""
     photos = photos_in(data)
     grounds: dict[str, list[Photo]] = {}
     for photo in {photo.origin: photo for photo in photos}.values():

@@ -1,6 +1,6 @@
-"""The tools that pyharmony is measured beside, each at its best settings.
+"""The tools with which pyharmony is compared, each with its best settings.
 
-A peer that is not installed has a reason instead of a version; benchmarks name it and go on.
+A peer that is not installed has a reason instead of a version; benchmarks name it and continue.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Peer:
     """A tool, and whether it can be run here.
 
     Attributes:
-        name: the name that is printed.
-        settings: what is run, in a few words.
-        version: None where the tool is missing.
+        name: the printed name.
+        settings: the settings, in a few words.
+        version: None if the tool is missing.
         reason: why it is missing.
     """
 
@@ -128,7 +128,7 @@ def gp_gan_level(
 
 
 def seamless_clone(src: Any, dst: Any, mask: Any) -> Any:
-    """Calls cv2.seamlessClone with the centre that leaves the source where it is; uint8 in and out."""
+    """Calls cv2.seamlessClone with the centre that keeps the source in place; uint8 in and out."""
     import cv2
 
     cv2.setNumThreads(2)

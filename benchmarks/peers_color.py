@@ -1,7 +1,7 @@
 """The transfers of `pyharmony.color` in OpenCV and NumPy, each as fast as these allow.
 
-image, reference [H, W, 3] uint8 RGB; mask, theirs [H, W] uint8, 0 or 255. What is fitted to a few
-numbers (the tone curve, the tables of quantiles) is the package's own NumPy.
+image, reference [H, W, 3] uint8 RGB; mask, theirs [H, W] uint8, 0 or 255. Fits of few numbers (the tone curve, the
+tables of quantiles) use the package's own NumPy.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def match_histogram(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixe
 
 
 def _counts(colors: Float32, bins: int, low: Any, high: Any) -> Any:
-    """Returns histograms [3, bins] of [N, 1, 3]; the upper bound is made to count."""
+    """Returns histograms [3, bins] of [N, 1, 3], including the upper bound."""
     high = np.asarray(high) + 1e-6
     return np.stack(
         [cv2.calcHist([colors], [c], None, [bins], [float(low[c]), float(high[c])]).ravel() for c in range(3)]
@@ -91,7 +91,7 @@ def _counts(colors: Float32, bins: int, low: Any, high: Any) -> Any:
 
 
 def _through(colors: Float32, tables: Any, low: Any, high: Any) -> Float32:
-    """Sends colours [N, 1, 3] through tables [3, n], linearly."""
+    """Maps colours [N, 1, 3] by tables [3, n], linearly."""
     edges = [np.linspace(low[c], high[c], tables.shape[1]) for c in range(3)]
     return np.stack([np.interp(colors[:, 0, c], edges[c], tables[c]) for c in range(3)], -1).astype(np.float32)[:, None]
 
@@ -106,7 +106,7 @@ def fecker(image: Pixels, reference: Pixels, mask: Pixels, theirs: Pixels) -> Pi
 
 
 def regrain(image: Pixels, change: Float32, mask: Pixels) -> Float32:
-    """Returns the change [N, 1, 3] of what is inside, smoothed."""
+    """Returns the change [N, 1, 3] of the pixels inside, smoothed."""
     x, y, w, h = cv2.boundingRect(mask)
     box = np.s_[y : y + h, x : x + w]
     inside = mask[box] > 0
@@ -156,7 +156,7 @@ def _regrain_level(image: Float32, change: Float32, inside: Any, level: int) -> 
         np.subtract(wanted, x, out=y)
         for weight, at, neighbour in links:
             y[at] += np.multiply(weight, x[neighbour], out=part[at])
-        y *= np.float32(0.8)  # undamped, a checkerboard would stay
+        y *= np.float32(0.8)  # without damping a checkerboard would remain
         x += y
     return x
 
@@ -206,7 +206,7 @@ def luminance_temperature(image: Pixels, reference: Pixels, mask: Pixels, theirs
 
 
 def lut(image: Pixels, table: Float32, mask: Pixels | None = None) -> Pixels:
-    """Interpolates tetrahedrally in a table."""
+    """Interpolates tetrahedrally in a lookup table."""
     n = table.shape[0]
     inside = np.ones(image.shape[:2], bool) if mask is None else mask > 0
     t = image[inside].astype(np.float32) * np.float32((n - 1) / 255)

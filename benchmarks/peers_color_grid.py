@@ -1,6 +1,6 @@
-"""The peers of color_grid: its map composed of torch's operations, and of OpenCV's and NumPy's.
+"""The peers of color_grid: its map composed of torch operations, and of OpenCV's and NumPy's.
 
-uint8 in and out. Curves are tables of 256 entries, which is the fastest form that either library has.
+uint8 in and out. Curves are tables of 256 entries, the fastest form of either library.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GRID, KNOTS = (16, 16, 8), 16
 
 @dataclass(frozen=True)
 class Map:
-    """The parts of a map that a network might give: a moderate change of light and colour."""
+    """The parts of a map like a network's: a moderate change of light and colour."""
 
     affine: Float32
     curves: Float32
@@ -60,7 +60,7 @@ def with_opencv(image: Any, mask: Any, given: Map) -> Any:
         y += table[c][image[..., c]]
     for k in range(GRID[2]):
         cells = given.grid[:, :, k].reshape(*GRID[:2], 12)
-        # Four channels at a time is the most that its fast form takes.
+        # Its fast form supports at most four channels.
         rows = [cv2.resize(np.ascontiguousarray(cells[..., 4 * o : 4 * o + 4]), (width, height)) for o in range(3)]
         weight = np.maximum(0, 1 - np.abs(w - np.float32(k)))
         for o, row in enumerate(rows):
@@ -77,7 +77,7 @@ def with_opencv(image: Any, mask: Any, given: Map) -> Any:
 
 @dataclass(frozen=True)
 class Tensors:
-    """A map as `with_torch` takes it, on a device."""
+    """A map for `with_torch`, on a device."""
 
     affine: Any  # [12, 1, 1]
     table: Any  # [3 in, 256, 3 out]

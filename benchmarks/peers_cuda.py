@@ -1,6 +1,6 @@
 """The peers of the GPU kernels: a DCT of torch.fft at its best, CuPy's, and a copy of the same bytes.
 
-Arrays are planar, [C, H, W], as a user of a DCT would hold them; ours are [H, W, C].
+Arrays are planar, [C, H, W], as usual for a DCT; ours are [H, W, C].
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def reordering(n: int) -> Any:
 def compiled(*functions: Any) -> Any:
     """Compiles each function by torch.compile, for the shapes of one problem.
 
-    Functions that were compiled before are forgotten: after eight shapes of one function dynamo runs it as it is,
-    without an error, and after the first change of a size it makes code for sizes that are not known.
+    Earlier compiled functions are forgotten: after eight shapes of one function dynamo runs it eagerly, without an
+    error, and after the first change of a size it generates code for dynamic sizes.
     """
     torch = importlib.import_module("torch")
     importlib.import_module("torch._dynamo").reset()
@@ -47,14 +47,14 @@ class TorchDct:
         X(k1, W - k2) = -2 Im t,  X(H - k1, W - k2) = -2 Re t,  t = w(k1) (A - conj B)
 
     so that the division by the eigenvalues at these four frequencies and the way back need no other entry of V:
-    everything between the two FFTs is one pass over half the spectrum, which torch.compile makes one kernel of.
+    everything between the two FFTs is one pass over half the spectrum, which torch.compile turns into one kernel.
 
     Args:
         height, width: of the images.
         color_weight, w0, w1: of the operator; the taps of the Gaussian are w1, w0, w1.
         dtype: 'float32' or 'float64'.
         device: of torch.
-        fuse: compile what is around the FFTs, one kernel each; otherwise it runs operation by operation.
+        fuse: whether to compile the code around the FFTs, one kernel each; otherwise it runs eagerly.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pyharmony import data
 
-#: The least share of an image that a mask covers.
+#: The smallest share of an image covered by a mask.
 LEAST = 0.005
 
 #: The folders of triples, and those of photographs of which some have masks.
@@ -27,13 +27,13 @@ Picture = npt.NDArray[np.uint8]
 
 
 class Photographs(data.Dataset):
-    """Photographs of several manifests with a mask each: their own, or, where borrowed, that of another one.
+    """Photographs of several manifests with a mask each: their own, or, if borrowed, that of another one.
 
     Args:
         root: the folder of the manifests.
-        folders: their names; those that are not there are left out.
+        folders: their names; missing ones are skipped.
         splits: the splits of each.
-        borrowed: whether those without a mask are meant, with masks of others that are mirrored by chance.
+        borrowed: whether to use those without a mask, with masks of others that are mirrored at random.
     """
 
     def __init__(self, root: Path, folders: Sequence[str], splits: Sequence[str], *, borrowed: bool = False) -> None:
@@ -86,37 +86,37 @@ class Photographs(data.Dataset):
 
 
 def photograph(manifest: data.Manifest, index: int) -> str:
-    """Returns the name of a sample's photograph where it came from: several objects and composites may be of one."""
+    """Returns the name of a sample's original photograph: several objects and composites may be of one."""
     entry = next(entry for role, entry in manifest.entries[index].items() if role in ("image", "target"))
     return origins(manifest.root).get(entry["file"], str(entry["pair"]))
 
 
 @functools.cache
 def origins(root: Path) -> dict[str, str]:
-    """Returns for each file of a manifest the stem of the one that it was made of."""
+    """Returns for each file of a manifest the stem of the one from which it was made."""
     entries = json.loads((root / "manifest.json").read_text())["entries"]
     return {entry["file"]: Path(entry["path"]).stem for entry in entries if entry.get("path")}
 
 
 def source_of(entry: Mapping[str, Any]) -> str:
-    """Returns the pair that the photograph of a triple's entry is in."""
+    """Returns the pair of the photograph of a triple's entry."""
     return str(entry["pair"]).partition("__")[0]
 
 
 def mask_qualities(root: Path) -> dict[str, str]:
-    """Returns how the mask of each pair of photograph and mask was made, as the manifests say."""
+    """Returns how the mask of each pair of photograph and mask was made, according to the manifests."""
     files = [root / folder / "manifest.json" for folder in PHOTOS]
     entries = [entry for file in files if file.is_file() for entry in json.loads(file.read_text())["entries"]]
     return {entry["pair"]: entry["mask_quality"] for entry in entries if "mask_quality" in entry}
 
 
 def is_fine(quality: str | None) -> bool | None:
-    """Whether a mask that was made in this way follows the contour pixel by pixel; None where that is not known."""
+    """Returns whether a mask of this quality follows the contour pixel by pixel; None if unknown."""
     return None if quality is None else "polygon" not in quality
 
 
 def is_research(manifest: data.Manifest) -> bool:
-    """Whether the files of a manifest are under no open licence."""
+    """Returns whether the files of a manifest are not under an open licence."""
     return manifest.root.parent.name == "research_only"
 
 
@@ -125,7 +125,7 @@ def is_person(entry: Mapping[str, Any]) -> bool:
 
 
 def nearest(mask: Picture, size: tuple[int, ...]) -> Picture:
-    """Returns a mask at [H, W], each pixel the nearest one."""
+    """Returns a mask resized to [H, W] by nearest neighbour."""
     rows, columns = (((np.arange(n) + 0.5) * m / n).astype(np.intp) for n, m in zip(size, mask.shape, strict=True))
     return np.ascontiguousarray(mask[np.ix_(rows, columns)])
 
@@ -142,7 +142,7 @@ def open_objects(root: Path, split: str) -> list[Object]:
     """Returns the objects of a split whose mask was not made by a network; a photograph may have several.
 
     Raises:
-        FileNotFoundError: none of the folders is there.
+        FileNotFoundError: none of the folders exists.
     """
     objects = []
     folders = [root / name for name in OPEN if (root / name / "manifest.json").is_file()]
@@ -160,15 +160,15 @@ def open_objects(root: Path, split: str) -> list[Object]:
 
 
 class Set(NamedTuple):
-    """Images to measure on.
+    """Images for an evaluation.
 
     Attributes:
         samples: with composite, target and mask, or image and mask.
         groups: the photograph of each sample.
         persons: whether each sample's object is a person whose skin is measured.
-        is_open: whether each sample is under an open licence; empty where that was not asked for.
+        is_open: whether each sample is under an open licence; empty if not requested.
         fine: whether each sample's mask follows its contour pixel by pixel, a matte or a model's mask, and not by the
-            straight lines of a polygon; None where that is not known. Empty where that was not asked for.
+            straight lines of a polygon; None if unknown. Empty if not requested.
     """
 
     samples: data.Dataset
@@ -190,7 +190,7 @@ def triples(root: Path, split: str = "test") -> Set:
 
 
 def fitting(root: Path, split: str = "test") -> Set:
-    """Returns photographs of a split with their masks, and the targets of its triples that are none of them."""
+    """Returns photographs of a split with their masks, and the targets of its triples that are not among them."""
     photos = Photographs(root, PHOTOS, (split,))
     there = set(photos.names)
     parts: list[data.Dataset] = [photos]

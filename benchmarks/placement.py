@@ -1,17 +1,17 @@
-"""Measures how well places for people are found, beside simple ways to choose one.
+"""Measures the quality of places for people, compared with simple baselines.
 
-    python benchmarks/placement.py run --scenes 600        # somebody is left out of a drawn scene, and placed again
-    python benchmarks/placement.py left-out DATA           # somebody of a photograph of a group is placed again
+    python benchmarks/placement.py run --scenes 600        # a person is removed from a drawn scene, and placed again
+    python benchmarks/placement.py left-out DATA           # a person of a group photograph is placed again
     python benchmarks/placement.py roll DATA               # photographs turned by known angles
     python benchmarks/placement.py speed                   # milliseconds of the CPU
-    python benchmarks/placement.py fit --scenes 600        # learns the weights of the terms, and prints them
+    python benchmarks/placement.py fit --scenes 600        # fits the weights of the terms, and prints them
     python benchmarks/placement.py report                  # the tables, into docs/place.md
 
-Scenes are those of `scenes.py`. Weights are learned from one half of the photographs' layouts, figures are of the other
-half. A place is right if its box and that of who was left out share half of their union or more. The simple ways get
-the size that heads have there, so that they differ in the place alone, and as many guesses: where a way has fewer
-places than that, the others lie beside them. Faults are counted in both: faces that are covered, and edges that float
-although the frame of the portrait cut them, at any of its sides.
+Scenes are those of `scenes.py`. Weights are fitted on one half of the photographs' layouts, and evaluated on the other
+half. A place is correct if the IoU of its box and that of the removed person is at least 0.5. The baselines use the
+typical size of heads there, so that they differ only in position, and the same number of guesses: a baseline with fewer
+positions adds neighbours of them. Faults are counted in both: covered faces, and floating edges at any side where the
+frame of the portrait cut the person.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ from pyharmony.placement import _crowd, _place, _score
 from pyharmony.placement.subject import subject_of
 
 RECORD = Record("placement", "place.md")
-#: From this share of the union on two boxes are one place; and how many answers count.
+#: The IoU from which two boxes are one place; and the number of answers that count.
 RIGHT, TOP = 0.5, 5
-#: Faces count as covered from this share on, and an edge as floating if so many pixels of it, of the background, are
-#: seen further than the last number from the frame, and further than the mask may have ended before its own.
+#: The share from which faces count as covered; an edge floats if this number of its pixels, of the background, is
+#: visible farther from the frame than the last number, and farther than the mask may end before its own frame.
 COVERED, FLOATING, AWAY = 0.02, 3, 2
-#: How far guesses lie beside each other, in the width of who is placed. Steps of two thirds leave no column out that
-#: one of them shares half of the union with; at this one the simple ways are best on scenes of the layouts that weights
-#: are learned from.
+#: The distance of neighbouring guesses, in the width of the person. With steps of two thirds every column has an IoU of
+#: at least 0.5 with one of them; at this distance the baselines are best on scenes of the layouts used for fitting
+#: weights.
 BESIDE = 0.55
-#: How far a mask in a photograph may end before the frame that cuts it, as a share of the longer side, and how near to
-#: the frame, in shares of each side, a box that is drawn by hand reaches it.
+#: The largest gap between a mask in a photograph and the frame that cuts it, as a share of the longer side, and the
+#: distance from the frame, in shares of each side, below which a box drawn by hand touches it.
 BEFORE, REACHES = 0.012, 0.005
-#: The sides of a frame, and the names of all ways in the tables, ours first.
+#: The sides of a frame, and the names of all methods in the tables, ours first.
 SIDES = ("left", "top", "right", "bottom")
 WAYS = ("pyharmony", "widest gap", "random", "bottom centre", "as in its own picture")
 
-#: How much a layout counts where weights are learned, and how much weights are held back beside it.
+#: The weight of a layout in fitting, and that of the regularisation.
 LAYOUT, HELD = 40.0, 10.0
-#: The calls of which the fastest tells the speed.
+#: The number of calls, of which the fastest determines the speed.
 CALLS = 15
 
 Box = tuple[float, float, float, float]
@@ -65,9 +65,9 @@ Floats = npt.NDArray[np.float64]
 
 
 class Task:
-    """Somebody to be placed: the scene without them, the others, their own photograph, and the truth."""
+    """A person to be placed: the scene without them, the others, their own photograph, and the ground truth."""
 
-    #: How many pixels before a side that cuts it the mask may end.
+    #: The largest gap in pixels between the mask and a side that cuts it.
     before = 0.0
 
     def __init__(self, number: int, part: str) -> None:
@@ -75,7 +75,7 @@ class Task:
         everybody = range(len(self.scene.people))
         random = np.random.default_rng((11, number))
         height, width = self.scene.background.shape[:2]
-        # Who is hardly seen cannot be told to be missing.
+        # A person who is hardly visible cannot be recognised as missing.
         good = [
             i
             for i in everybody
@@ -106,16 +106,16 @@ class Task:
 
 
 class LeftOut:
-    """Somebody of a photograph of a group, to be placed in it again: they are still seen, and nobody says so.
+    """A person in a group photograph, to be placed in it again: they remain visible in it, unmarked.
 
-    The photograph's frame cut whom it cuts there, and the part that is taken as their own photograph no more of them.
+    The photograph's frame cuts the person as before, and the crop used as their own photograph cuts no more of them.
 
     Args:
         photo: the photograph, [H, W, 3] uint8.
-        masks: where its people are, as `segment` finds them by their boxes.
-        heads, bodies: the boxes of their heads and of all that is seen of them, drawn by hand.
-        index: who is left out.
-        random: by which their own photograph is made: a part of this one around them, at another size.
+        masks: the masks of its people, by `segment` with their boxes.
+        heads, bodies: the boxes of their heads and of their visible parts, drawn by hand.
+        index: the index of the person.
+        random: the generator for their own photograph: a crop of this one around them, at another size.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ def _inside(box: Box, width: int, height: int) -> float:
 
 
 def alike(first: Box, second: Box, size: tuple[int, int]) -> float:
-    """Returns the share of the union of two boxes, inside a picture of a size, that both cover."""
+    """Returns the IoU of two boxes, clipped to an image of a size."""
     a, b = ((max(box[0], 0), max(box[1], 0), min(box[2], size[0]), min(box[3], size[1])) for box in (first, second))
     wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     shared = max(wide, 0) * max(high, 0)
@@ -183,7 +183,7 @@ def box_of(one: placement.Placement) -> Box:
 
 
 def simple_ways(task: Task | LeftOut, random: np.random.Generator) -> dict[str, list[Box]]:
-    """Returns up to five boxes by each simple way, with the size that heads have there."""
+    """Returns up to five boxes by each baseline, with the typical size of heads there."""
     width, height = task.size
     mask = task.portrait.mask >= 128
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -217,9 +217,9 @@ def simple_ways(task: Task | LeftOut, random: np.random.Generator) -> dict[str, 
 
 
 def _beside(places: Sequence[float], wide: float, width: int) -> list[float]:
-    """Returns as many columns as there are guesses: places, and where they are fewer, those beside them in turn.
+    """Returns as many columns as there are guesses: places, and if they are fewer, neighbours of them in turn.
 
-    What lies beyond the picture is left for what is in it.
+    Columns outside the image are replaced by those inside.
     """
     steps = [sign * number * BESIDE * wide for number in range(1, 4 * TOP) for sign in (-1, 1)]
     further = [x + step for step in steps for x in places]
@@ -228,9 +228,9 @@ def _beside(places: Sequence[float], wide: float, width: int) -> list[float]:
 
 
 def edge_of(mask: npt.NDArray[np.uint8], side: str, before: float) -> Floats:
-    """Returns the middles (x, y) of the outermost pixels of a mask at a side of its frame, [N, 2].
+    """Returns the centres (x, y) of the outermost pixels of a mask at a side of its frame, [N, 2].
 
-    before: how many pixels before the frame the mask may end.
+    before: the largest gap in pixels between mask and frame.
     """
     region = mask >= 128
     seen = {"left": region.T, "right": region[:, ::-1].T, "top": region, "bottom": region[::-1]}[side]
@@ -244,7 +244,7 @@ def edge_of(mask: npt.NDArray[np.uint8], side: str, before: float) -> Floats:
 
 
 def faults(task: Task | LeftOut, one: placement.Placement) -> tuple[bool, bool]:
-    """Returns whether a face is covered, and whether an edge floats on which the portrait was cut."""
+    """Returns whether a face is covered, and whether an edge floats at which the portrait was cut."""
     width, height = task.size
     own = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
     matrix = np.linalg.inv(own) @ np.vstack([one.matrix, [0, 0, 1]]) @ own
@@ -256,7 +256,7 @@ def faults(task: Task | LeftOut, one: placement.Placement) -> tuple[bool, bool]:
     for i, (mask, head) in enumerate(zip(task.people, task.heads)):
         across, down = head[2] - head[0], head[3] - head[1]
         y, x = np.mgrid[:height, :width] + 0.5
-        # The face of the drawing: an ellipse in the lower part of the head.
+        # The face in the drawing: an ellipse in the lower part of the head.
         face = ((x - head[0] - across / 2) / (0.42 * across)) ** 2 + (
             (y - head[1] - 0.6 * down) / (0.4 * down)
         ) ** 2 <= 1
@@ -267,7 +267,7 @@ def faults(task: Task | LeftOut, one: placement.Placement) -> tuple[bool, bool]:
     for side in task.cut:
         edge = edge_of(task.portrait.mask, side, task.before)
         x, y = matrix[:2] @ np.concatenate([edge, np.ones((len(edge), 1))], 1).T
-        # A mask that may end before the frame says no better where its edge is.
+        # If a mask may end before the frame, its edge is not known more exactly.
         near = AWAY + task.before * one.scale
         away = (x > near) & (x < width - near) & (y > near) & (y < height - near)
         columns, rows = np.floor(x[away]).astype(int), np.floor(y[away]).astype(int)
@@ -284,7 +284,7 @@ def _warped(values: npt.NDArray[np.uint8], back: Floats, size: tuple[int, int]) 
 
 
 def run(count: int) -> dict[str, Any]:
-    """Measures scenes of the layouts that no weight was learned from."""
+    """Evaluates scenes of the layouts not used for fitting weights."""
     rows: list[dict[str, Any]] = []
     for number in range(count):
         task = Task(number, "test")
@@ -315,7 +315,7 @@ def _told_faults(task: Task | LeftOut, found: Sequence[placement.Placement]) -> 
 
 
 def left_out(root: Path) -> dict[str, Any]:
-    """Measures the photographs of the layouts that no weight was learned from, everybody left out in turn."""
+    """Evaluates the photographs of the layouts not used for fitting weights, leaving out everybody in turn."""
     rows: list[dict[str, Any]] = []
     for layout in scenes.layouts("test"):
         path = next(root.glob(f"*/images/{layout['photo']}.*"), None) or next(root.glob(f"*/{layout['photo']}.*"))
@@ -358,9 +358,9 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def fit(count: int) -> dict[str, float]:
-    """Learns the weights: those by which, drawn in proportion to the exponential of the score, right places are likely.
+    """Fits the weights: those that maximise the likelihood of correct places, drawn with probability exp(score).
 
-    The places are those of the grid, each of them right or wrong, the likelihood is that of any of the right ones.
+    The places are those of the grid, each of them correct or not; the likelihood is that of any correct one.
     """
     from scipy.optimize import minimize
 
@@ -385,7 +385,7 @@ def fit(count: int) -> dict[str, float]:
             every.append((task.scene.photo, features, right[allowed]))
     print(f"{len(every)} of {count} scenes have a right place that is allowed", file=sys.stderr)
 
-    # Each layout counts as much as every other, and each term by how much it varies.
+    # All layouts have equal weight, and each term is scaled by its variation.
     counts = Counter(photo for photo, _, _ in every)
     spread = np.mean([features.std(0) for _, features, _ in every], 0)
 
@@ -406,7 +406,7 @@ def fit(count: int) -> dict[str, float]:
 
 
 def roll(root: Path) -> dict[str, Any]:
-    """Measures the roll of photographs that are turned by known angles, cut to what stays filled."""
+    """Measures the estimated roll of photographs rotated by known angles, cropped to the filled part."""
     folder = root / "photos_open"
     entries = json.loads((folder / "manifest.json").read_text())["entries"]
     photos = [entry["file"] for entry in entries if entry["role"] == "photo" and entry["split"] == "test"]
@@ -426,9 +426,9 @@ def roll(root: Path) -> dict[str, Any]:
 
 
 def speed() -> dict[str, Any]:
-    """Measures the milliseconds of the CPU for a call with people and heads given, with one of 12 megapixels, too.
+    """Measures the CPU milliseconds of a call with people and heads given, also with one of 12 megapixels.
 
-    They are those of the fastest of many calls, as other programs only ever make one slower; and the median of scenes.
+    They are those of the fastest of many calls, since other programs only make it slower; and the median over scenes.
     """
     found = {}
     for name, factor in (("scene", 1), ("12 MP", 6)):
@@ -454,7 +454,7 @@ def speed() -> dict[str, Any]:
 
 
 def beside(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Returns the lines of a table: how often each way is right, and ours beside the others."""
+    """Returns the lines of a table: how often each method is correct, and ours compared with the others."""
     groups = [row["photo"] for row in rows]
     lines = [["", "first answer right", "one of five right"]]
     right = {name: [[float(max(row[name][:k]) >= RIGHT) for row in rows] for k in (1, TOP)] for name in WAYS}

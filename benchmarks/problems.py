@@ -1,6 +1,6 @@
 """The inputs of the benchmarks: generated, deterministic, with the statistics of photographs.
 
-Images are the photographs of `pyharmony/cli/images` continued by mirroring, so that they keep the
+Images are the photographs of `pyharmony/cli/images` extended by mirroring, so that they have the
 detail of real pixels at any size, under a slow change of light.
 """
 
@@ -70,7 +70,7 @@ def double(x: Float64, height: int, width: int) -> Float64:
 
 @dataclass(frozen=True)
 class Blend:
-    """Two photographs, a mask, and the colours to hold to: [H, W, 3] uint8 and a mask [H, W] bool."""
+    """Two photographs, a mask, and the base colours: [H, W, 3] uint8 and a mask [H, W] bool."""
 
     name: str
     src: Pixels
@@ -91,7 +91,7 @@ class Blend:
 
     @functools.cached_property
     def base(self) -> Pixels:
-        """The base that a pyramid's coarser level hands to the finest: a half-size blend, enlarged."""
+        """The base that a pyramid's coarser level passes to the finest: a half-size blend, enlarged."""
         from exact import gaussian_poisson_dct
 
         src, dst, mask = (halve(v.astype(np.float64)) for v in (self.src, self.dst, self.mask))

@@ -28,7 +28,7 @@ class Tensors:
 
     @property
     def nbytes(self) -> int:
-        """The bytes that a solve has to read and write at the least: its arguments and the result."""
+        """The smallest number of bytes that a solve reads and writes: its arguments and the result."""
         return sum(x.numel() * x.element_size() for x in (self.src, self.dst, self.mask, self.base, self.dst))
 
     def numpy(self) -> tuple[Any, ...]:
@@ -79,7 +79,7 @@ def torch_dct(t: Tensors, weight: float) -> tuple[Any, str]:
         solve = peers_cuda.TorchDct(*t.shape, weight, *gaussian_taps(0.5), device=t.src.device, fuse=fuse)
         try:
             solve(b)
-        except Exception:  # there is no compiler of Triton's here
+        except Exception:  # Triton has no compiler here
             if not fuse:
                 raise
             continue

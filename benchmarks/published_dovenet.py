@@ -1,9 +1,9 @@
-"""DoveNet's training step as it was published, in plain torch, which ours is measured beside.
+"""DoveNet's training step as published, in plain torch, for comparison with ours.
 
 Written from the description of the published code: eager, spectral norms by torch's own hook at every forward,
-partial convolutions composed from torch's operations, three passes of the discriminator in its step and two in
-the generator's, of which one is not used. Faster settings that change no value are on: Adam over lists of
-tensors, no transfer to the host within a step.
+partial convolutions composed of torch's operations, three passes of the discriminator in its step and two in
+the generator's, one of them unused. Faster settings that change no value are on: Adam over lists of tensors, no
+transfer to the host within a step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn.utils import spectral_norm
 class PartialConv2d(nn.Conv2d):
     """Liu et al. 2018, as its authors compute it: the mask by a convolution with ones, then the ratio, then a mask."""
 
-    #: A small number against a division by zero.
+    #: A small number that prevents a division by zero.
     eps = 1e-8
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -87,7 +87,7 @@ class Discriminator(nn.Module):
 
 
 class Level(nn.Module):
-    """A level of the U-Net and all within it."""
+    """A level of the U-Net and all levels inside it."""
 
     def __init__(self, outer: int, inner: int, inside: Level | None, kind: str, gate: bool, dropout: bool) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class Level(nn.Module):
         if self.kind == "outermost":
             assert self.inside is not None
             return torch.tanh(self.up(functional.relu(self.inside(self.down(x)), inplace=True)))
-        # The ReLU works in place: the skip is what the next level sees.
+        # The ReLU works in place: the skip is the input of the next level.
         x = functional.leaky_relu(x, 0.2, inplace=True)
         y = self.down(x)
         if self.down_norm is not None:
@@ -150,7 +150,7 @@ class PublishedStep:
 
     @torch.no_grad()
     def take(self, model: Any) -> None:
-        """Takes the weights of a `dovenet` of ours, with instance norms."""
+        """Copies the weights of our `dovenet` with instance norms."""
         ours = model.generator.unet
 
         def copy(mine: nn.Module, theirs: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Small networks that score an image by itself: their training data, how well they separate, and the filter.
+"""Small networks that score single images: their training data, their discrimination, and the filter.
 
     python benchmarks/realism.py prepare DATA WORK
     pyharmony train realism_cnn-small --data WORK/train --set data.validation=WORK/val -o WORK/run
@@ -8,9 +8,9 @@
     python benchmarks/realism.py calibrate WORK/val WORK/run/best.safetensors -o WORK/calibrated.safetensors
     python benchmarks/realism.py measure DATA WORK/calibrated.safetensors -o benchmarks/results/harmony.json
 
-DATA holds photos_open, pairs_open and triples_open and, where they are there, research_only/triples, each with its
-manifest. Composites are made of the photographs of a split: those of train to learn from, of val to choose by, of test
-to measure. One thread.
+DATA contains photos_open, pairs_open and triples_open and optionally research_only/triples, each with its manifest.
+Composites are made from the photographs of a split: train for training, val for model selection, test for evaluation.
+One thread.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from pyharmony import color, data, metrics, scoring
 from pyharmony import io as files
 from pyharmony.models import Model, create, load, save
 
-#: Sides of the shards, from which crops are taken, and of the composites before they are made smaller: what is left of
-#: their rounding to 8 bits is averaged away.
+#: Sides of the shards, from which crops are taken, and of the composites before reduction, which averages away their
+#: rounding to 8 bits.
 STORED, MADE = 112, 224
 PHOTOS = ("pairs_open", "photos_open")
 TRIPLES = ("triples_open", "research_only/triples")
 BINS = ((20, 80), (80, 300), (300, 1000), (1000, 2600))
 EVERYTHING = (0.0, 1e9)
-#: Limits of the fMSE: the filter drops composites outside before it asks the network.
+#: Limits of the fMSE: the filter drops composites outside before it runs the network.
 LIMITS = (20.0, 2600.0)
-#: The share of each change of colours in training: transfers more than by default, which is made for harmonisers.
+#: The share of each recolouring method in training: more transfers than the default, which is for harmonisers.
 METHODS = {name: 2 if name == "lut_mix" else 1 for name in data.METHODS}
 
 Floats = npt.NDArray[np.float64]
@@ -53,7 +53,7 @@ Floats = npt.NDArray[np.float64]
 def composites(
     root: Path, split: str, own: int, borrowed: int, seed: int, limits: tuple[float, float] = LIMITS
 ) -> data.Joined:
-    """Makes so many composites of each photograph with a mask of its own, and of each of the others."""
+    """Makes a number of composites of each photograph with its own mask, and of each of the others."""
     parts = []
     for borrows, count in ((False, own), (True, borrowed)):
         if count:
@@ -63,7 +63,7 @@ def composites(
 
 
 def prepare(root: Path, work: Path) -> None:
-    """Writes shards to train on, to choose by, and those from which the filter chooses."""
+    """Writes shards for training, for model selection, and for the filter."""
     work.mkdir(parents=True, exist_ok=True)
     for name, made in {
         "train": composites(root, "train", 8, 3, 0),
@@ -75,7 +75,7 @@ def prepare(root: Path, work: Path) -> None:
             print(f"{name}: {len(written)} composites", flush=True)
 
 
-# How well it separates
+# Discrimination
 
 
 def area(real: Floats, made: Floats, of: npt.NDArray[np.int64]) -> dict[str, float]:
@@ -134,7 +134,7 @@ def recompressed(image: Picture, quality: int) -> Picture:
 
 
 def faint(composite: Picture, image: Picture, fmse: float, wanted: float) -> Picture:
-    """Returns the composite with its change made so small that its fMSE is about what is wanted."""
+    """Returns the composite with its change reduced to about the wanted fMSE."""
     change = (composite.astype(np.float64) - image) * np.sqrt(wanted / fmse)
     return np.rint(image + change).clip(0, 255).astype(np.uint8)
 
@@ -150,7 +150,7 @@ def rimmed(image: Picture, composite: Picture, mask: Picture) -> Picture:
 
 
 def calibrate(pairs: data.Shards, model: Model, path: Path) -> None:
-    """Writes a style encoder's weights with the decay by which half of these photographs and composites score 0.5."""
+    """Writes a style encoder's weights with the decay for which half of these photographs and composites score 0.5."""
     distances = [
         -np.log(scoring.harmony_score(pair[role], pair["mask"], weights=model, device="cpu")) / model.config.decay
         for pair in pairs
@@ -164,7 +164,7 @@ def calibrate(pairs: data.Shards, model: Model, path: Path) -> None:
 
 
 def measure(root: Path, model: Model) -> dict[str, Any]:
-    """Measures by `realism_score`, with and without the mask, or an encoder of regions by `harmony_score`."""
+    """Evaluates `realism_score`, with and without the mask, or an encoder of regions by `harmony_score`."""
     masked = model.name != "realism_cnn"
 
     def score(picture: Picture, mask: Picture | None) -> float:
@@ -219,7 +219,7 @@ def measure(root: Path, model: Model) -> dict[str, Any]:
 
 
 def summary(real: list[dict[str, float]], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns areas: all composites, without their masks, by their fMSE; and of the controls, which should be 0.5."""
+    """Returns areas: of all composites, without their masks, by fMSE; and of the controls, expected at 0.5."""
     photographs = np.array([row["mask"] for row in real])
     of = np.array([row["of"] for row in rows])
     made = np.array([row["mask"] for row in rows])
@@ -241,7 +241,7 @@ def summary(real: list[dict[str, float]], rows: list[dict[str, Any]]) -> dict[st
     return found
 
 
-# Whether its filter helps
+# The effect of the filter
 
 
 class Regressor(nn.Module):
@@ -296,7 +296,7 @@ def unit(x: Tensor) -> Tensor:
 def trained(
     samples: dict[str, Tensor], chosen: npt.NDArray[np.int64], seed: int, steps: int
 ) -> tuple[Regressor, float]:
-    """Returns a regressor after so many steps on the chosen samples, and the CPU time that it took."""
+    """Returns a regressor after a number of steps on the chosen samples, and its CPU time."""
     torch.manual_seed(seed)
     model = Regressor().train()
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=1e-2)
@@ -376,7 +376,7 @@ def compare(root: Path, model: Model, pool: data.Shards, path: Path, *, seeds: i
 
 
 def means(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns each arm's figures over all triples and seeds, and what they are beyond those of `limits`."""
+    """Returns each arm's metrics over all triples and seeds, and their differences to those of `limits`."""
     found: dict[str, Any] = {}
     for arm in runs[0]:
         found[arm] = {}

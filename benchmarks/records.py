@@ -1,4 +1,4 @@
-"""The record of a benchmark: its figures in `results`, and the page that tells them between two marks."""
+"""The record of a benchmark: its results in `results`, and the page that shows them between two marks."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ MEASURED = {**os.environ, "PYTHONPATH": str(HERE)}
 def process_memory(key: str) -> int:
     """Returns the bytes that Linux counts for this process: VmRSS at present, VmHWM at most.
 
-    A child's ru_maxrss begins with that of its parent, which here has made the photographs.
+    A child's ru_maxrss starts with that of its parent, which here has made the photographs.
     """
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
     return int(line.split()[1]) * 1024
 
 
 def commands_of(about: str | None) -> tuple[argparse.ArgumentParser, Any]:
-    """Returns a parser of a command line with a text about it, and what its commands are added to."""
+    """Returns a parser of a command line with a description, and the object to which its commands are added."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     return parser, parser.add_subparsers(dest="command", required=True)
 
 
 class Record(NamedTuple):
-    """The figures of a benchmark and where they are told.
+    """The results of a benchmark and their page.
 
     Attributes:
-        name: of the benchmark's file, of that of its figures, and of the marks.
+        name: of the benchmark's file, of that of its results, and of the marks.
         page: the name of the page in `docs`.
     """
 
@@ -47,7 +47,7 @@ class Record(NamedTuple):
         return HERE / "results" / f"{self.name}.json"
 
     def read(self) -> dict[str, Any]:
-        """Returns all figures so far; none before the first run."""
+        """Returns all results so far; none before the first run."""
         found: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}
         return found
 
@@ -60,10 +60,10 @@ class Record(NamedTuple):
         page.write_text(f"{before}{start}\n{text}\n{end}{after}")
 
     def run(self, command: str, calls: Mapping[str, Callable[[], dict[str, Any]]], report: Callable[[], None]) -> None:
-        """Runs a command: `report` writes the page, others add figures to those of before."""
+        """Runs a command: `report` writes the page, others add results to earlier ones."""
         if command == "report":
             report()
             return
-        # They are read after the run, which takes long: another one may have added to them.
+        # Read after the run, which takes long: another one may have added to them.
         made = calls[command]()
         write_json(self.path, self.read() | made)

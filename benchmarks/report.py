@@ -131,7 +131,7 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Plots wall time against error of every contestant, one panel a group and problem with a peer."""
+    """Plots wall time against error of every contestant, one panel per group and problem with a peer."""
     import matplotlib
 
     matplotlib.use("Agg")

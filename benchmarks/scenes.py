@@ -1,11 +1,11 @@
-"""Scenes with people, to place somebody in: layouts of real group photographs, varied, and drawn as layers.
+"""Scenes with people, for placing a person: layouts of real group photographs, varied, and drawn as layers.
 
-    python benchmarks/scenes.py OUT --count 24    # draws some of them, to be looked at
+    python benchmarks/scenes.py OUT --count 24    # draws some of them, for inspection
 
-`layouts.json` says where heads and people are in photographs of groups. A scene takes one of them, mirrored by chance,
-with jitter of every place and size, tilted as a whole, with people on stairs or seats; everybody is drawn as a layer of
-its own, so that who is left out leaves no hole. Nothing here knows how a place is found: the truth is where a
-photographer had somebody stand.
+`layouts.json` contains the positions of heads and people in group photographs. A scene uses one of them, mirrored at
+random, with jitter of every position and size, tilted as a whole, with people on stairs or seats; everybody is drawn as
+a separate layer, so that a removed person leaves no hole. Nothing here depends on the search for places: the ground
+truth is where a photographer had the person stand.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from PIL import Image, ImageDraw
 LAYOUTS = Path(__file__).with_name("layouts.json")
 #: The longer side of a scene, in pixels.
 SIDE = 640
-#: How far places and sizes are off, as shares of a head's width and of the size; the largest tilt, in degrees.
+#: The jitter of positions and sizes, as shares of a head's width and of the size; the largest tilt, in degrees.
 PLACED, SIZED, TILTED = 0.35, 0.07, 8.0
-#: The shares of the scenes with stairs and with seats, and how far somebody is lifted or lowered, in heights of a head.
+#: The shares of scenes with stairs and with seats, and the vertical offsets of people, in heights of a head.
 STAIRS, SEATS, STEP = 0.25, 0.2, (0.3, 1.2)
 
 Box = tuple[float, float, float, float]
@@ -35,10 +35,10 @@ Box = tuple[float, float, float, float]
 
 
 class Person(NamedTuple):
-    """Somebody in a scene.
+    """A person in a scene.
 
     Attributes:
-        head, body: boxes, which may reach beyond the picture.
+        head, body: boxes, which may extend beyond the image.
         layer: the drawing, [H, W, 4] uint8; its alpha is the matte.
         seated: whether the legs are hidden by a seat.
     """
@@ -53,9 +53,9 @@ class Scene(NamedTuple):
     """A scene.
 
     Attributes:
-        background: the picture without anybody, [H, W, 3] uint8.
+        background: the image without people, [H, W, 3] uint8.
         people: from the farthest to the nearest.
-        tilt: by how much everything is turned, in degrees clockwise.
+        tilt: the rotation of everything, in degrees clockwise.
         photo: the photograph whose layout it has.
     """
 
@@ -73,7 +73,7 @@ class Scene(NamedTuple):
         return np.asarray(made.convert("RGB"))
 
     def visible(self, index: int, without: int | None = None) -> npt.NDArray[np.bool_]:
-        """Returns where somebody is seen, [H, W]."""
+        """Returns where a person is visible, [H, W]."""
         seen = self.people[index].layer[..., 3] >= 128
         for i in range(index + 1, len(self.people)):
             if i != without:
@@ -82,14 +82,14 @@ class Scene(NamedTuple):
 
 
 class Portrait(NamedTuple):
-    """Somebody of a scene in another photograph: at another size, turned otherwise, before something else.
+    """A person of a scene in another photograph: at another size, rotated otherwise, on another background.
 
     Attributes:
         picture: the photograph, [H, W, 3] uint8.
-        mask: where they are, [H, W] uint8.
+        mask: the mask of the person, [H, W] uint8.
         head: the box of the head.
-        tilt: by how much the photograph is turned, in degrees clockwise.
-        is_cut: whether its lower edge cuts them.
+        tilt: the rotation of the photograph, in degrees clockwise.
+        is_cut: whether its lower edge cuts the person.
     """
 
     picture: npt.NDArray[np.uint8]
@@ -101,7 +101,7 @@ class Portrait(NamedTuple):
 
 @functools.cache
 def layouts(part: str = "all") -> list[dict[str, Any]]:
-    """Returns the layouts of the photographs: all, or those of which weights are learned ('learn') or not ('test')."""
+    """Returns the layouts of the photographs: all, or those for fitting ('learn') or evaluation ('test')."""
     found: list[dict[str, Any]] = json.loads(LAYOUTS.read_text("utf-8"))["layouts"]
     return found if part == "all" else found[0 if part == "learn" else 1 :: 2]
 
@@ -125,7 +125,7 @@ def scene(number: int, seed: int = 0, part: str = "all") -> Scene:
         if mirrored:
             head, body = ((width - box[2], box[1], width - box[0], box[3]) for box in (head, body))
         boxes.append(_varied(head, body, height, random, stairs))
-    # Who stands lower is nearer, as in most photographs of groups.
+    # People standing lower are nearer, as in most group photographs.
     order = sorted(range(len(boxes)), key=lambda i: boxes[i][0][3] + 0.5 * (boxes[i][0][3] - boxes[i][0][1]))
     people = []
     for i in order:
@@ -136,13 +136,13 @@ def scene(number: int, seed: int = 0, part: str = "all") -> Scene:
 
 
 def portrait(whole: Scene, index: int, seed: int = 0) -> Portrait:
-    """Returns somebody of a scene in a photograph of their own, which cuts them where the scene does."""
+    """Returns a person of a scene in a separate photograph, which cuts them where the scene does."""
     random = np.random.default_rng((seed, index, len(whole.people)))
     height, width = whole.background.shape[:2]
     person = whole.people[index]
     tilt = float(np.clip(random.normal(0, TILTED / 2), -TILTED, TILTED))
     back = tilt - whole.tilt
-    # Turned about the middle of a frame that is large enough for all of it.
+    # Rotated about the centre of a frame that is large enough for all of it.
     wide, high = 2 * width, 2 * height
     canvas = Image.new("RGBA", (wide, high))
     canvas.paste(Image.fromarray(person.layer), (width // 2, height // 2))
@@ -155,7 +155,7 @@ def portrait(whole: Scene, index: int, seed: int = 0) -> Portrait:
         max(0, int(columns[0] - margins[0] * across)), max(0, int(rows[0] - margins[1] * min(across, down))),
         min(wide, int(columns[-1] + margins[2] * across)), min(high, int(rows[-1] + 0.1 * down)),
     ]  # fmt: skip
-    # Where a frame cut somebody its edge is slanted now: the new frame cuts again, before it.
+    # Where a frame cut the person its edge is slanted now: the new frame cuts again, before it.
     for side, line in enumerate((person.layer[:, 0], person.layer[0], person.layer[:, -1], person.layer[-1])):
         at = np.flatnonzero(line[:, 3] >= 128)
         if len(at) < 3:
@@ -184,7 +184,7 @@ def portrait(whole: Scene, index: int, seed: int = 0) -> Portrait:
 
 
 def _varied(head: Box, body: Box, height: int, random: np.random.Generator, stairs: bool) -> tuple[Box, Box]:
-    """Returns the boxes of somebody at a slightly other place and size; who is cut by the frame stays cut."""
+    """Returns the boxes of a person at a slightly different position and size; a person cut by the frame stays cut."""
     wide, high = head[2] - head[0], head[3] - head[1]
     size = math.exp(random.normal(0, SIZED))
     dx, dy = random.normal(0, PLACED * wide / 2, 2)
@@ -207,7 +207,7 @@ def _varied(head: Box, body: Box, height: int, random: np.random.Generator, stai
 def _drawn(
     head: Box, body: Box, size: tuple[int, int], tilt: float, seated: bool, random: np.random.Generator
 ) -> Person:
-    """Draws somebody with a head, a body and legs, in colours of their own."""
+    """Draws a person with a head, a body and legs, in random colours."""
     fine = 2
     picture = Image.new("RGBA", (size[0] * fine, size[1] * fine))
     draw = ImageDraw.Draw(picture)
@@ -238,14 +238,14 @@ def _drawn(
 
 
 def _turned(box: Box, size: tuple[int, int], tilt: float) -> Box:
-    """Returns a box of the same size about where its middle goes when the picture is turned about its own."""
+    """Returns a box of the same size, centred where its centre goes when the image is rotated about its own."""
     u, v = _around(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), size, tilt)
     across, down = (box[2] - box[0]) / 2, (box[3] - box[1]) / 2
     return u - across, v - down, u + across, v + down
 
 
 def _around(point: tuple[float, float], size: tuple[int, int], tilt: float) -> tuple[float, float]:
-    """Returns where a point goes when a picture is turned about its middle."""
+    """Returns where a point goes when an image is rotated about its centre."""
     angle = math.radians(tilt)
     x, y = point[0] - size[0] / 2, point[1] - size[1] / 2
     return (
@@ -255,8 +255,8 @@ def _around(point: tuple[float, float], size: tuple[int, int], tilt: float) -> t
 
 
 def _background(width: int, height: int, tilt: float, random: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Returns a sky and a ground with some things in it, turned as the people are."""
-    # Drawn larger than it is seen, so that turning leaves no empty corners.
+    """Returns a sky and a ground with some objects, rotated like the people."""
+    # Drawn larger than visible, so that the rotation leaves no empty corners.
     wide, high = round(1.4 * width), round(1.4 * height)
     side = max(wide, high)
     fine = 2

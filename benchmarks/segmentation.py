@@ -1,22 +1,22 @@
-"""Measures how well objects are cut out by clicks, by every method in one run.
+"""Measures click segmentation by every method in one run.
 
     python benchmarks/segmentation.py run DATA --processes 2   # measures the test images, an hour or two
-    python benchmarks/segmentation.py run DATA --split val --method clicks-imagenet --method clicks  # what is chosen by
+    python benchmarks/segmentation.py run DATA --split val --method clicks-imagenet --method clicks  # for selection
     python benchmarks/segmentation.py run DATA --split val --folder drawn --out val.json  # of other folders of DATA
     python benchmarks/segmentation.py corrections DATA         # how often a correcting click makes a mask worse
-    python benchmarks/segmentation.py people DATA              # of those who are masked, how many are found
+    python benchmarks/segmentation.py people DATA              # the recall of people with masks
     python benchmarks/segmentation.py matting DATA             # edges, on photographs with true alpha
-    python benchmarks/segmentation.py closer DATA --split val  # what a closer look along the contour adds, at full size
-    python benchmarks/segmentation.py colours DATA             # the colours of edges, on composites that are known
+    python benchmarks/segmentation.py closer DATA --split val  # the gain of a magnified pass along the contour
+    python benchmarks/segmentation.py colours DATA             # the colours of edges, on composites with ground truth
     python benchmarks/segmentation.py speed                    # the time of clicks, and memory
     python benchmarks/segmentation.py report                   # the tables, into docs/segment.md
 
-Clicks are simulated as usual (Xu et al., CVPR 2016): the first falls at the deepest place of the object, each further
-one at the deepest place of the larger error, on the object or beside it. With jitter they fall anywhere where it is at
-least half as deep. A box is a little larger than the object. Images are reduced to 512 pixels on the longer side. A
-method is a name of `segmentation.METHODS`, a file of weights (.safetensors), a file of a network of what stands out
-(NETWORK.onnx, or NETWORK.onnx:MEAN:STD with the mean and the deviation of colours that it takes), or the two files of a
-network like Segment Anything's: ENCODER.onnx,DECODER.onnx.
+Clicks are simulated as usual (Xu et al., CVPR 2016): the first is at the deepest point of the object, each further one
+at the deepest point of the larger error, on the object or outside. With jitter they are anywhere at half that depth or
+more. A box is slightly larger than the object. Images are reduced to 512 pixels on the longer side. A method is a name
+of `segmentation.METHODS`, a file of weights (.safetensors), a file of a saliency network (NETWORK.onnx, or
+NETWORK.onnx:MEAN:STD with the mean and the deviation of its input colours), or the two files of a network like Segment
+Anything's: ENCODER.onnx,DECODER.onnx.
 """
 
 from __future__ import annotations
@@ -57,39 +57,39 @@ from pyharmony.segmentation.masks import layers_of, refined_layer
 RESULTS = Path(__file__).parent / "results" / "segmentation.json"
 PAGE = Path(__file__).parent.parent / "docs" / "segment.md"
 START, END = "<!-- segmentation: written by benchmarks/segmentation.py -->", "<!-- end of segmentation -->"
-#: The longer side of the images, the most clicks, and the IoU that clicks are counted up to.
+#: The longer side of the images, the largest number of clicks, and the IoU up to which clicks are counted.
 SIDE, MOST, ENOUGH = 512, 20, (0.85, 0.90)
-#: After how many clicks figures are told, and how often clicks are set with jitter.
+#: The numbers of clicks to report, and the number of repetitions with jitter.
 TOLD, JITTERED = (1, 3, 5), 2
-#: How far a box that is drawn lies beyond the object at each side, in sides of it.
+#: The margin of a box around the object at each side, in sides of the object.
 BEYOND = 0.03
 ANIMALS = ("animal", "bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
 
-#: The method that the default is compared with in all that is asked of it, and which figures these are.
+#: The method with which the default is compared in all requirements, and the metrics of these.
 BESIDE, COMPARED = "grabcut", ("1 click", "best", "3 clicks", "5 clicks", "box")
 
-#: The kinds of objects that figures are told of apart.
+#: The kinds of objects that are reported separately.
 KINDS = ("people", "animals", "others")
 #: The table's word for what was not measured, or cannot be.
 NONE = "-"
 
-#: How much a correcting click may take from the IoU; it counts how often it took more.
+#: The tolerated losses of IoU by a correcting click; larger losses are counted.
 LOST = (0.02, 0.05)
 
-#: How often times are measured.
+#: The number of time measurements.
 ROUNDS = 5
 
-#: The bands of the trimaps that closed form matting is tried with: how far they go beyond the places of which a mask is
-#: not sure, in the mask's own pixels; and which values are sure.
+#: The bands of the trimaps for closed form matting: the margins around the uncertain pixels of a mask, in its own
+#: pixels; and which values are certain.
 BANDS, SURE = (1, 3, 8), 0.95
-#: An edge is judged where the mask before it has at least this IoU with the object: another object has another edge.
+#: Edges are evaluated if the mask has at least this IoU with the object: another object has another edge.
 JUDGED = 0.85
-#: What edges begin from: a mask that one click found, and the same after a closer look along its contour.
+#: The initial masks for edges: after one click, and after an additional magnified pass along the contour.
 CLICKED, CLOSER = "one click", "one click and a closer look"
 
-#: What objects with known colours are put on: plain ones, and so many photographs.
+#: The backgrounds for objects with known colours: plain ones, and a number of photographs.
 PLAIN, BEHIND = {"white": (255, 255, 255), "black": (0, 0, 0), "green": (20, 200, 40)}, 4
-#: The settings that pymatting's estimate of colours is tried with: its own, and more and stronger smoothing.
+#: The settings of pymatting's colour estimation: its defaults, and more and stronger smoothing.
 SETTINGS: tuple[dict[str, Any], ...] = ({}, {"n_big_iterations": 10}, {"n_big_iterations": 10, "regularization": 5e-3})
 
 Bools = npt.NDArray[np.bool_]
@@ -111,12 +111,12 @@ def reduced(sample: dict[str, Any]) -> tuple[npt.NDArray[np.uint8], Bools]:
 
 
 def depth(region: Bools) -> npt.NDArray[np.float32]:
-    """Returns how far each pixel of a region is from its contour or the frame, 0 outside."""
+    """Returns the distance of each pixel of a region to its contour or the frame, 0 outside."""
     return distance_inside(np.pad(region, 1))[1:-1, 1:-1]
 
 
 def click(region: Bools, made: Bools, random: np.random.Generator | None) -> tuple[int, int, bool] | None:
-    """Returns the next click (x, y, whether it is on the object); None where nothing is wrong."""
+    """Returns the next click (x, y, whether it is on the object); None if there is no error."""
     missed, beyond = depth(region & ~made), depth(made & ~region)
     on = missed.max() >= beyond.max()
     deep = missed if on else beyond
@@ -156,14 +156,14 @@ def measured(image: Any, region: Bools, method: Any, most: int, seed: int | None
 
 
 def rough_box(region: Bools) -> tuple[int, int, int, int]:
-    """Returns the box of a region as a user would draw it, a little too large."""
+    """Returns the box of a region as a user would draw it, slightly too large."""
     x, y, across, down = box_of(region)
     beyond = BEYOND * across, BEYOND * down
     return round(x - beyond[0]), round(y - beyond[1]), round(across + 2 * beyond[0]), round(down + 2 * beyond[1])
 
 
 def call_of(name: str) -> tuple[str, list[str], dict[str, Any]] | None:
-    """Returns the function, arguments and options that make a method of files; None for one that has a name."""
+    """Returns the function, arguments and options that construct a method from files; None for a named method."""
     files = name.split(",")
     if name.endswith(".safetensors"):
         return "trained", files, {}
@@ -177,20 +177,20 @@ def call_of(name: str) -> tuple[str, list[str], dict[str, Any]] | None:
 
 
 def method_of(name: str) -> str | segmentation.Method:
-    """Returns the method that is meant: by its name, or by files."""
+    """Returns the method for a name or files."""
     call = call_of(name)
     made: str | segmentation.Method = name if call is None else getattr(segmentation, call[0])(*call[1], **call[2])
     return made
 
 
 def _made(name: str) -> str:
-    """Returns the code that makes a method."""
+    """Returns the code that constructs a method."""
     call = call_of(name)
     return repr(name) if call is None else f"segmentation.{call[0]}(*{call[1]!r}, **{call[2]!r})"
 
 
 def called(name: str) -> str:
-    """Returns the name of a method in the record: of files that of the file, without its folder."""
+    """Returns the name of a method in the record: for files that of the file, without its folder."""
     return ", ".join(Path(file).name for file in name.split(","))
 
 
@@ -223,14 +223,14 @@ def run(
             shared = stack.enter_context(ProcessPoolExecutor(processes, get_context("spawn"), _one_thread)).map
         for given in methods:
             _run_method(shared, table, given, images, most, jittered)
-            # Keeps what other runs wrote meanwhile.
+            # Preserves the results that other runs wrote meanwhile.
             whole, name = recorded(out), called(given)
             before = whole.get(split, {"methods": {}})["methods"]
             write_json(out, {**whole, split: {**table, "methods": {**before, name: table["methods"][name]}}})
 
 
 def _one_thread() -> None:
-    """Leaves one core to each of several processes."""
+    """Limits each of several processes to one core."""
     pyharmony.set_num_threads(1)
     cv2 = importlib.import_module("cv2") if importlib.util.find_spec("cv2") else None
     if cv2 is not None:
@@ -240,7 +240,7 @@ def _one_thread() -> None:
 def _run_method(
     shared: Any, table: dict[str, Any], given: str, images: Sequence[Any], most: int, jittered: int
 ) -> None:
-    """Measures a method on images [(image, region)] by a form of `map`, into the table, and prints what it reaches."""
+    """Measures a method on images [(image, region)] by a form of `map`, into the table, and prints its results."""
     start, name = time.monotonic(), called(given)
     table["methods"][name] = {"most": most}
     for part, clicks, seed in (("exact", most, None), *((f"jittered {i}", max(TOLD), i) for i in range(jittered))):
@@ -257,19 +257,19 @@ def _measured(shown: tuple[Any, Bools], given: str, most: int, seed: int | None)
 
 
 def recorded(out: Path) -> dict[str, Any]:
-    """Returns all that a file of figures holds; nothing where there is none."""
+    """Returns the contents of a file of results; nothing if there is none."""
     found: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
     return found
 
 
 def parts_of(table: dict[str, Any]) -> dict[str, Bools]:
-    """Returns which objects belong to each part that figures are told of."""
+    """Returns which objects belong to each reported part."""
     opens, kinds = np.array(table["open"]), np.array(table["kinds"])
     return {"all": opens | True, "open": opens, **{kind: kinds == kind for kind in KINDS}}
 
 
 def figures(found: dict[str, Any]) -> dict[str, list[float]]:
-    """Returns the figures of a method, each with one value an object; those that were not measured are left out."""
+    """Returns the metrics of a method, each with one value per object, without those that were not measured."""
     rows = found["exact"]
     jittered = [its for key, its in found.items() if key.startswith("jittered")]
     least, farthest = (pick(len(row["iou"]) for row in rows) for pick in (min, max))
@@ -284,7 +284,7 @@ def figures(found: dict[str, Any]) -> dict[str, list[float]]:
         if jittered and min(len(row["iou"]) for its in jittered for row in its) >= k:
             values = [[row["iou"][k - 1] for row in its] for its in jittered]
             made[f"{k} click{'s' * (k > 1)}, jittered"] = np.mean(values, 0).tolist()
-    # Clicks are counted where there were as many of them as they are counted up to.
+    # Clicks are counted if as many were made as the count allows.
     for enough in ENOUGH if found.get("most", farthest) >= MOST else ():
         made[f"NoC@{100 * enough:.0f}"] = [
             next((i + 1 for i, x in enumerate(row["iou"]) if x >= enough), MOST) for row in rows
@@ -293,7 +293,7 @@ def figures(found: dict[str, Any]) -> dict[str, list[float]]:
 
 
 def interval(values: Sequence[float], groups: Sequence[Any], chosen: Any = None, sign: str = "") -> str:
-    """Returns a mean with its interval, of those objects that are chosen."""
+    """Returns a mean with its interval, over the chosen objects."""
     if chosen is not None:
         values, groups = ([x for x, one in zip(xs, chosen, strict=True) if one] for xs in (values, groups))
     if not len(values):
@@ -303,7 +303,7 @@ def interval(values: Sequence[float], groups: Sequence[Any], chosen: Any = None,
 
 
 def told(table: dict[str, Any], method: str) -> list[str]:
-    """Returns the figures of a method, a line for each kind of object."""
+    """Returns the metrics of a method, a line for each kind of object."""
     found, groups, lines = table["methods"][method], numbered(table["groups"]), []
     every = figures(found)
     for name, chosen in parts_of(table).items():
@@ -322,8 +322,8 @@ def told(table: dict[str, Any], method: str) -> list[str]:
 def corrections(root: Path, splits: Sequence[str], method: str, most: int, limit: int, out: Path) -> None:
     """Measures by how much each click of a simulated user raises the IoU, on objects of the open sets.
 
-    Clicks are at the deepest place of the larger error, and with jitter. The objects are in an order that a seed makes,
-    so that fewer of them are a sample.
+    Clicks are at the deepest point of the larger error, and with jitter. The objects are shuffled by a seed, so that
+    fewer of them are a random sample.
     """
     for split in splits:
         every = open_objects(root, split)
@@ -351,7 +351,7 @@ def shown(one: Object) -> tuple[npt.NDArray[np.uint8], Bools]:
 
 
 def people(root: Path, split: str, out: Path, weights: str, folders: Sequence[str] = PHOTOS) -> None:
-    """Measures how many of the people who are masked are found, and how well; others in the picture are not counted."""
+    """Measures the recall of people with masks, and the IoU; others in the image are not counted."""
     samples = Photographs(root, folders, (split,))
     method = method_of(weights)
     rows: dict[str, list[Any]] = {"groups": [], "mask": [], "box": [], "found": []}
@@ -399,7 +399,7 @@ def speed(out: Path, methods: Sequence[str]) -> None:
                 size, found = f"{round(height * width / 1e6)}", whole.setdefault("speed", {}).setdefault(method, {})
                 print(method, size, made, flush=True)
                 if number:
-                    # Of times the least, which others disturbed least, and of memory the most.
+                    # The minimum of times, least affected by other processes, and the maximum of memory.
                     made = {key: (max if key == "megabytes" else min)(made[key], found[size][key]) for key in made}
                 found[size] = made
     write_json(out, whole)
@@ -430,8 +430,8 @@ print(json.dumps(told))
 def matting(root: Path, out: Path, method: str, limit: int) -> None:
     """Measures the edges of masks on photographs with true alpha at their own size, from three kinds of masks.
 
-    The first is the object's own, rough, of 256 x 256 pixels around it; the others are what a method finds by a click
-    at the deepest place of the object, and by a box.
+    The first is the object's own, coarse, of 256 x 256 pixels around it; the others are predicted from a click at the
+    deepest point of the object, and from a box.
     """
     chosen = method_of(method)
     table: dict[str, Any] = {"method": called(method), "groups": [], "kinds": [], "seen": [], "starts": {}}
@@ -449,7 +449,7 @@ def matting(root: Path, out: Path, method: str, limit: int) -> None:
             for start, layer in _starts(sample, chosen).items():
                 its = table["starts"].setdefault(start, {"iou": [], "errors": {}})
                 errors, like = _edge_errors(sample, layer)
-                # With a closer look the same photographs are judged as without.
+                # With a magnified pass the same photographs are evaluated as without.
                 its["iou"].append(table["starts"][CLICKED]["iou"][-1] if start == CLOSER else like)
                 for name, one in errors.items():
                     its["errors"].setdefault(name, []).append(one)
@@ -461,7 +461,7 @@ def matting(root: Path, out: Path, method: str, limit: int) -> None:
 
 
 def _starts(sample: dict[str, Any], method: Any) -> dict[str, Layer]:
-    """Returns the masks that edges are made from."""
+    """Returns the masks from which edges are made."""
     mask = sample["mask"]
     region = mask >= 128
     height, width = mask.shape
@@ -474,8 +474,8 @@ def _starts(sample: dict[str, Any], method: Any) -> dict[str, Layer]:
     values = np.asarray(Image.fromarray(part).resize((256, 256), Image.Resampling.BOX), np.float32) / 255
     session = segmentation.Session(sample["image"], method=method)
     at = click(region, np.zeros_like(region), None)
-    assert at is not None  # the object has a place
-    # A session's masks are kept as they were before their edges.
+    assert at is not None  # the object is not empty
+    # A session stores its masks without their edges.
     found = session.click(at[0], at[1])
     clicked = layers_of(found)
     boxed = layers_of(session.segment(box=rough_box(region)))
@@ -489,7 +489,7 @@ def _starts(sample: dict[str, Any], method: Any) -> dict[str, Layer]:
 
 
 def closer(root: Path, split: str, method: str, limit: int) -> None:
-    """Prints the IoU of first masks after one click at full size, and what a closer look along the contour adds."""
+    """Prints the IoU of first masks after one click at full size, and the gain of a magnified pass at the contour."""
     chosen, every = method_of(method), open_objects(root, split)
     groups, people, before, after = [], [], [], []
     seconds = 0.0
@@ -501,7 +501,7 @@ def closer(root: Path, split: str, method: str, limit: int) -> None:
             continue
         session = segmentation.Session(np.array(image), method=chosen)
         at = click(region, np.zeros_like(region), None)
-        assert at is not None  # the object has a place
+        assert at is not None  # the object is not empty
         found = session.click(at[0], at[1])
         if not len(found):
             continue
@@ -528,9 +528,9 @@ def closer(root: Path, split: str, method: str, limit: int) -> None:
 
 
 def _edge_errors(sample: dict[str, Any], layer: Layer) -> tuple[dict[str, list[float]], float]:
-    """Returns for each way to make an edge the mean absolute error of alpha and that of its gradient, near the edge.
+    """Returns for each edge method the mean absolute errors of alpha and of its gradient, near the edge.
 
-    The second result is the IoU of the mask before with the object.
+    The second result is the IoU of the initial mask with the object.
     """
     image, mask = sample["image"], sample["mask"]
     height, width = mask.shape
@@ -567,17 +567,17 @@ def _blurred(x: Any, sigma: float) -> Any:
 
 
 def trimap_of(large: npt.NDArray[np.float32], reach: float) -> npt.NDArray[np.float64]:
-    """Returns 1 inside, 0 outside, and 0.5 where a mask is not sure, and so far around that."""
+    """Returns 1 inside, 0 outside, and 0.5 where a mask is uncertain, with a margin around that."""
     unsure = (large > 1 - SURE) & (large < SURE)
     for axis in (0, 1):
-        # Where it goes from one to the other at once, both sides are.
+        # Where it changes from one to the other at once, both sides are uncertain.
         jump = np.diff(large > 0.5, axis=axis)
         unsure |= np.insert(jump, 0, False, axis) | np.insert(jump, jump.shape[axis], False, axis)
     near = distance_inside(np.pad(~unsure, 1, constant_values=True))[1:-1, 1:-1] <= reach
     found = np.where(near, 0.5, np.where(large > 0.5, 1.0, 0.0))
     for value, region in ((1.0, large > 0.5), (0.0, large <= 0.5)):
         if not (found == value).any():
-            # What is thinner than the band is known in its middle.
+            # Parts thinner than the band are known in their middle.
             deep = depth(region)
             found[deep >= 0.9 * deep.max()] = value
     return found
@@ -591,12 +591,12 @@ def _closed_form(image: Any, large: npt.NDArray[np.float32], reach: float) -> An
 
 
 def colours(root: Path, split: str, limit: int) -> None:
-    """Measures what is left of the old background in soft edges, on composites whose object is known.
+    """Measures the remains of the old background in soft edges, on composites with a known object.
 
     Their alphas are those of photographs, and for each photograph also one of single hairs, which is drawn. The object
-    is the largest square of the photograph that is all opaque, mirrored on and on, and lies on plain colours and on
-    photographs. The error of a composite is the mean of alpha times the absolute error of the object's colour over all
-    pixels with alpha between 0 and 1: that of another composite with this object, whatever its background.
+    is the largest opaque square of the photograph, repeated by mirroring, on plain colours and on photographs. The
+    error of a composite is the mean of alpha times the absolute error of the object's colour over all pixels with alpha
+    between 0 and 1: that of another composite with this object, for any background.
     """
     folders = [root / folder for folder in PHOTOS if (root / folder).is_dir()]
     backgrounds = _backgrounds(folders, split)
@@ -633,7 +633,7 @@ def colours(root: Path, split: str, limit: int) -> None:
 
 
 def _backgrounds(folders: Sequence[Path], split: str) -> dict[str, npt.NDArray[np.uint8]]:
-    """Returns plain pictures, and photographs of a split without an object, evenly chosen."""
+    """Returns plain images, and photographs of a split without an object, evenly chosen."""
     found = {name: np.full((2, 2, 3), colour, np.uint8) for name, colour in PLAIN.items()}
     for folder in folders:
         every = data.Manifest(folder, split)
@@ -661,7 +661,7 @@ def hairs(shape: tuple[int, int], seed: int) -> npt.NDArray[np.uint8]:
 
 
 def mirrored(image: npt.NDArray[np.uint8], region: Bools) -> npt.NDArray[np.uint8]:
-    """Returns an image [H, W, 3] that goes on from the largest square of a region by mirroring."""
+    """Returns an image [H, W, 3] that continues the largest square of a region by mirroring."""
     sums = np.pad(region.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
 
     def corners(side: int) -> npt.NDArray[np.intp]:
@@ -759,7 +759,7 @@ def _tables_of_clicks(table: dict[str, Any], times: dict[str, Any]) -> list[list
 
 
 def gains_beside(every: dict[str, dict[str, list[float]]], own: str) -> dict[str, list[float]]:
-    """Returns by how much the IoU of a method is higher than that of `BESIDE`, for each figure that both have."""
+    """Returns the difference of a method's IoU to that of `BESIDE`, for each metric that both have."""
     both = [key for key in COMPARED if key in every[own] and key in every[BESIDE]]
     return {key: np.subtract(every[own][key], every[BESIDE][key]).tolist() for key in both}
 
@@ -768,7 +768,7 @@ _TITLES = {"best": "1 click, best of its masks", "box": "a box"}
 
 
 def _ordered(every: dict[str, dict[str, list[float]]]) -> list[str]:
-    """Returns the names of all figures that any method has, in the order of those that has most."""
+    """Returns the names of all metrics that any method has, in the order of the method with most."""
     return list(dict.fromkeys(key for found in sorted(every.values(), key=len, reverse=True) for key in found))
 
 
@@ -780,7 +780,7 @@ def _lines_of(every: dict[str, dict[str, list[float]]], keys: Sequence[str], gro
 
 
 def _chosen_lines(table: dict[str, Any]) -> list[list[str]]:
-    """Returns the table of the objects by which weights and the default are chosen, and what it gains there."""
+    """Returns the table of the objects used to select weights and the default, and the gain there."""
     groups = numbered(table["groups"])
     every = {name: figures(found) for name, found in table["methods"].items()}
     keys = [key for key in COMPARED if any(key in one for one in every.values())]
@@ -800,7 +800,7 @@ def _chosen_lines(table: dict[str, Any]) -> list[list[str]]:
 
 
 def _correction_lines(table: dict[str, Any]) -> list[list[str]]:
-    """Returns the table of correcting clicks: the IoU after each, and the share of them by which it is lower."""
+    """Returns the table of correcting clicks: the IoU after each, and the share of them that lower it."""
     most = max(len(values) for found in table.values() for its in found.values() for values in its["exact"])
     lines = [
         ["correcting clicks", *(f"{k + 1} click{'s' * (k > 0)}, IoU" for k in range(most)), "corrections"]
@@ -832,10 +832,10 @@ def _people_lines(rows: dict[str, Any]) -> list[list[str]]:
 
 
 def _matting_lines(table: dict[str, Any]) -> list[list[str]]:
-    """Returns the table of edges: errors of 255, and by how much those of a cut-out are less, on the same photographs.
+    """Returns the table of edges: errors of 255, and the reduction by those of a cut-out, on the same photographs.
 
-    Of closed form matting the trimap counts whose errors of alpha are least. Photographs from which nothing was learned
-    or chosen are told of once more. In a record without matting a cut-out has the guided filter's edge.
+    For closed form matting the trimap with the smallest errors of alpha counts. Photographs not used in training or
+    selection are reported separately as well. In a record without matting a cut-out has the guided filter's edge.
     """
     if "starts" not in table:
         # A record of one start, whose photographs are one object each.

@@ -1,4 +1,4 @@
-"""Skin in photographs, and how far its hue turns."""
+"""Skin in photographs, and the change of its hue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 def skin(image: Picture, mask: Picture) -> Bools:
-    """Returns which pixels of an object are taken for skin, [H, W]; none where they are too few."""
+    """Returns the pixels of an object classified as skin, [H, W]; none if they are too few."""
     inside = mask >= 128
     found: Bools = inside & is_skin(image.astype(np.float64))
     return found if found.sum() >= SKIN_LEAST * max(inside.sum(), 1) else np.zeros_like(found)
@@ -26,7 +26,7 @@ def hue(image: Picture, where: Bools) -> float:
 
 
 def hue_apart(made: Picture, target: Picture, mask: Picture) -> float | None:
-    """Returns how far the hue of skin is from the target's, 0 to 180 degrees; None where the target shows no skin."""
+    """Returns the hue difference of skin from the target, 0 to 180 degrees; None if the target shows no skin."""
     where = skin(target, mask)
     if not where.any():
         return None

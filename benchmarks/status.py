@@ -1,4 +1,4 @@
-"""Writes results/STATUS.md: every figure that is claimed of GPUs, as measured or "not measured".
+"""Writes results/STATUS.md: every claim about GPUs, as measured or "not measured".
 
 python benchmarks/status.py [--check]
 """
@@ -94,7 +94,7 @@ def markdown(recorded: list[dict[str, Any]], present: str, goals: Sequence[Goal]
 
 
 def current() -> str:
-    """Returns the text that STATUS.md has to hold."""
+    """Returns the expected text of STATUS.md."""
     recorded = gpu_results.recorded()
     # Without a measurement the sources do not matter, and need not be hashed.
     return markdown(recorded, gpu_results.kernel_hash() if recorded else "")

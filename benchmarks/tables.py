@@ -32,7 +32,7 @@ def numbered(groups: Sequence[str]) -> list[int]:
 
 
 def mean(values: Floats, counts: Floats) -> Floats:
-    """Returns the means of values [N], of which each resample has so many: counts [R, N]."""
+    """Returns the means of values [N] for resampled counts [R, N]."""
     return (counts @ values) / counts.sum(1)
 
 
@@ -42,7 +42,7 @@ def share_below(values: Floats, counts: Floats) -> Floats:
 
 
 def percentile(q: float) -> Callable[[Floats, Floats], Floats]:
-    """Returns the least value that the share q of the values does not exceed."""
+    """Returns the smallest value that the share q of the values does not exceed."""
 
     def statistic(values: Floats, counts: Floats) -> Floats:
         order = np.argsort(values, kind="stable")
@@ -64,11 +64,11 @@ def bootstrap(
     """Returns a statistic and its percentile bootstrap interval: photographs are drawn, each with all its composites.
 
     Args:
-        values: [N], one a composite.
+        values: [N], one per composite.
         groups: [N], the photograph of each composite.
-        statistic: a function of values and of how often each of them counts.
-        resamples: how many times as many photographs are drawn as there are.
-        confidence: the share of them that the interval holds.
+        statistic: a function of values and their counts.
+        resamples: the number of times that photographs are drawn, as many as there are.
+        confidence: the share of the resamples inside the interval.
     """
     x = np.asarray(list(values), np.float64)
     _, of = np.unique(np.asarray(groups), return_inverse=True)

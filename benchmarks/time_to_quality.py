@@ -1,10 +1,10 @@
-"""The effect of DoveNet's savings and of bfloat16 on what is learned: the literal published step beside ours.
+"""The effect of DoveNet's savings and of bfloat16 on the quality: the literal published step compared with ours.
 
     python benchmarks/time_to_quality.py DATA -o benchmarks/results/time_to_quality.json
 
 Each starts from the same weights, with the same seed, and sees the same composites in the same order: photographs of
 DATA/pairs_open for training, their objects recoloured. The measures are the PSNR of composites of its other
-photographs, with a moving average of the weights, and the CPU time that the steps took, on one thread.
+photographs, with a moving average of the weights, and the CPU time of the steps, on one thread.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def psnr(generate: Callable[[Batch], Tensor], samples: Batch) -> float:
 
 
 def contestants(width: int, seed: int) -> dict[str, tuple[nn.Module, Callable[[Batch], Any], Callable[..., Tensor]]]:
-    """Returns by name: the generator, a step, and a function that gives the generator's output for a batch."""
+    """Returns by name: the generator, a step, and a function that returns the generator's output for a batch."""
 
     def literal() -> tuple[nn.Module, Callable[[Batch], Any], Callable[..., Tensor]]:
         step = PublishedStep(width, lr=LR)

@@ -1,11 +1,11 @@
-"""Measures the default on photographs that no weights have learned from, by which changes of it may be chosen.
+"""Evaluates the default on photographs not used in training any weights, for selecting changes of it.
 
-The 49 triples of val are few, and the judge and the calibration were chosen by them. Here are the photographs of
-`masks_open`, train and val, with the largest mask of each: none of them is in a folder that weights are trained on.
-Photographs without colour are left out, and those whose tones a camera or its owner has mapped. Each object is
-recoloured as those of the triples are (four transfers from another photograph's object, or a retouch), and measured
-under the conditions of `contours.py` that tell most; a clean cut is also given the photograph that it comes from, as in
-`hints.py`. The photographs themselves, under the same conditions, tell how far what fits is changed.
+The 49 triples of val are few, and the judge and the calibration were selected by them. Here are the photographs of
+`masks_open`, train and val, with the largest mask of each: none of them is in a folder used for training weights.
+Photographs without colour are skipped, and those with tone mapping by a camera or its owner. Each object is recoloured
+like those of the triples (four transfers from another photograph's object, or a retouch), and evaluated under the most
+informative conditions of `contours.py`; a clean cut also gets its source photograph as a hint, as in `hints.py`. The
+photographs themselves, under the same conditions, measure the change of what fits.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ FOLDER, SPLITS = "masks_open", ("train", "val")
 #: The recolourings and the limits of their fMSE, as in the triples.
 METHODS = ("reinhard", "xiao_ma", "fecker", "idt", "retouch")
 LIMITS = (80.0, 2600.0)
-#: The conditions of `contours.py` that are measured.
+#: The conditions of `contours.py` to evaluate.
 CONTOURS = ("given", "mask -1", "mask +1", "cut 3, nearest", "pasted")
-#: A clean cut before the other half of its photograph, without the photograph that it was cut from and with it.
+#: A clean cut on the other half of its photograph, without and with its source photograph as a hint.
 WITHOUT, WITH = "half", "half, source="
 EVERY = (*CONTOURS, WITHOUT, WITH)
 
 #: A function of image, mask and hints.
 Call = Callable[..., Picture]
-#: What is measured of composites, and of photographs that fit.
+#: The metrics of composites, and of photographs that fit.
 FIGURES = {"gain": gain, "change": change}
 #: `photographs`, their names, and `methods`: of each by condition gains of composites and changes of what fits.
 Figures = dict[str, Any]
 
 
 class Photographs(data.Dataset):
-    """Photographs with the largest of their masks that can be judged.
+    """Photographs with their largest usable masks.
 
     Args:
         root: the folder that has `masks_open`.
@@ -89,7 +89,7 @@ def _opened(file: Path, mode: str) -> Picture:
 
 
 def triples(root: Path, work: Path) -> data.Triples:
-    """Returns a composite of each photograph; they are made once, and kept in `work`."""
+    """Returns a composite of each photograph; they are made once, and stored in `work`."""
     if not work.exists():
         work.parent.mkdir(parents=True, exist_ok=True)
         composites = data.Synthesis(Photographs(root), METHODS, seed=600, limits=LIMITS)
@@ -98,7 +98,7 @@ def triples(root: Path, work: Path) -> data.Triples:
 
 
 def cases(samples: data.Dataset, at: int) -> Iterator[tuple[str, Known]]:
-    """Yields what is measured of a sample: conditions, each with the arguments of `pyharmony.harmonize` beside."""
+    """Yields the conditions of a sample, each with additional arguments of `pyharmony.harmonize`."""
     sample = samples[at]
     composite, target, mask = (sample[role] for role in ("composite", "target", "mask"))
     for condition in CONTOURS:
@@ -109,13 +109,13 @@ def cases(samples: data.Dataset, at: int) -> Iterator[tuple[str, Known]]:
 
 
 def measure(root: Path, work: Path, calls: Mapping[str, Call], most: int | None = None) -> Figures:
-    """Measures methods.
+    """Evaluates methods.
 
     Args:
         root: the folder that has `masks_open`.
         work: the folder of composites.
         calls: methods by name.
-        most: how many photographs are measured, evenly spread; None: all.
+        most: the number of photographs to evaluate, evenly spread; None: all.
     """
     samples = triples(root, work)
     chosen = np.unique(np.linspace(0, len(samples) - 1, most or len(samples)).astype(int))
@@ -137,7 +137,7 @@ def measure(root: Path, work: Path, calls: Mapping[str, Call], most: int | None 
 
 
 def beside(before: Figures, figures: Figures) -> Figures:
-    """Returns figures with those of an earlier run as the first method.
+    """Returns results with those of an earlier run as the first method.
 
     Raises:
         DataError: they are of other photographs.
@@ -161,7 +161,7 @@ def harmonized(source: Any, **options: Any) -> Call:
 
 
 def table(figures: Figures) -> str:
-    """Returns gain, share worse and change of what fits of each method, and how far later ones are from the first."""
+    """Returns gain, share worse and change of what fits of each method, and the differences to the first."""
     first, count = next(iter(figures["methods"])), len(figures["photographs"])
     lines = [["", "", "gain, dB", "worse", "change of what fits", "gain beside the first", "change beside the first"]]
     for name, every in figures["methods"].items():

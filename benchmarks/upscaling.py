@@ -1,14 +1,14 @@
-"""Measures how well photographs are enlarged twice and four times, by every method in one run.
+"""Measures enlargement of photographs by factors of two and four, by every method in one run.
 
     python benchmarks/upscaling.py run DATA                    # the photographs of the test split
-    python benchmarks/upscaling.py run DATA --weights FILE --split val --limit 20 --out FILE  # for choosing
+    python benchmarks/upscaling.py run DATA --weights FILE --split val --limit 20 --out FILE  # for selection
     python benchmarks/upscaling.py speed                       # time and memory at 1 and 12 megapixels
-    python benchmarks/upscaling.py sheet DATA -o FILE.png      # details side by side, to be looked at
+    python benchmarks/upscaling.py sheet DATA -o FILE.png      # details side by side, for inspection
     python benchmarks/upscaling.py report                      # the tables, into docs/upscaling.md
 
-A photograph is made smaller and enlarged again; what comes out is compared with it, in RGB and over all pixels, rounded
-to 8 bits. It is made smaller in three ways: 'bicubic', with a kernel that is four pixels of the result wide, as papers
-do; 'area', the mean of the pixels that become one; and 'worn', blurred slightly, by areas, with noise of one level and
+A photograph is reduced and enlarged again; the result is compared with it, in RGB and over all pixels, rounded to 8
+bits. It is reduced in three ways: 'bicubic', with a kernel that is four pixels of the result wide, as in papers;
+'area', the mean of the pixels that become one; and 'worn', blurred slightly, by areas, with noise of one level and
 saved as JPEG of quality 85. Intervals are of the bootstrap, by photograph.
 """
 
@@ -38,9 +38,9 @@ START, END = "<!-- upscaling: written by benchmarks/upscaling.py -->", "<!-- end
 #: The folders of photographs under open licences; the network was trained on other photographs of the first two.
 FOLDERS = ("photos_open", "pairs_open", "highres_open")
 SCALES, WAYS = (2, 4), ("bicubic", "area", "worn")
-#: Beside which method gains are told, and the name of the network in results.
+#: The method with which gains are compared, and the name of the network in results.
 BESIDE, OURS = "bicubic", "srgan"
-#: The longest side of a photograph that is measured; larger ones are cut in their middle.
+#: The longest side of a photograph; larger ones are cropped to their centre.
 LONGEST = 1536
 #: Of worn photographs: the blur in pixels of the small image, the noise in levels, the quality of the file.
 BLUR, NOISE, QUALITY = 0.4, 1.0, 85
@@ -51,7 +51,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def photographs(root: Path, split: str, limit: int) -> list[tuple[str, str, Pixels]]:
-    """Returns name, photograph where it comes from, and pixels [H, W, 3] of each."""
+    """Returns name, original photograph, and pixels [H, W, 3] of each."""
     found = []
     for folder in FOLDERS:
         if (root / folder).is_dir():
@@ -62,14 +62,14 @@ def photographs(root: Path, split: str, limit: int) -> list[tuple[str, str, Pixe
 
 
 def cut(image: Pixels) -> Pixels:
-    """Returns the middle of an image, of sides that all scales divide."""
+    """Returns the centre of an image, with sides that all scales divide."""
     height, width = (min(side, LONGEST) // max(SCALES) * max(SCALES) for side in image.shape[:2])
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return np.ascontiguousarray(image[top : top + height, left : left + width])
 
 
 def reduced(image: Pixels, scale: int, way: str, seed: int = 0) -> Pixels:
-    """Returns an image made smaller in one of `WAYS`."""
+    """Returns an image reduced in one of `WAYS`."""
     picture = Image.fromarray(image)
     size = picture.width // scale, picture.height // scale
     if way == "bicubic":
@@ -85,7 +85,7 @@ def reduced(image: Pixels, scale: int, way: str, seed: int = 0) -> Pixels:
 
 
 def blurred(image: Pixels, deviation: float) -> npt.NDArray[np.float32]:
-    """Returns an image blurred by a Gaussian, with its borders repeated."""
+    """Returns an image blurred by a Gaussian, with replicated borders."""
     reach = max(1, round(3 * deviation))
     weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * deviation**2))
     weights /= weights.sum()
@@ -99,7 +99,7 @@ def blurred(image: Pixels, deviation: float) -> npt.NDArray[np.float32]:
 
 
 def methods_of(weights: str | None) -> dict[str, Any]:
-    """Returns the methods that are measured; weights are those of a file in place of the shipped ones."""
+    """Returns the methods to measure; weights: those of a file instead of the bundled ones."""
     ours: Any = OURS if weights is None else upscaling.trained(weights)
     return {OURS: ours, "lanczos": "lanczos", "bicubic": "bicubic"}
 
@@ -130,7 +130,7 @@ def run(root: Path, split: str, weights: str | None, out: Path, limit: int) -> N
 
 
 def told(rows: dict[str, list[list[float]]], groups: Sequence[int]) -> list[str]:
-    """Returns the figures of each method and its gains, a line each."""
+    """Returns the metrics of each method and its gains, a line each."""
     lines = []
     for name, found in rows.items():
         gains = np.array(found) - np.array(rows[BESIDE])
@@ -177,7 +177,7 @@ print(json.dumps(dict(seconds=round(seconds, 2), cpu=round(spent, 2), threads=py
 
 
 def sheet(root: Path, weights: str | None, scale: int, way: str, target: Path) -> None:
-    """Writes the details with most contrast of some photographs: each method beside the photograph itself."""
+    """Writes the details with most contrast of some photographs: each method next to the photograph itself."""
     every = photographs(root, "test", DETAILS)
     strips = []
     for number, (_, _, image) in enumerate(every[:DETAILS]):
