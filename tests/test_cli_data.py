@@ -152,7 +152,7 @@ def test_what_is_no_data_set_is_told(triples: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "no known kind of data set" in call("check", tmp_path / "empty", code=3).stderr
     assert "no such file" in call("stats", tmp_path / "none", code=3).stderr
-    assert "triples has no splits" in call("check", triples, "--split", "train", code=2).stderr
+    assert "triples has no predefined splits" in call("check", triples, "--split", "train", code=2).stderr
     debugged = call("check", tmp_path / "none", "--debug", code=3).stderr
     assert "Traceback" in debugged
 

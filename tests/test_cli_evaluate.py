@@ -231,7 +231,7 @@ def test_judges_score_and_draw(triples: Path, weights: dict[str, Path]) -> None:
 def test_what_is_no_judge_or_network_is_told(triples: Path, weights: dict[str, Path]) -> None:
     for arguments, code, says in (
         (("--model", weights["realism_cnn"]), 2, "realism_cnn does not harmonize"),
-        (("--judge", weights["best"]), 6, "the generator of dovenet_lite alone"),
+        (("--judge", weights["best"]), 6, "only the generator of dovenet_lite"),
         (("--model", "gp-gan-small"), 2, "gp_gan does not harmonize; training runs log how well it blends"),
         (("--model", "none.safetensors"), 6, "there is no such file"),
         (("--model", "dovenet"), 6, "comes without weights of dovenet; `pyharmony train --model dovenet"),
@@ -294,7 +294,7 @@ def test_a_run_is_measured_on_what_it_held_back(triples: Path, tmp_path: Path) -
     assert "expected either --data ROOT or --run DIR" in call("--run", "run", "--data", triples, code=2).stderr
     assert "expected either --data ROOT or --run DIR" in call(code=2).stderr
     assert "--split: needs --data" in call("--run", "run", "--split", "test", code=2).stderr
-    assert "set is no folder of a training run" in call("--run", triples, code=2).stderr
+    assert "set is not the folder of a training run" in call("--run", triples, code=2).stderr
     triples.rename("moved")
     assert f"--run: its data: {triples}: no such file" in call("--run", "run", code=3).stderr
 
@@ -305,7 +305,7 @@ def test_what_it_cannot_do_is_told(triples: Path) -> None:
         (("--size", "10"), "--size 10: expected 11 pixels or more, or full"),
         (("--size", "huge"), "--size huge"),
         (("--realism-maps", "maps"), "--realism-maps needs a --judge"),
-        (("--split", "test"), "triples has no splits"),
+        (("--split", "test"), "triples has no predefined splits"),
         (("--realism-maps", "set", "--judge", "a"), "set: already exists"),
     ):
         assert says in call("--data", triples, *arguments, code=2).stderr

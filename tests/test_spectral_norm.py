@@ -204,7 +204,7 @@ FIXED.flags.writeable = False
         (([W], [U], [V]), {"order": "new"}, ArgumentError, "order: 'new'"),
         (([W], [U], [V]), {"update": 1}, DTypeError, "update: 1"),
         (([W], [U], [V]), {"dims": 2}, ArgumentError, r"dims\[0\]: 2, expected -2 to 1"),
-        (([W], [U], [V]), {"dims": [0, 0]}, ArgumentError, "dims: 2 numbers for 1 weights"),
+        (([W], [U], [V]), {"dims": [0, 0]}, ArgumentError, "dims: 2 numbers, expected one for each of 1 weights"),
     ],
 )
 def test_bad_arguments(arguments: Any, options: Any, error: type[Exception], message: str) -> None:
@@ -827,7 +827,7 @@ def twice(first: str) -> Any:
             ArgumentError,
             "name: 'kernel' is not an initialised parameter of Linear",
         ),
-        (lambda: nn.LazyLinear(3), {}, ArgumentError, "name: 'weight' is no parameter"),
+        (lambda: nn.LazyLinear(3), {}, ArgumentError, "name: 'weight' is not an initialised parameter"),
         (zeroed, {}, ArgumentError, "all zeros"),
         (lambda: twice("ours"), {}, ArgumentError, "has a spectral norm already"),
         (lambda: twice("legacy"), {}, ArgumentError, "has a spectral norm already"),

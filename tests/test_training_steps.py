@@ -780,7 +780,7 @@ def wrong_batches(step: steps.Step, batch: dict[str, Tensor]) -> list[tuple[dict
         ({**batch, last: batch[last].numpy()}, f"{last}: ndarray"),
         ({**batch, last: batch[last][0]}, rf"{last}: shape \[3"),
         ({**batch, last: batch[last][:, :2]}, rf"{last}: shape \[2, 2"),
-        ({name: x[:0] for name, x in batch.items()}, "holds nothing"),
+        ({name: x[:0] for name, x in batch.items()}, "is empty"),
         # No network takes sides that are odd, or of seven pixels.
         ({name: x[..., :7, :7] for name, x in batch.items()}, f"({first}|target|image): 7x7 pixels|times that"),
     ]
