@@ -1113,7 +1113,7 @@ def layered() -> tuple[np.ndarray, str]:
         ({"box": [9, 0, 9, 9]}, "subjects[0].mask.layers[0]: a box that exceeds its image"),
         ({"values": 3}, "subjects[0].mask.layers[0].values: 3, expected a mask"),
         ({"values": {**MASK_OF, "size": [5000, 2]}}, "subjects[0].mask.layers[0].values.size: [5000, 2], expected at"),
-        ({"values": {**MASK_OF, "size": [4096, 4096]}}, "subjects[0].mask.layers[0].values.size: 4096 x 4096, expected"),
+        ({"values": {**MASK_OF, "size": [4096, 4096]}}, "subjects[0].mask.layers[0].values.size: 4096 x 4096"),
         ({"layers": [{}] * 65}, "subjects[0].mask.layers: 65 layers, expected at most 64"),
         ({"values": {**MASK_OF, "box": [0, 0, 9, 9], "png": "?"}}, "subjects[0].mask.layers[0].values: not a mask"),
     ],

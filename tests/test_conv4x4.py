@@ -180,7 +180,7 @@ def test_a_layer_is_torchs_in_training_and_evaluation(name, last):
     assert (result.double() - exact).abs().max() <= 1e-5 * exact.abs().max()
     result.square().sum().backward()
     exact_gradients = torch.autograd.grad(exact.square().sum(), exact_layer.parameters())
-    # The sums of the absolute values of what each gradient adds up: a gradient near zero may be no more exact than they.
+    # The sums of the absolute values of each gradient's terms bound the rounding error of a gradient near zero.
     sizes = torch.autograd.grad(exact_layer(x.double().abs()), exact_layer.parameters(), 2 * exact.detach().abs())
     for ours, exact_gradient, size in zip(layer.parameters(), exact_gradients, sizes, strict=True):
         assert (ours.grad.double() - exact_gradient).abs().max() <= 3e-6 * size.max()

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 from torch.nn import functional
 from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormStateDictHook
@@ -590,7 +591,7 @@ class SpectralNormGroup:
         return self._values[part.index]
 
     # `torch.compiler.disable`, but without importing torch's compiler, 2 s, with every network.
-    @torch._disable_dynamo
+    @_disable_dynamo
     def _renew_eagerly(self) -> None:
         self._renew_if_stale()
 
