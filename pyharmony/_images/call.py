@@ -319,7 +319,7 @@ class Call:
 
 
 @dataclass
-class Opened:
+class OpenItem:
     """An item as arrays.
 
     Attributes:
@@ -339,7 +339,7 @@ class Opened:
     widened: bool = False
 
 
-def open_item(item: Item, *, keep_gps: bool) -> Opened:
+def open_item(item: Item, *, keep_gps: bool) -> OpenItem:
     """Opens the files of an item, converts its images to dst's profile, depth and channels, and checks `out`."""
 
     def opened(x: Any, name: str) -> Picture:
@@ -373,13 +373,13 @@ def open_item(item: Item, *, keep_gps: bool) -> Opened:
     if is_file(weight) or is_pil(weight) or isinstance(weight, Picture):
         values = mask_of(opened(weight, "color_weight"), "color_weight")
         beside["color_weight"] = values / np.float32(VALUE_RANGE[values.dtype.name])
-    result = Opened(picture, source, dst if picture is None else picture.pixels, mask, beside, valid)
+    result = OpenItem(picture, source, dst if picture is None else picture.pixels, mask, beside, valid)
     _widen(result)
     _check_out(item, result)
     return result
 
 
-def _widen(opened: Opened) -> None:
+def _widen(opened: OpenItem) -> None:
     """Gives a grey target three equal channels if the source has alpha."""
     picture, source = opened.picture, opened.source
     opened.widened = (
@@ -391,7 +391,7 @@ def _widen(opened: Opened) -> None:
             opened.beside["base"] = np.broadcast_to(opened.beside["base"], opened.target.shape)
 
 
-def _check_out(item: Item, opened: Opened) -> None:
+def _check_out(item: Item, opened: OpenItem) -> None:
     """Refuses an `out` that cannot store the result, before the computation."""
     out, own = item.out, item.name
     if item.to_file:
@@ -405,7 +405,7 @@ def _check_out(item: Item, opened: Opened) -> None:
         raise ArgumentError("out: an array, expected None for a source with alpha over a grey image")
 
 
-def deliver(item: Item, opened: Opened, result: Any, *, composite: bool = False) -> Any:
+def deliver(item: Item, opened: OpenItem, result: Any, *, composite: bool = False) -> Any:
     """Returns the result in dst's kind, or writes it to out.
 
     composite: whether the result contains src, which is recorded in its metadata.

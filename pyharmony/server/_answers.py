@@ -77,7 +77,7 @@ class PictureInfo(Answer):
     expires: datetime.datetime = Field(description="When it is deleted, unless it is used before that.")
 
 
-class Found(Answer):
+class SegmentedMask(Answer):
     """A mask of a segmentation."""
 
     score: float = Field(description="Its estimated quality, 0 to 1.")
@@ -117,7 +117,7 @@ class Result(Answer):
 
     picture: PictureInfo | None = Field(default=None, description="The resulting image.")
     mask: PictureInfo | None = Field(default=None, description="The mask: the best candidate, or that of the object.")
-    masks: list[Found] = Field(default=[], description="All masks: candidates for clicks, or people.")
+    masks: list[SegmentedMask] = Field(default=[], description="All masks: candidates for clicks, or people.")
     others: PictureInfo | None = Field(default=None, description="A mask of people who are not separated.")
     places: list[Place] = Field(default=[], description="The places, the best first.")
     layers: list[Layer] = Field(default=[], description="The layers over the background, from bottom to top.")

@@ -832,7 +832,7 @@ def _compose(body: Any, desk: Desk) -> dict[str, Any]:
 # ---- layers and live, for pages ----
 
 
-class Laid(Part):
+class PlacedCutout(Part):
     """A segmented subject and its place."""
 
     picture: PictureId = Field(description="The photo with the subject.")
@@ -851,7 +851,7 @@ _LOOKS = ["people", "harmonize", "shadow", *(option.name for option in COMPOSE.o
 
 
 class _Layers(Body):
-    subject: Laid = Field(description="The subject.")
+    subject: PlacedCutout = Field(description="The subject.")
     background: PictureId = Field(description="The photo to place it in.")
     front: Indices = Field(default=[], description="The people, by index, who occlude the subject.")
     side: Side = 1024

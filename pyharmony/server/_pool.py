@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from ._answers import Error, Found, JobInfo, Layer, Phase, Place, Refusal, Result, Status, moment
+from ._answers import Error, JobInfo, Layer, Phase, Place, Refusal, Result, SegmentedMask, Status, moment
 from ._history import joined_history
 from ._metrics import Metrics
 from ._operations import Body, Operation
@@ -557,7 +557,7 @@ class Pool:
                 adopted.callback(self.store.remove, id)
                 return self.store.info(id)
 
-            masks = [Found(**{**one, "mask": taken(one.get("mask"))}) for one in output.get("masks", ())]
+            masks = [SegmentedMask(**{**one, "mask": taken(one.get("mask"))}) for one in output.get("masks", ())]
             picture, mask, others, openraster = (
                 taken(output.get(name)) for name in ("picture", "mask", "others", "openraster")
             )
