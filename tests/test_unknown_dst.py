@@ -76,10 +76,22 @@ def erased(dst: np.ndarray, unknown: np.ndarray) -> list[np.ndarray]:
 # ---- unknown pixels are not read ---------------------------------------------------------------------
 
 
-@pytest.mark.covering(2)
-@pytest.mark.parametrize(("name", "options"), EVERY)
-@pytest.mark.parametrize("hole", HOLES)
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def is_short(blend_at: int, hole_at: int, dtype: str) -> bool:
+    """Returns whether a case is of the short form: a blend has floats with one hole, and integers with the next."""
+    if dtype == "float32":
+        return hole_at == blend_at % 4
+    return hole_at == (blend_at + 1) % 4 and dtype == ("uint8", "uint16")[blend_at // 4 % 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "hole", "dtype"),
+    [
+        pytest.param(*one, hole, dtype, marks=() if is_short(i, j, dtype) else pytest.mark.full)
+        for i, one in enumerate(EVERY)
+        for j, hole in enumerate(HOLES)
+        for dtype in ("uint8", "uint16", "float32")
+    ],
+)
 def test_the_result_does_not_depend_on_what_is_stored_where_dst_is_unknown(name, options, hole, dtype):
     src, dst = scene(dtype=dtype)
     unknown = HOLES[hole]
@@ -91,9 +103,9 @@ def test_the_result_does_not_depend_on_what_is_stored_where_dst_is_unknown(name,
             result = blended(name, src, given_dst, mask, dst_valid=~unknown, **options)
             np.testing.assert_array_equal(result[inside], expected[inside])
             np.testing.assert_array_equal(result[~inside], given_dst[~inside])
-            into = given_dst.copy()
-            blended(name, src, into, mask, dst_valid=~unknown, out=into, **options)
-            np.testing.assert_array_equal(into, result)
+        into = given_dst.copy()  # the last: noise, or of floats infinity
+        blended(name, src, into, mask, dst_valid=~unknown, out=into, **options)
+        np.testing.assert_array_equal(into, result)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -314,7 +326,7 @@ BIG = np.hypot(*(np.mgrid[:120, :140] - np.array([60, 70])[:, None, None])) < 35
 BIG_SOFT = np.clip(1.4 - np.hypot(*(np.mgrid[:120, :140] - np.array([60, 70])[:, None, None])) / 35, 0, 1)
 
 
-@pytest.mark.parametrize("value", [0, 128, 255])
+@pytest.mark.parametrize("value", [0, pytest.param(128, marks=pytest.mark.full), 255])
 @pytest.mark.parametrize("name", ["laplacian", "poisson", "gaussian_poisson"])
 def test_an_erased_object_is_told_of_with_the_remedy(name, value):
     src, dst = texture()
