@@ -151,7 +151,7 @@ def assert_certified(out: Any, reports: list[dict[str, Any]], want: Any, toleran
 @pytest.mark.parametrize("weight", [0.25, 1.0, 4.0, "map"])
 def test_it_solves_to_the_tolerance(emulator: Any, weight: Any, preserve: bool) -> None:
     rng = np.random.default_rng(1)
-    shape = (2, 15, 131, 2)
+    shape = (1, 15, 131, 2)
     mask = mask_of(rng, *shape[:3], "uint8")
     c = (0.3 + rng.random(shape[:3])).astype(np.float32) if weight == "map" else weight
     for smooth in (False, True):
@@ -184,19 +184,19 @@ def test_it_solves_with_any_sigma(emulator: Any, sigma: float) -> None:
 def test_it_takes_any_size_and_number_of_channels(emulator: Any, preserve: bool) -> None:
     rng = np.random.default_rng(3)
     sizes = [(1, 1, 1), (1, 7, 3), (7, 1, 4), (5, 5, 5), (2, 2, 2), (13, 127, 1), (31, 211, 1), (67, 3, 2)]
-    for size in sizes:
+    for k, size in enumerate(sizes):
         src, dst, base = (image(rng, (1, *size), "uint8") for _ in range(3))
         mask = mask_of(rng, 1, *size[:2], "uint16")
-        c = (0.4 + rng.random((1, *size[:2]))).astype(np.float32)
-        for weight in (0.7, c):
-            want = solution(src, dst, mask, base, weight, preserve_background=preserve)
-            results = []
-            for rows in (0, 4):
-                options: dict[str, Any] = {"weight": weight, "preserve_background": preserve, "segment_rows": rows}
-                out, reports = solve(emulator, src, dst, mask, base, **options)
-                assert_certified(out, reports, want, 0.25)
-                results.append(out)
-            np.testing.assert_array_equal(*results)
+        # A size has a number where the background is solved for and a map where it is kept, or the other way round.
+        weight = (0.4 + rng.random((1, *size[:2]))).astype(np.float32) if k % 2 == preserve else 0.7
+        want = solution(src, dst, mask, base, weight, preserve_background=preserve)
+        results = []
+        for rows in (0, 4):
+            options: dict[str, Any] = {"weight": weight, "preserve_background": preserve, "segment_rows": rows}
+            out, reports = solve(emulator, src, dst, mask, base, **options)
+            assert_certified(out, reports, want, 0.25)
+            results.append(out)
+        np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
@@ -205,24 +205,24 @@ def test_it_takes_any_dtype_and_agrees_with_the_cpu(emulator: Any, dtype: str) -
     shape = (1, 17, 139, 3)
     src, dst = (image(rng, shape, dtype) for _ in range(2))
     tolerance = 0.25 * RANGE[dtype] / 255
-    for base_dtype, mask_dtype in ((dtype, "bool"), ("float32", "float32"), (dtype, "uint8"), (dtype, "uint16")):
+    bases = [("bool", dtype, False), ("float32", "float32", True), ("uint8", dtype, True), ("uint16", dtype, False)]
+    for mask_dtype, base_dtype, preserve in bases:
         base = (image(rng, shape, "float32") * RANGE[dtype]).astype(base_dtype)
         mask = mask_of(rng, *shape[:3], mask_dtype)
-        for preserve in (False, True):
-            options: dict[str, Any] = {"preserve_background": preserve, "tolerance": tolerance}
-            want = solution(src, dst, mask, base, preserve_background=preserve)
-            real, reports = solve(emulator, src, dst, mask, base, **options)
-            assert_certified(real, reports, want, tolerance, 1e-9 * RANGE[dtype])
-            # The steps are those of the CPU's kernel, which may have chosen others in a second run.
-            fixed = {**options, "max_steps": 9, "tolerance": 1e-9 * RANGE[dtype]}
-            nine, _ = solve(emulator, src, dst, mask, base, **fixed)
-            its, info = on_cpu(src[0], dst[0], mask[0], base[0], **fixed)
-            assert info["steps"] == 9
-            assert np.abs(nine[0] - its).max() <= AGREEMENT * RANGE[dtype]
+        options: dict[str, Any] = {"preserve_background": preserve, "tolerance": tolerance}
+        want = solution(src, dst, mask, base, preserve_background=preserve)
+        real, reports = solve(emulator, src, dst, mask, base, **options)
+        assert_certified(real, reports, want, tolerance, 1e-9 * RANGE[dtype])
+        # The steps are those of the CPU's kernel, which may have chosen others in a second run.
+        fixed = {**options, "max_steps": 9, "tolerance": 1e-9 * RANGE[dtype]}
+        nine, _ = solve(emulator, src, dst, mask, base, **fixed)
+        its, info = on_cpu(src[0], dst[0], mask[0], base[0], **fixed)
+        assert info["steps"] == 9
+        assert np.abs(nine[0] - its).max() <= AGREEMENT * RANGE[dtype]
 
-            out, same = solve(emulator, src, dst, mask, base, np.empty(shape, dtype), **options)
-            assert same == reports
-            assert_rounded(out, real, dst, mask, preserve)
+        out, same = solve(emulator, src, dst, mask, base, np.empty(shape, dtype), **options)
+        assert same == reports
+        assert_rounded(out, real, dst, mask, preserve)
 
 
 def test_it_takes_any_strides(emulator: Any) -> None:
@@ -250,7 +250,7 @@ def test_it_takes_any_strides(emulator: Any) -> None:
         wide[:, :, ::2] = a
         return wide[:, :, ::2]
 
-    for channels, dtype, width in ((3, "uint8", 360), (4, "float32", 149), (1, "float16", 360), (3, "uint16", 360)):
+    for channels, dtype, width in ((3, "uint8", 360), (4, "float32", 149), (1, "float16", 180), (3, "uint16", 180)):
         shape = (2, 9, width, channels)
         src, dst, base = (image(rng, shape, dtype) for _ in range(3))
         mask = mask_of(rng, *shape[:3], "uint8")
@@ -258,11 +258,13 @@ def test_it_takes_any_strides(emulator: Any) -> None:
         for change in (channels_first, unaligned, reversed_, spaced):
             changed = [change(a) for a in (src, dst, mask, base)]
             before = [a.copy() for a in changed]
-            got, _ = solve(emulator, *changed, change(np.empty(shape, np.float32)))
-            np.testing.assert_array_equal(got, want)
-            out, _ = solve(emulator, *changed, change(np.empty(shape, dtype)))
-            rounded = np.clip(np.rint(want), 0, RANGE[dtype]) if dtype.startswith("u") else want
-            np.testing.assert_array_equal(out, rounded.astype(dtype))
+            if dtype in ("uint8", "float32"):
+                got, _ = solve(emulator, *changed, change(np.empty(shape, np.float32)))
+                np.testing.assert_array_equal(got, want)
+            if dtype != "float32":
+                out, _ = solve(emulator, *changed, change(np.empty(shape, dtype)))
+                rounded = np.clip(np.rint(want), 0, RANGE[dtype]) if dtype.startswith("u") else want
+                np.testing.assert_array_equal(out, rounded.astype(dtype))
             for a, b in zip(changed, before):
                 np.testing.assert_array_equal(a, b)
 
@@ -276,24 +278,23 @@ def test_a_batch_is_its_items(emulator: Any) -> None:
     mask = np.broadcast_to(mask_of(rng, 1, 21, 40, "float32"), shape[:3])
     c = np.broadcast_to((0.4 + rng.random((1, 21, 40))).astype(np.float32), shape[:3])
     assert mask.strides[0] == c.strides[0] == 0
-    for weight in (1.0, c):
-        for preserve in (False, True):
-            options: dict[str, Any] = {"preserve_background": preserve, "tolerance": 0.1}
-            out, reports = solve(emulator, src, dst, mask, base, weight=weight, **options)
-            assert reports[0]["total_steps"] < reports[1]["total_steps"]
-            for k in range(3):
-                one = slice(k, k + 1)
-                its = weight[one] if isinstance(weight, np.ndarray) else weight
-                alone, report = solve(emulator, src[one], dst[one], mask[one], base[one], weight=its, **options)
-                np.testing.assert_array_equal(alone[0], out[k])
-                if not isinstance(weight, np.ndarray):
-                    assert report == [reports[k]]
+    for weight, preserve in ((1.0, False), (c, True)):
+        options: dict[str, Any] = {"preserve_background": preserve, "tolerance": 0.1}
+        out, reports = solve(emulator, src, dst, mask, base, weight=weight, **options)
+        assert reports[0]["total_steps"] < reports[1]["total_steps"]
+        for k in range(3):
+            one = slice(k, k + 1)
+            its = weight[one] if isinstance(weight, np.ndarray) else weight
+            alone, report = solve(emulator, src[one], dst[one], mask[one], base[one], weight=its, **options)
+            np.testing.assert_array_equal(alone[0], out[k])
+            if not isinstance(weight, np.ndarray):
+                assert report == [reports[k]]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
 def test_a_base_of_half_the_size(emulator: Any, dtype: str) -> None:
     rng = np.random.default_rng(7)
-    for size in ((1, 1, 1), (2, 3, 1), (5, 131, 3), (22, 37, 2)):
+    for size in ((1, 1, 1), (2, 3, 1), (5, 131, 3), (22, 37, 1)):
         shape = (2, *size)
         src, dst = (image(rng, shape, "uint8") for _ in range(2))
         mask = mask_of(rng, *shape[:3], "uint8")
@@ -301,7 +302,7 @@ def test_a_base_of_half_the_size(emulator: Any, dtype: str) -> None:
         if dtype != "uint8":
             half *= 255
         base = np.stack([pyramid.upsample(h, size[:2]) for h in half]).astype(np.float32)
-        for preserve in (False, True):
+        for preserve in (False, True) if dtype == "float32" else (dtype == "uint8",):
             # It takes more than one pass, and a strip ends within the image.
             for steps in (9, 30):
                 options: dict[str, Any] = {"preserve_background": preserve, "max_steps": steps, "tolerance": 1e-6}
@@ -315,7 +316,7 @@ def test_a_base_of_half_the_size(emulator: Any, dtype: str) -> None:
 @pytest.mark.parametrize("preserve", [False, True])
 def test_a_given_right_hand_side(emulator: Any, preserve: bool) -> None:
     rng = np.random.default_rng(8)
-    shape = (2, 25, 38, 3)
+    shape = (2, 25, 38, 2)
     rhs = rng.standard_normal(shape).astype(np.float32)
     zero = np.zeros(shape, np.uint8)
     mask = mask_of(rng, *shape[:3], "float32")
@@ -342,7 +343,7 @@ def test_the_bound_holds_wherever_the_iteration_stops(emulator: Any, weighted: s
         mask = mask_of(rng, *shape[:3], "uint8")
         for weight in (0.25, 30.0):
             c = (weight * (0.5 + rng.random(shape[:3]))).astype(np.float32) if weighted == "map" else weight
-            for sigma in (0.0, 0.5, 0.8):
+            for sigma in (0.0, 0.8) if dtype == "uint8" else (0.5,):
                 want = solution(src, dst, mask, base, c, sigma=sigma, preserve_background=preserve)
                 # The runs have one step, one pass, and more passes than one.
                 for steps in (1, 9, 13, 27):
@@ -366,7 +367,7 @@ def test_the_bound_holds_wherever_the_iteration_stops(emulator: Any, weighted: s
 @pytest.mark.parametrize("weighted", ["number", "map"])
 def test_hard_images_run_again(emulator: Any, weighted: str) -> None:
     rng = np.random.default_rng(10)
-    shape = (1, 40, 50, 3)
+    shape = (1, 40, 50, 1)
     src, dst = (image(rng, shape, "uint8") for _ in range(2))
     base = np.where(dst > 127, dst - 127, dst + 128).astype(np.uint8)
     mask = mask_of(rng, *shape[:3], "uint8")
@@ -374,7 +375,7 @@ def test_hard_images_run_again(emulator: Any, weighted: str) -> None:
         c = np.full(shape[:3], weight, np.float32) if weighted == "map" else weight
         for preserve in (False, True):
             want = solution(src, dst, mask, base, c, preserve_background=preserve)
-            tolerance = 0.08 if weighted == "map" else 0.25
+            tolerance = 0.06 if weighted == "map" else 0.25
             options: dict[str, Any] = {"preserve_background": preserve, "tolerance": tolerance}
             out, reports = solve(emulator, src, dst, mask, base, weight=c, **options)
             assert_certified(out, reports, want, tolerance)
@@ -399,17 +400,17 @@ def test_what_is_not_finite_is_reported(emulator: Any) -> None:
 
 def test_items_and_channels_take_turns_where_the_state_has_no_room_for_all(emulator: Any) -> None:
     rng = np.random.default_rng(15)
-    shape = (3, 21, 33, 3)
+    shape = (2, 21, 33, 2)
     src, dst, base = (image(rng, shape, "uint8") for _ in range(3))
     mask = mask_of(rng, *shape[:3], "uint8")
     weights = (0.2 + rng.random(shape[:3])).astype(np.float32)
     plane = 16 * shape[1] * 36  # two levels, read and written, of rows that are a multiple of four floats
-    for weight in (0.15, 1.0, weights):
+    for weight in (0.15, weights):
         # There are more passes than one in the first run, or a second run.
         options: dict[str, Any] = {"weight": weight, "preserve_background": True, "tolerance": 0.1}
         want, its = solve(emulator, src, dst, mask, base, **options)
         assert max(r["total_steps"] for r in its) > 11
-        for room in (1, 2 * plane, 7 * plane):
+        for room in (1, 3 * plane):
             got, reports = solve(emulator, src, dst, mask, base, state_bytes=room, **options)
             np.testing.assert_array_equal(got, want)
             assert reports == its
@@ -503,7 +504,7 @@ def test_the_state_takes_eight_bytes_a_pixel_and_channel_of_what_is_solved_at_on
 
 def test_runs_that_are_enqueued_one_by_one_give_the_same(emulator: Any) -> None:
     rng = np.random.default_rng(5)
-    shape = (2, 21, 33, 3)
+    shape = (2, 21, 33, 2)
     src, dst, base = (image(rng, shape, "uint8") for _ in range(3))
     mask = mask_of(rng, *shape[:3], "uint8")
     for weight in (0.15, 1.0, (0.2 + rng.random(shape[:3])).astype(np.float32)):
