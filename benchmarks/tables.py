@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -53,6 +54,16 @@ def percentile(q: float) -> Callable[[Floats, Floats], Floats]:
     return statistic
 
 
+@functools.lru_cache(maxsize=2)
+def _drawn(of: tuple[int, ...], resamples: int) -> Floats:
+    """Returns how often each composite is drawn, [resamples, N]; the columns of a table have it in common."""
+    count = max(of) + 1
+    drawn = np.random.default_rng(0).integers(0, count, (resamples, count))
+    times = np.stack([np.bincount(row, minlength=count) for row in drawn])[:, list(of)].astype(np.float64)
+    times.flags.writeable = False
+    return times
+
+
 def bootstrap(
     values: Iterable[float],
     groups: Sequence[Any],
@@ -72,9 +83,7 @@ def bootstrap(
     """
     x = np.asarray(list(values), np.float64)
     _, of = np.unique(np.asarray(groups), return_inverse=True)
-    count = int(of.max()) + 1
-    drawn = np.random.default_rng(0).integers(0, count, (resamples, count))
-    times = np.stack([np.bincount(row, minlength=count) for row in drawn])[:, of].astype(np.float64)
+    times = _drawn(tuple(of.tolist()), resamples)
     low, high = np.percentile(statistic(x, times), (50 - 50 * confidence, 50 + 50 * confidence))
     return metrics.Interval(float(statistic(x, np.ones((1, len(x))))[0]), float(low), float(high))
 

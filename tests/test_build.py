@@ -43,20 +43,21 @@ def script(folder: Path, name: str, body: str) -> Path:
     return path
 
 
-def choose(folder: Path, choice: str, known: str, present: str = "") -> tuple[int, str]:
+def choose(folder: Path, *calls: tuple[str, str, str]) -> tuple[int, str]:
+    """Chooses architectures by each call: the choice, what nvcc knows and the GPUs that are present."""
     (folder / "choose.cmake").write_text(
         "cmake_minimum_required(VERSION 3.22)\n"
         f'include("{ROOT}/cmake/cuda_architectures.cmake")\n'
-        f'hm_choose_architectures(chosen "{choice}" "{known}" "{present}")\n'
-        'message("chosen ${chosen} because: ${chosen_WHY}")\n'
+        + "".join(
+            f'hm_choose_architectures(chosen "{choice}" "{known}" "{present}")\n'
+            'message("chosen ${chosen} because: ${chosen_WHY}")\n'
+            for choice, known, present in calls
+        )
     )
     return run_cmake("-P", str(folder / "choose.cmake"))
 
 
-@needs_cmake
-@pytest.mark.parametrize(
-    ("choice", "known", "present", "chosen", "because"),
-    [
+CHOICES = (
         ("auto", CUDA_13_0, "", "75-virtual", "no GPU here"),
         ("auto", CUDA_12_4, "", "75-virtual", "HM_CUDA_ARCHITECTURES=common makes machine code"),
         ("auto", CUDA_13_0, "90", "90-real", "the GPU of this machine"),
@@ -76,13 +77,26 @@ def choose(folder: Path, choice: str, known: str, present: str = "") -> tuple[in
         ("ptx", "80;90", "", "80-virtual", "at first use"),
         ("80-real;90", CUDA_12_4, "", "80-real;90", "as asked for"),
         ("90a-real", CUDA_13_0, "", "90a-real", "as asked for"),
-    ],
 )  # fmt: skip
-def test_architectures(tmp_path: Path, choice: str, known: str, present: str, chosen: str, because: str) -> None:
-    status, said = choose(tmp_path, choice, known, present)
+
+
+@pytest.fixture(scope="module")
+def choices(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Returns what one run of CMake says of each of CHOICES."""
+    calls = [(choice, known, present) for choice, known, present, *_ in CHOICES]
+    status, said = choose(tmp_path_factory.mktemp("choices"), *calls)
     assert status == 0, said
-    assert said.startswith(f"chosen {chosen} because: "), said
-    assert because in said
+    return [f"chosen {one}" for one in said.split("chosen ")[1:]]
+
+
+@needs_cmake
+@pytest.mark.parametrize(
+    ("number", "chosen", "because"),
+    [pytest.param(i, *one[3:], id="-".join((one[0], one[2], one[3]))) for i, one in enumerate(CHOICES)],
+)
+def test_architectures(choices: list[str], number: int, chosen: str, because: str) -> None:
+    assert choices[number].startswith(f"chosen {chosen} because: "), choices[number]
+    assert because in choices[number]
 
 
 #: A GPU of each capability that machine code of CUDA 13 can be for: T4, A100, RTX 3090, RTX 4090, H100, RTX 5090.
@@ -95,7 +109,7 @@ def test_what_is_built_without_a_gpu_runs_on_all_in_use(tmp_path: Path, choice: 
     """The default compiles one PTX, which drivers compile at first use; `common` has machine code for those in use."""
     from pyharmony.cli._facts import has_machine_code, serves
 
-    _, said = choose(tmp_path, choice, CUDA_13_0)
+    _, said = choose(tmp_path, (choice, CUDA_13_0, ""))
     chosen = said.removeprefix("chosen ").partition(" because")[0].split(";")
     assert all(has_machine_code(chosen, capability) == machine_code for capability in IN_USE)
     # GPUs that are rarer, or come later, have PTX.
@@ -114,7 +128,7 @@ def test_what_is_built_without_a_gpu_runs_on_all_in_use(tmp_path: Path, choice: 
     ],
 )
 def test_architectures_that_cannot_be(tmp_path: Path, choice: str, known: str, present: str, says: str) -> None:
-    status, said = choose(tmp_path, choice, known, present)
+    status, said = choose(tmp_path, (choice, known, present))
     assert status != 0
     assert says in said
 
@@ -185,7 +199,6 @@ def test_cuda_can_be_switched_off(tmp_path: Path) -> None:
 
 
 @needs_cmake
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
 def test_make_compiles_cuda_kernels_where_a_gpu_is(tmp_path: Path) -> None:
     # What installs the package for development must not compile it anew with other kernels.
     commands = subprocess.check_output(["make", "-nB", "setup", "demo"], cwd=ROOT, text=True).replace("\\\n", "")
@@ -193,9 +206,10 @@ def test_make_compiles_cuda_kernels_where_a_gpu_is(tmp_path: Path) -> None:
     assert len(installs) >= 2 and all('CMAKE_ARGS="-DHM_CUDA=GPU' in line for line in installs)
     for folder in ("with", "without"):
         script(tmp_path / folder, "nvidia-smi", "echo 9.0" if folder == "with" else "exit 9")
-        (tmp_path / folder / "nvcc").symlink_to(str(shutil.which("nvcc")))
+        script(tmp_path / folder, "nvcc", "exit 1")
+    # Where a GPU is nvcc is tried; the long form compiles with a real one.
     status, said = configure(tmp_path / "a", "-DHM_CUDA=GPU", path=f"{tmp_path / 'with'}:/usr/bin:/bin")
-    assert status == 0 and "for 90-real (the GPU of this machine)" in said and "has CUDA: ON" in said, said
+    assert status == 0 and "nvcc does not run; building for the CPU only" in said and "has CUDA: OFF" in said, said
     path = f"{tmp_path / 'without'}:/usr/bin:/bin"
     status, said = configure(tmp_path / "b", "-DHM_CUDA=GPU", path=path)
     assert status == 0 and "no GPU was found; building for the CPU only" in said and "has CUDA: OFF" in said, said
@@ -243,6 +257,8 @@ def test_with_nvcc_the_build_is_for_the_gpu_present(tmp_path: Path) -> None:
     assert status == 0, said
     assert re.search(r"pyharmony: CUDA kernels by nvcc [\d.]+ for 90-real \(the GPU of this machine\)", said)
     assert "has CUDA: ON" in said and "-Xfatbin=-compress-" in said
+    status, said = configure(tmp_path / "c", "-DHM_CUDA=GPU", path=path)
+    assert status == 0 and "for 90-real (the GPU of this machine)" in said and "has CUDA: ON" in said, said
     (tmp_path / "bin" / "nvidia-smi").unlink()
     status, said = configure(tmp_path / "b", "-DHM_CUDA=GPU", "-DHM_CUDA_ARCHITECTURES=80-real", path=path)
     assert status == 0 and "for 80-real (as asked for)" in said, said

@@ -652,15 +652,25 @@ BY_NETWORKS = {
 }  # fmt: skip
 
 
-#: Paths and names, files and their bytes are opened by one function each, which the tests of io run.
-SOURCES = [pytest.param(kind, marks=pytest.mark.full if kind in ("str", "bytes") else ()) for kind in KINDS]
+def short_kinds(number: int, name: str) -> set[str]:
+    """Returns the kinds of the short form: what is opened in its own way, and by turns what one function opens."""
+    if name in BY_NETWORKS:
+        return {"torch", ("pil", "picture", "path")[number % 3]}
+    return {"torch", "pil", "picture", ("numpy", "path", "file")[number % 3]}
 
 
-@pytest.mark.parametrize("kind", SOURCES)
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(x, marks=pytest.mark.networks if x in BY_NETWORKS else ()) for x in (*ALIKE, *VALUES)],
-)
+def cases_of_kinds() -> list[Any]:
+    cases = []
+    for number, name in enumerate((*ALIKE, *VALUES)):
+        marks = [pytest.mark.networks] if name in BY_NETWORKS else []
+        short = short_kinds(number, name)
+        cases += [
+            pytest.param(name, kind, marks=marks if kind in short else [*marks, pytest.mark.full]) for kind in KINDS
+        ]
+    return cases
+
+
+@pytest.mark.parametrize(("name", "kind"), cases_of_kinds())
 def test_every_public_function_takes_an_image_of_any_kind(name: str, kind: str, tmp_path: Path) -> None:
     if name in NEEDS:
         pytest.importorskip(NEEDS[name], reason=skips.not_installed(NEEDS[name]))

@@ -97,15 +97,15 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize(
-    ("name", "argument", "third"),
+    ("name", "argument", "sixth"),
     [
-        pytest.param(*one, third, marks=() if third == number % 3 else pytest.mark.full)
+        pytest.param(*one, sixth, marks=() if sixth == number % 6 else pytest.mark.full)
         for number, one in enumerate(ARGUMENTS)
-        for third in range(3)
+        for sixth in range(6)
     ],
 )
-def test_an_extreme_argument_is_no_accident(name: str, argument: str, third: int) -> None:
-    for value in VALUES[third::3]:
+def test_an_extreme_argument_is_no_accident(name: str, argument: str, sixth: int) -> None:
+    for value in VALUES[sixth::6]:
         check(name, {argument: value})
 
 
