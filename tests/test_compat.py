@@ -285,7 +285,9 @@ def test_opencvs_example_calls(cv2: ModuleType, data_dir: Path, form: str) -> No
     8 at most: ours 0.75 of a level, theirs half a level about its mean, and half in its rounded luma.
     """
     call, flags = CALL_FORMS[form]
-    for name, src, dst, mask in photographs(data_dir):
+    # The first form is tried on all photographs, each other one on two.
+    at = list(CALL_FORMS).index(form)
+    for name, src, dst, mask in photographs(data_dir)[slice(None) if at == 0 else slice(at, at + 2)]:
         x, y, w, h = inner_box(mask)
         p = (int(x + w // 2), int(y + h // 2))
         ours, theirs = (call(cv2, clone, src, dst, mask, p) for clone in (seamlessClone, cv2.seamlessClone))

@@ -54,7 +54,8 @@ def gpu_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     module = load(ROOT / "tools" / "gpu_check.py")
     monkeypatch.setattr(module, "install", lambda clock, log: 0.0)
-    monkeypatch.setattr(module, "environment", lambda: dict(os.environ))
+    # The tests that it runs need no plugins, and Hypothesis's takes seconds to import.
+    monkeypatch.setattr(module, "environment", lambda: {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
     monkeypatch.setattr(module, "missing", lambda part, built: [])
     monkeypatch.setattr(module, "LOGS", tmp_path / "logs")
     monkeypatch.setattr(module, "ROOT", tmp_path)

@@ -910,7 +910,8 @@ def checksums_put_right(data: bytes) -> bytes:
     return bytes(out)
 
 
-def test_mutated_files_are_read_or_refused(wide_profile: bytes) -> None:
+@pytest.mark.parametrize("count", [700, pytest.param(2000, marks=pytest.mark.full)])
+def test_mutated_files_are_read_or_refused(wide_profile: bytes, count: int) -> None:
     """The archive, or a part of it that is put back with right checksums; nothing but our errors comes out."""
     rng = np.random.default_rng(0)
     deep = written(scene("uint16"), noise(7, 11, 4, "uint16"), dpi=(72, 72))
@@ -918,7 +919,7 @@ def test_mutated_files_are_read_or_refused(wide_profile: bytes) -> None:
     seeds = [written(scene(), noise(7, 11, 3), profile=wide_profile), deep, foreign(group, a=png(noise(2, 3)))]
     outcomes: dict[str, int] = {}
     started = time.monotonic()
-    for i in range(2000):
+    for i in range(count):
         seed = seeds[i % len(seeds)]
         if rng.random() < 0.35:
             data = mutated(seed, rng)
@@ -939,8 +940,8 @@ def test_mutated_files_are_read_or_refused(wide_profile: bytes) -> None:
             outcome, said = type(error).__name__, str(error)
         assert said == "read" or said.startswith("source: the "), said
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
-    assert outcomes["read"] > 100
-    assert outcomes["DecodeError"] > 1000
+    assert outcomes["read"] > count / 20
+    assert outcomes["DecodeError"] > count / 2
     assert outcomes["ImageTooLarge"] > 0
     assert time.monotonic() - started < 120
 

@@ -55,7 +55,7 @@ def work_and_results() -> tuple[dict[str, Callable[[], Any]], dict[str, Any]]:
     return work, {name: call() for name, call in work.items()}
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.full), 5])
 def test_calls_at_once_give_the_bits_of_calls_in_turn(
     threads: int, work_and_results: tuple[dict[str, Callable[[], Any]], dict[str, Any]]
 ) -> None:
@@ -123,7 +123,9 @@ assert np.array_equal(ops.poisson(src, dst, mask), expected)
 @pytest.mark.covering(1)
 @pytest.mark.house  # sanitizers need memory of their own
 @pytest.mark.parametrize("stacks", [0, 1])
-@pytest.mark.parametrize("megabytes", [0.02, 0.05, 0.1, 0.2, 0.4, 1, 4])
+@pytest.mark.parametrize(
+    "megabytes", [0.02, 0.1, 0.4, 4, *(pytest.param(x, marks=pytest.mark.full) for x in (0.05, 0.2, 1))]
+)
 def test_memory_that_ends_during_a_solve_is_an_error(megabytes: float, stacks: int) -> None:
     """Each call computes or raises MemoryError, also in a thread whose stack took nearly all that was left.
 
