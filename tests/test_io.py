@@ -1395,12 +1395,12 @@ def test_a_killed_process_leaves_a_whole_file(tmp_path: Path) -> None:
 def test_little_memory_is_said(tmp_path: Path) -> None:
     """An error says so when an image does not fit into the memory there is."""
     data = tmp_path / "a.png"
-    data.write_bytes(encoded(Picture(np.zeros((9000, 9000, 3), np.uint8)), "png"))
+    data.write_bytes(encoded(Picture(np.zeros((5000, 5000, 3), np.uint8)), "png"))
     code = (
         "import resource, sys, PIL.Image, PIL.PngImagePlugin\n"
         "from pyharmony import errors, io\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (used + (150 << 20),) * 2)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (45 << 20),) * 2)\n"
         "try:\n    io.read(sys.argv[1])\nexcept errors.OutOfMemory as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(data)], capture_output=True, text=True)

@@ -330,10 +330,10 @@ def test_the_seeds_are_read(worker: Worker) -> None:
 
 
 def test_mutated_files(worker: Worker, tmp_path: Path) -> None:
-    counts = run(worker, 5_000, 1, tmp_path)
+    counts = run(worker, 2_000, 1, tmp_path)
     # Both ways are taken: some mutations harm nothing, most harm the file.
-    assert counts["ok"] > 500
-    assert counts["DecodeError"] > 1000
+    assert counts["ok"] > 200
+    assert counts["DecodeError"] > 400
 
 
 @pytest.mark.full

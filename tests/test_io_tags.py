@@ -528,7 +528,7 @@ def test_promises_in_an_unusual_form_take_the_packet_with_them() -> None:
     open_ended = HEAD + b"<rdf:Description xmlns:g='http://ns.adobe.com/hdr-gain-map/1.0/'><g:Version>1.0" + TITLE + END
     assert _metadata.without_promises(open_ended) == (None, ["gain map"])
     names = b"".join(
-        b" xmlns:g%d='http://ns.adobe.com/hdr-gain-map/1.0/' g%d:Version='1'" % (i, i) for i in range(100_000)
+        b" xmlns:g%d='http://ns.adobe.com/hdr-gain-map/1.0/' g%d:Version='1'" % (i, i) for i in range(30_000)
     )
     assert _metadata.without_promises(HEAD + b"<rdf:Description" + names + b">" + END)[0] is None
 
