@@ -1,4 +1,4 @@
-"""Functions that tests of several rooms share: scripts as modules, commands in this process, images, CUDA graphs."""
+"""Functions that tests of several rooms share: scripts as modules, commands, forks, images, CUDA graphs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import ast
 import functools
 import importlib.util
 import json
+import os
+import select
+import signal
 import sys
+import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +60,41 @@ def runners(command: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
         return json.loads(call(*arguments, "--json", code=code).stdout)
 
     return call, told
+
+
+def forked(call: Callable[[], object], said: Path) -> int:
+    """Starts a call in a fork of this process, which has imported what it needs; returns the child.
+
+    What it prints goes to a file, with the exception that ends it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of other threads
+        child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        sys.stdout = sys.stderr = said.open("w")
+        for number in (1, 2):
+            os.dup2(sys.stdout.fileno(), number)
+        call()
+        status = 0
+    except SystemExit as end:
+        status = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def status_of(child: int, seconds: int = 600) -> int:
+    """Waits for a child, kills it after so many seconds, and returns its exit code, or the negative signal."""
+    number = os.pidfd_open(child)
+    if not select.select([number], [], [], seconds)[0]:
+        os.kill(child, signal.SIGKILL)
+    os.close(number)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def save_triples(root: Path, triples: Sequence[dict[str, np.ndarray]]) -> Path:

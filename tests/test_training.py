@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -10,8 +9,6 @@ import select
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 import types
 from pathlib import Path
@@ -33,6 +30,8 @@ from pyharmony import models, training  # noqa: E402
 from pyharmony.training import _checkpoint, _evaluate, _loop, precision, steps  # noqa: E402
 from pyharmony.training._batches import WINDOW, TensorSamples, batches, order, repeated, resized  # noqa: E402
 from pyharmony.training._samples import datasets  # noqa: E402
+
+from .shared import forked, status_of  # noqa: E402
 
 pytestmark = [pytest.mark.large, pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
@@ -936,28 +935,6 @@ def test_one_seed_gives_the_same_bits(triples: Path, tmp_path: Path) -> None:
     assert weights(tmp_path / "a") != weights(tmp_path / "c")
 
 
-#: Forks for each line of its input, since torch takes longer to import than the run; tells the child and its status.
-RUN = """
-import os, sys, traceback
-import torch._dynamo
-from pyharmony import models, training
-from pyharmony.training import _train, steps
-torch.set_num_threads(1)
-for _ in sys.stdin:
-    if child := os.fork():
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-        continue
-    status = 0
-    try:
-        tables = training.read_toml(sys.argv[1])
-        training.train(training.config_of(tables), sys.argv[2], resume="auto", device="cpu")
-    except BaseException:
-        traceback.print_exc()
-        status = 1
-    os._exit(status)
-"""
-
 #: Networks with batch norms, dropout and noise; with spectral norms and two optimizers; with phases.
 KINDS: dict[str, dict[str, Any]] = {
     "unet3plus": {"model": {"name": "unet3plus", "width": 2, "branch": 2}},
@@ -997,31 +974,25 @@ def test_killed_at_any_moment_and_gone_on_with_it_ends_with_the_same_bits(
 ) -> None:
     file = written(triples, tmp_path / "x.toml", kind, run__checkpoint_steps=1)
     training.train(training.config_of(training.read_toml(file)), tmp_path / "whole", device="cpu")
-    script = tmp_path / "run.py"
-    script.write_text(RUN)
-    command = [sys.executable, str(script), str(file), str(tmp_path / "killed")]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+
+    def gone_on_with() -> None:
+        training.train(training.config_of(training.read_toml(file)), tmp_path / "killed", resume="auto", device="cpu")
+
     random = np.random.default_rng(0)
     kills = 0
-    with subprocess.Popen(command, **pipes) as starter:
-        assert starter.stdin and starter.stdout
-        for _ in range(times):
-            before = len(list((tmp_path / "killed" / "checkpoints").glob("step-*")))
-            starter.stdin.write("\n")
-            child = os.pidfd_open(int(starter.stdout.readline()))
-            over = select.poll()
-            over.register(child, select.POLLIN)
-            while not over.poll(20) and len(list((tmp_path / "killed" / "checkpoints").glob("step-*"))) <= before:
-                pass
-            time.sleep(float(random.uniform(0, 0.2)))
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(child, signal.SIGKILL)
-            os.close(child)
-            kills += int(starter.stdout.readline()) == -signal.SIGKILL
-        assert kills
-        starter.stdin.write("\n")
-        starter.stdout.readline()
-        assert starter.stdout.readline() == "0\n"
+    for _ in range(times):
+        before = len(list((tmp_path / "killed" / "checkpoints").glob("step-*")))
+        child = forked(gone_on_with, tmp_path / "said")
+        over = select.poll()
+        over.register(number := os.pidfd_open(child), select.POLLIN)
+        while not over.poll(20) and len(list((tmp_path / "killed" / "checkpoints").glob("step-*"))) <= before:
+            pass
+        time.sleep(float(random.uniform(0, 0.2)))
+        os.kill(child, signal.SIGKILL)
+        os.close(number)
+        kills += status_of(child) == -signal.SIGKILL
+    assert kills
+    assert status_of(forked(gone_on_with, tmp_path / "said")) == 0, (tmp_path / "said").read_text()
     assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("killed", "whole")]
     losses = [[e for e in map(json.loads, log.splitlines()) if e["kind"] == "loss"] for log in logs]
@@ -1269,47 +1240,35 @@ def test_one_run_at_a_time_writes_to_a_folder(triples: Path, tmp_path: Path) -> 
         training.train(config(triples), tmp_path, device="cpu")
 
 
-#: Two processes with the environment that torchrun gives them, from one that has imported torch.
-TWO_PROCESSES = """
-import json, os, sys, torch._dynamo
-from pathlib import Path
-from pyharmony import models, training
-from pyharmony.training import _train, steps
-torch.set_num_threads(1)
-folder = Path(sys.argv[1])
-os.environ.update(WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=sys.argv[2], RANK="0")
-if child := os.fork():
-    os.environ["RANK"] = "1"
-os.environ["LOCAL_RANK"] = os.environ["RANK"]
-config = training.config_of(training.read_toml(folder / "x.toml"))
-result = training.train(config, folder / "run", resume="auto", device="cpu")
-torch.save(dict(result.model.state_dict()), folder / ("rank" + os.environ["RANK"]))
-tables = json.loads((folder / "x.json").read_text())
-for name, steps in (("whole", 4), ("parts", 2), ("parts", 4)):
-    tables["schedule"]["steps"] = steps
-    training.train(training.config_of(tables), folder / name, resume="auto", device="cpu")
-if child:
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
 @pytest.fixture(scope="module")
 def two_processes(triples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns the folder in which two processes, started once, have trained one network, and another twice."""
+    """Returns the folder in which two processes, started once, have trained one network, and another twice.
+
+    They have the environment that torchrun gives them.
+    """
     folder = tmp_path_factory.mktemp("two")
-    written(triples, folder / "x.toml", "attention_unet", run__batch=1, run__checkpoint_steps=3, schedule__steps=6)
-    model = {"name": "attention_unet", "width": 2, "depth": 6}
+    narrow = {"run__batch": 1, "run__checkpoint_steps": 3, "schedule__steps": 6}
+    written(triples, folder / "x.toml", "attention_unet", **narrow)
     found = tables(triples, data__size=64, run__batch=1, schedule__decay=0.0)
-    (folder / "x.json").write_text(json.dumps({**found, "model": model}))
-    script = folder / "run.py"
-    script.write_text(TWO_PROCESSES)
+    found["model"] = {"name": "attention_unet", "width": 2, "depth": 6}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, str(script), str(folder), port]
-    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+
+    def process(rank: int) -> None:
+        world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ.update(world, RANK=str(rank), LOCAL_RANK=str(rank), GLOO_SOCKET_IFNAME="lo")
+        torch.set_num_threads(1)
+        config = training.config_of(training.read_toml(folder / "x.toml"))
+        result = training.train(config, folder / "run", resume="auto", device="cpu")
+        torch.save(dict(result.model.state_dict()), folder / f"rank{rank}")
+        for name, last in (("whole", 4), ("parts", 2), ("parts", 4)):
+            found["schedule"]["steps"] = last
+            training.train(training.config_of(found), folder / name, resume="auto", device="cpu")
+
+    said = [folder / f"said{rank}" for rank in (0, 1)]
+    children = [forked(lambda rank=rank: process(rank), said[rank]) for rank in (0, 1)]  # type: ignore[misc]
+    assert [status_of(child) for child in children] == [0, 0], [path.read_text() for path in said]
     return folder
 
 
