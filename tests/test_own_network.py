@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,61 +12,37 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("torch", reason="torch is not installed")
+torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installed")
+
+from .shared import forked, runners, status_of  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "examples" / "own_network.py"
 pytestmark = pytest.mark.networks
 
 
-#: Forks for each line of its input, since torch takes longer to import than most commands; answers with a status.
-STARTER = """
-import json, os, sys, traceback
-import torch._dynamo
-import pyharmony.cli
-from pyharmony import models
-from pyharmony.training import _train
-for line in sys.stdin:
-    text, *arguments = json.loads(line)
-    if child := os.fork():
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-        continue
-    with open(text, "w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    status, sys.argv = 0, ["pyharmony", *arguments]
-    try:
-        pyharmony.cli.main()
-    except SystemExit as end:
-        status = int(end.code or 0)
-    except BaseException:
-        traceback.print_exc()
-        status = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-"""
-
-
 @pytest.fixture(scope="module")
-def pyharmony(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """Yields a function that runs a command in a process of its own, and returns what it says."""
+def pyharmony(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Returns a function that runs a command in a process of its own, a fork of this, and returns what it says."""
+    import pyharmony.cli
+    from pyharmony import evaluation as evaluation  # what the forks need: each would import it anew
+    from pyharmony.training import _train as _train
+
+    runners("models")[0]("list")
+
     text = tmp_path_factory.mktemp("said") / "said.txt"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-c", STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as starter:
-        assert starter.stdin and starter.stdout
 
-        def run(*arguments: object, code: int = 0) -> str:
-            assert starter.stdin and starter.stdout
-            starter.stdin.write(json.dumps([str(text), *map(str, arguments)]) + "\n")
-            starter.stdin.flush()
-            assert int(starter.stdout.readline()) == code, text.read_text()
-            return text.read_text()
+    def run(*arguments: object, code: int = 0) -> str:
+        def command() -> None:
+            torch.set_num_threads(1)
+            sys.argv = ["pyharmony", *map(str, arguments)]
+            pyharmony.cli.main()
 
-        yield run
+        assert status_of(forked(command, text)) == code, text.read_text()
+        return text.read_text()
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +72,7 @@ def run(pyharmony: Callable[..., str], composites: Path, tmp_path_factory: pytes
         "-o",
         folder,
         "--set",
-        "schedule.epochs=6",
+        "schedule.epochs=3",
         "--set",
         "run.batch=4",
     )
