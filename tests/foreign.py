@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
-import resource
+import select
+import signal
 import subprocess
 import sys
+import tempfile
+from functools import cache
+from pathlib import Path
 
-#: Both include what importing takes.
+#: Both include what importing takes; time, only what is imported beyond STARTER.
 SECONDS, MEGABYTES = 20, 2048
 
 #: A function of the code of a process: its largest resident memory until now, in KB. ru_maxrss would begin with that of
@@ -18,6 +24,55 @@ def peak_memory():
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 """
 
+#: Forks for each line of its input, since imports take longer than most codes; tells the child and its status. A line
+#: has the code and its arguments, the limits, and the files that take what it prints and its errors.
+STARTER = """
+import json, os, resource, sys, traceback
+import numpy, PIL.Image
+from PIL import JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+from pyharmony import data, errors, io
+for line in sys.stdin:
+    code, arguments, limits, *files = json.loads(line)
+    if child := os.fork():
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    status = 1
+    try:
+        for number, path in enumerate(files, 1):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+        for name, limit in limits.items():
+            resource.setrlimit(getattr(resource, name), (limit, limit))
+        sys.argv = ["-c", *arguments]
+        exec(compile(code, "<confined>", "exec"), {"__name__": "__main__"})
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+"""
+
+
+@cache
+def starter() -> subprocess.Popen[bytes]:
+    """Returns the process that forks, which ends with this one."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYHARMONY_DEVICE": "cpu"}
+    # It also keeps 256 MB of freed memory, which tests would count.
+    environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=16"
+    made = subprocess.Popen(
+        [sys.executable, "-c", STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment
+    )
+
+    def end() -> None:
+        made.communicate()
+
+    atexit.register(end)
+    return made
+
 
 def confined(code: str, *arguments: object, seconds: int = SECONDS, megabytes: int = MEGABYTES) -> str:
     """Runs code under limits of CPU time and of memory; returns what it prints.
@@ -25,23 +80,20 @@ def confined(code: str, *arguments: object, seconds: int = SECONDS, megabytes: i
     The code may call `peak_memory`; arguments are its sys.argv[1:]. Exceptions, a signal and the limits fail the test
     that called.
     """
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        # AddressSanitizer reserves terabytes of addresses, which this limit counts: there time alone is limited.
-        if "libasan" not in os.environ.get("LD_PRELOAD", ""):
-            resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20))
-
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYHARMONY_DEVICE": "cpu"}
-    # It also keeps 256 MB of freed memory, which tests would count.
-    environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=16"
-    done = subprocess.run(
-        [sys.executable, "-c", PEAK_MEMORY + code, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60 * seconds,
-        env=environment,
-        preexec_fn=limit,
-    )
-    assert done.returncode == 0, f"ended with {done.returncode}: {done.stderr[-2000:]}"
-    return done.stdout
+    limits = {"RLIMIT_CPU": seconds}
+    # AddressSanitizer reserves terabytes of addresses, which this limit counts: there time alone is limited.
+    if "libasan" not in os.environ.get("LD_PRELOAD", ""):
+        limits["RLIMIT_DATA"] = megabytes << 20
+    process = starter()
+    assert process.stdin is not None and process.stdout is not None
+    sys.audit("os.fork")  # tests that start a process are known by it
+    with tempfile.TemporaryDirectory() as folder:
+        said, errors = Path(folder, "said"), Path(folder, "errors")
+        request = [PEAK_MEMORY + code, [*map(str, arguments)], limits, str(said), str(errors)]
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        child = int(process.stdout.readline())
+        if not select.select([process.stdout], [], [], 60 * seconds)[0]:
+            os.kill(child, signal.SIGKILL)
+        status = int(process.stdout.readline())
+        assert status == 0, f"ended with {status}: {errors.read_text()[-2000:]}"
+        return said.read_text()
