@@ -650,6 +650,7 @@ def test_the_norm_can_be_folded_elsewhere() -> None:
 
 
 @needs_torch
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("update", ["step", "forward"])
 def test_compiled_models(order: str, update: str) -> None:
