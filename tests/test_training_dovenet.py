@@ -113,7 +113,7 @@ def paired(step: Any, literal: Any) -> list[tuple[str, nn.Parameter, nn.Paramete
 
 @pytest.mark.parametrize("penalty", [True, pytest.param(False, marks=pytest.mark.full)], ids=["penalty", "none"])
 def test_the_published_preset_is_the_published_step(bench: Any, float64: None, penalty: bool) -> None:
-    """They agree for three steps in float64 but for rounding: losses, Adam's gradients, weights, and vectors of norms.
+    """They agree for two steps in float64 but for rounding: losses, Adam's gradients, weights, and vectors of norms.
 
     The published partial convolution adds 1e-8 to its sums over masks; with less than half an ulp of 1 it is exact.
     """
@@ -126,7 +126,7 @@ def test_the_published_preset_is_the_published_step(bench: Any, float64: None, p
     batch = {name: x.double() for name, x in batch_of().items()}
     # The result comes of some 1e5 sums, through norms that enlarge what is small.
     tolerance = 1e6 * EPS
-    for number in range(3):
+    for number in range(2):
         torch.manual_seed(number)
         wanted = literal(batch["composite"], batch["target"], batch["mask"])
         torch.manual_seed(number)
@@ -219,8 +219,8 @@ def test_what_is_not_computed_again_has_the_same_bits(name: str) -> None:
     for value in (True, False):
         model = make()
         step = steps.create(model, gradient_penalty=10.0, **{name: value})
-        losses = [step(batch_of()) for _ in range(2)]
-        made.append([*state(step), *(loss for each in losses for loss in each.values())])
+        losses = step(batch_of())
+        made.append([*state(step), *losses.values()])
     assert same(*made)
 
 
@@ -385,8 +385,8 @@ def test_one_seed_gives_the_same_bits(preset: str | None) -> None:
     for _ in range(2):
         step = steps.create(make(dropout=0.5), preset, gradient_penalty=10.0)
         torch.manual_seed(7)
-        losses = [step(batch_of()) for _ in range(2)]
-        made.append([*state(step), *(loss for each in losses for loss in each.values())])
+        losses = step(batch_of())
+        made.append([*state(step), *losses.values()])
     assert same(*made)
 
 
@@ -431,7 +431,7 @@ def test_settings_that_are_none(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("iterations", "width", "side"), [(20, 4, 128), pytest.param(200, 12, 256, marks=pytest.mark.full)]
+    ("iterations", "width", "side"), [(12, 4, 64), pytest.param(200, 12, 256, marks=pytest.mark.full)]
 )
 def test_it_trains(data_dir: Path, iterations: int, width: int, side: int) -> None:
     """The mean square of what is missing falls by 30 %; after 200 steps it is less than that of the composites."""
