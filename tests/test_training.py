@@ -45,12 +45,18 @@ def triples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_composites(tmp_path_factory.mktemp("triples"))
 
 
-def write_composites(root: Path) -> Path:
-    """Writes twelve composites whose object is darker than it was."""
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns four composites, for batches of all of them."""
+    return write_composites(tmp_path_factory.mktemp("few"), 4)
+
+
+def write_composites(root: Path, count: int = 12) -> Path:
+    """Writes composites whose object is darker than it was."""
     for name in ("composite", "mask", "target"):
         (root / name).mkdir()
     random = np.random.default_rng(0)
-    for i in range(12):
+    for i in range(count):
         coarse = random.integers(0, 256, (5, 6, 3), np.uint8)
         target = np.asarray(Image.fromarray(coarse).resize((44, 40), Image.Resampling.BICUBIC))
         mask = np.zeros((40, 44), np.uint8)
@@ -1046,7 +1052,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.mark.parametrize("evaluate_steps", [1, 0])
 def test_rates_fall_where_figures_stay(
-    triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: list[float], evaluate_steps: int
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: list[float], evaluate_steps: int
 ) -> None:
     """Whether the run is evaluated at steps or epochs, here of one batch, it goes on from any of its checkpoints."""
     figures += [5, 4, 4, 4, 3, 3, 6, 6, 3, 3]
@@ -1059,36 +1065,36 @@ def test_rates_fall_where_figures_stay(
 
     monkeypatch.setattr(steps.Step, "scale_lr", noted)
     changes = {"schedule__shape": "plateau", "schedule__patience": 2, "schedule__drop_factor": 0.5}
-    changes |= {"schedule__steps": 10, "run__evaluate_steps": evaluate_steps, "run__batch": 12}
-    changes |= {"data__validation": str(triples), "run__checkpoint_steps": 1, "run__keep": 20}
-    settled = config(triples, **changes)
+    changes |= {"schedule__steps": 10, "run__evaluate_steps": evaluate_steps, "run__batch": 4}
+    changes |= {"data__validation": str(few), "run__checkpoint_steps": 1, "run__keep": 20}
+    settled = config(few, **changes)
     training.train(settled, tmp_path / "whole", device="cpu")
     # Steps 3 and 4 are no better than step 2, nor are steps 6 and 7, 8 and 9 than step 5.
     assert factors == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
     for step in (3, 4, 9):
         go_on_from(step, tmp_path / "whole", tmp_path / str(step), settled)
         assert weights(tmp_path / str(step)) == weights(tmp_path / "whole")
-    other = config(triples, **{**changes, "schedule__patience": 3})
+    other = config(few, **{**changes, "schedule__patience": 3})
     with pytest.raises(ArgumentError, match=r"schedule\.patience was 2 and is 3"):
         training.train(other, tmp_path / "whole", resume="auto", device="cpu")
 
 
 @pytest.mark.parametrize("evaluate_steps", [1, 0])
 def test_a_run_stops_early_where_figures_stay(
-    triples: Path, tmp_path: Path, figures: list[float], evaluate_steps: int
+    few: Path, tmp_path: Path, figures: list[float], evaluate_steps: int
 ) -> None:
     """Begun again it has nothing left to do, and with more patience it goes on as if it had not stopped."""
     figures += [5, 4, 4, 3, 4, 4, 4, 2]
-    changes = {"schedule__steps": 8, "schedule__decay": 0.0, "run__evaluate_steps": evaluate_steps, "run__batch": 12}
-    changes |= {"data__validation": str(triples), "run__checkpoint_steps": 1, "run__keep": 20}
-    settled = config(triples, **changes, schedule__stop_after=3)
+    changes = {"schedule__steps": 8, "schedule__decay": 0.0, "run__evaluate_steps": evaluate_steps, "run__batch": 4}
+    changes |= {"data__validation": str(few), "run__checkpoint_steps": 1, "run__keep": 20}
+    settled = config(few, **changes, schedule__stop_after=3)
     result = training.train(settled, tmp_path / "early", device="cpu")
     assert (result.steps, result.stopped_early, result.interrupted, result.best["step"]) == (7, True, False, 4)
     again = go_on_from(7, tmp_path / "early", tmp_path / "again", settled)
     assert (again.steps, again.stopped_early) == (7, True)
     assert go_on_from(5, tmp_path / "early", tmp_path / "part", settled).steps == 7
-    whole = training.train(config(triples, **changes), tmp_path / "whole", device="cpu")
-    longer = config(triples, **changes, schedule__stop_after=4)
+    whole = training.train(config(few, **changes), tmp_path / "whole", device="cpu")
+    longer = config(few, **changes, schedule__stop_after=4)
     more = go_on_from(7, tmp_path / "early", tmp_path / "longer", longer)
     assert (whole.steps, whole.stopped_early) == (more.steps, more.stopped_early) == (8, False)
     assert weights(tmp_path / "longer") == weights(tmp_path / "whole")
