@@ -43,22 +43,27 @@ def triples(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def weights(one_torch_thread: None) -> dict[str, Path]:
-    """Returns files of small networks: of all of it and, for dovenet, of the generator alone."""
+def weights(weights_of_networks: dict[str, Path], one_torch_thread: None) -> dict[str, Path]:
+    return weights_of_networks
+
+
+@pytest.fixture(scope="module")
+def weights_of_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Returns files of small networks: of all of it and, for dovenet_lite, of the generator alone."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from pyharmony import models
 
     torch.manual_seed(0)
-    found = {}
+    folder, found = tmp_path_factory.mktemp("weights"), {}
     for name, settings in {
         "dovenet_lite": {"width": 4},
-        "pix2pix": {"mask": True, "width": 4, "discriminator_width": 4},
+        "pix2pix": {"generator": "unet_64", "mask": True, "width": 4, "discriminator_width": 4},
         "realism_cnn": {"size": 32, "widths": (4, 8)},
     }.items():
-        found[name] = Path(f"{name}.safetensors")
+        found[name] = folder / f"{name}.safetensors"
         models.save(models.create(name, **settings), found[name])
-    Path("run").mkdir()
-    found["best"] = Path("run/best.safetensors")
+    (folder / "run").mkdir()
+    found["best"] = folder / "run" / "best.safetensors"
     models.save(models.load(found["dovenet_lite"]), found["best"], part="generator")
     return found
 
@@ -138,13 +143,13 @@ def test_a_split_is_taken(triples: Path) -> None:
 def test_networks_are_called_by_their_files(triples: Path, weights: dict[str, Path]) -> None:
     found = told(
         "--data", triples, "--model", weights["best"], "--model", f"lite={weights['dovenet_lite']}", "--model",
-        weights["pix2pix"], "--device", "cpu",
+        weights["pix2pix"], "--device", "cpu", "--size", "64",
     )  # fmt: skip
     assert found["methods"] == ["composite", "run", "lite", "pix2pix"]
     figures = {s["method"]: s["means"] for s in found["summaries"] if s["group"] == "all"}
     assert figures["run"] == figures["lite"] != figures["pix2pix"]
     expected = evaluation.evaluate(
-        data.Triples(triples), {"lite": evaluation.harmonizer(weights["best"], device="cpu")}
+        data.Triples(triples), {"lite": evaluation.harmonizer(weights["best"], device="cpu")}, size=64
     )
     assert figures["lite"]["psnr"]["mean"] == expected.summaries[1].means["psnr"].mean
 
@@ -155,12 +160,13 @@ def test_an_ensemble_stands_beside_its_networks(triples: Path, weights: dict[str
     def networks() -> list[str]:
         return [text for name in ("a", "b") for text in ("--model", f"{name}={weights['dovenet_lite']}")]
 
-    found = told("--data", triples, *networks(), "--ensemble", "a+b", "--ensemble", "mean=b+a", "--device", "cpu")
+    size = ("--data", triples, "--size", "64")
+    found = told(*size, *networks(), "--ensemble", "a+b", "--ensemble", "mean=b+a", "--device", "cpu")
     assert found["methods"] == ["composite", "a", "b", "a+b", "mean"]
-    assert told("--data", triples, *networks(), "--ensemble", "a+b", "--network-size", "32")["methods"][-1] == "a+b"
+    assert told(*size, *networks(), "--ensemble", "a+b", "--network-size", "32")["methods"][-1] == "a+b"
     member = models.load(weights["dovenet_lite"])
     method = evaluation.harmonizer(models.Ensemble([member, member]), device="cpu")
-    expected = evaluation.evaluate(data.Triples(triples), {"mean": method}).summaries[1].means["psnr"].mean
+    expected = evaluation.evaluate(data.Triples(triples), {"mean": method}, size=64).summaries[1].means["psnr"].mean
     figures = {s["method"]: s["means"]["psnr"]["mean"] for s in found["summaries"] if s["group"] == "all"}
     assert figures["mean"] == figures["a+b"] == pytest.approx(expected)
     for arguments, says in (
@@ -181,13 +187,13 @@ def test_the_size_that_networks_see_is_another_than_that_of_the_images(triples: 
         "--model",
         f"a={weights['pix2pix']}",
         "--network-size",
-        "512",
+        "128",
         "--device",
         "cpu",
         "--size",
         "32",
     )
-    method = evaluation.harmonizer(weights["pix2pix"], device="cpu", size=512)
+    method = evaluation.harmonizer(weights["pix2pix"], device="cpu", size=128)
     expected = evaluation.evaluate(data.Triples(triples), {"a": method}, size=32)
     figures = [s["means"]["psnr"]["mean"] for s in found["summaries"] if s["group"] == "all"]
     assert found["size"] == 32
@@ -195,13 +201,14 @@ def test_the_size_that_networks_see_is_another_than_that_of_the_images(triples: 
 
 
 def test_batch_statistics_are_of_the_networks(triples: Path, weights: dict[str, Path]) -> None:
-    arguments = ("--data", triples, "--model", weights["pix2pix"], "--method", "mkl", "--device", "cpu")
+    arguments = ("--data", triples, "--size", "64", "--model", weights["pix2pix"], "--method", "mkl", "--device", "cpu")
     own, running = told(*arguments, "--batch-statistics"), told(*arguments)
     figures = [{s["method"]: s["means"] for s in found["summaries"] if s["group"] == "all"} for found in (own, running)]
     assert figures[0]["pix2pix"] != figures[1]["pix2pix"] and figures[0]["mkl"] == figures[1]["mkl"]
     expected = evaluation.evaluate(
         data.Triples(triples),
         {"p": evaluation.harmonizer(weights["pix2pix"], device="cpu", batch_statistics=True)},
+        size=64,
     )
     assert figures[0]["pix2pix"]["psnr"]["mean"] == expected.summaries[1].means["psnr"].mean
     for words, says in (
