@@ -75,6 +75,8 @@ def run(pyharmony: Callable[..., str], composites: Path, tmp_path_factory: pytes
         "schedule.epochs=3",
         "--set",
         "run.batch=4",
+        "--set",
+        "run.loggers=[]",
     )
     assert "beyond the composite" in said
     return folder

@@ -580,7 +580,7 @@ def test_a_mask_of_the_whole_image_trains_colorgrid(triples: Path, tmp_path: Pat
     whole = np.full((40, 44), 255, np.uint8)
     root = as_photographs(with_masks(triples, tmp_path / "set", dict.fromkeys(range(12), whole)))
     changes = {name: value for name, value in training.recipe("colorgrid")["data"].items() if name != "size"}
-    changes |= {"enlarge": True, "inverted": 1.0, "borrowed": 0.0, "reshaped": 0.5, "validation": 0.0}
+    changes |= {"enlarge": True, "inverted": 1.0, "borrowed": 0.0, "reshaped": 0.5, "validation": 0.0, "per_photo": 4}
     model = {"name": "colorgrid", "heads": 1}
     given = config(root, model=model, **{f"data__{k}": v for k, v in changes.items()})
     training_set, _ = datasets(given)
@@ -694,7 +694,7 @@ def test_photographs_are_varied_and_joined(photos: Path) -> None:
 def test_the_recipes_of_pct_net_run(triples: Path, tmp_path: Path, name: str, narrow: dict[str, int]) -> None:
     """They are narrow here, and run on images larger than those that the network sees."""
     changes = [f"data.root={triples}", "data.size=40", "data.validation=0.25", "schedule.epochs=2", "run.batch=3"]
-    changes += [f"model.{key}={value}" for key, value in {"size": 32, **narrow}.items()]
+    changes += ["run.loggers=[]", *(f"model.{key}={value}" for key, value in {"size": 32, **narrow}.items())]
     settled = training.config_of(training.with_changes(training.recipe(name), changes))
     result = training.train(settled, tmp_path, device="cpu")
     assert (result.skipped, result.interrupted) == (0, False) and result.steps >= 4
@@ -719,7 +719,7 @@ def test_a_limit_draws_photographs_by_the_seed(photos: Path) -> None:
 def test_the_recipe_of_a_style_encoder_runs(triples: Path, tmp_path: Path) -> None:
     """Its figure is the area under the curve of the scores, by which the best weights are chosen."""
     changes = [f"data.root={triples}", "data.validation=0.5", "model.width=4", "schedule.steps=4", "run.batch=3"]
-    changes += ["data.enlarge=true"]
+    changes += ["data.enlarge=true", "run.loggers=[]"]
     changes += ["run.evaluate_steps=1"]
     settled = training.config_of(training.with_changes(training.recipe("style_encoder-small"), changes))
     result = training.train(settled, tmp_path, device="cpu")
@@ -736,7 +736,7 @@ def test_the_recipe_of_a_style_encoder_runs(triples: Path, tmp_path: Path) -> No
 def test_the_recipe_of_clicks_runs(photos: Path, tmp_path: Path) -> None:
     """It trains on scenes, other ones in every epoch, and is measured on photographs as they are."""
     changes = [f"data.root={photos}", "data.validation=0.5", "data.size=64", "data.scene=80", "data.per_photo=2"]
-    changes += ["data.enlarge=true"]
+    changes += ["data.enlarge=true", "run.loggers=[]"]
     changes += ["data.workers=0", "model.preset=small", "schedule.steps=4", "run.batch=2", "run.evaluate_steps=2"]
     settled = training.config_of(training.with_changes(training.recipe("clicks"), changes))
     scenes, held_back = datasets(settled)
@@ -944,7 +944,7 @@ def test_one_seed_gives_the_same_bits(triples: Path, tmp_path: Path) -> None:
 #: Networks with batch norms, dropout and noise; with spectral norms and two optimizers; with phases.
 KINDS: dict[str, dict[str, Any]] = {
     "unet3plus": {"model": {"name": "unet3plus", "width": 2, "branch": 2}},
-    "attention_unet": {"schedule__steps": 30},
+    "attention_unet": {"schedule__steps": 20},
     "dovenet": {
         "model": {"name": "dovenet", "width": 2, "discriminator_width": 2},
         "step__gradient_penalty": 10.0,
@@ -1391,6 +1391,7 @@ def test_a_network_that_blends_is_validated_by_its_seam_and_colour(tmp_path: Pat
         "data.validation=0.4",
         "schedule.steps=2",
         "run.batch=2",
+        "run.loggers=[]",
     ]
     tables = {"model": {"name": "gp_gan", "preset": "small", "width": 4, "critic_width": 4, "bottleneck": 8}}
     tables |= {"step": {"critic_updates": 1, "critic_updates_more": 1}, "data": {"root": str(tmp_path / "scenes")}}
