@@ -23,7 +23,6 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from .. import _catalogue, _checks, _install, _shipped, _temporary
 from .._header import FORMAT, Calibration, Header, Part, Source, header_of, shown
@@ -32,6 +31,7 @@ from ..errors import ArgumentError, PyHarmonyError, WeightsError
 from ..typing import Task
 from . import _bundle, _published, _registry
 from ._ensemble import Ensemble
+from ._outline import without_numbers
 from ._registry import Adversarial, Model
 from .calls import evaluating
 
@@ -228,7 +228,7 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         config = _registry.config_of(info, header.config)
         # Bundled weights are verified by their checksum.
         shipped = header.part == "generator" and _catalogue.weights_of(source) is not None
-        network = info.make(config) if shipped else _outline_of(info, config)
+        network = info.make(config) if shipped else without_numbers(info, config)
     except (ArgumentError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise WeightsError(f"{shown(source)}: {reason}") from error
@@ -243,26 +243,6 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
     part.load_state_dict(tensors, assign=True)
     network.calibration = header.calibration
     return network.eval()
-
-
-class _SkipInit(TorchFunctionMode):
-    """A mode that skips initialisation of tensors on the meta device, which is slow in torch."""
-
-    FILLS = ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_", "fill_", "zero_")
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__name__", "") in self.FILLS:
-            x = args[0] if args else kwargs.get("tensor")
-            if isinstance(x, Tensor) and x.is_meta:
-                return x
-        return func(*args, **kwargs)
-
-
-def _outline_of(info: _registry.ModelInfo, config: Any) -> Model:
-    """Creates the model of a configuration on the meta device, without memory for its tensors."""
-    with torch.device("meta"), _SkipInit():
-        return info.make(config)
 
 
 #: The bytes that the discriminator missing in a file may need, in addition to four times the bytes of its generator.
@@ -434,7 +414,7 @@ def convert(
         raise WeightsError(f"{source}: not the tensors of a {name}: {type(error).__name__}: {error}") from error
     if config:
         model_config = _registry.config_of(info, {**dataclasses.asdict(model_config), **config})
-    outline = _outline_of(info, model_config)
+    outline = without_numbers(info, model_config)
     expected = outline.state_dict()
     check_state(outline, {**expected, **state}, source, f"a {name} with its shapes")
     # A network is converted completely or not at all: no tensor of it may keep its initial values.

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from . import _registry
 from ._registry import Adversarial, Model
@@ -29,11 +30,42 @@ class Layer(NamedTuple):
     parameters: int
 
 
+class _Unfilled(TorchFunctionMode):
+    """A mode that skips the writing of constructors into tensors without memory, which is slow in torch.
+
+    Torch does so in Python, and imports its compiler first; to normalize such a tensor changes no shape.
+    """
+
+    FILLS = (
+        "normal_",
+        "uniform_",
+        "trunc_normal_",
+        "kaiming_uniform_",
+        "kaiming_normal_",
+        "fill_",
+        "zero_",
+        "normalize",
+    )
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in self.FILLS:
+            x = args[0] if args else kwargs.get("tensor")
+            if isinstance(x, Tensor) and x.is_meta:
+                return x
+        return func(*args, **kwargs)
+
+
+def without_numbers(info: _registry.ModelInfo, config: Any) -> Model:
+    """Makes the model of a configuration without memory for its tensors."""
+    with torch.device("meta"), _Unfilled():
+        return info.make(config)
+
+
 def outline(name: str, preset: str | None = None, **config: Any) -> Model:
     """Creates the model of `create` on torch's meta device, with shapes and without weights."""
     info = _registry.info_of(name)
-    with torch.device("meta"):
-        return info.make(_registry.config_of(info, config, preset))
+    return without_numbers(info, _registry.config_of(info, config, preset))
 
 
 def parameter_counts(model: Model) -> dict[str, int]:

@@ -246,7 +246,7 @@ class Clicks(Model):
             nn.Sequential(*(_Block(width) for _ in range(depth))) for width, depth in zip(widths, config.depths)
         )
         places = (config.size // 32) ** 2
-        self.place = nn.Parameter(torch.randn(1, places, last) * 0.02)
+        self.place = nn.Parameter(torch.randn(1, places, last).mul_(0.02))
         self.looks = nn.ModuleList(_AttentionLayer(last, config.heads) for _ in range(config.looks))
         if config.features:
             self.known = EfficientNetLite0()
