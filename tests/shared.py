@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 import importlib.util
 import json
 import os
@@ -42,7 +43,26 @@ def load_script(path: str, name: str | None = None) -> Any:
 @functools.cache
 def tree_of(path: Path) -> ast.Module:
     """Returns a file's syntax tree, which several tests look through."""
-    return ast.parse(path.read_text("utf-8"))
+    gc.disable()
+    try:
+        return ast.parse(path.read_text("utf-8"))
+    finally:
+        gc.enable()
+        gc.freeze()  # it stays to the end: the collector would look through all trees again and again
+
+
+@functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """Returns the nodes of a file's syntax tree."""
+    return list(ast.walk(tree_of(path)))
+
+
+def dotted(node: ast.AST) -> str:
+    """Returns a name of one or several parts, as `np.load`, and '' for any other expression."""
+    if isinstance(node, ast.Attribute):
+        base = dotted(node.value)
+        return f"{base}.{node.attr}" if base else ""
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def runners(command: str) -> tuple[Callable[..., Any], Callable[..., Any]]:

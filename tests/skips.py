@@ -35,6 +35,7 @@ PACKAGES = {
     "fpie": "fpie",
     "torchmetrics": "torchmetrics",
     "nbclient": "nbclient",
+    "pymatting": "pymatting",
     "httpx": "httpx",
     # The page in a browser.
     "playwright": "playwright",

@@ -30,7 +30,7 @@ from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 from pyharmony.io import Picture
 from pyharmony.placement._place import _subject_of
 
-from .shared import tree_of
+from .shared import dotted, nodes_of
 from .test_io import matrix_profile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -154,10 +154,11 @@ CHECKED = {
 }
 
 
-def trees(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
+def nodes(*rooms: str) -> Iterator[tuple[str, ast.AST]]:
     for room in rooms:
         for path in sorted((PACKAGE / room).rglob("*.py")):
-            yield path.relative_to(PACKAGE).as_posix(), tree_of(path)
+            file = path.relative_to(PACKAGE).as_posix()
+            yield from ((file, node) for node in nodes_of(path))
 
 
 def is_opener(node: ast.Call) -> bool:
@@ -169,17 +170,14 @@ def is_opener(node: ast.Call) -> bool:
 
 def test_rooms_open_images_by_the_door() -> None:
     found = {
-        (file, ast.unparse(node.func))
-        for file, tree in trees(*ROOMS)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and is_opener(node)
+        (file, ast.unparse(node.func)) for file, node in nodes(*ROOMS) if isinstance(node, ast.Call) and is_opener(node)
     }
     assert {file for file, _ in found} == OPENED.keys(), found
 
 
 def is_to_levels(node: ast.AST) -> bool:
     """Whether an expression rounds something that is multiplied by 255, or by 255 over the range of a dtype."""
-    if not (isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.rint", "np.round")):
+    if not (isinstance(node, ast.Call) and dotted(node.func) in ("np.rint", "np.round")):
         return False
     factors = [
         factor
@@ -192,32 +190,19 @@ def is_to_levels(node: ast.AST) -> bool:
 
 def test_levels_are_made_in_one_place() -> None:
     found = {
-        (file, ast.unparse(node))
-        for file, tree in trees(".")
-        for node in ast.walk(tree)
-        if is_to_levels(node) and file != "_images/levels.py"
+        (file, ast.unparse(node)) for file, node in nodes(".") if is_to_levels(node) and file != "_images/levels.py"
     }
     assert {file for file, _ in found} == CONVERTED.keys(), found
 
 
 def test_the_weights_of_luma_stand_in_one_place() -> None:
-    found = {
-        file
-        for file, tree in trees(".")
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and node.value == 0.587
-    }
+    found = {file for file, node in nodes(".") if isinstance(node, ast.Constant) and node.value == 0.587}
     assert found == {"reference/luma.py"}
 
 
 def test_whole_numbers_are_checked_in_one_place() -> None:
     told = re.compile(r"expected (None or )?an? (integer|whole number)")
-    found = {
-        file
-        for file, tree in trees(".")
-        for node in ast.walk(tree)
-        if isinstance(node, ast.JoinedStr) and told.search(ast.unparse(node))
-    }
+    found = {file for file, node in nodes(".") if isinstance(node, ast.JoinedStr) and told.search(ast.unparse(node))}
     assert found == CHECKED.keys()
 
 

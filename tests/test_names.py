@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+
+from .shared import nodes_of
 
 pytestmark = pytest.mark.house
 
@@ -33,9 +35,9 @@ BANNED = frozenset(
 MOST = 0.003
 
 
-def assigned_names(tree: ast.AST) -> Iterator[str]:
+def assigned_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Yields the names of variables, parameters and attributes that code assigns, without underscores at the ends."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id.strip("_")
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -49,7 +51,7 @@ def names_of(room: str) -> Counter[str]:
     files = (PACKAGE / room).rglob("*.py") if room else PACKAGE.glob("*.py")
     names: Counter[str] = Counter()
     for file in files:
-        names.update(assigned_names(ast.parse(file.read_text())))
+        names.update(assigned_names(nodes_of(file)))
     return names
 
 
@@ -63,7 +65,8 @@ def test_names_say_what_a_value_is() -> None:
 
 
 def test_a_bare_participle_is_counted() -> None:
-    names = Counter(assigned_names(ast.parse("found = 1\nfor cropped in x: self._held = 2\ndef f(given, mask): pass")))
+    code = "found = 1\nfor cropped in x: self._held = 2\ndef f(given, mask): pass"
+    names = Counter(assigned_names(ast.walk(ast.parse(code))))
     assert {name for name in names if name in BANNED} == {"found", "held", "given"}
 
 
@@ -72,7 +75,7 @@ def test_a_class_has_one_meaning_in_its_room() -> None:
     for path in sorted(PACKAGE.rglob("*.py")):
         file = path.relative_to(PACKAGE)
         room = file.parts[0] if len(file.parts) > 1 else ""
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef):
                 meanings.setdefault((room, node.name.strip("_")), set()).add(file.as_posix())
     assert {name: files for name, files in meanings.items() if len(files) > 1} == {}

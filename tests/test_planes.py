@@ -17,7 +17,7 @@ from pyharmony._images.planes import closed, connected_parts, gaussian, grown, o
 from pyharmony._images.region import Region, bounding_box
 from pyharmony._images.sizes import block_means, fitted, resized
 
-from .shared import tree_of
+from .shared import dotted, nodes_of
 
 PACKAGE = Path(__file__).resolve().parent.parent / "pyharmony"
 #: Rooms of torch work on tensors, and definitions stand on NumPy alone.
@@ -31,7 +31,7 @@ def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
         if not name.startswith(APART):
-            for node in ast.walk(tree_of(path)):
+            for node in nodes_of(path):
                 if isinstance(node, ast.FunctionDef):
                     yield name, node
 
@@ -42,7 +42,7 @@ def test_the_box_of_a_mask_is_found_by_one_function() -> None:
     for path, function in functions():
         axes: dict[str, set[str]] = {}
         for call in ast.walk(function):
-            if isinstance(call, ast.Call) and ast.unparse(call.func) == "np.flatnonzero":
+            if isinstance(call, ast.Call) and dotted(call.func) == "np.flatnonzero":
                 (inner,) = call.args
                 if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr in _FILLED:
                     axis = [*inner.args, *(keyword.value for keyword in inner.keywords)]

@@ -13,6 +13,7 @@ import pytest
 from pyharmony import segmentation
 from pyharmony.segmentation.layers import Layer
 
+from . import skips
 from .shared import ROOT, load_script
 from .test_segmentation import Colours, box_mask, scene, weights
 
@@ -298,7 +299,7 @@ def soft_sample() -> dict[str, np.ndarray]:
 def test_edges_begin_with_the_objects_mask_and_with_what_is_found(script: Any, matting: str) -> None:
     pytest.importorskip("cv2", reason="OpenCV is not installed")
     if matting != "ours":
-        pytest.importorskip(matting, reason=f"{matting} is not installed")
+        pytest.importorskip(matting, reason=skips.not_installed(matting))
     sample = soft_sample()
     starts = script._starts(sample, "grabcut")
     assert list(starts) == ["its own mask, 256 x 256", "one click", "one click and a closer look", "a box"]

@@ -20,7 +20,7 @@ from pyharmony._jobs.failures import Words
 from pyharmony._jobs.task import task_of
 from pyharmony.errors import ArgumentError, DecodeError, PyHarmonyWarning, Reason, UnchangedWarning
 
-from .shared import tree_of
+from .shared import nodes_of, tree_of
 
 PACKAGE = Path(pyharmony.__file__).parent
 INTERFACES = ("cli", "_jobs", "server")
@@ -94,7 +94,7 @@ def codes_of_the_library() -> set[str]:
     """Returns every code that the library gives: those of classes, of errors and warnings, and of reasons."""
     found = {one.code for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors._Coded)}
     for path in PACKAGE.glob("**/*.py"):
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             given = []
             if isinstance(node, ast.Call):
                 given = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
