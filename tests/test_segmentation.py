@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Sequence
@@ -814,6 +815,14 @@ class Colours:
 
     @staticmethod
     def pair(folder: Path, planes: bool) -> tuple[Path, Path]:
+        files = folder / "encoder.onnx", folder / "decoder.onnx"
+        for file, network in zip(files, Colours.exported(planes), strict=True):
+            file.write_bytes(network)
+        return files
+
+    @staticmethod
+    @functools.cache
+    def exported(planes: bool) -> tuple[bytes, bytes]:
         torch = pytest.importorskip("torch", reason="torch is not installed")
         pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
         pytest.importorskip("onnxscript", reason="onnxscript is not installed")
@@ -840,15 +849,14 @@ class Colours:
             torch.zeros(1, 1, 32, 32), torch.zeros(1), torch.zeros(2),
         )  # fmt: skip
         names = ["image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input", "orig_im_size"]
-        files = folder / "encoder.onnx", folder / "decoder.onnx"
-        torch.onnx.export(Encoder(), (first,), str(files[0]), input_names=["image"], dynamo=True, verbose=False)
+        encoder = torch.onnx.export(Encoder(), (first,), input_names=["image"], dynamo=True, verbose=False)
         count = torch.export.Dim("count", min=1, max=64)
-        torch.onnx.export(
-            Decoder(), given, str(files[1]), input_names=names,
+        decoder = torch.onnx.export(
+            Decoder(), given, input_names=names,
             output_names=["masks", "iou_predictions", "low_res_masks"], dynamo=True, verbose=False,
             dynamic_shapes=({}, {1: count}, {1: count}, {}, {}, {}),
         )  # fmt: skip
-        return files
+        return encoder.model_proto.SerializeToString(), decoder.model_proto.SerializeToString()
 
 
 @pytest.mark.filterwarnings("ignore")
