@@ -420,6 +420,13 @@ def test_a_person_whom_the_photograph_cuts_is_told() -> None:
 # Kinds of images
 
 
+@pytest.fixture(scope="module")
+def darker() -> tuple[Scene, np.ndarray]:
+    """Returns a scene whose second photograph is moved and darker, and what is made of its photographs."""
+    scene = Scene(MOTIONS["shift"], (0.9, 0.9, 0.9))
+    return scene, merge(scene.photos, people=scene.people)
+
+
 @pytest.mark.parametrize(
     "dtype",
     [
@@ -429,9 +436,8 @@ def test_a_person_whom_the_photograph_cuts_is_told() -> None:
         pytest.param("float64", marks=pytest.mark.full),
     ],
 )
-def test_dtypes_give_the_same_picture(dtype: str) -> None:
-    scene = Scene(MOTIONS["shift"], (0.9, 0.9, 0.9))
-    wanted = merge(scene.photos, people=scene.people)
+def test_dtypes_give_the_same_picture(dtype: str, darker: tuple[Scene, np.ndarray]) -> None:
+    scene, wanted = darker
     photos = [to_dtype(photo / 255, dtype) for photo in scene.photos]
     result, info = merge(photos, people=scene.people, return_info=True)
     assert result.dtype == photos[0].dtype
@@ -442,28 +448,31 @@ def test_dtypes_give_the_same_picture(dtype: str) -> None:
 
 def test_kinds_of_images(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    scene = Scene(MOTIONS["shift"])
-    wanted = merge(scene.photos, people=scene.people)
-    tensors = [torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1))) for photo in scene.photos]
-    assert (merge(tensors, people=scene.people).numpy().transpose(1, 2, 0) == wanted).all()
-    pictures = [Image.fromarray(photo) for photo in scene.photos]
-    made = merge(pictures, people=scene.people)
+    scene = Scene()
+    photos = [np.ascontiguousarray(photo[::2, ::2]) for photo in scene.photos]
+    people = [[mask[::2, ::2] for mask in masks] for masks in scene.people]
+    given: dict[str, Any] = {"people": people, "align": False}
+    wanted = merge(photos, **given)
+    assert (wanted != photos[0]).any()
+    tensors = [torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1))) for photo in photos]
+    assert (merge(tensors, **given).numpy().transpose(1, 2, 0) == wanted).all()
+    pictures = [Image.fromarray(photo) for photo in photos]
+    made = merge(pictures, **given)
     assert isinstance(made, Image.Image) and (np.asarray(made) == wanted).all()
     paths = [tmp_path / f"{i}.png" for i in range(2)]
     for picture, path in zip(pictures, paths):
         picture.save(path)
-    merge(paths, people=[[Image.fromarray(masks[0])] for masks in scene.people], out=tmp_path / "out.png")
+    merge(paths, people=[[Image.fromarray(masks[0])] for masks in people], align=False, out=tmp_path / "out.png")
     assert (np.asarray(Image.open(tmp_path / "out.png")) == wanted).all()
-    given = [Picture(photo) for photo in scene.photos]
-    assert (merge(given, people=scene.people).pixels == wanted).all()
+    assert (merge([Picture(photo) for photo in photos], **given).pixels == wanted).all()
     out = np.empty_like(wanted)
-    assert merge(scene.photos, people=scene.people, out=out) is out and (out == wanted).all()
+    assert merge(photos, **given, out=out) is out and (out == wanted).all()
     # Alpha of the base stays, grey stays grey.
     alpha = np.random.default_rng(0).integers(0, 256, (*wanted.shape[:2], 1), np.uint8)
-    with_alpha = merge([np.dstack([scene.first, alpha]), scene.second], people=scene.people)
+    with_alpha = merge([np.dstack([photos[0], alpha]), photos[1]], **given)
     assert (with_alpha[..., 3:] == alpha).all() and (with_alpha[..., :3] == wanted).all()
-    grey = [photo[..., 1] for photo in scene.photos]
-    assert merge(grey, people=scene.people).shape == SIZE[::-1]
+    grey = [photo[..., 1] for photo in photos]
+    assert merge(grey, **given).shape == wanted.shape[:2]
 
 
 # What is refused
