@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import io
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ BACKGROUND = np.full((60, 80, 3), 128, np.uint8)
 pytestmark = pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
 
 
+@functools.cache
 def composite() -> Any:
     return ph.compose(SUBJECT, BACKGROUND, people=[], k=3, upscale=None, return_info=True)
 
@@ -85,7 +87,7 @@ def test_pictures_of_results() -> None:
 
 @pytest.mark.parametrize("background", [BACKGROUND, Image.fromarray(BACKGROUND), files.Picture(BACKGROUND)])
 def test_a_result_with_its_info_is_shown_as_both(background: Any) -> None:
-    made = ph.compose(SUBJECT, background, at=(10, 20), return_info=True)
+    made = ph.compose(SUBJECT, background, at=(10, 20), people=[], harmonize=None, return_info=True)
     result, info = made
     assert isinstance(made, tuple) and made == (result, info)
     assert made._repr_html_().count("<img ") == 1 and "ComposeInfo(" in made._repr_html_()
@@ -125,7 +127,7 @@ def test_a_notebook_shows_the_picture_and_a_line(tmp_path: Path, monkeypatch: py
         "warnings.simplefilter('ignore')\n"
         "subject = np.zeros((30, 20, 4), np.uint8)\nsubject[5:25, 5:15] = 255\n"
         "photo = np.full((60, 80, 3), 128, np.uint8)\nphoto[20:40, 30:50] = 200",
-        "pyharmony.compose(subject, photo, people=[], return_info=True)",
+        "pyharmony.compose(subject, photo, at=(5, 9), people=[], harmonize=None, return_info=True)",
         "pyharmony.segment(photo, points=(40, 30))",
         "io.Picture(photo)",
         "sorted(name for name in dir(blend) if not name.startswith('__'))[:3]",
