@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -92,22 +93,38 @@ def test_tables_of_pictures_that_a_reader_cannot_have_say_so(page: Path) -> None
             assert "not public" in " ".join(section.split()), section.splitlines()[0]
 
 
+#: Runs blocks of a page in one process: Python with the names of what came before it, and commands.
+RUN = """
+import json, subprocess, sys
+
+names = {"__name__": "__main__"}
+for kind, body in json.loads(sys.argv[1]):
+    if kind == "python":
+        exec(body, names)
+    elif subprocess.run(["bash", "-ec", body]).returncode:
+        sys.exit(f"failed: {body}")
+"""
+
+
 @pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.name)
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     for name in ("pyharmony", "examples"):
         (tmp_path / name).symlink_to(ROOT / name)
     command = f'pyharmony() {{ "{sys.executable}" -m pyharmony "$@"; }}\n'
-    code, ran = "", 0
+    blocks: list[tuple[str, str]] = []
     for kind, body in re.findall(r"^```(python|sh)\n(.*?)^```$", page.read_text(), re.M | re.S):
-        if kind == "python" and (code or "import " in body):  # what comes before is a sketch
-            code += body
+        begun = any(kind == "python" for kind, _ in blocks)
+        if kind == "python" and (begun or "import " in body):  # what comes before is a sketch
+            blocks.append((kind, body))
         elif "pyharmony blend" in body:
-            for words in ([sys.executable, "-c", code], ["bash", "-ec", command + body]):
-                done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
-                assert done.returncode == 0, f"{body}: {done.stderr}"
-            ran += 1
-    assert ran
+            blocks.append((kind, command + body))
+    while blocks and blocks[-1][0] == "python":  # test_docs.py runs it
+        blocks.pop()
+    assert blocks
+    words = [sys.executable, "-c", RUN, json.dumps(blocks)]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("folder", "page"), [("gallery", "gallery.md"), ("which", "which-blend.md")])
