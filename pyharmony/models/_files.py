@@ -31,7 +31,7 @@ from ..errors import ArgumentError, PyHarmonyError, WeightsError
 from ..typing import Task
 from . import _bundle, _published, _registry
 from ._ensemble import Ensemble
-from ._outline import without_numbers
+from ._outline import meta_model
 from ._registry import Adversarial, Model
 from .calls import evaluating
 
@@ -228,7 +228,7 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         config = _registry.config_of(info, header.config)
         # Bundled weights are verified by their checksum.
         shipped = header.part == "generator" and _catalogue.weights_of(source) is not None
-        network = info.make(config) if shipped else without_numbers(info, config)
+        network = info.make(config) if shipped else meta_model(info, config)
     except (ArgumentError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise WeightsError(f"{shown(source)}: {reason}") from error
@@ -414,7 +414,7 @@ def convert(
         raise WeightsError(f"{source}: not the tensors of a {name}: {type(error).__name__}: {error}") from error
     if config:
         model_config = _registry.config_of(info, {**dataclasses.asdict(model_config), **config})
-    outline = without_numbers(info, model_config)
+    outline = meta_model(info, model_config)
     expected = outline.state_dict()
     check_state(outline, {**expected, **state}, source, f"a {name} with its shapes")
     # A network is converted completely or not at all: no tensor of it may keep its initial values.

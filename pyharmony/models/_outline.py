@@ -30,22 +30,12 @@ class Layer(NamedTuple):
     parameters: int
 
 
-class _Unfilled(TorchFunctionMode):
-    """A mode that skips the writing of constructors into tensors without memory, which is slow in torch.
-
-    Torch does so in Python, and imports its compiler first; to normalize such a tensor changes no shape.
-    """
+class _SkipInit(TorchFunctionMode):
+    """A mode that skips initialisation of tensors on the meta device, for which torch imports its compiler."""
 
     FILLS = (
-        "normal_",
-        "uniform_",
-        "trunc_normal_",
-        "kaiming_uniform_",
-        "kaiming_normal_",
-        "fill_",
-        "zero_",
-        "normalize",
-    )
+        "normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_", "fill_", "zero_", "normalize",
+    )  # fmt: skip
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -56,16 +46,16 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def without_numbers(info: _registry.ModelInfo, config: Any) -> Model:
-    """Makes the model of a configuration without memory for its tensors."""
-    with torch.device("meta"), _Unfilled():
+def meta_model(info: _registry.ModelInfo, config: Any) -> Model:
+    """Creates the model of a configuration on the meta device, without memory for its tensors."""
+    with torch.device("meta"), _SkipInit():
         return info.make(config)
 
 
 def outline(name: str, preset: str | None = None, **config: Any) -> Model:
     """Creates the model of `create` on torch's meta device, with shapes and without weights."""
     info = _registry.info_of(name)
-    return without_numbers(info, _registry.config_of(info, config, preset))
+    return meta_model(info, _registry.config_of(info, config, preset))
 
 
 def parameter_counts(model: Model) -> dict[str, int]:
