@@ -149,7 +149,7 @@ def check_weights(source: str | os.PathLike[str]) -> None:
         if Path(text).suffix or os.sep in text:
             raise WeightsError(f"{text}: there is no such file")
         names = ", ".join(weights.name for weights in _shipped.every())
-        raise WeightsError(f"{text}: no such file; weights that come with pyharmony are {names}")
+        raise WeightsError(f"{text}: there is no such file; weights that come with pyharmony are {names}")
 
 
 def _entry(table: dict[str, Any]) -> Entry:

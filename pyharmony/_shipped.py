@@ -126,7 +126,7 @@ def read(weights: Weights) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file, expected the weights {weights.name}; {_AGAIN}") from None
+        raise WeightsError(f"{path}: there is no such file, expected the weights {weights.name}; {_AGAIN}") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read, {error.strerror}") from error
     if len(data) != weights.bytes:

@@ -428,7 +428,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         np.asarray(Image.open("out.png")), blend.gp_gan(src, dst, mask, at=(45, 45), generator=narrow())
     )
     run("--supervised --generator gp-gan-small")
-    assert "and --unsupervised takes the other" in run("--unsupervised", code=6).stderr
+    assert "and --unsupervised needs the one from noise" in run("--unsupervised", code=6).stderr
     assert "--generator: a realism_cnn, expected a gp_gan" in run("--generator other.safetensors", code=6).stderr
     assert "there is no such file" in run("--generator absent.safetensors", code=6).stderr
     assert "--generator: its noise has 6" in run("--generator noise.safetensors --nz 5", code=6).stderr

@@ -186,9 +186,9 @@ def test_what_cannot_be_evaluated_is_an_error() -> None:
         evaluation.evaluate(Samples(1, bad=0), errors="skip")
     with pytest.raises(errors.DataError, match="empty"):
         evaluation.evaluate(Samples(0))
-    with pytest.raises(errors.ArgumentError, match="compared with"):
+    with pytest.raises(errors.ArgumentError, match="reserved for the comparison"):
         evaluation.evaluate(Samples(1), {"target": lighter})
-    with pytest.raises(errors.ArgumentError, match="compared with"):
+    with pytest.raises(errors.ArgumentError, match="reserved for the comparison"):
         evaluation.evaluate(Samples(1), {"composite": lighter})
     with pytest.raises(errors.ArgumentError, match="errors: 'ignore'"):
         evaluation.evaluate(Samples(1), errors="ignore")
@@ -420,12 +420,12 @@ def test_at_another_size_the_change_is_a_colour_map(models: Any) -> None:
 def test_what_a_network_does_not_do_is_refused(models: Any, tmp_path: Path) -> None:
     with pytest.raises(errors.ArgumentError, match="realism_cnn does not harmonize; expected one of attention_unet"):
         evaluation.harmonizer(models.create("realism_cnn", "small"))
-    with pytest.raises(errors.ArgumentError, match="attention_unet judges no images"):
+    with pytest.raises(errors.ArgumentError, match="attention_unet does not score images"):
         evaluation.judge(models.create("attention_unet", width=4))
     with pytest.raises(errors.ArgumentError, match="device: 'tpu'"):
         evaluation.harmonizer(models.create("dovenet_lite", width=4), device="tpu")
     models.save(models.create("dovenet", **SMALL["dovenet"]), tmp_path / "a.safetensors", part="generator")
-    with pytest.raises(errors.WeightsError, match="the generator of dovenet alone"):
+    with pytest.raises(errors.WeightsError, match="only the generator of dovenet"):
         evaluation.judge(tmp_path / "a.safetensors")
     evaluation.harmonizer(tmp_path / "a.safetensors", device="cpu")
 

@@ -242,7 +242,7 @@ def test_a_picture_of_12000_by_12000(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"color_weight": 0.2}, ArgumentError, r"color_weight: 0.2, expected .*at least 0.25; below it"),
+        ({"color_weight": 0.2}, ArgumentError, r"color_weight: 0.2, expected .*at least 0.25; with smaller"),
         ({"color_weight": np.full((40, 50), 0.2, np.float32)}, ArgumentError, "color_weight: values from 0.2 to 0.2"),
         ({"color_weight": np.full((40, 50), np.nan)}, ArgumentError, "color_weight: values from nan"),
         ({"color_weight": np.ones((4, 5))}, ShapeError, r"color_weight: a map of shape \[4, 5\]"),

@@ -244,7 +244,7 @@ def test_lists_and_batches_have_one_hint_for_all_or_each_its_own(pair: Any, aske
     with pytest.raises(errors.DTypeError, match="source: a list, expected one image"):
         ph.harmonize(image, mask, method="mkl", source=[source])
     for images, many in ((image, 2), (batch, 3)):
-        with pytest.raises(errors.ShapeError, match=f"source: a batch of {many} beside"):
+        with pytest.raises(errors.ShapeError, match=f"source: a batch of {many} for"):
             ph.harmonize(images, mask, method="mkl", source=np.stack([source] * many))
 
 

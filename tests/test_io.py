@@ -1229,7 +1229,7 @@ def test_what_a_format_cannot_hold_is_refused_before_anything_is_written(tmp_pat
         ph.save(smooth(4, 4), tmp_path / "a.png", format="gif")
     with pytest.raises(errors.ArgumentError, match="quality: 101"):
         ph.save(smooth(4, 4), tmp_path / "a.jpg", quality=101)
-    with pytest.raises(errors.ArgumentError, match="WEBP cannot hold"):
+    with pytest.raises(errors.ArgumentError, match="WEBP cannot store"):
         ph.save(np.zeros((4, 17000, 3), np.uint8), tmp_path / "a.webp")
     with pytest.raises(errors.DTypeError, match="dtype bool"):
         ph.save(np.zeros((4, 4), bool), tmp_path / "a.png")

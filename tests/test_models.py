@@ -929,7 +929,7 @@ def test_what_gp_gan_cannot_place_is_named(tmp_path: Path) -> None:
         {"encoder/0/W": np.zeros((5, 3, 4, 4), np.float32)}
     )
     assert "other shapes" in refused({"bn/gamma": np.ones(23, np.float32)})
-    assert "encoder/0/W: <U1, expected an array of numbers" in refused({"encoder/0/W": np.array(["x"])})
+    assert "encoder/0/W: <U1, expected a numeric array" in refused({"encoder/0/W": np.array(["x"])})
 
 
 def test_files_of_arrays_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -516,7 +516,7 @@ SMALL = pair((8, 9, 3), "float32")
         ({"device": "cpu"}, DeviceError, "device: 'cpu', but dst is on a CUDA device"),
         ({"device": "tpu"}, ArgumentError, "device: 'tpu'"),
         ({"method": "dct"}, ArgumentError, "method: 'dct' is supported only on the CPU"),
-        ({"gradient_kernel": "sobel"}, ArgumentError, "gradient_kernel: 'sobel' is for arrays on the CPU"),
+        ({"gradient_kernel": "sobel"}, ArgumentError, "gradient_kernel: 'sobel' is supported only on the CPU"),
         ({"method": "chebyshev", "color_weight": 0}, ArgumentError, "method: 'chebyshev' needs color_weight above 0"),
         ({"src": Interface(SMALL[0][1:])}, ShapeError, r"src: shape \[7, 9, 3\] differs from dst"),
         ({"mask": Interface(SMALL[2][1:])}, ShapeError, r"mask: shape \[7, 9\], expected \[8, 9\]"),
@@ -543,7 +543,7 @@ def test_what_kernels_do_not_take_runs_on_the_processor_unless_cuda_was_named() 
         assert info.device == "cpu"
         assert np.array_equal(expected, blend.gaussian_poisson(src, dst, mask, device="cpu", **options))
         for there in ((src, dst, mask), map(Interface, (src, dst, mask))):
-            with pytest.raises(ArgumentError, match="is for arrays on the CPU"):
+            with pytest.raises(ArgumentError, match="is supported only on the CPU"):
                 blend.gaussian_poisson(*there, device="cuda", **options)
     with pytest.raises(DeviceError, match="dst: on a CUDA device, and this blend has no kernels there"):
         blend.alpha(*map(Interface, pair((9, 9, 3), "uint8")))

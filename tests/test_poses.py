@@ -451,7 +451,7 @@ def test_where_the_file_is_left_out_nothing_asks_for_it(monkeypatch: pytest.Monk
     monkeypatch.setattr(_shipped, "FOLDER", tmp_path)
     assert not _pose_network.are_there()
     assert len(pyharmony.segment(PHOTO, people=True)) == 1
-    with pytest.raises(WeightsError, match="there is no such file, and pose is in it"):
+    with pytest.raises(WeightsError, match="there is no such file, expected the weights pose"):
         _pose_network.networks()
 
 

@@ -1649,7 +1649,7 @@ def test_boxes_of_annotations_get_masks(tmp_path: Path) -> None:
     first, second, _ = table["annotations"]
     assert iou(data.decode_segmentation(first["segmentation"], 90, 120), box_mask()) > 0.95
     assert abs(first["area"] - BOX[2] * BOX[3]) < 60 and "segmentation" not in second and len(done) == 3
-    assert [p.name for p in problems] == ["none.png", "../a.png", "5"] and "leads out" in problems[1].message
+    assert [p.name for p in problems] == ["none.png", "../a.png", "5"] and "is outside" in problems[1].message
     (tmp_path / "none.json").write_text("[]")
     with pytest.raises(DataError, match="no lists 'images' and 'annotations'"):
         data.boxes_to_masks(tmp_path / "none.json", tmp_path, method="grabcut")

@@ -119,11 +119,11 @@ def test_a_checksum_of_another_file_is_told(folder: Path) -> None:
 
 def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "tiny.safetensors").unlink()
-    with pytest.raises(WeightsError, match=r"tiny.safetensors: no such file, expected the weights tiny"):
+    with pytest.raises(WeightsError, match=r"tiny.safetensors: there is no such file, expected the weights tiny"):
         models.load("tiny")
     report = json.loads(call("doctor", "--json", code=1).stdout)
     (check,) = [check for check in report["checks"] if check["name"] == "weights"]
-    assert check["state"] == "failed" and "tiny.safetensors: no such file" in check["found"]
+    assert check["state"] == "failed" and "tiny.safetensors: there is no such file" in check["found"]
 
 
 @pytest.mark.parametrize(

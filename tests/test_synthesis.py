@@ -468,7 +468,7 @@ def test_photographs_of_a_manifest_without_masks_are_left_out(photos: Path, tmp_
     entries += [{"file": f"masks/p{i}.png", "role": "mask", "pair": f"p{i}", "split": "train"} for i in (0, 3)]
     (photos / "manifest.json").write_text(json.dumps({"entries": entries}))
     result = call("synth", photos, "-o", tmp_path / "out", "--split", "train", "--limits", "0,65025")
-    assert "2 of 4 have no mask and are left out" in result.stderr
+    assert "2 of 4 have no mask and are omitted" in result.stderr
     assert data.Triples(tmp_path / "out").names == ["p0", "p3"]
 
 

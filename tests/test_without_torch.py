@@ -252,7 +252,7 @@ EARLY = {
     "models convert weights.pth dovnet -o x.safetensors": (2, "did you mean 'dovenet'?"),
     "models convert weights.pth dovenet -o x.safetensors --set witdh=3": (2, "did you mean 'width'?"),
     "train --recipes": (0, "colorgrid-five-minutes"),
-    "train nosuch": (2, "there is no recipe and no file nosuch"),
+    "train nosuch": (2, "no recipe or file nosuch"),
     "train dovenet --set run.batchs=3": (2, "did you mean 'batch'?"),
     "train dovenet --set run.batch=three": (2, "run.batch: 'three'"),
     "train --model dovnet --data x": (2, "did you mean 'dovenet'?"),
