@@ -123,8 +123,8 @@ def starter() -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-#: Pages whose code takes longer than that of all others together: they enlarge, train and compose again and again.
-SLOW = ("compose.md", "training-steps.md", "upscaling.md")
+#: Pages whose code takes longer than that of all others together: they enlarge and train.
+SLOW = ("training-steps.md", "upscaling.md")
 
 
 @pytest.mark.parametrize(
