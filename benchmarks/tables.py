@@ -55,7 +55,7 @@ def percentile(q: float) -> Callable[[Floats, Floats], Floats]:
 
 
 @functools.lru_cache(maxsize=2)
-def _drawn(of: tuple[int, ...], resamples: int) -> Floats:
+def _resample_counts(of: tuple[int, ...], resamples: int) -> Floats:
     """Returns how often each composite is drawn, [resamples, N]; the columns of a table have it in common."""
     count = max(of) + 1
     drawn = np.random.default_rng(0).integers(0, count, (resamples, count))
@@ -83,7 +83,7 @@ def bootstrap(
     """
     x = np.asarray(list(values), np.float64)
     _, of = np.unique(np.asarray(groups), return_inverse=True)
-    times = _drawn(tuple(of.tolist()), resamples)
+    times = _resample_counts(tuple(of.tolist()), resamples)
     low, high = np.percentile(statistic(x, times), (50 - 50 * confidence, 50 + 50 * confidence))
     return metrics.Interval(float(statistic(x, np.ones((1, len(x))))[0]), float(low), float(high))
 
