@@ -133,7 +133,7 @@ class NetworkCutter:
         layers = self._cut_in((0, 0, width, height), prompts, prior, mirrored)
         if last is not None or (near := self._near(layers[0], prompts)) is None:
             return layers
-        # Of two similar masks that of the crop stays.
+        # Of two similar masks the one of the crop is kept.
         every = distinct([*self._widening(near, prompts, layers[0], mirrored), *layers])
         return by_scores(every)
 
