@@ -804,6 +804,7 @@ struct PointParams {
   int sides;       // of a mask, where strips are closed
   int* open;       // whether an item has a zero
   bool only_full;  // leave the items that have one
+  int block_rows;  // rows of a block of lay_mask
 };
 
 struct Point {
@@ -902,25 +903,39 @@ __device__ __forceinline__ float closed_value(const Read& read, int i, int n, bo
   return 0.0f;
 }
 
-__global__ void __launch_bounds__(kPointThreads)
+__global__ void __launch_bounds__(kPointThreads, 4)
     pyramid_lay_mask_kernel(const __grid_constant__ PointParams p) {
-  const std::int64_t i = std::int64_t(blockIdx.x) * kPointThreads + threadIdx.x;
-  if (i >= p.count) return;
-  const Point at = point_of(p.out, i);
-  if (p.only_full && p.open[at.n] != 0) return;
-  auto share = [&](int row, int column) {
-    const int y = row - p.laid.top, x = column - p.laid.left;
-    if (y < 0 || y >= p.laid.height || x < 0 || x >= p.laid.width) return 0.0f;
-    return p.mask.exists() ? device::load_mask(p.mask, at.n, y, x) : 1.0f;
-  };
-  auto closed = [&](int x) {
-    return closed_value([&](int y) { return share(y, x); }, at.y, p.out.height, p.sides & kTopSide,
-                        p.sides & kBottomSide);
-  };
-  const float value =
-      closed_value(closed, at.x, p.out.width, p.sides & kLeftSide, p.sides & kRightSide);
-  if (p.open != nullptr && !p.only_full && !(value > 0)) atomicOr(p.open + at.n, 1);
-  device::store_value(p.out, at.n, at.y, at.x, 0, value);
+  const int first = static_cast<int>(blockIdx.x) * p.block_rows;
+  const int end = smaller(first + p.block_rows, p.out.count * p.out.height);
+  // A block tells of zeros once, as atomics at one address wait for each other; unless its rows are
+  // those of several items.
+  const int item = first / p.out.height;
+  const bool tells = p.open != nullptr && !p.only_full, once = (end - 1) / p.out.height == item;
+  bool zero = false;
+  for (int row = first; row < end; ++row) {
+    const int n = row / p.out.height, y = row - n * p.out.height;
+    if (p.only_full && p.open[n] != 0) continue;
+    auto share = [&](int at_y, int at_x) {
+      const int from_y = at_y - p.laid.top, from_x = at_x - p.laid.left;
+      if (from_y < 0 || from_y >= p.laid.height || from_x < 0 || from_x >= p.laid.width)
+        return 0.0f;
+      return p.mask.exists() ? device::load_mask(p.mask, n, from_y, from_x) : 1.0f;
+    };
+    auto closed = [&](int x) {
+      return closed_value([&](int at_y) { return share(at_y, x); }, y, p.out.height,
+                          p.sides & kTopSide, p.sides & kBottomSide);
+    };
+    for (int x = static_cast<int>(threadIdx.x); x < p.out.width; x += kPointThreads) {
+      const float value =
+          closed_value(closed, x, p.out.width, p.sides & kLeftSide, p.sides & kRightSide);
+      if (tells && !(value > 0)) {
+        zero = true;
+        if (!once) atomicOr(p.open + n, 1);
+      }
+      device::store_value(p.out, n, y, x, 0, value);
+    }
+  }
+  if (tells && once && HM_SYNC_OR(zero) && threadIdx.x == 0) atomicOr(p.open + item, 1);
 }
 
 // Returns the blocks for every sample of out.
@@ -1088,7 +1103,11 @@ void launch_pyramid_lay_mask(const ArrayView* mask, const LaidPlace& laid, const
     check_image_shape(p.mask, "mask", p.out.count, laid.height, laid.width, 1);
   }
   check_laid(p);
-  const dim3 blocks = points_of(p);
+  constexpr std::int64_t kMostBlocks = 4096;  // more than any device has at once
+  const std::int64_t rows = std::int64_t(p.out.count) * p.out.height;
+  HM_CHECK(rows <= kMaxBlocks, "out: ", rows, " rows, expected fewer than 2^31");
+  p.block_rows = static_cast<int>((rows + kMostBlocks - 1) / kMostBlocks);
+  const dim3 blocks(static_cast<unsigned>((rows + p.block_rows - 1) / p.block_rows));
   if (open != nullptr)
     device::fill_zero(open, sizeof(int) * static_cast<std::size_t>(p.out.count), stream);
   HM_LAUNCH(pyramid_lay_mask_kernel, blocks, dim3(kPointThreads), 0, stream, p);
