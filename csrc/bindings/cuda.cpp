@@ -8,6 +8,16 @@ namespace pyharmony {
 void bind_cuda(py::module_& m) {
   bind_device(m);
   define_on_device(m, "copy", device::launch_copy, "source"_a, "to"_a, py::kw_only());
+  m.def(
+      "write_captured",
+      [](std::uintptr_t to, const py::buffer& host, int device, std::uintptr_t stream) {
+        const py::buffer_info info = host.request();
+        const device::Guard guard(device);
+        device::launch_write(pointer_of(to), info.ptr,
+                             static_cast<std::size_t>(info.size * info.itemsize),
+                             stream_of(stream));
+      },
+      "to"_a, "host"_a, "device"_a, "stream"_a);
   bind_adam_cuda(m);
   bind_color_grid_cuda(m);
   bind_gaussian_poisson_cuda(m);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "core/checks.h"
 #include "device/image.h"
@@ -27,7 +28,31 @@ __global__ void __launch_bounds__(kThreads) copy_kernel(ImageBatch from, ImageBa
   }
 }
 
+// What a launch brings along: kernels have 4 KB of parameters.
+constexpr int kWords = 960;
+struct Words {
+  std::uint32_t value[kWords];
+};
+
+__global__ void __launch_bounds__(kThreads)
+    write_kernel(const __grid_constant__ Words words, std::uint32_t* to, int count) {
+  for (int i = threadIdx.x; i < count; i += kThreads) to[i] = words.value[i];
+}
+
 }  // namespace
+
+void launch_write(void* to, const void* host, std::size_t bytes, cudaStream_t stream) {
+  HM_CHECK(bytes % sizeof(std::uint32_t) == 0, "bytes: ", bytes, ", expected a multiple of 4");
+  const std::size_t count = bytes / sizeof(std::uint32_t);
+  for (std::size_t first = 0; first < count; first += kWords) {
+    Words words{};
+    const std::size_t part = std::min<std::size_t>(kWords, count - first);
+    std::memcpy(words.value, static_cast<const std::uint32_t*>(host) + first,
+                part * sizeof(std::uint32_t));
+    HM_LAUNCH((write_kernel), 1, kThreads, 0, stream, words,
+              static_cast<std::uint32_t*>(to) + first, static_cast<int>(part));
+  }
+}
 
 const void* copy_kernel_address() { return reinterpret_cast<const void*>(&copy_kernel); }
 
