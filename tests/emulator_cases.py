@@ -190,10 +190,16 @@ def _pyramid_lay(native: Any, memory: Memory) -> Sequence[Array]:
     share, whole = memory.empty((2, 15, 61)), memory.empty((2, 15, 61))
     native.pyramid_lay_mask(mask.view(), 2, 21, 9, 40, share.view(), **ON)
     native.pyramid_lay_mask(None, 0, 3, 15, 4, whole.view(), **ON)
+    # One zero, which the first thread of its block does not see.
+    one = np.full((2, 15, 61), 255, np.uint8)
+    one[0, 2, 5] = 0
+    nearly, there = memory.empty((2, 15, 61)), memory.put(one)
+    zero_there = memory.empty(2, np.int32)
+    native.pyramid_lay_mask(there.view(), 0, 0, 15, 61, nearly.view(), open=zero_there.pointer, **ON)
     closed, full, has_zero = memory.empty((2, 15, 61)), memory.empty((2, 15, 61)), memory.empty(2, np.int32)
     native.pyramid_lay_mask(mask.view(), 4, 19, 9, 40, closed.view(), sides=15, open=has_zero.pointer, **ON)
     native.pyramid_lay_mask(None, 1, 2, 13, 58, full.view(), sides=15, open=has_zero.pointer, **ON)
-    return laid.get(), share.get(), whole.get(), closed.get(), full.get()
+    return laid.get(), share.get(), whole.get(), nearly.get(), zero_there.get(), closed.get(), full.get()
 
 
 def _rectangle(memory: Memory, shape: Sequence[int]) -> list[Buffer]:
@@ -201,24 +207,34 @@ def _rectangle(memory: Memory, shape: Sequence[int]) -> list[Buffer]:
     return [memory.put(_images(shape[:3] if seed == 2 else shape, seed=seed)) for seed in range(4)]
 
 
-def _gaussian_poisson_multigrid(shape: Sequence[int], weight: float) -> None:
-    @case(f"gaussian_poisson_multigrid {'x'.join(map(str, shape))} {weight:g}")
+def _gaussian_poisson_direct(
+    shape: Sequence[int], weight: float, *, rhs: bool = False, shared_per_block: int = 0
+) -> None:
+    @case(f"gaussian_poisson_direct {'x'.join(map(str, shape))} {weight:g}{' rhs' if rhs else ''}")
     def run(native: Any, memory: Memory) -> Sequence[Array]:
         images, out = _rectangle(memory, shape), memory.empty(shape)
-        views = [buffer.view() for buffer in (*images, out)]
-        options = {"weight": weight, "w0": 0.7, "w1": 0.15, "tolerance": 1.0, "max_cycles": 3}
-        workspace = memory.empty(native.gaussian_poisson_multigrid_workspace(*views, **options), np.uint8)
-        report = memory.empty(native.gaussian_poisson_multigrid_report_bytes(shape[0]), np.uint8)
-        native.gaussian_poisson_multigrid(
-            *views, **options, workspace=workspace.pointer, workspace_bytes=workspace.bytes, report=report.pointer, **ON
-        )
-        return out.get(), report.get()
+        b = memory.put(_images(shape, seed=5).astype(np.float32)) if rhs else None
+        views = [*(None if rhs else buffer.view() for buffer in images), out.view()]
+        options = {"weight": weight, "w0": 0.7, "w1": 0.15, "rhs": None if b is None else b.view(), "device": 0}
+        options["shared_per_block"] = shared_per_block
+        tables, slow = native.gaussian_poisson_direct_tables(shape[2], weight, 0.7, 0.15)
+        workspace = memory.empty(native.gaussian_poisson_direct_workspace(*views, **options), np.uint8)
+        there = memory.put(tables)
+        residuals = memory.empty(shape[0])
+        native.gaussian_poisson_direct(
+            *views, **options, tables=(there.pointer, there.bytes), slow=slow,
+            workspace=(workspace.pointer, workspace.bytes), stream=0,
+        )  # fmt: skip
+        native.gaussian_poisson_direct_residual(*views, **options, residuals=residuals.pointer, stream=0)
+        return out.get(), residuals.get()
 
 
-_gaussian_poisson_multigrid((1, 41, 75, 2), 0.0)
-_gaussian_poisson_multigrid((2, 19, 131, 1), 0.05)
-_gaussian_poisson_multigrid((1, 7, 8, 5), 0.01)
-_gaussian_poisson_multigrid((1, 130, 140, 1), 0.0)
+_gaussian_poisson_direct((1, 41, 75, 2), 0.0)  # two stages, and the mean
+_gaussian_poisson_direct((2, 300, 60, 3), 1e-3)  # interleaved, several warps, slow columns
+_gaussian_poisson_direct((1, 20, 31, 3), 0.5)  # a convolution
+_gaussian_poisson_direct((1, 6, 440, 1), 1.0, rhs=True)
+_gaussian_poisson_direct((1, 4353, 4, 1), 0.1)  # segments
+_gaussian_poisson_direct((1, 1510, 40, 1), 0.1, shared_per_block=48 << 10)  # tiles that no block has room to copy
 
 
 def _chebyshev_scratch(native: Any, memory: Memory, views: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_gaussian_poisson_is_that_of_the_processor(weight: float, pinned: bool, 
         assert 0 <= info.max_error <= allowed(dtype) / 2
 
 
-@pytest.mark.parametrize("method", ["chebyshev", "multigrid"])
+@pytest.mark.parametrize("method", ["chebyshev", "dct", "multigrid"])
 def test_the_certified_bound_is_never_below_the_error(method: str) -> None:
     src, dst, mask = pair((17, 14, 1), "float32")
     exact = definition.gaussian_poisson(src, dst, mask / 255, dst, color_weight=0.5)
@@ -515,7 +515,11 @@ SMALL = pair((8, 9, 3), "float32")
         ({"src": SMALL[0]}, DeviceError, "src: on the CPU, but dst is on cuda:0"),
         ({"device": "cpu"}, DeviceError, "device: 'cpu', but dst is on a CUDA device"),
         ({"device": "tpu"}, ArgumentError, "device: 'tpu'"),
-        ({"method": "dct"}, ArgumentError, "method: 'dct' is supported only on the CPU"),
+        (
+            {"method": "dct", "preserve_background": True},
+            ArgumentError,
+            "method: 'dct' solves only the whole rectangle",
+        ),
         ({"gradient_kernel": "sobel"}, ArgumentError, "gradient_kernel: 'sobel' is supported only on the CPU"),
         ({"method": "chebyshev", "color_weight": 0}, ArgumentError, "method: 'chebyshev' needs color_weight above 0"),
         ({"src": Interface(SMALL[0][1:])}, ShapeError, r"src: shape \[7, 9, 3\] differs from dst"),

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <mutex>
 #include <tuple>
 #include <utility>
 
@@ -18,6 +20,27 @@ inline cudaStream_t stream_of(std::uintptr_t stream) {
   return reinterpret_cast<cudaStream_t>(stream);
 }
 inline void* pointer_of(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
+
+// The multiprocessors of a device; shared memory is in bytes.
+struct Processors {
+  int count = 1;
+  std::size_t shared_per_processor = 0, shared_per_block = 0;
+};
+
+// Returns the multiprocessors of a device, which it asks for once.
+inline Processors processors_of(int index) {
+  static std::mutex mutex;
+  static std::map<int, Processors> known;
+  const std::lock_guard<std::mutex> lock(mutex);
+  auto entry = known.find(index);
+  if (entry == known.end()) {
+    const device::Properties p = device::properties(index);
+    entry =
+        known.emplace(index, Processors{p.processors, p.shared_per_processor, p.shared_per_block})
+            .first;
+  }
+  return entry->second;
+}
 
 template <typename R, typename... Args, std::size_t... kIndex>
 auto on_device(std::function<R(Args...)> call, std::index_sequence<kIndex...>) {

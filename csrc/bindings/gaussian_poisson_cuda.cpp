@@ -1,7 +1,5 @@
 // gaussian_poisson on a device.
 #include <cstring>
-#include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 
@@ -14,24 +12,6 @@ namespace pyharmony {
 namespace {
 
 namespace gp = gaussian_poisson;
-
-struct Processors {
-  int count;
-  std::size_t shared;  // shared memory of each, in bytes
-};
-
-// Returns the multiprocessors of a device, which it asks for once.
-Processors processors_of(int index) {
-  static std::mutex mutex;
-  static std::map<int, Processors> known;
-  std::lock_guard<std::mutex> lock(mutex);
-  auto found = known.find(index);
-  if (found == known.end()) {
-    const device::Properties p = device::properties(index);
-    found = known.emplace(index, Processors{p.processors, p.shared_per_processor}).first;
-  }
-  return found->second;
-}
 
 using Optional = std::optional<ArrayView>;
 
@@ -75,9 +55,9 @@ gp::ChebyshevDeviceParams make_params(
 gp::ChebyshevSchedule schedule(gp::ChebyshevDeviceParams params, int device, int processors,
                                std::size_t shared_per_processor) {
   const Processors own =
-      processors > 0 ? Processors{processors, shared_per_processor} : processors_of(device);
+      processors > 0 ? Processors{processors, shared_per_processor, 0} : processors_of(device);
   params.processors = own.count;
-  params.shared_per_processor = own.shared;
+  params.shared_per_processor = own.shared_per_processor;
   return gp::chebyshev_schedule(params);
 }
 
@@ -85,7 +65,7 @@ void chebyshev(gp::ChebyshevDeviceParams params, const Block& workspace, const B
                std::uintptr_t report, int device, std::uintptr_t stream) {
   const Processors own = processors_of(device);
   params.processors = own.count;
-  params.shared_per_processor = own.shared;
+  params.shared_per_processor = own.shared_per_processor;
   params.workspace = pointer_of(workspace.first);
   params.workspace_size = workspace.second;
   params.state = pointer_of(state.first);

@@ -1,87 +1,116 @@
-// The rectangle's multigrid on a device.
+// The direct solver of the rectangle on a device.
+#include <pybind11/numpy.h>
+
 #include <cstdint>
 #include <cstring>
 #include <optional>
-#include <string_view>
+#include <vector>
 
 #include "bindings/bindings.h"
 #include "bindings/device_calls.h"
 #include "core/status.h"
 #include "device/image.h"
-#include "ops/gaussian_poisson/multigrid_cuda.h"
+#include "ops/gaussian_poisson/direct_cuda.h"
 
 namespace pyharmony {
 namespace {
 
 namespace gp = gaussian_poisson;
 using device::as_image_batch;
+using Optional = std::optional<ArrayView>;
 
-gp::MultigridCudaParams multigrid_params(const ArrayView& src, const ArrayView& dst,
-                                         const ArrayView& mask, const ArrayView& base,
-                                         const ArrayView& out, double weight, double w0, double w1,
-                                         double tolerance, int max_cycles,
-                                         const std::optional<ArrayView>& rhs) {
-  gp::MultigridCudaParams params;
-  HM_CHECK(out.writable, "out: not writable");
+// The arguments that all functions take. shared_per_block: that of another device; 0: of this one.
+struct DirectCall {
+  gp::DirectParams params;
+  int device;
+};
+
+DirectCall make_direct_call(const Optional& src, const Optional& dst, const Optional& mask,
+                            const Optional& base, const ArrayView& out, double weight, double w0,
+                            double w1, const Optional& rhs, int device,
+                            std::size_t shared_per_block) {
+  gp::DirectParams params;
+  auto image = [](const Optional& view, const char* name, device::ImageBatch& to,
+                  bool plane = false) {
+    if (view) to = as_image_batch(*view, name, plane);
+  };
+  image(src, "src", params.src);
+  image(dst, "dst", params.dst);
+  image(mask, "mask", params.mask, true);
+  image(base, "base", params.base);
+  image(rhs, "rhs", params.rhs);
+  HM_CHECK(out.writable, "out: the array is read-only");
   params.out = as_image_batch(out, "out");
-  if (rhs) {
-    params.rhs = as_image_batch(*rhs, "rhs");
-  } else {
-    params.src = as_image_batch(src, "src");
-    params.dst = as_image_batch(dst, "dst");
-    params.mask = as_image_batch(mask, "mask", true);
-    params.base = as_image_batch(base, "base");
-  }
   params.weight = weight;
   params.w0 = w0;
   params.w1 = w1;
-  params.tolerance = tolerance;
-  params.max_cycles = max_cycles;
-  return params;
+  const Processors own = processors_of(device);
+  params.processors = own.count;
+  params.shared_per_processor = own.shared_per_processor;
+  params.shared_per_block = shared_per_block > 0 ? shared_per_block : own.shared_per_block;
+  return {params, device};
 }
 
-void multigrid(gp::MultigridCudaParams params, std::uintptr_t workspace,
-               std::size_t workspace_bytes, std::uintptr_t report, cudaStream_t stream) {
-  params.workspace = pointer_of(workspace);
-  params.workspace_bytes = workspace_bytes;
-  params.report = pointer_of(report);
-  gp::launch_gaussian_poisson_multigrid(params, stream);
+bool width_fits(int width, int device) {
+  return gp::direct_fits(width, processors_of(device).shared_per_block);
 }
 
-std::size_t report_bytes(std::int64_t n) {
-  HM_CHECK(n >= 0, "n: ", n, ", expected at least 0");
-  return static_cast<std::size_t>(n) * sizeof(gp::MultigridReport);
-}
-
-py::list report(const py::bytes& host_bytes, std::int64_t n) {
-  const std::string_view bytes(host_bytes);
-  HM_CHECK(bytes.size() == report_bytes(n), "host_bytes: ", bytes.size(), " bytes, expected ",
-           report_bytes(n));
-  py::list out;
-  for (std::int64_t i = 0; i < n; ++i) {
-    gp::MultigridReport r;
-    std::memcpy(&r, bytes.data() + i * static_cast<std::int64_t>(sizeof(r)), sizeof(r));
-    out.append(py::dict("cycles"_a = r.cycles, "converged"_a = r.converged != 0,
-                        "residual"_a = r.residual, "estimate"_a = r.estimate,
-                        "max_error"_a = r.max_error));
+py::tuple tables_of(int width, double weight, double w0, double w1) {
+  int slow = 0;
+  std::vector<unsigned char> bytes;
+  {
+    const GilRelease release;
+    bytes = gp::direct_tables(width, weight, w0, w1, slow);
   }
-  return out;
+  py::array_t<std::uint8_t> out(static_cast<py::ssize_t>(bytes.size()));
+  std::memcpy(out.mutable_data(), bytes.data(), bytes.size());
+  return py::make_tuple(out, slow);
+}
+
+std::size_t direct_workspace_bytes(const DirectCall& call) {
+  return gp::direct_workspace(call.params);
+}
+
+void solve_directly(DirectCall call, const Block& tables, int slow, const Block& workspace,
+                    std::uintptr_t stream) {
+  gp::DirectParams& params = call.params;
+  const int bytes = gp::direct_plan(params.out.width).bytes;
+  HM_CHECK(tables.second == static_cast<std::size_t>(bytes), "tables: ", tables.second,
+           " bytes, expected ", bytes);
+  params.tables = pointer_of(tables.first);
+  params.slow = slow;
+  params.workspace = pointer_of(workspace.first);
+  params.workspace_size = workspace.second;
+  const device::Guard guard(call.device);
+  gp::launch_gaussian_poisson_direct(params, stream_of(stream));
+}
+
+void direct_residual(const DirectCall& call, std::uintptr_t residuals, std::uintptr_t stream) {
+  const device::Guard guard(call.device);
+  gp::launch_gaussian_poisson_direct_residual(
+      call.params, static_cast<float*>(pointer_of(residuals)), stream_of(stream));
 }
 
 }  // namespace
 
 void bind_gaussian_poisson_rectangle_cuda(py::module_& m) {
+  m.def("gaussian_poisson_direct_fits", &width_fits, "width"_a, "device"_a);
+  m.def(
+      "gaussian_poisson_direct_convolves",
+      [](int width) { return gp::direct_plan(width).convolves(); }, "width"_a);
+  m.def("gaussian_poisson_direct_tables", &tables_of, "width"_a, "weight"_a, "w0"_a, "w1"_a);
   const auto define = [&](const auto&... names) {
-    m.def("gaussian_poisson_multigrid_workspace",
-          chain(multigrid_params, gp::gaussian_poisson_multigrid_workspace), names...);
-    define_on_device(m, "gaussian_poisson_multigrid", chain(multigrid_params, multigrid), names...,
-                     "workspace"_a, "workspace_bytes"_a, "report"_a);
+    const py::call_guard<GilRelease> release;
+    m.def("gaussian_poisson_direct_workspace", chain(make_direct_call, direct_workspace_bytes),
+          names..., release);
+    m.def("gaussian_poisson_direct", chain(make_direct_call, solve_directly), names..., "tables"_a,
+          "slow"_a, "workspace"_a, "stream"_a, release);
+    m.def("gaussian_poisson_direct_residual", chain(make_direct_call, direct_residual), names...,
+          "residuals"_a, "stream"_a, release);
   };
-  // The names of the arguments of multigrid_params.
+  // The names of the arguments of make_direct_call.
   define("src"_a, "dst"_a, "mask"_a, "base"_a, "out"_a, py::kw_only(), "weight"_a, "w0"_a, "w1"_a,
-         "tolerance"_a, "max_cycles"_a = 0, "rhs"_a = py::none());
-  m.def("gaussian_poisson_multigrid_report_bytes", &report_bytes, "n"_a);
-  m.def("gaussian_poisson_multigrid_report", &report, "host_bytes"_a, "n"_a);
+         "rhs"_a = py::none(), "device"_a, "shared_per_block"_a = 0);
 }
 
 }  // namespace pyharmony

@@ -162,7 +162,7 @@ def solve_gaussian_poisson(
     if place is not None:
         on_device = _on_device(level, base, w0=w0, w1=w1, pinned=pinned, half_base=half_base)
         # Chebyshev's kernel upsamples the base itself, except if the base has to match known pixels.
-        if half_base and (pinned or choose_method_on(on_device, tolerance) != "chebyshev"):
+        if half_base and (pinned or choose_method_on(place, on_device, tolerance) != "chebyshev"):
             on_device.base = double(base, level.dst, pinned_mask, level.known_share, place)
             on_device.half_base = False
         return solve_on(place, on_device, out, method="auto", levels=tolerance, unit=unit, info=report, certify=certify)

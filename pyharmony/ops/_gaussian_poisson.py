@@ -34,6 +34,12 @@ SMALL_WEIGHTS = 0.1
 #: `Equation.mean_weight_ratio` below which float32 iterations do not determine the mean accurately.
 LOOSE_MEAN = 100.0
 
+#: Why method 'dct' refuses an equation.
+DCT_NEEDS = (
+    "method: 'dct' solves only the whole rectangle with one weight; with preserve_background or a map of "
+    "color_weight use 'chebyshev', 'multigrid' or 'auto'"
+)
+
 MAX_SIGMA = 0.8
 MAX_REFERENCE_SIGMA = 1000.0
 REFERENCE_SIGMAS = f"0 to {MAX_REFERENCE_SIGMA:g} pixels"

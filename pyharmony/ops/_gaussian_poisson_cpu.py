@@ -16,6 +16,7 @@ from .._native import native
 from ..errors import ArgumentError
 from ..reference.gaussian_poisson import GRADIENT_KERNELS
 from ._gaussian_poisson import (
+    DCT_NEEDS,
     LOOSE_MEAN,
     SMALL_WEIGHTS,
     BlendCall,
@@ -415,10 +416,7 @@ def solve(
         if method == "auto":
             method = choose_method(eq, tolerance)
         elif method == "dct" and not rectangle:
-            raise ArgumentError(
-                "method: 'dct' solves only the whole rectangle with one weight; with preserve_background or a map of "
-                "color_weight use 'chebyshev', 'multigrid' or 'auto'"
-            )
+            raise ArgumentError(DCT_NEEDS)
         elif method == "chebyshev" and not eq.weight > 0:
             raise ArgumentError("method: 'chebyshev' needs color_weight above 0 everywhere; use 'auto'")
         if check and (method != "chebyshev" or expected_steps(eq, tolerance) > _MAX_STEPS * _MAX_REFINEMENTS):

@@ -6,8 +6,10 @@ decide on the device how many steps they need. Therefore values are not checked:
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
+import threading
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -19,7 +21,15 @@ from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, MaskError
 from . import _poisson_cuda
-from ._gaussian_poisson import CERTIFIED_STOP_FROM, BlendCall, Equation, chebyshev_is_faster, check_base, warn_of_bound
+from ._gaussian_poisson import (
+    DCT_NEEDS,
+    BlendCall,
+    Equation,
+    chebyshev_is_faster,
+    check_base,
+    expected_steps,
+    warn_of_bound,
+)
 from ._gaussian_poisson_cpu import proven_bound
 from ._poisson_cuda import DeviceEquation, DeviceHierarchy, call_form, deliver, outcome_of
 from ._solve_call import Outcome
@@ -32,22 +42,29 @@ def _other_gradients(call: BlendCall) -> str:
     return f"gradient_kernel: {call.gradient_kernel!r} is supported only on the CPU; on CUDA use 'normal'"
 
 
-def _other_methods(call: BlendCall) -> str:
-    if call.method != "dct":
-        return ""
-    return "method: 'dct' is supported only on the CPU; on CUDA use 'chebyshev' or 'multigrid'"
-
-
 #: The reasons why kernels on a device do not support a call.
-LIMITS: tuple[_cuda.Limit, ...] = (*_poisson_cuda.LIMITS, _other_gradients, _other_methods)
+LIMITS: tuple[_cuda.Limit, ...] = (*_poisson_cuda.LIMITS, _other_gradients)
 
 #: The largest number of steps of one solve; kernels of unneeded steps return at once, but cost their launch.
 MAX_STEPS = 96
 
 
-def choose_method_on(eq: DeviceEquation, levels: float) -> str:
+#: Up to this number of steps Chebyshev is as fast as 'dct' of rows whose length is no product of small primes.
+CHEBYSHEV_STEPS_ODD = 11
+
+
+def choose_method_on(place: Place, eq: DeviceEquation, levels: float) -> str:
     """Returns the method that 'auto' selects for a tolerance of that many 8-bit levels."""
+    if _has_dct(place, eq):
+        odd = place.module.gaussian_poisson_direct_convolves(eq.mask.shape[-1])
+        if not (odd and expected_steps(eq, levels) <= CHEBYSHEV_STEPS_ODD and chebyshev_is_faster(eq, levels)):
+            return "dct"
     return "chebyshev" if chebyshev_is_faster(eq, levels) else "multigrid"
+
+
+def _has_dct(place: Place, eq: DeviceEquation) -> bool:
+    """Returns whether the kernels solve an equation by cosines: one weight, all pixels, and rows that fit a block."""
+    return eq.is_rectangle() and bool(place.module.gaussian_poisson_direct_fits(eq.mask.shape[-1], place.device))
 
 
 def solve_on(
@@ -67,7 +84,7 @@ def solve_on(
         place: the place of all arrays.
         eq: the equation.
         out: [N, H, W, C] of any image dtype.
-        method: 'auto', 'chebyshev' or 'multigrid'.
+        method: 'auto', 'chebyshev', 'dct' or 'multigrid'.
         levels: the tolerance, in 8-bit levels.
         unit: the value of white.
         info: whether to wait for the end and report on each item; if not, the returned list is empty.
@@ -76,18 +93,25 @@ def solve_on(
     start = time.perf_counter()
     limit = levels * unit / 255
     if method == "auto":
-        method = choose_method_on(eq, levels)
+        method = choose_method_on(place, eq, levels)
     elif method == "chebyshev" and not eq.weight > 0:
         raise ArgumentError("method: 'chebyshev' needs color_weight above 0 everywhere; use 'auto'")
+    elif method == "dct" and not eq.is_rectangle():
+        raise ArgumentError(DCT_NEEDS)
+    if eq.is_rectangle() and eq.weight == 0:
+        method = "dct"  # the only method here that determines the mean
+    if method == "dct" and not _has_dct(place, eq):
+        raise ArgumentError(
+            f"dst: {eq.mask.shape[-1]} columns, too many for method 'dct' in the shared memory of {place.name}; "
+            "use 'chebyshev', or the CPU"
+        )
     with _cuda.failures("gaussian_poisson"):
         if method == "chebyshev":
             outcomes = _chebyshev(place, eq, out, limit, unit, info)
-        elif not eq.is_rectangle():
-            outcomes = _galerkin(place, eq, out, levels, unit, info, certify)
-        elif certify and eq.weight < CERTIFIED_STOP_FROM:
-            outcomes = _certified_multigrid(place, eq, out, limit)
+        elif method == "dct":
+            outcomes = _dct(place, eq, out, limit, unit, info, certify)
         else:
-            outcomes = _multigrid(place, eq, out, limit, info)
+            outcomes = _galerkin(place, eq, out, levels, unit, info, certify)
     milliseconds = (time.perf_counter() - start) * 1e3
     for outcome in outcomes:
         warn_of_bound(eq, outcome, limit, unit / 255)
@@ -159,55 +183,102 @@ def _chebyshev_runs(
     return reports, nbytes
 
 
-def _multigrid(
-    place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float, info: bool, rhs: DeviceArray | None = None
+class _Tables:
+    """The tables of 'dct' in the memory of a device: a few of those that were used last.
+
+    They are copied once and the copy has ended when they are returned, so that any stream may read them.
+    """
+
+    MOST = 16
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: collections.OrderedDict[tuple[Any, ...], tuple[Any, int, int]] = collections.OrderedDict()
+
+    def of(self, place: Place, width: int, eq: DeviceEquation) -> tuple[tuple[int, int], int, Any]:
+        """Returns the memory of the tables, the number of slow columns, and what keeps the memory."""
+        native = place.module
+        key = (id(native), place.device, width, eq.weight, eq.w0, eq.w1)
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+                return (entry[0].pointer, entry[2]), entry[1], entry[0]
+            host, slow = native.gaussian_poisson_direct_tables(width, eq.weight, eq.w0, eq.w1)
+            if native.is_capturing(place.stream, place.device):
+                # A graph has its own copy, written by its own launches.
+                memory = place.scratch(host.nbytes)
+                native.write_captured(memory.pointer, host, place.device, place.stream)
+                return memory.block, slow, memory
+            buffer = native.DeviceBuffer(host.nbytes, place.device, 0)
+            native.copy_in(buffer.pointer, host.ctypes.data, host.nbytes, place.device, 0)
+            native.synchronize(place.device, 0)
+            while len(self._entries) >= self.MOST:
+                self._entries.popitem(last=False)
+            self._entries[key] = buffer, slow, host.nbytes
+            return (buffer.pointer, host.nbytes), slow, buffer
+
+
+_tables = _Tables()
+
+
+def _dct(
+    place: Place,
+    eq: DeviceEquation,
+    out: DeviceArray,
+    tolerance: float,
+    unit: float,
+    info: bool,
+    certify: bool,
+    rhs: DeviceArray | None = None,
 ) -> list[Outcome]:
-    """Enqueues a multigrid solve on the stream; rhs replaces the b of the images."""
+    """Enqueues a direct solve on the stream; rhs replaces the b of the images."""
     native, count = place.module, out.shape[0]
-    views = (*eq.views(), out.view("out", writable=True))
-    options = {
+    eq = dataclasses.replace(eq, mask=without_float64(place, eq.mask))
+    x = out if not certify or out.dtype == np.float32 else place.empty(out.shape, np.dtype(np.float32))[1]
+    arguments = {
         "weight": eq.weight,
         "w0": eq.w0,
         "w1": eq.w1,
-        "tolerance": tolerance,
-        "max_cycles": 0,
         "rhs": None if rhs is None else rhs.view("rhs"),
+        "device": place.device,
     }
-    workspace = place.scratch(native.gaussian_poisson_multigrid_workspace(*views, **options))
-    report = place.scratch(native.gaussian_poisson_multigrid_report_bytes(count))
-    native.gaussian_poisson_multigrid(
-        *views,
-        **options,
-        workspace=workspace.pointer,
-        workspace_bytes=workspace.nbytes,
-        report=report.pointer,
-        device=place.device,
-        stream=place.stream,
+    views = (*eq.views(), x.view("out", writable=True))
+    workspace = place.scratch(native.gaussian_poisson_direct_workspace(*views, **arguments))
+    tables, slow, keep = _tables.of(place, out.shape[2], eq)
+    native.gaussian_poisson_direct(
+        *views, **arguments, tables=tables, slow=slow, workspace=workspace.block, stream=place.stream
     )
-    if not info:
-        return []
-    reports = native.gaussian_poisson_multigrid_report(place.fetch(report).tobytes(), count)
-    _refuse_nonfinite(math.isfinite(r["residual"]) for r in reports)
-    return [
-        Outcome("multigrid", r["cycles"], r["residual"], r["max_error"], workspace.nbytes, estimate=r["estimate"])
-        for r in reports
-    ]
-
-
-def _certified_multigrid(place: Place, eq: DeviceEquation, out: DeviceArray, tolerance: float) -> list[Outcome]:
-    """Solves by multigrid and proves a bound on the CPU; a weight below `CERTIFIED_STOP_FROM` needs a float64 solve."""
-    float32 = np.dtype(np.float32)
-    x = out if out.dtype == float32 else place.empty(out.shape, float32)[1]
-    outcomes = _multigrid(place, eq, x, tolerance, True)
+    nbytes = workspace.nbytes + tables[1]
+    if not certify:
+        return [Outcome("dct", 1, math.nan, math.nan, nbytes) for _ in range(count if info else 0)]
+    residuals = place.empty((count,), np.dtype(np.float32))[1]
+    native.gaussian_poisson_direct_residual(*views, **arguments, residuals=residuals.pointer, stream=place.stream)
     if x is not out:
         place.copy(x, out)
+        nbytes += x.nbytes
+    del keep
+    values = place.fetch(residuals)
+    _refuse_nonfinite(np.isfinite(values))
+    # The residual has about twelve roundings of float32, of sums of up to sixteen values.
+    rounding = 12 * 2.0**-24 * (16 + 2 * eq.weight) * 2 * unit
+    excess = eq.row_excess()
+    outcomes = [
+        Outcome("dct", 1, float(r), (float(r) + rounding) / excess if excess > 0 else math.inf, nbytes) for r in values
+    ]
+    if any(outcome.max_error > tolerance for outcome in outcomes):
+        _prove_on_cpu(place, eq, x, outcomes, tolerance)
+    return outcomes
+
+
+def _prove_on_cpu(place: Place, eq: DeviceEquation, x: DeviceArray, outcomes: list[Outcome], tolerance: float) -> None:
+    """Replaces the residuals and bounds of float32 solutions by those of the CPU in float64."""
     batches = [place.fetch(a) for a in (eq.src, eq.dst, eq.mask, eq.base, x)]
     for outcome, src, dst, mask, base, solution in zip(outcomes, *batches, strict=True):
         there = Equation(src, dst, mask, base, eq.weight, None, eq.w0, eq.w1, pinned=False)
         outcome.residual = there.residual(solution)
         outcome.max_error, nbytes = proven_bound(there, solution, outcome.residual, tolerance)
         outcome.peak_bytes += nbytes
-    return outcomes
 
 
 def inverse(place: Place, eq: DeviceEquation, g: DeviceArray, out: DeviceArray, tolerance: float) -> None:
@@ -220,10 +291,11 @@ def inverse(place: Place, eq: DeviceEquation, g: DeviceArray, out: DeviceArray, 
     """
     levels = tolerance * 255
     with _cuda.failures("gaussian_poisson"):
-        if choose_method_on(eq, levels) == "chebyshev":
+        method = choose_method_on(place, eq, levels)
+        if method == "chebyshev":
             _chebyshev(place, eq, out, tolerance, 1.0, False, g)
-        elif eq.is_rectangle():
-            _multigrid(place, eq, out, tolerance, False, g)
+        elif method == "dct":
+            _dct(place, eq, out, tolerance, 1.0, False, False, g)
         else:
             DeviceHierarchy.of(place, eq).solve_rhs(place, g, out, tolerance)
 

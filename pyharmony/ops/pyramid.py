@@ -185,7 +185,12 @@ def double(colours: Any, like: Any, mask: Any = None, known_share: Any = None, p
         if mask is not None:
             meet_known(doubled, like, mask == 0 if known_share is None else known_share)
         return doubled
-    out = _new(place, like.shape)
+    # Planar for a planar image: the solver reads both in the same order.
+    if like.ndim == 4 and like.strides[2] == 1 and like.shape[3] > 1:
+        n, h, w, c = like.shape
+        out = _new(place, (n, c, h, w)).transpose((0, 2, 3, 1))
+    else:
+        out = _new(place, like.shape)
     image, into = colours.view("base"), out.view("base", writable=True)
     if mask is None:
         place.module.pyramid_upsample(image, into, **_at(place))

@@ -1,0 +1,45 @@
+// How the direct solver transforms rows, and the tables that its kernels read: see direct_cuda.h.
+#pragma once
+
+#include <vector>
+
+#include "core/host_device.h"
+
+namespace pyharmony::gaussian_poisson {
+
+constexpr int kDirectStages = 4;  // of a transform, at most
+
+// A stage of the transform: butterflies of `radix` values, `step` apart in shared memory.
+struct DirectStage {
+  int radix = 1, step = 1, count = 0;
+  int table = 0;  // the first of its butterflies in the tables
+};
+
+// How rows of a width are transformed. `length` is the width where it is a product of at most four
+// radices up to 16; otherwise the transform is a convolution of `length` values (Bluestein).
+struct DirectPlan {
+  int width = 0, length = 0, stages = 0;
+  int slots = 0;  // complex numbers that a row takes in shared memory
+  DirectStage stage[kDirectStages];
+  // Offsets in the tables, in bytes.
+  int place = 0;     // uint16 [width], where pixel x lies in shared memory
+  int spectral = 0;  // uint16 [width], where frequency k lies after the transform
+  int base = 0;      // uint16, the first slot of each butterfly, stage by stage
+  int root = 0;      // float2, the first twiddle of each butterfly
+  int twist = 0;     // float2 [width / 2 + 1], exp(-i pi k / 2 width)
+  int column = 0;    // float2 [width], 1 - r and r / (2 alpha width)
+  int natural = 0;   // uint16 [length], slots in the order of their indices: of a convolution
+  int chirp = 0;     // float2 [width], exp(-i pi n^2 / width): of a convolution
+  int kernel = 0;  // float2 [length], the filter's transform over length, in the order of `natural`
+  int bytes = 0;
+
+  HM_HOST_DEVICE bool convolves() const { return length != width; }
+};
+
+// Returns the plan of a width, which for some is one of about twice the length.
+DirectPlan direct_plan(int width);
+// Returns the tables of a width for an operator, and how many of the first columns are slow: their
+// 1 - r is so small that float32 would lose it.
+std::vector<unsigned char> direct_tables(int width, double weight, double w0, double w1, int& slow);
+
+}  // namespace pyharmony::gaussian_poisson
