@@ -31,7 +31,8 @@ constexpr int coarse_size(int fine) { return (fine + 1) / 2; }
 
 // The smoother assumes that D^-1 A has its spectrum in [0, kSmootherBound].
 constexpr float kSmootherBound = 1.0f;
-// Two steps of the 4th-kind Chebyshev smoother for a spectrum of D^-1 A in [0, 1] (Lottes, 2022).
+// Two steps of the 4th-kind Chebyshev smoother for a spectrum of D^-1 A in [0, 1] (Lottes 2023;
+// Phillips and Fischer 2022).
 constexpr float kFirst = 4.0f / 3.0f;
 constexpr float kMomentum = 1.0f / 5.0f;
 constexpr float kSecond = 12.0f / 5.0f;
