@@ -418,7 +418,7 @@ def test_some_kernels_are_profiled_where_there_is_ncu(gpu_check: Any, tmp_path: 
     script(tmp_path / "bin", "ncu", NCU)
     code, record = check(gpu_check, tmp_path, "profile")
     assert (code, record["status"], list(record["kernels_profiled"])) == (0, "ok", list(gpu_check.KERNELS))
-    assert len(gpu_check.KERNELS) == 5
+    assert len(gpu_check.KERNELS) == 7
     wanted = {"Registers Per Thread": "254 register/thread", "Waves Per SM": "0.97", "Duration": "11 us"}
     assert all(found == wanted for found in record["kernels_profiled"].values())
     script(tmp_path / "bin", "ncu", "echo 'no permission'; exit 1")

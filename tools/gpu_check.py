@@ -59,7 +59,9 @@ ORDER = (
 #: The kernels to profile, each with the call of PROFILED that launches it.
 KERNELS = {
     "gaussian_poisson_chebyshev_kernel": "chebyshev",
-    "gaussian_poisson_multigrid_sweep_kernel": "multigrid",
+    "gaussian_poisson_direct_in_kernel": "dct",
+    "gaussian_poisson_direct_columns_kernel": "dct",
+    "gaussian_poisson_direct_out_kernel": "dct",
     "poisson_up_kernel": "poisson",
     "poisson_tail_kernel": "poisson",
     "pyramid_downsample_kernel": "pyramid",
@@ -300,6 +302,7 @@ def facts() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(done.stdout)
     if not Path(found["module"]).is_relative_to(SITE):
         raise RuntimeError(f"{found['module']} was loaded instead of the one in {SITE}")
+    found["module"] = Path(found["module"]).relative_to(SITE).as_posix()  # results hold no path of a machine
     return found
 
 
@@ -513,8 +516,8 @@ y, x = np.mgrid[:2160, :3840] / 400.0
 dst = np.stack([np.sin(x + c) * np.cos(y - c) * 90 + 128 for c in range(3)], -1).astype(np.uint8)
 src, mask = dst[::-1].copy(), (np.hypot(x - 4.8, y - 2.7) < 2).astype(np.float32)
 {
-    "chebyshev": lambda: ops.gaussian_poisson(src, dst, mask, dst, preserve_background=False),
-    "multigrid": lambda: ops.gaussian_poisson(src, dst, mask, dst, color_weight=1e-3, preserve_background=False),
+    "chebyshev": lambda: ops.gaussian_poisson(src, dst, mask, dst, preserve_background=True),
+    "dct": lambda: ops.gaussian_poisson(src, dst, mask, dst, color_weight=1e-3, preserve_background=False),
     "poisson": lambda: ops.poisson(src, dst, mask),
     "pyramid": lambda: blend.gaussian_poisson(src, dst, mask, preserve_background=False),
 }[sys.argv[1]]()
