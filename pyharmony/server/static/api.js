@@ -7,7 +7,6 @@ import { TROUBLE } from "./strings.js";
 export { currently, forget, mend, onGone } from "./recovery.js";
 export { Cancelled, ServiceError, onToken, openSession, service } from "./requests.js";
 
-/** @typedef {import("./requests.js").About} About */
 /**
  * An image of the service.
  *

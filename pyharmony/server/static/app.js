@@ -7,6 +7,8 @@ import { clear, fail, showMessage } from "./messages.js";
 import { Start } from "./start.js";
 import { START, TROUBLE } from "./strings.js";
 
+/** @import { Pictures, Way } from "./ways/way.js" */
+
 const editor = new Editor();
 const start = new Start(open);
 
@@ -22,8 +24,8 @@ function show(view) {
 }
 
 /**
- * @param {import("./ways/way.js").Way} way
- * @param {import("./ways/way.js").Pictures} pictures
+ * @param {Way} way
+ * @param {Pictures} pictures
  */
 async function open(way, pictures) {
   clear();

@@ -5,9 +5,8 @@ import { put } from "./konva.js";
 import { fail } from "./messages.js";
 import { TROUBLE } from "./strings.js";
 
-/** @typedef {import("./geometry.js").Place} Place */
-/** @typedef {import("./geometry.js").Rectangle} Rectangle */
-/** @typedef {import("./session.js").Session} Session */
+/** @import { Place, Rectangle } from "./geometry.js" */
+/** @import { Session } from "./session.js" */
 /**
  * A request for a blend.
  *

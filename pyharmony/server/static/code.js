@@ -1,6 +1,6 @@
 // Generates the command and the Python code that reproduce the image. The calls of each way are in its module.
 
-/** @typedef {import("./ways/way.js").Way} Way */
+/** @import { Way } from "./ways/way.js" */
 /**
  * The inputs of the generated code.
  *

@@ -8,9 +8,10 @@ import { showMessage } from "./messages.js";
 import * as panel from "./panel.js";
 import { TEXTS } from "./strings.js";
 
-/** @typedef {import("./editor.js").Editor} Editor */
-/** @typedef {import("./session.js").Session} Session */
-/** @typedef {import("./ways/way.js").StepName} StepName */
+/** @import { Editor } from "./editor.js" */
+/** @import { Session } from "./session.js" */
+/** @import { Stage } from "./stage.js" */
+/** @import { StepName } from "./ways/way.js" */
 
 /** The factor of the zoom buttons. */
 const ZOOM = 1.25;
@@ -20,7 +21,7 @@ const PAN = 80;
 /**
  * Moves the view of the picture.
  *
- * @param {import("./stage.js").Stage} stage
+ * @param {Stage} stage
  * @param {string} by left, right, up or down
  */
 export function pan(stage, by) {
@@ -31,7 +32,7 @@ export function pan(stage, by) {
 /**
  * Compares before and after, with the border at a share of the width, in percent.
  *
- * @param {import("./stage.js").Stage} stage
+ * @param {Stage} stage
  * @param {number} share
  */
 export function compareAt(stage, share) {
@@ -42,7 +43,7 @@ export function compareAt(stage, share) {
 /**
  * Sets the width of the brush, in pixels of the image.
  *
- * @param {import("./stage.js").Stage} stage
+ * @param {Stage} stage
  * @param {number} width
  */
 export function setBrush(stage, width) {

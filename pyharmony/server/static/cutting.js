@@ -7,9 +7,9 @@ import { clear, fail, showMessage } from "./messages.js";
 import { veilOf } from "./pixels.js";
 import { TEXTS, WORK, plainly } from "./strings.js";
 
-/** @typedef {import("./api.js").Picture} Picture */
-/** @typedef {import("./document.js").Step} Step */
-/** @typedef {import("./geometry.js").Point} Point */
+/** @import { Picture } from "./api.js" */
+/** @import { Step } from "./document.js" */
+/** @import { Point } from "./geometry.js" */
 
 /**
  * The mode of the pointer on the canvas, by tool.

@@ -1,8 +1,7 @@
 // The document: the user's decisions, as plain data, and its history; independent of the page and the service.
 
-/** @typedef {import("./geometry.js").Place} Place */
-/** @typedef {import("./geometry.js").Point} Point */
-/** @typedef {import("./api.js").Picture} Picture */
+/** @import { Picture } from "./api.js" */
+/** @import { Place, Point } from "./geometry.js" */
 /**
  * A step of segmentation, as the service expects it: a click, a line, or a mask to continue from.
  *

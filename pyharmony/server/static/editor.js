@@ -13,6 +13,8 @@ import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 import { TEXTS } from "./strings.js";
 
+/** @import { Pictures, Way } from "./ways/way.js" */
+
 /** The longer side of previews for the screen, of a phone and of others. */
 const SIDES = [640, 1024];
 
@@ -49,9 +51,9 @@ export class Editor {
   /**
    * Opens images of the service.
    *
-   * @param {import("./ways/way.js").Way} way
-   * @param {import("./ways/way.js").Pictures} pictures
-   * @param {api.About | null} about the service, if it is known already
+   * @param {Way} way
+   * @param {Pictures} pictures
+   * @param {import("./requests.js").About | null} about the service, if it is known already
    */
   async open(way, pictures, about) {
     this.close();

@@ -4,7 +4,7 @@
 import { clamp } from "./geometry.js";
 import { Konva } from "./konva.js";
 
-/** @typedef {import("./geometry.js").Point} Point */
+/** @import { Point } from "./geometry.js" */
 /** @typedef {Point & { moved: boolean, remove: boolean }} Press the position at which a pointer was pressed */
 
 /** The distance from which on a moved pointer drags, in pixels of the screen. */

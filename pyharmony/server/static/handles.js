@@ -3,9 +3,7 @@
 import { turnOf } from "./geometry.js";
 import { Konva, colourOf } from "./konva.js";
 
-/** @typedef {import("./geometry.js").Box} Box */
-/** @typedef {import("./geometry.js").Place} Place */
-/** @typedef {import("./geometry.js").Point} Point */
+/** @import { Box, Place, Point } from "./geometry.js" */
 
 /** The smallest width and height to which a handle can resize, in pixels of the screen. */
 const LEAST = 12;

@@ -4,7 +4,7 @@ import { $ } from "./dom.js";
 import { announce } from "./messages.js";
 import { WORK } from "./strings.js";
 
-/** @typedef {import("./api.js").Progress} Progress */
+/** @import { Progress } from "./api.js" */
 /** @typedef {{ onProgress: (progress: Progress) => void, signal: AbortSignal }} JobOptions */
 /**
  * A running job: its title, whether it is not announced to screen readers, its start, the reason why it waits, and its

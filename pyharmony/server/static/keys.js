@@ -4,8 +4,8 @@ import { $, input } from "./dom.js";
 import { compareAt, pan, setBrush } from "./controls.js";
 import { adds, tool } from "./cutting.js";
 
-/** @typedef {import("./editor.js").Editor} Editor */
-/** @typedef {import("./session.js").Session} Session */
+/** @import { Editor } from "./editor.js" */
+/** @import { Session } from "./session.js" */
 /** @typedef {() => void} Run */
 /** @typedef {[number, number, "left" | "right" | "up" | "down"]} Arrow */
 

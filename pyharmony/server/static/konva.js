@@ -4,8 +4,7 @@ import { carriedTo } from "./geometry.js";
 
 /** @typedef {typeof import("konva").default} KonvaLibrary */
 /** @typedef {import("konva").default.Group} Group */
-/** @typedef {import("./geometry.js").Place} Place */
-/** @typedef {import("./geometry.js").Rectangle} Rectangle */
+/** @import { Place, Rectangle } from "./geometry.js" */
 /** @typedef {HTMLImageElement | HTMLCanvasElement | ImageBitmap} Drawable */
 
 export const { Konva } = /** @type {{ Konva: KonvaLibrary }} */ (/** @type {unknown} */ (globalThis));

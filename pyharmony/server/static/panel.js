@@ -7,9 +7,8 @@ import { announce } from "./messages.js";
 import { BLENDS, CUTTERS, METHODS, TEXTS } from "./strings.js";
 import { MODES } from "./ways/blend.js";
 
-/** @typedef {import("./session.js").Session} Session */
-/** @typedef {import("./ways/way.js").StepName} StepName */
-/** @typedef {import("./ways/way.js").Way} Way */
+/** @import { Session } from "./session.js" */
+/** @import { StepName, Way } from "./ways/way.js" */
 
 /** The buttons that save or copy the result. */
 const SAVING = ["download", "save", "save-recipe", "save-result-mask", "copy-command", "copy-python"];
@@ -21,7 +20,7 @@ export const SHARES = /** @type {const} */ (["strength"]);
  * Shows the steps of a way and its choices.
  *
  * @param {Way} way
- * @param {import("./api.js").About} about
+ * @param {import("./requests.js").About} about
  * @param {(step: StepName) => void} go is called when a step is chosen
  */
 export function begin(way, about, go) {

@@ -2,9 +2,7 @@
 
 import { clamp } from "./geometry.js";
 
-/** @typedef {import("./geometry.js").Box} Box */
-/** @typedef {import("./geometry.js").Point} Point */
-/** @typedef {import("./geometry.js").Rectangle} Rectangle */
+/** @import { Box, Point, Rectangle } from "./geometry.js" */
 /** @typedef {(context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => void} Draw */
 
 /** The value from which on a pixel of a shadow counts as unshaded. */

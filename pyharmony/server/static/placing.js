@@ -6,8 +6,7 @@ import { announce, fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
 import { TEXTS } from "./strings.js";
 
-/** @typedef {import("./geometry.js").Place} Place */
-/** @typedef {import("./geometry.js").Point} Point */
+/** @import { Place, Point } from "./geometry.js" */
 
 /** The steps by which a button or a key moves, scales and rotates: small, and large. */
 const [MOVES, FACTORS, TURNS] = [[1, 10], [1.02, 1.1], [1, 10]];

@@ -7,15 +7,14 @@ import { announce, fail } from "./messages.js";
 import { farthestOf, valuesOf } from "./pixels.js";
 import { TEXTS, WORK, plainly } from "./strings.js";
 
-/** @typedef {import("./document.js").Doc} Doc */
-/** @typedef {import("./geometry.js").Place} Place */
-/** @typedef {import("./geometry.js").Point} Point */
-/** @typedef {import("./api.js").Picture} Picture */
+/** @import { Picture } from "./api.js" */
+/** @import { Doc } from "./document.js" */
+/** @import { Place, Point, Rectangle } from "./geometry.js" */
 /**
  * A layer, its box, and its image.
  *
  * @typedef {object} Layer
- * @property {import("./geometry.js").Rectangle} box
+ * @property {Rectangle} box
  * @property {Picture} picture
  * @property {HTMLImageElement} image
  */

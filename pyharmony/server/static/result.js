@@ -5,9 +5,9 @@ import { $, chosen } from "./dom.js";
 import { announce, fail, showMessage } from "./messages.js";
 import { TEXTS, WORK } from "./strings.js";
 
-/** @typedef {import("./document.js").Doc} Doc */
-/** @typedef {import("./ways/way.js").Body} Body */
-/** @typedef {import("./ways/way.js").Picture} Picture */
+/** @import { Picture } from "./api.js" */
+/** @import { Doc } from "./document.js" */
+/** @import { Body, Pictures } from "./ways/way.js" */
 /**
  * A result, its document and request, and its mask and recipe if there are any.
  *
@@ -204,7 +204,7 @@ export class Result {
 /**
  * Returns the names of files by slot; of files with the same name, all but the first are renamed.
  *
- * @param {import("./ways/way.js").Pictures} pictures
+ * @param {Pictures} pictures
  */
 function namesOf({ subject, background, composite, source, mask, photos = [] }) {
   const taken = new Set();

@@ -5,10 +5,10 @@ import { UNPLACED, footOf } from "./geometry.js";
 import { carry, fill, groupIn, put } from "./konva.js";
 import { mixtureOf } from "./pixels.js";
 
-/** @typedef {import("./geometry.js").Place} Place */
-/** @typedef {import("./geometry.js").Rectangle} Rectangle */
-/** @typedef {import("./preview.js").SubjectLayers} SubjectLayers */
-/** @typedef {import("./ways/way.js").Picture} Picture */
+/** @import { Picture } from "./api.js" */
+/** @import { Place, Rectangle } from "./geometry.js" */
+/** @import { SubjectLayers } from "./preview.js" */
+/** @import { Cutout, Session } from "./session.js" */
 
 /**
  * Returns the rectangle of a photo around its centre.
@@ -27,7 +27,7 @@ const around = ({ width, height }) => [-width / 2, -height / 2, width, height];
 const fromCorner = ({ width, height }) => [0, 0, width, height];
 
 export class Scene {
-  /** @param {import("./session.js").Session} session */
+  /** @param {Session} session */
   constructor(session) {
     this.session = session;
     this.stage = session.stage;
@@ -91,7 +91,7 @@ export class Scene {
     const { doc, moving, preview } = session;
     stage.exact.visible(false);
     const layers = preview.layersOf(doc);
-    const cutout = /** @type {import("./session.js").Cutout} */ (session.cutout);
+    const cutout = /** @type {Cutout} */ (session.cutout);
     const canvas = layers ? this.mixtureOf(layers) : cutout.canvas;
     if (stage.drawn !== canvas) {
       stage.drawn = canvas;

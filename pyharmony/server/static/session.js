@@ -14,11 +14,10 @@ import { Scene } from "./scene.js";
 import { TEXTS, WORK } from "./strings.js";
 import { Suggestions } from "./suggestions.js";
 
-/** @typedef {import("./document.js").Doc} Doc */
-/** @typedef {import("./geometry.js").Box} Box */
-/** @typedef {import("./geometry.js").Place} Place */
-/** @typedef {import("./ways/way.js").Picture} Picture */
-/** @typedef {import("./ways/way.js").StepName} StepName */
+/** @import { Picture } from "./api.js" */
+/** @import { Doc } from "./document.js" */
+/** @import { Box, Place } from "./geometry.js" */
+/** @import { Pictures, StepName, Way } from "./ways/way.js" */
 /**
  * A cut-out, for the screen; box is its bounding box, relative to the centre of its photo, in its own pixels.
  *
@@ -28,9 +27,9 @@ import { Suggestions } from "./suggestions.js";
 export class Session {
   /**
    * @param {import("./editor.js").Editor} editor
-   * @param {import("./ways/way.js").Way} way
-   * @param {import("./ways/way.js").Pictures} pictures
-   * @param {import("./api.js").About} about
+   * @param {Way} way
+   * @param {Pictures} pictures
+   * @param {import("./requests.js").About} about
    */
   constructor(editor, way, pictures, about) {
     this.editor = editor;

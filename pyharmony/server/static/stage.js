@@ -9,10 +9,8 @@ import { ADDS, Konva, REMOVES } from "./konva.js";
 import { canvasOf } from "./pixels.js";
 import { Strokes } from "./strokes.js";
 
-/** @typedef {import("./geometry.js").Place} Place */
-/** @typedef {import("./geometry.js").Point} Point */
-/** @typedef {import("./geometry.js").View} View */
-/** @typedef {import("./document.js").Mark} Mark */
+/** @import { Mark } from "./document.js" */
+/** @import { Place, Point, Size, View } from "./geometry.js" */
 /**
  * @typedef {"view" | "place" | "point" | "line" | "paint"} Mode the action of a pointer: it moves the view, drags the
  *   placed subject, clicks, or draws a line or a stroke of the brush
@@ -45,7 +43,7 @@ export class Stage {
     this.on = on;
     /** @type {Mode} */
     this.mode = "view";
-    /** The size of the shown image. @type {import("./geometry.js").Size | null} */
+    /** The size of the shown image. @type {Size | null} */
     this.size = null;
     /** The share of the width that shows the image before; null: none. @type {number | null} */
     this.share = null;

@@ -6,10 +6,8 @@ import { announce, clear, fail, showMessage } from "./messages.js";
 import { START } from "./strings.js";
 import { WAYS } from "./ways/all.js";
 
-/** @typedef {import("./api.js").Picture} Picture */
-/** @typedef {import("./ways/way.js").Pictures} Pictures */
-/** @typedef {import("./ways/way.js").Slot} Slot */
-/** @typedef {import("./ways/way.js").Way} Way */
+/** @import { Picture } from "./api.js" */
+/** @import { Pictures, Slot, Way } from "./ways/way.js" */
 
 /** The accepted files of a slot, and image files whose type the browser does not know. */
 const [ACCEPTED, IMAGES] = ["image/*,.tif,.tiff,.heic,.heif,.avif", /\.(tiff?|hei[cf]|avif)$/i];
@@ -27,7 +25,7 @@ export class Start {
   /** @param {(way: Way, pictures: Pictures) => Promise<void>} open is called when all photos are there */
   constructor(open) {
     this.open = open;
-    /** The service, once it is known. @type {api.About | null} */
+    /** The service, once it is known. @type {import("./requests.js").About | null} */
     this.about = null;
     this.way = WAYS.compose;
     /** The uploaded photos. @type {Record<string, any>} */
@@ -199,7 +197,7 @@ export class Start {
   /**
    * Shows the limits of the service.
    *
-   * @param {api.About} about
+   * @param {import("./requests.js").About} about
    */
   showLimits(about) {
     this.about = about;

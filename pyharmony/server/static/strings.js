@@ -1,6 +1,6 @@
 // Every sentence of the page that is not in index.html: a translation replaces these two files, and nothing else.
 
-/** @typedef {import("./geometry.js").Size} Size */
+/** @import { Size } from "./geometry.js" */
 
 /** @param {number} value */
 const percent = (value) => `${value} percent`;

@@ -3,7 +3,7 @@
 import { clamp } from "./geometry.js";
 import { ADDS, Konva, REMOVES } from "./konva.js";
 
-/** @typedef {import("./geometry.js").Point} Point */
+/** @import { Point, Size } from "./geometry.js" */
 
 /** The width of a line, in pixels of the screen. */
 const LINE = 4;
@@ -150,7 +150,7 @@ export class Strokes {
    */
   moveCross(dx, dy) {
     const { view: { zoom }, size } = this.stage;
-    const { width, height } = /** @type {import("./geometry.js").Size} */ (size);
+    const { width, height } = /** @type {Size} */ (size);
     if (this.cross.visible()) {
       this.cross.position({
         x: clamp(this.cross.x() + dx / zoom, 0, width - 1), y: clamp(this.cross.y() + dy / zoom, 0, height - 1),

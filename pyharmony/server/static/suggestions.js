@@ -7,10 +7,9 @@ import { announce, fail } from "./messages.js";
 import { canvasOf } from "./pixels.js";
 import { TEXTS, WORK, plainly } from "./strings.js";
 
-/** @typedef {import("./api.js").Picture} Picture */
-/** @typedef {import("./geometry.js").Place} Place */
-/** @typedef {import("./geometry.js").Rectangle} Rectangle */
-/** @typedef {import("./session.js").Cutout} Cutout */
+/** @import { Picture } from "./api.js" */
+/** @import { Place, Rectangle } from "./geometry.js" */
+/** @import { Cutout, Session } from "./session.js" */
 /** @typedef {{ mask: Picture, box: Rectangle, head: Rectangle | null }} Person */
 /** @typedef {{ place: Place, front: number[], reason: string | null, code: string }} Suggestion */
 
@@ -18,7 +17,7 @@ import { TEXTS, WORK, plainly } from "./strings.js";
 const [COUNT, WIDTH] = [3, 240];
 
 export class Suggestions {
-  /** @param {import("./session.js").Session} session */
+  /** @param {Session} session */
   constructor(session) {
     this.session = session;
     /** @type {Suggestion[] | null} */

@@ -6,12 +6,11 @@ import { cornerOf, middlePlace } from "../geometry.js";
 import { STEPS, TEXTS, TO_MATCH, WORK } from "../strings.js";
 import { Way } from "./way.js";
 
-/** @typedef {import("./way.js").Body} Body */
-/** @typedef {import("./way.js").Doc} Doc */
-/** @typedef {import("./way.js").Picture} Picture */
-/** @typedef {import("./way.js").Pictures} Pictures */
-/** @typedef {import("./way.js").Place} Place */
-/** @typedef {import("./way.js").Session} Session */
+/** @import { Picture } from "../api.js" */
+/** @import { Doc } from "../document.js" */
+/** @import { Place } from "../geometry.js" */
+/** @import { Session } from "../session.js" */
+/** @import { Body, Pictures, Slot, StepName, Writing } from "./way.js" */
 
 /**
  * The blends of masks, by their names on the page: the body of the request, and the live blend.
@@ -28,12 +27,12 @@ export const MODES = {
 
 class Blend extends Way {
   name = "blend";
-  /** @type {import("./way.js").Slot[]} */
+  /** @type {Slot[]} */
   slots = [
     { name: "source", icon: "i-person" }, { name: "mask", icon: "i-mask" }, { name: "background", icon: "i-photo" },
   ];
   samples = { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" };
-  /** @type {[import("./way.js").StepName, string][]} */
+  /** @type {[StepName, string][]} */
   steps = [["place", STEPS.place], ["match", STEPS.blend], ["save", STEPS.save]];
   toMatch = TO_MATCH.blend;
   work = WORK.blend;
@@ -98,7 +97,7 @@ class Blend extends Way {
    */
   previewBody(session, doc) { return { ...this.wholeBody(session, doc), preview: true }; }
 
-  /** @param {import("./way.js").Writing} writing */
+  /** @param {Writing} writing */
   command({ names, body, read }) {
     return {
       inputs: ["blend", filed(names.source), filed(read(names.background)), filed(names.mask)],
@@ -111,7 +110,7 @@ class Blend extends Way {
     };
   }
 
-  /** @param {import("./way.js").Writing} writing */
+  /** @param {Writing} writing */
   python({ names, body, read, bits }) {
     const blend = `pyharmony.blend.${body.mode.replaceAll("-", "_")}`;
     const images = [python(names.source), read(names.background), python(names.mask)];

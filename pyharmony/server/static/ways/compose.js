@@ -7,10 +7,10 @@ import { cornerOf, sameShape, standingPlace } from "../geometry.js";
 import { STEPS, TO_MATCH, WORK } from "../strings.js";
 import { Way } from "./way.js";
 
-/** @typedef {import("./way.js").Body} Body */
-/** @typedef {import("./way.js").Doc} Doc */
-/** @typedef {import("./way.js").Place} Place */
-/** @typedef {import("./way.js").Session} Session */
+/** @import { Doc } from "../document.js" */
+/** @import { Place } from "../geometry.js" */
+/** @import { Session } from "../session.js" */
+/** @import { Body, Slot, StepName, Writing } from "./way.js" */
 
 /**
  * Returns the subject as the service expects it.
@@ -30,10 +30,10 @@ function subjectOf({ moving }, doc) {
 
 class Compose extends Way {
   name = "compose";
-  /** @type {import("./way.js").Slot[]} */
+  /** @type {Slot[]} */
   slots = [{ name: "subject", icon: "i-person" }, { name: "background", icon: "i-photo" }];
   samples = { subject: "astronaut.jpg", background: "rocket.jpg" };
-  /** @type {[import("./way.js").StepName, string][]} */
+  /** @type {[StepName, string][]} */
   steps = [["cut", STEPS.cut], ["place", STEPS.place], ["match", STEPS.match], ["save", STEPS.save]];
   toMatch = TO_MATCH.compose;
   work = WORK.match;
@@ -116,7 +116,7 @@ class Compose extends Way {
     };
   }
 
-  /** @param {import("./way.js").Writing} writing */
+  /** @param {Writing} writing */
   command({ names, read, layers }) {
     return {
       inputs: ["compose", filed(names.subject), filed(read(names.background))],
@@ -124,7 +124,7 @@ class Compose extends Way {
     };
   }
 
-  /** @param {import("./way.js").Writing} writing */
+  /** @param {Writing} writing */
   python({ names, read }) {
     return {
       name: "pyharmony.compose",

@@ -5,17 +5,16 @@ import { filed, number, python } from "../code.js";
 import { STEPS, WORK } from "../strings.js";
 import { Way } from "./way.js";
 
-/** @typedef {import("./way.js").Body} Body */
-/** @typedef {import("./way.js").Doc} Doc */
-/** @typedef {import("./way.js").Pictures} Pictures */
-/** @typedef {import("./way.js").Session} Session */
+/** @import { Doc } from "../document.js" */
+/** @import { Session } from "../session.js" */
+/** @import { Body, Pictures, Slot, StepName, Writing } from "./way.js" */
 
 class Harmonize extends Way {
   name = "harmonize";
-  /** @type {import("./way.js").Slot[]} */
+  /** @type {Slot[]} */
   slots = [{ name: "composite", icon: "i-photo" }, { name: "mask", icon: "i-mask" }];
   samples = { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" };
-  /** @type {[import("./way.js").StepName, string][]} */
+  /** @type {[StepName, string][]} */
   steps = [["match", STEPS.match], ["save", STEPS.save]];
   work = WORK.match;
 
@@ -58,7 +57,7 @@ class Harmonize extends Way {
    */
   previewBody(session, doc) { return { ...this.wholeBody(session, doc), preview: true }; }
 
-  /** @param {import("./way.js").Writing} writing */
+  /** @param {Writing} writing */
   command({ names, body, read }) {
     return {
       inputs: ["harmonize", filed(read(names.composite)), filed(names.mask)],
@@ -66,7 +65,7 @@ class Harmonize extends Way {
     };
   }
 
-  /** @param {import("./way.js").Writing} writing */
+  /** @param {Writing} writing */
   python({ names, body, read }) {
     return {
       name: "pyharmony.harmonize",

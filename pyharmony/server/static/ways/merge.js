@@ -6,15 +6,16 @@ import { showSection } from "../panel.js";
 import { STEPS, WORK } from "../strings.js";
 import { Way } from "./way.js";
 
-/** @typedef {import("./way.js").Doc} Doc */
-/** @typedef {import("./way.js").Picture} Picture */
-/** @typedef {import("./way.js").Session} Session */
+/** @import { Picture } from "../api.js" */
+/** @import { Doc } from "../document.js" */
+/** @import { Session } from "../session.js" */
+/** @import { Slot, StepName, Writing } from "./way.js" */
 
 class Merge extends Way {
   name = "merge";
-  /** @type {import("./way.js").Slot[]} */
+  /** @type {Slot[]} */
   slots = [{ name: "photos", icon: "i-photo", many: true }];
-  /** @type {[import("./way.js").StepName, string][]} */
+  /** @type {[StepName, string][]} */
   steps = [["save", STEPS.save]];
   work = WORK.match;
 
@@ -46,12 +47,12 @@ class Merge extends Way {
     return { photos: /** @type {Picture[]} */ (pictures.photos).map((photo) => photo.id), format: "png" };
   }
 
-  /** @param {import("./way.js").Writing} writing */
+  /** @param {Writing} writing */
   command({ names, read }) {
     return { inputs: ["merge", ...names.photos.map(read).map(filed)], options: [] };
   }
 
-  /** @param {import("./way.js").Writing} writing */
+  /** @param {Writing} writing */
   python({ names, read }) {
     return { name: "pyharmony.merge", values: [`[${names.photos.map(read).join(", ")}]`] };
   }

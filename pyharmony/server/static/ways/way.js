@@ -1,10 +1,9 @@
 // The interface of a way of working for the editor and the start. The other modules here implement it.
 
-/** @typedef {import("../api.js").Picture} Picture */
-/** @typedef {import("../document.js").Doc} Doc */
-/** @typedef {import("../geometry.js").Place} Place */
-/** @typedef {import("../preview.js").Layers} Layers */
-/** @typedef {import("../session.js").Session} Session */
+/** @import { Picture } from "../api.js" */
+/** @import { Doc } from "../document.js" */
+/** @import { Place } from "../geometry.js" */
+/** @import { Session } from "../session.js" */
 /** @typedef {"cut" | "place" | "match" | "save"} StepName */
 /** @typedef {Record<string, any>} Body the body of a request to an operation */
 /**
