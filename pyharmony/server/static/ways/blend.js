@@ -4,13 +4,13 @@ import { ServiceError } from "../api.js";
 import { filed, number, python } from "../code.js";
 import { cornerOf, middlePlace } from "../geometry.js";
 import { STEPS, TEXTS, TO_MATCH, WORK } from "../strings.js";
-import { Way } from "./way.js";
+import { WAY } from "./way.js";
 
 /** @import { Picture } from "../api.js" */
 /** @import { Doc } from "../document.js" */
 /** @import { Place } from "../geometry.js" */
 /** @import { Session } from "../session.js" */
-/** @import { Body, Pictures, Slot, StepName, Writing } from "./way.js" */
+/** @import { Body, Pictures, Way } from "./way.js" */
 
 /**
  * The blends of masks, by their names on the page: the body of the request, and the live blend.
@@ -25,79 +25,60 @@ export const MODES = {
   alpha: { body: { mode: "alpha" }, live: "alpha" },
 };
 
-class Blend extends Way {
-  name = "blend";
-  /** @type {Slot[]} */
-  slots = [
+/**
+ * @param {Session} session
+ * @param {Doc} doc
+ */
+function wholeBody({ pictures, moving }, doc) {
+  const { source, background, mask } = /** @type {Required<Pictures>} */ (pictures);
+  const place = /** @type {Place} */ (doc.place);
+  return {
+    src: source.id, dst: background.id, mask: mask.id, at: cornerOf(place, moving), ...MODES[doc.mode].body,
+    ...(place.scale === 1 ? {} : { scale: place.scale }),
+    ...(doc.colours ? { harmonize: true, strength: doc.strength } : {}),
+  };
+}
+
+/** @type {Way} */
+export const blend = {
+  ...WAY,
+  name: "blend",
+  slots: [
     { name: "source", icon: "i-person" }, { name: "mask", icon: "i-mask" }, { name: "background", icon: "i-photo" },
-  ];
-  samples = { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" };
-  /** @type {[StepName, string][]} */
-  steps = [["place", STEPS.place], ["match", STEPS.blend], ["save", STEPS.save]];
-  toMatch = TO_MATCH.blend;
-  work = WORK.blend;
-  places = true;
+  ],
+  samples: { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" },
+  steps: [["place", STEPS.place], ["match", STEPS.blend], ["save", STEPS.save]],
+  toMatch: TO_MATCH.blend,
+  work: WORK.blend,
+  places: true,
 
-  /** @param {Pictures} pictures */
-  first({ mask }) { return { mask }; }
+  first({ mask }) { return { mask }; },
 
-  /** @param {Doc} doc */
-  settings(doc) { return { ...super.settings(doc), strength: doc.colours, method: false }; }
+  settings(doc) { return { ...WAY.settings(doc), strength: doc.colours, method: false }; },
 
-  /** @param {Session} session */
   async begin(session) {
     await session.cut(session.doc.mask);
     if (!session.ready) throw new ServiceError(TEXTS.maskEmpty);
     session.history.amend({ place: this.firstPlace(session) });
     await session.go("place");
-  }
+  },
 
-  /** @param {Session} session */
-  firstPlace({ box, moving, below }) { return middlePlace(box, moving, below); }
+  firstPlace({ box, moving, below }) { return middlePlace(box, moving, below); },
 
-  /** @param {Doc} doc */
-  liveMode(doc) { return MODES[doc.mode].live; }
+  liveMode(doc) { return MODES[doc.mode].live; },
 
-  /**
-   * @param {Session} session
-   * @param {Place} place
-   * @returns {Body}
-   */
   liveBody({ doc, moving, side }, place) {
     const { gradients } = MODES[doc.mode].body;
     return {
       side, source: moving.id, mask: /** @type {Picture} */ (doc.mask).id, scale: place.scale,
       at: cornerOf(place, moving), ...(gradients ? { gradients } : {}),
     };
-  }
+  },
 
-  /**
-   * @param {Session} session
-   * @param {Doc} doc
-   */
-  wholeBody({ pictures, moving }, doc) {
-    const { source, background, mask } = /** @type {Required<Pictures>} */ (pictures);
-    const place = /** @type {Place} */ (doc.place);
-    return {
-      src: source.id, dst: background.id, mask: mask.id, at: cornerOf(place, moving), ...MODES[doc.mode].body,
-      ...(place.scale === 1 ? {} : { scale: place.scale }),
-      ...(doc.colours ? { harmonize: true, strength: doc.strength } : {}),
-    };
-  }
+  resultBody(session, doc) { return { ...wholeBody(session, doc), format: "png", save_mask: true }; },
 
-  /**
-   * @param {Session} session
-   * @param {Doc} doc
-   */
-  resultBody(session, doc) { return { ...this.wholeBody(session, doc), format: "png", save_mask: true }; }
+  previewBody(session, doc) { return { ...wholeBody(session, doc), preview: true }; },
 
-  /**
-   * @param {Session} session
-   * @param {Doc} doc
-   */
-  previewBody(session, doc) { return { ...this.wholeBody(session, doc), preview: true }; }
-
-  /** @param {Writing} writing */
   command({ names, body, read }) {
     return {
       inputs: ["blend", filed(names.source), filed(read(names.background)), filed(names.mask)],
@@ -108,25 +89,22 @@ class Blend extends Way {
         ...(body.harmonize ? ["--harmonize", "--strength", number(body.strength)] : []),
       ],
     };
-  }
+  },
 
-  /** @param {Writing} writing */
   python({ names, body, read, bits }) {
-    const blend = `pyharmony.blend.${body.mode.replaceAll("-", "_")}`;
+    const call = `pyharmony.blend.${body.mode.replaceAll("-", "_")}`;
     const images = [python(names.source), read(names.background), python(names.mask)];
     const at = [`at=(${body.at.map(number).join(", ")})`, `scale=${number(body.scale)}`];
     const gradients = body.gradients ? [`gradients=${python(body.gradients)}`] : [];
-    if (!body.harmonize) return { name: blend, values: [...images, ...at, ...gradients] };
+    if (!body.harmonize) return { name: call, values: [...images, ...at, ...gradients] };
     const mask = `pyharmony.blend.placed_mask(${["*images", ...at].join(", ")})`;
     return {
       before: [
         `images = ${images.join(", ")}`,
-        `blended = ${blend}(${["*images", ...at, ...gradients].join(", ")})`,
+        `blended = ${call}(${["*images", ...at, ...gradients].join(", ")})`,
         `mask = ${bits ? `in_bits(${mask}, np.uint8)` : mask}`,
       ],
       name: "pyharmony.harmonize", values: ["blended", "mask", `strength=${number(body.strength)}`],
     };
-  }
-}
-
-export const blend = new Blend();
+  },
+};

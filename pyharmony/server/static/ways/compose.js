@@ -5,12 +5,12 @@ import { blendOf, shadowOf } from "../document.js";
 import { bodyOf } from "../fields.js";
 import { cornerOf, sameShape, standingPlace } from "../geometry.js";
 import { STEPS, TO_MATCH, WORK } from "../strings.js";
-import { Way } from "./way.js";
+import { WAY } from "./way.js";
 
 /** @import { Doc } from "../document.js" */
 /** @import { Place } from "../geometry.js" */
 /** @import { Session } from "../session.js" */
-/** @import { Body, Slot, StepName, Writing } from "./way.js" */
+/** @import { Body, Way } from "./way.js" */
 
 /**
  * Returns the subject as the service expects it.
@@ -28,27 +28,25 @@ function subjectOf({ moving }, doc) {
   return subject;
 }
 
-class Compose extends Way {
-  name = "compose";
-  /** @type {Slot[]} */
-  slots = [{ name: "subject", icon: "i-person" }, { name: "background", icon: "i-photo" }];
-  samples = { subject: "astronaut.jpg", background: "rocket.jpg" };
-  /** @type {[StepName, string][]} */
-  steps = [["cut", STEPS.cut], ["place", STEPS.place], ["match", STEPS.match], ["save", STEPS.save]];
-  toMatch = TO_MATCH.compose;
-  work = WORK.match;
-  cuts = true;
-  places = true;
-  turns = true;
-  layered = true;
+/** @type {Way} */
+export const compose = {
+  ...WAY,
+  name: "compose",
+  slots: [{ name: "subject", icon: "i-person" }, { name: "background", icon: "i-photo" }],
+  samples: { subject: "astronaut.jpg", background: "rocket.jpg" },
+  steps: [["cut", STEPS.cut], ["place", STEPS.place], ["match", STEPS.match], ["save", STEPS.save]],
+  toMatch: TO_MATCH.compose,
+  work: WORK.match,
+  cuts: true,
+  places: true,
+  turns: true,
+  layered: true,
 
   /** @param {string[]} methods */
-  methods(methods) { return [...methods, "none"]; }
+  methods(methods) { return [...methods, "none"]; },
 
-  /** @param {Doc} doc */
-  settings(doc) { return { ...super.settings(doc), edge: true, plain: doc.strength === 0 }; }
+  settings(doc) { return { ...WAY.settings(doc), edge: true, plain: doc.strength === 0 }; },
 
-  /** @param {Session} session */
   async begin(session) {
     // A photo with transparency is a cut-out already.
     if (session.moving.channels === 4) {
@@ -57,20 +55,12 @@ class Compose extends Way {
     } else {
       await session.go("cut");
     }
-  }
+  },
 
-  /** @param {Session} session */
-  firstPlace({ box, moving, below }) { return standingPlace(box, moving, below); }
+  firstPlace({ box, moving, below }) { return standingPlace(box, moving, below); },
 
-  /** @param {Session} session */
-  async prepare(session) { await session.preview.lay(); }
+  async prepare(session) { await session.preview.lay(); },
 
-  /**
-   * @param {Session} session
-   * @param {Doc} doc
-   * @param {number} side
-   * @returns {Body}
-   */
   layersBody(session, doc, side) {
     const { people, below } = session;
     return {
@@ -79,16 +69,10 @@ class Compose extends Way {
       harmonize: doc.method === "none" ? null : doc.method, shadow: shadowOf(doc),
       ...bodyOf(session.about.fields, doc.options, true),
     };
-  }
+  },
 
-  /** @param {Doc} doc */
-  liveMode(doc) { return blendOf(doc); }
+  liveMode(doc) { return blendOf(doc); },
 
-  /**
-   * @param {Session} session
-   * @param {Place} place
-   * @returns {Body | null}
-   */
   liveBody({ doc, preview }, place) {
     const layers = preview.layersOf(doc);
     // A clean edge needs no blend, a reflection has none; another scale or angle needs other layers.
@@ -100,13 +84,8 @@ class Compose extends Way {
       side: layers.side, plain: plain.picture.id, matched: matched.picture.id, strength: doc.strength, at: at(plain),
       ...(shadow && doc.strength ? { shadow: shadow.picture.id, cast: at(shadow) } : {}),
     };
-  }
+  },
 
-  /**
-   * @param {Session} session
-   * @param {Doc} doc
-   * @returns {Body}
-   */
   resultBody(session, doc) {
     return {
       subjects: [{ ...subjectOf(session, doc), behind: doc.front }], background: session.below.id,
@@ -114,23 +93,19 @@ class Compose extends Way {
       harmonize: doc.method === "none" ? null : doc.method, strength: doc.strength, blend: doc.blend,
       shadow: shadowOf(doc), ...bodyOf(session.about.fields, doc.options), format: "png",
     };
-  }
+  },
 
-  /** @param {Writing} writing */
   command({ names, read, layers }) {
     return {
       inputs: ["compose", filed(names.subject), filed(read(names.background))],
       options: ["--recipe", "recipe.json", ...(layers ? ["--layers", filed(layers)] : [])],
     };
-  }
+  },
 
-  /** @param {Writing} writing */
   python({ names, read }) {
     return {
       name: "pyharmony.compose",
       values: [python(names.subject), read(names.background), 'recipe="recipe.json"'],
     };
-  }
-}
-
-export const compose = new Compose();
+  },
+};

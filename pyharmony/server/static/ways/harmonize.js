@@ -3,69 +3,54 @@
 import * as api from "../api.js";
 import { filed, number, python } from "../code.js";
 import { STEPS, WORK } from "../strings.js";
-import { Way } from "./way.js";
+import { WAY } from "./way.js";
 
 /** @import { Doc } from "../document.js" */
 /** @import { Session } from "../session.js" */
-/** @import { Body, Pictures, Slot, StepName, Writing } from "./way.js" */
+/** @import { Pictures, Way } from "./way.js" */
 
-class Harmonize extends Way {
-  name = "harmonize";
-  /** @type {Slot[]} */
-  slots = [{ name: "composite", icon: "i-photo" }, { name: "mask", icon: "i-mask" }];
-  samples = { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" };
-  /** @type {[StepName, string][]} */
-  steps = [["match", STEPS.match], ["save", STEPS.save]];
-  work = WORK.match;
+/**
+ * @param {Session} session
+ * @param {Doc} doc
+ */
+function wholeBody({ pictures }, doc) {
+  const { composite, mask } = /** @type {Required<Pictures>} */ (pictures);
+  return { image: composite.id, mask: mask.id, method: doc.method };
+}
 
-  /** @param {Pictures} samples */
+/** @type {Way} */
+export const harmonize = {
+  ...WAY,
+  name: "harmonize",
+  slots: [{ name: "composite", icon: "i-photo" }, { name: "mask", icon: "i-mask" }],
+  samples: { source: "cat.png", background: "coffee.jpg", mask: "cat_mask.png" },
+  steps: [["match", STEPS.match], ["save", STEPS.save]],
+  work: WORK.match,
+
   async fromSamples(samples) {
     const { source, background, mask } = /** @type {Required<Pictures>} */ (samples);
     const at = [0.16 * background.width, 0.58 * background.height];
     const body = { src: source.id, dst: background.id, mask: mask.id, at, mode: "alpha", save_mask: true };
     const { result } = await api.run("blend", body);
     return { composite: { ...result.picture, name: "composite.png" }, mask: { ...result.mask, name: "mask.png" } };
-  }
+  },
 
-  isComplete() { return true; }
+  isComplete() { return true; },
 
-  /** @param {Session} session */
-  show(session) { session.scene.showWhole(); }
+  show(session) { session.scene.showWhole(); },
 
-  /**
-   * @param {Session} session
-   * @param {Doc} doc
-   */
-  wholeBody({ pictures }, doc) {
-    const { composite, mask } = /** @type {Required<Pictures>} */ (pictures);
-    return { image: composite.id, mask: mask.id, method: doc.method };
-  }
+  resultBody(session, doc) { return { ...wholeBody(session, doc), strength: doc.strength, format: "png" }; },
 
-  /**
-   * @param {Session} session
-   * @param {Doc} doc
-   * @returns {Body}
-   */
-  resultBody(session, doc) { return { ...this.wholeBody(session, doc), strength: doc.strength, format: "png" }; }
+  // Returns the body of a preview at full strength: the page mixes it with the image before.
+  previewBody(session, doc) { return { ...wholeBody(session, doc), preview: true }; },
 
-  /**
-   * Returns the body of a preview at full strength: the page mixes it with the image before.
-   *
-   * @param {Session} session
-   * @param {Doc} doc
-   * @returns {Body}
-   */
-  previewBody(session, doc) { return { ...this.wholeBody(session, doc), preview: true }; }
-
-  /** @param {Writing} writing */
   command({ names, body, read }) {
     return {
       inputs: ["harmonize", filed(read(names.composite)), filed(names.mask)],
       options: ["--method", body.method, ...(body.strength === 1 ? [] : ["--strength", number(body.strength)])],
     };
-  }
+  },
 
-  /** @param {Writing} writing */
   python({ names, body, read }) {
     return {
       name: "pyharmony.harmonize",
@@ -73,7 +58,5 @@ class Harmonize extends Way {
         read(names.composite), python(names.mask), `method=${python(body.method)}`, `strength=${number(body.strength)}`,
       ],
     };
-  }
-}
-
-export const harmonize = new Harmonize();
+  },
+};

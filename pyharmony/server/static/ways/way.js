@@ -1,4 +1,4 @@
-// The interface of a way of working for the editor and the start. The other modules here implement it.
+// The interface of a way of working for the editor and the start, with defaults. The other modules here implement it.
 
 /** @import { Picture } from "../api.js" */
 /** @import { Doc } from "../document.js" */
@@ -28,154 +28,73 @@
  * @property {string} layers the name of the file of layers, if there is one
  * @property {boolean} bits whether images are converted to another depth
  */
+/**
+ * A way of working.
+ *
+ * @typedef {object} Way
+ * @property {string} name
+ * @property {Slot[]} slots the photos of the way
+ * @property {Partial<Record<keyof Pictures, string>> | null} samples the sample photos
+ * @property {[StepName, string][]} steps the steps and their titles
+ * @property {string} toMatch the label of the button after the place
+ * @property {string} work the title of the job that matches the image for the screen
+ * @property {boolean} cuts whether the user segments the subject, in a step before placing it
+ * @property {boolean} places whether a subject is placed on a background
+ * @property {boolean} turns whether it can be rotated, mirrored and sent behind people, and casts a shadow
+ * @property {boolean} layered whether the result has layers and a recipe
+ * @property {(pictures: Pictures) => Partial<Doc>} first returns the initial values of the document
+ * @property {(methods: string[]) => string[]} methods returns those of the service that match in this way
+ * @property {(doc: Doc) => Settings} settings returns which settings there are
+ * @property {(samples: Pictures) => Promise<Pictures>} fromSamples returns the images to open for sample photos
+ * @property {(session: Session) => Promise<void>} begin is called when the photos are loaded
+ * @property {(session: Session) => Place} firstPlace returns the initial place of the subject
+ * @property {(session: Session) => boolean} isComplete returns whether there is a result to save
+ * @property {(session: Session) => void} show shows the document, in all steps except segmentation
+ * @property {(session: Session) => Promise<void>} prepare requests the preview of the document
+ * @property {(session: Session, doc: Doc, side: number) => Body | null} layersBody returns the request for layers with
+ *   this longer side; null: there are none
+ * @property {(session: Session, place: Place) => Body | null} liveBody returns the request for live blends, without
+ *   their resolution; null: there is none
+ * @property {(doc: Doc) => string} liveMode returns the mode of live blends
+ * @property {(session: Session, doc: Doc) => Body} resultBody returns the request for the result at full size
+ * @property {(session: Session, doc: Doc) => Body} previewBody returns the request for a preview of the whole result
+ * @property {(writing: Writing) => { inputs: string[], options: string[] }} command returns the words of the command
+ *   that computes the result, before and after the name of its file
+ * @property {(writing: Writing) => { name: string, values: string[], before?: string[] }} python returns the Python
+ *   call that computes the result, its arguments, and the lines before it
+ */
+/**
+ * The settings that there are; compare: before and after; plain: a note that nothing is matched.
+ *
+ * @typedef {Record<"strength" | "method" | "edge" | "mask" | "compare" | "plain", boolean>} Settings
+ */
 
-export class Way {
-  name = "";
-  /** @type {Slot[]} the photos of the way */
-  slots = [];
-  /** @type {Partial<Record<keyof Pictures, string>> | null} the sample photos */
-  samples = null;
-  /** @type {[StepName, string][]} the steps and their titles */
-  steps = [];
-  /** The label of the button after the place. */
-  toMatch = "";
-  /** The title of the job that matches the image for the screen. */
-  work = "";
-  /** Whether the user segments the subject, in a step before placing it. */
-  cuts = false;
-  /** Whether a subject is placed on a background. */
-  places = false;
-  /** Whether the placed subject can be rotated, mirrored and sent behind people, and casts a shadow. */
-  turns = false;
-  /** Whether the result has layers and a recipe. */
-  layered = false;
-
-  /**
-   * Returns the initial values of the document.
-   *
-   * @param {Pictures} _pictures
-   * @returns {Partial<Doc>}
-   */
-  first(_pictures) { return {}; }
-
-  /**
-   * Returns the available methods of matching.
-   *
-   * @param {string[]} methods those of the service
-   */
-  methods(methods) { return methods; }
-
-  /**
-   * Returns which settings there are: strength, method, edge, mask; compare: before and after; plain: a note that
-   * nothing is matched.
-   *
-   * @param {Doc} _doc
-   */
-  settings(_doc) {
-    return { strength: true, method: true, edge: false, mask: true, compare: true, plain: false };
-  }
-
-  /**
-   * Returns the images to open for sample photos.
-   *
-   * @param {Pictures} samples
-   * @returns {Promise<Pictures>}
-   */
-  async fromSamples(samples) { return samples; }
-
-  /**
-   * Begins, when the photos are loaded.
-   *
-   * @param {Session} session
-   */
-  async begin(session) { await session.go("match"); }
-
-  /**
-   * Returns the initial place of the subject.
-   *
-   * @param {Session} _session
-   * @returns {Place}
-   */
-  firstPlace(_session) { throw new Error("nothing is placed"); }
-
-  /**
-   * Returns whether there is a result to save.
-   *
-   * @param {Session} session
-   */
-  isComplete(session) { return Boolean(session.doc.place && session.ready); }
-
-  /**
-   * Shows the document, in all steps except segmentation.
-   *
-   * @param {Session} session
-   */
-  show(session) { session.scene.showPlaced(); }
-
-  /**
-   * Requests the preview of the document.
-   *
-   * @param {Session} session
-   */
-  async prepare(session) { await session.preview.whole(); }
-
-  /**
-   * Returns the body of the request for the layers of a document; null: there are none.
-   *
-   * @param {Session} _session
-   * @param {Doc} _doc
-   * @param {number} _side the longer side of the layers
-   * @returns {Body | null}
-   */
-  layersBody(_session, _doc, _side) { return null; }
-
-  /**
-   * Returns the body of live blends, without their resolution; null: there is none.
-   *
-   * @param {Session} _session
-   * @param {Place} _place
-   * @returns {Body | null}
-   */
-  liveBody(_session, _place) { return null; }
-
-  /**
-   * Returns the mode of live blends.
-   *
-   * @param {Doc} _doc
-   */
-  liveMode(_doc) { return ""; }
-
-  /**
-   * Returns the body of the request for the result at full size.
-   *
-   * @param {Session} _session
-   * @param {Doc} _doc
-   * @returns {Body}
-   */
-  resultBody(_session, _doc) { throw new Error("not implemented"); }
-
-  /**
-   * Returns the body of the request for a preview of the whole result.
-   *
-   * @param {Session} session
-   * @param {Doc} doc
-   * @returns {Body}
-   */
-  previewBody(session, doc) { return this.resultBody(session, doc); }
-
-  /**
-   * Returns the words of the command that computes the result, before and after the name of its file.
-   *
-   * @param {Writing} _writing
-   * @returns {{ inputs: string[], options: string[] }}
-   */
-  command(_writing) { throw new Error("not implemented"); }
-
-  /**
-   * Returns the Python call that computes the result, its arguments, and the lines before it.
-   *
-   * @param {Writing} _writing
-   * @returns {{ name: string, values: string[], before?: string[] }}
-   */
-  python(_writing) { throw new Error("not implemented"); }
-}
+/** @type {Way} */
+export const WAY = {
+  name: "",
+  slots: [],
+  samples: null,
+  steps: [],
+  toMatch: "",
+  work: "",
+  cuts: false,
+  places: false,
+  turns: false,
+  layered: false,
+  first() { return {}; },
+  methods(methods) { return methods; },
+  settings() { return { strength: true, method: true, edge: false, mask: true, compare: true, plain: false }; },
+  async fromSamples(samples) { return samples; },
+  async begin(session) { await session.go("match"); },
+  firstPlace() { throw new Error("nothing is placed"); },
+  isComplete({ doc, ready }) { return Boolean(doc.place && ready); },
+  show(session) { session.scene.showPlaced(); },
+  async prepare(session) { await session.preview.whole(); },
+  layersBody() { return null; },
+  liveBody() { return null; },
+  liveMode() { return ""; },
+  resultBody() { throw new Error("not implemented"); },
+  previewBody(session, doc) { return this.resultBody(session, doc); },
+  command() { throw new Error("not implemented"); },
+  python() { throw new Error("not implemented"); },
+};
