@@ -33,7 +33,7 @@ export class Editor {
       painted: (points, remove) => this.session?.cutting.paint(points, adds() && !remove),
       begun: (isBegun) => this.strokeBegun(isBegun),
       place: (place, isDone, how) => this.session?.placing.moved(place, isDone, how),
-      tip: (x, y, isDone) => this.session?.placing.tipped({ x, y }, isDone),
+      tip: (tip, isDone) => this.session?.placing.tipped(tip, isDone),
       view: (zoom, isWhole) => {
         $("zoom-one").title = TEXTS.fullSize(Math.round(zoom * 100));
         $("pan").hidden = isWhole;

@@ -52,15 +52,11 @@ export class Handles {
 
   listen() {
     const { stage, frame, tip } = this;
-    frame.on("dragmove", () => stage.emitPlace(this.place, false, "move"));
-    frame.on("transform", () => stage.emitPlace(this.place, false, "transform"));
-    frame.on("dragend", () => {
+    frame.on("dragmove", () => stage.on.place(this.place, false, "move"));
+    frame.on("transform", () => stage.on.place(this.place, false, "transform"));
+    frame.on("dragend transformend", ({ type }) => {
       stage.gestures.release();
-      stage.emitPlace(this.place, true, "move");
-    });
-    frame.on("transformend", () => {
-      stage.gestures.release();
-      stage.emitPlace(this.place, true, "transform");
+      stage.on.place(this.place, true, type === "dragend" ? "move" : "transform");
     });
     frame.on("mouseenter", () => { stage.element.style.cursor = "move"; });
     frame.on("mouseleave", () => { stage.element.style.cursor = "default"; });
@@ -75,7 +71,7 @@ export class Handles {
   dragTip(isDone) {
     const { x, y } = this.tip.position();
     if (this.tipFrom) this.tipLine.points([this.tipFrom.x, this.tipFrom.y, x, y]);
-    this.stage.emitTip({ x, y }, isDone);
+    this.stage.on.tip({ x, y }, isDone);
   }
 
   /** The place of the handles. @returns {Place} */

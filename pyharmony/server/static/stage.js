@@ -23,8 +23,8 @@ import { Strokes } from "./strokes.js";
  * @property {(points: Point[], remove: boolean) => void} line
  * @property {(points: Point[], remove: boolean) => void} painted
  * @property {(isBegun: boolean) => void} begun when a click or a key begins a line or a stroke that another will end
- * @property {(place: Place, isDone: boolean, how: "move" | "transform") => void} place
- * @property {(x: number, y: number, isDone: boolean) => void} tip
+ * @property {(place: Place, isDone: boolean, how: "move" | "transform") => void} place during a drag of the handles
+ * @property {(tip: Point, isDone: boolean) => void} tip the end of the shadow, during a drag
  * @property {(zoom: number, isWhole: boolean) => void} view
  * @property {(share: number) => void} compare
  */
@@ -151,7 +151,7 @@ export class Stage {
     this.fineBase();
     this.drawEdge();
     this.stage.batchDraw();
-    this.on.view?.(zoom, !this.size || this.isFitted || isWhole(this.view, this.size, this.stage.size()));
+    this.on.view(zoom, !this.size || this.isFitted || isWhole(this.view, this.size, this.stage.size()));
   }
 
   /** Draws the base once at the size of the screen, so that it is not scaled in each frame. */
@@ -281,7 +281,7 @@ export class Stage {
    * @param {Point} point
    */
   emitBorder({ x }) {
-    if (this.size) this.on.compare?.(clamp(x / this.size.width, 0, 1));
+    if (this.size) this.on.compare(clamp(x / this.size.width, 0, 1));
   }
 
   /**
@@ -291,7 +291,7 @@ export class Stage {
    * @param {boolean} remove
    */
   emitPoint(point, remove) {
-    if (this.size && isInside(point, this.size)) this.on.point?.(point.x, point.y, remove);
+    if (this.size && isInside(point, this.size)) this.on.point(point.x, point.y, remove);
   }
 
   /**
@@ -301,31 +301,7 @@ export class Stage {
    * @param {boolean} remove
    */
   emitLine(points, remove) {
-    if (this.mode === "paint") this.on.painted?.(points, remove);
-    else this.on.line?.(points, remove);
+    if (this.mode === "paint") this.on.painted(points, remove);
+    else this.on.line(points, remove);
   }
-
-  /**
-   * Reports that a click or a key begins a line or a stroke, or that it is over.
-   *
-   * @param {boolean} isBegun
-   */
-  emitBegun(isBegun) { this.on.begun?.(isBegun); }
-
-  /**
-   * Reports the place of the subject during a drag of the handles.
-   *
-   * @param {Place} place
-   * @param {boolean} isDone
-   * @param {"move" | "transform"} how
-   */
-  emitPlace(place, isDone, how) { this.on.place?.(place, isDone, how); }
-
-  /**
-   * Reports the position of the shadow's tip during a drag.
-   *
-   * @param {Point} tip
-   * @param {boolean} isDone
-   */
-  emitTip({ x, y }, isDone) { this.on.tip?.(x, y, isDone); }
 }

@@ -89,7 +89,7 @@ export class Strokes {
   begin(point) {
     this.anchor = point;
     this.draw([point]);
-    this.stage.emitBegun(true);
+    this.stage.on.begun(true);
   }
 
   /**
@@ -101,7 +101,7 @@ export class Strokes {
   end(points, remove) {
     const all = this.withAnchor(points);
     this.anchor = null;
-    this.stage.emitBegun(false);
+    this.stage.on.begun(false);
     this.stage.emitLine(all, remove);
   }
 
@@ -123,13 +123,13 @@ export class Strokes {
       this.keyed = [{ x, y }];
       this.keyedRemoves = remove;
       this.draw(this.keyed);
-      this.stage.emitBegun(true);
+      this.stage.on.begun(true);
       return;
     }
     const points = this.keyed;
     this.keyed = null;
     this.line.visible(false);
-    this.stage.emitBegun(false);
+    this.stage.on.begun(false);
     this.stage.emitLine(points, remove || this.keyedRemoves);
   }
 
@@ -138,7 +138,7 @@ export class Strokes {
     if (!this.isBegun) return;
     this.anchor = this.keyed = null;
     this.line.visible(false);
-    this.stage.emitBegun(false);
+    this.stage.on.begun(false);
     this.stage.tools.batchDraw();
   }
 
