@@ -2,25 +2,21 @@
 
 /**
  * @param {string} id
- * @returns {HTMLElement}
  */
 export const $ = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
 /**
  * @param {string} id
- * @returns {HTMLInputElement}
  */
 export const input = (id) => /** @type {HTMLInputElement} */ ($(id));
 
 /**
  * @param {string} id
- * @returns {HTMLSelectElement}
  */
 export const select = (id) => /** @type {HTMLSelectElement} */ ($(id));
 
 /**
  * @param {string} id
- * @returns {HTMLButtonElement}
  */
 export const button = (id) => /** @type {HTMLButtonElement} */ ($(id));
 
@@ -36,7 +32,6 @@ export const fields = (id) => /** @type {any} */ (/** @type {HTMLFormElement} */
  * Returns the elements that match a selector.
  *
  * @param {string} selector
- * @returns {HTMLElement[]}
  */
 export const all = (selector) => [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(selector))];
 

@@ -78,7 +78,6 @@ export function valueOf(field, text) {
  * @param {Field[]} fields
  * @param {Options} options
  * @param {{ id: string, value: string, checked: boolean }} control
- * @returns {Options}
  */
 export function changed(fields, options, { id, value, checked }) {
   const [name, argument] = id.split("-");

@@ -177,7 +177,6 @@ export function standingPlace(box, subject, { width, height }) {
  * @param {Box} box
  * @param {Size} subject
  * @param {Size} background
- * @returns {Place}
  */
 export function middlePlace(box, subject, { width, height }) {
   if (subject.width === width && subject.height === height) return { ...UNPLACED, x: width / 2, y: height / 2 };

@@ -52,7 +52,6 @@ export class Jobs {
    * @param {string} title
    * @param {(options: JobOptions) => Promise<T>} job
    * @param {boolean} [quiet] whether it is not announced to screen readers
-   * @returns {Promise<T>}
    */
   async work(title, job, quiet = false) {
     /** @type {Job} */

@@ -75,7 +75,6 @@ export class Preview {
    * Returns the layers if they show the subject of a document.
    *
    * @param {Doc} doc
-   * @returns {SubjectLayers | null}
    */
   layersOf(doc) {
     const { layers } = this;

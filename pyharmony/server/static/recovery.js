@@ -161,7 +161,6 @@ export async function mend(error, text, signal = undefined) {
  * @param {() => Promise<T>} act
  * @param {string} text the text with the ids that it uses
  * @param {AbortSignal} [signal]
- * @returns {Promise<T>}
  */
 export async function withRecovery(act, text, signal = undefined) {
   for (let tries = 1; ; tries += 1) {
