@@ -49,11 +49,7 @@ const [TRIES, SECONDS] = [5, 2];
 /** The number of times that the event stream of a job may break. */
 const BREAKS = 5;
 
-/**
- * Returns the URL of the image or job that a file of the service belongs to.
- *
- * @param {string} url
- */
+/** Returns the URL of the image or job that a file of the service belongs to. @param {string} url */
 const ownerOf = (url) => url.match(/^.*?\/(pictures|jobs)\/[0-9a-f]{32}/)?.[0] ?? url;
 
 /**
@@ -212,20 +208,12 @@ function followed(job, onProgress, signal) {
   });
 }
 
-/**
- * Deletes an image, which expires if that fails, or stops a job.
- *
- * @param {{ url: string }} owner
- */
+/** Deletes an image, which expires if that fails, or stops a job. @param {{ url: string }} owner */
 export function remove({ url }) {
   answer(current(url), { method: "DELETE" }).catch(() => {});
 }
 
-/**
- * Returns the current URL of a file of the service.
- *
- * @param {string} url
- */
+/** Returns the current URL of a file of the service. @param {string} url */
 export function there(url) {
   return withRecovery(async () => {
     await answer(ownerOf(current(url)));
@@ -233,21 +221,13 @@ export function there(url) {
   }, url);
 }
 
-/**
- * Returns a sample photo.
- *
- * @param {string} name
- */
+/** Returns a sample photo. @param {string} name */
 export async function sample(name) {
   const blob = await (await answer(`samples/${name}`)).blob();
   return new File([blob], name, { type: blob.type });
 }
 
-/**
- * Loads an image of the service.
- *
- * @param {string} url
- */
+/** Loads an image of the service. @param {string} url */
 export function image(url) {
   return withRecovery(async () => {
     const one = new Image();

@@ -12,11 +12,7 @@ import { START, TROUBLE } from "./strings.js";
 const editor = new Editor();
 const start = new Start(open);
 
-/**
- * Shows the start, or the editor.
- *
- * @param {"start" | "editor"} view
- */
+/** Shows the start, or the editor. @param {"start" | "editor"} view */
 function show(view) {
   document.body.dataset.view = view;
   $("start").hidden = view !== "start";

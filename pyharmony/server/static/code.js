@@ -18,17 +18,9 @@
 export const quoted = (text) => (/^[\w.,/+:=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 /** @param {string} text */
 export const python = (text) => JSON.stringify(text);
-/**
- * Formats a number exactly: rounded, it would give another image.
- *
- * @param {number} value
- */
+/** Formats a number exactly: rounded, it would give another image. @param {number} value */
 export const number = (value) => String(value);
-/**
- * Returns the name of a file, in a form that no command parses as an option.
- *
- * @param {string} name
- */
+/** Returns the name of a file, in a form that no command parses as an option. @param {string} name */
 const path = (name) => (name.startsWith("-") ? `./${name}` : name);
 /** @param {string} name */
 export const filed = (name) => quoted(path(name));
@@ -50,18 +42,10 @@ function inBits(from, to, bits) {
   return `python -c ${quoted(statements.join("; "))}`;
 }
 
-/**
- * Returns the name of a photo in 16 bits.
- *
- * @param {string} name
- */
+/** Returns the name of a photo in 16 bits. @param {string} name */
 const deepName = (name) => name.replace(/(\.[^./]*)?$/, "-16.tif");
 
-/**
- * Returns the commands, one a line.
- *
- * @param {Repeated} repeated
- */
+/** Returns the commands, one a line. @param {Repeated} repeated */
 export function commandOf({ way, names, out, format, deepens, flattens, body }) {
   /** @type {string[]} */
   const lines = [];
@@ -80,11 +64,7 @@ export function commandOf({ way, names, out, format, deepens, flattens, body }) 
   return `${lines.join("\n")}\n`;
 }
 
-/**
- * Returns the Python code.
- *
- * @param {Repeated} repeated
- */
+/** Returns the Python code. @param {Repeated} repeated */
 export function pythonOf({ way, names, out, format, deepens, flattens, body }) {
   const layers = format === "ora";
   const bits = deepens || flattens;

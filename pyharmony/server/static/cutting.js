@@ -18,11 +18,7 @@ import { TEXTS, WORK, plainly } from "./strings.js";
  */
 const TOOLS = { click: "point", line: "line", paint: "paint" };
 
-/**
- * Returns the points of a line as the service expects them.
- *
- * @param {Point[]} points
- */
+/** Returns the points of a line as the service expects them. @param {Point[]} points */
 const lineOf = (points) => points.map(({ x, y }) => /** @type {[number, number]} */ ([x - 0.5, y - 0.5]));
 
 export const tool = () => /** @type {keyof typeof TOOLS} */ (chosen("tool"));
@@ -78,22 +74,14 @@ export class Cutting {
    */
   line(points, add) { this.segment({ kind: "scribble", line: lineOf(points), add }); }
 
-  /**
-   * Adds one step.
-   *
-   * @param {Extract<Step, { add: boolean }>} step
-   */
+  /** Adds one step. @param {Extract<Step, { add: boolean }>} step */
   segment(step) {
     const { steps, cutter } = this.pending ?? this.session.doc;
     if (step.add || steps.length) this.cutOut([...steps, step], cutter);
     else showMessage(TEXTS.pointFirst);
   }
 
-  /**
-   * Segments the same prompts with another method.
-   *
-   * @param {string} cutter
-   */
+  /** Segments the same prompts with another method. @param {string} cutter */
   cutBy(cutter) {
     const { steps } = this.pending ?? this.session.doc;
     if (marksOf(steps).length) this.cutOut(steps, cutter);

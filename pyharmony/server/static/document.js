@@ -52,11 +52,7 @@ export class DocumentHistory {
   get canUndo() { return this.now > 0; }
   get canRedo() { return this.now < this.states.length - 1; }
 
-  /**
-   * Changes the document by a step that can be undone; undone steps are discarded.
-   *
-   * @param {Partial<Doc>} change
-   */
+  /** Changes the document by a step that can be undone; undone steps are discarded. @param {Partial<Doc>} change */
   commit(change) {
     this.leave();
     this.states = [...this.states.slice(0, this.now + 1), { ...this.doc, ...change }];
@@ -73,11 +69,7 @@ export class DocumentHistory {
     if (this.aside) this.aside = { ...this.aside, ...change };
   }
 
-  /**
-   * Changes the document during a drag: the next step begins from the state before it.
-   *
-   * @param {Partial<Doc>} change
-   */
+  /** Changes the document during a drag: the next step begins from the state before it. @param {Partial<Doc>} change */
   attempt(change) {
     this.aside ??= this.doc;
     this.states[this.now] = { ...this.doc, ...change };
@@ -89,11 +81,7 @@ export class DocumentHistory {
     this.aside = null;
   }
 
-  /**
-   * Undoes or redoes a number of steps; returns whether there are as many.
-   *
-   * @param {number} by
-   */
+  /** Undoes or redoes a number of steps; returns whether there are as many. @param {number} by */
   travel(by) {
     const next = this.now + by;
     if (next < 0 || next >= this.states.length) return false;
@@ -130,18 +118,10 @@ export function marksOf(steps) {
   });
 }
 
-/**
- * Returns the blend of live composites: strength 0 is the plain paste, whatever blend is chosen.
- *
- * @param {Doc} doc
- */
+/** Returns the blend of live composites: strength 0 is the plain paste, whatever blend is chosen. @param {Doc} doc */
 export const blendOf = (doc) => (doc.strength === 0 ? "alpha" : doc.blend);
 
-/**
- * Returns the shadow as the service expects it.
- *
- * @param {Doc} doc
- */
+/** Returns the shadow as the service expects it. @param {Doc} doc */
 export function shadowOf(doc) {
   if (doc.shadow === "off") return false;
   if (doc.tip) return { tip: [doc.tip.x, doc.tip.y], softness: doc.softness };

@@ -1,23 +1,15 @@
 // The elements of the page, by their ids and with their types.
 
-/**
- * @param {string} id
- */
+/** @param {string} id */
 export const $ = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-/**
- * @param {string} id
- */
+/** @param {string} id */
 export const input = (id) => /** @type {HTMLInputElement} */ ($(id));
 
-/**
- * @param {string} id
- */
+/** @param {string} id */
 export const select = (id) => /** @type {HTMLSelectElement} */ ($(id));
 
-/**
- * @param {string} id
- */
+/** @param {string} id */
 export const button = (id) => /** @type {HTMLButtonElement} */ ($(id));
 
 /**
@@ -28,25 +20,13 @@ export const button = (id) => /** @type {HTMLButtonElement} */ ($(id));
  */
 export const fields = (id) => /** @type {any} */ (/** @type {HTMLFormElement} */ ($(id)).elements);
 
-/**
- * Returns the elements that match a selector.
- *
- * @param {string} selector
- */
+/** Returns the elements that match a selector. @param {string} selector */
 export const all = (selector) => [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(selector))];
 
-/**
- * Returns the inputs that match a selector.
- *
- * @param {string} selector
- */
+/** Returns the inputs that match a selector. @param {string} selector */
 export const inputs = (selector) => all(selector).map((one) => /** @type {HTMLInputElement} */ (one));
 
-/**
- * Returns the value of the selected radio button of a name.
- *
- * @param {string} name
- */
+/** Returns the value of the selected radio button of a name. @param {string} name */
 export const chosen = (name) => inputs(`input[name=${name}]:checked`)[0].value;
 
 /**

@@ -78,11 +78,7 @@ export class Editor {
     this.stage.clear();
   }
 
-  /**
-   * Turns the comparison of before and after on or off.
-   *
-   * @param {boolean} on
-   */
+  /** Turns the comparison of before and after on or off. @param {boolean} on */
   compare(on) {
     this.isComparing = on;
     panel.showComparing(on);

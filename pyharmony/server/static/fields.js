@@ -19,18 +19,10 @@ import { FIELDS, TEXTS, WORDS } from "./strings.js";
  */
 /** @typedef {Record<string, any>} Options values of options by name; missing ones have their default */
 
-/**
- * Returns the label of a field, or its name if it has no label.
- *
- * @param {string} name
- */
+/** Returns the label of a field, or its name if it has no label. @param {string} name */
 export const labelOf = (name) => FIELDS[name] ?? `${name[0].toUpperCase()}${name.slice(1).replaceAll("_", " ")}`;
 
-/**
- * Returns whether a field is a slider, in percent.
- *
- * @param {Field} field
- */
+/** Returns whether a field is a slider, in percent. @param {Field} field */
 const isShare = ({ type, low, high }) => type === "number" && low === 0 && high === 1;
 
 /**
@@ -133,11 +125,7 @@ function controlOf(field, id) {
   return row;
 }
 
-/**
- * Creates the controls of all fields.
- *
- * @param {Field[]} fields
- */
+/** Creates the controls of all fields. @param {Field[]} fields */
 export function build(fields) {
   $("fields").replaceChildren(...fields.flatMap((field) => {
     const row = controlOf(field, field.name);
@@ -171,11 +159,7 @@ export function show(fields, options, before = "") {
   }
 }
 
-/**
- * Writes the share of a slider next to it, in percent.
- *
- * @param {{ id: string, value: string }} slider
- */
+/** Writes the share of a slider next to it, in percent. @param {{ id: string, value: string }} slider */
 export function showShare({ id, value }) {
   const out = $(`${id}-out`);
   if (out) out.textContent = TEXTS.share(value);

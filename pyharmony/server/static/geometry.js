@@ -33,11 +33,7 @@ export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 /** @param {number} scale */
 export const scaleWithin = (scale) => clamp(scale, SCALES[0], SCALES[1]);
 
-/**
- * Returns an angle normalised to -180 to 180.
- *
- * @param {number} angle
- */
+/** Returns an angle normalised to -180 to 180. @param {number} angle */
 export function turnOf(angle) {
   return ((((angle + 180) % 360) + 360) % 360) - 180;
 }

@@ -11,11 +11,7 @@ export const { Konva } = /** @type {{ Konva: KonvaLibrary }} */ (/** @type {unkn
 // Detects the shape below a pointer during a drag, too.
 Konva.hitOnDragEnabled = true;
 
-/**
- * Returns a colour of the style sheet.
- *
- * @param {string} name
- */
+/** Returns a colour of the style sheet. @param {string} name */
 export const colourOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** The colours of lines and strokes that add and remove. */
@@ -51,11 +47,7 @@ export function fill(group, images, operation = "source-over") {
   group.getLayer()?.batchDraw();
 }
 
-/**
- * Creates a group in another one.
- *
- * @param {Group} parent
- */
+/** Creates a group in another one. @param {Group} parent */
 export function groupIn(parent) {
   const group = new Konva.Group({ listening: false });
   parent.add(group);

@@ -15,11 +15,7 @@ globalThis.addEventListener("message", async (/** @type {MessageEvent<Request>} 
   }
 });
 
-/**
- * Decodes an image from a data URL.
- *
- * @param {string} url
- */
+/** Decodes an image from a data URL. @param {string} url */
 async function decoded(url) {
   const text = atob(url.slice(url.indexOf(",") + 1));
   const bytes = new Uint8Array(text.length);

@@ -7,11 +7,7 @@ import { TROUBLE } from "./strings.js";
 /** The milliseconds for which a message that is not an error is shown, and the largest number of messages. */
 const [SHOWN, MOST] = [6000, 3];
 
-/**
- * Announces a text to screen readers.
- *
- * @param {string} text
- */
+/** Announces a text to screen readers. @param {string} text */
 export function announce(text) {
   $("live").textContent = "";
   requestAnimationFrame(() => { $("live").textContent = text; });
@@ -39,11 +35,7 @@ export function showMessage(text, { error = false, topic = null } = {}) {
   return toast;
 }
 
-/**
- * Removes the messages of a topic, or of all.
- *
- * @param {string | null} [topic]
- */
+/** Removes the messages of a topic, or of all. @param {string | null} [topic] */
 export function clear(topic = null) {
   for (const toast of $("toasts").querySelectorAll(topic ? `[data-topic="${topic}"]` : "[data-topic]")) toast.remove();
 }

@@ -49,11 +49,7 @@ export function end() {
   allowSaving(false);
 }
 
-/**
- * Fits the range of the brush to the size of a photo.
- *
- * @param {import("./geometry.js").Size} photo
- */
+/** Fits the range of the brush to the size of a photo. @param {import("./geometry.js").Size} photo */
 export function fitBrush({ width, height }) {
   input("brush").max = String(Math.max(200, Math.round(Math.max(width, height) / 6)));
 }
@@ -80,21 +76,13 @@ export function showStep(way, step) {
   announce(TEXTS.step(title));
 }
 
-/**
- * Shows whether before and after are compared.
- *
- * @param {boolean} on
- */
+/** Shows whether before and after are compared. @param {boolean} on */
 export function showComparing(on) {
   $("compare").setAttribute("aria-pressed", String(on));
   $("divider").hidden = $("sides").hidden = !on;
 }
 
-/**
- * Shows the document in all controls.
- *
- * @param {Session} session
- */
+/** Shows the document in all controls. @param {Session} session */
 export function show(session) {
   const { history } = session;
   button("undo").disabled = !history.canUndo;
@@ -109,11 +97,7 @@ export function show(session) {
   $("stage-help").textContent = session.step === "cut" ? TEXTS.cutKeys[tool] : TEXTS.placeKeys;
 }
 
-/**
- * Enables saving if the document is complete.
- *
- * @param {boolean} isComplete
- */
+/** Enables saving if the document is complete. @param {boolean} isComplete */
 function allowSaving(isComplete) {
   for (const id of SAVING) button(id).disabled = !isComplete;
 }
@@ -184,11 +168,7 @@ function showMatch({ doc, way, step, about }) {
   $("plain-note").hidden = !has.plain;
 }
 
-/**
- * Writes the share next to its slider.
- *
- * @param {string} name
- */
+/** Writes the share next to its slider. @param {string} name */
 export function showShare(name) {
   $(`${name}-out`).textContent = TEXTS.share(input(name).value);
 }
@@ -201,11 +181,7 @@ function showShadow({ doc, preview: { layers }, placing }) {
   write("tip", { x: tip ? Math.round(tip.x) : "", y: tip ? Math.round(tip.y) : "", softness: doc.softness });
 }
 
-/**
- * Shows a hint on the next action on the canvas, if it is not obvious.
- *
- * @param {Session} session
- */
+/** Shows a hint on the next action on the canvas, if it is not obvious. @param {Session} session */
 export function showHint({ doc, step, stage }) {
   const line = stage.strokes.anchor ? TEXTS.lineEnds : "";
   $("hint").textContent = step === "cut" ? line || (doc.mask ? "" : TEXTS.hint) : "";

@@ -31,20 +31,12 @@ export function canvasOf(width, height, draw = () => {}) {
 /** @param {HTMLCanvasElement} canvas */
 const dataOf = (canvas) => contextOf(canvas).getImageData(0, 0, canvas.width, canvas.height);
 
-/**
- * Returns the pixel values of an image.
- *
- * @param {HTMLImageElement} image
- */
+/** Returns the pixel values of an image. @param {HTMLImageElement} image */
 export function valuesOf(image) {
   return dataOf(canvasOf(image.naturalWidth, image.naturalHeight, (context) => context.drawImage(image, 0, 0)));
 }
 
-/**
- * Returns a grey mask as the alpha of a canvas.
- *
- * @param {HTMLImageElement} mask
- */
+/** Returns a grey mask as the alpha of a canvas. @param {HTMLImageElement} mask */
 export function alphaOf(mask) {
   return canvasOf(mask.naturalWidth, mask.naturalHeight, (context, canvas) => {
     context.drawImage(mask, 0, 0, canvas.width, canvas.height);
@@ -95,11 +87,7 @@ export function cutOutOf(image, alpha) {
   });
 }
 
-/**
- * Returns a veil that dims the pixels outside a mask.
- *
- * @param {HTMLCanvasElement} alpha
- */
+/** Returns a veil that dims the pixels outside a mask. @param {HTMLCanvasElement} alpha */
 export function veilOf(alpha) {
   return canvasOf(alpha.width, alpha.height, (context, canvas) => {
     context.fillStyle = "rgb(16 20 18 / 66%)";

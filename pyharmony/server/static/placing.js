@@ -23,11 +23,7 @@ export class Placing {
   get isPlaced() { return Boolean(this.session.doc.place && this.session.ready); }
   get place() { return /** @type {Place} */ (this.session.doc.place); }
 
-  /**
-   * Returns the place with some values changed; the centre of the cut-out is kept.
-   *
-   * @param {Partial<Place>} change
-   */
+  /** Returns the place with some values changed; the centre of the cut-out is kept. @param {Partial<Place>} change */
   changed(change) { return changedPlace(this.session.box, this.place, change); }
 
   /**

@@ -71,11 +71,7 @@ export class Preview {
     this.settling = undefined;
   }
 
-  /**
-   * Returns the layers if they show the subject of a document.
-   *
-   * @param {Doc} doc
-   */
+  /** Returns the layers if they show the subject of a document. @param {Doc} doc */
   layersOf(doc) {
     const { layers } = this;
     return layers?.plain && layers.mask === doc.mask ? /** @type {SubjectLayers} */ (layers) : null;
@@ -103,11 +99,7 @@ export class Preview {
     }
   }
 
-  /**
-   * Updates the layers during a change, as often as the service can, always for the newest state.
-   *
-   * @param {Doc} doc
-   */
+  /** Updates the layers during a change, as often as the service can, always for the newest state. @param {Doc} doc */
   async layMeanwhile(doc) {
     this.changing = doc;
     if (this.isBusy) return;

@@ -55,11 +55,7 @@ export function remember(text, again) {
   }
 }
 
-/**
- * Returns a text with the current ids of images on the service.
- *
- * @param {string} text
- */
+/** Returns a text with the current ids of images on the service. @param {string} text */
 export const current = (text) => text.replaceAll(ID, (id) => renamed.get(id) ?? id);
 
 /**

@@ -52,11 +52,7 @@ export const askForToken = () => ask();
 /** @param {number} milliseconds */
 export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-/**
- * Returns the status of an error; 0: it is not from the service.
- *
- * @param {unknown} error
- */
+/** Returns the status of an error; 0: it is not from the service. @param {unknown} error */
 export const statusOf = (error) => (error instanceof ServiceError ? error.status : 0);
 
 /**
@@ -101,11 +97,7 @@ export async function service() {
   return (await answer(`${API}/service`)).json();
 }
 
-/**
- * Exchanges the token for a cookie that scripts cannot read.
- *
- * @param {string} token
- */
+/** Exchanges the token for a cookie that scripts cannot read. @param {string} token */
 export async function openSession(token) {
   const headers = { ...HEADERS, Authorization: `Bearer ${token}` };
   return (await fetch(`${API}/session`, { method: "POST", headers })).ok;

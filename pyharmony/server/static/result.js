@@ -47,11 +47,7 @@ export class Result {
     return name.replace(/^.*[\\/]/, "").replace(/\.[^.]*$/, "");
   }
 
-  /**
-   * Returns the name of the file that is saved as a format.
-   *
-   * @param {string} format
-   */
+  /** Returns the name of the file that is saved as a format. @param {string} format */
   fileName(format) { return `${this.stem}-pyharmony.${ENDINGS[format] ?? format}`; }
 
   /** The chosen format; PNG in place of layers if there are none. */

@@ -139,11 +139,7 @@ export class Scene {
     return this.mixture.canvas;
   }
 
-  /**
-   * Draws the image before, during a comparison.
-   *
-   * @param {Place} [place]
-   */
+  /** Draws the image before, during a comparison. @param {Place} [place] */
   drawBefore(place) {
     const { stage, session } = this;
     if (!stage.before.visible()) return;

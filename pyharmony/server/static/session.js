@@ -105,11 +105,7 @@ export class Session {
     this.refresh();
   }
 
-  /**
-   * Undoes or redoes steps.
-   *
-   * @param {number} by
-   */
+  /** Undoes or redoes steps. @param {number} by */
   travel(by) {
     if (!this.history.travel(by)) return;
     this.suggestions.touched = true;
@@ -124,11 +120,7 @@ export class Session {
 
   // ---- the steps ----
 
-  /**
-   * Goes to a step.
-   *
-   * @param {StepName} step
-   */
+  /** Goes to a step. @param {StepName} step */
   async go(step) {
     if (!this.way.steps.some(([name]) => name === step)) return;
     if (step !== "cut" && this.way.cuts && !this.ready) {
@@ -172,22 +164,14 @@ export class Session {
 
   // ---- masks ----
 
-  /**
-   * Returns a mask of the service as the alpha of a canvas; it is cached.
-   *
-   * @param {Picture} mask
-   */
+  /** Returns a mask of the service as the alpha of a canvas; it is cached. @param {Picture} mask */
   alpha(mask) {
     const alpha = this.alphas.get(mask.id) ?? api.image(mask.proxy_url).then(alphaOf);
     this.alphas.set(mask.id, alpha);
     return alpha;
   }
 
-  /**
-   * Creates the cut-out for the screen: colours of the photo's proxy under its mask.
-   *
-   * @param {Picture | null} mask
-   */
+  /** Creates the cut-out for the screen: colours of the photo's proxy under its mask. @param {Picture | null} mask */
   async cut(mask) {
     const alpha = mask ? await this.alpha(mask) : null;
     // If two are loading, the one of the document counts.

@@ -172,11 +172,7 @@ export class Stage {
     }, FINE_PAUSE);
   }
 
-  /**
-   * Returns the point of the picture at an event of a pointer.
-   *
-   * @param {MouseEvent} event
-   */
+  /** Returns the point of the picture at an event of a pointer. @param {MouseEvent} event */
   at(event) {
     const box = this.element.getBoundingClientRect();
     return toImage(this.view, { x: event.clientX - box.left, y: event.clientY - box.top });
@@ -250,11 +246,7 @@ export class Stage {
 
   // ---- before and after ----
 
-  /**
-   * Shows the image before, left of a share of the width; null: hides it.
-   *
-   * @param {number | null} share
-   */
+  /** Shows the image before, left of a share of the width; null: hides it. @param {number | null} share */
   compare(share) {
     this.share = share;
     this.before.visible(share !== null);
@@ -275,11 +267,7 @@ export class Stage {
 
   // ---- events ----
 
-  /**
-   * Reports a drag of the border of before and after.
-   *
-   * @param {Point} point
-   */
+  /** Reports a drag of the border of before and after. @param {Point} point */
   emitBorder({ x }) {
     if (this.size) this.on.compare(clamp(x / this.size.width, 0, 1));
   }

@@ -36,11 +36,7 @@ export class Start {
       this.choose(WAYS[/** @type {HTMLInputElement} */ (target).value])));
   }
 
-  /**
-   * Starts over with a way.
-   *
-   * @param {Way} [way]
-   */
+  /** Starts over with a way. @param {Way} [way] */
   choose(way = this.way) {
     clear();
     this.uploads.abort();
@@ -194,11 +190,7 @@ export class Start {
     }
   }
 
-  /**
-   * Shows the limits of the service.
-   *
-   * @param {import("./requests.js").About} about
-   */
+  /** Shows the limits of the service. @param {import("./requests.js").About} about */
   showLimits(about) {
     this.about = about;
     $("way-merge").hidden = !about.operations.includes(WAYS.merge.name);

@@ -84,11 +84,7 @@ export const WORDS = { auto: "Automatic", none: "Only interpolate", srgan: "Add 
 /** The labels of the button after the place. */
 export const TO_MATCH = { compose: "Match the light", blend: "Choose the blend" };
 
-/**
- * The methods of segmentation: their names, and a sentence about each.
- *
- * @type {Record<string, [string, string]>}
- */
+/** The methods of segmentation: their names, and a sentence about each. @type {Record<string, [string, string]>} */
 export const CUTTERS = {
   auto: ["Automatic", "A small network that recognises objects. It is the best choice for most photos."],
   clicks: ["Network of clicks", "A smaller, faster network, trained only on photos under open licences."],
@@ -115,18 +111,10 @@ export const CUTTERS = {
   ],
 };
 
-/**
- * The labels of methods of matching, if they differ from the name.
- *
- * @type {Record<string, string>}
- */
+/** The labels of methods of matching, if they differ from the name. @type {Record<string, string>} */
 export const METHODS = { auto: "Automatic", none: "Leave as it is" };
 
-/**
- * The blends of masks.
- *
- * @type {Record<string, string>}
- */
+/** The blends of masks. @type {Record<string, string>} */
 export const BLENDS = {
   "gaussian-poisson": "Gaussian-Poisson: without a seam, colours kept",
   poisson: "Poisson: without a seam",
@@ -230,11 +218,7 @@ const SMALL = "Too little of it is visible to match its colours";
 const LONELY = "Too little of its surroundings is visible to match its colours";
 const OUTSIDE = "Its shadow would lie outside of the picture";
 
-/**
- * The sentences of the library's reasons on this page, by code.
- *
- * @type {Record<string, string>}
- */
+/** The sentences of the library's reasons on this page, by code. @type {Record<string, string>} */
 const REASONS = {
   "contradicts-itself": `How its colours should change is not sure here, ${LITTLE}`,
   "little-wrong": `Its colours seem to fit already, ${LITTLE}`,

@@ -13,11 +13,7 @@ const CROSS = [
   [[-13, 0, 13, 0], "#fff", 2], [[0, -13, 0, 13], "#fff", 2],
 ];
 
-/**
- * Returns the points of a line for the canvas; a single point becomes a very short line.
- *
- * @param {Point[]} points
- */
+/** Returns the points of a line for the canvas; a single point becomes a very short line. @param {Point[]} points */
 function dotted(points) {
   const [{ x, y }] = points;
   return points.length === 1 ? [x, y, x + 0.01, y] : points.flatMap((point) => [point.x, point.y]);
@@ -55,11 +51,7 @@ export class Strokes {
     if (!this.isBegun) this.line.visible(false);
   }
 
-  /**
-   * Draws a line or a stroke; a line continues from the click that began it.
-   *
-   * @param {Point[]} points
-   */
+  /** Draws a line or a stroke; a line continues from the click that began it. @param {Point[]} points */
   draw(points) {
     const painted = this.stage.mode === "paint";
     this.line.setAttrs({
@@ -69,11 +61,7 @@ export class Strokes {
     this.stage.tools.batchDraw();
   }
 
-  /**
-   * Draws the outline of the brush.
-   *
-   * @param {Point} point
-   */
+  /** Draws the outline of the brush. @param {Point} point */
   showBrush(point) {
     this.line.setAttrs({
       points: dotted([point]), strokeWidth: this.brush, visible: true, stroke: this.colour, opacity: 0.4,
@@ -81,11 +69,7 @@ export class Strokes {
     this.stage.tools.batchDraw();
   }
 
-  /**
-   * Begins a line at a click, which another one ends.
-   *
-   * @param {Point} point
-   */
+  /** Begins a line at a click, which another one ends. @param {Point} point */
   begin(point) {
     this.anchor = point;
     this.draw([point]);
@@ -105,18 +89,10 @@ export class Strokes {
     this.stage.emitLine(all, remove);
   }
 
-  /**
-   * Returns the points of a line with that of the click that began it.
-   *
-   * @param {Point[]} points
-   */
+  /** Returns the points of a line with that of the click that began it. @param {Point[]} points */
   withAnchor(points) { return this.anchor ? [this.anchor, ...points] : points; }
 
-  /**
-   * Begins a line or a stroke at the cross, or ends it there: a drag by keys.
-   *
-   * @param {boolean} remove
-   */
+  /** Begins a line or a stroke at the cross, or ends it there: a drag by keys. @param {boolean} remove */
   strokeAtCross(remove) {
     const { x, y } = this.moveCross(0, 0);
     if (!this.keyed) {

@@ -147,11 +147,7 @@ function waitingThumb(number) {
   return button;
 }
 
-/**
- * Shows why a suggested place may be bad.
- *
- * @param {Suggestion | undefined} suggestion
- */
+/** Shows why a suggested place may be bad. @param {Suggestion | undefined} suggestion */
 function showReason(suggestion) {
   $("place-note").textContent = suggestion?.reason ? TEXTS.notSure(plainly(suggestion.reason, suggestion.code)) : "";
 }
