@@ -4,7 +4,7 @@ import { commandOf, pythonOf } from "./code.js";
 import { $, all, button, fields, input, inputs, select } from "./dom.js";
 import { changed, showShare } from "./fields.js";
 import { isInside } from "./geometry.js";
-import { showMessage } from "./messages.js";
+import { fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
 import { TEXTS } from "./strings.js";
 
@@ -55,7 +55,7 @@ export function setBrush(stage, width) {
 /** @param {Editor} editor */
 export function listen(editor) {
   /**
-   * Adds an event handler that runs with the open session.
+   * Adds an event handler that runs with the open session; a failure is shown.
    *
    * @param {string | HTMLElement} target an element, or its id
    * @param {string} kind
@@ -63,7 +63,13 @@ export function listen(editor) {
    */
   const on = (target, kind, run) => {
     const element = typeof target === "string" ? $(target) : target;
-    element.addEventListener(kind, (event) => editor.session && run(editor.session, event));
+    element.addEventListener(kind, async (event) => {
+      try {
+        if (editor.session) await run(editor.session, event);
+      } catch (error) {
+        fail(error);
+      }
+    });
   };
   listenToTools(editor, on);
   listenToCut(editor, on);

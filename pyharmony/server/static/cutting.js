@@ -140,22 +140,18 @@ export class Cutting {
 
   /** Segments people, shows a button for each, and selects the first. */
   async findPeople() {
-    try {
-      const { masks } = await this.peopleOf(WORK.people, this.session.moving.id);
-      if (!masks.length) {
-        showMessage(TEXTS.nobody);
-        return;
-      }
-      const buttons = masks.map((/** @type {{ mask: Picture }} */ { mask }, /** @type {number} */ i) => {
-        const take = () => this.session.commit(maskChange(mask), TEXTS.personCut(i + 1));
-        return buttonOf(TEXTS.person(i + 1), take, "second toggle");
-      });
-      $("found-people").replaceChildren(...buttons);
-      $("found-people").hidden = false;
-      buttons[0].click();
-    } catch (error) {
-      fail(error);
+    const { masks } = await this.peopleOf(WORK.people, this.session.moving.id);
+    if (!masks.length) {
+      showMessage(TEXTS.nobody);
+      return;
     }
+    const buttons = masks.map((/** @type {{ mask: Picture }} */ { mask }, /** @type {number} */ i) => {
+      const take = () => this.session.commit(maskChange(mask), TEXTS.personCut(i + 1));
+      return buttonOf(TEXTS.person(i + 1), take, "second toggle");
+    });
+    $("found-people").replaceChildren(...buttons);
+    $("found-people").hidden = false;
+    buttons[0].click();
   }
 
   startOver() { this.session.commit(UNMASKED, TEXTS.startOver); }

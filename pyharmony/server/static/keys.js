@@ -3,6 +3,7 @@
 import { $, input } from "./dom.js";
 import { compareAt, pan, setBrush } from "./controls.js";
 import { adds, tool } from "./cutting.js";
+import { fail } from "./messages.js";
 
 /** @import { Editor } from "./editor.js" */
 /** @import { Session } from "./session.js" */
@@ -125,7 +126,7 @@ function inPlace(editor, { placing }, { key, shiftKey: far }, arrow) {
     "-": () => placing.nudge("smaller"), _: () => placing.nudge("smaller", true),
     ",": () => placing.nudge("ccw"), "<": () => placing.nudge("ccw", true),
     ".": () => placing.nudge("cw"), ">": () => placing.nudge("cw", true),
-    f: () => placing.flip(), b: () => { placing.behind(); }, " ": () => editor.compare(!editor.isComparing),
+    f: () => placing.flip(), b: () => { placing.behind().catch(fail); }, " ": () => editor.compare(!editor.isComparing),
   };
   return keys[key.toLowerCase()] ?? null;
 }

@@ -2,7 +2,7 @@
 
 import { placeChange, tipChange } from "./document.js";
 import { changedPlace, clamp, footOf, middleOf, moveOf, nearTo, onPixels, scaleWithin, turnOf } from "./geometry.js";
-import { announce, fail, showMessage } from "./messages.js";
+import { announce, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
 import { TEXTS } from "./strings.js";
 
@@ -121,14 +121,10 @@ export class Placing {
       session.commit({ front: [] }, TEXTS.inFront);
       return;
     }
-    try {
-      const people = await session.suggestions.findPeople();
-      const front = nearTo(people.map(({ box }) => box), session.box, this.place);
-      if (front.length) session.commit({ front }, TEXTS.behind);
-      else showMessage(TEXTS.nobodyNear);
-    } catch (error) {
-      fail(error);
-    }
+    const people = await session.suggestions.findPeople();
+    const front = nearTo(people.map(({ box }) => box), session.box, this.place);
+    if (front.length) session.commit({ front }, TEXTS.behind);
+    else showMessage(TEXTS.nobodyNear);
   }
 
   // ---- the shadow ----

@@ -144,30 +144,22 @@ export class Result {
   }
 
   async saveMask() {
-    try {
-      const made = await this.make();
-      const mask = /** @type {Picture} */ (made.mask ?? this.session.doc.mask ?? this.session.pictures.mask);
-      download(`${await api.there(mask.file_url)}?name=${encodeURIComponent(`${this.stem}-mask.png`)}`);
-    } catch (error) {
-      fail(error);
-    }
+    const made = await this.make();
+    const mask = /** @type {Picture} */ (made.mask ?? this.session.doc.mask ?? this.session.pictures.mask);
+    download(`${await api.there(mask.file_url)}?name=${encodeURIComponent(`${this.stem}-mask.png`)}`);
   }
 
   async saveRecipe() {
-    try {
-      const made = await this.make();
-      // A recipe is for photos in their own depth.
-      const from = (this.format === "tiff" && await this.makeDeep(made)) || made;
-      download(await api.there(from.recipe), "recipe.json");
-    } catch (error) {
-      fail(error);
-    }
+    const made = await this.make();
+    // A recipe is for photos in their own depth.
+    const from = (this.format === "tiff" && await this.makeDeep(made)) || made;
+    download(await api.there(from.recipe), "recipe.json");
   }
 
   /** Saves the mask of the cut-out. */
-  saveCutMask() {
+  async saveCutMask() {
     const mask = /** @type {Picture} */ (this.session.doc.mask);
-    api.there(mask.file_url).then((url) => download(`${url}?name=mask.png`), fail);
+    download(`${await api.there(mask.file_url)}?name=mask.png`);
   }
 
   /**
@@ -176,24 +168,20 @@ export class Result {
    * @param {(repeated: import("./code.js").Repeated) => string} write
    */
   async copy(write) {
-    try {
-      const { way, pictures, below } = this.session;
-      const made = await this.make();
-      const { names, same } = namesOf(pictures);
-      const { format } = this;
-      const text = write({
-        way, names, out: this.fileName(format), format, body: { ...made.body, scale: made.body.scale ?? 1 },
-        deepens: format === "tiff" && (pictures.photos ?? [below]).some(({ dtype }) => dtype === "uint8"),
-        flattens: format === "jpeg" && made.picture.dtype !== "uint8",
-      });
-      $("code").textContent = text;
-      $("code").hidden = false;
-      const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
-      const notes = [...(way.layered ? [TEXTS.readsRecipe] : []), ...(same ? [TEXTS.sameNames] : [])];
-      showMessage([copied ? TEXTS.copied : TEXTS.notCopied, ...notes].join(" "));
-    } catch (error) {
-      fail(error);
-    }
+    const { way, pictures, below } = this.session;
+    const made = await this.make();
+    const { names, same } = namesOf(pictures);
+    const { format } = this;
+    const text = write({
+      way, names, out: this.fileName(format), format, body: { ...made.body, scale: made.body.scale ?? 1 },
+      deepens: format === "tiff" && (pictures.photos ?? [below]).some(({ dtype }) => dtype === "uint8"),
+      flattens: format === "jpeg" && made.picture.dtype !== "uint8",
+    });
+    $("code").textContent = text;
+    $("code").hidden = false;
+    const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+    const notes = [...(way.layered ? [TEXTS.readsRecipe] : []), ...(same ? [TEXTS.sameNames] : [])];
+    showMessage([copied ? TEXTS.copied : TEXTS.notCopied, ...notes].join(" "));
   }
 }
 
