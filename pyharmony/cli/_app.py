@@ -38,6 +38,7 @@ from . import (
     super_resolve,
     train,
 )
+from ._command import option, switch
 from ._options import command_of
 
 
@@ -91,15 +92,11 @@ def _version(value: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool, switch("--version", "Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
     modules: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--module",
-            metavar="FILE",
-            help="Run this Python file first, which registers your own networks; repeatable.",
-        ),
+        option("FILE", "Run this Python file first, which registers your own networks; repeatable.", "--module"),
     ] = None,
 ) -> None:
     for path in modules or []:

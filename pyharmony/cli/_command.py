@@ -12,19 +12,36 @@ import typer
 from . import _modules
 from ._console import Console
 
+
+def option(metavar: str, help: str, *flags: str, **more: Any) -> Any:
+    """Returns the description of an option with a value; without flags, its flag is the name of the parameter."""
+    return typer.Option(*flags, metavar=metavar, help=help, **more)
+
+
+def switch(flag: str, help: str, **more: Any) -> Any:
+    """Returns the description of an option without a value."""
+    return typer.Option(flag, help=help, **more)
+
+
+def argument(metavar: str, help: str) -> Any:
+    """Returns the description of an argument."""
+    return typer.Argument(metavar=metavar, help=help)
+
+
 _CONSOLE_OPTIONS = {
-    "as_json": Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")],
+    "as_json": Annotated[bool, switch("--json", "Print one JSON object on stdout.")],
     "verbose": Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log details; twice: everything.")],
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Log errors only.")],
-    "log_json": Annotated[bool, typer.Option("--log-json", help="Log to stderr as JSON, one object a line.")],
-    "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
+    "log_json": Annotated[bool, switch("--log-json", "Log to stderr as JSON, one object a line.")],
+    "debug": Annotated[bool, switch("--debug", "Show the traceback of an error.")],
 }
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it already exists.")]
+Overwrite = Annotated[bool, switch("--overwrite", "Replace OUT if it already exists.")]
 
-TorchDevice = Annotated[
-    str | None, typer.Option("--device", metavar="cpu|cuda", help="[default: a GPU if there is one]")
-]
+TorchDevice = Annotated[str | None, option("cpu|cuda", "[default: a GPU if there is one]", "--device")]
+
+#: The image that a command writes.
+Output = Annotated[str, option("OUT", "The image to write, or - for stdout.", "--output", "-o")]
 
 
 def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:

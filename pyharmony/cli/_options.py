@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 from .._calls import IMAGE, Call, Group, Kind, Option, harmonize_methods
 from .._jobs.failures import Code, Failure
 from .._jobs.task import Request
+from . import _command
 from ._command import Overwrite, fields_of, names_of, parameter, runner
 from ._console import Console
 
@@ -36,15 +37,13 @@ class Run:
     """The options of a run that concern all its images."""
 
     max_pixels: Annotated[
-        str | None, typer.Option(metavar="N", help="The largest image to decode; 64M is 64 million.  [default: 256M]")
+        str | None, _command.option("N", "The largest image to decode; 64M is 64 million.  [default: 256M]")
     ] = None
     overwrite: Overwrite = False
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do everything except writing.")] = False
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads of a blend.  [default: one per core]")
-    ] = None
+    dry_run: Annotated[bool, _command.switch("--dry-run", "Do everything except writing.")] = False
+    threads: Annotated[int | None, _command.option("N", "Threads of a blend.  [default: one per core]", min=1)] = None
     device: Annotated[Device | None, typer.Option(help="Where to compute.  [default: auto]")] = None
-    strict: Annotated[bool, typer.Option("--strict", help="Fail if the device is not available.")] = False
+    strict: Annotated[bool, _command.switch("--strict", "Fail if the device is not available.")] = False
 
 
 def words(name: str, choices: tuple[str, ...]) -> Any:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .._jobs.failures import Words, as_failures, reading
+from ._command import option
 
 
 class Kind(str, Enum):
@@ -24,29 +25,20 @@ class Kind(str, Enum):
     scenes = "scenes"
 
 
-DataRoot = Annotated[
-    Path | None, typer.Option("--data", metavar="ROOT", help="A folder in a layout of `pyharmony data check`.")
-]
-Split = Annotated[
-    str | None, typer.Option("--split", metavar="NAME", help="Only this split of iHarmony4 or a manifest.")
-]
+DataRoot = Annotated[Path | None, option("ROOT", "A folder in a layout of `pyharmony data check`.", "--data")]
+Split = Annotated[str | None, option("NAME", "Only this split of iHarmony4 or a manifest.", "--split")]
 
 
 @dataclass(frozen=True)
 class Coco:
     """The options of COCO's annotations."""
 
-    annotations: Annotated[
-        Path | None, typer.Option("--annotations", metavar="FILE", help="COCO's JSON; PATH has its photos.")
-    ] = None
-    category: Annotated[
-        str, typer.Option("--category", metavar="NAME", help="COCO: the category of the instances.")
-    ] = "person"
+    annotations: Annotated[Path | None, option("FILE", "COCO's JSON; PATH has its photos.", "--annotations")] = None
+    category: Annotated[str, option("NAME", "COCO: the category of the instances.", "--category")] = "person"
     min_share: Annotated[
-        float,
-        typer.Option("--min-share", metavar="F", min=0, max=1, help="COCO: the smallest share of a photo's area."),
+        float, option("F", "COCO: the smallest share of a photo's area.", "--min-share", min=0, max=1)
     ] = 0.0
-    max_share: Annotated[float, typer.Option("--max-share", metavar="F", min=0, max=1, help="COCO: the largest.")] = 1.0
+    max_share: Annotated[float, option("F", "COCO: the largest.", "--max-share", min=0, max=1)] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +49,7 @@ class Source:
     split: Split = None
     coco: Coco
     boxes: Annotated[
-        Path | None,
-        typer.Option(
-            "--boxes", metavar="FILE", help="Scenes: lines of scene:top,left,bottom,right; others are omitted."
-        ),
+        Path | None, option("FILE", "Scenes: lines of scene:top,left,bottom,right; others are omitted.", "--boxes")
     ] = None
 
     def open(self, path: Path) -> Any:
@@ -68,9 +57,7 @@ class Source:
         return open_data_set(path, self.kind, self.coco, split=self.split, boxes=self.boxes)
 
 
-Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="Samples at a time.  [default: one per core]")
-]
+Threads = Annotated[int | None, option("N", "Samples at a time.  [default: one per core]", "--threads", min=1)]
 
 
 def open_data_set(path: Path, kind: Kind | None = None, coco: Coco | None = None, **options: Any) -> Any:

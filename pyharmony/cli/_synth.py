@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from .._jobs.failures import Code, Failure, writing
-from ._command import command
+from ._command import argument, command, option, switch
 from ._console import Console
 from ._contact import SHOWN, check_file, fitted, spread, write_sheet
 from ._facts import cores
@@ -30,62 +30,47 @@ class Shape(str, Enum):
     free = "free"
 
 
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="OUT", help="The folder to write: composite, mask and target.")
-]
+Output = Annotated[Path, option("OUT", "The folder to write: composite, mask and target.", "--output", "-o")]
 FormOption = Annotated[ImageForm, typer.Option("--form", help="The file format of images; masks are PNG.")]
-Quality = Annotated[int, typer.Option("--quality", metavar="1..100", min=1, max=100, help="The quality of JPEG.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The seed of all random choices.")]
-Sheet = Annotated[Path | None, typer.Option("--sheet", metavar="FILE", help="Write a contact sheet of eight.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if an earlier run wrote it, and FILE.")]
+Quality = Annotated[int, option("1..100", "The quality of JPEG.", "--quality", min=1, max=100)]
+Seed = Annotated[int, option("N", "The seed of all random choices.", "--seed", min=0)]
+Sheet = Annotated[Path | None, option("FILE", "Write a contact sheet of eight.", "--sheet")]
+Overwrite = Annotated[bool, switch("--overwrite", "Replace OUT if an earlier run wrote it, and FILE.")]
 
 
 @command("data.synth")
 def synth(
     console: Console,
-    path: Annotated[
-        Path,
-        typer.Argument(metavar="ROOT", help="Photos with masks: folders images and masks; COCO's photos."),
-    ],
+    path: Annotated[Path, argument("ROOT", "Photos with masks: folders images and masks; COCO's photos.")],
     output: Output,
     *,
     methods: Annotated[
         list[str] | None,
-        typer.Option(
-            "--method",
-            metavar="NAME[=WEIGHT]",
-            help="How colours change; repeatable.  [default: half lut_mix, half all others]",
+        option(
+            "NAME[=WEIGHT]", "How colours change; repeatable.  [default: half lut_mix, half all others]", "--method"
         ),
     ] = None,
-    per_photo: Annotated[int, typer.Option(metavar="N", min=1, help="Composites of each photo.")] = 1,
-    size: Annotated[
-        int | None, typer.Option(metavar="N", min=8, help="Sides in pixels.  [default: those of the photos]")
-    ] = None,
+    per_photo: Annotated[int, option("N", "Composites of each photo.", min=1)] = 1,
+    size: Annotated[int | None, option("N", "Sides in pixels.  [default: those of the photos]", min=8)] = None,
     seed: Seed = 0,
-    limits: Annotated[
-        str,
-        typer.Option(metavar="LOW,HIGH", help="Least and largest fMSE to the photo; others are omitted."),
-    ] = "20,2600",
+    limits: Annotated[str, option("LOW,HIGH", "Least and largest fMSE to the photo; others are omitted.")] = "20,2600",
     realism: Annotated[
-        str | None,
-        typer.Option(metavar="WEIGHTS", help="The realism_cnn that scores for --keep.  [default: realism-small]"),
+        str | None, option("WEIGHTS", "The realism_cnn that scores for --keep.  [default: realism-small]")
     ] = None,
     keep: Annotated[
         float | None,
-        typer.Option(
-            metavar="SHARE",
+        option(
+            "SHARE",
+            "Keep only this share, the most realistic.  [default: 0.9 with --realism, else all]",
             min=0.01,
             max=1,
-            help="Keep only this share, the most realistic.  [default: 0.9 with --realism, else all]",
         ),
     ] = None,
     form: FormOption = ImageForm.png,
     quality: Quality = 95,
     sheet: Sheet = None,
-    left_out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of eight that --keep omitted.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(metavar="NAME", help="Only this split of a manifest.")] = None,
+    left_out: Annotated[Path | None, option("FILE", "Write a contact sheet of eight that --keep omitted.")] = None,
+    split: Annotated[str | None, option("NAME", "Only this split of a manifest.")] = None,
     coco: Coco,
     threads: Threads = None,
     overwrite: Overwrite = False,
@@ -129,18 +114,15 @@ def synth(
 @command("data.crop")
 def crop(
     console: Console,
-    path: Annotated[Path, typer.Argument(metavar="ROOT", help="Scenes: a folder of aligned images each.")],
+    path: Annotated[Path, argument("ROOT", "Scenes: a folder of aligned images each.")],
     output: Output,
     boxes: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Lines of scene:top,left,bottom,right.  [default: all scenes, uncropped]"),
+        Path | None, option("FILE", "Lines of scene:top,left,bottom,right.  [default: all scenes, uncropped]")
     ] = None,
-    max_images: Annotated[int, typer.Option(metavar="N", min=1, help="The number of pairs.")] = 1000,
-    load_size: Annotated[int, typer.Option(metavar="N", min=8, help="The smaller side before the crop.")] = 64,
-    crop_size: Annotated[int, typer.Option(metavar="N", min=8, help="The sides of the crop.")] = 64,
-    ratio: Annotated[
-        float, typer.Option(metavar="F", min=0.01, max=1, help="The side of the pasted part, relative to the crop's.")
-    ] = 0.5,
+    max_images: Annotated[int, option("N", "The number of pairs.", min=1)] = 1000,
+    load_size: Annotated[int, option("N", "The smaller side before the crop.", min=8)] = 64,
+    crop_size: Annotated[int, option("N", "The sides of the crop.", min=8)] = 64,
+    ratio: Annotated[float, option("F", "The side of the pasted part, relative to the crop's.", min=0.01, max=1)] = 0.5,
     mask: Annotated[Shape, typer.Option(help="The part: a square in the middle, or a random shape anywhere.")] = (
         Shape.square
     ),
@@ -151,7 +133,7 @@ def crop(
     threads: Threads = None,
     overwrite: Overwrite = False,
     scenes: Annotated[
-        bool, typer.Option("--scenes", help="Write the scenes instead, cropped to their boxes, as OUT/SCENE/FILE.")
+        bool, switch("--scenes", "Write the scenes instead, cropped to their boxes, as OUT/SCENE/FILE.")
     ] = False,
 ) -> None:
     """Make pairs like those that GP-GAN is trained on: a part of one image of a scene pasted into another.

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .._calls import BLEND
-from ._command import command
+from ._command import command, option
 from ._console import Console
 from ._options import words
 
@@ -20,16 +20,12 @@ def bench(
     op: Annotated[
         list[_Mode] | None, typer.Option(help="A blend; repeatable.  [default: all]")  # type: ignore[valid-type]
     ] = None,
-    sizes: Annotated[
-        str, typer.Option(metavar="WxH,...", help="Sizes, or the names 480p, 720p, 1080p, 4K.")
-    ] = "480p,1080p",
+    sizes: Annotated[str, option("WxH,...", "Sizes, or the names 480p, 720p, 1080p, 4K.")] = "480p,1080p",
     against: Annotated[
-        str | None, typer.Option(metavar="cv2,fpie", help="Other tools to compare with.  [default: those installed]")
+        str | None, option("cv2,fpie", "Other tools to compare with.  [default: those installed]")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Rounds, in each of which all run in turn.")] = 5,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads of all tools.  [default: one per core]")
-    ] = None,
+    rounds: Annotated[int, option("N", "Rounds, in each of which all run in turn.", min=1)] = 5,
+    threads: Annotated[int | None, option("N", "Threads of all tools.  [default: one per core]", min=1)] = None,
 ) -> None:
     """Time the blends on this machine, from arrays to arrays.
 

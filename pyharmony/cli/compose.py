@@ -6,12 +6,10 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from .._calls import COMPOSE, flag
 from .._jobs.failures import Code, Failure, Words, as_failures, reading, with_code, with_codes, writing
 from .._jobs.task import STREAM, check_output
-from ._command import Overwrite
+from ._command import Output, Overwrite, argument, option
 from ._console import Console
 from ._images import as_composite, check_image, output_name, read_with_source, write_image
 from ._options import described_by
@@ -33,21 +31,18 @@ _HINTS = {
 @described_by(COMPOSE)
 def compose(
     console: Console,
-    photos: Annotated[list[str], typer.Argument(metavar="SUBJECT... BACKGROUND", help=COMPOSE.inputs["subjects"])],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The image to write, or - for stdout.")],
+    photos: Annotated[list[str], argument("SUBJECT... BACKGROUND", COMPOSE.inputs["subjects"])],
+    output: Output,
     options: dict[str, Any],
     explain: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write an image of the places with the terms of their scores.")
+        str | None, option("FILE", "Write an image of the places with the terms of their scores.")
     ] = None,
     side: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Make a preview with N pixels on its longer side.", show_default="full size"),
+        int | None, option("N", "Make a preview with N pixels on its longer side.", show_default="full size")
     ] = None,
-    recipe: Annotated[str | None, typer.Option(metavar="FILE", help="Repeat the composite of this recipe.")] = None,
-    save_recipe: Annotated[str | None, typer.Option(metavar="FILE", help="Write the recipe of OUT, JSON.")] = None,
-    layers: Annotated[
-        str | None, typer.Option(metavar="FILE.ora", help="Write the layers for Krita or GIMP, OpenRaster.")
-    ] = None,
+    recipe: Annotated[str | None, option("FILE", "Repeat the composite of this recipe.")] = None,
+    save_recipe: Annotated[str | None, option("FILE", "Write the recipe of OUT, JSON.")] = None,
+    layers: Annotated[str | None, option("FILE.ora", "Write the layers for Krita or GIMP, OpenRaster.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Composite people or objects of some photos into another, and write OUT.

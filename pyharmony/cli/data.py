@@ -12,7 +12,7 @@ import typer
 from .._jobs.failures import Code, Failure, reading_or_writing, writing
 from .._jobs.task import check_new
 from . import _synth
-from ._command import Overwrite, command
+from ._command import Overwrite, argument, command, option, switch
 from ._console import Console, table
 from ._contact import check_file, fitted, spread, write_sheet
 from ._facts import cores
@@ -34,11 +34,9 @@ class ShardForm(str, Enum):
     tfrecord = "tfrecord"
 
 
-Root = Annotated[Path, typer.Argument(metavar="PATH", help="The folder or file of a data set.")]
-Shares = Annotated[
-    str, typer.Option("--shares", metavar="NAME=SHARE,...", help="The splits and their shares of the samples.")
-]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The seed of the splits.")]
+Root = Annotated[Path, argument("PATH", "The folder or file of a data set.")]
+Shares = Annotated[str, option("NAME=SHARE,...", "The splits and their shares of the samples.", "--shares")]
+Seed = Annotated[int, option("N", "The seed of the splits.", "--seed", min=0)]
 DEFAULT_SHARES = "train=0.9,val=0.05,test=0.05"
 
 
@@ -61,10 +59,7 @@ def check(
     console: Console,
     path: Root,
     source: Source,
-    size: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Report samples whose masks are empty at N x N pixels too."),
-    ] = None,
+    size: Annotated[int | None, option("N", "Report samples whose masks are empty at N x N pixels too.", min=1)] = None,
     threads: Threads = None,
 ) -> None:
     """Load every sample, and report all errors.
@@ -87,10 +82,8 @@ def stats(
     console: Console,
     path: Root,
     source: Source,
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", metavar="FILE", help="Write a contact sheet of eight.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it already exists.")] = False,
+    sheet: Annotated[Path | None, option("FILE", "Write a contact sheet of eight.", "--sheet")] = None,
+    overwrite: Annotated[bool, switch("--overwrite", "Replace FILE if it already exists.")] = False,
 ) -> None:
     """Count samples and groups, and measure sizes and foregrounds.
 
@@ -158,7 +151,7 @@ def stats(
 def split_command(
     console: Console,
     path: Root,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The table to write, .csv.")],
+    output: Annotated[Path, option("OUT", "The table to write, .csv.", "--output", "-o")],
     *,
     shares: Shares = DEFAULT_SHARES,
     seed: Seed = 0,
@@ -192,7 +185,7 @@ def split_command(
 def shard(
     console: Console,
     path: Root,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The folder to write, a new one.")],
+    output: Annotated[Path, option("OUT", "The folder to write, a new one.", "--output", "-o")],
     *,
     form: Annotated[
         ShardForm,
@@ -202,19 +195,14 @@ def shard(
             "and targets, for TensorFlow.",
         ),
     ] = ShardForm.raw,
-    size: Annotated[int, typer.Option("--size", metavar="N", min=1, help="Sides of the samples in pixels.")] = 256,
+    size: Annotated[int, option("N", "Sides of the samples in pixels.", "--size", min=1)] = 256,
     samples: Annotated[
-        int | None,
-        typer.Option("--samples", metavar="N", min=1, help="Samples per file.  [default: 1024, tar and tfrecord 1000]"),
+        int | None, option("N", "Samples per file.  [default: 1024, tar and tfrecord 1000]", "--samples", min=1)
     ] = None,
-    part: Annotated[
-        str | None, typer.Option("--part", metavar="NAME", help="Only this split of --shares.  [default: all]")
-    ] = None,
+    part: Annotated[str | None, option("NAME", "Only this split of --shares.  [default: all]", "--part")] = None,
     shares: Shares = DEFAULT_SHARES,
     seed: Seed = 0,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Omit samples that cannot be loaded, with a warning each.")
-    ] = False,
+    skip_bad: Annotated[bool, switch("--skip-bad", "Omit samples that cannot be loaded, with a warning each.")] = False,
     source: Source,
     threads: Threads = None,
 ) -> None:

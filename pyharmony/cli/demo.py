@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from ._command import command
+from ._command import command, option, switch
 from ._console import Console
 
 
 @command("demo", verbose=True)
 def demo(
     console: Console,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder for the images; created if missing.")
-    ] = Path("pyharmony-demo"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace images of an earlier demo.")] = False,
+    output: Annotated[Path, option("DIR", "The folder for the images; created if missing.", "--output", "-o")] = Path(
+        "pyharmony-demo"
+    ),
+    overwrite: Annotated[bool, switch("--overwrite", "Replace images of an earlier demo.")] = False,
 ) -> None:
     """Composite two people into other photos by one click each, and blend three cut-outs with every blend.
 

@@ -12,7 +12,7 @@ import typer
 
 from .._jobs.failures import Code, Failure, Words, as_failures, reading, writing
 from .._jobs.task import check_new
-from ._command import TorchDevice, command
+from ._command import TorchDevice, command, option, switch
 from ._console import Console
 from ._contact import check_file, fitted, spread, write_sheet
 from ._sources import DataRoot, Split
@@ -26,66 +26,50 @@ def evaluate(
     console: Console,
     data: DataRoot = None,
     run: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="A folder of `pyharmony train`: its validation images and best weights."),
+        Path | None, option("DIR", "A folder of `pyharmony train`: its validation images and best weights.")
     ] = None,
     models: Annotated[
-        list[str] | None,
-        typer.Option("--model", metavar="[LABEL=]FILE", help="Weights of a network that harmonizes, or its name."),
+        list[str] | None, option("[LABEL=]FILE", "Weights of a network that harmonizes, or its name.", "--model")
     ] = None,
     methods: Annotated[
-        list[str] | None,
-        typer.Option("--method", metavar="NAME", help="A method of harmonize or a transfer of colours."),
+        list[str] | None, option("NAME", "A method of harmonize or a transfer of colours.", "--method")
     ] = None,
     judges: Annotated[
-        list[str] | None,
-        typer.Option("--judge", metavar="[LABEL=]FILE", help="Weights with a discriminator, which scores images."),
+        list[str] | None, option("[LABEL=]FILE", "Weights with a discriminator, which scores images.", "--judge")
     ] = None,
     ensembles: Annotated[
         list[str] | None,
-        typer.Option(
-            "--ensemble",
-            metavar="[LABEL=]MODEL+MODEL",
-            help="The mean of the results of networks of --model and --run, by label.",
+        option(
+            "[LABEL=]MODEL+MODEL", "The mean of the results of networks of --model and --run, by label.", "--ensemble"
         ),
     ] = None,
     network_size: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=11,
-            help="The input sides of the networks of --model.  [default: those that they were trained for]",
-        ),
+        option("N", "The input sides of the networks of --model.  [default: those that they were trained for]", min=11),
     ] = None,
     batch_statistics: Annotated[
         bool,
-        typer.Option(
+        switch(
             "--batch-statistics",
-            help="For --model and --run: batch norms use the statistics of each image, as in published tests.",
+            "For --model and --run: batch norms use the statistics of each image, as in published tests.",
         ),
     ] = False,
     split: Split = None,
     size: Annotated[
         str | None,
-        typer.Option(
-            metavar="N|full",
-            help="Sides of the images in pixels, or full: unchanged.  [default: 256; with --run those of the run]",
+        option(
+            "N|full", "Sides of the images in pixels, or full: unchanged.  [default: 256; with --run those of the run]"
         ),
     ] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a row for each image and method.")] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables.")] = None,
-    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of eight images.")] = None,
+    csv: Annotated[Path | None, option("FILE", "Write a row for each image and method.")] = None,
+    markdown: Annotated[Path | None, option("FILE", "Write the tables.")] = None,
+    sheet: Annotated[Path | None, option("FILE", "Write a contact sheet of eight images.")] = None,
     realism_maps: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Write an image of each sample with the judges' scores and maps, to a new folder."
-        ),
+        Path | None, option("DIR", "Write an image of each sample with the judges' scores and maps, to a new folder.")
     ] = None,
-    published: Annotated[
-        bool, typer.Option("--published", help="Add the published tables of iHarmony4 to the Markdown.")
-    ] = False,
+    published: Annotated[bool, switch("--published", "Add the published tables of iHarmony4 to the Markdown.")] = False,
     device: TorchDevice = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that already exist.")] = False,
+    overwrite: Annotated[bool, switch("--overwrite", "Replace files that already exist.")] = False,
 ) -> None:
     """Measure methods of harmonisation on composites whose targets are known.
 
@@ -111,8 +95,8 @@ def evaluate(
     # Misspelt names and sizes are reported before any file is read.
     _side(size or "256")
     _check_methods(evaluation, methods or [])
-    for option, texts in (("--model", models), ("--judge", judges)):
-        for _, file in _labels_and_files(texts or [], option):
+    for flag, texts in (("--model", models), ("--judge", judges)):
+        for _, file in _labels_and_files(texts or [], flag):
             _catalogue.check_weights(file)
     if device not in (None, "cpu", "cuda"):
         raise Failure(f"--device: {device!r}, expected cpu or cuda", Code.USAGE)

@@ -6,12 +6,10 @@ import dataclasses
 import time
 from typing import Annotated, Any
 
-import typer
-
 from .._calls import MERGE
 from .._jobs.failures import Code, Failure, Words, as_failures, with_code
 from .._jobs.task import STREAM
-from ._command import Overwrite
+from ._command import Output, Overwrite, argument
 from ._console import Console
 from ._images import as_composite, check_image, output_name, read_with_source, write_image
 from ._options import described_by
@@ -29,8 +27,8 @@ _TEXTS = {
 @described_by(MERGE)
 def merge(
     console: Console,
-    photos: Annotated[list[str], typer.Argument(metavar="PHOTO PHOTO...", help=MERGE.inputs["photos"])],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The image to write, or - for stdout.")],
+    photos: Annotated[list[str], argument("PHOTO PHOTO...", MERGE.inputs["photos"])],
+    output: Output,
     options: dict[str, Any],
     overwrite: Overwrite = False,
 ) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from .._jobs.failures import Code, Failure, as_failures, reading, writing
 from .._jobs.task import check_new
-from ._command import Overwrite, command
+from ._command import Overwrite, argument, command, option, switch
 from ._console import Console, table
 
 app = typer.Typer(
@@ -23,10 +23,7 @@ app = typer.Typer(
 )
 
 Weights = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE", help="Weights that pyharmony wrote, .safetensors, or the name of weights that come with it."
-    ),
+    str, argument("FILE", "Weights that pyharmony wrote, .safetensors, or the name of weights that come with it.")
 ]
 
 
@@ -55,7 +52,7 @@ def _plain(value: float) -> str:
 def list_models(
     console: Console,
     task: Annotated[
-        str | None, typer.Option(metavar="TASK", help="Only networks for harmonize, blend, realism, style or upscale.")
+        str | None, option("TASK", "Only networks for harmonize, blend, realism, style or upscale.")
     ] = None,
 ) -> None:
     """List the networks, and the weights that come with pyharmony."""
@@ -78,12 +75,10 @@ def list_models(
 @command("models.show")
 def show(
     console: Console,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A network, or weights, of `pyharmony models list`.")],
-    preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="One of its presets.  [default: as published]")
-    ] = None,
+    name: Annotated[str, argument("NAME", "A network, or weights, of `pyharmony models list`.")],
+    preset: Annotated[str | None, option("NAME", "One of its presets.  [default: as published]")] = None,
     layers: Annotated[
-        bool, typer.Option("--layers", help="Show its layers too, the generator's if there are two networks.")
+        bool, switch("--layers", "Show its layers too, the generator's if there are two networks.")
     ] = False,
 ) -> None:
     """Show a network's settings, presets and parameters, or the record of weights that come with pyharmony."""
@@ -151,9 +146,9 @@ def verify(
     console: Console,
     file: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[FILE]",
-            help="Weights that pyharmony wrote, .safetensors, or a name of `pyharmony models list`.  [default: all]",
+        argument(
+            "[FILE]",
+            "Weights that pyharmony wrote, .safetensors, or a name of `pyharmony models list`.  [default: all]",
         ),
     ] = None,
 ) -> None:
@@ -228,19 +223,14 @@ def _as_text(values: dict[str, Any]) -> str:
 def convert(
     console: Console,
     published: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PUBLISHED", help="The published file, .pth, .npz or .safetensors, or TensorFlow's prefix."
-        ),
+        Path, argument("PUBLISHED", "The published file, .pth, .npz or .safetensors, or TensorFlow's prefix.")
     ],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The network of the file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write, .safetensors.")],
-    also: Annotated[
-        list[Path] | None, typer.Option("--also", metavar="FILE", help="A further file with another of its networks.")
-    ] = None,
-    half: Annotated[bool, typer.Option("--half", help="Write 16-bit floats: half the size.")] = False,
+    name: Annotated[str, argument("NAME", "The network of the file.")],
+    output: Annotated[Path, option("OUT", "The file to write, .safetensors.", "--output", "-o")],
+    also: Annotated[list[Path] | None, option("FILE", "A further file with another of its networks.", "--also")] = None,
+    half: Annotated[bool, switch("--half", "Write 16-bit floats: half the size.")] = False,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting that the file does not contain.")
+        list[str] | None, option("KEY=VALUE", "A setting that the file does not contain.", "--set")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -283,10 +273,8 @@ def _setting(text: str) -> tuple[str, Any]:
 def export(
     console: Console,
     file: Weights,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write, .onnx.")],
-    size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Sides of its images.  [default: as published]")
-    ] = None,
+    output: Annotated[Path, option("OUT", "The file to write, .onnx.", "--output", "-o")],
+    size: Annotated[int | None, option("N", "Sides of its images.  [default: as published]", min=1)] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a network as ONNX, the generator if there are two."""

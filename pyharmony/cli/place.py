@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from typing import Annotated, Any
 
-import typer
-
 from .._calls import PLACE
 from .._jobs.failures import Code, Failure, as_failures, reading, with_code
 from .._jobs.task import STREAM
-from ._command import Overwrite
+from ._command import Overwrite, argument, option
 from ._console import Console
 from ._images import check_image, output_name, read_image, write_image
 from ._options import described_by
@@ -22,11 +20,11 @@ _HINTS = {"no-mask": "`pyharmony segment --crop` writes a cut-out with transpare
 @described_by(PLACE)
 def place(
     console: Console,
-    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help=PLACE.inputs["subject"])],
-    background: Annotated[str, typer.Argument(metavar="BACKGROUND", help=PLACE.inputs["background"])],
+    subject: Annotated[str, argument("SUBJECT", PLACE.inputs["subject"])],
+    background: Annotated[str, argument("BACKGROUND", PLACE.inputs["background"])],
     options: dict[str, Any],
     explain: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write an image of all places with the terms of their scores.")
+        str | None, option("FILE", "Write an image of all places with the terms of their scores.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:

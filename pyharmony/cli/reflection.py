@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import typer
-
 from .._calls import REFLECTION
-from ._command import Overwrite
+from ._command import Output, Overwrite, argument, option
 from ._console import Console
 from ._images import output_name
 from ._options import described_by
@@ -17,13 +15,11 @@ from .shadow import draw_with_layer
 @described_by(REFLECTION)
 def reflection(
     console: Console,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help=REFLECTION.inputs["image"])],
-    mask: Annotated[str, typer.Argument(metavar="MASK", help=REFLECTION.inputs["mask"])],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The image to write, or - for stdout.")],
+    image: Annotated[str, argument("IMAGE", REFLECTION.inputs["image"])],
+    mask: Annotated[str, argument("MASK", REFLECTION.inputs["mask"])],
+    output: Output,
     options: dict[str, Any],
-    layer: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the reflection alone too, with alpha.")
-    ] = None,
+    layer: Annotated[str | None, option("FILE", "Write the reflection alone too, with alpha.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Mirror the object under MASK in the water or the polished floor under it in IMAGE, and write OUT.

@@ -12,7 +12,7 @@ import typer
 from .._calls import SEGMENT
 from .._jobs.failures import Code, Failure, as_failures, reading, with_code, writing
 from .._jobs.task import STREAM, check_output
-from ._command import Overwrite
+from ._command import Overwrite, argument, option, switch
 from ._console import Console
 from ._images import output_name, read_image, write_image
 from ._options import described_by
@@ -24,32 +24,23 @@ _HINTS = {"nothing-pointed-at": "expected --points, --scribble, --box or --mask"
 @described_by(SEGMENT)
 def segment(
     console: Console,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image, or with --annotations its folder.")],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="OUT", help="The cut-out to write, or - for stdout; or a folder.")
-    ],
+    image: Annotated[str, argument("IMAGE", "The image, or with --annotations its folder.")],
+    output: Annotated[str, option("OUT", "The cut-out to write, or - for stdout; or a folder.", "--output", "-o")],
     options: dict[str, Any],
     annotations: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Segment the boxes of COCO's annotations; OUT is a copy with masks."),
+        Path | None, option("FILE", "Segment the boxes of COCO's annotations; OUT is a copy with masks.")
     ] = None,
     mask_only: Annotated[
-        bool, typer.Option("--mask-only", help="Write the alpha of the cut-out, a grey image, in its place.")
+        bool, switch("--mask-only", "Write the alpha of the cut-out, a grey image, in its place.")
     ] = False,
-    crop: Annotated[bool, typer.Option("--crop", help="Crop the image to the mask.")] = False,
+    crop: Annotated[bool, switch("--crop", "Crop the image to the mask.")] = False,
     every: Annotated[
-        bool, typer.Option("--every", help="Write every candidate, or person: NAME-1.png is the best or largest.")
+        bool, switch("--every", "Write every candidate, or person: NAME-1.png is the best or largest.")
     ] = False,
-    model: Annotated[
-        str | None, typer.Option(metavar="FILE", help="In place of --method: weights of a click network.")
-    ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(metavar="FILE", help="In place of --method: an encoder like SAM's, .onnx.")
-    ] = None,
-    decoder: Annotated[str | None, typer.Option(metavar="FILE", help="Its decoder, .onnx.")] = None,
-    salient: Annotated[
-        str | None, typer.Option(metavar="FILE", help="In place of --method: a saliency network, .onnx.")
-    ] = None,
+    model: Annotated[str | None, option("FILE", "In place of --method: weights of a click network.")] = None,
+    encoder: Annotated[str | None, option("FILE", "In place of --method: an encoder like SAM's, .onnx.")] = None,
+    decoder: Annotated[str | None, option("FILE", "Its decoder, .onnx.")] = None,
+    salient: Annotated[str | None, option("FILE", "In place of --method: a saliency network, .onnx.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Segment the object of a prompt in IMAGE, and write it with transparency.

@@ -6,10 +6,8 @@ import logging
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from .._jobs.failures import Code, Failure, as_failures, reading
-from ._command import command
+from ._command import command, option, switch
 from ._console import Console
 
 _NAMES = {"hosts": "", "token": "--token-file"}
@@ -22,35 +20,25 @@ _TEXTS = {
 @command("serve", verbose=True)
 def serve(
     console: Console,
-    host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="The address to listen on; any but loopback needs a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", help="The port; 0: any free one.")] = 8787,
-    token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file whose first line is the token of requests.")
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A host name of a proxy; repeatable.")
-    ] = None,
+    host: Annotated[str, option("ADDRESS", "The address to listen on; any but loopback needs a token.")] = "127.0.0.1",
+    port: Annotated[int, option("N", "The port; 0: any free one.")] = 8787,
+    token_file: Annotated[Path | None, option("FILE", "A file whose first line is the token of requests.")] = None,
+    allow_host: Annotated[list[str] | None, option("NAME", "A host name of a proxy; repeatable.")] = None,
     max_upload: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="The largest file.", show_default="512MB, and 32MB with a token"),
+        str | None, option("SIZE", "The largest file.", show_default="512MB, and 32MB with a token")
     ] = None,
-    max_pixels: Annotated[str, typer.Option(metavar="N", help="Refuse larger images before decoding.")] = "64M",
+    max_pixels: Annotated[str, option("N", "Refuse larger images before decoding.")] = "64M",
     workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Worker processes.", show_default="one for two cores, or for the GPU"),
+        int | None, option("N", "Worker processes.", show_default="one for two cores, or for the GPU")
     ] = None,
-    queue: Annotated[int, typer.Option(metavar="M", help="The length of the queue of jobs.")] = 32,
+    queue: Annotated[int, option("M", "The length of the queue of jobs.")] = 32,
     timeout: Annotated[
         float | None,
-        typer.Option(
-            metavar="S",
-            help="The time limit of a job in seconds.",
-            show_default="60; exports as long as a client waits for them",
+        option(
+            "S", "The time limit of a job in seconds.", show_default="60; exports as long as a client waits for them"
         ),
     ] = None,
-    no_ui: Annotated[bool, typer.Option("--no-ui", help="Serve the API only, without the page.")] = False,
+    no_ui: Annotated[bool, switch("--no-ui", "Serve the API only, without the page.")] = False,
 ) -> None:
     """Serve the web page, and an HTTP API for other programs.
 

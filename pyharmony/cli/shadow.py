@@ -7,12 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import typer
-
 from .._calls import SHADOW
 from .._jobs.failures import Code, Failure, as_failures, reading
 from .._jobs.task import STREAM
-from ._command import Overwrite
+from ._command import Output, Overwrite, argument, option
 from ._console import Console
 from ._images import check_image, output_name, read_image, write_image
 from ._options import described_by
@@ -21,13 +19,11 @@ from ._options import described_by
 @described_by(SHADOW)
 def shadow(
     console: Console,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help=SHADOW.inputs["image"])],
-    mask: Annotated[str, typer.Argument(metavar="MASK", help=SHADOW.inputs["mask"])],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The image to write, or - for stdout.")],
+    image: Annotated[str, argument("IMAGE", SHADOW.inputs["image"])],
+    mask: Annotated[str, argument("MASK", SHADOW.inputs["mask"])],
+    output: Output,
     options: dict[str, Any],
-    layer: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the shadow alone too, as a layer that multiplies.")
-    ] = None,
+    layer: Annotated[str | None, option("FILE", "Write the shadow alone too, as a layer that multiplies.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the shadow that the object under MASK casts in IMAGE, and write OUT.

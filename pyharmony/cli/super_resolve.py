@@ -6,12 +6,10 @@ import sys
 import time
 from typing import Annotated, Any
 
-import typer
-
 from .._calls import SUPER_RESOLVE
 from .._jobs.failures import Code, Failure, Words, as_failures, reading
 from .._jobs.task import STREAM
-from ._command import Overwrite
+from ._command import Output, Overwrite, argument, option
 from ._console import Console
 from ._images import check_image, output_name, read_image, write_image
 from ._options import described_by
@@ -20,12 +18,10 @@ from ._options import described_by
 @described_by(SUPER_RESOLVE)
 def super_resolve(
     console: Console,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help=SUPER_RESOLVE.inputs["image"])],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The image to write, or - for stdout.")],
+    image: Annotated[str, argument("IMAGE", SUPER_RESOLVE.inputs["image"])],
+    output: Output,
     options: dict[str, Any],
-    model: Annotated[
-        str | None, typer.Option(metavar="FILE", help="In place of --method: weights of srgan, .safetensors.")
-    ] = None,
+    model: Annotated[str | None, option("FILE", "In place of --method: weights of srgan, .safetensors.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Enlarge IMAGE twice or four times, with more detail than interpolation, and write OUT.

@@ -14,7 +14,7 @@ import typer
 from .._catalogue import hint
 from .._jobs.failures import Code, Failure, as_failures, reading, reading_or_writing
 from . import _modules
-from ._command import TorchDevice, command
+from ._command import TorchDevice, argument, command, option, switch
 from ._console import Console, table
 from ._sources import DataRoot
 
@@ -30,28 +30,22 @@ def train(
     console: Console,
     config: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[CONFIG]",
-            help="A TOML file, the name of a recipe (see --recipes), or FILE.py:NAME, tables in a Python file.",
+        argument(
+            "[CONFIG]", "A TOML file, the name of a recipe (see --recipes), or FILE.py:NAME, tables in a Python file."
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="A network of `pyharmony models list`.")] = None,
+    model: Annotated[str | None, option("NAME", "A network of `pyharmony models list`.")] = None,
     data: DataRoot = None,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="A setting, such as run.batch=8; repeatable."),
+        list[str] | None, option("TABLE.KEY=VALUE", "A setting, such as run.batch=8; repeatable.", "--set")
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run's folder.  [default: runs/NAME]")
-    ] = None,
-    resume: Annotated[
-        str | None, typer.Option(metavar="auto|DIR", help="Continue from the newest checkpoint, or from this one.")
-    ] = None,
+    output: Annotated[Path | None, option("DIR", "The run's folder.  [default: runs/NAME]", "--output", "-o")] = None,
+    resume: Annotated[str | None, option("auto|DIR", "Continue from the newest checkpoint, or from this one.")] = None,
     device: TorchDevice = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Run a few steps, report how long the run would take, write nothing.")
+        bool, switch("--dry-run", "Run a few steps, report how long the run would take, write nothing.")
     ] = False,
-    recipes: Annotated[bool, typer.Option("--recipes", help="List the recipes and exit.")] = False,
+    recipes: Annotated[bool, switch("--recipes", "List the recipes and exit.")] = False,
 ) -> None:
     """Train a network.
 
