@@ -91,12 +91,7 @@ export class DocumentHistory {
   }
 }
 
-/**
- * Returns the changes by a mask that was made elsewhere; clicks continue from it.
- *
- * @param {Picture} mask
- * @returns {Partial<Doc>}
- */
+/** Returns the changes by a mask from elsewhere; clicks continue from it. @type {(mask: Picture) => Partial<Doc>} */
 export const maskChange = (mask) => ({
   mask, steps: [{ kind: "mask", mask: mask.id }], marks: [], place: null, front: [],
 });
@@ -129,13 +124,7 @@ export function shadowOf(doc) {
   return "auto";
 }
 
-/**
- * Returns the changes by a moved tip of the shadow, which turns the shadow on.
- *
- * @param {Doc} doc
- * @param {Point | null} tip
- * @returns {Partial<Doc>}
- */
+/** Returns the changes by a move of the tip of the shadow. @type {(doc: Doc, tip: Point | null) => Partial<Doc>} */
 export const tipChange = (doc, tip) => ({ tip, shadow: tip && doc.shadow === "auto" ? "on" : doc.shadow });
 
 /**

@@ -12,12 +12,7 @@ export const select = (id) => /** @type {HTMLSelectElement} */ ($(id));
 /** @param {string} id */
 export const button = (id) => /** @type {HTMLButtonElement} */ ($(id));
 
-/**
- * Returns the fields of a form by their names.
- *
- * @param {string} id
- * @returns {Record<string, HTMLInputElement>}
- */
+/** Returns the fields of a form. @type {(id: string) => Record<string, HTMLInputElement>} */
 export const fields = (id) => /** @type {any} */ (/** @type {HTMLFormElement} */ ($(id)).elements);
 
 /** Returns the elements that match a selector. @param {string} selector */

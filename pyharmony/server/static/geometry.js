@@ -1,6 +1,7 @@
 // Geometry: places of a subject, boxes, and the view of an image on the screen. Nothing here draws.
 //
-// Coordinates are pixels of the image at full size, counted from the corner of the first one.
+// Coordinates are pixels of the image at full size, counted from the corner of the first one. The box of a cut-out is
+// its bounding box, relative to the centre of its photo, in its own pixels.
 
 /** @typedef {{ x: number, y: number }} Point */
 /** @typedef {{ width: number, height: number }} Size */
@@ -23,11 +24,7 @@ const SCALES = [0.01, 100];
 /** The smallest and the largest zoom. */
 const ZOOMS = [0.02, 16];
 
-/**
- * @param {number} value
- * @param {number} low
- * @param {number} high
- */
+/** @type {(value: number, low: number, high: number) => number} */
 export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 /** @param {number} scale */
@@ -68,20 +65,10 @@ function pointOf(place, right, down) {
   return { x: place.x + x * Math.cos(turn) - y * Math.sin(turn), y: place.y + x * Math.sin(turn) + y * Math.cos(turn) };
 }
 
-/**
- * Returns the position of the centre of a cut-out; box is its bounding box, relative to the centre of its photo.
- *
- * @param {Box} box
- * @param {Place} place
- */
+/** Returns the centre of a placed cut-out. @type {(box: Box, place: Place) => Point} */
 export const middleOf = (box, place) => pointOf(place, box.x + box.width / 2, box.y + box.height / 2);
 
-/**
- * Returns the contact of a placed subject: the middle of the lower edge of its box.
- *
- * @param {Box} box
- * @param {Place} place
- */
+/** Returns the contact: the middle of the lower edge of the box. @type {(box: Box, place: Place) => Point} */
 export const footOf = (box, place) => pointOf(place, box.x + box.width / 2, box.y + box.height);
 
 /**
@@ -138,16 +125,10 @@ export const placeAt = ([x, y], { width, height }, { scale, angle, flip }) => ({
   x: x + (width * scale) / 2, y: y + (height * scale) / 2, scale, angle, flip,
 });
 
-/**
- * @param {Place} a
- * @param {Place} b
- */
+/** @type {(a: Place, b: Place) => boolean} */
 export const sameShape = (a, b) => a.scale === b.scale && a.angle === b.angle && a.flip === b.flip;
 
-/**
- * @param {Place} a
- * @param {Place} b
- */
+/** @type {(a: Place, b: Place) => boolean} */
 export const samePlace = (a, b) => a.x === b.x && a.y === b.y && sameShape(a, b);
 
 /**
@@ -210,10 +191,7 @@ export const boxOf = ({ x, y, width, height }, photo) => ({
   x: (x - 0.5) * photo.width, y: (y - 0.5) * photo.height, width: width * photo.width, height: height * photo.height,
 });
 
-/**
- * @param {Point} point
- * @param {Size} image
- */
+/** @type {(point: Point, image: Size) => boolean} */
 export const isInside = ({ x, y }, { width, height }) => x >= 0 && y >= 0 && x < width && y < height;
 
 /**
@@ -263,13 +241,7 @@ export function zoomedView(view, zoom, { x, y }) {
   return { x: x - ((x - view.x) * next) / view.zoom, y: y - ((y - view.y) * next) / view.zoom, zoom: next };
 }
 
-/**
- * Returns the point of the image at a point of the screen.
- *
- * @param {View} view
- * @param {Point} point
- * @returns {Point}
- */
+/** Returns the point of the image at a point of the screen. @type {(view: View, point: Point) => Point} */
 export const toImage = (view, { x, y }) => ({ x: (x - view.x) / view.zoom, y: (y - view.y) / view.zoom });
 
 /**

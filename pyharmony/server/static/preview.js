@@ -42,12 +42,7 @@ const SETTLE = 350;
 /** The longer side of previews while a scale or an angle changes, which have to be fast. */
 const QUICK = 512;
 
-/**
- * Returns reasons or warnings as one text, each once.
- *
- * @param {string[]} [texts]
- * @param {string[]} [codes]
- */
+/** Returns reasons as one text, each once. @type {(texts?: string[], codes?: string[]) => string} */
 const noteOf = (texts = [], codes = []) => [...new Set(texts.map((text, i) => plainly(text, codes[i])))].join(". ");
 
 export class Preview {

@@ -58,13 +58,7 @@ export function remember(text, again) {
 /** Returns a text with the current ids of images on the service. @param {string} text */
 export const current = (text) => text.replaceAll(ID, (id) => renamed.get(id) ?? id);
 
-/**
- * Returns a value of JSON with the current ids of images on the service.
- *
- * @template T
- * @param {T} value
- * @returns {T}
- */
+/** Returns a value of JSON with the current ids. @type {<T>(value: T) => T} */
 export const currently = (value) => JSON.parse(current(JSON.stringify(value)));
 
 /** @param {unknown} error */

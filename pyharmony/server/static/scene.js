@@ -10,20 +10,10 @@ import { mixtureOf } from "./pixels.js";
 /** @import { SubjectLayers } from "./preview.js" */
 /** @import { Cutout, Session } from "./session.js" */
 
-/**
- * Returns the rectangle of a photo around its centre.
- *
- * @param {Picture} picture
- * @returns {Rectangle}
- */
+/** Returns the rectangle of a photo around its centre. @type {(photo: Picture) => Rectangle} */
 const around = ({ width, height }) => [-width / 2, -height / 2, width, height];
 
-/**
- * Returns the rectangle of a photo from its corner.
- *
- * @param {Picture} picture
- * @returns {Rectangle}
- */
+/** Returns the rectangle of a photo from its corner. @type {(photo: Picture) => Rectangle} */
 const fromCorner = ({ width, height }) => [0, 0, width, height];
 
 export class Scene {

@@ -12,13 +12,7 @@ import { WAYS } from "./ways/all.js";
 /** The accepted files of a slot, and image files whose type the browser does not know. */
 const [ACCEPTED, IMAGES] = ["image/*,.tif,.tiff,.heic,.heif,.avif", /\.(tiff?|hei[cf]|avif)$/i];
 
-/**
- * Returns the title of a slot, and its description.
- *
- * @param {Way} way
- * @param {string} name
- * @returns {[string, string]}
- */
+/** Returns the title of a slot, and its description. @type {(way: Way, name: string) => [string, string]} */
 const textsOf = (way, name) => /** @type {any} */ (START)[way.name][name];
 
 export class Start {
@@ -198,12 +192,7 @@ export class Start {
   }
 }
 
-/**
- * Returns the first descendant of an element that matches a selector.
- *
- * @param {HTMLElement} element
- * @param {string} selector
- */
+/** Returns the first descendant that matches. @type {(element: HTMLElement, selector: string) => HTMLElement} */
 const within = (element, selector) => /** @type {HTMLElement} */ (element.querySelector(selector));
 
 /**
