@@ -32,10 +32,7 @@ class Code(IntEnum):
 class Failure(Exception):
     """An error that is reported in one line and ends the command with an exit code.
 
-    Attributes:
-        exit_code: the exit code of the command.
-        kind: the name of the error's class, or a word of the command.
-        code, argument: those of the library's error; None for other errors.
+    kind is the name of the error's class, or a word of the command; code and argument are those of the library's error.
     """
 
     def __init__(

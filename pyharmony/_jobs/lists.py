@@ -19,10 +19,7 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
     """Reads the rows of a table as tasks, with the numbers of their lines.
 
     Paths are relative to the table's folder, or to the current one for stdin; outputs to the request's output where it
-    is given.
-
-    Raises:
-        Failure: INPUT, with the line; USAGE for outputs that already exist.
+    is given. Failures name the line; outputs that already exist are refused.
     """
     name = "stdin" if table == STREAM else table
     if table == STREAM and stdin is None:
@@ -146,8 +143,7 @@ _SUFFIXES = tuple(f".{name}" for name in get_args(ImageFormat))
 def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[str, Task]]:
     """Makes a task, with its name, of each image of a folder; the mask is in a folder of masks or next to the image.
 
-    Raises:
-        Failure: an image has no mask, an output is an input or already exists, or a folder is missing.
+    Refuses an image without a mask, and an output that is an input or already exists.
     """
     if request.output in (None, STREAM):
         raise Failure("-o OUT is missing: a folder of images is written to a folder", Code.USAGE)

@@ -149,11 +149,7 @@ class Task:
 def task_of(
     kind: Kind, inputs: Mapping[str, str | None], out: str, options: Mapping[str, Any], style: Style = FLAGS
 ) -> Task:
-    """Makes a task of inputs and options, checked against the mode.
-
-    Raises:
-        Failure: USAGE; the message names the invalid values.
-    """
+    """Makes a task of inputs and options, checked against the mode; a failure names the invalid values."""
     values = {name: value for name, value in options.items() if value is not None}
     after = _after(values, style) if kind is BLEND else None
     # An object that is harmonised afterwards keeps its own colours until then.

@@ -95,8 +95,7 @@ class Worker:
     def run(self, task: Task, warn: Callable[[Reason], None], where: str = "") -> dict[str, Any]:
         """Computes one image and returns its record; `warn` gets the warnings, which begin with `where`.
 
-        Raises:
-            Failure: the message names the image.
+        A failure names the image.
         """
         clock = Clock()
         record: dict[str, Any] = {task.kind.chooser: task.mode, "options": task.options}

@@ -104,12 +104,7 @@ class _Route(APIRoute):
 
 
 class Service:
-    """A service: its files, workers, figures and routes; `guard` is the application to run.
-
-    Args:
-        settings: its limits.
-        tree: the folder of the run.
-    """
+    """A service: its files, workers, figures and routes; `guard` is the application to run."""
 
     def __init__(self, settings: Settings, tree: Tree) -> None:
         self.settings = settings
@@ -135,11 +130,7 @@ class Service:
         self.metrics.gauge("file_bytes", "Bytes of all files.", lambda: store.total_bytes)
 
     async def start(self) -> None:
-        """Starts the workers.
-
-        Raises:
-            RuntimeError: they do not start.
-        """
+        """Starts the workers, or raises RuntimeError."""
         try:
             await self.pool.start()
         except RuntimeError as error:

@@ -46,9 +46,8 @@ class Desk:
         tree: the folder of files.
         memory: the caches that last from job to job.
         job: the id of the job.
-        sizes: the sizes of the images of the job.
+        sizes, histories: those of the images of the job.
         report_phase: reports that a phase began: its name, its number and the number of phases.
-        histories: the histories of the images of the job.
         weights: the table of the weights that are used, as `_shipped.noted` fills it.
     """
 
@@ -305,11 +304,7 @@ class DeskWorker(Worker):
 
 
 class PictureCache:
-    """Recently used decoded images, by name; the image of a name never changes.
-
-    Args:
-        most: the largest size of all of them, in bytes.
-    """
+    """Recently used decoded images by name, of `most` bytes together; the image of a name never changes."""
 
     def __init__(self, most: int) -> None:
         self._most, self._pictures = most, OrderedDict[str, Picture]()

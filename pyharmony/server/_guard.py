@@ -154,11 +154,7 @@ class Guard:
             await refusal.answer()(scope, exchange.receive, exchange.send)
 
     def _check(self, scope: Scope, exchange: _Exchange) -> None:
-        """Refuses requests that are not allowed.
-
-        Raises:
-            Refusal: the request is not allowed.
-        """
+        """Refuses requests that are not allowed."""
         headers, path, method = exchange.headers, scope["path"], scope["method"]
         host = headers.get("host", "")
         if self._names is not None and _name_of(host) not in self._names:
@@ -224,11 +220,7 @@ class _Exchange:
         return Refusal(413, "too_large", f"the body is larger than {self.limit:,} bytes")
 
     async def receive(self) -> Message:
-        """Receives a message, within the limits of sizes and times.
-
-        Raises:
-            Refusal: 413 or 408.
-        """
+        """Receives a message, within the limits of sizes (else Refusal 413) and times (408)."""
         if self.whole:
             return await self._receive()
         patience = self._guard.settings.patience

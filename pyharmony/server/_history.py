@@ -41,12 +41,9 @@ class History(NamedTuple):
 def joined_history(
     histories: Iterable[History], operation: str = _FORM, weights: Mapping[str, str] | None = None
 ) -> History:
-    """Returns the history of the result of an operation on images with these histories.
+    """Returns the history of the result of an operation on images with these histories, in order.
 
-    Args:
-        histories: those of the images, in order.
-        operation: the name of the operation.
-        weights: the SHA-256 of the weights that it used, by name.
+    weights: the SHA-256 of the weights that it used, by name.
     """
     items = list(histories)
     sources = dict.fromkeys(one for history in items for one in history.sources)

@@ -101,22 +101,10 @@ class Body(Part):
         yield from _ids(self)
 
     def check(self) -> None:
-        """Refuses inconsistent values, without reading an image.
-
-        Raises:
-            Failure: the message names the values.
-        """
+        """Refuses inconsistent values by a Failure that names them, without reading an image."""
 
     def check_result(self, sizes: Mapping[str, Sizes], max_pixels: int) -> None:
-        """Refuses a result that would be larger than allowed, without reading an image.
-
-        Args:
-            sizes: the sizes of the images of the body.
-            max_pixels: the largest number of pixels of an image.
-
-            Raises:
-            Failure: RESOURCES; the message has the size of the result.
-        """
+        """Refuses a result of more than max_pixels, from the sizes of the images of the body."""
 
 
 def _ids(value: Any) -> Iterator[PictureId]:
@@ -198,12 +186,7 @@ class KindBody(Body):
             )
 
     def task(self, path_of: Callable[[PictureId], str], out: str, mask: str) -> Task:
-        """Returns the body as a task.
-
-        Args:
-            path_of: returns the path of an image.
-            out, mask: the paths of the result and, if requested, of the mask.
-        """
+        """Returns the body as a task; out, mask: the paths of the result and, if requested, of the mask."""
         kind = _KINDS[type(self)]
         values = {name: path_of(value) if isinstance(value, PictureId) else value for name, value in self}
         options = {option.name: values.get(option.name) for option in kind.options}
@@ -448,22 +431,14 @@ class SegmentBody(Body):
 
 
 def _check_points(field: str, lines: list[Points]) -> None:
-    """Refuses lines of too many points.
-
-    Raises:
-        ValueError: the message has their number.
-    """
+    """Refuses lines of too many points by a ValueError with their number."""
     count = sum(map(len, lines))
     if count > MAX_POINTS:
         raise ValueError(f"{field}: {count} points in all lines, expected at most {MAX_POINTS}")
 
 
 def _check_cutter(name: str, field: str) -> None:
-    """Refuses a method of segmentation that is not available.
-
-    Raises:
-        Failure: USAGE; the message names the missing package.
-    """
+    """Refuses a method of segmentation whose package is missing."""
     if name != "auto" and (reason := CUTTERS[name].missing):
         raise Failure(f"{field}: {name!r}: {reason}", Code.USAGE)
 
@@ -691,10 +666,7 @@ def _place(body: Any, desk: Desk) -> dict[str, Any]:
 def _place_of(place: Placement, size: Sizes, own: float = 1.0, within: float = 1.0) -> dict[str, Any]:
     """Returns a place in pixels of full size.
 
-    Args:
-        place: a place in pixels of the processed images.
-        size: the size of the subject's photo.
-        own, within: the ratios of processed to full size, of the subject and of the background.
+    own, within: the ratios of processed to full size, of the subject, whose full size is `size`, and of the background.
     """
     # The centre of the first pixel is 0, so a half is added before scaling and subtracted after it.
     x, y, scale = (place.x + 0.5) / within - 0.5, (place.y + 0.5) / within - 0.5, place.scale * own / within

@@ -42,11 +42,9 @@ class _File(NamedTuple):
 
 
 class Page:
-    """The page. A name of a client is looked up in a table, never in the file system.
+    """The page, without a folder an empty one. A name of a client is looked up in a table, never in the file system.
 
-    Args:
-        folder: its folder; None: there is no page.
-        samples: the folder of the sample photos, under /samples.
+    samples: the folder of the sample photos, under /samples.
     """
 
     def __init__(self, folder: Path | None, samples: Path | None = None) -> None:

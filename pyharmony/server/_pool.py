@@ -184,11 +184,7 @@ class Pool:
         return time.monotonic() - self._last_sign < _LONGEST_PAUSE * 3
 
     async def start(self) -> None:
-        """Starts the workers, and waits for the first one.
-
-        Raises:
-            RuntimeError: it does not start; the message is its output.
-        """
+        """Starts the workers, and waits for the first one; RuntimeError: its output, if it does not start."""
         self._tasks = [asyncio.create_task(self._keep(slot)) for slot in self.slots]
         end = time.monotonic() + _START
         while not self.workers:
@@ -206,11 +202,7 @@ class Pool:
         return max(1, min(_LONGEST_RETRY, math.ceil(self._seconds * before / len(self.slots))))
 
     def check_room(self) -> None:
-        """Refuses more work if the queue is full, or the service stops.
-
-        Raises:
-            Refusal: 429 or 503.
-        """
+        """Refuses more work if the queue is full (429), or the service stops (503)."""
         if self.stopping:
             raise Refusal(503, "stopping", "the service is stopping", self.retry_after())
         if len(self.queue) >= self.settings.queue:
@@ -219,15 +211,9 @@ class Pool:
             )
 
     def submit(self, operation: Operation, body: Body, *, admitted: bool = False, hidden: bool = False) -> Job:
-        """Puts a job into the queue.
+        """Puts a job into the queue, or refuses it: 404 for an unknown image, 429 and 503 as `check_room`.
 
-        Args:
-            operation, body: the request.
-            admitted: whether room was checked before, as for uploads.
-            hidden: whether it is internal.
-
-        Raises:
-            Refusal: 404 for an unknown image, 429 if the queue is full, 503 if the service stops.
+        admitted: whether room was checked before, as for uploads; hidden: whether it is internal.
         """
         if self.stopping or not admitted:
             self.check_room()
@@ -258,11 +244,7 @@ class Pool:
         return job
 
     def get(self, id: str) -> Job:
-        """Returns a job.
-
-        Raises:
-            Refusal: 404, there is no job of this id.
-        """
+        """Returns a job; Refusal 404: there is none of this id."""
         job = self.jobs.get(id)
         if job is None or job.hidden:
             raise Refusal(404, "unknown_job", "unknown job; it may have expired")
@@ -281,12 +263,7 @@ class Pool:
                 slot.kill()
 
     def changes(self, job: Job, since: int) -> list[JobInfo]:
-        """Returns the states of a job since a phase: each phase that it passed, and the last.
-
-        Args:
-            job: the job.
-            since: the number of its phases that are known already.
-        """
+        """Returns the states of a job after `since` phases: each phase that it passed, and the last."""
         now = self.info(job)
         passed = job.phases[since:] if job.over else job.phases[since:-1]
         if not passed:

@@ -42,11 +42,7 @@ class _Connection(h11.Connection):
     head_is_too_large = False
 
     def next_event(self) -> Any:
-        """Returns the next event, as h11 does.
-
-        Raises:
-            h11.RemoteProtocolError: it is not HTTP, or its head is too large.
-        """
+        """Returns the next event, as h11 does; RemoteProtocolError also if the head is too large."""
         if self.their_state is h11.IDLE:
             waiting = self.trailing_data[0]
             if len(waiting) > MAX_HEAD and not _END_OF_HEAD.search(waiting, 0, MAX_HEAD):
@@ -167,11 +163,7 @@ class Server(uvicorn.Server):
 
 @contextlib.contextmanager
 def serving(settings: Settings, on_start: Callable[[str], None]) -> Iterator[tuple[Server, socket.socket]]:
-    """Yields a server that is ready to run, and its socket; they and its folder are removed afterwards.
-
-    Raises:
-        OSError: the address cannot be listened on.
-    """
+    """Yields a server that is ready to run, and its socket; they and its folder are removed afterwards."""
     host = settings.host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, settings.port), family=family, backlog=1024)

@@ -63,11 +63,7 @@ class Store:
         self.total_bytes = 0
 
     def get(self, id: str) -> StoredPicture:
-        """Returns an image, which counts as used.
-
-        Raises:
-            Refusal: 404, there is no image of this id.
-        """
+        """Returns an image, which counts as used; Refusal 404: there is none of this id."""
         picture = self.pictures.get(id)
         if picture is None:
             raise Refusal(404, "unknown_picture", "unknown image; it may have expired")
@@ -117,11 +113,7 @@ class Store:
                 self.total_bytes += picture.proxy_bytes
 
     def adopt(self, job: str, about: Mapping[str, Any], history: History, preview: bool) -> str:
-        """Moves an image that a job wrote into the store, and returns its id.
-
-        Raises:
-            ValueError: the worker's name is not that of a file in the job's folder.
-        """
+        """Moves an image that a job wrote into the store, and returns its id."""
         file = str(about["file"])
         if not _FILE.fullmatch(file):
             raise ValueError(f"a worker wrote {file!r}")
@@ -131,11 +123,7 @@ class Store:
         return id
 
     def adopt_recipe(self, job: str, file: str, picture: str) -> None:
-        """Moves the recipe that a job wrote into the store; it is deleted with its image.
-
-        Raises:
-            ValueError: the worker's name is not that of a file in the job's folder.
-        """
+        """Moves the recipe that a job wrote into the store; it is deleted with its image."""
         if not _RECIPE.fullmatch(file):
             raise ValueError(f"a worker wrote {file!r}")
         os.rename(self.tree.of_job(job) / file, self.tree.recipe(job))
@@ -151,11 +139,7 @@ class Store:
     @staticmethod
     @contextlib.contextmanager
     def disk() -> Iterator[None]:
-        """Turns the error of a full disk into a refusal.
-
-        Raises:
-            Refusal: 429, the disk is full.
-        """
+        """Turns the error of a full disk into a refusal (429)."""
         try:
             yield
         except OSError as error:
@@ -164,11 +148,7 @@ class Store:
             raise Refusal(429, "full", DISK_FULL, FULL_RETRY) from error
 
     def make_room(self, count: int = 0) -> None:
-        """Frees room for this many bytes; images of previews are deleted first.
-
-        Raises:
-            Refusal: 429, there is not enough room.
-        """
+        """Frees room for this many bytes, images of previews first, or refuses them (429)."""
         limit = self.settings.files_limit
         if self.total_bytes + count > limit:
             for picture in sorted(self.pictures.values(), key=lambda one: one.last_use):
@@ -253,11 +233,7 @@ class Incoming:
         return self._digest.hexdigest()
 
     async def take(self, data: bytes) -> None:
-        """Writes received bytes in a thread, since the disk may be slow.
-
-        Raises:
-            Refusal: 429, there is no room for them.
-        """
+        """Writes received bytes in a thread, since the disk may be slow, or refuses them (429)."""
         self._store.make_room(len(data))
         self._store.total_bytes += len(data)
         self.bytes += len(data)

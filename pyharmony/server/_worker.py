@@ -38,11 +38,7 @@ class Channel:
         self._stream, self._lock = stream, threading.Lock()
 
     def send(self, event: str, **fields: Any) -> None:
-        """Sends a message.
-
-        Raises:
-            Failure: it is too long for the service.
-        """
+        """Sends a message; Failure: it is too long for the service."""
         line = json.dumps({"event": event, **fields}, default=_plain).encode() + b"\n"
         if len(line) > MAX_ANSWER:
             what = (

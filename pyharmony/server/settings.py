@@ -131,11 +131,7 @@ def is_loopback(host: str) -> bool:
 
 
 def bytes_of(text: str) -> int:
-    """Returns the number of bytes that a text denotes: '32MB' is 32,000,000.
-
-    Raises:
-        ValueError: the text is not a size.
-    """
+    """Returns the number of bytes that a text denotes: '32MB' is 32,000,000; ValueError: it is not a size."""
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)\s*([kMG]?)B?", text.strip())
     count = int(float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[match[2]]) if match else 0
     if count < 1:
@@ -144,12 +140,7 @@ def bytes_of(text: str) -> int:
 
 
 def token_of(path: Path) -> str:
-    """Returns the token in a file: its first line, stripped of spaces.
-
-    Raises:
-        OSError: the file cannot be read.
-        ArgumentError: it contains no line of ASCII, or is too large.
-    """
+    """Returns the token in a file, its first line without spaces; ArgumentError: there is no line of ASCII."""
     with path.open("rb") as file:
         lines = file.read(4096).splitlines()
     try:
