@@ -31,8 +31,7 @@ class Numbers:
     def converted(self, text: str) -> Any:
         """Returns the numbers of a text: a number if one is accepted and given, else a tuple.
 
-        Raises:
-            ValueError: the text is not of this type; the message describes the accepted texts.
+        ValueError: the text is not of this type; the message describes the accepted texts.
         """
         try:
             values = tuple((int if self.whole else float)(part) for part in text.split(","))
@@ -66,12 +65,7 @@ IMAGE = _Image()
 
 @dataclass(frozen=True)
 class Group:
-    """The type of an option that turns a step on or off, and may contain the arguments of that step.
-
-    Attributes:
-        call: the call with the options of the arguments.
-        auto: whether 'auto' is accepted too.
-    """
+    """The type of an option that turns a step on or off, with auto also 'auto', or has the arguments of its call."""
 
     call: Call
     auto: bool = False
@@ -161,8 +155,7 @@ class Option:
     def converted(self, text: str) -> Any:
         """Returns the value of a text, such as that of a flag or a cell of a list.
 
-        Raises:
-            ValueError: the text is no value of the option; the message describes the accepted values.
+        ValueError: the text is no value of the option; the message describes the accepted values.
         """
         if self.none and text == "none":
             return () if isinstance(self.type, Numbers) else None
@@ -232,11 +225,7 @@ class Option:
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
     def check(self, value: Any) -> None:
-        """Refuses a number out of the bounds.
-
-        Raises:
-            ValueError: the message describes the accepted values.
-        """
+        """Refuses a number out of the bounds by a ValueError that describes the accepted values."""
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if is_number and (self.low, self.high) != (None, None) and not (math.isfinite(value) and self._within(value)):
             raise ValueError(self.accepted)
@@ -279,14 +268,7 @@ def _written(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Call:
-    """A call on images.
-
-    Attributes:
-        command: its name.
-        inputs: its images, each with a description.
-        options: all its options.
-        renamed: former spellings of options, without dashes, with the new ones.
-    """
+    """A call on images, with a description of each input; renamed: former spellings of options, with the new ones."""
 
     command: str
     inputs: Mapping[str, str]
@@ -298,16 +280,11 @@ class Call:
         return {option.name: option for option in self.options}
 
     def arguments(self, values: Mapping[str, Any], count: int = 1, several: bool = False) -> dict[str, Any]:
-        """Returns the keyword arguments of the function for values of options; missing ones are omitted.
+        """Returns the keyword arguments of the function for values of options, by name; missing ones are omitted.
 
-        Args:
-            values: the values by the names of options; for an option that is `each` a list with one value for all
-                subjects, or one for each.
-            count: the number of subjects.
-            several: whether the function gets a list of subjects.
-
-        Raises:
-            ValueError: the number of values differs from that of subjects; the message begins with the option's name.
+        For an option that is `each`, values are a list with one for all `count` subjects, or one for each; several:
+        whether the function gets a list of subjects. ValueError: their number differs; the message begins with the
+        option's name.
         """
         arguments = {}
         for option in self.options:

@@ -40,13 +40,8 @@ MARGIN = 6  # the gap between the images of a page, in pixels
 class Composite(NamedTuple):
     """A composite and its sources.
 
-    Attributes:
-        photo, background: the photos.
-        pasted: the cut-out at the same place, without match, shadow and grain.
-        result: the composite.
-        info: the information of `compose`.
-        networks: the SHA-256 of the weights that were used, by their names.
-        seconds: the time that `compose` took.
+    pasted is the cut-out at the same place, without match, shadow and grain; networks has the SHA-256 of the weights
+    that were used; seconds is the time that `compose` took.
     """
 
     photo: Pixels

@@ -52,10 +52,7 @@ def command(schema: str, *, verbose: bool = False) -> Callable[[Callable[..., No
     """Turns a function into a command; the function gets a `Console` as its first argument.
 
     A parameter of the function whose type is a dataclass is replaced by the dataclass's fields, which become options.
-
-    Args:
-        schema: the command's name in its JSON.
-        verbose: whether it has --verbose, --quiet and --log-json in addition to --json and --debug.
+    schema is the command's name in its JSON; with verbose it has --verbose, --quiet and --log-json too.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:

@@ -70,12 +70,7 @@ def coloured(text: str, code: str) -> str:
 
 
 class Console:
-    """The output of one run of a command: its messages, progress and JSON.
-
-    Args:
-        command: its name, for the schema of its JSON.
-        as_json: whether a JSON object goes to stdout.
-    """
+    """The output of one run of a command, by its name in JSON: its messages, progress and JSON."""
 
     def __init__(
         self,
@@ -119,10 +114,7 @@ class Console:
         texts: Mapping[str, str] | None = None,
         hints: Mapping[str, str] | None = None,
     ) -> Words:
-        """Returns the texts with which the command reports the library's messages, see `Words`.
-
-        names: names of arguments in messages, in addition to those of the command's parameters.
-        """
+        """Returns the texts of the library's messages, see `Words`; names: those beside the parameters' own."""
         return Words({**self.names, **(names or {})}, files or {}, texts or {}, hints or {})
 
     def problems(self, problems: Iterable[Any]) -> list[dict[str, str]]:

@@ -29,10 +29,7 @@ def run_named() -> None:
 def run(path: Path, before: str = "") -> Any:
     """Runs a Python file, once per process; returns it as a module.
 
-    before: the text before the messages of failures.
-
-    Raises:
-        Failure: there is no such file, or it raises an error, which the message contains.
+    before: the text before the messages of failures: there is no such file, or the error that it raises.
     """
     with reading(f"{before}{path}"):
         source = path.resolve(strict=True)
@@ -69,10 +66,7 @@ def _cause(error: Exception, source: Path) -> str:
 def tables(config: str) -> dict[str, Any] | None:
     """Returns the tables of a configuration from FILE.py or FILE.py:NAME, or None if config has neither form.
 
-    NAME, 'recipe' by default, is a dictionary of tables, or a function that returns one.
-
-    Raises:
-        Failure: see `run`; or the file has no such name, or it is neither.
+    NAME, 'recipe' by default, is a dictionary of tables, or a function that returns one; else it is a failure.
     """
     path, _, key = config.partition(":") if ".py:" in config else (config, "", "")
     if not path.endswith(".py"):

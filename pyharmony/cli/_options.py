@@ -83,11 +83,7 @@ def _options_of(call: Call) -> list[inspect.Parameter]:
 
 
 def _values_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values of the options that were set, converted.
-
-    Raises:
-        Failure: USAGE; a text is no value of its option, or options exclude each other.
-    """
+    """Returns the values of the options that were set, converted; refuses options that exclude each other."""
     result: dict[str, Any] = {}
     for option in _with_groups(call):
         value = values[option.name]

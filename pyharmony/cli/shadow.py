@@ -49,12 +49,9 @@ def draw_with_layer(
     console: Console, draw: Callable[..., Any], image: str, mask: str, output: str, layer: str | None, overwrite: bool,
     arguments: dict[str, Any],
 ) -> tuple[Any, float]:  # fmt: skip
-    """Calls a function that takes an image and the mask of its object, and writes the result and its layer.
+    """Calls a function that takes an image, the mask of its object and arguments, and writes the result and its layer.
 
-    arguments: those of the function.
-
-    Returns:
-        The function's info, and the seconds for all of it.
+    Returns the function's info, and the seconds for all of it.
     """
     for path in (output, layer):
         if path is not None:

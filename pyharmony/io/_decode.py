@@ -181,10 +181,7 @@ def _refused(
 ) -> PyHarmonyError:
     """Returns the error about an image.
 
-    Args:
-        what: the argument and its source, "image: cat.png".
-        finding: the defect, a sentence about the image without its name.
-        more: a remedy in Python, which follows.
+    what is the argument and its source, "image: cat.png"; finding a sentence without them; more a remedy in Python.
     """
     return kind(f"{what} {finding}{more}", code=code, file=what.partition(": ")[2], finding=finding)
 

@@ -300,8 +300,7 @@ def _fields_of(
 ) -> tuple[list[_tiff.Entry], dict[int, list[_tiff.Entry]]]:
     """Returns the descriptive fields of a directory, and the directories that these tags point to.
 
-    Raises:
-        TiffError: together they have more bytes than the file, so that several overlap.
+    TiffError: together they have more bytes than the file, so that several overlap.
     """
     budget = _tiff.Budget(min(size, _MAX_METADATA))
     entries = main.entries(_tiff.DESCRIPTIVE & main.where.keys(), budget)

@@ -131,9 +131,8 @@ def _ancillary(png: Png, kind: bytes, body: bytes, kinds: set[bytes]) -> None:
 def colors_of(png: Png) -> tuple[bytes | None, _color_tags.Colors | None]:
     """Returns the profile or the colours of a file: from cICP, iCCP, sRGB, and gAMA with cHRM, the first counts (4.3).
 
-    Raises:
-        UnusualColors: it is an HDR image, or its pixels have the narrow range of video, from 16 to 235 at 8 bit.
-        UnknownColors: the chunk that counts has invalid numbers.
+    UnusualColors: it is an HDR image, or its pixels have the narrow range of video, from 16 to 235 at 8 bit.
+    UnknownColors: the chunk that counts has invalid numbers.
     """
     cicp = png.colors.get(b"cICP", b"")
     if len(cicp) == 4 and not cicp[2]:

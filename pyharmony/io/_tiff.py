@@ -112,11 +112,7 @@ class Directory:
         return int(values[0]) if values and math.isfinite(values[0]) else default
 
     def entries(self, tags: Iterable[int], budget: Budget, limit: int = 1 << 22) -> list[Entry]:
-        """Returns the existing fields that have at most limit bytes each.
-
-        Raises:
-            TiffError: together they have more than the budget.
-        """
+        """Returns the existing fields of at most limit bytes each, or raises TiffError beyond the budget."""
         entries = []
         for tag in tags:
             if (entry := self.entry(tag, limit)) is not None:

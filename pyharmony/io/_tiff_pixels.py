@@ -135,11 +135,8 @@ def is_for_pillow(main: _tiff.Directory, layout: Layout) -> bool:
 def decode(read: _tiff.Reader, main: _tiff.Directory, layout: Layout) -> tuple[str | None, NumpyArray, int]:
     """Decodes pixels [H, W, C], alpha not premultiplied.
 
-    Values of 1 to 8 bits become uint8, other integers uint16, scaled by their ranges; floats are unchanged.
-
-    Returns:
-        None and C = 1, 3 or 4 channels, or Pillow's mode 'CMYK' or 'LAB' and channels for it; and the number of
-        channels that were ignored.
+    Values of 1 to 8 bits become uint8, other integers uint16, scaled by their ranges; floats are unchanged. Returns
+    Pillow's mode 'CMYK' or 'LAB' or else None, for C = 1, 3 or 4; the pixels; and the number of ignored channels.
     """
     colors = _checked(main, layout)
     alpha = layout.samples == colors + 1 if not layout.extra else layout.extra[0] in (1, 2)

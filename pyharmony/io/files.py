@@ -9,12 +9,9 @@ __all__ = ["check_destination", "read_reduced"]
 
 
 def read_reduced(path: PathLike, name: str, least: int, *, keep_gps: bool) -> tuple[Picture, tuple[int, int] | None]:
-    """Reads a file like `read`, a large JPEG at a half, a quarter or an eighth of each side.
+    """Reads a file like `read`, a large JPEG at a half, a quarter or an eighth of each side, to `least` pixels or more.
 
-    least: the smallest accepted longer side in pixels.
-
-    Returns:
-        The Picture, and the width and height of the whole image if it is reduced, else None.
+    Returns the Picture, and the width and height of the whole image if it is reduced, else None.
     """
     from . import _decode
 
@@ -26,9 +23,6 @@ def check_destination(target: PathLike | WritableFile) -> None:
     """Raises the errors of `write` for a path whose suffix is no format or whose folder cannot be written to.
 
     They do not depend on the image.
-
-    Raises:
-        ArgumentError, DTypeError, OSError: like `write`.
     """
     from . import _encode
 

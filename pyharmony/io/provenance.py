@@ -34,12 +34,7 @@ Step = tuple[str, Sequence[tuple[str, str]]]
 
 
 def provenance(xmp: bytes | None, sources: Sequence[PathLike | bytes]) -> bytes:
-    """Returns XMP that records, in addition to its contents, that an image is a composite, its sources and the tool.
-
-    Args:
-        xmp: the packet of the image; one that cannot be extended is replaced.
-        sources: the source files: a path each, or its bytes.
-    """
+    """Returns XMP that records that an image is a composite, and its sources, paths or bytes; see `add_history`."""
     return add_history(xmp, [_checksum(source) for source in sources])
 
 
