@@ -18,6 +18,7 @@ import numpy as np
 
 from .._arrays import NumpyArray
 from . import _profiles
+from ._picture import Refusal
 
 _D65 = (0.3127, 0.3290)  # the chromaticity x, y of illuminant D65
 _C = (0.310, 0.316)  # the chromaticity x, y of illuminant C
@@ -55,10 +56,6 @@ _NAMES = {(1, 13): "sRGB", (12, 13): "Display P3", (1, 1): "BT.709", (9, 14): "B
 Chromaticities = tuple[tuple[float, float], ...]
 
 
-class UnusualColors(ValueError):
-    """An error for colours that are not accepted, such as those of HDR; the text continues after the file's name."""
-
-
 class UnknownColors(ValueError):
     """An error for unusable tags; the text has their contents."""
 
@@ -83,7 +80,7 @@ def of_code_points(primaries: int, transfer: int, has_profile: bool = False) -> 
     has_profile: whether there is also an ICC profile, which takes precedence.
     """
     if transfer in _HIGH_RANGE:
-        raise UnusualColors(
+        raise Refusal(
             f"is an HDR image ({_HIGH_RANGE[transfer]}), which is not accepted: its range exceeds white; export it "
             "for standard range (SDR)"
         )

@@ -25,7 +25,7 @@ from .. import _checks, _install, _warnings
 from .._arrays import NumpyArray, is_pil
 from ..errors import DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
 from . import _color_tags, _metadata, _png, _profiles, _tiff, _tiff_pixels, _webp
-from ._picture import MAX_PIXELS, Picture, with_metadata
+from ._picture import MAX_PIXELS, Picture, Refusal, with_metadata
 
 logger = logging.getLogger("pyharmony")
 
@@ -122,10 +122,6 @@ class Decoded:
     """The width and height of the whole image, upright, if it was decoded at a reduced size."""
 
 
-class _Refuse(Exception):
-    """A refusal of the file; the text has the cause, and begins with a verb or noun that follows the file's name."""
-
-
 def _limit(max_pixels: Any) -> int:
     if max_pixels is None:
         return MAX_PIXELS
@@ -192,8 +188,10 @@ def _guarded(work: Any, what: str) -> Any:
         return work()
     except PyHarmonyError:
         raise
-    except _Refuse as error:
+    except Refusal as error:
         raise _refused(DecodeError, what, str(error)) from None
+    except (_png.PngError, _tiff.TiffError) as error:
+        raise _refused(DecodeError, what, f"is damaged: {error}") from None
     except MemoryError as error:
         raise _refused(OutOfMemory, what, "needs more memory to decode than is available") from error
     except ImportError:
@@ -235,7 +233,7 @@ def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool, 
 
 def _check_size(width: int, height: int, *, limit: int, what: str) -> None:
     if width < 1 or height < 1:
-        raise _Refuse(f"has no pixels ({width} x {height})")
+        raise Refusal(f"has no pixels ({width} x {height})")
     if width * height > limit:
         finding = f"has {width} x {height} pixels, {width * height / 1e6:.1f} million; at most {limit / 1e6:g} million"
         raise _refused(ImageTooLarge, what, f"{finding} are allowed", f" (max_pixels={limit})", "too-many-pixels")
@@ -334,7 +332,7 @@ def _in_our_mode(image: Any, profile: bytes | None, name: str) -> tuple[Any, byt
     if mode in ("CMYK", "LAB"):
         return _separations(image, profile, name), None
     if mode not in ("P", "PA", "RGB", "RGBX", "RGBa", "YCbCr", "HSV"):
-        raise _Refuse(f"has pixels of mode {mode}, which are not accepted")
+        raise Refusal(f"has pixels of mode {mode}, which are not accepted")
     return image.convert("RGBA" if transparent else "RGB"), _profiles.usable(profile, 3, name)
 
 
@@ -357,7 +355,7 @@ def _separations(image: Any, profile: bytes | None, name: str) -> Any:
     except (_profiles.ProfileError, ImageCms.PyCMSError, OSError) as error:
         logger.warning("%s: its colour profile is ignored: %s", name, _brief(error))
         if image.mode == "LAB":
-            raise _Refuse("has Lab pixels that cannot be converted") from None
+            raise Refusal("has Lab pixels that cannot be converted") from None
         return image.convert("RGB")
 
 
@@ -384,12 +382,12 @@ def _plugin(format: str) -> Any:
         try:
             from pillow_heif import HeifImageFile
         except ImportError:
-            raise _Refuse(_NO_HEIF) from None
+            raise Refusal(_NO_HEIF) from None
         return HeifImageFile
     from PIL import features
 
     if format in ("WEBP", "AVIF") and not features.check(format.lower()):
-        raise _Refuse(f"is a file of {format}, which this build of Pillow does not decode")
+        raise Refusal(f"is a file of {format}, which this build of Pillow does not decode")
     name = {"PNG": "Png", "BMP": "Bmp", "WEBP": "WebP", "AVIF": "Avif"}[format]
     return getattr(importlib.import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
 
@@ -411,8 +409,6 @@ def _check_webp(stream: Any, check: Any) -> None:
     try:
         check(*_webp.size_of(read(0, 30)))
         _webp.check_animation(read)
-    except _webp.WebPError as error:
-        raise _Refuse(str(error)) from None
     finally:
         stream.seek(0)
 
@@ -456,8 +452,6 @@ def _colors_or_none(work: Callable[[], Result], name: str) -> Result | None:
     """Returns the colours of a file's tags, or None, with a warning, if they cannot be used."""
     try:
         return work()
-    except _color_tags.UnusualColors as error:
-        raise _Refuse(str(error)) from None
     except _color_tags.UnknownColors as error:
         logger.warning("%s: its colour tags are unusual (%s) and were ignored; sRGB is assumed", name, error)
         return None
@@ -490,7 +484,7 @@ def _jpeg_fits(image: Any, size: int) -> None:
     # Huffman codes have at least one bit; arithmetic ones may have less, which is not distinguished here.
     blocks = units * sum(layer[1] * layer[2] for layer in layers) if len(layers) > 1 else units
     if blocks > 64 * size:
-        raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot encode")
+        raise Refusal(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot encode")
 
 
 _MAX_SCANS = 100  # the number of scans of a JPEG that are read at any size
@@ -505,7 +499,7 @@ def _scans_fit(image: Any, stream: Any) -> None:
     at = stream.tell()
     try:
         if _to_first_scan(stream) and _scans(stream.read(), most) > most:
-            raise _Refuse(
+            raise Refusal(
                 f"has more than {most} scans of {width} x {height} pixels, which take too long; save it again"
             )
     finally:
@@ -556,9 +550,9 @@ def _run_lengths_fit(image: Any, size: int) -> None:
     """Refuses a run-length encoded BMP that claims more than its bytes can encode, or would take too long."""
     width, height = image.size
     if width * height > 128 * size:  # two bytes encode 255 pixels
-        raise _Refuse(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot encode")
+        raise Refusal(f"is damaged: its header claims {width} x {height} pixels, which {size} bytes cannot encode")
     if width * height > _MAX_RUN_LENGTH_PIXELS:
-        raise _Refuse(
+        raise Refusal(
             f"is a run-length encoded BMP of {width} x {height} pixels, which is not accepted; save it as PNG"
         )
 
@@ -590,7 +584,7 @@ def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
     elif image.mode == "I":
         pixels = np.asarray(image)
         if pixels.min() < 0 or pixels.max() > 65535:
-            raise _Refuse(f"has 32-bit integers from {pixels.min()} to {pixels.max()}, expected 0 to 65535")
+            raise Refusal(f"has 32-bit integers from {pixels.min()} to {pixels.max()}, expected 0 to 65535")
         pixels = pixels.astype(np.uint16)[..., None]
     elif image.mode == "F":
         pixels = np.array(image)[..., None]
@@ -603,13 +597,10 @@ def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
 
 
 def _png_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
-    try:
-        png = _png.header(stream.read(33))
-        check(png.width, png.height)
-        stream.seek(0)
-        png = _png.parse(stream.read())
-    except _png.PngError as error:
-        raise _Refuse(f"is damaged: {error}") from None
+    png = _png.header(stream.read(33))
+    check(png.width, png.height)
+    stream.seek(0)
+    png = _png.parse(stream.read())
     profile, colors = _colors_or_none(lambda: _png.colors_of(png), name) or (None, None)
     if png.animated:
         logger.warning("%s: an animated PNG; its first frame is read", name)
@@ -628,7 +619,7 @@ def _cv2(what: str) -> Any:
     try:
         import cv2
     except ImportError:
-        raise _Refuse(f"is {what}, which is decoded by OpenCV: {_install.hint('io')}") from None
+        raise Refusal(f"is {what}, which is decoded by OpenCV: {_install.hint('io')}") from None
     return cv2
 
 
@@ -636,7 +627,7 @@ def _png16(png: _png.Png) -> NumpyArray:
     cv2 = _cv2("a 16-bit PNG file")
     image = cv2.imdecode(np.frombuffer(png.pixels, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.dtype != np.uint16 or image.shape[:2] != (png.height, png.width):
-        raise _Refuse("is damaged: its pixels cannot be decoded")
+        raise Refusal("is damaged: its pixels cannot be decoded")
     if image.ndim == 2:
         image = image[..., None]
     if image.shape[2] == 3:
@@ -662,15 +653,11 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
         stream.seek(offset)
         return bytes(stream.read(length))
 
-    try:
-        order, big, first = _tiff.header(read)
-        main = _tiff.directory(read, order, big, first)
-    except _tiff.TiffError as error:
-        raise _Refuse(f"is damaged: {error}") from None
+    main = _tiff.directory(read, *_tiff.header(read))
     width, height = main.number(256, 0), main.number(257, 0)
     check(width, height)
     if 50706 in main.where or (main.number(254, 0) & 1 and 330 in main.where):
-        raise _Refuse(f"is a camera's raw file; develop it first; expected {_accepted()}")
+        raise Refusal(f"is a camera's raw file; develop it first; expected {_accepted()}")
     if main.next:
         logger.warning("%s: a TIFF file of several pages; the first one is read", name)
     profile, xmp = main.entry(34675), main.entry(700)
@@ -686,19 +673,14 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
     decoded.orientation = main.number(_tiff.ORIENTATION, 1)
     if not 1 <= decoded.orientation <= 8:
         decoded.orientation = 1
-    try:
-        layout = _tiff_pixels.layout(main, width, height)
-        _tiff_pixels.segments(main, width, height)  # Pillow ignores missing segments
-        if _tiff_pixels.is_for_pillow(main, layout):
-            decoded.pixels = _pillow_tiff(stream, main, layout)
-        if decoded.pixels is not None:
-            check(*decoded.pixels.size)
-            return decoded
-        mode, decoded.pixels, left_out = _tiff_pixels.decode(read, main, layout)
-    except _tiff_pixels.Unsupported as error:
-        raise _Refuse(str(error)) from None
-    except _tiff.TiffError as error:
-        raise _Refuse(f"is damaged: {error}") from None
+    layout = _tiff_pixels.layout(main, width, height)
+    _tiff_pixels.segments(main, width, height)  # Pillow ignores missing segments
+    if _tiff_pixels.is_for_pillow(main, layout):
+        decoded.pixels = _pillow_tiff(stream, main, layout)
+    if decoded.pixels is not None:
+        check(*decoded.pixels.size)
+        return decoded
+    mode, decoded.pixels, left_out = _tiff_pixels.decode(read, main, layout)
     if left_out:
         logger.warning("%s: %d more channels than colours and alpha; they are ignored", name, left_out)
     if mode is not None:
@@ -727,7 +709,7 @@ def _pillow_tiff(stream: Any, main: _tiff.Directory, layout: _tiff_pixels.Layout
         image.load()
     except OSError as error:
         form = f"{layout.kind} values, {_tiff_pixels.compression_name(layout)}"
-        raise _Refuse(f"is damaged, or its form ({form}) is not decoded by Pillow: {_brief(error)}") from error
+        raise Refusal(f"is damaged, or its form ({form}) is not decoded by Pillow: {_brief(error)}") from error
     return image
 
 

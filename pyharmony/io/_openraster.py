@@ -34,7 +34,7 @@ from ..errors import (
 )
 from ..typing import FileLike, PathLike, WritableFile
 from . import _decode, _encode, _png, _profiles
-from ._picture import Picture
+from ._picture import Picture, Refusal
 from .shown import png
 
 Blend = Literal["normal", "multiply"]
@@ -438,7 +438,7 @@ def read_layers(source: FileLike, *, max_pixels: int | None = None) -> tuple[lis
         try:
             return _read(_Archive(data, what, limit))
         except (zipfile.BadZipFile, expat.ExpatError) as error:
-            raise _decode._Refuse(f"is damaged: {_decode._brief(error)}") from None
+            raise Refusal(f"is damaged: {_decode._brief(error)}") from None
 
     return _decode._guarded(work, what)
 
@@ -471,13 +471,13 @@ def _xml(data: bytes) -> _Element:
     above, count = [top], 0
 
     def doctype(*_: Any) -> None:
-        raise _decode._Refuse(f"has a document type in {_STACK}, which is not accepted")
+        raise Refusal(f"has a document type in {_STACK}, which is not accepted")
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal count
         count += 1
         if count > _MAX_ELEMENTS or len(above) > _MAX_DEPTH:
-            raise _decode._Refuse(
+            raise Refusal(
                 f"has too many elements in {_STACK}, expected at most {_MAX_ELEMENTS} elements, {_MAX_DEPTH} deep"
             )
         element = _Element(tag, attributes)
@@ -500,25 +500,25 @@ class _Archive:
     def __init__(self, data: bytes, what: str, limit: int) -> None:
         # Each entry of the directory begins with these bytes; counted first, since every entry becomes an object.
         if data.count(_ENTRY) > _MAX_PARTS:
-            raise _decode._Refuse(f"has more than {_MAX_PARTS} parts, which are not accepted")
+            raise Refusal(f"has more than {_MAX_PARTS} parts, which are not accepted")
         self.what, self.limit = what, limit
         self.pixels, self.metadata = 0, _MAX_METADATA  # pixels so far, and remaining bytes
         self.zip = zipfile.ZipFile(io.BytesIO(data))
         self.profiles: dict[bytes, bytes | None] = {}
         names = self.zip.namelist()
         if len(set(names)) < len(names):
-            raise _decode._Refuse("is damaged: two of its parts have the same name")
+            raise Refusal("is damaged: two of its parts have the same name")
 
     def read(self, name: str, size: int, *, whole: bool = True) -> bytes:
         """Returns a part of at most this many bytes, or this many of its first bytes."""
         try:
             info = self.zip.getinfo(name)
         except KeyError:
-            raise _decode._Refuse(f"lacks {name!r}") from None
+            raise Refusal(f"lacks {name!r}") from None
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise _decode._Refuse(f"has {name!r} encrypted or compressed by another method than Deflate")
+            raise Refusal(f"has {name!r} encrypted or compressed by another method than Deflate")
         if whole and info.file_size > size:
-            raise _decode._Refuse(f"has {info.file_size} bytes in {name!r}, expected at most {size}")
+            raise Refusal(f"has {info.file_size} bytes in {name!r}, expected at most {size}")
         with self.zip.open(info) as file:
             return file.read(size)
 
@@ -527,11 +527,11 @@ class _Archive:
         head = self.read(name, 33, whole=False)
         if not head.startswith(_png.SIGNATURE):
             format, instead = _decode.sniff(head)
-            raise _decode._Refuse(f"has {name!r}, which is {f'a file of {format}' if format else instead}, not PNG")
+            raise Refusal(f"has {name!r}, which is {f'a file of {format}' if format else instead}, not PNG")
         try:
             png = _png.header(head)
         except _png.PngError as error:
-            raise _decode._Refuse(f"is damaged: {name!r}: {error}") from None
+            raise Refusal(f"is damaged: {name!r}: {error}") from None
         _decode._check_size(png.width, png.height, limit=self.limit, what=f"{self.what}: {name}")
         self.pixels += png.width * png.height
         if self.pixels > _TOGETHER * self.limit:
@@ -552,7 +552,7 @@ class _Archive:
 
         def check(width: int, height: int) -> None:
             if (width, height) != (png.width, png.height):
-                raise _decode._Refuse("is damaged: it has two headers")
+                raise Refusal("is damaged: it has two headers")
 
         def work() -> Picture:
             decoded = _decode._png_file(io.BytesIO(bare), "PNG", check, name, False)
@@ -565,7 +565,7 @@ class _Archive:
         """Returns the profile of an iCCP chunk. Most files have one in all their parts: it is inflated once."""
         if packed not in self.profiles:
             if len(self.profiles) == _MAX_PROFILES:
-                raise _decode._Refuse(f"has more than {_MAX_PROFILES} colour profiles, which are not accepted")
+                raise Refusal(f"has more than {_MAX_PROFILES} colour profiles, which are not accepted")
             profile = _png._inflate(packed.partition(b"\0")[2][1:])
             self.profiles[packed] = _profiles.usable(profile, 4, name, grey_too=True)
         return self.profiles[packed]
@@ -592,21 +592,21 @@ def _read(archive: _Archive) -> tuple[list[Layer], Picture]:
     mime = archive.read("mimetype", 256) if "mimetype" in archive.zip.namelist() else b""
     if mime.strip() != _MIME:
         mime_error = f"its mimetype is {mime.decode('latin-1')[:60]!r}" if mime else "it has no mimetype"
-        raise _decode._Refuse(f"is a zip file but not an OpenRaster file: {mime_error}")
+        raise Refusal(f"is a zip file but not an OpenRaster file: {mime_error}")
     image = _xml(archive.read(_STACK, _MAX_STACK))
     stacks = [child for child in image.children if child.tag == "stack"]
     if image.tag != "image" or len(stacks) != 1:
-        raise _decode._Refuse(f"is damaged: {_STACK} is not an image of one stack")
+        raise Refusal(f"is damaged: {_STACK} is not an image of one stack")
     size = _integer(image.attributes, "w"), _integer(image.attributes, "h")
     layer_attributes = list(_layers_of(stacks[0]))[::-1]
     if len(layer_attributes) > _MAX_LAYERS:
-        raise _decode._Refuse(f"has {len(layer_attributes)} layers, expected at most {_MAX_LAYERS}")
+        raise Refusal(f"has {len(layer_attributes)} layers, expected at most {_MAX_LAYERS}")
 
     headers = {_MERGED: archive.header(_MERGED)}
     for attributes in layer_attributes:
         headers[attributes["src"]] = archive.header(attributes["src"])
     if size != (headers[_MERGED].width, headers[_MERGED].height):
-        raise _decode._Refuse(
+        raise Refusal(
             f"is damaged: {_MERGED} has {headers[_MERGED].width} x {headers[_MERGED].height} pixels, "
             f"{_STACK} has {size[0]} x {size[1]}"
         )
@@ -633,7 +633,7 @@ def _layers_of(stack: _Element) -> Iterator[dict[str, str]]:
             alone = own.get("isolation", "isolate") != "auto"
             normal = all(_operator(each) == "svg:src-over" for each in (own, *inside))
             if alone and not is_hidden and not (normal and opacity == 1):
-                raise _decode._Refuse(
+                raise Refusal(
                     f"has a group of layers {own.get('name', '')!r} with its own blend, which is not accepted; "
                     "merge or ungroup it in the program that wrote it"
                 )
@@ -644,7 +644,7 @@ def _layers_of(stack: _Element) -> Iterator[dict[str, str]]:
                     "visibility": "hidden" if is_hidden else each.get("visibility", "visible"),
                 }
         else:
-            raise _decode._Refuse(f"has a {child.tag[:40]!r} in its stack, expected layers only")
+            raise Refusal(f"has a {child.tag[:40]!r} in its stack, expected layers only")
 
 
 def _operator(attributes: dict[str, str]) -> str:
@@ -655,9 +655,9 @@ def _check_layer(attributes: dict[str, str]) -> None:
     source = attributes.get("src", "")
     steps = source.split("/")
     if not source or {"", ".", ".."} & {*steps} or "\\" in source or ":" in source:
-        raise _decode._Refuse(f"has a layer in {source[:100]!r}, expected a path inside the file such as 'data/a.png'")
+        raise Refusal(f"has a layer in {source[:100]!r}, expected a path inside the file such as 'data/a.png'")
     if _operator(attributes) not in _BLEND_OF:
-        raise _decode._Refuse(
+        raise Refusal(
             f"has a layer {attributes.get('name', '')[:100]!r} blended by {_operator(attributes)[:40]!r}, "
             f"expected {' or '.join(map(repr, _BLEND_OF))}"
         )
@@ -676,7 +676,7 @@ def _layer(attributes: dict[str, str], archive: _Archive, headers: dict[str, _pn
     try:
         return Layer(name, pixels, at, _opacity(attributes), visible, _BLEND_OF[_operator(attributes)])
     except PyHarmonyError as error:
-        raise _decode._Refuse(f"has a layer {name[:100]!r} that is not accepted: {error}") from None
+        raise Refusal(f"has a layer {name[:100]!r} that is not accepted: {error}") from None
 
 
 def _integer(attributes: dict[str, str], name: str, default: str = "") -> int:
@@ -684,7 +684,7 @@ def _integer(attributes: dict[str, str], name: str, default: str = "") -> int:
     try:
         return int(text)
     except ValueError:
-        raise _decode._Refuse(f"has {name}={text[:40]!r} in {_STACK}, expected a whole number") from None
+        raise Refusal(f"has {name}={text[:40]!r} in {_STACK}, expected a whole number") from None
 
 
 def _opacity(attributes: dict[str, str]) -> float:
@@ -694,7 +694,7 @@ def _opacity(attributes: dict[str, str]) -> float:
     except ValueError:
         opacity = -1.0
     if not 0 <= opacity <= 1:  # NaN is refused too
-        raise _decode._Refuse(f"has opacity={text[:40]!r} in {_STACK}, expected a number from 0 to 1")
+        raise Refusal(f"has opacity={text[:40]!r} in {_STACK}, expected a number from 0 to 1")
     return opacity
 
 

@@ -15,6 +15,10 @@ from .shown import png
 MAX_PIXELS = 256_000_000
 
 
+class Refusal(ValueError):
+    """The refusal of a file; the text has the cause, and begins with a verb or noun that follows the file's name."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """An image with its colour profile and metadata.

@@ -14,6 +14,7 @@ import numpy as np
 
 from .._arrays import NumpyArray
 from . import _color_tags
+from ._picture import Refusal
 from ._profiles import in_threads
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -131,7 +132,7 @@ def _ancillary(png: Png, kind: bytes, body: bytes, kinds: set[bytes]) -> None:
 def colors_of(png: Png) -> tuple[bytes | None, _color_tags.Colors | None]:
     """Returns the profile or the colours of a file: from cICP, iCCP, sRGB, and gAMA with cHRM, the first counts (4.3).
 
-    UnusualColors: it is an HDR image, or its pixels have the narrow range of video, from 16 to 235 at 8 bit.
+    Refusal: it is an HDR image, or its pixels have the narrow range of video, from 16 to 235 at 8 bit.
     UnknownColors: the chunk that counts has invalid numbers.
     """
     cicp = png.colors.get(b"cICP", b"")
@@ -145,7 +146,7 @@ def colors_of(png: Png) -> tuple[bytes | None, _color_tags.Colors | None]:
             colors = None
         if colors is not None:
             if not cicp[3]:
-                raise _color_tags.UnusualColors("has pixels of the narrow range of video, expected the full one")
+                raise Refusal("has pixels of the narrow range of video, expected the full one")
             return None, colors
     if png.profile is not None:
         return png.profile, None

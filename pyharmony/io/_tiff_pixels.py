@@ -22,6 +22,7 @@ from .. import _install
 from .._arrays import NumpyArray
 from ..reference.luma import LUMA
 from . import _tiff, _webp
+from ._picture import Refusal
 from ._profiles import _strips
 
 _NAMES = {
@@ -55,10 +56,6 @@ _PHOTOMETRIC = {
     4: "mask", 10: "Lab", 32803: "colour filter array", 32844: "LogL", 32845: "LogLuv", 34892: "linear raw"
 }  # fmt: skip
 _REVERSED = bytes(int(f"{i:08b}"[::-1], 2) for i in range(256))
-
-
-class Unsupported(ValueError):
-    """An error for a kind of TIFF that is not accepted; the text continues after the file's name."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +144,7 @@ def decode(read: _tiff.Reader, main: _tiff.Directory, layout: Layout) -> tuple[s
     out = _samples(read, main, layout, channels)
     if layout.photometric == 0:
         if out.dtype.kind == "f":
-            raise Unsupported("has floating-point pixels where 0 is white, expected 0 to be black")
+            raise Refusal("has floating-point pixels where 0 is white, expected 0 to be black")
         np.subtract(np.iinfo(out.dtype).max, out[..., :1], out=out[..., :1])
     mode = None
     if layout.photometric == _PALETTE:
@@ -171,45 +168,43 @@ def _checked(main: _tiff.Directory, layout: Layout) -> int:
     """Returns the number of colour channels, after checking that the pixels can be decoded."""
     if layout.photometric not in _COLORS:
         kind = _PHOTOMETRIC.get(layout.photometric, f"unusual (type {layout.photometric})")
-        raise Unsupported(f"has {kind} pixels, expected grey, RGB, a palette, CMYK, Lab or YCbCr")
+        raise Refusal(f"has {kind} pixels, expected grey, RGB, a palette, CMYK, Lab or YCbCr")
     if not layout.alike:
         each = "/".join(f"{int(bits)}" for bits in main.numbers(258, 64))
-        raise Unsupported(f"has channels of different kinds ({each} bits), expected equal channels")
+        raise Refusal(f"has channels of different kinds ({each} bits), expected equal channels")
     colors = _COLORS[layout.photometric]
     if not colors <= layout.samples <= colors + max(len(layout.extra), 1):
-        raise Unsupported(f"has {layout.samples} channels of {layout.kind} values, but its fields describe {colors}")
+        raise Refusal(f"has {layout.samples} channels of {layout.kind} values, but its fields describe {colors}")
     floats = layout.form == 3
     if layout.bits not in ((16, 32, 64) if floats else (*range(1, 33), 64)) or layout.form not in (1, 2, 3, 4):
-        raise Unsupported(f"has {layout.kind} values, expected integers of 1 to 32 bits or floats of 16, 32 or 64")
+        raise Refusal(f"has {layout.kind} values, expected integers of 1 to 32 bits or floats of 16, 32 or 64")
     if layout.form == 2 and layout.bits not in (8, 16, 32, 64):
-        raise Unsupported(f"has {layout.kind} values, expected signed ones of 8, 16, 32 or 64 bits")
+        raise Refusal(f"has {layout.kind} values, expected signed ones of 8, 16, 32 or 64 bits")
     if floats and colors != 3 and layout.photometric not in (0, 1):
-        raise Unsupported("has floating-point pixels of CMYK or a palette, expected grey or RGB")
+        raise Refusal("has floating-point pixels of CMYK or a palette, expected grey or RGB")
     if layout.photometric in (_YCBCR, _LAB, _ICC_LAB) and (layout.bits not in (8, 16) or layout.form not in (1, 2, 4)):
-        raise Unsupported(f"has YCbCr or Lab pixels of {layout.kind} values, expected 8 or 16 bits")
+        raise Refusal(f"has YCbCr or Lab pixels of {layout.kind} values, expected 8 or 16 bits")
     if layout.photometric == _YCBCR and (layout.bits != 8 or layout.samples != 3):
-        raise Unsupported(f"has YCbCr pixels of {layout.samples} channels of {layout.bits} bits, expected 3 of 8")
+        raise Refusal(f"has YCbCr pixels of {layout.samples} channels of {layout.bits} bits, expected 3 of 8")
     if layout.photometric == _PALETTE and layout.bits > 16:
-        raise Unsupported(f"has a palette of {layout.bits} bits, expected 16 at most")
+        raise Refusal(f"has a palette of {layout.bits} bits, expected 16 at most")
     if layout.photometric == _PALETTE and layout.form == 2:
-        raise Unsupported("has a palette with signed indices, expected unsigned ones")
+        raise Refusal("has a palette with signed indices, expected unsigned ones")
     if layout.photometric == _CMYK and main.number(332, 1) != 1:
-        raise Unsupported("has inks that are not cyan, magenta, yellow and black")
+        raise Refusal("has inks that are not cyan, magenta, yellow and black")
     if main.number(32997, 1) > 1:
-        raise Unsupported("is a volume, expected one image")
+        raise Refusal("is a volume, expected one image")
     if layout.compression not in (1, *_DEFLATE, _LZMA, _WEBP, *_BY_IMAGECODECS):
-        raise Unsupported(
+        raise Refusal(
             f"has {layout.kind} values compressed by {compression_name(layout)}; save it with Deflate, LZW or without"
         )
     if layout.compression == _WEBP and (layout.bits != 8 or layout.samples not in (3, 4) or layout.planar):
-        raise Unsupported(
-            f"has {layout.samples} channels of {layout.kind} values compressed by WebP, expected RGB of 8"
-        )
+        raise Refusal(f"has {layout.samples} channels of {layout.kind} values compressed by WebP, expected RGB of 8")
     if layout.compression == _JPEG and layout.photometric not in (0, 1, 2):
-        raise Unsupported(f"has {layout.kind} YCbCr or CMYK values compressed by JPEG, expected grey or RGB")
+        raise Refusal(f"has {layout.kind} YCbCr or CMYK values compressed by JPEG, expected grey or RGB")
     packed = layout.predictor == 2 and layout.bits not in (8, 16, 32, 64)
     if layout.predictor not in (1, 2, 3) or (layout.predictor == 3) > floats or (packed and layout.compression != 1):
-        raise Unsupported(f"has {layout.kind} values with the predictor {layout.predictor}, which are incompatible")
+        raise Refusal(f"has {layout.kind} values with the predictor {layout.predictor}, which are incompatible")
     return colors
 
 
@@ -260,7 +255,7 @@ def _decompressor(main: _tiff.Directory, layout: Layout) -> Callable[[bytes, tup
         try:
             import imagecodecs
         except ImportError:
-            raise Unsupported(
+            raise Refusal(
                 f"has {layout.kind} values compressed by {compression_name(layout)}, which imagecodecs decodes: "
                 f"{_install.hint('io')}; or save it with Deflate or without"
             ) from None
@@ -296,7 +291,7 @@ def _of_webp(data: bytes, shape: tuple[int, int, int]) -> NumpyArray:
     from PIL import features
 
     if not features.check("webp"):
-        raise Unsupported("has pixels compressed by WebP, which this build of Pillow does not decode")
+        raise Refusal("has pixels compressed by WebP, which this build of Pillow does not decode")
     from PIL.WebPImagePlugin import WebPImageFile
 
     size = _webp.size_of(data[:30])
@@ -416,7 +411,7 @@ def _scaled(part: NumpyArray, out: NumpyArray, layout: Layout) -> None:
         least, most = int(part.min()), int(part.max())
         limit = 65535 if layout.bits >= 32 else (1 << layout.bits - 1) - 1
         if least < 0 or most > limit:
-            raise Unsupported(f"has {layout.kind} values from {least} to {most}, expected 0 to {limit}")
+            raise Refusal(f"has {layout.kind} values from {least} to {most}, expected 0 to {limit}")
         if layout.bits >= 32:
             out[...] = part
             return

@@ -5,9 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-
-class WebPError(ValueError):
-    """An error for a file that is not an accepted WebP file; the text continues after the file's name."""
+from ._picture import Refusal
 
 
 def _triple(data: bytes, at: int) -> int:
@@ -17,7 +15,7 @@ def _triple(data: bytes, at: int) -> int:
 def size_of(head: bytes) -> tuple[int, int]:
     """Returns the width and the height in the first 30 bytes: the decoder allocates the canvas at once."""
     if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
-        raise WebPError("is damaged: it ends in its header, or has none")
+        raise Refusal("is damaged: it ends in its header, or has none")
     kind = head[12:16]
     if kind == b"VP8L":
         bits = int.from_bytes(head[21:25], "little")
@@ -26,7 +24,7 @@ def size_of(head: bytes) -> tuple[int, int]:
         return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
     if kind == b"VP8X":
         return _triple(head, 24), _triple(head, 27)
-    raise WebPError(f"is damaged: its first chunk is {kind!r}")
+    raise Refusal(f"is damaged: its first chunk is {kind!r}")
 
 
 def check_animation(read: Callable[[int, int], bytes]) -> None:
@@ -40,6 +38,6 @@ def check_animation(read: Callable[[int, int], bytes]) -> None:
         if name == b"ANMF":
             frame = read(at + 8, 12).ljust(12, b"\0")
             if canvas[0] * canvas[1] > 16 * _triple(frame, 6) * _triple(frame, 9):
-                raise WebPError(f"is an animation whose first image is a small part of {canvas[0]} x {canvas[1]}")
+                raise Refusal(f"is an animation whose first image is a small part of {canvas[0]} x {canvas[1]}")
             return
         at += 8 + size + size % 2
