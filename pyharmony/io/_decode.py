@@ -241,7 +241,9 @@ def _check_size(width: int, height: int, *, limit: int, what: str) -> None:
 
 def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
     """Returns the pixels in an accepted mode and upright, with cleaned metadata."""
-    if not decoded.profile and (colors := decoded.colors or _metadata.colors_of(decoded.exif)):
+    if not decoded.profile and (
+        colors := decoded.colors or _metadata.of_exif(decoded.exif, _metadata.colors_of_directory)
+    ):
         mode = decoded.pixels.mode if is_pil(decoded.pixels) else "L" if decoded.pixels.shape[2] == 1 else "RGB"
         if mode not in ("CMYK", "LAB"):
             decoded.profile = _color_tags.profile(colors, mode in ("1", "L", "LA", "La"))
@@ -251,7 +253,7 @@ def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
         channels = decoded.pixels.shape[2]
         decoded.profile = _profiles.usable(decoded.profile, channels, name, grey_too=channels == 4)
     if decoded.dpi is None:
-        decoded.dpi = _metadata.dpi_of_exif(decoded.exif)
+        decoded.dpi = _metadata.of_exif(decoded.exif, _metadata.dpi_of)  # only cameras store it there
     decoded.exif, orientation = _metadata.clean_exif(decoded.exif, name, keep_gps)
     if decoded.orientation == 1:
         decoded.orientation = orientation
@@ -653,7 +655,7 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
         stream.seek(offset)
         return bytes(stream.read(length))
 
-    main = _tiff.directory(read, *_tiff.header(read))
+    main = _tiff.main_directory(read)
     width, height = main.number(256, 0), main.number(257, 0)
     check(width, height)
     if 50706 in main.where or (main.number(254, 0) & 1 and 330 in main.where):

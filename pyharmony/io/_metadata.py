@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from . import _color_tags, _tiff
 
 logger = logging.getLogger("pyharmony")
+
+T = TypeVar("T")
 
 EXIF_PREFIX = b"Exif\0\0"
 #: The largest size of EXIF in bytes, and of all its fields together in a larger file.
@@ -126,14 +129,10 @@ def colors_of_directory(main: _tiff.Directory) -> _color_tags.Colors | None:
     return _color_tags.ADOBE_RGB if space == 2 else None
 
 
-def colors_of(exif: bytes | None) -> _color_tags.Colors | None:
-    """Returns `colors_of_directory` of EXIF."""
-    if not exif:
-        return None
+def of_exif(exif: bytes | None, measure: Callable[[_tiff.Directory], T]) -> T | None:
+    """Returns a function's value for the main directory of EXIF; None if there is no EXIF, or it is damaged."""
     try:
-        read = _tiff.reader(_body(exif))
-        order, big, first = _tiff.header(read)
-        return colors_of_directory(_tiff.directory(read, order, big, first))
+        return measure(_tiff.main_directory(_tiff.reader(_body(exif)))) if exif else None
     except _tiff.TiffError:
         return None
 
@@ -154,17 +153,6 @@ def dpi_of(main: _tiff.Directory) -> tuple[float, float] | None:
     unit = {2: 1.0, 3: 2.54}.get(main.number(0x0128, 2))
     x, y = (main.numbers(tag, 64)[:1] for tag in (0x011A, 0x011B))
     return (x[0] * unit, y[0] * unit) if unit and x and y else None
-
-
-def dpi_of_exif(exif: bytes | None) -> tuple[float, float] | None:
-    """Returns the resolution in EXIF; only cameras store it there."""
-    if not exif:
-        return None
-    try:
-        read = _tiff.reader(_body(exif))
-        return dpi_of(_tiff.directory(read, *_tiff.header(read)))
-    except _tiff.TiffError:
-        return None
 
 
 _MAX_XMP = 1 << 24
@@ -306,13 +294,9 @@ def _fields_of(
     entries = main.entries(_tiff.DESCRIPTIVE & main.where.keys(), budget)
     parts = {}
     for tag in tags:
-        if at := main.number(tag, 0):
-            try:
-                part = _tiff.directory(main.read, main.order, False, at)
-            except _tiff.TiffError:
-                continue
+        if part := _part(main, tag):
             parts[tag] = part.entries(part.where.keys() - {_tiff.INTEROP_IFD}, budget)
-    return entries, {tag: part for tag, part in parts.items() if part}
+    return entries, {tag: fields for tag, fields in parts.items() if fields}
 
 
 def tiff_of_exif(exif: bytes | None) -> tuple[list[_tiff.Entry], dict[int, list[_tiff.Entry]]]:
@@ -321,15 +305,13 @@ def tiff_of_exif(exif: bytes | None) -> tuple[list[_tiff.Entry], dict[int, list[
         return [], {}
     try:
         body = _body(exif)
-        read = _tiff.reader(body)
-        order, big, first = _tiff.header(read)
-        main = _tiff.directory(read, order, big, first)
+        main = _tiff.main_directory(_tiff.reader(body))
         entries, parts = _fields_of(main, (_tiff.EXIF_IFD, _tiff.GPS_IFD), len(body))
     except _tiff.TiffError as error:
         logger.warning("the EXIF data is damaged (%s) and was not written", error)
         return [], {}
 
     def little(entries: list[_tiff.Entry]) -> list[_tiff.Entry]:
-        return entries if order == "<" else [entry.swapped() for entry in entries]
+        return entries if main.order == "<" else [entry.swapped() for entry in entries]
 
     return little(entries), {tag: little(part) for tag, part in parts.items()}

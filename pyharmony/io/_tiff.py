@@ -139,6 +139,11 @@ def header(read: Reader) -> tuple[str, bool, int]:
     raise TiffError("no TIFF header")
 
 
+def main_directory(read: Reader) -> Directory:
+    """Reads the first directory of a file."""
+    return directory(read, *header(read))
+
+
 def directory(read: Reader, order: str, big: bool, offset: int) -> Directory:
     """Reads the directory at offset. Fields of unknown types are ignored."""
     head, size, inline = ("Q", 20, 8) if big else ("H", 12, 4)
