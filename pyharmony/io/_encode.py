@@ -42,6 +42,13 @@ _HOLDS = {
 #: The level of Deflate: files are a tenth larger than at the usual level 6, and are written several times as fast.
 _PNG_LEVEL = 1
 
+#: The options of Pillow's encoders that do not depend on the image.
+_ENCODERS: dict[str, dict[str, Any]] = {
+    "JPEG": {"subsampling": 0},
+    "WEBP": {"method": 2},
+    "AVIF": {"subsampling": "4:4:4", "speed": 9},
+}
+
 Piece = Any
 
 
@@ -160,33 +167,22 @@ def _pillow(picture: Picture, format: str, quality: int) -> list[Piece]:
         image = image.convert("RGB")
         profile = profile and _profiles.rgb_profile(profile)
     stream = io.BytesIO()
-    options: dict[str, Any] = {}
-    if format == "JPEG":
-        if exif is not None and len(exif) > 65533:
-            logger.warning("the EXIF data is too large for a JPEG (%d bytes) and was not written", len(exif))
-            exif = None
-        if xmp is not None and len(xmp) > 65502 - 29:
-            logger.warning("the XMP data is too large for a JPEG (%d bytes) and was not written", len(xmp))
-            xmp = None
-        options = {"quality": int(quality), "subsampling": 0, "exif": exif or b""}
-        if dpi is not None:
-            options["dpi"] = tuple(min(max(round(x), 1), 65535) for x in dpi)
-    elif format == "WEBP":
-        options = {"quality": int(quality), "method": 2, "exif": exif or b""}
-    elif format == "AVIF":
-        options = {"quality": int(quality), "subsampling": "4:4:4", "speed": 9, "exif": exif or b""}
-    elif format == "BMP":
-        if dpi is not None:
-            options["dpi"] = dpi
+    if format == "BMP":
         if profile is not None or exif is not None or xmp is not None:
             logger.warning("a BMP file has no colour profile and no metadata; they were not written")
-        image.save(stream, "BMP", **options)
+        image.save(stream, "BMP", **({} if dpi is None else {"dpi": dpi}))
         return [stream.getbuffer()]
-    if xmp is not None:
-        options["xmp"] = xmp
-    if profile is not None:
-        options["icc_profile"] = profile
-    image.save(stream, format, **options)
+    options: dict[str, Any] = {"quality": int(quality), **_ENCODERS[format]}
+    metadata: dict[str, bytes | None] = {"exif": exif or b"", "xmp": xmp, "icc_profile": profile}
+    if format == "JPEG":
+        for name, most in (("exif", 65533), ("xmp", 65502 - 29)):
+            if (size := len(metadata[name] or b"")) > most:
+                text = "the %s data is too large for a JPEG (%d bytes) and was not written"
+                logger.warning(text, name.upper(), size)
+                del metadata[name]
+        if dpi is not None:
+            options["dpi"] = tuple(min(max(round(x), 1), 65535) for x in dpi)
+    image.save(stream, format, **options, **{name: data for name, data in metadata.items() if data is not None})
     return [stream.getbuffer()]
 
 
