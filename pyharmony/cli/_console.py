@@ -89,6 +89,7 @@ class Console:
         self._quiet, self._verbose = quiet, verbose
         self._handler = _Handler(log_json)
         self._has_result = False  # whether the one JSON object was written
+        self._some_failed = False
 
     def note(self, text: str, **fields: Any) -> None:
         """Logs an informational message; the fields are added with --log-json."""
@@ -130,8 +131,11 @@ class Console:
         return texts
 
     def result(self, **fields: Any) -> None:
-        """Writes the object of --json."""
+        """Writes the object of --json. With `problems` the status is that of the samples, and so is the exit code."""
         self._has_result = True
+        if "problems" in fields:
+            self._some_failed = bool(fields["problems"])
+            fields = {"status": "some failed" if self._some_failed else "ok", **fields}
         if self.as_json:
             head = {"schema": f"pyharmony.{self.command}/{_SCHEMA}", "pyharmony": __version__}
             self.print_text(json.dumps(finite({**head, **fields}), allow_nan=False))
@@ -161,6 +165,8 @@ class Console:
             if self._quiet and self._verbose:
                 raise Failure("--quiet and --verbose exclude each other", Code.USAGE)
             yield
+            if self._some_failed:
+                raise typer.Exit(Code.SOME_FAILED)
         except typer.Exit:
             raise
         except (Exception, KeyboardInterrupt) as error:

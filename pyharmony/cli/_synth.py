@@ -218,7 +218,6 @@ def _write(
         _write_left_out(dataset, output_set.unlikely[:SHOWN], options["score"], left_out)
     counts = {"outside_limits": len(output_set.refused), "unrealistic": len(output_set.unlikely)}
     console.result(
-        status="some failed" if problems else "ok",
         output=str(output),
         samples=len(output_set.triples),
         **counts,
@@ -229,8 +228,6 @@ def _write(
     )
     counts_text = "".join(f", {count:,} {what.replace('_', ' ')}" for what, count in counts.items() if count)
     console.note(f"{output}: {len(output_set.triples):,} samples{counts_text}{_gaps(missing or [])}")
-    if problems:
-        raise typer.Exit(Code.SOME_FAILED)
 
 
 def _gaps(missing: list[str]) -> str:
@@ -247,7 +244,6 @@ def _write_scenes(console: Console, scenes: Any, output: Path, overwrite: bool, 
     problems = console.problems({problem.message: problem for problem in left_out}.values())
     images = len(scenes) - len(left_out)
     console.result(
-        status="some failed" if problems else "ok",
         output=str(output),
         scenes=len(scenes.scenes),
         images=images,
@@ -255,8 +251,6 @@ def _write_scenes(console: Console, scenes: Any, output: Path, overwrite: bool, 
         problems=problems,
     )
     console.note(f"{output}: {images:,} images of {len(scenes.scenes):,} scenes{_gaps(scenes.missing)}")
-    if problems:
-        raise typer.Exit(Code.SOME_FAILED)
 
 
 def _write_left_out(dataset: Any, names: list[str], score: Callable[[Any], float], path: Path) -> None:
