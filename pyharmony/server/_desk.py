@@ -67,7 +67,6 @@ class Desk:
 
     @contextlib.contextmanager
     def phase(self, name: str, step: int, steps: int) -> Iterator[None]:
-        """Reports that a phase begins."""
         self.report_phase(name, step, steps)
         yield
 
@@ -112,7 +111,6 @@ class Desk:
 
     @contextlib.contextmanager
     def collected_warnings(self) -> Iterator[list[Reason]]:
-        """Collects the warnings of the library."""
         reasons: list[Reason] = []
         with warnings.catch_warnings(record=True) as recorded:
             warnings.simplefilter("always", PyHarmonyWarning)
@@ -121,16 +119,13 @@ class Desk:
         reasons += [Reason(one.code, str(one)) for one in every if isinstance(one, PyHarmonyWarning)]
 
     def new(self, suffix: str = "") -> str:
-        """Returns the path of a new file to write."""
         return str(self.folder / f"{new_id()}{suffix}")
 
     def record_of(self, path: str, format: str, channels: int, dtype: str, width: int, height: int) -> dict[str, Any]:
-        """Returns the record of an image that was written."""
         size = {"width": width, "height": height, "channels": channels, "dtype": dtype}
         return {"file": os.path.basename(path), "format": format.upper(), "bytes": os.path.getsize(path), **size}
 
     def write(self, picture: Picture, format: ImageFormat, quality: int = 95) -> dict[str, Any]:
-        """Writes an image, and returns its record."""
         path = self.new()
         io.write(picture, path, format=format, quality=quality)
         height, width, channels = picture.pixels.shape
@@ -224,7 +219,6 @@ class SegmentSession:
         self.answers: list[Any] = []
 
     def people(self) -> Any:
-        """Returns all people."""
         with _shipped.noted() as weights:
             people = self.session.people()
         self._add(weights)
@@ -310,7 +304,6 @@ class PictureCache:
         self._most, self._pictures = most, OrderedDict[str, Picture]()
 
     def get(self, name: str) -> Picture | None:
-        """Returns an image, or None if it is not cached."""
         if name in self._pictures:
             self._pictures.move_to_end(name)
         return self._pictures.get(name)

@@ -68,7 +68,6 @@ class Keys:
         self._sessions: dict[bytes, float] = {}
 
     def open(self) -> str:
-        """Returns the name of a new session."""
         now = time.monotonic()
         self._sessions = {name: end for name, end in self._sessions.items() if end > now}
         while len(self._sessions) >= MAX_SESSIONS:
@@ -78,7 +77,6 @@ class Keys:
         return name
 
     def close(self, name: str) -> None:
-        """Ends a session."""
         self._sessions.pop(_digest(name), None)
 
     def fit(self, headers: Mapping[str, str]) -> bool:
@@ -154,7 +152,6 @@ class Guard:
             await refusal.answer()(scope, exchange.receive, exchange.send)
 
     def _check(self, scope: Scope, exchange: _Exchange) -> None:
-        """Refuses requests that are not allowed."""
         headers, path, method = exchange.headers, scope["path"], scope["method"]
         host = headers.get("host", "")
         if self._names is not None and _name_of(host) not in self._names:
@@ -277,7 +274,6 @@ class _Exchange:
                 return
 
     def log_fields(self) -> dict[str, Any]:
-        """Returns the fields of the log."""
         client = self._scope.get("client")
         path = self._scope.get("raw_path") or self._scope["path"].encode()
         return {

@@ -34,7 +34,6 @@ class History(NamedTuple):
 
     @property
     def composite(self) -> bool:
-        """Whether the image is a composite."""
         return any(step.operation in _COMPOSING for step in self.steps)
 
 

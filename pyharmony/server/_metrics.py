@@ -41,5 +41,4 @@ class Metrics:
         Gauge(f"pyharmony_{name}", about, **self._options).set_function(value)
 
     def text(self) -> bytes:
-        """Returns all metrics in Prometheus' format."""
         return generate_latest(self.registry)

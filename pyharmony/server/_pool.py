@@ -94,7 +94,6 @@ class Job:
 
     @property
     def over(self) -> bool:
-        """Whether it ended."""
         return self.end_time is not None
 
     @property
@@ -114,7 +113,6 @@ class Job:
 
     @property
     def phase(self) -> Phase | None:
-        """The current phase, or the last one."""
         return self.phases[-1] if self.phases else None
 
     def touch(self) -> None:
@@ -168,7 +166,6 @@ class Pool:
 
     @property
     def running(self) -> list[Job]:
-        """The running jobs."""
         return [slot.job for slot in self.slots if slot.job is not None]
 
     @property
@@ -272,7 +269,6 @@ class Pool:
         return [*(now.model_copy(update={**running, "phase": phase}) for phase in passed), now]
 
     def info(self, job: Job) -> JobInfo:
-        """Returns the state of a job."""
         url = f"/api/v1/jobs/{job.id}"
         return JobInfo(
             id=job.id,
@@ -552,7 +548,6 @@ class Pool:
         return result
 
     async def _log_output(self, slot: _Slot, process: asyncio.subprocess.Process) -> None:
-        """Logs the output of a worker's libraries."""
         prints = cast(asyncio.StreamReader, process.stderr)
         while True:
             try:
@@ -579,7 +574,6 @@ class Pool:
             await asyncio.sleep(0.02)
 
     async def close(self) -> None:
-        """Ends the workers."""
         self.stopping = self.closing = True
         for slot in self.slots:
             slot.kill()

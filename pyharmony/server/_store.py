@@ -71,7 +71,6 @@ class Store:
         return picture
 
     def info(self, id: str) -> PictureInfo:
-        """Returns the information about an image."""
         picture = self.pictures[id]
         url = f"/api/v1/pictures/{id}"
         width, height = picture.sizes.proxy
@@ -132,7 +131,6 @@ class Store:
         self.pictures[picture].recipe = job
 
     def remove_recipe(self, job: str) -> None:
-        """Deletes the recipe of a job, if there is one."""
         self.total_bytes -= self.recipes.pop(job, 0)
         self.tree.recipe(job).unlink(missing_ok=True)
 
@@ -229,7 +227,6 @@ class Incoming:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of the bytes so far."""
         return self._digest.hexdigest()
 
     async def take(self, data: bytes) -> None:

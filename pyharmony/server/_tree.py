@@ -46,15 +46,12 @@ class Tree(NamedTuple):
     folder: Path
 
     def picture(self, id: str) -> Path:
-        """Returns the path of an image."""
         return self.folder / "pictures" / id
 
     def proxy(self, id: str) -> Path:
-        """Returns the path of its proxy."""
         return self.folder / "proxies" / id
 
     def is_proxy(self, path: str) -> bool:
-        """Returns whether a path is that of a proxy."""
         return os.path.dirname(path) == str(self.folder / "proxies")
 
     def of_job(self, id: str) -> Path:
@@ -66,7 +63,6 @@ class Tree(NamedTuple):
         return self.folder / "recipes" / f"{job}.json"
 
     def make(self) -> None:
-        """Creates the folders."""
         for name in ("pictures", "proxies", "recipes", "jobs"):
             (self.folder / name).mkdir(mode=0o700)
 
@@ -86,7 +82,6 @@ class Sizes(NamedTuple):
 
     @property
     def proxy(self) -> tuple[int, int]:
-        """The width and height of the proxy."""
         return fitted((self.width, self.height), self.side)
 
 
