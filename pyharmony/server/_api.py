@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request, Response
@@ -346,24 +346,23 @@ class Service:
                 raise Refusal(422, "empty", "the body is empty, expected an image file")
             incoming.close()
             label = None if name is None else excerpt(name)
-            job = self.pool.submit(OPEN, OpenBody(picture=id), admitted=True, hidden=True)
-            try:
-                await self._wait_for_end(job)
-            except BaseException:
-                self.pool.cancel(job)
-                raise
-            if job.raw is None:
-                raise _unreadable(job, id, label)
-            self.store.add(id, job.raw, History((incoming.sha256,)), label)
+            self.store.add(id, await self._opened(id, label), History((incoming.sha256,)), label)
         info = self.store.info(id)
         response.headers["Location"] = info.url
         return info
 
-    @staticmethod
-    async def _wait_for_end(job: Job) -> None:
-        """Waits for the end of an internal job, which has its own time limit."""
-        while not job.over:
-            await job.wait(1.0)
+    async def _opened(self, id: PictureId, label: str | None) -> Mapping[str, Any]:
+        """Reads an image in an internal job, which has its own time limit, and returns its record."""
+        job = self.pool.submit(OPEN, OpenBody(picture=id), admitted=True, hidden=True)
+        try:
+            while not job.over:
+                await job.wait(1.0)
+        except BaseException:
+            self.pool.cancel(job)
+            raise
+        if job.raw is None:
+            raise _unreadable(job, id, label)
+        return job.raw
 
     async def picture(self, id: Id) -> PictureInfo:
         """Returns the information about an image."""
@@ -399,10 +398,7 @@ class Service:
 
     async def _open(self, id: PictureId, label: str | None) -> None:
         try:
-            job = self.pool.submit(OPEN, OpenBody(picture=id), admitted=True, hidden=True)
-            await self._wait_for_end(job)
-            if job.raw is None:
-                raise _unreadable(job, id, label)
+            await self._opened(id, label)
         finally:
             del self._opening[id]
 
@@ -415,13 +411,10 @@ class Service:
             except Failure as failure:
                 status = 413 if failure.exit_code == Code.RESOURCES else 422
                 raise Refusal(status, failure.kind, str(failure)) from None
-            job = self.pool.submit(operation, body)
-            await job.wait(wait)
-            info = self.pool.info(job)
+            info = await self._state(self.pool.submit(operation, body), wait)
             response.headers["Location"] = info.url
-            if job.over:
+            if info.finished is not None:
                 response.status_code = 200
-            self.pool.on_sent(job)
             return info
 
         # The type of the body depends on the operation.
@@ -430,7 +423,9 @@ class Service:
 
     async def job(self, id: Id, wait: Wait = 0.0) -> JobInfo:
         """Returns the state of a job."""
-        job = self.pool.get(id)
+        return await self._state(self.pool.get(id), wait)
+
+    async def _state(self, job: Job, wait: float) -> JobInfo:
         await job.wait(wait)
         info = self.pool.info(job)
         self.pool.on_sent(job)

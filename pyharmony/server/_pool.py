@@ -481,31 +481,26 @@ class Pool:
         elif event == "phase":
             job.phases.append(Phase(name=message["name"], step=message["step"], steps=message["steps"]))
             job.touch()
-        elif event == "done":
-            error = None
-            if job.hidden:
-                job.raw = message["result"]
-            else:
-                try:
-                    job.result, job.bytes = self._result(job, message["result"], message["weights"]), size
-                except OSError as failure:
-                    if not is_full(failure):
-                        raise
-                    error = Error(kind="full", message=DISK_FULL, exit_code=4)
-            self._free(slot)
+        elif event in ("done", "failed"):
+            error = Error(**message["error"]) if event == "failed" else self._keep_result(job, message, size)
+            slot.job = None
+            if slot.timer is not None:
+                slot.timer.cancel()
             self._end(job, "done" if error is None else "failed", error)
             self._hand_out()
-        elif event == "failed":
-            error = Error(**message["error"])
-            self._free(slot)
-            self._end(job, "failed", error)
-            self._hand_out()
 
-    @staticmethod
-    def _free(slot: _Slot) -> None:
-        slot.job = None
-        if slot.timer is not None:
-            slot.timer.cancel()
+    def _keep_result(self, job: Job, message: Mapping[str, Any], size: int) -> Error | None:
+        """Stores the result of a job; returns the error if the disk is full."""
+        if job.hidden:
+            job.raw = message["result"]
+            return None
+        try:
+            job.result, job.bytes = self._result(job, message["result"], message["weights"]), size
+        except OSError as failure:
+            if not is_full(failure):
+                raise
+            return Error(kind="full", message=DISK_FULL, exit_code=4)
+        return None
 
     def _on_worker_exit(self, job: Job, code: int | None) -> None:
         """Ends a job whose worker has ended."""
