@@ -32,9 +32,21 @@ export const chosen = (name) => inputs(`input[name=${name}]:checked`)[0].value;
  * @param {string} [className]
  */
 export function buttonOf(text, run, className = "") {
-  const one = document.createElement("button");
-  Object.assign(one, { type: "button", textContent: text });
-  if (className) one.className = className;
+  const one = elementOf("button", { type: "button", ...(className ? { className } : {}) }, text);
   one.addEventListener("click", run);
   return one;
+}
+
+/**
+ * Creates an element with properties and children.
+ *
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, any>} properties
+ * @param {(Node | string)[]} children
+ */
+export function elementOf(tag, properties, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
 }

@@ -1,6 +1,6 @@
 // The fields of options without a dedicated control, generated from the descriptions of the service.
 
-import { $ } from "./dom.js";
+import { $, elementOf } from "./dom.js";
 import { FIELDS, TEXTS, WORDS } from "./strings.js";
 
 /**
@@ -91,38 +91,21 @@ export function changed(fields, options, { id, value, checked }) {
  * @param {string} id
  */
 function controlOf(field, id) {
-  const row = document.createElement("div");
-  row.className = "field";
-  row.title = field.about;
-  const label = document.createElement("label");
+  const row = (/** @type {HTMLElement[]} */ ...controls) => (
+    elementOf("div", { className: "field", title: field.about }, ...controls));
   if (field.type === "flag" || field.type === "group") {
-    label.className = "check";
-    const box = document.createElement("input");
-    Object.assign(box, { type: "checkbox", id });
-    label.append(box, labelOf(id));
-    row.append(label);
-    return row;
+    return row(elementOf("label", { className: "check" }, elementOf("input", { type: "checkbox", id }), labelOf(id)));
   }
-  Object.assign(label, { htmlFor: id, textContent: labelOf(id) });
+  const label = elementOf("label", { htmlFor: id }, labelOf(id));
   if (field.type === "word") {
-    const one = document.createElement("select");
-    one.id = id;
-    one.append(...field.words.map((word) => new Option(WORDS[word] ?? word, word)));
-    row.append(label, one);
-    return row;
+    return row(label, elementOf("select", { id }, ...field.words.map((word) => new Option(WORDS[word] ?? word, word))));
   }
-  const one = document.createElement("input");
   if (isShare(field)) {
-    const out = document.createElement("output");
-    Object.assign(out, { htmlFor: id, id: `${id}-out` });
-    Object.assign(one, { type: "range", min: "0", max: "100", id });
-    row.append(label, out, one);
-  } else {
-    const step = field.type === "whole" ? "1" : "any";
-    Object.assign(one, { type: "number", id, min: String(field.low ?? ""), max: String(field.high ?? ""), step });
-    row.append(label, one);
+    const out = elementOf("output", { htmlFor: id, id: `${id}-out` });
+    return row(label, out, elementOf("input", { type: "range", min: "0", max: "100", id }));
   }
-  return row;
+  const [min, max, step] = [field.low ?? "", field.high ?? "", field.type === "whole" ? "1" : "any"].map(String);
+  return row(label, elementOf("input", { type: "number", id, min, max, step }));
 }
 
 /** Creates the controls of all fields. @param {Field[]} fields */
@@ -130,10 +113,8 @@ export function build(fields) {
   $("fields").replaceChildren(...fields.flatMap((field) => {
     const row = controlOf(field, field.name);
     if (!field.fields.length) return [row];
-    const group = document.createElement("div");
-    group.id = `${field.name}-fields`;
-    group.append(...field.fields.map((inner) => controlOf(inner, `${field.name}-${inner.name}`)));
-    return [row, group];
+    const inner = field.fields.map((one) => controlOf(one, `${field.name}-${one.name}`));
+    return [row, elementOf("div", { id: `${field.name}-fields` }, ...inner)];
   }));
 }
 

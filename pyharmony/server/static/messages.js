@@ -1,7 +1,7 @@
 // Messages: on the page, and to screen readers.
 
 import { Cancelled, ServiceError } from "./api.js";
-import { $, buttonOf } from "./dom.js";
+import { $, buttonOf, elementOf } from "./dom.js";
 import { TROUBLE } from "./strings.js";
 
 /** The milliseconds for which a message that is not an error is shown, and the largest number of messages. */
@@ -20,13 +20,10 @@ export function announce(text) {
  * @param {{ error?: boolean, topic?: string | null }} [options]
  */
 export function showMessage(text, { error = false, topic = null } = {}) {
-  const toast = document.createElement("div");
-  toast.className = error ? "toast error" : "toast";
+  const toast = elementOf("div", { className: error ? "toast error" : "toast" }, elementOf("span", {}, text));
+  toast.append(buttonOf(TROUBLE.close, () => toast.remove()));
   toast.setAttribute("role", error ? "alert" : "status");
   if (topic) toast.dataset.topic = topic;
-  const message = document.createElement("span");
-  message.textContent = text;
-  toast.append(message, buttonOf(TROUBLE.close, () => toast.remove()));
   const toasts = $("toasts");
   for (const other of [...toasts.children]) if (other.firstChild?.textContent === text) other.remove();
   toasts.append(toast);

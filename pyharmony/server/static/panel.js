@@ -1,6 +1,6 @@
 // Shows the document in the controls of the panel, whose events are handled in controls.js.
 
-import { $, all, button, chosen, fields, input, inputs, select } from "./dom.js";
+import { $, all, button, buttonOf, chosen, elementOf, fields, input, inputs, select } from "./dom.js";
 import { build as buildFields, show as showFields } from "./fields.js";
 import { TIE, middleOf, samePlace } from "./geometry.js";
 import { announce } from "./messages.js";
@@ -25,13 +25,9 @@ export const SHARES = /** @type {const} */ (["strength"]);
  */
 export function begin(way, about, go) {
   $("steps").replaceChildren(...way.steps.map(([step, title]) => {
-    const item = document.createElement("li");
-    const one = document.createElement("button");
-    Object.assign(one, { type: "button", textContent: title });
+    const one = buttonOf(title, () => go(step));
     one.dataset.to = step;
-    one.addEventListener("click", () => go(step));
-    item.append(one);
-    return item;
+    return elementOf("li", {}, one);
   }));
   $("steps").hidden = way.steps.length < 2;
   $("to-match").textContent = way.toMatch;

@@ -1,7 +1,7 @@
 // The result at full size: computes it, saves it with its mask and recipe, and generates the code that reproduces it.
 
 import * as api from "./api.js";
-import { $, chosen } from "./dom.js";
+import { $, chosen, elementOf } from "./dom.js";
 import { announce, fail, showMessage } from "./messages.js";
 import { TEXTS, WORK } from "./strings.js";
 
@@ -220,8 +220,7 @@ function namesOf({ subject, background, composite, source, mask, photos = [] }) 
  * @param {string} [name]
  */
 function download(url, name = "") {
-  const link = document.createElement("a");
-  Object.assign(link, { href: url, download: name });
+  const link = elementOf("a", { href: url, download: name });
   document.body.append(link);
   link.click();
   link.remove();

@@ -1,7 +1,7 @@
 // The start: the choice of a way, and the uploads of its photos, after which the editor opens.
 
 import * as api from "./api.js";
-import { $, button, inputs } from "./dom.js";
+import { $, button, buttonOf, elementOf, inputs } from "./dom.js";
 import { announce, clear, fail, showMessage } from "./messages.js";
 import { START } from "./strings.js";
 import { WAYS } from "./ways/all.js";
@@ -46,22 +46,17 @@ export class Start {
   /** @param {Slot} slot */
   slotOf({ name, icon, many = false }) {
     const [title, hint] = textsOf(this.way, name);
-    const label = document.createElement("div");
-    label.className = "slot";
+    const texts = [elementOf("b", {}, title), elementOf("br", {}), elementOf("small", {}, hint)];
+    const field = elementOf("input", { type: "file", multiple: true, accept: ACCEPTED });
+    const label = elementOf("div", { className: "slot" }, elementOf("span", { className: "label" }, ...texts), field);
     label.dataset.slot = name;
-    label.innerHTML = `<svg aria-hidden="true"><use href="#${icon}"/></svg>`
-      + '<span class="label"><b></b><br><small></small></span>';
-    within(label, "b").textContent = title;
-    within(label, "small").textContent = hint;
-    const field = document.createElement("input");
-    Object.assign(field, { type: "file", multiple: true, accept: ACCEPTED });
+    label.insertAdjacentHTML("afterbegin", `<svg aria-hidden="true"><use href="#${icon}"/></svg>`);
     field.setAttribute("aria-label", `${title}: ${hint}`);
     field.addEventListener("change", () => {
       const files = [...(field.files ?? [])];
       field.value = "";
       this.take(files, name, many);
     });
-    label.append(field);
     for (const kind of ["dragenter", "dragover"]) {
       label.addEventListener(kind, (event) => {
         event.preventDefault();
@@ -204,13 +199,10 @@ const within = (element, selector) => /** @type {HTMLElement} */ (element.queryS
  */
 function showUpload(slot, count, stop) {
   slot.querySelector("progress")?.remove();
-  const bar = document.createElement("progress");
-  bar.max = count;
+  const bar = elementOf("progress", { max: count });
   bar.setAttribute("aria-label", START.upload);
-  const cancel = document.createElement("button");
-  Object.assign(cancel, { type: "button", className: "second stop", textContent: START.cancelUpload });
+  const cancel = buttonOf(START.cancelUpload, stop, "second stop");
   cancel.setAttribute("aria-label", `${START.cancelUpload}: ${within(slot, "b").textContent}`);
-  cancel.addEventListener("click", stop);
   /** @type {HTMLElement | null} */ (slot.querySelector(".stop"))?.click();
   slot.append(bar, cancel);
   return { bar, cancel };
@@ -221,10 +213,7 @@ function showUpload(slot, count, stop) {
  * @param {Picture} picture
  */
 function showPhoto(slot, picture) {
-  const image = document.createElement("img");
-  image.src = picture.proxy_url;
-  image.alt = "";
   slot.querySelector("img")?.remove();
-  slot.prepend(image);
+  slot.prepend(elementOf("img", { src: picture.proxy_url, alt: "" }));
   slot.classList.add("full");
 }

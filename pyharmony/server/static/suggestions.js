@@ -1,7 +1,7 @@
 // The places suggested by the service, and the people of the background, who affect places and occlude the subject.
 
 import * as api from "./api.js";
-import { $ } from "./dom.js";
+import { $, elementOf } from "./dom.js";
 import { placeAt } from "./geometry.js";
 import { announce, fail } from "./messages.js";
 import { canvasOf } from "./pixels.js";
@@ -123,13 +123,10 @@ export class Suggestions {
       context.scale((place.flip ? -1 : 1) * place.scale * scale, place.scale * scale);
       context.drawImage(cutout.canvas, -subject.width / 2, -subject.height / 2, subject.width, subject.height);
     });
-    const button = document.createElement("button");
-    Object.assign(button, { type: "button", className: "thumb" });
+    const number = elementOf("span", {}, String(i + 1));
+    const button = elementOf("button", { type: "button", className: "thumb" }, canvas, number);
     button.dataset.number = String(i);
     button.setAttribute("aria-label", front.length ? TEXTS.placeBehind(i + 1) : TEXTS.place(i + 1));
-    const number = document.createElement("span");
-    number.textContent = String(i + 1);
-    button.append(canvas, number);
     button.addEventListener("click", () => {
       this.touched = true;
       showReason(suggestion);
@@ -141,8 +138,7 @@ export class Suggestions {
 
 /** @param {number} number */
 function waitingThumb(number) {
-  const button = document.createElement("button");
-  Object.assign(button, { type: "button", className: "thumb waits", disabled: true });
+  const button = elementOf("button", { type: "button", className: "thumb waits", disabled: true });
   button.setAttribute("aria-label", TEXTS.placeWaits(number));
   return button;
 }
