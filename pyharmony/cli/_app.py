@@ -24,7 +24,6 @@ from . import (
     data,
     demo,
     doctor,
-    edit,
     evaluate,
     harmonize,
     info,
@@ -64,7 +63,7 @@ app = typer.Typer(
 )
 app.command("blend")(blend.blend)
 app.command("compose", cls=command_of(COMPOSE))(compose.compose)
-app.command("edit")(edit.edit)
+app.command("edit")(blend.edit)
 app.command("harmonize")(harmonize.harmonize)
 app.command("merge", cls=command_of(MERGE))(merge.merge)
 app.command("place", cls=command_of(PLACE))(place.place)

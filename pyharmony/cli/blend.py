@@ -1,8 +1,8 @@
-"""`pyharmony blend`: puts one image into another, or does so for a list."""
+"""`pyharmony blend` and `edit`: put one image into another, or edit one by its gradients; one or a list."""
 
 from __future__ import annotations
 
-from .._calls import BLEND
+from .._calls import BLEND, EDIT
 from .._jobs.task import Request
 from ._console import Console
 from ._options import makes
@@ -16,6 +16,19 @@ def blend(console: Console, request: Request, table: str | None) -> None:
 
     Files may be JPEG, PNG, WebP, TIFF, BMP or AVIF; - is stdin, or stdout for OUT. OUT has DST's depth, colour profile
     and metadata. Where MASK is black nothing changes.
+    """
+    from ._make import make
+
+    make(request, table, console)
+
+
+@makes(EDIT)
+def edit(console: Console, request: Request, table: str | None) -> None:
+    """Edit IMAGE by its gradients under MASK, and write OUT.
+
+    texture-flattening removes texture and keeps edges, illumination-change evens out the light, detail-boost sharpens,
+    inpaint fills the mask smoothly from around it. Gradients are in 8-bit levels per pixel. - is stdin, or stdout for
+    OUT. OUT has IMAGE's depth, colour profile and metadata.
     """
     from ._make import make
 
