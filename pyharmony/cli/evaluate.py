@@ -87,12 +87,17 @@ def evaluate(
         raise Failure("--split: needs --data; a run has its own split", Code.USAGE)
     if realism_maps is not None and not judges:
         raise Failure("--realism-maps needs a --judge", Code.USAGE)
-    _check_files(csv, markdown, sheet, realism_maps, overwrite)
+    for path in (csv, markdown, sheet):
+        check_file(path, overwrite, picture=path is not None and path == sheet)
+    if realism_maps is not None:
+        check_new(realism_maps, hint="")
     from .. import _catalogue, _temporary, evaluation
 
     # Misspelt names and sizes are reported before any file is read.
     _side(size or "256")
-    _check_methods(evaluation, methods or [])
+    for name in methods or []:
+        if name not in evaluation.METHODS:
+            raise Failure(f"--method {name}: expected one of {', '.join(evaluation.METHODS)}", Code.USAGE)
     for flag, texts in (("--model", models), ("--judge", judges)):
         for _, file in _labels_and_files(texts or [], flag):
             _catalogue.check_weights(file)
@@ -112,14 +117,16 @@ def evaluate(
     of_judges = {
         label: evaluation.judge(file, device=place) for label, file in _labels_and_files(judges or [], "--judge")
     }
-    sheet_rows = _SheetRows(len(dataset), sheet is not None)
+    shown = spread(len(dataset)) if sheet is not None else []
+    sheet_rows: list[list[tuple[str, Any]]] = []
     with contextlib.ExitStack() as stack:
         with writing(str(realism_maps)):
             maps = stack.enter_context(_temporary.folder(realism_maps)) if realism_maps is not None else None
         advance = stack.enter_context(console.progress(len(dataset), "evaluating"))
 
         def tell(result: Any) -> None:
-            sheet_rows.add(result)
+            if result.index in shown:
+                sheet_rows.append(_cells(result))
             if maps is not None:
                 _write_maps(result, maps)
 
@@ -134,24 +141,14 @@ def evaluate(
         if markdown is not None:
             with writing(str(markdown)):
                 _temporary.write_text(markdown, text)
-        if sheet is not None:
-            sheet_rows.write(sheet)
+        if sheet is not None and sheet_rows:
+            write_sheet(sheet_rows, sheet)
     paths = [str(path) for path in (csv, markdown, sheet, realism_maps) if path is not None]
     console.result(**_fields(result), problems=problems, files=paths, **_published(evaluation, side, published))
     if not console.as_json and markdown is None:
         console.print_text(text)
     for name in paths:
         console.note(f"{name}: written")
-
-
-def _check_files(
-    csv: Path | None, markdown: Path | None, sheet: Path | None, maps: Path | None, overwrite: bool
-) -> None:  # fmt: skip
-    """Refuses files that exist or cannot be written, before anything is read."""
-    for path in (csv, markdown, sheet):
-        check_file(path, overwrite, picture=path is not None and path == sheet)
-    if maps is not None:
-        check_new(maps, hint="")
 
 
 def _dataset(
@@ -199,12 +196,6 @@ def _labels_and_files(texts: list[str], option: str) -> list[tuple[str, str]]:
             raise Failure(f"{option} {text}: the label {label} is used twice; expected LABEL=FILE", Code.USAGE)
         files.append((label, file))
     return files
-
-
-def _check_methods(evaluation: Any, names: list[str]) -> None:
-    for name in names:
-        if name not in evaluation.METHODS:
-            raise Failure(f"--method {name}: expected one of {', '.join(evaluation.METHODS)}", Code.USAGE)
 
 
 def _methods(
@@ -263,21 +254,9 @@ def _published(evaluation: Any, side: int | None, included: bool) -> dict[str, A
     return {"published": [{key: x for key, x in row.items() if key != "size"} for row in rows]} if included else {}
 
 
-class _SheetRows:
-    """The rows of the contact sheet: samples spread over the data set."""
-
-    def __init__(self, count: int, has_sheet: bool) -> None:
-        self.indices = spread(count) if has_sheet else []
-        self.rows: list[list[tuple[str, Any]]] = []
-
-    def add(self, result: Any) -> None:
-        if result.index in self.indices:
-            pictures = {**result.pictures, "target": result.sample["target"]}
-            self.rows.append([(name, fitted(picture)) for name, picture in pictures.items()])
-
-    def write(self, path: Path) -> None:
-        if self.rows:
-            write_sheet(self.rows, path)
+def _cells(result: Any) -> list[tuple[str, Any]]:
+    """Returns the row of a sample on a contact sheet: the results, and the target."""
+    return [(name, fitted(x)) for name, x in {**result.pictures, "target": result.sample["target"]}.items()]
 
 
 def _write_maps(result: Any, folder: Path) -> None:
@@ -285,7 +264,7 @@ def _write_maps(result: Any, folder: Path) -> None:
     from .. import evaluation
 
     pictures = {**result.pictures, "target": result.sample["target"]}
-    rows = [[(name, fitted(picture)) for name, picture in pictures.items()]]
+    rows = [_cells(result)]
     for judge in result.maps["target"]:
         cells = []
         for name, picture in pictures.items():
