@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import platform
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -96,8 +98,6 @@ def _optional(module: str) -> Check:
 
 
 def _python() -> str:
-    import platform
-
     return f"{platform.python_implementation()} {platform.python_version()}"
 
 
@@ -197,15 +197,11 @@ def _files() -> str:
 
 
 def _cv2() -> str:
-    import importlib
-
     importlib.import_module("cv2").getBuildInformation()
     return ""
 
 
 def _torch() -> str:
-    import importlib
-
     from .. import blend
     from ..training.precision import fast_dtype
 
@@ -222,8 +218,6 @@ def _torch() -> str:
 
 
 def _cupy() -> str:
-    import importlib
-
     cupy = importlib.import_module("cupy")
     major = cupy.cuda.runtime.runtimeGetVersion() // 1000
     return f"built for CUDA {major}.x, finds {'a' if cupy.cuda.is_available() else 'no'} GPU"
