@@ -117,12 +117,8 @@ async function followedToEnd(operation, text, { onProgress = () => {}, signal, w
 /** @param {Job} job */
 const isOver = (job) => ["done", "failed", "cancelled"].includes(job.status);
 
-/**
- * Returns the current state of a job; null: the service does not know it.
- *
- * @param {string} url
- * @returns {Promise<Job | null>}
- */
+/** Returns the current state of a job; null: the service does not know it. */
+/** @type {(url: string) => Promise<Job | null>} */
 async function jobAt(url) {
   try {
     return await (await answer(url)).json();
@@ -165,14 +161,8 @@ async function submit(operation, text, wait, signal, onProgress) {
   }
 }
 
-/**
- * Follows a job to its end.
- *
- * @param {Job} job
- * @param {(progress: Progress) => void} onProgress
- * @param {AbortSignal} [signal]
- * @returns {Promise<Job>}
- */
+/** Follows a job to its end. */
+/** @type {(job: Job, onProgress: (progress: Progress) => void, signal?: AbortSignal) => Promise<Job>} */
 function followed(job, onProgress, signal) {
   return new Promise((done, failed) => {
     const events = new EventSource(job.events_url);

@@ -19,10 +19,7 @@ function show(view) {
   $("editor").hidden = view !== "editor";
 }
 
-/**
- * @param {Way} way
- * @param {Pictures} pictures
- */
+/** @type {(way: Way, pictures: Pictures) => Promise<void>} */
 async function open(way, pictures) {
   clear();
   try {

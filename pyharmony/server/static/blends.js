@@ -69,12 +69,8 @@ export class LiveBlends {
   /** The visible blend; null: the subject is shown unblended. */
   get shown() { return this.stage.tile.visible() && !this.isLate ? this.tiled : null; }
 
-  /**
-   * Requests the blend at a place; only the newest place counts, and the number of concurrent requests is limited.
-   *
-   * @param {Session} session
-   * @param {Place} place
-   */
+  /** Requests the blend at a place; only the newest place counts, and the number of concurrent requests is limited. */
+  /** @type {(session: Session, place: Place) => void} */
   follow(session, place) {
     const { doc, way, below, dragging, preview: { layers } } = session;
     const own = way.liveBody(session, place);
@@ -139,12 +135,8 @@ export class LiveBlends {
     return worker;
   }
 
-  /**
-   * Requests a failed blend again, if the cause can be repaired.
-   *
-   * @param {Request} request
-   * @param {Trouble} trouble
-   */
+  /** Requests a failed blend again, if the cause can be repaired. */
+  /** @type {(request: Request, trouble: Trouble) => void} */
   mend({ session, body }, trouble) {
     this.asked = "";
     // An expired session is renewed by any other request.
@@ -153,14 +145,8 @@ export class LiveBlends {
     mended.then(() => session.refresh(), fail);
   }
 
-  /**
-   * Shows a blend that has arrived, unless a newer one is shown or the document has changed.
-   *
-   * @param {Request} request
-   * @param {number} number
-   * @param {ImageBitmap | null} image
-   * @param {Rectangle} box
-   */
+  /** Shows a blend that has arrived, unless a newer one is shown or the document has changed. */
+  /** @type {(request: Request, number: number, image: ImageBitmap | null, box: Rectangle) => void} */
   show(request, number, image, box) {
     const { session, layers, mode, place } = request;
     const { doc, way, preview, dragging, scene } = session;

@@ -29,23 +29,14 @@ export function pan(stage, by) {
   stage.pan(x, y);
 }
 
-/**
- * Compares before and after, with the border at a share of the width, in percent.
- *
- * @param {Stage} stage
- * @param {number} share
- */
+/** Compares before and after, with the border at a share of the width, in percent. */
+/** @type {(stage: Stage, share: number) => void} */
 export function compareAt(stage, share) {
   input("divider").value = String(share);
   stage.compare(Number(input("divider").value) / 100);
 }
 
-/**
- * Sets the width of the brush, in pixels of the image.
- *
- * @param {Stage} stage
- * @param {number} width
- */
+/** Sets the width of the brush, in pixels of the image. @type {(stage: Stage, width: number) => void} */
 export function setBrush(stage, width) {
   input("brush").value = String(width);
   stage.strokes.brush = Number(input("brush").value);
@@ -83,10 +74,7 @@ export function listen(editor) {
 
 /** @typedef {(target: string | HTMLElement, kind: string, run: (session: Session, event: any) => void) => void} On */
 
-/**
- * @param {Editor} editor
- * @param {On} on
- */
+/** @type {(editor: Editor, on: On) => void} */
 function listenToTools(editor, on) {
   const { stage, jobs } = editor;
   on("undo", "click", (session) => session.travel(-1));
@@ -105,10 +93,7 @@ function listenToTools(editor, on) {
   });
 }
 
-/**
- * @param {Editor} editor
- * @param {On} on
- */
+/** @type {(editor: Editor, on: On) => void} */
 function listenToCut({ stage }, on) {
   on("people", "click", ({ cutting }) => cutting.findPeople());
   on("start-over", "click", ({ cutting }) => cutting.startOver());

@@ -61,17 +61,10 @@ export class Cutting {
     if (doc === session.doc && session.step === "cut" && session.isOpen) stage.mark(doc.marks, veilOf(alpha));
   }
 
-  /**
-   * @param {number} x
-   * @param {number} y
-   * @param {boolean} add
-   */
+  /** @type {(x: number, y: number, add: boolean) => void} */
   point(x, y, add) { this.segment({ kind: "click", x: x - 0.5, y: y - 0.5, add }); }
 
-  /**
-   * @param {Point[]} points
-   * @param {boolean} add
-   */
+  /** @type {(points: Point[], add: boolean) => void} */
   line(points, add) { this.segment({ kind: "scribble", line: lineOf(points), add }); }
 
   /** Adds one step. @param {Extract<Step, { add: boolean }>} step */
@@ -88,12 +81,8 @@ export class Cutting {
     else this.session.commit({ cutter }, TEXTS.nextClick);
   }
 
-  /**
-   * Segments the object of prompts; steps that arrive in the meantime are combined.
-   *
-   * @param {Step[]} steps
-   * @param {string} cutter
-   */
+  /** Segments the object of prompts; steps that arrive in the meantime are combined. */
+  /** @type {(steps: Step[], cutter: string) => Promise<void>} */
   async cutOut(steps, cutter) {
     this.pending = { steps, cutter };
     const { stage } = this.session;
@@ -156,12 +145,8 @@ export class Cutting {
 
   startOver() { this.session.commit(UNMASKED, TEXTS.startOver); }
 
-  /**
-   * Paints into the mask: the service draws the stroke at the photo's full size. Strokes are drawn in order.
-   *
-   * @param {Point[]} points
-   * @param {boolean} add
-   */
+  /** Paints into the mask: the service draws the stroke at the photo's full size. Strokes are drawn in order. */
+  /** @type {(points: Point[], add: boolean) => void} */
   paint(points, add) {
     const { session } = this;
     const stroke = { line: lineOf(points), width: session.stage.strokes.brush, add };

@@ -59,11 +59,8 @@ export class DocumentHistory {
     this.now += 1;
   }
 
-  /**
-   * Changes the document without a step, for values that are not decisions of the user.
-   *
-   * @param {Partial<Doc>} change
-   */
+  /** Changes the document without a step, for values that are not decisions of the user. */
+  /** @type {(change: Partial<Doc>) => void} */
   amend(change) {
     this.states[this.now] = { ...this.doc, ...change };
     if (this.aside) this.aside = { ...this.aside, ...change };
@@ -99,12 +96,7 @@ export const maskChange = (mask) => ({
 /** The changes of starting over. */
 export const UNMASKED = Object.freeze({ steps: [], marks: [], mask: null, place: null, front: [] });
 
-/**
- * Returns the dots to show for steps: clicks, and the first point of lines.
- *
- * @param {Step[]} steps
- * @returns {Mark[]}
- */
+/** Returns the dots to show for steps: clicks, and the first point of lines. @type {(steps: Step[]) => Mark[]} */
 export function marksOf(steps) {
   return steps.flatMap((step) => {
     if (step.kind === "click") return [{ x: step.x + 0.5, y: step.y + 0.5, add: step.add }];
@@ -127,13 +119,8 @@ export function shadowOf(doc) {
 /** Returns the changes by a move of the tip of the shadow. @type {(doc: Doc, tip: Point | null) => Partial<Doc>} */
 export const tipChange = (doc, tip) => ({ tip, shadow: tip && doc.shadow === "auto" ? "on" : doc.shadow });
 
-/**
- * Returns the changes by a move to another place: the tip of the shadow moves along.
- *
- * @param {Doc} doc
- * @param {Place} place
- * @returns {Partial<Doc>}
- */
+/** Returns the changes by a move to another place: the tip of the shadow moves along. */
+/** @type {(doc: Doc, place: Place) => Partial<Doc>} */
 export function placeChange(doc, place) {
   if (!doc.tip || !doc.place) return { place };
   return { place, tip: { x: doc.tip.x + place.x - doc.place.x, y: doc.tip.y + place.y - doc.place.y } };

@@ -44,6 +44,7 @@ export function buttonOf(text, run, className = "") {
  * @param {Tag} tag
  * @param {Record<string, any>} properties
  * @param {(Node | string)[]} children
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function elementOf(tag, properties, ...children) {
   const element = Object.assign(document.createElement(tag), properties);

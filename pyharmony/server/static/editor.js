@@ -100,11 +100,8 @@ export class Editor {
     if (session.result.newest?.doc !== session.doc) await session.result.make().catch(fail);
   }
 
-  /**
-   * Handles the start of a line or a stroke by a click or a key, which another one ends, or its cancellation.
-   *
-   * @param {boolean} isBegun
-   */
+  /** Handles the start of a line or a stroke by a click or a key, which another one ends, or its cancellation. */
+  /** @type {(isBegun: boolean) => void} */
   strokeBegun(isBegun) {
     if (this.session) panel.showHint(this.session);
     announce(isBegun ? TEXTS.strokeBegun : "");

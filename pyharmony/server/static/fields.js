@@ -38,23 +38,14 @@ export function bodyOf(fields, options, ofLayers = false) {
   return Object.fromEntries(own.map(({ name }) => [name, options[name]]));
 }
 
-/**
- * Returns the text of a control for a value.
- *
- * @param {Field} field
- * @param {any} value
- */
+/** Returns the text of a control for a value. @type {(field: Field, value: any) => string} */
 export function textOf(field, value) {
   if (value === null) return "none";
   return String(isShare(field) ? Math.round(value * 100) : value);
 }
 
-/**
- * Returns the value of a field for the text of its control, within its bounds; the default if there is no number.
- *
- * @param {Field} field
- * @param {string} text
- */
+/** Returns the value of a field for the text of its control, within its bounds; the default if there is no number. */
+/** @type {(field: Field, text: string) => any} */
 export function valueOf(field, text) {
   if (field.type === "word") return text === "none" ? null : text;
   const number = Number(text);
@@ -64,13 +55,8 @@ export function valueOf(field, text) {
   return field.type === "whole" ? Math.round(inside) : inside;
 }
 
-/**
- * Returns options with one changed by a control, whose id is the name of the field, or GROUP-ARGUMENT.
- *
- * @param {Field[]} fields
- * @param {Options} options
- * @param {{ id: string, value: string, checked: boolean }} control
- */
+/** Returns options with one changed by a control, whose id is the name of the field, or GROUP-ARGUMENT. */
+/** @type {(fields: Field[], options: Options, control: { id: string, value: string, checked: boolean }) => Options} */
 export function changed(fields, options, { id, value, checked }) {
   const [name, argument] = id.split("-");
   const field = fields.find((one) => one.name === name);

@@ -35,13 +35,8 @@ export function turnOf(angle) {
   return ((((angle + 180) % 360) + 360) % 360) - 180;
 }
 
-/**
- * Returns the move by a button or an arrow key: left, right, up or down; null: not a move.
- *
- * @param {string} by
- * @param {number} step
- * @returns {Point | null}
- */
+/** Returns the move by a button or an arrow key: left, right, up or down; null: not a move. */
+/** @type {(by: string, step: number) => Point | null} */
 export function moveOf(by, step) {
   /** @type {Record<string, Point>} */
   const moves = { left: { x: -step, y: 0 }, right: { x: step, y: 0 }, up: { x: 0, y: -step }, down: { x: 0, y: step } };
@@ -50,14 +45,8 @@ export function moveOf(by, step) {
 
 // ---- places ----
 
-/**
- * Returns the position of a point relative to the centre of the subject's photo, in its own pixels.
- *
- * @param {Place} place
- * @param {number} right
- * @param {number} down
- * @returns {Point}
- */
+/** Returns the position of a point relative to the centre of the subject's photo, in its own pixels. */
+/** @type {(place: Place, right: number, down: number) => Point} */
 function pointOf(place, right, down) {
   const x = right * place.scale * (place.flip ? -1 : 1);
   const y = down * place.scale;
@@ -71,14 +60,8 @@ export const middleOf = (box, place) => pointOf(place, box.x + box.width / 2, bo
 /** Returns the contact: the middle of the lower edge of the box. @type {(box: Box, place: Place) => Point} */
 export const footOf = (box, place) => pointOf(place, box.x + box.width / 2, box.y + box.height);
 
-/**
- * Returns a place with some values changed; the centre of the cut-out is kept.
- *
- * @param {Box} box
- * @param {Place} place
- * @param {Partial<Place>} change
- * @returns {Place}
- */
+/** Returns a place with some values changed; the centre of the cut-out is kept. */
+/** @type {(box: Box, place: Place, change: Partial<Place>) => Place} */
 export function changedPlace(box, place, change) {
   const before = middleOf(box, place);
   const next = { ...place, ...change };
@@ -131,14 +114,8 @@ export const sameShape = (a, b) => a.scale === b.scale && a.angle === b.angle &&
 /** @type {(a: Place, b: Place) => boolean} */
 export const samePlace = (a, b) => a.x === b.x && a.y === b.y && sameShape(a, b);
 
-/**
- * Returns the initial place in a composite: in the middle, on the lower edge if the photo crops the subject there.
- *
- * @param {Box} box
- * @param {Size} subject
- * @param {Size} background
- * @returns {Place}
- */
+/** Returns the initial place in a composite: in the middle, on the lower edge if the photo crops the subject there. */
+/** @type {(box: Box, subject: Size, background: Size) => Place} */
 export function standingPlace(box, subject, { width, height }) {
   const scale = Math.min((0.62 * height) / box.height, (0.7 * width) / box.width);
   const cutBelow = box.y + box.height > subject.height / 2 - 2;
@@ -148,13 +125,8 @@ export function standingPlace(box, subject, { width, height }) {
   };
 }
 
-/**
- * Returns the initial place in a blend: in the middle, at its own size if it fits.
- *
- * @param {Box} box
- * @param {Size} subject
- * @param {Size} background
- */
+/** Returns the initial place in a blend: in the middle, at its own size if it fits. */
+/** @type {(box: Box, subject: Size, background: Size) => Place} */
 export function middlePlace(box, subject, { width, height }) {
   if (subject.width === width && subject.height === height) return { ...UNPLACED, x: width / 2, y: height / 2 };
   const scale = Math.min(1, (0.8 * width) / box.width, (0.8 * height) / box.height);
@@ -194,13 +166,8 @@ export const boxOf = ({ x, y, width, height }, photo) => ({
 /** @type {(point: Point, image: Size) => boolean} */
 export const isInside = ({ x, y }, { width, height }) => x >= 0 && y >= 0 && x < width && y < height;
 
-/**
- * Returns the indices of the rectangles near a placed subject.
- *
- * @param {Rectangle[]} rectangles
- * @param {Box} box
- * @param {Place} place
- */
+/** Returns the indices of the rectangles near a placed subject. */
+/** @type {(rectangles: Rectangle[], box: Box, place: Place) => number[]} */
 export function nearTo(rectangles, box, place) {
   const middle = middleOf(box, place);
   const reach = (Math.hypot(box.width, box.height) / 2) * place.scale;
@@ -212,13 +179,8 @@ export function nearTo(rectangles, box, place) {
 
 // ---- the view ----
 
-/**
- * Returns the view that shows the whole image, with room for the controls over it.
- *
- * @param {Size} image
- * @param {Size} screen
- * @returns {View}
- */
+/** Returns the view that shows the whole image, with room for the controls over it. */
+/** @type {(image: Size, screen: Size) => View} */
 export function fittedView(image, screen) {
   const phone = screen.width < 760;
   const [left, top, right, bottom] = phone ? [10, 46, 10, 40] : [36, 56, 36, 72];

@@ -107,12 +107,8 @@ export class Handles {
     this.stage.tools.batchDraw();
   }
 
-  /**
-   * Shows the handle of a shadow's tip, and the line from the start of the shadow.
-   *
-   * @param {Point | null} tip
-   * @param {Point} from
-   */
+  /** Shows the handle of a shadow's tip, and the line from the start of the shadow. */
+  /** @type {(tip: Point | null, from: Point) => void} */
   holdTip(tip, from) {
     this.hasTip = Boolean(tip);
     this.show();

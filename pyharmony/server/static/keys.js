@@ -41,37 +41,23 @@ export function listen(editor) {
   });
 }
 
-/**
- * Returns the action of Escape: it cancels a stroke, a job, or the comparison of before and after.
- *
- * @param {Editor} editor
- * @returns {Run | null}
- */
+/** Returns the action of Escape: it cancels a stroke, a job, or the comparison of before and after. */
+/** @type {(editor: Editor) => Run | null} */
 function leaving(editor) {
   if (editor.stage.strokes.isBegun) return () => editor.stage.strokes.leave();
   if (editor.jobs.newest) return () => editor.jobs.cancel();
   return editor.isComparing ? () => editor.compare(false) : null;
 }
 
-/**
- * @param {Session} session
- * @param {KeyboardEvent} event
- * @returns {Run | null}
- */
+/** @type {(session: Session, event: KeyboardEvent) => Run | null} */
 function undoing(session, event) {
   const name = event.key.toLowerCase();
   if (!(event.ctrlKey || event.metaKey) || isTypedIn(event.target) || !["z", "y"].includes(name)) return null;
   return () => session.travel(name === "y" || event.shiftKey ? 1 : -1);
 }
 
-/**
- * Returns the action of a key on the canvas.
- *
- * @param {Editor} editor
- * @param {Session} session
- * @param {KeyboardEvent} event
- * @returns {Run | null}
- */
+/** Returns the action of a key on the canvas. */
+/** @type {(editor: Editor, session: Session, event: KeyboardEvent) => Run | null} */
 function onPicture(editor, session, event) {
   const { stage } = editor;
   if (event.target !== stage.element) return null;
@@ -82,14 +68,8 @@ function onPicture(editor, session, event) {
   return { 0: () => stage.fit(), 1: () => { editor.oneToOne(); } }[event.key] ?? null;
 }
 
-/**
- * Returns the action of a key during segmentation.
- *
- * @param {Session} session
- * @param {KeyboardEvent} event
- * @param {Arrow | undefined} arrow
- * @returns {Run | null}
- */
+/** Returns the action of a key during segmentation. */
+/** @type {(session: Session, event: KeyboardEvent, arrow: Arrow | undefined) => Run | null} */
 function inCut({ stage, cutting }, { key, shiftKey: far }, arrow) {
   if (arrow) {
     const step = CROSS[Number(far)];
@@ -106,15 +86,8 @@ function inCut({ stage, cutting }, { key, shiftKey: far }, arrow) {
   return () => setBrush(stage, Number(input("brush").value) * (key === "]" ? BRUSH : 1 / BRUSH));
 }
 
-/**
- * Returns the action of a key on the placed subject.
- *
- * @param {Editor} editor
- * @param {Session} session
- * @param {KeyboardEvent} event
- * @param {Arrow | undefined} arrow
- * @returns {Run | null}
- */
+/** Returns the action of a key on the placed subject. */
+/** @type {(editor: Editor, session: Session, event: KeyboardEvent, arrow: Arrow | undefined) => Run | null} */
 function inPlace(editor, { placing }, { key, shiftKey: far }, arrow) {
   if (arrow && arrow[0] && editor.isComparing) {
     return () => compareAt(editor.stage, Number(input("divider").value) + arrow[0] * BORDER[Number(far)]);

@@ -55,10 +55,7 @@ export function showSection(step) {
   for (const section of all("[data-step]")) section.hidden = section.dataset.step !== step;
 }
 
-/**
- * @param {Way} way
- * @param {StepName} step
- */
+/** @type {(way: Way, step: StepName) => void} */
 export function showStep(way, step) {
   showSection(step);
   for (const one of all("[data-to]")) {
@@ -114,12 +111,8 @@ export function showBrush() {
   $("brush-out").textContent = TEXTS.pixels(Number(input("brush").value));
 }
 
-/**
- * Writes values into fields, except into the one with the focus.
- *
- * @param {string} form
- * @param {Record<string, number | string>} values
- */
+/** Writes values into fields, except into the one with the focus. */
+/** @type {(form: string, values: Record<string, number | string>) => void} */
 function write(form, values) {
   for (const [name, value] of Object.entries(values)) {
     const field = fields(form)[name];

@@ -47,12 +47,8 @@ export function alphaOf(mask) {
   });
 }
 
-/**
- * Returns the bounding box of the pixels of a canvas that are not transparent, as shares of its size; null: none.
- *
- * @param {HTMLCanvasElement} canvas
- * @returns {Box | null}
- */
+/** Returns the bounding box of the pixels of a canvas that are not transparent, as shares of its size; null: none. */
+/** @type {(canvas: HTMLCanvasElement) => Box | null} */
 export function boundsOf(canvas) {
   const { width, height } = canvas;
   const values = dataOf(canvas).data;
@@ -71,12 +67,8 @@ export function boundsOf(canvas) {
   return { x: left / width, y: top / height, width: (right + 1 - left) / width, height: (bottom + 1 - top) / height };
 }
 
-/**
- * Returns the colours of a photo under the alpha of a mask; null: all of them.
- *
- * @param {HTMLImageElement} image
- * @param {HTMLCanvasElement | null} alpha
- */
+/** Returns the colours of a photo under the alpha of a mask; null: all of them. */
+/** @type {(image: HTMLImageElement, alpha: HTMLCanvasElement | null) => HTMLCanvasElement} */
 export function cutOutOf(image, alpha) {
   return canvasOf(image.naturalWidth, image.naturalHeight, (context, { width, height }) => {
     context.drawImage(image, 0, 0);
@@ -97,13 +89,8 @@ export function veilOf(alpha) {
   });
 }
 
-/**
- * Returns a mixture of two images of one size: share 0 is the first, 1 the second.
- *
- * @param {ImageData} first
- * @param {ImageData} second
- * @param {number} share
- */
+/** Returns a mixture of two images of one size: share 0 is the first, 1 the second. */
+/** @type {(first: ImageData, second: ImageData, share: number) => HTMLCanvasElement} */
 export function mixtureOf(first, second, share) {
   return canvasOf(first.width, first.height, (context) => {
     const mixture = context.createImageData(first.width, first.height);
@@ -113,13 +100,8 @@ export function mixtureOf(first, second, share) {
   });
 }
 
-/**
- * Returns the point of a shadow that is farthest from its start; null: there is no shaded pixel.
- *
- * @param {{ image: HTMLImageElement, box: Rectangle }} shadow
- * @param {Point} from
- * @returns {Point | null}
- */
+/** Returns the point of a shadow that is farthest from its start; null: there is no shaded pixel. */
+/** @type {(shadow: { image: HTMLImageElement, box: Rectangle }, from: Point) => Point | null} */
 export function farthestOf({ image, box }, from) {
   const small = clamp(160 / image.naturalWidth, 0, 1);
   const canvas = canvasOf(image.naturalWidth * small, image.naturalHeight * small, (context, { width, height }) => (

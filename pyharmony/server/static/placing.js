@@ -26,25 +26,14 @@ export class Placing {
   /** Returns the place with some values changed; the centre of the cut-out is kept. @param {Partial<Place>} change */
   changed(change) { return changedPlace(this.session.box, this.place, change); }
 
-  /**
-   * Commits a place; a shadow whose tip was set moves along.
-   *
-   * @param {Place} place
-   * @param {string} said
-   */
+  /** Commits a place; a shadow whose tip was set moves along. @type {(place: Place, said: string) => void} */
   put(place, said) {
     const { session } = this;
     session.suggestions.touched = true;
     session.commit(placeChange(session.doc, onPixels(place, session.moving)), said);
   }
 
-  /**
-   * Handles a drag of the handles.
-   *
-   * @param {Place} place
-   * @param {boolean} isDone
-   * @param {"move" | "transform"} how
-   */
+  /** Handles a drag of the handles. @type {(place: Place, isDone: boolean, how: "move" | "transform") => void} */
   moved(place, isDone, how) {
     const { session } = this;
     if (isDone) {
@@ -141,12 +130,7 @@ export class Placing {
     return { x: foot.x + TIP.x, y: foot.y + TIP.y };
   }
 
-  /**
-   * Handles a drag of the shadow's tip.
-   *
-   * @param {Point} tip
-   * @param {boolean} isDone
-   */
+  /** Handles a drag of the shadow's tip. @type {(tip: Point, isDone: boolean) => void} */
   tipped(tip, isDone) {
     const { session } = this;
     const change = tipChange(session.doc, tip);
@@ -159,10 +143,7 @@ export class Placing {
     }
   }
 
-  /**
-   * @param {string} by
-   * @param {boolean} far
-   */
+  /** @type {(by: string, far: boolean) => void} */
   nudgeTip(by, far) {
     const { tip, session } = this;
     const move = moveOf(by, MOVES[Number(far)]);
@@ -171,12 +152,7 @@ export class Placing {
     session.commit(tipChange(session.doc, next), TEXTS.at(next.x, next.y));
   }
 
-  /**
-   * Handles a change of the fields of the shadow.
-   *
-   * @param {Point | null} tip
-   * @param {number} softness
-   */
+  /** Handles a change of the fields of the shadow. @type {(tip: Point | null, softness: number) => void} */
   typedTip(tip, softness) {
     const { session } = this;
     session.commit({ ...tipChange(session.doc, tip), softness: clamp(softness, 0, 90) }, TEXTS.shadowChanged);

@@ -27,11 +27,8 @@ let session = 0;
 /** @type {(isGone: boolean) => void} */
 let notify = () => {};
 
-/**
- * Sets the function that is called with true when the service is gone, and with false when it is back.
- *
- * @param {(isGone: boolean) => void} call
- */
+/** Sets the function that is called with true when the service is gone, and with false when it is back. */
+/** @type {(call: (isGone: boolean) => void) => void} */
 export function onGone(call) { notify = call; }
 
 /** Discards the origins of all images, which are not needed any more. */
@@ -89,12 +86,8 @@ function back() {
   return waiting;
 }
 
-/**
- * Creates forgotten data again: uploads a file, or runs the job again.
- *
- * @param {string} id
- * @param {Origin} origin
- */
+/** Creates forgotten data again: uploads a file, or runs the job again. */
+/** @type {(id: string, origin: Origin) => Promise<void>} */
 function remade(id, { ids, again }) {
   const make = async () => {
     const after = (await again()).match(ID) ?? [];

@@ -40,11 +40,8 @@ export class Cancelled extends Error {}
 /** @type {() => Promise<void>} */
 let ask = async () => { throw new ServiceError(TROUBLE.noToken, { status: 401 }); };
 
-/**
- * Sets the function that is called when the service needs the token; it resolves when the token was accepted.
- *
- * @param {() => Promise<void>} call
- */
+/** Sets the function that is called when the service needs the token; it resolves when the token was accepted. */
+/** @type {(call: () => Promise<void>) => void} */
 export function onToken(call) { ask = call; }
 
 export const askForToken = () => ask();

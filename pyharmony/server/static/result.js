@@ -121,21 +121,14 @@ export class Result {
     }
   }
 
-  /**
-   * @param {Made} made
-   * @returns {Promise<Picture>}
-   */
+  /** @type {(made: Made) => Promise<Picture>} */
   async layersOf({ body }) {
     const { jobs, way } = this.session;
     const job = await jobs.work(WORK.layers, (options) => api.run(way.name, { ...body, layers: true }, options));
     return job.result.openraster;
   }
 
-  /**
-   * @param {Made} made
-   * @param {string} format
-   * @returns {Promise<Picture>}
-   */
+  /** @type {(made: Made, format: string) => Promise<Picture>} */
   async fileOf(made, format) {
     const from = (format === "tiff" && await this.makeDeep(made)) || made;
     const sources = this.photos.map(({ id }) => id);
@@ -162,11 +155,8 @@ export class Result {
     download(`${await api.there(mask.file_url)}?name=mask.png`);
   }
 
-  /**
-   * Copies the code that reproduces the image, and shows it; a recipe that it needs is saved too.
-   *
-   * @param {(repeated: import("./code.js").Repeated) => string} write
-   */
+  /** Copies the code that reproduces the image, and shows it; a recipe that it needs is saved too. */
+  /** @type {(write: (repeated: import("./code.js").Repeated) => string) => Promise<void>} */
   async copy(write) {
     const { way, pictures, below } = this.session;
     const made = await this.make();
@@ -215,10 +205,7 @@ function namesOf({ subject, background, composite, source, mask, photos = [] }) 
   return { names, same };
 }
 
-/**
- * @param {string} url
- * @param {string} [name]
- */
+/** @type {(url: string, name?: string) => void} */
 function download(url, name = "") {
   const link = elementOf("a", { href: url, download: name });
   document.body.append(link);

@@ -71,11 +71,8 @@ export class Scene {
     else if (session.placing.isPlaced && session.step !== "cut") this.drawPlaced(session.placing.place);
   }
 
-  /**
-   * Draws the subject at a place: matched if the layers are known, else as it was cut out; or the newest blend.
-   *
-   * @param {Place} place
-   */
+  /** Draws the subject at a place: matched if the layers are known, else as it was cut out; or the newest blend. */
+  /** @type {(place: Place) => void} */
   drawPlaced(place) {
     const { stage, session } = this;
     const { doc, moving, preview } = session;
@@ -99,11 +96,8 @@ export class Scene {
     this.drawMoving(place);
   }
 
-  /**
-   * Draws the subject during a drag: the blend if it is known, the unblended subject if it is not or is late.
-   *
-   * @param {Place} place
-   */
+  /** Draws the subject during a drag: the blend if it is known, the unblended subject if it is not or is late. */
+  /** @type {(place: Place) => void} */
   drawMoving(place) {
     const { stage, session: { blends, preview: { layers } } } = this;
     const blended = blends.shown;
@@ -115,11 +109,8 @@ export class Scene {
     for (const group of [stage.shadow, stage.reflection]) if (group.visible()) group.setAttrs(moved);
   }
 
-  /**
-   * Returns the subject between plain and matched; strength 0 shows the former, 1 the latter.
-   *
-   * @param {SubjectLayers} layers
-   */
+  /** Returns the subject between plain and matched; strength 0 shows the former, 1 the latter. */
+  /** @type {(layers: SubjectLayers) => HTMLCanvasElement} */
   mixtureOf(layers) {
     const { strength } = this.session.doc;
     if (this.mixture?.layers !== layers || this.mixture.strength !== strength) {

@@ -132,10 +132,7 @@ export class Stage {
     this.look();
   }
 
-  /**
-   * @param {number} dx
-   * @param {number} dy
-   */
+  /** @type {(dx: number, dy: number) => void} */
   pan(dx, dy) {
     this.isFitted = false;
     this.view = { ...this.view, x: this.view.x + dx, y: this.view.y + dy };
@@ -212,12 +209,8 @@ export class Stage {
   /** The veil that dims the image outside a mask. */
   get veilShown() { return this.veil.visible() ? /** @type {HTMLCanvasElement} */ (this.veil.image()) : null; }
 
-  /**
-   * Shows dots at clicks, and dims the image outside a mask.
-   *
-   * @param {Mark[]} points
-   * @param {HTMLCanvasElement | null} veil
-   */
+  /** Shows dots at clicks, and dims the image outside a mask. */
+  /** @type {(points: Mark[], veil: HTMLCanvasElement | null) => void} */
   mark(points, veil) {
     this.marks.destroyChildren();
     const stroke = { stroke: "#fff", strokeWidth: 2 };
@@ -272,22 +265,12 @@ export class Stage {
     if (this.size) this.on.compare(clamp(x / this.size.width, 0, 1));
   }
 
-  /**
-   * Reports a click on the image.
-   *
-   * @param {Point} point
-   * @param {boolean} remove
-   */
+  /** Reports a click on the image. @type {(point: Point, remove: boolean) => void} */
   emitPoint(point, remove) {
     if (this.size && isInside(point, this.size)) this.on.point(point.x, point.y, remove);
   }
 
-  /**
-   * Reports a line or a stroke that was drawn.
-   *
-   * @param {Point[]} points
-   * @param {boolean} remove
-   */
+  /** Reports a line or a stroke that was drawn. @type {(points: Point[], remove: boolean) => void} */
   emitLine(points, remove) {
     if (this.mode === "paint") this.on.painted(points, remove);
     else this.on.line(points, remove);

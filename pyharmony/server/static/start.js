@@ -72,11 +72,8 @@ export class Start {
     return label;
   }
 
-  /**
-   * Adds files that were dropped outside of the slots, or pasted: they fill the first free slot.
-   *
-   * @param {Iterable<File>} files
-   */
+  /** Adds files that were dropped outside of the slots, or pasted: they fill the first free slot. */
+  /** @type {(files: Iterable<File>) => void} */
   bring(files) {
     const slot = this.way.slots.find(({ name }) => !this.photos[name]) ?? this.way.slots[0];
     const images = [...files].filter((file) => file.type.startsWith("image/") || IMAGES.test(file.name));
@@ -101,13 +98,7 @@ export class Start {
     await Promise.all(files.slice(0, free.length).map((file, i) => this.receive(free[i], [file], false)));
   }
 
-  /**
-   * Uploads files, and shows the progress.
-   *
-   * @param {string} name
-   * @param {File[]} files
-   * @param {boolean} many
-   */
+  /** Uploads files, and shows the progress. @type {(name: string, files: File[], many: boolean) => Promise<void>} */
   async receive(name, files, many) {
     clear(name);
     const { about } = this;
@@ -208,10 +199,7 @@ function showUpload(slot, count, stop) {
   return { bar, cancel };
 }
 
-/**
- * @param {HTMLElement} slot
- * @param {Picture} picture
- */
+/** @type {(slot: HTMLElement, picture: Picture) => void} */
 function showPhoto(slot, picture) {
   slot.querySelector("img")?.remove();
   slot.prepend(elementOf("img", { src: picture.proxy_url, alt: "" }));

@@ -76,12 +76,7 @@ export class Strokes {
     this.stage.on.begun(true);
   }
 
-  /**
-   * Ends a line or a stroke, which may have begun with a click.
-   *
-   * @param {Point[]} points
-   * @param {boolean} remove
-   */
+  /** Ends a line or a stroke, which may have begun with a click. @type {(points: Point[], remove: boolean) => void} */
   end(points, remove) {
     const all = this.withAnchor(points);
     this.anchor = null;

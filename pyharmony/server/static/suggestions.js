@@ -47,11 +47,8 @@ export class Suggestions {
     return /** @type {Person[]} */ (this.people);
   }
 
-  /**
-   * Requests the best places; the first is used unless the subject is placed already, or is moved meanwhile.
-   *
-   * @param {boolean} isPlaced
-   */
+  /** Requests the best places; the first is used unless the subject is placed already, or is moved meanwhile. */
+  /** @type {(isPlaced: boolean) => Promise<void>} */
   async ask(isPlaced) {
     const { session } = this;
     const { mask } = session.doc;
@@ -86,10 +83,7 @@ export class Suggestions {
     }
   }
 
-  /**
-   * @param {Picture | null} mask
-   * @returns {Promise<Suggestion[]>}
-   */
+  /** @type {(mask: Picture | null) => Promise<Suggestion[]>} */
   async placesFor(mask) {
     const { moving, below, jobs } = this.session;
     const people = await this.findPeople();
@@ -103,13 +97,8 @@ export class Suggestions {
       { place: placeAt(place.at, moving, place), front: place.behind, reason: place.reason, code: place.reason_code }));
   }
 
-  /**
-   * Returns the button of a place, with its image.
-   *
-   * @param {Suggestion} suggestion
-   * @param {number} i
-   * @param {Cutout} cutout
-   */
+  /** Returns the button of a place, with its image. */
+  /** @type {(suggestion: Suggestion, i: number, cutout: Cutout) => HTMLButtonElement} */
   thumb(suggestion, i, cutout) {
     const { session } = this;
     const { place, front } = suggestion;
