@@ -197,10 +197,9 @@ def _curve(tag: bytes) -> Curve:
         if form == 0:
             return Curve(p[0], data=tag)
         g, a, b = p[:3]
-        if form == 1:
-            return Curve(g, a, b, 0.0, -b / a, data=tag)
-        if form == 2:
-            return Curve(g, a, b, 0.0, -b / a, p[3], p[3], data=tag)
+        if form < 3:
+            e = p[3] if form == 2 else 0.0
+            return Curve(g, a, b, 0.0, -b / a, e, e, data=tag)
         c, d = p[3:5]
         e, f = p[5:] if form == 4 else (0.0, 0.0)
         return Curve(g, a, b, c, d, e, f, data=tag)
@@ -214,16 +213,12 @@ def space_of(profile: bytes) -> Space:
     kind = profile[16:20].decode("latin-1")
     if profile[20:24] not in (b"XYZ ", b"Lab "):
         raise ProfileError("it is a device link")
-    if b"A2B0" in tags or profile[20:24] != b"XYZ ":
-        if kind == "GRAY" and b"kTRC" in tags:
-            return Space(kind, (_curve(tags[b"kTRC"]),), profile=profile)
+    if kind == "GRAY" and b"kTRC" in tags:
+        return Space(kind, (_curve(tags[b"kTRC"]),), profile=profile)
+    if b"A2B0" in tags or profile[20:24] != b"XYZ " or kind not in ("GRAY", "RGB "):
         return Space(kind, profile=profile)
     if kind == "GRAY":
-        if b"kTRC" not in tags:
-            raise ProfileError("it has no curve")
-        return Space(kind, (_curve(tags[b"kTRC"]),), profile=profile)
-    if kind != "RGB ":
-        return Space(kind, profile=profile)
+        raise ProfileError("it has no curve")
     columns, curves = [], []
     for channel in (b"r", b"g", b"b"):
         primary, curve = tags.get(channel + b"XYZ", b""), tags.get(channel + b"TRC", b"")
@@ -532,20 +527,15 @@ def _color(color: NumpyArray, source: Space, target: Space, dtype: Any, name: st
     eight = color.dtype == np.uint8 or dtype == np.uint8
     if curved and not (color.shape[2] == 3 and color.dtype == dtype == np.uint8):
         return _through_curves(color, source, target, dtype)
-    if eight and source.kind == target.kind == "RGB ":
-        try:
-            return to_depth(through_lcms(to_depth(color, np.uint8), source.profile, target.profile), dtype)
-        except ProfileError as error:
-            logger.warning("%s: its colours were not converted: %s", name, error)
-            return to_depth(color, dtype)
-    if source.kind == target.kind == "RGB ":
-        try:
-            return to_depth(_through_tables(color, source.profile, target.profile), dtype)
-        except ProfileError as error:
-            reason = str(error)
-    else:
-        reason = "its profile has colour tables, and grey is converted by curves only"
-    logger.warning("%s: its colours were not converted: %s", name, reason)
+    try:
+        if not source.kind == target.kind == "RGB ":
+            raise ProfileError("its profile has colour tables, and grey is converted by curves only")
+        if eight:
+            color = through_lcms(to_depth(color, np.uint8), source.profile, target.profile)
+        else:
+            color = _through_tables(color, source.profile, target.profile)
+    except ProfileError as error:
+        logger.warning("%s: its colours were not converted: %s", name, error)
     return to_depth(color, dtype)
 
 
