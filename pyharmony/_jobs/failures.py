@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -211,3 +213,13 @@ def with_code(reason: Reason) -> dict[str, str]:
 def with_codes(name: str, reasons: Sequence[Reason]) -> dict[str, list[str]]:
     """Returns reasons or warnings and their codes, as results store them."""
     return {f"{name}s": list(reasons), f"{name}_codes": [one.code for one in reasons]}
+
+
+def finite(x: Any) -> Any:
+    """Returns x for JSON: None for infinities and NaN, and numbers of Python for those of NumPy and Decimal."""
+    if isinstance(x, dict):
+        return {key: finite(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        return [finite(value) for value in x]
+    x = float(x) if isinstance(x, Decimal) else x.item() if hasattr(x, "item") else x
+    return None if isinstance(x, float) and not math.isfinite(x) else x

@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import math
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, Words, as_failure, writing
+from .._jobs.failures import Code, Failure, Words, as_failure, finite, writing
 from .._version import __version__
 from ..errors import PyHarmonyWarning
 
@@ -224,19 +222,6 @@ def failure_record(failure: Failure) -> dict[str, Any]:
     about = {"code": failure.code, "argument": failure.argument}
     about = {key: value for key, value in about.items() if value is not None}
     return {"kind": failure.kind, "message": str(failure), "exit_code": int(failure.exit_code), **about}
-
-
-def finite(x: Any) -> Any:
-    """Returns x with None for infinities and NaN, which JSON lacks, and floats for decimal numbers."""
-    if isinstance(x, dict):
-        return {key: finite(value) for key, value in x.items()}
-    if isinstance(x, list | tuple):
-        return [finite(value) for value in x]
-    if isinstance(x, Decimal):
-        return float(x)
-    if isinstance(x, float) and not math.isfinite(x):
-        return None
-    return x
 
 
 def table(rows: list[list[str]], indent: str = "") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from .._jobs.failures import Words, as_failures, reading, writing
@@ -60,3 +61,9 @@ def write_image(picture: Any, output: str, overwrite: bool) -> None:
 def output_name(output: str) -> str:
     """Returns the name of an output in messages."""
     return "stdout" if output == STREAM else output
+
+
+def numbered(output: str, number: int) -> str:
+    """Returns an output with a number before its suffix: OUT-2."""
+    path = Path(output)
+    return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))

@@ -11,7 +11,7 @@ from .._jobs.failures import Code, Failure, Words, as_failures, reading, with_co
 from .._jobs.task import STREAM, check_output
 from ._command import Output, Overwrite, argument, option
 from ._console import Console
-from ._images import as_composite, check_image, output_name, read_with_source, write_image
+from ._images import as_composite, check_image, numbered, output_name, read_with_source, write_image
 from ._options import described_by
 
 _NAMES = {"method": "--harmonize", "info": "--explain"}
@@ -74,7 +74,7 @@ def compose(
     if k > 1 and output == STREAM:
         raise Failure("-k: stdout is for one image; write to a file", Code.USAGE)
     outputs = [path for path in (output, save_recipe, layers, explain) if path is not None]
-    outputs += [_path_of_rank(output, number) for number in range(2, k + 1)]
+    outputs += [numbered(output, number) for number in range(2, k + 1)]
     for path in outputs:
         if path != STREAM:
             check_output(path, not overwrite)
@@ -101,7 +101,7 @@ def compose(
     for number, other in enumerate(info.others, 2):
         with as_failures(words), reading(background):
             composite, about = pyharmony.compose(images, scene, recipe=other, side=side, return_info=True)
-        path = _path_of_rank(output, number)
+        path = numbered(output, number)
         write_image(as_composite(composite, scene, sources), path, overwrite)
         spot = info.subjects[0].places[number - 1]
         others.append({"output": path, **_record(about.subjects[0], spot, info.subjects[0].mask_score)})
@@ -136,12 +136,6 @@ def compose(
         status="ok", output=output, subjects=records, others=others, layers=layers, recipe=save_recipe, explain=explain,
         seconds=round(seconds, 3), steps=dict(info.seconds),
     )  # fmt: skip
-
-
-def _path_of_rank(output: str, number: int) -> str:
-    """Returns the file of the image with the place of a rank: OUT-2 for the second."""
-    path = Path(output)
-    return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
 
 
 def _record(one: Any, spot: Any, mask_score: float | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from .._jobs.failures import Code, Failure, as_failures, reading, with_code, wri
 from .._jobs.task import STREAM, check_output
 from ._command import Overwrite, argument, option, switch
 from ._console import Console
-from ._images import output_name, read_image, write_image
+from ._images import numbered, output_name, read_image, write_image
 from ._options import described_by
 
 _NAMES = dict.fromkeys(("scribble", "line"), "--scribble or --scribble-beside") | {"points": "--points or --beside"}
@@ -67,7 +67,7 @@ def segment(
         if every:
             raise Failure("--every and -o - exclude each other; write to files", Code.USAGE)
     else:
-        check_output(_numbered(output, 1) if every else output, not overwrite)
+        check_output(numbered(output, 1) if every else output, not overwrite)
     picture = read_image(image)
     with as_failures(console.words(_NAMES, hints=_HINTS)), reading(f"--mask: {mask}"):
         session = segmentation.Session(picture, method=segmenter)
@@ -76,7 +76,7 @@ def segment(
         raise Failure(f"{image}: {segments.reason}; nothing was written", Code.INPUT, "nothing_found")
     if segments.reason:
         console.warn(f"{image}: {segments.reason}")
-    names = [_numbered(output, number + 1) for number in range(len(segments))] if every else [output]
+    names = [numbered(output, number + 1) for number in range(len(segments))] if every else [output]
     for name in names[1:]:
         check_output(name, not overwrite)
     for index, name in enumerate(names):
@@ -146,12 +146,6 @@ def _records(segments: Any, names: Sequence[str]) -> list[dict[str, Any]]:
     for record, name in zip(records, names):
         record["output"] = name
     return records
-
-
-def _numbered(output: str, number: int) -> str:
-    """Returns OUT with a number before its suffix."""
-    path = Path(output)
-    return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
 
 
 def _write(picture: Any, mask: Any, output: str, mask_only: bool, crop: bool, overwrite: bool) -> None:

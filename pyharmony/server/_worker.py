@@ -10,7 +10,6 @@ import faulthandler
 import importlib
 import json
 import logging
-import math
 import os
 import queue
 import signal
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .. import _shipped
-from .._jobs.failures import Code, Failure, as_failure
+from .._jobs.failures import Code, Failure, as_failure, finite
 from ._desk import Desk, Memory, without_paths
 from ._history import History
 from ._operations import operation_of
@@ -119,7 +118,7 @@ def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -
         body = operation.body.model_validate_json(message["body"])
         with _shipped.noted() as weights:
             result = operation.run(body, Desk(tree, memory, job, sizes, report_phase, histories, weights))
-        channel.send("done", job=job, result=_finite(result), weights=weights)
+        channel.send("done", job=job, result=finite(result), weights=weights)
     except Exception as error:
         failure = Failure(DISK_FULL, Code.RESOURCES, "full") if is_full(error) else as_failure(error)
         unexpected = not isinstance(error, Failure) and failure.exit_code == Code.UNEXPECTED
@@ -129,16 +128,6 @@ def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -
             text = "unexpected error; the log of the service has details"
         fields = {"kind": failure.kind, "message": limited_message(text), "exit_code": int(failure.exit_code)}
         channel.send("failed", job=job, error={**fields, "code": failure.code, "argument": failure.argument})
-
-
-def _finite(x: Any) -> Any:
-    """Returns x with None for infinities and NaN, which JSON lacks."""
-    if isinstance(x, dict):
-        return {key: _finite(value) for key, value in x.items()}
-    if isinstance(x, list | tuple):
-        return [_finite(value) for value in x]
-    x = x.item() if hasattr(x, "item") else x
-    return None if isinstance(x, float) and not math.isfinite(x) else x
 
 
 def _plain(x: Any) -> Any:
