@@ -52,13 +52,8 @@ const BREAKS = 5;
 /** Returns the URL of the image or job that a file of the service belongs to. @param {string} url */
 const ownerOf = (url) => url.match(/^.*?\/(pictures|jobs)\/[0-9a-f]{32}/)?.[0] ?? url;
 
-/**
- * Uploads a file; onProgress is called with the share that was sent, 0 to 1.
- *
- * @param {File} file
- * @param {(share: number) => void} [onProgress]
- * @param {AbortSignal} [signal]
- */
+/** Uploads a file; onProgress is called with the share that was sent, 0 to 1. */
+/** @type {(file: File, onProgress?: (share: number) => void, signal?: AbortSignal) => Promise<Picture>} */
 export async function upload(file, onProgress = () => {}, signal = undefined) {
   const picture = await withRecovery(() => send(file, onProgress, signal), "", signal);
   remember(picture.id, async () => (await withRecovery(() => send(file), "")).id);

@@ -161,13 +161,8 @@ export class LiveBlends {
   }
 }
 
-/**
- * Returns the resolution of blends during a drag: this many pixels can be solved many times a second.
- *
- * @param {Session} session
- * @param {Place} place
- * @param {number} side
- */
+/** Returns the resolution of blends during a drag: this many pixels can be solved many times a second. */
+/** @type {(session: Session, place: Place, side: number) => number} */
 function detailOf({ box, below }, place, side) {
   const factor = place.scale * Math.min(1, side / Math.max(below.width, below.height));
   return Math.max(0.2, Math.min(1, Math.sqrt(LIVE_PIXELS / (box.width * factor * box.height * factor))));

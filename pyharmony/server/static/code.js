@@ -27,13 +27,8 @@ export const filed = (name) => quoted(path(name));
 
 const IN_BITS = "io.convert(photo, io.Picture(np.zeros((1, 1, photo.pixels.shape[2]), dtype), photo.profile))";
 
-/**
- * Returns a command that converts an image to another depth, 8 or 16 bits.
- *
- * @param {string} from
- * @param {string} to
- * @param {number} bits
- */
+/** Returns a command that converts an image to another depth, 8 or 16 bits. */
+/** @type {(from: string, to: string, bits: number) => string} */
 function inBits(from, to, bits) {
   const statements = [
     "import numpy as np", "from pyharmony import io", `dtype = np.uint${bits}`, `photo = io.read(${python(from)})`,

@@ -18,12 +18,7 @@ const ZOOM = 1.25;
 /** The distance by which keys and buttons move the view, in pixels of the screen. */
 const PAN = 80;
 
-/**
- * Moves the view of the picture.
- *
- * @param {Stage} stage
- * @param {string} by left, right, up or down
- */
+/** Moves the view left, right, up or down. @type {(stage: Stage, by: string) => void} */
 export function pan(stage, by) {
   const [x, y] = { left: [PAN, 0], right: [-PAN, 0], up: [0, PAN], down: [0, -PAN] }[by] ?? [0, 0];
   stage.pan(x, y);
@@ -45,13 +40,7 @@ export function setBrush(stage, width) {
 
 /** @param {Editor} editor */
 export function listen(editor) {
-  /**
-   * Adds an event handler that runs with the open session; a failure is shown.
-   *
-   * @param {string | HTMLElement} target an element, or its id
-   * @param {string} kind
-   * @param {(session: Session, event: any) => void} run
-   */
+  /** Adds an event handler that runs with the open session; a failure is shown. @type {On} */
   const on = (target, kind, run) => {
     const element = typeof target === "string" ? $(target) : target;
     element.addEventListener(kind, async (event) => {

@@ -11,11 +11,8 @@ import { TEXTS, WORK, plainly } from "./strings.js";
 /** @import { Step } from "./document.js" */
 /** @import { Point } from "./geometry.js" */
 
-/**
- * The mode of the pointer on the canvas, by tool.
- *
- * @type {Record<"click" | "line" | "paint", import("./stage.js").Mode>}
- */
+/** The mode of the pointer on the canvas, by tool. */
+/** @type {Record<"click" | "line" | "paint", import("./stage.js").Mode>} */
 const TOOLS = { click: "point", line: "line", paint: "paint" };
 
 /** Returns the points of a line as the service expects them. @param {Point[]} points */
@@ -116,12 +113,7 @@ export class Cutting {
     }
   }
 
-  /**
-   * Segments the people in a photo.
-   *
-   * @param {string} title of the job
-   * @param {string} id
-   */
+  /** Segments the people in a photo, in a job with a title. @type {(title: string, id: string) => Promise<any>} */
   async peopleOf(title, id) {
     const body = { picture: id, people: true, method: this.peopleCutter };
     return (await this.session.jobs.work(title, (options) => api.run("segment", body, options))).result;

@@ -24,13 +24,7 @@ export const inputs = (selector) => all(selector).map((one) => /** @type {HTMLIn
 /** Returns the value of the selected radio button of a name. @param {string} name */
 export const chosen = (name) => inputs(`input[name=${name}]:checked`)[0].value;
 
-/**
- * Creates a button with a text.
- *
- * @param {string} text
- * @param {() => void} run
- * @param {string} [className]
- */
+/** Creates a button with a text. @type {(text: string, run: () => void, className?: string) => HTMLButtonElement} */
 export function buttonOf(text, run, className = "") {
   const one = elementOf("button", { type: "button", ...(className ? { className } : {}) }, text);
   one.addEventListener("click", run);

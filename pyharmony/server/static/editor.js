@@ -48,13 +48,8 @@ export class Editor {
     keys.listen(this);
   }
 
-  /**
-   * Opens images of the service.
-   *
-   * @param {Way} way
-   * @param {Pictures} pictures
-   * @param {import("./requests.js").About | null} about the service, if it is known already
-   */
+  /** Opens images of the service, which may be known already. */
+  /** @type {(way: Way, pictures: Pictures, about: import("./requests.js").About | null) => Promise<void>} */
   async open(way, pictures, about) {
     this.close();
     const { changes } = this;

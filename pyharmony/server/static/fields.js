@@ -25,14 +25,8 @@ export const labelOf = (name) => FIELDS[name] ?? `${name[0].toUpperCase()}${name
 /** Returns whether a field is a slider, in percent. @param {Field} field */
 const isShare = ({ type, low, high }) => type === "number" && low === 0 && high === 1;
 
-/**
- * Returns the options as the service expects them.
- *
- * @param {Field[]} fields
- * @param {Options} options
- * @param {boolean} [ofLayers] whether to return only those with an effect on layers
- * @returns {Options}
- */
+/** Returns the options as the service expects them; ofLayers: only those with an effect on layers. */
+/** @type {(fields: Field[], options: Options, ofLayers?: boolean) => Options} */
 export function bodyOf(fields, options, ofLayers = false) {
   const own = fields.filter(({ name, look }) => name in options && (look || !ofLayers));
   return Object.fromEntries(own.map(({ name }) => [name, options[name]]));
@@ -70,12 +64,7 @@ export function changed(fields, options, { id, value, checked }) {
   return { ...options, [name]: valueOf(field, value) };
 }
 
-/**
- * Creates the control of a field.
- *
- * @param {Field} field
- * @param {string} id
- */
+/** Creates the control of a field. @type {(field: Field, id: string) => HTMLElement} */
 function controlOf(field, id) {
   const row = (/** @type {HTMLElement[]} */ ...controls) => (
     elementOf("div", { className: "field", title: field.about }, ...controls));
@@ -104,13 +93,8 @@ export function build(fields) {
   }));
 }
 
-/**
- * Shows options in the controls, except in the one with the focus.
- *
- * @param {Field[]} fields
- * @param {Options} options
- * @param {string} [before] the prefix of the ids of controls
- */
+/** Shows options in the controls, except in the one with the focus; before is the prefix of their ids. */
+/** @type {(fields: Field[], options: Options, before?: string) => void} */
 export function show(fields, options, before = "") {
   for (const field of fields) {
     const { name } = field;

@@ -69,13 +69,8 @@ export function changedPlace(box, place, change) {
   return { ...next, x: next.x + before.x - after.x, y: next.y + before.y - after.y };
 }
 
-/**
- * Returns a place aligned to the pixels of the background if possible, so that nothing is interpolated.
- *
- * @param {Place} place
- * @param {Size} subject the size of the subject's photo
- * @returns {Place}
- */
+/** Returns a place aligned to the pixels of the background if possible, so that nothing is interpolated. */
+/** @type {(place: Place, photo: Size) => Place} */
 export function onPixels(place, { width, height }) {
   if (place.scale !== 1 || place.angle !== 0) return place;
   return {
@@ -85,25 +80,14 @@ export function onPixels(place, { width, height }) {
   };
 }
 
-/**
- * Returns the position of the first pixel of the subject's photo, before rotation: `at` of the service.
- *
- * @param {Place} place
- * @param {Size} subject
- * @returns {[number, number]}
- */
+/** Returns the position of the first pixel of the subject's photo, before rotation: `at` of the service. */
+/** @type {(place: Place, photo: Size) => [number, number]} */
 export const cornerOf = (place, { width, height }) => [
   place.x - (width * place.scale) / 2, place.y - (height * place.scale) / 2,
 ];
 
-/**
- * Returns the place whose first pixel is at a corner.
- *
- * @param {[number, number]} corner
- * @param {Size} subject
- * @param {Omit<Place, "x" | "y">} rest
- * @returns {Place}
- */
+/** Returns the place whose first pixel is at a corner. */
+/** @type {(corner: [number, number], photo: Size, rest: Omit<Place, "x" | "y">) => Place} */
 export const placeAt = ([x, y], { width, height }, { scale, angle, flip }) => ({
   x: x + (width * scale) / 2, y: y + (height * scale) / 2, scale, angle, flip,
 });
@@ -135,12 +119,8 @@ export function middlePlace(box, subject, { width, height }) {
   return placeAt([Math.round(x), Math.round(y)], subject, { ...UNPLACED, scale });
 }
 
-/**
- * Returns the attributes that move a group that was drawn at one place to another.
- *
- * @param {Place} from
- * @param {Place} to
- */
+/** Returns the attributes that move a group that was drawn at one place to another. */
+/** @type {(from: Place, to: Place) => Record<string, number>} */
 export function carriedTo(from, to) {
   const flips = from.flip !== to.flip;
   const factor = to.scale / from.scale;
@@ -152,13 +132,8 @@ export function carriedTo(from, to) {
 
 // ---- boxes and hits ----
 
-/**
- * Returns the box of these shares of a photo, relative to its centre, in its own pixels.
- *
- * @param {Box} shares
- * @param {Size} photo
- * @returns {Box}
- */
+/** Returns the box of these shares of a photo, relative to its centre, in its own pixels. */
+/** @type {(shares: Box, photo: Size) => Box} */
 export const boxOf = ({ x, y, width, height }, photo) => ({
   x: (x - 0.5) * photo.width, y: (y - 0.5) * photo.height, width: width * photo.width, height: height * photo.height,
 });
@@ -190,14 +165,8 @@ export function fittedView(image, screen) {
   return { x: Math.round(x), y: Math.round(y), zoom };
 }
 
-/**
- * Returns a view with another zoom; the image point at a point of the screen is kept.
- *
- * @param {View} view
- * @param {number} zoom
- * @param {Point} point
- * @returns {View}
- */
+/** Returns a view with another zoom; the image point at a point of the screen is kept. */
+/** @type {(view: View, zoom: number, point: Point) => View} */
 export function zoomedView(view, zoom, { x, y }) {
   const next = clamp(zoom, ZOOMS[0], ZOOMS[1]);
   return { x: x - ((x - view.x) * next) / view.zoom, y: y - ((y - view.y) * next) / view.zoom, zoom: next };
@@ -206,12 +175,7 @@ export function zoomedView(view, zoom, { x, y }) {
 /** Returns the point of the image at a point of the screen. @type {(view: View, point: Point) => Point} */
 export const toImage = (view, { x, y }) => ({ x: (x - view.x) / view.zoom, y: (y - view.y) / view.zoom });
 
-/**
- * Returns whether the whole image is visible, except for a pixel.
- *
- * @param {View} view
- * @param {Size} image
- * @param {Size} screen
- */
+/** Returns whether the whole image is visible, except for a pixel. */
+/** @type {(view: View, image: Size, screen: Size) => boolean} */
 export const isWhole = ({ x, y, zoom }, image, screen) => x >= -1 && y >= -1
   && x + image.width * zoom <= screen.width + 1 && y + image.height * zoom <= screen.height + 1;

@@ -53,10 +53,7 @@ export class Gestures {
     if (this.pointers.size < 2) this.pinched = null;
   }
 
-  /**
-   * @param {PointerEvent} event
-   * @param {boolean} isFree whether there is no handle
-   */
+  /** Handles a pressed pointer; isFree: there is no handle. @type {(event: PointerEvent, isFree: boolean) => void} */
   down(event, isFree) {
     const { stage, pointers } = this;
     const { element, strokes } = stage;

@@ -45,14 +45,8 @@ export class Jobs {
     this.show();
   }
 
-  /**
-   * Runs a job, shows its progress, and lets the user cancel it.
-   *
-   * @template T
-   * @param {string} title
-   * @param {(options: JobOptions) => Promise<T>} job
-   * @param {boolean} [quiet] whether it is not announced to screen readers
-   */
+  /** Runs a job, shows its progress, and lets the user cancel it; a quiet one is not announced to screen readers. */
+  /** @type {<T>(title: string, job: (options: JobOptions) => Promise<T>, quiet?: boolean) => Promise<T>} */
   async work(title, job, quiet = false) {
     /** @type {Job} */
     const own = {

@@ -17,13 +17,8 @@ export const colourOf = (name) => getComputedStyle(document.documentElement).get
 /** The colours of lines and strokes that add and remove. */
 export const [ADDS, REMOVES] = ["#0f6b5c", "#b3261e"];
 
-/**
- * Shows an image in a rectangle; null: hides it.
- *
- * @param {import("konva").default.Image} node
- * @param {Drawable | null} image
- * @param {Rectangle} [box]
- */
+/** Shows an image in a rectangle; null: hides it. */
+/** @type {(node: import("konva").default.Image, image: Drawable | null, box?: Rectangle) => void} */
 export function put(node, image, [x, y, width, height] = [0, 0, 0, 0]) {
   if (!image) node.visible(false);
   else if (node.image() !== image || !node.visible() || node.x() !== x || node.y() !== y) {
@@ -31,13 +26,8 @@ export function put(node, image, [x, y, width, height] = [0, 0, 0, 0]) {
   }
 }
 
-/**
- * Puts images into a group, whose position then moves them together.
- *
- * @param {Group} group
- * @param {[Drawable, Rectangle][]} images
- * @param {GlobalCompositeOperation} [operation]
- */
+/** Puts images into a group, whose position then moves them together. */
+/** @type {(group: Group, images: [Drawable, Rectangle][], operation?: GlobalCompositeOperation) => void} */
 export function fill(group, images, operation = "source-over") {
   group.destroyChildren();
   for (const [image, [x, y, width, height]] of images) {
@@ -54,13 +44,8 @@ export function groupIn(parent) {
   return group;
 }
 
-/**
- * Moves a group of a subject that was drawn at one place to another place.
- *
- * @param {Group} group
- * @param {Place} from
- * @param {Place} to
- */
+/** Moves a group of a subject that was drawn at one place to another place. */
+/** @type {(group: Group, from: Place, to: Place) => void} */
 export function carry(group, from, to) {
   group.setAttrs(carriedTo(from, to));
   group.getLayer()?.batchDraw();

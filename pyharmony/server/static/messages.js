@@ -13,12 +13,8 @@ export function announce(text) {
   requestAnimationFrame(() => { $("live").textContent = text; });
 }
 
-/**
- * Shows a message for a while; errors stay until they are closed or their topic, such as a file, is cleared.
- *
- * @param {string} text
- * @param {{ error?: boolean, topic?: string | null }} [options]
- */
+/** Shows a message for a while; errors stay until they are closed or their topic, such as a file, is cleared. */
+/** @type {(text: string, options?: { error?: boolean, topic?: string | null }) => HTMLElement} */
 export function showMessage(text, { error = false, topic = null } = {}) {
   const toast = elementOf("div", { className: error ? "toast error" : "toast" }, elementOf("span", {}, text));
   toast.append(buttonOf(TROUBLE.close, () => toast.remove()));
@@ -37,12 +33,8 @@ export function clear(topic = null) {
   for (const toast of $("toasts").querySelectorAll(topic ? `[data-topic="${topic}"]` : "[data-topic]")) toast.remove();
 }
 
-/**
- * Shows the message of a failure; a cancellation by the user is none.
- *
- * @param {unknown} error
- * @param {string | null} [topic]
- */
+/** Shows the message of a failure; a cancellation by the user is none. */
+/** @type {(error: unknown, topic?: string | null) => void} */
 export function fail(error, topic = null) {
   if (error instanceof Cancelled) {
     announce(TROUBLE.cancelled);

@@ -16,13 +16,8 @@ const SAVING = ["download", "save", "save-recipe", "save-result-mask", "copy-com
 /** The sliders of shares. */
 export const SHARES = /** @type {const} */ (["strength"]);
 
-/**
- * Shows the steps of a way and its choices.
- *
- * @param {Way} way
- * @param {import("./requests.js").About} about
- * @param {(step: StepName) => void} go is called when a step is chosen
- */
+/** Shows the steps of a way and its choices; go is called with a chosen step. */
+/** @type {(way: Way, about: import("./requests.js").About, go: (step: StepName) => void) => void} */
 export function begin(way, about, go) {
   $("steps").replaceChildren(...way.steps.map(([step, title]) => {
     const one = buttonOf(title, () => go(step));

@@ -13,13 +13,8 @@ const contextOf = (canvas) => (
   /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }))
 );
 
-/**
- * Creates a canvas of a size, on which `draw` draws.
- *
- * @param {number} width
- * @param {number} height
- * @param {Draw} [draw]
- */
+/** Creates a canvas of a size, on which `draw` draws. */
+/** @type {(width: number, height: number, draw?: Draw) => HTMLCanvasElement} */
 export function canvasOf(width, height, draw = () => {}) {
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(width));

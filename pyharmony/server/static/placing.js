@@ -53,12 +53,7 @@ export class Placing {
     this.session.dragging = this.session.preview.changing = null;
   }
 
-  /**
-   * Handles a change of the fields.
-   *
-   * @param {string} name x, y, scale or angle
-   * @param {string} text
-   */
+  /** Handles a change of a field: x, y, scale or angle. @type {(name: string, text: string) => void} */
   typed(name, text) {
     const value = Number(text);
     if (!this.isPlaced || text === "" || !Number.isFinite(value)) {
@@ -73,12 +68,8 @@ export class Placing {
     }
   }
 
-  /**
-   * Moves, scales or rotates by a step.
-   *
-   * @param {string} by left, right, up, down, larger, smaller, cw or ccw
-   * @param {boolean} [far]
-   */
+  /** Moves, scales or rotates by a step: left, right, up, down, larger, smaller, cw or ccw. */
+  /** @type {(by: string, far?: boolean) => void} */
   nudge(by, far = false) {
     const { session } = this;
     if (!this.isPlaced || session.step === "cut") return;

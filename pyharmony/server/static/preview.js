@@ -51,11 +51,8 @@ export class Preview {
     this.session = session;
     /** @type {Layers | null} */
     this.layers = null;
-    /**
-     * The newest preview of the whole image, and its request.
-     *
-     * @type {{ key: string, image: HTMLImageElement } | null}
-     */
+    /** The newest preview of the whole image, and its request. */
+    /** @type {{ key: string, image: HTMLImageElement } | null} */
     this.shown = null;
     /** The document while a scale or an angle changes. @type {Doc | null} */
     this.changing = null;
@@ -107,12 +104,8 @@ export class Preview {
     });
   }
 
-  /**
-   * Runs a request while no other is pending; later changes are requested after it.
-   *
-   * @param {() => Promise<void>} make
-   * @param {boolean} [isLast] whether it updates everything for the document
-   */
+  /** Runs a request while no other is pending, and later changes after it; isLast: it updates the whole document. */
+  /** @type {(make: () => Promise<void>, isLast?: boolean) => Promise<void>} */
   async busily(make, isLast = false) {
     const { session } = this;
     this.isBusy = true;
@@ -132,12 +125,7 @@ export class Preview {
     }
   }
 
-  /**
-   * Requests the layers of a composite.
-   *
-   * @param {Doc} [doc]
-   * @param {number} [side]
-   */
+  /** Requests the layers of a composite. @type {(doc?: Doc, side?: number) => Promise<void>} */
   async lay(doc = this.session.doc, side = this.session.side) {
     const { session } = this;
     if (!doc.place || !session.ready) return;

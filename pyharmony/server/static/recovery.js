@@ -38,12 +38,8 @@ export function forget() {
   for (const map of [origins, renamed, remaking]) map.clear();
 }
 
-/**
- * Records the origin of the data whose ids are in a text.
- *
- * @param {string} text
- * @param {() => Promise<string>} again creates it again, and returns a text with the new ids in the same order
- */
+/** Records the origin of the data whose ids are in a text. */
+/** @type {(text: string, again: () => Promise<string>) => void} */
 export function remember(text, again) {
   const ids = text.match(ID) ?? [];
   for (const id of ids) {
@@ -100,12 +96,8 @@ function remade(id, { ids, again }) {
   return running;
 }
 
-/**
- * Creates again the forgotten data that a text refers to; returns whether there was any.
- *
- * @param {string} text
- * @param {AbortSignal} [signal]
- */
+/** Creates again the forgotten data that a text refers to; returns whether there was any. */
+/** @type {(text: string, signal?: AbortSignal) => Promise<boolean>} */
 async function restored(text, signal) {
   const own = session;
   let some = false;
@@ -137,14 +129,8 @@ export async function mend(error, text, signal = undefined) {
   else if (statusOf(error) !== 404 || !await restored(text, signal)) throw error;
 }
 
-/**
- * Runs a function, and again after a failure that can be repaired.
- *
- * @template T
- * @param {() => Promise<T>} act
- * @param {string} text the text with the ids that it uses
- * @param {AbortSignal} [signal]
- */
+/** Runs a function, and again after a failure that can be repaired; text has the ids that it uses. */
+/** @type {<T>(act: () => Promise<T>, text: string, signal?: AbortSignal) => Promise<T>} */
 export async function withRecovery(act, text, signal = undefined) {
   for (let tries = 1; ; tries += 1) {
     try {

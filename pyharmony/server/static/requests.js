@@ -52,12 +52,8 @@ export const pause = (milliseconds) => new Promise((done) => setTimeout(done, mi
 /** Returns the status of an error; 0: it is not from the service. @param {unknown} error */
 export const statusOf = (error) => (error instanceof ServiceError ? error.status : 0);
 
-/**
- * Sends a request to the service and returns its response.
- *
- * @param {string} path
- * @param {RequestInit & { headers?: Record<string, string> }} [options]
- */
+/** Sends a request to the service and returns its response. */
+/** @type {(path: string, options?: RequestInit & { headers?: Record<string, string> }) => Promise<Response>} */
 export async function answer(path, options = {}) {
   for (let tries = 0; ; tries += 1) {
     let response;
@@ -76,13 +72,7 @@ export async function answer(path, options = {}) {
   }
 }
 
-/**
- * Returns the error of a refusal.
- *
- * @param {number} status
- * @param {any} reply
- * @param {string | null} retryAfter
- */
+/** Returns the error of a refusal. @type {(status: number, reply: any, retryAfter: string | null) => ServiceError} */
 function refusal(status, reply, retryAfter) {
   return new ServiceError(reply?.error?.message ?? TROUBLE.answered(status), {
     status, kind: reply?.error?.kind ?? "", retryAfter: Number(retryAfter ?? 0),
@@ -128,15 +118,8 @@ export function send(file, onProgress = () => {}, signal = undefined) {
   });
 }
 
-/**
- * Waits for a promise. After a cancellation, late is called with its result instead.
- *
- * @template T
- * @param {Promise<T>} asked
- * @param {AbortSignal} [signal]
- * @param {(value: T) => void} [late]
- * @returns {Promise<T>}
- */
+/** Waits for a promise. After a cancellation, late is called with its result instead. */
+/** @type {<T>(asked: Promise<T>, signal?: AbortSignal, late?: (value: T) => void) => Promise<T>} */
 export function unlessCancelled(asked, signal, late = () => {}) {
   return new Promise((done, failed) => {
     const stop = () => {

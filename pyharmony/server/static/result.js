@@ -175,18 +175,12 @@ export class Result {
   }
 }
 
-/**
- * Returns the names of files by slot; of files with the same name, all but the first are renamed.
- *
- * @param {Pictures} pictures
- */
+/** Returns the names of files by slot; of files with the same name, all but the first are renamed. */
+/** @type {(pictures: Pictures) => { names: Record<string, any>, same: boolean }} */
 function namesOf({ subject, background, composite, source, mask, photos = [] }) {
   const taken = new Set();
   let same = false;
-  /**
-   * @param {Picture | undefined} picture
-   * @param {string} other the default name
-   */
+  /** @type {(picture: Picture | undefined, other: string) => string} */
   const nameOf = (picture, other) => {
     if (!picture) return "";
     let name = picture.name?.replace(/^.*[\\/]/, "") || other;

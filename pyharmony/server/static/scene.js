@@ -23,11 +23,8 @@ export class Scene {
     this.stage = session.stage;
     /** The id of the picture that is shown below everything. */
     this.base = "";
-    /**
-     * The subject between plain and matched.
-     *
-     * @type {{ layers: SubjectLayers, strength: number, canvas: HTMLCanvasElement } | null}
-     */
+    /** The subject between plain and matched. */
+    /** @type {{ layers: SubjectLayers, strength: number, canvas: HTMLCanvasElement } | null} */
     this.mixture = null;
     /** The place for which it was drawn. @type {Place} */
     this.origin = UNPLACED;

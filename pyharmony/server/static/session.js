@@ -93,12 +93,8 @@ export class Session {
 
   // ---- the document and its history ----
 
-  /**
-   * Changes the document; said is announced to screen readers.
-   *
-   * @param {Partial<Doc>} change
-   * @param {string} [said]
-   */
+  /** Changes the document; said is announced to screen readers. */
+  /** @type {(change: Partial<Doc>, said?: string) => void} */
   commit(change, said = "") {
     this.history.commit(change);
     if (said) announce(said);
@@ -142,11 +138,8 @@ export class Session {
     this.refresh();
   }
 
-  /**
-   * Shows the document: the canvas and all controls.
-   *
-   * @param {boolean} [isPrepared] whether the previews of the service are loaded
-   */
+  /** Shows the document: the canvas and all controls; isPrepared: the previews of the service are loaded. */
+  /** @type {(isPrepared?: boolean) => void} */
   refresh(isPrepared = false) {
     if (!this.isOpen || !this.step) return;
     const { doc } = this;

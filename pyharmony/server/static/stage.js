@@ -120,12 +120,8 @@ export class Stage {
     this.look();
   }
 
-  /**
-   * Changes the zoom; the image point at a point of the element, by default its middle, is kept.
-   *
-   * @param {number} zoom
-   * @param {Point} [point]
-   */
+  /** Changes the zoom; the image point at a point of the element, by default its middle, is kept. */
+  /** @type {(zoom: number, point?: Point) => void} */
   zoomTo(zoom, point = { x: this.stage.width() / 2, y: this.stage.height() / 2 }) {
     this.isFitted = false;
     this.view = zoomedView(this.view, zoom, point);
@@ -177,14 +173,8 @@ export class Stage {
 
   // ---- what is shown ----
 
-  /**
-   * Shows an image below everything, as an image with this many pixels.
-   *
-   * @param {HTMLImageElement} image
-   * @param {number} width
-   * @param {number} height
-   * @param {boolean} [keepView]
-   */
+  /** Shows an image below everything, as an image with this many pixels. */
+  /** @type {(image: HTMLImageElement, width: number, height: number, keepView?: boolean) => void} */
   show(image, width, height, keepView = false) {
     const same = keepView && this.size?.width === width && this.size.height === height;
     if (!same) this.strokes.cross.visible(false);

@@ -80,13 +80,8 @@ export class Start {
     this.take(images, slot.name, slot.many);
   }
 
-  /**
-   * Adds files to a slot, and surplus ones to the slots after it.
-   *
-   * @param {File[]} files
-   * @param {string} name
-   * @param {boolean} [many]
-   */
+  /** Adds files to a slot, and surplus ones to the slots after it. */
+  /** @type {(files: File[], name: string, many?: boolean) => Promise<void>} */
   async take(files, name, many = false) {
     if (!files.length) return;
     if (many) {

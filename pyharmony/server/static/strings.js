@@ -62,11 +62,8 @@ export const TROUBLE = {
 /** The steps of each way. */
 export const STEPS = { cut: "Cut out", place: "Place", match: "Match", blend: "Blend", save: "Save" };
 
-/**
- * The labels of the fields of a composite, and of the arguments of groups, GROUP-ARGUMENT.
- *
- * @type {Record<string, string>}
- */
+/** The labels of the fields of a composite, and of the arguments of groups, GROUP-ARGUMENT. */
+/** @type {Record<string, string>} */
 export const FIELDS = {
   sharpness: "Blur of the surroundings",
   grain: "Grain of the surroundings",
@@ -232,12 +229,8 @@ const REASONS = {
   "below-contact": "No shadow: the ground under it is not visible",
 };
 
-/**
- * Returns a reason of the library as a sentence, without its full stop; the library's text if it has no entry here.
- *
- * @param {string} text
- * @param {string} [code]
- */
+/** Returns a reason of the library as a sentence, without its full stop; the library's text if it has no entry here. */
+/** @type {(text: string, code?: string) => string} */
 export function plainly(text, code = "") {
   const words = REASONS[code] ?? text;
   return words.charAt(0).toUpperCase() + words.slice(1);

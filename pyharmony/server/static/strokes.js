@@ -113,12 +113,8 @@ export class Strokes {
     this.stage.tools.batchDraw();
   }
 
-  /**
-   * Moves the cross of the keyboard, in pixels of the screen, and returns its position.
-   *
-   * @param {number} dx
-   * @param {number} dy
-   */
+  /** Moves the cross of the keyboard, in pixels of the screen, and returns its position. */
+  /** @type {(dx: number, dy: number) => Point} */
   moveCross(dx, dy) {
     const { view: { zoom }, size } = this.stage;
     const { width, height } = /** @type {Size} */ (size);

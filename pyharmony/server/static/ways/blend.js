@@ -12,11 +12,8 @@ import { WAY } from "./way.js";
 /** @import { Session } from "../session.js" */
 /** @import { Body, Pictures, Way } from "./way.js" */
 
-/**
- * The blends of masks, by their names on the page: the body of the request, and the live blend.
- *
- * @type {Record<string, { body: Body, live: string }>}
- */
+/** The blends of masks, by their names on the page: the body of the request, and the live blend. */
+/** @type {Record<string, { body: Body, live: string }>} */
 export const MODES = {
   "gaussian-poisson": { body: { mode: "gaussian-poisson" }, live: "gaussian-poisson" },
   poisson: { body: { mode: "poisson" }, live: "poisson" },
@@ -25,10 +22,7 @@ export const MODES = {
   alpha: { body: { mode: "alpha" }, live: "alpha" },
 };
 
-/**
- * @param {Session} session
- * @param {Doc} doc
- */
+/** @type {(session: Session, doc: Doc) => Body} */
 function wholeBody({ pictures, moving }, doc) {
   const { source, background, mask } = /** @type {Required<Pictures>} */ (pictures);
   const place = /** @type {Place} */ (doc.place);

@@ -12,12 +12,7 @@ import { WAY } from "./way.js";
 /** @import { Session } from "../session.js" */
 /** @import { Body, Way } from "./way.js" */
 
-/**
- * Returns the subject as the service expects it.
- *
- * @param {Session} session
- * @param {Doc} doc
- */
+/** Returns the subject as the service expects it. @type {(session: Session, doc: Doc) => Body} */
 function subjectOf({ moving }, doc) {
   const place = /** @type {Place} */ (doc.place);
   /** @type {Body} */

@@ -7,12 +7,9 @@ import { WAY } from "./way.js";
 
 /** @import { Doc } from "../document.js" */
 /** @import { Session } from "../session.js" */
-/** @import { Pictures, Way } from "./way.js" */
+/** @import { Body, Pictures, Way } from "./way.js" */
 
-/**
- * @param {Session} session
- * @param {Doc} doc
- */
+/** @type {(session: Session, doc: Doc) => Body} */
 function wholeBody({ pictures }, doc) {
   const { composite, mask } = /** @type {Required<Pictures>} */ (pictures);
   return { image: composite.id, mask: mask.id, method: doc.method };
