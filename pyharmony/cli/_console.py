@@ -138,6 +138,11 @@ class Console:
             head = {"schema": f"pyharmony.{self.command}/{_SCHEMA}", "pyharmony": __version__}
             self.print_text(json.dumps(finite({**head, **fields}), allow_nan=False))
 
+    def report(self, text: str) -> None:
+        """Writes a text for people to stdout, unless --json writes its object there."""
+        if not self.as_json:
+            self.print_text(text)
+
     @staticmethod
     def print_text(text: str) -> None:
         """Writes text to stdout."""

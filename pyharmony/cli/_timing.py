@@ -129,8 +129,7 @@ def run(modes: list[str], sizes: str, against: str | None, rounds: int, threads:
         rows=rows,
         missing=missing,
     )
-    if not console.as_json:
-        console.print_text(_tables(rows, threads, rounds))
+    console.report(_tables(rows, threads, rounds))
 
 
 def _row(contestant: Contestant, mode: str, size: str, ours: Contestant, truth: Any, mask: Any) -> dict[str, Any]:

@@ -130,9 +130,7 @@ def stats(
     if sheet is not None and sheet_rows:
         write_sheet(sheet_rows, sheet)
         console.note(f"{sheet}: written")
-    if console.as_json:
-        console.result(status="ok", **about, **({"sheet": str(sheet)} if sheet_rows else {}))
-        return
+    console.result(status="ok", **about, **({"sheet": str(sheet)} if sheet_rows else {}))
     rows = [[key, f"{about[key]:,}" if isinstance(about[key], int) else str(about[key])] for key in about][:4]
     rows.append(["fields", ", ".join(about["fields"]) or "none"])
     for name in ("height", "width"):
@@ -140,7 +138,7 @@ def stats(
             rows.append([name, "{min:,} to {max:,}, median {median:,.0f}".format(**about[name])])
     if shares:
         rows += [[f"foreground {name}", f"{count:,}"] for name, count in about["foreground"].items()]
-    console.print_text(table(rows))
+    console.report(table(rows))
 
 
 @app.command("split")

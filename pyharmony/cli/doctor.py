@@ -43,14 +43,11 @@ def doctor(console: Console) -> None:
     """
     checks = list(_checks())
     failed = sum(check.state == "failed" for check in checks)
-    if console.as_json:
-        status = "error" if failed else "ok"
-        console.result(status=status, failed=failed, checks=[asdict(check) for check in checks])
-    else:
-        marks = {"ok": "ok", "note": "--", "failed": "FAILED"}
-        for check in checks:
-            remedy = f"\n        -> {check.remedy}" if check.remedy else ""
-            console.print_text(f"{marks[check.state]:7} {check.name}: {check.found}{remedy}")
+    console.result(status="error" if failed else "ok", failed=failed, checks=[asdict(check) for check in checks])
+    marks = {"ok": "ok", "note": "--", "failed": "FAILED"}
+    for check in checks:
+        remedy = f"\n        -> {check.remedy}" if check.remedy else ""
+        console.report(f"{marks[check.state]:7} {check.name}: {check.found}{remedy}")
     if failed:
         raise typer.Exit(Code.UNEXPECTED)
 

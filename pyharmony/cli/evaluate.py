@@ -145,8 +145,8 @@ def evaluate(
             write_sheet(sheet_rows, sheet)
     paths = [str(path) for path in (csv, markdown, sheet, realism_maps) if path is not None]
     console.result(**_fields(result), problems=problems, files=paths, **_published(evaluation, side, published))
-    if not console.as_json and markdown is None:
-        console.print_text(text)
+    if markdown is None:
+        console.report(text)
     for name in paths:
         console.note(f"{name}: written")
 

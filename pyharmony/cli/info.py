@@ -13,10 +13,8 @@ from ._console import Console, table
 def info(console: Console) -> None:
     """Show versions, devices, kernels and file formats."""
     report = _report()
-    if console.as_json:
-        console.result(status="ok", **report)
-    else:
-        console.print_text(_as_table(report))
+    console.result(status="ok", **report)
+    console.report(_as_table(report))
 
 
 def _report() -> dict[str, Any]:

@@ -61,14 +61,12 @@ def list_models(
     with as_failures(console.words()):
         networks = _catalogue.every(task)
     weights = [entry for entry in _shipped.every() if task in (None, entry.task)]
-    if console.as_json:
-        rows = [{k: getattr(info, k) for k in ("name", "task", "summary", "source")} for info in networks]
-        console.result(status="ok", models=rows, weights=[dataclasses.asdict(entry) for entry in weights])
-        return
-    console.print_text(table([[info.name, info.task, info.summary] for info in networks]))
+    records = [{k: getattr(info, k) for k in ("name", "task", "summary", "source")} for info in networks]
+    console.result(status="ok", models=records, weights=[dataclasses.asdict(entry) for entry in weights])
+    console.report(table([[info.name, info.task, info.summary] for info in networks]))
     if weights:
-        rows_ = [[entry.name, entry.task, f"weights of {entry.model}, {_size(entry)}"] for entry in weights]
-        console.print_text("\n" + table(rows_))
+        rows = [[entry.name, entry.task, f"weights of {entry.model}, {_size(entry)}"] for entry in weights]
+        console.report("\n" + table(rows))
 
 
 @app.command("show")
@@ -100,19 +98,17 @@ def show(
         from .. import models
 
         layer_rows = [layer._asdict() for layer in models.layers(models.outline(name, preset))]
-    if console.as_json:
-        about = {k: getattr(info, k) for k in ("name", "task", "summary", "source", "presets")}
-        about |= {"config": config, "parameters": counts, "converts": info.converts}
-        console.result(status="ok", **about, **({"layers": layer_rows} if layers else {}))
-        return
+    about = {k: getattr(info, k) for k in ("name", "task", "summary", "source", "presets")}
+    about |= {"config": config, "parameters": counts, "converts": info.converts}
+    console.result(status="ok", **about, **({"layers": layer_rows} if layers else {}))
     rows = [["network", f"{name}: {info.summary}"], ["source", info.source], ["parameters", _counts_text(counts)]]
     rows += [["settings" if i == 0 else "", f"{k} = {v!r}"] for i, (k, v) in enumerate(config.items())]
     rows += [["presets", ", ".join(info.presets) or "none"]]
     rows += [["published weights", "`convert` reads them" if info.converts else "not supported"]]
-    console.print_text(table(rows))
+    console.report(table(rows))
     if layers:
         cells = [[x["name"], x["kind"], "x".join(map(str, x["output"])), f"{x['parameters']:,}"] for x in layer_rows]
-        console.print_text("\n" + table([["layer", "kind", "output", "parameters"], *cells]))
+        console.report("\n" + table([["layer", "kind", "output", "parameters"], *cells]))
 
 
 def _unknown(name: str) -> str:
@@ -128,16 +124,14 @@ def _unknown(name: str) -> str:
 
 
 def _show_weights(console: Console, entry: Any) -> None:
-    if console.as_json:
-        console.result(status="ok", **dataclasses.asdict(entry), path=str(entry.path), card=entry.card)
-        return
+    console.result(status="ok", **dataclasses.asdict(entry), path=str(entry.path), card=entry.card)
     rows = [["weights", f"{entry.name}: {entry.summary}"], ["network", f"{entry.model}, {entry.task}"]]
     rows += [["file", f"{entry.path}, {_size(entry)}"], ["sha256", entry.sha256], ["licence", entry.licence]]
     rows += [["trained on", entry.trained_on]]
     rows += [["figures" if i == 0 else "", _figure(figure)] for i, figure in enumerate(entry.figures)]
     rows += [["made by" if i == 0 else "", command] for i, command in enumerate(entry.commands)]
     rows += [["notes", entry.notes]] if entry.notes else []
-    console.print_text(table([*rows, ["more", entry.card]]))
+    console.report(table([*rows, ["more", entry.card]]))
 
 
 @app.command("verify")
@@ -169,18 +163,14 @@ def verify(
         for entry in own.values():
             _check(entry)
         rows = [[entry.name, _size(entry), entry.sha256] for entry in own.values()]
-        if console.as_json:
-            records = [{"name": entry.name, "path": str(entry.path), "sha256": entry.sha256} for entry in own.values()]
-            console.result(status="ok", weights=records)
-        else:
-            console.print_text(table(rows) if rows else "no weights come with this pyharmony")
+        records = [{"name": entry.name, "path": str(entry.path), "sha256": entry.sha256} for entry in own.values()]
+        console.result(status="ok", weights=records)
+        console.report(table(rows) if rows else "no weights come with this pyharmony")
         return
     if file in own and not _is_model(own[file]):
         _check(own[file])
-        if console.as_json:
-            console.result(status="ok", name=own[file].model, sha256=own[file].sha256)
-        else:
-            console.print_text(table([["network", own[file].model], ["sha256", own[file].sha256]]))
+        console.result(status="ok", name=own[file].model, sha256=own[file].sha256)
+        console.report(table([["network", own[file].model], ["sha256", own[file].sha256]]))
         return
     model = models.load(file)
     path = own[file].path if file in own else Path(file)
@@ -188,13 +178,11 @@ def verify(
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     config, calibration = dataclasses.asdict(model.config), dataclasses.asdict(model.calibration)
     counts = models.parameter_counts(model)
-    if console.as_json:
-        about = {"config": config, "calibration": calibration, "parameters": counts}
-        console.result(status="ok", name=model.name, **about, sha256=digest)
-        return
+    about = {"config": config, "calibration": calibration, "parameters": counts}
+    console.result(status="ok", name=model.name, **about, sha256=digest)
     rows = [["network", model.name], ["settings", _as_text(config)]]
     rows += [["calibration", _as_text(calibration)]] if model.calibration != type(model.calibration)() else []
-    console.print_text(table([*rows, ["parameters", _counts_text(counts)], ["sha256", digest]]))
+    console.report(table([*rows, ["parameters", _counts_text(counts)], ["sha256", digest]]))
 
 
 def _is_model(entry: Any) -> bool:

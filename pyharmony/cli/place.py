@@ -61,9 +61,9 @@ def place(
         }
         for one in places
     ]  # fmt: skip
-    for i, one in enumerate([] if console.as_json else places, 1):
+    for i, one in enumerate(places, 1):
         x, y, wide, high = one.box
         how = f"scale {one.scale:.2f}" + (f", rotated by {one.angle:.1f} degrees" if one.angle else "")
         how += (", mirrored" if one.flip else "") + (f", behind {one.z}" if one.z else "")
-        console.print_text(f"{i}. score {one.score:.2f}: {wide:.0f} x {high:.0f} at {x:.0f},{y:.0f}, {how}")
+        console.report(f"{i}. score {one.score:.2f}: {wide:.0f} x {high:.0f} at {x:.0f},{y:.0f}, {how}")
     console.result(status="ok", places=rows, explain=explain, seconds=round(seconds, 3))

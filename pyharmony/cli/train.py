@@ -58,8 +58,7 @@ def train(
     if recipes:
         summaries = library.recipes()
         console.result(status="ok", recipes=summaries)
-        if not console.as_json:
-            console.print_text(table([[name, about] for name, about in summaries.items()]))
+        console.report(table([[name, about] for name, about in summaries.items()]))
         return
     tables: dict[str, Any] = {}
     if config is not None:
@@ -92,8 +91,7 @@ def train(
         with as_failures(words):
             planned = library.plan(settled, device=place)
         console.result(status="ok", **vars(planned))
-        if not console.as_json:
-            console.print_text(table(_rows(str(settled.model["name"]), planned)))
+        console.report(table(_rows(str(settled.model["name"]), planned)))
         return
     folder = output or Path("runs") / str(settled.model["name"])
     with _progress(console) as tell, reading_or_writing(folder, folder), as_failures(words):
