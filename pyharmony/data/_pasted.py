@@ -294,8 +294,7 @@ class Pasted(RandomSamples):
 def _blend(first: Pixels, second: Pixels, share: Any) -> Pixels:
     """Returns images blended with this share of the second."""
     mixed = first + share * (second.astype(np.float32) - first)
-    result: Pixels = np.rint(mixed).astype(np.uint8)
-    return result
+    return np.rint(mixed).astype(np.uint8)
 
 
 def _one_of(objects: Sequence[Bools], sizes: Sequence[int], random: np.random.Generator) -> Bools:
@@ -327,8 +326,7 @@ def _in_light_of(source: Pixels, inside: Bools, around: Pixels, random: np.rando
     mean, spread = own.mean(0), own.std(0) + 1
     target_mean, wide = around.mean(0), np.clip(around.std(0) / spread, 0.6, 1.6)
     values = (source - mean) * (1 + part * (wide - 1)) + (mean + part * (target_mean - mean))
-    result: Pixels = np.rint(values.clip(0, 255)).astype(np.uint8)
-    return result
+    return np.rint(values.clip(0, 255)).astype(np.uint8)
 
 
 def _worn(image: Pixels, random: np.random.Generator) -> Pixels:

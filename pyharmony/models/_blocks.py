@@ -38,8 +38,7 @@ def norm_leaky_relu(norm: nn.Module, x: Tensor, slope: float = 0.2) -> Tensor:
 def norm_dropout(norm: nn.Module, x: Tensor, p: float, active: bool) -> Tensor:
     """Returns the norm of x, with its activation, followed by dropout, in one pass in training."""
     if active and p and norm.training and isinstance(norm, (BatchNorm2d, InstanceNorm2d)):
-        y: Tensor = norm(x, p)
-        return y
+        return norm(x, p)
     return dropout(norm(x), p, active)
 
 

@@ -52,8 +52,7 @@ class Model(nn.Module):
 
         mask: [N, 1, H, W] in [0, 1], the objects; ignored by a model without a mask input.
         """
-        output: Tensor = self(image) if mask is None or not self.takes_mask else self(image, mask)
-        return output
+        return self(image) if mask is None or not self.takes_mask else self(image, mask)
 
     def start_from(self, other: Model) -> None:
         """Copies the weights of another model as the start of training.

@@ -167,8 +167,7 @@ class _ConvNorm(nn.Module):
         self.norm = nn.BatchNorm2d(after)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.norm(self.conv(x))
-        return y
+        return self.norm(self.conv(x))
 
 
 def _adapter(before: int, after: int) -> _ConvNorm:
@@ -196,8 +195,7 @@ class _AttentionLayer(nn.Module):
         )
         attention = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         x = x + self.answered(attention)
-        y: Tensor = x + self.narrow(torch.relu(self.wide(self.norms[1](x))))
-        return y
+        return x + self.narrow(torch.relu(self.wide(self.norms[1](x))))
 
 
 class _HeadFinder(nn.Module):
@@ -218,8 +216,7 @@ class _HeadFinder(nn.Module):
             if x is not None:
                 own = own + functional.interpolate(x, scale_factor=2, mode="bilinear")
             x = block(torch.relu(own))
-        y: Tensor = self.planes(x)
-        return y
+        return self.planes(x)
 
 
 class Clicks(Model):
@@ -305,8 +302,7 @@ class Clicks(Model):
         nowhere = image.new_zeros(len(image), 1, 2), image.new_full((len(image), 1), -1.0)
         features = self.image_features(image) if features is None else features
         levels, x, _, fine, _ = self._levels(image, prompt_of(image, *nowhere), features)
-        planes: Tensor = self.finder([x, levels[3], levels[2], torch.cat([levels[1], fine], 1)])
-        return planes
+        return self.finder([x, levels[3], levels[2], torch.cat([levels[1], fine], 1)])
 
     def scenes(self, image: Tensor, features: tuple[Tensor, ...] | None = None) -> Tensor:
         """Returns logits [N]: above 0 if people could stand in the scene.
@@ -321,8 +317,7 @@ class Clicks(Model):
             raise ArgumentError("scene: False, the network has no part that classifies scenes")
         checks.check_image(image, "image", 3, 32)
         features = self.image_features(image) if features is None else features
-        logits: Tensor = self.scene(features[-1].mean((2, 3)).float())[:, 0]
-        return logits
+        return self.scene(features[-1].mean((2, 3)).float())[:, 0]
 
     def _levels(
         self, image: Tensor, prompt: Tensor, features: tuple[Tensor, ...]
@@ -385,8 +380,7 @@ class Clicks(Model):
             for part in (inside, 1 - inside)
         ]
         means.append(whole.float()[:, None].expand(-1, MASKS, -1))
-        scores: Tensor = self.score(torch.relu(self.hidden(torch.cat(means, 2))))[..., 0].sigmoid()
-        return scores
+        return self.score(torch.relu(self.hidden(torch.cat(means, 2))))[..., 0].sigmoid()
 
 
 register(

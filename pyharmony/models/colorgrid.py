@@ -288,16 +288,14 @@ class Compared(nn.Module):
             alike = torch.einsum("npk,nqk->npq", self._kind(first), self._kind(second)).softmax(2)
             sets = [first, second, alike @ second - first, original, mapped - original]
             features = [torch.cat(statistics(each), 1) for each in sets]
-            change: Tensor = self.decide(torch.cat(features, 1) * 3)
-            return change
+            return self.decide(torch.cat(features, 1) * 3)
 
     def _kind(self, colors: Tensor) -> Tensor:
         """Returns matching features [N, P, K] of each colour and its rank among the others."""
         mean = colors.mean(1, keepdim=True)
         spread = (colors.var(1, correction=0, keepdim=True) + 1e-4).sqrt()
         bright = colors.sum(-1, keepdim=True) + 0.1
-        kinds: Tensor = self.kind(torch.cat([colors * 2, (colors - mean) / spread, colors / bright * 3], -1))
-        return kinds
+        return self.kind(torch.cat([colors * 2, (colors - mean) / spread, colors / bright * 3], -1))
 
 
 class Judge(nn.Module):
@@ -504,8 +502,7 @@ class ColorGrid(Model):
 
     def stage_maps(self, composite: Tensor, mask: Tensor) -> list[ColorMaps]:
         """Returns the last expert's maps after each stage, for the mask; see the class for the arguments."""
-        maps: list[ColorMaps] = self.experts[-1](self._inputs(*self._view(composite, mask)))
-        return maps
+        return self.experts[-1](self._inputs(*self._view(composite, mask)))
 
     def judge_inputs(self, composite: Tensor, mask: Tensor) -> JudgeInputs:
         """Returns the inputs of the judge; see the class for the arguments."""

@@ -99,8 +99,7 @@ class DoveNetGenerator(nn.Module):
         x = _blocks.with_mask(composite, mask, True)
         if self.residual:
             x = _blocks.with_statistics(composite, mask.to(composite.dtype))
-        output: Tensor = self.unet(x, stochastic=stochastic)
-        return output
+        return self.unet(x, stochastic=stochastic)
 
 
 class Encoder(nn.Module):

@@ -67,8 +67,7 @@ class Conv2d(torch.nn.Conv2d):
             sides = [(side + 2 * pad - 4) // step + 1 for side in input.shape[2:]]
             way = conv4x4.way_of(input.shape[0], sides, self.in_channels, self.out_channels, step)
             if way is not None:
-                y: Tensor = conv4x4.conv(input, self.weight, self.bias, step, pad, way)
-                return y
+                return conv4x4.conv(input, self.weight, self.bias, step, pad, way)
         return super().forward(input)
 
 
@@ -96,6 +95,5 @@ class ConvTranspose2d(torch.nn.ConvTranspose2d):
             step, sides = self.stride[0], input.shape[2:]
             way = conv4x4.way_of(input.shape[0], sides, self.out_channels, self.in_channels, step, transposed=True)
             if way is not None:
-                x: Tensor = conv4x4.conv_transpose(input, self.weight, self.bias, step, pad, way)
-                return x
+                return conv4x4.conv_transpose(input, self.weight, self.bias, step, pad, way)
         return super().forward(input, output_size)

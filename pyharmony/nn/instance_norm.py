@@ -62,8 +62,7 @@ class InstanceNorm2d(torch.nn.InstanceNorm2d):
             y = y if self.negative_slope is None else functional.leaky_relu(y, self.negative_slope)
             return functional.dropout(y, drop) if drop else y
         if drop:
-            y = instance_norm_dropout(input, negative_slope=self.negative_slope, eps=self.eps, drop=drop)
-            return y
+            return instance_norm_dropout(input, negative_slope=self.negative_slope, eps=self.eps, drop=drop)
         return instance_norm(input, negative_slope=self.negative_slope, eps=self.eps)
 
     def extra_repr(self) -> str:

@@ -213,8 +213,7 @@ class _Parametrization(nn.Module):
         if group.fold and not self.folded:
             _, (normalized,) = group._run([self.part], group._no_update, pool=None, normalized=True)
             return normalized
-        value: Tensor = group._value(self.part)
-        return value
+        return group._value(self.part)
 
     def right_inverse(self, value: Tensor) -> Tensor:
         """Returns an assigned weight unchanged: it becomes the new original."""

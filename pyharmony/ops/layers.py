@@ -46,8 +46,7 @@ def shipped(name: str, parse: Callable[[bytes, str], Network], missing: str = ""
         raise WeightsError(missing or message)
     _shipped.note(entry)
     state = entry.path.stat() if entry.path.is_file() else None
-    network: Network = _read(parse, entry, None if state is None else (state.st_mtime_ns, state.st_size))
-    return network
+    return _read(parse, entry, None if state is None else (state.st_mtime_ns, state.st_size))
 
 
 @functools.lru_cache(maxsize=_KEPT)

@@ -20,8 +20,7 @@ def conv(x: npt.ArrayLike, weight: npt.ArrayLike, stride: int, padding: int) -> 
     x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
     padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (4, 4), (2, 3))[:, :, ::stride, ::stride]
-    result: Array = np.einsum("ncijab,kcab->nkij", windows, weight)
-    return result
+    return np.einsum("ncijab,kcab->nkij", windows, weight)
 
 
 def conv_transpose(y: npt.ArrayLike, weight: npt.ArrayLike, stride: int, padding: int) -> Array:
