@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def gaussian_poisson_tiles(
         warn(UnchangedWarning.because("nothing was blended: ", reason))
         return (out, dataclasses.replace(direct_info("copy"), reason=reason)) if return_info else out
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        pyramid = _Pyramid(images, src, dst, mask, out, regions, Path(place), smoothing)
+        pyramid = _Pyramid(images, (src, dst, mask, out), regions, Path(place), smoothing)
         info = pyramid.solve(tile, limit, tolerance, options)
     if preserve_background:
         _limit(src, dst, mask, out, bbox)
@@ -137,25 +138,32 @@ class _View:
         self.dtype = np.dtype(array.dtype)
         self.shape = (*region.shape, *((1,) if image and len(array.shape) == 2 else array.shape[2:]))
 
-    def _there(self, key: tuple[slice, slice]) -> tuple[slice, slice]:
-        rows, columns = (slice(*k.indices(n)) for k, n in zip(key, self.shape, strict=False))
-        y, x = self._region.y0, self._region.x0
-        return slice(rows.start + y, rows.stop + y), slice(columns.start + x, columns.stop + x)
+    def _there(self, region: Region) -> Region:
+        return _moved(region, self._region.y0, self._region.x0)
 
     def __getitem__(self, key: tuple[slice, slice]) -> NumpyArray:
-        part = np.asarray(self._array[self._there(key)])
+        part = np.asarray(self._there(_region_of(key, self.shape)).of(self._array))
         return part[..., None] if self._image and part.ndim == 2 else part
 
     def __setitem__(self, key: tuple[slice, slice], values: NumpyArray) -> None:
-        self._array[self._there(key)] = values[..., 0] if len(self._array.shape) == 2 else values
+        y0, y1, x0, x1 = dataclasses.astuple(self._there(_region_of(key, self.shape)))
+        self._array[y0:y1, x0:x1] = values[..., 0] if len(self._array.shape) == 2 else values
 
     def part(self, region: Region) -> _View:
-        y, x = self._region.y0, self._region.x0
-        own_region = Region(region.y0 + y, region.y1 + y, region.x0 + x, region.x1 + x)
-        return _View(self._array, own_region, image=self._image)
+        return _View(self._array, self._there(region), image=self._image)
 
     def whole(self) -> NumpyArray:
         return self[slice(0, self.shape[0]), slice(0, self.shape[1])]
+
+
+def _region_of(key: tuple[slice, slice], shape: Sequence[int]) -> Region:
+    """Returns the region of an array of this shape that two slices select."""
+    (y0, y1, _), (x0, x1, _) = (k.indices(n) for k, n in zip(key, shape, strict=False))
+    return Region(y0, y1, x0, x1)
+
+
+def _moved(region: Region, y: int, x: int) -> Region:
+    return Region(region.y0 + y, region.y1 + y, region.x0 + x, region.x1 + x)
 
 
 class _ClosedMask:
@@ -165,12 +173,10 @@ class _ClosedMask:
         self._mask, self.shape, self.dtype = mask, tuple(mask.shape), np.dtype(mask.dtype)
 
     def __getitem__(self, key: tuple[slice, slice]) -> NumpyArray:
-        rows, columns = (slice(*k.indices(n)) for k, n in zip(key, self.shape, strict=True))
-        part = Region(rows.start, rows.stop, columns.start, columns.stop)
+        part = _region_of(key, self.shape)
         # A pixel of a strip gets a value at most STRIP pixels away, in each direction.
         around = part.expand(STRIP, self.shape)
-        read = np.asarray(self._mask[around.y0 : around.y1, around.x0 : around.x1])
-        return part.of(close_strips(read, around, self.shape), (around.y0, around.x0))
+        return part.of(close_strips(np.asarray(around.of(self._mask)), around, self.shape), (around.y0, around.x0))
 
 
 class _OutsideMask:
@@ -195,41 +201,25 @@ class _UpsampledColors:
         self.shape, self.dtype = (*shape, coarse.shape[2]), np.dtype(np.float32)
 
     def __getitem__(self, key: tuple[slice, slice]) -> NumpyArray:
-        rows, columns = (slice(*k.indices(n)) for k, n in zip(key, self.shape, strict=False))
-        around = Region(
-            max(rows.start - _REACH & ~1, 0),
-            min(rows.stop + _REACH + 1 & ~1, self.shape[0]),
-            max(columns.start - _REACH & ~1, 0),
-            min(columns.stop + _REACH + 1 & ~1, self.shape[1]),
-        )
-        under = slice(around.y0 // 2, (around.y1 + 1) // 2), slice(around.x0 // 2, (around.x1 + 1) // 2)
-        colours = upsample(np.ascontiguousarray(self._coarse[under]), around.shape)
+        part = _region_of(key, self.shape)
+        under = part.expand(_REACH, self.shape).halved()
+        around = covered_by([part, under], self.shape[:2])
+        colours = upsample(np.ascontiguousarray(under.of(self._coarse)), around.shape)
         if self._known_share is not None:
-            there = slice(around.y0, around.y1), slice(around.x0, around.x1)
-            meet_known(colours, self._dst[there], np.ascontiguousarray(self._known_share[there]))
-        return colours[
-            rows.start - around.y0 : rows.stop - around.y0, columns.start - around.x0 : columns.stop - around.x0
-        ]
+            meet_known(colours, around.of(self._dst), np.ascontiguousarray(around.of(self._known_share)))
+        return part.of(colours, (around.y0, around.x0))
 
 
 class _Pyramid:
     """The levels of `pyharmony.blend._gaussian_poisson`, in memory or in files."""
 
     def __init__(
-        self,
-        images: Images,
-        src: Any,
-        dst: Any,
-        mask: Any,
-        out: Any,
-        regions: list[Region],
-        place: Path,
-        smoothing: float,
+        self, images: Images, arrays: Sequence[Any], regions: list[Region], place: Path, smoothing: float
     ) -> None:
+        src, dst, mask, self._out = arrays
         self._regions, self._place, self._smoothing = regions, place, smoothing
         self._frame = covered_by(regions, images.shape)
         self._unit = _arrays.VALUE_RANGE[images.dtype]
-        self._out = out
         self._memory = Memory()
         known_share = _View(_OutsideMask(mask), self._frame, image=False)
         parts = [_View(x, self._frame, image=True) for x in (src, dst)]
@@ -279,12 +269,11 @@ class _Pyramid:
         colours: Any = first_base(level, None, only_src, coarse_tolerance, unit, None, memory, coarse=count > 0)
         for k in range(count, -1, -1):
             region = self._regions[k]
-            local = self._local(region, k)
-            parts = [part.part(local) for part in self._levels[k]]
+            source, ground, inside, _ = self._parts(region, k)
             if k > 0 and not isinstance(self._levels[k][0]._array, np.memmap):
-                result = memory.hold(np.empty((*region.shape, parts[1].shape[2]), np.float32))
+                result = memory.hold(np.empty((*region.shape, ground.shape[2]), np.float32))
                 solve_gaussian_poisson(
-                    Level(parts[0].whole(), parts[1].whole(), parts[2].whole(), None, options["color_weight"]),
+                    Level(source.whole(), ground.whole(), inside.whole(), None, options["color_weight"]),
                     np.asarray(colours[slice(0, region.shape[0]), slice(0, region.shape[1])]),
                     result,
                     sigma=options["sigma"],
@@ -296,34 +285,23 @@ class _Pyramid:
             else:
                 into: Any = _View(self._out, region, image=True)
                 if k > 0:
-                    into = self._array(f"{k}-x", (*region.shape, parts[1].shape[2]))
+                    into = self._array(f"{k}-x", (*region.shape, ground.shape[2]))
+                allowed = tolerance if k == 0 else coarse_tolerance * unit
                 result, info = solve_tiles(
-                    parts[0],
-                    parts[1],
-                    parts[2],
-                    colours,
-                    into,
-                    tile=tile,
-                    tolerance=tolerance if k == 0 else coarse_tolerance * unit,
-                    return_info=True,
-                    **options,
+                    source, ground, inside, colours, into, tile=tile, tolerance=allowed, return_info=True, **options
                 )
             if k > 0:
                 finer = self._regions[k - 1]
-                coarse = _View(result, self._shifted(finer.halved(), region), image=True)
+                coarse = _View(result, _moved(finer.halved(), -region.y0, -region.x0), image=True)
                 meets = options["preserve_background"] and self._anything_known
-                below = [part.part(self._local(finer, k - 1)) for part in self._levels[k - 1]]
+                below = self._parts(finer, k - 1)
                 colours = _UpsampledColors(coarse, finer.shape, below[1], below[3] if meets else None)
         return dataclasses.replace(info, peak_bytes=info.peak_bytes + memory.peak)
 
-    def _local(self, region: Region, k: int) -> Region:
-        """Returns a region of level k, relative to the first stored pixel of that level."""
-        return self._shifted(region, Region(self._frame.y0 >> k, 0, self._frame.x0 >> k, 0))
-
-    @staticmethod
-    def _shifted(region: Region, origin: Region) -> Region:
-        y, x = origin.y0, origin.x0
-        return Region(region.y0 - y, region.y1 - y, region.x0 - x, region.x1 - x)
+    def _parts(self, region: Region, k: int) -> list[_View]:
+        """Returns the views of level k over a region; its first stored pixel is that of the frame."""
+        local = _moved(region, -(self._frame.y0 >> k), -(self._frame.x0 >> k))
+        return [part.part(local) for part in self._levels[k]]
 
 
 def _bounding_box(mask: Any, shape: tuple[int, int]) -> Region:
