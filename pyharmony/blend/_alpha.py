@@ -9,7 +9,7 @@ import numpy as np
 from .. import _checks
 from .._arrays import NumpyArray, round_into
 from .._images.call import Call, on_two_images
-from .._images.frame import Frame, Infos, Job, direct_info
+from .._images.frame import Infos, Job, direct_info
 from .._images.region import as_float, check_finite
 from ..ops.distance import distance_inside
 
@@ -17,23 +17,16 @@ _ROWS = 64  # the rows of a strip, so few that its temporaries fit in the cache
 
 
 @on_two_images
-def alpha(
-    call: Call,
-    *,
-    feather: float = 0.0,
-) -> Any:
+def alpha(call: Call, *, feather: float = 0.0) -> Any:
     """Blends by alpha compositing: ``mask * src + (1 - mask) * dst``.
 
     Args:
-        src: the source image: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
-            or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
-            `pyharmony.io.Picture`. Its alpha multiplies the mask.
-        dst: the destination image, of any of these kinds, as an array of src's dtype. The result has its kind;
-            a batch gives a batch, and a list a list.
+        src: the source: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or floats
+            with 1.0 for white; or a PIL image, a file or a `pyharmony.io.Picture`. Its alpha multiplies the mask.
+        dst: the destination, of any of these kinds, as an array of src's dtype. The result has its kind.
         mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
-        at: (x, y), the position in dst of src's first pixel, in pixels; it may be negative, and fractions
-            resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
+        at: (x, y), the position in dst of src's first pixel, in pixels. None: both images are of equal size.
         scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         feather: the width in pixels of a ramp by Euclidean distance, from 0 at the contour to 1 that far
             inside the mask; the border of dst is not a contour. Nothing changes outside the mask.
@@ -56,17 +49,13 @@ def alpha(
     """
     width = _checks.number(feather, "feather", accepts="a finite number of pixels, at least 0")
 
-    def work(frame: Frame) -> Infos:
-        return frame.each(lambda job: direct_info(_blend(job, width)))
-
-    return call.run(work)
+    return call.run(lambda frame: frame.each(lambda job: _blend(job, width)))
 
 
-def _blend(job: Job, feather: float) -> str:
+def _blend(job: Job, feather: float) -> Infos:
     box = job.bbox
     if box.empty:
-        job.start()
-        return "copy"
+        return job.unchanged()
     mask = job.mask_of(box)
     origin = job.src_region.y0, job.src_region.x0
     src = box.of(job.src, origin)
@@ -74,14 +63,17 @@ def _blend(job: Job, feather: float) -> str:
     outside = job.memory.hold(mask == 0)
     if job.soft or feather > 0:
         job.warn_of_erased()
-    _check_finite(job, src, outside, unknown)
+    if src.dtype.kind == "f":
+        job.memory.touch(src.nbytes)  # check_finite makes a copy without the pixels outside.
+    check_finite(src, "src", (box.y0 - job.shift[0], box.x0 - job.shift[1]), skip=outside)
+    check_finite(box.of(job.dst), "dst", (box.y0, box.x0), skip=outside if unknown is None else outside | unknown)
     if feather > 0:
         mask = _feather(job, mask, feather)
     result = box.of(job.start())
     for y in range(0, box.shape[0], _ROWS):
         rows = slice(y, y + _ROWS)
         _blend_rows(job, src[rows], dst[rows], mask[rows], outside[rows], result[rows])
-    return "alpha"
+    return [direct_info("alpha")]
 
 
 def _blend_rows(
@@ -98,15 +90,6 @@ def _blend_rows(
     s += d
     job.memory.touch(s.nbytes + d.nbytes + 2 * m.nbytes)
     round_into(s, out, where=~outside[..., None])
-
-
-def _check_finite(job: Job, src: NumpyArray, outside: NumpyArray, unknown: NumpyArray | None) -> None:
-    box = job.bbox
-    if src.dtype.kind == "f":
-        job.memory.touch(src.nbytes)  # check_finite makes a copy without the pixels outside.
-    check_finite(src, "src", (box.y0 - job.shift[0], box.x0 - job.shift[1]), skip=outside)
-    skip = outside if unknown is None else outside | unknown
-    check_finite(box.of(job.dst), "dst", (box.y0, box.x0), skip=skip)
 
 
 def _feather(job: Job, mask: NumpyArray, feather: float) -> NumpyArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._images.call import Call, on_one_image, solved
 from .._images.fill import fill
-from .._images.frame import Frame, Infos, Job, direct_info, store
+from .._images.frame import Frame, Infos, Job, store
 from .._images.limit import limit_change
 from .._images.memory import Memory
 from .._images.region import Region, check_finite
@@ -21,7 +22,7 @@ from .._native import native
 from ..errors import ArgumentError, MaskError
 from ..reference.edits import LEAST_GRADIENT, LOG_OFFSET
 from ..typing import MaskLike, OneOrMany
-from ._solve import solve_edit, solve_membrane
+from ._solve import in_levels, solve_edit, solve_membrane
 
 _ROWS = 64  # the rows of a strip, so few that its temporaries fit in the cache
 _MAX_GAIN = 1e3
@@ -46,11 +47,10 @@ def texture_flattening(
 
     Args:
         image: the image to edit: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or
-            floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
-            `pyharmony.io.Picture`. The result has its kind; a batch gives a batch, and a list a list.
+            floats with 1.0 for white; or a PIL image, a file or a `pyharmony.io.Picture`. The result has its kind.
         mask: the soft mask of the edit, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
-            floats from 0 to 1; or a grey image. None: the alpha of image, or all of it. If it covers
-            the image, the mean of the image is preserved.
+            floats from 0 to 1; or a grey image. None: the alpha of image, or all of it.
+            The mean of an image that it covers is preserved.
         keep_gps, device, errors, out: see `pyharmony.blend`.
         low, high: thresholds of the gradient, by Sobel's kernel over 8 in the channel with the largest, in
             8-bit levels (1/255 of the value range) per pixel, for every dtype. A step of s levels between two
@@ -110,12 +110,11 @@ def illumination_change(
 
     Args:
         image: the image to edit: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or
-            floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
-            `pyharmony.io.Picture`. The result has its kind; a batch gives a batch, and a list a list. Values
-            below zero count as zero.
+            floats with 1.0 for white; or a PIL image, a file or a `pyharmony.io.Picture`. The result has its kind.
+            Values below zero count as zero.
         mask: the soft mask of the edit, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
-            floats from 0 to 1; or a grey image. None: the alpha of image, or all of it. If it covers
-            the image, the mean of its logarithm is preserved.
+            floats from 0 to 1; or a grey image. None: the alpha of image, or all of it.
+            The mean of the logarithm of an image that it covers is preserved.
         keep_gps, device, errors, out: see `pyharmony.blend`.
         alpha: the gradient that does not change, as a multiple of the mean one; above 0, at most 10.
         beta: the strength, 0 (no change) to 2; above 1, larger gradients become the
@@ -146,10 +145,7 @@ def illumination_change(
     level = _checks.number(alpha, "alpha", low=math.nextafter(0, 1), high=_MAX_ALPHA, accepts=accepts)
     power = _checks.number(beta, "beta", high=_MAX_BETA, accepts=f"a number from 0 to {_MAX_BETA:g}")
 
-    def edit(job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
-        return _relight(job, level, power, limit, certify)
-
-    return _run(call, edit, mask, tolerance)
+    return _run(call, functools.partial(_relight, alpha=level, beta=power), mask, tolerance)
 
 
 @on_one_image
@@ -170,8 +166,7 @@ def detail_boost(
 
     Args:
         image: the image to edit: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or
-            floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
-            `pyharmony.io.Picture`. The result has its kind; a batch gives a batch, and a list a list.
+            floats with 1.0 for white; or a PIL image, a file or a `pyharmony.io.Picture`. The result has its kind.
         mask: the soft mask of the edit, of its height and width: bool, uint8 or uint16 (the largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of image, or all of it.
         keep_gps, device, errors, out: see `pyharmony.blend`.
@@ -218,8 +213,7 @@ def inpaint(
 
     Args:
         image: the image to edit: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or
-            floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
-            `pyharmony.io.Picture`. The result has its kind; a batch gives a batch, and a list a list.
+            floats with 1.0 for white; or a PIL image, a file or a `pyharmony.io.Picture`. The result has its kind.
         keep_gps, device, errors, out: see `pyharmony.blend`.
         mask: the pixels to fill, of the image's height and width: those above zero, blended with the image where the
             mask is soft. bool, uint8 or uint16 (their largest value is inside) or floats from 0 to 1; or a grey image.
@@ -255,19 +249,11 @@ Edit = Callable[[Job, "float | NumpyArray", float, bool], _checks.SolveInfo]
 def _run(call: Call, edit: Edit, mask: Any, tolerance: float | None, color_weight: Any = 0.0) -> Any:
     def work(frame: Frame, color_weight: Any) -> Infos:
         limit = _checks.tolerance(tolerance, frame.dtype)
-        weight = frame.color_weight(color_weight)
-        return frame.each(lambda job: _edit(edit, job, weight, limit, bool(call.return_info)))
+        weight, certify = frame.color_weight(color_weight), bool(call.return_info)
+        return frame.each(lambda job: job.unchanged() if job.bbox.empty else edit(job, weight, limit, certify))
 
-    return dataclasses.replace(call, mask=mask).run(
-        work, tell=solved("edited", call.function), color_weight=color_weight
-    )
-
-
-def _edit(edit: Edit, job: Job, weight: float | NumpyArray, limit: float, certify: bool) -> _checks.SolveInfo:
-    if job.bbox.empty:
-        job.start()
-        return direct_info("copy")
-    return edit(job, weight, limit, certify)
+    tell = solved("edited", call.function)
+    return dataclasses.replace(call, mask=mask).run(work, tell=tell, color_weight=color_weight)
 
 
 def _read(job: Job) -> tuple[Region, NumpyArray]:
@@ -320,27 +306,18 @@ def _write_edit(
     # Colours extrapolated into holes must not be written to the image.
     result = target if plain else job.memory.hold(np.empty(target.shape, job.real))
     level = _arrays.VALUE_RANGE[job.dst.dtype.name] / _arrays.VALUE_RANGE[image.dtype.name]
-    info = solve_edit(
-        image,
-        mask,
-        result,
-        gain=gain,
-        color_weight=weight,
-        tolerance=limit * level,
-        certify=certify,
-        memory=job.memory,
-    )
+    options: Any = {"tolerance": limit * level, "certify": certify, "memory": job.memory}
+    info = solve_edit(image, mask, result, gain=gain, color_weight=weight, **options)
     if not plain:
-        share = store(result, target, mask > 0)
-        info = dataclasses.replace(
-            info, residual=info.residual / level, max_error=info.max_error / level, clipped=share
-        )
+        info = dataclasses.replace(in_levels(info, level), clipped=store(result, target, mask > 0))
     if job.soft:
         limit_change(image, image, mask, target)
     return info
 
 
-def _relight(job: Job, alpha: float, beta: float, limit: float, certify: bool) -> _checks.SolveInfo:
+def _relight(
+    job: Job, weight: float | NumpyArray, limit: float, certify: bool, *, alpha: float, beta: float
+) -> _checks.SolveInfo:
     region, image = _read(job)
     memory, mask = job.memory, job.mask_of(region)
     white = _arrays.VALUE_RANGE[job.dst.dtype.name]
@@ -417,9 +394,4 @@ def _inpaint(job: Job, weight: float | NumpyArray, limit: float, certify: bool) 
         result -= image
         result *= weight
         result += image
-    if not plain:
-        share = store(result, target, inside)
-        info = dataclasses.replace(
-            info, residual=info.residual / scale, max_error=info.max_error / scale, clipped=share
-        )
-    return info
+    return info if plain else dataclasses.replace(in_levels(info, scale), clipped=store(result, target, inside))

@@ -36,16 +36,13 @@ def gaussian_poisson(
     surroundings is at most 64 pixels. The coarsest level starts from the colours of the base.
 
     Args:
-        src: the source image: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
-            or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
-            `pyharmony.io.Picture`. Its alpha multiplies the mask.
-        dst: the destination image, of any of these kinds, as an array of src's dtype. The result has its kind;
-            a batch gives a batch, and a list a list.
+        src: the source: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or floats
+            with 1.0 for white; or a PIL image, a file or a `pyharmony.io.Picture`. Its alpha multiplies the mask.
+        dst: the destination, of any of these kinds, as an array of src's dtype. The result has its kind.
         mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
             Strips of at most three pixels between it and dst's border count as inside.
-        at: (x, y), the position in dst of src's first pixel, in pixels; it may be negative, and fractions
-            resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
+        at: (x, y), the position in dst of src's first pixel, in pixels. None: both images are of equal size.
         scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         contour: the share of src's gradient at an edge, the rest being dst's: 'half', the mean of the mask at
             its two pixels; 'full', the larger of the two, so that with a hard mask no gradient of dst inside it is

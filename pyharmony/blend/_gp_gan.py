@@ -15,13 +15,7 @@ from .._images.frame import Frame, Infos, Job
 from .._images.region import Region, as_float, check_finite
 from .._images.resample import resample
 from ..ops.pyramid import downsample, meet_known
-from ..typing import (
-    GradientKernel,
-    MaskLike,
-    Network,
-    OneOrMany,
-    PathLike,
-)
+from ..typing import GradientKernel, MaskLike, Network, OneOrMany, PathLike
 from ._pyramid import Options, equation_of, solve
 from ._solve import Level
 
@@ -55,16 +49,13 @@ def gp_gan(
     network.
 
     Args:
-        src: the source image: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
-            or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
-            `pyharmony.io.Picture`. Its alpha multiplies the mask. The network processes colours as RGB, a grey
-            image as three equal channels, and clips floats to 0 to 1.
-        dst: the destination image, of any of these kinds, as an array of src's dtype. The result has its kind;
-            a batch gives a batch, and a list a list.
+        src: the source: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or floats
+            with 1.0 for white; or a PIL image, a file or a `pyharmony.io.Picture`. Its alpha multiplies the mask.
+            The network gets RGB, of a grey image three equal channels, and floats clipped to 0 to 1.
+        dst: the destination, of any of these kinds, as an array of src's dtype. The result has its kind.
         mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
-        at: (x, y), the position in dst of src's first pixel, in pixels; it may be negative, and fractions
-            resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
+        at: (x, y), the position in dst of src's first pixel, in pixels. None: both images are of equal size.
         scale, dst_valid, decontaminate, keep_gps, errors, out: see `pyharmony.blend`.
         generator: a `gp_gan` of `pyharmony.models`, its generator, or the path of its weights; it runs on its device.
             None: the bundled weights 'gp-gan-small'.

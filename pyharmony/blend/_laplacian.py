@@ -8,9 +8,8 @@ import numpy as np
 
 from .. import _checks
 from .._arrays import NumpyArray
-from .._checks import SolveInfo
 from .._images.call import Call, on_two_images
-from .._images.frame import Frame, Infos, Job, direct_info, store
+from .._images.frame import Infos, Job, direct_info, store
 from .._images.limit import limit_change
 from .._images.memory import Memory
 from .._images.region import Region, as_float
@@ -23,11 +22,7 @@ _CORE = 0.25
 
 
 @on_two_images
-def laplacian(
-    call: Call,
-    *,
-    levels: int | None = None,
-) -> Any:
+def laplacian(call: Call, *, levels: int | None = None) -> Any:
     """Blends each frequency band over a width of its own scale.
 
     Burt, Adelson: A Multiresolution Spline With Application to Image Mosaics, 1983, with masks
@@ -36,15 +31,12 @@ def laplacian(
     those of src - dst; where src has no pixels, the difference at its nearest pixel is used.
 
     Args:
-        src: the source image: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
-            or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
-            `pyharmony.io.Picture`. Its alpha multiplies the mask.
-        dst: the destination image, of any of these kinds, as an array of src's dtype. The result has its kind;
-            a batch gives a batch, and a list a list.
+        src: the source: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or floats
+            with 1.0 for white; or a PIL image, a file or a `pyharmony.io.Picture`. Its alpha multiplies the mask.
+        dst: the destination, of any of these kinds, as an array of src's dtype. The result has its kind.
         mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
-        at: (x, y), the position in dst of src's first pixel, in pixels; it may be negative, and fractions
-            resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
+        at: (x, y), the position in dst of src's first pixel, in pixels. None: both images are of equal size.
         scale, dst_valid, decontaminate, keep_gps, device, errors, out: see `pyharmony.blend`.
         levels: the number of halvings, 0 to 16. None: as long as the coarsest band has its
             full weight in a quarter of the mask, so that the object keeps its colours.
@@ -73,16 +65,12 @@ def laplacian(
     accepts = f"None or a whole number from 0 to {_MAX_LEVELS}"
     count = None if levels is None else _checks.whole(levels, "levels", high=_MAX_LEVELS, accepts=accepts)
 
-    def work(frame: Frame) -> Infos:
-        return frame.each(lambda job: _blend(job, count))
-
-    return call.run(work)
+    return call.run(lambda frame: frame.each(lambda job: _blend(job, count)))
 
 
-def _blend(job: Job, levels: int | None) -> SolveInfo:
+def _blend(job: Job, levels: int | None) -> Infos:
     if job.bbox.empty:
-        job.start()
-        return direct_info("copy")
+        return job.unchanged()
     memory = job.memory
     count = _MAX_LEVELS if levels is None else levels
     # The image is halved at most to one cell.
@@ -138,7 +126,7 @@ def _blend(job: Job, levels: int | None) -> SolveInfo:
         clipped = store(total, result, inside)
     if job.soft:
         limit_change(source, ground, mask, result)
-    return direct_info("laplacian", clipped)
+    return [direct_info("laplacian", clipped)]
 
 
 def _aligned(region: Region, step: int, shape: tuple[int, int]) -> Region:

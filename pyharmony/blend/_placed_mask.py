@@ -31,15 +31,13 @@ def placed_mask(
     This is the mask of the blended image for `pyharmony.harmonize`.
 
     Args:
-        src: the source image: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16
-            or floats with 1.0 for white; or a PIL image, a path, the bytes of a file, an open binary file or a
-            `pyharmony.io.Picture`. Its alpha multiplies the mask.
+        src: the source: NumPy [H, W] or [H, W, C], torch [C, H, W], of 1, 3 or 4 channels, uint8, uint16 or floats
+            with 1.0 for white; or a PIL image, a file or a `pyharmony.io.Picture`. Its alpha multiplies the mask.
         dst: the destination image, of any of these kinds, as an array of src's dtype. A batch gives a
             batch of masks, and a list a list.
         mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
-        at: (x, y), the position in dst of src's first pixel, in pixels; it may be negative, and fractions
-            resample src. For a batch also [B, 2]. None: both images are one frame of equal size.
+        at: (x, y), the position in dst of src's first pixel, in pixels. None: both images are of equal size.
         scale: the factor of src's size, above 0.
         out: a path or open binary file to write the mask to, which is then the result; None: nothing is written.
 

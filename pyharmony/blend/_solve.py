@@ -85,7 +85,7 @@ def solve_poisson(crop: Crop, out: Any, *, gradients: str, contour: str, toleran
     scale = _scale(crop.dst, crop.unit)
     info = solve_image(hierarchy, crop.mask, *images, gradients, tolerance * scale, certify, contour=contour)
     crop.memory.touch(info.peak_bytes)
-    return [_in_levels(info, scale)]
+    return [in_levels(info, scale)]
 
 
 def _scale(dst: NumpyArray, unit: float) -> float:
@@ -93,7 +93,7 @@ def _scale(dst: NumpyArray, unit: float) -> float:
     return float(unit / VALUE_RANGE[dst.dtype.name])
 
 
-def _in_levels(info: SolveInfo, scale: float) -> SolveInfo:
+def in_levels(info: SolveInfo, scale: float) -> SolveInfo:
     """Returns an info in 8-bit levels of a dst whose white is scale times that of its dtype."""
     if scale == 1:
         return info
@@ -176,7 +176,7 @@ def solve_gaussian_poisson(
     scale = _scale(level.dst, unit)  # coarser levels are float32 in the unit of dst
     info = solve(equation, out, method="auto", tolerance=tolerance * scale, certify=certify)
     memory.touch(info.peak_bytes)
-    return [_in_levels(info, scale)]
+    return [in_levels(info, scale)]
 
 
 def solve_edit(
