@@ -6,12 +6,11 @@ import os
 from functools import partial
 from typing import Any, Literal
 
-from .. import _checks
 from .._images.call import Call, on_two_images
 from .._images.frame import Infos
 from ..errors import ArgumentError
 from ..typing import Contour, GradientKernel, ImageLike, MaskLike, OneOrMany
-from ._pyramid import Options, equation_of, solve
+from ._pyramid import equation_of, options_of, solve
 
 
 @on_two_images
@@ -98,13 +97,7 @@ def gaussian_poisson(
     def work(frame: Any, base: Any, color_weight: Any) -> Infos:
         bases = None if base is None or isinstance(base, str) else frame.images_like_dst(base, "base")
         frame.keep_apart(base, "base")
-        options = Options(
-            base=base if bases is None else None,
-            weight=frame.color_weight(color_weight),
-            equation=equation,
-            tolerance=_checks.tolerance(tolerance, frame.dtype),
-            certify=bool(call.return_info),
-        )
+        options = options_of(call, frame, equation, color_weight, tolerance, base if bases is None else None)
         return frame.each(partial(solve, options=options, bases=bases), boxes=equation.preserve_background)
 
     return call.run(work, base=base, color_weight=color_weight)

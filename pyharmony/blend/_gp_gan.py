@@ -16,7 +16,7 @@ from .._images.region import Region, as_float, check_finite
 from .._images.resample import resample
 from ..ops.pyramid import downsample, meet_known
 from ..typing import GradientKernel, MaskLike, Network, OneOrMany, PathLike
-from ._pyramid import Options, equation_of, solve
+from ._pyramid import equation_of, options_of, solve
 from ._solve import Level
 
 _CONTEXT = 2  # the side of the network's field of view, in sides of the mask's box
@@ -108,13 +108,7 @@ def gp_gan(
         return model.search(net, composite, n_iteration=iterations, seed=start).image
 
     def work(frame: Frame, color_weight: Any) -> Infos:
-        options = Options(
-            base=None,
-            weight=frame.color_weight(color_weight),
-            equation=equation,
-            tolerance=_checks.tolerance(tolerance, frame.dtype),
-            certify=bool(call.return_info),
-        )
+        options = options_of(call, frame, equation, color_weight, tolerance)
 
         def base(job: Job, region: Region, levels: list[Level]) -> NumpyArray:
             view = _view(job.bbox, region, job.shape, net.size, whole=not equation.preserve_background)

@@ -12,6 +12,7 @@ import numpy as np
 from .. import _checks
 from .._arrays import NumpyArray
 from .._cuda import Place
+from .._images.call import Call
 from .._images.frame import Crop, Infos
 from .._images.memory import Memory
 from .._images.region import Region, as_float, covered_by, regions_of
@@ -99,6 +100,14 @@ class Options:
     certify: bool
 
 
+def options_of(
+    call: Call, frame: Any, equation: Equation, color_weight: Any, tolerance: float | None, base: str | None = None
+) -> Options:
+    """Returns the settings for a frame of a call."""
+    weight = frame.color_weight(color_weight)
+    return Options(base, weight, equation, _checks.tolerance(tolerance, frame.dtype), bool(call.return_info))
+
+
 def coarse_tolerance_of(tolerance: float) -> float:
     """Returns the tolerance of the levels below the finest, in 8-bit levels."""
     return min(_COARSE_TOLERANCE, max(tolerance, _FINEST_COARSE_TOLERANCE))
@@ -167,17 +176,8 @@ def _descend(
     else:
         tolerance = coarse_tolerance_of(options.tolerance)
         only_src = no_background and place is None
-        colours = first_base(
-            levels[-1],
-            options.base,
-            only_src,
-            tolerance,
-            crop.unit,
-            place,
-            memory,
-            coarse=count > 0,
-            contour=equation.contour,
-        )
+        how: Any = {"coarse": count > 0, "contour": equation.contour}
+        colours = first_base(levels[-1], options.base, only_src, tolerance, crop.unit, place, memory, **how)
     infos: Infos = []
     for k in range(count, -1, -1):
         whole = crop.region.halved(k)

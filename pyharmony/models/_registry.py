@@ -62,14 +62,14 @@ class Model(nn.Module):
         """
         if other.name != self.name:
             raise WeightsError(f"start: weights of {other.name}, expected weights of {self.name}")
-        self._take(other)
-
-    def _take(self, other: Model) -> None:
-        """Copies the weights of a model of the same class."""
         try:
-            self.load_state_dict(other.state_dict())
+            self.load_state_dict(self._state_from(other))
         except RuntimeError as error:
             raise WeightsError(f"start: weights for other settings than the model's: {error}") from error
+
+    def _state_from(self, other: Model) -> dict[str, Any]:
+        """Returns the weights of a model of the same class, with changes for wider settings."""
+        return other.state_dict()
 
     def example(self, size: int | None = None) -> dict[str, Tensor]:
         """Returns two random samples of the inputs of `forward` by argument name, for tracing in `export`.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError, WeightsError
+from ..errors import ArgumentError
 from . import checks
 from ._efficientnet import WIDTHS, EfficientNetLite0
 from ._registry import Model, register
@@ -258,16 +258,13 @@ class Clicks(Model):
         if config.scene:
             self.scene = nn.Linear(WIDTHS[-1], 1)
 
-    def _take(self, other: Model) -> None:
-        """Copies the weights of a network with or without edges; weights for edges are 0 at first."""
+    def _state_from(self, other: Model) -> dict[str, Any]:
+        """Returns the weights of a network with or without edges; weights for edges are 0 at first."""
         state = dict(other.state_dict())
         first = state["down.0.conv.weight"]
         if self.config.edges and first.shape[1] == 3 + PROMPT:
             state["down.0.conv.weight"] = torch.cat([first, torch.zeros_like(first[:, :1])], 1)
-        try:
-            self.load_state_dict(state)
-        except RuntimeError as error:
-            raise WeightsError(f"start: weights for other settings than the model's: {error}") from error
+        return state
 
     def image_features(self, image: Tensor) -> tuple[Tensor, ...]:
         """Returns the extractor's features of images, reusable for several calls; () without an extractor."""
@@ -278,14 +275,13 @@ class Clicks(Model):
         checks.check_image(image, "image", 3, 32)
         checks.check_image(prompt, "prompt", PROMPT)
         checks.check_like(prompt[:, :1], image[:, :1], "prompt", "image")
-        _, _, whole, fine, masks = self._levels(
-            image, prompt, self.image_features(image) if features is None else features
-        )
+        features = self.image_features(image) if features is None else features
+        _, _, whole, fine, masks = self._levels(image, prompt, features)
         scores = self._scores(masks[:, :MASKS], fine, whole)
         large = functional.interpolate(masks, scale_factor=2, mode="bilinear")
         return Cut(large[:, :MASKS], scores, large[:, MASKS:])
 
-    def heads(self, image: Tensor, features: tuple[Tensor, ...] | None = None) -> Tensor:
+    def heads(self, image: Tensor) -> Tensor:
         """Returns the positions and sizes of people's heads, [N, 9, H / 4, W / 4], for cells of 4 x 4 pixels.
 
         The planes are: the logit that the centre of a head is in the cell; its offset from the cell's centre, to the
@@ -300,11 +296,10 @@ class Clicks(Model):
             raise ArgumentError("finder: 0, the network has no part that detects heads")
         checks.check_image(image, "image", 3, 32)
         nowhere = image.new_zeros(len(image), 1, 2), image.new_full((len(image), 1), -1.0)
-        features = self.image_features(image) if features is None else features
-        levels, x, _, fine, _ = self._levels(image, prompt_of(image, *nowhere), features)
+        levels, x, _, fine, _ = self._levels(image, prompt_of(image, *nowhere), self.image_features(image))
         return self.finder([x, levels[3], levels[2], torch.cat([levels[1], fine], 1)])
 
-    def scenes(self, image: Tensor, features: tuple[Tensor, ...] | None = None) -> Tensor:
+    def scenes(self, image: Tensor) -> Tensor:
         """Returns logits [N]: above 0 if people could stand in the scene.
 
         They are below 0 for close-ups, the sky, and scenes under water: a linear function of the mean of the coarsest
@@ -316,8 +311,7 @@ class Clicks(Model):
         if not self.config.scene:
             raise ArgumentError("scene: False, the network has no part that classifies scenes")
         checks.check_image(image, "image", 3, 32)
-        features = self.image_features(image) if features is None else features
-        return self.scene(features[-1].mean((2, 3)).float())[:, 0]
+        return self.scene(self.image_features(image)[-1].mean((2, 3)).float())[:, 0]
 
     def _levels(
         self, image: Tensor, prompt: Tensor, features: tuple[Tensor, ...]

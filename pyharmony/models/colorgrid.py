@@ -274,8 +274,7 @@ class Compared(nn.Module):
             nn.Dropout(dropout), nn.Linear(5 * Statistics.size, width), nn.SiLU(),
             nn.Dropout(dropout), nn.Linear(width, width), nn.SiLU(), last := nn.Linear(width, out),
         )  # fmt: skip
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        _blocks.start_as_identity(last)
 
     def forward(self, first: Tensor, second: Tensor, original: Tensor, mapped: Tensor) -> Tensor:
         """Returns the change [N, out].
@@ -396,9 +395,7 @@ class Expert(nn.Module):
             nn.Dropout(config.dropout), nn.Linear(config.hidden, config.hidden), nn.SiLU(),
         )  # fmt: skip
         self.last = nn.Linear(config.hidden, out)
-        # With zeros the map is the identity at first.
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        _blocks.start_as_identity(self.last)
 
     def forward(self, inputs: _Inputs) -> list[ColorMaps]:
         """Returns the map after each stage."""
@@ -477,8 +474,8 @@ class ColorGrid(Model):
         hints = [Compared(config.hints, out, config.dropout) if config.hints else None for _ in range(2)]
         self.by_source, self.by_reference = hints
 
-    def _take(self, other: Model) -> None:
-        """Copies the weights of a network with as many experts or fewer; the last one's prediction is unchanged.
+    def _state_from(self, other: Model) -> dict[str, Any]:
+        """Returns the weights of a network with as many experts or fewer; the last one's prediction is unchanged.
 
         Further experts are initialised as copies of the last one and share its weights in the judge, see `Judge.like`.
         """
@@ -498,7 +495,7 @@ class ColorGrid(Model):
         for key, value in state.items():
             if value.shape != own[key].shape:
                 raise WeightsError(f"start: {key} {list(value.shape)}, expected {list(own[key].shape)}")
-        self.load_state_dict(state)
+        return state
 
     def stage_maps(self, composite: Tensor, mask: Tensor) -> list[ColorMaps]:
         """Returns the last expert's maps after each stage, for the mask; see the class for the arguments."""

@@ -93,9 +93,9 @@ class DoveNetGenerator(nn.Module):
 
     def maps(self, composite: Tensor, mask: Tensor) -> Tensor:
         """Returns a residual generator's maps for `_blocks.apply_maps`, [N, 12, H, W], from `forward`'s arguments."""
-        return self._net(composite, mask, False)
+        return self._net(composite, mask)
 
-    def _net(self, composite: Tensor, mask: Tensor, stochastic: bool) -> Tensor:
+    def _net(self, composite: Tensor, mask: Tensor, stochastic: bool = False) -> Tensor:
         x = _blocks.with_mask(composite, mask, True)
         if self.residual:
             x = _blocks.with_statistics(composite, mask.to(composite.dtype))
@@ -134,27 +134,24 @@ class DoveNetPlans:
     def __init__(self, mask: Tensor, encoder: Encoder) -> None:
         # Bools are in [0, 1] by their type, so that no values need to be checked on a device.
         self._mask, self._layers = mask >= 0.5, list(encoder.convs)
-        self._parts: dict[int, MaskPlan] = {}
-        self._foreground: dict[int, MaskPlan] = {}
+        self._plans: dict[tuple[int, bool], MaskPlan] = {}
 
     def parts(self, images: int) -> MaskPlan:
         """Returns the plan of the objects of all images, then of their backgrounds."""
-        if images not in self._parts:
-            mask = self._repeated(images)
-            self._parts[images] = mask_plan(torch.cat([mask, ~mask]), self._layers)
-        return self._parts[images]
+        return self._plan(images, True)
 
     def foreground(self, images: int) -> MaskPlan:
         """Returns the plan of the objects of all images; its complement is that of their backgrounds."""
-        if images not in self._foreground:
-            self._foreground[images] = mask_plan(self._repeated(images), self._layers)
-        return self._foreground[images]
+        return self._plan(images, False)
 
-    def _repeated(self, images: int) -> Tensor:
-        times, rest = divmod(images, self._mask.shape[0])
-        if rest or not times:
-            raise ArgumentError(f"plans: of {self._mask.shape[0]} masks, but image has {images} samples")
-        return self._mask.repeat(times, 1, 1, 1)
+    def _plan(self, images: int, both: bool) -> MaskPlan:
+        if (images, both) not in self._plans:
+            times, rest = divmod(images, self._mask.shape[0])
+            if rest or not times:
+                raise ArgumentError(f"plans: of {self._mask.shape[0]} masks, but image has {images} samples")
+            mask = self._mask.repeat(times, 1, 1, 1)
+            self._plans[images, both] = mask_plan(torch.cat([mask, ~mask]) if both else mask, self._layers)
+        return self._plans[images, both]
 
 
 class DoveNetDiscriminator(nn.Module):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -83,16 +83,11 @@ class SRGANGenerator(nn.Module):
         self.blocks = nn.Sequential(*(SRGANBlock(w, config.norm) for _ in range(config.blocks)))
         self.close = nn.Sequential(nn.Conv2d(w, w, 3, padding=1), nn.PReLU())
         doublings = 0 if config.direct else 1 if config.scale == 2 else 2
-        self.up = nn.Sequential(
-            *(
-                nn.Sequential(nn.Conv2d(w, 4 * w, 3, padding=1), nn.PixelShuffle(2), nn.PReLU())
-                for _ in range(doublings)
-            )
-        )
+        stages = [[nn.Conv2d(w, 4 * w, 3, padding=1), nn.PixelShuffle(2), nn.PReLU()] for _ in range(doublings)]
+        self.up = nn.Sequential(*(nn.Sequential(*stage) for stage in stages))
         self.last = nn.Conv2d(w, 3 * config.scale**2 if config.direct else 3, ends, padding=ends // 2)
         if config.residual:
-            nn.init.zeros_(self.last.weight)
-            nn.init.zeros_(cast(Tensor, self.last.bias))
+            _blocks.start_as_identity(self.last)
 
     def forward(self, image: Tensor) -> Tensor:
         """Maps image [N, 3, H, W] in [0, 1] to [N, 3, scale * H, scale * W] in [0, 1].
