@@ -65,8 +65,7 @@ class Conv2d(torch.nn.Conv2d):
         if (pad := _padding(self)) is not None and min(input.shape[2:]) + 2 * pad >= 4:
             step = self.stride[0]
             sides = [(side + 2 * pad - 4) // step + 1 for side in input.shape[2:]]
-            way = conv4x4.way_of(input.shape[0], sides, self.in_channels, self.out_channels, step)
-            if way is not None:
+            if way := conv4x4.way_of(input.shape[0], sides, self.in_channels, self.out_channels, step):
                 return conv4x4.conv(input, self.weight, self.bias, step, pad, way)
         return super().forward(input)
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from .. import _native
 from ..errors import ShapeError
-from ..ops.instance_norm import instance_norm, instance_norm_dropout, settings
+from ..ops.instance_norm import instance_norm_dropout, settings
 
 
 def _no_device() -> bool:
@@ -61,9 +61,7 @@ class InstanceNorm2d(torch.nn.InstanceNorm2d):
             y = functional.instance_norm(input, eps=self.eps)
             y = y if self.negative_slope is None else functional.leaky_relu(y, self.negative_slope)
             return functional.dropout(y, drop) if drop else y
-        if drop:
-            return instance_norm_dropout(input, negative_slope=self.negative_slope, eps=self.eps, drop=drop)
-        return instance_norm(input, negative_slope=self.negative_slope, eps=self.eps)
+        return instance_norm_dropout(input, negative_slope=self.negative_slope, eps=self.eps, drop=drop)
 
     def extra_repr(self) -> str:
         more = "" if self.negative_slope is None else f", negative_slope={self.negative_slope}"

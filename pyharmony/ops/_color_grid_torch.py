@@ -31,12 +31,9 @@ def _run(
     tensors = [None if x is None else x.detach() for x in (image, mask, affine, curves, grid)]
     arguments = *tensors, (frame[0], frame[1]), (frame[2], frame[3]), None
     place = _cuda.place_where(dict(zip(NAMES, tensors, strict=True)))
-    result: Tensor
     if place is None:
-        result = _color_grid_cpu.color_grid(*arguments)
-    else:
-        result = _color_grid_cuda.color_grid(place, *arguments)
-    return result
+        return _color_grid_cpu.color_grid(*arguments)
+    return _color_grid_cuda.color_grid(place, *arguments)
 
 
 def _sum_to(x: Tensor, like: Tensor) -> Tensor:
@@ -104,7 +101,7 @@ def _between(position: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     return low.long(), (low.long() + 1).clamp(max=count - 1), position - low
 
 
-def _clamped(x: Tensor, low: float, high: float) -> Tensor:
+def _clamped(x: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
     """Clamps with gradient 1 at the bounds, like the native pass; that of torch's clamp is 0 from 2.14 on."""
     return torch.where(x < low, low, torch.where(x > high, high, x))
 
@@ -115,8 +112,7 @@ def composed(
 ) -> Tensor:  # fmt: skip
     """Computes `pyharmony.ops.color_grid` in torch's own operations, for higher derivatives."""
     real = torch.float64 if image.dtype == torch.float64 else torch.float32
-    x = image.to(real)
-    x = x if image.ndim == 4 else x[None]
+    x = image.to(real) if image.ndim == 4 else image.to(real)[None]
     count, height, width = x.shape[:3]
     one = torch.cat([x, torch.ones_like(x[..., :1])], -1)
     t = _clamped(x, 0, 1)
@@ -151,8 +147,7 @@ def composed(
                     share = share_v[:, None] * share_u * share_w
                     total = total + share[..., None, None] * batch[item, v[:, None], u, w]
         y = y + torch.einsum("nhwoj,nhwj->nhwo", total, one)
-    low, high = torch.where(x < 0, x, 0.0), torch.where(x > 1, x, 1.0)
-    y = torch.where(y < low, low, torch.where(y > high, high, y))
+    y = _clamped(y, torch.where(x < 0, x, 0.0), torch.where(x > 1, x, 1.0))
     if mask is not None:
         scale = {torch.uint8: 255.0, torch.uint16: 65535.0}.get(mask.dtype, 1.0)
         y = x + (mask.to(real) / scale)[..., None] * (y - x)
@@ -223,7 +218,7 @@ _gradient_operator = operator(
 # ---- the call --------------------------------------------------------------------------------------------------------
 
 
-def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origin: Any, frame: Any, out: Any) -> Tensor:
+def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origin: Any, frame: Any, out: Any) -> Any:
     """Computes `pyharmony.ops.color_grid` in a graph."""
     if not isinstance(image, Tensor):
         raise ArgumentError(
@@ -241,11 +236,7 @@ def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origi
                     f"{name}: requires grad, but a rounded result in {image.dtype} has none; pass image as "
                     f"floats, or {name}.detach()"
                 )
-    if torch.compiler.is_compiling():
-        result: Tensor = _operator(*tensors, list(at))
-        return result
-    result = _apply(list(at), *tensors)
-    return result
+    return _operator(*tensors, list(at)) if torch.compiler.is_compiling() else _apply(list(at), *tensors)
 
 
 def _tensor(x: Any, name: str, image: Tensor) -> Tensor | None:

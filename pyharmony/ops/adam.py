@@ -33,22 +33,13 @@ def adam(
 
     Args:
         parameters: float32 tensors of one device, each without gaps in memory.
-        gradients: float32, of their shapes.
-        means, squares: the moving averages of the gradients and of their squares, float32, of the shapes and memory
-            layouts of the parameters.
+        gradients, means, squares: float32, of their shapes, the last two of their memory layouts.
         steps: the number of updates of each parameter, float32 []; incremented here.
         lr: the learning rate, a number or a float32 tensor [].
-        betas: the decay rates of the moving averages, in [0, 1).
-        eps: the number added to the root of the mean square.
-        weight_decay: the decay of the parameters.
         decoupled: whether the decay is decoupled from the gradient, as in AdamW.
         skip: a float32 tensor []: if it is not 0, only the clipping is applied.
         clip: the parameters are clipped to [-clip, clip] afterwards; None: no clipping.
         cache: an initially empty dict that speeds up later calls with the same tensors; None: no cache.
-
-    Raises:
-        DTypeError, ShapeError, DeviceError: a tensor does not match the description.
-        ArgumentError: a number is out of range, or the lists differ in length.
     """
     from ._adam_torch import update
 

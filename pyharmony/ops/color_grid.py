@@ -67,16 +67,12 @@ def color_grid(
         >>> ops.color_grid(image, affine=affine)[0, 0].tolist()
         [50, 100, 100]
     """
-    arguments = image, mask, affine, curves, grid, origin, frame, out
-    result: Any
+    arguments: Any = (image, mask, affine, curves, grid, origin, frame, out)
     if _arrays.in_graph(image, mask, grid, affine, curves):
         from . import _color_grid_torch
 
-        result = _color_grid_torch.color_grid(*arguments)
-    elif place := _cuda.place_where(
-        {"image": image, "mask": mask, "affine": affine, "curves": curves, "grid": grid, "out": out}
-    ):
-        result = _color_grid_cuda.color_grid(place, *arguments)
-    else:
-        result = _color_grid_cpu.color_grid(*arguments)
-    return result
+        return _color_grid_torch.color_grid(*arguments)
+    arrays = {"image": image, "mask": mask, "affine": affine, "curves": curves, "grid": grid, "out": out}
+    if place := _cuda.place_where(arrays):
+        return _color_grid_cuda.color_grid(place, *arguments)
+    return _color_grid_cpu.color_grid(*arguments)

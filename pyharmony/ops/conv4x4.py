@@ -22,14 +22,9 @@ _FEW = 4
 def way_of(
     images: int, sides: Sequence[int], inner: int, outer: int, stride: int, *, transposed: bool = False
 ) -> Way | None:
-    """Returns the fastest way to convolve; None: torch's own.
+    """Returns the fastest way to convolve a number of images with channels `inner` to `outer`; None: torch's own.
 
-    Args:
-        images: the number of images.
-        sides: the sides of the outer images, the results of a convolution or the inputs of a transposed one.
-        inner, outer: the numbers of channels of both sides.
-        stride: 1 or 2.
-        transposed: whether the convolution is a transposed one.
+    sides: the sides of the outer images, the results of a convolution or the inputs of a transposed one.
     """
     if min(inner, outer) >= _CHANNELS:
         return "filtered" if images * math.prod(-(-side // 4) for side in sides) >= _TILES else "rows"
@@ -40,11 +35,8 @@ def conv(x: Any, weight: Any, bias: Any, stride: int, padding: int, way: Way) ->
     """Returns the convolution of x, equal to torch's conv2d, with gradients of any order.
 
     Args:
-        x: a tensor [N, C, H, W] of float32 on the CPU, of any memory format.
-        weight: [K, C, 4, 4] float32.
-        bias: [K] float32, or None.
-        stride: 1 or 2.
-        padding: the rows and columns of zeros on each side, 0 to 3.
+        x, weight, bias: float32 on the CPU, [N, C, H, W] of any memory format, [K, C, 4, 4], and [K] or None.
+        stride, padding: 1 or 2, and 0 to 3 rows and columns of zeros on each side.
         way: 'filtered', by Winograd's minimal filtering; 'rows', by windows as rows of a matrix; 'spread', for stride
             1, by products of pixels that are folded together.
 

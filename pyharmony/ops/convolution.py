@@ -54,17 +54,10 @@ def convolution(
     # A view does not keep its array alive: the arrays have names until the call is over.
     image = np.ascontiguousarray(image)
     added = None if added is None else np.ascontiguousarray(added)
-    native.convolution(
-        _arrays.view(image, "image"),
-        _arrays.view(weight, "weight"),
-        _arrays.view(bias, "bias"),
-        None if added is None else _arrays.view(added, "added"),
-        _arrays.view(out, "out", writable=True),
-        stride,
-        weight.shape[0] // 2 if before is None else before,
-        slope,
-        high,
-    )
+    before = weight.shape[0] // 2 if before is None else before
+    inputs = [_arrays.view(a, name) for a, name in ((image, "image"), (weight, "weight"), (bias, "bias"))]
+    beside = None if added is None else _arrays.view(added, "added")
+    native.convolution(*inputs, beside, _arrays.view(out, "out", writable=True), stride, before, slope, high)
     return out
 
 

@@ -12,17 +12,9 @@ __all__ = ["distance_inside"]
 
 
 def distance(mask: Array) -> Array:
-    """Returns the distance of each pixel inside to the nearest pixel outside.
+    """Returns the distance of each pixel of a mask [H, W] above zero to the nearest pixel outside, [H, W] float32.
 
-    Args:
-        mask: [H, W]; values above zero are inside. bool, uint8 or uint16 scaled by their range, or
-            floats in [0, 1].
-
-    Returns:
-        [H, W] float32, in pixels from centre to centre; 0 outside, infinite if nothing is outside.
-
-    Raises:
-        ShapeError, DTypeError, MaskError: mask is not a valid mask.
+    It is in pixels from centre to centre; 0 outside, infinite if nothing is outside.
     """
     plane = _arrays.to_numpy(mask, "mask")
     plane = _checks.mask(plane, "mask", *_checks.mask_size(plane, "mask"))

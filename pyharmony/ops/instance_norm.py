@@ -46,33 +46,23 @@ def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float 
         >>> ops.instance_norm(x).round(3).tolist()
         [[[[-1.0, 1.0]]]]
     """
-    slope, eps = settings(negative_slope, eps)
     if _arrays.is_torch(x):
-        from . import _instance_norm_torch
-
-        of_tensor: Any = _instance_norm_torch.instance_norm
-        return of_tensor(x, slope, eps)
-    of_array: Any = _instance_norm_cpu.instance_norm
-    return of_array(x, slope, eps)
+        return instance_norm_dropout(x, negative_slope=negative_slope, eps=eps)
+    return _instance_norm_cpu.instance_norm(x, *settings(negative_slope, eps))
 
 
 def batch_norm(x: Any, scale: Any, shift: Any, *, slope: float, eps: float, drop: float = 0.0) -> tuple[Any, Any]:
     """Computes batch norm in training, leaky ReLU and dropout in one pass, for `pyharmony.nn.BatchNorm2d`.
 
-    y = act(scale h + shift), h = (x - mean) / sqrt(variance + eps), with the mean and the biased variance of each
-    channel over the batch. Gradients of any order flow to x, scale and shift.
+    See `pyharmony.reference.instance_norm.batch_norm`. Gradients of any order flow to x, scale and shift.
 
     Args:
         x: a tensor [N, C, H, W], channels-last, of float32 or float64, on a GPU of float32, float16 or bfloat16.
         scale, shift: [C] of float32, or of float64 if x is float64.
-        slope: the slope of the leaky ReLU; 1 is no activation.
-        eps: the number added to the variance, above 0.
         drop: the dropout probability, drawn by torch's generator; other results are multiplied by 1 / (1 - drop).
 
     Returns:
         y, like x, and per channel the mean, its rounding error, and 1 / sqrt(variance + eps), [C, 3].
-
-    Source: Ioffe and Szegedy, "Batch Normalization", ICML 2015.
     """
     from . import _batch_norm_torch
 
@@ -80,7 +70,7 @@ def batch_norm(x: Any, scale: Any, shift: Any, *, slope: float, eps: float, drop
     return y, stats[0]
 
 
-def instance_norm_dropout(x: Any, *, negative_slope: float | None, eps: float, drop: float) -> Any:
+def instance_norm_dropout(x: Any, *, negative_slope: float | None, eps: float, drop: float = 0.0) -> Any:
     """Computes `instance_norm` of a tensor and dropout, as in `batch_norm`, in one pass. Not public."""
     from . import _instance_norm_torch
 

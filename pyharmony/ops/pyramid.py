@@ -45,37 +45,22 @@ MAX_SMOOTH_SIGMA = 16.0
 
 
 def downsample(image: Array, smooth_sigma: float = 1.0) -> Array:
-    """Smooths by a Gaussian and averages 2 x 2 pixels, with mirrored borders.
+    """Smooths an image [H, W] or [H, W, C] by a Gaussian and averages 2 x 2 pixels, with mirrored borders.
 
-    Args:
-        image: [H, W] or [H, W, C], any number of channels, any image dtype and strides.
-        smooth_sigma: the width of the Gaussian, in pixels of image, 0 to 16.
-
-    Returns:
-        [ceil(H / 2), ceil(W / 2)] or [..., C], float32 in the unit of image (uint8: 0 to 255).
-
-    Raises:
-        ShapeError, DTypeError: image is not an image.
-        ArgumentError: smooth_sigma is outside 0 to 16.
+    Returns [ceil(H / 2), ceil(W / 2)] or [..., C], float32 in the unit of image (uint8: 0 to 255). smooth_sigma is
+    in pixels of image, 0 to 16.
     """
     a = _checks.image(image, "image")
     sigma = _checks.number(smooth_sigma, "smooth_sigma", high=MAX_SMOOTH_SIGMA, accepts="a number from 0 to 16")
-    out = np.empty(((a.shape[0] + 1) // 2, (a.shape[1] + 1) // 2, a.shape[2]), np.float32)
+    out = np.empty((*_halved(a.shape[:2]), a.shape[2]), np.float32)
     native.pyramid_downsample(_arrays.view(a, "image"), sigma, _arrays.view(out, "out", writable=True))
     return _arrays.like_kind(out if image.ndim == 3 else out[..., 0], image)
 
 
 def downsample_mask(mask: Array) -> Array:
-    """Returns the share of each 2 x 2 pixels that is inside; at an odd border, of the existing pixels.
+    """Returns the share of each 2 x 2 pixels of a mask [H, W] that is inside, [ceil(H / 2), ceil(W / 2)] float32.
 
-    Args:
-        mask: [H, W], bool, uint8 or uint16 scaled by their range, or floats in [0, 1].
-
-    Returns:
-        [ceil(H / 2), ceil(W / 2)] float32 in [0, 1].
-
-    Raises:
-        ShapeError, DTypeError, MaskError: mask is not a mask.
+    At an odd border it is that of the existing pixels.
     """
     a = _arrays.to_numpy(mask, "mask")
     if a.ndim != 2 or a.size == 0:
@@ -85,25 +70,15 @@ def downsample_mask(mask: Array) -> Array:
 
 def halve_mask(mask: _arrays.NumpyArray) -> _arrays.NumpyArray:
     """Returns `downsample_mask` of a validated mask."""
-    out = np.empty(((mask.shape[0] + 1) // 2, (mask.shape[1] + 1) // 2), np.float32)
+    out = np.empty(_halved(mask.shape), np.float32)
     native.pyramid_downsample_mask(_arrays.view(mask, "mask"), _arrays.view(out, "out", writable=True))
     return out
 
 
 def upsample(image: Array, shape: tuple[int, int]) -> Array:
-    """Doubles the size by Keys' cubic convolution at the cell centres, with replicated borders.
+    """Doubles an image to shape (H, W) by Keys' cubic convolution at the cell centres, with replicated borders.
 
-    Args:
-        image: [ceil(H / 2), ceil(W / 2)] or [..., C], any number of channels, any image dtype and strides.
-        shape: (H, W) of the result.
-
-    Returns:
-        [H, W] or [H, W, C] float32 in the unit of image; not clipped.
-
-    Raises:
-        ShapeError: image is not an image, or shape is not twice its size (or one less).
-        DTypeError: the dtype of image is not supported.
-        ArgumentError: shape is not two positive integers.
+    The image is [ceil(H / 2), ceil(W / 2)] or [..., C], the result float32 in its unit, not clipped.
     """
     a = _checks.image(image, "image")
     try:
@@ -121,16 +96,7 @@ def upsample(image: Array, shape: tuple[int, int]) -> Array:
 
 
 def meet_known(colours: _arrays.NumpyArray, dst: _arrays.NumpyArray, known_share: _arrays.NumpyArray) -> None:
-    """Adjusts colours, in place, to match dst across the contour of the known pixels.
-
-    See `pyharmony.reference.pyramid.meet_known`.
-
-    Args:
-        colours: [H, W, C] float32, contiguous; changed where known_share is below 1 and within 3 pixels
-            of a pixel where it is 1.
-        dst: [H, W, C], any image dtype, in the unit of colours.
-        known_share: [H, W] bool or float32, the share of each pixel that is known.
-    """
+    """Adjusts contiguous float32 colours, in place, to dst at the known pixels, see `pyharmony.reference.pyramid`."""
     native.pyramid_meet_known(
         _arrays.view(colours, "colours", writable=True), _arrays.view(dst, "dst"), _arrays.view(known_share, "known")
     )

@@ -19,18 +19,9 @@ __all__ = ["regrain"]
 
 
 def regrain(image: Any, change: Any, inside: Any) -> NumpyArray:
-    """Returns a change of image, smoothed where image is smooth.
+    """Returns a change of image [H, W, 3], smoothed where image is smooth, as float32.
 
-    Args:
-        image: [H, W, 3], any image dtype and strides.
-        change: [H, W, 3] floats, 1 for white: the change of colours by a transfer.
-        inside: [H, W] bool; other pixels are not used.
-
-    Returns:
-        [H, W, 3] float32; outside the result equals change.
-
-    Raises:
-        ShapeError, DTypeError: an array is not as described.
+    change, that of a transfer, is [H, W, 3] of floats, 1 for white; where inside [H, W] bool is False it is returned.
     """
     a = color_image(image, "image")
     d = color_image(change, "change")
