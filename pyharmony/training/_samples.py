@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import logging
 import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -223,64 +221,31 @@ def _parts(config: TrainConfig, *, sized: bool = False) -> tuple[data.Dataset, d
     """Returns the training and validation samples; sized: whether sets of small images are refused."""
     settings = config.data
     check_root(config)
-    own: Any = {"kind": settings.kind, "annotations": settings.annotations, "boxes": settings.boxes, "sized": sized}
-    training = _open(settings.roots, settings.split, config, **own)
+    training = _open(settings.roots, config, sized)
     if isinstance(settings.validation, str):
         if not os.path.exists(settings.validation):
             raise FileNotFoundError(errno.ENOENT, "No such file or folder", f"data.validation={settings.validation}")
-        held_back = _open(
-            (settings.validation,),
-            settings.validation_split,
-            config,
-            kind=settings.validation_kind,
-            annotations=settings.validation_annotations,
-            boxes=settings.validation_boxes,
-            sized=sized,
-            prefix="validation_",
-        )
-        return training, held_back
+        return training, _open((settings.validation,), config, sized, source="validation_", part="validation_")
     if settings.validation_split:
-        return training, _open(settings.roots, settings.validation_split, config, **own, prefix="validation_")
+        return training, _open(settings.roots, config, sized, part="validation_")
     parts = data.split(training, {"train": 1 - settings.validation, "val": settings.validation})
     return parts["train"], parts["val"]
 
 
-@contextlib.contextmanager
-def _errors_by_key(prefix: str) -> Iterator[None]:
-    """Makes errors about arguments of `open_dataset` name the setting instead; prefix: of the setting's name."""
-    try:
-        yield
-    except (ArgumentError, DTypeError) as error:
-        own = prefix if error.argument in ("kind", "split", "annotations", "boxes") else ""
-        raise error.within(f"data.{own}") from error
-
-
 def _open(
-    roots: tuple[str, ...],
-    split: str,
-    config: TrainConfig,
-    *,
-    kind: str,
-    annotations: str,
-    boxes: str,
-    sized: bool,
-    prefix: str = "",
+    roots: tuple[str, ...], config: TrainConfig, sized: bool, *, source: str = "", part: str = ""
 ) -> data.Dataset:
+    """Opens folders; source and part are prefixes of the names of the settings of their layout, and of their split."""
     settings, parts = config.data, []
+    options: Any = {name: getattr(settings, name) for name in ("category", "min_share", "max_share", "features")}
+    options |= {name: getattr(settings, f"{source}{name}") or None for name in ("kind", "annotations", "boxes")}
+    options["split"] = getattr(settings, f"{part}split") or None
     for root in roots:
-        its_kind: Any = kind or None
-        with _errors_by_key(prefix):
-            dataset = data.open_dataset(
-                root,
-                its_kind,
-                split=split or None,
-                annotations=annotations or None,
-                category=settings.category,
-                min_share=settings.min_share,
-                features=settings.features,
-                max_share=settings.max_share,
-                boxes=boxes or None,
-            )
+        try:
+            dataset = data.open_dataset(root, **options)
+        except (ArgumentError, DTypeError) as error:
+            own = part if error.argument in ("kind", "split", "annotations", "boxes") else ""
+            raise error.within(f"data.{own}") from error
         if isinstance(dataset, data.AlignedScenes):
             dataset = dataset.pairs(settings.pairs, seed=config.run.seed)
         if sized:
@@ -303,9 +268,8 @@ def _check_sizes(dataset: data.Dataset, root: str, config: TrainConfig) -> None:
             if isinstance(error, UnusableSample) or (config.data.skip_bad and unreadable(error)):
                 continue
             raise
-        height, width = next(sample[role] for role in ("target", "image", "dst", "composite") if role in sample).shape[
-            :2
-        ]
+        image = next(sample[role] for role in ("target", "image", "dst", "composite") if role in sample)
+        height, width = image.shape[:2]
         if max(height, width) >= size:
             large += 1
         else:
@@ -332,7 +296,8 @@ def _composites(
     if "src" in first and "dst" in first:
         side_of_scene = size or settings.size
         return data.CopyPaste(dataset, load_size=side_of_scene, crop_size=side_of_scene, seed=seed)
-    varies = bool(settings.retouched or settings.inverted or settings.borrowed or settings.reshaped)
+    shares = {name: getattr(settings, name) for name in ("retouched", "inverted", "borrowed", "reshaped")}
+    varies = any(shares.values())
     if "mask" not in first and not varies:
         key = "data.validation" if side and isinstance(settings.validation, str) else "data.root"
         raise DataError(
@@ -351,16 +316,7 @@ def _composites(
             if not masked:
                 return dataset
         else:
-            dataset = data.Varied(
-                dataset,
-                retouched=settings.retouched,
-                inverted=settings.inverted,
-                borrowed=settings.borrowed,
-                reshaped=settings.reshaped,
-                with_masks=masked,
-                per_photo=per_photo,
-                seed=seed,
-            )
+            dataset = data.Varied(dataset, **shares, with_masks=masked, per_photo=per_photo, seed=seed)
             per_photo = 1
     # A transfer needs a second photograph; if there is only one, methods without a reference are chosen.
     methods: Any = settings.methods if not side or len(dataset) > 1 else None
