@@ -34,14 +34,16 @@ DECISIVE = {
     "segment": "iou",
     "style": "auc",
 }
+Pixels = npt.NDArray[np.uint8]
+#: The mean metrics over some samples, and a sheet of some of them.
+Measured = tuple[dict[str, float], Pixels]
+
 _SHOWN = 8
-#: The metrics and the sheet of an empty set.
-_NOTHING: tuple[dict[str, float], npt.NDArray[np.uint8]] = ({}, np.zeros((1, 1, 3), np.uint8))
+#: The result for an empty set.
+_NOTHING: Measured = ({}, np.zeros((1, 1, 3), np.uint8))
 _BATCH = 8
 #: The largest number of evaluation batches on which the losses are computed as well.
 _MEASURED = 32
-
-
 #: The metrics for which larger is better.
 _LARGER = frozenset(("psnr", "ssim", "fpsnr", "fssim", "gain", "auc", "iou", "best"))
 
@@ -62,12 +64,7 @@ def better(model: Model, figures: dict[str, float], best: dict[str, float], by: 
 
 
 class LossMeter:
-    """The mean losses of a step over at most `_MEASURED` batches of an evaluation, evenly spread.
-
-    Args:
-        step: the step.
-        count: the number of samples of the evaluation.
-    """
+    """The mean losses of a step over at most `_MEASURED` batches of an evaluation of `count` samples, evenly spread."""
 
     def __init__(self, step: Step, count: int) -> None:
         self._step, self._every = step, max(1, math.ceil(count / (_BATCH * _MEASURED)))
@@ -94,9 +91,7 @@ class LossMeter:
 
 
 @torch.no_grad()
-def evaluate(
-    model: Model, prepared: TensorSamples, loss_meter: LossMeter | None = None
-) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+def evaluate(model: Model, prepared: TensorSamples, loss_meter: LossMeter | None = None) -> Measured:
     """Returns the mean metrics over the samples, and a sheet of some of them; passes each batch to `loss_meter`.
 
     A harmoniser's output is inserted into the composite by the mask before comparison, as in `pyharmony.evaluation`;
@@ -110,29 +105,30 @@ def evaluate(
         return by_task.get(model.task, _measure_images)(model, prepared, loss_meter)
 
 
-def _batches(model: Model, prepared: TensorSamples, loss_meter: LossMeter | None) -> Iterator[dict[str, Tensor]]:
-    device = next(model.parameters()).device
+def _batches(
+    model: Model, prepared: TensorSamples, loss_meter: LossMeter | None
+) -> Iterator[tuple[dict[str, Tensor], list[int]]]:
+    """Yields the batches, each with the indices in it of the samples on the sheet."""
+    device, numbers, count = next(model.parameters()).device, on_sheet(len(prepared)), 0
     samples = prepared.usable()
     while some := list(itertools.islice(samples, _BATCH)):
         batch = {name: x.to(device) for name, x in stacked(some).items()}
         if loss_meter is not None:
             loss_meter.update(batch)
-        yield batch
+        yield batch, [i for i in range(len(some)) if count + i in numbers]
+        count += len(some)
 
 
-def _bytes(x: Tensor, low: float) -> npt.NDArray[np.uint8]:
+def _bytes(x: Tensor, low: float) -> Pixels:
     """Converts [N, C, H, W] in [low, 1] to [N, H, W, C] in 0 to 255, rounded."""
     return np.rint(levels(x, low).clip(0, 255)).astype(np.uint8)
 
 
-def _measure_images(
-    model: Model, prepared: TensorSamples, loss_meter: LossMeter | None
-) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+def _measure_images(model: Model, prepared: TensorSamples, loss_meter: LossMeter | None) -> Measured:
     low, scale = prepared.low, prepared.scale
     rows: list[dict[str, float]] = []
-    sheet_rows: list[list[npt.NDArray[np.uint8]]] = []
-    sheet_numbers = on_sheet(len(prepared))
-    for batch in _batches(model, prepared, loss_meter):
+    sheet_rows: list[list[Pixels]] = []
+    for batch, shown in _batches(model, prepared, loss_meter):
         target = _bytes(batch["target"], low)
         image = batch.get("composite", batch.get("image"))
         if image is None:  # images generated from noise have no target
@@ -152,7 +148,7 @@ def _measure_images(
                 pixels, figures = evaluation.measure(output[i], before[i], target[i], inside[i])
                 figures["gain"] = figures["psnr"] - metrics.psnr(before[i], target[i])
             rows.append({name: float(value) for name, value in figures.items()})
-            if len(rows) - 1 in sheet_numbers:
+            if i in shown:
                 small = np.asarray(before[i].repeat(scale, 0).repeat(scale, 1)) if scale > 1 else before[i]
                 masks = [] if inside is None else [inside[i][..., None].repeat(3, 2)]
                 sheet_rows.append([small, *masks, pixels, target[i]])
@@ -165,45 +161,33 @@ def _measure_images(
     return _means(rows), np.concatenate([np.concatenate(images, 1) for images in sheet_rows])
 
 
-def _seam_errors(
-    output: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]
-) -> dict[str, float]:
+def _seam_errors(output: Pixels, target: Pixels, mask: Pixels) -> dict[str, float]:
     """Returns the errors of the seam along a mask [H, W] and of the mean colour inside it."""
     inside = mask > 127
     apart = output[inside].mean(0) - target[inside].mean(0)
     return {"seam_error": metrics.seam_error(output, target, target, mask), "color_error": float(np.abs(apart).mean())}
 
 
-def _measure_scores(
-    model: Any, prepared: TensorSamples, loss_meter: LossMeter | None
-) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
-    low = prepared.low
+def _measure_scores(model: Any, prepared: TensorSamples, loss_meter: LossMeter | None) -> Measured:
     score = model.harmony if model.task == "style" else model
     role = "image" if "image" in prepared.inputs else "target"
     real: list[Tensor] = []
     pasted: list[Tensor] = []
-    sheet_rows: list[npt.NDArray[np.uint8]] = []
-    sheet_numbers, number = on_sheet(len(prepared)), 0
-    for batch in _batches(model, prepared, loss_meter):
+    sheet_rows: list[Pixels] = []
+    for batch, shown in _batches(model, prepared, loss_meter):
         mask = batch.get("mask")
         real.append(score(batch[role], mask).cpu())
         pasted.append(score(batch["composite"], mask).cpu())
-        for row in np.concatenate([_bytes(batch[role], low), _bytes(batch["composite"], low)], 2):
-            if number in sheet_numbers:
-                sheet_rows.append(row)
-            number += 1
-    if not number:
+        sheet_rows += list(np.concatenate([_bytes(batch[key][shown], prepared.low) for key in (role, "composite")], 2))
+    if not real:
         return _NOTHING
     return {"auc": area_under_curve(torch.cat(real), torch.cat(pasted))}, np.concatenate(sheet_rows)
 
 
-def _measure_masks(
-    model: Any, prepared: TensorSamples, loss_meter: LossMeter | None
-) -> tuple[dict[str, float], npt.NDArray[np.uint8]]:
+def _measure_masks(model: Any, prepared: TensorSamples, loss_meter: LossMeter | None) -> Measured:
     ious: dict[str, list[Tensor]] = {"iou": [], "best": []}
-    sheet: list[npt.NDArray[np.uint8]] = []
-    sheet_numbers, number = on_sheet(len(prepared)), 0
-    for batch in _batches(model, prepared, loss_meter):
+    sheet: list[Pixels] = []
+    for batch, shown in _batches(model, prepared, loss_meter):
         image, mask = batch["image"], batch["mask"] > 0.5
         depths = [distance_inside(np.pad(region, 1))[1:-1, 1:-1] for region in mask[:, 0].cpu().numpy()]
         places = [divmod(int(depth.argmax()), depth.shape[1])[::-1] for depth in depths]
@@ -214,12 +198,10 @@ def _measure_masks(
         ious["iou"].append(right.gather(1, best[:, None])[:, 0].cpu())
         ious["best"].append(right.amax(1).cpu())
         best_masks = prediction.logits[torch.arange(len(best)), best] > 0
-        for one in range(len(image)):
-            if number in sheet_numbers:
-                rows = [image[one], *(x[None].expand(3, -1, -1).float() for x in (best_masks[one], mask[one, 0]))]
-                sheet.append(np.concatenate(list(_bytes(torch.stack(rows), 0.0)), 1))
-            number += 1
-    if not number:
+        for one in shown:
+            rows = [image[one], *(x[None].expand(3, -1, -1).float() for x in (best_masks[one], mask[one, 0]))]
+            sheet.append(np.concatenate(list(_bytes(torch.stack(rows), 0.0)), 1))
+    if not ious["iou"]:
         return _NOTHING
     return {name: float(torch.cat(values).mean()) for name, values in ious.items()}, np.concatenate(sheet)
 
