@@ -32,14 +32,12 @@ Box = tuple[int, int, int, int]
 def resized(image: Picture, size: int, box: Box | None = None) -> Picture:
     """Returns the box (left, top, right, bottom) of an image, or the whole image, resized to size x size.
 
-    Uses Pillow's bilinear filter, whose support grows when shrinking, like `pyharmony.data.resize_sample`. A plane
-    [H, W] is resized by nearest neighbour.
+    The filters are those of `pyharmony.data.resize_sample`: that of masks for a plane [H, W].
     """
-    if image.ndim == 2:
-        return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST, box=box))
     if image.shape[:2] == (size, size) and box is None:
         return image
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box))
+    filter_ = Image.Resampling.NEAREST if image.ndim == 2 else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(image).resize((size, size), filter_, box=box))
 
 
 class TensorSamples:
@@ -47,13 +45,12 @@ class TensorSamples:
 
     Args:
         dataset: the samples, with uint8 images.
-            inputs: the names of the tensors that the step needs.
-            size: the side of the images.
-            low: the lowest pixel value of the model's images, -1 or 0.
-            scale: for super-resolution, the factor by which `image` is smaller than the target (bicubic reduction).
-            crop, flip: see `DataConfig`; 0 and False for validation.
-            seed: the seed of crops and flips, combined with the sample's index.
-            skip_bad: whether `usable` skips samples that cannot be read.
+        inputs: the names of the tensors that the step needs.
+        size, low: the side of the images, and their lowest pixel value, -1 or 0.
+        scale: for super-resolution, the factor by which `image` is smaller than the target (bicubic reduction).
+        crop, flip: see `DataConfig`; 0 and False for validation.
+        seed: the seed of crops and flips, combined with the sample's index.
+        skip_bad: whether `usable` skips samples that cannot be read.
     """
 
     def __init__(
@@ -122,9 +119,8 @@ class TensorSamples:
                 continue
             x = x.permute(2, 0, 1)
             if name == "image" and self.scale > 1:
-                x = functional.interpolate(x[None], scale_factor=1 / self.scale, mode="bicubic", antialias=True)[
-                    0
-                ].clamp(0, 1)
+                small = functional.interpolate(x[None], scale_factor=1 / self.scale, mode="bicubic", antialias=True)
+                x = small[0].clamp(0, 1)
             tensors[name] = (x * (1 - self.low) + self.low).contiguous()
         return tensors
 

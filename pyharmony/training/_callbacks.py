@@ -49,15 +49,7 @@ class Callback:
 
 
 class Callbacks:
-    """The callbacks of a run; stores the first exception as `error`, after which none is called.
-
-    Args:
-        callbacks: the callbacks.
-        on_progress: see `train`.
-
-    Raises:
-        DTypeError: an element is not a `Callback`.
-    """
+    """The callbacks of a run, see `train`; stores the first exception as `error`, after which none is called."""
 
     def __init__(
         self, callbacks: Sequence[Callback] = (), on_progress: Callable[[Progress], None] | None = None
@@ -81,7 +73,6 @@ class Callbacks:
             self._call(self._on_progress, progress)
 
     def raise_error(self) -> None:
-        """Raises the stored exception."""
         if self.error is not None:
             raise self.error
 

@@ -118,10 +118,9 @@ def newest(folder: Path) -> Path | None:
     for _, path in _checkpoints_in(folder):
         try:
             _read_state(path)
+            return path
         except WeightsError as error:
             _LOG.warning("%s; the previous one is used", error)
-            continue
-        return path
     return None
 
 

@@ -46,6 +46,8 @@ _TIMED = 8  # the largest number of steps of a plan that are timed
 _TIMED_SECONDS = 20.0  # a plan stops after this many seconds
 #: The largest number of unreadable samples named in the final warning.
 _NAMED = 10
+#: The attributes of a run that its checkpoints contain under their names; earlier versions lacked some.
+_STATE = ("epoch", "position", "seconds", "best", "figures", "replaced", "bad", "stale", "plateaus")
 
 
 class Processes:
@@ -195,10 +197,7 @@ class Run:
         if run.threads:
             torch.set_num_threads(run.threads)
         torch.manual_seed(run.seed)
-        model_settings = dict(config.model)
-        with in_table("model"):
-            self.model = models.create(model_settings.pop("name"), model_settings.pop("preset", None), **model_settings)
-        self.model.to(self.processes.device)
+        self.model = _created(dict(config.model), "model").to(self.processes.device)
         # The weights are the same in all processes; dropout and noise differ.
         torch.manual_seed(run.seed + 1 + self.processes.rank)
         settings = dict(config.step)
@@ -206,9 +205,7 @@ class Run:
         of_model = step_of(self.model)
         with in_table("step"):
             settings_of(of_model, settings, preset)
-        extractor = _extractor(config.extractor)
-        if extractor is not None:
-            extractor.to(self.processes.device)
+        extractor = _extractor(config.extractor, self.processes.device)
         self.step = steps.create(self.model, preset, extractor=extractor, **settings)
         self._auto = config.step.get("dtype") == "auto"
         if self._auto:
@@ -269,16 +266,8 @@ class Run:
         if self.processes.first:
             facts = {
                 "count": self.step.count,
-                "epoch": self.epoch,
-                "position": self.position,
-                "seconds": self.seconds,
-                "best": self.best,
-                "figures": self.figures,
+                **{name: getattr(self, name) for name in _STATE},
                 "skipped": int(self.step.skipped),
-                "replaced": self.replaced,
-                "bad": self.bad,
-                "stale": self.stale,
-                "plateaus": self.plateaus,
                 "world": self.processes.world,
                 "digest": digest(self.config),
                 "samples": self._samples(),
@@ -322,16 +311,14 @@ class Run:
         if self.ema is not None and checkpoint.ema is not None:
             self.ema.load_state_dict(checkpoint.ema.state_dict())
         self.step.load_state_dict(checkpoint.optimizers)
-        self.epoch, self.position = checkpoint.facts["epoch"], checkpoint.facts["position"]
+        bad = self.bad
+        for name in _STATE:
+            setattr(self, name, checkpoint.facts.get(name, getattr(self, name)))
+        self.bad = {**self.bad, **bad}
         if checkpoint.facts["world"] != self.processes.world:
             whole = self.processes.world * self.config.run.accumulate
             self.position = self.position * checkpoint.facts["world"] // whole * self.config.run.accumulate
-        self.seconds = checkpoint.facts["seconds"]
-        self.best, self.figures = checkpoint.facts["best"], checkpoint.facts["figures"]
         self.step.skipped.fill_(checkpoint.facts["skipped"])
-        self.replaced = checkpoint.facts.get("replaced", 0)
-        self.bad = {**checkpoint.facts.get("bad", {}), **self.bad}
-        self.stale, self.plateaus = checkpoint.facts.get("stale", 0), checkpoint.facts.get("plateaus", 0)
         _checkpoint.set_random_states(checkpoint.random, self.processes.rank, self.processes.device)
 
     def _samples(self) -> list[Any]:
@@ -361,10 +348,8 @@ class Run:
 
     def total(self) -> int | None:
         schedule = self.config.schedule
-        limits = [schedule.steps] if schedule.steps else []
-        if schedule.epochs:
-            limits.append(schedule.epochs * self.steps_per_epoch())
-        return min(limits) if limits else None
+        limits = (schedule.steps, schedule.epochs * self.steps_per_epoch())
+        return min((limit for limit in limits if limit), default=None)
 
     def _share(self) -> float:
         """Returns the finished share of the run."""
@@ -467,26 +452,22 @@ class Run:
         """Measures the speed of a few steps; writes nothing, and the run cannot be used afterwards."""
         images, times = self.config.run.batch * self.processes.world, list[float]()
         before = time.monotonic()
-        while len(times) < _UNTIMED + _TIMED:
-            for batch in self._epoch():
-                self._run_step(batch)
-                if self.processes.device.type == "cuda":
-                    torch.cuda.synchronize(self.processes.device)
-                now = time.monotonic()
-                times.append(now - before)
-                before = now
-                enough = len(times) > _UNTIMED and sum(times) > _TIMED_SECONDS
-                if enough or len(times) == _UNTIMED + _TIMED:
-                    break
-            else:
-                self.epoch += 1
-                continue
-            break
+        for batch in self._epochs():
+            self._run_step(batch)
+            if self.processes.device.type == "cuda":
+                torch.cuda.synchronize(self.processes.device)
+            now = time.monotonic()
+            times.append(now - before)
+            before = now
+            enough = len(times) > _UNTIMED and sum(times) > _TIMED_SECONDS
+            if enough or len(times) == _UNTIMED + _TIMED:
+                break
         measured = times[_UNTIMED:]
         rate = images * len(measured) / max(sum(measured), 1e-9)
         a_step = images * self.config.run.accumulate / rate
-        total, limit = self.total(), 60 * self.config.schedule.minutes
-        steps_ = total if not limit else int(limit / a_step) if total is None else min(total, int(limit / a_step))
+        limit = 60 * self.config.schedule.minutes
+        limits = [n for n in (self.total(), int(limit / a_step) if limit else None) if n is not None]
+        count = min(limits, default=0)
         return Plan(
             training=len(self.training),
             validation=len(self.validation),
@@ -494,10 +475,10 @@ class Run:
                 name: sum(p.numel() for p in part.parameters()) for name, part in networks_of(self.model).items()
             },
             steps_per_epoch=self.steps_per_epoch(),
-            steps=int(steps_ or 0),
+            steps=count,
             rate=rate,
             measured=len(measured),
-            seconds=int(steps_ or 0) * a_step,
+            seconds=count * a_step,
             dtype=self.step.settings.dtype,
             device=self.processes.device.type,
         )
@@ -636,6 +617,12 @@ class Run:
                     self._note_bad(self.training.names[index], why_bad(self.training, index))
             yield {name: x.to(processes.device, non_blocking=cuda) for name, x in batch.items()}
 
+    def _epochs(self) -> Iterator[dict[str, Tensor]]:
+        """Yields batches without end."""
+        while True:
+            yield from self._epoch()
+            self.epoch += 1
+
     def _run_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         schedule = self.config.schedule
         if self.step.whole:
@@ -721,7 +708,7 @@ class Run:
             self.plateaus += 1
 
 
-def _extractor(table: Mapping[str, Any]) -> Model | None:
+def _extractor(table: Mapping[str, Any], device: torch.device) -> Model | None:
     if not table:
         return None
     settings = dict(table)
@@ -729,10 +716,14 @@ def _extractor(table: Mapping[str, Any]) -> Model | None:
     if weights is not None:
         if settings:
             raise ArgumentError(f"extractor.{next(iter(settings))}: not accepted with extractor.weights")
-        return models.load(weights)
+        return models.load(weights).to(device)
     if "name" not in settings:
         raise ArgumentError("extractor: expected extractor.weights, or extractor.name")
-    with in_table("extractor"):
+    return _created(settings, "extractor").to(device)
+
+
+def _created(settings: dict[str, Any], table: str) -> Model:
+    with in_table(table):
         return models.create(settings.pop("name"), settings.pop("preset", None), **settings)
 
 

@@ -377,24 +377,24 @@ class Step:
         if settings.dtype == "float16":
             self.scales[name] = LossScale(self.device)
         kind = settings.optimizer or "adam"
-        groups: list[dict[str, Any]] = [{"params": list(parameters), "lr": self._rate(lr)}]
+        every = list(parameters)
+        groups: list[dict[str, Any]] = [{"params": every}]
         if settings.weight_decay:
-            every = groups[0]["params"]
             groups = [
                 {"params": [p for p in every if p.ndim > 1], "weight_decay": settings.weight_decay},
                 {"params": [p for p in every if p.ndim <= 1], "weight_decay": 0.0},
             ]
-            for group in groups:
-                group["lr"] = self._rate(lr)
+        for group in groups:
+            group["lr"] = self._rate(lr)
         if kind in ("adam", "adamw"):
-            module = _adam if _adam.takes(p for group in groups for p in group["params"]) else torch.optim
+            module = _adam if _adam.takes(every) else torch.optim
             optimizer_type = module.Adam if kind == "adam" else module.AdamW
             self.optimizers[name] = optimizer_type(groups, lr, betas, weight_decay=0.0, fused=True, capturable=cuda)
         elif kind == "sgd":
             sgd = torch.optim.SGD(groups, lr, momentum=settings.momentum, fused=True)
             if settings.momentum:
                 # The kernel leaves its first moments undefined if the first gradient is not finite.
-                for parameter in (p for group in groups for p in group["params"]):
+                for parameter in every:
                     sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
             self.optimizers[name] = sgd
         else:
@@ -652,13 +652,13 @@ def networks_of(model: Model) -> dict[str, nn.Module]:
     return {"model": model}
 
 
-def check_least(value: object, name: str, low: float = 0.0, *, open_end: bool = False) -> None:
-    """Raises if value is not a number of at least low, or above low with open_end."""
+def check_least(value: object, name: str, *, open_end: bool = False) -> None:
+    """Raises if value is not a number of at least 0, or above 0 with open_end."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not (value > low if open_end else value >= low):  # type: ignore[operator]
-        raise ArgumentError(f"{name}: {value!r}, expected {'more than' if open_end else 'at least'} {low:g}")
+    if not number or not (value > 0 if open_end else value >= 0):  # type: ignore[operator]
+        raise ArgumentError(f"{name}: {value!r}, expected {'more than' if open_end else 'at least'} 0")
 
 
-def check_betas(value: object, name: str = "betas") -> None:
+def check_betas(value: object) -> None:
     if not (isinstance(value, (tuple, list)) and len(value) == 2 and all(0 <= b < 1 for b in value)):
-        raise ArgumentError(f"{name}: {value!r}, expected two numbers in [0, 1)")
+        raise ArgumentError(f"betas: {value!r}, expected two numbers in [0, 1)")
