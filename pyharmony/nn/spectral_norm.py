@@ -38,18 +38,22 @@ Layer = TypeVar("Layer", bound=nn.Module)
 class _Part:
     """One weight of a group; torch's two forms differ in where its tensors are stored.
 
+    Its hooks are methods, so that models can be copied and pickled.
+
     Attributes:
         index: the index of the part in its group.
         owner, norm: the modules that have the weight as a parameter, and u and v as buffers.
         keys: the names of weight, u and v there.
+        folded: whether the weight is read in the forward of a folded layer, whose input is divided instead.
     """
 
     index: int
     owner: Any
     norm: Any
     keys: tuple[str, str, str]
+    folded = False
 
-    def __init__(self, module: nn.Module, path: str, name: str, dim: int | None) -> None:
+    def __init__(self, group: SpectralNormGroup, module: nn.Module, path: str, name: str, dim: int | None) -> None:
         weight = getattr(module, name, None)
         if _has_norm(module, name):
             raise ArgumentError(f"{path or 'module'}: {name} has a spectral norm already; expected a layer without one")
@@ -62,7 +66,7 @@ class _Part:
         dim = _checks.whole(dim, "dim", low=-weight.ndim, high=weight.ndim - 1)
         if not weight.is_meta and not bool(weight.detach().any()):
             raise ArgumentError(f"{path or 'module'}.{name}: all zeros; its spectral norm is zero and divides it")
-        self.module, self.path, self.name, self.dim = module, path, name, dim % weight.ndim
+        self.group, self.module, self.path, self.name, self.dim = group, module, path, name, dim % weight.ndim
         self.handles: list[Any] = []
 
     @property
@@ -70,21 +74,16 @@ class _Part:
         return self.owner._parameters[self.keys[0]]
 
     @property
-    def u(self) -> Any:
-        return self.norm._buffers[self.keys[1]]
-
-    @property
-    def v(self) -> Any:
-        return self.norm._buffers[self.keys[2]]
+    def vectors(self) -> tuple[Any, Any]:
+        """The buffers u and v."""
+        return self.norm._buffers[self.keys[1]], self.norm._buffers[self.keys[2]]
 
     @property
     def training(self) -> bool:
         """Whether an update iterates u and v of this part."""
         return bool(self.norm.training)
 
-    def register(
-        self, group: SpectralNormGroup, settings: Settings, u: Tensor, v: Tensor, first_weight: Tensor
-    ) -> None:
+    def register(self, settings: Settings, u: Tensor, v: Tensor, first_weight: Tensor) -> None:
         """Registers the norm on the layer; first_weight is the initial value of the layer's weight."""
         raise NotImplementedError
 
@@ -102,13 +101,44 @@ class _Part:
     def show(self, value: Tensor | None) -> None:
         """Sets the layer's weight between its forwards to value; None: the layer has no weight until the next one."""
 
+    def fold(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Divides a folded layer's input, before its forward."""
+        if self.lost():
+            return None
+        self.group._value(self)
+        self.folded = True
+        first, *rest = inputs
+        return (first * self.group._inverses[self.index].to(first.dtype), *rest)
+
+    def after_forward(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        self.folded = False
+
+    def before_load(
+        self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any], *_: Any
+    ) -> None:
+        """Converts state dicts of either form of torch, and of version 0, which contain W / sigma and no v."""
+        if self.lost():
+            return
+        names = [(prefix + legacy, prefix + parametrized) for legacy, parametrized in _names(self.name)]
+        for legacy, parametrized in names:
+            if parametrized in state and legacy not in state:
+                state[legacy] = state.pop(parametrized)
+        original, u, v = (legacy for legacy, _ in names)
+        version = metadata.get("spectral_norm", {}).get(f"{self.name}.version")
+        divided = prefix + self.name
+        if (version is None or version < 1) and all(key in state for key in (divided, original, u)):
+            state[v] = _second_vector(state[original], state.pop(divided), state[u], self.dim)
+        if self.group.order == "parametrization":
+            for legacy, parametrized in names:
+                if legacy in state:
+                    state[parametrized] = state.pop(legacy)
+        self.group._values, self.group._iterated = [], False
+
 
 class _LegacyPart(_Part):
     """The part for torch.nn.utils.spectral_norm."""
 
-    def register(
-        self, group: SpectralNormGroup, settings: Settings, u: Tensor, v: Tensor, first_weight: Tensor
-    ) -> None:
+    def register(self, settings: Settings, u: Tensor, v: Tensor, first_weight: Tensor) -> None:
         module: Any = self.module
         self.owner = self.norm = module
         self.keys = f"{self.name}_orig", f"{self.name}_u", f"{self.name}_v"
@@ -116,12 +146,12 @@ class _LegacyPart(_Part):
         self.show(first_weight)
         for key, vector in zip(self.keys[1:], (u, v)):
             module.register_buffer(key, vector)
-        hook = _Legacy(group, self, settings)
+        hook = _Legacy(self, settings)
         self.before = module.register_forward_pre_hook(hook)
         self.handles += [
-            module.register_forward_hook(_AfterForward(group, self), always_call=True),
+            module.register_forward_hook(self.after_forward, always_call=True),
             module._register_state_dict_hook(SpectralNormStateDictHook(hook)),
-            module.register_load_state_dict_pre_hook(_BeforeLoad(group, self)),
+            module.register_load_state_dict_pre_hook(self.before_load),
         ]
 
     def lost(self) -> bool:
@@ -141,21 +171,23 @@ class _LegacyPart(_Part):
         else:
             self.module.__dict__[self.name] = value
 
+    def after_forward(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        """Detaches the layer's weight, so that it can be copied."""
+        setattr(module, self.name, getattr(module, self.name).detach())
+
 
 class _ParametrizedPart(_Part):
     """The part for torch.nn.utils.parametrizations.spectral_norm."""
 
-    def register(
-        self, group: SpectralNormGroup, settings: Settings, u: Tensor, v: Tensor, first_weight: Tensor
-    ) -> None:
+    def register(self, settings: Settings, u: Tensor, v: Tensor, first_weight: Tensor) -> None:
         module: Any = self.module
-        self.norm = _Parametrization(group, self, u, v)
+        self.norm = _Parametrization(self, u, v)
         # unsafe=True avoids a call of the norm, which would iterate.
         parametrize.register_parametrization(module, self.name, self.norm, unsafe=True)
         self.owner = module.parametrizations[self.name]
         self.keys = "original", "_u", "_v"
         _can_be_copied(module)
-        self.handles.append(module.register_load_state_dict_pre_hook(_BeforeLoad(group, self)))
+        self.handles.append(module.register_load_state_dict_pre_hook(self.before_load))
 
     def lost(self) -> bool:
         lists: Any = getattr(self.module, "parametrizations", {})
@@ -180,14 +212,11 @@ def _has_norm(module: nn.Module, name: str) -> bool:
 
 
 class _Legacy(SpectralNorm):
-    """The hook before a layer's forward. It has torch's class, since remove_spectral_norm checks for that.
+    """The hook before a layer's forward. It has torch's class, since remove_spectral_norm checks for that."""
 
-    It is a class, so that models can be copied and pickled.
-    """
-
-    def __init__(self, group: SpectralNormGroup, part: _LegacyPart, settings: Settings) -> None:
+    def __init__(self, part: _LegacyPart, settings: Settings) -> None:
         super().__init__(part.name, settings.iterations, part.dim, settings.eps)
-        self.group, self.part = group, part
+        self.group, self.part = part.group, part
 
     def __call__(self, module: nn.Module, inputs: Any) -> None:
         setattr(module, self.name, self.group._value(self.part))
@@ -200,17 +229,15 @@ class _Legacy(SpectralNorm):
 class _Parametrization(nn.Module):
     """The parametrization that computes a layer's weight whenever it is read."""
 
-    def __init__(self, group: SpectralNormGroup, part: _ParametrizedPart, u: Tensor, v: Tensor) -> None:
+    def __init__(self, part: _ParametrizedPart, u: Tensor, v: Tensor) -> None:
         super().__init__()
-        self.group, self.part = group, part
-        #: Whether the weight is read in the forward of a folded layer, whose input is divided instead.
-        self.folded = False
+        self.group, self.part = part.group, part
         self.register_buffer("_u", u)
         self.register_buffer("_v", v)
 
     def forward(self, weight: Tensor) -> Tensor:
         group = self.group
-        if group.fold and not self.folded:
+        if group.fold and not self.part.folded:
             _, (normalized,) = group._run([self.part], group._no_update, pool=None, normalized=True)
             return normalized
         return group._value(self.part)
@@ -218,71 +245,6 @@ class _Parametrization(nn.Module):
     def right_inverse(self, value: Tensor) -> Tensor:
         """Returns an assigned weight unchanged: it becomes the new original."""
         return value
-
-
-class _Hook:
-    """The base of hooks, which are classes so that models can be copied and pickled."""
-
-    def __init__(self, group: SpectralNormGroup, part: _Part) -> None:
-        self.group, self.part = group, part
-
-
-class _Fold(_Hook):
-    """The hook that divides a folded layer's input."""
-
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        group, part = self.group, self.part
-        if part.lost():
-            return None
-        group._value(part)
-        if isinstance(part, _ParametrizedPart):
-            part.norm.folded = True
-        first, *rest = inputs
-        return (first * group._inverses[part.index].to(first.dtype), *rest)
-
-
-class _AfterForward(_Hook):
-    """The hook that detaches a legacy layer's weight, so that it can be copied, and unfolds a parametrization."""
-
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        part = self.part
-        if isinstance(part, _ParametrizedPart):
-            part.norm.folded = False
-        else:
-            setattr(module, part.name, getattr(module, part.name).detach())
-
-
-class _BeforeModel:
-    def __init__(self, group: SpectralNormGroup) -> None:
-        self.group = group
-
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self.group._before_model()
-
-
-class _BeforeLoad(_Hook):
-    """The hook that loads state dicts of either form of torch, and of version 0, which contain W / sigma and no v."""
-
-    def __call__(
-        self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any], *_: Any
-    ) -> None:
-        group, part = self.group, self.part
-        if part.lost():
-            return
-        names = [(prefix + legacy, prefix + parametrized) for legacy, parametrized in _names(part.name)]
-        for legacy, parametrized in names:
-            if parametrized in state and legacy not in state:
-                state[legacy] = state.pop(parametrized)
-        original, u, v = (legacy for legacy, _ in names)
-        version = metadata.get("spectral_norm", {}).get(f"{part.name}.version")
-        divided = prefix + part.name
-        if (version is None or version < 1) and all(key in state for key in (divided, original, u)):
-            state[v] = _second_vector(state[original], state.pop(divided), state[u], part.dim)
-        if group.order == "parametrization":
-            for legacy, parametrized in names:
-                if legacy in state:
-                    state[parametrized] = state.pop(legacy)
-        group._values, group._iterated = [], False
 
 
 def _names(name: str) -> list[tuple[str, str]]:
@@ -409,7 +371,7 @@ class SpectralNormGroup:
             raise ArgumentError(f"model: no layer with a parameter {name!r} in {type(model).__name__}")
         # All layers are checked before any is changed.
         form = _LegacyPart if order == "legacy" else _ParametrizedPart
-        self._parts: list[_Part] = [form(module, paths[id(module)], name, dim) for module in layers]
+        self._parts: list[_Part] = [form(self, module, paths[id(module)], name, dim) for module in layers]
         weights: list[Any] = [module._parameters[name] for module in layers]
         us, vs = zip(*(_first_vectors(w, part.dim, self._settings.eps) for w, part in zip(weights, self._parts)))
         values = [weight.detach() for weight in weights]
@@ -421,11 +383,11 @@ class SpectralNormGroup:
                 _, divided = self._run(self._parts, first, pool=self._pool, normalized=plain, tensors=tensors)
             values = divided or values
         for part, u, v, value in zip(self._parts, us, vs, values):
-            part.register(self, self._settings, u, v, value)
+            part.register(self._settings, u, v, value)
             if fold:
                 part.handles += [
-                    part.module.register_forward_pre_hook(_Fold(self, part)),
-                    part.module.register_forward_hook(_AfterForward(self, part), always_call=True),
+                    part.module.register_forward_pre_hook(part.fold),
+                    part.module.register_forward_hook(part.after_forward, always_call=True),
                 ]
         self._number()
         _count_fused_updates()
@@ -571,9 +533,9 @@ class SpectralNormGroup:
 
     def _watch(self, model: nn.Module) -> list[Any]:
         """Registers the hook before the model's forward, and returns its handles."""
-        return [model.register_forward_pre_hook(_BeforeModel(self))]
+        return [model.register_forward_pre_hook(self._before_model)]
 
-    def _before_model(self) -> None:
+    def _before_model(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if self.update_once == "forward" and any(part.training for part in self._parts):
             self.update()
         elif torch.compiler.is_compiling():
@@ -670,7 +632,7 @@ class SpectralNormGroup:
         tensors: Sequence[Sequence[Tensor]] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Returns sigmas and W / sigma; tensors are weights, u and v of parts that are not registered yet."""
-        weights, us, vs = tensors or ([getattr(part, which) for part in parts] for which in ("weight", "u", "v"))
+        weights, us, vs = tensors or map(list, zip(*((part.weight, *part.vectors) for part in parts)))
         dims = [part.dim for part in parts]
         try:
             return op.normalize(weights, us, vs, dims, settings, normalized=normalized, pool=pool)
@@ -708,7 +670,8 @@ def _normalised_weight(part: _Part) -> Tensor | None:
     if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float64):
         return None
     matrix = weight if part.dim == 0 else weight.movedim(part.dim, 0)
-    sigma = torch.dot(part.u, torch.mv(matrix.flatten(1), part.v))
+    u, v = part.vectors
+    sigma = torch.dot(u, torch.mv(matrix.flatten(1), v))
     if not torch.compiler.is_compiling() and not float(sigma.detach()):
         return None
     return weight / sigma
