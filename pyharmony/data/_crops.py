@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import _checks
-from ..errors import DataError
-from ._dataset import Dataset, RandomSamples, Sample
+from ._dataset import Dataset, RandomSamples, Sample, image_of
 
 
 class Crops(RandomSamples):
@@ -39,10 +38,7 @@ class Crops(RandomSamples):
         return self._at_epoch(epoch)
 
     def _load(self, index: int) -> Sample:
-        sample = self.photos[index // self._per]
-        image = sample.get("target", sample.get("image"))
-        if image is None:
-            raise DataError(f"{self.names[index]}: has {', '.join(sample)}, expected an image")
+        image = image_of(self.photos[index // self._per], self.names[index])
         random = self._random(index)
         height, width = image.shape[:2]
         side = min(height, width, self.size)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import _checks
-from ..errors import ArgumentError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
+from ..errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
 from . import _files
 
 logger = logging.getLogger("pyharmony")
@@ -249,6 +249,14 @@ class RandomSamples(Dataset):
 
     def _random(self, index: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, self._epoch, index))
+
+
+def image_of(sample: Sample, name: str) -> Any:
+    """Returns the photograph of a sample, `target` or `image`."""
+    image = sample.get("target", sample.get("image"))
+    if image is None:
+        raise DataError(f"{name}: has {', '.join(sample)}, expected an image")
+    return image
 
 
 def numbers_with_masks(photos: Dataset, with_masks: Sequence[int] | None) -> tuple[list[int], list[int]]:

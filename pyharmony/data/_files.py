@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import _temporary
+from .. import _checks, _temporary
 from .. import io as files
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.levels import in_levels, picture_levels
-from ..errors import DataError, DTypeError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
+from ..errors import DataError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
 from ..io.masks import mask_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
@@ -141,9 +141,7 @@ def read_json(path: Path) -> Any:
 
 def folder_of(path: Any, name: str) -> Path:
     """Returns the path of an existing folder."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise DTypeError(f"{name}: {type(path).__name__}, expected a path")
-    folder = Path(path)
+    folder = _checks.path(path, name)
     if not folder.exists():
         raise FileNotFoundError(2, "No such folder", str(folder))
     if not folder.is_dir():
@@ -212,7 +210,7 @@ def pictures_in(folder: Path) -> dict[str, Path]:
 @contextlib.contextmanager
 def new_folder(folder: Any) -> Iterator[Path]:
     """Yields a temporary folder, which gets its name when complete, and is removed if anything fails."""
-    target = _target(folder)
+    target = _checks.path(folder, "folder")
     if os.path.lexists(target):
         raise FileExistsError(17, "Already exists", str(target))
     with _temporary.folder(target) as draft:
@@ -222,7 +220,7 @@ def new_folder(folder: Any) -> Iterator[Path]:
 @contextlib.contextmanager
 def replaced_folder(folder: Any, overwrite: bool, is_own: Callable[[Path], bool]) -> Iterator[Path]:
     """Yields a folder like `new_folder`; with overwrite it may replace one that contains only own files."""
-    target = _target(folder)
+    target = _checks.path(folder, "folder")
     if overwrite:
         _temporary.restore(target)
     if not overwrite or not os.path.lexists(target):
@@ -234,12 +232,6 @@ def replaced_folder(folder: Any, overwrite: bool, is_own: Callable[[Path], bool]
         raise DataError(f"folder: {target}: contains {others[0] if others else 'a link'}, so it is not replaced")
     with _temporary.folder(target, replace=True) as draft:
         yield draft
-
-
-def _target(folder: Any) -> Path:
-    if not isinstance(folder, (str, os.PathLike)):
-        raise DTypeError(f"folder: {type(folder).__name__}, expected a path")
-    return Path(folder)
 
 
 def sync(file: Any) -> None:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from .. import _checks, color, ops
 from .._images.region import bounding_box
-from ..errors import DataError, UnusableSample
-from ._dataset import Dataset, RandomSamples, Sample, numbers_with_masks
+from ..errors import UnusableSample
+from ._dataset import Dataset, RandomSamples, Sample, image_of, numbers_with_masks
 
 Pixels = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
@@ -136,9 +136,7 @@ class Pasted(RandomSamples):
 
     def _photo(self, number: int) -> tuple[Pixels, Bools | None]:
         sample = self.photos[number]
-        image = sample.get("target", sample.get("image"))
-        if image is None:
-            raise DataError(f"{self.photos.names[number]}: has {', '.join(sample)}, expected an image")
+        image = image_of(sample, self.photos.names[number])
         return image, sample["mask"] >= 128 if "mask" in sample else None
 
     def _people(self, number: int, region: Bools | None, size: tuple[int, int]) -> Pixels:

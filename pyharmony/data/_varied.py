@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, color
-from ..errors import DataError, UnusableSample
-from ._dataset import Dataset, RandomSamples, Sample, numbers_with_masks
+from ..errors import UnusableSample
+from ._dataset import Dataset, RandomSamples, Sample, image_of, numbers_with_masks
 
 #: The least and largest share of the photograph that a borrowed mask may cover.
 _COVERED = (0.02, 0.7)
@@ -79,11 +79,9 @@ class Varied(RandomSamples):
         borrows = shares[0] < self._borrowed
         photo = self._others[int(random.integers(len(self._others)))] if borrows else self._masked[index // self._per]
         sample = dict(self.photos[photo]) | {"name": self.names[index]}
-        role = "target" if "target" in sample else "image"
-        if role not in sample:
-            raise DataError(f"{self.names[index]}: has {', '.join(sample)}, expected an image")
+        image = image_of(sample, self.names[index])
         if borrows:
-            sample["mask"] = self._mask(sample[role].shape[:2], self.names[index], random)
+            sample["mask"] = self._mask(image.shape[:2], self.names[index], random)
         if self._reshaped and random.random() < self._reshaped:
             sample["mask"] = reshaped_mask(sample["mask"], random)
         # The inverse of a mask of the whole image would be empty.
@@ -91,7 +89,7 @@ class Varied(RandomSamples):
             sample["mask"] = 255 - sample["mask"]
         if shares[2] < self._retouched:
             light = color.Retouching.draw(random, 0.5)
-            sample[role] = color.retouch(sample[role], parameters=light)[0]
+            sample["target" if "target" in sample else "image"] = color.retouch(image, parameters=light)[0]
         return sample
 
     def _mask(self, shape: tuple[int, int], name: str, random: np.random.Generator) -> Any:
