@@ -234,9 +234,8 @@ class Manifest(Dataset):
             raise DataError(f"{path}: expected an object with a list 'entries'")
         for number, entry in enumerate(table["entries"]):
             where = f"{path}: entry {number}"
-            if not isinstance(entry, dict) or not all(
-                isinstance(entry.get(key), str) for key in ("file", "role", "pair")
-            ):
+            texts = [entry.get(key) for key in ("file", "role", "pair")] if isinstance(entry, dict) else [None]
+            if not all(isinstance(text, str) for text in texts):
                 raise DataError(f"{where}: expected file, role and pair, each a text")
             _files.check_name(entry["pair"], where)
             if split is not None and entry.get("split") != split:
@@ -275,16 +274,13 @@ class Manifest(Dataset):
         return sample
 
     def _check_one(self, index: int) -> list[Problem]:
-        problems = super()._check_one(index)
-        if not problems:
-            for role, entry in self.entries[index].items():
-                data = self._own(index)[role].read_bytes()
-                if entry.get("bytes", len(data)) != len(data):
-                    problems.append(
-                        Problem(self.names[index], f"{entry['path']}: {len(data)} bytes, expected {entry['bytes']}")
-                    )
-                elif entry.get("sha256", "") and hashlib.sha256(data).hexdigest() != entry["sha256"]:
-                    problems.append(
-                        Problem(self.names[index], f"{entry['path']}: its sha256 differs from that in the manifest")
-                    )
-        return problems
+        if problems := super()._check_one(index):
+            return problems
+        faults = []
+        for role, entry in self.entries[index].items():
+            data = self._own(index)[role].read_bytes()
+            if entry.get("bytes", len(data)) != len(data):
+                faults.append(f"{entry['path']}: {len(data)} bytes, expected {entry['bytes']}")
+            elif entry.get("sha256", "") and hashlib.sha256(data).hexdigest() != entry["sha256"]:
+                faults.append(f"{entry['path']}: its sha256 differs from that in the manifest")
+        return [Problem(self.names[index], fault) for fault in faults]

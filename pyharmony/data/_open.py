@@ -31,9 +31,6 @@ class Options:
     boxes: Any
     features: dict[str, str]
 
-    def coco(self, images: Path) -> Dataset:
-        return CocoPeople(self.annotations, images, self.category, min_share=self.min_share, max_share=self.max_share)
-
 
 #: The kinds of data sets that `open_dataset` supports, with the functions that open them.
 KINDS: dict[str, Callable[[Path, Options], Dataset]] = {
@@ -44,7 +41,9 @@ KINDS: dict[str, Callable[[Path, Options], Dataset]] = {
     "tfrecord": lambda path, options: TFRecordPairs(path, *map(options.features.get, ("composite", "target", "mask"))),
     "triples": lambda path, options: Triples(path) if path.is_dir() else Triples.from_table(path),
     "photos": lambda path, options: Photos(path, mask="masks" if (path / "masks").is_dir() else None),
-    "coco": lambda path, options: options.coco(path),
+    "coco": lambda path, options: CocoPeople(
+        options.annotations, path, options.category, min_share=options.min_share, max_share=options.max_share
+    ),
     "scenes": lambda path, options: AlignedScenes(path, options.boxes),
 }
 
@@ -116,16 +115,11 @@ def open_dataset(
 
 def _kind(path: Path) -> str:
     if path.is_file():
-        kinds = {
-            ".tar": "tar",
-            ".tfrecord": "tfrecord",
-            ".tfrecords": "tfrecord",
-            ".csv": "triples",
-            ".json": "manifest",
-        }
-        if path.suffix.lower() in kinds:
-            return kinds[path.suffix.lower()]
-        raise DataError(f"path: {path}: unknown suffix; expected {', '.join(kinds)}, or a folder")
+        suffixes = {".tar": "tar", **dict.fromkeys((".tfrecord", ".tfrecords"), "tfrecord")}
+        suffixes |= {".csv": "triples", ".json": "manifest"}
+        if path.suffix.lower() in suffixes:
+            return suffixes[path.suffix.lower()]
+        raise DataError(f"path: {path}: unknown suffix; expected {', '.join(suffixes)}, or a folder")
     signs = {
         "shards": ["index.json"],
         "manifest": ["manifest.json"],

@@ -83,15 +83,9 @@ class AlignedScenes(Dataset):
                 2, f"No such folder, and none of the {len(folders)} of {where}", str(folders[self.missing[0]])
             )
         more = f" and {len(self.missing) - _NAMED} more" if len(self.missing) > _NAMED else ""
-        _LOG.warning(
-            "%s: %d of %d scenes have no folder in %s and are left out: %s%s",
-            where,
-            len(self.missing),
-            len(folders),
-            self.root,
-            ", ".join(self.missing[:_NAMED]),
-            more,
-        )
+        some, count = ", ".join(self.missing[:_NAMED]), len(self.missing)
+        text = "%s: %d of %d scenes have no folder in %s and are left out: %s%s"
+        _LOG.warning(text, where, count, len(folders), self.root, some, more)
 
     @property
     def groups(self) -> Sequence[str]:

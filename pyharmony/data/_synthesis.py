@@ -169,11 +169,8 @@ class Synthesis(RandomSamples):
             composite, parameters = color.retouch(image, mask, rng=random)
             return composite, {"parameters": vars(parameters)}
         if method == "brightness_contrast":
-            lift, gain = float(random.uniform(-0.2, 0.2)), float(random.uniform(-0.4, 0.6))
-            return color.brightness_contrast(image, mask, brightness=lift, contrast=gain), {
-                "brightness": lift,
-                "contrast": gain,
-            }
+            change = {"brightness": float(random.uniform(-0.2, 0.2)), "contrast": float(random.uniform(-0.4, 0.6))}
+            return color.brightness_contrast(image, mask, **change), change
         shift = float(random.choice([-1, 1]) * random.uniform(25, 100))
         return color.shift_temperature(image, shift, mask), {"mired": shift}
 

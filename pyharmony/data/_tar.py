@@ -118,13 +118,9 @@ def write_tar_shards(
 
     Args:
         dataset: a `Dataset`, or any sequence of samples.
-        folder: the folder to write; it must not exist.
-        samples_per_shard: the number of samples in a file.
+        folder, samples_per_shard, errors, threads, progress: see `write_shards`.
         format: the format of the images, 'png', or 'jpeg' or 'webp', which are lossy; masks are PNG.
         quality: 1 to 100, for JPEG and WebP.
-        errors: 'raise', or 'skip' to skip bad samples, with a warning in the log for each.
-        threads: the number of samples to decode at once; does not affect the files.
-        progress: called after each sample.
 
     Returns:
         The `TarShards`.

@@ -151,9 +151,7 @@ def write_tfrecord(
         path: the file; it must not exist.
         composite, target: the names of the features, see `TFRecordPairs`.
         mask: the feature of masks, which every sample must then have; None: 'mask', if the first sample has one.
-        errors: 'raise', or 'skip' to skip bad samples, with a warning in the log for each.
-        threads: the number of samples to decode at once; does not affect the file.
-        progress: called after each sample.
+        errors, threads, progress: see `write_shards`.
 
     Raises:
         FileExistsError: the file exists.
@@ -192,9 +190,8 @@ def write_tfrecord_shards(
     """Writes samples as TFRecord files `000000.tfrecord` and so on, each like `write_tfrecord`, all or nothing.
 
     Args:
-        dataset, composite, target, mask, errors, threads, progress: see `write_tfrecord`.
-        folder: the folder to write; it must not exist.
-        samples_per_shard: the number of samples in a file.
+        dataset, composite, target, mask: see `write_tfrecord`.
+        folder, samples_per_shard, errors, threads, progress: see `write_shards`.
 
     Returns:
         The `TFRecordPairs`.

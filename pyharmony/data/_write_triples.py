@@ -140,9 +140,8 @@ def write_triples(
                 elif errors == "raise":
                     raise sample
                 else:
-                    problems.append(
-                        Problem(str(index) if as_dataset is None else as_dataset.names[index], error_text(sample))
-                    )
+                    name = str(index) if as_dataset is None else as_dataset.names[index]
+                    problems.append(Problem(name, error_text(sample)))
                     yield _nothing
 
         with contextlib.closing(results_in_order(work(), threads)) as steps:  # no thread writes to a removed folder
