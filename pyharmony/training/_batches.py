@@ -226,10 +226,8 @@ def repeated(
 ) -> Iterator[dict[str, Tensor]]:
     """Yields batches in which each sample occurs `repeats` times, shuffled within a buffer of `WINDOW` batches.
 
-    Args:
-        batch_indices: the sample indices of each batch, the same number in each.
-        start: the number of batches to skip at the beginning; the later ones do not depend on it.
-        seed: the seed of the shuffling.
+    batch_indices has the same number of samples for each batch. The first `start` batches are skipped; the later ones
+    do not depend on it.
     """
     if repeats == 1:
         yield from batches(prepared, batch_indices[start:], workers, pin=pin)

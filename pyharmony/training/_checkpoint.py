@@ -39,8 +39,7 @@ class Checkpoint:
     """The contents of a checkpoint.
 
     Attributes:
-        model: the model with its weights.
-        ema: a model of the same class with the averaged weights, or None.
+        model, ema: the model with its weights, and one of the same class with the averaged weights, or None.
         optimizers: the result of `Step.state_dict`.
         random: the random generator states, uint8 tensors by `process/device`.
         facts: plain values: step count, position in the data, best metrics, the digest of the configuration.

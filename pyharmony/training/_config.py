@@ -189,7 +189,8 @@ class RunConfig:
 
 #: The shapes of a schedule, see `ScheduleConfig`.
 SHAPES = ("linear", "cosine", "step", "plateau")
-#: The metrics of an evaluation by the task of the network; fewer are available without a mask.
+#: The metrics of an evaluation by the task of the network; fewer are available without a mask. By default the first
+#: selects the best weights.
 FIGURES = {
     "harmonize": ("fmse", "mse", "psnr", "ssim", "fpsnr", "fssim", "seam_error", "gain"),
     "blend": ("mse", "psnr", "seam_error", "color_error"),

@@ -21,19 +21,10 @@ from ..models.clicks import prompt_of
 from ..ops.distance import distance_inside
 from ..scoring.networks import levels
 from ._batches import TensorSamples, stacked
-from ._config import check_name
+from ._config import FIGURES, check_name
 from .steps import Step
 from .steps.clicks import region_iou
 
-#: The metric that selects the best weights, for each task.
-DECISIVE = {
-    "harmonize": "fmse",
-    "blend": "mse",
-    "upscale": "psnr",
-    "realism": "auc",
-    "segment": "iou",
-    "style": "auc",
-}
 Pixels = npt.NDArray[np.uint8]
 #: The mean metrics over some samples, and a sheet of some of them.
 Measured = tuple[dict[str, float], Pixels]
@@ -53,7 +44,7 @@ def better(model: Model, figures: dict[str, float], best: dict[str, float], by: 
 
     by: the name of the metric that decides; '': the default of the model's task.
     """
-    name = by or DECISIVE[model.task]
+    name = by or FIGURES[model.task][0]
     if by and by not in figures:
         check_name("run.best_by", by, figures)
     if name not in figures:  # a harmoniser whose samples have no mask

@@ -38,21 +38,13 @@ def check_loggers(names: tuple[str, ...]) -> None:
 
 
 class Log:
-    """The log of a run; on resuming, entries after step `count` are removed.
-
-    Args:
-        folder: the run's folder.
-        config: the configuration of the run.
-        count: the number of steps made so far.
-    """
+    """The log of a run in its folder; on resuming after `count` steps, later entries are removed."""
 
     def __init__(self, folder: Path, config: TrainConfig, count: int) -> None:
         self._path = folder / "log.jsonl"
         _truncate(self._path, count)
-        self._loggers: list[Logger] = []
-        for name in dict.fromkeys(config.run.loggers):
-            kind = {"tensorboard": _TensorBoard, "csv": _Csv, "wandb": _WeightsAndBiases}[name]
-            self._loggers.append(kind(folder, config, count))
+        kinds = {"tensorboard": _TensorBoard, "csv": _Csv, "wandb": _WeightsAndBiases}
+        self._loggers: list[Logger] = [kinds[name](folder, config, count) for name in dict.fromkeys(config.run.loggers)]
 
     @property
     def shows(self) -> bool:

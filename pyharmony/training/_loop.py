@@ -170,14 +170,8 @@ def rate_factor(schedule: ScheduleConfig, share: float, count: int, plateaus: in
 class Run:
     """One training run, in the folder `out`.
 
-    It is constructed before its samples are opened, so that wrong settings are reported first; see `set_samples`.
-
-    Args:
-        config: the configuration of the run.
-        out: the folder for everything that the run writes.
-        device: 'cpu', 'cuda'; None: a GPU if available.
-        callbacks: the callbacks; `on_progress` is called after each logged step, and after a step that ends ten
-            seconds or more after the last call.
+    It is constructed before its samples are opened, so that wrong settings are reported first; see `set_samples`. The
+    progress is reported after each logged step, and after a step that ends ten seconds or more after the last report.
     """
 
     def __init__(
@@ -229,12 +223,7 @@ class Run:
             raise ArgumentError("run.capture: accepted only with one process and run.accumulate=1")
 
     def set_samples(self, training: Dataset, validation: Dataset, bad: Mapping[str, str] | None = None) -> None:
-        """Sets the samples of the run.
-
-        Args:
-            training, validation: the samples; validation may be empty.
-            bad: the names of samples skipped because they cannot be read, with the reason.
-        """
+        """Sets the samples; bad: the names of those skipped because they cannot be read, with the reason."""
         self.config.check_figures(len(validation) > 0)
         run, batch = self.config.run, self.config.run.batch * self.processes.world
         there = f"data.root: {len(training)} training and {len(validation)} validation samples"
@@ -589,18 +578,13 @@ class Run:
 
     def _epoch(self) -> Iterator[dict[str, Tensor]]:
         """Yields the remaining batches of the epoch."""
-        config, processes = self.config, self.processes
-        training = self.training
+        config, processes, training = self.config, self.processes, self.training
+        run = config.run
         if isinstance(training, (Crops, Pasted, Synthesis)):
             training = training.at_epoch(self.epoch)
-        prepared = self._prepared(
-            training, crop=config.data.crop, flip=config.data.flip, seed=(config.run.seed, self.epoch)
-        )
-        batch_indices = order(
-            len(self.training), config.run.batch, config.run.seed, self.epoch, processes.rank, processes.world
-        )
-        accumulate = config.run.accumulate
-        whole = len(batch_indices) - len(batch_indices) % accumulate
+        prepared = self._prepared(training, crop=config.data.crop, flip=config.data.flip, seed=(run.seed, self.epoch))
+        batch_indices = order(len(training), run.batch, run.seed, self.epoch, processes.rank, processes.world)
+        whole = len(batch_indices) - len(batch_indices) % run.accumulate
         cuda = processes.device.type == "cuda"
         for batch in repeated(
             UsableSamples(prepared),
@@ -608,7 +592,7 @@ class Run:
             config.data.workers,
             config.data.repeats,
             start=self.position,
-            seed=(config.run.seed, self.epoch, processes.rank),
+            seed=(run.seed, self.epoch, processes.rank),
             pin=cuda,
         ):
             self.replaced += int(batch.pop("replaced").sum())

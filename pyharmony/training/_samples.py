@@ -104,9 +104,7 @@ def _composite_size(config: TrainConfig) -> int:
 def datasets(config: TrainConfig, bad: dict[str, str] | None = None) -> tuple[data.Dataset, data.Dataset]:
     """Returns the training and validation samples; photographs and scenes become composites.
 
-    Args:
-        config: the configuration of the run.
-        bad: filled with the names of unreadable samples, with the reason, if `data.skip_bad` is set.
+    bad is filled with the names of unreadable samples, with the reason, if `data.skip_bad` is set.
     """
     bad = {} if bad is None else bad
     training, validation = _parts(config, sized=not config.data.enlarge)

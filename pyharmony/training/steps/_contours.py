@@ -38,10 +38,8 @@ _LEAST = 60
 class ColorSamples(NamedTuple):
     """A changed sample, or a batch of them; values in [0, 1].
 
-    Attributes:
-        composite, mask: the network's input [3, H, W] and [1, H, W].
-        colors, target_colors: colours of some of the object's pixels [P, 3]: in the composite before it was resized or
-            compressed, and in the target.
+    The colours [P, 3] of some of the object's pixels are those in the composite [3, H, W] before it was resized or
+    compressed, and in the target. The mask is [1, H, W].
     """
 
     composite: Tensor
@@ -92,17 +90,13 @@ def unchanged_samples(composite: Tensor, target: Tensor, mask: Tensor, pixels: i
 
 
 def changed_samples(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> ColorSamples:
-    """Changes a part of a batch on the CPU, using torch's random generator.
+    """Changes shares of a batch on the CPU, using torch's random generator.
 
-    Args:
-        composite, target: images [N, 3, H, W] in [0, 1].
-        mask: the recoloured regions [N, 1, H, W], 0 or 1.
-        shares: the shares of the batch to change.
-        pixels: the number of pixels of each object in the loss, P.
+    The images are [N, 3, H, W] in [0, 1], the mask of the recoloured regions [N, 1, H, W] is 0 or 1, and pixels is the
+    number of pixels of each object in the loss, P.
     """
-    return ColorSamples(
-        *map(torch.stack, zip(*(_changed_sample(*sample, shares, pixels) for sample in zip(composite, target, mask))))
-    )
+    samples = [_changed_sample(*sample, shares, pixels) for sample in zip(composite, target, mask)]
+    return ColorSamples(*map(torch.stack, zip(*samples)))
 
 
 def _changed_sample(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares, pixels: int) -> ColorSamples:

@@ -24,12 +24,9 @@ _SHARES = (0.35, 0.6, 0.35, 0.35)
 
 
 def degraded(image: Tensor, target: Tensor, share: float) -> Tensor:
-    """Returns images in which a random share of the samples is reduced from the target with degradations.
+    """Returns images [N, 3, h, w] in [0, 1], a random share of which is reduced from the target with degradations.
 
-    Args:
-        image: bicubic reductions [N, 3, h, w] in [0, 1], unchanged for the other samples.
-        target: [N, 3, scale h, scale w] in [0, 1].
-        share: 0 to 1.
+    The others are unchanged bicubic reductions of the target [N, 3, scale h, scale w].
     """
     selection = torch.rand(len(image)) < share
     if not selection.any():

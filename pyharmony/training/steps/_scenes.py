@@ -34,12 +34,9 @@ _LEAST = 0.15  # the smallest share of an object on either side of a dividing li
 
 
 class HintSamples(NamedTuple):
-    """Samples with a hint.
+    """Samples with colours [N, P, 3] in [0, 1] of the scene around each object, and of a hint.
 
-    Attributes:
-        samples: the composites, masks and pixels of the objects.
-        background: colours [N, P, 3] in [0, 1] of the scene into which the object was pasted, without the object.
-        hint: colours of the source scene, without the object; or of a reference for the object's light.
+    A hint is the source scene without the object, or a reference for the object's light.
     """
 
     samples: ColorSamples

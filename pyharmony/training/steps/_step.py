@@ -277,16 +277,8 @@ class Step:
     def measure(self, batch: Mapping[str, Tensor]) -> Losses:
         """Computes the losses of a batch in evaluation mode; nothing changes.
 
-        Weights, buffers and random states are restored, and every call draws the same random numbers.
-
-        Args:
-            batch: as for a step.
-
-        Returns:
-            The losses by name, tensors [] without a graph.
-
-        Raises:
-            ArgumentError, DTypeError, ShapeError, DeviceError: as for a step.
+        Weights, buffers and random states are restored, and every call draws the same random numbers. Batch, result and
+        errors are those of a step.
         """
         checked = self._checked(batch)
         tensors = [*self.model.parameters(), *self.model.buffers()]
@@ -369,9 +361,7 @@ class Step:
 
         Args:
             name: its name in `optimizers` and for `update`, usually that of the network.
-            parameters: the parameters it trains.
-            lr: the learning rate.
-            betas: the betas of Adam and AdamW.
+            parameters, lr, betas: the parameters it trains, their learning rate, and the betas of Adam and AdamW.
         """
         settings, cuda = self.settings, self.device.type == "cuda"
         if settings.dtype == "float16":
