@@ -92,7 +92,7 @@ class ConvTranspose2d(torch.nn.ConvTranspose2d):
             return result if self.bias is None else result + self.bias[:, None, None]
         if (pad := _padding(self)) is not None:
             step, sides = self.stride[0], input.shape[2:]
-            way = conv4x4.way_of(input.shape[0], sides, self.out_channels, self.in_channels, step, transposed=True)
-            if way is not None:
+            channels = self.out_channels, self.in_channels
+            if way := conv4x4.way_of(input.shape[0], sides, *channels, step, transposed=True):
                 return conv4x4.conv_transpose(input, self.weight, self.bias, step, pad, way)
         return super().forward(input, output_size)

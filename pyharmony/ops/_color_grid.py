@@ -58,12 +58,7 @@ def flattened(parts: Sequence[Any]) -> tuple[list[Any], int]:
 
 
 class Frame(NamedTuple):
-    """The position of an image in the frame of its grid.
-
-    Attributes:
-        x0, y0: the position of its first pixel in the frame.
-        height, width: the size of the frame.
-    """
+    """The position (x0, y0) of an image's first pixel in the frame of its grid, and the size of the frame."""
 
     x0: int
     y0: int

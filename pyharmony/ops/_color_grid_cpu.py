@@ -11,6 +11,7 @@ from .._arrays import NumpyArray
 from .._native import native
 from ..errors import ArgumentError, DTypeError
 from ._color_grid import PARTS, flattened, frame_of, image_form, mask_form, out_form, part_form
+from ._images_cpu import batch_of
 
 
 def _mask(mask: Any, image: NumpyArray) -> NumpyArray | None:
@@ -47,10 +48,6 @@ def _optional_view(x: NumpyArray | None, name: str) -> Any:
     return None if x is None else _arrays.view(x, name)
 
 
-def _as_batch(a: NumpyArray) -> NumpyArray:
-    return a if a.ndim == 4 else a[None]
-
-
 def _target(out: Any, image: NumpyArray) -> NumpyArray:
     """Returns the validated array for the result."""
     if out is None:
@@ -73,8 +70,8 @@ def color_grid(image: Any, mask: Any, affine: Any, curves: Any, grid: Any, origi
     flat, rows = flattened(parts)
     result = _target(out, a)
     native.color_grid(
-        _arrays.view(_as_batch(a), "image"), _optional_view(m, "mask"),
+        _arrays.view(batch_of(a), "image"), _optional_view(m, "mask"),
         *(_optional_view(x, name) for x, name in zip(flat, PARTS, strict=True)), rows, at,
-        _arrays.view(_as_batch(result), "out", writable=True),
+        _arrays.view(batch_of(result), "out", writable=True),
     )  # fmt: skip
     return _arrays.like_kind(result, image) if out is None else out

@@ -133,9 +133,7 @@ class Filtered(_Convolution):
 
     def read_inner(self, x: Tensor, first: int, count: int) -> Tensor:
         tiles = _buffers.tiles("inner", count, _GROUPS, self.channels)
-        ON_CPU.run(
-            "winograd_input", _view(x), _view(tiles, writable=True), first, self.stride, self.padding, 1.0
-        )  # fmt: skip
+        ON_CPU.run("winograd_input", _view(x), _view(tiles, writable=True), first, self.stride, self.padding, 1.0)
         return tiles.flatten(2)
 
     def add_inner(self, tiles: Tensor, x: Tensor, first: int) -> None:

@@ -85,11 +85,7 @@ class DeviceCalls(Calls):
         return int(getattr(self.module, name)(*arguments))
 
     def run(self, name: str, *arguments: Any, workspace: int | None = None, **options: Any) -> Any:
-        """Enqueues a call on the stream.
-
-        Args:
-            workspace: the bytes of scratch memory to pass to the call; None: the call needs none.
-        """
+        """Enqueues a call on the stream; workspace: the bytes of scratch memory that it needs, if any."""
         if workspace is not None:
             memory = scratch(workspace, self.like)
             options["workspace"] = self.view(memory, writable=True)
@@ -108,9 +104,7 @@ def calls_for(x: Tensor, doing: str) -> Calls:
 def operator(name: str, schema: str, run: Any, fake: Any, backward: Any = None, keep: Any = None) -> Any:
     """Registers an operator of torch.library, opaque to torch's compiler, and returns it.
 
-    Args:
-        run, fake: the implementation, and a function that returns empty results of its shapes for the compiler.
-        backward, keep: its gradient, and a function that saves values for it; None: it has no gradient.
+    fake returns empty results of its shapes for the compiler; backward is its gradient, for which keep saves values.
     """
     result = torch.library.custom_op(f"pyharmony::{name}", run, mutates_args=(), schema=schema)
     result.register_fake(fake)

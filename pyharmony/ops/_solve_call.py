@@ -12,11 +12,7 @@ from .._checks import SolveInfo
 
 @dataclass
 class SolveCall:
-    """The arguments of a solve, checked except for arrays, color_weight and tolerance.
-
-    Attributes:
-        op: the name of the op.
-    """
+    """The arguments of a solve by the op `op`, checked except for arrays, color_weight and tolerance."""
 
     op: ClassVar[str]
 
@@ -53,10 +49,7 @@ class Outcome:
     estimate: float = math.nan
 
     def info(self, level: float, milliseconds: float, device: str = "cpu", values: int = 1) -> SolveInfo:
-        """Returns the public info of the outcome, in 8-bit levels.
-
-        level is the value of one level, values the number of solved values.
-        """
+        """Returns the public info in 8-bit levels, each of the value `level`; values: the number of solved ones."""
         return SolveInfo(
             method=self.method,
             iterations=self.iterations,

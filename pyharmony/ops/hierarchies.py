@@ -22,13 +22,8 @@ _USED: ContextVar[Hierarchies | None] = ContextVar("pyharmony_hierarchies", defa
 class Hierarchies:
     """A cache of the setups of recent masks; not thread-safe.
 
-    A setup depends only on the mask and the weight, so a solve with a cached one is bit-identical.
-
-    Args:
-        most: the largest number of bytes of the cache; a larger setup is not cached.
-
-    Attributes:
-        misses: the number of setups computed.
+    A setup depends only on the mask and the weight, so a solve with a cached one is bit-identical. `most` is the
+    largest number of bytes of the cache; a larger setup is not cached. `misses` counts the setups computed.
     """
 
     def __init__(self, most: int) -> None:
@@ -36,11 +31,7 @@ class Hierarchies:
         self._most, self._cache = most, OrderedDict[bytes, Any]()
 
     def of(self, mask: NumpyArray, weight: float | NumpyArray) -> Any:
-        """Returns the setup for a mask [H, W] and a weight, a number or a map [H, W].
-
-        Raises:
-            MaskError: the mask is above zero everywhere, and the weight is 0.
-        """
+        """Returns the setup for a mask [H, W] and a weight, a number or a map [H, W]."""
         key = _key(mask, weight)
         if key in self._cache:
             self._cache.move_to_end(key)

@@ -35,10 +35,8 @@ class Conv(NamedTuple):
 def shipped(name: str, parse: Callable[[bytes, str], Network], missing: str = "") -> Network:
     """Returns the network of bundled weights, and records its use.
 
-    Args:
-        name: the name of the weights.
-        parse: the function from the bytes of the file and its path to the network; its result is cached.
-        missing: the message if these weights are not bundled; '': one about a method of that name.
+    parse: the function from the bytes of the file and its path to the network; its result is cached. missing: the
+    message if these weights are not bundled; '': one about a method of that name.
     """
     entry = _shipped.named(name)
     if entry is None:

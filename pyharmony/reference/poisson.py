@@ -28,28 +28,10 @@ def poisson(
     color_weight: Any = 0.0,
     base: Any = None,
 ) -> Float64:
-    """Solves the equation above exactly.
+    """Solves the equation above exactly; the arguments are those of `gaussian_poisson`.
 
-    Args:
-        src, dst: [H, W, C], any real dtype and unit.
-        mask: [H, W] in [0, 1]; with color_weight zero at least one pixel must be zero.
-        gradients: 'source', 'mixed', 'average' or 'monochrome'.
-        contour: the share of the guidance at an edge: 'half', the mean of the mask over its two pixels, or 'full',
-            the larger of the two.
-        color_weight: a number or a map [H, W], not negative.
-        base: [H, W, C], the colours to which color_weight pulls; None means src.
-
-    Returns:
-        [H, W, C] float64, in the unit of the inputs.
+    With color_weight zero at least one pixel of the mask must be zero; a base of None is src.
     """
-    return gaussian_poisson(
-        src,
-        dst,
-        mask,
-        src if base is None else base,
-        color_weight=color_weight,
-        sigma=0.0,
-        preserve_background=True,
-        gradients=gradients,
-        contour=contour,
-    )
+    options: Any = {"gradients": gradients, "contour": contour, "color_weight": color_weight}
+    ground = src if base is None else base
+    return gaussian_poisson(src, dst, mask, ground, sigma=0.0, preserve_background=True, **options)

@@ -73,14 +73,7 @@ def meet_known(colours: Any, dst: Any, known_share: Any) -> Float64:
     not wholly known is blended with dst by its known share, and shifted by the mean error of the known
     pixels around it: by the mean of dst - colours over them, weighted by a Gaussian of one
     pixel (cut at 3), times min(1, 3 s), s being the known share of those weights; next to a straight
-    contour 3 s is 0.9, one pixel further 0.18, then 0.01.
-
-    Args:
-        colours, dst: [H, W, C].
-        known_share: [H, W] in [0, 1].
-
-    Returns:
-        [H, W, C].
+    contour 3 s is 0.9, one pixel further 0.18, then 0.01. Images are [H, W, C], known_share [H, W] in [0, 1].
     """
     colours, dst, known_share = (np.asarray(v, np.float64) for v in (colours, dst, known_share))
     h, w = known_share.shape
