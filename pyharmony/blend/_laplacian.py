@@ -77,7 +77,9 @@ def _blend(job: Job, levels: int | None) -> Infos:
     count = min(count, max(job.shape).bit_length())
     if levels is None:
         count = min(count, max(min(job.bbox.shape) // 8, 1).bit_length() - 1)
-    region = _aligned(job.bbox.expand(_MARGIN << count, job.shape), 1 << count, job.shape)
+    region = job.bbox.expand(_MARGIN << count, job.shape)
+    # It starts at a multiple of the coarsest cell's side, so that its cells are the image's on all levels.
+    region = Region(region.y0 >> count << count, region.y1, region.x0 >> count << count, region.x1)
     job.check_finite(region)
     job.warn_of_erased()
     mask = job.mask_of(region)
@@ -127,13 +129,6 @@ def _blend(job: Job, levels: int | None) -> Infos:
     if job.soft:
         limit_change(source, ground, mask, result)
     return [direct_info("laplacian", clipped)]
-
-
-def _aligned(region: Region, step: int, shape: tuple[int, int]) -> Region:
-    """Returns the region extended to start at multiples of step, so that its cells are the image's on all levels."""
-    return Region(region.y0 // step * step, region.y1, region.x0 // step * step, region.x1).overlap(
-        Region(0, shape[0], 0, shape[1])
-    )
 
 
 def _erode(inside: NumpyArray, cells: int, memory: Memory) -> NumpyArray:

@@ -109,11 +109,9 @@ def membrane(
     memory: Memory,
     contour: str = "half",
 ) -> Any:
-    """Returns the membrane of a level's src over dst, float32.
+    """Returns the membrane of a level's src over dst, float32, to a tolerance in 8-bit levels; unit is white.
 
-    Args:
-        weights: the weights [h, w] that pull the membrane to dst, on a device [N, h, w]; None: no weights.
-        tolerance: in 8-bit levels of images whose white is unit.
+    weights: those [h, w] that pull the membrane to dst, on a device [N, h, w]; None: no weights.
     """
     if place is not None:
         _, out = place.empty(level.dst.shape, np.dtype(np.float32))
