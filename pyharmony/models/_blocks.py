@@ -22,17 +22,12 @@ NORMS = ("batch", "instance", "none")
 def norm_layer(norm: Norm, channels: int, negative_slope: float | None = None) -> nn.Module:
     """Creates a norm: batch norm has a scale, a shift and running statistics; instance norm has none of them.
 
-    With a negative slope, call the layer by `norm_leaky_relu`: the norm applies the activation itself.
+    With a negative slope the layer applies a leaky ReLU, too.
     """
-    if norm == "batch":
-        return BatchNorm2d(channels, negative_slope=negative_slope)
-    return InstanceNorm2d(channels, negative_slope=negative_slope) if norm == "instance" else nn.Identity()
-
-
-def norm_leaky_relu(norm: nn.Module, x: Tensor, slope: float = 0.2) -> Tensor:
-    """Returns the norm of x followed by a leaky ReLU; the norm must have been created with this slope."""
-    x = norm(x)
-    return x if isinstance(norm, (BatchNorm2d, InstanceNorm2d)) else functional.leaky_relu(x, slope)
+    if norm == "none":
+        return nn.Identity() if negative_slope is None else nn.LeakyReLU(negative_slope)
+    kind = BatchNorm2d if norm == "batch" else InstanceNorm2d
+    return kind(channels, negative_slope=negative_slope)
 
 
 def norm_dropout(norm: nn.Module, x: Tensor, p: float, active: bool) -> Tensor:
@@ -52,14 +47,14 @@ def has_bias_in_pix2pix(norm: Norm) -> bool:
     return norm == "instance"
 
 
-def initialize(module: nn.Module, std: float = 0.02) -> None:
-    """Sets weights to N(0, std), scales of batch norms to N(1, std) and biases to 0."""
+def initialize(module: nn.Module) -> None:
+    """Sets weights to N(0, 0.02²), scales of batch norms to N(1, 0.02²) and biases to 0."""
     with torch.no_grad():
         for m in module.modules():
             if isinstance(m, (nn.modules.conv._ConvNd, nn.Linear)):
-                nn.init.normal_(m.weight, 0.0, std)
+                nn.init.normal_(m.weight, 0.0, 0.02)
             elif isinstance(m, nn.modules.batchnorm._BatchNorm) and m.affine:
-                nn.init.normal_(m.weight, 1.0, std)
+                nn.init.normal_(m.weight, 1.0, 0.02)
             else:
                 continue
             if m.bias is not None:
@@ -216,7 +211,7 @@ class UNet(nn.Module):
         skips = []
         x = self.down[0](x)
         for i, conv in enumerate(self.down[1:]):
-            x = norm_leaky_relu(self.down_norm[i - 1], x) if i > 0 else functional.leaky_relu_(x, 0.2)
+            x = self.down_norm[i - 1](x) if i > 0 else functional.leaky_relu_(x, 0.2)
             skips.append(x)
             x = conv(x)
         active = self.training or stochastic
@@ -234,13 +229,13 @@ class UNet(nn.Module):
 def leaky_convs(
     convs: nn.ModuleList, norms: nn.ModuleList, x: Tensor, slope: float = 0.2, skips: list[Tensor] | None = None
 ) -> Tensor:
-    """Applies convolutions to x, each followed by its norm (none for the first) and a leaky ReLU.
+    """Applies convolutions to x, each followed by its norm with a leaky ReLU, the first by one of this slope alone.
 
     skips: a list to which the output of each is appended.
     """
     for i, conv in enumerate(convs):
         x = conv(x)
-        x = norm_leaky_relu(norms[i - 1], x, slope) if i else functional.leaky_relu(x, slope)
+        x = norms[i - 1](x) if i else functional.leaky_relu(x, slope)
         if skips is not None:
             skips.append(x)
     return x

@@ -121,7 +121,7 @@ class Encoder(nn.Module):
         x, _ = self.convs[0](x, plan=plans[0], negative_slope=0.2)
         for i, norm in enumerate(self.norms, 1):
             x, _ = self.convs[i](x, plan=plans[i])
-            x = _blocks.norm_leaky_relu(norm, x)
+            x = norm(x)
         return self.convs[-1](x, plan=plans[-1])[0]
 
 

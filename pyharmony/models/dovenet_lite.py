@@ -130,7 +130,7 @@ class DoveNetLiteDiscriminator(nn.Module):
         x, _ = self.convs[0](image, plan=plan[0], negative_slope=0.2)
         for i, norm in enumerate(self.norms, 1):
             x, _ = self.convs[i](x, plan=plan[i])
-            x = _blocks.norm_leaky_relu(norm, x)
+            x = norm(x)
         return x
 
     def forward(self, image: Tensor, mask: Tensor | DoveNetLitePlans) -> Scores:
