@@ -191,39 +191,30 @@ def load_samples(
     """Yields index and resized sample of all that can be loaded; errors: whether others 'raise' or are skipped."""
     _checks.one_of(errors, "errors", ("raise", "skip"))
     _checks.whole(threads, "threads", low=1)
-    return _load_samples(dataset, errors, progress, threads, size)
 
-
-def _load_samples(
-    dataset: Any, errors: str, progress: Callable[[], None] | None, threads: int, size: int | None
-) -> Iterator[tuple[int, Sample]]:
     def load(index: int) -> Sample | Exception:
         try:
             return dict(dataset[index]) if size is None else resize_sample(dataset[index], size)
         except (PyHarmonyError, OSError) as error:
             return error
 
-    for index, outcome in enumerate(in_order(load, len(dataset), threads)):
-        if not isinstance(outcome, Exception):
-            yield index, outcome
-        elif errors == "raise":
-            raise outcome
-        else:
-            name = dataset.names[index] if isinstance(dataset, Dataset) else index
-            logger.warning("%s is left out: %s", name, error_text(outcome))
-        if progress is not None:
-            progress()
+    def samples() -> Iterator[tuple[int, Sample]]:
+        for index, outcome in enumerate(in_order(load, len(dataset), threads)):
+            if not isinstance(outcome, Exception):
+                yield index, outcome
+            elif errors == "raise":
+                raise outcome
+            else:
+                name = dataset.names[index] if isinstance(dataset, Dataset) else index
+                logger.warning("%s is left out: %s", name, error_text(outcome))
+            if progress is not None:
+                progress()
+
+    return samples()
 
 
 class RandomSamples(Dataset):
-    """Samples drawn from photographs, several of each, with other random numbers in every epoch.
-
-    Args:
-        photos: the photographs.
-        photo_indices: the indices of those to use.
-        per_photo: the number of samples per photograph.
-        seed: the seed of all random numbers.
-    """
+    """Samples drawn from some photographs, `per_photo` of each, with other random numbers in every epoch."""
 
     _epoch = 0
 

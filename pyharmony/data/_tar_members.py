@@ -32,14 +32,9 @@ class Member:
 
 
 def members(path: Path) -> Iterator[Member]:
-    """Yields the regular files, in order.
-
-    Raises:
-        DataError: the file is damaged from some position on, or is not a tar file.
-    """
+    """Yields the regular files, in order; DataError: the file is damaged from some position on, or is no tar file."""
     with open(path, "rb") as file:
-        length = file.seek(0, 2)
-        yield from _members(file, length)
+        yield from _members(file, file.seek(0, 2))
 
 
 def _members(file: BinaryIO, length: int) -> Iterator[Member]:

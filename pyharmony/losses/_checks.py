@@ -7,12 +7,12 @@ from torch import Tensor
 from ..errors import ArgumentError, ShapeError
 
 
-def check_pair(output: Tensor, target: Tensor, name: str = "output", other: str = "target") -> None:
+def check_pair(output: Tensor, target: Tensor, name: str = "output") -> None:
     """Raises if two images or feature maps [N, C, H, W] differ in shape."""
     if output.ndim != 4:
         raise ShapeError(f"{name}: shape {list(output.shape)}, expected [N, C, H, W]")
     if output.shape != target.shape:
-        raise ShapeError(f"{other}: shape {list(target.shape)}, expected that of {name}, {list(output.shape)}")
+        raise ShapeError(f"target: shape {list(target.shape)}, expected that of {name}, {list(output.shape)}")
 
 
 def check_mask(mask: Tensor, image: Tensor) -> None:

@@ -94,12 +94,7 @@ def _padded(x: Tensor, kernel: int, stride: int) -> Tensor:
 def published(state: Mapping[str, Tensor], epsilon: float = 1e-3) -> dict[str, Tensor]:
     """Returns the state of `EfficientNetLite0` from a published one, with its batch norms folded in.
 
-    Args:
-        state: the tensors of a whole EfficientNet-Lite0 by the names of the package efficientnet-lite-pytorch.
-        epsilon: the epsilon of its batch norms.
-
-    Raises:
-        WeightsError: a tensor is missing.
+    state: the tensors of a whole EfficientNet-Lite0 by the names of the package efficientnet-lite-pytorch.
     """
     tensors = {}
 

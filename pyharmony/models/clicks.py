@@ -288,9 +288,6 @@ class Clicks(Model):
         right and down, in cells; the logarithms of the head's width and height; the logarithms of the distances from
         the centre of the head to the person's left, top, right and bottom; sizes and distances in sides of the image.
         Sources: Zhou et al., "Objects as Points", 2019, and Tian et al., "FCOS", ICCV 2019, for the distances.
-
-        Raises:
-            ArgumentError: the network has no part that detects heads.
         """
         if not self.config.finder:
             raise ArgumentError("finder: 0, the network has no part that detects heads")
@@ -304,9 +301,6 @@ class Clicks(Model):
 
         They are below 0 for close-ups, the sky, and scenes under water: a linear function of the mean of the coarsest
         features.
-
-        Raises:
-            ArgumentError: the network has no part that classifies scenes.
         """
         if not self.config.scene:
             raise ArgumentError("scene: False, the network has no part that classifies scenes")

@@ -547,9 +547,6 @@ class ColorGrid(Model):
             background: colours [N, Q, 3] around the object.
             source: colours [N, R, 3] of the scene that the object comes from, without the object; None: unknown.
             reference: colours [N, S, 3] of a reference for the object's light; None: unknown.
-
-        Raises:
-            ArgumentError: the network has no layers for hints.
         """
         if self.by_source is None or self.by_reference is None:
             raise ArgumentError("hints: 0 in the model's config, expected a model with layers for hints")

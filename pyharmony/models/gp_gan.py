@@ -233,26 +233,13 @@ def _image(output: Tensor) -> Picture:
 
 
 def guess(generator: BlendingGenerator, composite: Picture) -> Picture:
-    """Returns the blending generator's image of a composite, in evaluation mode.
-
-    Args:
-        composite: [size, size, 3] in [0, 1].
-
-    Returns:
-        [size, size, 3] in [0, 1].
-    """
+    """Returns the blending generator's image of a composite in evaluation mode, both [size, size, 3] in [0, 1]."""
     with evaluating(generator) as parameter, torch.no_grad():
         return _image(generator(_tensor(composite, generator.size).to(parameter)))
 
 
 class SearchResult(NamedTuple):
-    """The result of `search`.
-
-    Attributes:
-        image: [size, size, 3] in [0, 1].
-        first, loss: the mean squared error, in [-1, 1], of the first image and of the best one.
-        iterations: the number of iterations made.
-    """
+    """The result of `search`: the image, and the mean squared errors of the first one and of it, in [-1, 1]."""
 
     image: Picture
     first: float
@@ -263,14 +250,9 @@ class SearchResult(NamedTuple):
 def search(generator: NoiseGenerator, composite: Picture, *, n_iteration: int = 1000, seed: int = 0) -> SearchResult:
     """Searches for the noise whose image is closest to a composite: argmin over z of MSE(G(z), composite).
 
-    Uses L-BFGS (Liu and Nocedal, 1989) with a history of 10 and a strong Wolfe line search, from z ~ N(0, I). z is
-    float64, the network keeps its dtype and is in evaluation mode. Returns the best z found. For one seed, device and
-    number of torch threads the result is bit-identical.
-
-    Args:
-        composite: [size, size, 3] in [0, 1].
-        n_iteration: the largest number of iterations; stops earlier if the gradient or the steps vanish.
-        seed: the seed of the first z.
+    Uses L-BFGS (Liu and Nocedal, 1989) with a strong Wolfe line search, from z ~ N(0, I) of a seed, for at most
+    n_iteration iterations. z is float64, the network keeps its dtype and is in evaluation mode. Images are
+    [size, size, 3] in [0, 1]. For one seed, device and number of torch threads the result is bit-identical.
     """
     start = torch.randn(1, generator.nz, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     with evaluating(generator) as parameter, torch.inference_mode(False), torch.enable_grad():

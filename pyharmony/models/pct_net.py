@@ -261,11 +261,7 @@ class PctNet(Model):
         _blocks.start_as_identity(self.last)
 
     def transforms(self, composite: Tensor, mask: Tensor) -> Transforms:
-        """Returns the network's maps; see the class for the arguments.
-
-        Raises:
-            ArgumentError, ShapeError: composite or mask is not accepted by the model.
-        """
+        """Returns the network's maps; see the class for the arguments."""
         checks.check_image(composite, "composite", 3)
         checks.check_mask(mask, composite)
         checks.check_smallest(composite, "composite", self.smallest)

@@ -193,7 +193,7 @@ class PatchGan(nn.Module):
     With three layers 256 pixels become a map of 30x30.
 
     Attributes:
-        smallest: the smallest accepted side of images.
+        smallest, multiple: the smallest accepted side of images, and the number of which sides must be multiples.
     """
 
     multiple = 1
@@ -237,12 +237,7 @@ class PixelGan(nn.Module):
 
 
 class Pix2PixDiscriminator(nn.Module):
-    """A network on the input image, its mask if any, and the image to score.
-
-    Attributes:
-        smallest: the smallest accepted side of images.
-        multiple: the number of which the sides of images must be multiples.
-    """
+    """A network on the input image, its mask if any, and the image to score; see `PatchGan` for its attributes."""
 
     def __init__(self, net: Any, mask: bool) -> None:
         super().__init__()
