@@ -149,20 +149,6 @@ class Answers(NamedTuple):
             return ColorMaps(change + identity, torch.einsum("nv,nvock->nock", self.weights, curves))
 
 
-class JudgeInputs(NamedTuple):
-    """The predictions for composites, and the judge's inputs; see `Judge.forward` for these.
-
-    Attributes:
-        maps: the maps of all predictions, see `Answers`.
-    """
-
-    maps: ColorMaps
-    across: Tensor
-    original: Tensor
-    mapped: Tensor
-    share: Tensor
-
-
 class _Inputs(NamedTuple):
     """The values sampled from a composite, in [0, 1] except the slope.
 
@@ -501,8 +487,8 @@ class ColorGrid(Model):
         """Returns the last expert's maps after each stage, for the mask; see the class for the arguments."""
         return self.experts[-1](self._inputs(*self._view(composite, mask)))
 
-    def judge_inputs(self, composite: Tensor, mask: Tensor) -> JudgeInputs:
-        """Returns the inputs of the judge; see the class for the arguments."""
+    def judge_inputs(self, composite: Tensor, mask: Tensor) -> tuple[ColorMaps, Tensor, Tensor, Tensor, Tensor]:
+        """Returns the maps of all predictions, see `Answers`, and the arguments of `Judge.forward`."""
         small, inside = self._view(composite, mask)
         views = [(small, inside), (small.flip(-1), inside.flip(-1)), *((small, grow_mask(inside, by)) for by in _MOVES)]
         inputs = [self._inputs(*view) for view in views]
@@ -517,7 +503,7 @@ class ColorGrid(Model):
             mapped = torch.stack([each.apply(original, hats) for each in maps], 1)
         across = _sample_across(small, *_contour(inside, counts[2], False)[:2], _ACROSS)
         all_maps = ColorMaps(*(torch.stack(parts, 1) for parts in zip(*maps)))
-        return JudgeInputs(all_maps, across, original, mapped, inside.mean((1, 2, 3)))
+        return all_maps, across, original, mapped, inside.mean((1, 2, 3))
 
     def answers(self, composite: Tensor, mask: Tensor) -> Answers:
         """Returns the experts' predictions and the judge's weights; see the class for the arguments."""

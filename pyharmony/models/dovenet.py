@@ -43,9 +43,7 @@ class DoveNetConfig:
         dropout: the dropout after the norm of the inner levels, three at 256 pixels, in training.
         size: the side of the images, 32, 64, 128, 256 or another power of two: the generator has log2(size) levels, and
             the discriminator accepts only images of this size.
-        residual: whether the output is the image plus an affine map of each pixel's colour inside the mask, clipped to
-            [-1, 1]; the network predicts the map, initially zero. Its inputs then include mean and deviation of each
-            channel inside and outside. The published networks generate the whole image.
+        residual: whether the network predicts a colour map of each pixel inside the mask, see `Pix2PixConfig`.
     """
 
     width: int = 64

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -92,12 +92,8 @@ class DoveNetLiteGenerator(nn.Module):
         return self.last(x)
 
 
-class DoveNetLitePlans(NamedTuple):
-    """The plans of the convolutions for a mask: for the whole image, the object and the background."""
-
-    whole: MaskPlan
-    foreground: MaskPlan
-    background: MaskPlan
+#: The plans of the convolutions for a mask: for the whole image, the object and the background.
+DoveNetLitePlans = tuple[MaskPlan, MaskPlan, MaskPlan]
 
 
 class DoveNetLiteDiscriminator(nn.Module):
@@ -120,10 +116,8 @@ class DoveNetLiteDiscriminator(nn.Module):
     def plans(self, mask: Tensor) -> DoveNetLitePlans:
         """Returns the plans of mask [N, 1, H, W], thresholded at 0.5; they suit every image with this mask."""
         mask = _blocks.binary(mask, mask.dtype)
-        foreground = mask_plan(mask, list(self.convs))
-        return DoveNetLitePlans(
-            mask_plan(torch.ones_like(mask[:1]), list(self.convs)), foreground, foreground.complement()
-        )
+        whole, foreground = (mask_plan(m, list(self.convs)) for m in (torch.ones_like(mask[:1]), mask))
+        return whole, foreground, foreground.complement()
 
     def encode(self, image: Tensor, plan: MaskPlan) -> Tensor:
         """Returns the encoder's features of image [N, 3, H, W] inside the plan's mask: [N, C, h, w]."""
