@@ -17,7 +17,7 @@ class VariedSettings(AdamSettings):
     """The settings of a step that augments both images of a pair; augmentations of 0 draw no random numbers.
 
     Attributes:
-        edges: the share of the images whose rims get colours of the other image of the pair, see `RealismStep`.
+        edges: the share of the images whose rims get colours of the other image of the pair, see `exchanged_rims`.
         gamma, gain: images x in [0, 1] become clamp(g·x^a), with one a and a g per channel drawn per pair; their
             logarithms are uniform within ±gamma and ±gain.
     """
@@ -48,8 +48,8 @@ def drawn(x: Tensor, *shape: int) -> Tensor:
 def exchanged_rims(image: Tensor, composite: Tensor, mask: Tensor, share: float) -> tuple[Tensor, Tensor]:
     """Blends the pixels next to the mask's contour, in a share of the images, with up to half of the other image.
 
-    A mask is slightly inaccurate, so a composite has a rim that kept its colours or got those of the object. This
-    gives photographs such rims as well.
+    A mask is slightly inaccurate, so a composite has a rim that kept its colours or got those of the object; then
+    photographs have such rims as well.
     """
     first, second = (
         _rim(mask, drawn(mask, 1, 1, 1) < 0.5) * (drawn(mask, 1, 1, 1) < share) * drawn(mask, 1, 1, 1) / 2

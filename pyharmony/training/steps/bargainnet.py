@@ -25,8 +25,7 @@ class BargainNetSettings(AdamSettings):
         l1: the weight of the mean absolute difference of output and target.
         triplet: the weight of the two triplets.
         margin: the margin of the triplets.
-        each_number: whether the triplets compare single elements of the codes, as in the published code; False: whole
-            codes, as in the paper. See `pyharmony.losses.triplet`.
+        each_number: whether the triplets compare single elements of the codes, see `pyharmony.losses.triplet`.
         background: the weight of the second triplet, that of the background, within their sum.
         style: the weight of `pyharmony.losses.box_gram` of output and target; 0: none.
     """
@@ -54,9 +53,7 @@ class BargainNetStep(Step):
     T(a, p, n) = mean max(0, |a - p| - |a - n| + margin)
 
     y is the output, t the target; b is the code of t's background, f that of t's object, f̂ that of y's object and c
-    that of the composite's. The generator's input includes b. T compares single elements of the codes, as in the
-    published code; with each_number=False it compares whole codes, as in the paper. G are Gram matrices of colours in
-    the mask's box, see `pyharmony.losses.box_gram`.
+    that of the composite's. The generator's input includes b. G are Gram matrices, see `pyharmony.losses.box_gram`.
 
     The preset 'hcoco' follows a system on HCOCO: Adam 2e-3 with betas (0.5, 0.999), margin 1, background 0.5 (0.9 if
     its encoder uses HLS), style 0.01. The encoder's input is a setting of the model, `BargainNetConfig.space`.

@@ -42,10 +42,8 @@ class RealismStep(Step):
     A batch contains 'image' and 'composite'. A 'mask' is input with both: otherwise its presence would distinguish
     them. Both go through the network as one batch, or batch norms would remove the difference of their means.
 
-    The network should not detect mere traces of an edit. A mask is slightly inaccurate, so a composite has a rim that
-    kept its own colours or got those of the object. With `edges` the pixels next to the mask's contour, inside or
-    outside, are blended with up to half of the other image's colours, so that photographs have such rims as well.
-    Both images of a pair use the same numbers drawn for `gamma` and `gain`.
+    The network should not detect mere traces of an edit, so `edges` gives both kinds of images the same rims, see
+    `exchanged_rims`. Both images of a pair use the same numbers drawn for `gamma` and `gain`.
 
     Losses: 'loss', and 'accuracy', the share of images classified correctly at a threshold of 0.5.
     """

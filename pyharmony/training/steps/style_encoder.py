@@ -25,8 +25,7 @@ class StyleEncoderSettings(VariedSettings):
 
     Attributes:
         margin: the margin of the triplets.
-        each_number: whether the triplets compare single elements of the codes, as in the published code; False: whole
-            codes, as in the paper. See `pyharmony.losses.triplet`.
+        each_number: whether the triplets compare single elements of the codes, see `pyharmony.losses.triplet`.
         together: whether all codes of a step are computed in one batch; False: one batch per region, as published.
     """
 
