@@ -80,11 +80,7 @@ class BargainNetGenerator(nn.Module):
         self.unet = _blocks.UNet(
             4 + config.code, 3, config.width, config.depth, config.norm, gates=config.gates, dropout_p=config.dropout
         )
-
-    @property
-    def multiple(self) -> int:
-        """The number of which the sides of images must be multiples."""
-        return self.unet.multiple
+        self.multiple = self.unet.multiple
 
     def forward(self, composite: Tensor, mask: Tensor, code: Tensor, *, stochastic: bool = False) -> Tensor:
         """Returns an image from composite [N, 3, H, W] in [-1, 1], mask [N, 1, H, W] and the target code [N, code]."""

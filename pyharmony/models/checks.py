@@ -102,11 +102,8 @@ def check_whole(value: object, name: str, low: int = 1, high: int = MOST) -> Non
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ArgumentError(f"{name}: {value!r}, expected a whole number of at least {low}")
     if value > high:
-        raise ArgumentError(f"{name}: {_brief(value)}, expected at most {high}")
-
-
-def _brief(value: int) -> str:
-    return str(value) if value < 1 << 64 else f"a number of {value.bit_length()} bits"
+        text = str(value) if value < 1 << 64 else f"a number of {value.bit_length()} bits"
+        raise ArgumentError(f"{name}: {text}, expected at most {high}")
 
 
 def check_layers(value: object, name: str, low: int = 1) -> None:

@@ -194,15 +194,14 @@ class Images:
 
     def read(self, rows: slice, columns: slice) -> dict[str, NumpyArray]:
         """Returns the images [h, w, C] and the mask [h, w] of some rows and columns."""
-        parts: dict[str, NumpyArray] = {}
-        for name, x in self._arrays.items():
-            part = np.asarray(x[rows, columns])
-            parts[name] = part[..., None] if part.ndim == 2 else part
-        parts["mask"] = np.asarray(self._mask[rows, columns])
-        return parts
+        images = {name: self._image(name, rows, columns) for name in self._arrays}
+        return {**images, "mask": np.asarray(self._mask[rows, columns])}
 
     def read_dst(self, rows: slice, columns: slice) -> NumpyArray:
-        part = np.asarray(self._arrays["dst"][rows, columns])
+        return self._image("dst", rows, columns)
+
+    def _image(self, name: str, rows: slice, columns: slice) -> NumpyArray:
+        part = np.asarray(self._arrays[name][rows, columns])
         return part[..., None] if part.ndim == 2 else part
 
     def write(self, rows: slice, columns: slice, values: NumpyArray) -> None:
