@@ -128,14 +128,10 @@ class DoveNetLiteDiscriminator(nn.Module):
         return x
 
     def forward(self, image: Tensor, mask: Tensor | DoveNetLitePlans) -> Scores:
-        """Scores an image, and whether its object matches its background.
+        """Scores images [N, 3, H, W] in [0, 1], and whether their objects match their backgrounds.
 
-        Args:
-            image: [N, 3, H, W] in [0, 1].
-            mask: [N, 1, H, W] in [0, 1], thresholded at 0.5, or its `plans`.
-
-        Returns:
-            Two maps of logits [N, 1, h, w], 4x4 for 224 pixels.
+        The mask [N, 1, H, W] in [0, 1] is thresholded at 0.5; or it is its `plans`. Returns two maps of logits
+        [N, 1, h, w], 4x4 for 224 pixels.
         """
         checks.check_image(image, "image", 3)
         checks.check_statistics(image, "image", self.training, len(self.convs))

@@ -244,14 +244,9 @@ class Pix2PixDiscriminator(nn.Module):
         self.mask, self.net, self.smallest, self.multiple = mask, net, net.smallest, net.multiple
 
     def forward(self, image: Tensor, output: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Returns a map of logits [N, 1, h, w].
+        """Returns a map of logits [N, 1, h, w] for images [N, 3, H, W] in [-1, 1] and, if it is an input, the mask.
 
-        Args:
-            image, output: [N, 3, H, W] in [-1, 1].
-            mask: [N, 1, H, W] in [0, 1], for models created with a mask.
-
-        Returns:
-            h = floor(H / 2^n) - 2 for patches by n layers, H for pixels, H / 16 for wide residual patches.
+        h is floor(H / 2^n) - 2 for patches by n layers, H for pixels, H / 16 for wide residual patches.
         """
         checks.check_image(image, "image", 3, self.multiple)
         checks.check_like(output, image, "output", "image")

@@ -94,15 +94,9 @@ class SelfieGenerator(nn.Module):
         self.last = _conv(inputs[-1], 3, 1, True)
 
     def forward(self, image: Tensor, mask: Tensor | None = None, *, stochastic: bool = False) -> Tensor:
-        """Generates an image from an image.
+        """Generates an image like `Pix2PixGenerator`; sides are multiples of 2^depth, 128.
 
-        Args:
-            image: [N, 3, H, W] in [-1, 1], sides multiples of 2^depth, 128; with instance norm not both 2^depth.
-            mask: [N, 1, H, W] in [0, 1], unless the model was created without it.
-            stochastic: whether dropout is also applied in evaluation mode, as published: results differ in every call.
-
-        Returns:
-            [N, 3, H, W] in [-1, 1].
+        With instance norm not both sides are 2^depth.
         """
         checks.check_image(image, "image", 3, self.multiple)
         if self.norm == "batch":

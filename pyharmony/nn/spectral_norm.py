@@ -726,11 +726,8 @@ def spectral_norm(
 
     Args:
         module: the layer; changed and returned.
-        name: the name of the weight.
         n_power_iterations: the iterations of each forward, at least 1.
-        eps: the smallest divisor in normalising a vector.
-        dim: the axis of the outputs. None: 1 for transposed convolutions, else 0.
-        order: 'legacy' or 'parametrization'.
+        name, eps, dim, order: see `SpectralNormGroup`.
 
     Raises:
         ArgumentError, DTypeError, ShapeError: the weight cannot have this norm, see `SpectralNormGroup`.

@@ -96,8 +96,7 @@ class PoissonSolver(_Solves):
         bytes: the memory of the setup.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: an argument is not accepted; the message names it, what was
-            given and what is accepted. MaskError for a mask above 0 everywhere with color_weight 0.
+        ShapeError, DTypeError, MaskError, ArgumentError: mask or color_weight is not accepted, see `poisson`.
 
     Example:
         >>> from pyharmony import ops

@@ -90,12 +90,7 @@ def train(
 def plan(config: TrainConfig, *, device: TorchDevice | None = None) -> Plan:
     """Estimates a run without writing anything: its samples, parameters, steps, and its speed from a few steps.
 
-    Args:
-        config: the configuration, see `config_of`.
-        device: 'cpu' or 'cuda'; None: a GPU if available.
-
-    Raises:
-        ArgumentError, WeightsError, DecodeError, ImportError: as `train`.
+    config, device and errors are those of `train`.
     """
     return _prepared(config, Path(), device, None).plan()
 
