@@ -96,20 +96,15 @@ def unchanged(before: str) -> Tell:
 
 @dataclass(frozen=True)
 class Item:
-    """One image of a call, as passed by the caller.
+    """One image of a call, as passed by the caller."""
 
-    Attributes:
-        src: the source, or ITSELF.
-        beside: further images, by name: 'base', 'color_weight' as an image, and the hints of `harmonize`.
-    """
-
-    src: Any
+    src: Any  # the source, or ITSELF
     dst: Any
     mask: Any
     at: Any
     scale: Any
     out: Any
-    beside: dict[str, Any]
+    beside: dict[str, Any]  # further images, by name: 'base', 'color_weight' as an image, and the hints of `harmonize`
     dst_valid: Any = None
 
     @property
@@ -137,16 +132,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a public function on images, with the arguments that these functions share; see `pyharmony.blend`.
+    """One call of a public function on images, with the arguments that these functions share; see `pyharmony.blend`."""
 
-    Attributes:
-        function: the name of the public function, as in `PLACES`.
-        src: the source, or ITSELF.
-        composes: whether the result is a composite of src and dst.
-    """
-
-    function: str
-    src: Any
+    function: str  # the name of the public function, as in `PLACES`
+    src: Any  # the source, or ITSELF
     dst: Any
     mask: Any = None
     at: Any = None
@@ -158,7 +147,7 @@ class Call:
     out: Any = None
     return_info: bool = False
     dst_valid: Any = None
-    composes: bool = False
+    composes: bool = False  # whether the result is a composite of src and dst
 
     def __post_init__(self) -> None:
         _checks.flags(decontaminate=self.decontaminate, keep_gps=self.keep_gps, return_info=self.return_info)
@@ -320,22 +309,17 @@ class Call:
 
 @dataclass
 class OpenItem:
-    """An item as arrays.
+    """An item as arrays."""
 
-    Attributes:
-        picture: the `Picture` of dst, whose profile and metadata the result gets; None if dst is an array.
-        source, target, mask, beside, dst_valid: arrays for a `Frame`, in dst's colours; source is None if the target is
-            edited.
-        widened: whether a grey target was given three equal channels, because a grey image cannot store the source's
-            alpha.
-    """
-
-    picture: Picture | None
+    picture: Picture | None  # the `Picture` of dst, whose profile and metadata the result gets; None if dst is an array
+    #: source, target, mask, beside, dst_valid: arrays for a `Frame`, in dst's colours; source is None if the target is
+    #: edited.
     source: Any
     target: Any
     mask: Any
     beside: dict[str, Any]
     dst_valid: Any = None
+    #: Whether a grey target was given three equal channels, because a grey image cannot store the source's alpha.
     widened: bool = False
 
 

@@ -136,18 +136,13 @@ class _Items:
 
 @dataclass
 class DeviceJob:
-    """A `Job` for one item of a batch on a device, or for all of them.
-
-    Attributes:
-        bbox: the box around the pixels of the mask above zero if boxed is True; else the region of src in dst.
-        strips: whether strips between the mask and dst's border count as inside; see `to_border`.
-    """
+    """A `Job` for one item of a batch on a device, or for all of them."""
 
     frame: DeviceFrame
     item: slice
-    bbox: Region
+    bbox: Region  # the box around the pixels of the mask above zero if boxed is True; else the region of src in dst
     boxed: bool
-    strips: bool = False
+    strips: bool = False  # whether strips between the mask and dst's border count as inside; see `to_border`
 
     @property
     def soft(self) -> bool:

@@ -46,15 +46,11 @@ _TINY = np.float32(1e-12)  # the smallest divisor, a determinant
 
 
 class _Level(NamedTuple):
-    """The equations of the cells of a level.
+    """The equations of the cells of a level."""
 
-    Attributes:
-        means: [h, w, 3 + 2 C] float32, the means of 1, α, α², αI and I over a cell, 0 for pixels without colour.
-        soft: [h, w] bool, the cells with soft pixels.
-    """
-
+    #: [h, w, 3 + 2 C] float32, the means of 1, α, α², αI and I over a cell, 0 for pixels without colour.
     means: NumpyArray
-    soft: NumpyArray
+    soft: NumpyArray  # [h, w] bool, the cells with soft pixels
 
     def halved(self) -> _Level:
         """Returns the next coarser level."""
@@ -66,19 +62,12 @@ class _Level(NamedTuple):
 
 
 class _Pixels(NamedTuple):
-    """An image whose edges are decontaminated.
+    """An image whose edges are decontaminated."""
 
-    Attributes:
-        colours: [h, w, C], of an image dtype.
-        alpha: [h, w], of the same dtype.
-        soft: [h, w] bool, the pixels whose colours are estimated.
-        background: whether colours where alpha is zero are read.
-    """
-
-    colours: NumpyArray
-    alpha: NumpyArray
-    soft: NumpyArray
-    background: bool
+    colours: NumpyArray  # [h, w, C], of an image dtype
+    alpha: NumpyArray  # [h, w], of the same dtype
+    soft: NumpyArray  # [h, w] bool, the pixels whose colours are estimated
+    background: bool  # whether colours where alpha is zero are read
 
     @property
     def frame(self) -> Region:

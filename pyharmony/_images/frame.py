@@ -75,34 +75,24 @@ class Crop:
     """The arrays that a solve reads and writes over a region of dst.
 
     On the CPU images are [h, w, C] and masks and maps [h, w]; on a device they are [N, h, w, C] and [N, h, w].
-
-    Attributes:
-        place: the device of all arrays; None: the CPU.
-        region: the region of the arrays in dst.
-        unit: the value of white in the images.
-        ground: the colours that the result stays near where its mask is soft; on a device dst.
-        own_mask: the mask that determines how near; mask itself is 1 where dst is unknown.
-        apart: a separate array for the result over the region if pixels of dst are unknown; else None.
-        weight: color_weight, a number or a map; on a device a `WeightMap`.
-        target: returns the array to write the result into over a part of the region; on the CPU it contains dst.
-        memory: counts the memory in use on the CPU.
-        fetched: whether the result is copied to the CPU, so that the call waits for the device anyway.
     """
 
-    place: Place | None
-    region: Region
+    place: Place | None  # the device of all arrays; None: the CPU
+    region: Region  # the region of the arrays in dst
     src: Any
     dst: Any
     mask: Any
     base: Any
-    weight: Any
+    weight: Any  # color_weight, a number or a map; on a device a `WeightMap`
+    #: Returns the array to write the result into over a part of the region; on the CPU it contains dst.
     target: Callable[[Region], Any]
-    memory: Memory
-    unit: float
-    ground: Any = None
-    own_mask: Any = None
+    memory: Memory  # counts the memory in use on the CPU
+    unit: float  # the value of white in the images
+    ground: Any = None  # the colours that the result stays near where its mask is soft; on a device dst
+    own_mask: Any = None  # the mask that determines how near; mask itself is 1 where dst is unknown
+    #: A separate array for the result over the region if pixels of dst are unknown; else None.
     apart: NumpyArray | None = None
-    fetched: bool = False
+    fetched: bool = False  # whether the result is copied to the CPU, so that the call waits for the device anyway
 
     def on(self, place: Place, out: DeviceArray) -> Crop:
         """Returns a copy of this crop on a device, whose result goes into `out`."""
@@ -133,42 +123,27 @@ Solve = Callable[[Crop], Infos]
 
 @dataclass
 class Job:
-    """One source over one destination.
+    """One source over one destination."""
 
-    Attributes:
-        item: the index of the pair in its batch.
-        place: the device on which crops are solved; None: the CPU.
-        src: colours [h, w, C], cropped to the part inside dst; floats in dst's unit if `at` moves it by a fraction of a
-            pixel.
-        dst: colours [H, W, C].
-        mask: [h, w], the caller's mask times the alpha of src.
-        holes: [h, w] bool, where src has no colour because its alpha is zero; None if it has colour
-            everywhere.
-        src_region: the region of src in dst.
-        shift: the position (y, x) of the first pixel of the caller's src in dst.
-        bbox: the smallest region with all pixels of the mask above zero; may be empty.
-        out: colours [H, W, C] of the result, not written yet.
-        out_alpha, dst_alpha: [H, W], if dst has alpha.
-        ground: the colours of dst where they are known, and their replacement elsewhere.
-        memory: counts the memory that the blend of this item uses in addition to the caller's arrays.
-        strips: whether strips between the mask and dst's border count as inside; see `to_border`.
-    """
-
-    item: int
-    place: Place | None
+    item: int  # the index of the pair in its batch
+    place: Place | None  # the device on which crops are solved; None: the CPU
+    #: Colours [h, w, C], cropped to the part inside dst; floats in dst's unit if `at` moves it by a fraction of a
+    #: pixel.
     src: NumpyArray
-    dst: NumpyArray
-    mask: NumpyArray
+    dst: NumpyArray  # colours [H, W, C]
+    mask: NumpyArray  # [h, w], the caller's mask times the alpha of src
+    #: [h, w] bool, where src has no colour because its alpha is zero; None if it has colour everywhere.
     holes: NumpyArray | None
-    src_region: Region
-    shift: tuple[int, int]
-    bbox: Region
-    out: NumpyArray
+    src_region: Region  # the region of src in dst
+    shift: tuple[int, int]  # the position (y, x) of the first pixel of the caller's src in dst
+    bbox: Region  # the smallest region with all pixels of the mask above zero; may be empty
+    out: NumpyArray  # colours [H, W, C] of the result, not written yet
+    #: out_alpha, dst_alpha: [H, W], if dst has alpha.
     out_alpha: NumpyArray | None
     dst_alpha: NumpyArray | None
-    ground: Ground
-    memory: Memory
-    strips: bool = False
+    ground: Ground  # the colours of dst where they are known, and their replacement elsewhere
+    memory: Memory  # counts the memory that the blend of this item uses in addition to the caller's arrays
+    strips: bool = False  # whether strips between the mask and dst's border count as inside; see `to_border`
     _soft: bool | None = None
 
     @property
@@ -535,19 +510,12 @@ def _size_of_mask(mask: Any) -> tuple[int, int]:
 
 
 class AnyFrame:
-    """A frame on the CPU or on a device.
+    """A frame on the CPU or on a device."""
 
-    Attributes:
-        name: the name of dst in messages.
-        dst: the destinations [N, H, W, C].
-        batch: whether the caller passed a batch.
-        result: the result of the blend, in dst's kind, layout and dtype.
-    """
-
-    name: str
-    dst: Any
-    batch: bool
-    result: Any
+    name: str  # the name of dst in messages
+    dst: Any  # the destinations [N, H, W, C]
+    batch: bool  # whether the caller passed a batch
+    result: Any  # the result of the blend, in dst's kind, layout and dtype
 
     @property
     def dtype(self) -> str:

@@ -44,17 +44,11 @@ def as_delivered(picture: Picture) -> Any:
 
 @dataclass(frozen=True)
 class OneImage:
-    """An image of any kind as pixels.
+    """An image of any kind as pixels."""
 
-    Attributes:
-        given: the image as passed by the caller.
-        pixels: [H, W, C] of 1, 3 or 4 channels, over the memory of an array.
-        picture: the `Picture` of a file, a PIL image or a `Picture`; None for an array.
-    """
-
-    given: Any
-    pixels: NumpyArray
-    picture: Picture | None
+    given: Any  # the image as passed by the caller
+    pixels: NumpyArray  # [H, W, C] of 1, 3 or 4 channels, over the memory of an array
+    picture: Picture | None  # the `Picture` of a file, a PIL image or a `Picture`; None for an array
 
     def like(self, pixels: NumpyArray) -> Any:
         """Returns pixels [h, w, c] as the kind, and in the layout, of the image."""

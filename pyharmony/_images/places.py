@@ -6,12 +6,9 @@ from typing import Literal, NamedTuple
 
 
 class Place(NamedTuple):
-    """How a function handles arrays on a CUDA device, and why it has no kernels for them; docs/cuda.md lists both.
+    """How a function handles arrays on a CUDA device, and why it has no kernels for them; docs/cuda.md lists both."""
 
-    Attributes:
-        way: 'there': kernels run on the device; 'copied': computed on the CPU and copied back; 'refused': an error.
-    """
-
+    #: 'there': kernels run on the device; 'copied': computed on the CPU and copied back; 'refused': an error.
     way: Literal["there", "copied", "refused"]
     why: str = ""
 

@@ -28,19 +28,12 @@ Weights = Callable[[float], tuple[float, ...]]
 
 @dataclass
 class Source:
-    """A source at its place in dst.
+    """A source at its place in dst."""
 
-    Attributes:
-        colours: [h, w, C]; floats in the unit of the source if it was resampled.
-        mask: [h, w], the caller's mask times alpha.
-        holes: [h, w] bool, where alpha is zero, so that there is no colour; None if there is no alpha.
-        src_region: the region of dst that the source covers.
-    """
-
-    colours: NumpyArray
-    mask: NumpyArray
-    holes: NumpyArray | None
-    src_region: Region
+    colours: NumpyArray  # [h, w, C]; floats in the unit of the source if it was resampled
+    mask: NumpyArray  # [h, w], the caller's mask times alpha
+    holes: NumpyArray | None  # [h, w] bool, where alpha is zero, so that there is no colour; None if there is no alpha
+    src_region: Region  # the region of dst that the source covers
 
 
 def place(

@@ -30,16 +30,12 @@ NO_SPREAD = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """The pixels of an image [H, W, 3] inside a mask.
-
-    Attributes:
-        original: the image of any kind whose kind the result gets; None: an array [H, W, 3].
-    """
+    """The pixels of an image [H, W, 3] inside a mask."""
 
     image: NumpyArray
     mask: NumpyArray | None
     name: str
-    original: OneImage | None = None
+    original: OneImage | None = None  # the image of any kind whose kind the result gets; None: an array [H, W, 3]
 
     def stats(self, stages: Sequence[Stage] = (), bins: int = 0, low: Any = 0.0, high: Any = 1.0) -> RegionStats:
         """Returns the statistics of the region's colours after stages."""

@@ -475,19 +475,12 @@ def _photo(image: Any, like: Picture, name: str) -> Photo:
 
 @dataclass(frozen=True)
 class _ReadFile:
-    """A file that was read.
+    """A file that was read."""
 
-    Attributes:
-        picture: its image, which is reduced for a preview.
-        whole: its full size if it is reduced; else None.
-        file: its SHA-256.
-        preview: the reduced image in which a preview detects objects, if it differs from picture.
-    """
-
-    picture: Picture
-    whole: tuple[int, int] | None
-    file: str | None
-    preview: Picture | None = None
+    picture: Picture  # its image, which is reduced for a preview
+    whole: tuple[int, int] | None  # its full size if it is reduced; else None
+    file: str | None  # its SHA-256
+    preview: Picture | None = None  # the reduced image in which a preview detects objects, if it differs from picture
 
 
 def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: bool) -> _ReadFile:

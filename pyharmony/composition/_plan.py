@@ -74,22 +74,14 @@ class SubjectOptions:
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo.
+    """A photo."""
 
-    Attributes:
-        pixels: [h, w, 3] in the background's colours and dtype.
-        levels: [h, w, 3] uint8 in its own colours.
-        alpha: [h, w] in the background's dtype; None without.
-        whole: width and height of the photo if these pixels are reduced; else None.
-        file: the SHA-256 of its file; None if it is not from a file.
-        preview: the levels of the file's preview, in which objects are detected; None if they are computed from levels.
-    """
-
-    pixels: NumpyArray
-    levels: NumpyArray
-    alpha: NumpyArray | None
-    whole: tuple[int, int] | None = None
-    file: str | None = None
+    pixels: NumpyArray  # [h, w, 3] in the background's colours and dtype
+    levels: NumpyArray  # [h, w, 3] uint8 in its own colours
+    alpha: NumpyArray | None  # [h, w] in the background's dtype; None without
+    whole: tuple[int, int] | None = None  # width and height of the photo if these pixels are reduced; else None
+    file: str | None = None  # the SHA-256 of its file; None if it is not from a file
+    #: The levels of the file's preview, in which objects are detected; None if they are computed from levels.
     preview: NumpyArray | None = None
 
     @property
@@ -235,27 +227,17 @@ def _finds_people(method: str | Method) -> bool:
 
 
 class CutOut(NamedTuple):
-    """A segmented subject.
+    """A segmented subject."""
 
-    Attributes:
-        mask: [h, w] uint8 of its photo, at the size of `Photo.small` if `layer` is set.
-        by_alpha: whether the mask is the photo's alpha.
-        reason: the reason why the mask may not be the intended one, or an empty one.
-        head: the rectangle of its head; None if unknown.
-        person: whether it is a person; None if unknown.
-        score: the score of its mask, 0 to 1; None if the caller passed the mask.
-        layer: the layer from which its mask is drawn, at any size; None if the caller passed the mask.
-        posture: the rows of a person's feet and seat; None without a pose.
-    """
-
-    mask: NumpyArray
-    by_alpha: bool
-    reason: Reason
-    head: Rectangle | None = None
-    person: bool | None = None
-    score: float | None = None
+    mask: NumpyArray  # [h, w] uint8 of its photo, at the size of `Photo.small` if `layer` is set
+    by_alpha: bool  # whether the mask is the photo's alpha
+    reason: Reason  # the reason why the mask may not be the intended one, or an empty one
+    head: Rectangle | None = None  # the rectangle of its head; None if unknown
+    person: bool | None = None  # whether it is a person; None if unknown
+    score: float | None = None  # the score of its mask, 0 to 1; None if the caller passed the mask
+    #: The layer from which its mask is drawn, at any size; None if the caller passed the mask.
     layer: Layer | None = None
-    posture: Posture | None = None
+    posture: Posture | None = None  # the rows of a person's feet and seat; None without a pose
 
 
 #: Hints for a subject that may not be the intended one.

@@ -44,28 +44,20 @@ _TURNED_WHOLE = 1 << 22
 
 @dataclass
 class PlacedSubject:
-    """A subject transformed to its place in the background.
+    """A subject transformed to its place in the background."""
 
-    Attributes:
-        region: its region of the background.
-        colours: [h, w, 3] of the background's dtype.
-        alpha: [h, w] of the background's dtype, 0 where people in front occlude it.
-        shadow: the factor of the background, [h, w, 3] uint8, white without shadow, and its region; None without one.
-        reflection: the layer over the background, [h, w, 4] of its dtype, and its region; None without one.
-        reasons: notes about the subject.
-        warnings: those of the reasons on which the user should act, with a hint.
-        seconds: the duration of each step.
-        harmonized, grain, sharpness, shadow_info: the infos of the steps; None if they were skipped.
-    """
-
-    region: Region
-    colours: NumpyArray
-    alpha: NumpyArray
+    region: Region  # its region of the background
+    colours: NumpyArray  # [h, w, 3] of the background's dtype
+    alpha: NumpyArray  # [h, w] of the background's dtype, 0 where people in front occlude it
+    #: The factor of the background, [h, w, 3] uint8, white without shadow, and its region; None without one.
     shadow: tuple[NumpyArray, Region] | None = None
+    #: The layer over the background, [h, w, 4] of its dtype, and its region; None without one.
     reflection: tuple[NumpyArray, Region] | None = None
-    reasons: list[Reason] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)  # notes about the subject
+    #: Those of the reasons on which the user should act, with a hint.
     warnings: list[Reason] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)  # the duration of each step
+    #: harmonized, grain, sharpness, shadow_info: the infos of the steps; None if they were skipped.
     harmonized: Any = None
     grain: Any = None
     sharpness: Any = None

@@ -55,19 +55,12 @@ _LARGE = Reason("change-large", "the change is larger than light explains")
 
 
 class Answer(NamedTuple):
-    """The result of a method for a scene.
+    """The result of a method for a scene."""
 
-    Attributes:
-        map: the colour map.
-        confidence: the confidence of the map, 0 to 1.
-        reason: why the confidence is low, in a few words; empty if it is not.
-        full_map: the map before the guard reduced it; None if it is the same as map.
-    """
-
-    map: ColorMap
-    confidence: float
-    reason: Reason = NO_REASON
-    full_map: ColorMap | None = None
+    map: ColorMap  # the colour map
+    confidence: float  # the confidence of the map, 0 to 1
+    reason: Reason = NO_REASON  # why the confidence is low, in a few words; empty if it is not
+    full_map: ColorMap | None = None  # the map before the guard reduced it; None if it is the same as map
 
 
 def region_confidence(scene: Scene) -> tuple[float, Reason]:

@@ -115,22 +115,15 @@ class HarmonizeInfo(_reprs.Line):
 
 @dataclass(frozen=True)
 class _Method:
-    """A method that is ready to run.
-
-    Attributes:
-        size: returns the scene's size for an image [H, W].
-        find: returns the result for a scene, with the care of the call.
-        background: whether the method needs pixels outside the mask.
-        closer: whether the method also uses a crop of the object.
-    """
+    """A method that is ready to run."""
 
     name: str
     weights: str | None
     device: str
-    size: Callable[[tuple[int, int]], tuple[int, int]]
-    find: Callable[[Scene, Care], Answer]
-    background: bool
-    closer: bool = False
+    size: Callable[[tuple[int, int]], tuple[int, int]]  # returns the scene's size for an image [H, W]
+    find: Callable[[Scene, Care], Answer]  # returns the result for a scene, with the care of the call
+    background: bool  # whether the method needs pixels outside the mask
+    closer: bool = False  # whether the method also uses a crop of the object
 
 
 @on_object

@@ -26,42 +26,27 @@ _GOLDEN = (5**0.5 - 1) / 2
 
 
 class Source(NamedTuple):
-    """The original scene of an object.
+    """The original scene of an object."""
 
-    Attributes:
-        colors: [P, 3] in [0, 1], outside the object.
-        image: [SIDE, SIDE, 3] in [0, 1].
-        where: [SIDE, SIDE], where the image shows the scene: neither the object nor transparent pixels.
-    """
-
-    colors: Float32
-    image: Float32
+    colors: Float32  # [P, 3] in [0, 1], outside the object
+    image: Float32  # [SIDE, SIDE, 3] in [0, 1]
+    #: [SIDE, SIDE], where the image shows the scene: neither the object nor transparent pixels.
     where: npt.NDArray[np.bool_]
 
 
 class Hints(NamedTuple):
-    """The hints of a caller about the light of one image.
+    """The hints of a caller about the light of one image."""
 
-    Attributes:
-        source: the original scene of the object; None: unknown.
-        reference: colours [P, 3] in [0, 1] of an object with the same light; None: unknown.
-    """
-
-    source: Source | None
-    reference: Float32 | None
+    source: Source | None  # the original scene of the object; None: unknown
+    reference: Float32 | None  # colours [P, 3] in [0, 1] of an object with the same light; None: unknown
 
 
 @dataclass(frozen=True)
 class FrameHints:
-    """The hints of a call, by the number of the item.
+    """The hints of a call, by the number of the item."""
 
-    Attributes:
-        sources: the original scenes of the objects.
-        references: masks [H, W] in the frame of the image.
-    """
-
-    sources: Sequence[Source | None]
-    references: Sequence[NumpyArray | None]
+    sources: Sequence[Source | None]  # the original scenes of the objects
+    references: Sequence[NumpyArray | None]  # masks [H, W] in the frame of the image
 
     def of_item(self, item: int) -> bool:
         """Returns whether there are hints for an item."""

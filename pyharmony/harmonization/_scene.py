@@ -22,17 +22,11 @@ _STRIP = 16
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A composite as input of the methods.
+    """A composite as input of the methods."""
 
-    Attributes:
-        image: [h, w, 3] in [0, 1]; a grey image has three equal channels.
-        mask: [h, w] in [0, 1].
-        close: a crop of the object with a margin, at the same size; None: not used.
-    """
-
-    image: Float32
-    mask: Float32
-    close: Scene | None = None
+    image: Float32  # [h, w, 3] in [0, 1]; a grey image has three equal channels
+    mask: Float32  # [h, w] in [0, 1]
+    close: Scene | None = None  # a crop of the object with a margin, at the same size; None: not used
 
 
 def scene_of(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, size: tuple[int, int]) -> Scene:

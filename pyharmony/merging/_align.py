@@ -36,35 +36,21 @@ _COVERS = 0.25  # the least share of the base that the other photo must cover
 
 
 class Features(NamedTuple):
-    """Features of a photo.
+    """Features of a photo."""
 
-    Attributes:
-        size: its width and height.
-        factors: the factors by which it was resized, across and down.
-        points: the features' places (x, y) in its resized pixels, [N, 2].
-        descriptors: their descriptors, [N, 128].
-    """
-
-    size: tuple[int, int]
-    factors: tuple[float, float]
-    points: Float
-    descriptors: Float32
+    size: tuple[int, int]  # its width and height
+    factors: tuple[float, float]  # the factors by which it was resized, across and down
+    points: Float  # the features' places (x, y) in its resized pixels, [N, 2]
+    descriptors: Float32  # their descriptors, [N, 128]
 
 
 class Alignment(NamedTuple):
-    """The alignment of a photo to the base.
+    """The alignment of a photo to the base."""
 
-    Attributes:
-        matrix: [3, 3], maps (x, y, 1) of the base to the photo, up to a factor.
-        inliers: the number of pairs of features that agree with it.
-        residual: the median of their reprojection errors, in pixels of the photo.
-        reason: why the photos do not show one scene, in a few words; else empty.
-    """
-
-    matrix: Float
-    inliers: int = 0
-    residual: float = 0.0
-    reason: Reason = NO_REASON
+    matrix: Float  # [3, 3], maps (x, y, 1) of the base to the photo, up to a factor
+    inliers: int = 0  # the number of pairs of features that agree with it
+    residual: float = 0.0  # the median of their reprojection errors, in pixels of the photo
+    reason: Reason = NO_REASON  # why the photos do not show one scene, in a few words; else empty
 
 
 def features(levels: Pixels, hidden_region: Bools) -> Features:

@@ -73,72 +73,43 @@ _TOLD = 0.05
 
 
 class View(NamedTuple):
-    """A photo in the frame of the base, small.
+    """A photo in the frame of the base, small."""
 
-    Attributes:
-        levels: [h, w, 3].
-        people: the people map, [h, w] in [0, 1].
-        persons: masks of each person, [h, w] each, if the caller passed them; else None.
-    """
-
-    levels: Float32
-    people: Float32
-    persons: Sequence[Bools] | None
+    levels: Float32  # [h, w, 3]
+    people: Float32  # the people map, [h, w] in [0, 1]
+    persons: Sequence[Bools] | None  # masks of each person, [h, w] each, if the caller passed them; else None
 
 
 class Part(NamedTuple):
-    """A part of a photo that is not in the base.
+    """A part of a photo that is not in the base."""
 
-    Attributes:
-        region: its mask, [h, w].
-        box: its bounding box in the frame.
-        people: the mean probability of people in it, 0 to 1.
-        crossing: the share of its contour at which the photos differ.
-        taken: whether it is added to the base.
-        reason: why it is not, or what may be wrong with it, in a few words; else empty.
-    """
-
-    region: Bools
-    box: Box
-    people: float
-    crossing: float
-    taken: bool
-    reason: Reason
+    region: Bools  # its mask, [h, w]
+    box: Box  # its bounding box in the frame
+    people: float  # the mean probability of people in it, 0 to 1
+    crossing: float  # the share of its contour at which the photos differ
+    taken: bool  # whether it is added to the base
+    reason: Reason  # why it is not, or what may be wrong with it, in a few words; else empty
 
 
 class Costs(NamedTuple):
-    """The costs of adding parts of a photo; lengths are in longer sides.
+    """The costs of adding parts of a photo; lengths are in longer sides."""
 
-    Attributes:
-        ended: the length along which the photo crops an added person.
-        contour: the length of the contour, weighted by the difference of the photos at each place.
-        lost: the rejected votes for either photo, as the length of a contour of the same cost.
-        missed: the number of people with a mask who are not added, except those in the place of a person of the base;
-            without masks, the share of the photo's people who are visible in it only and are not added.
-    """
-
-    ended: float
-    contour: float
-    lost: float
+    ended: float  # the length along which the photo crops an added person
+    contour: float  # the length of the contour, weighted by the difference of the photos at each place
+    lost: float  # the rejected votes for either photo, as the length of a contour of the same cost
+    #: The number of people with a mask who are not added, except those in the place of a person of the base; without
+    #: masks, the share of the photo's people who are visible in it only and are not added.
     missed: float
 
 
 class Choice(NamedTuple):
-    """The parts of a photo that are added to the base.
+    """The parts of a photo that are added to the base."""
 
-    Attributes:
-        parts: the added parts, from left to right, and people who are not added.
-        costs: the costs of adding them.
-        unlike: where the photos show different objects, so that their colours are not comparable, [h, w].
-        silhouettes: the silhouettes of people and objects that are not in both, without gaps, [h, w].
-        differs: the share of the frame in which the photos differ.
-    """
-
-    parts: list[Part]
-    costs: Costs
-    unlike: Bools
-    silhouettes: Bools
-    differs: float
+    parts: list[Part]  # the added parts, from left to right, and people who are not added
+    costs: Costs  # the costs of adding them
+    unlike: Bools  # where the photos show different objects, so that their colours are not comparable, [h, w]
+    silhouettes: Bools  # the silhouettes of people and objects that are not in both, without gaps, [h, w]
+    differs: float  # the share of the frame in which the photos differ
 
     @property
     def taken(self) -> list[Part]:

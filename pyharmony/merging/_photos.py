@@ -26,17 +26,11 @@ AUTO = "auto"
 
 
 class Photo(NamedTuple):
-    """A photo.
+    """A photo."""
 
-    Attributes:
-        number: its index in the list.
-        colours: [H, W, C], in the base's dtype and colours.
-        persons: a mask [H, W] of each person, if the caller passed them; else None.
-    """
-
-    number: int
-    colours: NumpyArray
-    persons: list[Bools] | None
+    number: int  # its index in the list
+    colours: NumpyArray  # [H, W, C], in the base's dtype and colours
+    persons: list[Bools] | None  # a mask [H, W] of each person, if the caller passed them; else None
 
     @property
     def name(self) -> str:

@@ -49,29 +49,20 @@ NEARER = 0.25
 
 
 class Crowd(NamedTuple):
-    """The people of a background.
+    """The people of a background."""
 
-    Attributes:
-        masks: the masks of the people, [P, h, w], of the image's aspect but smaller.
-        solid: the pixels of these masks that are completely covered by the person, and so opaque.
-        faces: the regions of the faces, likewise.
-        heads: the boxes of the heads, [P, 4] in pixels of the image: left, top, right, bottom.
-        roll: the roll of the image, in degrees clockwise.
-        masked: the number of people with a mask, who come first; of the others only the head is known, so that no
-            object can be placed behind them.
-        ends: the row at which each person ends, [P] in pixels: the feet, or the edge of a table; NaN for a person who
-            is cropped or occluded by others below.
-        sure: the confidence of each detection, [P].
-    """
-
-    masks: Bools
-    solid: Bools
-    faces: Bools
-    heads: Float
-    roll: float
+    masks: Bools  # the masks of the people, [P, h, w], of the image's aspect but smaller
+    solid: Bools  # the pixels of these masks that are completely covered by the person, and so opaque
+    faces: Bools  # the regions of the faces, likewise
+    heads: Float  # the boxes of the heads, [P, 4] in pixels of the image: left, top, right, bottom
+    roll: float  # the roll of the image, in degrees clockwise
+    #: The number of people with a mask, who come first; of the others only the head is known, so that no object can be
+    #: placed behind them.
     masked: int
+    #: The row at which each person ends, [P] in pixels: the feet, or the edge of a table; NaN for a person who is
+    #: cropped or occluded by others below.
     ends: Float
-    sure: Float
+    sure: Float  # the confidence of each detection, [P]
 
     def __len__(self) -> int:
         return len(self.heads)

@@ -63,29 +63,19 @@ _WHOLE = 6.2
 
 
 class Subject(NamedTuple):
-    """A subject, in pixels of its photo.
+    """A subject, in pixels of its photo."""
 
-    Attributes:
-        size: width and height of the photo.
-        mask: the mask of the object, [h, w], of the photo's aspect but smaller; of a sitting person down to the seat.
-        box: the bounding box of the mask: left, top, right, bottom.
-        head: the box of the head; None if the object is not a person.
-        cut: the sides on which the photo crops it.
-        is_hidden: whether it counts as cropped at the bottom because another object occluded the rest in its photo.
-        bands: [B, 4], the left, top, right and bottom of the silhouette in bands, from top to bottom.
-        edges: for each of the sides in cut the points [N, 2] of the cropped edge, at the photo's own resolution.
-        most: the largest scale.
-    """
-
-    size: tuple[int, int]
+    size: tuple[int, int]  # width and height of the photo
+    #: The mask of the object, [h, w], of the photo's aspect but smaller; of a sitting person down to the seat.
     mask: Bools
-    box: tuple[float, float, float, float]
-    head: tuple[float, float, float, float] | None
-    cut: frozenset[str]
-    is_hidden: bool
-    bands: Float
+    box: tuple[float, float, float, float]  # the bounding box of the mask: left, top, right, bottom
+    head: tuple[float, float, float, float] | None  # the box of the head; None if the object is not a person
+    cut: frozenset[str]  # the sides on which the photo crops it
+    is_hidden: bool  # whether it counts as cropped at the bottom because another object occluded the rest in its photo
+    bands: Float  # [B, 4], the left, top, right and bottom of the silhouette in bands, from top to bottom
+    #: For each of the sides in cut the points [N, 2] of the cropped edge, at the photo's own resolution.
     edges: Mapping[str, Float]
-    most: float = math.inf
+    most: float = math.inf  # the largest scale
 
     @property
     def anchor(self) -> tuple[float, float, float, float]:

@@ -64,35 +64,25 @@ class Inverted(NamedTuple):
 
 
 class Network(NamedTuple):
-    """The network of a file, ready to run.
+    """The network of a file, ready to run."""
 
-    Attributes:
-        size: the side of the input image.
-        levels: for each level the first convolution, of stride 2, and the pairs of its blocks.
-        attention: the tensors of each layer of attention, by name.
-        heads: the heads of the attention.
-        ups: for each level on the way up, finest first, the convolution from the coarser one, and a pair.
-        tensors: all others by name.
-        stem, backbone: the first convolution and the blocks of the feature network; None and empty without one.
-        beside: for each level the convolution of its features.
-        finder: for each level by which heads are detected, coarsest first, its convolution and a pair; empty if the
-            network does not detect heads.
-        edges: whether the edges of the image are another input.
-        scene: whether there is a part that estimates whether people could stand in a scene.
-    """
-
-    size: int
+    size: int  # the side of the input image
+    #: For each level the first convolution, of stride 2, and the pairs of its blocks.
     levels: tuple[tuple[Conv, tuple[tuple[Conv, Conv], ...]], ...]
-    attention: tuple[Mapping[str, Float32], ...]
-    heads: int
+    attention: tuple[Mapping[str, Float32], ...]  # the tensors of each layer of attention, by name
+    heads: int  # the heads of the attention
+    #: For each level on the way up, finest first, the convolution from the coarser one, and a pair.
     ups: tuple[tuple[Conv, tuple[Conv, Conv]], ...]
-    tensors: Mapping[str, Float32]
+    tensors: Mapping[str, Float32]  # all others by name
+    #: stem, backbone: the first convolution and the blocks of the feature network; None and empty without one.
     stem: Conv | None = None
     backbone: tuple[Inverted, ...] = ()
-    beside: tuple[Conv, ...] = ()
+    beside: tuple[Conv, ...] = ()  # for each level the convolution of its features
+    #: For each level by which heads are detected, coarsest first, its convolution and a pair; empty if the network does
+    #: not detect heads.
     finder: tuple[tuple[Conv, tuple[Conv, Conv]], ...] = ()
-    edges: bool = False
-    scene: bool = False
+    edges: bool = False  # whether the edges of the image are another input
+    scene: bool = False  # whether there is a part that estimates whether people could stand in a scene
 
     def feature_terms(self, image: Float32) -> list[Float32]:
         """Returns the terms that the features of an image [S, S, 3] in [0, 1] add to each level; empty without them."""

@@ -55,19 +55,12 @@ _WINDOW = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1)]
 
 
 class _System(NamedTuple):
-    """The linear system for the pixels of a band.
+    """The linear system for the pixels of a band."""
 
-    Attributes:
-        pixels: [P], the flat indices of all pixels that occur in an equation.
-        unknown: [N], the indices in `pixels` of those in the band.
-        weights: [25, N], the coefficients of the 5 x 5 pixels around each unknown one.
-        beside: [25, N], the indices in `pixels` of these.
-    """
-
-    pixels: npt.NDArray[np.intp]
-    unknown: npt.NDArray[np.intp]
-    weights: Float32
-    neighbours: npt.NDArray[np.intp]
+    pixels: npt.NDArray[np.intp]  # [P], the flat indices of all pixels that occur in an equation
+    unknown: npt.NDArray[np.intp]  # [N], the indices in `pixels` of those in the band
+    weights: Float32  # [25, N], the coefficients of the 5 x 5 pixels around each unknown one
+    neighbours: npt.NDArray[np.intp]  # [25, N], the indices in `pixels` of these
 
 
 def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:

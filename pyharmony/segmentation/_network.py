@@ -44,21 +44,14 @@ COUNT = 3
 
 
 class Prompts(NamedTuple):
-    """The prompts of a user, which mark an object.
+    """The prompts of a user, which mark an object."""
 
-    Attributes:
-        points: places (x, y), in pixels of the image; the middle of its first pixel is (0, 0).
-        labels: for each of them 1 on the object and 0 outside of it.
-        box: a box around the object, or None.
-        mask: a coarse mask of the image [H, W], 0 to 255, or None.
-        since: the number of points that led to the last mask; the others correct it.
-    """
-
+    #: Places (x, y), in pixels of the image; the middle of its first pixel is (0, 0).
     points: Sequence[tuple[float, float]] = ()
-    labels: Sequence[int] = ()
-    box: Box | None = None
-    mask: Pixels | None = None
-    since: int = 0
+    labels: Sequence[int] = ()  # for each of them 1 on the object and 0 outside of it
+    box: Box | None = None  # a box around the object, or None
+    mask: Pixels | None = None  # a coarse mask of the image [H, W], 0 to 255, or None
+    since: int = 0  # the number of points that led to the last mask; the others correct it
 
     @property
     def marks_object(self) -> bool:

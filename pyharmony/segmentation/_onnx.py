@@ -168,15 +168,11 @@ def _line(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class _OnnxNetwork:
-    """The network of a file, whose inputs and outputs are checked, since the file is not trusted.
-
-    Attributes:
-        limit: the time limit of a run, in seconds.
-    """
+    """The network of a file, whose inputs and outputs are checked, since the file is not trusted."""
 
     file: Path
     session: Any
-    limit: float
+    limit: float  # the time limit of a run, in seconds
 
     @property
     def inputs(self) -> dict[str, tuple[int, ...]]:

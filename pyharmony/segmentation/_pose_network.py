@@ -27,34 +27,23 @@ WEIGHTS = "pose"
 
 
 class Operation(NamedTuple):
-    """An operation of a network.
+    """An operation of a network."""
 
-    Attributes:
-        kind: 'convolution', 'add', 'enlarged' (bilinear, by 2), 'spread' (channels to space, by 2), or 'largest' (2 x 2
-            max pooling).
-        inputs: the numbers of its inputs: 0 is the image, and i the result of the i-th operation.
-        last: those of the inputs that no later operation uses.
-        options: the arguments of a convolution by name; for 'add' `slope` and `high`, as for a convolution.
-    """
-
+    #: 'convolution', 'add', 'enlarged' (bilinear, by 2), 'spread' (channels to space, by 2), or 'largest' (2 x 2 max
+    #: pooling).
     kind: str
-    inputs: tuple[int, ...]
-    last: frozenset[int]
+    inputs: tuple[int, ...]  # the numbers of its inputs: 0 is the image, and i the result of the i-th operation
+    last: frozenset[int]  # those of the inputs that no later operation uses
+    #: The arguments of a convolution by name; for 'add' `slope` and `high`, as for a convolution.
     options: Mapping[str, Any]
 
 
 class PoseNetwork(NamedTuple):
-    """A network, ready to run.
+    """A network, ready to run."""
 
-    Attributes:
-        side: the side of the input image, in pixels.
-        operations: the operations in order.
-        outputs: for each output the numbers of the results of which it consists.
-    """
-
-    side: int
-    operations: tuple[Operation, ...]
-    outputs: Mapping[str, tuple[int, ...]]
+    side: int  # the side of the input image, in pixels
+    operations: tuple[Operation, ...]  # the operations in order
+    outputs: Mapping[str, tuple[int, ...]]  # for each output the numbers of the results of which it consists
 
     def __call__(self, image: Float32) -> dict[str, list[Float32]]:
         """Returns the parts [h, w, C] of each output for an image [S, S, 3].

@@ -74,22 +74,15 @@ class Square(NamedTuple):
 
 
 class Pose(NamedTuple):
-    """The pose of a person in an image.
+    """The pose of a person in an image."""
 
-    Attributes:
-        score: the confidence that a person is in the square, 0 to 1.
-        points: [33, 4]: x and y in pixels, the first pixel begins at (0, 0); the likelihoods that the point is visible
-            and that it is in the square, 0 to 1.
-        square: the part of the image on which the network ran.
-        logits: the mask of that part, [S, S].
-        detected: the detector's confidence, 0 to 1; 0 if the square is not one of its detections.
-    """
-
-    score: float
+    score: float  # the confidence that a person is in the square, 0 to 1
+    #: [33, 4]: x and y in pixels, the first pixel begins at (0, 0); the likelihoods that the point is visible and that
+    #: it is in the square, 0 to 1.
     points: Float
-    square: Square
-    logits: Float32
-    detected: float
+    square: Square  # the part of the image on which the network ran
+    logits: Float32  # the mask of that part, [S, S]
+    detected: float  # the detector's confidence, 0 to 1; 0 if the square is not one of its detections
 
     def place(self, numbers: Sequence[int]) -> Float:
         """Returns the mean (x, y) of some points."""

@@ -50,19 +50,12 @@ _THICK = 0.1
 
 
 class _Piece(NamedTuple):
-    """The change of a mask at clicks, on the grid.
+    """The change of a mask at clicks, on the grid."""
 
-    Attributes:
-        region: the changed region, [h, w].
-        beyond: the rest of the change, connected with it by necks, which is not applied, [h, w].
-        thin: whether the region is nowhere much thicker than around the clicks.
-        limit: the largest depth of a region that is too thick.
-    """
-
-    region: Bools
-    beyond: Bools
-    thin: bool
-    limit: float
+    region: Bools  # the changed region, [h, w]
+    beyond: Bools  # the rest of the change, connected with it by necks, which is not applied, [h, w]
+    thin: bool  # whether the region is nowhere much thicker than around the clicks
+    limit: float  # the largest depth of a region that is too thick
 
 
 def corrected(

@@ -26,17 +26,12 @@ _HALF_INSIDE = 2
 
 
 class Layer(NamedTuple):
-    """A mask over a part of an image, as a method computes it.
+    """A mask over a part of an image, as a method computes it."""
 
-    Attributes:
-        box: the part of the image that the mask describes; it is 0 elsewhere.
-        values: the probability that each place is inside, [h, w] in [0, 1]; a large box has fewer values than pixels.
-        score: the expected intersection over union with the object, 0 to 1.
-    """
-
-    box: Box
+    box: Box  # the part of the image that the mask describes; it is 0 elsewhere
+    #: The probability that each place is inside, [h, w] in [0, 1]; a large box has fewer values than pixels.
     values: Float32
-    score: float
+    score: float  # the expected intersection over union with the object, 0 to 1
 
 
 def sampled(layer: Layer, box: Box, size: tuple[int, int]) -> Float32:

@@ -32,23 +32,14 @@ _SIDE = 128
 
 
 class Facts(NamedTuple):
-    """The facts about a mask from which its score is computed.
+    """The facts about a mask from which its score is computed."""
 
-    Attributes:
-        network: the logit of the network's score.
-        agreement: the mean intersection over union with the other masks for the same prompts; 1 without any.
-        sureness: the mean of the values inside the mask, 0.5 to 1.
-        middle: how far in the middle of the mask one of the clicks on the object is, 0 to 1; 1 without any.
-        contrast: the logarithm of the colour difference across its contour, in levels.
-        clicks: the logarithm of the number of clicks, 0 without any.
-    """
-
-    network: float
-    agreement: float
-    sureness: float
-    middle: float
-    contrast: float
-    clicks: float
+    network: float  # the logit of the network's score
+    agreement: float  # the mean intersection over union with the other masks for the same prompts; 1 without any
+    sureness: float  # the mean of the values inside the mask, 0.5 to 1
+    middle: float  # how far in the middle of the mask one of the clicks on the object is, 0 to 1; 1 without any
+    contrast: float  # the logarithm of the colour difference across its contour, in levels
+    clicks: float  # the logarithm of the number of clicks, 0 without any
 
 
 class Weights(NamedTuple):

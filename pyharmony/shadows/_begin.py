@@ -13,17 +13,11 @@ from ._grid import Box
 
 
 class MaskedObject(NamedTuple):
-    """The object of a call.
+    """The object of a call."""
 
-    Attributes:
-        box: the part of the image that contains it.
-        mask: the mask of each pixel of the box, [h, w], from 0 to `white`.
-        white: the value of the mask at a fully covered pixel.
-    """
-
-    box: Box
-    mask: npt.NDArray[Any]
-    white: float
+    box: Box  # the part of the image that contains it
+    mask: npt.NDArray[Any]  # the mask of each pixel of the box, [h, w], from 0 to `white`
+    white: float  # the value of the mask at a fully covered pixel
 
 
 def begin(job: Job) -> MaskedObject | None:

@@ -28,40 +28,24 @@ _SLICES = 9
 
 @dataclass(frozen=True)
 class Shade:
-    """The darkness of a part of the grid.
+    """The darkness of a part of the grid."""
 
-    Attributes:
-        box: the part, inside the image.
-        values: [h, w] in [0, 1], the share of shadow over that part.
-    """
-
-    box: Box
-    values: Float32
+    box: Box  # the part, inside the image
+    values: Float32  # [h, w] in [0, 1], the share of shadow over that part
 
 
 @dataclass(frozen=True)
 class Scene:
-    """An object and its surroundings, with places and lengths in cells of the grid.
+    """An object and its surroundings, with places and lengths in cells of the grid."""
 
-    Attributes:
-        card: the coverage of each cell of the box by the object, [h, w] in [0, 1].
-        box: the part of the grid that contains it.
-        size: the number of cells of the image from left to right and from top to bottom.
-        outline: the outline of the object.
-        contact: the line on which it meets the ground.
-        view: the camera.
-        wall: the line on which an upright wall meets the ground; None without a wall.
-        depth: the thickness of the object, as the relative decrease of the size of its back in the image.
-    """
-
-    card: Float32
-    box: Box
-    size: tuple[int, int]
-    outline: Outline
-    contact: Line
-    view: View
-    wall: Line | None = None
-    depth: float = 0.0
+    card: Float32  # the coverage of each cell of the box by the object, [h, w] in [0, 1]
+    box: Box  # the part of the grid that contains it
+    size: tuple[int, int]  # the number of cells of the image from left to right and from top to bottom
+    outline: Outline  # the outline of the object
+    contact: Line  # the line on which it meets the ground
+    view: View  # the camera
+    wall: Line | None = None  # the line on which an upright wall meets the ground; None without a wall
+    depth: float = 0.0  # the thickness of the object, as the relative decrease of the size of its back in the image
 
     @property
     def foot(self) -> Float64:

@@ -45,32 +45,20 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """A camera above the ground.
+    """A camera above the ground."""
 
-    Attributes:
-        horizon: the row of the horizon, in pixels from the top; it may be outside of the image.
-        middle: the column of the optical axis.
-        focal: the focal length in pixels.
-    """
-
-    horizon: float
-    middle: float
-    focal: float
+    horizon: float  # the row of the horizon, in pixels from the top; it may be outside of the image
+    middle: float  # the column of the optical axis
+    focal: float  # the focal length in pixels
 
 
 @dataclass(frozen=True)
 class Rays:
-    """The light of a distant source in the image.
+    """The light of a distant source in the image."""
 
-    Attributes:
-        light: L, the image of the direction towards the source, (x, y, w).
-        ground: V, the image of that direction along the ground, (x, y, w); L = V - (0, rise, 0).
-        rise: T, the focal length times the tangent of the source's elevation.
-    """
-
-    light: Float64
-    ground: Float64
-    rise: float
+    light: Float64  # L, the image of the direction towards the source, (x, y, w)
+    ground: Float64  # V, the image of that direction along the ground, (x, y, w); L = V - (0, rise, 0)
+    rise: float  # T, the focal length times the tangent of the source's elevation
 
 
 def rays_of(view: View, azimuth: float, elevation: float) -> Rays:

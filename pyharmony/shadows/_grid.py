@@ -56,15 +56,10 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of an image.
+    """The cells of an image."""
 
-    Attributes:
-        image_size: width and height of the image, in pixels.
-        size: the number of cells from left to right and from top to bottom.
-    """
-
-    image_size: tuple[int, int]
-    size: tuple[int, int]
+    image_size: tuple[int, int]  # width and height of the image, in pixels
+    size: tuple[int, int]  # the number of cells from left to right and from top to bottom
 
     @classmethod
     def over(cls, width: int, height: int) -> Grid:
@@ -242,23 +237,14 @@ def _weighting(pixel: float, low: int, high: int, first: int, last: int, order: 
 
 
 class Spread(NamedTuple):
-    """Values of a grid, prepared for resampling to the pixels of an image.
+    """Values of a grid, prepared for resampling to the pixels of an image."""
 
-    Attributes:
-        grid: the grid.
-        values: the values [h, w], padded with zeros.
-        corner: the column and row of the first of them, which is in the padding.
-        box: the part of the image.
-        wide: the values, with their columns resampled to those of the box.
-        rows: the product that resamples the rows, from the rows of `wide` to those of the box.
-    """
-
-    grid: Grid
-    values: Float32
-    corner: tuple[int, int]
-    box: Box
-    wide: Float32
-    rows: list[Band]
+    grid: Grid  # the grid
+    values: Float32  # the values [h, w], padded with zeros
+    corner: tuple[int, int]  # the column and row of the first of them, which is in the padding
+    box: Box  # the part of the image
+    wide: Float32  # the values, with their columns resampled to those of the box
+    rows: list[Band]  # the product that resamples the rows, from the rows of `wide` to those of the box
 
     def part(self, band: Band, columns: slice) -> Float32:
         """Returns the values at rows of the box and at some of its columns."""

@@ -33,22 +33,16 @@ class Darkness(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """The outline of an object, with subpixel accuracy: rows and columns at the centres of pixels are whole numbers.
+    """The outline of an object, with subpixel accuracy: rows and columns at the centres of pixels are whole numbers."""
 
-    Attributes:
-        left, top, right, bottom: its outermost edges.
-        columns: the columns that it covers, in order.
-        lowest: its lower edge in each of them.
-        summit: the place (x, y) of its highest row, half a pixel below its upper edge.
-    """
-
+    #: left, top, right, bottom: its outermost edges.
     left: float
     top: float
     right: float
     bottom: float
-    columns: npt.NDArray[np.intp]
-    lowest: Float64
-    summit: tuple[float, float]
+    columns: npt.NDArray[np.intp]  # the columns that it covers, in order
+    lowest: Float64  # its lower edge in each of them
+    summit: tuple[float, float]  # the place (x, y) of its highest row, half a pixel below its upper edge
 
 
 def outline_of(mask: Float32, box: Box) -> Outline:

@@ -24,17 +24,11 @@ _BICUBIC = 2
 
 
 class Conv(NamedTuple):
-    """A convolution, with the activation after it.
+    """A convolution, with the activation after it."""
 
-    Attributes:
-        weight: [k, k, C, O].
-        bias: [O].
-        slope: the slope of a PReLU after it for values below 0; 1 without one.
-    """
-
-    weight: Float32
-    bias: Float32
-    slope: float = 1.0
+    weight: Float32  # [k, k, C, O]
+    bias: Float32  # [O]
+    slope: float = 1.0  # the slope of a PReLU after it for values below 0; 1 without one
 
     @property
     def reach(self) -> int:
@@ -48,24 +42,16 @@ class Conv(NamedTuple):
 
 
 class Generator(NamedTuple):
-    """The generator of a file, ready to run.
+    """The generator of a file, ready to run."""
 
-    Attributes:
-        scale: 2 or 4, the factor of the size.
-        residual: whether its result is added to a bicubic enlargement.
-        direct: whether its last convolution computes all pixels, followed by one pixel shuffle.
-        first, close, last: the convolutions by these names.
-        blocks: the two convolutions of each residual block.
-        doublings: the convolutions before the pixel shuffles that double the size.
-    """
-
-    scale: int
-    residual: bool
-    direct: bool
+    scale: int  # 2 or 4, the factor of the size
+    residual: bool  # whether its result is added to a bicubic enlargement
+    direct: bool  # whether its last convolution computes all pixels, followed by one pixel shuffle
+    #: first, close, last: the convolutions by these names.
     first: Conv
-    blocks: tuple[tuple[Conv, Conv], ...]
+    blocks: tuple[tuple[Conv, Conv], ...]  # the two convolutions of each residual block
     close: Conv
-    doublings: tuple[Conv, ...]
+    doublings: tuple[Conv, ...]  # the convolutions before the pixel shuffles that double the size
     last: Conv
 
     @property

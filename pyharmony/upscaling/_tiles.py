@@ -15,17 +15,11 @@ Float32 = npt.NDArray[np.float32]
 
 
 class Pass(NamedTuple):
-    """One of several enlargements in turn.
+    """One of several enlargements in turn."""
 
-    Attributes:
-        factor: the factor of the size.
-        reach: the largest distance of an input pixel on which a pixel of the result depends, in input pixels.
-        run: the function from [h, w, C] to [factor h, factor w, C].
-    """
-
-    factor: int
-    reach: int
-    run: Callable[[Float32], Float32]
+    factor: int  # the factor of the size
+    reach: int  # the largest distance of an input pixel on which a pixel of the result depends, in input pixels
+    run: Callable[[Float32], Float32]  # the function from [h, w, C] to [factor h, factor w, C]
 
 
 def regions(shape: tuple[int, int], side: int) -> list[Region]:
