@@ -26,11 +26,7 @@ _NOWHERE = Region(0, 0, 0, 0)
 
 
 class DeviceFrame(AnyFrame):
-    """A `Frame` of arrays on a device; beside contains the other arrays of the call.
-
-    Raises:
-        ShapeError, DTypeError, ArgumentError, DeviceError: an argument is invalid; the message names it.
-    """
+    """A `Frame` of arrays on a device; beside contains the other arrays of the call."""
 
     name = "dst"
 

@@ -123,9 +123,6 @@ def decontaminated(
     Returns:
         [h, w, C] of the same dtype, decontaminated colours within black and white or, for floats beyond, within their
         range; colours itself if nothing is changed.
-
-    Raises:
-        ArgumentError: colours are not finite where alpha is not zero, near a soft pixel.
     """
     level = VALUE_RANGE[colours.dtype.name]
     opaque = alpha >= _OPAQUE * level

@@ -531,9 +531,6 @@ class Frame(AnyFrame):
     """The checked arguments of a blend; src is None for an edit of dst, which is then called image in messages.
 
     place is the device on which crops are solved; None: the CPU.
-
-    Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see the docstrings of the blends.
     """
 
     def __init__(

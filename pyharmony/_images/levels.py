@@ -56,11 +56,7 @@ def image_levels(image: Any, name: str = "image") -> Levels:
 
 
 def picture_levels(picture: Picture, name: str) -> Levels:
-    """Returns a Picture in sRGB as uint8 [H, W, 3] without its alpha, contiguous and writable.
-
-    Raises:
-        ArgumentError: it contains NaN.
-    """
+    """Returns a Picture in sRGB as uint8 [H, W, 3] without its alpha, contiguous and writable."""
     if picture.profile is not None or picture.pixels.dtype != np.uint8 or picture.pixels.shape[2] == 1:
         picture = convert(picture, _PLAIN, name)
     # Pillow's pixels are neither contiguous nor writable, about which torch warns.

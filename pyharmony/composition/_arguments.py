@@ -30,23 +30,13 @@ _FAR = 1 << 31
 
 
 def one_of(value: Any, name: str, words: Sequence[str], accepts: str) -> None:
-    """Rejects a value that is not one of some words.
-
-    Raises:
-        ArgumentError: it is not one of them.
-    """
+    """Rejects a value that is not one of some words."""
     if not isinstance(value, str) or value not in words:
         raise ArgumentError(f"{name}: {value!r}, expected {accepts}")
 
 
 def check_out(out: Any) -> None:
-    """Rejects a destination that cannot be written to.
-
-    Raises:
-        DTypeError: it is neither an array nor a path nor an open file.
-        ArgumentError: the suffix of a path does not name a format.
-        OSError: its folder does not exist, or is not writable.
-    """
+    """Rejects a destination that cannot be written to."""
     if out is None or _arrays.is_array(out) or is_device_array(out):
         return
     if isinstance(out, (bytes, bytearray, memoryview)) or not (is_file(out) or hasattr(out, "write")):
@@ -55,11 +45,7 @@ def check_out(out: Any) -> None:
 
 
 def check_result(out: Any, picture: Picture, background: Any) -> None:
-    """Rejects a destination that cannot store a result like the background.
-
-    Raises:
-        ArgumentError, DTypeError, ShapeError: its format, its dtype or its shape does not fit.
-    """
+    """Rejects a destination that cannot store a result like the background."""
     if out is None or is_device_array(out):
         return
     if not _arrays.is_array(out):
@@ -70,11 +56,7 @@ def check_result(out: Any, picture: Picture, background: Any) -> None:
 
 
 def check_people(people: Any) -> None:
-    """Rejects a value that does not describe people.
-
-    Raises:
-        DTypeError: it is neither a list of masks nor a result of `segment`.
-    """
+    """Rejects a value that does not describe people."""
     stack = isinstance(people, np.ndarray) and people.ndim >= 3
     if not (people is None or stack or isinstance(people, (Masks, list, tuple))):
         raise DTypeError(
@@ -88,9 +70,6 @@ def settings_of(harmonize: Any, strength: Any, values: Mapping[str, Any]) -> dic
 
     Args:
         values: the values of the other options that are part of recipes, by their names.
-
-    Raises:
-        ArgumentError, DTypeError, WeightsError: a value is not accepted.
     """
     options = [option for option in COMPOSE.options if option.in_recipe]
     settings = {option.name: _setting(option, values[option.name]) for option in options}
@@ -177,11 +156,7 @@ def _numbers(arguments: Mapping[str, Any], of: str) -> dict[str, Any]:
 
 
 def options_of(count: int, several: bool, *values: Any) -> list[SubjectOptions]:
-    """Returns the options of each subject, from values that are one for all or lists with one each.
-
-    Raises:
-        ArgumentError, DTypeError: a value is not accepted, or the length of a list is not the number of subjects.
-    """
+    """Returns the options of each subject, from values that are one for all or lists with one each."""
     names = ("points", "boxes", "masks", "at", "scale", "angle", "flip", "behind")
     columns = []
     for name, value in zip(names, values, strict=True):

@@ -248,12 +248,7 @@ _OF_EACH = {"box": "boxes", "mask": "masks"}
 
 
 def cut_out(photo: Photo, options: SubjectOptions, method: str | Method, name: str) -> CutOut:
-    """Returns the segmented subject of a photo.
-
-    Raises:
-        MaskError: the mask is empty.
-        ArgumentError: no object was found at the prompts.
-    """
+    """Returns the segmented subject of a photo."""
     width, height = photo.size
     prompts = {key: value for key, value in (("points", options.points), ("box", options.box)) if value is not None}
     if options.mask is not None and not prompts:
@@ -492,11 +487,7 @@ def enlarged(scale: float, pixels: float) -> int:
 
 
 def number(value: Any, name: str) -> float:
-    """Returns a finite number.
-
-    Raises:
-        ArgumentError: it is not one.
-    """
+    """Returns a finite number."""
     try:
         is_number = isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value)
     except OverflowError:  # a whole number beyond all floats

@@ -83,9 +83,6 @@ def mask_over(value: Any, name: str, size: tuple[int, int], image: NumpyArray, *
     Args:
         image: the photo [h, w, 3] uint8, which may be reduced; the mask has its shape, [h, w] uint8.
         soft: whether to compute alpha from layers, which takes longer.
-
-    Raises:
-        ArgumentError: it is damaged or has another size.
     """
     count = len(value.get("layers", ()))
     mask = np.zeros(image.shape[:2], np.uint8)
@@ -104,11 +101,7 @@ def mask_over(value: Any, name: str, size: tuple[int, int], image: NumpyArray, *
 
 
 def check_mask(value: Any, name: str, size: tuple[int, int]) -> None:
-    """Rejects a damaged mask of a recipe, of a photo of a size (width, height).
-
-    Raises:
-        ArgumentError: it is damaged or has another size.
-    """
+    """Rejects a damaged mask of a recipe, of a photo of a size (width, height)."""
     count = len(value.get("layers", ()))
     for number in range(count):
         layer_in(value, number, name, size)
@@ -117,11 +110,7 @@ def check_mask(value: Any, name: str, size: tuple[int, int]) -> None:
 
 
 def layer_in(value: Any, number: int, name: str, size: tuple[int, int]) -> Layer:
-    """Returns one of the layers of a mask of a recipe, of a photo of a size (width, height).
-
-    Raises:
-        ArgumentError: it is damaged.
-    """
+    """Returns one of the layers of a mask of a recipe, of a photo of a size (width, height)."""
     one, name = value["layers"][number], f"{name}.layers[{number}]"
     left, top, right, bottom = one["box"]
     if not (0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]):
@@ -132,11 +121,7 @@ def layer_in(value: Any, number: int, name: str, size: tuple[int, int]) -> Layer
 
 
 def decoded(value: Any, name: str, size: tuple[int, int]) -> NumpyArray:
-    """Returns the mask [h, w] uint8 of a size (width, height) that `encoded` stored.
-
-    Raises:
-        ArgumentError: it is damaged or has another size.
-    """
+    """Returns the mask [h, w] uint8 of a size (width, height) that `encoded` stored."""
     try:
         left, top, right, bottom = (int(v) for v in value["box"])
         wide, high = (int(v) for v in value["size"])

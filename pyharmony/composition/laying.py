@@ -63,9 +63,6 @@ def in_canvas_pixels(arguments: Mapping[str, Any], ratio: float, below: float = 
         arguments: the arguments, in pixels of the background at full size.
         ratio: the size of the canvas relative to that of the background.
         below: the distance of the contact with the ground below the centre of a given row, in pixels of either size.
-
-    Raises:
-        TypeError, ValueError: a place or a line is not a number or a list of numbers.
     """
     scaled = dict(arguments)
     if ratio != 1:

@@ -104,10 +104,6 @@ def subject_of(
 
     A sitting person's seat is not part of the cut-out: the part from the hips on counts as cropped, and so has to be
     outside of the background or behind other people.
-
-    Raises:
-        MaskError: the mask is empty.
-        ArgumentError: cut contains an unknown side.
     """
     height, width = mask.shape
     small = resized(mask, fitted((width, height), _SIDE))

@@ -111,9 +111,6 @@ class Network(NamedTuple):
         """Returns the masks of an image [S, S, 3] in [0, 1] for a prompt [S, S, 7].
 
         features: the result of `feature_terms` for the image; None: it is computed here.
-
-        Raises:
-            WeightsError: the network's output has NaN or infinities.
         """
         _, x, felt, small = self._levels(image, prompt, self.feature_terms(image) if features is None else features)
         large = np.ascontiguousarray(np.moveaxis(enlarged(small), 2, 0))
@@ -125,9 +122,6 @@ class Network(NamedTuple):
         """Returns the logits of people and heads in an image [S, S, 3] in [0, 1], without prompts.
 
         features: as in `cut`.
-
-        Raises:
-            WeightsError: the network's output has NaN or infinities.
         """
         prompt = prompt_of(image, (), ())
         terms = self.feature_terms(image) if features is None else features
@@ -194,20 +188,12 @@ class Network(NamedTuple):
 
 
 def network(name: str) -> Network:
-    """Returns the network of weights that come with pyharmony.
-
-    Raises:
-        WeightsError: this installation lacks the weights, or the file is missing or damaged.
-    """
+    """Returns the network of weights that come with pyharmony."""
     return shipped(name, parsed)
 
 
 def parsed(data: bytes, path: str) -> Network:
-    """Returns the network in the bytes of a safetensors file.
-
-    Raises:
-        WeightsError: the bytes are not weights of `clicks`.
-    """
+    """Returns the network in the bytes of a safetensors file."""
     header, state = arrays_of(data, path, "clicks")
     with damage(path):
         return _assembled(header.config, state)

@@ -152,13 +152,7 @@ METHODS: dict[str, Method] = {
 
 
 def method_of(name: Any) -> Method:
-    """Returns a method that can run here; 'auto' is the network of clicks on features of ImageNet.
-
-    Raises:
-        ArgumentError: there is no method of that name.
-        ImportError: it needs a package that is not installed.
-        WeightsError: its weights are not part of this installation.
-    """
+    """Returns a method that can run here; 'auto' is the network of clicks on features of ImageNet."""
     if isinstance(name, Method):
         method = name
     else:

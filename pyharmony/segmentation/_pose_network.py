@@ -46,11 +46,7 @@ class PoseNetwork(NamedTuple):
     outputs: Mapping[str, tuple[int, ...]]  # for each output the numbers of the results of which it consists
 
     def __call__(self, image: Float32) -> dict[str, list[Float32]]:
-        """Returns the parts [h, w, C] of each output for an image [S, S, 3].
-
-        Raises:
-            WeightsError: the network gives NaN or infinities.
-        """
+        """Returns the parts [h, w, C] of each output for an image [S, S, 3]."""
         results: dict[int, Float32] = {0: image}
         for number, operation in enumerate(self.operations, 1):
             results[number] = _result(operation, [results[i] for i in operation.inputs])
@@ -81,20 +77,12 @@ def are_there() -> bool:
 
 
 def networks() -> Networks:
-    """Returns both networks.
-
-    Raises:
-        WeightsError: this installation lacks the weights, or the file is missing or damaged.
-    """
+    """Returns both networks."""
     return shipped(WEIGHTS, parsed, f"poses need the weights {WEIGHTS!r}, and this pyharmony comes without them")
 
 
 def parsed(data: bytes, path: str) -> Networks:
-    """Returns the networks in the bytes of a safetensors file.
-
-    Raises:
-        WeightsError: the bytes are not weights of `pose`.
-    """
+    """Returns the networks in the bytes of a safetensors file."""
     header, arrays = arrays_of(data, path, WEIGHTS)
     with damage(path):
         detector, landmarks = (_assembled(header.config[name], arrays, name) for name in Networks._fields)

@@ -30,11 +30,7 @@ _LABELS = "1 on the object or 0 outside of it, for each point"
 def prompts_of(
     size: Size, points: Any = None, labels: Any = None, box: Any = None, scribble: Any = None, mask: Any = None
 ) -> Prompts:
-    """Returns the checked prompts for an image of a size; for the arguments see `segment`.
-
-    Raises:
-        ArgumentError, ShapeError, MaskError: as `segment` raises them.
-    """
+    """Returns the checked prompts for an image of a size; for the arguments see `segment`."""
     clicks = _clicks(points, size)
     values = [1] * len(clicks) if labels is None else _checks.several(labels, "labels", _LABELS)
     signs = [_label(value, i) for i, value in enumerate(values)]
@@ -57,11 +53,7 @@ def prompts_of(
 
 
 def reduced_prompts(prompts: Prompts, size: Size, to: Size) -> Prompts:
-    """Returns the prompts of an image of a size for a copy of it at another size.
-
-    Raises:
-        ArgumentError: the coarse mask is empty at that size.
-    """
+    """Returns the prompts of an image of a size for a copy of it at another size."""
     across, down = to[0] / size[0], to[1] / size[1]
     points = [((x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5) for x, y in prompts.points]
     box = prompts.box
@@ -92,11 +84,7 @@ def _clicks(points: Any, size: Size) -> list[Point]:
 
 
 def along(line: Any, name: str, size: Size) -> list[Point]:
-    """Returns points at equal distances along a line in an image of a size.
-
-    Raises:
-        ArgumentError: the line has no point, or a point outside of the image.
-    """
+    """Returns points at equal distances along a line in an image of a size."""
     every = _checks.several(line, name, "[(x, y), ...]")
     corners = [point_in(x, f"{name}[{i}]", size) for i, x in enumerate(every)]
     if not corners:
@@ -108,11 +96,7 @@ def along(line: Any, name: str, size: Size) -> list[Point]:
 
 
 def point_in(value: Any, name: str, size: Size) -> Point:
-    """Returns a point (x, y) in an image of a size.
-
-    Raises:
-        ArgumentError: it is not a point of the image.
-    """
+    """Returns a point (x, y) in an image of a size."""
     width, height = size
     try:
         x, y = (float(v) for v in value)
@@ -126,11 +110,7 @@ def point_in(value: Any, name: str, size: Size) -> Point:
 
 
 def size_within(size: Any, largest: Size) -> Size:
-    """Returns a size, which is at most that of an image.
-
-    Raises:
-        ArgumentError: it is not such a size.
-    """
+    """Returns a size, which is at most that of an image."""
     width, height = largest
     accepts = f"expected (width, height) from (1, 1) to ({width}, {height})"
     across, down = _checks.two_numbers(size, "size", accepts)
