@@ -165,10 +165,9 @@ class Call:
     def run(self, work: Work, *, tell: Tell | None = None, **beside: Any) -> Any:
         """Opens the images of each item, runs `work` on a `Frame` of them, and delivers the result.
 
-        Args:
-            work: is called with a Frame and, by name, the values of beside.
-            tell: returns the warning for an item's info; None: that of `solved`, for a blend.
-            beside: further arguments that are images: 'base', 'color_weight' as an image, and the hints of `harmonize`.
+        work: is called with a Frame and, by name, the values of beside.
+        tell: returns the warning for an item's info; None: that of `solved`, for a blend.
+        beside: further arguments that are images: 'base', 'color_weight' as an image, and the hints of `harmonize`.
         """
         place = _cuda.place_of({}, self.device)
         if place is not None and PLACES[self.function].way != "there":

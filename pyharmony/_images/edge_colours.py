@@ -112,13 +112,11 @@ def decontaminated(
 
     At such pixels an image contains a share of its old background, visible as a halo on another background.
 
-    Args:
-        colours: [h, w, C], of an image dtype.
-        alpha: [h, w], of the same dtype. From 0.99 on it counts as 1.
-        corner: the position (y, x) of the first pixel in the caller's src, for messages.
-        memory: counts the scratch.
-        background: whether colours where alpha is zero are those of the background. If not, they are never read, and
-            soft pixels far from opaque ones, such as glass, are not changed.
+    colours: [h, w, C], of an image dtype.
+    alpha: [h, w], of the same dtype. From 0.99 on it counts as 1.
+    corner: the position (y, x) of the first pixel in the caller's src, for messages.
+    background: whether colours where alpha is zero are those of the background. If not, they are never read, and soft
+        pixels far from opaque ones, such as glass, are not changed.
 
     Returns:
         [h, w, C] of the same dtype, decontaminated colours within black and white or, for floats beyond, within their
@@ -245,11 +243,8 @@ def _relaxed(level: _Level, coarser: NumpyArray | None, limits: tuple[float, flo
     They are initialised from the coarser level and refined by Gauss-Seidel sweeps, every other cell at once.
     Cells without soft pixels have the means of their pixels.
 
-    Args:
-        level: the equations.
-        coarser: [ceil(h / 2), ceil(w / 2), 2, C], the colours of the next coarser level; None: there is none.
-        limits: the least and the largest value of a colour.
-        sweeps: the number of sweeps.
+    coarser: [ceil(h / 2), ceil(w / 2), 2, C], the colours of the next coarser level; None: there is none.
+    limits: the least and the largest value of a colour.
     """
     height, width = level.soft.shape
     across = width + 2

@@ -248,10 +248,9 @@ class Job:
     def solved(self, crop: Crop, solve: Solve, *, name: str, everywhere: bool = False, only_on_cpu: str = "") -> Infos:
         """Solves over a crop: on the device of the call if possible, else on the CPU.
 
-        Args:
-            name: the blend's name, for messages.
-            everywhere: whether the result is written where the mask is zero, too.
-            only_on_cpu: the reason why the kernels on a device cannot be used for this call; empty if they can.
+        name: the blend's name, for messages.
+        everywhere: whether the result is written where the mask is zero, too.
+        only_on_cpu: the reason why the kernels on a device cannot be used for this call; empty if they can.
         """
         place = self.place
         if place is not None:

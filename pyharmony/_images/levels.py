@@ -37,8 +37,7 @@ def opened_reduced(
 ) -> tuple[Picture, tuple[int, int] | None]:
     """Opens a file; a large JPEG at a half, a quarter or an eighth of each side, as `io.files.read_reduced` does.
 
-    Args:
-        least: the smallest accepted longer side in pixels.
+    least: the smallest accepted longer side in pixels.
 
     Returns:
         The Picture, and the width and height of the whole image if it is reduced, else None.

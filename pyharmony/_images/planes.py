@@ -21,10 +21,8 @@ _TILE = 64
 def grown(values: Values, radius: int = 1, *, corners: bool = True) -> Values:
     """Returns the largest value within some steps of each pixel: the dilation, for a region.
 
-    Args:
-        values: [h, w] or [h, w, C] of any dtype without NaN, such as a region. Pixels beyond its border are ignored.
-        radius: the number of steps.
-        corners: whether a step may go to a diagonal neighbour: the neighbourhood is a square, else a rhombus.
+    values: [h, w] or [h, w, C] of any dtype without NaN, such as a region. Pixels beyond its border are ignored.
+    corners: whether a step may go to a diagonal neighbour: the neighbourhood is a square, else a rhombus.
     """
     return _spread(values, radius, corners, np.maximum)
 
@@ -85,12 +83,10 @@ def gaussian(
 ) -> Values:
     """Returns values, float32 or float64, blurred by a Gaussian along some axes.
 
-    Args:
-        values: of any shape.
-        deviation: the standard deviation, in pixels.
-        axes: the axes along which they are blurred.
-        reach: the radius of the kernel, in deviations; see `reach_of`.
-        border: the values beyond the border, as in `numpy.pad`: a mirror image, or the outermost values.
+    deviation: the standard deviation, in pixels.
+    axes: the axes along which they are blurred.
+    reach: the radius of the kernel, in deviations; see `reach_of`.
+    border: the values beyond the border, as in `numpy.pad`: a mirror image, or the outermost values.
     """
     radius = reach_of(deviation, reach)
     at = np.arange(-radius, radius + 1)

@@ -44,10 +44,9 @@ def resample(
     Cell i covers the pixels of x from start + i * step to start + (i + 1) * step; if step is more than a pixel, the
     kernel is wider by that factor. Taps beyond the border are omitted.
 
-    Args:
-        first_cell: the index of the first computed cell; a part has the same bits as in the whole.
-        first_pixel, count: the index of the first pixel of x, and the number of pixels of the whole image, if x is a
-            part, with all pixels that the cells read; None: x is the whole.
+    first_cell: the index of the first computed cell; a part has the same bits as in the whole.
+    first_pixel, count: the index of the first pixel of x, and the number of pixels of the whole image, if x is a part,
+        with all pixels that the cells read; None: x is the whole.
     """
     weight_at, reach = kernel
     count, wide = x.shape[axis] if count is None else count, max(step, 1.0)

@@ -22,10 +22,8 @@ def fitted(size: tuple[int, int], longest: float, *, least: int = 1) -> tuple[in
 def resized(values: npt.NDArray[Any], size: tuple[int, int], box: Part | None = None) -> npt.NDArray[Any]:
     """Returns an image [h, w, C] or plane [h, w] at a size (width, height), bilinearly; its dtype is kept.
 
-    Args:
-        values: of any dtype. Four channels of uint8 are colours and alpha, which weights the colours.
-        size: the width and height of the result.
-        box: left, top, right and bottom of the part that is resized; None: all of it.
+    values: of any dtype. Four channels of uint8 are colours and alpha, which weights the colours.
+    box: left, top, right and bottom of the part that is resized; None: all of it.
     """
     if box is None and values.shape[1::-1] == size:
         return values

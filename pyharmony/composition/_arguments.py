@@ -68,8 +68,7 @@ def check_people(people: Any) -> None:
 def settings_of(harmonize: Any, strength: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of matching and blending, which are the same for all subjects, for the recipe.
 
-    Args:
-        values: the values of the other options that are part of recipes, by their names.
+    values: the values of the other options that are part of recipes, by their names.
     """
     options = [option for option in COMPOSE.options if option.in_recipe]
     settings = {option.name: _setting(option, values[option.name]) for option in options}

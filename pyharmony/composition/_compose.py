@@ -486,9 +486,8 @@ class _ReadFile:
 def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: bool) -> _ReadFile:
     """Returns the image of a file.
 
-    Args:
-        least: the longer side that a preview needs; None: all pixels.
-        file: the SHA-256 in a recipe; a file with another one is read at full size. Empty without a recipe.
+    least: the longer side that a preview needs; None: all pixels.
+    file: the SHA-256 in a recipe; a file with another one is read at full size. Empty without a recipe.
     """
     try:
         checksum = sha256_of(path)

@@ -539,11 +539,9 @@ def is_cut_below(entry: Mapping[str, Any]) -> bool:
 def base_is_seen(alpha: NumpyArray, front_mask: NumpyArray | None, bottom: int, height: int) -> bool:
     """Returns whether the ground below an object that was not cropped is visible.
 
-    Args:
-        alpha: [h, w] uint8, the object over its rectangle of the background.
-        front_mask: [h, w] uint8, the mask of people in front of it, or None.
-        bottom: the row of the background below the rectangle.
-        height: the height of the background.
+    alpha: [h, w] uint8, the object over its rectangle of the background.
+    front_mask: [h, w] uint8, the mask of people in front of it, or None.
+    bottom: the row of the background below the rectangle.
     """
     box = bounding_box(alpha >= 128)
     if box.empty or bottom - (len(alpha) - box.y1) >= height:

@@ -80,9 +80,8 @@ def of_layers(layers: Sequence[Layer], size: tuple[int, int], mask: NumpyArray |
 def mask_over(value: Any, name: str, size: tuple[int, int], image: NumpyArray, *, soft: bool = False) -> NumpyArray:
     """Returns the mask that `encoded` or `of_layers` stored, of a photo of a size (width, height).
 
-    Args:
-        image: the photo [h, w, 3] uint8, which may be reduced; the mask has its shape, [h, w] uint8.
-        soft: whether to compute alpha from layers, which takes longer.
+    image: the photo [h, w, 3] uint8, which may be reduced; the mask has its shape, [h, w] uint8.
+    soft: whether to compute alpha from layers, which takes longer.
     """
     count = len(value.get("layers", ()))
     mask = np.zeros(image.shape[:2], np.uint8)
@@ -216,9 +215,8 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
 def check_effect(arguments: Mapping[str, Any], of: str, name: str) -> None:
     """Rejects arguments of a shadow or a reflection of a wrong type or value.
 
-    Args:
-        of: the function of `pyharmony.shadows`.
-        name: the prefix of the arguments' names in messages.
+    of: the function of `pyharmony.shadows`.
+    name: the prefix of the arguments' names in messages.
     """
     for key in arguments:
         if key not in accepted(of):

@@ -50,10 +50,8 @@ def draw(
 ) -> list[PlacedSubject]:
     """Draws the subjects of a recipe into canvas [H, W, 3], one after another, and returns them.
 
-    Args:
-        canvas: a copy of the background.
-        background: [H, W, 3].
-        ratio: the size of canvas relative to that in the recipe; photos may be reduced as well.
+    canvas: a copy of the background.
+    ratio: the size of canvas relative to that in the recipe; photos may be reduced as well.
     """
     subjects = []
     for number, (entry, photo) in enumerate(zip(recipe["subjects"], photos, strict=True)):

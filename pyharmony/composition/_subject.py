@@ -74,10 +74,8 @@ def place_subject(
 ) -> PlacedSubject:
     """Returns a subject at its place in canvas [H, W, 3].
 
-    Args:
-        entry: the subject's part of the recipe.
-        mask: [h, w], of the photo's shape and the background's dtype.
-        ratio, own: the sizes of canvas and photo relative to those in the recipe.
+    mask: [h, w], of the photo's shape and the background's dtype.
+    ratio, own: the sizes of canvas and photo relative to those in the recipe.
     """
     dtype = canvas.dtype
     shape = (canvas.shape[0], canvas.shape[1])

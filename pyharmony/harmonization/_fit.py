@@ -29,9 +29,8 @@ def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:
     grid together. Each of the three has a ridge, the grid the strongest, so that simpler parts explain as much as
     possible.
 
-    Args:
-        scene: the image, with a mask above zero somewhere.
-        output: [h, w, 3], the network's output; clipped to [0, 1].
+    scene: the image, with a mask above zero somewhere.
+    output: [h, w, 3], the network's output; clipped to [0, 1].
 
     Returns:
         The map, and 1 - (sum of squared residuals) / (sum of squares of the change), 0 to 1; 1 where nothing changed.

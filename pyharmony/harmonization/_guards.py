@@ -126,11 +126,10 @@ def limited(color_map: ColorMap, scene: Scene) -> ColorMap:
 def agreement(change: float, apart: float, doubt: float, noise: float) -> float:
     """Returns the agreement of several results for one scene, 0 to 1, see `pyharmony._header.Calibration`.
 
-    Args:
-        change: the mean change c of their mean, in units of white.
-        apart: the root s of the mean squared distance of a result from the mean.
-        doubt: the weight k of s² in c² / (c² + k s² + n²).
-        noise: n, in 8-bit levels.
+    change: the mean change c of their mean, in units of white.
+    apart: the root s of the mean squared distance of a result from the mean.
+    doubt: the weight k of s² in c² / (c² + k s² + n²).
+    noise: n, in 8-bit levels.
     """
     against = doubt * apart * apart + (noise / 255) ** 2
     return change * change / (change * change + against) if against else 1.0

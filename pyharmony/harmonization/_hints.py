@@ -55,10 +55,8 @@ class FrameHints:
     def hints(self, item: int, scene: Scene, holes: NumpyArray | None) -> Hints:
         """Returns the hints of an item.
 
-        Args:
-            item: the number of the item.
-            scene: the scene of `SIDE` x `SIDE` pixels, with a hard mask.
-            holes: [H, W], where the image has no colour; None: nowhere.
+        scene: the scene of `SIDE` x `SIDE` pixels, with a hard mask.
+        holes: [H, W], where the image has no colour; None: nowhere.
         """
         mask = self.references[item]
         if mask is None:

@@ -65,9 +65,7 @@ def hardened(scene: Scene) -> Scene:
 def with_close(scene: Scene, colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None) -> Scene:
     """Returns the scene with a closer crop, if that differs and shows enough of the object.
 
-    Args:
-        scene: the scene of an image.
-        colors, mask, holes: of the image, see `scene`.
+    colors, mask, holes: of the image, see `scene`.
     """
     region = close_to(hardened(scene), mask.shape)
     if region is None:
@@ -135,14 +133,10 @@ def judged(
 ) -> Answer:
     """Returns the result of a network.
 
-    Args:
-        scene: the input of the network.
-        color_map: the colour map of its weighted changes.
-        outputs: its image [h, w, 3] for each view, aligned with the scene.
-        explained: the share of its change that the map explains.
-        calibration: the calibration of its weights.
-        care: how much of its change is applied.
-        weights: the weight of each view, [V].
+    color_map: the colour map of its weighted changes.
+    outputs: its image [h, w, 3] for each view, aligned with the scene.
+    explained: the share of its change that the map explains.
+    weights: the weight of each view, [V].
     """
     image, apart = compared(scene, outputs, weights)
     change = mean_change(scene, image)

@@ -32,11 +32,10 @@ class Scene:
 def scene_of(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, size: tuple[int, int]) -> Scene:
     """Returns the scene at size (h, w), each of its pixels the mean of the pixels that it covers.
 
-    Args:
-        colors: [H, W, C] of an image, C of 1 or 3; floats are clipped to [0, 1].
-        mask: [H, W] of any dtype of masks.
-        holes: [H, W], where the image has no colour; those pixels have no weight. None: nowhere.
-        size: the reduced height and width. Along an axis on which the image has fewer pixels, it is enlarged.
+    colors: [H, W, C] of an image, C of 1 or 3; floats are clipped to [0, 1].
+    mask: [H, W] of any dtype of masks.
+    holes: [H, W], where the image has no colour; those pixels have no weight. None: nowhere.
+    size: the reduced height and width. Along an axis on which the image has fewer pixels, it is enlarged.
     """
     image = reduced(colors, size, holes)
     if image.shape[2] == 1:
@@ -47,9 +46,7 @@ def scene_of(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, siz
 def close_to(scene: Scene, shape: tuple[int, ...]) -> Region | None:
     """Returns the box of the object in an image [H, W], with a quarter of its size added at each side.
 
-    Args:
-        scene: the scene of the image, with a hard mask.
-        shape: (H, W).
+    scene: the scene of the image, with a hard mask.
 
     Returns:
         None if there is no object, or if the region is nearly the whole image.

@@ -17,9 +17,8 @@ def transport_plan(supply: Float64, demand: Float64, cost: Float64) -> Float64:
     the cell of the most negative reduced cost enters until there is none. A perturbation of 1e-12 of the total
     separates degenerate vertices, so the constraints may be violated by as much.
 
-    Args:
-        supply, demand: [n] and [m], above zero, of equal sums.
-        cost: [n, m].
+    supply, demand: [n] and [m], above zero, of equal sums.
+    cost: [n, m].
     """
     n, m = cost.shape
     small = 1e-12 * supply.sum() / (n + 1)

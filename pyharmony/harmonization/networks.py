@@ -35,10 +35,8 @@ __all__ = ["Care", "answer_of", "mean_change", "scene_of"]
 def network(source: Any, device: str | None, batch_statistics: bool = False) -> Model:
     """Returns a model that harmonises.
 
-    Args:
-        source: a model, which is not moved; or anything that `pyharmony.models.load` accepts.
-        device: 'auto', 'cpu' or 'cuda', where a loaded model runs; None: the setting of `pyharmony.set_device`.
-        batch_statistics: see `pyharmony.harmonize`.
+    source: a model, which is not moved; or anything that `pyharmony.models.load` accepts.
+    device: 'auto', 'cpu' or 'cuda', where a loaded model runs; None: the setting of `pyharmony.set_device`.
 
     Raises:
         WeightsError: see `pyharmony.models.load`.

@@ -342,8 +342,7 @@ class _NoiseField:
     Each band is generated at full, half or a quarter of the size, and enlarged. Each part of a very large object has
     its own random stream, since generating all of it twice would take most of the time.
 
-    Args:
-        rows: the first row of each part and the one after its last.
+    rows: the first row of each part and the one after its last.
     """
 
     def __init__(self, seed: int, size: tuple[int, int], axes: int, rows: Sequence[tuple[int, int]]) -> None:

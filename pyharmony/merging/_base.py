@@ -77,11 +77,8 @@ def bases_of(
 ) -> tuple[MergeBase, ...]:
     """Returns the cost of each photo as the base.
 
-    Args:
-        photos: in one dtype and in the colours of one of them.
-        candidate_numbers: the numbers of those that may be the base.
-        cache: the cache of views, which is filled here.
-        align: whether they are aligned.
+    photos: in one dtype and in the colours of one of them.
+    candidate_numbers: the numbers of those that may be the base.
     """
 
     def fill_cache(photo: Photo) -> None:
@@ -143,10 +140,8 @@ def _pair_costs(base: Photo, photo: Photo, cache: ViewCache, align: bool) -> tup
 def _beyond(people: Float32, matrix: Float, size: tuple[int, int]) -> float:
     """Returns the share of a photo's people that a base does not show.
 
-    Args:
-        people: the people map of the photo, [h, w].
-        matrix: the homography from the base to the photo.
-        size: the size of the base.
+    matrix: the homography from the base to the photo.
+    size: the size of the base.
     """
     where = people > _PEOPLE
     if where.mean() < _LEAST:

@@ -126,10 +126,9 @@ def people_in(image: Pixels) -> Float32:
 def choose(base: View, photo: View, visible: Bools, occupied: Bools, slack: int) -> Choice:
     """Returns the parts of a photo to add to the base.
 
-    Args:
-        visible: the pixels of the frame that the photo covers, [h, w].
-        occupied: the mask of people who were added from another photo, [h, w].
-        slack: the largest misalignment, in pixels.
+    visible: the pixels of the frame that the photo covers, [h, w].
+    occupied: the mask of people who were added from another photo, [h, w].
+    slack: the largest misalignment, in pixels.
     """
     longer = max(visible.shape)
     differs, exact = differences(base.levels, photo.levels, visible, slack)
@@ -298,8 +297,7 @@ def _constraints(base: View, photo: View, in_order: bool) -> tuple[Bools, Bools,
 
     The third value has the numbers of the people in the same place as a person of the base, who are not added.
 
-    Args:
-        in_order: whether the person with lower feet is in front; else all people of the base are.
+    in_order: whether the person with lower feet is in front; else all people of the base are.
     """
     shape = photo.people.shape
     inside, same, own = np.zeros(shape, bool), [], list(base.persons or ())

@@ -115,11 +115,10 @@ def correction(base: Float32, photo: Float32, fitting: Bools, inside: Bools, fix
     Cloning", 2009). People get only the factors of the light around them, so that no colour of the background bleeds
     into them. Factors are those of levels plus `FOOT`, because ratios of dark levels are noisy.
 
-    Args:
-        base, photo: of one exposure.
-        fitting: the mask of places at which both show the same, [H, W].
-        inside: the mask of the part, [H, W].
-        fixed: the mask of the people, [H, W].
+    base, photo: of one exposure.
+    fitting: the mask of places at which both show the same, [H, W].
+    inside: the mask of the part, [H, W].
+    fixed: the mask of the people, [H, W].
     """
     ratio = np.log((blurred(base, 1.0) + np.float32(FOOT)) / (blurred(photo, 1.0) + np.float32(FOOT)))
     clipped = np.zeros(fitting.shape, bool)

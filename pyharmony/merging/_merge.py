@@ -284,14 +284,7 @@ def _possible_bases(images: Sequence[Any], out: Any) -> list[int]:
 
 
 class _Merger:
-    """The base, to which photos are added one after the other.
-
-    Args:
-        job: the base and the result.
-        base: the base.
-        align: whether photos are aligned.
-        cache: the cache of views of the photos.
-    """
+    """The base, to which photos are added one after the other."""
 
     def __init__(self, job: Job, base: Photo, align: bool, cache: ViewCache) -> None:
         self.job, self.base, self.align, self.cache = job, base, align, cache
@@ -339,8 +332,7 @@ class _Merger:
     def _blend_part(self, photo: Photo, matrix: Float, gains: Float, part: Part, light: Float32, mask: Pixels) -> None:
         """Blends a part of a photo into the result, and its weight into `mask`.
 
-        Args:
-            light: the logarithms of factors that fit the part to the base, over the small image.
+        light: the logarithms of factors that fit the part to the base, over the small image.
         """
         height, width = self.job.shape
         left, top, right, bottom = part.box

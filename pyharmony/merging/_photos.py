@@ -71,11 +71,9 @@ def people_of_each(people: Any, count: int) -> list[Any]:
 def photo_of(number: int, image: Any, people: Any, base: Photo | None = None, like: Picture | None = None) -> Photo:
     """Returns a photo with finite colours, converted to those of the base.
 
-    Args:
-        image: an array or a Picture.
-        people: the entry about its people.
-        base: the base, or None if this is the base itself.
-        like: the base as a Picture, if it is one.
+    image: an array or a Picture.
+    base: the base, or None if this is the base itself.
+    like: the base as a Picture, if it is one.
     """
     name = f"photos[{number}]"
     if isinstance(image, Picture):

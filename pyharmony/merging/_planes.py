@@ -73,9 +73,8 @@ def mapped(matrix: Float, points: Float) -> Float:
 def rescaled(matrix: Float, first: tuple[float, float], second: tuple[float, float]) -> Float:
     """Returns a homography between two images after each was resized by factors (across, down).
 
-    Args:
-        first: the factors of the image from which it maps points.
-        second: those of the image to which it maps points.
+    first: the factors of the image from which it maps points.
+    second: those of the image to which it maps points.
     """
     product = _resizing(second) @ matrix @ np.linalg.inv(_resizing(first))
     return np.asarray(product / product[2, 2])
@@ -90,9 +89,8 @@ def _resizing(factors: tuple[float, float]) -> Float:
 def warped(image: npt.NDArray[Any], matrix: Float, box: Box) -> npt.NDArray[Any]:
     """Returns an image [H, W] or [H, W, C] warped to a part of another one, by cubic interpolation, border replicated.
 
-    Args:
-        matrix: the homography from the other image to this one, in coordinates of the centres of pixels.
-        box: the part of the other image.
+    matrix: the homography from the other image to this one, in coordinates of the centres of pixels.
+    box: the part of the other image.
     """
     cv2 = opencv()
     left, top, right, bottom = box

@@ -21,10 +21,9 @@ _DONE = 2e-5  # the mean change in an iteration below which the solution has con
 def cut(crossing: Float32, taking: Float32, inside: Bools, outside: Bools) -> Bools:
     """Returns the region [H, W] with the least cost.
 
-    Args:
-        crossing: the cost of a contour per pixel of its length, [H, W], above 0.
-        taking: the cost of including a pixel in the region; a gain if below 0.
-        inside, outside: the pixels that are always included, and those that never are; outside has priority.
+    crossing: the cost of a contour per pixel of its length, [H, W], above 0.
+    taking: the cost of including a pixel in the region; a gain if below 0.
+    inside, outside: the pixels that are always included, and those that never are; outside has priority.
     """
     levels = [(crossing, taking, inside & ~outside, outside)]
     while max(levels[-1][0].shape) > _COARSE and min(levels[-1][0].shape) >= 8:

@@ -88,9 +88,8 @@ def _union(persons: list[Bools], size: Size) -> Float32:
 def on_base(view: View, matrix: Float, size: Size) -> tuple[View, Bools]:
     """Returns a view warped to the base, and the mask of the pixels that it covers.
 
-    Args:
-        matrix: the homography from the base's view to this one.
-        size: the size of the base's view.
+    matrix: the homography from the base's view to this one.
+    size: the size of the base's view.
     """
     whole = (0, 0, *size)
     height, width = view.people.shape

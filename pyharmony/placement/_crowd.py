@@ -142,12 +142,9 @@ def off_the_line(crowd: Crowd, x: Float, bottom: Float, size: Float, tall: float
     People who end at the waist or the hips side by side are occluded by one table or wall, which leaves a similar part
     of each visible. The height is infinite if there are no such neighbours.
 
-    Args:
-        crowd: the people.
-        x, bottom: the middle of the object's lower end, [N].
-        size: the height of the object's head, [N].
-        tall: the visible height of the object, in heads.
-        tall: how many heads tall the object is.
+    x, bottom: the middle of the object's lower end, [N].
+    size: the height of the object's head, [N].
+    tall: the visible height of the object, in heads.
     """
     columns, rows, others = crowd.ground()
     short = (others < _SHORT) & (np.abs(others - tall) <= _AS_SHORT)
@@ -166,13 +163,10 @@ def crowd_of(
 ) -> Crowd:  # fmt: skip
     """Returns the people of an image of a size (width, height).
 
-    Args:
-        masks: the masks of people, [h, w] uint8 of one shape.
-        heads: the boxes of their heads, [P, 4].
-        faces: the boxes of faces of others.
-        size: the size of the image.
-        roll: its roll.
-        sure: the confidence of each person with a mask, [P]; the others get the least of them.
+    masks: the masks of people, [h, w] uint8 of one shape.
+    heads: the boxes of their heads, [P, 4].
+    faces: the boxes of faces of others.
+    sure: the confidence of each person with a mask, [P]; the others get the least of them.
     """
     if not len(masks) + len(faces):
         none = np.empty((0, 1, 1), bool)

@@ -214,9 +214,8 @@ def appearance_of(small: Pixels, people: Bools) -> Float:
 
     They are luma and two opponent chromas, the square of luma, its differences across and down, and 1.
 
-    Args:
-        small: the image at a smaller size, [h, w, 3].
-        people: the mask of all people, [h, w].
+    small: the image at a smaller size, [h, w, 3].
+    people: the mask of all people, [h, w].
     """
     colours = small.astype(np.float64) @ _OPPONENT.T
     luma = colours[..., 0]
@@ -231,8 +230,7 @@ def sky_of(small: Pixels) -> Bools:
 
     A grey sky is not detected, since walls and snow look the same.
 
-    Args:
-        small: the image at a smaller size, [h, w, 3].
+    small: the image at a smaller size, [h, w, 3].
     """
     colours = small.astype(np.float64)
     luma, blue = colours @ _OPPONENT[0], colours[..., 2] - colours[..., 0]
@@ -255,11 +253,10 @@ def floors_of(appearance: Float, boxes: Float, sizes: Float, size: tuple[int, in
     It is the mean of luma and of two chromas, the deviation of luma, and its mean differences across and down, each
     divided by its standard deviation between people.
 
-    Args:
-        appearance: the summed-area tables of `appearance_of`.
-        boxes: the boxes of standing people, [N, 4] in pixels of the image.
-        sizes: the heights of their heads, [N].
-        size: width and height of the image.
+    appearance: the summed-area tables of `appearance_of`.
+    boxes: the boxes of standing people, [N, 4] in pixels of the image.
+    sizes: the heights of their heads, [N].
+    size: width and height of the image.
     """
     left, _, right, feet = boxes.T
     head = np.maximum(sizes, _LEAST_HEAD * max(size) / max(appearance.shape[1:]))
@@ -345,10 +342,7 @@ def _fit(subject: Subject, size: tuple[int, int], base: float) -> float:
 
     A person gets the size at which a camera at eye level has the head in the usual row; other objects keep their size.
 
-    Args:
-        subject: the object.
-        size: width and height of the background.
-        base: the row of the object's lower end, as a share of the height.
+    base: the row of the object's lower end, as a share of the height.
     """
     width, height = size
     share = min(height / subject.size[1], width / subject.size[0])
@@ -390,10 +384,9 @@ def _nearer(size: Float, rows: tuple[Float, float], below: float) -> list[Float]
 
     A camera at eye level has all heads on one line, at any distance.
 
-    Args:
-        size: the height of the head at the distance of the others, [N].
-        rows: that line, [N], and the lower border of the image.
-        below: the extent of the object below the middle of its head, in heads.
+    size: the height of the head at the distance of the others, [N].
+    rows: that line, [N], and the lower border of the image.
+    below: the extent of the object below the middle of its head, in heads.
     """
     line, height = rows
     octaves = np.log2(np.minimum((height - line) / below, _NEAREST * height).clip(size) / size)
@@ -508,9 +501,7 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
 def goodness(total: float, among: bool) -> float:
     """Returns the score of a placement, 0 to 1: the logistic of its sum of terms, relative to people's own places.
 
-    Args:
-        total: the sum of the terms.
-        among: whether the object is a person among people.
+    among: whether the object is a person among people.
     """
     usual = _OWN_PLACE if among else _OWN_PLACE_ALONE
     return 1 / (1 + math.exp(min(usual - total, _EXPONENT)))

@@ -54,12 +54,7 @@ Answer = tuple[Box, Float32]
 
 
 def closer(cutter: NetworkCutter, layer: Layer, prompts: Prompts) -> Layer:
-    """Returns a mask refined in windows along its contour.
-
-    Args:
-        layer: the mask for the prompts, or that of a person.
-        prompts: the prompts.
-    """
+    """Returns a mask refined in windows along its contour."""
     box = box_of(layer)
     if box is None or max(box[2] - box[0], box[3] - box[1]) < _LEAST * cutter.network.size:
         return layer

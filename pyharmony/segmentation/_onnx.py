@@ -215,10 +215,8 @@ class _OnnxNetwork:
     def numbers(self, value: Any, name: str, axes: int, description: str) -> Float32:
         """Returns an output as finite float32, after its checks.
 
-        Args:
-            name: the name of the output.
-            axes: the number of its axes.
-            description: its meaning and shape, for the message.
+        axes: the number of its axes.
+        description: its meaning and shape, for the message.
         """
         expected = f"expected {description}"
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":

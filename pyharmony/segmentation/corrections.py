@@ -67,13 +67,12 @@ def corrected(
 ) -> list[Layer]:
     """Returns the masks for further clicks, merged with the mask before them, the best first.
 
-    Args:
-        before: the mask that is corrected; its box is in that of the answers.
-        answers: one or more masks of one box, the best first.
-        points: all clicks (x, y), in pixels of the image.
-        labels: for each of them 1 on the object and 0 outside of it; new clicks with another label than the last one
-            are ignored.
-        since: the number of clicks that led to the mask before.
+    before: the mask that is corrected; its box is in that of the answers.
+    answers: one or more masks of one box, the best first.
+    points: all clicks (x, y), in pixels of the image.
+    labels: for each of them 1 on the object and 0 outside of it; new clicks with another label than the last one are
+        ignored.
+    since: the number of clicks that led to the mask before.
     """
     box = answers[0].box
     size = _grid(box)

@@ -295,9 +295,8 @@ def head_around_face(eyes: Float, mouth: Float) -> tuple[float, float, float, fl
 def with_poses(cutter: NetworkCutter, layer: Layer, pose: Pose | None, points: Sequence[tuple[float, float]]) -> Layer:
     """Returns the mask of a person, refined by the masks of poses; unchanged without poses.
 
-    Args:
-        pose: the detected pose of the person, or None.
-        points: places (x, y) on the person.
+    pose: the detected pose of the person, or None.
+    points: places (x, y) on the person.
     """
     own = box_of(layer)
     if cutter.poses is None or own is None:
@@ -355,9 +354,8 @@ def whole_first(cutter: NetworkCutter, layers: Sequence[Layer], power: float = _
 def wearer(cutter: NetworkCutter, part: Layer, point: tuple[float, float]) -> Layer | None:
     """Returns the mask of the person of whom a mask is a part, such as a cap or a sleeve; None if there is none.
 
-    Args:
-        part: the mask; the person's head must be plainly visible, and the person larger than the part.
-        point: the place (x, y) of the click.
+    part: the mask; the person's head must be plainly visible, and the person larger than the part.
+    point: the place (x, y) of the click.
     """
     (height, width), own = cutter.picture.shape[:2], box_of(part)
     people = Layer((0, 0, width, height), cutter.people(), 0.0)
@@ -427,8 +425,7 @@ def head_in(heads: Sequence[Head], mask: Pixels, factor: float = 1.0) -> Head | 
 def others(cutter: NetworkCutter, masks: Sequence[Pixels], size: tuple[int, int]) -> Pixels:
     """Returns the region of people without a mask, [h, w] of 0 or 255, at a size (width, height).
 
-    Args:
-        masks: the masks of people, [h, w] of 0 to 255.
+    masks: the masks of people, [h, w] of 0 to 255.
     """
     left = resized(cutter.people(), size) > _PEOPLE
     for mask in masks:

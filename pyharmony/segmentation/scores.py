@@ -52,11 +52,7 @@ class Weights(NamedTuple):
 def facts_of(picture: Pixels, layers: Sequence[Layer], index: int, prompts: Prompts) -> Facts:
     """Returns the facts about one of the masks for some prompts.
 
-    Args:
-        picture: the image, [H, W, 3] uint8.
-        layers: the masks; none is empty.
-        index: the index of the mask.
-        prompts: the prompts.
+    layers: the masks; none is empty.
     """
     layer = layers[index]
     score = min(max(layer.score, _LEAST), 1 - _LEAST)

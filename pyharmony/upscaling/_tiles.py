@@ -37,8 +37,7 @@ def enlarged(
 ) -> Float32:
     """Returns a region of an image [H, W] enlarged by all passes, the same as if the whole image were enlarged.
 
-    Args:
-        read: a function that returns the pixels [h, w, C] of a part of the image.
+    read: a function that returns the pixels [h, w, C] of a part of the image.
     """
     parts = list(_parts(region, shape, passes))
     values = read(parts[0])

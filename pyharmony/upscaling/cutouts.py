@@ -20,8 +20,7 @@ def enlarged_where(image: NumpyArray, factor: int, method: str | Method, part: R
 
     Tiles without visible pixels stay transparent, and take neither time nor memory.
 
-    Args:
-        part: the part of image whose alpha is checked.
+    part: the part of image whose alpha is checked.
     """
     out = np.zeros((factor * image.shape[0], factor * image.shape[1], 4), image.dtype)
     near = part.expand(_BESIDE, image.shape)
