@@ -201,8 +201,8 @@ class Call:
                 result, info = error, None
             results.append(result)
             all_infos.append(info)
-        made = tuple(results) if isinstance(self.dst, tuple) else results
-        return (made, all_infos) if self.return_info else made
+        every = tuple(results) if isinstance(self.dst, tuple) else results
+        return (every, all_infos) if self.return_info else every
 
     def _way(self, item: Item) -> Callable[[Item, Work, _cuda.Place | None], tuple[Any, Any]]:
         """Returns the method that runs an item: `answer`, or `_in_float32` if a tensor has the dtype bfloat16."""
@@ -256,11 +256,11 @@ class Call:
     def _of_device_arrays(self, item: Item, work: Work) -> tuple[Any, Any]:
         """Blends arrays on a device in the way of `PLACES` for the function."""
         own, way = item.name, PLACES[self.function].way
-        # The kernels assume that every pixel of dst is known.
-        partly = way == "there" and (
+        if way == "there" and (
             item.dst_valid is not None or (_cuda.is_device_array(item.dst) and has_unknown(item.dst))
-        )
-        if way == "copied" or partly:
+        ):
+            way = "copied"  # the kernels assume that every pixel of dst is known
+        if way == "copied":
             return self._through_cpu(item, work)
         if way == "refused":
             raise DeviceError(f"{own}: on a CUDA device, and this blend has no kernels there; pass {own}.cpu()")
@@ -278,11 +278,8 @@ class Call:
     def _through_cpu(self, item: Item, work: Work) -> tuple[Any, Any]:
         """Works on CPU copies of arrays on a device; the result is copied to dst's device, unless out is a file."""
         own = item.name
-        on_device = {
-            name: x
-            for name, x in {**item.images, "out": item.out}.items()
-            if x is not None and _cuda.is_device_array(x)
-        }
+        every = {**item.images, "out": item.out}
+        on_device = {name: x for name, x in every.items() if x is not None and _cuda.is_device_array(x)}
         place = _cuda.place_of(on_device, None)
         assert place is not None  # noqa: S101  # some images are on a device
         if item.out is not None and not item.to_file and (own in on_device) != ("out" in on_device):
@@ -336,23 +333,18 @@ def open_item(item: Item, *, keep_gps: bool) -> OpenItem:
             return x
         return convert(opened(x, name), picture or Picture(as_images(dst, own)[0]), name).pixels
 
+    def as_mask(x: Any, name: str) -> Any:
+        return x if x is None or is_array(x) else mask_of(opened(x, name), name)
+
     source = None if item.src is ITSELF else in_colours(item.src, "src")
-    mask = item.mask
-    if not (mask is None or is_array(mask)):
-        mask = mask_of(opened(mask, "mask"), "mask")
-    valid = item.dst_valid
-    if not (valid is None or is_array(valid)):
-        valid = mask_of(opened(valid, "dst_valid"), "dst_valid")
+    mask, valid = as_mask(item.mask, "mask"), as_mask(item.dst_valid, "dst_valid")
     beside = dict(item.beside)
     base, weight = beside.get("base"), beside.get("color_weight")
     if base is not None and not (isinstance(base, str) and base == "copy-paste"):
         beside["base"] = in_colours(base, "base")
     if beside.get("source") is not None:
         beside["source"] = in_colours(beside["source"], "source")
-    for name in ("source_mask", "reference"):
-        x = beside.get(name)
-        if not (x is None or is_array(x)):
-            beside[name] = mask_of(opened(x, name), name)
+    beside |= {name: as_mask(beside[name], name) for name in ("source_mask", "reference") if name in beside}
     if is_file(weight) or is_pil(weight) or isinstance(weight, Picture):
         values = mask_of(opened(weight, "color_weight"), "color_weight")
         beside["color_weight"] = values / np.float32(VALUE_RANGE[values.dtype.name])
@@ -400,14 +392,15 @@ def deliver(item: Item, opened: OpenItem, result: Any, *, composite: bool = Fals
         images = as_images(result, item.name)
         if len(images) != 1:
             raise ShapeError(f"out: one file for a batch of {len(images)}; pass {item.name} and out as lists")
-        made = Picture(images[0]) if picture is None else dataclasses.replace(picture, pixels=images[0])
-        write(composite_of(made, (item.dst, item.src)) if composite else made, item.out)
-        return item.out
-    if picture is None or is_array(item.out):
+        result = images[0]
+    elif picture is None or is_array(item.out):
         return result
-    made = dataclasses.replace(picture, pixels=result)
-    made = composite_of(made, (item.dst, item.src)) if composite else made
-    return made if isinstance(item.dst, Picture) else as_delivered(made)
+    image = Picture(result) if picture is None else dataclasses.replace(picture, pixels=result)
+    image = composite_of(image, (item.dst, item.src)) if composite else image
+    if item.to_file:
+        write(image, item.out)
+        return item.out
+    return image if isinstance(item.dst, Picture) else as_delivered(image)
 
 
 #: The shared arguments that follow a function's own.
@@ -501,13 +494,12 @@ def _with_own(public: Callable[..., Any], function: Callable[..., Any]) -> Calla
 
 def _singly(whole: Item) -> dict[str, Any]:
     """Returns the images of a call by the name of their argument, with those of lists one by one."""
-    found: dict[str, Any] = {}
+    images: dict[str, Any] = {}
     for name, value in whole.images.items():
-        if isinstance(value, (list, tuple)):
-            found |= {f"{name}[{i}]": x for i, x in enumerate(value)}
-        else:
-            found[name] = value
-    return found
+        images |= (
+            {f"{name}[{i}]": x for i, x in enumerate(value)} if isinstance(value, (list, tuple)) else {name: value}
+        )
+    return images
 
 
 def _items(whole: Item) -> list[Item]:
@@ -522,22 +514,15 @@ def _items(whole: Item) -> list[Item]:
         return x
 
     out, several = whole.out, at_of_items(whole.at)
-    sources, masks = spread(whole.src, "src"), spread(whole.mask, "mask")
-    valid = spread(whole.dst_valid, "dst_valid")
-    positions = [whole.at] * count if several is None else spread(several, "at")
+    columns = {name: spread(getattr(whole, name), name) for name in ("src", "mask", "dst_valid")}
+    columns |= {"dst": whole.dst, "at": [whole.at] * count if several is None else spread(several, "at")}
     if out is not None and not isinstance(out, (list, tuple)):
         raise DTypeError(f"out: {type(out).__name__}, expected None or a list of {count}, as many as dst")
-    outs, scales = spread(out, "out"), spread(whole.scale, "scale")
+    columns |= {"out": spread(out, "out"), "scale": spread(whole.scale, "scale")}
     beside = {name: spread(value, name) for name, value in whole.beside.items()}
     return [
         Item(
-            src=sources[i],
-            dst=whole.dst[i],
-            mask=masks[i],
-            at=positions[i],
-            scale=scales[i],
-            out=outs[i],
-            dst_valid=valid[i],
+            **{name: values[i] for name, values in columns.items()},
             beside={name: values[i] for name, values in beside.items()},
         )
         for i in range(count)

@@ -114,10 +114,7 @@ class DeviceFrame(AnyFrame):
                 stream=self.place.stream,
             )
         values = self.place.fetch(memory).view(np.int32).reshape(-1, 4).tolist()
-        return [
-            Region(top + src_region.y0, bottom + src_region.y0, left + src_region.x0, right + src_region.x0)
-            for top, left, bottom, right in values
-        ]
+        return [Region(top, bottom, left, right).moved(*src_region.origin) for top, left, bottom, right in values]
 
 
 class _Items:
@@ -186,7 +183,7 @@ class DeviceJob:
         ends = region.y0 == 0, region.y1 == height, region.x0 == 0, region.x1 == width
         at_border = ends if self.strips else ()
         if frame.mask is not None and not inner.empty:
-            mask = inner.of(frame.mask.items(self.item), (frame.src_region.y0, frame.src_region.x0))
+            mask = inner.of(frame.mask.items(self.item), frame.src_region.origin)
             if inner == region and not any(at_border):
                 return mask
         corner = (0, 0) if inner.empty else (inner.y0 - region.y0, inner.x0 - region.x0)
@@ -200,7 +197,7 @@ class DeviceJob:
         dst = region.of(frame.dst.items(self.item))
         if inner.empty:
             return dst
-        src = inner.of(frame.src.items(self.item), (frame.src_region.y0, frame.src_region.x0))
+        src = inner.of(frame.src.items(self.item), frame.src_region.origin)
         if inner == region:
             return src
         return lay(frame.place, src, dst, (inner.y0 - region.y0, inner.x0 - region.x0))
@@ -297,11 +294,9 @@ def _placed(at: Any, source: DeviceArray, target: DeviceArray) -> tuple[Region, 
         raise ArgumentError(
             f"at: {at!r}, expected whole pixels; fractions resample src, which is supported on the CPU only"
         )
-    top, left = int(y), int(x)
-    inside = Region(top, top + source.shape[1], left, left + source.shape[2]).overlap(
-        Region(0, target.shape[1], 0, target.shape[2])
-    )
-    return (_NOWHERE if inside.empty else inside), (top, left)
+    corner = int(y), int(x)
+    inside = Region.whole(source.shape[1:]).moved(*corner).overlap(Region.whole(target.shape[1:]))
+    return (_NOWHERE if inside.empty else inside), corner
 
 
 def _mask(x: Any, source: DeviceArray) -> DeviceArray:

@@ -71,7 +71,7 @@ class _Pixels(NamedTuple):
 
     @property
     def frame(self) -> Region:
-        return Region(0, self.alpha.shape[0], 0, self.alpha.shape[1])
+        return Region.whole(self.alpha.shape)
 
     def is_read(self, tile: Region) -> bool:
         """Returns whether there are soft pixels in a tile, or near enough to depend on it."""
@@ -80,7 +80,7 @@ class _Pixels(NamedTuple):
 
     def level(self, region: Region) -> _Level:
         """Returns the equations of the pixels of a region, which may extend beyond the image, with 1 for white."""
-        inside, origin = region.overlap(self.frame), (region.y0, region.x0)
+        inside, origin = region.overlap(self.frame), region.origin
         channels = self.colours.shape[2]
         means = np.zeros((*region.shape, 3 + 2 * channels), np.float32)
         soft = np.zeros(region.shape, bool)
@@ -137,13 +137,8 @@ def decontaminated(
     top, left = box.y0 - _BESIDE, box.x0 - _BESIDE
     high, wide = (-(-(side + 2 * _BESIDE) // _CELL) for side in box.shape)
     whole = Region(top, top + high * _CELL, left, left + wide * _CELL)
-    tiles = [
-        Region(y, min(y + _TILE, whole.y1), x, min(x + _TILE, whole.x1))
-        for y in range(whole.y0, whole.y1, _TILE)
-        for x in range(whole.x0, whole.x1, _TILE)
-    ]
     pixels = _Pixels(colours, alpha, soft, background)
-    read_tiles = [tile for tile in tiles if pixels.is_read(tile)]
+    read_tiles = [tile for tile in whole.tiles(_TILE) if pixels.is_read(tile)]
     coarse, limits = _coarse(pixels, whole, read_tiles, memory)
     cells = memory.hold(_solved(coarse, limits))
     object_box = bounding_box(alpha)

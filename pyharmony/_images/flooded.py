@@ -10,9 +10,8 @@ from ..errors import FloodedWarning
 from .planes import shrunk
 from .region import Region
 
-_SAMPLES = (
-    48  # the smallest number of rows or columns, along the longer side, of the grid on which colours are compared
-)
+#: The smallest number of rows or columns, along the longer side, of the grid on which colours are compared.
+_SAMPLES = 48
 _LEAST = 32  # the smallest number of samples that is significant
 _MARGIN = 2  # samples within this many steps of the grid of the contour are omitted
 _THICK = 0.4  # an object with a smaller share of samples left is thin: the colours around it may fill it
@@ -41,7 +40,7 @@ def warn_of_flooded(src: NumpyArray, out: NumpyArray, mask: NumpyArray, src_regi
     if part.empty:
         return
     step = max(1, max(part.shape) // _SAMPLES)
-    grid, origin = np.s_[::step, ::step], (src_region.y0, src_region.x0)
+    grid, origin = np.s_[::step, ::step], src_region.origin
     inside = part.of(mask, origin)[grid] > VALUE_RANGE.get(mask.dtype.name, 1) / 2
     deep = shrunk(inside, _MARGIN, corners=False)
     if np.count_nonzero(deep) < max(_LEAST, _THICK * np.count_nonzero(inside)):

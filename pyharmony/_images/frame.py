@@ -112,7 +112,7 @@ class Crop:
             mask=take(self.mask, "mask"),
             base=None if self.base is None else take(self.base, "base"),
             weight=weight,
-            target=lambda part: part.of(out, (self.region.y0, self.region.x0)),
+            target=lambda part: part.of(out, self.region.origin),
             fetched=True,
         )
 
@@ -150,9 +150,7 @@ class Job:
     def soft(self) -> bool:
         """Whether a pixel of the mask is neither zero nor fully inside."""
         if self._soft is None:
-            self._soft = not self.bbox.empty and not is_hard(
-                self.bbox.of(self.mask, (self.src_region.y0, self.src_region.x0))
-            )
+            self._soft = not self.bbox.empty and not is_hard(self.bbox.of(self.mask, self.src_region.origin))
         return self._soft
 
     @property
@@ -168,6 +166,11 @@ class Job:
     def in_place(self) -> bool:
         """Whether out is dst itself."""
         return bool(self.out.__array_interface__["data"] == self.dst.__array_interface__["data"])
+
+    def begin(self) -> None:
+        """Copies dst into out, after a check that its values are finite where it has colour; for calls on an image."""
+        check_finite(self.dst, "image", skip=self.holes if self.holes is not None and self.holes.any() else None)
+        self.start()
 
     def start(self) -> NumpyArray:
         """Copies dst into out and returns out."""
@@ -210,7 +213,7 @@ class Job:
         """
         if base is not None:
             base = region.of(base)
-            check_finite(base, "base", (region.y0, region.x0))
+            check_finite(base, "base", region.origin)
         src, dst, own_mask = self.src_of(region), self.dst_of(region), mask
         ground, unknown, apart = dst, self.ground.unknown(region), None
         if unknown is not None:
@@ -241,7 +244,7 @@ class Job:
             apart=apart,
             base=base,
             weight=weight if isinstance(weight, float) else region.of(weight),
-            target=lambda part: part.of(self.start()) if apart is None else part.of(apart, (region.y0, region.x0)),
+            target=lambda part: part.of(self.start()) if apart is None else part.of(apart, region.origin),
             memory=self.memory,
         )
 
@@ -309,14 +312,12 @@ class Job:
     def mask_of(self, region: Region) -> NumpyArray:
         """Returns the mask over a region of dst: a view of the caller's mask if src covers the region."""
         if self.src_region.contains(region):
-            result = region.of(self.mask, (self.src_region.y0, self.src_region.x0))
+            result = region.of(self.mask, self.src_region.origin)
         else:
             result = self.memory.hold(np.zeros(region.shape, self.mask.dtype))
             common = self.src_region.overlap(region)
             if not common.empty:
-                common.of(result, (region.y0, region.x0))[...] = common.of(
-                    self.mask, (self.src_region.y0, self.src_region.x0)
-                )
+                common.of(result, region.origin)[...] = common.of(self.mask, self.src_region.origin)
         with_strips = close_strips(result, region, self.shape) if self.strips else result
         return result if with_strips is result else self.memory.hold(with_strips)
 
@@ -327,8 +328,7 @@ class Job:
         edge that leaves src has the gradient of dst; the values are float32 (float64 for that dtype) in the unit of
         dst. If src does not overlap the region, the result is dst.
         """
-        origin = self.src_region.y0, self.src_region.x0
-        common = self.src_region.overlap(region)
+        origin, common = self.src_region.origin, self.src_region.overlap(region)
         if common.empty:
             return self.ground.of(region)[0]
         holes = None if self.holes is None else common.of(self.holes, origin)
@@ -337,7 +337,7 @@ class Job:
         if holes is None and common == region:
             return region.of(self.src, origin)
         values = self.memory.hold(common.of(self.src, origin).astype(self.real))
-        whole, corner = self.ground.of(region)[0], (region.y0, region.x0)
+        whole, corner = self.ground.of(region)[0], region.origin
         below = common.of(whole, corner)
         difference = self.memory.hold(values - below)
         if holes is not None:
@@ -345,12 +345,8 @@ class Job:
             np.add(below, difference, out=values, where=holes[..., None])
         if common == region:
             return values
-        around = (
-            (common.y0 - region.y0, region.y1 - common.y1),
-            (common.x0 - region.x0, region.x1 - common.x1),
-            (0, 0),
-        )
-        result = self.memory.hold(np.pad(difference, around, mode="edge"))
+        rows, columns = (common.y0 - region.y0, region.y1 - common.y1), (common.x0 - region.x0, region.x1 - common.x1)
+        result = self.memory.hold(np.pad(difference, (rows, columns, (0, 0)), mode="edge"))
         result += whole
         common.of(result, corner)[...] = values
         return result
@@ -360,11 +356,10 @@ class Job:
 
         With hide, dst is not read inside the mask, unless src ends at the contour.
         """
-        common = self.src_region.overlap(region)
-        origin = self.src_region.y0, self.src_region.x0
+        origin, common = self.src_region.origin, self.src_region.overlap(region)
         source = common.of(self.src, origin)
         holes = None if self.holes is None else common.of(self.holes, origin)
-        near = None if mask is None else common.of(mask, (region.y0, region.x0))
+        near = None if mask is None else common.of(mask, region.origin)
         if holes is not None and source.dtype.kind == "f":
             self.memory.touch(source.nbytes)
         check_finite(source, "src", (common.y0 - self.shift[0], common.x0 - self.shift[1]), skip=holes, mask=near)
@@ -372,7 +367,7 @@ class Job:
         if hide and not self.leaves_source:
             inside = self.mask_of(region) > 0
             skip = inside if skip is None else inside | skip
-        check_finite(region.of(self.dst), "dst", (region.y0, region.x0), skip=skip, mask=mask)
+        check_finite(region.of(self.dst), "dst", region.origin, skip=skip, mask=mask)
 
 
 def layout(x: Any, name: str) -> tuple[Any, bool]:
@@ -648,11 +643,8 @@ class Frame(AnyFrame):
             colours = min(dst.shape[2], 3)
             src_mask = None if self._mask is None else self._mask[i]
             shift, fraction = self._shifts[i], self._fractions[i]
-            options: dict[str, Any] = {
-                "real": np.float64 if dst.dtype == np.float64 else np.float32,
-                "decontaminate": self._decontaminate,
-                "memory": memory,
-            }
+            real = np.float64 if dst.dtype == np.float64 else np.float32
+            options: dict[str, Any] = {"real": real, "decontaminate": self._decontaminate, "memory": memory}
             if self._scale == 1:
                 source = place(src, src_mask, self.shape, shift, fraction, **options)
             else:
@@ -660,17 +652,9 @@ class Frame(AnyFrame):
                 source = place_scaled(src, src_mask, self.shape, position, self._scale, **options)
             src_region, mask = source.src_region, source.mask
             box = bounding_box(mask)
-            if not box.empty:
-                box = Region(
-                    box.y0 + src_region.y0, box.y1 + src_region.y0, box.x0 + src_region.x0, box.x1 + src_region.x0
-                )
             has_alpha = dst.shape[2] == 4
-            ground = Ground(
-                dst[..., :colours],
-                dst[..., 3] if has_alpha and self.name == "dst" else None,
-                None if self._valid is None else self._valid[i],
-                memory,
-            )
+            dst_alpha = dst[..., 3] if has_alpha else None
+            valid = None if self._valid is None else self._valid[i]
             yield Job(
                 item=i,
                 place=self._place,
@@ -680,11 +664,11 @@ class Frame(AnyFrame):
                 holes=source.holes,
                 src_region=src_region,
                 shift=shift,
-                bbox=box,
+                bbox=box if box.empty else box.moved(*src_region.origin),
                 out=out[..., :colours],
                 out_alpha=out[..., 3] if has_alpha else None,
-                dst_alpha=dst[..., 3] if has_alpha else None,
-                ground=ground,
+                dst_alpha=dst_alpha,
+                ground=Ground(dst[..., :colours], dst_alpha if self.name == "dst" else None, valid, memory),
                 memory=memory,
             )
 
@@ -699,13 +683,10 @@ class Frame(AnyFrame):
             if job.soft:
                 source = "src" if self.name == "dst" else self.name
                 name = f"the alpha of {source}" if self._mask is None else "mask"
-                counts = count_faint(job.bbox.of(job.mask, (job.src_region.y0, job.src_region.x0)))
+                counts = count_faint(job.bbox.of(job.mask, job.src_region.origin))
                 height, width = (length * self._scale for length in self._src[job.item].shape[:2])
-                tiny = (
-                    f"{self._scale:g} reduces {source} to {width:.2g} x {height:.2g} pixels"
-                    if min(height, width) < 1
-                    else ""
-                )
+                tiny = f"{self._scale:g} reduces {source} to {width:.2g} x {height:.2g} pixels"
+                tiny = tiny if min(height, width) < 1 else ""
                 warn_of_faint(*counts, job.mask.dtype.name, name, tiny)
             info = blend(job)
             if isinstance(info, list):

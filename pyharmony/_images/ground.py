@@ -59,7 +59,7 @@ class Ground:
             values = self._memory.hold(around.of(self._dst).astype(real))
             # NaN next to the pixels that a blend reads must not be extrapolated.
             absent = self._missing(around) | ~np.isfinite(values).all(2)
-            self._colours[region] = region.of(fill(values, absent, self._memory), (around.y0, around.x0))
+            self._colours[region] = region.of(fill(values, absent, self._memory), around.origin)
         return self._colours[region], missing
 
     def _missing(self, region: Region) -> NumpyArray:
@@ -108,7 +108,7 @@ def warn_of_erased(dst: NumpyArray, mask: NumpyArray, src_region: Region, box: R
     if common.empty or not _may_be_flat(common.of(dst), _FLAT * level):
         return
     rows, columns = (slice(None, None, max(1, n // _SAMPLES)) for n in common.shape)
-    samples = common.of(mask, (src_region.y0, src_region.x0))[rows, columns]
+    samples = common.of(mask, src_region.origin)[rows, columns]
     under = common.of(dst)[rows, columns][samples > VALUE_RANGE.get(samples.dtype.name, 1) / 2].astype(np.float32)
     if len(under) < _LEAST:
         return
@@ -119,7 +119,7 @@ def warn_of_erased(dst: NumpyArray, mask: NumpyArray, src_region: Region, box: R
     around = box.expand(2 + max(box.shape) // 8, dst.shape)
     outside = np.ones(around.shape, bool)
     inner = src_region.overlap(around)
-    inner.of(outside, (around.y0, around.x0))[...] = inner.of(mask, (src_region.y0, src_region.x0)) == 0
+    inner.of(outside, around.origin)[...] = inner.of(mask, src_region.origin) == 0
     beside = around.of(dst)[rows, columns][outside[rows, columns]].astype(np.float32)
     if len(beside) < _LEAST:
         return

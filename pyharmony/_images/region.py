@@ -26,6 +26,21 @@ class Region:
     x0: int
     x1: int
 
+    @staticmethod
+    def whole(shape: Sequence[int]) -> Region:
+        """Returns all of an image of `shape`."""
+        return Region(0, shape[0], 0, shape[1])
+
+    @staticmethod
+    def around(regions: Sequence[Region]) -> Region:
+        """Returns the smallest region that contains all of some."""
+        return Region(
+            min(r.y0 for r in regions),
+            max(r.y1 for r in regions),
+            min(r.x0 for r in regions),
+            max(r.x1 for r in regions),
+        )
+
     @property
     def empty(self) -> bool:
         return self.y0 >= self.y1 or self.x0 >= self.x1
@@ -33,6 +48,11 @@ class Region:
     @property
     def shape(self) -> tuple[int, int]:
         return self.y1 - self.y0, self.x1 - self.x0
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """The first row and column."""
+        return self.y0, self.x0
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -55,6 +75,17 @@ class Region:
 
     def overlap(self, other: Region) -> Region:
         return Region(max(self.y0, other.y0), min(self.y1, other.y1), max(self.x0, other.x0), min(self.x1, other.x1))
+
+    def moved(self, rows: int, columns: int) -> Region:
+        return Region(self.y0 + rows, self.y1 + rows, self.x0 + columns, self.x1 + columns)
+
+    def tiles(self, side: int) -> list[Region]:
+        """Returns the parts of the region, row by row, each at most `side` pixels wide and high."""
+        return [
+            Region(y, min(y + side, self.y1), x, min(x + side, self.x1))
+            for y in range(self.y0, self.y1, side)
+            for x in range(self.x0, self.x1, side)
+        ]
 
     def contains(self, other: Region) -> bool:
         return self.overlap(other) == other
@@ -152,7 +183,7 @@ def regions_of(bbox: Region, shape: tuple[int, int], whole: bool) -> list[Region
     Each region starts at an even pixel and, doubled, covers the region of the next finer level, so that a level's
     doubled result is the initial value of the finer one.
     """
-    regions = [Region(0, shape[0], 0, shape[1]) if whole else _even(bbox.expand(2, shape))]
+    regions = [Region.whole(shape) if whole else _even(bbox.expand(2, shape))]
     while min(regions[-1].shape) > _COARSEST:
         finer = regions[-1]
         shape = (shape[0] + 1) // 2, (shape[1] + 1) // 2
@@ -165,7 +196,7 @@ def covered_by(regions: list[Region], shape: tuple[int, int]) -> Region:
     """Returns the part of dst under the coarsest region."""
     last, count = regions[-1], len(regions) - 1
     part = Region(last.y0 << count, last.y1 << count, last.x0 << count, last.x1 << count)
-    return part.overlap(Region(0, shape[0], 0, shape[1]))
+    return part.overlap(Region.whole(shape))
 
 
 def _even(region: Region) -> Region:

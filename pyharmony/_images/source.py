@@ -53,27 +53,25 @@ def place(
     real is the float type of resampled colours.
     """
     h, w = src.shape[:2]
-    frame = Region(0, shape[0], 0, shape[1])
+    frame = Region.whole(shape)
     is_fractional = fraction != (0.0, 0.0)
     reach = _REACH if is_fractional else 0
-    src_region = Region(shift[0], shift[0] + h, shift[1], shift[1] + w).overlap(
-        Region(-reach, shape[0] + reach, -reach, shape[1] + reach)
-    )
+    beyond = Region(-reach, shape[0] + reach, -reach, shape[1] + reach)
+    src_region = Region(0, h, 0, w).moved(*shift).overlap(beyond)
     if src_region.empty:
-        src_region = Region(0, 0, 0, 0)
-    whole, src = src, src_region.of(src, shift) if not src_region.empty else src[:0, :0]
-    if mask is not None:
-        mask = src_region.of(mask, shift) if not src_region.empty else mask[:0, :0]
+        src_region, shift = Region(0, 0, 0, 0), (0, 0)
+    whole, src = src, src_region.of(src, shift)
+    mask = None if mask is None else src_region.of(mask, shift)
     colours, alpha, holes = src[..., : min(src.shape[2], 3)], None, None
     if src.shape[2] == 4 and src.size:
         alpha = src[..., 3]
         holes = memory.hold(alpha == 0)
         if decontaminate:
             corner = src_region.y0 - shift[0], src_region.x0 - shift[1]
-            near = Region(corner[0], corner[0] + len(src), corner[1], corner[1] + src.shape[1]).expand(_BEYOND, (h, w))
-            part, origin = near.of(whole), (near.y0, near.x0)
-            own_colours = decontaminated(part[..., :3], part[..., 3], origin, memory)
-            colours = src_region.of(own_colours, (origin[0] + shift[0], origin[1] + shift[1]))
+            near = Region.whole(src.shape).moved(*corner).expand(_BEYOND, (h, w))
+            part = near.of(whole)
+            own_colours = decontaminated(part[..., :3], part[..., 3], near.origin, memory)
+            colours = src_region.of(own_colours, near.moved(*shift).origin)
     if alpha is not None:
         mask = alpha if mask is None else memory.hold(_product(mask, alpha, memory))
     elif mask is None:
@@ -91,18 +89,11 @@ def place(
     if holes is not None:
         visible = memory.hold((~holes).astype(np.float32))
         holes = memory.hold(_shifted(visible[..., None], fraction, _share)[..., 0] == 0)
-    larger = Region(
-        src_region.y0, src_region.y0 + soft_mask.shape[0], src_region.x0, src_region.x0 + soft_mask.shape[1]
-    )
-    inside, origin = larger.overlap(frame), (larger.y0, larger.x0)
+    inside, origin = Region.whole(soft_mask.shape).moved(*src_region.origin).overlap(frame), src_region.origin
     if inside.empty:
         inside, origin = Region(0, 0, 0, 0), (0, 0)
-    return Source(
-        inside.of(values, origin),
-        inside.of(soft_mask, origin),
-        None if holes is None else inside.of(holes, origin),
-        inside,
-    )
+    holes = None if holes is None else inside.of(holes, origin)
+    return Source(inside.of(values, origin), inside.of(soft_mask, origin), holes, inside)
 
 
 def scaled_region(size: tuple[int, int], shape: tuple[int, int], position: tuple[float, float], scale: float) -> Region:
@@ -134,30 +125,27 @@ def place_scaled(
     within: the part of the destination that is computed, with the same bits as without it; None: all of it.
     """
     whole = scaled_region((src.shape[0], src.shape[1]), shape, position, scale)
-    spans = [(low, low + length * scale) for low, length in zip(position, src.shape[:2], strict=True)]
     src_region = whole if within is None else whole.overlap(within)
     if src_region.empty:
-        none = Region(0, 0, 0, 0)
-        return Source(src[:0, :0, :3], np.zeros((0, 0), bool), None, none)
+        return Source(src[:0, :0, :3], np.zeros((0, 0), bool), None, Region(0, 0, 0, 0))
     colours, alpha = src[..., : min(src.shape[2], 3)], src[..., 3] if src.shape[2] == 4 else None
     if alpha is not None and decontaminate:
         colours = decontaminated(colours, alpha, (0, 0), memory)
     step, (top, left) = 1 / scale, position
     wide = max(step, 1.0)
-    # The part of src that the kernels read.
     reach = 2 * wide + 1
-    part = Region(
-        *(math.floor((src_region.y0 - top) * step - reach), math.ceil((src_region.y1 - top) * step + reach)),
-        *(math.floor((src_region.x0 - left) * step - reach), math.ceil((src_region.x1 - left) * step + reach)),
-    ).overlap(Region(0, src.shape[0], 0, src.shape[1]))
-    alpha_part = None if alpha is None else memory.hold(as_float(part.of(alpha)))
-    check_finite(part.of(colours), "src", (part.y0, part.x0), skip=None if alpha_part is None else alpha_part == 0)
+
+    def part_for(region: Region) -> Region:
+        """Returns the part of src that the kernels read for a region of the destination."""
+        return Region(
+            *(math.floor((region.y0 - top) * step - reach), math.ceil((region.y1 - top) * step + reach)),
+            *(math.floor((region.x0 - left) * step - reach), math.ceil((region.x1 - left) * step + reach)),
+        ).overlap(Region.whole(src.shape))
 
     # The arithmetic is that of the whole, so that parts have the same bits.
-    full = Region(
-        *(math.floor((whole.y0 - top) * step - reach), math.ceil((whole.y1 - top) * step + reach)),
-        *(math.floor((whole.x0 - left) * step - reach), math.ceil((whole.x1 - left) * step + reach)),
-    ).overlap(Region(0, src.shape[0], 0, src.shape[1]))
+    part, full = part_for(src_region), part_for(whole)
+    alpha_part = None if alpha is None else memory.hold(as_float(part.of(alpha)))
+    check_finite(part.of(colours), "src", part.origin, skip=None if alpha_part is None else alpha_part == 0)
     axes = (
         ((whole.y0 - top) * step - full.y0, src_region.y0 - whole.y0, part.y0 - full.y0),
         ((whole.x0 - left) * step - full.x0, src_region.x0 - whole.x0, part.x0 - full.x0),
@@ -202,11 +190,10 @@ def place_scaled(
             np.copyto(cubic, smooth + share * (cubic - smooth), where=share < 1)
         values = memory.hold(cubic)
         holes = memory.hold(soft[..., 0] <= _NO_SHARE)
+    sides = (src_region.y0, src_region.y1), (src_region.x0, src_region.x1)
     overlaps = [
-        np.minimum(np.arange(low, high) + 1, span[1]) - np.maximum(np.arange(low, high), span[0])
-        for (low, high), span in zip(
-            ((src_region.y0, src_region.y1), (src_region.x0, src_region.x1)), spans, strict=True
-        )
+        np.minimum(np.arange(low, high) + 1, start + length * scale) - np.maximum(np.arange(low, high), start)
+        for (low, high), start, length in zip(sides, position, src.shape[:2], strict=True)
     ]
     # Alpha alone has been resampled already.
     soft_mask = soft if mask is None and soft is not None else at_size(soft_mask[..., None], TRIANGLE)
@@ -223,9 +210,7 @@ def lay_mask(
     if fraction != (0.0, 0.0):
         mask = _shifted(as_float(mask)[..., None], fraction, _share)[..., 0]
     result = np.zeros(shape, mask.dtype)
-    inside = Region(shift[0], shift[0] + mask.shape[0], shift[1], shift[1] + mask.shape[1]).overlap(
-        Region(0, shape[0], 0, shape[1])
-    )
+    inside = Region.whole(mask.shape).moved(*shift).overlap(Region.whole(shape))
     if not inside.empty:
         inside.of(result)[...] = inside.of(mask, shift)
     return result
@@ -254,9 +239,7 @@ def _catmull_rom(t: float) -> tuple[float, ...]:
     )
 
 
-def _shifted(
-    x: NumpyArray, fraction: tuple[float, float], weights_of: Callable[[float], tuple[float, ...]]
-) -> NumpyArray:
+def _shifted(x: NumpyArray, fraction: tuple[float, float], weights_of: Weights) -> NumpyArray:
     """Returns x [h, w, C] moved down and right by fractions of a pixel, as [h + 1, w + 1, C].
 
     Beyond the border, a kernel of four weights reads the nearest pixel. One of two weights reads zero: it is used for

@@ -17,7 +17,7 @@ from .._arrays import VALUE_RANGE, round_into
 from .._images.call import Call, on_object
 from .._images.frame import Job
 from .._images.planes import gaussian
-from .._images.region import as_float, check_finite
+from .._images.region import as_float
 from .._images.threads import in_threads
 from ..errors import NO_REASON, Reason, UnchangedWarning
 from ._tiles import SIDE, Float32, bands_of, tiles
@@ -161,8 +161,7 @@ def _warning_of(info: GrainInfo) -> UnchangedWarning | None:
 
 
 def _matched(job: Job, share: float, seed: int) -> GrainInfo:
-    check_finite(job.dst, "image", skip=job.holes if job.holes is not None and job.holes.any() else None)
-    job.start()
+    job.begin()
     if job.bbox.empty:
         return GrainInfo("copy", (), ())
     outside, inside = tiles(job, False, few=_FEW), tiles(job, True)

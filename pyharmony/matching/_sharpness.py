@@ -15,7 +15,7 @@ from .._arrays import round_into
 from .._images.call import Call, on_object, unchanged
 from .._images.frame import Job
 from .._images.planes import gaussian, reach_of
-from .._images.region import Region, as_float, check_finite
+from .._images.region import Region, as_float
 from .._images.threads import in_threads
 from ..errors import NO_REASON, Reason
 from ._tiles import Float32, bands_of, taller, tiles
@@ -115,8 +115,7 @@ def match_sharpness(
 
 
 def _matched(job: Job, share: float) -> SharpnessInfo:
-    check_finite(job.dst, "image", skip=job.holes if job.holes is not None and job.holes.any() else None)
-    job.start()
+    job.begin()
     if job.bbox.empty:
         return SharpnessInfo("copy", math.nan, math.nan)
     outside, inside = blur_of(tiles(job, False)), blur_of(tiles(job, True))

@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._images.region import bounding_box
+from .._images.region import Region, bounding_box
 from .._images.threads import in_threads
 from ._geometry import Float64, Line, Rays, View, farther, on_ground, on_wall
-from ._grid import Box
 from ._ground import Outline
 from ._soft import Float32, blurred_by_row, margin_of
 
@@ -30,7 +29,7 @@ _SLICES = 9
 class Shade:
     """The darkness of a part of the grid."""
 
-    box: Box  # the part, inside the image
+    box: Region  # the part, inside the image
     values: Float32  # [h, w] in [0, 1], the share of shadow over that part
 
 
@@ -39,7 +38,7 @@ class Scene:
     """An object and its surroundings, with places and lengths in cells of the grid."""
 
     card: Float32  # the coverage of each cell of the box by the object, [h, w] in [0, 1]
-    box: Box  # the part of the grid that contains it
+    box: Region  # the part of the grid that contains it
     size: tuple[int, int]  # the number of cells of the image from left to right and from top to bottom
     outline: Outline  # the outline of the object
     contact: Line  # the line on which it meets the ground
@@ -56,11 +55,11 @@ class Scene:
     def lowest(self, share: float) -> Scene:
         """Returns the scene with only the lowest part of the object, of that share of its height."""
         limit = self.outline.bottom - max(share * (self.outline.bottom - self.outline.top), 2.0)
-        first = max(self.box.top, math.floor(limit))
-        rows = np.arange(first, self.box.bottom)
+        first = max(self.box.y0, math.floor(limit))
+        rows = np.arange(first, self.box.y1)
         # The row at the limit counts in part.
-        card = self.card[first - self.box.top :] * np.clip(rows + 0.5 - limit, 0, 1).astype(np.float32)[:, None]
-        return dataclasses.replace(self, card=card, box=self.box._replace(top=first), wall=None, depth=0.0)
+        card = self.card[first - self.box.y0 :] * np.clip(rows + 0.5 - limit, 0, 1).astype(np.float32)[:, None]
+        return dataclasses.replace(self, card=card, box=dataclasses.replace(self.box, y0=first), wall=None, depth=0.0)
 
 
 def cast(scene: Scene, beams: Sequence[Rays], deviation: float) -> Shade | None:
@@ -105,19 +104,17 @@ def _projected(scene: Scene, groups: Sequence[Sequence[_Plane]], deviation: floa
     boxes = [box for planes in plane_boxes for box in planes if box is not None]
     if not boxes:
         return None
-    whole = Box(*(min(side) for side in list(zip(*boxes, strict=True))[:2]),
-                *(max(side) for side in list(zip(*boxes, strict=True))[2:]))  # fmt: skip
-    foot = scene.foot
+    whole, foot = Region.around(boxes), scene.foot
 
-    def projected(planes: Sequence[tuple[_Plane, Box | None]]) -> Float32:
-        shadow = np.zeros((whole.bottom - whole.top, whole.right - whole.left), np.float32)
+    def projected(planes: Sequence[tuple[_Plane, Region | None]]) -> Float32:
+        shadow = np.zeros(whole.shape, np.float32)
         for plane, box in planes:
             if box is None:
                 continue
             # Cells in front of the camera have the sign of the foot; the others are behind it.
             sign = math.copysign(1.0, float((plane.matrix @ foot)[2]))
             values = _on_plane(card, corner, plane, sign, box)
-            part = shadow[box.top - whole.top : box.bottom - whole.top, box.left - whole.left : box.right - whole.left]
+            part = box.of(shadow, whole.origin)
             np.maximum(part, values, out=part)
         return shadow
 
@@ -126,22 +123,14 @@ def _projected(scene: Scene, groups: Sequence[Sequence[_Plane]], deviation: floa
     for part in parts[1:]:
         total += part
     total /= len(parts)
-    return _cropped(whole, total)
-
-
-def _cropped(box: Box, values: Float32) -> Shade | None:
-    """Returns the part of values over a box that is not 0; None if all are 0."""
-    part = bounding_box(values)
-    if part.empty:
-        return None
-    own = Box(box.left + part.x0, box.top + part.y0, box.left + part.x1, box.top + part.y1)
-    return Shade(own, np.ascontiguousarray(part.of(values)))
+    visible = bounding_box(total)
+    return None if visible.empty else Shade(visible.moved(*whole.origin), np.ascontiguousarray(visible.of(total)))
 
 
 def _blurred_card(scene: Scene, deviation: float) -> tuple[Float32, tuple[int, int]]:
     """Returns the card, extended below the object and blurred by height, and the place (x, y) of its first cell."""
-    left, top = scene.box.left, scene.box.top
-    columns = np.arange(left, scene.box.right)
+    top, left = scene.box.origin
+    columns = np.arange(left, scene.box.x1)
     feet = scene.contact.start + scene.contact.slope * columns
     # The last fully covered row is continued below the contact, or below lower parts of the object.
     lowest = np.full(len(columns), -np.inf)
@@ -168,7 +157,7 @@ def _blurred_card(scene: Scene, deviation: float) -> tuple[Float32, tuple[int, i
     return blurred_by_row(padded, deviations), (left - margin, top - margin)
 
 
-def _bounds_on_plane(scene: Scene, plane: _Plane, card: Float32, corner: tuple[int, int]) -> Box | None:
+def _bounds_on_plane(scene: Scene, plane: _Plane, card: Float32, corner: tuple[int, int]) -> Region | None:
     """Returns a box of the image that contains the projection of a card; None if that is outside of the image."""
     width, height = scene.size
     # If the light does not reach a plane, the matrix is singular.
@@ -189,27 +178,27 @@ def _bounds_on_plane(scene: Scene, plane: _Plane, card: Float32, corner: tuple[i
         low, high = np.minimum(low, 0), np.maximum(high, [width, height])
     left, top = (int(v) for v in np.clip(np.floor(low) - 2, 0, [width, height]))
     right, bottom = (int(v) for v in np.clip(np.ceil(high) + 3, 0, [width, height]))
-    return Box(left, top, right, bottom) if right > left and bottom > top else None
+    return Region(top, bottom, left, right) if right > left and bottom > top else None
 
 
-def _on_plane(card: Float32, corner: tuple[int, int], plane: _Plane, sign: float, box: Box) -> Float32:
+def _on_plane(card: Float32, corner: tuple[int, int], plane: _Plane, sign: float, box: Region) -> Float32:
     """Returns the projection on a plane of a card whose first cell is at a corner (x, y), over a box; 0 beyond it."""
     from PIL import Image
 
-    size = box.right - box.left, box.bottom - box.top
+    size = box.shape[::-1]
     inverse = np.linalg.inv(plane.matrix)
     # Pillow's whole coordinates are at the corners of pixels.
-    own = _translation(0.5 - corner[0], 0.5 - corner[1]) @ inverse @ _translation(box.left - 0.5, box.top - 0.5)
+    own = _translation(0.5 - corner[0], 0.5 - corner[1]) @ inverse @ _translation(box.x0 - 0.5, box.y0 - 0.5)
     if abs(own[2, 2]) < 1e-12:
         own[2, 2] = 1e-12
     data = (own / own[2, 2]).ravel()[:8].tolist()
     values = np.array(
         Image.fromarray(card).transform(size, Image.Transform.PERSPECTIVE, data, Image.Resampling.BILINEAR)
     )
-    corners = np.array([[box.left, box.right - 1] * 2, [box.top] * 2 + [box.bottom - 1] * 2, [1] * 4], np.float64)
+    corners = np.array([[box.x0, box.x1 - 1] * 2, [box.y0] * 2 + [box.y1 - 1] * 2, [1] * 4], np.float64)
     for side in (*plane.sides, inverse[2] * sign):
         if (side @ corners < 0).any():
-            columns, rows = np.arange(box.left, box.right), np.arange(box.top, box.bottom)[:, None]
+            columns, rows = np.arange(box.x0, box.x1), np.arange(box.y0, box.y1)[:, None]
             # Pixels on the line between ground and wall belong to both, so that there is no gap.
             values[side[0] * columns + side[1] * rows + side[2] < 0] = 0
     return values

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.region import Region
 from .._images.threads import in_threads
 from ._geometry import Float64, Line
 from ._parts import moments
@@ -35,15 +36,6 @@ _AROUND = 4
 _ROWS = 128  # the rows of a mask in each task of a thread
 _OUTPUTS = 16  # the outputs of each band of a product
 _PIXELS = 64  # the columns of the image in each band if the grid is enlarged
-
-
-class Box(NamedTuple):
-    """A part of an image or of a grid, in its pixels; right and bottom are outside."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
 
 
 class Band(NamedTuple):
@@ -104,17 +96,17 @@ class Grid:
         slope = line.slope * self.across / self.down
         return Line(self.row_of_image(line.start - 0.5 * line.slope) + 0.5 * slope, slope)
 
-    def card(self, mask: npt.NDArray[Any], box: Box, white: float) -> tuple[Float32, Box]:
+    def card(self, mask: npt.NDArray[Any], box: Region, white: float) -> tuple[Float32, Region]:
         """Returns a mask [h, w] from 0 to `white` over a box of the image, resampled to the grid, and its box there.
 
         Beyond the box the mask is 0. The card's box may extend beyond the image.
         """
-        part = Box(
-            math.floor(box.left * self.across) - _AROUND, math.floor(box.top * self.down) - _AROUND,
-            math.ceil(box.right * self.across) + _AROUND, math.ceil(box.bottom * self.down) + _AROUND,
+        part = Region(
+            math.floor(box.y0 * self.down) - _AROUND, math.ceil(box.y1 * self.down) + _AROUND,
+            math.floor(box.x0 * self.across) - _AROUND, math.ceil(box.x1 * self.across) + _AROUND,
         )  # fmt: skip
-        columns = [_weighting(self.across, part.left, part.right, box.left, box.right, order) for order in range(3)]
-        rows = [_weighting(self.down, part.top, part.bottom, box.top, box.bottom, order) for order in range(3)]
+        columns = [_weighting(self.across, part.x0, part.x1, box.x0, box.x1, order) for order in range(3)]
+        rows = [_weighting(self.down, part.y0, part.y1, box.y0, box.y1, order) for order in range(3)]
         card = _weighted(mask, rows[0], columns[0])
         if self.coarse:
             for down, across, moment in moments(mask.astype(np.float32) / np.float32(white)):
@@ -124,7 +116,7 @@ class Grid:
 
     def parts(
         self, image: npt.NDArray[Any], across: tuple[float, float], down: tuple[float, float], most: int,
-        mask: npt.NDArray[Any], box: Box, white: float,
+        mask: npt.NDArray[Any], box: Region, white: float,
     ) -> tuple[Float32, Float32]:  # fmt: skip
         """Returns the mean colours of parts of the image without an object, at most so many along a side.
 
@@ -141,25 +133,24 @@ class Grid:
             _areas(low, high, count, limit) for (low, high, count), limit in zip(ends, self.image_size, strict=True)
         )
         wide, channels = right - left, image.shape[2]
-        first, last = max(left, box.left), min(right, box.right)
 
         def averaged(band: Band) -> tuple[Float32, Float32]:
-            start, stop = top + band.inputs.start, top + band.inputs.stop
-            values = np.ascontiguousarray(image[start:stop, left:right], np.float32)
+            part = Region(top + band.inputs.start, top + band.inputs.stop, left, right)
+            values = np.ascontiguousarray(part.of(image), np.float32)
             if image.dtype.kind == "f":
                 # Transparent pixels may be NaN. The conversion copies the caller's values.
                 values = np.nan_to_num(values)
             object_share = np.zeros((len(band.entries), wide), np.float32)
-            upper, lower = max(start, box.top), min(stop, box.bottom)
-            if upper < lower and first < last:
-                inner = slice(upper - start, lower - start), slice(first - left, last - left)
-                mask_part = mask[upper - box.top : lower - box.top, first - box.left : last - box.left]
-                mask_part = mask_part.astype(np.float32) / np.float32(white)
-                values[inner] *= 1 - mask_part[..., None]
-                under = object_share[:, inner[1]]
-                for at in _columns_at_once(band, last - first):
-                    under[:, at] = band.entries[:, inner[0]] @ mask_part[:, at]
-            flat = values.reshape(stop - start, wide * channels)
+            inner = part.overlap(box)
+            if not inner.empty:
+                mask_part = inner.of(mask, box.origin).astype(np.float32) / np.float32(white)
+                inside = inner.of(values, part.origin)
+                inside *= 1 - mask_part[..., None]
+                entries = band.entries[:, inner.y0 - part.y0 : inner.y1 - part.y0]
+                under = object_share[:, inner.x0 - left : inner.x1 - left]
+                for at in _columns_at_once(band, inner.shape[1]):
+                    under[:, at] = entries @ mask_part[:, at]
+            flat = values.reshape(part.shape[0], wide * channels)
             sums = np.empty((len(band.entries), wide * channels), np.float32)
             for at in _columns_at_once(band, wide * channels):
                 np.matmul(band.entries, flat[:, at], out=sums[:, at])
@@ -242,7 +233,7 @@ class Spread(NamedTuple):
     grid: Grid  # the grid
     values: Float32  # the values [h, w], padded with zeros
     corner: tuple[int, int]  # the column and row of the first of them, which is in the padding
-    box: Box  # the part of the image
+    box: Region  # the part of the image
     wide: Float32  # the values, with their columns resampled to those of the box
     rows: list[Band]  # the product that resamples the rows, from the rows of `wide` to those of the box
 
@@ -279,14 +270,15 @@ def _between(places: Float64, size: int) -> tuple[npt.NDArray[np.intp], Float64]
     return first, inside - first
 
 
-def spread(grid: Grid, values: Float32, box: Box, rows_at_once: int) -> Spread:
+def spread(grid: Grid, values: Float32, box: Region, rows_at_once: int) -> Spread:
     """Returns values [h, w] over a box of the grid, prepared for the pixels of the image in bands of `rows_at_once`."""
-    left, right = max(0, math.floor((box.left - 1) / grid.across)), math.ceil((box.right + 1) / grid.across)
-    top, bottom = max(0, math.floor((box.top - 1) / grid.down)), math.ceil((box.bottom + 1) / grid.down)
-    part = Box(left, top, min(grid.image_size[0], right), min(grid.image_size[1], bottom))
-    columns = _means(grid.across, part.left, part.right, box.left, box.right, _PIXELS)
-    rows = _means(grid.down, part.top, part.bottom, box.top, box.bottom, rows_at_once)
-    return Spread(grid, np.pad(values, 1), (box.left - 1, box.top - 1), part, _along_rows(values, columns), rows)
+    part = Region(
+        math.floor((box.y0 - 1) / grid.down), math.ceil((box.y1 + 1) / grid.down),
+        math.floor((box.x0 - 1) / grid.across), math.ceil((box.x1 + 1) / grid.across),
+    ).overlap(Region.whole(grid.image_size[::-1]))  # fmt: skip
+    columns = _means(grid.across, part.x0, part.x1, box.x0, box.x1, _PIXELS)
+    rows = _means(grid.down, part.y0, part.y1, box.y0, box.y1, rows_at_once)
+    return Spread(grid, np.pad(values, 1), (box.x0 - 1, box.y0 - 1), part, _along_rows(values, columns), rows)
 
 
 def _means(pixel: float, low: int, high: int, first: int, last: int, outputs: int) -> list[Band]:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._images.region import Region
 from ._geometry import Float64, Line
-from ._grid import Box
 from ._soft import Float32
 
 _FEET = 0.06  # the lowest share of an object's height, which contains its feet
@@ -45,19 +45,19 @@ class Outline(NamedTuple):
     summit: tuple[float, float]  # the place (x, y) of its highest row, half a pixel below its upper edge
 
 
-def outline_of(mask: Float32, box: Box) -> Outline:
+def outline_of(mask: Float32, box: Region) -> Outline:
     """Returns the outline at which a mask [h, w] over a box crosses one half, linear between the centres of pixels."""
     within = min(_INSIDE, float(mask.max()) / 2)
     columns = np.flatnonzero(mask.max(0) >= within)
     inside = mask[:, columns] >= within
-    lowest = box.top + _end(mask[:, columns], inside, within, last=True)
-    highest = box.top + _end(mask[:, columns], inside, within, last=False)
+    lowest = box.y0 + _end(mask[:, columns], inside, within, last=True)
+    highest = box.y0 + _end(mask[:, columns], inside, within, last=False)
     profile = mask.max(0)[:, None]
-    left, right = (box.left + float(_end(profile, profile >= within, within, last=last)[0]) for last in (False, True))
+    left, right = (box.x0 + float(_end(profile, profile >= within, within, last=last)[0]) for last in (False, True))
     top, bottom = float(highest.min()), float(lowest.max())
     near = np.maximum(1 - (highest - top), 0)
-    summit = float((near * (columns + box.left)).sum() / near.sum()), top + 0.5
-    return Outline(left, top, right, bottom, columns + box.left, lowest, summit)
+    summit = float((near * (columns + box.x0)).sum() / near.sum()), top + 0.5
+    return Outline(left, top, right, bottom, columns + box.x0, lowest, summit)
 
 
 def _end(values: Float32, inside: npt.NDArray[np.bool_], within: float, *, last: bool) -> Float64:

@@ -19,7 +19,6 @@ from ..errors import NO_REASON, Reason
 from ..typing import Position
 from ._begin import begin
 from ._geometry import Line
-from ._grid import Box
 from ._ground import contact_of, outline_of
 from ._lines import check_near, line_of
 from ._soft import Float32
@@ -142,23 +141,22 @@ def _draw_reflection(job: Job, mirror: _Mirror) -> ReflectionInfo:
     (height, width), box = job.shape, object_.box
     mask = np.ascontiguousarray(as_float(object_.mask), np.float32)
     if mirror.contact is not None:
-        check_near(mirror.contact, "contact", (box.left, box.right - 1), height)
+        check_near(mirror.contact, "contact", (box.x0, box.x1 - 1), height)
     contact = mirror.contact or _contact(mask, box)
     line = contact.start, contact.slope
     flipped = _flipped(job, box, mask, contact)
     if not len(flipped) or not mirror.strength:
         reason = _NO_STRENGTH if len(flipped) else _BELOW
         return ReflectionInfo("copy", None, line, reason=reason)
-    faded = _blurred(flipped, mirror.blur, (box.left == 0, box.right == width))
+    faded = _blurred(flipped, mirror.blur, (box.x0 == 0, box.x1 == width))
     rows, around = len(flipped), (faded.shape[1] - flipped.shape[1]) // 2
     heights = np.arange(len(faded), dtype=np.float32)[:, None, None] + np.float32(0.5)
     faded *= np.float32(mirror.strength) * np.clip(1 - np.float32(mirror.fade / rows) * heights, 0, 1)
     # Its first row is the one below the contact.
-    columns = np.arange(box.left - around, box.right + around)
+    columns = np.arange(box.x0 - around, box.x1 + around)
     first = contact.start + contact.slope * columns + 1
-    top = max(0, math.floor(first.min()))
-    region = Region(top, min(height, math.ceil(first.max()) + len(faded)),
-                    max(0, int(columns[0])), min(width, int(columns[-1]) + 1))  # fmt: skip
+    bottom = math.ceil(first.max()) + len(faded)
+    region = Region(math.floor(first.min()), bottom, box.x0 - around, box.x1 + around).overlap(Region.whole(job.shape))
     if region.y1 <= region.y0:
         return ReflectionInfo("copy", None, line, reason=_OUTSIDE)
     reflection = _shifted(faded, region.y0 - first, region.shape[0])
@@ -178,18 +176,18 @@ def _draw_reflection(job: Job, mirror: _Mirror) -> ReflectionInfo:
     return ReflectionInfo("mirrored", layer, line)
 
 
-def _contact(mask: Float32, box: Box) -> Line:
+def _contact(mask: Float32, box: Region) -> Line:
     """Returns the line on which an object stands; a level one has a whole row, which avoids interpolation."""
     line = contact_of(outline_of(mask, box))
     return line if line.slope else Line(float(round(line.start)))
 
 
-def _flipped(job: Job, box: Box, mask: Float32, contact: Line) -> Float32:
+def _flipped(job: Job, box: Region, mask: Float32, contact: Line) -> Float32:
     """Returns the object upside down [n, w, 4], from the contact to its top: premultiplied colours and the mask."""
-    colours = np.broadcast_to(job.dst[box.top : box.bottom, box.left : box.right], (*mask.shape, 3))
+    colours = np.broadcast_to(box.of(job.dst), (*mask.shape, 3))
     whole = np.concatenate([colours * mask[..., None], mask[..., None]], 2).astype(np.float32, copy=False)
     # Row i of the result is i rows above the contact, in each column.
-    feet = contact.start + contact.slope * np.arange(box.left, box.right) - box.top
+    feet = contact.start + contact.slope * np.arange(box.x0, box.x1) - box.y0
     count = max(0, math.ceil(feet.max()) + 1)
     return _shifted(whole[::-1], len(whole) - 1 - feet, count)
 

@@ -22,7 +22,7 @@ from ..typing import Position
 from ._begin import MaskedObject, begin
 from ._cast import Scene, Shade, cast
 from ._geometry import Line, Rays, View, beams_of, direction_of, rays_of, rays_through
-from ._grid import Band, Box, Grid, Spread, spread
+from ._grid import Band, Grid, Spread, spread
 from ._ground import Darkness, Outline, contact_of, darkness_of, outline_of
 from ._lines import check_near, line_of, point_of, row_of
 from ._parts import MIDDLES, border, covered
@@ -83,27 +83,17 @@ class ShadowInfo(_reprs.Line):
     peak_bytes: int = 0
 
 
-class _Light(NamedTuple):
-    """The checked options of the light: two angles, or the tip of the shadow; and the source's diameter in degrees."""
+class _Options(NamedTuple):
+    """The checked options of a shadow; None is estimated from the image. With a tip the two angles are not used."""
 
     azimuth: float
     elevation: float
     tip: tuple[float, float] | None
     softness: float
-
-
-class _Place(NamedTuple):
-    """The checked options of the ground: lines and rows in pixels, or None."""
-
     contact: Line | None
     horizon: float | None
     wall: Line | None
     depth: float
-
-
-class _Appearance(NamedTuple):
-    """The checked options of the appearance; None is estimated from the image."""
-
     strength: float | None
     tint: tuple[float, float, float] | None
     under: float
@@ -176,26 +166,20 @@ def shadow(
         >>> bool(result[45, 28, 0] < 200), bool(np.array_equal(result[mask > 0], image[mask > 0]))
         (True, True)
     """
-    light = _Light(
+    options = _Options(
         _checks.number(azimuth, "azimuth", low=-360.0, high=360.0, accepts="degrees from -360 to 360"),
         _elevation(elevation),
         None if tip is None else point_of(tip, "tip"),
         _checks.number(softness, "softness", high=90.0, accepts="degrees from 0 to 90"),
-    )
-    row = None if horizon is None else row_of(horizon, "horizon")
-    place = _Place(
         line_of(contact, "contact"),
-        row,
+        None if horizon is None else row_of(horizon, "horizon"),
         line_of(wall, "wall"),
         _checks.number(depth, "depth", high=0.5, accepts="a number from 0 to 0.5"),
-    )
-    appearance = _Appearance(
         None if strength is None else _checks.number(strength, "strength", high=1.0, accepts="0 to 1, or None"),
         None if tint is None else _tint(tint),
         _checks.number(under, "under", high=1.0, accepts="a number from 0 to 1"),
     )
-    blend = partial(_draw_shadow, light=light, place=place, appearance=appearance)
-    return call.each(blend, unchanged("no shadow was drawn: "))
+    return call.each(partial(_draw_shadow, options=options), unchanged("no shadow was drawn: "))
 
 
 def _elevation(value: Any) -> float:
@@ -218,28 +202,28 @@ def _tint(value: Any) -> tuple[float, float, float]:
     return red / mean, green / mean, blue / mean
 
 
-def _draw_shadow(job: Job, light: _Light, place: _Place, appearance: _Appearance) -> ShadowInfo:
+def _draw_shadow(job: Job, options: _Options) -> ShadowInfo:
     """Draws the shadow into the result of one image and returns its info."""
     object_ = begin(job)
     if object_ is None:
         return ShadowInfo("copy", None, (0.0, 0.0), 0.0, 0.0, (1.0, 1.0, 1.0))
     height, width = job.shape
     grid = Grid.over(width, height)
-    scene = _scene(grid, object_, place)
-    rays = _rays(scene, light, grid)
+    scene = _scene(grid, object_, options)
+    rays = _rays(scene, options, grid)
     azimuth, elevation = direction_of(scene.view, rays)
-    dark = _darkness(job, object_, scene, grid, appearance)
+    dark = _darkness(job, object_, scene, grid, options)
     layers = []
     if dark.strength > 0:
-        beams = beams_of(scene.view, azimuth, elevation, light.softness)
-        layers.append((cast(scene, beams, deviation(light.softness, elevation)), dark.strength))
-        if appearance.under > 0:
+        beams = beams_of(scene.view, azimuth, elevation, options.softness)
+        layers.append((cast(scene, beams, deviation(options.softness, elevation)), dark.strength))
+        if options.under > 0:
             sky = [rays_of(scene.view, *_SKY)]
             shade = cast(scene.lowest(_LOW), sky, deviation(_WIDE, _SKY[1]))
-            layers.append((shade, dark.strength * appearance.under * _SHARE))
+            layers.append((shade, dark.strength * options.under * _SHARE))
     shades = [(shade, amount) for shade, amount in layers if shade is not None]
-    contact = place.contact or grid.line_of_image(scene.contact)
-    horizon = grid.row_of_image(scene.view.horizon) if place.horizon is None else place.horizon
+    contact = options.contact or grid.line_of_image(scene.contact)
+    horizon = grid.row_of_image(scene.view.horizon) if options.horizon is None else options.horizon
     estimates = (contact.start, contact.slope), horizon, dark.strength, dark.tint
     if not shades:
         return ShadowInfo("copy", None, *estimates, reason=_OUTSIDE)
@@ -251,18 +235,18 @@ def _draw_shadow(job: Job, light: _Light, place: _Place, appearance: _Appearance
     return ShadowInfo("cast", layer, *estimates)
 
 
-def _scene(grid: Grid, object_: MaskedObject, place: _Place) -> Scene:
+def _scene(grid: Grid, object_: MaskedObject, options: _Options) -> Scene:
     """Returns the object and its surroundings on the grid."""
     card, box = grid.card(object_.mask, object_.box, object_.white)
     outline = outline_of(card, box)
-    if place.contact is None:
+    if options.contact is None:
         contact = contact_of(outline)
     else:
-        check_near(place.contact, "contact", (object_.box.left, object_.box.right - 1), grid.image_size[1])
-        contact = grid.line(place.contact)
-    view = _view(grid, contact, place.horizon, outline)
-    return Scene(card, box, grid.size, outline, contact, view, _wall_line(place.wall, contact, view, outline, grid),
-                 place.depth)  # fmt: skip
+        check_near(options.contact, "contact", (object_.box.x0, object_.box.x1 - 1), grid.image_size[1])
+        contact = grid.line(options.contact)
+    view = _view(grid, contact, options.horizon, outline)
+    wall = _wall_line(options.wall, contact, view, outline, grid)
+    return Scene(card, box, grid.size, outline, contact, view, wall, options.depth)
 
 
 def _view(grid: Grid, contact: Line, horizon: float | None, outline: Outline) -> View:
@@ -297,31 +281,31 @@ def _wall_line(wall: Line | None, contact: Line, view: View, outline: Outline, g
     return line
 
 
-def _rays(scene: Scene, light: _Light, grid: Grid) -> Rays:
+def _rays(scene: Scene, options: _Options, grid: Grid) -> Rays:
     """Returns the rays of the light, by its angles or by the end of the shadow of the object's highest point."""
-    if light.tip is None:
-        return rays_of(scene.view, light.azimuth, light.elevation)
-    tip, (x, y) = grid.place(light.tip), scene.outline.summit
+    if options.tip is None:
+        return rays_of(scene.view, options.azimuth, options.elevation)
+    tip, (x, y) = grid.place(options.tip), scene.outline.summit
     foot = scene.contact.at(x)
     if tip[1] <= scene.view.horizon:
         horizon = grid.row_of_image(scene.view.horizon)
-        raise ArgumentError(f"tip: {light.tip} is not on the ground, expected a row below the horizon at {horizon:g}")
+        raise ArgumentError(f"tip: {options.tip} is not on the ground, expected a row below the horizon at {horizon:g}")
     if math.hypot(tip[0] - x, tip[1] - foot) < 1 or y >= foot:
-        raise ArgumentError(f"tip: {light.tip} is at the foot of the object, expected a place at some distance")
+        raise ArgumentError(f"tip: {options.tip} is at the foot of the object, expected a place at some distance")
     with np.errstate(all="ignore"):
         rays = rays_through(scene.view, (x, y), (x, foot), tip)
     if not (np.isfinite(rays.light).all() and np.isfinite(rays.ground).all() and rays.rise):
-        raise ArgumentError(f"tip: {light.tip} is not reached by a shadow for any light, expected another place")
+        raise ArgumentError(f"tip: {options.tip} is not reached by a shadow for any light, expected another place")
     return rays
 
 
-def _darkness(job: Job, object_: MaskedObject, scene: Scene, grid: Grid, appearance: _Appearance) -> Darkness:
+def _darkness(job: Job, object_: MaskedObject, scene: Scene, grid: Grid, options: _Options) -> Darkness:
     """Returns the darkness of the shadow, as passed or estimated from the ground around the object.
 
     The object's own pixels are not ground, and the image may contain them or not.
     """
-    if appearance.strength is not None and appearance.tint is not None:
-        return Darkness(appearance.strength, appearance.tint)
+    if options.strength is not None and options.tint is not None:
+        return Darkness(options.strength, options.tint)
     outline, foot, (width, height) = scene.outline, scene.foot[1], grid.size
     reach = _GROUND * (outline.right - outline.left)
     sides = (max(-0.5, outline.left - reach), min(width - 0.5, outline.right + reach))
@@ -333,20 +317,17 @@ def _darkness(job: Job, object_: MaskedObject, scene: Scene, grid: Grid, appeara
         ground, beside = grid.parts(job.dst, sides, ends, _PARTS, object_.mask, object_.box, object_.white)
         darkness = darkness_of(ground[beside >= _BARE] / np.float32(VALUE_RANGE[job.dst.dtype.name]))
     return Darkness(
-        darkness.strength if appearance.strength is None else appearance.strength,
-        darkness.tint if appearance.tint is None else appearance.tint,
+        darkness.strength if options.strength is None else options.strength,
+        darkness.tint if options.tint is None else options.tint,
     )
 
 
-def _combined(shades: list[tuple[Shade, float]]) -> tuple[Box, Float32]:
+def _combined(shades: list[tuple[Shade, float]]) -> tuple[Region, Float32]:
     """Returns the light that shades occlude together, as a share of that of the darkest of them, and its box."""
-    boxes = [shade.box for shade, _ in shades]
-    box = Box(min(b.left for b in boxes), min(b.top for b in boxes), max(b.right for b in boxes),
-              max(b.bottom for b in boxes))  # fmt: skip
-    light = np.ones((box.bottom - box.top, box.right - box.left), np.float32)
+    box = Region.around([shade.box for shade, _ in shades])
+    light = np.ones(box.shape, np.float32)
     for shade, amount in shades:
-        part = light[shade.box.top - box.top : shade.box.bottom - box.top,
-                    shade.box.left - box.left : shade.box.right - box.left]  # fmt: skip
+        part = shade.box.of(light, box.origin)
         part *= 1 - np.float32(amount) * shade.values
     share = (1 - light) / np.float32(max(amount for _, amount in shades))
     return box, np.minimum(share, 1, out=share)
@@ -359,7 +340,7 @@ def _outside_object(share: Float32, job: Job, region: Region, shadow: Spread) ->
     """
     around = region.expand(1, job.shape)
     mask = as_float(job.mask_of(around))
-    own = region.of(mask, (around.y0, around.x0))
+    own = region.of(mask, around.origin)
     outside: Float32 = share * (1 - own)
     # In a partly covered pixel the object may cover the part that is in the shadow.
     rows, columns = border(mask)
@@ -393,13 +374,13 @@ def _draw(job: Job, shadow: Spread, full: npt.NDArray[np.float64], layer: NumpyA
             return
         columns = slice(int(shaded[0]), int(shaded[-1]) + 1)
         share = shadow.part(band, columns)
-        region = Region(box.top + band.outputs.start, box.top + band.outputs.stop, box.left + columns.start,
-                        box.left + columns.stop)  # fmt: skip
+        rows = band.outputs
+        region = Region(rows.start, rows.stop, columns.start, columns.stop).moved(*box.origin)
         np.clip(share, 0, 1, out=share)
         np.take(packed, levels_of_shares(share), out=region.of(pixels), mode="clip")
         object_region = region.overlap(job.bbox)
         if not object_region.empty:
-            part = object_region.of(share, (region.y0, region.x0))
+            part = object_region.of(share, region.origin)
             part[...] = (
                 _outside_object(part, job, object_region, shadow)
                 if coarse
