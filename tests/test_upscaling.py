@@ -15,10 +15,11 @@ from PIL import Image
 import pyharmony
 from pyharmony import _shipped, data, upscaling
 from pyharmony._cuda import DeviceArray
+from pyharmony._images.region import Region
 from pyharmony.errors import ArgumentError, DataError, DeviceError, DTypeError, MaskError, ShapeError, WeightsError
 from pyharmony.io import Picture
 from pyharmony.upscaling import _generator, _methods
-from pyharmony.upscaling._tiles import Pass, enlarged, regions
+from pyharmony.upscaling._tiles import Pass, enlarged
 
 from .shared import to_dtype
 
@@ -196,7 +197,7 @@ def test_no_more_is_read_than_a_tile_and_its_surroundings() -> None:
         return np.repeat(np.repeat(values, 2, 0), 2, 1)
 
     image = picture(100, 130)
-    for region in regions((100, 130), 32):
+    for region in Region.whole((100, 130)).tiles(32):
         made = enlarged(lambda part: part.of(image), region, (100, 130), (Pass(2, 5, run), Pass(2, 5, run)))
         wanted = np.repeat(np.repeat(region.of(image), 4, 0), 4, 1)
         assert np.array_equal(made, wanted)

@@ -55,6 +55,11 @@ class Region:
         return self.y0, self.x0
 
     @property
+    def spans(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The start and the end of its rows, and of its columns."""
+        return (self.y0, self.y1), (self.x0, self.x1)
+
+    @property
     def box(self) -> tuple[int, int, int, int]:
         """Left, top, right and bottom, in Pillow's order; the last two are excluded."""
         return self.x0, self.y0, self.x1, self.y1

@@ -137,10 +137,11 @@ def place_scaled(
 
     def part_for(region: Region) -> Region:
         """Returns the part of src that the kernels read for a region of the destination."""
-        return Region(
-            *(math.floor((region.y0 - top) * step - reach), math.ceil((region.y1 - top) * step + reach)),
-            *(math.floor((region.x0 - left) * step - reach), math.ceil((region.x1 - left) * step + reach)),
-        ).overlap(Region.whole(src.shape))
+        rows, columns = (
+            (math.floor((low - start) * step - reach), math.ceil((high - start) * step + reach))
+            for (low, high), start in zip(region.spans, position, strict=True)
+        )
+        return Region(*rows, *columns).overlap(Region.whole(src.shape))
 
     # The arithmetic is that of the whole, so that parts have the same bits.
     part, full = part_for(src_region), part_for(whole)
@@ -190,10 +191,9 @@ def place_scaled(
             np.copyto(cubic, smooth + share * (cubic - smooth), where=share < 1)
         values = memory.hold(cubic)
         holes = memory.hold(soft[..., 0] <= _NO_SHARE)
-    sides = (src_region.y0, src_region.y1), (src_region.x0, src_region.x1)
     overlaps = [
         np.minimum(np.arange(low, high) + 1, start + length * scale) - np.maximum(np.arange(low, high), start)
-        for (low, high), start, length in zip(sides, position, src.shape[:2], strict=True)
+        for (low, high), start, length in zip(src_region.spans, position, src.shape[:2], strict=True)
     ]
     # Alpha alone has been resampled already.
     soft_mask = soft if mask is None and soft is not None else at_size(soft_mask[..., None], TRIANGLE)

@@ -55,7 +55,7 @@ def close_to(scene: Scene, shape: tuple[int, ...]) -> Region | None:
     if box.empty:
         return None
     edges = []
-    for ends, length, side in zip(((box.y0, box.y1), (box.x0, box.x1)), shape, scene.mask.shape):
+    for ends, length, side in zip(box.spans, shape, scene.mask.shape):
         low, high = (at * length / side for at in ends)
         more = _AROUND * (high - low)
         edges += [max(0, math.floor(low - more)), min(length, math.ceil(high + more))]

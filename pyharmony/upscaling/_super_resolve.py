@@ -21,8 +21,8 @@ from .._images.memory import Memory
 from .._images.region import Region, check_finite
 from .._images.threads import in_threads
 from ..errors import ArgumentError, DeviceError, DTypeError, OutOfMemory, PyHarmonyError, ShapeError
-from ._methods import Method, method_of
-from ._tiles import Float32, Pass, enlarged, regions, resampled
+from ._methods import METHODS, Method, method_of
+from ._tiles import Float32, Pass, enlarged
 
 #: The least side of a tile: for smaller ones the surroundings take much more time than the tile.
 _LEAST = 16
@@ -190,8 +190,7 @@ def enlarge(
     if alpha is not None:
         if alpha.dtype.kind == "f":
             _checks.mask(alpha, "the alpha of image", *shape)
-        transparent = alpha == 0
-        transparent = transparent if transparent.any() else None
+        transparent = alpha == 0 if not alpha.all() else None
     values: NumpyArray = image[..., :colors]
     check_finite(values, "image", skip=transparent)
     if transparent is not None:
@@ -206,27 +205,23 @@ def enlarge(
     def write(region: Region) -> None:
         result = enlarged(read, region, shape, passes)
         result = result * np.float32(unit) if colors == 3 else result.mean(2, keepdims=True) * np.float32(unit)
-        target = _target(out, region, factor)
+        target = out[factor * region.y0 : factor * region.y1, factor * region.x0 : factor * region.x1]
         _arrays.round_into(result, target[..., :colors])
         if alpha is not None:
             _arrays.round_into(_alpha(alpha, region, factor) * np.float32(unit), target[..., 3])
 
-    parts = [tile for tile in regions(shape, side) if is_visible(tile)]
+    parts = [tile for tile in Region.whole(shape).tiles(side) if is_visible(tile)]
     in_threads(write, parts)
     return len(parts)
-
-
-def _target(out: NumpyArray, region: Region, scale: int) -> NumpyArray:
-    return out[scale * region.y0 : scale * region.y1, scale * region.x0 : scale * region.x1]
 
 
 def _alpha(alpha: NumpyArray, region: Region, scale: int) -> Float32:
     """Returns the alpha of a region enlarged by bicubic interpolation, in [0, 1]."""
     unit = np.float32(1 / VALUE_RANGE[alpha.dtype.name])
-    passes = (Pass(scale, 2, lambda values: resampled(values, scale, "BICUBIC")),)
-    shape = (alpha.shape[0], alpha.shape[1])
-    result = enlarged(
-        lambda part: np.multiply(part.of(alpha)[..., None], unit, dtype=np.float32), region, shape, passes
-    )
+
+    def read(part: Region) -> Float32:
+        return np.multiply(part.of(alpha)[..., None], unit, dtype=np.float32)
+
+    result = enlarged(read, region, (alpha.shape[0], alpha.shape[1]), METHODS["bicubic"].passes(scale))
     clipped: Float32 = np.clip(result[..., 0], 0, 1)
     return clipped

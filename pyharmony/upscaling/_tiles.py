@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,16 +22,6 @@ class Pass(NamedTuple):
     run: Callable[[Float32], Float32]  # the function from [h, w, C] to [factor h, factor w, C]
 
 
-def regions(shape: tuple[int, int], side: int) -> list[Region]:
-    """Returns the parts of an image [H, W] that are enlarged one at a time, row by row, at most side x side."""
-    height, width = shape
-    return [
-        Region(y, min(y + side, height), x, min(x + side, width))
-        for y in range(0, height, side)
-        for x in range(0, width, side)
-    ]
-
-
 def enlarged(
     read: Callable[[Region], Float32], region: Region, shape: tuple[int, int], passes: Sequence[Pass]
 ) -> Float32:
@@ -39,33 +29,19 @@ def enlarged(
 
     read: a function that returns the pixels [h, w, C] of a part of the image.
     """
-    parts = list(_parts(region, shape, passes))
-    values = read(parts[0])
-    for one, part, following in zip(passes, parts, parts[1:]):
-        origin = one.factor * part.y0, one.factor * part.x0
-        values = following.of(one.run(values), origin)
-    return values
-
-
-def _parts(region: Region, shape: tuple[int, int], passes: Sequence[Pass]) -> Iterator[Region]:
-    """Yields the input region of each pass, and the region of the result, in pixels of each."""
     factor = math.prod(one.factor for one in passes)
-    part = _times(region, factor)
+    part = Region(factor * region.y0, factor * region.y1, factor * region.x0, factor * region.x1)
+    # The region of the result, and the input region of each pass, in pixels of each.
     parts = [part]
     for one in reversed(passes):
         factor //= one.factor
-        part = Region(
-            part.y0 // one.factor,
-            -(-part.y1 // one.factor),
-            part.x0 // one.factor,
-            -(-part.x1 // one.factor),
-        ).expand(one.reach, (factor * shape[0], factor * shape[1]))
+        rows, columns = ((low // one.factor, -(-high // one.factor)) for low, high in part.spans)
+        part = Region(*rows, *columns).expand(one.reach, (factor * shape[0], factor * shape[1]))
         parts.append(part)
-    yield from reversed(parts)
-
-
-def _times(region: Region, factor: int) -> Region:
-    return Region(factor * region.y0, factor * region.y1, factor * region.x0, factor * region.x1)
+    values = read(part)
+    for one, own, following in zip(passes, parts[::-1], parts[-2::-1]):
+        values = following.of(one.run(values), (one.factor * own.y0, one.factor * own.x0))
+    return values
 
 
 def resampled(values: Float32, factor: int, kernel: str) -> Float32:
