@@ -107,12 +107,7 @@ class GrainInfo(_reprs.Line):
 
 
 @on_object
-def match_grain(
-    call: Call,
-    *,
-    strength: float = 1.0,
-    seed: int = 0,
-) -> Any:
+def match_grain(call: Call, *, strength: float = 1.0, seed: int = 0) -> Any:
     """Adds noise to an object until it has the grain of its surroundings, in each of three bands.
 
     Noise is estimated from the smoothest blocks around the object, or of the whole image if few are around it, in bands
@@ -155,9 +150,8 @@ def match_grain(
 
 
 def _warning_of(info: GrainInfo) -> UnchangedWarning | None:
-    if not info.reason or info.method != "copy":
-        return None
-    return UnchangedWarning.because("no grain was added: ", info.reason)
+    is_copy = info.reason and info.method == "copy"
+    return UnchangedWarning.because("no grain was added: ", info.reason) if is_copy else None
 
 
 def _matched(job: Job, share: float, seed: int) -> GrainInfo:
@@ -166,9 +160,8 @@ def _matched(job: Job, share: float, seed: int) -> GrainInfo:
         return GrainInfo("copy", (), ())
     outside, inside = tiles(job, False, few=_FEW), tiles(job, True)
     if not len(outside):
-        return GrainInfo(
-            "copy", (), (), reason=Reason("no-room-around", "the area around the object is too small for an estimate")
-        )
+        reason = Reason("no-room-around", "the area around the object is too small for an estimate")
+        return GrainInfo("copy", (), (), reason=reason)
     goal, reason = plausible(outside)
     # An object that is too small for an estimate counts as free of noise.
     own = np.zeros_like(goal)
@@ -230,8 +223,7 @@ def plausible(patches: Float32) -> tuple[npt.NDArray[np.float64], Reason]:
         evidence = min(_falling(_structure(patches), *_STRUCTURE), _falling(strength, *_TEXTURE))
         trust *= max(evidence, 2 - trust * strength / _WEAK)
     if not trust:
-        texture = Reason("texture", "the surroundings of the object have a texture, not noise")
-        return np.zeros_like(deviations), texture
+        return np.zeros_like(deviations), Reason("texture", "the surroundings of the object have a texture, not noise")
     usual = deviations.copy()
     usual[:, 1:] = np.minimum(usual[:, 1:], _MOST_COARSE / 255 * len(deviations) ** 0.5)
     usual *= min(1.0, _MOST / _strength(usual))
@@ -239,9 +231,8 @@ def plausible(patches: Float32) -> tuple[npt.NDArray[np.float64], Reason]:
     if trust < 1:
         reason = Reason("part-texture", "the surroundings of the object are partly texture: the grain is weaker")
     elif not np.array_equal(usual, deviations):
-        reason = Reason(
-            "strong-noise", "the noise around the object is stronger than usual in photos: the grain is weaker"
-        )
+        text = "the noise around the object is stronger than usual in photos: the grain is weaker"
+        reason = Reason("strong-noise", text)
     return trust * usual, reason
 
 
@@ -284,7 +275,8 @@ def _of_smoothest(energies: Float32, number: int, share: float) -> npt.NDArray[n
     """Returns the deviation of noise in a band, [axes], by a share of the sorted energies [N, axes] of blocks."""
     count = min(len(energies), max(3, round(share * len(energies))))
     # The bias of selecting blocks by their energy is that for white noise.
-    least = energies[:count].mean(0, dtype=np.float64) / _selection_bias(number, count / len(energies))
+    bias = float(np.interp(count / len(energies), _SHARES, _LEAST[number]))
+    least = energies[:count].mean(0, dtype=np.float64) / bias
     return np.asarray(np.sqrt(least))
 
 
@@ -294,11 +286,6 @@ def _of_blocks(values: Float32, side: int) -> Float32:
     count, blocks = len(inner), inner.shape[1] // side
     parts = inner.reshape(count, blocks, side, blocks, side, inner.shape[-1])
     return np.asarray(parts.mean((2, 4)).reshape(-1, inner.shape[-1]))
-
-
-def _selection_bias(number: int, share: float) -> float:
-    """Returns the ratio of the energy of the smoothest blocks of white noise to that of all, in a band."""
-    return float(np.interp(share, _SHARES, _LEAST[number]))
 
 
 def _along_axes(values: Float32) -> Float32:
@@ -401,27 +388,13 @@ class _NoiseField:
             random.standard_normal(dtype=np.float32, out=values[: count - start])
 
 
-def _noise(random: np.random.Generator, size: tuple[int, int], number: int, axes: int) -> Float32:
-    """Returns noise [h, w, axes] of one band: generated at full, half or a quarter of the size, and enlarged."""
-    from PIL import Image
-
-    factor = 2**number
-    small = tuple(-(-side // factor) + 2 for side in size)
-    values = random.standard_normal((axes, *small), np.float32)
-    if factor == 1:
-        return np.moveaxis(values[:, : size[0], : size[1]], 0, -1)
-    whole = (small[1] * factor, small[0] * factor)
-    planes = [np.asarray(Image.fromarray(plane).resize(whole, Image.Resampling.BICUBIC)) for plane in values]
-    return np.stack(planes, -1)[factor : size[0] + factor, factor : size[1] + factor]
-
-
 @functools.lru_cache(maxsize=1)
 def _responses() -> npt.NDArray[np.float64]:
     """Returns the variance of each kind of noise in each band and as a whole, [4, kind]."""
-    random = np.random.default_rng(0)
+    field = _NoiseField(0, (_MEASURED, _MEASURED), 1, [(0, _MEASURED)])
     responses = np.empty((4, 3))
     for number in range(3):
-        plane = _noise(random, (_MEASURED, _MEASURED), number, 1)[None]
+        plane = field.plane(0, number, 0)[None, ..., None]
         parts = (*bands(plane), plane)
         responses[:, number] = [float(np.square(part[:, SIDE:-SIDE, SIDE:-SIDE]).mean()) for part in parts]
     return responses

@@ -69,11 +69,7 @@ class SharpnessInfo(_reprs.Line):
 
 
 @on_object
-def match_sharpness(
-    call: Call,
-    *,
-    strength: float = 1.0,
-) -> Any:
+def match_sharpness(call: Call, *, strength: float = 1.0) -> Any:
     """Blurs an object like its surroundings: a Gaussian is applied if its edges are sharper than theirs.
 
     The blur of an edge is estimated from the ratio of its slopes without and with a second Gaussian (Zhuo and Sim,
@@ -119,17 +115,13 @@ def _matched(job: Job, share: float) -> SharpnessInfo:
     if job.bbox.empty:
         return SharpnessInfo("copy", math.nan, math.nan)
     outside, inside = blur_of(tiles(job, False)), blur_of(tiles(job, True))
+    reason = NO_REASON
     if math.isnan(outside):
-        return SharpnessInfo(
-            "copy",
-            outside,
-            inside,
-            reason=Reason("few-edges-around", "there are too few edges around the object to estimate their blur"),
-        )
-    if math.isnan(inside):
-        return SharpnessInfo(
-            "copy", outside, inside, reason=Reason("few-edges", "the object has too few edges to estimate its blur")
-        )
+        reason = Reason("few-edges-around", "there are too few edges around the object to estimate their blur")
+    elif math.isnan(inside):
+        reason = Reason("few-edges", "the object has too few edges to estimate its blur")
+    if reason:
+        return SharpnessInfo("copy", outside, inside, reason=reason)
     blur = math.sqrt(max(0.0, outside**2 - inside**2) * share)
     if blur < _NOTHING:
         return SharpnessInfo("copy", outside, inside)
@@ -160,12 +152,9 @@ def blur_of(patches: Float32) -> float:
 def _slopes(grey: Float32, deviation: float) -> tuple[Float32, Float32]:
     """Returns the derivatives along rows and columns of tiles [N, h, w] under a Gaussian."""
     smooth = gaussian(grey, deviation, (1, 2))
-    slopes = []
-    for axis in (2, 1):
-        padded = np.pad(smooth, [(0, 0), *((1, 1) if a == axis else (0, 0) for a in (1, 2))], mode="edge")
-        count = smooth.shape[axis]
-        slopes.append((padded.take(range(2, count + 2), axis) - padded.take(range(count), axis)) * np.float32(0.5))
-    return slopes[0], slopes[1]
+    padded = np.pad(smooth, [(0, 0), (1, 1), (1, 1)], mode="edge")
+    across, down = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2], padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
+    return across * np.float32(0.5), down * np.float32(0.5)
 
 
 def _ridges(steep: Float32, slopes: tuple[Float32, Float32]) -> npt.NDArray[np.bool_]:
@@ -188,7 +177,7 @@ def _blur(job: Job, deviation: float) -> None:
     def blur(part: Region) -> None:
         around = taller(part, reach, region)
         mask = np.asarray(as_float(job.mask_of(around)), np.float32)[..., None]
-        before = around.of(source, (region.y0, region.x0)).astype(job.real)
+        before = around.of(source, region.origin).astype(job.real)
         weighted = gaussian(before * mask, deviation)
         weights = gaussian(mask, deviation)
         values = np.where(weights > 1e-4, weighted / np.maximum(weights, 1e-4), before)

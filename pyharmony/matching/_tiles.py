@@ -37,13 +37,13 @@ def tiles(job: Job, inside: bool, few: int = 0) -> Float32:
         box = box.expand(reach, (height, width))
         if few and len(_places(job, box, inside, SIDE)) < few:
             box = Region(0, height, 0, width)
-    pixels = []
     for step in (SIDE, SIDE // 2, SIDE // 4):
         places = _places(job, box, inside, step)
         if len(places):
             break
-    for y, x in _even(places):
-        pixels.append(job.dst[y : y + SIDE, x : x + SIDE])
+    if len(places) > _MOST:
+        places = [places[int(i)] for i in np.linspace(0, len(places) - 1, _MOST)]
+    pixels = [job.dst[y : y + SIDE, x : x + SIDE] for y, x in places]
     if not pixels:
         return np.zeros((0, SIDE, SIDE, job.dst.shape[2]), np.float32)
     unit = np.float32(VALUE_RANGE[job.dst.dtype.name])
@@ -62,12 +62,6 @@ def _places(job: Job, box: Region, inside: bool, step: int) -> list[tuple[int, i
         shares = (counts[starts + SIDE] - counts[starts]) / (SIDE * SIDE)
         places += [(y, box.x0 + int(x)) for x in starts[shares >= _WHOLE]]
     return places
-
-
-def _even(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    if len(places) <= _MOST:
-        return places
-    return [places[int(i)] for i in np.linspace(0, len(places) - 1, _MOST)]
 
 
 def bands_of(region: Region) -> list[Region]:
