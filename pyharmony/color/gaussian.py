@@ -78,10 +78,7 @@ def xiao_ma(
     U S Uᵀ is a covariance, with axes in order of decreasing variance; of an axis' two directions the nearer is used.
     After Xiao and Ma, *Color Transfer in Correlated Color Space*, 2006. An axis with σ below 1e-4 is not scaled.
 
-    Args:
-        image, reference, mask, reference_mask, strength: see `reinhard`.
-
-    Returns, Raises: see `reinhard`.
+    Args, Returns, Raises: see `reinhard`.
 
     Example:
         >>> from pyharmony import color

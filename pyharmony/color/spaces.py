@@ -26,6 +26,7 @@ __all__ = [
     "rgb_to_xyz",
     "rgb_to_ycbcr",
     "shift_mired",
+    "shifted_light",
     "srgb_to_linear",
     "uv_to_mired",
     "xy_to_uv",
@@ -242,8 +243,7 @@ def xyy_to_xyz(xyy: Any) -> Float64:
         >>> color.xyy_to_xyz(np.array([0.3127, 0.329, 1.0])).round(3).tolist()
         [0.95, 1.0, 1.089]
     """
-    a = _colors(xyy)
-    x, y, luminance = a[..., 0], a[..., 1], a[..., 2]
+    x, y, luminance = np.moveaxis(_colors(xyy), -1, 0)
     scale = luminance / np.where(y > 0, y, 1)
     return np.stack([x * scale, luminance, (1 - x - y) * scale], -1)
 
@@ -264,18 +264,19 @@ def planckian_uv(mired: Any) -> tuple[Float64, Float64]:
 
 def xy_to_uv(xy: Any) -> Float64:
     """Converts CIE 1931 x, y to CIE 1960 u, v."""
-    a = _floats(xy)
-    x, y = a[..., 0], a[..., 1]
-    below = -2 * x + 12 * y + 3
-    return np.stack([4 * x, 6 * y], -1) / np.where(np.abs(below) > 1e-9, below, 1e-9)[..., None]
+    x, y = np.moveaxis(_floats(xy), -1, 0)
+    return _divided(np.stack([4 * x, 6 * y], -1), -2 * x + 12 * y + 3)
 
 
 def uv_to_xy(uv: Any) -> Float64:
     """Converts CIE 1960 u, v to CIE 1931 x, y."""
-    a = _floats(uv)
-    u, v = a[..., 0], a[..., 1]
-    below = 2 * u - 8 * v + 4
-    return np.stack([3 * u, 2 * v], -1) / np.where(np.abs(below) > 1e-9, below, 1e-9)[..., None]
+    u, v = np.moveaxis(_floats(uv), -1, 0)
+    return _divided(np.stack([3 * u, 2 * v], -1), 2 * u - 8 * v + 4)
+
+
+def _divided(pairs: Float64, below: Float64) -> Float64:
+    """Returns pairs [..., 2] divided by numbers, near 0 by 1e-9."""
+    return pairs / np.where(np.abs(below) > 1e-9, below, 1e-9)[..., None]
 
 
 def uv_to_mired(uv: Any) -> Float64:
@@ -307,6 +308,14 @@ def uv_to_mired(uv: Any) -> Float64:
 def _isotherms() -> tuple[Float64, Float64, Float64]:
     mireds = np.linspace(*MIRED_RANGE, 63)
     return (mireds, *planckian_uv(mireds))
+
+
+def shifted_light(linear: Float64, mired: Any) -> Float64:
+    """Returns linear colours [N, 3] moved along the Planckian locus by `shift_mired`, at constant Y."""
+    xyy = xyz_to_xyy(linear @ RGB_TO_XYZ.T)
+    lit = xyy[:, 2] > 0
+    xyy[lit, :2] = shift_mired(xyy[lit, :2], mired)
+    return xyy_to_xyz(xyy) @ XYZ_TO_RGB.T
 
 
 def shift_mired(xy: Any, shift: Any) -> Float64:

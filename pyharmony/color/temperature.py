@@ -21,11 +21,10 @@ from .spaces import (
     lab_f,
     lab_f_inverse,
     linear_to_srgb,
-    shift_mired,
+    shifted_light,
     srgb_to_linear,
     uv_to_mired,
     xy_to_uv,
-    xyy_to_xyz,
     xyz_to_xyy,
 )  # fmt: skip
 
@@ -153,10 +152,7 @@ def _shift_colors(colors: Any, mired: float) -> Any:
     result = np.empty(colors.shape, np.float32)
     for start in range(0, len(colors), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        xyy = xyz_to_xyy(srgb_to_linear(np.maximum(colors[part], 0)) @ RGB_TO_XYZ.T)
-        lit = xyy[:, 2] > 0
-        xyy[lit, :2] = shift_mired(xyy[lit, :2], mired)
-        result[part] = linear_to_srgb(xyy_to_xyz(xyy) @ XYZ_TO_RGB.T)
+        result[part] = linear_to_srgb(shifted_light(srgb_to_linear(np.maximum(colors[part], 0)), mired))
     return result
 
 
@@ -171,7 +167,7 @@ def mean_mired(part: Region) -> float:
 
 
 def luminances(part: Region) -> Float64:
-    """Returns samples of the cumulative histogram of L in a region, in [0, 1]."""
+    """Returns `_luminances` of a region."""
     return _luminances(part.stats(to_lab(), _BINS, _LOW, _HIGH).histogram[0])
 
 

@@ -12,7 +12,7 @@ from ..color import lab_to_rgb, lalphabeta_to_rgb, linear_to_srgb, rgb_to_lab, r
 from ..color.common import Region
 from ..color.gaussian import floored, transport
 from ..color.histogram import quantile_tables
-from ..color.spaces import LMS_TO_LALPHABETA, RGB_TO_LMS, RGB_TO_XYZ, XYZ_TO_RGB, shift_mired, xyy_to_xyz, xyz_to_xyy
+from ..color.spaces import LMS_TO_LALPHABETA, RGB_TO_LMS, shifted_light
 from ..color.temperature import luminances, mean_mired, tone_curve_between
 from ._guards import Answer, change_confidence, combined, keep_highlights, limited, region_confidence
 from ._maps import table_of
@@ -91,10 +91,8 @@ def match_histogram(scene: Scene, guard: bool) -> Answer:
     def function(tables: Float64) -> Function:
         return lambda x: np.stack([np.interp(x[:, c], edges, tables[c]) for c in range(3)], -1)
 
-    limited_tables = np.stack(
-        [_limited_curve(table, float(middle)) for table, middle in zip(tables, ours.mean, strict=True)]
-    )
-    return _answer(scene, function(tables), function(limited_tables), guard)
+    limited_tables = [_limited_curve(table, float(middle)) for table, middle in zip(tables, ours.mean, strict=True)]
+    return _answer(scene, function(tables), function(np.stack(limited_tables)), guard)
 
 
 def luminance_temperature(scene: Scene, guard: bool) -> Answer:
@@ -110,10 +108,7 @@ def luminance_temperature(scene: Scene, guard: bool) -> Answer:
             lab = rgb_to_lab(x)
             lab[:, 0] = 100 * curve(lab[:, 0] / 100)
             linear = np.maximum(srgb_to_linear(lab_to_rgb(lab)), 0)
-            xyy = xyz_to_xyy(linear @ RGB_TO_XYZ.T)
-            lit = xyy[:, 2] > 0
-            xyy[lit, :2] = shift_mired(xyy[lit, :2], mired)
-            return linear_to_srgb(xyy_to_xyz(xyy) @ XYZ_TO_RGB.T)
+            return linear_to_srgb(shifted_light(linear, mired))
 
         return mapped
 

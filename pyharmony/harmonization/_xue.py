@@ -11,16 +11,7 @@ import numpy.typing as npt
 from .._images.planes import gaussian
 from .._images.region import bounding_box
 from ..color import linear_to_srgb, srgb_to_linear
-from ..color.spaces import (
-    MIRED_RANGE,
-    RGB_TO_XYZ,
-    XYZ_TO_RGB,
-    shift_mired,
-    uv_to_mired,
-    xy_to_uv,
-    xyy_to_xyz,
-    xyz_to_xyy,
-)
+from ..color.spaces import MIRED_RANGE, RGB_TO_XYZ, shifted_light, uv_to_mired, xy_to_uv, xyz_to_xyy
 from ..ops.distance import distance_inside
 from ._guards import BACKGROUND_SMALL, OBJECT_SMALL, Answer, change_confidence, combined, limited, region_confidence
 from ._maps import IDENTITY, table_of
@@ -119,10 +110,8 @@ def regions(scene: Scene) -> tuple[Bool, Bool]:
     around[max(box.y0 - height, 0) : box.y1 + height, max(box.x0 - width, 0) : box.x1 + width] = True
     without = scene.mask == 0
     away = distance_inside(without) > _OUTER * side if without.any() else without
-    for choice in (away & around, without & around, without):
-        if choice.any():
-            return (core if core.any() else inside), choice
-    return (core if core.any() else inside), without
+    choices = (away & around, without & around)
+    return (core if core.any() else inside), next((choice for choice in choices if choice.any()), without)
 
 
 def features(colors: Float64) -> Features:
@@ -192,10 +181,7 @@ def contrasted(linear: Float64, alpha: float, pivot: float) -> Float64:
 
 def warmed(linear: Float64, mired: float) -> Float64:
     """Returns colours [N, 3] moved along the Planckian locus at constant tint and luminance."""
-    xyy = xyz_to_xyy(linear @ RGB_TO_XYZ.T)
-    lit = xyy[:, 2] > 0
-    xyy[lit, :2] = shift_mired(xyy[lit, :2], mired)
-    return np.maximum(xyy_to_xyz(xyy) @ XYZ_TO_RGB.T, 0)
+    return np.maximum(shifted_light(linear, mired), 0)
 
 
 def saturated(linear: Float64, ratio: float) -> Float64:
