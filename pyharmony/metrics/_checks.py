@@ -27,10 +27,8 @@ def pictures(**images: ImageLike) -> list[NumpyArray]:
         first = first or image
         if a.shape[2] not in (1, 3):
             layouts, colours = ("[C, H, W]", "[:3]") if is_torch(x) else ("[H, W, C]", "[..., :3]")
-            raise ShapeError(
-                f"{name}: an image with alpha, expected [H, W] or {layouts} with C = 1 or 3; drop alpha: "
-                f"{name}{colours}"
-            )
+            expected = f"expected [H, W] or {layouts} with C = 1 or 3; drop alpha: {name}{colours}"
+            raise ShapeError(f"{name}: an image with alpha, {expected}")
         _checks.finite(a, name)
         if arrays:
             _checks.same_shape(arrays[0], name_of_first, a, name)
@@ -56,7 +54,7 @@ def weights(mask: MaskLike, height: int, width: int) -> NumpyArray:
 
 
 def foreground(mask: MaskLike, height: int, width: int) -> NumpyArray:
-    """Returns a non-empty mask as float64 [H, W] in [0, 1]."""
+    """Returns the weights of a mask that is not empty."""
     m = weights(mask, height, width)
     if not m.any():
         raise MaskError("mask: empty; a metric of the foreground needs a pixel inside")

@@ -82,15 +82,12 @@ def fmse(output: ImageLike, target: ImageLike, mask: MaskLike) -> float:
     """Returns the MSE of the object, sum m (output - target)² / (C sum m), in squared 8-bit levels.
 
     Args:
-        output, target: images of any kind, of one shape and dtype, grey or with three colours; as arrays NumPy [H, W]
-            or [H, W, C], torch [C, H, W]. A file is converted to the colour profile of output.
+        output, target: see `mse`.
         mask: of any kind; as an array [H, W], bool, integers scaled by their range, or floats in [0, 1].
 
     Raises:
-        ShapeError, DTypeError: they are not images, one is a batch, or they differ in shape or dtype; mask has another
-            size.
+        ShapeError, DTypeError, ArgumentError: see `mse`; mask has another size.
         MaskError: mask is empty, contains 0 and 1 as integers, or values outside [0, 1].
-        ArgumentError: an image contains NaN or Inf.
 
     Example:
         >>> from pyharmony import metrics
@@ -217,8 +214,8 @@ def _similarity(output: NumpyArray, target: NumpyArray) -> NumpyArray:
         for channel in range(channels):
             x, y = (image[strip, :, channel].astype(np.float64) * scale for image in (output, target))
             # SSIM needs only x, y, x² + y² and xy, as [4, rows, W].
-            moments = _smooth_rows(np.stack([x, y, x * x + y * y, x * y]))
-            mean_x, mean_y, squares, product = _smooth_columns(moments[..., columns])
+            moments = _smooth(np.stack([x, y, x * x + y * y, x * y]), 1)
+            mean_x, mean_y, squares, product = _smooth(moments[..., columns], 2)
             means, both = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
             product -= means
             squares -= both
@@ -226,20 +223,10 @@ def _similarity(output: NumpyArray, target: NumpyArray) -> NumpyArray:
     return ssim
 
 
-def _smooth_rows(x: NumpyArray) -> NumpyArray:
-    """Returns x [4, h + 10, W] weighted by the kernel along its rows, as [4, h, W]."""
-    n = x.shape[1] - 2 * RADIUS
-    return _weigh([x[:, i : i + n] for i in range(2 * RADIUS + 1)])
-
-
-def _smooth_columns(x: NumpyArray) -> NumpyArray:
-    """Returns x [4, h, W + 10] weighted by the kernel along its columns, as [4, h, W]."""
-    n = x.shape[2] - 2 * RADIUS
-    return _weigh([x[..., i : i + n] for i in range(2 * RADIUS + 1)])
-
-
-def _weigh(shifted: list[NumpyArray]) -> NumpyArray:
-    """Returns the sum of eleven arrays weighted by the kernel, which is symmetric."""
+def _smooth(x: NumpyArray, axis: int) -> NumpyArray:
+    """Returns x [4, h, w], which has a margin along an axis, weighted by the symmetric kernel there, without it."""
+    n = x.shape[axis] - 2 * RADIUS
+    shifted = [x[(slice(None),) * axis + (slice(i, i + n),)] for i in range(2 * RADIUS + 1)]
     total = shifted[RADIUS] * KERNEL[RADIUS]
     both = np.empty_like(total)
     for i in range(RADIUS):

@@ -38,12 +38,10 @@ def seam_error(output: ImageLike, src: ImageLike, dst: ImageLike, mask: MaskLike
         output: the image to measure, of any kind, see `pyharmony.metrics.mse`.
         src, dst: the images from which it was composed, on the same frame, of the same shape and dtype. For a
             harmonised image both are its target.
-        mask: of any kind; as an array [H, W], bool, integers scaled by their range, or floats in [0, 1].
+        mask: see `pyharmony.metrics.fmse`; it may be empty.
 
     Raises:
-        ShapeError, DTypeError: they are not images, or differ in shape or dtype; mask has another size.
-        MaskError: mask contains 0 and 1 as integers, or values outside [0, 1].
-        ArgumentError: an image contains NaN or Inf.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.metrics.fmse`.
 
     Example:
         >>> from pyharmony import metrics

@@ -91,11 +91,9 @@ def harmony_score(
     seams and fine detail do not count.
 
     Args:
-        image: an image of any kind: NumPy [H, W] or [H, W, C], torch [C, H, W] on the CPU, uint8, uint16 or floats with
-            1.0 for white, which are clipped to [0, 1]; or a path, the bytes of a file, an open binary file, a PIL image
-            or a `pyharmony.io.Picture`, which is converted to sRGB. Alpha is ignored.
-        mask: the mask of the object: [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; or a file
-            or `Picture`, like image. Values of at least one half are the object, all others the background.
+        image: see `realism_score`.
+        mask: the mask of the object, see `realism_score`. Values of at least one half are the object, all others the
+            background.
         weights: a network of `pyharmony.models` that harmonises, a `style_encoder` of kind 'code' or a `bargainnet`,
             or an argument of `pyharmony.models.load`; None: `colorgrid`, which comes with pyharmony.
         device: 'cpu' or 'cuda'; None: a GPU if there is one.
@@ -105,13 +103,9 @@ def harmony_score(
         several results for one composite, by the same weights.
 
     Raises:
-        DTypeError, ShapeError: image or mask has a dtype or shape that is not accepted, or they differ in size.
         MaskError: the mask has values outside of its range, or is empty or full at the network's size.
         ArgumentError: image contains NaN or infinities; weights are of another model.
-        DecodeError: a file is not an image.
-        WeightsError: the weights cannot be loaded, see `pyharmony.models.load`.
-        DeviceError: there is no such device.
-        ImportError: torch is not installed.
+        DTypeError, ShapeError, DecodeError, WeightsError, DeviceError, ImportError: see `realism_score`.
 
     Example:
         >>> import pyharmony
@@ -130,9 +124,8 @@ def harmony_score(
     able = {*networks.HARMONY, *(info.name for info in models.list("harmonize"))}
     if network.name not in able or getattr(network.config, "kind", "code") != "code":
         kind = "" if network.name not in able else f" of kind={network.config.kind!r}"
-        raise ArgumentError(
-            f"weights: {network.name}{kind} cannot estimate harmony, expected {', '.join(sorted(able))}"
-        )
+        names = ", ".join(sorted(able))
+        raise ArgumentError(f"weights: {network.name}{kind} cannot estimate harmony, expected {names}")
     return networks.harmony(network, levels, inside)
 
 
