@@ -267,9 +267,9 @@ def _evaluate_sample(
         result.pictures[method] = image
         _add_scores(result, method, image, judges)
         row = {"name": name, "subset": sample.get("subset", ""), "method": method, "height": height, "width": width}
-        rows.append({**row, "foreground": figures["foreground"]})
-        rows[-1] |= {key: figures[key] for key in MEASURES}
-        rows[-1] |= {f"{j}_{key}": x for j, scores in result.scores[method].items() for key, x in scores.items()}
+        row |= {key: figures[key] for key in ("foreground", *MEASURES)}
+        row |= {f"{j}_{key}": x for j, scores in result.scores[method].items() for key, x in scores.items()}
+        rows.append(row)
     _add_scores(result, "target", target, judges)
     return rows, result
 

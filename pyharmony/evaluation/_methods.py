@@ -122,6 +122,5 @@ def enlarged(x: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[n
     """Returns x [h, w, C] enlarged to [*size, C] by a bilinear filter."""
     from PIL import Image
 
-    height, width = size
     planes = (Image.fromarray(np.ascontiguousarray(x[..., c])) for c in range(x.shape[2]))
-    return np.stack([np.asarray(p.resize((width, height), Image.Resampling.BILINEAR)) for p in planes], -1)
+    return np.stack([np.asarray(p.resize(size[::-1], Image.Resampling.BILINEAR)) for p in planes], -1)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import _checks, _temporary
 from ..metrics import Interval
-from ._evaluate import Evaluation, Summary
+from ._evaluate import Evaluation
 from ._methods import Picture, enlarged
 from ._published import PUBLISHED, SUBSETS, Published
 
@@ -70,13 +70,13 @@ def markdown(evaluation: Evaluation, *, published: bool = False) -> str:
     if evaluation.problems:
         parts.append(f"{len(evaluation.problems):,} more could not be evaluated.\n")
     parts.append("Means over images, with bootstrap intervals of 95 %.\n")
-    heads = [_title(key) for key in evaluation.measures]
-    parts.append(_table(["", *heads], [[s.method, *_cells(s.means, evaluation.measures)] for s in every]))
+    measures = evaluation.measures
+    heads = ["", *(_TITLES.get(key, key) for key in measures)]
+    parts.append(_table(heads, [[s.method, *(_interval(s.means[key], key, "") for key in measures)] for s in every]))
     if len(every) > 1:
-        parts.append("## Differences to the composite\n")
-        rows = [[s.method, *_cells(s.gains, evaluation.measures, "+")] for s in every[1:]]
-        parts.append(_table(["", *heads], rows))
-    parts += ["## Groups\n", f"{' / '.join(_title(key) for key in _SHORT)}. Shares of the foreground in per cent.\n"]
+        rows = [[s.method, *(_interval(s.gains[key], key, "+") for key in measures)] for s in every[1:]]
+        parts += ["## Differences to the composite\n", _table(heads, rows)]
+    parts += ["## Groups\n", f"{' / '.join(_TITLES[key] for key in _SHORT)}. Shares of the foreground in per cent.\n"]
     groups = {summary.group: summary.count for summary in evaluation.summaries}
     rows = [[method, *(_short(evaluation, method, group) for group in groups)] for method in evaluation.methods]
     parts.append(_table(["", *(f"{group} ({count:,})" for group, count in groups.items())], rows))
@@ -111,14 +111,6 @@ def _number(x: Decimal | None) -> str:
     return "–" if x is None else str(x)
 
 
-def _title(key: str) -> str:
-    return _TITLES.get(key, key)
-
-
-def _cells(values: dict[str, Interval], keys: list[str], sign: str = "") -> list[str]:
-    return [_interval(values[key], key, sign) for key in keys]
-
-
 def _interval(x: Interval, key: str, sign: str) -> str:
     digits = 4 if key in ("ssim", "fssim") else 2
     if x.low == x.high:
@@ -127,10 +119,8 @@ def _interval(x: Interval, key: str, sign: str) -> str:
 
 
 def _short(evaluation: Evaluation, method: str, group: str) -> str:
-    def of(summary: Summary) -> str:
-        return " / ".join(f"{summary.means[key].mean:.2f}" for key in _SHORT)
-
-    return next(of(s) for s in evaluation.summaries if (s.method, s.group) == (method, group))
+    means = next(s.means for s in evaluation.summaries if (s.method, s.group) == (method, group))
+    return " / ".join(f"{means[key].mean:.2f}" for key in _SHORT)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
