@@ -216,7 +216,7 @@ class Told:
 class Cutter:
     """A cutter of a picture of 200 x 160 pixels that finds a box, where people are in the left half."""
 
-    picture = np.zeros((160, 200, 3), np.uint8)
+    picture, whole = np.zeros((160, 200, 3), np.uint8), (0, 0, 200, 160)
 
     def __init__(self, *poses: Pose, heads: tuple[Head, ...] = (), standable: float = 1.0) -> None:
         self.poses: Any = Told(*poses)

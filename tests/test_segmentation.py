@@ -1189,7 +1189,7 @@ def test_what_is_no_onnx_file_is_refused(tmp_path: Path, data: bytes, says: str)
 class Figures:
     """Stands for the network: two figures, of which a look gives one, or a part."""
 
-    poses = None
+    poses, whole = None, (0, 0, 300, 200)
 
     def __init__(self, *sure: float) -> None:
         self.picture = np.zeros((200, 300, 3), np.uint8)

@@ -18,7 +18,7 @@ from .._images.threads import in_threads
 from ..ops.distance import distance_inside
 from ._clicks import sigmoid
 from ._network import NetworkCutter, Prompts, limited
-from .layers import Bools, Box, Float32, Layer, box_of, sampled
+from .layers import Bools, Box, Float32, Layer, box_of, iou_of_regions, sampled, value_at
 
 #: The side of a window, in longer sides of the object's box with its margin.
 _SIDE = 0.6
@@ -68,7 +68,7 @@ def closer(cutter: NetworkCutter, layer: Layer, prompts: Prompts) -> Layer:
         (refined,) = limited([refined], prompts.limit)
     # The mask must still agree with the clicks with which it agreed before.
     loses_clicks = (
-        (_at(layer, place) > 0.5) == bool(label) != (_at(refined, place) > 0.5)
+        (value_at(layer, place) > 0.5) == bool(label) != (value_at(refined, place) > 0.5)
         for place, label in zip(prompts.points, prompts.labels, strict=True)
     )
     return layer if any(loses_clicks) else refined
@@ -106,7 +106,7 @@ def with_windows(layer: Layer, answers: Sequence[Answer]) -> Layer:
         rows, columns = slice(y, min(end_y, high)), slice(x, min(end_x, wide))
         part = inside[rows, columns]
         resized_masks = [resized(one, part.shape[::-1]) for one in masks]
-        likeness = [_likeness(one > 0, part) for one in resized_masks]
+        likeness = [iou_of_regions(one > 0, part) for one in resized_masks]
         best = int(np.argmax(likeness))
         trust = np.clip((likeness[best] - _ALIKE[0]) / (_ALIKE[1] - _ALIKE[0]), 0, 1)
         weight = np.float32(trust) * np.outer(*map(_rising, part.shape))
@@ -128,18 +128,6 @@ def _has_contour(layer: Layer, window: Box) -> bool:
     """Returns whether the contour of a mask crosses a window, apart from its rim."""
     inside = sampled(layer, window, (_ROUGH, _ROUGH))[_ROUGH_RIM:-_ROUGH_RIM, _ROUGH_RIM:-_ROUGH_RIM] > 0.5
     return bool(inside.any() and not inside.all())
-
-
-def _at(layer: Layer, place: tuple[float, float]) -> float:
-    """Returns the value of a mask at a place (x, y) of the image."""
-    x, y = math.floor(place[0] + 0.5), math.floor(place[1] + 0.5)
-    return float(sampled(layer, (x, y, x + 1, y + 1), (1, 1))[0, 0])
-
-
-def _likeness(first: Bools, second: Bools) -> float:
-    """Returns the intersection over union of two regions."""
-    union = np.count_nonzero(first | second)
-    return np.count_nonzero(first & second) / union if union else 1.0
 
 
 def _rising(count: int) -> Float32:

@@ -85,20 +85,16 @@ def trained(weights: PathLike) -> Method:
     return Method("trained", summary, lambda picture: NetworkCutter(network, picture), people=bool(network.finder))
 
 
-def _network(picture: Pixels) -> NetworkCutter:
-    return NetworkCutter(_clicks.network(_WEIGHTS), picture)
-
-
 def _featured(picture: Pixels) -> NetworkCutter:
     return NetworkCutter(_clicks.network(_FEATURED), picture, Poses(picture) if _pose_network.are_there() else None)
 
 
-def _alone(picture: Pixels) -> NetworkCutter:
-    return NetworkCutter(_clicks.network(_FEATURED), picture)
+def _alone(weights: str) -> Callable[[Pixels], NetworkCutter]:
+    return lambda picture: NetworkCutter(_clicks.network(weights), picture)
 
 
 def _after(second: Callable[[Pixels], _classic.ClassicCutter]) -> Callable[[Pixels], Cutter]:
-    return lambda picture: _Refined(_alone(picture), second(picture))
+    return lambda picture: _Refined(_alone(_FEATURED)(picture), second(picture))
 
 
 #: The result of `python benchmarks/mask_scores.py fit` for the weights `clicks-imagenet`.
@@ -110,43 +106,35 @@ _WEIGHTS = "clicks"
 _FEATURED = "clicks-imagenet"
 #: The name of the method by the network on features of ImageNet without poses of people.
 _ALONE = "clicks-imagenet-alone"
+_SUMMARY = "the network of clicks on features pretrained on ImageNet"
 #: The method 'auto': the best with one click on the validation photos.
 DEFAULT = _FEATURED
-#: The module that GrabCut needs, and the extra that installs it.
-_OPENCV = ("cv2", "segment")
-#: The module that the random walker needs, and the extra that installs it.
-_SKIMAGE = ("skimage", "segment")
+#: The modules that GrabCut and the random walker need, and the extra that installs them.
+_OPENCV, _SKIMAGE = ("cv2", "segment"), ("skimage", "segment")
 
 #: The methods by name.
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
+        Method(_FEATURED, _SUMMARY, _featured, weights=_FEATURED, people=True, scored=_SCORED),
+        Method(_WEIGHTS, "the network of clicks, `pyharmony.models.clicks`", _alone(_WEIGHTS), weights=_WEIGHTS),
+        Method("grabcut", "GrabCut, by OpenCV", _classic.grabcut, (_OPENCV,)),
+        Method("random_walker", "the random walker, by scikit-image", _classic.random_walker, (_SKIMAGE,)),
+        *(
+            Method(f"{_FEATURED}+{name}", f"{text}, initialised by {_FEATURED}", _after(second), (module,), _FEATURED)
+            for name, text, second, module in (
+                ("grabcut", "GrabCut", _classic.grabcut, _OPENCV),
+                ("random_walker", "the random walker", _classic.random_walker, _SKIMAGE),
+            )
+        ),
         Method(
-            _FEATURED,
-            "the network of clicks on features pretrained on ImageNet",
-            _featured,
+            _ALONE,
+            f"{_FEATURED} without poses of people",
+            _alone(_FEATURED),
             weights=_FEATURED,
             people=True,
             scored=_SCORED,
         ),
-        Method("clicks", "the network of clicks, `pyharmony.models.clicks`", _network, weights=_WEIGHTS),
-        Method("grabcut", "GrabCut, by OpenCV", _classic.grabcut, (_OPENCV,)),
-        Method("random_walker", "the random walker, by scikit-image", _classic.random_walker, (_SKIMAGE,)),
-        Method(
-            f"{_FEATURED}+grabcut",
-            f"GrabCut, initialised by {_FEATURED}",
-            _after(_classic.grabcut),
-            (_OPENCV,),
-            _FEATURED,
-        ),
-        Method(
-            f"{_FEATURED}+random_walker",
-            f"the random walker, initialised by {_FEATURED}",
-            _after(_classic.random_walker),
-            (_SKIMAGE,),
-            _FEATURED,
-        ),
-        Method(_ALONE, f"{_FEATURED} without poses of people", _alone, weights=_FEATURED, people=True, scored=_SCORED),
     )
 }
 

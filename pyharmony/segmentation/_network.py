@@ -21,9 +21,7 @@ from .layers import Box, Float32, Layer, Pixels, box_of, by_scores, connected, i
 _MARGIN = 0.25
 #: The least side of the crop, in the image's sides.
 _NEAREST = 0.1
-#: The largest number of times that a crop is widened because the object extends beyond it.
-_WIDER = 1
-#: The share of its side by which a crop is widened.
+#: The share of its side by which a crop is widened because the object extends beyond it.
 _STEP = 0.4
 #: The width of the rim of a crop's mask in which an object counts as extending beyond it, in pixels of the mask.
 _RIM = 3
@@ -101,6 +99,11 @@ class NetworkCutter:
         self._every = max(1, max(self.picture.shape[:2]) // _ENOUGH)
         self._fewer = block_means(self.picture, self._every)
 
+    @property
+    def whole(self) -> Box:
+        """The box of the whole image."""
+        return 0, 0, self.picture.shape[1], self.picture.shape[0]
+
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
         """Returns masks, the best first; `last` is the mask that further prompts correct.
 
@@ -118,24 +121,20 @@ class NetworkCutter:
         return layers
 
     def _near_or_whole(self, prompts: Prompts, last: Layer | None) -> list[Layer]:
-        height, width = self.picture.shape[:2]
         mirrored = last is None
         prior = last or self._prior(prompts)
         if prior is not None and (near := self._near(prior, prompts)) is not None:
             return self._widening(near, prompts, prior, mirrored)
-        layers = self._cut_in((0, 0, width, height), prompts, prior, mirrored)
+        layers = self._cut_in(self.whole, prompts, prior, mirrored)
         if last is not None or (near := self._near(layers[0], prompts)) is None:
             return layers
         # Of two similar masks the one of the crop is kept.
-        every = distinct([*self._widening(near, prompts, layers[0], mirrored), *layers])
-        return by_scores(every)
+        return by_scores(distinct([*self._widening(near, prompts, layers[0], mirrored), *layers]))
 
     def quickly(self, prompts: Prompts) -> Layer:
         """Returns the best mask of one small view of a box and its surroundings."""
-        height, width = self.picture.shape[:2]
         prior = self._prior(prompts)
-        near = None if prior is None else self._near(prior, prompts)
-        box = near or (0, 0, width, height)
+        box = (None if prior is None else self._near(prior, prompts)) or self.whole
         logits, scores = self._run(box, prompts, prior, False, min(_QUICK, self.network.size))
         best = int(scores.argmax())
         return connected(Layer(box, _clicks.sigmoid(logits[best]), float(scores[best])), prompts.inside)
@@ -147,13 +146,8 @@ class NetworkCutter:
     def _widening(self, box: Box, prompts: Prompts, prior: Layer, mirrored: bool) -> list[Layer]:
         """Returns the network's masks in a crop, which is widened where the object extends beyond it."""
         layers = self._cut_in(box, prompts, prior, mirrored)
-        for _ in range(_WIDER):
-            wider = self._wider(box, layers[0])
-            if wider == box:
-                break
-            box = wider
-            layers = self._cut_in(box, prompts, prior, mirrored)
-        return layers
+        wider = self._wider(box, layers[0])
+        return layers if wider == box else self._cut_in(wider, prompts, prior, mirrored)
 
     def _wider(self, box: Box, layer: Layer) -> Box:
         """Returns the box with those sides moved outwards that a mask in it touches."""
@@ -178,8 +172,7 @@ class NetworkCutter:
         """Returns the likelihood that people could stand in the scene of the image, 0 to 1; 1 if that is unknown."""
         if not self.network.scene:
             return 1.0
-        height, width = self.picture.shape[:2]
-        view, _ = self._view((0, 0, width, height), self.network.size)
+        view, _ = self._view(self.whole, self.network.size)
         return self.network.standable(view)
 
     def heads(self) -> list[Head]:
@@ -188,40 +181,35 @@ class NetworkCutter:
         They are detected in the whole image and in its quarters, where small ones are larger.
         """
         if self._heads is None:
-            height, width = self.picture.shape[:2]
-            boxes = [(0, 0, width, height), *quarters(width, height)] if self.network.finder else []
+            boxes = [self.whole, *quarters(*self.whole[2:])] if self.network.finder else []
             self._heads = merged(in_threads(self._heads_in, boxes))
         return [*self._heads]
 
     def plain_heads(self) -> list[Head]:
         """Returns the heads that are detected in the whole image, in falling order of confidence."""
-        height, width = self.picture.shape[:2]
-        return self._heads_in((0, 0, width, height)) if self.network.finder else []
+        return self._heads_in(self.whole) if self.network.finder else []
 
     def _heads_in(self, box: Box) -> list[Head]:
         """Returns the heads that are detected in a part of the image."""
-        height, width = self.picture.shape[:2]
         wide, high = box[2] - box[0], box[3] - box[1]
-        whole = (wide, high) == (width, height)
-        crowd = self._whole_crowd() if whole else self.network.crowd(*self._new_view(box, self.network.size))
+        is_whole = (wide, high) == self.whole[2:]
+        crowd = self._whole_crowd() if is_whole else self.network.crowd(*self._new_view(box, self.network.size))
         if crowd.heads is None:
             return []
         heads = among_people(heads_of(crowd.heads, wide, high), _clicks.sigmoid(crowd.people), wide, high)
-        return in_picture(heads, box, width, height)
+        return in_picture(heads, box, *self.whole[2:])
 
     def _whole_crowd(self) -> _clicks.Crowd:
         if self._crowd is None:
             check_ended()
-            height, width = self.picture.shape[:2]
-            self._crowd = self.network.crowd(*self._view((0, 0, width, height), self.network.size))
+            self._crowd = self.network.crowd(*self._view(self.whole, self.network.size))
         return self._crowd
 
     def _prior(self, prompts: Prompts) -> Layer | None:
         """Returns the prior mask of prompts: the coarse mask, or one that fills the box."""
-        height, width = self.picture.shape[:2]
         if prompts.mask is not None:
             size = (self.network.size, self.network.size)
-            return Layer((0, 0, width, height), shares_of(resized(prompts.mask, size)), 0.0)
+            return Layer(self.whole, shares_of(resized(prompts.mask, size)), 0.0)
         if prompts.box is not None:
             return Layer(prompts.box, np.full((8, 8), np.float32(_clicks.BOXED)), 0.0)
         return None
@@ -231,7 +219,7 @@ class NetworkCutter:
         object_box = box_of(layer) or prompts.box
         if object_box is None:
             return None
-        height, width = self.picture.shape[:2]
+        width, height = self.whole[2:]
         left, top, right, bottom = (float(x) for x in object_box)
         for x, y in prompts.inside:
             left, top, right, bottom = min(left, x), min(top, y), max(right, x + 1), max(bottom, y + 1)
@@ -240,14 +228,10 @@ class NetworkCutter:
         # Neither side is more than twice the other, or the object would be distorted.
         across, down = max(across, down / 2), max(down, across / 2)
         middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
-        box = (
-            max(0, round(middle_x - across / 2)),
-            max(0, round(middle_y - down / 2)),
-            min(width, round(middle_x + across / 2)),
-            min(height, round(middle_y + down / 2)),
-        )
-        area = (box[2] - box[0]) * (box[3] - box[1])
-        return box if area < _WHOLE * height * width else None
+        left, top = max(0, round(middle_x - across / 2)), max(0, round(middle_y - down / 2))
+        right, bottom = min(width, round(middle_x + across / 2)), min(height, round(middle_y + down / 2))
+        area = (right - left) * (bottom - top)
+        return (left, top, right, bottom) if area < _WHOLE * height * width else None
 
     def _cut_in(self, box: Box, prompts: Prompts, prior: Layer | None, mirrored: bool) -> list[Layer]:
         """Returns the network's masks in a part of the image, the best first."""
@@ -286,10 +270,8 @@ class NetworkCutter:
         if mirrored:
             # The mirror image has other errors: the mean of both results is better than either. Its features are
             # nearly the mirrored ones.
-            other_view, other_prompt, *other_features = (
-                np.ascontiguousarray(x[:, ::-1]) for x in (view, prompt, *features)
-            )
-            other = self.network.cut(other_view, other_prompt, other_features)
+            flipped, flipped_prompt, *rest = (np.ascontiguousarray(x[:, ::-1]) for x in (view, prompt, *features))
+            other = self.network.cut(flipped, flipped_prompt, rest)
             half = np.float32(0.5)
             logits, scores = half * (logits + other.logits[..., ::-1]), half * (scores + other.scores)
         return logits, scores

@@ -42,10 +42,8 @@ _SALIENT = 320
 _INPUTS = ("image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input")
 #: The label of a point that a decoder ignores.
 _NOTHING = -1.0
-#: The label of the top left corner of a box.
-_FIRST = 2.0
-#: The label of the bottom right corner of a box.
-_SECOND = 3.0
+#: The labels of the top left and the bottom right corner of a box.
+_CORNERS = [2.0, 3.0]
 #: The largest absolute logit of a mask input.
 _SURE = 10.0
 #: The largest side of an image or mask that a file may require, in pixels.
@@ -79,7 +77,7 @@ def sam(encoder: PathLike, decoder: PathLike, *, limit: float = _LIMIT) -> Metho
         ImportError: onnxruntime is not installed.
     """
     files = _file(encoder, "encoder"), _file(decoder, "decoder")
-    open_cutter = _LazyNetworks(_open_sam, files, _seconds(limit))
+    open_cutter = _LazyNetworks(_Sam, files, _seconds(limit))
     return Method("sam", f"networks of {files[0].name} and {files[1].name}", open_cutter, _NEEDS)
 
 
@@ -98,11 +96,8 @@ def salient(
         limit: see `sam`.
 
     Raises:
-        FileNotFoundError: there is no such file.
         ArgumentError: mean or std are not three numbers, std is not above 0, or limit is not a number above 0.
-        WeightsError: the file is not a network of that kind, or takes longer than limit. Raised at its first use, like
-            the next one.
-        ImportError: onnxruntime is not installed.
+        FileNotFoundError, WeightsError, ImportError: see `sam`.
     """
     file = _file(network, "network")
     for name, values in (("mean", mean), ("std", std)):
@@ -110,7 +105,7 @@ def salient(
         numbers = [x for x in entries if isinstance(x, (int, float)) and np.isfinite(x) and (name == "mean" or x > 0)]
         if len(numbers) != 3 or len(entries) != 3:
             raise ArgumentError(f"{name}: {values!r}, expected three numbers{' above 0' if name == 'std' else ''}")
-    make = functools.partial(_open_salient, mean=tuple(mean), std=tuple(std))
+    make = functools.partial(_Salient, mean=tuple(mean), std=tuple(std))
     open_cutter = _LazyNetworks(make, (file,), _seconds(limit))
     return Method("salient", f"the network of {file.name}", open_cutter, _NEEDS)
 
@@ -141,9 +136,7 @@ class _LazyNetworks:
         self._networks: tuple[_OnnxNetwork, ...] = ()
 
     def __call__(self, picture: Pixels) -> Cutter:
-        self._networks = self._networks or tuple(
-            _OnnxNetwork(file, _session(file), self._limit) for file in self._files
-        )
+        self._networks = self._networks or tuple(_OnnxNetwork(x, _session(x), self._limit) for x in self._files)
         return self._make(picture, *self._networks)
 
 
@@ -273,12 +266,8 @@ class _Sam:
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
         places = [(x + 0.5, y + 0.5) for x, y in prompts.points]
         labels = [float(label) for label in prompts.labels]
-        if prompts.box is not None:
-            places += [prompts.box[:2], prompts.box[2:]]
-            labels += [_FIRST, _SECOND]
-        else:
-            places.append((0.0, 0.0))
-            labels.append(_NOTHING)
+        places += [(0.0, 0.0)] if prompts.box is None else [prompts.box[:2], prompts.box[2:]]
+        labels += [_NOTHING] if prompts.box is None else _CORNERS
         size = (self._small, self._small)
         if last is None and prompts.mask is not None:
             last = Layer(self._whole, shares_of(resized(prompts.mask, size)), 0.0)
@@ -310,10 +299,6 @@ class _Sam:
             values = sampled(square, self._whole, part_size)
             layers.append(connected(Layer(self._whole, values, float(np.clip(score, 0, 1))), prompts.inside))
         return distinct(by_scores(layers))[:COUNT]
-
-
-def _open_sam(picture: Pixels, encoder: _OnnxNetwork, decoder: _OnnxNetwork) -> Cutter:
-    return _Sam(picture, encoder, decoder)
 
 
 class _Salient:
@@ -350,7 +335,3 @@ class _Salient:
         layer = connected(layer, prompts.inside)
         region = layer.values > 0.5
         return [layer._replace(score=float(layer.values[region].mean()))] if region.any() else []
-
-
-def _open_salient(picture: Pixels, network: _OnnxNetwork, mean: Sequence[float], std: Sequence[float]) -> Cutter:
-    return _Salient(picture, network, mean, std)

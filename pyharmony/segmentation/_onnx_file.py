@@ -21,14 +21,8 @@ _WITHIN = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
-#: The number of the field of a tensor with its sides.
-_DIMS = 1
-#: The number of the field of a tensor with an entry of its external data.
-_EXTERNAL = 13
-#: The number of the field of such an entry with its key.
-_KEY = 1
-#: The number of the field of such an entry with its value.
-_VALUE = 2
+# The numbers of fields: of a tensor's sides, of an entry of its external data, and of that entry's key and value.
+_DIMS, _EXTERNAL, _KEY, _VALUE = 1, 13, 1, 2
 #: The largest nesting depth of messages, as in protobuf.
 _DEEPEST = 100
 #: The largest number of values in a byte, for those of 2 bits.

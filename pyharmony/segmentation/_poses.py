@@ -39,15 +39,11 @@ _LOGITS = 20.0
 #: The largest number of image pixels for one pixel of a network's input; beyond it the image is reduced first.
 _FINER = 2
 
-#: The number of the point of the nose.
+# The numbers of points; those of the mouth are its corners.
 NOSE = 0
-#: The numbers of the points of the eyes.
 EYES = (2, 5)
-#: The numbers of the points of the corners of the mouth.
 MOUTH = (9, 10)
-#: The numbers of the points of the shoulders.
 SHOULDERS = (11, 12)
-#: The numbers of the points of the hips.
 HIPS = (23, 24)
 
 Float = npt.NDArray[np.float64]
@@ -260,9 +256,8 @@ def _view(picture: Pixels, square: Square, side: int) -> Float32:
     every = max(1, int(square.side / side / _FINER))
     ends = matrix[:, :2] @ np.array([[0, side, 0, side], [0, 0, side, side]]) + matrix[:, 2:]
     # Pillow copies its input: it gets only the part that the square needs.
-    left, top = (
-        max(0, min(math.floor(v.min()), end - 1) - every) for v, end in zip(ends, (width, height), strict=True)
-    )
+    sides = zip(ends, (width, height), strict=True)
+    left, top = (max(0, min(math.floor(v.min()), end - 1) - every) for v, end in sides)
     right, bottom = (max(start + 1, math.ceil(v.max()) + every) for v, start in zip(ends, (left, top), strict=True))
     image = Image.fromarray(np.ascontiguousarray(picture[top:bottom, left:right]))
     if every > 1:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from .._images.region import bounding_box
 from .._images.sizes import resized
 from ._network import NetworkCutter
 from ._poses import EYES, HIPS, MOUTH, POSED, SHOULDERS, Pose, Square
-from .layers import Bools, Pixels
+from .heads import rectangle_of
+from .layers import Bools, Pixels, iou_of_regions
 from .people import THERE, Rectangle, among_people, head_around_face, mostly_people
 
 #: The side of the grid on which masks are compared.
@@ -24,9 +23,8 @@ _SIDE = 128
 _SAME = 0.4
 #: The side of the square around a mask in which a pose is estimated once more, in the mask's longer sides.
 _SQUARE = 1.25
-#: The numbers of the points of the knees.
+# The numbers of points; those of the feet are ankles, heels and toes.
 _KNEES = (25, 26)
-#: The numbers of the points of the ankles, heels and toes.
 _FEET = (27, 28, 29, 30, 31, 32)
 #: The least score with which a point is visible, 0 to 1.
 _SEEN = 0.5
@@ -88,8 +86,7 @@ def pose_in(cutter: NetworkCutter, mask: Pixels) -> Pose | None:
         return None
 
     def shared(pose: Pose) -> float:
-        inside = pose.mask((0, 0, width, height), (_SIDE, _SIDE)) > 0
-        return float(np.count_nonzero(inside & region) / np.count_nonzero(inside | region))
+        return iou_of_regions(pose.mask(cutter.whole, (_SIDE, _SIDE)) > 0, region)
 
     best = max(cutter.poses.all_poses(), key=shared, default=None)
     if best is not None and shared(best) >= _SAME and among_people(cutter, best, THERE):
@@ -125,9 +122,8 @@ def posture_of(cutter: NetworkCutter, mask: Pixels) -> Posture | None:
         upright = hips - float(pose.place(SHOULDERS)[1]) >= _UPRIGHT * pose.torso
         if upright and pose.place(knees)[1] - hips < _SITS * pose.torso:
             seat = min(hips, end)
-    left, top, right, bottom = head_around_face(pose.place(EYES), pose.place(MOUTH))
-    feet = end if _ends_at_feet(pose, inside, end, factor) else None
-    return Posture((left, top, right - left, bottom - top), feet, seat)
+    head = rectangle_of(head_around_face(pose.place(EYES), pose.place(MOUTH)))
+    return Posture(head, end if _ends_at_feet(pose, inside, end, factor) else None, seat)
 
 
 def _ends_at_feet(pose: Pose, inside: Bools, end: float, factor: float) -> bool:

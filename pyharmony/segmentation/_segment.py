@@ -18,7 +18,7 @@ from ._methods import Method, method_of
 from ._network import COUNT, NetworkCutter, Prompts
 from ._postures import Posture, posture_of, shows_people
 from ._prompts import Point, along, point_in, prompts_of, reduced_prompts, size_within
-from .heads import FAINT, Head
+from .heads import FAINT, Head, rectangle_of
 from .layers import Layer, Pixels, box_of, by_scores
 from .masks import Masks
 from .people import (
@@ -202,7 +202,7 @@ class Session:
         """
         cutter = self._of_people(True)
         people = [] if _of_one_colour(self.picture) else people_of(cutter)
-        heads = tuple(_rectangle(person.head) for person in people)
+        heads = tuple(rectangle_of(person.head) for person in people)
         reason = NO_REASON if people else Reason("nobody", "no person was found")
         return self._masks([person.layer for person in people], reason, heads)
 
@@ -358,11 +358,7 @@ class Session:
         return [layer._replace(score=expected(one, weights)) for layer, one in zip(layers, facts, strict=True)]
 
     def _masks(
-        self,
-        layers: Sequence[Layer],
-        reason: Reason,
-        heads: tuple[Rectangle, ...] = (),
-        prompts: Prompts | None = None,
+        self, layers: Sequence[Layer], reason: Reason, heads: tuple[Rectangle, ...] = (), prompts: Prompts | None = None
     ) -> Masks:
         cutter = self._cutter
 
@@ -370,18 +366,10 @@ class Session:
             return self._layer_at_size(closer(cutter, layers[index], prompts or Prompts()))
 
         at_size = tuple(self._layer_at_size(layer) for layer in layers)
-        boxes = tuple(_rectangle(box_of(layer) or layer.box) for layer in at_size)
-        return Masks(
-            tuple(layer.score for layer in layers),
-            boxes,
-            tuple(self._at_size(head) for head in heads),
-            self.method,
-            reason,
-            self.picture,
-            at_size,
-            self.size,
-            refined if isinstance(cutter, NetworkCutter) else None,
-        )
+        boxes = tuple(rectangle_of(box_of(layer) or layer.box) for layer in at_size)
+        scores, head_boxes = tuple(layer.score for layer in layers), tuple(self._at_size(head) for head in heads)
+        refine = refined if isinstance(cutter, NetworkCutter) else None
+        return Masks(scores, boxes, head_boxes, self.method, reason, self.picture, at_size, self.size, refine)
 
     def _reduced(self, prompts: Prompts) -> Prompts:
         """Returns prompts in pixels of the reduced image."""
@@ -473,9 +461,7 @@ def reason_of(layers: Sequence[Layer]) -> Reason:
     if not layers:
         return Reason("nothing-there", "no object was found there")
     # After a click on a face only the extent is uncertain: the score of the part is high, that of the person is not.
-    if max(layer.score for layer in layers) < GUESSED:
-        return _GUESS
-    return NO_REASON
+    return _GUESS if max(layer.score for layer in layers) < GUESSED else NO_REASON
 
 
 def _size_at_least(size: Any, least: tuple[int, int]) -> tuple[int, int]:
@@ -486,10 +472,6 @@ def _size_at_least(size: Any, least: tuple[int, int]) -> tuple[int, int]:
         if not shortest <= side < 1 << 31 or int(side) != side:
             raise ArgumentError(f"at: {size!r}, {accepts}")
     return int(across), int(down)
-
-
-def _rectangle(box: tuple[int, int, int, int]) -> Rectangle:
-    return box[0], box[1], box[2] - box[0], box[3] - box[1]
 
 
 def _of_one_colour(picture: Pixels) -> bool:

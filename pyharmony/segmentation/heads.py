@@ -10,9 +10,9 @@ import numpy as np
 
 from .._images.planes import grown
 from ._clicks import sigmoid
-from .layers import Float32
+from .layers import Float32, Number, around_both
 
-__all__ = ["FAINT", "Head", "corners", "faces_of_others", "head_around"]
+__all__ = ["FAINT", "Head", "corners", "faces_of_others", "head_around", "rectangle_of"]
 
 #: The least confidence of a head.
 FAINT = 0.15
@@ -103,10 +103,8 @@ def heads_of(planes: Float32, width: int, height: int, least: float = FAINT) -> 
         # Damaged weights may give logarithms of any size.
         wide, high, *beside = (math.exp(min(v, 0.0)) for v in logs.tolist())
         box = x - wide * width / 2, y - high * height / 2, x + wide * width / 2, y + high * height / 2
-        body = (
-            min(box[0], x - beside[0] * width), min(box[1], y - beside[1] * height),
-            max(box[2], x + beside[2] * width), max(box[3], y + beside[3] * height),
-        )  # fmt: skip
+        left, top, right, bottom = (v * side for v, side in zip(beside, (width, height) * 2, strict=True))
+        body = around_both(box, (x - left, y - top, x + right, y + bottom))
         head = Head(_rectangle(box, width, height), _rectangle(body, width, height), float(sure[row, column]))
         if all(shared(corners(head.box), corners(other.box)) < _SAME for other in heads):
             heads.append(head)
@@ -158,7 +156,8 @@ def merged(views: Sequence[Sequence[Head]]) -> list[Head]:
             distinct.append(head)
         else:
             # The body of a person who extends beyond one view is larger in another one.
-            distinct[same] = distinct[same]._replace(body=_around_both(distinct[same].body, head.body))
+            body = around_both(corners(distinct[same].body), corners(head.body))
+            distinct[same] = distinct[same]._replace(body=rectangle_of(body))
     return distinct
 
 
@@ -167,13 +166,6 @@ def _one_head(first: Head, second: Head) -> bool:
     boxes = corners(first.box), corners(second.box)
     common = both(*boxes)
     return common >= _UNION * (area(boxes[0]) + area(boxes[1]) - common) or shared(*boxes) >= _SMALLER
-
-
-def _around_both(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float, float]:
-    """Returns the rectangle around two rectangles."""
-    (left, top, right, bottom), other = corners(first), corners(second)
-    left, top = min(left, other[0]), min(top, other[1])
-    return left, top, max(right, other[2]) - left, max(bottom, other[3]) - top
 
 
 def both(first: Sequence[float], second: Sequence[float]) -> float:
@@ -196,6 +188,11 @@ def shared(first: Sequence[float], second: Sequence[float]) -> float:
 def corners(rectangle: Sequence[float]) -> Area:
     """Returns the box of a rectangle (x, y, width, height)."""
     return rectangle[0], rectangle[1], rectangle[0] + rectangle[2], rectangle[1] + rectangle[3]
+
+
+def rectangle_of(box: Sequence[Number]) -> tuple[Number, Number, Number, Number]:
+    """Returns the rectangle (x, y, width, height) of a box."""
+    return box[0], box[1], box[2] - box[0], box[3] - box[1]
 
 
 def head_around(face: Sequence[float]) -> Area:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from .._images.region import bounding_box
 
 __all__ = ["Layer", "Pixels", "box_of"]
 
+Number = TypeVar("Number", int, float)
 Float32 = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]
@@ -65,12 +66,8 @@ def box_of(layer: Layer) -> Box | None:
     left, top, right, bottom = layer.box
     height, width = region.shape
     across, down = (right - left) / width, (bottom - top) / height
-    return (
-        int(left + inside.x0 * across),
-        int(top + inside.y0 * down),
-        math.ceil(left + inside.x1 * across),
-        math.ceil(top + inside.y1 * down),
-    )
+    right, bottom = math.ceil(left + inside.x1 * across), math.ceil(top + inside.y1 * down)
+    return int(left + inside.x0 * across), int(top + inside.y0 * down), right, bottom
 
 
 def covered(layer: Layer) -> float:
@@ -84,15 +81,28 @@ def by_scores(layers: Sequence[Layer]) -> list[Layer]:
     return sorted(layers, key=lambda layer: -layer.score)
 
 
+def value_at(layer: Layer, place: tuple[float, float]) -> float:
+    """Returns the value of a layer at a place (x, y) of the image."""
+    x, y = math.floor(place[0] + 0.5), math.floor(place[1] + 0.5)
+    return float(sampled(layer, (x, y, x + 1, y + 1), (1, 1))[0, 0])
+
+
+def around_both(first: tuple[Number, ...], second: tuple[Number, ...]) -> tuple[Number, Number, Number, Number]:
+    """Returns the box around two boxes."""
+    left, top, right, bottom = first
+    return min(left, second[0]), min(top, second[1]), max(right, second[2]), max(bottom, second[3])
+
+
 def iou(first: Layer, second: Layer) -> float:
     """Returns the intersection over union of two layers."""
-    box = (
-        min(first.box[0], second.box[0]), min(first.box[1], second.box[1]),
-        max(first.box[2], second.box[2]), max(first.box[3], second.box[3]),
-    )  # fmt: skip
-    a, b = (sampled(layer, box, (128, 128)) > 0.5 for layer in (first, second))
-    union = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / union if union else 1.0
+    box = around_both(first.box, second.box)
+    return iou_of_regions(*(sampled(layer, box, (128, 128)) > 0.5 for layer in (first, second)))
+
+
+def iou_of_regions(first: Bools, second: Bools) -> float:
+    """Returns the intersection over union of two regions; 1 if both are empty."""
+    union = np.count_nonzero(first | second)
+    return np.count_nonzero(first & second) / union if union else 1.0
 
 
 def connected(layer: Layer, points: Sequence[tuple[float, float]], least: float = 0.1) -> Layer:
@@ -118,7 +128,6 @@ def connected(layer: Layer, points: Sequence[tuple[float, float]], least: float 
         areas = np.bincount(numbers.ravel())[1:]
         part_numbers = set((np.flatnonzero(areas >= least * areas.max()) + 1).tolist())
     other_parts = region & ~np.isin(numbers, sorted(part_numbers))
-    values = np.where(
-        grown(other_parts, _HALF_INSIDE, corners=False), np.minimum(layer.values, np.float32(0)), layer.values
-    )
+    near = grown(other_parts, _HALF_INSIDE, corners=False)
+    values = np.where(near, np.minimum(layer.values, np.float32(0)), layer.values)
     return layer._replace(values=np.where(region & ~other_parts, layer.values, values).astype(np.float32, copy=False))

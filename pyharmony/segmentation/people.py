@@ -22,18 +22,20 @@ from ..ops.distance import distance_inside
 from ._clicks import sigmoid
 from ._network import NetworkCutter, Prompts, distinct, limited
 from ._poses import EYES, MOUTH, NOSE, POSED, Pose, Square
-from .heads import Head, both, corners
+from .heads import Head, both, corners, rectangle_of
 from .layers import (
     Bools,
     Box,
     Float32,
     Layer,
     Pixels,
+    around_both,
     box_of,
     connected,
     covered,
     iou,
     sampled,
+    value_at,
 )
 
 __all__ = ["SURE", "head_in", "head_of"]
@@ -122,10 +124,9 @@ class Person(NamedTuple):
 
 def people_of(cutter: NetworkCutter) -> list[Person]:
     """Returns the people of an image, the largest first."""
-    height, width = cutter.picture.shape[:2]
     heads = heads_of_people(cutter)
     layers = [layer._replace(score=head.sure) for layer, head in zip(_cut_outs(cutter, heads), heads, strict=True)]
-    regions = [sampled(layer, (0, 0, width, height), (_SIDE, _SIDE)) > 0.5 for layer in layers]
+    regions = [sampled(layer, cutter.whole, (_SIDE, _SIDE)) > 0.5 for layer in layers]
     indices: list[int] = []
     for i, region in enumerate(regions):
         least = np.count_nonzero(region)
@@ -147,9 +148,8 @@ def heads_of_people(cutter: NetworkCutter) -> list[Head]:
     # Close-ups of milk cartons and suitcases resemble people without a head.
     least = _FROM_NEAR if poses and cutter.standable() < _NEAR_VIEW else _NEW
     new = [_head_by(cutter, pose) for pose in poses if among_people(cutter, pose, least)]
-    return sorted(
-        [*heads, *(head for head in new if head is not None)], key=lambda head: _pose_of(cutter, head) is None
-    )
+    heads += [head for head in new if head is not None]
+    return sorted(heads, key=lambda head: _pose_of(cutter, head) is None)
 
 
 def apart_from_torsos(cutter: NetworkCutter) -> list[Head]:
@@ -185,7 +185,7 @@ def foremost(cutter: NetworkCutter, heads: Sequence[Head]) -> Head:
             return head
         missing = [one for one in (head, *near) if one not in regions]
         for one, layer in zip(missing, _cut_outs(cutter, missing), strict=True):
-            regions[one] = sampled(layer, (0, 0, width, height), (_SIDE, _SIDE)) > 0.5
+            regions[one] = sampled(layer, cutter.whole, (_SIDE, _SIDE)) > 0.5
         own, theirs = regions[head], np.logical_or.reduce([regions[one] for one in near])
         free = int(np.count_nonzero(own & ~theirs)) / max(1, int(np.count_nonzero(own)))
         places = [(int(y * _SIDE / height), int(x * _SIDE / width)) for x, y in (one.middle for one in near)]
@@ -203,9 +203,7 @@ def as_far_as_pose(cutter: NetworkCutter, head: Head) -> Head:
     box = box_of(_combined(cutter, None, [pose]))
     if box is None:
         return head
-    left, top, right, bottom = corners(head.body)
-    left, top, right, bottom = min(left, box[0]), min(top, box[1]), max(right, box[2]), max(bottom, box[3])
-    return head._replace(body=(left, top, right - left, bottom - top))
+    return head._replace(body=rectangle_of(around_both(corners(head.body), box)))
 
 
 def plainly_there(cutter: NetworkCutter) -> Head | None:
@@ -223,13 +221,12 @@ def plainly_there(cutter: NetworkCutter) -> Head | None:
         return None
     row, column = divmod(int(distance_inside(np.pad(region, 1))[1:-1, 1:-1].argmax()), columns)
     place = (column + 0.5) * width / columns - 0.5, (row + 0.5) * height / rows - 0.5
-    around = box_of(Layer((0, 0, width, height), region.astype(np.float32), 0.0))
+    around = box_of(Layer(cutter.whole, region.astype(np.float32), 0.0))
     layer = cutter.quickly(Prompts([place], [1], around))
     body = box_of(layer)
     if body is None or not _layer_shows_people(cutter, layer):
         return None
-    head, whole = ((a, b, c - a, d - b) for a, b, c, d in (head_of(layer), body))
-    return Head(head, whole, float(where[region].mean()))
+    return Head(rectangle_of(head_of(layer)), rectangle_of(body), float(where[region].mean()))
 
 
 def _cut_outs(cutter: NetworkCutter, heads: Sequence[Head]) -> list[Layer]:
@@ -267,8 +264,8 @@ def among_people(cutter: NetworkCutter, pose: Pose, least: float) -> bool:
 
 def people_in(cutter: NetworkCutter, pose: Pose) -> float:
     """Returns the mean of the people map in the mask of a pose; 0 if the mask is empty."""
-    (height, width), where = cutter.picture.shape[:2], cutter.people()
-    inside = pose.mask((0, 0, width, height), (where.shape[1], where.shape[0])) > 0
+    where = cutter.people()
+    inside = pose.mask(cutter.whole, (where.shape[1], where.shape[0])) > 0
     return float(where[inside].mean()) if inside.any() else 0.0
 
 
@@ -280,9 +277,7 @@ def _head_by(cutter: NetworkCutter, pose: Pose) -> Head | None:
     body = box_of(_combined(cutter, None, [pose]))
     if body is None or box[0] >= box[2] or box[1] >= box[3]:
         return None
-    around = min(box[0], body[0]), min(box[1], body[1]), max(box[2], body[2]), max(box[3], body[3])
-    head, whole = ((a, b, c - a, d - b) for a, b, c, d in (box, around))
-    return Head(head, whole, pose.score)
+    return Head(rectangle_of(box), rectangle_of(around_both(box, body)), pose.score)
 
 
 def head_around_face(eyes: Float, mouth: Float) -> tuple[float, float, float, float]:
@@ -312,7 +307,7 @@ def with_poses(cutter: NetworkCutter, layer: Layer, pose: Pose | None, points: S
 
 def _combined(cutter: NetworkCutter, layer: Layer | None, poses: Sequence[Pose]) -> Layer:
     """Returns the weighted mean of the network's mask and those of poses, or of the latter alone."""
-    (height, width), side = cutter.picture.shape[:2], cutter.network.size
+    whole, side = cutter.whole, cutter.network.size
 
     def mixed(box: Box, size: int) -> Float32:
         masks = [pose.mask(box, (size, size)).clip(-_POSES, _POSES) for pose in poses]
@@ -322,17 +317,11 @@ def _combined(cutter: NetworkCutter, layer: Layer | None, poses: Sequence[Pose])
             logits += np.log(values / (1 - values)).clip(-_OWN, _OWN) * np.float32(_WEIGHTS[0] / _OWN)
         return sigmoid(logits * np.float32(_LOGITS))
 
-    whole: Box = (0, 0, width, height)
-    rough = box_of(Layer(whole, mixed(whole, _SIDE), 0.0)) or whole
-    beyond = (max(_MARGIN * (end - start), 2 * length / _SIDE) for start, end, length in
-              ((rough[0], rough[2], width), (rough[1], rough[3], height)))  # fmt: skip
-    across, down = map(math.ceil, beyond)
-    box = (
-        max(0, rough[0] - across),
-        max(0, rough[1] - down),
-        min(width, rough[2] + across),
-        min(height, rough[3] + down),
-    )
+    left, top, right, bottom = box_of(Layer(whole, mixed(whole, _SIDE), 0.0)) or whole
+    _, _, width, height = whole
+    across = math.ceil(max(_MARGIN * (right - left), 2 * width / _SIDE))
+    down = math.ceil(max(_MARGIN * (bottom - top), 2 * height / _SIDE))
+    box = max(0, left - across), max(0, top - down), min(width, right + across), min(height, bottom + down)
     return Layer(box, mixed(box, side), 0.0 if layer is None else layer.score)
 
 
@@ -344,9 +333,7 @@ def whole_first(cutter: NetworkCutter, layers: Sequence[Layer], power: float = _
     power: the exponent of a mask's area in the ranking.
     """
     first = max(layers, key=lambda layer: layer.score * covered(layer) ** power)
-    if first is layers[0]:
-        return [*layers]
-    if not _layer_shows_people(cutter, first):
+    if first is layers[0] or not _layer_shows_people(cutter, first):
         return [*layers]
     return [first, *(layer for layer in layers if layer is not first)]
 
@@ -357,17 +344,16 @@ def wearer(cutter: NetworkCutter, part: Layer, point: tuple[float, float]) -> La
     part: the mask; the person's head must be plainly visible, and the person larger than the part.
     point: the place (x, y) of the click.
     """
-    (height, width), own = cutter.picture.shape[:2], box_of(part)
-    people = Layer((0, 0, width, height), cutter.people(), 0.0)
+    own, people = box_of(part), Layer(cutter.whole, cutter.people(), 0.0)
     for head in cutter.plain_heads():
         left, top, right, bottom = corners(head.body)
         if head.sure < _PLAIN_HEAD or not (left <= point[0] + 0.5 < right and top <= point[1] + 0.5 < bottom):
             continue
         layer = _cut_out(cutter, head)
-        body, at = box_of(layer), (math.floor(point[0] + 0.5), math.floor(point[1] + 0.5))
-        if own is None or body is None or sampled(layer, (*at, at[0] + 1, at[1] + 1), (1, 1))[0, 0] <= 0.5:
+        body = box_of(layer)
+        if own is None or body is None or value_at(layer, point) <= 0.5:
             continue
-        box = min(own[0], body[0]), min(own[1], body[1]), max(own[2], body[2]), max(own[3], body[3])
+        box = around_both(own, body)
         small, inside = (sampled(one, box, (_SIDE, _SIDE)) > 0.5 for one in (part, layer))
         common = int(np.count_nonzero(small & inside))
         is_part = _PART * np.count_nonzero(small) <= common < _PART * np.count_nonzero(inside)
@@ -401,8 +387,8 @@ def _most_like(cutter: NetworkCutter, layers: Sequence[Layer], pose: Pose | None
 
 def _layer_shows_people(cutter: NetworkCutter, layer: Layer) -> bool:
     """Returns whether a mask covers mostly people."""
-    (height, width), where = cutter.picture.shape[:2], cutter.people()
-    return mostly_people(where, sampled(layer, (0, 0, width, height), (where.shape[1], where.shape[0])) > 0.5)
+    where = cutter.people()
+    return mostly_people(where, sampled(layer, cutter.whole, (where.shape[1], where.shape[0])) > 0.5)
 
 
 def mostly_people(where: Float32, inside: Bools) -> bool:
@@ -445,21 +431,15 @@ def head_of(layer: Layer) -> Box:
     region = sampled(layer, body, (columns, rows)) > 0.5
     left, top, right, bottom = _silhouettes_head(region)
     across, down = (body[2] - body[0]) / columns, (body[3] - body[1]) / rows
-    return _cut(
-        body, (body[0] + left * across, body[1] + top * down, body[0] + right * across, body[1] + bottom * down)
-    )
+    left, right = (round(body[0] + x * across) for x in (left, right))
+    top, bottom = (round(body[1] + y * down) for y in (top, bottom))
+    left, top = min(max(left, body[0]), body[2] - 1), min(max(top, body[1]), body[3] - 1)
+    return left, top, min(max(right, left + 1), body[2]), min(max(bottom, top + 1), body[3])
 
 
 def _whole_pixels(box: Sequence[float]) -> Box:
     """Returns the smallest box of whole pixels around another."""
     return math.floor(box[0]), math.floor(box[1]), math.ceil(box[2]), math.ceil(box[3])
-
-
-def _cut(body: Box, box: Sequence[float]) -> Box:
-    """Returns a box in whole pixels, clipped to another one."""
-    left, top, right, bottom = (round(v) for v in box)
-    left, top = min(max(left, body[0]), body[2] - 1), min(max(top, body[1]), body[3] - 1)
-    return left, top, min(max(right, left + 1), body[2]), min(max(bottom, top + 1), body[3])
 
 
 def _silhouettes_head(region: Bools) -> tuple[int, int, int, int]:

@@ -17,7 +17,7 @@ from .._images.sizes import fitted
 from ..ops.distance import distance_inside
 from ._edges import contrast
 from ._network import Prompts
-from .layers import Layer, Pixels, box_of, iou, sampled
+from .layers import Layer, Pixels, box_of, iou, sampled, value_at
 
 #: The network's scores are clipped at this, and at 1 less this, before their logits are taken.
 _LEAST = 0.02
@@ -81,14 +81,11 @@ def surely_best_first(layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
     """
 
     def explained(layer: Layer) -> list[bool]:
-        places = [(math.floor(x + 0.5), math.floor(y + 0.5)) for x, y in prompts.points]
-        values = [sampled(layer, (x, y, x + 1, y + 1), (1, 1))[0, 0] for x, y in places]
-        return [bool(value > 0.5) == bool(label) for value, label in zip(values, prompts.labels, strict=True)]
+        both = zip(prompts.points, prompts.labels, strict=True)
+        return [(value_at(layer, place) > 0.5) == bool(label) for place, label in both]
 
-    if not layers:
-        return []
-    best = max(layers, key=lambda layer: layer.score)
-    if best.score <= layers[0].score + _SURELY:
+    best = max(layers, key=lambda layer: layer.score, default=None)
+    if best is None or best.score <= layers[0].score + _SURELY:
         return [*layers]
     if any(before and not after for before, after in zip(explained(layers[0]), explained(best), strict=True)):
         return [*layers]
