@@ -126,14 +126,11 @@ class Crowd(NamedTuple):
 
     def depth(self) -> Float:
         """Returns the depth order key of each person, [P], larger for nearer ones: a row below the chin, upright."""
-        _, rows = self.middles()
-        return rows + (0.5 + _BELOW) * self.sizes
+        return self.middles()[1] + (0.5 + _BELOW) * self.sizes
 
-
-def nearness(crowd: Crowd, x: Float, y: Float, size: Float) -> Float:
-    """Returns the key of `Crowd.depth` for heads with their middles at places, and of a height."""
-    _, rows = crowd.upright(x, y)
-    return rows + (0.5 + _BELOW) * size
+    def depth_at(self, x: Float, y: Float, size: Float) -> Float:
+        """Returns the key of `depth` for heads with their middles at places, and of a height."""
+        return self.upright(x, y)[1] + (0.5 + _BELOW) * size
 
 
 def off_the_line(crowd: Crowd, x: Float, bottom: Float, size: Float, tall: float) -> Float:

@@ -107,18 +107,14 @@ _NO_GOOD = Reason("no-good-place", "no placement has a good score")
 _POOR = 0.1
 #: The values of terms at or below which a placement that keeps the rules gets their reason.
 _BAD = -3.0
+_OFF_LINE = Reason("off-head-line", "the head of the object would be far from the line of the others' heads")
+_NO_GROUND = Reason("no-ground", "people could not stand in the scene, which is a close-up, the sky or water")
 _DOUBTS = {
-    "head_line": (
-        _BAD,
-        Reason("off-head-line", "the head of the object would be far from the line of the others' heads"),
-    ),
+    "head_line": (_BAD, _OFF_LINE),
     "off": (_BAD, Reason("mostly-beyond", "most of the object would be outside of the background")),
     "others": (_BAD, Reason("others-covered", "people without a mask would be covered")),
     "sky": (-1.5, Reason("on-sky", "the object would stand in the sky or on water")),
-    "no_scene": (
-        _BAD,
-        Reason("no-ground", "people could not stand in the scene, which is a close-up, the sky or water"),
-    ),
+    "no_scene": (_BAD, _NO_GROUND),
     # One in thirty people in photos stands on ground so different from that of others: 1.2 of its deviations.
     "ground": (-0.98, Reason("other-ground", "the object would stand on other ground than the people")),
 }
@@ -258,8 +254,9 @@ def place(
     _checks.whole(k, "k", low=1)
     if roll is not None and not abs(_number(roll, "roll")) <= 180:
         raise ArgumentError(f"roll: {roll!r}, expected -180 to 180 degrees")
-    for name, value in (("scale", scale), ("most", most)):
-        if value is not None and not 0 < _number(value, name) <= 1000:
+    scales = [(name, value) for name, value in (("scale", scale), ("most", most)) if value is not None]
+    for name, value in scales:
+        if not 0 < _number(value, name) <= 1000:
             raise ArgumentError(f"{name}: {value!r}, expected a number above 0, at most 1000")
     posture = _posture(posture)
     image, subject_mask = _subject_of(subject, mask)
@@ -276,8 +273,8 @@ def place(
         posture = session.posture(subject_mask) if person and posture is None else posture
     object_ = subject_of(subject_mask, own_head, bool(person), cut, posture)
     longer = max(object_.box[2] - object_.box[0], object_.box[3] - object_.box[1])
-    for name, value in (("scale", scale), ("most", most)):
-        if value is not None and value * longer < 1:
+    for name, value in scales:
+        if value * longer < 1:
             raise ArgumentError(f"{name}: {value!r}, expected an object of at least one pixel at that scale")
     more: list[Rectangle] = []
     if people is None or (isinstance(people, Masks) and heads is None and len(people.heads) == len(people)):
@@ -330,18 +327,16 @@ def _detected_people(
         raise ShapeError(f"people: masks of {wide} x {high} pixels, expected those of background, {width} x {height}")
     faces = faces_of_others(session.heads(SURE), people.heads)
     if others is None:
-        size = (scene.shape[1], scene.shape[0])
-        others = resized(session.others(people.reduced(fitted(size, _SIDE)), fitted(size, _SIDE)), size)
+        size, small = people.size, fitted(people.size, _SIDE)
+        others = resized(session.others(people.reduced(small), small), size)
     return people, faces, others
 
 
 def _others_of(scene: Pixels, others: Any) -> Bools:
     """Returns the mask of others, at the small size."""
-    height, width = scene.shape[:2]
-    size = fitted((width, height), _SIDE)
     if others is None:
-        return np.zeros(size[::-1], bool)
-    return _small_mask(others, height, width, size, "others") > 127
+        return np.zeros(fitted(scene.shape[1::-1], _SIDE)[::-1], bool)
+    return _small_mask(others, "others", scene) > 127
 
 
 def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Float, Float]:
@@ -350,7 +345,6 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
     They are masks at a small size, [h, w] uint8, the boxes of their heads in pixels of the image, and the confidences.
     """
     height, width = scene.shape[:2]
-    size = fitted((width, height), _SIDE)
     every = [people[i] for i in range(len(people))]
     if isinstance(people, Masks) and heads is None and len(people.heads) == len(every):
         heads = [Head(box, box, score) for box, score in zip(people.heads, people.scores)]
@@ -360,7 +354,7 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
     boxes: list[tuple[float, ...]] = []
     sure: list[float] = []
     for i, one in enumerate(every):
-        small = _small_mask(one, height, width, size, f"people[{i}]")
+        small = _small_mask(one, f"people[{i}]", scene)
         if not (small > 127).any():
             continue
         head = None if heads is None else heads[i]
@@ -374,9 +368,10 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
     return masks, np.array(boxes, np.float64).reshape(-1, 4), np.array(sure)
 
 
-def _small_mask(mask: Any, height: int, width: int, size: tuple[int, int], name: str) -> Pixels:
-    """Returns a mask [height, width] at a smaller size (width, height); a large one is checked, but not copied."""
-    return reduced(in_levels(one_mask(mask, name, height, width)), size)
+def _small_mask(mask: Any, name: str, scene: Pixels) -> Pixels:
+    """Returns a mask of a scene at the small size; a large one is checked, but not copied."""
+    height, width = scene.shape[:2]
+    return reduced(in_levels(one_mask(mask, name, height, width)), fitted((width, height), _SIDE))
 
 
 def _angle(image: Pixels, background_roll: float) -> float:
@@ -539,10 +534,9 @@ def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools
     left, top = bands[..., 0].min(1), bands[:, 0, 1]
     right, bottom = bands[..., 2].max(1), bands[:, -1, 3]
     slack = _MOVED * places.size
-    flipped = places.flip
     at_left, at_right = left <= slack, right >= width - slack
-    good &= np.where(flipped, at_right, at_left) if "left" in subject.cut else True
-    good &= np.where(flipped, at_left, at_right) if "right" in subject.cut else True
+    good &= np.where(places.flip, at_right, at_left) if "left" in subject.cut else True
+    good &= np.where(places.flip, at_left, at_right) if "right" in subject.cut else True
     good &= top <= slack if "top" in subject.cut else True
     if "bottom" in subject.cut:
         at_bottom = bottom >= height - slack
@@ -618,9 +612,10 @@ def _placement_at(
         face = ground.crowd.faces[i]
         if i not in behind and np.count_nonzero(near & face) > FACE * np.count_nonzero(face):
             reason = _FACE
-    corners = np.array([[*corner, 1.0] for corner in _corners(subject)])
-    scene_corners = corners @ matrix.T
-    low, high = scene_corners.min(0), scene_corners.max(0)
+    # Corners of pixels are half a pixel from their centres, which have whole coordinates.
+    places = [(u - 0.5, v - 0.5, 1.0) for band in subject.bands for u in band[::2] for v in band[1::2]]
+    corners = np.array(places) @ matrix.T
+    low, high = corners.min(0), corners.max(0)
     if not region.any():
         reason = _NOTHING
     box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
@@ -638,14 +633,6 @@ def _hidden(subject: Subject, matrix: Float, size: tuple[int, int], front_mask: 
     head[part] = subject.mask[part]
     region = _silhouette_at(subject._replace(mask=head), matrix, size, front_mask.shape)
     return int(np.count_nonzero(region & front_mask)) / max(1, int(np.count_nonzero(region)))
-
-
-def _corners(subject: Subject) -> list[tuple[float, float]]:
-    """Returns the corners of the bands of an object, in pixels of its photo, whose centres have whole coordinates."""
-    corners = []
-    for left, top, right, bottom in subject.bands:
-        corners += [(x - 0.5, y - 0.5) for x in (left, right) for y in (top, bottom)]
-    return corners
 
 
 def _moved_out(
@@ -699,20 +686,14 @@ def _silhouette_at(subject: Subject, matrix: Float, size: tuple[int, int], shape
     inverse = np.linalg.inv(matrix[:, :2])
     dx, dy = x - matrix[0, 2], y - matrix[1, 2]
     high, wide = subject.mask.shape
-    if not inverse[0, 1] and not inverse[1, 0]:
-        # Without a rotation, each row and each column of the background is one of the mask.
-        column = np.floor((inverse[0, 0] * dx + 0.5) * wide / subject.size[0]).astype(np.intp)
-        row = np.floor((inverse[1, 1] * dy + 0.5) * high / subject.size[1]).astype(np.intp)
-        inside = (column >= 0) & (column < wide) & (row >= 0) & (row < high)
-        values = subject.mask[row.clip(0, high - 1), column.clip(0, wide - 1)]
-        return np.asarray(values & inside)
-    u, v = inverse[0, 0] * dx + inverse[0, 1] * dy + 0.5, inverse[1, 0] * dx + inverse[1, 1] * dy + 0.5
-    column = np.floor(u * wide / subject.size[0]).astype(np.intp)
-    row = np.floor(v * high / subject.size[1]).astype(np.intp)
+    # Without a rotation, each row and each column of the background is one of the mask.
+    u, v = inverse[0, 0] * dx, inverse[1, 1] * dy
+    if inverse[0, 1] or inverse[1, 0]:
+        u, v = u + inverse[0, 1] * dy, inverse[1, 0] * dx + v
+    column = np.floor((u + 0.5) * wide / subject.size[0]).astype(np.intp)
+    row = np.floor((v + 0.5) * high / subject.size[1]).astype(np.intp)
     inside = (column >= 0) & (column < wide) & (row >= 0) & (row < high)
-    region = np.zeros(shape, bool)
-    region[inside] = subject.mask[row[inside], column[inside]]
-    return region
+    return np.asarray(subject.mask[row.clip(0, high - 1), column.clip(0, wide - 1)] & inside)
 
 
 def _posture(posture: Any) -> Posture | None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .._images.planes import connected_parts
 from ..reference.luma import LUMA
 from ..segmentation.layers import Pixels
-from ._crowd import NEARER, Crowd, nearness, off_the_line
+from ._crowd import NEARER, Crowd, off_the_line
 from .subject import OPPOSITE, Bools, Float, Subject
 
 #: The number of columns of the grid of candidates, for the middle of the head.
@@ -330,11 +330,8 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
                 size = np.full(_COLUMNS, fit * factor)
                 row = base * height + lower * tall * size
                 add(columns, row - below * size, size, float(np.log2(factor)))
-    x, y, size, octaves = (np.concatenate(parts) for parts in zip(*grids))
-    many = len(flips)
-    return Candidates(
-        np.tile(x, many), np.tile(y, many), np.tile(size, many), np.tile(octaves, many), np.repeat(flips, len(x))
-    )
+    x, y, size, octaves = (np.tile(np.concatenate(parts), len(flips)) for parts in zip(*grids))
+    return Candidates(x, y, size, octaves, np.repeat(flips, len(x) // len(flips)))
 
 
 def _fit(subject: Subject, size: tuple[int, int], base: float) -> float:
@@ -400,9 +397,8 @@ def around(places: Candidates, factors: Sequence[float], steps: Sequence[float],
     sizes, shifts = (v.ravel() for v in np.meshgrid(factors, steps))
     repeated = places.select(np.repeat(np.arange(len(places)), len(sizes)))
     sizes, shifts = np.tile(sizes, len(places)), np.tile(shifts, len(places))
-    return Candidates(
-        repeated.x + shifts * step, repeated.y, repeated.size * sizes, repeated.octaves + np.log2(sizes), repeated.flip
-    )
+    octaves = repeated.octaves + np.log2(sizes)
+    return Candidates(repeated.x + shifts * step, repeated.y, repeated.size * sizes, octaves, repeated.flip)
 
 
 def joined(first: Candidates, second: Candidates) -> Candidates:
@@ -418,22 +414,16 @@ def rectangles(subject: Subject, places: Candidates) -> tuple[Float, Float]:
     x0, x1 = every[:, 0] - middle[0], every[:, 2] - middle[0]
     flipped = places.flip[:, None]
     first, last = np.where(flipped, -x1, x0), np.where(flipped, -x0, x1)
-    boxes = np.stack(
-        [
-            places.x[:, None] + scale[:, None] * first,
-            places.y[:, None] + scale[:, None] * (every[:, 1] - middle[1]),
-            places.x[:, None] + scale[:, None] * last,
-            places.y[:, None] + scale[:, None] * (every[:, 3] - middle[1]),
-        ],
-        2,
-    )
+    x, y, scale = places.x[:, None], places.y[:, None], scale[:, None]
+    rows = every[:, 1] - middle[1], every[:, 3] - middle[1]
+    boxes = np.stack([x + scale * first, y + scale * rows[0], x + scale * last, y + scale * rows[1]], 2)
     return boxes[:, :-1], boxes[:, -1]
 
 
 def in_front(ground: Ground, places: Candidates) -> Bools:
     """Returns which people are in front of an object at candidates, [P, N]."""
     crowd = ground.crowd
-    near = nearness(crowd, places.x, places.y, places.size)
+    near = crowd.depth_at(places.x, places.y, places.size)
     front = crowd.depth()[:, None] > near + NEARER * places.size
     front[crowd.masked :] = False
     return np.asarray(front)
@@ -444,13 +434,10 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     width, height = ground.size
     crowd = ground.crowd
     bands, head = rectangles(subject, places)
-    areas = (bands[..., 2] - bands[..., 0]) * (bands[..., 3] - bands[..., 1])
-    area = areas.sum(1)
-    inside = np.clip(bands, 0, [width, height, width, height])
-    visible_area = ((inside[..., 2] - inside[..., 0]).clip(0) * (inside[..., 3] - inside[..., 1]).clip(0)).sum(1)
-    inside = np.clip(head, 0, [width, height, width, height])
+    area = ((bands[..., 2] - bands[..., 0]) * (bands[..., 3] - bands[..., 1])).sum(1)
+    visible_area = _visible_areas(bands, ground.size).sum(1)
     high, wide = head[:, 3] - head[:, 1], head[:, 2] - head[:, 0]
-    head_seen = (inside[:, 2] - inside[:, 0]).clip(0) * (inside[:, 3] - inside[:, 1]).clip(0) / (high * wide)
+    head_seen = _visible_areas(head, ground.size) / (high * wide)
     terms: dict[str, Float] = {}
     is_allowed = head_seen > 0.85 if subject.head is not None else visible_area > 0.5 * area
     if not len(crowd) or subject.head is None:
@@ -481,8 +468,7 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     terms["sky"] = np.zeros(len(places))
     if subject.head is not None and "bottom" not in subject.cut:
         feet = feet_of(bands[:, -1], high)
-        inside = np.clip(feet, 0, [width, height, width, height])
-        total = ((inside[:, 2] - inside[:, 0]).clip(0) * (inside[:, 3] - inside[:, 1]).clip(0) * unit).clip(1)
+        total = (_visible_areas(feet, ground.size) * unit).clip(1)
         terms["sky"] = (sums(ground.sky, feet, ground.size)[0] / total).clip(max=1)
     terms["clutter"] = sums(ground.edges, bands, ground.size).sum((0, 2)) / (visible_area * unit).clip(1)
     # These people have neither masks to be put in front nor known faces.
@@ -496,6 +482,12 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     terms["resolution"] = np.log2((places.size / (bottom - top) / _SOFT).clip(1))
     terms["light"] = np.abs(np.where(places.flip, -1, 1) * ground.shades[0] - ground.shades[1])
     return terms, is_allowed
+
+
+def _visible_areas(boxes: Float, size: tuple[int, int]) -> Float:
+    """Returns the areas of the parts of boxes [..., 4] inside an image of a size (width, height)."""
+    inside = np.clip(boxes, 0, [*size, *size])
+    return np.asarray((inside[..., 2] - inside[..., 0]).clip(0) * (inside[..., 3] - inside[..., 1]).clip(0))
 
 
 def goodness(total: float, among: bool) -> float:

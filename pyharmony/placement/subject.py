@@ -23,6 +23,7 @@ __all__ = ["SIDES", "enlarged_at_most", "matrix_of", "subject_of"]
 
 Float = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Box = tuple[float, float, float, float]
 
 SIDES = ("left", "top", "right", "bottom")
 #: The largest scale of an object in a background that a screen displays in full resolution.
@@ -68,8 +69,8 @@ class Subject(NamedTuple):
     size: tuple[int, int]  # width and height of the photo
     #: The mask of the object, [h, w], of the photo's aspect but smaller; of a sitting person down to the seat.
     mask: Bools
-    box: tuple[float, float, float, float]  # the bounding box of the mask: left, top, right, bottom
-    head: tuple[float, float, float, float] | None  # the box of the head; None if the object is not a person
+    box: Box  # the bounding box of the mask: left, top, right, bottom
+    head: Box | None  # the box of the head; None if the object is not a person
     cut: frozenset[str]  # the sides on which the photo crops it
     is_hidden: bool  # whether it counts as cropped at the bottom because another object occluded the rest in its photo
     bands: Float  # [B, 4], the left, top, right and bottom of the silhouette in bands, from top to bottom
@@ -78,7 +79,7 @@ class Subject(NamedTuple):
     most: float = math.inf  # the largest scale
 
     @property
-    def anchor(self) -> tuple[float, float, float, float]:
+    def anchor(self) -> Box:
         """The box by which candidates are positioned: the head, or the whole object."""
         return self.head or self.box
 
@@ -94,11 +95,7 @@ class Subject(NamedTuple):
 
 
 def subject_of(
-    mask: Pixels,
-    head: tuple[float, float, float, float] | None,
-    is_person: bool,
-    cut: Collection[str] | None,
-    posture: Posture | None = None,
+    mask: Pixels, head: Box | None, is_person: bool, cut: Collection[str] | None, posture: Posture | None = None
 ) -> Subject:
     """Returns the geometry of an object by its mask [H, W] of 0 to 255.
 
