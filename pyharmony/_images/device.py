@@ -22,8 +22,6 @@ from .frame import AnyFrame, Crop, Infos, Solve, WeightMap, layout, positions_of
 from .memory import Memory
 from .region import Region, to_border
 
-_NOWHERE = Region(0, 0, 0, 0)
-
 
 class DeviceFrame(AnyFrame):
     """A `Frame` of arrays on a device; beside contains the other arrays of the call."""
@@ -177,8 +175,6 @@ class DeviceJob:
     def mask_of(self, region: Region) -> DeviceArray:
         """Returns the mask over a region of dst."""
         frame, inner = self.frame, self.frame.src_region.overlap(region)
-        if inner.empty:
-            inner = _NOWHERE
         mask, (height, width) = None, self.shape
         ends = region.y0 == 0, region.y1 == height, region.x0 == 0, region.x1 == width
         at_border = ends if self.strips else ()
@@ -296,7 +292,7 @@ def _placed(at: Any, source: DeviceArray, target: DeviceArray) -> tuple[Region, 
         )
     corner = int(y), int(x)
     inside = Region.whole(source.shape[1:]).moved(*corner).overlap(Region.whole(target.shape[1:]))
-    return (_NOWHERE if inside.empty else inside), corner
+    return inside, corner
 
 
 def _mask(x: Any, source: DeviceArray) -> DeviceArray:

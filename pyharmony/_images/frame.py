@@ -169,7 +169,7 @@ class Job:
 
     def begin(self) -> None:
         """Copies dst into out, after a check that its values are finite where it has colour; for calls on an image."""
-        check_finite(self.dst, "image", skip=self.holes if self.holes is not None and self.holes.any() else None)
+        check_finite(self.dst, "image", skip=self.holes)
         self.start()
 
     def start(self) -> NumpyArray:
@@ -316,8 +316,7 @@ class Job:
         else:
             result = self.memory.hold(np.zeros(region.shape, self.mask.dtype))
             common = self.src_region.overlap(region)
-            if not common.empty:
-                common.of(result, region.origin)[...] = common.of(self.mask, self.src_region.origin)
+            common.of(result, region.origin)[...] = common.of(self.mask, self.src_region.origin)
         with_strips = close_strips(result, region, self.shape) if self.strips else result
         return result if with_strips is result else self.memory.hold(with_strips)
 
@@ -608,19 +607,14 @@ class Frame(AnyFrame):
             )
         _checks.out_like(a, "out", like, self.name)
         for other, name in self._inputs:
-            self._keep_apart(out, other, name)
+            self.keep_apart(other, name)
         return out
 
     def keep_apart(self, other: Any, name: str) -> None:
         """Refuses an `out` that shares memory with another argument."""
-        if self._out is not None:
-            self._keep_apart(self._out, other, name)
-
-    @staticmethod
-    def _keep_apart(out: Array, other: Any, name: str) -> None:
-        if not _arrays.is_array(other):
+        if self._out is None or not _arrays.is_array(other):
             return
-        if np.may_share_memory(_arrays.to_numpy(out, "out"), _arrays.to_numpy(other, name)):
+        if np.may_share_memory(_arrays.to_numpy(self._out, "out"), _arrays.to_numpy(other, name)):
             raise ArgumentError(f"out: shares memory with {name}; pass another array")
 
     def color_weight(self, x: Any) -> Any:

@@ -79,7 +79,9 @@ class Region:
         )
 
     def overlap(self, other: Region) -> Region:
-        return Region(max(self.y0, other.y0), min(self.y1, other.y1), max(self.x0, other.x0), min(self.x1, other.x1))
+        """Returns the pixels of both; without any, the empty region at 0, of which every array has an empty view."""
+        y0, y1, x0, x1 = max(self.y0, other.y0), min(self.y1, other.y1), max(self.x0, other.x0), min(self.x1, other.x1)
+        return Region(y0, y1, x0, x1) if y0 < y1 and x0 < x1 else Region(0, 0, 0, 0)
 
     def moved(self, rows: int, columns: int) -> Region:
         return Region(self.y0 + rows, self.y1 + rows, self.x0 + columns, self.x1 + columns)

@@ -58,8 +58,6 @@ def place(
     reach = _REACH if is_fractional else 0
     beyond = Region(-reach, shape[0] + reach, -reach, shape[1] + reach)
     src_region = Region(0, h, 0, w).moved(*shift).overlap(beyond)
-    if src_region.empty:
-        src_region, shift = Region(0, 0, 0, 0), (0, 0)
     whole, src = src, src_region.of(src, shift)
     mask = None if mask is None else src_region.of(mask, shift)
     colours, alpha, holes = src[..., : min(src.shape[2], 3)], None, None
@@ -90,18 +88,17 @@ def place(
         visible = memory.hold((~holes).astype(np.float32))
         holes = memory.hold(_shifted(visible[..., None], fraction, _share)[..., 0] == 0)
     inside, origin = Region.whole(soft_mask.shape).moved(*src_region.origin).overlap(frame), src_region.origin
-    if inside.empty:
-        inside, origin = Region(0, 0, 0, 0), (0, 0)
     holes = None if holes is None else inside.of(holes, origin)
     return Source(inside.of(values, origin), inside.of(soft_mask, origin), holes, inside)
 
 
 def scaled_region(size: tuple[int, int], shape: tuple[int, int], position: tuple[float, float], scale: float) -> Region:
     """Returns the region of a destination of `shape` that `place_scaled` covers with a source of a size (h, w)."""
-    sides = []
-    for low, length, end in zip(position, size, shape, strict=True):
-        sides += [max(math.floor(low + _NO_SHARE), 0), min(math.ceil(low + length * scale - _NO_SHARE), end)]
-    return Region(*sides)
+    rows, columns = (
+        (math.floor(low + _NO_SHARE), math.ceil(low + length * scale - _NO_SHARE))
+        for low, length in zip(position, size, strict=True)
+    )
+    return Region(*rows, *columns).overlap(Region.whole(shape))
 
 
 def place_scaled(
@@ -127,7 +124,7 @@ def place_scaled(
     whole = scaled_region((src.shape[0], src.shape[1]), shape, position, scale)
     src_region = whole if within is None else whole.overlap(within)
     if src_region.empty:
-        return Source(src[:0, :0, :3], np.zeros((0, 0), bool), None, Region(0, 0, 0, 0))
+        return Source(src[:0, :0, :3], np.zeros((0, 0), bool), None, src_region)
     colours, alpha = src[..., : min(src.shape[2], 3)], src[..., 3] if src.shape[2] == 4 else None
     if alpha is not None and decontaminate:
         colours = decontaminated(colours, alpha, (0, 0), memory)
@@ -211,8 +208,7 @@ def lay_mask(
         mask = _shifted(as_float(mask)[..., None], fraction, _share)[..., 0]
     result = np.zeros(shape, mask.dtype)
     inside = Region.whole(mask.shape).moved(*shift).overlap(Region.whole(shape))
-    if not inside.empty:
-        inside.of(result)[...] = inside.of(mask, shift)
+    inside.of(result)[...] = inside.of(mask, shift)
     return result
 
 

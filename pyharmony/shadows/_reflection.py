@@ -157,8 +157,6 @@ def _draw_reflection(job: Job, mirror: _Mirror) -> ReflectionInfo:
     first = contact.start + contact.slope * columns + 1
     bottom = math.ceil(first.max()) + len(faded)
     region = Region(math.floor(first.min()), bottom, box.x0 - around, box.x1 + around).overlap(Region.whole(job.shape))
-    if region.y1 <= region.y0:
-        return ReflectionInfo("copy", None, line, reason=_OUTSIDE)
     reflection = _shifted(faded, region.y0 - first, region.shape[0])
     reflection = reflection[:, region.x0 - int(columns[0]) : region.x1 - int(columns[0])]
     reflection *= 1 - np.asarray(as_float(job.mask_of(region)), np.float32)[..., None]
