@@ -37,10 +37,8 @@ def opened_reduced(
 ) -> tuple[Picture, tuple[int, int] | None]:
     """Opens a file; a large JPEG at a half, a quarter or an eighth of each side, as `io.files.read_reduced` does.
 
-    least: the smallest accepted longer side in pixels.
-
-    Returns:
-        The Picture, and the width and height of the whole image if it is reduced, else None.
+    Returns the Picture, and the width and height of the whole image if it is reduced, else None; its longer side is at
+    least `least` pixels.
     """
     return read_reduced(path, name, least, keep_gps=keep_gps)
 

@@ -59,10 +59,8 @@ def check_people(people: Any) -> None:
     """Rejects a value that does not describe people."""
     stack = isinstance(people, np.ndarray) and people.ndim >= 3
     if not (people is None or stack or isinstance(people, (Masks, list, tuple))):
-        raise DTypeError(
-            f"people: {type(people).__name__}, expected None, a list of masks, or the result of pyharmony.segment with "
-            "people=True"
-        )
+        expected = "expected None, a list of masks, or the result of pyharmony.segment with people=True"
+        raise DTypeError(f"people: {type(people).__name__}, {expected}")
 
 
 def settings_of(harmonize: Any, strength: Any, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,13 +75,8 @@ def settings_of(harmonize: Any, strength: Any, values: Mapping[str, Any]) -> dic
     if harmonize is not None:
         _check_method(harmonize)
         method, weights = harmonizes(harmonize)
-        settings["harmonize"] = {
-            "method": method,
-            "weights": weights,
-            "strength": amount,
-            "source": True,
-            "reference": [],
-        }
+        identity = {"method": method, "weights": weights, "strength": amount}
+        settings["harmonize"] = {**identity, "source": True, "reference": []}
     if amount == 0:
         # A plain paste.
         return {**{option.name: option.plain for option in options}, "harmonize": None}
@@ -115,22 +108,15 @@ def _setting(option: Option, value: Any) -> Any:
 
 
 def _amount(option: Option, value: Any) -> float:
-    return _checks.number(
-        value,
-        option.name,
-        low=option.low or 0,
-        high=math.inf if option.high is None else option.high,
-        accepts=option.accepted,
-    )
+    high = math.inf if option.high is None else option.high
+    return _checks.number(value, option.name, low=option.low or 0, high=high, accepts=option.accepted)
 
 
 def _check_method(method: Any) -> None:
     """Rejects an unknown method of `harmonize`, and missing weights."""
     if not isinstance(method, (str, os.PathLike)):
-        names = ", ".join(map(repr, METHODS))
-        raise DTypeError(
-            f"harmonize: {type(method).__name__}, expected one of {names}, the name or path of weights, or None"
-        )
+        expected = f"expected one of {', '.join(map(repr, METHODS))}, the name or path of weights, or None"
+        raise DTypeError(f"harmonize: {type(method).__name__}, {expected}")
     if method in METHODS and method != "auto":
         return
     try:
@@ -213,10 +199,8 @@ def _check_place(at: Any, name: str) -> None:
     accepts = "expected 'auto', (x, y) or a Placement"
     if isinstance(at, Placement):
         numbers = (at.x, at.y, at.scale, at.angle)
-        if (
-            not all(isinstance(v, (int, float, np.number)) and abs(v) < _FAR for v in numbers)
-            or not 0 < at.scale <= 1000
-        ):
+        are_near = all(isinstance(v, (int, float, np.number)) and abs(v) < _FAR for v in numbers)
+        if not (are_near and 0 < at.scale <= 1000):
             raise ArgumentError(f"{name}: {at!r}, expected a Placement of finite numbers, with a scale of at most 1000")
     elif not _is_auto(at):
         if isinstance(at, str):

@@ -66,8 +66,8 @@ _SHARPNESS = 1.0
 _FINER = 1.5
 
 
-@dataclass(frozen=True)
-class Composed:
+@dataclass(frozen=True, repr=False)
+class Composed(_reprs.Line):
     """A subject of a composite.
 
     Attributes:
@@ -121,16 +121,13 @@ class Composed:
         """The placement that was used; None if a position or a recipe was passed."""
         return self.places[0] if self.places else None
 
-    def __repr__(self) -> str:
-        return _reprs.line(self)
-
     def _repr_png_(self) -> bytes:
         """Returns the drawn subject with transparency, as a PNG for a notebook."""
         return png(np.concatenate([self.colours, self.alpha[..., None]], 2))
 
 
-@dataclass(frozen=True)
-class ComposeInfo:
+@dataclass(frozen=True, repr=False)
+class ComposeInfo(_reprs.Line):
     """A record of a composite.
 
     Attributes:
@@ -169,11 +166,7 @@ class ComposeInfo:
         if self._background.dtype.kind != "u":
             kind = self._background.dtype.name
             raise ArgumentError(f"background: {kind}, layers hold 8 or 16 bits; expected uint8 or uint16")
-        height, width = self._background.shape[:2]
-        return layers_of(self._background, self._drawings, Region(0, height, 0, width))
-
-    def __repr__(self) -> str:
-        return _reprs.line(self)
+        return layers_of(self._background, self._drawings, Region.whole(self._background.shape))
 
     def _repr_html_(self) -> str:
         """Returns the drawn subjects, with a line about each, as HTML for a notebook."""
@@ -297,9 +290,8 @@ def compose(
     _checks.whole(k, "k", low=1)
     _checks.whole(seed, "seed")
     if k > 1 and recipe is None and (len(images) > 1 or not isinstance(at, str)):
-        raise ArgumentError(
-            f"k: {k}, expected 1 for several subjects, and if `at` is a position or a Placement", code="one-place"
-        )
+        text = f"k: {k}, expected 1 for several subjects, and if `at` is a position or a Placement"
+        raise ArgumentError(text, code="one-place")
     check_people(people)
     values = {"blend": blend, "sharpness": sharpness, "grain": grain, "shadow": shadow, "reflection": reflection}
     settings = settings_of(harmonize, strength, values)
@@ -308,7 +300,7 @@ def compose(
     old_recipe = None if recipe is None else read_recipe(recipe)
     names = [f"subjects[{i}]" if several else "subjects" for i in range(len(images))]
     whole, photos, scene = _read_images(images, names, background, old_recipe, side, keep_gps)
-    target = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
+    target = _pixels_of(whole)
     check_result(out, whole if isinstance(whole, Picture) else Picture(target), background)
     seconds = {"read": time.perf_counter() - start}
     if old_recipe is None:
@@ -327,7 +319,7 @@ def compose(
         ratio = max((whole.pixels if isinstance(whole, Picture) else whole).shape[:2]) / max(scene.size)
     to_file = out is not None and not (_arrays.is_array(out) or is_device_array(out))
     if to_file and not isinstance(whole, Picture):
-        whole = Picture(as_images(whole, "background")[0])
+        whole = Picture(_pixels_of(whole))
     if isinstance(whole, Picture):
         whole = replace(whole, xmp=add_history(whole.xmp, sums))
     # Everything is drawn from the recipe, so that the recipe reproduces it.
@@ -340,7 +332,8 @@ def compose(
         results: Any = infos
         return results
 
-    call = Call("compose", ITSELF, whole, keep_gps=keep_gps, out=out, device="cpu" if _on_cpu(whole) else None)
+    device = None if is_device_array(whole) else "cpu"
+    call = Call("compose", ITSELF, whole, keep_gps=keep_gps, out=out, device=device)
     result = call.run(work, tell=lambda info: None)
     for number, one in zip(plan["order"], infos[0].subjects, strict=True):
         for reason in one.warnings:
@@ -370,7 +363,7 @@ def _read_images(
         whole = picture_of(background, "background", keep_gps=keep_gps)
     if _arrays.is_array(background) and len(as_images(whole, "background")) != 1:
         raise ShapeError("background: a batch, expected one image; call compose for each")
-    target = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
+    target = _pixels_of(whole)
     like = whole if isinstance(whole, Picture) else Picture(target)
     photos = [
         _photo(one, like, name) if read is None else _with_file(_photo(read.picture, like, name), read)
@@ -440,18 +433,16 @@ def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLi
             mask = mask_over(entry["mask"], f"{name}.mask", size, levels)
         sheets.append(placement_sheet(images[number], background, one.places, mask=mask))
     if not sheets:
-        raise ArgumentError(
-            "info: no placements, expected at='auto' or a Placement for a subject", code="no-place-sought"
-        )
+        text = "info: no placements, expected at='auto' or a Placement for a subject"
+        raise ArgumentError(text, code="no-place-sought")
     wide = max(sheet.shape[1] for sheet in sheets)
     padded = [np.pad(sheet, ((0, 0), (0, wide - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets]
     return np.concatenate(padded)
 
 
-def _on_cpu(image: Any) -> bool:
-    from .. import _cuda
-
-    return not _cuda.is_device_array(image)
+def _pixels_of(image: Any) -> NumpyArray:
+    """Returns the pixels [H, W, C] of a background, an array or a Picture."""
+    return image.pixels if isinstance(image, Picture) else as_images(image, "background")[0]
 
 
 def _photo(image: Any, like: Picture, name: str) -> Photo:
@@ -517,12 +508,10 @@ def _file_of(recipe: Mapping[str, Any] | None, number: int | None) -> str | None
 
 def _with_file(photo: Photo, read: _ReadFile, is_background: bool = False) -> Photo:
     """Returns a photo with the fields of its file."""
-    preview = read.preview
-    if preview is None:
-        levels = None
-    elif is_background:
+    preview, levels = read.preview, None
+    if preview is not None and is_background:
         levels = _scene(preview.pixels).levels
-    else:
+    elif preview is not None:
         levels = picture_levels(Picture(np.ascontiguousarray(preview.pixels[..., :3]), preview.profile), "subjects")
     return replace(photo, whole=read.whole, file=read.file, preview=levels)
 
@@ -560,7 +549,7 @@ def _plan_of(
     def search() -> str | None:
         start = time.perf_counter()
         if among_people:
-            _ = people.heads
+            _ = people.crowd
         seconds["people"] = time.perf_counter() - start
         return None if scene.whole else digest(target)
 
@@ -581,11 +570,10 @@ def _plan_of(
         spots, places = _plan.decide(photo, cut, one, people, name, k)
         # The fields that do not depend on the placement.
         same: dict[str, Any] = {"size": list(photo.size), "digest": None if photo.whole else digest(photo.levels)}
-        same["file"] = photo.file
-        same |= {"mask": _plan.mask_entry(photo, cut), **_plan.ends(photo, cut), **settings}
+        same |= {"file": photo.file, "mask": _plan.mask_entry(photo, cut), **_plan.ends(photo, cut), **settings}
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
         uses_people = people_masks is not None or isinstance(one.at, str)
-        heads, pixels = people.heads if uses_people else [], _plan.pixels_of(photo, cut)
+        heads, pixels = people.crowd.heads if uses_people else [], _plan.pixels_of(photo, cut)
         entry, *next_best = [_entry(same, spot, heads, pixels) for spot in spots]
         entries.append(entry)
         others += next_best
@@ -691,8 +679,7 @@ def _reduced(
         same = photo.pixels.dtype == np.uint8 and np.shares_memory(photo.pixels, photo.levels)
         return Photo(pixels, pixels if same else small(photo.levels, factor, photo), alpha)
 
-    pixels = whole.pixels if isinstance(whole, Picture) else as_images(whole, "background")[0]
-    tasks: list[Callable[[], Any]] = [functools.partial(small, pixels, ratio, scene)]
+    tasks: list[Callable[[], Any]] = [functools.partial(small, _pixels_of(whole), ratio, scene)]
     for number, photo in enumerate(photos):
         tasks.append(functools.partial(reduced, photo, min(1.0, ratio * scales[number] * _FINER)))
     small_pixels, *small_photos = in_threads(lambda task: task(), tasks)
@@ -701,27 +688,29 @@ def _reduced(
     return (small_pixels if np.ndim(_arrays.to_numpy(whole, "background")) == 3 else small_pixels[..., 0]), small_photos
 
 
+def _over_all(layer: tuple[NumpyArray, Region] | None, shape: tuple[int, ...], beyond: int) -> NumpyArray | None:
+    """Returns a layer over a region as one over the whole image, with a value beyond the region."""
+    if layer is None:
+        return None
+    whole = np.full((*shape[:2], layer[0].shape[2]), beyond, layer[0].dtype)
+    layer[1].of(whole)[...] = layer[0]
+    return whole
+
+
 def _info_of(
     drawings: list[PlacedSubject], recipe: Mapping[str, Any], findings: list[Findings], below: NumpyArray,
     seconds: dict[str, float], start: float, others: list[dict[str, Any]],
 ) -> ComposeInfo:  # fmt: skip
     """Returns the record of a composite."""
-    every = []
-    shape = below.shape
-    times = dict(seconds)
+    every, shape, times = [], below.shape, dict(seconds)
     for subject, entry, number in zip(drawings, recipe["subjects"], recipe["order"], strict=True):
         mask = np.zeros(shape[:2], np.uint8)
         region = subject.region
         # Alpha of less than half a level counts as 1.
         np.maximum(in_levels(subject.alpha), subject.alpha > 0, out=region.of(mask))
-        layer = None
-        if subject.shadow is not None:
-            layer = np.full((*shape[:2], 3), 255, np.uint8)
-            subject.shadow[1].of(layer)[...] = subject.shadow[0]
-        mirrored = None
-        if subject.reflection is not None:
-            mirrored = np.zeros((*shape[:2], 4), subject.reflection[0].dtype)
-            subject.reflection[1].of(mirrored)[...] = subject.reflection[0]
+        layer, mirrored = (
+            _over_all(part, shape, fill) for part, fill in ((subject.shadow, 255), (subject.reflection, 0))
+        )
         for key, value in subject.seconds.items():
             times[key] = times.get(key, 0.0) + value
         every.append(Composed(

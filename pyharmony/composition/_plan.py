@@ -18,7 +18,7 @@ from ..errors import NO_REASON, ArgumentError, MaskError, PyHarmonyError, Reason
 from ..placement import Placement, place
 from ..placement.subject import enlarged_at_most, matrix_of, subject_of
 from ..segmentation import METHODS, Masks, Method, Posture, Session
-from ..segmentation.heads import FAINT, Head, corners, faces_of_others
+from ..segmentation.heads import FAINT, Head, corners, faces_of_others, rectangle_of
 from ..segmentation.layers import Layer
 from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mask
 from ..segmentation.people import SURE, head_in, head_of
@@ -116,15 +116,11 @@ class Photo:
 class People:
     """The people of the background, detected at their first use.
 
-    Attributes:
-        whole: (width, height) of the background.
-        size: those of the reduced background in which placements are searched.
-        factor: the side of the reduced background relative to the full one.
+    `whole` and `size` are the sizes of the background, full and reduced for the search; `factor` is their ratio.
     """
 
     def __init__(self, background: Photo, method: str | Method, masks: Masks | Sequence[Any] | None) -> None:
         self._background, self._method, self._masks = background, method, masks
-        self._cache: _PeopleMasks | None = None
         self.whole, self.size = background.size, fitted(background.size, _PLACES)
         self.factor = self.size[0] / self.whole[0]
 
@@ -133,49 +129,23 @@ class People:
         """The background at the reduced size."""
         return resized(self._background.small, self.size)
 
-    @property
-    def reduced(self) -> list[NumpyArray]:
-        """Their masks [h, w] uint8 at the reduced size."""
-        return self._people.reduced
-
-    @property
-    def heads(self) -> list[Rectangle]:
-        """The rectangles of their heads in the background."""
-        return self._people.heads
-
-    @property
-    def sure(self) -> list[float]:
-        """The confidence of each person, 0 to 1."""
-        return [part.score if isinstance(part, Layer) else 1.0 for part in self._people.masks]
-
-    @property
-    def faces(self) -> list[Rectangle]:
-        """The rectangles of the faces of people without a mask, in the background."""
-        return self._people.faces
-
-    @property
-    def others(self) -> NumpyArray | None:
-        """The mask of people without a mask of their own, [h, w] uint8 at the reduced size."""
-        return self._people.others
+    @functools.cached_property
+    def crowd(self) -> _PeopleMasks:
+        """All people, with those that were added."""
+        return self._detect() if self._masks is None else self._from_masks(self._masks)
 
     def together(self, numbers: Sequence[int]) -> dict[str, Any]:
         """Returns the union of the masks of some people, for the recipe."""
-        parts = [self._people.masks[i] for i in numbers]
+        parts = [self.crowd.masks[i] for i in numbers]
         masks = [part for part in parts if not isinstance(part, Layer)]
         union = np.maximum.reduce(masks) if masks else None
         return of_layers([part for part in parts if isinstance(part, Layer)], self._background.size, union)
 
     def add(self, mask: NumpyArray, head: Rectangle) -> None:
         """Adds a subject that was placed, so that the next one does not cover it."""
-        self._people.masks.append(mask)
-        self._people.reduced.append(resized(mask, self.size))
-        self._people.heads.append(head)
-
-    @property
-    def _people(self) -> _PeopleMasks:
-        if self._cache is None:
-            self._cache = self._detect() if self._masks is None else self._from_masks(self._masks)
-        return self._cache
+        self.crowd.masks.append(mask)
+        self.crowd.reduced.append(resized(mask, self.size))
+        self.crowd.heads.append(head)
 
     def _detect(self) -> _PeopleMasks:
         session = self._background.session(_of_people(self._method))
@@ -195,20 +165,24 @@ class People:
             # People without a mask must not be covered either.
             return self._with_others(self._background.session(_of_people(self._method)), masks)
         whole = [mask_levels(masks[i], height, width, f"people[{i}]") for i in range(len(masks))]
-        return _PeopleMasks(
-            [*whole], [resized(mask, self.size) for mask in whole], [_head_of(mask) for mask in whole], None
-        )
+        reduced = [resized(mask, self.size) for mask in whole]
+        return _PeopleMasks([*whole], reduced, [_head_of(mask) for mask in whole], None)
 
 
 @dataclass
 class _PeopleMasks:
-    """The people as masks or layers, and the fields of `People`."""
+    """The masks and heads of people."""
 
     masks: list[NumpyArray | Layer]
-    reduced: list[NumpyArray]
-    heads: list[Rectangle]
-    others: NumpyArray | None
-    faces: list[Rectangle] = field(default_factory=list)
+    reduced: list[NumpyArray]  # the masks [h, w] uint8 at the reduced size
+    heads: list[Rectangle]  # the rectangles of their heads in the background
+    others: NumpyArray | None  # the mask of people without a mask of their own, [h, w] uint8 at the reduced size
+    faces: list[Rectangle] = field(default_factory=list)  # those of their faces in the background
+
+    @property
+    def sure(self) -> list[float]:
+        """The confidence of each person, 0 to 1."""
+        return [part.score if isinstance(part, Layer) else 1.0 for part in self.masks]
 
 
 def _rectangle(values: Sequence[float]) -> Rectangle:
@@ -218,12 +192,8 @@ def _rectangle(values: Sequence[float]) -> Rectangle:
 
 def _of_people(method: str | Method) -> str | Method:
     """Returns a method that detects people: this one, or the default."""
-    return method if _finds_people(method) else "auto"
-
-
-def _finds_people(method: str | Method) -> bool:
     cutter = METHODS.get(method) if isinstance(method, str) else method
-    return cutter is None or cutter.people
+    return method if cutter is None or cutter.people else "auto"
 
 
 class CutOut(NamedTuple):
@@ -276,10 +246,8 @@ def cut_out(photo: Photo, options: SubjectOptions, method: str | Method, name: s
         masks = searched.segment(points=head.clicks(height), box=_around(head, width, height))
         masks = _alone(photo, searched, masks, head, heads)
         if len(masks):
-            reason = NO_REASON
-            if len(heads) > 1:
-                text = f"{len(heads)} people were found, a large one apart from others was selected"
-                reason = Reason("one-of-several", text)
+            text = f"{len(heads)} people were found, a large one apart from others was selected"
+            reason = Reason("one-of-several", text) if len(heads) > 1 else NO_REASON
             cut = _cut_from(photo, refined_layer(masks), reason, head.box, True)
             return cut._replace(posture=searched.posture(cut.mask))
     masks = session.segment(points=((width - 1) / 2, (height - 1) / 2))
@@ -422,21 +390,22 @@ def _place_entry(spot: Placement, options: SubjectOptions, people: People, name:
     entry: dict[str, Any] = {key: getattr(spot, key) for key in ("x", "y", "scale", "angle", "flip")}
     entry["cover"] = None
     if len(behind):
-        if not all(0 <= i < len(people.heads) for i in behind):
-            raise ArgumentError(f"{name}behind: {behind!r}, expected numbers of the {len(people.heads)} people")
+        count = len(people.crowd.heads)
+        if not all(0 <= i < count for i in behind):
+            raise ArgumentError(f"{name}behind: {behind!r}, expected numbers of the {count} people")
         entry["cover"] = people.together(behind)
     return entry
 
 
 def _search_places(photo: Photo, cut: CutOut, options: SubjectOptions, people: People, k: int) -> list[Placement]:
     """Returns the best placements, which are searched in reduced images."""
-    small, factor = people.small, people.factor
+    crowd, factor = people.crowd, people.factor
     own, own_factor = photo.small, photo.factor
     own_mask = resized(cut.mask, (own.shape[1], own.shape[0]))
-    boxes = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in people.heads]
-    heads = [Head(box, box, sure) for box, sure in zip(boxes, people.sure, strict=True)]
-    arguments: dict[str, Any] = {"people": people.reduced, "heads": heads, "others": people.others}
-    arguments["faces"] = [tuple(v * factor for v in face) for face in people.faces]
+    boxes = [(x * factor, y * factor, wide * factor, high * factor) for x, y, wide, high in crowd.heads]
+    heads = [Head(box, box, sure) for box, sure in zip(boxes, crowd.sure, strict=True)]
+    arguments: dict[str, Any] = {"people": crowd.reduced, "heads": heads, "others": crowd.others}
+    arguments["faces"] = [tuple(v * factor for v in face) for face in crowd.faces]
     arguments |= {"roll": None if options.angle == "auto" else options.angle, "flip": options.flip}
     if options.scale != "auto":
         arguments["scale"] = number(options.scale, "scale") * factor / own_factor
@@ -452,7 +421,7 @@ def _search_places(photo: Photo, cut: CutOut, options: SubjectOptions, people: P
             (one.x + 0.5) * back - 0.5, (one.y + 0.5) * back - 0.5, one.scale * back / own_back, one.angle, one.flip,
             one.behind, one.score, one.terms, _rectangle([v * back for v in one.box]), photo.size, one.reason,
         )
-        for one in place(own, small, mask=own_mask, k=k, **arguments)
+        for one in place(own, people.small, mask=own_mask, k=k, **arguments)
     ]  # fmt: skip
 
 
@@ -472,8 +441,7 @@ def _head_by(photo: Photo, mask: NumpyArray, posture: Posture | None) -> Rectang
 def _head_of(mask: NumpyArray) -> Rectangle:
     height, width = mask.shape
     small = resized(mask, fitted((width, height), _HEAD_SIDE))
-    left, top, right, bottom = head_of(Layer((0, 0, width, height), shares_of(small), 1.0))
-    return float(left), float(top), float(right - left), float(bottom - top)
+    return _rectangle(rectangle_of(head_of(Layer((0, 0, width, height), shares_of(small), 1.0))))
 
 
 def enlarged(scale: float, pixels: float) -> int:
@@ -507,8 +475,6 @@ def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectang
     """Returns the reason for a person who is much smaller or larger than the nearest ones; else an empty one.
 
     A person near the camera, cropped at the bottom, has a larger head on the line of the others' heads.
-
-    heads: the rectangles of the heads of the people of the background.
     """
     if not cut.person or cut.head is None or not heads:
         return NO_REASON
@@ -523,8 +489,7 @@ def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectang
             return NO_REASON
     if 1 / _UNLIKE <= times <= _UNLIKE:
         return NO_REASON
-    text = f"the head is {times:.2g} times as high as the nearest ones"
-    return Reason("head-unlike", text)
+    return Reason("head-unlike", f"the head is {times:.2g} times as high as the nearest ones")
 
 
 def is_cut_below(entry: Mapping[str, Any]) -> bool:
@@ -539,17 +504,16 @@ def is_cut_below(entry: Mapping[str, Any]) -> bool:
 def base_is_seen(alpha: NumpyArray, front_mask: NumpyArray | None, bottom: int, height: int) -> bool:
     """Returns whether the ground below an object that was not cropped is visible.
 
-    alpha: [h, w] uint8, the object over its rectangle of the background.
-    front_mask: [h, w] uint8, the mask of people in front of it, or None.
+    alpha, front_mask: [h, w] uint8, the object over its rectangle of the background, and people in front of it.
     bottom: the row of the background below the rectangle.
     """
     box = bounding_box(alpha >= 128)
     if box.empty or bottom - (len(alpha) - box.y1) >= height:
         return False
     depth = max(2, round(_BASE * box.shape[0]))
-    low = alpha[box.y1 - depth : box.y1] >= 128
     if front_mask is None:
         return True
+    low = alpha[box.y1 - depth : box.y1] >= 128
     visible = front_mask[box.y1 - depth : box.y1] < 128
     return bool((low & visible).sum() >= _BASE_SEEN * low.sum())
 
@@ -562,18 +526,12 @@ def mask_in_background(entry: dict[str, Any], mask: NumpyArray, size: tuple[int,
     from PIL import Image
 
     scale = entry["scale"] * entry["size"][0] / mask.shape[1]
-    spot = Placement(
-        entry["x"], entry["y"], scale, entry["angle"], entry["flip"], (), 0.0, {}, (0.0, 0.0, 0.0, 0.0),
-        (mask.shape[1], mask.shape[0]),
-    )  # fmt: skip
-    inverse = np.linalg.inv(np.vstack([spot.matrix, [0, 0, 1]]))
+    matrix = matrix_of(mask.shape[::-1], entry["x"], entry["y"], scale, entry["angle"], entry["flip"])
+    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
     # Pillow's coordinates start at corners, those of the matrices at centres of pixels.
     shift = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
     back = (np.linalg.inv(shift) @ inverse @ shift)[:2].ravel()
-    placed_mask = np.asarray(
-        Image.fromarray(np.ascontiguousarray(mask)).transform(
-            size, Image.Transform.AFFINE, tuple(back), Image.Resampling.BILINEAR
-        )
-    )
+    image = Image.fromarray(np.ascontiguousarray(mask))
+    placed_mask = np.asarray(image.transform(size, Image.Transform.AFFINE, tuple(back), Image.Resampling.BILINEAR))
     head = _head_of(placed_mask) if (placed_mask > 127).any() else (0.0, 0.0, 1.0, 1.0)
     return placed_mask, head

@@ -52,11 +52,8 @@ def encoded(mask: NumpyArray) -> dict[str, Any]:
     buffer = io.BytesIO()
     if part.size:
         Image.fromarray(np.ascontiguousarray(part)).save(buffer, "PNG", compress_level=6)
-    return {
-        "size": [mask.shape[1], mask.shape[0]],
-        "box": [*box.box],
-        "png": base64.b64encode(buffer.getvalue()).decode(),
-    }
+    png = base64.b64encode(buffer.getvalue()).decode()
+    return {"size": [mask.shape[1], mask.shape[0]], "box": [*box.box], "png": png}
 
 
 def quantized(layer: Layer) -> Layer:
@@ -71,17 +68,16 @@ def of_layers(layers: Sequence[Layer], size: tuple[int, int], mask: NumpyArray |
     """
     entry: dict[str, Any] = {"size": list(size), "box": [0, 0, 0, 0], "png": ""} if mask is None else encoded(mask)
     if layers:
-        entry["layers"] = [
-            {"box": list(layer.box), "values": encoded(levels_of_shares(layer.values))} for layer in layers
-        ]
+        values = [encoded(levels_of_shares(layer.values)) for layer in layers]
+        entry["layers"] = [{"box": list(layer.box), "values": one} for layer, one in zip(layers, values, strict=True)]
     return entry
 
 
 def mask_over(value: Any, name: str, size: tuple[int, int], image: NumpyArray, *, soft: bool = False) -> NumpyArray:
     """Returns the mask that `encoded` or `of_layers` stored, of a photo of a size (width, height).
 
-    image: the photo [h, w, 3] uint8, which may be reduced; the mask has its shape, [h, w] uint8.
-    soft: whether to compute alpha from layers, which takes longer.
+    The mask has the shape of `image`, the photo, which may be reduced. soft: whether to compute alpha, which takes
+    longer.
     """
     count = len(value.get("layers", ()))
     mask = np.zeros(image.shape[:2], np.uint8)
@@ -213,11 +209,7 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
 
 
 def check_effect(arguments: Mapping[str, Any], of: str, name: str) -> None:
-    """Rejects arguments of a shadow or a reflection of a wrong type or value.
-
-    of: the function of `pyharmony.shadows`.
-    name: the prefix of the arguments' names in messages.
-    """
+    """Rejects arguments of a shadow or a reflection of a wrong type or value; name: their prefix in messages."""
     for key in arguments:
         if key not in accepted(of):
             raise ArgumentError(f"{name}{key}: not an argument of {of}, expected some of {', '.join(accepted(of))}")
@@ -263,12 +255,9 @@ def _is_sum(value: Any) -> bool:
 
 
 def _is_weights(value: Any) -> bool:
-    return value is None or (
-        isinstance(value, Mapping)
-        and set(value) == {"name", "sha256"}
-        and isinstance(value["name"], str)
-        and _is_sum(value["sha256"])
-    )
+    if not isinstance(value, Mapping):
+        return value is None
+    return set(value) == {"name", "sha256"} and isinstance(value["name"], str) and _is_sum(value["sha256"])
 
 
 def _is_object(value: Any) -> bool:
@@ -282,9 +271,7 @@ def _is_word(*words: str) -> Check:
 _SIZE: Check = (lambda value: _are(value, 2, lambda v: _is_count(v, 1))), "width and height"
 _NUMBER: Check = _is_number, "a number"
 _FLAG: Check = (lambda value: isinstance(value, bool)), "true or false"
-_DIGEST: Check = (
-    (lambda value: value is None or _is_sum(value)), "null, or 64 digits and letters a to f, a SHA-256"
-)  # fmt: skip
+_DIGEST: Check = (lambda value: value is None or _is_sum(value)), "null, or 64 digits and letters a to f, a SHA-256"
 _WEIGHTS: Check = _is_weights, "null, or name and sha256 of weights"
 
 _WHOLE: dict[str, Check] = {

@@ -23,7 +23,7 @@ from ..matching import match_grain, match_sharpness
 from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
 from ._plan import Photo, base_is_seen, is_cut_below
 from ._recipe import mask_over
-from ._subject import PlacedSubject, place_subject, tiles_of
+from ._subject import PlacedSubject, place_subject
 from .laying import BESIDE, in_canvas_pixels, laid_over, over
 
 #: The width of the surroundings of an object that are measured for grain and sharpness, as a share of its longer side.
@@ -50,7 +50,6 @@ def draw(
 ) -> list[PlacedSubject]:
     """Draws the subjects of a recipe into canvas [H, W, 3], one after another, and returns them.
 
-    canvas: a copy of the background.
     ratio: the size of canvas relative to that in the recipe; photos may be reduced as well.
     """
     subjects = []
@@ -96,11 +95,10 @@ def _within(subject: PlacedSubject, part: Region) -> PlacedSubject:
         if layer is None:
             return None
         inside = layer[1].overlap(part)
-        return None if inside.empty else (inside.of(layer[0], (layer[1].y0, layer[1].x0)), inside)
+        return None if inside.empty else (inside.of(layer[0], layer[1].origin), inside)
 
-    origin, inside = (subject.region.y0, subject.region.x0), subject.region.overlap(part)
-    inside = Region(0, 0, 0, 0) if inside.empty else inside
-    colours, alpha = (inside.of(x, origin) if not inside.empty else x[:0] for x in (subject.colours, subject.alpha))
+    origin, inside = subject.region.origin, subject.region.overlap(part)
+    colours, alpha = (inside.of(x, origin) for x in (subject.colours, subject.alpha))
     return PlacedSubject(inside, colours, alpha, cut(subject.shadow), cut(subject.reflection))
 
 
@@ -110,19 +108,19 @@ def layers_of(background: NumpyArray, subjects: Sequence[PlacedSubject], region:
     opaque = np.full((*background.shape[:2], 1), VALUE_RANGE[dtype.name], dtype)
     colours = background if background.shape[2] == 4 else np.concatenate([background, opaque], 2)
     layers = [Layer("background", np.ascontiguousarray(colours))]
+
+    def at(place: Region) -> tuple[int, int]:
+        return place.x0 - region.x0, place.y0 - region.y0
+
     for number, one in enumerate(subjects, 1):
         if one.shadow is not None:
-            factor, place_of = one.shadow
+            factor, place = one.shadow
             solid = np.full((*factor.shape[:2], 1), 255, np.uint8)
-            at = (place_of.x0 - region.x0, place_of.y0 - region.y0)
-            layers.append(Layer(f"shadow {number}", np.concatenate([factor, solid], 2), at, blend="multiply"))
+            layers.append(Layer(f"shadow {number}", np.concatenate([factor, solid], 2), at(place), blend="multiply"))
         if one.reflection is not None:
-            pixels, place_of = one.reflection
-            at = (place_of.x0 - region.x0, place_of.y0 - region.y0)
-            layers.append(Layer(f"reflection {number}", pixels, at))
+            layers.append(Layer(f"reflection {number}", one.reflection[0], at(one.reflection[1])))
         if not one.region.empty:
-            at = (one.region.x0 - region.x0, one.region.y0 - region.y0)
-            layers.append(Layer(f"subject {number}", np.dstack([one.colours, one.alpha]), at))
+            layers.append(Layer(f"subject {number}", np.dstack([one.colours, one.alpha]), at(one.region)))
     return layers
 
 
@@ -130,10 +128,7 @@ def _regions(subjects: Sequence[PlacedSubject]) -> list[Region]:
     """Returns the bounding region of subjects, shadows and reflections in a list, which is empty without any."""
     every = [one.region for one in subjects if not one.region.empty]
     every += [layer[1] for one in subjects for layer in (one.shadow, one.reflection) if layer is not None]
-    if not every:
-        return []
-    return [Region(min(r.y0 for r in every), max(r.y1 for r in every),
-                   min(r.x0 for r in every), max(r.x1 for r in every))]  # fmt: skip
+    return [Region.around(every)] if every else []
 
 
 def _draw_one(
@@ -217,13 +212,10 @@ def _shade(
 
     is_explicit: whether the caller asked for a shadow, and is warned if there is none.
     """
-    arguments = in_canvas_pixels(options, ratio)
+    arguments, at = in_canvas_pixels(options, ratio), subject.region.origin[::-1]
     info: ShadowInfo
     with quiet(), _named_after("shadow"):
-        _, info = shadow(
-            canvas, in_levels(alpha), at=(subject.region.x0, subject.region.y0), return_info=True, **arguments
-        )
-    subject.shadow_info = info
+        _, info = shadow(canvas, in_levels(alpha), at=at, return_info=True, **arguments)
     if info.layer is None:
         reason = info.reason.within("no shadow: ")
         if is_explicit:
@@ -241,7 +233,7 @@ def _shade(
         share = layer[..., 3:].astype(np.float64) / 255
         if front_mask is not None:
             share *= 1 - band.of(front_mask)[..., None].astype(np.float64) / 255
-        own, part = band.of(factor, (region.y0, region.x0)), band.of(canvas)
+        own, part = band.of(factor, region.origin), band.of(canvas)
         own[...] = np.rint(255 * (1 - share) + share * layer[..., :3])
         values = part * (own.astype(np.float64) / 255)
         part[...] = np.rint(values) if canvas.dtype.kind == "u" else values
@@ -254,12 +246,10 @@ def _reflect(
     """Draws the reflection of a subject into the canvas, except on people in front of it."""
     whole = canvas.copy()
     over(subject.region.of(whole), subject.colours, alpha)
+    arguments, at = in_canvas_pixels(entry["reflection"], ratio, _LOWER_EDGE), subject.region.origin[::-1]
+    info: ReflectionInfo
     with quiet(), _named_after("reflection"):
-        info: ReflectionInfo
-        _, info = reflection(
-            whole, in_levels(alpha), at=(subject.region.x0, subject.region.y0), return_info=True,
-            **in_canvas_pixels(entry["reflection"], ratio, _LOWER_EDGE),
-        )  # fmt: skip
+        _, info = reflection(whole, in_levels(alpha), at=at, return_info=True, **arguments)
     if info.layer is None:
         remedy = Reason("say-contact", "pass a contact, the row at which the object touches the ground")
         subject.warn(info.reason.within("no reflection: "), remedy)
@@ -280,7 +270,7 @@ def _match(
 ) -> None:  # fmt: skip
     """Matches light and colour, sharpness and grain of a subject to the background."""
     region, bands = subject.region, list(_rows(subject.region))
-    origin, visible = (region.y0, region.x0), (subject.alpha > 0)[..., None]
+    origin, visible = region.origin, (subject.alpha > 0)[..., None]
     # The subject is drawn into the canvas while it is matched, which saves the memory of a copy of the canvas.
     below = copied(region.of(canvas))
 
@@ -309,7 +299,8 @@ def _match_on(
         start = time.perf_counter()
         hints: dict[str, Any] = {}
         if options.get("source"):
-            small, where = _small(photo, _no_scene(photo, mask))
+            size = fitted(photo.pixels.shape[1::-1], _SOURCE)
+            small, where = resized(photo.pixels, size), resized(_no_scene(photo, mask), size)
             if (where < 128).mean() > 0.1:
                 hints |= {"source": small, "source_mask": where}
         if options.get("reference"):
@@ -318,7 +309,7 @@ def _match_on(
             if (like >= 128).sum() >= 64:
                 hints["reference"] = like
         _, info = harmonize(
-            canvas, hard, at=(region.x0, region.y0), method=options["method"], strength=options["strength"],
+            canvas, hard, at=region.origin[::-1], method=options["method"], strength=options["strength"],
             out=canvas, return_info=True, **hints,
         )  # fmt: skip
         subject.harmonized = info
@@ -331,11 +322,9 @@ def _match_on(
         if not share:
             continue
         start = time.perf_counter()
-        reach = max(_LEAST, round(_AROUND * max(region.shape)))
-        around = region.expand(reach, canvas.shape[:2])
+        around = region.expand(max(_LEAST, round(_AROUND * max(region.shape))), canvas.shape)
         extra = {"seed": int(recipe.get("seed", 0))} if key == "grain" else {}
-        at = (region.x0 - around.x0, region.y0 - around.y0)
-        part = around.of(canvas)
+        part, at = around.of(canvas), (region.x0 - around.x0, region.y0 - around.y0)
         _, info = match(part, hard, at=at, strength=share, out=part, return_info=True, **extra)
         setattr(subject, key, info)
         subject.seconds[key] = time.perf_counter() - start
@@ -345,7 +334,7 @@ def _blend(canvas: NumpyArray, subject: PlacedSubject, method: str) -> None:
     """Blends a subject into the canvas."""
     region = subject.region
     if method == "alpha":
-        origin, opaque = (region.y0, region.x0), VALUE_RANGE[canvas.dtype.name]
+        origin, opaque = region.origin, VALUE_RANGE[canvas.dtype.name]
 
         def lay_tile(tile: Region) -> None:
             target, colours, alpha = tile.of(canvas), tile.of(subject.colours, origin), tile.of(subject.alpha, origin)
@@ -354,10 +343,10 @@ def _blend(canvas: NumpyArray, subject: PlacedSubject, method: str) -> None:
             elif alpha.any():
                 over(target, colours, alpha)
 
-        in_threads(lay_tile, tiles_of(region))
+        in_threads(lay_tile, subject.tiles)
         return
-    around = region.expand(BESIDE, canvas.shape[:2])
-    rows, columns = (region.y0 - around.y0, region.y1 - around.y0), (region.x0 - around.x0, region.x1 - around.x0)
+    around = region.expand(BESIDE, canvas.shape)
+    rows, columns = region.moved(-around.y0, -around.x0).spans
     inner, visible = (slice(*rows), slice(*columns)), subject.alpha > 0
     part = laid_over(around.of(canvas).copy(), subject.colours, subject.alpha, inner, method)[inner]
     full = VALUE_RANGE[canvas.dtype.name]
@@ -391,21 +380,12 @@ def _no_scene(photo: Photo, mask: NumpyArray) -> NumpyArray:
     return levels if photo.alpha is None else np.where(photo.alpha > 0, levels, np.uint8(255))
 
 
-def _small(photo: Photo, mask: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
-    """Returns a subject's photo and mask, reduced, in the photo's dtype."""
-    height, width = photo.pixels.shape[:2]
-    size = fitted((width, height), _SOURCE)
-    return resized(photo.pixels, size), resized(mask, size)
-
-
 def _faces(canvas: NumpyArray, heads: Any, ratio: float) -> NumpyArray:
     """Returns the mask [H, W] uint8 of the faces in rectangles of heads."""
     mask = np.zeros(canvas.shape[:2], np.uint8)
     for x, y, wide, high in heads:
         x, y, wide, high = (v * ratio for v in (x, y, wide, high))
-        region = Region(int(y), math.ceil(y + high), int(x), math.ceil(x + wide)).overlap(
-            Region(0, canvas.shape[0], 0, canvas.shape[1])
-        )
+        region = Region(int(y), math.ceil(y + high), int(x), math.ceil(x + wide)).overlap(Region.whole(mask.shape))
         if region.empty:
             continue
         v, u = np.mgrid[region.y0 : region.y1, region.x0 : region.x1] + 0.5

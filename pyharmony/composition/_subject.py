@@ -57,11 +57,15 @@ class PlacedSubject:
     #: Those of the reasons on which the user should act, with a hint.
     warnings: list[Reason] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)  # the duration of each step
-    #: harmonized, grain, sharpness, shadow_info: the infos of the steps; None if they were skipped.
+    #: harmonized, grain, sharpness: the infos of the steps; None if they were skipped.
     harmonized: Any = None
     grain: Any = None
     sharpness: Any = None
-    shadow_info: Any = None
+
+    @property
+    def tiles(self) -> list[Region]:
+        """The tiles of its region in which it is drawn."""
+        return self.region.tiles(_TILE)
 
     def warn(self, reason: Reason, remedy: Reason) -> None:
         """Adds a reason on which the user should act, with a hint."""
@@ -115,8 +119,7 @@ def place_subject(
         visible = _visible_part(source.shape[:2], shape, middle, scale, angle, flip)
         source = enlarged_where(source, times, method, visible)
         seconds["upscale"] = time.perf_counter() - start
-        text = f"it is {scale:.1f} times as large as in its photo, enlarged by {method}"
-        reasons.append(Reason("enlarged", text))
+        reasons.append(Reason("enlarged", f"it is {scale:.1f} times as large as in its photo, enlarged by {method}"))
     if flip:
         source = source[:, ::-1]
     high, wide = source.shape[:2]
@@ -128,16 +131,14 @@ def place_subject(
         region, part = _upright(source, shape, (x, y), scale, real)
     else:
         region, part = _rotated(source, shape, middle, scale, angle, real)
-    if region.empty:
-        return PlacedSubject(Region(0, 0, 0, 0), nothing.colours, nothing.alpha, reasons=reasons, seconds=seconds)
     region_colours, region_alpha = np.zeros((*region.shape, 3), dtype), np.zeros(region.shape, dtype)
 
     def fill(tile: Region) -> None:
         if planes := part(tile):
-            tile.of(region_colours, (region.y0, region.x0))[...] = rounded(planes[0], dtype)
-            tile.of(region_alpha, (region.y0, region.x0))[...] = in_dtype(planes[1], dtype)
+            tile.of(region_colours, region.origin)[...] = rounded(planes[0], dtype)
+            tile.of(region_alpha, region.origin)[...] = in_dtype(planes[1], dtype)
 
-    in_threads(fill, tiles_of(region))
+    in_threads(fill, region.tiles(_TILE))
     return PlacedSubject(region, region_colours, region_alpha, reasons=reasons, seconds=seconds)
 
 
@@ -155,7 +156,7 @@ def _upright(source: NumpyArray, shape: tuple[int, int], at: Pair, scale: float,
         shift = math.floor(y), math.floor(x)
         fraction = (y - shift[0], x - shift[1])
         layer = place(source, None, shape, shift, fraction, real=real, decontaminate=False, memory=Memory())
-        origin = layer.src_region.y0, layer.src_region.x0
+        origin = layer.src_region.origin
         return layer.src_region, lambda tile: (tile.of(layer.colours, origin), tile.of(layer.mask, origin))
     region = scaled_region((source.shape[0], source.shape[1]), shape, (y, x), scale)
 
@@ -183,7 +184,7 @@ def _rotated(
     region = Region(
         math.floor(middle[1] - down), math.ceil(middle[1] + down),
         math.floor(middle[0] - across), math.ceil(middle[0] + across),
-    ).overlap(Region(0, shape[0], 0, shape[1]))  # fmt: skip
+    ).overlap(Region.whole(shape))  # fmt: skip
     size = max(1, math.ceil(high * scale)), max(1, math.ceil(wide * scale))
     upright, of_upright = _upright(source, size, (0.0, 0.0), scale, real)
     unit = VALUE_RANGE[source.dtype.name]
@@ -208,12 +209,8 @@ def _rotated(
         a, b, c, d, e, f = back(tile)
         tile_size, way = (tile.shape[1], tile.shape[0]), (a, b, c - box.x0, d, e, f - box.y0)
         images = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(planes, 2, 0)]
-        rotated = np.dstack(
-            [
-                np.asarray(one.transform(tile_size, Image.Transform.AFFINE, way, Image.Resampling.BICUBIC))
-                for one in images
-            ]
-        )
+        turned = (one.transform(tile_size, Image.Transform.AFFINE, way, Image.Resampling.BICUBIC) for one in images)
+        rotated = np.dstack([np.asarray(one) for one in turned])
         share = np.clip(rotated[..., 3], 0, 1)
         colours = rotated[..., :3] / np.maximum(rotated[..., 3:], 1e-6)
         colours = np.where(share[..., None] > 1 / 512, colours, 0)
@@ -235,8 +232,7 @@ def _rotated(
     whole = rotated_tile(region, upright)
     if whole is None:
         return Region(0, 0, 0, 0), part
-    origin = region.y0, region.x0
-    return region, lambda tile: (tile.of(whole[0], origin), tile.of(whole[1], origin))
+    return region, lambda tile: (tile.of(whole[0], region.origin), tile.of(whole[1], region.origin))
 
 
 def _is_visible(source: NumpyArray, places: Sequence[Pair], scale: float) -> bool:
@@ -249,16 +245,8 @@ def _is_visible(source: NumpyArray, places: Sequence[Pair], scale: float) -> boo
     box = Region(
         math.floor(min(rows) / scale - beside), math.ceil(max(rows) / scale + beside),
         math.floor(min(columns) / scale - beside), math.ceil(max(columns) / scale + beside),
-    ).overlap(Region(0, source.shape[0], 0, source.shape[1]))  # fmt: skip
+    ).overlap(Region.whole(source.shape))  # fmt: skip
     return not box.empty and bool(box.of(source)[..., 3].any())
-
-
-def tiles_of(region: Region) -> list[Region]:
-    return [
-        Region(y, min(y + _TILE, region.y1), x, min(x + _TILE, region.x1))
-        for y in range(region.y0, region.y1, _TILE)
-        for x in range(region.x0, region.x1, _TILE)
-    ]
 
 
 def _visible_part(

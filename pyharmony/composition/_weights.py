@@ -49,13 +49,10 @@ def changed(entry: Mapping[str, Any]) -> list[Reason]:
 
 def _weights_of(name: str) -> Identity | None:
     """Returns the name and checksum of weights that come with pyharmony or are in a file; None if there are none."""
-    shipped = _shipped.named(name)
+    shipped, path = _shipped.named(name), Path(name)
     if shipped is not None:
         return {"name": name, "sha256": shipped.sha256}
-    path = Path(name)
-    if not path.is_file():
-        return None
-    return {"name": path.name, "sha256": sha256_of(path)}
+    return {"name": path.name, "sha256": sha256_of(path)} if path.is_file() else None
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

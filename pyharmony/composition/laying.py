@@ -25,15 +25,13 @@ def over(canvas: NumpyArray, colours: NumpyArray, alpha: NumpyArray) -> None:
 
 
 def laid_over(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: Any, method: str) -> NumpyArray:
-    """Returns surroundings with a subject blended into them.
+    """Returns surroundings [H, W, 3] with a subject blended into them.
 
-    dst: the surroundings [H, W, 3], somewhat larger than the subject unless the image ends there.
+    Of a gradient-domain blend a composite uses only the pixels with alpha above 0.
+
+    dst: the surroundings, somewhat larger than the subject unless the image ends there.
     colours, alpha: the subject [h, w, 3] and [h, w], of dst's dtype.
     inner: the slices of rows and columns of dst that the subject covers.
-    method: the blend, 'alpha', 'poisson' or 'gaussian_poisson'.
-
-    Returns:
-        [H, W, 3]. A composite uses only the pixels with alpha above 0 of a gradient-domain blend.
     """
     base = dst.copy()
     if method != "poisson":
@@ -54,13 +52,10 @@ def laid_over(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: An
 
 
 def in_canvas_pixels(arguments: Mapping[str, Any], ratio: float, below: float = 0.0) -> dict[str, Any]:
-    """Returns the arguments of a shadow or a reflection for a canvas of another size.
+    """Returns the arguments of a shadow or a reflection for a canvas at a ratio of the background's size.
 
-    Whole numbers are at the centres of pixels, on either canvas.
-
-    arguments: the arguments, in pixels of the background at full size.
-    ratio: the size of the canvas relative to that of the background.
-    below: the distance of the contact with the ground below the centre of a given row, in pixels of either size.
+    Whole numbers are at the centres of pixels, on either canvas. below: the distance of the contact with the ground
+    below the centre of a given row, in pixels of either size.
     """
     scaled = dict(arguments)
     if ratio != 1:
