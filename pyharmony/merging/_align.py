@@ -59,12 +59,10 @@ def features(levels: Pixels, hidden_region: Bools) -> Features:
     height, width = levels.shape[:2]
     size = fitted((width, height), _SIDE)
     small = cv2.cvtColor(cv2.resize(levels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-    visible_mask = cv2.resize(
-        np.where(hidden_region, np.uint8(0), np.uint8(255)), size, interpolation=cv2.INTER_NEAREST
-    )
-    keypoints, descriptors = cv2.SIFT_create(_FEATURES, contrastThreshold=_CONTRAST).detectAndCompute(
-        small, visible_mask
-    )
+    visible = np.where(hidden_region, np.uint8(0), np.uint8(255))
+    visible = cv2.resize(visible, size, interpolation=cv2.INTER_NEAREST)
+    detector = cv2.SIFT_create(_FEATURES, contrastThreshold=_CONTRAST)
+    keypoints, descriptors = detector.detectAndCompute(small, visible)
     points = np.array([one.pt for one in keypoints], np.float64).reshape(-1, 2)
     if descriptors is None:
         descriptors = np.empty((0, 128), np.float32)
@@ -79,16 +77,14 @@ def alignment_of(base: Features, photo: Features) -> Alignment:
     a, b = _pairs(base, photo)
     count = len(a)
     if count < _AGREE:
-        return Alignment(
-            np.eye(3), reason=Reason("few-features", f"only {count} of its features match some of the other")
-        )
+        reason = Reason("few-features", f"only {count} of its features match some of the other")
+        return Alignment(np.eye(3), reason=reason)
     matrix, mask = cv2.findHomography(a, b, cv2.USAC_MAGSAC, _NEAR, maxIters=_HYPOTHESES, confidence=0.99999)
     inside = np.zeros(count, bool) if matrix is None else mask.ravel() > 0
     agree = int(inside.sum())
     if matrix is None or agree < _AGREE + _SHARE * count:
-        return Alignment(
-            np.eye(3), agree, reason=Reason("few-agree", f"only {agree} of {count} pairs of features agree")
-        )
+        reason = Reason("few-agree", f"only {agree} of {count} pairs of features agree")
+        return Alignment(np.eye(3), agree, reason=reason)
     homography = rescaled(matrix, _inverse(base.factors), _inverse(photo.factors))
     reason = _implausible(homography, base.size, photo.size) or _local(base, a[inside], matrix, photo)
     distance = np.linalg.norm(mapped(matrix, a[inside]) - b[inside], axis=1)

@@ -75,11 +75,7 @@ class MergeBase:
 def bases_of(
     photos: Sequence[Photo], candidate_numbers: Sequence[int], cache: ViewCache, align: bool
 ) -> tuple[MergeBase, ...]:
-    """Returns the cost of each photo as the base.
-
-    photos: in one dtype and in the colours of one of them.
-    candidate_numbers: the numbers of those that may be the base.
-    """
+    """Returns the cost of each photo as the base; the photos are in one dtype and in the colours of one of them."""
 
     def fill_cache(photo: Photo) -> None:
         size, levels = fitted(photo.size, SIDE), colour_levels(photo.colours)
@@ -95,10 +91,7 @@ def bases_of(
     for base in photos:
         own = [cost for (one, _), cost in zip(pairs, costs) if one is base]
         valid_costs = [cost for cost in own if cost is not None]
-        totals = {
-            name: round(sum(getattr(costs, name) for costs, _ in valid_costs), 4)
-            for name in ("ended", "contour", "lost", "missed")
-        }
+        totals = {name: round(sum(getattr(costs, name) for costs, _ in valid_costs), 4) for name in Costs._fields}
         beyond = round(sum(share for _, share in valid_costs), 4)
         halves = round(float(np.log2(longest / max(base.size))), 4)
         left_out, is_candidate = len(own) - len(valid_costs), base.number in candidate_numbers
@@ -138,11 +131,7 @@ def _pair_costs(base: Photo, photo: Photo, cache: ViewCache, align: bool) -> tup
 
 
 def _beyond(people: Float32, matrix: Float, size: tuple[int, int]) -> float:
-    """Returns the share of a photo's people that a base does not show.
-
-    matrix: the homography from the base to the photo.
-    size: the size of the base.
-    """
+    """Returns the share of a photo's people [h, w] that a base of a size does not show; matrix: from the base to it."""
     where = people > _PEOPLE
     if where.mean() < _LEAST:
         return 0.0

@@ -124,11 +124,9 @@ def people_in(image: Pixels) -> Float32:
 
 
 def choose(base: View, photo: View, visible: Bools, occupied: Bools, slack: int) -> Choice:
-    """Returns the parts of a photo to add to the base.
+    """Returns the parts of a photo to add to the base; slack: the largest misalignment, in pixels.
 
-    visible: the pixels of the frame that the photo covers, [h, w].
-    occupied: the mask of people who were added from another photo, [h, w].
-    slack: the largest misalignment, in pixels.
+    visible, occupied: the pixels that the photo covers, and those of people who were added from another, [h, w].
     """
     longer = max(visible.shape)
     differs, exact = differences(base.levels, photo.levels, visible, slack)
@@ -222,10 +220,10 @@ def _windows(unlike: Bools) -> list[Box]:
         high = (1 + _AROUND) * (bottom - top)
         wide = max((1 + _AROUND) * (right - left), _NARROW * high)
         x, y = (left + right) / 2, (top + bottom) / 2
-        box = (max(0, round(x - wide / 2)), max(0, round(y - high / 2)),
-               min(width, round(x + wide / 2)), min(height, round(y + high / 2)))  # fmt: skip
-        if min(box[2] - box[0], box[3] - box[1]) >= 16:
-            boxes.append(box)
+        left, top = max(0, round(x - wide / 2)), max(0, round(y - high / 2))
+        right, bottom = min(width, round(x + wide / 2)), min(height, round(y + high / 2))
+        if min(right - left, bottom - top) >= 16:
+            boxes.append((left, top, right, bottom))
     return boxes
 
 
@@ -285,9 +283,8 @@ def _colour_distances(levels: Float32, unlike: Bools, visible: Bools) -> Float32
     if len(place):
         own, squares = all_of_it[is_unlike], np.square(place).sum(1)
         # The term of squared distances that does not depend on the background sample is added last.
-        least = [
-            (squares - 2 * part @ place.T).min(1) for part in np.array_split(own, 1 + len(own) * len(place) // 10**7)
-        ]
+        parts = np.array_split(own, 1 + len(own) * len(place) // 10**7)
+        least = [(squares - 2 * part @ place.T).min(1) for part in parts]
         distances[is_unlike] = np.sqrt(np.maximum(np.concatenate(least) + np.square(own).sum(1), 0))
     return resized(distances.reshape(rows.shape), (width, height))
 
@@ -296,7 +293,6 @@ def _constraints(base: View, photo: View, in_order: bool) -> tuple[Bools, Bools,
     """Returns the regions that masks of people include and exclude, [h, w] each.
 
     The third value has the numbers of the people in the same place as a person of the base, who are not added.
-
     in_order: whether the person with lower feet is in front; else all people of the base are.
     """
     shape = photo.people.shape
@@ -308,7 +304,8 @@ def _constraints(base: View, photo: View, in_order: bool) -> tuple[Bools, Bools,
         if any(_share(person, other) > _SAME for other in own):
             same.append(number)
             continue
-        before = [o for o in own if not in_order or _feet(person) <= _feet(o) + _NEARER * shape[0]]
+        feet = bounding_box(person).y1 - 1
+        before = [o for o in own if not in_order or feet <= bounding_box(o).y1 - 1 + _NEARER * shape[0]]
         visible = person & ~np.logical_or.reduce([*before, np.zeros(shape, bool)])
         inside |= visible
         outside &= ~visible
@@ -318,11 +315,6 @@ def _constraints(base: View, photo: View, in_order: bool) -> tuple[Bools, Bools,
 def _share(first: Bools, second: Bools) -> float:
     """Returns the intersection over union of two regions."""
     return int(np.count_nonzero(first & second)) / max(1, int(np.count_nonzero(first | second)))
-
-
-def _feet(person: Bools) -> int:
-    """Returns the lowest row of a mask; -1 if it is empty."""
-    return bounding_box(person).y1 - 1
 
 
 def _parts(region: Bools, people: Float32, sure: Float32, visible: Bools, inside: Bools) -> list[Part]:
@@ -361,13 +353,11 @@ def _missed_people(photo: View, same: Sequence[int], parts: Sequence[Part]) -> l
     missed_parts = []
     for number, person in enumerate(photo.persons or ()):
         area = np.count_nonzero(person)
-        if not area:
+        visible = sum(np.count_nonzero(part.region & person) for part in parts if part.taken)
+        if not area or (number not in same and visible >= _VISIBLE * area):
             continue
+        reason = Reason("hidden-there", "the base shows the same there, or a nearer person")
         if number in same:
             reason = Reason("place-taken", "a person of the base is in the same place")
-        elif sum(np.count_nonzero(part.region & person) for part in parts if part.taken) >= _VISIBLE * area:
-            continue
-        else:
-            reason = Reason("hidden-there", "the base shows the same there, or a nearer person")
         missed_parts.append(Part(person, bounding_box(person).box, 1.0, 0.0, False, reason))
     return missed_parts

@@ -86,15 +86,8 @@ def differences(base: Float32, photo: Float32, visible: Bools, slack: int) -> tu
     off = base - photo_levels
     same = (visible & (np.abs(off).max(-1) < 2 * _NOISE)).astype(np.float32)
     photo_levels += _mean(off, same, _SMOOTH * max(same.shape), 0.02)
-    # Overexposed or black pixels may have any level beyond.
-    photo_levels = np.where(
-        photo >= _BRIGHT,
-        np.maximum(photo_levels, base),
-        np.where(photo <= _DARK, np.minimum(photo_levels, base), photo_levels),
-    )
-    base_levels = np.where(
-        base >= _BRIGHT, np.maximum(photo_levels, base), np.where(base <= _DARK, np.minimum(photo_levels, base), base)
-    )
+    photo_levels = _open_ended(photo_levels, photo, base)
+    base_levels = _open_ended(base, base, photo_levels)
     exact = _length(base_levels - photo_levels)
     # The least difference from the levels within the slack in the other photo.
     beyond = (
@@ -107,6 +100,12 @@ def differences(base: Float32, photo: Float32, visible: Bools, slack: int) -> tu
     return np.clip((least - np.float32(noise)) / np.float32(_ELSE), 0, 1), exact
 
 
+def _open_ended(levels: Float32, original: Float32, other: Float32) -> Float32:
+    """Returns levels moved to those of another photo, beyond them, where a pixel is overexposed or black."""
+    dark = np.where(original <= _DARK, np.minimum(levels, other), levels)
+    return np.where(original >= _BRIGHT, np.maximum(levels, other), dark)
+
+
 def correction(base: Float32, photo: Float32, fitting: Bools, inside: Bools, fixed: Bools) -> Float32:
     """Returns the logarithms of factors that fit a part of a photo to the colours of the base, [H, W, C].
 
@@ -116,9 +115,7 @@ def correction(base: Float32, photo: Float32, fitting: Bools, inside: Bools, fix
     into them. Factors are those of levels plus `FOOT`, because ratios of dark levels are noisy.
 
     base, photo: of one exposure.
-    fitting: the mask of places at which both show the same, [H, W].
-    inside: the mask of the part, [H, W].
-    fixed: the mask of the people, [H, W].
+    fitting, inside, fixed: the masks of places at which both show the same, of the part, and of the people, [H, W].
     """
     ratio = np.log((blurred(base, 1.0) + np.float32(FOOT)) / (blurred(photo, 1.0) + np.float32(FOOT)))
     clipped = np.zeros(fitting.shape, bool)

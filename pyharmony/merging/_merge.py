@@ -227,16 +227,13 @@ def merge(
     result = call.run(work, tell=lambda info: None)
     (info,) = infos
     for i, one in enumerate(info.photos):
+        name = f"photos[{i}]"
         if one.reason:
-            warn(
-                PyHarmonyWarning(
-                    f"photos[{i}] was left out: {one.reason}", code="left-out", photo=f"photos[{i}]", why=one.reason
-                )
-            )
+            text = f"{name} was left out: {one.reason}"
+            warn(PyHarmonyWarning(text, code="left-out", photo=name, why=one.reason))
         for part in one.parts:
             if part.taken and part.reason:
-                message = f"photos[{i}]: check what was added at {part.box}, "
-                warn(PyHarmonyWarning.because(message, part.reason))
+                warn(PyHarmonyWarning.because(f"{name}: check what was added at {part.box}, ", part.reason))
     if info.reason:
         warn(UnchangedWarning.because("nothing was merged: ", info.reason))
     picture = result if isinstance(result, Picture) else None
@@ -304,10 +301,8 @@ class _Merger:
         if self.align:
             alignment = self.cache.alignment(self.base, photo, (self.size, size))
         if alignment.reason:
-            reason = Reason(
-                "other-place", f"it does not show the scene of {self.base.name}, {alignment.reason}",
-                base=self.base.name, why=str(alignment.reason),
-            )  # fmt: skip
+            base, why = self.base.name, str(alignment.reason)
+            reason = Reason("other-place", f"it does not show the scene of {base}, {why}", base=base, why=why)
             self.photos[photo.number] = self._record(alignment, reason=reason)
             return
         other_view, visible = on_base(own, between(alignment, self.base, photo, (self.size, size)), self.size)
@@ -316,10 +311,8 @@ class _Merger:
         choice = choose(self.view, other_view, visible, self.occupied, slack_of(residual))
         mask = np.zeros(self.job.shape, np.uint8)
         for part in choice.taken:
-            light = correction(
-                self.view.levels, other_view.levels * gains.astype(np.float32), visible & ~choice.unlike, part.region,
-                choice.silhouettes,
-            )  # fmt: skip
+            levels, fitting = other_view.levels * gains.astype(np.float32), visible & ~choice.unlike
+            light = correction(self.view.levels, levels, fitting, part.region, choice.silhouettes)
             self._blend_part(photo, alignment.matrix, gains, part, light, mask)
         self.photos[photo.number] = self._record(alignment, gains, choice, mask)
         if choice.taken:

@@ -51,8 +51,7 @@ def checked_photos(photos: Any, base: Any) -> list[Any]:
         raise ArgumentError(f"photos: a list of {len(photos)}, expected two or more images")
     is_number = isinstance(base, (int, np.integer)) and not isinstance(base, bool) and 0 <= base < len(photos)
     if not is_number and not (isinstance(base, str) and base == AUTO):
-        expected = f"expected {AUTO!r} or the number of a photo, 0 to {len(photos) - 1}"
-        raise ArgumentError(f"base: {base!r}, {expected}")
+        raise ArgumentError(f"base: {base!r}, expected {AUTO!r} or the number of a photo, 0 to {len(photos) - 1}")
     return list(photos)
 
 
@@ -72,8 +71,7 @@ def photo_of(number: int, image: Any, people: Any, base: Photo | None = None, li
     """Returns a photo with finite colours, converted to those of the base.
 
     image: an array or a Picture.
-    base: the base, or None if this is the base itself.
-    like: the base as a Picture, if it is one.
+    base, like: the base, and the same as a Picture, if it is one; None for the base itself.
     """
     name = f"photos[{number}]"
     if isinstance(image, Picture):
@@ -90,10 +88,8 @@ def photo_of(number: int, image: Any, people: Any, base: Photo | None = None, li
         _checks.same_dtype(colours, name, base.colours, base.name)
         if colours.shape[2] != base.colours.shape[2]:
             accepted = f"expected {base.colours.shape[2]} like {base.name}, alpha apart"
-            raise ShapeError(
-                f"{name}: {colours.shape[2]} channels, {accepted}", code="channels-differ", base=base.name,
-                given=colours.shape[2], expected=base.colours.shape[2],
-            )  # fmt: skip
+            details = {"base": base.name, "given": colours.shape[2], "expected": base.colours.shape[2]}
+            raise ShapeError(f"{name}: {colours.shape[2]} channels, {accepted}", code="channels-differ", **details)
     return Photo(number, colours, _persons(people, f"people[{number}]", *colours.shape[:2]))
 
 
@@ -122,8 +118,6 @@ def _apart(mask: Bools) -> list[Bools]:
     size = fitted((width, height), _SIDE)
     numbers = connected_parts(resized(mask.astype(np.uint8) * np.uint8(255), size) > 127)
     areas = np.bincount(numbers.ravel())
-    parts = []
-    for number in range(1, len(areas)):
-        if areas[number] >= _PERSON * numbers.size:
-            parts.append(mask & (resized((numbers == number).astype(np.uint8) * np.uint8(255), (width, height)) > 0))
-    return parts
+    large = [number for number in range(1, len(areas)) if areas[number] >= _PERSON * numbers.size]
+    levels = ((numbers == number).astype(np.uint8) * np.uint8(255) for number in large)
+    return [mask & (resized(one, (width, height)) > 0) for one in levels]

@@ -71,11 +71,7 @@ def mapped(matrix: Float, points: Float) -> Float:
 
 
 def rescaled(matrix: Float, first: tuple[float, float], second: tuple[float, float]) -> Float:
-    """Returns a homography between two images after each was resized by factors (across, down).
-
-    first: the factors of the image from which it maps points.
-    second: those of the image to which it maps points.
-    """
+    """Returns a homography from a first to a second image after each was resized by its factors (across, down)."""
     product = _resizing(second) @ matrix @ np.linalg.inv(_resizing(first))
     return np.asarray(product / product[2, 2])
 
@@ -102,9 +98,8 @@ def warped(image: npt.NDArray[Any], matrix: Float, box: Box) -> npt.NDArray[Any]
     part = image[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
     if image.dtype == np.float16:
         part = part.astype(np.float32)
-    own = (
-        np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1.0]]) @ matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1.0]])
-    )
+    shift, start = (np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]]) for x, y in ((-x0, -y0), (left, top)))
+    own = shift @ matrix @ start
     out = cv2.warpPerspective(
         np.ascontiguousarray(part), own, (right - left, bottom - top),
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,

@@ -18,6 +18,10 @@ _LOOK = 20  # the iterations between tests of convergence
 _DONE = 2e-5  # the mean change in an iteration below which the solution has converged
 
 
+Level = tuple[Float32, Float32, Bools, Bools]
+"""The arguments of `cut`."""
+
+
 def cut(crossing: Float32, taking: Float32, inside: Bools, outside: Bools) -> Bools:
     """Returns the region [H, W] with the least cost.
 
@@ -39,9 +43,7 @@ def cut(crossing: Float32, taking: Float32, inside: Bools, outside: Bools) -> Bo
     return (region | (inside & ~outside)) & ~outside
 
 
-def _halved(
-    level: tuple[Float32, Float32, Bools, Bools],
-) -> tuple[Float32, Float32, Bools, Bools]:
+def _halved(level: Level) -> Level:
     """Returns a level at half its size: a contour costs twice as much per pixel, and an area four times as much."""
     crossing, taking, inside, outside = level
     even = tuple(n + n % 2 for n in crossing.shape)
@@ -52,11 +54,8 @@ def _halved(
         grid: np.ndarray = padded.reshape(even[0] // 2, 2, even[1] // 2, 2)
         return grid
 
-    four = blocks(taking, "constant").sum((1, 3))
-    return (
-        2 * blocks(crossing, "edge").mean((1, 3)), four,
-        blocks(inside, "edge").mean((1, 3)) > 0.5, blocks(outside, "edge").mean((1, 3)) > 0.5,
-    )  # fmt: skip
+    contour, inner, outer = (blocks(plane, "edge").mean((1, 3)) for plane in (crossing, inside, outside))
+    return 2 * contour, blocks(taking, "constant").sum((1, 3)), inner > 0.5, outer > 0.5
 
 
 def _doubled(x: Float32, size: tuple[int, ...]) -> Float32:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .._images.levels import colour_levels
@@ -34,7 +36,11 @@ class ViewCache:
         key = photo.number, size
         if key not in self._views:
             small = resized(colour_levels(photo.colours) if levels is None else levels, size)
-            self._views[key] = _view(small, photo)
+            view_levels = small.astype(np.float32)
+            if photo.persons is None:
+                self._views[key] = View(view_levels, resized(people_in(small), size), None)
+            else:
+                self._views[key] = _with_persons(view_levels, photo.persons)
         return self._views[key]
 
     def features(self, photo: Photo, size: Size, levels: Pixels | None = None) -> Features:
@@ -55,15 +61,6 @@ class ViewCache:
         return self._alignments[key]
 
 
-def _view(small: Pixels, photo: Photo) -> View:
-    """Returns the view of a photo, with people from the caller's masks or the people map."""
-    height, width = small.shape[:2]
-    if photo.persons is None:
-        return View(small.astype(np.float32), resized(people_in(small), (width, height)), None)
-    persons = [_region(person, (width, height)) for person in photo.persons]
-    return View(small.astype(np.float32), _union(persons, (width, height)), persons)
-
-
 def smaller(view: View, size: Size) -> View:
     """Returns a view at a smaller size."""
     if view.people.shape == size[::-1]:
@@ -71,26 +68,19 @@ def smaller(view: View, size: Size) -> View:
     levels = resized(view.levels, size)
     if view.persons is None:
         return View(levels, resized(view.people, size), None)
-    persons = [_region(person, size) for person in view.persons]
-    return View(levels, _union(persons, size), persons)
+    return _with_persons(levels, view.persons)
 
 
-def _region(region: Bools, size: Size) -> Bools:
-    """Returns a region at another size."""
-    return np.asarray(resized(region.astype(np.uint8) * np.uint8(255), size) > 127)
-
-
-def _union(persons: list[Bools], size: Size) -> Float32:
-    """Returns the union of masks, as 0 and 1."""
-    return np.logical_or.reduce([*persons, np.zeros(size[::-1], bool)]).astype(np.float32)
+def _with_persons(levels: Float32, persons: Sequence[Bools]) -> View:
+    """Returns a view with people from masks of any size."""
+    height, width = levels.shape[:2]
+    regions = [resized(one.astype(np.uint8) * np.uint8(255), (width, height)) > 127 for one in persons]
+    union = np.logical_or.reduce([*regions, np.zeros((height, width), bool)])
+    return View(levels, union.astype(np.float32), regions)
 
 
 def on_base(view: View, matrix: Float, size: Size) -> tuple[View, Bools]:
-    """Returns a view warped to the base, and the mask of the pixels that it covers.
-
-    matrix: the homography from the base's view to this one.
-    size: the size of the base's view.
-    """
+    """Returns a view warped to a base of a size, by the homography to the view, and the mask of pixels it covers."""
     whole = (0, 0, *size)
     height, width = view.people.shape
     visible = coverage((width, height), matrix, whole)
