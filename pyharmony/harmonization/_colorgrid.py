@@ -120,9 +120,8 @@ class Network(NamedTuple):
             colors = mapped
             if hints.source is not None:
                 scenes = hints.source.colors[None], background
-                change = change + np.float32(_LAYERS_WEIGHT) * _compared(
-                    scenes, original, mapped, self.state, "by_source"
-                )
+                layers = _compared(scenes, original, mapped, self.state, "by_source")
+                change = change + np.float32(_LAYERS_WEIGHT) * layers
                 if beside is not None:
                     change = change + np.float32(_SCENES_WEIGHT) * beside
                 color_map = color_map.scaled(_MAP_WEIGHT)
@@ -196,13 +195,14 @@ def _maps_of(network: Network, expert: int, scenes: Sequence[_Samples]) -> list[
         if not stage or settings.recall:
             set_of_outside = _points(background, state, "outside", recalled)
         largest = colors.max(-1, keepdims=True)
+        rows = [*(x.reshape(*x.shape[:2], -1) for x in (within, edge, beyond)), samples.rest]
         features = [
             _statistics(colors, state, "statistics.0"),
             _points(np.concatenate([original, colors, places, largest], -1), state, "inside", recalled),
             of_outside,
             set_of_outside,
             _statistics(beyond[:, :, 0] - edge[:, :, 0], state, "statistics.2"),
-            _points(_flat(within, edge, beyond, samples.rest), state, "rows", recalled),
+            _points(np.concatenate(rows, -1), state, "rows", recalled),
         ]
         x = np.concatenate(features, -1)
         for layer in ("decide.1", "decide.4"):
@@ -264,13 +264,12 @@ def _scene_change(network: Network, scene: Scene, source: Source) -> Float32:
     views = []
     for step in (1, -1):
         image, where = (np.concatenate([side[:, ::step] for side in x], 1) for x in zip(*sides, strict=True))
-        views.append(
-            _samples_of(network.settings, Scene(np.ascontiguousarray(image), half), np.ascontiguousarray(where))
-        )
+        composite = Scene(np.ascontiguousarray(image), half)
+        views.append(_samples_of(network.settings, composite, np.ascontiguousarray(where)))
     maps = _maps_of(network, network.settings.experts - 1, views)
-    both = weighted(maps, np.full(len(maps), 1 / len(maps)))
-    assert both.affine is not None and both.curves is not None  # noqa: S101
-    change = np.concatenate([(both.affine - np.eye(3, 4)).reshape(-1), both.curves.reshape(-1)])
+    mean = weighted(maps, np.full(len(maps), 1 / len(maps)))
+    assert mean.affine is not None and mean.curves is not None  # noqa: S101
+    change = np.concatenate([(mean.affine - np.eye(3, 4)).reshape(-1), mean.curves.reshape(-1)])
     return change[None].astype(np.float32)
 
 
@@ -285,9 +284,7 @@ def _compared(alike: tuple[Float32, Float32], original: Float32, mapped: Float32
         y = np.concatenate([x * 2, (x - mean) / spread, x / bright * 3], -1)
         return _linear(_silu(_linear(y, state, f"{name}.kind.0")), state, f"{name}.kind.2")
 
-    scores = kind(first) @ kind(second).swapaxes(1, 2)
-    likeness = np.exp(scores - scores.max(2, keepdims=True))
-    likeness /= likeness.sum(2, keepdims=True)
+    likeness = _softmax(kind(first) @ kind(second).swapaxes(1, 2), 2)
     sets = [first, second, likeness @ second - first, original, mapped - original]
     x = np.concatenate([np.concatenate(_moments(each), 1) for each in sets], 1) * 3
     for layer in ("decide.1", "decide.4"):
@@ -310,6 +307,12 @@ def _silu(x: Float32) -> Float32:
     return out
 
 
+def _softmax(scores: Float32, axis: int) -> Float32:
+    weights: Float32 = np.exp(scores - scores.max(axis, keepdims=True))
+    weights /= weights.sum(axis, keepdims=True)
+    return weights
+
+
 def _points(elements: Float32, state: State, name: str, recalled: Float32 | None) -> Float32:
     """Computes `Points` of elements [V, P, C]."""
     x = _linear((elements - np.float32(0.5)) * 3, state, f"{name}.layers.0")
@@ -318,9 +321,7 @@ def _points(elements: Float32, state: State, name: str, recalled: Float32 | None
     x = _linear(_silu(_linear(_silu(x), state, f"{name}.layers.2")), state, f"{name}.layers.4")
     pooled = [x.mean(1), x.max(1), np.sqrt(x.var(1) + np.float32(1e-6))]
     if f"{name}.scores.weight" in state:
-        scores = _linear(x, state, f"{name}.scores")
-        weights = np.exp(scores - scores.max(1, keepdims=True))
-        weights /= weights.sum(1, keepdims=True)
+        weights = _softmax(_linear(x, state, f"{name}.scores"), 1)
         heads = x.reshape(*x.shape[:2], weights.shape[2], -1)
         pooled.append(np.einsum("vph,vphc->vhc", weights, heads).reshape(len(x), -1))
     return np.concatenate([layer_norm(y, state, f"{name}.norms.{i}") for i, y in enumerate(pooled)], -1)
@@ -354,10 +355,6 @@ def _mapped(colors: Float32, affine: Float32, curves: Float32) -> Float32:
     out: Float32 = colors @ affine[..., :3].swapaxes(1, 2) + affine[:, None, :, 3]
     out += hats.reshape(*colors.shape[:2], -1) @ curves.reshape(len(curves), 3, -1).swapaxes(1, 2)
     return out
-
-
-def _flat(within: Float32, edge: Float32, beyond: Float32, rest: Float32) -> Float32:
-    return np.concatenate([*(x.reshape(*x.shape[:2], -1) for x in (within, edge, beyond)), rest], -1)
 
 
 def _block_means(x: Float32, side: int) -> Float32:

@@ -6,10 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..reference.luma import LUMA
-from ._maps import ColorMap
+from ._maps import ColorMap, Float64
 from ._scene import Float32, Scene
-
-Float64 = npt.NDArray[np.float64]
 
 KNOTS = 8  # the number of knots of a curve
 CELLS = (4, 4, 4)  # the rows, columns and levels of luma of the grid
@@ -27,13 +25,9 @@ def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:
 
     output - image is fitted by least squares in float64, weighted by the mask, over affine map, curves and bilateral
     grid together. Each of the three has a ridge, the grid the strongest, so that simpler parts explain as much as
-    possible.
+    possible. The share is 1 - (sum of squared residuals) / (sum of squares of the change), or 1 where nothing changed.
 
-    scene: the image, with a mask above zero somewhere.
-    output: [h, w, 3], the network's output; clipped to [0, 1].
-
-    Returns:
-        The map, and 1 - (sum of squared residuals) / (sum of squares of the change), 0 to 1; 1 where nothing changed.
+    scene, output: a scene with a mask above zero somewhere, and [h, w, 3], which is clipped to [0, 1].
     """
     colors, weights, places = samples(scene)
     target_change = np.clip(output.reshape(-1, 3).take(places, 0).astype(np.float64), 0, 1) - colors

@@ -12,10 +12,8 @@ import numpy.typing as npt
 from ..color import rgb_to_lab
 from ..errors import NO_REASON, Reason
 from ..reference.luma import LUMA
-from ._maps import ColorMap
+from ._maps import ColorMap, Float64
 from ._scene import Scene
-
-Float64 = npt.NDArray[np.float64]
 
 #: Below this confidence a guarded call does not change the image.
 TRUSTED = 0.25

@@ -16,7 +16,6 @@ from .. import _checks, _device, _reprs
 from .._images.call import ITSELF, Call, on_object
 from .._images.frame import Frame, Infos, Job
 from .._images.kinds import is_file
-from .._images.region import check_finite
 from .._images.sizes import fitted
 from ..errors import (
     NO_REASON,
@@ -29,15 +28,7 @@ from ..errors import (
     ShapeError,
     UnchangedWarning,
 )
-from ..typing import (
-    Device,
-    HarmonizeMethod,
-    ImageLike,
-    MaskLike,
-    Network,
-    OneOrMany,
-    PathLike,
-)
+from ..typing import Device, HarmonizeMethod, ImageLike, MaskLike, Network, OneOrMany, PathLike
 from . import _colorgrid, _hints, _lalonde_efros, _statistics, _xue
 from ._caps import capped
 from ._guards import NO_BACKGROUND, OBJECT_SMALL, TRUSTED, Answer, Care, mean_change, region_confidence
@@ -288,9 +279,8 @@ def harmonize_frames(
     """
     _checks.flags(keep_gps=keep_gps, return_info=return_info)
     amount, care = _strength(strength), _care(guard, cautious)
-    keep = _checks.number(
-        smoothing, "smoothing", high=np.nextafter(1.0, 0), accepts="a number of at least 0 and below 1"
-    )
+    below_one = np.nextafter(1.0, 0)
+    keep = _checks.number(smoothing, "smoothing", high=below_one, accepts="a number of at least 0 and below 1")
     implementation = _method_of(method, device, _checks.flag(batch_statistics, "batch_statistics"))
     each = {"frames": frames, "masks": masks} | ({} if reference is None else {"reference": reference})
     for name, value in each.items():
@@ -318,7 +308,7 @@ def _frames(
             raise DTypeError(f"frames: an item is a {type(image).__name__}, expected an image")
         _refuse_none(image, mask)
         call = Call("harmonize_frames", ITSELF, image, mask, keep_gps=keep_gps, device="cpu", return_info=info)
-        yield call.run(step.harmonize_frame, tell=step.warning_of, **hints, **_hints_given(None, None, reference))
+        yield call.run(step.harmonize_hinted, tell=step.warning_of, **hints, **_hints_given(None, None, reference))
         # The source is read once; the sequence stores its scene.
         hints = {}
 
@@ -362,18 +352,12 @@ class _Harmonizer:
     def guard(self) -> bool:
         return self.care is not Care.ALL
 
-    def harmonize_frame(
-        self, frame: Frame, source: Any = None, source_mask: Any = None, reference: Any = None
-    ) -> Infos:
-        """Harmonises the one image of a frame of a sequence."""
-        if frame.batch:
-            raise ShapeError("frames: an item is a batch, expected an image")
-        return self.harmonize_hinted(frame, source, source_mask, reference)
-
     def harmonize_hinted(
         self, frame: Frame, source: Any = None, source_mask: Any = None, reference: Any = None
     ) -> Infos:
         """Harmonises the images of a frame with the hints of the caller."""
+        if self.memory is not None and frame.batch:
+            raise ShapeError("frames: an item is a batch, expected an image")
         hints = _hints.frame_hints(frame, source, source_mask, reference)
         if self.memory is not None:
             self.memory.source = hints.sources[0] if self.memory.source is None else self.memory.source
@@ -384,8 +368,7 @@ class _Harmonizer:
         """Harmonises one image into its result and returns its info."""
         method, strength, memory = self.method, self.strength, self.memory
         holes = job.holes if job.holes is not None and job.holes.any() else None
-        check_finite(job.dst, "image", skip=holes)
-        target = job.start()
+        job.begin()
         scene: Scene | None = None
         if memory is not None or (strength > 0 and not job.bbox.empty):
             scene = scene_of(job.dst, job.mask, holes, method.size(job.shape))
@@ -422,25 +405,14 @@ class _Harmonizer:
             return 0.0 if color_map.is_identity else 255 * mean_change(scene, color_map.apply(scene.image))
 
         change = change_by(applied)
-        full_change = change
-        if self.guard:
-            full_change = change_by(full_map.scaled(strength))
-        info = HarmonizeInfo(
-            method=method.name,
-            weights=method.weights,
-            confidence=answer.confidence,
-            reason=answer.reason,
-            map=applied,
-            device=method.device,
-            change=change,
-            asked=full_change,
-        )
+        asked = change_by(full_map.scaled(strength)) if self.guard else change
+        estimate = method.weights, answer.confidence, answer.reason
         if applied.is_identity:
-            return dataclasses.replace(info, method="copy", map=IDENTITY)
+            return HarmonizeInfo("copy", *estimate, IDENTITY, method.device, change=change, asked=asked)
         region = job.bbox
         place = region.x0, region.y0
-        apply_into(applied, region.of(target), job.mask_of(region), region.of(target), place, job.shape)
-        return info
+        apply_into(applied, region.of(job.out), job.mask_of(region), region.of(job.out), place, job.shape)
+        return HarmonizeInfo(method.name, *estimate, applied, method.device, change=change, asked=asked)
 
     @staticmethod
     def _hinted(
@@ -463,11 +435,8 @@ class _Harmonizer:
             before = "nothing was harmonized: the estimate is not trusted, "
             return UnchangedWarning.because(before, info.reason, hint="guard=False applies the change")
         if self.guard and info.held_back:
-            return ConfidenceWarning(
-                "the guard reduced the change",
-                code="held-back",
-                hint="info.change and info.asked have the amounts, guard=False applies all of it",
-            )
+            hint = "info.change and info.asked have the amounts, guard=False applies all of it"
+            return ConfidenceWarning("the guard reduced the change", code="held-back", hint=hint)
         if not self.guard and info.confidence < TRUSTED:
             before, hint = "the estimate has low confidence: ", "guard=True does not change such images"
             return ConfidenceWarning.because(before, info.reason, hint=hint)
@@ -480,12 +449,8 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
     if isinstance(method, str) and method in _PLAIN:
         if batch_statistics:
             raise ArgumentError(f"batch_statistics: True, but {method!r} runs no network; expected False")
-        plain = _PLAIN[method]
-
-        def size(shape: tuple[int, int]) -> tuple[int, int]:
-            return fitted(shape, _statistics.SIDE)
-
-        return _Method(method, None, "cpu", size, lambda scene, care: plain(scene, care is not Care.ALL), True)
+        find, size = _PLAIN[method], partial(fitted, longest=_statistics.SIDE)
+        return _Method(method, None, "cpu", size, lambda scene, care: find(scene, care is not Care.ALL), True)
     # Errors are raised before torch is imported; if the caller passes a network, torch is imported already.
     if isinstance(method, (str, os.PathLike)):
         check_name(method)
@@ -539,13 +504,9 @@ def _no_method(method: Any) -> DTypeError:
 
 
 def _refuse_none(image: Any, mask: Any) -> None:
-    if mask is None or (isinstance(image, (list, tuple)) and isinstance(mask, (list, tuple)) and None in _kinds(mask)):
+    masks = mask if isinstance(image, (list, tuple)) and isinstance(mask, (list, tuple)) else [mask]
+    if any(one is None for one in masks):
         raise MaskError("mask: None, expected the mask of the object")
-
-
-def _kinds(values: Any) -> list[Any]:
-    """Returns the type of each value, or None for None, so that a search for None does not compare arrays."""
-    return [None if value is None else type(value) for value in values]
 
 
 def _strength(x: Any) -> float:
@@ -563,9 +524,6 @@ def _care(guard: Any, cautious: Any) -> Care:
     if not _checks.flag(cautious, "cautious"):
         return Care.AGREED if guarded else Care.ALL
     if not guarded:
-        raise ArgumentError(
-            "cautious: True with guard=False, which applies every change",
-            code="cautious-unguarded",
-            hint="leave one of them out",
-        )
+        text = "cautious: True with guard=False, which applies every change"
+        raise ArgumentError(text, code="cautious-unguarded", hint="leave one of them out")
     return Care.CAUTIOUS

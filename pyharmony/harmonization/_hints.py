@@ -53,10 +53,8 @@ class FrameHints:
         return self.sources[item] is not None or self.references[item] is not None
 
     def hints(self, item: int, scene: Scene, holes: NumpyArray | None) -> Hints:
-        """Returns the hints of an item.
-
-        scene: the scene of `SIDE` x `SIDE` pixels, with a hard mask.
-        holes: [H, W], where the image has no colour; None: nowhere.
+        """Returns the hints of an item; scene: of `SIDE` x `SIDE` pixels, with a hard mask; holes: its pixels without
+        colour.
         """
         mask = self.references[item]
         if mask is None:

@@ -34,12 +34,8 @@ from ._scene import Float32, Scene, close_to, scene_of
 
 #: A network whose change is below this, in units of white, leaves the image unchanged.
 _AGREES = 2 / 255
-JUDGED = (
-    -2,
-    -1,
-    1,
-    2,
-)  # the numbers of pixels by which masks are grown for a judge, as in `pyharmony.models.colorgrid`
+#: The numbers of pixels by which masks are grown for a judge, as in `pyharmony.models.colorgrid`.
+JUDGED = (-2, -1, 1, 2)
 _ALONE = (1, -1)  # the same without a judge
 #: The factor of the change if there is a closer crop: the mean of two is smaller than one of them, and with the factor
 #: it changes matching objects no more than one does (`benchmarks/unseen.py`).

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from ..color import lab_to_rgb, rgb_to_lab
 from ._fit import samples
 from ._guards import Answer, change_confidence, combined, limited, region_confidence
-from ._maps import table_of
+from ._maps import Float64, table_of
 from ._scene import Scene
 from ._transport import transport_plan
-
-Float64 = npt.NDArray[np.float64]
 
 _CLUSTERS = 50
 #: The sigma of the damping, in CIELAB, as in iHarmony4's figures for this method.

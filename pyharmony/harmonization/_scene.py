@@ -46,10 +46,7 @@ def scene_of(colors: NumpyArray, mask: NumpyArray, holes: NumpyArray | None, siz
 def close_to(scene: Scene, shape: tuple[int, ...]) -> Region | None:
     """Returns the box of the object in an image [H, W], with a quarter of its size added at each side.
 
-    scene: the scene of the image, with a hard mask.
-
-    Returns:
-        None if there is no object, or if the region is nearly the whole image.
+    It is None if there is no object, or if the region is nearly the whole image. The scene has a hard mask.
     """
     box = bounding_box(scene.mask)
     if box.empty:

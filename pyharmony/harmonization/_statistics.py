@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from ..color import lab_to_rgb, lalphabeta_to_rgb, linear_to_srgb, rgb_to_lab, rgb_to_lalphabeta, srgb_to_linear
 from ..color.common import Region
@@ -15,10 +14,9 @@ from ..color.histogram import quantile_tables
 from ..color.spaces import LMS_TO_LALPHABETA, RGB_TO_LMS, shifted_light
 from ..color.temperature import luminances, mean_mired, tone_curve_between
 from ._guards import Answer, change_confidence, combined, keep_highlights, limited, region_confidence
-from ._maps import table_of
+from ._maps import Float64, table_of
 from ._scene import Scene
 
-Float64 = npt.NDArray[np.float64]
 Function = Callable[[Float64], Float64]
 
 #: The longer side of the reduced image from which statistics are computed.

@@ -14,10 +14,9 @@ from ..color import linear_to_srgb, srgb_to_linear
 from ..color.spaces import MIRED_RANGE, RGB_TO_XYZ, shifted_light, uv_to_mired, xy_to_uv, xyz_to_xyy
 from ..ops.distance import distance_inside
 from ._guards import BACKGROUND_SMALL, OBJECT_SMALL, Answer, change_confidence, combined, limited, region_confidence
-from ._maps import IDENTITY, table_of
+from ._maps import IDENTITY, Float64, table_of
 from ._scene import Scene
 
-Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 Function = Callable[[Float64], Float64]
 
