@@ -15,22 +15,12 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import Affine, Curves, Light, Stage, share
 from ..reference.luma import LUMA
 from ..typing import ImageLike, MaskLike, Rng
+from . import spaces
 from .common import Float64, generator, region
-from .spaces import (
-    RGB_TO_XYZ,
-    WHITE,
-    XYZ_TO_RGB,
-    linear_to_srgb,
-    planckian_uv,
-    uv_to_mired,
-    uv_to_xy,
-    xy_to_uv,
-    xyy_to_xyz,
-)  # fmt: skip
 from .temperature import to_linear
 
 #: The weights of linear sRGB in luminance.
-_LUMINANCE = RGB_TO_XYZ[1]
+_LUMINANCE = spaces.RGB_TO_XYZ[1]
 #: Bradford's matrix from XYZ to the responses of the cones (CIECAM97s).
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _STEPS = 4096
@@ -215,17 +205,17 @@ def _matrix(p: Retouching) -> Float64:
 
 def white_balance(temperature: float, tint: float) -> Float64:
     """Returns [3, 3] in linear sRGB, from D65 to a light shifted by `temperature` mired and `tint` off the locus."""
-    uv = xy_to_uv((WHITE / WHITE.sum())[:2])
-    mired = float(uv_to_mired(uv))
-    before, tangent = planckian_uv(mired)
+    uv = spaces.xy_to_uv((spaces.WHITE / spaces.WHITE.sum())[:2])
+    mired = float(spaces.uv_to_mired(uv))
+    before, tangent = spaces.planckian_uv(mired)
     normal = np.array([tangent[1], -tangent[0]])
-    after, tangent_after = planckian_uv(mired + temperature)
+    after, tangent_after = spaces.planckian_uv(mired + temperature)
     distance = (uv - before) @ normal + tint / 1000 * np.sign(normal[1])
     along = (uv - before) @ tangent
-    xy = uv_to_xy(after + along * tangent_after + distance * np.array([tangent_after[1], -tangent_after[0]]))
-    white = xyy_to_xyz(np.append(xy, 1.0))
-    ratio = (_BRADFORD @ white) / (_BRADFORD @ WHITE)
-    return XYZ_TO_RGB @ np.linalg.inv(_BRADFORD) @ np.diag(ratio) @ _BRADFORD @ RGB_TO_XYZ
+    xy = spaces.uv_to_xy(after + along * tangent_after + distance * np.array([tangent_after[1], -tangent_after[0]]))
+    white = spaces.xyy_to_xyz(np.append(xy, 1.0))
+    ratio = (_BRADFORD @ white) / (_BRADFORD @ spaces.WHITE)
+    return spaces.XYZ_TO_RGB @ np.linalg.inv(_BRADFORD) @ np.diag(ratio) @ _BRADFORD @ spaces.RGB_TO_XYZ
 
 
 def _hue(angle: float) -> Float64:
@@ -244,7 +234,7 @@ def _tones(p: Retouching) -> Any:
 
 @functools.cache
 def _encoded() -> Any:
-    return linear_to_srgb(np.linspace(0, 1, _STEPS)).clip(0, 1).astype(np.float32)
+    return spaces.linear_to_srgb(np.linspace(0, 1, _STEPS)).clip(0, 1).astype(np.float32)
 
 
 def _three(values: Any) -> tuple[float, float, float]:

@@ -11,22 +11,9 @@ import numpy as np
 from .. import _checks
 from ..ops.color_map import Affine, Curves, Stage, share
 from ..typing import Chroma, ImageLike, MaskLike
+from . import spaces
 from .common import Float64, Region, region, regions
 from .gaussian import floored, transport
-from .spaces import (
-    F_TO_LAB,
-    RGB_TO_XYZ,
-    WHITE,
-    XYZ_TO_RGB,
-    lab_f,
-    lab_f_inverse,
-    linear_to_srgb,
-    shifted_light,
-    srgb_to_linear,
-    uv_to_mired,
-    xy_to_uv,
-    xyz_to_xyy,
-)  # fmt: skip
 
 __all__ = ["luminance_temperature", "luminances", "mean_mired", "shift_temperature", "tone_curve_between"]
 
@@ -40,35 +27,40 @@ _SAMPLES = 32
 _BINS = 1024
 _LOW, _HIGH = np.array([0.0, -200.0, -200.0]), np.array([100.0, 200.0, 200.0])
 #: The range of linear luminance, neither shadow nor over-exposed, used for temperatures (Xue et al. 2012).
-_SHADOW, _OVEREXPOSED = float(srgb_to_linear(60 / 255)), 0.88
+_SHADOW, _OVEREXPOSED = float(spaces.srgb_to_linear(60 / 255)), 0.88
 
 
 @functools.cache
 def to_linear() -> Curves:
     """Returns sRGB's curve to linear light as a stage; values are clipped to [0, 1]."""
-    return Curves(srgb_to_linear(np.linspace(0, 1, _STEPS)))
+    return Curves(spaces.srgb_to_linear(np.linspace(0, 1, _STEPS)))
 
 
 @functools.cache
 def from_linear() -> Curves:
     """Returns the inverse of `to_linear` as a stage; values are clipped to [0, 1]."""
-    return Curves(linear_to_srgb(np.linspace(0, 1, _STEPS)))
+    return Curves(spaces.linear_to_srgb(np.linspace(0, 1, _STEPS)))
 
 
 @functools.cache
 def to_lab() -> tuple[Stage, ...]:
     """Returns the conversion of RGB to CIELAB as stages."""
-    f = Curves(lab_f(np.linspace(0, 1, _STEPS)))
-    lab = Affine(np.column_stack([F_TO_LAB, [-16.0, 0.0, 0.0]]))
-    return to_linear(), Affine(RGB_TO_XYZ / WHITE[:, None]), f, lab
+    f = Curves(spaces.lab_f(np.linspace(0, 1, _STEPS)))
+    lab = Affine(np.column_stack([spaces.F_TO_LAB, [-16.0, 0.0, 0.0]]))
+    return to_linear(), Affine(spaces.RGB_TO_XYZ / spaces.WHITE[:, None]), f, lab
 
 
 @functools.cache
 def from_lab() -> tuple[Stage, ...]:
     """Returns the conversion of CIELAB to RGB as stages."""
-    back = np.linalg.inv(F_TO_LAB)
-    f = Curves(lab_f_inverse(np.linspace(0, 1.25, _STEPS)), 0.0, 1.25)
-    return Affine(np.column_stack([back, back @ [16.0, 0.0, 0.0]])), f, Affine(XYZ_TO_RGB * WHITE), from_linear()
+    back = np.linalg.inv(spaces.F_TO_LAB)
+    f = Curves(spaces.lab_f_inverse(np.linspace(0, 1.25, _STEPS)), 0.0, 1.25)
+    return (
+        Affine(np.column_stack([back, back @ [16.0, 0.0, 0.0]])),
+        f,
+        Affine(spaces.XYZ_TO_RGB * spaces.WHITE),
+        from_linear(),
+    )
 
 
 def luminance_temperature(
@@ -152,18 +144,20 @@ def _shift_colors(colors: Any, mired: float) -> Any:
     result = np.empty(colors.shape, np.float32)
     for start in range(0, len(colors), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        result[part] = linear_to_srgb(shifted_light(srgb_to_linear(np.maximum(colors[part], 0)), mired))
+        result[part] = spaces.linear_to_srgb(
+            spaces.shifted_light(spaces.srgb_to_linear(np.maximum(colors[part], 0)), mired)
+        )
     return result
 
 
 def mean_mired(part: Region) -> float:
     """Returns the mean correlated colour temperature in mired of pixels neither in shadow nor over-exposed, if any."""
     colors, weights = part.pixels
-    xyy = xyz_to_xyy(srgb_to_linear(np.maximum(colors, 0)) @ RGB_TO_XYZ.T)
+    xyy = spaces.xyz_to_xyy(spaces.srgb_to_linear(np.maximum(colors, 0)) @ spaces.RGB_TO_XYZ.T)
     well_lit = (xyy[:, 2] > _SHADOW) & (xyy[:, 2] < _OVEREXPOSED)
     if well_lit.any():
         xyy, weights = xyy[well_lit], weights[well_lit]
-    return float(np.average(uv_to_mired(xy_to_uv(xyy[:, :2])), weights=weights))
+    return float(np.average(spaces.uv_to_mired(spaces.xy_to_uv(xyy[:, :2])), weights=weights))
 
 
 def luminances(part: Region) -> Float64:

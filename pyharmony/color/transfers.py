@@ -11,11 +11,6 @@ __all__ = ["TRANSFERS"]
 
 #: The transfers that recolour an object like that of another photograph: those of iHarmony4, and similar ones.
 TRANSFERS: Mapping[str, Callable[..., Any]] = {
-    "reinhard": reinhard,
-    "xiao_ma": xiao_ma,
-    "fecker": fecker,
-    "idt": idt,
-    "mkl": mkl,
-    "luminance_temperature": luminance_temperature,
-    "match_histogram": match_histogram,
+    transfer.__name__: transfer
+    for transfer in (reinhard, xiao_ma, fecker, idt, mkl, luminance_temperature, match_histogram)
 }
