@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import _shipped
+from .. import _checks, _shipped
 from ..errors import ArgumentError, WeightsError
 from ..typing import PathLike
 from . import _generator
@@ -96,10 +96,8 @@ def method_of(name: Any) -> Method:
     if isinstance(name, Method):
         method = name
     else:
-        names = ("auto", *METHODS)
-        if not isinstance(name, str) or name not in names:
-            raise ArgumentError(f"method: {name!r}, expected one of {', '.join(map(repr, names))}")
-        method = METHODS["srgan" if name == "auto" else name]
+        known_name = _checks.one_of(name, "method", ("auto", *METHODS))
+        method = METHODS["srgan" if known_name == "auto" else known_name]
     if reason := method.missing:
         raise WeightsError(f"method {method.name!r}: {reason}; 'lanczos' and 'bicubic' need none")
     return method

@@ -102,13 +102,16 @@ def super_resolve(call: Call, scale: int = 2, *, method: str | Method = "auto", 
     implementation, factor = method_of(method), int(scale)
     passes = implementation.passes(factor)
     shared = {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}
-    work = partial(_Enlarged.each, method=implementation.name, passes=passes, side=int(side))
+    work = partial(_enlarged, method=implementation.name, factor=factor, passes=passes, side=int(side))
     return _Enlargement(**shared, factor=factor).run(work, tell=lambda info: None)
 
 
 @dataclass(frozen=True)
 class _Enlargement(Call):
-    """A call whose result has `factor` times the size of its image, which `Frame` does not support."""
+    """A call whose result has `factor` times the size of its image, which `Frame` does not support.
+
+    Its work is called with each image and the array of its result.
+    """
 
     factor: int = 2
 
@@ -119,38 +122,25 @@ class _Enlargement(Call):
             return self._through_cpu(item, work)
         inputs = open_item(item, keep_gps=bool(self.keep_gps))
         try:
-            frame = _Enlarged(inputs.target, None if item.to_file else item.out, self.factor)
-            infos = work(frame)
+            images, batch = layout(inputs.target, "image")
+            result = _result_array(inputs.target, None if item.to_file else item.out, self.factor)
+            infos = [work(*pair) for pair in zip(images, layout(result, "out")[0], strict=True)]
         except MemoryError as error:
             if isinstance(error, PyHarmonyError):
                 raise
             size = f"{list(inputs.target.shape)} of {inputs.target.dtype}"
             raise OutOfMemory(f"image: memory ran out enlarging {size} {self.factor} times") from error
-        return deliver(item, inputs, frame.result), infos if frame.batch else infos[0]
+        return deliver(item, inputs, result), infos if batch else infos[0]
 
 
-class _Enlarged:
-    """The checked images of an item, and the arrays of their results.
-
-    Attributes:
-        result: the result, in image's kind, layout and dtype.
-        batch: whether image is a batch.
-    """
-
-    def __init__(self, image: Any, out: Any, factor: int) -> None:
-        self._images, self.batch = layout(image, "image")
-        self._factor, self.result = factor, _result_array(image, out, factor)
-        self._results, _ = layout(self.result, "out")
-
-    def each(self, method: str, passes: Sequence[Pass], side: int) -> Any:
-        """Enlarges every image, and returns their infos."""
-        infos = []
-        for image, target in zip(self._images, self._results, strict=True):
-            start = time.perf_counter()
-            _checks.warn_of_levels(image, "image")
-            tiles = enlarge(image, target, self._factor, passes, side)
-            infos.append(UpscalingInfo(method, self._factor, tiles, (time.perf_counter() - start) * 1e3))
-        return infos
+def _enlarged(
+    image: NumpyArray, target: NumpyArray, *, method: str, factor: int, passes: Sequence[Pass], side: int
+) -> Any:
+    """Enlarges an image into an array, and returns its info."""
+    start = time.perf_counter()
+    _checks.warn_of_levels(image, "image")
+    tiles = enlarge(image, target, factor, passes, side)
+    return UpscalingInfo(method, factor, tiles, (time.perf_counter() - start) * 1e3)
 
 
 def _result_array(image: Any, out: Any, scale: int) -> Any:

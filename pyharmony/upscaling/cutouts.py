@@ -19,8 +19,6 @@ def enlarged_where(image: NumpyArray, factor: int, method: str | Method, part: R
     """Returns a cut-out [h, w, 4] enlarged like by `super_resolve`, where a part of it is not transparent.
 
     Tiles without visible pixels stay transparent, and take neither time nor memory.
-
-    part: the part of image whose alpha is checked.
     """
     out = np.zeros((factor * image.shape[0], factor * image.shape[1], 4), image.dtype)
     near = part.expand(_BESIDE, image.shape)
