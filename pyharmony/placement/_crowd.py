@@ -139,8 +139,7 @@ def off_the_line(crowd: Crowd, x: Float, bottom: Float, size: Float, tall: float
     People who end at the waist or the hips side by side are occluded by one table or wall, which leaves a similar part
     of each visible. The height is infinite if there are no such neighbours.
 
-    x, bottom: the middle of the object's lower end, [N].
-    size: the height of the object's head, [N].
+    x, bottom, size: the middle of the object's lower end and the height of its head, [N].
     tall: the visible height of the object, in heads.
     """
     columns, rows, others = crowd.ground()
@@ -160,10 +159,8 @@ def crowd_of(
 ) -> Crowd:  # fmt: skip
     """Returns the people of an image of a size (width, height).
 
-    masks: the masks of people, [h, w] uint8 of one shape.
-    heads: the boxes of their heads, [P, 4].
-    faces: the boxes of faces of others.
-    sure: the confidence of each person with a mask, [P]; the others get the least of them.
+    masks, heads: the masks of people, [h, w] uint8 of one shape, and the boxes of their heads, [P, 4].
+    faces: the boxes of faces of others, who get the least confidence of the people with a mask.
     """
     if not len(masks) + len(faces):
         none = np.empty((0, 1, 1), bool)

@@ -21,35 +21,10 @@ from ..segmentation.heads import faces_of_others
 from ..segmentation.layers import Layer, Pixels
 from ..segmentation.people import SURE, head_of
 from ..typing import ImageLike, MaskLike
+from . import _score
 from ._crowd import Crowd, crowd_of, off_the_line
 from ._roll import reduced, roll_in
-from ._score import (
-    ALONE,
-    AMONG_PEOPLE,
-    FACE,
-    FINER,
-    HIDDEN,
-    JUDGED,
-    RESIZED,
-    SHIFTS,
-    Candidates,
-    Ground,
-    appearance_of,
-    around,
-    candidates,
-    feet_of,
-    floors_of,
-    goodness,
-    in_front,
-    joined,
-    no_larger,
-    rectangles,
-    sky_of,
-    sums,
-    table_of,
-    terms_of,
-    usual_size,
-)  # fmt: skip
+from ._score import Candidates, Ground
 from .subject import OPPOSITE, Bools, Float, Subject, enlarged_at_most, matrix_of, subject_of
 
 Rectangle = tuple[float, float, float, float]
@@ -120,8 +95,8 @@ _DOUBTS = {
 }
 
 
-@dataclass(frozen=True)
-class Placement:
+@dataclass(frozen=True, repr=False)
+class Placement(_reprs.Line):
     """A placement of an object in a background.
 
     Attributes:
@@ -169,9 +144,6 @@ class Placement:
     def matrix(self) -> Float:
         """The matrix [2, 3] that maps (x, y, 1), in pixels of the object's photo, to pixels of the background."""
         return matrix_of(self.size, self.x, self.y, self.scale, self.angle, self.flip)
-
-    def __repr__(self) -> str:
-        return _reprs.line(self)
 
 
 def place(
@@ -392,19 +364,21 @@ def _ground(
     # The contrast of an edge is limited: covering a stronger one loses no more.
     edges = np.minimum(edges / 64, 1.0)
     empty = np.zeros((1, *gray.shape), bool)
-    appearance = table_of(appearance_of(small, grown(np.asarray(crowd.masks.any(0))) if len(crowd) else empty[0]))
+    appearance = _score.table_of(
+        _score.appearance_of(small, grown(np.asarray(crowd.masks.any(0))) if len(crowd) else empty[0])
+    )
     standing, high = crowd.standing(size)
-    floors = floors_of(appearance, standing, high, size)
-    sky = sky_of(small)
+    floors = _score.floors_of(appearance, standing, high, size)
+    sky = _score.sky_of(small)
     # A region on which people stand is neither sky nor water.
-    if len(standing) and (sums(table_of(sky[None]), feet_of(standing, high), size) > 0).any():
+    if len(standing) and (_score.sums(_score.table_of(sky[None]), _score.feet_of(standing, high), size) > 0).any():
         sky[:] = False
     many = len(crowd) > 0
     shades = [_shade(scene, head) for head in heads]
     own = _shade(subject_image, subject.anchor)
     return Ground(
-        size, crowd, table_of(crowd.masks if many else empty), table_of(crowd.faces if many else empty),
-        table_of(edges[None]), table_of(others[None]), table_of(sky[None]), appearance,
+        size, crowd, _score.table_of(crowd.masks if many else empty), _score.table_of(crowd.faces if many else empty),
+        _score.table_of(edges[None]), _score.table_of(others[None]), _score.table_of(sky[None]), appearance,
         floors[~np.isnan(floors).any(1)], float(gray.mean()),
         (own, float(np.median(shades)) if shades else own),
     )  # fmt: skip
@@ -425,22 +399,22 @@ def _shade(image: Pixels, box: Sequence[float]) -> float:
 def scored(subject: Subject, ground: Ground, places: Candidates) -> tuple[Float, dict[str, Float], Bools]:
     """Returns the scores of candidates, the contribution of each term, and whether they keep the rules."""
     among = len(ground.crowd) > 0 and subject.head is not None
-    weights = JUDGED | (AMONG_PEOPLE if among else ALONE)
-    terms, is_allowed = terms_of(subject, ground, places)
+    weights = _score.JUDGED | (_score.AMONG_PEOPLE if among else _score.ALONE)
+    terms, is_allowed = _score.terms_of(subject, ground, places)
     worth = {name: weights.get(name, 0.0) * values for name, values in terms.items()}
     return np.sum(list(worth.values()), 0), worth, is_allowed
 
 
 def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: float | None, k: int) -> list[Placement]:
     """Returns the best placements that keep the rules, or the best one that does not."""
-    places = candidates(subject, ground, (False, True) if flip else (False,), scale)
+    places = _score.candidates(subject, ground, (False, True) if flip else (False,), scale)
     score, terms, is_allowed = scored(subject, ground, places)
     is_allowed &= _edges_hidden(subject, ground, places)
     if scale is None:
         # The size expected at a row is uncertain, so other sizes are tried at the likely candidates.
         likely = np.argsort(-np.where(is_allowed, score, score - _BROKEN), kind="stable")[:_RESIZED]
-        places = around(places.select(likely), RESIZED, (0.0,), ground)
-        places = no_larger(subject, places)
+        places = _score.around(places.select(likely), _score.RESIZED, (0.0,), ground)
+        places = _score.no_larger(subject, places)
         score, terms, is_allowed = scored(subject, ground, places)
         is_allowed &= _edges_hidden(subject, ground, places)
     # The likelihood of every candidate; a placement gets the sum over the candidates that are nearly the same.
@@ -455,7 +429,7 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
     left = worth[likely].copy()
     # An unusual size has to be much more likely to be the first placement, and so has a candidate with a term that is
     # strongly against it.
-    usual = np.abs(places.octaves[likely]) < 0.5 * np.log2(FINER[-1])
+    usual = np.abs(places.octaves[likely]) < 0.5 * np.log2(_score.FINER[-1])
     for name, (bad, _) in _DOUBTS.items():
         doubted = terms[name][likely] <= bad
         # A term that is against all candidates does not distinguish them.
@@ -497,7 +471,7 @@ def _few_pixels(subject: Subject, ground: Ground, one: Placement) -> Reason:
         return NO_REASON
     left, top, right, bottom = subject.anchor
     x, y = one.matrix @ ((left + right - 1) / 2, (top + bottom - 1) / 2, 1.0) + 0.5
-    usual = usual_size(subject, ground, x, y)
+    usual = _score.usual_size(subject, ground, x, y)
     return _FEW if usual > _SMALLER * one.scale * (bottom - top) else NO_REASON
 
 
@@ -508,8 +482,8 @@ def _refined(
 
     most: the largest score that it may have.
     """
-    finer = around(place, FINER if scale is None else (1.0,), SHIFTS, ground)
-    finer = joined(place, no_larger(subject, finer))
+    finer = _score.around(place, _score.FINER if scale is None else (1.0,), _score.SHIFTS, ground)
+    finer = _score.joined(place, _score.no_larger(subject, finer))
     score, worth, is_allowed = scored(subject, ground, finer)
     is_allowed &= _edges_hidden(subject, ground, finer)
     order = [0, *(1 + np.argsort(-np.where(is_allowed, score, score - _BROKEN)[1:], kind="stable")[:_FINER])]
@@ -530,7 +504,7 @@ def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools
     if not subject.cut:
         return good
     width, height = ground.size
-    bands, _ = rectangles(subject, places)
+    bands, _ = _score.rectangles(subject, places)
     left, top = bands[..., 0].min(1), bands[:, 0, 1]
     right, bottom = bands[..., 2].max(1), bands[:, -1, 3]
     slack = _MOVED * places.size
@@ -546,7 +520,7 @@ def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools
             unit = (over[1] - 1) * (over[2] - 1) / (height * width)
             last = bands[:, -1]
             area = (last[:, 2] - last[:, 0]) * (last[:, 3] - last[:, 1]) * unit
-            overlap = np.where(in_front(ground, places), sums(ground.people, last, ground.size), 0).sum(0)
+            overlap = np.where(_score.in_front(ground, places), _score.sums(ground.people, last, ground.size), 0).sum(0)
             at_bottom |= overlap >= 0.97 * area
             if subject.is_hidden:
                 off = off_the_line(ground.crowd, places.x, bottom, places.size, subject.tall)
@@ -557,7 +531,7 @@ def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools
 
 def _boxes(subject: Subject, places: Candidates) -> Float:
     """Returns the bounding boxes of an object at candidates, [N, 4]: left, top, right, bottom."""
-    bands, _ = rectangles(subject, places)
+    bands, _ = _score.rectangles(subject, places)
     return np.stack([bands[..., 0].min(1), bands[..., 1].min(1), bands[..., 2].max(1), bands[..., 3].max(1)], 1)
 
 
@@ -585,7 +559,7 @@ def _placement_at(
     own = matrix_of(subject.size, 0.0, 0.0, scale, angle, flip)
     anchor = own @ np.array([(left + right - 1) / 2, (top + bottom - 1) / 2, 1.0])
     x, y = x - 0.5 - float(anchor[0]), y - 0.5 - float(anchor[1])
-    front = in_front(ground, one)[:, 0] if len(ground.crowd) else np.zeros(0, bool)
+    front = _score.in_front(ground, one)[:, 0] if len(ground.crowd) else np.zeros(0, bool)
     behind = tuple(int(i) for i in np.flatnonzero(front))
     masks = ground.crowd.masks
     shape = masks.shape[1:] if len(masks) else tuple(n - 1 for n in ground.edges.shape[1:])
@@ -605,12 +579,12 @@ def _placement_at(
     region = _silhouette_at(subject, matrix, ground.size, front_mask.shape)
     near = grown(region) & ~front_mask
     reason = _EDGE if floats else NO_REASON
-    if subject.head is not None and _hidden(subject, matrix, ground.size, front_mask) > HIDDEN:
+    if subject.head is not None and _hidden(subject, matrix, ground.size, front_mask) > _score.HIDDEN:
         reason = _HEAD
     region &= ~front_mask
     for i in range(len(ground.crowd)):
         face = ground.crowd.faces[i]
-        if i not in behind and np.count_nonzero(near & face) > FACE * np.count_nonzero(face):
+        if i not in behind and np.count_nonzero(near & face) > _score.FACE * np.count_nonzero(face):
             reason = _FACE
     # Corners of pixels are half a pixel from their centres, which have whole coordinates.
     places = [(u - 0.5, v - 0.5, 1.0) for band in subject.bands for u in band[::2] for v in band[1::2]]
@@ -620,7 +594,7 @@ def _placement_at(
         reason = _NOTHING
     box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
     among = len(ground.crowd) > 0 and subject.head is not None
-    score = min(goodness(sum(terms.values()) + (_BAD if reason else 0.0), among), most)
+    score = min(_score.goodness(sum(terms.values()) + (_BAD if reason else 0.0), among), most)
     return Placement(x, y, scale, angle, flip, behind, round(score, 4), terms, box, subject.size, reason)
 
 

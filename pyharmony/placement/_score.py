@@ -210,12 +210,9 @@ def sums(table: Float, rectangles: Float, size: tuple[int, int]) -> Float:
 
 
 def appearance_of(small: Pixels, people: Bools) -> Float:
-    """Returns the planes [7, h, w] by which pieces of ground are compared, 0 on people.
+    """Returns the planes [7, h, w] by which pieces of ground of a small image [h, w, 3] are compared, 0 on people.
 
     They are luma and two opponent chromas, the square of luma, its differences across and down, and 1.
-
-    small: the image at a smaller size, [h, w, 3].
-    people: the mask of all people, [h, w].
     """
     colours = small.astype(np.float64) @ _OPPONENT.T
     luma = colours[..., 0]
@@ -226,11 +223,10 @@ def appearance_of(small: Pixels, people: Bools) -> Float:
 
 
 def sky_of(small: Pixels) -> Bools:
-    """Returns the sky, or smooth water below it: the blue, smooth region connected with the upper border, [h, w].
+    """Returns the sky of a small image [h, w, 3], or smooth water below it: the blue, smooth region at the upper
+    border.
 
     A grey sky is not detected, since walls and snow look the same.
-
-    small: the image at a smaller size, [h, w, 3].
     """
     colours = small.astype(np.float64)
     luma, blue = colours @ _OPPONENT[0], colours[..., 2] - colours[..., 0]
@@ -254,9 +250,7 @@ def floors_of(appearance: Float, boxes: Float, sizes: Float, size: tuple[int, in
     divided by its standard deviation between people.
 
     appearance: the summed-area tables of `appearance_of`.
-    boxes: the boxes of standing people, [N, 4] in pixels of the image.
-    sizes: the heights of their heads, [N].
-    size: width and height of the image.
+    boxes, sizes: the boxes of standing people, [N, 4], and the heights of their heads, [N], in pixels of the image.
     """
     left, _, right, feet = boxes.T
     head = np.maximum(sizes, _LEAST_HEAD * max(size) / max(appearance.shape[1:]))
@@ -379,10 +373,8 @@ def _row_at(x: Float, upright: npt.ArrayLike, crowd: Crowd) -> Float:
 def _nearer(size: Float, rows: tuple[Float, float], below: float) -> list[Float]:
     """Returns heights of heads [N] of a person nearer than others and cropped at the bottom, from small to large.
 
-    A camera at eye level has all heads on one line, at any distance.
-
+    A camera at eye level has all heads on one line, at any distance. rows: that line, [N], and the lower border.
     size: the height of the head at the distance of the others, [N].
-    rows: that line, [N], and the lower border of the image.
     below: the extent of the object below the middle of its head, in heads.
     """
     line, height = rows
