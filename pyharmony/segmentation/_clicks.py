@@ -10,15 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from .._header import arrays_of, damage
 from ..errors import WeightsError
 from ..ops.convolution import convolution, linear
-from ..ops.layers import Conv, conv_of, folded, layer_norm, shipped
+from ..ops.layers import Conv, Float32, conv_of, folded, layer_norm, shipped
 from ._edges import between
-
-Float32 = npt.NDArray[np.float32]
 
 #: The number of masks for a prompt, as in `pyharmony.models.clicks`.
 MASKS = 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .. import _checks, _install, _shipped
-from ..errors import ArgumentError, WeightsError
+from ..errors import WeightsError
 from ..typing import PathLike
 from . import _classic, _clicks, _pose_network
 from ._network import NetworkCutter, Prompts
@@ -144,10 +144,8 @@ def method_of(name: Any) -> Method:
     if isinstance(name, Method):
         method = name
     else:
-        names = ("auto", *METHODS)
-        if not isinstance(name, str) or name not in names:
-            raise ArgumentError(f"method: {name!r}, expected one of {', '.join(map(repr, names))}")
-        method = METHODS[DEFAULT if name == "auto" else name]
+        known_name = _checks.one_of(name, "method", ("auto", *METHODS))
+        method = METHODS[DEFAULT if known_name == "auto" else known_name]
     if reason := method.missing:
         raise (WeightsError if reason.startswith(_NO_WEIGHTS) else ImportError)(f"method {method.name!r}: {reason}")
     return method

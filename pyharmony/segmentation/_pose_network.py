@@ -11,16 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _shipped
 from .._header import arrays_of, damage
 from ..errors import WeightsError
 from ..ops.convolution import convolution
-from ..ops.layers import shipped
+from ..ops.layers import Float32, shipped
 from ._clicks import enlarged
-
-Float32 = npt.NDArray[np.float32]
 
 #: The name of the weights.
 WEIGHTS = "pose"

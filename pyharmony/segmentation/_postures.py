@@ -15,7 +15,9 @@ from ._network import NetworkCutter
 from ._poses import EYES, HIPS, MOUTH, POSED, SHOULDERS, Pose, Square
 from .heads import rectangle_of
 from .layers import Bools, Pixels, iou_of_regions
-from .people import THERE, Rectangle, among_people, head_around_face, mostly_people
+from .people import THERE, among_people, head_around_face, mostly_people
+
+Rectangle = tuple[float, float, float, float]
 
 #: The side of the grid on which masks are compared.
 _SIDE = 128

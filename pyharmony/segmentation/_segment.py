@@ -20,7 +20,7 @@ from ._postures import Posture, posture_of, shows_people
 from ._prompts import Point, along, point_in, prompts_of, reduced_prompts, size_within
 from .heads import FAINT, Head, rectangle_of
 from .layers import Layer, Pixels, box_of, by_scores
-from .masks import Masks
+from .masks import Masks, Rectangle
 from .people import (
     RATED,
     apart_from_torsos,
@@ -36,7 +36,6 @@ from .people import (
 )
 from .scores import Weights, expected, facts_of, surely_best_first
 
-Rectangle = tuple[int, int, int, int]
 Quadruple = tuple[float, float, float, float]
 
 #: A mask whose score is below this is a guess.
@@ -390,8 +389,6 @@ class Session:
 
     def _layer_at_size(self, layer: Layer) -> Layer:
         """Returns a layer in whole pixels of the full image."""
-        if self._scale is None:
-            return layer
         left, top, right, bottom = (round(v) for v in self._at_size(layer.box))
         return layer._replace(box=(left, top, right, bottom))
 

@@ -21,7 +21,7 @@ from .._images.threads import in_threads
 from ..ops.distance import distance_inside
 from ._clicks import sigmoid
 from ._network import NetworkCutter, Prompts, distinct, limited
-from ._poses import EYES, MOUTH, NOSE, POSED, Pose, Square
+from ._poses import EYES, MOUTH, NOSE, POSED, Float, Pose, Square
 from .heads import Head, both, corners, rectangle_of
 from .layers import (
     Bools,
@@ -107,12 +107,6 @@ _NARROWER = 0.85
 _STANDING = 1 / 7.5
 #: The height of a head without a neck of a person who does not stand, in its widths.
 _HEAD = 1.3
-
-
-Float = npt.NDArray[np.float64]
-
-Rectangle = tuple[float, float, float, float]
-"""A part of an image in pixels: x, y, width, height."""
 
 
 class Person(NamedTuple):
@@ -288,11 +282,7 @@ def head_around_face(eyes: Float, mouth: Float) -> tuple[float, float, float, fl
 
 
 def with_poses(cutter: NetworkCutter, layer: Layer, pose: Pose | None, points: Sequence[tuple[float, float]]) -> Layer:
-    """Returns the mask of a person, refined by the masks of poses; unchanged without poses.
-
-    pose: the detected pose of the person, or None.
-    points: places (x, y) on the person.
-    """
+    """Returns the mask of a person at points, refined by the detected pose and another one; unchanged without poses."""
     own = box_of(layer)
     if cutter.poses is None or own is None:
         return layer
@@ -328,9 +318,8 @@ def _combined(cutter: NetworkCutter, layer: Layer | None, poses: Sequence[Pose])
 def whole_first(cutter: NetworkCutter, layers: Sequence[Layer], power: float = _WHOLER) -> list[Layer]:
     """Returns the masks for one click, the best first; on a person, the one that is likely the whole person.
 
-    A click at a face may mean the face; most users who click at a person mean the whole person.
-
-    power: the exponent of a mask's area in the ranking.
+    A click at a face may mean the face; most users who click at a person mean the whole person. power: the exponent of
+    a mask's area in the ranking.
     """
     first = max(layers, key=lambda layer: layer.score * covered(layer) ** power)
     if first is layers[0] or not _layer_shows_people(cutter, first):
@@ -341,8 +330,7 @@ def whole_first(cutter: NetworkCutter, layers: Sequence[Layer], power: float = _
 def wearer(cutter: NetworkCutter, part: Layer, point: tuple[float, float]) -> Layer | None:
     """Returns the mask of the person of whom a mask is a part, such as a cap or a sleeve; None if there is none.
 
-    part: the mask; the person's head must be plainly visible, and the person larger than the part.
-    point: the place (x, y) of the click.
+    The person's head must be plainly visible, and the person larger than the part.
     """
     own, people = box_of(part), Layer(cutter.whole, cutter.people(), 0.0)
     for head in cutter.plain_heads():
