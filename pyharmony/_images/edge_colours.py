@@ -235,11 +235,8 @@ def _solved(level: _Level, limits: tuple[float, float]) -> NumpyArray:
 def _relaxed(level: _Level, coarser: NumpyArray | None, limits: tuple[float, float], sweeps: int) -> NumpyArray:
     """Returns the colours of object and background [h, w, 2, C] of a level's soft cells and their neighbours.
 
-    They are initialised from the coarser level and refined by Gauss-Seidel sweeps, every other cell at once.
-    Cells without soft pixels have the means of their pixels.
-
-    coarser: [ceil(h / 2), ceil(w / 2), 2, C], the colours of the next coarser level; None: there is none.
-    limits: the least and the largest value of a colour.
+    They are initialised from the coarser level, [ceil(h / 2), ceil(w / 2), 2, C], and refined by Gauss-Seidel sweeps,
+    every other cell at once. Cells without soft pixels have the means of their pixels.
     """
     height, width = level.soft.shape
     across = width + 2

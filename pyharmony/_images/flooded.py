@@ -30,10 +30,7 @@ def warn_of_flooded(src: NumpyArray, out: NumpyArray, mask: NumpyArray, src_regi
     that difference is the same all along the contour, the light of the object changes; if not, the background's colours
     flood it.
 
-    src: [h, w, C], in the unit of out.
-    out: the blend [H, W, C].
-    mask: [h, w].
-    src_region: the region of src and mask in out.
+    src, mask: [h, w, C] in the unit of out, and [h, w], over src_region of out, the blend [H, W, C].
     box: the box of the mask's pixels above zero, in out.
     """
     part = box.overlap(src_region)

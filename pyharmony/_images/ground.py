@@ -23,8 +23,7 @@ _LEAST = 16  # with fewer samples there is no warning
 class Ground:
     """The colours of a destination [H, W, C], some pixels of which may be unknown.
 
-    alpha: [H, W], where zero dst is unknown; None: there is none. If it is zero everywhere it is ignored.
-    valid: [H, W], where zero dst is unknown; None: there is none.
+    alpha, valid: [H, W], where zero dst is unknown, or None. An alpha that is zero everywhere is ignored.
     """
 
     def __init__(self, dst: NumpyArray, alpha: NumpyArray | None, valid: NumpyArray | None, memory: Memory) -> None:
@@ -100,8 +99,7 @@ def _may_be_flat(part: NumpyArray, near: float) -> bool:
 def warn_of_erased(dst: NumpyArray, mask: NumpyArray, src_region: Region, box: Region) -> None:
     """Warns of a dst [H, W, C] with nearly one colour under its mask and others around it, on a grid of samples.
 
-    mask: [h, w], over the region `src_region` of dst.
-    box: the box of the mask's pixels above zero, in dst.
+    mask, box: [h, w] over the region `src_region` of dst, and the box of its pixels above zero in dst.
     """
     level = VALUE_RANGE[dst.dtype.name] / 255
     common = box.overlap(src_region)

@@ -182,11 +182,7 @@ class _OnnxNetwork:
         return next(iter(self.inputs.items()))
 
     def run(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Returns the outputs by their names.
-
-        Raises:
-            WeightsError: the network rejects the inputs, fails, or takes longer than its limit.
-        """
+        """Returns the outputs by their names; a network that fails or takes longer than its limit is refused."""
         import onnxruntime
 
         options = onnxruntime.RunOptions()

@@ -67,11 +67,8 @@ def corrected(
 ) -> list[Layer]:
     """Returns the masks for further clicks, merged with the mask before them, the best first.
 
-    before: the mask that is corrected; its box is in that of the answers.
-    answers: one or more masks of one box, the best first.
-    points: all clicks (x, y), in pixels of the image.
-    labels: for each of them 1 on the object and 0 outside of it; new clicks with another label than the last one are
-        ignored.
+    before, answers: the mask that is corrected, and one or more masks of one box around its own, the best first.
+    points, labels: all clicks (x, y), and 1 for those on the object, else 0; new ones unlike the last one are ignored.
     since: the number of clicks that led to the mask before.
     """
     box = answers[0].box

@@ -182,11 +182,7 @@ def layer_mask(image: Pixels, layer: Layer, size: tuple[int, int], *, soft: bool
 
 
 def rough_mask(layer: Layer, size: tuple[int, int], to: tuple[int, int]) -> Pixels:
-    """Returns the mask of a layer [h, w], 0 to 255, enlarged without following the edges of an image.
-
-    size: the width and height of the image whose pixels the layer's box is in.
-    to: those of the mask.
-    """
+    """Returns the mask of a layer in an image of a size, of 0 to 255 at another size, not following its edges."""
     left, top, right, bottom = _scaled(layer, size, to)
     mask = np.zeros(to[::-1], np.uint8)
     if left < right and top < bottom:
