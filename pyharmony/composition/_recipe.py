@@ -264,10 +264,6 @@ def _is_object(value: Any) -> bool:
     return value is None or isinstance(value, Mapping)
 
 
-def _is_word(*words: str) -> Check:
-    return (lambda value: isinstance(value, str) and value in words), "one of " + ", ".join(words)
-
-
 _SIZE: Check = (lambda value: _are(value, 2, lambda v: _is_count(v, 1))), "width and height"
 _NUMBER: Check = _is_number, "a number"
 _FLAG: Check = (lambda value: isinstance(value, bool)), "true or false"
@@ -319,7 +315,7 @@ _HARMONIZE: dict[str, Check] = {
     ),
 }
 _UPSCALE: dict[str, Check] = {
-    "method": _is_word(*METHODS),
+    "method": ((lambda value: isinstance(value, str) and value in METHODS), f"one of {', '.join(METHODS)}"),
     "scale": ((lambda value: _is_count(value, 2, 4) and value != 3), "2 or 4"),
     "weights": _WEIGHTS,
 }

@@ -389,6 +389,8 @@ class Session:
 
     def _layer_at_size(self, layer: Layer) -> Layer:
         """Returns a layer in whole pixels of the full image."""
+        if self._scale is None:
+            return layer
         left, top, right, bottom = (round(v) for v in self._at_size(layer.box))
         return layer._replace(box=(left, top, right, bottom))
 
