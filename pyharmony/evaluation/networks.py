@@ -14,9 +14,11 @@ from ..errors import ArgumentError, MaskError
 from ..harmonization.networks import Care, answer_of, scene_of
 from ..models import Model
 from ..models.calls import reporting_single_values, with_batch_statistics
-from ..scoring.networks import HARMONY, Picture, harmony, levels, loaded, realism, tensors_of
+from ..scoring.networks import HARMONY, harmony, levels, loaded, realism, tensors_of
 
 __all__ = ["Harmonizer", "Verdict", "loaded"]
+
+Picture = npt.NDArray[np.uint8]
 
 _JUDGES = ("bargainnet", "dovenet", "dovenet_lite", "pix2pix", "pix2pix_selfie", "realism_cnn", "style_encoder")
 
