@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.machinery
 import importlib.util
 import itertools
@@ -217,6 +218,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(ExpectedSkips(), "expected-skips")
     if path := os.environ.get("PYHARMONY_NOTE_IDLE"):
         config.pluginmanager.register(IdleTests(Path(path)), "idle-tests")
+
+
+def pytest_collection_finish() -> None:
+    """Lets typer's runner make the commands of an app for its first call only: it takes longer than most calls."""
+    testing: Any = sys.modules.get("typer.testing")
+    if hasattr(testing, "_get_command"):  # a private name, which another version may not have
+        testing._get_command = functools.cache(testing._get_command)
 
 
 def mark_long_forms(items: list[pytest.Item]) -> None:
