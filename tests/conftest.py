@@ -7,6 +7,7 @@ import importlib.machinery
 import importlib.util
 import itertools
 import os
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -218,6 +219,22 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(ExpectedSkips(), "expected-skips")
     if path := os.environ.get("PYHARMONY_NOTE_IDLE"):
         config.pluginmanager.register(IdleTests(Path(path)), "idle-tests")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out files whose own mark `-m` excludes by "not MARK and ...": to import them takes longer than some tests.
+
+    A file that is named on the command line is collected.
+    """
+    plain = re.sub(r"\([^()]*\)", "()", config.option.markexpr)
+    named = {Path(argument.partition("::")[0]).name for argument in config.args}
+    if collection_path.suffix != ".py" or collection_path.name in named or re.search(r"\bor\b", plain):
+        return None
+    excluded = set(re.findall(r"\bnot (\w+)", plain)) - {"full"}
+    if not excluded:
+        return None
+    marks = re.search(r"^pytestmark = (.*)$", collection_path.read_text(), re.M)
+    return True if marks and excluded & set(re.findall(r"pytest\.mark\.(\w+)(?!\w|\()", marks[1])) else None
 
 
 def pytest_collection_finish() -> None:
