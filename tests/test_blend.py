@@ -210,6 +210,7 @@ class Recorded:
         return recorded
 
 
+@pytest.mark.large  # memory is the same whatever the instructions and the checks; other tests make these calls
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 @pytest.mark.parametrize(
     ("name", "options"),

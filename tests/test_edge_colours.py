@@ -111,12 +111,14 @@ def errors() -> dict[str, dict[tuple[str, str], float]]:
     return found
 
 
+@pytest.mark.chains
 def test_the_objects_own_colours_come_back(errors: dict[str, dict[tuple[str, str], float]]) -> None:
     means = {way: np.mean(list(found.values())) for way, found in errors.items()}
     assert means["uncleaned"] > 13
     assert means["cut-out"] < 2 and means["unknown background"] < 2
 
 
+@pytest.mark.chains
 @pytest.mark.parametrize("way", ["cut-out", "unknown background"])
 def test_no_composite_is_worse_than_uncleaned(errors: dict[str, dict[tuple[str, str], float]], way: str) -> None:
     worse = {key for key, error in errors[way].items() if error >= errors["uncleaned"][key]}

@@ -182,6 +182,7 @@ def test_equal_to_the_transposed_definition(name: str, dtype: str) -> None:
         assert np.abs(gradient - want).max() <= allowed
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 @pytest.mark.parametrize("weight", [1.0, 0.36, 0.022, 1e-3, 0.0])
 @pytest.mark.parametrize("op", ["rectangle", "pinned", "poisson"])

@@ -85,6 +85,7 @@ def test_pictures_of_results() -> None:
     assert ph.segment(BACKGROUND, points=(4, 4))._repr_html_().count("<img ") == 0
 
 
+@pytest.mark.networks
 @pytest.mark.parametrize("background", [BACKGROUND, Image.fromarray(BACKGROUND), files.Picture(BACKGROUND)])
 def test_a_result_with_its_info_is_shown_as_both(background: Any) -> None:
     made = ph.compose(SUBJECT, background, at=(10, 20), people=[], harmonize=None, return_info=True)
