@@ -6,6 +6,7 @@ Runs in `make emulator-check`; the cases are those of emulator_cases.py.
 from __future__ import annotations
 
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,18 +82,23 @@ def finds(native: Any, case: Case, expected: list[bytes]) -> bool:
 
 
 def reach(native: Any, module: str) -> dict[str, list[tuple[Case, list[bytes]]]]:
-    """Returns the cases that come to each site, with their results."""
-    reached: dict[str, list[tuple[Case, list[bytes]]]] = defaultdict(list)
+    """Returns the cases that come to each site, with their results, those that take the least time first."""
+    reached: dict[str, list[tuple[float, Case, list[bytes]]]] = defaultdict(list)
     for case in (case for case in CASES if case.module == module):
         before = {site["id"]: site["count"] for site in native.sites()}
         native.set_seed(0)
         native.clear_reports()
+        start = time.process_time()
         expected = case.results(native)
+        seconds = time.process_time() - start
         assert native.report_count() == 0, f"{case.name}: a report of its own would hide those of a barrier left out"
         for site in native.sites():
             if site["count"] > before.get(site["id"], 0):
-                reached[site["id"]].append((case, expected))
-    return reached
+                reached[site["id"]].append((seconds, case, expected))
+    return {
+        site: [(case, expected) for _, case, expected in sorted(found, key=lambda one: one[0])]
+        for site, found in reached.items()
+    }
 
 
 @pytest.mark.parametrize(("checked", "module"), [(name, name) for name in FIXTURES], indirect=["checked"])

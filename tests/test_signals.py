@@ -271,6 +271,7 @@ def _preview_of_a_composite(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> No
     _compose(recipe=recipe, side=60)
 
 
+@pytest.mark.chains
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(
     "call",

@@ -23,6 +23,8 @@ from pyharmony.cli._app import app
 
 OTHER_HOST = "0" * 8
 
+pytestmark = pytest.mark.house
+
 
 def parts(folder: Path) -> list[str]:
     """Returns everything in a folder that is unfinished, or was put aside."""
