@@ -5,6 +5,7 @@ Runs in `make emulator-check`; the cases are those of emulator_cases.py.
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections import defaultdict
@@ -81,6 +82,7 @@ def finds(native: Any, case: Case, expected: list[bytes]) -> bool:
     return False
 
 
+@functools.cache
 def reach(native: Any, module: str) -> dict[str, list[tuple[Case, list[bytes]]]]:
     """Returns the cases that come to each site, with their results, those that take the least time first."""
     reached: dict[str, list[tuple[float, Case, list[bytes]]]] = defaultdict(list)
