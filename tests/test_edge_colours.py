@@ -281,6 +281,7 @@ def test_flat_glass_without_a_background_stays() -> None:
     np.testing.assert_array_equal(decontaminated(image, np.full_like(alpha, 120), (0, 0), Memory()), image)
 
 
+@pytest.mark.large
 def test_four_megapixels_take_little_memory() -> None:
     alpha = levels_of(np.kron(ALPHAS["strands"], np.ones((11, 11))))
     image = np.kron(composite(OBJECT, ALPHAS["strands"], BACKGROUNDS["leaves"]), np.ones((11, 11, 1), np.uint8))
