@@ -391,6 +391,7 @@ def test_bits_of_gradients_do_not_depend_on_threads(threads, one_torch_thread):
             assert torch.equal(a[i], b)
 
 
+@pytest.mark.networks
 @needs_torch
 def test_operators_keep_to_the_rules_of_torch(one_torch_thread):
     given = tensors((2, 4, 5), (2, 3, 3), 3, True)
@@ -403,6 +404,7 @@ def test_operators_keep_to_the_rules_of_torch(one_torch_thread):
     )  # fmt: skip
 
 
+@pytest.mark.networks
 @needs_torch
 def test_the_compiler_sees_one_graph(one_torch_thread):
     given = tensors((2, 14, 15), (2, 3, 3), 5, True, "float32")

@@ -426,6 +426,7 @@ def test_errors_are_those_of_the_op(options: dict[str, Any], error: type[Excepti
         ops.gaussian_poisson(s[:5], d, plane("soft", 9, 11), b)
 
 
+@pytest.mark.house
 def test_what_asks_for_no_gradient_loads_nothing() -> None:
     code = (
         "import sys, numpy as np; from pyharmony import ops\n"
@@ -442,6 +443,7 @@ def test_what_asks_for_no_gradient_loads_nothing() -> None:
 # ---- torch's operators and its compiler -----------------------------------------------------------------------------
 
 
+@pytest.mark.networks
 def test_operators_are_what_torch_asks_of_them() -> None:
     s, d, b = images((5, 7, 3), torch.float32)
     mask, plain = plane("soft", 5, 7), [x.detach() for x in (s, d)]
@@ -476,6 +478,7 @@ def compiled_like_eager(f: Callable[..., Any], inputs: list[Any], backend: str =
 WEIGHTS = {"number": 0.7, "none": 0.0, "map": weight_map(9, 11), "tensor": torch.tensor(0.4)}
 
 
+@pytest.mark.networks
 @pytest.mark.covering(1)
 @pytest.mark.parametrize("weight", WEIGHTS)
 @pytest.mark.parametrize("pinned", [False, True])
@@ -486,6 +489,7 @@ def test_gaussian_poisson_is_compiled(weight: str, pinned: bool) -> None:
     )
 
 
+@pytest.mark.networks
 @pytest.mark.covering(1)
 @pytest.mark.parametrize("mode", GRADIENTS)
 @pytest.mark.parametrize("kept", [False, True])
@@ -496,6 +500,7 @@ def test_poisson_is_compiled(kept: bool, mode: str) -> None:
     compiled_like_eager(lambda s, d: solve(2 * s, d, gradients=mode) + 1, inputs)
 
 
+@pytest.mark.networks
 def test_compiled_in_other_ways() -> None:
     mask, inputs = plane("soft", 9, 11), images((9, 11, 3), torch.float32)
     array = mask.numpy()

@@ -332,6 +332,7 @@ def test_bits_do_not_depend_on_threads(dtype: str, layout: str) -> None:
 # ---- operators, the compiler ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.networks
 @needs_torch
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_operators_keep_to_the_rules_of_torch(layout: str) -> None:
@@ -346,6 +347,7 @@ def test_operators_keep_to_the_rules_of_torch(layout: str) -> None:
 
 
 @needs_torch
+@pytest.mark.networks
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_compiler_sees_one_graph(layout: str) -> None:
     layer = InstanceNorm2d(6, negative_slope=0.2)

@@ -262,6 +262,7 @@ def test_a_gradient_penalty_goes_through() -> None:
 # ---- operators, the compiler ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.networks
 def test_operators_keep_to_the_rules_of_torch() -> None:
     case = CASES[1]
     x, weight, bias = (torch.tensor(a, requires_grad=True) for a in arrays(case))
@@ -285,6 +286,7 @@ def test_operators_keep_to_the_rules_of_torch() -> None:
     assert torch.autograd.gradgradcheck(call, (x, weight, bias, scale), fast_mode=True)
 
 
+@pytest.mark.networks
 @pytest.mark.parametrize("multi", [False, True], ids=["single", "multi"])
 def test_the_compiler_sees_one_graph(multi: bool) -> None:
     torch.manual_seed(0)

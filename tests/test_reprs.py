@@ -117,6 +117,7 @@ def test_names_of_the_package_are_functions_and_rooms() -> None:
     assert set(ph.__all__) <= set(dir(ph)) <= {*ph.__all__, *ph._SUBPACKAGES}
 
 
+@pytest.mark.networks
 def test_a_notebook_shows_the_picture_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last line of a cell was some 20,000 characters, and no picture."""
     nbformat: Any = pytest.importorskip("nbformat", reason="nbclient is not installed")

@@ -313,6 +313,7 @@ def test_gradients_of_both_orders(normalized: bool) -> None:
     assert torch.autograd.gradgradcheck(call, weights)
 
 
+@pytest.mark.networks
 @needs_torch
 def test_the_operators_keep_their_promises_to_the_compiler() -> None:
     weights, us, vs, dims = small()
@@ -649,6 +650,7 @@ def test_the_norm_can_be_folded_elsewhere() -> None:
         torch.testing.assert_close(made, part.weight_orig * (1 / part_sigma), rtol=1e-12, atol=0)
 
 
+@pytest.mark.networks
 @needs_torch
 @pytest.mark.covering(1)
 @pytest.mark.parametrize("order", ORDERS)

@@ -467,6 +467,7 @@ def test_a_parametrized_layer_is_copied_with_torchs_own_beside_it() -> None:
         assert parametrize.is_parametrized(layer, "weight")
 
 
+@pytest.mark.networks
 @by_order
 def test_compiled_layers(order: str) -> None:
     torch.set_default_dtype(torch.float32)
