@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib.machinery
 import importlib.util
 import itertools
@@ -237,8 +238,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if marks and excluded & set(re.findall(r"pytest\.mark\.(\w+)(?!\w|\()", marks[1])) else None
 
 
+def pytest_collection() -> None:
+    """Stops Python's collector: it would look through modules and tests, which stay to the end, again and again."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Lets typer's runner make the commands of an app for its first call only: it takes longer than most calls."""
+    """Starts it again, for what is new; typer's runner makes the commands of an app for its first call only.
+
+    To make them takes longer than most calls.
+    """
+    gc.freeze()
+    gc.enable()
     testing: Any = sys.modules.get("typer.testing")
     if hasattr(testing, "_get_command"):  # a private name, which another version may not have
         testing._get_command = functools.cache(testing._get_command)
