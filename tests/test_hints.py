@@ -83,7 +83,8 @@ def below(mask: np.ndarray) -> np.ndarray:
 def test_every_method_gets_what_the_hints_say_on_top(method: str, pair: Any, asked: Asked) -> None:
     image, mask = pair
     source, inside = photograph()
-    for options in ({"guard": False}, {"strength": 0.5}, {}):
+    # What hints add does not depend on the method: guard and strength are tried with two of them.
+    for options in ({"guard": False}, {"strength": 0.5}, {}) if method in ("auto", "mkl") else ({},):
         plain, info = ph.harmonize(image, mask, method=method, return_info=True, **options)
         made, told = ph.harmonize(
             image, mask, method=method, source=source, source_mask=inside, return_info=True, **options

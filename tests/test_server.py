@@ -2557,7 +2557,7 @@ def check_load(service: Running, clients: int, seconds: float) -> dict[int, int]
 
 
 def test_several_clients_at_once(service: Running) -> None:
-    check_load(service, 12, 0.3)
+    check_load(service, 6, 0.0)
 
 
 @pytest.mark.full  # a part of .ci/run
