@@ -21,6 +21,7 @@ For each channel of an image of H x W pixels the blend x solves ``A x = b``:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -138,24 +139,44 @@ def divergence(fh: Float64, fv: Float64) -> Float64:
 
 def apply_operator(x: Float64, weight: Float64, w0: float, w1: float) -> Float64:
     """Returns A x of the whole image; x [H, W, C], weight [H, W]."""
-    p = np.pad(x, ((1, 1), (1, 1), (0, 0)), mode="symmetric")
+    return _operator(weight, w0, w1, x.shape[2])(x)
+
+
+def _operator(weight: Float64, w0: float, w1: float, channels: int) -> Callable[[Float64], Float64]:
+    """Returns the function that computes A x; what does not depend on x is computed once."""
     c = np.pad(weight, 1, mode="symmetric")
     h, w = weight.shape
-    y = ((w0 + 2 * w1) ** 2 * weight)[..., None] * x
+    own = ((w0 + 2 * w1) ** 2 * weight)[..., None]
+    neighbours = []
     for i in (0, 1, 2):
         for j in (0, 1, 2):
-            if (i, j) == (1, 1):
-                continue
-            difference = x - p[i : i + h, j : j + w]
             g = (w0 if i == 1 else w1) * (w0 if j == 1 else w1)
-            y -= (np.minimum(weight, c[i : i + h, j : j + w]) * g)[..., None] * difference
+            if (i, j) != (1, 1):
+                share = np.minimum(weight, c[i : i + h, j : j + w]) * g
+                neighbours.append((i, j, np.repeat(share[..., None], channels, 2)))
+
+    def apply(x: Float64) -> Float64:
+        p = np.empty((h + 2, w + 2, channels))
+        p[1:-1, 1:-1], p[0, 1:-1], p[-1, 1:-1] = x, x[0], x[-1]
+        p[:, 0], p[:, -1] = p[:, 1], p[:, -2]
+        y: Float64 = own * x
+        difference, weighted = np.empty((h, w, channels)), np.empty((h, w, channels))
+        for i, j, share in neighbours:
+            np.subtract(x, p[i : i + h, j : j + w], out=difference)
+            y -= np.multiply(share, difference, out=weighted)
             if i == 1 or j == 1:
                 y += difference
-    return y
+        return y
+
+    return apply
 
 
 def conjugate_gradients(apply: Any, b: Float64, x: Float64) -> Float64:
     """Solves apply(x) = b for each channel, to rounding error."""
+
+    def times(factor: Float64, y: Float64) -> Float64:
+        return (np.tile(factor, b.shape[1]) * y.reshape(b.shape[0], -1)).reshape(b.shape)
+
     r = b - apply(x)
     d = r.copy()
     rr = (r * r).sum((0, 1))
@@ -166,10 +187,10 @@ def conjugate_gradients(apply: Any, b: Float64, x: Float64) -> Float64:
         ad = apply(d)
         dad = (d * ad).sum((0, 1))
         alpha = np.where(rr > stop, rr / np.where(dad == 0, 1, dad), 0)
-        x = x + alpha * d
-        r = r - alpha * ad
+        x = x + times(alpha, d)
+        r = r - times(alpha, ad)
         rr, before = (r * r).sum((0, 1)), rr
-        d = r + np.where(before == 0, 0, rr / np.where(before == 0, 1, before)) * d
+        d = r + times(np.where(before == 0, 0, rr / np.where(before == 0, 1, before)), d)
     return x
 
 
@@ -232,9 +253,9 @@ def gaussian_poisson(
         x = np.moveaxis(ty.T @ (ty @ planes @ tx.T / eigenvalues) @ tx, 0, -1)
         return x + (base.mean((0, 1)) - x.mean((0, 1))) if singular else x
 
-    unknown = ((mask > 0) | np.full((h, w), not preserve_background))[..., None]
-    outside = np.where(unknown, 0.0, dst)
-    rhs = np.where(unknown, b - apply_operator(outside, weight, w0, w1), 0.0)
+    unknown = np.repeat(((mask > 0) | np.full((h, w), not preserve_background))[..., None], dst.shape[2], 2)
+    apply = _operator(weight, w0, w1, dst.shape[2])
+    rhs = np.where(unknown, b - apply(np.where(unknown, 0.0, dst)), 0.0)
     start = np.where(unknown, base, 0.0)
-    x = conjugate_gradients(lambda u: np.where(unknown, apply_operator(u, weight, w0, w1), 0.0), rhs, start)
+    x = conjugate_gradients(lambda u: np.where(unknown, apply(u), 0.0), rhs, start)
     return np.where(unknown, x, dst)
