@@ -1210,7 +1210,7 @@ def test_auto_is_the_network_that_comes_with_pyharmony(
         ("dovenet", {"width": 4, "discriminator_width": 4}),
         ("pix2pix", {"mask": True, "width": 4, "discriminator_width": 4}),
         ("pix2pix_selfie", {"preset": "small"}),
-        ("unet3plus", {"preset": "small"}),
+        ("unet3plus", {"width": 4, "branch": 4}),
     ],
 )
 def test_every_harmonizing_network_runs(models: Any, name: str, settings: dict[str, Any]) -> None:
