@@ -301,7 +301,7 @@ def test_torch_tensors():
 
 
 def test_deterministic_whatever_the_threads():
-    *images, mask = scene(301, 437, "photograph")
+    *images, mask = scene(201, 301, "photograph")
     images = [to_dtype(v, "uint8") for v in images]
     threads = pyharmony.get_num_threads()
     try:
