@@ -84,6 +84,10 @@ def resolve(device: str | None) -> str:
     # A query for CUDA initialises it, which a call on the CPU must not do.
     if preference != "cpu" and _native.has_cuda():
         return "cuda"
+    if preference == "auto":
+        reason = _native.unused_gpu()
+        if reason:
+            instead_of_device(reason, reason)
     if preference == "cuda":
         if _State.strict:
             raise DeviceError(_missing("device"))

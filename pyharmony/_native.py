@@ -29,6 +29,7 @@ class _Driver:
     """The status of the driver, cached because the first query initialises CUDA."""
 
     reason: str | None = None
+    too_old = ""
     forked = False
 
 
@@ -42,13 +43,37 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+#: The oldest driver for a major version of CUDA, by NVIDIA's table of compatibility.
+_DRIVERS = {11: 450, 12: 525, 13: 580}
+
+
+def driver_trouble(cuda: Any) -> str:
+    """Returns what is needed if there is a driver for an older major version of CUDA than that of this build."""
+    runtime, driver = cuda.runtime_version(), cuda.driver_version()
+    if driver == 0 or driver // 1000 >= runtime // 1000:
+        return ""
+    needed = _DRIVERS.get(runtime // 1000)
+    return (
+        f"the driver is for CUDA {driver // 1000}.{driver % 1000 // 10}, and this build for CUDA {runtime // 1000}."
+        f"{runtime % 1000 // 10}, which needs " + (f"driver {needed} or later" if needed else "a newer driver")
+    )
+
+
+def unused_gpu() -> str:
+    """Returns why a GPU with a driver is not used although this build has kernels; empty if there is none."""
+    return _Driver.too_old if _driver_status() else ""
+
+
 def _driver_status() -> str:
     """Returns why this process has no CUDA device; empty if it has one."""
     if _Driver.reason is None:
         cuda = getattr(native, "cuda", None)
         reason = "this build has no CUDA kernels" if cuda is None else str(cuda.status())
-        # Another library, such as torch, initialised CUDA before the fork.
-        _Driver.reason = _FORKED if _Driver.forked and "initialization error" in reason else reason
+        if _Driver.forked and "initialization error" in reason:
+            reason = _FORKED  # another library, such as torch, initialised CUDA before the fork
+        elif cuda is not None and reason:
+            _Driver.too_old = driver_trouble(cuda)
+        _Driver.reason = _Driver.too_old or reason
     return _Driver.reason
 
 

@@ -331,6 +331,33 @@ def test_batch(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) ->
     assert call(name, [], []) == []
 
 
+def test_a_driver_that_is_too_old_for_the_kernels_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """'auto' runs on the CPU and logs once which driver the GPU needs; 'cuda' says it too."""
+    from types import SimpleNamespace
+
+    from pyharmony import _device, _native
+
+    versions = SimpleNamespace(runtime_version=lambda: 13000, driver_version=lambda: 12080, status=lambda: "other")
+    monkeypatch.setattr(_native, "native", SimpleNamespace(cuda=versions))
+    monkeypatch.setattr(_native._Driver, "reason", None)
+    monkeypatch.setattr(_native._Driver, "too_old", "")
+    monkeypatch.setattr(_device._State, "messages", set())
+    reason = "the driver is for CUDA 12.8, and this build for CUDA 13.0, which needs driver 580 or later"
+    with caplog.at_level(logging.WARNING, "pyharmony"):
+        assert [_device.resolve(None) for _ in range(2)] == ["cpu", "cpu"]
+    assert [record.getMessage() for record in caplog.records] == [f"{reason}; running on the CPU"]
+    with pytest.raises(errors.DeviceError, match=f"device: 'cuda' cannot be used: {reason}"):
+        ph.set_device("cuda", strict=True)
+    # Any driver of the same major version runs the kernels; a machine without one is no news.
+    for driver, expected in ((13010, "other"), (0, "other")):
+        versions.driver_version = lambda driver=driver: driver
+        monkeypatch.setattr(_native._Driver, "reason", None)
+        monkeypatch.setattr(_native._Driver, "too_old", "")
+        assert _native.unused_gpu() == "" and _native.cuda_status() == expected
+
+
 def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ph.get_device() == "auto"
     image = np.zeros((4, 4, 3), np.uint8)

@@ -250,7 +250,11 @@ def _kernels() -> str:
 def _driver() -> str:
     """Returns the devices, or raises for the first cause that makes them unusable."""
     part, driver = _facts.cuda(), _facts.gpu_driver()
-    reason = "" if part is None else part.status()
+    reason = ""
+    if part is not None:
+        from .._native import driver_trouble
+
+        reason = driver_trouble(part) or part.status()
     if driver is None and (part is None or reason):
         raise Missing("no NVIDIA driver")
     if part is None or reason:
