@@ -26,6 +26,8 @@ def status_of(device):
     text = ctypes.create_string_buffer(400)
     calls.call_status_of(device, text, c_size_t(400))
     return text.value.decode()
+calls.call_free_of.restype = ctypes.c_longlong
+def free_of(device): return calls.call_free_of(device)
 def on(device, nbytes=100): calls.call_on(device, c_size_t(nbytes))
 """
 
@@ -122,6 +124,15 @@ assert status_of(1) == "" and contexts() == []
 def test_asking_for_a_status_makes_no_context_elsewhere(libraries: Path) -> None:
     run(libraries, """
 assert status_of(2) == "" and contexts() == [2]
+""")  # fmt: skip
+
+
+def test_asking_for_properties_makes_no_context(libraries: Path) -> None:
+    """What is free is known only where there is a context: asking for it would make one, of hundreds of megabytes."""
+    run(libraries, """
+assert free_of(1) == -1 and contexts() == []
+on(1)
+assert free_of(1) == 1 << 33 and free_of(2) == -1 and contexts() == [1]
 """)  # fmt: skip
 
 

@@ -4,6 +4,7 @@
 #include <driver_types.h>
 
 #include <cstddef>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -26,7 +27,8 @@ void check(cudaError_t error, const char* what);
 struct Properties {
   std::string name;
   int major = 0, minor = 0, processors = 0;
-  std::size_t memory = 0, free = 0, l2 = 0, shared_per_block = 0, shared_per_processor = 0;
+  std::size_t memory = 0, l2 = 0, shared_per_block = 0, shared_per_processor = 0;
+  std::optional<std::size_t> free;  // known where the process has a context
 };
 
 int count();           // 0 without a driver; never throws

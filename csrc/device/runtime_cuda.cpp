@@ -146,8 +146,13 @@ Properties properties(int device) {
   out.l2 = static_cast<std::size_t>(p.l2CacheSize);
   out.shared_per_block = p.sharedMemPerBlockOptin;
   out.shared_per_processor = p.sharedMemPerMultiprocessor;
-  const Guard guard(device);
-  check(cudaMemGetInfo(&out.free, &out.memory), "memory of the device");
+  out.memory = p.totalGlobalMem;
+  if (has_context(device)) {  // asking would make one
+    const Guard guard(device);
+    std::size_t free = 0;
+    check(cudaMemGetInfo(&free, &out.memory), "memory of the device");
+    out.free = free;
+  }
   return out;
 }
 

@@ -30,7 +30,8 @@ Properties properties(int) {
   out.name = "emulator";
   out.major = 9;
   out.processors = 2;
-  out.memory = out.free = kMemory;
+  out.memory = kMemory;
+  out.free = kMemory;
   out.shared_per_block = 227 << 10;
   out.shared_per_processor = 228 << 10;
   return out;

@@ -273,10 +273,10 @@ def _gpus(check: Callable[[str, Callable[[], str], str], Check]) -> Iterator[Che
     for gpu in gpus:
 
         def works(gpu: dict[str, Any] = gpu) -> str:
-            text = (
-                f"{gpu['name']}, capability {gpu['capability']}, "
-                f"{gpu['free_bytes'] / 2**30:.1f} of {gpu['memory_bytes'] / 2**30:.1f} GiB free"
-            )
+            text = f"{gpu['name']}, capability {gpu['capability']}, "
+            if gpu["free_bytes"] is not None:  # unknown as long as the process does not use the device
+                text += f"{gpu['free_bytes'] / 2**30:.1f} of "
+            text += f"{gpu['memory_bytes'] / 2**30:.1f} GiB" + (" free" if gpu["free_bytes"] is not None else "")
             if not gpu["served"]:
                 names = ", ".join(_facts.cuda().architectures())
                 raise RuntimeError(f"{text}; the kernels are compiled for {names} and do not run on it")

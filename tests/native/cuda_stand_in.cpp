@@ -99,12 +99,21 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) { return cudaRuntimeGetVersion(version); }
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int) { return cudaErrorInvalidValue; }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {};
+  properties->totalGlobalMem = std::size_t(1) << 34;
+  return cudaSuccess;
+}
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   *value = attribute == cudaDevAttrComputeCapabilityMajor ? 6 : 1;
   return cudaSuccess;
 }
-cudaError_t cudaMemGetInfo(std::size_t*, std::size_t*) { return cudaErrorInvalidValue; }
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  const cudaError_t error = use_context();
+  *free = std::size_t(1) << 33;
+  *total = std::size_t(1) << 34;
+  return error;
+}
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, const void*) {
   const cudaError_t error = use_context();
   if (error != cudaSuccess) return error;

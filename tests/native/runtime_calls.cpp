@@ -27,6 +27,10 @@ void call_on(int device, std::size_t bytes) {
   pyharmony::device::release(memory, nullptr);
   pyharmony::device::synchronize(nullptr);
 }
+long long call_free_of(int device) {
+  const auto free = pyharmony::device::properties(device).free;
+  return free ? static_cast<long long>(*free) : -1;
+}
 void call_set_device(int device) { pyharmony::device::check(cudaSetDevice(device), "device"); }
 void call_give_back(int device) {
   const Guard guard(device);
