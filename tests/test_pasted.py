@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyharmony import data
+from pyharmony import _native, data
 from pyharmony.errors import ArgumentError, DataError
 
 pytestmark = pytest.mark.chains
@@ -74,6 +74,17 @@ def test_nearer_scenes_show_more_of_the_object() -> None:
         scenes = data.Pasted(Squares(), size=64, per_photo=20, **PLAIN | {"nearer": nearer})
         shares.append(np.mean([(scene["mask"] > 0).mean() for scene in scenes]))
     assert shares[1] > 1.3 * shares[0]
+
+
+def test_scenes_are_made_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a worker of a loader a device would cost a context, and give other bits than on a machine without one."""
+
+    def ask() -> bool:
+        raise AssertionError("a scene asked for a device")
+
+    monkeypatch.setattr(_native, "has_cuda", ask)
+    scenes = data.Pasted(Squares(), size=64, per_photo=8, **PLAIN | {"pasted": 1.0, "seamless": 1.0})
+    assert all(scene["image"].shape == (64, 64, 3) for scene in scenes)
 
 
 def test_a_scene_goes_by_seed_and_epoch() -> None:

@@ -253,7 +253,7 @@ class Pasted(RandomSamples):
         near, object_, inside = part.of(image), part.of(source), part.of(region)
         if self._chance("seamless", random):
             if random.random() < 0.4:
-                solved: Pixels = ops.poisson(object_, near, inside, gradients="source")
+                solved: Pixels = ops.poisson(object_, near, inside, gradients="source", device="cpu")
                 # Restores part of the object's colours, which Poisson blending removes.
                 object_ = _blend(object_, solved, np.float32(random.uniform(0.3, 1.0)))
             else:
