@@ -96,7 +96,12 @@ __device__ __forceinline__ float load_mask(const ImageBatch& mask, int n, int y,
                             : value > 0;
     return inside && value < kLeast ? kLeast : value;
   }
-  return value / mask_range(mask.dtype);
+  if (mask.dtype != DType::kUInt8 && mask.dtype != DType::kUInt16) return value;
+  // The rounded quotient of every such integer, without the call that a division is.
+  const float range = mask_range(mask.dtype);
+  const float inverse = mask.dtype == DType::kUInt8 ? 1.0f / 255.0f : 1.0f / 65535.0f;
+  const float quotient = value * inverse;
+  return fmaf(fmaf(-quotient, range, value), inverse, quotient);
 }
 
 // Stores: integers rounded half to even and held in the type's range; floats never clipped.
