@@ -1067,7 +1067,9 @@ def test_the_batch_norms_of_a_network_take_the_statistics_of_the_picture(models:
             batches.append(x.shape[0])
             centred = x - x.mean((0, 2, 3), keepdim=True)
             x = centred / (centred.square().mean((0, 2, 3), keepdim=True) + self.norm.eps).sqrt()
-            return x * self.norm.weight[:, None, None] + self.norm.bias[:, None, None]
+            x = x * self.norm.weight[:, None, None] + self.norm.bias[:, None, None]
+            slope = self.norm.negative_slope
+            return x if slope is None else torch.nn.functional.leaky_relu(x, slope)
 
     for norms in (by_hand.generator.net.down_norm, by_hand.generator.net.up_norm):
         for i, norm in enumerate(norms):
