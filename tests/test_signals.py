@@ -240,7 +240,7 @@ def _reduced_masks(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _merge(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_views, "_view", parts.work)
+    monkeypatch.setattr(_views, "people_in", parts.work)
     pyharmony.merge([_picture()] * 2, base="auto", align=False)
 
 
