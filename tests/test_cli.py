@@ -1348,7 +1348,8 @@ def test_doctor_says_why_a_gpu_is_not_used(monkeypatch: pytest.MonkeyPatch) -> N
     newer = Cuda(old)
     newer.runtime_version = lambda: 14000  # type: ignore[method-assign]
     found = rows_of_doctor(monkeypatch, newer, "580.65")["GPU"]["found"]
-    assert found == "driver 580.65: the driver is for CUDA 13.0, and this build for CUDA 14.0, which needs a newer driver"
+    needs = "the driver is for CUDA 13.0, and this build for CUDA 14.0, which needs a newer driver"
+    assert found == f"driver 580.65: {needs}"
     rows = rows_of_doctor(monkeypatch, None, "580.65")
     assert rows["GPU"]["found"] == "driver 580.65: no CUDA kernels in this build"
     assert rows["CUDA kernels"]["state"] == "note" and "nvcc" in rows["CUDA kernels"]["remedy"]
