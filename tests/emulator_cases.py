@@ -207,6 +207,13 @@ def _rectangle(memory: Memory, shape: Sequence[int]) -> list[Buffer]:
     return [memory.put(_images(shape[:3] if seed == 2 else shape, seed=seed)) for seed in range(4)]
 
 
+@case("write_captured")
+def _write_captured(native: Any, memory: Memory) -> Sequence[Array]:
+    values, out = np.arange(2000, dtype=np.uint32), memory.empty(2000, np.uint32)  # more than a launch brings along
+    native.write_captured(out.pointer, values, 0, 0)
+    return [out.get()]
+
+
 def _gaussian_poisson_direct(
     shape: Sequence[int], weight: float, *, rhs: bool = False, shared_per_block: int = 0
 ) -> None:
