@@ -186,6 +186,12 @@ def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
     return native.ArrayView(pointer, dtype, x.shape, strides, writable)
 
 
+def aligned(x: NumpyArray) -> NumpyArray:
+    """Returns x, or a copy if its items do not lie at multiples of their size, which `view` refuses."""
+    size = x.itemsize
+    return x.copy() if x.ctypes.data % size or any(stride % size for stride in x.strides) else x
+
+
 @functools.cache
 def _keeping(kind: Any) -> Any:
     """Returns a subclass of a native view that can keep a reference to the tensor that it views."""

@@ -462,7 +462,7 @@ def test_memory_that_is_not_there_is_an_error_of_ours(monkeypatch: pytest.Monkey
     def refuse(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(frame, "bounding_box", refuse)
+    monkeypatch.setattr(frame, "mask_facts", refuse)
     image = np.zeros((4, 4, 3), np.uint8)
     with pytest.raises(errors.OutOfMemory, match=r"\[4, 4, 3\] of uint8"):
         blend.alpha(image, image)

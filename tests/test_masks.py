@@ -13,7 +13,8 @@ from PIL import Image, features
 
 import pyharmony
 from pyharmony import blend, compat, metrics, ops
-from pyharmony._images import frame
+from pyharmony._images import frame, limit
+from pyharmony._images.region import bounding_box
 from pyharmony.blend import _edits as edits
 from pyharmony.blend import _laplacian as laplacian
 from pyharmony.errors import MaskError, MaskWarning, PyHarmonyWarning
@@ -321,3 +322,35 @@ def test_masks_that_are_soft_at_the_contour_alone_are_not_told_of():
     layer = np.dstack([src, np.maximum(np.rint(feathered * 255), 2).astype(np.uint8)])
     _, texts = said(lambda: blend.alpha(layer, dst))
     assert len(texts) == 1 and texts[0].startswith("the alpha of src: ") and "an alpha of 0" in texts[0]
+
+
+# ---- the facts of a mask ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "float16", "float32", "float64"])
+@pytest.mark.parametrize("size", [(1, 1), (3, 127), (4, 128), (5, 129), (90, 700)])
+def test_the_facts_of_a_mask_are_those_of_numpy(dtype, size, simd, threads):
+    rng = np.random.default_rng(11)
+    white = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
+    for kind in range(6):
+        levels = rng.random(size)
+        levels = [levels, levels > 0.5, levels * 0, levels * 0 + 1, levels * (rng.random(size) > 0.99), levels * 0.1][
+            kind
+        ]
+        top, left = int(rng.integers(0, size[0])), int(rng.integers(0, size[1]))
+        levels[:top], levels[:, :left] = 0, 0
+        mask = (levels * white).round().astype(dtype) if white > 1 else levels.astype(dtype)
+        inside = mask > 0
+        facts = limit.mask_facts(mask)
+        assert facts.box == bounding_box(mask)
+        assert facts.soft == bool((inside & (mask < white)).any() and dtype != "bool")
+        assert facts.inside == inside.sum()
+        least = int(0.04 * white) + 1 if white > 1 else mask.dtype.type(dtype == "bool" or 0.04)
+        assert facts.faint == (inside & (mask < least)).sum()
+        for same in (mask[:, ::-1].copy()[:, ::-1], np.asfortranarray(mask), np.repeat(mask, 2, 1)[:, ::2]):
+            assert limit.mask_facts(same) == facts
+
+
+def test_a_mask_without_pixels_has_an_empty_box():
+    facts = limit.mask_facts(np.zeros((0, 5), np.uint8))
+    assert (facts.box.empty, facts.soft, facts.inside) == (True, False, 0)

@@ -25,9 +25,9 @@ from ..reference.luma import LUMA
 from .fill import fill
 from .flooded import warn_of_flooded
 from .ground import Ground, warn_of_erased
-from .limit import count_faint, is_hard, limit_change, warn_of_faint
+from .limit import MaskFacts, limit_change, mask_facts, warn_of_faint
 from .memory import Memory
-from .region import Region, bounding_box, check_finite, close_strips, to_border
+from .region import Region, check_finite, close_strips, to_border
 from .source import lay_mask, place, place_scaled
 from .threads import copied
 
@@ -143,15 +143,13 @@ class Job:
     dst_alpha: NumpyArray | None
     ground: Ground  # the colours of dst where they are known, and their replacement elsewhere
     memory: Memory  # counts the memory that the blend of this item uses in addition to the caller's arrays
+    facts: MaskFacts  # of mask
     strips: bool = False  # whether strips between the mask and dst's border count as inside; see `to_border`
-    _soft: bool | None = None
 
     @property
     def soft(self) -> bool:
         """Whether a pixel of the mask is neither zero nor fully inside."""
-        if self._soft is None:
-            self._soft = not self.bbox.empty and not is_hard(self.bbox.of(self.mask, self.src_region.origin))
-        return self._soft
+        return self.facts.soft
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -645,7 +643,7 @@ class Frame(AnyFrame):
                 position = shift[0] + fraction[0], shift[1] + fraction[1]
                 source = place_scaled(src, src_mask, self.shape, position, self._scale, **options)
             src_region, mask = source.src_region, source.mask
-            box = bounding_box(mask)
+            facts = mask_facts(mask)
             has_alpha = dst.shape[2] == 4
             dst_alpha = dst[..., 3] if has_alpha else None
             valid = None if self._valid is None else self._valid[i]
@@ -658,12 +656,13 @@ class Frame(AnyFrame):
                 holes=source.holes,
                 src_region=src_region,
                 shift=shift,
-                bbox=box if box.empty else box.moved(*src_region.origin),
+                bbox=facts.box if facts.box.empty else facts.box.moved(*src_region.origin),
                 out=out[..., :colours],
                 out_alpha=out[..., 3] if has_alpha else None,
                 dst_alpha=dst_alpha,
                 ground=Ground(dst[..., :colours], dst_alpha if self.name == "dst" else None, valid, memory),
                 memory=memory,
+                facts=facts,
             )
 
     def each(self, blend: Callable[[Any], Any], *, boxes: bool = True) -> Infos:
@@ -677,11 +676,10 @@ class Frame(AnyFrame):
             if job.soft:
                 source = "src" if self.name == "dst" else self.name
                 name = f"the alpha of {source}" if self._mask is None else "mask"
-                counts = count_faint(job.bbox.of(job.mask, job.src_region.origin))
                 height, width = (length * self._scale for length in self._src[job.item].shape[:2])
                 tiny = f"{self._scale:g} reduces {source} to {width:.2g} x {height:.2g} pixels"
                 tiny = tiny if min(height, width) < 1 else ""
-                warn_of_faint(*counts, job.mask.dtype.name, name, tiny)
+                warn_of_faint(job.facts.inside, job.facts.faint, job.mask.dtype.name, name, tiny)
             info = blend(job)
             if isinstance(info, list):
                 (info,) = info

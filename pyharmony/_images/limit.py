@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
 from .. import _arrays
 from .._arrays import NumpyArray
 from .._native import native
 from .._warnings import warn
 from ..errors import MaskWarning
+from .region import Region
 
-_ROWS = 64  # the rows of a strip, so few that its temporaries stay in the cache
 _FAINT = 0.04  # a pixel of the mask below this share of white is faint
 _MOST = 0.5  # the share of faint pixels among those above 0 above which there is a warning
 
 
-def is_hard(mask: NumpyArray) -> bool:
-    """Returns whether a mask [h, w] of any dtype is zero or fully inside in every pixel."""
-    if mask.dtype == np.bool_:
-        return True
-    for y in range(0, mask.shape[0], _ROWS):
-        m = mask[y : y + _ROWS]
-        # One more than the largest integer is zero.
-        soft = (m + m.dtype.type(1)).max() > 1 if m.dtype.kind == "u" else ((m > 0) & (m < 1)).any()
-        if soft:
-            return False
-    return True
+@dataclass(frozen=True)
+class MaskFacts:
+    """What a blend asks of its mask.
+
+    Attributes:
+        box: the smallest region with every pixel above zero; empty if there is none.
+        soft: whether a pixel is neither zero nor fully inside.
+        inside: the number of pixels above zero.
+        faint: the number of them below 4 % of fully inside.
+    """
+
+    box: Region
+    soft: bool
+    inside: int
+    faint: int
+
+
+def mask_facts(mask: NumpyArray) -> MaskFacts:
+    """Returns the facts of a mask [h, w] of any dtype, in one pass over it."""
+    *ends, soft, inside, faint = native.mask_facts(_arrays.view(_arrays.aligned(mask), "mask"), _FAINT)
+    return MaskFacts(Region(*ends), soft, inside, faint)
 
 
 def limit_change(src: NumpyArray, dst: NumpyArray, mask: NumpyArray, out: NumpyArray) -> None:
@@ -42,17 +52,8 @@ def limit_change(src: NumpyArray, dst: NumpyArray, mask: NumpyArray, out: NumpyA
     )
 
 
-def count_faint(mask: NumpyArray) -> tuple[int, int]:
-    """Returns the number of pixels of a mask [h, w] above zero, and the number of faint ones."""
-    inside = int(np.count_nonzero(mask))
-    least = _FAINT * _arrays.VALUE_RANGE.get(mask.dtype.name, 1.0)
-    # A comparison with an integer of the same dtype is ten times as fast.
-    clear = mask > mask.dtype.type(least) if mask.dtype.kind == "u" else mask >= least
-    return inside, inside - int(np.count_nonzero(clear))
-
-
 def warn_of_faint(inside: int, faint: int, dtype: str, name: str, tiny: str = "") -> None:
-    """Warns of a mask with small values that are probably meant to be zero, from the counts of `count_faint`.
+    """Warns of a mask with small values that are probably meant to be zero, from its `MaskFacts`.
 
     tiny: the reason if the values are small because of the scale, which makes the source smaller than a pixel.
     """

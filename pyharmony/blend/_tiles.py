@@ -15,7 +15,7 @@ from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._images.call import solved
 from .._images.frame import direct_info
-from .._images.limit import count_faint, is_hard, limit_change, warn_of_faint
+from .._images.limit import limit_change, mask_facts, warn_of_faint
 from .._images.memory import Memory
 from .._images.region import STRIP, Region, bounding_box, close_strips, covered_by, regions_of, to_border
 from .._warnings import warn
@@ -317,8 +317,8 @@ def _bounding_box(mask: Any, shape: tuple[int, int]) -> Region:
 
 def _warn_of_faint(mask: Any, box: Region) -> None:
     rows = range(box.y0, box.y1, _BAND)
-    counts = [count_faint(np.asarray(mask[y : min(y + _BAND, box.y1), box.x0 : box.x1])) for y in rows]
-    warn_of_faint(sum(c[0] for c in counts), sum(c[1] for c in counts), np.dtype(mask.dtype).name, "mask")
+    facts = [mask_facts(np.asarray(mask[y : min(y + _BAND, box.y1), box.x0 : box.x1])) for y in rows]
+    warn_of_faint(sum(f.inside for f in facts), sum(f.faint for f in facts), np.dtype(mask.dtype).name, "mask")
 
 
 def _limit(src: Any, dst: Any, mask: Any, out: Any, box: Region) -> None:
@@ -326,7 +326,7 @@ def _limit(src: Any, dst: Any, mask: Any, out: Any, box: Region) -> None:
     for y in range(box.y0, box.y1, _BAND):
         band = Region(y, min(y + _BAND, box.y1), box.x0, box.x1)
         mask_band = np.asarray(mask[band.y0 : band.y1, band.x0 : band.x1])
-        if not is_hard(mask_band):
+        if mask_facts(mask_band).soft:
             source, ground, result = (_View(x, band, image=True).whole() for x in (src, dst, out))
             result = np.array(result)
             limit_change(source, ground, mask_band, result)

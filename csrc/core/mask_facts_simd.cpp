@@ -1,0 +1,150 @@
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+#include "core/dispatch.h"
+#include "core/mask_facts.h"
+#include "core/parallel.h"
+
+namespace pyharmony::HM_SIMD_NS {
+namespace {
+
+constexpr int kBlock = 128;  // pixels, whose counts fit in a byte
+constexpr std::int64_t kRangePixels = 1 << 18;
+
+// Values as they are compared, and counters of their width, so that a register holds as many.
+template <typename T>
+struct Compared {
+  using Value = T;
+  using Count = std::conditional_t<
+      sizeof(T) == 1, std::uint8_t,
+      std::conditional_t<sizeof(T) == 2, std::uint16_t,
+                         std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>>;
+};
+template <>
+struct Compared<Bool> {
+  using Value = std::uint8_t;
+  using Count = std::uint8_t;
+};
+template <>
+struct Compared<Half> {
+  using Value = float;
+  using Count = std::uint32_t;
+};
+
+template <typename T>
+inline typename Compared<T>::Value compared(T value) {
+  if constexpr (std::is_same_v<T, Bool>) {
+    return value.value;
+  } else {
+    return static_cast<typename Compared<T>::Value>(value);
+  }
+}
+
+template <typename T>
+class Reader {
+ public:
+  using Value = typename Compared<T>::Value;
+  using Count = typename Compared<T>::Count;
+
+  Reader(const ImageView& mask, double least) : mask_(mask) {
+    const double range = dtype_range(mask.dtype);
+    white_ = static_cast<Value>(range);
+    if constexpr (std::is_same_v<T, Bool>) {
+      clear_ = 1;
+    } else if constexpr (std::is_integral_v<T>) {
+      clear_ = static_cast<Value>(static_cast<std::int64_t>(least * range) + 1);
+    } else {
+      clear_ = static_cast<Value>(static_cast<T>(least));
+    }
+  }
+
+  void row(std::int64_t y, MaskFacts& facts) const {
+    for (std::int64_t x = 0; x < mask_.width; x += kBlock) block(y, x, facts);
+  }
+
+ private:
+  void block(std::int64_t y, std::int64_t x, MaskFacts& facts) const {
+    const std::int64_t n = std::min<std::int64_t>(kBlock, mask_.width - x);
+    const T* const in = mask_.at<T>(y, x, 0);
+    if constexpr (std::is_same_v<T, Value>) {
+      if (mask_.col_stride == 1 && n == kBlock) return count(in, y, x, n, facts);
+    }
+    Value values[kBlock] = {};
+    if (mask_.col_stride == 1 && n == kBlock) {
+      for (int i = 0; i < kBlock; ++i) values[i] = compared(in[i]);
+    } else {
+      for (std::int64_t i = 0; i < n; ++i) values[i] = compared(in[i * mask_.col_stride]);
+    }
+    count(values, y, x, n, facts);
+  }
+
+  // Counts a block's values, those beyond n being zero.
+  void count(const Value* values, std::int64_t y, std::int64_t x, std::int64_t n,
+             MaskFacts& facts) const {
+    // Most blocks of many masks are zero.
+    std::uint64_t bits = 0;
+    for (std::size_t i = 0; i < kBlock * sizeof(Value); i += sizeof(bits)) {
+      std::uint64_t some;
+      std::memcpy(&some, reinterpret_cast<const unsigned char*>(values) + i, sizeof(some));
+      bits |= some;
+    }
+    if (bits == 0) return;
+    Count inside = 0, clear = 0, full = 0;
+    for (int i = 0; i < kBlock; ++i) {
+      inside = static_cast<Count>(inside + (values[i] > 0));
+      clear = static_cast<Count>(clear + (values[i] >= clear_));
+      full = static_cast<Count>(full + (values[i] >= white_));
+    }
+    if (inside == 0) return;
+    facts.soft |= full != inside;
+    facts.inside += static_cast<std::int64_t>(inside);
+    facts.faint += static_cast<std::int64_t>(inside) - static_cast<std::int64_t>(clear);
+    if (facts.y1 == 0) facts.y0 = y;
+    facts.y1 = y + 1;
+    if (x < facts.x0) {
+      std::int64_t first = 0;
+      while (!(values[first] > 0)) ++first;
+      facts.x0 = std::min(facts.x0, x + first);
+    }
+    if (x + n > facts.x1) {
+      std::int64_t end = n;
+      while (!(values[end - 1] > 0)) --end;
+      facts.x1 = std::max(facts.x1, x + end);
+    }
+  }
+
+  ImageView mask_;
+  Value clear_, white_;
+};
+
+}  // namespace
+
+MaskFacts mask_facts_kernel(const ImageView& mask, double least) {
+  MaskFacts all;
+  all.x0 = mask.width;
+  if (mask.width > 0) {
+    std::mutex mutex;
+    const std::int64_t rows = std::max<std::int64_t>(1, kRangePixels / mask.width);
+    dispatch_any(mask.dtype, [&](auto tag) {
+      const Reader<typename decltype(tag)::type> reader(mask, least);
+      parallel_for(mask.height, rows, [&](std::int64_t begin, std::int64_t end) {
+        MaskFacts part;
+        part.x0 = mask.width;
+        for (std::int64_t y = begin; y < end; ++y) reader.row(y, part);
+        if (part.inside == 0) return;
+        const std::lock_guard<std::mutex> lock(mutex);
+        all.y0 = all.inside == 0 ? part.y0 : std::min(all.y0, part.y0);
+        all.y1 = std::max(all.y1, part.y1);
+        all.x0 = std::min(all.x0, part.x0);
+        all.x1 = std::max(all.x1, part.x1);
+        all.soft |= part.soft;
+        all.inside += part.inside;
+        all.faint += part.faint;
+      });
+    });
+  }
+  return all.inside == 0 ? MaskFacts{} : all;
+}
+
+}  // namespace pyharmony::HM_SIMD_NS
