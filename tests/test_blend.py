@@ -178,7 +178,7 @@ def test_info_comes_with_the_same_blend(name, scene):
     result, info = call(name, src, dst, mask, return_info=True)
     np.testing.assert_array_equal(result, call(name, src, dst, mask))
     assert info.milliseconds > 0
-    assert info.peak_bytes > 0
+    assert (info.peak_bytes > 0) == (name != "alpha")  # which needs no scratch
     assert info.device == "cpu"
     if name in ("alpha", "laplacian"):  # nothing is solved
         assert (info.method, info.iterations, info.residual, info.max_error) == (name, 0, 0, 0)
@@ -244,8 +244,10 @@ def test_peak_bytes_is_what_the_call_held(monkeypatch, name, options, dtype):
         held = max(tracemalloc.get_traced_memory()[1], solves[0])
     finally:
         tracemalloc.stop()
-    # The tolerance is for objects, and for arrays that do not grow with the image.
-    assert abs(info.peak_bytes - held) <= 0.02 * held + 100_000
+    if "feather" in options:  # tracemalloc does not see the scratch of the native distance
+        held += 4 * np.prod(region.bounding_box(mask).shape)
+    # The tolerance is for objects, and for arrays that do not grow with the image, such as samples of its values.
+    assert abs(info.peak_bytes - held) <= 0.02 * held + 80_000 + 20_000 * dst.itemsize
 
 
 @pytest.mark.parametrize("name", BLENDS)

@@ -58,6 +58,7 @@ auto without_gil(Fn&& fn) {
 
 void bind_adam(py::module_& m);
 void bind_adam_cuda(py::module_& m);
+void bind_alpha(py::module_& m);
 void bind_array_view(py::module_& m);
 void bind_color_grid(py::module_& m);
 void bind_color_grid_cuda(py::module_& m);

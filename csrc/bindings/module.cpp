@@ -25,6 +25,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("simd_level", [] { return std::string(simd_level_name(simd_level())); });
   m.def("set_simd_level", &set_simd_level, py::arg("name"));
   bind_adam(m);
+  bind_alpha(m);
   bind_gaussian_poisson(m);
   bind_color_grid(m);
   bind_color_map(m);

@@ -174,9 +174,13 @@ class Job:
         """Copies dst into out and returns out."""
         if not self.in_place:
             copied(self.dst, self.out)
-            if self.out_alpha is not None:
-                self.out_alpha[...] = self.dst_alpha
+            self.start_alpha()
         return self.out
+
+    def start_alpha(self) -> None:
+        """Copies the alpha of dst, if it has any, into that of the result."""
+        if self.out_alpha is not None and not self.in_place:
+            self.out_alpha[...] = self.dst_alpha
 
     def unchanged(self) -> Infos:
         """Makes the result a copy of dst."""

@@ -11,6 +11,7 @@ import numpy as np
 from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._cuda import DeviceArray
+from .._native import native
 
 _COARSEST = 64  # the largest number of pixels on the short side of a pyramid's coarsest level
 #: The widest strip, in pixels, between a mask and the border of the image that counts as inside the mask.
@@ -182,6 +183,11 @@ def check_finite(
         if skip is not None:
             x = np.where(skip[..., None], 0, x)
         _checks.finite(x, name, mask, origin)
+
+
+def is_finite(x: NumpyArray) -> bool:
+    """Returns whether x [h, w, C] has neither NaN nor Inf."""
+    return x.dtype.kind != "f" or native.first_nonfinite(_arrays.view(_arrays.aligned(x), "x"), None) is None
 
 
 def regions_of(bbox: Region, shape: tuple[int, int], whole: bool) -> list[Region]:

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
-from .._arrays import NumpyArray, round_into
+from .._arrays import NumpyArray
 from .._images.call import Call, on_two_images
 from .._images.frame import Infos, Job, direct_info
-from .._images.region import as_float, check_finite
+from .._images.region import check_finite, is_finite
+from ..ops.alpha import alpha as composite
 from ..ops.distance import distance_inside
-
-_ROWS = 64  # the rows of a strip, so few that its temporaries fit in the cache
 
 
 @on_two_images
@@ -57,43 +56,33 @@ def _blend(job: Job, feather: float) -> Infos:
     if box.empty:
         return job.unchanged()
     mask = job.mask_of(box)
-    origin = job.src_region.y0, job.src_region.x0
-    src = box.of(job.src, origin)
-    dst, unknown = job.ground.of(box)
-    outside = job.memory.hold(mask == 0)
+    src = box.of(job.src, job.src_region.origin)
+    known, unknown = job.ground.of(box)
     if job.soft or feather > 0:
         job.warn_of_erased()
-    if src.dtype.kind == "f":
-        job.memory.touch(src.nbytes)  # check_finite makes a copy without the pixels outside.
-    check_finite(src, "src", (box.y0 - job.shift[0], box.x0 - job.shift[1]), skip=outside)
-    check_finite(box.of(job.dst), "dst", (box.y0, box.x0), skip=outside if unknown is None else outside | unknown)
-    if feather > 0:
-        mask = _feather(job, mask, feather)
-    result = box.of(job.start())
-    for y in range(0, box.shape[0], _ROWS):
-        rows = slice(y, y + _ROWS)
-        _blend_rows(job, src[rows], dst[rows], mask[rows], outside[rows], result[rows])
+    _check_finite(job, src, "src", (box.y0 - job.shift[0], box.x0 - job.shift[1]), mask)
+    _check_finite(job, box.of(job.dst), "dst", box.origin, mask, unknown)
+    ramp = _ramp(job, feather) if feather > 0 else None
+    if unknown is None:
+        composite(src, job.dst, mask, job.out, origin=box.origin, ramp=ramp)
+        job.start_alpha()
+    else:  # pixels outside the mask stay as they are, unknown ones too
+        composite(src, known, mask, box.of(job.start()), ramp=ramp, keep=True)
     return [direct_info("alpha")]
 
 
-def _blend_rows(
-    job: Job, src: NumpyArray, dst: NumpyArray, mask: NumpyArray, outside: NumpyArray, out: NumpyArray
+def _check_finite(
+    job: Job, x: NumpyArray, name: str, origin: tuple[int, int], mask: NumpyArray, unknown: NumpyArray | None = None
 ) -> None:
-    s: NumpyArray = src.astype(job.real)
-    d: NumpyArray = dst.astype(job.real)
-    if out.dtype.kind == "f":  # This keeps NaN and Inf outside the mask out of the sum.
-        s[outside] = d[outside] = 0
-    m: NumpyArray = as_float(mask).astype(job.real, copy=False)[..., None]
-    s *= m
-    m = 1 - m
-    d *= m
-    s += d
-    job.memory.touch(s.nbytes + d.nbytes + 2 * m.nbytes)
-    round_into(s, out, where=~outside[..., None])
+    """Refuses NaN and Inf inside the mask, where x is known."""
+    if x.dtype.kind == "f" and not is_finite(x):
+        skip = job.memory.hold(mask == 0)
+        job.memory.touch(x.nbytes)  # check_finite makes a copy without the pixels outside.
+        check_finite(x, name, origin, skip=skip if unknown is None else skip | unknown)
 
 
-def _feather(job: Job, mask: NumpyArray, feather: float) -> NumpyArray:
-    """Returns the mask over its bounding box times a ramp: the distance to the contour over feather, at most 1.
+def _ramp(job: Job, feather: float) -> NumpyArray:
+    """Returns a ramp over the mask's bounding box: the distance to the contour over feather, at most 1.
 
     The contour is half a pixel before the nearest pixel with mask zero.
     """
@@ -104,8 +93,5 @@ def _feather(job: Job, mask: NumpyArray, feather: float) -> NumpyArray:
     ramp -= np.float32(0.5)
     ramp /= np.float32(feather)
     np.clip(ramp, 0, 1, out=ramp)
-    inner: NumpyArray = box.of(ramp, (around.y0, around.x0))
-    scaled = as_float(mask)
-    job.memory.touch(scaled.nbytes)
-    inner *= scaled
+    inner: NumpyArray = box.of(ramp, around.origin)
     return inner
