@@ -1187,8 +1187,11 @@ def test_help_and_version_load_nothing_heavy() -> None:
     )
     for option in ("--help", "--version"):
         done = subprocess.run([sys.executable, "-c", code.format(option)], capture_output=True, text=True, check=True)
-        loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+        modules = done.stdout.splitlines()[-1].split()
+        loaded = {name.partition(".")[0] for name in modules}
         assert not loaded & {"numpy", "PIL", "rich", "torch", "cv2", "scipy"}
+        # Only the help reads the commands.
+        assert ("pyharmony.cli.blend" in modules) == (option == "--help")
     assert call("--version").stdout == f"pyharmony {pyharmony.__version__}\n"
     for command in ("blend", "demo", "info", "doctor", "bench"):
         assert command in call("--help").stdout

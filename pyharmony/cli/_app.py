@@ -4,41 +4,45 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
+import importlib
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from .._calls import COMPOSE, MERGE, PLACE
 from .._version import __version__
-from . import (
-    _modules,
-    bench,
-    blend,
-    compose,
-    data,
-    demo,
-    doctor,
-    evaluate,
-    harmonize,
-    info,
-    merge,
-    models,
-    place,
-    reflection,
-    segment,
-    serve,
-    shadow,
-    super_resolve,
-    train,
-)
+from . import _modules
 from ._command import option, switch
-from ._options import command_of
+
+#: The module of this package that defines each command, a function of the command's name or a group's `app`.
+_MODULES = {
+    "blend": "blend",
+    "compose": "compose",
+    "edit": "blend",
+    "harmonize": "harmonize",
+    "merge": "merge",
+    "place": "place",
+    "reflection": "reflection",
+    "segment": "segment",
+    "serve": "serve",
+    "shadow": "shadow",
+    "super-resolve": "super_resolve",
+    "demo": "demo",
+    "info": "info",
+    "doctor": "doctor",
+    "bench": "bench",
+    "train": "train",
+    "evaluate": "evaluate",
+    "models": "models",
+    "data": "data",
+}
 
 
 class WholeSummaries(TyperGroup):
@@ -51,35 +55,55 @@ class WholeSummaries(TyperGroup):
             formatter.write_dl(rows)
 
 
-# The help is plain: formatting it with rich would cost 80 ms at every --help and every usage error.
-app = typer.Typer(
+class _Commands(Mapping[str, Any]):
+    """The commands by name; a command's module is imported when the command is first read."""
+
+    def __init__(self) -> None:
+        self._load = functools.cache(_load)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._load(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
+def _load(name: str) -> Any:
+    """Returns the command of this name, from its module."""
+    module = importlib.import_module(f".{_MODULES[name]}", __package__)
+    parent = _typer()
+    parent.callback()(lambda: None)  # so that it is a group
+    if hasattr(module, "app"):
+        parent.add_typer(module.app, cls=WholeSummaries)
+    else:
+        function = getattr(module, name.replace("-", "_"))
+        parent.command(name, cls=getattr(function, "command_class", None))(function)
+    return typer.main.get_group(parent).commands[name]
+
+
+class Root(WholeSummaries):
+    """The group of all commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = _Commands()
+
+
+def _typer(**attributes: Any) -> typer.Typer:
+    # The help is plain: formatting it with rich would cost 80 ms at every --help and every usage error.
+    return typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, **attributes)
+
+
+app = _typer(
     name="pyharmony",
-    cls=WholeSummaries,
+    cls=Root,
     help="Composite a part of one image into another, matched to its new surroundings.",
     no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command("blend")(blend.blend)
-app.command("compose", cls=command_of(COMPOSE))(compose.compose)
-app.command("edit")(blend.edit)
-app.command("harmonize")(harmonize.harmonize)
-app.command("merge", cls=command_of(MERGE))(merge.merge)
-app.command("place", cls=command_of(PLACE))(place.place)
-app.command("reflection")(reflection.reflection)
-app.command("segment")(segment.segment)
-app.command("serve")(serve.serve)
-app.command("shadow")(shadow.shadow)
-app.command("super-resolve")(super_resolve.super_resolve)
-app.command("demo")(demo.demo)
-app.command("info")(info.info)
-app.command("doctor")(doctor.doctor)
-app.command("bench")(bench.bench)
-app.command("train")(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.add_typer(models.app, cls=WholeSummaries)
-app.add_typer(data.app, cls=WholeSummaries)
 
 
 def _version(value: bool) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from xml.sax.saxutils import escape
 
 from .._version import __version__
 from ..typing import PathLike
@@ -64,7 +64,7 @@ def add_history(xmp: bytes | None, sums: Iterable[str], steps: Iterable[Step] = 
     kind = f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>" if composite else ""
     files = "".join(f"<rdf:li>sha256:{one}</rdf:li>" for one in sums)
     events = "".join(
-        f"<rdf:li rdf:parseType='Resource'><stEvt:action>{escape(name)}</stEvt:action>"
+        f"<rdf:li rdf:parseType='Resource'><stEvt:action>{html.escape(name, quote=False)}</stEvt:action>"
         f"<stEvt:softwareAgent>{tool}</stEvt:softwareAgent>{_parameters(weights)}</rdf:li>"
         for name, weights in steps
     )
@@ -83,7 +83,7 @@ def add_history(xmp: bytes | None, sums: Iterable[str], steps: Iterable[Step] = 
 
 def _parameters(weights: Sequence[tuple[str, str]]) -> str:
     text = "; ".join(f"weights {name}, SHA-256 {digest}" for name, digest in weights)
-    return f"<stEvt:parameters>{escape(text)}</stEvt:parameters>" if text else ""
+    return f"<stEvt:parameters>{html.escape(text, quote=False)}</stEvt:parameters>" if text else ""
 
 
 def _checksum(source: PathLike | bytes) -> str:
