@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from .._arrays import NumpyArray
 from ..errors import ShapeError
+from ..ops.similarity import similarity, squared_errors
 from ..typing import ImageLike, MaskLike
 from . import _checks
 from ._checks import RANGE
@@ -16,15 +15,8 @@ from ._seam import excess
 #: The smallest MSE in a PSNR: equal images have 108.13 dB, so that means over images are finite.
 SMALLEST_MSE = 1e-6
 
-#: The window of SSIM: 11 x 11, a Gaussian with a sigma of 1.5 pixels.
+#: The pixels on each side of the centre of SSIM's window.
 RADIUS = 5
-KERNEL = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * 1.5**2))
-KERNEL /= KERNEL.sum()
-C1 = (0.01 * RANGE) ** 2  # keeps the denominator of SSIM's luminance term above 0
-C2 = (0.03 * RANGE) ** 2  # keeps that of its contrast and structure term above 0
-
-#: The rows that are processed at once, so few that their temporaries fit in the CPU's cache.
-STRIP = 8
 
 
 def mse(output: ImageLike, target: ImageLike) -> float:
@@ -44,7 +36,8 @@ def mse(output: ImageLike, target: ImageLike) -> float:
         >>> metrics.mse(target + 2, target)
         4.0
     """
-    return float(_squares(*_checks.pair(output, target)).mean())
+    a, b = _checks.pair(output, target)
+    return squared_errors(a, b)[0] / a.size
 
 
 def psnr(output: ImageLike, target: ImageLike) -> float:
@@ -98,7 +91,8 @@ def fmse(output: ImageLike, target: ImageLike, mask: MaskLike) -> float:
         4.0
     """
     a, b = _checks.pair(output, target)
-    return _weighted(_squares(a, b), _checks.foreground(mask, *a.shape[:2]))
+    m = _checks.foreground(mask, *a.shape[:2])
+    return squared_errors(a, b, m)[1] / (a.shape[2] * float(m.sum()))
 
 
 def fpsnr(output: ImageLike, target: ImageLike, mask: MaskLike) -> float:
@@ -163,15 +157,16 @@ def evaluate(output: ImageLike, target: ImageLike, mask: MaskLike) -> dict[str, 
     """
     a, b = _checks.pair(output, target)
     m = _checks.foreground(mask, *a.shape[:2])
-    squares, similarity = _squares(a, b), _similarity(a, b)
-    whole, part = float(squares.mean()), _weighted(squares, m)
+    ssims, inside = _similarity(a, b), float(m.sum())
+    total, weighted = squared_errors(a, b, m)
+    whole, part = total / a.size, weighted / (a.shape[2] * inside)
     return {
         "mse": whole,
         "psnr": _decibels(whole),
-        "ssim": float(_inside(similarity).mean()),
+        "ssim": float(_inside(ssims).mean()),
         "fmse": part,
         "fpsnr": _decibels(part),
-        "fssim": _weighted(similarity, m),
+        "fssim": _weighted(ssims, m),
         "seam_error": excess(a, [b], m),
         "foreground": float(m.mean()),
     }
@@ -189,48 +184,9 @@ def _inside(values: NumpyArray) -> NumpyArray:
     return values[RADIUS:-RADIUS, RADIUS:-RADIUS]
 
 
-def _squares(output: NumpyArray, target: NumpyArray) -> NumpyArray:
-    """Returns the squared error of each pixel, averaged over channels: float64 [H, W] in squared 8-bit levels."""
-    errors = np.empty(output.shape[:2])
-    for top in range(0, output.shape[0], STRIP):
-        rows = slice(top, top + STRIP)
-        difference = output[rows].astype(np.float64) - target[rows]
-        errors[rows] = np.square(difference, out=difference).mean(axis=2)
-    errors *= _checks.scale(output) ** 2
-    return errors
-
-
 def _similarity(output: NumpyArray, target: NumpyArray) -> NumpyArray:
     """Returns the map of SSIM, averaged over channels: float64 [H, W]; images are mirrored beyond their borders."""
-    height, width, channels = output.shape
+    height, width = output.shape[:2]
     if min(height, width) < 2 * RADIUS + 1:
         raise ShapeError(f"output: {width} x {height} pixels; SSIM needs sides of at least {2 * RADIUS + 1}")
-    scale = _checks.scale(output)
-    rows = np.pad(np.arange(height), RADIUS, mode="symmetric")
-    columns = np.pad(np.arange(width), RADIUS, mode="symmetric")
-    ssim = np.zeros((height, width))
-    for top in range(0, height, STRIP):
-        strip = rows[top : top + STRIP + 2 * RADIUS]
-        for channel in range(channels):
-            x, y = (image[strip, :, channel].astype(np.float64) * scale for image in (output, target))
-            # SSIM needs only x, y, x² + y² and xy, as [4, rows, W].
-            moments = _smooth(np.stack([x, y, x * x + y * y, x * y]), 1)
-            mean_x, mean_y, squares, product = _smooth(moments[..., columns], 2)
-            means, both = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
-            product -= means
-            squares -= both
-            ssim[top : top + STRIP] += (2 * means + C1) * (2 * product + C2) / ((both + C1) * (squares + C2)) / channels
-    return ssim
-
-
-def _smooth(x: NumpyArray, axis: int) -> NumpyArray:
-    """Returns x [4, h, w], which has a margin along an axis, weighted by the symmetric kernel there, without it."""
-    n = x.shape[axis] - 2 * RADIUS
-    shifted = [x[(slice(None),) * axis + (slice(i, i + n),)] for i in range(2 * RADIUS + 1)]
-    total = shifted[RADIUS] * KERNEL[RADIUS]
-    both = np.empty_like(total)
-    for i in range(RADIUS):
-        np.add(shifted[i], shifted[-1 - i], out=both)
-        both *= KERNEL[i]
-        total += both
-    return total
+    return similarity(output, target)
