@@ -90,6 +90,13 @@ void load_pixels(const ImageView& image, std::int64_t y, std::int64_t xa, std::i
     const T* __restrict row = image.at<T>(y, a, k0);
     if (image.col_stride == c && (c == 1 || image.channel_stride == 1)) {
       convert_to_float(row, n * c, inside);
+    } else if (image.channel_stride == 1 && c == 3) {
+      // Columns that are stored one after the other: each pixel is read from one cache line.
+      for (std::int64_t i = 0; i < n; ++i) {
+        for (int k = 0; k < 3; ++k) {
+          inside[3 * i + k] = static_cast<float>(row[i * image.col_stride + k]);
+        }
+      }
     } else {
       const std::int64_t pixels = n, stride = image.col_stride, channels = c;
       for (std::int64_t k = 0; k < channels; ++k) {
