@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import peers
 import problems
 import pytest
-from measure import Ledger, Timing
+from measure import Ledger, Timing, ratio
 
 import pyharmony
 
@@ -115,6 +117,9 @@ def bench_file_to_file(benchmark: Any, ledger: Ledger, folder: Path, size: str, 
             group, size, f"a script with {name}", other.timing, version=str(peers.SEAMLESS_CLONE.version),
             against=ours.timing, note=f"{other.peak / 1e9:.2f} GB at its peak; imread and imwrite",
         )  # fmt: skip
+        if width < 4000:
+            faster = ratio(other.timing, ours.timing, "cpu")
+            ledger.target(f"pyharmony blend, {size}, v. a script with {name}", faster, 1.0, None, "x")
     wall = ours.timing.summary()["wall_ms"] / 1e3
     ledger.target(f"pyharmony blend --mode {mode}, {size}", wall, seconds, None, "s", higher_is_better=False)
     if size.startswith("50"):
@@ -130,3 +135,15 @@ def bench_help(benchmark: Any, ledger: Ledger) -> None:
     ledger.add("command line, cold process", "--help", "pyharmony --help", ours.timing, version=OURS)
     wall = ours.timing.summary()["wall_ms"] / 1e3
     ledger.target("pyharmony --help", wall, 0.3, 0.12, "s", higher_is_better=False)
+
+
+def bench_version(benchmark: Any, ledger: Ledger) -> None:
+    ours, numpy = Process("-m", "pyharmony", "--version"), Process("-c", "import numpy")
+    run_in_turn(benchmark, ours, [numpy], rounds=9)
+    ledger.add("command line, cold process", "--version", "pyharmony --version", ours.timing, version=OURS)
+    ledger.add(
+        "command line, cold process", "--version", "Python, importing NumPy", numpy.timing, version=np.__version__,
+        against=ours.timing,
+    )  # fmt: skip
+    beyond = statistics.median(a - b for a, b in zip(ours.timing.cpu, numpy.timing.cpu, strict=True))
+    ledger.target("pyharmony --version beyond importing NumPy", beyond, 0.1, None, "s", higher_is_better=False)
