@@ -177,19 +177,17 @@ def dtype_name(x: NumpyArray) -> str:
 
 def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
     """Returns the native view of a numpy array; the array must outlive it."""
-    dtype = dtype_name(x)
-    check_dtype(dtype, name, MASK_DTYPES)
-    size, pointer = x.itemsize, x.ctypes.data
-    if pointer % size or any(stride % size for stride in x.strides):
-        raise DTypeError(f"{name}: strides {x.strides} are not aligned to its {size}-byte items; pass a copy")
-    strides = tuple(stride // size for stride in x.strides)
-    return native.ArrayView(pointer, dtype, x.shape, strides, writable)
+    native_view = native.ArrayView.of(x, writable)
+    if native_view is None:
+        check_dtype(dtype_name(x), name, MASK_DTYPES)
+        raise DTypeError(f"{name}: strides {x.strides} are not aligned to its {x.itemsize}-byte items; pass a copy")
+    return native_view
 
 
 def aligned(x: NumpyArray) -> NumpyArray:
     """Returns x, or a copy if its items do not lie at multiples of their size, which `view` refuses."""
     size = x.itemsize
-    return x.copy() if x.ctypes.data % size or any(stride % size for stride in x.strides) else x
+    return x if size == 1 or native.ArrayView.of(x, False) is not None else x.copy()
 
 
 @functools.cache
