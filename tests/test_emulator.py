@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from .emulator_cases import CASES, Memory
+from .test_gaussian_poisson_rectangle_cuda import Device
 
 pytestmark = pytest.mark.emulated
 
@@ -301,6 +302,23 @@ def test_sectors_of_global_memory_are_counted(check: Any, lines: Callable[[str],
     assert {read["line"], write["line"]} == set(lines("strided"))
     assert (write["sectors_per_request"], write["ideal_sectors"]) == (4, 4)
     assert (read["sectors_per_request"], read["ideal_sectors"]) == (32, 4)
+
+
+def test_traffic_counts_each_sector_of_a_launch_once(emulator_check: Any) -> None:
+    """The direct solver reads src, dst, base, a third of a mask and its spectrum twice, and writes that and out."""
+    h, w = 64, 256
+    for dtype, size, most in ((np.float32, 4, 36), (np.uint8, 1, 22)):
+        src, dst, base = (np.ascontiguousarray(x[None]) for x in np.full((3, h, w, 3), 1, dtype))
+        out = np.zeros_like(src)
+        emulator_check.clear_access_sites()
+        emulator_check.set_counting(True)
+        Device(emulator_check).direct(src, dst, np.full((1, h, w), 255, np.uint8), base, out, 1.0, measures=False)
+        emulator_check.set_counting(False)
+        launches = emulator_check.traffic()
+        assert [one["launches"] for one in launches] == [1, 1, 1]
+        per_value = sum(one["read_sectors"] + one["written_sectors"] for one in launches) * 32 / out.size
+        formula = 3 * size + 1 / 3 + 4 + 4 + 4 + 4 + size
+        assert formula <= per_value <= formula + 0.3 <= most  # and the tables
 
 
 # Sites

@@ -39,9 +39,9 @@ class Device:
 
     def direct(
         self, src: Any, dst: Any, mask: Any, base: Any, out: Any, weight: float,
-        sigma: float = 0.5, reference: bool = False, rhs: Any = None,
+        sigma: float = 0.5, reference: bool = False, rhs: Any = None, measures: bool = True,
     ) -> Any:  # fmt: skip
-        """Solves a batch into out; returns the residuals of the items where out is float32."""
+        """Solves a batch into out; returns the residuals of the items where out is float32 and they are measured."""
         w0, w1 = definition.gaussian_taps(sigma, normalize=not reference)
         views = [None if a is None else self.view(a) for a in (src, dst, mask, base)] + [self.view(out, writable=True)]
         call = {"weight": weight, "w0": w0, "w1": w1, "device": 0, "rhs": None if rhs is None else self.view(rhs)}
@@ -53,7 +53,7 @@ class Device:
             *views, **call, tables=(memory.pointer, tables.nbytes), slow=slow, workspace=(workspace.pointer, size),
             stream=0,
         )  # fmt: skip
-        if out.dtype != np.float32:
+        if out.dtype != np.float32 or not measures:
             return None
         residuals = np.full(len(out), np.nan, np.float32)
         self.module.gaussian_poisson_direct_residual(*views, **call, residuals=residuals.ctypes.data, stream=0)

@@ -54,6 +54,16 @@ py::list access_sites() {
   return out;
 }
 
+py::list traffic() {
+  py::list out;
+  for (const checker::Traffic& one : checker::traffic()) {
+    out.append(py::dict("kernel"_a = one.kernel, "launches"_a = one.launches,
+                        "read_sectors"_a = one.read_sectors,
+                        "written_sectors"_a = one.written_sectors));
+  }
+  return out;
+}
+
 // Registers the memory between the first and the last element.
 void observe_view(const ArrayView& view, bool exists) {
   std::int64_t low = 0, high = 0;
@@ -97,6 +107,7 @@ void bind_emulator(py::module_& m) {
   m.def("report_count", &checker::report_count);
   m.def("clear_reports", &checker::clear_reports);
   m.def("access_sites", &access_sites);
+  m.def("traffic", &traffic);
   m.def("clear_access_sites", &checker::clear_access_sites);
   m.def(
       "register_memory",

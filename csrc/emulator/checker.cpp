@@ -13,6 +13,7 @@
 #include <sstream>
 #include <tuple>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "emulator/symbols.h"
 
@@ -109,6 +110,7 @@ struct Request {
   Address address[32];
   std::uint16_t bytes[32];
   std::uint32_t lanes = 0;
+  bool shared = false, write = false;  // an asynchronous copy makes one of each at its instruction
 };
 
 struct Count {
@@ -117,8 +119,15 @@ struct Count {
   std::uint64_t requests = 0, lanes = 0, sectors = 0, ideal_sectors = 0, ways = 0, ideal_ways = 0;
 };
 
+// The sectors of global memory that a launch touches, each counted once.
+struct Sectors {
+  std::unordered_set<Address> read, written;
+};
+
 struct State {
   bool checking = true, counting = false;
+  Sectors sectors;  // of this launch
+  std::map<std::string, Traffic> traffic;
   std::uint32_t serial = 0, first_serial = 1;  // number of the block; of the launch's first one
   std::uint32_t epoch = 0;
   LaunchInfo launch;
@@ -389,6 +398,8 @@ void count_request(State& s, Address a, std::size_t bytes, bool write, bool shar
   request.address[me.lane] = a;
   request.bytes[me.lane] = static_cast<std::uint16_t>(bytes);
   request.lanes |= 1u << me.lane;
+  request.shared = shared;
+  request.write = write;
   Count& count = s.counts[{pc, s.launch.kernel}];
   count.shared = shared;
   count.write = write;
@@ -415,6 +426,9 @@ void finish_requests(State& s) {
     }
     ++count.requests;
     count.lanes += static_cast<unsigned>(__builtin_popcount(request.lanes));
+    if (!request.shared) {
+      (request.write ? s.sectors.written : s.sectors.read).insert(sectors.begin(), sectors.end());
+    }
     count.sectors += distinct(sectors);
     count.ideal_sectors += (distinct(bytes) + 31) / 32;
     count.ideal_ways += (distinct(words) + 31) / 32;
@@ -567,6 +581,14 @@ void begin_launch(const LaunchInfo& launch) {
 
 void end_launch() {
   active = in_kernel = false;
+  State& s = state();
+  if (s.counting) {
+    Traffic& traffic = s.traffic[s.launch.kernel];
+    ++traffic.launches;
+    traffic.read_sectors += s.sectors.read.size();
+    traffic.written_sectors += s.sectors.written.size();
+    s.sectors = {};
+  }
   state_mutex.unlock();
 }
 
@@ -694,7 +716,23 @@ std::vector<Report> reports() {
 
 std::size_t report_count() { return Locked()->found.size(); }
 void clear_reports() { Locked()->found.clear(); }
-void clear_access_sites() { Locked()->counts.clear(); }
+
+void clear_access_sites() {
+  const Locked s;
+  s->counts.clear();
+  s->traffic.clear();
+  s->sectors = {};
+}
+
+std::vector<Traffic> traffic() {
+  const Locked s;
+  std::vector<Traffic> out;
+  for (auto [kernel, traffic] : s->traffic) {
+    traffic.kernel = kernel;
+    out.push_back(std::move(traffic));
+  }
+  return out;
+}
 
 std::vector<AccessSite> access_sites() {
   const Locked s;

@@ -48,6 +48,13 @@ struct AccessSite {
   double ways = 0, ideal_ways = 0;        // accesses to one of the 32 banks of shared memory
 };
 
+// The sectors of global memory that the launches of a kernel touch, each counted once in a launch:
+// what passes between the cache and the memory where the cache holds what is read again.
+struct Traffic {
+  std::string kernel;
+  std::uint64_t launches = 0, read_sectors = 0, written_sectors = 0;
+};
+
 #if HM_EMULATOR_CHECK
 
 constexpr bool kOneThread = true;
@@ -81,6 +88,7 @@ std::vector<Report> reports();
 std::size_t report_count();  // counted by instruction; quicker than the reports
 void clear_reports();
 std::vector<AccessSite> access_sites();
+std::vector<Traffic> traffic();
 void clear_access_sites();
 
 // Adds memory that kernels may use. If it is not initialised, it must be written before it is read.
