@@ -75,6 +75,7 @@ void bind_gaussian_poisson_rectangle_cuda(py::module_& m);
 void bind_distance(py::module_& m);
 void bind_instance_norm(py::module_& m);
 void bind_instance_norm_cuda(py::module_& m);
+void bind_laplacian(py::module_& m);
 void bind_mask_facts(py::module_& m);
 void bind_partial_conv(py::module_& m);
 void bind_partial_conv_cuda(py::module_& m);

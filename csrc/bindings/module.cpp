@@ -33,6 +33,7 @@ PYBIND11_MODULE(_C, m) {
   bind_convolution(m);
   bind_distance(m);
   bind_instance_norm(m);
+  bind_laplacian(m);
   bind_mask_facts(m);
   bind_partial_conv(m);
   bind_pyramid(m);

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import _checks
-from .._arrays import NumpyArray
 from .._images.call import Call, on_two_images
-from .._images.frame import Infos, Job, direct_info, store
+from .._images.frame import Infos, Job, direct_info
 from .._images.limit import limit_change
-from .._images.memory import Memory
-from .._images.region import Region, as_float
-from ..ops.pyramid import downsample, halve_mask, upsample
+from .._images.region import Region
+from ..ops.laplacian import laplacian as add_bands
 
 _MAX_LEVELS = 16
 _MARGIN = 4  # the margin around the mask, in cells of the coarsest level
-#: If levels is None, a band is omitted if its weight reaches one in less than this share of the mask.
-_CORE = 0.25
 
 
 @on_two_images
@@ -82,84 +76,11 @@ def _blend(job: Job, levels: int | None) -> Infos:
     region = Region(region.y0 >> count << count, region.y1, region.x0 >> count << count, region.x1)
     job.check_finite(region)
     job.warn_of_erased()
-    mask = job.mask_of(region)
-    dst, _ = job.ground.of(region)
-    inside = memory.hold(mask > 0)
-
-    soft, full = memory.hold(as_float(mask)), inside
-    weights = [_fade(inside, soft, memory, clear=0)]
-    for _ in range(count):
-        soft, full = memory.hold(halve_mask(soft)), memory.hold(halve_mask(full) == 1)
-        memory.touch(4 * full.nbytes)
-        if levels is None and _erode(full, 3, memory).mean() < _CORE * soft.mean():
-            break
-        weights.append(_fade(full, soft, memory, clear=1))
-    del soft, full
-
-    source = job.src_of(region)
-    band = memory.hold(np.empty(dst.shape, np.float32))
-    np.subtract(source, dst, out=band, dtype=job.real, casting="same_kind")
-    if not job.soft:
-        del source
-    bands = []
-    for _ in weights[1:]:
-        coarse = memory.hold(downsample(band))
-        band -= memory.hold(upsample(coarse, band.shape[:2]))
-        bands.append(band)
-        band = coarse
-    bands.append(band)
-    del band
-
-    total: NumpyArray | None = None
-    while bands:
-        band = bands.pop()
-        band *= weights.pop()[..., None]
-        if total is not None:
-            band += memory.hold(upsample(total, band.shape[:2]))
-        total = band
-    assert total is not None  # noqa: S101  # there is always the finest band
+    source, (dst, _), mask = job.src_of(region), job.ground.of(region), job.mask_of(region)
     result = region.of(job.start())
     ground = memory.hold(dst.copy()) if job.soft and job.in_place else dst
-    clipped = 0.0
-    if result.dtype.kind == "f":
-        np.add(dst, total, out=result, where=inside[..., None], casting="same_kind")
-    else:
-        total += dst
-        clipped = store(total, result, inside)
+    clipped, scratch = add_bands(source, dst, mask, result, levels=count, adapt=levels is None)
+    memory.touch(scratch)
     if job.soft:
         limit_change(source, ground, mask, result)
-    return [direct_info("laplacian", clipped)]
-
-
-def _erode(inside: NumpyArray, cells: int, memory: Memory) -> NumpyArray:
-    """Returns the cells whose square of side 2 * cells + 1 has no cell outside; image borders are not contours."""
-    eroded = memory.hold(inside.copy())
-    for axis in (0, 1):
-        for _ in range(cells):
-            before, here, after = _neighbours(eroded, axis, memory)
-            np.logical_and(before, here, out=eroded)
-            eroded &= after
-    return eroded
-
-
-def _neighbours(x: NumpyArray, axis: int, memory: Memory) -> list[NumpyArray]:
-    """Returns the cells before, at and after each position along an axis; border cells are replicated."""
-    padded = memory.hold(np.pad(x, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge"))
-    n = x.shape[axis]
-    return [padded[k : k + n] if axis == 0 else padded[:, k : k + n] for k in (0, 1, 2)]
-
-
-def _fade(inside: NumpyArray, soft: NumpyArray, memory: Memory, *, clear: int) -> NumpyArray:
-    """Returns the weight of a band: zero in `clear` cells along the contour, then a ramp up to the mask itself.
-
-    Upsampling spreads values by a cell: one clear cell prevents them from crossing the contour.
-    """
-    weight = memory.hold(_erode(inside, clear + 1, memory).astype(np.float32))
-    for axis in (0, 1):
-        before, here, after = _neighbours(weight, axis, memory)
-        np.add(before, after, out=weight)
-        weight += here
-        weight += here
-        weight *= np.float32(0.25)
-    weight *= soft
-    return weight
+    return [direct_info("laplacian", clipped / (max(job.facts.inside, 1) * result.shape[2]))]

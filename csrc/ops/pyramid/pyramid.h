@@ -21,6 +21,9 @@ struct DownsampleParams {
   float* out;     // [ceil(H / 2), ceil(W / 2), C], contiguous
   const float* weights;
   int half;
+  // [H, W, C] of at most 4 channels, subtracted from src first, in double if one of the two is;
+  // data null: nothing is. The range is 1 then.
+  ImageView less = {};
 };
 
 // Applies Keys' cubic (a = -1/2) at the cell centres, with src clamped at its borders.

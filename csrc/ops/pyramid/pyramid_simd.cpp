@@ -4,32 +4,16 @@
 // into a ring, filtered down the columns, and then along the row. There, the pixels of even and of
 // odd position lie in two arrays, so that all channels of an interleaved image are filtered by
 // plain vectors whatever their number.
-#include <algorithm>
-#include <cstring>
-
 #include "core/buffer.h"
-#include "core/dispatch.h"
 #include "core/parallel.h"
+#include "ops/pyramid/filters.h"
 #include "ops/pyramid/pyramid.h"
 
 namespace pyharmony::HM_SIMD_NS {
 namespace {
 
-typedef float Vec __attribute__((vector_size(HM_SIMD_BYTES)));
-constexpr std::int64_t kLanes = HM_SIMD_BYTES / 4;
 constexpr std::int64_t kRingBytes = 32 << 10;
 constexpr std::int64_t kBandRows = 64;  // output rows of a tile
-
-inline Vec load(const float* p) {
-  Vec v;
-  std::memcpy(&v, p, sizeof(v));
-  return v;
-}
-inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof(v)); }
-
-inline std::int64_t padded(std::int64_t floats) {
-  return (floats + kLanes - 1) / kLanes * kLanes + kLanes;
-}
 
 // Mirrors any index, half-sample.
 inline std::int64_t mirror(std::int64_t i, std::int64_t n) {
@@ -39,75 +23,51 @@ inline std::int64_t mirror(std::int64_t i, std::int64_t n) {
   return i < n ? i : 2 * n - 1 - i;
 }
 
-inline std::int64_t clamp(std::int64_t i, std::int64_t n) {
-  return std::min(std::max<std::int64_t>(i, 0), n - 1);
-}
-
-// Copies n pixels of kC (or c) floats to places that are step pixels apart. With three channels it
-// moves four floats at once: the next pixel overwrites the fourth, except after the last.
-template <int kC>
-inline void copy_pixels(const float* from, std::int64_t from_step, float* to, std::int64_t to_step,
-                        std::int64_t n, std::int64_t c) {
-  if constexpr (kC == 3) {
-    for (std::int64_t i = 0; i + 1 < n; ++i) {
-      std::memcpy(to + i * to_step * 3, from + i * from_step * 3, 4 * sizeof(float));
-    }
-    if (n > 0) {
-      std::memcpy(to + (n - 1) * to_step * 3, from + (n - 1) * from_step * 3, 3 * sizeof(float));
-    }
-  } else {
-    const std::int64_t channels = kC > 0 ? kC : c;
-    for (std::int64_t i = 0; i < n; ++i) {
-      const float* source = from + i * from_step * channels;
-      float* target = to + i * to_step * channels;
-      for (std::int64_t k = 0; k < channels; ++k) target[k] = source[k];
-    }
+template <typename Real, int kRun>
+inline void subtract_run(const DownsampleParams& p, std::int64_t y, std::int64_t x0,
+                         std::int64_t x1, float* __restrict out) {
+  alignas(64) Real a[kRun], b[kRun];
+  read_row(p.src, y, x0, x1, a);
+  read_row(p.less, y, x0, x1, b);
+  for (std::int64_t i = 0; i < (x1 - x0) * p.src.channels; ++i) {
+    out[i] = static_cast<float>(a[i] - b[i]);
   }
 }
 
-// Converts pixels [x0, x1) of row y, both inside the image, to floats: the only code that depends
-// on the image's dtype.
-using Converter = void (*)(const ImageView& src, float range, std::int64_t y, std::int64_t x0,
-                           std::int64_t x1, float* out);
-
-template <typename T>
-void convert_run(const ImageView& src, float range, std::int64_t y, std::int64_t x0,
-                 std::int64_t x1, float* __restrict out) {
-  const std::int64_t channels = src.channels;
-  const T* __restrict row = src.at<T>(y, x0, 0);
-  const std::int64_t n = x1 - x0;
-  if (src.col_stride == channels && (channels == 1 || src.channel_stride == 1)) {
-    if (range == 1.0f) {
-      for (std::int64_t i = 0; i < n * channels; ++i) out[i] = to_real<float>(row[i]);
-    } else {
-      for (std::int64_t i = 0; i < n * channels; ++i) out[i] = to_real<float>(row[i]) / range;
+// Reads pixels [x0, x1) of row y of what is halved, both inside the image.
+void read_source(const DownsampleParams& p, std::int64_t y, std::int64_t x0, std::int64_t x1,
+                 float* __restrict out) {
+  const std::int64_t channels = p.src.channels;
+  if (p.less.data == nullptr) {
+    read_row(p.src, y, x0, x1, out);
+    if (p.range != 1.0f) {
+      for (std::int64_t i = 0; i < (x1 - x0) * channels; ++i) out[i] /= p.range;
     }
     return;
   }
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const T* __restrict p = row + c * src.channel_stride;
-    for (std::int64_t i = 0; i < n; ++i)
-      out[i * channels + c] = to_real<float>(p[i * src.col_stride]) / range;
+  constexpr std::int64_t kRun = 512;  // values
+  const bool exact = p.src.dtype == DType::kFloat64 || p.less.dtype == DType::kFloat64;
+  for (std::int64_t x = x0; x < x1; x += kRun / channels) {
+    const std::int64_t end = std::min(x + kRun / channels, x1);
+    float* const to = out + (x - x0) * channels;
+    exact ? subtract_run<double, kRun>(p, y, x, end, to)
+          : subtract_run<float, kRun>(p, y, x, end, to);
   }
 }
 
-Converter converter_of(DType dtype) {
-  return dispatch_any(
-      dtype, [](auto tag) -> Converter { return convert_run<typename decltype(tag)::type>; });
-}
-
-// Loads pixels [x0, x1) of a row; `index` continues it outside the image.
-template <int kC, typename Index>
-inline void load_row(Converter convert, const ImageView& src, float range, std::int64_t y,
-                     std::int64_t x0, std::int64_t x1, Index index, float* out) {
-  const std::int64_t c = kC > 0 ? kC : src.channels;
+// Loads pixels [x0, x1) of a row of `width` pixels by read(x0, x1, out); `index` continues it
+// outside the image.
+template <int kC, typename Read, typename Index>
+inline void load_row(Read read, std::int64_t channels, std::int64_t width, std::int64_t x0,
+                     std::int64_t x1, Index index, float* out) {
+  const std::int64_t c = kC > 0 ? kC : channels;
   const std::int64_t left = std::min(std::max<std::int64_t>(x0, 0), x1);
-  const std::int64_t right = std::max(std::min(x1, src.width), left);
-  convert(src, range, y, left, right, out + (left - x0) * c);
+  const std::int64_t right = std::max(std::min(x1, width), left);
+  read(left, right, out + (left - x0) * c);
   const auto continue_at = [&](std::int64_t x) {
-    const std::int64_t i = index(x, src.width);
+    const std::int64_t i = index(x, width);
     float* to = out + (x - x0) * c;
-    if (i < left || i >= right) return convert(src, range, y, i, i + 1, to);
+    if (i < left || i >= right) return read(i, i + 1, to);
     const float* from = out + (i - x0) * c;
     for (std::int64_t k = 0; k < c; ++k) to[k] = from[k];
   };
@@ -117,8 +77,8 @@ inline void load_row(Converter convert, const ImageView& src, float range, std::
 
 // kHalf is the number of tap pairs, or 0 where it is known only at run time.
 template <int kC, int kHalf>
-void downsample_tile(const DownsampleParams& p, Converter convert, std::int64_t y0, std::int64_t y1,
-                     std::int64_t x0, std::int64_t x1) {
+void downsample_tile(const DownsampleParams& p, std::int64_t y0, std::int64_t y1, std::int64_t x0,
+                     std::int64_t x1) {
   const std::int64_t c = kC > 0 ? kC : p.src.channels;
   const int half = kHalf > 0 ? kHalf : p.half;
   const int taps = 2 * half;
@@ -140,7 +100,11 @@ void downsample_tile(const DownsampleParams& p, Converter convert, std::int64_t 
 
   const auto slot = [&](std::int64_t y) { return ring + (y % taps + taps) % taps * row_pitch; };
   const auto fill = [&](std::int64_t y) {
-    load_row<kC>(convert, p.src, p.range, mirror(y, p.src.height), left, right, mirror, slot(y));
+    const auto read = [&, row = mirror(y, p.src.height)](std::int64_t x0, std::int64_t x1,
+                                                         float* out) {
+      read_source(p, row, x0, x1, out);
+    };
+    load_row<kC>(read, c, p.src.width, left, right, mirror, slot(y));
   };
   for (std::int64_t y = 2 * y0 - (half - 1); y < 2 * y0 + (half - 1); ++y) fill(y);
 
@@ -154,9 +118,15 @@ void downsample_tile(const DownsampleParams& p, Converter convert, std::int64_t 
       high[t] = slot(2 * y + 1 + t);
     }
     for (std::int64_t i = 0; i < row_floats; i += kLanes) {
-      Vec sum = p.weights[0] * (load(low[0] + i) + load(high[0] + i));
-      for (int t = 1; t < half; ++t) sum += p.weights[t] * (load(low[t] + i) + load(high[t] + i));
-      store(column + i, sum);
+      const auto pair = [&](int t) {
+        return load_unaligned(low[t] + i) + load_unaligned(high[t] + i);
+      };
+      // Which products are fused is fixed here, so that all users get the same bits.
+      constexpr bool kKnown = kHalf > 1;
+      Vec sum = kKnown ? fma(splat(p.weights[0]), pair(0), p.weights[1] * pair(1))
+                       : p.weights[0] * pair(0);
+      for (int t = kKnown ? 2 : 1; t < half; ++t) sum = fma(splat(p.weights[t]), pair(t), sum);
+      store_unaligned(column + i, sum);
     }
     copy_pixels<kC>(column, 2, split[0], 1, split_pixels, c);
     copy_pixels<kC>(column + c, 2, split[1], 1, split_pixels, c);
@@ -164,25 +134,20 @@ void downsample_tile(const DownsampleParams& p, Converter convert, std::int64_t 
       Vec sum = {};
       for (int t = 0; t < half; ++t) {
         const int a = half - 1 - t, b = half + t;  // positions of the pair, from the first tap
-        const Vec pair =
-            load(split[a & 1] + i + (a >> 1) * c) + load(split[b & 1] + i + (b >> 1) * c);
-        sum += p.weights[t] * pair;
+        const Vec pair = load_unaligned(split[a & 1] + i + (a >> 1) * c) +
+                         load_unaligned(split[b & 1] + i + (b >> 1) * c);
+        sum = fma(splat(p.weights[t]), pair, sum);
       }
-      store(result + i, sum);
+      store_unaligned(result + i, sum);
     }
     std::memcpy(p.out + (y * out_width + x0) * c, result, out_floats * sizeof(float));
   }
 }
 
-inline Vec cubic(Vec near_outer, Vec near, Vec far, Vec far_outer) {
-  return kCubicNearOuter * near_outer + kCubicNear * near +
-         (kCubicFar * far + kCubicFarOuter * far_outer);
-}
-
 // Makes output rows [2 y0, 2 y1) and pixels [2 x0, 2 x1), as far as they exist.
 template <int kC>
-void upsample_tile(const UpsampleParams& p, Converter convert, std::int64_t y0, std::int64_t y1,
-                   std::int64_t x0, std::int64_t x1) {
+void upsample_tile(const UpsampleParams& p, std::int64_t y0, std::int64_t y1, std::int64_t x0,
+                   std::int64_t x1) {
   constexpr std::int64_t kRing = 5, kReach = 2;
   const std::int64_t c = kC > 0 ? kC : p.src.channels;
   const std::int64_t left = x0 - kReach, right = x1 + kReach;
@@ -196,7 +161,11 @@ void upsample_tile(const UpsampleParams& p, Converter convert, std::int64_t y0, 
 
   const auto slot = [&](std::int64_t y) { return ring + (y + kRing) % kRing * row_pitch; };
   const auto fill = [&](std::int64_t y) {
-    load_row<kC>(convert, p.src, 1.0f, clamp(y, p.src.height), left, right, clamp, slot(y));
+    const auto read = [&, row = clamp(y, p.src.height)](std::int64_t x0, std::int64_t x1,
+                                                        float* out) {
+      read_row(p.src, row, x0, x1, out);
+    };
+    load_row<kC>(read, c, p.src.width, left, right, clamp, slot(y));
   };
   for (std::int64_t y = y0 - kReach; y < y0 + kReach; ++y) fill(y);
 
@@ -211,15 +180,15 @@ void upsample_tile(const UpsampleParams& p, Converter convert, std::int64_t y0, 
       const float* far = slot(y + toward);
       const float* far_outer = slot(y + 2 * toward);
       for (std::int64_t i = 0; i < row_floats; i += kLanes) {
-        store(column + i,
-              cubic(load(near_outer + i), load(near + i), load(far + i), load(far_outer + i)));
+        store_unaligned(column + i, cubic(load_unaligned(near_outer + i), load_unaligned(near + i),
+                                          load_unaligned(far + i), load_unaligned(far_outer + i)));
       }
       const float* centre = column + kReach * c;
       for (std::int64_t i = 0; i < half_floats; i += kLanes) {
-        const Vec before = load(centre + i - c), here = load(centre + i),
-                  after = load(centre + i + c);
-        store(even + i, cubic(after, here, before, load(centre + i - 2 * c)));
-        store(odd + i, cubic(before, here, after, load(centre + i + 2 * c)));
+        const Vec before = load_unaligned(centre + i - c), here = load_unaligned(centre + i),
+                  after = load_unaligned(centre + i + c);
+        store_unaligned(even + i, cubic(after, here, before, load_unaligned(centre + i - 2 * c)));
+        store_unaligned(odd + i, cubic(before, here, after, load_unaligned(centre + i + 2 * c)));
       }
       float* out = p.out + (out_y * p.width + 2 * x0) * c;
       const std::int64_t odds = std::min(2 * x1, p.width) / 2 - x0;
@@ -254,24 +223,22 @@ void for_each_tile(std::int64_t height, std::int64_t width, std::int64_t tile_wi
 
 template <int kC, int kHalf>
 void downsample_image(const DownsampleParams& p) {
-  const Converter convert = converter_of(p.src.dtype);
   const std::int64_t pixels =
       kRingBytes / static_cast<std::int64_t>(sizeof(float)) / (2 * p.half * p.src.channels);
   for_each_tile((p.src.height + 1) / 2, (p.src.width + 1) / 2,
                 std::max<std::int64_t>(pixels / 2, 32),
                 [&](std::int64_t y0, std::int64_t y1, std::int64_t x0, std::int64_t x1) {
-                  downsample_tile<kC, kHalf>(p, convert, y0, y1, x0, x1);
+                  downsample_tile<kC, kHalf>(p, y0, y1, x0, x1);
                 });
 }
 
 template <int kC>
 void upsample_image(const UpsampleParams& p) {
-  const Converter convert = converter_of(p.src.dtype);
   const std::int64_t pixels =
       kRingBytes / static_cast<std::int64_t>(sizeof(float)) / (8 * p.src.channels);
   for_each_tile(p.src.height, p.src.width, std::max<std::int64_t>(pixels, 32),
                 [&](std::int64_t y0, std::int64_t y1, std::int64_t x0, std::int64_t x1) {
-                  upsample_tile<kC>(p, convert, y0, y1, x0, x1);
+                  upsample_tile<kC>(p, y0, y1, x0, x1);
                 });
 }
 
