@@ -40,6 +40,7 @@ PYBIND11_MODULE(_C, m) {
   bind_poisson(m);
   bind_regrain(m);
   bind_similarity(m);
+  bind_resize(m);
   bind_spectral_norm(m);
   bind_conv4x4(m);
 #ifdef HM_CUDA

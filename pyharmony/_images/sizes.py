@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _arrays
 from .._arrays import VALUE_RANGE, NumpyArray
+from .._native import native
 
 Part = tuple[float, float, float, float]
 
@@ -27,7 +29,9 @@ def resized(values: npt.NDArray[Any], size: tuple[int, int], box: Part | None = 
     """
     if box is None and values.shape[1::-1] == size:
         return values
-    if values.ndim == 3 and (values.dtype != np.uint8 or values.shape[2] not in (3, 4)):
+    if values.dtype == np.uint8 and (values.ndim == 2 or values.shape[2] in (1, 3)):
+        return _resized_levels(values, size, box)
+    if values.ndim == 3 and (values.dtype != np.uint8 or values.shape[2] != 4):
         return np.stack([resized(values[..., c], size, box) for c in range(values.shape[2])], 2)
     from PIL import Image
 
@@ -42,6 +46,17 @@ def resized(values: npt.NDArray[Any], size: tuple[int, int], box: Part | None = 
     if dtype.kind == "u" and result.dtype != dtype:
         result = np.rint(np.clip(result, 0, VALUE_RANGE[dtype.name]))
     return result.astype(dtype, copy=False)
+
+
+def _resized_levels(levels: NumpyArray, size: tuple[int, int], box: Part | None) -> NumpyArray:
+    """Returns levels [h, w] or [h, w, C] of up to 4 channels at a size, with the bits of Pillow 13."""
+    if box is None:
+        box = 0.0, 0.0, float(levels.shape[1]), float(levels.shape[0])
+    else:
+        levels, box = _around(levels, size, box)
+    out = np.empty((size[1], size[0], *levels.shape[2:]), np.uint8)
+    native.resize(_arrays.view(levels, "levels"), _arrays.view(out, "out", writable=True), *box)
+    return out
 
 
 def _around(values: npt.NDArray[Any], size: tuple[int, int], box: Part) -> tuple[npt.NDArray[Any], Part]:

@@ -1,0 +1,12 @@
+#include "core/resize.h"
+
+#include "bindings/bindings.h"
+
+namespace pyharmony {
+
+void bind_resize(py::module_& m) {
+  m.def("resize", &resize, "image"_a, "out"_a, "left"_a, "top"_a, "right"_a, "bottom"_a,
+        py::call_guard<GilRelease>());
+}
+
+}  // namespace pyharmony
