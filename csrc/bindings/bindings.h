@@ -73,6 +73,7 @@ void bind_gaussian_poisson_cuda(py::module_& m);
 void bind_dlpack(py::module_& m);
 void bind_gaussian_poisson_rectangle_cuda(py::module_& m);
 void bind_distance(py::module_& m);
+void bind_guided_filter(py::module_& m);
 void bind_instance_norm(py::module_& m);
 void bind_instance_norm_cuda(py::module_& m);
 void bind_laplacian(py::module_& m);

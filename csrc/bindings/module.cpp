@@ -32,6 +32,7 @@ PYBIND11_MODULE(_C, m) {
   bind_color_stats(m);
   bind_convolution(m);
   bind_distance(m);
+  bind_guided_filter(m);
   bind_instance_norm(m);
   bind_laplacian(m);
   bind_mask_facts(m);

@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._images.levels import levels_of_shares, shares_of
+from .._images.levels import shares_of
 from .._images.planes import grown
 from .._images.sizes import fitted, resized
 from .._images.threads import in_threads
+from ..ops import guided_filter
 from ..ops.distance import distance_inside
-from ._edges import affine, around, at_full_size, between, mean
+from ._edges import at_full_size
 from .layers import Bools, Float32, Layer, Pixels
 
 #: The longer side of the image on which alpha is solved for.
@@ -46,8 +47,6 @@ _UPSAMPLED = 1e-4
 _CONTRAST = 1.1
 #: The squared residual norm at which the solver stops.
 _SOLVED = 1e-10
-#: The side of the blocks of the image that are computed at once, in pixels.
-_BLOCK = 128
 #: The number of equations that are computed at once.
 _ROWS = 16384
 #: The pixels of a window, from its middle: down and across.
@@ -79,7 +78,10 @@ def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:
     start = np.where(band, filtered, np.where(values > 0.5, np.float32(1), np.float32(0)))
     alpha = _solve(guide, band, start).clip(0, 1)
     whole = np.zeros(picture.shape[:2], np.uint8)
-    whole[top:bottom, left:right] = _upsampled(part, guide, alpha, band)
+    functions = guided_filter.fit(guide, alpha, _RADIUS, _UPSAMPLED)
+    guided_filter.apply(
+        part, alpha, functions, whole[top:bottom, left:right], contrast=_CONTRAST, share=band.astype(np.float32)
+    )
     return whole
 
 
@@ -182,7 +184,7 @@ def _trust(guide: Float32) -> Float32:
     planes = [np.ascontiguousarray(guide[..., channel]) for channel in range(3)]
     varied = np.zeros(guide.shape[:2], np.float32)
     for plane in planes:
-        varied += mean(plane * plane, _NEAR) - mean(plane, _NEAR) ** 2
+        varied += guided_filter.mean(plane * plane, _NEAR) - guided_filter.mean(plane, _NEAR) ** 2
     trust: Float32 = np.float32(_PRIOR) + np.float32(_BLIND * _PLAIN) / (varied.clip(0, None) + np.float32(_PLAIN))
     return trust
 
@@ -208,34 +210,3 @@ def _product(system: _System, values: Float32) -> Float32:
 def _dot(a: Float32, b: Float32) -> float:
     """Returns the scalar product, with a rounding that does not depend on the number of threads."""
     return float((a * b).sum(dtype=np.float64))
-
-
-def _upsampled(picture: Pixels, guide: Float32, alpha: Float32, band: Bools) -> Pixels:
-    """Returns alpha [h, w] of a reduced image upsampled to its image [H, W, 3], 0 to 255."""
-    height, width = picture.shape[:2]
-    rows, columns = alpha.shape
-    slopes, level = affine(guide, alpha, _RADIUS, _UPSAMPLED)
-    planes = np.stack([alpha, band.astype(np.float32), level, *slopes])
-    mask = np.zeros((height, width), np.uint8)
-
-    def make(top: int) -> None:
-        bottom = min(top + _BLOCK, height)
-        above, below = top * rows / height, bottom * rows / height
-        strip = between(planes, (columns, bottom - top), (0, above, columns, below))
-        for left in range(0, width, _BLOCK):
-            right = min(left + _BLOCK, width)
-            box = left * columns / width, above, right * columns / width, below
-            if not around(planes[1], box).any():
-                mask[top:bottom, left:right] = around(alpha, box).flat[0] * 255
-                continue
-            size = right - left, bottom - top
-            plain, share, fine, *slope = between(strip, size, (box[0], 0, box[2], bottom - top))
-            colours = shares_of(picture[top:bottom, left:right])
-            for channel in range(3):
-                fine += slope[channel] * colours[..., channel]
-            fine = plain + share * (fine - plain)
-            fine = (fine - np.float32(0.5)) * np.float32(_CONTRAST) + np.float32(0.5)
-            mask[top:bottom, left:right] = levels_of_shares(fine)
-
-    in_threads(make, range(0, height, _BLOCK))
-    return mask
