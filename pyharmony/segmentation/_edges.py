@@ -11,7 +11,7 @@ import numpy as np
 from .._images.levels import shares_of
 from .._images.sizes import fitted, resized
 from ..ops import guided_filter
-from .layers import Float32, Layer, Pixels
+from .layers import Box, Float32, Layer, Pixels
 
 #: The longer side of the image on which the affine functions are fitted.
 _SIDE = 640
@@ -25,8 +25,26 @@ _FLAT = 1e-3
 _CONTRAST = 1.4
 #: The largest distance from the contour at which colours are compared, in pixels of the layer.
 _ACROSS = 2
+#: The largest number of copies of a picture that are kept.
+_COPIES = 8
 #: The least share of either side of the contour in the window around a place on it.
 _BOTH = 0.2
+
+
+class Copies:
+    """A picture that is compared with several masks of the same parts: each part is resized once."""
+
+    def __init__(self, picture: Pixels) -> None:
+        self.picture = picture
+        self._copies: dict[tuple[tuple[int, int], Box], Pixels] = {}
+
+    def resized(self, size: tuple[int, int], box: Box) -> Pixels:
+        """Returns a part of the picture at a size (width, height)."""
+        if (size, box) not in self._copies:
+            if len(self._copies) >= _COPIES:
+                self._copies.clear()
+            self._copies[size, box] = resized(self.picture, size, box)
+        return self._copies[size, box]
 
 
 def at_full_size(picture: Pixels, layer: Layer) -> Pixels:
@@ -43,10 +61,11 @@ def at_full_size(picture: Pixels, layer: Layer) -> Pixels:
     return whole
 
 
-def contrast(picture: Pixels, layer: Layer) -> float:
+def contrast(picture: Pixels | Copies, layer: Layer) -> float:
     """Returns the median colour difference across the contour of a mask, in levels of 255; 0 without a contour."""
     height, width = layer.values.shape
-    colours = resized(picture, (width, height), layer.box).astype(np.float32)
+    copies = picture if isinstance(picture, Copies) else Copies(picture)
+    colours = copies.resized((width, height), layer.box).astype(np.float32)
     inside = (layer.values > 0.5).astype(np.float32)
     outside = np.float32(1) - inside
     shares = [guided_filter.mean(region, _ACROSS) for region in (inside, outside)]

@@ -13,7 +13,7 @@ from .._images.threads import in_threads
 from ..errors import NO_REASON, ArgumentError, Reason
 from ..typing import ImageLike, MaskLike
 from ._closer import closer
-from ._edges import contrast
+from ._edges import Copies, contrast
 from ._methods import Method, method_of
 from ._network import COUNT, NetworkCutter, Prompts
 from ._postures import Posture, posture_of, shows_people
@@ -86,6 +86,7 @@ class Session:
     def __init__(self, image: ImageLike, *, method: str | Method = "auto", at: tuple[int, int] | None = None) -> None:
         cutter = method_of(method)
         self.picture, self.method, self._scored = image_levels(image), cutter.name, cutter.scored
+        self._copies = Copies(self.picture)
         own = self.picture.shape[1], self.picture.shape[0]
         self.size = own if at is None else _size_at_least(at, own)
         # The sides of the reduced image relative to those of the full one; None if it is not reduced.
@@ -322,7 +323,7 @@ class Session:
             layers = self._cutter.cut(prompts, last[0] if last else None)
             layers = [layer for layer in layers if box_of(layer) is not None]
             # The user has seen the mask before a further click.
-            is_flat = bool(layers) and not last and contrast(self.picture, layers[0]) < _FLAT
+            is_flat = bool(layers) and not last and contrast(self._copies, layers[0]) < _FLAT
             if layers and not last and self.finds_people and (prompts.one_click or prompts.in_box):
                 layers = self._of_somebody(layers, prompts)
             elif self._scored is not None:
@@ -353,7 +354,7 @@ class Session:
 
     def _rated(self, weights: Weights, layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
         """Returns masks with their expected intersection over union as their scores."""
-        facts = in_threads(lambda i: facts_of(self.picture, layers, i, prompts), range(len(layers)))
+        facts = in_threads(lambda i: facts_of(self._copies, layers, i, prompts), range(len(layers)))
         return [layer._replace(score=expected(one, weights)) for layer, one in zip(layers, facts, strict=True)]
 
     def _masks(

@@ -15,7 +15,7 @@ import numpy as np
 
 from .._images.sizes import fitted
 from ..ops.distance import distance_inside
-from ._edges import contrast
+from ._edges import Copies, contrast
 from ._network import Prompts
 from .layers import Layer, Pixels, box_of, iou, sampled, value_at
 
@@ -49,7 +49,7 @@ class Weights(NamedTuple):
     facts: Facts
 
 
-def facts_of(picture: Pixels, layers: Sequence[Layer], index: int, prompts: Prompts) -> Facts:
+def facts_of(picture: Pixels | Copies, layers: Sequence[Layer], index: int, prompts: Prompts) -> Facts:
     """Returns the facts about one of the masks for some prompts.
 
     layers: the masks; none is empty.
