@@ -12,6 +12,8 @@ from PIL import Image
 
 import pyharmony
 from pyharmony import segmentation
+from pyharmony.ops import matting
+from pyharmony.reference import matting as reference
 from pyharmony.segmentation import masks
 from pyharmony.segmentation._edges import at_full_size
 from pyharmony.segmentation._matting import soft_alpha
@@ -195,3 +197,35 @@ def test_composites_have_it_and_previews_do_not(monkeypatch: pytest.MonkeyPatch)
                           made[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])  # fmt: skip
     pyharmony.compose(image, background, recipe=info.recipe, side=200)
     assert len(calls) == 1
+
+
+# ---- the product of the equations ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (33, 20), (90, 140)])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.95, 1.0])
+def test_a_product_has_the_bits_of_sums_in_order(size, share, simd, threads):
+    rng = np.random.default_rng(1)
+    band = rng.random(size) < share
+    memory, values = matting.framed(size)
+    values[...] = rng.random(size, np.float32) - 0.5
+    weights = rng.random((25, int(band.sum())), np.float32) - np.float32(0.5)
+    framed, rows = np.pad(values, 2), np.argwhere(band)
+    expected = np.zeros(len(rows), np.float32)
+    for k in range(25):
+        y, x = rows[:, 0] + k // 5, rows[:, 1] + k % 5
+        beyond = (y < 2) | (y >= size[0] + 2) | (x < 2) | (x >= size[1] + 2)
+        weights[k, beyond] = 0
+        expected += weights[k] * framed[y, x]
+    made = matting.product(band, weights, memory)
+    np.testing.assert_array_equal(made, expected)
+    exact = reference.product(band, weights, values)
+    np.testing.assert_allclose(made, exact.reshape(-1), rtol=0, atol=25 * 25 / 4 * float(np.finfo(np.float32).eps))
+
+
+def test_arrays_of_other_sizes_are_refused():
+    memory, _ = matting.framed((4, 5))
+    with pytest.raises(ValueError, match="weights: 75 values of float32, expected 500 of float32"):
+        matting.product(np.ones((4, 5), bool), np.zeros((25, 3), np.float32), memory)
+    with pytest.raises(ValueError, match="values: 24 values of float32, expected 34 of float32"):
+        matting.product(np.zeros((5, 6), bool), np.zeros((25, 0), np.float32), memory)

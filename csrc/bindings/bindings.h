@@ -78,6 +78,7 @@ void bind_instance_norm(py::module_& m);
 void bind_instance_norm_cuda(py::module_& m);
 void bind_laplacian(py::module_& m);
 void bind_mask_facts(py::module_& m);
+void bind_matting(py::module_& m);
 void bind_partial_conv(py::module_& m);
 void bind_partial_conv_cuda(py::module_& m);
 void bind_pyramid(py::module_& m);

@@ -36,6 +36,7 @@ PYBIND11_MODULE(_C, m) {
   bind_instance_norm(m);
   bind_laplacian(m);
   bind_mask_facts(m);
+  bind_matting(m);
   bind_partial_conv(m);
   bind_pyramid(m);
   bind_poisson(m);

@@ -11,6 +11,7 @@ namespace pyharmony::HM_SIMD_NS {
 namespace {
 
 constexpr std::int64_t kRangeValues = 1 << 18;
+constexpr std::int64_t kShort = 257;  // rows of bytes whose sums fit in 16 bits
 constexpr std::int32_t kHalf = 1 << (kResizeBits - 1);
 
 std::int64_t rows_of(std::int64_t values) {
@@ -43,8 +44,9 @@ const std::uint8_t* row_of(const ImageView& image, std::int64_t y, std::uint8_t*
   return memory;
 }
 
-void add_row(const std::uint8_t* __restrict row, std::int64_t n, std::uint32_t* __restrict sums) {
-  for (std::int64_t i = 0; i < n; ++i) sums[i] += row[i];
+template <typename Sum>
+void add_row(const std::uint8_t* __restrict row, std::int64_t n, Sum* __restrict sums) {
+  for (std::int64_t i = 0; i < n; ++i) sums[i] = static_cast<Sum>(sums[i] + row[i]);
 }
 
 // Returns sum / count, rounded as Pillow does.
@@ -85,7 +87,8 @@ void halve_rows(const std::uint8_t* a, const std::uint8_t* b, std::int64_t w, st
 }
 
 // Writes for a row of w pixels the means of `across` of them, of which each is the sum of `down`.
-void reduce_row(const std::uint32_t* sums, std::int64_t w, std::int64_t c, std::int64_t across,
+template <typename Sum>
+void reduce_row(const Sum* sums, std::int64_t w, std::int64_t c, std::int64_t across,
                 std::int64_t down, std::uint8_t* out) {
   for (std::int64_t x = 0, i = 0; x < w; x += across, ++i) {
     const std::int64_t end = std::min(x + across, w);
@@ -217,11 +220,21 @@ class Rows {
              : halve_rows<3>(upper, lower, w, means, row_.data());
       return;
     }
-    std::fill_n(sums_.data(), w * c, 0u);
-    for (std::int64_t v = first; v < last; ++v) {
-      add_row(row_of(image_, v, memory_.data()), w * c, sums_.data());
+    if (blocks_.down <= kShort) {
+      reduce(first, last, reinterpret_cast<std::uint16_t*>(sums_.data()));
+    } else {
+      reduce(first, last, sums_.data());
     }
-    reduce_row(sums_.data(), w, c, blocks_.across, last - first, row_.data());
+  }
+
+  template <typename Sum>
+  void reduce(std::int64_t first, std::int64_t last, Sum* sums) {
+    const std::int64_t n = image_.width * image_.channels;
+    std::fill_n(sums, n, Sum{0});
+    for (std::int64_t v = first; v < last; ++v) {
+      add_row(row_of(image_, v, memory_.data()), n, sums);
+    }
+    reduce_row(sums, image_.width, image_.channels, blocks_.across, last - first, row_.data());
   }
 
   const ImageView& image_;

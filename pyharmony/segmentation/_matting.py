@@ -7,16 +7,13 @@ reduced image; the functions are then applied at the image's own resolution, as 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
 from .._images.levels import shares_of
 from .._images.planes import grown
 from .._images.sizes import fitted, resized
-from .._images.threads import in_threads
-from ..ops import guided_filter
+from ..ops import guided_filter, matting
 from ..ops.distance import distance_inside
 from ._edges import at_full_size
 from .layers import Bools, Float32, Layer, Pixels
@@ -47,19 +44,8 @@ _UPSAMPLED = 1e-4
 _CONTRAST = 1.1
 #: The squared residual norm at which the solver stops.
 _SOLVED = 1e-10
-#: The number of equations that are computed at once.
-_ROWS = 16384
 #: The pixels of a window, from its middle: down and across.
 _WINDOW = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1)]
-
-
-class _System(NamedTuple):
-    """The linear system for the pixels of a band."""
-
-    pixels: npt.NDArray[np.intp]  # [P], the flat indices of all pixels that occur in an equation
-    unknown: npt.NDArray[np.intp]  # [N], the indices in `pixels` of those in the band
-    weights: Float32  # [25, N], the coefficients of the 5 x 5 pixels around each unknown one
-    neighbours: npt.NDArray[np.intp]  # [25, N], the indices in `pixels` of these
 
 
 def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:
@@ -99,8 +85,11 @@ def _unsure(values: Float32, reach: float) -> Bools:
     return near
 
 
-def _equations(guide: Float32, band: Bools) -> _System:
-    """Returns the matting Laplacian's rows of a band [h, w], of an image [h, w, 3] with values in [0, 1]."""
+def _equations(guide: Float32, band: Bools) -> Float32:
+    """Returns the coefficients [25, N] of the N pixels of a band [h, w], for the 5 x 5 pixels around each.
+
+    They are rows of the matting Laplacian of an image [h, w, 3] with values in [0, 1]; beyond the image they are zero.
+    """
     height, width = band.shape
     windows = grown(band)
     windows[[0, -1]] = False
@@ -121,11 +110,7 @@ def _equations(guide: Float32, band: Bools) -> _System:
             weights[2 + y, 2 + x, members[a]] += share
             if a != b:
                 weights[2 - y, 2 - x, members[b]] += share
-    unknown = np.flatnonzero(band.ravel()[pixels])
-    steps = np.array([down * width + across for down in range(-2, 3) for across in range(-2, 3)])
-    # Pixels beyond the image have the weight 0.
-    places = np.clip(pixels[unknown] + steps[:, None], 0, height * width - 1)
-    return _System(pixels, unknown, weights.reshape(25, -1)[:, unknown], number[places])
+    return np.ascontiguousarray(weights.reshape(25, -1)[:, band.ravel()[pixels]])
 
 
 def _whitened(colours: npt.NDArray[np.float64]) -> Float32:
@@ -152,22 +137,22 @@ def _solve(guide: Float32, band: Bools, start: Float32) -> Float32:
 
     The steps are few: started from the guided filter's alpha they reach the contour, and do not go far beyond.
     """
-    system = _equations(guide, band)
-    weights, unknown = system.weights, system.unknown
-    prior = _trust(guide).ravel()[system.pixels[unknown]]
+    weights = _equations(guide, band)
+    prior = _trust(guide)[band]
     weights[12] += prior
-    alpha = start.ravel()[system.pixels]
-    solution = alpha[unknown]
+    memory, values = matting.framed(band.shape)
+    values[...] = start
+    solution = start[band]
     scale = 1 / weights[12]
-    residual = prior * solution - _product(system, alpha)
+    residual = prior * solution - matting.product(band, weights, memory)
     along = scale * residual
     size = _dot(residual, along)
-    direction = np.zeros_like(alpha)
+    values[...] = 0
     for _ in range(_STEPS):
         if size < _SOLVED:
             break
-        direction[unknown] = along
-        product = _product(system, direction)
+        values[band] = along
+        product = matting.product(band, weights, memory)
         step = np.float32(size / _dot(along, product))
         solution += step * along
         residual -= step * product
@@ -175,7 +160,7 @@ def _solve(guide: Float32, band: Bools, start: Float32) -> Float32:
         before, size = size, _dot(residual, nearer)
         along = nearer + np.float32(size / before) * along
     result = start.copy()
-    result.ravel()[system.pixels[unknown]] = solution
+    result[band] = solution
     return result
 
 
@@ -187,24 +172,6 @@ def _trust(guide: Float32) -> Float32:
         varied += guided_filter.mean(plane * plane, _NEAR) - guided_filter.mean(plane, _NEAR) ** 2
     trust: Float32 = np.float32(_PRIOR) + np.float32(_BLIND * _PLAIN) / (varied.clip(0, None) + np.float32(_PLAIN))
     return trust
-
-
-def _product(system: _System, values: Float32) -> Float32:
-    """Returns the Laplacian's rows times values of the pixels of the system."""
-    product = np.zeros(len(system.unknown), np.float32)
-
-    def add(first: int) -> None:
-        part = slice(first, first + _ROWS)
-        total = product[part]
-        share = np.empty_like(total)
-        for weight, neighbours in zip(system.weights[:, part], system.neighbours[:, part], strict=True):
-            # All indices are valid; clipping is quicker than checking.
-            values.take(neighbours, out=share, mode="clip")
-            share *= weight
-            total += share
-
-    in_threads(add, range(0, len(product), _ROWS))
-    return product
 
 
 def _dot(a: Float32, b: Float32) -> float:
