@@ -28,7 +28,7 @@ def eroded(inside: Any, cells: int) -> npt.NDArray[np.bool_]:
     """Returns the cells [h, w] whose square of side 2 cells + 1 has no cell outside."""
     framed = np.pad(inside, cells, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(framed, (2 * cells + 1, 2 * cells + 1))
-    result: npt.NDArray[np.bool_] = windows.all((2, 3))
+    result: npt.NDArray[np.bool_] = np.asarray(windows.all((2, 3)))
     return result
 
 
