@@ -176,7 +176,7 @@ def dtype_name(x: NumpyArray) -> str:
 
 
 def view(x: NumpyArray, name: str, *, writable: bool = False) -> Any:
-    """Returns the native view of a numpy array; the array must outlive it."""
+    """Returns the native view of a numpy array, which it keeps."""
     native_view = native.ArrayView.of(x, writable)
     if native_view is None:
         check_dtype(dtype_name(x), name, MASK_DTYPES)

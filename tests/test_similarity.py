@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import pyharmony
+from pyharmony import _arrays
 from pyharmony.ops.similarity import similarity, squared_errors
 from pyharmony.reference import similarity as reference
 
@@ -81,3 +84,21 @@ def test_bad_arrays_are_refused():
         similarity(a[2:], b[2:])
     with pytest.raises(ValueError, match="weights: dtype float32, expected float64"):
         squared_errors(a, b, np.ones((12, 12), np.float32))  # type: ignore[arg-type]
+
+
+def test_arrays_that_are_not_aligned_are_copied():
+    a, b = images(20, 30, 3, "float32")
+    shifted = np.empty(a.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(a.shape)
+    shifted[...] = a
+    assert np.array_equal(similarity(shifted, b), similarity(a, b))
+    assert squared_errors(shifted, b) == squared_errors(a, b)
+
+
+def test_a_view_keeps_its_array():
+    x = np.zeros((4, 4, 1), np.float32)
+    alive = weakref.ref(x)
+    view = _arrays.view(x, "x")
+    del x
+    assert alive() is not None
+    del view
+    assert alive() is None

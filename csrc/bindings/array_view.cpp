@@ -94,7 +94,8 @@ std::unique_ptr<ArrayView, Drop> make_view(std::uintptr_t pointer, const std::st
 void bind_array_view(py::module_& m) {
   py::class_<ArrayView, std::unique_ptr<ArrayView, Drop>>(m, "ArrayView", py::module_local())
       .def(py::init(&make_view), "pointer"_a, "dtype"_a, "shape"_a, "strides"_a, "writable"_a)
-      .def_static("of", &view_of, py::arg("array").noconvert(), "writable"_a);
+      .def_static("of", &view_of, py::arg("array").noconvert(), "writable"_a,
+                  py::keep_alive<0, 1>());
 }
 
 }  // namespace pyharmony

@@ -34,8 +34,7 @@ class MaskFacts:
 
 def mask_facts(mask: NumpyArray) -> MaskFacts:
     """Returns the facts of a mask [h, w] of any dtype, in one pass over it."""
-    mask = _arrays.aligned(mask)  # a copy has to outlive its view
-    *ends, soft, inside, faint = native.mask_facts(_arrays.view(mask, "mask"), _FAINT)
+    *ends, soft, inside, faint = native.mask_facts(_arrays.view(_arrays.aligned(mask), "mask"), _FAINT)
     return MaskFacts(Region(*ends), soft, inside, faint)
 
 
