@@ -16,7 +16,7 @@ GROUP = "metrics, 1080p x 3"
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("metric", ["psnr", "ssim"])
-def bench_metrics(benchmark: Any, ledger: Ledger, metric: str, dtype: str) -> None:
+def bench_similarity(benchmark: Any, ledger: Ledger, metric: str, dtype: str) -> None:
     skimage = pytest.importorskip("skimage", reason="scikit-image is not installed")
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
