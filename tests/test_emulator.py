@@ -53,10 +53,10 @@ def values(n: int = N) -> Any:
     return np.random.default_rng(5).integers(0, 16, n).astype(np.float32)
 
 
-def run(native: Any, name: str, n: int = N, *, written: bool = True) -> tuple[Any, Any]:
+def run(native: Any, name: str, n: int = N, *, written: bool = True, given: Any = None) -> tuple[Any, Any]:
     """Runs a test kernel; returns out [n] and counters [16]. Unless `written`, nobody writes its input."""
     memory = Memory(native)
-    source = memory.put(values(n)) if written else memory.empty(n)
+    source = memory.put(values(n) if given is None else given) if written else memory.empty(n)
     out, counters = memory.zeros(n), memory.zeros(16, np.uint32)
     native.run(name, source.pointer, out.pointer, counters.pointer, n)
     return out.get(), counters.get()
@@ -101,6 +101,37 @@ def test_lanes_meet_by_mask(either: Any) -> None:
         assert np.array_equal(run(either, "divergent_exchange")[0], np.concatenate(expected))
 
 
+@pytest.mark.parametrize("name", ["half", "bfloat16", "tf32"])
+def test_a_warp_multiplies_matrices(either: Any, name: str) -> None:
+    """Parts of matrices lie in lanes as PTX defines for ldmatrix.m8n8 and mma.m16n8k16 and m16n8k8."""
+    rng = np.random.default_rng(4)
+    exact = rng.standard_normal((24, 8 if name == "tf32" else 16)).astype(np.float32)
+    if name == "half":
+        words = exact.astype(np.float16)
+    elif name == "bfloat16":
+        words = (exact.view(np.uint32) >> 16).astype(np.uint16)  # cut off, so that it is one
+        exact = (words.astype(np.uint32) << 16).view(np.float32)
+    else:
+        words = exact
+        exact = ((exact.view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)
+    exact = words.astype(np.float64) if name == "half" else exact.astype(np.float64)
+    given = np.ascontiguousarray(words).view(np.float32)
+    assert given.shape == (24, 8)
+    before = either.products()
+    for seed in range(3):
+        either.set_seed(seed)
+        out, _ = run(either, f"product_{name}", given=given)
+        assert np.array_equal(out[:128].reshape(16, 8), (1 + exact[:16] @ exact[16:].T).astype(np.float32))
+    assert either.products() - before == 3 * 16 * 8 * exact.shape[1]
+    # Four matrices of 8 rows and 4 words: rows 0 to 7 and 8 to 15 of the first words, then of the others.
+    parts = given[:16].view(np.uint32).reshape(2, 8, 2, 4).transpose(2, 0, 1, 3).reshape(4, 8, 4)
+    found = out[128:256].view(np.uint32).reshape(8, 4, 4)
+    assert np.array_equal(found, parts.transpose(1, 2, 0))
+    turned = parts.view(np.uint16).transpose(0, 2, 1)  # [matrix, column, row]
+    found = out[256:384].view(np.uint16).reshape(8, 4, 4, 2)
+    assert np.array_equal(found, turned.reshape(4, 8, 4, 2).transpose(1, 2, 0, 3))
+
+
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
 def test_results_do_not_depend_on_the_order_of_threads(either: Any, case: Any) -> None:
     results = []
@@ -140,6 +171,7 @@ def test_the_seed_permutes_blocks_and_threads(emulator_tests: Any) -> None:
         ("deadlock", "deadlock, 64 of 64 threads wait for ever"),
         ("lane_not_in_mask", "a lane that its own mask does not name"),
         ("exited_lane", "exited lane"),
+        ("half_a_warp_multiplies", "matrices of a warp of fewer than 32 lanes"),
         ("lane_beyond_mask", "reads lane 20"),
         ("different_operations", "different warp operations"),
     ],

@@ -88,6 +88,8 @@ void bind_emulator(py::module_& m) {
   m.attr("checked") = bool(HM_EMULATOR_CHECK);
   m.def("set_seed", &emulator::set_seed, "seed"_a);
   m.def("sites", &sites);
+  m.def("products", &emulator::products);
+  m.def("set_tensor_cores", &emulator::set_tensor_cores, "on"_a);
   m.def("shared_limits", [] {
     py::dict out;
     for (const emulator::SharedLimit& limit : emulator::shared_limits()) {

@@ -43,7 +43,7 @@ struct Exchange {
   unsigned mask = 0, needed = 0, arrived = 0, readers = 0, bytes = 0;
   Meeting kind = Meeting::kBarrier;
   Place place = {nullptr, 0};
-  unsigned char value[32][16];
+  unsigned char value[32][24];
 };
 
 struct Warp {
@@ -120,6 +120,8 @@ struct Block {
 thread_local Block* block;
 
 std::atomic<unsigned> the_seed{0};
+std::atomic<bool> tensor_cores{true};
+std::atomic<std::uint64_t> product_count{0};
 
 // ---- sites ----
 
@@ -371,6 +373,28 @@ void leave(Exchange& e) {
   if (--e.readers == 0) block->warps[current->warp].unused.push_back(&e);
 }
 
+constexpr unsigned kWholeWarp = 0xffffffffu;
+
+void check_whole(const Exchange& e, const Wait& wait) {
+  if (e.needed != kWholeWarp) {
+    fail_block("matrices of a warp of fewer than 32 lanes", {{" at ", wait}});
+  }
+}
+
+double value_of(Operand operand, unsigned word, unsigned i) {
+  const unsigned bits = i == 0 ? word & 0xffffu : word >> 16;
+  switch (operand) {
+    case Operand::kHalf: {
+      __half_raw raw;
+      raw.x = static_cast<unsigned short>(bits);
+      return __half2float(__half(raw));
+    }
+    case Operand::kBFloat16: return hm_bits_as<float>(bits << 16);
+    case Operand::kTf32: break;
+  }
+  return hm_bits_as<float>(word & 0xffffe000u);
+}
+
 // ---- launches ----
 
 [[noreturn]] void refuse(const char* name, const std::string& what) {
@@ -614,6 +638,63 @@ unsigned ballot(unsigned mask, bool predicate) {
   leave(e);
   return result;
 }
+
+void matrices(const void* row, unsigned (&part)[4], bool transposed) {
+  const checker::Pause pause;
+  const Wait wait{{nullptr, 0}, __builtin_return_address(0), kWholeWarp, "the matrices"};
+  Exchange& e = meet(kWholeWarp, Meeting::kMatrices, row, 16, wait);
+  check_whole(e, wait);
+  const unsigned major = current->lane / 4, minor = current->lane % 4;
+  for (unsigned j = 0; j < 4; ++j) {
+    if (!transposed) {
+      std::memcpy(&part[j], e.value[8 * j + major] + 4 * minor, 4);
+    } else {
+      std::uint16_t pair[2];
+      for (unsigned i = 0; i < 2; ++i) {
+        std::memcpy(&pair[i], e.value[8 * j + 2 * minor + i] + 2 * major, 2);
+      }
+      std::memcpy(&part[j], pair, 4);
+    }
+  }
+  leave(e);
+}
+
+void product(Operand operand, float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+  const checker::Pause pause;
+  const Wait wait{{nullptr, 0}, __builtin_return_address(0), kWholeWarp, "the product"};
+  unsigned mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+  Exchange& e = meet(kWholeWarp, Meeting::kProduct, mine, sizeof mine, wait);
+  check_whole(e, wait);
+  const auto word = [&](unsigned lane, unsigned i) {
+    unsigned bits;
+    std::memcpy(&bits, e.value[lane] + 4 * i, 4);
+    return bits;
+  };
+  // Word t of a row's first half is in lane 4 g + t, as is that of a column g of b.
+  const unsigned major = current->lane / 4, minor = current->lane % 4;
+  const unsigned each = operand == Operand::kTf32 ? 1 : 2;  // values of a word
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned row = major, lower = i / 2, column = 2 * minor + i % 2;
+    double sum = d[i];
+    for (unsigned half = 0; half < 2; ++half) {
+      for (unsigned t = 0; t < 4; ++t) {
+        const unsigned left = word(4 * row + t, lower + 2 * half);
+        const unsigned right = word(4 * column + t, 4 + half);
+        for (unsigned v = 0; v < each; ++v) {
+          sum += value_of(operand, left, v) * value_of(operand, right, v);
+        }
+      }
+    }
+    d[i] = static_cast<float>(sum);
+  }
+  if (current->lane == 0) product_count += 16u * 8u * 8u * each;
+  leave(e);
+}
+
+std::uint64_t products() { return product_count; }
+
+bool has_tensor_cores() { return tensor_cores; }
+void set_tensor_cores(bool on) { tensor_cores = on; }
 
 void fence() {
   const checker::Pause pause;

@@ -90,11 +90,25 @@ struct Site {
 
 int block_barrier(Place place, int predicate = 0);  // returns whether any thread's predicate holds
 void warp_barrier(unsigned mask, Place place);
-enum class Meeting : std::uint8_t { kBarrier, kShuffle, kBallot };
+enum class Meeting : std::uint8_t { kBarrier, kShuffle, kBallot, kMatrices, kProduct };
 // Gives each lane the value of lane `from`, among the lanes that the mask names.
 void exchange(unsigned mask, const void* value, void* result, unsigned bytes, unsigned from);
 unsigned ballot(unsigned mask, bool predicate);
 void fence();
+
+// Lane 8 j + i brings row i of matrix j, 16 bytes, and gets its part of the four matrices in the
+// order of ldmatrix; transposed: of their transposes, of values of two bytes.
+void matrices(const void* row, unsigned (&part)[4], bool transposed);
+// Adds the product of a [16, k] and b [k, 8] to d [16, 8], parts of a warp's matrices in the order
+// of mma.sync. A sum is exact and rounded once. TF32 ignores the low 13 bits of a float, as GPUs
+// do.
+enum class Operand : std::uint8_t { kHalf, kBFloat16, kTf32 };
+void product(Operand operand, float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]);
+std::uint64_t products();  // of two numbers, by all calls of product() so far
+
+// Whether kernels find the tensor cores of sm_80 and later, as they do at first.
+bool has_tensor_cores();
+void set_tensor_cores(bool on);
 
 // Starts a copy that is due at the wait. `to` [bytes] holds the bytes of NaNs meanwhile. Those
 // beyond the first `valid` bytes become zero.

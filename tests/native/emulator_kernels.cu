@@ -5,6 +5,7 @@
 
 #include "device/async_copy.h"
 #include "device/launch.h"
+#include "device/mma.h"
 #include "device/reduce.h"
 
 namespace pyharmony::emulator_tests {
@@ -164,6 +165,34 @@ __global__ void flag_kernel(const float* in, float* out, unsigned* flag) {
     __threadfence();
     out[blockIdx.x] = out[0];
   }
+}
+
+// Multiplies a [16, 8 words] by b [8 columns, 8 words], the words of `in`, in one warp; writes the
+// product, and the parts of a that the lanes load, as it is and transposed.
+template <typename T>
+__global__ void product_kernel(const float* in, float* out) {
+  __shared__ __align__(16) float words[24][8];
+  const int lane = threadIdx.x;
+  for (int i = lane; i < 24 * 8; i += 32) words[i / 8][i % 8] = in[i];
+  HM_SYNCWARP(kFull);
+  unsigned a[4], b[4], turned[4];
+  device::load_matrices(&words[lane % 16][lane / 16 * 4], a);
+  device::load_transposed(&words[lane % 16][lane / 16 * 4], turned);
+  device::load_matrices(&words[16 + lane % 8][lane / 8 % 2 * 4], b);
+  for (int i = 0; i < 4; ++i) {
+    out[128 + lane * 4 + i] = __uint_as_float(a[i]);
+    out[256 + lane * 4 + i] = __uint_as_float(turned[i]);
+    a[i] = device::round_operand<T>(a[i]);
+  }
+  const unsigned right[2] = {device::round_operand<T>(b[0]), device::round_operand<T>(b[1])};
+  float d[4] = {1.0f, 1.0f, 1.0f, 1.0f};
+  device::multiply<T>(d, a, right);
+  for (int i = 0; i < 4; ++i) out[(lane / 4 + i / 2 * 8) * 8 + lane % 4 * 2 + i % 2] = d[i];
+}
+
+template <typename T>
+void product(const Arrays& a) {
+  HM_LAUNCH((product_kernel<T>), dim3(1), dim3(32), 0, nullptr, a.in, a.out);
 }
 
 __global__ void any_kernel(const float* in, float* out, int rounds) {
@@ -331,6 +360,12 @@ __global__ void lane_not_in_mask_kernel(const float* in, float* out) {
   out[t] = __shfl_sync(0xffffu, in[t], 0);  // lane_not_in_mask
 }
 
+__global__ void half_a_warp_multiplies_kernel(float* out) {
+  float d[4] = {};
+  device::multiply<float>(d, {0, 0, 0, 0}, {0, 0});  // half_a_warp_multiplies
+  out[threadIdx.x] = d[0];
+}
+
 __global__ void exited_lane_kernel(const float* in, float* out) {
   const int t = threadIdx.x;
   if (t % 32 == 31) return;
@@ -418,6 +453,13 @@ const std::map<std::string, Run>& cases() {
       {"bytes", HM_BLOCKS_(bytes_kernel, a.in, a.out)},
       {"flag", HM_BLOCKS_(flag_kernel, a.in, a.out, a.counters)},
       {"any", HM_BLOCKS_(any_kernel, a.in, a.out, 4)},
+      {"product_half", &product<__half>},
+      {"product_bfloat16", &product<BFloat16>},
+      {"product_tf32", &product<float>},
+      {"half_a_warp_multiplies",
+       [](const Arrays& a) {
+         HM_LAUNCH(half_a_warp_multiplies_kernel, dim3(1), dim3(16), 0, nullptr, a.out);
+       }},
       {"shared_race", HM_ONE_BLOCK_(shared_race_kernel)},
       {"global_race", HM_ONE_BLOCK_(global_race_kernel)},
       {"missing_barrier", HM_ONE_BLOCK_(missing_barrier_kernel)},
