@@ -55,6 +55,7 @@ __all__ = [
     "OneOrMany",
     "OutLike",
     "PILImage",
+    "PartialConvMethod",
     "PathLike",
     "Picture",
     "Position",
@@ -136,6 +137,9 @@ SynthesisMethod = Literal[
 
 Task = Literal["harmonize", "blend", "realism", "segment", "style", "upscale"]
 """The purpose of a network of `pyharmony.models`."""
+
+PartialConvMethod = Literal["auto", "rows", "dense"]
+"""The windows that layers with a `pyharmony.ops.MaskPlan` compute: by their share, those with a known pixel, or all."""
 
 SpectralNormOrder = Literal["legacy", "parametrization"]
 """The spectral normalisation of torch that is reproduced bit for bit."""

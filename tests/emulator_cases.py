@@ -508,6 +508,91 @@ _partial_conv_direct("float16", (1, 4, 16, 60), 7, 66, False)
 _partial_conv_direct("bfloat16", (1, 1, 11, 40), 3, 8, True)
 
 
+def _partial_conv_rows(
+    name: str, dtype: str, shape: Sequence[int], outputs: int, kernel: int, stride: int, images: int, cores: bool = True
+) -> None:
+    """Registers it forward, with the last quarter of the images known, and backward.
+
+    Args:
+        images: of the mask.
+        cores: whether the GPU has tensor cores that may be used.
+    """
+
+    @case(f"partial_conv_rows {name}")
+    def run(native: Any, memory: Memory) -> Sequence[Array]:
+        n, c, h, w = shape
+        kind = np.uint16 if dtype == "bfloat16" else np.dtype(dtype)
+        window = (kernel, kernel, stride, stride, kernel // 2, kernel // 2, 1, 1)
+        oh, ow = ((v + kernel // 2 * 2 - kernel) // stride + 1 for v in (h, w))
+
+        def bits(given: Array) -> Buffer:
+            values = (given.astype(np.float32) / 128 - 1).astype(np.float32)
+            return memory.put(
+                (values.view(np.uint32) >> 16).astype(np.uint16) if kind == np.uint16 else values.astype(kind)
+            )
+
+        def last(size: Sequence[int], buffer: Buffer | None = None) -> tuple[Buffer, Any]:
+            """Returns memory [N, H, W, C] and its view as [N, C, H, W]."""
+            a, b, d, e = size
+            buffer = buffer or memory.empty((a, d, e, b), kind)
+            strides = (b * d * e, 1, e * b, b)
+            return buffer, native.ArrayView(buffer.pointer, dtype, (a, b, d, e), strides, True)
+
+        def plain(size: Sequence[int], buffer: Buffer | None = None) -> tuple[Buffer, Any]:
+            buffer = buffer or memory.empty(size, kind)
+            strides = [int(np.prod(size[i + 1 :])) for i in range(4)]
+            return buffer, native.ArrayView(buffer.pointer, dtype, tuple(size), tuple(strides), True)
+
+        known = np.zeros((images, 1, h, w), bool)
+        known[..., w - w // 4 :] = True
+        known[..., h // 2, :] = True
+        padded = np.pad(known[:, 0], [(0, 0), *[(kernel // 2,) * 2] * 2])
+        seen = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (1, 2))
+        seen = seen[:, ::stride, ::stride].any((3, 4)).reshape(images, -1)
+        rows = np.zeros((images, oh * ow), np.int32)
+        for i, plane in enumerate(seen):
+            rows[i, : plane.sum()] = np.flatnonzero(plane) + i * oh * ow
+        mask, ratio = memory.put(known), memory.put((1.5 * seen).reshape(images, 1, oh, ow).astype(np.float32))
+        cover = memory.put(seen.reshape(images, 1, oh, ow))
+        held = memory.put(rows), memory.put(seen.sum(1).astype(np.int32))
+        where = (held[0].pointer, held[1].pointer, images)
+        _, x = last(shape, bits(_images((n, h, w, c))))
+        _, h_ = last((n, outputs, oh, ow), bits(_images((n, oh, ow, outputs), seed=1)))
+        _, weight = plain((outputs, kernel, kernel, c), bits(_images((outputs, kernel, kernel, c), seed=2)))
+        _, turned = plain((c, kernel, kernel, outputs), bits(_images((c, kernel, kernel, outputs), seed=3)))
+        y, y_view = last((n, outputs, oh, ow))
+        dx, dx_view = last(shape)
+        dw, dw_view = plain((outputs, kernel, kernel, c))
+
+        def space(nbytes: int) -> tuple[int, int]:
+            return memory.empty(max(nbytes, 1), np.uint8).pointer, nbytes
+
+        native.set_tensor_cores(cores)
+        try:
+            native.partial_conv_rows(
+                x, mask.view(), weight, window, where, ratio.view(), None, None, 0.7, None, 0.2, cores, y_view,
+                space(native.partial_conv_rows_workspace(y_view)), **ON,
+            )  # fmt: skip
+            native.partial_conv_rows_input_grad(
+                h_, cover.view(), turned, window, mask.view(), 0.7, None, cores, dx_view,
+                space(native.partial_conv_rows_input_workspace(dx_view, window)), **ON,
+            )  # fmt: skip
+            native.partial_conv_rows_weight_grad(
+                h_, x, mask.view(), window, where, cores, dw_view,
+                space(native.partial_conv_rows_weight_workspace(h_, dw_view)), **ON,
+            )  # fmt: skip
+        finally:
+            native.set_tensor_cores(True)
+        return y.get(), dx.get(), dw.get()
+
+
+_partial_conv_rows("bfloat16", "bfloat16", (2, 24, 13, 17), 40, 3, 2, 2)
+_partial_conv_rows("float16, one mask, few taps", "float16", (3, 8, 9, 16), 72, 1, 1, 1)
+_partial_conv_rows("TF32", "float32", (2, 12, 9, 20), 20, 3, 1, 2)
+_partial_conv_rows("float32", "float32", (1, 8, 14, 21), 12, 3, 1, 1, cores=False)
+_partial_conv_rows("float16 before sm_80", "float16", (2, 16, 14, 12), 16, 3, 2, 2, cores=False)
+
+
 def _spectral_norm(name: str, shapes: Sequence[Sequence[int]], dtype: str, iterations: int, order: str) -> None:
     """Registers norms of weights [outer, rows, inner], with their gradients."""
 

@@ -397,6 +397,31 @@ def test_a_plan_is_its_layers_one_by_one(soft: bool, kind: str) -> None:
             current = np.asarray(layer.mask_out, np.float64)
 
 
+def test_a_plan_names_the_method_of_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    layer = PartialConv2d(16, 24, 3, padding=1)
+    masks = {share: torch.rand(1, 1, 40, 40) < share for share in (0.01, 0.9)}
+    x = torch.randn(1, 16, 40, 40)
+
+    def chosen(share: float, method: Any) -> bool:
+        found: list[bool] = []
+        with monkeypatch.context() as patch:
+            decide = backend.Layer.by_rows
+            patch.setattr(backend.Layer, "by_rows", lambda *a: found.append(decide(*a)) or found[-1])
+            plan = ops.mask_plan(masks[share], [layer], method=method)
+            assert plan.complement()[0].method == plan[0].method == method
+            results.append(layer(x, plan=plan[0])[0])
+        return found[0]
+
+    results: list[Any] = []
+    assert [chosen(0.01, method) for method in ("auto", "rows", "dense")] == [True, True, False]
+    assert [chosen(0.9, method) for method in ("auto", "rows", "dense")] == [False, True, False]
+    for a, b in ((results[1], results[2]), (results[4], results[5])):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=144 * 2.0**-23 * float(a.detach().abs().max()))
+    with pytest.raises(ArgumentError, match="method: 'sparse', expected one of 'auto', 'rows', 'dense'"):
+        ops.mask_plan(masks[0.9], [layer], method="sparse")  # type: ignore[arg-type]
+
+
 def test_one_mask_serves_a_batch_and_both_ways() -> None:
     torch.manual_seed(0)
     net = [PartialConv2d(3, 8, 3, 2), PartialConv2d(8, 70, 3, 2)]

@@ -30,18 +30,22 @@ SHAPES = ((2, 16, 12, 10), (2, 5, 7, 9))
 
 
 @pytest.fixture(autouse=True)
-def _known(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tells the checker of the memory that kernels get by its address alone."""
+def _known(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tells the checker of the memory that kernels get by its address alone, and keeps it for the test."""
     emulator = request.getfixturevalue("emulator") if "emulator" in request.fixturenames else None
+    kept: list[Any] = []
     if emulator is not None and emulator.checked:
         make = _native_torch.scratch
 
         def made(nbytes: int, like: Any) -> Any:
-            memory = make(nbytes, like)
-            emulator.register_memory(memory.data_ptr(), memory.numel())
-            return memory
+            kept.append(make(nbytes, like))
+            emulator.register_memory(kept[-1].data_ptr(), kept[-1].numel())
+            return kept[-1]
 
         monkeypatch.setattr(_native_torch, "scratch", made)
+    yield
+    for memory in kept:
+        emulator.forget_memory(memory.data_ptr())
 
 
 @pytest.fixture

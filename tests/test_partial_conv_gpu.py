@@ -15,6 +15,7 @@ from pyharmony.reference import partial_conv as reference
 
 from .shared import captured
 from .test_partial_conv import CASES, Case, a_mask, arrays, bound
+from .test_partial_conv_rows import ARITHMETIC, MASKS, ROWS, TF32_ERROR, check_layer
 
 pytestmark = pytest.mark.gpu
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -67,16 +68,30 @@ def test_a_layer_and_its_gradients_follow_the_definition(case: Case, kind: str, 
             np.testing.assert_allclose(a.double().cpu().numpy(), b, rtol=0, atol=limit)
 
 
+@pytest.mark.parametrize("name", ["bfloat16", "float16", "TF32", "float32"])
+@pytest.mark.parametrize("case", ROWS, ids=str)
+def test_a_layer_by_rows_and_its_gradients_follow_the_definition(case: Case, name: str) -> None:
+    dtype, tf32, _ = ARITHMETIC[name]
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32):
+        for i, kind in enumerate(MASKS):
+            check_layer(case, i, kind, dtype, TF32_ERROR if tf32 and dtype == torch.float32 else 0.0, "cuda")
+
+
+@pytest.fixture(params=["dense", "rows"])
+def method(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
 @pytest.fixture
 def net() -> Any:
-    """Returns three layers, of which the first is one kernel; the others go through the library."""
+    """Returns three layers, of which the first is one kernel; the others follow the method of their plan."""
     torch.manual_seed(0)
     layers = [PartialConv2d(a, b, 3, 2, padding=p) for a, b, p in ((3, 64, 0), (64, 96, 1), (96, 8, 0))]
     return torch.nn.ModuleList(layers).cuda().to(memory_format=torch.channels_last)
 
 
-def run(net: Any, x: Any, mask: Any) -> Any:
-    for layer, plan in zip(net, ops.mask_plan(mask, net), strict=True):
+def run(net: Any, x: Any, mask: Any, method: Any = "dense") -> Any:
+    for layer, plan in zip(net, ops.mask_plan(mask, net, method=method), strict=True):
         x, _ = layer(x, plan=plan, negative_slope=0.2)
     return x
 
@@ -87,23 +102,23 @@ def pictures(seed: int) -> tuple[Any, Any]:
     return x, torch.rand(2, 1, 70, 90, device="cuda") < 0.1
 
 
-def test_the_bits_are_the_same_every_time(net: Any) -> None:
+def test_the_bits_are_the_same_every_time(net: Any, method: Any) -> None:
     x, mask = pictures(1)
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False, allow_tf32=False):
         results = []
         for _ in range(2):
             net.zero_grad(set_to_none=True)
-            y = run(net, x, mask)
+            y = run(net, x, mask, method)
             y.square().sum().backward()
             results.append([y, *(p.grad for p in net.parameters())])
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
-def test_a_step_can_be_captured_in_a_graph(net: Any) -> None:
+def test_a_step_can_be_captured_in_a_graph(net: Any, method: Any) -> None:
     held = [a.clone() for a in pictures(1)]
 
     def step() -> list[Any]:
-        y = run(net, *held)
+        y = run(net, *held, method)
         return [y, *torch.autograd.grad(y.square().sum(), list(net.parameters()))]
 
     graph, found = captured(step)
@@ -116,13 +131,13 @@ def test_a_step_can_be_captured_in_a_graph(net: Any) -> None:
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
 
 
-def test_a_call_runs_on_the_callers_stream_and_does_not_wait(net: Any) -> None:
+def test_a_call_runs_on_the_callers_stream_and_does_not_wait(net: Any, method: Any) -> None:
     x, mask = pictures(3)
-    wanted = run(net, x, mask)
+    wanted = run(net, x, mask, method)
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         torch.cuda._sleep(400_000_000)
-        found = run(net, x.clone(), mask.clone())
+        found = run(net, x.clone(), mask.clone(), method)
         assert not stream.query()
     stream.synchronize()
     torch.testing.assert_close(found, wanted)

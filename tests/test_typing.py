@@ -84,6 +84,7 @@ def test_words_are_those_that_the_functions_accept() -> None:
     assert typing.get_args(types.Device) == _device.DEVICES
     assert typing.get_args(types.SolveMethod) == method
     assert typing.get_args(types.SpectralNormOrder) == orders
+    assert typing.get_args(types.PartialConvMethod) == importlib.import_module("pyharmony.ops.partial_conv").METHODS
     assert typing.get_args(types.HarmonizeMethod) == harmonization.METHODS
     assert typing.get_args(types.SegmentMethod) == ("auto", *segmentation.METHODS)
     assert typing.get_args(types.UpscaleMethod) == ("auto", *upscaling.METHODS)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Literal, overload
 from .._checks import SolveInfo as SolveInfo
 from ..typing import (
-    Array, ArrayT, Contour, Device, GradientKernel, Gradients, SlicedArray, SlicedT, SolveMethod, SpectralNormOrder
+    Array, ArrayT, Contour, Device, GradientKernel, Gradients, PartialConvMethod, SlicedArray, SlicedT, SolveMethod,
+    SpectralNormOrder
 )
 from .color_map import Affine as Affine, Curves as Curves, Exp as Exp, Light as Light, Log as Log, Lut as Lut, Stage
 from .color_stats import ColorStats as ColorStats, RegionStats as RegionStats
@@ -74,7 +75,9 @@ def gaussian_poisson_tiles(
     return_info: bool = False
 ) -> Any: ...
 def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float = 1e-05) -> ArrayT: ...
-def mask_plan(mask: Array, layers: Sequence[Any], *, soft: bool = False) -> MaskPlan: ...
+def mask_plan(
+    mask: Array, layers: Sequence[Any], *, soft: bool = False, method: PartialConvMethod = "auto"
+) -> MaskPlan: ...
 def partial_conv2d(
     x: ArrayT, weight: Array, bias: Array | None = None, mask: Array | None = None, *, stride: int | Pair = 1,
     padding: int | Pair = 0, dilation: int | Pair = 1, groups: int = 1, soft: bool = False,

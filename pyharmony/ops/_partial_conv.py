@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -15,8 +15,11 @@ from .. import _arrays
 from .._arrays import Array, NumpyArray, dtype_of
 from .._native import native
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..typing import PartialConvMethod
 
 Pair = tuple[int, int]
+
+METHODS: tuple[PartialConvMethod, ...] = get_args(PartialConvMethod)
 
 #: The accepted dtypes of x and weight; bfloat16 only in torch.
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -62,11 +65,13 @@ class LayerPlan:
         soft: whether the mask has values between 0 and 1.
         full: whether the mask is one everywhere.
         plain: whether every ratio is one, so that the layer is an ordinary convolution.
+        method: how layers with this plan are computed, see `mask_plan`.
         on_device: whether the plan is in the memory of a CUDA device. There full and plain are false for any given
             mask, and rows and share wait for the device.
     """
 
     on_device = False
+    method: PartialConvMethod = "auto"
 
     def __init__(
         self, window: Window, mask: NumpyArray, count: NumpyArray, ratio: NumpyArray, new_mask: NumpyArray,

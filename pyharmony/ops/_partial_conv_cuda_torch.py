@@ -1,10 +1,14 @@
-"""Partial convolution of torch tensors on a CUDA device: our kernels around the library's convolution.
+"""Partial convolution of torch tensors on a CUDA device.
 
-A plan of all layers is one launch if the bits of the mask fit into a block's shared memory. A layer is the product of
-mask and x, the library's convolution, and one pass over its result with ratio, bias, scale and activation; if x has few
-channels, one kernel does all of this. The host reads no device values, not even a scale, so that calls can be captured
-in a CUDA graph. One exception: planning a mask of floats reads whether its values are in range, and waits for that,
-unless the stream is being captured; a mask of bools needs no check.
+A plan of all layers is one launch if the bits of the mask fit into a block's shared memory. A layer is computed in one
+of three ways. With few channels one kernel does everything. By rows, one multiplies the active windows alone, with
+everything around the product, and so do the gradients. Otherwise it is the product of mask and x, the library's
+convolution, and one pass over its result with ratio, bias, scale and activation.
+
+The host reads no device values, not even a scale, so that calls can be captured in a CUDA graph. One exception:
+planning a mask of floats reads whether its values are in range, and waits for that, unless the stream is being
+captured; a mask of bools needs no check. What it reads beside that is how many windows are active, by which a layer is
+computed by rows or not.
 """
 
 from __future__ import annotations
@@ -28,7 +32,14 @@ from ._partial_conv import LayerPlan, Window
 #: costs about 0.05 ps, and the passes over x and y that the kernel saves cost 1 to 2 ps per value.
 DIRECT_PRODUCTS = 32
 
+#: The largest share of active windows for products of rows. Derived, not measured: see docs/partial_conv.md.
+MOST_ROWS = 0.6
+
+#: The largest number of positions that the products of rows can index.
+_MOST_POSITIONS = 1 << 30
+
 _ALIGNMENT = 256
+_PIECE_BYTES = 16
 
 
 def _calls(x: Tensor) -> DeviceCalls:
@@ -67,9 +78,14 @@ class _Maps:
 
 
 class DeviceLayerPlan(LayerPlan):
-    """A layer's plan in the memory of a device. Only `rows` and `share` wait for the device."""
+    """A layer's plan in the memory of a device. Only `rows` and `share` wait for the device.
+
+    Attributes:
+        known_share: `share`, if it was read when the mask was checked; otherwise None.
+    """
 
     on_device = True
+    known_share: float | None = None
 
     def __init__(
         self, window: Window, mask: Tensor, maps: _Maps, memory: Tensor, totals: Tensor, *, dtype: Any, soft: bool,
@@ -86,6 +102,18 @@ class DeviceLayerPlan(LayerPlan):
         self.mask_view = None if full else _calls(mask).view(mask)
         self.ratio_view = maps.view(memory, "ratio")
         self.new_mask_view = maps.view(memory, "cover") if soft else None
+
+    @functools.cached_property
+    def rows_where(self) -> tuple[int, int, int]:
+        """The addresses of the lists of rows and of their totals, and the number of lists, for native code."""
+        return self._memory.data_ptr() + self._maps.parts["rows"][0], self._totals.data_ptr(), self._shape[0]
+
+    @functools.cached_property
+    def known_views(self) -> tuple[Any, Any]:
+        """The mask and the new mask as planes of bools, or None if kernels have to multiply by the mask."""
+        if self.soft or self.channels > 1:
+            return None, None if self.soft else self._maps.view(self._memory, "cover")
+        return self.mask_view, self._maps.view(self._memory, "cover")
 
     def __repr__(self) -> str:
         n, _, oh, ow = self._shape
@@ -173,8 +201,11 @@ def plan_layers(
           base + maps.parts["rows"][0]) for window, maps in zip(windows, layers, strict=True)],
         base, base + 4 * n * len(layers), (scratch.data_ptr(), scratch.numel()),
     )  # fmt: skip
+    shares: list[float | None] = [None] * len(layers)
     if dtype != torch.bool and not full and not _native_torch.is_capturing(mask):
-        flags = functools.reduce(int.__or__, totals[-1].tolist())
+        *found, of_images = totals.tolist()
+        flags = functools.reduce(int.__or__, of_images)
+        shares = [sum(rows) / (n * height * width) for rows, (height, width) in zip(found, sizes, strict=True)]
         if flags & 2:
             raise MaskError("mask: values outside [0, 1]")
         if flags & 1 and not soft:
@@ -185,6 +216,7 @@ def plan_layers(
         plans.append(
             DeviceLayerPlan(window, current, maps, memory, totals[i], dtype=dtype, soft=soft, full=full and i == 0)
         )
+        plans[-1].known_share = shares[i]
         current = maps.tensor(memory, "cover")
     return tuple(plans)
 
@@ -242,6 +274,104 @@ def is_direct(x: Tensor, weight: Tensor, layer: Any) -> bool:
     )
 
 
+# ---- products of rows -----------------------------------------------------------------------------------------------
+
+
+def by_rows(x_shape: tuple[int, ...], weight_shape: tuple[int, ...], dtype: torch.dtype, layer: Any) -> bool:
+    """Returns whether to multiply the active windows alone: by the plan's method, or by their share if it is known."""
+    plan: DeviceLayerPlan = layer.plan
+    if layer.groups > 1 or plan.groups > 1 or plan.full or plan.method == "dense":
+        return False
+    if plan.method == "auto" and (plan.known_share is None or plan.known_share > MOST_ROWS):
+        return False
+    n, channels, height, width = x_shape
+    positions = n * max(height * width, math.prod(plan._shape[2:]))
+    fit = _cuda.kernels().partial_conv_rows_fit
+    return positions < _MOST_POSITIONS and bool(fit(dtype.itemsize, channels, weight_shape[0], plan.window.values))
+
+
+def _tensor_cores(x: Tensor) -> bool:
+    """Returns whether tensor cores may multiply x: float32 as TF32, where torch's convolutions may."""
+    if x.dtype != torch.float32:
+        return True
+    convolutions = getattr(torch.backends.cudnn, "conv", None)  # from torch 2.9 on
+    if convolutions is None:
+        return bool(torch.backends.cudnn.allow_tf32)
+    return bool(convolutions.fp32_precision == "tf32")
+
+
+def _in_pieces(x: Tensor) -> Tensor:
+    """Returns x channels-last and aligned to the pieces of 16 bytes that kernels copy."""
+    x = x.detach().contiguous(memory_format=torch.channels_last)
+    return x if x.data_ptr() % _PIECE_BYTES == 0 else x.clone(memory_format=torch.channels_last)
+
+
+def _taps(weight: Tensor, *order: int) -> Tensor:
+    """Returns the weight in another order of dimensions, contiguous and aligned."""
+    taps = weight.detach().permute(order).contiguous()
+    return taps if taps.data_ptr() % _PIECE_BYTES == 0 else taps.clone()
+
+
+def _known(x: Tensor, plan: DeviceLayerPlan) -> tuple[Tensor, Any]:
+    """Returns x in pieces, and the mask that kernels apply to it; None if it is applied already."""
+    mask = plan.known_views[0]
+    return _in_pieces(x if mask is not None else _masked(x.detach(), plan)), mask
+
+
+def _rows_forward(
+    x: Tensor, weight: Tensor, bias: Tensor | None, plan: DeviceLayerPlan, scale: Any, slope: float
+) -> Tensor:
+    calls = _calls(x)
+    x, mask = _known(x, plan)
+    taps = _taps(weight, 0, 2, 3, 1)
+    shape = (x.shape[0], weight.shape[0], *plan._shape[2:])
+    y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    into = calls.view(y, writable=True)
+    value, factor = _factor(scale)
+    scratch = _native_torch.scratch(calls.size("partial_conv_rows_workspace", into), x)
+    calls.run(
+        "partial_conv_rows", calls.view(x), mask, calls.view(taps), plan.window.values, plan.rows_where,
+        plan.ratio_view, plan.new_mask_view, calls.view(bias), value, calls.view(factor), slope, _tensor_cores(x),
+        into, (scratch.data_ptr(), scratch.numel()),
+    )  # fmt: skip
+    return y
+
+
+def _rows_input_grad(h: Tensor, weight: Tensor, plan: DeviceLayerPlan, shape: tuple[int, ...], x_scale: Any) -> Tensor:
+    calls = _calls(h)
+    h, taps = _in_pieces(h), _taps(weight, 1, 2, 3, 0)
+    dx = torch.empty(shape, dtype=h.dtype, device=h.device, memory_format=torch.channels_last)
+    into = calls.view(dx, writable=True)
+    planes = plan.channels > 1  # such a mask is applied afterwards
+    value, factor = (1.0, None) if planes else _factor(x_scale)
+    nbytes = calls.size("partial_conv_rows_input_workspace", into, plan.window.values)
+    scratch = _native_torch.scratch(nbytes, h)
+    calls.run(
+        "partial_conv_rows_input_grad", calls.view(h), plan.known_views[1], calls.view(taps), plan.window.values,
+        None if planes else plan.mask_view, value, calls.view(factor), _tensor_cores(h), into,
+        (scratch.data_ptr(), scratch.numel()),
+    )  # fmt: skip
+    return _premask(dx, plan.mask_view, x_scale, dx) if planes else dx
+
+
+def _rows_weight_grad(h: Tensor, x: Tensor, plan: DeviceLayerPlan, shape: tuple[int, ...]) -> Tensor:
+    calls = _calls(h)
+    x, mask = _known(x, plan)
+    h = _in_pieces(h)
+    o, c, kh, kw = shape
+    dw = torch.empty((o, kh, kw, c), dtype=h.dtype, device=h.device)
+    from_, into = calls.view(h), calls.view(dw, writable=True)
+    scratch = _native_torch.scratch(calls.size("partial_conv_rows_weight_workspace", from_, into), h)
+    calls.run(
+        "partial_conv_rows_weight_grad", from_, calls.view(x), mask, plan.window.values, plan.rows_where,
+        _tensor_cores(h), into, (scratch.data_ptr(), scratch.numel()),
+    )  # fmt: skip
+    return dw.permute(0, 3, 1, 2)
+
+
+# ---- layers ---------------------------------------------------------------------------------------------------------
+
+
 def run_layer(
     x: Tensor, weight: Tensor, bias: Tensor | None, layer: Any, scale: Any, slope: float, last: torch.memory_format,
     sums: Tensor | None = None,
@@ -252,7 +382,7 @@ def run_layer(
         scale: a number, or a scalar on the device.
         last: the memory format of y.
         sums: [2, 1, O] float32 for the sums of y and of its squares, for a batch norm, or [2, N, O] for those of
-            each image. The direct kernel is not used then.
+            each image. The library's convolution is used then.
     """
     x, weight = x.detach(), weight.detach()
     bias = None if bias is None else bias.detach().contiguous()
@@ -268,6 +398,8 @@ def run_layer(
             *_maps(plan), calls.view(bias), value, calls.view(factor), slope, calls.view(y, writable=True),
         )  # fmt: skip
         return y
+    if sums is None and by_rows(tuple(x.shape), tuple(weight.shape), x.dtype, layer):
+        return _rows_forward(x, weight, bias, plan, scale, slope).contiguous(memory_format=last)
     inside = plan.plain and factor is None and value == 1 and sums is None
     stride, padding, dilation = layer.conv
     y = F.conv2d(_masked(x, plan), weight, bias if inside else None, stride, padding, dilation, layer.groups)
@@ -301,7 +433,11 @@ def run_backward(
     plan: DeviceLayerPlan = layer.plan
     value, factor = _factor(scale)
     grad = grad.detach()
-    if y is not None:
+    rows = by_rows(shapes[0], shapes[1], grad.dtype, layer)
+    if rows:
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        y = None if y is None else y.detach().contiguous(memory_format=torch.channels_last)
+    elif y is not None:
         y_last = y.is_contiguous(memory_format=torch.channels_last) and not y.is_contiguous()
         grad = grad.contiguous(memory_format=torch.channels_last if y_last else torch.contiguous_format)
     grad = dense(grad)
@@ -323,6 +459,14 @@ def run_backward(
         )  # fmt: skip
     if x is None and weight is None:
         return None, None, offset
+    if rows:
+        dx = None if weight is None else _rows_input_grad(h, weight, plan, shapes[0], x_scale)
+        dw = None if x is None else _rows_weight_grad(h, x, plan, shapes[1])
+        return (
+            None if dx is None else dx.contiguous(memory_format=last[0]),
+            None if dw is None else dw.contiguous(memory_format=last[1]),
+            offset,
+        )
 
     def like(i: int) -> Tensor:
         return torch.empty(shapes[i], dtype=grad.dtype, device=grad.device, memory_format=last[i])

@@ -60,11 +60,11 @@ class Layer:
 
     def by_rows(self, images: int, weight: Tensor) -> bool:
         """Returns whether to gather the active windows, if measured to be faster; see docs/partial_conv.md."""
-        if self.groups > 1:
+        if self.groups > 1 or self.plan.method == "dense":
             return False
         rows = len(self.plan._rows) * (images // self.plan._ratio.shape[0])
         most = _MOST_ROWS if weight.shape[1] >= _FEW_CHANNELS else min(_MOST_ROWS, _MOST_ROWS_OF_FEW_CHANNELS)
-        few = self.plan.share <= most or rows <= _FEW_ROWS
+        few = self.plan.method == "rows" or self.plan.share <= most or rows <= _FEW_ROWS
         return few and rows * (weight.numel() // weight.shape[0]) * weight.element_size() <= _COLUMN_BYTES
 
     @property

@@ -14,11 +14,11 @@ from typing import Any
 from .. import _arrays, _checks
 from .._arrays import Array, dtype_of
 from ..errors import ArgumentError
-from ..typing import ArrayT
+from ..typing import ArrayT, PartialConvMethod
 from . import _partial_conv_cpu
+from ._partial_conv import METHODS, Window, check_layer, mask_4d, number, pairs_of, parse_layer
 from ._partial_conv import LayerPlan as LayerPlan
 from ._partial_conv import Pair as Pair
-from ._partial_conv import Window, check_layer, mask_4d, number, pairs_of, parse_layer
 
 __all__ = ["LayerPlan", "MaskPlan", "Pair", "mask_plan", "partial_conv2d"]
 
@@ -44,13 +44,19 @@ class MaskPlan:
         2
     """
 
-    def __init__(self, mask: Array, layers: Sequence[Any], *, soft: bool = False) -> None:
+    def __init__(
+        self, mask: Array, layers: Sequence[Any], *, soft: bool = False, method: PartialConvMethod = "auto"
+    ) -> None:
         _checks.flags(soft=soft)
+        _checks.one_of(method, "method", METHODS)
         self._chain = tuple(parse_layer(layer, f"layers[{i}]") for i, layer in enumerate(layers))
         if not self._chain:
             raise ArgumentError("layers: empty, expected at least one layer")
         self._soft = soft
+        self._method: PartialConvMethod = method
         self._layers = _plan_layers(mask_4d(mask), self._chain, soft)
+        for layer in self._layers:
+            layer.method = method
         self._complement: MaskPlan | None = None
 
     def __getitem__(self, i: int) -> LayerPlan:
@@ -68,11 +74,13 @@ class MaskPlan:
             mask = self._layers[0].mask_in
             other = ~mask if dtype_of(mask) == "bool" else 1 - mask
             layers = [(*pairs_of(window), groups) for window, groups in self._chain]
-            self._complement = MaskPlan(other, layers, soft=self._soft)
+            self._complement = MaskPlan(other, layers, soft=self._soft, method=self._method)
         return self._complement
 
 
-def mask_plan(mask: Array, layers: Sequence[Any], *, soft: bool = False) -> MaskPlan:
+def mask_plan(
+    mask: Array, layers: Sequence[Any], *, soft: bool = False, method: PartialConvMethod = "auto"
+) -> MaskPlan:
     """Plans a chain of partial convolutions, each on the new mask of the previous one.
 
     Args:
@@ -82,6 +90,9 @@ def mask_plan(mask: Array, layers: Sequence[Any], *, soft: bool = False) -> Mask
             (kernel_size, stride, padding, dilation, groups), of which all but the first may be omitted; each value
             is an integer or a pair for rows and columns.
         soft: accept values between 0 and 1.
+        method: "rows" computes the active windows alone, where a layer allows it; "dense" computes all of them;
+            "auto" decides by their share. On a GPU the share is known only if planning waits for the device: for a
+            mask of floats, outside a capture. Otherwise "auto" is "dense" there.
 
     Returns:
         A plan with one LayerPlan for each layer, an argument of `partial_conv2d` and `nn.PartialConv2d`. Later changes
@@ -91,7 +102,7 @@ def mask_plan(mask: Array, layers: Sequence[Any], *, soft: bool = False) -> Mask
         MaskError: values outside [0, 1]; values that are neither 0 nor 1 without soft.
         ShapeError: the mask has a wrong shape, or is smaller than a window.
         DTypeError: the mask's dtype is neither a float nor bool.
-        ArgumentError: an item of layers does not describe a layer.
+        ArgumentError: an item of layers does not describe a layer, or method is none of these.
 
     Example:
         >>> from pyharmony import ops
@@ -103,7 +114,7 @@ def mask_plan(mask: Array, layers: Sequence[Any], *, soft: bool = False) -> Mask
         >>> y[0, 0, 2, 2].round(3).item(), int(new_mask.sum())
         (9.0, 64)
     """
-    return MaskPlan(mask, layers, soft=soft)
+    return MaskPlan(mask, layers, soft=soft, method=method)
 
 
 def partial_conv2d(

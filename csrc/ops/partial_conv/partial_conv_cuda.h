@@ -96,4 +96,70 @@ void launch_partial_conv_direct(const DeviceDirect& call, cudaStream_t stream);
 // Returns whether direct fits: at most 4 channels, kernels of at most 7 x 7, and a tile that fits.
 bool partial_conv_direct_fits(std::int64_t channels, const ConvWindow& window);
 
+// The rows of a layer's plan.
+struct DeviceRowList {
+  const std::int32_t* rows;    // [images, OH OW], see launch_partial_conv_plan
+  const std::int32_t* totals;  // [images]
+  std::int64_t images;         // 1, or those of x
+};
+
+// y as above, of the rows of the plan alone; it is zero elsewhere. Channels of x and y lie side by
+// side, in whole pieces of 16 bytes. float16, bfloat16, and float32 as TF32 with tensor_cores, are
+// multiplied by tensor cores from sm_80 on; sums are float32. All launches are of one size whatever
+// the mask is. A mask of more planes or of soft values is applied to x before.
+struct DeviceRows {
+  const ArrayView* x;       // [N, C, H, W]
+  const ArrayView* mask;    // [N or 1, 1, H, W] bool, or null
+  const ArrayView* weight;  // [O, kh, kw, C] contiguous
+  ConvWindow window;
+  DeviceRowList list;
+  const ArrayView *ratio, *cover, *bias;  // [N or 1, 1, OH, OW]
+  DeviceFactor factor;
+  double negative_slope;
+  bool tensor_cores;
+  const ArrayView* y;  // [N, O, OH, OW]
+  void* workspace;
+  std::size_t workspace_bytes;
+};
+void launch_partial_conv_rows(const DeviceRows& call, cudaStream_t stream);
+std::size_t partial_conv_rows_workspace(const ArrayView& y);
+// Returns whether x, weight and windows suit the products of rows, forward and backward: at most 64
+// taps, and strides whose product is at most 16.
+bool partial_conv_rows_fit(int value_bytes, std::int64_t channels, std::int64_t outputs,
+                           const ConvWindow& window);
+
+// dx = factor mask conv^T(h, weight), computed for the pixels whose mask is not zero. They are
+// listed first, apart for each remainder of their place by the stride, since those have the same
+// taps.
+struct DeviceRowsInputGrad {
+  const ArrayView* h;       // [N, O, OH, OW]
+  const ArrayView* cover;   // [N or 1, 1, OH, OW] bool: where h is read; null: everywhere
+  const ArrayView* weight;  // [C, kh, kw, O] contiguous
+  ConvWindow window;
+  const ArrayView* mask;  // [N or 1, 1, H, W] bool or float32; null: ones
+  DeviceFactor factor;
+  bool tensor_cores;
+  const ArrayView* dx;  // [N, C, H, W]
+  void* workspace;
+  std::size_t workspace_bytes;
+};
+void launch_partial_conv_rows_input_grad(const DeviceRowsInputGrad& call, cudaStream_t stream);
+std::size_t partial_conv_rows_input_workspace(const ArrayView& dx, const ConvWindow& window);
+
+// dw = the sum over the plan's rows of h times the windows of mask x. The rows are divided among
+// blocks by their number, and the sums of blocks are added in order.
+struct DeviceRowsWeightGrad {
+  const ArrayView* h;     // [N, O, OH, OW]
+  const ArrayView* x;     // [N, C, H, W]
+  const ArrayView* mask;  // [N or 1, 1, H, W] bool, or null
+  ConvWindow window;
+  DeviceRowList list;
+  bool tensor_cores;
+  const ArrayView* dw;  // [O, kh, kw, C] contiguous
+  void* workspace;
+  std::size_t workspace_bytes;
+};
+void launch_partial_conv_rows_weight_grad(const DeviceRowsWeightGrad& call, cudaStream_t stream);
+std::size_t partial_conv_rows_weight_workspace(const ArrayView& h, const ArrayView& dw);
+
 }  // namespace pyharmony

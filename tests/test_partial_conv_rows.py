@@ -1,0 +1,458 @@
+"""Partial convolution by rows on a device: products of the active windows alone, run by the emulator.
+
+Errors are bounded, value by value, by the roundings of a product: those of its operands, one for each addition in
+float32, and that of the result.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyharmony import _native, ops
+from pyharmony.reference import partial_conv as reference
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from pyharmony.nn import PartialConv2d  # noqa: E402
+from pyharmony.ops import _native_torch  # noqa: E402
+from pyharmony.ops import _partial_conv_cuda_torch as device  # noqa: E402
+from pyharmony.ops import _partial_conv_torch as backend  # noqa: E402
+
+from .test_partial_conv import Case, a_mask, arrays  # noqa: E402
+from .test_partial_conv_cuda import ON, _known, on_emulator, random, scratch, view  # noqa: E402, F401
+
+#: How values are multiplied: their dtype, whether float32 may be TF32, and whether the GPU has tensor cores.
+ARITHMETIC = {
+    "bfloat16": (torch.bfloat16, True, True),
+    "float16": (torch.float16, True, True),
+    "TF32": (torch.float32, True, True),
+    "float32": (torch.float32, False, True),
+    "bfloat16 before sm_80": (torch.bfloat16, True, False),
+    "float16 before sm_80": (torch.float16, True, False),
+    "float32 before sm_80": (torch.float32, True, False),
+}
+
+#: The error of a product as TF32, which has 10 bits: each of two operands is rounded by at most 2^-11.
+TF32_ERROR = 2.0**-10 * (1 + 2.0**-10)
+
+ROWS = (
+    Case((2, 16, 13, 11), 24, stride=(2, 2)),
+    Case((1, 40, 9, 12), 72, padding=(1, 1)),  # outputs of two tiles, and steps across taps
+    Case((3, 8, 10, 9), 8, kernel=(1, 1), stride=(2, 2)),  # pixels without a window
+    Case((2, 8, 12, 15), 16, kernel=(4, 4), stride=(2, 2), padding=(1, 1)),
+    Case((1, 24, 11, 17), 8, kernel=(5, 5), stride=(1, 3), padding=(2, 2)),
+    Case((1, 16, 19, 20), 80, kernel=(7, 7), stride=(2, 2), padding=(3, 3)),
+    Case((2, 16, 14, 9), 16, kernel=(2, 5), stride=(3, 1), padding=(0, 4), dilation=(3, 2)),
+    Case((40, 8, 3, 3), 8, padding=(1, 1)),  # more images than lanes
+    Case((2, 8, 20, 19), 136, kernel=(3, 3)),  # several tiles of rows, and of outputs for the weight
+    Case((1, 16, 1, 1), 16, kernel=(1, 1)),
+)
+MASKS = ("hard", "soft", "ones", "zeros", "one pixel", "border")
+
+
+@pytest.fixture
+def by_rows(on_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
+    """Fails where the library computes a layer."""
+
+    def fail(*_: Any) -> None:
+        pytest.fail("the library's convolution")
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", fail)
+    monkeypatch.setattr(torch.ops.aten, "convolution_backward", fail)
+    yield on_emulator
+    on_emulator.set_tensor_cores(True)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, emulator: Any, name: str) -> Any:
+    """Sets the arithmetic, and returns its dtype and the error of a product, relative to its size."""
+    dtype, tf32, cores = ARITHMETIC[name]
+    emulator.set_tensor_cores(cores)
+    monkeypatch.setattr(device, "_tensor_cores", lambda x: x.dtype != torch.float32 or tf32)
+    return dtype, TF32_ERROR if dtype == torch.float32 and tf32 and cores else 0.0
+
+
+def limit(found: Any, size: Any, terms: int, each: float, dtype: Any) -> np.ndarray:
+    """Returns the bound of errors of sums of products.
+
+    Args:
+        found: the result.
+        size: the sums of the absolute values.
+        terms: how many products a sum has.
+        each: the relative error of a product.
+        dtype: of the result.
+    """
+    # An addition in float32 is wrong by less than 2^-23 of the sum so far: tensor cores cut off.
+    sums = size * (each + (terms + 8) * 2.0**-23)
+    return np.asarray(
+        sums + (np.abs(found) + sums) * float(torch.finfo(dtype).eps) + 1e-7 * float(dtype == torch.float16)
+    )
+
+
+def assert_within(found: Any, expected: Any, bound: Any) -> None:
+    values = found.detach().double().cpu().numpy()
+    assert np.isfinite(values).all()
+    assert (np.abs(values - expected) <= bound).all(), float((np.abs(values - expected) / bound).max())
+
+
+def check_layer(case: Case, i: int, kind: str, dtype: Any, each: float, place: str = "cpu") -> None:
+    """Compares a layer by rows and its gradients with the definition.
+
+    Args:
+        i: selects the layout, the mask's planes and images, the activation, and whether the scale is on the device.
+        each: the relative error of a product.
+    """
+    planes = case.shape[1] if (i + ROWS.index(case)) % 3 == 2 else 1
+    given = a_mask(kind, case, planes).astype(np.float32)
+    given = given[:1] if i % 2 else given
+    form = torch.channels_last if i % 4 else torch.contiguous_format
+    x, weight, bias = (torch.tensor(a, dtype=dtype) for a in arrays(case))
+    exact = [a.double().numpy() for a in (x, weight, bias)]
+    x[torch.from_numpy(np.broadcast_to(given == 0, case.shape).copy())] = float("nan")
+    x, weight = (t.contiguous(memory_format=form) for t in (x, weight))
+    inputs = [t.to(place).requires_grad_() for t in (x, weight, bias)]
+    layer = (case.kernel, case.stride, case.padding, case.dilation)
+    plan = ops.mask_plan(torch.from_numpy(given).to(place), [layer], soft=kind == "soft", method="rows")
+    act, scale = (0.2, torch.tensor(0.7, device=place)) if i % 2 else (1.0, 0.7)
+    slope = act if act != 1 else None
+    y, _ = ops.partial_conv2d(*inputs, plan=plan[0], scale=scale, negative_slope=slope, **case.window)
+    assert y.is_contiguous(memory_format=form)
+
+    where = dict(case.window)
+    mask = given.astype(np.float64)
+    eps = float(torch.finfo(dtype).eps)
+    of_x = each + (eps if kind == "soft" else 0)  # m x has the dtype
+    expected, cover = reference.partial_conv2d(*exact, mask, scale=0.7, negative_slope=act, **where)
+    terms = math.prod(case.weight[1:])
+    size = 0.7 * reference.conv(np.abs(exact[0]), np.abs(exact[1]), mask, **where) + np.abs(exact[2])[:, None, None]
+    assert_within(y, expected, limit(expected, size, terms, of_x, dtype))
+
+    g = random(y.shape, dtype, seed=3)
+    dx, dw, db = torch.autograd.grad(y, inputs, g.to(place))
+    g1 = g.double().numpy() * np.where(y.detach().double().cpu().numpy() > 0, 1, act)
+    taps = case.outputs * case.kernel[0] * case.kernel[1]
+    rounded = each + eps  # r g has the dtype
+    tiny = 0.0 if dtype != torch.float16 else 2.0**-24  # where it is no normal number
+    expected = 0.7 * reference.input_grad(g1, exact[1], mask, case.shape, **where)
+    size = 0.7 * reference.input_grad(np.abs(g1), np.abs(exact[1]), mask, case.shape, **where)
+    more = tiny * taps * np.abs(exact[1]).max()
+    if planes > 1:  # rounded before it is multiplied by the mask
+        more += 2 * eps * size
+    assert_within(dx, expected, limit(expected, size, taps, rounded, dtype) + more)
+    windows = y.shape[0] * y.shape[2] * y.shape[3]
+    expected = 0.7 * reference.weight_grad(exact[0], g1, mask, case.weight, **where)
+    size = 0.7 * reference.weight_grad(np.abs(exact[0]), np.abs(g1), mask, case.weight, **where)
+    more = tiny * windows * np.abs(exact[0]).max()
+    assert_within(dw, expected, limit(expected, size, windows, rounded + of_x, dtype) + more)
+    expected = (g1 * cover).sum((0, 2, 3))
+    assert_within(db, expected, limit(expected, (np.abs(g1) * cover).sum((0, 2, 3)), windows, 0, dtype))
+
+
+def integers(*shape: int) -> Any:
+    """Returns integers that kernels get by their address."""
+    memory = _native_torch.scratch(4 * math.prod(shape), torch.empty(0))
+    return memory.view(torch.int32).view(shape)
+
+
+@pytest.mark.parametrize("name", ARITHMETIC)
+@pytest.mark.parametrize("case", ROWS, ids=str)
+def test_a_layer_and_its_gradients_follow_the_definition(
+    by_rows: Any, case: Case, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dtype, each = use(monkeypatch, by_rows, name)
+    kinds = MASKS[ROWS.index(case) % 2 :: 2] if name != "bfloat16" else MASKS
+    for i, kind in enumerate(kinds):
+        check_layer(case, i, kind, dtype, each)
+
+
+@pytest.mark.parametrize("name", ["float32", "TF32"])
+def test_second_derivatives_are_those_of_the_processor(
+    emulator: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case((2, 8, 9, 10), 16, stride=(2, 2), padding=(1, 1))
+    mask = torch.tensor(a_mask("hard", case, 1), dtype=torch.float32)
+
+    def penalty(dtype: Any) -> list[Any]:
+        inputs = [torch.tensor(a, dtype=dtype, requires_grad=True) for a in arrays(case)]
+        scale = torch.tensor(0.7, dtype=dtype, requires_grad=True)
+        plan = ops.mask_plan(mask.to(dtype), [(3, 2, 1)], method="rows")[0]
+        y, _ = ops.partial_conv2d(*inputs, plan=plan, scale=scale, negative_slope=0.3, **case.window)
+        first = torch.autograd.grad((y * torch.sin(y)).sum(), [*inputs[:2], scale], create_graph=True)
+        loss = sum((g * g).sum() for g in first)
+        return [loss, *torch.autograd.grad(loss, [*inputs, scale])]
+
+    expected = penalty(torch.float64)
+    monkeypatch.setattr(_native, "device_module", lambda: emulator)
+    monkeypatch.setattr(backend, "on_device", lambda x: True)
+    _, each = use(monkeypatch, emulator, name)
+    for a, b in zip(penalty(torch.float32), expected, strict=True):
+        # Each of five passes has sums of `depth` products in float32, which add up to the largest value; sin' of a
+        # sum is off by as much as the sum.
+        depth = math.prod(case.weight[1:]) * case.outputs
+        size = float(b.detach().abs().max())
+        torch.testing.assert_close(a.double(), b, rtol=0, atol=5 * (depth * 2.0**-23 + 16 * each) * size)
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "TF32", "float32"])
+def test_the_bits_are_the_same_in_any_order_of_the_threads(
+    by_rows: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dtype, _ = use(monkeypatch, by_rows, name)
+    case = Case((3, 64, 15, 15), 136, stride=(2, 2), padding=(1, 1))
+    x, weight, bias = (torch.tensor(a, dtype=dtype, requires_grad=True) for a in arrays(case))
+    plan = ops.mask_plan(torch.tensor(a_mask("hard", case, 1) > 0), [(3, 2, 1)], method="rows")[0]
+    results = []
+    for seed in (0, 17, 99, 0):
+        by_rows.set_seed(seed)
+        y, _ = ops.partial_conv2d(x, weight, bias, plan=plan, negative_slope=0.2, **case.window)
+        results.append([y, *torch.autograd.grad(y.square().sum(), (x, weight, bias))])
+    assert all(torch.equal(a, b) for result in results for a, b in zip(result, results[0], strict=True))
+
+
+def test_a_mask_of_one_image_is_that_of_every_image(by_rows: Any) -> None:
+    case = Case((3, 16, 9, 8), 24, padding=(1, 1))
+    inputs = [torch.tensor(a, dtype=torch.float16, requires_grad=True) for a in arrays(case)]
+    mask = torch.tensor(a_mask("hard", case, 1)[:1] > 0)
+    results = []
+    for given in (mask, mask.expand(3, 1, 9, 8)):
+        plan = ops.mask_plan(given, [(3, 1, 1)], method="rows")[0]
+        y, _ = ops.partial_conv2d(*inputs, plan=plan, **case.window)
+        results.append([y, *torch.autograd.grad(y.square().sum(), inputs)])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_only_active_windows_and_known_pixels_are_multiplied(by_rows: Any) -> None:
+    """Counts products of matrices in DoveNet's local encoder at 256², a disc of 15 %, eight images.
+
+    Rows are multiplied by sixteens: M rows of the batch cost 16 ceil(M / 16). Channels do not change their number.
+    """
+    side, images, channels = 256, 8, 64
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    disc = torch.from_numpy(y**2 + x**2 < 0.15 * side**2 / math.pi)[None, None].expand(images, 1, side, side)
+
+    def counted(function: Any, *arguments: Any, **more: Any) -> tuple[Any, int]:
+        before = by_rows.products()
+        result = function(*arguments, **more)
+        return result, by_rows.products() - before
+
+    plans = ops.mask_plan(disc, [(3, 2)] * 6 + [(3, 1)], method="rows")
+    multiplied = covered = 0
+    for i, plan in enumerate(plans):
+        if i == 0:
+            continue  # of three channels, by the direct kernel
+        stride = plan.window.stride[0]
+        size = (images, channels, *plan.mask_in.shape[2:])
+        value = torch.zeros(size, dtype=torch.bfloat16, requires_grad=True)
+        weight = torch.zeros(channels, channels, 3, 3, dtype=torch.bfloat16, requires_grad=True)
+        rows, each = len(plan.rows), channels * channels * 9
+
+        (result, _), count = counted(ops.partial_conv2d, value, weight, plan=plan, stride=stride)
+        assert count == 16 * math.ceil(rows / 16) * each
+        if rows >= 107:
+            assert count <= 1.15 * rows * each
+        multiplied, covered = multiplied + count, covered + rows * each
+        if i == 1:
+            continue  # the gradients of the largest layer take the emulator long
+        _, count = counted(torch.autograd.grad, result.sum(), weight, retain_graph=True)
+        # The tile of 128 outputs is half empty, and empty sixteens of it are not multiplied.
+        assert count == 16 * math.ceil(rows / 16) * each
+        _, count = counted(torch.autograd.grad, result.sum(), value)
+        # A pixel has the taps whose distance to it the stride divides; those of other remainders are other parts.
+        known, wanted, of_pixels, fewest = plan.mask_in, 0, 0, math.inf
+        for a, b in itertools.product(range(stride), repeat=2):
+            pixels = int(known[..., a::stride, b::stride].sum())
+            taps = len(range(a, 3, stride)) * len(range(b, 3, stride))
+            wanted += 16 * math.ceil(pixels / 16) * taps
+            of_pixels += pixels * taps
+            fewest = min(fewest, pixels)
+        assert count == wanted * channels * channels
+        if fewest >= 107:
+            assert wanted <= 1.15 * of_pixels
+    assert multiplied <= 1.15 * covered
+
+
+def test_offsets_beyond_two_gigavalues(emulator: Any) -> None:
+    # The checker keeps words for all the memory between the images.
+    step, size, window = 1 << (14 if emulator.checked else 30), 4, (3, 3, 1, 1, 1, 1, 1, 1)
+    memory = np.empty(2 * step + (1 << 16), np.uint16)  # only what kernels touch becomes memory
+
+    def far(n: int, shape: tuple[int, int, int, int]) -> tuple[Any, Any]:
+        """Returns the n-th view of images that lie 2^30 values apart, and the same as a tensor."""
+        _, c, h, w = shape
+        start, strides = n << 12, (step, 1, w * c, c)
+        values = torch.from_numpy(memory.view(np.float16)).as_strided(shape, strides, start)
+        return emulator.ArrayView(memory.ctypes.data + 2 * start, "float16", shape, strides, True), values
+
+    shape = (3, 8, size, size)
+    (x, xs), (h, hs), (y, ys), (dx, dxs) = (far(i, shape) for i in range(4))
+    for values, seed in ((xs, 0), (hs, 1)):
+        values.copy_(random(shape, torch.float16, seed=seed))
+    weight = random((8, 3, 3, 8), torch.float16, seed=2)
+    mask = torch.rand(3, 1, size, size, generator=torch.Generator().manual_seed(0)) < 0.4
+    plan = ops.mask_plan(mask, [(3, 1, 1)])[0]
+    rows, totals = integers(3, size * size), integers(3)
+    for i, line in enumerate(plan.ratio.flatten(1)):
+        found = line.nonzero().flatten()
+        totals[i] = len(found)
+        rows[i, : len(found)] = found + i * size * size
+    where = (rows.data_ptr(), totals.data_ptr(), 3)
+    bits, cover = mask.contiguous(), plan.mask_out.contiguous()
+    dw = torch.empty(8, 3, 3, 8, dtype=torch.float16)
+    held = [scratch(emulator.partial_conv_rows_workspace(y))]
+    emulator.partial_conv_rows(
+        x, view(emulator, bits), view(emulator, weight), window, where, view(emulator, plan.ratio.contiguous()), None,
+        None, 1.0, None, 1.0, True, y, held[-1][1], **ON,
+    )  # fmt: skip
+    turned = weight.permute(3, 1, 2, 0).contiguous()
+    held.append(scratch(emulator.partial_conv_rows_input_workspace(dx, window)))
+    emulator.partial_conv_rows_input_grad(
+        h, view(emulator, cover), view(emulator, turned), window, view(emulator, bits), 1.0, None, True, dx,
+        held[-1][1], **ON,
+    )  # fmt: skip
+    held.append(scratch(emulator.partial_conv_rows_weight_workspace(h, view(emulator, dw))))
+    emulator.partial_conv_rows_weight_grad(
+        h, x, view(emulator, bits), window, where, True, view(emulator, dw, True), held[-1][1], **ON
+    )
+    known, seen = mask.double(), cover.double()
+    w = weight.double().permute(0, 3, 1, 2)
+    near = [t.double() for t in (xs, hs)]
+    expected = torch.nn.functional.conv2d(near[0] * known, w, padding=1) * plan.ratio.double()
+    torch.testing.assert_close(ys.double(), expected, rtol=2**-10, atol=1e-3)
+    expected = torch.nn.grad.conv2d_input(shape, w, near[1] * seen, padding=1) * known
+    torch.testing.assert_close(dxs.double(), expected, rtol=2**-10, atol=1e-3)
+    expected = torch.nn.grad.conv2d_weight(near[0] * known, w.shape, near[1] * seen, padding=1)
+    torch.testing.assert_close(dw.permute(0, 3, 1, 2).double(), expected, rtol=2**-10, atol=1e-3)
+
+
+# ---- which layers are computed by rows ------------------------------------------------------------------------------
+
+
+def layer_of(mask: Any, *layer: int, method: str = "auto", groups: int = 1) -> Any:
+    return backend.Layer(ops.mask_plan(mask, [layer], method=method)[0], groups)
+
+
+def test_which_layers_are_computed_by_rows(on_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    few, many = torch.zeros(2, 1, 20, 20), torch.ones(2, 1, 20, 20)
+    few[..., 8:12, 8:12] = 1
+    many[0, ..., 0] = 0
+
+    def chosen(mask: Any, dtype: Any = torch.bfloat16, c: int = 16, o: int = 8, kernel: int = 3, **more: Any) -> bool:
+        layer = layer_of(mask, kernel, **more)
+        return device.by_rows((2, c, 20, 20), (o, c, kernel, kernel), dtype, layer)
+
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        assert chosen(few, dtype) and not chosen(many, dtype)
+        assert chosen(many, dtype, method="rows") and not chosen(few, dtype, method="dense")
+    # The share of a mask of bools is known on the device only.
+    assert not chosen(few > 0) and chosen(few > 0, method="rows")
+    assert not chosen(few, c=12) and chosen(few, torch.float32, c=12) and not chosen(few, torch.float32, c=6)
+    assert not chosen(few, o=3)
+    assert not chosen(few, kernel=9, method="rows") and chosen(few, kernel=8, method="rows")
+    assert not device.by_rows((2, 16, 20, 20), (8, 8, 3, 3), torch.float16, layer_of(few, 3, groups=2, method="rows"))
+    assert not device.by_rows((1 << 22, 16, 20, 20), (8, 16, 3, 3), torch.float16, layer_of(few[:1], 3, method="rows"))
+    assert not device.by_rows((2, 16, 20, 20), (8, 16, 3, 3), torch.float16, backend.Layer(
+        device.ones(torch.empty(2, 16, 20, 20), backend.Window((3, 3))), 1
+    ))  # fmt: skip
+    plan = ops.mask_plan(few, [(3,), (3,)])
+    assert [layer.known_share for layer in plan] == [layer.share for layer in plan]
+    monkeypatch.setattr(_native_torch, "is_capturing", lambda x: True)
+    assert not chosen(few) and chosen(few, method="rows")
+
+
+def test_layers_of_a_chain_that_do_not_suit_rows_use_the_library(on_emulator: Any) -> None:  # noqa: F811
+    torch.manual_seed(0)
+    sizes = [(12, 16), (16, 24), (24, 3)]
+    layers = [PartialConv2d(a, b, 3, 2, padding=1, dtype=torch.bfloat16) for a, b in sizes]
+    mask = torch.rand(2, 1, 17, 18) < 0.05
+    results = []
+    for method in ("rows", "dense"):
+        x = torch.linspace(-1, 1, 2 * 12 * 17 * 18).reshape(2, 12, 17, 18).to(torch.bfloat16).requires_grad_()
+        y = x
+        for layer, plan in zip(layers, ops.mask_plan(mask, layers, method=method), strict=True):
+            y, _ = layer(y, plan=plan, negative_slope=0.2)
+        (dx,) = torch.autograd.grad(y.square().sum(), x)
+        results.append((y, dx))
+    for a, b in zip(*results, strict=True):
+        # Three layers, each with an error of its rounding to bfloat16 of its values, none of which is larger.
+        torch.testing.assert_close(a, b, rtol=0, atol=4 * 2.0**-8 * float(b.detach().abs().max()))
+
+
+def test_float32_is_tf32_where_torch_allows_it() -> None:
+    cudnn = torch.backends.cudnn
+    for dtype in (torch.float16, torch.bfloat16):
+        assert device._tensor_cores(torch.empty(0, dtype=dtype))
+    for allowed in (True, False):
+        with cudnn.flags(enabled=True, allow_tf32=allowed):
+            assert device._tensor_cores(torch.empty(0)) == allowed
+
+
+def test_nothing_that_a_call_needs_is_read_on_the_host(by_rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = ROWS[0]
+    x, weight, bias = (torch.tensor(a, dtype=torch.float32, requires_grad=True) for a in arrays(case))
+    scale = torch.tensor(0.7, requires_grad=True)
+    mask = torch.tensor(a_mask("hard", case, 1) > 0)
+    for name in ("item", "tolist", "__float__", "__bool__", "__int__", "numpy", "cpu"):
+        monkeypatch.setattr(torch.Tensor, name, lambda *_: pytest.fail("a value was read"))
+    plan = ops.mask_plan(mask, [(3, 2)], method="rows")[0]
+    for factor in (scale, 0.5):
+        y, _ = ops.partial_conv2d(x, weight, bias, stride=2, scale=factor, negative_slope=0.2, plan=plan)
+        (g,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        (g * g).sum().backward()
+
+
+def test_memory_that_is_not_aligned(by_rows: Any) -> None:
+    case = Case((1, 8, 6, 7), 16)
+    x, weight, _ = (torch.tensor(a, dtype=torch.float16) for a in arrays(case))
+    plan = ops.mask_plan(torch.tensor(a_mask("hard", case, 1) > 0), [(3,)], method="rows")[0]
+    expected, _ = ops.partial_conv2d(x, weight, plan=plan)
+
+    def shifted(t: Any) -> Any:
+        t = t.contiguous(memory_format=torch.channels_last)
+        memory = torch.empty(t.numel() + 1, dtype=t.dtype)
+        return memory[1:].as_strided(t.shape, t.stride()).copy_(t)
+
+    found, _ = ops.partial_conv2d(shifted(x), shifted(weight), plan=plan)
+    assert torch.equal(found, expected)
+
+
+def test_inputs_of_kernels_are_checked(emulator: Any) -> None:
+    form = {"memory_format": torch.channels_last}
+    x, y = (torch.zeros(1, 8, 4, 4, dtype=torch.float16).contiguous(**form) for _ in range(2))
+    weight, ratio = torch.zeros(8, 3, 3, 8, dtype=torch.float16), torch.ones(1, 1, 4, 4)
+    rows, totals = integers(16), integers(1)
+    rows[:], totals[:] = torch.arange(16), 16
+    held = scratch(emulator.partial_conv_rows_workspace(view(emulator, y)))
+
+    def forward(
+        x: Any = x, y: Any = y, weight: Any = weight, ratio: Any = ratio, mask: Any = None, images: int = 1,
+        space: Any = held[1], writable: bool = True, window: Any = (3, 3, 1, 1, 1, 1, 1, 1),
+    ) -> None:  # fmt: skip
+        emulator.partial_conv_rows(
+            view(emulator, x), view(emulator, mask), view(emulator, weight), window,
+            (rows.data_ptr(), totals.data_ptr(), images), view(emulator, ratio), None, None, 1.0, None, 1.0, True,
+            view(emulator, y, writable), space, **ON,
+        )  # fmt: skip
+
+    forward()
+    for message, call in (
+        ("x: its channels", lambda: forward(x.contiguous())),
+        ("y: expected", lambda: forward(y=y[..., 1:])),
+        ("y: its channels", lambda: forward(y=y.contiguous())),
+        ("y: read-only", lambda: forward(writable=False)),
+        ("weight: expected", lambda: forward(weight=weight[:, 1:])),
+        ("weight: not contiguous", lambda: forward(weight=weight.transpose(1, 2))),
+        ("weight: expected", lambda: forward(weight=weight.bfloat16())),
+        ("ratio: missing", lambda: forward(ratio=None)),
+        ("ratio: not", lambda: forward(ratio=ratio[..., 1:])),
+        ("mask: does not broadcast", lambda: forward(mask=ratio[..., 1:] > 0)),
+        ("its mask is not one plane of bools", lambda: forward(mask=ratio)),
+        ("rows: of 2 images", lambda: forward(images=2)),
+        ("workspace: 0 bytes", lambda: forward(space=(0, 0))),
+        ("81 taps", lambda: forward(window=(9, 9, 1, 1, 4, 4, 1, 1))),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            call()
