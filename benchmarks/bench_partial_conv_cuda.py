@@ -1,12 +1,15 @@
 """Op partial_conv on a GPU: the local encoder of DoveNet's discriminator, compared with layers in torch calls.
 
 Both are measured eager, captured in CUDA graphs, and by torch.compile. Both networks are channels-last, the mask has
-one plane; ours gets it as bools, whose values need no check.
+one plane; ours gets it as bools, whose values need no check. Products of rows alone are measured beside a kernel in
+Triton that does the same, forward, where Triton is installed.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
 import statistics
 from typing import Any
 
@@ -18,6 +21,7 @@ from measure import Ledger
 from measure_cuda import GpuTiming, add, interleave, ratio
 
 import pyharmony
+from pyharmony import ops
 from pyharmony.nn import PartialConv2d
 
 pytestmark = pytest.mark.gpu
@@ -33,6 +37,12 @@ def eager_ratio(slow: GpuTiming, fast: GpuTiming) -> float:
     return statistics.median(a / b for a, b in zip(slow.eager, fast.eager, strict=True))
 
 
+def run_rows(net: Any, x: Any, mask: Any) -> Any:
+    for layer, plan in zip(net, ops.mask_plan(mask, net, method="rows"), strict=True):
+        x, _ = layer(x, plan=plan, negative_slope=cpu.SLOPE)
+    return x
+
+
 def calls(torch: Any, images: int, share: float, dtype: Any, backward: bool, planes: int = 1) -> dict[str, Any]:
     last = torch.channels_last
     mask = cpu.disc(images, share, planes, dtype).to(peers_cuda.DEVICE)
@@ -44,8 +54,12 @@ def calls(torch: Any, images: int, share: float, dtype: Any, backward: bool, pla
     ours = net(PartialConv2d, multi_channel=planes > 1)
     made = {
         "ours": cpu.step(cpu.run_ours, ours, x, mask > 0, backward),
+        "rows": cpu.step(run_rows, ours, x, mask > 0, backward),
         "composed": cpu.step(cpu.run_composed, net(cpu.Composed), x, mask, backward),
     }
+    if x.is_cuda and planes == 1 and not backward and importlib.util.find_spec("triton") is not None:
+        peer = functools.partial(importlib.import_module("peers_partial_conv").run, slope=cpu.SLOPE)
+        made["triton"] = cpu.step(peer, ours, x, mask > 0, backward)
     if not measure_cuda.FIRST:
         compiled = peers_cuda.compiled(cpu.run_composed)
         made["compiled"] = cpu.step(compiled, net(cpu.Composed), x, mask, backward)
@@ -55,10 +69,17 @@ def calls(torch: Any, images: int, share: float, dtype: Any, backward: bool, pla
 def measure(torch: Any, ledger: Ledger, problem: str, **options: Any) -> dict[str, GpuTiming]:
     made = calls(torch, **options)
     timings = interleave(made)
-    found, wanted = (made[name]().float() for name in ("ours", "composed"))
-    apart = float((found - wanted).abs().max() / wanted.abs().max())
+    wanted = made["composed"]().float()
     row = functools.partial(add, ledger, GROUP, problem)
-    row("nn.PartialConv2d", timings["ours"], version=OURS, note=f"apart by {apart:.1g} of the largest")
+
+    def apart(name: str) -> str:
+        return f"apart by {float((made[name]().float() - wanted).abs().max() / wanted.abs().max()):.1g} of the largest"
+
+    row("nn.PartialConv2d", timings["ours"], version=OURS, note=apart("ours"))
+    row('the same, method="rows"', timings["rows"], version=OURS, note=apart("rows"))
+    if "triton" in timings:
+        version = str(importlib.import_module("triton").__version__)
+        row("by rows in Triton", timings["triton"], version=version, ours=timings["rows"], note=apart("triton"))
     for name, words in (("composed", "composed of torch's calls"), ("compiled", "the same, torch.compile")):
         row(words, timings.get(name), version=str(torch.__version__), ours=timings["ours"])
     return timings
