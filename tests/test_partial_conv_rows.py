@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from pyharmony.ops import _native_torch  # noqa: E402
 from pyharmony.ops import _partial_conv_cuda_torch as device  # noqa: E402
 from pyharmony.ops import _partial_conv_torch as backend  # noqa: E402
 
+from .emulator_cases import CASES as EMULATOR_CASES  # noqa: E402
 from .test_partial_conv import Case, a_mask, arrays  # noqa: E402
 from .test_partial_conv_cuda import ON, _known, on_emulator, random, scratch, view  # noqa: E402, F401
 
@@ -273,6 +275,33 @@ def test_only_active_windows_and_known_pixels_are_multiplied(by_rows: Any) -> No
         if fewest >= 107:
             assert wanted <= 1.15 * of_pixels
     assert multiplied <= 1.15 * covered
+
+
+@pytest.mark.emulated
+def test_fragments_are_read_without_conflicts_of_banks(emulator_check: Any, repository: Path) -> None:
+    words = ("load_matrices(", "load_transposed(", "piece_of<T>(rows_of", "static_cast<const Pack<T, 4>*>(from)")
+    places = set()
+    for name in ("rows.cu", "rows.cuh", "rows_weight.cu"):
+        file = f"csrc/ops/partial_conv/{name}"
+        lines = enumerate((repository / file).read_text().splitlines(), 1)
+        places |= {(file, n) for n, line in lines if any(word in line for word in words)}
+    seen = set()
+    emulator_check.set_counting(True)
+    try:
+        names = [f"partial_conv_rows {name}" for name in ("bfloat16", "TF32", "float32")]
+        for case in (case for case in EMULATOR_CASES if case.name in names):
+            emulator_check.clear_access_sites()
+            case.results(emulator_check)
+            for site in emulator_check.access_sites():
+                at = (site["file"], site["line"])
+                if at in places and site["space"] == "shared":
+                    assert site["ways_per_request"] <= 1.05 * site["ideal_ways"], site
+                    seen.add(at)
+    finally:
+        emulator_check.set_counting(False)
+        emulator_check.clear_access_sites()
+        emulator_check.clear_reports()
+    assert len(seen) >= 5, sorted(places - seen)
 
 
 def test_offsets_beyond_two_gigavalues(emulator: Any) -> None:
