@@ -430,37 +430,58 @@ void Hierarchy::factor_coarsest() {
       }
     }
   }
-  // This is a Cholesky factorisation. A pivot lost to the rounding of the coefficients is held
-  // above it, which keeps the preconditioner positive definite.
+  // A Cholesky factorisation, in rows of the upper factor, which is zero outside a band. A pivot
+  // lost to the rounding of the coefficients is held above it, which keeps the preconditioner
+  // positive definite. Every sum goes in the order of its nodes; terms of zero are left out.
+  std::vector<double> least(n);
+  for (std::size_t k = 0; k < n; ++k) least[k] = kLeastPivot * std::abs(l[k * n + k]);
   for (std::size_t k = 0; k < n; ++k) {
-    double pivot = l[k * n + k];
-    const double least = kLeastPivot * std::abs(pivot);
-    for (std::size_t m = 0; m < k; ++m) pivot -= l[k * n + m] * l[k * n + m];
-    pivot = std::sqrt(std::max(pivot, least));
-    l[k * n + k] = pivot;
+    double* __restrict row = &l[k * n];
+    const double pivot = std::sqrt(std::max(row[k], least[k]));
+    row[k] = pivot;
+    std::size_t end = k + 1;
     for (std::size_t i = k + 1; i < n; ++i) {
-      double v = l[i * n + k];
-      for (std::size_t m = 0; m < k; ++m) v -= l[i * n + m] * l[k * n + m];
-      l[i * n + k] = v / pivot;
+      if (row[i] != 0) end = i + 1;
+      row[i] /= pivot;
+    }
+    for (std::size_t c = k + 1; c < end; ++c) {
+      const double factor = row[c];
+      if (factor == 0) continue;
+      double* __restrict below = &l[c * n];
+      for (std::size_t i = c; i < end; ++i) below[i] -= row[i] * factor;
     }
   }
+  // All columns of the inverse at once: row i of x holds entry i of each.
+  std::vector<double> x(n * n, 0.0);
+  for (std::size_t i = 0; i < n; ++i) {
+    double* __restrict own = &x[i * n];
+    own[i] = 1;
+    for (std::size_t m = 0; m < i; ++m) {
+      const double factor = l[m * n + i];
+      if (factor == 0) continue;
+      const double* __restrict before = &x[m * n];
+      for (std::size_t k = 0; k <= m; ++k) own[k] -= factor * before[k];
+    }
+    const double pivot = l[i * n + i];
+    for (std::size_t k = 0; k <= i; ++k) own[k] /= pivot;
+  }
+  for (std::size_t i = n; i-- > 0;) {
+    double* __restrict own = &x[i * n];
+    for (std::size_t m = i + 1; m < n; ++m) {
+      const double factor = l[i * n + m];
+      if (factor == 0) continue;
+      const double* __restrict after = &x[m * n];
+      for (std::size_t k = 0; k < n; ++k) own[k] -= factor * after[k];
+    }
+    const double pivot = l[i * n + i];
+    for (std::size_t k = 0; k < n; ++k) own[k] /= pivot;
+  }
   inverse_ = Buffer<float>(n * n, meter_.get());
-  std::vector<double> column(n);
   for (std::size_t k = 0; k < n; ++k) {
-    for (std::size_t i = 0; i < n; ++i) {
-      double v = i == k;
-      for (std::size_t m = 0; m < i; ++m) v -= l[i * n + m] * column[m];
-      column[i] = v / l[i * n + i];
-    }
-    for (std::size_t i = n; i-- > 0;) {
-      double v = column[i];
-      for (std::size_t m = i + 1; m < n; ++m) v -= l[m * n + i] * column[m];
-      column[i] = v / l[i * n + i];
-    }
     double sum = 0;
     for (std::size_t i = 0; i < n; ++i) {
-      inverse_[k * n + i] = static_cast<float>(column[i]);
-      sum += column[i];
+      inverse_[k * n + i] = static_cast<float>(x[i * n + k]);
+      sum += x[i * n + k];
     }
     reach_ = std::max(reach_, sum * static_cast<double>(unknowns_) / static_cast<double>(n));
   }

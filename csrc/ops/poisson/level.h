@@ -82,7 +82,7 @@ struct UpPass {
   const float* coarse_z = nullptr;
   float* out = nullptr;        // result: z + P coarse_z and two smoothing steps
   bool add = false;            // adds to `out` instead
-  bool measure = false;        // fills partial: r . z and the largest |z|
+  bool measure = false;        // fills partial: r . z and the largest |z|; not with `add`
   Partial* partial = nullptr;  // [bands]
 };
 

@@ -177,6 +177,15 @@ class Scratch {
   std::ptrdiff_t stride_;
 };
 
+// Zeroes whole vectors. They are so few that a call of memset would take longer, which the barrier
+// keeps the compiler from making of this.
+__attribute__((always_inline)) inline void clear(float* from, const float* to) {
+  for (; from < to; from += kLanes) {
+    store(from, Vec{});
+    __asm__ volatile("" : : : "memory");
+  }
+}
+
 template <int kRows>
 class Ring {
  public:
@@ -189,12 +198,12 @@ class Ring {
     return at(i);
   }
   // Zeroes the values beside the span of row i that neighbours read.
-  void close(int i) const {
+  __attribute__((always_inline)) void close(int i) const {
     float* row = at(i);
     const int lo = std::max(level_.lo[i], level_.wide_lo[i]);
-    std::fill(row + level_.wide_lo[i], row + lo, 0.0f);
     const int hi = std::max(level_.hi[i], lo);
-    if (level_.wide_hi[i] > hi) std::fill(row + hi, row + level_.wide_hi[i], 0.0f);
+    clear(row + level_.wide_lo[i], row + lo);
+    clear(row + hi, row + level_.wide_hi[i]);
   }
 
  private:
@@ -379,7 +388,7 @@ void down(const DownPass& pass, int begin, int end, float* memory) {
   }
 }
 
-template <Stencil kStencil>
+template <Stencil kStencil, bool kMeasure, bool kAdd>
 void up(const UpPass& pass, int begin, int end, int band, float* memory) {
   using Op = RowOperator<kStencil>;
   const LevelView& level = pass.level;
@@ -392,9 +401,9 @@ void up(const UpPass& pass, int begin, int end, int band, float* memory) {
   const int from1 = std::max(begin - 1, 0), to1 = std::min(end + 1, level.height);
   const int from0 = std::max(begin - 2, 0), to0 = std::min(end + 2, level.height);
   const Vec first = splat(kFirst), second = splat(kSecond), momentum = splat(kMomentum);
-  const Bits magnitude = Bits{} + 0x7fffffff;
-  double dot = 0;
-  Vec largest{};
+  [[maybe_unused]] const Bits magnitude = Bits{} + 0x7fffffff;
+  [[maybe_unused]] double dot = 0;
+  [[maybe_unused]] Vec largest{};
 
   for (int t = from0; t < end + 2; ++t) {
     if (t < to0) {
@@ -442,25 +451,25 @@ void up(const UpPass& pass, int begin, int end, int band, float* memory) {
       const float* z_row = z.at(i2);
       const float* r = pass.r + i2 * level.stride;
       float* out = pass.out + i2 * level.stride;
-      Vec row_dot{};
+      [[maybe_unused]] Vec row_dot{};
       for (int j = level.lo[i2]; j < level.hi[i2]; j += kLanes) {
         const Vec d = load(at + j);
         const Vec residual = load(q_row + j) - op.apply(above, at, below, j);
         Vec v = load(z_row + j) + d + momentum * d + second * (op.inverse(j) * residual);
-        if (pass.measure) {
+        if constexpr (kMeasure) {
           row_dot += v * load(r + j);
           const Vec size = masked(v, magnitude);
           largest = size > largest ? size : largest;
         }
-        if (pass.add) v += load(out + j);
+        if constexpr (kAdd) v += load(out + j);
         store(out + j, v);
       }
-      if (pass.measure) {
+      if constexpr (kMeasure) {
         for (int k = 0; k < kLanes; ++k) dot += static_cast<double>(row_dot[k]);
       }
     }
   }
-  if (pass.measure) {
+  if constexpr (kMeasure) {
     float most = 0;
     for (int k = 0; k < kLanes; ++k) most = std::max(most, largest[k]);
     pass.partial[band] = {dot, most};
@@ -679,8 +688,11 @@ void poisson_down(const DownPass& pass, int begin, int end, float* scratch) {
 }
 
 void poisson_up(const UpPass& pass, int begin, int end, int band, float* scratch) {
-  with_stencil(pass.level.stencil,
-               [&](auto stencil) { up<stencil.value>(pass, begin, end, band, scratch); });
+  with_stencil(pass.level.stencil, [&](auto stencil) {
+    if (pass.measure) return up<stencil.value, true, false>(pass, begin, end, band, scratch);
+    if (pass.add) return up<stencil.value, false, true>(pass, begin, end, band, scratch);
+    return up<stencil.value, false, false>(pass, begin, end, band, scratch);
+  });
 }
 
 void poisson_direction(const DirectionPass& pass, int begin, int end, int band, float* scratch) {

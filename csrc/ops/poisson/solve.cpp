@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/checks.h"
+#include "core/interrupt.h"
 #include "core/parallel.h"
 #include "core/pool.h"
 #include "ops/poisson/bands.h"
@@ -59,6 +60,10 @@ double smallest_ritz_value(const std::vector<double>& alpha, const std::vector<d
 template <typename Fn>
 void for_bands(const LevelView& level, Fn&& fn) {
   const int rows = band_rows(level);
+  if (level.height <= rows) {  // so small that handing it out takes a share of its time
+    fn(0, level.height, 0);
+    return;
+  }
   parallel_for(level.height, rows, [&](std::int64_t begin, std::int64_t end) {
     fn(static_cast<int>(begin), static_cast<int>(end), static_cast<int>(begin / rows));
   });
@@ -176,6 +181,12 @@ class Solver {
   // Calls fn(begin, end, band, scratch) for each band of the level.
   template <typename Fn>
   void sweep(const LevelView& level, Fn&& fn) {
+    if (level.height <= band_rows(level)) {
+      const std::size_t floats = scratch_floats(level);
+      if (own_scratch_.size() < floats) own_scratch_ = Buffer<float>(floats, &meter_);
+      fn(0, level.height, 0, own_scratch_.data());
+      return;
+    }
     for_bands(level, [&](int begin, int end, int band) {
       Pool<Buffer<float>>::Lease scratch(scratch_);
       fn(begin, end, band, (*scratch).data());
@@ -318,6 +329,7 @@ class Solver {
     if (nested) start(r->get());
     outcome.converged = false;
     for (int k = 0;; ++k) {
+      check_interrupt();
       // z = M^-1 r
       DownPass before;
       before.r = r->get();
@@ -815,6 +827,7 @@ class Solver {
   int channels_ = 1;
   MemoryMeter meter_;
   Pool<Buffer<float>> scratch_;  // ring buffers of the passes
+  Buffer<float> own_scratch_;    // those of levels of one band
   std::vector<Work> work_;
   Plane<float> x_, p_, spare_[2];
   std::vector<Partial> partial_;
