@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._arrays import VALUE_RANGE, NumpyArray
+from .. import _arrays
+from .._arrays import NumpyArray
+from .._native import native
 from .._warnings import warn
 from ..errors import MaskWarning
 from .fill import fill
 from .memory import Memory
 from .region import Region
-
-_SAMPLES = 24  # the rows and columns of the grid on which colours are compared, at least
-# A dst looks erased if it has one colour under the mask and others around it.
-_ERASED = 0.9  # the smallest share of samples under the mask that have nearly the same colour
-_FLAT = 2.0  # the largest distance from that colour under the mask, in 8-bit levels
-_BESIDE = 0.5  # the largest share of samples around the mask that have a similar colour
-_ALIKE = 8.0  # the largest distance from that colour around the mask, in 8-bit levels
-_LEAST = 16  # with fewer samples there is no warning
 
 
 class Ground:
@@ -87,42 +81,15 @@ class Ground:
             pixels *= 2
 
 
-def _may_be_flat(part: NumpyArray, near: float) -> bool:
-    """Returns whether at least three of nine pixels of [h, w, C] are similar: a test that takes next to no time."""
-    ys, xs = ((n // 4, n // 2, n - 1 - n // 4) for n in part.shape[:2])
-    first = sorted(part[y, x].tolist() for y in ys for x in xs)
-    return any(
-        all(abs(a - b) <= 2 * near for a, b in zip(low, high, strict=True)) for low, high in zip(first, first[2:])
-    )
-
-
 def warn_of_erased(dst: NumpyArray, mask: NumpyArray, src_region: Region, box: Region) -> None:
     """Warns of a dst [H, W, C] with nearly one colour under its mask and others around it, on a grid of samples.
 
     mask, box: [h, w] over the region `src_region` of dst, and the box of its pixels above zero in dst.
     """
-    level = VALUE_RANGE[dst.dtype.name] / 255
-    common = box.overlap(src_region)
-    if common.empty or not _may_be_flat(common.of(dst), _FLAT * level):
-        return
-    rows, columns = (slice(None, None, max(1, n // _SAMPLES)) for n in common.shape)
-    samples = common.of(mask, src_region.origin)[rows, columns]
-    under = common.of(dst)[rows, columns][samples > VALUE_RANGE.get(samples.dtype.name, 1) / 2].astype(np.float32)
-    if len(under) < _LEAST:
-        return
-    colour = under[len(under) // 2]
-    # Comparisons with NaN are False.
-    if not (np.abs(under - colour) <= _FLAT * level).all(1).mean() >= _ERASED:
-        return
-    around = box.expand(2 + max(box.shape) // 8, dst.shape)
-    outside = np.ones(around.shape, bool)
-    inner = src_region.overlap(around)
-    inner.of(outside, around.origin)[...] = inner.of(mask, src_region.origin) == 0
-    beside = around.of(dst)[rows, columns][outside[rows, columns]].astype(np.float32)
-    if len(beside) < _LEAST:
-        return
-    if (np.abs(beside - colour) <= _ALIKE * level).all(1).mean() <= _BESIDE:
-        text = ", ".join(f"{value:g}" for value in np.round(colour, 0 if level >= 1 else 3))
+    views = _arrays.view(_arrays.aligned(dst), "dst"), _arrays.view(_arrays.aligned(mask), "mask")
+    if colour := native.erased_colour(*views, src_region.ends, box.ends):
+        decimals = 0 if dst.dtype.kind == "u" else 3
+        text = ", ".join(f"{value:g}" for value in np.round(np.array(colour, np.float32), decimals))
         warn(
             MaskWarning(
                 f"dst: nearly one colour, ({text}), under the mask and not around it, as if an object had been erased "

@@ -61,6 +61,11 @@ class Region:
         return (self.y0, self.y1), (self.x0, self.x1)
 
     @property
+    def ends(self) -> tuple[int, int, int, int]:
+        """The first row, the end of the rows, and the same of the columns: the order of native code."""
+        return self.y0, self.y1, self.x0, self.x1
+
+    @property
     def box(self) -> tuple[int, int, int, int]:
         """Left, top, right and bottom, in Pillow's order; the last two are excluded."""
         return self.x0, self.y0, self.x1, self.y1
