@@ -647,7 +647,7 @@ def test_solver_refuses_other_sizes() -> None:
 def test_a_tolerance_out_of_reach_warns(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib
 
-    monkeypatch.setattr(importlib.import_module("pyharmony.ops._poisson_cpu"), "_MAX_ITERATIONS", 1)
+    monkeypatch.setattr(importlib.import_module("pyharmony.ops._poisson_cpu"), "MAX_ITERATIONS", 1)
     n = 64
     with pytest.warns(RuntimeWarning, match="poisson: an error of about .* levels is left after 1 iterations"):
         poisson(image(1, (n, n, 1)), image(2, (n, n, 1)), masks(n)["star"], tolerance=1e-3)

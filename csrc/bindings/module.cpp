@@ -38,6 +38,7 @@ PYBIND11_MODULE(_C, m) {
   bind_mask_facts(m);
   bind_matting(m);
   bind_partial_conv(m);
+  bind_paste(m);
   bind_pyramid(m);
   bind_poisson(m);
   bind_regrain(m);

@@ -79,14 +79,19 @@ def solved(what: str, function: str = "") -> Tell:
     def tell(info: Any) -> PyHarmonyWarning | None:
         if info.reason:
             return UnchangedWarning.because(f"nothing was {what}: ", info.reason)
-        if info.clipped >= _CLIPPED:
-            share = f"{info.clipped:.0%} of the values that were {what} are darker than black or brighter than white"
-            remedy = _CLIPS_LESS.get(function)
-            hint = Reason(remedy.code if remedy else "", f"{remedy}, and {_UNCLIPPED}" if remedy else _UNCLIPPED)
-            return ClippedWarning(f"{share}, and were clipped", hint=hint)
-        return None
+        return clipped_warning(info.clipped, what, function)
 
     return tell
+
+
+def clipped_warning(clipped: float, what: str, function: str) -> ClippedWarning | None:
+    """Returns the warning that a share of the values was clipped, if it is large; see `solved`."""
+    if not clipped >= _CLIPPED:
+        return None
+    share = f"{clipped:.0%} of the values that were {what} are darker than black or brighter than white"
+    remedy = _CLIPS_LESS.get(function)
+    hint = Reason(remedy.code if remedy else "", f"{remedy}, and {_UNCLIPPED}" if remedy else _UNCLIPPED)
+    return ClippedWarning(f"{share}, and were clipped", hint=hint)
 
 
 def unchanged(before: str) -> Tell:

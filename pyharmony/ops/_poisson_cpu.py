@@ -18,7 +18,7 @@ from ._images_cpu import batch_of, deliver, masks_of, pair_of
 from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, PoissonCall, check_base
 from ._solve_call import Outcome
 
-_MAX_ITERATIONS = 30
+MAX_ITERATIONS = 30
 
 
 def hierarchy_of(mask: NumpyArray, weight: float | NumpyArray) -> Any:
@@ -35,6 +35,18 @@ def hierarchy_of(mask: NumpyArray, weight: float | NumpyArray) -> Any:
         if not (mask > 0).all():
             raise
         raise MaskError(NOTHING_KNOWN) from error
+
+
+def warn_of_errors(converged: bool, iterations: int, estimate: float, tolerance: float, max_error: float) -> None:
+    """Warns of a solve that did not reach its tolerance, or whose error has no bound; both are in 8-bit levels."""
+    if not converged:
+        warn(
+            f"poisson: an error of about {estimate:.3g} levels is left after {iterations} iterations, "
+            f"tolerance {tolerance:.3g}",
+            RuntimeWarning,
+        )
+    if max_error == math.inf:
+        warn(NOTHING_PROVEN, RuntimeWarning)
 
 
 def solve_image(
@@ -69,19 +81,13 @@ def solve_image(
         gradients=gradients,
         contour=contour,
         tolerance=levels * unit,
-        max_iterations=_MAX_ITERATIONS,
+        max_iterations=MAX_ITERATIONS,
         certify=certify,
         warm=warm,
     )
     elapsed = time.perf_counter() - start
-    if not stats["converged"]:
-        warn(
-            f"poisson: an error of about {stats['estimate'] / unit:.3g} levels is left after {stats['iterations']} "
-            f"iterations, tolerance {levels:.3g}",
-            RuntimeWarning,
-        )
+    warn_of_errors(stats["converged"], stats["iterations"], stats["estimate"] / unit, levels, stats["max_error"])
     if stats["max_error"] == math.inf:
-        warn(NOTHING_PROVEN, RuntimeWarning)
         stats["max_error"] = math.nan
     method = "multigrid" if hierarchy.unknowns else "copy"
     outcome = Outcome(

@@ -14,7 +14,7 @@ import numpy as np
 from .._arrays import NumpyArray
 from .poisson import hierarchy_of
 
-__all__ = ["Hierarchies", "cached_hierarchy_of"]
+__all__ = ["Hierarchies", "are_cached", "cached_hierarchy_of"]
 
 _USED: ContextVar[Hierarchies | None] = ContextVar("pyharmony_hierarchies", default=None)
 
@@ -50,6 +50,11 @@ class Hierarchies:
             yield
         finally:
             _USED.reset(token)
+
+
+def are_cached() -> bool:
+    """Returns whether there is an active `Hierarchies`."""
+    return _USED.get() is not None
 
 
 def cached_hierarchy_of(mask: NumpyArray, weight: float | NumpyArray) -> Any:

@@ -13,8 +13,10 @@ from ..errors import ArgumentError
 from ..typing import Array, ArrayT, Contour, Device, Gradients
 from . import _poisson_cpu, _poisson_cuda
 from ._poisson import SOLVERS, PoissonCall, call_of
+from ._poisson_cpu import MAX_ITERATIONS as MAX_ITERATIONS
 from ._poisson_cpu import hierarchy_of as hierarchy_of
 from ._poisson_cpu import solve_image as solve_image
+from ._poisson_cpu import warn_of_errors as warn_of_errors
 from ._poisson_cuda import DeviceHierarchy as DeviceHierarchy
 from ._poisson_cuda import solve_images as solve_images
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = [
+    "MAX_ITERATIONS",
     "DeviceHierarchy",
     "PoissonSequence",
     "PoissonSolver",
@@ -29,6 +32,7 @@ __all__ = [
     "poisson",
     "solve_image",
     "solve_images",
+    "warn_of_errors",
 ]
 
 _keys = itertools.count(1)
