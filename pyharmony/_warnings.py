@@ -13,6 +13,8 @@ from .errors import PyHarmonyWarning
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
+#: The text in front of warnings.
+_OWNER: ContextVar[str] = ContextVar("owner", default="")
 #: The kinds of warnings that are suppressed.
 _QUIET: ContextVar[tuple[type[Warning], ...]] = ContextVar("quiet", default=())
 
@@ -30,6 +32,16 @@ def quiet(kind: type[Warning] = Warning) -> Iterator[None]:
         _QUIET.reset(token)
 
 
+@contextmanager
+def of(owner: str) -> Iterator[None]:
+    """Puts text such as 'items[1]: ' in front of the package's warnings, in this thread."""
+    token = _OWNER.set(_OWNER.get() + owner)
+    try:
+        yield
+    finally:
+        _OWNER.reset(token)
+
+
 def warn(warning: str | PyHarmonyWarning, kind: type[Warning] = PyHarmonyWarning) -> bool:
     """Warns at the line outside of the package that called into it, at any depth of the call.
 
@@ -38,11 +50,17 @@ def warn(warning: str | PyHarmonyWarning, kind: type[Warning] = PyHarmonyWarning
 
     Returns whether it warned: `quiet` may suppress it.
     """
-    instance = kind(warning) if isinstance(warning, str) else warning
+    owner = _OWNER.get()
+    instance = kind(f"{owner}{warning}") if isinstance(warning, str) else warning.within(owner) if owner else warning
     if isinstance(instance, _QUIET.get()):
         return False
     frame, level = sys._getframe(), 1
-    while frame.f_back is not None and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
+    while frame.f_back is not None and _is_own(frame.f_code.co_filename):
         frame, level = frame.f_back, level + 1
     warnings.warn(instance, stacklevel=level)
     return True
+
+
+def _is_own(path: str) -> bool:
+    """Returns whether a source file is one of the package's; most paths are absolute."""
+    return path.startswith(_PACKAGE) or os.path.abspath(path).startswith(_PACKAGE)

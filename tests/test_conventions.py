@@ -623,6 +623,7 @@ VALUES: dict[str, Callable[[Make], Any]] = {
 #: The functions and rooms with arguments that are images and yet not of any kind, and the reason.
 OF_THEIR_OWN = {
     "blend.gaussian_poisson_tiles": "it reads slices of images that do not fit in memory",
+    "blend.paste_many": "it pastes into one array in place",
     "compat": "OpenCV's signature has NumPy arrays",
     "data": "data sets hold uint8 arrays [H, W, 3]",
     "evaluation": "it measures the samples of data sets",

@@ -56,6 +56,7 @@ HOMES = {
 }
 #: The same for names that are of another module in some package, by package and name.
 HOMES_IN = {
+    ("pyharmony.blend", "NumpyArray"): ".._arrays",
     ("pyharmony.composition", "Method"): "..segmentation",
     ("pyharmony.composition", "Masks"): "..segmentation",
     ("pyharmony.composition", "ComposeInfo"): "._compose",

@@ -22,6 +22,7 @@ PLACES = {
     "poisson": Place("there"),
     "alpha": Place("refused", "it has no kernels: with torch or CuPy it is one line, `mask * src + (1 - mask) * dst`"),
     "laplacian": Place("refused", "the number of bands depends on the values of every level of the mask"),
+    "paste_many": Place("refused", "it pastes into one array on the CPU; each item is a call of its blend"),
     "placed_mask": Place("refused", "the mask is placed over dst on the CPU"),
     "gaussian_poisson_tiles": Place("refused", "it reads slices of images that do not fit in memory"),
     "gp_gan": Place("refused", "the input of its network is pasted and resampled on the CPU"),

@@ -68,6 +68,7 @@ from ._edits import detail_boost, illumination_change, inpaint, texture_flatteni
 from ._gaussian_poisson import gaussian_poisson
 from ._gp_gan import gp_gan
 from ._laplacian import laplacian
+from ._paste_many import paste_many
 from ._placed_mask import placed_mask
 from ._poisson import poisson
 from ._tiles import gaussian_poisson_tiles
@@ -81,6 +82,7 @@ __all__ = [
     "illumination_change",
     "inpaint",
     "laplacian",
+    "paste_many",
     "placed_mask",
     "poisson",
     "texture_flattening",

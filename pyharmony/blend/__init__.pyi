@@ -2,8 +2,9 @@
 # ruff: noqa
 # fmt: off
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, overload
+from .._arrays import NumpyArray
 from .._checks import SolveInfo
 from ..typing import (
     Contour, Device, Errors, FileLike, FileT, GradientKernel, Gradients, ImageLike, ImageT, MaskLike, Network,
@@ -12,7 +13,7 @@ from ..typing import (
 
 __all__ = [
     "alpha", "detail_boost", "gaussian_poisson", "gaussian_poisson_tiles", "gp_gan", "illumination_change", "inpaint",
-    "laplacian", "placed_mask", "poisson", "texture_flattening"
+    "laplacian", "paste_many", "placed_mask", "poisson", "texture_flattening"
 ]
 
 @overload
@@ -454,6 +455,9 @@ def laplacian(
     keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
     out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...
+def paste_many(
+    dst: NumpyArray, items: Iterable[Mapping[str, object]], *, out: NumpyArray | None = None
+) -> NumpyArray: ...
 @overload
 def placed_mask(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None | Positions = None,

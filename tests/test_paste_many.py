@@ -1,0 +1,353 @@
+"""Objects pasted by one native call: the bits of the general way, and of one blend after another."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pyharmony
+from pyharmony import blend
+from pyharmony.blend import _paste, _paste_many
+from pyharmony.blend import _poisson as poisson_module
+from pyharmony.errors import (
+    ArgumentError,
+    DTypeError,
+    FloodedWarning,
+    MaskError,
+    PyHarmonyError,
+    ShapeError,
+    UnchangedWarning,
+)
+
+from .shared import to_dtype
+
+DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+MASKS = ("bool", *DTYPES)
+GRADIENTS = ("source", "mixed", "average", "monochrome")
+KINDS = ("none", "disk", "soft", "full", "holes", "noise", "pixel")
+
+
+def image(rng: np.random.Generator, height: int, width: int, channels: int, dtype: str) -> np.ndarray:
+    """Returns a smooth image with some noise, [H, W] for no channels."""
+    y, x = np.linspace(0, 3, height)[:, None, None], np.linspace(0, 4, width)[None, :, None]
+    phase = 6 * rng.random(max(channels, 1))
+    values = 0.5 + 0.3 * np.sin(y + phase) * np.cos(x + phase) + 0.05 * rng.standard_normal((height, width, 1))
+    values = to_dtype(values.clip(0, 1), dtype)
+    return values if channels else values[..., 0]
+
+
+def mask_of(rng: np.random.Generator, height: int, width: int, kind: str, dtype: str) -> np.ndarray | None:
+    if kind == "none":
+        return None
+    radius = np.hypot(np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None])
+    values = {
+        "disk": (radius < 0.8) * 1.0,
+        "soft": ((0.95 - radius) / 0.3).clip(0, 1),
+        "full": np.ones_like(radius),
+        "holes": (radius < 0.9) * (rng.random(radius.shape) > 0.05),
+        "noise": rng.random(radius.shape) * (rng.random(radius.shape) > 0.3),
+        "pixel": np.zeros_like(radius),
+    }[kind]
+    values[height // 2, width // 2] = 1
+    return values > 0 if dtype == "bool" else to_dtype(values, dtype)
+
+
+def laid_out(rng: np.random.Generator, array: np.ndarray | None) -> np.ndarray | None:
+    """Returns an array of equal values whose memory may have another layout."""
+    if array is None:
+        return None
+    layout = rng.integers(4)
+    if layout == 1:
+        return np.asfortranarray(array)
+    if layout == 2:
+        wide = np.zeros((2 * array.shape[0], *array.shape[1:]), array.dtype)[::-2]
+        wide[...] = array
+        return wide
+    if layout == 3:  # not aligned
+        memory = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+        memory[...] = array
+        return memory
+    return array
+
+
+def said(call: Any, *arguments: Any, **options: Any) -> tuple[Any, list[tuple[type, str]]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = call(*arguments, **options)
+    return result, [(one.category, str(one.message)) for one in caught]
+
+
+def bits(x: np.ndarray) -> tuple[Any, ...]:
+    return x.dtype, x.shape, x.strides, x.tobytes()
+
+
+@pytest.fixture
+def pasted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of items that each native call pasted."""
+    counts: list[int] = []
+
+    def counting(*arguments: Any) -> Any:
+        reports = _paste.paste(*arguments)
+        counts.append(len(reports))
+        return reports
+
+    monkeypatch.setattr(_paste_many, "paste", counting)
+    return counts
+
+
+def one_case(seed: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Returns arguments of `blend.poisson`: images of any kind, at any place, inside dst or partly outside."""
+    rng = np.random.default_rng(seed)
+    dtype, channels = str(rng.choice(DTYPES)), int(rng.choice([0, 1, 3]))
+    height, width, high, wide = (int(n) for n in rng.integers((1, 1, 12, 12), (70, 70, 100, 100)))
+    src, dst = image(rng, height, width, channels, dtype), image(rng, high, wide, channels, dtype)
+    mask = mask_of(rng, height, width, str(rng.choice(KINDS)), str(rng.choice(MASKS)))
+    at = int(rng.integers(-width // 2, wide)), int(rng.integers(-height // 2, high))
+    if rng.random() < 0.1:
+        dst[: high // 2] = dst.flat[0]
+    if np.dtype(dtype).kind == "f" and rng.random() < 0.1:
+        (src if rng.random() < 0.5 else dst).flat[0] = np.nan
+    options = {
+        "at": at,
+        "gradients": str(rng.choice(GRADIENTS)),
+        "contour": str(rng.choice(["half", "full"])),
+        "color_weight": float(rng.choice([0, 0, 0.01, 1])),
+        "tolerance": rng.choice([None, 1.0]),
+    }
+    return (laid_out(rng, src), laid_out(rng, dst), laid_out(rng, mask)), options
+
+
+@given(seed=st.integers(0, 1 << 20))
+def test_one_call_has_the_bits_the_warnings_and_the_errors_of_the_general_way(seed: int) -> None:
+    (src, dst, mask), options = one_case(seed)
+    before = [None if x is None else x.tobytes() for x in (src, dst, mask)]
+
+    def outcome(out: np.ndarray | None) -> Any:
+        try:
+            result, found = said(blend.poisson, src, dst, mask, out=out, **options)
+        except PyHarmonyError as error:
+            return type(error), str(error)
+        assert out is None or result is out
+        return bits(result), found
+
+    fast = outcome(None), outcome(np.zeros_like(dst))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(poisson_module, "poisson_in_one_call", lambda *_: None)
+        assert outcome(None) == fast[0]
+    assert fast[1] == fast[0] or dst.strides != np.zeros_like(dst).strides
+    assert before == [None if x is None else x.tobytes() for x in (src, dst, mask)]
+
+
+def test_results_do_not_depend_on_threads(threads: int) -> None:
+    rng = np.random.default_rng(3)
+    src, dst = image(rng, 180, 200, 3, "uint8"), image(rng, 300, 320, 3, "uint8")
+    item = {"src": src, "mask": mask_of(rng, 180, 200, "soft", "uint8"), "at": (40, 50)}
+    result = blend.paste_many(dst, [item, {**item, "at": (100, 90)}])
+    pyharmony.set_num_threads(1)
+    np.testing.assert_array_equal(blend.paste_many(dst, [item, {**item, "at": (100, 90)}]), result)
+
+
+def test_every_instruction_set_pastes_alike(simd: str) -> None:
+    rng = np.random.default_rng(4)
+    src, dst = image(rng, 60, 50, 3, "uint8"), image(rng, 100, 120, 3, "uint8")
+    result = blend.paste_many(dst, [{"src": src, "mask": mask_of(rng, 60, 50, "disk", "bool"), "at": (20, 30)}])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(poisson_module, "poisson_in_one_call", lambda *_: None)
+        rng = np.random.default_rng(4)
+        src, dst = image(rng, 60, 50, 3, "uint8"), image(rng, 100, 120, 3, "uint8")
+        mask = mask_of(rng, 60, 50, "disk", "bool")
+        np.testing.assert_array_equal(blend.poisson(src, dst, mask, at=(20, 30)), result)
+
+
+def items_of(rng: np.random.Generator, dst: np.ndarray, count: int) -> list[dict[str, Any]]:
+    channels = dst.shape[2] if dst.ndim == 3 else 0
+    items: list[dict[str, Any]] = []
+    for _ in range(count):
+        height, width = (int(n) for n in rng.integers(4, 60, 2))
+        kind = str(rng.choice([*KINDS, "soft", "disk"]))
+        item: dict[str, Any] = {
+            "src": image(rng, height, width, channels, dst.dtype.name),
+            "mask": mask_of(rng, height, width, kind, str(rng.choice(MASKS))),
+            "at": (int(rng.integers(-9, dst.shape[1])), int(rng.integers(-9, dst.shape[0]))),
+        }
+        choice = rng.random()
+        if choice < 0.15:
+            item["method"] = "gaussian_poisson"
+        elif choice < 0.3:
+            item |= {"method": "alpha", "feather": 2.0}
+        elif choice < 0.4:
+            item["at"] = item["at"][0] + 0.5, item["at"][1]
+        else:
+            item |= {"gradients": str(rng.choice(GRADIENTS)), "color_weight": float(rng.choice([0, 0.1]))}
+        if rng.random() < 0.3:
+            item["box"] = 1, 0, width, height - 1
+        items.append(item)
+    return items
+
+
+def one_by_one(dst: np.ndarray, items: list[dict[str, Any]]) -> tuple[np.ndarray, list[tuple[type, str]]]:
+    """Returns the result of one blend after another, and the warnings with the index of their item."""
+    result, found = dst.copy(order="K"), []
+    for i, item in enumerate(items):
+        options = dict(item)
+        src, mask, at, box = (options.pop(key, None) for key in ("src", "mask", "at", "box"))
+        if box is not None:
+            x0, y0, x1, y1 = box
+            src, mask = src[y0:y1, x0:x1], None if mask is None else mask[y0:y1, x0:x1]
+        call = getattr(blend, options.pop("method", "poisson"))
+        result, texts = said(call, src, result, mask, at=at, **options)
+        found += [(kind, f"items[{i}]: {text}") for kind, text in texts]
+    return result, found
+
+
+@given(seed=st.integers(0, 1 << 20), count=st.integers(0, 5), dtype=st.sampled_from(DTYPES))
+def test_many_have_the_bits_and_the_warnings_of_one_after_another(seed: int, count: int, dtype: str) -> None:
+    rng = np.random.default_rng(seed)
+    dst = image(rng, 70, 80, int(rng.choice([0, 1, 3])), dtype)
+    items = items_of(rng, dst, count)
+    before = dst.tobytes()
+    expected, warned = one_by_one(dst, items)
+    result, found = said(blend.paste_many, dst, items)
+    np.testing.assert_array_equal(result, expected)
+    assert found == warned
+    assert dst.tobytes() == before
+    assert not np.shares_memory(result, dst)
+    assert said(blend.paste_many, dst, items, out=dst)[0] is dst
+    np.testing.assert_array_equal(dst, expected)
+
+
+def plain_item(**more: Any) -> dict[str, Any]:
+    return {"src": np.full((8, 8, 3), 90, np.uint8), "at": (4, 4), **more}
+
+
+PHOTO = image(np.random.default_rng(0), 40, 48, 3, "uint8")
+
+
+def test_objects_by_poisson_take_one_native_call(pasted: list[int]) -> None:
+    blend.paste_many(PHOTO, [plain_item(), plain_item(at=(20, 20)), plain_item(box=(1, 1, 7, 7))])
+    assert pasted == [3]
+
+
+def test_an_object_that_needs_more_does_not_end_the_call(pasted: list[int]) -> None:
+    rgba = np.full((8, 8, 4), 255, np.uint8)
+    items = [plain_item(), plain_item(src=rgba, at=(30, 20)), plain_item(at=(9, 9)), plain_item(method="alpha")]
+    result, found = said(blend.paste_many, PHOTO, items)
+    expected, _ = one_by_one(PHOTO, items)
+    np.testing.assert_array_equal(result, expected)
+    assert pasted == [1, 1]
+    assert found == []
+
+
+def test_at_may_be_left_out_for_a_box_of_an_image_of_equal_size() -> None:
+    src = PHOTO[::-1].copy()
+    box = 10, 5, 30, 25
+    expected = blend.poisson(src[5:25, 10:30], PHOTO, at=(10, 5))
+    np.testing.assert_array_equal(blend.paste_many(PHOTO, [{"src": src, "box": box}]), expected)
+    with pytest.raises(ShapeError, match=r"^items\[0\]: src: 8 x 8 pixels and dst 48 x 40 .*pass at="):
+        blend.paste_many(PHOTO, [{"src": src[:8, :8], "box": (0, 0, 4, 4)}])
+
+
+def test_what_a_batch_of_photos_shares_is_not_changed_by_threads() -> None:
+    items = [plain_item(at=(x, 10)) for x in (2, 12, 22)]
+    expected = blend.paste_many(PHOTO, items)
+    results: list[np.ndarray] = []
+    workers = [threading.Thread(target=lambda: results.append(blend.paste_many(PHOTO, items))) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(results) == 4
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_an_empty_list_gives_a_copy() -> None:
+    result = blend.paste_many(PHOTO, [])
+    np.testing.assert_array_equal(result, PHOTO)
+    assert not np.shares_memory(result, PHOTO)
+
+
+def test_warnings_name_the_item() -> None:
+    _, found = said(blend.paste_many, PHOTO, [plain_item(), plain_item(at=(200, 200))])
+    assert [kind for kind, _ in found] == [UnchangedWarning]
+    assert found[0][1].startswith("items[1]: nothing was blended: the object lies outside dst (48 x 40)")
+    columns = np.arange(96)[None, :, None]
+    sides = np.broadcast_to(np.where(columns < 48, 20, 230), (96, 96, 3)).astype(np.uint8)
+    disk = np.hypot(*(np.mgrid[:96, :96] - 47.5)) < 36
+    ball = np.broadcast_to(np.arange(100, 196)[:, None, None], (96, 96, 3)).astype(np.uint8)
+    _, found = said(blend.paste_many, sides, [{"src": ball, "mask": disk}])
+    assert [kind for kind, _ in found] == [FloodedWarning]
+    assert found[0][1].startswith("items[0]: the difference between src and dst varies")
+
+
+WRONG = [
+    ({"at": (0, 0)}, ArgumentError, r"items\[1\]: without the key 'src'"),
+    (3, DTypeError, r"items\[1\]: int, expected a mapping with the key 'src'"),
+    (plain_item(gain=2), ArgumentError, r"items\[1\]: key 'gain', expected one of 'src', .*'tolerance'"),
+    (plain_item(method="alpha", gradients="mixed"), ArgumentError, r"items\[1\]: key 'gradients', .*options of alpha"),
+    (plain_item(method="copy"), ArgumentError, r"items\[1\]: method: 'copy', expected one of 'poisson', "),
+    (plain_item(method=["poisson"]), ArgumentError, r"items\[1\]: method: \['poisson'\], expected one of "),
+    (plain_item(box=(0, 0, 9, 4)), ArgumentError, r"items\[1\]: box: \(0, 0, 9, 4\), expected .* <= 8"),
+    (plain_item(box=(0, 0, 4)), ArgumentError, r"items\[1\]: box: \(0, 0, 4\), expected"),
+    (plain_item(box=(0, 0.5, 4, 4)), ArgumentError, r"items\[1\]: box: "),
+    (plain_item(box=3), ArgumentError, r"items\[1\]: box: 3, expected"),
+    (plain_item(src="ball.png", box=(0, 0, 4, 4)), DTypeError, r"items\[1\]: box: src and mask are str and NoneType"),
+    (plain_item(mask=np.ones((4, 8), bool), box=(0, 0, 4, 4)), ShapeError, r"items\[1\]: mask: shape \[4, 8\]"),
+    (plain_item(src=np.zeros((8, 8, 2), np.uint8)), ShapeError, r"items\[1\]: src: shape \[8, 8, 2\]"),
+    (plain_item(src=np.zeros((8, 8), np.uint8)), ShapeError, r"items\[1\]: src: 1 channels, but dst has 3"),
+    (plain_item(src=np.zeros((8, 8, 3))), DTypeError, r"items\[1\]: src: dtype float64 differs from dst uint8"),
+    (plain_item(mask=np.ones((8, 7), bool)), ShapeError, r"items\[1\]: mask: shape \[8, 7\], expected \[8, 8\]"),
+    (plain_item(mask=np.ones((8, 8), np.uint8)), MaskError, r"items\[1\]: mask: uint8 with largest value 1"),
+    (plain_item(at=(np.nan, 0)), ArgumentError, r"items\[1\]: at: "),
+    (plain_item(at="ab"), DTypeError, r"items\[1\]: at: 'ab'"),
+    (plain_item(at=None), ShapeError, r"items\[1\]: src: 8 x 8 pixels and dst 48 x 40"),
+    (plain_item(gradients="none"), ArgumentError, r"items\[1\]: gradients: 'none'"),
+    (plain_item(contour="none"), ArgumentError, r"items\[1\]: contour: 'none'"),
+    (plain_item(tolerance=-1), ArgumentError, r"items\[1\]: tolerance: -1"),
+    (plain_item(color_weight=-1), ArgumentError, r"items\[1\]: color_weight: -1"),
+]
+
+
+@pytest.mark.parametrize(("item", "kind", "message"), WRONG, ids=[pattern for _, _, pattern in WRONG])
+def test_errors_name_the_item_and_the_argument(item: Any, kind: type, message: str) -> None:
+    with pytest.raises(kind, match=f"^{message}"):
+        blend.paste_many(PHOTO, [plain_item(), item])
+
+
+def test_keys_and_boxes_are_checked_before_the_first_object_is_pasted() -> None:
+    dst = PHOTO.copy()
+    for wrong in (plain_item(gain=2), plain_item(box=(0, 0, 99, 4))):
+        with pytest.raises(ArgumentError, match=r"^items\[1\]"):
+            blend.paste_many(dst, [plain_item(), wrong], out=dst)
+    np.testing.assert_array_equal(dst, PHOTO)
+
+
+def test_wrong_images_are_refused() -> None:
+    with pytest.raises(DTypeError, match=r"^dst: list, expected a numpy.ndarray"):
+        blend.paste_many([[1]], [])  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match=r"^dst: shape \[2, 40, 48, 3\], expected one image"):
+        blend.paste_many(np.stack([PHOTO, PHOTO]), [])
+    with pytest.raises(DTypeError, match=r"^items: one mapping, expected a list of mappings"):
+        blend.paste_many(PHOTO, plain_item())  # type: ignore[arg-type]
+    with pytest.raises(DTypeError, match=r"^items: int, expected a list of mappings"):
+        blend.paste_many(PHOTO, 3)  # type: ignore[arg-type]
+    with pytest.raises(DTypeError, match=r"^out: list, expected None or a numpy.ndarray like dst"):
+        blend.paste_many(PHOTO, [], out=[])  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match=r"^out: shape"):
+        blend.paste_many(PHOTO, [], out=PHOTO[:3].copy())
+    read_only = PHOTO.copy()
+    read_only.flags.writeable = False
+    with pytest.raises(ArgumentError, match=r"^out: the array is read-only"):
+        blend.paste_many(PHOTO, [], out=read_only)
+    dst = PHOTO.copy()
+    with pytest.raises(ArgumentError, match=r"^out: shares memory with dst"):
+        blend.paste_many(dst[:, :-1], [], out=dst[:, 1:])
+    with pytest.raises(ArgumentError, match=r"^items\[0\]: out: shares memory with src"):
+        blend.paste_many(dst, [{"src": dst[:8, :8], "at": (20, 20)}], out=dst)
+    np.testing.assert_array_equal(dst, PHOTO)
