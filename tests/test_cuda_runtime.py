@@ -28,6 +28,10 @@ def status_of(device):
     return text.value.decode()
 calls.call_free_of.restype = ctypes.c_longlong
 def free_of(device): return calls.call_free_of(device)
+cuda.stand_in_calls.restype = ctypes.c_char_p
+calls.call_make_memory.restype = ctypes.c_void_p
+def make(*streams): return ctypes.c_void_p(calls.call_make_memory(*map(c_size_t, streams)))
+def drop(memory): calls.call_drop_memory(memory)
 def on(device, nbytes=100): calls.call_on(device, c_size_t(nbytes))
 """
 
@@ -155,4 +159,35 @@ def test_a_stream_tells_whether_it_is_captured(libraries: Path) -> None:
 assert calls.call_is_capturing() == 0
 cuda.stand_in_capture()
 assert calls.call_is_capturing() == 1
+""")  # fmt: skip
+
+
+def test_memory_is_freed_on_its_stream_after_its_uses_on_others(libraries: Path) -> None:
+    run(libraries, """
+drop(make(7, 9))
+assert cuda.stand_in_calls() == b"work of 7; before 7; work of 9; before 7; free on 7; ", cuda.stand_in_calls()
+assert cuda.stand_in_reserved(0) == 100
+calls.call_give_back(0)
+assert cuda.stand_in_reserved(0) == 0  # nothing is in use
+""")  # fmt: skip
+
+
+def test_memory_of_a_stream_that_is_gone_is_freed_on_the_legacy_stream(libraries: Path) -> None:
+    """What the stream had to do when it was destroyed comes before."""
+    run(libraries, """
+memory = make(7, 9)
+cuda.stand_in_destroy_stream(c_size_t(7))
+cuda.stand_in_destroy_stream(c_size_t(9))
+drop(memory)
+assert cuda.stand_in_calls() == b"work of 7; before 1; work of 9; before 1; free on 1; ", cuda.stand_in_calls()
+calls.call_give_back(0)
+assert cuda.stand_in_reserved(0) == 0
+""")  # fmt: skip
+
+
+def test_a_new_stream_with_the_handle_of_an_old_one_waits_for_it(libraries: Path) -> None:
+    run(libraries, """
+memory = make(7, 9)
+calls.call_use_memory(memory, c_size_t(9))
+assert cuda.stand_in_calls() == b"work of 9; before 9; ", cuda.stand_in_calls()
 """)  # fmt: skip

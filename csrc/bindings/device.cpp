@@ -1,39 +1,54 @@
 // Devices: their number and properties, their memory, copies.
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 #include "bindings/bindings.h"
 #include "bindings/device_calls.h"
 #include "core/status.h"
+#include "device/memory.h"
 
 namespace pyharmony {
 namespace {
 
-// Memory of a device that lives as long as the object; it is released on its stream.
-class DeviceBuffer {
- public:
-  DeviceBuffer(std::size_t bytes, int device, std::uintptr_t stream)
-      : bytes_(bytes), device_(device), stream_(stream_of(stream)) {
-    const device::Guard guard(device_);
-    pointer_ = device::allocate(bytes, stream_);
-  }
-  ~DeviceBuffer() {
-    try {
-      const device::Guard guard(device_);
-      device::release(pointer_, stream_);
-    } catch (const device::DeviceFailure&) {  // The driver is shutting down.
-    }
-  }
-  DeviceBuffer(const DeviceBuffer&) = delete;
-  DeviceBuffer& operator=(const DeviceBuffer&) = delete;
+// Memory of a device that lives as long as the object.
+struct DeviceBuffer {
+  py::object stream_owner;  // keeps the stream, on which the memory is freed
+  device::Memory memory;
 
-  std::uintptr_t pointer() const { return reinterpret_cast<std::uintptr_t>(pointer_); }
-  std::size_t bytes() const { return bytes_; }
+  DeviceBuffer(std::size_t bytes, int device, std::uintptr_t stream, py::object owner)
+      : stream_owner(std::move(owner)), memory(bytes, device, stream_of(stream)) {}
+  std::uintptr_t pointer() const { return reinterpret_cast<std::uintptr_t>(memory.pointer()); }
+  std::size_t bytes() const { return memory.bytes(); }
+};
+
+// A moment on a stream of a device.
+class StreamEvent {
+ public:
+  StreamEvent(int device, std::uintptr_t stream) : device_(device), event_(on(device)) {
+    record(stream);
+  }
+  void record(std::uintptr_t stream) {
+    const device::Guard guard(device_);
+    event_->record(stream_of(stream));
+  }
+  void hold(std::uintptr_t later) const {
+    const device::Guard guard(device_);
+    event_->hold(stream_of(later));
+  }
+  void synchronize() const {
+    const device::Guard guard(device_);
+    event_->synchronize();
+  }
 
  private:
-  std::size_t bytes_;
+  static std::unique_ptr<device::Event> on(int device) {
+    const device::Guard guard(device);
+    return std::make_unique<device::Event>();
+  }
+
   int device_;
-  cudaStream_t stream_;
-  void* pointer_ = nullptr;
+  std::unique_ptr<device::Event> event_;
 };
 
 py::dict properties(int index) {
@@ -91,9 +106,21 @@ void bind_device(py::module_& m) {
       },
       "earlier"_a, "later"_a, "device"_a);
   py::class_<DeviceBuffer>(m, "DeviceBuffer", py::module_local())
-      .def(py::init<std::size_t, int, std::uintptr_t>(), "bytes"_a, "device"_a, "stream"_a)
+      .def(py::init<std::size_t, int, std::uintptr_t, py::object>(), "bytes"_a, "device"_a,
+           "stream"_a, "stream_owner"_a = py::none())
+      .def(
+          "used_on",
+          [](DeviceBuffer& buffer, std::uintptr_t stream) {
+            buffer.memory.used_on(stream_of(stream));
+          },
+          "stream"_a)
       .def_property_readonly("pointer", &DeviceBuffer::pointer)
       .def_property_readonly("bytes", &DeviceBuffer::bytes);
+  py::class_<StreamEvent>(m, "Event", py::module_local())
+      .def(py::init<int, std::uintptr_t>(), "device"_a, "stream"_a)
+      .def("record", &StreamEvent::record, "stream"_a)
+      .def("hold", &StreamEvent::hold, "stream"_a)
+      .def("synchronize", &StreamEvent::synchronize, py::call_guard<GilRelease>());
   define_on_device(m, "copy_in", copy_bytes<device::copy_in>, "to"_a, "host"_a, "bytes"_a);
   define_on_device(m, "copy_out", copy_bytes<device::copy_out>, "host"_a, "source"_a, "bytes"_a);
   define_on_device(m, "synchronize", device::synchronize);

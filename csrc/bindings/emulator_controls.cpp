@@ -5,6 +5,7 @@
 #include <string>
 
 #include "bindings/bindings.h"
+#include "bindings/device_calls.h"
 #include "emulator/checker.h"
 #include "emulator/emulator.h"
 
@@ -87,6 +88,13 @@ void bind_emulator(py::module_& m) {
   py::register_local_exception<emulator::EmulatorFailure>(m, "EmulatorFailure", PyExc_RuntimeError);
   m.attr("checked") = bool(HM_EMULATOR_CHECK);
   m.def("set_seed", &emulator::set_seed, "seed"_a);
+  m.def("set_running", &emulator::set_running, "on"_a);
+  m.def("launch_count", &emulator::launch_count);
+  m.def("create_stream",
+        [] { return reinterpret_cast<std::uintptr_t>(emulator::create_stream()); });
+  m.def(
+      "destroy_stream", [](std::uintptr_t stream) { emulator::destroy_stream(stream_of(stream)); },
+      "stream"_a);
   m.def("sites", &sites);
   m.def("products", &emulator::products);
   m.def("set_tensor_cores", &emulator::set_tensor_cores, "on"_a);

@@ -56,6 +56,23 @@ class Guard {
   int before_ = -1;
 };
 
+// A moment in the work of a stream, for which other streams and the host wait. Unlike the handle of
+// a stream it stays valid after the stream was destroyed.
+class Event {
+ public:
+  Event();  // of no stream so far: nobody waits for it
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  void record(cudaStream_t stream);     // sets it to the end of the stream's work so far
+  void hold(cudaStream_t later) const;  // makes later work on a stream begin after it
+  void synchronize() const;             // waits for it
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 // Returns the device that memory belongs to; -1: none.
 int device_of(const void* pointer);
 // Makes later work on `later` begin after what is on `earlier` so far.
@@ -65,8 +82,11 @@ bool is_capturing(cudaStream_t stream);
 // Allocates from a pool of the current device that keeps up to kKeptBytes for later calls.
 constexpr std::size_t kKeptBytes = std::size_t(1) << 30;
 void* allocate(std::size_t bytes, cudaStream_t stream);
-void release(void* pointer, cudaStream_t stream) noexcept;
+void release(void* pointer, cudaStream_t stream);
 void give_back();  // frees what the pool of the current device keeps
+// Memory of the host whose copies to and from any device run beside other work of the host.
+void* allocate_pinned(std::size_t bytes);
+void release_pinned(void* pointer) noexcept;
 void copy_in(void* device, const void* host, std::size_t bytes, cudaStream_t stream);
 // Copies within the device.
 void copy_on(void* to, const void* from, std::size_t bytes, cudaStream_t stream);

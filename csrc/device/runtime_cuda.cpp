@@ -182,6 +182,24 @@ Guard::~Guard() {
   }
 }
 
+Event::Event() {
+  check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "event of a stream");
+}
+
+Event::~Event() {
+  if (cudaEventDestroy(event_) != cudaSuccess) cudaGetLastError();
+}
+
+void Event::record(cudaStream_t stream) {
+  check(cudaEventRecord(event_, stream), "event of a stream");
+}
+
+void Event::hold(cudaStream_t later) const {
+  check(cudaStreamWaitEvent(later, event_, 0), "order of streams");
+}
+
+void Event::synchronize() const { check(cudaEventSynchronize(event_), "stream"); }
+
 int device_of(const void* pointer) {
   cudaPointerAttributes attributes;
   if (cudaPointerGetAttributes(&attributes, pointer) != cudaSuccess) {
@@ -195,13 +213,9 @@ int device_of(const void* pointer) {
 
 void order(cudaStream_t earlier, cudaStream_t later) {
   if (earlier == later) return;
-  cudaEvent_t event;
-  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "order of streams");
-  const cudaError_t recorded = cudaEventRecord(event, earlier);
-  const cudaError_t waits =
-      recorded == cudaSuccess ? cudaStreamWaitEvent(later, event, 0) : recorded;
-  cudaEventDestroy(event);
-  check(waits, "order of streams");
+  Event event;
+  event.record(earlier);
+  event.hold(later);
 }
 
 bool is_capturing(cudaStream_t stream) {
@@ -223,8 +237,18 @@ void* allocate(std::size_t bytes, cudaStream_t stream) {
 
 void give_back() { check(cudaMemPoolTrimTo(pool_of(runtime_device()), 0), "memory of the device"); }
 
-void release(void* pointer, cudaStream_t stream) noexcept {
-  if (pointer != nullptr && cudaFreeAsync(pointer, stream) != cudaSuccess) cudaGetLastError();
+void release(void* pointer, cudaStream_t stream) {
+  if (pointer != nullptr) check(cudaFreeAsync(pointer, stream), "memory of the device");
+}
+
+void* allocate_pinned(std::size_t bytes) {
+  void* pointer = nullptr;
+  check(cudaHostAlloc(&pointer, bytes > 0 ? bytes : 1, cudaHostAllocPortable), "pinned memory");
+  return pointer;
+}
+
+void release_pinned(void* pointer) noexcept {
+  if (pointer != nullptr && cudaFreeHost(pointer) != cudaSuccess) cudaGetLastError();
 }
 
 void copy_in(void* device, const void* host, std::size_t bytes, cudaStream_t stream) {

@@ -122,6 +122,8 @@ thread_local Block* block;
 std::atomic<unsigned> the_seed{0};
 std::atomic<bool> tensor_cores{true};
 std::atomic<std::uint64_t> product_count{0};
+std::atomic<bool> runs{true};
+std::atomic<std::uint64_t> launches{0};
 
 // ---- sites ----
 
@@ -552,6 +554,9 @@ void fail_access(const std::string& what, const void* pc) {
   fail_block(what, {{" at ", {{nullptr, 0}, pc, 0, ""}}});
 }
 
+void set_running(bool on) { runs = on; }
+std::uint64_t launch_count() { return launches; }
+
 void set_seed(unsigned seed) { the_seed = seed; }
 
 std::vector<Site> sites() {
@@ -776,6 +781,8 @@ std::vector<SharedLimit> shared_limits() {
 
 void launch(const Launch& what) {
   check_launch(what);
+  ++launches;
+  if (!runs) return;
   const auto blocks = std::int64_t(what.grid.x) * what.grid.y * what.grid.z;
   const unsigned seed = the_seed;
   // The i-th block to run is (first + i * step) mod blocks; step and blocks have no common factor.

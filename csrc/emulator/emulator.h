@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "device/runtime.h"
+#include "emulator/streams.h"
 
 #undef __global__
 #undef __device__
@@ -137,6 +138,9 @@ struct Launch {
   std::size_t argument_bytes;
 };
 void launch(const Launch& what);
+// Without running, launches are checked and counted only, for measurements of the code around them.
+void set_running(bool on);
+std::uint64_t launch_count();
 
 template <typename... P>
 struct Call {
@@ -220,7 +224,7 @@ using as_t = typename As<T>::type;
 #define HM_SYNCWARP(mask) (::pyharmony::emulator::warp_barrier((mask), {__FILE__, __LINE__}))
 #define HM_DYN_SMEM(T, name) T* name = static_cast<T*>(::pyharmony::emulator::dynamic_shared())
 #define HM_LAUNCH(kernel, grid, block, smem, stream, ...) \
-  ((void)(stream),                                        \
+  (::pyharmony::emulator::check_stream(stream),           \
    ::pyharmony::emulator::launch((kernel), #kernel, (grid), (block), (smem), ##__VA_ARGS__))
 #define HM_MAX_DYN_SMEM(kernel, most)                                                              \
   do {                                                                                             \

@@ -1,4 +1,5 @@
-// The device runtime of the emulator: host memory, and streams that are always done.
+// The device runtime of the emulator: host memory, and streams that are always done. A use of a
+// destroyed stream is an error: CUDA leaves it undefined.
 #include "device/runtime.h"
 
 #include <cstdlib>
@@ -6,6 +7,7 @@
 #include <string>
 
 #include "emulator/checker.h"
+#include "emulator/streams.h"
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #endif
@@ -43,16 +45,33 @@ Guard::Guard(int) {}
 Guard::~Guard() {}
 
 int device_of(const void*) { return 0; }
-void order(cudaStream_t, cudaStream_t) {}
-bool is_capturing(cudaStream_t) { return false; }
 
 namespace checker = emulator::checker;
+using emulator::check_stream;
+
+Event::Event() {}
+Event::~Event() {}
+void Event::record(cudaStream_t stream) { check_stream(stream); }
+void Event::hold(cudaStream_t later) const { check_stream(later); }
+void Event::synchronize() const {}
+
+void order(cudaStream_t earlier, cudaStream_t later) {
+  if (earlier == later) return;
+  Event event;
+  event.record(earlier);
+  event.hold(later);
+}
+bool is_capturing(cudaStream_t stream) {
+  check_stream(stream);
+  return false;
+}
 
 // The gap before and after each piece, so that what runs over its end meets no other.
 constexpr std::size_t kAlignment = 256;
 
 // Fills memory with the bytes of NaNs, so that reading before writing shows.
-void* allocate(std::size_t bytes, cudaStream_t) {
+void* allocate(std::size_t bytes, cudaStream_t stream) {
+  check_stream(stream);
   const std::size_t size = (bytes + 3 * kAlignment - 1) / kAlignment * kAlignment;
   auto* memory =
       bytes > kMemory ? nullptr : static_cast<char*>(std::aligned_alloc(kAlignment, size));
@@ -70,8 +89,9 @@ void* allocate(std::size_t bytes, cudaStream_t) {
   return pointer;
 }
 
-void release(void* pointer, cudaStream_t) noexcept {
+void release(void* pointer, cudaStream_t stream) {
   if (pointer == nullptr) return;
+  check_stream(stream);
   checker::forget_memory(pointer);
   void* memory = static_cast<char*>(pointer) - kAlignment;
 #if defined(__SANITIZE_ADDRESS__)
@@ -82,21 +102,33 @@ void release(void* pointer, cudaStream_t) noexcept {
 
 void give_back() {}
 
-void copy_in(void* device, const void* host, std::size_t bytes, cudaStream_t) {
+void* allocate_pinned(std::size_t bytes) {
+  if (bytes > kMemory) throw DeviceMemoryFailure("pinned memory: out of memory");
+  void* pointer = std::malloc(bytes > 0 ? bytes : 1);
+  std::memset(pointer, 0xff, bytes);
+  return pointer;
+}
+void release_pinned(void* pointer) noexcept { std::free(pointer); }
+
+void copy_in(void* device, const void* host, std::size_t bytes, cudaStream_t stream) {
+  check_stream(stream);
   std::memcpy(device, host, bytes);
   checker::written_by_host(device, bytes);
 }
-void copy_on(void* to, const void* from, std::size_t bytes, cudaStream_t) {
+void copy_on(void* to, const void* from, std::size_t bytes, cudaStream_t stream) {
+  check_stream(stream);
   std::memcpy(to, from, bytes);
   checker::written_by_host(to, bytes);
 }
-void copy_out(void* host, const void* device, std::size_t bytes, cudaStream_t) {
+void copy_out(void* host, const void* device, std::size_t bytes, cudaStream_t stream) {
+  check_stream(stream);
   std::memcpy(host, device, bytes);
 }
-void fill_zero(void* device, std::size_t bytes, cudaStream_t) {
+void fill_zero(void* device, std::size_t bytes, cudaStream_t stream) {
+  check_stream(stream);
   std::memset(device, 0, bytes);
   checker::written_by_host(device, bytes);
 }
-void synchronize(cudaStream_t) {}
+void synchronize(cudaStream_t stream) { check_stream(stream); }
 
 }  // namespace pyharmony::device

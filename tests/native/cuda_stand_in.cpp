@@ -11,12 +11,15 @@
 //   API, Primary Context Management).
 // - Memory of a pool beyond its release threshold goes back to the system at each synchronisation
 //   (Stream Ordered Memory Allocator); a pool that was just made has the threshold 0.
+// - An event that was recorded on a stream can be waited for after the stream was destroyed. Other
+//   uses of a destroyed stream are undefined (Stream Management); here they fail.
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
 #include <cstdlib>
 #include <map>
 #include <set>
+#include <string>
 #include <vector>
 
 namespace {
@@ -34,8 +37,18 @@ struct State {
   std::vector<Pool*> pools;
   std::map<void*, std::pair<Pool*, std::size_t>> blocks;
   cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+  std::set<cudaStream_t> destroyed;
+  std::map<cudaEvent_t, cudaStream_t> recorded;
+  std::string calls;  // those that concern streams, in order
+  std::uintptr_t events = 0;
 } state;
 thread_local int current = 0;
+
+bool is_gone(cudaStream_t stream) { return state.destroyed.count(stream) != 0; }
+
+void note(const char* what, cudaStream_t stream) {
+  state.calls += what + std::to_string(reinterpret_cast<std::uintptr_t>(stream)) + "; ";
+}
 
 cudaError_t use_context() {
   if (state.full.count(current) != 0) return cudaErrorMemoryAllocation;
@@ -56,6 +69,10 @@ int stand_in_has_context(int device) { return static_cast<int>(state.contexts.co
 void stand_in_without_code(int device) { state.without_code.insert(device); }
 void stand_in_full(int device) { state.full.insert(device); }
 void stand_in_capture() { state.capturing = cudaStreamCaptureStatusActive; }
+void stand_in_destroy_stream(std::uintptr_t stream) {
+  state.destroyed.insert(reinterpret_cast<cudaStream_t>(stream));
+}
+const char* stand_in_calls() { return state.calls.c_str(); }
 std::size_t stand_in_reserved(int device) {
   std::size_t bytes = 0;
   for (const Pool* pool : state.pools) bytes += pool->device == device ? pool->reserved : 0;
@@ -122,12 +139,36 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, const void*) {
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes*, const void*) {
   return cudaErrorInvalidValue;
 }
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t*, unsigned) { return cudaErrorInvalidValue; }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaErrorInvalidValue; }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
-  return cudaErrorInvalidValue;
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = reinterpret_cast<cudaEvent_t>(++state.events);
+  return cudaSuccess;
 }
-cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaErrorInvalidValue; }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (is_gone(stream)) return cudaErrorInvalidResourceHandle;
+  state.recorded[event] = stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  if (is_gone(stream)) return cudaErrorInvalidResourceHandle;
+  if (state.recorded.count(event) != 0) {
+    note("work of ", state.recorded[event]);
+    note("before ", stream);
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  state.recorded.erase(event);
+  return cudaSuccess;
+}
+cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned) {
+  *pointer = std::malloc(bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* pointer) {
+  std::free(pointer);
+  return cudaSuccess;
+}
 cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* status) {
   *status = state.capturing;
   return cudaSuccess;
@@ -165,7 +206,9 @@ cudaError_t cudaMallocFromPoolAsync(void** pointer, std::size_t bytes, cudaMemPo
   if (p->used > p->reserved) p->reserved = p->used;
   return cudaSuccess;
 }
-cudaError_t cudaFreeAsync(void* pointer, cudaStream_t) {
+cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
+  if (is_gone(stream)) return cudaErrorInvalidResourceHandle;
+  note("free on ", stream);
   const auto at = state.blocks.find(pointer);
   if (at == state.blocks.end()) return cudaErrorInvalidValue;
   at->second.first->used -= at->second.second;

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <string>
 
+#include "../../csrc/device/memory.h"
 #include "../../csrc/device/runtime_cuda.cpp"
 
 namespace pyharmony::device {
@@ -27,6 +28,17 @@ void call_on(int device, std::size_t bytes) {
   pyharmony::device::release(memory, nullptr);
   pyharmony::device::synchronize(nullptr);
 }
+// Does what a solver does that is made on the first stream and used on the second: its memory.
+void* call_make_memory(std::uintptr_t stream, std::uintptr_t other) {
+  auto* memory = new pyharmony::device::Memory(100, 0, reinterpret_cast<cudaStream_t>(stream));
+  memory->used_on(reinterpret_cast<cudaStream_t>(stream));
+  memory->used_on(reinterpret_cast<cudaStream_t>(other));
+  return memory;
+}
+void call_use_memory(void* memory, std::uintptr_t stream) {
+  static_cast<pyharmony::device::Memory*>(memory)->used_on(reinterpret_cast<cudaStream_t>(stream));
+}
+void call_drop_memory(void* memory) { delete static_cast<pyharmony::device::Memory*>(memory); }
 long long call_free_of(int device) {
   const auto free = pyharmony::device::properties(device).free;
   return free ? static_cast<long long>(*free) : -1;
