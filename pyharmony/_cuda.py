@@ -21,6 +21,7 @@ from .errors import ArgumentError, DeviceError, DTypeError, OutOfMemory
 _DL_CUDA = 2  # DLPack's number of CUDA memory
 _DL_CUDA_MANAGED = 13  # DLPack's number of CUDA's managed memory
 _LEGACY_STREAM = 1
+_LASTING_STREAMS = (0, 1, 2)  # the default streams, which are never destroyed
 
 
 class DeviceArray:
@@ -35,9 +36,12 @@ class DeviceArray:
         dtype: the dtype in NumPy.
         device: the index of the device.
         stream: the handle of the stream that computes its values.
+        stream_owner: the object that keeps that stream, which could be destroyed before the array; None: it lasts.
+        ready: the event after which the values are there, for memory that calls on other streams use later; None: as
+            soon as the stream has done its work so far.
     """
 
-    __slots__ = ("device", "dtype", "owner", "pointer", "shape", "stream", "strides")
+    __slots__ = ("device", "dtype", "owner", "pointer", "ready", "shape", "stream", "stream_owner", "strides")
 
     def __init__(
         self,
@@ -48,9 +52,11 @@ class DeviceArray:
         device: int,
         stream: int,
         owner: Any,
+        stream_owner: Any = None,
     ) -> None:
         self.pointer, self.shape, self.strides, self.dtype = pointer, shape, strides, dtype
-        self.device, self.stream, self.owner = device, stream, owner
+        self.device, self.stream, self.owner, self.stream_owner = device, stream, owner, stream_owner
+        self.ready: Any = None
 
     @property
     def ndim(self) -> int:
@@ -84,16 +90,27 @@ class DeviceArray:
     def __dlpack__(self, *, stream: int | None = None, **_: Any) -> Any:
         module = kernels()
         if stream != -1:  # in the array API's __dlpack__, None means the legacy default stream
-            module.order(self.stream, _LEGACY_STREAM if stream is None else stream, self.device)
+            self.hold(_LEGACY_STREAM if stream is None else stream)
         return module.dlpack_capsule(
             self, self.pointer, self.dtype.name, self.shape, self.strides, _DL_CUDA, self.device
         )
+
+    def hold(self, later: int) -> None:
+        """Makes later work on a stream begin after the array is ready."""
+        if self.ready is None:
+            kernels().order(self.stream, later, self.device)
+        else:
+            self.ready.hold(later)
 
     def reshaped(
         self, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype[Any] | None = None
     ) -> DeviceArray:
         """Returns an array over the same memory, with another shape and strides, and optionally another dtype."""
-        return DeviceArray(self.pointer, shape, strides, dtype or self.dtype, self.device, self.stream, self.owner)
+        result = DeviceArray(
+            self.pointer, shape, strides, dtype or self.dtype, self.device, self.stream, self.owner, self.stream_owner
+        )
+        result.ready = self.ready
+        return result
 
     def moved(self, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> DeviceArray:
         """Returns an array that begins at an element of this one."""
@@ -199,13 +216,17 @@ def _from_interface(x: Any, name: str) -> DeviceArray:
         strides = tuple(int(s) // dtype.itemsize for s in byte_strides)
     if is_cupy(x):
         device = int(x.device.id)
-        stream = int(sys.modules["cupy"].cuda.get_current_stream(device).ptr)  # each device has its own current stream
+        # Each device has its own current stream, which CuPy destroys with this object.
+        stream_owner = sys.modules["cupy"].cuda.get_current_stream(device)
+        stream = int(stream_owner.ptr)
     else:
         device = int(kernels().device_of(pointer)) if pointer else 0
         stream = int(description.get("stream") or 0)
+        # The interface requires that its stream lasts as long as the object that gives it.
+        stream_owner = None if stream in _LASTING_STREAMS else x
     if device < 0:
         raise DTypeError(f"{name}: __cuda_array_interface__ does not point to memory of a CUDA device")
-    return DeviceArray(pointer, shape, strides, dtype, device, stream, x)
+    return DeviceArray(pointer, shape, strides, dtype, device, stream, x, stream_owner)
 
 
 def _from_dlpack(x: Any, name: str) -> DeviceArray:
@@ -300,10 +321,12 @@ class Place:
         kind: 'torch', 'cupy', 'other', or 'host' if NumPy's arrays are copied to the device and back.
         device, stream: the index of the device, and the handle of the stream.
         required: whether the arrays are on the device or the caller named it, so the call may not run elsewhere.
+        stream_owner: see `DeviceArray`.
     """
 
-    def __init__(self, kind: str, device: int, stream: int, required: bool) -> None:
+    def __init__(self, kind: str, device: int, stream: int, required: bool, stream_owner: Any = None) -> None:
         self.kind, self.device, self.stream, self.required = kind, device, stream, required
+        self.stream_owner = stream_owner
         self.module = kernels()
 
     @property
@@ -320,9 +343,9 @@ class Place:
         if self.kind != "host":
             array = describe(x, name)
             if array.stream != self.stream:
-                self.module.order(array.stream, self.stream, self.device)
+                array.hold(self.stream)
                 array = array.reshaped(array.shape, array.strides)
-                array.stream = self.stream
+                array.stream, array.stream_owner, array.ready = self.stream, self.stream_owner, None
             return array
         host = np.ascontiguousarray(x)
         array = self._buffer(host.shape, host.dtype)
@@ -337,31 +360,55 @@ class Place:
         Until the work of the block is done, that memory is not reused. writing: later work on the
         stream that computed the array also waits for the work of the block.
         """
-        others = [a for a in arrays if a is not None and a.stream != self.stream]
+        # The stream of kept memory may be another one of the same handle by now: its event is always waited for.
+        others = [a for a in arrays if a is not None and (a.ready is not None or a.stream != self.stream)]
         # A beginning capture waits for the device, and captured work must not wait for other streams.
         if not others or self.module.is_capturing(self.stream, self.device):
             yield
             return
-        for stream in {a.stream for a in others}:
-            self.module.order(stream, self.stream, self.device)
+        for a in others:
+            a.hold(self.stream)
         try:
             yield
         finally:
             for a in others:
-                if is_torch(a.owner):  # torch's allocator delays the reuse, so no stream has to wait
-                    a.owner.record_stream(sys.modules["torch"].cuda.current_stream(self.device))
-            for stream in {a.stream for a in others if writing or not is_torch(a.owner)}:
-                self.module.order(self.stream, stream, self.device)
+                self._free_later(a)
+                if writing and a.ready is not None:
+                    a.ready.record(self.stream)
+                elif writing:
+                    self.module.order(self.stream, a.stream, self.device)
+
+    def _free_later(self, array: DeviceArray) -> None:
+        """Keeps the memory of an array from being reused before the work of this stream so far is done."""
+        if is_torch(array.owner):  # torch's allocator delays the reuse, so no stream has to wait
+            array.owner.record_stream(sys.modules["torch"].cuda.current_stream(self.device))
+        elif hasattr(array.owner, "used_on"):  # our own memory, which may outlive its stream
+            array.owner.used_on(self.stream)
+        else:
+            self.module.order(self.stream, array.stream, self.device)
+
+    def settle(self, *arrays: DeviceArray | None) -> None:
+        """Marks arrays that are kept for later calls as ready when the stream has done its work so far."""
+        if self.module.is_capturing(self.stream, self.device):  # such an event is one of the graph
+            return
+        for a in arrays:
+            if a is not None:
+                a.ready = self.module.Event(self.device, self.stream)
+                if hasattr(a.owner, "used_on"):
+                    a.owner.used_on(self.stream)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Any, DeviceArray]:
         """Returns an uninitialised array of the caller's kind, and its DeviceArray."""
+        return self._with_room(lambda: self._empty(shape, dtype))
+
+    def _with_room(self, allocate: Callable[[], Any]) -> Any:
         try:
-            return self._empty(shape, dtype)
+            return allocate()
         except OutOfMemory:
             # Releases the memory that the module caches for its next call: other allocators cannot use it.
             with failures("memory"):
                 self.module.give_back(self.device)
-            return self._empty(shape, dtype)
+            return allocate()
 
     def _empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Any, DeviceArray]:
         if self.kind == "torch":
@@ -381,6 +428,20 @@ class Place:
         """Returns memory that kernels on this stream may use until the object is released."""
         return self.empty((max(nbytes, 1),), np.dtype(np.uint8))[1]
 
+    def kept(self, nbytes: int) -> DeviceArray:
+        """Returns memory for a set-up that later calls on other streams use; see `settle`.
+
+        It is torch's or our own, which both may outlive the stream; in a capture CuPy's, which outlives the graph.
+        """
+        if self.kind == "torch" or self.kind == "cupy" and self.module.is_capturing(self.stream, self.device):
+            return self.scratch(nbytes)
+        array: DeviceArray = self._with_room(lambda: self._buffer((max(nbytes, 1),), np.dtype(np.uint8)))
+        return array
+
+    def on_default_stream(self) -> Place:
+        """Returns this place with the legacy default stream, which is never destroyed."""
+        return Place(self.kind, self.device, _LEGACY_STREAM, self.required)
+
     def copy(self, source: DeviceArray, to: DeviceArray) -> None:
         """Copies an image batch [N, H, W, C] into another of the same shape, and converts it to the other's dtype."""
         self.module.copy(source.view("source"), to.view("to", writable=True), device=self.device, stream=self.stream)
@@ -388,8 +449,9 @@ class Place:
     def _buffer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DeviceArray:
         nbytes = math.prod(shape) * dtype.itemsize
         with _memory(shape, dtype), failures("memory"):
-            buffer = self.module.DeviceBuffer(nbytes, self.device, self.stream)
-        return DeviceArray(buffer.pointer, shape, contiguous_strides(shape), dtype, self.device, self.stream, buffer)
+            buffer = self.module.DeviceBuffer(nbytes, self.device, self.stream, self.stream_owner)
+        strides = contiguous_strides(shape)
+        return DeviceArray(buffer.pointer, shape, strides, dtype, self.device, self.stream, buffer, self.stream_owner)
 
     def fetch(self, array: DeviceArray) -> NumpyArray:
         """Returns an array as NumPy's, with the same strides, after waiting for the stream."""
@@ -466,7 +528,7 @@ def place_of(arrays: Mapping[str, Any], device: str | None) -> Place | None:
         if where != at.device:
             raise DeviceError(f"{name}: on cuda:{where}, but {first} is on cuda:{at.device}; move one of them")
     kind = "torch" if is_torch(x) else "cupy" if is_cupy(x) else "other"
-    return Place(kind, at.device, at.stream, required=True)
+    return Place(kind, at.device, at.stream, required=True, stream_owner=at.stream_owner)
 
 
 def place_where(arrays: Mapping[str, Any]) -> Place | None:

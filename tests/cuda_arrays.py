@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,12 @@ class LateStreams(Device):
     def _put(self, stream: int, work: Callable[[], Any]) -> None:
         self._queue(stream).append(work)
 
-    def DeviceBuffer(self, nbytes: int, device: int, stream: int) -> Any:
+    def DeviceBuffer(self, nbytes: int, device: int, stream: int, stream_owner: Any = None) -> Any:
         self._kept.append(self._module.DeviceBuffer(nbytes, device, stream))
         return self._kept[-1]
+
+    def Event(self, device: int, stream: int) -> LateEvent:
+        return LateEvent(self, stream)
 
     def copy_in(self, to: int, host: int, nbytes: int, device: int, stream: int) -> None:
         values = ctypes.create_string_buffer(ctypes.string_at(host, nbytes), max(nbytes, 1))
@@ -89,18 +93,88 @@ class LateStreams(Device):
         self._put(stream, lambda: self._module.copy_out(host, source, nbytes, device, stream))
 
     def order(self, earlier: int, later: int, device: int) -> None:
-        waited_for = self._queue(earlier)
-        if waited_for is self._queue(later):
-            return
-        last = waited_for[-1] if waited_for else None
-
-        def wait() -> None:
-            while last is not None and any(work is last for work in waited_for):
-                waited_for.pop(0)()
-
-        self._put(later, wait)
+        LateEvent(self, earlier).hold(later)
 
     def synchronize(self, device: int, stream: int) -> None:
         queue = self._queue(stream)
         while queue:
             queue.pop(0)()
+
+
+class LateEvent:
+    """The end of the work that a late stream has when the event is recorded."""
+
+    def __init__(self, streams: LateStreams, stream: int) -> None:
+        self._streams = streams
+        self.record(stream)
+
+    def record(self, stream: int) -> None:
+        self._queue = self._streams._queue(stream)
+        self._last = self._queue[-1] if self._queue else None
+
+    def hold(self, later: int) -> None:
+        if self._streams._queue(later) is not self._queue:
+            self._streams._put(later, self._waiting())
+
+    def synchronize(self) -> None:
+        self._waiting()()
+
+    def _waiting(self) -> Callable[[], None]:
+        queue, last = self._queue, self._last
+
+        def wait() -> None:
+            while last is not None and any(work is last for work in queue):
+                queue.pop(0)()
+
+        return wait
+
+
+class Streams:
+    """A module `cupy` whose arrays are on the emulator's device, and whose streams are destroyed with their objects.
+
+    `cupy.cuda.Stream` says: "when an Stream instance is destroyed by the GC, its handle is also destroyed";
+    `get_current_stream` returns the object.
+    """
+
+    def __init__(self, module: Any) -> None:
+        class Stream:
+            def __init__(self) -> None:
+                self.ptr = module.create_stream()
+
+            def __enter__(self) -> Stream:
+                streams.append(self)
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                streams.pop()
+
+            def __del__(self) -> None:
+                module.destroy_stream(self.ptr)
+
+        class ndarray:
+            def __init__(self, array: np.ndarray[Any, Any]) -> None:
+                self.array, self.device = array, SimpleNamespace(id=0)
+                self.__cuda_array_interface__ = Interface(array).__cuda_array_interface__
+
+            def min(self) -> Any:
+                return self.array.min()
+
+            def max(self) -> Any:
+                return self.array.max()
+
+        class Device:
+            def __init__(self, index: int) -> None:
+                pass
+
+            def __enter__(self) -> None:
+                pass
+
+            def __exit__(self, *_: object) -> None:
+                pass
+
+        def empty(shape: tuple[int, ...], dtype: Any) -> ndarray:
+            return ndarray(np.full(shape, 0xFF, np.uint8).astype(dtype))
+
+        streams: list[Any] = [SimpleNamespace(ptr=0)]
+        self.ndarray, self.empty = ndarray, empty
+        self.cuda = SimpleNamespace(Stream=Stream, Device=Device, get_current_stream=lambda device_id=-1: streams[-1])

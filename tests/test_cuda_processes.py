@@ -24,7 +24,7 @@ import pyharmony
 from pyharmony import _cuda, _device, _native, blend, ops
 from pyharmony.errors import DeviceError, OutOfMemory, PyHarmonyWarning
 
-from .cuda_arrays import Device, Interface, LateStreams, fetched
+from .cuda_arrays import Device, Interface, LateStreams, Streams, fetched
 
 ROOT = Path(__file__).resolve().parent.parent
 Image = np.ndarray[Any, Any]
@@ -420,12 +420,18 @@ def test_the_memory_of_a_solver_is_not_given_to_others_before_its_last_solve(use
     class Buffer:
         """Memory that NaNs fill, as by its next owner, when its stream comes to the place where it was freed."""
 
-        def __init__(self, nbytes: int, device: int, stream: int) -> None:
+        def __init__(self, nbytes: int, device: int, stream: int, stream_owner: Any = None) -> None:
             self.memory, self.stream = LateStreams.DeviceBuffer(module, nbytes, device, stream), stream
             self.pointer, self.bytes = self.memory.pointer, nbytes
+            self.uses: list[Any] = []
+
+        def used_on(self, stream: int) -> None:
+            self.uses.append(module.Event(0, stream))
 
         def __del__(self) -> None:
             memory, size = self.memory, self.bytes
+            for use in self.uses:
+                use.hold(self.stream)
             junk = np.full(size, 0xFF, np.uint8)
             module._put(self.stream, lambda: emulator_module.copy_in(memory.pointer, junk.ctypes.data, size, 0, 0))
 
@@ -441,18 +447,25 @@ def test_the_memory_of_a_solver_is_not_given_to_others_before_its_last_solve(use
 
 def test_in_a_capture_a_solver_waits_for_no_stream_beside_it(use: Any, emulator_module: Any) -> None:
     """cudaErrorStreamCaptureIsolation ends a capture that does. torch.cuda.graph waits for the device as it begins."""
-    ordered: list[tuple[int, int, int]] = []
+    ordered: list[tuple[int, int]] = []
 
-    def order(*streams: int) -> None:
-        ordered.append(streams)  # type: ignore[arg-type]
+    class Event:
+        def __init__(self, device: int, stream: int) -> None:
+            self.stream = stream
 
-    use(Device(emulator_module, order=order, is_capturing=lambda stream, device: stream == 9))
+        def hold(self, later: int) -> None:
+            ordered.append((self.stream, later))
+
+    def order(earlier: int, later: int, device: int) -> None:
+        ordered.append((earlier, later))
+
+    use(Device(emulator_module, Event=Event, order=order, is_capturing=lambda stream, device: stream == 9))
     src, dst, mask = pair(40, 50)
     solver = ops.PoissonSolver(Interface(mask, stream=7))
     solver.solve(Interface(src, stream=9), Interface(dst, stream=9))
     assert ordered == []
     solver.solve(Interface(src, stream=11), Interface(dst, stream=11))
-    assert (7, 11, 0) in ordered
+    assert (7, 11) in ordered
 
 
 class Torch:
@@ -483,6 +496,84 @@ def test_torch_is_told_of_the_stream_that_reads_its_memory(
     with place.using(memory, writing=True):
         pass
     assert ordered[1:] == [(7, 9, 0), (9, 7, 0)]
+
+
+def test_a_solver_of_cupy_outlives_the_block_of_its_stream(
+    use: Any, emulator_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CuPy destroys a stream with its object, so whatever still needs the stream keeps that."""
+    src, dst, mask = pair(40, 50)
+    use(emulator_module)
+    weights = np.full(mask.shape, 0.1, np.float32)
+    weights[0] = 0.2
+    for color_weight in (0.1, weights):
+        expected = ops.poisson(src, dst, mask, color_weight=color_weight, device="cuda")
+        cupy = Streams(emulator_module)
+        monkeypatch.setitem(sys.modules, "cupy", cupy)
+        there = cupy.ndarray(weights) if color_weight is weights else color_weight
+        with cupy.cuda.Stream() as stream:
+            solver = ops.PoissonSolver(cupy.ndarray(mask), there)
+        handle = stream.ptr
+        del stream
+        gc.collect()
+        for _ in range(2):
+            with cupy.cuda.Stream():
+                made = solver.solve(cupy.ndarray(src), cupy.ndarray(dst))
+                assert np.array_equal(made.array, expected)
+                assert solver.unknowns == np.count_nonzero(mask)
+        emulator_module.order(handle, 0, 0)
+        del solver
+        gc.collect()
+        with pytest.raises(emulator_module.DeviceFailure, match="it was destroyed"):
+            emulator_module.order(handle, 0, 0)
+
+
+def test_what_is_made_on_a_stream_that_was_destroyed_is_used_and_freed(use: Any, emulator_module: Any) -> None:
+    """No object owns an external stream. Its work is waited for by an event that was recorded before."""
+    use(emulator_module)
+    src, dst, mask = pair(40, 50)
+    expected = ops.poisson(src, dst, mask, device="cuda")
+    gone = emulator_module.create_stream()
+    solver = ops.PoissonSolver(Interface(mask, stream=gone))
+    sequence = solver.sequence()
+    sequence.solve(Interface(src, stream=gone), Interface(dst, stream=gone))
+    emulator_module.destroy_stream(gone)
+    with pytest.raises(emulator_module.DeviceFailure, match="it was destroyed"):
+        emulator_module.DeviceBuffer(8, 0, gone)
+    for stream in (emulator_module.create_stream(), 0):
+        made = solver.solve(Interface(src, stream=stream), Interface(dst, stream=stream))
+        assert np.array_equal(fetched(made), expected)
+        sequence.solve(Interface(src, stream=stream), Interface(dst, stream=stream))
+    assert solver.unknowns == np.count_nonzero(mask)
+    assert np.array_equal(ops.poisson(src, dst, mask, device="cuda"), expected)
+
+
+def test_a_result_keeps_the_owner_of_its_stream(use: Any, emulator_module: Any) -> None:
+    """The interface's text on a stream: its "lifetime is equal to or surpasses the lifetime of the object from
+    which the interface was exported". So a result that names the stream of an input keeps that input."""
+    use(emulator_module)
+
+    class Owner(Interface):
+        def __init__(self, array: Image) -> None:
+            self.stream = emulator_module.create_stream()
+            super().__init__(array, stream=self.stream)
+
+        def __del__(self) -> None:
+            emulator_module.destroy_stream(self.stream)
+
+    src, dst, mask = pair(40, 50)
+    expected = ops.poisson(src, dst, mask, device="cuda")
+    made = ops.poisson(Owner(src), Owner(dst), Owner(mask))
+    gc.collect()
+    interface = made.__cuda_array_interface__
+    emulator_module.order(interface["stream"], 0, 0)
+    made.__dlpack__(stream=5)
+    again = ops.poisson(Interface(src), made, Interface(mask))
+    assert np.array_equal(fetched(made), expected) and fetched(again).shape == dst.shape
+    del made, again
+    gc.collect()
+    with pytest.raises(emulator_module.DeviceFailure, match="it was destroyed"):
+        emulator_module.order(interface["stream"], 0, 0)
 
 
 # Captures

@@ -91,6 +91,7 @@ class DeviceHierarchy:
         weight: the colour weight, if there is no map.
         weight_map: [N, H, W] float32.
         w0, w1: the taps of the Gaussian.
+        keep: whether later calls use it, possibly on other streams than that of the set-up, which may be gone by then.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class DeviceHierarchy:
         weight_map: DeviceArray | None = None,
         w0: float = 1.0,
         w1: float = 0.0,
+        keep: bool = False,
     ) -> None:
         def own(planes: DeviceArray | None) -> DeviceArray | None:
             if planes is None or planes.strides[0] != 0:
@@ -120,7 +122,7 @@ class DeviceHierarchy:
             w0=w0,
             w1=w1,
         )
-        self.memory = place.scratch(self.plan.bytes)
+        self.memory = (place.kept if keep else place.scratch)(self.plan.bytes)
         place.module.poisson_hierarchy(
             self.plan,
             None if mask is None else mask.view("mask"),
@@ -129,6 +131,8 @@ class DeviceHierarchy:
             device=place.device,
             stream=place.stream,
         )
+        if keep:
+            place.settle(self.memory, self.weight_map)
 
     @classmethod
     def of(cls, place: Place, eq: DeviceEquation) -> DeviceHierarchy:
@@ -223,9 +227,12 @@ class DeviceSolver:
         weight, weight_map, _ = weight_on(place, color_weight, 1, height, width)
         with _cuda.failures("PoissonSolver"):
             self.place, self.weight = place, weight
-            self.mask = place.scratch(device_mask.nbytes).seen_as(device_mask.shape, device_mask.dtype)
+            self.mask = place.kept(device_mask.nbytes).seen_as(device_mask.shape, device_mask.dtype)
             place.copy(device_mask.as_bytes(), self.mask.as_bytes())
-            self.hierarchy = DeviceHierarchy(place, self.mask, (height, width), weight=weight, weight_map=weight_map)
+            self.hierarchy = DeviceHierarchy(
+                place, self.mask, (height, width), weight=weight, weight_map=weight_map, keep=True
+            )
+            place.settle(self.mask)
         self.shape = height, width
 
     @property
@@ -234,7 +241,9 @@ class DeviceSolver:
 
     @property
     def unknowns(self) -> int:
-        return int(np.count_nonzero(self.place.fetch(self.mask) > 0))
+        place = self.place.on_default_stream()
+        with place.using(self.mask):
+            return int(np.count_nonzero(place.fetch(self.mask) > 0))
 
     def warm_start(self) -> DeviceWarmStart:
         """Returns the empty state of a sequence of frames."""
@@ -276,7 +285,7 @@ class DeviceWarmStart:
     def memory(self, place: Place, hierarchy: DeviceHierarchy, channels: int) -> DeviceArray:
         """Returns the memory of one frame, cleared before the first frame and when the number of channels changes."""
         if self._memory is None or channels != self._channels:
-            self._memory, self._channels = place.scratch(hierarchy.plan.warm_bytes(1, channels)), channels
+            self._memory, self._channels = place.kept(hierarchy.plan.warm_bytes(1, channels)), channels
             place.module.poisson_clear_warm(
                 hierarchy.plan,
                 1,
@@ -285,6 +294,7 @@ class DeviceWarmStart:
                 device=place.device,
                 stream=place.stream,
             )
+            place.settle(self._memory)
         return self._memory
 
 
