@@ -401,6 +401,25 @@ class Place:
         """Returns an uninitialised array of the caller's kind, and its DeviceArray."""
         return self._with_room(lambda: self._empty(shape, dtype))
 
+    def result(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Any, DeviceArray]:
+        """Returns what `empty` does, for the result of a call.
+
+        Raises:
+            DeviceError: the stream is being captured, and the memory would be the graph's, not the caller's.
+        """
+        self._refuse_captured("the result")
+        return self.empty(shape, dtype)
+
+    def _refuse_captured(self, what: str) -> None:
+        # Memory of an allocator of CUDA's that is captured is a node of the graph: the address holds between the node
+        # and that which frees it, and without the latter a graph cannot be launched twice.
+        if self.kind == "other" and self.module.is_capturing(self.stream, self.device):
+            raise DeviceError(
+                f"{what} of a call that is captured in a CUDA graph would lie in memory of the graph, whose address is "
+                "valid in its replays only; pass `out` where the call has it, or arrays of torch or CuPy, whose "
+                "allocators keep memory for graphs"
+            )
+
     def _with_room(self, allocate: Callable[[], Any]) -> Any:
         try:
             return allocate()
@@ -433,6 +452,7 @@ class Place:
 
         It is torch's or our own, which both may outlive the stream; in a capture CuPy's, which outlives the graph.
         """
+        self._refuse_captured("the set-up")
         if self.kind == "torch" or self.kind == "cupy" and self.module.is_capturing(self.stream, self.device):
             return self.scratch(nbytes)
         array: DeviceArray = self._with_room(lambda: self._buffer((max(nbytes, 1),), np.dtype(np.uint8)))

@@ -445,7 +445,9 @@ def test_the_memory_of_a_solver_is_not_given_to_others_before_its_last_solve(use
     assert np.array_equal(fetched(made), expected)
 
 
-def test_in_a_capture_a_solver_waits_for_no_stream_beside_it(use: Any, emulator_module: Any) -> None:
+def test_in_a_capture_a_solver_waits_for_no_stream_beside_it(
+    use: Any, emulator_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """cudaErrorStreamCaptureIsolation ends a capture that does. torch.cuda.graph waits for the device as it begins."""
     ordered: list[tuple[int, int]] = []
 
@@ -459,13 +461,20 @@ def test_in_a_capture_a_solver_waits_for_no_stream_beside_it(use: Any, emulator_
     def order(earlier: int, later: int, device: int) -> None:
         ordered.append((earlier, later))
 
-    use(Device(emulator_module, Event=Event, order=order, is_capturing=lambda stream, device: stream == 9))
-    src, dst, mask = pair(40, 50)
-    solver = ops.PoissonSolver(Interface(mask, stream=7))
-    solver.solve(Interface(src, stream=9), Interface(dst, stream=9))
-    assert ordered == []
-    solver.solve(Interface(src, stream=11), Interface(dst, stream=11))
-    assert (7, 11) in ordered
+    captured: list[int] = []
+    use(Device(emulator_module, Event=Event, order=order, is_capturing=lambda stream, device: stream in captured))
+    cupy = Streams(emulator_module)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    src, dst, mask = map(cupy.ndarray, pair(40, 50))
+    with cupy.cuda.Stream() as first:
+        solver = ops.PoissonSolver(mask)
+    with cupy.cuda.Stream() as second:
+        captured.append(second.ptr)
+        solver.solve(src, dst)
+        assert ordered == []
+        captured.clear()
+        solver.solve(src, dst)
+        assert (first.ptr, second.ptr) in ordered
 
 
 class Torch:
@@ -577,6 +586,30 @@ def test_a_result_keeps_the_owner_of_its_stream(use: Any, emulator_module: Any) 
 
 
 # Captures
+
+
+def test_a_captured_call_has_no_result_in_memory_of_the_graph(use: Any, emulator_module: Any) -> None:
+    """What cudaMallocFromPoolAsync returns in a capture is the graph's: valid from the node that allocates to the one
+    that frees (CUDA C++ Programming Guide, Graph Memory Nodes). torch's and CuPy's allocators keep theirs.
+    """
+    use(Device(emulator_module, is_capturing=lambda stream, device: stream == 9))
+    src, dst, mask = pair(40, 50)
+    arrays = [Interface(a, stream=9) for a in (src, dst, mask)]
+    for call in (
+        lambda: ops.poisson(*arrays),
+        lambda: ops.gaussian_poisson(*arrays, arrays[1]),
+        lambda: blend.poisson(*arrays),
+        lambda: blend.gaussian_poisson(*arrays, preserve_background=False),
+        lambda: ops.PoissonSolver(arrays[2]),
+    ):
+        with pytest.raises(
+            DeviceError, match=r"captured in a CUDA graph .* pass `out` where the call has it, or arrays"
+        ):
+            call()
+    out = Interface(np.zeros_like(dst), stream=9)
+    blend.poisson(*arrays, out=out)
+    use(emulator_module)
+    assert np.array_equal(out.array, fetched(blend.poisson(*map(Interface, (src, dst, mask)))))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")

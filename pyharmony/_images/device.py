@@ -55,7 +55,7 @@ class DeviceFrame(AnyFrame):
 
     def _take_out(self, out: Any, like: DeviceArray, inputs: dict[str, DeviceArray | None]) -> Any:
         if out is None:
-            return self.place.empty(like.shape, like.dtype)[0]
+            return self.place.result(like.shape, like.dtype)[0]
         into = _cuda.describe(out, "out")
         _checks.same_dtype(into, "out", like, "dst")
         _checks.same_shape(into, "out", like, "dst")

@@ -31,7 +31,7 @@ def _part(place: Place, x: Any, name: str, count: int | None) -> DeviceArray | N
 
 def _target(place: Place, out: Any, image: DeviceArray) -> tuple[Any, DeviceArray]:
     if out is None:
-        return place.empty(image.shape, image.dtype)
+        return place.result(image.shape, image.dtype)
     a = place.take(out, "out")
     same = a.pointer == image.pointer and a.strides == image.strides
     out_form(a, image, not same and _first(a) <= _last(image) and _first(image) <= _last(a))

@@ -343,7 +343,7 @@ def run(place: Place, call: BlendCall) -> Any:
         for name, x in images.items():
             _checks.finite(x.reshape(-1, *x.shape[-2:]) if x.ndim > 2 else x[..., None], name)
     weight, weight_map, most = weight_on(place, call.color_weight, count, height, width)
-    out, into = place.empty(tuple(form.dst.shape), dtype)
+    out, into = place.result(tuple(form.dst.shape), dtype)
     infos = solve_on(
         place,
         DeviceEquation(src, dst, mask, base, weight, weight_map, call.w0, call.w1, pinned, most=most),

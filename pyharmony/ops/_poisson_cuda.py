@@ -351,7 +351,7 @@ def _solve_at(
     count, height, width, channels = dst.shape
     mask, weight, weight_map, hierarchy = system(count, height, width, form.dst.ndim == 4)
     eq = DeviceEquation(src, dst, mask, base, weight, weight_map)
-    out, into = place.empty(tuple(form.dst.shape), form.dst.dtype)
+    out, into = place.result(tuple(form.dst.shape), form.dst.dtype)
     result = batch_of(into)
     options: dict[str, Any] = {
         "gradients": call.gradients,
