@@ -291,6 +291,99 @@ def test_the_same_bits_in_every_run_and_order_of_threads(emulator_module: Any, p
     emulator_module.set_seed(0)
 
 
+@pytest.fixture
+def on_emulator(emulator_module: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Takes tensors of the CPU for tensors of the emulator's device, also where a group's calls are kept."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    from pyharmony.ops import _spectral_norm_torch
+
+    monkeypatch.setattr(_native, "device_module", lambda: emulator_module)
+    for room in (_native_torch, _spectral_norm_torch):
+        monkeypatch.setattr(room, "on_device", lambda x: True)
+    return emulator_module
+
+
+def group_of(order: Any, **options: Any) -> tuple[Any, Any]:
+    from pyharmony.nn import SpectralNormGroup
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ConvTranspose2d(8, 5, 2), torch.nn.Linear(6, 4))
+    return model, SpectralNormGroup(model, order=order, **options)
+
+
+@needs_torch
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_call_that_is_kept_has_the_bits_of_one_that_is_described(on_emulator: Any, order: Any, n: int) -> None:
+    results = []
+    for kept in (True, False):
+        _, group = group_of(order, n_power_iterations=n)
+        found: list[Any] = []
+        for _ in range(3):
+            if not kept:
+                group._pool.updates.find = group._pool.updates.add = lambda *_: None
+            group.update()
+            weights = [part.weight for part in group._parts]
+            grads = torch.autograd.grad([w.square().sum() for w in group.weights] + [group.sigmas.sum()], weights)
+            found += [*(w.detach().clone() for w in group.weights), group.sigmas.detach(), *grads]
+            found += [x.clone() for part in group._parts for x in part.vectors]
+        results.append(found)
+        assert any(how.iterations == n for how, *_ in group._pool.updates._known) == kept
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@needs_torch
+def test_an_update_of_all_layers_is_one_native_call(on_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, group = group_of("legacy")
+    group.update()
+
+    class Counting:
+        def __init__(self) -> None:
+            self.names: list[str] = []
+
+        def __getattr__(self, name: str) -> Any:
+            self.names.append(name)
+            return getattr(on_emulator, name)
+
+    module = Counting()
+    monkeypatch.setattr(_native, "device_module", lambda: module)
+    before = on_emulator.launch_count()
+    group.update()
+    assert on_emulator.launch_count() - before == 3  # columns, rows and the end, for all layers
+    assert "ArrayView" not in module.names and "spectral_norm" not in module.names
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: setattr(model[0].weight_orig, "data", model[0].weight_orig.data.clone()),
+        lambda model: setattr(model[0].weight_orig, "data", torch.randn(8, 3, 3, 3).permute(0, 1, 3, 2)),
+        lambda model: setattr(model[0].weight_orig, "data", torch.randn(16, 3, 3, 3)[::2]),
+        lambda model: model[0].weight_orig.data.mul_(2),
+        lambda model: setattr(model[0], "weight_u", torch.nn.functional.normalize(torch.randn(8), dim=0)),
+        lambda model: model.bfloat16(),
+        lambda model: model.half().float(),
+    ],
+    ids=["moved", "other strides", "with gaps", "values", "u", "bfloat16", "there and back"],
+)
+def test_a_call_is_described_again_when_a_tensor_is_another_one(on_emulator: Any, change: Any) -> None:
+    model, group = group_of("legacy")
+    group.update()
+    torch.manual_seed(1)
+    change(model)
+    tensors = [[x.detach().clone() for x in xs] for xs in zip(*((part.weight, *part.vectors) for part in group._parts))]
+    group.update()
+    group.update()
+    weights, us, vs = tensors
+    for _ in range(2):
+        sigmas, outs = spectral_norm(
+            weights, us, vs, order="legacy", dims=[part.dim for part in group._parts], normalized=True
+        )
+    assert torch.equal(group.sigmas, sigmas)
+    assert all(torch.equal(a, b) for a, b in zip(group.weights, outs, strict=True))
+
+
 def small(count: int = 3) -> tuple[list[Any], list[Any], list[Any], list[int]]:
     generator = torch.Generator().manual_seed(0)
     draw = partial(torch.randn, generator=generator, dtype=torch.float64)

@@ -600,14 +600,16 @@ class SpectralNormGroup:
             self._graph, self._inference = graph, inference
             self._keys, self._wants = self._keys or [(-2, 0)] * count, self._wants or [False] * count
             for i in indices:
-                self._keys[i], self._wants[i] = _key(parts[i].weight), parts[i].weight.requires_grad
+                weight = parts[i].weight
+                self._keys[i], self._wants[i] = _key(weight), weight.requires_grad
 
     def _make(self, iterate: bool, indices: Sequence[int]) -> None:
         """Computes the values of the layers at indices, and keeps those of the others."""
         parts, count = self._parts, len(self._parts)
         values, inverses, scales = ([*old] or [None] * count for old in (self._values, self._inverses, self._scales))
-        for side in (True, False):
-            some = [i for i in indices if (iterate and parts[i].training) is side]
+        iterated = [i for i in indices if parts[i].training] if iterate else []
+        others = [] if len(iterated) == len(indices) else [i for i in indices if i not in iterated]
+        for side, some in ((True, iterated), (False, others)):
             if not some:
                 continue
             settings = self._settings if side else self._no_update
@@ -617,8 +619,8 @@ class SpectralNormGroup:
                 weights = [parts[i].weight.view_as(parts[i].weight) for i in some]
                 for i, inverse in zip(some, op.inverses(sigmas)):
                     inverses[i] = inverse
-            for place, (i, value) in enumerate(zip(some, weights)):
-                values[i], scales[i] = value, (sigmas, place)
+            for place, i in enumerate(some):
+                values[i], scales[i] = weights[place], (sigmas, place)
         self._values, self._scales = values, scales
         self._inverses = inverses if self.fold else []
 

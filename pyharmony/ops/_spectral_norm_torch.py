@@ -21,10 +21,94 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _arrays
+from .. import _arrays, _cuda
 from ..errors import DeviceError, DTypeError
-from ._native_torch import Calls, calls_for, on_device, operator
+from ._native_torch import Calls, DeviceCalls, calls_for, on_device, operator
 from ._spectral_norm import FLOATS, ORDERS, Layout, Settings, layout_of, zero_weight
+
+
+class DeviceUpdate:
+    """A call on a device that is described once, for weights and vectors that stay where they are.
+
+    Attributes:
+        facts: what the description depends on, see `facts_of`.
+    """
+
+    def __init__(self, facts: Any, count: int, call: Any) -> None:
+        self.facts, self.count, self._native = facts, count, call
+        self._state, self._workspace = call.state, max(call.workspace, 1)
+
+    def run(self, weights: Sequence[Tensor], normalized: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Enqueues it on the current stream; returns what `run` returns."""
+        outs = [torch.empty_like(w) for w in weights] if normalized else []
+        device = weights[0].device
+        sigmas = torch.empty(self.count, dtype=torch.float32, device=device)
+        state = torch.empty(self._state, dtype=torch.float32, device=device)
+        workspace = torch.empty(self._workspace, dtype=torch.uint8, device=device)
+        place = DeviceCalls(weights[0], "spectral_norm").place
+        pointers = [out.data_ptr() for out in outs]
+        with _cuda.failures("spectral_norm"):
+            self._native.run(pointers, sigmas.data_ptr(), state.data_ptr(), workspace.data_ptr(), **place)
+        return sigmas, state, outs
+
+
+def facts_of(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> Any:
+    """Returns what the description of a call depends on in its tensors; it costs less than a description."""
+    vectors = [*us, *vs]
+    return (
+        [w.data_ptr() for w in weights],
+        [x.data_ptr() for x in vectors],
+        [w.shape for w in weights],
+        [w.stride() for w in weights],
+        [w.dtype for w in weights],
+        [x.numel() for x in vectors],
+        [x.dtype for x in vectors],
+        [x.is_neg() for x in weights],
+        [x.is_neg() for x in vectors],
+    )
+
+
+class Updates:
+    """The calls on a device of a group of norms, by settings."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, DeviceUpdate] = {}
+
+    def find(
+        self, weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], how: Settings
+    ) -> DeviceUpdate | None:
+        """Returns the call if it is known and still describes these tensors, which then need no checks."""
+        known = self._known.get((how, *dims))
+        return known if known is not None and known.facts == facts_of(weights, us, vs) else None
+
+    def add(
+        self, weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], how: Settings
+    ) -> DeviceUpdate | None:
+        """Describes a call of checked tensors; returns None for those of which kernels need copies."""
+        facts = facts_of(weights, us, vs)
+        layouts = [layout_of(tuple(w.shape), tuple(w.stride()), dim) for w, dim in zip(weights, dims)]
+        vectors = [*us, *vs]
+        if (
+            any(not at.dense or at.order is not None for at in layouts)
+            or any(x.dtype != torch.float32 or not x.is_contiguous() for x in vectors)
+            or any(x.ndim != 1 for x in vectors)
+            or any(x.layout != torch.strided or x.is_neg() or not x.data_ptr() for x in (*weights, *vectors))
+        ):
+            return None
+        calls = DeviceCalls(weights[0], "spectral_norm")
+        native = calls.module.SpectralNormUpdate(
+            [_matrix_view(calls, w, at) for w, at in zip(weights, layouts)],
+            [_flat_view(calls, u) for u in us],
+            [_flat_view(calls, v) for v in vs],
+            iterations=how.iterations,
+            eps=how.eps,
+            order=how.order,
+            write=how.iterations > 0,
+        )
+        result = self._known[(how, *dims)] = DeviceUpdate(facts, len(weights), native)
+        while len(self._known) > _MOST_UPDATES:
+            del self._known[next(iter(self._known))]
+        return result
 
 
 class Pool:
@@ -35,6 +119,8 @@ class Pool:
     """
 
     def __init__(self) -> None:
+        #: The calls of the same group on a device, which has an allocator that reuses memory.
+        self.updates = Updates()
         self._free: dict[int, list[Any]] = {}
         self._lent: dict[int, Any] = {}
 
@@ -55,6 +141,10 @@ class Pool:
 
         self._lent[key] = weakref.ref(lease, back)
         return torch.from_numpy(lease).view(x.dtype).as_strided(x.shape, x.stride())
+
+
+#: With order='step' a group has a call for training and one for evaluation; layers may be updated in parts.
+_MOST_UPDATES = 8
 
 
 def _matrix_view(calls: Calls, x: Tensor, at: Layout) -> Any:
@@ -252,25 +342,29 @@ class _Normalization:
     settings: Settings
     normalized: bool
     pool: Pool | None
+    update: DeviceUpdate | None = None
 
 
 class _Normalize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: _Normalization, *weights: Tensor) -> tuple[Tensor, ...]:
-        write = call.settings.iterations > 0
-        sigmas, state, outs = run(
-            weights, call.us, call.vs, call.dims, call.settings, normalized=call.normalized, write=write, pool=call.pool
-        )
+        if call.update is not None:
+            sigmas, state, outs = call.update.run(weights, call.normalized)
+        else:
+            sigmas, state, outs = run(
+                weights, call.us, call.vs, call.dims, call.settings, normalized=call.normalized,
+                write=call.settings.iterations > 0, pool=call.pool,
+            )  # fmt: skip
         # save_for_backward is not used: D(real) and D(fake) of one update may go backward one after the other, each
         # through this node, and the first would free the saved tensors. backward makes the check of versions itself.
-        ctx.call, ctx.weights, ctx.versions = call, weights, [_version(w) for w in weights]
+        ctx.call, ctx.weights, ctx.versions = call, weights, _versions(weights)
         ctx.state, ctx.sigmas = state, sigmas.detach().clone()
         ctx.set_materialize_grads(False)
         return (sigmas, *outs)
 
     @staticmethod
     def backward(ctx: Any, grad_sigmas: Tensor | None, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        if [_version(w) for w in ctx.weights] != ctx.versions:
+        if _versions(ctx.weights) != ctx.versions:
             raise RuntimeError(
                 "spectral_norm: a weight was changed in place after its norm was computed; call backward before the "
                 "optimizer's step, and normalise again after it"
@@ -334,8 +428,11 @@ _apply_gradient: Any = _NormGradient.apply
 _apply_inverses: Any = _Inverses.apply
 
 
-def _version(x: Tensor) -> int:
-    return -1 if x.is_inference() else x._version
+def _versions(xs: Sequence[Tensor]) -> list[int]:
+    try:
+        return [x._version for x in xs]
+    except RuntimeError:  # tensors of inference have none
+        return [-1 if x.is_inference() else x._version for x in xs]
 
 
 # ---- operators for the compiler -------------------------------------------------------------------------------------
@@ -452,9 +549,16 @@ def normalize(
     pool: Pool | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Returns sigmas and W / sigma, with gradients; updates u and v in place if there are iterations."""
-    check(weights, us, vs)
-    if not torch.compiler.is_compiling():
-        sigmas, *outs = _apply_normalize(_Normalization(us, vs, dims, settings, normalized, pool), *weights)
+    update = None
+    compiling = torch.compiler.is_compiling()
+    if pool is not None and not compiling and on_device(weights[0]):
+        update = pool.updates.find(weights, us, vs, dims, settings)
+    if update is None:
+        check(weights, us, vs)
+        if pool is not None and not compiling and on_device(weights[0]):
+            update = pool.updates.add(weights, us, vs, dims, settings)
+    if not compiling:
+        sigmas, *outs = _apply_normalize(_Normalization(us, vs, dims, settings, normalized, pool, update), *weights)
         return sigmas, outs
     legacy = settings.order == ORDERS[0]
     us, vs = [u.detach() for u in us], [v.detach() for v in vs]
