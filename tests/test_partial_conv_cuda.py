@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 
 from pyharmony import _native, ops
-from pyharmony.errors import DTypeError, MaskError, ShapeError
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 from pyharmony.reference import partial_conv as reference
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from pyharmony.nn import PartialConv2d  # noqa: E402
 from pyharmony.ops import _native_torch  # noqa: E402
+from pyharmony.ops import _partial_conv_calls_torch as kept  # noqa: E402
 from pyharmony.ops import _partial_conv_cuda_torch as device  # noqa: E402
 from pyharmony.ops import _partial_conv_torch as backend  # noqa: E402
 
@@ -459,6 +461,80 @@ def test_sums_for_a_norm(on_emulator: Any) -> None:
         over = (0, 2, 3) if images == 1 else (2, 3)
         wanted = torch.stack([y.double().sum(over), (y.double() ** 2).sum(over)]).reshape(2, images, 16)
         torch.testing.assert_close(sums.double(), wanted, rtol=0, atol=98 * 2.0**-24 * float((y * y).sum()))
+
+
+@pytest.mark.parametrize("direct", [False, True])
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("scale", [None, 0.5, torch.tensor(0.7), torch.tensor(0.7, dtype=torch.float16)], ids=str)
+@pytest.mark.parametrize("slope", [None, 0.2])
+def test_a_layer_that_is_described_once_has_the_same_bits(
+    on_emulator: Any, monkeypatch: pytest.MonkeyPatch, direct: bool, soft: bool, scale: Any, slope: Any
+) -> None:
+    monkeypatch.setattr(kept, "_described", kept.Memory())
+    monkeypatch.setattr(kept, "_checked", kept.Memory())
+    views: list[int] = []
+    made: dict[str, int] = {}
+    view_of = _native_torch.Calls.view
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        made["count"] = made.get("count", 0) + 1
+        return view_of(*arguments, **options)
+
+    weight, bias = torch.randn(8, 2, 3, 3), torch.randn(8)
+    for _ in range(3):
+        # A new plan, as in each step of a training, needs no new description.
+        x, mask = torch.randn(2, 2, 9, 8), torch.rand(2, 1, 9, 8)
+        plan = ops.mask_plan(mask if soft else mask > 0.5, [(3, 2, 1)], soft=soft)[0]
+        monkeypatch.setattr(device, "DIRECT_PRODUCTS", 32 if direct else 0)
+        call = functools.partial(
+            ops.partial_conv2d, x, weight, bias, plan=plan, stride=2, padding=1, scale=scale, negative_slope=slope
+        )
+        with torch.no_grad(), monkeypatch.context() as patch:
+            patch.setattr(device, "run_described", lambda *_: None)
+            wanted = call()
+        with torch.no_grad(), monkeypatch.context() as patch:
+            patch.setattr(_native_torch.Calls, "view", counting)
+            found = call()
+        views.append(made.pop("count", 0))
+        learned = weight.clone().requires_grad_()
+        y, _ = ops.partial_conv2d(x, learned, bias, plan=plan, stride=2, padding=1, scale=scale, negative_slope=slope)
+        assert all(torch.equal(a, b) for a, b in zip((*found, y), (*wanted, wanted[0]), strict=True))
+        assert torch.autograd.grad(y.sum(), learned)[0].isfinite().all()
+    assert views[0] > 0 and views[1:] == [0, 0]
+    assert len(kept._described._values) == 1 and len(kept._checked._values) == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: x[:, :, ::2, ::2],
+        lambda x: x.contiguous(memory_format=torch.channels_last)[:, :, :9, :9],
+        lambda x: x[:, :, :9, :9].bfloat16(),
+        lambda x: torch.complex(x, x)[:, :, :9, :9].conj().imag,
+    ],
+    ids=["gaps", "last", "bfloat16", "negative"],
+)
+def test_other_forms_of_x_are_described_apart(on_emulator: Any, make: Any) -> None:
+    whole = torch.randn(2, 8, 18, 18)
+    weight, plan = torch.randn(16, 8, 3, 3), ops.mask_plan(torch.rand(2, 1, 9, 9) > 0.5, [(3, 1, 1)])[0]
+    for x in (whole[:, :, :9, :9].contiguous(), make(whole), make(whole)):
+        found, _ = ops.partial_conv2d(x, weight.to(x.dtype), plan=plan, padding=1)
+        wanted, _ = ops.partial_conv2d(x.resolve_neg().contiguous(), weight.to(x.dtype), plan=plan, padding=1)
+        torch.testing.assert_close(found, wanted)
+
+
+def test_a_form_that_was_right_makes_no_wrong_argument_right(on_emulator: Any) -> None:
+    x, weight = torch.randn(1, 3, 8, 8), torch.randn(4, 3, 3, 3)
+    plan = ops.mask_plan(torch.ones(1, 1, 8, 8) > 0, [(3,)])[0]
+    ops.partial_conv2d(x, weight, plan=plan, scale=2.0)
+    for wrong in (
+        {"stride": True}, {"soft": 0}, {"groups": True}, {"padding": 1}, {"scale": float("nan")}, {"scale": "one"},
+        {"bias": torch.ones(3)}, {"bias": torch.ones(4).double()},
+    ):  # fmt: skip
+        with pytest.raises((ArgumentError, DTypeError, ShapeError, ValueError)):
+            ops.partial_conv2d(x, weight, plan=plan, **{"scale": 2.0, **wrong})
+    with pytest.raises((DTypeError, ShapeError)):
+        ops.partial_conv2d(x.half(), weight, plan=plan, scale=2.0)
 
 
 def test_clear_errors(on_emulator: Any) -> None:

@@ -82,6 +82,7 @@ void bind_matting(py::module_& m);
 void bind_partial_conv(py::module_& m);
 void bind_partial_conv_cuda(py::module_& m);
 void bind_paste(py::module_& m);
+void bind_partial_conv_layer_cuda(py::module_& m);
 void bind_pyramid(py::module_& m);
 void bind_pyramid_cuda(py::module_& m);
 void bind_poisson(py::module_& m);

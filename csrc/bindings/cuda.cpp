@@ -24,6 +24,7 @@ void bind_cuda(py::module_& m) {
   bind_gaussian_poisson_rectangle_cuda(m);
   bind_instance_norm_cuda(m);
   bind_partial_conv_cuda(m);
+  bind_partial_conv_layer_cuda(m);
   bind_poisson_cuda(m);
   bind_pyramid_cuda(m);
   bind_spectral_norm_cuda(m);

@@ -27,6 +27,7 @@ from . import _native_torch
 from . import _partial_conv as op
 from ._native_torch import DEVICE_DTYPES, DeviceCalls, Formats, Shapes, dense
 from ._partial_conv import LayerPlan, Window
+from ._partial_conv_calls_torch import find_checked, form_of_plan, keep_checked, run_described
 
 #: The largest number of products per output value for the direct kernel. Derived, not measured: on an H200 a product
 #: costs about 0.05 ps, and the passes over x and y that the kernel saves cost 1 to 2 ps per value.
@@ -102,6 +103,9 @@ class DeviceLayerPlan(LayerPlan):
         self.mask_view = None if full else _calls(mask).view(mask)
         self.ratio_view = maps.view(memory, "ratio")
         self.new_mask_view = maps.view(memory, "cover") if soft else None
+        self._cover: Tensor | None = None
+        #: The same for all plans that differ in their values alone.
+        self.form = form_of_plan(self)
 
     @functools.cached_property
     def rows_where(self) -> tuple[int, int, int]:
@@ -138,7 +142,9 @@ class DeviceLayerPlan(LayerPlan):
 
     @property
     def mask_out(self) -> Tensor:
-        return self._maps.tensor(self._memory, "cover").to(self._dtype)
+        if self._cover is None:
+            self._cover = self._maps.tensor(self._memory, "cover")
+        return self._cover.detach() if self._dtype == self._cover.dtype else self._cover.to(self._dtype)
 
     @property
     def rows(self) -> Tensor:
@@ -156,6 +162,18 @@ class DeviceLayerPlan(LayerPlan):
 
     def for_batch(self, n: int) -> DeviceLayerPlan:
         return self  # kernels repeat the maps of one image
+
+    def find_call(self, x: Any, weight: Any, bias: Any, scale: Any, others: tuple[Any, ...]) -> tuple[Any, Any]:
+        """Returns the form of a call's arguments, and the result if arguments of that form were checked before."""
+        form, known = find_checked(x, weight, bias, self, scale, others)
+        if known is None:
+            return form, None
+        run, groups, slope = known
+        return form, run(x, weight, bias, self, scale, groups, slope)
+
+    def keep_call(self, form: Any, run: Any, groups: int, slope: float) -> None:
+        """Notes that arguments of a form are right, and what computes the layer from them."""
+        keep_checked(form, (run, groups, slope))
 
 
 def _kernel_mask(mask: Tensor, soft: bool) -> Tensor:
@@ -384,10 +402,15 @@ def run_layer(
         sums: [2, 1, O] float32 for the sums of y and of its squares, for a batch norm, or [2, N, O] for those of
             each image. The library's convolution is used then.
     """
-    x, weight = x.detach(), weight.detach()
-    bias = None if bias is None else bias.detach().contiguous()
+    if torch.is_grad_enabled():
+        x, weight, bias = x.detach(), weight.detach(), None if bias is None else bias.detach()
     plan: DeviceLayerPlan = layer.plan
     value, factor = _factor(scale)
+    if sums is None:
+        described = run_described(x, weight, bias, layer, value, factor, slope, last, is_direct)
+        if described is not None:
+            return described
+    bias = None if bias is None else bias.contiguous()
     calls = _calls(x)
     if sums is None and is_direct(x, weight, layer):
         y = torch.empty(

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd import forward_ad as _forward_ad
 
 from .. import _arrays
 from .._native import native
@@ -609,6 +610,19 @@ def partial_conv2d(
         values = list(window.values)
         y = _layer(x, weight, bias, tensor, mask, values, groups, soft, factor, slope)
         return y, op.by_channel(_new_mask(mask, values, groups, soft), mask.shape[1], weight.shape[0])
-    layer = Layer(op.plan_of_call(x, mask, plan, window, groups, soft, _planner(x)), groups)
-    y = _apply(PartialConv, x, weight, bias, scale, layer, slope)
+    plan = op.plan_of_call(x, mask, plan, window, groups, soft, _planner(x))
+    return run_checked(x, weight, bias, plan, scale, groups, slope)
+
+
+def run_checked(
+    x: Tensor, weight: Tensor, bias: Tensor | None, plan: LayerPlan, scale: Any, groups: int, slope: float
+) -> tuple[Tensor, Tensor]:
+    """Computes a layer of a plan from arguments that were checked."""
+    layer = Layer(plan, groups)
+    if not isinstance(scale, Tensor):
+        scale = 1.0 if scale is None else float(scale)
+    if plan.on_device and not torch.is_grad_enabled() and _forward_ad._current_level < 0:
+        y = run_layer(x, weight, bias, layer, scale, slope)  # nothing is to be differentiated
+    else:
+        y = _apply(PartialConv, x, weight, bias, scale, layer, slope)
     return y, op.by_channel(layer.plan.mask_out, layer.plan._mask.shape[1], weight.shape[0])

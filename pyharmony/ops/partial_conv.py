@@ -169,6 +169,14 @@ def partial_conv2d(
         >>> y[0, 0, 2, 2].round(3).item(), new_mask.min().item()
         (9.0, 1.0)
     """
+    form = None
+    if mask is None and getattr(plan, "on_device", False) and _arrays.is_torch(x):
+        # Arguments of the same forms as in an earlier call need no checks. True equals 1, but is refused for it.
+        others = (stride, padding, dilation, groups, soft, negative_slope)
+        kinds = type(stride), type(padding), type(dilation), type(groups), type(soft), type(negative_slope), type(scale)
+        form, known = plan.find_call(x, weight, bias, scale, (*others, *kinds))  # type: ignore[union-attr]
+        if known is not None:
+            return known
     _checks.flags(soft=soft)
     window = check_layer(x, weight, bias, stride, padding, dilation, groups)
     slope = 1.0 if negative_slope is None else number(negative_slope, "negative_slope", 0.0)
@@ -179,4 +187,7 @@ def partial_conv2d(
         from . import _partial_conv_torch
 
         way = _partial_conv_torch.partial_conv2d
-    return way(x, weight, bias, mask, window, groups, soft, plan, scale, slope)
+    result: tuple[ArrayT, ArrayT] = way(x, weight, bias, mask, window, groups, soft, plan, scale, slope)
+    if form is not None:
+        plan.keep_call(form, _partial_conv_torch.run_checked, groups, slope)  # type: ignore[union-attr]
+    return result

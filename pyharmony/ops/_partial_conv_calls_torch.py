@@ -1,0 +1,191 @@
+"""Layers of partial convolution on a CUDA device that were called before with tensors of the same forms.
+
+What a call costs on the host is checks of arguments and descriptions of tensors for native code, not kernels. Both
+depend on the forms of the tensors and not on their addresses, so they are made once and kept for the next call.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import _cuda
+from ._native_torch import DeviceCalls
+from ._partial_conv import number
+
+#: The largest number of forms that are kept; a network has one for each layer, size and dtype.
+_MOST = 512
+
+
+class Memory:
+    """Values by the form of a call, of which the oldest are dropped."""
+
+    def __init__(self) -> None:
+        self._values: dict[Any, Any] = {}
+
+    def get(self, form: Any) -> Any:
+        """Returns the value of a form; None if there is none, or if a form has parts without a hash."""
+        try:
+            return self._values.get(form)
+        except TypeError:
+            return None
+
+    def put(self, form: Any, value: Any) -> None:
+        try:
+            self._values[form] = value
+        except TypeError:
+            return
+        if len(self._values) > _MOST:
+            for old in list(itertools.islice(self._values, _MOST // 4)):
+                self._values.pop(old, None)
+
+
+class LayerCalls:
+    """The description of a layer for native code.
+
+    Args:
+        direct: whether one kernel computes the layer.
+        last: the memory format of the result.
+    """
+
+    def __init__(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, factor: Tensor | None, layer: Any,
+        last: torch.memory_format, *, direct: bool,
+    ) -> None:  # fmt: skip
+        plan, calls = layer.plan, DeviceCalls(x, "partial_conv2d")
+        self.module = calls.module
+        self.shape, self.last, self.direct = (x.shape[0], weight.shape[0], *plan._shape[2:]), last, direct
+        self.conv: Any = (*layer.conv, layer.groups)
+        self.device, self.dtype = x.device, x.dtype
+        y = torch.empty(self.shape, dtype=x.dtype, device=x.device, memory_format=last)
+        self.native = calls.module.PartialConvCalls(
+            calls.view(x), calls.view(weight), calls.view(bias), calls.view(factor), calls.view(y), plan.window.values
+        )
+
+    def run(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Any, value: float, factor: Tensor | None,
+        slope: float, where: tuple[int, int],
+    ) -> Tensor:  # fmt: skip
+        """Computes the layer on a device and stream."""
+        maps = (None, None) if plan.plain else (plan.ratio_view, plan.new_mask_view)
+        offset = 0 if bias is None else bias.data_ptr()
+        scale = 0 if factor is None else factor.data_ptr()
+        native = self.native
+        if self.direct:
+            y = torch.empty(self.shape, dtype=self.dtype, device=self.device, memory_format=self.last)
+            native.direct(
+                plan.mask_view, *maps, x.data_ptr(), weight.data_ptr(), offset, value, scale, slope, y.data_ptr(),
+                *where,
+            )  # fmt: skip
+            return y
+        if plan.mask_view is not None:
+            masked = torch.empty_like(x)
+            native.premask(plan.mask_view, x.data_ptr(), masked.data_ptr(), *where)
+            x = masked
+        inside = plan.plain and factor is None and value == 1
+        y = F.conv2d(x, weight, bias if inside else None, *self.conv).contiguous(memory_format=self.last)
+        if inside:
+            return y if slope == 1 else F.leaky_relu_(y, slope)
+        native.epilogue(*maps, y.data_ptr(), offset, value, scale, slope, *where)
+        return y
+
+
+_described = Memory()
+
+
+def run_described(
+    x: Tensor, weight: Tensor, bias: Tensor | None, layer: Any, value: float, factor: Tensor | None, slope: float,
+    last: torch.memory_format, is_direct: Any,
+) -> Tensor | None:  # fmt: skip
+    """Computes a layer without sums; returns None if kernels need copies of its tensors.
+
+    Args:
+        is_direct: a function of (x, weight, layer) that returns whether one kernel computes the layer.
+    """
+    plan = layer.plan
+    stride = x.stride()
+    form = (
+        x.shape, stride, x.dtype, x.device, weight.shape, weight.stride(), None if bias is None else bias.stride(),
+        None if factor is None else factor.dtype, last, layer.groups, plan.form, id(_cuda.kernels()),
+    )  # fmt: skip
+    if x.is_neg() or weight.is_neg() or not (x.data_ptr() and weight.data_ptr()):
+        return None
+    calls: LayerCalls | None = _described.get(form)
+    if calls is None:
+        direct = is_direct(x, weight, layer)
+        dense = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+        if not (direct or dense) or (bias is not None and not bias.is_contiguous()):
+            return None
+        calls = LayerCalls(x, weight, bias, factor, layer, last, direct=direct)
+        _described.put(form, calls)
+    module = calls.module
+    try:
+        return calls.run(x, weight, bias, plan, value, factor, slope, where_of(x))
+    except (module.DeviceFailure, module.DeviceMemoryFailure):
+        with _cuda.failures("partial_conv2d"):
+            raise
+
+
+def where_of(x: Tensor) -> tuple[int, int]:
+    """Returns the device and the current stream of a tensor for native calls."""
+    if not x.is_cuda:
+        return -1, 0  # the emulator's device
+    index: Any = x.device.index
+    return index, _raw_stream(index)
+
+
+def _slow_raw_stream(index: int) -> int:
+    return int(torch.cuda.current_stream(index).cuda_stream)
+
+
+#: torch's compiler calls this function, since torch.cuda.current_stream makes an object.
+_raw_stream: Any = getattr(torch._C, "_cuda_getCurrentRawStream", _slow_raw_stream)
+
+# ---- the arguments of a call ----------------------------------------------------------------------------------------
+
+_checked = Memory()
+
+
+def find_checked(x: Any, weight: Any, bias: Any, plan: Any, scale: Any, others: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Returns what the checks of a call's arguments depend on, and what was kept for that, or None.
+
+    Where the first is None, the checks are always made.
+    """
+    if type(x) is not Tensor or torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type):
+        return None, None
+    if not isinstance(weight, Tensor) or not (bias is None or isinstance(bias, Tensor)):
+        return None, None
+    if isinstance(scale, Tensor):
+        scale = scale.shape, scale.dtype, scale.device, scale.layout
+    elif scale is not None:
+        scale = number(scale, "scale") * 0  # its value may differ in each call
+    form: tuple[Any, ...] = (
+        x.shape, x.dtype, x.device, x.layout, weight.shape, weight.dtype, weight.device, weight.layout, plan.form,
+        scale, others,
+    )  # fmt: skip
+    if bias is not None:
+        form = (*form, bias.shape, bias.dtype, bias.device, bias.layout)
+    return form, _checked.get(form)
+
+
+def keep_checked(form: Any, value: Any) -> None:
+    _checked.put(form, value)
+
+
+def form_of_plan(plan: Any) -> int:
+    """Returns a number for all plans that differ in their values alone."""
+    facts = (
+        plan.window, plan._mask.shape, plan._mask.stride(), plan._mask.dtype, plan._shape, plan.groups, plan.channels,
+        plan.soft, plan.full, plan._dtype, plan.device,
+    )  # fmt: skip
+    if len(_plans) > _MOST:  # a number is never given again, so those of older plans stay right
+        _plans.clear()
+    return _plans.setdefault(facts, next(_numbers))
+
+
+_plans: dict[Any, int] = {}
+_numbers = itertools.count()
