@@ -406,7 +406,9 @@ def run_layer(
         x, weight, bias = x.detach(), weight.detach(), None if bias is None else bias.detach()
     plan: DeviceLayerPlan = layer.plan
     value, factor = _factor(scale)
-    if sums is None:
+    rows = sums is None and by_rows(tuple(x.shape), tuple(weight.shape), x.dtype, layer)
+    rows = rows and not is_direct(x, weight, layer)
+    if sums is None and not rows:
         described = run_described(x, weight, bias, layer, value, factor, slope, last, is_direct)
         if described is not None:
             return described
@@ -421,7 +423,7 @@ def run_layer(
             *_maps(plan), calls.view(bias), value, calls.view(factor), slope, calls.view(y, writable=True),
         )  # fmt: skip
         return y
-    if sums is None and by_rows(tuple(x.shape), tuple(weight.shape), x.dtype, layer):
+    if rows:
         return _rows_forward(x, weight, bias, plan, scale, slope).contiguous(memory_format=last)
     inside = plan.plain and factor is None and value == 1 and sums is None
     stride, padding, dilation = layer.conv
