@@ -1,16 +1,49 @@
 // A level of the hierarchy as kernels see it: tiles in shared memory, stencils, transfers.
 #pragma once
 
+#include "device/pack.h"
 #include "ops/poisson/poisson_cuda.h"
 
 namespace pyharmony::poisson {
 
-// A tile has a halo of kHalo columns on either side. A thread has one column.
-constexpr int kHalo = 4;
+// A tile has a halo of kHalo columns on either side. A thread has quads, four columns each, one in
+// every kThreadRows-th row.
+constexpr int kHalo = 4, kQuad = 4;
 constexpr int kPitch = kTileWidth + 2 * kHalo;
-constexpr int kThreadRows = 4;
-constexpr int kTileThreads = kPitch * kThreadRows;
-static_assert(kTileThreads % 32 == 0);
+constexpr int kThreadRows = 16;
+constexpr int kTileThreads = kPitch / kQuad * kThreadRows;
+static_assert(kTileThreads % 32 == 0 && kTileWidth % kQuad == 0 && kHalo % kQuad == 0);
+static_assert((kTileHeight + 2 * kHalo) % kThreadRows == 0 && kTileHeight % 2 == 0);
+
+using Quad = device::Pack<float, kQuad>;
+
+__device__ __forceinline__ Quad load_quad(const float* at) {
+  return device::load_pack<float, kQuad>(at, 0);
+}
+__device__ __forceinline__ void store_quad(float* at, const Quad& quad) {
+  device::store_pack<float, kQuad>(at, 0, quad);
+}
+
+// Bit c of `unknowns` is set where value c of a quad is unknown.
+__device__ __forceinline__ Quad at_unknowns(unsigned unknowns, const Quad& quad) {
+  Quad out;
+#pragma unroll
+  for (int c = 0; c < kQuad; ++c) out.value[c] = (unknowns >> c) & 1 ? quad.value[c] : 0.0f;
+  return out;
+}
+
+// A quad with the values before and after it.
+struct WideQuad {
+  float value[kQuad + 2];
+
+  __device__ explicit WideQuad(const float* at) {
+    const Quad own = load_quad(at);
+    value[0] = at[-1];
+#pragma unroll
+    for (int c = 0; c < kQuad; ++c) value[c + 1] = own.value[c];
+    value[kQuad + 1] = at[kQuad];
+  }
+};
 
 // The memory of hierarchies; a plane uses that of its item.
 struct Hierarchies {
@@ -77,8 +110,9 @@ inline FivePointConstants five_point(const Plan& plan) {
   return k;
 }
 
-// The operator at points of a tile. `at` is the point in shared memory, where unknown points have
-// their value and all others zero; `local` is the point's offset from the tile's origin in planes.
+// The operator at the quads of a tile. `at` is the quad in shared memory, where unknown points have
+// their value and all others zero; `local` is its offset from the tile's origin in planes, y and x
+// are its row and first column in the level.
 class FivePoint {
  public:
   using Constants = FivePointConstants;
@@ -86,26 +120,45 @@ class FivePoint {
                        std::int64_t origin)
       : k_(constants), active_(memory + constants.active + origin) {}
 
-  __device__ bool active(int local) const { return active_[local] != 0; }
-  __device__ float inverse(int) const { return k_.inverse; }
-  __device__ float apply(const float* at, int, int y, int x) const {
-    return (4.0f + k_.excess) * at[0] - ((up(at, y) + down(at, y)) + (left(at, x) + right(at, x)));
+  __device__ unsigned unknowns(int local) const {
+    // The product has byte c, which is 0 or 1, at bit 24 + c, and nothing else there or above.
+    return *reinterpret_cast<const unsigned*>(active_ + local) * 0x01020408u >> 24;
+  }
+  // Returns zero where nothing is unknown.
+  __device__ Quad inverse(int, unsigned unknowns) const {
+    const Quad all = {{k_.inverse, k_.inverse, k_.inverse, k_.inverse}};
+    return at_unknowns(unknowns, all);
+  }
+  __device__ Quad apply(const float* at, int, int y, int x) const {
+    return with_neighbours(at, y, x, [&](float v, float up, float down, float left, float right) {
+      return (4.0f + k_.excess) * v - ((up + down) + (left + right));
+    });
   }
   // Computes A x for the residual that conjugate gradients carry. Its differences are exact, so
   // that small weights are not lost beside the diagonal.
-  __device__ float exact(const float* at, int, int y, int x) const {
-    const float v = at[0];
-    return k_.excess * v +
-           (((v - up(at, y)) + (v - down(at, y))) + ((v - left(at, x)) + (v - right(at, x))));
+  __device__ Quad exact(const float* at, int, int y, int x) const {
+    return with_neighbours(at, y, x, [&](float v, float up, float down, float left, float right) {
+      return k_.excess * v + (((v - up) + (v - down)) + ((v - left) + (v - right)));
+    });
   }
 
  private:
-  __device__ float up(const float* at, int y) const { return at[y == k_.mirror_top ? 0 : -kPitch]; }
-  __device__ float down(const float* at, int y) const {
-    return at[y == k_.mirror_bottom ? 0 : kPitch];
+  // Calls fn for each value of a quad; the outer neighbour at the image's border is the value.
+  template <typename Fn>
+  __device__ Quad with_neighbours(const float* at, int y, int x, Fn&& fn) const {
+    const WideQuad row(at);
+    const Quad up = load_quad(at + (y == k_.mirror_top ? 0 : -kPitch));
+    const Quad down = load_quad(at + (y == k_.mirror_bottom ? 0 : kPitch));
+    Quad out;
+#pragma unroll
+    for (int c = 0; c < kQuad; ++c) {
+      const float v = row.value[c + 1];
+      const float left = c == 0 && x == k_.mirror_left ? v : row.value[c];
+      const float right = x + c == k_.mirror_right ? v : row.value[c + 2];
+      out.value[c] = fn(v, up.value[c], down.value[c], left, right);
+    }
+    return out;
   }
-  __device__ float left(const float* at, int x) const { return at[x == k_.mirror_left ? 0 : -1]; }
-  __device__ float right(const float* at, int x) const { return at[x == k_.mirror_right ? 0 : 1]; }
 
   const Constants& k_;
   const unsigned char* active_;
@@ -123,80 +176,122 @@ class NinePoint {
         plane_(grid.plane),
         pitch_(grid.pitch) {}
 
-  __device__ bool active(int local) const { return inverse(local) != 0; }
-  __device__ float inverse(int local) const { return sw_[kInverse * plane_ + local]; }
-  __device__ float apply(const float* at, int local, int, int) const {
-    return apply_pitch(at, local, kPitch);
+  __device__ unsigned unknowns(int local) const {
+    const Quad own = inverse(local, 0);
+    unsigned bits = 0;
+#pragma unroll
+    for (int c = 0; c < kQuad; ++c) bits |= static_cast<unsigned>(own.value[c] != 0) << c;
+    return bits;
   }
-  __device__ float apply_pitch(const float* at, int local, int pitch) const {
-    const float* sw = sw_ + local;
-    const float* se = sw + plane_;
-    const float* s = se + plane_;
-    const float* e = s + plane_;
-    const float* c = e + plane_;
-    const float middle = c[0] * at[0] + e[0] * at[1] + e[-1] * at[-1];
-    const float below = s[0] * at[pitch] + se[0] * at[pitch + 1] + sw[0] * at[pitch - 1];
-    const float above = s[-pitch_] * at[-pitch] + se[-pitch_ - 1] * at[-pitch - 1] +
-                        sw[-pitch_ + 1] * at[-pitch + 1];
-    return middle + (below + above);
+  __device__ Quad inverse(int local, unsigned) const {
+    return load_quad(sw_ + kInverse * plane_ + local);
   }
-  __device__ float exact(const float* at, int local, int, int) const {
-    const float* sw = sw_ + local;
-    const float* se = sw + plane_;
-    const float* s = se + plane_;
-    const float* e = s + plane_;
-    const float v = at[0];
-    const float middle = e[0] * (at[1] - v) + e[-1] * (at[-1] - v);
-    const float below =
-        s[0] * (at[kPitch] - v) + se[0] * (at[kPitch + 1] - v) + sw[0] * (at[kPitch - 1] - v);
-    const float above = s[-pitch_] * (at[-kPitch] - v) + se[-pitch_ - 1] * (at[-kPitch - 1] - v) +
-                        sw[-pitch_ + 1] * (at[-kPitch + 1] - v);
-    return sw_[kRowSum * plane_ + local] * v + (middle + (below + above));
+  __device__ Quad apply(const float* at, int local, int, int) const {
+    Quad out = own_row(at, local, [](float, float beside) { return beside; });
+    const Quad c = load_quad(sw_ + kC * plane_ + local), own = load_quad(at);
+#pragma unroll
+    for (int k = 0; k < kQuad; ++k) out.value[k] += c.value[k] * own.value[k];
+    return add_rows(out, at, local, [](float, float beside) { return beside; });
+  }
+  __device__ Quad exact(const float* at, int local, int, int) const {
+    auto difference = [](float v, float beside) { return beside - v; };
+    Quad out = own_row(at, local, difference);
+    out = add_rows(out, at, local, difference);
+    const Quad sum = load_quad(sw_ + kRowSum * plane_ + local), own = load_quad(at);
+#pragma unroll
+    for (int k = 0; k < kQuad; ++k) out.value[k] += sum.value[k] * own.value[k];
+    return out;
   }
 
  private:
+  // Returns the sum over the neighbours left and right of link x value(own value, neighbour).
+  template <typename Value>
+  __device__ Quad own_row(const float* at, int local, Value&& value) const {
+    const float* e = sw_ + kE * plane_ + local;
+    const WideQuad row(at);
+    const Quad east = load_quad(e);
+    Quad out;
+#pragma unroll
+    for (int k = 0; k < kQuad; ++k) {
+      const float v = row.value[k + 1], west = k == 0 ? e[-1] : east.value[k - 1];
+      out.value[k] = east.value[k] * value(v, row.value[k + 2]) + west * value(v, row.value[k]);
+    }
+    return out;
+  }
+  // Adds the same over the neighbours in the rows below and above.
+  template <typename Value>
+  __device__ Quad add_rows(Quad out, const float* at, int local, Value&& value) const {
+    const float* sw = sw_ + local;
+    const float* se = sw + plane_;
+    const float* s = se + plane_;
+    const Quad own = load_quad(at);
+    const WideQuad under(at + kPitch), over(at - kPitch);
+    const Quad under_sw = load_quad(sw), under_se = load_quad(se), under_s = load_quad(s);
+    const Quad over_s = load_quad(s - pitch_);
+    const WideQuad over_se(se - pitch_), over_sw(sw - pitch_);
+#pragma unroll
+    for (int k = 0; k < kQuad; ++k) {
+      const float v = own.value[k];
+      const float below = under_s.value[k] * value(v, under.value[k + 1]) +
+                          under_se.value[k] * value(v, under.value[k + 2]) +
+                          under_sw.value[k] * value(v, under.value[k]);
+      const float above = over_s.value[k] * value(v, over.value[k + 1]) +
+                          over_se.value[k] * value(v, over.value[k]) +
+                          over_sw.value[k + 2] * value(v, over.value[k + 2]);
+      out.value[k] += below + above;
+    }
+    return out;
+  }
+
   const float* sw_;
   const std::int64_t plane_;
   const int pitch_;
 };
 
-// Returns the value of P x at fine (y, x), read from a plane of the coarse level.
-struct Prolongation {
-  const float* x = nullptr;        // the plane
-  const float* inverse = nullptr;  // plane of the coarse level: zero where nothing is unknown
-  int height = 0, width = 0, pitch = 0;
-  int merged_row = -1, merged_col = -1;  // on the fine level: copies of the one before
+// Returns the values of P x at quads of the block's tile, read from a plane of the coarse level
+// that is zero where nothing is unknown.
+class Prolongation {
+ public:
+  __device__ Prolongation(const Grid& fine, const Grid& coarse, const float* x)
+      : x_(x + static_cast<std::int64_t>(blockIdx.y) * (kTileHeight / 2) * coarse.pitch +
+           static_cast<int>(blockIdx.x) * (kTileWidth / 2)),
+        y0_(static_cast<int>(blockIdx.y) * kTileHeight),
+        x0_(static_cast<int>(blockIdx.x) * kTileWidth),
+        pitch_(coarse.pitch),
+        last_row_(2 * coarse.height - 1),
+        merged_row_(fine.merge_bottom ? fine.height - 1 : -1),
+        merged_col_(fine.merge_right ? fine.width - 1 : -1) {}
 
-  __device__ float coarse(int i, int j) const {
-    if (i >= height || j >= width) return 0.0f;
-    const std::int64_t at = static_cast<std::int64_t>(i) * pitch + j;
-    return inverse[at] != 0 ? x[at] : 0.0f;
+  // y and x are the row and first column of a quad in the fine level.
+  __device__ Quad operator()(int y, int x) const {
+    const float* at = x_ + (((y - y0_) >> 1) * pitch_ + ((x - x0_) >> 1));
+    const bool between = (y & 1) && y != merged_row_;
+    float v[3] = {}, below[3] = {};
+    load(at, v);
+    // On a coarse row the mean is that of a value with itself.
+    if (!between || y != last_row_) load(at + (between ? pitch_ : 0), below);
+#pragma unroll
+    for (int k = 0; k < 3; ++k) v[k] = 0.5f * (v[k] + below[k]);
+    Quad out;
+    out.value[0] = v[0];
+    out.value[1] = x + 1 == merged_col_ ? v[0] : 0.5f * (v[0] + v[1]);
+    out.value[2] = v[1];
+    out.value[3] = x + 3 == merged_col_ ? v[1] : 0.5f * (v[1] + v[2]);
+    return out;
   }
-  __device__ float operator()(int y, int x_fine) const {
-    const int i = y / 2, j = x_fine / 2;
-    const bool rows = (y & 1) && y != merged_row, cols = (x_fine & 1) && x_fine != merged_col;
-    float v = coarse(i, j);
-    if (rows) v = 0.5f * (v + coarse(i + 1, j));
-    if (!cols) return v;
-    float w = coarse(i, j + 1);
-    if (rows) w = 0.5f * (w + coarse(i + 1, j + 1));
-    return 0.5f * (v + w);
+
+ private:
+  __device__ static void load(const float* at, float (&v)[3]) {
+    const auto two = device::load_pack<float, 2>(at, 0);
+    v[0] = two.value[0];
+    v[1] = two.value[1];
+    v[2] = at[2];
   }
+
+  const float* x_;
+  const int y0_, x0_, pitch_, last_row_;
+  const int merged_row_, merged_col_;  // copies of the row and the column before
 };
-
-__device__ __forceinline__ Prolongation make_prolongation(const Grid& fine, const Grid& coarse,
-                                                          const unsigned char* memory,
-                                                          const float* x) {
-  Prolongation p;
-  p.x = x;
-  p.inverse = coefficient_plane(coarse, memory, kInverse);
-  p.height = coarse.height;
-  p.width = coarse.width;
-  p.pitch = coarse.pitch;
-  p.merged_row = fine.merge_bottom ? fine.height - 1 : -1;
-  p.merged_col = fine.merge_right ? fine.width - 1 : -1;
-  return p;
-}
 
 // Returns P^T r at a coarse node from the fine values around `at`, which are zero where nothing is
 // unknown; `bottom` and `right` say that the lower and right neighbours are merged into the node.

@@ -101,9 +101,12 @@ __global__ void __launch_bounds__(kPixelThreads, sizeof(Real) == 8 ? 1 : 2)
 
 #pragma unroll 1
   for (int y = first; y < (ty + 1) * kTileHeight; y += kRowStep) {
-    if (x >= p.grid.width || y >= p.grid.height) break;
+    if (x >= p.grid.pitch || y >= p.grid.height) break;
     const std::int64_t own = static_cast<std::int64_t>(y) * p.grid.pitch + x;
-    if (active[own] == 0) continue;
+    if (active[own] == 0) {
+      for (int c = 0; c < channels && p.r.data != nullptr; ++c) p.r.of(plane0 + c)[own] = 0;
+      continue;
+    }
     // These are the pixel and its neighbours, west, east, north, south; at a border the pixel
     // itself. Bit d: there is another pixel, and it is unknown.
     const int iy = p.plan.top + y, ix = p.plan.left + x;

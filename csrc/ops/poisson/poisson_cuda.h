@@ -1,9 +1,9 @@
 // Op poisson on a device: the equation and the scheme of poisson.h, with the set-up on the device.
 //
 // A level is cut into tiles of kTileWidth x kTileHeight. Tiles without unknowns return at once, so
-// that time follows the mask. Planes are undefined where nothing is unknown: a reader asks the mask
-// of the level first. The plan and the greatest number of iterations fix the sequence of launches;
-// kernels return at once where their plane is done.
+// that time follows the mask. Planes are read and written in quads, four values each. They are
+// undefined in quads without unknowns, which nobody reads. The plan and the greatest number of
+// iterations fix the sequence of launches; kernels return at once where their plane is done.
 #pragma once
 
 #include <cstddef>
@@ -15,13 +15,15 @@
 
 namespace pyharmony::poisson {
 
-constexpr int kTileWidth = 64, kTileHeight = 32;
+constexpr int kTileWidth = 64, kTileHeight = 40;
 constexpr int kMaxLevels = 28, kMaxTailLevels = 8;
 constexpr int kMaxDeviceIterations = 32;
 // The last level is solved with the inverse of its matrix and has at most this many cells.
 constexpr int kDirectCells = 64;
 // From the first level with at most this many cells on, one launch does all levels.
 constexpr int kTailCells = 4096;
+// On a level with so many tiles a block does all channels of an image.
+constexpr int kSharedTiles = 2048;
 constexpr std::size_t kTailBytes = 64 << 10;  // shared memory that every device has
 
 // The symmetric nine-point stencil as its links to the right and to the row below. The last rows of
@@ -50,6 +52,7 @@ struct PlanOptions {
   double weight = 0, w0 = 1, w1 = 0;
   bool weight_map = false;  // used instead of weight
   int tail_cells = kTailCells;
+  int shared_tiles = kSharedTiles;
 };
 
 // The geometry of a hierarchy; memory that Python allocates holds the rest.

@@ -13,59 +13,139 @@ namespace {
 // Each plane has a block; the larger one is for planes with many tiles.
 constexpr int kFewThreads = 256, kManyThreads = 1024, kManyTiles = 1024;
 // The least number of blocks of a tile kernel on one multiprocessor, which limits its registers.
-constexpr int kTileBlocks = 3;
+template <typename Op>
+constexpr int kTileBlocks = std::is_same_v<Op, FivePoint> ? 3 : 2;
 
-// The points of a thread of a tile kernel: one column, and every kThreadRows-th row of the tile and
-// of its halo, beginning kAbove rows above the tile.
+// The quads of a thread of a tile kernel: four columns of every kThreadRows-th row of the tile and
+// of its halo, beginning kAbove rows above the tile. Threads have neighbouring quads of shared
+// memory.
 template <int kAbove>
 struct TileView {
-  int plane, col, row0, x, y0, pitch;
+  static constexpr int kRows = kTileHeight + 2 * kAbove;  // in shared memory
+  static constexpr int kQuads = (kRows + kThreadRows - 1) / kThreadRows;
+  static constexpr int kFirstRow = kAbove, kLastRow = kAbove + kTileHeight - 1;  // the tile's own
+
+  int row0, x, y0, pitch, height;
   std::int64_t origin;  // offset of the first row and column in planes of the level
-  bool inside;          // whether the column is in the level
+  int column;
+  bool inside;  // whether the columns are in the level
+  bool middle;  // whether the columns are the tile's own
 
   __device__ explicit TileView(const Grid& g)
-      : plane(static_cast<int>(blockIdx.z)),
-        col(static_cast<int>(threadIdx.x) % kPitch),
-        row0(static_cast<int>(threadIdx.x) / kPitch),
-        x(static_cast<int>(blockIdx.x) * kTileWidth - kHalo + col),
+      : row0(static_cast<int>(threadIdx.x) / (kPitch / kQuad)),
         y0(static_cast<int>(blockIdx.y) * kTileHeight - kAbove),
         pitch(g.pitch),
+        height(g.height),
         origin(static_cast<std::int64_t>(y0) * g.pitch + static_cast<int>(blockIdx.x) * kTileWidth -
                kHalo),
-        inside(x >= 0 && x < g.width) {}
+        column(static_cast<int>(threadIdx.x) % (kPitch / kQuad) * kQuad) {
+    x = static_cast<int>(blockIdx.x) * kTileWidth - kHalo + column;
+    inside = x >= 0 && x < g.width;
+    middle = column >= kHalo && column < kHalo + kTileWidth;
+  }
 
   __device__ int row(int k) const { return row0 + k * kThreadRows; }
-  __device__ int at(int k) const { return row(k) * kPitch + col; }    // in shared memory
-  __device__ int local(int k) const { return row(k) * pitch + col; }  // offset from origin
-  // Returns whether the column is in [first, last], counted from the rim.
-  __device__ bool columns(int first, int last) const { return col >= first && col <= last; }
+  __device__ int y(int k) const { return y0 + row(k); }
+  __device__ int at(int k) const {  // in shared memory
+    return static_cast<int>(threadIdx.x) * kQuad + k * kThreadRows * kPitch;
+  }
+  __device__ int local(int k) const { return row(k) * pitch + column; }  // offset from origin
+  // Returns whether quad k is in rows [first, last]. Where all threads' are, the compiler knows it.
+  __device__ bool rows(int k, int first, int last) const {
+    const int least = k * kThreadRows, most = least + kThreadRows - 1;
+    return (least >= first || row(k) >= first) && (most <= last || row(k) <= last);
+  }
+  // Returns whether quad k belongs to the tile without its halo.
+  __device__ bool own(int k) const { return middle && rows(k, kFirstRow, kLastRow); }
+  // Returns the unknowns of all quads, four bits each.
+  template <typename Op>
+  __device__ unsigned unknowns(const Op& op) const {
+    unsigned all = 0;
+#pragma unroll
+    for (int k = 0; k < kQuads; ++k) {
+      const bool there = inside && rows(k, 0, kRows - 1) && y(k) >= 0 && y(k) < height;
+      if (there) all |= op.unknowns(local(k)) << (kQuad * k);
+    }
+    return all;
+  }
 };
 
-// A thread keeps its points' values from stage to stage in registers. With stored coefficients
-// there are none to spare: then they are in shared memory, and loops are not unrolled fully.
+__device__ __forceinline__ unsigned of_quad(unsigned unknowns, int k) {
+  return (unknowns >> (kQuad * k)) & ((1u << kQuad) - 1);
+}
+
+// A thread keeps the residual of its quads from stage to stage in registers. With stored
+// coefficients there are none to spare: then it is in shared memory, and loops are not unrolled.
 template <typename Op>
 constexpr bool kInRegisters = std::is_same_v<Op, FivePoint>;
 template <typename Op>
-constexpr int kUnroll = kInRegisters<Op> ? 16 : 2;
-constexpr int kUpUnroll = 3;
+constexpr int kUnroll = kInRegisters<Op> ? 16 : 1;
+
+template <typename Op, int kQuads>
+class KeptQuads {
+ public:
+  __device__ explicit KeptQuads(float* shared)
+      : shared_(shared + static_cast<int>(threadIdx.x) * kQuad) {}
+
+  __device__ Quad get(int k) const {
+    if constexpr (kInRegisters<Op>) {
+      return own_[k];
+    } else {
+      return load_quad(shared_ + k * kThreadRows * kPitch);
+    }
+  }
+  __device__ void set(int k, const Quad& quad) {
+    if constexpr (kInRegisters<Op>) {
+      own_[k] = quad;
+    } else {
+      store_quad(shared_ + k * kThreadRows * kPitch, quad);
+    }
+  }
+
+  template <typename View>
+  __device__ void load(const View& v, unsigned unknowns, const float* from) {
+#pragma unroll kUnroll < Op>
+    for (int k = 0; k < kQuads; ++k) {
+      if (of_quad(unknowns, k) != 0) set(k, load_quad(from + v.local(k)));
+    }
+  }
+
+ private:
+  Quad own_[kInRegisters<Op> ? kQuads : 1];
+  float* shared_;
+};
 
 // Shared memory of the tile kernels: rows of kPitch floats.
+constexpr std::size_t kRowBytes = kPitch * sizeof(float);
 template <typename Op>
-constexpr std::size_t kDownBytes =
-    (kInRegisters<Op> ? 2 : 3) * (kTileHeight + 2 * kHalo) * kPitch * sizeof(float);
-constexpr std::size_t kUpBytes = 3 * (kTileHeight + 4) * kPitch * sizeof(float);
-constexpr std::size_t kDirectionBytes = (kTileHeight + 4) * kPitch * sizeof(float);
+constexpr int kPlanes = kInRegisters<Op> ? 2 : 3;
+template <typename Op>
+constexpr std::size_t kDownBytes = kPlanes<Op> * TileView<kHalo>::kRows * kRowBytes;
+template <typename Op>
+constexpr std::size_t kUpBytes = kPlanes<Op> * TileView<2>::kRows * kRowBytes;
+constexpr std::size_t kDirectionBytes = TileView<1>::kRows * kRowBytes;
+static_assert(kDownBytes<NinePoint> <= 48 << 10, "more needs the device's consent");
 
 // ---- one V-cycle --------------------------------------------------------------------------------
 
 enum class DownKind : int { kPlain, kUpdate, kProlong, kStart };
 
 // The parameters of every pass over a level; `coarse` is the next coarser level, where the pass
-// needs one.
+// needs one. A block does `together` planes of one item, one after the other, and finds once what
+// they have in common.
 struct LevelParams {
   Grid grid, coarse;
   Hierarchies hierarchies;
   const PlaneState* states;
+  int together;
+
+  // Returns the first of the block's planes; negative: there is nothing to do.
+  __device__ int first_plane() const {
+    const int first = static_cast<int>(blockIdx.z) * together;
+    bool done = true;
+    for (int c = 0; c < together; ++c) done = done && states[first + c].done;
+    return done || tile_count(grid, hierarchies.of_plane(first)) == 0 ? -1 : first;
+  }
 };
 
 template <typename Op>
@@ -76,125 +156,170 @@ struct DownParams : LevelParams {
   Planes coarse_r;
 };
 
+// Writes the restriction of a tile's residual `t` to the coarse plane: four nodes of a row a
+// thread.
+__device__ __forceinline__ void restrict_tile(const LevelParams& p, const float* t,
+                                              float* coarse_r) {
+  constexpr int kRowQuads = kTileWidth / 2 / kQuad, kRows = kTileHeight / 2;
+  static_assert(kRowQuads * kRows <= kTileThreads);
+  const int row = static_cast<int>(threadIdx.x) / kRowQuads;
+  const int quad = static_cast<int>(threadIdx.x) % kRowQuads;
+  const int i = static_cast<int>(blockIdx.y) * kRows + row;
+  const int j = static_cast<int>(blockIdx.x) * (kTileWidth / 2) + quad * kQuad;
+  if (row >= kRows || i >= p.coarse.height || j >= p.coarse.width) return;
+  const float under = p.grid.merge_bottom && i == p.coarse.height - 1 ? 1.0f : 0.5f;
+  const int merged = p.grid.merge_right ? p.coarse.width - 1 : -1;
+  const float* at = t + (kHalo + 2 * row) * kPitch + kHalo + 2 * kQuad * quad;
+  float column[2 * kQuad + 1];  // sums over three rows, from the column before the first node's
+  auto add = [&](const float* from, float share, bool first) {
+    const WideQuad left(from);
+    const Quad right = load_quad(from + kQuad);
+#pragma unroll
+    for (int c = 0; c <= 2 * kQuad; ++c) {
+      const float v = c <= kQuad ? left.value[c] : right.value[c - kQuad - 1];
+      column[c] = first ? v : column[c] + share * v;
+    }
+  };
+  add(at, 1.0f, true);
+  add(at - kPitch, 0.5f, false);
+  add(at + kPitch, under, false);
+  Quad out;
+#pragma unroll
+  for (int c = 0; c < kQuad; ++c) {
+    const float beside = j + c == merged ? 1.0f : 0.5f;
+    out.value[c] = column[2 * c + 1] + (0.5f * column[2 * c] + beside * column[2 * c + 2]);
+  }
+  store_quad(coarse_r + static_cast<std::int64_t>(i) * p.coarse.pitch + j, out);
+}
+
 // Does two smoothing steps from zero, and forms the residual they leave and its restriction.
 // Before, kUpdate: x += alpha p, r -= alpha A p; kProlong: x = P coarse_x, r -= A x; kStart: the
 // same on the finest level, with the differences of x, whose rounding would be part of the answer.
 template <typename Op, DownKind kKind>
-__global__ void __launch_bounds__(kTileThreads, kTileBlocks)
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
     poisson_down_kernel(const DownParams<Op> p) {
-  // These are rows -4 .. 35 of the tile: the last residual is that of rows -1 .. 31, each stage
-  // before it reaches a row and a column farther.
-  constexpr int kAbove = kHalo, kRows = kTileHeight + 2 * kHalo, kPoints = kRows / kThreadRows;
-  constexpr int kFirstRow = kAbove, kLastRow = kAbove + kTileHeight - 1;
-  constexpr int kFirstCol = kHalo, kLastCol = kHalo + kTileWidth - 1;
+  // The last residual is that of rows -1 .. kTileHeight - 1 of the tile; each stage before it
+  // reaches a row and a column farther. Columns beyond are computed, and not used.
+  using View = TileView<kHalo>;
+  constexpr int kFirstRow = View::kFirstRow, kLastRow = View::kLastRow;
   HM_DYN_SMEM(float, s);
-  float* const t = s + kRows * kPitch;
+  float* const t = s + View::kRows * kPitch;
 
-  const TileView<kAbove> v(p.grid);
-  const PlaneState& state = p.states[v.plane];
-  if (state.done) return;
-  const unsigned char* memory = p.hierarchies.of_plane(v.plane);
-  if (tile_count(p.grid, memory) == 0) return;
+  const int first_plane = p.first_plane();
+  if (first_plane < 0) return;
+  const View v(p.grid);
+  const unsigned char* memory = p.hierarchies.of_plane(first_plane);
   const Op op(p.grid, p.constants, memory, v.origin);
-  const float* r_in = p.r.of(v.plane) + v.origin;
-  const float alpha = kKind == DownKind::kUpdate ? state.alpha : 1.0f;
-  const Prolongation prolong =
-      kKind == DownKind::kProlong || kKind == DownKind::kStart
-          ? make_prolongation(p.grid, p.coarse, memory, p.coarse_x.of(v.plane))
-          : Prolongation();
-  unsigned active = 0;  // bit k: the point is unknown
-  float kept[kInRegisters<Op> ? kPoints : 1];
-  auto r = [&](int k) -> float& {
-    if constexpr (kInRegisters<Op>) {
-      return kept[k];
-    } else {
-      return t[kRows * kPitch + v.at(k)];
-    }
-  };
-#pragma unroll
-  for (int k = 0; k < kPoints; ++k) {
-    const int y = v.y0 + v.row(k);
-    const bool on = v.inside && y >= 0 && y < p.grid.height && op.active(v.local(k));
-    active |= static_cast<unsigned>(on) << k;
-    r(k) = on ? r_in[v.local(k)] : 0.0f;
+  const unsigned unknowns = v.unknowns(op);
+  KeptQuads<Op, View::kQuads> r(t + View::kRows * kPitch);
+
+#pragma unroll 1
+  for (int plane = first_plane; plane < first_plane + p.together; ++plane) {
+    const PlaneState& state = p.states[plane];
+    if (state.done) continue;
+    const float* r_in = p.r.of(plane) + v.origin;
     if constexpr (kKind == DownKind::kPlain) {
-      t[v.at(k)] = on ? kFirst * (op.inverse(v.local(k)) * r(k)) : 0.0f;
-    } else if constexpr (kKind == DownKind::kUpdate) {
-      s[v.at(k)] = on ? (p.p.of(v.plane) + v.origin)[v.local(k)] : 0.0f;
-    } else {
-      s[v.at(k)] = on ? prolong(y, v.x) : 0.0f;
+      if (plane > first_plane) HM_SYNC();  // until then t holds the residual of the plane before
     }
-  }
-  HM_SYNC();
-  if constexpr (kKind != DownKind::kPlain) {
-    float* x = p.x.of(v.plane) + v.origin;
-    float* r_out = p.r_out.of(v.plane) + v.origin;
-#pragma unroll kUnroll < Op>
-    for (int k = 0; k < kPoints; ++k) {
-      const int row = v.row(k), y = v.y0 + row;
-      if (row < kFirstRow - 3 || row > kLastRow + 2 || !v.columns(kFirstCol - 3, kLastCol + 2)) {
-        continue;
-      }
-      float d = 0;
-      if ((active >> k) & 1) {
-        const float* at = s + v.at(k);
-        const int local = v.local(k);
-        if constexpr (kKind == DownKind::kUpdate) {
-          r(k) -= alpha * op.exact(at, local, y, v.x);
-        } else if constexpr (kKind == DownKind::kStart) {
-          r(k) -= op.exact(at, local, y, v.x);
+    if constexpr (kKind == DownKind::kPlain) r.load(v, unknowns, r_in);
+#pragma unroll 1
+    for (int k = 0; k < View::kQuads; ++k) {
+      Quad value = {};
+      if (of_quad(unknowns, k) != 0) {
+        if constexpr (kKind == DownKind::kPlain) {
+          const Quad rest = r.get(k);
+          const Quad inverse = op.inverse(v.local(k), of_quad(unknowns, k));
+#pragma unroll
+          for (int c = 0; c < kQuad; ++c) {
+            value.value[c] = kFirst * (inverse.value[c] * rest.value[c]);
+          }
+        } else if constexpr (kKind == DownKind::kUpdate) {
+          value = load_quad(p.p.of(plane) + v.origin + v.local(k));
         } else {
-          r(k) -= op.apply(at, local, y, v.x);
-        }
-        d = kFirst * (op.inverse(local) * r(k));
-        if (row >= kFirstRow && row <= kLastRow && v.columns(kFirstCol, kLastCol)) {
-          r_out[local] = r(k);
-          x[local] = kKind == DownKind::kUpdate ? x[local] + alpha * at[0] : at[0];
+          const Prolongation prolong(p.grid, p.coarse, p.coarse_x.of(plane));
+          value = at_unknowns(of_quad(unknowns, k), prolong(v.y(k), v.x));
         }
       }
-      t[v.at(k)] = d;
+      store_quad((kKind == DownKind::kPlain ? t : s) + v.at(k), value);
+    }
+    if constexpr (kKind != DownKind::kPlain) r.load(v, unknowns, r_in);
+    HM_SYNC();
+    if constexpr (kKind != DownKind::kPlain) {
+      float* x = p.x.of(plane) + v.origin;
+      float* r_out = p.r_out.of(plane) + v.origin;
+      const float alpha = kKind == DownKind::kUpdate ? state.alpha : 1.0f;
+#pragma unroll kUnroll < Op>
+      for (int k = 0; k < View::kQuads; ++k) {
+        if (!v.rows(k, kFirstRow - 3, kLastRow + 2)) continue;
+        Quad d = {};
+        if (of_quad(unknowns, k) != 0) {
+          const float* at = s + v.at(k);
+          const int local = v.local(k);
+          const Quad product = kKind == DownKind::kProlong ? op.apply(at, local, v.y(k), v.x)
+                                                           : op.exact(at, local, v.y(k), v.x);
+          const Quad inverse = op.inverse(local, of_quad(unknowns, k));
+          Quad rest = r.get(k);
+#pragma unroll
+          for (int c = 0; c < kQuad; ++c) {
+            rest.value[c] -= alpha * product.value[c];
+            d.value[c] = kFirst * (inverse.value[c] * rest.value[c]);
+          }
+          r.set(k, rest);
+          if (v.own(k)) {
+            store_quad(r_out + local, rest);
+            Quad own = load_quad(at);
+            if constexpr (kKind == DownKind::kUpdate) {
+              const Quad before = load_quad(x + local);
+#pragma unroll
+              for (int c = 0; c < kQuad; ++c) {
+                own.value[c] = before.value[c] + alpha * own.value[c];
+              }
+            }
+            store_quad(x + local, own);
+          }
+        }
+        store_quad(t + v.at(k), d);
+      }
+      HM_SYNC();
+    }
+    float* z = p.z.of(plane) + v.origin;
+#pragma unroll kUnroll < Op>
+    for (int k = 0; k < View::kQuads; ++k) {
+      if (!v.rows(k, kFirstRow - 2, kLastRow + 1)) continue;
+      Quad d = {};
+      if (of_quad(unknowns, k) != 0) {
+        const float* at = t + v.at(k);
+        const int local = v.local(k);
+        const Quad product = op.apply(at, local, v.y(k), v.x), own = load_quad(at);
+        const Quad inverse = op.inverse(local, of_quad(unknowns, k));
+        Quad sum, rest = r.get(k);
+#pragma unroll
+        for (int c = 0; c < kQuad; ++c) {
+          rest.value[c] -= product.value[c];
+          d.value[c] = kMomentum * own.value[c] + kSecond * (inverse.value[c] * rest.value[c]);
+          sum.value[c] = own.value[c] + d.value[c];
+        }
+        r.set(k, rest);
+        if (v.own(k)) store_quad(z + local, sum);
+      }
+      store_quad(s + v.at(k), d);
     }
     HM_SYNC();
-  }
-  float* z = p.z.of(v.plane) + v.origin;
 #pragma unroll kUnroll < Op>
-  for (int k = 0; k < kPoints; ++k) {
-    const int row = v.row(k), y = v.y0 + row;
-    if (row < kFirstRow - 2 || row > kLastRow + 1 || !v.columns(kFirstCol - 2, kLastCol + 1)) {
-      continue;
-    }
-    float d = 0;
-    if ((active >> k) & 1) {
-      const float* at = t + v.at(k);
-      const int local = v.local(k);
-      r(k) -= op.apply(at, local, y, v.x);
-      d = kMomentum * at[0] + kSecond * (op.inverse(local) * r(k));
-      if (row >= kFirstRow && row <= kLastRow && v.columns(kFirstCol, kLastCol)) {
-        z[local] = at[0] + d;
+    for (int k = 0; k < View::kQuads; ++k) {
+      if (!v.rows(k, kFirstRow - 1, kLastRow)) continue;
+      Quad rest = {};
+      if (of_quad(unknowns, k) != 0) {
+        const Quad product = op.apply(s + v.at(k), v.local(k), v.y(k), v.x);
+        rest = r.get(k);
+#pragma unroll
+        for (int c = 0; c < kQuad; ++c) rest.value[c] -= product.value[c];
+        rest = at_unknowns(of_quad(unknowns, k), rest);
       }
+      store_quad(t + v.at(k), rest);
     }
-    s[v.at(k)] = d;
-  }
-  HM_SYNC();
-#pragma unroll kUnroll < Op>
-  for (int k = 0; k < kPoints; ++k) {
-    const int row = v.row(k), y = v.y0 + row;
-    if (row < kFirstRow - 1 || row > kLastRow || !v.columns(kFirstCol - 1, kLastCol)) continue;
-    const bool on = (active >> k) & 1;
-    t[v.at(k)] = on ? r(k) - op.apply(s + v.at(k), v.local(k), y, v.x) : 0.0f;
-  }
-  HM_SYNC();
-  float* out = p.coarse_r.of(v.plane);
-  constexpr int kCoarseWidth = kTileWidth / 2, kNodes = kCoarseWidth * kTileHeight / 2;
-  for (int node = static_cast<int>(threadIdx.x); node < kNodes; node += kTileThreads) {
-    const int row = node / kCoarseWidth, col = node % kCoarseWidth;
-    const int i = static_cast<int>(blockIdx.y) * (kTileHeight / 2) + row;
-    const int j = static_cast<int>(blockIdx.x) * kCoarseWidth + col;
-    if (i >= p.coarse.height || j >= p.coarse.width) continue;
-    out[static_cast<std::int64_t>(i) * p.coarse.pitch + j] =
-        restrict_at(t + (kFirstRow + 2 * row) * kPitch + kFirstCol + 2 * col, kPitch,
-                    p.grid.merge_bottom && i == p.coarse.height - 1,
-                    p.grid.merge_right && j == p.coarse.width - 1);
+    HM_SYNC();
+    restrict_tile(p, t, p.coarse_r.of(plane));
   }
 }
 
@@ -208,72 +333,97 @@ struct UpParams : LevelParams {
 
 // Computes out = z + P coarse_z and two smoothing steps.
 template <typename Op, bool kMeasure>
-__global__ void __launch_bounds__(kTileThreads, kTileBlocks)
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
     poisson_up_kernel(const UpParams<Op> p) {
-  constexpr int kAbove = 2, kRows = kTileHeight + 2 * kAbove, kPoints = kRows / kThreadRows;
-  constexpr int kFirstRow = kAbove, kLastRow = kAbove + kTileHeight - 1;
-  constexpr int kFirstCol = kHalo, kLastCol = kHalo + kTileWidth - 1;
+  using View = TileView<2>;
+  constexpr int kFirstRow = View::kFirstRow, kLastRow = View::kLastRow;
   HM_DYN_SMEM(float, s);
-  float* const t = s + kRows * kPitch;
+  float* const t = s + View::kRows * kPitch;
 
-  const TileView<kAbove> v(p.grid);
-  if (p.states[v.plane].done) return;
-  const unsigned char* memory = p.hierarchies.of_plane(v.plane);
-  if (tile_count(p.grid, memory) == 0) return;
+  const int first_plane = p.first_plane();
+  if (first_plane < 0) return;
+  const View v(p.grid);
+  const unsigned char* memory = p.hierarchies.of_plane(first_plane);
   const Op op(p.grid, p.constants, memory, v.origin);
-  const float* r_in = p.r.of(v.plane) + v.origin;
-  const float* z_in = p.z.of(v.plane) + v.origin;
-  const Prolongation prolong = make_prolongation(p.grid, p.coarse, memory, p.coarse_z.of(v.plane));
-  unsigned active = 0;
-  float* const q = t + kRows * kPitch;
-#pragma unroll kUpUnroll
-  for (int k = 0; k < kPoints; ++k) {
-    const int y = v.y0 + v.row(k), local = v.local(k);
-    const bool on = v.inside && v.columns(kFirstCol - 2, kLastCol + 2) && y >= 0 &&
-                    y < p.grid.height && op.active(local);
-    active |= static_cast<unsigned>(on) << k;
-    q[v.at(k)] = on ? r_in[local] : 0.0f;
-    s[v.at(k)] = on ? z_in[local] + prolong(y, v.x) : 0.0f;
-  }
-  HM_SYNC();
-#pragma unroll kUnroll < Op>
-  for (int k = 0; k < kPoints; ++k) {
-    const int row = v.row(k), y = v.y0 + row, local = v.local(k);
-    if (row < kFirstRow - 1 || row > kLastRow + 1 || !v.columns(kFirstCol - 1, kLastCol + 1)) {
-      continue;
+  const unsigned unknowns = v.unknowns(op);
+  KeptQuads<Op, View::kQuads> r(t + View::kRows * kPitch);
+
+#pragma unroll 1
+  for (int plane = first_plane; plane < first_plane + p.together; ++plane) {
+    if (p.states[plane].done) continue;
+    const float* r_in = p.r.of(plane) + v.origin;
+    const float* z_in = p.z.of(plane) + v.origin;
+    const Prolongation prolong(p.grid, p.coarse, p.coarse_z.of(plane));
+    r.load(v, unknowns, r_in);
+#pragma unroll 1
+    for (int k = 0; k < View::kQuads; ++k) {
+      if (!v.rows(k, 0, View::kRows - 1)) continue;
+      Quad value = {};
+      if (of_quad(unknowns, k) != 0) {
+        const Quad before = load_quad(z_in + v.local(k));
+        value = at_unknowns(of_quad(unknowns, k), prolong(v.y(k), v.x));
+#pragma unroll
+        for (int c = 0; c < kQuad; ++c) value.value[c] += before.value[c];
+      }
+      store_quad(s + v.at(k), value);
     }
-    float d = 0;
-    if ((active >> k) & 1) {
-      q[v.at(k)] -= op.apply(s + v.at(k), local, y, v.x);
-      d = kFirst * (op.inverse(local) * q[v.at(k)]);
-    }
-    t[v.at(k)] = d;
-  }
-  HM_SYNC();
-  float* out = p.out.of(v.plane) + v.origin;
-  float dot = 0, largest = 0;
+    HM_SYNC();
 #pragma unroll kUnroll < Op>
-  for (int k = 0; k < kPoints; ++k) {
-    const int row = v.row(k), y = v.y0 + row, local = v.local(k);
-    if (row < kFirstRow || row > kLastRow || !v.columns(kFirstCol, kLastCol)) continue;
-    if (!((active >> k) & 1)) continue;
-    const float* at = t + v.at(k);
-    const float rest = q[v.at(k)] - op.apply(at, local, y, v.x);
-    float value = s[v.at(k)] + at[0] + kMomentum * at[0] + kSecond * (op.inverse(local) * rest);
+    for (int k = 0; k < View::kQuads; ++k) {
+      if (!v.rows(k, kFirstRow - 1, kLastRow + 1)) continue;
+      Quad d = {};
+      if (of_quad(unknowns, k) != 0) {
+        const Quad product = op.apply(s + v.at(k), v.local(k), v.y(k), v.x);
+        const Quad inverse = op.inverse(v.local(k), of_quad(unknowns, k));
+        Quad rest = r.get(k);
+#pragma unroll
+        for (int c = 0; c < kQuad; ++c) {
+          rest.value[c] -= product.value[c];
+          d.value[c] = kFirst * (inverse.value[c] * rest.value[c]);
+        }
+        r.set(k, rest);
+      }
+      store_quad(t + v.at(k), d);
+    }
+    HM_SYNC();
+    float* out = p.out.of(plane) + v.origin;
+    float dot = 0, largest = 0;
+#pragma unroll kUnroll < Op>
+    for (int k = 0; k < View::kQuads; ++k) {
+      if (!v.own(k) || of_quad(unknowns, k) == 0) continue;
+      const int local = v.local(k);
+      const Quad product = op.apply(t + v.at(k), local, v.y(k), v.x);
+      const Quad inverse = op.inverse(local, of_quad(unknowns, k));
+      const Quad sum = load_quad(s + v.at(k)), step = load_quad(t + v.at(k)), rest = r.get(k);
+      Quad value;
+#pragma unroll
+      for (int c = 0; c < kQuad; ++c) {
+        value.value[c] = sum.value[c] + step.value[c] + kMomentum * step.value[c] +
+                         kSecond * (inverse.value[c] * (rest.value[c] - product.value[c]));
+      }
+      if constexpr (kMeasure) {
+        const Quad given = load_quad(r_in + local);
+#pragma unroll
+        for (int c = 0; c < kQuad; ++c) {
+          dot += value.value[c] * given.value[c];
+          largest = device::Max()(fabsf(value.value[c]), largest);
+        }
+      }
+      if (p.add) {
+        const Quad before = load_quad(out + local);
+#pragma unroll
+        for (int c = 0; c < kQuad; ++c) value.value[c] += before.value[c];
+      }
+      store_quad(out + local, value);
+    }
     if constexpr (kMeasure) {
-      dot += value * r_in[local];
-      largest = device::Max()(fabsf(value), largest);
+      __shared__ double sums[kTileThreads / 32];
+      __shared__ float maxima[kTileThreads / 32];
+      const double sum =
+          device::block_reduce<kTileThreads>(static_cast<double>(dot), device::Sum(), sums);
+      largest = device::block_reduce<kTileThreads>(largest, device::Max(), maxima);
+      if (threadIdx.x == 0) p.partials[tile_index(plane)] = {sum, largest, 0};
     }
-    if (p.add) value += out[local];
-    out[local] = value;
-  }
-  if constexpr (kMeasure) {
-    __shared__ double sums[kTileThreads / 32];
-    __shared__ float maxima[kTileThreads / 32];
-    const double sum =
-        device::block_reduce<kTileThreads>(static_cast<double>(dot), device::Sum(), sums);
-    largest = device::block_reduce<kTileThreads>(largest, device::Max(), maxima);
-    if (threadIdx.x == 0) p.partials[tile_index(v.plane)] = {sum, largest, 0};
   }
 }
 
@@ -287,51 +437,68 @@ struct DirectionParams : LevelParams {
 
 // Computes p_out = z + beta p, and p . A p, without storing A p.
 template <typename Op>
-__global__ void __launch_bounds__(kTileThreads, kTileBlocks)
+__global__ void __launch_bounds__(kTileThreads, kTileBlocks<Op>)
     poisson_direction_kernel(const DirectionParams<Op> p) {
-  constexpr int kAbove = 1, kRows = kTileHeight + 4, kPoints = kRows / kThreadRows;
-  constexpr int kFirstRow = kAbove, kLastRow = kAbove + kTileHeight - 1;
-  constexpr int kFirstCol = kHalo, kLastCol = kHalo + kTileWidth - 1;
+  using View = TileView<1>;
   HM_DYN_SMEM(float, s);
   __shared__ double sums[kTileThreads / 32];
 
-  const TileView<kAbove> v(p.grid);
-  const PlaneState& state = p.states[v.plane];
-  if (state.done) return;
-  const unsigned char* memory = p.hierarchies.of_plane(v.plane);
-  if (tile_count(p.grid, memory) == 0) return;
+  const int first_plane = p.first_plane();
+  if (first_plane < 0) return;
+  const View v(p.grid);
+  const unsigned char* memory = p.hierarchies.of_plane(first_plane);
   const Op op(p.grid, p.constants, memory, v.origin);
-  const float beta = state.beta;
-  const float* z = p.z.of(v.plane) + v.origin;
-  const float* old = p.p.of(v.plane) + v.origin;
-  float* out = p.p_out.of(v.plane) + v.origin;
-  unsigned active = 0;
+  const unsigned unknowns = v.unknowns(op);
+
+#pragma unroll 1
+  for (int plane = first_plane; plane < first_plane + p.together; ++plane) {
+    const PlaneState& state = p.states[plane];
+    if (state.done) continue;
+    const float beta = state.beta;
+    const float* z = p.z.of(plane) + v.origin;
+    const float* old = p.p.of(plane) + v.origin;
+    float* out = p.p_out.of(plane) + v.origin;
+#pragma unroll kUnroll < Op>
+    for (int k = 0; k < View::kQuads; ++k) {
+      if (!v.rows(k, 0, View::kRows - 1)) continue;
+      Quad value = {};
+      if (of_quad(unknowns, k) != 0) {
+        value = load_quad(z + v.local(k));
+        if (!p.first) {
+          const Quad before = load_quad(old + v.local(k));
 #pragma unroll
-  for (int k = 0; k < kPoints; ++k) {
-    const int row = v.row(k), y = v.y0 + row, local = v.local(k);
-    if (row > kLastRow + 1 || !v.columns(kFirstCol - 1, kLastCol + 1)) continue;
-    const bool on = v.inside && y >= 0 && y < p.grid.height && op.active(local);
-    float value = 0;
-    if (on) {
-      value = p.first ? z[local] : z[local] + beta * old[local];
-      if (row >= kFirstRow && row <= kLastRow && v.columns(kFirstCol, kLastCol)) {
-        out[local] = value;
-        active |= 1u << k;
+          for (int c = 0; c < kQuad; ++c) value.value[c] += beta * before.value[c];
+        }
+        if (v.own(k)) store_quad(out + v.local(k), value);
       }
+      store_quad(s + v.at(k), value);
     }
-    s[v.at(k)] = value;
-  }
-  HM_SYNC();
-  float dot = 0;
+    HM_SYNC();
+    float dot = 0;
+#pragma unroll kUnroll < Op>
+    for (int k = 0; k < View::kQuads; ++k) {
+      if (!v.own(k) || of_quad(unknowns, k) == 0) continue;
+      const Quad product = op.exact(s + v.at(k), v.local(k), v.y(k), v.x);
+      const Quad own = load_quad(s + v.at(k));
 #pragma unroll
-  for (int k = 0; k < kPoints; ++k) {
-    if (!((active >> k) & 1)) continue;
-    const float* at = s + v.at(k);
-    dot += at[0] * op.exact(at, v.local(k), v.y0 + v.row(k), v.x);
+      for (int c = 0; c < kQuad; ++c) dot += own.value[c] * product.value[c];
+    }
+    const double sum =
+        device::block_reduce<kTileThreads>(static_cast<double>(dot), device::Sum(), sums);
+    if (threadIdx.x == 0) p.partials[tile_index(plane)] = {sum, 0.0f, 0};
   }
-  const double sum =
-      device::block_reduce<kTileThreads>(static_cast<double>(dot), device::Sum(), sums);
-  if (threadIdx.x == 0) p.partials[tile_index(v.plane)] = {sum, 0.0f, 0};
+}
+
+constexpr int kClearThreads = 256, kClearBlocks = 4096;
+
+// Makes the planes zero that prolongations read, so that they need not ask what is unknown.
+__global__ void __launch_bounds__(kClearThreads)
+    poisson_clear_kernel(unsigned char* planes, std::int64_t quads) {
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * kClearThreads + threadIdx.x;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * kClearThreads;
+  for (std::int64_t at = first; at < quads; at += step) {
+    store_quad(reinterpret_cast<float*>(planes) + kQuad * at, {});
+  }
 }
 
 struct RestrictParams : LevelParams {
@@ -360,7 +527,7 @@ __global__ void __launch_bounds__(kRestrictThreads)
   const int row = static_cast<int>(threadIdx.x) / kTileWidth;
   for (int k = row; k < kTileHeight; k += kRestrictThreads / kTileWidth) {
     const int i = static_cast<int>(blockIdx.y) * kTileHeight + k;
-    if (i >= p.coarse.height || j >= p.coarse.width) break;
+    if (i >= p.coarse.height || j >= p.coarse.pitch) break;
     const bool bottom = p.grid.merge_bottom && i == p.coarse.height - 1;
     const bool right = p.grid.merge_right && j == p.coarse.width - 1;
     float around[9];
@@ -490,14 +657,18 @@ SolveLayout solve_layout(const Plan& plan, int planes) {
   layout.partials = take(static_cast<std::int64_t>(sizeof(TilePartial)) * planes * finest.tiles_x *
                          finest.tiles_y);
   for (std::int64_t& buffer : layout.fine) buffer = take(finest.plane * planes * sizeof(float));
+  auto take_level = [&](int k) { return take(plan.grid[k].plane * planes * sizeof(float)); };
+  layout.zero = layout.bytes;
+  for (int k = 1; k <= plan.tail; ++k) {
+    layout.after[k] = take_level(k);
+    layout.nested_x[k] = take_level(k);
+  }
+  take(2 * sizeof(float));  // A prolongation reads up to two values behind the last row.
+  layout.zero_bytes = layout.bytes - layout.zero;
   for (int k = 1; k < plan.levels; ++k) {
-    const std::int64_t bytes = plan.grid[k].plane * planes * sizeof(float);
-    layout.nested_b[k] = take(bytes);
-    if (k > plan.tail) continue;
-    layout.b[k] = take(bytes);
-    layout.after[k] = take(bytes);
-    layout.nested_x[k] = take(bytes);
-    if (k < plan.tail) layout.before[k] = take(bytes);
+    layout.nested_b[k] = take_level(k);
+    if (k <= plan.tail) layout.b[k] = take_level(k);
+    if (k < plan.tail) layout.before[k] = take_level(k);
   }
   return layout;
 }
@@ -545,8 +716,8 @@ class Launches {
       direction.p_out = fine(direction_buffer(k));
       direction.first = k == 0;
       direction.partials = m_.partials();
-      HM_LAUNCH((poisson_direction_kernel<FineOp>), tile_grid(plan_.grid[0], m_.planes),
-                dim3(kTileThreads), kDirectionBytes, stream_, direction);
+      HM_LAUNCH((poisson_direction_kernel<FineOp>), tiles_of(direction), dim3(kTileThreads),
+                kDirectionBytes, stream_, direction);
       find_scalars(scalars, false);
     }
   }
@@ -575,8 +746,18 @@ class Launches {
   template <typename Params>
   Params level_params(int k) const {
     Params p{};
-    static_cast<LevelParams&>(p) = {plan_.grid[k], plan_.grid[k + 1], m_.hierarchies, m_.states()};
+    static_cast<LevelParams&>(p) = {plan_.grid[k], plan_.grid[k + 1], m_.hierarchies, m_.states(),
+                                    together(k)};
     return p;
+  }
+  // Returns the planes of a block: with few tiles more blocks are worth more than what they share.
+  int together(int k) const {
+    const Grid& g = plan_.grid[k];
+    return g.tiles_x * g.tiles_y >= plan_.options.shared_tiles ? m_.hierarchies.channels : 1;
+  }
+  template <typename Params>
+  dim3 tiles_of(const Params& p) const {
+    return tile_grid(p.grid, m_.planes / p.together);
   }
   template <typename Op>
   DownParams<Op> down_params(int k, const Planes& r, const Planes& z) const {
@@ -588,8 +769,8 @@ class Launches {
   }
   template <typename Op, DownKind kKind>
   void down(const DownParams<Op>& params) {
-    HM_LAUNCH((poisson_down_kernel<Op, kKind>), tile_grid(params.grid, m_.planes),
-              dim3(kTileThreads), kDownBytes<Op>, stream_, params);
+    HM_LAUNCH((poisson_down_kernel<Op, kKind>), tiles_of(params), dim3(kTileThreads),
+              kDownBytes<Op>, stream_, params);
   }
 
   template <typename Op>
@@ -603,8 +784,8 @@ class Launches {
   }
   template <typename Op, bool kMeasure>
   void up(const UpParams<Op>& params) {
-    HM_LAUNCH((poisson_up_kernel<Op, kMeasure>), tile_grid(params.grid, m_.planes),
-              dim3(kTileThreads), kUpBytes, stream_, params);
+    HM_LAUNCH((poisson_up_kernel<Op, kMeasure>), tiles_of(params), dim3(kTileThreads), kUpBytes<Op>,
+              stream_, params);
   }
 
   // Computes after[k] = M^-1 b[k].
@@ -624,6 +805,11 @@ class Launches {
 
   // Finds a first x on level 1 by nested iteration from the coarsest level, for r on the finest.
   void start() {
+    const std::int64_t quads = m_.layout.zero_bytes / static_cast<std::int64_t>(sizeof(Quad));
+    HM_LAUNCH(poisson_clear_kernel,
+              dim3(static_cast<unsigned>(std::min<std::int64_t>(
+                  (quads + kClearThreads - 1) / kClearThreads, kClearBlocks))),
+              dim3(kClearThreads), 0, stream_, m_.base + m_.layout.zero, quads);
     for (int k = 1; k <= plan_.tail; ++k) {
       auto p = level_params<RestrictParams>(k - 1);
       p.active = k == 1 ? plan_.active : -1;

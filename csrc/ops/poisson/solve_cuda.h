@@ -89,6 +89,8 @@ struct SolveLayout {
   // the right-hand side and x of nested iteration.
   std::int64_t b[kMaxLevels] = {}, before[kMaxLevels] = {}, after[kMaxLevels] = {};
   std::int64_t nested_b[kMaxLevels] = {}, nested_x[kMaxLevels] = {};
+  // All of `after` and `nested_x`, which a solve keeps zero where nothing is unknown.
+  std::int64_t zero = 0, zero_bytes = 0;
   std::int64_t bytes = 0;
 };
 

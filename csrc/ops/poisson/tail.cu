@@ -30,6 +30,33 @@ struct TailLevel {
   __device__ int at(int i, int j) const { return (i + 1) * pitch + j; }
 };
 
+// The operator at points of a level in shared memory.
+class TailOperator {
+ public:
+  __device__ TailOperator(const Grid& grid, const unsigned char* memory)
+      : sw_(coefficient_plane(grid, memory, kSW)), plane_(grid.plane), pitch_(grid.pitch) {}
+
+  __device__ bool active(int local) const { return inverse(local) != 0; }
+  __device__ float inverse(int local) const { return sw_[kInverse * plane_ + local]; }
+  __device__ float apply_pitch(const float* at, int local, int pitch) const {
+    const float* sw = sw_ + local;
+    const float* se = sw + plane_;
+    const float* s = se + plane_;
+    const float* e = s + plane_;
+    const float* c = e + plane_;
+    const float middle = c[0] * at[0] + e[0] * at[1] + e[-1] * at[-1];
+    const float below = s[0] * at[pitch] + se[0] * at[pitch + 1] + sw[0] * at[pitch - 1];
+    const float above = s[-pitch_] * at[-pitch] + se[-pitch_ - 1] * at[-pitch - 1] +
+                        sw[-pitch_ + 1] * at[-pitch + 1];
+    return middle + (below + above);
+  }
+
+ private:
+  const float* sw_;
+  const std::int64_t plane_;
+  const int pitch_;
+};
+
 // Runs one block per plane. All levels live in shared memory: b and z of each, and a spare plane.
 class Tail {
  public:
@@ -58,7 +85,7 @@ class Tail {
   }
 
   __device__ void load(const float* in) {
-    const NinePoint op = operator_of(0);
+    const TailOperator op = operator_of(0);
     const TailLevel own = level(0);
     points(0, [&](int, int i, int j) {
       const int local = i * p_.grid[0].pitch + j;
@@ -95,7 +122,7 @@ class Tail {
     HM_SYNC();
     solve_last();
     for (int l = last - 1; l >= 0; --l) {
-      const NinePoint op = operator_of(l);
+      const TailOperator op = operator_of(l);
       const TailLevel own = level(l);
       const float* b = l == 0 ? p_.in.of(plane_) : p_.nested_b[l].of(plane_);
       float x[kTailPoints] = {};
@@ -138,9 +165,7 @@ class Tail {
   }
   __device__ float* besides() const { return shared_ + 1; }
 
-  __device__ NinePoint operator_of(int l) const {
-    return NinePoint(p_.grid[l], NinePointConstants(), memory_, 0);
-  }
+  __device__ TailOperator operator_of(int l) const { return TailOperator(p_.grid[l], memory_); }
 
   __device__ float prolong(int l, int y, int x) const {
     const TailLevel coarse = level(l + 1);
@@ -157,7 +182,7 @@ class Tail {
   }
 
   __device__ void restrict_to(int l, const float* fine, int pitch) {
-    const NinePoint op = operator_of(l);
+    const TailOperator op = operator_of(l);
     const TailLevel own = level(l);
     const Grid& g = p_.grid[l - 1];
     points(l, [&](int, int i, int j) {
@@ -172,7 +197,7 @@ class Tail {
 
   // Known points have b = 0 and an inverse of zero, so z stays zero there.
   __device__ void smooth_down(int l) {
-    const NinePoint op = operator_of(l);
+    const TailOperator op = operator_of(l);
     const TailLevel own = level(l);
     const int pitch = p_.grid[l].pitch;
     float d[kTailPoints] = {};
@@ -205,7 +230,7 @@ class Tail {
   }
 
   __device__ void smooth_up(int l) {
-    const NinePoint op = operator_of(l);
+    const TailOperator op = operator_of(l);
     const TailLevel own = level(l);
     const int pitch = p_.grid[l].pitch;
     points(l, [&](int, int i, int j) {
