@@ -303,69 +303,85 @@ struct FactorParams {
 
 using FactorRow = double[kDirectCells + 1];  // odd length: columns are in different banks
 
-// Inverts the last level's matrix by elimination in place, and writes the header.
+// Returns the link between two cells of the last level.
+__device__ __forceinline__ double link_of(const Grid& g, const float* planes, int from, int to) {
+  if (from > to) {  // It is stored at the other end.
+    const int swapped = from;
+    from = to;
+    to = swapped;
+  }
+  const int i = from / g.width, j = from % g.width;
+  const int dy = to / g.width - i, dx = to % g.width - j;
+  const float* k = planes + static_cast<std::int64_t>(i) * g.pitch + j;
+  if (dy == 0 && dx == 0) return k[kInverse * g.plane] != 0 ? k[kC * g.plane] : 1.0f;
+  if (dy == 0 && dx == 1) return k[kE * g.plane];
+  if (dy == 1 && dx >= -1 && dx <= 1) return k[(dx < 0 ? kSW : dx == 0 ? kS : kSE) * g.plane];
+  return 0;
+}
+
+// Inverts the last level's matrix by elimination in place, and writes the header. A thread has
+// every kGroups-th element of a column in registers. In each step those of the pivot's row and
+// column share them with the others, in one of two places in turn.
 __global__ void __launch_bounds__(kPixelThreads) poisson_factor_kernel(const FactorParams p) {
-  HM_DYN_SMEM(FactorRow, a);
-  __shared__ double factor[kDirectCells];
+  constexpr int kGroups = kPixelThreads / kDirectCells, kOwn = kDirectCells / kGroups;
+  HM_DYN_SMEM(FactorRow, shared);
+  __shared__ double pivot_row[2][kDirectCells], pivot_column[2][kDirectCells], inverses[2];
   __shared__ std::int64_t scratch[kPixelThreads / 32];
   unsigned char* memory = p.memory + blockIdx.z * p.item_bytes;
   const Grid& g = p.grid;
   const float* planes = at_bytes<float>(memory, g.coefficients);
   const int thread = static_cast<int>(threadIdx.x), n = g.height * g.width;
-  for (int at = thread; at < n * n; at += kPixelThreads) {
-    const int from = at / n, to = at % n;
-    int dy = to / g.width - from / g.width, dx = to % g.width - from % g.width;
-    int i = from / g.width, j = from % g.width;
-    double v = 0;
-    if (dy < 0 || (dy == 0 && dx < 0)) {  // It is stored at the other end.
-      i += dy;
-      j += dx;
-      dy = -dy;
-      dx = -dx;
-    }
-    const float* k = planes + static_cast<std::int64_t>(i) * g.pitch + j;
-    if (dy == 0 && dx == 0) {
-      v = k[kInverse * g.plane] != 0 ? k[kC * g.plane] : 1.0f;
-    } else if (dy == 0 && dx == 1) {
-      v = k[kE * g.plane];
-    } else if (dy == 1 && dx >= -1 && dx <= 1) {
-      v = k[(dx < 0 ? kSW : dx == 0 ? kS : kSE) * g.plane];
-    }
-    a[from][to] = v;
+  const int group = thread / kDirectCells, column = thread % kDirectCells;
+  double a[kOwn], least = 1;
+#pragma unroll
+  for (int m = 0; m < kOwn; ++m) {
+    const int row = group + kGroups * m;
+    a[m] = row < n && column < n ? link_of(g, planes, row, column) : 0.0;
+    if (row != column || row >= n) continue;
+    const float* own = planes + static_cast<std::int64_t>(row / g.width) * g.pitch + row % g.width;
+    if (own[kInverse * g.plane] != 0) least = kLeastPivot * fabs(a[m]);
   }
-  HM_SYNC();
-  for (int k = 0; k < n; ++k) {
-    // The planes still hold the diagonal of row k of the original matrix.
-    const float* own = planes + static_cast<std::int64_t>(k / g.width) * g.pitch + k % g.width;
-    const double least = own[kInverse * g.plane] != 0
-                             ? kLeastPivot * fabs(static_cast<double>(own[kC * g.plane]))
-                             : 1.0;
-    const double pivot = fmax(a[k][k], least);
-    if (thread < n && thread != k) factor[thread] = a[thread][k];
-    HM_SYNC();
-    for (int at = thread; at < n * n; at += kPixelThreads) {
-      const int i = at / n, j = at % n;
-      if (i != k && j != k) a[i][j] -= factor[i] * (a[k][j] / pivot);
-    }
-    HM_SYNC();
-    for (int i = thread; i < n; i += kPixelThreads) {
-      if (i == k) {
-        a[k][k] = 1 / pivot;
-      } else {
-        a[i][k] = -factor[i] / pivot;
-        a[k][i] /= pivot;
+#pragma unroll
+  for (int m = 0; m < kOwn; ++m) {
+#pragma unroll 1
+    for (int q = 0; q < kGroups; ++q) {
+      const int k = kGroups * m + q, place = q % 2;
+      if (k >= n) break;
+      if (group == q) {
+        pivot_row[place][column] = a[m];
+        if (column == k) inverses[place] = 1 / fmax(a[m], least);
+      }
+      if (column == k) {
+#pragma unroll
+        for (int i = 0; i < kOwn; ++i) pivot_column[place][group + kGroups * i] = a[i];
+      }
+      HM_SYNC();
+      const double inverse = inverses[place];
+      const bool pivot = column == k;
+      const double row = pivot ? inverse : pivot_row[place][column] * inverse;
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i) {
+        const double rest = pivot ? 0.0 : a[i];
+        a[i] = i == m && group == q ? row : rest - pivot_column[place][group + kGroups * i] * row;
       }
     }
-    HM_SYNC();
   }
+#pragma unroll
+  for (int m = 0; m < kOwn; ++m) shared[group + kGroups * m][column] = a[m];
+  HM_SYNC();
   float* inverse = at_bytes<float>(memory, p.inverse);
-  for (int at = thread; at < n * n; at += kPixelThreads) {
-    const int i = at / n, j = at % n;
-    auto active = [&](int k) {
-      return planes[kInverse * g.plane + static_cast<std::int64_t>(k / g.width) * g.pitch +
-                    k % g.width] != 0;
-    };
-    inverse[at] = active(i) && active(j) ? static_cast<float>(0.5 * (a[i][j] + a[j][i])) : 0.0f;
+  auto active = [&](int k) {
+    return planes[kInverse * g.plane + static_cast<std::int64_t>(k / g.width) * g.pitch +
+                  k % g.width] != 0;
+  };
+  const bool column_active = column < n && active(column);
+#pragma unroll
+  for (int m = 0; m < kOwn; ++m) {
+    const int row = group + kGroups * m;
+    if (row >= n || column >= n) continue;
+    const bool both = column_active && active(row);
+    inverse[row * n + column] =
+        both ? static_cast<float>(0.5 * (a[m] + shared[column][row])) : 0.0f;
   }
   std::int64_t unknowns = 0;
   const int tiles = p.finest.tiles_x * p.finest.tiles_y;

@@ -588,9 +588,9 @@ __device__ __forceinline__ bool ritz_value_below(const PlaneState& s, int steps,
   double pivot = 1;
   bool below = false;
   for (int k = 0; k < steps; ++k) {
-    double diagonal = 1 / s.alphas[k] - shift;
+    double diagonal = s.inverse_alphas[k] - shift;
     if (k > 0) {
-      const double before = 1 / s.alphas[k - 1], link = s.betas[k] * before;
+      const double before = s.inverse_alphas[k - 1], link = s.betas[k] * before;
       diagonal += link - link * before / pivot;
     }
     pivot = diagonal == 0 ? 1e-300 : diagonal;
@@ -610,7 +610,7 @@ __global__ void __launch_bounds__(kThreads) poisson_step_kernel(const ScalarPara
   if (threadIdx.x == 0) {
     good = positive(curvature);
     if (good) {
-      s.alphas[p.k] = s.rz / curvature;
+      s.inverse_alphas[p.k] = curvature / s.rz;
       s.alpha = static_cast<float>(s.rz / curvature);
       s.steps = p.k + 1;
       s.pending = p.k;

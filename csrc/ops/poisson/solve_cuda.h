@@ -13,7 +13,7 @@ struct PlaneState {
   float alpha = 0, beta = 0;
   double rz = 0, largest = 0, first = 0, second = 0, limit = 0, estimate = 0;
   double contraction = 0, seen = 0, first_left = 0;
-  double alphas[kMaxDeviceIterations] = {}, betas[kMaxDeviceIterations] = {};
+  double inverse_alphas[kMaxDeviceIterations] = {}, betas[kMaxDeviceIterations] = {};
 };
 
 // A tile's share of the sums and maxima of its plane.
