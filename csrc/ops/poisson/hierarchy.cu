@@ -438,7 +438,7 @@ std::size_t tail_floats(const Plan& plan, int k) {
   for (int level = k; level < plan.levels; ++level) {
     const Grid& g = plan.grid[level];
     const std::size_t cells = static_cast<std::size_t>(g.height + 2) * (g.width + 1) + 1;
-    floats += (level == k ? 3 : 2) * cells;
+    floats += kTailPlanes * cells;
   }
   return floats;
 }

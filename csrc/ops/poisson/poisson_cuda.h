@@ -21,10 +21,11 @@ constexpr int kMaxDeviceIterations = 32;
 // The last level is solved with the inverse of its matrix and has at most this many cells.
 constexpr int kDirectCells = 64;
 // From the first level with at most this many cells on, one launch does all levels.
-constexpr int kTailCells = 4096;
+constexpr int kTailCells = 2048;
+constexpr int kTailPlanes = 3;
 // On a level with so many tiles a block does all channels of an image.
 constexpr int kSharedTiles = 2048;
-constexpr std::size_t kTailBytes = 64 << 10;  // shared memory that every device has
+constexpr std::size_t kTailBytes = 48 << 10;  // shared memory of a block that asks for no more
 
 // The symmetric nine-point stencil as its links to the right and to the row below. The last rows of
 // sw, se and s are zero, so each serves as the row above the plane that follows.
