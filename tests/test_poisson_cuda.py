@@ -50,6 +50,7 @@ class Solver:
     w1: float = 0.0
     box: tuple[int, int, int, int] | None = None
     tail_cells: int = 256
+    shared_tiles: int = 2048
     plan: Any = field(init=False)
     memory: Device = field(init=False)
 
@@ -58,7 +59,7 @@ class Solver:
         self.plan = m.PoissonPlan(
             *self.shape, box=self.box, items=1 if self.mask is None else len(self.mask), pinned=self.mask is not None,
             weight=self.weight, weight_map=self.weight_map is not None, w0=self.w0, w1=self.w1,
-            tail_cells=self.tail_cells,
+            tail_cells=self.tail_cells, shared_tiles=self.shared_tiles,
         )  # fmt: skip
         self.memory = Device(m, self.plan.bytes)
         m.poisson_hierarchy(self.plan, self._optional(self.mask), self._map(), self.memory.block, device=0, stream=0)
@@ -453,6 +454,25 @@ def test_the_same_bits_in_any_order_of_threads(emulator: Any, tail_cells: int) -
     _bits.setdefault(str(tail_cells), []).append((out, info))
     for before, facts in _bits[str(tail_cells)]:
         assert np.array_equal(out, before) and info == facts
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("w1", [0.0, 0.1], ids=["five points", "nine points"])
+def test_a_block_does_one_channel_or_all_with_the_same_bits(emulator: Any, w1: float, channels: int) -> None:
+    """Also where a channel is done before the others."""
+    n, h, w = 2, 61, 150
+    mask = np.stack([masks(h, w)["comb"], masks(h, w)["opposite corner"]])
+    src, dst = noise(33, (n, h, w, channels)), noise(34, (n, h, w, channels))
+    src[..., 0] *= 1e-3
+    dst[..., 0] *= 1e-3
+    results = []
+    for shared_tiles in (1, 2048):
+        weights = {"weight": 0.01, "w0": 1 - 2 * w1, "w1": w1} if w1 else {}
+        solver = Solver(emulator, mask, (h, w), shared_tiles=shared_tiles, **weights)
+        results.append(solver.solve(src, dst, tolerance=1e-4, certify=True))
+    (together, infos), (apart, others) = results
+    assert np.array_equal(together, apart) and infos == others
+    assert all(info["converged"] for info in infos)
 
 
 def test_a_film_starts_from_the_frame_before(emulator: Any) -> None:
