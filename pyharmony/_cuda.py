@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _device, _native
+from . import _device, _native, _staging
 from ._arrays import IMAGE_DTYPES, MASK_DTYPES, NumpyArray, check_dtype, check_memory, dtype_of, is_torch, plain
 from .errors import ArgumentError, DeviceError, DTypeError, OutOfMemory
 
@@ -350,8 +350,11 @@ class Place:
         host = np.ascontiguousarray(x)
         array = self._buffer(host.shape, host.dtype)
         with failures(name):
-            self.module.copy_in(array.pointer, host.ctypes.data, host.nbytes, self.device, self.stream)
+            self._copy_in(array, host)
         return array
+
+    def _copy_in(self, array: DeviceArray, host: NumpyArray) -> None:
+        _staging.copy_in(self.module, array.pointer, host.ctypes.data, host.nbytes, self.device, self.stream)
 
     @contextmanager
     def using(self, *arrays: DeviceArray | None, writing: bool = False) -> Iterator[None]:
@@ -481,8 +484,7 @@ class Place:
         memory = np.empty(highest - lowest + 1 if array.size else 0, array.dtype)
         with failures("copy from the device"):
             first = array.pointer + lowest * size
-            self.module.copy_out(memory.ctypes.data, first, memory.nbytes, self.device, self.stream)
-            self.module.synchronize(self.device, self.stream)
+            _staging.copy_out(self.module, memory.ctypes.data, first, memory.nbytes, self.device, self.stream)
         strides = [s * size for s in array.strides]
         return np.ndarray(array.shape, array.dtype, memory, -lowest * size, strides)
 
@@ -498,7 +500,7 @@ class Place:
             raise DTypeError("out: float64 and not contiguous, expected contiguous memory or another dtype")
         buffer = array if whole else self._buffer(host.shape, host.dtype)
         with failures("copy to the device"):
-            self.module.copy_in(buffer.pointer, host.ctypes.data, host.nbytes, self.device, self.stream)
+            self._copy_in(buffer, host)
         if not whole:
             self.copy(buffer.with_axes(4), array.with_axes(4))
         return into

@@ -52,13 +52,15 @@ class LateStreams(Device):
     What is put on a stream is done in its order, and between streams in none but that of events: "operations in
     different streams may run in any order" (CUDA C++ Programming Guide, Streams). So it is left until somebody waits
     for the stream, or until a stream that waits for an event behind it comes to that event. Memory of the host is read
-    at once, as cudaMemcpyAsync does where it is pageable. 0 and 1 are the legacy default stream.
+    at once where it is pageable, as cudaMemcpyAsync does, and as late as all else where it is pinned. 0 and 1 are the
+    legacy default stream.
     """
 
     def __init__(self, module: Any) -> None:
         super().__init__(module)
         self._queues: dict[int, list[Callable[[], Any]]] = {}
         self._kept: list[Any] = []
+        self._pinned: list[Any] = []
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._module, name)
@@ -85,7 +87,14 @@ class LateStreams(Device):
     def Event(self, device: int, stream: int) -> LateEvent:
         return LateEvent(self, stream)
 
+    def PinnedBuffer(self, nbytes: int, device: int) -> Any:
+        self._pinned.append(self._module.PinnedBuffer(nbytes, device))
+        return self._pinned[-1]
+
     def copy_in(self, to: int, host: int, nbytes: int, device: int, stream: int) -> None:
+        if any(memory.pointer <= host < memory.pointer + memory.bytes for memory in self._pinned):
+            self._put(stream, lambda: self._module.copy_in(to, host, nbytes, device, stream))
+            return
         values = ctypes.create_string_buffer(ctypes.string_at(host, nbytes), max(nbytes, 1))
         self._put(stream, lambda: self._module.copy_in(to, ctypes.addressof(values), nbytes, device, stream))
 

@@ -1,10 +1,12 @@
 // Devices: their number and properties, their memory, copies.
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <utility>
 
 #include "bindings/bindings.h"
 #include "bindings/device_calls.h"
+#include "core/parallel.h"
 #include "core/status.h"
 #include "device/memory.h"
 
@@ -21,6 +23,34 @@ struct DeviceBuffer {
   std::uintptr_t pointer() const { return reinterpret_cast<std::uintptr_t>(memory.pointer()); }
   std::size_t bytes() const { return memory.bytes(); }
 };
+
+// Pinned memory of the host that lives as long as the object.
+class PinnedBuffer {
+ public:
+  PinnedBuffer(std::size_t bytes, int device) : bytes_(bytes) {
+    const device::Guard guard(device);
+    pointer_ = device::allocate_pinned(bytes);
+  }
+  ~PinnedBuffer() { device::release_pinned(pointer_); }
+  PinnedBuffer(const PinnedBuffer&) = delete;
+  PinnedBuffer& operator=(const PinnedBuffer&) = delete;
+  std::uintptr_t pointer() const { return reinterpret_cast<std::uintptr_t>(pointer_); }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::size_t bytes_;
+  void* pointer_ = nullptr;
+};
+
+// Copies within the memory of the host, on several threads.
+void copy_host(std::uintptr_t to, std::uintptr_t from, std::size_t bytes) {
+  constexpr std::int64_t kGrain = std::int64_t(1) << 19;
+  parallel_for(static_cast<std::int64_t>(bytes), kGrain, [=](std::int64_t begin, std::int64_t end) {
+    std::memcpy(static_cast<char*>(pointer_of(to)) + begin,
+                static_cast<const char*>(pointer_of(from)) + begin,
+                static_cast<std::size_t>(end - begin));
+  });
+}
 
 // A moment on a stream of a device.
 class StreamEvent {
@@ -116,6 +146,11 @@ void bind_device(py::module_& m) {
           "stream"_a)
       .def_property_readonly("pointer", &DeviceBuffer::pointer)
       .def_property_readonly("bytes", &DeviceBuffer::bytes);
+  py::class_<PinnedBuffer>(m, "PinnedBuffer", py::module_local())
+      .def(py::init<std::size_t, int>(), "bytes"_a, "device"_a, py::call_guard<GilRelease>())
+      .def_property_readonly("pointer", &PinnedBuffer::pointer)
+      .def_property_readonly("bytes", &PinnedBuffer::bytes);
+  m.def("copy_host", &copy_host, "to"_a, "host"_a, "bytes"_a, py::call_guard<GilRelease>());
   py::class_<StreamEvent>(m, "Event", py::module_local())
       .def(py::init<int, std::uintptr_t>(), "device"_a, "stream"_a)
       .def("record", &StreamEvent::record, "stream"_a)
