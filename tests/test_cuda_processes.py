@@ -23,6 +23,7 @@ import pytest
 import pyharmony
 from pyharmony import _cuda, _device, _native, blend, ops
 from pyharmony.errors import DeviceError, OutOfMemory, PyHarmonyWarning
+from pyharmony.ops import _gaussian_poisson_cuda
 
 from .cuda_arrays import Device, Interface, LateStreams, Streams, fetched
 
@@ -586,6 +587,45 @@ def test_a_result_keeps_the_owner_of_its_stream(use: Any, emulator_module: Any) 
 
 
 # Captures
+
+
+def test_tables_that_were_dropped_are_freed_after_their_readers_and_never_under_a_graph(
+    use: Any, emulator_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captured: list[int] = []
+    alive: set[int] = set()
+    uses: list[int] = []
+
+    class Buffer:
+        def __init__(self, nbytes: int, device: int, stream: int, stream_owner: Any = None) -> None:
+            self.memory = emulator_module.DeviceBuffer(nbytes, device, stream)
+            self.pointer, self.bytes = self.memory.pointer, nbytes
+            alive.add(self.pointer)
+
+        def used_on(self, stream: int) -> None:
+            uses.append(stream)
+
+        def __del__(self) -> None:
+            alive.discard(self.pointer)
+
+    use(Device(emulator_module, DeviceBuffer=Buffer, is_capturing=lambda stream, device: stream in captured))
+    tables = _gaussian_poisson_cuda._Tables()
+    eq: Any = SimpleNamespace(weight=0.1, w0=1.0, w1=0.0)
+    place = _cuda.place_of({"dst": Interface(np.zeros((2, 2), np.uint8), stream=9)}, None)
+    assert place is not None
+    first, second = (tables.of(place, width, eq) for width in (16, 18))
+    tables.used(place, second[2])
+    captured.append(9)
+    assert tables.of(place, 16, eq)[0] == first[0]
+    tables.used(place, first[2])
+    captured.clear()
+    assert uses == [9]
+    kept, dropped = first[0][0], second[0][0]
+    del first, second
+    for width in range(20, 20 + 2 * tables.MOST, 2):
+        tables.of(place, width, eq)
+    gc.collect()
+    assert kept in alive and dropped not in alive
 
 
 def test_a_captured_call_has_no_result_in_memory_of_the_graph(use: Any, emulator_module: Any) -> None:

@@ -194,6 +194,8 @@ class _Tables:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: collections.OrderedDict[tuple[Any, ...], tuple[Any, int, int]] = collections.OrderedDict()
+        #: What graphs read in each replay, which is never freed: nobody says when a graph ends.
+        self._of_graphs: dict[tuple[Any, ...], Any] = {}
 
     def of(self, place: Place, width: int, eq: DeviceEquation) -> tuple[tuple[int, int], int, Any]:
         """Returns the memory of the tables, the number of slow columns, and what keeps the memory."""
@@ -203,6 +205,8 @@ class _Tables:
             entry = self._entries.get(key)
             if entry is not None:
                 self._entries.move_to_end(key)
+                if native.is_capturing(place.stream, place.device):
+                    self._of_graphs[key] = entry[0]
                 return (entry[0].pointer, entry[2]), entry[1], entry[0]
             host, slow = native.gaussian_poisson_direct_tables(width, eq.weight, eq.w0, eq.w1)
             if native.is_capturing(place.stream, place.device):
@@ -217,6 +221,12 @@ class _Tables:
                 self._entries.popitem(last=False)
             self._entries[key] = buffer, slow, host.nbytes
             return (buffer.pointer, host.nbytes), slow, buffer
+
+    @staticmethod
+    def used(place: Place, memory: Any) -> None:
+        """Keeps memory from being freed before the work of the stream so far; another call may drop its tables."""
+        if hasattr(memory, "used_on") and not place.module.is_capturing(place.stream, place.device):
+            memory.used_on(place.stream)
 
 
 _tables = _Tables()
@@ -249,6 +259,7 @@ def _dct(
     native.gaussian_poisson_direct(
         *views, **arguments, tables=tables, slow=slow, workspace=workspace.block, stream=place.stream
     )
+    _tables.used(place, keep)
     nbytes = workspace.nbytes + tables[1]
     if not certify:
         return [Outcome("dct", 1, math.nan, math.nan, nbytes) for _ in range(count if info else 0)]
