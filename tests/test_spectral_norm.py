@@ -292,7 +292,7 @@ def test_the_same_bits_in_every_run_and_order_of_threads(emulator_module: Any, p
 
 
 @pytest.fixture
-def on_emulator(emulator_module: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def on_emulator(emulator_module: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Takes tensors of the CPU for tensors of the emulator's device, also where a group's calls are kept."""
     pytest.importorskip("torch", reason="torch is not installed")
     from pyharmony.ops import _spectral_norm_torch
@@ -300,7 +300,9 @@ def on_emulator(emulator_module: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(_native, "device_module", lambda: emulator_module)
     for room in (_native_torch, _spectral_norm_torch):
         monkeypatch.setattr(room, "on_device", lambda x: True)
-    return emulator_module
+    yield emulator_module
+    if emulator_module.checked:
+        assert emulator_module.reports() == []
 
 
 def group_of(order: Any, **options: Any) -> tuple[Any, Any]:
