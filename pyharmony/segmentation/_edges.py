@@ -38,7 +38,7 @@ class Copies:
         self.picture = picture
         self._copies: dict[tuple[tuple[int, int], Box], Pixels] = {}
 
-    def resized(self, size: tuple[int, int], box: Box) -> Pixels:
+    def part(self, size: tuple[int, int], box: Box) -> Pixels:
         """Returns a part of the picture at a size (width, height)."""
         if (size, box) not in self._copies:
             if len(self._copies) >= _COPIES:
@@ -65,7 +65,7 @@ def contrast(picture: Pixels | Copies, layer: Layer) -> float:
     """Returns the median colour difference across the contour of a mask, in levels of 255; 0 without a contour."""
     height, width = layer.values.shape
     copies = picture if isinstance(picture, Copies) else Copies(picture)
-    colours = copies.resized((width, height), layer.box).astype(np.float32)
+    colours = copies.part((width, height), layer.box).astype(np.float32)
     inside = (layer.values > 0.5).astype(np.float32)
     outside = np.float32(1) - inside
     shares = [guided_filter.mean(region, _ACROSS) for region in (inside, outside)]
