@@ -123,19 +123,19 @@ _lock = threading.Lock()
 def _pairs_of(module: Any, device: int) -> _Pairs:
     key = id(module), device
     with _lock:
-        found = _all.get(key)
-        if found is None:
-            found = _all[key] = _Pairs(module, device)
-        return found
+        pairs = _all.get(key)
+        if pairs is None:
+            pairs = _all[key] = _Pairs(module, device)
+        return pairs
 
 
 @atexit.register
 def release() -> None:
     """Frees the buffers that no call uses."""
     with _lock:
-        known = list(_all.values())
+        all_pairs = list(_all.values())
         _all.clear()
-    for pairs in known:
+    for pairs in all_pairs:
         pairs.release()
 
 
@@ -148,7 +148,8 @@ def _forget() -> None:
 
 
 _lost: list[Any] = []
-os.register_at_fork(after_in_child=_forget)
+if hasattr(os, "register_at_fork"):  # Windows has no forks
+    os.register_at_fork(after_in_child=_forget)
 
 
 def copy_in(module: Any, to: int, host: int, nbytes: int, device: int, stream: int) -> None:
