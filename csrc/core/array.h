@@ -58,6 +58,12 @@ inline ImageView as_image(const ArrayView& a, const char* name) {
   return v;
 }
 
+// Returns a view of interleaved pixels whose rows have no gaps.
+inline ImageView dense_image(void* data, DType dtype, std::int64_t height, std::int64_t width,
+                             std::int64_t channels) {
+  return {data, dtype, height, width, channels, width * channels, channels, 1};
+}
+
 inline void check_same_image_shape(const ImageView& a, const char* a_name, const ImageView& b,
                                    const char* b_name) {
   HM_CHECK(a.height == b.height && a.width == b.width && a.channels == b.channels, a_name,

@@ -155,19 +155,6 @@ void round_row(const std::int32_t* __restrict sums, std::int64_t n, std::uint8_t
   for (std::int64_t i = 0; i < n; ++i) out[i] = rounded(sums[i]);
 }
 
-ImageView image_of(std::uint8_t* data, std::int64_t height, std::int64_t width, std::int64_t c) {
-  ImageView v;
-  v.data = data;
-  v.dtype = DType::kUInt8;
-  v.height = height;
-  v.width = width;
-  v.channels = c;
-  v.row_stride = width * c;
-  v.col_stride = c;
-  v.channel_stride = 1;
-  return v;
-}
-
 // Writes a row, whose channels are side by side.
 void write_row(const ImageView& image, std::int64_t y, const std::uint8_t* row) {
   const std::int64_t c = image.channels;
@@ -189,7 +176,7 @@ class Rows {
   Rows(const ImageView& image, const Blocks& blocks)
       : image_(image),
         blocks_(blocks),
-        // Of the last pixel three bytes more are read.
+        // Three bytes beyond the last pixel are read.
         row_(static_cast<std::size_t>(blocks.width * image.channels + 3)) {
     std::memset(row_.data() + row_.size() - 3, 0, 3);
     if (blocks.across == 1 && blocks.down == 1) return;
@@ -286,7 +273,7 @@ void down(const ImageView& in, std::int64_t y0, const ResizeTaps& taps, const Im
 void resize_kernel(const ResizeParams& p) {
   const std::int64_t c = p.out.channels;
   if (!p.down_first) {
-    const ImageView between = image_of(p.between, p.y1 - p.y0, p.out.width, c);
+    const ImageView between = dense_image(p.between, DType::kUInt8, p.y1 - p.y0, p.out.width, c);
     across(p.src, p.blocks, p.y0, &p.x, between);
     down(between, p.y0, p.y, p.out);
     return;
@@ -296,10 +283,10 @@ void resize_kernel(const ResizeParams& p) {
   Buffer<std::uint8_t> memory(
       static_cast<std::size_t>(reduces ? p.blocks.height * p.blocks.width * c : 0));
   if (reduces) {
-    reduced = image_of(memory.data(), p.blocks.height, p.blocks.width, c);
+    reduced = dense_image(memory.data(), DType::kUInt8, p.blocks.height, p.blocks.width, c);
     across(p.src, p.blocks, 0, nullptr, reduced);
   }
-  const ImageView between = image_of(p.between, p.out.height, p.blocks.width, c);
+  const ImageView between = dense_image(p.between, DType::kUInt8, p.out.height, p.blocks.width, c);
   down(reduced, 0, p.y, between);
   across(between, Blocks{1, 1, between.height, between.width}, 0, &p.x, p.out);
 }

@@ -33,16 +33,7 @@ struct Level {
 };
 
 ImageView view_of(float* data, Size size, std::int64_t channels) {
-  ImageView v;
-  v.data = data;
-  v.dtype = DType::kFloat32;
-  v.height = size.height;
-  v.width = size.width;
-  v.channels = channels;
-  v.row_stride = size.width * channels;
-  v.col_stride = channels;
-  v.channel_stride = 1;
-  return v;
+  return dense_image(data, DType::kFloat32, size.height, size.width, channels);
 }
 
 Buffer<float> image_buffer(Size size, std::int64_t channels, MemoryMeter& meter) {

@@ -29,14 +29,7 @@ class OwnImage {
   OwnImage() = default;
   OwnImage(DType dtype, std::int64_t height, std::int64_t width, std::int64_t channels)
       : memory_(static_cast<std::size_t>(height * width * channels * dtype_size(dtype))) {
-    view_.data = memory_.data();
-    view_.dtype = dtype;
-    view_.height = height;
-    view_.width = width;
-    view_.channels = channels;
-    view_.row_stride = width * channels;
-    view_.col_stride = channels;
-    view_.channel_stride = 1;
+    view_ = dense_image(memory_.data(), dtype, height, width, channels);
   }
   const ImageView& view() const { return view_; }
 
@@ -211,7 +204,7 @@ Pasted paste(const ImageView& image, const ImageView& out, const PasteItem& item
   if (has_mask) check_image_shape(item.mask, "mask", src.height, src.width, 1);
   const Pasted left_out;
 
-  // What Python refuses or warns of before it solves is left to it.
+  // These are left to Python, which refuses them or warns before it solves.
   const Box place =
       Box{0, src.height, 0, src.width}.moved(item.y, item.x).overlap({0, height, 0, width});
   if (place.empty() || may_be_bytes(src)) return left_out;
