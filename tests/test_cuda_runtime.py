@@ -173,7 +173,7 @@ assert cuda.stand_in_reserved(0) == 0  # nothing is in use
 
 
 def test_memory_of_a_stream_that_is_gone_is_freed_on_the_legacy_stream(libraries: Path) -> None:
-    """What the stream had to do when it was destroyed comes before."""
+    """A destroyed stream finishes its work first."""
     run(libraries, """
 memory = make(7, 9)
 cuda.stand_in_destroy_stream(c_size_t(7))

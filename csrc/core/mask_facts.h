@@ -1,4 +1,4 @@
-// What blends ask of a mask before they begin, in one pass.
+// The properties of a mask that blends need before they begin, in one pass.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What makes a blend suspect: a destination that looks erased, an object that looks flooded.
+// Signs of an unintended blend: a destination that looks erased, an object that looks flooded.
 #pragma once
 
 #include <vector>

@@ -17,7 +17,7 @@ MOST_FAINT = 0.5  # the share of faint pixels among those above 0 above which th
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """What a blend asks of its mask.
+    """The properties of a mask that a blend needs.
 
     Attributes:
         box: the smallest region with every pixel above zero; empty if there is none.

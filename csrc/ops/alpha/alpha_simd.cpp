@@ -304,7 +304,7 @@ void any_row(const AlphaParams& p, std::int64_t y, bool copies) {
       const Line line{p.y0 + y, p.x0 + x, c, n, step};
       read_line(p.src, Line{y, x, c, n, step}, s);
       read_line(p.dst, line, d);
-      // What is NaN outside stays in its own element, and that is not written.
+      // NaN outside stays in its own element, which is not written.
       for (std::int64_t i = 0; i < n; ++i) s[i] = s[i] * m[i] + d[i] * (1 - m[i]);
       write_line<T>(p.out, line, channels, weights, s);
     }

@@ -175,7 +175,7 @@ __global__ void __launch_bounds__(kRowThreads, 3)
     HM_SYNC();
     product.store(result, row, right_column);
   } else {
-    // Of a thread's 8 values along an axis, four lie side by side.
+    // A thread has 8 values along an axis, of which four lie side by side.
     float sum[kEachRow][kEachColumn] = {};
     const int right_at = thread % kAcross * 4, left_at = thread / kAcross * 4;
     run_steps(steps, copy, [&](int step, int slot) {
