@@ -43,8 +43,11 @@ for name in blend.__all__:
     if name == "placed_mask":
         assert np.array_equal(function(src, dst, mask), mask)
         continue
-    if "image" in inspect.signature(function).parameters:
+    parameters = inspect.signature(function).parameters
+    if "image" in parameters:
         results[name] = function(dst, mask)
+    elif "items" in parameters:
+        results[name] = function(dst, [{"src": src, "mask": mask}])
     else:
         into = [np.empty_like(dst)] if name.endswith("_tiles") else []
         results[name] = function(src, dst, mask, *into)
@@ -120,4 +123,5 @@ def main() -> None:
     print("\n".join(f"blended with {line}" for line in shown))
 
 
-main()
+if __name__ == "__main__":
+    main()

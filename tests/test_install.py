@@ -54,6 +54,13 @@ def installed(
     return folder
 
 
+def test_the_check_of_an_installed_package_calls_every_blend(tmp_path: Path) -> None:
+    script = load_script(".ci/check_installed.py").BLEND
+    command = [sys.executable, "-c", script, str(tmp_path / "results.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
 # The name
 
 
