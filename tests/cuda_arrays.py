@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,23 @@ class Interface:
             "version": 3,
             **more,
         }
+
+
+def far_apart(values: np.ndarray[Any, Any], axis: int, module: Any = None) -> np.ndarray[Any, Any]:
+    """Returns a copy whose neighbours along an axis lie 2^31 values and a cache line apart, and whose others do not.
+
+    Only what is touched becomes memory. The checker of `module` keeps words for all memory between, so that with it
+    they lie 2^14 values apart.
+    """
+    step = (1 << (14 if module is not None and module.checked else 31)) + 128 // values.itemsize
+    order = (axis, *(i for i in range(values.ndim) if i != axis))
+    packed = np.ascontiguousarray(values.transpose(order))
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
+    memory = mmap.mmap(-1, (len(packed) - 1) * step * values.itemsize + packed.nbytes, flags=flags)
+    strides = (step * values.itemsize, *packed.strides[1:])
+    far: np.ndarray[Any, Any] = np.ndarray(packed.shape, values.dtype, memory, strides=strides)
+    far[...] = packed
+    return far.transpose(np.argsort(order))
 
 
 def fetched(array: DeviceArray) -> np.ndarray[Any, Any]:

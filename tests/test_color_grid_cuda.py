@@ -12,7 +12,7 @@ from pyharmony import _native, ops
 from pyharmony._cuda import DeviceArray
 from pyharmony.errors import ArgumentError, DeviceError, DTypeError, ShapeError
 
-from .cuda_arrays import Interface, fetched
+from .cuda_arrays import Interface, far_apart, fetched
 from .shared import captured
 from .test_color_grid import (
     EPS,
@@ -157,6 +157,18 @@ def test_strides_batches_and_targets(on_emulator: Any) -> None:
     inside = images.copy()
     ops.color_grid(Interface(inside), Interface(masks), **there({**own, "out": inside}))
     np.testing.assert_array_equal(inside, expected)
+
+
+@pytest.mark.parametrize("axis", range(4), ids=["items", "rows", "columns", "channels"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_offsets_beyond_two_gigavalues(on_emulator: Any, dtype: str, axis: int) -> None:
+    rng = np.random.default_rng(7)
+    images, masks, given = random_image(rng, (2, 5, 12), dtype), soft_mask(rng, (2, 5, 12)), random_map(rng, count=2)
+    expected = run(images, masks, **given)
+    far, out = (far_apart(a, axis, on_emulator) for a in (images, images * 0))
+    far_masks = masks if axis == 3 else far_apart(masks, axis, on_emulator)
+    ops.color_grid(Interface(far), Interface(far_masks), **there({**given, "out": out}))
+    np.testing.assert_array_equal(out, expected)
 
 
 def test_bad_arrays_on_a_device(on_emulator: Any) -> None:

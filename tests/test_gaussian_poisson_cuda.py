@@ -12,6 +12,7 @@ from pyharmony._native import native
 from pyharmony.reference import gaussian_poisson as definition
 from pyharmony.reference import pyramid
 
+from .cuda_arrays import far_apart
 from .shared import assert_rounded, to_dtype
 
 RANGE = _arrays.VALUE_RANGE
@@ -267,6 +268,28 @@ def test_it_takes_any_strides(emulator: Any) -> None:
                 np.testing.assert_array_equal(out, rounded.astype(dtype))
             for a, b in zip(changed, before):
                 np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("axis", range(4), ids=["items", "rows", "columns", "channels"])
+def test_offsets_beyond_two_gigavalues(emulator: Any, axis: int) -> None:
+    """Rows and columns as far apart are refused by name: they are what a lane adds up in 32 bits."""
+    rng = np.random.default_rng(15)
+    for dtype, channels in (("uint8", 3), ("float32", 2)):
+        shape = (2, 9, 20, channels)
+        given = [image(rng, shape, dtype) for _ in range(2)]
+        given += [mask_of(rng, *shape[:3], "uint8"), image(rng, shape, dtype)]
+        want, _ = solve(emulator, *given)
+        every = [*given, np.empty(shape, np.float32)]
+        far = [a if axis == a.ndim else far_apart(a, axis, emulator) for a in every]
+        if axis in (0, 3) or emulator.checked:
+            np.testing.assert_array_equal(solve(emulator, *far)[0], want)
+            continue
+        for i, name in enumerate(("src", "dst", "mask", "base", "out")):
+            far[i] = far_apart(every[i], axis)
+            given = [*every[:i], far[i], *every[i + 1 :]]
+            where = "rows" if axis == 1 else "columns"
+            with pytest.raises(ValueError, match=rf"{name}: {where} \d+ bytes apart, expected less than 2\^31"):
+                solve(emulator, *given)
 
 
 def test_a_batch_is_its_items(emulator: Any) -> None:

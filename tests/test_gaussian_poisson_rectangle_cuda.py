@@ -12,6 +12,7 @@ from pyharmony import _arrays
 from pyharmony._native import native
 from pyharmony.reference import gaussian_poisson as definition
 
+from .cuda_arrays import far_apart
 from .shared import image, soft_mask
 
 RANGE = _arrays.VALUE_RANGE
@@ -56,7 +57,9 @@ class Device:
         if out.dtype != np.float32 or not measures:
             return None
         residuals = np.full(len(out), np.nan, np.float32)
-        self.module.gaussian_poisson_direct_residual(*views, **call, residuals=residuals.ctypes.data, stream=0)
+        memory = self.module.DeviceBuffer(residuals.nbytes, 0, 0)
+        self.module.gaussian_poisson_direct_residual(*views, **call, residuals=memory.pointer, stream=0)
+        self.module.copy_out(residuals.ctypes.data, memory.pointer, residuals.nbytes, 0, 0)
         return residuals
 
     def solve(self, src: Any, dst: Any, mask: Any, base: Any, weight: float, **options: Any) -> tuple[Any, Any]:
@@ -197,6 +200,31 @@ def test_channels_and_strides(device: Device, channels: int) -> None:
     np.testing.assert_array_equal(out, dense)
 
 
+@pytest.mark.parametrize("axis", range(4), ids=["items", "rows", "columns", "channels"])
+@pytest.mark.parametrize("channels", [2, 3])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_offsets_beyond_two_gigavalues(device: Device, dtype: str, channels: int, axis: int) -> None:
+    """Of all arrays at once, and of each alone: in the kernels of any layout, and of three interleaved channels."""
+    items = [problem(i, (7, 12, channels), dtype) for i in range(2)]
+    given = [np.stack(arrays) for arrays in zip(*items, strict=True)]
+    rhs = image(np.random.default_rng(3), given[1].shape, "float32", "noise")
+    far = [a if axis == a.ndim else far_apart(a, axis, device.module) for a in given]
+    far_out, far_rhs, far_floats = (far_apart(a, axis, device.module) for a in (given[1], rhs, rhs))
+    for weight in (0.0, 0.01):
+        want, out = np.zeros_like(given[1]), np.zeros_like(given[1])
+        residuals = device.direct(*given, want, weight)
+        np.testing.assert_equal(device.direct(*far, far_out, weight), residuals)
+        np.testing.assert_array_equal(far_out, want)
+        if weight > 0:
+            for i in range(len(given)):
+                device.direct(*given[:i], far[i], *given[i + 1 :], out, weight)
+                np.testing.assert_array_equal(out, want)
+        want = np.zeros_like(rhs)
+        residuals = device.direct(*(None,) * 4, want, weight, rhs=rhs)
+        np.testing.assert_array_equal(device.direct(*(None,) * 4, far_floats, weight, rhs=far_rhs), residuals)
+        np.testing.assert_array_equal(far_floats, want)
+
+
 def test_one_mask_serves_a_batch(device: Device) -> None:
     rng = np.random.default_rng(4)
     src, dst, base = (image(rng, (3, 20, 31, 2), "uint8") for _ in range(3))
@@ -299,6 +327,16 @@ def test_scratch_is_the_spectrum(emulator_module: Any) -> None:
         assert 0 <= needed(emulator_module, n, h, w, c) - spectrum * (h + 8 * segments) < 512
         more = needed(emulator_module, n, h, w, c, weight=0.0) - needed(emulator_module, n, h, w, c)
         assert 0 <= more - 8 * n * c * -(-h // 16) < 256
+
+
+def test_what_kernels_do_not_count_is_refused(emulator_module: Any) -> None:
+    for shape, message in (
+        ((1, 1 << 30, 1, 1), "out: 1 planes of 1073741824 rows, expected fewer than 2\\^30 of each"),
+        ((1 << 16, 1, 1, 1 << 16), "out: 4294967296 planes of 1 rows"),
+        ((1 << 27, 1, 64, 1), "out: 1073741824 tiles of columns, expected fewer than 2\\^30"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            needed(emulator_module, *shape)
 
 
 def test_widths_that_fit(emulator_module: Any) -> None:

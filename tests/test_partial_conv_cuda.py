@@ -22,6 +22,7 @@ from pyharmony.ops import _partial_conv_calls_torch as kept  # noqa: E402
 from pyharmony.ops import _partial_conv_cuda_torch as device  # noqa: E402
 from pyharmony.ops import _partial_conv_torch as backend  # noqa: E402
 
+from .cuda_arrays import far_apart  # noqa: E402
 from .test_partial_conv import CASES, Case, a_mask, arrays, bound  # noqa: E402
 
 ON = {"device": -1, "stream": 0}
@@ -331,6 +332,48 @@ def test_the_direct_kernel(emulator: Any, case: Case, dtype: Any) -> None:
         np.testing.assert_allclose(
             y.double().numpy(), expected, rtol=eps(dtype), atol=(depth + 4) * 2.0**-24 * float(terms) + 1e-6
         )
+
+
+@pytest.mark.parametrize("axis", range(4), ids=["items", "channels", "rows", "columns"])
+def test_offsets_beyond_two_gigavalues(on_emulator: Any, axis: int) -> None:
+    """Of masks and of tensors that may have gaps; others are refused."""
+    emulator, (n, c, h, w) = on_emulator, (2, 3, 9, 10)
+
+    def far(x: Any, axis: int = axis) -> Any:
+        return torch.from_numpy(far_apart(x.numpy(), axis, emulator))
+
+    mask = torch.from_numpy(np.random.default_rng(3).random((n, c, h, w)) < 0.4)
+    layers, window = [(3, 2, 1), (3, 1, 1)], [3, 3, 1, 1, 1, 1, 1, 1]
+    for values, soft in ((mask, False), (mask.float(), False), (mask.half() / 2, True)):
+        for a, b in zip(*(ops.mask_plan(m, layers, soft=soft) for m in (far(values), values)), strict=True):
+            assert torch.equal(a.ratio, b.ratio) and torch.equal(a.rows, b.rows)
+
+    one = mask[:, :1].contiguous()
+    ratio = ops.mask_plan(one, [(3, 1, 1)])[0].ratio
+    x, weight = random((n, c, h, w), torch.float32, seed=1), random((5, c, 3, 3), torch.float32, seed=2)
+    # Positions of a mask have one step.
+    flat = far(one.flatten(2), min(axis, 2))
+    image, plane, position = flat.stride()
+    far_mask = flat.as_strided(one.shape, (image, plane, w * position, position))
+    results = []
+    for x_in, w_in, m_in in ((x, weight, one), (far(x), far(weight), far_mask)):
+        y, masked = torch.empty(n, 5, h, w), torch.empty(n, c, h, w)
+        emulator.partial_conv_direct(
+            view(emulator, x_in), view(emulator, m_in), view(emulator, w_in), window, view(emulator, ratio), None,
+            None, 1.0, None, 1.0, view(emulator, y, True), **ON,
+        )  # fmt: skip
+        emulator.partial_conv_premask(
+            view(emulator, x), view(emulator, m_in), 1.0, None, view(emulator, masked, True), **ON
+        )
+        results.append((y, masked))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    with pytest.raises(ValueError, match="x: not of the layout of out"):
+        emulator.partial_conv_premask(view(emulator, far(x)), None, 1.0, None, view(emulator, masked, True), **ON)
+    if axis > 1:
+        with pytest.raises(ValueError, match="mask: gaps between its rows"):
+            emulator.partial_conv_premask(
+                view(emulator, x), view(emulator, far(one)), 1.0, None, view(emulator, masked, True), **ON
+            )
 
 
 def test_what_the_direct_kernel_is_not_made_for(emulator: Any) -> None:

@@ -12,6 +12,8 @@ import scipy.sparse.linalg as sparse_linalg
 
 from pyharmony.reference import gaussian_poisson as gp_definition
 
+from .cuda_arrays import far_apart
+
 RANGE = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0}
 GRADIENTS = ("source", "mixed", "average", "monochrome")
 #: The rounding that float32 leaves in a solution, as a part of its values: scheme.h.
@@ -83,8 +85,8 @@ class Solver:
 
     def solve(self, src: Any, dst: Any, mask: Any = None, base: Any = None, *, tolerance: float,
               gradients: str = "source", contour: str = "half", certify: bool = False, max_iterations: int = 12,
-              warm: Any = None) -> tuple[Any, list[dict[str, Any]]]:  # fmt: skip
-        m, out = self.module, dst.copy()
+              warm: Any = None, out: Any = None) -> tuple[Any, list[dict[str, Any]]]:  # fmt: skip
+        m, out = self.module, dst.copy() if out is None else out
         arrays = [view(m, src), view(m, dst), view(m, self.mask if mask is None else mask), self._optional(base)]
         infos = self._call(
             "poisson_solve", arrays, out, certify, tolerance=tolerance, gradients=gradients,
@@ -435,6 +437,44 @@ def test_batches_boxes_and_layouts_agree(emulator: Any) -> None:
     empty = np.zeros((1, h, w), bool)
     m.poisson_box(view(m, empty), boxes.block, device=0, stream=0)
     assert np.frombuffer(boxes.read(), np.int32)[:4].tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("axis", range(4), ids=["items", "rows", "columns", "channels"])
+@pytest.mark.parametrize("gradients", ["mixed", "monochrome"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["five points", "nine points"])
+def test_offsets_beyond_two_gigavalues(emulator: Any, weighted: bool, gradients: str, axis: int) -> None:
+    """Of images, masks, bases and maps of weights, whose kernels, boxes and certificates read them at any strides."""
+    h, w, n, channels = 15, 13, 2, 2
+    dtype = "uint8" if weighted else "float32"
+    src, dst, base = (noise(seed, (n, h, w, channels), dtype) for seed in (1, 2, 3))
+    mask = np.stack([masks(h, w)[name] for name in ("star", "holes")])
+    weights = noise(4, (n, h, w)) + np.float32(0.1) if weighted else None
+    options = {"w1": 0.1} if weighted else {}
+    settings: dict[str, Any] = {"tolerance": 1e-3, "gradients": gradients, "certify": True}
+
+    def far(x: Any) -> Any:
+        return x if x is None or axis >= x.ndim else far_apart(x, axis, emulator)
+
+    want, proof = Solver(emulator, mask, (h, w), weight_map=weights, **options).solve(src, dst, base=base, **settings)
+    solver = Solver(emulator, far(mask), (h, w), weight_map=far(weights), **options)
+    out, same = solver.solve(far(src), far(dst), base=far(base), out=far(dst), **settings)
+    np.testing.assert_array_equal(out, want)
+    assert same == proof
+    # src and dst of one type, and of two, have kernels of their own.
+    want = Solver(emulator, mask, (h, w)).solve(src, dst.astype(np.float16), mask, tolerance=1e-3)[0]
+    half = far(dst.astype(np.float16))
+    out, _ = Solver(emulator, mask, (h, w)).solve(far(src), half, far(mask), tolerance=1e-3, out=half)
+    np.testing.assert_array_equal(out, want)
+
+    rhs = noise(5, (n, h, w, channels))
+    boxes, far_boxes = (Device(emulator, 16 * n) for _ in range(2))
+    for block, each in ((boxes, mask), (far_boxes, far(mask))):
+        emulator.poisson_box(view(emulator, each), block.block, device=0, stream=0)
+    assert boxes.read() == far_boxes.read()
+    want, proof = Solver(emulator, mask, (h, w)).solve_rhs(rhs, tolerance=1e-3)
+    out, same = Solver(emulator, mask, (h, w)).solve_rhs(far(rhs), tolerance=1e-3)
+    np.testing.assert_array_equal(out, want)
+    assert repr(same) == repr(proof)
 
 
 _bits: dict[str, list[Any]] = {}

@@ -9,6 +9,8 @@ from pyharmony._images.limit import limit_change
 from pyharmony.ops import pyramid as cpu
 from pyharmony.reference import pyramid as reference
 
+from .cuda_arrays import far_apart
+
 ON = {"device": -1, "stream": 0}
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 SIZES = [(1, 1), (1, 7), (2, 3), (37, 53), (67, 130)]
@@ -154,6 +156,41 @@ def test_strided_images_give_the_same_bits(emulator, dtype):
         emulator.pyramid_downsample(view(emulator, images), 1.0, view(emulator, wide[:, :, ::2], True), **ON)
         np.testing.assert_array_equal(wide[:, :, ::2], down[1.0])
         assert (wide[:, :, 1::2] == -7).all()
+
+
+@pytest.mark.parametrize("axis", range(4), ids=["items", "rows", "columns", "channels"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_offsets_beyond_two_gigavalues(emulator, dtype, axis):
+    rng = np.random.default_rng(14)
+
+    def far(array):
+        return array if axis >= array.ndim else far_apart(array, axis, emulator)
+
+    def check(call, *arrays, out, **options):
+        """Runs a kernel on arrays and on far ones, whose results are the same."""
+        near, distant = out.copy(), far(out)
+        for held, written in ((arrays, near), ([far(array) for array in arrays], distant)):
+            call(*(view(emulator, array) for array in held), *options.values(), view(emulator, written, True), **ON)
+        np.testing.assert_array_equal(distant, near)
+        assert not np.isnan(near.astype(float)).any()
+
+    for channels in (1, 3):
+        images, dst = random_image(rng, (2, 9, 10, channels), dtype), random_image(rng, (2, 18, 19, channels), dtype)
+        masks, known = random_image(rng, (2, 18, 19)), rng.random((2, 18, 19)) < 0.5
+        for kind in ("float32", "float16"):
+            for sigma in (0.0, 1.0, 1.7):
+                check(emulator.pyramid_downsample, dst, sigma=sigma, out=result(halved(dst.shape), kind))
+            check(emulator.pyramid_upsample, images, out=result(dst.shape, kind))
+            check(emulator.pyramid_upsample_meet, images, dst, known, out=result(dst.shape, kind))
+        check(emulator.pyramid_copy_paste, dst[..., ::-1], dst, masks, out=result(dst.shape))
+        check(emulator.pyramid_limit, dst[..., ::-1], dst, masks, out=dst[:, ::-1].copy())
+        shares = [(place(result((2, 9, 10))), place(result((2, 9, 10)))) for place in (np.copy, far)]
+        for (share, least), held in zip(shares, (masks, far(masks)), strict=True):
+            emulator.pyramid_downsample_mask(
+                view(emulator, held), None, view(emulator, share, True), view(emulator, least, True), **ON
+            )
+        np.testing.assert_array_equal(shares[0], shares[1])
+        check(emulator.pyramid_hold, shares[0][0], out=result((2, 9, 10)))
 
 
 def test_one_image_for_a_whole_batch(emulator):

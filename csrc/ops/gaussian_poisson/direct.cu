@@ -86,6 +86,10 @@ Work work_of(const DirectParams& params) {
   const bool sums = params.rhs.exists() ? params.weight > 0 : true;
   work.parts = sums && params.weight < kSmallWeight ? (out.height + kSumRows - 1) / kSumRows : 0;
   const std::int64_t planes = std::int64_t(out.count) * out.channels;
+  HM_CHECK(out.height < (1 << 30) && planes < (1 << 30), "out: ", planes, " planes of ", out.height,
+           " rows, expected fewer than 2^30 of each");
+  const std::int64_t tiles = planes * work.tiles * work.segments;
+  HM_CHECK(tiles < (1 << 30), "out: ", tiles, " tiles of columns, expected fewer than 2^30");
   const std::int64_t row = planes * work.tiles * kColumns;
   work.spectrum = device::take(work.bytes, row * out.height * std::int64_t(sizeof(float)));
   work.sums = device::take(work.bytes, planes * work.parts * std::int64_t(sizeof(double)));
@@ -162,7 +166,6 @@ void launch_columns(const ColumnParams& p, const DirectParams& params, cudaStrea
   std::size_t bytes = 2 * sizeof(Affine<double>) * kColumns * (threads / 32);
   if (kStaged) bytes += threads / kColumns * kTileBytes<kRows>;
   const std::int64_t tiles = std::int64_t(p.tiles) * p.planes * p.segments;
-  HM_CHECK(tiles <= kMostBlocks, "out: ", tiles, " tiles of columns, expected fewer than 2^31");
   // Blocks stay, and take tiles in turns: about as many as there is room for at once.
   constexpr int kRegisters = kRows <= 8 ? 64 : kRows <= 18 ? 80 : 128;
   const std::int64_t at_once = std::clamp<std::int64_t>(
@@ -252,7 +255,7 @@ void launch(const DirectParams& params, cudaStream_t stream) {
   } else {
     launch_segments<Columns::kMap>(c, params, stream);
     HM_LAUNCH(gaussian_poisson_direct_join_kernel,
-              dim3(static_cast<unsigned>((out.width + 127) / 128), static_cast<unsigned>(c.planes)),
+              dim3(static_cast<unsigned>(c.planes), static_cast<unsigned>((out.width + 127) / 128)),
               dim3(128), 0, stream, c);
     launch_segments<Columns::kSolve>(c, params, stream);
   }

@@ -289,10 +289,10 @@ __global__ void __launch_bounds__(kColumnThreads)
 // Turns the maps of segments into the states above and below each.
 __global__ void __launch_bounds__(128)
     gaussian_poisson_direct_join_kernel(const __grid_constant__ ColumnParams p) {
-  const int k = static_cast<int>(blockIdx.x) * 128 + static_cast<int>(threadIdx.x);
+  const int k = static_cast<int>(blockIdx.y) * 128 + static_cast<int>(threadIdx.x);
   if (k >= p.width) return;
   const std::int64_t pitch = std::int64_t(p.tiles) * kColumns;
-  Segment* const joined = p.joined + blockIdx.y * p.segments * pitch + k;
+  Segment* const joined = p.joined + std::int64_t(blockIdx.x) * p.segments * pitch + k;
   Affine<double> down{1, 0}, up{1, 0};
   for (int i = 0; i < p.segments; ++i) {
     down = joined[i * pitch].down.after(down);
