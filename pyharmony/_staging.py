@@ -1,4 +1,4 @@
-"""Copies of NumPy arrays to a CUDA device and back through pinned memory, part by part.
+"""Pinned memory: copies of NumPy arrays to a CUDA device and back, part by part, and what a device tells the host.
 
 A copy from or to ordinary memory goes through small pinned buffers of the driver, and the host waits for it. Here two
 buffers take turns: while the device copies one part, the host copies the next one on several threads. Results have the
@@ -23,6 +23,9 @@ LEAST = PART + 1
 
 #: The largest number of pairs of buffers of a device. More threads wait for their turn, since they share one bus.
 MOST = 2
+
+#: The numbers of 8 bytes that a device can tell the host in a call.
+FLAGS = 1024
 
 _log = logging.getLogger("pyharmony")
 
@@ -116,6 +119,14 @@ class _Pairs:
                     buffer.wait()
 
 
+class _Flags(threading.local):
+    """The memory of a thread by which devices tell it something, each apart."""
+
+    def __init__(self) -> None:
+        self.of: dict[tuple[int, int], Any] = {}
+
+
+_flags = _Flags()
 _all: dict[tuple[int, int], _Pairs] = {}
 _lock = threading.Lock()
 
@@ -131,7 +142,8 @@ def _pairs_of(module: Any, device: int) -> _Pairs:
 
 @atexit.register
 def release() -> None:
-    """Frees the buffers that no call uses."""
+    """Frees the buffers that no call uses, and the flags of this thread."""
+    _flags.of.clear()
     with _lock:
         all_pairs = list(_all.values())
         _all.clear()
@@ -142,14 +154,32 @@ def release() -> None:
 def _forget() -> None:
     """Drops the buffers in a forked process, which cannot use CUDA; a thread of the parent may hold their lock."""
     global _lock
-    _lost.append(dict(_all))
+    _lost.extend((dict(_all), dict(_flags.of)))
     _all.clear()
+    _flags.of.clear()
     _lock = threading.Lock()
 
 
 _lost: list[Any] = []
 if hasattr(os, "register_at_fork"):  # Windows has no forks
     os.register_at_fork(after_in_child=_forget)
+
+
+def flags(module: Any, count: int, device: int, stream: int) -> tuple[int, int] | None:
+    """Returns the address and the bytes of pinned memory that a device writes while this thread waits for it.
+
+    None where there are more than `FLAGS` numbers, without memory, and in a capture, whose work nobody waits for.
+    """
+    if count > FLAGS or module.is_capturing(stream, device):
+        return None
+    key = id(module), device
+    memory = _flags.of.get(key)
+    if memory is None:
+        try:
+            memory = _flags.of[key] = module.PinnedBuffer(8 * FLAGS, device)
+        except module.DeviceMemoryFailure:
+            return None
+    return memory.pointer, memory.bytes
 
 
 def copy_in(module: Any, to: int, host: int, nbytes: int, device: int, stream: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,12 +86,12 @@ class Solver:
 
     def solve(self, src: Any, dst: Any, mask: Any = None, base: Any = None, *, tolerance: float,
               gradients: str = "source", contour: str = "half", certify: bool = False, max_iterations: int = 12,
-              warm: Any = None, out: Any = None) -> tuple[Any, list[dict[str, Any]]]:  # fmt: skip
+              warm: Any = None, out: Any = None, done: Any = None) -> tuple[Any, list[dict[str, Any]]]:  # fmt: skip
         m, out = self.module, dst.copy() if out is None else out
         arrays = [view(m, src), view(m, dst), view(m, self.mask if mask is None else mask), self._optional(base)]
         infos = self._call(
             "poisson_solve", arrays, out, certify, tolerance=tolerance, gradients=gradients,
-            contour=contour, max_iterations=max_iterations, warm=warm and warm.block,
+            contour=contour, max_iterations=max_iterations, warm=warm and warm.block, done=done,
         )  # fmt: skip
         return out, infos
 
@@ -366,6 +367,56 @@ def test_convergence_factor(emulator: Any, name: str, shape: tuple[int, int]) ->
         x, _ = solver.solve_rhs(rhs, tolerance=0.0, max_iterations=iterations)
         norms.append(np.linalg.norm(rhs[0][mask][:, 0] - a @ x[0][mask][:, 0].astype(np.float64)))
     assert (norms[1] / norms[0]) ** 0.5 <= 0.12
+
+
+def launches_of(plan: Any, iterations: int) -> int:
+    """Returns how many launches a solve has, as docs/poisson.md counts them."""
+    tail = plan.tail
+    return int((2 * tail + 4) * iterations + tail**2 + tail + 1 + 4)
+
+
+@pytest.mark.parametrize("w1", [0.0, 0.1], ids=["five points", "nine points"])
+@pytest.mark.parametrize("name", masks(16, 16))
+def test_a_call_that_waits_enqueues_only_the_iterations_that_it_needs(emulator: Any, name: str, w1: float) -> None:
+    """With the same bits and the same certificates, which take three times fewer launches."""
+    h, w, most = 67, 70, 12
+    mask = masks(h, w)[name][None]
+    src, dst = noise(33, (1, h, w, 3), "uint8"), noise(34, (1, h, w, 3), "uint8")
+    flags = emulator.PinnedBuffer(8 * 3, 0)
+    for tail_cells, certify in ((64, False), (2048, False), (256, True)):
+        solver = Solver(emulator, mask, (h, w), weight=0.01 if w1 else 0.0, w1=w1, tail_cells=tail_cells)
+        results = []
+        for done in (None, (flags.pointer, flags.bytes)):
+            before = emulator.launch_count()
+            out, (info,) = solver.solve(src, dst, tolerance=0.25, max_iterations=most, certify=certify, done=done)
+            results.append((out, repr(info), emulator.launch_count() - before))
+        (out, told, every), (same, repeated, needed) = results
+        assert np.array_equal(out, same) and told == repeated
+        if not certify:
+            assert every == launches_of(solver.plan, most)
+            # The step that is left to do after the last estimate is part of an iteration.
+            assert needed <= launches_of(solver.plan, max(info["iterations"], 1) + 1)
+            assert (needed - launches_of(solver.plan, 0)) % (2 * solver.plan.tail + 4) == 0
+        else:
+            assert 3 * needed <= every
+
+
+def test_what_earlier_solves_have_told_stops_no_later_one(emulator: Any) -> None:
+    """Flags stay as they are between calls, and may be written by the last iteration of an earlier one."""
+    h, w = 60, 64
+    mask, src, dst = masks(h, w)["holes"][None], noise(35, (1, h, w, 2)), noise(36, (1, h, w, 2))
+    solver, flags = Solver(emulator, mask, (h, w)), emulator.PinnedBuffer(16, 0)
+    want, (info,) = solver.solve(src, dst, tolerance=1e-5)
+    assert info["iterations"] >= 3
+    written = (ctypes.c_int64 * 2).from_address(flags.pointer)
+    for value in (0, -1, 1 << 62, None, None):
+        if value is not None:
+            written[:] = [value, value]
+        out, (same,) = solver.solve(src, dst, tolerance=1e-5, done=(flags.pointer, flags.bytes))
+        assert np.array_equal(out, want) and repr(same) == repr(info)
+        assert written[0] == written[1] > 0
+    with pytest.raises(ValueError, match="done: 8 bytes, expected at least 16"):
+        solver.solve(src, dst, tolerance=1e-5, done=(flags.pointer, 8))
 
 
 def test_what_does_not_converge_says_so(emulator: Any) -> None:

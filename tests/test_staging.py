@@ -13,7 +13,7 @@ import pytest
 
 from pyharmony import _cuda, _native, _staging, ops
 
-from .cuda_arrays import Device, LateStreams
+from .cuda_arrays import Device, Interface, LateStreams
 
 PART = 1 << 12
 
@@ -189,3 +189,52 @@ def test_in_a_capture_nothing_is_waited_for(use: Any, emulator_module: Any) -> N
     assert module.made == 0
     module.is_capturing = lambda stream, device: False
     assert np.array_equal(place.fetch(there), values)
+
+
+def test_solves_that_are_read_follow_the_device(
+    use: Any, emulator_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that waits anyway enqueues fewer iterations, through memory that a thread has once for a device."""
+    monkeypatch.setattr(_staging, "LEAST", 1 << 30)
+    module = use(Counting(emulator_module))
+    rng = np.random.default_rng(2)
+    src, dst = (rng.integers(0, 256, (70, 60, 3), np.uint8) for _ in range(2))
+    mask = np.zeros((70, 60), np.uint8)
+    mask[10:60, 8:50] = 255
+    there = [Interface(a) for a in (src, dst, mask)]
+
+    def launches(call: Any) -> int:
+        before = emulator_module.launch_count()
+        call()
+        return int(emulator_module.launch_count() - before)
+
+    enqueued = launches(lambda: ops.poisson(*there))  # nobody waits, so that every iteration is there
+    assert module.made == 0
+    waited = launches(lambda: ops.poisson(src, dst, mask, device="cuda"))
+    assert waited <= enqueued - 3 * 6 and module.made == 1
+    _, info = ops.poisson(*there, return_info=True)
+    assert info.iterations <= 5 and module.made == 1
+    thread = threading.Thread(target=lambda: ops.poisson(src, dst, mask, device="cuda"))
+    thread.start()
+    thread.join()
+    gc.collect()
+    assert module.made == 2 and module.count == 1
+
+    most = _staging.FLAGS
+    assert _staging.flags(module, most, 0, 0) and _staging.flags(module, most + 1, 0, 0) is None
+    module.is_capturing = lambda stream, device: True
+    assert _staging.flags(module, 1, 0, 0) is None
+    _staging.release()
+    assert module.count == 0
+
+
+def test_without_pinned_memory_every_iteration_is_enqueued(use: Any, emulator_module: Any) -> None:
+    def refuse(nbytes: int, device: int) -> Any:
+        raise emulator_module.DeviceMemoryFailure("pinned memory: out of memory")
+
+    src, mask = np.zeros((20, 20, 3), np.uint8), np.zeros((20, 20), np.uint8)
+    mask[4:15, 4:15], dst = 255, np.full_like(src, 99)
+    use(emulator_module)
+    expected = ops.poisson(src, dst, mask, device="cuda")
+    use(Device(emulator_module, PinnedBuffer=refuse))
+    assert np.array_equal(ops.poisson(src, dst, mask, device="cuda"), expected)

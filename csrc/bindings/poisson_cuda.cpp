@@ -44,15 +44,17 @@ std::size_t bytes_of(const Plan& plan, int count, int channels) {
   return bytes(plan, planes_of(count, channels));
 }
 
-// The memory of a call, checked against the plan's needs; `warm` and `certify` may be missing.
+// The memory of a call, checked against the plan's needs; `warm`, `certify` and `done` may be
+// missing.
 struct Memory {
   Block hierarchy, workspace, report;
-  std::optional<Block> warm, certify;
+  std::optional<Block> warm, certify, done;
 };
 
 void run(const Plan& plan, const poisson::SolveImages& images, double tolerance, int max_iterations,
          const Memory& memory, cudaStream_t stream) {
-  const Block warm = memory.warm.value_or(Block()), certify = memory.certify.value_or(Block());
+  const Block warm = memory.warm.value_or(Block()), certify = memory.certify.value_or(Block()),
+              done = memory.done.value_or(Block());
   const int planes = planes_of(images.count(), images.channels());
   check_bytes(memory.hierarchy, plan.bytes(), "hierarchy");
   check_bytes(memory.workspace, poisson::solve_workspace_bytes(plan, planes), "workspace");
@@ -61,12 +63,14 @@ void run(const Plan& plan, const poisson::SolveImages& images, double tolerance,
   if (certify.first != 0) {
     check_bytes(certify, poisson::certify_workspace_bytes(plan, planes), "certify_workspace");
   }
+  if (done.first != 0) check_bytes(done, sizeof(std::int64_t) * planes, "done");
   DeviceSolve solve;
   solve.images = images;
   solve.tolerance = tolerance;
   solve.max_iterations = max_iterations;
   solve.warm = pointer_of(warm.first);
   solve.report = static_cast<PlaneReport*>(pointer_of(memory.report.first));
+  solve.done = static_cast<std::int64_t*>(pointer_of(done.first));
   void* const hierarchy = pointer_of(memory.hierarchy.first);
   void* const workspace = pointer_of(memory.workspace.first);
   poisson::launch_poisson_solve(plan, hierarchy, solve, workspace, stream);
@@ -81,7 +85,8 @@ void solve_images(const Plan& plan, const Block& hierarchy, const ArrayView& src
                   const ArrayView& out, const std::string& gradients, const std::string& contour,
                   double tolerance, int max_iterations, const std::optional<ArrayView>& weight_map,
                   const Block& workspace, const Block& report, const std::optional<Block>& warm,
-                  const std::optional<Block>& certify, cudaStream_t stream) {
+                  const std::optional<Block>& certify, const std::optional<Block>& done,
+                  cudaStream_t stream) {
   HM_CHECK(out.writable, "out: read-only");
   poisson::SolveImages images;
   images.src = device::as_image_batch(src, "src");
@@ -92,7 +97,7 @@ void solve_images(const Plan& plan, const Block& hierarchy, const ArrayView& src
   images.out = device::as_image_batch(out, "out");
   images.guidance = poisson::parse_guidance(gradients);
   images.contour = poisson::parse_contour(contour);
-  run(plan, images, tolerance, max_iterations, {hierarchy, workspace, report, warm, certify},
+  run(plan, images, tolerance, max_iterations, {hierarchy, workspace, report, warm, certify, done},
       stream);
 }
 
@@ -106,7 +111,7 @@ void solve_rhs(const Plan& plan, const Block& hierarchy, const ArrayView& rhs, c
   images.weight_map = optional_batch(weight_map, "weight_map", true);
   images.out = device::as_image_batch(out, "out");
   run(plan, images, tolerance, max_iterations,
-      {hierarchy, workspace, report, std::nullopt, certify}, stream);
+      {hierarchy, workspace, report, std::nullopt, certify, std::nullopt}, stream);
 }
 
 void set_up(const Plan& plan, const std::optional<ArrayView>& mask,
@@ -183,7 +188,8 @@ void bind_poisson_cuda(py::module_& m) {
   define_on_device(m, "poisson_solve", solve_images, "plan"_a, "hierarchy"_a, "src"_a, "dst"_a,
                    "mask"_a, "base"_a, "out"_a, named, "gradients"_a, "contour"_a = "half",
                    "tolerance"_a, "max_iterations"_a, "weight_map"_a = py::none(), "workspace"_a,
-                   "report"_a, "warm"_a = py::none(), "certify"_a = py::none());
+                   "report"_a, "warm"_a = py::none(), "certify"_a = py::none(),
+                   "done"_a = py::none());
   define_on_device(m, "poisson_solve_rhs", solve_rhs, "plan"_a, "hierarchy"_a, "rhs"_a, "out"_a,
                    named, "tolerance"_a, "max_iterations"_a, "weight_map"_a = py::none(),
                    "workspace"_a, "report"_a, "certify"_a = py::none());

@@ -106,9 +106,13 @@ void* allocate_pinned(std::size_t bytes) {
   if (bytes > kMemory) throw DeviceMemoryFailure("pinned memory: out of memory");
   void* pointer = std::malloc(bytes > 0 ? bytes : 1);
   std::memset(pointer, 0xff, bytes);
+  checker::register_memory(pointer, bytes, true);  // kernels may read and write it
   return pointer;
 }
-void release_pinned(void* pointer) noexcept { std::free(pointer); }
+void release_pinned(void* pointer) noexcept {
+  if (pointer != nullptr) checker::forget_memory(pointer);
+  std::free(pointer);
+}
 
 void copy_in(void* device, const void* host, std::size_t bytes, cudaStream_t stream) {
   check_stream(stream);

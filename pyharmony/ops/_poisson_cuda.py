@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _checks, _cuda
+from .. import _arrays, _checks, _cuda, _staging
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
 from .._warnings import warn
@@ -39,7 +39,7 @@ _FACTOR = 0.3
 
 
 def _most_iterations(levels: float) -> int:
-    """Returns the number of iterations to enqueue for a tolerance; unneeded ones return at once."""
+    """Returns the largest number of iterations for a tolerance; in unneeded ones kernels return at once."""
     return 8 + max(0, math.ceil(math.log(0.25 / levels) / math.log(1 / _FACTOR)))
 
 
@@ -168,12 +168,15 @@ class DeviceHierarchy:
             The reports of the items, if they are requested, and the bytes of scratch.
         """
         count, _, _, channels = out.shape
+        # Who waits for the end may as well see after which iteration nothing is left to do.
+        waits = read or place.kind == "host"
         proof = place.scratch(self.plan.certify_bytes(count, channels)) if certify else None
         options = {
             "gradients": gradients,
             "contour": contour,
             "warm": None if warm is None else warm.block,
             "certify": None if proof is None else proof.block,
+            "done": _staging.flags(place.module, count * channels, place.device, place.stream) if waits else None,
         }
         with place.using(self.memory, self.weight_map, eq.mask), place.using(warm, writing=True):
             report, nbytes = self._run(place, "poisson_solve", eq.views(), out, levels, levels * unit / 255, **options)

@@ -265,11 +265,13 @@ __global__ void __launch_bounds__(kPixelThreads) poisson_zero_kernel(const ZeroP
 class Proof {
  public:
   Proof(const Plan& plan, const SolveMemory& memory, const SolveImages& images, ProofState* proofs,
-        const Planes& sum, PlaneReport* report, double tolerance, cudaStream_t stream)
+        const Planes& sum, PlaneReport* report, double tolerance, Follower& follower,
+        cudaStream_t stream)
       : plan_(plan),
         memory_(memory),
         images_(images),
         sum_(sum),
+        follower_(follower),
         stream_(stream),
         proof_{memory.sums(plan), proofs, report, 0, tolerance} {}
 
@@ -284,7 +286,7 @@ class Proof {
   void run(int rounds, const GradientsOptions& gradients) {
     residual();
     for (int round = 1; round <= rounds; ++round) {
-      launch_poisson_gradients(plan_, memory_, gradients, stream_);
+      launch_poisson_gradients(plan_, memory_, gradients, follower_, stream_);
       accumulate(false, nullptr);
       HM_LAUNCH(poisson_add_bound_kernel, dim3(static_cast<unsigned>(images_.count())),
                 dim3(kPixelThreads), 0, stream_, proof_);
@@ -308,13 +310,14 @@ class Proof {
   const SolveMemory& memory_;
   const SolveImages& images_;
   const Planes sum_;
+  Follower& follower_;
   cudaStream_t stream_;
   ProofParams proof_;
 };
 
 void amplify(const Plan& plan, void* hierarchy, const SolveImages& images, void* workspace,
              unsigned char* proof_memory, const ProofLayout& layout,
-             const GradientsOptions& options, cudaStream_t stream) {
+             const GradientsOptions& options, Follower& follower, cudaStream_t stream) {
   const int items = plan.options.items;
   const SolveMemory memory(plan, hierarchy, items, 1, workspace);
   const Planes w = {proof_memory + layout.w, plan.grid[0].plane};
@@ -329,7 +332,7 @@ void amplify(const Plan& plan, void* hierarchy, const SolveImages& images, void*
   ProofState* proofs = reinterpret_cast<ProofState*>(proof_memory + layout.states);
   GradientsOptions gradients = options;
   gradients.reduction = kReduction;
-  Proof proof(plan, memory, ones, proofs, w, nullptr, 0, stream);
+  Proof proof(plan, memory, ones, proofs, w, nullptr, 0, follower, stream);
   proof.run(kAmplificationRounds, gradients);
 
   const double excess =
@@ -365,11 +368,12 @@ void launch_poisson_certify(const Plan& plan, void* hierarchy, const DeviceSolve
       std::min(std::max(solve.max_iterations, kLeastIterations), kMaxDeviceIterations);
 
   const Planes e = {proof_memory + layout.e, plan.grid[0].plane};
+  Follower follower(solve.done);
   Proof proof(plan, memory, images, reinterpret_cast<ProofState*>(proof_memory + layout.states), e,
-              solve.report, solve.tolerance, stream);
+              solve.report, solve.tolerance, follower, stream);
   // This comes before the workspace is used for w.
   proof.accumulate(true, solve.warm == nullptr ? nullptr : warm_planes(solve.warm, planes));
-  amplify(plan, hierarchy, images, workspace, proof_memory, layout, gradients, stream);
+  amplify(plan, hierarchy, images, workspace, proof_memory, layout, gradients, follower, stream);
   proof.run(kCertifyRounds, gradients);
 }
 

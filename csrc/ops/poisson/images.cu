@@ -482,7 +482,8 @@ void launch_poisson_solve(const Plan& plan, void* hierarchy, const DeviceSolve& 
   GradientsOptions gradients;
   gradients.tolerance = solve.tolerance;
   gradients.max_iterations = solve.max_iterations;
-  launch_poisson_gradients(plan, memory, gradients, stream);
+  Follower follower(solve.done);
+  launch_poisson_gradients(plan, memory, gradients, follower, stream);
 
   const WriteParams write = {memory.finest(plan), memory.solution(plan), images.src,  images.out,
                              plan.options.top,    plan.options.left,     corrections, warm,

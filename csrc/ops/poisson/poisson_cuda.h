@@ -3,7 +3,8 @@
 // A level is cut into tiles of kTileWidth x kTileHeight. Tiles without unknowns return at once, so
 // that time follows the mask. Planes are read and written in quads, four values each. They are
 // undefined in quads without unknowns, which nobody reads. The plan and the greatest number of
-// iterations fix the sequence of launches; kernels return at once where their plane is done.
+// iterations fix the sequence of launches; kernels return at once where their plane is done. A call
+// whose caller waits for it anyway follows the device, and leaves out iterations that none needs.
 #pragma once
 
 #include <cstddef>
@@ -125,6 +126,9 @@ struct DeviceSolve {
   int max_iterations = 8;
   void* warm = nullptr;           // warm_bytes(); its WarmPlanes are zero before the first frame
   PlaneReport* report = nullptr;  // [planes], device memory
+  // [planes], pinned memory of the host, by which the call stops enqueuing iterations when all
+  // planes are done; null: the call does not wait for the device.
+  std::int64_t* done = nullptr;
 };
 
 std::size_t solve_workspace_bytes(const Plan& plan, int planes);

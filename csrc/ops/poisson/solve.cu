@@ -1,5 +1,6 @@
 // Conjugate gradients with one V-cycle as preconditioner, as in solve.cpp.
 #include <algorithm>
+#include <atomic>
 #include <cfloat>
 #include <cmath>
 
@@ -541,7 +542,13 @@ __global__ void __launch_bounds__(kRestrictThreads)
 // ---- the scalars of conjugate gradients ---------------------------------------------------------
 
 struct ScalarParams : PlaneSums, GradientsOptions {
+  Progress progress;
   int k;
+
+  // Marks the plane as done, for the host as well.
+  __device__ __forceinline__ void tell(int plane) const {
+    if (threadIdx.x == 0 && progress.done != nullptr) progress.done[plane] = progress.run;
+  }
 };
 
 template <int kThreads>
@@ -604,7 +611,7 @@ template <int kThreads>
 __global__ void __launch_bounds__(kThreads) poisson_step_kernel(const ScalarParams p) {
   const int plane = static_cast<int>(blockIdx.x);
   PlaneState& s = p.states[plane];
-  if (s.done) return;
+  if (s.done) return p.tell(plane);
   __shared__ int good;
   const double curvature = total<kThreads>(p, plane).dot;
   if (threadIdx.x == 0) {
@@ -616,6 +623,7 @@ __global__ void __launch_bounds__(kThreads) poisson_step_kernel(const ScalarPara
       s.pending = p.k;
     } else {
       s.done = 1;
+      p.tell(plane);
     }
   }
   HM_SYNC();
@@ -644,6 +652,7 @@ __global__ void __launch_bounds__(kThreads) poisson_step_kernel(const ScalarPara
     s.iterations = p.k + 1;
     s.converged = rest <= s.limit;
     s.done = 1;
+    p.tell(plane);
   }
 }
 
@@ -683,9 +692,9 @@ class Launches {
            cudaStream_t stream)
       : plan_(plan), m_(memory), constants_(constants), stream_(stream) {}
 
-  void run(const GradientsOptions& options) {
+  void run(const GradientsOptions& options, Follower& follower) {
     start();
-    ScalarParams scalars = {m_.sums(plan_), options, 0};
+    ScalarParams scalars = {m_.sums(plan_), options, follower.begin(m_.planes), 0};
     for (int k = 0; k < options.max_iterations; ++k) {
       // The buffers change places: r_k is written beside r_{k-1}, and z to the remaining one.
       const int r_in = k % 2 == 0 ? kR : kSpare0, r_out = k % 2 == 0 ? kSpare0 : kR;
@@ -719,6 +728,7 @@ class Launches {
       HM_LAUNCH((poisson_direction_kernel<FineOp>), tiles_of(direction), dim3(kTileThreads),
                 kDirectionBytes, stream_, direction);
       find_scalars(scalars, false);
+      if (follower.all_done(k, stream_)) break;
     }
   }
 
@@ -844,12 +854,31 @@ class Launches {
 
 }  // namespace
 
+Progress Follower::begin(int planes) {
+  static std::atomic<std::int64_t> runs{0};
+  planes_ = planes;
+  run_ = ++runs;
+  return {done_, run_};
+}
+
+bool Follower::all_done(int iteration, cudaStream_t stream) {
+  if (done_ == nullptr) return false;
+  std::optional<device::Event>& event = events_[iteration % 2];
+  if (!event) event.emplace();
+  event->record(stream);
+  if (iteration == 0) return false;
+  events_[1 - iteration % 2]->synchronize();
+  const volatile std::int64_t* const done = done_;  // the device writes it
+  return std::all_of(done, done + planes_, [&](std::int64_t run) { return run == run_; });
+}
+
 void launch_poisson_gradients(const Plan& plan, const SolveMemory& memory,
-                              const GradientsOptions& options, cudaStream_t stream) {
+                              const GradientsOptions& options, Follower& follower,
+                              cudaStream_t stream) {
   if (plan.nine()) {
-    Launches<NinePoint>(plan, memory, NinePointConstants(), stream).run(options);
+    Launches<NinePoint>(plan, memory, NinePointConstants(), stream).run(options, follower);
   } else {
-    Launches<FivePoint>(plan, memory, five_point(plan), stream).run(options);
+    Launches<FivePoint>(plan, memory, five_point(plan), stream).run(options, follower);
   }
 }
 

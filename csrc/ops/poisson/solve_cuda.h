@@ -1,7 +1,10 @@
 // The data that the parts of a solve on a device share: its workspace, and the state of each plane.
 #pragma once
 
+#include <optional>
+
 #include "device/reduce.h"
+#include "device/runtime.h"
 #include "ops/poisson/grid_cuda.h"
 
 namespace pyharmony::poisson {
@@ -148,12 +151,36 @@ void launch_poisson_residual(const Plan& plan, const SolveMemory& memory, const 
 void launch_poisson_tail(const Plan& plan, const SolveMemory& memory, bool nested, const Planes& in,
                          const Planes& out, cudaStream_t stream);
 
+// Where kernels tell the host which planes are done: the number of the run, which no other one has.
+struct Progress {
+  std::int64_t* done = nullptr;  // [planes], pinned memory of the host; null: nobody follows
+  std::int64_t run = 0;
+};
+
+// Follows solves an iteration behind what is enqueued, so that the device never waits for the host
+// and at most one iteration is enqueued that no plane needs.
+class Follower {
+ public:
+  explicit Follower(std::int64_t* done) : done_(done) {}
+
+  Progress begin(int planes);
+  // Waits for the iteration before the one just enqueued. Returns whether no plane needs another.
+  bool all_done(int iteration, cudaStream_t stream);
+
+ private:
+  std::int64_t* done_;
+  std::int64_t run_ = 0;
+  int planes_ = 0;
+  std::optional<device::Event> events_[2];
+};
+
 // Solves A x = r for every plane. r is in buffer kR and is lost; x is kX plus the pending step.
 struct GradientsOptions {
   double tolerance = 0, reduction = kFloatReduction;
   int max_iterations = 8;
 };
 void launch_poisson_gradients(const Plan& plan, const SolveMemory& memory,
-                              const GradientsOptions& options, cudaStream_t stream);
+                              const GradientsOptions& options, Follower& follower,
+                              cudaStream_t stream);
 
 }  // namespace pyharmony::poisson
