@@ -106,7 +106,14 @@ def rows() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "partial convolution, no_grad", layer(negative_slope=0.2)
     weight.requires_grad_()
     yield "partial convolution, forward", layer(negative_slope=0.2)
-    weight.requires_grad_(False)
+    inputs = [value.requires_grad_() for value in (x, weight, bias)]
+    result, grad = layer(negative_slope=0.2)()[0], torch.ones(1, 16, 6, 6)
+    convolved = F.conv2d(x, weight, bias, [1, 1], [1, 1])
+    backward: Any = torch.autograd.backward
+    yield "partial convolution, backward to x, weight and bias", lambda: backward(result, grad, retain_graph=True)
+    yield "- torch: the backward of its convolution", lambda: backward(convolved, grad, retain_graph=True)
+    for value in inputs:
+        value.requires_grad_(False)
     yield "- torch: its convolution and a result of premask", lambda: (
         torch.empty_like(x), F.conv2d(x, weight, None, [1, 1], [1, 1]),
     )  # fmt: skip

@@ -547,6 +547,70 @@ def test_a_layer_that_is_described_once_has_the_same_bits(
     assert len(kept._described._values) == 1 and len(kept._checked._values) == 1
 
 
+@pytest.mark.parametrize("form", FORMATS, ids=["planar", "channels-last"])
+@pytest.mark.parametrize("kind", ["hard", "soft", "planes", "none"])
+@pytest.mark.parametrize("scale", [None, 0.5, torch.tensor(0.7), torch.tensor(0.7, dtype=torch.float16)], ids=str)
+@pytest.mark.parametrize("slope", [None, 0.2])
+@pytest.mark.covering(2)
+def test_gradients_that_are_described_once_have_the_same_bits(
+    on_emulator: Any, slope: float | None, scale: Any, kind: str, form: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "_gradients", kept.Memory())
+    real, views = _native_torch.Calls.view, []
+
+    def counting(self: Any, x: Any, **options: Any) -> Any:
+        views.append(x)
+        return real(self, x, **options)
+
+    rng = torch.Generator().manual_seed(3)
+    rounds = []
+    for _ in range(3):
+        x, weight, bias = (torch.randn(shape, generator=rng) for shape in ((2, 8, 13, 12), (16, 8, 3, 3), (16,)))
+        inputs = [x.contiguous(memory_format=form), weight.contiguous(memory_format=form), bias]
+        learned = scale.clone() if isinstance(scale, torch.Tensor) and scale.dtype == torch.float32 else scale
+        for leaf in (*inputs, *([learned] if learned is not scale else [])):
+            leaf.requires_grad_()
+        leaves = [*inputs, *([learned] if learned is not scale else [])]
+        mask = torch.rand(2, 8 if kind == "planes" else 1, 13, 12, generator=rng)
+        mask = mask if kind == "soft" else mask > 0.5
+        plan = None if kind == "none" else ops.mask_plan(mask, [(3, 2, 1)], soft=kind == "soft", method="dense")[0]
+        y, _ = ops.partial_conv2d(*inputs, plan=plan, stride=2, padding=1, scale=learned, negative_slope=slope)
+        grad = torch.randn(y.shape, generator=rng)
+        # All gradients, and those of some alone.
+        for some in (leaves, [leaves[0]], [leaves[1]], [leaves[2]], leaves[:2]):
+            views.clear()
+            with monkeypatch.context() as patch:
+                patch.setattr(_native_torch.Calls, "view", counting)
+                found = torch.autograd.grad(y, some, grad, retain_graph=True)
+            rounds.append(len(views))
+            with monkeypatch.context() as patch:
+                patch.setattr(device, "run_described_backward", lambda *_: None)
+                wanted = torch.autograd.grad(y, some, grad, retain_graph=True)
+            assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+            assert all(a.stride() == b.stride() for a, b in zip(found, wanted, strict=True))
+    # Tensors are described once: the last of the five needs the description of the weight's gradient alone.
+    assert all(rounds[:4]) and not any(rounds[4:])
+    assert len(kept._gradients._values) == 4
+
+
+def test_gradients_of_other_forms_are_described_apart(on_emulator: Any) -> None:
+    x, weight = torch.randn(2, 8, 9, 9, requires_grad=True), torch.randn(16, 8, 3, 3, requires_grad=True)
+    plan = ops.mask_plan(torch.rand(2, 1, 9, 9) > 0.5, [(3, 1, 1)], method="dense")[0]
+    y, _ = ops.partial_conv2d(x, weight, plan=plan, padding=1, negative_slope=0.2)
+    whole = torch.randn(2, 16, 9, 18)
+    for grad in (whole[..., ::2], whole[..., ::2].contiguous(memory_format=torch.channels_last), torch.ones(1).expand(
+        2, 16, 9, 9), torch.complex(whole, whole)[..., ::2].conj().imag):  # fmt: skip
+        same = grad.resolve_neg().contiguous()
+        for a, b in zip(*(torch.autograd.grad(y, (x, weight), g, True) for g in (grad, same)), strict=True):
+            assert torch.equal(a, b)
+    strided = torch.randn(2, 8, 9, 18)[..., ::2].requires_grad_()
+    y, _ = ops.partial_conv2d(strided, weight, plan=plan, padding=1)
+    dense = strided.detach().contiguous().requires_grad_()
+    z, _ = ops.partial_conv2d(dense, weight, plan=plan, padding=1)
+    found, wanted = (torch.autograd.grad(a.sum(), (b, weight)) for a, b in ((y, strided), (z, dense)))
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _cuda
-from ._native_torch import DeviceCalls
+from ._native_torch import DEVICE_DTYPES, DeviceCalls, Formats, Shapes
 from ._partial_conv import number
 
 #: The largest number of forms that are kept; a network has one for each layer, size and dtype.
@@ -125,6 +125,109 @@ def run_described(
     module = calls.module
     try:
         return calls.run(x, weight, bias, plan, value, factor, slope, where_of(x))
+    except (module.DeviceFailure, module.DeviceMemoryFailure):
+        with _cuda.failures("partial_conv2d"):
+            raise
+
+
+class GradientCalls:
+    """The description of the gradients of a layer for native code, whose convolutions are the library's."""
+
+    def __init__(
+        self, grad: Tensor, y: Tensor | None, x: Tensor | None, layer: Any, shapes: Shapes, last: Formats,
+        factor: Tensor | None, x_factor: Tensor | None, for_bias: bool,
+    ) -> None:  # fmt: skip
+        calls = DeviceCalls(grad, "partial_conv2d")
+        self.module, self.shapes, self.last = calls.module, shapes, last
+        self.conv: Any = (*layer.conv, False, [0, 0], layer.groups)
+        self.device, self.dtype, self.channels = grad.device, grad.dtype, grad.shape[1]
+        dx = self.like(0)
+        bias_grad = torch.empty(self.channels, dtype=self.dtype, device=self.device) if for_bias else None
+        self.native = calls.module.PartialConvGradients(
+            calls.view(grad), y is not None, calls.view(x), calls.view(dx), calls.view(bias_grad), calls.view(factor),
+            calls.view(x_factor),
+        )  # fmt: skip
+        self.workspace = max(self.native.workspace, 1)
+
+    def like(self, i: int) -> Tensor:
+        """Returns uninitialised memory in the form of x or of the weight."""
+        return torch.empty(self.shapes[i], dtype=self.dtype, device=self.device, memory_format=self.last[i])
+
+    def run(
+        self, grad: Tensor, y: Tensor | None, x: Tensor | None, weight: Tensor | None, plan: Any, value: float,
+        factor: Tensor | None, slope: float, for_bias: bool, x_value: float, x_factor: Tensor | None,
+        where: tuple[int, int],
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+        """Computes the gradients of x (if weight is given), of weight (if x is given), and of bias."""
+        native, offset = self.native, None
+        if plan.plain and factor is None and value == 1 and slope == 1:
+            h = grad
+            offset = grad.sum((0, 2, 3)) if for_bias else None
+        else:
+            h = torch.empty_like(grad)
+            address = scratch = 0
+            if for_bias:
+                offset = torch.empty(self.channels, dtype=self.dtype, device=self.device)
+                memory = torch.empty(self.workspace, dtype=torch.uint8, device=self.device)
+                address, scratch = offset.data_ptr(), memory.data_ptr()
+            native.epilogue(
+                *((None, None) if plan.plain else (plan.ratio_view, plan.new_mask_view)), grad.data_ptr(),
+                0 if y is None else y.data_ptr(), value, 0 if factor is None else factor.data_ptr(), slope,
+                h.data_ptr(), address, scratch, *where,
+            )  # fmt: skip
+        if x is None and weight is None:
+            return None, None, offset
+        needs, inputs = [weight is not None, x is not None, False], x
+        if x is None:
+            inputs = self.like(0)
+        elif plan.mask_view is not None:
+            inputs = torch.empty_like(x)
+            native.premask(plan.mask_view, x.data_ptr(), inputs.data_ptr(), *where)
+        dx, dw, _ = _convolution_backward(
+            h, inputs, self.like(1) if weight is None else weight, None, *self.conv, needs
+        )
+        if dx is not None:
+            dx = dx.contiguous(memory_format=self.last[0])
+            if plan.mask_view is not None or x_factor is not None or x_value != 1:
+                scale = 0 if x_factor is None else x_factor.data_ptr()
+                native.mask_gradient(plan.mask_view, dx.data_ptr(), x_value, scale, *where)
+        return dx, dw, offset
+
+
+_convolution_backward = torch.ops.aten.convolution_backward.default
+_gradients = Memory()
+
+
+def run_described_backward(
+    grad: Tensor, y: Tensor | None, x: Tensor | None, weight: Tensor | None, layer: Any, shapes: Shapes, last: Formats,
+    value: float, factor: Tensor | None, slope: float, for_bias: bool, x_value: float, x_factor: Tensor | None,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None] | None:  # fmt: skip
+    """Computes a layer's gradients; returns None if kernels need copies of its tensors.
+
+    Args:
+        grad: without gaps; y, which is missing where the slope is 1, has its strides.
+        x_value, x_factor: a number and a tensor by which the gradient of x is multiplied.
+    """
+    plan, stride = layer.plan, grad.stride()
+    if y is not None and (y.stride() != stride or y.is_neg() or not y.data_ptr()):
+        return None
+    if grad.is_neg() or not grad.data_ptr() or (x is not None and (x.is_neg() or not x.data_ptr())):
+        return None
+    form = (
+        grad.shape, stride, grad.dtype, grad.device, y is None, None if x is None else (x.stride(), x.dtype), shapes,
+        last, None if factor is None else factor.dtype, None if x_factor is None else x_factor.dtype, for_bias,
+        layer.groups, plan.form, id(_cuda.kernels()),
+    )  # fmt: skip
+    calls: GradientCalls | None = _gradients.get(form)
+    if calls is None:
+        dense = x is None or x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+        if not dense or grad.dtype not in DEVICE_DTYPES or (x is not None and x.dtype != grad.dtype):
+            return None
+        calls = GradientCalls(grad, y, x, layer, shapes, last, factor, x_factor, for_bias)
+        _gradients.put(form, calls)
+    module = calls.module
+    try:
+        return calls.run(grad, y, x, weight, plan, value, factor, slope, for_bias, x_value, x_factor, where_of(grad))
     except (module.DeviceFailure, module.DeviceMemoryFailure):
         with _cuda.failures("partial_conv2d"):
             raise

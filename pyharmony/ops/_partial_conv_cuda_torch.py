@@ -27,7 +27,13 @@ from . import _native_torch
 from . import _partial_conv as op
 from ._native_torch import DEVICE_DTYPES, DeviceCalls, Formats, Shapes, dense
 from ._partial_conv import LayerPlan, Window
-from ._partial_conv_calls_torch import find_checked, form_of_plan, keep_checked, run_described
+from ._partial_conv_calls_torch import (
+    find_checked,
+    form_of_plan,
+    keep_checked,
+    run_described,
+    run_described_backward,
+)
 
 #: The largest number of products per output value for the direct kernel. Derived, not measured: on an H200 a product
 #: costs about 0.05 ps, and the passes over x and y that the kernel saves cost 1 to 2 ps per value.
@@ -466,6 +472,14 @@ def run_backward(
         y_last = y.is_contiguous(memory_format=torch.channels_last) and not y.is_contiguous()
         grad = grad.contiguous(memory_format=torch.channels_last if y_last else torch.contiguous_format)
     grad = dense(grad)
+    if not rows:
+        described = run_described_backward(
+            grad, None if slope == 1 else y, None if x is None else x.detach(),
+            None if weight is None else weight.detach(), layer, shapes, last, value, factor, slope, for_bias,
+            *_factor(x_scale),
+        )  # fmt: skip
+        if described is not None:
+            return described
     offset = None
     if plan.plain and factor is None and value == 1 and slope == 1:
         h = grad
