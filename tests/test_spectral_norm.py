@@ -335,6 +335,28 @@ def test_a_call_that_is_kept_has_the_bits_of_one_that_is_described(on_emulator: 
 
 
 @needs_torch
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_update_without_gradients_has_the_same_bits(on_emulator: Any, order: Any) -> None:
+    """It calls no function of autograd; what it returns can be used with gradients later."""
+    results = []
+    for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        model, group = group_of(order)
+        found: list[Any] = []
+        for _ in range(3):
+            with mode():
+                group.update()
+                assert all(w.requires_grad == (mode is torch.enable_grad) for w in group.weights)
+                found += [*(w.detach().clone() for w in group.weights), group.sigmas.detach().clone()]
+                found += [x.clone() for part in group._parts for x in part.vectors]
+        results.append(found)
+        with torch.enable_grad():
+            loss = model[0](torch.ones(1, 3, 5, 5)).sum()
+        assert torch.autograd.grad(loss, group._parts[0].weight)[0].isfinite().all()
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(other, results[0], strict=True))
+
+
+@needs_torch
 def test_an_update_of_all_layers_is_one_native_call(on_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _, group = group_of("legacy")
     group.update()

@@ -592,16 +592,17 @@ class SpectralNormGroup:
                 parts[i].show(parts[i].weight.detach())
             raise
         if not compiling:
-            for i in indices:
-                parts[i].show(self._values[i].detach())
             graph, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
             if len(indices) < count:
                 graph, inference = graph and self._graph, inference or self._inference
             self._graph, self._inference = graph, inference
-            self._keys, self._wants = self._keys or [(-2, 0)] * count, self._wants or [False] * count
+            values = self._values
+            keys = self._keys = self._keys or [(-2, 0)] * count
+            wants = self._wants = self._wants or [False] * count
             for i in indices:
-                weight = parts[i].weight
-                self._keys[i], self._wants[i] = _key(weight), weight.requires_grad
+                part, weight = parts[i], parts[i].weight
+                part.show(values[i].detach())
+                keys[i], wants[i] = _key(weight), weight.requires_grad
 
     def _make(self, iterate: bool, indices: Sequence[int]) -> None:
         """Computes the values of the layers at indices, and keeps those of the others."""

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad as _forward_ad
 
 from .. import _arrays, _cuda
 from ..errors import DeviceError, DTypeError
@@ -557,6 +558,9 @@ def normalize(
         check(weights, us, vs)
         if pool is not None and not compiling and on_device(weights[0]):
             update = pool.updates.add(weights, us, vs, dims, settings)
+    if update is not None and not torch.is_grad_enabled() and _forward_ad._current_level < 0:
+        sigmas, _, outs = update.run(weights, normalized)  # nothing is to be differentiated
+        return sigmas, outs
     if not compiling:
         sigmas, *outs = _apply_normalize(_Normalization(us, vs, dims, settings, normalized, pool, update), *weights)
         return sigmas, outs
