@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
+#include "core/buffer.h"
 #include "core/checks.h"
 
 namespace pyharmony {
@@ -13,6 +13,23 @@ void expect(const ArrayView& a, const char* name, int ndim) {
   HM_CHECK(a.dtype == DType::kFloat32, name, ": dtype ", dtype_name(a.dtype), ", expected float32");
   HM_CHECK(a.ndim == ndim, name, ": ", a.ndim, " dimensions, expected ", ndim);
   HM_CHECK(is_contiguous(a), name, ": expected a contiguous array");
+}
+
+// Copies the image to `before` rows and columns of a padded one, whose other values become zero.
+void pad(const ConvolutionParams& p, std::int64_t height, float* out) {
+  const std::int64_t row = p.padded_width * p.channels;
+  const std::int64_t rows = std::max<std::int64_t>(0, std::min(p.image_height, height - p.before));
+  const std::int64_t columns = std::min(p.image_width, p.padded_width - p.before);
+  const std::int64_t left = p.before * p.channels;
+  const std::int64_t count = std::max<std::int64_t>(0, columns) * p.channels;
+  std::fill_n(out, p.before * row, 0.0f);
+  for (std::int64_t y = 0; y < rows; ++y) {
+    float* const to = out + (y + p.before) * row;
+    std::fill_n(to, left, 0.0f);
+    std::memcpy(to + left, p.image + y * p.image_width * p.channels, count * sizeof(float));
+    std::fill(to + left + count, to + row, 0.0f);
+  }
+  std::fill(out + (p.before + rows) * row, out + height * row, 0.0f);
 }
 
 }  // namespace
@@ -42,6 +59,9 @@ void convolution(const ArrayView& image, const ArrayView& weight, const ArrayVie
              "added: expected the shape of out");
   }
   ConvolutionParams params{};
+  params.image = image.as<float>();
+  params.image_height = height;
+  params.image_width = width;
   params.weight = weight.as<float>();
   params.bias = bias.as<float>();
   params.added = added == nullptr ? nullptr : added->as<float>();
@@ -52,29 +72,25 @@ void convolution(const ArrayView& image, const ArrayView& weight, const ArrayVie
   params.made = made;
   params.kernel = static_cast<int>(kernel);
   params.stride = stride;
+  params.before = before;
   params.slope = static_cast<float>(slope);
   params.high = static_cast<float>(high);
   if (params.height == 0 || params.width == 0 || made == 0) return;
   const std::int64_t padded_height = stride * (params.height - 1) + kernel;
   params.padded_width = stride * (params.width - 1) + kernel;
-  std::vector<float> padded;
-  if (before == 0 && params.padded_width == width && padded_height <= height) {
-    params.padded = image.as<float>();
-  } else {
-    padded.assign(padded_height * params.padded_width * channels, 0.0f);
-    const std::int64_t rows = std::min(height, padded_height - before);
-    const std::int64_t columns = std::min(width, params.padded_width - before);
-    for (std::int64_t y = 0; y < rows && columns > 0; ++y) {
-      std::memcpy(padded.data() + ((y + before) * params.padded_width + before) * channels,
-                  image.as<float>() + y * width * channels, columns * channels * sizeof(float));
-    }
-    params.padded = padded.data();
-  }
   if (each) {
     HM_SIMD_CALL(convolution_each_kernel, params);
-  } else {
-    HM_SIMD_CALL(convolution_kernel, params);
+    return;
   }
+  Buffer<float> padded;
+  if (before == 0 && params.padded_width == width && padded_height <= height) {
+    params.padded = params.image;
+  } else {
+    padded = Buffer<float>(padded_height * params.padded_width * channels);
+    pad(params, padded_height, padded.data());
+    params.padded = padded.data();
+  }
+  HM_SIMD_CALL(convolution_kernel, params);
 }
 
 }  // namespace pyharmony

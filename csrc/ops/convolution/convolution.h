@@ -11,15 +11,17 @@
 
 namespace pyharmony {
 
-// Everything is contiguous float32; the padded image has its zeros around it already.
+// Everything is contiguous float32. The padded image has its zeros around it already; a convolution
+// of each channel by itself reads the image instead.
 struct ConvolutionParams {
+  const float* image;   // [image height, image width, channels]
   const float* padded;  // [padded height, padded width, channels]
   const float* weight;  // [kernel, kernel, channels, made], or [kernel, kernel, channels] of `each`
   const float* bias;    // [made]
   const float* added;   // like out; null: nothing
   float* out;           // [height, width, made]
-  std::int64_t height, width, channels, made, padded_width;
-  int kernel, stride;
+  std::int64_t image_height, image_width, height, width, channels, made, padded_width;
+  int kernel, stride, before;
   float slope, high;
 };
 

@@ -1,5 +1,6 @@
-// Convolutions as sums in registers: for a few pixels of a row and two registers of channels at a
-// time, each value of the windows is multiplied with the weights that it has for those channels.
+// Convolutions as sums in registers: for a few pixels of a row and up to three registers of
+// channels at a time, each value of the windows is multiplied with the weights that it has for
+// those channels.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -11,20 +12,22 @@
 namespace pyharmony::HM_SIMD_NS {
 namespace {
 
-// The pixels at once: with two registers of sums for each they leave some for weights.
-constexpr int kPixels = HM_SIMD_BYTES == 64 ? 12 : 6;
-constexpr int kWide = 2 * kLanes;
+// The registers of sums at once, which leave some for weights, and the most of one pixel.
+constexpr int kSums = HM_SIMD_BYTES == 64 ? 24 : 12;
+constexpr int kWidest = 3;
 // The pixels of a convolution of each channel by itself.
-constexpr int kEach = 4;
+constexpr int kEach = 8;
 // The multiplications that are worth a thread of their own.
 constexpr std::int64_t kGrain = 1 << 21;
 
-// Weights of up to kWide channels: rows of `stride` floats, all registers of which may be read.
+// Weights of up to kWidest registers of channels: rows of `stride` floats, all of whose registers
+// may be read.
 struct Panel {
   const float* weight;
   std::int64_t stride;
-  float bias[kWide];
+  float bias[kWidest * kLanes];
   std::int64_t first, count;
+  int registers;
 };
 
 inline Vec finish(Vec s, Vec slope, Vec high) {
@@ -48,12 +51,12 @@ inline void store_some(float* p, Vec v, std::int64_t count) {
   }
 }
 
-// Computes kCount pixels of a row, for the channels of a panel.
-template <int kCount>
+// Computes kCount pixels of a row, for the channels of a panel of kRegisters.
+template <int kRegisters, int kCount>
 void pixels(const ConvolutionParams& p, const Panel& panel, std::int64_t y, std::int64_t x) {
-  Vec sums[kCount][2];
+  Vec sums[kCount][kRegisters];
   for (int i = 0; i < kCount; ++i) {
-    for (int j = 0; j < 2; ++j) sums[i][j] = load_unaligned(panel.bias + j * kLanes);
+    for (int j = 0; j < kRegisters; ++j) sums[i][j] = load_unaligned(panel.bias + j * kLanes);
   }
   const std::int64_t step = p.stride * p.channels, row = p.padded_width * p.channels;
   const std::int64_t run = p.kernel * p.channels;
@@ -62,18 +65,18 @@ void pixels(const ConvolutionParams& p, const Panel& panel, std::int64_t y, std:
   // The windows' values of one row lie side by side, as their weights do.
   for (int down = 0; down < p.kernel; ++down, from += row) {
     for (std::int64_t k = 0; k < run; ++k, weight += panel.stride) {
-      Vec weights[2];
-      for (int j = 0; j < 2; ++j) weights[j] = load_unaligned(weight + j * kLanes);
+      Vec weights[kRegisters];
+      for (int j = 0; j < kRegisters; ++j) weights[j] = load_unaligned(weight + j * kLanes);
       for (int i = 0; i < kCount; ++i) {
         const Vec value = splat(from[i * step + k]);
-        for (int j = 0; j < 2; ++j) sums[i][j] = fma(value, weights[j], sums[i][j]);
+        for (int j = 0; j < kRegisters; ++j) sums[i][j] = fma(value, weights[j], sums[i][j]);
       }
     }
   }
   const Vec slope = splat(p.slope), high = splat(p.high);
   const std::int64_t first = (y * p.width + x) * p.made + panel.first;
   for (int i = 0; i < kCount; ++i) {
-    for (int j = 0; j < 2; ++j) {
+    for (int j = 0; j < kRegisters; ++j) {
       const std::int64_t at = first + i * p.made + j * kLanes, left = panel.count - j * kLanes;
       Vec s = sums[i][j];
       if (p.added != nullptr) s += load_some(p.added + at, left);
@@ -82,96 +85,179 @@ void pixels(const ConvolutionParams& p, const Panel& panel, std::int64_t y, std:
   }
 }
 
-template <int kCount>
+template <int kRegisters, int kCount>
 void pixels_of(std::int64_t count, const ConvolutionParams& p, const Panel& panel, std::int64_t y,
                std::int64_t x) {
   if (count == kCount) {
-    pixels<kCount>(p, panel, y, x);
+    pixels<kRegisters, kCount>(p, panel, y, x);
   } else if constexpr (kCount > 1) {
-    pixels_of<kCount - 1>(count, p, panel, y, x);
+    pixels_of<kRegisters, kCount - 1>(count, p, panel, y, x);
   }
 }
 
-// Computes kCount pixels of a row, each channel by itself.
-template <int kCount>
-void pixels_each(const ConvolutionParams& p, std::int64_t y, std::int64_t x) {
-  const std::int64_t step = p.stride * p.channels, row = p.padded_width * p.channels;
-  const float* const from = p.padded + p.stride * y * row + x * step;
-  const std::int64_t to = (y * p.width + x) * p.channels;
-  const Vec slope = splat(p.slope), high = splat(p.high);
-  for (std::int64_t c = 0; c < p.channels; c += kLanes) {
-    const std::int64_t left = p.channels - c;
-    Vec sums[kCount];
-    for (int i = 0; i < kCount; ++i) sums[i] = load_some(p.bias + c, left);
-    const float* weight = p.weight + c;
-    for (int down = 0; down < p.kernel; ++down) {
-      const float* value = from + down * row + c;
-      for (int across = 0; across < p.kernel; ++across) {
-        const Vec w = load_some(weight, left);
-        for (int i = 0; i < kCount; ++i) {
-          sums[i] = fma(load_some(value + i * step, left), w, sums[i]);
-        }
-        weight += p.channels;
-        value += p.channels;
-      }
-    }
-    for (int i = 0; i < kCount; ++i) {
-      const std::int64_t at = to + i * p.channels + c;
-      Vec s = sums[i];
-      if (p.added != nullptr) s += load_some(p.added + at, left);
-      store_some(p.out + at, finish(s, slope, high), left);
-    }
+std::int64_t blocks_of(std::int64_t count, std::int64_t most) { return (count + most - 1) / most; }
+
+// Calls fn(first, count) for the blocks of `count` items, which are about as long as one another.
+template <typename Fn>
+void for_each_block(std::int64_t count, std::int64_t most, Fn&& fn) {
+  const std::int64_t blocks = blocks_of(count, most);
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    const std::int64_t first = count * block / blocks;
+    fn(first, count * (block + 1) / blocks - first);
   }
+}
+
+// Computes the pixels [begin, end) of a row, for the channels of a panel.
+template <int kRegisters>
+void row_part(const ConvolutionParams& p, const Panel& panel, std::int64_t y, std::int64_t begin,
+              std::int64_t end) {
+  constexpr int kPixels = kSums / kRegisters;
+  for_each_block(end - begin, kPixels, [&](std::int64_t first, std::int64_t count) {
+    pixels_of<kRegisters, kPixels>(count, p, panel, y, begin + first);
+  });
+}
+
+void row_part(const ConvolutionParams& p, const Panel& panel, std::int64_t y, std::int64_t begin,
+              std::int64_t end) {
+  switch (panel.registers) {
+    case 1: return row_part<1>(p, panel, y, begin, end);
+    case 2: return row_part<2>(p, panel, y, begin, end);
+    default: return row_part<3>(p, panel, y, begin, end);
+  }
+}
+
+// Returns the blocks of a row if its channels are in panels of so many registers, of which the
+// last one has the rest.
+std::int64_t blocks_by(std::int64_t width, std::int64_t channels, std::int64_t registers) {
+  const std::int64_t panels = channels / (registers * kLanes);
+  const std::int64_t rest = blocks_of(channels - panels * registers * kLanes, kLanes);
+  return panels * blocks_of(width, kSums / registers) +
+         (rest > 0 ? blocks_of(width, kSums / rest) : 0);
 }
 
 std::int64_t rows_of(std::int64_t row) {
   return std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(row, 1));
 }
 
+// Rows of the image that the windows of one row of the result meet; those beyond it are zero.
+struct Rows {
+  const float* row[31];
+};
+
+// Computes kCount pixels of a row, a register of channels from c on, each channel by itself.
+// kInside: whether the windows reach beyond neither the first nor the last column of the image.
+template <int kCount, bool kInside>
+inline void channels_each(const ConvolutionParams& p, const Rows& rows, std::int64_t y,
+                          std::int64_t x, std::int64_t c, std::int64_t left) {
+  const std::int64_t step = p.stride * p.channels, start = p.stride * x - p.before;
+  const Vec slope = splat(p.slope), high = splat(p.high);
+  Vec sums[kCount];
+  for (int i = 0; i < kCount; ++i) sums[i] = load_some(p.bias + c, left);
+  const float* weight = p.weight + c;
+  for (int down = 0; down < p.kernel; ++down) {
+    const float* value = rows.row[down] + start * p.channels + c;
+    for (std::int64_t at = start; at < start + p.kernel; ++at) {
+      const Vec w = load_some(weight, left);
+      for (int i = 0; i < kCount; ++i) {
+        const bool is_inside = kInside || (at >= 0 && at < p.image_width);
+        sums[i] = fma(is_inside ? load_some(value + i * step, left) : Vec{}, w, sums[i]);
+      }
+      weight += p.channels;
+      value += p.channels;
+    }
+  }
+  const std::int64_t to = (y * p.width + x) * p.channels + c;
+  for (int i = 0; i < kCount; ++i) {
+    Vec s = sums[i];
+    if (p.added != nullptr) s += load_some(p.added + to + i * p.channels, left);
+    store_some(p.out + to + i * p.channels, finish(s, slope, high), left);
+  }
+}
+
+template <int kCount, bool kInside>
+void pixels_each(const ConvolutionParams& p, const Rows& rows, std::int64_t y, std::int64_t x) {
+  std::int64_t c = 0;
+  for (; c + kLanes <= p.channels; c += kLanes) {
+    channels_each<kCount, kInside>(p, rows, y, x, c, kLanes);
+  }
+  if (c < p.channels) channels_each<kCount, kInside>(p, rows, y, x, c, p.channels - c);
+}
+
+template <int kCount>
+void pixels_each_of(std::int64_t count, const ConvolutionParams& p, const Rows& rows,
+                    std::int64_t y, std::int64_t x) {
+  if (count == kCount) {
+    pixels_each<kCount, true>(p, rows, y, x);
+  } else if constexpr (kCount > 1) {
+    pixels_each_of<kCount - 1>(count, p, rows, y, x);
+  }
+}
+
 }  // namespace
 
-void convolution_kernel(const ConvolutionParams& p) {
+void convolution_kernel(const ConvolutionParams& params) {
+  ConvolutionParams p = params;
+  if (p.kernel == 1 && p.stride == 1) {
+    // All pixels are one row.
+    p.width *= p.height;
+    p.height = 1;
+  }
   const std::int64_t taps = p.kernel * p.kernel * p.channels;
+  const bool is_wide = blocks_by(p.width, p.made, 3) < blocks_by(p.width, p.made, 2);
+  const std::int64_t wide = (is_wide ? 3 : 2) * kLanes;
   std::vector<Panel> panels;
   std::vector<float> last;
-  for (std::int64_t first = 0; first < p.made; first += kWide) {
-    Panel panel{p.weight + first, p.made, {}, first, std::min<std::int64_t>(kWide, p.made - first)};
+  for (std::int64_t first = 0; first < p.made; first += wide) {
+    Panel panel{p.weight + first, p.made, {}, first, std::min(wide, p.made - first), 0};
+    panel.registers = static_cast<int>(blocks_of(panel.count, kLanes));
     std::memcpy(panel.bias, p.bias + first, panel.count * sizeof(float));
-    if (panel.count < kWide) {
-      last.assign(taps * kWide, 0.0f);
+    if (panel.count % kLanes != 0) {
+      const std::int64_t filled = panel.registers * kLanes;
+      last.assign(taps * filled, 0.0f);
       for (std::int64_t k = 0; k < taps; ++k) {
-        std::memcpy(last.data() + k * kWide, p.weight + k * p.made + first,
+        std::memcpy(last.data() + k * filled, p.weight + k * p.made + first,
                     panel.count * sizeof(float));
       }
       panel.weight = last.data();
-      panel.stride = kWide;
+      panel.stride = filled;
     }
     panels.push_back(panel);
   }
-  // The blocks of a row are about as long as one another.
-  const std::int64_t blocks = (p.width + kPixels - 1) / kPixels;
-  const auto run = [&](std::int64_t begin, std::int64_t end) {
+  if (p.height == 1) {
+    const std::int64_t grain = blocks_of(rows_of(taps * p.made), kSums) * kSums;
+    parallel_for(p.width, grain, [&](std::int64_t begin, std::int64_t end) {
+      for (const Panel& panel : panels) row_part(p, panel, 0, begin, end);
+    });
+    return;
+  }
+  const std::int64_t rows = rows_of(p.width * taps * p.made);
+  parallel_for(p.height, rows, [&](std::int64_t begin, std::int64_t end) {
     for (const Panel& panel : panels) {
-      for (std::int64_t y = begin; y < end; ++y) {
-        for (std::int64_t block = 0; block < blocks; ++block) {
-          const std::int64_t x = p.width * block / blocks;
-          pixels_of<kPixels>(p.width * (block + 1) / blocks - x, p, panel, y, x);
-        }
-      }
+      for (std::int64_t y = begin; y < end; ++y) row_part(p, panel, y, 0, p.width);
     }
-  };
-  parallel_for(p.height, rows_of(p.width * taps * p.made), run);
+  });
 }
 
 void convolution_each_kernel(const ConvolutionParams& p) {
-  const auto run = [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t y = begin; y < end; ++y) {
-      std::int64_t x = 0;
-      for (; x + kEach <= p.width; x += kEach) pixels_each<kEach>(p, y, x);
-      for (; x < p.width; ++x) pixels_each<1>(p, y, x);
+  const std::int64_t row = p.image_width * p.channels;
+  const std::vector<float> zeros(row, 0.0f);
+  // The pixels whose windows are inside.
+  const std::int64_t first = std::min(p.width, blocks_of(p.before, p.stride));
+  const std::int64_t room = p.image_width + p.before - p.kernel;
+  const std::int64_t last = std::max(first, room < 0 ? 0 : std::min(p.width, room / p.stride + 1));
+  const std::int64_t rows_at_once = rows_of(p.width * p.kernel * p.kernel * p.channels);
+  parallel_each(p.height, rows_at_once, [&](std::int64_t y) {
+    Rows rows;
+    for (int down = 0; down < p.kernel; ++down) {
+      const std::int64_t at = p.stride * y - p.before + down;
+      rows.row[down] = at >= 0 && at < p.image_height ? p.image + at * row : zeros.data();
     }
-  };
-  parallel_for(p.height, rows_of(p.width * p.kernel * p.kernel * p.channels), run);
+    for (std::int64_t x = 0; x < first; ++x) pixels_each<1, false>(p, rows, y, x);
+    for_each_block(last - first, kEach, [&](std::int64_t x, std::int64_t count) {
+      pixels_each_of<kEach>(count, p, rows, y, first + x);
+    });
+    for (std::int64_t x = last; x < p.width; ++x) pixels_each<1, false>(p, rows, y, x);
+  });
 }
 
 }  // namespace pyharmony::HM_SIMD_NS
