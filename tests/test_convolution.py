@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import pyharmony
 from pyharmony.ops import layers
-from pyharmony.ops.convolution import convolution, linear
+from pyharmony.ops.convolution import convolution, linear, product
 from pyharmony.reference import convolution as reference
 
 #: The unit roundoff of float32.
@@ -101,6 +101,13 @@ def test_linear_is_a_product():
     expected = reference.convolution(x, weight, bias, slope=0)[0]
     found = linear(x[0], np.ascontiguousarray(weight[0, 0]), bias, slope=0)
     assert (np.abs(found - expected) <= error_of(x, weight, bias)[0]).all()
+
+
+def test_a_product_is_that_of_the_matrices():
+    first, second, _ = (x[0] for x in made(8, 1, 37, 20, 1, 33))
+    second = np.random.default_rng(9).standard_normal((33, 20)).astype(np.float32).T
+    error = 1e-6 * np.abs(first) @ np.abs(second)
+    assert (np.abs(product(first, second) - first.astype(np.float64) @ second) <= error).all()
 
 
 def test_parts_of_larger_arrays_are_taken_as_they_are():

@@ -7,6 +7,8 @@ import io
 import itertools
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +38,8 @@ from pyharmony.harmonization._maps import IDENTITY, lattice, table_of
 from pyharmony.harmonization._scene import Scene, reduced, scene_of
 from pyharmony.harmonization._transport import transport_plan
 from pyharmony.io import Picture
+
+from .shared import ROOT
 
 pytestmark = pytest.mark.chains
 
@@ -353,6 +357,23 @@ def test_the_bits_do_not_depend_on_threads(method: str, threads: int, pair: Any)
     result = ph.harmonize(*pair, method=method)
     ph.set_num_threads(1)
     assert (ph.harmonize(*pair, method=method) == result).all()
+
+
+def test_the_bits_do_not_depend_on_the_threads_of_numpy() -> None:
+    """NumPy adds large products in another order if it shares them among threads."""
+    code = """
+import hashlib, numpy as np, pyharmony
+from tests.test_harmonize import composite
+image, mask = (np.repeat(np.repeat(x, 4, 0), 4, 1) for x in composite())
+print(hashlib.sha256(pyharmony.harmonize(image / np.float32(255), mask).tobytes()).hexdigest())
+"""
+    digests = set()
+    for count in "12":
+        variables = {**os.environ, "OPENBLAS_NUM_THREADS": count, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
+        call = [sys.executable, "-W", "ignore", "-c", code]
+        done = subprocess.run(call, env=variables, cwd=ROOT, check=True, capture_output=True, text=True)
+        digests.add(done.stdout.strip())
+    assert len(digests) == 1
 
 
 def test_memory_stays_below_the_image() -> None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ..color import rgb_to_lab
 from ..reference.luma import LUMA
-from ._guards import SKIN_LEAST, is_skin, largest
+from ._guards import SKIN_LEAST, is_skin, largest, luma_of
 from ._judged import hardened, moved
 from ._maps import ColorMap, followed_by
 from ._scene import Scene
@@ -48,7 +48,7 @@ def without_colour(color_map: ColorMap, scene: Scene) -> ColorMap:
 
 def _chroma(colors: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Returns the length of (Cb, Cr) of colours [N, 3] in [0, 1], in levels."""
-    luma = colors @ LUMA
+    luma = luma_of(colors)
     chroma: npt.NDArray[np.floating] = 255 * np.hypot((colors[:, 2] - luma) / 1.772, (colors[:, 0] - luma) / 1.402)
     return chroma
 

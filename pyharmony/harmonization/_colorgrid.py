@@ -5,6 +5,7 @@ Every function here computes the module of the same part in evaluation mode; the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from .._header import Calibration, arrays_of, damage
 from .._images.threads import in_threads
 from ..errors import WeightsError
-from ..ops.convolution import linear
+from ..ops.convolution import linear, product
 from ..ops.layers import Float32, State, layer_norm, shipped
 from ._guards import Answer, Care
 from ._hints import Hints, Source
@@ -284,8 +285,8 @@ def _compared(alike: tuple[Float32, Float32], original: Float32, mapped: Float32
         y = np.concatenate([x * 2, (x - mean) / spread, x / bright * 3], -1)
         return _linear(_silu(_linear(y, state, f"{name}.kind.0")), state, f"{name}.kind.2")
 
-    likeness = _softmax(kind(first) @ kind(second).swapaxes(1, 2), 2)
-    sets = [first, second, likeness @ second - first, original, mapped - original]
+    likeness = _softmax(_products(kind(first), kind(second).swapaxes(1, 2)), 2)
+    sets = [first, second, _products(likeness, second) - first, original, mapped - original]
     x = np.concatenate([np.concatenate(_moments(each), 1) for each in sets], 1) * 3
     for layer in ("decide.1", "decide.4"):
         x = _silu(_linear(x, state, f"{name}.{layer}"))
@@ -353,8 +354,13 @@ def _mapped(colors: Float32, affine: Float32, curves: Float32) -> Float32:
     at = np.linspace(0, 1, knots, dtype=np.float32)
     hats = np.maximum(1 - np.abs(colors.clip(0, 1)[..., None] - at) * (knots - 1), 0)
     out: Float32 = colors @ affine[..., :3].swapaxes(1, 2) + affine[:, None, :, 3]
-    out += hats.reshape(*colors.shape[:2], -1) @ curves.reshape(len(curves), 3, -1).swapaxes(1, 2)
+    out += _products(hats.reshape(*colors.shape[:2], -1), curves.reshape(len(curves), 3, -1).swapaxes(1, 2))
     return out
+
+
+def _products(first: Float32, second: Float32) -> Float32:
+    """Returns the products of matrices [V, P, C] and [V, C, O], [V, P, O]."""
+    return np.stack([product(a, b) for a, b in zip(first, second, strict=True)])
 
 
 def _block_means(x: Float32, side: int) -> Float32:
@@ -413,17 +419,23 @@ def _rows(image: Float32, mask: Float32, count: int, reach: Sequence[float]) -> 
 def _contour(mask: Float32, count: int) -> tuple[Float32, Float32, Float32]:
     """Returns positions (x, y) [P, 2] along the contour, inward directions [P, 2] and slopes [P]."""
     side = mask.shape[0]
-    near = _near(side, max(1, round(side * 3 / 256)))
-    blur = near @ near
-    padded = np.pad(blur @ mask @ blur.T, 1, mode="edge")
+    blur = _blur(side)
+    padded = np.pad(product(product(blur, mask), blur.T), 1, mode="edge")
     across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
     down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
     steep = np.sqrt(across * across + down * down)
     indices = _indices_by(steep * steep * steep, count)
-    slope = steep.reshape(-1)[indices]
-    normal = np.stack([across.reshape(-1)[indices], down.reshape(-1)[indices]], 1)
-    normal = normal / np.maximum(slope, np.float32(1e-4))[:, None]
+    slope: Float32 = steep.reshape(-1)[indices]
+    normal: Float32 = np.stack([across.reshape(-1)[indices], down.reshape(-1)[indices]], 1)
+    normal /= np.maximum(slope, np.float32(1e-4))[:, None]
     return np.stack([indices % side, indices // side], 1).astype(np.float32), normal, slope
+
+
+@functools.lru_cache(maxsize=1)
+def _blur(side: int) -> Float32:
+    """Returns [side, side], by which a product blurs along one axis."""
+    near = _near(side, max(1, round(side * 3 / 256)))
+    return product(near, near)
 
 
 def _sampled(planes: Float32, place: Float32, normal: Float32, reach: Sequence[float]) -> Float32:

@@ -35,6 +35,8 @@ _SKIN_PIXELS = 4096  # the largest number of pixels of skin in which the rotatio
 _HALVINGS = 10
 #: Values of a colour's largest channel between which the preservation of its chroma rises from none to full.
 _BRIGHT = (0.85, 1.0)
+#: The largest number of colours in a product that NumPy computes in one thread.
+_COLOURS = 2048
 
 
 class Care(Enum):
@@ -138,9 +140,16 @@ def share_of(agreed: float) -> float:
     return max(agreed - TRUSTED, 0.0) / (1 - TRUSTED)
 
 
+def luma_of(colors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns the luma of colours [..., 3]; of many in parts, since NumPy's threads busy-wait after a large product."""
+    flat = colors.reshape(-1, 3)
+    parts = [flat[i : i + _COLOURS] @ LUMA for i in range(0, max(len(flat), 1), _COLOURS)]
+    return np.concatenate(parts).reshape(colors.shape[:-1])
+
+
 def is_skin(colors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Returns which colours [..., 3] in [0, 255] may be skin: in a box of chroma (Chai and Ngan 1999), and not dark."""
-    luma = colors @ LUMA
+    luma = luma_of(colors)
     blue, red = 128 + (colors[..., 2] - luma) / 1.772, 128 + (colors[..., 0] - luma) / 1.402
     result: npt.NDArray[np.bool_] = luma >= _SKIN_LUMA
     for x, (low, high) in ((blue, _SKIN_CB), (red, _SKIN_CR)):
@@ -179,5 +188,5 @@ def keep_highlights(before: Float64, after: Float64) -> Float64:
     top = before.max(-1, keepdims=True)
     share = np.clip((top - _BRIGHT[0]) / (_BRIGHT[1] - _BRIGHT[0]), 0, 1)
     share = share * share * (3 - 2 * share)
-    ratio = (after.clip(0, 1) @ LUMA)[:, None] / np.maximum((before @ LUMA)[:, None], 1e-3)
+    ratio = luma_of(after.clip(0, 1))[:, None] / np.maximum(luma_of(before)[:, None], 1e-3)
     return (1 - share) * after + share * before * ratio

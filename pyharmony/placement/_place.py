@@ -35,6 +35,8 @@ _SIDE = 256
 _RESIZED = 300
 #: The number of candidates, of all sizes, that are then compared.
 _TRIED = 800
+#: The rows of a product of so many candidates that NumPy computes in one thread.
+_ROWS = 8
 #: The least intersection over union of two candidates that count as the same placement.
 _ALIKE = 0.5
 #: The number of finer candidates near a placement that are checked at the silhouette.
@@ -427,6 +429,7 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
     shared = _overlaps(boxes)
     same = shared >= _ALIKE
     left = worth[likely].copy()
+    together = _summed(same, left)
     # An unusual size has to be much more likely to be the first placement, and so has a candidate with a term that is
     # strongly against it.
     usual = np.abs(places.octaves[likely]) < 0.5 * np.log2(_score.FINER[-1])
@@ -439,7 +442,7 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
     placements: list[Placement] = []
     doubtful: list[Placement] = []
     while len(placements) < k and len(doubtful) < _DOUBTED and not is_tried.all():
-        gains = np.where(is_tried, -1.0, same @ left * (1.0 if placements else first))
+        gains = np.where(is_tried, -1.0, together * (1.0 if placements else first))
         i = int(gains.argmax())
         is_tried[i] = True
         most = placements[-1].score if placements else 1.0
@@ -450,6 +453,7 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
             continue
         placements.append(one)
         left[same[i]] = 0
+        together = _summed(same, left)
         is_tried |= same[i]
     if not placements:
         return [min(doubtful, key=lambda one: (_REASONS.index(one.reason), -one.score))]
@@ -457,6 +461,14 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
     if placements[0].score < _POOR:
         reasons[0] = reasons[0] or _NO_GOOD
     return [replace(one, reason=reason) for one, reason in zip(placements, reasons, strict=True)]
+
+
+def _summed(same: Bools, worth: Float) -> Float:
+    """Returns the worth [N] of each candidate and those that are the same [N, N], summed.
+
+    The product is in parts, since after a large one NumPy's threads busy-wait for the next.
+    """
+    return np.concatenate([same[i : i + _ROWS] @ worth for i in range(0, len(same), _ROWS)])
 
 
 def _doubt(terms: Mapping[str, float]) -> Reason:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .._header import arrays_of, damage
 from ..errors import WeightsError
-from ..ops.convolution import convolution, linear
+from ..ops.convolution import convolution, linear, product
 from ..ops.layers import Conv, Float32, conv_of, folded, layer_norm, shipped
 from ._edges import between
 
@@ -178,7 +178,7 @@ class Network(NamedTuple):
         height, width, _ = felt.shape
         inside = inside.reshape(height, 2, width, 2, MASKS).mean((1, 3)).reshape(-1, MASKS)
         flat = felt.reshape(len(inside), -1)
-        pooled = [_product(part.T, flat) / np.maximum(part.sum(0), 1e-3)[:, None] for part in (inside, 1 - inside)]
+        pooled = [product(part.T, flat) / np.maximum(part.sum(0), 1e-3)[:, None] for part in (inside, 1 - inside)]
         pooled.append(np.broadcast_to(whole, (MASKS, len(whole))))
         hidden = _linear(np.concatenate(pooled, 1), self.tensors, "hidden", slope=0)
         return sigmoid(_linear(hidden, self.tensors, "score")[:, 0])
@@ -295,11 +295,11 @@ def _attention_block(x: Float32, state: Mapping[str, Float32], heads: int) -> Fl
     places, width = x.shape
     projections = _linear(layer_norm(x, state, "norms.0"), state, "asked").reshape(places, 3, heads, -1)
     query, key, value = (projections[:, i].swapaxes(0, 1) for i in range(3))
-    scores = np.stack([_product(q, k.T) for q, k in zip(query, key, strict=True)])
+    scores = np.stack([product(q, k.T) for q, k in zip(query, key, strict=True)])
     scores /= np.float32((width // heads) ** 0.5)
     weights = np.exp(scores - scores.max(2, keepdims=True))
     weights /= weights.sum(2, keepdims=True)
-    answers = np.stack([_product(w, v) for w, v in zip(weights, value, strict=True)], 1)
+    answers = np.stack([product(w, v) for w, v in zip(weights, value, strict=True)], 1)
     x = x + _linear(answers.reshape(places, width), state, "answered")
     wide = _linear(layer_norm(x, state, "norms.1"), state, "wide", slope=0)
     return x + _linear(wide, state, "narrow")
@@ -307,14 +307,6 @@ def _attention_block(x: Float32, state: Mapping[str, Float32], heads: int) -> Fl
 
 def _linear(x: Float32, state: Mapping[str, Float32], name: str, slope: float = 1.0) -> Float32:
     return linear(x, state[f"{name}.weight"], state[f"{name}.bias"], slope=slope)
-
-
-def _product(first: Float32, second: Float32) -> Float32:
-    """Returns the product of two matrices, by the kernel of convolutions.
-
-    The threads of NumPy's own product busy-wait for the next one, which slows down other processes.
-    """
-    return linear(first, np.ascontiguousarray(second), np.zeros(second.shape[1], np.float32))
 
 
 def sigmoid(x: Float32) -> Float32:
@@ -347,9 +339,25 @@ def prompt_of(
                 for plane, reach in zip(near, _REACHES, strict=True):
                     np.maximum(plane, bump(px, py, reach), out=plane)
                 weights = bump(px, py, _SAMPLED)
-                color = np.tensordot(weights / weights.sum(), image, 2)
+                weights /= weights.sum()
+                color = _weighted_sum(weights, image)
                 off = np.square(image - color) @ np.full(3, 1 / 3, np.float32)
                 np.minimum(apart, np.sqrt(off, out=off), out=apart)
         planes += [*near, apart]
     planes.append(np.zeros((height, width), np.float32) if last is None else last)
     return np.stack(planes, 2).astype(np.float32, copy=False)
+
+
+def _weighted_sum(weights: Float32, image: Float32) -> Float32:
+    """Returns the sum over the pixels of an image [H, W, 3], weighted by weights [H, W], of which few are above zero.
+
+    Pairs of columns are added first, then these sums in their order, as the library of NumPy's products does; its
+    threads would busy-wait for the next product.
+    """
+    rows, columns = (np.flatnonzero(weights.any(axis)) for axis in (1, 0))
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0] // 2 * 2, columns[-1] // 2 * 2 + 2)
+    weighted = weights[part][..., None] * image[part]
+    pairs, odd = weighted[:, ::2], weighted[:, 1::2]
+    pairs[:, : odd.shape[1]] += odd
+    total: Float32 = pairs.reshape(-1, 3).cumsum(0)[-1]
+    return total
