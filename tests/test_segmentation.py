@@ -18,7 +18,7 @@ import pyharmony
 from pyharmony import data, segmentation
 from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, ShapeError, WeightsError
 from pyharmony.io import Picture
-from pyharmony.segmentation import _clicks, _methods, _prompts, _segment, heads, layers, people
+from pyharmony.segmentation import _clicks, _edges, _methods, _prompts, _segment, heads, layers, people
 from pyharmony.segmentation import masks as masks_module
 from pyharmony.segmentation._closer import closer, windows_of
 from pyharmony.segmentation._edges import at_full_size
@@ -26,6 +26,7 @@ from pyharmony.segmentation._matting import soft_alpha
 from pyharmony.segmentation._network import NetworkCutter, Prompts
 from pyharmony.segmentation.heads import Head
 from pyharmony.segmentation.layers import Layer, sampled
+from pyharmony.segmentation.masks import layers_of
 
 from . import skips
 from .shared import ROOT, load_script
@@ -141,6 +142,34 @@ def test_features_count(featured: Path) -> None:
     prompt = _clicks.prompt_of(image, [(3, 3)], [1])
     nothing = [np.zeros_like(x) for x in network.feature_terms(image)]
     assert np.abs(network.cut(image, prompt).logits - network.cut(image, prompt, nothing).logits).max() > 1e-3
+
+
+@pytest.mark.parametrize("size", [(64, 64), (40, 33), (7, 5)])
+def test_the_colour_at_a_click_is_a_weighted_sum(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(2)
+    image = rng.random((*size, 3), np.float32)
+    for _ in range(50):
+        weights = np.zeros(size, np.float32)
+        top, left = (int(rng.integers(0, side)) for side in size)
+        weights[top : top + 9, left : left + 12] = rng.random(weights[top : top + 9, left : left + 12].shape)
+        expected = np.tensordot(weights.astype(np.float64), image, 2)
+        np.testing.assert_allclose(_clicks._weighted_sum(weights, image), expected, rtol=1e-5)
+
+
+def test_further_clicks_draw_their_masks_by_the_same_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    large, resized_from = np.repeat(np.repeat(scene(), 8, 0), 8, 1), []
+    resize = _edges.resized
+    monkeypatch.setattr(_edges, "resized", lambda x, *size: resized_from.append(x.shape) or resize(x, *size))
+    session = segmentation.Session(large)
+    x, y = DISC[0] * 8, DISC[1] * 8
+    found = [session.click(x, y), session.click(x + 30, y), session.click(x, y + 30)]
+    resized_from.clear()
+    drawn = [one[0] for one in found for _ in range(2)]
+    kinds = {layers_of(one)[0].box for one in found}
+    assert sum(len(shape) == 3 for shape in resized_from) <= len(kinds)
+    for one, first, second in zip(found, drawn[::2], drawn[1::2], strict=True):
+        assert np.array_equal(first, second)
+        assert np.array_equal(first, at_full_size(large, layers_of(one)[0]))
 
 
 def test_edges_are_the_steepest_of_the_channels_gradients() -> None:

@@ -32,11 +32,12 @@ _BOTH = 0.2
 
 
 class Copies:
-    """A picture that is compared with several masks of the same parts: each part is resized once."""
+    """A picture for several masks of the same parts: each part is resized once."""
 
     def __init__(self, picture: Pixels) -> None:
         self.picture = picture
         self._copies: dict[tuple[tuple[int, int], Box], Pixels] = {}
+        self._guide: tuple[tuple[int, int], Box, Float32] | None = None
 
     def part(self, size: tuple[int, int], box: Box) -> Pixels:
         """Returns a part of the picture at a size (width, height)."""
@@ -46,14 +47,27 @@ class Copies:
             self._copies[size, box] = resized(self.picture, size, box)
         return self._copies[size, box]
 
+    def guide(self, size: tuple[int, int], box: Box) -> Float32:
+        """Returns the colours in [0, 1] of a part of the picture at a size, from which a mask of it is drawn.
 
-def at_full_size(picture: Pixels, layer: Layer) -> Pixels:
+        Unlike those of `part` they do not depend on what surrounds it. The last one is kept.
+        """
+        last = self._guide
+        if last is None or last[:2] != (size, box):
+            left, top, right, bottom = box
+            last = self._guide = size, box, shares_of(resized(self.picture[top:bottom, left:right], size))
+        return last[2]
+
+
+def at_full_size(image: Pixels | Copies, layer: Layer) -> Pixels:
     """Returns the mask [H, W] of an image [H, W, 3], 0 to 255."""
+    copies = image if isinstance(image, Copies) else Copies(image)
+    picture = copies.picture
     left, top, right, bottom = layer.box
     whole = np.zeros(picture.shape[:2], np.uint8)
     part = picture[top:bottom, left:right]
     size = fitted((right - left, bottom - top), _SIDE)
-    guide = shares_of(resized(part, size))
+    guide = copies.guide(size, layer.box)
     radius = max(1, round(_RADIUS * max(size) / max(layer.values.shape)))
     coarse = _ramp(resized(layer.values.astype(np.float32, copy=False), size), radius)
     functions = guided_filter.fit(guide, coarse, radius, _RIDGE)

@@ -369,7 +369,10 @@ class Session:
         boxes = tuple(rectangle_of(box_of(layer) or layer.box) for layer in at_size)
         scores, head_boxes = tuple(layer.score for layer in layers), tuple(self._at_size(head) for head in heads)
         refine = refined if isinstance(cutter, NetworkCutter) else None
-        return Masks(scores, boxes, head_boxes, self.method, reason, self.picture, at_size, self.size, refine)
+        return Masks(
+            scores, boxes, head_boxes, self.method, reason, self.picture, at_size, self.size, refine,
+            _copies=self._copies,
+        )  # fmt: skip
 
     def _reduced(self, prompts: Prompts) -> Prompts:
         """Returns prompts in pixels of the reduced image."""

@@ -12,7 +12,7 @@ from .._images.sizes import fitted, resized
 from .._images.threads import in_threads
 from ..errors import Reason
 from ..io.shown import page, png
-from ._edges import at_full_size
+from ._edges import Copies, at_full_size
 from ._matting import soft_alpha
 from ._prompts import size_within
 from .layers import Box, Layer, Pixels, covered
@@ -53,6 +53,7 @@ class Masks:
     _size: tuple[int, int] | None = None
     _refine: Callable[[int], Layer] | None = field(default=None, repr=False, compare=False)
     _mask: Pixels | None = None
+    _copies: Copies | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         width, height = self.size
@@ -84,10 +85,13 @@ class Masks:
     def mask(self) -> Pixels:
         """The best mask, or all people together, [H, W] uint8, 0 outside and 255 inside, soft at the edge."""
         if self._mask is None:
-            image = self._image_at_size()
-            mask = np.zeros(image.shape[:2], np.uint8)
-            for layer in self._layers if self.heads else self._layers[:1]:
-                np.maximum(mask, at_full_size(image, layer), out=mask)
+            copies = self._copies_at_size()
+            layers = self._layers if self.heads else self._layers[:1]
+            masks = (at_full_size(copies, layer) for layer in layers)
+            mask = next(masks, None)
+            mask = np.zeros(copies.picture.shape[:2], np.uint8) if mask is None else mask
+            for other in masks:
+                np.maximum(mask, other, out=mask)
             # The mask is drawn once, at its first use.
             object.__setattr__(self, "_mask", mask)
             return mask
@@ -109,7 +113,7 @@ class Masks:
         return len(self._layers)
 
     def __getitem__(self, index: int) -> Pixels:
-        return at_full_size(self._image_at_size(), self._layers[index])
+        return at_full_size(self._copies_at_size(), self._layers[index])
 
     def alpha(self, index: int | None = None) -> Pixels:
         """Returns the alpha of a cut-out, [H, W] uint8: how far each pixel near the contour belongs to the object.
@@ -155,6 +159,11 @@ class Masks:
     def _image_at_size(self) -> Pixels:
         """Returns the image at the size of the masks."""
         return resized(self._image, self.size)
+
+    def _copies_at_size(self) -> Copies:
+        """Returns that image with its copies: those of the session, unless it is resized."""
+        image = self._image_at_size()
+        return self._copies if self._copies is not None and self._copies.picture is image else Copies(image)
 
 
 def layers_of(masks: Masks) -> tuple[Layer, ...]:
