@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -127,8 +127,13 @@ def same_dtype(a: Any, a_name: str, b: Any, b_name: str) -> None:
         )
 
 
-def mask(m: Any, name: str, height: int, width: int) -> NumpyArray:
-    """Returns a mask [H, W], from [H, W] or [H, W, 1] of bool, integers scaled by their range, or floats in [0, 1]."""
+def mask(
+    m: Any, name: str, height: int, width: int, largest: Callable[[NumpyArray], int] = lambda a: int(a.max())
+) -> NumpyArray:
+    """Returns a mask [H, W], from [H, W] or [H, W, 1] of bool, integers scaled by their range, or floats in [0, 1].
+
+    largest: returns the largest value of a mask of integers.
+    """
     a = _arrays.to_numpy(m, name)
     dtype = _arrays.dtype_name(a)
     if a.ndim == 3 and a.shape[2] == 1:
@@ -136,7 +141,7 @@ def mask(m: Any, name: str, height: int, width: int) -> NumpyArray:
     mask_form(a.shape, dtype, name, height, width)
     if dtype in ("uint8", "uint16"):
         if a.size > 1:
-            mask_levels(int(a.max()), dtype, name)
+            mask_levels(largest(a), dtype, name)
     elif dtype != "bool":
         low, high = float(a.min()), float(a.max())
         if not (low >= 0 and high <= 1):  # NaN is refused too

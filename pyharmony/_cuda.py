@@ -174,7 +174,7 @@ def kernels() -> Any:
 
 def is_device_array(x: Any) -> bool:
     """Returns whether x is an array in the memory of a CUDA device."""
-    if isinstance(x, (np.ndarray, str, bytes)) or np.isscalar(x):
+    if x is None or isinstance(x, (np.ndarray, str, bytes)) or np.isscalar(x):
         return False
     if is_torch(x):
         return bool(x.is_cuda)

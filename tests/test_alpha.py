@@ -192,6 +192,21 @@ def test_any_place_of_the_source(height, width, y, x, kind, mask_dtype, dtype, s
     same_bits(blend.alpha(src, dst, mask, at=(x, y)), formula(placed_src, dst, placed_mask))
 
 
+def test_a_result_beyond_the_caches_has_the_bits_of_the_formula(simd, threads):
+    rng = np.random.default_rng(9)
+    y, x = np.mgrid[:900, :1400]
+    contour = (np.hypot(y - 450, x - 600) < 380).astype(np.uint8) * np.uint8(255)
+    for channels, at in ((3, (0, 0)), (4, (41, 23)), (4, (7, 0))):
+        src, dst = image(rng, (900, 1400, channels), "uint8"), image(rng, (1000, 1500, channels), "uint8")
+        expected = dst.copy()
+        part = expected[at[0] : at[0] + 900, at[1] : at[1] + 1400]
+        for mask in (contour, contour > 0, (contour * rng.random((900, 1))).astype(np.uint8)):
+            part[...] = formula(src, dst[at[0] : at[0] + 900, at[1] : at[1] + 1400], mask)
+            out = np.zeros_like(dst)
+            alpha(src, dst, mask, out, origin=at)
+            same_bits(out, expected)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_one_pixel(dtype, simd):
     rng = np.random.default_rng(5)

@@ -345,10 +345,33 @@ def test_the_facts_of_a_mask_are_those_of_numpy(dtype, size, simd, threads):
         assert facts.box == bounding_box(mask)
         assert facts.soft == bool((inside & (mask < white)).any() and dtype != "bool")
         assert facts.inside == inside.sum()
+        assert facts.largest == (mask.max() if white > 1 else 0)
         least = int(0.04 * white) + 1 if white > 1 else mask.dtype.type(dtype == "bool" or 0.04)
         assert facts.faint == (inside & (mask < least)).sum()
         for same in (mask[:, ::-1].copy()[:, ::-1], np.asfortranarray(mask), np.repeat(mask, 2, 1)[:, ::2]):
             assert limit.mask_facts(same) == facts
+
+
+def test_a_mask_is_read_once_unless_a_part_of_it_counts(monkeypatch):
+    shapes = []
+    monkeypatch.setattr(frame, "mask_facts", lambda mask: shapes.append(mask.shape) or limit.mask_facts(mask))
+    src, dst = (np.random.default_rng(k).integers(0, 256, (40, 50, 3), np.uint8) for k in range(2))
+    mask = np.zeros((40, 50), np.uint8)
+    mask[5:30, 7:44] = 255
+    inside = mask[..., None] > 0
+    assert np.array_equal(blend.alpha(src, dst, mask), np.where(inside, src, dst))
+    assert shapes == [(40, 50)]
+    moved = blend.alpha(src, dst, mask, at=(-20, 3))
+    expected = dst.copy()
+    expected[3:, :30] = np.where(inside[:-3, 20:], src[:-3, 20:], dst[3:, :30])
+    assert np.array_equal(moved, expected)
+    assert shapes == [(40, 50), (40, 50), (37, 30)]
+    # Each item of a batch has its own.
+    shapes.clear()
+    masks = np.stack([mask, mask[::-1, ::-1]])
+    both = blend.alpha(np.stack([src, src]), np.stack([dst, dst]), masks)
+    assert np.array_equal(both[0], np.where(inside, src, dst))
+    assert np.array_equal(both[1], np.where(inside[::-1, ::-1], src, dst))
 
 
 def test_a_mask_without_pixels_has_an_empty_box():

@@ -12,9 +12,10 @@ struct MaskFacts {
   // The smallest region with all pixels above zero; ends are excluded, and it is empty at 0 if
   // there are none.
   std::int64_t y0 = 0, y1 = 0, x0 = 0, x1 = 0;
-  bool soft = false;        // whether a pixel is above zero and below the dtype's range
-  std::int64_t inside = 0;  // pixels above zero
-  std::int64_t faint = 0;   // those of them that are below `least` of the range
+  bool soft = false;         // whether a pixel is above zero and below the dtype's range
+  std::int64_t inside = 0;   // pixels above zero
+  std::int64_t faint = 0;    // those of them that are below `least` of the range
+  std::int64_t largest = 0;  // the largest value of a mask of integers
 };
 
 // Reads mask [H, W], of any dtype, whose values are from zero to its range.

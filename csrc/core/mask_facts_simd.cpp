@@ -82,21 +82,31 @@ class Reader {
   // Counts a block's values, those beyond n being zero.
   void count(const Value* values, std::int64_t y, std::int64_t x, std::int64_t n,
              MaskFacts& facts) const {
-    // Most blocks of many masks are zero.
-    std::uint64_t bits = 0;
-    for (std::size_t i = 0; i < kBlock * sizeof(Value); i += sizeof(bits)) {
+    // Most blocks of many masks are zero, and most others white.
+    std::uint64_t high = 0, low = ~std::uint64_t{0};
+    for (std::size_t i = 0; i < kBlock * sizeof(Value); i += sizeof(high)) {
       std::uint64_t some;
       std::memcpy(&some, reinterpret_cast<const unsigned char*>(values) + i, sizeof(some));
-      bits |= some;
+      high |= some;
+      low &= some;
     }
-    if (bits == 0) return;
-    Count inside = 0, clear = 0, full = 0;
-    for (int i = 0; i < kBlock; ++i) {
-      inside = static_cast<Count>(inside + (values[i] > 0));
-      clear = static_cast<Count>(clear + (values[i] >= clear_));
-      full = static_cast<Count>(full + (values[i] >= white_));
+    if (high == 0) return;
+    Count inside = kBlock, clear = kBlock, full = kBlock;
+    Value largest = white_;
+    if (!std::is_integral_v<T> || low != ~std::uint64_t{0}) {
+      inside = clear = full = 0;
+      largest = 0;
+      for (int i = 0; i < kBlock; ++i) {
+        inside = static_cast<Count>(inside + (values[i] > 0));
+        clear = static_cast<Count>(clear + (values[i] >= clear_));
+        full = static_cast<Count>(full + (values[i] >= white_));
+        largest = std::max(largest, values[i]);
+      }
+      if (inside == 0) return;
     }
-    if (inside == 0) return;
+    if constexpr (std::is_integral_v<T>) {
+      facts.largest = std::max(facts.largest, static_cast<std::int64_t>(largest));
+    }
     facts.soft |= full != inside;
     facts.inside += static_cast<std::int64_t>(inside);
     facts.faint += static_cast<std::int64_t>(inside) - static_cast<std::int64_t>(clear);
@@ -141,6 +151,7 @@ MaskFacts mask_facts_kernel(const ImageView& mask, double least) {
         all.soft |= part.soft;
         all.inside += part.inside;
         all.faint += part.faint;
+        all.largest = std::max(all.largest, part.largest);
       });
     });
   }

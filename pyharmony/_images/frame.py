@@ -406,8 +406,34 @@ def as_images(x: Any, name: str) -> list[NumpyArray]:
     return list(layout(x, name)[0])
 
 
-def masks_of(mask: Any, count: int, height: int, width: int, batch: bool, name: str = "mask") -> list[NumpyArray]:
+class _Facts:
+    """The facts of masks, each of which is read once: for its check, and for the blend if that uses all of it."""
+
+    def __init__(self) -> None:
+        self._last: tuple[NumpyArray, MaskFacts] | None = None
+
+    def largest(self, mask: NumpyArray) -> int:
+        """Returns the largest value of a mask [h, w] of integers."""
+        self._last = mask, mask_facts(mask)
+        return self._last[1].largest
+
+    def of(self, mask: NumpyArray) -> MaskFacts:
+        """Returns the facts of a mask."""
+        if self._last is not None and _memory_of(self._last[0]) == _memory_of(mask):
+            return self._last[1]
+        return mask_facts(mask)
+
+
+def _memory_of(a: NumpyArray) -> tuple[Any, ...]:
+    """Returns the dtype, the shape, the strides and the address of an array."""
+    return a.dtype, a.shape, a.strides, a.__array_interface__["data"][0]
+
+
+def masks_of(
+    mask: Any, count: int, height: int, width: int, batch: bool, name: str = "mask", facts: _Facts | None = None
+) -> list[NumpyArray]:
     """Returns the mask [h, w] of each item; the caller passes one mask for a whole batch, or one for each item."""
+    read = {} if facts is None else {"largest": facts.largest}
     a = _arrays.to_numpy(mask, name)
     if _arrays.is_torch(mask):
         if a.ndim == 4 and a.shape[1] == 1:
@@ -417,8 +443,8 @@ def masks_of(mask: Any, count: int, height: int, width: int, batch: bool, name: 
     elif a.ndim == 4 and a.shape[3] == 1:
         a = a[..., 0]
     if batch and a.shape == (count, height, width):
-        return [_checks.mask(m, name, height, width) for m in a]
-    return [_checks.mask(a, name, height, width)] * count
+        return [_checks.mask(m, name, height, width, **read) for m in a]
+    return [_checks.mask(a, name, height, width, **read)] * count
 
 
 def position_of(at: Any) -> tuple[float, float]:
@@ -565,6 +591,7 @@ class Frame(AnyFrame):
         self._decontaminate = decontaminate
         for item, name in ((self._src, source), *(() if itself else ((self.dst, self.name),))):
             _checks.warn_of_levels(item, name)
+        self._facts = _Facts()
         self._mask: list[NumpyArray] | None = None
         self._src_masks: list[NumpyArray] | None = None
         if itself and at is not None and mask is not None:
@@ -577,7 +604,7 @@ class Frame(AnyFrame):
             self._mask = [mask_at(0 if same else i, *where) for i, where in enumerate(places)]
             self._shifts, self._fractions = [(0, 0)] * s[0], [(0.0, 0.0)] * s[0]
         elif mask is not None:
-            self._mask = self._src_masks = masks_of(mask, s[0], s[1], s[2], batch)
+            self._mask = self._src_masks = masks_of(mask, s[0], s[1], s[2], batch, facts=self._facts)
         if s[3] == 4 and self._src.dtype.kind == "f":
             for item in self._src:
                 _checks.mask(item[..., 3], f"the alpha of {source}", s[1], s[2])
@@ -647,7 +674,7 @@ class Frame(AnyFrame):
                 position = shift[0] + fraction[0], shift[1] + fraction[1]
                 source = place_scaled(src, src_mask, self.shape, position, self._scale, **options)
             src_region, mask = source.src_region, source.mask
-            facts = mask_facts(mask)
+            facts = self._facts.of(mask)
             has_alpha = dst.shape[2] == 4
             dst_alpha = dst[..., 3] if has_alpha else None
             valid = None if self._valid is None else self._valid[i]

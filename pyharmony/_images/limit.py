@@ -24,18 +24,20 @@ class MaskFacts:
         soft: whether a pixel is neither zero nor fully inside.
         inside: the number of pixels above zero.
         faint: the number of them below 4 % of fully inside.
+        largest: the largest value of a mask of integers; 0 for other dtypes.
     """
 
     box: Region
     soft: bool
     inside: int
     faint: int
+    largest: int
 
 
 def mask_facts(mask: NumpyArray) -> MaskFacts:
     """Returns the facts of a mask [h, w] of any dtype, in one pass over it."""
-    *ends, soft, inside, faint = native.mask_facts(_arrays.view(_arrays.aligned(mask), "mask"), FAINT)
-    return MaskFacts(Region(*ends), soft, inside, faint)
+    *ends, soft, inside, faint, largest = native.mask_facts(_arrays.view(_arrays.aligned(mask), "mask"), FAINT)
+    return MaskFacts(Region(*ends), soft, inside, faint, largest)
 
 
 def limit_change(src: NumpyArray, dst: NumpyArray, mask: NumpyArray, out: NumpyArray) -> None:

@@ -1,6 +1,8 @@
 // CMake turns contraction off for this file: a product that is not rounded before it is added would
 // change the last bit, on some machines only.
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 
 #include "core/dispatch.h"
 #include "core/parallel.h"
@@ -12,24 +14,48 @@ namespace {
 
 constexpr std::int64_t kRangePixels = 1 << 16;
 constexpr int kMaxChannels = 4;
+// The least bytes of a result that is written past the caches, which it would not fit in, and those
+// of a run of it.
+constexpr std::int64_t kStreamed = std::int64_t{4} << 20, kStreamedRun = 256;
+constexpr std::int64_t kLine = 64;  // bytes of a line of a cache
 
 bool interleaved(const ImageView& image) {
   return image.col_stride == image.channels && (image.channels == 1 || image.channel_stride == 1);
 }
 
+// Copies bytes, past the caches if streams. Call end_stream() after the last ones.
+void copy_bytes(const void* from, void* to, std::int64_t n, bool streams) {
+  const char* in = static_cast<const char*>(from);
+  char* out = static_cast<char*>(to);
+  if (streams && n >= kStreamedRun) {
+    // Whole lines only: the rest of a line would be read for them.
+    const std::int64_t before = -reinterpret_cast<std::intptr_t>(out) & (kLine - 1);
+    std::memcpy(out, in, before);
+    in += before;
+    out += before;
+    n -= before;
+    for (; n >= kLine; n -= kLine) {
+      for (int i = 0; i < kLine; i += HM_SIMD_BYTES, in += HM_SIMD_BYTES, out += HM_SIMD_BYTES) {
+        stream(reinterpret_cast<float*>(out), load_unaligned(reinterpret_cast<const float*>(in)));
+      }
+    }
+  }
+  std::memcpy(out, in, n);
+}
+
 // Copies n pixels of a row.
 template <typename T>
 void copy_run(const ImageView& from, const ImageView& to, std::int64_t y, std::int64_t x,
-              std::int64_t n) {
+              std::int64_t n, bool streams) {
   const T* const in = from.at<T>(y, x, 0);
   T* const out = to.at<T>(y, x, 0);
   if (interleaved(from) && interleaved(to)) {
-    std::copy_n(in, n * to.channels, out);
+    copy_bytes(in, out, n * to.channels * sizeof(T), streams);
     return;
   }
   for (std::int64_t c = 0; c < to.channels; ++c) {
     if (from.col_stride == 1 && to.col_stride == 1) {
-      std::copy_n(in + c * from.channel_stride, n, out + c * to.channel_stride);
+      copy_bytes(in + c * from.channel_stride, out + c * to.channel_stride, n * sizeof(T), streams);
       continue;
     }
     for (std::int64_t i = 0; i < n; ++i) {
@@ -49,6 +75,7 @@ typedef std::uint8_t Bytes __attribute__((vector_size(16)));
 typedef std::uint16_t Words __attribute__((vector_size(HM_SIMD_BYTES)));
 typedef std::uint8_t NarrowWords __attribute__((vector_size(HM_SIMD_BYTES / 2)));
 constexpr int kWords = HM_SIMD_BYTES / 2;
+constexpr int kPart = kWords < 16 ? 16 : kWords;  // pixels, whose values are whole registers
 
 inline Words load_words(const std::uint8_t* p) {
   NarrowWords v;
@@ -75,10 +102,11 @@ inline void repeat_bytes(Bytes v, std::uint8_t* out) {
   }
 }
 
-// Returns the value of all bytes of a block if it is 0 or 255, else 1.
+// Returns the value of all bytes of kCount pixels if it is 0 or 255, else 1.
+template <int kCount>
 inline int uniform(const std::uint8_t* mask) {
   std::uint64_t low = ~std::uint64_t{0}, high = 0;
-  for (int i = 0; i < kBlock; i += 8) {
+  for (int i = 0; i < kCount; i += 8) {
     std::uint64_t eight;
     std::memcpy(&eight, mask + i, sizeof(eight));
     low &= eight;
@@ -87,12 +115,20 @@ inline int uniform(const std::uint8_t* mask) {
   return high == 0 ? 0 : low == ~std::uint64_t{0} ? 255 : 1;
 }
 
+// Blends kPart pixels. At the contour of a hard mask few parts of a block are not uniform.
 template <int kChannels>
-void blend_block(const std::uint8_t* s, const std::uint8_t* d, const std::uint8_t* mask,
-                 std::uint8_t* out) {
-  constexpr int kSize = kBlock * kChannels;
+inline void blend_part(const std::uint8_t* s, const std::uint8_t* d, const std::uint8_t* mask,
+                       std::uint8_t* out) {
+  constexpr int kSize = kPart * kChannels;
+  const int kind = uniform<kPart>(mask);
+  if (kind != 1) {
+    std::uint8_t copy[kSize];  // out may be d
+    std::memcpy(copy, kind == 0 ? d : s, kSize);
+    std::memcpy(out, copy, kSize);
+    return;
+  }
   alignas(64) std::uint8_t weights[kSize];
-  for (int i = 0; i < kBlock; i += 16) {
+  for (int i = 0; i < kPart; i += 16) {
     Bytes v;
     std::memcpy(&v, mask + i, sizeof(v));
     repeat_bytes<kChannels>(v, weights + i * kChannels);
@@ -107,31 +143,38 @@ void blend_block(const std::uint8_t* s, const std::uint8_t* d, const std::uint8_
   }
 }
 
+template <int kChannels>
+void blend_block(const std::uint8_t* s, const std::uint8_t* d, const std::uint8_t* mask,
+                 std::uint8_t* out) {
+  for (int i = 0; i < kBlock; i += kPart) {
+    blend_part<kChannels>(s + i * kChannels, d + i * kChannels, mask + i, out + i * kChannels);
+  }
+}
+
 // Blends n whole blocks; runs of blocks that are copied are copied at once.
 template <int kChannels>
 void blend_blocks(const std::uint8_t* s, const std::uint8_t* d, const std::uint8_t* mask,
-                  std::int64_t n, std::uint8_t* out) {
+                  std::int64_t n, std::uint8_t* out, bool streams) {
   constexpr std::int64_t kSize = kBlock * kChannels;
   for (std::int64_t i = 0; i < n;) {
-    const int kind = uniform(mask + i * kBlock);
+    const int kind = uniform<kBlock>(mask + i * kBlock);
     const std::int64_t first = i++;
     if (kind == 1) {
       blend_block<kChannels>(s + first * kSize, d + first * kSize, mask + first * kBlock,
                              out + first * kSize);
       continue;
     }
-    while (i < n && uniform(mask + i * kBlock) == kind) ++i;
+    while (i < n && uniform<kBlock>(mask + i * kBlock) == kind) ++i;
     const std::uint8_t* const from = kind == 0 ? d : s;
     if (from != out) {
-      std::memcpy(out + first * kSize, from + first * kSize,
-                  static_cast<std::size_t>((i - first) * kSize));
+      copy_bytes(from + first * kSize, out + first * kSize, (i - first) * kSize, streams);
     }
   }
 }
 
 // Blends a row of kChannels interleaved channels from `channel` on.
 template <int kChannels>
-void blend_bytes(const AlphaParams& p, std::int64_t y, std::int64_t channel) {
+void blend_bytes(const AlphaParams& p, std::int64_t y, std::int64_t channel, bool streams) {
   const std::uint8_t* const s = p.src.at<std::uint8_t>(y, 0, channel);
   const std::uint8_t* const d = p.dst.at<std::uint8_t>(p.y0 + y, p.x0, channel);
   const std::uint8_t* const mask = p.mask.at<std::uint8_t>(y, 0, 0);
@@ -141,12 +184,12 @@ void blend_bytes(const AlphaParams& p, std::int64_t y, std::int64_t channel) {
   std::uint8_t weights[kPiece];
   const std::int64_t whole = p.mask.width / kBlock * kBlock;
   if (!is_bool) {
-    blend_blocks<kChannels>(s, d, mask, whole / kBlock, out);
+    blend_blocks<kChannels>(s, d, mask, whole / kBlock, out, streams);
   } else {
     for (std::int64_t x = 0; x < whole; x += kPiece) {
       const std::int64_t n = std::min(kPiece, whole - x), at = x * kChannels;
       for (std::int64_t i = 0; i < n; ++i) weights[i] = mask[x + i] != 0 ? 255 : 0;
-      blend_blocks<kChannels>(s + at, d + at, weights, n / kBlock, out + at);
+      blend_blocks<kChannels>(s + at, d + at, weights, n / kBlock, out + at, streams);
     }
   }
   if (whole == p.mask.width) return;
@@ -179,15 +222,15 @@ bool are_bytes(const AlphaParams& p) {
          p.ramp.data == nullptr && !p.keep;
 }
 
-void bytes_row(const AlphaParams& p, std::int64_t y) {
+void bytes_row(const AlphaParams& p, std::int64_t y, bool streams) {
   if (are_planar(p)) {
-    for (std::int64_t c = 0; c < p.out.channels; ++c) blend_bytes<1>(p, y, c);
+    for (std::int64_t c = 0; c < p.out.channels; ++c) blend_bytes<1>(p, y, c, streams);
     return;
   }
   switch (p.out.channels) {
-    case 2: return blend_bytes<2>(p, y, 0);
-    case 3: return blend_bytes<3>(p, y, 0);
-    default: return blend_bytes<4>(p, y, 0);
+    case 2: return blend_bytes<2>(p, y, 0, streams);
+    case 3: return blend_bytes<3>(p, y, 0, streams);
+    default: return blend_bytes<4>(p, y, 0, streams);
   }
 }
 
@@ -286,7 +329,7 @@ void any_row(const AlphaParams& p, std::int64_t y, bool copies) {
   for (std::int64_t x = 0; x < p.mask.width; x += kRun) {
     const std::int64_t pixels = std::min<std::int64_t>(kRun, p.mask.width - x);
     const bool any = read_weights(p, y, x, pixels, weights);
-    if (copies) copy_run<T>(p.dst, p.out, p.y0 + y, p.x0 + x, pixels);
+    if (copies) copy_run<T>(p.dst, p.out, p.y0 + y, p.x0 + x, pixels, false);
     if (!any) continue;
     if (channels == 3) {
       for (std::int64_t i = 0; i < pixels; ++i) {
@@ -313,16 +356,20 @@ void any_row(const AlphaParams& p, std::int64_t y, bool copies) {
 
 // Calls row(y) for each row of the mask, and copies what is beside and above and below it.
 template <typename T, typename Row>
-void for_each_row(const AlphaParams& p, bool copies, Row&& row) {
+void for_each_row(const AlphaParams& p, bool copies, bool streams, Row&& row) {
   const std::int64_t height = copies ? p.out.height : p.mask.height, first = copies ? p.y0 : 0;
   const std::int64_t right = p.x0 + p.mask.width;
   const std::int64_t rows = kRangePixels / std::max<std::int64_t>(1, p.out.width);
-  parallel_each(height, std::max<std::int64_t>(1, rows), [&](std::int64_t i) {
+  const auto run = [&](std::int64_t i) {
     const std::int64_t y = i - first;
-    if (y < 0 || y >= p.mask.height) return copy_run<T>(p.dst, p.out, i, 0, p.out.width);
-    if (copies) copy_run<T>(p.dst, p.out, i, 0, p.x0);
+    if (y < 0 || y >= p.mask.height) return copy_run<T>(p.dst, p.out, i, 0, p.out.width, streams);
+    if (copies) copy_run<T>(p.dst, p.out, i, 0, p.x0, streams);
     row(y);
-    if (copies) copy_run<T>(p.dst, p.out, i, right, p.out.width - right);
+    if (copies) copy_run<T>(p.dst, p.out, i, right, p.out.width - right, streams);
+  };
+  parallel_for(height, std::max<std::int64_t>(1, rows), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) run(i);
+    if (streams) end_stream();
   });
 }
 
@@ -330,13 +377,16 @@ void for_each_row(const AlphaParams& p, bool copies, Row&& row) {
 
 void alpha_kernel(const AlphaParams& p) {
   const bool copies = !p.keep && p.out.data != p.dst.data;
+  const std::int64_t size = p.out.height * p.out.width * p.out.channels * dtype_size(p.out.dtype);
+  const bool streams = copies && size >= kStreamed;
   if (are_bytes(p)) {
-    for_each_row<std::uint8_t>(p, copies, [&](std::int64_t y) { bytes_row(p, y); });
+    for_each_row<std::uint8_t>(p, copies, streams,
+                               [&](std::int64_t y) { bytes_row(p, y, streams); });
     return;
   }
   dispatch_image(p.out.dtype, "out", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    for_each_row<T>(p, copies, [&](std::int64_t y) { any_row<T>(p, y, copies); });
+    for_each_row<T>(p, copies, streams, [&](std::int64_t y) { any_row<T>(p, y, copies); });
   });
 }
 
