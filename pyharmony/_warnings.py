@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import warnings
@@ -61,6 +62,7 @@ def warn(warning: str | PyHarmonyWarning, kind: type[Warning] = PyHarmonyWarning
     return True
 
 
+@functools.lru_cache(maxsize=1024)
 def _is_own(path: str) -> bool:
     """Returns whether a source file is one of the package's; most paths are absolute."""
     return path.startswith(_PACKAGE) or os.path.abspath(path).startswith(_PACKAGE)

@@ -167,6 +167,24 @@ double quantile_of(std::size_t count, double share, Fn&& value) {
   return below + (at - static_cast<double>(low)) * (above - below);
 }
 
+// Returns how many of some samples of a uint8 image have each value, [C, 256].
+std::vector<std::uint32_t> counts_of(const ImageView& image, const Grid& grid,
+                                     const std::vector<char>& where) {
+  const std::int64_t channels = image.channels, step = grid.column_step * image.col_stride;
+  std::vector<std::uint32_t> counts(static_cast<std::size_t>(channels) * 256);
+  for (std::int64_t i = 0; i < grid.rows; ++i) {
+    const char* __restrict chosen = &where[grid.at(i, 0)];
+    const std::uint8_t* __restrict row = image.at<std::uint8_t>(i * grid.row_step, 0, 0);
+    for (std::int64_t j = 0; j < grid.columns; ++j) {
+      if (!chosen[j]) continue;
+      for (std::int64_t k = 0; k < channels; ++k) {
+        ++counts[static_cast<std::size_t>(k) * 256 + row[j * step + k * image.channel_stride]];
+      }
+    }
+  }
+  return counts;
+}
+
 // Returns the range of an image's samples between the quantiles kLow and kHigh, its mean over the
 // channels; NaN where a value is.
 double range_of(const ImageView& image, const Grid& grid, const std::vector<char>& where,
@@ -175,25 +193,27 @@ double range_of(const ImageView& image, const Grid& grid, const std::vector<char
   dispatch_image(image.dtype, "src", [&](auto tag) {
     using T = typename decltype(tag)::type;
     std::vector<T> values;
-    std::vector<std::size_t> counts;
+    std::vector<std::uint32_t> counts;
+    if constexpr (sizeof(T) == 1) {
+      counts = counts_of(image, grid, where);
+    }
     for (std::int64_t k = 0; k < image.channels; ++k) {
-      values.clear();
-      for_samples(grid, [&](std::int64_t i, std::int64_t j) {
-        if (!where[grid.at(i, j)]) return;
-        values.push_back(*image.at<T>(i * grid.row_step, j * grid.column_step, k));
-      });
       double ends[2];
       if constexpr (sizeof(T) == 1) {
-        counts.assign(256, 0);
-        for (T value : values) ++counts[value];
+        const std::uint32_t* own = &counts[static_cast<std::size_t>(k) * 256];
         for (int end = 0; end < 2; ++end) {
           ends[end] = quantile_of(count, end == 0 ? kLow : kHigh, [&](std::size_t i) {
             std::size_t value = 0;
-            for (std::size_t below = counts[0]; below <= i; below += counts[value]) ++value;
+            for (std::size_t below = own[0]; below <= i; below += own[value]) ++value;
             return static_cast<double>(value);
           });
         }
       } else {
+        values.clear();
+        for_samples(grid, [&](std::int64_t i, std::int64_t j) {
+          if (!where[grid.at(i, j)]) return;
+          values.push_back(*image.at<T>(i * grid.row_step, j * grid.column_step, k));
+        });
         for (T value : values) {
           if (std::isnan(static_cast<double>(value))) result = HUGE_VAL - HUGE_VAL;
         }

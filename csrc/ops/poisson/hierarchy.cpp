@@ -419,6 +419,7 @@ void Hierarchy::factor_coarsest() {
   }
   const std::size_t n = at.size();
   std::vector<double> l(n * n, 0.0);
+  std::vector<std::size_t> ends(n);  // one past the last entry of a row of l
   for (std::size_t k = 0; k < n; ++k) {
     const auto [i, j] = at[k];
     for (int dy = -1; dy <= 1; ++dy) {
@@ -426,7 +427,9 @@ void Hierarchy::factor_coarsest() {
         const int y = i + dy, x = j + dx;
         if (y < 0 || x < 0 || y >= view.height || x >= view.width) continue;
         const int m = index[static_cast<std::size_t>(y) * view.width + x];
-        if (m >= 0) l[k * n + m] = coefficient(view, i, j, dy, dx);
+        if (m < 0) continue;
+        l[k * n + m] = coefficient(view, i, j, dy, dx);
+        ends[k] = std::max(ends[k], static_cast<std::size_t>(m) + 1);
       }
     }
   }
@@ -435,12 +438,14 @@ void Hierarchy::factor_coarsest() {
   // positive definite. Every sum goes in the order of its nodes; terms of zero are left out.
   std::vector<double> least(n);
   for (std::size_t k = 0; k < n; ++k) least[k] = kLeastPivot * std::abs(l[k * n + k]);
+  std::size_t band_end = 0;
   for (std::size_t k = 0; k < n; ++k) {
     double* __restrict row = &l[k * n];
+    band_end = std::max(band_end, ends[k]);
     const double pivot = std::sqrt(std::max(row[k], least[k]));
     row[k] = pivot;
     std::size_t end = k + 1;
-    for (std::size_t i = k + 1; i < n; ++i) {
+    for (std::size_t i = k + 1; i < band_end; ++i) {
       if (row[i] != 0) end = i + 1;
       row[i] /= pivot;
     }

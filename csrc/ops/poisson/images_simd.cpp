@@ -356,6 +356,33 @@ std::int64_t store_active(const Real* __restrict row, const std::int8_t* __restr
   });
 }
 
+// Stores three channels of interleaved pixels as store_active does, with all of a pixel at once.
+template <typename Real, typename T>
+std::int64_t store_pixels(const Real* const* rows, const std::int8_t* __restrict active, int n,
+                          T* __restrict to, T* work) {
+  std::int64_t clipped = 0;
+  T* values[3] = {work, work + n, work + 2 * n};
+  for (int k = 0; k < 3; ++k) {
+    const Real* __restrict from = rows[k];
+    T* __restrict value = values[k];
+    int beyond = 0;
+    for (int j = 0; j < n; ++j) {
+      value[j] = from_real<T>(from[j]);
+      beyond += active[j] & static_cast<int>(is_clipped<T>(from[j]));
+    }
+    clipped += beyond;
+  }
+  const T* __restrict a = values[0], * __restrict b = values[1], * __restrict c = values[2];
+  for (int j = 0; j < n; ++j) {
+    T* __restrict pixel = to + 3 * j;
+    const bool stored = active[j];
+    pixel[0] = stored ? a[j] : pixel[0];
+    pixel[1] = stored ? b[j] : pixel[1];
+    pixel[2] = stored ? c[j] : pixel[2];
+  }
+  return clipped;
+}
+
 template <typename Real>
 std::int64_t write_rows(const WritePass& pass, const Real* const* e, int begin, int end) {
   std::int64_t clipped = 0;
@@ -364,6 +391,9 @@ std::int64_t write_rows(const WritePass& pass, const Real* const* e, int begin, 
   const int channels = static_cast<int>(eq.channels());
   Rows<Real> rows(level.stride, channels);
   std::vector<Real*> pointers(static_cast<std::size_t>(channels));
+  const bool whole = pass.out.dtype == DType::kUInt8 && channels == 3 &&
+                     pass.out.channel_stride == 1 && pass.out.col_stride == 3;
+  std::vector<std::uint8_t> work(whole ? static_cast<std::size_t>(level.stride) * 3 : 0);
   for (int i = begin; i < end; ++i) {
     const int lo = level.lo[i], hi = std::min(level.hi[i], level.width);
     if (lo >= hi) continue;
@@ -381,7 +411,12 @@ std::int64_t write_rows(const WritePass& pass, const Real* const* e, int begin, 
       } else {
         for (int j = lo; j < hi; ++j) row[j] += add[j];
       }
-      clipped += store_active(row + lo, active, hi - lo, pass.out, y, x, k);
+      pointers[k] = row + lo;
+      if (!whole) clipped += store_active(row + lo, active, hi - lo, pass.out, y, x, k);
+    }
+    if (whole) {
+      std::uint8_t* to = pass.out.at<std::uint8_t>(y, x, 0);
+      clipped += store_pixels(pointers.data(), active, hi - lo, to, work.data());
     }
   }
   return clipped;

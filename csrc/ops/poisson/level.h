@@ -86,6 +86,25 @@ struct UpPass {
   Partial* partial = nullptr;  // [bands]
 };
 
+// A V-cycle's work on a coarse level of one band. It keeps whole planes instead of rings, which
+// takes less time where rows are short; every plane has zeros outside of the spans.
+struct CoarsePass {
+  LevelView level;
+  const LevelView* coarse = nullptr;  // null where the level has no coarser one
+  const float* r = nullptr;
+  float* z = nullptr;                   // down: out, two smoothing steps from zero; up: in and work
+  float *d = nullptr, *step = nullptr;  // work: the first and second step; step may be `out`
+  float* rest = nullptr;                // work: residuals
+  // Down. Where there is coarse_x: x = P coarse_x, and the residual r - A x takes the place of r.
+  const float* coarse_x = nullptr;
+  float *x = nullptr, *r_out = nullptr;
+  float* coarse_r = nullptr;  // out: the restricted residual
+  // Up.
+  const float* coarse_z = nullptr;
+  float* out = nullptr;  // result: z + P coarse_z and two smoothing steps
+  bool add = false;      // adds to `out` instead
+};
+
 struct DirectionPass {
   LevelView level;
   const float* z = nullptr;
@@ -140,7 +159,8 @@ std::size_t scratch_floats(const LevelView& level);
 
 namespace pyharmony {
 
-// Each does rows [begin, end); begin is even. Every thread has its own `scratch`.
+// Each does rows [begin, end), or all of a CoarsePass; begin is even. Every thread has its own
+// `scratch`.
 HM_SIMD_DECLARE(void poisson_down(const poisson::DownPass& pass, int begin, int end,
                                   float* scratch))
 HM_SIMD_DECLARE(void poisson_up(const poisson::UpPass& pass, int begin, int end, int band,
@@ -149,6 +169,12 @@ HM_SIMD_DECLARE(void poisson_direction(const poisson::DirectionPass& pass, int b
                                        int band, float* scratch))
 HM_SIMD_DECLARE(void poisson_restrict(const poisson::RestrictPass& pass, int begin, int end,
                                       float* scratch))
+HM_SIMD_DECLARE(void poisson_coarse_down(const poisson::CoarsePass& pass, float* scratch))
+HM_SIMD_DECLARE(void poisson_coarse_up(const poisson::CoarsePass& pass, float* scratch))
+// Sets x = P coarse_x.
+HM_SIMD_DECLARE(void poisson_coarse_prolong(const poisson::CoarsePass& pass, float* scratch))
+// Restricts r alone.
+HM_SIMD_DECLARE(void poisson_coarse_restrict(const poisson::CoarsePass& pass, float* scratch))
 HM_SIMD_DECLARE(void poisson_add(const poisson::AddPass& pass, int begin, int end))
 // Computes coarse rows [begin, end).
 HM_SIMD_DECLARE(void poisson_coarsen(const poisson::CoarsenPass& pass, int begin, int end,

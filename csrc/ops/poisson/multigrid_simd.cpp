@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "ops/poisson/level.h"
 
@@ -14,6 +15,7 @@ namespace {
 
 using poisson::AddPass;
 using poisson::CoarsenPass;
+using poisson::CoarsePass;
 using poisson::Coefficients;
 using poisson::DirectionPass;
 using poisson::DownMode;
@@ -186,11 +188,12 @@ __attribute__((always_inline)) inline void clear(float* from, const float* to) {
   }
 }
 
-template <int kRows>
+// The last rows of a sweep; their number is a power of two, which makes their places cheap.
+template <unsigned kRows>
 class Ring {
  public:
   Ring(const LevelView& level, Scratch& scratch) : level_(level), memory_(scratch.rows(kRows)) {}
-  float* at(int i) const { return memory_ + (i % kRows) * level_.stride; }
+  float* at(int i) const { return memory_ + (static_cast<unsigned>(i) % kRows) * level_.stride; }
   // Returns row i as a neighbour: mirrored or zero outside the image.
   const float* near(int i) const {
     if (i < 0) return level_.mirror_top ? at(0) : level_.zero_row;
@@ -220,6 +223,31 @@ inline const float* plane_row(const LevelView& level, const float* plane, int i)
   return plane + i * level.stride;
 }
 
+// Returns the lanes of a, then b, that kPlace(lane) names for each lane.
+template <int (*kPlace)(int), int... kLane>
+inline Vec lanes_at(Vec a, Vec b, std::integer_sequence<int, kLane...>) {
+#ifdef __clang__
+  return __builtin_shufflevector(a, b, kPlace(kLane)...);
+#else
+  return __builtin_shuffle(a, b, Bits{kPlace(kLane)...});
+#endif
+}
+template <int (*kPlace)(int)>
+inline Vec lanes_at(Vec a, Vec b) {
+  return lanes_at<kPlace>(a, b, std::make_integer_sequence<int, kLanes>());
+}
+
+constexpr int even_lane(int i) { return 2 * i; }
+constexpr int odd_lane(int i) { return 2 * i + 1; }
+constexpr int low_pair(int i) { return i / 2 + i % 2 * kLanes; }
+constexpr int high_pair(int i) { return low_pair(i) + kLanes / 2; }
+
+// Stores a[0], b[0], a[1], b[1] and so on.
+inline void store_pairs(float* p, Vec a, Vec b) {
+  store(p, lanes_at<low_pair>(a, b));
+  store(p + kLanes, lanes_at<high_pair>(a, b));
+}
+
 // Computes row i of P x over the row's span, known pixels included; `blend` is a scratch row.
 void prolong_row(const LevelView& fine, const LevelView& coarse, const float* x, int i,
                  float* __restrict blend, float* __restrict out) {
@@ -228,13 +256,31 @@ void prolong_row(const LevelView& fine, const LevelView& coarse, const float* x,
   const float* __restrict a = x + (i / 2) * coarse.stride;
   const int first = lo / 2, last = hi / 2;  // columns [first, last] of the coarse level
   const bool between = (i & 1) && !(fine.merge_bottom && i == fine.height - 1);
+  const float* __restrict b = between ? a + coarse.stride : a;
+  if (!(fine.merge_right && last >= coarse.width)) {
+    int j = first;
+    for (; j + kLanes <= last; j += kLanes) {
+      Vec here = load(a + j), right = load(a + j + 1);
+      if (between) {
+        here = 0.5f * (here + load(b + j));
+        right = 0.5f * (right + load(b + j + 1));
+      }
+      store_pairs(out + 2 * j, here, 0.5f * (here + right));
+    }
+    for (; j < last; ++j) {
+      const float here = between ? 0.5f * (a[j] + b[j]) : a[j];
+      const float right = between ? 0.5f * (a[j + 1] + b[j + 1]) : a[j + 1];
+      out[2 * j] = here;
+      out[2 * j + 1] = 0.5f * (here + right);
+    }
+    return;
+  }
   if (between) {
-    const float* __restrict b = a + coarse.stride;
     for (int j = first; j <= last; ++j) blend[j] = 0.5f * (a[j] + b[j]);
   } else {
     for (int j = first; j <= last; ++j) blend[j] = a[j];
   }
-  if (fine.merge_right && last >= coarse.width) blend[coarse.width] = blend[coarse.width - 1];
+  blend[coarse.width] = blend[coarse.width - 1];
   for (int j = first; j < last; ++j) {
     out[2 * j] = blend[j];
     out[2 * j + 1] = 0.5f * (blend[j] + blend[j + 1]);
@@ -258,13 +304,21 @@ void restrict_row(const LevelView& fine, const LevelView& coarse, int row, const
     store(sum + j, load(at + j) + half * load(above + j) + under * load(below + j));
   }
   if (fine.merge_right) sum[fine.width - 1] *= 2;
-  for (int j = lo; j < hi; ++j) {
+  int j = lo;
+  for (; j + kLanes <= hi; j += kLanes) {
+    const float* p = sum + 2 * j;
+    const Vec middle = load(p), next = load(p + kLanes);
+    const Vec before = lanes_at<even_lane>(load(p - 1), load(p + kLanes - 1));
+    store(out + j,
+          lanes_at<even_lane>(middle, next) + half * (before + lanes_at<odd_lane>(middle, next)));
+  }
+  for (; j < hi; ++j) {
     out[j] = sum[2 * j] + 0.5f * (sum[2 * j - 1] + sum[2 * j + 1]);
   }
 }
 
 // Computes the coarse row that the fine residual's row i completes, if there is one.
-void restrict_at(const LevelView& fine, const LevelView& coarse, int i, const Ring<3>& rows,
+void restrict_at(const LevelView& fine, const LevelView& coarse, int i, const Ring<4>& rows,
                  float* sum, float* out) {
   const bool odd = i & 1;
   if (!odd && i != fine.height - 1) return;
@@ -280,7 +334,7 @@ void down(const DownPass& pass, int begin, int end, float* memory) {
   const LevelView& level = pass.level;
   Scratch scratch(level, memory);
   float* blend = scratch.rows(2);  // its last columns may run over into the second
-  Ring<3> x_ring(level, scratch), d1(level, scratch), d2(level, scratch), r2(level, scratch);
+  Ring<4> x_ring(level, scratch), d1(level, scratch), d2(level, scratch), r2(level, scratch);
   Ring<2> r0(level, scratch), r1(level, scratch);
 
   const bool restricts = pass.coarse != nullptr;
@@ -395,7 +449,7 @@ void up(const UpPass& pass, int begin, int end, int band, float* memory) {
   Scratch scratch(level, memory);
   float* blend = scratch.rows(2);  // its last columns may run over into the second
   float* fine = scratch.rows(1);
-  Ring<3> z(level, scratch), d1(level, scratch);
+  Ring<4> z(level, scratch), d1(level, scratch);
   Ring<2> q(level, scratch);
 
   const int from1 = std::max(begin - 1, 0), to1 = std::min(end + 1, level.height);
@@ -481,7 +535,7 @@ void direction(const DirectionPass& pass, int begin, int end, int band, float* m
   using Op = RowOperator<kStencil>;
   const LevelView& level = pass.level;
   Scratch scratch(level, memory);
-  Ring<3> p(level, scratch);
+  Ring<4> p(level, scratch);
   const int from = std::max(begin - 1, 0), to = std::min(end + 1, level.height);
   const Vec beta = splat(pass.beta);
   double dot = 0;
@@ -529,7 +583,7 @@ void restrict_band(const RestrictPass& pass, int begin, int end, float* memory) 
   const LevelView& level = pass.level;
   Scratch scratch(level, memory);
   float* sum = scratch.rows(2);  // its last columns may run over into the second
-  Ring<3> r(level, scratch);
+  Ring<4> r(level, scratch);
   for (int t = std::max(begin - 1, 0); t < end; ++t) {
     const Op op(level, t);
     const float* in = pass.r + t * level.stride;
@@ -540,6 +594,46 @@ void restrict_band(const RestrictPass& pass, int begin, int end, float* memory) 
     r.close(t);
     if (t >= begin) restrict_at(level, pass.coarse, t, r, sum, pass.coarse_r);
   }
+}
+
+// Calls fn(op, at, j) for the whole vectors of a level: at is the place of column j of a row in a
+// plane.
+template <typename Fn>
+__attribute__((always_inline)) inline void for_vectors(const LevelView& level, Fn&& fn) {
+  for (int i = 0; i < level.height; ++i) {
+    const RowOperator<Stencil::kNine> op(level, i);
+    const std::ptrdiff_t row = i * level.stride;
+    for (int j = level.lo[i]; j < level.hi[i]; j += kLanes) fn(op, row + j, j);
+  }
+}
+
+// Returns the operator's product with a plane, at its column j.
+template <typename Op>
+inline Vec product(const Op& op, const LevelView& level, const float* plane, std::ptrdiff_t at,
+                   int j) {
+  const float* row = plane + at - j;
+  return op.apply(row - level.stride, row, row + level.stride, j);
+}
+
+// Restricts `rest`, which is zero at known nodes.
+void coarse_restrict(const CoarsePass& pass, float* sum) {
+  const LevelView &level = pass.level, &coarse = *pass.coarse;
+  for (int i = 0; i < coarse.height; ++i) {
+    const float* at = pass.rest + 2 * i * level.stride;
+    restrict_row(level, coarse, i, at - level.stride, at, at + level.stride, sum,
+                 pass.coarse_r + i * coarse.stride);
+  }
+}
+
+// Sets x = P coarse_x, without the known nodes.
+void coarse_prolong(const CoarsePass& pass, float* blend) {
+  const LevelView& level = pass.level;
+  for (int i = 0; i < level.height; ++i) {
+    prolong_row(level, *pass.coarse, pass.coarse_x, i, blend, pass.x + i * level.stride);
+  }
+  for_vectors(level, [&](const auto& op, std::ptrdiff_t at, int j) {
+    store(pass.x + at, op.keep(load(pass.x + at), j));
+  });
 }
 
 // One fine row of coefficients, coarsened along x: the symmetric coupling within the row (c, e) and
@@ -574,11 +668,11 @@ void fine_row(const LevelView& level, int i, int from, int to, const HalfRow& ou
       e[j] = static_cast<float>(-(at[j] & at[j + 1] & 1));
       s[j] = static_cast<float>(-(at[j] & below[j] & 1));
     }
-    std::fill(out.sw + from, out.sw + to, 0.0f);
-    std::fill(out.se + from, out.se + to, 0.0f);
   }
 }
 
+// Coarsens a row that fine_row read; that of a five-point stencil has no sw and se.
+template <Stencil kStencil>
 void half_coarsen(const LevelView& fine, const LevelView& coarse, const HalfRow& in, int from,
                   int to, const HalfRow& out) {
   const float* __restrict c = in.c, * __restrict e = in.e;
@@ -589,16 +683,23 @@ void half_coarsen(const LevelView& fine, const LevelView& coarse, const HalfRow&
     const int j = 2 * k;
     oc[k] = c[j] + 0.25f * (c[j - 1] + c[j + 1]) + (e[j - 1] + e[j]);
     oe[k] = 0.25f * c[j + 1] + 0.5f * (e[j] + e[j + 1]);
-    os[k] =
-        s[j] + 0.25f * (s[j - 1] + s[j + 1]) + 0.5f * ((se[j - 1] + sw[j]) + (se[j] + sw[j + 1]));
-    ose[k] = 0.25f * s[j + 1] + 0.5f * (se[j] + se[j + 1]);
-    osw[k] = 0.25f * s[j - 1] + 0.5f * (sw[j] + sw[j - 1]);
+    if constexpr (kStencil == Stencil::kNine) {
+      os[k] =
+          s[j] + 0.25f * (s[j - 1] + s[j + 1]) + 0.5f * ((se[j - 1] + sw[j]) + (se[j] + sw[j + 1]));
+      ose[k] = 0.25f * s[j + 1] + 0.5f * (se[j] + se[j + 1]);
+      osw[k] = 0.25f * s[j - 1] + 0.5f * (sw[j] + sw[j - 1]);
+    } else {
+      os[k] = s[j] + 0.25f * (s[j - 1] + s[j + 1]);
+      ose[k] = 0.25f * s[j + 1];
+      osw[k] = 0.25f * s[j - 1];
+    }
   }
   const int k = coarse.width - 1;
   if (fine.merge_right && k >= from && k < to) {
     const int j = 2 * k;
     oc[k] += 0.75f * c[j + 1] + e[j];
-    os[k] += 0.75f * s[j + 1] + 0.5f * (se[j] + sw[j + 1]);
+    os[k] += 0.75f * s[j + 1];
+    if constexpr (kStencil == Stencil::kNine) os[k] += 0.5f * (se[j] + sw[j + 1]);
   }
 }
 
@@ -632,10 +733,10 @@ void coarsen(const CoarsenPass& pass, int begin, int end, float* memory) {
       const int from = std::max(2 * lo - 4, -kPad);
       const int to = std::min<int>(2 * hi + 4, static_cast<int>(fine.stride) - 1);
       fine_row<kStencil>(fine, i, from, to, full);
-      for (float* p : {full.c, full.e, full.sw, full.s, full.se}) {
-        std::fill(p + to, p + 2 * hi + 4, 0.0f);
-      }
-      half_coarsen(fine, coarse, full, std::max(lo - 1, -kPad / 2 + 1), hi + 1, out);
+      constexpr int kRead = kStencil == Stencil::kNine ? 5 : 3;
+      float* const read[] = {full.c, full.e, full.s, full.sw, full.se};
+      for (int k = 0; k < kRead; ++k) std::fill(read[k] + to, read[k] + 2 * hi + 4, 0.0f);
+      half_coarsen<kStencil>(fine, coarse, full, std::max(lo - 1, -kPad / 2 + 1), hi + 1, out);
     }
     const HalfRow &a = rows[(2 * row + 2) % 3], &b = rows[(2 * row) % 3],
                   &d = rows[(2 * row + 1) % 3];
@@ -703,6 +804,81 @@ void poisson_direction(const DirectionPass& pass, int begin, int end, int band, 
 void poisson_restrict(const RestrictPass& pass, int begin, int end, float* scratch) {
   with_stencil(pass.level.stencil,
                [&](auto stencil) { restrict_band<stencil.value>(pass, begin, end, scratch); });
+}
+
+void poisson_coarse_down(const CoarsePass& pass, float* memory) {
+  const LevelView& level = pass.level;
+  float* blend = Scratch(level, memory).rows(2);  // its last columns may run over into the second
+  const Vec first = splat(kFirst), second = splat(kSecond), momentum = splat(kMomentum);
+  const float* r = pass.r;
+  if (pass.coarse_x != nullptr) {
+    coarse_prolong(pass, blend);
+    for_vectors(level, [&](const auto& op, std::ptrdiff_t at, int j) {
+      const float* x = pass.x + at - j;
+      const Vec v = op.keep(load(r + at) - op.start(x - level.stride, x, x + level.stride, j), j);
+      store(pass.r_out + at, v);
+      store(pass.d + at, first * (op.inverse(j) * v));
+    });
+    r = pass.r_out;
+  } else {
+    for_vectors(level, [&](const auto& op, std::ptrdiff_t at, int j) {
+      store(pass.d + at, first * (op.inverse(j) * load(r + at)));
+    });
+  }
+  for_vectors(level, [&](const auto& op, std::ptrdiff_t at, int j) {
+    const Vec v = load(r + at) - product(op, level, pass.d, at, j);
+    const Vec d = load(pass.d + at), step = momentum * d + second * (op.inverse(j) * v);
+    store(pass.rest + at, v);
+    store(pass.step + at, step);
+    store(pass.z + at, d + step);
+  });
+  if (pass.coarse == nullptr) return;
+  for_vectors(level, [&](const auto& op, std::ptrdiff_t at, int j) {
+    const Vec v = load(pass.rest + at) - product(op, level, pass.step, at, j);
+    store(pass.rest + at, op.keep(v, j));
+  });
+  coarse_restrict(pass, blend);
+}
+
+void poisson_coarse_up(const CoarsePass& pass, float* memory) {
+  const LevelView& level = pass.level;
+  Scratch scratch(level, memory);
+  float* blend = scratch.rows(2);  // its last columns may run over into the second
+  float* fine = scratch.rows(1);
+  const Vec first = splat(kFirst), second = splat(kSecond), momentum = splat(kMomentum);
+  if (pass.coarse != nullptr) {
+    for (int i = 0; i < level.height; ++i) {
+      const RowOperator<Stencil::kNine> op(level, i);
+      prolong_row(level, *pass.coarse, pass.coarse_z, i, blend, fine);
+      float* z = pass.z + i * level.stride;
+      for (int j = level.lo[i]; j < level.hi[i]; j += kLanes) {
+        store(z + j, op.keep(load(z + j) + load(fine + j), j));
+      }
+    }
+  }
+  for_vectors(level, [&](const auto& op, std::ptrdiff_t at, int j) {
+    const Vec v = load(pass.r + at) - product(op, level, pass.z, at, j);
+    store(pass.rest + at, v);
+    store(pass.d + at, first * (op.inverse(j) * v));
+  });
+  for_vectors(level, [&](const auto& op, std::ptrdiff_t at, int j) {
+    const Vec v = load(pass.rest + at) - product(op, level, pass.d, at, j);
+    const Vec d = load(pass.d + at);
+    Vec z = load(pass.z + at) + d + momentum * d + second * (op.inverse(j) * v);
+    if (pass.add) z += load(pass.out + at);
+    store(pass.out + at, z);
+  });
+}
+
+void poisson_coarse_prolong(const CoarsePass& pass, float* scratch) {
+  coarse_prolong(pass, Scratch(pass.level, scratch).rows(2));
+}
+
+void poisson_coarse_restrict(const CoarsePass& pass, float* scratch) {
+  for_vectors(pass.level, [&](const auto& op, std::ptrdiff_t at, int j) {
+    store(pass.rest + at, op.keep(load(pass.r + at), j));
+  });
+  coarse_restrict(pass, Scratch(pass.level, scratch).rows(2));
 }
 
 void poisson_add(const AddPass& pass, int begin, int end) {

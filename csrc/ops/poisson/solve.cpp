@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "core/checks.h"
 #include "core/interrupt.h"
@@ -20,6 +21,10 @@ constexpr double kFloatReach = 1e-4;
 constexpr double kFloatUnit = 1.0 / (1 << 24);  // the relative rounding of one float32 operation
 
 constexpr int kMaxRefinements = 12;
+
+// On a box of at most so many pixels nested iteration smooths from level 2 on, or 3: below it x is
+// interpolated, which the first iterations correct as fast.
+constexpr std::int64_t kSmall = 1 << 16, kTiny = 20000;
 
 // The limits of a proof: its corrections, those while each helps, and the iterations of each.
 constexpr int kCorrections = 4, kMostCorrections = 16, kProofIterations = 60;
@@ -56,42 +61,48 @@ double smallest_ritz_value(const std::vector<double>& alpha, const std::vector<d
   return low;
 }
 
+// Whether a level is one band, so small that handing it out takes a share of its time.
+bool is_one_band(const LevelView& level) { return level.height <= band_rows(level); }
+
 // Calls fn(begin, end, band) for each band.
 template <typename Fn>
 void for_bands(const LevelView& level, Fn&& fn) {
-  const int rows = band_rows(level);
-  if (level.height <= rows) {  // so small that handing it out takes a share of its time
+  if (is_one_band(level)) {
     fn(0, level.height, 0);
     return;
   }
+  const int rows = band_rows(level);
   parallel_for(level.height, rows, [&](std::int64_t begin, std::int64_t end) {
     fn(static_cast<int>(begin), static_cast<int>(end), static_cast<int>(begin / rows));
   });
 }
 
+// Planes of zeros, one behind the other.
 template <typename T>
 class Plane {
  public:
   Plane() = default;
-  Plane(const Level& level, MemoryMeter* meter)
-      : buffer_(level.plane_floats(), meter), origin_(level.origin()) {
+  Plane(const Level& level, MemoryMeter* meter, int count = 1)
+      : buffer_(level.plane_floats() * count, meter),
+        origin_(level.origin()),
+        size_(static_cast<std::ptrdiff_t>(level.plane_floats())) {
     const LevelView& view = level.view;
-    T* data = buffer_.data();
     for_bands(view, [&](int begin, int end, int) {
       // The rows above the first and below the last belong to the neighbouring bands.
       const std::ptrdiff_t from = begin == 0 ? 0 : begin + 1;
-      const bool all = end == view.height;
-      std::fill(data + from * view.stride,
-                all ? data + buffer_.size() : data + (end + 1) * view.stride, T(0));
+      const std::ptrdiff_t to = end == view.height ? size_ : (end + 1) * view.stride;
+      for (int k = 0; k < count; ++k) {
+        T* data = buffer_.data() + k * size_;
+        std::fill(data + from * view.stride, data + to, T(0));
+      }
     });
   }
-  T* get() { return buffer_.data() + origin_; }
-  const T* get() const { return buffer_.data() + origin_; }
-  bool empty() const { return buffer_.size() == 0; }
+  T* get(int number = 0) { return buffer_.data() + origin_ + number * size_; }
+  const T* get(int number = 0) const { return buffer_.data() + origin_ + number * size_; }
 
  private:
   Buffer<T> buffer_;
-  std::ptrdiff_t origin_ = 0;
+  std::ptrdiff_t origin_ = 0, size_ = 0;
 };
 
 }  // namespace
@@ -118,6 +129,12 @@ class Solver {
       eq_.map_left = h_.map_left_;
     }
     channels_ = static_cast<int>(eq_.channels());
+    const std::int64_t pixels = std::int64_t(finest_.view.height) * finest_.view.width;
+    // A frame of a film is to take one iteration.
+    if (pixels <= kSmall && params.warm == nullptr &&
+        is_one_band(level(std::min(1, last())).view)) {
+      smoothed_from_ = pixels <= kTiny ? 3 : 2;
+    }
   }
 
   Report run() {
@@ -143,9 +160,11 @@ class Solver {
   bool doubtful() const { return !(h_.reach_ <= kTrustedReach); }
 
   struct Work {  // The planes of a coarse level.
+    Plane<float> planes;
     // V-cycle: right-hand side, and z before and after the correction
-    Plane<float> b, before, after;
-    Plane<float> fmg_b, fmg_x;
+    float *b = nullptr, *before = nullptr, *after = nullptr;
+    float *fmg_b = nullptr, *fmg_x = nullptr;
+    float *d = nullptr, *rest = nullptr;  // of a CoarsePass
   };
 
   struct Outcome {
@@ -158,6 +177,10 @@ class Solver {
   const Level& level(int k) const { return *h_.levels_[k]; }
   int last() const { return static_cast<int>(h_.levels_.size()) - 1; }
   bool direct() const { return h_.inverse_.size() > 0; }
+  // Whether a sweep over the finest level may write to the plane that it reads.
+  bool in_place() const { return is_one_band(finest_.view); }
+  // Whether nested iteration only interpolates to this level.
+  bool only_interpolated(int k) const { return k < smoothed_from_; }
   bool in_double() const {
     return eq_.has_rhs() ? eq_.rhs.dtype == DType::kFloat64 : eq_.src.dtype == DType::kFloat64;
   }
@@ -167,24 +190,37 @@ class Solver {
     work_.resize(static_cast<std::size_t>(last()) + 1);
     for (int k = 1; k <= last(); ++k) {
       Work& w = work_[k];
-      for (Plane<float>* plane : {&w.b, &w.after, &w.fmg_b})
-        *plane = Plane<float>(level(k), &meter_);
-      if (k == last() && direct()) continue;
-      for (Plane<float>* plane : {&w.before, &w.fmg_x}) *plane = Plane<float>(level(k), &meter_);
+      std::vector<float**> used = {&w.b, &w.after};
+      const bool interpolated = k < last() && only_interpolated(k);
+      if (!interpolated) used.push_back(&w.fmg_b);
+      if (k < last() || !direct()) {
+        used.push_back(&w.before);
+        if (!interpolated) used.push_back(&w.fmg_x);
+        if (is_one_band(level(k).view)) used.insert(used.end(), {&w.d, &w.rest});
+      }
+      w.planes = Plane<float>(level(k), &meter_, static_cast<int>(used.size()));
+      for (std::size_t i = 0; i < used.size(); ++i) *used[i] = w.planes.get(static_cast<int>(i));
+      if (interpolated) {  // nested iteration is over before the first cycle
+        w.fmg_b = w.after;
+        w.fmg_x = w.before;
+      }
     }
-    for (Plane<float>* plane : {&x_, &p_, &spare_[0], &spare_[1]}) {
-      *plane = Plane<float>(finest_, &meter_);
-    }
+    for (Plane<float>* plane : {&x_, &p_, &z_}) *plane = Plane<float>(finest_, &meter_);
+    if (!in_place()) spare_ = Plane<float>(finest_, &meter_);
     partial_.resize(static_cast<std::size_t>(band_count(finest_.view)));
+  }
+
+  float* own_scratch(const LevelView& level) {
+    const std::size_t floats = scratch_floats(level);
+    if (own_scratch_.size() < floats) own_scratch_ = Buffer<float>(floats, &meter_);
+    return own_scratch_.data();
   }
 
   // Calls fn(begin, end, band, scratch) for each band of the level.
   template <typename Fn>
   void sweep(const LevelView& level, Fn&& fn) {
-    if (level.height <= band_rows(level)) {
-      const std::size_t floats = scratch_floats(level);
-      if (own_scratch_.size() < floats) own_scratch_ = Buffer<float>(floats, &meter_);
-      fn(0, level.height, 0, own_scratch_.data());
+    if (is_one_band(level)) {
+      fn(0, level.height, 0, own_scratch(level));
       return;
     }
     for_bands(level, [&](int begin, int end, int band) {
@@ -199,7 +235,7 @@ class Solver {
     pass.level = level(k).view;
     if (k < last()) {
       pass.coarse = &level(k + 1).view;
-      pass.coarse_r = work_[k + 1].b.get();
+      pass.coarse_r = work_[k + 1].b;
     }
     sweep(pass.level, [&](int begin, int end, int, float* scratch) {
       HM_SIMD_CALL(poisson_down, pass, begin, end, scratch);
@@ -210,16 +246,35 @@ class Solver {
     pass.level = level(k).view;
     if (k < last()) {
       pass.coarse = &level(k + 1).view;
-      pass.coarse_z = work_[k + 1].after.get();
+      pass.coarse_z = work_[k + 1].after;
     }
     sweep(pass.level, [&](int begin, int end, int band, float* scratch) {
       HM_SIMD_CALL(poisson_up, pass, begin, end, band, scratch);
     });
   }
 
-  void solve_direct(const float* r, float* z) const {
+  // Returns a pass over a level of one band.
+  CoarsePass coarse_pass(int k) {
+    Work& w = work_[k];
+    CoarsePass pass;
+    pass.level = level(k).view;
+    pass.r = w.b;
+    pass.z = w.before;
+    pass.d = w.d;
+    pass.step = w.after;
+    pass.rest = w.rest;
+    if (k < last()) {
+      pass.coarse = &level(k + 1).view;
+      pass.coarse_r = work_[k + 1].b;
+      pass.coarse_z = work_[k + 1].after;
+    }
+    return pass;
+  }
+
+  void solve_direct(const float* r, float* z) {
     const std::size_t n = h_.nodes_.size();
-    std::vector<float> sum(n, 0.0f);
+    direct_sum_.assign(n, 0.0f);
+    float* __restrict sum = direct_sum_.data();
     for (std::size_t k = 0; k < n; ++k) {
       const float value = r[h_.nodes_[k]];
       const float* __restrict column = h_.inverse_.data() + k * n;
@@ -232,29 +287,44 @@ class Solver {
   void cycle(int k) {
     Work& w = work_[k];
     if (k == last() && direct()) {
-      solve_direct(w.b.get(), w.after.get());
+      solve_direct(w.b, w.after);
+      return;
+    }
+    if (is_one_band(level(k).view)) {
+      CoarsePass pass = coarse_pass(k);
+      pass.out = w.after;
+      HM_SIMD_CALL(poisson_coarse_down, pass, own_scratch(pass.level));
+      if (k < last()) cycle(k + 1);
+      HM_SIMD_CALL(poisson_coarse_up, pass, own_scratch(pass.level));
       return;
     }
     DownPass before;
-    before.r = w.b.get();
-    before.z = w.before.get();
+    before.r = w.b;
+    before.z = w.before;
     smooth_down(k, before);
     if (k < last()) cycle(k + 1);
     UpPass after;
-    after.r = w.b.get();
-    after.z = w.before.get();
-    after.out = w.after.get();
+    after.r = w.b;
+    after.z = w.before;
+    after.out = w.after;
     smooth_up(k, after);
   }
 
   // Finds a first x on level 1 by nested iteration from the coarsest level, for r on the finest.
   void start(const float* r) {
     for (int k = 1; k <= last(); ++k) {
+      if (k > 1 && is_one_band(level(k - 1).view)) {
+        CoarsePass pass = coarse_pass(k - 1);
+        pass.r = work_[k - 1].fmg_b;
+        pass.coarse_r = work_[k].fmg_b;
+        HM_SIMD_CALL(poisson_coarse_restrict, pass, own_scratch(pass.level));
+        continue;
+      }
       RestrictPass pass;
       pass.level = level(k - 1).view;
-      pass.r = k == 1 ? r : work_[k - 1].fmg_b.get();
+      pass.r = k == 1 ? r : work_[k - 1].fmg_b;
       pass.coarse = level(k).view;
-      pass.coarse_r = work_[k].fmg_b.get();
+      pass.coarse_r = work_[k].fmg_b;
       sweep(pass.level, [&](int begin, int end, int, float* scratch) {
         HM_SIMD_CALL(poisson_restrict, pass, begin, end, scratch);
       });
@@ -267,27 +337,42 @@ class Solver {
         std::swap(w.b, w.fmg_b);
         continue;
       }
+      if (is_one_band(level(k).view)) {
+        CoarsePass pass = coarse_pass(k);
+        pass.coarse_x = fmg_result(k + 1);
+        pass.x = pass.out = w.fmg_x;
+        if (only_interpolated(k)) {
+          HM_SIMD_CALL(poisson_coarse_prolong, pass, own_scratch(pass.level));
+          continue;
+        }
+        pass.r = w.fmg_b;
+        pass.r_out = w.b;
+        pass.add = true;
+        HM_SIMD_CALL(poisson_coarse_down, pass, own_scratch(pass.level));
+        cycle(k + 1);
+        pass.r = w.b;
+        HM_SIMD_CALL(poisson_coarse_up, pass, own_scratch(pass.level));
+        continue;
+      }
       DownPass before;
       before.mode = DownMode::kProlong;
-      before.r = w.fmg_b.get();
-      before.r_out = w.b.get();
-      before.z = w.before.get();
-      before.x = w.fmg_x.get();
+      before.r = w.fmg_b;
+      before.r_out = w.b;
+      before.z = w.before;
+      before.x = w.fmg_x;
       before.coarse_x = fmg_result(k + 1);
       smooth_down(k, before);
       cycle(k + 1);
       UpPass after;
-      after.r = w.b.get();
-      after.z = w.before.get();
-      after.out = w.fmg_x.get();
+      after.r = w.b;
+      after.z = w.before;
+      after.out = w.fmg_x;
       after.add = true;
       smooth_up(k, after);
     }
   }
 
-  const float* fmg_result(int k) {
-    return k == last() ? work_[k].after.get() : work_[k].fmg_x.get();
-  }
+  const float* fmg_result(int k) const { return k == last() ? work_[k].after : work_[k].fmg_x; }
 
   // ---- conjugate gradients -----------------------------------------------------------------
 
@@ -316,9 +401,15 @@ class Solver {
     allocate();
     const LevelView& view = finest_.view;
     Outcome outcome;
+    // A sweep over several bands writes to the spare plane, which changes places with that it read.
     Plane<float>* r = &plane;
     Plane<float>* p = &p_;
-    Plane<float>* spare[2] = {&spare_[0], &spare_[1]};
+    Plane<float>* z = &z_;
+    Plane<float>* spare = &spare_;
+    auto written = [&](Plane<float>*& read, auto&& sweep_to) {
+      sweep_to(in_place() ? read->get() : spare->get());
+      if (!in_place()) std::swap(read, spare);
+    };
     // Only the solves of a film's frames give its statistics, not those of certificates.
     const bool film = params_.warm != nullptr && of_frame;
     const double seen = film ? params_.warm->contraction_ : 0;
@@ -333,7 +424,7 @@ class Solver {
       // z = M^-1 r
       DownPass before;
       before.r = r->get();
-      before.z = spare[1]->get();
+      before.z = z->get();
       before.x = x_.get();
       if (k > 0) {
         before.mode = DownMode::kUpdate;
@@ -345,20 +436,27 @@ class Solver {
       } else {
         add(view, x_.get(), -1.0f, x_.get());  // x = 0
       }
-      if (before.mode != DownMode::kPlain) before.r_out = spare[0]->get();
-      smooth_down(0, before);
-      if (before.mode != DownMode::kPlain) std::swap(r, spare[0]);
+      if (before.mode == DownMode::kPlain) {
+        smooth_down(0, before);
+      } else {
+        written(r, [&](float* out) {
+          before.r_out = out;
+          smooth_down(0, before);
+        });
+      }
       if (last() >= 1) cycle(1);
       if (last() == 0 && direct()) {
-        measure_direct(r->get(), spare[0]->get());
+        measure_direct(r->get(), z->get());
       } else {
         UpPass after;
         after.r = r->get();
-        after.z = spare[1]->get();
-        after.out = spare[0]->get();
+        after.z = z->get();
         after.measure = true;
         after.partial = partial_.data();
-        smooth_up(0, after);
+        written(z, [&](float* out) {
+          after.out = out;
+          smooth_up(0, after);
+        });
       }
       const Partial sum = total();
       const double before_rz = rz;
@@ -379,16 +477,17 @@ class Solver {
 
       DirectionPass direction;
       direction.level = view;
-      direction.z = spare[0]->get();
+      direction.z = z->get();
       direction.p = p->get();
       direction.first = k == 0;
       direction.beta = k == 0 ? 0.0f : static_cast<float>(rz / before_rz);
-      direction.p_out = spare[1]->get();
       direction.partial = partial_.data();
-      sweep(view, [&](int begin, int end, int band, float* scratch) {
-        HM_SIMD_CALL(poisson_direction, direction, begin, end, band, scratch);
+      written(p, [&](float* out) {
+        direction.p_out = out;
+        sweep(view, [&](int begin, int end, int band, float* scratch) {
+          HM_SIMD_CALL(poisson_direction, direction, begin, end, band, scratch);
+        });
       });
-      std::swap(p, spare[1]);
       const double curvature = total().dot;
       if (!(curvature > 0) || !std::isfinite(curvature)) break;
       alpha = rz / curvature;
@@ -829,7 +928,9 @@ class Solver {
   Pool<Buffer<float>> scratch_;  // ring buffers of the passes
   Buffer<float> own_scratch_;    // those of levels of one band
   std::vector<Work> work_;
-  Plane<float> x_, p_, spare_[2];
+  int smoothed_from_ = 1;  // the first level that nested iteration smooths
+  Plane<float> x_, p_, z_, spare_;
+  std::vector<float> direct_sum_;
   std::vector<Partial> partial_;
   std::vector<Plane<float>> r_;
   std::vector<Plane<double>> e_;
