@@ -560,14 +560,16 @@ def test_constants_stay(name, value):
 
 @pytest.mark.parametrize("preserve_background", [True, False])
 def test_a_pyramid_of_ten_levels_does_not_brighten(monkeypatch, preserve_background):
-    monkeypatch.setattr(region, "_COARSEST", 1)
+    monkeypatch.setattr(region, "COARSEST", 1)
     solves = []
     solve = pyramid_blend.solve_gaussian_poisson
     monkeypatch.setattr(pyramid_blend, "solve_gaussian_poisson", lambda *a, **k: solves.append(k) or solve(*a, **k))
     image = np.full((520, 530, 1), 200, np.uint8)
-    result = blend.gaussian_poisson(image, image, ellipse(520, 530, 0.49), preserve_background=preserve_background)
+    options = {"mask": ellipse(520, 530, 0.49), "preserve_background": preserve_background}
+    result, _ = blend.gaussian_poisson(image, image, **options, return_info=True)
     assert len(solves) >= 10
     np.testing.assert_array_equal(result, image)
+    np.testing.assert_array_equal(blend.gaussian_poisson(image, image, **options), image)
 
 
 def test_borders_are_not_darkened():

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 import pyharmony
 from pyharmony import blend
+from pyharmony._images import region
+from pyharmony.blend import _gaussian_poisson as gaussian_poisson_module
 from pyharmony.blend import _paste, _paste_many
 from pyharmony.blend import _poisson as poisson_module
 from pyharmony.errors import (
@@ -101,8 +103,28 @@ def pasted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def one_case(seed: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Returns arguments of `blend.poisson`: images of any kind, at any place, inside dst or partly outside."""
+def in_the_general_way(patch: pytest.MonkeyPatch) -> None:
+    for module in (poisson_module, gaussian_poisson_module):
+        patch.setattr(module, "in_one_call", lambda *_: None)
+
+
+def options_of(rng: np.random.Generator, method: str) -> dict[str, Any]:
+    if method == "poisson":
+        return {
+            "gradients": str(rng.choice(GRADIENTS)),
+            "contour": str(rng.choice(["half", "full"])),
+            "color_weight": float(rng.choice([0, 0, 0.01, 1])),
+        }
+    # The levels of an object of up to 70 pixels are few: with a smaller coarsest one there are more.
+    return {
+        "color_weight": float(rng.choice([0.01, 0.2, 0.5, 1, 1, 1, 4, 100])),
+        "sigma": float(rng.choice([0.5, 0.5, 0, 0.8])),
+        "smooth_sigma": float(rng.choice([1, 0, 2])),
+    }
+
+
+def one_case(seed: int, method: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Returns arguments of a blend: images of any kind, at any place, inside dst or partly outside."""
     rng = np.random.default_rng(seed)
     dtype, channels = str(rng.choice(DTYPES)), int(rng.choice([0, 1, 3]))
     height, width, high, wide = (int(n) for n in rng.integers((1, 1, 12, 12), (70, 70, 100, 100)))
@@ -113,32 +135,33 @@ def one_case(seed: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         dst[: high // 2] = dst.flat[0]
     if np.dtype(dtype).kind == "f" and rng.random() < 0.1:
         (src if rng.random() < 0.5 else dst).flat[0] = np.nan
-    options = {
-        "at": at,
-        "gradients": str(rng.choice(GRADIENTS)),
-        "contour": str(rng.choice(["half", "full"])),
-        "color_weight": float(rng.choice([0, 0, 0.01, 1])),
-        "tolerance": rng.choice([None, 1.0]),
-    }
+    options = {"at": at, "tolerance": rng.choice([None, 1.0]), **options_of(rng, method)}
     return (laid_out(rng, src), laid_out(rng, dst), laid_out(rng, mask)), options
 
 
-@given(seed=st.integers(0, 1 << 20))
-def test_one_call_has_the_bits_the_warnings_and_the_errors_of_the_general_way(seed: int) -> None:
-    (src, dst, mask), options = one_case(seed)
+@given(
+    seed=st.integers(0, 1 << 20),
+    method=st.sampled_from(["poisson", "gaussian_poisson"]),
+    coarsest=st.sampled_from([64, 64, 17, 4]),
+)
+def test_one_call_has_the_bits_the_warnings_and_the_errors_of_the_general_way(
+    seed: int, method: str, coarsest: int
+) -> None:
+    (src, dst, mask), options = one_case(seed, method)
     before = [None if x is None else x.tobytes() for x in (src, dst, mask)]
 
     def outcome(out: np.ndarray | None) -> Any:
         try:
-            result, found = said(blend.poisson, src, dst, mask, out=out, **options)
+            result, found = said(getattr(blend, method), src, dst, mask, out=out, **options)
         except PyHarmonyError as error:
             return type(error), str(error)
         assert out is None or result is out
         return bits(result), found
 
-    fast = outcome(None), outcome(np.zeros_like(dst))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(poisson_module, "poisson_in_one_call", lambda *_: None)
+        patch.setattr(region, "COARSEST", coarsest)
+        fast = outcome(None), outcome(np.zeros_like(dst))
+        in_the_general_way(patch)
         assert outcome(None) == fast[0]
     assert fast[1] == fast[0] or dst.strides != np.zeros_like(dst).strides
     assert before == [None if x is None else x.tobytes() for x in (src, dst, mask)]
@@ -148,9 +171,10 @@ def test_results_do_not_depend_on_threads(threads: int) -> None:
     rng = np.random.default_rng(3)
     src, dst = image(rng, 180, 200, 3, "uint8"), image(rng, 300, 320, 3, "uint8")
     item = {"src": src, "mask": mask_of(rng, 180, 200, "soft", "uint8"), "at": (40, 50)}
-    result = blend.paste_many(dst, [item, {**item, "at": (100, 90)}])
+    items = [item, {**item, "at": (100, 90)}, {**item, "at": (60, 20), "method": "gaussian_poisson"}]
+    result = blend.paste_many(dst, items)
     pyharmony.set_num_threads(1)
-    np.testing.assert_array_equal(blend.paste_many(dst, [item, {**item, "at": (100, 90)}]), result)
+    np.testing.assert_array_equal(blend.paste_many(dst, items), result)
 
 
 def test_every_instruction_set_pastes_alike(simd: str) -> None:
@@ -158,7 +182,7 @@ def test_every_instruction_set_pastes_alike(simd: str) -> None:
     src, dst = image(rng, 60, 50, 3, "uint8"), image(rng, 100, 120, 3, "uint8")
     result = blend.paste_many(dst, [{"src": src, "mask": mask_of(rng, 60, 50, "disk", "bool"), "at": (20, 30)}])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(poisson_module, "poisson_in_one_call", lambda *_: None)
+        in_the_general_way(patch)
         rng = np.random.default_rng(4)
         src, dst = image(rng, 60, 50, 3, "uint8"), image(rng, 100, 120, 3, "uint8")
         mask = mask_of(rng, 60, 50, "disk", "bool")
@@ -229,9 +253,33 @@ def plain_item(**more: Any) -> dict[str, Any]:
 PHOTO = image(np.random.default_rng(0), 40, 48, 3, "uint8")
 
 
-def test_objects_by_poisson_take_one_native_call(pasted: list[int]) -> None:
-    blend.paste_many(PHOTO, [plain_item(), plain_item(at=(20, 20)), plain_item(box=(1, 1, 7, 7))])
+def test_objects_by_poisson_and_gaussian_poisson_take_one_native_call(pasted: list[int]) -> None:
+    items = [plain_item(), plain_item(at=(20, 20), method="gaussian_poisson"), plain_item(box=(1, 1, 7, 7))]
+    blend.paste_many(PHOTO, items)
     assert pasted == [3]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"color_weight": 0.001},  # Chebyshev's iteration is not the fastest
+        {"gradient_kernel": "sobel"},
+        {"contour": "full"},
+        {"base": "copy-paste"},
+        {"preserve_background": False},
+        {"color_weight": np.ones((40, 48), np.float32)},
+        {"tolerance": 1e-9},
+    ],
+)
+def test_options_that_need_more_go_the_general_way(pasted: list[int], options: dict[str, Any]) -> None:
+    items = [plain_item(), plain_item(at=(20, 20), method="gaussian_poisson", **options)]
+    result, found = said(blend.paste_many, PHOTO, items)
+    assert pasted == [1]
+    with pytest.MonkeyPatch.context() as patch:
+        in_the_general_way(patch)
+        expected, warned = one_by_one(PHOTO, items)
+    np.testing.assert_array_equal(result, expected)
+    assert found == warned
 
 
 def test_an_object_that_needs_more_does_not_end_the_call(pasted: list[int]) -> None:

@@ -1,17 +1,13 @@
-#include "ops/poisson/paste.h"
-
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "ops/gaussian_poisson/paste.h"
+#include "ops/poisson/paste.h"
 
 namespace pyharmony {
 namespace {
-
-using poisson::Pasted;
-using poisson::PasteItem;
-using poisson::PasteLimits;
 
 // The dtype of a format of Python's buffers, in this machine's byte order.
 std::optional<DType> dtype_of(const std::string& format) {
@@ -75,23 +71,57 @@ std::optional<Pixels> pixels_of(const py::handle& array, bool plane) {
   return result;
 }
 
-py::tuple report_of(const Pasted& pasted) {
-  return py::make_tuple(pasted.converged, pasted.iterations, pasted.estimate, pasted.max_error,
-                        pasted.clipped, pasted.flooded);
+// Blends by `poisson`, with the options (gradients, contour, weight, tolerance, max_iterations).
+// Returns (clipped, flooded, converged, iterations, estimate, max_error), or None where it is left
+// out.
+py::object paste_poisson(const ImageView& image, const ImageView& out, const PlacedItem& item,
+                         const py::tuple& values, const PlaceLimits& limits) {
+  poisson::PasteOptions options;
+  options.guidance = poisson::parse_guidance(values[0].cast<std::string>());
+  options.contour = poisson::parse_contour(values[1].cast<std::string>());
+  options.weight = values[2].cast<double>();
+  options.tolerance = values[3].cast<double>();
+  options.max_iterations = values[4].cast<int>();
+  const poisson::Pasted pasted =
+      without_gil([&] { return poisson::paste(image, out, item, options, limits); });
+  if (!pasted.pasted) return py::none();
+  return py::make_tuple(pasted.clipped, pasted.flooded, pasted.converged, pasted.iterations,
+                        pasted.estimate, pasted.max_error);
+}
+
+// Blends by `gaussian_poisson`, with the options (weight, w0, w1, smooth_sigma, coarsest,
+// tolerance, coarse_tolerance, covered, max_steps, max_iterations). Returns (clipped, flooded).
+py::object paste_gaussian_poisson(const ImageView& image, const ImageView& out,
+                                  const PlacedItem& item, const py::tuple& values,
+                                  const PlaceLimits& limits) {
+  gaussian_poisson::PasteOptions options;
+  options.weight = values[0].cast<double>();
+  options.w0 = values[1].cast<double>();
+  options.w1 = values[2].cast<double>();
+  options.smooth_sigma = values[3].cast<double>();
+  options.coarsest = values[4].cast<std::int64_t>();
+  options.tolerance = values[5].cast<double>();
+  options.coarse_tolerance = values[6].cast<double>();
+  options.covered = values[7].cast<bool>();
+  options.max_steps = values[8].cast<int>();
+  options.max_iterations = values[9].cast<int>();
+  const gaussian_poisson::Pasted pasted =
+      without_gil([&] { return gaussian_poisson::paste(image, out, item, options, limits); });
+  if (!pasted.pasted) return py::none();
+  return py::make_tuple(pasted.clipped, pasted.flooded);
 }
 
 // Pastes items in order into a copy of dst, or dst itself where out is it, until one is left out;
-// returns the reports of those that were pasted. Each is (src, mask, y, x, gradients, contour,
-// weight, tolerance).
+// returns the reports of those that were pasted. Each is (src, mask, y, x, method, options).
 py::list paste_items(const py::object& dst, const py::object& out, const py::sequence& items,
-                     std::int64_t strip, double faint, double most_faint, int max_iterations) {
+                     std::int64_t strip, double faint, double most_faint) {
   py::list reports;
   const std::optional<Pixels> image = pixels_of(dst, false), result = pixels_of(out, false);
   if (!image || !result || result->memory.readonly) return reports;
   const bool in_place = image->view.data == result->view.data;
   if (!in_place && image->may_share(*result)) return reports;
-  if (without_gil([&] { return poisson::may_be_bytes(image->view); })) return reports;
-  const PasteLimits limits = {strip, faint, most_faint, max_iterations};
+  if (without_gil([&] { return may_be_bytes(image->view); })) return reports;
+  const PlaceLimits limits = {strip, faint, most_faint};
   ImageView under = image->view;
   for (const py::handle& each : items) {
     const py::tuple values = py::reinterpret_borrow<py::tuple>(each);
@@ -100,7 +130,7 @@ py::list paste_items(const py::object& dst, const py::object& out, const py::seq
         src->may_share(*result)) {
       break;
     }
-    PasteItem item;
+    PlacedItem item;
     item.src = src->view;
     std::optional<Pixels> mask;
     if (!values[1].is_none()) {
@@ -113,15 +143,12 @@ py::list paste_items(const py::object& dst, const py::object& out, const py::seq
     }
     item.y = values[2].cast<std::int64_t>();
     item.x = values[3].cast<std::int64_t>();
-    item.guidance = poisson::parse_guidance(values[4].cast<std::string>());
-    item.contour = poisson::parse_contour(values[5].cast<std::string>());
-    item.weight = values[6].cast<double>();
-    item.tolerance = values[7].cast<double>();
-    const Pasted pasted =
-        without_gil([&] { return poisson::paste(under, result->view, item, limits); });
-    if (!pasted.pasted) break;
+    const auto paste =
+        values[4].cast<std::string>() == "poisson" ? paste_poisson : paste_gaussian_poisson;
+    const py::object report = paste(under, result->view, item, values[5], limits);
+    if (report.is_none()) break;
     under = result->view;
-    reports.append(report_of(pasted));
+    reports.append(report);
   }
   return reports;
 }
@@ -129,8 +156,7 @@ py::list paste_items(const py::object& dst, const py::object& out, const py::seq
 }  // namespace
 
 void bind_paste(py::module_& m) {
-  m.def("paste_poisson", &paste_items, "dst"_a, "out"_a, "items"_a, "strip"_a, "faint"_a,
-        "most_faint"_a, "max_iterations"_a);
+  m.def("paste", &paste_items, "dst"_a, "out"_a, "items"_a, "strip"_a, "faint"_a, "most_faint"_a);
 }
 
 }  // namespace pyharmony

@@ -10,6 +10,7 @@ from .._images.call import Call, on_two_images
 from .._images.frame import Infos
 from ..errors import ArgumentError
 from ..typing import Contour, GradientKernel, ImageLike, MaskLike, OneOrMany
+from ._paste import in_one_call
 from ._pyramid import equation_of, options_of, solve
 
 
@@ -93,6 +94,15 @@ def gaussian_poisson(
     equation = equation_of(sigma, smooth_sigma, gradient_kernel, preserve_background, reference, contour)
     if isinstance(base, str) and base != "copy-paste" and not os.path.exists(base):
         raise ArgumentError(f"base: {base!r}, expected None, 'copy-paste' or an image; there is no file of this name")
+
+    own = {
+        "contour": contour, "base": base, "color_weight": color_weight, "sigma": sigma, "smooth_sigma": smooth_sigma,
+        "gradient_kernel": gradient_kernel, "preserve_background": preserve_background, "reference": reference,
+        "tolerance": tolerance,
+    }  # fmt: skip
+    pasted = in_one_call(call, own)
+    if pasted is not None:
+        return pasted
 
     def work(frame: Any, base: Any, color_weight: Any) -> Infos:
         bases = None if base is None or isinstance(base, str) else frame.images_like_dst(base, "base")

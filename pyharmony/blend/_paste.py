@@ -1,40 +1,49 @@
-"""Objects that one native call pastes: `poisson` of arrays on the CPU, and `paste_many`."""
+"""Objects that one native call pastes: `poisson` and `gaussian_poisson` of arrays on the CPU, and `paste_many`."""
 
 from __future__ import annotations
 
+import functools
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import _arrays, _checks, _cuda
 from .._arrays import NumpyArray
+from .._images import region
 from .._images.call import Call, clipped_warning
 from .._images.flooded import warn_of_levels
 from .._images.limit import FAINT, MOST_FAINT
-from .._images.region import STRIP
 from .._native import native
 from .._warnings import warn
 from ..errors import OutOfMemory
+from ..ops.gaussian_poisson import MAX_SIGMA, MAX_STEPS, Equation, chebyshev_is_faster
 from ..ops.hierarchies import are_cached
 from ..ops.poisson import MAX_ITERATIONS, warn_of_errors
+from ..ops.pyramid import MAX_SMOOTH_SIGMA
+from ..reference.gaussian_poisson import gaussian_taps
+from ._pyramid import coarse_tolerance_of
 
 #: The dtypes of images that the native call reads, as NumPy's characters.
 _IMAGES = frozenset("BHefd")
 _FAR = 1 << 31  # pixels; the general way refuses positions beyond it
 _LOOSEST = 1e9  # a tolerance, in 8-bit levels, that the general way converts with care
 
-#: src, mask, y, x, gradients, contour, color_weight, and tolerance in the unit of src: an object for the native call.
-NativeItem = tuple[Any, ...]
+#: src, mask, y, x, the method, and its options for the native code: an object for the native call.
+NativeItem = tuple[Any, Any, int, int, str, tuple[Any, ...]]
 
 
 def native_item(
-    src: Any, dst: NumpyArray, mask: Any, at: Any, gradients: str, contour: str, color_weight: Any, tolerance: Any
+    method: str, src: Any, dst: NumpyArray, mask: Any, at: Any, options: Mapping[str, Any]
 ) -> NativeItem | None:
-    """Returns the arguments of `poisson` for the native call; None if they need more than it does, or are wrong.
+    """Returns the arguments of a blend for the native call; None if they need more than it does, or are wrong.
 
     The native call checks the rest, and leaves out what is refused or needs a warning before the solve.
+
+    Args:
+        method: 'poisson' or 'gaussian_poisson'.
+        options: the arguments of that function other than those of every blend.
     """
     if type(src) is not np.ndarray or not (mask is None or type(mask) is np.ndarray):
         return None
@@ -51,16 +60,73 @@ def native_item(
         if column is None or row is None:
             return None
         x, y = column, row
-    if type(color_weight) not in (int, float) or not 0 <= color_weight <= _checks.MAX_COLOR_WEIGHT:
-        return None
-    level = _arrays.VALUE_RANGE[_arrays.dtype_name(dst)] / 255
+    tolerance = options.get("tolerance")
     if tolerance is None:
         levels = _checks.DEFAULT_TOLERANCE[_arrays.dtype_name(dst)]
     elif type(tolerance) in (int, float) and 1e-9 <= tolerance <= _LOOSEST:
         levels = float(tolerance)
     else:
         return None
-    return src, mask, y, x, gradients, contour, float(color_weight), levels * level
+    own = _OPTIONS[method](options, levels, _arrays.VALUE_RANGE[_arrays.dtype_name(dst)], dst.dtype.char)
+    return None if own is None else (src, mask, y, x, method, own)
+
+
+def _poisson_options(options: Mapping[str, Any], levels: float, white: float, _: str) -> tuple[Any, ...] | None:
+    """Returns the options of `poisson` for the native code; levels is the tolerance, white the value of white."""
+    if not options.keys() <= {"gradients", "contour", "color_weight", "tolerance"}:
+        return None
+    gradients, contour = options.get("gradients", "source"), options.get("contour", "half")
+    if gradients not in _checks.GRADIENTS or contour not in _checks.CONTOURS:
+        return None
+    weight = options.get("color_weight", 0.0)
+    if not _is_number(weight, _checks.MAX_COLOR_WEIGHT):
+        return None
+    return gradients, contour, float(weight), levels * (white / 255), MAX_ITERATIONS
+
+
+def _gaussian_poisson_options(
+    options: Mapping[str, Any], levels: float, white: float, char: str
+) -> tuple[Any, ...] | None:
+    """Returns the options of `gaussian_poisson` for the native code, which solves by Chebyshev's iteration only."""
+    if not options.keys() <= _PLAIN.keys() | {"color_weight", "sigma", "smooth_sigma", "tolerance"}:
+        return None
+    if char == "d" or any(options.get(name, plain) is not plain for name, plain in _PLAIN.items()):
+        return None
+    weight, sigma, smooth_sigma = (options.get(n, x) for n, x in _NUMBERS.items())
+    if not (
+        _is_number(weight, _checks.MAX_COLOR_WEIGHT)
+        and _is_number(sigma, MAX_SIGMA)
+        and _is_number(smooth_sigma, MAX_SMOOTH_SIGMA)
+    ):
+        return None
+    return _chebyshev_options(float(weight), float(sigma), float(smooth_sigma), levels, white, region.COARSEST)
+
+
+#: The options of `gaussian_poisson` that the native code supports with one value only, and the others.
+_PLAIN = {"contour": "half", "base": None, "gradient_kernel": "normal", "preserve_background": True, "reference": False}
+_NUMBERS = {"color_weight": 1.0, "sigma": 0.5, "smooth_sigma": 1.0}
+
+
+@functools.lru_cache(64)
+def _chebyshev_options(
+    weight: float, sigma: float, smooth_sigma: float, levels: float, white: float, coarsest: int
+) -> tuple[Any, ...] | None:
+    """Returns the options for the native code; None if `gaussian_poisson` selects another method on some level."""
+    w0, w1 = gaussian_taps(sigma)
+    nothing: NumpyArray = np.empty(0)
+
+    def suits(levels: float, pinned: bool) -> bool:
+        equation = Equation.of(nothing, nothing, nothing, nothing, weight, w0, w1, pinned)
+        return chebyshev_is_faster(equation, levels)
+
+    coarse = coarse_tolerance_of(levels) * white  # these levels are float32 in the unit of dst
+    if not (suits(levels, True) and suits(coarse, True)):
+        return None
+    tolerances = levels * (white / 255), coarse * (1.0 / 255)
+    return weight, w0, w1, smooth_sigma, coarsest, *tolerances, suits(coarse, False), MAX_STEPS, MAX_ITERATIONS
+
+
+_OPTIONS = {"poisson": _poisson_options, "gaussian_poisson": _gaussian_poisson_options}
 
 
 def is_plain(dst: Any) -> bool:
@@ -79,8 +145,8 @@ def paste(dst: NumpyArray, out: NumpyArray, items: Sequence[NativeItem], name: s
     Returns the reports of those that were pasted, for `tell`. If there is none, out is unchanged.
     """
     try:
-        reports: list[tuple[Any, ...]] = native.paste_poisson(
-            dst, out, items, strip=STRIP, faint=FAINT, most_faint=MOST_FAINT, max_iterations=MAX_ITERATIONS
+        reports: list[tuple[Any, ...]] = native.paste(
+            dst, out, items, strip=region.STRIP, faint=FAINT, most_faint=MOST_FAINT
         )
     except MemoryError as error:
         size = f"{list(dst.shape)} of {dst.dtype}"
@@ -90,18 +156,20 @@ def paste(dst: NumpyArray, out: NumpyArray, items: Sequence[NativeItem], name: s
 
 def tell(report: tuple[Any, ...], item: NativeItem, dst: NumpyArray) -> None:
     """Gives the warnings of a report of `paste`."""
-    converged, iterations, estimate, max_error, clipped, flooded = report
-    level = _arrays.VALUE_RANGE[_arrays.dtype_name(dst)] / 255
-    warn_of_errors(converged, iterations, estimate / level, item[-1] / level, max_error)
+    clipped, flooded, *solve = report
+    *_, method, options = item
+    if method == "poisson":
+        converged, iterations, estimate, max_error = solve
+        level = _arrays.VALUE_RANGE[_arrays.dtype_name(dst)] / 255
+        *_, tolerance, _ = options
+        warn_of_errors(converged, iterations, estimate / level, tolerance / level, max_error)
     warn_of_levels(flooded)
-    if (warning := clipped_warning(clipped, "blended", "poisson")) is not None:
+    if (warning := clipped_warning(clipped, "blended", method)) is not None:
         warn(warning)
 
 
-def poisson_in_one_call(
-    call: Call, gradients: str, contour: str, color_weight: Any, tolerance: float | None
-) -> NumpyArray | None:
-    """Returns the result of `poisson` from one native call; None if it needs more than that, or is refused.
+def in_one_call(call: Call, options: Mapping[str, Any]) -> NumpyArray | None:
+    """Returns the result of a blend from one native call; None if it needs more than that, or is refused.
 
     The result has the bits of the general way, which handles all other calls.
     """
@@ -118,7 +186,7 @@ def poisson_in_one_call(
         result = out
     else:
         return None
-    item = native_item(call.src, dst, call.mask, call.at, gradients, contour, color_weight, tolerance)
+    item = native_item(call.function, call.src, dst, call.mask, call.at, options)
     if item is None or _cuda.place_of({}, call.device) is not None:
         return None
     reports = paste(dst, result, [item])
@@ -126,6 +194,11 @@ def poisson_in_one_call(
         return None
     tell(reports[0], item, dst)
     return result
+
+
+def _is_number(x: Any, most: float) -> bool:
+    """Returns whether x is a number of Python from 0 to `most`."""
+    return type(x) in (int, float) and 0 <= x <= most
 
 
 def _whole(x: Any) -> int | None:

@@ -26,14 +26,14 @@ _METHODS = {"poisson": poisson, "gaussian_poisson": gaussian_poisson, "alpha": a
 _OWN = ("src", "mask", "box", "at", "method")
 #: The arguments of the methods that `paste_many` sets, or that concern more than one object.
 _NOT_OPTIONS = {*_OWN, "dst", "out", "return_info", "errors", "keep_gps", "device"}
-_NATIVE = {"gradients", "contour", "color_weight", "tolerance"}
 
 
 def paste_many(dst: NumpyArray, items: Iterable[Mapping[str, object]], *, out: NumpyArray | None = None) -> NumpyArray:
     """Pastes objects into an image, one after another, so that later ones lie over earlier ones.
 
     The result is, bit for bit, that of the blend of each item over the result of the one before, with one copy of dst
-    at most. Consecutive items by `poisson`, of arrays without alpha at whole pixels, take one native call.
+    at most. Consecutive items by `poisson` or `gaussian_poisson`, of arrays without alpha at whole pixels, take one
+    native call.
 
     Args:
         dst: [H, W] or [H, W, C], a NumPy array of 1, 3 or 4 channels, uint8, uint16 or floats with 1.0 for white. It is
@@ -180,13 +180,8 @@ def _cropped(src: Any, mask: Any, at: Any, box: Any, dst: NumpyArray) -> tuple[A
 def _native_item(each: _Object, dst: NumpyArray) -> NativeItem | None:
     """Returns an item for the native call; None if it needs more than that, or is wrong."""
     method, src, mask, at, options = each
-    if method is not poisson or not options.keys() <= _NATIVE:
-        return None
-    gradients, contour = options.get("gradients", "source"), options.get("contour", "half")
-    if gradients not in _checks.GRADIENTS or contour not in _checks.CONTOURS:
-        return None
-    weight, tolerance = options.get("color_weight", 0.0), options.get("tolerance")
-    return native_item(src, dst, mask, at, gradients, contour, weight, tolerance)
+    name = "poisson" if method is poisson else "gaussian_poisson" if method is gaussian_poisson else None
+    return None if name is None else native_item(name, src, dst, mask, at, options)
 
 
 def _leading(items: list[NativeItem | None]) -> list[NativeItem]:

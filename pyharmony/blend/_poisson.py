@@ -9,7 +9,7 @@ from .._images.call import Call, on_two_images
 from .._images.frame import Crop, Infos
 from ..errors import MaskError
 from ..typing import Contour, Gradients, MaskLike, OneOrMany
-from ._paste import poisson_in_one_call
+from ._paste import in_one_call
 from ._solve import solve_poisson
 
 _NOTHING_KNOWN = "mask: covers all of dst, and with color_weight 0 nothing determines the colours"
@@ -68,7 +68,8 @@ def poisson(
     """
     _checks.one_of(gradients, "gradients", _checks.GRADIENTS)
     _checks.one_of(contour, "contour", _checks.CONTOURS)
-    pasted = poisson_in_one_call(call, gradients, contour, color_weight, tolerance)
+    own = {"gradients": gradients, "contour": contour, "color_weight": color_weight, "tolerance": tolerance}
+    pasted = in_one_call(call, own)
     if pasted is not None:
         return pasted
 

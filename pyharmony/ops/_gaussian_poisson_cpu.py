@@ -30,7 +30,7 @@ from ._images_cpu import batch_of, deliver, masks_of, pair_of
 from ._solve_call import Outcome
 
 _MAX_CYCLES = 30
-_MAX_STEPS = 400
+MAX_STEPS = 400
 _MAX_REFINEMENTS = 8
 _MAX_CORRECTIONS = 30
 _LOOSE_SHARE = 1e-3  # the factor of multigrid's tolerance if the mean is poorly determined
@@ -97,7 +97,7 @@ def _chebyshev(eq: Equation, out: NumpyArray, tolerance: float, check: bool) -> 
             *eq.views(),
             _arrays.view(out, "out", writable=True),
             tolerance=tolerance,
-            max_steps=_MAX_STEPS,
+            max_steps=MAX_STEPS,
             rhs=None,
             **eq.operator(),
         )
@@ -150,7 +150,7 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> Outco
             *eq.views(),
             _arrays.view(e, "out", writable=True),
             tolerance=goal,
-            max_steps=_MAX_STEPS,
+            max_steps=MAX_STEPS,
             rhs=_arrays.view(r, "rhs"),
             **eq.operator(),
         )
@@ -419,9 +419,9 @@ def solve(
             raise ArgumentError(DCT_NEEDS)
         elif method == "chebyshev" and not eq.weight > 0:
             raise ArgumentError("method: 'chebyshev' needs color_weight above 0 everywhere; use 'auto'")
-        if check and (method != "chebyshev" or expected_steps(eq, tolerance) > _MAX_STEPS * _MAX_REFINEMENTS):
+        if check and (method != "chebyshev" or expected_steps(eq, tolerance) > MAX_STEPS * _MAX_REFINEMENTS):
             eq.check_finite()
-        if method == "chebyshev" and expected_steps(eq, tolerance) <= _MAX_STEPS * _MAX_REFINEMENTS:
+        if method == "chebyshev" and expected_steps(eq, tolerance) <= MAX_STEPS * _MAX_REFINEMENTS:
             iterated = _chebyshev(eq, out, limit, check)
             outcome = iterated if iterated.max_error <= limit else None
         if outcome is None:

@@ -13,6 +13,8 @@ from ._gaussian_poisson import METHODS as METHODS
 from ._gaussian_poisson import REFERENCE_SIGMAS as REFERENCE_SIGMAS
 from ._gaussian_poisson import Equation as Equation
 from ._gaussian_poisson import call_of
+from ._gaussian_poisson import chebyshev_is_faster as chebyshev_is_faster
+from ._gaussian_poisson_cpu import MAX_STEPS as MAX_STEPS
 from ._gaussian_poisson_cpu import solve as solve
 from ._gaussian_poisson_cpu import target_field as target_field
 from ._gaussian_poisson_cuda import choose_method_on as choose_method_on
@@ -22,9 +24,11 @@ from ._poisson_cuda import DeviceEquation as DeviceEquation
 __all__ = [
     "MAX_REFERENCE_SIGMA",
     "MAX_SIGMA",
+    "MAX_STEPS",
     "REFERENCE_SIGMAS",
     "DeviceEquation",
     "Equation",
+    "chebyshev_is_faster",
     "choose_method_on",
     "gaussian_poisson",
     "solve",

@@ -1,294 +1,48 @@
 #include "ops/poisson/paste.h"
 
 #include <algorithm>
-#include <cstring>
-#include <limits>
-#include <type_traits>
+#include <optional>
 
-#include "core/box.h"
-#include "core/buffer.h"
 #include "core/checks.h"
-#include "core/dispatch.h"
 #include "core/finite.h"
 #include "core/limit.h"
-#include "core/mask_facts.h"
-#include "core/parallel.h"
 #include "core/suspects.h"
 #include "ops/poisson/poisson.h"
 
 namespace pyharmony::poisson {
-namespace {
 
-// Floats of 0 to 255 have a value above this one; Python warns of them.
-constexpr double kLevelsOfBytes = 16;
-constexpr std::int64_t kLevelSamples = 64;  // the rows and columns that are looked at
-
-// An image of its own memory, contiguous.
-class OwnImage {
- public:
-  OwnImage() = default;
-  OwnImage(DType dtype, std::int64_t height, std::int64_t width, std::int64_t channels)
-      : memory_(static_cast<std::size_t>(height * width * channels * dtype_size(dtype))) {
-    view_ = dense_image(memory_.data(), dtype, height, width, channels);
-  }
-  const ImageView& view() const { return view_; }
-
- private:
-  Buffer<char> memory_;
-  ImageView view_;
-};
-
-// Copies an image into another one of the same dtype and shape.
-void copy_image(const ImageView& from, const ImageView& to) {
-  const std::int64_t size = dtype_size(from.dtype);
-  auto pixels_are_dense = [](const ImageView& image) {
-    return (image.channels == 1 || image.channel_stride == 1) &&
-           (image.width == 1 || image.col_stride == image.channels);
-  };
-  if (pixels_are_dense(from) && pixels_are_dense(to)) {
-    for (std::int64_t y = 0; y < from.height; ++y) {
-      std::memcpy(static_cast<char*>(to.data) + y * to.row_stride * size,
-                  static_cast<const char*>(from.data) + y * from.row_stride * size,
-                  static_cast<std::size_t>(from.width * from.channels * size));
-    }
-    return;
-  }
-  dispatch_any(from.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    for (std::int64_t y = 0; y < from.height; ++y) {
-      for (std::int64_t x = 0; x < from.width; ++x) {
-        for (std::int64_t k = 0; k < from.channels; ++k) *to.at<T>(y, x, k) = *from.at<T>(y, x, k);
-      }
-    }
-  });
-}
-
-OwnImage copy_of(const ImageView& image) {
-  OwnImage copy(image.dtype, image.height, image.width, image.channels);
-  copy_image(image, copy.view());
-  return copy;
-}
-
-// Whether a mask's values are those of a mask beyond doubt: floats from 0 to 1, and integers whose
-// largest value is above half of their range.
-bool is_plain(const ImageView& mask) {
-  return dispatch_any(mask.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const std::int64_t step = mask.col_stride;
-    if constexpr (std::is_same_v<T, Bool>) {
-      return true;
-    } else if constexpr (std::is_integral_v<T>) {
-      T largest = 0;
-      for (std::int64_t y = 0; y < mask.height; ++y) {
-        const T* __restrict row = mask.at<T>(y, 0, 0);
-        for (std::int64_t x = 0; x < mask.width; ++x) largest = std::max(largest, row[x * step]);
-      }
-      return largest > std::numeric_limits<T>::max() / 2;
-    } else {
-      bool within = true;
-      for (std::int64_t y = 0; y < mask.height; ++y) {
-        const T* __restrict row = mask.at<T>(y, 0, 0);
-        for (std::int64_t x = 0; x < mask.width; ++x) {
-          const float value = static_cast<float>(row[x * step]);
-          within &= value >= 0 && row[x * step] <= T(1);
-        }
-      }
-      return within;
-    }
-  });
-}
-
-// Gives strips of zeros between the image's border and the mask the value of the pixel where they
-// end. mask lies over `region` of an image [height, width].
-void close_strips(const ImageView& mask, const Box& region, std::int64_t height, std::int64_t width,
-                  std::int64_t widest) {
-  dispatch_any(mask.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    // Lines run along the border, the outermost first.
-    auto close = [&](std::int64_t lines, std::int64_t length, auto pixel) {
-      lines = std::min(lines, widest + 1);
-      for (std::int64_t j = 0; j < length; ++j) {
-        std::int64_t wide = 0;
-        while (wide < lines && !(to_real<double>(*pixel(wide, j)) > 0)) ++wide;
-        if (wide == lines) continue;
-        for (std::int64_t i = 0; i < wide; ++i) *pixel(i, j) = *pixel(wide, j);
-      }
-    };
-    const std::int64_t h = mask.height, w = mask.width;
-    if (region.y0 == 0) close(h, w, [&](auto i, auto j) { return mask.at<T>(i, j, 0); });
-    if (region.y1 == height)
-      close(h, w, [&](auto i, auto j) { return mask.at<T>(h - 1 - i, j, 0); });
-    if (region.x0 == 0) close(w, h, [&](auto i, auto j) { return mask.at<T>(j, i, 0); });
-    if (region.x1 == width)
-      close(w, h, [&](auto i, auto j) { return mask.at<T>(j, w - 1 - i, 0); });
-  });
-}
-
-// Extends src, which lies over `common`, to `region` with the differences of dst, so that an edge
-// that leaves src has the gradient of dst: dst plus the difference between the two at the nearest
-// pixel of src. dst lies over `region`.
-template <typename Real>
-OwnImage extended(const ImageView& src, const ImageView& dst, const Box& common,
-                  const Box& region) {
-  const bool is_double = std::is_same_v<Real, double>;
-  OwnImage result(is_double ? DType::kFloat64 : DType::kFloat32, dst.height, dst.width,
-                  dst.channels);
-  const std::int64_t top = common.y0 - region.y0, left = common.x0 - region.x0;
-  dispatch_image(src.dtype, "src", [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    for (std::int64_t y = 0; y < dst.height; ++y) {
-      const std::int64_t sy = std::clamp<std::int64_t>(y - top, 0, src.height - 1);
-      for (std::int64_t k = 0; k < dst.channels; ++k) {
-        Real* __restrict to = result.view().at<Real>(y, 0, k);
-        const T* __restrict from = src.at<T>(sy, 0, k);
-        const T* __restrict under = dst.at<T>(y, 0, k);
-        const T* __restrict below = dst.at<T>(sy + top, left, k);
-        auto at = [&](std::int64_t x, std::int64_t sx) {
-          const Real difference =
-              to_real<Real>(from[sx * src.col_stride]) - to_real<Real>(below[sx * dst.col_stride]);
-          to[x * dst.channels] = difference + to_real<Real>(under[x * dst.col_stride]);
-        };
-        for (std::int64_t x = 0; x < left; ++x) at(x, 0);
-        for (std::int64_t x = left + src.width; x < dst.width; ++x) at(x, src.width - 1);
-        if (sy == y - top) {
-          for (std::int64_t sx = 0; sx < src.width; ++sx) {
-            to[(left + sx) * dst.channels] = to_real<Real>(from[sx * src.col_stride]);
-          }
-        } else {
-          for (std::int64_t sx = 0; sx < src.width; ++sx) at(left + sx, sx);
-        }
-      }
-    }
-  });
-  return result;
-}
-
-// The box of a mask with the strips that count as inside.
-Box to_border(const Box& box, std::int64_t height, std::int64_t width, std::int64_t strip) {
-  const Box far = box.expanded(strip, height, width);
-  return {far.y0 == 0 ? 0 : box.y0, far.y1 == height ? height : box.y1, far.x0 == 0 ? 0 : box.x0,
-          far.x1 == width ? width : box.x1};
-}
-
-}  // namespace
-
-bool may_be_bytes(const ImageView& image) {
-  return dispatch_image(image.dtype, "image", [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    if constexpr (!std::is_integral_v<T>) {
-      const std::int64_t rows = std::max<std::int64_t>(1, image.height / kLevelSamples);
-      const std::int64_t columns = std::max<std::int64_t>(1, image.width / kLevelSamples);
-      for (std::int64_t y = 0; y < image.height; y += rows) {
-        for (std::int64_t x = 0; x < image.width; x += columns) {
-          for (std::int64_t k = 0; k < image.channels; ++k) {
-            if (static_cast<double>(*image.at<T>(y, x, k)) > kLevelsOfBytes) return true;
-          }
-        }
-      }
-    }
-    return false;
-  });
-}
-
-Pasted paste(const ImageView& image, const ImageView& out, const PasteItem& item,
-             const PasteLimits& limits) {
-  const std::int64_t height = image.height, width = image.width;
+Pasted paste(const ImageView& image, const ImageView& out, const PlacedItem& item,
+             const PasteOptions& options, const PlaceLimits& limits) {
   check_same_image_shape(out, "out", image, "dst");
   HM_CHECK(out.dtype == image.dtype, "out: dtype ", dtype_name(out.dtype), ", expected ",
            dtype_name(image.dtype));
-  const ImageView& src = item.src;
-  HM_CHECK(src.dtype == image.dtype && src.channels == image.channels, "src: dtype ",
-           dtype_name(src.dtype), " and ", src.channels, " channels, expected ",
-           dtype_name(image.dtype), " and ", image.channels);
-  const bool has_mask = item.mask.data != nullptr;
-  if (has_mask) check_image_shape(item.mask, "mask", src.height, src.width, 1);
   const Pasted left_out;
-
-  // These are left to Python, which refuses them or warns before it solves.
-  const Box place =
-      Box{0, src.height, 0, src.width}.moved(item.y, item.x).overlap({0, height, 0, width});
-  if (place.empty() || may_be_bytes(src)) return left_out;
-  if (has_mask && !is_plain(item.mask)) return left_out;
-  const ImageView object = part_of(src, place, item.y, item.x);
-  ImageView own_mask = has_mask ? part_of(item.mask, place, item.y, item.x) : ImageView();
-  Box box = place;
-  bool soft = false;
-  if (has_mask) {
-    const MaskFacts facts = HM_SIMD_CALL(mask_facts_kernel, own_mask, limits.faint);
-    box = Box{facts.y0, facts.y1, facts.x0, facts.x1};
-    if (box.empty()) return left_out;
-    if (facts.soft &&
-        static_cast<double>(facts.faint) > limits.most_faint * static_cast<double>(facts.inside)) {
-      return left_out;
-    }
-    box = box.moved(place.y0, place.x0);
-    soft = facts.soft;
-  }
-  OwnImage all;
-  if (!has_mask) {
-    all = OwnImage(DType::kBool, place.height(), place.width(), 1);
-    std::memset(all.view().data, 1, static_cast<std::size_t>(place.height() * place.width()));
-    own_mask = all.view();
-  }
-  box = to_border(box, height, width, limits.strip);
-  if (box.height() == height && box.width() == width) return left_out;  // nothing may be known
-  const Box region = box.expanded(1, height, width);  // there is nothing to solve for outside
-
-  const OwnImage ground = copy_of(part_of(image, region));
-  const bool covers = place.contains(region);
-  const bool at_border =
-      region.y0 == 0 || region.x0 == 0 || region.y1 == height || region.x1 == width;
-  OwnImage closed, wider;
-  ImageView mask = covers ? part_of(own_mask, region, place.y0, place.x0) : ImageView();
-  if (!covers || at_border) {
-    closed = OwnImage(own_mask.dtype, region.height(), region.width(), 1);
-    if (covers) {
-      copy_image(mask, closed.view());
-    } else {
-      std::memset(
-          closed.view().data, 0,
-          static_cast<std::size_t>(region.height() * region.width() * dtype_size(own_mask.dtype)));
-      const Box common = place.overlap(region);
-      copy_image(part_of(own_mask, common, place.y0, place.x0),
-                 part_of(closed.view(), common, region.y0, region.x0));
-    }
-    close_strips(closed.view(), region, height, width, limits.strip);
-    mask = closed.view();
-  }
-  ImageView source = covers ? part_of(object, region, place.y0, place.x0) : ImageView();
-  if (!covers) {
-    const Box common = place.overlap(region);
-    const ImageView part = part_of(object, common, place.y0, place.x0);
-    wider = image.dtype == DType::kFloat64 ? extended<double>(part, ground.view(), common, region)
-                                           : extended<float>(part, ground.view(), common, region);
-    source = wider.view();
-  }
-  for (const ImageView& each : {source, ground.view()}) {
+  const std::optional<Placed> placed = Placed::of(image, item, limits);
+  if (!placed) return left_out;
+  // There is nothing to solve for outside.
+  const Box wide = placed->box.expanded(1, image.height, image.width);
+  const PlacedCrop crop = placed->crop(wide);
+  for (const ImageView& each : {crop.source, crop.ground.view()}) {
     const bool integers = each.dtype == DType::kUInt8 || each.dtype == DType::kUInt16;
-    if (!integers && first_nonfinite(each, mask).y >= 0) return left_out;
+    if (!integers && first_nonfinite(each, crop.mask).y >= 0) return left_out;
   }
-  const bool leaves_source = !place.contains(box.expanded(1, height, width));
-  const bool reads_inside = item.contour == Contour::kHalf || soft || leaves_source;
-  if (reads_inside && !erased_colour(image, own_mask, place, box).empty()) return left_out;
+  const bool reads_inside =
+      options.contour == Contour::kHalf || placed->soft || !placed->place.contains(wide);
+  if (reads_inside && placed->looks_erased()) return left_out;
 
-  if (out.data != image.data) {
-    constexpr std::int64_t kRows = 256;
-    parallel_for(height, kRows, [&](std::int64_t begin, std::int64_t end) {
-      copy_image(part_of(image, {begin, end, 0, width}), part_of(out, {begin, end, 0, width}));
-    });
-  }
+  if (out.data != image.data) copy_rows(image, out);
   SolveParams params;
-  params.src = source;
-  params.dst = ground.view();
-  params.mask = mask;
-  params.out = part_of(out, region);
-  params.guidance = item.guidance;
-  params.contour = item.contour;
-  params.tolerance = item.tolerance;
-  params.max_iterations = limits.max_iterations;
-  const Hierarchy hierarchy(mask, item.weight, ImageView(), 1, 0);
+  params.src = crop.source;
+  params.dst = crop.ground.view();
+  params.mask = crop.mask;
+  params.out = part_of(out, wide);
+  params.guidance = options.guidance;
+  params.contour = options.contour;
+  params.tolerance = options.tolerance;
+  params.max_iterations = options.max_iterations;
+  const Hierarchy hierarchy(crop.mask, options.weight, ImageView(), 1, 0);
   const Report report = hierarchy.solve(params);
-  if (soft) limit_change(source, ground.view(), mask, params.out);
+  if (placed->soft) limit_change(params.src, params.dst, params.mask, params.out);
 
   Pasted result;
   result.pasted = true;
@@ -298,8 +52,8 @@ Pasted paste(const ImageView& image, const ImageView& out, const PasteItem& item
   result.max_error = report.max_error;
   const std::int64_t values = std::max<std::int64_t>(hierarchy.unknowns() * image.channels, 1);
   result.clipped = static_cast<double>(report.clipped) / static_cast<double>(values);
-  if (item.guidance == Guidance::kSource) {
-    result.flooded = flooded_levels(object, out, own_mask, place, box);
+  if (options.guidance == Guidance::kSource) {
+    result.flooded = flooded_levels(placed->object, out, placed->mask, placed->place, placed->box);
   }
   return result;
 }

@@ -24,10 +24,7 @@ void run_downsample(const ImageView& src, double range, double sigma, const Arra
   HM_CHECK(sigma >= 0 && sigma <= kMaxSmoothSigma, "smooth_sigma: ", sigma, ", expected 0 to ",
            kMaxSmoothSigma);
   check_out(out, (src.height + 1) / 2, (src.width + 1) / 2, src.channels);
-  const std::vector<float> weights = downsample_weights(sigma);
-  const DownsampleParams params{src, static_cast<float>(range), out.as<float>(), weights.data(),
-                                static_cast<int>(weights.size())};
-  HM_SIMD_CALL(downsample_kernel, params);
+  downsample(src, range, sigma, out.as<float>());
 }
 
 template <typename T>
@@ -79,6 +76,13 @@ void meet_pixel(const ImageView& colours, const ImageView& dst, const std::uint8
 
 }  // namespace
 
+void downsample(const ImageView& image, double range, double smooth_sigma, float* out) {
+  const std::vector<float> weights = downsample_weights(smooth_sigma);
+  const DownsampleParams params{image, static_cast<float>(range), out, weights.data(),
+                                static_cast<int>(weights.size())};
+  HM_SIMD_CALL(downsample_kernel, params);
+}
+
 void downsample(const ArrayView& image, double smooth_sigma, const ArrayView& out) {
   HM_CHECK(image.dtype != DType::kBool, "image: dtype bool is not an image type");
   run_downsample(as_image(image, "image"), 1.0, smooth_sigma, out);
@@ -98,24 +102,31 @@ void upsample(const ArrayView& image, const ArrayView& out) {
            "image: shape [", src.height, ", ", src.width, "], expected [", (height + 1) / 2, ", ",
            (width + 1) / 2, "] for an output of [", height, ", ", width, "]");
   check_out(out, height, width, src.channels);
-  const UpsampleParams params{src, out.as<float>(), height, width};
+  upsample(src, height, width, out.as<float>());
+}
+
+void upsample(const ImageView& image, std::int64_t height, std::int64_t width, float* out) {
+  const UpsampleParams params{image, out, height, width};
   HM_SIMD_CALL(upsample_kernel, params);
 }
 
 void meet_known(const ArrayView& colours, const ArrayView& dst, const ArrayView& known) {
-  constexpr std::int64_t kBand = 64;
-  const ImageView x = as_image(colours, "colours"), d = as_image(dst, "dst"),
-                  k = as_image(known, "known");
+  const ImageView d = as_image(dst, "dst"), k = as_image(known, "known");
   check_out(colours, d.height, d.width, d.channels);
   check_image_shape(k, "known", d.height, d.width, 1);
   HM_CHECK(known.dtype == DType::kBool || known.dtype == DType::kFloat32, "known: dtype ",
            dtype_name(known.dtype), ", expected bool or float32");
+  meet_known(as_image(colours, "colours"), d, k);
+}
+
+void meet_known(const ImageView& x, const ImageView& d, const ImageView& k) {
+  constexpr std::int64_t kBand = 64;
+  const bool flags_known = k.dtype == DType::kBool;
   const std::vector<float> weights = meet_weights();
   const std::int64_t w = d.width;
 
   const auto share = [&](std::int64_t y, std::int64_t u) {
-    return known.dtype == DType::kBool ? to_real<float>(*k.at<Bool>(y, u, 0))
-                                       : *k.at<float>(y, u, 0);
+    return flags_known ? to_real<float>(*k.at<Bool>(y, u, 0)) : *k.at<float>(y, u, 0);
   };
   parallel_for((d.height + kBand - 1) / kBand, 1, [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t first = std::max<std::int64_t>(begin * kBand - kMeetRadius, 0);
@@ -129,7 +140,7 @@ void meet_known(const ArrayView& colours, const ArrayView& dst, const ArrayView&
     for (std::int64_t y = first; y < last; ++y) {
       std::uint8_t* const row = scratch.data() + (y - first) * w;
       flags[y] = row;
-      known.dtype == DType::kBool ? flag_known<Bool>(k, y, row) : flag_known<float>(k, y, row);
+      flags_known ? flag_known<Bool>(k, y, row) : flag_known<float>(k, y, row);
     }
     for (std::int64_t y = begin * kBand; y < std::min(end * kBand, d.height); ++y) {
       std::memset(near, 0, pitch);

@@ -41,6 +41,9 @@ HM_SIMD_DECLARE(void upsample_kernel(const UpsampleParams& params))
 // in the unit of image.
 void downsample(const ArrayView& image, double smooth_sigma, const ArrayView& out);
 
+// The same for views, which are not checked; image is divided by `range`.
+void downsample(const ImageView& image, double range, double smooth_sigma, float* out);
+
 // Computes the share of 2 x 2 pixels that is inside; at an odd border, of those that exist. mask
 // [H, W], out [ceil(H / 2), ceil(W / 2)] contiguous float32 in [0, 1].
 void downsample_mask(const ArrayView& mask, const ArrayView& out);
@@ -48,10 +51,12 @@ void downsample_mask(const ArrayView& mask, const ArrayView& out);
 // Doubles image [ceil(H / 2), ceil(W / 2), C], any image dtype, to float32 out [H, W, C],
 // contiguous.
 void upsample(const ArrayView& image, const ArrayView& out);
+void upsample(const ImageView& image, std::int64_t height, std::int64_t width, float* out);
 
 // Moves colours to meet the known pixels of dst near the contour, see `meet_known` of
 // pyharmony/reference/pyramid.py. colours [H, W, C] contiguous float32, changed where known is
 // below 1; dst [H, W, C] of any image dtype; known [H, W] bool or float32.
 void meet_known(const ArrayView& colours, const ArrayView& dst, const ArrayView& known);
+void meet_known(const ImageView& colours, const ImageView& dst, const ImageView& known);
 
 }  // namespace pyharmony
