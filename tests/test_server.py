@@ -985,7 +985,7 @@ def test_events_tell_how_far_a_job_is(service: Running) -> None:
     ids = service.ids(**scene())
     with service.at_rest():  # the job begins when somebody listens
         job = service.start("blend", **ids, at=[20, 10], mode="poisson").json()
-        assert job["status"] == "queued" and job["url"] == f"/api/v1/jobs/{job['id']}"
+        assert job["status"] == "queued" and job["url"] == f"api/v1/jobs/{job['id']}"
         told = events_of(service, job, service.go)
     assert told[-1]["status"] == "done" and told[-1]["result"]["picture"]["width"] == 80
     assert told[0]["status"] == "queued" and {one["status"] for one in told[1:-1]} == {"running"}
@@ -1533,6 +1533,20 @@ def test_pages_from_elsewhere_are_refused(service: Running) -> None:
         assert plain.get("/api/v1/service").status_code == 200
 
 
+def test_a_proxy_may_replace_the_host() -> None:
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    data = file_of(scene()["mask"])
+    with running(token=TOKEN, hosts=("blend.example.org",)) as service:
+
+        def status(origin: str) -> int:
+            headers = {**right, "Origin": origin}
+            return service.client.post("/api/v1/pictures", content=data, headers=headers).status_code
+
+        assert status("https://blend.example.org") == status("https://blend.example.org:8443") == 201
+        for origin in ("https://example.org", "https://x.blend.example.org", "https://blend.example.org.x", "null"):
+            assert status(origin) == 403, origin
+
+
 def test_a_token_is_asked_for(guarded: Running) -> None:
     data = file_of(scene()["mask"])
     service, client = guarded, guarded.client
@@ -1636,7 +1650,7 @@ def test_slow_readers_block_nobody(service: Running) -> None:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             line.settimeout(60)
             line.connect(("127.0.0.1", port))
-            line.sendall(f"GET {told['file_url']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            line.sendall(f"GET /{told['file_url']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             lines.append(line)
         until(lambda: picture.pins == 20)  # all of them are being sent, and none is read
         ids = service.ids(**scene())
@@ -1665,7 +1679,7 @@ def test_who_does_not_read_is_left(service: Running) -> None:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         line.settimeout(60)
         line.connect(("127.0.0.1", port))
-        line.sendall(f"GET {told['file_url']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        line.sendall(f"GET /{told['file_url']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         until(lambda: picture.pins == 1)
         until(lambda: picture.pins == 0)
         got = 0

@@ -71,7 +71,7 @@ class PictureInfo(Answer):
     preview: bool = Field(description="Whether it was computed from proxies, by an operation with preview=true.")
     proxy_width: int
     proxy_height: int
-    url: str
+    url: str = Field(description="Its URL, like all others relative to the address of the service.")
     file_url: str = Field(description="The URL of the file.")
     proxy_url: str = Field(description="The URL of a small JPEG or PNG in sRGB, for display.")
     expires: datetime.datetime = Field(description="When it is deleted, unless it is used before that.")
@@ -84,6 +84,8 @@ class SegmentedMask(Answer):
     box: list[float] = Field(description="x, y, width and height, in pixels of the image at full size.")
     head: list[float] | None = Field(default=None, description="The box of the head, for people.")
     mask: PictureInfo | None = Field(default=None, description="The mask; for clicks only the best, unless every=true.")
+    thumb: PictureInfo | None = Field(default=None, description="A reduced copy of the mask, if thumbs=true.")
+    area: float | None = Field(default=None, description="The pixels of the object at full size, if thumbs=true.")
 
 
 class Place(Answer):

@@ -348,7 +348,7 @@ class Service:
             label = None if name is None else excerpt(name)
             self.store.add(id, await self._opened(id, label), History((incoming.sha256,)), label)
         info = self.store.info(id)
-        response.headers["Location"] = info.url
+        response.headers["Location"] = info.url.removeprefix("api/v1/")  # relative to the request
         return info
 
     async def _opened(self, id: PictureId, label: str | None) -> Mapping[str, Any]:
@@ -412,7 +412,7 @@ class Service:
                 status = 413 if failure.exit_code == Code.RESOURCES else 422
                 raise Refusal(status, failure.kind, str(failure)) from None
             info = await self._state(self.pool.submit(operation, body), wait)
-            response.headers["Location"] = info.url
+            response.headers["Location"] = info.url.removeprefix("api/v1/")  # relative to the request
             if info.finished is not None:
                 response.status_code = 200
             return info

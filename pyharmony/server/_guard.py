@@ -117,7 +117,8 @@ class Guard:
         self.limits, self.limit = limits, limit
         self.stopping = False
         own = settings.host.strip("[]").lower()
-        names = {"localhost", "127.0.0.1", "::1", own, *(name.lower() for name in settings.hosts)}
+        self._proxies = {name.lower() for name in settings.hosts}  # they may replace the Host header
+        names = {"localhost", "127.0.0.1", "::1", own, *self._proxies}
         # With a token and no names, the token shows that a request is meant for this service.
         self._names = None if settings.token is not None and not settings.hosts else names
 
@@ -157,7 +158,7 @@ class Guard:
         if self._names is not None and _name_of(host) not in self._names:
             raise Refusal(421, "host", "requests to this host name are not allowed; --allow-host allows one")
         origin = headers.get("origin")
-        if origin is not None and _place_of(origin) != host.lower():
+        if origin is not None and (own := _place_of(origin)) != host.lower() and _name_of(own) not in self._proxies:
             raise Refusal(403, "origin", "requests from pages of other origins are not allowed")
         if path.startswith("/api/") and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             raise Refusal(403, "origin", "requests from pages of other origins are not allowed")

@@ -354,6 +354,9 @@ def _values_of(body: Part, names: Iterable[str]) -> dict[str, Any]:
 
 # ---- segment ----
 
+#: The longer side of the reduced masks of a segmentation.
+_THUMB = 256
+
 X = Annotated[float, Field(description="In pixels of the image at full size; the centre of the first one is 0.")]
 
 
@@ -411,6 +414,7 @@ class SegmentBody(Body):
         default="auto", description="The method; /api/v1/service lists and describes those that are available."
     )
     every: bool = Field(default=False, description="Whether to return every mask, not only the best.")
+    thumbs: bool = Field(default=False, description="Whether to return a reduced copy of every mask.")
 
     @model_validator(mode="after")
     def _fits(self) -> SegmentBody:
@@ -444,6 +448,7 @@ def _check_cutter(name: str, field: str) -> None:
 
 
 def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
+    from .._images.sizes import fitted
     from ..io import Picture
 
     session = desk.session(body.picture, body.preview, body.method)
@@ -460,6 +465,8 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
         def saved(mask: Any) -> dict[str, Any]:
             return desk.write(Picture(mask[..., None]), "png")
 
+        size = fitted(segments.size, _THUMB)
+        thumbs = [saved(mask) for mask in segments.reduced(size)] if body.thumbs else []
         masks: list[dict[str, Any]] = []
         for i, (score, box) in enumerate(zip(segments.scores, segments.boxes, strict=True)):
             one: dict[str, Any] = {"score": round(score, 4), "box": [value / factor for value in box]}
@@ -467,6 +474,8 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
                 one["head"] = [value / factor for value in segments.heads[i]]
             if every:
                 one["mask"] = saved(segments[i])
+            if thumbs:
+                one |= {"thumb": thumbs[i], "area": segments.areas[i] / factor**2}
             masks.append(one)
         info = {"method": segments.method, **with_code(segments.reason)}
         answer = {"mask": saved(segments.mask) if len(segments) else None, "masks": masks, "info": info}

@@ -269,7 +269,7 @@ class Pool:
         return [*(now.model_copy(update={**running, "phase": phase}) for phase in passed), now]
 
     def info(self, job: Job) -> JobInfo:
-        url = f"/api/v1/jobs/{job.id}"
+        url = f"api/v1/jobs/{job.id}"
         return JobInfo(
             id=job.id,
             operation=job.operation.name,
@@ -525,7 +525,10 @@ class Pool:
                 adopted.callback(self.store.remove, id)
                 return self.store.info(id)
 
-            masks = [SegmentedMask(**{**one, "mask": taken(one.get("mask"))}) for one in output.get("masks", ())]
+            masks = [
+                SegmentedMask(**{**one, "mask": taken(one.get("mask")), "thumb": taken(one.get("thumb"))})
+                for one in output.get("masks", ())
+            ]
             picture, mask, others, openraster = (
                 taken(output.get(name)) for name in ("picture", "mask", "others", "openraster")
             )
@@ -534,7 +537,7 @@ class Pool:
             recipe = None
             if output.get("recipe") is not None:
                 self.store.adopt_recipe(job.id, str(output["recipe"]), picture.id)
-                recipe = f"/api/v1/jobs/{job.id}/recipe"
+                recipe = f"api/v1/jobs/{job.id}/recipe"
             result = Result(
                 picture=picture, mask=mask, masks=masks, others=others, places=places, layers=layers,
                 openraster=openraster, recipe_url=recipe, info=output.get("info", {}),

@@ -72,7 +72,7 @@ class Store:
 
     def info(self, id: str) -> PictureInfo:
         picture = self.pictures[id]
-        url = f"/api/v1/pictures/{id}"
+        url = f"api/v1/pictures/{id}"
         width, height = picture.sizes.proxy
         return PictureInfo(
             id=id,
