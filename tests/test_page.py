@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import http.server
 import importlib
 import io
 import json
@@ -20,7 +21,9 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -69,6 +72,7 @@ DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {
     "viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2,
 }  # fmt: skip
+TABLET = {"viewport": {"width": 820, "height": 1180}, "has_touch": True, "is_mobile": True}
 Rectangle = tuple[float, float, float, float]
 #: What screen readers are told.
 NAMES = Path(__file__).with_name("page_names.txt")
@@ -201,6 +205,13 @@ class Visit:
             self.page.click(selector)
         self.name = held.value.suggested_filename
         return Path(held.value.path()).read_bytes()
+
+    def leave(self) -> None:
+        """Goes back to the start, and discards the picture."""
+        self.click("#home")
+        self.page.wait_for_selector("#draft:not([hidden])")
+        self.click("#draft-discard")
+        self.page.wait_for_selector("#draft", state="hidden")
 
     def read(self) -> None:
         """Closes the messages, which may lie over a handle."""
@@ -1560,8 +1571,8 @@ def test_what_cannot_be_taken_is_said(browser: Any, service: Any, tmp_path: Path
     with visiting(browser, service) as visit:
         visit.expected.append("422")
         visit.give("subject", text)
-        visit.says("File: notes.png is not a known image file")
-        alerts = visit.page.locator(".toast[role=alert]")
+        visit.says("notes.png is not a known image file, expected JPEG")
+        alerts = visit.page.locator("[data-slot=subject] .refusal[role=alert]")
         assert alerts.count() == 1
         visit.give("subject", large)
         visit.says("large.png is larger than 3 MB")
@@ -1575,29 +1586,302 @@ def test_a_refusal_goes_with_the_next_file_for_its_place(browser: Any, service: 
     cut_off.write_bytes(ROCKET.read_bytes()[:20_000])
     with visiting(browser, service) as visit:
         visit.expected.append("422")
-        alerts, slot = visit.page.locator(".toast[role=alert]"), visit.page.locator("[data-slot=subject]")
+        slot = visit.page.locator("[data-slot=subject]")
+        refusals, alerts = slot.locator(".refusal"), visit.page.locator(".toast[role=alert]")
         visit.give("subject", files["source"])
         slot.locator("img").wait_for()
         visit.give("subject", cut_off)
-        visit.says("File: cut off.jpg is damaged or of an unusual kind")
-        assert re.search(r"[0-9a-f]{32}", alerts.inner_text()) is None
+        visit.says("cut off.jpg is damaged or of an unusual kind")
+        assert re.search(r"[0-9a-f]{32}", refusals.inner_text()) is None
         # The photo before it is no longer given, and no longer shown.
         assert slot.locator("img").count() == 0 and "full" not in (slot.get_attribute("class") or "")
         visit.give("background", files["background"])
         visit.page.wait_for_selector("[data-slot=background] img")
-        assert alerts.count() == 1  # what takes from is missing still
+        assert refusals.count() == 1  # what takes from is missing still
         visit.give("subject", files["source"])
         visit.step("cut")
-        assert alerts.count() == 0
         # Where the mask that is loaded is none, or does not fit, too.
         visit.page.set_input_files("#load-mask", str(cut_off))
-        visit.says("File: cut off.jpg is damaged")
+        visit.says("cut off.jpg is damaged")
         visit.page.set_input_files("#load-mask", str(files["background"]))
         visit.says("The mask has 400 × 300 pixels")
         assert alerts.count() == 1
         visit.page.set_input_files("#load-mask", str(files["mask"]))
         visit.page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
         assert alerts.count() == 0
+
+
+def test_a_photo_beyond_the_limits_is_reduced(browser: Any, tmp_path: Path) -> None:
+    noise = np.random.default_rng(5).integers(0, 256, (900, 1200, 3), np.uint8)
+    deep = saved(tmp_path, "noise.png", noise)  # 3.2 MB
+    wide = tmp_path / "wide.jpg"
+    Image.new("RGB", (2000, 1000), (200, 80, 40)).save(wide)
+    limits = {"max_upload": 2_000_000, "max_pixels": 1_200_000}
+    with test_server.running(page=PAGE, timeout=120.0, **limits) as service, visiting(browser, service) as visit:
+        visit.expected.append("413")
+        slot = visit.page.locator("[data-slot=subject]")
+        visit.give("subject", deep)
+        visit.says("noise.png is larger than 2 MB")
+        visit.click("[data-slot=subject] .refusal button")
+        slot.locator("img").wait_for()
+        visit.give("subject", wide)
+        visit.says("wide.jpg has 2000 x 1000 pixels")
+        visit.click("[data-slot=subject] .refusal button")
+        slot.locator("img").wait_for()
+        assert slot.locator(".refusal").count() == 0
+        visit.give("background", halved(tmp_path, "rocket.jpg"))
+        visit.step("cut")
+        wide, high = visit.page.evaluate("Object.values(Konva.stages[0].find('Image')[0].size())")
+        assert wide * high <= 1_200_000 and abs(wide / high - 2) < 0.01
+
+
+class _Prefixed(http.server.BaseHTTPRequestHandler):
+    """A proxy under /compose/, as nginx and Jupyter are: it strips the prefix, and answers nothing else."""
+
+    protocol_version = "HTTP/1.1"
+    upstream = ""
+
+    def _pass(self) -> None:
+        if not self.path.startswith("/compose/"):
+            self.send_error(404)
+            return
+        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        passed = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+        address = self.upstream + self.path.removeprefix("/compose")
+        with httpx.stream(self.command, address, headers=passed, content=data, timeout=None) as answer:
+            self.send_response(answer.status_code)
+            for name, value in answer.headers.multi_items():
+                if name not in ("connection", "transfer-encoding", "content-length"):
+                    self.send_header(name, value)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for part in answer.iter_raw():
+                    self.wfile.write(part)
+                    self.wfile.flush()
+        self.close_connection = True
+
+    do_GET = do_HEAD = do_POST = do_DELETE = _pass
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def prefixed(service: Any) -> Iterator[Any]:
+    """Yields the service as a proxy shows it under /compose/."""
+    handler = type("Handler", (_Prefixed,), {"upstream": service.address})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as proxy:
+        proxy.daemon_threads = True
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        yield types.SimpleNamespace(address=f"http://127.0.0.1:{proxy.server_port}/compose/")
+        proxy.shutdown()
+
+
+def test_every_way_under_a_prefix(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with prefixed(service) as proxy, visiting(browser, proxy) as visit:
+        page = visit.page
+        without_people(visit)
+        for way, step in (("harmonize", "match"), ("blend", "place"), ("compose", "cut")):
+            visit.way(way)
+            visit.click("#sample")
+            visit.step(step)
+            if way != "compose":
+                page.wait_for_selector("#download:enabled", timeout=PATIENCE)
+                visit.settled()
+                assert pixels_of(visit.download()).shape[2] == 3
+                drafted(visit)
+                visit.leave()
+        visit.leave()
+        visit.way("merge")
+        visit.give("photos", files["background"], files["background"])
+        visit.says("Save at full size")
+        page.wait_for_selector("#save:enabled", timeout=PATIENCE)
+        visit.leave()
+        # A composite by clicks and drags, with the blend that follows them, a reload, and each file.
+        visit.way("compose")
+        visit.give("subject", files["source"], files["background"])
+        visit.step("cut")
+        visit.point(60, 60)
+        page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+        assert pixels_of(visit.download("#save-mask")).shape == (120, 120)
+        visit.click("#to-place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        visit.click("[data-to=match]")
+        page.check("input[name=blend][value=poisson]", force=True)
+        page.wait_for_selector("#stage[data-frames]", timeout=PATIENCE)
+        drafted(visit)
+        page.reload()
+        page.wait_for_selector("html[data-ready]")
+        visit.step("match")
+        visit.settled()
+        visit.click("[data-to=save]")
+        assert json.loads(visit.download("#save-recipe"))["subjects"][0]["blend"] == "poisson"
+        assert pixels_of(visit.download()).shape == (300, 400, 3)
+
+
+# ---- the step of cutting out ----
+
+
+def test_another_mask_is_chosen_and_the_cut_out_saved(browser: Any, service: Any, tmp_path: Path) -> None:
+    with visiting(browser, service) as visit:
+        page = visit.page
+        visit.give("subject", halved(tmp_path, "astronaut.jpg"), halved(tmp_path, "rocket.jpg"))
+        visit.step("cut")
+        visit.point(110, 150)
+        page.wait_for_selector("#choices .thumb >> nth=1", timeout=PATIENCE)
+        chosen = page.locator("#choices .thumb[aria-pressed=true]")
+        areas, masks = [], []
+        for i in range(page.locator("#choices .thumb").count()):
+            page.locator("#choices .thumb").nth(i).click()
+            visit.comes(lambda i=i: page.locator("#choices .thumb").nth(i).get_attribute("aria-pressed") == "true")
+            page.wait_for_selector("html[data-busy=false]")
+            assert chosen.count() == 1
+            masks.append(pixels_of(visit.download("#save-mask")))
+            areas.append((masks[-1] > 127).sum())
+        assert areas == sorted(areas) and areas[0] < areas[-1]
+        # From part to whole; a further click continues from the choice, and undo returns to it.
+        cutout = pixels_of(visit.download("#save-cutout"))
+        rows, columns = (np.flatnonzero(masks[-1].any(axis)) for axis in (1, 0))
+        inside = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        assert visit.name == "astronaut-cutout.png" and np.array_equal(cutout[..., 3], masks[-1][inside])
+        for backdrop in ("checks", "white", "photo"):
+            page.check(f"input[name=backdrop][value={backdrop}]", force=True)
+            visit.drawn()
+            corner = visit.on_picture(4, 4)
+            shot = Image.open(io.BytesIO(page.screenshot())).convert("L")
+            assert (shot.getpixel((round(corner[0]), round(corner[1]))) >= 200) == (backdrop != "photo")
+        visit.click("#undo")
+        visit.comes(lambda: page.locator("#choices .thumb").nth(-2).get_attribute("aria-pressed") == "true")
+        assert np.array_equal(pixels_of(visit.download("#save-mask")), masks[-2])
+
+
+def test_the_photos_are_swapped(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        visit.give("subject", files["background"], files["source"])
+        visit.step("cut")
+        width = "Konva.stages[0].find('Image')[0].width()"
+        assert visit.page.evaluate(width) == 400
+        visit.click("#swap")
+        visit.comes(lambda: visit.page.evaluate(width) == 120)
+        visit.says("The photos are swapped")
+
+
+# ---- the way back ----
+
+
+def drafted(visit: Visit) -> None:
+    """Waits until the open picture is stored as it is shown."""
+    visit.settled()
+    visit.page.wait_for_timeout(500)
+    count = """() => new Promise((done) => {
+      const opening = indexedDB.open("pyharmony", 1);
+      opening.onsuccess = () => {
+        const asked = opening.result.transaction("drafts").objectStore("drafts").getAll();
+        asked.onsuccess = () => { opening.result.close(); done(asked.result.length); };
+      };
+    })"""
+    visit.comes(lambda: visit.page.evaluate(count) == 1)
+
+
+def test_back_a_reload_and_the_logo_lose_nothing(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        page = visit.page
+        without_people(visit)
+        visit.give("subject", files["source"], files["background"])
+        visit.step("cut")
+        visit.point(60, 60)
+        page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+        visit.click("#to-place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        for name, value in (("scale", 80), ("angle", 0), ("x", 150), ("y", 120)):
+            visit.type(name, value)
+        visit.click("[data-to=match]")
+        visit.set("strength", 40)
+        drafted(visit)
+        made = pixels_of(visit.download())
+
+        def is_there(step: str) -> None:
+            visit.step(step)
+            visit.settled()
+            assert visit.numbers() == {"x": 150, "y": 120, "scale": 80, "angle": 0}
+            assert page.input_value("#strength") == "40"
+
+        # Back goes through the steps, and forward again.
+        page.go_back()
+        visit.step("place")
+        page.go_back()
+        visit.step("cut")
+        page.go_forward()
+        visit.step("place")
+        page.go_forward()
+        is_there("match")
+        page.reload()
+        page.wait_for_selector("html[data-ready]")
+        is_there("match")
+        assert np.array_equal(pixels_of(visit.download()), made)
+        # What was undone before a reload can be done again, and the other way round.
+        visit.click("#undo")
+        assert page.input_value("#strength") == "100"
+        visit.click("#redo")
+        drafted(visit)
+        visit.click("#home")
+        page.wait_for_selector("#draft:not([hidden])")
+        assert "below.png, at the step “Match”" in page.inner_text("#draft")
+        visit.click("#draft-open")
+        is_there("match")
+        # Back from the first step is the start; forward is the picture.
+        visit.click("#home")
+        page.wait_for_selector("#draft:not([hidden])")
+        page.go_back()
+        is_there("match")
+        # It goes on where the service has forgotten everything, from the files that the browser holds.
+        visit.expected.append("404")
+        with httpx.Client(base_url=service.address, headers={"X-Pyharmony": "1"}) as client:
+            for id in list(service.service.store.pictures):
+                client.delete(f"api/v1/pictures/{id}")
+        page.reload()
+        page.wait_for_selector("html[data-ready]")
+        is_there("match")
+        assert np.array_equal(pixels_of(visit.download()), made)
+
+
+def test_a_new_picture_asks_before_it_replaces_another(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        page = visit.page
+        blending(visit, files)
+        visit.type("x", 120)
+        drafted(visit)
+        for choice, x in (("keep", 120.0), ("discard", None)):
+            visit.click("#home")
+            page.wait_for_selector("#draft:not([hidden])")
+            visit.way("blend")
+            visit.give("source", files["source"], files["mask"], files["background"])
+            page.wait_for_selector("#replace[open]")
+            visit.click(f"#replace [value={choice}]")
+            visit.step("place")
+            visit.settled()
+            assert visit.numbers()["x"] == (x or 200)
+        # What was saved is replaced without a question, and discarded on request.
+        visit.type("x", 90)
+        visit.download()
+        drafted(visit)
+        page.wait_for_timeout(600)
+        visit.click("#home")
+        page.wait_for_selector("#draft:not([hidden])")
+        visit.way("blend")
+        visit.give("source", files["source"], files["mask"], files["background"])
+        visit.step("place")
+        visit.click("#home")
+        visit.click("#draft-discard")
+        page.wait_for_selector("#draft", state="hidden")
+        page.reload()
+        page.wait_for_selector("html[data-ready]")
+        assert page.is_hidden("#draft") and page.is_visible("#start")
 
 
 @pytest.mark.full
@@ -2207,7 +2491,7 @@ def shots_of(visit: Visit, files: dict[str, Path]) -> Iterator[tuple[str, Image.
     visit.click("[data-to=save]")
     visit.settled()
     yield shot("save")
-    visit.click("#home")
+    visit.leave()
     blending(visit, files, "poisson")
     visit.settled()
     yield shot("blend")
@@ -2277,6 +2561,75 @@ def test_nothing_scrolls_sideways(browser: Any, service: Any, tmp_path: Path) ->
         visit.click("#copy-command")
         visit.page.wait_for_selector("#code:not([hidden])", timeout=PATIENCE)
         check("what was saved and copied")
+
+
+@pytest.mark.parametrize("screen", ["phone", "tablet", "desktop"])
+def test_the_button_of_each_step_is_in_sight(browser: Any, service: Any, tmp_path: Path, screen: str) -> None:
+    kind = {"phone": PHONE, "tablet": TABLET, "desktop": {"viewport": {"width": 1440, "height": 900}}}[screen]
+    files = shapes(tmp_path)
+    with visiting(browser, service, kind) as visit:
+        page = visit.page
+        without_people(visit)
+        visit.give("subject", files["source"], files["background"])
+
+        def look(step: str, button: str) -> None:
+            visit.step(step)
+            assert page.evaluate("document.activeElement.id") == f"t-{step}"
+            box = page.locator(button).bounding_box()
+            assert box["y"] >= 0 and box["y"] + box["height"] <= kind["viewport"]["height"], step
+            wide = kind["viewport"]["width"]
+            assert page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [wide, wide]
+            # The picture is free: what lies over it hides no more than a twentieth.
+            covered = page.evaluate(
+                """() => [...document.querySelectorAll(".zoom, .pan, .zoom-menu, .hint, .busy")].reduce((sum, one) => {
+                  const box = one.getBoundingClientRect();
+                  return sum + box.width * box.height;
+                }, 0) / (innerWidth * document.querySelector("#stage").clientHeight)"""
+            )
+            assert covered < 0.08, (step, covered)
+
+        look("cut", "#to-place")
+        visit.point(60, 60, touch=screen != "desktop")
+        page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+        visit.says("Tap" if screen != "desktop" else "Click")
+        visit.click("#to-place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        visit.settled()
+        look("place", "#to-match")
+        if screen != "desktop":
+            assert page.is_hidden("#zoom")
+            visit.click("#zoom-menu")
+            page.wait_for_selector("#zoom-in")
+            visit.click("#zoom-menu")
+        visit.click("#to-match")
+        visit.settled()
+        look("match", "section[data-step=match] [data-next=save]")
+        visit.click("section[data-step=match] [data-next=save]")
+        visit.settled()
+        look("save", "#save")
+
+
+def test_a_small_subject_is_moved_by_its_middle(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        blending(visit, files)
+        for scale in (25, 12):  # 40 pixels of the screen, and 20
+            visit.type("scale", scale)
+            visit.settled()
+            before = visit.numbers()
+            start = visit.on_picture(before["x"], before["y"])
+            assert 80 * scale / 100 * visit.zoom() < 60
+            for dx, dy in ((6, 4), (-5, 3)):
+                visit.page.mouse.move(start[0] + dx, start[1] + dy)
+                visit.page.mouse.down()
+                visit.page.mouse.move(start[0] + dx + 40, start[1] + dy + 30, steps=4)
+                visit.page.mouse.up()
+                visit.settled()
+                after, zoom = visit.numbers(), visit.zoom()
+                assert (after["scale"], after["angle"]) == (before["scale"], before["angle"])
+                assert abs(after["x"] - before["x"] - 40 / zoom) <= 1 and abs(after["y"] - before["y"] - 30 / zoom) <= 1
+                visit.click("#undo")
+                visit.settled()
 
 
 @pytest.mark.full

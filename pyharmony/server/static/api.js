@@ -1,10 +1,11 @@
 // The API of the service: uploads, jobs with progress and cancellation, images; without knowledge of composites.
 
+import * as recovery from "./recovery.js";
 import { current, remember, withRecovery } from "./recovery.js";
 import { API, Cancelled, ServiceError, answer, pause, send, statusOf, unlessCancelled } from "./requests.js";
 import { TROUBLE } from "./strings.js";
 
-export { currently, forget, mend, onGone } from "./recovery.js";
+export { currently, mend, onGone } from "./recovery.js";
 export { Cancelled, ServiceError, onToken, openSession, service } from "./requests.js";
 
 /**
@@ -49,16 +50,46 @@ const [TRIES, SECONDS] = [5, 2];
 /** The number of times that the event stream of a job may break. */
 const BREAKS = 5;
 
+/** Discards the origins and files of all images, which are not needed any more. */
+export function forget() {
+  files.clear();
+  recovery.forget();
+}
+
 /** Returns the URL of the image or job that a file of the service belongs to. @param {string} url */
 const ownerOf = (url) => url.match(/^.*?\/(pictures|jobs)\/[0-9a-f]{32}/)?.[0] ?? url;
+
+/** The files of images by their ids: uploads, and results that were read again. @type {Map<string, Promise<Blob>>} */
+const files = new Map();
 
 /** Uploads a file; onProgress is called with the share that was sent, 0 to 1. */
 /** @type {(file: File, onProgress?: (share: number) => void, signal?: AbortSignal) => Promise<Picture>} */
 export async function upload(file, onProgress = () => {}, signal = undefined) {
   const picture = await withRecovery(() => send(file, onProgress, signal), "", signal);
-  remember(picture.id, async () => (await withRecovery(() => send(file), "")).id);
+  register(picture.id, file);
   return picture;
 }
+
+/** Records the file of an image that the service has, so that it can be uploaded again. */
+/** @type {(id: string, file: File) => void} */
+export function register(id, file) {
+  files.set(id, Promise.resolve(file));
+  remember(id, async () => (await withRecovery(() => send(file), "")).id);
+}
+
+/** Returns the file of an image: the uploaded one, or as the service wrote it. @param {string} id */
+export function blobOf(id) {
+  const blob = files.get(id) ?? withRecovery(async () => (
+    (await answer(`${API}/pictures/${current(id)}/file`)).blob()), id);
+  files.set(id, blob);
+  return blob;
+}
+
+/** Returns whether the service has an image. @param {string} id */
+export const has = (id) => answer(`${API}/pictures/${id}`).then(() => true, (error) => {
+  if (statusOf(error) === 404) return false;
+  throw error;
+});
 
 /**
  * Runs an operation to its end and returns its result. Without patient, it fails if the service is gone, or has

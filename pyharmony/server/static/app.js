@@ -1,13 +1,17 @@
-// The entry of the page: the start, the editor, and the messages if the service is gone or needs its token.
+// The entry of the page: the start, the editor, the way back, unfinished pictures, and the messages if the service is
+// gone or needs its token.
 
 import * as api from "./api.js";
-import { $, fields } from "./dom.js";
+import { $, all, fields } from "./dom.js";
+import * as drafts from "./drafts.js";
 import { Editor } from "./editor.js";
 import { clear, fail, showMessage } from "./messages.js";
 import { Start } from "./start.js";
-import { START, TROUBLE } from "./strings.js";
+import { START, STEPS, TROUBLE } from "./strings.js";
+import { WAYS } from "./ways/all.js";
 
-/** @import { Pictures, Way } from "./ways/way.js" */
+/** @import { Draft } from "./drafts.js" */
+/** @import { Pictures, StepName, Way } from "./ways/way.js" */
 
 const editor = new Editor();
 const start = new Start(open);
@@ -19,28 +23,109 @@ function show(view) {
   $("editor").hidden = view !== "editor";
 }
 
-/** @type {(way: Way, pictures: Pictures) => Promise<void>} */
-async function open(way, pictures) {
+/** Opens photos in the editor, or continues a draft. */
+/** @type {(way: Way, pictures: Pictures, draft?: Draft) => Promise<void>} */
+async function open(way, pictures, draft = undefined) {
   clear();
+  const last = draft ? null : await drafts.load().catch(() => null);
+  if (last && !last.isSaved && last.now && await wantsLast()) {
+    await goOn(last);
+    return;
+  }
   try {
     document.body.dataset.way = way.name;
     show("editor");
-    await editor.open(way, pictures, start.about);
+    await editor.open(way, pictures, start.about, draft);
   } catch (error) {
-    home();
+    await home();
     fail(error);
   }
 }
 
-function home() {
+/** Closes the editor, whose picture stays as a draft, and shows the start. */
+async function home() {
+  const storing = document.body.dataset.view === "editor" ? editor.keep() : null;
   editor.close();
-  api.forget();
   $("toasts").replaceChildren();
   show("start");
-  document.title = "pyharmony";
-  history.replaceState(null, "", location.pathname);
+  document.title = START.title;
   start.choose();
+  await storing;
+  // Photos of the next picture may be on their way already.
+  if (!editor.session && !start.isUsed) api.forget();
+  await showDraft();
 }
+
+// ---- unfinished pictures ----
+
+/** Shows on the start whether there is an unfinished picture. */
+async function showDraft() {
+  const draft = await drafts.load().catch(() => null);
+  $("draft").hidden = !draft;
+  if (draft) $("draft-text").textContent = START.draft(WAYS[draft.way].title(draft.pictures), STEPS[draft.step]);
+  return draft;
+}
+
+/** Asks whether the last picture is continued, or a new one is started, which discards it. */
+function wantsLast() {
+  const dialog = /** @type {HTMLDialogElement} */ ($("replace"));
+  dialog.returnValue = "keep";
+  dialog.showModal();
+  return new Promise((done) => {
+    dialog.addEventListener("close", () => done(dialog.returnValue !== "discard"), { once: true });
+  });
+}
+
+/** Continues a draft: images that the service does not have any more are uploaded again. */
+/** @type {(draft: Draft, step?: StepName) => Promise<void>} */
+async function goOn(draft, step = draft.step) {
+  show("editor");
+  try {
+    let text = JSON.stringify({ pictures: draft.pictures, states: draft.states });
+    for (const id of new Set(text.match(/\b[0-9a-f]{32}\b/g))) {
+      const blob = await drafts.fileOf(id);
+      const file = blob instanceof File ? blob : new File([blob], "picture");
+      if (await api.has(id)) api.register(id, file);
+      else text = text.replaceAll(id, (await api.upload(file)).id);
+    }
+    /** Images are compared by identity. @type {Map<string, unknown>} */
+    const pictures = new Map();
+    const stored = JSON.parse(text, (_, value) => {
+      if (!value?.proxy_url) return value;
+      if (!pictures.has(value.id)) pictures.set(value.id, value);
+      return pictures.get(value.id);
+    });
+    await open(WAYS[draft.way], stored.pictures, { ...draft, ...stored, step });
+  } catch (error) {
+    await home();
+    fail(error);
+  }
+}
+
+$("draft-open").addEventListener("click", async () => {
+  const draft = await drafts.load().catch(() => null);
+  if (draft) await goOn(draft);
+});
+$("draft-discard").addEventListener("click", async () => {
+  await drafts.discard().catch(fail);
+  $("draft").hidden = true;
+});
+addEventListener("pagehide", () => { editor.keep(); });
+addEventListener("beforeunload", (event) => { if (editor.wouldLose) event.preventDefault(); });
+
+// ---- the way back ----
+
+addEventListener("popstate", async ({ state }) => {
+  const { session } = editor;
+  if (!state?.step) {
+    if (document.body.dataset.view === "editor") await home();
+  } else if (session) {
+    await session.go(state.step);
+  } else {
+    const draft = await drafts.load().catch(() => null);
+    if (draft) await goOn(draft, state.step);
+  }
+});
 
 // ---- a service that is gone ----
 
@@ -79,7 +164,14 @@ api.onToken(() => {
 
 // ---- begin ----
 
-$("home").addEventListener("click", home);
+$("home").addEventListener("click", async () => {
+  if (document.body.dataset.view !== "editor") return;
+  await home();
+  history.pushState(null, "", location.pathname);
+});
+if (matchMedia("(pointer: coarse)").matches) {
+  for (const one of all("[data-tap]")) one.textContent = one.dataset.tap ?? "";
+}
 // A photo that is dropped outside of the slots, or pasted, fills the first free slot.
 for (const kind of /** @type {const} */ (["dragover", "drop"])) {
   document.addEventListener(kind, (event) => {
@@ -92,7 +184,10 @@ document.addEventListener("paste", (event) => {
 });
 
 start.choose();
-api.service().then((about) => {
+api.service().then(async (about) => {
   start.showLimits(about);
+  const draft = await showDraft();
   document.documentElement.dataset.ready = "true";
+  // After a reload the work goes on; another visit begins at the start.
+  if (draft && history.state?.step) await goOn(draft, history.state.step);
 }).catch(fail);

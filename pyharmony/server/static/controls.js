@@ -75,6 +75,7 @@ function listenToTools(editor, on) {
   on("zoom-out", "click", () => stage.zoomTo(stage.view.zoom / ZOOM));
   on("zoom-one", "click", () => editor.oneToOne());
   on("zoom-fit", "click", () => stage.fit());
+  on("zoom-menu", "click", () => panel.openZoom($("zoom-menu").getAttribute("aria-expanded") !== "true"));
   for (const one of all("[data-pan]")) on(one, "click", () => pan(stage, one.dataset.pan ?? ""));
   on("sheet", "click", () => {
     const low = $("panel").classList.toggle("low");
@@ -83,10 +84,13 @@ function listenToTools(editor, on) {
 }
 
 /** @type {(editor: Editor, on: On) => void} */
-function listenToCut({ stage }, on) {
+function listenToCut(editor, on) {
+  const { stage } = editor;
   on("people", "click", ({ cutting }) => cutting.findPeople());
   on("start-over", "click", ({ cutting }) => cutting.startOver());
-  on("tools", "change", (session) => session.refresh());
+  on("swap", "click", (session) => editor.swap(session));
+  on("save-cutout", "click", ({ result }) => result.saveCutout());
+  for (const name of ["tools", "backdrops"]) on(name, "change", (session) => session.refresh());
   on("cutter", "change", ({ cutting }) => cutting.cutBy(select("cutter").value));
   on("brush", "input", () => setBrush(stage, Number(input("brush").value)));
   on("load-mask", "change", ({ cutting }, { target }) => {

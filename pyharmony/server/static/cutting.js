@@ -1,10 +1,10 @@
 // The step of segmentation: prompts are sent to the service, and the resulting mask is put into the document.
 
 import * as api from "./api.js";
-import { $, buttonOf, chosen, input } from "./dom.js";
+import { $, buttonOf, chosen, input, thumbOf } from "./dom.js";
 import { UNMASKED, marksOf, maskChange } from "./document.js";
 import { clear, fail, showMessage } from "./messages.js";
-import { veilOf } from "./pixels.js";
+import { backdropOf, thumbnailOf } from "./pixels.js";
 import { TEXTS, WORK, plainly } from "./strings.js";
 
 /** @import { Picture } from "./api.js" */
@@ -18,6 +18,23 @@ const TOOLS = { click: "point", line: "line", paint: "paint" };
 /** Returns the points of a line as the service expects them. @param {Point[]} points */
 const lineOf = (points) => points.map(({ x, y }) => /** @type {[number, number]} */ ([x - 0.5, y - 0.5]));
 
+/** Returns prompts without the choice of a mask after the last one. @param {Step[]} steps */
+const unchosen = (steps) => (steps.at(-1)?.kind === "choose" ? steps.slice(0, -1) : steps);
+/** @param {Step[]} steps */
+const keyOf = (steps) => JSON.stringify(unchosen(steps));
+
+/** Returns the index of the chosen mask of the last prompt. @param {Step[]} steps */
+function chosenIndex(steps) {
+  const last = steps.at(-1);
+  return last?.kind === "choose" ? last.index : 0;
+}
+
+/** Returns the reduced masks of a result, from part to whole, with their indices. */
+/** @type {(masks: { thumb: Picture, area: number }[]) => { thumb: Picture, index: number }[]} */
+function choicesOf(masks) {
+  return masks.map((mask, index) => ({ ...mask, index })).sort((a, b) => a.area - b.area);
+}
+
 export const tool = () => /** @type {keyof typeof TOOLS} */ (chosen("tool"));
 /** Whether prompts add to the object. */
 export const adds = () => chosen("sign") === "+";
@@ -29,6 +46,8 @@ export class Cutting {
     /** The pending prompts. @type {{ steps: Step[], cutter: string } | null} */
     this.pending = null;
     this.isCutting = false;
+    /** Reduced masks of prompts, from part to whole. @type {Map<string, { thumb: Picture, index: number }[]>} */
+    this.choices = new Map();
     /** The last stroke of the brush. @type {Promise<void>} */
     this.painting = Promise.resolve();
   }
@@ -47,6 +66,7 @@ export class Cutting {
     stage.strokes.removes = !adds();
     stage.strokes.brush = Number(input("brush").value);
     this.showMask();
+    this.showChoices().catch(fail);
   }
 
   async showMask() {
@@ -55,7 +75,33 @@ export class Cutting {
     stage.mark(doc.marks, null);
     if (!doc.mask) return;
     const alpha = await session.alpha(doc.mask);
-    if (doc === session.doc && session.step === "cut" && session.isOpen) stage.mark(doc.marks, veilOf(alpha));
+    if (doc === session.doc && session.step === "cut" && session.isOpen) {
+      stage.mark(doc.marks, backdropOf(alpha, /** @type {import("./pixels.js").Backdrop} */ (chosen("backdrop"))));
+    }
+  }
+
+  /** Shows the masks of the last prompt, from part to whole, if there are several to choose from. */
+  async showChoices() {
+    const { session } = this;
+    const { doc } = session;
+    const choices = this.choices.get(keyOf(doc.steps)) ?? [];
+    $("choices").hidden = choices.length < 2;
+    if ($("choices").hidden) return;
+    const photo = session.imageOf(session.moving);
+    const alphas = await Promise.all(choices.map(({ thumb }) => session.alpha(thumb)));
+    if (doc !== session.doc || !session.isOpen) return;
+    $("choices").replaceChildren(...choices.map(({ index }, i) => {
+      const thumb = thumbOf(thumbnailOf(photo, alphas[i]), () => this.choose(index));
+      thumb.setAttribute("aria-label", TEXTS.choice(i + 1, choices.length));
+      thumb.setAttribute("aria-pressed", String(index === chosenIndex(doc.steps)));
+      return thumb;
+    }));
+  }
+
+  /** Takes another mask of the last prompt. @param {number} index */
+  choose(index) {
+    const { steps, cutter } = this.session.doc;
+    this.cutOut([...unchosen(steps), { kind: "choose", index }], cutter);
   }
 
   /** @type {(x: number, y: number, add: boolean) => void} */
@@ -101,10 +147,13 @@ export class Cutting {
   async cutPending(pending) {
     const { session } = this;
     const { steps, cutter } = pending;
-    const body = { picture: session.moving.id, steps, method: cutter };
+    const body = { picture: session.moving.id, steps, method: cutter, thumbs: true };
     const { result } = await session.jobs.work(WORK.cut, (options) => api.run("segment", body, options));
     if (this.pending !== pending) return;
     this.pending = null;
+    if (!this.choices.has(keyOf(steps))) {
+      this.choices.set(keyOf(steps), choicesOf(result.masks));
+    }
     if (result.mask) {
       session.commit({ cutter, steps, marks: marksOf(steps), mask: result.mask, place: null, front: [] }, TEXTS.cut);
     } else {

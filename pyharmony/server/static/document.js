@@ -7,6 +7,7 @@
  *
  * @typedef {{ kind: "click", x: number, y: number, add: boolean }
  *   | { kind: "scribble", line: [number, number][], add: boolean }
+ *   | { kind: "choose", index: number }
  *   | { kind: "mask", mask: string }} Step
  */
 /** @typedef {Point & { add: boolean }} Mark a dot at a click */
@@ -39,11 +40,13 @@ export const BEGIN = Object.freeze({
 
 /** The states of a document, each an immutable value, and the index of the current one. */
 export class DocumentHistory {
-  /** @param {Partial<Doc>} [first] differences from the initial document */
-  constructor(first = {}) {
-    /** @type {Doc[]} */
-    this.states = [{ ...BEGIN, ...first }];
-    this.now = 0;
+  /**
+   * @param {Partial<Doc>} [first] differences from the initial document
+   * @param {{ states: Doc[], now: number }} [stored] the states of a stored history, which replace it
+   */
+  constructor(first = {}, { states, now } = { states: [{ ...BEGIN, ...first }], now: 0 }) {
+    this.states = states;
+    this.now = now;
     /** @type {Doc | null} */
     this.aside = null;
   }
@@ -52,9 +55,12 @@ export class DocumentHistory {
   get canUndo() { return this.now > 0; }
   get canRedo() { return this.now < this.states.length - 1; }
 
-  /** Changes the document by a step that can be undone; undone steps are discarded. @param {Partial<Doc>} change */
+  /** Changes the document by a step that can be undone, unless nothing changes; undone steps are discarded. */
+  /** @type {(change: Partial<Doc>) => void} */
   commit(change) {
     this.leave();
+    const keys = /** @type {(keyof Doc)[]} */ (Object.keys(change));
+    if (keys.every((key) => this.doc[key] === change[key])) return;
     this.states = [...this.states.slice(0, this.now + 1), { ...this.doc, ...change }];
     this.now += 1;
   }

@@ -31,6 +31,13 @@ export function buttonOf(text, run, className = "") {
   return one;
 }
 
+/** Creates a button with an image. @type {(image: HTMLCanvasElement, run: () => void) => HTMLButtonElement} */
+export function thumbOf(image, run) {
+  const one = elementOf("button", { type: "button", className: "thumb" }, image);
+  one.addEventListener("click", run);
+  return one;
+}
+
 /**
  * Creates an element with properties and children.
  *

@@ -5,6 +5,7 @@ import { LiveBlends } from "./blends.js";
 import * as controls from "./controls.js";
 import { adds } from "./cutting.js";
 import { $, input } from "./dom.js";
+import * as drafts from "./drafts.js";
 import { Jobs } from "./jobs.js";
 import * as keys from "./keys.js";
 import { announce, fail } from "./messages.js";
@@ -13,10 +14,13 @@ import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 import { TEXTS } from "./strings.js";
 
+/** @import { About } from "./requests.js" */
 /** @import { Pictures, Way } from "./ways/way.js" */
 
 /** The longer side of previews for the screen, of a phone and of others. */
 const SIDES = [640, 1024];
+/** The pause after a change before it is stored, in milliseconds, and the number of stored states. */
+const [KEEP_PAUSE, MOST_STATES] = [400, 30];
 
 export class Editor {
   constructor() {
@@ -25,6 +29,10 @@ export class Editor {
     /** The number of times that a session was opened or closed. */
     this.changes = 0;
     this.isComparing = false;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.keeping = undefined;
+    /** Whether the open picture is stored as a draft. */
+    this.isStored = true;
     this.side = SIDES[matchMedia("(max-width: 760px)").matches ? 0 : 1];
     this.jobs = new Jobs();
     this.stage = new Stage($("stage"), {
@@ -48,20 +56,27 @@ export class Editor {
     keys.listen(this);
   }
 
-  /** Opens images of the service, which may be known already. */
-  /** @type {(way: Way, pictures: Pictures, about: import("./requests.js").About | null) => Promise<void>} */
-  async open(way, pictures, about) {
+  /** Opens images of the service; a draft is continued. */
+  /** @type {(way: Way, pictures: Pictures, about: About | null, draft?: drafts.Draft) => Promise<void>} */
+  async open(way, pictures, about, draft = undefined) {
     this.close();
     const { changes } = this;
-    const session = new Session(this, way, { ...pictures }, about ?? await api.service());
+    const session = new Session(this, way, { ...pictures }, about ?? await api.service(), draft);
     if (changes !== this.changes) return;
     this.session = session;
     panel.begin(way, session.about, (step) => session.go(step));
     await session.load();
   }
 
+  /** Exchanges the photo that is taken from and the one that is put into. @param {Session} session */
+  async swap({ way, pictures: { subject, background }, about }) {
+    await this.open(way, { subject: background, background: subject }, about);
+    announce(TEXTS.swapped);
+  }
+
   /** Closes the session and cancels its jobs. */
   close() {
+    clearTimeout(this.keeping);
     this.changes += 1;
     this.session?.preview.stop();
     this.session = null;
@@ -71,6 +86,41 @@ export class Editor {
     this.compare(false);
     this.stage.strokes.leave();
     this.stage.clear();
+    this.stage.base.visible(false);
+  }
+
+  /** Stores the open picture as a draft, a moment after its last change. */
+  keepLater() {
+    clearTimeout(this.keeping);
+    this.keeping = setTimeout(() => this.keep(), KEEP_PAUSE);
+  }
+
+  /** Stores the open picture as a draft; a browser without a database asks before it leaves the page instead. */
+  async keep() {
+    clearTimeout(this.keeping);
+    const { session } = this;
+    if (!session?.step) return;
+    const { history, way, step, doc, saved } = session;
+    const first = Math.max(0, history.now - MOST_STATES);
+    const states = history.states.slice(first);
+    const pictures = api.currently(session.pictures);
+    const draft = {
+      way: way.name, pictures, states: api.currently(states), now: history.now - first, step, isSaved: doc === saved,
+      time: Date.now(),
+    };
+    const ids = [...new Set(JSON.stringify([pictures, draft.states]).match(/\b[0-9a-f]{32}\b/g))];
+    try {
+      await drafts.save(draft, ids, api.blobOf);
+      this.isStored = true;
+    } catch {
+      this.isStored = false;
+    }
+  }
+
+  /** Whether leaving the page would lose work. */
+  get wouldLose() {
+    const { session } = this;
+    return Boolean(session && !this.isStored && session.history.now && session.doc !== session.saved);
   }
 
   /** Turns the comparison of before and after on or off. @param {boolean} on */

@@ -9,6 +9,8 @@ import { Konva, colourOf } from "./konva.js";
 const LEAST = 12;
 /** The size of a handle on a touch screen, and on others. */
 const SIZES = [18, 13];
+/** The least side of the frame of handles, in pixels of the screen: in its middle, the subject can be dragged. */
+const ROOM = 64;
 
 export class Handles {
   /** @param {import("./stage.js").Stage} stage */
@@ -100,11 +102,21 @@ export class Handles {
       this.isShown = shown;
       this.show();
       if (transformer.nodes()[0] !== frame) transformer.nodes([frame]);
-      transformer.forceUpdate();
+      this.makeRoom();
     } else {
       transformer.nodes([]);
     }
     this.stage.tools.batchDraw();
+  }
+
+  /** Moves the handles of a small subject apart. */
+  makeRoom() {
+    const { frame, grip, transformer, stage } = this;
+    if (!frame.visible()) return;
+    const factor = frame.scaleX() * stage.view.zoom;
+    const padding = Math.max(0, (ROOM - Math.min(grip.width(), grip.height()) * factor) / 2);
+    transformer.setAttrs({ padding, shouldOverdrawWholeArea: padding > 0 });
+    transformer.forceUpdate();
   }
 
   /** Shows the handle of a shadow's tip, and the line from the start of the shadow. */

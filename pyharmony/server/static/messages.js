@@ -33,6 +33,14 @@ export function clear(topic = null) {
   for (const toast of $("toasts").querySelectorAll(topic ? `[data-topic="${topic}"]` : "[data-topic]")) toast.remove();
 }
 
+/** Returns the sentence about a failure, without the argument of the request. @param {unknown} error */
+export function messageOf(error) {
+  const message = error instanceof ServiceError ? error.message : TROUBLE.unexpected;
+  // A sentence that begins with the name of a file is left as it is.
+  if (message.startsWith("file: ")) return message.slice(6).replace(/ \(it starts with [0-9a-f ]+\)/, "");
+  return message.charAt(0).toUpperCase() + message.slice(1);
+}
+
 /** Shows the message of a failure; a cancellation by the user is none. */
 /** @type {(error: unknown, topic?: string | null) => void} */
 export function fail(error, topic = null) {
@@ -41,6 +49,5 @@ export function fail(error, topic = null) {
     return;
   }
   if (!(error instanceof ServiceError)) console.error(error);
-  const text = error instanceof ServiceError ? error.message : TROUBLE.unexpected;
-  showMessage(text.charAt(0).toUpperCase() + text.slice(1), { error: true, topic });
+  showMessage(messageOf(error), { error: true, topic });
 }

@@ -26,7 +26,10 @@ export function begin(way, about, go) {
   }));
   $("steps").hidden = way.steps.length < 2;
   $("to-match").textContent = way.toMatch;
-  $("method").replaceChildren(...way.methods(about.methods).map((name) => new Option(METHODS[name] ?? name, name)));
+  const methods = way.methods(about.methods).map((name) => new Option(METHODS[name] ?? name, name));
+  const others = methods.filter(({ value }) => !["auto", "none"].includes(value));
+  $("method").replaceChildren(
+    ...methods.filter((one) => !others.includes(one)), elementOf("optgroup", { label: TEXTS.otherMethods }, ...others));
   $("cutter").replaceChildren(...about.segment_methods.map(({ name }) => new Option(CUTTERS[name]?.[0] ?? name, name)));
   buildFields(about.fields);
   $("mode").replaceChildren(...Object.keys(MODES).map((name) => new Option(BLENDS[name], name)));
@@ -40,13 +43,20 @@ export function end() {
   allowSaving(false);
 }
 
+/** Shows or hides the buttons that move the view, which have to be opened on phones. @param {boolean} isOpen */
+export function openZoom(isOpen) {
+  $("zoom-menu").setAttribute("aria-expanded", String(isOpen));
+  $("zoom").classList.toggle("open", isOpen);
+  $("pan").classList.toggle("open", isOpen);
+}
+
 /** Fits the range of the brush to the size of a photo. @param {import("./geometry.js").Size} photo */
 export function fitBrush({ width, height }) {
   input("brush").max = String(Math.max(200, Math.round(Math.max(width, height) / 6)));
 }
 
 /** @param {StepName} step */
-export function showSection(step) {
+function showSection(step) {
   for (const section of all("[data-step]")) section.hidden = section.dataset.step !== step;
 }
 
@@ -58,7 +68,10 @@ export function showStep(way, step) {
     else one.removeAttribute("aria-current");
   }
   $("panel-body").scrollTop = 0;
-  history.replaceState(null, "", `#${way.name}/${step}`);
+  // Each step is a place to go back to.
+  const isNew = history.state?.step !== step;
+  history[isNew ? "pushState" : "replaceState"]({ step }, "", `#${way.name}/${step}`);
+  $(`t-${step}`).focus({ preventScroll: true });
   const title = way.steps.find(([name]) => name === step)?.[1] ?? "";
   document.title = TEXTS.title(title);
   announce(TEXTS.step(title));
@@ -91,12 +104,13 @@ function allowSaving(isComplete) {
 }
 
 /** @param {Session} session */
-function showCut({ doc, about, ready }) {
+function showCut({ doc, about, ready, way }) {
+  $("swap").hidden = !way.cuts;
   select("cutter").value = doc.cutter;
   $("cutter-note").textContent = CUTTERS[doc.cutter]?.[1]
     ?? about.segment_methods.find(({ name }) => name === doc.cutter)?.about ?? "";
   button("to-place").disabled = !ready;
-  $("save-mask").hidden = !doc.mask;
+  $("save-mask").hidden = $("save-cutout").hidden = !doc.mask;
   if (doc.mask) Object.assign($("save-mask"), { href: `${doc.mask.file_url}?name=mask.png` });
   $("brush-field").hidden = chosen("tool") !== "paint";
   showBrush();

@@ -7,6 +7,10 @@ import { clamp } from "./geometry.js";
 
 /** The value from which on a pixel of a shadow counts as unshaded. */
 const LIGHT = 235;
+/** The colour and the size of the squares under a cut-out, in pixels of the proxy. */
+const [CHECK, SQUARE] = ["#c9ccca", 16];
+/** The share of the largest side to which a photo is reduced, and the quality of its JPEG. */
+const [FITS, JPEG] = [0.999, 0.95];
 
 /** @param {HTMLCanvasElement} canvas */
 const contextOf = (canvas) => (
@@ -74,10 +78,89 @@ export function cutOutOf(image, alpha) {
   });
 }
 
-/** Returns a veil that dims the pixels outside a mask. @param {HTMLCanvasElement} alpha */
-export function veilOf(alpha) {
+/** Returns a canvas as a file of a type. @type {(canvas: HTMLCanvasElement, type: string) => Promise<Blob>} */
+function encoded(canvas, type) {
+  return new Promise((done, failed) => {
+    canvas.toBlob((blob) => (blob ? done(blob) : failed(new Error("too large"))), type, JPEG);
+  });
+}
+
+/** Returns a photo reduced to a number of pixels and of bytes; an error: the browser cannot read it. */
+/** @type {(file: File, pixels: number, bytes: number) => Promise<File>} */
+export async function reducedFile(file, pixels, bytes) {
+  const image = await createImageBitmap(file);
+  const isPng = file.type === "image/png";
+  let factor = Math.min(1, Math.sqrt(pixels / (image.width * image.height)) * FITS);
+  for (;;) {
+    const [wide, high] = [image.width, image.height].map((side) => Math.floor(side * factor));
+    const canvas = canvasOf(wide, high, (context, { width, height }) => {
+      context.imageSmoothingQuality = "high";
+      context.drawImage(image, 0, 0, width, height);
+    });
+    const blob = await encoded(canvas, isPng ? "image/png" : "image/jpeg");
+    if (blob.size <= bytes) {
+      return new File([blob], file.name.replace(/\.[^.]*$/, isPng ? ".png" : ".jpg"), { type: blob.type });
+    }
+    factor *= Math.min(0.9, Math.sqrt(bytes / blob.size));
+  }
+}
+
+/** Returns a small image of a cut-out on squares. */
+/** @type {(photo: HTMLImageElement, alpha: HTMLCanvasElement) => HTMLCanvasElement} */
+export function thumbnailOf(photo, alpha) {
+  return canvasOf(alpha.width, alpha.height, (context, { width, height }) => {
+    context.drawImage(photo, 0, 0, width, height);
+    context.drawImage(backdropOf(alpha, "checks"), 0, 0);
+  });
+}
+
+/** The styles of a cut-out: over its dimmed photo, on squares, or on white. */
+/** @typedef {"photo" | "checks" | "white"} Backdrop */
+
+/** Returns a layer over a photo that shows the cut-out of an alpha, with its outline. */
+/** @type {(alpha: HTMLCanvasElement, backdrop: Backdrop) => HTMLCanvasElement} */
+export function backdropOf(alpha, backdrop) {
+  const outside = veilOf(alpha, { photo: "rgb(16 20 18 / 66%)", checks: "#fff", white: "#fff" }[backdrop]);
+  const context = contextOf(outside);
+  if (backdrop === "checks") {
+    context.globalCompositeOperation = "source-atop";
+    context.fillStyle = CHECK;
+    for (let y = 0; y < outside.height; y += SQUARE) {
+      const first = (y / SQUARE) % 2 ? SQUARE : 0;
+      for (let x = first; x < outside.width; x += 2 * SQUARE) context.fillRect(x, y, SQUARE, SQUARE);
+    }
+  }
+  context.globalCompositeOperation = "source-over";
+  context.drawImage(outlineOf(alpha), 0, 0);
+  return outside;
+}
+
+/** Returns the outline of an alpha: a bright line, with a dark one outside. @param {HTMLCanvasElement} alpha */
+function outlineOf(alpha) {
+  const grown = (/** @type {number} */ width, /** @type {string} */ colour) => (
+    canvasOf(alpha.width, alpha.height, (context, canvas) => {
+      for (let i = 0; i < 16; i += 1) {
+        const angle = (i * Math.PI) / 8;
+        context.drawImage(alpha, width * Math.cos(angle), width * Math.sin(angle));
+      }
+      context.globalCompositeOperation = "source-in";
+      context.fillStyle = colour;
+      context.fillRect(0, 0, canvas.width, canvas.height);
+    }));
+  return canvasOf(alpha.width, alpha.height, (context) => {
+    const width = Math.max(1, Math.max(alpha.width, alpha.height) / 640);
+    context.drawImage(grown(2 * width, "#000"), 0, 0);
+    context.drawImage(grown(width, "#fff"), 0, 0);
+    context.globalCompositeOperation = "destination-out";
+    context.drawImage(alpha, 0, 0);
+  });
+}
+
+/** Returns a veil of a colour over the pixels outside a mask. */
+/** @type {(alpha: HTMLCanvasElement, colour: string) => HTMLCanvasElement} */
+function veilOf(alpha, colour) {
   return canvasOf(alpha.width, alpha.height, (context, canvas) => {
-    context.fillStyle = "rgb(16 20 18 / 66%)";
+    context.fillStyle = colour;
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.globalCompositeOperation = "destination-out";
     context.drawImage(alpha, 0, 0);

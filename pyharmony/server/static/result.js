@@ -112,6 +112,8 @@ export class Result {
       const made = await this.make();
       const picture = format === "ora" ? await this.layersOf(made) : await this.fileOf(made, format);
       download(`${await api.there(picture.file_url)}?name=${encodeURIComponent(this.fileName(format))}`);
+      this.session.saved = made.doc;
+      this.session.editor.keepLater();
       showMessage(TEXTS.savedAt(picture));
       announce(TEXTS.saved);
     } catch (error) {
@@ -153,6 +155,16 @@ export class Result {
   async saveCutMask() {
     const mask = /** @type {Picture} */ (this.session.doc.mask);
     download(`${await api.there(mask.file_url)}?name=mask.png`);
+  }
+
+  /** Saves the cut-out with transparency, cropped to it. */
+  async saveCutout() {
+    const { doc, moving, jobs } = this.session;
+    const mask = /** @type {Picture} */ (doc.mask);
+    const body = { picture: moving.id, mask: mask.id, crop: true };
+    const { result } = await jobs.work(WORK.cutout, (options) => api.run("cutout", body, options));
+    const name = `${(moving.name ?? "picture").replace(/^.*[\\/]/, "").replace(/\.[^.]*$/, "")}-cutout.png`;
+    download(`${await api.there(result.picture.file_url)}?name=${encodeURIComponent(name)}`);
   }
 
   /** Copies the code that reproduces the image, and shows it; a recipe that it needs is saved too. */

@@ -30,8 +30,9 @@ export class Session {
    * @param {Way} way
    * @param {Pictures} pictures
    * @param {import("./requests.js").About} about
+   * @param {import("./drafts.js").Draft} [draft] an unfinished picture, which is continued
    */
-  constructor(editor, way, pictures, about) {
+  constructor(editor, way, pictures, about, draft = undefined) {
     this.editor = editor;
     this.way = way;
     this.pictures = pictures;
@@ -40,7 +41,10 @@ export class Session {
     this.jobs = editor.jobs;
     this.blends = editor.blends;
     this.side = editor.side;
-    this.history = new DocumentHistory(way.first(pictures));
+    this.draft = draft;
+    this.history = new DocumentHistory(way.first(pictures), draft);
+    /** The document that was saved last. @type {Doc | null} */
+    this.saved = draft?.isSaved ? this.history.doc : null;
     /** @type {StepName | null} */
     this.step = null;
     /** @type {Map<string, HTMLImageElement>} */
@@ -88,7 +92,15 @@ export class Session {
     if (!this.isOpen) return;
     photos.forEach((photo, i) => this.images.set(photo.id, images[i]));
     if (this.moving) panel.fitBrush(this.moving);
-    await this.way.begin(this);
+    if (this.draft && this.way.places) await this.goOn(this.draft.step);
+    else await this.way.begin(this);
+  }
+
+  /** Continues an unfinished picture. @param {StepName} step */
+  async goOn(step) {
+    if (this.isCut) await this.cut(this.doc.mask);
+    if (this.doc.front.length) await this.suggestions.findPeople();
+    await this.go(this.ready ? step : this.way.steps[0][0]);
   }
 
   // ---- the document and its history ----
@@ -153,6 +165,7 @@ export class Session {
       }
     }
     if (!isPrepared) this.preview.later();
+    this.editor.keepLater();
   }
 
   // ---- masks ----

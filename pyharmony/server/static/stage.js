@@ -141,6 +141,7 @@ export class Stage {
     for (const node of [this.handles.tip, this.strokes.cross, ...this.marks.getChildren()]) {
       node.scale({ x: 1 / zoom, y: 1 / zoom });
     }
+    this.handles.makeRoom();
     this.fineBase();
     this.drawEdge();
     this.stage.batchDraw();

@@ -2,7 +2,8 @@
 
 import * as api from "./api.js";
 import { $, button, buttonOf, elementOf, inputs } from "./dom.js";
-import { announce, clear, fail, showMessage } from "./messages.js";
+import { announce, clear, fail, messageOf } from "./messages.js";
+import { reducedFile } from "./pixels.js";
 import { START } from "./strings.js";
 import { WAYS } from "./ways/all.js";
 
@@ -29,6 +30,9 @@ export class Start {
     $("ways").addEventListener("change", ({ target }) => (
       this.choose(WAYS[/** @type {HTMLInputElement} */ (target).value])));
   }
+
+  /** Whether there are photos, or some are on their way. */
+  get isUsed() { return Object.values(this.photos).some((photo) => photo !== undefined); }
 
   /** Starts over with a way. @param {Way} [way] */
   choose(way = this.way) {
@@ -95,16 +99,17 @@ export class Start {
 
   /** Uploads files, and shows the progress. @type {(name: string, files: File[], many: boolean) => Promise<void>} */
   async receive(name, files, many) {
-    clear(name);
     const { about } = this;
+    const slot = within($("slots"), `[data-slot="${name}"]`);
+    slot.querySelector(".refusal")?.remove();
     const large = files.find((file) => about && file.size > about.max_upload);
     if (about && large) {
-      showMessage(START.tooLarge(large.name, Math.floor(about.max_upload / 1e6)), { error: true, topic: name });
+      const text = START.tooLarge(large.name, Math.floor(about.max_upload / 1e6));
+      this.refuse(slot, text, () => this.reduce(slot, name, files, many));
       return;
     }
     const own = new AbortController();
     this.uploads.signal.addEventListener("abort", () => own.abort(), { once: true });
-    const slot = within($("slots"), `[data-slot="${name}"]`);
     const { bar, cancel } = showUpload(slot, files.length, () => own.abort());
     this.photos[name] = null;
     try {
@@ -130,11 +135,36 @@ export class Start {
         within(slot, "input").focus();
         announce(START.uploadCancelled);
       } else {
-        fail(error, name);
+        const isTooLarge = error instanceof api.ServiceError && error.status === 413;
+        const reduce = isTooLarge ? () => this.reduce(slot, name, files, many) : null;
+        this.refuse(slot, messageOf(error), reduce);
       }
     } finally {
       bar.remove();
       cancel.remove();
+    }
+  }
+
+  /** Shows in a slot why a file is not accepted, and a button that reduces it if that helps. */
+  /** @type {(slot: HTMLElement, text: string, reduce: (() => void) | null) => void} */
+  refuse(slot, text, reduce) {
+    const note = elementOf("p", { className: "refusal" }, text);
+    note.setAttribute("role", "alert");
+    if (reduce) note.append(buttonOf(START.reduce, reduce, "second"));
+    slot.querySelector(".refusal")?.remove();
+    slot.append(note);
+  }
+
+  /** Uploads files reduced to the limits of the service. */
+  /** @type {(slot: HTMLElement, name: string, files: File[], many: boolean) => Promise<void>} */
+  async reduce(slot, name, files, many) {
+    const about = /** @type {import("./requests.js").About} */ (this.about);
+    this.refuse(slot, START.reducing, null);
+    try {
+      const reduced = files.map((file) => reducedFile(file, about.max_pixels, about.max_upload));
+      await this.receive(name, await Promise.all(reduced), many);
+    } catch {
+      this.refuse(slot, START.cannotReduce, null);
     }
   }
 

@@ -4,6 +4,9 @@
 
 /** @param {number} value */
 const percent = (value) => `${value} percent`;
+/** Whether the page is used by fingers; a worker does not know, and shows nothing. */
+const isTouched = Boolean(globalThis.matchMedia?.("(pointer: coarse)").matches);
+const [CLICK, CLICKED] = isTouched ? ["Tap", "tap"] : ["Click", "click"];
 /** @param {number} seconds */
 const time = (seconds) => (seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`);
 /** @param {Size} size */
@@ -40,6 +43,11 @@ export const START = {
     `Up to ${megabytes} MB and ${megapixels} megapixels each`),
   photos: (/** @type {number} */ count) => `${count} photos`,
   size,
+  title: "pyharmony",
+  draft: (/** @type {string} */ name, /** @type {string} */ step) => `${name}, at the step “${step}”`,
+  reduce: "Reduce it and use it",
+  reducing: "Reducing it",
+  cannotReduce: "This browser cannot read the file, so it cannot reduce it either. Make it smaller in another program.",
   wrongToken: "That is not the token of this service.",
 };
 
@@ -109,15 +117,19 @@ export const CUTTERS = {
 };
 
 /** The labels of methods of matching, if they differ from the name. @type {Record<string, string>} */
-export const METHODS = { auto: "Automatic", none: "Leave as it is" };
+export const METHODS = {
+  auto: "Automatic", none: "Leave as it is", colorgrid: "Network for colours", reinhard: "Mean and spread (Reinhard)",
+  mkl: "Linear transfer (MKL)", match_histogram: "Histogram", luminance_temperature: "Brightness and warmth",
+  lalonde_efros: "Clusters of colours (Lalonde)", xue: "Best statistics (Xue)",
+};
 
 /** The blends of masks. @type {Record<string, string>} */
 export const BLENDS = {
-  "gaussian-poisson": "Gaussian-Poisson: without a seam, colours kept",
-  poisson: "Poisson: without a seam",
-  mixed: "Poisson, mixed: keeps texture below",
-  laplacian: "Laplacian: soft at every scale",
-  alpha: "Alpha: a clean edge",
+  "gaussian-poisson": "Seamless, colours kept",
+  poisson: "Seamless, colours adapt",
+  mixed: "Seamless, texture shows through",
+  laplacian: "Soft at every scale",
+  alpha: "Clean edge",
 };
 
 /** The titles of jobs. */
@@ -134,6 +146,7 @@ export const WORK = {
   full: "Making the picture at full size",
   deep: "Making the picture in 16 bits",
   layers: "Writing the layers",
+  cutout: "Writing the cut-out",
   file: "Writing the file",
   waits: "waits for its turn",
   busy: (/** @type {number} */ seconds) => `The service is busy; trying again in ${seconds} s`,
@@ -153,8 +166,8 @@ export const TEXTS = {
   pixels: (/** @type {number} */ count) => `${count} px`,
   share: (/** @type {number | string} */ value) => `${value} %`,
   percent,
-  cutFirst: "Click first on who or what you want.",
-  hint: "Click on who or what you want",
+  cutFirst: `${CLICK} first on who or what you want.`,
+  hint: `${CLICK} on who or what you want`,
   cutKeys: {
     click: "Arrow keys move a cross, with Shift farther; Enter points there, Shift and Enter removes. With Ctrl, "
       + "arrow keys move the view; 0 fits, 1 shows full size.",
@@ -168,12 +181,14 @@ export const TEXTS = {
     + "comma and full stop turn, F mirrors, B sends behind, Space shows before and after, 0 fits, 1 shows full "
     + "size.",
   strokeBegun: "It begins here. Continue to its end.",
-  lineEnds: "Click where the line ends",
-  pointFirst: "Click first on the object.",
-  nextClick: "The next click uses it",
+  lineEnds: `${CLICK} where the line ends`,
+  pointFirst: `${CLICK} first on the object.`,
+  nextClick: `The next ${CLICKED} uses it`,
   nothingThere: (/** @type {string} */ reason) => `Nothing was found there. ${reason}`,
-  cut: "Cut out. It is shown bright.",
-  nobody: "Nobody was found. Click on the person.",
+  cut: "Cut out. It is shown with its outline.",
+  choice: (/** @type {number} */ number, /** @type {number} */ count) => (
+    `${number === 1 ? "The smallest part" : number === count ? "The most" : "More of it"}, choice ${number} of ${count}`),
+  nobody: `Nobody was found. ${CLICK} on the person.`,
   person: (/** @type {number} */ number) => `Person ${number}`,
   personCut: (/** @type {number} */ number) => `Person ${number} is cut out`,
   painted: "Painted",
@@ -182,6 +197,7 @@ export const TEXTS = {
     `The mask has ${size(mask)} pixels, its photo ${size(photo)}.`),
   maskEmpty: "The mask is empty.",
   startOver: "Nothing is selected",
+  swapped: "The photos are swapped",
   photoSize: (/** @type {Size} */ photo) => `The photo has ${size(photo)} pixels.`,
   at: (/** @type {number} */ x, /** @type {number} */ y) => `At ${Math.round(x)}, ${Math.round(y)}`,
   sized: (/** @type {number} */ value) => `Size ${percent(value)}`,
@@ -196,7 +212,10 @@ export const TEXTS = {
   placeWaits: (/** @type {number} */ number) => `Place ${number} is looked for`,
   place: (/** @type {number} */ number) => `Place ${number}`,
   placeBehind: (/** @type {number} */ number) => `Place ${number}, behind somebody`,
-  placesFound: (/** @type {number} */ count) => `${count} places were found; the first is used`,
+  placesFound: (/** @type {number} */ count, /** @type {boolean} */ isUsed) => (
+    `${count} places were found${isUsed ? "; the first is used" : ""}`),
+  otherMethods: "Other methods",
+  offers: "It stays where it was put first; these places are offers",
   notSure: (/** @type {string} */ reason) => `Not sure: ${reason}`,
   shadowMoved: "Shadow moved",
   shadowChanged: "Shadow changed",

@@ -1,7 +1,7 @@
 // The places suggested by the service, and the people of the background, who affect places and occlude the subject.
 
 import * as api from "./api.js";
-import { $, elementOf } from "./dom.js";
+import { $, elementOf, thumbOf } from "./dom.js";
 import { placeAt } from "./geometry.js";
 import { announce, fail } from "./messages.js";
 import { canvasOf } from "./pixels.js";
@@ -15,6 +15,8 @@ import { TEXTS, WORK, plainly } from "./strings.js";
 
 /** The number of requested places, and the width of their images. */
 const [COUNT, WIDTH] = [3, 240];
+/** The largest ratio of the size of a place to that of the plain fit, if there are no people to measure by. */
+const MOST_RATIO = 2;
 
 export class Suggestions {
   /** @param {Session} session */
@@ -47,7 +49,10 @@ export class Suggestions {
     return /** @type {Person[]} */ (this.people);
   }
 
-  /** Requests the best places; the first is used unless the subject is placed already, or is moved meanwhile. */
+  /**
+   * Requests the best places. The first is used if it is good and plausible, unless the subject is placed already, or
+   * is moved meanwhile.
+   */
   /** @type {(isPlaced: boolean) => Promise<void>} */
   async ask(isPlaced) {
     const { session } = this;
@@ -66,11 +71,12 @@ export class Suggestions {
       if (isStale()) return;
       this.places = places;
       box.replaceChildren(...places.map((suggestion, i) => this.thumb(suggestion, i, cutout)));
-      showReason(places[0]);
-      if (!this.touched && places.length && session.doc.mask === mask) {
+      const isPlausible = places.length > 0 && this.isPlausible(places[0]);
+      showReason(places[0], isPlausible || isPlaced);
+      if (!this.touched && isPlausible && session.doc.mask === mask) {
         session.history.amend({ place: places[0].place, front: places[0].front });
-        announce(TEXTS.placesFound(places.length));
       }
+      announce(TEXTS.placesFound(places.length, isPlausible));
       box.dataset.state = "done";
       session.refresh();
     } catch (error) {
@@ -81,6 +87,14 @@ export class Suggestions {
       }
       fail(error);
     }
+  }
+
+  /** Returns whether a place has no defect, and a size near that of the plain fit unless people give the scale. */
+  /** @param {Suggestion} suggestion */
+  isPlausible({ place, reason }) {
+    if (reason) return false;
+    const ratio = place.scale / this.session.way.firstPlace(this.session).scale;
+    return Boolean(this.people?.length) || (ratio >= 1 / MOST_RATIO && ratio <= MOST_RATIO);
   }
 
   /** @type {(mask: Picture | null) => Promise<Suggestion[]>} */
@@ -112,15 +126,14 @@ export class Suggestions {
       context.scale((place.flip ? -1 : 1) * place.scale * scale, place.scale * scale);
       context.drawImage(cutout.canvas, -subject.width / 2, -subject.height / 2, subject.width, subject.height);
     });
-    const number = elementOf("span", {}, String(i + 1));
-    const button = elementOf("button", { type: "button", className: "thumb" }, canvas, number);
-    button.dataset.number = String(i);
-    button.setAttribute("aria-label", front.length ? TEXTS.placeBehind(i + 1) : TEXTS.place(i + 1));
-    button.addEventListener("click", () => {
+    const button = thumbOf(canvas, () => {
       this.touched = true;
       showReason(suggestion);
       session.commit({ place, front, tip: null }, TEXTS.place(i + 1));
     });
+    button.append(elementOf("span", {}, String(i + 1)));
+    button.dataset.number = String(i);
+    button.setAttribute("aria-label", front.length ? TEXTS.placeBehind(i + 1) : TEXTS.place(i + 1));
     return button;
   }
 }
@@ -132,7 +145,10 @@ function waitingThumb(number) {
   return button;
 }
 
-/** Shows why a suggested place may be bad. @param {Suggestion | undefined} suggestion */
-function showReason(suggestion) {
-  $("place-note").textContent = suggestion?.reason ? TEXTS.notSure(plainly(suggestion.reason, suggestion.code)) : "";
+/** Shows why a suggested place may be bad; isUsed: whether it is the place of the subject. */
+/** @type {(suggestion: Suggestion | undefined, isUsed?: boolean) => void} */
+function showReason(suggestion, isUsed = true) {
+  const reason = suggestion?.reason ? TEXTS.notSure(plainly(suggestion.reason, suggestion.code)) : "";
+  const offer = suggestion && !isUsed ? TEXTS.offers : "";
+  $("place-note").textContent = [reason, offer].filter(Boolean).join(". ");
 }

@@ -2,7 +2,7 @@
 
 import * as api from "../api.js";
 import { filed } from "../code.js";
-import { showSection } from "../panel.js";
+import { showStep } from "../panel.js";
 import { STEPS, WORK } from "../strings.js";
 import { WAY } from "./way.js";
 
@@ -21,11 +21,13 @@ export const merge = {
 
   async begin(session) {
     session.step = "save";
-    showSection("save");
+    showStep(this, "save");
+    session.stage.setMode("view");
+    const [first] = /** @type {Picture[]} */ (session.pictures.photos);
+    session.stage.show(await api.image(first.proxy_url), first.width, first.height);
     const { picture } = await session.result.make();
     const image = await api.image(picture.proxy_url);
     session.preview.shown = { key: "", image };
-    session.stage.setMode("view");
     session.stage.show(image, picture.width, picture.height);
     session.refresh();
   },

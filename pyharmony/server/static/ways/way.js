@@ -42,6 +42,7 @@
  * @property {boolean} places whether a subject is placed on a background
  * @property {boolean} turns whether it can be rotated, mirrored and sent behind people, and casts a shadow
  * @property {boolean} layered whether the result has layers and a recipe
+ * @property {(pictures: Pictures) => string} title returns the name of a picture
  * @property {(pictures: Pictures) => Partial<Doc>} first returns the initial values of the document
  * @property {(methods: string[]) => string[]} methods returns those of the service that match in this way
  * @property {(doc: Doc) => Settings} settings returns which settings there are
@@ -81,6 +82,7 @@ export const WAY = {
   places: false,
   turns: false,
   layered: false,
+  title({ background, composite, photos }) { return (background ?? composite ?? photos?.[0])?.name ?? ""; },
   first() { return {}; },
   methods(methods) { return methods; },
   settings() { return { strength: true, method: true, edge: false, mask: true, compare: true, plain: false }; },
