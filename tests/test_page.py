@@ -1769,6 +1769,119 @@ def test_the_photos_are_swapped(browser: Any, service: Any, tmp_path: Path) -> N
         visit.says("The photos are swapped")
 
 
+# ---- several subjects ----
+
+
+def test_several_subjects_in_one_picture(
+    browser: Any, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = shapes(tmp_path)
+    second = np.asarray(Image.open(files["alpha"])).copy()
+    second[..., :3] = (30, 90, 220)
+    blue = saved(tmp_path, "blue.png", second)
+    with visiting(browser, service) as visit:
+        page = visit.page
+        without_people(visit)
+        visit.give("subject", files["alpha"], files["background"])
+
+        def put(x: float, y: float) -> None:
+            visit.step("place")
+            page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+            for name, value in (("angle", 0), ("scale", 100), ("x", x), ("y", y)):
+                visit.type(name, value)
+            visit.click("[data-to=match]")
+            visit.choose("method", "none")
+            page.check("input[name=shadow][value=off]", force=True)
+            visit.settled()
+
+        def seen(x: float, y: float) -> tuple[int, ...]:
+            visit.drawn()
+            at = visit.on_picture(x, y)
+            return Image.open(io.BytesIO(page.screenshot())).convert("RGB").getpixel((round(at[0]), round(at[1])))
+
+        def is_red(colour: tuple[int, ...]) -> bool:
+            return colour[0] > colour[2]
+
+        put(130, 150)
+        page.set_input_files("#add-subject", str(blue))
+        put(190, 150)  # both cover (160, 150)
+        assert [one.split(". ")[1] for one in page.locator("#subject-list .name").all_inner_texts()] == [
+            "blue.png",
+            "alpha.png",
+        ]
+        assert not is_red(seen(160, 150)) and is_red(seen(110, 150)) and not is_red(seen(210, 150))
+        result = pixels_of(visit.download())
+        assert not is_red(result[150, 160]) and is_red(result[150, 110])
+
+        # Order, by the list: the lower one to the front; what is drawn and what is saved agree.
+        page.locator("#subject-list [data-key=up-1]").click()
+        visit.settled()
+        visit.comes(lambda: is_red(seen(160, 150)) and not is_red(seen(210, 150)))
+        result = pixels_of(visit.download())
+        assert is_red(result[150, 160]) and not is_red(result[150, 210])
+        # One is hidden, and is not saved; undo brings it back.
+        page.locator("#subject-list [data-key=hide-1]").click()
+        visit.settled()
+        visit.comes(lambda: not is_red(seen(110, 150)) and not is_red(seen(160, 150)))
+        below = np.asarray(Image.open(files["background"]))
+        result = pixels_of(visit.download())
+        assert np.array_equal(result[150, 100], below[150, 100]) and not is_red(result[150, 160])
+        visit.click("#undo")
+        visit.settled()
+        visit.comes(lambda: is_red(seen(160, 150)))
+        # Each has its own settings: the strength of one is not that of the other.
+        page.locator("#subject-list [data-key=name-1]").click()
+        visit.settled()
+        visit.set("strength", 30)
+        page.locator("#subject-list [data-key=name-2]").click()
+        visit.settled()
+        assert page.input_value("#strength") == "100"
+        assert page.evaluate("document.activeElement.dataset.key") == "name-2"
+        # A lock protects its place.
+        page.locator("#subject-list [data-key=lock-2]").click()
+        visit.click("[data-to=place]")
+        visit.step("place")
+        before = visit.numbers()
+        visit.type("x", 60)
+        visit.says("Its place is locked")
+        assert visit.numbers() == before
+        # Another from the same photo, and away with it.
+        visit.click("#add-same")
+        put(330, 220)
+        assert page.locator("#subject-list li").count() == 3
+        page.locator("#subject-list [data-key=remove-3]").click()
+        visit.settled()
+        assert page.locator("#subject-list li").count() == 2
+        # The recipe and the lines of Python make the same; a reload keeps all subjects.
+        made = pixels_of(visit.download())
+        visit.click("[data-to=save]")
+        recipe = json.loads(visit.download("#save-recipe"))
+        assert [one["strength"] if one.get("strength") else one["blend"] for one in recipe["subjects"]] == [
+            "alpha",
+            "alpha",
+        ]
+        (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+        visit.click("#copy-python")
+        page.wait_for_selector("#code:not([hidden])", timeout=PATIENCE)
+        monkeypatch.chdir(tmp_path)
+        exec(compile(page.inner_text("#code"), "copied", "exec"), {})  # noqa: S102
+        assert np.array_equal(made, np.asarray(pyharmony.load("below-pyharmony.png")))
+        drafted(visit)
+        page.reload()
+        page.wait_for_selector("html[data-ready]")
+        visit.step("save")
+        visit.settled()
+        assert np.array_equal(pixels_of(visit.download()), made)
+        # Layers of both, and 16 bits of both.
+        page.check("input[name=format][value=tiff]", force=True)
+        deep = pixels_of_tiff(visit.download("#save"))
+        assert deep.dtype == np.uint16 and np.abs(deep / 257 - made).max() <= 1
+
+
+def pixels_of_tiff(data: bytes) -> np.ndarray:
+    return pyharmony.io.read(data).pixels
+
+
 # ---- the way back ----
 
 

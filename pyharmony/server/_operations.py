@@ -807,7 +807,7 @@ def _compose(body: Any, desk: Desk) -> dict[str, Any]:
         if body.layers:
             xmp = add_history(composite.xmp, *desk.history(body.pictures(), "compose"))
             answer["openraster"] = desk.write_layers(info.layers, dataclasses.replace(composite, xmp=xmp))
-        return answer if body.recipe is not None else {**answer, "recipe": desk.write_json(info.recipe)}
+        return {**answer, "recipe": desk.write_json(info.recipe)}
 
 
 # ---- layers and live, for pages ----

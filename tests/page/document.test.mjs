@@ -117,3 +117,40 @@ test("the tip of the shadow moves along with what casts it", () => {
   });
   assert.deepEqual(document.placeChange({ ...BEGIN, place: PLACE }, next), { place: next });
 });
+
+test("subjects are added, ordered, changed and removed, each with its own decisions", () => {
+  const { adding, changing, ordering, removing, selecting, subjectsOf } = document;
+  const numbers = (doc) => subjectsOf(doc).map((one) => one.number);
+  const first = { ...BEGIN, place: PLACE, strength: 0.5, mode: "alpha" };
+  const two = adding(first, MASK);
+  assert.deepEqual([numbers(two), two.number, two.rank, two.photo], [[1, 2], 2, 1, MASK]);
+  assert.deepEqual([two.strength, two.place, two.mode], [1, null, "alpha"]);
+  const three = adding(two, MASK);
+  assert.deepEqual([numbers(three), three.rank], [[1, 2, 3], 2]);
+  const back = selecting(three, 0);
+  assert.deepEqual([back.number, back.strength, back.place, back.rank, numbers(back)], [1, 0.5, PLACE, 0, [1, 2, 3]]);
+  assert.deepEqual(selecting(back, 2), three);
+  // The active one stays active, wherever it comes to lie.
+  const up = ordering(back, 0, 1);
+  assert.deepEqual([numbers(up), up.number, up.rank], [[2, 1, 3], 1, 1]);
+  const other = ordering(up, 0, 2);
+  assert.deepEqual([numbers(other), other.number, other.rank], [[1, 3, 2], 1, 0]);
+  const hidden = changing(three, 1, { isHidden: true });
+  assert.deepEqual(subjectsOf(hidden).map((one) => one.isHidden), [false, true, false]);
+  assert.equal(changing(three, 2, { isLocked: true }).isLocked, true);
+  for (const [index, left, active] of [[0, [2, 3], 3], [2, [1, 2], 2]]) {
+    const less = removing(three, index);
+    assert.deepEqual([numbers(less), less.number], [left, active]);
+  }
+  const without = removing(selecting(three, 0), 0);
+  assert.deepEqual([numbers(without), without.number], [[2, 3], 2]);
+  assert.deepEqual([{ place: null }, { isHidden: true }, {}].map((change) => (
+    document.isVisible({ ...first, ...change }))), [false, false, true]);
+});
+
+test("a change to the same values is no step", () => {
+  const history = new DocumentHistory();
+  history.attempt({ strength: 0.4 });
+  history.commit({ strength: 1 });
+  assert.deepEqual([history.canUndo, history.doc], [false, BEGIN]);
+});

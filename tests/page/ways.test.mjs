@@ -22,7 +22,7 @@ const DOC = { ...BEGIN, mask: PICTURES.mask, place: PLACE, front: [1] };
 const written = (way, body, change = {}) => ({
   way, body, out: "b-pyharmony.png", format: "png", deepens: false, flattens: false, ...change,
   names: {
-    subject: "-s.jpg", background: "my b.jpg", composite: "c.png", source: "o.png", mask: "m.png",
+    subjects: ["-s.jpg"], background: "my b.jpg", composite: "c.png", source: "o.png", mask: "m.png",
     photos: ["p.jpg", "q.jpg"],
   },
 });

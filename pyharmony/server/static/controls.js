@@ -112,6 +112,12 @@ function listenToCut(editor, on) {
 
 /** @param {On} on */
 function listenToPlace(on) {
+  on("add-subject", "change", async ({ subjects }, { target }) => {
+    const [file] = target.files;
+    target.value = "";
+    if (file) await subjects.addFile(file);
+  });
+  on("add-same", "click", ({ subjects, moving }) => subjects.add(moving));
   on("flip", "click", ({ placing }) => placing.flip());
   on("behind", "click", ({ placing }) => placing.behind());
   for (const one of all("[data-nudge]")) {

@@ -12,9 +12,13 @@
  */
 /** @typedef {Point & { add: boolean }} Mark a dot at a click */
 /**
- * The decisions of the user.
+ * The decisions of the user about one subject.
  *
- * @typedef {object} Doc
+ * @typedef {object} Subject
+ * @property {number} number its number in the order in which subjects were added, from 1
+ * @property {Picture | null} photo its photo; null: that of the start
+ * @property {boolean} isHidden
+ * @property {boolean} isLocked whether its place is protected from changes
  * @property {string} cutter the method of segmentation
  * @property {Step[]} steps the prompts
  * @property {Mark[]} marks the dots that show them
@@ -24,19 +28,26 @@
  * @property {number} strength of the match, 0 to 1
  * @property {string} method the method of matching
  * @property {string} blend the blend of a composite
- * @property {string} mode the blend of a mask
- * @property {boolean} colours whether the blend of a mask matches colours
  * @property {Record<string, any>} options the options of a composite without a dedicated control, by name
  * @property {string} shadow auto, on or off
  * @property {Point | null} tip the end of the shadow; null: as estimated by the service
  * @property {number} softness of the shadow's edge, in degrees
  */
+/**
+ * The decisions of the user: about the active subject, and about the others from the lowest to the topmost.
+ *
+ * @typedef {Subject & { mode: string, colours: boolean, others: Subject[], rank: number }} Doc
+ *   mode: the blend of a mask; colours: whether it matches colours; rank: the number of subjects below the active one
+ */
 
-/** @type {Readonly<Doc>} */
-export const BEGIN = Object.freeze({
-  cutter: "auto", steps: [], marks: [], mask: null, place: null, front: [], strength: 1, method: "auto", blend: "alpha",
-  mode: "gaussian-poisson", colours: false, options: {}, shadow: "auto", tip: null, softness: 4,
+/** @type {Readonly<Subject>} */
+const FIRST = Object.freeze({
+  number: 1, photo: null, isHidden: false, isLocked: false, cutter: "auto", steps: [], marks: [], mask: null,
+  place: null, front: [], strength: 1, method: "auto", blend: "alpha", options: {}, shadow: "auto", tip: null,
+  softness: 4,
 });
+/** @type {Readonly<Doc>} */
+export const BEGIN = Object.freeze({ ...FIRST, mode: "gaussian-poisson", colours: false, others: [], rank: 0 });
 
 /** The states of a document, each an immutable value, and the index of the current one. */
 export class DocumentHistory {
@@ -93,6 +104,56 @@ export class DocumentHistory {
     return true;
   }
 }
+
+// ---- several subjects ----
+
+/** Returns the decisions about the active subject. @param {Doc} doc @returns {Subject} */
+const activeOf = (doc) => /** @type {any} */ (
+  Object.fromEntries(Object.entries(doc).filter(([name]) => name in FIRST)));
+
+/** Returns all subjects, from the lowest to the topmost. @param {Doc} doc */
+export const subjectsOf = (doc) => [...doc.others.slice(0, doc.rank), activeOf(doc), ...doc.others.slice(doc.rank)];
+
+/** Returns whether a subject is a part of the composite. @param {Subject} subject */
+export const isVisible = ({ isHidden, place }) => !isHidden && place !== null;
+
+/** Returns the document with other subjects; index: that of the active one. */
+/** @type {(doc: Doc, subjects: Subject[], index: number) => Doc} */
+const withSubjects = (doc, subjects, index) => (
+  { ...doc, ...subjects[index], others: subjects.filter((_, i) => i !== index), rank: index });
+
+/** @type {(doc: Doc, index: number) => Doc} */
+export const selecting = (doc, index) => withSubjects(doc, subjectsOf(doc), index);
+
+/** Returns the document with a new subject of a photo, which is the topmost and active. */
+/** @type {(doc: Doc, photo: Picture) => Doc} */
+export function adding(doc, photo) {
+  const subjects = subjectsOf(doc);
+  const number = 1 + Math.max(...subjects.map((one) => one.number));
+  return withSubjects(doc, [...subjects, { ...FIRST, number, photo }], subjects.length);
+}
+
+/** Returns the document without a subject. @type {(doc: Doc, index: number) => Doc} */
+export function removing(doc, index) {
+  const subjects = subjectsOf(doc).filter((_, i) => i !== index);
+  return withSubjects(doc, subjects, Math.min(doc.rank - Number(index < doc.rank), subjects.length - 1));
+}
+
+/** Returns the document with a subject moved by a number of places in the order. */
+/** @type {(doc: Doc, index: number, by: number) => Doc} */
+export function ordering(doc, index, by) {
+  const subjects = subjectsOf(doc);
+  const active = subjects[doc.rank];
+  const [moved] = subjects.splice(index, 1);
+  subjects.splice(index + by, 0, moved);
+  return withSubjects(doc, subjects, subjects.indexOf(active));
+}
+
+/** @type {(doc: Doc, index: number, change: Partial<Subject>) => Doc} */
+export const changing = (doc, index, change) => (
+  withSubjects(doc, subjectsOf(doc).map((one, i) => (i === index ? { ...one, ...change } : one)), doc.rank));
+
+// ---- changes ----
 
 /** Returns the changes by a mask from elsewhere; clicks continue from it. @type {(mask: Picture) => Partial<Doc>} */
 export const maskChange = (mask) => ({

@@ -31,6 +31,14 @@ export function buttonOf(text, run, className = "") {
   return one;
 }
 
+/** Creates a button with an icon of index.html. @type {(icon: string, run: () => void) => HTMLButtonElement} */
+export function iconOf(icon, run) {
+  const one = elementOf("button", { type: "button", className: "icon" });
+  one.innerHTML = `<svg aria-hidden="true"><use href="#${icon}"/></svg>`;
+  one.addEventListener("click", run);
+  return one;
+}
+
 /** Creates a button with an image. @type {(image: HTMLCanvasElement, run: () => void) => HTMLButtonElement} */
 export function thumbOf(image, run) {
   const one = elementOf("button", { type: "button", className: "thumb" }, image);

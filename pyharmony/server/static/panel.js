@@ -62,6 +62,7 @@ function showSection(step) {
 
 /** @type {(way: Way, step: StepName) => void} */
 export function showStep(way, step) {
+  const isShown = !$(`t-${step}`).closest("section")?.hidden;
   showSection(step);
   for (const one of all("[data-to]")) {
     if (one.dataset.to === step) one.setAttribute("aria-current", "step");
@@ -71,7 +72,7 @@ export function showStep(way, step) {
   // Each step is a place to go back to.
   const isNew = history.state?.step !== step;
   history[isNew ? "pushState" : "replaceState"]({ step }, "", `#${way.name}/${step}`);
-  $(`t-${step}`).focus({ preventScroll: true });
+  if (!isShown || !$("panel").contains(document.activeElement)) $(`t-${step}`).focus({ preventScroll: true });
   const title = way.steps.find(([name]) => name === step)?.[1] ?? "";
   document.title = TEXTS.title(title);
   announce(TEXTS.step(title));
@@ -89,6 +90,7 @@ export function show(session) {
   button("undo").disabled = !history.canUndo;
   button("redo").disabled = !history.canRedo;
   allowSaving(session.isComplete);
+  session.subjects.show();
   showCut(session);
   showPlace(session);
   showMatch(session);

@@ -29,6 +29,11 @@ export class Placing {
   /** Commits a place; a shadow whose tip was set moves along. @type {(place: Place, said: string) => void} */
   put(place, said) {
     const { session } = this;
+    if (session.doc.isLocked) {
+      showMessage(TEXTS.cannotMove);
+      session.refresh();
+      return;
+    }
     session.suggestions.touched = true;
     session.commit(placeChange(session.doc, onPixels(place, session.moving)), said);
   }

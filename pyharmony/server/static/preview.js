@@ -26,6 +26,7 @@ import { TEXTS, WORK, plainly } from "./strings.js";
  * @typedef {object} Layers
  * @property {string} key the request as text
  * @property {Place} place
+ * @property {number} number that of the subject
  * @property {Picture | null} mask
  * @property {number} side
  * @property {Point | null} tip the end of the shadow
@@ -66,7 +67,8 @@ export class Preview {
   /** Returns the layers if they show the subject of a document. @param {Doc} doc */
   layersOf(doc) {
     const { layers } = this;
-    return layers?.plain && layers.mask === doc.mask ? /** @type {SubjectLayers} */ (layers) : null;
+    const isOfSubject = layers?.plain && layers.number === doc.number && layers.mask === doc.mask;
+    return isOfSubject ? /** @type {SubjectLayers} */ (layers) : null;
   }
 
   stop() { clearTimeout(this.settling); }
@@ -134,7 +136,7 @@ export class Preview {
     if (!body || this.layers?.key === key) return;
     const { result } = await session.jobs.work(WORK.match, (options) => api.run("layers", body, options), true);
     /** @type {Layers} */
-    const layers = { key, place: doc.place, mask: doc.mask, side, tip: null };
+    const layers = { key, place: doc.place, number: doc.number, mask: doc.mask, side, tip: null };
     await Promise.all(result.layers.map(async (/** @type {any} */ { name, box, picture }) => {
       const image = await api.image(picture.file_url);
       const values = name === "plain" || name === "matched" ? valuesOf(image) : null;

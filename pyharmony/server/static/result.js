@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { $, chosen, elementOf } from "./dom.js";
+import { isVisible, subjectsOf } from "./document.js";
 import { announce, fail, showMessage } from "./messages.js";
 import { TEXTS, WORK } from "./strings.js";
 
@@ -37,13 +38,15 @@ export class Result {
 
   /** The photos of the result. */
   get photos() {
-    const { moving, below, pictures } = this.session;
-    return [moving, below, ...(pictures.photos ?? [])].filter(Boolean);
+    const { background, doc, pictures } = this.session;
+    const subjects = subjectsOf(doc).map(({ photo }) => photo ?? pictures.subject ?? pictures.source);
+    const photos = new Set([...subjects, background, ...(pictures.photos ?? [])]);
+    return /** @type {Picture[]} */ ([...photos].filter(Boolean));
   }
 
   get stem() {
-    const { below, pictures } = this.session;
-    const name = (below ?? pictures.photos?.[0])?.name ?? "picture";
+    const { background, pictures } = this.session;
+    const name = (background ?? pictures.photos?.[0])?.name ?? "picture";
     return name.replace(/^.*[\\/]/, "").replace(/\.[^.]*$/, "");
   }
 
@@ -61,8 +64,12 @@ export class Result {
     const { session } = this;
     const { doc, way } = session;
     if (this.newest?.doc === doc) return this.newest;
-    const body = way.resultBody(session, doc);
-    const { result } = await session.jobs.work(WORK.full, (options) => api.run(way.name, body, options));
+    /** @type {Body} */
+    let body = {};
+    const { result } = await session.jobs.work(WORK.full, async (options) => {
+      body = await way.fullBody(session, doc, options);
+      return api.run(way.name, body, options);
+    });
     /** @type {Made} */
     const made = {
       doc, body, picture: result.picture, mask: result.mask ?? null, recipe: result.recipe_url ?? "", image: null,
@@ -93,9 +100,12 @@ export class Result {
       return /** @type {Picture} */ (result.picture);
     })));
     try {
-      const text = deep.reduce((body, { id }, i) => body.replaceAll(photos[i].id, id), JSON.stringify(made.body));
-      const body = { ...JSON.parse(text), format: "tiff" };
-      const { result } = await jobs.work(WORK.deep, (options) => api.run(way.name, body, options));
+      /** @param {string} text */
+      const renamed = (text) => deep.reduce((body, { id }, i) => body.replaceAll(photos[i].id, id), text);
+      const { result } = await jobs.work(WORK.deep, async (options) => {
+        const body = await way.fullBody(this.session, made.doc, options, renamed);
+        return api.run(way.name, { ...body, format: "tiff" }, options);
+      });
       made.deep = { picture: result.picture, recipe: result.recipe_url ?? "" };
       return made.deep;
     } finally {
@@ -170,13 +180,14 @@ export class Result {
   /** Copies the code that reproduces the image, and shows it; a recipe that it needs is saved too. */
   /** @type {(write: (repeated: import("./code.js").Repeated) => string) => Promise<void>} */
   async copy(write) {
-    const { way, pictures, below } = this.session;
+    const { way, pictures, background } = this.session;
     const made = await this.make();
-    const { names, same } = namesOf(pictures);
+    const subjects = subjectsOf(made.doc).filter(isVisible).map(({ photo }) => photo ?? pictures.subject);
+    const { names, same } = namesOf(pictures, /** @type {Picture[]} */ (subjects.filter(Boolean)));
     const { format } = this;
     const text = write({
       way, names, out: this.fileName(format), format, body: { ...made.body, scale: made.body.scale ?? 1 },
-      deepens: format === "tiff" && (pictures.photos ?? [below]).some(({ dtype }) => dtype === "uint8"),
+      deepens: format === "tiff" && (pictures.photos ?? [background]).some(({ dtype }) => dtype === "uint8"),
       flattens: format === "jpeg" && made.picture.dtype !== "uint8",
     });
     $("code").textContent = text;
@@ -188,8 +199,8 @@ export class Result {
 }
 
 /** Returns the names of files by slot; of files with the same name, all but the first are renamed. */
-/** @type {(pictures: Pictures) => { names: Record<string, any>, same: boolean }} */
-function namesOf({ subject, background, composite, source, mask, photos = [] }) {
+/** @type {(pictures: Pictures, subjects: Picture[]) => { names: Record<string, any>, same: boolean }} */
+function namesOf({ background, composite, source, mask, photos = [] }, subjects) {
   const taken = new Set();
   let same = false;
   /** @type {(picture: Picture | undefined, other: string) => string} */
@@ -203,8 +214,15 @@ function namesOf({ subject, background, composite, source, mask, photos = [] }) 
     taken.add(name);
     return name;
   };
+  /** The names of photos of several subjects, by their ids. @type {Map<string, string>} */
+  const once = new Map();
+  const nameOnce = (/** @type {Picture} */ picture, /** @type {string} */ other) => {
+    if (!once.has(picture.id)) once.set(picture.id, nameOf(picture, other));
+    return once.get(picture.id);
+  };
   const names = {
-    subject: nameOf(subject, "subject.jpg"), background: nameOf(background, "background.jpg"),
+    subjects: subjects.map((subject) => nameOnce(subject, "subject.jpg")),
+    background: nameOf(background, "background.jpg"),
     composite: nameOf(composite, "composite.png"), source: nameOf(source, "source.png"), mask: nameOf(mask, "mask.png"),
     photos: photos.map((photo, i) => nameOf(photo, `photo${i + 1}.jpg`)),
   };

@@ -55,7 +55,7 @@ export class Scene {
     stage.mark([], null);
     this.showBase(session.below);
     this.drawPlaced(doc.place);
-    const place = step === "save" ? null : doc.place;
+    const place = step === "save" || doc.isHidden || doc.isLocked ? null : doc.place;
     stage.handles.hold(place, session.box, { turns: way.turns, shown: step === "place" });
     this.drawTip(doc.place);
     this.showResult();
@@ -89,8 +89,27 @@ export class Scene {
     const front = doc.front.length ? preview.layers?.front : undefined;
     put(stage.front, front?.image ?? null, front?.box);
     this.drawBefore(place);
+    this.drawAbove();
+    if (doc.isHidden) {
+      for (const node of [stage.subject, stage.shadow, stage.reflection, stage.tile, stage.front]) node.visible(false);
+      return;
+    }
     session.blends.follow(session, place);
     this.drawMoving(place);
+  }
+
+  /** Draws the subjects above the active one, as they were matched when they were active. */
+  drawAbove() {
+    const { stage, session: { subjects } } = this;
+    fill(stage.above, []);
+    for (const one of subjects.upper) {
+      const look = subjects.looks.get(one.number);
+      if (!look) continue;
+      const group = groupIn(stage.above);
+      fill(group, [[look.image, look.box]]);
+      carry(group, look.place, /** @type {Place} */ (one.place));
+      stage.above.visible(true);
+    }
   }
 
   /** Draws the subject during a drag: the blend if it is known, the unblended subject if it is not or is late. */

@@ -12,6 +12,7 @@ import { Preview } from "./preview.js";
 import { Result } from "./result.js";
 import { Scene } from "./scene.js";
 import { TEXTS, WORK } from "./strings.js";
+import { Subjects } from "./subjects.js";
 import { Suggestions } from "./suggestions.js";
 
 /** @import { Picture } from "./api.js" */
@@ -21,7 +22,7 @@ import { Suggestions } from "./suggestions.js";
 /**
  * A cut-out, for the screen; box is its bounding box, relative to the centre of its photo, in its own pixels.
  *
- * @typedef {{ mask: Picture | null, canvas: HTMLCanvasElement, box: Box }} Cutout
+ * @typedef {{ photo: Picture, mask: Picture | null, canvas: HTMLCanvasElement, box: Box }} Cutout
  */
 
 export class Session {
@@ -53,13 +54,14 @@ export class Session {
     this.alphas = new Map();
     /** @type {Cutout | null} */
     this.cutout = null;
-    /** The empty mask. @type {Picture | null} */
+    /** The mask, or the photo with transparency, that is empty. @type {Picture | null} */
     this.empty = null;
     /** The place of the subject during a drag. @type {Place | null} */
     this.dragging = null;
     this.cutting = new Cutting(this);
     this.placing = new Placing(this);
     this.suggestions = new Suggestions(this);
+    this.subjects = new Subjects(this);
     this.scene = new Scene(this);
     this.preview = new Preview(this);
     this.result = new Result(this);
@@ -68,13 +70,17 @@ export class Session {
   get isOpen() { return this.editor.session === this; }
   get doc() { return this.history.doc; }
   /** The photo of the placed subject. */
-  get moving() { return /** @type {Picture} */ (this.pictures.subject ?? this.pictures.source); }
-  /** The photo below it. */
-  get below() { return /** @type {Picture} */ (this.pictures.background ?? this.pictures.composite); }
+  get moving() { return /** @type {Picture} */ (this.doc.photo ?? this.pictures.subject ?? this.pictures.source); }
+  /** The photo below all subjects. */
+  get background() { return /** @type {Picture} */ (this.pictures.background ?? this.pictures.composite); }
+  /** The image below the active subject: the background, with the subjects below it. */
+  get below() { return this.subjects.under ?? this.background; }
   /** The people of the background; null: not detected yet. */
   get people() { return this.suggestions.people; }
   /** Whether the cut-out of the document is loaded. */
-  get ready() { return Boolean(this.cutout && this.cutout.mask === this.doc.mask); }
+  get ready() { return this.cutout?.mask === this.doc.mask && this.cutout.photo === this.moving; }
+  /** Whether nothing is cut out. */
+  get isEmpty() { return this.empty === (this.doc.mask ?? this.moving); }
   /** Whether the document has a cut-out: a mask, or a photo with transparency. */
   get isCut() { return Boolean(this.doc.mask) || this.moving?.channels === 4; }
   get isComplete() { return this.way.isComplete(this); }
@@ -86,15 +92,22 @@ export class Session {
 
   /** Loads the photos and begins. */
   async load() {
-    const photos = [this.moving, this.below].filter(Boolean);
-    const load = () => Promise.all(photos.map((photo) => api.image(photo.proxy_url)));
-    const images = await this.jobs.work(WORK.open, load);
+    const added = this.history.states.flatMap((doc) => [doc, ...doc.others]).map(({ photo }) => photo);
+    const photos = [this.pictures.subject ?? this.pictures.source, this.background, ...added];
+    await this.jobs.work(WORK.open, () => Promise.all(photos.map((photo) => photo && this.loadImage(photo))));
     if (!this.isOpen) return;
-    photos.forEach((photo, i) => this.images.set(photo.id, images[i]));
     if (this.moving) panel.fitBrush(this.moving);
     if (this.draft && this.way.places) await this.goOn(this.draft.step);
     else await this.way.begin(this);
   }
+
+  /** Loads the image of a photo for the screen. @param {Picture} picture */
+  async loadImage(picture) {
+    if (!this.images.has(picture.id)) this.images.set(picture.id, await api.image(picture.proxy_url));
+  }
+
+  /** Shows the step again, after a change of the active subject; without a place, it is cut out first. */
+  async resume() { await this.go(this.doc.place && this.step ? this.step : "cut"); }
 
   /** Continues an unfinished picture. @param {StepName} step */
   async goOn(step) {
@@ -132,10 +145,10 @@ export class Session {
   async go(step) {
     if (!this.way.steps.some(([name]) => name === step)) return;
     if (step !== "cut" && this.way.cuts && !this.ready) {
-      if (this.isCut && this.doc.mask !== this.empty) await this.cut(this.doc.mask).catch(fail);
+      if (this.isCut && !this.isEmpty) await this.cut(this.doc.mask).catch(fail);
       if (!this.ready) {
         if (this.step !== "cut") this.go("cut");
-        showMessage(this.empty && this.empty === this.doc.mask ? TEXTS.maskEmpty : TEXTS.cutFirst);
+        showMessage(this.isEmpty ? TEXTS.maskEmpty : TEXTS.cutFirst);
         return;
       }
     }
@@ -155,12 +168,13 @@ export class Session {
   refresh(isPrepared = false) {
     if (!this.isOpen || !this.step) return;
     const { doc } = this;
+    this.subjects.update();
     panel.show(this);
     if (this.step === "cut") this.cutting.show();
     else this.way.show(this);
     if (this.way.cuts && !this.ready) {
       if (!this.isCut) this.cutout = null;
-      else if (!this.empty || this.empty !== doc.mask) {
+      else if (!this.isEmpty) {
         this.cut(doc.mask).then(() => this.doc === doc && this.refresh()).catch(fail);
       }
     }
@@ -185,9 +199,9 @@ export class Session {
     const canvas = cutOutOf(this.imageOf(this.moving), alpha);
     const bounds = boundsOf(canvas);
     if (bounds) {
-      this.cutout = { mask, canvas, box: boxOf(bounds, this.moving) };
+      this.cutout = { photo: this.moving, mask, canvas, box: boxOf(bounds, this.moving) };
     } else {
-      this.empty = mask;
+      this.empty = mask ?? this.moving;
       showMessage(TEXTS.maskEmpty);
     }
   }

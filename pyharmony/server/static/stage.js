@@ -74,10 +74,12 @@ export class Stage {
     this.tile = image();
     this.exact = image();
     this.front = image();
+    this.above = new Konva.Group({ visible: false });
     this.before = new Konva.Group({ visible: false });
     this.veil = image();
     this.world.add(
-      this.base, this.shadow, this.reflection, this.subject, this.tile, this.front, this.exact, this.before, this.veil,
+      this.base, this.shadow, this.reflection, this.subject, this.tile, this.front, this.above, this.exact,
+      this.before, this.veil,
     );
 
     this.marks = new Konva.Group({ listening: false });
@@ -188,8 +190,7 @@ export class Stage {
 
   /** Hides everything except the base. */
   clear() {
-    const { shadow, reflection, subject, tile, exact, front, before, veil, edge } = this;
-    for (const node of [shadow, reflection, subject, tile, exact, front, before, veil, edge]) node.visible(false);
+    for (const node of [...this.world.getChildren(), this.edge]) if (node !== this.base) node.visible(false);
     this.strokes.hide();
     this.handles.hide();
     this.drawn = null;

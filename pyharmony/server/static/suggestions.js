@@ -32,6 +32,8 @@ export class Suggestions {
     this.people = null;
     /** The mask of people who are not separated: they affect no place and occlude nothing. @type {Picture | null} */
     this.others = null;
+    /** The places by their requests. @type {Map<string, Promise<import("./api.js").Job>>} */
+    this.answers = new Map();
     /** @type {Promise<void> | null} */
     this.finding = null;
   }
@@ -39,8 +41,8 @@ export class Suggestions {
   /** Detects the people in the background, once, and returns them. */
   async findPeople() {
     if (!this.people) {
-      const { cutting, below } = this.session;
-      this.finding ??= cutting.peopleOf(WORK.peopleBelow, below.id).then(({ masks, others }) => {
+      const { cutting, background } = this.session;
+      this.finding ??= cutting.peopleOf(WORK.peopleBelow, background.id).then(({ masks, others }) => {
         this.people = masks;
         this.others = others;
       }).finally(() => { this.finding = null; });
@@ -106,7 +108,11 @@ export class Suggestions {
       people: people.map((one) => one.mask.id), heads: people.map((one) => one.head),
       ...(this.others ? { others: this.others.id } : {}), k: COUNT, preview: true,
     };
-    const { result } = await jobs.work(WORK.places, (options) => api.run("place", body, options));
+    const key = JSON.stringify(body);
+    const asked = this.answers.get(key) ?? jobs.work(WORK.places, (options) => api.run("place", body, options));
+    this.answers.set(key, asked);
+    asked.catch(() => this.answers.delete(key));
+    const { result } = await asked;
     return result.places.map((/** @type {any} */ place) => (
       { place: placeAt(place.at, moving, place), front: place.behind, reason: place.reason, code: place.reason_code }));
   }

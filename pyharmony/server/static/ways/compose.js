@@ -1,27 +1,32 @@
 // A person or object of one photo is composited into another: segmented, placed, matched in light.
 
 import { filed, python } from "../code.js";
-import { blendOf, shadowOf } from "../document.js";
+import { blendOf, isVisible, shadowOf, subjectsOf } from "../document.js";
 import { bodyOf } from "../fields.js";
 import { cornerOf, sameShape, standingPlace } from "../geometry.js";
 import { STEPS, TO_MATCH, WORK } from "../strings.js";
 import { WAY } from "./way.js";
 
-/** @import { Doc } from "../document.js" */
+/** @import { Picture } from "../api.js" */
+/** @import { Subject } from "../document.js" */
 /** @import { Place } from "../geometry.js" */
 /** @import { Session } from "../session.js" */
 /** @import { Body, Way } from "./way.js" */
 
-/** Returns the subject as the service expects it. @type {(session: Session, doc: Doc) => Body} */
-function subjectOf({ moving }, doc) {
+/** Returns a subject as the service expects it. @type {(session: Session, doc: Subject) => Body} */
+function subjectOf({ pictures }, doc) {
+  const photo = /** @type {Picture} */ (doc.photo ?? pictures.subject);
   const place = /** @type {Place} */ (doc.place);
   /** @type {Body} */
   const subject = {
-    picture: moving.id, at: cornerOf(place, moving), scale: place.scale, angle: place.angle, flip: place.flip,
+    picture: photo.id, at: cornerOf(place, photo), scale: place.scale, angle: place.angle, flip: place.flip,
   };
   if (doc.mask) subject.mask = doc.mask.id;
   return subject;
 }
+
+/** Returns one name, or a list of names, in Python. @param {string[]} names */
+const listed = (names) => (names.length === 1 ? python(names[0]) : `[${names.map(python).join(", ")}]`);
 
 /** @type {Way} */
 export const compose = {
@@ -83,16 +88,27 @@ export const compose = {
 
   resultBody(session, doc) {
     return {
-      subjects: [{ ...subjectOf(session, doc), behind: doc.front }], background: session.below.id,
+      subjects: [{ ...subjectOf(session, doc), behind: doc.front }],
+      background: /** @type {Picture} */ (session.pictures.background).id,
       people: (session.people ?? []).map((one) => one.mask.id), segment: doc.cutter,
       harmonize: doc.method === "none" ? null : doc.method, strength: doc.strength, blend: doc.blend,
       shadow: shadowOf(doc), ...bodyOf(session.about.fields, doc.options), format: "png",
     };
   },
 
+  isComplete({ doc, ready }) {
+    const isActiveReady = Boolean(doc.isHidden || (doc.place && ready));
+    const areOthersPlaced = doc.others.every(({ isHidden, place }) => isHidden || place);
+    return isActiveReady && areOthersPlaced && subjectsOf(doc).some(isVisible);
+  },
+
+  fullBody(session, doc, options, renamed) {
+    return session.subjects.body(subjectsOf(doc).filter(isVisible), options, renamed);
+  },
+
   command({ names, read, layers }) {
     return {
-      inputs: ["compose", filed(names.subject), filed(read(names.background))],
+      inputs: ["compose", ...names.subjects.map(filed), filed(read(names.background))],
       options: ["--recipe", "recipe.json", ...(layers ? ["--layers", filed(layers)] : [])],
     };
   },
@@ -100,7 +116,7 @@ export const compose = {
   python({ names, read }) {
     return {
       name: "pyharmony.compose",
-      values: [python(names.subject), read(names.background), 'recipe="recipe.json"'],
+      values: [listed(names.subjects), read(names.background), 'recipe="recipe.json"'],
     };
   },
 };

@@ -1,6 +1,6 @@
 // The interface of a way of working for the editor and the start, with defaults. The other modules here implement it.
 
-/** @import { Picture } from "../api.js" */
+/** @import { Picture, RunOptions } from "../api.js" */
 /** @import { Doc } from "../document.js" */
 /** @import { Place } from "../geometry.js" */
 /** @import { Session } from "../session.js" */
@@ -58,6 +58,8 @@
  *   their resolution; null: there is none
  * @property {(doc: Doc) => string} liveMode returns the mode of live blends
  * @property {(session: Session, doc: Doc) => Body} resultBody returns the request for the result at full size
+ * @property {(session: Session, doc: Doc, options?: RunOptions, renamed?: (text: string) => string) => Promise<Body>}
+ *   fullBody returns the request for the result, which may take other requests; renamed replaces ids of photos
  * @property {(session: Session, doc: Doc) => Body} previewBody returns the request for a preview of the whole result
  * @property {(writing: Writing) => { inputs: string[], options: string[] }} command returns the words of the command
  *   that computes the result, before and after the name of its file
@@ -96,6 +98,9 @@ export const WAY = {
   liveBody() { return null; },
   liveMode() { return ""; },
   resultBody() { throw new Error("not implemented"); },
+  async fullBody(session, doc, _options = {}, renamed = (text) => text) {
+    return JSON.parse(renamed(JSON.stringify(this.resultBody(session, doc))));
+  },
   previewBody(session, doc) { return this.resultBody(session, doc); },
   command() { throw new Error("not implemented"); },
   python() { throw new Error("not implemented"); },

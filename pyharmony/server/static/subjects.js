@@ -1,0 +1,206 @@
+// The subjects of a composite: their list, and the composite of those below the active one, which is its background.
+
+import * as api from "./api.js";
+import { $, buttonOf, elementOf, iconOf } from "./dom.js";
+import { adding, changing, isVisible, ordering, removing, selecting, subjectsOf } from "./document.js";
+import { announce, fail } from "./messages.js";
+import { TEXTS, WORK } from "./strings.js";
+
+/** @import { Picture, RunOptions } from "./api.js" */
+/** @import { Doc, Subject } from "./document.js" */
+/** @import { Place, Rectangle } from "./geometry.js" */
+/** @import { Drawable } from "./konva.js" */
+/** @import { Body } from "./ways/way.js" */
+/** @typedef {{ image: Drawable, box: Rectangle, place: Place }} Look a subject as it was drawn last, matched */
+
+export class Subjects {
+  /** @param {import("./session.js").Session} session */
+  constructor(session) {
+    this.session = session;
+    /** The composite of the subjects below the active one; null: there are none, or it is not computed yet. */
+    /** @type {Picture | null} */
+    this.under = null;
+    /** The subjects of that composite, as text. */
+    this.underKey = "";
+    this.isUpdating = false;
+    /** The subjects as they were drawn last, by their numbers. @type {Map<number, Look>} */
+    this.looks = new Map();
+    /** The recipes of single subjects, by their requests. @type {Map<string, Promise<any>>} */
+    this.recipes = new Map();
+    this.shown = "";
+  }
+
+  // ---- the composite below the active subject ----
+
+  /** The visible subjects below the active one. */
+  get lower() { return this.session.doc.others.slice(0, this.session.doc.rank).filter(isVisible); }
+  /** The visible subjects above it. */
+  get upper() { return this.session.doc.others.slice(this.session.doc.rank).filter(isVisible); }
+
+  /** Computes the composite below the active subject if its subjects have changed. */
+  async update() {
+    if (this.isUpdating) return;
+    this.isUpdating = true;
+    const { session } = this;
+    try {
+      for (;;) {
+        const { lower } = this;
+        const key = lower.length ? JSON.stringify(lower) : "";
+        if (key === this.underKey || !session.isOpen) return;
+        const picture = lower.length ? await this.composite(lower) : null;
+        if (picture) await session.loadImage(picture);
+        this.under = picture;
+        this.underKey = key;
+        session.refresh();
+      }
+    } catch (error) {
+      fail(error);
+    } finally {
+      this.isUpdating = false;
+    }
+  }
+
+  /** @param {Subject[]} subjects */
+  async composite(subjects) {
+    const { jobs, way } = this.session;
+    const { result } = await jobs.work(WORK.under, async (options) => (
+      api.run(way.name, { ...await this.body(subjects, options), format: "png" }, options)));
+    return /** @type {Picture} */ (result.picture);
+  }
+
+  /**
+   * Returns the request for a composite of subjects, each with its own settings: the recipes of the single subjects are
+   * combined.
+   *
+   * @param {Subject[]} subjects
+   * @param {RunOptions} [options]
+   * @param {(text: string) => string} [renamed] replaces ids of photos
+   * @returns {Promise<Body>}
+   */
+  async body(subjects, options = {}, renamed = (text) => text) {
+    const { session } = this;
+    const { doc, way } = session;
+    const bodies = subjects.map((one) => (
+      JSON.parse(renamed(JSON.stringify(way.resultBody(session, { ...doc, ...one }))))));
+    if (bodies.length === 1) return bodies[0];
+    const recipes = [];
+    for (const body of bodies) recipes.push(await this.recipeOf(body, options));
+    const recipe = {
+      ...recipes[0], order: recipes.map((_, i) => i), subjects: recipes.flatMap((one) => one.subjects),
+    };
+    const { background, format } = bodies[0];
+    return { subjects: bodies.map(({ subjects: [{ picture }] }) => ({ picture })), background, recipe, format };
+  }
+
+  /** Returns the recipe of a request for a single subject, from a preview. */
+  /** @type {(body: Body, options: RunOptions) => Promise<any>} */
+  async recipeOf(body, options) {
+    const key = api.currently(JSON.stringify(body));
+    const recipe = this.recipes.get(key) ?? api.run(this.session.way.name, { ...body, preview: true }, options)
+      .then(async ({ result }) => (await fetch(await api.there(result.recipe_url))).json());
+    this.recipes.set(key, recipe);
+    recipe.catch(() => this.recipes.delete(key));
+    return recipe;
+  }
+
+  // ---- changes ----
+
+  /** Makes another subject the active one. @param {number} index */
+  select(index) {
+    const { session } = this;
+    this.keepLook();
+    session.history.amend(selecting(session.doc, index));
+    announce(TEXTS.subjectActive(this.nameOf(subjectsOf(session.doc)[index])));
+    this.shown = "";
+    session.resume();
+  }
+
+  /** Adds a subject from a photo. @param {Picture} photo */
+  async add(photo) {
+    const { session } = this;
+    await session.loadImage(photo);
+    this.keepLook();
+    session.commit(adding(session.doc, photo), TEXTS.subjectAdded);
+    await session.way.begin(session);
+  }
+
+  /** @param {File} file */
+  async addFile(file) {
+    const { jobs } = this.session;
+    await this.add(await jobs.work(WORK.open, ({ signal }) => api.upload(file, undefined, signal)));
+  }
+
+  /** @param {number} index */
+  remove(index) { this.commit(removing(this.session.doc, index), TEXTS.subjectRemoved); }
+
+  /** Moves a subject up or down in the order. @type {(index: number, by: number) => void} */
+  order(index, by) { this.commit(ordering(this.session.doc, index, by), by > 0 ? TEXTS.subjectUp : TEXTS.subjectDown); }
+
+  /** @type {(index: number, change: Partial<Subject>, said: string) => void} */
+  change(index, change, said) { this.commit(changing(this.session.doc, index, change), said); }
+
+  /** @type {(change: Doc, said: string) => void} */
+  commit(change, said) {
+    this.keepLook();
+    this.session.commit(change, said);
+    this.session.resume();
+  }
+
+  /** Stores the active subject as it is drawn, for when another one is active. */
+  keepLook() {
+    const { doc, preview, scene, step } = this.session;
+    const layers = preview.layersOf(doc);
+    if (layers && step !== "cut") {
+      this.looks.set(doc.number, { image: scene.mixtureOf(layers), box: layers.matched.box, place: layers.place });
+    }
+  }
+
+  /** @param {Subject} subject */
+  nameOf({ number, photo }) {
+    const { pictures } = this.session;
+    return TEXTS.subject(number, (photo ?? pictures.subject)?.name ?? "");
+  }
+
+  // ---- the list ----
+
+  /** Shows the list; its buttons are created again only if it has changed, and the focus stays. */
+  show() {
+    const { doc, step, way } = this.session;
+    const subjects = subjectsOf(doc);
+    $("subjects").hidden = !way.layered || step === "cut" || step === "save";
+    const key = JSON.stringify([doc.rank, ...subjects.map((one) => [one.number, one.isHidden, one.isLocked])]);
+    if (key === this.shown) return;
+    this.shown = key;
+    const focused = /** @type {HTMLElement} */ (document.activeElement)?.dataset.key;
+    $("subject-list").hidden = subjects.length < 2;
+    // The topmost is the first, as in every list of layers.
+    $("subject-list").replaceChildren(...subjects.map((one, i) => this.rowOf(one, i, subjects.length)).reverse());
+    const same = focused && $("subject-list").querySelector(`[data-key="${focused}"]`);
+    if (same) /** @type {HTMLElement} */ (same).focus();
+  }
+
+  /** @type {(subject: Subject, index: number, count: number) => HTMLElement} */
+  rowOf(subject, index, count) {
+    const name = this.nameOf(subject);
+    const row = elementOf("li", {});
+    /** @type {(key: string, label: string, run: () => void, pressed?: boolean | null, isOff?: boolean) => void} */
+    const add = (key, label, run, pressed = null, isOff = false) => {
+      const one = key === "name" ? buttonOf(name, run, "name") : iconOf(`i-${key}`, run);
+      one.dataset.key = `${key}-${subject.number}`;
+      if (key !== "name") one.setAttribute("aria-label", `${label}: ${name}`);
+      if (key !== "name") one.title = label;
+      if (pressed !== null) one.setAttribute("aria-pressed", String(pressed));
+      one.disabled = isOff;
+      row.append(one);
+    };
+    const { isHidden, isLocked } = subject;
+    add("name", name, () => this.select(index), index === this.session.doc.rank);
+    add("up", TEXTS.bringUp, () => this.order(index, 1), null, index === count - 1);
+    add("down", TEXTS.sendDown, () => this.order(index, -1), null, index === 0);
+    const [hidden, locked] = [isHidden ? TEXTS.isShown : TEXTS.isHidden, isLocked ? TEXTS.isFree : TEXTS.isLocked];
+    add("hide", TEXTS.hide, () => this.change(index, { isHidden: !isHidden }, hidden), isHidden);
+    add("lock", TEXTS.lock, () => this.change(index, { isLocked: !isLocked }, locked), isLocked);
+    add("remove", TEXTS.remove, () => this.remove(index));
+    return row;
+  }
+}
