@@ -41,6 +41,7 @@ from ._text import excerpt
 from ._tree import Sizes
 
 if TYPE_CHECKING:
+    from ..io import Picture
     from ..placement import Placement
     from ._desk import Desk
 
@@ -589,6 +590,9 @@ class ExportBody(Body):
         description="The bits per channel; none: unchanged. 16 bits from 8 have the same 256 levels.",
     )
     quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
+    crop: tuple[int, int, int, int] | None = Field(
+        default=None, description="The rectangle x, y, width, height to write, in pixels of the image; none: all of it."
+    )
     keep_gps: bool = Field(default=False, description="Keep the GPS position in the metadata.")
     sources: Ids = Field(default=[], max_length=50,
         description="Further source images, masks too: the metadata name their SHA-256, and mark it as a "
@@ -610,12 +614,26 @@ def _export(body: ExportBody, desk: Desk) -> dict[str, Any]:
         if body.sources or history.steps:
             packet = add_history(picture.xmp, *history, composite=bool(body.sources) or history.composite)
             picture = dataclasses.replace(picture, xmp=packet)
+        if body.crop is not None:
+            picture = _cropped(picture, body.crop, desk.factor(body.picture) if body.preview else 1.0)
         if body.depth is not None:
             pixel = np.zeros((1, 1, picture.pixels.shape[2]), np.uint8 if body.depth == 8 else np.uint16)
             xmp, picture = picture.xmp, io.convert(picture, io.Picture(pixel, picture.profile))
             picture = dataclasses.replace(picture, xmp=xmp)
     with desk.phase("encode", 2, 2):
         return {"picture": desk.write(picture, body.format, body.quality)}
+
+
+def _cropped(picture: Picture, crop: tuple[int, int, int, int], factor: float) -> Picture:
+    """Returns a rectangle (x, y, width, height) of a picture that is reduced by a factor."""
+    import dataclasses
+
+    height, width = picture.pixels.shape[:2]
+    x, y, wide, high = (round(value * factor) for value in crop)
+    if not (wide >= 1 and high >= 1 and 0 <= x <= width - wide and 0 <= y <= height - high):
+        size = f"{round(width / factor)} x {round(height / factor)}"
+        raise Failure(f"crop: {list(crop)}, expected x, y, width, height within {size} pixels", Code.USAGE)
+    return dataclasses.replace(picture, pixels=picture.pixels[y : y + high, x : x + wide].copy())
 
 
 # ---- place, compose ----

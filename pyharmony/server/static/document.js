@@ -1,7 +1,7 @@
 // The document: the user's decisions, as plain data, and its history; independent of the page and the service.
 
 /** @import { Picture } from "./api.js" */
-/** @import { Place, Point } from "./geometry.js" */
+/** @import { Place, Point, Rectangle } from "./geometry.js" */
 /**
  * A step of segmentation, as the service expects it: a click, a line, or a mask to continue from.
  *
@@ -36,8 +36,9 @@
 /**
  * The decisions of the user: about the active subject, and about the others from the lowest to the topmost.
  *
- * @typedef {Subject & { mode: string, colours: boolean, others: Subject[], rank: number }} Doc
- *   mode: the blend of a mask; colours: whether it matches colours; rank: the number of subjects below the active one
+ * @typedef {Subject & { mode: string, colours: boolean, others: Subject[], rank: number, crop: Rectangle | null }} Doc
+ *   mode: the blend of a mask; colours: whether it matches colours; rank: the number of subjects below the active one;
+ *   crop: that of the result, null: none
  */
 
 /** @type {Readonly<Subject>} */
@@ -47,7 +48,9 @@ const FIRST = Object.freeze({
   softness: 4,
 });
 /** @type {Readonly<Doc>} */
-export const BEGIN = Object.freeze({ ...FIRST, mode: "gaussian-poisson", colours: false, others: [], rank: 0 });
+export const BEGIN = Object.freeze({
+  ...FIRST, mode: "gaussian-poisson", colours: false, others: [], rank: 0, crop: null,
+});
 
 /** The states of a document, each an immutable value, and the index of the current one. */
 export class DocumentHistory {

@@ -79,6 +79,7 @@ export class Editor {
     clearTimeout(this.keeping);
     this.changes += 1;
     this.session?.preview.stop();
+    this.session?.cropping.close();
     this.session = null;
     this.jobs.cancelAll();
     this.blends.stop();
@@ -142,7 +143,7 @@ export class Editor {
     stage.zoomTo(1 / (window.devicePixelRatio || 1));
     announce(TEXTS.atFullSize);
     if (!session || session.step === "cut" || !session.isComplete) return;
-    if (session.result.newest?.doc !== session.doc) await session.result.make().catch(fail);
+    if (!session.result.isOf(session.doc)) await session.result.make().catch(fail);
   }
 
   /** Handles the start of a line or a stroke by a click or a key, which another one ends, or its cancellation. */

@@ -152,6 +152,21 @@ export function nearTo(rectangles, box, place) {
   });
 }
 
+/** Returns a rectangle in whole pixels within an image, of a ratio if there is one; least: the least side. */
+/** @type {(rectangle: Rectangle, image: Size, ratio: number | null, least: number) => Rectangle} */
+export function croppedTo([x, y, width, height], image, ratio, least) {
+  let wide = clamp(Math.round(width) || least, least, image.width);
+  let high = clamp(Math.round(height) || least, least, image.height);
+  if (ratio) {
+    // The larger of the two rectangles of the ratio that fit inside.
+    wide = Math.max(1, Math.min(wide, Math.round(high * ratio)));
+    high = Math.max(1, Math.min(high, Math.round(wide / ratio)));
+  }
+  // The middle stays, as far as the image allows.
+  const [left, top] = [(Number(x) || 0) + (width - wide) / 2, (Number(y) || 0) + (height - high) / 2];
+  return [clamp(Math.round(left), 0, image.width - wide), clamp(Math.round(top), 0, image.height - high), wide, high];
+}
+
 // ---- the view ----
 
 /** Returns the view that shows the whole image, with room for the controls over it. */

@@ -166,6 +166,7 @@ function showMatch({ doc, way, step, about }) {
   $("blend-field").hidden = !has.edge;
   $("save-result-mask").hidden = !has.mask;
   $("plain-note").hidden = !has.plain;
+  $("crop-numbers").hidden = doc.crop === null;
 }
 
 /** Writes the share next to its slider. @param {string} name */

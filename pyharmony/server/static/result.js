@@ -27,6 +27,9 @@ import { TEXTS, WORK } from "./strings.js";
 /** @type {[Record<string, string>, Record<string, number>]} */
 const [ENDINGS, DEPTHS] = [{ jpeg: "jpg", tiff: "tif" }, { tiff: 16, jpeg: 8 }];
 
+/** @param {Doc} doc */
+const keyOf = (doc) => JSON.stringify({ ...doc, crop: null });
+
 export class Result {
   /** @param {import("./session.js").Session} session */
   constructor(session) {
@@ -59,11 +62,14 @@ export class Result {
     return format === "ora" && !this.session.way.layered ? "png" : format;
   }
 
+  /** Returns whether the newest result is that of a document, which may have another crop. @param {Doc} doc */
+  isOf(doc) { return this.newest !== null && keyOf(this.newest.doc) === keyOf(doc); }
+
   /** Computes the image at full size, once for each document. */
   async make() {
     const { session } = this;
     const { doc, way } = session;
-    if (this.newest?.doc === doc) return this.newest;
+    if (this.newest && this.isOf(doc)) return this.newest;
     /** @type {Body} */
     let body = {};
     const { result } = await session.jobs.work(WORK.full, async (options) => {
@@ -78,7 +84,7 @@ export class Result {
     if (way.places) {
       api.image(result.picture.file_url).then((image) => {
         made.image = image;
-        if (session.doc === doc) session.refresh();
+        if (this.isOf(session.doc)) session.refresh();
       }).catch(() => {});
     }
     return made;
@@ -117,12 +123,12 @@ export class Result {
   async save() {
     if (!this.session.isComplete || this.isSaving) return;
     this.isSaving = true;
-    const { format } = this;
+    const { format, session: { doc } } = this;
     try {
       const made = await this.make();
       const picture = format === "ora" ? await this.layersOf(made) : await this.fileOf(made, format);
       download(`${await api.there(picture.file_url)}?name=${encodeURIComponent(this.fileName(format))}`);
-      this.session.saved = made.doc;
+      this.session.saved = doc;
       this.session.editor.keepLater();
       showMessage(TEXTS.savedAt(picture));
       announce(TEXTS.saved);
@@ -144,7 +150,8 @@ export class Result {
   async fileOf(made, format) {
     const from = (format === "tiff" && await this.makeDeep(made)) || made;
     const sources = this.photos.map(({ id }) => id);
-    const body = { picture: from.picture.id, format, depth: DEPTHS[format] ?? null, sources };
+    const { crop } = this.session.doc;
+    const body = { picture: from.picture.id, format, depth: DEPTHS[format] ?? null, sources, crop };
     return (await this.session.jobs.work(WORK.file, (options) => api.run("export", body, options))).result.picture;
   }
 
@@ -193,7 +200,10 @@ export class Result {
     $("code").textContent = text;
     $("code").hidden = false;
     const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
-    const notes = [...(way.layered ? [TEXTS.readsRecipe] : []), ...(same ? [TEXTS.sameNames] : [])];
+    const notes = [
+      ...(way.layered ? [TEXTS.readsRecipe] : []), ...(same ? [TEXTS.sameNames] : []),
+      ...(made.doc.crop ? [TEXTS.notCropped] : []),
+    ];
     showMessage([copied ? TEXTS.copied : TEXTS.notCopied, ...notes].join(" "));
   }
 }

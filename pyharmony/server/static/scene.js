@@ -163,10 +163,11 @@ export class Scene {
   /** Shows the result itself, if it was computed from this document. */
   showResult() {
     const { stage, session } = this;
-    const { dragging, below, doc, way, preview: { shown }, result: { newest } } = session;
+    const { dragging, below, doc, way, preview: { shown }, result } = session;
+    const { newest } = result;
     if (dragging) return;
     let image = null;
-    if (newest?.doc === doc) ({ image } = newest);
+    if (newest && result.isOf(doc)) ({ image } = newest);
     else if (shown && shown.key === JSON.stringify(way.previewBody(session, doc))) ({ image } = shown);
     stage.exact.opacity(1);
     put(stage.exact, image, fromCorner(below));

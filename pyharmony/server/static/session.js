@@ -1,6 +1,7 @@
 // The open session: the images, the document with its history, and the current step. Its parts do the work.
 
 import * as api from "./api.js";
+import { Cropping } from "./cropping.js";
 import { Cutting } from "./cutting.js";
 import { DocumentHistory } from "./document.js";
 import { boxOf } from "./geometry.js";
@@ -58,6 +59,7 @@ export class Session {
     this.empty = null;
     /** The place of the subject during a drag. @type {Place | null} */
     this.dragging = null;
+    this.cropping = new Cropping(this);
     this.cutting = new Cutting(this);
     this.placing = new Placing(this);
     this.suggestions = new Suggestions(this);
@@ -170,6 +172,7 @@ export class Session {
     const { doc } = this;
     this.subjects.update();
     panel.show(this);
+    this.cropping.show();
     if (this.step === "cut") this.cutting.show();
     else this.way.show(this);
     if (this.way.cuts && !this.ready) {
