@@ -1425,6 +1425,12 @@ def test_the_brush_paints_the_pixels_of_the_photo(browser: Any, service: Any, tm
         less = pixels_of(visit.download("#save-mask"))
         rest = 255 * (1 - np.clip(101 / 2 + 0.5 - np.hypot(x - gone, y - level), 0, 1))
         assert np.abs(less - np.minimum(painted, rest)).max() <= 2
+        # The brush for edges changes what lies under it alone.
+        page.check("input[value=edge]", force=True)
+        visit.says("Paint over hair")
+        stroke((2200, 245), (2300, 245))
+        edge = pixels_of(visit.download("#save-mask"))
+        assert np.array_equal(edge[:, :2100], less[:, :2100]) and not np.array_equal(edge, less)
 
 
 @pytest.mark.full

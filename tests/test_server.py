@@ -761,6 +761,29 @@ def test_other_ways_to_point(service: Running) -> None:
     assert outside["status"] == "failed" and "outside of the image" in outside["error"]["message"]
 
 
+def test_an_edge_brush_refines_the_mask_under_it(service: Running) -> None:
+    from pyharmony.segmentation.masks import alpha_within
+
+    y, x = np.mgrid[:120, :200]
+    alpha = np.where(y < 60, ((np.sin(x) + 1) / 2) * (y > 40), 1.0)
+    noise = np.random.default_rng(3).normal(0, 4, (120, 200, 3))
+    image = alpha[..., None] * (90, 60, 30) + (1 - alpha[..., None]) * (120, 180, 220) + noise
+    image = image.clip(0, 255).astype(np.uint8)
+    rough = ((y > 50) * 255).astype(np.uint8)
+    picture, mask = service.upload(image)["id"], service.upload(rough)["id"]
+    stroke = {"line": [[0, 50], [199, 50]], "width": 30, "edge": True}
+    for options in ({}, {"preview": True}):
+        result = service.pixels(service.done("paint", picture=picture, mask=mask, strokes=[stroke], **options)["mask"])
+        assert np.array_equal(result[:30], rough[:30]) and np.array_equal(result[70:], rough[70:])
+        near = np.s_[42:60]
+        before, after = (np.abs(one[near] - 255.0 * alpha[near]).mean() for one in (rough, result))
+        assert after < 0.6 * before
+    region = np.zeros_like(rough)
+    region[35:66] = 255
+    assert not np.array_equal(alpha_within(image, rough, region), rough)
+    assert np.array_equal(alpha_within(image, rough, np.zeros_like(rough)), rough)
+
+
 def test_strokes_are_painted_at_full_size(service: Running) -> None:
     image = np.zeros((90, 3200, 3), np.uint8)
     begun = np.zeros((90, 3200), np.uint16)

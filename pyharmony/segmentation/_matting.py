@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .._images.levels import shares_of
+from .._images.levels import levels_of_shares, shares_of
 from .._images.planes import grown
+from .._images.region import bounding_box
 from .._images.sizes import fitted, resized
 from ..ops import guided_filter, matting
 from ..ops.distance import distance_inside
@@ -44,6 +45,12 @@ _UPSAMPLED = 1e-4
 _CONTRAST = 1.1
 #: The squared residual norm at which the solver stops.
 _SOLVED = 1e-10
+#: The longer side of the part under an edge brush on which alpha is solved for.
+_BRUSH_SIDE = 640
+#: The weight of the mask under the brush: of 1e-5 to 1e-2 it had the least error on 35 photographs with fine edges.
+_BRUSH_PRIOR = 1e-2
+#: The least margin around the brush within which the mask is known, in pixels.
+_AROUND = 24
 #: The pixels of a window, from its middle: down and across.
 _WINDOW = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1)]
 
@@ -69,6 +76,31 @@ def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:
         part, alpha, functions, whole[top:bottom, left:right], contrast=_CONTRAST, share=band.astype(np.float32)
     )
     return whole
+
+
+def alpha_within(picture: Pixels, mask: Pixels, region: Pixels) -> Pixels:
+    """Returns a mask of an image [H, W, 3] with its alpha solved for in a region; all are [H, W] of 0 to 255.
+
+    The mask around the region shows what is inside and outside of the object. Outside of the region nothing changes.
+    """
+    box = bounding_box(region)
+    if box.empty:
+        return mask
+    box = box.expand(max(_AROUND, round(max(box.shape) / 8)), mask.shape)
+    part, own, within = box.of(picture), box.of(mask), box.of(region)
+    size = fitted(box.shape[::-1], _BRUSH_SIDE)
+    share = resized(shares_of(within), size)
+    band = share > 0
+    if min(size) < 3 or band.all():
+        return mask
+    guide, start = shares_of(resized(part, size)), resized(shares_of(own), size)
+    alpha = _solve(guide, band, start, _BRUSH_PRIOR).clip(0, 1)
+    solved = np.zeros(box.shape, np.uint8)
+    functions = guided_filter.fit(guide, alpha, _RADIUS, _UPSAMPLED)
+    guided_filter.apply(part, alpha, functions, solved, contrast=_CONTRAST, share=band.astype(np.float32))
+    result, weight = mask.copy(), shares_of(within)
+    box.of(result)[...] = levels_of_shares(shares_of(own) + weight * (shares_of(solved) - shares_of(own)))
+    return result
 
 
 def _unsure(values: Float32, reach: float) -> Bools:
@@ -132,19 +164,20 @@ def _whitened(colours: npt.NDArray[np.float64]) -> Float32:
     return np.stack([x, y, z], 1).astype(np.float32)
 
 
-def _solve(guide: Float32, band: Bools, start: Float32) -> Float32:
+def _solve(guide: Float32, band: Bools, start: Float32, prior: float | None = None) -> Float32:
     """Returns alpha [h, w], equal to start outside of a band and solved in it by conjugate gradients.
 
-    The steps are few: started from the guided filter's alpha they reach the contour, and do not go far beyond.
+    The steps are few: started from the guided filter's alpha they reach the contour, and do not go far beyond. prior:
+    the weight of start in the band; None: it follows the colours.
     """
     weights = _equations(guide, band)
-    prior = _trust(guide)[band]
-    weights[12] += prior
+    pull = _trust(guide)[band] if prior is None else np.full(int(band.sum()), prior, np.float32)
+    weights[12] += pull
     memory, values = matting.framed(band.shape)
     values[...] = start
     solution = start[band]
     scale = 1 / weights[12]
-    residual = prior * solution - matting.product(band, weights, memory)
+    residual = pull * solution - matting.product(band, weights, memory)
     along = scale * residual
     size = _dot(residual, along)
     values[...] = 0

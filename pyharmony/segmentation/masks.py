@@ -13,11 +13,11 @@ from .._images.threads import in_threads
 from ..errors import Reason
 from ..io.shown import page, png
 from ._edges import Copies, at_full_size
-from ._matting import soft_alpha
+from ._matting import alpha_within, soft_alpha
 from ._prompts import size_within
 from .layers import Box, Layer, Pixels, covered
 
-__all__ = ["Masks", "layer_mask", "layers_of", "refined_layer", "rough_mask"]
+__all__ = ["Masks", "alpha_within", "layer_mask", "layers_of", "refined_layer", "rough_mask"]
 
 Rectangle = tuple[int, int, int, int]
 

@@ -507,7 +507,7 @@ def _scaled(step: Any, factor: float, desk: Desk, body: SegmentBody) -> dict[str
 
 
 class Stroke(Part):
-    """A stroke of a brush with a round tip, which adds to a mask or, with add=false, removes from it."""
+    """A stroke of a brush with a round tip: it adds to a mask, removes from it with add=false, or refines its edge."""
 
     line: Points = Field(
         min_length=1, max_length=MAX_LINE,
@@ -516,6 +516,9 @@ class Stroke(Part):
     )  # fmt: skip
     width: float = Field(gt=0, le=10_000, description="The width of the brush, in the same pixels.")
     add: bool = True
+    edge: bool = Field(
+        default=False, description="Whether alpha is estimated under the stroke, as for hair, in place of painting."
+    )
 
 
 class PaintBody(Body):
@@ -535,7 +538,8 @@ def _paint(body: PaintBody, desk: Desk) -> dict[str, Any]:
     import numpy as np
 
     from .. import io
-    from .._images.levels import in_levels
+    from .._images.levels import in_levels, picture_levels
+    from ..segmentation.masks import alpha_within
     from ._strokes import paint_stroke
 
     size, factor = desk.sizes[body.picture], 1.0
@@ -552,7 +556,13 @@ def _paint(body: PaintBody, desk: Desk) -> dict[str, Any]:
     with desk.phase("paint", 2, 3):
         for stroke in body.strokes:
             line = [((x + 0.5) * factor - 0.5, (y + 0.5) * factor - 0.5) for x, y in stroke.line]
-            paint_stroke(mask, line, stroke.width * factor, add=stroke.add)
+            if stroke.edge:
+                region = np.zeros_like(mask)
+                paint_stroke(region, line, stroke.width * factor)
+                photo = desk.proxy(body.picture) if body.preview else desk.photo(body.picture)
+                mask = np.array(alpha_within(picture_levels(photo, "picture"), mask, region))
+            else:
+                paint_stroke(mask, line, stroke.width * factor, add=stroke.add)
     with desk.phase("encode", 3, 3):
         return {"mask": desk.write(io.Picture(mask[..., None]), "png")}
 

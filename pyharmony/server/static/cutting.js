@@ -12,8 +12,8 @@ import { TEXTS, WORK, plainly } from "./strings.js";
 /** @import { Point } from "./geometry.js" */
 
 /** The mode of the pointer on the canvas, by tool. */
-/** @type {Record<"click" | "line" | "paint", import("./stage.js").Mode>} */
-const TOOLS = { click: "point", line: "line", paint: "paint" };
+/** @type {Record<"click" | "line" | "paint" | "edge", import("./stage.js").Mode>} */
+const TOOLS = { click: "point", line: "line", paint: "paint", edge: "paint" };
 
 /** Returns the points of a line as the service expects them. @param {Point[]} points */
 const lineOf = (points) => points.map(({ x, y }) => /** @type {[number, number]} */ ([x - 0.5, y - 0.5]));
@@ -63,7 +63,7 @@ export class Cutting {
     stage.clear();
     scene.showBase(moving);
     stage.setMode(TOOLS[tool()]);
-    stage.strokes.removes = !adds();
+    stage.strokes.removes = !adds() && tool() !== "edge";
     stage.strokes.brush = Number(input("brush").value);
     this.showMask();
     this.showChoices().catch(fail);
@@ -190,13 +190,17 @@ export class Cutting {
   /** @type {(points: Point[], add: boolean) => void} */
   paint(points, add) {
     const { session } = this;
-    const stroke = { line: lineOf(points), width: session.stage.strokes.brush, add };
+    const stroke = { line: lineOf(points), width: session.stage.strokes.brush, add, edge: tool() === "edge" };
+    if (stroke.edge && !session.doc.mask) {
+      showMessage(TEXTS.pointFirst);
+      return;
+    }
     const draw = async () => {
       if (!session.isOpen) return;
       const mask = session.doc.mask ? { mask: session.doc.mask.id } : {};
       const body = { picture: session.moving.id, ...mask, strokes: [stroke] };
       const { result } = await session.jobs.work(WORK.paint, (options) => api.run("paint", body, options));
-      session.commit(maskChange(result.mask), TEXTS.painted);
+      session.commit(maskChange(result.mask), stroke.edge ? TEXTS.edgeRefined : TEXTS.painted);
     };
     this.painting = this.painting.then(draw).catch(fail);
   }

@@ -114,7 +114,8 @@ function showCut({ doc, about, ready, way }) {
   button("to-place").disabled = !ready;
   $("save-mask").hidden = $("save-cutout").hidden = !doc.mask;
   if (doc.mask) Object.assign($("save-mask"), { href: `${doc.mask.file_url}?name=mask.png` });
-  $("brush-field").hidden = chosen("tool") !== "paint";
+  $("brush-field").hidden = !["paint", "edge"].includes(chosen("tool"));
+  $("edge-note").hidden = chosen("tool") !== "edge";
   showBrush();
 }
 

@@ -174,6 +174,8 @@ export const TEXTS = {
       + "arrow keys move the view; 0 fits, 1 shows full size.",
     line: "Arrow keys move a cross, with Shift farther; Enter begins a line there, and ends it; with Shift it "
       + "removes. Escape leaves it. With Ctrl, arrow keys move the view.",
+    edge: "Arrow keys move a cross, with Shift farther; Enter begins a stroke over a soft edge there, and ends it. "
+      + "Escape leaves it. Square brackets change the brush. With Ctrl, arrow keys move the view.",
     paint: "Arrow keys move a cross, with Shift farther; Enter begins a stroke of the brush there, and ends it; "
       + "with Shift it removes. Escape leaves it. Square brackets change the brush. With Ctrl, arrow keys move "
       + "the view.",
@@ -193,6 +195,7 @@ export const TEXTS = {
   person: (/** @type {number} */ number) => `Person ${number}`,
   personCut: (/** @type {number} */ number) => `Person ${number} is cut out`,
   painted: "Painted",
+  edgeRefined: "The edge was refined",
   maskTaken: "The mask was taken in",
   maskSize: (/** @type {Size} */ mask, /** @type {Size} */ photo) => (
     `The mask has ${size(mask)} pixels, its photo ${size(photo)}.`),
