@@ -1888,6 +1888,51 @@ def pixels_of_tiff(data: bytes) -> np.ndarray:
     return pyharmony.io.read(data).pixels
 
 
+def test_corrections_by_hand(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        page = visit.page
+        without_people(visit)
+        visit.give("subject", files["alpha"], files["background"])
+        visit.step("place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        for name, value in (("angle", 0), ("scale", 100), ("x", 150), ("y", 140)):
+            visit.type(name, value)
+        visit.click("[data-to=match]")
+        page.check("input[name=shadow][value=off]", force=True)
+        visit.set("strength", 0)
+        page.click("#adjust summary")
+        values = {"exposure": -100, "temperature": 40, "contrast": 20, "saturation": 60, "edge": -4, "feather": 3}
+
+        def seen() -> tuple[int, ...]:
+            visit.drawn()
+            at = visit.on_picture(150, 140)
+            return Image.open(io.BytesIO(page.screenshot())).convert("RGB").getpixel((round(at[0]), round(at[1])))
+
+        before = seen()
+        for name, value in values.items():
+            visit.set(f"adjust-{name}", value)
+            visit.settled()
+        assert page.inner_text("#adjust-exposure-out") == "-1.00 EV"
+        assert page.inner_text("#adjust-edge-out") == "-4 px"
+        after = seen()
+        assert after[0] < 0.8 * before[0]
+        made = pixels_of(visit.download())
+        assert np.abs(made[140, 150].astype(int) - after).max() <= 3
+        adjust = {"exposure": -1, "temperature": 40, "contrast": 0.2, "saturation": 0.6, "edge": -4, "feather": 3}
+        wanted = pyharmony.compose(
+            files["alpha"], files["background"], at=(90, 80), strength=0, adjust=adjust, people=[], shadow=False
+        )
+        assert np.array_equal(made, np.asarray(wanted))
+        # Each is a step that can be undone, and all are reset together.
+        visit.click("#undo")
+        assert page.input_value("#adjust-feather") == "0" and page.input_value("#adjust-edge") == "-4"
+        visit.click("#adjust-reset")
+        visit.settled()
+        assert page.is_hidden("#adjust-reset") and page.input_value("#adjust-exposure") == "0"
+        assert np.array_equal(seen(), before)
+
+
 def test_the_result_is_cropped(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:

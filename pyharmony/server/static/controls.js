@@ -1,5 +1,6 @@
 // Handles the events of the editor's controls. The document is shown in them by panel.js.
 
+import * as adjusting from "./adjusting.js";
 import { commandOf, pythonOf } from "./code.js";
 import { $, all, button, fields, input, inputs, select } from "./dom.js";
 import { changed, showShare } from "./fields.js";
@@ -141,6 +142,9 @@ function listenToMatch(on) {
     on(slider, "change", (session) => (
       session.commit({ [name]: Number(slider.value) / 100 }, TEXTS.percent(Number(slider.value)))));
   }
+  on("adjustments", "input", (session) => adjusting.preview(session));
+  on("adjustments", "change", (session) => adjusting.change(session));
+  on("adjust-reset", "click", (session) => adjusting.reset(session));
   on("fields", "input", (_, { target }) => { if (target.type === "range") showShare(target); });
   on("fields", "change", (session, { target }) => (
     session.commit({ options: changed(session.about.fields, session.doc.options, target) })));

@@ -28,6 +28,7 @@
  * @property {number} strength of the match, 0 to 1
  * @property {string} method the method of matching
  * @property {string} blend the blend of a composite
+ * @property {Record<string, number>} adjust the corrections by hand, by their names
  * @property {Record<string, any>} options the options of a composite without a dedicated control, by name
  * @property {string} shadow auto, on or off
  * @property {Point | null} tip the end of the shadow; null: as estimated by the service
@@ -44,8 +45,8 @@
 /** @type {Readonly<Subject>} */
 const FIRST = Object.freeze({
   number: 1, photo: null, isHidden: false, isLocked: false, cutter: "auto", steps: [], marks: [], mask: null,
-  place: null, front: [], strength: 1, method: "auto", blend: "alpha", options: {}, shadow: "auto", tip: null,
-  softness: 4,
+  place: null, front: [], strength: 1, method: "auto", blend: "alpha", adjust: {}, options: {}, shadow: "auto",
+  tip: null, softness: 4,
 });
 /** @type {Readonly<Doc>} */
 export const BEGIN = Object.freeze({

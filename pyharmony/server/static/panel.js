@@ -1,5 +1,6 @@
 // Shows the document in the controls of the panel, whose events are handled in controls.js.
 
+import * as adjusting from "./adjusting.js";
 import { $, all, button, buttonOf, chosen, elementOf, fields, input, inputs, select } from "./dom.js";
 import { build as buildFields, show as showFields } from "./fields.js";
 import { TIE, middleOf, samePlace } from "./geometry.js";
@@ -32,6 +33,7 @@ export function begin(way, about, go) {
     ...methods.filter((one) => !others.includes(one)), elementOf("optgroup", { label: TEXTS.otherMethods }, ...others));
   $("cutter").replaceChildren(...about.segment_methods.map(({ name }) => new Option(CUTTERS[name]?.[0] ?? name, name)));
   buildFields(about.fields);
+  adjusting.build();
   $("mode").replaceChildren(...Object.keys(MODES).map((name) => new Option(BLENDS[name], name)));
 }
 
@@ -150,7 +152,8 @@ function showPlace({ doc, ready, box, suggestions }) {
 }
 
 /** @param {Session} session */
-function showMatch({ doc, way, step, about }) {
+function showMatch(session) {
+  const { doc, way, step, about } = session;
   const has = way.settings(doc);
   button("compare").disabled = step === "cut" || !has.compare;
   for (const name of SHARES) {
@@ -158,6 +161,7 @@ function showMatch({ doc, way, step, about }) {
     showShare(name);
   }
   showFields(about.fields, doc.options);
+  adjusting.show(session);
   select("method").value = doc.method;
   select("mode").value = doc.mode;
   input("colours").checked = doc.colours;

@@ -83,6 +83,12 @@ export const FIELDS = {
   seed: "Seed of the grain",
 };
 
+/** The labels of corrections by hand. @type {Record<string, string>} */
+export const ADJUSTMENTS = {
+  exposure: "Exposure", temperature: "Warmth", contrast: "Contrast", saturation: "Saturation", edge: "Edge, in or out",
+  feather: "Soft edge",
+};
+
 /** The words of fields. @type {Record<string, string>} */
 export const WORDS = { auto: "Automatic", none: "Only interpolate", srgan: "Add detail", lanczos: "Lanczos", bicubic: "Bicubic" };
 
@@ -239,6 +245,8 @@ export const TEXTS = {
   notSure: (/** @type {string} */ reason) => `Not sure: ${reason}`,
   shadowMoved: "Shadow moved",
   shadowChanged: "Shadow changed",
+  adjusted: "Adjusted",
+  stops: (/** @type {number} */ value) => `${value > 0 ? "+" : ""}${value.toFixed(2)} EV`,
   matchShown: "The match is shown",
   beforeAndAfter: "Before on the left, after on the right",
   savedAt: (/** @type {Size} */ picture) => `Saved at ${size(picture)}.`,

@@ -25,6 +25,9 @@ function subjectOf({ pictures }, doc) {
   return subject;
 }
 
+/** Returns the corrections by hand as a part of a request. @param {Subject} doc */
+const adjustOf = ({ adjust }) => (Object.keys(adjust).length ? { adjust } : {});
+
 /** Returns one name, or a list of names, in Python. @param {string[]} names */
 const listed = (names) => (names.length === 1 ? python(names[0]) : `[${names.map(python).join(", ")}]`);
 
@@ -64,7 +67,7 @@ export const compose = {
   layersBody(session, doc, side) {
     const { people, below } = session;
     return {
-      subject: subjectOf(session, doc), background: below.id, side, preview: true,
+      subject: subjectOf(session, doc), background: below.id, side, preview: true, ...adjustOf(doc),
       ...(people?.length ? { people: people.map((one) => one.mask.id), front: doc.front } : {}),
       harmonize: doc.method === "none" ? null : doc.method, shadow: shadowOf(doc),
       ...bodyOf(session.about.fields, doc.options, true),
@@ -88,7 +91,7 @@ export const compose = {
 
   resultBody(session, doc) {
     return {
-      subjects: [{ ...subjectOf(session, doc), behind: doc.front }],
+      subjects: [{ ...subjectOf(session, doc), behind: doc.front, ...adjustOf(doc) }],
       background: /** @type {Picture} */ (session.pictures.background).id,
       people: (session.people ?? []).map((one) => one.mask.id), segment: doc.cutter,
       harmonize: doc.method === "none" ? null : doc.method, strength: doc.strength, blend: doc.blend,
