@@ -35,7 +35,8 @@ export class Cropping {
       nodes: [this.frame], rotateEnabled: false, flipEnabled: false, ignoreStroke: true, visible: false,
       anchorCornerRadius: 99, anchorSize: 14, anchorFill: "#fff", anchorStrokeWidth: 2, borderStroke: "#fff",
     });
-    stage.over.add(this.outside, this.frame);
+    stage.over.add(this.frame, this.outside);
+    for (const node of [this.frame, this.outside]) node.moveToBottom();
     stage.tools.add(this.handles);
     this.frame.on("dragmove transform", () => stage.tools.batchDraw());
     this.frame.on("dragend transformend", () => {
