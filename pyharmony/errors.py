@@ -36,8 +36,9 @@ __all__ = [
 ]
 
 _NAME = r"[a-z_]\w*(?:\[\d+\])*"
+_NAMES = rf"{_NAME}(?:\.{_NAME})*"
 #: The argument at the start of a message, "azimuth: 400, expected ..."; of one of several, "subjects[1]: points: ...".
-_ARGUMENT = re.compile(rf"(?:the alpha of )?(?P<name>{_NAME}(?:\.{_NAME})*)(?:(?<=\]): (?P<inner>{_NAME}))?: ")
+_ARGUMENT = re.compile(rf"(?:the alpha of )?(?P<name>{_NAMES})(?:(?<=\]): (?P<inner>{_NAMES}))?: ")
 
 
 class _Coded(Exception):

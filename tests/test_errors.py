@@ -22,6 +22,7 @@ PUBLIC = [one for one in CLASSES if not one.__name__.startswith("_")]
         ("points[1]: outside", "points[1]", "outside"),
         ("subjects[1].mask: empty", "subjects[1].mask", "empty"),
         ("subjects[1]: points[0]: outside", "subjects[1].points[0]", "outside"),
+        ("subjects[1]: adjust.edge: 99, expected less", "subjects[1].adjust.edge", "99, expected less"),
         ("the alpha of src: zero everywhere", "src", "zero everywhere"),
         ("image: cat.png: damaged", "image", "cat.png: damaged"),
         ("nothing was blended: mask is zero", None, "nothing was blended: mask is zero"),
