@@ -112,6 +112,30 @@ def test_every_option_of_compose_is_on_the_page_but_one() -> None:
     assert [option.name for option in COMPOSE.options if not option.on_page] == ["keep_gps"]
 
 
+def test_a_group_that_is_no_step_has_the_flags_of_its_arguments_alone() -> None:
+    """Of several subjects each argument is given once for all, or once for each."""
+    values: list[Any] = []
+
+    @described_by(COMPOSE)
+    def compose(console: Console, options: dict[str, Any]) -> None:
+        """Compose."""
+        values.append(COMPOSE.arguments(options, 2, True).get("adjust"))
+
+    app = typer.Typer(rich_markup_mode=None)
+    app.command()(compose)
+    shown = CliRunner().invoke(app, ["--help"]).output
+    assert "--adjust-exposure F" in shown and "--adjust " not in shown
+    assert CliRunner().invoke(app, ["--json"]).exit_code == 0
+    assert CliRunner().invoke(app, ["--json", "--adjust-edge", "-2"]).exit_code == 0
+    each = ["--adjust-exposure", "0.5", "--adjust-exposure", "1", "--adjust-saturation", "0"]
+    assert CliRunner().invoke(app, ["--json", *each]).exit_code == 0
+    assert values == [
+        None, {"edge": -2.0}, [{"exposure": 0.5, "saturation": 0.0}, {"exposure": 1.0, "saturation": 0.0}],
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="--adjust-edge: given 3 times for 2 subjects, expected once for each, or "):
+        COMPOSE.arguments({"adjust": {"edge": [1, 2, 3]}}, 2, True)
+
+
 def test_strength_is_how_far_the_subject_is_matched() -> None:
     settings = {"blend": "poisson", "sharpness": 1.0, "grain": 0.8, "shadow": "auto", "reflection": True}
     half = _arguments.settings_of("auto", 0.5, settings)

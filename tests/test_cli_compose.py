@@ -129,6 +129,11 @@ def test_several_subjects() -> None:
         (("--shadow", "off", "--shadow-azimuth", "3"), "--shadow off and --shadow-azimuth exclude each other", 2),
         (("--scale", "x"), "--scale: 'x', expected auto or a number", 2),
         (("--reflection-strength", "2"), "--reflection-strength: 2.0, expected a number from 0 to 1", 2),
+        (("--adjust-exposure", "5"), "--adjust-exposure: 5.0, expected a number from -4 to 4", 2),
+        (("--adjust-feather", "nan"), "--adjust-feather: nan, expected a number from 0 to 50", 2),
+        (("--adjust-edge", "x"), "Invalid value for '--adjust-edge'", 2),
+        (("--adjust-edge", "1", "--adjust-edge", "2"), "--adjust-edge: given 2 times for 1 subjects, expected once", 2),
+        (("--recipe", "scene.png", "--adjust-edge", "1"), "--recipe and --adjust-edge exclude each other", 2),
         (("--strength", "nan"), "--strength: nan, expected a number from 0 to 2", 2),
         (("--people", "none.png"), "--people: none.png: no such file or directory", 3),
         (("--recipe", "none.json"), "--recipe: none.json: no such file or directory", 3),
@@ -267,6 +272,26 @@ def test_arguments_of_a_shadow_and_of_a_reflection_are_options() -> None:
         "strength": 0.6, "under": 0.5, "horizon": 10, "depth": 0.1, "contact": 60, "wall": 55, "azimuth": 160,
     }  # fmt: skip
     assert entry["reflection"] == {"fade": 0.5, "blur": 0, "contact": [[0, 60], [129, 60]]}
+
+
+def test_corrections_by_hand_are_options() -> None:
+    photos = ("subject.png", "subject.png", "scene.png")
+    own = (*PLAIN[:-2], "--at", "10,20", "--at", "70,20", "--adjust-exposure", "1", "--adjust-exposure", "-0.5")
+    own += ("--adjust-temperature", "40", "--adjust-contrast", "0.2", "--adjust-saturation", "0.8")
+    own += ("--adjust-edge", "-2", "--adjust-feather", "3")
+    result = told(*photos, "-o", "two.png", *own, "--save-recipe", "r.json")
+    same = {"temperature": 40.0, "contrast": 0.2, "saturation": 0.8, "edge": -2.0, "feather": 3.0}
+    wanted = pyharmony.compose(
+        ["subject.png", "subject.png"], "scene.png", at=[(10, 20), (70, 20)], harmonize=None, shadow=False, grain=0,
+        sharpness=0, adjust=[{"exposure": 1, **same}, {"exposure": -0.5, **same}],
+    )  # fmt: skip
+    assert np.array_equal(pixels("two.png"), np.asarray(wanted))
+    entries = sorted(json.loads(Path("r.json").read_text())["subjects"], key=lambda one: one["x"])
+    assert [one["adjust"] for one in entries] == [{"exposure": 1.0, **same}, {"exposure": -0.5, **same}]
+    plain = told(*photos, "-o", "plain.png", *PLAIN[:-2], "--at", "10,20", "--at", "70,20")
+    assert [one.keys() for one in result["subjects"]] == [one.keys() for one in plain["subjects"]]
+    told(*photos, "-o", "again.png", "--recipe", "r.json")
+    assert np.array_equal(pixels("again.png"), pixels("two.png"))
 
 
 def test_it_takes_every_option_of_the_function() -> None:

@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 import pyharmony
-from pyharmony import blend, composition, io, placement, segmentation
-from pyharmony.composition import _render, _subject
+from pyharmony import blend, color, composition, io, placement, segmentation
+from pyharmony._calls import ADJUST
+from pyharmony.composition import _adjust, _render, _subject
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarning, Reason, ShapeError, WeightsError
 from pyharmony.segmentation import Posture
 
@@ -192,7 +193,7 @@ def test_a_recipe_of_other_photographs_is_refused() -> None:
 
 LOOKS: dict[str, Any] = {
     "at": (30, 20), "people": [], "scale": 2.0, "shadow": {"azimuth": 120, "tip": (80, 84)},
-    "reflection": {"strength": 0.3, "contact": ((0, 80), (9, 80))},
+    "reflection": {"strength": 0.3, "contact": ((0, 80), (9, 80))}, "adjust": {"exposure": 0.5, "edge": 1},
 }  # fmt: skip
 MASK_OF = {"size": [40, 50], "box": [0, 0, 0, 0], "png": ""}
 NUMBERS = ("1", None, True, float("nan"), float("inf"), [1])
@@ -249,6 +250,14 @@ def whole_recipe() -> str:
         ("subjects[0].reflection", (3, True, "on")),
         ("subjects[0].reflection.strength", (2, "x", None)),
         ("subjects[0].reflection.contact", ("x", [[1, 2], [1, 4]], [1])),
+        ("subjects[0].adjust", (3, True, "auto", [])),
+        ("subjects[0].adjust.exposure", (*NUMBERS, -4.5, 5, 10**400)),
+        ("subjects[0].adjust.temperature", (*NUMBERS, -151, 301)),
+        ("subjects[0].adjust.contrast", (*NUMBERS, -1.1, 1.1)),
+        ("subjects[0].adjust.saturation", (*NUMBERS, -0.1, 4.1)),
+        ("subjects[0].adjust.edge", (*NUMBERS, -51, 51)),
+        ("subjects[0].adjust.feather", (*NUMBERS, -0.1, 51)),
+        ("subjects[0].adjust.tint", (3,)),
         ("subjects[0].upscale", (3, "srgan", {})),
         ("subjects[0].upscale.method", (None, "x", 3)),
         ("subjects[0].upscale.scale", (None, 1, 3, 8, "2", True)),
@@ -276,7 +285,8 @@ def test_a_damaged_recipe_is_refused(whole_recipe: str, field: str, values: tupl
         said = str(raised.value)
         assert said.startswith(f"recipe: {field}" if field != "schema" else "recipe: "), (value, said)
     known = json.loads(whole_recipe) if not way else None
-    if "shadow." not in field and "reflection." not in field and last not in ("depth", "more"):
+    arguments = ("shadow.", "reflection.", "adjust.")
+    if not any(step in field for step in arguments) and last not in ("depth", "more", "adjust"):
         assert known is None or last in known
         with pytest.raises(ArgumentError, match="recipe: "):
             composition.read_recipe(broken(lambda inner: inner.pop(last)))
@@ -949,6 +959,250 @@ def test_a_subject_is_mirrored_in_its_ground(dtype: type, tmp_path: Path) -> Non
     assert small.shape == (45, 65, 3)
 
 
+ADJUSTED = {"exposure": 0.7, "temperature": 60, "contrast": 0.3, "saturation": 1.4, "edge": 1.5, "feather": 3}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_colours_are_corrected_by_hand_after_the_match(dtype: type, strength: float) -> None:
+    """Corrections are those of `color.retouch`, on the matched subject alone, whatever the strength of the match."""
+    looks = {"at": (30, 20), "people": [], "harmonize": "reinhard", "shadow": False, "strength": strength}
+    _, matched = pyharmony.compose(object_(dtype), ground(dtype), return_info=True, **looks)
+    before, alpha = matched.subjects[0].colours, matched.subjects[0].alpha
+    seen = alpha > 0
+    names = ("exposure", "temperature", "contrast", "saturation")
+    for adjust in ({"exposure": 1}, {"temperature": -80.0}, {"saturation": 0}, {n: ADJUSTED[n] for n in names}):
+        result, info = pyharmony.compose(object_(dtype), ground(dtype), adjust=adjust, return_info=True, **looks)
+        one = info.subjects[0]
+        wanted, _ = color.retouch(before, parameters=color.Retouching(**adjust))
+        assert np.array_equal(one.colours[seen], wanted[seen]) and one.colours.dtype == dtype
+        assert np.array_equal(one.colours[~seen], before[~seen]) and np.array_equal(one.alpha, alpha)
+        assert np.array_equal(result[~seen_in(one)], ground(dtype)[~seen_in(one)])
+        again = pyharmony.compose(object_(dtype), ground(dtype), recipe=json.loads(json.dumps(info.recipe)))
+        assert again.tobytes() == result.tobytes()
+        if adjust == {"saturation": 0}:
+            step = 1 if np.issubdtype(dtype, np.integer) else 2e-3
+            assert np.ptp(one.colours[seen].astype(float), 1).max() <= step
+    # What changes nothing is no change.
+    same = {"exposure": 0, "temperature": 0.0, "contrast": 0, "saturation": 1, "edge": 0, "feather": 0}
+    for adjust in (same, {}, None):
+        kept = pyharmony.compose(object_(dtype), ground(dtype), adjust=adjust, **looks)
+        assert np.array_equal(kept, pyharmony.compose(object_(dtype), ground(dtype), **looks))
+
+
+def seen_in(one: Any) -> np.ndarray:
+    return one.mask > 0
+
+
+def disc(scale: float, dtype: type = np.uint8) -> np.ndarray:
+    """Returns a disc of 40 pixels' radius, at a scale, in a photograph around it, [h, w, 4]."""
+    size, radius = round(160 / scale), 40 / scale
+    y, x = (np.mgrid[:size, :size] + 0.5) * 1.0
+    alpha = np.clip(radius - np.hypot(x - size / 2, y - size / 2) + 0.5, 0, 1)
+    whole = np.dstack([0.7 + 0 * x, 0.2 + 0.5 * y / size, 0.1 + 0 * x, alpha])
+    return (
+        np.rint(whole * np.iinfo(dtype).max).astype(dtype) if np.issubdtype(dtype, np.integer) else whole.astype(dtype)
+    )
+
+
+def area_of(one: Any) -> float:
+    alpha = one.alpha.astype(np.float64)
+    return float(alpha.sum() / (np.iinfo(one.alpha.dtype).max if one.alpha.dtype.kind == "u" else 1))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "angle", "flip"),
+    [
+        (np.uint8, 1, 0, False), (np.uint16, 1, 30, True), (np.float32, 0.3, 0, False), (np.float64, 0.3, -70, False),
+        (np.uint8, 0.05, 0, True), (np.uint8, 2.5, 0, False), (np.uint16, 2.5, 100, True),
+    ],
+)  # fmt: skip
+def test_an_edge_moves_by_pixels_of_the_background(dtype: type, scale: float, angle: float, flip: bool) -> None:
+    """The area of a disc grows by that of the ring, at any size, angle and depth, in a preview too."""
+    background = np.zeros((220, 240, 3), dtype)
+    looks = {**PLAIN, "at": (30, 20), "scale": scale, "angle": angle, "flip": flip, "upscale": None}
+    photo = disc(scale, dtype)
+    _, plain = pyharmony.compose(photo, background, return_info=True, **looks)
+    before = area_of(plain.subjects[0])
+    assert before == pytest.approx(np.pi * 40**2, rel=0.02)
+    for edge in (3, -3, 10.5):
+        result, info = pyharmony.compose(photo, background, adjust={"edge": edge}, return_info=True, **looks)
+        one = info.subjects[0]
+        ring = np.pi * ((40 + edge) ** 2 - 40**2)
+        assert area_of(one) - before == pytest.approx(ring, rel=0.05), edge
+        assert not result[~seen_in(one)].any()
+        # It is nearly as soft as before: one pixel, between two of which it is interpolated.
+        soft = [np.count_nonzero((x.alpha > 0) & (x.alpha < x.alpha.max())) for x in (one, plain.subjects[0])]
+        assert soft[0] <= 2 * soft[1] * (40 + edge) / 40, edge
+        again = pyharmony.compose(photo, background, recipe=json.loads(json.dumps(info.recipe)))
+        assert again.tobytes() == result.tobytes()
+        _, small = pyharmony.compose(photo, background, recipe=info.recipe, side=120, return_info=True)
+        assert 4 * area_of(small.subjects[0]) == pytest.approx(area_of(one), rel=0.03), edge
+
+
+@pytest.mark.parametrize("softness", [1, 7, 20])
+def test_an_edge_that_moves_stays_as_soft_as_it_is(softness: float) -> None:
+    y, x = np.mgrid[:200, :200] + 0.5
+    far = np.hypot(x - 100, y - 100)
+    before = np.clip((50 - far) / softness + 0.5, 0, 1).astype(np.float32)
+    for shift in (0.5, 3, 12, -0.5, -3, -12):
+        wanted = np.clip((50 + shift - far) / softness + 0.5, 0, 1)
+        result = _adjust.moved(before, shift)
+        # Interpolation smooths the corners of the profile, and widens an edge of one pixel.
+        assert np.abs(result - wanted).max() < (0.3 if softness == 1 else 0.04), shift
+        assert np.abs(result - wanted).mean() < 0.004 and result.min() >= 0 and result.max() <= 1
+
+
+def test_narrow_gaps_and_parts_close_and_vanish() -> None:
+    halves = np.zeros((40, 60), np.float32)
+    halves[10:30, 5:25], halves[10:30, 28:50] = 1, 1
+    assert (_adjust.moved(halves, 2)[10:30, 5:50] == 1).all() and not _adjust.moved(halves, 2)[:7].any()
+    assert (_adjust.moved(1 - halves, -2)[10:30, 5:50] == 0).all()
+    hair = np.zeros((40, 60), np.float32)
+    hair[5:35, 30] = 0.75
+    grown = _adjust.moved(hair, 3)
+    assert (grown[20, 27:34] == 0.75).all() and not grown[20, :26].any() and not grown[20, 35:].any()
+    assert not _adjust.moved(hair, -1)[6:34].any()
+    # Without an edge there is nothing to move: all of a photo, none of it, and one row of it.
+    for whole in (np.ones((9, 9), np.float32), np.zeros((9, 9), np.float32), np.ones((1, 9), np.float32)):
+        assert all(np.array_equal(_adjust.moved(whole, shift), whole) for shift in (2, -2))
+
+
+def test_whoever_is_cut_by_their_photograph_keeps_that_end() -> None:
+    """A person who ends at the border of the photograph neither shrinks nor fades there, nor grows beyond it."""
+    photo = np.full((60, 50, 3), 90, np.uint8)
+    mask = np.zeros((60, 50), np.uint8)
+    mask[20:, 10:40] = 255
+    looks = {**PLAIN, "at": (30, 20), "masks": mask}
+    for adjust in ({"edge": -4}, {"feather": 6}, {"edge": 4, "feather": 6}):
+        _, info = pyharmony.compose(photo, ground(), adjust=adjust, return_info=True, **looks)
+        covered = info.subjects[0].mask
+        assert (covered[65:80, 50:58] == 255).all() and not covered[80:].any() and not covered[:, :30].any()
+
+
+def test_a_softer_edge_keeps_the_mean_and_stays_in_the_photograph() -> None:
+    alpha = disc(1)[..., 3].astype(np.float32) / 255
+    for deviation in (0.7, 3, 8, 25):
+        result = _adjust.feathered(alpha, deviation)
+        assert result.mean() == pytest.approx(alpha.mean(), rel=2e-3) and result.min() >= 0 and result.max() <= 1
+        # The variance of a profile grows by that of the Gaussian.
+        variances = []
+        for values in (alpha, result):
+            profile, at = values.sum(0, dtype=np.float64), np.arange(160)
+            middle = (profile * at).sum() / profile.sum()
+            variances.append((profile * (at - middle) ** 2).sum() / profile.sum())
+        if deviation < 10:  # a wider one is mirrored at the border
+            assert variances[1] - variances[0] == pytest.approx(deviation**2, rel=0.03, abs=0.1)
+    person = np.zeros((HEIGHT, WIDTH), np.uint8)
+    person[:, 40:60] = 255
+    looks = {**PLAIN, "at": (30, 20), "people": [person], "behind": [0]}
+    result, info = pyharmony.compose(object_(), ground(), adjust={"feather": 20}, return_info=True, **looks)
+    inside = np.zeros((HEIGHT, WIDTH), bool)
+    inside[20:70, 30:70] = True
+    assert np.array_equal(result[~inside], ground()[~inside])
+    assert np.array_equal(result[person > 0], ground()[person > 0])
+    assert 0 < info.subjects[0].mask[30, 32] < 255
+
+
+@pytest.mark.parametrize("kind", ["photograph", "cut-out"])
+def test_what_an_edge_uncovers_has_colours(kind: str) -> None:
+    """It shows the photograph; what has no colours there, and what is only softened, gets those of the subject."""
+    whole = disc(1)
+    own = np.array([20, 90, 200])
+    share = whole[..., 3:] / 255
+    photo = np.rint(share * whole[..., :3] + (1 - share) * own).astype(np.uint8)
+    given = {"subjects": photo, "masks": whole[..., 3]}
+    if kind == "cut-out":
+        cut = whole.copy()
+        cut[whole[..., 3] == 0] = 0
+        given = {"subjects": cut}
+    looks = {**PLAIN, "at": (0, 0), "background": np.zeros((160, 160, 3), np.uint8)}
+    _, plain = pyharmony.compose(return_info=True, **given, **looks)
+    _, grown = pyharmony.compose(return_info=True, adjust={"edge": 5}, **given, **looks)
+    rim = (grown.subjects[0].mask == 255) & (plain.subjects[0].mask == 0)
+
+    def colours(info: Any, where: np.ndarray) -> np.ndarray:
+        x, y, wide, high = info.subjects[0].box
+        return info.subjects[0].colours[where[y : y + high, x : x + wide]].astype(float)
+
+    wanted = own if kind == "photograph" else whole[rim][:, :3]
+    assert np.abs(colours(grown, rim) - wanted).max() <= 12
+    for adjust in ({"feather": 8}, {"feather": 8, "edge": -4}):
+        _, soft = pyharmony.compose(return_info=True, adjust=adjust, **given, **looks)
+        seen = soft.subjects[0].mask > 12
+        assert np.count_nonzero(seen & (plain.subjects[0].mask == 0)) > (300 if len(adjust) == 1 else -1)
+        assert np.abs(colours(soft, seen) - whole[seen][:, :3]).max() <= 12
+
+
+def test_shadows_and_reflections_follow_what_is_corrected() -> None:
+    looks = {**PLAIN, "at": (30, 20), "shadow": {"azimuth": 120, "elevation": 40}, "reflection": {"blur": 0}}
+    _, plain = pyharmony.compose(object_(), ground(), return_info=True, **looks)
+    adjust = {"edge": 3, "saturation": 0}
+    result, info = pyharmony.compose(object_(), ground(), adjust=adjust, return_info=True, **looks)
+    before, after = plain.subjects[0], info.subjects[0]
+    assert np.count_nonzero(after.shadow < 250) > 1.1 * np.count_nonzero(before.shadow < 250)
+    assert np.count_nonzero(after.reflection[..., 3]) > 1.1 * np.count_nonzero(before.reflection[..., 3])
+    hues = [np.ptp(x.reflection[x.reflection[..., 3] > 20][:, :3].astype(int), 1) for x in (before, after)]
+    assert np.median(hues[1]) <= 1 and np.median(hues[0]) > 30
+    untouched = (after.mask == 0) & (after.shadow == 255).all(2) & (after.reflection[..., 3] == 0)
+    assert np.array_equal(result[untouched], ground()[untouched])
+    assert np.array_equal(io.merged_of(info.layers, (WIDTH, HEIGHT))[..., :3], result)
+    # What is left of nothing is told.
+    _, gone = pyharmony.compose(object_(), ground(), adjust={"edge": -30}, return_info=True, **looks)
+    assert [reason.code for reason in gone.subjects[0].reasons] == ["unseen"]
+
+
+@pytest.mark.parametrize("blend_by", ["alpha", "gaussian_poisson", "poisson"])
+def test_each_subject_has_corrections_of_its_own(blend_by: str) -> None:
+    looks = {**PLAIN, "at": [(5, 20), (80, 22)], "blend": blend_by}
+    two = [object_(), object_()]
+    result, info = pyharmony.compose(two, ground(), adjust=[ADJUSTED, None], return_info=True, **looks)
+    entries = {one["x"]: one["adjust"] for one in info.recipe["subjects"]}
+    assert [entries[x] for x in sorted(entries)] == [ADJUSTED, None]
+    plain = pyharmony.compose(two, ground(), **looks)
+    both = pyharmony.compose(two, ground(), adjust=ADJUSTED, **looks)
+    assert np.array_equal(pyharmony.compose(two, ground(), recipe=json.loads(json.dumps(info.recipe))), result)
+    assert np.array_equal(result[:, 70:], plain[:, 70:]) and np.array_equal(result[:, :65], both[:, :65])
+    assert (result[:, :65] != plain[:, :65]).any() and (both[:, 70:] != plain[:, 70:]).any()
+    swapped = pyharmony.compose(two, ground(), adjust=(None, {"exposure": np.float32(0.5)}), **looks)
+    assert np.array_equal(swapped[:, :65], plain[:, :65]) and (swapped[:, 70:] != plain[:, 70:]).any()
+
+
+def test_a_recipe_from_before_corrections_has_none() -> None:
+    result, info = pyharmony.compose(object_(), ground(), at=(30, 20), return_info=True, **PLAIN)
+    older = json.loads(json.dumps(info.recipe))
+    assert older["subjects"][0].pop("adjust") is None
+    assert composition.read_recipe(older)["subjects"][0]["adjust"] is None
+    assert pyharmony.compose(object_(), ground(), recipe=older).tobytes() == result.tobytes()
+    older["subjects"][0]["adjust"] = {"exposure": 1}
+    assert (pyharmony.compose(object_(), ground(), recipe=older) != result).any()
+
+
+def test_previews_show_what_was_corrected() -> None:
+    large = np.kron(ground(), np.ones((4, 4, 1), np.uint8))
+    subject = np.asarray(Image.fromarray(object_()).resize((160, 200), Image.Resampling.BICUBIC))
+    adjust = {**ADJUSTED, "edge": 6, "feather": 12}
+    whole, info = pyharmony.compose(subject, large, at=(120, 80), adjust=adjust, return_info=True, **PLAIN)
+    small, told = pyharmony.compose(subject, large, recipe=info.recipe, side=WIDTH, return_info=True)
+    reduced, mask = (
+        np.asarray(Image.fromarray(x).resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+        for x in (whole, info.subjects[0].mask)
+    )
+    assert np.abs(small.astype(float) - reduced).mean() < 1
+    assert np.abs(told.subjects[0].mask.astype(int) - mask).max() <= 12
+    plain = pyharmony.compose(subject, large, at=(120, 80), side=WIDTH, **PLAIN)
+    assert np.abs(plain.astype(float) - reduced).max() > 60
+
+
+def test_corrections_are_those_of_retouching() -> None:
+    from pyharmony.color._retouch import _ACCEPTED
+
+    for name in ("exposure", "temperature", "contrast", "saturation"):
+        option = ADJUST.by_name[name]
+        assert (option.low, option.high) == _ACCEPTED[name]
+        assert option.value == getattr(color.Retouching(), name)
+
+
 def test_previews_look_like_the_picture() -> None:
     large = np.kron(ground(), np.ones((4, 4, 1), np.uint8))
     subject = np.kron(object_(), np.ones((4, 4, 1), np.uint8))
@@ -1354,6 +1608,19 @@ def test_larger_than_the_picture() -> None:
         ({"reflection": "x"}, ArgumentError, "reflection: 'x', expected True, False"),
         ({"reflection": {"x": 1}}, ArgumentError, "reflection: 'x', expected some of strength"),
         ({"shadow": {"x": 1}}, ArgumentError, "shadow: 'x', expected some of azimuth"),
+        ({"adjust": 3}, ArgumentError, "adjust: 3, expected None or numbers by name: exposure, temperature, contrast"),
+        ({"adjust": [{}]}, ArgumentError, "adjust: [{}], expected None or numbers by name"),
+        ({"adjust": {"tint": 1}}, ArgumentError, "adjust.tint: not an argument of adjust, expected some of exposure"),
+        ({"adjust": {"exposure": 5}}, ArgumentError, "adjust.exposure: 5, expected a number from -4 to 4"),
+        ({"adjust": {"exposure": 10**400}}, ArgumentError, "expected a number from -4 to 4"),
+        ({"adjust": {"exposure": True}}, ArgumentError, "adjust.exposure: True, expected a number from -4 to 4"),
+        ({"adjust": {"saturation": "1"}}, ArgumentError, "adjust.saturation: '1', expected a number from 0 to 4"),
+        ({"adjust": {"contrast": np.nan}}, ArgumentError, "adjust.contrast: nan, expected a number from -1 to 1"),
+        ({"adjust": {"temperature": -151}}, ArgumentError, "adjust.temperature: -151, expected a number from -150 to"),
+        ({"adjust": {"edge": 50.5}}, ArgumentError, "adjust.edge: 50.5, expected a number from -50 to 50"),
+        ({"adjust": {"feather": -1}}, ArgumentError, "adjust.feather: -1, expected a number from 0 to 50"),
+        ({"subjects": [object_()], "adjust": [None, None]}, ArgumentError, "adjust: a list of 2 for 1 subjects"),
+        ({"subjects": [object_()], "adjust": [{"edge": 99}]}, ArgumentError, "subjects[0]: adjust.edge: 99, expected"),
         ({"masks": np.zeros((50, 40), np.uint8)}, MaskError, "masks: empty"),
         ({"subjects": [object_()], "masks": [None, None]}, ArgumentError, "masks: a list of 2 for 1 subjects"),
         ({"background": np.zeros((2, 9, 9, 3), np.uint8)}, ShapeError, "background: a batch"),

@@ -390,6 +390,51 @@ def test_layers_are_those_of_compose(service: Running) -> None:
         assert answer.status_code == 422 or answer.json()["status"] == "failed", (field, value)
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_corrections_by_hand_are_in_layers_and_composites(service: Running) -> None:
+    images = placed()
+    ids = service.ids(**images)
+    looks = {"harmonize": "reinhard", "grain": 0, "shadow": False}
+    subject = {"picture": ids["subject"], "mask": ids["mask"], "at": [100, 60]}
+    adjust = {"exposure": -1.0, "saturation": 0, "edge": 4, "feather": 3}
+    given = {"masks": images["mask"], "at": (100, 60), "people": [], "adjust": adjust, "return_info": True}
+    layers = {}
+    for side in (1024, 150):
+        made = service.done("layers", subject=subject, background=ids["background"], adjust=adjust, side=side, **looks)
+        layers = {one["name"]: one for one in made["layers"]}
+        assert list(layers) == ["plain", "matched"] and layers["plain"]["box"] == layers["matched"]["box"]
+        ratio = min(1.0, side / 300)
+        for name, strength in (("plain", 0.0), ("matched", 1.0)):
+            _, info = pyharmony.compose(
+                images["subject"], images["background"], strength=strength, side=side, **given, **looks
+            )
+            one, layer = info.subjects[0], service.pixels(layers[name]["picture"])
+            if ratio == 1:
+                assert tuple(layers[name]["box"]) == one.box and np.array_equal(layer[..., 3], one.alpha)
+                assert np.abs(layer[..., :3].astype(int) - one.colours)[one.alpha > 0].max() <= JPEG
+            else:
+                assert layer[..., 3].sum(dtype=int) == pytest.approx(one.alpha.sum(dtype=int), rel=0.03)
+            assert np.ptp(layer[layer[..., 3] > 128][:, :3].astype(int), 1).max() <= 1  # grey
+    # In the composite each subject has its own, and the recipe holds them.
+    both = [{**subject, "adjust": adjust}, {**subject, "at": [10, 60]}]
+    job = service.done("compose", subjects=both, background=ids["background"], people=[], **looks)
+    wanted, info = pyharmony.compose(
+        [images["subject"]] * 2, images["background"], masks=[images["mask"]] * 2, at=[(100, 60), (10, 60)], people=[],
+        adjust=[adjust, None], return_info=True, **looks,
+    )  # fmt: skip
+    assert np.array_equal(service.pixels(job["picture"]), wanted)
+    assert service.client.get(job["recipe_url"]).json() == json.loads(json.dumps(info.recipe))
+    for value in ({"exposure": 5}, {"tint": 1}, {"edge": "x"}, 3, [adjust], True):
+        wrong = {
+            "layers": {"subject": subject, "adjust": value},
+            "compose": {"subjects": [{**subject, "adjust": value}]},
+        }
+        for operation, body in wrong.items():
+            answer = service.start(operation, 60, background=ids["background"], **body)
+            assert answer.status_code == 422 and "adjust" in answer.json()["error"]["message"], (operation, value)
+    assert "adjust" not in {field["name"] for field in service.client.get("/api/v1/service").json()["fields"]}
+
+
 def shown(made: dict[str, Any]) -> np.ndarray:
     """Returns the image that a live blend is."""
     head, _, data = made["info"]["url"].partition(",")

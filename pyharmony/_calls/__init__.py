@@ -4,12 +4,12 @@ The commands, the requests to the service and its OpenAPI, the fields of the pag
 reference are generated from them. Nothing here loads NumPy, so that the help of a command is fast.
 """
 
-from .composites import COMPOSE, MERGE, PLACE, REFLECTION, SEGMENT, SHADOW, SUPER_RESOLVE
+from .composites import ADJUST, COMPOSE, MERGE, PLACE, REFLECTION, SEGMENT, SHADOW, SUPER_RESOLVE
 from .images import BLEND, EDIT, FIELDS, FLAGS, HARMONIZE, HINTS, Kind, Style, harmonize_methods
 from .option import IMAGE, Call, Group, Numbers, Option, flag
 
 __all__ = [
-    "BLEND", "COMPOSE", "EDIT", "FIELDS", "FLAGS", "HARMONIZE", "HINTS", "IMAGE", "MERGE", "PLACE", "REFLECTION",
-    "SEGMENT", "SHADOW", "SUPER_RESOLVE", "Call", "Group", "Kind", "Numbers", "Option", "Style", "flag",
+    "ADJUST", "BLEND", "COMPOSE", "EDIT", "FIELDS", "FLAGS", "HARMONIZE", "HINTS", "IMAGE", "MERGE", "PLACE",
+    "REFLECTION", "SEGMENT", "SHADOW", "SUPER_RESOLVE", "Call", "Group", "Kind", "Numbers", "Option", "Style", "flag",
     "harmonize_methods",
 ]  # fmt: skip

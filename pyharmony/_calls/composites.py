@@ -91,6 +91,23 @@ REFLECTION = Call(
     ),
 )  # fmt: skip
 
+ADJUST = Call(
+    command="adjust",
+    inputs={},
+    options=(
+        Option("exposure", float, "The exposure of the subject, in stops.", value=0.0, low=-4, high=4),
+        Option("temperature", float, "Its warmth: the shift of the light's temperature in mired, above 0 warmer.",
+               value=0.0, low=-150, high=300),
+        Option("contrast", float, "Its contrast: an S-curve about middle grey, below 0 a flatter one.",
+               value=0.0, low=-1, high=1),
+        Option("saturation", float, "The factor of its saturation; 0 is grey.", value=1.0, low=0, high=4),
+        Option("edge", float, "The pixels of the background by which its outline moves, above 0 outwards.",
+               value=0.0, low=-50, high=50),
+        Option("feather", float, "The width over which its edge becomes softer, in pixels of the background.",
+               value=0.0, low=0, high=50),
+    ),
+)  # fmt: skip
+
 SUPER_RESOLVE = Call(
     command="super-resolve",
     inputs={"image": "The image, or - for stdin."},
@@ -140,6 +157,8 @@ COMPOSE = Call(
                value="auto", in_recipe=True, on_page="shadow"),
         Option("reflection", Group(REFLECTION), "A reflection in water or on a polished floor.", value=False,
                look=True, in_recipe=True, on_page="field"),
+        Option("adjust", Group(ADJUST, is_step=False), "Corrections by hand, after the match, whatever the strength.",
+               each="adjust", shared=True, look=True, in_recipe=True, is_new=True, on_page="adjust"),
         Option("upscale", ("srgan", "lanczos", "bicubic"), "How a subject is enlarged to more than 1.5 times its size.",
                value="auto", auto=True, none=True, on_page="field"),
         Option("seed", int, "The seed of the grain.", value=0, low=0, high=2**32, on_page="field"),

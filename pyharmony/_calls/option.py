@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -65,10 +65,14 @@ IMAGE = _Image()
 
 @dataclass(frozen=True)
 class Group:
-    """The type of an option that turns a step on or off, with auto also 'auto', or has the arguments of its call."""
+    """The type of an option that turns a step on or off, with auto also 'auto', or has the arguments of its call.
+
+    is_step: whether words turn it on and off; if not, it is only the arguments, and without any it does nothing.
+    """
 
     call: Call
     auto: bool = False
+    is_step: bool = True
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -127,6 +131,14 @@ class Option:
     @property
     def flag(self) -> str:
         return flag(self.name)
+
+    @property
+    def inner(self) -> tuple[Option, ...]:
+        """The options of the arguments of a Group, with the names of their flags, such as shadow_azimuth."""
+        return tuple(
+            replace(one, name=f"{self.name}_{one.name}", each=self.each, shared=self.shared)
+            for one in self.type.call.options
+        )
 
     @property
     def help(self) -> str:
@@ -219,7 +231,7 @@ class Option:
         if self.type is str:
             return isinstance(value, str)
         number = isinstance(value, (int, float) if self.type is float else int) and not isinstance(value, bool)
-        return number and math.isfinite(value) and self._within(value)
+        return number and self._within(value) and math.isfinite(value)
 
     def _within(self, value: float) -> bool:
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
@@ -282,20 +294,30 @@ class Call:
     def arguments(self, values: Mapping[str, Any], count: int = 1, several: bool = False) -> dict[str, Any]:
         """Returns the keyword arguments of the function for values of options, by name; missing ones are omitted.
 
-        For an option that is `each`, values are a list with one for all `count` subjects, or one for each; several:
-        whether the function gets a list of subjects. ValueError: their number differs; the message begins with the
-        option's name.
+        For an option that is `each`, values are a list with one for all `count` subjects, or one for each; of a Group
+        they may also be such a list for each of its arguments. several: whether the function gets a list of subjects.
+        ValueError: their number differs; the message begins with the option's name.
         """
         arguments = {}
         for option in self.options:
             if option.argument and option.name in values:
                 value = values[option.name]
                 if option.each:
+                    if isinstance(option.type, Group) and isinstance(value, Mapping):
+                        value = _in_rows(option, value, count, several)
                     value = _for_each(option, value, count, several)
                 elif isinstance(option.type, tuple) and isinstance(value, str):
                     value = value.replace("-", "_")  # names in Python have underscores
                 arguments[option.each or option.name] = value
         return arguments
+
+
+def _in_rows(option: Option, columns: Mapping[str, Sequence[Any]], count: int, several: bool) -> list[dict[str, Any]]:
+    """Returns the arguments of a Group for each subject, or once for all, from the values of each argument."""
+    by_name = dict(zip(option.type.call.by_name, option.inner, strict=True))
+    each = {name: _for_each(by_name[name], values, count, several) for name, values in columns.items()}
+    rows = count if any(isinstance(value, list) for value in each.values()) else 1
+    return [{name: value[i] if isinstance(value, list) else value for name, value in each.items()} for i in range(rows)]
 
 
 def _for_each(option: Option, values: Sequence[Any], count: int, several: bool) -> Any:

@@ -70,12 +70,13 @@ def _annotation(option: Option, *, is_bounded: bool = True) -> Any:
 
 
 def _with_groups(call: Call) -> Iterator[Option]:
-    """Yields the options of a call, and after a Group the options of its arguments, such as shadow_azimuth."""
+    """Yields the options of a call, and after a step, or in place of a Group that is none, those of its arguments."""
     for option in call.options:
-        yield option
-        if isinstance(option.type, Group):
-            for inner in option.type.call.options:
-                yield replace(inner, name=f"{option.name}_{inner.name}")
+        is_group = isinstance(option.type, Group)
+        if not is_group or option.type.is_step:
+            yield option
+        if is_group:
+            yield from option.inner
 
 
 def _options_of(call: Call) -> list[inspect.Parameter]:
@@ -131,8 +132,7 @@ def described_by(call: Call) -> Callable[[Callable[..., None]], Callable[..., No
             console.names = names_of(parameters) | {one.each: one.flag for one in call.options if one.each}
             for option in call.options:
                 if isinstance(option.type, Group):
-                    inner = [replace(one, name=f"{option.name}_{one.name}") for one in option.type.call.options]
-                    console.names |= {one.name.replace("_", ".", 1): one.flag for one in inner}
+                    console.names |= {one.name.replace("_", ".", 1): one.flag for one in option.inner}
             options = _values_of(call, values)
             function(console, **{p.name: options if p.name == "options" else values[p.name] for p in own})
 

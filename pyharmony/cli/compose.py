@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-from .._calls import COMPOSE, flag
+from .._calls import COMPOSE, Group, flag
 from .._jobs.failures import Code, Failure, Words, as_failures, reading, with_code, with_codes, writing
 from .._jobs.task import STREAM, check_output
 from ._command import Output, Overwrite, argument, option
@@ -49,9 +49,10 @@ def compose(
 
     Each subject is segmented, placed among the people of BACKGROUND at their size, matched in light, sharpness and
     grain, and gets a shadow if the ground under it is visible. Options that you omit are estimated. With several
-    subjects, give --points, --box and --mask once for each, in their order; --at, --scale, --angle, --flip and --behind
-    once for each or once for all. With -k, OUT shows the best place, OUT-2 the next, and so on. OUT has the depth,
-    colour profile and metadata of BACKGROUND, which also mark it as a composite and name its source files.
+    subjects, give --points, --box and --mask once for each, in their order; --at, --scale, --angle, --flip, --behind
+    and the options that begin with --adjust once for each or once for all. With -k, OUT shows the best place, OUT-2 the
+    next, and so on. OUT has the depth, colour profile and metadata of BACKGROUND, which also mark it as a composite and
+    name its source files.
     """
     import json
 
@@ -64,7 +65,8 @@ def compose(
     k = options.get("k", 1)
     if recipe is not None:
         # A recipe contains all these settings.
-        decided = [flag(name) for name in options if name != "keep_gps"] + ["--explain"] * (explain is not None)
+        decided = [_flag_of(name, value) for name, value in options.items() if name != "keep_gps"]
+        decided += ["--explain"] * (explain is not None)
         if decided:
             raise Failure(f"--recipe and {decided[0]} exclude each other", Code.USAGE)
         if not Path(recipe).exists():
@@ -136,6 +138,12 @@ def compose(
         status="ok", output=output, subjects=records, others=others, layers=layers, recipe=save_recipe, explain=explain,
         seconds=round(seconds, 3), steps=dict(info.seconds),
     )  # fmt: skip
+
+
+def _flag_of(name: str, value: Any) -> str:
+    """Returns the flag by which an option was set, the first of them for a Group that has none of its own."""
+    type_ = COMPOSE.by_name[name].type
+    return flag(f"{name}_{next(iter(value))}" if isinstance(type_, Group) and not type_.is_step else name)
 
 
 def _record(one: Any, spot: Any, mask_score: float | None) -> dict[str, Any]:

@@ -25,8 +25,9 @@ def compose(
     behind: Front | Sequence[Front] = "auto", k: int = 1, harmonize: HarmonizeMethod | PathLike | None = "auto",
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
-    upscale: UpscaleMethod | None = "auto", seed: int = 0, recipe: Mapping[str, object] | PathLike | None = None,
-    side: int | None = None, keep_gps: bool = False, out: None = None, return_info: Literal[False] = False
+    adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False,
+    out: None = None, return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def compose(
@@ -39,8 +40,9 @@ def compose(
     behind: Front | Sequence[Front] = "auto", k: int = 1, harmonize: HarmonizeMethod | PathLike | None = "auto",
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
-    upscale: UpscaleMethod | None = "auto", seed: int = 0, recipe: Mapping[str, object] | PathLike | None = None,
-    side: int | None = None, keep_gps: bool = False, out: None = None, return_info: Literal[True]
+    adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False,
+    out: None = None, return_info: Literal[True]
 ) -> tuple[ImageT, ComposeInfo]: ...
 @overload
 def compose(
@@ -53,8 +55,9 @@ def compose(
     behind: Front | Sequence[Front] = "auto", k: int = 1, harmonize: HarmonizeMethod | PathLike | None = "auto",
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
-    upscale: UpscaleMethod | None = "auto", seed: int = 0, recipe: Mapping[str, object] | PathLike | None = None,
-    side: int | None = None, keep_gps: bool = False, out: None = None, return_info: Literal[False] = False
+    adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False,
+    out: None = None, return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def compose(
@@ -67,8 +70,9 @@ def compose(
     behind: Front | Sequence[Front] = "auto", k: int = 1, harmonize: HarmonizeMethod | PathLike | None = "auto",
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
-    upscale: UpscaleMethod | None = "auto", seed: int = 0, recipe: Mapping[str, object] | PathLike | None = None,
-    side: int | None = None, keep_gps: bool = False, out: None = None, return_info: Literal[True]
+    adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False,
+    out: None = None, return_info: Literal[True]
 ) -> tuple[PILImage | Any, ComposeInfo]: ...
 @overload
 def compose(
@@ -81,8 +85,9 @@ def compose(
     behind: Front | Sequence[Front] = "auto", k: int = 1, harmonize: HarmonizeMethod | PathLike | None = "auto",
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
-    upscale: UpscaleMethod | None = "auto", seed: int = 0, recipe: Mapping[str, object] | PathLike | None = None,
-    side: int | None = None, keep_gps: bool = False, out: OutT, return_info: Literal[False] = False
+    adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False, out: OutT,
+    return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
 def compose(
@@ -95,8 +100,9 @@ def compose(
     behind: Front | Sequence[Front] = "auto", k: int = 1, harmonize: HarmonizeMethod | PathLike | None = "auto",
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
-    upscale: UpscaleMethod | None = "auto", seed: int = 0, recipe: Mapping[str, object] | PathLike | None = None,
-    side: int | None = None, keep_gps: bool = False, out: OutT, return_info: Literal[True]
+    adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False, out: OutT,
+    return_info: Literal[True]
 ) -> tuple[OutT, ComposeInfo]: ...
 @overload
 def compose(
@@ -109,8 +115,9 @@ def compose(
     behind: Front | Sequence[Front] = "auto", k: int = 1, harmonize: HarmonizeMethod | PathLike | None = "auto",
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
-    upscale: UpscaleMethod | None = "auto", seed: int = 0, recipe: Mapping[str, object] | PathLike | None = None,
-    side: int | None = None, keep_gps: bool = False, out: OutLike | None = None, return_info: bool = False
+    adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False,
+    out: OutLike | None = None, return_info: bool = False
 ) -> Any: ...
 def contact_sheet(
     subjects: ImageLike | Sequence[ImageLike], background: ImageLike, info: ComposeInfo

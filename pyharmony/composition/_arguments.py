@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .. import _arrays, _checks, io
-from .._calls import COMPOSE, Group, Option
+from .._calls import ADJUST, COMPOSE, Group, Option
 from .._cuda import is_device_array
 from .._images.frame import position_of
 from .._images.kinds import is_file
@@ -22,7 +23,7 @@ from ..io.files import check_destination
 from ..placement import Placement
 from ..segmentation import Masks
 from ._plan import SubjectOptions, number
-from ._recipe import accepted, check_effect
+from ._recipe import accepted, check_effect, check_numbers
 from ._weights import harmonizes
 
 #: The largest absolute coordinate of a position.
@@ -68,7 +69,7 @@ def settings_of(harmonize: Any, strength: Any, values: Mapping[str, Any]) -> dic
 
     values: the values of the other options that are part of recipes, by their names.
     """
-    options = [option for option in COMPOSE.options if option.in_recipe]
+    options = [option for option in COMPOSE.options if option.in_recipe and not option.each]
     settings = {option.name: _setting(option, values[option.name]) for option in options}
     amount = _amount(COMPOSE.by_name["strength"], strength)
     settings["harmonize"] = None
@@ -142,12 +143,13 @@ def _numbers(arguments: Mapping[str, Any], of: str) -> dict[str, Any]:
 
 def options_of(count: int, several: bool, *values: Any) -> list[SubjectOptions]:
     """Returns the options of each subject, from values that are one for all or lists with one each."""
-    names = ("points", "boxes", "masks", "at", "scale", "angle", "flip", "behind")
+    names = ("points", "boxes", "masks", "at", "scale", "angle", "flip", "behind", "adjust")
     columns = []
     for name, value in zip(names, values, strict=True):
         # A position is a pair of numbers, while a list of them has other items. A mask may be an array.
         shared = name in ("at", "behind") and not _is_list_of_each(value)
         shared |= name in ("scale", "angle", "flip") and not isinstance(value, (list, tuple, np.ndarray))
+        shared |= name == "adjust" and isinstance(value, Mapping)
         if not several or shared or value is None:
             columns.append([value] * count)
             continue
@@ -155,10 +157,24 @@ def options_of(count: int, several: bool, *values: Any) -> list[SubjectOptions]:
             what = f"a list of {len(value)}" if isinstance(value, (list, tuple)) else type(value).__name__
             raise ArgumentError(f"{name}: {what} for {count} subjects, expected a list with one each")
         columns.append(list(value))
-    rows = [SubjectOptions(*row) for row in zip(*columns)]
-    for i, one in enumerate(rows):
-        _check_options(one, f"subjects[{i}]: " if several else "")
+    rows = []
+    for i, row in enumerate(zip(*columns)):
+        name = f"subjects[{i}]: " if several else ""
+        one = SubjectOptions(*row)
+        _check_options(one, name)
+        rows.append(replace(one, adjust=_adjustment(one.adjust, f"{name}adjust")))
     return rows
+
+
+def _adjustment(value: Any, name: str) -> dict[str, float] | None:
+    """Returns the corrections by hand of a subject as values of JSON; None without any."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise ArgumentError(f"{name}: {value!r}, expected None or numbers by name: {', '.join(ADJUST.by_name)}")
+    numbers = {key: one.item() if isinstance(one, np.generic) else one for key, one in value.items()}
+    check_numbers(ADJUST, numbers, f"{name}.")
+    return {key: float(one) for key, one in numbers.items()} or None
 
 
 def _check_options(one: SubjectOptions, name: str) -> None:

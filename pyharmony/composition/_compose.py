@@ -196,6 +196,7 @@ def compose(
     grain: float = _GRAIN,
     shadow: Literal["auto"] | bool | Mapping[str, object] = "auto",
     reflection: bool | Mapping[str, object] = False,
+    adjust: OneOrMany[Mapping[str, float] | None] = None,
     upscale: UpscaleMethod | None = "auto",
     seed: int = 0,
     recipe: Mapping[str, object] | PathLike | None = None,
@@ -238,7 +239,8 @@ def compose(
             the recipes of the next ones, of which there may be fewer.
         harmonize: a method of `pyharmony.harmonize`; None: colours do not change.
         strength: how far the subject is matched to the scene, 0 to 2: the change of colours, and below 1 a factor of
-            sharpness and grain. 0 is a plain paste, without matching, shadow or soft edge, whatever the other options.
+            sharpness and grain. 0 is a plain paste, without matching, shadow or soft edge, whatever the other options
+            but `adjust`.
         blend: 'alpha', the default of 'auto', with clean edges; 'gaussian_poisson', on the harmonised image;
             'poisson'.
         sharpness, grain: the share of the blur and of the grain of the surroundings that the subject gets, 0 to 1.
@@ -246,6 +248,10 @@ def compose(
             `pyharmony.shadow`, such as {'tip': (x, y), 'softness': 1}.
         reflection: True: the ground reflects the subject, for water and polished floors; or arguments of
             `pyharmony.reflection`, such as {'strength': 0.3, 'blur': 0}.
+        adjust: corrections by hand after the match, whatever the strength: {'exposure': stops, 'temperature': mired,
+            above 0 warmer, 'contrast': -1 to 1, 'saturation': a factor, 'edge': pixels of the background by which the
+            outline moves, above 0 outwards, 'feather': pixels over which the edge becomes softer}, or some of them; see
+            `pyharmony.color.Retouching`. Of several subjects one for all, or a list with one, or None, each.
         upscale: a method of `pyharmony.super_resolve` for subjects with a scale above 1.5; None: they are interpolated.
         seed: the seed of the grain.
         recipe: the decisions of an earlier call, `ComposeInfo.recipe` or a JSON file of it; of the other arguments only
@@ -296,7 +302,7 @@ def compose(
     values = {"blend": blend, "sharpness": sharpness, "grain": grain, "shadow": shadow, "reflection": reflection}
     settings = settings_of(harmonize, strength, values)
     settings["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
-    options = options_of(len(images), several, points, boxes, masks, at, scale, angle, flip, behind)
+    options = options_of(len(images), several, points, boxes, masks, at, scale, angle, flip, behind, adjust)
     old_recipe = None if recipe is None else read_recipe(recipe)
     names = [f"subjects[{i}]" if several else "subjects" for i in range(len(images))]
     whole, photos, scene = _read_images(images, names, background, old_recipe, side, keep_gps)
@@ -571,6 +577,7 @@ def _plan_of(
         # The fields that do not depend on the placement.
         same: dict[str, Any] = {"size": list(photo.size), "digest": None if photo.whole else digest(photo.levels)}
         same |= {"file": photo.file, "mask": _plan.mask_entry(photo, cut), **_plan.ends(photo, cut), **settings}
+        same["adjust"] = one.adjust
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
         uses_people = people_masks is not None or isinstance(one.at, str)
         heads, pixels = people.crowd.heads if uses_people else [], _plan.pixels_of(photo, cut)

@@ -70,6 +70,7 @@ class SubjectOptions:
     angle: Any
     flip: bool
     behind: Any
+    adjust: Mapping[str, float] | None
 
 
 @dataclass(frozen=True)

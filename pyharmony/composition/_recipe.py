@@ -18,7 +18,7 @@ import numpy as np
 from .. import io as images
 from .. import shadows
 from .._arrays import NumpyArray
-from .._calls import COMPOSE, Group
+from .._calls import COMPOSE, Call, Group
 from .._images.levels import levels_of_shares
 from .._images.region import bounding_box
 from .._images.sizes import resized
@@ -204,7 +204,11 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
             _check(one["upscale"], _UPSCALE, f"{name}upscale.")
         for option in options:
             if isinstance(option.type, Group) and isinstance(one[option.name], Mapping):
-                check_effect(one[option.name], option.name, f"recipe: {name}{option.name}.")
+                before = f"recipe: {name}{option.name}."
+                if option.type.is_step:
+                    check_effect(one[option.name], option.name, before)
+                else:
+                    check_numbers(option.type.call, one[option.name], before)
     return whole
 
 
@@ -223,6 +227,18 @@ def check_effect(arguments: Mapping[str, Any], of: str, name: str) -> None:
             raise error.within("", f"{of}.{error.argument}") from None
         inner = error.within(name)
         raise ArgumentError(str(inner), code=inner.code, **inner.details) from None
+
+
+def check_numbers(call: Call, arguments: Mapping[str, Any], name: str) -> None:
+    """Rejects arguments that a call lacks, or whose value it does not accept; name: their prefix in messages."""
+    options = call.by_name
+    for key, value in arguments.items():
+        if key not in options:
+            raise ArgumentError(
+                f"{name}{key}: not an argument of {call.command}, expected some of {', '.join(options)}"
+            )
+        if not options[key].accepts(value):
+            raise ArgumentError(f"{name}{key}: {_short(value)}, expected {options[key].accepted}")
 
 
 def accepted(of: str) -> list[str]:

@@ -16,11 +16,13 @@ from .._images.region import Region, bounding_box
 from .._images.sizes import fitted, resized
 from .._images.threads import copied, in_threads
 from .._warnings import quiet
+from ..color import retouch
 from ..errors import PyHarmonyError, Reason
 from ..harmonization import harmonize
 from ..io import Layer, merged_of
 from ..matching import match_grain, match_sharpness
 from ..shadows import ReflectionInfo, ShadowInfo, reflection, shadow
+from ._adjust import retouching_of
 from ._plan import Photo, base_is_seen, is_cut_below
 from ._recipe import mask_over
 from ._subject import PlacedSubject, place_subject
@@ -163,6 +165,11 @@ def _draw_one(
         subject.seconds["shadow"] = time.perf_counter() - start
     with quiet():  # the infos and reasons contain what the warnings would
         _match(canvas, subject, recipe, entry, photo, mask, ratio)
+    if (parameters := retouching_of(entry.get("adjust"))) is not None:
+        start = time.perf_counter()
+        hard = (subject.alpha > 0).view(np.uint8) * np.uint8(255)
+        subject.colours, _ = retouch(subject.colours, hard, parameters=parameters)
+        subject.seconds["adjust"] = time.perf_counter() - start
     if entry.get("reflection") is not None:
         start = time.perf_counter()
         _reflect(canvas, subject, unhidden, front_mask, entry, ratio)

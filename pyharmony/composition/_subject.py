@@ -23,6 +23,7 @@ from .._images.source import place, place_scaled, scaled_region
 from .._images.threads import in_threads
 from ..errors import Reason
 from ..upscaling.cutouts import enlarged_where
+from ._adjust import Edge, with_edge
 from ._plan import ENLARGED, Photo
 
 #: Two numbers, of rows and columns or of height and width.
@@ -93,6 +94,8 @@ def place_subject(
     if scale * longest < _SPECK:
         return nothing
     every = max(1, min(int(1 / (scale * _FINER)), longest))
+    edge = Edge.of(entry.get("adjust"), ratio / (scale * every))
+    box = box.expand(edge.reach * every, mask.shape)
     top, bottom = _span(box.y0, box.y1, len(mask), every)
     left, right = _span(box.x0, box.x1, mask.shape[1], every)
     alpha = block_means(_part(mask, top, bottom, left, right), every)
@@ -111,6 +114,9 @@ def place_subject(
         return nothing
     pixels = block_means(_part(photo.pixels, top, bottom, left, right), every)
     colours = decontaminated(pixels, alpha, (0, 0), Memory(), background=photo.alpha is None)
+    if edge.reach:
+        own_alpha = None if photo.alpha is None else block_means(_part(photo.alpha, top, bottom, left, right), every)
+        alpha, colours = with_edge(alpha, colours, edge, None if own_alpha is None else own_alpha > 0)
     source = np.concatenate([colours, alpha[..., None]], 2)
     times, reasons, seconds = 1 / every, [], {}
     if entry.get("upscale") is not None and scale > ENLARGED:

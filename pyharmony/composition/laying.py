@@ -14,6 +14,8 @@ from ..errors import MaskWarning
 
 __all__ = ["BESIDE", "in_canvas_pixels", "laid_over"]
 
+#: The arguments that are lengths in pixels.
+_LENGTHS = ("edge", "feather")
 #: The width of the surroundings that a gradient-domain blend reads, in pixels.
 BESIDE = 8
 
@@ -52,13 +54,14 @@ def laid_over(dst: NumpyArray, colours: NumpyArray, alpha: NumpyArray, inner: An
 
 
 def in_canvas_pixels(arguments: Mapping[str, Any], ratio: float, below: float = 0.0) -> dict[str, Any]:
-    """Returns the arguments of a shadow or a reflection for a canvas at a ratio of the background's size.
+    """Returns the arguments of a shadow, a reflection or corrections for a canvas at a ratio of the background's size.
 
     Whole numbers are at the centres of pixels, on either canvas. below: the distance of the contact with the ground
     below the centre of a given row, in pixels of either size.
     """
     scaled = dict(arguments)
     if ratio != 1:
+        scaled |= {key: scaled[key] * ratio for key in _LENGTHS if key in scaled}
         for key in ("tip", "horizon", "contact", "wall"):
             if scaled.get(key) is None:
                 continue

@@ -52,12 +52,13 @@ def layers(body: Any, settings: Mapping[str, Any], desk: Desk) -> dict[str, Any]
     place: dict[str, Any] = {"at": tuple(value * ratio for value in one.at), "scale": one.scale * ratio / own_ratio}
     place |= {"angle": one.angle, "flip": one.flip, "masks": mask, "upscale": None, "return_info": True}
     matched = {**settings, "people": people or None}
-    for name in ("shadow", "reflection"):
+    for name in ("shadow", "reflection", "adjust"):
         if isinstance(settings.get(name), Mapping):
             matched[name] = in_canvas_pixels(settings[name], ratio)
     colours = background[..., :3]
     with desk.phase("match", 2, 3), desk.collected_warnings() as reasons:
-        plain: Composed = compose(photo, colours, **place, strength=0.0)[1].subjects[0]
+        # Both have the corrections by hand, so that any mixture of them has.
+        plain: Composed = compose(photo, colours, **place, adjust=matched.get("adjust"), strength=0.0)[1].subjects[0]
         info = compose(photo, colours, **place, **matched)[1]
         full: Composed = info.subjects[0]
     with desk.phase("encode", 3, 3):

@@ -298,7 +298,9 @@ def _type_of(option: Option) -> Any:
     if isinstance(kind, Numbers):
         kind = _NUMBERS[kind.metavar]
     elif isinstance(kind, Group):
-        kind = Literal["auto"] | bool | _arguments_of(kind) if kind.auto else bool | _arguments_of(kind)
+        group, kind = kind, _arguments_of(kind)
+        if group.is_step:
+            kind = Literal["auto"] | bool | kind if group.auto else bool | kind
     elif isinstance(kind, tuple):
         kind = Literal[kind]
     elif kind is IMAGE:
@@ -345,12 +347,12 @@ def fields_of(call: Call, names: Iterable[str] | None = None) -> dict[str, tuple
 
 def _values_of(body: Part, names: Iterable[str]) -> dict[str, Any]:
     """Returns the values of the fields that a request sets, as plain values."""
-    return {
-        name: value.model_dump(exclude_unset=True) if isinstance(value, Part) else value
-        for name in names
-        if name in body.model_fields_set
-        for value in [getattr(body, name)]
-    }
+    return {name: _plain(getattr(body, name)) for name in names if name in body.model_fields_set}
+
+
+def _plain(value: Any) -> Any:
+    """Returns the value of a field, the arguments of a step as those that a request sets."""
+    return value.model_dump(exclude_unset=True) if isinstance(value, Part) else value
 
 
 # ---- segment ----
@@ -814,7 +816,7 @@ def _compose(body: Any, desk: Desk) -> dict[str, Any]:
         if body.people is not None:
             options["people"] = [_mask(desk.read(id, "people")) for id in body.people]
         for name in _EACH:
-            options[name] = [getattr(one, name) for one in body.subjects]
+            options[name] = [_plain(getattr(one, name)) for one in body.subjects]
         options["mask"] = [None if one.mask is None else desk.path(one.mask) for one in body.subjects]
         arguments = COMPOSE.arguments(options, len(body.subjects), True)
     side = desk.memory.proxy_side if body.preview else None
@@ -879,7 +881,10 @@ def _layers(body: Any, desk: Desk) -> dict[str, Any]:
     from ._live import layers
 
     body.check()
-    return layers(body, COMPOSE.arguments(_values_of(body, _LOOKS)), desk)
+    values = _values_of(body, _LOOKS)
+    # Of one subject.
+    values |= {name: [values[name]] for name in _EACH if name in values}
+    return layers(body, COMPOSE.arguments(values), desk)
 
 
 class LiveBody(Body):
