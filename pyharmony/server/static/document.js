@@ -75,7 +75,7 @@ export class DocumentHistory {
   commit(change) {
     this.leave();
     const keys = /** @type {(keyof Doc)[]} */ (Object.keys(change));
-    if (keys.every((key) => this.doc[key] === change[key])) return;
+    if (keys.every((key) => JSON.stringify(this.doc[key]) === JSON.stringify(change[key]))) return;
     this.states = [...this.states.slice(0, this.now + 1), { ...this.doc, ...change }];
     this.now += 1;
   }

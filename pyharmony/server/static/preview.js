@@ -117,13 +117,15 @@ export class Preview {
       fail(error);
     } finally {
       this.isBusy = false;
-      if (session.isOpen) {
-        // A change of scale or angle may have begun, and may already have ended.
-        if (this.changing) this.layMeanwhile(this.changing);
-        else if (this.isOld) this.later();
-        else if (isLast) session.stage.element.dataset.state = "rests";
+      const { isOld } = this;
+      if (session.isOpen && this.changing) {
+        // A change of scale or angle may have begun, and may already have ended: the document is updated after it.
+        this.layMeanwhile(this.changing);
+      } else {
+        this.isOld = false;
+        if (session.isOpen && isOld) this.later();
+        else if (session.isOpen && isLast) session.stage.element.dataset.state = "rests";
       }
-      this.isOld = false;
     }
   }
 
