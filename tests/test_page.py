@@ -2915,13 +2915,31 @@ def test_phone_from_photos_to_a_download(browser: Any, service: Any) -> None:
 
 
 @pytest.mark.full
-def test_a_photo_of_forty_megapixels(browser: Any, tmp_path: Path) -> None:
-    y, x = np.mgrid[:5000, :8000]
+def test_fifty_megapixels_with_a_killed_worker_in_the_middle(browser: Any, tmp_path: Path) -> None:
+    y, x = np.mgrid[:6000, :8400]
     large = np.stack([x // 32 % 256, y // 20 % 256, (x + y) // 64 % 256], -1).astype(np.uint8)
     files = {**shapes(tmp_path), "background": tmp_path / "large.jpg"}
     Image.fromarray(large).save(files["background"], quality=90)
-    with test_server.running(page=PAGE, timeout=180.0) as one, visiting(browser, one) as visit:
-        blending(visit, files)
+    Image.fromarray(np.asarray(Image.open(files["alpha"]).resize((1200, 1200)))).save(files["alpha"])
+    with test_server.running(page=PAGE) as one, visiting(browser, one) as visit:
+        page, pool = visit.page, one.service.pool
+        without_people(visit)
+        visit.give("subject", files["alpha"], files["background"])
+        visit.step("place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        visit.settled()
+
+        def begins() -> None:
+            visit.click("#download")
+            one.until(lambda: [job.operation.name for job in pool.running if not job.preview] == ["compose"])
+            page.wait_for_selector("#busy:not([hidden])")
+
+        visit.settled()
+        os.kill(one.pid(), signal.SIGSTOP)  # so that it is at work when it dies
+        begins()
+        os.kill(one.pid(), signal.SIGKILL)
+        visit.says("The worker process ended, possibly for lack of memory")
+        visit.read()
         assert pixels_of(visit.download()).shape == large.shape
 
 
