@@ -3016,14 +3016,7 @@ def record(folder: Path) -> None:
             visit.step("cut")
             page.wait_for_timeout(400)
             frame(900)
-            clicks = (
-                (215, 420, True),
-                (220, 120, True),
-                (282, 262, True),
-                (335, 320, True),
-                (400, 430, True),
-                (8, 400, False),
-            )
+            clicks = ((230, 120, True), (220, 300, True), (400, 430, True), (20, 400, False))
             for x, y, adds in clicks:
                 if not adds:
                     page.keyboard.down("Shift")
