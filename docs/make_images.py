@@ -1,21 +1,28 @@
-"""Makes the pictures of README.md, docs/recipes.md and docs/color.md from those of the package.
+"""Makes the pictures of README.md, docs/recipes.md, docs/color.md and the large ones of docs/gallery.md.
 
-`together.jpg` and `before_and_after.webp` are those of `pyharmony demo`.
+`together.jpg` and `before_and_after.webp` are those of `pyharmony demo`. The large ones of the gallery are made by the
+commands that the page shows, from the photographs of the package and from those in the folder that PYHARMONY_DATA names
+(default `../shared/data`), which are not part of the repository: docs/images/LICENSES.md says whose they are. The print
+on bricks needs scikit-image too.
 
-python docs/make_images.py
+python docs/make_images.py [pairs]
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 import pyharmony
 from pyharmony import blend, color
@@ -101,7 +108,114 @@ def save(table: list[list[tuple[str, Pixels]]], name: str, *, pairs: bool) -> No
     page.save(IMAGES / name, quality=88, subsampling=0)
 
 
+class Pair(NamedTuple):
+    """A large picture of the gallery: its photographs by the names of its command, and the close-up (x, y, w, h)."""
+
+    src: str
+    dst: str
+    photos: dict[str, str]
+    near: tuple[int, int, int, int]
+
+
+PHOTOS = (
+    Path(os.environ.get("PYHARMONY_DATA", IMAGES.parent.parent.parent / "shared" / "data")) / "photos_open" / "images"
+)
+#: The width of a picture, and the largest height of its photographs.
+WIDTH, HEIGHT = 1200, 580
+PAIRS = {
+    "colorado": Pair("cowgirl.jpg", "colorado.jpg", {}, (340, 120, 240, 160)),
+    "pier": Pair("coat.jpg", "pier.jpg", {}, (310, 86, 240, 80)),
+    "game": Pair("cowgirl.jpg", "game.jpg", {"game.jpg": "coco_000000360452.jpg"}, (120, 165, 270, 82)),
+    "street": Pair("cowgirl.jpg", "street.jpg", {"street.jpg": "coco_000000313588.jpg"}, (120, 215, 190, 150)),
+    "roofs": Pair(
+        "hat.jpg", "roofs.jpg", {"hat.jpg": "coco_000000257896.jpg", "roofs.jpg": "budgie_beacon_street_sunset.jpg"},
+        (240, 118, 400, 100),
+    ),
+    "jetty": Pair(
+        "apple.jpg", "jetty.jpg", {"apple.jpg": "oi_apple.jpg", "jetty.jpg": "elementary_jonas_nilsson_lee.jpg"},
+        (100, 245, 375, 128),
+    ),
+    "dunes": Pair(
+        "lioness.jpg", "dunes.jpg", {"lioness.jpg": "oi_lion.jpg", "dunes.jpg": "pop_jared_evans_119758.jpg"},
+        (250, 115, 390, 130),
+    ),
+    "mural": Pair("waves.png", "bricks.png", {}, (560, 90, 200, 130)),
+}  # fmt: skip
+
+
+def print_on_bricks(folder: Path) -> None:
+    """Writes a part of a wood print, the mask of a rectangle with soft edges, and a wall in the colour of bricks."""
+    from skimage import data  # type: ignore[import-untyped]
+
+    wall = Image.fromarray(np.rot90(data.brick())).resize((840, 840), Image.Resampling.LANCZOS).crop((0, 0, 840, 560))
+    warm = np.clip(np.asarray(wall)[..., None] * np.array([1.12, 0.98, 0.86]), 0, 255).astype(np.uint8)
+    Image.fromarray(warm).save(folder / "bricks.png")
+    waves = Image.open(PHOTOS / "budgie_ocean_waves.jpg").convert("RGB")
+    waves.resize((520, 330), Image.Resampling.LANCZOS, box=(40, 0, 608, 360)).save(folder / "waves.png")
+    mask = Image.new("L", (520, 330))
+    mask.paste(255, (8, 8, 512, 322))
+    mask.filter(ImageFilter.GaussianBlur(3)).save(folder / "waves_mask.png")
+
+
+def panels(src: Image.Image, dst: Image.Image, result: Image.Image, near: tuple[int, int, int, int]) -> Image.Image:
+    """Returns before and after side by side; source and close-up are below them, or beside them if they are upright."""
+    width = (WIDTH - MARGIN) // 2
+    height = min(HEIGHT, round(width * dst.height / dst.width))
+    wide = min(width, round(height * dst.width / dst.height))
+    before, after = (x.resize((wide, height), Image.Resampling.LANCZOS) for x in (dst, result))
+    x, y, w, h = near
+    detail = result.crop((x, y, x + w, y + h))
+    beside = wide < 0.8 * width
+    if beside:
+        rest = (WIDTH - 2 * (wide + MARGIN), (height - MARGIN) // 2)
+        sizes, places = (rest, rest), ((2 * (wide + MARGIN), 0), (2 * (wide + MARGIN), height - rest[1]))
+        whole = height
+    else:
+        below = round(0.75 * height)
+        left = min(width, round(below * src.width / src.height))
+        sizes = ((left, below), (WIDTH - left - MARGIN, below))
+        places = ((0, height + MARGIN), (left + MARGIN, height + MARGIN))
+        whole = height + MARGIN + below
+    page = Image.new("RGB", (WIDTH, whole), "white")
+    page.paste(before, (0, 0))
+    page.paste(after, (wide + MARGIN, 0))
+    for part, size, place in zip((src, detail), sizes, places, strict=True):
+        page.paste(ImageOps.fit(part, size, Image.Resampling.LANCZOS), place)
+    return page
+
+
+def commands() -> dict[str, str]:
+    """Returns the commands of docs/gallery.md, by the names of what they write."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (IMAGES.parent / "gallery.md").read_text(), re.M | re.S)
+    return {match[1]: block for block in blocks if (match := re.search(r"-o (\w+)\.png", block))}
+
+
+def pairs() -> None:
+    """Runs each command of the gallery where its photographs are, and writes its picture."""
+    (IMAGES / "pairs").mkdir(exist_ok=True)
+    run = f'pyharmony() {{ "{sys.executable}" -m pyharmony "$@"; }}\n'
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for path in PICTURES.iterdir():
+            if path.suffix == ".jpg":
+                shutil.copy(path, folder)
+        print_on_bricks(folder)
+        for pair in PAIRS.values():
+            for file, photo in pair.photos.items():
+                shutil.copy(PHOTOS / photo, folder / file)
+        for word, block in commands().items():
+            subprocess.run(["bash", "-ec", run + block], cwd=folder, check=True)  # noqa: S603, S607
+            pair = PAIRS[word]
+            src, dst, result = (
+                Image.open(folder / file).convert("RGB") for file in (pair.src, pair.dst, f"{word}.png")
+            )
+            panels(src, dst, result, pair.near).save(IMAGES / "pairs" / f"{word}.webp", quality=82, method=6)
+
+
 def main() -> None:
+    pairs()
+    if sys.argv[1:] == ["pairs"]:
+        return
     save(rows(), "wrong_and_right.jpg", pairs=True)
     save(transfers(), "color.jpg", pairs=False)
     with tempfile.TemporaryDirectory() as folder:

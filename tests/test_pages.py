@@ -11,6 +11,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from .shared import load_script
 
 pytestmark = pytest.mark.house
 
@@ -139,3 +142,19 @@ def test_pictures_of_photographs_are_credited_and_small(folder: str, page: str) 
     made = (ROOT / "examples" / "gallery.py").read_text()
     assert set(re.findall(r'"(\w+)": ', made)) >= {name.removesuffix(".jpg") for name in names}
     assert sum((images / name).stat().st_size for name in shown) < 700_000
+
+
+def test_large_pictures_are_made_by_the_commands_beside_them() -> None:
+    """Each is written by docs/make_images.py, which runs the command that the page shows, and is credited."""
+    images, made = ROOT / "docs" / "images", load_script("docs/make_images.py")
+    names = {path.stem for path in (images / "pairs").iterdir()}
+    gallery = (ROOT / "docs" / "gallery.md").read_text()
+    assert set(made.PAIRS) == set(made.commands()) == names
+    assert set(re.findall(r"\(images/pairs/(\w+)\.webp\)", gallery)) == names
+    assert set(re.findall(r"\(pairs/(\w+)\.webp\)", (images / "LICENSES.md").read_text())) == names
+    for name, pair in made.PAIRS.items():
+        words = made.commands()[name].split()
+        assert {pair.src, pair.dst} <= set(words), name
+        assert set(pair.photos) <= {pair.src, pair.dst}, name
+        path = images / "pairs" / f"{name}.webp"
+        assert Image.open(path).width >= 1100 and path.stat().st_size < 300_000, name
