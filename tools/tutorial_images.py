@@ -1,0 +1,69 @@
+"""Takes the screenshots of docs/tutorial.md: a visit to the page with photographs that come with the package.
+
+    python tools/tutorial_images.py
+
+It needs what tests/test_page.py needs: Playwright and Chromium.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs" / "images" / "tutorial"
+#: The click on the woman in the first photograph.
+CLICK = (294, 271)
+
+
+def main(folder: Path) -> None:
+    sys.path.insert(0, str(ROOT))
+    from tests import test_page, test_server
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        test_server.running(page=test_page.PAGE, timeout=120.0) as service,
+        test_page.playwright.sync_playwright() as driver,
+        contextlib.closing(
+            driver.chromium.launch(executable_path=test_page.CHROMIUM, args=["--no-sandbox"])
+        ) as browser,
+        test_page.visiting(browser, service) as visit,
+    ):
+        page = visit.page
+
+        def shoot(name: str) -> None:
+            page.wait_for_timeout(400)
+            shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            shot.save(folder / f"{name}.webp", quality=80, method=6)
+
+        shoot("start")
+        visit.give("subject", test_page.IMAGES / "cowgirl.jpg", test_page.IMAGES / "colorado.jpg")
+        visit.step("cut")
+        page.wait_for_timeout(400)
+        visit.point(*CLICK)
+        page.wait_for_selector("#to-place:enabled", timeout=test_page.PATIENCE)
+        page.wait_for_selector("html[data-busy=false]", timeout=test_page.PATIENCE)
+        shoot("cut")
+        visit.click("#to-place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=test_page.PATIENCE)
+        visit.settled()
+        shoot("place")
+        visit.click("[data-to=match]")
+        visit.settled()
+        shoot("match")
+        visit.click("#compare")
+        visit.settled()
+        page.locator("#divider").fill("60")
+        shoot("compare")
+        visit.click("#compare")
+        visit.click("[data-to=save]")
+        visit.settled()
+        shoot("save")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if sys.argv[1:] else FOLDER)
