@@ -21,7 +21,7 @@ NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find csrc cmake -type f 2>/dev
 CXX_SOURCES := $(shell find csrc tests -name third_party -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print 2>/dev/null)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo emulator emulator-check kernel-budgets test test-newest test-full lint format bench gpu-check sheets docs sanitize api-snapshot command-reference type-stubs model-pages clean FORCE
+.PHONY: help setup demo emulator emulator-check kernel-budgets test test-newest test-full lint format bench gpu-check sheets docs docs-links sanitize api-snapshot command-reference type-stubs model-pages clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -107,6 +107,9 @@ sheets: setup ## contact sheets of the shared photographs in artifacts/sheets
 docs: setup ## the documentation as a site in artifacts/site; a warning, a broken link or an undocumented name fails
 	@$(BIN)/python -m sphinx -b html -c docs -d build/site -W --keep-going -q . artifacts/site
 	@echo "artifacts/site/index.html"
+
+docs-links: setup ## asks for every page of others that the documentation links to; not in CI, which needs no network for it
+	@$(BIN)/python -m sphinx -b linkcheck -c docs -d build/site -q . artifacts/links
 
 sanitize: setup ## the tests of the kernels under AddressSanitizer, UBSan, ThreadSanitizer; SHORT=1 for the short form
 	@sh tools/sanitize.sh memory $(BIN)/python
