@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import copy
 import dataclasses
 import errno
 import fnmatch
@@ -12,6 +13,7 @@ import functools
 import hashlib
 import io
 import json
+import logging
 import os
 import re
 import shutil
@@ -39,8 +41,9 @@ from PIL import Image
 import pyharmony
 from pyharmony import blend, segmentation
 from pyharmony.errors import ArgumentError
-from pyharmony.server import PAGE, Settings, serve
-from pyharmony.server.settings import SAMPLES, bytes_of, token_of
+from pyharmony.server import PAGE, Settings, User, serve
+from pyharmony.server._queue import Queue
+from pyharmony.server.settings import SAMPLES, TOKEN_FILE, bytes_of, users_of
 
 httpx = pytest.importorskip("httpx", reason="httpx is not installed")
 pytest.importorskip("fastapi", reason="fastapi is not installed")
@@ -53,6 +56,8 @@ pytestmark = pytest.mark.house
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = {"X-Pyharmony": "1"}
 TOKEN = "a-token-of-the-tests-0123456789"  # noqa: S105
+#: Users of one service, each with a token.
+USERS = (User("ann", f"{TOKEN}-of-ann"), User("bob", f"{TOKEN}-of-bob"))
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 #: The side of an image whose blend takes seconds, and that is small as a file.
 LONG = 2000
@@ -121,6 +126,13 @@ class Running:
         pool = self.service.pool
         pool.slots[0].ready = True
         self.server.loop.call_soon_threadsafe(pool._hand_out)
+
+    def of(self, user: User) -> Running:
+        """Returns the same service for the requests of a user."""
+        one = copy.copy(self)
+        headers = {**HEADER, "Authorization": f"Bearer {user.token}"}
+        one.client, one.long = httpx.Client(base_url=self.address, headers=headers, timeout=120), {}
+        return one
 
 
 def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
@@ -1071,7 +1083,7 @@ def test_phases_that_pass_at_once_are_all_told(service: Running) -> None:
     from pyharmony.server._pool import Job
 
     pool = service.service.pool
-    job = Job("0" * 32, OPERATIONS["blend"], "", [], status="running", start_time=time.time())
+    job = Job("0" * 32, "", OPERATIONS["blend"], "", [], status="running", start_time=time.time())
     assert [one.phase for one in pool.changes(job, 0)] == [None]
     job.phases += [Phase(name=name, step=i + 1, steps=3) for i, name in enumerate(("decode", "solve", "encode"))]
 
@@ -1089,10 +1101,10 @@ def test_the_end_is_told_of_a_job_that_ends_while_an_event_is_sent(service: Runn
     from pyharmony.server._operations import OPERATIONS
     from pyharmony.server._pool import Job
 
-    job = Job("1" * 32, OPERATIONS["blend"], "", [], status="running", start_time=time.time())
+    job = Job("1" * 32, "", OPERATIONS["blend"], "", [], status="running", start_time=time.time())
 
     async def told() -> list[str]:
-        answer = await service.service.events(job.id)
+        answer = await service.service.events(job.id, "")
         found = []
         async for sent in answer.body_iterator:
             if "data: " in (text := str(sent)):
@@ -1645,7 +1657,10 @@ def test_settings_that_are_not_safe_are_refused(tmp_path: Path) -> None:
     for wrong in (
         {"host": EVERYWHERE}, {"host": "::"}, {"host": "example.org"}, {"hosts": ("example.org",)}, {"token": "short"},
         {"token": "with spaces in it and long"}, {"workers": 0}, {"queue": 0}, {"timeout": 0}, {"port": 70_000},
-        {"max_upload": 0}, {"proxy_side": 10},
+        {"max_upload": 0}, {"proxy_side": 10}, {"user_queue": 0}, {"user_files": 0}, {"users": (User("", TOKEN),)},
+        {"users": (User("ann", "short"),)}, {"users": (User("an n", TOKEN),)}, {"users": (User("-", TOKEN),)},
+        {"users": (User("ann", TOKEN), User("bob", TOKEN))}, {"users": (User("ann", TOKEN), User("ann", TOKEN * 2))},
+        {"users": (User("ann", TOKEN),), "token": TOKEN},
     ):  # fmt: skip
         with pytest.raises(ArgumentError):
             Settings(**wrong)
@@ -1655,11 +1670,327 @@ def test_settings_that_are_not_safe_are_refused(tmp_path: Path) -> None:
     for text in ("", "MB", "-1", "1TB", "0", "1e9", "9" * 40):
         with pytest.raises(ValueError, match="a size"):
             bytes_of(text)
-    (tmp_path / "token").write_text(f"  {TOKEN}\nmore\n")
-    assert token_of(tmp_path / "token") == TOKEN
-    (tmp_path / "token").write_bytes(b"\xff\xfe\n")
-    with pytest.raises(ArgumentError):
-        token_of(tmp_path / "token")
+
+
+# ---- several people ----
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Running]:
+    """Yields a service of two users with names, and one without."""
+    with running(users=USERS, token=TOKEN, max_upload=3_000_000) as one:
+        yield one
+
+
+def test_a_file_of_tokens_has_a_line_for_each_user(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    ann, bob = USERS
+    for text, users in (
+        (TOKEN, [User("", TOKEN)]),
+        (f"  {TOKEN}\n", [User("", TOKEN)]),
+        (f"# of the lab\n\nann {ann.token}\r\n  bob\t{bob.token}  \n#{TOKEN}\n", [ann, bob]),
+        (f"ann {ann.token}\n{TOKEN}\n", [ann, User("", TOKEN)]),
+    ):
+        path.write_text(text)
+        assert users_of(path) == tuple(users)
+    for data, message in (
+        (b"", "a token, or lines"), (b"# nobody\n\n", "a token, or lines"), (b"\xff\xfe\n", "line 1: .* of ASCII"),
+        (f"{TOKEN}\nmore\n".encode(), "line 2: .* at least 16"), (f"ann {TOKEN} b".encode(), "line 1: .* or a name"),
+        (f"# x\nan/n {TOKEN}".encode(), "line 2: .* letters"), (f"{'a' * 33} {TOKEN}".encode(), "line 1: .* letters"),
+        (f"{TOKEN}\n{TOKEN}x".encode(), "line 2: a token without a name, like that of line 1"),
+        (f"ann {TOKEN}\n\nbob {TOKEN}".encode(), "line 3: the same token as in line 1"),
+        (f"ann {TOKEN}\nann {TOKEN}x".encode(), "line 2: the same name as in line 1"),
+        (b"#" * (TOKEN_FILE + 1), "at most 65,536 bytes"),
+    ):  # fmt: skip
+        path.write_bytes(data)
+        with pytest.raises(ArgumentError, match=f"token_file: .*tokens.*{message}") as raised:
+            users_of(path)
+        assert TOKEN not in str(raised.value)
+    assert TOKEN not in repr(Settings(token=TOKEN, users=USERS))
+
+
+def test_shares_are_of_several_users_only() -> None:
+    for settings, queue, files in (
+        ({}, 32, 100), ({"token": TOKEN}, 32, 100), ({"users": USERS[:1]}, 32, 100), ({"users": USERS}, 8, 25),
+        ({"users": USERS[:1], "token": TOKEN}, 8, 25), ({"users": USERS, "queue": 10}, 4, 25),
+        ({"users": USERS, "queue": 3}, 3, 25), ({"users": USERS, "user_queue": 30, "user_files": 70}, 30, 70),
+        ({"users": USERS, "user_queue": 50, "user_files": 700}, 32, 100), ({"user_queue": 5, "user_files": 7}, 5, 7),
+    ):  # fmt: skip
+        held = Settings(**{"max_files": 100, **settings})
+        assert (held.user_queue_limit, held.user_files_limit) == (queue, files), settings
+    assert Settings(users=USERS).upload_limit == Settings(token=TOKEN).upload_limit == 32_000_000
+    assert Settings(users=USERS, host=EVERYWHERE, hosts=("example.org",)).needs_token
+
+
+@dataclasses.dataclass(eq=False)
+class Item:
+    """What may wait in a `Queue`."""
+
+    user: str
+
+
+def test_what_waits_is_taken_in_turns() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        queue, waiting = Queue[Item](), dict[str, list[Item]]()  # users in the order of their turns
+        for _ in range(60):
+            user, choice = str(rng.choice(list("abcd"))), rng.random()
+            if choice < 0.55:
+                item = Item(user)
+                queue.append(item)
+                waiting.setdefault(user, []).append(item)
+            elif choice < 0.7 and user in waiting:
+                item = waiting[user].pop(int(rng.integers(len(waiting[user]))))
+                queue.remove(item)
+            elif choice < 0.95 and waiting:
+                user = next(iter(waiting))
+                assert queue.index(waiting[user][0]) == 0 and queue.pop() is waiting[user][0]
+                waiting[user] = waiting.pop(user)[1:]
+            else:
+                for absent in (queue.remove, queue.index):
+                    with pytest.raises(ValueError):  # noqa: PT011
+                        absent(Item(user))
+            waiting = {user: items for user, items in waiting.items() if items}
+            assert len(queue) == sum(map(len, waiting.values())) and bool(queue) == bool(waiting)
+            assert all(queue.count(user) == len(waiting.get(user, ())) for user in "abcd")
+        order = list(queue)
+        assert [queue.index(item) for item in order] == list(range(len(order)))
+        assert [queue.pop() for _ in order] == order and not queue
+        with pytest.raises(IndexError):
+            queue.pop()
+
+
+def test_jobs_of_users_take_turns(shared: Running) -> None:
+    ann, bob = map(shared.of, USERS)
+    bodies = {one: {**one.ids(**scene()), "at": [4, 4]} for one in (ann, bob)}
+    with shared.at_rest():
+        jobs = [(one, one.start("blend", **bodies[one]).json()) for one in (ann, ann, ann, ann, bob, bob)]
+        assert [one.client.get(job["url"]).json()["position"] for one, job in jobs] == [0, 2, 4, 5, 1, 3]
+        ann.client.delete(jobs[1][1]["url"])
+        assert [one.client.get(job["url"]).json().get("position") for one, job in jobs] == [0, None, 2, 4, 1, 3]
+    ended = [one.client.get(job["url"], params={"wait": 60}).json() for one, job in jobs]
+    assert [job["status"] for job in ended] == ["done", "cancelled", *["done"] * 4]
+    held = sorted(
+        (shared.service.pool.jobs[job["id"]] for job in ended if "started" in job), key=lambda j: j.start_time
+    )
+    assert [job.user for job in held] == ["ann", "bob", "ann", "bob", "ann"]
+
+
+def test_a_user_has_a_share_of_the_queue(shared: Running) -> None:
+    ann, bob = map(shared.of, USERS)
+    bodies = {one: {**one.ids(**scene()), "at": [4, 4]} for one in (ann, bob)}
+    with having(shared, user_queue=2), shared.at_rest():
+        jobs = [(ann, ann.start("blend", **bodies[ann]).json()) for _ in range(2)]
+        for refused in (
+            ann.start("blend", **bodies[ann]),
+            ann.client.post("/api/v1/pictures", content=b"x" * 100_000),
+        ):
+            assert refused.status_code == 429 and kind_of(refused) == "busy"
+            assert "2 of your jobs are waiting" in refused.json()["error"]["message"]
+            assert 1 <= int(refused.headers["retry-after"]) <= 60
+        jobs += [(bob, bob.start("blend", **bodies[bob]).json()) for _ in range(2)]
+        assert bob.start("blend", **bodies[bob]).status_code == 429
+        with having(shared, queue=4):  # that of all is full, whoever asks
+            refused = shared.of(User("", TOKEN)).client.post("/api/v1/pictures", content=b"x")
+            assert refused.status_code == 429 and "4 jobs are waiting" in refused.json()["error"]["message"]
+        for one, job in jobs:
+            assert one.client.delete(job["url"]).json()["status"] == "cancelled"
+    # Uploads count while they come.
+    with (
+        having(shared, user_queue=1),
+        socket.create_connection(shared.server.servers[0].sockets[0].getsockname()) as slow,
+    ):
+        head = f"Host: localhost\r\nX-Pyharmony: 1\r\nAuthorization: Bearer {USERS[0].token}\r\nContent-Length: 9"
+        slow.sendall(f"POST /api/v1/pictures HTTP/1.1\r\n{head}\r\n\r\nslow".encode())
+        until(lambda: shared.service._uploads["ann"] == 1)
+        refused = ann.client.post("/api/v1/pictures", content=b"x" * 100_000)
+        assert refused.status_code == 429 and "1 images of yours" in refused.json()["error"]["message"]
+        assert bob.upload(scene()["mask"])["width"] == 40
+    until(lambda: shared.service._uploads["ann"] == 0)
+    assert ann.upload(scene()["mask"])["width"] == 40
+
+
+def test_a_user_has_a_share_of_the_files(shared: Running) -> None:
+    ann, bob = map(shared.of, USERS)
+    store = shared.service.store
+    for one in (ann, bob):
+        clear_user(one)
+    noise = file_of(np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8))
+    seen = bob.done("export", picture=bob.upload(noise)["id"], format="png", preview=True)["picture"]
+    first = ann.upload(noise)
+    with having(shared, user_files=3 * store.user_bytes["ann"] + 100):  # each with its proxy
+        mine = ann.done("export", picture=first["id"], format="png", preview=True)["picture"]
+        kept = [first, *(ann.upload(noise) for _ in range(2))]
+        assert ann.client.get(mine["url"]).status_code == 404  # previews of one's own go first
+        for refused in (
+            ann.client.post("/api/v1/pictures", content=noise),
+            ann.client.post("/api/v1/pictures", content=noise),
+        ):
+            assert refused.status_code == 429 and kind_of(refused) == "full"
+            assert refused.headers["retry-after"] == "60"
+            assert "your limit for files" in refused.json()["error"]["message"]
+        # With the whole full too, nothing of others goes for what is refused anyway.
+        with having(shared, max_files=store.total_bytes):
+            assert ann.client.post("/api/v1/pictures", content=noise).status_code == 429
+        assert bob.client.get(seen["url"]).status_code == 200 and bob.upload(noise)["width"] == 100
+        assert ann.client.delete(kept[1]["url"]).status_code == 204 and ann.upload(noise)["width"] == 100
+    # Within one's share the previews of others go, as the last.
+    with having(shared, max_files=store.total_bytes, user_files=store.total_bytes):
+        assert bob.client.get(seen["url"]).status_code == 200
+        ann.upload(scene()["mask"])
+        assert bob.client.get(seen["url"]).status_code == 404
+    for one in (ann, bob):
+        clear_user(one)
+    assert sum(store.user_bytes.values()) == store.total_bytes and not {"ann", "bob"} & {*store.user_bytes}
+
+
+def clear_user(service: Running) -> None:
+    """Deletes the images of a user."""
+    for id in list(service.service.store.pictures):
+        service.client.delete(f"/api/v1/pictures/{id}")
+
+
+def with_other_ids(body: Any, mine: Mapping[str, str], other: Mapping[str, str]) -> Iterator[Any]:
+    """Yields a body once for each id in it, replaced by the same of another user."""
+    if isinstance(body, str):
+        yield from (other[name] for name, id in mine.items() if id == body)
+    elif isinstance(body, (dict, list)):
+        for key, value in body.items() if isinstance(body, dict) else enumerate(body):
+            for one in with_other_ids(value, mine, other):
+                made = copy.copy(body)
+                made[key] = one
+                yield made
+
+
+def test_nothing_of_others_is_there(shared: Running) -> None:
+    ann, bob = map(shared.of, USERS)
+    images = {**scene(), **placed(), "grey": scene()["mask"]}
+    theirs, mine = ann.ids(**images), bob.ids(**images)
+    unknown = dict.fromkeys(mine, "0" * 32)
+    job = ann.start("compose", 60, subjects=[{"picture": theirs["subject"], "mask": theirs["mask"], "at": [100, 60]}],
+                    background=theirs["background"])  # fmt: skip
+    told = job.json()
+    assert told["status"] == "done" and ann.client.get(told["result"]["recipe_url"]).status_code == 200
+    # Every address with an id, as it is for an id that nobody has.
+    paths = shared.of(USERS[0]).client.get("/api/v1/openapi.json").json()["paths"]
+    tried = 0
+    for path, methods in paths.items():
+        if "{id}" not in path:
+            continue
+        kinds = [told["id"]] if "/jobs/" in path else [theirs["src"], told["result"]["picture"]["id"]]
+        for id, method in ((id, method) for id in kinds for method in (*methods, *["head"] * ("get" in methods))):
+            for one in (bob, shared.of(User("", TOKEN))):
+                hidden = one.client.request(method, path.format(id=id).removeprefix("/"))
+                nobodys = one.client.request(method, path.format(id="0" * 32).removeprefix("/"))
+                assert hidden.status_code == nobodys.status_code == (405 if hidden.status_code == 405 else 404), path
+                assert hidden.content == nobodys.content
+                tried += hidden.status_code == 404
+    assert tried == 2 * (2 * 6 + 4)
+    assert ann.client.get(told["url"]).json()["status"] == "done"
+    assert ann.client.get(f"/api/v1/pictures/{theirs['src']}").status_code == 200
+    # And every body with one.
+    src = {**{name: mine[name] for name in ("src", "dst", "mask")}, "at": [4, 4]}
+    subject = {"picture": mine["src"], "mask": mine["mask"], "at": [1, 1]}
+    layers = {"plain": mine["src"], "matched": mine["subject"]}
+    bodies: dict[str, list[dict[str, Any]]] = {
+        "blend": [{**src, "base": mine["dst"], "color_weight": mine["grey"]}],
+        "edit": [{"image": mine["src"], "mask": mine["mask"], "mode": "detail-boost"}],
+        "harmonize": [{"image": mine["src"], "mask": mine["mask"], "reference": mine["dst"]}],
+        "segment": [
+            {"picture": mine["src"], "people": True},
+            {"picture": mine["src"], "steps": [{"kind": "mask", "mask": mine["mask"]}]},
+        ],
+        "paint": [{"picture": mine["src"], "mask": mine["mask"], "strokes": [{"line": [[3, 3]], "width": 2}]}],
+        "place": [{
+            "subject": mine["src"], "background": mine["dst"], "mask": mine["mask"], "people": [mine["grey"]],
+            "others": mine["mask"],
+        }],
+        "compose": [{
+            "subjects": [{"picture": mine["subject"]}, {"picture": mine["src"], "mask": mine["mask"]}],
+            "background": mine["background"],
+        }],
+        "merge": [{"photos": [mine["src"], mine["dst"]], "people": [mine["mask"], None]}],
+        "layers": [{"subject": subject, "background": mine["dst"]}],
+        "live": [
+            {**layers, "background": mine["dst"], "shadow": mine["grey"], "cast": [0, 0], "at": [1, 1],
+             "mode": "alpha"},
+            {"background": mine["dst"], "source": mine["src"], "mask": mine["mask"], "at": [1, 1], "mode": "alpha"},
+        ],
+        "cutout": [{"picture": mine["src"], "mask": mine["mask"]}],
+        "export": [{"picture": mine["src"], "sources": [mine["dst"]], "format": "png"}],
+    }  # fmt: skip
+    assert set(bodies) == set(bob.client.get("/api/v1/service").json()["operations"])
+    with shared.at_rest():
+        for operation, variants in bodies.items():
+            for body in variants:
+                own = bob.start(operation, **body)
+                assert own.status_code == 202, (operation, own.text)
+                bob.client.delete(own.json()["url"])
+                changed = list(with_other_ids(body, mine, theirs))
+                assert changed
+                for one, same in zip(changed, with_other_ids(body, mine, unknown), strict=True):
+                    hidden, nobodys = bob.start(operation, **one), bob.start(operation, **same)
+                    assert hidden.status_code == 404 and kind_of(hidden) == "unknown_picture", (operation, one)
+                    assert hidden.content == nobodys.content
+        assert not len(shared.service.pool.queue) and not os.listdir(shared.folder / "jobs")
+
+
+def test_a_page_has_the_user_that_opened_its_session(shared: Running) -> None:
+    ann, bob = map(shared.of, USERS)
+    picture = ann.upload(scene()["mask"])
+    pages = {}
+    for one in (ann, bob):
+        session = one.client.post("/api/v1/session")
+        assert session.status_code == 204
+        pages[one] = httpx.Client(base_url=shared.address, headers=HEADER, cookies=session.cookies)
+        one.client.cookies.clear()
+    assert pages[ann].get(picture["proxy_url"]).status_code == 200
+    assert pages[bob].get(picture["proxy_url"]).status_code == 404
+    # A session that a page opens again by its cookie keeps the user; a token says whose a request is.
+    again = pages[bob].post("/api/v1/session")
+    assert again.status_code == 204 and pages[bob].get(picture["url"]).status_code == 404
+    token = {"Authorization": f"Bearer {USERS[0].token}"}
+    assert pages[bob].get(picture["url"], headers=token).status_code == 200
+    assert pages[bob].post("/api/v1/session", headers=token).status_code == 204
+    assert pages[bob].get(picture["url"]).status_code == 200
+    for page in pages.values():
+        page.close()
+
+
+def test_the_log_has_names_and_no_tokens(shared: Running, caplog: pytest.LogCaptureFixture) -> None:
+    ann = shared.of(USERS[0])
+    with caplog.at_level(logging.DEBUG, "pyharmony.server"):
+        ids = {**ann.ids(**scene()), "at": [4, 4]}
+        ann.done("blend", **ids)
+        ann.start("blend", **{**ids, "src": "0" * 32})
+        shared.client.get("/api/v1/service", headers={"Authorization": f"Bearer {TOKEN}x"})
+        session = ann.client.post("/api/v1/session").cookies["pyharmony"]
+        shared.of(User("", TOKEN)).client.get("/api/v1/service")
+        figures = ann.client.get("/metrics").text
+        until(lambda: any("/metrics" in record.getMessage() for record in caplog.records))
+    records = [(record.getMessage(), getattr(record, "fields", {})) for record in caplog.records]
+    assert any(text.startswith("POST /api/v1/blend 200 ") and text.endswith(" ms ann") for text, _ in records)
+    assert any(text == "job blend done ann" and fields["user"] == "ann" for text, fields in records)
+    assert any(fields.get("status") == 404 and fields["user"] == "ann" for _, fields in records)
+    unnamed = [fields for text, fields in records if text.startswith("GET /api/v1/service")]
+    assert len(unnamed) == 2 and not any("user" in fields for fields in unnamed)
+    text = repr(records)
+    assert not any(secret in text for secret in (TOKEN, session, *(user.token for user in USERS)))
+    assert "pyharmony_jobs_total" in figures and not re.search(r"\bann\b|user=", figures)
+
+
+def test_nobody_makes_the_service_forget_the_jobs_of_others(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann, bob = map(shared.of, USERS)
+    monkeypatch.setattr("pyharmony.server._pool.MAX_JOBS", 4)
+    bodies = {one: {**one.ids(**scene()), "at": [4, 4]} for one in (ann, bob)}
+    shared.service.pool.jobs.clear()
+    jobs = [(one, one.start("blend", 60, **bodies[one]).json()) for one in (ann, ann, *[bob] * 5)]
+    states = [one.client.get(job["url"]).status_code for one, job in jobs]
+    assert states == [200, 200, 404, 404, 404, 200, 200]
+    monkeypatch.setattr("pyharmony.server._pool.MAX_JOB_BYTES", 1)  # the newest stays, of whomever it is
+    last = ann.start("blend", 60, **bodies[ann]).json()
+    assert ann.client.get(last["url"]).status_code == 200
+    assert {one.client.get(job["url"]).status_code for one, job in jobs} == {404}
 
 
 # ---- slow, malformed, many ----
@@ -2418,6 +2749,7 @@ def test_the_command_refuses_what_is_not_safe(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(serve)
     (tmp_path / "token").write_text("short")
+    (tmp_path / "tokens").write_text(f"ann {TOKEN}\nann {TOKEN}x\n")
     for options, words in (
         (["--host", EVERYWHERE], "pass --token-file"),
         (["--token-file", str(tmp_path / "token")], "at least 16 characters"),
@@ -2427,10 +2759,14 @@ def test_the_command_refuses_what_is_not_safe(tmp_path: Path) -> None:
         (["--queue", "-1", "--verbose"], "--queue"),
         (["--port", "-1", "--quiet", "--debug", "--json"], "--port"),
         (["--workers", "0"], "--workers: 0, expected at least 1"),
+        (["--user-queue", "0"], "--user-queue: 0, expected at least 1"),
+        (["--user-files", "lots"], "--user-files: 'lots', expected a size such as 32MB"),
+        (["--token-file", str(tmp_path / "tokens")], "tokens, line 2: the same name as in line 1"),
         (["--timeout", "0"], "--timeout: 0.0, expected more than 0 seconds"),
     ):
         result = CliRunner().invoke(app, options)
         assert result.exit_code == 2 and words in result.stderr, (options, result.stderr)
+        assert TOKEN not in result.output + result.stderr
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = CliRunner().invoke(app, ["--port", str(taken.getsockname()[1])])
         assert result.exit_code == 1 and "cannot be listened on: address already in use" in result.stderr

@@ -65,14 +65,25 @@ def test_the_session_is_found_among_other_cookies() -> None:
         ("pyharmony", ""), ("", ""), ("a=pyharmony=ab12", ""), ("xpyharmony=ab12", ""), ('pyharmony="ab12"', '"ab12"'),
     ):  # fmt: skip
         assert session_of(cookie) == name, cookie
-    keys = Keys(TOKEN)
-    session = keys.open()
-    assert keys.fit({"cookie": f"a=b; pyharmony={session}"})
-    assert not keys.fit({"cookie": f"pyharmony={session[:-1]}"}) and not keys.fit({"cookie": ""})
+    keys = Keys({"ann": TOKEN, "bob": TOKEN[::-1]})
+    session = keys.open("bob")
+    assert keys.user_of({"cookie": f"a=b; pyharmony={session}"}) == "bob"
+    assert keys.user_of({"cookie": f"pyharmony={session[:-1]}"}) is keys.user_of({"cookie": ""}) is None
+    # A token says more than a cookie that a browser sends by itself.
+    assert keys.user_of({"authorization": f"Bearer {TOKEN}", "cookie": f"pyharmony={session}"}) == "ann"
     # Nothing that is looked up is the name itself, so that no look-up takes longer for a name that is nearly right.
     assert session not in repr(keys._sessions)
     keys.close(session)
-    assert not keys.fit({"cookie": f"pyharmony={session}"})
+    assert keys.user_of({"cookie": f"pyharmony={session}"}) is None
+
+
+def test_nobody_closes_the_sessions_of_others_by_opening_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyharmony.server._guard.MAX_SESSIONS", 5)
+    keys = Keys({"ann": TOKEN, "bob": TOKEN[::-1]})
+    first = keys.open("ann")
+    sessions = [keys.open("bob") for _ in range(20)]
+    users = [keys.user_of({"cookie": f"pyharmony={session}"}) for session in (first, *sessions)]
+    assert users == ["ann", *[None] * 16, *["bob"] * 4]
 
 
 def answers(service: Running, data: bytes) -> list[bytes]:

@@ -22,7 +22,9 @@ def serve(
     console: Console,
     host: Annotated[str, option("ADDRESS", "The address to listen on; any but loopback needs a token.")] = "127.0.0.1",
     port: Annotated[int, option("N", "The port; 0: any free one.")] = 8787,
-    token_file: Annotated[Path | None, option("FILE", "A file whose first line is the token of requests.")] = None,
+    token_file: Annotated[
+        Path | None, option("FILE", "A file with a token, or with a line NAME TOKEN for each user.")
+    ] = None,
     allow_host: Annotated[list[str] | None, option("NAME", "A host name of a proxy; repeatable.")] = None,
     max_upload: Annotated[
         str | None, option("SIZE", "The largest file.", show_default="512MB, and 32MB with a token")
@@ -32,6 +34,14 @@ def serve(
         int | None, option("N", "Worker processes.", show_default="one for two cores, or for the GPU")
     ] = None,
     queue: Annotated[int, option("M", "The length of the queue of jobs.")] = 32,
+    user_queue: Annotated[
+        int | None,
+        option("M", "The most waiting jobs of one user.", show_default="a quarter of the queue if there are several"),
+    ] = None,
+    user_files: Annotated[
+        str | None,
+        option("SIZE", "The most files of one user.", show_default="5 of the largest if there are several"),
+    ] = None,
     timeout: Annotated[
         float | None,
         option(
@@ -49,31 +59,37 @@ def serve(
     from .._jobs.worker import pixels_of
     from ..server import PAGE, Settings
     from ..server import serve as run
-    from ..server.settings import bytes_of, token_of
+    from ..server.settings import User, bytes_of, users_of
 
     logger = logging.getLogger("pyharmony.server")
     before = logger.level
     # A line for each request, unless only errors are logged.
     if logging.getLogger("pyharmony").level < logging.ERROR and logger.getEffectiveLevel() > logging.INFO:
         logger.setLevel(logging.INFO)
-    token = None
+    users: tuple[User, ...] = ()
     with as_failures(console.words(_NAMES, texts=_TEXTS)):
         if token_file is not None:
             with reading(str(token_file)):
-                token = token_of(token_file)
-        try:
-            limit = None if max_upload is None else bytes_of(max_upload)
-        except ValueError as error:
-            raise Failure(f"--max-upload: {max_upload!r}, expected {error}", Code.USAGE) from None
+                users = users_of(token_file)
+        sizes = {}
+        for name, text in (("max_upload", max_upload), ("user_files", user_files)):
+            try:
+                sizes[name] = None if text is None else bytes_of(text)
+            except ValueError as error:
+                words = f"--{name.replace('_', '-')}: {text!r}, expected {error}"
+                raise Failure(words, Code.USAGE) from None
         settings = Settings(
             host=host,
             port=port,
-            token=token,
+            token=next((user.token for user in users if not user.name), None),
+            users=tuple(user for user in users if user.name),
             hosts=tuple(allow_host or ()),
-            max_upload=limit,
+            max_upload=sizes["max_upload"],
             max_pixels=pixels_of(max_pixels) or 0,
             workers=workers,
             queue=queue,
+            user_queue=user_queue,
+            user_files=sizes["user_files"],
             timeout=timeout,
             page=None if no_ui else PAGE,
         )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .settings import PAGE, Settings
+from .settings import PAGE, Settings, User
 
-__all__ = ["PAGE", "Settings", "serve"]
+__all__ = ["PAGE", "Settings", "User", "serve"]
 
 
 def serve(settings: Settings, started: Callable[[str], None] = lambda address: None) -> None:

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi import Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
@@ -60,6 +61,14 @@ MAX_ERRORS = 5
 #: The statuses of failures to read an upload; others have 422.
 _UNREADABLE = {"ImageTooLarge": 413, "OutOfMemory": 413, "MemoryError": 413, "full": 429}
 
+
+async def _user_of(request: Request) -> str:
+    """Returns the name of the user of a request, as the guard has found it."""
+    return str(request.scope["user"])
+
+
+#: The user of a request.
+User = Annotated[str, Depends(_user_of)]
 Id = Annotated[str, Path(pattern=_ID, description="32 hexadecimal digits.")]
 Wait = Annotated[
     float, Query(ge=0, le=60, description="The seconds to wait for the end of the job before the response is sent.")
@@ -111,9 +120,10 @@ class Service:
         self.metrics = Metrics()
         self.store = Store(tree, settings)
         self.pool = Pool(settings, self.store, self.metrics)
-        self.keys = Keys(settings.token)
+        self.keys = Keys(settings.tokens)
         self.began = time.monotonic()
-        self._uploads = 0
+        #: The number of uploads in progress, by user.
+        self._uploads = Counter[str]()
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._looker: asyncio.Task[None] | None = None
         self.page = Page(settings.page, SAMPLES)
@@ -196,7 +206,7 @@ class Service:
             """Returns the schema with the token of requests."""
             schema = make()
             needs: dict[str, Any] = {"header": {"type": "apiKey", "in": "header", "name": CSRF_HEADER}}
-            if self.settings.token is not None:
+            if self.settings.needs_token:
                 needs["token"] = {"type": "http", "scheme": "bearer"}
             schema.setdefault("components", {})["securitySchemes"] = needs
             schema["security"] = [{name: [] for name in needs}]
@@ -286,7 +296,7 @@ class Service:
             lifetime=settings.lifetime,
             preview_lifetime=settings.preview_lifetime,
             proxy_side=settings.proxy_side,
-            needs_token=settings.token is not None,
+            needs_token=settings.needs_token,
             methods=harmonize_methods(),
             fields=page_fields(COMPOSE),
             segment_methods=[
@@ -299,10 +309,10 @@ class Service:
             ],
         )
 
-    async def open_session(self, request: Request, response: Response) -> None:
+    async def open_session(self, request: Request, response: Response, user: User) -> None:
         """Sets a cookie, which images and events need, for a page whose request has the token."""
         secure = request.headers.get("origin", "").startswith("https://")
-        name = self.keys.open()
+        name = self.keys.open(user)
         response.set_cookie(COOKIE, name, path="/", httponly=True, samesite="strict", secure=secure)
 
     async def close_session(self, request: Request, response: Response) -> None:
@@ -314,6 +324,7 @@ class Service:
         self,
         request: Request,
         response: Response,
+        user: User,
         name: Annotated[str | None, Query(max_length=200, description="A label for people; never a path.")] = None,
     ) -> PictureInfo:
         """Stores an image, the file itself as the body, and reads it."""
@@ -322,19 +333,23 @@ class Service:
             raise Refusal(415, "media_type", "the body is a form, expected the file itself")
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise Refusal(415, "media_type", "the body is compressed, expected the file itself")
-        self.pool.check_room()
-        self.store.make_room()
-        if self._uploads >= self.settings.queue:
-            raise Refusal(429, "busy", f"{self._uploads} images are being uploaded", self.pool.retry_after())
-        self._uploads += 1
+        self.pool.check_room(user)
+        self.store.make_room(user)
+        for count, limit, whose in (
+            (self._uploads.total(), self.settings.queue, ""),
+            (self._uploads[user], self.settings.user_queue_limit, " of yours"),
+        ):
+            if count >= limit:
+                raise Refusal(429, "busy", f"{count} images{whose} are being uploaded", self.pool.retry_after())
+        self._uploads[user] += 1
         try:
-            return await self._take(request, response, name)
+            return await self._take(request, response, user, name)
         finally:
-            self._uploads -= 1
+            self._uploads[user] -= 1
 
-    async def _take(self, request: Request, response: Response, name: str | None) -> PictureInfo:
+    async def _take(self, request: Request, response: Response, user: str, name: str | None) -> PictureInfo:
         id = PictureId(new_id())
-        with self.store.incoming(id) as incoming:
+        with self.store.incoming(id, user) as incoming:
             waiting = bytearray()
             async for chunk in request.stream():
                 waiting += chunk
@@ -346,14 +361,15 @@ class Service:
                 raise Refusal(422, "empty", "the body is empty, expected an image file")
             incoming.close()
             label = None if name is None else excerpt(name)
-            self.store.add(id, await self._opened(id, label), History((incoming.sha256,)), label)
+            about = await self._opened(id, user, label)
+            self.store.add(id, user, about, History((incoming.sha256,)), label)
         info = self.store.info(id)
         response.headers["Location"] = info.url.removeprefix("api/v1/")  # relative to the request
         return info
 
-    async def _opened(self, id: PictureId, label: str | None) -> Mapping[str, Any]:
+    async def _opened(self, id: PictureId, user: str, label: str | None) -> Mapping[str, Any]:
         """Reads an image in an internal job, which has its own time limit, and returns its record."""
-        job = self.pool.submit(OPEN, OpenBody(picture=id), admitted=True, hidden=True)
+        job = self.pool.submit(OPEN, OpenBody(picture=id), user, admitted=True, hidden=True)
         try:
             while not job.over:
                 await job.wait(1.0)
@@ -364,66 +380,70 @@ class Service:
             raise _unreadable(job, id, label)
         return job.raw
 
-    async def picture(self, id: Id) -> PictureInfo:
+    async def picture(self, id: Id, user: User) -> PictureInfo:
         """Returns the information about an image."""
-        self.store.get(id)
+        self.store.get(id, user)
         return self.store.info(id)
 
-    async def remove_picture(self, id: Id) -> None:
+    async def remove_picture(self, id: Id, user: User) -> None:
         """Deletes an image."""
-        self.store.get(id)
+        self.store.get(id, user)
         self.store.remove(id)
 
     async def file(
-        self, id: Id, name: Annotated[str | None, Query(max_length=200, description="The name of the download.")] = None
+        self,
+        id: Id,
+        user: User,
+        name: Annotated[str | None, Query(max_length=200, description="The name of the download.")] = None,
     ) -> FileResponse:
         """Returns the file of an image."""
-        picture = self.store.get(id)
+        picture = self.store.get(id, user)
         suffix = _SUFFIXES.get(picture.format, picture.format.lower())
         file_name = _file_name(name or picture.name or "pyharmony", suffix)
         kind = _TYPES.get(picture.format, "application/octet-stream")
         return PictureResponse(self.store, picture, self.store.tree.picture(id), media_type=kind, filename=file_name)
 
-    async def proxy(self, id: Id) -> FileResponse:
+    async def proxy(self, id: Id, user: User) -> FileResponse:
         """Returns an image as a small JPEG or PNG in sRGB, which is created if missing."""
-        picture = self.store.get(id)
+        picture = self.store.get(id, user)
         path = self.store.tree.proxy(id)
         if not path.exists():
             if id not in self._opening:
-                self.pool.check_room()
-                self._opening[id] = asyncio.create_task(self._open(PictureId(id), picture.name))
+                self.pool.check_room(user)
+                self._opening[id] = asyncio.create_task(self._open(PictureId(id), user, picture.name))
             await asyncio.shield(self._opening[id])
         kind = _TYPES[proxy_format(picture.sizes.channels).upper()]
         return PictureResponse(self.store, picture, path, media_type=kind)
 
-    async def _open(self, id: PictureId, label: str | None) -> None:
+    async def _open(self, id: PictureId, user: str, label: str | None) -> None:
         try:
-            await self._opened(id, label)
+            await self._opened(id, user, label)
         finally:
             del self._opening[id]
 
     def _starts(self, operation: Operation) -> Callable[..., Any]:
-        async def start(body: Body, response: Response, wait: Wait = 0.0) -> JobInfo:
+        async def start(body: Body, response: Response, user: User, wait: Wait = 0.0) -> JobInfo:
             try:
                 body.check()
-                sizes = {str(id): self.store.get(id).sizes for id in body.pictures()}
+                sizes = {str(id): self.store.get(id, user).sizes for id in body.pictures()}
                 body.check_result(sizes, self.settings.max_pixels)
             except Failure as failure:
                 status = 413 if failure.exit_code == Code.RESOURCES else 422
                 raise Refusal(status, failure.kind, str(failure)) from None
-            info = await self._state(self.pool.submit(operation, body), wait)
+            info = await self._state(self.pool.submit(operation, body, user), wait)
             response.headers["Location"] = info.url.removeprefix("api/v1/")  # relative to the request
             if info.finished is not None:
                 response.status_code = 200
             return info
 
         # The type of the body depends on the operation.
-        start.__annotations__ = {"body": operation.body, "response": Response, "wait": Wait, "return": JobInfo}
+        types = {"response": Response, "user": User, "wait": Wait, "return": JobInfo}
+        start.__annotations__ = {"body": operation.body, **types}
         return start
 
-    async def job(self, id: Id, wait: Wait = 0.0) -> JobInfo:
+    async def job(self, id: Id, user: User, wait: Wait = 0.0) -> JobInfo:
         """Returns the state of a job."""
-        return await self._state(self.pool.get(id), wait)
+        return await self._state(self.pool.get(id, user), wait)
 
     async def _state(self, job: Job, wait: float) -> JobInfo:
         await job.wait(wait)
@@ -431,23 +451,23 @@ class Service:
         self.pool.on_sent(job)
         return info
 
-    async def cancel(self, id: Id) -> JobInfo:
+    async def cancel(self, id: Id, user: User) -> JobInfo:
         """Stops a job; a job that has ended is not changed."""
-        job = self.pool.get(id)
+        job = self.pool.get(id, user)
         self.pool.cancel(job)
         await job.wait(5.0)
         return self.pool.info(job)
 
-    async def recipe(self, id: Id) -> FileResponse:
+    async def recipe(self, id: Id, user: User) -> FileResponse:
         """Returns the recipe of a job of compose, which `pyharmony.compose` and its command accept too."""
-        path = self.store.tree.recipe(self.pool.get(id).id)
+        path = self.store.tree.recipe(self.pool.get(id, user).id)
         if not path.exists():
             raise Refusal(404, "no_recipe", "this job has no recipe")
         return FileResponse(path, media_type="application/json", filename="recipe.json")
 
-    async def events(self, id: Id) -> StreamingResponse:
+    async def events(self, id: Id, user: User) -> StreamingResponse:
         """Sends every change of a job, as server-sent events named 'job' with the job as data, until it ends."""
-        job = self.pool.get(id)
+        job = self.pool.get(id, user)
 
         async def stream() -> AsyncIterator[str]:
             yield "retry: 1000\n\n"

@@ -11,6 +11,7 @@ import hmac
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,33 +61,46 @@ UNEXPECTED = Refusal(500, "unexpected", "unexpected error; the log of the servic
 
 
 class Keys:
-    """The token, and the sessions of pages that were opened with it."""
+    """The tokens of users, and the sessions of pages that were opened with them.
 
-    def __init__(self, token: str | None) -> None:
-        self._token = None if token is None else _digest(token)
-        #: The end of each session, by the digest of its name, so that the time of a look-up reveals nothing of names.
-        self._sessions: dict[bytes, float] = {}
+    Args:
+        tokens: the token of each user by name; empty: no token is needed, and all requests are of one user.
+    """
 
-    def open(self) -> str:
+    def __init__(self, tokens: Mapping[str, str]) -> None:
+        self._tokens = {name: _digest(token) for name, token in tokens.items()}
+        #: The end and the user of each session, by the digest of its name: the time of a look-up reveals nothing of it.
+        self._sessions: dict[bytes, tuple[float, str]] = {}
+
+    def open(self, user: str) -> str:
+        """Opens a session of a user, and returns its name; of too many, the oldest of the user with most is closed."""
         now = time.monotonic()
-        self._sessions = {name: end for name, end in self._sessions.items() if end > now}
+        self._sessions = {name: session for name, session in self._sessions.items() if session[0] > now}
         while len(self._sessions) >= MAX_SESSIONS:
-            self._sessions.pop(next(iter(self._sessions)))
+            (most, _), *_ = Counter(owner for _, owner in self._sessions.values()).most_common(1)
+            del self._sessions[next(name for name, (_, owner) in self._sessions.items() if owner == most)]
         name = new_id()
-        self._sessions[_digest(name)] = now + SESSION
+        self._sessions[_digest(name)] = (now + SESSION, user)
         return name
 
     def close(self, name: str) -> None:
         self._sessions.pop(_digest(name), None)
 
-    def fit(self, headers: Mapping[str, str]) -> bool:
-        """Returns whether a request has the token, or the cookie of a session."""
-        if self._token is None:
-            return True
+    def user_of(self, headers: Mapping[str, str]) -> str | None:
+        """Returns the user of a request, by its token or the cookie of its session; None: it has neither."""
+        if not self._tokens:
+            return ""
         kind, _, value = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and hmac.compare_digest(_digest(value.strip()), self._token):
-            return True
-        return self._sessions.get(_digest(session_of(headers.get("cookie", ""))), 0) > time.monotonic()
+        user = None
+        if kind.lower() == "bearer":
+            digest = _digest(value.strip())
+            for name, token in self._tokens.items():  # all of them: the time does not reveal whose it is
+                if hmac.compare_digest(digest, token):
+                    user = name
+        if user is None:
+            end, owner = self._sessions.get(_digest(session_of(headers.get("cookie", ""))), (0.0, ""))
+            user = owner if end > time.monotonic() else None
+        return user
 
 
 def session_of(cookie: str) -> str:
@@ -120,7 +134,7 @@ class Guard:
         self._proxies = {name.lower() for name in settings.hosts}  # they may replace the Host header
         names = {"localhost", "127.0.0.1", "::1", own, *self._proxies}
         # With a token and no names, the token shows that a request is meant for this service.
-        self._names = None if settings.token is not None and not settings.hosts else names
+        self._names = None if settings.needs_token and not settings.hosts else names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -162,8 +176,11 @@ class Guard:
             raise Refusal(403, "origin", "requests from pages of other origins are not allowed")
         if path.startswith("/api/") and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             raise Refusal(403, "origin", "requests from pages of other origins are not allowed")
-        if (path.startswith("/api/") or path == "/metrics") and not self.keys.fit(headers):
-            raise Refusal(401, "token", "the token is missing or wrong", headers={"WWW-Authenticate": "Bearer"})
+        if path.startswith("/api/") or path == "/metrics":
+            user = self.keys.user_of(headers)
+            if user is None:
+                raise Refusal(401, "token", "the token is missing or wrong", headers={"WWW-Authenticate": "Bearer"})
+            scope["user"] = user
         if method not in _SAFE and CSRF_HEADER not in headers:
             raise Refusal(403, "csrf", "requests that change something need the header X-Pyharmony: 1")
         if method not in _SAFE and self.stopping:
@@ -285,6 +302,7 @@ class _Exchange:
             "received": self.came,
             "sent": self.went,
             "client": client[0] if client else None,
+            **({"user": user} if (user := self._scope.get("user")) else {}),
             **({"refused": kind} if (kind := self._scope.get("refused")) else {}),
             **({"note": note} if (note := self.note or "the client left" * (self.status == CLIENT_LEFT)) else {}),
         }
@@ -302,7 +320,9 @@ class _Exchange:
         if self.upload:
             metrics.uploaded.inc(self.came)
         level = logging.DEBUG if route in ("/health", "/metrics") else logging.INFO
-        line = "%s %s %s %.1f ms"
+        line = "%s %s %s %.1f ms%s"
+        user = f" {fields['user']}" if "user" in fields else ""
         _log.log(
-            level, line, fields["method"], fields["path"], fields["status"], fields["ms"], extra={"fields": fields}
-        )
+            level, line, fields["method"], fields["path"], fields["status"], fields["ms"], user,
+            extra={"fields": fields},
+        )  # fmt: skip

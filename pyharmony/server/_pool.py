@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -23,6 +23,7 @@ from ._answers import Error, JobInfo, Layer, Phase, Place, Refusal, Result, Segm
 from ._history import joined_history
 from ._metrics import Metrics
 from ._operations import Body, Operation
+from ._queue import Queue
 from ._store import Store, StoredPicture
 from ._text import MAX_ANSWER
 from ._tree import DISK_FULL, is_full, new_id
@@ -56,6 +57,7 @@ class Job:
     """A job.
 
     Attributes:
+        user: the name of the user whom it belongs to.
         body_json: its body as JSON, until it is sent to a worker.
         hidden: whether it is internal; clients do not see it.
         shares: the image whose session it continues; empty: none.
@@ -71,6 +73,7 @@ class Job:
     """
 
     id: str
+    user: str
     operation: Operation
     body_json: str
     pictures: list[StoredPicture]
@@ -157,7 +160,7 @@ class Pool:
     def __init__(self, settings: Settings, store: Store, metrics: Metrics) -> None:
         self.settings, self.store, self.metrics = settings, store, metrics
         self.jobs: OrderedDict[str, Job] = OrderedDict()
-        self.queue: deque[Job] = deque()
+        self.queue: Queue[Job] = Queue()
         self.slots = [_Slot(i) for i in range(settings.worker_count)]
         self.stopping = self.closing = self._is_up = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -198,23 +201,27 @@ class Pool:
         before = len(self.queue) + len(self.running)
         return max(1, min(_LONGEST_RETRY, math.ceil(self._seconds * before / len(self.slots))))
 
-    def check_room(self) -> None:
-        """Refuses more work if the queue is full (429), or the service stops (503)."""
+    def check_room(self, user: str) -> None:
+        """Refuses more work if the queue, or a user's share of it, is full (429), or the service stops (503)."""
         if self.stopping:
             raise Refusal(503, "stopping", "the service is stopping", self.retry_after())
         if len(self.queue) >= self.settings.queue:
-            raise Refusal(
-                429, "busy", f"{len(self.queue)} jobs are waiting, the limit of the queue", self.retry_after()
-            )
+            message = f"{len(self.queue)} jobs are waiting, the limit of the queue"
+            raise Refusal(429, "busy", message, self.retry_after())
+        if (count := self.queue.count(user)) >= self.settings.user_queue_limit:
+            message = f"{count} of your jobs are waiting, the limit for one user"
+            raise Refusal(429, "busy", message, self.retry_after())
 
-    def submit(self, operation: Operation, body: Body, *, admitted: bool = False, hidden: bool = False) -> Job:
-        """Puts a job into the queue, or refuses it: 404 for an unknown image, 429 and 503 as `check_room`.
+    def submit(
+        self, operation: Operation, body: Body, user: str, *, admitted: bool = False, hidden: bool = False
+    ) -> Job:
+        """Puts a job of a user into the queue, or refuses it: 404 for an unknown image, 429 and 503 as `check_room`.
 
         admitted: whether room was checked before, as for uploads; hidden: whether it is internal.
         """
         if self.stopping or not admitted:
-            self.check_room()
-            self.store.make_room()
+            self.check_room(user)
+            self.store.make_room(user)
         try:
             body_json = body.model_dump_json(exclude_unset=True)
         except (ValueError, RecursionError):
@@ -227,29 +234,29 @@ class Pool:
             # An image that is being uploaded is known to internal jobs only.
             for image_id in dict.fromkeys(body.pictures()):
                 if not hidden or image_id in self.store.pictures:
-                    pictures.append(self.store.pin(image_id))
+                    pictures.append(self.store.pin(image_id, user))
         except Refusal:
             for picture in pictures:
                 self.store.unpin(picture)
             self.store.tree.of_job(id).rmdir()
             raise
         shares = str(getattr(body, operation.shares)) if operation.shares else ""
-        job = Job(id, operation, body_json, pictures, body.preview, hidden, shares)
+        job = Job(id, user, operation, body_json, pictures, body.preview, hidden, shares)
         self.jobs[job.id] = job
         self.queue.append(job)
         self._hand_out()
         return job
 
-    def get(self, id: str) -> Job:
-        """Returns a job; Refusal 404: there is none of this id."""
+    def get(self, id: str, user: str) -> Job:
+        """Returns a job; Refusal 404: the user has none of this id."""
         job = self.jobs.get(id)
-        if job is None or job.hidden:
+        if job is None or job.hidden or job.user != user:
             raise Refusal(404, "unknown_job", "unknown job; it may have expired")
         return job
 
     def cancel(self, job: Job, why: Status = "cancelled") -> None:
         """Stops a job: one that waits leaves the queue, the worker of one that runs is killed."""
-        if job in self.queue:
+        if job.status == "queued":
             self.queue.remove(job)
             self._end(job, why)
             self._wake_waiting()
@@ -300,30 +307,35 @@ class Pool:
     def _forget(self, newest: Job) -> None:
         """Deletes the oldest ended jobs, those of previews first, while they are too many or too large.
 
-        The newest is kept: it was not sent to a client yet.
+        They are those of the user who has most. The newest is kept: it was not sent to a client yet.
         """
-        past_jobs = [job for job in self.jobs.values() if job.over]
-        count, total = len(past_jobs), sum(job.bytes for job in past_jobs)
-        for job in sorted(past_jobs, key=lambda job: not job.preview):
-            if count <= MAX_JOBS and total <= MAX_JOB_BYTES:
+        past_jobs = sorted((job for job in self.jobs.values() if job.over), key=lambda job: not job.preview)
+        counts, sizes = Counter(job.user for job in past_jobs), Counter[str]()
+        for job in past_jobs:
+            sizes[job.user] += job.bytes
+        while (too_many := counts.total() > MAX_JOBS) or sizes.total() > MAX_JOB_BYTES:
+            amounts = counts if too_many else sizes
+            others = [job for job in past_jobs if job is not newest]
+            if not others:
                 return
-            if job is newest:
-                continue
+            job = max(others, key=lambda job: amounts[job.user])  # of equals the first
+            past_jobs.remove(job)
+            counts[job.user] -= 1
+            sizes[job.user] -= job.bytes
             self._drop(job.id)
-            count, total = count - 1, total - job.bytes
 
     def _drop(self, id: str) -> None:
-        del self.jobs[id]
-        self.store.remove_recipe(id)
+        job = self.jobs.pop(id)
+        self.store.remove_recipe(id, job.user)
 
     def _hand_out(self) -> None:
-        """Assigns waiting jobs to idle workers: to the one that caches a job's image, if it is idle."""
+        """Assigns waiting jobs, of each user in turn, to idle workers: to one that caches a job's image, if it can."""
         changed = False
         while self.queue:
             idle = [slot for slot in self.slots if slot.idle]
             if not idle:
                 break
-            job = self.queue.popleft()
+            job = self.queue.pop()
             holders = [slot for slot in idle if job.shares and job.shares in slot.shared]
             self._give(job, (holders or idle)[0])
             changed = True
@@ -383,10 +395,13 @@ class Pool:
             self._seconds += 0.2 * (seconds - self._seconds)
         self.metrics.jobs.labels(job.operation.name, status).inc()
         fields: dict[str, Any] = {"job": job.id, "operation": job.operation.name, "status": status}
+        if job.user:
+            fields["user"] = job.user
         fields["seconds"] = None if seconds is None else round(seconds, 3)
         if error is not None:
             fields |= {"kind": error.kind, "error": error.message}
-        _log.info("job %s %s", job.operation.name, status, extra={"fields": fields})
+        user = f" {job.user}" if job.user else ""
+        _log.info("job %s %s%s", job.operation.name, status, user, extra={"fields": fields})
         if job.hidden:
             self.jobs.pop(job.id, None)
         self._forget(job)
@@ -521,7 +536,7 @@ class Pool:
             def taken(about: Mapping[str, Any] | None) -> Any:
                 if about is None:
                     return None
-                id = self.store.adopt(job.id, about, history, job.preview)
+                id = self.store.adopt(job.id, job.user, about, history, job.preview)
                 adopted.callback(self.store.remove, id)
                 return self.store.info(id)
 

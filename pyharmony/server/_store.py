@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -28,6 +29,7 @@ class StoredPicture:
     """An image of the service.
 
     Attributes:
+        user: the name of the user whom it belongs to.
         history: its sources and operations.
         proxy_bytes: the size of its proxy in bytes; 0: there is none yet.
         recipe: the job with its recipe, which is deleted with it; empty: none.
@@ -37,6 +39,7 @@ class StoredPicture:
     """
 
     id: str
+    user: str
     name: str | None
     bytes: int
     sizes: Sizes
@@ -61,11 +64,20 @@ class Store:
         self.recipes: dict[str, int] = {}
         #: The bytes of all images, including uploads in progress, of proxies and recipes.
         self.total_bytes = 0
+        #: The same by user; those with none have no entry.
+        self.user_bytes = Counter[str]()
 
-    def get(self, id: str) -> StoredPicture:
-        """Returns an image, which counts as used; Refusal 404: there is none of this id."""
+    def count(self, user: str, bytes: int) -> None:
+        """Adds to the bytes of a user's files, or with a negative number subtracts from them."""
+        self.total_bytes += bytes
+        self.user_bytes[user] += bytes
+        if not self.user_bytes[user]:
+            del self.user_bytes[user]
+
+    def get(self, id: str, user: str) -> StoredPicture:
+        """Returns an image, which counts as used; Refusal 404: the user has none of this id."""
         picture = self.pictures.get(id)
-        if picture is None:
+        if picture is None or picture.user != user:
             raise Refusal(404, "unknown_picture", "unknown image; it may have expired")
         picture.last_use = time.time()
         return picture
@@ -93,14 +105,20 @@ class Store:
         )
 
     def add(
-        self, id: str, about: Mapping[str, Any], history: History, name: str | None = None, preview: bool = False
+        self,
+        id: str,
+        user: str,
+        about: Mapping[str, Any],
+        history: History,
+        name: str | None = None,
+        preview: bool = False,
     ) -> StoredPicture:
-        """Adds an image whose file is in its place; about is its record from `Desk`."""
+        """Adds an image of a user whose file is in its place; about is its record from `Desk`."""
         sizes = Sizes(about["width"], about["height"], about["channels"], self.settings.proxy_side)
         size = os.path.getsize(self.tree.picture(id))
-        picture = StoredPicture(id, name, size, sizes, about["dtype"], about["format"], preview, history)
+        picture = StoredPicture(id, user, name, size, sizes, about["dtype"], about["format"], preview, history)
         self.pictures[id] = picture
-        self.total_bytes += size
+        self.count(user, size)
         self._count_proxy(picture)
         return picture
 
@@ -109,16 +127,16 @@ class Store:
         if not picture.proxy_bytes:
             with contextlib.suppress(FileNotFoundError):
                 picture.proxy_bytes = os.path.getsize(self.tree.proxy(picture.id))
-                self.total_bytes += picture.proxy_bytes
+                self.count(picture.user, picture.proxy_bytes)
 
-    def adopt(self, job: str, about: Mapping[str, Any], history: History, preview: bool) -> str:
-        """Moves an image that a job wrote into the store, and returns its id."""
+    def adopt(self, job: str, user: str, about: Mapping[str, Any], history: History, preview: bool) -> str:
+        """Moves an image that a job of a user wrote into the store, and returns its id."""
         file = str(about["file"])
         if not _FILE.fullmatch(file):
             raise ValueError(f"a worker wrote {file!r}")
         id = new_id()
         os.rename(self.tree.of_job(job) / file, self.tree.picture(id))
-        self.add(id, about, history, preview=preview)
+        self.add(id, user, about, history, preview=preview)
         return id
 
     def adopt_recipe(self, job: str, file: str, picture: str) -> None:
@@ -127,11 +145,11 @@ class Store:
             raise ValueError(f"a worker wrote {file!r}")
         os.rename(self.tree.of_job(job) / file, self.tree.recipe(job))
         self.recipes[job] = os.path.getsize(self.tree.recipe(job))
-        self.total_bytes += self.recipes[job]
+        self.count(self.pictures[picture].user, self.recipes[job])
         self.pictures[picture].recipe = job
 
-    def remove_recipe(self, job: str) -> None:
-        self.total_bytes -= self.recipes.pop(job, 0)
+    def remove_recipe(self, job: str, user: str) -> None:
+        self.count(user, -self.recipes.pop(job, 0))
         self.tree.recipe(job).unlink(missing_ok=True)
 
     @staticmethod
@@ -145,39 +163,47 @@ class Store:
                 raise
             raise Refusal(429, "full", DISK_FULL, FULL_RETRY) from error
 
-    def make_room(self, count: int = 0) -> None:
-        """Frees room for this many bytes, images of previews first, or refuses them (429)."""
-        limit = self.settings.files_limit
-        if self.total_bytes + count > limit:
-            for picture in sorted(self.pictures.values(), key=lambda one: one.last_use):
-                if picture.preview and not picture.pins:
-                    self.remove(picture.id)
-                    if self.total_bytes + count <= limit:
-                        return
-            raise Refusal(
-                429,
-                "full",
-                f"the service's limit for files, {limit // 1_000_000} MB, is reached; delete some or try later",
-                FULL_RETRY,
-            )
+    def make_room(self, user: str, count: int = 0) -> None:
+        """Frees room for this many bytes of a user, images of previews first, or refuses them (429)."""
+        most, share = self.settings.files_limit, self.settings.user_files_limit
+
+        def share_is_full() -> bool:
+            return self.user_bytes[user] + count > share
+
+        def has_room() -> bool:
+            return self.total_bytes + count <= most and not share_is_full()
+
+        if has_room():
+            return
+        # The user's own first; nobody loses any to somebody whose share is full.
+        for picture in sorted(self.pictures.values(), key=lambda one: (one.user != user, one.last_use)):
+            if picture.user != user and share_is_full():
+                break
+            if picture.preview and not picture.pins:
+                self.remove(picture.id)
+                if has_room():
+                    return
+        what, limit = ("your", share) if share < most and share_is_full() else ("the service's", most)
+        message = f"{what} limit for files, {limit // 1_000_000} MB, is reached; delete some or try later"
+        raise Refusal(429, "full", message, FULL_RETRY)
 
     @contextlib.contextmanager
-    def incoming(self, id: str) -> Iterator[Incoming]:
-        """Opens the file of an image that is being uploaded; it is removed unless it is added meanwhile."""
+    def incoming(self, id: str, user: str) -> Iterator[Incoming]:
+        """Opens the file of an image that a user uploads; it is removed unless it is added meanwhile."""
         path = self.tree.picture(id)
         with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            incoming = Incoming(self, file)
+            incoming = Incoming(self, user, file)
             try:
                 yield incoming
             finally:
-                self.total_bytes -= incoming.bytes
+                self.count(user, -incoming.bytes)
                 if id not in self.pictures:
                     for one in (path, self.tree.proxy(id)):
                         one.unlink(missing_ok=True)
 
-    def pin(self, id: str) -> StoredPicture:
-        """Returns an image, which is kept until a job releases it."""
-        picture = self.get(id)
+    def pin(self, id: str, user: str) -> StoredPicture:
+        """Returns an image of a user, which is kept until a job releases it."""
+        picture = self.get(id, user)
         picture.pins += 1
         return picture
 
@@ -211,9 +237,9 @@ class Store:
         return self.settings.preview_lifetime if picture.preview else self.settings.lifetime
 
     def _unlink(self, picture: StoredPicture) -> None:
-        self.total_bytes -= picture.bytes + picture.proxy_bytes
+        self.count(picture.user, -picture.bytes - picture.proxy_bytes)
         if picture.recipe:
-            self.remove_recipe(picture.recipe)
+            self.remove_recipe(picture.recipe, picture.user)
         for path in (self.tree.picture(picture.id), self.tree.proxy(picture.id)):
             path.unlink(missing_ok=True)
 
@@ -221,8 +247,8 @@ class Store:
 class Incoming:
     """A file that is being uploaded."""
 
-    def __init__(self, store: Store, file: BinaryIO) -> None:
-        self._store, self._file, self.bytes = store, file, 0
+    def __init__(self, store: Store, user: str, file: BinaryIO) -> None:
+        self._store, self._user, self._file, self.bytes = store, user, file, 0
         self._digest = hashlib.sha256()
 
     @property
@@ -231,8 +257,8 @@ class Incoming:
 
     async def take(self, data: bytes) -> None:
         """Writes received bytes in a thread, since the disk may be slow, or refuses them (429)."""
-        self._store.make_room(len(data))
-        self._store.total_bytes += len(data)
+        self._store.make_room(self._user, len(data))
+        self._store.count(self._user, len(data))
         self.bytes += len(data)
         with self._store.disk():
             await asyncio.to_thread(self._write, data)

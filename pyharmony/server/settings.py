@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import ArgumentError
 
-__all__ = ["PAGE", "Settings", "bytes_of", "token_of"]
+__all__ = ["PAGE", "Settings", "User", "bytes_of", "users_of"]
 
 #: The folder of the page.
 PAGE = Path(__file__).parent / "static"
@@ -24,6 +26,19 @@ SHARED_UPLOAD = 32 * _MB  # the largest upload with a token, in bytes
 UPLOADS = 20
 #: The smallest number of characters of a token: 16 random letters and digits are 95 bits.
 _TOKEN = 16
+#: The largest size of a file of tokens, in bytes.
+TOKEN_FILE = 65_536
+#: The part of the queue and of the files that one of several users may have: a quarter.
+SHARE = 4
+#: The smallest default of `user_queue`.
+_LEAST_QUEUE = 4
+
+
+class User(NamedTuple):
+    """Somebody who may use the service: a name for the log, empty if there is none, and the token."""
+
+    name: str
+    token: str
 
 
 @dataclass(frozen=True)
@@ -32,13 +47,20 @@ class Settings:
 
     Attributes:
         host, port: the address; port 0 is any free one.
-        token: the token of requests; None: none is needed, which is allowed on loopback only.
+        token: the token of requests, of a user without a name; None: none is needed if there are no users either, which
+            is allowed on loopback only.
+        users: users, each with a name and a token of their own. Several take turns, and see only their own images and
+            jobs.
         hosts: accepted host names in addition to its own, such as that of a proxy; they need a token.
         max_upload: the largest upload in bytes; None: 512 MB, and 32 MB with a token.
         max_pixels: the largest number of pixels of an image, known from its header before anything is decoded.
         max_files: the largest size of all files together, in bytes; None: 20 of the largest uploads.
         workers: the number of worker processes; None: one for two cores, or one if there is a GPU.
         queue: the largest number of waiting jobs.
+        user_queue: the largest number of waiting jobs of one user; None: with several users a quarter of queue, at
+            least 4.
+        user_files: the largest size of all files of one user, in bytes; None: with several users a quarter of
+            max_files.
         timeout: the time limit of all jobs in seconds; None: preview_timeout, and for an export as long as a client
             waits for it.
         preview_timeout: the time limit of previews, clicks and uploads in seconds, and the time after which an export
@@ -54,13 +76,16 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8787
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
+    users: tuple[User, ...] = field(default=(), repr=False)
     hosts: tuple[str, ...] = ()
     max_upload: int | None = None
     max_pixels: int = 64_000_000
     max_files: int | None = None
     workers: int | None = None
     queue: int = 32
+    user_queue: int | None = None
+    user_files: int | None = None
     timeout: float | None = None
     preview_timeout: float = 60.0
     patience: float = 30.0
@@ -72,7 +97,9 @@ class Settings:
     proxy_side: int = 1600
 
     def __post_init__(self) -> None:
-        for name in ("max_upload", "max_pixels", "max_files", "workers", "queue", "connections"):
+        for name in (
+            "max_upload", "max_pixels", "max_files", "workers", "queue", "user_queue", "user_files", "connections",
+        ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ArgumentError(f"{name}: {value}, expected at least 1")
@@ -84,28 +111,56 @@ class Settings:
             raise ArgumentError(f"port: {self.port}, expected 0 to 65535")
         if not 1024 <= self.proxy_side <= 1600:
             raise ArgumentError(f"proxy_side: {self.proxy_side}, expected 1024 to 1600")
-        if self.token is not None and (len(self.token) < _TOKEN or not re.fullmatch(r"[!-~]+", self.token)):
-            raise ArgumentError(f"token: expected at least {_TOKEN} characters of ASCII without spaces")
-        if self.token is None and not is_loopback(self.host):
+        if self.token is not None and (problem := _problem_of(User("", self.token))):
+            raise ArgumentError(f"token: {problem}")
+        for number, user in enumerate(self.users):
+            if problem := _problem_of(user) or ("" if user.name else "expected a name"):
+                raise ArgumentError(f"users[{number}]: {problem}")
+        tokens = [*(user.token for user in self.users), *([] if self.token is None else [self.token])]
+        if len({user.name for user in self.users}) < len(self.users) or len(set(tokens)) < len(tokens):
+            raise ArgumentError("users: expected a name and a token of its own for each")
+        if not self.needs_token and not is_loopback(self.host):
             raise ArgumentError(
                 f"host: {self.host!r} can be reached from other machines, which needs a token", code="host-needs-token",
                 host=self.host,
             )  # fmt: skip
-        if self.token is None and self.hosts:
+        if not self.needs_token and self.hosts:
             raise ArgumentError(
                 "hosts: by other names it can be reached from other machines, which needs a token",
                 code="hosts-need-token",
             )
 
     @property
+    def tokens(self) -> Mapping[str, str]:
+        """The token of each user by name; empty: no token is needed."""
+        return {**({} if self.token is None else {"": self.token}), **dict(self.users)}
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether requests need a token."""
+        return self.token is not None or bool(self.users)
+
+    @property
     def upload_limit(self) -> int:
         """The largest upload in bytes."""
-        return self.max_upload or (LOCAL_UPLOAD if self.token is None else SHARED_UPLOAD)
+        return self.max_upload or (SHARED_UPLOAD if self.needs_token else LOCAL_UPLOAD)
 
     @property
     def files_limit(self) -> int:
         """The largest size of all files together, in bytes."""
         return self.max_files or UPLOADS * self.upload_limit
+
+    @property
+    def user_queue_limit(self) -> int:
+        """The largest number of waiting jobs of one user."""
+        share = max(_LEAST_QUEUE, self.queue // SHARE) if len(self.tokens) > 1 else self.queue
+        return min(self.queue, self.user_queue or share)
+
+    @property
+    def user_files_limit(self) -> int:
+        """The largest size of all files of one user, in bytes."""
+        share = max(1, self.files_limit // SHARE) if len(self.tokens) > 1 else self.files_limit
+        return min(self.files_limit, self.user_files or share)
 
     @property
     def worker_count(self) -> int:
@@ -139,11 +194,41 @@ def bytes_of(text: str) -> int:
     return count
 
 
-def token_of(path: Path) -> str:
-    """Returns the token in a file, its first line without spaces; ArgumentError: there is no line of ASCII."""
+def users_of(path: Path) -> tuple[User, ...]:
+    """Returns the users in a file of tokens; ArgumentError: it has none, or a line is wrong, which the message numbers.
+
+    A line is a name and a token, or a token alone, of one user without a name. Empty lines, and those that begin with
+    #, are comments. No message has text of the file, which may be a token.
+    """
     with path.open("rb") as file:
-        lines = file.read(4096).splitlines()
-    try:
-        return lines[0].decode("ascii").strip()
-    except (IndexError, UnicodeDecodeError):
-        raise ArgumentError(f"token_file: {path} expected a token in its first line") from None
+        data = file.read(TOKEN_FILE + 1)
+    if len(data) > TOKEN_FILE:
+        raise ArgumentError(f"token_file: {path}: expected at most {TOKEN_FILE:,} bytes")
+    users: dict[int, User] = {}
+    for number, line in enumerate(data.splitlines(), 1):
+        words = line.decode("latin-1").split()
+        if not words or words[0].startswith("#"):
+            continue
+        user = User("", words[0]) if len(words) == 1 else User(*words[:2])
+        problem = "expected a token, or a name and a token" if len(words) > 2 else _problem_of(user)
+        for earlier, other in users.items():
+            if user.token == other.token:
+                problem = problem or f"the same token as in line {earlier}"
+            elif user.name == other.name:
+                what = "the same name as in" if user.name else "a token without a name, like that of"
+                problem = problem or f"{what} line {earlier}"
+        if problem:
+            raise ArgumentError(f"token_file: {path}, line {number}: {problem}")
+        users[number] = user
+    if not users:
+        raise ArgumentError(f"token_file: {path}: expected a token, or lines of a name and a token")
+    return tuple(users.values())
+
+
+def _problem_of(user: User) -> str:
+    """Returns what is wrong with a user; empty: nothing. The text has no token."""
+    if user.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", user.name):
+        return "expected a name of at most 32 letters, digits and ._-"
+    if len(user.token) < _TOKEN or not re.fullmatch(r"[!-~]+", user.token):
+        return f"expected a token of at least {_TOKEN} characters of ASCII without spaces"
+    return ""
