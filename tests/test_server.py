@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import configparser
 import contextlib
 import copy
 import dataclasses
@@ -40,6 +41,7 @@ from PIL import Image
 
 import pyharmony
 from pyharmony import blend, segmentation
+from pyharmony._jobs.failures import Code
 from pyharmony.errors import ArgumentError
 from pyharmony.server import PAGE, Settings, User, serve
 from pyharmony.server._queue import Queue
@@ -50,6 +52,8 @@ pytest.importorskip("fastapi", reason="fastapi is not installed")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
 from pyharmony.server._page import Page  # noqa: E402
+from pyharmony.server._run import _LAST  # noqa: E402
+from tests import skips  # noqa: E402
 
 pytestmark = pytest.mark.house
 
@@ -2863,6 +2867,55 @@ def test_the_dockerfile_holds_what_it_says() -> None:
     compile(json.loads(by_word["HEALTHCHECK"][0].partition("CMD ")[2].strip())[2], "HEALTHCHECK", "exec")
     page = (ROOT / "docs/serve.md").read_text()
     assert f"docker build -f {path.relative_to(ROOT)}" in page and "it is user 10001" in page
+
+
+def test_the_unit_starts_what_the_command_line_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import typer
+    from typer.testing import CliRunner
+
+    from pyharmony.cli.serve import serve
+
+    path = ROOT / "pyharmony/server/pyharmony.service"
+    assert '"pyharmony.server" = ["static/**/*", "pyharmony.service"]' in (ROOT / "pyproject.toml").read_text()
+    text = path.read_text()
+    # A word that is repeated adds to its list, which this parser does not know.
+    unit = configparser.RawConfigParser(strict=False, delimiters="=", comment_prefixes="#")
+    unit.optionxform = str  # type: ignore[method-assign,assignment]
+    unit.read_string(text)
+    assert unit.sections() == ["Unit", "Service", "Install"]
+    told = unit["Service"]
+    program, word, *arguments = told["ExecStart"].split()
+    assert os.path.isabs(program) and os.path.basename(program) == "pyharmony" and word == "serve"
+    # The command, with its credentials in a folder, and settings as they come out of it.
+    name, source = told["LoadCredential"].split(":")
+    assert os.path.isabs(source)
+    (tmp_path / name).write_text("".join(f"{user.name} {user.token}\n" for user in USERS))
+    given: list[Settings] = []
+    monkeypatch.setattr("pyharmony.server.serve", lambda settings, started: given.append(settings))
+    app = typer.Typer()
+    app.command()(serve)
+    result = CliRunner().invoke(app, [one.replace("${CREDENTIALS_DIRECTORY}", str(tmp_path)) for one in arguments])
+    assert result.exit_code == 0, result.output
+    (settings,) = given
+    assert settings == Settings(users=USERS) and settings.host == "127.0.0.1" and told["IPAddressAllow"] == "localhost"
+    # It ends as the service ends, whose workers are not to be told; it starts again unless the options are wrong.
+    assert (told["KillSignal"], told["KillMode"], told["Restart"]) == ("SIGTERM", "mixed", "on-failure")
+    assert int(told["TimeoutStopSec"]) > settings.grace + _LAST
+    assert [int(code) for code in told["RestartPreventExitStatus"].split()] == [Code.USAGE, Code.INPUT, 243]
+    # A worker that is ended for its memory is not the end of the service.
+    assert told["OOMPolicy"] == "continue" and re.fullmatch(r"\d+G", told["MemoryMax"])
+    assert told["ProtectSystem"] == "strict"
+    for one in ("DynamicUser", "PrivateTmp", "NoNewPrivileges", "ProtectHome", "PrivateDevices", "RestrictNamespaces"):
+        assert told[one] == "yes", one
+    page = (ROOT / "docs/serve.md").read_text()
+    assert program.removesuffix("/bin/pyharmony") in page and source in page and "pyharmony.service" in page
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip(skips.not_installed("systemd_analyze"))
+    there = tmp_path / path.name
+    there.write_text(text.replace(program, sys.executable))
+    for options in (["verify"], ["security", "--offline=yes", "--threshold=20"]):
+        done = subprocess.run(["systemd-analyze", *options, there], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def examples(language: str) -> list[str]:
