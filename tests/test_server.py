@@ -2818,16 +2818,19 @@ def test_the_dockerfile_holds_what_it_says() -> None:
     path = ROOT / "pyharmony/server/Dockerfile"
     told = instructions(path)
     assert {word for word, _ in told} <= {
-        "FROM", "RUN", "WORKDIR", "COPY", "USER", "ENV", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT",
+        "ARG", "FROM", "RUN", "WORKDIR", "COPY", "USER", "ENV", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT",
     }  # fmt: skip
     by_word: dict[str, list[str]] = {}
     for word, rest in told:
         by_word.setdefault(word, []).append(rest)
-    # One image by its version, which pyharmony runs on.
-    images = {rest.split()[0] for rest in by_word["FROM"]}
-    (image,) = images
-    version = re.fullmatch(r"python:(3)\.(\d+)\.\d+-slim-[a-z]+", image)
+    # One image by its version, which pyharmony runs on, unless the build names another.
+    assert told[0][0] == "ARG" and {rest.split()[0] for rest in by_word["FROM"]} == {"${BASE}"}
+    base, options = by_word["ARG"]
+    version = re.fullmatch(r"BASE=python:(3)\.(\d+)\.\d+-slim-[a-z]+", base)
     assert version is not None and (int(version[1]), int(version[2])) >= (3, 10)
+    # Nothing in it is for one kind of CPU; what compiles it takes these options.
+    assert not re.search(r"x86|amd64|aarch64|arm64", re.sub(r"(?m)^#.*", "", path.read_text()))
+    assert re.fullmatch(r"CMAKE_ARGS=-DHM_CUDA=OFF", options) and "HM_CUDA" in (ROOT / "CMakeLists.txt").read_text()
     # What is copied exists, and reaches the build, with all that the package is built of.
     ignored = path.with_name("Dockerfile.dockerignore").read_text().split()
     for rest in by_word["COPY"]:
@@ -2867,6 +2870,32 @@ def test_the_dockerfile_holds_what_it_says() -> None:
     compile(json.loads(by_word["HEALTHCHECK"][0].partition("CMD ")[2].strip())[2], "HEALTHCHECK", "exec")
     page = (ROOT / "docs/serve.md").read_text()
     assert f"docker build -f {path.relative_to(ROOT)}" in page and "it is user 10001" in page
+
+
+def test_the_container_is_built_in_ci_or_a_line_says_why_not(tmp_path: Path) -> None:
+    script = ROOT / ".ci/container.sh"
+    assert "stage container container" in (text := (ROOT / ".ci/run").read_text()) or "container" in re.findall(
+        r"(?m)^beside (.*)$", text
+    )
+    arguments = re.findall(r"--build-arg (\w+)=", script.read_text())
+    declared = {
+        rest.partition("=")[0] for word, rest in instructions(ROOT / "pyharmony/server/Dockerfile") if word == "ARG"
+    }
+    assert set(arguments) == declared == {"BASE", "CMAKE_ARGS"}
+    # Without the rights or the programs it skips; no other program is in reach.
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("mkdir", "sed", "tail"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    identity = programs / "id"
+    for user, reason in ((1000, "buildah is run as root only here"), (0, "there is no buildah, nor a package of it")):
+        identity.write_text(f"#!/bin/sh\necho {user}\n")
+        identity.chmod(0o755)
+        done = subprocess.run(
+            ["/bin/sh", script, tmp_path / "made"], env={"PATH": str(programs)}, cwd=ROOT, capture_output=True,
+            text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout == f"container: skipped, {reason}\n" and not done.stderr
 
 
 def test_the_unit_starts_what_the_command_line_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
