@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +29,8 @@ from ._score import Candidates, Ground
 from .subject import OPPOSITE, Bools, Float, Subject, enlarged_at_most, matrix_of, subject_of
 
 Rectangle = tuple[float, float, float, float]
+#: Returns the regions of people in front of an object, see `_fronts`.
+_Fronts = Callable[[tuple[int, ...]], tuple[Bools, Bools]]
 
 #: The longer side of the reduced background from which the terms are computed.
 _SIDE = 256
@@ -440,14 +443,15 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
     first = np.where(usual, 1.0, _UNUSUAL)
     is_tried = np.zeros(len(likely), bool)
     placements: list[Placement] = []
-    doubtful: list[Placement] = []
+    doubtful: list[Callable[[], Placement]] = []
+    fronts = functools.cache(functools.partial(_fronts, ground))
     while len(placements) < k and len(doubtful) < _DOUBTED and not is_tried.all():
         gains = np.where(is_tried, -1.0, together * (1.0 if placements else first))
         i = int(gains.argmax())
         is_tried[i] = True
         most = placements[-1].score if placements else 1.0
-        one = _refined(subject, ground, places.select(likely[i : i + 1]), angle, scale, most)
-        if one.reason:
+        one = _refined(subject, ground, fronts, places.select(likely[i : i + 1]), angle, scale, most)
+        if not isinstance(one, Placement):
             doubtful.append(one)
             is_tried |= shared[i] >= _AS_BAD
             continue
@@ -456,7 +460,8 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
         together = _summed(same, left)
         is_tried |= same[i]
     if not placements:
-        return [min(doubtful, key=lambda one: (_REASONS.index(one.reason), -one.score))]
+        broken = [one() for one in doubtful]
+        return [min(broken, key=lambda one: (_REASONS.index(one.reason), -one.score))]
     reasons = [_doubt(one.terms) or _few_pixels(subject, ground, one) for one in placements]
     if placements[0].score < _POOR:
         reasons[0] = reasons[0] or _NO_GOOD
@@ -488,10 +493,11 @@ def _few_pixels(subject: Subject, ground: Ground, one: Placement) -> Reason:
 
 
 def _refined(
-    subject: Subject, ground: Ground, place: Candidates, angle: float, scale: float | None, most: float
-) -> Placement:
-    """Returns the placement of a candidate, or of the best finer one near it that keeps all rules.
+    subject: Subject, ground: Ground, fronts: _Fronts, place: Candidates, angle: float, scale: float | None, most: float
+) -> Placement | Callable[[], Placement]:
+    """Returns the placement of a candidate, or of the best finer one near it, that keeps all rules.
 
+    If none does, it returns a function that returns the placement of the candidate, which is rarely needed.
     most: the largest score that it may have.
     """
     finer = _score.around(place, _score.FINER if scale is None else (1.0,), _score.SHIFTS, ground)
@@ -499,15 +505,17 @@ def _refined(
     score, worth, is_allowed = scored(subject, ground, finer)
     is_allowed &= _edges_hidden(subject, ground, finer)
     order = [0, *(1 + np.argsort(-np.where(is_allowed, score, score - _BROKEN)[1:], kind="stable")[:_FINER])]
-    first: Placement | None = None
-    for i in order:
+
+    def placement_at(i: int, broken: bool) -> Placement | None:
         terms = {name: round(float(values[i]), 4) for name, values in worth.items() if abs(values[i]) > 5e-5}
-        one = _placement_at(subject, ground, finer.select(np.array([i])), angle, most, terms)
-        if not one.reason:
-            return one
-        first = first or one
-    assert first is not None  # noqa: S101  # `order` is not empty
-    return first
+        return _placement_at(subject, ground, fronts, finer.select(np.array([i])), angle, most, terms, broken=broken)
+
+    def broken() -> Placement:
+        first = placement_at(0, True)
+        assert first is not None  # noqa: S101  # None is for placements that keep all rules
+        return first
+
+    return next((one for i in order if (one := placement_at(i, False)) is not None), broken)
 
 
 def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools:
@@ -558,10 +566,26 @@ def _overlaps(boxes: Float) -> Float:
     return np.asarray(shared / union)
 
 
+def _fronts(ground: Ground, behind: tuple[int, ...]) -> tuple[Bools, Bools]:
+    """Returns the region of some people, and that in which an edge behind them is hidden, [h, w]."""
+    masks = ground.crowd.masks
+    shape = masks.shape[1:] if len(masks) else tuple(n - 1 for n in ground.edges.shape[1:])
+    front_mask, solid = np.zeros((2, *shape), bool)
+    for i in behind:
+        front_mask |= masks[i]
+        solid |= ground.crowd.solid[i]
+    # Masks are smaller than the image: within a pixel of its limit a rule counts as broken.
+    return front_mask, ~grown(~solid)
+
+
 def _placement_at(
-    subject: Subject, ground: Ground, one: Candidates, angle: float, most: float, terms: dict[str, float]
-) -> Placement:
-    """Returns the placement of a candidate, with every rule checked at the transformed silhouette."""
+    subject: Subject, ground: Ground, fronts: _Fronts, one: Candidates, angle: float, most: float,
+    terms: dict[str, float], *, broken: bool,
+) -> Placement | None:  # fmt: skip
+    """Returns the placement of a candidate, with every rule checked at the transformed silhouette.
+
+    broken: whether it may break a rule; otherwise None is returned as soon as one is broken.
+    """
     width, height = ground.size
     left, top, right, bottom = subject.anchor
     scale = float(one.size[0] / (bottom - top))
@@ -573,37 +597,35 @@ def _placement_at(
     x, y = x - 0.5 - float(anchor[0]), y - 0.5 - float(anchor[1])
     front = _score.in_front(ground, one)[:, 0] if len(ground.crowd) else np.zeros(0, bool)
     behind = tuple(int(i) for i in np.flatnonzero(front))
-    masks = ground.crowd.masks
-    shape = masks.shape[1:] if len(masks) else tuple(n - 1 for n in ground.edges.shape[1:])
-    front_mask, solid = np.zeros((2, *shape), bool)
-    for i in behind:
-        front_mask |= masks[i]
-        solid |= ground.crowd.solid[i]
-    # Masks are smaller than the image: within a pixel of its limit a rule counts as broken.
+    front_mask, hides = fronts(behind)
     sides = subject.cut
     if subject.is_hidden:
         off = float(off_the_line(ground.crowd, one.x, _boxes(subject, one)[:, 3], one.size, subject.tall)[0])
         if abs(off) <= _LINE * one.size[0]:
             y, sides = y + off, sides - {"bottom"}
     with_sides = subject._replace(cut=sides)
-    x, y, floats = _moved_out(with_sides, ~grown(~solid), ground.size, (x, y), scale, angle, flip)
-    matrix = matrix_of(subject.size, x, y, scale, angle, flip)
-    region = _silhouette_at(subject, matrix, ground.size, front_mask.shape)
-    near = grown(region) & ~front_mask
+    x, y, floats = _moved_out(with_sides, hides, ground.size, (x, y), scale, angle, flip)
     reason = _EDGE if floats else NO_REASON
+    if reason and not broken:
+        return None
+    matrix = matrix_of(subject.size, x, y, scale, angle, flip)
+    part, region = _silhouette_at(subject, matrix, ground.size, front_mask.shape)
     if subject.head is not None and _hidden(subject, matrix, ground.size, front_mask) > _score.HIDDEN:
         reason = _HEAD
-    region &= ~front_mask
+    near = grown(region) & ~front_mask[part]
+    region &= ~front_mask[part]
     for i in range(len(ground.crowd)):
         face = ground.crowd.faces[i]
-        if i not in behind and np.count_nonzero(near & face) > _score.FACE * np.count_nonzero(face):
-            reason = _FACE
+        if i not in behind and (touched := np.count_nonzero(near & face[part])):
+            reason = _FACE if touched > _score.FACE * np.count_nonzero(face) else reason
     # Corners of pixels are half a pixel from their centres, which have whole coordinates.
     places = [(u - 0.5, v - 0.5, 1.0) for band in subject.bands for u in band[::2] for v in band[1::2]]
     corners = np.array(places) @ matrix.T
     low, high = corners.min(0), corners.max(0)
     if not region.any():
         reason = _NOTHING
+    if reason and not broken:
+        return None
     box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
     among = len(ground.crowd) > 0 and subject.head is not None
     score = min(_score.goodness(sum(terms.values()) + (_BAD if reason else 0.0), among), most)
@@ -617,8 +639,8 @@ def _hidden(subject: Subject, matrix: Float, size: tuple[int, int], front_mask: 
     head = np.zeros_like(subject.mask)
     part = slice(max(0, math.floor(top)), math.ceil(bottom)), slice(max(0, math.floor(left)), math.ceil(right))
     head[part] = subject.mask[part]
-    region = _silhouette_at(subject._replace(mask=head), matrix, size, front_mask.shape)
-    return int(np.count_nonzero(region & front_mask)) / max(1, int(np.count_nonzero(region)))
+    part, region = _silhouette_at(subject._replace(mask=head), matrix, size, front_mask.shape)
+    return int(np.count_nonzero(region & front_mask[part])) / max(1, int(np.count_nonzero(region)))
 
 
 def _moved_out(
@@ -664,14 +686,23 @@ def _moved_out(
     return *at, True
 
 
-def _silhouette_at(subject: Subject, matrix: Float, size: tuple[int, int], shape: tuple[int, ...]) -> Bools:
-    """Returns the silhouette of an object in the background, [h, w] at a smaller size."""
-    rows, columns = shape
-    y, x = np.arange(rows)[:, None] + 0.5, np.arange(columns) + 0.5
+def _silhouette_at(
+    subject: Subject, matrix: Float, size: tuple[int, int], shape: tuple[int, ...]
+) -> tuple[tuple[slice, slice], Bools]:
+    """Returns the silhouette of an object in the background, reduced to [h, w] of `shape`.
+
+    Only a part of at least one pixel that includes the object and a margin is returned: its slices and values.
+    """
+    (rows, columns), (high, wide) = shape, subject.mask.shape
+    corners = np.array([(u - 0.5, v - 0.5, 1.0) for u in (0, subject.size[0]) for v in (0, subject.size[1])])
+    ends = (corners @ matrix.T + 0.5) * (columns / size[0], rows / size[1])
+    starts, stops = np.floor(ends.min(0)) - 2, np.ceil(ends.max(0)) + 2
+    left, right = (int(n) for n in np.clip((starts[0], stops[0]), (0, 1), (columns - 1, columns)))
+    top, bottom = (int(n) for n in np.clip((starts[1], stops[1]), (0, 1), (rows - 1, rows)))
+    y, x = np.arange(top, bottom)[:, None] + 0.5, np.arange(left, right) + 0.5
     x, y = x * size[0] / columns - 0.5, y * size[1] / rows - 0.5
     inverse = np.linalg.inv(matrix[:, :2])
     dx, dy = x - matrix[0, 2], y - matrix[1, 2]
-    high, wide = subject.mask.shape
     # Without a rotation, each row and each column of the background is one of the mask.
     u, v = inverse[0, 0] * dx, inverse[1, 1] * dy
     if inverse[0, 1] or inverse[1, 0]:
@@ -679,7 +710,8 @@ def _silhouette_at(subject: Subject, matrix: Float, size: tuple[int, int], shape
     column = np.floor((u + 0.5) * wide / subject.size[0]).astype(np.intp)
     row = np.floor((v + 0.5) * high / subject.size[1]).astype(np.intp)
     inside = (column >= 0) & (column < wide) & (row >= 0) & (row < high)
-    return np.asarray(subject.mask[row.clip(0, high - 1), column.clip(0, wide - 1)] & inside)
+    silhouette = subject.mask[row.clip(0, high - 1), column.clip(0, wide - 1)] & inside
+    return (slice(top, bottom), slice(left, right)), np.asarray(silhouette)
 
 
 def _posture(posture: Any) -> Posture | None:
