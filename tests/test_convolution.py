@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import pyharmony
 from pyharmony.ops import layers
-from pyharmony.ops.convolution import convolution, linear, product
+from pyharmony.ops.convolution import convolution, enlarged, linear, product
 from pyharmony.reference import convolution as reference
 
 #: The unit roundoff of float32.
@@ -94,6 +94,62 @@ def test_what_is_no_number_comes_through(value, slope):
     image, weight, bias = made(5, 6, 6, 3, 3, 5)
     image[2, 2, 1] = value
     assert not np.isfinite(convolution(image, weight, bias, slope=slope, high=6)[1:4, 1:4]).all()
+
+
+@given(
+    height=st.integers(1, 9), width=st.integers(1, 9), channels=st.integers(1, 70), adds=st.booleans(),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_an_enlargement_follows_the_definition(height, width, channels, adds, seed):
+    image, *_ = made(seed, height, width, channels, 1, 1)
+    added, *_ = made(seed + 1, 2 * height, 2 * width, channels, 1, 1) if adds else (None,)
+    larger = enlarged(image, added)
+    assert larger.dtype == np.float32
+    np.testing.assert_allclose(larger, reference.enlarged(image, added), rtol=0, atol=1e-6)
+    # Each sum along an axis is rounded as in NumPy, down the columns first.
+    expected = image
+    for axis in (0, 1):
+        x = expected.swapaxes(0, axis)
+        pairs = np.repeat(x, 2, 0)
+        pairs[2::2] = np.float32(0.75) * x[1:] + np.float32(0.25) * x[:-1]
+        pairs[1:-1:2] = np.float32(0.75) * x[:-1] + np.float32(0.25) * x[1:]
+        expected = pairs.swapaxes(0, axis)
+    assert (larger == (expected if added is None else np.maximum(expected + added, 0))).all()
+
+
+def test_an_enlargement_is_torchs():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    image, *_ = made(3, 33, 47, 24, 1, 1)
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+    expected = torch.nn.functional.interpolate(planes, scale_factor=2, mode="bilinear")[0].permute(1, 2, 0)
+    np.testing.assert_allclose(enlarged(image), expected.numpy(), rtol=0, atol=1e-6)
+
+
+def test_an_enlargement_keeps_its_bits_with_threads_and_what_is_no_number():
+    image, *_ = made(4, 160, 160, 48, 1, 1)
+    added, *_ = made(5, 320, 320, 48, 1, 1)
+    image[2, 2, 1] = np.nan
+    before = pyharmony.get_num_threads()
+    try:
+        found = []
+        for count in (1, 2, 5):
+            pyharmony.set_num_threads(count)
+            found.append(enlarged(image, added))
+    finally:
+        pyharmony.set_num_threads(before)
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+    assert np.isnan(found[0][4:6, 4:6, 1]).all()
+
+
+def test_an_enlargement_of_nothing_is_nothing_and_what_is_not_accepted_is_named():
+    assert enlarged(np.zeros((0, 7, 3), np.float32)).shape == (0, 14, 3)
+    image = np.zeros((4, 4, 3), np.float32)
+    part = np.zeros((8, 8, 4), np.float32)[..., :3]
+    assert not enlarged(image, part).any()
+    with pytest.raises(ValueError, match="added: expected the shape of out"):
+        enlarged(image, np.zeros((8, 8, 4), np.float32))
+    with pytest.raises(ValueError, match="image: dtype float64, expected float32"):
+        enlarged(np.zeros((4, 4, 3)))
 
 
 def test_linear_is_a_product():

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .. import _arrays
 from .._native import native
 
-__all__ = ["convolution", "linear", "product"]
+__all__ = ["convolution", "enlarged", "linear", "product"]
 
 Float32 = npt.NDArray[np.float32]
 
@@ -58,6 +58,27 @@ def convolution(
     inputs = [_arrays.view(a, name) for a, name in ((image, "image"), (weight, "weight"), (bias, "bias"))]
     beside = None if added is None else _arrays.view(added, "added")
     native.convolution(*inputs, beside, _arrays.view(out, "out", writable=True), stride, before, slope, high)
+    return out
+
+
+def enlarged(image: Float32, added: Float32 | None = None) -> Float32:
+    """Returns an image [H, W, C] at twice the size, bilinearly, like torch: [2 H, 2 W, C] float32.
+
+    added: an array of the shape of the result: the result is max(s + added, 0) for the enlarged image s.
+
+    Example:
+        >>> enlarged(np.array([[[0.0], [4.0]]], np.float32))[0, :, 0].tolist()
+        [0.0, 1.0, 3.0, 4.0]
+    """
+    height, width, channels = image.shape
+    out = np.empty((2 * height, 2 * width, channels), np.float32)
+    if not out.size:
+        return out
+    # A view does not keep its array alive, see `convolution`.
+    image = np.ascontiguousarray(image)
+    added = None if added is None else np.ascontiguousarray(added)
+    beside = None if added is None else _arrays.view(added, "added")
+    native.enlarged(_arrays.view(image, "image"), beside, _arrays.view(out, "out", writable=True))
     return out
 
 

@@ -1,4 +1,4 @@
-"""A convolution of one channels-last image, in float64 NumPy: a sum over each window."""
+"""A convolution of one channels-last image, in float64 NumPy: a sum over each window; and its enlargement."""
 
 from __future__ import annotations
 
@@ -30,3 +30,15 @@ def convolution(
             out[y, x] = (window * weight).sum((0, 1)) if each else np.tensordot(window, weight, 3)
     out += np.asarray(bias, np.float64) + added
     return np.minimum(np.maximum(out, 0) + slope * np.minimum(out, 0), high)
+
+
+def enlarged(image: Any, added: Any = None) -> npt.NDArray[np.float64]:
+    """Returns an image [H, W, C] at twice the size, bilinearly, [2 H, 2 W, C]: s; with added, max(s + added, 0)."""
+    x = np.asarray(image, np.float64)
+    for axis in (0, 1):
+        sides = [(1, 1) if i == axis else (0, 0) for i in range(3)]
+        padded = np.moveaxis(np.pad(x, sides, "edge"), axis, 0)
+        middle = padded[1:-1]
+        pairs = np.stack([0.75 * middle + 0.25 * padded[:-2], 0.75 * middle + 0.25 * padded[2:]], 1)
+        x = np.moveaxis(pairs.reshape(-1, *middle.shape[1:]), 0, axis)
+    return x if added is None else np.maximum(x + added, 0)

@@ -13,7 +13,7 @@ import numpy as np
 
 from .._header import arrays_of, damage
 from ..errors import WeightsError
-from ..ops.convolution import convolution, linear, product
+from ..ops.convolution import convolution, enlarged, linear, product
 from ..ops.layers import Conv, Float32, conv_of, folded, layer_norm, shipped
 from ._edges import between
 
@@ -157,7 +157,7 @@ class Network(NamedTuple):
         x = coarsest = y.reshape(height, width, channels)
         for i in range(3, -1, -1):
             up, block = self.ups[i]
-            x = _block(np.maximum(enlarged(convolution(x, *up)) + levels[i], 0), block)
+            x = _block(enlarged(convolution(x, *up), levels[i]), block)
             if i == 1:
                 felt = x
         return levels, coarsest, felt, convolution(x, self.tensors["masks.weight"], self.tensors["masks.bias"])
@@ -275,19 +275,6 @@ def edges_of(image: Float32) -> Float32:
 
 def _block(x: Float32, pair: tuple[Conv, Conv]) -> Float32:
     return convolution(convolution(x, *pair[0], slope=0), *pair[1], added=x, slope=0)
-
-
-def enlarged(x: Float32) -> Float32:
-    """Returns x [h, w, C] at twice the size, bilinearly, like torch."""
-    for axis in (0, 1):
-        x = x.swapaxes(0, axis)
-        pairs = np.empty((len(x), 2, *x.shape[1:]), np.float32)
-        near, far = np.float32(0.75) * x, np.float32(0.25) * x
-        pairs[0, 0], pairs[-1, 1] = x[0], x[-1]
-        np.add(near[1:], far[:-1], out=pairs[1:, 0])
-        np.add(near[:-1], far[1:], out=pairs[:-1, 1])
-        x = pairs.reshape(2 * len(x), *x.shape[1:]).swapaxes(0, axis)
-    return np.ascontiguousarray(x)
 
 
 def _attention_block(x: Float32, state: Mapping[str, Float32], heads: int) -> Float32:

@@ -15,9 +15,8 @@ import numpy as np
 from .. import _shipped
 from .._header import arrays_of, damage
 from ..errors import WeightsError
-from ..ops.convolution import convolution
+from ..ops.convolution import convolution, enlarged
 from ..ops.layers import Float32, shipped
-from ._clicks import enlarged
 
 #: The name of the weights.
 WEIGHTS = "pose"

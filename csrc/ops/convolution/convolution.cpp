@@ -93,4 +93,27 @@ void convolution(const ArrayView& image, const ArrayView& weight, const ArrayVie
   HM_SIMD_CALL(convolution_kernel, params);
 }
 
+void enlarged(const ArrayView& image, const ArrayView* added, const ArrayView& out) {
+  expect(image, "image", 3);
+  expect(out, "out", 3);
+  HM_CHECK(out.writable, "out: expected a writable array");
+  HM_CHECK(out.shape[0] == 2 * image.shape[0] && out.shape[1] == 2 * image.shape[1] &&
+               out.shape[2] == image.shape[2],
+           "out: expected twice the size of image");
+  if (added != nullptr) {
+    expect(*added, "added", 3);
+    HM_CHECK(std::equal(out.shape, out.shape + 3, added->shape),
+             "added: expected the shape of out");
+  }
+  EnlargedParams params{};
+  params.image = image.as<float>();
+  params.added = added == nullptr ? nullptr : added->as<float>();
+  params.out = out.as<float>();
+  params.height = image.shape[0];
+  params.width = image.shape[1];
+  params.channels = image.shape[2];
+  if (params.height == 0 || params.width == 0 || params.channels == 0) return;
+  HM_SIMD_CALL(enlarged_kernel, params);
+}
+
 }  // namespace pyharmony

@@ -193,6 +193,24 @@ void pixels_each_of(std::int64_t count, const ConvolutionParams& p, const Rows& 
   }
 }
 
+// 0.75 of a value, rounded, and 0.25 of the next, which is exact.
+inline void nearer(const float* near, const float* far, std::int64_t count, float* out) {
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    const Vec most = splat(0.75f) * load_some(near + i, count - i);
+    const Vec sum = fma(splat(0.25f), load_some(far + i, count - i), most);
+    store_some(out + i, sum, count - i);
+  }
+}
+
+inline void add_positive(const float* added, std::int64_t count, float* out) {
+  const Vec zero{};
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    // What is no number comes through, as in `finish`.
+    const Vec sum = load_some(out + i, count - i) + load_some(added + i, count - i);
+    store_some(out + i, maximum(zero, sum), count - i);
+  }
+}
+
 }  // namespace
 
 void convolution_kernel(const ConvolutionParams& params) {
@@ -257,6 +275,32 @@ void convolution_each_kernel(const ConvolutionParams& p) {
       pixels_each_of<kEach>(count, p, rows, y, first + x);
     });
     for (std::int64_t x = last; x < p.width; ++x) pixels_each<1, false>(p, rows, y, x);
+  });
+}
+
+void enlarged_kernel(const EnlargedParams& p) {
+  const std::int64_t row = p.width * p.channels;
+  parallel_for(2 * p.height, rows_of(4 * row), [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> between(row);
+    for (std::int64_t y = begin; y < end; ++y) {
+      const std::int64_t at = y / 2, next = y % 2 == 0 ? at - 1 : at + 1;
+      const float* near = p.image + at * row;
+      if (next >= 0 && next < p.height) {
+        nearer(near, p.image + next * row, row, between.data());
+        near = between.data();
+      }
+      const std::int64_t first = 2 * y * row;
+      float* const out = p.out + first;
+      std::memcpy(out, near, p.channels * sizeof(float));
+      std::memcpy(out + 2 * row - p.channels, near + row - p.channels, p.channels * sizeof(float));
+      for (std::int64_t x = 1; x < p.width; ++x) {
+        const float* const right = near + x * p.channels;
+        const float* const left = right - p.channels;
+        nearer(left, right, p.channels, out + (2 * x - 1) * p.channels);
+        nearer(right, left, p.channels, out + 2 * x * p.channels);
+      }
+      if (p.added != nullptr) add_positive(p.added + first, 2 * row, out);
+    }
   });
 }
 
