@@ -11,7 +11,10 @@ import pytest
 
 import pyharmony
 from pyharmony import placement, segmentation
+from pyharmony._images.planes import grown
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, Reason, ShapeError
+from pyharmony.placement import _place
+from pyharmony.placement import subject as subjects
 from pyharmony.segmentation import Masks, Posture, Session
 from pyharmony.segmentation.layers import Layer
 
@@ -647,3 +650,26 @@ def test_a_posture_has_finite_numbers(posture: Posture, message: str) -> None:
     subject[10:, 10:30] = 255
     with pytest.raises(ArgumentError, match=message):
         pyharmony.place(subject, np.zeros((120, 160, 3), np.uint8), people=[], person=True, posture=posture)
+
+
+@pytest.mark.parametrize("angle", [0.0, 90.0, -17.5])
+@pytest.mark.parametrize("at", [(40.0, 25.0), (-60.0, 70.0), (500.0, -400.0)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_silhouette_is_in_its_part_of_the_background(angle: float, at: tuple[float, float], flip: bool) -> None:
+    mask = np.zeros((60, 40), np.uint8)
+    mask[10:, 5:30] = 255
+    subject, size, shape = subjects.subject_of(mask, None, False, ()), (160, 120), (90, 120)
+    matrix = subjects.matrix_of(subject.size, *at, 1.3, angle, flip)
+    part, silhouette = _place._silhouette_at(subject, matrix, size, shape)
+    # Each pixel of the background by itself: whether the object is at its centre.
+    y, x = (np.indices(shape) + 0.5) * np.array([size[1] / shape[0], size[0] / shape[1]])[:, None, None] - 0.5
+    back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2] @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
+    scale = subject.mask.shape[1] / subject.size[0], subject.mask.shape[0] / subject.size[1]
+    column, row = (np.floor((v + 0.5) * s).astype(int) for v, s in zip(back, scale, strict=True))
+    inside = (column >= 0) & (column < subject.mask.shape[1]) & (row >= 0) & (row < subject.mask.shape[0])
+    expected = np.zeros(x.size, bool)
+    expected[inside] = subject.mask[row[inside], column[inside]]
+    whole, spread = np.zeros((2, *shape), bool)
+    whole[part], spread[part] = silhouette, grown(silhouette)
+    assert np.count_nonzero(whole != expected.reshape(shape)) <= (4 if angle else 0)
+    assert (spread == grown(whole)).all()
