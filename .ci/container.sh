@@ -46,6 +46,11 @@ fi
 
 # The certificates that this machine trusts, for pip; nothing of it stays in the image.
 printf '[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n' >"$folder/pip.conf"
+made=$(box from --pull-never "$base")
+box run --isolation chroot --network host -v /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:ro \
+  -v "$folder/pip.conf:/etc/pip.conf:ro" "$made" -- python -m pip download -q --no-deps -d /tmp/probe pybind11 \
+  >"$folder/probe.log" 2>&1 || skip "no index of packages can be reached from a container"
+box rm "$made" >/dev/null
 git clone -q . "$folder/context"
 # The kernels for any CPU alone: the others are tested elsewhere.
 box bud -q --format docker --isolation chroot --network host --build-arg BASE="$base" \

@@ -131,14 +131,6 @@ PAIRS = {
         "hat.jpg", "roofs.jpg", {"hat.jpg": "coco_000000257896.jpg", "roofs.jpg": "budgie_beacon_street_sunset.jpg"},
         (240, 118, 400, 100),
     ),
-    "jetty": Pair(
-        "apple.jpg", "jetty.jpg", {"apple.jpg": "oi_apple.jpg", "jetty.jpg": "elementary_jonas_nilsson_lee.jpg"},
-        (100, 245, 375, 128),
-    ),
-    "dunes": Pair(
-        "lioness.jpg", "dunes.jpg", {"lioness.jpg": "oi_lion.jpg", "dunes.jpg": "pop_jared_evans_119758.jpg"},
-        (250, 115, 390, 130),
-    ),
     "mural": Pair("waves.png", "bricks.png", {}, (560, 90, 200, 130)),
 }  # fmt: skip
 
