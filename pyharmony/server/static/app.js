@@ -44,7 +44,7 @@ async function open(way, pictures, draft = undefined) {
 
 /** Closes the editor, whose picture stays as a draft, and shows the start. */
 async function home() {
-  const storing = document.body.dataset.view === "editor" ? editor.keep() : null;
+  const storing = document.body.dataset.view === "editor" ? editor.store() : null;
   editor.close();
   $("toasts").replaceChildren();
   show("start");
@@ -110,7 +110,7 @@ $("draft-discard").addEventListener("click", async () => {
   await drafts.discard().catch(fail);
   $("draft").hidden = true;
 });
-addEventListener("pagehide", () => { editor.keep(); });
+addEventListener("pagehide", () => { editor.store(); });
 addEventListener("beforeunload", (event) => { if (editor.wouldLose) event.preventDefault(); });
 
 // ---- the way back ----

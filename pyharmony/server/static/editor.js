@@ -20,7 +20,7 @@ import { TEXTS } from "./strings.js";
 /** The longer side of previews for the screen, of a phone and of others. */
 const SIDES = [640, 1024];
 /** The pause after a change before it is stored, in milliseconds, and the number of stored states. */
-const [KEEP_PAUSE, MOST_STATES] = [400, 30];
+const [STORE_PAUSE, MOST_STATES] = [400, 30];
 
 export class Editor {
   constructor() {
@@ -30,7 +30,7 @@ export class Editor {
     this.changes = 0;
     this.isComparing = false;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.keeping = undefined;
+    this.storing = undefined;
     /** Whether the open picture is stored as a draft. */
     this.isStored = true;
     this.side = SIDES[matchMedia("(max-width: 760px)").matches ? 0 : 1];
@@ -76,7 +76,7 @@ export class Editor {
 
   /** Closes the session and cancels its jobs. */
   close() {
-    clearTimeout(this.keeping);
+    clearTimeout(this.storing);
     this.changes += 1;
     this.session?.preview.stop();
     this.session?.cropping.close();
@@ -91,14 +91,14 @@ export class Editor {
   }
 
   /** Stores the open picture as a draft, a moment after its last change. */
-  keepLater() {
-    clearTimeout(this.keeping);
-    this.keeping = setTimeout(() => this.keep(), KEEP_PAUSE);
+  storeLater() {
+    clearTimeout(this.storing);
+    this.storing = setTimeout(() => this.store(), STORE_PAUSE);
   }
 
   /** Stores the open picture as a draft; a browser without a database asks before it leaves the page instead. */
-  async keep() {
-    clearTimeout(this.keeping);
+  async store() {
+    clearTimeout(this.storing);
     const { session } = this;
     if (!session?.step) return;
     const { history, way, step, doc, saved } = session;

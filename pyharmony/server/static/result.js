@@ -129,7 +129,7 @@ export class Result {
       const picture = format === "ora" ? await this.layersOf(made) : await this.fileOf(made, format);
       download(`${await api.there(picture.file_url)}?name=${encodeURIComponent(this.fileName(format))}`);
       this.session.saved = doc;
-      this.session.editor.keepLater();
+      this.session.editor.storeLater();
       showMessage(TEXTS.savedAt(picture));
       announce(TEXTS.saved);
     } catch (error) {

@@ -182,7 +182,7 @@ export class Session {
       }
     }
     if (!isPrepared) this.preview.later();
-    this.editor.keepLater();
+    this.editor.storeLater();
   }
 
   // ---- masks ----

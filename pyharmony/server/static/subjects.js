@@ -108,7 +108,7 @@ export class Subjects {
   /** Makes another subject the active one. @param {number} index */
   select(index) {
     const { session } = this;
-    this.keepLook();
+    this.storeLook();
     session.history.amend(selecting(session.doc, index));
     announce(TEXTS.subjectActive(this.nameOf(subjectsOf(session.doc)[index])));
     this.shown = "";
@@ -119,7 +119,7 @@ export class Subjects {
   async add(photo) {
     const { session } = this;
     await session.loadImage(photo);
-    this.keepLook();
+    this.storeLook();
     session.commit(adding(session.doc, photo), TEXTS.subjectAdded);
     await session.way.begin(session);
   }
@@ -141,13 +141,13 @@ export class Subjects {
 
   /** @type {(change: Doc, said: string) => void} */
   commit(change, said) {
-    this.keepLook();
+    this.storeLook();
     this.session.commit(change, said);
     this.session.resume();
   }
 
   /** Stores the active subject as it is drawn, for when another one is active. */
-  keepLook() {
+  storeLook() {
     const { doc, preview, scene, step } = this.session;
     const layers = preview.layersOf(doc);
     if (layers && step !== "cut") {
