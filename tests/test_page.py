@@ -1578,7 +1578,7 @@ def test_what_cannot_be_taken_is_said(browser: Any, service: Any, tmp_path: Path
     with visiting(browser, service) as visit:
         visit.expected.append("422")
         visit.give("subject", text)
-        visit.says("notes.png is not a known image file, expected JPEG")
+        visit.says("notes.png is not a known image file")
         alerts = visit.page.locator("[data-slot=subject] .refusal[role=alert]")
         assert alerts.count() == 1
         visit.give("subject", large)
@@ -1883,6 +1883,58 @@ def test_several_subjects_in_one_picture(
         page.check("input[name=format][value=tiff]", force=True)
         deep = pixels_of_tiff(visit.download("#save"))
         assert deep.dtype == np.uint16 and np.abs(deep / 257 - made).max() <= 1
+
+
+def test_late_answers_reach_the_subject_that_they_are_of(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        page = visit.page
+        without_people(visit)
+        visit.give("subject", files["alpha"], files["background"])
+        visit.step("place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        visit.settled()
+        before = visit.numbers()
+        page.set_input_files("#add-subject", str(files["source"]))
+        visit.step("cut")
+        page.wait_for_selector("html[data-busy=false]", timeout=PATIENCE)
+        pid = service.pid()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            visit.point(60, 60)
+            visit.click("#undo")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        page.wait_for_selector("html[data-busy=false]", timeout=PATIENCE)
+        visit.click("[data-to=place]")
+        visit.settled()
+        assert page.locator("#subject-list li").count() == 1
+        assert page.is_hidden("#save-mask") and visit.numbers() == before
+        visit.click("#redo")
+        visit.step("cut")
+        assert page.locator("#subject-list li").count() == 2 and page.is_disabled("#to-place")
+        # A lower subject that was active before a reload is drawn with those above it.
+        visit.point(60, 60)
+        page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+        assert page.is_hidden("#swap")
+        visit.click("#to-place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        visit.click("#subject-list [data-key=name-1]")
+        drafted(visit)
+        page.reload()
+        page.wait_for_selector("html[data-ready]")
+        visit.step("place")
+        visit.comes(
+            lambda: page.evaluate(
+                "Konva.stages[0].find('Group').some((one) => one.getChildren().length === 1 "
+                "&& one.isVisible() && one.getParent().index === 6)"
+            )
+        )
+        visit.click("[data-to=save]")
+        page.check("input[name=crop][value='1:1']", force=True)
+        page.check("input[name=crop][value=none]", force=True)
+        visit.click("#undo")
+        assert page.is_checked("input[name=crop][value=free]") and page.is_visible("#crop-numbers")
 
 
 def pixels_of_tiff(data: bytes) -> np.ndarray:

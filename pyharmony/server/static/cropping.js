@@ -63,7 +63,8 @@ export class Cropping {
   /** Changes the crop to a chosen form. */
   choose() {
     const { doc, background: { width, height } } = this.session;
-    this.set(chosen("crop") === "none" ? null : doc.crop ?? [0, 0, width, height]);
+    const isFree = this.ratio === null;
+    this.set(chosen("crop") === "none" ? null : (isFree && doc.crop) || [0, 0, width, height]);
   }
 
   /** Changes the crop to the typed numbers. */
@@ -79,7 +80,9 @@ export class Cropping {
     const { session: { doc: { crop }, step, background, stage }, frame, handles, outside } = this;
     const isShown = step === "save" && crop !== null;
     for (const node of [frame, handles, outside]) node.visible(isShown);
-    if (crop === null) inputs("input[name=crop]")[0].checked = true;
+    const [none, free] = inputs("input[name=crop]");
+    if (crop === null) none.checked = true;
+    else if (none.checked) free.checked = true;
     const [x, y, width, height] = crop ?? [0, 0, background?.width, background?.height];
     for (const [name, value] of Object.entries({ x, y, width, height })) {
       const field = fields("crop-numbers")[name];

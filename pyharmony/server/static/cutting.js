@@ -20,8 +20,8 @@ const lineOf = (points) => points.map(({ x, y }) => /** @type {[number, number]}
 
 /** Returns prompts without the choice of a mask after the last one. @param {Step[]} steps */
 const unchosen = (steps) => (steps.at(-1)?.kind === "choose" ? steps.slice(0, -1) : steps);
-/** @param {Step[]} steps */
-const keyOf = (steps) => JSON.stringify(unchosen(steps));
+/** @type {(steps: Step[], cutter: string, photo: Picture) => string} */
+const keyOf = (steps, cutter, photo) => JSON.stringify([unchosen(steps), cutter, photo.id]);
 
 /** Returns the index of the chosen mask of the last prompt. @param {Step[]} steps */
 function chosenIndex(steps) {
@@ -48,6 +48,8 @@ export class Cutting {
     this.isCutting = false;
     /** Reduced masks of prompts, from part to whole. @type {Map<string, { thumb: Picture, index: number }[]>} */
     this.choices = new Map();
+    /** The photo whose people are offered. @type {Picture | null} */
+    this.peoplePhoto = null;
     /** The last stroke of the brush. @type {Promise<void>} */
     this.painting = Promise.resolve();
   }
@@ -62,6 +64,7 @@ export class Cutting {
     const { stage, scene, moving } = this.session;
     stage.clear();
     scene.showBase(moving);
+    $("found-people").hidden = this.peoplePhoto !== moving;
     stage.setMode(TOOLS[tool()]);
     stage.strokes.removes = !adds() && tool() !== "edge";
     stage.strokes.brush = Number(input("brush").value);
@@ -84,7 +87,7 @@ export class Cutting {
   async showChoices() {
     const { session } = this;
     const { doc } = session;
-    const choices = this.choices.get(keyOf(doc.steps)) ?? [];
+    const choices = this.choices.get(keyOf(doc.steps, doc.cutter, session.moving)) ?? [];
     $("choices").hidden = choices.length < 2;
     if ($("choices").hidden) return;
     const photo = session.imageOf(session.moving);
@@ -147,12 +150,15 @@ export class Cutting {
   async cutPending(pending) {
     const { session } = this;
     const { steps, cutter } = pending;
+    const isHere = this.remember();
+    const key = keyOf(steps, cutter, session.moving);
     const body = { picture: session.moving.id, steps, method: cutter, thumbs: true };
     const { result } = await session.jobs.work(WORK.cut, (options) => api.run("segment", body, options));
     if (this.pending !== pending) return;
     this.pending = null;
-    if (!this.choices.has(keyOf(steps))) {
-      this.choices.set(keyOf(steps), choicesOf(result.masks));
+    if (!isHere()) return;
+    if (!this.choices.has(key)) {
+      this.choices.set(key, choicesOf(result.masks));
     }
     if (result.mask) {
       session.commit({ cutter, steps, marks: marksOf(steps), mask: result.mask, place: null, front: [] }, TEXTS.cut);
@@ -168,9 +174,19 @@ export class Cutting {
     return (await this.session.jobs.work(title, (options) => api.run("segment", body, options))).result;
   }
 
+  /** Returns a function that returns whether the active subject and its photo are still the same. */
+  remember() {
+    const { session } = this;
+    const { moving, doc: { number } } = session;
+    return () => session.isOpen && session.doc.number === number && session.moving === moving;
+  }
+
   /** Segments people, shows a button for each, and selects the first. */
   async findPeople() {
-    const { masks } = await this.peopleOf(WORK.people, this.session.moving.id);
+    const isHere = this.remember();
+    const photo = this.session.moving;
+    const { masks } = await this.peopleOf(WORK.people, photo.id);
+    if (!isHere()) return;
     if (!masks.length) {
       showMessage(TEXTS.nobody);
       return;
@@ -180,6 +196,7 @@ export class Cutting {
       return buttonOf(TEXTS.person(i + 1), take, "second toggle");
     });
     $("found-people").replaceChildren(...buttons);
+    this.peoplePhoto = photo;
     $("found-people").hidden = false;
     buttons[0].click();
   }
@@ -195,12 +212,13 @@ export class Cutting {
       showMessage(TEXTS.pointFirst);
       return;
     }
+    const isHere = this.remember();
     const draw = async () => {
-      if (!session.isOpen) return;
+      if (!isHere()) return;
       const mask = session.doc.mask ? { mask: session.doc.mask.id } : {};
       const body = { picture: session.moving.id, ...mask, strokes: [stroke] };
       const { result } = await session.jobs.work(WORK.paint, (options) => api.run("paint", body, options));
-      session.commit(maskChange(result.mask), stroke.edge ? TEXTS.edgeRefined : TEXTS.painted);
+      if (isHere()) session.commit(maskChange(result.mask), stroke.edge ? TEXTS.edgeRefined : TEXTS.painted);
     };
     this.painting = this.painting.then(draw).catch(fail);
   }
@@ -208,13 +226,14 @@ export class Cutting {
   /** @param {File} file */
   async loadMask(file) {
     const { moving, jobs } = this.session;
+    const isHere = this.remember();
     const topic = "cut mask";
     clear(topic);
     try {
       const mask = await jobs.work(WORK.mask, ({ signal }) => api.upload(file, undefined, signal));
       if (mask.width !== moving.width || mask.height !== moving.height) {
         showMessage(TEXTS.maskSize(mask, moving), { error: true, topic });
-      } else {
+      } else if (isHere()) {
         this.session.commit(maskChange(mask), TEXTS.maskTaken);
       }
     } catch (error) {

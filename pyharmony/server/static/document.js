@@ -118,6 +118,13 @@ const activeOf = (doc) => /** @type {any} */ (
 /** Returns all subjects, from the lowest to the topmost. @param {Doc} doc */
 export const subjectsOf = (doc) => [...doc.others.slice(0, doc.rank), activeOf(doc), ...doc.others.slice(doc.rank)];
 
+/** Returns whether two documents give the same picture, whichever subject is active. */
+/** @type {(a: Doc, b: Doc) => boolean} */
+export const isSameResult = (a, b) => JSON.stringify(contentOf(a)) === JSON.stringify(contentOf(b));
+
+/** @param {Doc} doc */
+const contentOf = (doc) => [subjectsOf(doc), doc.mode, doc.colours, doc.crop];
+
 /** Returns whether a subject is a part of the composite. @param {Subject} subject */
 export const isVisible = ({ isHidden, place }) => !isHidden && place !== null;
 

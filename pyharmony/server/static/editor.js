@@ -5,6 +5,7 @@ import { LiveBlends } from "./blends.js";
 import * as controls from "./controls.js";
 import { adds } from "./cutting.js";
 import { $, input } from "./dom.js";
+import { isSameResult } from "./document.js";
 import * as drafts from "./drafts.js";
 import { Jobs } from "./jobs.js";
 import * as keys from "./keys.js";
@@ -106,8 +107,8 @@ export class Editor {
     const states = history.states.slice(first);
     const pictures = api.currently(session.pictures);
     const draft = {
-      way: way.name, pictures, states: api.currently(states), now: history.now - first, step, isSaved: doc === saved,
-      time: Date.now(),
+      way: way.name, pictures, states: api.currently(states), now: history.now - first, step, time: Date.now(),
+      isSaved: saved !== null && isSameResult(doc, saved),
     };
     const ids = [...new Set(JSON.stringify([pictures, draft.states]).match(/\b[0-9a-f]{32}\b/g))];
     try {

@@ -33,11 +33,9 @@ export function clear(topic = null) {
   for (const toast of $("toasts").querySelectorAll(topic ? `[data-topic="${topic}"]` : "[data-topic]")) toast.remove();
 }
 
-/** Returns the sentence about a failure, without the argument of the request. @param {unknown} error */
+/** Returns the sentence about a failure. @param {unknown} error */
 export function messageOf(error) {
   const message = error instanceof ServiceError ? error.message : TROUBLE.unexpected;
-  // A sentence that begins with the name of a file is left as it is.
-  if (message.startsWith("file: ")) return message.slice(6).replace(/ \(it starts with [0-9a-f ]+\)/, "");
   return message.charAt(0).toUpperCase() + message.slice(1);
 }
 

@@ -109,7 +109,7 @@ function allowSaving(isComplete) {
 
 /** @param {Session} session */
 function showCut({ doc, about, ready, way }) {
-  $("swap").hidden = !way.cuts;
+  $("swap").hidden = !way.cuts || doc.mask !== null || doc.others.length > 0;
   select("cutter").value = doc.cutter;
   $("cutter-note").textContent = CUTTERS[doc.cutter]?.[1]
     ?? about.segment_methods.find(({ name }) => name === doc.cutter)?.about ?? "";

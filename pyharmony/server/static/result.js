@@ -126,7 +126,7 @@ export class Result {
     const { format, session: { doc } } = this;
     try {
       const made = await this.make();
-      const picture = format === "ora" ? await this.layersOf(made) : await this.fileOf(made, format);
+      const picture = format === "ora" ? await this.layersOf(made) : await this.fileOf(made, format, doc.crop);
       download(`${await api.there(picture.file_url)}?name=${encodeURIComponent(this.fileName(format))}`);
       this.session.saved = doc;
       this.session.editor.storeLater();
@@ -146,11 +146,10 @@ export class Result {
     return job.result.openraster;
   }
 
-  /** @type {(made: Made, format: string) => Promise<Picture>} */
-  async fileOf(made, format) {
+  /** @type {(made: Made, format: string, crop: Doc["crop"]) => Promise<Picture>} */
+  async fileOf(made, format, crop) {
     const from = (format === "tiff" && await this.makeDeep(made)) || made;
     const sources = this.photos.map(({ id }) => id);
-    const { crop } = this.session.doc;
     const body = { picture: from.picture.id, format, depth: DEPTHS[format] ?? null, sources, crop };
     return (await this.session.jobs.work(WORK.file, (options) => api.run("export", body, options))).result.picture;
   }

@@ -103,7 +103,7 @@ export class Scene {
     const { stage, session: { subjects } } = this;
     fill(stage.above, []);
     for (const one of subjects.upper) {
-      const look = subjects.looks.get(one.number);
+      const look = subjects.lookOf(one);
       if (!look) continue;
       const group = groupIn(stage.above);
       fill(group, [[look.image, look.box]]);

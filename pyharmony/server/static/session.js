@@ -114,7 +114,7 @@ export class Session {
   /** Continues an unfinished picture. @param {StepName} step */
   async goOn(step) {
     if (this.isCut) await this.cut(this.doc.mask);
-    if (this.doc.front.length) await this.suggestions.findPeople();
+    if ([this.doc, ...this.doc.others].some(({ front }) => front.length)) await this.suggestions.findPeople();
     await this.go(this.ready ? step : this.way.steps[0][0]);
   }
 

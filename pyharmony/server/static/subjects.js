@@ -3,7 +3,9 @@
 import * as api from "./api.js";
 import { $, buttonOf, elementOf, iconOf } from "./dom.js";
 import { adding, changing, isVisible, ordering, removing, selecting, subjectsOf } from "./document.js";
+import { UNPLACED } from "./geometry.js";
 import { announce, fail } from "./messages.js";
+import { cutOutOf } from "./pixels.js";
 import { TEXTS, WORK } from "./strings.js";
 
 /** @import { Picture, RunOptions } from "./api.js" */
@@ -11,7 +13,11 @@ import { TEXTS, WORK } from "./strings.js";
 /** @import { Place, Rectangle } from "./geometry.js" */
 /** @import { Drawable } from "./konva.js" */
 /** @import { Body } from "./ways/way.js" */
-/** @typedef {{ image: Drawable, box: Rectangle, place: Place }} Look a subject as it was drawn last, matched */
+/**
+ * A subject as it was drawn last, matched; or as it was cut out, if it was not active since the page was loaded.
+ *
+ * @typedef {{ mask: Picture | null, image: Drawable, box: Rectangle, place: Place }} Look
+ */
 
 export class Subjects {
   /** @param {import("./session.js").Session} session */
@@ -151,8 +157,28 @@ export class Subjects {
     const { doc, preview, scene, step } = this.session;
     const layers = preview.layersOf(doc);
     if (layers && step !== "cut") {
-      this.looks.set(doc.number, { image: scene.mixtureOf(layers), box: layers.matched.box, place: layers.place });
+      const { matched: { box }, place } = layers;
+      this.looks.set(doc.number, { mask: doc.mask, image: scene.mixtureOf(layers), box, place });
     }
+  }
+
+  /** Returns a subject above the active one as it is drawn; null: not loaded yet. @param {Subject} subject */
+  lookOf(subject) {
+    const look = this.looks.get(subject.number);
+    if (look?.mask === subject.mask) return look;
+    this.loadLook(subject).catch(fail);
+    return null;
+  }
+
+  /** @param {Subject} subject */
+  async loadLook({ number, mask, photo }) {
+    const { session } = this;
+    const picture = /** @type {Picture} */ (photo ?? session.pictures.subject);
+    const alpha = mask ? await session.alpha(mask) : null;
+    const image = cutOutOf(session.imageOf(picture), alpha);
+    const { width, height } = picture;
+    this.looks.set(number, { mask, image, box: [-width / 2, -height / 2, width, height], place: UNPLACED });
+    if (session.isOpen) session.refresh(true);
   }
 
   /** @param {Subject} subject */
@@ -167,7 +193,7 @@ export class Subjects {
   show() {
     const { doc, step, way } = this.session;
     const subjects = subjectsOf(doc);
-    $("subjects").hidden = !way.layered || step === "cut" || step === "save";
+    $("subjects").hidden = !way.layered || step === "save" || (step === "cut" && subjects.length < 2);
     const key = JSON.stringify([doc.rank, ...subjects.map((one) => [one.number, one.isHidden, one.isLocked])]);
     if (key === this.shown) return;
     this.shown = key;
