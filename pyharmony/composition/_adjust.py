@@ -81,10 +81,10 @@ def moved(alpha: Plane, shift: float) -> Plane:
 
     Beyond the photo the subject goes on as at its border.
     """
-    return _grown(alpha, shift) if shift > 0 else 1 - _grown(1 - alpha, -shift)
+    return _widened(alpha, shift) if shift > 0 else 1 - _widened(1 - alpha, -shift)
 
 
-def _grown(alpha: Plane, reach: float) -> Plane:
+def _widened(alpha: Plane, reach: float) -> Plane:
     """Returns alpha with its edge moved outwards, so that it is about the largest value within that reach.
 
     A pixel gets the alpha at that distance towards the subject, along the gradient of the signed distance of its edge,

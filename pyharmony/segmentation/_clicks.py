@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._header import arrays_of, damage
+from .._images.region import bounding_box
 from ..errors import WeightsError
 from ..ops.convolution import convolution, enlarged, linear, product
 from ..ops.layers import Conv, Float32, conv_of, folded, layer_norm, shipped
@@ -341,8 +342,8 @@ def _weighted_sum(weights: Float32, image: Float32) -> Float32:
     Pairs of columns are added first, then these sums in their order, as the library of NumPy's products does; its
     threads would busy-wait for the next product.
     """
-    rows, columns = (np.flatnonzero(weights.any(axis)) for axis in (1, 0))
-    part = slice(rows[0], rows[-1] + 1), slice(columns[0] // 2 * 2, columns[-1] // 2 * 2 + 2)
+    box = bounding_box(weights > 0)
+    part = slice(box.y0, box.y1), slice(box.x0 // 2 * 2, (box.x1 + 1) // 2 * 2)
     weighted = weights[part][..., None] * image[part]
     pairs, odd = weighted[:, ::2], weighted[:, 1::2]
     pairs[:, : odd.shape[1]] += odd
