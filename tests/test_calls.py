@@ -113,7 +113,7 @@ def test_every_option_of_compose_is_on_the_page_but_one() -> None:
 
 
 def test_a_group_that_is_no_step_has_the_flags_of_its_arguments_alone() -> None:
-    """Of several subjects each argument is given once for all, or once for each."""
+    """Checks that an argument is passed once for all subjects, or once for each."""
     values: list[Any] = []
 
     @described_by(COMPOSE)

@@ -983,7 +983,7 @@ def test_colours_are_corrected_by_hand_after_the_match(dtype: type, strength: fl
         if adjust == {"saturation": 0}:
             step = 1 if np.issubdtype(dtype, np.integer) else 2e-3
             assert np.ptp(one.colours[seen].astype(float), 1).max() <= step
-    # What changes nothing is no change.
+    # Corrections of zero change no pixel.
     same = {"exposure": 0, "temperature": 0.0, "contrast": 0, "saturation": 1, "edge": 0, "feather": 0}
     for adjust in (same, {}, None):
         kept = pyharmony.compose(object_(dtype), ground(dtype), adjust=adjust, **looks)
@@ -1147,7 +1147,7 @@ def test_shadows_and_reflections_follow_what_is_corrected() -> None:
     untouched = (after.mask == 0) & (after.shadow == 255).all(2) & (after.reflection[..., 3] == 0)
     assert np.array_equal(result[untouched], ground()[untouched])
     assert np.array_equal(io.merged_of(info.layers, (WIDTH, HEIGHT))[..., :3], result)
-    # What is left of nothing is told.
+    # An edge that removes the whole subject is reported.
     _, gone = pyharmony.compose(object_(), ground(), adjust={"edge": -30}, return_info=True, **looks)
     assert [reason.code for reason in gone.subjects[0].reasons] == ["unseen"]
 

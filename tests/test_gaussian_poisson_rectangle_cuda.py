@@ -204,7 +204,7 @@ def test_channels_and_strides(device: Device, channels: int) -> None:
 @pytest.mark.parametrize("channels", [2, 3])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_offsets_beyond_two_gigavalues(device: Device, dtype: str, channels: int, axis: int) -> None:
-    """Of all arrays at once, and of each alone: in the kernels of any layout, and of three interleaved channels."""
+    """Tests far strides of all arrays at once, and of each alone, for any layout and for three interleaved channels."""
     items = [problem(i, (7, 12, channels), dtype) for i in range(2)]
     given = [np.stack(arrays) for arrays in zip(*items, strict=True)]
     rhs = image(np.random.default_rng(3), given[1].shape, "float32", "noise")

@@ -321,6 +321,14 @@ def test_what_is_missing_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
         lacking("axe")
 
 
+def composing(visit: Visit, files: dict[str, Path]) -> None:
+    """Goes to the step of placing a cut-out with alpha, in a background without people."""
+    without_people(visit)
+    visit.give("subject", files["alpha"], files["background"])
+    visit.step("place")
+    visit.page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+
+
 def these_people(visit: Visit, people: dict[int, tuple[np.ndarray, Rectangle]]) -> None:
     """Lets a person be found in each photograph of some width: their mask, and x, y, width and height of their head."""
     client = visit.service.client
@@ -1366,10 +1374,7 @@ def test_what_is_copied_repeats_a_composition(browser: Any, service: Any, tmp_pa
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
         page = visit.page
-        without_people(visit)
-        visit.give("subject", files["alpha"], files["background"])
-        visit.step("place")
-        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        composing(visit, files)
         visit.type("angle", 7)
         visit.click("#flip")
         visit.click("[data-to=match]")
@@ -1889,10 +1894,7 @@ def test_late_answers_reach_the_subject_that_they_are_of(browser: Any, service: 
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
         page = visit.page
-        without_people(visit)
-        visit.give("subject", files["alpha"], files["background"])
-        visit.step("place")
-        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        composing(visit, files)
         visit.settled()
         before = visit.numbers()
         page.set_input_files("#add-subject", str(files["source"]))
@@ -1945,10 +1947,7 @@ def test_corrections_by_hand(browser: Any, service: Any, tmp_path: Path) -> None
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
         page = visit.page
-        without_people(visit)
-        visit.give("subject", files["alpha"], files["background"])
-        visit.step("place")
-        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        composing(visit, files)
         for name, value in (("angle", 0), ("scale", 100), ("x", 150), ("y", 140)):
             visit.type(name, value)
         visit.click("[data-to=match]")
@@ -2081,7 +2080,7 @@ def test_back_a_reload_and_the_logo_lose_nothing(browser: Any, service: Any, tmp
         page.wait_for_selector("html[data-ready]")
         is_there("match")
         assert np.array_equal(pixels_of(visit.download()), made)
-        # What was undone before a reload can be done again, and the other way round.
+        # The history survives a reload: a step is undone and done again.
         visit.click("#undo")
         assert page.input_value("#strength") == "100"
         visit.click("#redo")
@@ -2124,7 +2123,7 @@ def test_a_new_picture_asks_before_it_replaces_another(browser: Any, service: An
             visit.step("place")
             visit.settled()
             assert visit.numbers()["x"] == (x or 200)
-        # What was saved is replaced without a question, and discarded on request.
+        # A saved picture is replaced without a question, and discarded on request.
         visit.type("x", 90)
         visit.download()
         drafted(visit)
@@ -2975,10 +2974,7 @@ def test_fifty_megapixels_with_a_killed_worker_in_the_middle(browser: Any, tmp_p
     Image.fromarray(np.asarray(Image.open(files["alpha"]).resize((1200, 1200)))).save(files["alpha"])
     with test_server.running(page=PAGE) as one, visiting(browser, one) as visit:
         page, pool = visit.page, one.service.pool
-        without_people(visit)
-        visit.give("subject", files["alpha"], files["background"])
-        visit.step("place")
-        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        composing(visit, files)
         visit.settled()
 
         def begins() -> None:

@@ -336,7 +336,7 @@ def test_the_direct_kernel(emulator: Any, case: Case, dtype: Any) -> None:
 
 @pytest.mark.parametrize("axis", range(4), ids=["items", "channels", "rows", "columns"])
 def test_offsets_beyond_two_gigavalues(on_emulator: Any, axis: int) -> None:
-    """Of masks and of tensors that may have gaps; others are refused."""
+    """Tests far strides of masks and of tensors that may have gaps; others are refused."""
     emulator, (n, c, h, w) = on_emulator, (2, 3, 9, 10)
 
     def far(x: Any, axis: int = axis) -> Any:

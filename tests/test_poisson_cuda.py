@@ -494,7 +494,7 @@ def test_batches_boxes_and_layouts_agree(emulator: Any) -> None:
 @pytest.mark.parametrize("gradients", ["mixed", "monochrome"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["five points", "nine points"])
 def test_offsets_beyond_two_gigavalues(emulator: Any, weighted: bool, gradients: str, axis: int) -> None:
-    """Of images, masks, bases and maps of weights, whose kernels, boxes and certificates read them at any strides."""
+    """Tests far strides of images, masks, bases and maps of weights, in kernels, boxes and certificates."""
     h, w, n, channels = 15, 13, 2, 2
     dtype = "uint8" if weighted else "float32"
     src, dst, base = (noise(seed, (n, h, w, channels), dtype) for seed in (1, 2, 3))

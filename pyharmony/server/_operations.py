@@ -882,7 +882,7 @@ def _layers(body: Any, desk: Desk) -> dict[str, Any]:
 
     body.check()
     values = _values_of(body, _LOOKS)
-    # Of one subject.
+    # There is one subject: options that each has are lists of one.
     values |= {name: [values[name]] for name in _EACH if name in values}
     return layers(body, COMPOSE.arguments(values), desk)
 

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class _Owned(Protocol):
-    """What waits: it belongs to a user."""
+    """An entry of the queue, which belongs to a user."""
 
     user: str
 
@@ -17,7 +17,7 @@ Item = TypeVar("Item", bound=_Owned)
 
 
 class Queue(Generic[Item]):
-    """What waits, one of each user in turn; what one user put in is taken in its order."""
+    """A queue that serves users in turn, and the entries of each user in their order."""
 
     def __init__(self) -> None:
         #: Items by user, for users who have any, in the order of their turns.

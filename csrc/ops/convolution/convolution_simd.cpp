@@ -31,7 +31,7 @@ struct Panel {
 };
 
 inline Vec finish(Vec s, Vec slope, Vec high) {
-  // What is no number comes through: of two operands these return the second.
+  // NaN passes: of two operands these return the second.
   const Vec zero{};
   return minimum(high, fma(slope, minimum(zero, s), maximum(zero, s)));
 }
@@ -205,7 +205,7 @@ inline void nearer(const float* near, const float* far, std::int64_t count, floa
 inline void add_positive(const float* added, std::int64_t count, float* out) {
   const Vec zero{};
   for (std::int64_t i = 0; i < count; i += kLanes) {
-    // What is no number comes through, as in `finish`.
+    // NaN passes, as in `finish`.
     const Vec sum = load_some(out + i, count - i) + load_some(added + i, count - i);
     store_some(out + i, maximum(zero, sum), count - i);
   }
