@@ -85,6 +85,7 @@ void observe_view(const ArrayView& view, bool exists) {
 }  // namespace
 
 void bind_emulator(py::module_& m) {
+  const py::set kernels(m.attr("__dict__"));
   py::register_local_exception<emulator::EmulatorFailure>(m, "EmulatorFailure", PyExc_RuntimeError);
   m.attr("checked") = bool(HM_EMULATOR_CHECK);
   m.def("set_seed", &emulator::set_seed, "seed"_a);
@@ -127,6 +128,8 @@ void bind_emulator(py::module_& m) {
       "pointer"_a, "bytes"_a, "initialised"_a = true);
   m.def("forget_memory", [](std::uintptr_t p) { checker::forget_memory(pointer(p)); }, "pointer"_a);
 #endif
+  // What only the emulator has: a GPU's module has all the rest.
+  m.attr("controls") = py::set(m.attr("__dict__")) - kernels;
 }
 
 }  // namespace pyharmony
