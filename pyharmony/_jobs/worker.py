@@ -66,12 +66,31 @@ def pixels_of(text: str | None) -> int | None:
 
 
 @dataclass
+class Work:
+    """A task on its way through the phases of a worker.
+
+    Attributes:
+        record: its record, which each phase completes.
+        pictures: the images, from decoding until the result is computed.
+        result, mask: the result and, if it is saved, the mask at its size, until they are encoded.
+    """
+
+    task: Task
+    record: dict[str, Any] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
+    pictures: dict[str, Picture] = field(default_factory=dict)
+    result: Any = None
+    mask: Picture | None = None
+
+
+@dataclass
 class Worker:
     """The worker that runs the tasks of a request, with the state that they share.
 
     Attributes:
         stdin, stdout: the streams for '-'; None: there is none.
         figures: whether the record of a blend includes measurements of the solve.
+        source_of: returns what `pyharmony.io.read` opens for the path of an input, which may denote part of a file.
         output_ids: the device and file numbers of the outputs of this run, if it overwrites files; otherwise empty, as
             existing files are refused.
     """
@@ -81,6 +100,7 @@ class Worker:
     stdout: BinaryIO | None = None
     figures: bool = False
     max_pixels: int | None = None
+    source_of: Callable[[str], Any] = field(default=lambda path: path)
     output_ids: set[tuple[int, int]] = field(default_factory=set)
     networks: dict[str, Any] = field(default_factory=dict)
 
@@ -97,15 +117,22 @@ class Worker:
 
         A failure names the image.
         """
-        clock = Clock()
-        record: dict[str, Any] = {task.kind.chooser: task.mode, "options": task.options}
+        work = self.decode(task)
+        self.compute(work, warn, where)
+        return self.encode(work)
+
+    def decode(self, task: Task) -> Work:
+        """Reads the images of a task, the first of its three phases."""
+        work = Work(task)
+        record = work.record = {task.kind.chooser: task.mode, "options": task.options}
         if task.mode == "gp-gan":
-            with clock.phase("load"):
-                task = dataclasses.replace(task, arguments={**task.arguments, "generator": self._network(task)})
-        with clock.phase("decode"):
-            pictures = self._read(task)
-        self._check_target(task, pictures[task.kind.primary])
-        for name, picture in pictures.items():
+            with work.clock.phase("load"):
+                generator = self._network(task)
+                work.task = task = dataclasses.replace(task, arguments={**task.arguments, "generator": generator})
+        with work.clock.phase("decode"):
+            work.pictures = self._read(task)
+        self._check_target(task, work.pictures[task.kind.primary])
+        for name, picture in work.pictures.items():
             height, width, channels = picture.pixels.shape
             record[name] = {
                 "path": task.files[name],
@@ -115,14 +142,18 @@ class Worker:
                 "dtype": picture.pixels.dtype.name,
                 "format": picture.format,
             }
-        with clock.phase(task.kind.phase):
+        return work
+
+    def compute(self, work: Work, warn: Callable[[Reason], None], where: str = "") -> None:
+        """Computes the result of images that were read; they are released."""
+        task, pictures, record = work.task, work.pictures, work.record
+        with work.clock.phase(task.kind.phase):
             (result, info), copied = self._computed(task, pictures, lambda reason: warn(reason.within(where)))
-        mask = None
         if task.save_mask is not None or (task.harmonize is not None and not copied):
-            mask = self._mask(task, pictures)
-        if mask is not None and task.harmonize is not None and not copied:
-            with clock.phase("harmonize"):
-                result, changed = self._harmonized(task, result, mask)
+            work.mask = self._mask(task, pictures)
+        if work.mask is not None and task.harmonize is not None and not copied:
+            with work.clock.phase("harmonize"):
+                result, changed = self._harmonized(task, result, work.mask)
             record["harmonize"] = _harmonize_figures(changed, task.harmonize.get("guard", True))
         record["unchanged"] = copied
         if task.kind.harmonizes:
@@ -130,16 +161,21 @@ class Worker:
         elif info is not None:
             names = ("method", "iterations", "max_error", "residual", "device", "peak_bytes", "reason", "clipped")
             record["solve"] = {name: getattr(info, name) for name in names}
-        del pictures
+        work.pictures = {}
         if task.upscale != 1:
-            with clock.phase("upscale"), _failures_of(task, "upscale"):
+            with work.clock.phase("upscale"), _failures_of(task, "upscale"):
                 result = super_resolve(result, task.upscale)
-        with clock.phase("encode"):
-            record["output"] = self._write(task, result)
-            if task.save_mask is not None and mask is not None:
+        work.result = result
+
+    def encode(self, work: Work) -> dict[str, Any]:
+        """Writes the result and the mask, if it is asked for, and returns the record."""
+        task, record = work.task, work.record
+        with work.clock.phase("encode"):
+            record["output"] = self._write(task, work.result)
+            if task.save_mask is not None and work.mask is not None:
                 plain = dataclasses.replace(task, out=task.save_mask, format=None)
-                record["saved_mask"] = self._write(plain, mask)
-        record["ms"] = clock.done()
+                record["saved_mask"] = self._write(plain, work.mask)
+        record["ms"] = work.clock.done()
         return record
 
     def _network(self, task: Task) -> Any:
@@ -161,7 +197,7 @@ class Worker:
         def one(name: str, path: str) -> None:
             try:
                 with reading(task.where(name)):
-                    source = self._stream(self.stdin, "stdin").read() if path == STREAM else path
+                    source = self._stream(self.stdin, "stdin").read() if path == STREAM else self.source_of(path)
                     contents[name] = read(source, name, max_pixels=self.max_pixels, keep_gps=task.keep_gps)
             except Exception as error:
                 contents[name] = error

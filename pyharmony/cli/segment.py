@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from .._calls import SEGMENT
 from .._jobs.failures import Code, Failure, as_failures, reading, with_code, writing
+from .._jobs.prompts import prompted
 from .._jobs.task import STREAM, check_output
 from ._command import Overwrite, argument, option, switch
 from ._console import Console
@@ -71,7 +72,7 @@ def segment(
     picture = read_image(image)
     with as_failures(console.words(_NAMES, hints=_HINTS)), reading(f"--mask: {mask}"):
         session = segmentation.Session(picture, method=segmenter)
-        segments = session.people() if people else _prompted(session, options)
+        segments = session.people() if people else prompted(session, options)
     if not len(segments):
         raise Failure(f"{image}: {segments.reason}; nothing was written", Code.INPUT, "nothing_found")
     if segments.reason:
@@ -116,23 +117,6 @@ def _segmenter(
         if encoder is not None and decoder is not None:
             return segmentation.sam(encoder, decoder)
         return method if salient is None else segmentation.salient(salient)
-
-
-def _prompted(session: Any, options: Mapping[str, Any]) -> Any:
-    """Returns a session's result for clicks, a box, a mask and lines; lines after the first correct it."""
-    clicks = [(at, label) for name, label in (("points", 1), ("beside", 0)) for at in options.get(name, ())]
-    lines = options.get("scribble", [])
-    segments = session.segment(
-        points=[at for at, _ in clicks] or None,
-        labels=[label for _, label in clicks] if clicks else None,
-        scribble=lines[0] if lines else None,
-        **SEGMENT.arguments(options),
-    )
-    for line in lines[1:]:
-        segments = session.scribble(line, add=True)
-    for line in options.get("scribble_beside", ()):
-        segments = session.scribble(line, add=False)
-    return segments
 
 
 def _records(segments: Any, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,0 +1,25 @@
+"""The prompts of a segmentation, from the options of its call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._calls import SEGMENT
+
+
+def prompted(session: Any, options: Mapping[str, Any]) -> Any:
+    """Returns a session's result for clicks, a box, a mask and lines; lines after the first correct it."""
+    clicks = [(at, label) for name, label in (("points", 1), ("beside", 0)) for at in options.get(name, ())]
+    lines = options.get("scribble", [])
+    segments = session.segment(
+        points=[at for at, _ in clicks] or None,
+        labels=[label for _, label in clicks] if clicks else None,
+        scribble=lines[0] if lines else None,
+        **SEGMENT.arguments(options),
+    )
+    for line in lines[1:]:
+        segments = session.scribble(line, add=True)
+    for line in options.get("scribble_beside", ()):
+        segments = session.scribble(line, add=False)
+    return segments
