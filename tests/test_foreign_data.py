@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import pyharmony
 from pyharmony import data, errors
 from pyharmony.cli._app import app
-from pyharmony.data._tar_members import members
+from pyharmony.data.tar_members import members
 from pyharmony.data._tfrecord import example
 from tests.foreign import confined
 

@@ -18,7 +18,7 @@ from ..errors import DataError, PyHarmonyError
 from ..typing import ImageFormat, PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, in_chunks, load_samples
-from ._tar_members import members
+from .tar_members import members
 
 logger = logging.getLogger("pyharmony")
 

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import DataError
+from ._files import NamedBytes
+
+__all__ = ["Member", "members", "read_member"]
 
 _BLOCK = 512
 #: The largest number of bytes of a header that describes the next one; a path has at most 4096.
@@ -35,6 +38,13 @@ def members(path: Path) -> Iterator[Member]:
     """Yields the regular files, in order; DataError: the file is damaged from some position on, or is no tar file."""
     with open(path, "rb") as file:
         yield from _members(file, file.seek(0, 2))
+
+
+def read_member(path: Path, member: Member) -> NamedBytes:
+    """Returns the bytes of a file, as an open file with its name."""
+    with open(path, "rb") as file:
+        file.seek(member.offset)
+        return NamedBytes(file.read(member.size), f"{path}/{member.name}")
 
 
 def _members(file: BinaryIO, length: int) -> Iterator[Member]:
