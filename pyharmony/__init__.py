@@ -1,7 +1,7 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `blend`, `color`, `compat`, `composition`, `data`, `evaluation`, `harmonization`, `io`, `losses`,
-`matching`, `merging`, `metrics`, `models`, `nn`, `ops`, `placement`, `reference`, `segmentation`, `shadows`,
+The subpackages `batch`, `blend`, `color`, `compat`, `composition`, `data`, `evaluation`, `harmonization`, `io`,
+`losses`, `matching`, `merging`, `metrics`, `models`, `nn`, `ops`, `placement`, `reference`, `segmentation`, `shadows`,
 `training`, `typing`, `upscaling` and `errors` are imported at their first use, and so are `compose`, `harmonize`,
 `harmony_score`, `load`, `match_grain`, `match_sharpness`, `merge`, `place`, `realism_score`, `reflection`, `save`,
 `segment`, `shadow` and `super_resolve`. `losses`, `models`, `nn`, `training.train` and the two scores need torch.
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from . import batch as batch
     from . import blend as blend
     from . import color as color
     from . import compat as compat
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from .upscaling import super_resolve
 
 _SUBPACKAGES = (
-    *("blend", "color", "compat", "composition", "data", "errors", "evaluation", "harmonization", "io"),
+    *("batch", "blend", "color", "compat", "composition", "data", "errors", "evaluation", "harmonization", "io"),
     *(
         "losses",
         "matching",

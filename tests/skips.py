@@ -27,6 +27,8 @@ PACKAGES = {
     "skimage": "scikit-image",
     "pillow_heif": "pillow-heif",
     "google_crc32c": "google-crc32c",
+    "pyarrow": "pyarrow",
+    "ray": "ray",
     "fastapi": "fastapi",
     "uvicorn": "uvicorn",
     # What results are compared with, and what runs the notebook.

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from pathlib import Path
-from typing import BinaryIO, get_args
+from typing import Any, BinaryIO, get_args
 
 from .. import _shipped
 from .._calls import HINTS, Kind
@@ -77,20 +77,27 @@ def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> 
                 raise Failure(f"{where}: {column} is -, expected a file", Code.INPUT)
             continue
         try:
-            options[column] = kind.by_name[column].converted(text.strip())
+            options[column] = option_of(kind, column, text, folder)
         except ValueError as error:
             raise Failure(f"{where}: {column} {text!r}, expected {error}", Code.INPUT) from None
         if column == "save_mask":
             options[column] = _output(text, where, folder, request.output, "save_mask")
-        files = ("base", "color_weight", "generator", "model", *(HINTS if kind.harmonizes else ()))
-        if column in files and not _is_word(column, text):
-            options[column] = str(folder / text)
     inputs = {name: str(folder / cells[name]) if name in cells else None for name in kind.inputs}
     out = _output(cells["out"], where, folder, request.output, "out")
     try:
         return task_of(kind, inputs, out, options)
     except Failure as failure:
         raise Failure(f"{where}: {failure}", Code.INPUT) from None
+
+
+def option_of(kind: Kind, column: str, text: str, folder: Path) -> Any:
+    """Returns the value of an option for the text of a cell; the path of a file is relative to the table's folder.
+
+    ValueError: the text is not accepted; the message says what is.
+    """
+    value = kind.by_name[column].converted(text.strip())
+    files = ("base", "color_weight", "generator", "model", *(HINTS if kind.harmonizes else ()))
+    return str(folder / text) if column in files and not _is_word(column, text) else value
 
 
 def _is_word(column: str, text: str) -> bool:
@@ -136,8 +143,10 @@ def _check_rows(tasks: list[tuple[int, Task]], name: str, request: Request) -> N
 
 #: The names of folders for images and masks inside one folder.
 _PARTS = (("composite", "mask"), ("composites", "masks"), ("images", "masks"))
-_MASK = "_mask"
-_SUFFIXES = tuple(f".{name}" for name in get_args(ImageFormat))
+#: The end of the stem of a mask next to its image.
+MASK_SUFFIX = "_mask"
+#: The suffixes of images.
+SUFFIXES = tuple(f".{name}" for name in get_args(ImageFormat))
 
 
 def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[str, Task]]:
@@ -159,18 +168,18 @@ def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[s
         folder, others = parts[0] if parts else (folder, folder)
     if beside:
         every = _images(folder)
-        of_stem = {path.stem.removesuffix(_MASK): path for path in every if path.stem.endswith(_MASK)}
-        images = [path for path in every if not path.stem.endswith(_MASK)]
+        of_stem = {path.stem.removesuffix(MASK_SUFFIX): path for path in every if path.stem.endswith(MASK_SUFFIX)}
+        images = [path for path in every if not path.stem.endswith(MASK_SUFFIX)]
     else:
         images, of_stem = _images(folder), {path.stem: path for path in _images(others)}
     if not images:
-        raise Failure(f"{folder}: no images; expected files that end with one of {', '.join(_SUFFIXES)}", Code.INPUT)
+        raise Failure(f"{folder}: no images; expected files that end with one of {', '.join(SUFFIXES)}", Code.INPUT)
     tasks = []
     image_of: dict[Path, Path] = {}
     for path in images:
         mask = of_stem.get(path.stem)
         if mask is None:
-            expected = f"{path.stem}{_MASK}.png next to it" if beside else f"one called {path.stem} in {others}"
+            expected = f"{path.stem}{MASK_SUFFIX}.png next to it" if beside else f"one called {path.stem} in {others}"
             raise Failure(f"{path}: no mask found, expected {expected}", Code.INPUT)
         suffix = f".{request.options['format']}" if request.options.get("format") else path.suffix
         target = out / (path.stem + suffix)
@@ -189,5 +198,5 @@ def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[s
 
 def _images(folder: Path) -> list[Path]:
     with reading(str(folder)):
-        paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES]
+        paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
     return [path for path in paths if path.is_file() and not path.name.startswith(".")]

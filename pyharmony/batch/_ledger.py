@@ -1,0 +1,205 @@
+"""The ledger of a run: what was done with every item, in SQLite, which survives the death of any process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import _temporary
+from .._jobs.failures import Code, Failure
+
+PENDING, RUNNING, DONE, FAILED, SKIPPED = range(5)
+STATUS_NAMES = ("pending", "running", "done", "failed", "skipped")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS items (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    key TEXT NOT NULL,
+    item TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    status INTEGER NOT NULL DEFAULT 0,
+    owns INTEGER NOT NULL DEFAULT 0,
+    record TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX IF NOT EXISTS items_by_status ON items (status, number);
+"""
+#: The seconds after which results are committed. What is lost with the parent is computed again.
+_PAUSE = 0.25
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An item in the ledger.
+
+    Attributes:
+        key: the digest of its inputs, options and output.
+        item: the item as JSON.
+        bytes: the size of its inputs.
+        owns: whether the run has begun to write its output before, so that a file there is its own.
+    """
+
+    number: int
+    name: str
+    key: str
+    item: str
+    bytes: int
+    owns: bool = False
+
+
+class Ledger:
+    """The ledger in a file. One process at a time has it; the file is consistent whenever that process ends.
+
+    Raises:
+        Failure: another run has it, the disk is full, or the file is no ledger.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._last_commit = time.monotonic()
+        self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if not _temporary.lock(self._lock, wait=False):
+                raise Failure(f"{path.parent}: another run is writing there", Code.USAGE, "busy")
+            with self.guarded():
+                self._base = sqlite3.connect(path, isolation_level=None)
+                self._base.execute("PRAGMA journal_mode=WAL")
+                self._base.execute("PRAGMA synchronous=NORMAL")
+                self._base.executescript(_SCHEMA)
+                self._base.execute("BEGIN")
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Turns errors of SQLite into failures of the run."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            full = getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+            what = "the disk is full" if full or "full" in str(error) else str(error)
+            raise Failure(f"{self.path}: {what}", Code.RESOURCES if full else Code.UNEXPECTED, "ledger") from error
+
+    def close(self) -> None:
+        """Commits what is pending, where the disk has room, and closes the file."""
+        try:
+            with contextlib.suppress(sqlite3.Error):
+                self._base.execute("COMMIT")
+            self._base.close()
+        finally:
+            os.close(self._lock)
+
+    def commit(self, *, now: bool = False) -> None:
+        """Commits if the last time was long ago, or now."""
+        if now or time.monotonic() - self._last_commit > _PAUSE:
+            with self.guarded():
+                if self._base.in_transaction:  # SQLite ends one when the disk is full
+                    self._base.execute("COMMIT")
+                self._base.execute("BEGIN")
+            self._last_commit = time.monotonic()
+
+    # ---- the run ----
+
+    def facts(self) -> dict[str, Any]:
+        """Returns the description of the run; empty if the ledger is new."""
+        with self.guarded():
+            return {key: json.loads(value) for key, value in self._base.execute("SELECT key, value FROM run")}
+
+    def describe(self, facts: Mapping[str, Any]) -> None:
+        """Replaces the description of the run."""
+        with self.guarded():
+            self._base.execute("DELETE FROM run")
+            rows = [(key, json.dumps(value)) for key, value in facts.items()]
+            self._base.executemany("INSERT INTO run VALUES (?, ?)", rows)
+
+    def forget(self) -> None:
+        """Makes all items pending; the run still owns their outputs."""
+        with self.guarded():
+            self._base.execute("UPDATE items SET status = ?, record = '', key = ''", (PENDING,))
+
+    def plan(self, entries: Iterable[Entry]) -> int:
+        """Adds items, and returns how many have changed since they were done; those are pending again.
+
+        An item that is known keeps its status, its record, and the path of its output.
+        """
+        changed = 0
+        for entry in entries:
+            with self.guarded():
+                row = self._base.execute("SELECT number, key, item FROM items WHERE name = ?", (entry.name,)).fetchone()
+                if row is None:
+                    self._base.execute(
+                        "INSERT INTO items (number, name, key, item, bytes) VALUES "
+                        "((SELECT COALESCE(MAX(number) + 1, 0) FROM items), ?, ?, ?, ?)",
+                        (entry.name, entry.key, entry.item, entry.bytes),
+                    )
+                elif row[1] != entry.key:
+                    changed += 1
+                    self._base.execute(
+                        "UPDATE items SET key = ?, item = ?, bytes = ?, status = ?, record = '' WHERE number = ?",
+                        (entry.key, entry.item, entry.bytes, PENDING, row[0]),
+                    )
+        with self.guarded():  # what `forget` left and the source has no longer
+            self._base.execute("DELETE FROM items WHERE key = ''")
+        self.commit(now=True)
+        return changed
+
+    def reopen(self, *, failed: bool) -> None:
+        """Makes items pending that a run had begun when it ended, and, with `failed`, those that failed."""
+        statuses = (RUNNING, FAILED) if failed else (RUNNING,)
+        with self.guarded():
+            for status in statuses:
+                self._base.execute("UPDATE items SET status = ?, record = '' WHERE status = ?", (PENDING, status))
+        self.commit(now=True)
+
+    # ---- items ----
+
+    def claim(self, count: int) -> list[Entry]:
+        """Returns the next pending items, which are running from now on."""
+        with self.guarded():
+            rows = self._base.execute(
+                "SELECT number, name, key, item, bytes, owns FROM items WHERE status = ? ORDER BY number LIMIT ?",
+                (PENDING, count),
+            ).fetchall()
+            numbers = [(RUNNING, row[0]) for row in rows]
+            self._base.executemany("UPDATE items SET status = ?, owns = 1 WHERE number = ?", numbers)
+        # Committed before any output is written, so that a later run knows whose file it is.
+        self.commit(now=True)
+        return [Entry(number, name, key, item, size, bool(owns)) for number, name, key, item, size, owns in rows]
+
+    def finish(self, number: int, status: int, record: Mapping[str, Any], *, owns: bool = True) -> None:
+        """Records the end of an item."""
+        with self.guarded():
+            self._base.execute(
+                "UPDATE items SET status = ?, record = ?, owns = ? WHERE number = ?",
+                (status, json.dumps(record), owns, number),
+            )
+        self.commit()
+
+    def counts(self) -> dict[str, int]:
+        """Returns the number of items of each status."""
+        with self.guarded():
+            rows = dict(self._base.execute("SELECT status, COUNT(*) FROM items GROUP BY status"))
+        return {name: rows.get(status, 0) for status, name in enumerate(STATUS_NAMES)}
+
+    def bytes_left(self) -> int:
+        """Returns the size of the inputs of pending items."""
+        with self.guarded():
+            statement = "SELECT COALESCE(SUM(bytes), 0) FROM items WHERE status IN (?, ?)"
+            return int(self._base.execute(statement, (PENDING, RUNNING)).fetchone()[0])
+
+    def rows(self, *statuses: int) -> Iterator[tuple[int, str, str, dict[str, Any], dict[str, Any]]]:
+        """Yields number, name, status, item and record of every item, or of those with these statuses, in order."""
+        where = f"WHERE status IN ({','.join('?' * len(statuses))}) " if statuses else ""
+        statement = f"SELECT number, name, status, item, record FROM items {where}ORDER BY number"  # noqa: S608
+        with self.guarded():
+            for number, name, status, item, record in self._base.execute(statement, statuses):
+                yield number, name, STATUS_NAMES[status], json.loads(item), json.loads(record or "{}")

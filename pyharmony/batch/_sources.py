@@ -1,0 +1,413 @@
+"""The items of a run: the files of a folder, the rows of a table, or the samples of WebDataset shards."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import json
+import os
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .._jobs.failures import Code, Failure, reading
+from .._jobs.lists import MASK_SUFFIX, SUFFIXES
+from ..data.tar_members import Member, members, read_member
+from ..errors import DataError
+
+#: The longest name of a file in bytes, on common file systems.
+_LONGEST = 255
+#: The fields of a sample in a shard that may hold the image, in order, if none has the name of the input.
+_FIRST_FIELDS = ("image", "jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "avif")
+#: The columns of a table beside inputs and options.
+_OWN_COLUMNS = ("name", "out")
+_TABLES = (".csv", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One unit of work.
+
+    Attributes:
+        name: its name, unique in the run: the path in a folder, the `name` or `out` of a row, the key of a sample.
+        inputs: the paths of its files by the names of inputs; a file in a shard is SHARD.tar/NAME.
+        options: the options of its row.
+        out: the path of its output in the output folder; '' until one is chosen.
+        problem: why it cannot be run; '' if it can.
+    """
+
+    name: str
+    inputs: Mapping[str, str]
+    options: Mapping[str, Any]
+    out: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an operation needs of its items.
+
+    Attributes:
+        inputs: the names of its inputs; the first varies from item to item.
+        needed: those that every item must have.
+        option: returns the value of an option of a row, given its name, the cell and the table's folder.
+        suffix: the suffix of outputs, such as '.png'; '': that of the first input.
+    """
+
+    inputs: tuple[str, ...]
+    needed: tuple[str, ...]
+    option: Callable[[str, Any, Path], Any]
+    suffix: str = ""
+
+    @property
+    def first(self) -> str:
+        return self.inputs[0]
+
+
+def items_of(source: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterator[Item]:
+    """Yields the items of a source, in a fixed order, with names and outputs that are unique.
+
+    Args:
+        source: a folder of images, a .csv, .jsonl or .parquet file, a .tar file, or a folder of these.
+        wanted: what the operation needs.
+        others: for inputs other than the first, a file for all items, or a folder with the file of each.
+
+    Raises:
+        Failure: the source cannot be read; a defect of one item is its `problem` instead.
+    """
+    for name in others:
+        if name not in wanted.inputs[1:]:
+            raise Failure(f"--with {name}: expected one of {', '.join(wanted.inputs[1:]) or 'none'}", Code.USAGE)
+    _by_stem.cache_clear()  # folders may have changed since an earlier run
+    outputs = _Outputs(wanted.suffix)
+    names: set[bytes] = set()
+    for item in _every(source, wanted, others):
+        name = _name_once(item.name, names)
+        out, problem = outputs.place(item, name, item.inputs.get(wanted.first, ""))
+        yield Item(name, item.inputs, item.options, out, problem)
+
+
+def _every(source: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterator[Item]:
+    with reading(str(source)):
+        if source.is_dir():
+            shards = sorted(path for path in source.iterdir() if path.suffix == ".tar" and path.is_file())
+        else:
+            source.stat()
+            shards = [source] if source.suffix == ".tar" else []
+    if shards:
+        yield from _of_shards(shards, wanted, others)
+    elif source.is_dir():
+        yield from _of_folder(source, wanted, others)
+    elif source.suffix in _TABLES:
+        yield from _of_table(source, wanted, others)
+    else:
+        raise Failure(f"{source}: expected a folder, a .tar file, or one of {', '.join(_TABLES)}", Code.INPUT)
+
+
+# ---- folders ----
+
+#: The names of folders for images and for the other input inside one folder.
+_PARTS = (("composite", "mask"), ("composites", "masks"), ("images", "masks"))
+
+
+def _of_folder(root: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterator[Item]:
+    """Yields the images of a folder and those below it; masks are in another folder, or next to the images."""
+    images, beside = root, False
+    beside_name = next((name for name in wanted.needed[1:] if name not in others), None)
+    if beside_name is not None:
+        if len(wanted.needed) > 2 or beside_name != "mask":
+            missing = " ".join(f"--with {name}=PATH" for name in wanted.needed[1:] if name not in others)
+            raise Failure(f"{root}: a folder has only {wanted.first}; pass {missing}, or a table", Code.USAGE)
+        part = next(((root / a, root / b) for a, b in _PARTS if (root / a).is_dir() and (root / b).is_dir()), None)
+        if part is None:
+            beside = True
+        else:
+            images, others = part[0], {**others, beside_name: part[1]}
+    folders = {name: path for name, path in others.items() if path.is_dir()}
+    same = {name: str(path) for name, path in others.items() if not path.is_dir()}
+    for name, file in same.items():
+        with reading(f"--with {name}"):
+            os.stat(file)
+    found = False
+    for path in _walk(images):
+        if beside and path.stem.endswith(MASK_SUFFIX):
+            continue
+        found = True
+        relative = path.relative_to(images)
+        inputs, problem = {wanted.first: str(path), **same}, ""
+        for name, folder in folders.items():
+            partner = _partner(folder / relative.parent, path.stem)
+            inputs[name] = str(partner or "")
+            problem = problem or ("" if partner else f"{name}: none called {relative.with_suffix('')} in {folder}")
+        if beside and beside_name is not None:
+            partner = _partner(path.parent, path.stem + MASK_SUFFIX)
+            inputs[beside_name] = str(partner or "")
+            problem = "" if partner else f"mask: no {path.stem}{MASK_SUFFIX}.png next to it"
+        yield Item(str(relative), inputs, {}, problem=problem)
+    if not found:
+        raise Failure(f"{images}: no images; expected files that end with one of {', '.join(SUFFIXES)}", Code.INPUT)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yields the images below a folder, in the order of their paths; hidden ones are omitted."""
+    with reading(str(folder)), os.scandir(folder) as entries:
+        every = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    for entry in every:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(folder / entry.name)
+        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and entry.is_file():
+            yield folder / entry.name
+
+
+@functools.lru_cache(maxsize=64)
+def _by_stem(folder: Path) -> dict[str, Path]:
+    with reading(str(folder)):
+        return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+
+
+def _partner(folder: Path, stem: str) -> Path | None:
+    try:
+        return _by_stem(folder).get(stem)
+    except Failure:
+        return None
+
+
+# ---- tables ----
+
+
+def _of_table(path: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterator[Item]:
+    rows = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}[path.suffix](path)
+    for number, row in rows:
+        where = f"line {number}" if path.suffix != ".parquet" else f"row {number}"
+        inputs = {name: str(file) for name, file in others.items()}
+        options: dict[str, Any] = {}
+        problem = ""
+        for column, cell in row.items():
+            name = column.strip().lower().replace("-", "_")
+            try:
+                if name in wanted.inputs:
+                    inputs[name] = _path_of(cell, path.parent)
+                elif name not in _OWN_COLUMNS:
+                    options[name] = wanted.option(name, cell, path.parent)
+            except ValueError as error:
+                problem = problem or f"{where}: {column} {cell!r}, expected {error}"
+        for name in wanted.needed:
+            if name not in inputs:
+                problem = problem or f"{where}: {name} is missing"
+        out = str(row.get("out", ""))
+        name = str(row.get("name") or out or row.get(wanted.first) or where)
+        yield Item(name, inputs, options, out, problem)
+
+
+def _path_of(cell: Any, folder: Path) -> str:
+    if not isinstance(cell, str) or not cell.strip() or "\0" in cell:
+        raise ValueError("the path of a file")
+    return str(folder / cell)
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields the number of the line of each row, and its cells that are not empty."""
+    with reading(str(path)), open(path, encoding="utf-8-sig", newline="") as file:
+        table = csv.reader(file, strict=True)
+        try:
+            header = next(table, [])
+            if len(set(header)) < len(header) or not all(cell.strip() for cell in header):
+                raise Failure(f"{path}: the header has equal or empty columns: {', '.join(header)}", Code.INPUT)
+            for cells in table:
+                if any(cell.strip() for cell in cells):
+                    if len(cells) != len(header):
+                        text = f"{path}, line {table.line_num}: {len(cells)} cells, expected {len(header)}"
+                        raise Failure(text, Code.INPUT)
+                    filled = {column: cell for column, cell in zip(header, cells, strict=True) if cell.strip()}
+                    yield table.line_num, filled
+        except csv.Error as error:
+            raise Failure(f"{path}, line {table.line_num}: {error}", Code.INPUT) from None
+        except UnicodeDecodeError as error:
+            raise Failure(f"{path}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with reading(str(path)), open(path, encoding="utf-8-sig") as file:
+        try:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    raise Failure(f"{path}, line {number}: {error}", Code.INPUT) from None
+                if not isinstance(row, dict):
+                    raise Failure(f"{path}, line {number}: {type(row).__name__}, expected an object", Code.INPUT)
+                yield number, {key: value for key, value in row.items() if value is not None}
+        except UnicodeDecodeError as error:
+            raise Failure(f"{path}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    parquet = arrow(f"{path}: a Parquet table")
+    try:
+        number = 0
+        for batch in parquet.ParquetFile(path).iter_batches(batch_size=4096):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, {key: value for key, value in row.items() if value is not None}
+    except (OSError, ValueError) as error:  # the errors of pyarrow are of these classes
+        raise Failure(f"{path}: {error}", Code.INPUT) from None
+
+
+def arrow(what: str) -> Any:
+    """Returns pyarrow.parquet."""
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise Failure(f"{what} needs pyarrow: pip install 'pyharmony-blend[batch]'", Code.UNEXPECTED) from None
+    return pyarrow.parquet
+
+
+# ---- shards ----
+
+
+def _of_shards(shards: list[Path], wanted: Wanted, others: Mapping[str, Path]) -> Iterator[Item]:
+    """Yields the samples of WebDataset shards: consecutive files with one key, KEY.FIELD."""
+    for name, other in others.items():
+        if other.is_dir():
+            raise Failure(f"--with {name}: a folder, expected a file: samples have no names of files", Code.USAGE)
+    for shard in shards:
+        key = ""
+        fields: dict[str, str] = {}
+        with reading(str(shard)):
+            try:
+                for member in members(shard):
+                    base, _, name = os.path.basename(member.name).partition(".")
+                    prefix = os.path.join(os.path.dirname(member.name), base)
+                    if prefix != key and fields:
+                        yield _of_sample(shard, key, fields, wanted, others)
+                        fields = {}
+                    key = prefix
+                    fields[name.lower()] = f"{shard}/{member.name}"
+            except DataError as error:
+                raise Failure(f"{shard}: {error}", Code.INPUT) from None
+        if fields:
+            yield _of_sample(shard, key, fields, wanted, others)
+
+
+def _of_sample(shard: Path, key: str, fields: Mapping[str, str], wanted: Wanted, others: Mapping[str, Path]) -> Item:
+    inputs = {name: str(path) for name, path in others.items()}
+    for name in wanted.inputs:
+        file = next((fields[field] for field in fields if field.rpartition(".")[0] == name), None)
+        if file is None and name == wanted.first:
+            file = next((fields[field] for field in _FIRST_FIELDS if field in fields), None)
+        if file is not None:
+            inputs[name] = file
+    missing = next((name for name in wanted.needed if name not in inputs), None)
+    problem = "" if missing is None else f"{key}: no {missing} in {shard.name}; its files are {', '.join(fields)}"
+    return Item(f"{shard.stem}/{key}", inputs, {}, problem=problem)
+
+
+@functools.lru_cache(maxsize=4)
+def _members_of(shard: str, modified: int) -> dict[str, Member]:
+    return {member.name: member for member in members(Path(shard))}
+
+
+def _in_shard(path: str) -> tuple[str, str] | None:
+    """Returns the shard and the name in it of a path SHARD.tar/NAME; None for the path of a file."""
+    shard, mark, name = path.partition(".tar/")
+    return (f"{shard}.tar", name) if mark and not os.path.isdir(f"{shard}.tar") else None
+
+
+def open_source(path: str) -> Any:
+    """Returns what `pyharmony.io.read` opens for the path of an input: the path, or the bytes of a file in a shard."""
+    place = _in_shard(path)
+    if place is None:
+        return path
+    shard, name = place
+    member = _members_of(shard, os.stat(shard).st_mtime_ns).get(name)
+    if member is None:
+        raise FileNotFoundError(2, os.strerror(2), path)
+    return read_member(Path(shard), member)
+
+
+def identity(path: str) -> tuple[int, int]:
+    """Returns the size of a file in bytes and the time of its last change in nanoseconds; (-1, 0) if there is none."""
+    try:
+        place = _in_shard(path)
+        if place is None:
+            stat = os.stat(path)
+            return stat.st_size, stat.st_mtime_ns
+        modified = os.stat(place[0]).st_mtime_ns
+        return _members_of(place[0], modified)[place[1]].size, modified
+    except (OSError, KeyError, DataError):
+        return -1, 0
+
+
+# ---- names ----
+
+
+def _name_once(name: str, names: set[bytes]) -> str:
+    """Returns a name, with a number after it if another item has it."""
+    unique, count = name, 1
+    while _digest(unique) in names:
+        count += 1
+        unique = f"{name}#{count}"
+    names.add(_digest(unique))
+    return unique
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(os.fsencode(text), digest_size=10).digest()
+
+
+class _Outputs:
+    """The paths of outputs, which differ on every file system: also without case, and in either form of accents."""
+
+    def __init__(self, suffix: str) -> None:
+        self.suffix = suffix
+        self._taken: set[bytes] = set()
+
+    def place(self, item: Item, unique: str, file: str) -> tuple[str, str]:
+        """Returns the output of an item, and the problem if it has one.
+
+        The output is that of its row, which must be free, or follows from its name. unique: a name that no other item
+        has; file: the path of its first input.
+        """
+        if not item.out:
+            return self._free(item.name, unique, file), item.problem
+        problem, out = item.problem, os.path.normpath(item.out)
+        if os.path.isabs(out) or out.split(os.sep)[0] == os.pardir or "\0" in out:
+            problem = problem or f"out: {item.out!r} is outside the output folder"
+        elif not self._take(out):
+            problem = problem or f"out: {item.out!r} is also the output of another item"
+        return out, problem
+
+    def _free(self, name: str, unique: str, file: str) -> str:
+        """Returns the path of a name, with the suffix of outputs, or with that of the file that is read."""
+        parts = [part for part in os.path.normpath(name).split(os.sep) if part not in ("", os.pardir, os.curdir)]
+        folder, last = os.path.join(*parts[:-1], ""), parts[-1] if parts else "image"
+        stem, own = os.path.splitext(last)
+        suffix = self.suffix or os.path.splitext(file)[1] or ".png"
+        stem = stem if own.lower() in SUFFIXES else last
+        out = folder + _shortened(stem, suffix)
+        if not self._take(out):
+            tag = hashlib.sha256(os.fsencode(unique)).hexdigest()
+            length = 8
+            while not self._take(out := folder + _shortened(f"{stem}-{tag[:length]}", suffix)):
+                length += 1
+        return out
+
+    def _take(self, out: str) -> bool:
+        digest = _digest(unicodedata.normalize("NFC", unicodedata.normalize("NFC", out).casefold()))
+        if digest in self._taken:
+            return False
+        self._taken.add(digest)
+        return True
+
+
+def _shortened(stem: str, suffix: str) -> str:
+    """Returns the name of a file, whose stem is shortened if a file system does not accept its length."""
+    if len(os.fsencode(stem + suffix)) <= _LONGEST:
+        return stem + suffix
+    tag = "-" + hashlib.sha256(os.fsencode(stem)).hexdigest()[:12] + suffix
+    return os.fsencode(stem)[: _LONGEST - len(tag)].decode("utf-8", "ignore") + tag

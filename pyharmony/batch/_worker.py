@@ -1,0 +1,168 @@
+"""A worker process: it reads items as lines of JSON from stdin, and writes their progress and records to stdout.
+
+Three threads decode the next item, compute this one, and encode the last one. A worker ends when its stdin is closed,
+whatever it is doing: its parent is gone, and a later run may have begun.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from .._jobs.failures import Code, as_failure, finite
+from ._sources import Item
+from .operations import Operation, Settings, Work, operation_of
+
+#: Errors of the operating system that stop the run, since every other item would fail as well.
+_STOPPING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+#: The kinds of errors after which an item is tried with less memory.
+_MEMORY = ("OutOfMemory", "MemoryError", "OutOfMemoryError", "DeviceMemoryError")
+
+_log = logging.getLogger("pyharmony.batch")
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """An item for a worker.
+
+    Attributes:
+        replaces: whether a file at its output may be replaced, as it is of this run.
+        bytes: the size of its inputs.
+        step: how often it has been tried with less memory.
+    """
+
+    number: int
+    item: Item
+    replaces: bool
+    bytes: int = 0
+    step: int = 0
+
+    @classmethod
+    def of_json(cls, text: str) -> Order:
+        values = json.loads(text)
+        return cls(**{**values, "item": Item(**values["item"])})
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+
+def error_of(error: BaseException) -> dict[str, Any]:
+    """Returns the record of an item that failed."""
+    failure = as_failure(error)
+    record = {"kind": failure.kind, "message": str(failure), "exit_code": int(failure.exit_code)}
+    if failure.code is not None:
+        record |= {"code": failure.code, "argument": failure.argument}
+    return record
+
+
+def _stops(error: BaseException) -> bool:
+    """Returns whether an error, or one of its causes, is that of a full or read-only disk."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:  # an error may be its own cause
+        if isinstance(cause, OSError) and cause.errno in _STOPPING:
+            return True
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _or_end(work: Callable[[], None]) -> None:
+    """Calls a function; an error in it ends the process, whose items would wait for ever."""
+    try:
+        work()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(int(Code.UNEXPECTED))
+
+
+class _Pipeline:
+    """The three threads of a worker."""
+
+    def __init__(self, operation: Operation, send: Callable[[dict[str, Any]], None]) -> None:
+        self.operation, self.send = operation, send
+        self.orders: queue.Queue[Order] = queue.Queue()
+        self._decoded: queue.Queue[tuple[Order, Work]] = queue.Queue(1)
+        self._computed: queue.Queue[tuple[Order, Work]] = queue.Queue(1)
+
+    def run(self) -> None:
+        for step in (self._decode, self._encode):
+            threading.Thread(target=_or_end, args=(step,), daemon=True).start()
+        while True:
+            order, work = self._decoded.get()
+            if self._done(order, "compute", self.operation.compute, work, order.step) is not None:
+                self._computed.put((order, work))
+
+    def _decode(self) -> None:
+        while True:
+            order = self.orders.get()
+            work = self._done(order, "decode", self.operation.decode, order.item, order.replaces)
+            if work is not None:
+                self._decoded.put((order, work[0]))
+
+    def _encode(self) -> None:
+        while True:
+            order, work = self._computed.get()
+            record = self._done(order, "encode", self.operation.encode, work)
+            if record is not None:
+                self.send({"number": order.number, "record": finite(record[0])})
+
+    def _done(self, order: Order, phase: str, call: Callable[..., Any], *arguments: Any) -> tuple[Any] | None:
+        """Returns the result of a phase, or None after an error, which is sent."""
+        self.send({"number": order.number, "phase": phase})
+        try:
+            result = (call(*arguments),)
+        except Exception as error:
+            _log.debug("%s: %s", order.item.name, phase, exc_info=error)
+            self.send({
+                "number": order.number, "error": finite(error_of(error)), "stops": _stops(error),
+                "memory": as_failure(error).kind in _MEMORY,
+            })  # fmt: skip
+            return None
+        self.send({"number": order.number, "phase": ""})
+        return result
+
+
+def main() -> None:
+    """Runs a worker."""
+    # The terminal sends Ctrl-C to all processes; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    results = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # nothing else may write there
+    lines = iter(sys.stdin)
+    settings = Settings(**json.loads(next(lines)))
+    writing = threading.Lock()
+
+    def send(message: dict[str, Any]) -> None:
+        with writing:
+            try:
+                results.write(json.dumps(message) + "\n")
+                results.flush()
+            except BrokenPipeError:  # the parent has ended
+                os._exit(0)
+
+    try:
+        operation = operation_of(settings)
+    except Exception as error:
+        send({"number": -1, "error": error_of(error)})
+        sys.exit(int(Code.UNEXPECTED))
+    pipeline = _Pipeline(operation, send)
+    send({"number": -1, "phase": "ready"})
+
+    def read() -> None:
+        for line in lines:
+            pipeline.orders.put(Order.of_json(line))
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    pipeline.run()

@@ -1,0 +1,423 @@
+"""The operations of a run: each decodes, computes and encodes an item, made from the descriptions of the calls."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._arrays import VALUE_RANGE
+from .._calls import BLEND, COMPOSE, HARMONIZE, SEGMENT, SHADOW, SUPER_RESOLVE, Call, Kind, Option
+from .._jobs.failures import Code, Failure, Words, as_failures, reading, writing
+from .._jobs.lists import option_of
+from .._jobs.task import Request, task_of
+from .._jobs.worker import Clock, Worker, pixels_of
+from ..errors import PyHarmonyError, PyHarmonyWarning
+from ._sources import Item, Wanted, open_source
+
+if TYPE_CHECKING:
+    from ..io import Picture
+
+SYNTH = Call(
+    command="synth",
+    inputs={"image": "A photo.", "mask": "The mask of its object."},
+    options=(
+        Option("method", str, "How colours change, of `pyharmony.data.METHODS`.", "one of those without a reference"),
+        Option("seed", int, "The seed of all random numbers.", value=0, low=0),
+        Option("size", int, "The sides in pixels.", "those of the photo", low=8),
+    ),
+)  # fmt: skip
+__all__ = ["CALLS", "SETTINGS", "Settings", "inputs_of"]
+
+#: The operations by name.
+CALLS: dict[str, Call] = {
+    call.command: call for call in (COMPOSE, BLEND, HARMONIZE, SEGMENT, SHADOW, SUPER_RESOLVE, SYNTH)
+}
+#: The folders of the files of `SYNTH`.
+ROLES = ("composite", "mask", "target")
+#: The options of the calls that `Settings` has itself.
+SETTINGS = ("format", "quality", "keep_gps", "save_mask")
+#: The largest share of white that the values of a mask may have everywhere before it counts as a map of labels.
+_DARK = 0.5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a run that workers need; values are those of JSON.
+
+    Attributes:
+        operation: a name of `CALLS`.
+        output: the folder of outputs.
+        options: the options of all items, by name; those of an item replace them.
+        format: the format of outputs; '': by their suffix.
+        max_pixels: the largest number of pixels of an image, such as '64M'; None: 256M.
+        threads: the threads of each worker process.
+        max_memory: the largest memory of a worker process in bytes; None: any.
+        time_limit: the largest time for an item in seconds; None: any.
+        as_list: whether it is a list of a command for single images: masks are not judged, and records are those of
+            `_jobs`, with figures of the solve.
+        dry_run: whether nothing is written; only with `as_list`.
+    """
+
+    operation: str
+    output: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    format: str = ""
+    quality: int = 95
+    keep_gps: bool = False
+    max_pixels: str | None = None
+    threads: int = 1
+    device: str = "cpu"
+    max_memory: int | None = None
+    time_limit: float | None = None
+    as_list: bool = False
+    dry_run: bool = False
+
+
+@dataclass
+class Work:
+    """An item on its way through the phases."""
+
+    item: Item
+    replaces: bool
+    clock: Clock = field(default_factory=Clock)
+    warnings: list[str] = field(default_factory=list)
+    inner: Any = None
+    pictures: dict[str, Picture] = field(default_factory=dict)
+    results: dict[str, Picture] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+class Operation:
+    """An operation: the three phases of an item, which may run in three threads.
+
+    Args:
+        settings: those of the run.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.call = CALLS[settings.operation]
+
+    def decode(self, item: Item, replaces: bool) -> Work:
+        """Reads the images of an item; replaces: whether a file at its output may be replaced."""
+        work = Work(item, replaces)
+        with work.clock.phase("decode"):
+            for out in () if self.settings.as_list else self._outs(work):
+                with writing(out):
+                    os.makedirs(os.path.dirname(out), exist_ok=True)
+                _check_inside(out, self.settings.output)
+            self._decode(work)
+        return work
+
+    def compute(self, work: Work, step: int) -> None:
+        """Computes the results of an item; step: how often it has been tried with less memory."""
+        with work.clock.phase("compute"), warnings.catch_warnings(record=True) as recorded:
+            warnings.simplefilter("always", PyHarmonyWarning)
+            self._compute(work, step)
+        work.warnings += [str(one.message) for one in recorded if issubclass(one.category, PyHarmonyWarning)]
+
+    def encode(self, work: Work) -> dict[str, Any]:
+        """Writes the results, and returns the record of the item."""
+        with work.clock.phase("encode"):
+            self._encode(work)
+        files = {os.path.relpath(out, self.settings.output): _checksum(out) for out in self._outs(work)}
+        first = next(iter(files.values()))
+        return {
+            **first, "ms": work.clock.done(), "warnings": work.warnings, **work.figures,
+            **({"files": files} if len(files) > 1 else {}),
+        }  # fmt: skip
+
+    # ---- for subclasses ----
+
+    def _decode(self, work: Work) -> None:
+        raise NotImplementedError
+
+    def _compute(self, work: Work, step: int) -> None:
+        raise NotImplementedError
+
+    def _encode(self, work: Work) -> None:
+        raise NotImplementedError
+
+    def _outs(self, work: Work) -> list[str]:
+        return outputs_of(self.settings, work.item.out)
+
+
+class _TaskOperation(Operation):
+    """A blend or harmonisation, by the worker that runs the tasks of the command line."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.kind: Kind = self.call  # type: ignore[assignment]
+        device: Any = settings.device
+        request = Request(
+            self.kind, {}, None, {}, max_pixels=settings.max_pixels, dry_run=settings.dry_run,
+            threads=settings.threads, device=device,
+        )  # fmt: skip
+        self._new = Worker(request, figures=settings.as_list, source_of=open_source)
+        # The same worker for outputs that may be replaced.
+        self._again = dataclasses.replace(self._new, request=dataclasses.replace(request, overwrite=True))
+
+    def _worker(self, work: Work) -> Worker:
+        return self._again if work.replaces else self._new
+
+    def _decode(self, work: Work) -> None:
+        inputs = {name: work.item.inputs.get(name) for name in self.kind.inputs}
+        settings = self.settings
+        options = {**settings.options, **work.item.options}
+        if not settings.as_list:
+            options |= {"quality": settings.quality, "keep_gps": settings.keep_gps, "format": settings.format or None}
+        (out,) = self._outs(work)
+        task = task_of(self.kind, inputs, out, options)
+        work.inner = self._worker(work).decode(task)
+        if "mask" in work.inner.pictures and not settings.as_list:
+            check_mask(work.inner.pictures["mask"], task.where("mask"))
+
+    def _compute(self, work: Work, step: int) -> None:
+        self._worker(work).compute(work.inner, lambda reason: work.warnings.append(str(reason)))
+
+    def encode(self, work: Work) -> dict[str, Any]:
+        if not self.settings.as_list:
+            return super().encode(work)
+        return {"task": self._worker(work).encode(work.inner), "warnings": work.warnings}
+
+    def _encode(self, work: Work) -> None:
+        with reading(work.item.out, Code.UNEXPECTED, "cannot be written: "):
+            record = self._worker(work).encode(work.inner)
+        work.figures = {"unchanged": record["unchanged"]}
+        primary = record[self.kind.primary]
+        times = work.inner.task.upscale
+        work.figures |= {"width": primary["width"] * times, "height": primary["height"] * times}
+        if "harmonize" in record:
+            work.figures["harmonize"] = record["harmonize"]
+
+
+@contextlib.contextmanager
+def _in_words(words: Words) -> Iterator[None]:
+    """Turns errors into failures; unlike `as_failures`, threads may do so side by side."""
+    try:
+        yield
+    except PyHarmonyError as error:
+        raise words.failure(error) from error
+
+
+class _CallOperation(Operation):
+    """A call on pictures that returns a picture."""
+
+    def __init__(self, settings: Settings) -> None:
+        from .. import set_device, set_num_threads
+
+        super().__init__(settings)
+        set_num_threads(settings.threads)
+        device: Any = settings.device
+        set_device(device)
+        self._max_pixels = pixels_of(settings.max_pixels)
+
+    def _decode(self, work: Work) -> None:
+        from ..io import read
+
+        for name, path in work.item.inputs.items():
+            with reading(f"{name} ({path})"), _in_words(Words(files={name: f"{name} ({path})"})):
+                work.pictures[name] = read(
+                    open_source(path), name, max_pixels=self._max_pixels, keep_gps=self.settings.keep_gps
+                )
+                if name == "mask":
+                    check_mask(work.pictures[name], f"{name} ({path})")
+
+    def _compute(self, work: Work, step: int) -> None:
+        options = {**self.settings.options, **work.item.options}
+        files = {name: f"{name} ({path})" for name, path in work.item.inputs.items()}
+        with as_failures(Words(files=files)):
+            work.results, work.figures = _FUNCTIONS[self.call.command](work, options, step)
+        work.pictures = {}
+
+    def _encode(self, work: Work) -> None:
+        from ..io import write
+
+        settings = self.settings
+        for out, picture in zip(self._outs(work), work.results.values(), strict=True):
+            with writing(out), _in_words(Words(files={"out": out})):
+                form: Any = settings.format or None
+                write(picture, out, format=form, quality=settings.quality, overwrite=work.replaces)
+        height, width = next(iter(work.results.values())).pixels.shape[:2]
+        work.figures |= {"width": width, "height": height}
+        work.results = {}
+
+
+def _compose(work: Work, options: dict[str, Any], step: int) -> tuple[dict[str, Picture], dict[str, Any]]:
+    from ..composition import compose
+    from ..io.provenance import provenance
+
+    pictures = work.pictures
+    if "mask" in pictures:
+        options["mask"] = [pictures["mask"]]
+    arguments = COMPOSE.arguments(options)
+    result, info = compose(pictures["subject"], pictures["background"], return_info=True, **arguments)
+    sources = [open_source(work.item.inputs[name]) for name in ("subject", "background")]
+    xmp = provenance(pictures["background"].xmp, [x if isinstance(x, str) else x.getvalue() for x in sources])
+    subject = info.subjects[0]
+    figures = {"box": list(subject.box), "scale": round(subject.scale, 4), "reasons": list(subject.reasons)}
+    return {"": dataclasses.replace(result, xmp=xmp)}, figures
+
+
+def _segment(work: Work, options: dict[str, Any], step: int) -> tuple[dict[str, Picture], dict[str, Any]]:
+    from .. import segmentation
+    from .._jobs.prompts import prompted
+
+    image = work.pictures["image"]
+    session = segmentation.Session(image, method=options.pop("method", "auto"))
+    if "mask" in work.pictures:
+        options["mask"] = work.pictures["mask"]
+    people = options.pop("people", False)
+    mask_only = options.pop("mask_only", False)
+    masks = session.people() if people else prompted(session, options)
+    if not len(masks):
+        raise Failure(f"{work.item.inputs['image']}: {masks.reason}", Code.INPUT, "nothing_found")
+    alpha = masks.alpha(None)
+    if mask_only:
+        result = dataclasses.replace(image, pixels=alpha[..., None], profile=None, format=None)
+    else:
+        result = segmentation.cutout(image, alpha)
+    return {"": result}, {"score": round(float(masks.scores[0]), 4), "count": len(masks), "reason": str(masks.reason)}
+
+
+def _shadow(work: Work, options: dict[str, Any], step: int) -> tuple[dict[str, Picture], dict[str, Any]]:
+    from ..shadows import shadow
+
+    arguments = SHADOW.arguments(options)
+    result, info = shadow(work.pictures["image"], work.pictures["mask"], return_info=True, **arguments)
+    if info.reason:
+        raise Failure(f"{work.item.inputs['image']}: {info.reason}", Code.INPUT, "nothing_drawn")
+    return {"": result}, {"strength": round(info.strength, 4)}
+
+
+def _enlarge(work: Work, options: dict[str, Any], step: int) -> tuple[dict[str, Picture], dict[str, Any]]:
+    from ..upscaling import super_resolve
+
+    method = options.pop("method", "auto")
+    if step > 1:
+        options["tile"] = min(options.get("tile", 256), 64)
+    arguments = SUPER_RESOLVE.arguments(options)
+    result, info = super_resolve(work.pictures["image"], method=method, return_info=True, **arguments)
+    return {"": result}, {"method": info.method, "scale": info.scale}
+
+
+def _synthesize(work: Work, options: dict[str, Any], step: int) -> tuple[dict[str, Picture], dict[str, Any]]:
+    from .. import data, io
+    from ..data.single import SinglePhoto
+
+    method = options.get("method")
+    # The name is part of the seed, so that an item does not depend on its place in the run.
+    salt = int.from_bytes(hashlib.sha256(os.fsencode(work.item.name)).digest()[:4], "big")
+    photo = SinglePhoto(work.item.name, work.pictures["image"], work.pictures["mask"])
+    seed = options.get("seed", 0) * (1 << 32) + salt
+    sample = data.Synthesis(photo, [method] if method else None, size=options.get("size"), seed=seed)[0]
+    roles = {role: io.Picture(_with_channels(sample[role])) for role in ROLES}
+    return roles, {"recipe": {key: value for key, value in sample["recipe"].items() if key != "photo"}}
+
+
+def _with_channels(pixels: Any) -> Any:
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+_FUNCTIONS = {
+    "compose": _compose,
+    "segment": _segment,
+    "shadow": _shadow,
+    "super-resolve": _enlarge,
+    "synth": _synthesize,
+}
+#: The inputs of the operations whose calls name them otherwise.
+_INPUTS = {
+    "compose": (("subject", "background", "mask"), ("subject", "background")),
+    "segment": (("image", "mask"), ("image",)),
+    "shadow": (("image", "mask"), ("image", "mask")),
+    "super-resolve": (("image",), ("image",)),
+    "synth": (("image", "mask"), ("image", "mask")),
+}
+#: The suffix of outputs, where that of the input cannot store the result.
+_SUFFIXES = {"segment": ".png", "synth": ".png"}
+
+
+def outputs_of(settings: Settings, out: str) -> list[str]:
+    """Returns the paths of the files of an item, for its path in the output folder."""
+    roles = ROLES if settings.operation == SYNTH.command else ("",)
+    return [os.path.join(settings.output, role, out) for role in roles]
+
+
+def operation_of(settings: Settings) -> Operation:
+    """Returns the operation of a run."""
+    return _TaskOperation(settings) if isinstance(CALLS[settings.operation], Kind) else _CallOperation(settings)
+
+
+def inputs_of(operation: str) -> dict[str, bool]:
+    """Returns the names of the inputs of an operation, and whether every item needs it; the first one varies."""
+    call = CALLS[operation]
+    names, needed = (tuple(call.inputs), call.needed) if isinstance(call, Kind) else _INPUTS[operation]
+    return {name: name in needed for name in names}
+
+
+def wanted_by(settings: Settings) -> Wanted:
+    """Returns what the operation of a run needs of its items."""
+    call = CALLS[settings.operation]
+    inputs = inputs_of(settings.operation)
+
+    def option(name: str, cell: Any, folder: Path) -> Any:
+        if name not in call.by_name or name in SETTINGS:
+            raise ValueError(f"a column of {', '.join((*inputs, 'name', 'out', *call.by_name))}")
+        one = call.by_name[name]
+        if isinstance(call, Kind):
+            return option_of(call, name, cell if isinstance(cell, str) else str(cell), folder)
+        parts = cell.split(";") if isinstance(cell, str) and one.many else cell if one.many else [cell]
+        values = [one.converted(part.strip()) if isinstance(part, str) else part for part in parts]
+        for value in values:
+            one.check(value)
+        return values if one.many or one.each else values[0]
+
+    suffix = f".{settings.format}" if settings.format else _SUFFIXES.get(call.command, "")
+    return Wanted(tuple(inputs), tuple(name for name in inputs if inputs[name]), option, suffix)
+
+
+def check_mask(mask: Picture, where: str) -> None:
+    """Refuses an image that is no mask: a map of labels, or one that is nowhere black.
+
+    Such files are accepted by the library, which cannot know what is meant. In a run of many they are mistakes.
+    """
+    pixels = mask.pixels[..., -1] if mask.pixels.shape[2] in (2, 4) else mask.pixels
+    if mask.pixels.shape[2] == 4 and (pixels == pixels.flat[0]).all():
+        pixels = mask.pixels[..., :3]
+    low, high = pixels.min(), pixels.max()
+    white = VALUE_RANGE[pixels.dtype.name]
+    if 0 < high < _DARK * white:
+        text = f"{where}: its values are 0 to {high}, expected a mask from 0 to {white:g}; it looks like a label map"
+        raise Failure(text, Code.INPUT, "no_mask")
+    if low > 0 and low < high:
+        text = f"{where}: its values are {low} to {high}, expected 0 outside the object"
+        raise Failure(text, Code.INPUT, "no_mask")
+
+
+def _check_inside(out: str, root: str) -> None:
+    """Refuses an output whose folder is, by a link, outside the output folder, or which is itself a link."""
+    base = os.path.realpath(root)
+    if os.path.islink(out) or os.path.commonpath([base, os.path.realpath(os.path.dirname(out))]) != base:
+        raise Failure(f"{out}: a link, expected a file inside {root}", Code.INPUT, "outside")
+
+
+def _checksum(path: str) -> dict[str, Any]:
+    """Returns the size and the SHA-256 of a file, as it can be read after it was written."""
+    with reading(path), open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
+        return {"bytes": file.tell(), "sha256": digest.hexdigest()}
+
+
+def _digest(file: Any) -> Any:  # Python 3.10
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest
