@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ class Request:
         inputs: paths by the names of the kind's inputs.
         output: a path, '-', or for several tasks a folder; None: each task has its output.
         max_pixels: the largest number of pixels of an image, such as '64M'.
+        jobs: the number of processes for the tasks of a list.
     """
 
     kind: Kind
@@ -41,6 +42,7 @@ class Request:
     threads: int | None = None
     device: Device | None = None
     strict: bool = False
+    jobs: int = 1
 
     @property
     def keeps_files(self) -> bool:
@@ -60,6 +62,7 @@ class Task:
         save_mask: the path for the mask at dst's size; None: it is not saved.
         upscale: the factor by which the result is enlarged at the end; 1: it is not enlarged.
         style: how messages write its options.
+        values: the options as they were set, from which another process makes the same task.
     """
 
     kind: Kind
@@ -75,6 +78,7 @@ class Task:
     save_mask: str | None = None
     upscale: int = 1
     style: Style = FLAGS
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def outputs(self) -> list[str]:
@@ -151,6 +155,7 @@ def task_of(
 ) -> Task:
     """Makes a task of inputs and options, checked against the mode; a failure names the invalid values."""
     values = {name: value for name, value in options.items() if value is not None}
+    original = dict(values)
     after = _after(values, style) if kind is BLEND else None
     # An object that is harmonised afterwards keeps its own colours until then.
     mode = values.get(kind.chooser, kind.modes[0] if after is None else "alpha")
@@ -212,6 +217,7 @@ def task_of(
         save_mask=values.get("save_mask"),
         upscale=int(values.get("upscale", 1)),
         style=style,
+        values=original,
     )
 
 

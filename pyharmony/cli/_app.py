@@ -23,6 +23,7 @@ from ._command import option, switch
 
 #: The module of this package that defines each command, a function of the command's name or a group's `app`.
 _MODULES = {
+    "batch": "batch",
     "blend": "blend",
     "compose": "compose",
     "edit": "blend",

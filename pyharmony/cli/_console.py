@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,6 +23,7 @@ from ..errors import PyHarmonyWarning
 _LIBRARY = logging.getLogger("pyharmony")
 _LOG = logging.getLogger("pyharmony.cli")
 _SCHEMA = 1
+_PAUSE = 30.0  # the seconds between two lines about a long run
 _COLOURS = {logging.WARNING: "33", logging.ERROR: "31"}
 
 
@@ -203,6 +206,36 @@ class Console:
             yield lambda: bar.advance(task)
 
     @contextlib.contextmanager
+    def long_progress(self, what: str) -> Iterator[Callable[[int, int, str], None]]:
+        """Shows the progress of a long run: a bar on a terminal's stderr, else a line now and then.
+
+        Yields the function to call after each step with the steps that are done, all of them, and a text.
+        """
+        if self.plain:
+            last = time.monotonic()
+
+            def note(done: int, total: int, text: str) -> None:
+                nonlocal last
+                if time.monotonic() - last >= _PAUSE:
+                    last = time.monotonic()
+                    self.note(f"{done:,} of {total:,}, {text}", done=done, total=total)
+
+            yield note
+            return
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+        )
+        with Progress(*columns, console=RichConsole(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=None, text="")
+            yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)
+
+    @contextlib.contextmanager
     def status(self, what: str, long: bool) -> Iterator[None]:
         """Shows an activity indicator on a terminal's stderr during one long step."""
         if self.plain or not long:
@@ -221,6 +254,16 @@ def _leave_broken_stdout() -> None:
             sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def duration(seconds: float) -> str:
+    """Returns a time in words, such as '2 h 05 min'."""
+    if not math.isfinite(seconds):
+        return "unknown time"
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60:,} h {minutes % 60:02} min"
 
 
 def failure_record(failure: Failure) -> dict[str, Any]:

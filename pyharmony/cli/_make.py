@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,39 +106,36 @@ def _report(task: Task, record: Mapping[str, Any]) -> str:
 
 def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console: Console) -> None:
     """Runs tasks, each with fields that identify it, such as its line; continues if one fails."""
-    worker = _worker(request, console)
     start = time.perf_counter()
-    items: list[dict[str, Any]] = []
+    items: dict[int, dict[str, Any]] = {}
     failed = 0
 
     def finish(status: str) -> None:
         figures = {"threads": get_num_threads(), "count": len(tasks), "failed": failed}
+        every = [items[number] for number in sorted(items)]
         console.result(
-            status=status, dry_run=request.dry_run, **figures, ms={"total": milliseconds(start)}, items=items
+            status=status, dry_run=request.dry_run, **figures, ms={"total": milliseconds(start)}, items=every
         )
 
+    run = _side_by_side if request.jobs > 1 else _in_order
     try:
         with console.progress(len(tasks), request.kind.command) as advance:
-            for key, task in tasks:
-                where = f"line {key['line']}: " if "line" in key else f"{key['name']}: "
-                try:
-                    if request.output is not None and not request.dry_run:
-                        for file in task.outputs:
-                            with writing(file):
-                                Path(file).parent.mkdir(parents=True, exist_ok=True)
-                    record = {**key, "status": "ok", **worker.run(task, console.warn, where)}
+            for number, record in run(tasks, request, console):
+                key, task = tasks[number]
+                where = _where(key)
+                if isinstance(record, Failure):
+                    failed += 1
+                    names_file = "line" not in key and record.argument in task.files
+                    console.error(record if names_file else record.within(where), **key)
+                    item = {**key, "status": "error", "output": {"path": task.out, "written": False}}
+                    item["error"] = failure_record(record)
+                else:
+                    item = {**key, "status": "ok", **record}
                     report = _report(task, record)
                     if task.kind.harmonizes and record["unchanged"]:
                         console.warn(f"{where}{report[2:]}")
                     console.detail(f"wrote {task.out}: {record['ms']['total'] / 1e3:.2f} s{report}")
-                except Exception as error:
-                    failure = as_failure(error)
-                    failed += 1
-                    names_file = "line" not in key and failure.argument in task.files
-                    console.error(failure if names_file else failure.within(where), **key)
-                    record = {**key, "status": "error", "output": {"path": task.out, "written": False}}
-                    record["error"] = failure_record(failure)
-                items.append({**record, "warnings": console.take_warnings()})
+                items[number] = {**item, "warnings": console.take_warnings()}
                 advance()
     except KeyboardInterrupt:
         finish("interrupted")
@@ -150,3 +147,66 @@ def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console
         raise Failure(f"{failed} of {len(tasks)} {what} failed", Code.SOME_FAILED)
     seconds = time.perf_counter() - start
     console.note(f"{'would write' if request.dry_run else 'wrote'} {len(tasks)} images, {seconds:.2f} s")
+
+
+_Records = Iterator[tuple[int, dict[str, Any] | Failure]]
+
+
+def _where(key: Mapping[str, Any]) -> str:
+    return f"line {key['line']}: " if "line" in key else f"{key['name']}: "
+
+
+def _prepare(task: Task, request: Request) -> None:
+    """Makes the folders of the outputs of a task, if they are in the folder of the request."""
+    if request.output is not None and not request.dry_run:
+        for file in task.outputs:
+            with writing(file):
+                Path(file).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _in_order(tasks: list[tuple[dict[str, Any], Task]], request: Request, console: Console) -> _Records:
+    """Yields the number and the record, or the failure, of each task."""
+    worker = _worker(request, console)
+    for number, (key, task) in enumerate(tasks):
+        try:
+            _prepare(task, request)
+            record = worker.run(task, console.warn, _where(key))
+        except Exception as error:
+            yield number, as_failure(error)
+        else:
+            yield number, record
+
+
+def _side_by_side(tasks: list[tuple[dict[str, Any], Task]], request: Request, console: Console) -> _Records:
+    """As `_in_order`, by several processes, and as the tasks end."""
+    from ..batch.pool import Item, Order, Pool, Settings
+
+    device = request.device or "auto"
+    settings = Settings(
+        request.kind.command, output="", max_pixels=request.max_pixels, threads=request.threads or 1, device=device,
+        as_list=True, dry_run=request.dry_run,
+    )  # fmt: skip
+    unmade: list[tuple[int, Failure]] = []
+
+    def orders() -> Iterator[Order]:
+        for number, (_, task) in enumerate(tasks):
+            try:
+                _prepare(task, request)
+            except Failure as failure:
+                unmade.append((number, failure))
+                continue
+            inputs = {name: task.files[name] for name in task.kind.inputs if name in task.files}
+            yield Order(number, Item(str(number), inputs, task.values, task.out), request.overwrite)
+
+    with Pool(settings, request.jobs) as pool:
+        for outcome in pool.outcomes(orders()):
+            record = outcome.record
+            if outcome.is_error:
+                about = record.get("code"), record.get("argument")
+                failure = Failure(record["message"], Code(record["exit_code"]), record["kind"], *about)
+                yield outcome.number, failure
+            else:
+                for text in record["warnings"]:
+                    console.warn(_where(tasks[outcome.number][0]) + text)
+                yield outcome.number, record["task"]
+    yield from unmade

@@ -42,6 +42,9 @@ class Run:
     overwrite: Overwrite = False
     dry_run: Annotated[bool, _command.switch("--dry-run", "Do everything except writing.")] = False
     threads: Annotated[int | None, _command.option("N", "Threads of a blend.  [default: one per core]", min=1)] = None
+    jobs: Annotated[
+        int, _command.option("N", "Processes for the images of a list or a folder.", "--jobs", "-j", min=1)
+    ] = 1
     device: Annotated[Device | None, typer.Option(help="Where to compute.  [default: auto]")] = None
     strict: Annotated[bool, _command.switch("--strict", "Fail if the device is not available.")] = False
 
@@ -79,15 +82,16 @@ def _with_groups(call: Call) -> Iterator[Option]:
             yield from option.inner
 
 
-def _options_of(call: Call) -> list[inspect.Parameter]:
+def parameters_of(call: Call) -> list[inspect.Parameter]:
+    """Returns the options of a call as parameters of a command."""
     return [parameter(option.name, _annotation(option, is_bounded=False)) for option in _with_groups(call)]
 
 
-def _values_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
+def values_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the values of the options that were set, converted; refuses options that exclude each other."""
     result: dict[str, Any] = {}
     for option in _with_groups(call):
-        value = values[option.name]
+        value = values.get(option.name)
         if value is None or (isinstance(value, (list, tuple)) and not value):
             continue
         is_list = isinstance(value, (list, tuple))
@@ -126,14 +130,14 @@ def described_by(call: Call) -> Callable[[Callable[..., None]], Callable[..., No
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         _, *own = inspect.signature(function, eval_str=True).parameters.values()
-        parameters = [one for p in own for one in (_options_of(call) if p.name == "options" else [p])]
+        parameters = [one for p in own for one in (parameters_of(call) if p.name == "options" else [p])]
 
         def work(console: Console, values: dict[str, Any]) -> None:
             console.names = names_of(parameters) | {one.each: one.flag for one in call.options if one.each}
             for option in call.options:
                 if isinstance(option.type, Group):
                     console.names |= {one.name.replace("_", ".", 1): one.flag for one in option.inner}
-            options = _values_of(call, values)
+            options = values_of(call, values)
             function(console, **{p.name: options if p.name == "options" else values[p.name] for p in own})
 
         run = runner(call.command, parameters, work)
