@@ -1,0 +1,558 @@
+"""Many images: sources, names, outcomes, limits, continued runs, and the engines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import tarfile
+import time
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pyharmony as ph
+from pyharmony import batch
+from pyharmony._calls import Group
+from pyharmony._jobs.failures import Failure
+from pyharmony.batch import Progress, Report
+from pyharmony.batch._sources import Item, items_of
+from pyharmony.batch._worker import Order
+from pyharmony.batch.operations import CALLS, SETTINGS, Settings, inputs_of, wanted_by
+from pyharmony.batch.pool import Pool
+from pyharmony.cli._console import duration
+
+from . import durability
+
+METHOD = {"method": "reinhard"}
+
+
+def write(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def load(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def photo(seed: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(40, 200, (size[0] // 8, size[1] // 8, 3))
+    return coarse.repeat(8, 0).repeat(8, 1).astype(np.uint8)
+
+
+def mask(size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    inside = np.zeros(size, np.uint8)
+    inside[size[0] // 4 : size[0] // 2, size[1] // 4 : size[1] // 2] = 255
+    return inside
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of six pictures with masks."""
+    for number in range(6):
+        name = f"{'ab'[number % 2]}/{number}.png"
+        write(tmp_path / "in" / "images" / name, photo(number))
+        write(tmp_path / "in" / "masks" / name, mask())
+    return tmp_path / "in"
+
+
+def rows(report: Report) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in durability.rows_of(report.results)}
+
+
+def ended(report: Report, **counts: int) -> bool:
+    return report.counts == {"pending": 0, "done": 0, "failed": 0, "skipped": 0, **counts}
+
+
+# Outcomes
+
+
+def test_outputs_are_those_of_the_function(photos: Path, tmp_path: Path) -> None:
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
+    assert ended(report, done=6)
+    assert sorted(rows(report)) == ["a/0.png", "a/2.png", "a/4.png", "b/1.png", "b/3.png", "b/5.png"]
+    for name, row in rows(report).items():
+        expected = ph.harmonize(photos / "images" / name, photos / "masks" / name, method="reinhard")
+        np.testing.assert_array_equal(load(tmp_path / "out" / row["output"]), expected)
+        assert (int(row["width"]), int(row["height"]), row["status"]) == (64, 48, "done")
+        assert int(row["bytes"]) == (tmp_path / "out" / name).stat().st_size
+
+
+@pytest.mark.parametrize("operation", ["blend", "compose", "segment", "shadow", "super-resolve", "synth"])
+def test_each_operation(operation: str, tmp_path: Path) -> None:
+    size = (96, 128)
+    for number in range(2):
+        write(tmp_path / "in" / f"{number}.png", photo(number, size))
+        write(tmp_path / "masks" / f"{number}.png", mask(size))
+    write(tmp_path / "scene.png", photo(9, size))
+    others = {"mask": tmp_path / "masks"} if "mask" in inputs_of(operation) else {}
+    others |= {name: tmp_path / "scene.png" for name in ("background", "dst") if name in inputs_of(operation)}
+    report = batch.run(operation, tmp_path / "in", tmp_path / "out", others=others)
+    assert ended(report, done=2), report.errors
+    folder = tmp_path / "out" / ("composite" if operation == "synth" else "")
+    factor = 2 if operation == "super-resolve" else 1
+    for number in range(2):
+        result = load(folder / f"{number}.png")
+        assert result.shape == (size[0] * factor, size[1] * factor, 4 if operation == "segment" else 3)
+    if operation == "synth":
+        inside = np.asarray(Image.open(tmp_path / "out/mask/0.png")) > 0
+        composite, target = (load(tmp_path / f"out/{role}/0.png") for role in ("composite", "target"))
+        np.testing.assert_array_equal(target, photo(0, size))
+        np.testing.assert_array_equal((composite != target).any(2), inside & (composite != target).any(2))
+
+
+def test_an_item_of_synth_does_not_depend_on_the_others(photos: Path, tmp_path: Path) -> None:
+    batch.run("synth", photos, tmp_path / "all")
+    for name in ("a/0", "a/4", "b/1", "b/3", "b/5"):
+        (photos / "images" / f"{name}.png").unlink()
+    batch.run("synth", photos, tmp_path / "one")
+    one, same = (load(tmp_path / folder / "composite/a/2.png") for folder in ("one", "all"))
+    np.testing.assert_array_equal(one, same)
+
+
+def test_every_operation_is_a_command(capfd: pytest.CaptureFixture[str]) -> None:
+    from pyharmony.cli._app import app
+
+    for operation in CALLS:
+        with pytest.raises(SystemExit) as left:
+            app(["batch", operation, "--help"], prog_name="pyharmony")
+        assert left.value.code == 0
+        text = capfd.readouterr().out
+        for option in CALLS[operation].options:
+            flags = [one.flag for one in option.inner] if isinstance(option.type, Group) else [option.flag]
+            assert all(flag in text for flag in flags) or option.name in SETTINGS
+
+
+# Continued runs
+
+
+def test_a_run_again_does_nothing(photos: Path, tmp_path: Path) -> None:
+    batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
+    before = durability.digests(tmp_path / "out")
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, resume=True)
+    assert ended(report, done=6)
+    after = durability.digests(tmp_path / "out")
+    pictures = [name for name in before if name.endswith(".png")]
+    assert len(pictures) == 6 and all(before[name] == after[name] for name in pictures)
+
+
+def test_a_run_is_continued_only_if_it_is_asked_for_and_the_same(photos: Path, tmp_path: Path) -> None:
+    batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
+    with pytest.raises(Failure, match="6 items are done, 0 failed, 0 left; --resume continues it"):
+        batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
+    with pytest.raises(Failure, match=r'the run has options \{"method": "reinhard"\}, this one \{\}'):
+        batch.run("harmonize", photos, tmp_path / "out", resume=True)
+    report = batch.run("harmonize", photos, tmp_path / "out", options={"method": "mkl"}, restart=True)
+    assert ended(report, done=6)
+    expected = ph.harmonize(photos / "images/a/0.png", photos / "masks/a/0.png", method="mkl")
+    np.testing.assert_array_equal(load(tmp_path / "out/a/0.png"), expected)
+
+
+def test_what_has_changed_is_computed_again_and_what_is_new_is_added(photos: Path, tmp_path: Path) -> None:
+    batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
+    write(photos / "images/a/0.png", photo(40))
+    write(photos / "images/a/8.png", photo(8))
+    write(photos / "masks/a/8.png", mask())
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, resume=True)
+    assert ended(report, done=7) and report.changed == 1
+    expected = ph.harmonize(photo(40), mask(), method="reinhard")
+    np.testing.assert_array_equal(load(tmp_path / "out/a/0.png"), expected)
+
+
+def test_failures_are_listed_and_tried_again_on_request(photos: Path, tmp_path: Path) -> None:
+    bad = photos / "images/b/3.png"
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:100])
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
+    assert ended(report, done=5, failed=1)
+    (error,) = [json.loads(line) for line in (tmp_path / "out/errors.jsonl").read_text().splitlines()]
+    assert error["name"] == "b/3.png" and error["inputs"]["image"] == str(bad)
+    assert "is damaged" in error["message"]
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, resume=True)
+    assert ended(report, done=5, failed=1)
+    stat = bad.stat()
+    bad.write_bytes(whole)
+    os.utime(bad, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, resume=True, retry_failed=True)
+    assert ended(report, done=6) and not (tmp_path / "out/errors.jsonl").exists()
+
+
+def test_one_run_at_a_time(photos: Path, tmp_path: Path) -> None:
+    from pyharmony.batch._ledger import Ledger
+
+    (tmp_path / "out/.pyharmony-batch").mkdir(parents=True)
+    ledger = Ledger(tmp_path / "out/.pyharmony-batch/ledger.sqlite")
+    with pytest.raises(Failure, match="another run is writing there"):
+        batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
+    ledger.close()
+    assert ended(batch.run("harmonize", photos, tmp_path / "out", options=METHOD), done=6)
+
+
+def test_parts_of_a_run_side_by_side(photos: Path, tmp_path: Path) -> None:
+    whole: list[str] = []
+    for part in (1, 2, 3):
+        report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, shard=(part, 3))
+        assert ended(report, done=2) and report.results.stem == f"results-{part}-of-3"
+        whole += rows(report)
+    assert len(set(whole)) == len(whole) == 6
+
+
+@pytest.mark.parametrize("on_exist", ["error", "skip", "overwrite"])
+def test_a_file_of_somebody_else(on_exist: Any, photos: Path, tmp_path: Path) -> None:
+    write(tmp_path / "out/a/2.png", photo(70))
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, on_exist=on_exist)
+    status = {"error": "failed", "skip": "skipped", "overwrite": "done"}[on_exist]
+    assert rows(report)["a/2.png"]["status"] == status
+    same = np.array_equal(load(tmp_path / "out/a/2.png"), photo(70))
+    assert same == (on_exist != "overwrite")
+    if on_exist == "error":
+        assert "already exists" in report.errors[0]["message"]
+        again = {"options": METHOD, "resume": True, "retry_failed": True}
+        assert ended(batch.run("harmonize", photos, tmp_path / "out", **again), done=5, failed=1)
+
+
+def test_links_lead_nowhere_else(photos: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    write(elsewhere / "0.png", photo(70))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a").symlink_to(elsewhere)
+    (tmp_path / "out/b").mkdir()
+    (tmp_path / "out/b/1.png").symlink_to(photos / "images/b/1.png")
+    before = durability.digests(photos), durability.digests(elsewhere)
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, on_exist="overwrite")
+    assert ended(report, done=2, failed=4)
+    assert {error["name"] for error in report.errors} == {"a/0.png", "a/2.png", "a/4.png", "b/1.png"}
+    assert all("a link" in error["message"] for error in report.errors)
+    assert (durability.digests(photos), durability.digests(elsewhere)) == before
+
+
+def test_folders_of_inputs_and_outputs_are_apart(photos: Path) -> None:
+    for output in (photos, photos / "out", photos.parent):
+        with pytest.raises(Failure, match="is in the source folder or around it"):
+            batch.run("harmonize", photos, output)
+
+
+# Sources
+
+
+def items(source: Path, operation: str = "harmonize", **others: Path) -> list[Item]:
+    return list(items_of(source, wanted_by(Settings(operation, "out")), others))
+
+
+def test_names_that_are_equal_for_some_file_systems(tmp_path: Path) -> None:
+    accent = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")
+    long = "x" * 250
+    names = [
+        "a.jpg",
+        "a.png",
+        "A.jpg",
+        "sub/a.jpg",
+        f"{accent[0]}.jpg",
+        f"{accent[1]}.jpg",
+        f"{long}.png",
+        f"{long[:-1]}.jpg",
+    ]
+    for name in names:
+        write(tmp_path / "in" / name, photo(0))
+    settings = Settings("super-resolve", "out", format="webp")
+    every = list(items_of(tmp_path / "in", wanted_by(settings), {}))
+    outs = {item.name: item.out for item in every}
+    assert sorted(outs) == sorted(names)
+    folded = {unicodedata.normalize("NFC", out).casefold() for out in outs.values()}
+    assert len(folded) == len(names)
+    assert outs["A.jpg"] == "A.webp" and outs["sub/a.jpg"] == "sub/a.webp"
+    assert all(os.path.dirname(outs[name]) == os.path.dirname(name) for name in names)
+    assert all(len(os.fsencode(os.path.basename(out))) <= 255 for out in outs.values())
+    # Without another format, suffixes tell pictures apart.
+    assert {item.name: item.out for item in items(tmp_path / "in", "super-resolve")}["a.png"] == "a.png"
+
+
+def test_masks_next_to_their_images_and_in_other_folders(tmp_path: Path) -> None:
+    for name in ("in/x.jpg", "in/y/z.png", "in/x_mask.png", "in/y/z_mask.png", "in/lonely.png", "masks/x.png"):
+        write(tmp_path / name, photo(0))
+    beside = {item.name: item for item in items(tmp_path / "in")}
+    assert set(beside) == {"x.jpg", "y/z.png", "lonely.png"}
+    assert beside["y/z.png"].inputs["mask"] == str(tmp_path / "in/y/z_mask.png")
+    assert "no lonely_mask.png next to it" in beside["lonely.png"].problem
+    apart = {item.name: item for item in items(tmp_path / "in", mask=tmp_path / "masks")}
+    assert apart["x.jpg"].inputs["mask"] == str(tmp_path / "masks/x.png") and not apart["x.jpg"].problem
+    assert "none called y/z" in apart["y/z.png"].problem
+    same = items(tmp_path / "in", mask=tmp_path / "masks/x.png")
+    assert {item.inputs["mask"] for item in same} == {str(tmp_path / "masks/x.png")}
+
+
+TABLE = [
+    {"image": "images/a/0.png", "mask": "masks/a/0.png", "strength": 0.5},
+    {"image": "images/b/1.png", "mask": "masks/b/1.png", "out": "one/first.png", "name": "first"},
+    {"image": "images/a/0.png", "mask": "masks/a/0.png"},
+    {"image": "images/a/2.png", "mask": "masks/a/2.png", "out": "ONE/FIRST.PNG"},
+    {"image": "images/a/2.png", "mask": "masks/a/2.png", "out": "../outside.png"},
+    {"image": "images/a/2.png"},
+    {"image": "images/a/2.png", "mask": "masks/a/2.png", "strength": "much"},
+    {"image": "images/a/2.png", "mask": "masks/a/2.png", "colour": 1},
+]
+
+
+def as_csv(path: Path) -> None:
+    with open(path, "w", newline="") as file:
+        table = csv.DictWriter(file, ["image", "mask", "strength", "out", "name", "colour"])
+        table.writeheader()
+        table.writerows(TABLE)
+
+
+def as_jsonl(path: Path) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in TABLE))
+
+
+def as_parquet(path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    # A column has one type.
+    table = [{key: str(value) for key, value in row.items()} for row in TABLE]
+    columns = {
+        name: [row.get(name) for row in table] for name in ("image", "mask", "strength", "out", "name", "colour")
+    }
+    parquet.write_table(pyarrow.table(columns), path)
+
+
+@pytest.mark.parametrize(("suffix", "write_table"), [("csv", as_csv), ("jsonl", as_jsonl), ("parquet", as_parquet)])
+def test_tables(suffix: str, write_table: Callable[[Path], None], photos: Path, tmp_path: Path) -> None:
+    source = photos / f"table.{suffix}"
+    write_table(source)
+    report = batch.run("harmonize", source, tmp_path / "out", options=METHOD)
+    assert ended(report, done=3, failed=5), report.errors
+    results = rows(report)
+    assert [row["output"] for row in results.values() if row["status"] == "done"] == [
+        "images/a/0.png", "one/first.png", results["images/a/0.png#2"]["output"]
+    ]  # fmt: skip
+    assert re.fullmatch(r"images/a/0-[0-9a-f]{8}\.png", results["images/a/0.png#2"]["output"])
+    expected = ph.harmonize(photo(0), mask(), method="reinhard", strength=0.5)
+    np.testing.assert_array_equal(load(tmp_path / "out/images/a/0.png"), expected)
+    texts = " ".join(error["message"] for error in report.errors)
+    for part in ("is also the output of another item", "is outside the output folder", "mask is missing",
+                 "strength 'much', expected", "colour"):  # fmt: skip
+        assert part in texts
+
+
+@pytest.mark.parametrize(
+    "text", ["image,image\n", "image,mask\na.png\n", "image,mask\n\xff", "{", "[1]\n", '{"image": 1']
+)
+def test_a_table_that_cannot_be_read(text: str, tmp_path: Path) -> None:
+    source = tmp_path / ("table.csv" if text.startswith("image") else "table.jsonl")
+    source.write_bytes(text.encode("latin-1"))
+    with pytest.raises(Failure, match="table"):
+        items(source)
+
+
+def test_samples_of_shards(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for shard in range(2):
+        with tarfile.open(tmp_path / f"in/{shard}.tar", "w") as file:
+            for number in range(3):
+                for field, pixels in (("jpg", photo(number)), ("mask.png", mask())):
+                    data = io.BytesIO()
+                    Image.fromarray(pixels).save(data, "png" if "png" in field else "jpeg")
+                    entry = tarfile.TarInfo(f"x/{number}.{field}")
+                    entry.size = len(data.getvalue())
+                    file.addfile(entry, io.BytesIO(data.getvalue()))
+    report = batch.run("harmonize", tmp_path / "in", tmp_path / "out", options=METHOD, format="png")
+    assert ended(report, done=6), report.errors
+    assert sorted(rows(report)) == [f"{shard}/x/{number}" for shard in range(2) for number in range(3)]
+    assert load(tmp_path / "out/1/x/2.png").shape == (48, 64, 3)
+
+
+# Masks
+
+
+@pytest.mark.parametrize(("values", "text"), [((0, 7), "looks like a label map"), ((3, 255), "expected 0 outside")])
+def test_what_is_no_mask_is_an_error(values: tuple[int, int], text: str, photos: Path, tmp_path: Path) -> None:
+    write(photos / "masks/a/0.png", np.where(mask() > 0, *values[::-1]).astype(np.uint8))
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
+    assert ended(report, done=5, failed=1)
+    assert text in report.errors[0]["message"] and report.errors[0]["name"] == "a/0.png"
+
+
+# Limits
+
+
+def test_an_item_that_hangs_is_stopped(photos: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")  # whoever opens it waits
+    table = photos / "table.jsonl"
+    table.write_text(
+        json.dumps({"image": str(tmp_path / "pipe.png"), "mask": "masks/a/0.png", "out": "hung.png"}) + "\n"
+    )
+    with open(table, "a") as file:
+        for number in (0, 2, 4):
+            file.write(json.dumps({"image": f"images/a/{number}.png", "mask": f"masks/a/{number}.png"}) + "\n")
+    report = batch.run("harmonize", table, tmp_path / "out", options=METHOD, time_limit=3)
+    assert ended(report, done=3, failed=1)
+    assert report.errors[0]["kind"] == "timeout" and "longer than 3 s" in report.errors[0]["message"]
+
+
+def test_an_item_that_needs_too_much_memory_has_failed(tmp_path: Path) -> None:
+    for name, side in (("large", 6000), ("small", 64)):
+        write(tmp_path / f"in/images/{name}.png", np.full((side, side, 3), 90, np.uint8))
+        write(tmp_path / f"in/masks/{name}.png", mask((side, side)))
+    report = batch.run("harmonize", tmp_path / "in", tmp_path / "out", options=METHOD, max_memory=256 << 20)
+    assert ended(report, done=1, failed=1), report.errors
+    assert report.errors[0]["name"] == "large.png" and report.errors[0]["kind"] in ("out_of_memory", "OutOfMemory")
+
+
+def test_an_item_that_kills_its_worker_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network of one's own that ends the process, as a fault in native code would."""
+    for number in range(4):
+        write(tmp_path / f"{number}.png", photo(number))
+        write(tmp_path / f"{number}_mask.png", mask())
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "def ends(event, arguments):\n"
+        "    if event == 'open' and str(arguments[0]).endswith('/2.png'):\n"
+        "        os._exit(9)\n"
+        "if '-c' in sys.orig_argv:\n"
+        "    sys.addaudithook(ends)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    orders = []
+    for number in range(4):
+        inputs = {"image": str(tmp_path / f"{number}.png"), "mask": str(tmp_path / f"{number}_mask.png")}
+        orders.append(Order(number, Item(str(number), inputs, {}, f"{number}.png"), False))
+    with Pool(Settings("harmonize", str(tmp_path / "out"), METHOD), 2) as pool:
+        outcomes = {outcome.number: outcome for outcome in pool.outcomes(orders)}
+    assert {number for number, outcome in outcomes.items() if outcome.is_error} == {2}
+    assert outcomes[2].record["kind"] == "worker_died" and "status 9" in outcomes[2].record["message"]
+
+
+def test_workers_that_do_not_start_are_named(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="the workers do not start"):
+        batch.run("harmonize", photos, tmp_path / "out", max_memory=1 << 20)
+
+
+# Progress
+
+
+def test_the_time_left_is_right_after_a_twentieth(tmp_path: Path) -> None:
+    """Within a fifth, of items of one size; the worker's start is not counted."""
+    for number in range(60):
+        write(tmp_path / f"in/images/{number:03}.png", photo(number, (240, 320)))
+        write(tmp_path / f"in/masks/{number:03}.png", mask((240, 320)))
+    steps: list[tuple[float, Progress]] = []
+    batch.run("harmonize", tmp_path / "in", tmp_path / "out", options=METHOD,
+              progress=lambda now: steps.append((time.process_time(), now)))  # fmt: skip
+    assert [step.done for _, step in steps] == list(range(1, 61))
+    assert steps[-1][1].seconds_left == 0 and all(step.total == 120 for _, step in steps)
+    # By the rate of the whole run, as a busy machine is not what is tested.
+    final = steps[-1][1].rate
+    for _, step in steps[4:40]:
+        assert step.seconds_left * step.rate == pytest.approx(60 - step.done, rel=0.2)
+    assert final > 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5, "5 s"), (600, "10 min"), (7500, "2 h 05 min"), (np.inf, "unknown time")]
+)
+def test_times_are_written_in_words(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+# The command
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pyharmony", "batch", *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+def test_the_command_says_what_failed(photos: Path, tmp_path: Path) -> None:
+    (photos / "images/a/0.png").write_bytes(b"")
+    done = command("harmonize", photos, "-o", tmp_path / "out", "--method", "reinhard", "--json", "--results",
+                   tmp_path / "table.csv")  # fmt: skip
+    assert done.returncode == 5, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["status"] == "some failed" and answer["counts"]["failed"] == 1
+    assert answer["errors"][0]["name"] == "a/0.png" and "a/0.png: image (" in done.stderr
+    assert "1 of 6 images failed" in done.stderr
+    with open(tmp_path / "table.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 6
+    again = command("harmonize", photos, "-o", tmp_path / "out", "--method", "reinhard", "--resume")
+    assert again.returncode == 5 and "5 done, 1 failed" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--shard", "3/2"), "--shard: '3/2', expected I/N, such as 2/8"),
+        (("--max-memory", "much"), "--max-memory: 'much', expected a size such as 4G"),
+        (("--retry-failed",), "--retry-failed needs --resume"),
+        (("--resume", "--restart"), "exclude each other"),
+        (("--with", "mask"), "expected INPUT=PATH"),
+        (("--with", "colour=x"), "--with colour: expected one of mask"),
+        (("--strength", "3"), "--strength"),
+    ],
+)
+def test_options_that_are_refused(arguments: tuple[str, ...], says: str, photos: Path, tmp_path: Path) -> None:
+    done = command("harmonize", photos, "-o", tmp_path / "out", *arguments)
+    assert done.returncode == 2 and says in done.stderr, done.stderr
+
+
+def test_a_read_only_output_is_named(photos: Path, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        output = Path("/proc/out")  # root may write everywhere else
+    else:
+        (tmp_path / "closed").mkdir(mode=0o500)
+        output = tmp_path / "closed/out"
+    with pytest.raises(Failure, match="cannot be written"):
+        batch.run("harmonize", photos, output)
+
+
+def timeless(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in item.items() if key != "ms"} for item in items]
+
+
+@pytest.mark.parametrize("command_", ["blend", "harmonize"])
+def test_a_list_by_several_processes_is_the_same(command_: str, photos: Path, tmp_path: Path) -> None:
+    (photos / "images/a/0.png").write_bytes(b"")
+    header, dst = ("src,dst,mask", ",images/b/1.png") if command_ == "blend" else ("image,mask", "")
+    rows_ = [f"images/{name}.png{dst},masks/{name}.png,{name}.png" for name in ("a/0", "a/2", "b/1", "b/3", "b/5")]
+    rows_.append(f"images/a/4.png{dst},masks/b/none.png,a/4.png")
+    (photos / "list.csv").write_text("\n".join([f"{header},out", *rows_]) + "\n")
+    answers = []
+    for jobs in (1, 3):
+        output = tmp_path / f"out{jobs}"
+        done = subprocess.run(
+            [sys.executable, "-m", "pyharmony", command_, "--list", photos / "list.csv", "-o", output, "--json",
+             "--jobs", str(jobs)], capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 5, done.stderr
+        answers.append(json.loads(done.stdout.replace(str(output), "OUT")))
+    first, second = answers
+    assert timeless(first["items"]) == timeless(second["items"])
+    assert first["failed"] == second["failed"] == 2
+    for name in ("a/2", "b/1", "b/3", "b/5"):
+        np.testing.assert_array_equal(load(tmp_path / f"out1/{name}.png"), load(tmp_path / f"out3/{name}.png"))
+
+
+# Durability
+
+
+def test_nothing_is_lost_whatever_is_killed(tmp_path: Path) -> None:
+    wrong = durability.make(tmp_path / "in", 600, 0.05, seed=3)
+    before = durability.digests(tmp_path / "in")
+    trial = durability.torture(tmp_path, 600, 4, full=1, seed=3, pause=(0.2, 0.9))
+    durability.check(tmp_path, trial, 600, wrong)
+    assert durability.digests(tmp_path / "in") == before
+    assert trial.killed_parents == 2 and trial.killed_workers == 2 and trial.full_disks == 1
+    with sqlite3.connect(tmp_path / "out/.pyharmony-batch/ledger.sqlite") as base:
+        assert base.execute("PRAGMA integrity_check").fetchone() == ("ok",)
