@@ -24,7 +24,7 @@ from PIL import Image
 import pyharmony as ph
 from pyharmony import batch
 from pyharmony._calls import Group
-from pyharmony._jobs.failures import Failure
+from pyharmony._jobs.failures import Code, Failure
 from pyharmony.batch import Progress, Report
 from pyharmony.batch._sources import Item, items_of
 from pyharmony.batch._worker import Order
@@ -373,6 +373,57 @@ def test_samples_of_shards(tmp_path: Path) -> None:
     assert load(tmp_path / "out/1/x/2.png").shape == (48, 64, 3)
 
 
+@pytest.mark.parametrize("operation", ["harmonize", "synth"])
+def test_outputs_in_shards(operation: str, photos: Path, tmp_path: Path) -> None:
+    (photos / "images/b/3.png").write_bytes(b"")
+    options = METHOD if operation == "harmonize" else {}
+    report = batch.run(operation, photos, tmp_path / "out", options=options, per_shard=2)
+    assert ended(report, done=5, failed=1)
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.tar")) == ["000000.tar", "000001.tar", "000002.tar"]
+    assert not list((tmp_path / "out").rglob("*.png"))
+    batch.run(operation, photos, tmp_path / "files", options=options)
+    roles = ("composite", "mask", "target") if operation == "synth" else ("",)
+    contents: dict[str, bytes] = {}
+    for path in sorted((tmp_path / "out").glob("*.tar")):
+        with tarfile.open(path) as file:
+            members = {member.name: file.extractfile(member).read() for member in file}  # type: ignore[union-attr]
+        assert len(members) <= 2 * (len(roles) + 1)
+        for name in [name for name in members if name.endswith(".json")]:
+            for role in roles:
+                data = members[f"{name[:9]}.{role}{'.' if role else ''}png"]
+                contents[os.path.join(role, json.loads(members[name])["name"])] = data
+    assert len(contents) == 5 * len(roles)
+    for name, data in contents.items():
+        assert (tmp_path / "files" / name).read_bytes() == data
+    assert {row["shard"] for row in rows(report).values() if row["status"] == "done"} in ({"0", "1", "2"}, {0, 1, 2})
+    whole = durability.digests(tmp_path / "out")
+    again = batch.run(operation, photos, tmp_path / "out", options=options, per_shard=2, resume=True)
+    assert ended(again, done=5, failed=1)
+    assert all(durability.digests(tmp_path / "out")[name] == whole[name] for name in whole if name.endswith(".tar"))
+    write(photos / "images/a/0.png", photo(30))
+    with pytest.raises(Failure, match="has changed since its shard was written"):
+        batch.run(operation, photos, tmp_path / "out", options=options, per_shard=2, resume=True)
+    begun = batch.run(operation, photos, tmp_path / "out", options=options, per_shard=5, restart=True)
+    assert ended(begun, done=5, failed=1)
+    assert [path.name for path in (tmp_path / "out").glob("*.tar")] == ["000000.tar"]
+
+
+def test_a_shard_that_was_begun_is_written_again(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyharmony.batch import _packing
+
+    def full(*_: object) -> str:
+        raise Failure("the disk is full", Code.RESOURCES)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_packing, "_write", full)
+        with pytest.raises(Failure, match="the disk is full"):
+            batch.run("harmonize", photos, tmp_path / "out", options=METHOD, per_shard=3)
+    assert not list((tmp_path / "out").glob("*.tar"))
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, per_shard=3, resume=True)
+    assert ended(report, done=6)
+    assert len(list((tmp_path / "out").glob("*.tar"))) == 2 and not list((tmp_path / "out").rglob("*.png"))
+
+
 # Masks
 
 
@@ -451,7 +502,7 @@ def test_the_time_left_is_right_after_a_twentieth(tmp_path: Path) -> None:
     batch.run("harmonize", tmp_path / "in", tmp_path / "out", options=METHOD,
               progress=lambda now: steps.append((time.process_time(), now)))  # fmt: skip
     assert [step.done for _, step in steps] == list(range(1, 61))
-    assert steps[-1][1].seconds_left == 0 and all(step.total == 120 for _, step in steps)
+    assert steps[-1][1].seconds_left == 0 and all(step.total == 60 for _, step in steps)
     # By the rate of the whole run, as a busy machine is not what is tested.
     final = steps[-1][1].rate
     for _, step in steps[4:40]:

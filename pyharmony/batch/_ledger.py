@@ -28,8 +28,11 @@ CREATE TABLE IF NOT EXISTS items (
     bytes INTEGER NOT NULL,
     status INTEGER NOT NULL DEFAULT 0,
     owns INTEGER NOT NULL DEFAULT 0,
-    record TEXT NOT NULL DEFAULT ''
+    record TEXT NOT NULL DEFAULT '',
+    shard INTEGER
 );
+CREATE TABLE IF NOT EXISTS shards (number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS items_by_shard ON items (shard, status, number);
 CREATE INDEX IF NOT EXISTS items_by_status ON items (status, number);
 """
 #: The seconds after which results are committed. What is lost with the parent is computed again.
@@ -124,7 +127,8 @@ class Ledger:
     def forget(self) -> None:
         """Makes all items pending; the run still owns their outputs."""
         with self.guarded():
-            self._base.execute("UPDATE items SET status = ?, record = '', key = ''", (PENDING,))
+            self._base.execute("UPDATE items SET status = ?, record = '', key = '', shard = NULL", (PENDING,))
+            self._base.execute("DELETE FROM shards")
 
     def plan(self, entries: Iterable[Entry]) -> int:
         """Adds items, and returns how many have changed since they were done; those are pending again.
@@ -134,7 +138,8 @@ class Ledger:
         changed = 0
         for entry in entries:
             with self.guarded():
-                row = self._base.execute("SELECT number, key, item FROM items WHERE name = ?", (entry.name,)).fetchone()
+                statement = "SELECT number, key, shard FROM items WHERE name = ?"
+                row = self._base.execute(statement, (entry.name,)).fetchone()
                 if row is None:
                     self._base.execute(
                         "INSERT INTO items (number, name, key, item, bytes) VALUES "
@@ -142,6 +147,9 @@ class Ledger:
                         (entry.name, entry.key, entry.item, entry.bytes),
                     )
                 elif row[1] != entry.key:
+                    if row[2] is not None:
+                        text = f"{entry.name}: has changed since its shard was written; --restart begins again"
+                        raise Failure(text, Code.INPUT, "changed")
                     changed += 1
                     self._base.execute(
                         "UPDATE items SET key = ?, item = ?, bytes = ?, status = ?, record = '' WHERE number = ?",
@@ -184,6 +192,41 @@ class Ledger:
             )
         self.commit()
 
+    # ---- shards ----
+
+    def assign_shard(self, least: int, most: int) -> int:
+        """Gives the first finished items without a shard a new one, and returns its number; -1: there are fewer."""
+        with self.guarded():
+            rows = self._base.execute(
+                "SELECT number FROM items WHERE shard IS NULL AND status = ? ORDER BY number LIMIT ?", (DONE, most)
+            ).fetchall()
+            if len(rows) < least:
+                return -1
+            (shard,) = self._base.execute("SELECT COALESCE(MAX(shard) + 1, 0) FROM items").fetchone()
+            self._base.executemany("UPDATE items SET shard = ? WHERE number = ?", [(shard, row[0]) for row in rows])
+        self.commit(now=True)
+        return int(shard)
+
+    def mark_written(self, shard: int, sha256: str) -> None:
+        """Records that a shard is on the disk."""
+        with self.guarded():
+            self._base.execute("INSERT OR REPLACE INTO shards VALUES (?, ?)", (shard, sha256))
+        self.commit(now=True)
+
+    def shards(self, *, written: bool) -> list[int]:
+        """Returns the shards that are on the disk, or those that may not be."""
+        with self.guarded():
+            done = {row[0] for row in self._base.execute("SELECT number FROM shards")}
+            every = {row[0] for row in self._base.execute("SELECT DISTINCT shard FROM items WHERE shard IS NOT NULL")}
+        return sorted(done if written else every - done)
+
+    def in_shard(self, shard: int) -> list[tuple[int, str, str]]:
+        """Returns number, name and output of the items of a shard."""
+        with self.guarded():
+            statement = "SELECT number, name, item FROM items WHERE shard = ? ORDER BY number"
+            rows = self._base.execute(statement, (shard,)).fetchall()
+        return [(number, name, json.loads(item)["out"]) for number, name, item in rows]
+
     def counts(self) -> dict[str, int]:
         """Returns the number of items of each status."""
         with self.guarded():
@@ -196,10 +239,10 @@ class Ledger:
             statement = "SELECT COALESCE(SUM(bytes), 0) FROM items WHERE status IN (?, ?)"
             return int(self._base.execute(statement, (PENDING, RUNNING)).fetchone()[0])
 
-    def rows(self, *statuses: int) -> Iterator[tuple[int, str, str, dict[str, Any], dict[str, Any]]]:
-        """Yields number, name, status, item and record of every item, or of those with these statuses, in order."""
+    def rows(self, *statuses: int) -> Iterator[tuple[int | None, str, str, dict[str, Any], dict[str, Any]]]:
+        """Yields shard, name, status, item and record of every item, or of those with these statuses, in order."""
         where = f"WHERE status IN ({','.join('?' * len(statuses))}) " if statuses else ""
-        statement = f"SELECT number, name, status, item, record FROM items {where}ORDER BY number"  # noqa: S608
+        statement = f"SELECT shard, name, status, item, record FROM items {where}ORDER BY number"  # noqa: S608
         with self.guarded():
-            for number, name, status, item, record in self._base.execute(statement, statuses):
-                yield number, name, STATUS_NAMES[status], json.loads(item), json.loads(record or "{}")
+            for shard, name, status, item, record in self._base.execute(statement, statuses):
+                yield shard, name, STATUS_NAMES[status], json.loads(item), json.loads(record or "{}")

@@ -14,7 +14,20 @@ from .._jobs.failures import writing
 from ._ledger import FAILED, Ledger
 
 #: The columns of the table of results.
-COLUMNS = ("name", "status", "output", "bytes", "sha256", "width", "height", "ms", "error", "message", "record")
+COLUMNS = (
+    "name",
+    "status",
+    "output",
+    "shard",
+    "bytes",
+    "sha256",
+    "width",
+    "height",
+    "ms",
+    "error",
+    "message",
+    "record",
+)
 _ROWS = 10_000  # the rows that are written at a time
 
 
@@ -44,9 +57,9 @@ def write_errors(ledger: Ledger, path: Path) -> list[dict[str, Any]]:
 
 
 def _rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    for _, name, status, item, record in ledger.rows():
+    for shard, name, status, item, record in ledger.rows():
         row = {
-            "name": name, "status": status, "output": item["out"] if status == "done" else None,
+            "name": name, "status": status, "output": item["out"] if status == "done" else None, "shard": shard,
             "ms": record.pop("ms", {}).get("total"), "error": record.pop("kind", None),
         }  # fmt: skip
         row |= {column: record.pop(column, None) for column in COLUMNS if column not in (*row, "record")}
@@ -64,7 +77,8 @@ def _write_parquet(rows: Iterator[dict[str, Any]], path: Path) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    types = {"bytes": pyarrow.int64(), "width": pyarrow.int32(), "height": pyarrow.int32(), "ms": pyarrow.float64()}
+    types = {"shard": pyarrow.int32(), "bytes": pyarrow.int64()}
+    types |= {"width": pyarrow.int32(), "height": pyarrow.int32(), "ms": pyarrow.float64()}
     schema = pyarrow.schema([(column, types.get(column, pyarrow.string())) for column in COLUMNS])
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as file:
         part: list[dict[str, Any]] = []

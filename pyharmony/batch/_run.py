@@ -21,6 +21,7 @@ from .._version import __version__
 from ..errors import ArgumentError
 from ..typing import PathLike
 from ._ledger import DONE, FAILED, RUNNING, SKIPPED, Entry, Ledger
+from ._packing import Packer
 from ._results import write_errors, write_results
 from ._sources import Item, identity, items_of
 from ._worker import Order
@@ -88,6 +89,7 @@ def run(
     retry_failed: bool = False,
     restart: bool = False,
     shard: tuple[int, int] = (1, 1),
+    per_shard: int | None = None,
     on_exist: OnExist = "error",
     time_limit: float | None = None,
     max_memory: int | None = None,
@@ -119,6 +121,7 @@ def run(
         retry_failed: whether items that failed are tried again.
         restart: whether to begin again, replacing what an earlier run wrote.
         shard: (i, n): the i-th of n parts of the items, 1 to n, for n runs side by side into one folder.
+        per_shard: the number of outputs in a .tar file, in the layout of WebDataset; None: outputs are files.
         on_exist: what to do where a file exists that is not of this run: 'error', 'skip' or 'overwrite'.
         time_limit: the longest time for an item in seconds; then it has failed. None: any.
         max_memory: the largest memory of a worker process in bytes. An item that needs more is tried alone, then in
@@ -149,29 +152,38 @@ def run(
     part, parts = shard
     if not 1 <= part <= parts:
         raise ArgumentError(f"shard: {shard}, expected (i, n) with 1 <= i <= n")
+    if per_shard is not None:
+        _checks.whole(per_shard, "per_shard", low=1)
     root, target = Path(source), Path(output)
     _check_apart(root, target)
+    tag = "" if parts == 1 else f"-{part}-of-{parts}"
+    files = target if per_shard is None else target / FOLDER / f"files{tag}"
     settings = Settings(
-        operation=operation, output=str(target), options=dict(options or {}), format=format or "", quality=quality,
+        operation=operation, output=str(files), options=dict(options or {}), format=format or "", quality=quality,
         keep_gps=keep_gps, max_pixels=max_pixels, threads=threads, device=device, max_memory=max_memory,
         time_limit=time_limit,
     )  # fmt: skip
     with writing(str(target)):
         (target / FOLDER).mkdir(parents=True, exist_ok=True)
-    tag = "" if parts == 1 else f"-{part}-of-{parts}"
     suffix = ".parquet" if importlib.util.find_spec("pyarrow") else ".csv"
     table = Path(results) if results is not None else target / f"results{tag}{suffix}"
     if table.suffix not in (".parquet", ".csv"):
         raise ArgumentError(f"results: {table}, expected a path that ends in .parquet or .csv")
+    prefix = f"{tag[1:]}-" if tag else ""
     ledger = Ledger(target / FOLDER / f"ledger{tag}.sqlite")
     try:
-        _begin(ledger, settings, (part, parts), resume=resume, restart=restart)
+        _begin(ledger, settings, (part, parts), per_shard, prefix, resume=resume, restart=restart)
         with_paths = {name: Path(path) for name, path in (others or {}).items()}
         changed = ledger.plan(_entries(root, target, settings, with_paths, (part, parts)))
         _sweep(ledger, settings)
         ledger.reopen(failed=retry_failed)
         try:
-            _work(ledger, settings, engine, jobs, on_exist, progress)
+            if per_shard is None:
+                _work(ledger, settings, engine, jobs, on_exist, progress)
+            else:
+                with Packer(ledger, settings, target, per_shard, prefix) as packer:
+                    _work(ledger, settings, engine, jobs, on_exist, progress, packer)
+                    packer.pack(all=True)
         except BaseException:
             # What is known so far, if the disk has room for it.
             with contextlib.suppress(Failure):
@@ -205,12 +217,15 @@ def _sweep(ledger: Ledger, settings: Settings) -> None:
         _temporary.sweep(Path(folder))
 
 
-def _begin(ledger: Ledger, settings: Settings, shard: tuple[int, int], *, resume: bool, restart: bool) -> None:
+def _begin(
+    ledger: Ledger, settings: Settings, shard: tuple[int, int], per_shard: int | None, prefix: str, *,
+    resume: bool, restart: bool,
+) -> None:  # fmt: skip
     """Describes a new run, or checks that a run to continue is this one."""
     facts = {
         "operation": settings.operation, "options": json.loads(json.dumps(settings.options)),
         "format": settings.format, "quality": settings.quality, "keep_gps": settings.keep_gps,
-        "weights": _weights(settings.options), "shard": list(shard), "version": __version__,
+        "weights": _weights(settings.options), "shard": list(shard), "per_shard": per_shard, "version": __version__,
     }  # fmt: skip
     before = ledger.facts()
     folder = ledger.path.parent.parent
@@ -224,6 +239,7 @@ def _begin(ledger: Ledger, settings: Settings, shard: tuple[int, int], *, resume
                 text = f"the run has {name} {json.dumps(before.get(name))}, this one {json.dumps(value)}"
                 raise Failure(f"{folder}: {text}; --restart begins again, replacing what it wrote", Code.USAGE)
     if before and restart:
+        Packer(ledger, settings, folder, 1, prefix).remove()
         ledger.forget()
     ledger.describe(facts)
     ledger.commit(now=True)
@@ -264,6 +280,7 @@ def _work(
     jobs: int,
     on_exist: OnExist,
     progress: Callable[[Progress], None] | None,
+    packer: Packer | None = None,
 ) -> None:
     """Computes all pending items."""
     total, work_left = ledger.counts()["pending"], ledger.bytes_left()
@@ -303,6 +320,8 @@ def _work(
 
     for outcome in _outcomes(engine, settings, jobs, orders()):
         ended(outcome.number, FAILED if outcome.is_error else DONE, outcome.record)
+        if packer is not None and done % _CHUNK == 0:
+            packer.pack()
 
 
 def _outcomes(engine: Engine, settings: Settings, jobs: int, orders: Iterable[Order]) -> Iterator[Outcome]:

@@ -127,7 +127,7 @@ class Operation:
         """Writes the results, and returns the record of the item."""
         with work.clock.phase("encode"):
             self._encode(work)
-        files = {os.path.relpath(out, self.settings.output): _checksum(out) for out in self._outs(work)}
+        files = {os.path.relpath(out, self.settings.output): checksum(out) for out in self._outs(work)}
         first = next(iter(files.values()))
         return {
             **first, "ms": work.clock.done(), "warnings": work.warnings, **work.figures,
@@ -409,7 +409,7 @@ def _check_inside(out: str, root: str) -> None:
         raise Failure(f"{out}: a link, expected a file inside {root}", Code.INPUT, "outside")
 
 
-def _checksum(path: str) -> dict[str, Any]:
+def checksum(path: str) -> dict[str, Any]:
     """Returns the size and the SHA-256 of a file, as it can be read after it was written."""
     with reading(path), open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)

@@ -65,6 +65,9 @@ class _BatchOptions:
     jobs: Annotated[int | None, option("N", "Worker processes.  [default: one per core]", "--jobs", "-j", min=1)] = None
     threads: Annotated[int, option("N", "Threads of each worker.", min=1)] = 1
     shard: Annotated[str | None, option("I/N", "Only the I-th of N parts, for N machines that share OUT.")] = None
+    per_shard: Annotated[
+        int | None, option("N", "Write .tar shards of N outputs, as WebDataset has them.  [default: files]", min=1)
+    ] = None
     time_limit: Annotated[float | None, option("SECONDS", "The longest time for an image.", min=0.1)] = None
     max_memory: Annotated[str | None, option("SIZE", "The memory of each worker, such as 4G.")] = None
     max_pixels: Annotated[
