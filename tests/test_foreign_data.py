@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 import pyharmony
 from pyharmony import data, errors
 from pyharmony.cli._app import app
-from pyharmony.data.tar_members import members
 from pyharmony.data._tfrecord import example
+from pyharmony.data.tar_members import members
 from tests.foreign import confined
 
 pytestmark = pytest.mark.chains
