@@ -279,6 +279,24 @@ def test_names_that_are_equal_for_some_file_systems(tmp_path: Path) -> None:
     assert {item.name: item.out for item in items(tmp_path / "in", "super-resolve")}["a.png"] == "a.png"
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_name_that_is_no_text(whole: bool, photos: Path, tmp_path: Path) -> None:
+    strange = os.fsdecode(b"a/\xff.png")
+    for role in ("images", "masks"):
+        os.rename(photos / role / "a/0.png", photos / role / strange)
+    if not whole:
+        (photos / "images" / strange).write_bytes(b"")
+    for suffix in ("csv", "parquet"):
+        if suffix == "parquet":
+            pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+        table = tmp_path / f"table.{suffix}"
+        report = batch.run("harmonize", photos, tmp_path / suffix, options=METHOD, results=table)
+        assert ended(report, done=5 + whole, failed=1 - whole)
+        row = rows(report)["a/\\xff.png"]
+        assert row["status"] == ("done" if whole else "failed") and ("\\xff.png" in (row["message"] or "")) != whole
+        assert (tmp_path / suffix / "a/\\xff.png").exists() == whole
+
+
 def test_masks_next_to_their_images_and_in_other_folders(tmp_path: Path) -> None:
     for name in ("in/x.jpg", "in/y/z.png", "in/x_mask.png", "in/y/z_mask.png", "in/lonely.png", "masks/x.png"):
         write(tmp_path / name, photo(0))

@@ -12,6 +12,7 @@ from typing import Any
 from .. import _temporary
 from .._jobs.failures import writing
 from ._ledger import FAILED, Ledger
+from ._sources import as_text
 
 #: The columns of the table of results.
 COLUMNS = (
@@ -63,6 +64,8 @@ def _rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
             "ms": record.pop("ms", {}).get("total"), "error": record.pop("kind", None),
         }  # fmt: skip
         row |= {column: record.pop(column, None) for column in COLUMNS if column not in (*row, "record")}
+        if row["message"]:
+            row["message"] = as_text(row["message"])
         yield {**row, "record": json.dumps(record) if record else None}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import functools
 import hashlib
 import json
@@ -85,8 +86,9 @@ def items_of(source: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterat
     outputs = _Outputs(wanted.suffix)
     names: set[bytes] = set()
     for item in _every(source, wanted, others):
-        name = _name_once(item.name, names)
-        out, problem = outputs.place(item, name, item.inputs.get(wanted.first, ""))
+        readable = dataclasses.replace(item, name=as_text(item.name), out=as_text(item.out))
+        name = _name_once(readable.name, names)
+        out, problem = outputs.place(readable, name, as_text(item.inputs.get(wanted.first, "")))
         yield Item(name, item.inputs, item.options, out, problem)
 
 
@@ -344,6 +346,11 @@ def identity(path: str) -> tuple[int, int]:
 
 
 # ---- names ----
+
+
+def as_text(name: str) -> str:
+    """Returns a file's name as valid text: bytes that are no UTF-8 are written as \\xff."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _name_once(name: str, names: set[bytes]) -> str:
