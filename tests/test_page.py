@@ -1634,8 +1634,9 @@ def test_a_photo_beyond_the_limits_is_reduced(browser: Any, tmp_path: Path) -> N
         slot = visit.page.locator("[data-slot=subject]")
         visit.give("subject", deep)
         visit.says("noise.png is larger than 2 MB")
-        visit.click("[data-slot=subject] .refusal button")
+        visit.page.press("[data-slot=subject] .refusal button", "Enter")
         slot.locator("img").wait_for()
+        assert slot.locator("input").evaluate("one => one === document.activeElement")
         visit.give("subject", wide)
         visit.says("wide.jpg has 2000 x 1000 pixels")
         visit.click("[data-slot=subject] .refusal button")
@@ -1781,6 +1782,41 @@ def test_the_photos_are_swapped(browser: Any, service: Any, tmp_path: Path) -> N
         visit.says("The photos are swapped")
 
 
+def test_the_focus_goes_on_where_a_button_goes(browser: Any, service: Any, tmp_path: Path) -> None:
+    with visiting(browser, service) as visit:
+        page = visit.page
+
+        def presses(selector: str) -> str:
+            page.press(selector, "Enter")
+            visit.drawn()
+            return page.evaluate("document.activeElement.id || document.activeElement.tagName")
+
+        composing(visit, shapes(tmp_path))
+        visit.settled()
+        visit.type("x", 120)
+        assert presses("#undo") == "redo"
+        assert presses("#redo") == "undo"
+        visit.click("[data-to=match]")
+        page.click("#adjust summary")
+        visit.set("adjust-contrast", 20)
+        assert presses("#adjust-reset") == "SUMMARY"
+        visit.settled()
+        os.kill(service.pid(), signal.SIGSTOP)
+        visit.click("#download")
+        page.wait_for_selector("#busy:not([hidden])")
+        page.press("#cancel", "Enter")
+        page.wait_for_selector("#busy", state="hidden")
+        assert page.evaluate("document.activeElement.id") == "stage"
+        assert service.until(lambda: service.client.get("/health").json()["status"] == "ok")
+        visit.download()
+        assert presses(".toast button") == "stage"
+        visit.click("#home")
+        page.wait_for_selector("#draft:not([hidden])")
+        page.press("#draft-discard", "Enter")
+        page.wait_for_selector("#draft", state="hidden")
+        assert page.evaluate("document.activeElement.name") == "way"
+
+
 # ---- several subjects ----
 
 
@@ -1828,6 +1864,7 @@ def test_several_subjects_in_one_picture(
         # Order, by the list: the lower one to the front; what is drawn and what is saved agree.
         page.locator("#subject-list [data-key=up-1]").click()
         visit.settled()
+        assert page.evaluate("document.activeElement.dataset.key") == "down-1"  # it cannot go farther up
         visit.comes(lambda: is_red(seen(160, 150)) and not is_red(seen(210, 150)))
         result = pixels_of(visit.download())
         assert is_red(result[150, 160]) and not is_red(result[150, 210])
@@ -1864,6 +1901,7 @@ def test_several_subjects_in_one_picture(
         page.locator("#subject-list [data-key=remove-3]").click()
         visit.settled()
         assert page.locator("#subject-list li").count() == 2
+        assert page.evaluate("document.activeElement.matches('#subject-list .name[aria-pressed=true]')")
         # The recipe and the lines of Python make the same; a reload keeps all subjects.
         made = pixels_of(visit.download())
         visit.click("[data-to=save]")

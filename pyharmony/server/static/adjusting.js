@@ -1,6 +1,6 @@
 // Corrections by hand of the active subject: sliders of light, colour and edge, on top of the match.
 
-import { $, elementOf, input } from "./dom.js";
+import { $, all, elementOf, input, passFocus } from "./dom.js";
 import { ADJUSTMENTS, TEXTS } from "./strings.js";
 
 /** @import { Session } from "./session.js" */
@@ -56,7 +56,9 @@ export function show({ doc }) {
     input(idOf(one.name)).value = String(Math.round(value));
     writeValue(one);
   }
-  $("adjust-reset").hidden = Object.keys(doc.adjust).length === 0;
+  const isReset = Object.keys(doc.adjust).length === 0;
+  if (isReset) passFocus($("adjust-reset"), all("#adjust summary")[0]);
+  $("adjust-reset").hidden = isReset;
 }
 
 /** Previews the corrections while a slider moves. @param {Session} session */

@@ -2,7 +2,7 @@
 // gone or needs its token.
 
 import * as api from "./api.js";
-import { $, all, fields } from "./dom.js";
+import { $, all, fields, inputs, passFocus } from "./dom.js";
 import * as drafts from "./drafts.js";
 import { Editor } from "./editor.js";
 import { clear, fail, showMessage } from "./messages.js";
@@ -108,6 +108,7 @@ $("draft-open").addEventListener("click", async () => {
 });
 $("draft-discard").addEventListener("click", async () => {
   await drafts.discard().catch(fail);
+  passFocus($("draft"), inputs("#ways input:checked")[0]);
   $("draft").hidden = true;
 });
 addEventListener("pagehide", () => { editor.store(); });

@@ -24,6 +24,12 @@ export const inputs = (selector) => all(selector).map((one) => /** @type {HTMLIn
 /** Returns the value of the selected radio button of a name. @param {string} name */
 export const chosen = (name) => inputs(`input[name=${name}]:checked`)[0].value;
 
+/** Moves the focus from an element that is about to go, or from inside it, to another one. */
+/** @type {(from: HTMLElement, to: HTMLElement) => void} */
+export function passFocus(from, to) {
+  if (from.contains(document.activeElement)) to.focus({ preventScroll: true });
+}
+
 /** Creates a button with a text. @type {(text: string, run: () => void, className?: string) => HTMLButtonElement} */
 export function buttonOf(text, run, className = "") {
   const one = elementOf("button", { type: "button", ...(className ? { className } : {}) }, text);

@@ -1,6 +1,6 @@
 // The running jobs: their progress is shown, and they can be cancelled.
 
-import { $ } from "./dom.js";
+import { $, passFocus } from "./dom.js";
 import { announce } from "./messages.js";
 import { WORK } from "./strings.js";
 
@@ -74,6 +74,7 @@ export class Jobs {
 
   show() {
     const { newest } = this;
+    if (!newest) passFocus($("busy"), $("stage"));
     $("busy").hidden = !newest;
     document.documentElement.dataset.busy = String(Boolean(newest));
     if (!newest) return;

@@ -1,7 +1,7 @@
 // Messages: on the page, and to screen readers.
 
 import { Cancelled, ServiceError } from "./api.js";
-import { $, buttonOf, elementOf } from "./dom.js";
+import { $, buttonOf, elementOf, passFocus } from "./dom.js";
 import { TROUBLE } from "./strings.js";
 
 /** The milliseconds for which a message that is not an error is shown, and the largest number of messages. */
@@ -17,14 +17,18 @@ export function announce(text) {
 /** @type {(text: string, options?: { error?: boolean, topic?: string | null }) => HTMLElement} */
 export function showMessage(text, { error = false, topic = null } = {}) {
   const toast = elementOf("div", { className: error ? "toast error" : "toast" }, elementOf("span", {}, text));
-  toast.append(buttonOf(TROUBLE.close, () => toast.remove()));
+  const close = () => {
+    passFocus(toast, $($("editor").hidden ? "home" : "stage"));
+    toast.remove();
+  };
+  toast.append(buttonOf(TROUBLE.close, close));
   toast.setAttribute("role", error ? "alert" : "status");
   if (topic) toast.dataset.topic = topic;
   const toasts = $("toasts");
   for (const other of [...toasts.children]) if (other.firstChild?.textContent === text) other.remove();
   toasts.append(toast);
   while (toasts.children.length > MOST) toasts.firstChild?.remove();
-  if (!error) setTimeout(() => toast.remove(), SHOWN);
+  if (!error) setTimeout(close, SHOWN);
   return toast;
 }
 

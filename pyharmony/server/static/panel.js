@@ -1,7 +1,7 @@
 // Shows the document in the controls of the panel, whose events are handled in controls.js.
 
 import * as adjusting from "./adjusting.js";
-import { $, all, button, buttonOf, chosen, elementOf, fields, input, inputs, select } from "./dom.js";
+import { $, all, button, buttonOf, chosen, elementOf, fields, input, inputs, passFocus, select } from "./dom.js";
 import { build as buildFields, show as showFields } from "./fields.js";
 import { TIE, middleOf, samePlace } from "./geometry.js";
 import { announce } from "./messages.js";
@@ -89,8 +89,11 @@ export function showComparing(on) {
 /** Shows the document in all controls. @param {Session} session */
 export function show(session) {
   const { history } = session;
-  button("undo").disabled = !history.canUndo;
-  button("redo").disabled = !history.canRedo;
+  const [undo, redo] = [button("undo"), button("redo")];
+  undo.disabled = !history.canUndo;
+  redo.disabled = !history.canRedo;
+  if (undo.disabled) passFocus(undo, redo);
+  else if (redo.disabled) passFocus(redo, undo);
   allowSaving(session.isComplete);
   session.subjects.show();
   showCut(session);

@@ -1,7 +1,7 @@
 // The start: the choice of a way, and the uploads of its photos, after which the editor opens.
 
 import * as api from "./api.js";
-import { $, button, buttonOf, elementOf, inputs } from "./dom.js";
+import { $, button, buttonOf, elementOf, inputs, passFocus } from "./dom.js";
 import { announce, clear, fail, messageOf } from "./messages.js";
 import { reducedFile } from "./pixels.js";
 import { START } from "./strings.js";
@@ -132,7 +132,6 @@ export class Start {
       slot.querySelector("img")?.remove();
       slot.classList.remove("full");
       if (error instanceof api.Cancelled) {
-        within(slot, "input").focus();
         announce(START.uploadCancelled);
       } else {
         const isTooLarge = error instanceof api.ServiceError && error.status === 413;
@@ -140,6 +139,7 @@ export class Start {
         this.refuse(slot, messageOf(error), reduce);
       }
     } finally {
+      passFocus(cancel, within(slot, "input"));
       bar.remove();
       cancel.remove();
     }
@@ -159,6 +159,7 @@ export class Start {
   /** @type {(slot: HTMLElement, name: string, files: File[], many: boolean) => Promise<void>} */
   async reduce(slot, name, files, many) {
     const about = /** @type {import("./requests.js").About} */ (this.about);
+    passFocus(slot, within(slot, "input"));
     this.refuse(slot, START.reducing, null);
     try {
       const reduced = files.map((file) => reducedFile(file, about.max_pixels, about.max_upload));

@@ -1,7 +1,7 @@
 // The subjects of a composite: their list, and the composite of those below the active one, which is its background.
 
 import * as api from "./api.js";
-import { $, buttonOf, elementOf, iconOf } from "./dom.js";
+import { $, all, buttonOf, elementOf, iconOf } from "./dom.js";
 import { adding, changing, isVisible, ordering, removing, selecting, subjectsOf } from "./document.js";
 import { UNPLACED } from "./geometry.js";
 import { announce, fail } from "./messages.js";
@@ -197,12 +197,20 @@ export class Subjects {
     const key = JSON.stringify([doc.rank, ...subjects.map((one) => [one.number, one.isHidden, one.isLocked])]);
     if (key === this.shown) return;
     this.shown = key;
-    const focused = /** @type {HTMLElement} */ (document.activeElement)?.dataset.key;
-    $("subject-list").hidden = subjects.length < 2;
+    const list = $("subject-list");
+    const focused = list.contains(document.activeElement) && document.activeElement?.getAttribute("data-key");
+    list.hidden = subjects.length < 2;
     // The topmost is the first, as in every list of layers.
-    $("subject-list").replaceChildren(...subjects.map((one, i) => this.rowOf(one, i, subjects.length)).reverse());
-    const same = focused && $("subject-list").querySelector(`[data-key="${focused}"]`);
-    if (same) /** @type {HTMLElement} */ (same).focus();
+    list.replaceChildren(...subjects.map((one, i) => this.rowOf(one, i, subjects.length)).reverse());
+    if (focused) this.focus(focused);
+  }
+
+  /** Focuses the same button as before; if it is gone or disabled, a neighbour. @param {string} key */
+  focus(key) {
+    const { doc, step } = this.session;
+    const opposite = key.startsWith("up") ? key.replace("up", "down") : key.replace("down", "up");
+    const [next] = [key, opposite, `name-${doc.number}`].flatMap((one) => all(`[data-key="${one}"]:enabled`));
+    ($("subjects").hidden || $("subject-list").hidden ? $(`t-${step}`) : next).focus();
   }
 
   /** @type {(subject: Subject, index: number, count: number) => HTMLElement} */
