@@ -2043,6 +2043,22 @@ def test_the_result_is_cropped(browser: Any, service: Any, tmp_path: Path) -> No
             page.fill(f"#crop-numbers [name={name}]", str(value))
             page.press(f"#crop-numbers [name={name}]", "Tab")
         assert numbers() == [20, 30, 100, 80]
+        # Of a fixed ratio the other side follows, the corner stays, and it ends where the picture ends.
+        page.check("input[name=crop][value='4:3']", force=True)
+        for name, value, expected in (
+            ("width", 120, [0, 0, 120, 90]), ("x", 100, [100, 0, 120, 90]), ("y", 150, [100, 150, 120, 90]),
+            ("height", 60, [100, 150, 80, 60]), ("width", 200, [100, 150, 200, 150]),
+            ("width", 300, [100, 150, 200, 150]), ("x", 340, [340, 150, 60, 45]), ("height", 5, [340, 150, 21, 16]),
+            ("width", "", [340, 150, 21, 16]), ("y", 999, [340, 284, 21, 16]),
+        ):  # fmt: skip
+            page.fill(f"#crop-numbers [name={name}]", str(value))
+            page.press(f"#crop-numbers [name={name}]", "Enter")
+            assert numbers() == expected, (name, value)
+        assert pixels_of(visit.download()).shape == (16, 21, 3)
+        for _ in range(9):
+            visit.click("#undo")
+        page.check("input[name=crop][value=free]", force=True)
+        assert numbers() == [20, 30, 100, 80]
         # By its corner, and by its middle.
         corner, middle = visit.on_picture(120, 110), visit.on_picture(70, 70)
         page.mouse.move(*corner)

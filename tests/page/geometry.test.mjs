@@ -116,6 +116,22 @@ test("who stands near is told by number", () => {
   assert.deepEqual(geometry.nearTo([], BOX, place), []);
 });
 
+test("a crop that is typed keeps its corner and its ratio, within the image", () => {
+  const typed = (crop, ratio = null) => geometry.typedCrop(crop, BACKGROUND, ratio, 16);
+  assert.deepEqual(typed([20, 30, 100, 80]), [20, 30, 100, 80]);
+  assert.deepEqual(typed([390, -4, 100, 400]), [384, 0, 16, 300]);
+  assert.deepEqual(typed([20, 30, 102, 80], 16 / 9), [20, 30, 102, 57]);
+  assert.deepEqual(typed([20, 200, 300, 80], 16 / 9), [20, 200, 178, 100]);
+  assert.deepEqual(typed([395, 295, 1, 1], 16 / 9), [371, 284, 28, 16]);
+  assert.deepEqual(geometry.typedCrop([3, 3, 50, 50], { width: 10, height: 8 }, 1, 16), [0, 0, 8, 8]);
+  for (let width = 16; width <= 400; width += 1) {
+    for (const ratio of [1, 4 / 3, 16 / 9, 0.75]) {
+      const [x, y, wide, high] = typed([100, 50, width, 0], ratio);
+      assert.ok(x === 100 && y === 50 && x + wide <= 400 && y + high <= 300 && Math.abs(wide - high * ratio) <= ratio);
+    }
+  }
+});
+
 test("the whole image fits into the view, with room for the tools", () => {
   const screen = { width: 1000, height: 728 };
   const view = geometry.fittedView(BACKGROUND, screen);

@@ -172,7 +172,7 @@ function listenToMatch(on) {
 function listenToSaving(on) {
   for (const one of inputs("input[name=crop]")) on(one, "change", ({ cropping }) => cropping.choose());
   on("crop-numbers", "submit", (_, event) => event.preventDefault());
-  on("crop-numbers", "change", ({ cropping }) => cropping.type());
+  on("crop-numbers", "change", ({ cropping }, { target }) => cropping.type(target.name));
   for (const id of ["download", "save"]) on(button(id), "click", ({ result }) => result.save());
   on("save-recipe", "click", ({ result }) => result.saveRecipe());
   on("save-result-mask", "click", ({ result }) => result.saveMask());

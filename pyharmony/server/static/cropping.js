@@ -1,7 +1,7 @@
 // The crop of the result: a rectangle on the canvas and in numbers, with a free or a fixed ratio.
 
-import { chosen, fields, inputs } from "./dom.js";
-import { croppedTo } from "./geometry.js";
+import { chosen, fields, inputs, write } from "./dom.js";
+import { croppedTo, typedCrop } from "./geometry.js";
 import { Konva, colourOf } from "./konva.js";
 import { TEXTS } from "./strings.js";
 
@@ -9,6 +9,7 @@ import { TEXTS } from "./strings.js";
 
 const CORNERS = ["top-left", "top-right", "bottom-left", "bottom-right"];
 const SIDES = ["top-center", "bottom-center", "middle-left", "middle-right"];
+const NUMBERS = ["x", "y", "width", "height"];
 /** The least side of a crop, in pixels. */
 const LEAST = 16;
 
@@ -43,7 +44,7 @@ export class Cropping {
       stage.gestures.release();
       const { x, y } = this.frame.position();
       const scale = this.frame.scale();
-      this.set([x, y, this.frame.width() * scale.x, this.frame.height() * scale.y]);
+      this.fit([x, y, this.frame.width() * scale.x, this.frame.height() * scale.y]);
     });
   }
 
@@ -53,26 +54,28 @@ export class Cropping {
     return height ? width / height : null;
   }
 
-  /** Changes the crop, within the image; null: the whole image. @param {Rectangle | null} crop */
-  set(crop) {
-    const { session } = this;
-    const next = crop && croppedTo(crop, session.background, this.ratio, LEAST);
-    session.commit({ crop: next }, next ? TEXTS.cropped(next[2], next[3]) : TEXTS.uncropped);
-  }
+  /** Changes the crop; null: the whole image. @param {Rectangle | null} crop */
+  set(crop) { this.session.commit({ crop }, crop ? TEXTS.cropped(crop[2], crop[3]) : TEXTS.uncropped); }
+
+  /** Changes the crop to the nearest one within the image. @param {Rectangle} crop */
+  fit(crop) { this.set(croppedTo(crop, this.session.background, this.ratio, LEAST)); }
 
   /** Changes the crop to a chosen form. */
   choose() {
     const { doc, background: { width, height } } = this.session;
-    const isFree = this.ratio === null;
-    this.set(chosen("crop") === "none" ? null : (isFree && doc.crop) || [0, 0, width, height]);
+    if (chosen("crop") === "none") this.set(null);
+    else this.fit((this.ratio === null && doc.crop) || [0, 0, width, height]);
   }
 
-  /** Changes the crop to the typed numbers. */
-  type() {
+  /** Changes the crop to the typed numbers, of which one is new: of a fixed ratio, it decides about both sides. */
+  /** @param {string} changed */
+  type(changed) {
+    const { session: { background }, ratio } = this;
     const form = fields("crop-numbers");
-    const [x, y, width, height] = ["x", "y", "width", "height"].map((name) => Number(form[name].value));
-    const { background } = this.session;
-    this.set([x, y, Math.min(width, background.width - x), Math.min(height, background.height - y)]);
+    const [x, y, width, height] = NUMBERS.map((name) => Number(form[name].value));
+    const wide = ratio && changed === "height" ? height * ratio : width;
+    if (form[changed].value !== "") this.set(typedCrop([x, y, wide, height], background, ratio, LEAST));
+    this.session.doc.crop?.forEach((value, i) => { form[NUMBERS[i]].value = String(value); });
   }
 
   /** Shows the crop in the step that saves. */
@@ -84,10 +87,7 @@ export class Cropping {
     if (crop === null) none.checked = true;
     else if (none.checked) free.checked = true;
     const [x, y, width, height] = crop ?? [0, 0, background?.width, background?.height];
-    for (const [name, value] of Object.entries({ x, y, width, height })) {
-      const field = fields("crop-numbers")[name];
-      if (document.activeElement !== field) field.value = String(value);
-    }
+    write("crop-numbers", { x, y, width, height });
     if (isShown) {
       frame.setAttrs({ x, y, width, height, scaleX: 1, scaleY: 1 });
       handles.setAttrs({ keepRatio: this.ratio !== null, anchorStroke: colourOf("--accent") });

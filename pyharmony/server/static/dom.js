@@ -15,6 +15,15 @@ export const button = (id) => /** @type {HTMLButtonElement} */ ($(id));
 /** Returns the fields of a form. @type {(id: string) => Record<string, HTMLInputElement>} */
 export const fields = (id) => /** @type {any} */ (/** @type {HTMLFormElement} */ ($(id)).elements);
 
+/** Writes values into fields, except into the one with the focus. */
+/** @type {(form: string, values: Record<string, number | string>) => void} */
+export function write(form, values) {
+  for (const [name, value] of Object.entries(values)) {
+    const field = fields(form)[name];
+    if (document.activeElement !== field) field.value = String(value);
+  }
+}
+
 /** Returns the elements that match a selector. @param {string} selector */
 export const all = (selector) => [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(selector))];
 

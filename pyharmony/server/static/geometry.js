@@ -167,6 +167,20 @@ export function croppedTo([x, y, width, height], image, ratio, least) {
   return [clamp(Math.round(left), 0, image.width - wide), clamp(Math.round(top), 0, image.height - high), wide, high];
 }
 
+/** Returns the rectangle of typed numbers: its corner stays, and it ends within the image, with the ratio. */
+/** @type {(rectangle: Rectangle, image: Size, ratio: number | null, least: number) => Rectangle} */
+export function typedCrop([x, y, width, height], image, ratio, least) {
+  const [low, flat] = [least * Math.max(1, ratio ?? 1), least * Math.max(1, 1 / (ratio ?? 1))];
+  const [left, top] = [
+    clamp(Math.round(x), 0, Math.max(0, Math.floor(image.width - low))),
+    clamp(Math.round(y), 0, Math.max(0, Math.floor(image.height - flat))),
+  ];
+  const [across, down] = [image.width - left, image.height - top];
+  if (!ratio) return [left, top, clamp(Math.round(width), least, across), clamp(Math.round(height), least, down)];
+  const wide = clamp(width, low, Math.min(across, down * ratio));
+  return [left, top, Math.round(wide), Math.max(1, Math.round(wide / ratio))];
+}
+
 // ---- the view ----
 
 /** Returns the view that shows the whole image, with room for the controls over it. */

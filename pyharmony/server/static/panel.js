@@ -1,7 +1,7 @@
 // Shows the document in the controls of the panel, whose events are handled in controls.js.
 
 import * as adjusting from "./adjusting.js";
-import { $, all, button, buttonOf, chosen, elementOf, fields, input, inputs, passFocus, select } from "./dom.js";
+import { $, all, button, buttonOf, chosen, elementOf, input, inputs, passFocus, select, write } from "./dom.js";
 import { build as buildFields, show as showFields } from "./fields.js";
 import { TIE, middleOf, samePlace } from "./geometry.js";
 import { announce } from "./messages.js";
@@ -126,15 +126,6 @@ function showCut({ doc, about, ready, way }) {
 
 export function showBrush() {
   $("brush-out").textContent = TEXTS.pixels(Number(input("brush").value));
-}
-
-/** Writes values into fields, except into the one with the focus. */
-/** @type {(form: string, values: Record<string, number | string>) => void} */
-function write(form, values) {
-  for (const [name, value] of Object.entries(values)) {
-    const field = fields(form)[name];
-    if (document.activeElement !== field) field.value = String(value);
-  }
 }
 
 /** @param {Session} session */
