@@ -1434,9 +1434,12 @@ def test_the_brush_paints_the_pixels_of_the_photo(browser: Any, service: Any, tm
         # The brush for edges changes what lies under it alone.
         page.check("input[value=edge]", force=True)
         visit.says("Paint over hair")
+        assert page.is_hidden("#signs")  # the last one removed
         stroke((2200, 245), (2300, 245))
         edge = pixels_of(visit.download("#save-mask"))
         assert np.array_equal(edge[:, :2100], less[:, :2100]) and not np.array_equal(edge, less)
+        page.check("input[value=line]", force=True)
+        assert page.is_visible("#signs") and page.is_checked("input[name=sign][value='-']")
 
 
 @pytest.mark.full
