@@ -1995,6 +1995,8 @@ def test_corrections_by_hand(browser: Any, service: Any, tmp_path: Path) -> None
         page.check("input[name=shadow][value=off]", force=True)
         visit.set("strength", 0)
         page.click("#adjust summary")
+        note = page.locator("#plain-note")
+        assert note.inner_text() == "Strength 0 is the plain paste: no match, no shadow, a clean edge."
         values = {"exposure": -100, "temperature": 40, "contrast": 20, "saturation": 60, "edge": -4, "feather": 3}
 
         def seen() -> tuple[int, ...]:
@@ -2007,6 +2009,7 @@ def test_corrections_by_hand(browser: Any, service: Any, tmp_path: Path) -> None
             visit.set(f"adjust-{name}", value)
             visit.settled()
         assert page.inner_text("#adjust-exposure-out") == "-1.00 EV"
+        assert note.inner_text() == "Strength 0: no match and no shadow, only your corrections by hand."
         assert page.inner_text("#adjust-edge-out") == "-4 px"
         after = seen()
         assert after[0] < 0.8 * before[0]
@@ -2023,6 +2026,7 @@ def test_corrections_by_hand(browser: Any, service: Any, tmp_path: Path) -> None
         visit.click("#adjust-reset")
         visit.settled()
         assert page.is_hidden("#adjust-reset") and page.input_value("#adjust-exposure") == "0"
+        assert note.inner_text().startswith("Strength 0 is the plain paste")
         assert np.array_equal(seen(), before)
 
 

@@ -166,7 +166,8 @@ function showMatch(session) {
   $("method-field").hidden = !has.method;
   $("blend-field").hidden = !has.edge;
   $("save-result-mask").hidden = !has.mask;
-  $("plain-note").hidden = !has.plain;
+  const plain = Object.keys(doc.adjust).length ? TEXTS.plainAdjusted : TEXTS.plain;
+  $("plain-note").textContent = has.plain ? plain : "";
   $("crop-numbers").hidden = doc.crop === null;
 }
 

@@ -246,6 +246,8 @@ export const TEXTS = {
   shadowMoved: "Shadow moved",
   shadowChanged: "Shadow changed",
   adjusted: "Adjusted",
+  plain: "Strength 0 is the plain paste: no match, no shadow, a clean edge.",
+  plainAdjusted: "Strength 0: no match and no shadow, only your corrections by hand.",
   stops: (/** @type {number} */ value) => `${value > 0 ? "+" : ""}${value.toFixed(2)} EV`,
   matchShown: "The match is shown",
   beforeAndAfter: "Before on the left, after on the right",
