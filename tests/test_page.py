@@ -1897,6 +1897,22 @@ def test_several_subjects_in_one_picture(
         visit.type("x", 60)
         visit.says("Its place is locked")
         assert visit.numbers() == before
+        # So does a hidden one, by keys, buttons, numbers and places.
+        page.locator("#subject-list [data-key=lock-2]").click()
+        page.locator("#subject-list [data-key=hide-2]").click()
+        for move in (
+            lambda: page.press("#stage", "Shift+ArrowLeft"), lambda: page.press("#stage", "+"),
+            lambda: page.press("#stage", "f"), lambda: visit.click("[data-nudge=up]"), lambda: visit.type("x", 60),
+            lambda: visit.click("#places .thumb >> nth=-1"),
+        ):  # fmt: skip
+            visit.read()
+            move()
+            visit.says("It is hidden, so it stays where it is.")
+            assert visit.numbers() == before
+        page.locator("#subject-list [data-key=hide-2]").click()
+        page.press("#stage", "ArrowLeft")
+        assert visit.numbers()["x"] == before["x"] - 1
+        visit.click("#undo")
         # Another from the same photo, and away with it.
         visit.click("#add-same")
         put(330, 220)

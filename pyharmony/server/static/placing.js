@@ -26,11 +26,17 @@ export class Placing {
   /** Returns the place with some values changed; the centre of the cut-out is kept. @param {Partial<Place>} change */
   changed(change) { return changedPlace(this.session.box, this.place, change); }
 
+  /** Returns whether the subject may be moved; says why not. */
+  mayMove() {
+    const { isHidden, isLocked } = this.session.doc;
+    if (isHidden || isLocked) showMessage(isHidden ? TEXTS.hiddenStays : TEXTS.cannotMove);
+    return !isHidden && !isLocked;
+  }
+
   /** Commits a place; a shadow whose tip was set moves along. @type {(place: Place, said: string) => void} */
   put(place, said) {
     const { session } = this;
-    if (session.doc.isLocked) {
-      showMessage(TEXTS.cannotMove);
+    if (!this.mayMove()) {
       session.refresh();
       return;
     }
@@ -77,7 +83,7 @@ export class Placing {
   /** @type {(by: string, far?: boolean) => void} */
   nudge(by, far = false) {
     const { session } = this;
-    if (!this.isPlaced || session.step === "cut") return;
+    if (!this.isPlaced || session.step === "cut" || !this.mayMove()) return;
     const { place } = this;
     const move = moveOf(by, MOVES[Number(far)]);
     if (move) {

@@ -223,6 +223,7 @@ export const TEXTS = {
   isFree: "Its place is not locked any more",
   remove: "Remove",
   cannotMove: "Its place is locked.",
+  hiddenStays: "It is hidden, so it stays where it is.",
   swapped: "The photos are swapped",
   photoSize: (/** @type {Size} */ photo) => `The photo has ${size(photo)} pixels.`,
   at: (/** @type {number} */ x, /** @type {number} */ y) => `At ${Math.round(x)}, ${Math.round(y)}`,

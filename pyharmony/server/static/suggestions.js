@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { $, elementOf, thumbOf } from "./dom.js";
 import { placeAt } from "./geometry.js";
-import { announce, fail, showMessage } from "./messages.js";
+import { announce, fail } from "./messages.js";
 import { canvasOf } from "./pixels.js";
 import { TEXTS, WORK, plainly } from "./strings.js";
 
@@ -133,10 +133,7 @@ export class Suggestions {
       context.drawImage(cutout.canvas, -subject.width / 2, -subject.height / 2, subject.width, subject.height);
     });
     const button = thumbOf(canvas, () => {
-      if (session.doc.isLocked) {
-        showMessage(TEXTS.cannotMove);
-        return;
-      }
+      if (!session.placing.mayMove()) return;
       this.touched = true;
       showReason(suggestion);
       session.commit({ place, front, tip: null }, TEXTS.place(i + 1));
