@@ -1947,6 +1947,50 @@ def test_several_subjects_in_one_picture(
         assert deep.dtype == np.uint16 and np.abs(deep / 257 - made).max() <= 1
 
 
+def test_no_place_is_suggested_where_another_subject_is(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+
+    def shared(one: dict[str, float], other: dict[str, float]) -> float:
+        """Returns the area that two discs of 80 pixels share, as a share of the smaller one."""
+        y, x = np.mgrid[:300, :400]
+        discs = [(x - at["x"]) ** 2 + (y - at["y"]) ** 2 < (0.4 * at["scale"]) ** 2 for at in (one, other)]
+        return (discs[0] & discs[1]).sum() / min(disc.sum() for disc in discs)
+
+    with visiting(browser, service) as visit:
+        page = visit.page
+        composing(visit, files)
+        thumbs = page.locator("#places .thumb")
+
+        def places() -> list[dict[str, float]]:
+            visit.settled()
+            page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+            numbers = []
+            for i in range(thumbs.count()):
+                thumbs.nth(i).click()
+                numbers.append(visit.numbers())
+            return numbers
+
+        assert visit.numbers() in places()
+        for name, value in (("angle", 0), ("scale", 100), ("x", 200), ("y", 220)):
+            visit.type(name, value)
+        visit.settled()
+        first = visit.numbers()
+        visit.click("#add-same")
+        visit.step("place")
+        page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
+        used, beside = visit.numbers(), places()
+        assert used in beside and all(shared(first, one) <= 0.12 for one in beside), beside
+        # One that is hidden leaves its place; one that is everywhere leaves none.
+        page.locator("#subject-list [data-key=hide-1]").click()
+        assert any(shared(first, one) > 0.5 for one in places())
+        page.locator("#subject-list [data-key=hide-1]").click()
+        page.locator("#subject-list [data-key=name-1]").click()
+        visit.type("scale", 600)
+        page.locator("#subject-list [data-key=name-2]").click()
+        visit.says("No free place beside the other subjects was found")
+        assert thumbs.count() == 0
+
+
 def test_late_answers_reach_the_subject_that_they_are_of(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
@@ -2181,6 +2225,43 @@ def test_back_a_reload_and_the_logo_lose_nothing(browser: Any, service: Any, tmp
         page.wait_for_selector("html[data-ready]")
         is_there("match")
         assert np.array_equal(pixels_of(visit.download()), made)
+
+
+def test_the_address_is_that_of_the_step_that_is_shown(browser: Any, service: Any, tmp_path: Path) -> None:
+    files = shapes(tmp_path)
+    with visiting(browser, service) as visit:
+        page = visit.page
+        without_people(visit)
+        visit.give("subject", files["source"], files["background"])
+        visit.step("cut")
+        visit.point(60, 60)
+        page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
+        visit.click("#to-place")
+        visit.step("place")
+        assert page.url.endswith("#compose/place")
+        page.go_back()
+        visit.step("cut")
+        # Forward is not possible: nothing is cut out, or the mask cannot be loaded.
+        visit.click("#start-over")
+        page.go_forward()
+        visit.says("Click first on who or what you want.")
+        visit.comes(lambda: page.url.endswith("#compose/cut"))
+        visit.expected += ["ERR_", "EncodingError"]
+        page.route("**/api/v1/pictures/*/proxy*", lambda route: route.abort())
+        visit.point(60, 60)
+        visit.says("Something on this page went wrong")
+        visit.read()
+        page.evaluate("history.pushState({step: 'place'}, '', '#compose/place')")
+        page.evaluate("history.pushState({step: 'cut'}, '', '#compose/cut')")
+        page.go_back()
+        visit.says("Something on this page went wrong")
+        visit.comes(lambda: page.url.endswith("#compose/cut"))
+        visit.step("cut")
+        # It is loaded again as soon as it can be.
+        page.unroute("**/api/v1/pictures/*/proxy*")
+        visit.click("[data-to=place]")
+        visit.step("place")
+        assert page.url.endswith("#compose/place")
 
 
 def test_a_new_picture_asks_before_it_replaces_another(browser: Any, service: Any, tmp_path: Path) -> None:

@@ -116,6 +116,15 @@ test("who stands near is told by number", () => {
   assert.deepEqual(geometry.nearTo([], BOX, place), []);
 });
 
+test("the places beside one end where the background ends", () => {
+  const place = { ...UNPLACED, x: 200, y: 100 };  // what is cut out reaches from 210 to 250
+  const [right, left] = geometry.placesBeside(BOX, PHOTO, place, BACKGROUND);
+  assert.deepEqual([right.length, left.length], [15, 21]);
+  assert.deepEqual([right[0], right[14].x, left[0].x, left[20].x], [{ ...place, x: 210 }, 350, 190, -10]);
+  assert.deepEqual(geometry.placesBeside(BOX, PHOTO, { ...place, x: 400 }, BACKGROUND)[0], []);
+  assert.deepEqual(geometry.placesBeside({ ...BOX, x: -60 }, PHOTO, place, BACKGROUND), []);
+});
+
 test("a crop that is typed keeps its corner and its ratio, within the image", () => {
   const typed = (crop, ratio = null) => geometry.typedCrop(crop, BACKGROUND, ratio, 16);
   assert.deepEqual(typed([20, 30, 100, 80]), [20, 30, 100, 80]);

@@ -6,6 +6,7 @@ import { $, all, fields, inputs, passFocus } from "./dom.js";
 import * as drafts from "./drafts.js";
 import { Editor } from "./editor.js";
 import { clear, fail, showMessage } from "./messages.js";
+import * as panel from "./panel.js";
 import { Start } from "./start.js";
 import { START, STEPS, TROUBLE } from "./strings.js";
 import { WAYS } from "./ways/all.js";
@@ -121,7 +122,9 @@ addEventListener("popstate", async ({ state }) => {
   if (!state?.step) {
     if (document.body.dataset.view === "editor") await home();
   } else if (session) {
-    await session.go(state.step);
+    await session.go(state.step).catch(fail);
+    // The step may not be possible any more.
+    if (session.isOpen && session.step) panel.writeAddress(session.way, session.step);
   } else {
     const draft = await drafts.load().catch(() => null);
     if (draft) await goOn(draft, state.step);

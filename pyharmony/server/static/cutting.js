@@ -68,7 +68,7 @@ export class Cutting {
     stage.setMode(TOOLS[tool()]);
     stage.strokes.removes = !adds() && tool() !== "edge";
     stage.strokes.brush = Number(input("brush").value);
-    this.showMask();
+    this.showMask().catch(fail);
     this.showChoices().catch(fail);
   }
 

@@ -21,6 +21,8 @@ export const TIE = 1e-4;
 export const UNPLACED = Object.freeze({ x: 0, y: 0, scale: 1, angle: 0, flip: false });
 /** The smallest and the largest scale of a place. */
 const SCALES = [0.01, 100];
+/** The number of shifts of a place across the width of a background. */
+const SHIFTS = 40;
 /** The smallest and the largest zoom. */
 const ZOOMS = [0.02, 16];
 
@@ -128,6 +130,22 @@ export function carriedTo(from, to) {
     x: to.x, y: to.y, offsetX: from.x, offsetY: from.y, scaleX: flips ? -factor : factor, scaleY: factor,
     rotation: flips ? to.angle + from.angle : to.angle - from.angle,
   };
+}
+
+/**
+ * Returns the places to the right of a place and to its left, the nearest first, as far as the background reaches; none
+ * if the photo crops the subject at a side, which would be seen.
+ *
+ * @type {(box: Box, photo: Size, place: Place, background: Size) => Place[][]}
+ */
+export function placesBeside(box, photo, place, { width }) {
+  if (box.x < 1 - photo.width / 2 || box.x + box.width > photo.width / 2 - 1) return [];
+  const { x } = middleOf(box, place);
+  const half = (box.width * place.scale) / 2;
+  const step = width / SHIFTS;
+  const rooms = [width - half - x, x - half].map((room) => Math.max(0, Math.floor(room / step)));
+  return rooms.map((count, side) => (
+    Array.from({ length: count }, (_, i) => ({ ...place, x: place.x + (side ? -step : step) * (i + 1) }))));
 }
 
 // ---- boxes and hits ----

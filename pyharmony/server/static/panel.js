@@ -62,6 +62,12 @@ function showSection(step) {
   for (const section of all("[data-step]")) section.hidden = section.dataset.step !== step;
 }
 
+/** Writes the address of a step; isNew: it is a place to go back to. */
+/** @type {(way: Way, step: StepName, isNew?: boolean) => void} */
+export function writeAddress(way, step, isNew = false) {
+  history[isNew ? "pushState" : "replaceState"]({ step }, "", `#${way.name}/${step}`);
+}
+
 /** @type {(way: Way, step: StepName) => void} */
 export function showStep(way, step) {
   const isShown = !$(`t-${step}`).closest("section")?.hidden;
@@ -72,8 +78,7 @@ export function showStep(way, step) {
   }
   $("panel-body").scrollTop = 0;
   // Each step is a place to go back to.
-  const isNew = history.state?.step !== step;
-  history[isNew ? "pushState" : "replaceState"]({ step }, "", `#${way.name}/${step}`);
+  writeAddress(way, step, history.state?.step !== step);
   if (!isShown || !$("panel").contains(document.activeElement)) $(`t-${step}`).focus({ preventScroll: true });
   const title = way.steps.find(([name]) => name === step)?.[1] ?? "";
   document.title = TEXTS.title(title);

@@ -2,7 +2,7 @@
 
 import { clamp } from "./geometry.js";
 
-/** @import { Box, Point, Rectangle } from "./geometry.js" */
+/** @import { Box, Place, Point, Rectangle, Size } from "./geometry.js" */
 /** @typedef {(context: CanvasRenderingContext2D, canvas: HTMLCanvasElement) => void} Draw */
 
 /** The value from which on a pixel of a shadow counts as unshaded. */
@@ -76,6 +76,28 @@ export function cutOutOf(image, alpha) {
       context.drawImage(alpha, 0, 0, width, height);
     }
   });
+}
+
+/** Returns a function that draws a cut-out of a photo at a place of a background that is reduced by a factor. */
+/** @type {(image: HTMLCanvasElement, photo: Size, place: Place, factor: number) => Draw} */
+export const drawnAt = (image, { width, height }, { x, y, scale, angle, flip }, factor) => (context) => {
+  context.translate(x * factor, y * factor);
+  context.rotate((angle * Math.PI) / 180);
+  context.scale((flip ? -1 : 1) * scale * factor, scale * factor);
+  context.drawImage(image, -width / 2, -height / 2, width, height);
+};
+
+/** Returns the area that two canvases of one size share, as a share of the smaller one of what is opaque. */
+/** @type {(first: HTMLCanvasElement, second: HTMLCanvasElement) => number} */
+export function overlapOf(first, second) {
+  const [a, b] = [dataOf(first).data, dataOf(second).data];
+  let [one, other, both] = [0, 0, 0];
+  for (let i = 3; i < a.length; i += 4) {
+    one += a[i];
+    other += b[i];
+    both += Math.min(a[i], b[i]);
+  }
+  return both / Math.max(1, Math.min(one, other));
 }
 
 /** Returns a canvas as a file of a type. @type {(canvas: HTMLCanvasElement, type: string) => Promise<Blob>} */

@@ -47,8 +47,10 @@ export class Session {
     this.history = new DocumentHistory(way.first(pictures), draft);
     /** The document that was saved last. @type {Doc | null} */
     this.saved = draft?.isSaved ? this.history.doc : null;
-    /** @type {StepName | null} */
+    /** The shown step, and the one that was chosen last. @type {StepName | null} */
     this.step = null;
+    /** @type {StepName | null} */
+    this.next = null;
     /** @type {Map<string, HTMLImageElement>} */
     this.images = new Map();
     /** @type {Map<string, Promise<HTMLCanvasElement>>} */
@@ -139,15 +141,18 @@ export class Session {
   }
 
   /** Whether the document has no place, or other places are suggested for its cut-out. */
-  get wantsPlaces() { return this.way.cuts && (!this.doc.place || this.suggestions.mask !== this.doc.mask); }
+  get wantsPlaces() { return this.way.cuts && (!this.doc.place || this.suggestions.key !== this.suggestions.current); }
 
   // ---- the steps ----
 
   /** Goes to a step. @param {StepName} step */
   async go(step) {
     if (!this.way.steps.some(([name]) => name === step)) return;
+    this.next = step;
     if (step !== "cut" && this.way.cuts && !this.ready) {
       if (this.isCut && !this.isEmpty) await this.cut(this.doc.mask).catch(fail);
+      // Meanwhile another step may have been chosen.
+      if (!this.isOpen || this.next !== step) return;
       if (!this.ready) {
         if (this.step !== "cut") this.go("cut");
         showMessage(this.isEmpty ? TEXTS.maskEmpty : TEXTS.cutFirst);
@@ -191,6 +196,7 @@ export class Session {
   alpha(mask) {
     const alpha = this.alphas.get(mask.id) ?? api.image(mask.proxy_url).then(alphaOf);
     this.alphas.set(mask.id, alpha);
+    alpha.catch(() => this.alphas.delete(mask.id));
     return alpha;
   }
 

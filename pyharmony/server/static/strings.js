@@ -241,6 +241,7 @@ export const TEXTS = {
   placeBehind: (/** @type {number} */ number) => `Place ${number}, behind somebody`,
   placesFound: (/** @type {number} */ count, /** @type {boolean} */ isUsed) => (
     `${count} places were found${isUsed ? "; the first is used" : ""}`),
+  noFreePlace: "No free place beside the other subjects was found.",
   otherMethods: "Other methods",
   offers: "It stays where it was put first; these places are offers",
   notSure: (/** @type {string} */ reason) => `Not sure: ${reason}`,

@@ -40,6 +40,8 @@ export class Subjects {
 
   /** The visible subjects below the active one. */
   get lower() { return this.session.doc.others.slice(0, this.session.doc.rank).filter(isVisible); }
+  /** The visible subjects except the active one. */
+  get visible() { return this.session.doc.others.filter(isVisible); }
   /** The visible subjects above it. */
   get upper() { return this.session.doc.others.slice(this.session.doc.rank).filter(isVisible); }
 
@@ -171,14 +173,19 @@ export class Subjects {
   }
 
   /** @param {Subject} subject */
-  async loadLook({ number, mask, photo }) {
+  async loadLook(subject) {
     const { session } = this;
-    const picture = /** @type {Picture} */ (photo ?? session.pictures.subject);
-    const alpha = mask ? await session.alpha(mask) : null;
-    const image = cutOutOf(session.imageOf(picture), alpha);
-    const { width, height } = picture;
+    const { image, photo: { width, height } } = await this.cutOutOf(subject);
+    const { number, mask } = subject;
     this.looks.set(number, { mask, image, box: [-width / 2, -height / 2, width, height], place: UNPLACED });
     if (session.isOpen) session.refresh(true);
+  }
+
+  /** Returns a subject as it is cut out, with its photo. @param {Subject} subject */
+  async cutOutOf({ mask, photo }) {
+    const { session } = this;
+    const own = /** @type {Picture} */ (photo ?? session.pictures.subject);
+    return { image: cutOutOf(session.imageOf(own), mask ? await session.alpha(mask) : null), photo: own };
   }
 
   /** @param {Subject} subject */

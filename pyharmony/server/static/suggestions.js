@@ -2,9 +2,9 @@
 
 import * as api from "./api.js";
 import { $, elementOf, thumbOf } from "./dom.js";
-import { placeAt } from "./geometry.js";
+import { placeAt, placesBeside } from "./geometry.js";
 import { announce, fail } from "./messages.js";
-import { canvasOf } from "./pixels.js";
+import { canvasOf, drawnAt, overlapOf } from "./pixels.js";
 import { TEXTS, WORK, plainly } from "./strings.js";
 
 /** @import { Picture } from "./api.js" */
@@ -15,6 +15,8 @@ import { TEXTS, WORK, plainly } from "./strings.js";
 
 /** The number of requested places, and the width of their images. */
 const [COUNT, WIDTH] = [3, 240];
+/** The largest share of the smaller of two subjects that the other may share. */
+const MOST_SHARED = 0.1;
 /** The largest ratio of the size of a place to that of the plain fit, if there are no people to measure by. */
 const MOST_RATIO = 2;
 
@@ -24,8 +26,8 @@ export class Suggestions {
     this.session = session;
     /** @type {Suggestion[] | null} */
     this.places = null;
-    /** The mask for which they were estimated. @type {Picture | null} */
-    this.mask = null;
+    /** The decisions for which they were estimated, as text. */
+    this.key = "";
     /** Whether the user has chosen a place since. */
     this.touched = false;
     /** The people in the background; null: not detected yet. @type {Person[] | null} */
@@ -36,6 +38,12 @@ export class Suggestions {
     this.answers = new Map();
     /** @type {Promise<void> | null} */
     this.finding = null;
+  }
+
+  /** The decisions on which the places depend: the active subject, and what they must not cover. */
+  get current() {
+    const { doc: { number, mask }, subjects } = this.session;
+    return JSON.stringify([number, mask, subjects.visible.map((one) => [one.photo, one.mask, one.place])]);
   }
 
   /** Detects the people in the background, once, and returns them. */
@@ -61,21 +69,26 @@ export class Suggestions {
     const { mask } = session.doc;
     const cutout = /** @type {Cutout} */ (session.cutout);
     const box = $("places");
+    const { current } = this;
     this.touched = isPlaced;
     this.places = null;
-    this.mask = mask;
-    const isStale = () => !session.isOpen || this.mask !== mask;
+    this.key = current;
+    const isStale = () => !session.isOpen || this.current !== current || this.key !== current || !session.ready;
     box.replaceChildren(...Array.from({ length: COUNT }, (_, i) => waitingThumb(i + 1)));
     box.hidden = false;
     box.dataset.state = "waits";
     try {
-      const places = await this.placesFor(mask);
-      if (isStale()) return;
+      const places = await this.freeOf(await this.placesFor(mask), cutout);
+      if (isStale()) {
+        if (this.key === current) this.key = "";
+        return;
+      }
       this.places = places;
       box.replaceChildren(...places.map((suggestion, i) => this.thumb(suggestion, i, cutout)));
       const isPlausible = places.length > 0 && this.isPlausible(places[0]);
       showReason(places[0], isPlausible || isPlaced);
-      if (!this.touched && isPlausible && session.doc.mask === mask) {
+      if (!places.length) $("place-note").textContent = TEXTS.noFreePlace;
+      if (!this.touched && isPlausible) {
         session.history.amend({ place: places[0].place, front: places[0].front });
       }
       announce(TEXTS.placesFound(places.length, isPlausible));
@@ -117,22 +130,50 @@ export class Suggestions {
       { place: placeAt(place.at, moving, place), front: place.behind, reason: place.reason, code: place.reason_code }));
   }
 
+  /** Returns the places that cover no other subject, except for a small share; in place of the rest, those beside. */
+  /** @type {(places: Suggestion[], cutout: Cutout) => Promise<Suggestion[]>} */
+  async freeOf(places, { canvas, photo, box }) {
+    const { below, subjects } = this.session;
+    if (!subjects.visible.length) return places;
+    const others = await Promise.all(subjects.visible.map(async (one) => {
+      const other = await subjects.cutOutOf(one);
+      return this.drawn(other.image, other.photo, /** @type {Place} */ (one.place));
+    }));
+    const factor = WIDTH / below.width;
+    const people = (this.people ?? []).map((person) => canvasOf(WIDTH, below.height * factor, (context) => {
+      const [x, y, width, height] = person.box.map((value) => value * factor);
+      context.fillRect(x, y, width, height);
+    }));
+    /** @type {(place: Place, taken: HTMLCanvasElement[]) => boolean} */
+    const isFree = (place, taken) => {
+      const own = this.drawn(canvas, photo, place);
+      return taken.every((other) => overlapOf(own, other) <= MOST_SHARED);
+    };
+    return places.flatMap((one) => {
+      if (isFree(one.place, others)) return [one];
+      const next = placesBeside(box, photo, one.place, below);
+      const sides = next.map((side) => side.find((place) => isFree(place, [...others, ...people])));
+      return sides.flatMap((place) => (place ? [{ ...one, place, front: [] }] : []));
+    }).slice(0, COUNT);
+  }
+
+  /** Returns what is cut out of a photo, at a place of the background; isOver: over it. */
+  /** @type {(image: HTMLCanvasElement, photo: Picture, place: Place, isOver?: boolean) => HTMLCanvasElement} */
+  drawn(image, photo, place, isOver = false) {
+    const { session } = this;
+    const factor = WIDTH / session.below.width;
+    return canvasOf(WIDTH, session.below.height * factor, (context, canvas) => {
+      if (isOver) context.drawImage(session.imageOf(session.below), 0, 0, canvas.width, canvas.height);
+      drawnAt(image, photo, place, factor)(context, canvas);
+    });
+  }
+
   /** Returns the button of a place, with its image. */
   /** @type {(suggestion: Suggestion, i: number, cutout: Cutout) => HTMLButtonElement} */
   thumb(suggestion, i, cutout) {
     const { session } = this;
     const { place, front } = suggestion;
-    const { width, height } = session.below;
-    const subject = session.moving;
-    const scale = WIDTH / width;
-    const canvas = canvasOf(WIDTH, height * scale, (context) => {
-      context.drawImage(session.imageOf(session.below), 0, 0, WIDTH, height * scale);
-      context.translate(place.x * scale, place.y * scale);
-      context.rotate((place.angle * Math.PI) / 180);
-      context.scale((place.flip ? -1 : 1) * place.scale * scale, place.scale * scale);
-      context.drawImage(cutout.canvas, -subject.width / 2, -subject.height / 2, subject.width, subject.height);
-    });
-    const button = thumbOf(canvas, () => {
+    const button = thumbOf(this.drawn(cutout.canvas, cutout.photo, place, true), () => {
       if (!session.placing.mayMove()) return;
       this.touched = true;
       showReason(suggestion);
