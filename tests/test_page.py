@@ -2264,6 +2264,37 @@ def test_the_address_is_that_of_the_step_that_is_shown(browser: Any, service: An
         assert page.url.endswith("#compose/place")
 
 
+def test_a_reload_at_once_loses_nothing(browser: Any, service: Any, tmp_path: Path) -> None:
+    with visiting(browser, service) as visit:
+        page = visit.page
+        composing(visit, shapes(tmp_path))
+        drafted(visit)
+
+        def reload() -> None:
+            page.reload()
+            page.wait_for_selector("html[data-ready]")
+            visit.step("place")
+
+        visit.type("x", 90)
+        reload()
+        visit.comes(lambda: visit.numbers()["x"] == 90)
+        drafted(visit)
+        visit.click("#add-same")
+        reload()
+        visit.comes(lambda: page.locator("#subject-list li").count() == 2)
+        # Where the page is only hidden, too, and what was stored last stays.
+        visit.type("y", 100)
+        page.evaluate(
+            """() => {
+              Object.defineProperty(document, "hidden", { value: true });
+              document.dispatchEvent(new Event("visibilitychange"));
+              addEventListener("pagehide", (event) => event.stopImmediatePropagation(), true);
+            }"""
+        )
+        reload()
+        visit.comes(lambda: visit.numbers()["y"] == 100)
+
+
 def test_a_new_picture_asks_before_it_replaces_another(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:

@@ -82,6 +82,7 @@ export function blobOf(id) {
   const blob = files.get(id) ?? withRecovery(async () => (
     (await answer(`${API}/pictures/${current(id)}/file`)).blob()), id);
   files.set(id, blob);
+  blob.catch(() => files.delete(id));
   return blob;
 }
 

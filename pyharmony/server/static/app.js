@@ -112,7 +112,9 @@ $("draft-discard").addEventListener("click", async () => {
   passFocus($("draft"), inputs("#ways input:checked")[0]);
   $("draft").hidden = true;
 });
+// Whichever comes first where the page is left: a phone may end it while it is hidden.
 addEventListener("pagehide", () => { editor.store(); });
+document.addEventListener("visibilitychange", () => { if (document.hidden) editor.store(); });
 addEventListener("beforeunload", (event) => { if (editor.wouldLose) event.preventDefault(); });
 
 // ---- the way back ----

@@ -130,6 +130,7 @@ export class Subjects {
     this.storeLook();
     session.commit(adding(session.doc, photo), TEXTS.subjectAdded);
     await session.way.begin(session);
+    await session.editor.store();
   }
 
   /** @param {File} file */
