@@ -3014,6 +3014,19 @@ def test_nothing_scrolls_sideways(browser: Any, service: Any, tmp_path: Path) ->
 def test_the_button_of_each_step_is_in_sight(browser: Any, service: Any, tmp_path: Path, screen: str) -> None:
     kind = {"phone": PHONE, "tablet": TABLET, "desktop": {"viewport": {"width": 1440, "height": 900}}}[screen]
     files = shapes(tmp_path)
+    over = """() => {
+      const busy = document.querySelector("#busy"), wasHidden = busy.hidden;
+      busy.hidden = false;
+      document.querySelector("#busy-text").textContent = "Making the picture at full size: step 3 of 3, 1 min 12 s";
+      const [stage] = Konva.stages, { top, left } = stage.container().getBoundingClientRect();
+      const picture = stage.getLayers()[0].children[0].children[0].getClientRect();
+      const parts = [".zoom", ".zoom-menu", ".hint", ".busy", ".sides span"].flatMap((selector) =>
+        [...document.querySelectorAll(selector)].map((one) => [selector, one.getBoundingClientRect()]));
+      busy.hidden = wasHidden;
+      return parts.filter(([, box]) => box.width && box.right > left + picture.x && box.bottom > top + picture.y
+        && box.left < left + picture.x + picture.width && box.top < top + picture.y + picture.height)
+        .map(([selector]) => selector);
+    }"""
     with visiting(browser, service, kind) as visit:
         page = visit.page
         without_people(visit)
@@ -3021,6 +3034,8 @@ def test_the_button_of_each_step_is_in_sight(browser: Any, service: Any, tmp_pat
 
         def look(step: str, button: str) -> None:
             visit.step(step)
+            visit.drawn()
+            assert page.evaluate(over) == [], step
             assert page.evaluate("document.activeElement.id") == f"t-{step}"
             box = page.locator(button).bounding_box()
             assert box["y"] >= 0 and box["y"] + box["height"] <= kind["viewport"]["height"], step
@@ -3047,6 +3062,8 @@ def test_the_button_of_each_step_is_in_sight(browser: Any, service: Any, tmp_pat
             assert page.is_hidden("#zoom")
             visit.click("#zoom-menu")
             page.wait_for_selector("#zoom-in")
+            visit.drawn()
+            assert page.evaluate(over) == []
             visit.click("#zoom-menu")
         visit.click("#to-match")
         visit.settled()

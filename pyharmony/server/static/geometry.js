@@ -205,7 +205,7 @@ export function typedCrop([x, y, width, height], image, ratio, least) {
 /** @type {(image: Size, screen: Size) => View} */
 export function fittedView(image, screen) {
   const phone = screen.width < 760;
-  const [left, top, right, bottom] = phone ? [10, 46, 10, 40] : [36, 56, 36, 72];
+  const [left, top, right, bottom] = phone ? [10, 48, 10, 24] : [36, 56, 36, 72];
   const [width, height] = [screen.width - left - right, screen.height - top - bottom];
   const zoom = Math.max(Math.min(width / image.width, height / image.height, 4), 0.01);
   const [x, y] = [left + (width - image.width * zoom) / 2, top + (height - image.height * zoom) / 2];
