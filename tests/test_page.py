@@ -497,7 +497,9 @@ def test_two_photos_and_a_finger(browser: Any, service: Any, tmp_path: Path) -> 
         assert visit.zoom() > 1.5 * zoom and visit.numbers() == before
         page.touchscreen.tap(*centre(page, "#zoom-menu"))
         page.touchscreen.tap(*centre(page, "#zoom-fit"))
-        assert visit.zoom() == pytest.approx(zoom)
+        assert visit.zoom() < zoom  # there is room for the buttons
+        page.touchscreen.tap(*centre(page, "#zoom-menu"))
+        visit.comes(lambda: visit.zoom() == pytest.approx(zoom))
 
 
 def centre(page: Any, selector: str) -> tuple[float, float]:
@@ -3010,9 +3012,12 @@ def test_nothing_scrolls_sideways(browser: Any, service: Any, tmp_path: Path) ->
         check("what was saved and copied")
 
 
-@pytest.mark.parametrize("screen", ["phone", "tablet", "desktop"])
+@pytest.mark.parametrize("screen", ["phone", "phone on its side", "tablet", "desktop"])
 def test_the_button_of_each_step_is_in_sight(browser: Any, service: Any, tmp_path: Path, screen: str) -> None:
-    kind = {"phone": PHONE, "tablet": TABLET, "desktop": {"viewport": {"width": 1440, "height": 900}}}[screen]
+    kind = {
+        "phone": PHONE, "phone on its side": {**PHONE, "viewport": {"width": 740, "height": 360}}, "tablet": TABLET,
+        "desktop": {"viewport": {"width": 1440, "height": 900}},
+    }[screen]  # fmt: skip
     files = shapes(tmp_path)
     over = """() => {
       const busy = document.querySelector("#busy"), wasHidden = busy.hidden;
@@ -3023,6 +3028,7 @@ def test_the_button_of_each_step_is_in_sight(browser: Any, service: Any, tmp_pat
       const parts = [".zoom", ".zoom-menu", ".hint", ".busy", ".sides span"].flatMap((selector) =>
         [...document.querySelectorAll(selector)].map((one) => [selector, one.getBoundingClientRect()]));
       busy.hidden = wasHidden;
+      if (picture.height < 0.2 * innerHeight) return ["it is tiny"];
       return parts.filter(([, box]) => box.width && box.right > left + picture.x && box.bottom > top + picture.y
         && box.left < left + picture.x + picture.width && box.top < top + picture.y + picture.height)
         .map(([selector]) => selector);
@@ -3058,7 +3064,7 @@ def test_the_button_of_each_step_is_in_sight(browser: Any, service: Any, tmp_pat
         page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
         visit.settled()
         look("place", "#to-match")
-        if screen != "desktop":
+        if screen in ("phone", "tablet"):
             assert page.is_hidden("#zoom")
             visit.click("#zoom-menu")
             page.wait_for_selector("#zoom-in")

@@ -143,12 +143,13 @@ test("a crop that is typed keeps its corner and its ratio, within the image", ()
 
 test("the whole image fits into the view, with room for the tools", () => {
   const screen = { width: 1000, height: 728 };
-  const view = geometry.fittedView(BACKGROUND, screen);
+  const room = [56, 36, 72, 36];
+  const view = geometry.fittedView(BACKGROUND, screen, room);
   near(view, { zoom: 2, x: 100, y: 56 });
   assert.ok(geometry.isWhole(view, BACKGROUND, screen));
-  assert.equal(geometry.fittedView({ width: 10, height: 10 }, screen).zoom, 4);
-  assert.equal(geometry.fittedView({ width: 1e6, height: 10 }, screen).zoom, 0.01);
-  near(geometry.fittedView(BACKGROUND, { width: 420, height: 500 }), { zoom: 1, x: 10 });  // a phone's
+  assert.equal(geometry.fittedView({ width: 10, height: 10 }, screen, room).zoom, 4);
+  assert.equal(geometry.fittedView({ width: 1e6, height: 10 }, screen, room).zoom, 0.01);
+  near(geometry.fittedView(BACKGROUND, { width: 420, height: 500 }, [48, 10, 24, 10]), { zoom: 1, x: 10, y: 112 });
 });
 
 test("what lies under the pointer stays there while one looks closer", () => {

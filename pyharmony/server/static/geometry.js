@@ -201,11 +201,9 @@ export function typedCrop([x, y, width, height], image, ratio, least) {
 
 // ---- the view ----
 
-/** Returns the view that shows the whole image, with room for the controls over it. */
-/** @type {(image: Size, screen: Size) => View} */
-export function fittedView(image, screen) {
-  const phone = screen.width < 760;
-  const [left, top, right, bottom] = phone ? [10, 48, 10, 24] : [36, 56, 36, 72];
+/** Returns the view that shows the whole image, with room above, below and beside it for what lies over the screen. */
+/** @type {(image: Size, screen: Size, room: number[]) => View} */
+export function fittedView(image, screen, [top, right, bottom, left]) {
   const [width, height] = [screen.width - left - right, screen.height - top - bottom];
   const zoom = Math.max(Math.min(width / image.width, height / image.height, 4), 0.01);
   const [x, y] = [left + (width - image.width * zoom) / 2, top + (height - image.height * zoom) / 2];

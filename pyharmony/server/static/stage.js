@@ -118,7 +118,8 @@ export class Stage {
   fit() {
     this.isFitted = true;
     if (!this.size) return;
-    this.view = fittedView(this.size, this.stage.size());
+    const room = getComputedStyle(this.element).getPropertyValue("--room").trim().split(" ").map(Number);
+    this.view = fittedView(this.size, this.stage.size(), room);
     this.look();
   }
 
