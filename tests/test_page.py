@@ -756,6 +756,11 @@ def test_what_is_typed_stays(browser: Any, service: Any, tmp_path: Path) -> None
         visit.type("scale", 137)
         visit.type("y", 100)
         assert (visit.numbers()["scale"], visit.numbers()["y"]) == (137, 100)
+        # What is not possible does not stay, although its field keeps the focus.
+        for value, scale in ((99_999, 10_000), ("", 10_000), (-1, 1)):
+            visit.page.fill("#place [name=scale]", str(value))
+            visit.page.press("#place [name=scale]", "Enter")
+            assert visit.numbers()["scale"] == scale
 
 
 def test_the_real_blend_follows_a_drag(browser: Any, service: Any, tmp_path: Path) -> None:

@@ -125,7 +125,10 @@ function listenToPlace(on) {
     on(one, "click", ({ placing }, { shiftKey }) => placing.nudge(one.dataset.nudge ?? "", !shiftKey));
   }
   on("place", "submit", (_, event) => event.preventDefault());
-  on("place", "change", ({ placing }, { target }) => placing.typed(target.name, target.value));
+  on("place", "change", (session, { target }) => {
+    session.placing.typed(target.name, target.value);
+    panel.showPlace(session, true);
+  });
 }
 
 /** @param {On} on */
@@ -161,10 +164,11 @@ function listenToMatch(on) {
     on(one, "click", ({ placing }, { shiftKey }) => placing.nudgeTip(one.dataset.tip ?? "", !shiftKey));
   }
   on("tip", "submit", (_, event) => event.preventDefault());
-  on("tip", "change", ({ placing }) => {
+  on("tip", "change", (session) => {
     const { x, y, softness } = fields("tip");
     const tip = x.value === "" || y.value === "" ? null : { x: Number(x.value), y: Number(y.value) };
-    placing.typedTip(tip, Number(softness.value));
+    session.placing.typedTip(tip, Number(softness.value));
+    panel.showShadow(session, true);
   });
 }
 

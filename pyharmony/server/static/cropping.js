@@ -75,11 +75,11 @@ export class Cropping {
     const [x, y, width, height] = NUMBERS.map((name) => Number(form[name].value));
     const wide = ratio && changed === "height" ? height * ratio : width;
     if (form[changed].value !== "") this.set(typedCrop([x, y, wide, height], background, ratio, LEAST));
-    this.session.doc.crop?.forEach((value, i) => { form[NUMBERS[i]].value = String(value); });
+    this.show(true);
   }
 
-  /** Shows the crop in the step that saves. */
-  show() {
+  /** Shows the crop in the step that saves; isComplete: a number was typed and entered. */
+  show(isComplete = false) {
     const { session: { doc: { crop }, step, background, stage }, frame, handles, outside } = this;
     const isShown = step === "save" && crop !== null;
     for (const node of [frame, handles, outside]) node.visible(isShown);
@@ -87,7 +87,7 @@ export class Cropping {
     if (crop === null) none.checked = true;
     else if (none.checked) free.checked = true;
     const [x, y, width, height] = crop ?? [0, 0, background?.width, background?.height];
-    write("crop-numbers", { x, y, width, height });
+    write("crop-numbers", { x, y, width, height }, isComplete);
     if (isShown) {
       frame.setAttrs({ x, y, width, height, scaleX: 1, scaleY: 1 });
       handles.setAttrs({ keepRatio: this.ratio !== null, anchorStroke: colourOf("--accent") });

@@ -15,12 +15,12 @@ export const button = (id) => /** @type {HTMLButtonElement} */ ($(id));
 /** Returns the fields of a form. @type {(id: string) => Record<string, HTMLInputElement>} */
 export const fields = (id) => /** @type {any} */ (/** @type {HTMLFormElement} */ ($(id)).elements);
 
-/** Writes values into fields, except into the one with the focus. */
-/** @type {(form: string, values: Record<string, number | string>) => void} */
-export function write(form, values) {
+/** Writes values into fields, except into the one with the focus, unless its number is complete. */
+/** @type {(form: string, values: Record<string, number | string>, isComplete?: boolean) => void} */
+export function write(form, values, isComplete = false) {
   for (const [name, value] of Object.entries(values)) {
     const field = fields(form)[name];
-    if (document.activeElement !== field) field.value = String(value);
+    if (isComplete || document.activeElement !== field) field.value = String(value);
   }
 }
 

@@ -135,14 +135,15 @@ export function showBrush() {
   $("brush-out").textContent = TEXTS.pixels(Number(input("brush").value));
 }
 
-/** @param {Session} session */
-function showPlace({ doc, ready, box, suggestions }) {
+/** Shows the place; isComplete: a number was typed and entered. */
+/** @type {(session: Session, isComplete?: boolean) => void} */
+export function showPlace({ doc, ready, box, suggestions }, isComplete = false) {
   if (doc.place && ready) {
     const middle = middleOf(box, doc.place);
     write("place", {
       x: Math.round(middle.x + TIE), y: Math.round(middle.y + TIE),
       scale: Math.round(doc.place.scale * 1000) / 10, angle: Math.round(doc.place.angle * 10) / 10,
-    });
+    }, isComplete);
   }
   $("flip").setAttribute("aria-pressed", String(Boolean(doc.place?.flip)));
   $("behind").setAttribute("aria-pressed", String(doc.front.length > 0));
@@ -181,12 +182,13 @@ export function showShare(name) {
   $(`${name}-out`).textContent = TEXTS.share(input(name).value);
 }
 
-/** @param {Session} session */
-function showShadow({ doc, preview: { layers }, placing }) {
+/** @type {(session: Session, isComplete?: boolean) => void} */
+export function showShadow({ doc, preview: { layers }, placing }, isComplete = false) {
   for (const one of inputs("input[name=shadow]")) one.checked = one.value === doc.shadow;
   $("tip").hidden = $("tip-pad").hidden = doc.shadow === "off" || (doc.shadow === "auto" && !layers?.tip);
   const { tip } = placing;
-  write("tip", { x: tip ? Math.round(tip.x) : "", y: tip ? Math.round(tip.y) : "", softness: doc.softness });
+  const [x, y] = tip ? [Math.round(tip.x), Math.round(tip.y)] : ["", ""];
+  write("tip", { x, y, softness: doc.softness }, isComplete);
 }
 
 /** Shows a hint on the next action on the canvas, if it is not obvious. @param {Session} session */
