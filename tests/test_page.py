@@ -459,6 +459,7 @@ def test_two_photos_and_a_finger(browser: Any, service: Any, tmp_path: Path) -> 
     with visiting(browser, service, PHONE) as visit:
         page = visit.page
         without_people(visit)
+        page.evaluate("document.querySelector('#start').scrollTop = 999")
         on_a_phone(visit, *photos, (110, 150))
         made = pixels_of(visit.download())
         assert made.shape == (214, 320, 3) and visit.actions <= 6
@@ -500,6 +501,10 @@ def test_two_photos_and_a_finger(browser: Any, service: Any, tmp_path: Path) -> 
         assert visit.zoom() < zoom  # there is room for the buttons
         page.touchscreen.tap(*centre(page, "#zoom-menu"))
         visit.comes(lambda: visit.zoom() == pytest.approx(zoom))
+        # The start begins at its top, with the picture that can be continued.
+        visit.click("#home")
+        page.wait_for_selector("#draft:not([hidden])")
+        assert page.locator("#draft").bounding_box()["y"] > 54
 
 
 def centre(page: Any, selector: str) -> tuple[float, float]:
@@ -2746,7 +2751,7 @@ def test_an_upload_is_cancelled(browser: Any, service: Any, tmp_path: Path) -> N
 
 
 def test_reasons_in_plain_words(browser: Any, service: Any) -> None:
-    from pyharmony.errors import Reason
+    from pyharmony.errors import ClippedWarning, FloodedWarning, Reason
     from pyharmony.harmonization import _guards, _judged
 
     told = [x for module in (_guards, _judged) for x in vars(module).values() if isinstance(x, Reason) and x]
@@ -2758,6 +2763,11 @@ def test_reasons_in_plain_words(browser: Any, service: Any) -> None:
                 [f"colours: {reason}", reason.code],
             )
             assert "its colours" in said.lower() and not re.search("network|contradict|object|view", said), said
+        for kind in (FloodedWarning, ClippedWarning):
+            said = visit.page.evaluate(
+                "one => import('./strings.js').then(({ plainly }) => plainly('', one))", kind.code
+            )
+            assert "colours" in said and not re.search("src|dst|levels|float", said), said
         kept = "import('./strings.js').then(({ plainly }) => plainly('no shadow: it floats', 'floats'))"
         assert visit.page.evaluate(kept) == "No shadow: it floats"
 

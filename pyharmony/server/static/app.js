@@ -22,6 +22,7 @@ function show(view) {
   document.body.dataset.view = view;
   $("start").hidden = view !== "start";
   $("editor").hidden = view !== "editor";
+  $("start").scrollTop = 0;
 }
 
 /** Opens photos in the editor, or continues a draft. */

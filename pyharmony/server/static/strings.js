@@ -280,6 +280,8 @@ const REASONS = {
   "background-small": LONELY,
   "shadow-outside": OUTSIDE,
   "reflection-outside": OUTSIDE,
+  "flooded": "The colours around it flow into it. “Clean edge” with “Match its colours” avoids that",
+  "clipped": "Some of its colours would be brighter than white or darker than black, and are cut off there",
   "below-contact": "No shadow: the ground under it is not visible",
 };
 
