@@ -1,6 +1,6 @@
 """Many images: each is computed to an output or an error, whatever ends in between.
 
-`run` is the function behind `pyharmony batch`, see docs/many-pictures.md.
+`run` is what the command line's batch calls; docs/many-pictures.md is the guide.
 """
 
 from __future__ import annotations
