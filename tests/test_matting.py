@@ -199,33 +199,141 @@ def test_composites_have_it_and_previews_do_not(monkeypatch: pytest.MonkeyPatch)
     assert len(calls) == 1
 
 
-# ---- the product of the equations ---------------------------------------------------------------
+# The equations and their solution
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 5), (33, 20), (90, 140)])
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.95, 1.0])
-def test_a_product_has_the_bits_of_sums_in_order(size, share, simd, threads):
-    rng = np.random.default_rng(1)
+SHAPES = [(1, 1), (1, 9), (2, 5), (3, 3), (7, 4), (33, 20), (60, 90)]
+
+
+def problem(size: tuple[int, int], share: float) -> tuple[Any, Any, Any]:
+    """Returns a guide, a band that covers a share of it, and values to start from."""
+    rng = np.random.default_rng(3)
+    guide = np.clip(np.cumsum(rng.normal(0, 0.1, (*size, 3)), 1) + 0.5, 0, 1).astype(np.float32)
     band = rng.random(size) < share
-    memory, values = matting.framed(size)
-    values[...] = rng.random(size, np.float32) - 0.5
-    weights = rng.random((25, int(band.sum())), np.float32) - np.float32(0.5)
-    framed, rows = np.pad(values, 2), np.argwhere(band)
-    expected = np.zeros(len(rows), np.float32)
-    for k in range(25):
-        y, x = rows[:, 0] + k // 5, rows[:, 1] + k % 5
-        beyond = (y < 2) | (y >= size[0] + 2) | (x < 2) | (x >= size[1] + 2)
-        weights[k, beyond] = 0
-        expected += weights[k] * framed[y, x]
-    made = matting.product(band, weights, memory)
-    np.testing.assert_array_equal(made, expected)
-    exact = reference.product(band, weights, values)
-    np.testing.assert_allclose(made, exact.reshape(-1), rtol=0, atol=25 * 25 / 4 * float(np.finfo(np.float32).eps))
+    return guide, band, np.where(band, rng.random(size), rng.random(size) < 0.5).astype(np.float32)
 
 
-def test_arrays_of_other_sizes_are_refused():
-    memory, _ = matting.framed((4, 5))
-    with pytest.raises(ValueError, match="weights: 75 values of float32, expected 500 of float32"):
-        matting.product(np.ones((4, 5), bool), np.zeros((25, 3), np.float32), memory)
-    with pytest.raises(ValueError, match="values: 24 values of float32, expected 34 of float32"):
-        matting.product(np.zeros((5, 6), bool), np.zeros((25, 0), np.float32), memory)
+def whole_rows(guide: Any, band: Any, ridge: float) -> Any:
+    """Returns rows by sums over all windows at once, in float32 where the op has it."""
+    height, width = band.shape
+    planes = np.zeros((height, width, 5, 5), np.float32)
+    parts = [guide[y : height - 2 + y, x : width - 2 + x].astype(np.float64) for y, x in np.ndindex(3, 3)]
+    off = np.stack(parts) - sum(parts) / 9
+    square = [[sum(off[..., a] * off[..., b]) / 9 + (ridge / 9 if a == b else 0) for b in range(3)] for a in range(3)]
+    first = np.sqrt(square[0][0])
+    down, far = square[0][1] / first, square[0][2] / first
+    second = np.sqrt(square[1][1] - down**2)
+    beside = (square[1][2] - far * down) / second
+    third = np.sqrt(square[2][2] - far**2 - beside**2)
+    white = [off[..., 0] / first, (off[..., 1] - down * (off[..., 0] / first)) / second]
+    white.append((off[..., 2] - far * white[0] - beside * white[1]) / third)
+    r, g, b = (plane.astype(np.float32) for plane in white)
+    for one, (y, x) in enumerate(np.ndindex(3, 3)):
+        for other, (v, u) in enumerate(np.ndindex(3, 3)):
+            alike = r[one] * r[other] + g[one] * g[other] + b[one] * b[other]
+            share = np.float32(one == other) - (1 + alike) * np.float32(1 / 9)
+            planes[y : height - 2 + y, x : width - 2 + x, 2 + v - y, 2 + u - x] += share
+    return planes[band].reshape(-1, 25).T
+
+
+@pytest.mark.parametrize("size", SHAPES)
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_rows_have_the_bits_of_sums_over_all_windows(size, share, simd):
+    guide, band, _ = problem(size, share)
+    made = matting.rows(guide, band, 2e-5)
+    assert made.shape == (25, int(band.sum())) and made.dtype == np.float32
+    if min(size) >= 3:
+        np.testing.assert_array_equal(made, whole_rows(guide, band, 2e-5))
+    # The colours are exact in float64: what is off is the rounding of shares, and of at most nine that are added.
+    exact = reference.rows(guide, band, 2e-5)
+    np.testing.assert_allclose(made, exact.reshape(made.shape), rtol=0, atol=9 * 8 * float(np.finfo(np.float32).eps))
+
+
+def test_rows_of_views_and_of_flat_colours() -> None:
+    guide, band, _ = problem((33, 20), 0.4)
+    wanted = matting.rows(guide, band, 2e-5)
+    mirrored = np.ascontiguousarray(guide[::-1, ::-1])[::-1, ::-1]
+    planes = np.ascontiguousarray(guide.transpose(2, 0, 1)).transpose(1, 2, 0)
+    for one in (mirrored, planes, np.dstack([guide, guide])[..., :3]):
+        np.testing.assert_array_equal(matting.rows(one, np.asfortranarray(band), 2e-5), wanted)
+    flat = matting.rows(np.full_like(guide, 0.3), np.ones_like(band), 2e-5)
+    # Without colours a window says that alpha is its mean.
+    np.testing.assert_allclose(flat[12].reshape(band.shape)[2:-2, 2:-2], 8, atol=1e-5)
+    np.testing.assert_allclose(flat.sum(0), 0, atol=1e-5)
+
+
+def steps_in_numpy(band: Any, weights: Any, pull: Any, start: Any, steps: int, solved: float) -> Any:
+    """Returns the result of the steps in float32, with scalar products that are added in float64."""
+    places = np.argwhere(band)
+
+    def times(values: Any) -> Any:
+        framed, total = np.pad(values, 2), np.zeros(len(places), np.float32)
+        for k in range(25):
+            total += weights[k] * framed[places[:, 0] + k // 5, places[:, 1] + k % 5]
+        return total
+
+    def dot(a: Any, b: Any) -> float:
+        return float((a * b).sum(dtype=np.float64))
+
+    x, values, scale = start[band], np.zeros_like(start), 1 / weights[12]
+    residual = pull * x - times(start)
+    along = scale * residual
+    size = dot(residual, along)
+    for _ in range(steps):
+        if size == 0 or size < solved:
+            break
+        values[band] = along
+        product = times(values)
+        step = np.float32(size / dot(along, product))
+        x += step * along
+        residual -= step * product
+        nearer = scale * residual
+        before, size = size, dot(residual, nearer)
+        along = nearer + np.float32(size / before) * along
+    result = start.copy()
+    result[band] = x
+    return result
+
+
+@pytest.mark.parametrize("size", [*SHAPES, (150, 130)])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_steps_have_the_bits_of_numpy(size, share, simd, threads):
+    guide, band, start = problem(size, share)
+    weights = matting.rows(guide, band, 2e-5)
+    pull = np.random.default_rng(4).uniform(1e-3, 1, weights.shape[1]).astype(np.float32)
+    weights[12] += pull
+    for steps, solved in ((0, 0.0), (1, 0.0), (20, 1e-10)):
+        made = matting.solution(band, weights, pull, start, steps=steps, solved=solved)
+        np.testing.assert_array_equal(made, steps_in_numpy(band, weights, pull, start, steps, solved))
+    np.testing.assert_array_equal(made[~band], start[~band])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 4), (17, 23)])
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_many_steps_reach_the_solution(size, share, simd):
+    guide, band, start = problem(size, share)
+    weights, pull = matting.rows(guide, band, 2e-5), np.full(int(band.sum()), 0.2, np.float32)
+    weights[12] += pull
+    made = matting.solution(band, weights, pull, start, steps=2000, solved=1e-14)
+    np.testing.assert_allclose(made, reference.solution(band, weights, pull, start), rtol=0, atol=1e-5)
+
+
+def test_other_arrays_are_refused() -> None:
+    guide, band = np.zeros((4, 5, 3), np.float32), np.ones((4, 5), bool)
+    for wrong, message in (
+        ((guide.astype(np.float64), band), "guide: dtype float64, expected float32"),
+        ((guide[:3], band), r"guide: shape \[3, 5, 3\], expected \[4, 5, 3\]"),
+        ((guide, band.astype(np.uint8)), r"band: expected a contiguous array \[h, w\] of bool"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            matting.rows(*wrong, 2e-5)
+    with pytest.raises(ValueError, match="ridge: 0, expected above 0"):
+        matting.rows(guide, band, 0.0)
+    weights, pull, start = matting.rows(guide, band, 2e-5), np.ones(20, np.float32), np.zeros((4, 5), np.float32)
+    for arrays, message in (
+        ((band, weights[:3], pull, start), "weights: 60 values of float32, expected 500 of float32, contiguous"),
+        ((band, weights, pull[:7], start), "pull: 7 values of float32, expected 20 of float32"),
+        ((band, weights, pull, start.astype(np.float64)), "start: 20 values of float64, expected 20 of float32"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            matting.solution(*arrays, steps=3)

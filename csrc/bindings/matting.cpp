@@ -5,8 +5,10 @@
 namespace pyharmony {
 
 void bind_matting(py::module_& m) {
-  m.def("matting_product", &matting_product, "band"_a, "weights"_a, "values"_a, "out"_a,
-        py::call_guard<GilRelease>());
+  const py::call_guard<GilRelease> release;
+  m.def("matting_rows", &matting_rows, "guide"_a, "band"_a, "ridge"_a, "weights"_a, release);
+  m.def("matting_solve", &matting_solve, "band"_a, "weights"_a, "pull"_a, "start"_a, "steps"_a,
+        "solved"_a, "out"_a, release);
 }
 
 }  // namespace pyharmony

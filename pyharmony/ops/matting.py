@@ -1,6 +1,6 @@
-"""Matting: the product of the matting Laplacian's rows with an image, for conjugate gradients.
+"""Matting: alpha by the matting Laplacian and conjugate gradients.
 
-See `pyharmony.reference.matting` for the definition. Not public: used by `pyharmony.segmentation`.
+See `pyharmony.reference.matting` for the definitions. Not public: used by `pyharmony.segmentation`.
 """
 
 from __future__ import annotations
@@ -11,28 +11,46 @@ import numpy.typing as npt
 from .. import _arrays
 from .._native import native
 
-__all__ = ["framed", "product"]
+__all__ = ["rows", "solution"]
 
+Bools = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
 
 
-def framed(shape: tuple[int, int]) -> tuple[Float32, Float32]:
-    """Returns zeros for an image of a shape (h, w) as `product` reads it, and the image as a view [h, w] of them."""
-    memory = np.zeros(shape[0] * shape[1] + 4, np.float32)
-    return memory, memory[2:-2].reshape(shape)
+def rows(guide: Float32, band: Bools, ridge: float) -> Float32:
+    """Returns the coefficients [25, N] of the N pixels of a band in their order, for the 5 x 5 pixels around each.
 
-
-def product(band: npt.NDArray[np.bool_], weights: Float32, memory: Float32) -> Float32:
-    """Returns for each pixel of a band the sum of weights times the values of the 5 x 5 pixels around it.
+    Beyond the image they are zero.
 
     Args:
-        band: [h, w], contiguous.
-        weights: [25, N] for the N pixels of the band in their order, zero for pixels beyond the image.
-        memory: the values, in the memory that `framed` returns.
+        guide: the colours [h, w, 3], in [0, 1].
+        band: [h, w].
+        ridge: the regularisation; the larger, the less alpha follows the colours.
     """
-    out = np.empty(weights.shape[1], np.float32)
-    native.matting_product(
-        _arrays.view(band, "band"), _arrays.view(weights, "weights"), _arrays.view(memory, "values"),
-        _arrays.view(out, "out", writable=True),
+    band = np.ascontiguousarray(band)
+    weights = np.empty((25, int(np.count_nonzero(band))), np.float32)
+    native.matting_rows(
+        _arrays.view(guide, "guide"), _arrays.view(band, "band"), ridge, _arrays.view(weights, "weights", writable=True)
+    )
+    return weights
+
+
+def solution(
+    band: Bools, weights: Float32, pull: Float32, start: Float32, *, steps: int, solved: float = 0.0
+) -> Float32:
+    """Returns alpha [h, w], equal to start outside of a band and solved for in it by conjugate gradients.
+
+    Args:
+        band: [h, w].
+        weights: [25, N], the rows of its pixels plus the diagonal that pulls them to start.
+        pull: [N], that diagonal.
+        start: [h, w].
+        steps: the largest number of steps.
+        solved: the squared residual norm at which they stop.
+    """
+    band, start, out = np.ascontiguousarray(band), np.ascontiguousarray(start), np.empty(band.shape, np.float32)
+    native.matting_solve(
+        _arrays.view(band, "band"), _arrays.view(weights, "weights"), _arrays.view(pull, "pull"),
+        _arrays.view(start, "start"), steps, solved, _arrays.view(out, "out", writable=True),
     )  # fmt: skip
     return out

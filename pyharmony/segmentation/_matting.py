@@ -8,10 +8,8 @@ reduced image; the functions are then applied at the image's own resolution, as 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from .._images.levels import levels_of_shares, shares_of
-from .._images.planes import grown
 from .._images.region import bounding_box
 from .._images.sizes import fitted, resized
 from ..ops import guided_filter, matting
@@ -51,8 +49,6 @@ _BRUSH_SIDE = 640
 _BRUSH_PRIOR = 1e-2
 #: The least margin around the brush within which the mask is known, in pixels.
 _AROUND = 24
-#: The pixels of a window, from its middle: down and across.
-_WINDOW = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1)]
 
 
 def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:
@@ -117,84 +113,16 @@ def _unsure(values: Float32, reach: float) -> Bools:
     return near
 
 
-def _equations(guide: Float32, band: Bools) -> Float32:
-    """Returns the coefficients [25, N] of the N pixels of a band [h, w], for the 5 x 5 pixels around each.
-
-    They are rows of the matting Laplacian of an image [h, w, 3] with values in [0, 1]; beyond the image they are zero.
-    """
-    height, width = band.shape
-    windows = grown(band)
-    windows[[0, -1]] = False
-    windows[:, [0, -1]] = False
-    middles = np.flatnonzero(windows)
-    pixels = np.flatnonzero(grown(windows) | band)
-    number = np.zeros(height * width, np.intp)
-    number[pixels] = np.arange(len(pixels))
-    members = [number[middles + down * width + across] for down, across in _WINDOW]
-    colours = guide.reshape(-1, 3)[pixels].T.astype(np.float64)
-    white = _whitened(np.stack([colours[:, member] for member in members]))
-    weights = np.zeros((5, 5, len(pixels)), np.float32)
-    for a, (down, across) in enumerate(_WINDOW):
-        for b in range(a, 9):
-            share = np.float32(1 if a == b else 0) - (1 + (white[a] * white[b]).sum(0)) * np.float32(1 / 9)
-            # The offset from a to b. No pixel is twice the same member of a window.
-            y, x = _WINDOW[b][0] - down, _WINDOW[b][1] - across
-            weights[2 + y, 2 + x, members[a]] += share
-            if a != b:
-                weights[2 - y, 2 - x, members[b]] += share
-    return np.ascontiguousarray(weights.reshape(25, -1)[:, band.ravel()[pixels]])
-
-
-def _whitened(colours: npt.NDArray[np.float64]) -> Float32:
-    """Returns the colours of windows [9, 3, M], centred and whitened by a Cholesky factor of their covariance."""
-    off = colours - colours.mean(0)
-
-    def shared(a: int, b: int) -> npt.NDArray[np.float64]:
-        covariance: npt.NDArray[np.float64] = (off[:, a] * off[:, b]).mean(0) + (_RIDGE / 9 if a == b else 0)
-        return covariance
-
-    first = np.sqrt(shared(0, 0))
-    second_by_first, third_by_first = shared(0, 1) / first, shared(0, 2) / first
-    second = np.sqrt(shared(1, 1) - second_by_first**2)
-    third_by_second = (shared(1, 2) - third_by_first * second_by_first) / second
-    third = np.sqrt(shared(2, 2) - third_by_first**2 - third_by_second**2)
-    x = off[:, 0] / first
-    y = (off[:, 1] - second_by_first * x) / second
-    z = (off[:, 2] - third_by_first * x - third_by_second * y) / third
-    return np.stack([x, y, z], 1).astype(np.float32)
-
-
 def _solve(guide: Float32, band: Bools, start: Float32, prior: float | None = None) -> Float32:
     """Returns alpha [h, w], equal to start outside of a band and solved in it by conjugate gradients.
 
     The steps are few: started from the guided filter's alpha they reach the contour, and do not go far beyond. prior:
     the weight of start in the band; None: it follows the colours.
     """
-    weights = _equations(guide, band)
+    weights = matting.rows(guide, band, _RIDGE)
     pull = _trust(guide)[band] if prior is None else np.full(int(band.sum()), prior, np.float32)
     weights[12] += pull
-    memory, values = matting.framed(band.shape)
-    values[...] = start
-    solution = start[band]
-    scale = 1 / weights[12]
-    residual = pull * solution - matting.product(band, weights, memory)
-    along = scale * residual
-    size = _dot(residual, along)
-    values[...] = 0
-    for _ in range(_STEPS):
-        if size < _SOLVED:
-            break
-        values[band] = along
-        product = matting.product(band, weights, memory)
-        step = np.float32(size / _dot(along, product))
-        solution += step * along
-        residual -= step * product
-        nearer = scale * residual
-        before, size = size, _dot(residual, nearer)
-        along = nearer + np.float32(size / before) * along
-    result = start.copy()
-    result[band] = solution
-    return result
+    return matting.solution(band, weights, pull, start, steps=_STEPS, solved=_SOLVED)
 
 
 def _trust(guide: Float32) -> Float32:
@@ -205,8 +133,3 @@ def _trust(guide: Float32) -> Float32:
         varied += guided_filter.mean(plane * plane, _NEAR) - guided_filter.mean(plane, _NEAR) ** 2
     trust: Float32 = np.float32(_PRIOR) + np.float32(_BLIND * _PLAIN) / (varied.clip(0, None) + np.float32(_PLAIN))
     return trust
-
-
-def _dot(a: Float32, b: Float32) -> float:
-    """Returns the scalar product, with a rounding that does not depend on the number of threads."""
-    return float((a * b).sum(dtype=np.float64))
