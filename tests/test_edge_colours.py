@@ -16,6 +16,8 @@ from pyharmony._images import edge_colours
 from pyharmony._images.edge_colours import decontaminated
 from pyharmony._images.memory import Memory
 from pyharmony.errors import ArgumentError
+from pyharmony.ops import matting
+from pyharmony.reference import matting as reference
 
 from .shared import RANGE, to_dtype
 
@@ -309,3 +311,162 @@ def test_cleaned_colours_do_not_depend_on_where_a_source_is_cut_off() -> None:
         rows, columns = ((max(shift, 0), min(SIDE + shift, SIDE)) for shift in (y, x))
         wanted = whole[rows[0] - y : rows[1] - y, columns[0] - x : columns[1] - x]
         np.testing.assert_array_equal(moved[slice(*rows), slice(*columns)], wanted)
+
+
+# The parts in native code
+
+#: A pixel's float32 values have this much in relation to their sum.
+EPS = float(np.finfo(np.float32).eps)
+DTYPES = ["uint8", "uint16", "float16", "float32", "float64"]
+
+
+def edges_of(shape: tuple[int, int], dtype: str, *, background: bool = True) -> matting.Edges:
+    """Returns random colours in planes of their own order, and alpha of which a third is soft."""
+    rng = np.random.default_rng(11)
+    alpha = np.clip(rng.uniform(-1, 2, shape), 0, 1)
+    colours = to_dtype(rng.random((3, *shape)), dtype).transpose(1, 2, 0)
+    soft = (alpha > 0) & (alpha < 0.99)
+    return matting.Edges(colours, np.asfortranarray(to_dtype(alpha, dtype)), soft, 0.99, background)
+
+
+def exact_equations(edges: matting.Edges, origin: tuple[int, int], shape: tuple[int, int]) -> tuple[Values, Any]:
+    """Returns the equations and the soft pixels of a region [h, w], zero beyond the image."""
+    dtype = edges.alpha.dtype.name
+    alpha = edges.alpha.astype(np.float64) / RANGE[dtype]
+    alpha[alpha >= np.float32(0.99)] = 1
+    there = np.isfinite(edges.colours).all(-1) & ((alpha > 0) | edges.background)
+    equations = reference.equations(edges.colours.astype(np.float64) / RANGE[dtype], alpha, there)
+    large = [(s + 200, s + 200) for s in (100, 100)]
+    framed = np.pad(equations, [*large, (0, 0)]), np.pad(edges.soft, large)
+    y, x = large[0][0] + origin[0], large[1][0] + origin[1]
+    whole, soft = (plane[y : y + shape[0], x : x + shape[1]] for plane in framed)
+    return whole, soft
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (3, 50), (41, 37)])
+def test_cells_are_means_of_their_pixels(shape: tuple[int, int], dtype: str, background: bool, simd: str) -> None:
+    edges = edges_of(shape, dtype, background=background)
+    for halvings, origin, size in (
+        (0, (0, 0), shape),
+        (1, (-2, -8), (26, 25)),
+        (3, (-8, 0), (7, 6)),
+        (3, (40, 99), (2, 1)),
+    ):
+        means, soft = np.full((*size, 9), np.nan, np.float32), np.ones(size, bool)
+        limits = edges.cells(origin, halvings, means, soft)
+        equations, where = exact_equations(edges, origin, (size[0] << halvings, size[1] << halvings))
+        np.testing.assert_allclose(means, reference.cells(equations, halvings), rtol=0, atol=(3 + 2 * halvings) * EPS)
+        side = 1 << halvings
+        np.testing.assert_array_equal(soft, where.reshape(size[0], side, size[1], side).any((1, 3)))
+        assert limits == (0, 1)
+
+
+def test_cells_are_written_into_parts_of_larger_arrays() -> None:
+    edges = edges_of((41, 37), "float32")
+    means, soft = np.empty((6, 5, 9), np.float32), np.empty((6, 5), bool)
+    edges.cells((0, 0), 3, means, soft)
+    large, large_soft = np.full((9, 11, 9), 7, np.float32), np.zeros((9, 11), bool)
+    edges.cells((0, 0), 3, large[2:8, 4:9], large_soft[2:8, 4:9])
+    np.testing.assert_array_equal(large[2:8, 4:9], means)
+    np.testing.assert_array_equal(large_soft[2:8, 4:9], soft)
+    large[2:8, 4:9] = 7
+    assert (large == 7).all()
+
+
+def test_the_limits_are_those_of_what_is_read(simd: str) -> None:
+    edges = edges_of((30, 45), "float32", background=False)
+    colours = np.ascontiguousarray(edges.colours)
+    colours[edges.alpha == 0] = np.nan, 50, -50
+    means, soft = np.empty((30, 45, 9), np.float32), np.empty((30, 45), bool)
+    assert edges._replace(colours=colours).cells((0, 0), 0, means, soft) == (0, 1)
+    y, x = np.argwhere(edges.alpha == 1)[-1]
+    colours[y, x] = -2, 3.5, 0
+    assert edges._replace(colours=colours).cells((0, 0), 0, means, soft) == (-2, 3.5)
+    # The last columns of a row are no whole register.
+    assert edges._replace(colours=colours).cells((0, x - 44), 0, means, soft) == (-2, 3.5)
+    colours[edges.alpha == 0] = 0, 50, -50
+    colours[y, x] = 0.5, np.inf, 0.5
+    assert edges._replace(colours=colours, background=True).cells((0, 0), 0, means, soft) == (-50, 50)
+    assert np.isfinite(means).all() and not means[y, x, [0, *range(3, 9)]].any()
+
+
+@pytest.mark.parametrize("with_coarser", [True, False])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (7, 1), (8, 9), (23, 18)])
+def test_sweeps_solve_for_one_cell_after_another(shape: tuple[int, int], with_coarser: bool, threads: int) -> None:
+    rng = np.random.default_rng(12)
+    edges = edges_of((2 * shape[0], 2 * shape[1]), "float32")
+    means, soft = np.empty((*shape, 9), np.float32), np.empty(shape, bool)
+    edges.cells((0, 0), 1, means, soft)
+    soft &= rng.random(shape) < 0.7
+    coarser = None
+    if with_coarser:
+        large = rng.random(((shape[0] + 1) // 2, (shape[1] + 1) // 2 + 3, 2, 3)).astype(np.float32)
+        coarser = large[:, 1:-2]
+    for sweeps in (0, 1, 6):
+        made = matting.relaxed(means, soft, coarser, (0.0, 1.0), sweeps)
+        wanted = reference.relaxed(means, soft, coarser, (0.0, 1.0), sweeps)
+        assert not made[~soft].any()
+        np.testing.assert_allclose(made, wanted, rtol=0, atol=2000 * EPS)
+    narrow = matting.relaxed(means, soft, coarser, (0.4, 0.6), 2)[soft]
+    assert ((narrow >= np.float32(0.4)) & (narrow <= np.float32(0.6))).all()
+    assert not matting.relaxed(means, np.zeros(shape, bool), coarser, (0.0, 1.0), 3).any()
+
+
+def test_sweeps_of_many_cells_do_not_depend_on_threads() -> None:
+    rng = np.random.default_rng(13)
+    means, soft = rng.random((210, 260, 9)).astype(np.float32), np.ones((210, 260), bool)
+    means[..., 0], means[..., 2] = 1, means[..., 1] ** 2
+    before, made = pyharmony.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            pyharmony.set_num_threads(threads)
+            made.append(matting.relaxed(means, soft, None, (0.0, 1.0), 3))
+    finally:
+        pyharmony.set_num_threads(before)
+    np.testing.assert_array_equal(*made)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 8), (20, 31)])
+def test_pixels_have_the_colour_closest_to_their_cells(shape: tuple[int, int], dtype: str, shared: bool) -> None:
+    rng = np.random.default_rng(14)
+    edges = edges_of(shape, dtype)
+    cells = rng.random((13, 18, 2, 3)).astype(np.float32)[:, 1:]
+    share = rng.uniform(-0.5, 1.5, (shape[0], shape[1] + 2)).astype(np.float32)[:, 1:-1] if shared else None
+    out = to_dtype(np.full((*shape, 3), 0.5), dtype)
+    edges.write_own(cells, (5, 2), (0.0, 1.0), out, share)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    alpha, colours = (plane.astype(np.float64) / RANGE[dtype] for plane in (edges.alpha, edges.colours))
+    wanted = reference.own_colours(colours, alpha, cells[(y + 5) // 2, (x + 2) // 2]).clip(0, 1)
+    if share is not None:
+        wanted = colours + share.astype(np.float64)[..., None].clip(0, 1) * (wanted - colours)
+    off = np.abs(out.astype(np.float64) / RANGE[dtype] - wanted)[edges.soft]
+    levels = {"uint8": 0.5 / 255, "uint16": 0.5 / 65535, "float16": float(np.finfo(np.float16).eps)}
+    assert off.max(initial=0) <= levels.get(dtype, 0) + 40 * EPS
+    np.testing.assert_array_equal(out[~edges.soft], to_dtype(np.full((*shape, 3), 0.5), dtype)[~edges.soft])
+
+
+def test_arrays_of_other_sizes_are_refused() -> None:
+    edges = edges_of((6, 8), "uint8")
+    means, soft = np.zeros((3, 4, 9), np.float32), np.zeros((3, 4), bool)
+    with pytest.raises(ValueError, match="halvings: 9, expected 0 to 8"):
+        edges.cells((0, 0), 9, means, soft)
+    with pytest.raises(ValueError, match="alpha: dtype float32, colours: uint8, expected the same of an image"):
+        edges._replace(alpha=np.zeros((6, 8), np.float32)).cells((0, 0), 1, means, soft)
+    with pytest.raises(ValueError, match=r"soft: expected \[6, 8\] of bool"):
+        edges._replace(soft=soft).cells((0, 0), 1, means, soft)
+    with pytest.raises(ValueError, match=r"means: shape \[3, 4, 8\], expected \[3, 4, 9\]"):
+        edges.cells((0, 0), 1, means[..., :8], soft)
+    with pytest.raises(ValueError, match="means, soft_cells: expected writable arrays with contiguous rows"):
+        edges.cells((0, 0), 1, np.asfortranarray(means), soft)
+    with pytest.raises(ValueError, match="coarser: 1 x 2 cells, expected 2 x 2"):
+        matting.relaxed(means, soft, np.zeros((1, 2, 2, 3), np.float32), (0.0, 1.0), 1)
+    with pytest.raises(ValueError, match=r"coarser: expected \[h, w, 2, 3\]"):
+        matting.relaxed(means, soft, np.zeros((2, 2, 6), np.float32), (0.0, 1.0), 1)
+    with pytest.raises(ValueError, match=r"cells: 3 x 4, too few from \(1, 0\) on"):
+        edges.write_own(np.zeros((3, 4, 2, 3), np.float32), (1, 0), (0.0, 1.0), np.zeros((6, 8, 3), np.uint8))
+    with pytest.raises(ValueError, match="out: expected a writable array of uint8"):
+        edges.write_own(np.zeros((3, 4, 2, 3), np.float32), (0, 0), (0.0, 1.0), np.zeros((6, 8, 3), np.float32))
