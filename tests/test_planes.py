@@ -77,6 +77,7 @@ ONCE = {
     "grown": "_images/planes.py", "shrunk": "_images/planes.py", "connected_parts": "_images/planes.py",
     "gaussian": "_images/planes.py",
     "fitted": "_images/sizes.py", "resized": "_images/sizes.py", "block_means": "_images/sizes.py",
+    "level_means": "_images/sizes.py",
 }  # fmt: skip
 #: Functions of these names that do something else: a blur of tensors; a margin around a `Region`; resizing as networks
 #: are trained, a plane to the nearest pixels; a cell of a contact sheet; means in the order of the network's sums.

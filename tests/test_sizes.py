@@ -1,4 +1,4 @@
-"""Resizing: levels have the bits of Pillow for every size, part, layout and instruction set."""
+"""Resizing and means of blocks: levels have the bits of Pillow for every size, layout and instruction set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pyharmony._images.sizes import _around, resized
+from pyharmony._images.sizes import _around, block_means, level_means, resized
 from pyharmony._native import native
 
 
@@ -77,3 +77,35 @@ def test_a_part_beyond_the_image_is_refused():
     image = native.ArrayView(np.zeros((4, 5), np.uint8).ctypes.data, "uint8", (4, 5), (5, 1), True)
     with pytest.raises(ValueError, match=r"box: \(0, 0, 6, 4\) is not inside the image"):
         native.resize(image, image, 0.0, 0.0, 6.0, 4.0)
+
+
+@given(
+    height=st.integers(1, 90), width=st.integers(1, 90), down=st.integers(1, 12), across=st.integers(1, 12),
+    channels=st.sampled_from([None, 3]), seed=st.integers(0, 1 << 16),
+)  # fmt: skip
+def test_means_of_blocks_have_the_bits_of_pillow(height, width, down, across, channels, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 256, (height, width) if channels is None else (height, width, channels), np.uint8)
+    values = np.where(values > 128, 255, 0).astype(np.uint8) if seed % 3 == 0 else values
+    expected = np.asarray(Image.fromarray(values).reduce((across, down)))
+    np.testing.assert_array_equal(level_means(values, down, across), expected)
+    if channels is None:
+        np.testing.assert_array_equal(level_means(values[..., None], down, across), expected[..., None])
+
+
+def test_means_of_blocks_of_all_instruction_sets_and_layouts(simd, threads):
+    values = np.random.default_rng(3).integers(0, 256, (1021, 903, 3), np.uint8)
+    for every in (2, 3, 4, 7, 64, 300):
+        expected = np.asarray(Image.fromarray(values).reduce(every))
+        np.testing.assert_array_equal(block_means(values, every), expected)
+        np.testing.assert_array_equal(block_means(values[:, ::-1].copy()[:, ::-1], every), expected)
+        np.testing.assert_array_equal(block_means(np.asfortranarray(values), every), expected)
+        np.testing.assert_array_equal(block_means(values[..., 1], every), expected[..., 1])
+
+
+def test_blocks_of_colours_with_alpha_are_refused():
+    with pytest.raises(ValueError, match="image: 4 channels, expected 1 or 3"):
+        level_means(np.zeros((4, 6, 4), np.uint8), 2, 2)
+    with pytest.raises(ValueError, match="across, down: 2, 0, expected above 0"):
+        image = native.ArrayView(np.zeros((4, 5), np.uint8).ctypes.data, "uint8", (4, 5), (5, 1), True)
+        native.block_means(image, 2, 0, image)

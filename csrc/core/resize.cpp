@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/checks.h"
 
 namespace pyharmony {
 namespace {
@@ -78,6 +79,14 @@ class Taps {
   std::int64_t size_;
 };
 
+void check_levels(const ArrayView& image, const ArrayView& out) {
+  HM_CHECK(image.dtype == DType::kUInt8 && out.dtype == DType::kUInt8 && out.writable,
+           "image, out: expected uint8, and a writable out");
+  const std::int64_t from = as_image(image, "image").channels, to = as_image(out, "out").channels;
+  HM_CHECK(from == to && from >= 1 && from <= kMaxChannels, "out: ", to, " channels of ", from,
+           ", expected 1 to ", kMaxChannels);
+}
+
 }  // namespace
 
 void resize(const ArrayView& image, const ArrayView& out, double left, double top, double right,
@@ -85,11 +94,7 @@ void resize(const ArrayView& image, const ArrayView& out, double left, double to
   ResizeParams p{};
   p.src = as_image(image, "image");
   p.out = as_image(out, "out");
-  HM_CHECK(image.dtype == DType::kUInt8 && out.dtype == DType::kUInt8 && out.writable,
-           "image, out: expected uint8, and a writable out");
-  HM_CHECK(
-      p.src.channels == p.out.channels && p.src.channels >= 1 && p.src.channels <= kMaxChannels,
-      "out: ", p.out.channels, " channels of ", p.src.channels, ", expected 1 to ", kMaxChannels);
+  check_levels(image, out);
   HM_CHECK(p.out.height > 0 && p.out.width > 0, "out: no pixels");
   Axis x{p.src.width, left, right, p.out.width}, y{p.src.height, top, bottom, p.out.height};
   HM_CHECK(0 <= left && left < right && right <= static_cast<double>(x.size) && 0 <= top &&
@@ -115,6 +120,20 @@ void resize(const ArrayView& image, const ArrayView& out, double left, double to
   Buffer<std::uint8_t> between(static_cast<std::size_t>(cells * p.out.channels));
   p.between = between.data();
   HM_SIMD_CALL(resize_kernel, p);
+}
+
+void block_means(const ArrayView& image, std::int64_t across, std::int64_t down,
+                 const ArrayView& out) {
+  check_levels(image, out);
+  HM_CHECK(across > 0 && down > 0, "across, down: ", across, ", ", down, ", expected above 0");
+  const ImageView src = as_image(image, "image"), means = as_image(out, "out");
+  // Pillow weights colours by the alpha of two and four channels.
+  HM_CHECK(src.channels == 1 || src.channels == 3, "image: ", src.channels,
+           " channels, expected 1 or 3");
+  const Blocks blocks{across, down, (src.height + down - 1) / down,
+                      (src.width + across - 1) / across};
+  check_image_shape(means, "out", blocks.height, blocks.width, src.channels);
+  HM_SIMD_CALL(block_means_kernel, src, blocks, means);
 }
 
 }  // namespace pyharmony

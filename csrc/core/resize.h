@@ -38,10 +38,18 @@ struct ResizeParams {
 };
 
 HM_SIMD_DECLARE(void resize_kernel(const ResizeParams& params))
+HM_SIMD_DECLARE(void block_means_kernel(const ImageView& image, const Blocks& blocks,
+                                        const ImageView& out))
 
 // Resizes the part of image between left, top, right and bottom to out. image [h, w, C] and out
 // [H, W, C] are uint8 of up to 4 channels.
 void resize(const ArrayView& image, const ArrayView& out, double left, double top, double right,
             double bottom);
+
+// Writes the means of blocks of across x down pixels, as `Image.reduce` does: smaller blocks at the
+// far sides. image [h, w, C] and out [ceil(h / down), ceil(w / across), C] are uint8 of one or
+// three channels.
+void block_means(const ArrayView& image, std::int64_t across, std::int64_t down,
+                 const ArrayView& out);
 
 }  // namespace pyharmony

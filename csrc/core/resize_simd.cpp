@@ -291,4 +291,8 @@ void resize_kernel(const ResizeParams& p) {
   across(between, Blocks{1, 1, between.height, between.width}, 0, &p.x, p.out);
 }
 
+void block_means_kernel(const ImageView& image, const Blocks& blocks, const ImageView& out) {
+  across(image, blocks, 0, nullptr, out);
+}
+
 }  // namespace pyharmony::HM_SIMD_NS

@@ -74,13 +74,22 @@ def block_means(values: NumpyArray, every: int) -> NumpyArray:
 
     At the far sides blocks of uint8 may be smaller; for other dtypes the sides are multiples of `every`.
     """
+    if values.dtype == np.uint8 and every > 1:
+        return level_means(values, every, every)
     values = np.ascontiguousarray(values)
     if every <= 1:
         return values
-    if values.dtype == np.uint8:
-        from PIL import Image
-
-        return np.asarray(Image.fromarray(values).reduce(every))
     height, width = values.shape[:2]
     means = values.reshape(height // every, every, width // every, every, *values.shape[2:]).mean((1, 3))
     return np.rint(means).astype(values.dtype) if values.dtype.kind == "u" else means.astype(values.dtype)
+
+
+def level_means(levels: NumpyArray, down: int, across: int) -> NumpyArray:
+    """Returns the means of blocks of levels [h, w] or [h, w, 1 or 3], smaller ones at the far sides.
+
+    They have the bits of `Image.reduce` of Pillow.
+    """
+    height, width = levels.shape[:2]
+    out = np.empty((-(-height // down), -(-width // across), *levels.shape[2:]), np.uint8)
+    native.block_means(_arrays.view(levels, "levels"), across, down, _arrays.view(out, "out", writable=True))
+    return out

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .._arrays import NumpyArray
 from .._images.region import Region, as_float, bounding_box
-from .._images.sizes import resized
+from .._images.sizes import level_means, resized
 
 Float32 = npt.NDArray[np.float32]
 
@@ -91,11 +91,7 @@ def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = Non
 def _blocks(x: NumpyArray, fy: int, fx: int) -> Float32:
     """Returns the means of blocks of fy x fx pixels of [h, w, C], smaller ones at the far borders; in [0, 1]."""
     if x.dtype == np.uint8 and (fy > 1 or fx > 1) and x.shape[2] in (1, 3):
-        from PIL import Image
-
-        plane = np.ascontiguousarray(x[..., 0] if x.shape[2] == 1 else x)
-        small = np.asarray(Image.fromarray(plane).reduce((fx, fy)), np.float32)
-        return (small[..., None] if small.ndim == 2 else small) / np.float32(255)
+        return level_means(x, fy, fx).astype(np.float32) / np.float32(255)
     values = as_float(x)
     if x.dtype.kind == "f":
         values = np.clip(values, 0, 1)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._images.levels import shares_of
-from .._images.sizes import resized
+from .._images.sizes import block_means, resized
 from .._images.threads import check_ended, in_threads
 from ._clicks import sigmoid
 from ._pose_network import Networks, networks
@@ -255,13 +255,11 @@ def _view(picture: Pixels, square: Square, side: int) -> Float32:
     matrix = square.matrix(side)
     every = max(1, int(square.side / side / _FINER))
     ends = matrix[:, :2] @ np.array([[0, side, 0, side], [0, 0, side, side]]) + matrix[:, 2:]
-    # Pillow copies its input: it gets only the part that the square needs.
+    # Only the part that the square needs is reduced.
     sides = zip(ends, (width, height), strict=True)
     left, top = (max(0, min(math.floor(v.min()), end - 1) - every) for v, end in sides)
     right, bottom = (max(start + 1, math.ceil(v.max()) + every) for v, start in zip(ends, (left, top), strict=True))
-    image = Image.fromarray(np.ascontiguousarray(picture[top:bottom, left:right]))
-    if every > 1:
-        image = image.reduce(every)
+    image = Image.fromarray(block_means(picture[top:bottom, left:right], every))
     rows = np.concatenate([matrix[:, :2], matrix[:, 2:] - [[left], [top]]], 1) / every
     view = image.transform((side, side), Image.Transform.AFFINE, rows.ravel().tolist(), Image.Resampling.BILINEAR)
     return shares_of(np.asarray(view))
