@@ -106,6 +106,7 @@ def test_means_of_blocks_of_all_instruction_sets_and_layouts(simd, threads):
 def test_blocks_of_colours_with_alpha_are_refused():
     with pytest.raises(ValueError, match="image: 4 channels, expected 1 or 3"):
         level_means(np.zeros((4, 6, 4), np.uint8), 2, 2)
+    pixels = np.zeros((4, 5), np.uint8)
+    image = native.ArrayView(pixels.ctypes.data, "uint8", (4, 5), (5, 1), True)
     with pytest.raises(ValueError, match="across, down: 2, 0, expected above 0"):
-        image = native.ArrayView(np.zeros((4, 5), np.uint8).ctypes.data, "uint8", (4, 5), (5, 1), True)
         native.block_means(image, 2, 0, image)
