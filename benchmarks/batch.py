@@ -31,7 +31,7 @@ from pyharmony.cli._pictures import blob, photograph
 
 RECORD = Record("batch", "many-pictures.md")
 SIZE = (1224, 1632)
-COUNT, ROUNDS = 160, 3
+COUNT, ROUNDS = 240, 3
 
 
 def make(folder: Path) -> None:
@@ -153,7 +153,8 @@ def report() -> None:
         lines.append(f"| {way} | {count / seconds:.1f} | {best['1 process'] / seconds:.2f} |")
     lines.append("")
     lines.append(
-        f"Between a twentieth and half of a run the time left was wrong by at most {max(result['estimate_errors']):.0%}."
+        "Between a twentieth and half of a run the time left was wrong by at most "
+        f"{max(result['estimate_errors']):.0%}."
     )
     RECORD.tell("\n".join(lines))
 

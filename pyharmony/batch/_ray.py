@@ -15,7 +15,7 @@ from .operations import Settings
 from .pool import Outcome, Pool, Stopped
 
 #: The items of one call of an actor. A call that is lost with its machine is made again on another.
-_BATCH = 32
+_BATCH = 16
 #: The items of one data set: its rows are in the memory of the cluster at once.
 _PART = 20_000
 
