@@ -34,6 +34,8 @@ from pyharmony.cli._console import duration
 
 from . import durability
 
+pytestmark = pytest.mark.house
+
 METHOD = {"method": "reinhard"}
 
 
@@ -617,10 +619,10 @@ def test_a_list_by_several_processes_is_the_same(command_: str, photos: Path, tm
 
 
 def test_nothing_is_lost_whatever_is_killed(tmp_path: Path) -> None:
-    wrong = durability.make(tmp_path / "in", 600, 0.05, seed=3)
+    wrong = durability.make(tmp_path / "in", 300, 0.05, seed=3)
     before = durability.digests(tmp_path / "in")
-    trial = durability.torture(tmp_path, 600, 4, full=1, seed=3, pause=(0.2, 0.9))
-    durability.check(tmp_path, trial, 600, wrong)
+    trial = durability.torture(tmp_path, 300, 4, full=1, seed=3, pause=(0.1, 0.5))
+    durability.check(tmp_path, trial, 300, wrong)
     assert durability.digests(tmp_path / "in") == before
     assert trial.killed_parents == 2 and trial.killed_workers == 2 and trial.full_disks == 1
     with sqlite3.connect(tmp_path / "out/.pyharmony-batch/ledger.sqlite") as base:

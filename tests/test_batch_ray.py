@@ -15,6 +15,8 @@ from . import durability
 
 pytest.importorskip("ray", reason="ray is not installed")
 
+pytestmark = pytest.mark.house
+
 #: Ray keeps state in a process: each test has one of its own.
 SCRIPT = """
 import json, os, signal, sys, threading, time
