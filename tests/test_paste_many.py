@@ -399,3 +399,17 @@ def test_wrong_images_are_refused() -> None:
     with pytest.raises(ArgumentError, match=r"^items\[0\]: out: shares memory with src"):
         blend.paste_many(dst, [{"src": dst[:8, :8], "at": (20, 20)}], out=dst)
     np.testing.assert_array_equal(dst, PHOTO)
+
+
+def test_a_call_for_the_cpu_looks_for_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker process must not: a query initialises CUDA."""
+    rng = np.random.default_rng(3)
+    src, dst = (image(rng, 40, 50, 3, "uint8") for _ in range(2))
+    mask = np.zeros((40, 50), np.uint8)
+    mask[8:30, 9:40] = 255
+    items = [{"src": src, "mask": mask, "method": method} for method in ("poisson", "alpha", "laplacian")]
+    expected = blend.paste_many(dst, items)
+    monkeypatch.setattr(pyharmony._native, "has_cuda", lambda: pytest.fail("asked for CUDA"))
+    assert (blend.paste_many(dst, items, device="cpu") == expected).all()
+    with pytest.raises(ArgumentError, match="device: 'gpu', expected one of"):
+        blend.paste_many(dst, items, device="gpu")  # type: ignore[arg-type]

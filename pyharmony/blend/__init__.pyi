@@ -456,7 +456,8 @@ def laplacian(
     out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...
 def paste_many(
-    dst: NumpyArray, items: Iterable[Mapping[str, object]], *, out: NumpyArray | None = None
+    dst: NumpyArray, items: Iterable[Mapping[str, object]], *, device: Device | None = None,
+    out: NumpyArray | None = None
 ) -> NumpyArray: ...
 @overload
 def placed_mask(

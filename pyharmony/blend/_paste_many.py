@@ -15,6 +15,7 @@ from .._images.frame import layout, sizes_differ
 from .._warnings import of
 from ..errors import ArgumentError, DTypeError, PyHarmonyError, ShapeError
 from ..ops.hierarchies import are_cached
+from ..typing import Device
 from ._alpha import alpha
 from ._gaussian_poisson import gaussian_poisson
 from ._laplacian import laplacian
@@ -28,7 +29,13 @@ _OWN = ("src", "mask", "box", "at", "method")
 _NOT_OPTIONS = {*_OWN, "dst", "out", "return_info", "errors", "keep_gps", "device"}
 
 
-def paste_many(dst: NumpyArray, items: Iterable[Mapping[str, object]], *, out: NumpyArray | None = None) -> NumpyArray:
+def paste_many(
+    dst: NumpyArray,
+    items: Iterable[Mapping[str, object]],
+    *,
+    device: Device | None = None,
+    out: NumpyArray | None = None,
+) -> NumpyArray:
     """Pastes objects into an image, one after another, so that later ones lie over earlier ones.
 
     The result is, bit for bit, that of the blend of each item over the result of the one before, with one copy of dst
@@ -49,6 +56,8 @@ def paste_many(dst: NumpyArray, items: Iterable[Mapping[str, object]], *, out: N
             * 'method': 'poisson' (the default), 'gaussian_poisson', 'alpha' or 'laplacian'.
             * The options of that function, such as 'gradients', 'contour', 'color_weight', 'tolerance', 'feather',
               'scale', 'decontaminate' and 'dst_valid'.
+        device: 'auto', 'cpu' or 'cuda', for all items; None: the setting of `pyharmony.set_device`. With 'cpu' a GPU is
+            not even looked for, which a worker process must not do.
         out: None, or an array like dst to write into, which may be dst; it shares no other memory with dst or an item.
 
     Returns:
@@ -75,7 +84,7 @@ def paste_many(dst: NumpyArray, items: Iterable[Mapping[str, object]], *, out: N
     objects = [_object(item, dst, f"items[{i}]: ") for i, item in enumerate(_several(items))]
     if not objects:
         np.copyto(result, dst)
-    native = is_plain(dst) and not are_cached() and _cuda.place_of({}, None) is None
+    native = is_plain(dst) and not are_cached() and _cuda.place_of({}, device) is None
     natives = [_native_item(each, dst) if native else None for each in objects]
     under = dst
     i = 0
@@ -93,7 +102,7 @@ def paste_many(dst: NumpyArray, items: Iterable[Mapping[str, object]], *, out: N
         owner = f"items[{i}]: "
         with of(owner):
             try:
-                method(src, under, mask, at=at, out=result, **options)
+                method(src, under, mask, at=at, device=device, out=result, **options)
             except PyHarmonyError as error:
                 raise error.within(owner) from error
         under = result
