@@ -1,11 +1,11 @@
-"""Makes the pictures of README.md, docs/recipes.md, docs/color.md and the large ones of docs/gallery.md.
+"""Makes the pictures of README.md, docs/recipes.md, color.md and augment.md, and the large ones of docs/gallery.md.
 
 `together.jpg` and `before_and_after.webp` are those of `pyharmony demo`. The large ones of the gallery are made by the
 commands that the page shows, from the photographs of the package and from those in the folder that PYHARMONY_DATA names
 (default `../shared/data`), which are not part of the repository: docs/images/LICENSES.md says whose they are. The print
 on bricks needs scikit-image too.
 
-python docs/make_images.py [pairs]
+python docs/make_images.py [pairs|augment]
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 import pyharmony
-from pyharmony import blend, color
+from pyharmony import augment, blend, color
 from pyharmony.cli._app import app
 
 Pixels = npt.NDArray[np.uint8]
@@ -89,6 +89,33 @@ def transfers() -> list[list[tuple[str, Pixels]]]:
             ("retouch, random", color.retouch(image, rng=2)[0]),
         ],
     ]
+
+
+def augmented() -> list[list[tuple[str, Pixels]]]:
+    """Photographs with pasted objects and their boxes, a blend in each row, as rows of (caption, pixels)."""
+    bank = augment.Bank(
+        [
+            augment.Donor(PICTURES / "cat.png", PICTURES / "cat_mask.png", label="cat"),
+            augment.Donor(PICTURES / "cowgirl.jpg", box=(200, 60, 400, 640), label="woman"),
+            augment.Donor(PICTURES / "astronaut.jpg", box=(60, 0, 430, 512), label="woman"),
+            augment.Donor(PICTURES / "coffee.jpg", box=(140, 70, 460, 350), label="cup"),
+        ]
+    )
+    photos = [(load(name), corner) for name, corner in (("colorado.jpg", 180), ("pier.jpg", 20), ("rocket.jpg", 20))]
+    table, font = [], ImageFont.load_default(11)
+    for row, method in enumerate(("alpha", "poisson", "gaussian_poisson")):
+        paste = augment.CopyPaste(bank, n=(2, 4), blend=method, size=(0.15, 0.6), inside=0.7, seed=7)
+        table.append([])
+        for column, (photo, top) in enumerate(photos):
+            scene = Image.fromarray(photo[top : top + 400]).resize((360, 225), Image.Resampling.LANCZOS)
+            result = paste(np.asarray(scene), boxes=[], labels=[], index=3 * row + column)
+            picture = Image.fromarray(result["image"])
+            draw = ImageDraw.Draw(picture)
+            for (x0, y0, x1, y1), label in zip(result["boxes"], result["labels"], strict=True):
+                draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=(255, 230, 0))
+                draw.text((x0 + 3, y0 + 1), label, fill=(255, 230, 0), font=font)
+            table[-1].append((method if column == 0 else "", np.asarray(picture)))
+    return table
 
 
 def save(table: list[list[tuple[str, Pixels]]], name: str, *, pairs: bool) -> None:
@@ -205,6 +232,9 @@ def pairs() -> None:
 
 
 def main() -> None:
+    save(augmented(), "augment.jpg", pairs=False)
+    if sys.argv[1:] == ["augment"]:
+        return
     pairs()
     if sys.argv[1:] == ["pairs"]:
         return

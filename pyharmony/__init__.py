@@ -1,11 +1,11 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `batch`, `blend`, `color`, `compat`, `composition`, `data`, `evaluation`, `harmonization`, `io`,
-`losses`, `matching`, `merging`, `metrics`, `models`, `nn`, `ops`, `placement`, `reference`, `segmentation`, `shadows`,
-`training`, `typing`, `upscaling` and `errors` are imported at their first use, and so are `compose`, `harmonize`,
-`harmony_score`, `load`, `match_grain`, `match_sharpness`, `merge`, `place`, `realism_score`, `reflection`, `save`,
-`segment`, `shadow` and `super_resolve`. `losses`, `models`, `nn`, `training.train` and the two scores need torch.
-Everything else works without torch, including the default of `harmonize` and its methods without a network,
+The subpackages `augment`, `batch`, `blend`, `color`, `compat`, `composition`, `data`, `evaluation`, `harmonization`,
+`io`, `losses`, `matching`, `merging`, `metrics`, `models`, `nn`, `ops`, `placement`, `reference`, `segmentation`,
+`shadows`, `training`, `typing`, `upscaling` and `errors` are imported at their first use, and so are `compose`,
+`harmonize`, `harmony_score`, `load`, `match_grain`, `match_sharpness`, `merge`, `place`, `realism_score`, `reflection`,
+`save`, `segment`, `shadow` and `super_resolve`. `losses`, `models`, `nn`, `training.train` and the two scores need
+torch. Everything else works without torch, including the default of `harmonize` and its methods without a network,
 `compose`, `place`, `reflection`, `segment`, `shadow` and `super_resolve`; `merge` needs OpenCV.
 """
 
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from . import augment as augment
     from . import batch as batch
     from . import blend as blend
     from . import color as color
@@ -56,8 +57,9 @@ if TYPE_CHECKING:
     from .upscaling import super_resolve
 
 _SUBPACKAGES = (
-    *("batch", "blend", "color", "compat", "composition", "data", "errors", "evaluation", "harmonization", "io"),
+    *("augment", "batch", "blend", "color", "compat", "composition", "data", "errors", "evaluation", "harmonization"),
     *(
+        "io",
         "losses",
         "matching",
         "merging",

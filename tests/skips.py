@@ -39,6 +39,10 @@ PACKAGES = {
     "nbclient": "nbclient",
     "pymatting": "pymatting",
     "httpx": "httpx",
+    # Whose transforms the augmentation has.
+    "torchvision": "torchvision",
+    "albumentations": "albumentations",
+    "ultralytics": "ultralytics",
     # The page in a browser.
     "playwright": "playwright",
     "axe": "axe",

@@ -15,9 +15,10 @@ pytestmark = pytest.mark.house
 
 SNAPSHOT = Path(__file__).with_name("api_snapshot.txt")
 MODULES = (
-    "pyharmony", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.composition", "pyharmony.data",
-    "pyharmony.evaluation", "pyharmony.harmonization", "pyharmony.matching", "pyharmony.merging", "pyharmony.metrics",
-    "pyharmony.ops", "pyharmony.errors", "pyharmony.placement", "pyharmony.shadows", "pyharmony.upscaling",
+    "pyharmony", "pyharmony.augment", "pyharmony.blend", "pyharmony.color", "pyharmony.compat", "pyharmony.composition",
+    "pyharmony.data", "pyharmony.evaluation", "pyharmony.harmonization", "pyharmony.matching", "pyharmony.merging",
+    "pyharmony.metrics", "pyharmony.ops", "pyharmony.errors", "pyharmony.placement", "pyharmony.shadows",
+    "pyharmony.upscaling",
 )  # fmt: skip
 #: Names that need torch, which is optional: recorded in the same file, and not compared where torch is missing.
 TORCH_MODULES = ("pyharmony.nn",)

@@ -934,6 +934,11 @@ NONSENSE: dict[str, tuple[Any, ...]] = {
     "path": (3, None, ["a"], np.zeros(3), object()),
 }
 TAKES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "augment.CopyPaste: harmonize": ("number", lambda x: ph.augment.CopyPaste(None, harmonize=x)),
+    "augment.CopyPaste: size": ("size", lambda x: ph.augment.CopyPaste(None, size=x)),
+    "augment.CopyPaste: blend": ("list", lambda x: ph.augment.CopyPaste(None, blend=x)),
+    "augment.Bank": ("list", lambda x: ph.augment.Bank([] if x is None else x)),
+    "augment.Bank.from_folder": ("path", ph.augment.Bank.from_folder),
     "color.reinhard: strength": ("number", lambda x: color.reinhard(IMAGE, OTHER, strength=x)),
     "color.mkl: floor": ("number", lambda x: color.mkl(IMAGE, OTHER, floor=x)),
     "color.mkl: large floor": ("number", lambda x: color.mkl(IMAGE, OTHER, floor=1e308)),

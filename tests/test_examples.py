@@ -31,7 +31,8 @@ pytestmark = pytest.mark.house
 
 #: Packages that an example may need, each with the text that shows that it does.
 OPTIONAL = {
-    "torch": re.compile(r"import torch|_score\(|gp_gan|models\."),
+    "torch": re.compile(r"import torch|_score\(|gp_gan|models\.|for_torchvision\("),
+    "albumentations": re.compile(r"for_albumentations\("),
     "google_crc32c": re.compile(r"tfrecord|TFRecord"),
     "cv2": re.compile(r"merging\.merge\("),
 }

@@ -1,0 +1,484 @@
+"""The objects that are pasted: from folders, COCO annotations, data sets and arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from .. import _checks
+from .. import io as files
+from .._arrays import is_array
+from .._images.fill import fill
+from .._images.levels import image_levels, in_levels, mask_levels, picture_levels
+from .._images.memory import Memory
+from ..errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
+from ..typing import ImageLike, MaskLike, PathLike
+from ._cutout import Cutout, Levels
+
+if TYPE_CHECKING:
+    from ..data import Dataset, Problem
+
+#: The files that may have an alpha channel.
+_WITH_ALPHA = (".png", ".webp", ".tif", ".tiff", ".avif")
+#: The memory for decoded donors, in bytes.
+_MEMORY = 256 << 20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Donor:
+    """An object of a picture, to be pasted into others.
+
+    Attributes:
+        image: the picture that contains it, of any kind: uint8 [H, W, 3] or another array, a PIL image or a path. A
+            path is read when the donor is used.
+        mask: where it is, of image's height and width: an array of bool, of uint8 (255 inside) or of floats from 0 to
+            1, a path, or a COCO segmentation (polygons, or runs). None: see box; without a box, the alpha of image.
+        box: (x0, y0, x1, y1) in pixels, the last two excluded, of an object without a mask: `pyharmony.segment` cuts
+            it out when the donor is first used. None: not used.
+        label: its label, of the type of those of the pictures, such as an integer.
+        name: its name, for messages.
+
+    Example:
+        >>> from pyharmony import augment
+        >>> picture = np.full((32, 32, 3), 90, np.uint8)
+        >>> mask = np.zeros((32, 32), bool)
+        >>> mask[8:24, 10:20] = True
+        >>> augment.Donor(picture, mask, label=3).label
+        3
+    """
+
+    image: ImageLike
+    mask: MaskLike | Mapping[str, Any] | Sequence[Any] | None = None
+    box: Sequence[float] | None = None
+    label: Any = None
+    name: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Of:
+    """A sample of a data set as the source of a donor."""
+
+    dataset: Any
+    index: int
+
+
+class Bank(Sequence[Donor]):
+    """Donors, cut out when they are used, and kept in memory up to a limit.
+
+    Args:
+        donors: `Donor`, or mappings with its attributes as keys.
+        rectangles: whether the objects with a box alone are pasted as rectangles, background included. False:
+            `pyharmony.segment` cuts each out when it is first used, which takes some tenths of a second; `checked` does
+            so for all of them ahead of training, and the result is stored in the bank.
+        memory: the bytes of memory for decoded donors of files, per process; the least recently used are read again.
+
+    An item is a `Donor` with `image`, uint8 [h, w, 3], and `mask`, uint8 [h, w]: the object with a margin of a few
+    pixels. A bank can be sent to other processes, which read the files on their own.
+
+    Raises:
+        DTypeError, ArgumentError: a donor is not one, has both a mask and a box, or there is none at all.
+
+    Example:
+        >>> from pyharmony import augment
+        >>> picture = np.full((32, 32, 3), 90, np.uint8)
+        >>> mask = np.zeros((32, 32), bool)
+        >>> mask[8:24, 10:20] = True
+        >>> bank = augment.Bank([augment.Donor(picture, mask, label="cup")])
+        >>> bank[0].image.shape, bank.labels
+        ((20, 14, 3), ['cup'])
+    """
+
+    def __init__(
+        self, donors: Iterable[Donor | Mapping[str, Any]], *, rectangles: bool = False, memory: int = _MEMORY
+    ) -> None:
+        self.rectangles = _checks.flag(rectangles, "rectangles")
+        several = _checks.several(donors, "donors", "a list of donors")
+        self._donors = [_donor(each, f"donors[{i}]: ") for i, each in enumerate(several)]
+        if not self._donors:
+            raise ArgumentError("donors: none, expected at least one")
+        self.memory = _checks.whole(memory, "memory")
+        self._cutouts: OrderedDict[int, Cutout] = OrderedDict()
+        self._bytes = 0
+        #: Masks that were computed for boxes: the shape and the packed bits by the index of the donor.
+        self._segmented: dict[int, tuple[tuple[int, int], Any]] = {}
+
+    @classmethod
+    def from_folder(cls, folder: PathLike, *, labels: Mapping[str, Any] | None = None, memory: int = _MEMORY) -> Bank:
+        """Opens the cut-outs of a folder.
+
+        It contains pictures with an alpha channel (PNG, WebP, TIFF, AVIF), or `images` and `masks` with files of one
+        stem, or is of another kind that `pyharmony.data.open_dataset` opens, whose samples have a mask; or folders of
+        the first two kinds, the name of each of which is the label of its objects.
+
+        Args:
+            folder: the folder.
+            labels: the label for each name of a folder; others are not read. None: the name. For objects that are not
+                in a folder of a label: the category of a data set, or ''.
+            memory: see `Bank`.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+            DataError: it contains none of these.
+
+        Example:
+            >>> from pyharmony import augment
+            >>> bank = augment.Bank.from_folder("photos")
+            >>> len(bank), bank.labels
+            (2, ['', ''])
+        """
+        root = _checks.path(folder, "folder")
+        if not root.is_dir():
+            raise FileNotFoundError(2, "No such folder", str(root))
+        donors = _donors_in(root, "", labels)
+        inner = [] if (root / "images").is_dir() else sorted(path for path in root.iterdir() if path.is_dir())
+        for path in inner:
+            donors += _donors_in(path, path.name, labels)
+        if not donors:
+            from ..data import open_dataset
+
+            return cls.from_dataset(open_dataset(root), labels=labels, memory=memory)
+        return cls(donors, memory=memory)
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset, *, labels: Mapping[str, Any] | None = None, memory: int = _MEMORY) -> Bank:
+        """Takes the objects of a data set of `pyharmony.data`, whose samples have `image` or `target`, and `mask`.
+
+        Args:
+            dataset: the data set.
+            labels: the label for each of its categories; others are left out. None: the name of the category.
+            memory: see `Bank`.
+
+        Raises:
+            ArgumentError: no object is left.
+
+        Example:
+            >>> from pyharmony import augment, data
+            >>> augment.Bank.from_dataset(data.Photos("photos"))
+            Bank(2 donors)
+        """
+        donors = [
+            {"image": _Of(dataset, i), "label": category if labels is None else labels[category], "name": name}
+            for i, (name, category) in enumerate(zip(dataset.names, dataset.categories, strict=True))
+            if labels is None or category in labels
+        ]
+        return cls(donors, memory=memory)
+
+    @classmethod
+    def from_coco(
+        cls,
+        annotations: PathLike,
+        images: PathLike,
+        *,
+        labels: Mapping[str, Any] | None = None,
+        min_area: float = 0.0,
+        rectangles: bool = False,
+        memory: int = _MEMORY,
+    ) -> Bank:
+        """Takes the instances of a file of COCO annotations; regions of several (`iscrowd`) are left out.
+
+        Args:
+            annotations: the JSON file, such as `instances_train2017.json`.
+            images: the folder of the photographs.
+            labels: the label for each name of a category; others are left out. None: all, with `category_id`.
+            min_area: the least area of an instance, in pixels, by its `area`, or else its box.
+            rectangles, memory: see `Bank`; they concern instances with a box and no segmentation.
+
+        Raises:
+            FileNotFoundError: the file or the folder is missing.
+            DataError: the file contains no COCO annotations, an annotation is incomplete, or its file is outside the
+                folder.
+            ArgumentError: no instance is left.
+
+        Example:
+            >>> from pyharmony import augment
+            >>> augment.Bank.from_coco("coco/instances.json", "coco").labels
+            [1]
+        """
+        least = _checks.number(min_area, "min_area")
+        donors = _donors_of_coco(_checks.path(annotations, "annotations"), images, labels, least)
+        return cls(donors, rectangles=rectangles, memory=memory)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Iterable[ImageLike],
+        masks: Iterable[Any] | None = None,
+        *,
+        boxes: Iterable[Any] | None = None,
+        labels: Iterable[Any] | None = None,
+        rectangles: bool = False,
+        memory: int = _MEMORY,
+    ) -> Bank:
+        """Takes one object of each picture.
+
+        Args:
+            images: the pictures, see `Donor`.
+            masks: their masks; None: the alpha of the pictures, or boxes.
+            boxes: their boxes (x0, y0, x1, y1), for objects without masks; None: not used.
+            labels: their labels; None: they have none.
+            rectangles, memory: see `Bank`.
+
+        Raises:
+            ShapeError: there are more or fewer masks, boxes or labels than pictures.
+            DTypeError, ArgumentError: see `Bank`.
+
+        Example:
+            >>> from pyharmony import augment
+            >>> pictures, masks = np.zeros((2, 32, 32, 3), np.uint8), np.ones((2, 32, 32), bool)
+            >>> augment.Bank.from_arrays(pictures, masks, labels=[1, 2])
+            Bank(2 donors)
+        """
+        columns: dict[str, list[Any]] = {"image": _checks.several(images, "images", "a list of pictures")}
+        for key, name, values in (("mask", "masks", masks), ("box", "boxes", boxes), ("label", "labels", labels)):
+            if values is not None:
+                columns[key] = _checks.several(values, name, "a list, an item for each picture")
+                if len(columns[key]) != len(columns["image"]):
+                    raise ShapeError(f"{name}: {len(columns[key])}, expected {len(columns['image'])}, as images")
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return cls(rows, rectangles=rectangles, memory=memory)
+
+    @property
+    def labels(self) -> list[Any]:
+        """The label of each donor."""
+        return [donor.label for donor in self._donors]
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each donor, for messages."""
+        return [_name(donor, i) for i, donor in enumerate(self._donors)]
+
+    def checked(self, progress: Callable[[], None] | None = None) -> tuple[Bank, list[Problem]]:
+        """Cuts out every donor; returns the bank of those that can be used, and the problems of the others.
+
+        Masks that `pyharmony.segment` computes for boxes are stored in the bank.
+
+        Args:
+            progress: called after each donor.
+
+        Raises:
+            ArgumentError: no donor can be used.
+
+        Example:
+            >>> from pyharmony import augment
+            >>> bank, problems = augment.Bank.from_folder("photos").checked()
+            >>> len(bank), problems
+            (2, [])
+        """
+        from ..data import Problem
+
+        problems, usable = [], []
+        for i, name in enumerate(self.names):
+            try:
+                self._cutout(i)
+                usable.append(i)
+            except (PyHarmonyError, OSError) as error:
+                problems.append(Problem(name, str(error)))
+            if progress is not None:
+                progress()
+        bank = Bank([self._donors[i] for i in usable], rectangles=self.rectangles, memory=self.memory)
+        bank._segmented = {new: self._segmented[i] for new, i in enumerate(usable) if i in self._segmented}
+        return bank, problems
+
+    def __len__(self) -> int:
+        return len(self._donors)
+
+    @overload
+    def __getitem__(self, index: int) -> Donor: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Donor]: ...
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index: {index}, expected 0 to {len(self) - 1}")
+        number = int(index) % len(self)
+        cutout, donor = self._cutout(number), self._donors[number]
+        return Donor(cutout.image, cutout.mask, label=donor.label, name=_name(donor, number))
+
+    def __repr__(self) -> str:
+        return f"Bank({len(self)} donors)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cutouts": OrderedDict(), "_bytes": 0}
+
+    def _label(self, index: int) -> Any:
+        """Returns the label of a donor, which is not read."""
+        return self._donors[index].label
+
+    def _cutout(self, index: int) -> Cutout:
+        """Returns the cut-out of a donor, from memory if it is there."""
+        cutout = self._cutouts.get(index)
+        if cutout is not None:
+            self._cutouts.move_to_end(index)
+            return cutout
+        cutout = self._cut_out(index)
+        self._cutouts[index] = cutout
+        self._bytes += cutout.nbytes
+        while self._bytes > self.memory and len(self._cutouts) > 1:
+            self._bytes -= self._cutouts.popitem(last=False)[1].nbytes
+        return cutout
+
+    def _cut_out(self, index: int) -> Cutout:
+        donor = self._donors[index]
+        name = _name(donor, index)
+        try:
+            return Cutout(*self._read(donor, index))
+        except PyHarmonyError as error:
+            raise error.within(f"{name}: ") from error
+
+    def _read(self, donor: Donor, index: int) -> tuple[Levels, Levels]:
+        """Returns the picture of a donor and its mask."""
+        if isinstance(donor.image, _Of):
+            sample = donor.image.dataset[donor.image.index]
+            image = sample.get("image", sample.get("target"))
+            if image is None or "mask" not in sample:
+                raise DataError(f"sample: {', '.join(sample)}, expected image or target, and mask")
+            return image, sample["mask"]
+        image, alpha = _picture(donor.image)
+        height, width = image.shape[:2]
+        if donor.mask is not None:
+            if isinstance(donor.mask, (Mapping, list)):
+                from ..data import decode_segmentation
+
+                return image, decode_segmentation(donor.mask, height, width)
+            return image, mask_levels(donor.mask, height, width)
+        if donor.box is not None:
+            return image, self._mask_of_box(image, donor.box, index)
+        if alpha is None:
+            raise ArgumentError("image: without alpha, expected a mask, a box, or a picture with alpha")
+        return _filled(image, alpha), alpha
+
+    def _mask_of_box(self, image: Levels, box: Any, index: int) -> Levels:
+        height, width = image.shape[:2]
+        x0, y0, x1, y1 = _box(box, height, width)
+        mask = np.zeros((height, width), np.uint8)
+        if self.rectangles:
+            mask[round(y0) : round(y1), round(x0) : round(x1)] = 255
+            return mask
+        if index not in self._segmented:
+            from ..segmentation import segment
+
+            left, top, right, bottom = round(x0), round(y0), round(x1), round(y1)
+            inside = segment(image, box=(left, top, right - left, bottom - top)).mask >= 128
+            if not inside.any():
+                raise UnusableSample(f"box: {tuple(box)}, no object was segmented in it")
+            self._segmented[index] = inside.shape, np.packbits(inside)
+        shape, bits = self._segmented[index]
+        if shape != (height, width):
+            raise ShapeError(f"image: {width} x {height} pixels, it had {shape[1]} x {shape[0]} when it was segmented")
+        mask[np.unpackbits(bits, count=height * width).reshape(shape) > 0] = 255
+        return mask
+
+
+def as_bank(bank: Any) -> Bank:
+    """Returns a bank from one, a folder, or donors."""
+    if isinstance(bank, Bank):
+        return bank
+    if isinstance(bank, (str, Path)):
+        return Bank.from_folder(bank)
+    return Bank(bank)
+
+
+def _donor(each: Any, owner: str) -> Donor:
+    if isinstance(each, Mapping):
+        names = [field.name for field in dataclasses.fields(Donor)]
+        strange = [key for key in each if key not in names]
+        if strange or "image" not in each:
+            what = f"key {strange[0]!r}" if strange else "without the key 'image'"
+            raise ArgumentError(f"{owner}{what}, expected image and some of {', '.join(map(repr, names[1:]))}")
+        each = Donor(**each)
+    if not isinstance(each, Donor):
+        raise DTypeError(f"{owner}{type(each).__name__}, expected a Donor, or a mapping with its attributes")
+    if each.mask is not None and each.box is not None:
+        raise ArgumentError(f"{owner}both mask and box, expected one of them")
+    return each
+
+
+def _name(donor: Donor, index: int) -> str:
+    return donor.name or (str(donor.image) if isinstance(donor.image, (str, Path)) else f"donors[{index}]")
+
+
+def _picture(image: Any) -> tuple[Levels, Levels | None]:
+    """Returns a picture as uint8 [H, W, 3], and its alpha [H, W]."""
+    if is_array(image):
+        values = np.asarray(image)
+        alpha = in_levels(values[..., 3]) if values.ndim == 3 and values.shape[2] == 4 else None
+        return image_levels(image), alpha
+    picture = files.read(image, "image")
+    alpha = in_levels(picture.pixels[..., -1]) if picture.pixels.shape[2] in (2, 4) else None
+    return picture_levels(picture, "image"), alpha
+
+
+def _filled(image: Levels, alpha: Levels) -> Levels:
+    """Returns a picture whose colours where its alpha is zero, which are arbitrary, continue those of the object."""
+    holes = alpha == 0
+    if not holes.any():
+        return image
+    colours = fill(image.astype(np.float32), holes, Memory())
+    return np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
+
+
+def _box(box: Any, height: int, width: int) -> tuple[float, float, float, float]:
+    """Returns a box clipped to a picture."""
+    accepts = f"expected (x0, y0, x1, y1) with an area in the picture of {width} x {height} pixels"
+    try:
+        x0, y0, x1, y1 = (float(value) for value in box)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"box: {box!r}, {accepts}") from None
+    x0, x1, y0, y1 = max(x0, 0.0), min(x1, float(width)), max(y0, 0.0), min(y1, float(height))
+    if not (x0 + 1 <= x1 and y0 + 1 <= y1):
+        raise ArgumentError(f"box: {tuple(box)}, {accepts}")
+    return x0, y0, x1, y1
+
+
+def _donors_in(folder: Path, label: str, labels: Mapping[str, Any] | None) -> list[Donor]:
+    """Returns the donors of one folder: its pictures with alpha, or images and masks."""
+    from ..data import Photos
+
+    if labels is not None and label not in labels:
+        return []
+    value = label if labels is None else labels[label]
+    if (folder / "images").is_dir() and (folder / "masks").is_dir():
+        photos = Photos(folder)
+        paths = [(name, photos.paths(i)) for i, name in enumerate(photos.names)]
+        return [Donor(each["image"], each["mask"], label=value, name=f"{folder}: {name}") for name, each in paths]
+    named = sorted(path for path in folder.iterdir() if path.suffix.lower() in _WITH_ALPHA and path.name[0] != ".")
+    return [Donor(path, label=value) for path in named if path.is_file()]
+
+
+def _donors_of_coco(annotations: Path, images: Any, labels: Mapping[str, Any] | None, min_area: float) -> list[Donor]:
+    """Returns the donors of COCO annotations."""
+    import json
+
+    folder = _checks.path(images, "images")
+    if not folder.is_dir():
+        raise FileNotFoundError(2, "No such folder", str(folder))
+    try:
+        table = json.loads(annotations.read_bytes())
+        photos = {photo["id"]: photo["file_name"] for photo in table["images"]}
+        categories = {category["id"]: str(category["name"]) for category in table.get("categories", ())}
+        donors = []
+        for one in table["annotations"]:
+            category = categories.get(one["category_id"], "")
+            x, y, w, h = map(float, one["bbox"])
+            if (
+                one.get("iscrowd")
+                or one.get("area", w * h) < min_area
+                or (labels is not None and category not in labels)
+            ):
+                continue
+            path = folder / photos[one["image_id"]]
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise DataError(f"{annotations}: {photos[one['image_id']]!r} is outside {folder}")
+            label = one["category_id"] if labels is None else labels[category]
+            mask = one.get("segmentation") or None
+            box = None if mask is not None else (x, y, x + w, y + h)
+            donors.append(Donor(path, mask, box, label, f"{path.stem}_{one['id']}"))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{annotations}: not COCO annotations: {type(error).__name__}: {error}") from error
+    return donors
