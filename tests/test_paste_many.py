@@ -204,7 +204,7 @@ def items_of(rng: np.random.Generator, dst: np.ndarray, count: int) -> list[dict
         if choice < 0.15:
             item["method"] = "gaussian_poisson"
         elif choice < 0.3:
-            item |= {"method": "alpha", "feather": 2.0}
+            item |= {"method": "alpha"} | ({} if rng.random() < 0.7 else {"feather": 2.0})
         elif choice < 0.4:
             item["at"] = item["at"][0] + 0.5, item["at"][1]
         else:
@@ -253,10 +253,44 @@ def plain_item(**more: Any) -> dict[str, Any]:
 PHOTO = image(np.random.default_rng(0), 40, 48, 3, "uint8")
 
 
-def test_objects_by_poisson_and_gaussian_poisson_take_one_native_call(pasted: list[int]) -> None:
+def test_objects_by_poisson_gaussian_poisson_and_alpha_take_one_native_call(pasted: list[int]) -> None:
     items = [plain_item(), plain_item(at=(20, 20), method="gaussian_poisson"), plain_item(box=(1, 1, 7, 7))]
+    items += [plain_item(at=(21, 22), method="alpha"), plain_item(at=(-3, 30), method="alpha", feather=0)]
     blend.paste_many(PHOTO, items)
-    assert pasted == [3]
+    assert pasted == [5]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_alpha_in_the_native_call_has_the_bits_of_alpha(dtype: str, kind: str, pasted: list[int]) -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        dst = image(rng, 50, 60, int(rng.choice([0, 1, 3])), dtype)
+        src = image(rng, 30, 40, dst.shape[2] if dst.ndim == 3 else 0, dtype)
+        mask = mask_of(rng, 30, 40, kind, str(rng.choice(MASKS)))
+        at = int(rng.integers(-45, 65)), int(rng.integers(-35, 55))
+        item = {"src": src, "mask": mask, "at": at, "method": "alpha"}
+        expected, warned = said(blend.alpha, src, dst, mask, at=at)
+        result, found = said(blend.paste_many, dst, [item])
+        np.testing.assert_array_equal(result, expected)
+        assert [(each, text.removeprefix("items[0]: ")) for each, text in found] == warned
+    assert sum(pasted) > 5 or kind == "pixel"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_alpha_of_floats_that_are_not_finite(value: float, pasted: list[int]) -> None:
+    src, mask = np.full((8, 8, 3), 0.5, np.float32), np.zeros((8, 8), bool)
+    mask[2:6, 2:6] = True
+    photo = np.zeros((20, 20, 3), np.float32)
+    for where, refused in (((0, 0), False), ((3, 3), True)):
+        broken = src.copy()
+        broken[where] = value
+        item = {"src": broken, "mask": mask, "at": (4, 4), "method": "alpha"}
+        if refused:
+            with pytest.raises(ArgumentError, match=r"items\[0\]: src: (nan|inf) at pixel"):
+                blend.paste_many(photo, [item])
+        else:
+            np.testing.assert_array_equal(blend.paste_many(photo, [item])[6:10, 6:10], 0.5)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +318,7 @@ def test_options_that_need_more_go_the_general_way(pasted: list[int], options: d
 
 def test_an_object_that_needs_more_does_not_end_the_call(pasted: list[int]) -> None:
     rgba = np.full((8, 8, 4), 255, np.uint8)
-    items = [plain_item(), plain_item(src=rgba, at=(30, 20)), plain_item(at=(9, 9)), plain_item(method="alpha")]
+    items = [plain_item(), plain_item(src=rgba, at=(30, 20)), plain_item(at=(9, 9)), plain_item(method="laplacian")]
     result, found = said(blend.paste_many, PHOTO, items)
     expected, _ = one_by_one(PHOTO, items)
     np.testing.assert_array_equal(result, expected)

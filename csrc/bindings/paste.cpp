@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "bindings/bindings.h"
+#include "ops/alpha/paste.h"
 #include "ops/gaussian_poisson/paste.h"
 #include "ops/poisson/paste.h"
 
@@ -111,6 +112,13 @@ py::object paste_gaussian_poisson(const ImageView& image, const ImageView& out,
   return py::make_tuple(pasted.clipped, pasted.flooded);
 }
 
+// Composites by `alpha`, without options. Returns (clipped, flooded), which it never is.
+py::object paste_composite(const ImageView& image, const ImageView& out, const PlacedItem& item,
+                           const py::tuple&, const PlaceLimits& limits) {
+  const bool pasted = without_gil([&] { return paste_alpha(image, out, item, limits); });
+  return pasted ? py::make_tuple(0.0, 0.0) : py::object(py::none());
+}
+
 // Pastes items in order into a copy of dst, or dst itself where out is it, until one is left out;
 // returns the reports of those that were pasted. Each is (src, mask, y, x, method, options).
 py::list paste_items(const py::object& dst, const py::object& out, const py::sequence& items,
@@ -143,8 +151,10 @@ py::list paste_items(const py::object& dst, const py::object& out, const py::seq
     }
     item.y = values[2].cast<std::int64_t>();
     item.x = values[3].cast<std::int64_t>();
-    const auto paste =
-        values[4].cast<std::string>() == "poisson" ? paste_poisson : paste_gaussian_poisson;
+    const std::string method = values[4].cast<std::string>();
+    const auto paste = method == "alpha"     ? paste_composite
+                       : method == "poisson" ? paste_poisson
+                                             : paste_gaussian_poisson;
     const py::object report = paste(under, result->view, item, values[5], limits);
     if (report.is_none()) break;
     under = result->view;

@@ -1,10 +1,10 @@
-"""Objects that one native call pastes: `poisson` and `gaussian_poisson` of arrays on the CPU, and `paste_many`."""
+"""Objects that one native call pastes: by `poisson` and `gaussian_poisson` of arrays on the CPU, and `paste_many`."""
 
 from __future__ import annotations
 
 import functools
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ def native_item(
     The native call checks the rest, and leaves out what is refused or needs a warning before the solve.
 
     Args:
-        method: 'poisson' or 'gaussian_poisson'.
+        method: 'poisson', 'gaussian_poisson' or 'alpha'.
         options: the arguments of that function other than those of every blend.
     """
     if type(src) is not np.ndarray or not (mask is None or type(mask) is np.ndarray):
@@ -102,6 +102,12 @@ def _gaussian_poisson_options(
     return _chebyshev_options(float(weight), float(sigma), float(smooth_sigma), levels, white, region.COARSEST)
 
 
+def _alpha_options(options: Mapping[str, Any], *_: Any) -> tuple[Any, ...] | None:
+    """Returns the options of `alpha` for the native code, which has no ramp."""
+    feather = options.get("feather", 0)
+    return () if options.keys() <= {"feather"} and type(feather) in (int, float) and feather == 0 else None
+
+
 #: The options of `gaussian_poisson` that the native code supports with one value only, and the others.
 _PLAIN = {"contour": "half", "base": None, "gradient_kernel": "normal", "preserve_background": True, "reference": False}
 _NUMBERS = {"color_weight": 1.0, "sigma": 0.5, "smooth_sigma": 1.0}
@@ -126,7 +132,11 @@ def _chebyshev_options(
     return weight, w0, w1, smooth_sigma, coarsest, *tolerances, suits(coarse, False), MAX_STEPS, MAX_ITERATIONS
 
 
-_OPTIONS = {"poisson": _poisson_options, "gaussian_poisson": _gaussian_poisson_options}
+_OPTIONS: dict[str, Callable[..., tuple[Any, ...] | None]] = {
+    "poisson": _poisson_options,
+    "gaussian_poisson": _gaussian_poisson_options,
+    "alpha": _alpha_options,
+}
 
 
 def is_plain(dst: Any) -> bool:

@@ -39,8 +39,8 @@ def paste_many(
     """Pastes objects into an image, one after another, so that later ones lie over earlier ones.
 
     The result is, bit for bit, that of the blend of each item over the result of the one before, with one copy of dst
-    at most. Consecutive items by `poisson` or `gaussian_poisson`, of arrays without alpha at whole pixels, take one
-    native call.
+    at most. Consecutive items by `poisson`, `gaussian_poisson` or `alpha`, of arrays without alpha at whole pixels, take
+    one native call.
 
     Args:
         dst: [H, W] or [H, W, C], a NumPy array of 1, 3 or 4 channels, uint8, uint16 or floats with 1.0 for white. It is
@@ -189,8 +189,7 @@ def _cropped(src: Any, mask: Any, at: Any, box: Any, dst: NumpyArray) -> tuple[A
 def _native_item(each: _Object, dst: NumpyArray) -> NativeItem | None:
     """Returns an item for the native call; None if it needs more than that, or is wrong."""
     method, src, mask, at, options = each
-    name = "poisson" if method is poisson else "gaussian_poisson" if method is gaussian_poisson else None
-    return None if name is None else native_item(name, src, dst, mask, at, options)
+    return None if method is laplacian else native_item(method.__name__, src, dst, mask, at, options)
 
 
 def _leading(items: list[NativeItem | None]) -> list[NativeItem]:
