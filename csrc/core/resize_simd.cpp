@@ -116,6 +116,18 @@ inline std::uint8_t rounded(std::int32_t sum) {
   return static_cast<std::uint8_t>(std::clamp(sum >> kResizeBits, 0, 255));
 }
 
+// Writes the first kC of four rounded sums.
+template <int kC>
+void store_rounded(const Four& sums, std::uint8_t* out) {
+#if defined(__SSE4_1__)
+  const __m128i words = _mm_packs_epi32(_mm_srai_epi32((__m128i)sums, kResizeBits), __m128i{});
+  const std::int32_t bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+  std::memcpy(out, &bytes, kC);
+#else
+  for (int k = 0; k < kC; ++k) out[k] = rounded(sums[k]);
+#endif
+}
+
 // Writes a row of kC channels; pixels are read as four bytes.
 template <int kC>
 void along_row(const ResizeTaps& taps, const std::uint8_t* row, std::int64_t n, std::uint8_t* out) {
@@ -131,7 +143,7 @@ void along_row(const ResizeTaps& taps, const std::uint8_t* row, std::int64_t n, 
       for (std::int32_t t = 0; t < taps.count[i]; ++t) {
         sum += load_four(in + t * kC) * weights[t];
       }
-      for (int k = 0; k < kC; ++k) out[kC * i + k] = rounded(sum[k]);
+      store_rounded<kC>(sum, out + kC * i);
     }
   }
 }
