@@ -277,6 +277,22 @@ def test_alpha_in_the_native_call_has_the_bits_of_alpha(dtype: str, kind: str, p
     assert sum(pasted) > 5 or kind == "pixel"
 
 
+def test_alpha_of_views_has_the_bits_of_contiguous_arrays(pasted: list[int]) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (34, 46, 4), np.uint8)
+    whole = rng.integers(0, 256, (34, 46, 3), np.uint8)
+    for columns in (slice(None), slice(None, None, -1), slice(2, 41, 2), slice(40, None, -3), slice(7, 8)):
+        for rows in (slice(None), slice(None, None, -1)):
+            views = [pixels[rows, columns, :3], pixels[rows, columns, 1:], whole[rows, columns]]
+            for src in [*views, views[0][..., 1], views[1][..., ::-1]]:
+                photo = rng.integers(0, 256, (60, 70, *src.shape[2:]), np.uint8)
+                mask = pixels[rows, columns, 3]
+                item = {"mask": mask, "at": (int(rng.integers(-9, 60)), 12), "method": "alpha"}
+                expected = blend.alpha(np.ascontiguousarray(src), photo, np.ascontiguousarray(mask), at=item["at"])
+                np.testing.assert_array_equal(blend.paste_many(photo, [{**item, "src": src}]), expected)
+    assert sum(pasted) == 50
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_alpha_of_floats_that_are_not_finite(value: float, pasted: list[int]) -> None:
     src, mask = np.full((8, 8, 3), 0.5, np.float32), np.zeros((8, 8), bool)

@@ -39,8 +39,8 @@ def paste_many(
     """Pastes objects into an image, one after another, so that later ones lie over earlier ones.
 
     The result is, bit for bit, that of the blend of each item over the result of the one before, with one copy of dst
-    at most. Consecutive items by `poisson`, `gaussian_poisson` or `alpha`, of arrays without alpha at whole pixels, take
-    one native call.
+    at most. Consecutive items by `poisson`, `gaussian_poisson` or `alpha`, of arrays without an alpha channel at whole
+    pixels, take one native call.
 
     Args:
         dst: [H, W] or [H, W, C], a NumPy array of 1, 3 or 4 channels, uint8, uint16 or floats with 1.0 for white. It is
