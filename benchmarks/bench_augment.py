@@ -18,6 +18,10 @@ from pyharmony.errors import PyHarmonyWarning
 
 GROUP = "copy-paste augmentation of 640 x 640, uint8, one thread"
 SIDE = bench_paste.SIDE
+#: Its donors come with each call, and so do ours for this comparison.
+COPY_AND_PASTE = peers.find(
+    "albumentations.CopyAndPaste", "blend_mode hard, one thread", "albumentations", "albumentationsx"
+)
 #: Calls with other random numbers that are timed in turn.
 CALLS = 64
 #: The boxes of the objects that the photo has before.
@@ -132,4 +136,41 @@ def bench_one_of_64(benchmark: Any, ledger: Ledger) -> None:
         "augment.CopyPaste v. cv2.seamlessClone, an object of 64 pixels",
         None if clone is None else ratio(clone, timings["ours"], "cpu"), 2.5, None, "x",
         note="not installed" if clone is None else "",
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("one_thread")
+def bench_in_a_compose(benchmark: Any, ledger: Ledger) -> None:
+    """Five donors that are passed to albumentations' Compose, with boxes and masks of five objects."""
+    if not ledger.available(COPY_AND_PASTE):
+        pytest.skip(f"{COPY_AND_PASTE.name}: {COPY_AND_PASTE.reason}")
+    import albumentations as A
+    import cv2
+
+    cv2.setNumThreads(1)
+    src, mask = bench_paste.thing(96)
+    donors = [{"image": src, "mask": mask // 255, "bbox_labels": {"label": 2}}] * 5
+    arguments = {"image": bench_paste.photo(), "masks": masks(), "bboxes": BOXES.astype(np.float32), "label": [1] * 5}
+
+    def call(transform: Any) -> Any:
+        compose = A.Compose([transform], bbox_params=A.BboxParams("pascal_voc", label_fields=["label"]), seed=1)
+        return lambda: compose(**arguments, copy_paste_metadata=donors)
+
+    def ours(method: str) -> Any:
+        options = {"blend": method, "harmonize": 0.0, "scale": (1.0, 1.0), "inside": 1.0}
+        return call(augment.for_albumentations(augment.CopyPaste(None, **options)))
+
+    others = {"poisson": ours("poisson"), "peer": call(A.CopyAndPaste(p=1.0))}
+    timings = interleave(benchmark, ours("alpha"), others, rounds=CALLS)
+    group = "copy-paste in albumentations' Compose, 640 x 640, uint8, five donors of 96 pixels, one thread"
+    ledger.add(
+        group, "masks and boxes", "augment.for_albumentations, alpha", timings["ours"], version=pyharmony.__version__
+    )
+    ledger.add(
+        group, "masks and boxes", "augment.for_albumentations, poisson", timings["poisson"], against=timings["ours"],
+        version=pyharmony.__version__,
+    )  # fmt: skip
+    ledger.add(
+        group, "masks and boxes", COPY_AND_PASTE.name, timings["peer"], against=timings["ours"],
+        version=str(COPY_AND_PASTE.version), note=COPY_AND_PASTE.settings,
     )  # fmt: skip

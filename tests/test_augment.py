@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import pickle
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from PIL import Image
 import pyharmony
 from pyharmony import augment, blend, data
 from pyharmony.augment import _cutout
-from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, ShapeError, UnusableSample
+from pyharmony.errors import ArgumentError, DataError, DTypeError, ShapeError, UnusableSample
 
 from .shared import to_dtype
 
@@ -340,6 +341,10 @@ def test_sizes_and_places_are_in_their_ranges() -> None:
         assert box[3] - box[1] == 100  # as large as the picture allows
         box = augment.CopyPaste([square], **kinds, scale=(1, 1), inside=0.5)(image, boxes=[], index=index)["boxes"][0]
         assert box[2] - box[0] >= 10 and box[3] - box[1] >= 15
+        box = augment.CopyPaste([square], **kinds, size=(1.0, 1.0), inside=1.0)(image, boxes=[], index=index)["boxes"][
+            0
+        ]
+        assert box[3] - box[1] == 60  # enlarged twice
     wide = augment.CopyPaste([square], **kinds, scale=(1, 1), inside=0.5)
     starts = [wide(np.zeros((100, 160, 3), np.uint8), boxes=[], index=i)["boxes"][0] for i in range(300)]
     assert min(box[0] for box in starts) == 0 and max(box[2] for box in starts) == 160
@@ -359,6 +364,11 @@ def test_smaller_copies_look_like_larger_ones() -> None:
         expected = (rows + 0.5) * (cutout.image.shape[0] / len(rows)) - 0.5 + cutout.image[0, 0, 0]
         inner = slice(1, -1)
         assert np.abs(scaled.levels[inner, 2, 0].astype(float) - expected[inner]).max() <= 1 + 0.26 / factor
+        if factor > 0.5:  # no halved copy: Pillow's filter, of each channel
+            size = scaled.levels.shape[1::-1]
+            by_pillow = [Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR) for plane in
+                         np.moveaxis(cutout.scaled(1.0).levels, -1, 0).copy()]  # fmt: skip
+            assert (scaled.levels == np.dstack([np.asarray(plane) for plane in by_pillow])).all()
         flipped = scaled.mirrored
         assert flipped.box == _cutout.box_of(flipped.hard) and (flipped.levels[:, ::-1] == scaled.levels).all()
 
@@ -506,6 +516,7 @@ def test_what_a_call_refuses(arguments: dict[str, Any], error: type[Exception], 
         ({"occlusion": -1}, ArgumentError, "occlusion: -1"),
         ({"size": (0, 0.5)}, ArgumentError, r"size: \(0, 0.5\), expected"),
         ({"size": (0.5, 2)}, ArgumentError, r"size: \(0.5, 2\), expected"),
+        ({"enlarge": 0.5}, ArgumentError, "enlarge: 0.5, expected"),
         ({"scale": (2, 1)}, ArgumentError, r"scale: \(2, 1\), expected"),
         ({"inside": 0}, ArgumentError, "inside: 0, expected a number above 0"),
         ({"bank": []}, ArgumentError, "donors: none, expected at least one"),
@@ -565,10 +576,10 @@ def test_a_folder_of_images_and_masks(tmp_path: Path) -> None:
     mask[10:50, 20:90] = 255
     Image.fromarray(mask).save(tmp_path / "cup" / "masks" / "a.png")
     bank = augment.Bank.from_folder(tmp_path)
-    assert bank.labels == ["cup"] and (bank[0].image == photo(1)[6:54, 16:94]).all()
+    assert bank.labels == ["cup"] and (bank[0].image == photo(1)[8:52, 18:92]).all()
     assert augment.Bank.from_folder(tmp_path / "cup").labels == [""]
     bank = augment.Bank.from_dataset(data.Photos(tmp_path / "cup"))
-    assert (bank[0].mask == mask[6:54, 16:94]).all()
+    assert (bank[0].mask == mask[8:52, 18:92]).all()
     with pytest.raises(IndexError, match="index: 1, expected 0 to 0"):
         bank[1]
 
@@ -597,7 +608,7 @@ def test_a_bank_from_coco(tmp_path: Path) -> None:
     bank = augment.Bank.from_coco(path, tmp_path, min_area=100)
     assert bank.labels == [3, 8] and bank.names == ["1_0", "1_1"]
     for donor in bank:
-        assert donor.image.shape == (46, 56, 3) and np.count_nonzero(donor.mask) == 2000
+        assert donor.image.shape == (44, 54, 3) and np.count_nonzero(donor.mask) == 2000
     assert augment.Bank.from_coco(path, tmp_path, labels={"pen": 0}).labels == [0]
     with pytest.raises(ArgumentError, match="donors: none"):
         augment.Bank.from_coco(path, tmp_path, labels={"cat": 0})
@@ -652,8 +663,30 @@ def test_donors_that_cannot_be_used_are_listed(tmp_path: Path) -> None:
     ]
     for text, problem in zip(("mask: empty", "mask: ", "expected a mask", "none.png", "box: "), problems, strict=True):
         assert text in problem.message
-    with pytest.raises(MaskError, match="empty: mask: empty; no pixel is at least half inside"):
+    with pytest.raises(UnusableSample, match="empty: mask: empty; no pixel is at least half inside"):
         bank[2]
+
+
+def test_an_empty_donor_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    empty = augment.Donor(photo(), np.zeros((96, 128), bool), label=9, name="nothing")
+    paste = augment.CopyPaste([empty, *donors()[:1]], n=6, inside=1.0)
+    with caplog.at_level("WARNING", "pyharmony"):
+        labels = [paste(photo(), labels=[], index=index)["labels"] for index in range(8)]
+    assert {label for each in labels for label in each} == {1} and min(map(len, labels)) < 6
+    assert [record.getMessage() for record in caplog.records] == [
+        "a donor is left out: nothing: mask: empty; no pixel is at least half inside"
+    ]
+
+
+def test_several_threads_use_one_bank(tmp_path: Path) -> None:
+    for i in range(6):
+        Image.fromarray(np.dstack([photo(i), np.full((96, 128), 255, np.uint8)])).save(tmp_path / f"{i}.png")
+    paste = augment.CopyPaste(augment.Bank.from_folder(tmp_path, memory=150_000), n=4, size=(0.05, 0.9))
+    expected = [paste(photo(), index=index)["image"].tobytes() for index in range(24)]
+    fresh = augment.CopyPaste(augment.Bank.from_folder(tmp_path, memory=150_000), n=4, size=(0.05, 0.9))
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda index: fresh(photo(), index=index)["image"].tobytes(), range(24)))
+    assert got == expected
 
 
 def test_an_object_that_is_not_found_in_its_box(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -668,11 +701,11 @@ def test_an_object_that_is_not_found_in_its_box(monkeypatch: pytest.MonkeyPatch)
 def test_the_memory_of_a_bank_is_limited(tmp_path: Path) -> None:
     for i in range(5):
         Image.fromarray(np.dstack([photo(i), np.full((96, 128), 255, np.uint8)])).save(tmp_path / f"{i}.png")
-    one = 96 * 128 * 4 * 4 // 3
+    one = 96 * 128 * 4 * 4 // 3 + 1
     bank = augment.Bank.from_folder(tmp_path, memory=2 * one)
     for i in (0, 1, 2, 1, 3, 4):
         assert (bank[i].image == photo(i)).all()
-        assert bank._bytes <= 2 * one and len(bank._cutouts) <= 2
+        assert len(bank._cutouts) <= 2
     assert list(bank._cutouts) == [3, 4]
     with pytest.raises(FileNotFoundError):
         augment.Bank.from_folder(tmp_path / "none")

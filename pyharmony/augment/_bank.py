@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,12 +18,15 @@ from .._arrays import is_array
 from .._images.fill import fill
 from .._images.levels import image_levels, in_levels, mask_levels, picture_levels
 from .._images.memory import Memory
+from .._images.region import Region, bounding_box
 from ..errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
 from ..typing import ImageLike, MaskLike, PathLike
 from ._cutout import Cutout, Levels
 
 if TYPE_CHECKING:
     from ..data import Dataset, Problem
+
+logger = logging.getLogger("pyharmony")
 
 #: The files that may have an alpha channel.
 _WITH_ALPHA = (".png", ".webp", ".tif", ".tiff", ".avif")
@@ -103,9 +108,10 @@ class Bank(Sequence[Donor]):
             raise ArgumentError("donors: none, expected at least one")
         self.memory = _checks.whole(memory, "memory")
         self._cutouts: OrderedDict[int, Cutout] = OrderedDict()
-        self._bytes = 0
-        #: Masks that were computed for boxes: the shape and the packed bits by the index of the donor.
-        self._segmented: dict[int, tuple[tuple[int, int], Any]] = {}
+        self._empty: set[int] = set()
+        #: Masks that were computed for boxes, by the index of the donor: the shape of the picture, their region and
+        #: their packed bits.
+        self._segmented: dict[int, tuple[tuple[int, int], Region, Any]] = {}
 
     @classmethod
     def from_folder(cls, folder: PathLike, *, labels: Mapping[str, Any] | None = None, memory: int = _MEMORY) -> Bank:
@@ -304,24 +310,38 @@ class Bank(Sequence[Donor]):
         return f"Bank({len(self)} donors)"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cutouts": OrderedDict(), "_bytes": 0}
+        return {**self.__dict__, "_cutouts": OrderedDict()}
 
     def _label(self, index: int) -> Any:
         """Returns the label of a donor, which is not read."""
         return self._donors[index].label
 
     def _cutout(self, index: int) -> Cutout:
-        """Returns the cut-out of a donor, from memory if it is there."""
+        """Returns the cut-out of a donor, from memory if it is there; several threads may call it."""
         cutout = self._cutouts.get(index)
-        if cutout is not None:
-            self._cutouts.move_to_end(index)
-            return cutout
-        cutout = self._cut_out(index)
-        self._cutouts[index] = cutout
-        self._bytes += cutout.nbytes
-        while self._bytes > self.memory and len(self._cutouts) > 1:
-            self._bytes -= self._cutouts.popitem(last=False)[1].nbytes
+        if cutout is None:
+            cutout = self._cut_out(index)
+            self._cutouts[index] = cutout
+            total = sum(each.nbytes for each in list(self._cutouts.values()))
+            while total > self.memory and len(self._cutouts) > 1:
+                oldest = next(iter(self._cutouts), index)
+                gone = self._cutouts.pop(oldest, None)
+                total -= 0 if gone is None else gone.nbytes
+        else:
+            with contextlib.suppress(KeyError):  # another thread has removed it
+                self._cutouts.move_to_end(index)
         return cutout
+
+    def _cutout_or_none(self, index: int) -> Cutout | None:
+        """Returns the cut-out of a donor; None, and a warning in the log at first, if it has no pixel inside."""
+        if index in self._empty:
+            return None
+        try:
+            return self._cutout(index)
+        except UnusableSample as error:
+            self._empty.add(index)
+            logger.warning("a donor is left out: %s", error)
+            return None
 
     def _cut_out(self, index: int) -> Cutout:
         donor = self._donors[index]
@@ -367,11 +387,13 @@ class Bank(Sequence[Donor]):
             inside = segment(image, box=(left, top, right - left, bottom - top)).mask >= 128
             if not inside.any():
                 raise UnusableSample(f"box: {tuple(box)}, no object was segmented in it")
-            self._segmented[index] = inside.shape, np.packbits(inside)
-        shape, bits = self._segmented[index]
+            region = bounding_box(inside)
+            self._segmented[index] = inside.shape, region, np.packbits(region.of(inside))
+        shape, region, bits = self._segmented[index]
         if shape != (height, width):
             raise ShapeError(f"image: {width} x {height} pixels, it had {shape[1]} x {shape[0]} when it was segmented")
-        mask[np.unpackbits(bits, count=height * width).reshape(shape) > 0] = 255
+        count = region.shape[0] * region.shape[1]
+        region.of(mask)[np.unpackbits(bits, count=count).reshape(region.shape) > 0] = 255
         return mask
 
 
@@ -465,7 +487,8 @@ def _donors_of_coco(annotations: Path, images: Any, labels: Mapping[str, Any] | 
         donors = []
         for one in table["annotations"]:
             category = categories.get(one["category_id"], "")
-            x, y, w, h = map(float, one["bbox"])
+            mask = one.get("segmentation") or None
+            x, y, w, h = map(float, one["bbox"] if mask is None or "area" not in one else one.get("bbox", (0, 0, 0, 0)))
             if (
                 one.get("iscrowd")
                 or one.get("area", w * h) < min_area
@@ -476,7 +499,6 @@ def _donors_of_coco(annotations: Path, images: Any, labels: Mapping[str, Any] | 
             if not path.resolve().is_relative_to(folder.resolve()):
                 raise DataError(f"{annotations}: {photos[one['image_id']]!r} is outside {folder}")
             label = one["category_id"] if labels is None else labels[category]
-            mask = one.get("segmentation") or None
             box = None if mask is not None else (x, y, x + w, y + h)
             donors.append(Donor(path, mask, box, label, f"{path.stem}_{one['id']}"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

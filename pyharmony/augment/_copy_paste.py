@@ -38,6 +38,8 @@ _SHORTEST = 4
 _AROUND, _EVERY = 0.25, 2
 #: The largest ratio of the contrasts before and after, and the largest shift of the means, in levels.
 _RATIO, _SHIFT = 1.5, 0.15 * 255
+#: The dtypes of pictures, as NumPy's characters.
+_IMAGES = "BHefd"
 #: The random numbers of an object.
 _DRAWS = 8
 #: The keys of a sample that have a value for each object, with that of a pasted one.
@@ -82,9 +84,10 @@ class CopyPaste:
         harmonize: the probability that the colours of an object take on mean and contrast of its surroundings.
         occlusion: the least share of an object's pixels that has to be visible, 0 to 1.
         size: the range of an object's longer side, as a share of that of the picture; drawn so that each factor is
-            equally likely. Small donors are enlarged, large ones reduced.
-        scale: the range of the factor of an object's own size, instead of size. Either is limited so that the object
-            is no larger than the picture.
+            equally likely.
+        enlarge: the largest factor by which an object is enlarged to that size, at least 1.
+        scale: the range of the factor of an object's own size, instead of size and enlarge. Either is limited so that
+            the object is no larger than the picture.
         flip: the probability of mirroring.
         inside: the least share of an object's width, and of its height, that lies in the picture, above 0 to 1.
         seed: the seed of all random numbers.
@@ -116,6 +119,7 @@ class CopyPaste:
         occlusion: float = 0.05,
         *,
         size: tuple[float, float] = (0.1, 0.5),
+        enlarge: float = 2.0,
         scale: tuple[float, float] | None = None,
         flip: float = 0.5,
         inside: float = 0.6,
@@ -128,6 +132,7 @@ class CopyPaste:
         self.blends = _blends(blend)
         self.harmonize, self.occlusion = check_share(harmonize, "harmonize"), check_share(occlusion, "occlusion")
         self.size = _range(size, "size", 1.0)
+        self.enlarge = _checks.number(enlarge, "enlarge", low=1.0, accepts="a finite number of at least 1")
         self.scale = None if scale is None else _range(scale, "scale", 1e3)
         self.flip = check_share(flip, "flip")
         self.inside = _checks.number(inside, "inside", low=1e-3, high=1.0, accepts="a number above 0, at most 1")
@@ -186,7 +191,8 @@ class CopyPaste:
         Raises:
             ShapeError, DTypeError, ArgumentError: an argument is wrong, or boxes, labels and masks are of different
                 numbers of objects.
-            DataError, MaskError, OSError: a donor cannot be used; the message names it, `Bank.checked` lists them all.
+            DataError, MaskError, OSError: a donor cannot be read; the message names it, `Bank.checked` lists them all.
+                One without a pixel inside its mask is left out, with a warning in the log.
         """
         if isinstance(image, Mapping):
             _refuse(boxes=boxes, labels=labels, masks=masks)
@@ -257,7 +263,9 @@ class CopyPaste:
         plans: list[_Plan] = []
         for i, draw in enumerate(draws):
             number = int(draw[0] * len(bank)) if drawn else i
-            cutout = bank._cutout(number)
+            cutout = bank._cutout_or_none(number)
+            if cutout is None:
+                continue
             plan = self._plan(cutout, bank._label(number), number, shape, draw, plans)
             if plan is not None:
                 plans.append(plan)
@@ -272,7 +280,7 @@ class CopyPaste:
         if self.scale is not None:
             factor = _between(self.scale, for_size)
         else:
-            factor = _between(self.size, for_size) * max(shape) / max(height, width)
+            factor = min(_between(self.size, for_size) * max(shape) / max(height, width), self.enlarge)
         factor = min(max(factor, _SHORTEST / max(height, width)), shape[0] / height, shape[1] / width)
         scaled = cutout.scaled(factor)
         if not scaled.area:  # thinner than a pixel
@@ -296,8 +304,9 @@ class CopyPaste:
                 options = {"method": "alpha"}  # a solve needs a pixel of the picture
         own = visible
         for other in above:
-            both = region.overlap(other.region)
-            if not both.empty:
+            there = other.object.box
+            if there.y0 < region.y1 and region.y0 < there.y1 and there.x0 < region.x1 and region.x0 < there.x1:
+                both = region.overlap(there)
                 visible = visible.copy() if visible is own else visible
                 both.of(visible, region.origin)[both.of(other.visible, other.region.origin)] = False
         pixels_seen = int(np.count_nonzero(visible)) if visible is not scaled.hard else scaled.area
@@ -384,8 +393,10 @@ def _like(colours: Levels, image: NumpyArray) -> NumpyArray:
 
 
 def _changes(before: NumpyArray, after: NumpyArray, visible: Bools) -> bool:
-    """Returns whether a visible pixel [h, w] differs: mostly, one of the middle row does."""
-    row = len(visible) // 2
+    """Returns whether a visible pixel [h, w] differs: mostly, the middle one or one of its row does."""
+    row, column = len(visible) // 2, visible.shape[1] // 2
+    if visible[row, column] and before[row, column].tolist() != after[row, column].tolist():
+        return True
     if (before[row] != after[row])[visible[row]].any():
         return True
     return bool((before != after)[visible].any())
@@ -395,7 +406,8 @@ def _check_image(image: Any, in_place: bool) -> None:
     accepts = "an array [H, W] or [H, W, C] of 1 or 3 channels"
     if not isinstance(image, np.ndarray):
         raise DTypeError(f"image: {type(image).__name__}, expected {accepts}, or a mapping with 'image'")
-    _checks.image_form(image, image.dtype.name, "image", (2, 3))
+    if image.dtype.char not in _IMAGES or image.ndim not in (2, 3) or not image.size:
+        _checks.image_form(image, image.dtype.name, "image", (2, 3))
     if image.ndim == 3 and image.shape[2] not in (1, 3):
         raise ShapeError(f"image: shape {list(image.shape)}, expected {accepts}")
     if in_place and not image.flags.writeable:

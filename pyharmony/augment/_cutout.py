@@ -11,7 +11,7 @@ from .. import _arrays
 from .._images.region import Region, bounding_box
 from .._images.sizes import block_means
 from .._native import native
-from ..errors import MaskError
+from ..errors import UnusableSample
 
 Levels = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
@@ -20,7 +20,7 @@ Bools = npt.NDArray[np.bool_]
 INSIDE = 128
 #: The pixels around an object that stay in its cut-out, since the gradients across its contour need them: at least, and
 #: as a share of its longer side.
-_MARGIN, _SHARE = 2, 1 / 16
+_MARGIN, _SHARE = 2, 1 / 32
 #: With fewer pixels along a side an object is not halved any more.
 _SMALLEST = 8
 
@@ -70,13 +70,13 @@ class Cutout:
         mask: uint8 [H, W].
 
     Raises:
-        MaskError: no pixel of the mask is at least half inside.
+        UnusableSample: no pixel of the mask is at least half inside.
     """
 
     def __init__(self, image: Levels, mask: Levels) -> None:
         core = bounding_box(mask >= INSIDE)
         if core.empty:
-            raise MaskError("mask: empty; no pixel is at least half inside")
+            raise UnusableSample("mask: empty; no pixel is at least half inside")
         box = bounding_box(mask)
         region = box.expand(max(_MARGIN, round(max(box.shape) * _SHARE)), mask.shape)
         levels = np.empty((*region.shape, 4), np.uint8)
@@ -97,7 +97,7 @@ class Cutout:
     @property
     def nbytes(self) -> int:
         """The memory of the cut-out with all its halved copies."""
-        return self._sizes[0].nbytes * 4 // 3
+        return self._sizes[0].nbytes * 4 // 3 + 1
 
     def scaled(self, factor: float) -> Scaled:
         """Returns the cut-out with its sides times a factor, at least a pixel.
@@ -110,23 +110,20 @@ class Cutout:
         if (height, width) == full.shape[:2]:
             return self._own
         number = 0
-        while min(self._level(number).shape[:2]) >= 2 * _SMALLEST and self._halves(number, height, width):
+        while (half := self._half(number)) is not None and half.shape[0] >= height and half.shape[1] >= width:
             number += 1
-        levels = self._level(number)
+        levels = self._sizes[number]
         out = np.empty((height, width, 4), np.uint8)
         box = 0.0, 0.0, full.shape[1] / (1 << number), full.shape[0] / (1 << number)  # without what was padded
         native.resize(_arrays.view(levels, "levels"), _arrays.view(out, "out", writable=True), *box)
         return Scaled.of(out)
 
-    def _halves(self, number: int, height: int, width: int) -> bool:
-        """Returns whether half of a level has no fewer pixels than are needed."""
-        rows, columns = self._level(number).shape[:2]
-        return (rows + 1) // 2 >= height and (columns + 1) // 2 >= width
-
-    def _level(self, number: int) -> Levels:
-        while number >= len(self._sizes):
-            self._sizes.append(_halved(self._sizes[-1]))
-        return self._sizes[number]
+    def _half(self, number: int) -> Levels | None:
+        """Returns the copy after a copy; None if that is too small. Several threads compute the same."""
+        sizes = self._sizes
+        if len(sizes) == number + 1 and min(sizes[number].shape[:2]) >= 2 * _SMALLEST:
+            self._sizes = sizes = [*sizes, _halved(sizes[number])]
+        return sizes[number + 1] if len(sizes) > number + 1 else None
 
 
 def _halved(levels: Levels) -> Levels:

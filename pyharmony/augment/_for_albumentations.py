@@ -170,7 +170,7 @@ def _stacked(masks: Any, shape: tuple[int, int]) -> NumpyArray | None:
         return None
     if not len(masks):
         return np.zeros((0, *shape), np.uint8)
-    stack = np.stack([np.asarray(mask) for mask in masks])
+    stack = masks if isinstance(masks, np.ndarray) else np.stack([np.asarray(mask) for mask in masks])
     return stack[..., 0] if stack.ndim == 4 else stack
 
 

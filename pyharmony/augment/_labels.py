@@ -222,8 +222,7 @@ def _new_boxes(boxes: Any, keep: list[int], occluded: list[Old], place: dict[int
     for one in occluded:
         if one.box is not None:
             result[place[one.row]] = one.box
-    for row, each in enumerate(new, len(keep)):
-        result[row] = each.box.box
+    result[len(keep) :] = [one.box.box for one in new]
     return result if isinstance(boxes, np.ndarray) else type(boxes)(result.tolist())
 
 
