@@ -454,6 +454,11 @@ def test_integers_text_and_tuples() -> None:
     paste = augment.CopyPaste(donors(), n=2)
     after = paste(photo(), boxes=((1, 2, 3, 4),), labels=(9,), index=0)
     assert isinstance(after["boxes"], tuple) and isinstance(after["labels"], tuple)
+    assert after["boxes"][0] == (1, 2, 3, 4) and all(isinstance(box, tuple) for box in after["boxes"])
+    after = paste(photo(), boxes=[[1, 2, 3.5, 4]], index=0)
+    assert after["boxes"][0] == [1, 2, 3.5, 4] and all(isinstance(box, list) for box in after["boxes"])
+    crowd = paste({"image": photo(), "labels": [9], "iscrowd": np.array([True])}, index=0)["iscrowd"]
+    assert crowd.tolist() == [True] + [False] * (len(crowd) - 1) and crowd.dtype == bool
     after = paste(photo(), boxes=np.array([[1, 2, 3, 4]], np.int16), labels=np.array([9], np.uint8), index=0)
     assert after["boxes"].dtype == np.int16 and after["labels"].dtype == np.uint8
     named = augment.CopyPaste([augment.Donor(d.image, d.mask, label="a long name") for d in donors()], n=2)
@@ -464,6 +469,10 @@ def test_no_objects_and_no_donors() -> None:
     image, boxes = photo(), np.array([[1.0, 2, 30, 40]])
     after = augment.CopyPaste(donors(), n=0)(image, boxes=boxes, labels=["a"], index=0)
     assert (after["image"] == image).all() and (after["boxes"] == boxes).all() and after["labels"] == ["a"]
+    masks = np.ones((1, 96, 128), bool)
+    after = augment.CopyPaste(donors(), n=0)(image, boxes=boxes, labels=np.array([2]), masks=masks, index=0)
+    assert (after["masks"] == masks).all() and not np.shares_memory(after["masks"], masks)
+    assert not np.shares_memory(after["image"], image) and not np.shares_memory(after["boxes"], boxes)
     given = augment.CopyPaste(None, inside=1.0)(image, labels=[], donors=donors()[:2], index=0)
     assert sorted(given["labels"]) == [1, 2]
 

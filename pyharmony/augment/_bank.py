@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -401,7 +402,7 @@ def as_bank(bank: Any) -> Bank:
     """Returns a bank from one, a folder, or donors."""
     if isinstance(bank, Bank):
         return bank
-    if isinstance(bank, (str, Path)):
+    if isinstance(bank, (str, os.PathLike)):
         return Bank.from_folder(bank)
     return Bank(bank)
 

@@ -129,8 +129,6 @@ def updated(objects: Objects, pasted: Sequence[Pasted], occlusion: float, shape:
         pasted: the new ones, each where it is visible.
         occlusion: the least share of an object that has to be visible.
     """
-    if not pasted:
-        return Update(0, list(range(objects.number)), [], [], Objects(*objects))
     overlaps = (
         _covered_by_masks(objects, pasted) if objects.masks is not None else _covered_boxes(objects, pasted, shape)
     )
@@ -216,19 +214,24 @@ def _covered_boxes(objects: Objects, pasted: Sequence[Pasted], shape: tuple[int,
 
 
 def _new_boxes(boxes: Any, keep: list[int], occluded: list[Old], place: dict[int, int], new: list[Pasted]) -> Any:
-    old = _boxes(boxes)
-    result = np.empty((len(keep) + len(new), 4), old.dtype)
-    result[: len(keep)] = old if len(keep) == len(old) else old[keep]
-    for one in occluded:
-        if one.box is not None:
-            result[place[one.row]] = one.box
-    result[len(keep) :] = [one.box.box for one in new]
-    return result if isinstance(boxes, np.ndarray) else type(boxes)(result.tolist())
+    changed = {place[one.row]: one.box for one in occluded if one.box is not None}
+    if isinstance(boxes, np.ndarray):
+        old = _boxes(boxes)
+        result = np.empty((len(keep) + len(new), 4), old.dtype)
+        result[: len(keep)] = old if len(keep) == len(old) else old[keep]
+        for row, box in changed.items():
+            result[row] = box
+        if new:
+            result[len(keep) :] = [one.box.box for one in new]
+        return result
+    kind = tuple if len(boxes) and isinstance(boxes[0], tuple) else list
+    rows = [boxes[index] if row not in changed else kind(changed[row]) for row, index in enumerate(keep)]
+    return type(boxes)([*rows, *(kind(one.box.box) for one in new)])
 
 
 #: The values that an array of a kind of NumPy's dtypes can hold.
 _KINDS: dict[str, Any] = {
-    "i": numbers.Integral, "u": numbers.Integral, "f": numbers.Real, "b": (bool, np.bool_), "U": str,
+    "i": numbers.Integral, "u": numbers.Integral, "f": numbers.Real, "b": (bool, np.bool_, numbers.Integral), "U": str,
 }  # fmt: skip
 
 
