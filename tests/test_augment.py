@@ -290,6 +290,18 @@ def test_draws_are_those_of_every_machine() -> None:
     assert augment.CopyPaste(None, n=2)._draws(0, None)[0][:2] == [0.7579544029403025, 0.420571580830845]
 
 
+def test_places_and_labels_are_those_of_every_machine(simd: str) -> None:
+    """Sizes, places, order and what is visible, whatever the instruction set."""
+    paste = augment.CopyPaste(donors(), n=3, seed=8)
+    expected = [
+        {3: (95, 58, 128, 63), 5: (6, 23, 29, 46), 1: (117, 3, 128, 17)},
+        {6: (85, 78, 106, 96), 5: (84, 35, 118, 69), 1: (0, 0, 15, 14)},
+    ]
+    for index, objects in enumerate(expected):
+        result = paste(photo(), boxes=[], labels=[], index=index)
+        assert result["labels"] == list(objects) and result["boxes"] == [list(box) for box in objects.values()]
+
+
 def pasted_in_a_process(pickled: bytes, index: int) -> bytes:
     paste = pickle.loads(pickled)  # noqa: S301
     return paste(photo(), index=index)["image"].tobytes()

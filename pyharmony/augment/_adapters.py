@@ -41,8 +41,8 @@ def for_albumentations(paste: CopyPaste, p: float = 1.0, *, metadata_key: str = 
     If a call has the metadata of albumentations' `CopyAndPaste`, a list with a dictionary for each donor with 'image',
     'mask' or 'bbox', and 'bbox_labels', all of these are pasted; else objects of the bank. The labels of a bank are
     then values of the one label field, or dictionaries with a value for each. A 'bbox' without a mask is pasted as a
-    rectangle, as by albumentations, if the bank of `paste` is for rectangles, and else cut out. Boxes and masks are
-    updated. 'mask' is refused, since a donor has no semantic map, and keypoints stay as they are.
+    rectangle, as by albumentations; it is cut out if `paste` has a bank and that is not for rectangles. Boxes and masks
+    are updated. 'mask' is refused, since a donor has no semantic map, and keypoints stay as they are.
 
     Args:
         paste: the augmentation. Its bank may be None if every call has metadata.
