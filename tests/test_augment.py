@@ -722,7 +722,7 @@ def test_an_object_that_is_not_found_in_its_box(monkeypatch: pytest.MonkeyPatch)
 def test_the_memory_of_a_bank_is_limited(tmp_path: Path) -> None:
     for i in range(5):
         Image.fromarray(np.dstack([photo(i), np.full((96, 128), 255, np.uint8)])).save(tmp_path / f"{i}.png")
-    one = 96 * 128 * 4 * 4 // 3 + 1
+    one = 96 * 128 * (4 * 4 + 3) // 3
     bank = augment.Bank.from_folder(tmp_path, memory=2 * one)
     for i in (0, 1, 2, 1, 3, 4):
         assert (bank[i].image == photo(i)).all()

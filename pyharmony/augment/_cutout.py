@@ -97,7 +97,7 @@ class Cutout:
     @property
     def nbytes(self) -> int:
         """The memory of the cut-out with all its halved copies."""
-        return self._sizes[0].nbytes * 4 // 3 + 1
+        return self._sizes[0].nbytes * 4 // 3 + self._own.hard.nbytes
 
     def scaled(self, factor: float) -> Scaled:
         """Returns the cut-out with its sides times a factor, at least a pixel.
