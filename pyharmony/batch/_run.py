@@ -144,10 +144,10 @@ def run(
         >>> report.counts["done"], report.counts["failed"]
         (2, 0)
     """
+    _checks.flags(resume=resume, retry_failed=retry_failed, restart=restart, keep_gps=keep_gps)
     _checks.one_of(operation, "operation", tuple(CALLS))
     _checks.one_of(engine, "engine", ("local", "ray"))
     _checks.one_of(on_exist, "on_exist", ("error", "skip", "overwrite"))
-    _checks.flags(resume=resume, retry_failed=retry_failed, restart=restart, keep_gps=keep_gps)
     jobs, threads = (_checks.whole(value, name, low=1) for value, name in ((jobs, "jobs"), (threads, "threads")))
     part, parts = shard
     if not 1 <= part <= parts:
