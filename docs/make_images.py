@@ -3,9 +3,9 @@
 `together.jpg` and `before_and_after.webp` are those of `pyharmony demo`. The large ones of the gallery are made by the
 commands that the page shows, from the photographs of the package and from those in the folder that PYHARMONY_DATA names
 (default `../shared/data`), which are not part of the repository: docs/images/LICENSES.md says whose they are. The print
-on bricks needs scikit-image too.
+on bricks needs scikit-image too. Names of pictures make those alone.
 
-python docs/make_images.py [pairs|augment]
+python docs/make_images.py [augment|pairs [NAME...]]
 """
 
 from __future__ import annotations
@@ -144,36 +144,93 @@ class Pair(NamedTuple):
     near: tuple[int, int, int, int]
 
 
-PHOTOS = (
-    Path(os.environ.get("PYHARMONY_DATA", IMAGES.parent.parent.parent / "shared" / "data")) / "photos_open" / "images"
-)
-#: The width of a picture, and the largest height of its photographs.
-WIDTH, HEIGHT = 1200, 580
+DATA = Path(os.environ.get("PYHARMONY_DATA", IMAGES.parent.parent.parent / "shared" / "data"))
+#: The width of a picture, the largest height of its photographs, and the largest width of a photograph for a command.
+WIDTH, HEIGHT, WIDEST = 1200, 580, 1280
 PAIRS = {
     "colorado": Pair("cowgirl.jpg", "colorado.jpg", {}, (340, 120, 240, 160)),
+    "camp": Pair(
+        "catch.jpg", "camp.jpg",
+        {
+            "catch.jpg": "photos_open/images/coco_000000328238.jpg",
+            "camp.jpg": "photos_open/images/coco_000000239857.jpg",
+        },
+        (60, 222, 250, 100),
+    ),
     "pier": Pair("coat.jpg", "pier.jpg", {}, (310, 86, 240, 80)),
-    "game": Pair("cowgirl.jpg", "game.jpg", {"game.jpg": "coco_000000360452.jpg"}, (120, 165, 270, 82)),
-    "street": Pair("cowgirl.jpg", "street.jpg", {"street.jpg": "coco_000000313588.jpg"}, (120, 215, 190, 150)),
+    "skyline": Pair(
+        "astronaut.jpg", "skyline.jpg", {"skyline.jpg": "highres_open/singaporean_cityscape.jpg"}, (130, 206, 640, 171)
+    ),
+    "game": Pair(
+        "cowgirl.jpg", "game.jpg", {"game.jpg": "photos_open/images/coco_000000360452.jpg"}, (120, 165, 270, 82)
+    ),
+    "street": Pair(
+        "cowgirl.jpg", "street.jpg", {"street.jpg": "photos_open/images/coco_000000313588.jpg"}, (120, 215, 190, 150)
+    ),
     "roofs": Pair(
-        "hat.jpg", "roofs.jpg", {"hat.jpg": "coco_000000257896.jpg", "roofs.jpg": "budgie_beacon_street_sunset.jpg"},
+        "hat.jpg", "roofs.jpg",
+        {
+            "hat.jpg": "photos_open/images/coco_000000257896.jpg",
+            "roofs.jpg": "photos_open/images/budgie_beacon_street_sunset.jpg",
+        },
         (240, 118, 400, 100),
     ),
+    "market": Pair(
+        "bananas.jpg", "market.jpg",
+        {
+            "bananas.jpg": "photos_open/images/coco_000000389812.jpg",
+            "market.jpg": "masks_open/images/coco_000000490629.jpg",
+        },
+        (400, 306, 240, 108),
+    ),
+    "vase": Pair(
+        "vase.jpg", "jetty.jpg",
+        {
+            "vase.jpg": "pairs_open/images/coco_000030_0.jpg",
+            "jetty.jpg": "photos_open/images/elementary_jonas_nilsson_lee.jpg",
+        },
+        (60, 210, 290, 105),
+    ),
+    "desk": Pair(
+        "cup.jpg", "desk.jpg",
+        {"cup.jpg": "pairs_open/images/coco_000127_1.jpg", "desk.jpg": "photos_open/images/coco_000000516008.jpg"},
+        (360, 272, 280, 125),
+    ),
     "mural": Pair("waves.png", "bricks.png", {}, (560, 90, 200, 130)),
+    "yard": Pair(
+        "lilies.png", "concrete.jpg", {"concrete.jpg": "photos_open/images/coco_000000210299.jpg"}, (250, 14, 220, 124)
+    ),
 }  # fmt: skip
 
 
-def print_on_bricks(folder: Path) -> None:
-    """Writes a part of a wood print, the mask of a rectangle with soft edges, and a wall in the colour of bricks."""
+def write_photo(photo: str, path: Path) -> None:
+    """Copies a photograph, reduced if it is wider than WIDEST."""
+    image = Image.open(DATA / photo)
+    if image.width <= WIDEST:
+        shutil.copy(DATA / photo, path)
+        return
+    size = (WIDEST, round(image.height * WIDEST / image.width))
+    image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(path, quality=95)
+
+
+def write_print(name: str, photo: str, size: tuple[int, int], box: tuple[int, int, int, int] | None) -> None:
+    """Writes a part of a photograph as a print, NAME.png, and the mask of a rectangle with soft edges."""
+    image = Image.open(DATA / photo).convert("RGB").resize(size, Image.Resampling.LANCZOS, box=box)
+    image.save(f"{name}.png")
+    mask = Image.new("L", size)
+    mask.paste(255, (8, 8, size[0] - 8, size[1] - 8))
+    mask.filter(ImageFilter.GaussianBlur(3)).save(f"{name}_mask.png")
+
+
+def prints(folder: Path) -> None:
+    """Writes the prints, the flowers foreshortened as on the ground, and a wall in the colour of bricks."""
     from skimage import data  # type: ignore[import-untyped]
 
     wall = Image.fromarray(np.rot90(data.brick())).resize((840, 840), Image.Resampling.LANCZOS).crop((0, 0, 840, 560))
     warm = np.clip(np.asarray(wall)[..., None] * np.array([1.12, 0.98, 0.86]), 0, 255).astype(np.uint8)
     Image.fromarray(warm).save(folder / "bricks.png")
-    waves = Image.open(PHOTOS / "budgie_ocean_waves.jpg").convert("RGB")
-    waves.resize((520, 330), Image.Resampling.LANCZOS, box=(40, 0, 608, 360)).save(folder / "waves.png")
-    mask = Image.new("L", (520, 330))
-    mask.paste(255, (8, 8, 512, 322))
-    mask.filter(ImageFilter.GaussianBlur(3)).save(folder / "waves_mask.png")
+    write_print(f"{folder}/waves", "photos_open/images/budgie_ocean_waves.jpg", (520, 330), (40, 0, 608, 360))
+    write_print(f"{folder}/lilies", "photos_open/images/wp_botany_flowers_closeup.jpg", (360, 200), None)
 
 
 def panels(src: Image.Image, dst: Image.Image, result: Image.Image, near: tuple[int, int, int, int]) -> Image.Image:
@@ -209,8 +266,8 @@ def commands() -> dict[str, str]:
     return {match[1]: block for block in blocks if (match := re.search(r"-o (\w+)\.png", block))}
 
 
-def pairs() -> None:
-    """Runs each command of the gallery where its photographs are, and writes its picture."""
+def pairs(names: list[str]) -> None:
+    """Runs each command of the gallery where its photographs are, or those of these names, and writes its picture."""
     (IMAGES / "pairs").mkdir(exist_ok=True)
     run = f'pyharmony() {{ "{sys.executable}" -m pyharmony "$@"; }}\n'
     with tempfile.TemporaryDirectory() as name:
@@ -218,13 +275,13 @@ def pairs() -> None:
         for path in PICTURES.iterdir():
             if path.suffix == ".jpg":
                 shutil.copy(path, folder)
-        print_on_bricks(folder)
-        for pair in PAIRS.values():
-            for file, photo in pair.photos.items():
-                shutil.copy(PHOTOS / photo, folder / file)
-        for word, block in commands().items():
-            subprocess.run(["bash", "-ec", run + block], cwd=folder, check=True)  # noqa: S603, S607
+        prints(folder)
+        blocks = commands()
+        for word in names or list(blocks):
             pair = PAIRS[word]
+            for file, photo in pair.photos.items():
+                write_photo(photo, folder / file)
+            subprocess.run(["bash", "-ec", run + blocks[word]], cwd=folder, check=True)  # noqa: S603, S607
             src, dst, result = (
                 Image.open(folder / file).convert("RGB") for file in (pair.src, pair.dst, f"{word}.png")
             )
@@ -232,11 +289,13 @@ def pairs() -> None:
 
 
 def main() -> None:
-    save(augmented(), "augment.jpg", pairs=False)
-    if sys.argv[1:] == ["augment"]:
+    part, names = sys.argv[1:2], sys.argv[2:]
+    if part != ["pairs"]:
+        save(augmented(), "augment.jpg", pairs=False)
+    if part == ["augment"]:
         return
-    pairs()
-    if sys.argv[1:] == ["pairs"]:
+    pairs(names)
+    if part:
         return
     save(rows(), "wrong_and_right.jpg", pairs=True)
     save(transfers(), "color.jpg", pairs=False)

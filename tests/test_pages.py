@@ -151,10 +151,15 @@ def test_large_pictures_are_made_by_the_commands_beside_them() -> None:
     gallery = (ROOT / "docs" / "gallery.md").read_text()
     assert set(made.PAIRS) == set(made.commands()) == names
     assert set(re.findall(r"\(images/pairs/(\w+)\.webp\)", gallery)) == names
-    assert set(re.findall(r"\(pairs/(\w+)\.webp\)", (images / "LICENSES.md").read_text())) == names
+    credited = (images / "LICENSES.md").read_text()
+    assert set(re.findall(r"\(pairs/(\w+)\.webp\)", credited)) == names
+    for section in gallery.split("\n## ")[1].split("\n### ")[1:]:
+        assert section.count("(images/pairs/") == section.count("```sh") == 2, section.splitlines()[0]
     for name, pair in made.PAIRS.items():
         words = made.commands()[name].split()
         assert {pair.src, pair.dst} <= set(words), name
         assert set(pair.photos) <= {pair.src, pair.dst}, name
+        for number in re.findall(r"coco_(\d+)", " ".join(pair.photos.values())):
+            assert f"{int(number):012}" in credited, name
         path = images / "pairs" / f"{name}.webp"
         assert Image.open(path).width >= 1100 and path.stat().st_size < 300_000, name
