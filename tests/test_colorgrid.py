@@ -19,6 +19,7 @@ from pyharmony.harmonization._guards import Care  # noqa: E402
 from pyharmony.harmonization._hints import Hints, Source  # noqa: E402
 from pyharmony.harmonization._scene import Scene  # noqa: E402
 from pyharmony.models.colorgrid import _first_not_below, _pure_weight, _weighted_indices, grow_mask  # noqa: E402
+from pyharmony.ops.convolution import recolored  # noqa: E402
 from pyharmony.training import steps  # noqa: E402
 from pyharmony.training.steps._contours import Shares, changed_samples, unchanged_samples  # noqa: E402
 from pyharmony.training.steps._scenes import drawn_scenes  # noqa: E402
@@ -424,7 +425,7 @@ def test_hints_in_numpy_are_those_in_torch(tmp_path: Path) -> None:
     colors = given + share * (mapped - given)
     with torch.no_grad():
         parts = _colorgrid._split(values.astype(np.float32))
-        colors = colors + torch.from_numpy(_colorgrid._mapped(given.numpy(), *parts))
+        colors = colors + torch.from_numpy(recolored(given.numpy(), *parts))
         then = model.by_reference(colors, torch.from_numpy(reference)[None], given, colors).numpy()
     (both,) = network.hinted(seen, [before], Hints(scene, reference))
     np.testing.assert_allclose(both.affine - first.affine, _colorgrid._split(then)[0][0], rtol=0, atol=1e-4)

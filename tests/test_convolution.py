@@ -1,4 +1,4 @@
-"""Convolutions for networks without torch: any size, window and stride follows the definition."""
+"""Layers of networks without torch: convolutions of any size, and sets of points, follow the definition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 import pyharmony
 from pyharmony.ops import layers
-from pyharmony.ops.convolution import convolution, enlarged, linear, product
+from pyharmony.ops.convolution import (
+    PointLayers,
+    contour,
+    convolution,
+    enlarged,
+    linear,
+    points,
+    product,
+    recolored,
+    sampled,
+    spread,
+)
 from pyharmony.reference import convolution as reference
 
 #: The unit roundoff of float32.
@@ -225,3 +236,174 @@ def test_a_layer_norm_follows_its_definition() -> None:
     expected = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
     expected = expected * state["norm.weight"] + state["norm.bias"]
     np.testing.assert_allclose(layers.layer_norm(x, state, "norm"), expected, rtol=0, atol=1e-5)
+
+
+# ---- sets of points ----
+
+
+def point_set(seed: int, channels: int, width: int, heads: int) -> tuple[PointLayers, dict[str, Any]]:
+    """Returns layers with random parameters, and the same for the reference."""
+    rng = np.random.default_rng(seed)
+    pairs = [(channels, width), (width, width), (width, width)] + [(width, heads)] * (heads > 0)
+    state = {}
+    for name, (before, after) in zip(("layers.0", "layers.2", "layers.4", "scores"), pairs, strict=False):
+        state[f"set.{name}.weight"] = (rng.standard_normal((after, before)) / np.sqrt(before)).astype(np.float32)
+        state[f"set.{name}.bias"] = rng.standard_normal(after).astype(np.float32)
+    for i in range(4 if heads else 3):
+        for part in ("weight", "bias"):
+            state[f"set.norms.{i}.{part}"] = rng.standard_normal(width).astype(np.float32)
+    linears = [
+        (state[f"set.{name}.weight"].T, state[f"set.{name}.bias"]) for name in ("layers.0", "layers.2", "layers.4")
+    ]
+    norms = [(state[f"set.norms.{i}.weight"], state[f"set.norms.{i}.bias"]) for i in range(4 if heads else 3)]
+    scores = (state["set.scores.weight"].T, state["set.scores.bias"]) if heads else None
+    return layers.point_layers_of(state, "set"), {"layers": linears, "norms": norms, "scores": scores}
+
+
+@given(
+    sets=st.integers(1, 3), count=st.integers(1, 230), channels=st.integers(1, 70), share=st.integers(1, 20),
+    heads=st.integers(0, 4), adds=st.booleans(), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_any_set_of_points_follows_the_definition(sets, count, channels, share, heads, adds, seed):
+    width = share * max(heads, 1)
+    ours, theirs = point_set(seed, channels, width, heads)
+    rng = np.random.default_rng(seed)
+    elements = rng.random((sets, count, channels), np.float32)
+    added = rng.standard_normal((sets, width)).astype(np.float32) if adds else None
+    pools = points(elements, ours, added)
+    expected = reference.points(elements, **theirs, added=added)
+    assert pools.dtype == np.float32 and pools.shape == expected.shape
+    # A norm of few channels, or of channels that are nearly the same, magnifies what is rounded before it.
+    np.testing.assert_allclose(pools, expected, rtol=0, atol=2e-3 if count < 3 or width < 8 else 2e-4)
+
+
+def test_sets_follow_the_definition_with_every_instruction_set(simd):
+    ours, theirs = point_set(2, 61, 64, 4)
+    elements = np.random.default_rng(2).random((2, 391, 61), np.float32)
+    np.testing.assert_allclose(points(elements, ours), reference.points(elements, **theirs), rtol=0, atol=2e-4)
+    y, x = np.mgrid[:67, :67]
+    mask, blur = (np.hypot(x - 30, y - 34) < 17).astype(np.float32), band(67, 2)
+    for values, expected in zip(contour(mask, blur, 4, 99), reference.contour(mask, blur, 99), strict=True):
+        np.testing.assert_allclose(values, expected, rtol=0, atol=1e-5)
+
+
+def test_a_layer_saturates_far_from_zero():
+    """SiLU of values whose exponential overflows is 0, and that of large ones is the value."""
+    ours, theirs = point_set(3, 5, 16, 0)
+    elements = np.random.default_rng(3).standard_normal((1, 40, 5)).astype(np.float32) * 200
+    np.testing.assert_allclose(points(elements, ours), reference.points(elements, **theirs), rtol=0, atol=1e-4)
+
+
+def test_what_is_no_number_comes_through_a_set():
+    ours, _ = point_set(3, 5, 16, 4)
+    elements = np.zeros((2, 40, 5), np.float32)
+    elements[1, 7, 2] = np.nan
+    pools = points(elements, ours)
+    assert np.isfinite(pools[0]).all() and np.isnan(pools[1, :16]).all()
+
+
+def test_threads_and_the_number_of_sets_change_no_bit_of_a_set():
+    ours, _ = point_set(4, 61, 64, 4)
+    elements = np.random.default_rng(4).random((6, 768, 61), np.float32)
+    before = pyharmony.get_num_threads()
+    try:
+        pools = []
+        for count in (1, 2, 5):
+            pyharmony.set_num_threads(count)
+            pools.append(points(elements, ours))
+    finally:
+        pyharmony.set_num_threads(before)
+    alone = np.concatenate([points(one[None], ours) for one in elements])
+    assert pools[0].tobytes() == pools[1].tobytes() == pools[2].tobytes() == alone.tobytes()
+
+
+@given(size=st.integers(1, 1500), count=st.integers(1, 400), hard=st.booleans(), seed=st.integers(0, 99))
+def test_elements_are_spread_by_weight_with_the_indices_of_numpy(size, count, hard, seed):
+    weight = np.random.default_rng(seed).random(size, np.float32)
+    weight = (weight > 0.7).astype(np.float32) if hard else weight**8
+    np.testing.assert_array_equal(spread(weight, count), reference.spread(weight, count))
+
+
+def band(side: int, radius: int) -> np.ndarray:
+    at = np.arange(side)
+    near = (np.abs(at[:, None] - at) <= radius).astype(np.float32)
+    near /= near.sum(1, keepdims=True)
+    return product(near, near)
+
+
+@given(side=st.integers(2, 70), radius=st.integers(1, 4), count=st.integers(1, 60), seed=st.integers(0, 99))
+def test_the_contour_has_the_bits_of_whole_products(side, radius, count, seed):
+    """The blur leaves products of zero out, which change no sum."""
+    mask = (np.random.default_rng(seed).random((side, side)) < 0.3).astype(np.float32)
+    mask[side // 3 : side // 2 + 1, side // 4 : side // 2 + 1] = 1
+    blur = band(side, radius)
+    place, normal, slope = contour(mask, blur, 2 * radius, count)
+    padded = np.pad(product(product(blur, mask), blur.T), 1, mode="edge")
+    across, down = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2, (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
+    steep = np.sqrt(across * across + down * down)
+    at = reference.spread((steep * steep * steep).reshape(-1), count)
+    np.testing.assert_array_equal(place, np.stack([at % side, at // side], 1))
+    np.testing.assert_array_equal(slope, steep.reshape(-1)[at])
+    most = np.maximum(slope, np.float32(1e-4))
+    np.testing.assert_array_equal(normal[:, 0], across.reshape(-1)[at] / most)
+    np.testing.assert_array_equal(normal[:, 1], down.reshape(-1)[at] / most)
+
+
+def test_the_contour_of_a_disc_points_inwards():
+    y, x = np.mgrid[:64, :64]
+    mask = (np.hypot(x - 30, y - 34) < 17).astype(np.float32)
+    place, normal, slope = contour(mask, band(64, 1), 2, 100)
+    for ours, theirs in zip((place, normal, slope), reference.contour(mask, band(64, 1), 100), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    inwards = np.array([30, 34]) - place
+    assert ((inwards * normal).sum(1) > 0.95 * np.hypot(*inwards.T)).all()
+
+
+@given(
+    side=st.integers(2, 30), channels=st.integers(1, 5), count=st.integers(0, 20), steps=st.integers(1, 5),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_samples_lie_between_pixels(side, channels, count, steps, seed):
+    rng = np.random.default_rng(seed)
+    planes = rng.random((side, side, channels), np.float32)
+    place = rng.integers(0, side, (count, 2)).astype(np.float32)
+    normal, distances = rng.standard_normal((count, 2)).astype(np.float32), rng.normal(0, side, steps)
+    values = sampled(planes, place, normal, tuple(distances.astype(np.float32)))
+    expected = reference.sampled(planes, place, normal, distances.astype(np.float32))
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-5 * side)
+
+
+@given(sets=st.integers(1, 3), count=st.integers(0, 40), knots=st.integers(2, 20), seed=st.integers(0, 99))
+def test_colours_beyond_white_are_recoloured_without_a_limit(sets, count, knots, seed):
+    rng = np.random.default_rng(seed)
+    colors = rng.normal(0.5, 0.5, (sets, count, 3)).astype(np.float32)
+    affine = rng.standard_normal((sets, 3, 4)).astype(np.float32)
+    curves = rng.standard_normal((sets, 3, 3, knots)).astype(np.float32)
+    expected = reference.recolored(colors, affine, curves)
+    np.testing.assert_allclose(recolored(colors, affine, curves), expected, rtol=0, atol=2e-5)
+
+
+def test_what_is_not_accepted_of_a_set_is_named():
+    ours, _ = point_set(1, 5, 16, 4)
+    elements, square = np.zeros((2, 9, 5), np.float32), np.zeros((8, 8), np.float32)
+    two = np.zeros((3, 2), np.float32)
+    with pytest.raises(ValueError, match=r"parameters: .* values, expected"):
+        points(elements[..., :4], ours)
+    with pytest.raises(ValueError, match="elements: no points, expected at least 1"):
+        points(elements[:, :0], ours)
+    with pytest.raises(ValueError, match="elements: dtype float64, expected float32"):
+        points(np.zeros((2, 9, 5)), ours)
+    with pytest.raises(ValueError, match=r"added: expected \[2, 16\]"):
+        points(elements, ours, np.zeros((1, 16), np.float32))
+    with pytest.raises(ValueError, match="with channels for 3 heads"):
+        points(elements, ours._replace(heads=3))
+    with pytest.raises(ValueError, match="weight: empty"):
+        spread(np.zeros(0, np.float32), 3)
+    with pytest.raises(ValueError, match="mask and blur: expected squares of one size"):
+        contour(square, np.eye(7, dtype=np.float32), 1, 3)
+    with pytest.raises(ValueError, match="planes: expected a square"):
+        sampled(np.zeros((8, 7, 3), np.float32), two, two, (0.0,))
+    with pytest.raises(ValueError, match="place and normal: expected"):
+        sampled(np.zeros((8, 8, 3), np.float32), two, two[:2], (0.0,))
+    with pytest.raises(ValueError, match=r"affine: expected \[1, 3, 4\]"):
+        recolored(np.zeros((1, 2, 3), np.float32), np.zeros((2, 3, 4), np.float32), np.zeros((1, 3, 3, 8), np.float32))

@@ -6,17 +6,16 @@ Every function here computes the module of the same part in evaluation mode; the
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from .._header import Calibration, arrays_of, damage
 from .._images.threads import in_threads
 from ..errors import WeightsError
-from ..ops.convolution import linear, product
-from ..ops.layers import Float32, State, layer_norm, shipped
+from ..ops.convolution import PointLayers, contour, linear, points, product, recolored, sampled, spread
+from ..ops.layers import Float32, State, layer_norm, point_layers_of, shipped
 from ._guards import Answer, Care
 from ._hints import Hints, Source
 from ._judged import hardened, judged_maps, looks_of, views_of
@@ -25,15 +24,20 @@ from ._scene import Scene
 
 #: As in `pyharmony.models.colorgrid`.
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_MOMENTS = 18  # the moments before the quantiles
 _CELLS = 16
 _NEAR = (1, 3)
 _BEYOND = np.float32(0.2)
 _ACROSS = tuple(float(x) for x in range(-5, 6))
 _SHARED = 2
+_FIRST = ".layers.0.weight"  # the name of a tensor that each set of points has
 # Weights of the parts of a change with a source, by `benchmarks/unseen.py`: a clean cut-out itself has little evidence.
 _MAP_WEIGHT = 0.22  # the weight of the map
 _LAYERS_WEIGHT = 0.88  # the weight of the layers for sources
 _SCENES_WEIGHT = 0.58  # the weight of the change from the source's scene to the new one
+
+
+Contour = tuple[Float32, Float32, Float32]
 
 
 class Settings(NamedTuple):
@@ -56,7 +60,8 @@ class Network(NamedTuple):
     """The network of a file, ready to run."""
 
     settings: Settings
-    state: State
+    state: State  # its matrices are transposed, [in, out]
+    sets: Mapping[str, PointLayers]  # the layers for sets of points, by name
     calibration: Calibration
 
     @property
@@ -71,7 +76,7 @@ class Network(NamedTuple):
 
     def maps(self, scenes: Sequence[Scene]) -> list[ColorMap]:
         """Returns the colour map of the last expert for each scene of the network's size."""
-        return _maps_of(self, self.settings.experts - 1, [_samples_of(self.settings, scene) for scene in scenes])
+        return _maps_of(self, self.settings.experts - 1, _samples_of(self.settings, scenes))
 
     def answers(self, scene: Scene, care: Care) -> tuple[list[ColorMap], Float32 | None]:
         """Returns the maps of `views_of` a scene with a hard mask, and the judge's weight of each, [V].
@@ -86,11 +91,13 @@ class Network(NamedTuple):
         views = views_of(scene, care, gives_maps=True, judge=bool(self.settings.judge))
         if not self.settings.judge:
             return self.maps(views), None
-        samples = [_samples_of(self.settings, view) for view in views]
+        line = _contour(scene.mask, self.settings.seen[2])
+        samples = _samples_of(self.settings, views, line=line)
+        shared = _Samples(*(x[:_SHARED] for x in samples))
         maps = _maps_of(self, 0, samples)
         for expert in range(1, self.settings.experts):
-            maps += _maps_of(self, expert, samples[:_SHARED])
-        return maps, _weights(self, scene, maps)
+            maps += _maps_of(self, expert, shared)
+        return maps, _weights(self, scene, maps, line)
 
     def answer_of(self, scene: Scene, care: Care) -> Answer:
         """Returns the answer for a scene of the network's size."""
@@ -110,9 +117,9 @@ class Network(NamedTuple):
         if not self.settings.hints:
             raise WeightsError("source and reference: not supported by these weights of colorgrid")
         counts = self.settings.seen
-        at = _indices_by(_sure(scene.mask), counts[0])
+        at = spread(_sure(scene.mask).reshape(-1), counts[0])
         original = scene.image.reshape(-1, 3)[at][None]
-        background = scene.image.reshape(-1, 3)[_indices_by(_sure(1 - scene.mask), counts[1])][None]
+        background = scene.image.reshape(-1, 3)[spread(_sure(1 - scene.mask).reshape(-1), counts[1])][None]
         beside = None if hints.source is None or (scene.mask > 0).all() else _scene_change(self, scene, hints.source)
         results = []
         for color_map in maps:
@@ -126,7 +133,7 @@ class Network(NamedTuple):
                 if beside is not None:
                     change = change + np.float32(_SCENES_WEIGHT) * beside
                 color_map = color_map.scaled(_MAP_WEIGHT)
-                colors = original + np.float32(_MAP_WEIGHT) * (mapped - original) + _mapped(original, *_split(change))
+                colors = original + np.float32(_MAP_WEIGHT) * (mapped - original) + recolored(original, *_split(change))
             if hints.reference is not None:
                 alike = colors, hints.reference[None]
                 change = change + _compared(alike, original, colors, self.state, "by_reference")
@@ -147,69 +154,90 @@ def parsed(data: bytes, path: str) -> Network:
     config = {"heads": 0, "recall": False, "nearness": False, "experts": 1, "judge": 0, "hints": 0} | header.config
     with damage(path):
         settings = Settings(*(config[name] for name in Settings._fields))
-    return Network(settings, state, header.calibration)
+        names = [key.removesuffix(_FIRST) for key in state if key.endswith(_FIRST)]
+        sets = {name: point_layers_of(state, name) for name in names}
+    matrices = {key: np.ascontiguousarray(x.T) if x.ndim == 2 else x for key, x in state.items()}
+    return Network(settings, matrices, sets, header.calibration)
 
 
 class _Samples(NamedTuple):
-    """The values that are sampled from a scene, or from some [V], see `_Inputs` of the model."""
+    """The values that are sampled from scenes [V], see `_Inputs` of the model; and their moments, [V, 60]."""
 
     inside: Float32
     outside: Float32
     within: Float32
     beyond: Float32
     rest: Float32
+    of_inside: Float32
+    of_outside: Float32
+    of_step: Float32  # of the step across the contour
 
 
-def _samples_of(settings: Settings, scene: Scene, where: Float32 | None = None) -> _Samples:
-    """Samples a scene; where: [S, S], 0 for pixels that belong to neither region, else 1; None: 1."""
-    image, mask = scene.image, scene.mask
-    inside_weight, outside_weight = (_sure(x) if where is None else _sure(x) * where for x in (mask, 1 - mask))
-    cells, share = (_block_means(x, image.shape[0] // _CELLS) for x in (image, mask[..., None]))
-    around = cells
-    if settings.nearness:
-        around = np.concatenate([cells, *(_window_means(share, n) for n in _NEAR)], 2)
-    inside = _pixels(image, cells, inside_weight, settings.seen[0])
-    outside = _pixels(image, around, outside_weight, settings.seen[1])
-    return _Samples(inside, outside, *_rows(image, mask, settings.seen[2], settings.reach))
+def _samples_of(
+    settings: Settings, scenes: Sequence[Scene], where: Sequence[Float32] | None = None, line: Contour | None = None
+) -> _Samples:
+    """Samples scenes.
+
+    where: [S, S] for each, 0 for pixels that belong to neither region, else 1; None: 1.
+    line: the contour of the first; None: not computed yet.
+    """
+    cells: dict[int, Float32] = {}
+    parts = []
+    for i, (image, mask) in enumerate((scene.image, scene.mask) for scene in scenes):
+        if id(image) not in cells:  # moved masks share their image
+            cells[id(image)] = _block_means(image, image.shape[0] // _CELLS)
+        weights = [_sure(x) if where is None else _sure(x) * where[i] for x in (mask, 1 - mask)]
+        around = cells[id(image)]
+        if settings.nearness:
+            share = _block_means(mask[..., None], image.shape[0] // _CELLS)
+            around = np.concatenate([around, *(_window_means(share, n) for n in _NEAR)], 2)
+        inside = _pixels(image, cells[id(image)], weights[0], settings.seen[0])
+        outside = _pixels(image, around, weights[1], settings.seen[1])
+        of_scene = _contour(mask, settings.seen[2]) if line is None or i else line
+        parts.append((inside, outside, *_rows(image, mask, of_scene, settings.reach)))
+    inside, outside, within, beyond, rest = map(np.stack, zip(*parts, strict=True))
+    sets = inside[..., :3], outside[..., :3], beyond[:, :, 0] - within[:, :, 0]
+    return _Samples(inside, outside, within, beyond, rest, *map(_moments, sets))
 
 
-def _maps_of(network: Network, expert: int, scenes: Sequence[_Samples]) -> list[ColorMap]:
-    """Computes `Expert`: the colour map of the samples of each scene."""
-    settings, start = network.settings, f"experts.{expert}."
-    state = {key.removeprefix(start): value for key, value in network.state.items() if key.startswith(start)}
-    samples = _Samples(*map(np.stack, zip(*scenes, strict=True)))
+def _maps_of(network: Network, expert: int, samples: _Samples) -> list[ColorMap]:
+    """Computes `Expert`: the colour map of each scene."""
+    settings, state, name = network.settings, network.state, f"experts.{expert}"
+    count = len(samples.inside)
     within, beyond = samples.within, samples.beyond
     original, places = samples.inside[..., :3], samples.inside[..., 3:]
     background = np.concatenate([samples.outside, samples.outside[..., :3].max(-1, keepdims=True)], -1)
-    of_outside = _statistics(samples.outside[..., :3], state, "statistics.1")
+    of_outside = _statistics(samples.of_outside, state, f"{name}.statistics.1")
     identity = np.eye(3, 4, dtype=np.float32)
-    values = np.zeros((len(scenes), 12 + 9 * settings.knots), np.float32)
-    affine = np.broadcast_to(identity, (len(scenes), 3, 4))
-    curves = np.zeros((len(scenes), 3, 3, settings.knots), np.float32)
+    values = np.zeros((count, 12 + 9 * settings.knots), np.float32)
+    affine = np.broadcast_to(identity, (count, 3, 4))
+    curves = np.zeros((count, 3, 3, settings.knots), np.float32)
     recalled: Float32 | None = None
     for stage in range(settings.stages):
         colors, edge = original, within
+        of_colors, of_step = samples.of_inside, samples.of_step
         if stage:
-            both = np.concatenate([original, within.reshape(len(scenes), -1, 3)], 1)
-            mapped = _mapped(both, affine, curves).clip(-_BEYOND, 1 + _BEYOND)
+            both = np.concatenate([original, within.reshape(count, -1, 3)], 1)
+            mapped = recolored(both, affine, curves).clip(-_BEYOND, 1 + _BEYOND)
             colors, edge = mapped[:, : original.shape[1]], mapped[:, original.shape[1] :].reshape(within.shape)
+            of_colors, of_step = _moments(colors), _moments(beyond[:, :, 0] - edge[:, :, 0])
         if not stage or settings.recall:
-            set_of_outside = _points(background, state, "outside", recalled)
+            set_of_outside = _points(background, network, f"{name}.outside", recalled)
         largest = colors.max(-1, keepdims=True)
         rows = [*(x.reshape(*x.shape[:2], -1) for x in (within, edge, beyond)), samples.rest]
         features = [
-            _statistics(colors, state, "statistics.0"),
-            _points(np.concatenate([original, colors, places, largest], -1), state, "inside", recalled),
+            _statistics(of_colors, state, f"{name}.statistics.0"),
+            _points(np.concatenate([original, colors, places, largest], -1), network, f"{name}.inside", recalled),
             of_outside,
             set_of_outside,
-            _statistics(beyond[:, :, 0] - edge[:, :, 0], state, "statistics.2"),
-            _points(np.concatenate(rows, -1), state, "rows", recalled),
+            _statistics(of_step, state, f"{name}.statistics.2"),
+            _points(np.concatenate(rows, -1), network, f"{name}.rows", recalled),
         ]
         x = np.concatenate(features, -1)
         for layer in ("decide.1", "decide.4"):
-            x = _silu(_linear(x, state, layer))
+            x = _silu(_linear(x, state, f"{name}.{layer}"))
         recalled = x if settings.recall else None
-        values = values + _linear(x, state, "last")
+        values = values + _linear(x, state, f"{name}.last")
         affine, curves = _split(values)
         affine = affine + identity
     if not np.isfinite(values).all():
@@ -222,24 +250,24 @@ def _split(values: Float32) -> tuple[Float32, Float32]:
     return values[:, :12].reshape(-1, 3, 4), values[:, 12:].reshape(len(values), 3, 3, -1)
 
 
-def _weights(network: Network, scene: Scene, maps: Sequence[ColorMap]) -> Float32:
+def _weights(network: Network, scene: Scene, maps: Sequence[ColorMap], line: Contour) -> Float32:
     """Computes `Judge`: the weight of each result for a scene, [V]."""
     settings, state = network.settings, network.state
     image, mask = scene.image, scene.mask
-    original = image.reshape(-1, 3)[_indices_by(_sure(mask), settings.seen[0])]
+    original = image.reshape(-1, 3)[spread(_sure(mask).reshape(-1), settings.seen[0])]
     parts = [np.stack([getattr(m, name) for m in maps]).astype(np.float32) for name in ("affine", "curves")]
-    mapped = _mapped(np.broadcast_to(original, (len(maps), *original.shape)), *parts)
+    mapped = recolored(np.broadcast_to(original, (len(maps), *original.shape)), *parts)
     change = mapped.clip(-_BEYOND, 1 + _BEYOND) - original
     first, second = np.triu_indices(len(maps), 1)
     apart = np.square(change[first] - change[second]).mean((1, 2))
     sizes = [np.square(change).mean((1, 2)), change.var(1).mean(1), apart]
     facts = [change.mean(1).reshape(-1) * 10, *(np.log(x + np.float32(1e-6)) / 2 for x in sizes)]
     facts += [original.mean(0), original.std(0), np.log(mask.mean() + np.float32(1e-6)).reshape(1)]
-    across = _sampled(image, *_contour(mask, settings.seen[2])[:2], _ACROSS)
+    across = sampled(image, *line[:2], _ACROSS)
     steps = (across[:, 1:] - across[:, :-1]) * 2 + np.float32(0.5)
     rows = np.concatenate([across.reshape(len(across), -1), steps.reshape(len(steps), -1)], 1)
     x = np.concatenate([
-        _points(rows[None], state, "judge.rows", None)[0],
+        _points(rows[None], network, "judge.rows", None)[0],
         layer_norm(np.concatenate(facts).astype(np.float32), state, "judge.norm"),
     ])  # fmt: skip
     for layer in ("judge.decide.1", "judge.decide.4"):
@@ -262,12 +290,12 @@ def _scene_change(network: Network, scene: Scene, source: Source) -> Float32:
         sides.append((plain[:, ::2], where[:, ::2].astype(np.float32)))
     half = np.zeros_like(scene.mask)
     half[:, half.shape[1] // 2 :] = 1
-    views = []
+    views, wheres = [], []
     for step in (1, -1):
         image, where = (np.concatenate([side[:, ::step] for side in x], 1) for x in zip(*sides, strict=True))
-        composite = Scene(np.ascontiguousarray(image), half)
-        views.append(_samples_of(network.settings, composite, np.ascontiguousarray(where)))
-    maps = _maps_of(network, network.settings.experts - 1, views)
+        views.append(Scene(np.ascontiguousarray(image), half))
+        wheres.append(np.asarray(where, np.float32))
+    maps = _maps_of(network, network.settings.experts - 1, _samples_of(network.settings, views, wheres))
     mean = weighted(maps, np.full(len(maps), 1 / len(maps)))
     assert mean.affine is not None and mean.curves is not None  # noqa: S101
     change = np.concatenate([(mean.affine - np.eye(3, 4)).reshape(-1), mean.curves.reshape(-1)])
@@ -287,7 +315,7 @@ def _compared(alike: tuple[Float32, Float32], original: Float32, mapped: Float32
 
     likeness = _softmax(_products(kind(first), kind(second).swapaxes(1, 2)), 2)
     sets = [first, second, _products(likeness, second) - first, original, mapped - original]
-    x = np.concatenate([np.concatenate(_moments(each), 1) for each in sets], 1) * 3
+    x = np.concatenate([_moments(each) for each in sets], 1) * 3
     for layer in ("decide.1", "decide.4"):
         x = _silu(_linear(x, state, f"{name}.{layer}"))
     return _linear(x, state, f"{name}.decide.6")
@@ -295,8 +323,8 @@ def _compared(alike: tuple[Float32, Float32], original: Float32, mapped: Float32
 
 def _linear(x: Float32, state: State, name: str) -> Float32:
     # One large product is faster than one for each view. NumPy's own threads would busy-wait for the next one.
-    weight, flat = np.ascontiguousarray(state[f"{name}.weight"].T), np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
-    return linear(flat, weight, state[f"{name}.bias"]).reshape(*x.shape[:-1], -1)
+    flat = x.reshape(-1, x.shape[-1])
+    return linear(flat, state[f"{name}.weight"], state[f"{name}.bias"]).reshape(*x.shape[:-1], -1)
 
 
 def _silu(x: Float32) -> Float32:
@@ -314,28 +342,20 @@ def _softmax(scores: Float32, axis: int) -> Float32:
     return weights
 
 
-def _points(elements: Float32, state: State, name: str, recalled: Float32 | None) -> Float32:
+def _points(elements: Float32, network: Network, name: str, recalled: Float32 | None) -> Float32:
     """Computes `Points` of elements [V, P, C]."""
-    x = _linear((elements - np.float32(0.5)) * 3, state, f"{name}.layers.0")
-    if recalled is not None:
-        x = x + (recalled @ state[f"{name}.recall.weight"].T)[:, None]
-    x = _linear(_silu(_linear(_silu(x), state, f"{name}.layers.2")), state, f"{name}.layers.4")
-    pooled = [x.mean(1), x.max(1), np.sqrt(x.var(1) + np.float32(1e-6))]
-    if f"{name}.scores.weight" in state:
-        weights = _softmax(_linear(x, state, f"{name}.scores"), 1)
-        heads = x.reshape(*x.shape[:2], weights.shape[2], -1)
-        pooled.append(np.einsum("vph,vphc->vhc", weights, heads).reshape(len(x), -1))
-    return np.concatenate([layer_norm(y, state, f"{name}.norms.{i}") for i, y in enumerate(pooled)], -1)
+    added = None if recalled is None else recalled @ network.state[f"{name}.recall.weight"]
+    return points(elements, network.sets[name], added)
 
 
-def _statistics(colors: Float32, state: State, name: str) -> Float32:
-    """Computes `Statistics` of colours [V, P, 3]."""
-    parts = _moments(colors)
+def _statistics(moments: Float32, state: State, name: str) -> Float32:
+    """Computes `Statistics` of moments [V, 60]."""
+    parts = moments[:, :_MOMENTS], moments[:, _MOMENTS:]
     return np.concatenate([layer_norm(part, state, f"{name}.norms.{i}") for i, part in enumerate(parts)], -1)
 
 
-def _moments(colors: Float32) -> tuple[Float32, Float32]:
-    """Computes `statistics` of colours [V, P, 3]."""
+def _moments(colors: Float32) -> Float32:
+    """Computes `statistics` of colours [V, P, 3]: moments and quantiles, [V, 60]."""
     r, g, b = np.moveaxis(colors, -1, 0)
     x = np.stack([r, g, b, (r + g + b) / 3, r - b, g - (r + b) / 2], 1)
     mean = x.mean(2)
@@ -345,17 +365,7 @@ def _moments(colors: Float32) -> tuple[Float32, Float32]:
     moments.append(np.sign(third) * (np.abs(third) + np.float32(1e-6)) ** np.float32(1 / 3))
     last = x.shape[2] - 1
     quantiles = np.sort(x, 2)[..., [round(q * last) for q in _QUANTILES]].swapaxes(1, 2)
-    return np.concatenate(moments, 1), quantiles.reshape(len(x), -1)
-
-
-def _mapped(colors: Float32, affine: Float32, curves: Float32) -> Float32:
-    """Computes `ColorMaps.apply` of colours [V, P, 3]."""
-    knots = curves.shape[-1]
-    at = np.linspace(0, 1, knots, dtype=np.float32)
-    hats = np.maximum(1 - np.abs(colors.clip(0, 1)[..., None] - at) * (knots - 1), 0)
-    out: Float32 = colors @ affine[..., :3].swapaxes(1, 2) + affine[:, None, :, 3]
-    out += _products(hats.reshape(*colors.shape[:2], -1), curves.reshape(len(curves), 3, -1).swapaxes(1, 2))
-    return out
+    return np.concatenate([*moments, quantiles.reshape(len(x), -1)], 1)
 
 
 def _products(first: Float32, second: Float32) -> Float32:
@@ -390,63 +400,38 @@ def _sure(weight: Float32) -> Float32:
     return weight * (weight >= 0.5) + np.float32(1e-4) * weight
 
 
-def _indices_by(weight: Float32, count: int) -> npt.NDArray[np.intp]:
-    """Returns the indices of `count` elements of weight [P], evenly spread by weight."""
-    summed = (weight.reshape(-1) + np.float32(1e-9)).cumsum(dtype=np.float64)
-    steps = (np.arange(count) + 0.5) / count
-    return np.minimum(np.searchsorted(summed, steps * summed[-1]), weight.size - 1)
-
-
 def _pixels(image: Float32, around: Float32, weight: Float32, count: int) -> Float32:
     """Returns features of pixels [P, C] of one region: colour, surroundings, position."""
     side = image.shape[1]
-    indices = _indices_by(weight, count)
+    indices = spread(weight.reshape(-1), count)
     y, x = indices // side, indices % side
     place = np.stack([x, y], 1).astype(np.float32) / (side - 1)
     return np.concatenate([image[y, x], around[y * _CELLS // side, x * _CELLS // side], place], 1)
 
 
-def _rows(image: Float32, mask: Float32, count: int, reach: Sequence[float]) -> tuple[Float32, Float32, Float32]:
+def _rows(image: Float32, mask: Float32, line: Contour, reach: Sequence[float]) -> tuple[Float32, Float32, Float32]:
     """Returns the rows across the contour, see `_Inputs` of the model."""
-    place, normal, slope = _contour(mask, count)
-    planes = np.concatenate([image, mask[..., None]], 2)
-    values = _sampled(planes, place, normal, (0.0, *reach, *(-r for r in reach)))
-    colors, masks, steps = values[..., :3], values[..., 3], len(reach)
-    rest = [colors[:, 0], masks[:, 1:], place / (image.shape[0] - 1), slope[:, None] * 5]
+    place, normal, slope = line
+    distances, steps = (0.0, *reach, *(-r for r in reach)), len(reach)
+    colors = sampled(image, place, normal, distances)
+    masks = sampled(mask[..., None], place, normal, distances[1:])[..., 0]
+    rest = [colors[:, 0], masks, place / (image.shape[0] - 1), slope[:, None] * 5]
     return colors[:, 1 : 1 + steps], colors[:, 1 + steps :], np.concatenate(rest, 1).clip(0, 1)
 
 
-def _contour(mask: Float32, count: int) -> tuple[Float32, Float32, Float32]:
+def _contour(mask: Float32, count: int) -> Contour:
     """Returns positions (x, y) [P, 2] along the contour, inward directions [P, 2] and slopes [P]."""
     side = mask.shape[0]
-    blur = _blur(side)
-    padded = np.pad(product(product(blur, mask), blur.T), 1, mode="edge")
-    across = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
-    down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
-    steep = np.sqrt(across * across + down * down)
-    indices = _indices_by(steep * steep * steep, count)
-    slope: Float32 = steep.reshape(-1)[indices]
-    normal: Float32 = np.stack([across.reshape(-1)[indices], down.reshape(-1)[indices]], 1)
-    normal /= np.maximum(slope, np.float32(1e-4))[:, None]
-    return np.stack([indices % side, indices // side], 1).astype(np.float32), normal, slope
+    return contour(mask, _blur(side), 2 * _radius(side), count)
 
 
 @functools.lru_cache(maxsize=1)
 def _blur(side: int) -> Float32:
     """Returns [side, side], by which a product blurs along one axis."""
-    near = _near(side, max(1, round(side * 3 / 256)))
+    near = _near(side, _radius(side))
     return product(near, near)
 
 
-def _sampled(planes: Float32, place: Float32, normal: Float32, reach: Sequence[float]) -> Float32:
-    """Returns the values of planes [S, S, C] at distances from positions along normals, [P, R, C]."""
-    side = planes.shape[0]
-    points = (place[:, None] + np.array(reach, np.float32)[:, None] * normal[:, None]).clip(0, side - 1)
-    x, y = points[..., 0], points[..., 1]
-    x0, y0 = (np.minimum(np.floor(v).astype(np.intp), side - 2) for v in (x, y))
-    wx, wy = ((v - v0.astype(np.float32))[..., None] for v, v0 in ((x, x0), (y, y0)))
-    flat, first = planes.reshape(-1, planes.shape[2]), y0 * side + x0
-    corners = [flat.take(first + step, 0) for step in (0, 1, side, side + 1)]
-    top, bottom = (left * (1 - wx) + right * wx for left, right in (corners[:2], corners[2:]))
-    values: Float32 = top * (1 - wy) + bottom * wy
-    return values
+def _radius(side: int) -> int:
+    """Returns the radius of the two means that blur a mask."""
+    return max(1, round(side * 3 / 256))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +12,18 @@ import numpy.typing as npt
 from .. import _arrays
 from .._native import native
 
-__all__ = ["convolution", "enlarged", "linear", "product"]
+__all__ = [
+    "PointLayers",
+    "contour",
+    "convolution",
+    "enlarged",
+    "linear",
+    "points",
+    "product",
+    "recolored",
+    "sampled",
+    "spread",
+]
 
 Float32 = npt.NDArray[np.float32]
 
@@ -102,3 +115,95 @@ def product(first: Float32, second: Float32) -> Float32:
         [[2.0, 2.0, 2.0]]
     """
     return linear(first, np.ascontiguousarray(second), np.zeros(second.shape[1], np.float32))
+
+
+class PointLayers(NamedTuple):
+    """The layers of `points`: see `layers.point_layers_of`."""
+
+    parameters: Float32  # of the three layers, the scores and the norms, as csrc/ops/convolution/points.h lists them
+    width: int
+    heads: int
+
+
+def points(elements: Float32, layers: PointLayers, added: Float32 | None = None) -> Float32:
+    """Returns the pools of sets [V, P, C] whose elements in [0, 1] go through three layers, [V, 3 W or 4 W].
+
+    added: a summand [V, W] of the first layer for all elements of a set.
+
+    Example:
+        >>> layers = PointLayers(np.zeros(12, np.float32), width=1, heads=0)
+        >>> points(np.ones((1, 5, 1), np.float32), layers).tolist()
+        [[0.0, 0.0, 0.0]]
+    """
+    out = np.empty((len(elements), (4 if layers.heads else 3) * layers.width), np.float32)
+    # A view does not keep its array alive, see `convolution`.
+    elements = np.ascontiguousarray(elements)
+    added = None if added is None else np.ascontiguousarray(added)
+    beside = None if added is None else _arrays.view(added, "added")
+    views = [_arrays.view(a, name) for a, name in ((elements, "elements"), (layers.parameters, "parameters"))]
+    native.points(views[0], beside, views[1], layers.heads, _arrays.view(out, "out", writable=True))
+    return out
+
+
+def spread(weight: Float32, count: int) -> npt.NDArray[np.intp]:
+    """Returns the indices of `count` elements of weight [P], evenly spread by weight plus 1e-9.
+
+    Example:
+        >>> spread(np.array([0.0, 1.0, 0.0, 3.0], np.float32), 4).tolist()
+        [1, 3, 3, 3]
+    """
+    out = np.empty(count)
+    weight = np.ascontiguousarray(weight)
+    native.spread(_arrays.view(weight, "weight"), _arrays.view(out, "out", writable=True))
+    return out.astype(np.intp)
+
+
+def contour(mask: Float32, blur: Float32, reach: int, count: int) -> tuple[Float32, Float32, Float32]:
+    """Returns positions (x, y) [P, 2] along the contour of a mask [S, S], inward directions [P, 2] and slopes [P].
+
+    They are `count` positions, evenly spread by the cube of the slope of the mask after a blur.
+
+    blur: [S, S], by which a product blurs along one axis; zero beyond `reach` elements from its diagonal.
+    """
+    place, normal, slope = (np.empty(shape, np.float32) for shape in ((count, 2), (count, 2), count))
+    mask = np.ascontiguousarray(mask)
+    made = ((place, "place"), (normal, "normal"), (slope, "slope"))
+    outs = [_arrays.view(a, name, writable=True) for a, name in made]
+    native.contour(_arrays.view(mask, "mask"), _arrays.view(blur, "blur"), reach, *outs)
+    return place, normal, slope
+
+
+def sampled(planes: Float32, place: Float32, normal: Float32, distances: Sequence[float]) -> Float32:
+    """Returns the values of planes [S, S, C] at distances from positions [P, 2] along normals [P, 2], [P, R, C].
+
+    They are interpolated bilinearly; beyond the border are the values of the border.
+
+    Example:
+        >>> ramp = np.arange(9, dtype=np.float32).reshape(3, 3, 1)
+        >>> sampled(ramp, np.ones((1, 2), np.float32), np.array([[1, 0]], np.float32), (0, 0.5, 7)).tolist()
+        [[[4.0], [4.5], [5.0]]]
+    """
+    steps = np.array(distances, np.float32)
+    out = np.empty((len(place), len(steps), planes.shape[2]), np.float32)
+    given = [np.ascontiguousarray(a) for a in (planes, place, normal, steps)]
+    views = [_arrays.view(a, name) for a, name in zip(given, ("planes", "place", "normal", "distances"), strict=True)]
+    native.sampled(*views, _arrays.view(out, "out", writable=True))
+    return out
+
+
+def recolored(colors: Float32, affine: Float32, curves: Float32) -> Float32:
+    """Returns affine [x; 1] + curves(x) for colours x [V, P, 3], by a map of each set; not held in [0, 1].
+
+    affine: [V, 3, 4].
+    curves: [V, 3, 3, K], as `pyharmony.ops.color_grid` has them.
+
+    Example:
+        >>> twice = np.array([[[2.0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0]]], np.float32)
+        >>> recolored(np.ones((1, 1, 3), np.float32), twice, np.zeros((1, 3, 3, 2), np.float32)).tolist()
+        [[[2.0, 2.0, 2.0]]]
+    """
+    given = [np.ascontiguousarray(a) for a in (colors, affine, curves)]
+    out = np.empty_like(given[0])
+    views = [_arrays.view(a, name) for a, name in zip(given, ("colors", "affine", "curves"), strict=True)]
+    native.mapped(*views, _arrays.view(out, "out", writable=True))
+    return out

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from .. import _shipped
 from ..errors import WeightsError
+from .convolution import PointLayers
 
-__all__ = ["Conv", "Float32", "State", "conv_of", "folded", "layer_norm", "shipped"]
+__all__ = ["Conv", "Float32", "State", "conv_of", "folded", "layer_norm", "point_layers_of", "shipped"]
 
 Float32 = npt.NDArray[np.float32]
 State = Mapping[str, Float32]
@@ -63,6 +64,19 @@ def folded(conv: Conv, state: State, norm: str) -> Conv:
     """Returns a convolution with the batch norm that follows it folded in."""
     scale = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"] + _EPSILON)
     return Conv(conv.weight * scale, (conv.bias - state[f"{norm}.running_mean"]) * scale + state[f"{norm}.bias"])
+
+
+def point_layers_of(state: State, name: str) -> PointLayers:
+    """Returns the layers of `convolution.points` by the names of their tensors, as `colorgrid.Points` has them."""
+    linear = [f"{name}.layers.{i}" for i in (0, 2, 4)]
+    heads = len(state[f"{name}.scores.bias"]) if f"{name}.scores.bias" in state else 0
+    if heads:
+        linear.append(f"{name}.scores")
+    parts = [x for key in linear for x in (state[f"{key}.weight"].T, state[f"{key}.bias"])]
+    norms = [f"{name}.norms.{i}" for i in range(4 if heads else 3)]
+    parts += [state[f"{norm}.{part}"] for part in ("weight", "bias") for norm in norms]
+    width = len(state[f"{linear[0]}.bias"])
+    return PointLayers(np.concatenate([part.reshape(-1) for part in parts]), width, heads)
 
 
 def layer_norm(x: Float32, state: State, name: str) -> Float32:
