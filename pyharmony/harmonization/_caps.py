@@ -9,7 +9,7 @@ from ..color import rgb_to_lab
 from ..reference.luma import LUMA
 from ._guards import SKIN_LEAST, is_skin, largest, luma_of
 from ._judged import hardened, moved
-from ._maps import ColorMap, followed_by
+from ._maps import ColorMap, followed_by, mapped
 from ._scene import Scene
 
 _GREY = 3.0  # a background whose chroma (Cb, Cr) is below this many 8-bit levels is grey
@@ -41,7 +41,7 @@ def without_colour(color_map: ColorMap, scene: Scene) -> ColorMap:
     steps = np.abs(np.diff(scene.image @ LUMA, axis=1))[outside[:, 1:] & outside[:, :-1]]
     if not steps.size or steps.mean() * 255 < _DETAIL:
         return color_map
-    if _chroma(color_map.apply(scene.image)[scene.mask >= 0.5]).mean() < _FAINT:
+    if _chroma(mapped(color_map, scene.image, np.flatnonzero(scene.mask >= 0.5))).mean() < _FAINT:
         return color_map
     return followed_by(color_map, _desaturation(0.0))
 
@@ -61,22 +61,22 @@ def with_calm_skin(color_map: ColorMap, scene: Scene) -> ColorMap:
     """
     if color_map.is_identity:
         return color_map
-    inside = scene.mask.reshape(-1) >= 0.5
-    where = np.flatnonzero(is_skin(scene.image.reshape(-1, 3) * np.float32(255)) & inside)
-    if len(where) < max(SKIN_LEAST * inside.sum(), 1):
+    inside = np.flatnonzero(scene.mask >= 0.5)
+    where = inside[is_skin(scene.image.reshape(-1, 3)[inside] * np.float32(255))]
+    if len(where) < max(SKIN_LEAST * len(inside), 1):
         return color_map
     where = where[:: -(-len(where) // _SKIN_PIXELS)]
 
-    def chroma(image: npt.NDArray[np.floating]) -> float:
-        a, b = rgb_to_lab(image.reshape(-1, 3)[where].astype(np.float64).clip(0, 1))[:, 1:].mean(0)
+    def chroma(colors: npt.NDArray[np.floating]) -> float:
+        a, b = rgb_to_lab(colors.astype(np.float64).clip(0, 1))[:, 1:].mean(0)
         return float(np.hypot(a, b))
 
     def calm(share: float) -> bool:
-        return chroma(followed_by(color_map, _desaturation(share)).apply(scene.image)) <= most
+        return chroma(mapped(followed_by(color_map, _desaturation(share)), scene.image, where)) <= most
 
-    own = chroma(scene.image)
+    own = chroma(scene.image.reshape(-1, 3)[where])
     most = max(own, min(_RATIO * own, _CALM))
-    if chroma(color_map.apply(scene.image)) <= most:
+    if chroma(mapped(color_map, scene.image, where)) <= most:
         return color_map
     return followed_by(color_map, _desaturation(largest(calm, 1.0)))
 

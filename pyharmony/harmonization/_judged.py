@@ -91,10 +91,14 @@ def views_of(scene: Scene, care: Care, *, gives_maps: bool, judge: bool = False)
 
 def moved(mask: Float32, by: int) -> Float32:
     """Returns a mask this many pixels wider, or narrower below 0, as `pyharmony.models.colorgrid.moved` does."""
-    wider = mask if by > 0 else 1 - mask
+    inside = mask > 0
+    hard = bool((inside == mask).all())
+    # A hard mask is moved as bytes.
+    wider: NumpyArray = inside.view(np.uint8) if hard else mask
+    wider = wider if by > 0 else 1 - wider
     for step in range(abs(by)):
         wider = grown(wider, corners=step % 2 == 0)
-    result: Float32 = wider if by > 0 else 1 - wider
+    result: Float32 = (wider if by > 0 else 1 - wider).astype(mask.dtype, copy=False)
     return result if min(result.sum(), (1 - result).sum()) >= _LEAST else mask
 
 
@@ -114,8 +118,13 @@ def judged_maps(
         calibration = dataclasses.replace(calibration, boost=calibration.boost * BOOST_OF_TWO)
     here = [m.mirrored() if i == 1 else m for i, m in enumerate(maps)]
     counts = np.full(len(maps), 1 / len(maps)) if weights is None else weights
-    outputs = [m.apply(scene.image) for m in here]
-    return judged(scene, weighted(here, counts), outputs, 1.0, calibration, care, counts)
+    color_map, seen = weighted(here, counts), scene
+    if color_map.grid is None:
+        # Each pixel's result depends on its colour alone, and only those of the object are judged.
+        inside = scene.mask > 0
+        seen = Scene(scene.image[inside][None], scene.mask[inside][None])
+    outputs = [m.apply(seen.image) for m in here]
+    return judged(seen, color_map, outputs, 1.0, calibration, care, counts, region_confidence(scene))
 
 
 def judged(
@@ -126,6 +135,7 @@ def judged(
     calibration: Calibration,
     care: Care,
     weights: npt.NDArray[Any],
+    region: tuple[float, Reason] | None = None,
 ) -> Answer:
     """Returns the result of a network.
 
@@ -133,10 +143,11 @@ def judged(
     outputs: its image [h, w, 3] for each view, aligned with the scene.
     explained: the share of its change that the map explains.
     weights: the weight of each view, [V].
+    region: the confidence from the sizes of object and background; None: of the scene, which is whole.
     """
     image, apart = compared(scene, outputs, weights)
     change = mean_change(scene, image)
-    parts = [region_confidence(scene)]
+    parts = [region_confidence(scene) if region is None else region]
     still = change <= _AGREES
     if not still:
         parts.append((explained, NO_REASON if explained > 0.9 else _NO_COLOURS))

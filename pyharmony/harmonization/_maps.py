@@ -203,6 +203,13 @@ def weighted(maps: Sequence[ColorMap], weights: npt.NDArray[Any]) -> ColorMap:
     return ColorMap(**parts)
 
 
+def mapped(color_map: ColorMap, image: npt.NDArray[np.floating], where: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """Returns the mapped colours [N, 3] of some pixels of an image [h, w, 3], by their indices."""
+    if color_map.grid is not None:
+        return np.asarray(color_map.apply(image)).reshape(-1, 3)[where]
+    return np.asarray(color_map.apply(image.reshape(-1, 3)[where][None]))[0]
+
+
 def followed_by(color_map: ColorMap, matrix: Float64) -> ColorMap:
     """Returns the map whose results are multiplied by matrix [3, 3]; those of a table have to stay in [0, 1]."""
     if color_map.table is not None:
