@@ -132,6 +132,12 @@ def _spread(values: Any, radius: int, corners: bool, better: Callable[..., Any])
 
 def _along(values: Any, axis: int, radius: int, better: Callable[..., Any]) -> Any:
     """Returns the best of the values within a radius along an axis."""
+    if radius == 1:
+        best = np.array(values, order="C")
+        from_, to = np.moveaxis(values, axis, 0), np.moveaxis(best, axis, 0)
+        better(to[1:], from_[:-1], out=to[1:])
+        better(to[:-1], from_[1:], out=to[:-1])
+        return best
     around = [(radius, radius) if a == axis else (0, 0) for a in range(values.ndim)]
     best, width = np.moveaxis(np.pad(values, around, "edge"), axis, 0), 1
     while width <= 2 * radius:

@@ -71,9 +71,11 @@ def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = Non
     rows, columns = -(-height // fy), -(-width // fx)
     small = np.empty((rows, columns, x.shape[2]), np.float32)
     weights = None if holes is None or not holes.any() else np.empty((rows, columns, 1), np.float32)
-    for top in range(0, rows, _STRIP):
-        lines = slice(top * fy, min((top + _STRIP) * fy, height))
-        part = slice(top, min(top + _STRIP, rows))
+    # Means of levels need no temporaries.
+    strip = rows if weights is None and _has_level_means(x, fy, fx) else _STRIP
+    for top in range(0, rows, strip):
+        lines = slice(top * fy, min((top + strip) * fy, height))
+        part = slice(top, min(top + strip, rows))
         if weights is None:
             small[part] = _blocks(x[lines], fy, fx)
             continue
@@ -90,8 +92,8 @@ def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = Non
 
 def _blocks(x: NumpyArray, fy: int, fx: int) -> Float32:
     """Returns the means of blocks of fy x fx pixels of [h, w, C], smaller ones at the far borders; in [0, 1]."""
-    if x.dtype == np.uint8 and (fy > 1 or fx > 1) and x.shape[2] in (1, 3):
-        return level_means(x, fy, fx).astype(np.float32) / np.float32(255)
+    if _has_level_means(x, fy, fx):
+        return np.divide(level_means(x, fy, fx), np.float32(255), dtype=np.float32)
     values = as_float(x)
     if x.dtype.kind == "f":
         values = np.clip(values, 0, 1)
@@ -103,3 +105,7 @@ def _blocks(x: NumpyArray, fy: int, fx: int) -> Float32:
     counts = np.outer(np.diff(tops, append=height), np.diff(lefts, append=width))
     means: Float32 = (sums / counts[..., None]).astype(np.float32)
     return means
+
+
+def _has_level_means(x: NumpyArray, fy: int, fx: int) -> bool:
+    return x.dtype == np.uint8 and (fy > 1 or fx > 1) and x.shape[2] in (1, 3)
