@@ -12,11 +12,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from pyharmony import models  # noqa: E402
+from pyharmony._header import Calibration  # noqa: E402
 from pyharmony.color.spaces import srgb_to_linear  # noqa: E402
 from pyharmony.errors import ArgumentError, WeightsError  # noqa: E402
 from pyharmony.harmonization import ColorMap, _colorgrid, _judged, networks  # noqa: E402
 from pyharmony.harmonization._guards import Care  # noqa: E402
 from pyharmony.harmonization._hints import Hints, Source  # noqa: E402
+from pyharmony.harmonization._maps import images_of, mapped, weighted  # noqa: E402
 from pyharmony.harmonization._scene import Scene  # noqa: E402
 from pyharmony.models.colorgrid import _first_not_below, _pure_weight, _weighted_indices, grow_mask  # noqa: E402
 from pyharmony.ops.convolution import recolored  # noqa: E402
@@ -359,6 +361,67 @@ def test_masks_move_alike_in_numpy(by: int) -> None:
         mask = (random.random((30, 40)) < share).astype(np.float32)
         expected = grow_mask(torch.from_numpy(mask)[None, None], by)[0, 0]
         np.testing.assert_array_equal(_judged.moved(mask, by), expected)
+
+
+@pytest.mark.parametrize("by", [-2, -1, 1, 2])
+def test_soft_masks_move_too(by: int) -> None:
+    mask = np.kron(np.random.default_rng(by + 2).random((6, 8), np.float32), np.ones((5, 5), np.float32))
+    assert len(np.unique(mask)) > 2
+    moved = _judged.moved(mask, by)
+    padded = np.pad(mask, abs(by), "edge")
+    for y, x in ((0, 0), (7, 11), (29, 39), (12, 0)):
+        window = padded[y : y + 2 * abs(by) + 1, x : x + 2 * abs(by) + 1].copy()
+        if abs(by) == 2:  # the square, then the rhombus: without the corners
+            window[[0, 0, -1, -1], [0, -1, 0, -1]] = window[2, 2]
+        # Inwards it is the background that is moved.
+        expected = window.max() if by > 0 else 1 - (1 - window).max()
+        assert moved[y, x] == expected
+    assert moved.dtype == np.float32
+
+
+def test_a_map_of_some_pixels_or_of_many_maps_has_the_bits_of_each() -> None:
+    random = np.random.default_rng(6)
+    image, where = random.random((9, 13, 3), np.float32), np.array([0, 5, 77, 116])
+    parts: dict[str, Any] = {
+        "affine": np.eye(3, 4) + 0.1 * random.standard_normal((3, 4)),
+        "curves": 0.1 * random.standard_normal((3, 3, 8)),
+        "grid": 0.1 * random.standard_normal((3, 4, 2, 3, 4)),
+    }
+    plain = ColorMap(affine=parts["affine"], curves=parts["curves"])
+    for color_map in (plain, ColorMap(**parts), ColorMap(table=random.random((5, 5, 5, 3)))):
+        whole = color_map.apply(image)
+        np.testing.assert_array_equal(mapped(color_map, image, where), whole.reshape(-1, 3)[where])
+        for maps in ([plain, color_map], [color_map, ColorMap()]):
+            for ours, each in zip(images_of(maps, image), maps, strict=True):
+                np.testing.assert_array_equal(ours, each.apply(image))
+
+
+@pytest.mark.parametrize("care", list(Care))
+def test_only_the_object_is_judged(care: Care) -> None:
+    """The answer by the object's pixels is the one by the whole scene."""
+    random = np.random.default_rng(5)
+    (scene,) = scenes(1, 64)
+    maps = [
+        ColorMap(
+            affine=np.eye(3, 4) + 0.05 * random.standard_normal((3, 4)),
+            curves=0.02 * random.standard_normal((3, 3, 8)),
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+    calibration, weights = Calibration(), np.array([0.4, 0.3, 0.2, 0.1])
+    ours = _judged.judged_maps(scene, maps, calibration, care, weights)
+    outputs = [m.apply(scene.image) for m in maps]
+    theirs = _judged.judged(scene, weighted(maps, weights), outputs, 1.0, calibration, care, weights)
+    np.testing.assert_allclose(ours.map.affine, theirs.map.affine, rtol=0, atol=1e-12)
+    assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-12) and ours.reason == theirs.reason
+    # A map with a grid depends on the place, so that all of the scene is mapped.
+    placed = [ColorMap(grid=0.2 * random.standard_normal((4, 4, 2, 3, 4))) for _ in range(2)]
+    ours = _judged.judged_maps(scene, placed, calibration, care)
+    here, weights = [placed[0], placed[1].mirrored()], np.full(2, 0.5)
+    outputs = [m.apply(scene.image) for m in here]
+    theirs = _judged.judged(scene, weighted(here, weights), outputs, 1.0, calibration, care, weights)
+    assert ours.map.grid is not None and ours.confidence == theirs.confidence
+    np.testing.assert_array_equal(ours.map.grid, theirs.map.grid)
 
 
 @pytest.mark.parametrize("extra", [{}, WIDER, {"experts": 2}, WIDER | {"experts": 3}])

@@ -18,7 +18,7 @@ void bind_convolution(py::module_& m) {
         py::call_guard<GilRelease>());
   m.def("sampled", &sampled, "planes"_a, "place"_a, "normal"_a, "distances"_a, "out"_a,
         py::call_guard<GilRelease>());
-  m.def("mapped", &mapped, "colors"_a, "affine"_a, "curves"_a, "out"_a,
+  m.def("recolored", &recolored, "colors"_a, "affine"_a, "curves"_a, "out"_a,
         py::call_guard<GilRelease>());
 }
 

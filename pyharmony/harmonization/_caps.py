@@ -36,7 +36,12 @@ def capped(color_map: ColorMap, scene: Scene) -> ColorMap:
 def without_colour(color_map: ColorMap, scene: Scene) -> ColorMap:
     """Returns the map followed by the removal of all chroma, if the background is a photo without colour."""
     outside = moved(scene.mask, _RIM) < 0.5
-    if outside.sum() < _PIXELS or np.percentile(_chroma(scene.image[outside]), _NEARLY_ALL) >= _GREY:
+    if outside.sum() < _PIXELS:
+        return color_map
+    chroma = _chroma(scene.image[outside])
+    # With so many pixels of colour the percentile need not be computed.
+    many = len(chroma) * (1 - _NEARLY_ALL / 100) + 2
+    if np.count_nonzero(chroma >= _GREY) > many or np.percentile(chroma, _NEARLY_ALL) >= _GREY:
         return color_map
     steps = np.abs(np.diff(scene.image @ LUMA, axis=1))[outside[:, 1:] & outside[:, :-1]]
     if not steps.size or steps.mean() * 255 < _DETAIL:

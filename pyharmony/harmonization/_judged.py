@@ -29,7 +29,7 @@ from ._guards import (
     region_confidence,
     share_of,
 )
-from ._maps import ColorMap, weighted
+from ._maps import ColorMap, images_of, weighted
 from ._scene import Float32, Scene, close_to, scene_of
 
 #: A network whose change is below this, in units of white, leaves the image unchanged.
@@ -85,7 +85,7 @@ def views_of(scene: Scene, care: Care, *, gives_maps: bool, judge: bool = False)
     if care is Care.ALL and not judge:
         return [scene]
     moves = JUDGED if judge else _ALONE if gives_maps else ()
-    mirrored = Scene(scene.image[:, ::-1], scene.mask[:, ::-1])
+    mirrored = Scene(np.ascontiguousarray(scene.image[:, ::-1]), np.ascontiguousarray(scene.mask[:, ::-1]))
     return [scene, mirrored, *(Scene(scene.image, moved(scene.mask, by)) for by in moves)]
 
 
@@ -123,7 +123,7 @@ def judged_maps(
         # Each pixel's result depends on its colour alone, and only those of the object are judged.
         inside = scene.mask > 0
         seen = Scene(scene.image[inside][None], scene.mask[inside][None])
-    outputs = [m.apply(seen.image) for m in here]
+    outputs = images_of(here, seen.image)
     return judged(seen, color_map, outputs, 1.0, calibration, care, counts, region_confidence(scene))
 
 

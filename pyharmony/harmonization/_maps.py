@@ -203,6 +203,14 @@ def weighted(maps: Sequence[ColorMap], weights: npt.NDArray[Any]) -> ColorMap:
     return ColorMap(**parts)
 
 
+def images_of(maps: Sequence[ColorMap], image: npt.NDArray[np.float32]) -> Sequence[npt.NDArray[np.float32]]:
+    """Returns an image [h, w, 3] after each map."""
+    if any(m.affine is None or m.curves is None or m.grid is not None or m.table is not None for m in maps):
+        return [m.apply(image) for m in maps]
+    affine, curves = (np.stack([getattr(m, name) for m in maps]) for name in ("affine", "curves"))
+    return list(ops.color_grid(np.broadcast_to(image, (len(maps), *image.shape)), affine=affine, curves=curves))
+
+
 def mapped(color_map: ColorMap, image: npt.NDArray[np.floating], where: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
     """Returns the mapped colours [N, 3] of some pixels of an image [h, w, 3], by their indices."""
     if color_map.grid is not None:

@@ -205,5 +205,5 @@ def recolored(colors: Float32, affine: Float32, curves: Float32) -> Float32:
     given = [np.ascontiguousarray(a) for a in (colors, affine, curves)]
     out = np.empty_like(given[0])
     views = [_arrays.view(a, name) for a, name in zip(given, ("colors", "affine", "curves"), strict=True)]
-    native.mapped(*views, _arrays.view(out, "out", writable=True))
+    native.recolored(*views, _arrays.view(out, "out", writable=True))
     return out

@@ -81,6 +81,9 @@ def point_layers_of(state: State, name: str) -> PointLayers:
 
 def layer_norm(x: Float32, state: State, name: str) -> Float32:
     """Returns the layer norm of x [..., C] over its last axis."""
-    off = x - x.mean(-1, keepdims=True)
-    normed: Float32 = off / np.sqrt((off * off).mean(-1, keepdims=True) + _EPSILON)
+    # Sums take half the time of means.
+    count = np.float32(x.shape[-1])
+    off: Float32 = x - np.divide(np.add.reduce(x, -1, keepdims=True), count, dtype=np.float32)
+    squares: Float32 = np.divide(np.add.reduce(off * off, -1, keepdims=True), count, dtype=np.float32)
+    normed: Float32 = off / np.sqrt(squares + _EPSILON)
     return normed * state[f"{name}.weight"] + state[f"{name}.bias"]

@@ -155,8 +155,8 @@ void sampled(const ArrayView& planes, const ArrayView& place, const ArrayView& n
   }
 }
 
-void mapped(const ArrayView& colors, const ArrayView& affine, const ArrayView& curves,
-            const ArrayView& out) {
+void recolored(const ArrayView& colors, const ArrayView& affine, const ArrayView& curves,
+               const ArrayView& out) {
   expect(colors, "colors", 3);
   expect(affine, "affine", 3);
   expect(curves, "curves", 4);

@@ -35,7 +35,7 @@ void sampled(const ArrayView& planes, const ArrayView& place, const ArrayView& n
 
 // out [V, P, 3] = affine [c; 1] + curves(c held in [0, 1]) for colours c [V, P, 3], affine
 // [V, 3, 4] and curves [V, 3, 3, K], which are linear between K equal steps. Not held in [0, 1].
-void mapped(const ArrayView& colors, const ArrayView& affine, const ArrayView& curves,
-            const ArrayView& out);
+void recolored(const ArrayView& colors, const ArrayView& affine, const ArrayView& curves,
+               const ArrayView& out);
 
 }  // namespace pyharmony
