@@ -21,7 +21,7 @@ from ._sources import Item
 from ._worker import Order
 from .operations import Settings
 
-__all__ = ["Item", "Order", "Outcome", "Pool", "Settings", "Stopped"]
+__all__ = ["KILLED", "Item", "Order", "Outcome", "Pool", "Settings", "Stopped"]
 
 _log = logging.getLogger("pyharmony.batch")
 
@@ -36,6 +36,8 @@ main()
 _WINDOW = 4
 #: A worker gets no further item while the inputs of those that it has are larger, in bytes.
 _MOST_BYTES = 32_000_000
+#: The kinds of errors after which the worker that had the item was killed, or had died.
+KILLED = ("timeout", "out_of_memory", "worker_died")
 #: How often a worker may die with the same item alone before the item has failed.
 _MOST_DEATHS = 2
 #: How often an item is tried with less memory: alone, then in tiles.
@@ -63,6 +65,7 @@ class _Trial:
         deaths: how often a worker died, or was killed, while it worked on the item alone.
         alone: whether nothing else may run beside it, so that it is known which item is at fault.
         seconds: the time of its past phases; since: when the current one began.
+        is_late: whether its worker is killed because it took too long.
     """
 
     order: Order
@@ -70,6 +73,7 @@ class _Trial:
     alone: bool = False
     seconds: float = 0.0
     since: float | None = None
+    is_late: bool = False
 
     def worked(self, now: float) -> float:
         return self.seconds + (0.0 if self.since is None else now - self.since)
@@ -83,6 +87,7 @@ class _Process:
     buffer: bytes = b""
     why: str = ""
     error: dict[str, Any] | None = None
+    heard: float = field(default_factory=time.monotonic)
 
     @property
     def has_room(self) -> bool:
@@ -208,7 +213,7 @@ class Pool:
 
     def _give(self, process: _Process, trial: _Trial) -> None:
         process.trials[trial.order.number] = trial
-        trial.seconds, trial.since = 0.0, None
+        trial.seconds, trial.since, process.heard = 0.0, None, time.monotonic()
         process.send(trial.order.to_json())
 
     def _read(self, process: _Process) -> Iterator[Outcome]:
@@ -223,6 +228,7 @@ class Pool:
         if not data:
             yield from self._died(process)
             return
+        process.heard = time.monotonic()
         *lines, process.buffer = (process.buffer + data).split(b"\n")
         for line in lines:
             yield from self._handle(process, json.loads(line))
@@ -271,14 +277,12 @@ class Pool:
                 error = process.error or {"message": f"exit status {code}"}
                 what = f"more than {self.settings.max_memory:,} bytes" if why == "memory" else error["message"]
                 raise Failure(f"the workers do not start: {what}", Code.UNEXPECTED, "workers")
-        now = time.monotonic()
-        slowest = max(trials, key=lambda trial: trial.worked(now), default=None)
         for trial in trials:
             order = trial.order
-            if why == "time" and trial is slowest:
+            if why == "time" and trial.is_late:
                 message = f"{order.item.name}: took longer than {self.settings.time_limit:g} s"
                 yield Outcome(order.number, {"kind": "timeout", "message": message, "exit_code": Code.RESOURCES}, True)
-            elif (trial.since is None or why in ("time", "closed")) and not trial.alone:
+            elif why in ("time", "closed") + ("",) * (trial.since is None) and not trial.alone:
                 trial.order = dataclasses.replace(order, replaces=True)
                 self._again.appendleft(trial)
             elif why == "memory" and (trial.alone or len(trials) == 1):
@@ -303,8 +307,11 @@ class Pool:
         limit, most = self.settings.time_limit, self.settings.max_memory
         now = time.monotonic()
         for process in self._processes:
-            if limit is not None and any(trial.worked(now) > limit for trial in process.trials.values()):
-                process.kill("time")
+            late = max(process.trials.values(), key=lambda trial: trial.worked(now), default=None)
+            if limit is not None and late is not None and max(late.worked(now), now - process.heard) > limit:
+                # A process that is silent, as when it is stopped, may not have begun with an item.
+                late.is_late = late.worked(now) > limit
+                process.kill("time" if late.is_late else "silent")
             elif most is not None and process.memory() > most:
                 process.kill("memory")
 
