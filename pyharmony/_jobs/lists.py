@@ -96,8 +96,12 @@ def option_of(kind: Kind, column: str, text: str, folder: Path) -> Any:
     ValueError: the text is not accepted; the message says what is.
     """
     value = kind.by_name[column].converted(text.strip())
-    files = ("base", "color_weight", "generator", "model", *(HINTS if kind.harmonizes else ()))
-    return str(folder / text) if column in files and not _is_word(column, text) else value
+    is_file = column in FILES and (kind.harmonizes or column not in HINTS)
+    return str(folder / text) if is_file and not _is_word(column, text) else value
+
+
+#: The options that are paths of files; all but 'dst_valid' and the hints may also be a word or a number.
+FILES = ("base", "color_weight", "dst_valid", "generator", "model", *HINTS)
 
 
 def _is_word(column: str, text: str) -> bool:
@@ -106,7 +110,7 @@ def _is_word(column: str, text: str) -> bool:
         return text in ("membrane", "copy-paste")
     if column in ("generator", "model"):
         return text in {weights.name for weights in _shipped.every()}
-    if column in HINTS:
+    if column == "dst_valid" or column in HINTS:
         return False
     try:
         float(text)
