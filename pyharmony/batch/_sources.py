@@ -8,8 +8,9 @@ import functools
 import hashlib
 import json
 import os
+import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ _FIRST_FIELDS = ("image", "jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "a
 #: The columns of a table beside inputs and options.
 _OWN_COLUMNS = ("name", "out")
 _TABLES = (".csv", ".jsonl", ".parquet")
+#: The end of a shard's path inside that of a file in it.
+_SHARD = re.compile(r"\.tar/", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,14 @@ class Wanted:
     Attributes:
         inputs: the names of its inputs; the first varies from item to item.
         needed: those that every item must have.
+        options: the names of options.
         option: returns the value of an option of a row, given its name, the cell and the table's folder.
         suffix: the suffix of outputs, such as '.png'; '': that of the first input.
     """
 
     inputs: tuple[str, ...]
     needed: tuple[str, ...]
+    options: tuple[str, ...]
     option: Callable[[str, Any, Path], Any]
     suffix: str = ""
 
@@ -68,13 +73,18 @@ class Wanted:
         return self.inputs[0]
 
 
-def items_of(source: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterator[Item]:
+def items_of(
+    source: Path, wanted: Wanted, others: Mapping[str, Path],
+    former: Callable[[str], str] = lambda _: "", outs: Iterable[str] = (),
+) -> Iterator[Item]:  # fmt: skip
     """Yields the items of a source, in a fixed order, with names and outputs that are unique.
 
     Args:
         source: a folder of images, a .csv, .jsonl or .parquet file, a .tar file, or a folder of these.
         wanted: what the operation needs.
         others: for inputs other than the first, a file for all items, or a folder with the file of each.
+        former: returns the output that an item had, which it keeps; '' for a new one.
+        outs: the outputs of all items that there were, which new ones do not get.
 
     Raises:
         Failure: the source cannot be read; a defect of one item is its `problem` instead.
@@ -83,27 +93,33 @@ def items_of(source: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterat
         if name not in wanted.inputs[1:]:
             raise Failure(f"--with {name}: expected one of {', '.join(wanted.inputs[1:]) or 'none'}", Code.USAGE)
     _by_stem.cache_clear()  # folders may have changed since an earlier run
-    outputs = _Outputs(wanted.suffix)
+    outputs = _Outputs(wanted.suffix, former, outs)
     names: set[bytes] = set()
-    for item in _every(source, wanted, others):
+    number = -1
+    for number, item in enumerate(_every(source, wanted, others)):  # noqa: B007
         readable = dataclasses.replace(item, name=as_text(item.name), out=as_text(item.out))
         name = _name_once(readable.name, names)
         out, problem = outputs.place(readable, name, as_text(item.inputs.get(wanted.first, "")))
         yield Item(name, item.inputs, item.options, out, problem)
+    if number < 0:
+        raise Failure(f"{source}: no items, expected rows of a table or samples of shards", Code.INPUT)
 
 
 def _every(source: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterator[Item]:
     with reading(str(source)):
         if source.is_dir():
-            shards = sorted(path for path in source.iterdir() if path.suffix == ".tar" and path.is_file())
+            shards = sorted(path for path in source.iterdir() if path.suffix.lower() == ".tar" and path.is_file())
         else:
             source.stat()
-            shards = [source] if source.suffix == ".tar" else []
+            shards = [source] if source.suffix.lower() == ".tar" else []
     if shards:
+        if source.is_dir() and (image := next(_walk(source), None)) is not None:
+            text = f"has shards, such as {shards[0].name}, and images, such as {image.relative_to(source)}"
+            raise Failure(f"{source}: {text}; expected a folder of one of them", Code.INPUT)
         yield from _of_shards(shards, wanted, others)
     elif source.is_dir():
         yield from _of_folder(source, wanted, others)
-    elif source.suffix in _TABLES:
+    elif source.suffix.lower() in _TABLES:
         yield from _of_table(source, wanted, others)
     else:
         raise Failure(f"{source}: expected a folder, a .tar file, or one of {', '.join(_TABLES)}", Code.INPUT)
@@ -150,7 +166,8 @@ def _of_folder(root: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterat
             problem = "" if partner else f"mask: no {path.stem}{MASK_SUFFIX}.png next to it"
         yield Item(str(relative), inputs, {}, problem=problem)
     if not found:
-        raise Failure(f"{images}: no images; expected files that end with one of {', '.join(SUFFIXES)}", Code.INPUT)
+        text = f"no images and no shards; expected files that end with one of {', '.join(SUFFIXES)}, or .tar"
+        raise Failure(f"{images}: {text}", Code.INPUT)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -181,21 +198,37 @@ def _partner(folder: Path, stem: str) -> Path | None:
 
 
 def _of_table(path: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterator[Item]:
-    rows = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}[path.suffix](path)
+    suffix = path.suffix.lower()
+    accepted = (*wanted.inputs, *_OWN_COLUMNS, *wanted.options)
+
+    def check(columns: list[str]) -> None:
+        missing = next((name for name in wanted.needed if name not in columns and name not in others), None)
+        wrong = next((name for name in columns if columns.count(name) > 1 or name not in accepted), None)
+        if missing is not None:
+            raise Failure(f"{path}: column {missing!r} is missing; there are {', '.join(columns)}", Code.INPUT)
+        if wrong is not None:
+            what = "occurs twice" if wrong in accepted else f"is none of {', '.join(accepted)}"
+            raise Failure(f"{path}: column {wrong!r} {what}", Code.INPUT)
+
+    if suffix == ".jsonl":
+        rows = _json_rows(path)
+    else:
+        rows = (_csv_rows if suffix == ".csv" else _parquet_rows)(path, check)
     for number, row in rows:
-        where = f"line {number}" if path.suffix != ".parquet" else f"row {number}"
+        where = f"line {number}" if suffix != ".parquet" else f"row {number}"
         inputs = {name: str(file) for name, file in others.items()}
         options: dict[str, Any] = {}
         problem = ""
-        for column, cell in row.items():
-            name = column.strip().lower().replace("-", "_")
+        for name, cell in row.items():
             try:
                 if name in wanted.inputs:
                     inputs[name] = _path_of(cell, path.parent)
+                elif name not in accepted:
+                    raise ValueError(f"a column of {', '.join(accepted)}")
                 elif name not in _OWN_COLUMNS:
                     options[name] = wanted.option(name, cell, path.parent)
             except ValueError as error:
-                problem = problem or f"{where}: {column} {cell!r}, expected {error}"
+                problem = problem or f"{where}: {name} {cell!r}, expected {error}"
         for name in wanted.needed:
             if name not in inputs:
                 problem = problem or f"{where}: {name} is missing"
@@ -210,14 +243,22 @@ def _path_of(cell: Any, folder: Path) -> str:
     return str(folder / cell)
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields the number of the line of each row, and its cells that are not empty."""
+def _column(name: str) -> str:
+    return name.strip().lower().replace("-", "_")
+
+
+def _filled(row: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the cells of a row that are not missing; NumPy and pandas write NaN in their place."""
+    return {_column(name): cell for name, cell in row if cell is not None and cell == cell}
+
+
+def _csv_rows(path: Path, check: Callable[[list[str]], None]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields the number of the line of each row, and its cells that are not empty; check: refuses a header."""
     with reading(str(path)), open(path, encoding="utf-8-sig", newline="") as file:
         table = csv.reader(file, strict=True)
         try:
-            header = next(table, [])
-            if len(set(header)) < len(header) or not all(cell.strip() for cell in header):
-                raise Failure(f"{path}: the header has equal or empty columns: {', '.join(header)}", Code.INPUT)
+            header = [_column(name) for name in next(table, [])]
+            check(header)
             for cells in table:
                 if any(cell.strip() for cell in cells):
                     if len(cells) != len(header):
@@ -243,19 +284,21 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     raise Failure(f"{path}, line {number}: {error}", Code.INPUT) from None
                 if not isinstance(row, dict):
                     raise Failure(f"{path}, line {number}: {type(row).__name__}, expected an object", Code.INPUT)
-                yield number, {key: value for key, value in row.items() if value is not None}
+                yield number, _filled(row.items())
         except UnicodeDecodeError as error:
             raise Failure(f"{path}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parquet_rows(path: Path, check: Callable[[list[str]], None]) -> Iterator[tuple[int, dict[str, Any]]]:
     parquet = arrow(f"{path}: a Parquet table")
     try:
         number = 0
-        for batch in parquet.ParquetFile(path).iter_batches(batch_size=4096):
+        file = parquet.ParquetFile(path)
+        check([_column(name) for name in file.schema_arrow.names])
+        for batch in file.iter_batches(batch_size=4096):
             for row in batch.to_pylist():
                 number += 1
-                yield number, {key: value for key, value in row.items() if value is not None}
+                yield number, _filled(row.items())
     except (OSError, ValueError) as error:  # the errors of pyarrow are of these classes
         raise Failure(f"{path}: {error}", Code.INPUT) from None
 
@@ -316,8 +359,11 @@ def _members_of(shard: str, modified: int) -> dict[str, Member]:
 
 def _in_shard(path: str) -> tuple[str, str] | None:
     """Returns the shard and the name in it of a path SHARD.tar/NAME; None for the path of a file."""
-    shard, mark, name = path.partition(".tar/")
-    return (f"{shard}.tar", name) if mark and not os.path.isdir(f"{shard}.tar") else None
+    for mark in _SHARD.finditer(path):
+        shard = path[: mark.end() - 1]
+        if not os.path.isdir(shard):
+            return shard, path[mark.end() :]
+    return None
 
 
 def open_source(path: str) -> Any:
@@ -367,12 +413,18 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(os.fsencode(text), digest_size=10).digest()
 
 
+def _folded(out: str) -> bytes:
+    """Returns the digest of a path, equal for paths that some file system cannot tell apart."""
+    return _digest(unicodedata.normalize("NFC", unicodedata.normalize("NFC", out).casefold()))
+
+
 class _Outputs:
     """The paths of outputs, which differ on every file system: also without case, and in either form of accents."""
 
-    def __init__(self, suffix: str) -> None:
-        self.suffix = suffix
+    def __init__(self, suffix: str, former: Callable[[str], str], outs: Iterable[str]) -> None:
+        self.suffix, self._former = suffix, former
         self._taken: set[bytes] = set()
+        self._before = {_folded(out) for out in outs}
 
     def place(self, item: Item, unique: str, file: str) -> tuple[str, str]:
         """Returns the output of an item, and the problem if it has one.
@@ -381,8 +433,12 @@ class _Outputs:
         has; file: the path of its first input.
         """
         if not item.out:
-            return self._free(item.name, unique, file), item.problem
+            former = self._former(unique)
+            out = former if former and self._take(former) else self._free(item.name, unique, file)
+            return out, item.problem
         problem, out = item.problem, os.path.normpath(item.out)
+        if os.path.splitext(out)[1].lower() not in SUFFIXES:
+            out += self._suffix(file)
         if os.path.isabs(out) or out.split(os.sep)[0] == os.pardir or "\0" in out:
             problem = problem or f"out: {item.out!r} is outside the output folder"
         elif not self._take(out):
@@ -394,18 +450,25 @@ class _Outputs:
         parts = [part for part in os.path.normpath(name).split(os.sep) if part not in ("", os.pardir, os.curdir)]
         folder, last = os.path.join(*parts[:-1], ""), parts[-1] if parts else "image"
         stem, own = os.path.splitext(last)
-        suffix = self.suffix or os.path.splitext(file)[1] or ".png"
+        suffix = self._suffix(file)
         stem = stem if own.lower() in SUFFIXES else last
         out = folder + _shortened(stem, suffix)
-        if not self._take(out):
+        if not self._take_new(out):
             tag = hashlib.sha256(os.fsencode(unique)).hexdigest()
             length = 8
-            while not self._take(out := folder + _shortened(f"{stem}-{tag[:length]}", suffix)):
+            while not self._take_new(out := folder + _shortened(f"{stem}-{tag[:length]}", suffix)):
                 length += 1
         return out
 
+    def _suffix(self, file: str) -> str:
+        own = os.path.splitext(file)[1]
+        return self.suffix or (own if own.lower() in SUFFIXES else ".png")
+
+    def _take_new(self, out: str) -> bool:
+        return _folded(out) not in self._before and self._take(out)
+
     def _take(self, out: str) -> bool:
-        digest = _digest(unicodedata.normalize("NFC", unicodedata.normalize("NFC", out).casefold()))
+        digest = _folded(out)
         if digest in self._taken:
             return False
         self._taken.add(digest)

@@ -5,20 +5,37 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from .. import _checks
 from .._arrays import VALUE_RANGE
-from .._calls import BLEND, COMPOSE, HARMONIZE, SEGMENT, SHADOW, SUPER_RESOLVE, Call, Kind, Option
+from .._calls import (
+    BLEND,
+    COMPOSE,
+    HARMONIZE,
+    IMAGE,
+    SEGMENT,
+    SHADOW,
+    SUPER_RESOLVE,
+    Call,
+    Group,
+    Kind,
+    Numbers,
+    Option,
+)  # fmt: skip
 from .._jobs.failures import Code, Failure, Words, as_failures, reading, writing
 from .._jobs.lists import option_of
 from .._jobs.task import Request, task_of
 from .._jobs.worker import Clock, Worker, pixels_of
-from ..errors import PyHarmonyError, PyHarmonyWarning
+from ..errors import ArgumentError, PyHarmonyError, PyHarmonyWarning
+from ..typing import ImageFormat
 from ._sources import Item, Wanted, open_source
 
 if TYPE_CHECKING:
@@ -35,10 +52,15 @@ SYNTH = Call(
 )  # fmt: skip
 __all__ = ["CALLS", "SETTINGS", "Settings", "inputs_of"]
 
+_MASK_ONLY = Option("mask_only", bool, "Write the alpha of the cut-out, a grey image, in its place.", argument=False)
 #: The operations by name.
 CALLS: dict[str, Call] = {
-    call.command: call for call in (COMPOSE, BLEND, HARMONIZE, SEGMENT, SHADOW, SUPER_RESOLVE, SYNTH)
-}
+    call.command: call
+    for call in (
+        COMPOSE, BLEND, HARMONIZE, dataclasses.replace(SEGMENT, options=(*SEGMENT.options, _MASK_ONLY)), SHADOW,
+        SUPER_RESOLVE, SYNTH,
+    )
+}  # fmt: skip
 #: The folders of the files of `SYNTH`.
 ROLES = ("composite", "mask", "target")
 #: The options of the calls that `Settings` has itself.
@@ -110,9 +132,9 @@ class Operation:
         work = Work(item, replaces)
         with work.clock.phase("decode"):
             for out in () if self.settings.as_list else self._outs(work):
+                _check_inside(out, self.settings.output)
                 with writing(out):
                     os.makedirs(os.path.dirname(out), exist_ok=True)
-                _check_inside(out, self.settings.output)
             self._decode(work)
         return work
 
@@ -231,7 +253,7 @@ class _CallOperation(Operation):
                     check_mask(work.pictures[name], f"{name} ({path})")
 
     def _compute(self, work: Work, step: int) -> None:
-        options = {**self.settings.options, **work.item.options}
+        options = grouped(self.call, {**self.settings.options, **work.item.options})
         files = {name: f"{name} ({path})" for name, path in work.item.inputs.items()}
         with as_failures(Words(files=files)):
             work.results, work.figures = _FUNCTIONS[self.call.command](work, options, step)
@@ -241,10 +263,18 @@ class _CallOperation(Operation):
         from ..io import write
 
         settings = self.settings
-        for out, picture in zip(self._outs(work), work.results.values(), strict=True):
-            with writing(out), _in_words(Words(files={"out": out})):
-                form: Any = settings.format or None
-                write(picture, out, format=form, quality=settings.quality, overwrite=work.replaces)
+        complete: list[str] = []
+        try:
+            for out, picture in zip(self._outs(work), work.results.values(), strict=True):
+                with writing(out), _in_words(Words(files={"out": out})):
+                    form: Any = settings.format or None
+                    write(picture, out, format=form, quality=settings.quality, overwrite=work.replaces)
+                complete.append(out)
+        except BaseException:
+            for out in complete:  # all files of an item, or none
+                with contextlib.suppress(OSError):
+                    os.unlink(out)
+            raise
         height, width = next(iter(work.results.values())).pixels.shape[:2]
         work.figures |= {"width": width, "height": height}
         work.results = {}
@@ -368,20 +398,108 @@ def wanted_by(settings: Settings) -> Wanted:
     call = CALLS[settings.operation]
     inputs = inputs_of(settings.operation)
 
+    options = _options_of(call)
+
     def option(name: str, cell: Any, folder: Path) -> Any:
-        if name not in call.by_name or name in SETTINGS:
-            raise ValueError(f"a column of {', '.join((*inputs, 'name', 'out', *call.by_name))}")
-        one = call.by_name[name]
+        one = options[name]
+        if isinstance(one.type, Group) and isinstance(cell, dict):
+            return cell
         if isinstance(call, Kind):
-            return option_of(call, name, cell if isinstance(cell, str) else str(cell), folder)
-        parts = cell.split(";") if isinstance(cell, str) and one.many else cell if one.many else [cell]
-        values = [one.converted(part.strip()) if isinstance(part, str) else part for part in parts]
+            return option_of(call, name, _texts_of(one, cell)[0], folder)
+        values = [one.converted(text) for text in _texts_of(one, cell)]
         for value in values:
             one.check(value)
+        if one.type is IMAGE:
+            values = [str(folder / value) for value in values]
         return values if one.many or one.each else values[0]
 
     suffix = f".{settings.format}" if settings.format else _SUFFIXES.get(call.command, "")
-    return Wanted(tuple(inputs), tuple(name for name in inputs if inputs[name]), option, suffix)
+    return Wanted(tuple(inputs), tuple(name for name in inputs if inputs[name]), tuple(options), option, suffix)
+
+
+def _options_of(call: Call) -> dict[str, Option]:
+    """Returns the options that a row may set; those of the arguments of a Group have names such as shadow_azimuth."""
+    every = [one for option in call.options for one in (option, *_inner(option)) if _is_value(one)]
+    omitted = (*SETTINGS, *inputs_of(call.command))
+    return {one.name: one for one in every if one.name not in omitted}
+
+
+def _is_value(option: Option) -> bool:
+    return not isinstance(option.type, Group) or option.type.is_step
+
+
+def _inner(option: Option) -> tuple[Option, ...]:
+    return option.inner if isinstance(option.type, Group) else ()
+
+
+def grouped(call: Call, options: dict[str, Any]) -> dict[str, Any]:
+    """Returns options with those of the arguments of a Group in it, as calls expect them."""
+    for option in call.options:
+        own = {one.name: options.pop(one.name) for one in _inner(option) if one.name in options}
+        if own:
+            others = options.get(option.name)
+            others = dict(others) if isinstance(others, Mapping) else {}
+            options[option.name] = others | {name[len(option.name) + 1 :]: value for name, value in own.items()}
+    return options
+
+
+def _texts_of(option: Option, cell: Any) -> list[str]:
+    """Returns the values in a cell as in a CSV file, where there is a semicolon between those of a repeatable option.
+
+    In JSON and Parquet a number, or a list of them, may be one too. ValueError: it is no value.
+    """
+    if option.many and isinstance(cell, str):
+        return [part.strip() for part in cell.split(";")]
+    if option.many and isinstance(cell, (list, tuple)) and cell:
+        line = isinstance(option.type, Numbers) and option.type.line
+        first = cell[0][0] if line and isinstance(cell[0], (list, tuple)) and cell[0] else cell[0]
+        if not isinstance(first, (int, float)):
+            return [_text_of(option, part) for part in cell]
+    return [_text_of(option, cell)]
+
+
+def _text_of(option: Option, cell: Any) -> str:
+    if isinstance(cell, str):
+        return cell.strip()
+    if isinstance(cell, bool):
+        return ("on" if cell else "off") if isinstance(option.type, Group) else str(cell).lower()
+    if isinstance(cell, (list, tuple)):
+        return ",".join(_text_of(option, part) for part in cell)
+    if not isinstance(cell, (int, float, Decimal)):
+        raise ValueError(option.shown or "true or false")
+    return str(int(cell)) if math.isfinite(cell) and cell == int(cell) else str(cell)
+
+
+def check(settings: Settings) -> None:
+    """Refuses settings by which every item would fail.
+
+    Raises:
+        ArgumentError, Failure: a setting is not accepted.
+    """
+    call = CALLS[settings.operation]
+    pixels_of(settings.max_pixels)
+    _checks.one_of(settings.device, "device", ("cpu", "cuda", "auto"))
+    if settings.format:
+        _checks.one_of(settings.format, "format", get_args(ImageFormat))
+    accepted = _options_of(call)
+    for name in settings.options:
+        if name not in (*accepted, *call.by_name):
+            raise ArgumentError(f"options: {name!r}, expected some of {', '.join(accepted)}")
+    if isinstance(call, Kind):
+        task_of(call, dict.fromkeys(call.inputs, "image.png"), "out.png", settings.options)
+        return
+    is_cutout = settings.operation == SEGMENT.command and not settings.options.get("mask_only")
+    if is_cutout and settings.format in ("jpeg", "bmp"):
+        raise Failure(f"format: {settings.format!r} has no transparency, expected png, webp or tiff", Code.USAGE)
+    method = settings.options.get("method")
+    if method is not None:
+        from .. import data, segmentation, upscaling
+
+        methods: dict[str, Iterable[str]] = {
+            "segment": ("auto", *segmentation.METHODS), "super-resolve": ("auto", *upscaling.METHODS),
+            "synth": data.METHODS,
+        }  # fmt: skip
+        _checks.one_of(method, "method", tuple(methods[settings.operation]))
 
 
 def check_mask(mask: Picture, where: str) -> None:
