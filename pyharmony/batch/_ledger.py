@@ -7,13 +7,13 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import _temporary
-from .._jobs.failures import Code, Failure
+from .._jobs.failures import Code, Failure, writing
 
 PENDING, RUNNING, DONE, FAILED, SKIPPED = range(5)
 STATUS_NAMES = ("pending", "running", "done", "failed", "skipped")
@@ -31,12 +31,20 @@ CREATE TABLE IF NOT EXISTS items (
     record TEXT NOT NULL DEFAULT '',
     shard INTEGER
 );
+CREATE TABLE IF NOT EXISTS tables (path TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shards (number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS items_by_shard ON items (shard, status, number);
 CREATE INDEX IF NOT EXISTS items_by_status ON items (status, number);
 """
 #: The seconds after which results are committed. What is lost with the parent is computed again.
 _PAUSE = 0.25
+
+
+def remove(files: Iterable[str]) -> None:
+    """Deletes files of the run, those that are there."""
+    for file in files:
+        with writing(file), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(file)
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Entry:
         key: the digest of its inputs, options and output.
         item: the item as JSON.
         bytes: the size of its inputs.
-        owns: whether the run has begun to write its output before, so that a file there is its own.
+        owns: whether a file at its output is one that the run has written, or had begun to write.
     """
 
     number: int
@@ -68,14 +76,16 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._last_commit = time.monotonic()
-        self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o666)
+        with writing(str(path)):
+            self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _temporary.lock(self._lock, wait=False):
                 raise Failure(f"{path.parent}: another run is writing there", Code.USAGE, "busy")
             with self.guarded():
                 self._base = sqlite3.connect(path, isolation_level=None)
                 self._base.execute("PRAGMA journal_mode=WAL")
-                self._base.execute("PRAGMA synchronous=NORMAL")
+                # Without it, a power cut may undo a claim whose output is on the disk.
+                self._base.execute("PRAGMA synchronous=FULL")
                 self._base.executescript(_SCHEMA)
                 self._base.execute("BEGIN")
         except BaseException:
@@ -88,9 +98,12 @@ class Ledger:
         try:
             yield
         except sqlite3.Error as error:
-            full = getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
-            what = "the disk is full" if full or "full" in str(error) else str(error)
-            raise Failure(f"{self.path}: {what}", Code.RESOURCES if full else Code.UNEXPECTED, "ledger") from error
+            text = str(error)
+            if "full" in text or "disk I/O" in text:
+                raise Failure(f"{self.path}: the disk is full", Code.RESOURCES, "ledger") from error
+            damaged = "; the ledger is damaged: delete its folder, and --on-exist says what becomes of outputs"
+            more = damaged if "not a database" in text or "malformed" in text else ""
+            raise Failure(f"{self.path}: {text}{more}", Code.UNEXPECTED, "ledger") from error
 
     def close(self) -> None:
         """Commits what is pending, where the disk has room, and closes the file."""
@@ -110,6 +123,19 @@ class Ledger:
                 self._base.execute("BEGIN")
             self._last_commit = time.monotonic()
 
+    @contextlib.contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Commits what the block changes; after an error in it, the ledger is as before."""
+        self.commit(now=True)
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._base.execute("ROLLBACK")
+                self._base.execute("BEGIN")
+            raise
+        self.commit(now=True)
+
     # ---- the run ----
 
     def facts(self) -> dict[str, Any]:
@@ -124,21 +150,47 @@ class Ledger:
             rows = [(key, json.dumps(value)) for key, value in facts.items()]
             self._base.executemany("INSERT INTO run VALUES (?, ?)", rows)
 
+    def tables(self) -> set[str]:
+        """Returns the paths of the tables that runs have written, or were about to write."""
+        with self.guarded():
+            return {row[0] for row in self._base.execute("SELECT path FROM tables")}
+
+    def add_tables(self, paths: Iterable[str]) -> None:
+        """Records tables that a run writes."""
+        with self.guarded():
+            self._base.executemany("INSERT OR IGNORE INTO tables VALUES (?)", [(path,) for path in paths])
+
     def forget(self) -> None:
         """Makes all items pending; the run still owns their outputs."""
         with self.guarded():
             self._base.execute("UPDATE items SET status = ?, record = '', key = '', shard = NULL", (PENDING,))
             self._base.execute("DELETE FROM shards")
 
-    def plan(self, entries: Iterable[Entry]) -> int:
+    def output_of(self, name: str) -> str:
+        """Returns the output of an item in its folder; '' if the item is not there."""
+        with self.guarded():
+            row = self._base.execute("SELECT item FROM items WHERE name = ? AND key != ''", (name,)).fetchone()
+        return "" if row is None else str(json.loads(row[0])["out"])
+
+    def outputs(self) -> Iterator[str]:
+        """Yields the outputs of all items in their folder."""
+        with self.guarded():
+            for (item,) in self._base.execute("SELECT item FROM items WHERE key != ''"):
+                yield json.loads(item)["out"]
+
+    def plan(
+        self, entries: Iterable[Entry], before: Callable[[str], list[str]], now: Callable[[str], list[str]]
+    ) -> int:
         """Adds items, and returns how many have changed since they were done; those are pending again.
 
-        An item that is known keeps its status, its record, and the path of its output.
+        before, now: return the files of an output, as the run wrote them and as it will. Those that an item no longer
+        has are deleted in the end.
         """
         changed = 0
+        left: list[str] = []
         for entry in entries:
             with self.guarded():
-                statement = "SELECT number, key, shard FROM items WHERE name = ?"
+                statement = "SELECT number, key, shard, item, owns FROM items WHERE name = ?"
                 row = self._base.execute(statement, (entry.name,)).fetchone()
                 if row is None:
                     self._base.execute(
@@ -150,14 +202,20 @@ class Ledger:
                     if row[2] is not None:
                         text = f"{entry.name}: has changed since its shard was written; --restart begins again"
                         raise Failure(text, Code.INPUT, "changed")
-                    changed += 1
+                    changed += row[1] != ""
+                    old, new = before(json.loads(row[3])["out"]), now(json.loads(entry.item)["out"])
+                    owns = bool(row[4]) and old == new
+                    left += old if row[4] and not owns else []
                     self._base.execute(
-                        "UPDATE items SET key = ?, item = ?, bytes = ?, status = ?, record = '' WHERE number = ?",
-                        (entry.key, entry.item, entry.bytes, PENDING, row[0]),
+                        "UPDATE items SET key = ?, item = ?, bytes = ?, status = ?, record = '', owns = ? "
+                        "WHERE number = ?",
+                        (entry.key, entry.item, entry.bytes, PENDING, owns, row[0]),
                     )
         with self.guarded():  # what `forget` left and the source has no longer
+            for (item,) in self._base.execute("SELECT item FROM items WHERE key = '' AND owns = 1"):
+                left += before(json.loads(item)["out"])
             self._base.execute("DELETE FROM items WHERE key = ''")
-        self.commit(now=True)
+        remove(left)
         return changed
 
     def reopen(self, *, failed: bool) -> None:
@@ -170,20 +228,24 @@ class Ledger:
 
     # ---- items ----
 
-    def claim(self, count: int) -> list[Entry]:
-        """Returns the next pending items, which are running from now on."""
+    def claim(self, count: int, is_free: Callable[[Entry], bool]) -> list[Entry]:
+        """Returns the next pending items, which are running from now on.
+
+        is_free: returns whether the run may own what will be at an output, as nothing is there that it does not own.
+        """
         with self.guarded():
             rows = self._base.execute(
                 "SELECT number, name, key, item, bytes, owns FROM items WHERE status = ? ORDER BY number LIMIT ?",
                 (PENDING, count),
             ).fetchall()
-            numbers = [(RUNNING, row[0]) for row in rows]
-            self._base.executemany("UPDATE items SET status = ?, owns = 1 WHERE number = ?", numbers)
+            entries = [Entry(number, name, key, item, size, bool(owns)) for number, name, key, item, size, owns in rows]
+            states = [(RUNNING, entry.owns or is_free(entry), entry.number) for entry in entries]
+            self._base.executemany("UPDATE items SET status = ?, owns = ? WHERE number = ?", states)
         # Committed before any output is written, so that a later run knows whose file it is.
         self.commit(now=True)
-        return [Entry(number, name, key, item, size, bool(owns)) for number, name, key, item, size, owns in rows]
+        return entries
 
-    def finish(self, number: int, status: int, record: Mapping[str, Any], *, owns: bool = True) -> None:
+    def finish(self, number: int, status: int, record: Mapping[str, Any], *, owns: bool) -> None:
         """Records the end of an item."""
         with self.guarded():
             self._base.execute(

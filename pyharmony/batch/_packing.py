@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from .. import _temporary
 from .._jobs.failures import Code, Failure, writing
-from ._ledger import Ledger
+from ._ledger import Ledger, remove
 from .operations import Settings, checksum, outputs_of
 
 
@@ -58,15 +57,6 @@ class Packer:
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown()
 
-    def remove(self) -> None:
-        """Deletes the shards of a run that begins again."""
-        for number in self.ledger.shards(written=True):
-            self.path(number).unlink(missing_ok=True)
-
-    def path(self, number: int) -> Path:
-        """Returns the path of a shard."""
-        return self.folder / f"{self.prefix}{number:06}.tar"
-
     def pack(self, *, all: bool = False) -> None:
         """Packs what has ended, while items are computed; all: also less than a whole shard, and waits for it."""
         if self._current is not None and (all or self._current[2].done()):
@@ -87,7 +77,8 @@ class Packer:
 
     def _begin(self, number: int) -> None:
         samples = self._samples(number)
-        self._current = number, samples, self._threads.submit(_write, self.path(number), samples)
+        path = shard_of(self.folder, self.prefix, number)
+        self._current = number, samples, self._threads.submit(_write, path, samples)
 
     def _samples(self, shard: int) -> list[_Sample]:
         samples = []
@@ -102,9 +93,12 @@ class Packer:
     @staticmethod
     def _delete(samples: list[_Sample]) -> None:
         for sample in samples:
-            for path in sample.files.values():
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
+            remove(sample.files.values())
+
+
+def shard_of(folder: Path, prefix: str, number: int) -> Path:
+    """Returns the path of a shard."""
+    return folder / f"{prefix}{number:06}.tar"
 
 
 def _write(path: Path, samples: list[_Sample]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import importlib.util
 import json
@@ -12,21 +13,23 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from .. import _checks, _temporary
 from .._jobs.failures import Code, Failure, reading, writing
+from .._jobs.lists import FILES
 from .._version import __version__
 from ..errors import ArgumentError
 from ..typing import PathLike
-from ._ledger import DONE, FAILED, RUNNING, SKIPPED, Entry, Ledger
-from ._packing import Packer
+from ._ledger import DONE, FAILED, RUNNING, SKIPPED, Entry, Ledger, remove
+from ._packing import Packer, shard_of
 from ._results import write_errors, write_results
 from ._sources import Item, identity, items_of
 from ._worker import Order
-from .operations import CALLS, Settings, outputs_of, wanted_by
-from .pool import Outcome, Pool
+from .operations import CALLS, Settings, check, outputs_of, wanted_by
+from .pool import KILLED, Outcome, Pool
 
 #: The folder of the ledgers inside the output folder.
 FOLDER = ".pyharmony-batch"
@@ -120,7 +123,8 @@ def run(
         resume: whether to continue the run in output.
         retry_failed: whether items that failed are tried again.
         restart: whether to begin again, replacing what an earlier run wrote.
-        shard: (i, n): the i-th of n parts of the items, 1 to n, for n runs side by side into one folder.
+        shard: (i, n): the i-th of n parts of the items, 1 to n, for n runs side by side into one folder. An item's part
+            follows from its name, so that it is the same whatever other items there are.
         per_shard: the number of outputs in a .tar file, in the layout of WebDataset; None: outputs are files.
         on_exist: what to do where a file exists that is not of this run: 'error', 'skip' or 'overwrite'.
         time_limit: the longest time for an item in seconds; then it has failed. None: any.
@@ -156,25 +160,35 @@ def run(
         _checks.whole(per_shard, "per_shard", low=1)
     root, target = Path(source), Path(output)
     _check_apart(root, target)
-    tag = "" if parts == 1 else f"-{part}-of-{parts}"
-    files = target if per_shard is None else target / FOLDER / f"files{tag}"
+    tag = _tag(part, parts)
+    files = target if per_shard is None else files_of(target, part, parts)
     settings = Settings(
         operation=operation, output=str(files), options=dict(options or {}), format=format or "", quality=quality,
         keep_gps=keep_gps, max_pixels=max_pixels, threads=threads, device=device, max_memory=max_memory,
         time_limit=time_limit,
     )  # fmt: skip
+    check(settings)
+    with reading(str(root)):
+        root.stat()
     with writing(str(target)):
         (target / FOLDER).mkdir(parents=True, exist_ok=True)
     suffix = ".parquet" if importlib.util.find_spec("pyarrow") else ".csv"
     table = Path(results) if results is not None else target / f"results{tag}{suffix}"
+    errors_list = target / f"errors{tag}.jsonl"
     if table.suffix not in (".parquet", ".csv"):
         raise ArgumentError(f"results: {table}, expected a path that ends in .parquet or .csv")
+    with writing(str(table)):
+        table.parent.stat()
     prefix = f"{tag[1:]}-" if tag else ""
     ledger = Ledger(target / FOLDER / f"ledger{tag}.sqlite")
     try:
-        _begin(ledger, settings, (part, parts), per_shard, prefix, resume=resume, restart=restart)
         with_paths = {name: Path(path) for name, path in (others or {}).items()}
-        changed = ledger.plan(_entries(root, target, settings, with_paths, (part, parts)))
+        with ledger.all_or_nothing():
+            _check_tables(ledger, root, (table, errors_list), on_exist)
+            former, shards = _begin(ledger, settings, (part, parts), per_shard, resume=resume, restart=restart)
+            entries = _entries(root, target, settings, with_paths, (part, parts), ledger)
+            changed = ledger.plan(entries, partial(outputs_of, former), partial(outputs_of, settings))
+            remove(str(shard_of(target, prefix, number)) for number in shards)
         _sweep(ledger, settings)
         ledger.reopen(failed=retry_failed)
         try:
@@ -189,15 +203,24 @@ def run(
             with contextlib.suppress(Failure):
                 ledger.reopen(failed=False)
                 write_results(ledger, table)
-                write_errors(ledger, target / f"errors{tag}.jsonl")
+                write_errors(ledger, errors_list)
             raise
         write_results(ledger, table)
-        errors = write_errors(ledger, target / f"errors{tag}.jsonl")
+        errors = write_errors(ledger, errors_list)
         counts = ledger.counts()
     finally:
         ledger.close()
     del counts["running"]
     return Report(counts, errors, table, changed)
+
+
+def _tag(part: int, parts: int) -> str:
+    return "" if parts == 1 else f"-{part}-of-{parts}"
+
+
+def files_of(output: Path, part: int, parts: int) -> Path:
+    """Returns the folder of the files that wait to be packed."""
+    return output / FOLDER / f"files{_tag(part, parts)}"
 
 
 def _check_apart(source: Path, output: Path) -> None:
@@ -210,6 +233,18 @@ def _check_apart(source: Path, output: Path) -> None:
         raise Failure(f"{output}: is in the source folder or around it, expected a folder elsewhere", Code.USAGE)
 
 
+def _check_tables(ledger: Ledger, source: Path, tables: Iterable[Path], on_exist: OnExist) -> None:
+    """Refuses to replace a table that is the source, or that no run into this folder has written."""
+    own = ledger.tables()
+    for path in tables:
+        if path.exists() and path.samefile(source):
+            raise Failure(f"{path}: is the source, which would be replaced; --results names another file", Code.USAGE)
+        if on_exist == "error" and os.path.abspath(path) not in own and os.path.lexists(path):
+            text = "already exists, and is of no run into this folder; --results names another file, --on-exist skip "
+            raise Failure(f"{path}: {text}or overwrite replaces it", Code.USAGE)
+    ledger.add_tables(map(os.path.abspath, tables))
+
+
 def _sweep(ledger: Ledger, settings: Settings) -> None:
     """Removes the unfinished files of items that were being computed when a run was killed."""
     outs = (out for _, _, _, item, _ in ledger.rows(RUNNING) for out in outputs_of(settings, item["out"]))
@@ -218,14 +253,16 @@ def _sweep(ledger: Ledger, settings: Settings) -> None:
 
 
 def _begin(
-    ledger: Ledger, settings: Settings, shard: tuple[int, int], per_shard: int | None, prefix: str, *,
-    resume: bool, restart: bool,
-) -> None:  # fmt: skip
-    """Describes a new run, or checks that a run to continue is this one."""
+    ledger: Ledger, settings: Settings, shard: tuple[int, int], per_shard: int | None, *, resume: bool, restart: bool
+) -> tuple[Settings, list[int]]:  # fmt: skip
+    """Describes a new run, or checks that a run to continue is this one.
+
+    Returns the settings by which outputs that are there were written, and the shards of a run that begins again.
+    """
     facts = {
         "operation": settings.operation, "options": json.loads(json.dumps(settings.options)),
         "format": settings.format, "quality": settings.quality, "keep_gps": settings.keep_gps,
-        "weights": _weights(settings.options), "shard": list(shard), "per_shard": per_shard, "version": __version__,
+        "files": _files(settings.options), "shard": list(shard), "per_shard": per_shard, "version": __version__,
     }  # fmt: skip
     before = ledger.facts()
     folder = ledger.path.parent.parent
@@ -238,39 +275,61 @@ def _begin(
             if before.get(name) != value:
                 text = f"the run has {name} {json.dumps(before.get(name))}, this one {json.dumps(value)}"
                 raise Failure(f"{folder}: {text}; --restart begins again, replacing what it wrote", Code.USAGE)
+    former, shards = settings, []
     if before and restart:
-        Packer(ledger, settings, folder, 1, prefix).remove()
+        output = folder if before["per_shard"] is None else files_of(folder, *shard)
+        former = dataclasses.replace(settings, operation=before["operation"], output=str(output))
+        shards = [*ledger.shards(written=True), *ledger.shards(written=False)]
         ledger.forget()
     ledger.describe(facts)
-    ledger.commit(now=True)
+    return former, shards
 
 
-def _weights(options: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the SHA-256 of the files of weights among options; weights that come with pyharmony have its version."""
-    weights = {}
-    for name in ("model", "generator"):
-        path = options.get(name)
-        if path is not None and os.path.isfile(path):
-            with reading(f"{name}: {path}"):
-                weights[name] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return weights
+def _files(options: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the SHA-256 of the files among options, by path; weights that come with pyharmony have its version."""
+    digests = {}
+    for path in _paths(options):
+        with reading(path):
+            if os.path.isfile(path):
+                digests[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return digests
+
+
+def _paths(options: Mapping[str, Any]) -> list[str]:
+    """Returns the paths among options, and words that may stand in place of one."""
+    values = (options.get(name) for name in (*FILES, "people"))
+    return [path for value in values for path in (value if isinstance(value, list) else [value])
+            if isinstance(path, str)]  # fmt: skip
 
 
 def _entries(
-    source: Path, output: Path, settings: Settings, others: Mapping[str, Path], shard: tuple[int, int]
+    source: Path, output: Path, settings: Settings, others: Mapping[str, Path], shard: tuple[int, int], ledger: Ledger
 ) -> Iterator[Entry]:
-    own = os.path.join(os.path.abspath(output), "")
-    for index, item in enumerate(items_of(source, wanted_by(settings), others)):
-        if index % shard[1] != shard[0] - 1:
+    own = os.path.join(os.path.realpath(output), "")
+    for item in items_of(source, wanted_by(settings), others, ledger.output_of, ledger.outputs()):
+        digest = hashlib.blake2b(item.name.encode(), digest_size=8).digest()
+        if int.from_bytes(digest, "big") % shard[1] != shard[0] - 1:
             continue
         facts = {name: identity(path) for name, path in item.inputs.items()}
-        inside = next((path for path in item.inputs.values() if os.path.abspath(path).startswith(own)), None)
+        own_files = {path: identity(path) for path in _paths(item.options)}
+        inside = next((path for path in item.inputs.values() if _real(path).startswith(own)), None)
         if inside is not None:
             item = dataclasses.replace(item, problem=f"{inside}: is in the output folder, expected it elsewhere")
-        text = json.dumps([facts, item.options, item.out, item.problem], sort_keys=True)
+        text = json.dumps([facts, own_files, item.options, item.out, item.problem], sort_keys=True)
         key = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
         size = sum(max(0, bytes_) for bytes_, _ in facts.values())
-        yield Entry(index, item.name, key, json.dumps(dataclasses.asdict(item)), size)
+        yield Entry(0, item.name, key, json.dumps(dataclasses.asdict(item)), size)
+
+
+def _real(path: str) -> str:
+    """Returns the path of a file without links."""
+    folder, name = os.path.split(path)
+    return os.path.realpath(path) if os.path.islink(path) else os.path.join(_real_folder(folder), name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _work(
@@ -284,15 +343,29 @@ def _work(
 ) -> None:
     """Computes all pending items."""
     total, work_left = ledger.counts()["pending"], ledger.bytes_left()
+    if not total:
+        return
     done = failed = work = 0
-    sizes: dict[int, int] = {}
+    running: dict[int, Entry] = {}
     # The first item's time contains the start of the workers.
     start, start_work = 0.0, 0
 
-    def ended(number: int, status: int, record: Mapping[str, Any], *, owns: bool = True) -> None:
+    def outs_of(entry: Entry) -> list[str]:
+        return outputs_of(settings, json.loads(entry.item)["out"])
+
+    def is_free(entry: Entry) -> bool:
+        return not any(map(os.path.lexists, outs_of(entry)))
+
+    def ended(number: int, status: int, record: Mapping[str, Any]) -> None:
         nonlocal done, failed, work, start, start_work, work_left
+        entry = running.pop(number)
+        # A worker that was killed may have written the output.
+        owns = status == DONE or (status == FAILED and record["kind"] in KILLED)
+        if status == FAILED and entry.owns:  # the output of the item as it was before
+            remove(outs_of(entry))
+            owns = False
         ledger.finish(number, status, record, owns=owns)
-        size = sizes.pop(number, 0)
+        size = entry.bytes
         done, failed, work, work_left = done + 1, failed + (status == FAILED), work + size, work_left - size
         if done == 1:
             start, start_work = time.monotonic(), work
@@ -303,22 +376,22 @@ def _work(
             progress(Progress(done, total, failed, rate, left if done < total else 0.0))
 
     def orders() -> Iterator[Order]:
-        while entries := ledger.claim(_CHUNK):
+        while entries := ledger.claim(_CHUNK, is_free):
             for entry in entries:
-                sizes[entry.number] = entry.bytes
+                running[entry.number] = entry
                 item = Item(**json.loads(entry.item))
-                there = [] if entry.owns else [out for out in outputs_of(settings, item.out) if os.path.lexists(out)]
+                there = [] if entry.owns else [out for out in outs_of(entry) if os.path.lexists(out)]
                 if item.problem:
-                    ended(entry.number, FAILED, {"kind": "item", "message": item.problem}, owns=entry.owns)
+                    ended(entry.number, FAILED, {"kind": "item", "message": item.problem})
                 elif there and on_exist == "error":
                     text = f"{there[0]}: already exists; --on-exist skip or overwrite accepts it"
-                    ended(entry.number, FAILED, {"kind": "exists", "message": text}, owns=False)
+                    ended(entry.number, FAILED, {"kind": "exists", "message": text})
                 elif there and on_exist == "skip":
-                    ended(entry.number, SKIPPED, {"message": f"{there[0]}: already exists"}, owns=False)
+                    ended(entry.number, SKIPPED, {"message": f"{there[0]}: already exists"})
                 else:
                     yield Order(entry.number, item, entry.owns or on_exist == "overwrite", entry.bytes)
 
-    for outcome in _outcomes(engine, settings, jobs, orders()):
+    for outcome in _outcomes(engine, settings, min(jobs, total), orders()):
         ended(outcome.number, FAILED if outcome.is_error else DONE, outcome.record)
         if packer is not None and done % _CHUNK == 0:
             packer.pack()
