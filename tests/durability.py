@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
 import random
@@ -14,8 +15,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +109,16 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
-def torture(folder: Path, count: int, kills: int, *, full: int, seed: int, pause: tuple[float, float]) -> Trial:
+def torture(
+    folder: Path,
+    count: int,
+    kills: int,
+    *,
+    full: int,
+    seed: int,
+    pause: tuple[float, float],
+    more: Sequence[str] = (),
+) -> Trial:
     """Runs `pyharmony batch harmonize` to its end through kills and full disks, and once again."""
     rng = random.Random(seed)  # noqa: S311
     source, output, flag = folder / "in", folder / "out", folder / "full"
@@ -115,7 +127,7 @@ def torture(folder: Path, count: int, kills: int, *, full: int, seed: int, pause
         "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     command = [sys.executable, "-m", "pyharmony", "batch", "harmonize", str(source), "-o", str(output)]
-    command += ["--method", "reinhard", "--jobs", "2", "--time-limit", "60", "--json"]
+    command += ["--method", "reinhard", "--jobs", "2", "--time-limit", "60", "--json", *more]
     trial = Trial(0, 0, 0, 0, 0.0, 0.0, {})
     events = ["parent"] * (kills // 2) + ["worker"] * (kills - kills // 2) + ["full"] * full
     rng.shuffle(events)
@@ -196,6 +208,30 @@ def check(folder: Path, trial: Trial, count: int, wrong: dict[str, str]) -> None
             assert number_of(np.asarray(picture)) == int(Path(name).stem), name
     errors = [json.loads(line) for line in (output / "errors.jsonl").read_text().splitlines()]
     assert {error["name"] for error in errors} == set(wrong)
+
+
+def check_shards(folder: Path, trial: Trial, count: int, wrong: dict[str, str], size: int) -> None:
+    """Raises unless every picture is there once, in the shard that the results name, or as an error."""
+    output, rows = folder / "out", trial.rows
+    assert len(rows) == count and {name for name, row in rows.items() if row["status"] == "failed"} == set(wrong)
+    shards = sorted(output.glob("*.tar"))
+    assert [int(shard.stem) for shard in shards] == list(range(-(-(count - len(wrong)) // size)))
+    names: list[str] = []
+    for shard in shards:
+        with tarfile.open(shard) as archive:
+            files = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+        assert len(files) == 2 * size or shard == shards[-1]
+        for key in (name for name in files if name.endswith(".json")):
+            name = json.loads(files[key])["name"]
+            data = files[f"{Path(key).stem}.png"]
+            names.append(name)
+            assert hashlib.sha256(data).hexdigest() == rows[name]["sha256"] and int(rows[name]["shard"]) == int(
+                shard.stem
+            )
+            with Image.open(io.BytesIO(data)) as picture:
+                assert number_of(np.asarray(picture)) == int(Path(name).stem), name
+    assert len(set(names)) == len(names) == count - len(wrong)
+    assert not list(output.rglob("*.png")) and not list(output.rglob("*.part"))
 
 
 def main() -> None:

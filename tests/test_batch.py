@@ -426,6 +426,13 @@ def test_a_name_that_is_no_text(whole: bool, photos: Path, tmp_path: Path) -> No
         assert (tmp_path / suffix / "a/\\xff.png").exists() == whole
 
 
+def test_a_link_that_leads_nowhere_is_an_item_that_fails(photos: Path, tmp_path: Path) -> None:
+    (photos / "images/gone.png").symlink_to("nowhere")
+    write(photos / "masks/gone.png", mask())
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
+    assert ended(report, done=6, failed=1) and "no such file" in report.errors[0]["message"]
+
+
 def test_masks_next_to_their_images_and_in_other_folders(tmp_path: Path) -> None:
     for name in ("in/x.jpg", "in/y/z.png", "in/x_mask.png", "in/y/z_mask.png", "in/lonely.png", "masks/x.png"):
         write(tmp_path / name, photo(0))
@@ -858,6 +865,14 @@ def test_a_list_by_several_processes_is_the_same(command_: str, photos: Path, tm
 
 
 # Durability
+
+
+def test_nothing_is_lost_of_shards_whatever_is_killed(tmp_path: Path) -> None:
+    wrong = durability.make(tmp_path / "in", 300, 0.05, seed=4)
+    trial = durability.torture(
+        tmp_path, 300, 3, full=1, seed=4, pause=(0.2, 0.9), more=("--per-shard", "20")
+    )  # fmt: skip
+    durability.check_shards(tmp_path, trial, 300, wrong, 20)
 
 
 def test_nothing_is_lost_whatever_is_killed(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class Ledger:
             self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _temporary.lock(self._lock, wait=False):
-                raise Failure(f"{path.parent}: another run is writing there", Code.USAGE, "busy")
+                raise Failure(f"{path.parent.parent}: another run is writing there", Code.USAGE, "busy")
             with self.guarded():
                 self._base = sqlite3.connect(path, isolation_level=None)
                 self._base.execute("PRAGMA journal_mode=WAL")
@@ -166,17 +166,11 @@ class Ledger:
             self._base.execute("UPDATE items SET status = ?, record = '', key = '', shard = NULL", (PENDING,))
             self._base.execute("DELETE FROM shards")
 
-    def output_of(self, name: str) -> str:
-        """Returns the output of an item in its folder; '' if the item is not there."""
+    def outputs(self) -> Iterator[tuple[str, str]]:
+        """Yields the names of all items, and their outputs."""
         with self.guarded():
-            row = self._base.execute("SELECT item FROM items WHERE name = ? AND key != ''", (name,)).fetchone()
-        return "" if row is None else str(json.loads(row[0])["out"])
-
-    def outputs(self) -> Iterator[str]:
-        """Yields the outputs of all items in their folder."""
-        with self.guarded():
-            for (item,) in self._base.execute("SELECT item FROM items WHERE key != ''"):
-                yield json.loads(item)["out"]
+            for name, item in self._base.execute("SELECT name, item FROM items WHERE key != ''"):
+                yield name, json.loads(item)["out"]
 
     def plan(
         self, entries: Iterable[Entry], before: Callable[[str], list[str]], now: Callable[[str], list[str]]

@@ -65,12 +65,14 @@ class Report:
         counts: the number of items by status: 'done', 'failed', 'skipped' and 'pending'.
         errors: the first hundred errors; each has `name`, `kind`, `message` and `inputs`.
         results: the path of the table of results.
+        errors_list: the path of the list of all errors, which exists if there are any.
         changed: the items whose files or options had changed since an earlier run, and were computed again.
     """
 
     counts: dict[str, int]
     errors: list[dict[str, Any]]
     results: Path
+    errors_list: Path
     changed: int
 
 
@@ -211,7 +213,7 @@ def run(
     finally:
         ledger.close()
     del counts["running"]
-    return Report(counts, errors, table, changed)
+    return Report(counts, errors, table, errors_list, changed)
 
 
 def _tag(part: int, parts: int) -> str:
@@ -306,30 +308,30 @@ def _entries(
     source: Path, output: Path, settings: Settings, others: Mapping[str, Path], shard: tuple[int, int], ledger: Ledger
 ) -> Iterator[Entry]:
     own = os.path.join(os.path.realpath(output), "")
-    for item in items_of(source, wanted_by(settings), others, ledger.output_of, ledger.outputs()):
-        digest = hashlib.blake2b(item.name.encode(), digest_size=8).digest()
-        if int.from_bytes(digest, "big") % shard[1] != shard[0] - 1:
-            continue
+    for item in items_of(source, wanted_by(settings), others, ledger.outputs()):
+        if shard[1] > 1:
+            digest = hashlib.blake2b(item.name.encode(), digest_size=8).digest()
+            if int.from_bytes(digest, "big") % shard[1] != shard[0] - 1:
+                continue
         facts = {name: identity(path) for name, path in item.inputs.items()}
-        own_files = {path: identity(path) for path in _paths(item.options)}
-        inside = next((path for path in item.inputs.values() if _real(path).startswith(own)), None)
+        own_files = {path: identity(path) for path in _paths(item.options)} if item.options else {}
+        inside = next((path for path in item.inputs.values() if _real_folder_of(path).startswith(own)), None)
         if inside is not None:
             item = dataclasses.replace(item, problem=f"{inside}: is in the output folder, expected it elsewhere")
         text = json.dumps([facts, own_files, item.options, item.out, item.problem], sort_keys=True)
         key = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
         size = sum(max(0, bytes_) for bytes_, _ in facts.values())
-        yield Entry(0, item.name, key, json.dumps(dataclasses.asdict(item)), size)
+        yield Entry(0, item.name, key, json.dumps(vars(item)), size)
 
 
-def _real(path: str) -> str:
-    """Returns the path of a file without links."""
-    folder, name = os.path.split(path)
-    return os.path.realpath(path) if os.path.islink(path) else os.path.join(_real_folder(folder), name)
+def _real_folder_of(path: str) -> str:
+    """Returns the folder of a file without links, with a slash at its end."""
+    return _real_folder(os.path.dirname(os.path.realpath(path) if os.path.islink(path) else path))
 
 
 @functools.lru_cache(maxsize=1024)
 def _real_folder(folder: str) -> str:
-    return os.path.realpath(folder)
+    return os.path.join(os.path.realpath(folder), "")
 
 
 def _work(
@@ -347,6 +349,7 @@ def _work(
         return
     done = failed = work = 0
     running: dict[int, Entry] = {}
+    there: dict[int, str] = {}  # the files of others at the outputs of items
     # The first item's time contains the start of the workers.
     start, start_work = 0.0, 0
 
@@ -354,7 +357,8 @@ def _work(
         return outputs_of(settings, json.loads(entry.item)["out"])
 
     def is_free(entry: Entry) -> bool:
-        return not any(map(os.path.lexists, outs_of(entry)))
+        there[entry.number] = next(filter(os.path.lexists, outs_of(entry)), "")
+        return not there[entry.number]
 
     def ended(number: int, status: int, record: Mapping[str, Any]) -> None:
         nonlocal done, failed, work, start, start_work, work_left
@@ -380,14 +384,14 @@ def _work(
             for entry in entries:
                 running[entry.number] = entry
                 item = Item(**json.loads(entry.item))
-                there = [] if entry.owns else [out for out in outs_of(entry) if os.path.lexists(out)]
+                other = there.pop(entry.number, "")
                 if item.problem:
                     ended(entry.number, FAILED, {"kind": "item", "message": item.problem})
-                elif there and on_exist == "error":
-                    text = f"{there[0]}: already exists; --on-exist skip or overwrite accepts it"
+                elif other and on_exist == "error":
+                    text = f"{other}: already exists; --on-exist skip or overwrite accepts it"
                     ended(entry.number, FAILED, {"kind": "exists", "message": text})
-                elif there and on_exist == "skip":
-                    ended(entry.number, SKIPPED, {"message": f"{there[0]}: already exists"})
+                elif other and on_exist == "skip":
+                    ended(entry.number, SKIPPED, {"message": f"{other}: already exists"})
                 else:
                     yield Order(entry.number, item, entry.owns or on_exist == "overwrite", entry.bytes)
 

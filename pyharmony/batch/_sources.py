@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import functools
 import hashlib
 import json
@@ -74,17 +73,15 @@ class Wanted:
 
 
 def items_of(
-    source: Path, wanted: Wanted, others: Mapping[str, Path],
-    former: Callable[[str], str] = lambda _: "", outs: Iterable[str] = (),
-) -> Iterator[Item]:  # fmt: skip
+    source: Path, wanted: Wanted, others: Mapping[str, Path], before: Iterable[tuple[str, str]] = ()
+) -> Iterator[Item]:
     """Yields the items of a source, in a fixed order, with names and outputs that are unique.
 
     Args:
         source: a folder of images, a .csv, .jsonl or .parquet file, a .tar file, or a folder of these.
         wanted: what the operation needs.
         others: for inputs other than the first, a file for all items, or a folder with the file of each.
-        former: returns the output that an item had, which it keeps; '' for a new one.
-        outs: the outputs of all items that there were, which new ones do not get.
+        before: the names of items that there were, and their outputs, which they keep.
 
     Raises:
         Failure: the source cannot be read; a defect of one item is its `problem` instead.
@@ -93,14 +90,18 @@ def items_of(
         if name not in wanted.inputs[1:]:
             raise Failure(f"--with {name}: expected one of {', '.join(wanted.inputs[1:]) or 'none'}", Code.USAGE)
     _by_stem.cache_clear()  # folders may have changed since an earlier run
-    outputs = _Outputs(wanted.suffix, former, outs)
+    outputs = _Outputs(wanted.suffix, before)
     names: set[bytes] = set()
     number = -1
     for number, item in enumerate(_every(source, wanted, others)):  # noqa: B007
-        readable = dataclasses.replace(item, name=as_text(item.name), out=as_text(item.out))
-        name = _name_once(readable.name, names)
-        out, problem = outputs.place(readable, name, as_text(item.inputs.get(wanted.first, "")))
-        yield Item(name, item.inputs, item.options, out, problem)
+        own = as_text(item.name)
+        name = _name_once(own, names)
+        file = item.inputs.get(wanted.first, "")
+        if item.out:
+            out, problem = outputs.place(as_text(item.out), file)
+        else:
+            out, problem = outputs.free(own, name, file), ""
+        yield Item(name, item.inputs, item.options, out, item.problem or problem)
     if number < 0:
         raise Failure(f"{source}: no items, expected rows of a table or samples of shards", Code.INPUT)
 
@@ -177,8 +178,12 @@ def _walk(folder: Path) -> Iterator[Path]:
     for entry in every:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(folder / entry.name)
-        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and entry.is_file():
+        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and (entry.is_file() or _leads_nowhere(entry)):
             yield folder / entry.name
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not os.path.exists(entry)
 
 
 @functools.lru_cache(maxsize=64)
@@ -396,16 +401,16 @@ def identity(path: str) -> tuple[int, int]:
 
 def as_text(name: str) -> str:
     """Returns a file's name as valid text: bytes that are no UTF-8 are written as \\xff."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _name_once(name: str, names: set[bytes]) -> str:
     """Returns a name, with a number after it if another item has it."""
     unique, count = name, 1
-    while _digest(unique) in names:
+    while (digest := _digest(unique)) in names:
         count += 1
         unique = f"{name}#{count}"
-    names.add(_digest(unique))
+    names.add(digest)
     return unique
 
 
@@ -415,61 +420,58 @@ def _digest(text: str) -> bytes:
 
 def _folded(out: str) -> bytes:
     """Returns the digest of a path, equal for paths that some file system cannot tell apart."""
+    if out.isascii():
+        return _digest(out.lower())
     return _digest(unicodedata.normalize("NFC", unicodedata.normalize("NFC", out).casefold()))
 
 
 class _Outputs:
     """The paths of outputs, which differ on every file system: also without case, and in either form of accents."""
 
-    def __init__(self, suffix: str, former: Callable[[str], str], outs: Iterable[str]) -> None:
-        self.suffix, self._former = suffix, former
+    def __init__(self, suffix: str, before: Iterable[tuple[str, str]]) -> None:
+        self.suffix = suffix
         self._taken: set[bytes] = set()
-        self._before = {_folded(out) for out in outs}
+        self._before: set[bytes] = set()
+        for name, out in before:
+            self._before |= {_folded(out), _digest(f"{name}\0{out}")}
 
-    def place(self, item: Item, unique: str, file: str) -> tuple[str, str]:
-        """Returns the output of an item, and the problem if it has one.
-
-        The output is that of its row, which must be free, or follows from its name. unique: a name that no other item
-        has; file: the path of its first input.
-        """
-        if not item.out:
-            former = self._former(unique)
-            out = former if former and self._take(former) else self._free(item.name, unique, file)
-            return out, item.problem
-        problem, out = item.problem, os.path.normpath(item.out)
+    def place(self, row: str, file: str) -> tuple[str, str]:
+        """Returns the output of a row, and the problem if it has one; file: the path of its first input."""
+        out = os.path.normpath(row)
         if os.path.splitext(out)[1].lower() not in SUFFIXES:
             out += self._suffix(file)
         if os.path.isabs(out) or out.split(os.sep)[0] == os.pardir or "\0" in out:
-            problem = problem or f"out: {item.out!r} is outside the output folder"
-        elif not self._take(out):
-            problem = problem or f"out: {item.out!r} is also the output of another item"
-        return out, problem
+            return out, f"out: {row!r} is outside the output folder"
+        return out, "" if self._take(out) else f"out: {row!r} is also the output of another item"
 
-    def _free(self, name: str, unique: str, file: str) -> str:
-        """Returns the path of a name, with the suffix of outputs, or with that of the file that is read."""
+    def free(self, name: str, unique: str, file: str) -> str:
+        """Returns the path of a name, with the suffix of outputs, or with that of the file that is read.
+
+        unique: a name that no other item has.
+        """
         parts = [part for part in os.path.normpath(name).split(os.sep) if part not in ("", os.pardir, os.curdir)]
         folder, last = os.path.join(*parts[:-1], ""), parts[-1] if parts else "image"
         stem, own = os.path.splitext(last)
         suffix = self._suffix(file)
         stem = stem if own.lower() in SUFFIXES else last
         out = folder + _shortened(stem, suffix)
-        if not self._take_new(out):
-            tag = hashlib.sha256(os.fsencode(unique)).hexdigest()
-            length = 8
-            while not self._take_new(out := folder + _shortened(f"{stem}-{tag[:length]}", suffix)):
-                length += 1
+        length = 8
+        while not self._take(out, unique):
+            tag = hashlib.sha256(os.fsencode(unique)).hexdigest()[:length]
+            out = folder + _shortened(f"{stem}-{tag}", suffix)
+            length += 1
         return out
 
     def _suffix(self, file: str) -> str:
         own = os.path.splitext(file)[1]
         return self.suffix or (own if own.lower() in SUFFIXES else ".png")
 
-    def _take_new(self, out: str) -> bool:
-        return _folded(out) not in self._before and self._take(out)
-
-    def _take(self, out: str) -> bool:
+    def _take(self, out: str, unique: str | None = None) -> bool:
+        """Takes an output if no item has it, and, with the unique name of an item, if no other item has had it."""
         digest = _folded(out)
         if digest in self._taken:
+            return False
+        if unique is not None and digest in self._before and _digest(f"{unique}\0{out}") not in self._before:
             return False
         self._taken.add(digest)
         return True

@@ -53,7 +53,7 @@ class Order:
         return cls(**{**values, "item": Item(**values["item"])})
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
+        return json.dumps({**vars(self), "item": vars(self.item)})
 
 
 def error_of(error: BaseException) -> dict[str, Any]:
@@ -129,7 +129,8 @@ class _Pipeline:
                 "memory": as_failure(error).kind in _MEMORY,
             })  # fmt: skip
             return None
-        self.send({"number": order.number, "phase": ""})
+        if phase != "encode":  # its record follows
+            self.send({"number": order.number, "phase": ""})
         return result
 
 

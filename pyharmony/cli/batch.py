@@ -134,6 +134,10 @@ def _run(console: Console, call: Call, source: Path, options: dict[str, Any], va
                          **plain)  # fmt: skip
         except KeyboardInterrupt:
             raise Failure("interrupted; --resume continues", Code.INTERRUPTED) from None
+        except Failure as failure:
+            if failure.kind not in ("disk", "ledger"):
+                raise
+            raise Failure(f"{failure}; --resume continues", failure.exit_code, failure.kind) from failure
     _conclude(console, report, time.perf_counter() - start)
 
 
@@ -149,7 +153,8 @@ def _conclude(console: Console, report: Report, seconds: float) -> None:
     again = f", {report.changed:,} of them again, as their files had changed" if report.changed else ""
     console.note(f"{text}{again}, {seconds:.1f} s; {report.results} lists them")
     if counts["failed"]:
-        raise Failure(f"{counts['failed']:,} of {sum(counts.values()):,} images failed", Code.SOME_FAILED)
+        text = f"{counts['failed']:,} of {sum(counts.values()):,} images failed; {report.errors_list} lists them"
+        raise Failure(text, Code.SOME_FAILED)
 
 
 def _bytes_of(text: str | None) -> int | None:
