@@ -163,7 +163,7 @@ def _covered_by_masks(objects: Objects, pasted: Sequence[Pasted]) -> list[_Overl
             rows, columns = (slice(*ends) for ends in one.box.spans)
             visible = one.box.of(one.visible, one.region.origin)
             under = masks.view(np.uint8)[:, rows, columns] & np.where(visible, np.uint8(255), np.uint8(0))
-            hidden.update(np.flatnonzero(under.reshape(len(masks), visible.size).max(1, initial=0)).tolist())
+            hidden.update(np.nonzero(under.any((1, 2)))[0].tolist())
         else:
             there = np.unique(one.region.of(masks)[one.visible])
             hidden.update(int(value) - 1 for value in there if value)
