@@ -27,11 +27,12 @@ from PIL import Image
 import pyharmony as ph
 from pyharmony import batch
 from pyharmony._calls import IMAGE, Group, Kind, Numbers, Option
+from pyharmony._calls.batches import BATCHES, OF_ALL, inputs_of
 from pyharmony._jobs.failures import Code, Failure
 from pyharmony.batch import Progress, Report
 from pyharmony.batch._sources import Item, items_of
 from pyharmony.batch._worker import Order
-from pyharmony.batch.operations import CALLS, SETTINGS, Settings, grouped, inputs_of, wanted_by
+from pyharmony.batch.operations import Settings, grouped, wanted_by
 from pyharmony.batch.pool import Pool
 from pyharmony.cli._console import duration
 from pyharmony.cli._options import values_of
@@ -131,14 +132,14 @@ def test_an_item_of_synth_does_not_depend_on_the_others(photos: Path, tmp_path: 
 def test_every_operation_is_a_command(capfd: pytest.CaptureFixture[str]) -> None:
     from pyharmony.cli._app import app
 
-    for operation in CALLS:
+    for operation in BATCHES:
         with pytest.raises(SystemExit) as left:
             app(["batch", operation, "--help"], prog_name="pyharmony")
         assert left.value.code == 0
         text = capfd.readouterr().out
-        for option in CALLS[operation].options:
+        for option in BATCHES[operation].options:
             flags = [one.flag for one in option.inner] if isinstance(option.type, Group) else [option.flag]
-            assert all(flag in text for flag in flags) or option.name in SETTINGS
+            assert all(flag in text for flag in flags) or option.name in OF_ALL
 
 
 # Continued runs
@@ -544,9 +545,9 @@ def cell_of(option: Option, file: Path) -> tuple[str, Any]:
     return (f"{number}", float(number)) if kind in (int, float) else special.get(option.name, ("xue", "xue"))
 
 
-@pytest.mark.parametrize("operation", CALLS)
+@pytest.mark.parametrize("operation", BATCHES)
 def test_an_option_is_the_same_in_every_table_and_for_the_command(operation: str, tmp_path: Path) -> None:
-    call, wanted = CALLS[operation], wanted_by(Settings(operation, "out"))
+    call, wanted = BATCHES[operation], wanted_by(Settings(operation, "out"))
     (tmp_path / "a.png").touch()
     paths = dict.fromkeys(wanted.needed, "a.png")
     inner = [one for option in call.options if isinstance(option.type, Group) for one in option.inner]
@@ -825,6 +826,54 @@ def test_the_command_says_what_failed(photos: Path, tmp_path: Path) -> None:
 def test_options_that_are_refused(arguments: tuple[str, ...], says: str, photos: Path, tmp_path: Path) -> None:
     done = command("harmonize", photos, "-o", tmp_path / "out", *arguments)
     assert done.returncode == 2 and says in done.stderr, done.stderr
+
+
+def test_how_files_are_written(photos: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x8825] = {1: "N"}
+    (tmp_path / "one").mkdir()
+    Image.fromarray(photo(0)).save(tmp_path / "one/0.jpg", exif=exif)
+    write(tmp_path / "one/0_mask.png", mask())
+    run = (
+        "harmonize",
+        tmp_path / "one",
+        "--method",
+        "reinhard",
+        "--threads",
+        "2",
+        "--time-limit",
+        "60",
+        "--device",
+        "cpu",
+    )
+    sizes, places = [], []
+    for number, more in enumerate((("--quality", "30"), ("--quality", "95", "--keep-gps", "--engine", "local"))):
+        done = command(*run, "--output", tmp_path / str(number), *more)
+        assert done.returncode == 0, done.stderr
+        with Image.open(tmp_path / f"{number}/0.jpg") as picture:
+            places.append(dict(picture.getexif().get_ifd(0x8825)))
+        sizes.append((tmp_path / f"{number}/0.jpg").stat().st_size)
+    assert places == [{}, {1: "N"}] and sizes[0] < sizes[1]
+    write(tmp_path / "theirs/0.jpg", photo(5))
+    done = command(*run, "--output", tmp_path / "theirs", "--on-exist", "skip")
+    assert done.returncode == 0 and "1 skipped" in done.stderr
+    made = []
+    for seed in (1, 1, 2):
+        output = tmp_path / f"synth{len(made)}"
+        done = command("synth", photos, "-o", output, "--size", "32", "--seed", seed)
+        assert done.returncode == 0, done.stderr
+        made.append(load(output / "composite/a/0.png"))
+    assert made[0].shape == (32, 32, 3)
+    assert np.array_equal(made[0], made[1]) and not np.array_equal(made[0], made[2])
+
+
+def test_messages_as_they_are_asked_for(photos: Path, tmp_path: Path) -> None:
+    quiet = command("harmonize", photos, "-o", tmp_path / "quiet", "--method", "reinhard", "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    lines = command("harmonize", photos, "-o", tmp_path / "json", "--method", "reinhard", "--log-json", "--verbose")
+    assert [json.loads(line)["level"] for line in lines.stderr.splitlines()][-1] == "info"
+    again = command("harmonize", photos, "-o", tmp_path / "json", "--method", "reinhard", "--debug")
+    assert again.returncode == 2 and "Traceback" in again.stderr and "--resume continues it" in again.stderr
 
 
 def test_a_read_only_output_is_named(photos: Path, tmp_path: Path) -> None:

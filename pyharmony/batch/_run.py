@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import _checks, _temporary
+from .._calls.batches import BATCHES
 from .._jobs.failures import Code, Failure, reading, writing
 from .._jobs.lists import FILES
 from .._version import __version__
@@ -28,7 +29,7 @@ from ._packing import Packer, shard_of
 from ._results import write_errors, write_results
 from ._sources import Item, identity, items_of
 from ._worker import Order
-from .operations import CALLS, Settings, check, outputs_of, wanted_by
+from .operations import Settings, check, outputs_of, wanted_by
 from .pool import KILLED, Outcome, Pool
 
 #: The folder of the ledgers inside the output folder.
@@ -151,7 +152,7 @@ def run(
         (2, 0)
     """
     _checks.flags(resume=resume, retry_failed=retry_failed, restart=restart, keep_gps=keep_gps)
-    _checks.one_of(operation, "operation", tuple(CALLS))
+    _checks.one_of(operation, "operation", tuple(BATCHES))
     _checks.one_of(engine, "engine", ("local", "ray"))
     _checks.one_of(on_exist, "on_exist", ("error", "skip", "overwrite"))
     jobs, threads = (_checks.whole(value, name, low=1) for value, name in ((jobs, "jobs"), (threads, "threads")))

@@ -16,20 +16,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from .. import _checks
 from .._arrays import VALUE_RANGE
-from .._calls import (
-    BLEND,
-    COMPOSE,
-    HARMONIZE,
-    IMAGE,
-    SEGMENT,
-    SHADOW,
-    SUPER_RESOLVE,
-    Call,
-    Group,
-    Kind,
-    Numbers,
-    Option,
-)  # fmt: skip
+from .._calls import COMPOSE, IMAGE, SEGMENT, SHADOW, SUPER_RESOLVE, Call, Group, Kind, Numbers, Option
+from .._calls.batches import BATCHES, OF_ALL, SYNTH, inputs_of
 from .._jobs.failures import Code, Failure, Words, as_failures, reading, writing
 from .._jobs.lists import option_of
 from .._jobs.task import Request, task_of
@@ -41,30 +29,8 @@ from ._sources import Item, Wanted, open_source
 if TYPE_CHECKING:
     from ..io import Picture
 
-SYNTH = Call(
-    command="synth",
-    inputs={"image": "A photo.", "mask": "The mask of its object."},
-    options=(
-        Option("method", str, "How colours change, of `pyharmony.data.METHODS`.", "one of those without a reference"),
-        Option("seed", int, "The seed of all random numbers.", value=0, low=0),
-        Option("size", int, "The sides in pixels.", "those of the photo", low=8),
-    ),
-)  # fmt: skip
-__all__ = ["CALLS", "SETTINGS", "Settings", "inputs_of"]
-
-_MASK_ONLY = Option("mask_only", bool, "Write the alpha of the cut-out, a grey image, in its place.", argument=False)
-#: The operations by name.
-CALLS: dict[str, Call] = {
-    call.command: call
-    for call in (
-        COMPOSE, BLEND, HARMONIZE, dataclasses.replace(SEGMENT, options=(*SEGMENT.options, _MASK_ONLY)), SHADOW,
-        SUPER_RESOLVE, SYNTH,
-    )
-}  # fmt: skip
 #: The folders of the files of `SYNTH`.
 ROLES = ("composite", "mask", "target")
-#: The options of the calls that `Settings` has itself.
-SETTINGS = ("format", "quality", "keep_gps", "save_mask")
 #: The largest share of white that the values of a mask may have everywhere before it counts as a map of labels.
 _DARK = 0.5
 
@@ -74,7 +40,7 @@ class Settings:
     """The settings of a run that workers need; values are those of JSON.
 
     Attributes:
-        operation: a name of `CALLS`.
+        operation: a name of `BATCHES`.
         output: the folder of outputs.
         options: the options of all items, by name; those of an item replace them.
         format: the format of outputs; '': by their suffix.
@@ -125,7 +91,7 @@ class Operation:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.call = CALLS[settings.operation]
+        self.call = BATCHES[settings.operation]
 
     def decode(self, item: Item, replaces: bool) -> Work:
         """Reads the images of an item; replaces: whether a file at its output may be replaced."""
@@ -363,14 +329,6 @@ _FUNCTIONS = {
     "super-resolve": _enlarge,
     "synth": _synthesize,
 }
-#: The inputs of the operations whose calls name them otherwise.
-_INPUTS = {
-    "compose": (("subject", "background", "mask"), ("subject", "background")),
-    "segment": (("image", "mask"), ("image",)),
-    "shadow": (("image", "mask"), ("image", "mask")),
-    "super-resolve": (("image",), ("image",)),
-    "synth": (("image", "mask"), ("image", "mask")),
-}
 #: The suffix of outputs, where that of the input cannot store the result.
 _SUFFIXES = {"segment": ".png", "synth": ".png"}
 
@@ -383,19 +341,12 @@ def outputs_of(settings: Settings, out: str) -> list[str]:
 
 def operation_of(settings: Settings) -> Operation:
     """Returns the operation of a run."""
-    return _TaskOperation(settings) if isinstance(CALLS[settings.operation], Kind) else _CallOperation(settings)
-
-
-def inputs_of(operation: str) -> dict[str, bool]:
-    """Returns the names of the inputs of an operation, and whether every item needs it; the first one varies."""
-    call = CALLS[operation]
-    names, needed = (tuple(call.inputs), call.needed) if isinstance(call, Kind) else _INPUTS[operation]
-    return {name: name in needed for name in names}
+    return _TaskOperation(settings) if isinstance(BATCHES[settings.operation], Kind) else _CallOperation(settings)
 
 
 def wanted_by(settings: Settings) -> Wanted:
     """Returns what the operation of a run needs of its items."""
-    call = CALLS[settings.operation]
+    call = BATCHES[settings.operation]
     inputs = inputs_of(settings.operation)
 
     options = _options_of(call)
@@ -420,7 +371,7 @@ def wanted_by(settings: Settings) -> Wanted:
 def _options_of(call: Call) -> dict[str, Option]:
     """Returns the options that a row may set; those of the arguments of a Group have names such as shadow_azimuth."""
     every = [one for option in call.options for one in (option, *_inner(option)) if _is_value(one)]
-    omitted = (*SETTINGS, *inputs_of(call.command))
+    omitted = (*OF_ALL, *inputs_of(call.command))
     return {one.name: one for one in every if one.name not in omitted}
 
 
@@ -476,7 +427,7 @@ def check(settings: Settings) -> None:
     Raises:
         ArgumentError, Failure: a setting is not accepted.
     """
-    call = CALLS[settings.operation]
+    call = BATCHES[settings.operation]
     pixels_of(settings.max_pixels)
     _checks.one_of(settings.device, "device", ("cpu", "cuda", "auto"))
     if settings.format:

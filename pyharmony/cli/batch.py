@@ -10,18 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .._calls import Call
+from .._calls.batches import BATCHES, OF_ALL, inputs_of
 from .._jobs.failures import Code, Failure, as_failures
-from ..batch import Progress, Report, run
-from ..batch.operations import CALLS, SETTINGS, inputs_of
 from ._command import argument, fields_of, option, parameter, runner, switch
 from ._console import Console, duration
 from ._facts import cores
 from ._options import Device, parameters_of, values_of
+
+if TYPE_CHECKING:
+    from ..batch import Progress, Report
 
 app = typer.Typer(
     name="batch",
@@ -87,7 +89,7 @@ def _define(call: Call) -> None:
     inputs = inputs_of(call.command)
     columns = ", ".join(inputs)
     source = argument("SOURCE", f"A folder of images, a table .csv, .jsonl or .parquet with {columns}, or .tar shards.")
-    own = [p for p in parameters_of(call) if p.name not in SETTINGS]
+    own = [p for p in parameters_of(call) if p.name not in OF_ALL]
 
     def work(console: Console, values: dict[str, Any]) -> None:
         chosen = {p.name: values.pop(p.name) for p in own}
@@ -109,6 +111,8 @@ def _define(call: Call) -> None:
 
 
 def _run(console: Console, call: Call, source: Path, options: dict[str, Any], values: dict[str, Any]) -> None:
+    from ..batch import run
+
     shard = (1, 1)
     if (text := values.pop("shard")) is not None:
         match = re.fullmatch(r"(\d+)/(\d+)", text)
@@ -179,5 +183,5 @@ def _shown(console: Console, what: str) -> Iterator[Callable[[Progress], None]]:
         yield update
 
 
-for _call in CALLS.values():
+for _call in BATCHES.values():
     _define(_call)
