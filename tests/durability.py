@@ -33,7 +33,7 @@ DAMAGES = ("truncated", "empty", "text", "no mask", "label map", "floor", "anoth
 
 @dataclass
 class Trial:
-    """What a run went through, and what came of it."""
+    """The events of a run, and its results."""
 
     runs: int
     killed_parents: int

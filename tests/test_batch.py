@@ -32,7 +32,7 @@ from pyharmony._jobs.failures import Code, Failure
 from pyharmony.batch import Progress, Report
 from pyharmony.batch._sources import Item, items_of
 from pyharmony.batch._worker import Order
-from pyharmony.batch.operations import Settings, grouped, wanted_by
+from pyharmony.batch.operations import Settings, grouped, needs_of
 from pyharmony.batch.pool import Pool
 from pyharmony.cli._console import duration
 from pyharmony.cli._options import values_of
@@ -378,7 +378,7 @@ def test_folders_of_inputs_and_outputs_are_apart(photos: Path) -> None:
 
 
 def items(source: Path, operation: str = "harmonize", **others: Path) -> list[Item]:
-    return list(items_of(source, wanted_by(Settings(operation, "out")), others))
+    return list(items_of(source, needs_of(Settings(operation, "out")), others))
 
 
 def test_names_that_are_equal_for_some_file_systems(tmp_path: Path) -> None:
@@ -397,7 +397,7 @@ def test_names_that_are_equal_for_some_file_systems(tmp_path: Path) -> None:
     for name in names:
         write(tmp_path / "in" / name, photo(0))
     settings = Settings("super-resolve", "out", format="webp")
-    every = list(items_of(tmp_path / "in", wanted_by(settings), {}))
+    every = list(items_of(tmp_path / "in", needs_of(settings), {}))
     outs = {item.name: item.out for item in every}
     assert sorted(outs) == sorted(names)
     folded = {unicodedata.normalize("NFC", out).casefold() for out in outs.values()}
@@ -547,7 +547,7 @@ def cell_of(option: Option, file: Path) -> tuple[str, Any]:
 
 @pytest.mark.parametrize("operation", BATCHES)
 def test_an_option_is_the_same_in_every_table_and_for_the_command(operation: str, tmp_path: Path) -> None:
-    call, wanted = BATCHES[operation], wanted_by(Settings(operation, "out"))
+    call, wanted = BATCHES[operation], needs_of(Settings(operation, "out"))
     (tmp_path / "a.png").touch()
     paths = dict.fromkeys(wanted.needed, "a.png")
     inner = [one for option in call.options if isinstance(option.type, Group) for one in option.inner]

@@ -128,7 +128,7 @@ void bind_emulator(py::module_& m) {
       "pointer"_a, "bytes"_a, "initialised"_a = true);
   m.def("forget_memory", [](std::uintptr_t p) { checker::forget_memory(pointer(p)); }, "pointer"_a);
 #endif
-  // What only the emulator has: a GPU's module has all the rest.
+  // Lists the names that a module for a GPU lacks.
   m.attr("controls") = py::set(m.attr("__dict__")) - kernels;
 }
 

@@ -40,7 +40,7 @@ class Pasted(NamedTuple):
 
 
 class Objects(NamedTuple):
-    """What describes the objects of a picture: their number, and what there is of the rest, checked."""
+    """The checked number, boxes, labels and masks of the objects of a picture; None for those that it lacks."""
 
     number: int
     boxes: Any

@@ -21,7 +21,7 @@ _PART = 20_000
 
 
 class Operator:
-    """What an actor runs: a batch of items in, their outcomes out.
+    """The class of the actors, which turn a batch of items into their outcomes.
 
     It has a worker process of its own, so that an item has the limits of the local engine: Ray has no time limit, and
     an actor that dies takes all its items with it.

@@ -29,7 +29,7 @@ from ._packing import Packer, shard_of
 from ._results import write_errors, write_results
 from ._sources import Item, identity, items_of
 from ._worker import Order
-from .operations import Settings, check, outputs_of, wanted_by
+from .operations import Settings, check, needs_of, outputs_of
 from .pool import KILLED, Outcome, Pool
 
 #: The folder of the ledgers inside the output folder.
@@ -202,7 +202,7 @@ def run(
                     _work(ledger, settings, engine, jobs, on_exist, progress, packer)
                     packer.pack(all=True)
         except BaseException:
-            # What is known so far, if the disk has room for it.
+            # Writes the results so far, if the disk has room for them.
             with contextlib.suppress(Failure):
                 ledger.reopen(failed=False)
                 write_results(ledger, table)
@@ -309,7 +309,7 @@ def _entries(
     source: Path, output: Path, settings: Settings, others: Mapping[str, Path], shard: tuple[int, int], ledger: Ledger
 ) -> Iterator[Entry]:
     own = os.path.join(os.path.realpath(output), "")
-    for item in items_of(source, wanted_by(settings), others, ledger.outputs()):
+    for item in items_of(source, needs_of(settings), others, ledger.outputs()):
         if shard[1] > 1:
             digest = hashlib.blake2b(item.name.encode(), digest_size=8).digest()
             if int.from_bytes(digest, "big") % shard[1] != shard[0] - 1:

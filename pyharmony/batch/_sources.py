@@ -50,8 +50,8 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What an operation needs of its items.
+class Needs:
+    """The inputs and options that an operation needs of its items.
 
     Attributes:
         inputs: the names of its inputs; the first varies from item to item.
@@ -73,13 +73,13 @@ class Wanted:
 
 
 def items_of(
-    source: Path, wanted: Wanted, others: Mapping[str, Path], before: Iterable[tuple[str, str]] = ()
+    source: Path, needs: Needs, others: Mapping[str, Path], before: Iterable[tuple[str, str]] = ()
 ) -> Iterator[Item]:
     """Yields the items of a source, in a fixed order, with names and outputs that are unique.
 
     Args:
         source: a folder of images, a .csv, .jsonl or .parquet file, a .tar file, or a folder of these.
-        wanted: what the operation needs.
+        needs: what the operation needs.
         others: for inputs other than the first, a file for all items, or a folder with the file of each.
         before: the names of items that there were, and their outputs, which they keep.
 
@@ -87,16 +87,16 @@ def items_of(
         Failure: the source cannot be read; a defect of one item is its `problem` instead.
     """
     for name in others:
-        if name not in wanted.inputs[1:]:
-            raise Failure(f"--with {name}: expected one of {', '.join(wanted.inputs[1:]) or 'none'}", Code.USAGE)
+        if name not in needs.inputs[1:]:
+            raise Failure(f"--with {name}: expected one of {', '.join(needs.inputs[1:]) or 'none'}", Code.USAGE)
     _by_stem.cache_clear()  # folders may have changed since an earlier run
-    outputs = _Outputs(wanted.suffix, before)
+    outputs = _Outputs(needs.suffix, before)
     names: set[bytes] = set()
     number = -1
-    for number, item in enumerate(_every(source, wanted, others)):  # noqa: B007
+    for number, item in enumerate(_every(source, needs, others)):  # noqa: B007
         own = as_text(item.name)
         name = _name_once(own, names)
-        file = item.inputs.get(wanted.first, "")
+        file = item.inputs.get(needs.first, "")
         if item.out:
             out, problem = outputs.place(as_text(item.out), file)
         else:
@@ -106,7 +106,7 @@ def items_of(
         raise Failure(f"{source}: no items, expected rows of a table or samples of shards", Code.INPUT)
 
 
-def _every(source: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterator[Item]:
+def _every(source: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
     with reading(str(source)):
         if source.is_dir():
             shards = sorted(path for path in source.iterdir() if path.suffix.lower() == ".tar" and path.is_file())
@@ -117,11 +117,11 @@ def _every(source: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterator
         if source.is_dir() and (image := next(_walk(source), None)) is not None:
             text = f"has shards, such as {shards[0].name}, and images, such as {image.relative_to(source)}"
             raise Failure(f"{source}: {text}; expected a folder of one of them", Code.INPUT)
-        yield from _of_shards(shards, wanted, others)
+        yield from _of_shards(shards, needs, others)
     elif source.is_dir():
-        yield from _of_folder(source, wanted, others)
+        yield from _of_folder(source, needs, others)
     elif source.suffix.lower() in _TABLES:
-        yield from _of_table(source, wanted, others)
+        yield from _of_table(source, needs, others)
     else:
         raise Failure(f"{source}: expected a folder, a .tar file, or one of {', '.join(_TABLES)}", Code.INPUT)
 
@@ -132,14 +132,14 @@ def _every(source: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterator
 _PARTS = (("composite", "mask"), ("composites", "masks"), ("images", "masks"))
 
 
-def _of_folder(root: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterator[Item]:
+def _of_folder(root: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
     """Yields the images of a folder and those below it; masks are in another folder, or next to the images."""
     images, beside = root, False
-    beside_name = next((name for name in wanted.needed[1:] if name not in others), None)
+    beside_name = next((name for name in needs.needed[1:] if name not in others), None)
     if beside_name is not None:
-        if len(wanted.needed) > 2 or beside_name != "mask":
-            missing = " ".join(f"--with {name}=PATH" for name in wanted.needed[1:] if name not in others)
-            raise Failure(f"{root}: a folder has only {wanted.first}; pass {missing}, or a table", Code.USAGE)
+        if len(needs.needed) > 2 or beside_name != "mask":
+            missing = " ".join(f"--with {name}=PATH" for name in needs.needed[1:] if name not in others)
+            raise Failure(f"{root}: a folder has only {needs.first}; pass {missing}, or a table", Code.USAGE)
         part = next(((root / a, root / b) for a, b in _PARTS if (root / a).is_dir() and (root / b).is_dir()), None)
         if part is None:
             beside = True
@@ -150,13 +150,13 @@ def _of_folder(root: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterat
     for name, file in same.items():
         with reading(f"--with {name}"):
             os.stat(file)
-    found = False
+    is_empty = True
     for path in _walk(images):
         if beside and path.stem.endswith(MASK_SUFFIX):
             continue
-        found = True
+        is_empty = False
         relative = path.relative_to(images)
-        inputs, problem = {wanted.first: str(path), **same}, ""
+        inputs, problem = {needs.first: str(path), **same}, ""
         for name, folder in folders.items():
             partner = _partner(folder / relative.parent, path.stem)
             inputs[name] = str(partner or "")
@@ -166,7 +166,7 @@ def _of_folder(root: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterat
             inputs[beside_name] = str(partner or "")
             problem = "" if partner else f"mask: no {path.stem}{MASK_SUFFIX}.png next to it"
         yield Item(str(relative), inputs, {}, problem=problem)
-    if not found:
+    if is_empty:
         text = f"no images and no shards; expected files that end with one of {', '.join(SUFFIXES)}, or .tar"
         raise Failure(f"{images}: {text}", Code.INPUT)
 
@@ -202,12 +202,12 @@ def _partner(folder: Path, stem: str) -> Path | None:
 # ---- tables ----
 
 
-def _of_table(path: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterator[Item]:
+def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
     suffix = path.suffix.lower()
-    accepted = (*wanted.inputs, *_OWN_COLUMNS, *wanted.options)
+    accepted = (*needs.inputs, *_OWN_COLUMNS, *needs.options)
 
     def check(columns: list[str]) -> None:
-        missing = next((name for name in wanted.needed if name not in columns and name not in others), None)
+        missing = next((name for name in needs.needed if name not in columns and name not in others), None)
         wrong = next((name for name in columns if columns.count(name) > 1 or name not in accepted), None)
         if missing is not None:
             raise Failure(f"{path}: column {missing!r} is missing; there are {', '.join(columns)}", Code.INPUT)
@@ -226,19 +226,19 @@ def _of_table(path: Path, wanted: Wanted, others: Mapping[str, Path]) -> Iterato
         problem = ""
         for name, cell in row.items():
             try:
-                if name in wanted.inputs:
+                if name in needs.inputs:
                     inputs[name] = _path_of(cell, path.parent)
                 elif name not in accepted:
                     raise ValueError(f"a column of {', '.join(accepted)}")
                 elif name not in _OWN_COLUMNS:
-                    options[name] = wanted.option(name, cell, path.parent)
+                    options[name] = needs.option(name, cell, path.parent)
             except ValueError as error:
                 problem = problem or f"{where}: {name} {cell!r}, expected {error}"
-        for name in wanted.needed:
+        for name in needs.needed:
             if name not in inputs:
                 problem = problem or f"{where}: {name} is missing"
         out = str(row.get("out", ""))
-        name = str(row.get("name") or out or row.get(wanted.first) or where)
+        name = str(row.get("name") or out or row.get(needs.first) or where)
         yield Item(name, inputs, options, out, problem)
 
 
@@ -320,7 +320,7 @@ def arrow(what: str) -> Any:
 # ---- shards ----
 
 
-def _of_shards(shards: list[Path], wanted: Wanted, others: Mapping[str, Path]) -> Iterator[Item]:
+def _of_shards(shards: list[Path], needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
     """Yields the samples of WebDataset shards: consecutive files with one key, KEY.FIELD."""
     for name, other in others.items():
         if other.is_dir():
@@ -334,25 +334,25 @@ def _of_shards(shards: list[Path], wanted: Wanted, others: Mapping[str, Path]) -
                     base, _, name = os.path.basename(member.name).partition(".")
                     prefix = os.path.join(os.path.dirname(member.name), base)
                     if prefix != key and fields:
-                        yield _of_sample(shard, key, fields, wanted, others)
+                        yield _of_sample(shard, key, fields, needs, others)
                         fields = {}
                     key = prefix
                     fields[name.lower()] = f"{shard}/{member.name}"
             except DataError as error:
                 raise Failure(f"{shard}: {error}", Code.INPUT) from None
         if fields:
-            yield _of_sample(shard, key, fields, wanted, others)
+            yield _of_sample(shard, key, fields, needs, others)
 
 
-def _of_sample(shard: Path, key: str, fields: Mapping[str, str], wanted: Wanted, others: Mapping[str, Path]) -> Item:
+def _of_sample(shard: Path, key: str, fields: Mapping[str, str], needs: Needs, others: Mapping[str, Path]) -> Item:
     inputs = {name: str(path) for name, path in others.items()}
-    for name in wanted.inputs:
+    for name in needs.inputs:
         file = next((fields[field] for field in fields if field.rpartition(".")[0] == name), None)
-        if file is None and name == wanted.first:
+        if file is None and name == needs.first:
             file = next((fields[field] for field in _FIRST_FIELDS if field in fields), None)
         if file is not None:
             inputs[name] = file
-    missing = next((name for name in wanted.needed if name not in inputs), None)
+    missing = next((name for name in needs.needed if name not in inputs), None)
     problem = "" if missing is None else f"{key}: no {missing} in {shard.name}; its files are {', '.join(fields)}"
     return Item(f"{shard.stem}/{key}", inputs, {}, problem=problem)
 

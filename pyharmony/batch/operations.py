@@ -24,7 +24,7 @@ from .._jobs.task import Request, task_of
 from .._jobs.worker import Clock, Worker, pixels_of
 from ..errors import ArgumentError, PyHarmonyError, PyHarmonyWarning
 from ..typing import ImageFormat
-from ._sources import Item, Wanted, open_source
+from ._sources import Item, Needs, open_source
 
 if TYPE_CHECKING:
     from ..io import Picture
@@ -344,7 +344,7 @@ def operation_of(settings: Settings) -> Operation:
     return _TaskOperation(settings) if isinstance(BATCHES[settings.operation], Kind) else _CallOperation(settings)
 
 
-def wanted_by(settings: Settings) -> Wanted:
+def needs_of(settings: Settings) -> Needs:
     """Returns what the operation of a run needs of its items."""
     call = BATCHES[settings.operation]
     inputs = inputs_of(settings.operation)
@@ -365,7 +365,7 @@ def wanted_by(settings: Settings) -> Wanted:
         return values if one.many or one.each else values[0]
 
     suffix = f".{settings.format}" if settings.format else _SUFFIXES.get(call.command, "")
-    return Wanted(tuple(inputs), tuple(name for name in inputs if inputs[name]), tuple(options), option, suffix)
+    return Needs(tuple(inputs), tuple(name for name in inputs if inputs[name]), tuple(options), option, suffix)
 
 
 def _options_of(call: Call) -> dict[str, Option]:

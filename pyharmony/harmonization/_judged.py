@@ -118,13 +118,13 @@ def judged_maps(
         calibration = dataclasses.replace(calibration, boost=calibration.boost * BOOST_OF_TWO)
     here = [m.mirrored() if i == 1 else m for i, m in enumerate(maps)]
     counts = np.full(len(maps), 1 / len(maps)) if weights is None else weights
-    color_map, seen = weighted(here, counts), scene
+    color_map, judged_scene = weighted(here, counts), scene
     if color_map.grid is None:
         # Each pixel's result depends on its colour alone, and only those of the object are judged.
         inside = scene.mask > 0
-        seen = Scene(scene.image[inside][None], scene.mask[inside][None])
-    outputs = images_of(here, seen.image)
-    return judged(seen, color_map, outputs, 1.0, calibration, care, counts, region_confidence(scene))
+        judged_scene = Scene(scene.image[inside][None], scene.mask[inside][None])
+    outputs = images_of(here, judged_scene.image)
+    return judged(judged_scene, color_map, outputs, 1.0, calibration, care, counts, region_confidence(scene))
 
 
 def judged(

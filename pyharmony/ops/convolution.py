@@ -167,8 +167,8 @@ def contour(mask: Float32, blur: Float32, reach: int, count: int) -> tuple[Float
     """
     place, normal, slope = (np.empty(shape, np.float32) for shape in ((count, 2), (count, 2), count))
     mask = np.ascontiguousarray(mask)
-    made = ((place, "place"), (normal, "normal"), (slope, "slope"))
-    outs = [_arrays.view(a, name, writable=True) for a, name in made]
+    results = ((place, "place"), (normal, "normal"), (slope, "slope"))
+    outs = [_arrays.view(a, name, writable=True) for a, name in results]
     native.contour(_arrays.view(mask, "mask"), _arrays.view(blur, "blur"), reach, *outs)
     return place, normal, slope
 
@@ -185,8 +185,8 @@ def sampled(planes: Float32, place: Float32, normal: Float32, distances: Sequenc
     """
     steps = np.array(distances, np.float32)
     out = np.empty((len(place), len(steps), planes.shape[2]), np.float32)
-    given = [np.ascontiguousarray(a) for a in (planes, place, normal, steps)]
-    views = [_arrays.view(a, name) for a, name in zip(given, ("planes", "place", "normal", "distances"), strict=True)]
+    arrays = [np.ascontiguousarray(a) for a in (planes, place, normal, steps)]
+    views = [_arrays.view(a, name) for a, name in zip(arrays, ("planes", "place", "normal", "distances"), strict=True)]
     native.sampled(*views, _arrays.view(out, "out", writable=True))
     return out
 
@@ -202,8 +202,8 @@ def recolored(colors: Float32, affine: Float32, curves: Float32) -> Float32:
         >>> recolored(np.ones((1, 1, 3), np.float32), twice, np.zeros((1, 3, 3, 2), np.float32)).tolist()
         [[[2.0, 2.0, 2.0]]]
     """
-    given = [np.ascontiguousarray(a) for a in (colors, affine, curves)]
-    out = np.empty_like(given[0])
-    views = [_arrays.view(a, name) for a, name in zip(given, ("colors", "affine", "curves"), strict=True)]
+    arrays = [np.ascontiguousarray(a) for a in (colors, affine, curves)]
+    out = np.empty_like(arrays[0])
+    views = [_arrays.view(a, name) for a, name in zip(arrays, ("colors", "affine", "curves"), strict=True)]
     native.recolored(*views, _arrays.view(out, "out", writable=True))
     return out

@@ -13,7 +13,7 @@ constexpr int kEdgeColours = 3;                   // channels
 constexpr int kEdgeMeans = 3 + 2 * kEdgeColours;  // of 1, α, α², αI and I
 constexpr int kMostHalvings = 8;
 
-// What is decontaminated.
+// Holds the images whose edge colours are decontaminated.
 struct EdgePixels {
   ImageView colours;  // [H, W, 3] of an image dtype
   ImageView alpha;    // [H, W] of an image dtype
