@@ -8,16 +8,19 @@ import numpy as np
 import peers
 import problems
 import pytest
-from measure import Ledger, interleave
+from measure import Ledger, interleave, ratio
 from scipy import ndimage
 
 import pyharmony
 from pyharmony import blend
 
-GROUP = "alpha compositing, uint8, blob of 40 %"
+GROUP = "alpha compositing, uint8, blob of 40 %, one thread"
+#: The floor of the ratio to OpenCV by the kind of mask, in CPU time.
+FLOORS = {"soft": 1.5, "hard": 0.8}
 
 
-@pytest.mark.parametrize("kind", ["soft", "hard"])
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("kind", FLOORS)
 def bench_alpha(benchmark: Any, ledger: Ledger, kind: str) -> None:
     p = problems.blend("1080p")
     mask = p.mask * np.uint8(255)
@@ -55,3 +58,9 @@ def bench_alpha(benchmark: Any, ledger: Ledger, kind: str) -> None:
             GROUP, problem, name, timings[key], against=timings["ours"], version=version,
             note=f"differs from ours by up to {differs} levels",
         )  # fmt: skip
+    cv2_name = others["cv2"][1].partition(",")[0] if "cv2" in others else "OpenCV"
+    ledger.target(
+        f"blend.alpha v. {cv2_name}, {kind} mask",
+        ratio(timings["cv2"], timings["ours"], "cpu") if "cv2" in timings else None, FLOORS[kind], None, "x",
+        note="" if "cv2" in timings else "not installed",
+    )  # fmt: skip

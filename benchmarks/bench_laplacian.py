@@ -6,16 +6,20 @@ from typing import Any
 
 import peers
 import problems
-from measure import Ledger, interleave
+import pytest
+from measure import Ledger, interleave, ratio
 
 import pyharmony
 from pyharmony import blend
 
-GROUP = "multiband blending, uint8, blob of 40 %"
+GROUP = "multiband blending, uint8, blob of 40 %, one thread"
+#: The floor of the ratio to the faster of OpenCV's, in CPU time.
+FLOOR = 1.3
 #: The bands of OpenCV's blender: few, and its default, as many as ours has here.
 BANDS = (3, 5)
 
 
+@pytest.mark.usefixtures("one_thread")
 def bench_laplacian(benchmark: Any, ledger: Ledger) -> None:
     p = problems.blend("1080p")
     height, width = p.mask.shape
@@ -44,3 +48,8 @@ def bench_laplacian(benchmark: Any, ledger: Ledger) -> None:
             GROUP, "1080p x 3", f"cv2.detail.MultiBandBlender, {key[4:]} bands, weights of float32", timings[key],
             against=timings["ours"], version=str(peers.OPENCV.version), note="it fades on both sides of the contour",
         )  # fmt: skip
+    ledger.target(
+        "blend.laplacian v. cv2.detail.MultiBandBlender",
+        min((ratio(timings[key], timings["ours"], "cpu") for key in others), default=None), FLOOR, None, "x",
+        note="" if others else "not installed",
+    )  # fmt: skip
