@@ -60,10 +60,19 @@ std::vector<char> samples_above(const ImageView& mask, const Grid& grid, double 
   dispatch_any(mask.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const double limit = least * dtype_range(mask.dtype);
-    for_samples(grid, [&](std::int64_t i, std::int64_t j) {
-      const T value = *mask.at<T>(i * grid.row_step, j * grid.column_step, 0);
-      result[grid.at(i, j)] = to_real<double>(value) > limit;
-    });
+    const std::int64_t step = grid.column_step * mask.col_stride;
+    for (std::int64_t i = 0; i < grid.rows; ++i) {
+      const T* __restrict from = mask.at<T>(i * grid.row_step, 0, 0);
+      char* __restrict to = &result[grid.at(i, 0)];
+      if constexpr (std::is_integral_v<T>) {
+        const std::int32_t whole = static_cast<std::int32_t>(limit);  // above it is above limit
+        for (std::int64_t j = 0; j < grid.columns; ++j) to[j] = from[j * step] > whole;
+      } else {
+        for (std::int64_t j = 0; j < grid.columns; ++j) {
+          to[j] = to_real<double>(from[j * step]) > limit;
+        }
+      }
+    }
   });
   return result;
 }
@@ -232,50 +241,81 @@ double range_of(const ImageView& image, const Grid& grid, const std::vector<char
   return result / static_cast<double>(image.channels);
 }
 
+// The sums over some samples of a - b in each of kChannels channels, and of its squares, of
+// integers.
+template <typename A, typename B, int kChannels>
+void add_moves(const ImageView& a, const ImageView& b, const Grid& grid, std::int64_t channel,
+               const std::vector<char>& where, std::int64_t* sums, std::int64_t* squares) {
+  using Value = std::conditional_t<sizeof(A) == 1, std::int32_t, std::int64_t>;
+  const std::int64_t a_step = grid.column_step * a.col_stride;
+  const std::int64_t b_step = grid.column_step * b.col_stride;
+  for (std::int64_t i = 0; i < grid.rows; ++i) {
+    const char* __restrict chosen = &where[grid.at(i, 0)];
+    const A* __restrict from = a.at<A>(i * grid.row_step, 0, channel);
+    const B* __restrict to = b.at<B>(i * grid.row_step, 0, channel);
+    Value row_sums[kChannels] = {}, row_squares[kChannels] = {};
+    for (std::int64_t j = 0; j < grid.columns; ++j, from += a_step, to += b_step) {
+      if (!chosen[j]) continue;
+      for (int k = 0; k < kChannels; ++k) {
+        const Value move = Value(from[k * a.channel_stride]) - Value(to[k * b.channel_stride]);
+        row_sums[k] += move;
+        row_squares[k] += move * move;
+      }
+    }
+    for (int k = 0; k < kChannels; ++k) {
+      sums[k] += row_sums[k];
+      squares[k] += row_squares[k];
+    }
+  }
+}
+
+// The same for one channel of images of which one has floats, as differences from the first move.
+template <typename A, typename B>
+void add_moves(const ImageView& a, const ImageView& b, const Grid& grid, std::int64_t channel,
+               const std::vector<char>& where, double* sum, double* squares) {
+  std::optional<double> first;
+  for_samples(grid, [&](std::int64_t i, std::int64_t j) {
+    if (!where[grid.at(i, j)]) return;
+    const std::int64_t y = i * grid.row_step, x = j * grid.column_step;
+    double move =
+        to_real<double>(*a.at<A>(y, x, channel)) - to_real<double>(*b.at<B>(y, x, channel));
+    if (!first) first = move;
+    move -= *first;
+    *sum += move;
+    *squares += move * move;
+  });
+}
+
 // The standard deviation of a - b over some samples, its mean over the channels.
 double deviation_of(const ImageView& a, const ImageView& b, const Grid& grid,
                     const std::vector<char>& where, std::size_t count) {
   const double n = static_cast<double>(count);
   double result = 0;
+  const auto add = [&](auto sum, auto squares) {
+    const double mean = static_cast<double>(sum) / n;
+    result += std::sqrt(std::abs(static_cast<double>(squares) / n - mean * mean));
+  };
   dispatch_image(a.dtype, "src", [&](auto a_tag) {
     using A = typename decltype(a_tag)::type;
     dispatch_image(b.dtype, "out", [&](auto b_tag) {
       using B = typename decltype(b_tag)::type;
-      constexpr bool kWhole = std::is_integral_v<A> && std::is_integral_v<B>;
-      const std::int64_t a_step = grid.column_step * a.col_stride;
-      const std::int64_t b_step = grid.column_step * b.col_stride;
-      for (std::int64_t k = 0; k < a.channels; ++k) {
-        // Sums of integers are exact; floats are summed as differences from the first.
-        std::conditional_t<kWhole, std::int64_t, double> sum = 0, squares = 0;
-        [[maybe_unused]] std::optional<double> first;
-        for (std::int64_t i = 0; i < grid.rows; ++i) {
-          const char* __restrict chosen = &where[grid.at(i, 0)];
-          const A* __restrict from = a.at<A>(i * grid.row_step, 0, k);
-          const B* __restrict to = b.at<B>(i * grid.row_step, 0, k);
-          if constexpr (kWhole) {
-            using Value = std::conditional_t<sizeof(A) == 1, std::int32_t, std::int64_t>;
-            Value row_sum = 0, row_squares = 0;
-            for (std::int64_t j = 0; j < grid.columns; ++j) {
-              const Value move =
-                  (Value(from[j * a_step]) - Value(to[j * b_step])) & -Value(chosen[j]);
-              row_sum += move;
-              row_squares += move * move;
-            }
-            sum += row_sum;
-            squares += row_squares;
+      if constexpr (std::is_integral_v<A> && std::is_integral_v<B>) {
+        const int together = a.channels == 3 ? 3 : 1;
+        for (std::int64_t k = 0; k < a.channels; k += together) {
+          std::int64_t sums[3] = {}, squares[3] = {};
+          if (together == 3) {
+            add_moves<A, B, 3>(a, b, grid, k, where, sums, squares);
           } else {
-            for (std::int64_t j = 0; j < grid.columns; ++j) {
-              if (!chosen[j]) continue;
-              double move = to_real<double>(from[j * a_step]) - to_real<double>(to[j * b_step]);
-              if (!first) first = move;
-              move -= *first;
-              sum += move;
-              squares += move * move;
-            }
+            add_moves<A, B, 1>(a, b, grid, k, where, sums, squares);
           }
+          for (int i = 0; i < together; ++i) add(sums[i], squares[i]);
         }
-        const double mean = static_cast<double>(sum) / n;
-        result += std::sqrt(std::abs(static_cast<double>(squares) / n - mean * mean));
+      } else {
+        for (std::int64_t k = 0; k < a.channels; ++k) {
+          double sum = 0, squares = 0;
+          add_moves<A, B>(a, b, grid, k, where, &sum, &squares);
+          add(sum, squares);
+        }
       }
     });
   });
