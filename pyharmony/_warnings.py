@@ -51,10 +51,10 @@ def warn(warning: str | PyHarmonyWarning, kind: type[Warning] = PyHarmonyWarning
 
     Returns whether it warned: `quiet` may suppress it.
     """
+    if issubclass(kind if isinstance(warning, str) else type(warning), _QUIET.get()):
+        return False
     owner = _OWNER.get()
     instance = kind(f"{owner}{warning}") if isinstance(warning, str) else warning.within(owner) if owner else warning
-    if isinstance(instance, _QUIET.get()):
-        return False
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and _is_own(frame.f_code.co_filename):
         frame, level = frame.f_back, level + 1

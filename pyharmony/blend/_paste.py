@@ -213,6 +213,8 @@ def _is_number(x: Any, most: float) -> bool:
 
 def _whole(x: Any) -> int | None:
     """Returns a coordinate that is a whole number; None if it is not, or wrong."""
+    if type(x) is int:  # the others take a microsecond each
+        return x if abs(x) < _FAR else None
     if isinstance(x, (bool, np.bool_)) or not isinstance(x, numbers.Real):
         return None
     value: Any = x
