@@ -635,7 +635,11 @@ class SpectralNormGroup:
         tensors: Sequence[Sequence[Tensor]] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Returns sigmas and W / sigma; tensors are weights, u and v of parts that are not registered yet."""
-        weights, us, vs = tensors or map(list, zip(*((part.weight, *part.vectors) for part in parts)))
+        if tensors is None:
+            weights, vectors = [part.weight for part in parts], [part.vectors for part in parts]
+            us, vs = [u for u, _ in vectors], [v for _, v in vectors]
+        else:
+            weights, us, vs = map(list, tensors)
         dims = [part.dim for part in parts]
         try:
             return op.normalize(weights, us, vs, dims, settings, normalized=normalized, pool=pool)

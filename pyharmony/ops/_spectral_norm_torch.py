@@ -15,6 +15,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,12 @@ class DeviceUpdate:
 
     Attributes:
         facts: what the description depends on, see `facts_of`.
+        vectors: all u, and then all v.
     """
 
-    def __init__(self, facts: Any, count: int, call: Any) -> None:
+    def __init__(self, facts: Any, count: int, vectors: Sequence[Tensor], call: Any) -> None:
         self.facts, self.count, self._native = facts, count, call
+        self.vectors = list(vectors)
         self._state, self._workspace = call.state, max(call.workspace, 1)
 
     def run(self, weights: Sequence[Tensor], normalized: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -53,19 +56,23 @@ class DeviceUpdate:
         return sigmas, state, outs
 
 
+_shape, _dtype = attrgetter("shape"), attrgetter("dtype")
+
+
 def facts_of(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> Any:
-    """Returns what the description of a call depends on in its tensors; it costs less than a description."""
+    """Returns what the description of a call depends on in its tensors, if u and v are the same tensors as before.
+
+    It costs less than a description.
+    """
     vectors = [*us, *vs]
     return (
-        [w.data_ptr() for w in weights],
-        [x.data_ptr() for x in vectors],
-        [w.shape for w in weights],
-        [w.stride() for w in weights],
-        [w.dtype for w in weights],
-        [x.numel() for x in vectors],
-        [x.dtype for x in vectors],
-        [x.is_neg() for x in weights],
-        [x.is_neg() for x in vectors],
+        list(map(Tensor.data_ptr, weights)),
+        list(map(Tensor.data_ptr, vectors)),
+        list(map(_shape, weights)),
+        list(map(Tensor.stride, weights)),
+        list(map(_dtype, weights)),
+        list(map(Tensor.is_neg, weights)),
+        list(map(Tensor.numel, vectors)),
     )
 
 
@@ -80,7 +87,9 @@ class Updates:
     ) -> DeviceUpdate | None:
         """Returns the call if it is known and still describes these tensors, which then need no checks."""
         known = self._known.get((how, *dims))
-        return known if known is not None and known.facts == facts_of(weights, us, vs) else None
+        if known is None or not all(map(is_, known.vectors, (*us, *vs))):
+            return None
+        return known if known.facts == facts_of(weights, us, vs) else None
 
     def add(
         self, weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], dims: Sequence[int], how: Settings
@@ -106,7 +115,7 @@ class Updates:
             order=how.order,
             write=how.iterations > 0,
         )
-        result = self._known[(how, *dims)] = DeviceUpdate(facts, len(weights), native)
+        result = self._known[(how, *dims)] = DeviceUpdate(facts, len(weights), vectors, native)
         while len(self._known) > _MOST_UPDATES:
             del self._known[next(iter(self._known))]
         return result
