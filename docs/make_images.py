@@ -3,7 +3,8 @@
 `together.jpg` and `before_and_after.webp` are those of `pyharmony demo`. The large ones of the gallery are made by the
 commands that the page shows, from the photographs of the package and from those in the folder that PYHARMONY_DATA names
 (default `../shared/data`), which are not part of the repository: docs/images/LICENSES.md says whose they are. The print
-on bricks needs scikit-image too. Names of pictures make those alone.
+on bricks needs scikit-image too, and the merges the video that PYHARMONY_VIDEO names, whose frames they are. Names of
+pictures make those alone.
 
 python docs/make_images.py [augment|pairs [NAME...]]
 """
@@ -197,10 +198,27 @@ PAIRS = {
         (360, 272, 280, 125),
     ),
     "mural": Pair("waves.png", "bricks.png", {}, (560, 90, 200, 130)),
+    "visit": Pair("leaving.png", "reading.png", {}, (400, 290, 300, 101)),
+    "counter": Pair("walking.png", "standing.png", {}, (385, 240, 320, 108)),
     "yard": Pair(
         "lilies.png", "concrete.jpg", {"concrete.jpg": "photos_open/images/coco_000000210299.jpg"}, (250, 14, 220, 124)
     ),
 }  # fmt: skip
+
+#: Frames of the video of the merges, by their numbers from 0.
+FRAMES = {"reading.png": 139, "leaving.png": 858, "standing.png": 1158, "walking.png": 1350}
+
+
+def frames(folder: Path) -> None:
+    """Writes the frames of the merges."""
+    import cv2
+
+    video = cv2.VideoCapture(os.environ["PYHARMONY_VIDEO"])
+    for number in range(max(FRAMES.values()) + 1):
+        _, frame = video.read()
+        for name, wanted in FRAMES.items():
+            if wanted == number:
+                cv2.imwrite(str(folder / name), frame)
 
 
 def write_photo(photo: str, path: Path) -> None:
@@ -281,6 +299,8 @@ def pairs(names: list[str]) -> None:
             pair = PAIRS[word]
             for file, photo in pair.photos.items():
                 write_photo(photo, folder / file)
+            if pair.dst in FRAMES:
+                frames(folder)
             subprocess.run(["bash", "-ec", run + blocks[word]], cwd=folder, check=True)  # noqa: S603, S607
             src, dst, result = (
                 Image.open(folder / file).convert("RGB") for file in (pair.src, pair.dst, f"{word}.png")
