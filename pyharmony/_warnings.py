@@ -43,6 +43,11 @@ def of(owner: str) -> Iterator[None]:
         _OWNER.reset(token)
 
 
+def is_quiet(kind: type[Warning]) -> bool:
+    """Returns whether the package's warnings of a kind are suppressed in this thread."""
+    return issubclass(kind, _QUIET.get())
+
+
 def warn(warning: str | PyHarmonyWarning, kind: type[Warning] = PyHarmonyWarning) -> bool:
     """Warns at the line outside of the package that called into it, at any depth of the call.
 
@@ -51,7 +56,7 @@ def warn(warning: str | PyHarmonyWarning, kind: type[Warning] = PyHarmonyWarning
 
     Returns whether it warned: `quiet` may suppress it.
     """
-    if issubclass(kind if isinstance(warning, str) else type(warning), _QUIET.get()):
+    if is_quiet(kind if isinstance(warning, str) else type(warning)):
         return False
     owner = _OWNER.get()
     instance = kind(f"{owner}{warning}") if isinstance(warning, str) else warning.within(owner) if owner else warning

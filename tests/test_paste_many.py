@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import pyharmony
 from pyharmony import blend
 from pyharmony._images import region
+from pyharmony._warnings import quiet
 from pyharmony.blend import _gaussian_poisson as gaussian_poisson_module
 from pyharmony.blend import _paste, _paste_many
 from pyharmony.blend import _poisson as poisson_module
@@ -23,6 +24,7 @@ from pyharmony.errors import (
     FloodedWarning,
     MaskError,
     PyHarmonyError,
+    PyHarmonyWarning,
     ShapeError,
     UnchangedWarning,
 )
@@ -449,6 +451,27 @@ def test_wrong_images_are_refused() -> None:
     with pytest.raises(ArgumentError, match=r"^items\[0\]: out: shares memory with src"):
         blend.paste_many(dst, [{"src": dst[:8, :8], "at": (20, 20)}], out=dst)
     np.testing.assert_array_equal(dst, PHOTO)
+
+
+@pytest.mark.parametrize("method", ["poisson", "gaussian_poisson"])
+def test_suppressed_warnings_cost_no_test_of_the_result(method: str) -> None:
+    """`augment` suppresses them: the pixels are the same, and native code says that no item is flooded."""
+    rng = np.random.default_rng(3)
+    src, dst = (image(rng, 60, 60, 3, "uint8") for _ in range(2))
+    dst = np.where(np.arange(60)[:, None] < 30, dst // 8, 255 - dst // 8).astype(np.uint8)
+    mask = np.zeros((60, 60), np.uint8)
+    mask[8:52, 9:50] = 255
+    item = _paste.native_item(method, src, dst, mask, None, {})
+    assert item is not None
+    shown, unseen = np.empty_like(dst), np.empty_like(dst)
+    (report,) = _paste.paste(dst, shown, [item])
+    with quiet(PyHarmonyWarning), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (other,) = _paste.paste(dst, unseen, [item])
+        _paste.tell(other, item, dst)
+    np.testing.assert_array_equal(shown, unseen)
+    assert report[1] > 0 == other[1]
+    assert report[:1] == other[:1]
 
 
 def test_a_call_for_the_cpu_looks_for_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

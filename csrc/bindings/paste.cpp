@@ -122,14 +122,14 @@ py::object paste_composite(const ImageView& image, const ImageView& out, const P
 // Pastes items in order into a copy of dst, or dst itself where out is it, until one is left out;
 // returns the reports of those that were pasted. Each is (src, mask, y, x, method, options).
 py::list paste_items(const py::object& dst, const py::object& out, const py::sequence& items,
-                     std::int64_t strip, double faint, double most_faint) {
+                     std::int64_t strip, double faint, double most_faint, bool warns) {
   py::list reports;
   const std::optional<Pixels> image = pixels_of(dst, false), result = pixels_of(out, false);
   if (!image || !result || result->memory.readonly) return reports;
   const bool in_place = image->view.data == result->view.data;
   if (!in_place && image->may_share(*result)) return reports;
   if (without_gil([&] { return may_be_bytes(image->view); })) return reports;
-  const PlaceLimits limits = {strip, faint, most_faint};
+  const PlaceLimits limits = {strip, faint, most_faint, warns};
   ImageView under = image->view;
   for (const py::handle& each : items) {
     const py::tuple values = py::reinterpret_borrow<py::tuple>(each);
@@ -166,7 +166,8 @@ py::list paste_items(const py::object& dst, const py::object& out, const py::seq
 }  // namespace
 
 void bind_paste(py::module_& m) {
-  m.def("paste", &paste_items, "dst"_a, "out"_a, "items"_a, "strip"_a, "faint"_a, "most_faint"_a);
+  m.def("paste", &paste_items, "dst"_a, "out"_a, "items"_a, "strip"_a, "faint"_a, "most_faint"_a,
+        "warns"_a);
 }
 
 }  // namespace pyharmony

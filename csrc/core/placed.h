@@ -39,11 +39,12 @@ struct PlacedItem {
   std::int64_t y = 0, x = 0;  // position in the image of src's first pixel
 };
 
-// The limits of `pyharmony.blend`, which Python holds.
+// The limits of `pyharmony.blend`, which Python holds, and whether its warnings are shown.
 struct PlaceLimits {
   std::int64_t strip = 0;  // the widest strip at the image's border that counts as inside
   double faint = 0;        // a pixel of the mask below this share of its range is faint
   double most_faint = 0;   // the largest share of faint pixels that needs no warning
+  bool warns = true;       // else an item is not tested for flooded colours
 };
 
 // The views of a region that solves read.

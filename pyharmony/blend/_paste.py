@@ -16,8 +16,8 @@ from .._images.call import Call, clipped_warning
 from .._images.flooded import warn_of_levels
 from .._images.limit import FAINT, MOST_FAINT
 from .._native import native
-from .._warnings import warn
-from ..errors import OutOfMemory
+from .._warnings import is_quiet, warn
+from ..errors import OutOfMemory, PyHarmonyWarning
 from ..ops.gaussian_poisson import MAX_SIGMA, MAX_STEPS, Equation, chebyshev_is_faster
 from ..ops.hierarchies import are_cached
 from ..ops.poisson import MAX_ITERATIONS, warn_of_errors
@@ -156,7 +156,13 @@ def paste(dst: NumpyArray, out: NumpyArray, items: Sequence[NativeItem], name: s
     """
     try:
         reports: list[tuple[Any, ...]] = native.paste(
-            dst, out, items, strip=region.STRIP, faint=FAINT, most_faint=MOST_FAINT
+            dst,
+            out,
+            items,
+            strip=region.STRIP,
+            faint=FAINT,
+            most_faint=MOST_FAINT,
+            warns=not is_quiet(PyHarmonyWarning),
         )
     except MemoryError as error:
         size = f"{list(dst.shape)} of {dst.dtype}"
@@ -166,6 +172,8 @@ def paste(dst: NumpyArray, out: NumpyArray, items: Sequence[NativeItem], name: s
 
 def tell(report: tuple[Any, ...], item: NativeItem, dst: NumpyArray) -> None:
     """Gives the warnings of a report of `paste`."""
+    if is_quiet(PyHarmonyWarning):  # their sentences take time
+        return
     clipped, flooded, *solve = report
     *_, method, options = item
     if method == "poisson":

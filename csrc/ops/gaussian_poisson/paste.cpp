@@ -226,7 +226,9 @@ Pasted paste(const ImageView& image, const ImageView& out, const PlacedItem& ite
   Pasted pasted;
   pasted.pasted = true;
   pasted.clipped = static_cast<double>(clipped) / static_cast<double>(inside * image.channels);
-  pasted.flooded = flooded_levels(placed->object, out, placed->mask, place, placed->box);
+  if (limits.warns) {
+    pasted.flooded = flooded_levels(placed->object, out, placed->mask, place, placed->box);
+  }
   return pasted;
 }
 

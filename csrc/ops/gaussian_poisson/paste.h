@@ -24,7 +24,7 @@ struct Pasted {
   // another method; nothing was written.
   bool pasted = false;
   double clipped = 0;  // share of the values inside that were clipped
-  double flooded = 0;  // levels, see core/suspects.h; 0: not flooded
+  double flooded = 0;  // levels, see core/suspects.h; 0: not flooded, or not tested
 };
 
 // Solves `item` over `image` [H, W, C] from the membrane of the coarsest level to the finest, with

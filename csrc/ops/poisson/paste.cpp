@@ -52,7 +52,7 @@ Pasted paste(const ImageView& image, const ImageView& out, const PlacedItem& ite
   result.max_error = report.max_error;
   const std::int64_t values = std::max<std::int64_t>(hierarchy.unknowns() * image.channels, 1);
   result.clipped = static_cast<double>(report.clipped) / static_cast<double>(values);
-  if (options.guidance == Guidance::kSource) {
+  if (limits.warns && options.guidance == Guidance::kSource) {
     result.flooded = flooded_levels(placed->object, out, placed->mask, placed->place, placed->box);
   }
   return result;

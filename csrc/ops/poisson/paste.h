@@ -23,7 +23,7 @@ struct Pasted {
   int iterations = 0;
   double estimate = 0, max_error = 0;  // as in Report
   double clipped = 0;                  // share of the values inside that were clipped
-  double flooded = 0;                  // levels, see core/suspects.h; 0: not flooded
+  double flooded = 0;                  // levels, see core/suspects.h; 0: not flooded, or not tested
 };
 
 // Solves `item` over `image` [H, W, C] and writes all of the result to `out`, which has its form
