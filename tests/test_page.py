@@ -1959,6 +1959,29 @@ def test_several_subjects_in_one_picture(
         assert deep.dtype == np.uint16 and np.abs(deep / 257 - made).max() <= 1
 
 
+def test_keys_move_the_view_while_the_image_is_saved(browser: Any, service: Any, tmp_path: Path) -> None:
+    with visiting(browser, service) as visit:
+        page = visit.page
+        composing(visit, shapes(tmp_path))
+        before = visit.numbers()
+        visit.click("[data-to=save]")
+        visit.step("save")
+        assert page.inner_text("#stage-help").startswith("Arrow keys move the view")
+        visit.click("#zoom-one")
+        for _ in range(4):
+            visit.click("#zoom-in")
+        at = visit.on_picture(0, 0)
+        for key in ("+", "f", ",", "Shift+ArrowDown"):
+            page.press("#stage", key)
+        visit.comes(lambda: visit.on_picture(0, 0) != at)
+        page.press("#stage", " ")
+        page.wait_for_selector("#divider", state="visible", timeout=PATIENCE)
+        visit.click("[data-to=place]")
+        visit.step("place")
+        assert visit.numbers() == before
+        assert page.inner_text("#stage-help").startswith("Arrow keys move by a pixel")
+
+
 def test_no_place_is_suggested_where_another_subject_is(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
 

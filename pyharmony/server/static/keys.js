@@ -86,11 +86,15 @@ function inCut({ stage, cutting }, { key, shiftKey: far }, arrow) {
   return () => setBrush(stage, Number(input("brush").value) * (key === "]" ? BRUSH : 1 / BRUSH));
 }
 
-/** Returns the action of a key on the placed subject. */
+/** Returns the action of a key on the placed subject, which stays where it is while the image is saved. */
 /** @type {(editor: Editor, session: Session, event: KeyboardEvent, arrow: Arrow | undefined) => Run | null} */
-function inPlace(editor, { placing }, { key, shiftKey: far }, arrow) {
+function inPlace(editor, { placing, step }, { key, shiftKey: far }, arrow) {
   if (arrow && arrow[0] && editor.isComparing) {
     return () => compareAt(editor.stage, Number(input("divider").value) + arrow[0] * BORDER[Number(far)]);
+  }
+  if (step === "save") {
+    if (arrow) return () => pan(editor.stage, arrow[2]);
+    return key === " " ? () => editor.compare(!editor.isComparing) : null;
   }
   if (arrow) return () => placing.nudge(arrow[2], far);
   /** @type {Record<string, Run>} */

@@ -107,7 +107,9 @@ export function show(session) {
   showShadow(session);
   showHint(session);
   const tool = /** @type {keyof typeof TEXTS.cutKeys} */ (chosen("tool"));
-  $("stage-help").textContent = session.step === "cut" ? TEXTS.cutKeys[tool] : TEXTS.placeKeys;
+  const { step } = session;
+  const placeKeys = step === "save" ? TEXTS.saveKeys : TEXTS.placeKeys;
+  $("stage-help").textContent = step === "cut" ? TEXTS.cutKeys[tool] : placeKeys;
 }
 
 /** Enables saving if the document is complete. @param {boolean} isComplete */

@@ -189,6 +189,7 @@ export const TEXTS = {
   placeKeys: "Arrow keys move by a pixel, with Shift by ten, and with Ctrl the view. Plus and minus change the size, "
     + "comma and full stop turn, F mirrors, B sends behind, Space shows before and after, 0 fits, 1 shows full "
     + "size.",
+  saveKeys: "Arrow keys move the view, Space shows before and after, 0 fits, 1 shows full size.",
   strokeBegun: "It begins here. Continue to its end.",
   lineEnds: `${CLICK} where the line ends`,
   pointFirst: `${CLICK} first on the object.`,
