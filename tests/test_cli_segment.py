@@ -42,6 +42,15 @@ def test_a_click_gives_a_cut_out() -> None:
     call("scene.png", "-o", "out.png", "--points", "40,40", *PLAIN, code=2)
 
 
+def test_several_clicks_are_one_list_or_several() -> None:
+    for output, clicks in (
+        ("list.png", ("--points", "40,40,45,38", "--beside", "85,45,5,5")),
+        ("several.png", ("--points", "40,40", "--points", "45,38", "--beside", "85,45", "--beside", "5,5")),
+    ):
+        call("scene.png", "-o", output, *clicks, *PLAIN)
+    np.testing.assert_array_equal(alpha("list.png"), alpha("several.png"))
+
+
 def test_boxes_and_coarse_masks() -> None:
     box = ",".join(map(str, (BOX[0] - 4, BOX[1] - 4, BOX[2] + 8, BOX[3] + 8)))
     call("scene.png", "-o", "mask.png", "--box", box, "--mask-only", *PLAIN)

@@ -15,8 +15,8 @@ SEGMENT = Call(
     command="segment",
     inputs={"image": "The image."},
     options=(
-        Option("points", POINT, "A click on the object; repeatable.", many=True, argument=False),
-        Option("beside", POINT, "A click outside the object; repeatable.", many=True, argument=False),
+        Option("points", POINTS, "A click on the object, or several; repeatable.", many=True, argument=False),
+        Option("beside", POINTS, "A click outside the object, or several; repeatable.", many=True, argument=False),
         Option("scribble", LINE, "A line over the object, as a list of points; repeatable.", many=True,
                argument=False),
         Option("scribble_beside", LINE, "A line outside the object; repeatable.", many=True, argument=False),

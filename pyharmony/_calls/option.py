@@ -179,6 +179,10 @@ class Option:
             words = [word for word, accepted in (("auto", self.auto), ("none", self.none)) if accepted]
             raise ValueError(" or ".join([*words, str(error)])) from None
 
+    def gathered(self, values: list[Any]) -> list[Any]:
+        """Returns the value of a repeatable option from its converted values; points become one list."""
+        return points_of(values) if self.many and self.type is POINTS else values
+
     def _converted(self, text: str) -> Any:
         if isinstance(self.type, tuple):
             if text not in self.type:
@@ -320,12 +324,17 @@ def _in_rows(option: Option, columns: Mapping[str, Sequence[Any]], count: int, s
     return [{name: value[i] if isinstance(value, list) else value for name, value in each.items()} for i in range(rows)]
 
 
+def points_of(values: Sequence[Any]) -> list[Any]:
+    """Returns the points of values of POINTS, each of which is a point or a list of them."""
+    return [point for value in values for point in ([value] if isinstance(value[0], (int, float)) else value)]
+
+
 def _for_each(option: Option, values: Sequence[Any], count: int, several: bool) -> Any:
     """Returns the argument for the values of an option that is set once for each subject."""
     if several and len(values) == count:
         return list(values)
     if not several and option.type is POINTS:
-        points = [point for value in values for point in ([value] if isinstance(value[0], (int, float)) else value)]
+        points = points_of(values)
         return points[0] if len(points) == 1 else points
     if len(values) == 1 and (option.shared or not several):
         return values[0]

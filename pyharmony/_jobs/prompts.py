@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._calls import SEGMENT
+from .._calls import SEGMENT, points_of
 
 
 def prompted(session: Any, options: Mapping[str, Any]) -> Any:
     """Returns a session's result for clicks, a box, a mask and lines; lines after the first correct it."""
-    clicks = [(at, label) for name, label in (("points", 1), ("beside", 0)) for at in options.get(name, ())]
+    clicks = [(at, label) for name, label in (("points", 1), ("beside", 0)) for at in points_of(options.get(name, ()))]
     lines = options.get("scribble", [])
     segments = session.segment(
         points=[at for at, _ in clicks] or None,

@@ -362,7 +362,7 @@ def needs_of(settings: Settings) -> Needs:
             one.check(value)
         if one.type is IMAGE:
             values = [str(folder / value) for value in values]
-        return values if one.many or one.each else values[0]
+        return one.gathered(values) if one.many or one.each else values[0]
 
     suffix = f".{settings.format}" if settings.format else _SUFFIXES.get(call.command, "")
     return Needs(tuple(inputs), tuple(name for name in inputs if inputs[name]), tuple(options), option, suffix)

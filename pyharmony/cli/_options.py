@@ -96,7 +96,7 @@ def values_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
             continue
         is_list = isinstance(value, (list, tuple))
         parts = [_converted(option, one) for one in (value if is_list else [value])]
-        result[option.name] = parts if is_list else parts[0]
+        result[option.name] = option.gathered(parts) if is_list else parts[0]
     for option in call.options:
         if isinstance(option.type, Group):
             before = f"{option.name}_"
