@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import importlib.util
 import io
 import json
@@ -611,6 +612,35 @@ def test_shards_beside_images_and_in_folders_with_strange_names(tmp_path: Path) 
     write(folder / "sub/a.png", photo(0))
     with pytest.raises(Failure, match=r"has shards, such as y.TAR, and images, such as sub/a.png"):
         items(folder, "super-resolve")
+
+
+def test_a_damaged_shard_is_a_record_and_stops_no_other(tmp_path: Path) -> None:
+    """Its samples before the damage are done; when it is whole again, the rest is, and the record is gone."""
+    (tmp_path / "in").mkdir()
+    encoded = []
+    for number in range(3):
+        write(tmp_path / "photo.png", photo(number))
+        encoded.append((tmp_path / "photo.png").read_bytes())
+    for shard in "abc":
+        with tarfile.open(tmp_path / f"in/{shard}.tar", "w") as file:
+            for number, data in enumerate(encoded):
+                entry = tarfile.TarInfo(f"{number}.png")
+                entry.size = len(data)
+                file.addfile(entry, io.BytesIO(data))
+    whole = (tmp_path / "in/b.tar").read_bytes()
+    size = sum(512 + 512 * (-(-len(data) // 512)) for data in encoded[:2]) + 700  # within the data of the third file
+    run = functools.partial(batch.run, "super-resolve", tmp_path / "in", tmp_path / "out", jobs=1)
+    run = functools.partial(run, options={"method": "bicubic"})
+    for damaged, done, name in ((whole[:size], 7, "b/1"), (b"no tar file" * 100, 6, "b")):
+        (tmp_path / "in/b.tar").write_bytes(damaged)
+        report = run(restart=(tmp_path / "out").exists())
+        assert ended(report, done=done, failed=1)
+        (error,) = (row for row in rows(report).values() if row["status"] == "failed")
+        assert error["name"] == name and error["message"].startswith("b.tar: ")
+        assert error["message"].endswith("; its samples from here on cannot be read")
+    (tmp_path / "in/b.tar").write_bytes(whole)
+    report = run(resume=True)
+    assert ended(report, done=9), report.errors
 
 
 def test_samples_of_shards(tmp_path: Path) -> None:

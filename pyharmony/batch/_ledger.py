@@ -178,11 +178,15 @@ class Ledger:
         """Adds items, and returns how many have changed since they were done; those are pending again.
 
         before, now: return the files of an output, as the run wrote them and as it will. Those that an item no longer
-        has are deleted in the end.
+        has are deleted in the end; so are items that could not be run and that the source has no longer.
         """
         changed = 0
         left: list[str] = []
+        with self.guarded():
+            failed = self._base.execute("SELECT name, item FROM items WHERE status = ? AND owns = 0", (FAILED,))
+            never_run = {name for name, item in failed if json.loads(item)["problem"]}
         for entry in entries:
+            never_run.discard(entry.name)
             with self.guarded():
                 statement = "SELECT number, key, shard, item, owns FROM items WHERE name = ?"
                 row = self._base.execute(statement, (entry.name,)).fetchone()
@@ -209,6 +213,7 @@ class Ledger:
             for (item,) in self._base.execute("SELECT item FROM items WHERE key = '' AND owns = 1"):
                 left += before(json.loads(item)["out"])
             self._base.execute("DELETE FROM items WHERE key = ''")
+            self._base.executemany("DELETE FROM items WHERE name = ?", [(name,) for name in never_run])
         remove(left)
         return changed
 

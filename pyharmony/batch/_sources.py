@@ -321,7 +321,10 @@ def arrow(what: str) -> Any:
 
 
 def _of_shards(shards: list[Path], needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
-    """Yields the samples of WebDataset shards: consecutive files with one key, KEY.FIELD."""
+    """Yields the samples of WebDataset shards: consecutive files with one key, KEY.FIELD.
+
+    A damaged shard has one item more, with the problem in place of the sample that may be incomplete.
+    """
     for name, other in others.items():
         if other.is_dir():
             raise Failure(f"--with {name}: a folder, expected a file: samples have no names of files", Code.USAGE)
@@ -329,19 +332,31 @@ def _of_shards(shards: list[Path], needs: Needs, others: Mapping[str, Path]) -> 
         key = ""
         fields: dict[str, str] = {}
         with reading(str(shard)):
-            try:
-                for member in members(shard):
-                    base, _, name = os.path.basename(member.name).partition(".")
-                    prefix = os.path.join(os.path.dirname(member.name), base)
-                    if prefix != key and fields:
-                        yield _of_sample(shard, key, fields, needs, others)
-                        fields = {}
-                    key = prefix
-                    fields[name.lower()] = f"{shard}/{member.name}"
-            except DataError as error:
-                raise Failure(f"{shard}: {error}", Code.INPUT) from None
-        if fields:
+            readable, damage = _readable(shard)
+        for member in readable:
+            base, _, name = os.path.basename(member.name).partition(".")
+            prefix = os.path.join(os.path.dirname(member.name), base)
+            if prefix != key and fields:
+                yield _of_sample(shard, key, fields, needs, others)
+                fields = {}
+            key = prefix
+            fields[name.lower()] = f"{shard}/{member.name}"
+        if damage:
+            name = f"{shard.stem}/{key}" if fields else shard.stem
+            yield Item(name, {}, {}, problem=f"{shard.name}: {damage}; its samples from here on cannot be read")
+        elif fields:
             yield _of_sample(shard, key, fields, needs, others)
+
+
+def _readable(shard: Path) -> tuple[list[Member], str]:
+    """Returns the files of a shard, and how it is damaged after them; '' if it is not."""
+    readable = []
+    try:
+        for member in members(shard):
+            readable.append(member)
+    except DataError as error:
+        return readable, str(error)
+    return readable, ""
 
 
 def _of_sample(shard: Path, key: str, fields: Mapping[str, str], needs: Needs, others: Mapping[str, Path]) -> Item:
@@ -359,7 +374,7 @@ def _of_sample(shard: Path, key: str, fields: Mapping[str, str], needs: Needs, o
 
 @functools.lru_cache(maxsize=4)
 def _members_of(shard: str, modified: int) -> dict[str, Member]:
-    return {member.name: member for member in members(Path(shard))}
+    return {member.name: member for member in _readable(Path(shard))[0]}
 
 
 def _in_shard(path: str) -> tuple[str, str] | None:
@@ -392,7 +407,7 @@ def identity(path: str) -> tuple[int, int]:
             return stat.st_size, stat.st_mtime_ns
         modified = os.stat(place[0]).st_mtime_ns
         return _members_of(place[0], modified)[place[1]].size, modified
-    except (OSError, KeyError, DataError):
+    except (OSError, KeyError):
         return -1, 0
 
 
