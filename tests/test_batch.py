@@ -121,6 +121,22 @@ def test_each_operation(operation: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal((composite != target).any(2), inside & (composite != target).any(2))
 
 
+def test_masks_of_synth_are_png_files(photos: Path, tmp_path: Path) -> None:
+    """Whatever the format of the images; two outputs that differ by their suffix alone would share a mask."""
+    assert ended(batch.run("synth", photos, tmp_path / "out", format="jpeg"), done=6)
+    for number in range(6):
+        stem = f"{'ab'[number % 2]}/{number}"
+        assert Image.open(tmp_path / f"out/composite/{stem}.jpeg").format == "JPEG"
+        held = Image.open(tmp_path / f"out/mask/{stem}.png")
+        assert held.format == "PNG" and (np.asarray(held) == mask()).all()
+    image, inside = (photos / name / "a/0.png" for name in ("images", "masks"))
+    table = [{"image": str(image), "mask": str(inside), "out": out} for out in ("x.jpg", "x.png", "y.png")]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table))
+    report = batch.run("synth", tmp_path / "t.jsonl", tmp_path / "rows")
+    assert ended(report, done=2, failed=1)
+    assert "'x.png' is also the output of another item" in report.errors[0]["message"]
+
+
 def test_an_item_of_synth_does_not_depend_on_the_others(photos: Path, tmp_path: Path) -> None:
     batch.run("synth", photos, tmp_path / "all")
     for name in ("a/0", "a/4", "b/1", "b/3", "b/5"):

@@ -59,6 +59,7 @@ class Needs:
         options: the names of options.
         option: returns the value of an option of a row, given its name, the cell and the table's folder.
         suffix: the suffix of outputs, such as '.png'; '': that of the first input.
+        many_files: whether an item has several files, whose names have the stem of the output.
     """
 
     inputs: tuple[str, ...]
@@ -66,6 +67,7 @@ class Needs:
     options: tuple[str, ...]
     option: Callable[[str, Any, Path], Any]
     suffix: str = ""
+    many_files: bool = False
 
     @property
     def first(self) -> str:
@@ -90,7 +92,7 @@ def items_of(
         if name not in needs.inputs[1:]:
             raise Failure(f"--with {name}: expected one of {', '.join(needs.inputs[1:]) or 'none'}", Code.USAGE)
     _by_stem.cache_clear()  # folders may have changed since an earlier run
-    outputs = _Outputs(needs.suffix, before)
+    outputs = _Outputs(needs, before)
     names: set[bytes] = set()
     number = -1
     for number, item in enumerate(_every(source, needs, others)):  # noqa: B007
@@ -443,12 +445,12 @@ def _folded(out: str) -> bytes:
 class _Outputs:
     """The paths of outputs, which differ on every file system: also without case, and in either form of accents."""
 
-    def __init__(self, suffix: str, before: Iterable[tuple[str, str]]) -> None:
-        self.suffix = suffix
+    def __init__(self, needs: Needs, before: Iterable[tuple[str, str]]) -> None:
+        self._needs = needs
         self._taken: set[bytes] = set()
         self._before: set[bytes] = set()
         for name, out in before:
-            self._before |= {_folded(out), _digest(f"{name}\0{out}")}
+            self._before |= {self._place(out), _digest(f"{name}\0{out}")}
 
     def place(self, row: str, file: str) -> tuple[str, str]:
         """Returns the output of a row, and the problem if it has one; file: the path of its first input."""
@@ -479,11 +481,14 @@ class _Outputs:
 
     def _suffix(self, file: str) -> str:
         own = os.path.splitext(file)[1]
-        return self.suffix or (own if own.lower() in SUFFIXES else ".png")
+        return self._needs.suffix or (own if own.lower() in SUFFIXES else ".png")
+
+    def _place(self, out: str) -> bytes:
+        return _folded(os.path.splitext(out)[0] if self._needs.many_files else out)
 
     def _take(self, out: str, unique: str | None = None) -> bool:
         """Takes an output if no item has it, and, with the unique name of an item, if no other item has had it."""
-        digest = _folded(out)
+        digest = self._place(out)
         if digest in self._taken:
             return False
         if unique is not None and digest in self._before and _digest(f"{unique}\0{out}") not in self._before:

@@ -231,9 +231,9 @@ class _CallOperation(Operation):
         settings = self.settings
         complete: list[str] = []
         try:
-            for out, picture in zip(self._outs(work), work.results.values(), strict=True):
+            for out, (role, picture) in zip(self._outs(work), work.results.items(), strict=True):
                 with writing(out), _in_words(Words(files={"out": out})):
-                    form: Any = settings.format or None
+                    form: Any = settings.format if settings.format and role != "mask" else None
                     write(picture, out, format=form, quality=settings.quality, overwrite=work.replaces)
                 complete.append(out)
         except BaseException:
@@ -334,9 +334,11 @@ _SUFFIXES = {"segment": ".png", "synth": ".png"}
 
 
 def outputs_of(settings: Settings, out: str) -> list[str]:
-    """Returns the paths of the files of an item, for its path in the output folder."""
-    roles = ROLES if settings.operation == SYNTH.command else ("",)
-    return [os.path.join(settings.output, role, out) for role in roles]
+    """Returns the paths of the files of an item, for its path in the output folder; a mask is a PNG file."""
+    if settings.operation != SYNTH.command:
+        return [os.path.join(settings.output, out)]
+    names = {role: out if role != "mask" else f"{os.path.splitext(out)[0]}.png" for role in ROLES}
+    return [os.path.join(settings.output, role, name) for role, name in names.items()]
 
 
 def operation_of(settings: Settings) -> Operation:
@@ -365,7 +367,8 @@ def needs_of(settings: Settings) -> Needs:
         return one.gathered(values) if one.many or one.each else values[0]
 
     suffix = f".{settings.format}" if settings.format else _SUFFIXES.get(call.command, "")
-    return Needs(tuple(inputs), tuple(name for name in inputs if inputs[name]), tuple(options), option, suffix)
+    needed = tuple(name for name in inputs if inputs[name])
+    return Needs(tuple(inputs), needed, tuple(options), option, suffix, call.command == SYNTH.command)
 
 
 def _options_of(call: Call) -> dict[str, Option]:
