@@ -256,4 +256,4 @@ def brightness_contrast(image: Pixels, mask: Pixels, brightness: float, contrast
 
 
 def shift_temperature(image: Pixels, mired: float, mask: Pixels) -> Pixels:
-    return _put(image, mask, 255 * temperature._shifted(_inside(image, mask)[:, 0] / 255, mired)[:, None])
+    return _put(image, mask, 255 * temperature._shift_colors(_inside(image, mask)[:, 0] / 255, mired)[:, None])
