@@ -720,9 +720,27 @@ def picture(decoded: Decoded, name: str) -> Picture:
     """Returns a decoded image as a Picture."""
     pixels = decoded.pixels
     if is_pil(pixels):
-        pixels = _guarded(functools.partial(np.asarray, pixels), f"{name}: the image")
+        pixels = _guarded(functools.partial(_array_of, pixels), f"{name}: the image")
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     return Picture(pixels, decoded.profile, decoded.exif, decoded.xmp, decoded.dpi, decoded.format)
+
+
+#: The size of an image in bytes from which on it is copied in strips, and that of a strip, which stays in the cache.
+_LARGE, _STRIP = 1 << 25, 1 << 18
+
+
+def _array_of(image: Any) -> NumpyArray:
+    """Returns the pixels of Pillow's image; those of a large one in strips, as Pillow copies the whole image twice."""
+    width, height = image.size
+    bands = len(image.getbands())
+    if width * height * bands < _LARGE:
+        return np.asarray(image)
+    pixels = np.empty((height, width, bands), np.uint8)
+    rows = max(1, _STRIP // (4 * width))
+    for y in range(0, height, rows):
+        strip = np.asarray(image.crop((0, y, width, min(y + rows, height))))
+        pixels[y : y + rows] = strip.reshape(-1, width, bands)
+    return pixels
 
 
 def pil_image(decoded: Decoded, name: str, same_as: Any) -> Any:
