@@ -18,7 +18,7 @@ _OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-hea
 #: The optional packages by module: distributions, purpose, and the extra that installs them.
 OPTIONAL = {
     "cv2": (_OPENCV, "16-bit PNG", "io"),
-    "imagecodecs": (("imagecodecs",), "16-bit and float TIFF by LZW", "io"),
+    "imagecodecs": (("imagecodecs",), "16-bit and float TIFF by LZW, faster JPEG", "io"),
     "torch": (("torch",), "tensors in the blends", "torch"),
     "cupy": (("cupy-cuda13x", "cupy-cuda12x", "cupy"), "CuPy arrays in the blends", "cupy13"),
 }

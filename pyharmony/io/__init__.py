@@ -2,8 +2,8 @@
 
 It reads JPEG, PNG, WebP, TIFF, BMP and, if Pillow supports it, AVIF, with pillow-heif HEIC; all other files are refused
 by their first bytes, without trying a decoder. 16-bit PNG and TIFF and float TIFF keep their depth; 16-bit PNG needs
-OpenCV, deep TIFF with LZW imagecodecs: the extra `io`. Layers are read from and written to OpenRaster files, for Krita
-and GIMP. No package except NumPy is imported before it is used.
+OpenCV, deep TIFF with LZW imagecodecs, which also makes JPEG faster: the extra `io`. Layers are read from and written
+to OpenRaster files, for Krita and GIMP. No package except NumPy is imported before it is used.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def read(
         return source
     from . import _decode
 
-    return _decode.picture(_decode.decode(source, name, max_pixels, keep_gps), name)
+    return _decode.picture(_decode.decode(source, name, max_pixels, keep_gps, as_array=True), name)
 
 
 def write(

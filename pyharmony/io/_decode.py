@@ -24,7 +24,7 @@ import numpy as np
 from .. import _checks, _install, _warnings
 from .._arrays import NumpyArray, is_pil
 from ..errors import DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
-from . import _color_tags, _metadata, _png, _profiles, _tiff, _tiff_pixels, _webp
+from . import _color_tags, _jpeg, _metadata, _png, _profiles, _tiff, _tiff_pixels, _webp
 from ._picture import MAX_PIXELS, Picture, Refusal, with_metadata
 
 logger = logging.getLogger("pyharmony")
@@ -128,18 +128,20 @@ def _limit(max_pixels: Any) -> int:
     return _checks.whole(max_pixels, "max_pixels", low=1, accepts="None or a number of pixels of at least 1")
 
 
-def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool, least: int | None = None) -> Decoded:
+def decode(
+    source: Any, name: str, max_pixels: Any, keep_gps: bool, least: int | None = None, *, as_array: bool = False
+) -> Decoded:
     """Decodes the image of any source, upright, with cleaned metadata.
 
     least: the smallest accepted longer side in pixels; a JPEG file at a path may be decoded at a half, a quarter or an
-    eighth of each side. None: full size.
+    eighth of each side. None: full size. as_array: whether the pixels may be an array also at 8 bit.
     """
     limit = _limit(max_pixels)
     if is_pil(source):
         return _guarded(lambda: _from_pil(source, limit, name, keep_gps), f"{name}: the PIL image")
     with open_source(source, name, "a path, bytes, a binary file object, a PIL image or a Picture") as (file, what):
         stream = _whole(source, name) if file is source else file
-        return _from_stream(stream, what, limit, name, keep_gps, least)
+        return _from_stream(stream, what, limit, name, keep_gps, least, as_array)
 
 
 @contextlib.contextmanager
@@ -211,7 +213,9 @@ def _brief(error: BaseException) -> str:
     return text[:200] if text else type(error).__name__
 
 
-def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool, least: int | None = None) -> Decoded:
+def _from_stream(
+    stream: Any, what: str, limit: int, name: str, keep_gps: bool, least: int | None, as_array: bool
+) -> Decoded:
     head = stream.read(64)
     format, instead = sniff(head)
     if format is None:
@@ -222,7 +226,9 @@ def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool, 
     stream.seek(0)
 
     check = functools.partial(_check_size, limit=limit, what=what)
-    decoder = {"PNG": _png_file, "TIFF": _tiff_file}.get(format, functools.partial(_pillow_file, least=least))
+    decoder = {"PNG": _png_file, "TIFF": _tiff_file}.get(format) or functools.partial(
+        _pillow_file, least=least, as_array=as_array
+    )
 
     def work() -> Decoded:
         decoded = decoder(stream, format, check, name, keep_gps)
@@ -416,7 +422,9 @@ def _check_webp(stream: Any, check: Any) -> None:
         stream.seek(0)
 
 
-def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool, least: int | None = None) -> Decoded:
+def _pillow_file(
+    stream: Any, format: str, check: Any, name: str, keep_gps: bool, least: int | None, as_array: bool
+) -> Decoded:
     if format == "WEBP":
         _check_webp(stream, check)
     boxes = _boxes_of(stream) if format in ("AVIF", "HEIF") else _color_tags.Heif()
@@ -426,9 +434,13 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
     if points is not None:
         has_profile = bool(image.info.get("icc_profile"))
         colors = _colors_or_none(lambda: _color_tags.of_code_points(*points, has_profile), name)
+    pixels: Any = None
     if format == "JPEG":
         _jpeg_fits(image, _size(stream))
         _scans_fit(image, stream)
+        # Pillow rotates faster than NumPy.
+        if as_array and _metadata.of_exif(image.info.get("exif"), _metadata.orientation_of) in (None, 1):
+            pixels = _jpeg.decode(image, stream)
     if format == "BMP" and image.info.get("compression") in (1, 2):
         _run_lengths_fit(image, _size(stream))
     if getattr(image, "n_frames", 1) > 1:
@@ -437,13 +449,15 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
     if format == "JPEG" and least is not None:
         factor = least / max(whole)
         image.draft(None, (math.ceil(whole[0] * factor), math.ceil(whole[1] * factor)))
-    image.load()
+    if pixels is None:
+        image.load()
     info = image.info
     if image.mode == "I;16":  # grey of 10 or 12 bits in HEIC, the only ones that pillow-heif does not return at 8
         from PIL import Image
 
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    decoded = Decoded(image, info.get("icc_profile"), info.get("exif"), info.get("xmp"), info.get("dpi"), format)
+    pixels = image if pixels is None else pixels
+    decoded = Decoded(pixels, info.get("icc_profile"), info.get("exif"), info.get("xmp"), info.get("dpi"), format)
     decoded.colors, decoded.others = colors, boxes.others
     if any(data.startswith(_GAIN_MAP) for _, data in getattr(image, "applist", ())):
         decoded.others = ("gain map",)

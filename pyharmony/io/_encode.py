@@ -20,7 +20,7 @@ import numpy as np
 from .. import _checks, _temporary
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DTypeError, OutOfMemory, PyHarmonyError
-from . import _metadata, _png, _profiles, _tiff
+from . import _jpeg, _metadata, _png, _profiles, _tiff
 from ._picture import Picture
 
 logger = logging.getLogger("pyharmony")
@@ -163,15 +163,14 @@ def _pillow(picture: Picture, format: str, quality: int) -> list[Piece]:
         if not features.check(format.lower()):
             raise ArgumentError(f"format: {format} is not supported by this build of Pillow")
     profile, exif, xmp, dpi = picture.profile, picture.exif, picture.xmp, picture.dpi
-    image = _pil_image(picture)
-    if format in ("WEBP", "AVIF") and image.mode == "L":
-        image = image.convert("RGB")
+    if format in ("WEBP", "AVIF") and picture.pixels.shape[2] == 1:
+        picture = replace(picture, pixels=np.repeat(picture.pixels, 3, 2))
         profile = profile and _profiles.rgb_profile(profile)
     stream = io.BytesIO()
     if format == "BMP":
         if profile is not None or exif is not None or xmp is not None:
             logger.warning("a BMP file has no colour profile and no metadata; they were not written")
-        image.save(stream, "BMP", **({} if dpi is None else {"dpi": dpi}))
+        _pil_image(picture).save(stream, "BMP", **({} if dpi is None else {"dpi": dpi}))
         return [stream.getbuffer()]
     options: dict[str, Any] = {"quality": int(quality), **_ENCODERS[format]}
     metadata: dict[str, bytes | None] = {"exif": exif or b"", "xmp": xmp, "icc_profile": profile}
@@ -183,7 +182,10 @@ def _pillow(picture: Picture, format: str, quality: int) -> list[Piece]:
                 del metadata[name]
         if dpi is not None:
             options["dpi"] = tuple(min(max(round(x), 1), 65535) for x in dpi)
-    image.save(stream, format, **options, **{name: data for name, data in metadata.items() if data is not None})
+    options |= {name: data for name, data in metadata.items() if data is not None}
+    if format == "JPEG" and (pieces := _jpeg.encode(picture.pixels, int(quality), options)) is not None:
+        return pieces
+    _pil_image(picture).save(stream, format, **options)
     return [stream.getbuffer()]
 
 

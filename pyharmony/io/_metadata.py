@@ -51,7 +51,7 @@ def _clean_in_place(body: bytearray, keep_gps: bool) -> int:
     if big:
         raise _tiff.TiffError("BigTIFF")
     main = _tiff.directory(read, order, False, first)
-    orientation = main.number(_tiff.ORIENTATION, 1)
+    orientation = orientation_of(main)
     wiped: list[tuple[int, int]] = []
     budget = _tiff.Budget(2 * len(body))  # two fields may point to one thumbnail
 
@@ -127,6 +127,11 @@ def colors_of_directory(main: _tiff.Directory) -> _color_tags.Colors | None:
         index = interop.entry(_INTEROP_INDEX, 64)
         return _color_tags.ADOBE_RGB if index and index.data.rstrip(b"\0 ") == b"R03" else None
     return _color_tags.ADOBE_RGB if space == 2 else None
+
+
+def orientation_of(main: _tiff.Directory) -> int:
+    """Returns the orientation of a main directory, as it is stored."""
+    return main.number(_tiff.ORIENTATION, 1)
 
 
 def of_exif(exif: bytes | None, measure: Callable[[_tiff.Directory], T]) -> T | None:
