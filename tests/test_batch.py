@@ -26,7 +26,7 @@ import pytest
 from PIL import Image
 
 import pyharmony as ph
-from pyharmony import batch
+from pyharmony import batch, data
 from pyharmony._calls import IMAGE, Group, Kind, Numbers, Option
 from pyharmony._calls.batches import BATCHES, OF_ALL, inputs_of
 from pyharmony._jobs.failures import Code, Failure
@@ -144,6 +144,22 @@ def test_an_item_of_synth_does_not_depend_on_the_others(photos: Path, tmp_path: 
     batch.run("synth", photos, tmp_path / "one")
     one, same = (load(tmp_path / folder / "composite/a/2.png") for folder in ("one", "all"))
     np.testing.assert_array_equal(one, same)
+
+
+def test_synth_decodes_large_photos_at_less_than_all(tmp_path: Path) -> None:
+    size = (304, 408)
+    write(tmp_path / "in/images/0.jpg", photo(0, size))
+    write(tmp_path / "in/masks/0.png", mask(size))
+    assert ended(batch.run("synth", tmp_path / "in", tmp_path / "small", options={"size": 48}), done=1)
+    sample = data.resize_sample({"image": load(tmp_path / "in/images/0.jpg"), "mask": mask(size)}, 48)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "small/mask/0.png")), sample["mask"])
+    assert 0 < np.abs(load(tmp_path / "small/target/0.png").astype(float) - sample["image"]).mean() < 2
+    write(tmp_path / "in/masks/0.png", mask((303, 408)))
+    report = batch.run("synth", tmp_path / "in", tmp_path / "bad", options={"size": 48})
+    assert ended(report, failed=1)
+    assert "408 x 303 pixels, expected 408 x 304" in report.errors[0]["message"]
+    report = batch.run("synth", tmp_path / "in", tmp_path / "none", options={"size": 0})
+    assert ended(report, failed=1) and "size: 0, expected 8 or more" in report.errors[0]["message"]
 
 
 def test_every_operation_is_a_command(capfd: pytest.CaptureFixture[str]) -> None:

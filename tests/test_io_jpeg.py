@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 from pyharmony.errors import PyHarmonyError
 from pyharmony.io import Picture, _jpeg, read, write
+from pyharmony.io.files import read_square
 
 from .test_io_mutated import mutated
 
@@ -133,3 +134,45 @@ def test_grey_of_any_strides_is_written(shape: tuple[int, int]) -> None:
 def test_what_no_jpeg_stores_has_the_error_of_pillow(shape: tuple[int, int, int]) -> None:
     with pytest.raises(PyHarmonyError, match="JPEG cannot store"):
         written(Picture(np.zeros(shape, np.uint8)))
+
+
+def gratings(height: int, width: int) -> Image.Image:
+    """Returns colours that vary over some hundreds of pixels, by which a shift of a fraction of a pixel is measured."""
+    y, x = np.mgrid[:height, :width]
+    waves = [np.sin(x / 40 + y / 90), np.sin(x / 70 - y / 50), np.sin((x + y) / 60)]
+    return Image.fromarray(np.rint(127.5 + 100 * np.stack(waves, -1)).astype(np.uint8))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_large_jpeg_is_read_as_a_square(orientation: int) -> None:
+    """The square is that of the whole image, whose sides are multiples of nothing, and not shifted at its ends."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(gratings(521, 777), quality=95, exif=exif.tobytes())
+    whole = read(data)
+    for side in (32, 64, 128, 256):
+        picture, size = read_square(data, "image", side)
+        assert (size is None) == (side == 256)  # no half has twice as many rows
+        assert size in (None, (777, 521) if orientation < 5 else (521, 777))
+        assert (picture.dpi, picture.exif, picture.format) == (whole.dpi, whole.exif, "JPEG")
+        expected = Image.fromarray(whole.pixels).resize((side, side), Image.Resampling.BILINEAR)
+        pixels = picture.pixels if size else np.asarray(Image.fromarray(picture.pixels).resize((side, side), 2))
+        error = np.abs(pixels.astype(float) - np.asarray(expected))
+        assert error.mean() < 0.5 and error[:, -1].mean() < 2.5 and error[-1].mean() < 2.5
+
+
+def test_other_files_are_read_whole_where_a_square_is_wanted() -> None:
+    stream = io.BytesIO()
+    image = gratings(521, 777)
+    image.save(stream, "PNG")
+    picture, size = read_square(stream.getvalue(), "image", 32)
+    assert size is None and picture.pixels.shape == (521, 777, 3)
+    assert read_square(picture, "image", 32) == (picture, None)
+    data = encoded(image)
+    for damaged in (data[: len(data) // 2], data[:300]):
+        with pytest.raises(PyHarmonyError):
+            read_square(damaged, "image", 32)
+    grey, size = read_square(encoded(image.convert("L")), "image", 32)
+    assert size == (777, 521) and grey.pixels.shape == (32, 32, 1)
+    cmyk, size = read_square(encoded(image.convert("CMYK")), "image", 32)
+    assert size == (777, 521) and cmyk.pixels.shape == (32, 32, 3)

@@ -167,6 +167,36 @@ def test_photographs_are_resized_first() -> None:
     assert np.array_equal(sample["target"], expected["image"]) and np.array_equal(sample["mask"], expected["mask"])
 
 
+def test_large_files_are_decoded_at_less_than_all(tmp_path: Path) -> None:
+    """Targets are those of whole photographs but for small differences, and masks are the same."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    large = Photographs(2, height=203, width=299)
+    for name, sample in zip(large.names, large):
+        Image.fromarray(sample["image"]).save(tmp_path / f"images/{name}.jpg", quality=95)
+        Image.fromarray(sample["mask"]).save(tmp_path / f"masks/{name}.png")
+    photos = data.Photos(tmp_path)
+    for index, whole in enumerate(photos):
+        expected = data.resize_sample(whole, 40)
+        for same_photos in (photos, data.Cached(photos), data.Subset(photos, [0, 1]), data.Joined([photos])):
+            sample = data.Synthesis(same_photos, ["retouch"], size=40, limits=WIDE)[index]
+            np.testing.assert_array_equal(sample["mask"], expected["mask"])
+            error = np.abs(sample["target"].astype(float) - expected["image"])
+            assert 0 < error.mean() < 1.5
+            assert same(sample, data.Synthesis(photos, ["retouch"], size=40, limits=WIDE)[index])
+
+    class Mirrored(data.Photos):
+        def _load(self, index: int) -> dict[str, Any]:
+            sample = super()._load(index)
+            return {**sample, **{role: sample[role][:, ::-1].copy() for role in ("image", "mask")}}
+
+    mirrored = data.Synthesis(Mirrored(tmp_path), ["retouch"], size=40, limits=WIDE)[0]
+    np.testing.assert_array_equal(mirrored["target"], data.resize_sample(Mirrored(tmp_path)[0], 40)["image"])
+    Image.new("L", (298, 203), 255).save(tmp_path / "masks/p0.png")
+    with pytest.raises(errors.ShapeError, match="298 x 203 pixels, expected 299 x 203"):
+        data.Synthesis(photos, ["retouch"], size=40)[0]
+
+
 def test_a_bad_reference_is_another_draw() -> None:
     made = data.Synthesis(Photographs(bad=1), ["reinhard"], per_photo=8, limits=WIDE)
     assert {sample["recipe"]["reference"] for sample in (made[i] for i in range(8))} == {"p2", "p3"}

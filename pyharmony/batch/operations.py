@@ -70,7 +70,11 @@ class Settings:
 
 @dataclass
 class Work:
-    """An item on its way through the phases."""
+    """An item on its way through the phases.
+
+    Attributes:
+        whole: the width and height of the image, if it was decoded at a reduced size.
+    """
 
     item: Item
     replaces: bool
@@ -78,6 +82,7 @@ class Work:
     warnings: list[str] = field(default_factory=list)
     inner: Any = None
     pictures: dict[str, Picture] = field(default_factory=dict)
+    whole: tuple[int, int] | None = None
     results: dict[str, Picture] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
 
@@ -209,12 +214,17 @@ class _CallOperation(Operation):
 
     def _decode(self, work: Work) -> None:
         from ..io import read
+        from ..io.files import read_square
 
+        side = {**self.settings.options, **work.item.options}.get("size") if self.call is SYNTH else None
+        limits: dict[str, Any] = {"max_pixels": self._max_pixels, "keep_gps": self.settings.keep_gps}
         for name, path in work.item.inputs.items():
             with reading(f"{name} ({path})"), _in_words(Words(files={name: f"{name} ({path})"})):
-                work.pictures[name] = read(
-                    open_source(path), name, max_pixels=self._max_pixels, keep_gps=self.settings.keep_gps
-                )
+                if name == "image" and side is not None:
+                    _checks.number(side, "size", low=8, accepts="8 or more")
+                    work.pictures[name], work.whole = read_square(open_source(path), name, side, **limits)
+                else:
+                    work.pictures[name] = read(open_source(path), name, **limits)
                 if name == "mask":
                     check_mask(work.pictures[name], f"{name} ({path})")
 
@@ -311,7 +321,7 @@ def _synthesize(work: Work, options: dict[str, Any], step: int) -> tuple[dict[st
     method = options.get("method")
     # The name is part of the seed, so that an item does not depend on its place in the run.
     salt = int.from_bytes(hashlib.sha256(os.fsencode(work.item.name)).digest()[:4], "big")
-    photo = SinglePhoto(work.item.name, work.pictures["image"], work.pictures["mask"])
+    photo = SinglePhoto(work.item.name, work.pictures["image"], work.pictures["mask"], work.whole)
     seed = options.get("seed", 0) * (1 << 32) + salt
     sample = data.Synthesis(photo, [method] if method else None, size=options.get("size"), seed=seed)[0]
     roles = {role: io.Picture(_with_channels(sample[role])) for role in ROLES}

@@ -64,6 +64,10 @@ class Dataset:
 
     names: Sequence[str]
 
+    def __init_subclass__(cls) -> None:
+        if not {"_load", "__getitem__"}.isdisjoint(vars(cls)) and "_load_for" not in vars(cls):
+            cls._load_for = Dataset._load_for  # type: ignore[method-assign]  # that of a base loads other samples
+
     @property
     def groups(self) -> Sequence[str]:
         return self.names
@@ -81,6 +85,10 @@ class Dataset:
     def __iter__(self) -> Iterator[Sample]:
         for index in range(len(self)):
             yield self[index]
+
+    def _load_for(self, index: int, side: int) -> Sample:
+        """Returns a sample for `resize_sample`; large images may be at side x side pixels, decoded at less than all."""
+        return self[index]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} samples)"
@@ -296,6 +304,9 @@ class Subset(Dataset):
     def _load(self, index: int) -> Sample:
         return self.dataset[self.indices[index]]
 
+    def _load_for(self, index: int, side: int) -> Sample:
+        return self.dataset._load_for(self.indices[index], side)
+
     def _check_one(self, index: int) -> list[Problem]:
         return self.dataset._check_one(self.indices[index])
 
@@ -351,16 +362,22 @@ class Cached(_SameSamples):
 
     def __init__(self, dataset: Dataset, *, memory: int = 1 << 30) -> None:
         self.dataset, self.names = dataset, dataset.names
-        self._samples: dict[int, Sample] = {}
+        self._samples: dict[tuple[int, int | None], Sample] = {}
         self._left = _checks.whole(memory, "memory", low=1)
 
     def _load(self, index: int) -> Sample:
-        sample = self._samples.get(index)
+        return self._cached(index, None)
+
+    def _load_for(self, index: int, side: int) -> Sample:
+        return self._cached(index, side)
+
+    def _cached(self, index: int, side: int | None) -> Sample:
+        sample = self._samples.get((index, side))
         if sample is None:
-            sample = self.dataset[index]
+            sample = self.dataset[index] if side is None else self.dataset._load_for(index, side)
             size = sum(value.nbytes for value in sample.values() if isinstance(value, np.ndarray))
             if size <= self._left:
-                self._samples[index], self._left = sample, self._left - size
+                self._samples[index, side], self._left = sample, self._left - size
         return dict(sample)
 
     def _check_one(self, index: int) -> list[Problem]:
@@ -406,6 +423,10 @@ class Joined(Dataset):
         dataset, there = self._place(index)
         return dataset[there]
 
+    def _load_for(self, index: int, side: int) -> Sample:
+        dataset, there = self._place(index)
+        return dataset._load_for(there, side)
+
     def _check_one(self, index: int) -> list[Problem]:
         dataset, there = self._place(index)
         return dataset._check_one(there)
@@ -445,8 +466,8 @@ def resize_sample(sample: Sample, size: int = 256) -> Sample:
                 f"{name}: shape {list(value.shape)}, expected {'[H, W]' if role == 'mask' else '[H, W, 3]'}"
             )
         if role == "mask":
-            hard = Image.fromarray(np.where(value >= 128, np.uint8(255), np.uint8(0)))
-            result[role] = np.array(hard.resize((side, side), Image.Resampling.NEAREST))
+            nearest = np.asarray(Image.fromarray(value).resize((side, side), Image.Resampling.NEAREST))
+            result[role] = np.where(nearest >= 128, np.uint8(255), np.uint8(0))
             if not result[role].any():
                 raise UnusableSample(f"{sample.get('name', 'mask')}: its mask is empty at {side} x {side} pixels")
         elif value.shape[:2] != (side, side):

@@ -21,6 +21,7 @@ from .. import io as files
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.levels import in_levels, picture_levels
 from ..errors import DataError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
+from ..io.files import read_square
 from ..io.masks import mask_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
@@ -68,9 +69,9 @@ def loads_files(load: _Load) -> _Load:
     """Wraps a data set's method that loads the sample of an index in `data_errors`."""
 
     @functools.wraps(load)
-    def guarded(self: Any, index: int) -> Any:
+    def guarded(self: Any, index: int, *arguments: Any) -> Any:
         with data_errors(str(self.names[index])):
-            return load(self, index)
+            return load(self, index, *arguments)
 
     return guarded  # type: ignore[return-value]
 
@@ -97,20 +98,41 @@ def read_mask(source: Any, role: str = "mask") -> NumpyArray:
     return mask
 
 
-def sample(name: str, sources: dict[str, Any]) -> dict[str, Any]:
-    """Reads a sample from files by role; their sizes must be equal, and a mask must not be empty."""
+#: The width and height of images that were decoded at a reduced size, by role.
+Sizes = dict[str, tuple[int, int]]
+
+
+def sample(name: str, sources: dict[str, Any], side: int | None = None, sizes: Sizes | None = None) -> dict[str, Any]:
+    """Reads a sample from files by role; their sizes must be equal, and a mask must not be empty.
+
+    side: images may be decoded at a reduced size, to be resized to side x side pixels. sizes: those of whole images,
+    of sources that are reduced.
+    """
     result: dict[str, Any] = {"name": name}
+    sizes = dict(sizes or {})
     for role, source in sources.items():
-        result[role] = read_mask(source, role) if role == "mask" else read_picture(source, role)
-    one_size(result, {role: f"{role}: {label(source)}" for role, source in sources.items()})
+        if role == "mask":
+            result[role] = read_mask(source, role)
+        elif side is None:
+            result[role] = read_picture(source, role)
+        else:
+            picture, size = read_square(source, role, side)
+            result[role] = picture_levels(picture, role)
+            sizes |= {} if size is None else {role: size}
+    one_size(result, {role: f"{role}: {label(source)}" for role, source in sources.items()}, sizes)
     return result
 
 
-def one_size(arrays: dict[str, Any], labels: dict[str, str]) -> None:
-    """Raises if the arrays of a sample differ in size, or its mask is empty."""
+def one_size(arrays: dict[str, Any], labels: dict[str, str], sizes: Sizes | None = None) -> None:
+    """Raises if the arrays of a sample differ in size, or its mask is empty; sizes: those of reduced arrays."""
+
+    def size_of(role: str) -> tuple[int, int]:
+        height, width = arrays[role].shape[:2]
+        return (sizes or {}).get(role, (width, height))
+
     first = next(iter(labels))
     for role, what in labels.items():
-        (height, width), (h, w) = arrays[first].shape[:2], arrays[role].shape[:2]
+        (width, height), (w, h) = size_of(first), size_of(role)
         if (h, w) != (height, width):
             raise ShapeError(f"{what}: {w} x {h} pixels, expected {width} x {height} as {labels[first]}")
         if role == "mask" and arrays[role].max() < 128:

@@ -53,6 +53,10 @@ class _Stems(Dataset):
     def _load(self, index: int) -> Sample:
         return _files.sample(self.names[index], self.paths(index))
 
+    @_files.loads_files
+    def _load_for(self, index: int, side: int) -> Sample:
+        return _files.sample(self.names[index], self.paths(index), side)
+
     def _strays(self) -> list[Problem]:
         first, *others = self._paths
         stems = {role: {self._stem(role, name) for name in self.names} for role in others}
@@ -262,13 +266,19 @@ class Manifest(Dataset):
         paths = self.paths(index)
         return {role: _files.own_file(self.root, path, self.names[index]) for role, path in paths.items()}
 
-    @_files.loads_files
     def _load(self, index: int) -> Sample:
+        return self._read(index, None)
+
+    def _load_for(self, index: int, side: int) -> Sample:
+        return self._read(index, side)
+
+    @_files.loads_files
+    def _read(self, index: int, side: int | None) -> Sample:
         paths = self._own(index)
         together = {role: path for role, path in paths.items() if role == "mask" or role in _files.IMAGES}
         sample: Sample = {"name": self.names[index]}
         if together:
-            sample = _files.sample(self.names[index], together)
+            sample = _files.sample(self.names[index], together, side)
         for role in paths.keys() - together.keys():
             sample[role] = _files.read_picture(paths[role], role)
         return sample

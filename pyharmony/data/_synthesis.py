@@ -48,7 +48,8 @@ class Synthesis(RandomSamples):
         methods: the names from `METHODS` to draw from, equally likely, or a mapping to their weights. None: half
             `lut_mix`, half the others; for a single photograph only those without a reference.
         per_photo: the number of composites per photograph.
-        size: the side, see `resize_sample`; None: the size of the photographs.
+        size: the side, see `resize_sample`; None: the size of the photographs. A JPEG of a folder or a manifest that is
+            at least twice as wide and as high is decoded at a reduced size, so that its colours differ slightly.
         seed: the seed of all random numbers.
         limits: the range of the fMSE between composite and photograph. Composites outside are drawn again, up to eight
             times; then the nearest to the limits is used, and its recipe contains its fMSE.
@@ -141,7 +142,7 @@ class Synthesis(RandomSamples):
         return sample
 
     def _photo(self, index: int) -> dict[str, Any]:
-        sample = self.photos[index]
+        sample = self.photos[index] if self.size is None else self.photos._load_for(index, self.size)
         image = sample.get("target", sample.get("image"))
         if image is None or "mask" not in sample:
             name, there = self.photos.names[index], ", ".join(sample)

@@ -11,11 +11,15 @@ __all__ = ["SinglePhoto"]
 
 
 class SinglePhoto(Dataset):
-    """A photo and the mask of its object, from paths, open files or Pictures."""
+    """A photo and the mask of its object, from paths, open files or Pictures.
 
-    def __init__(self, name: str, image: Any, mask: Any) -> None:
+    size: the width and height of the photo, if its Picture is reduced; None: it is whole.
+    """
+
+    def __init__(self, name: str, image: Any, mask: Any, size: tuple[int, int] | None = None) -> None:
         self.names = [name]
         self._sources = {"image": image, "mask": mask}
+        self._sizes = {} if size is None else {"image": size}
 
     def _load(self, index: int) -> Sample:
-        return _files.sample(self.names[index], self._sources)
+        return _files.sample(self.names[index], self._sources, sizes=self._sizes)

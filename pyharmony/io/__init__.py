@@ -76,7 +76,7 @@ def read(
         return source
     from . import _decode
 
-    return _decode.picture(_decode.decode(source, name, max_pixels, keep_gps, as_array=True), name)
+    return _decode.picture(_decode.decode(source, name, max_pixels, keep_gps, _decode.Form(is_array=True)), name)
 
 
 def write(

@@ -128,20 +128,31 @@ def _limit(max_pixels: Any) -> int:
     return _checks.whole(max_pixels, "max_pixels", low=1, accepts="None or a number of pixels of at least 1")
 
 
-def decode(
-    source: Any, name: str, max_pixels: Any, keep_gps: bool, least: int | None = None, *, as_array: bool = False
-) -> Decoded:
-    """Decodes the image of any source, upright, with cleaned metadata.
+@dataclass(frozen=True)
+class Form:
+    """The accepted forms of pixels.
 
-    least: the smallest accepted longer side in pixels; a JPEG file at a path may be decoded at a half, a quarter or an
-    eighth of each side. None: full size. as_array: whether the pixels may be an array also at 8 bit.
+    Attributes:
+        least: the smallest accepted longer side in pixels; a JPEG may be decoded at a half, a quarter or an eighth of
+            each side. None: full size.
+        square: the side of a square to which a JPEG is resized if it is at least twice as wide and as high; its
+            proportions are lost. None: full size.
+        is_array: whether pixels of 8 bits may also be an array.
     """
+
+    least: int | None = None
+    square: int | None = None
+    is_array: bool = False
+
+
+def decode(source: Any, name: str, max_pixels: Any, keep_gps: bool, form: Form = Form()) -> Decoded:
+    """Decodes the image of any source, upright, with cleaned metadata."""
     limit = _limit(max_pixels)
     if is_pil(source):
         return _guarded(lambda: _from_pil(source, limit, name, keep_gps), f"{name}: the PIL image")
     with open_source(source, name, "a path, bytes, a binary file object, a PIL image or a Picture") as (file, what):
         stream = _whole(source, name) if file is source else file
-        return _from_stream(stream, what, limit, name, keep_gps, least, as_array)
+        return _from_stream(stream, what, limit, name, keep_gps, form)
 
 
 @contextlib.contextmanager
@@ -213,9 +224,7 @@ def _brief(error: BaseException) -> str:
     return text[:200] if text else type(error).__name__
 
 
-def _from_stream(
-    stream: Any, what: str, limit: int, name: str, keep_gps: bool, least: int | None, as_array: bool
-) -> Decoded:
+def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool, form: Form) -> Decoded:
     head = stream.read(64)
     format, instead = sniff(head)
     if format is None:
@@ -226,9 +235,7 @@ def _from_stream(
     stream.seek(0)
 
     check = functools.partial(_check_size, limit=limit, what=what)
-    decoder = {"PNG": _png_file, "TIFF": _tiff_file}.get(format) or functools.partial(
-        _pillow_file, least=least, as_array=as_array
-    )
+    decoder = {"PNG": _png_file, "TIFF": _tiff_file}.get(format, functools.partial(_pillow_file, form=form))
 
     def work() -> Decoded:
         decoded = decoder(stream, format, check, name, keep_gps)
@@ -422,9 +429,7 @@ def _check_webp(stream: Any, check: Any) -> None:
         stream.seek(0)
 
 
-def _pillow_file(
-    stream: Any, format: str, check: Any, name: str, keep_gps: bool, least: int | None, as_array: bool
-) -> Decoded:
+def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool, form: Form) -> Decoded:
     if format == "WEBP":
         _check_webp(stream, check)
     boxes = _boxes_of(stream) if format in ("AVIF", "HEIF") else _color_tags.Heif()
@@ -434,21 +439,19 @@ def _pillow_file(
     if points is not None:
         has_profile = bool(image.info.get("icc_profile"))
         colors = _colors_or_none(lambda: _color_tags.of_code_points(*points, has_profile), name)
-    pixels: Any = None
+    whole, pixels = image.size, None
     if format == "JPEG":
         _jpeg_fits(image, _size(stream))
         _scans_fit(image, stream)
+        pixels = _reduced(image, form)
         # Pillow rotates faster than NumPy.
-        if as_array and _metadata.of_exif(image.info.get("exif"), _metadata.orientation_of) in (None, 1):
+        is_upright = _metadata.of_exif(image.info.get("exif"), _metadata.orientation_of) in (None, 1)
+        if form.is_array and is_upright and image.size == whole:
             pixels = _jpeg.decode(image, stream)
     if format == "BMP" and image.info.get("compression") in (1, 2):
         _run_lengths_fit(image, _size(stream))
     if getattr(image, "n_frames", 1) > 1:
         logger.warning("%s: an animation of %d frames; the first one is read", name, image.n_frames)
-    whole = image.size
-    if format == "JPEG" and least is not None:
-        factor = least / max(whole)
-        image.draft(None, (math.ceil(whole[0] * factor), math.ceil(whole[1] * factor)))
     if pixels is None:
         image.load()
     info = image.info
@@ -463,6 +466,27 @@ def _pillow_file(
         decoded.others = ("gain map",)
     decoded.whole = whole if image.size != whole else None
     return decoded
+
+
+#: The times that a decoded image has the rows and columns to which it is resized. With fewer, resizing has less to
+#: average, and differs more from that of the whole image.
+_TIMES = 2
+
+
+def _reduced(image: Any, form: Form) -> Any:
+    """Sets the size at which Pillow decodes a JPEG; returns the resized square, or None if it is not resized."""
+    width, height = whole = image.size
+    if form.square is not None:
+        draft = image.draft(None, (_TIMES * form.square, _TIMES * form.square))
+        if image.size != whole:
+            from PIL import Image
+
+            # The box is that of the whole image: sizes are rounded up.
+            return image.resize((form.square, form.square), Image.Resampling.BILINEAR, draft[1])
+    elif form.least is not None:
+        factor = form.least / max(whole)
+        image.draft(None, (math.ceil(width * factor), math.ceil(height * factor)))
+    return None
 
 
 def _colors_or_none(work: Callable[[], Result], name: str) -> Result | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..typing import PathLike, WritableFile
+from ..typing import FileLike, PathLike, WritableFile
 from ._picture import Picture
 
-__all__ = ["check_destination", "read_reduced"]
+__all__ = ["check_destination", "read_reduced", "read_square"]
 
 
 def read_reduced(path: PathLike, name: str, least: int, *, keep_gps: bool) -> tuple[Picture, tuple[int, int] | None]:
@@ -15,7 +15,25 @@ def read_reduced(path: PathLike, name: str, least: int, *, keep_gps: bool) -> tu
     """
     from . import _decode
 
-    decoded = _decode.decode(path, name, None, keep_gps, least)
+    decoded = _decode.decode(path, name, None, keep_gps, _decode.Form(least=least))
+    return _decode.picture(decoded, name), decoded.whole
+
+
+def read_square(
+    source: FileLike | Picture, name: str, side: int, *, max_pixels: int | None = None, keep_gps: bool = False
+) -> tuple[Picture, tuple[int, int] | None]:
+    """Reads a file like `read`, but a JPEG that is at least twice as wide and as high at side x side pixels.
+
+    It is decoded at a half, a quarter or an eighth of each side, whatever has at least twice as many rows and columns,
+    and resized by Pillow's bilinear filter, in less time than the whole image.
+
+    Returns the Picture, and the width and height of the whole image if it is resized, else None.
+    """
+    from . import _decode
+
+    if isinstance(source, Picture):
+        return source, None
+    decoded = _decode.decode(source, name, max_pixels, keep_gps, _decode.Form(square=side, is_array=True))
     return _decode.picture(decoded, name), decoded.whole
 
 
