@@ -1,19 +1,26 @@
-"""Runs the service in its container as the image says, and has it make a picture: python check_container.py.
+"""Runs the service in its container as the image says, and has it make a picture.
 
-Beside it lies image.json, what buildah tells of the image; the token is where the image expects it.
+python check_container.py ARCHITECTURE FACTOR: the image has to be for this architecture; the factor, which is 1 unless
+it is emulated, multiplies the seconds that anything may take. Beside it lies image.json, what buildah tells of the
+image; the token is where the image expects it.
 """
 
 import http.client
 import json
 import os
+import platform
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 from pyharmony.server.settings import SAMPLES
 
-CONFIG = json.loads(Path(__file__).with_name("image.json").read_text("utf-8"))["Docker"]["config"]
+IMAGE = json.loads(Path(__file__).with_name("image.json").read_text("utf-8"))["Docker"]
+CONFIG = IMAGE["config"]
+ARCHITECTURE, FACTOR = sys.argv[1], int(sys.argv[2])
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 TOKEN = Path("/run/secrets/token").read_text("ascii").strip()
 PORT = int(next(iter(CONFIG["ExposedPorts"])).partition("/")[0])
 
@@ -23,7 +30,7 @@ def answer(path, data=None, token=TOKEN, status=200):
     headers = {"X-Pyharmony": "1", "Authorization": f"Bearer {token}"}
     if isinstance(data, dict):
         data, headers["Content-Type"] = json.dumps(data).encode(), "application/json"
-    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=90)
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=90 * FACTOR)
     connection.request("GET" if data is None else "POST", path, data, headers)
     response = connection.getresponse()
     body = response.read()
@@ -39,7 +46,10 @@ def uploaded(name):
 def check():
     """Has the service that runs make a composite, and refuse who has no token."""
     person, place = uploaded("astronaut.jpg"), uploaded("coffee.jpg")
-    job = json.loads(answer("/api/v1/compose?wait=60", {"subjects": [{"picture": person}], "background": place}))
+    job = json.loads(answer("/api/v1/compose", {"subjects": [{"picture": person}], "background": place}, status=202))
+    end = time.monotonic() + 60 * FACTOR
+    while job["status"] in ("queued", "running") and time.monotonic() < end:
+        job = json.loads(answer(f"/api/v1/jobs/{job['id']}?wait=60"))
     assert job["status"] == "done", job
     made = answer(f"/{job['result']['picture']['file_url']}")
     assert made.startswith(b"\x89PNG"), made[:20]
@@ -49,6 +59,8 @@ def check():
 
 def main():
     assert os.getuid() != 0, "it runs as root"
+    assert IMAGE["architecture"] == ARCHITECTURE, IMAGE["architecture"]
+    assert platform.machine() == MACHINES[ARCHITECTURE], platform.machine()
     health = CONFIG["Healthcheck"]["Test"]
     assert health[0] == "CMD", health
     assert subprocess.run(health[1:], capture_output=True, check=False).returncode != 0, "another service runs here"
@@ -56,15 +68,16 @@ def main():
     service = subprocess.Popen(CONFIG["Entrypoint"])
     try:
         while subprocess.run(health[1:], capture_output=True, check=False).returncode != 0:
-            assert service.poll() is None and time.monotonic() - start < 60, "it does not become healthy"
+            assert service.poll() is None and time.monotonic() - start < 60 * FACTOR, "it does not become healthy"
         healthy = time.monotonic() - start
         made = check()
         start = time.monotonic()
         service.send_signal(signal.Signals[CONFIG["StopSignal"]])
-        assert service.wait(10) == 0, service.returncode
+        assert service.wait(10 * FACTOR) == 0, service.returncode
     finally:
         service.kill()
-    print(f"container: healthy after {healthy:.1f} s, made {made}, ended in {time.monotonic() - start:.1f} s")
+    ended = time.monotonic() - start
+    print(f"container: {ARCHITECTURE}, healthy after {healthy:.1f} s, made {made}, ended in {ended:.1f} s")
 
 
 main()

@@ -2883,19 +2883,60 @@ def test_the_container_is_built_in_ci_or_a_line_says_why_not(tmp_path: Path) -> 
     }
     assert set(arguments) == declared == {"BASE", "CMAKE_ARGS"}
     # Without the rights or the programs it skips; no other program is in reach.
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name in ("mkdir", "sed", "tail"):
-        (programs / name).symlink_to(str(shutil.which(name)))
-    identity = programs / "id"
     for user, reason in ((1000, "buildah is run as root only here"), (0, "there is no buildah, nor a package of it")):
-        identity.write_text(f"#!/bin/sh\necho {user}\n")
-        identity.chmod(0o755)
-        done = subprocess.run(
-            ["/bin/sh", script, tmp_path / "made"], env={"PATH": str(programs)}, cwd=ROOT, capture_output=True,
-            text=True, check=True,
-        )  # fmt: skip
-        assert done.stdout == f"container: skipped, {reason}\n" and not done.stderr
+        done = run_container_script(script, tmp_path, "x86_64", user=user)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"container: skipped, {reason}\n", "")
+
+
+def test_the_container_is_built_for_another_architecture_if_that_can_be_emulated(tmp_path: Path) -> None:
+    script = tmp_path / "container.sh"
+    handlers = tmp_path / "binfmt_misc"
+    text = (ROOT / ".ci/container.sh").read_text()
+    assert "handlers=/proc/sys/fs/binfmt_misc\n" in text
+    script.write_text(text.replace("handlers=/proc/sys/fs/binfmt_misc\n", f"handlers={handlers}\n"))
+
+    done = run_container_script(script, tmp_path, "x86_64", "riscv64")
+    assert (done.returncode, done.stdout) == (2, "") and not (tmp_path / "image").exists()
+    assert done.stderr == "container: architecture: riscv64, expected amd64 or arm64\n"
+    # buildah is there, but can pull nothing.
+    pulls = tmp_path / "pulls.txt"
+    (tmp_path / "buildah").write_text(f'#!/bin/sh\necho "$@" >>{pulls}\necho no registry >&2\nexit 1\n')
+    (tmp_path / "buildah").chmod(0o755)
+    skipped = "container: skipped, "
+    done = run_container_script(script, tmp_path, "aarch64", "amd64")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{skipped}amd64 is not emulated on arm64\n", "")
+    # Neither the kernel's part, nor QEMU; then the first without the second.
+    for _ in range(2):
+        done = run_container_script(script, tmp_path, "x86_64", "arm64")
+        assert (done.returncode, done.stderr, pulls.exists()) == (0, "", False)
+        assert done.stdout.startswith(f"{skipped}arm64 cannot be emulated here: ") and done.stdout.count("\n") == 1
+        handlers.mkdir(exist_ok=True)
+        (handlers / "register").touch()
+    # Both: the base is that of the architecture, which is the machine's unless it is named.
+    (handlers / "qemu-aarch64").touch()
+    for machine, architecture in (("x86_64", "arm64"), ("aarch64", "arm64"), ("aarch64", ""), ("x86_64", "")):
+        done = run_container_script(script, tmp_path, machine, *architecture.split())
+        assert done.returncode == 0 and "cannot be pulled" in done.stdout and not done.stderr
+        asked = pulls.read_text().split()
+        assert asked[asked.index("--arch") + 1] == ("amd64" if machine == "x86_64" and not architecture else "arm64")
+        pulls.unlink()
+    assert "sh .ci/container.sh FOLDER arm64" in (ROOT / "docs/serve.md").read_text()
+
+
+def run_container_script(
+    script: Path, folder: Path, machine: str, *architecture: str, user: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Runs .ci/container.sh as this user, on a machine of this name that has few programs beside those in folder."""
+    for name in ("mkdir", "sed", "tail"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(str(shutil.which(name)))
+    for name, output in (("id", user), ("uname", machine)):
+        (folder / name).write_text(f"#!/bin/sh\necho {output}\n")
+        (folder / name).chmod(0o755)
+    return subprocess.run(
+        ["/bin/sh", script, folder / "image", *architecture], env={"PATH": str(folder)}, cwd=ROOT, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
 
 
 def test_the_unit_starts_what_the_command_line_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
