@@ -95,10 +95,12 @@ export function showComparing(on) {
 export function show(session) {
   const { history } = session;
   const [undo, redo] = [button("undo"), button("redo")];
+  // Some browsers take the focus from a button as soon as it is disabled.
+  undo.disabled = redo.disabled = false;
+  if (!history.canUndo) passFocus(undo, redo);
+  else if (!history.canRedo) passFocus(redo, undo);
   undo.disabled = !history.canUndo;
   redo.disabled = !history.canRedo;
-  if (undo.disabled) passFocus(undo, redo);
-  else if (redo.disabled) passFocus(redo, undo);
   allowSaving(session.isComplete);
   session.subjects.show();
   showCut(session);
