@@ -64,7 +64,8 @@ class Dataset:
 
     names: Sequence[str]
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
         if not {"_load", "__getitem__"}.isdisjoint(vars(cls)) and "_load_for" not in vars(cls):
             cls._load_for = Dataset._load_for  # type: ignore[method-assign]  # that of a base loads other samples
 
