@@ -15,12 +15,23 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from . import _arrays
 from ._arrays import NumpyArray
 from ._native import native
 from ._warnings import warn
-from .errors import NO_REASON, ArgumentError, DTypeError, MaskError, MaskWarning, Reason, ShapeError
+from .errors import (
+    NO_REASON,
+    ArgumentError,
+    DTypeError,
+    MaskError,
+    MaskWarning,
+    PyHarmonyError,
+    PyHarmonyWarning,
+    Reason,
+    ShapeError,
+)
 from .typing import Contour, Gradients
 
 Word = TypeVar("Word", bound=str)
@@ -164,6 +175,128 @@ def mask_levels(largest: int, dtype: str, name: str) -> None:
         )
 
 
+#: A box may end this far outside its image, in pixels: annotations are rounded.
+_ROUNDED_OUT = 1.0
+#: The most labels above 0 whose counts are kept in an array instead of being sorted.
+_COUNTED_LABELS = 1 << 16
+
+Corners = tuple[float, float, float, float]
+
+
+def checked_box(box: Any, name: str, size: tuple[int, int] | None = None, *, corners: bool = False) -> Corners:
+    """Returns the corners (x0, y0, x1, y1) of one box; for the arguments and what is refused see `checked_boxes`."""
+    x0, y0, x1, y1 = _checked_rows([_numbers_of_box(box, name, corners)], [name], size, corners)[0].tolist()
+    return x0, y0, x1, y1
+
+
+def checked_boxes(
+    boxes: Any, name: str, size: tuple[int, int] | None = None, *, corners: bool = False
+) -> npt.NDArray[np.float64]:
+    """Returns boxes as their corners, float64 [N, 4], each x0, y0, x1, y1 in pixels.
+
+    Boxes without an area, shares of the image and boxes outside of it are refused. One that is partly outside is
+    clipped, with a warning.
+
+    Args:
+        boxes: an array [N, 4] of integers or floats, or a list of boxes, each (x, y, width, height) in pixels.
+        size: the width and height of the image; None: not known.
+        corners: whether each is (x0, y0, x1, y1) instead, the last two excluded.
+    """
+    if _arrays.is_array(boxes):
+        array = _arrays.to_numpy(boxes, name)
+        if array.dtype.kind not in "iuf":
+            raise DTypeError(f"{name}: dtype {array.dtype.name}, expected integers or floats")
+        if array.size and (array.ndim != 2 or array.shape[1] != 4):
+            raise ShapeError(f"{name}: shape {list(array.shape)}, expected [N, 4], each {_form_of_box(corners)}")
+        rows: Any = array
+    else:
+        every = several(boxes, name, f"a list of boxes {_form_of_box(corners)}")
+        rows = [_numbers_of_box(box, f"{name}[{i}]", corners) for i, box in enumerate(every)]
+    return _checked_rows(rows, [f"{name}[{i}]" for i in range(len(rows))], size, corners)
+
+
+def _form_of_box(corners: bool) -> str:
+    return f"({'x0, y0, x1, y1' if corners else 'x, y, width, height'}) in pixels"
+
+
+def _numbers_of_box(box: Any, name: str, corners: bool) -> list[Any]:
+    """Returns the four numbers of a box."""
+    accepts = f"{_form_of_box(corners)}, finite numbers"
+    try:
+        values = several(box.tolist() if _arrays.is_array(box) else box, name, accepts)
+        if len(values) != 4 or any(isinstance(v, (bool, np.bool_)) for v in values):
+            raise TypeError
+        floats = [number(v, name, low=-math.inf) for v in values]
+    except (PyHarmonyError, TypeError):
+        raise ArgumentError(f"{name}: {shortened(box)}, expected {accepts}") from None
+    return values if all(isinstance(v, numbers.Integral) for v in values) else floats
+
+
+def _checked_rows(rows: Any, names: list[str], size: tuple[int, int] | None, corners: bool) -> npt.NDArray[np.float64]:
+    """Returns the corners of rows of four numbers; names are those of the rows in messages."""
+    array = np.asarray(rows)
+    boxes = np.array(array, np.float64).reshape(-1, 4)
+    if not corners:
+        boxes[:, 2:] += boxes[:, :2]
+    accepts = f"expected {_form_of_box(corners)}"
+
+    def shown(i: int) -> str:
+        return f"{names[i]}: ({', '.join(f'{v:.6g}' for v in np.asarray(rows[i], np.float64))})"
+
+    finite = np.isfinite(boxes).all(1)
+    if not finite.all():
+        raise ArgumentError(f"{shown(int(finite.argmin()))}, {accepts}, finite numbers")
+    flat = ~((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
+    if flat.any():
+        area = "x0 < x1 and y0 < y1" if corners else "a width and a height above 0"
+        text = f"{shown(int(flat.argmax()))}, expected {area}, {_form_of_box(corners)}"
+        raise ArgumentError(text, hint="what has no area is outside of every object")
+    if array.size and array.dtype.kind == "f" and array.min() >= 0 and array.max() <= 1:
+        raise ArgumentError(f"{shown(0)}, shares of the image's size, {accepts}", hint="multiply them by its size")
+    if size is None or not len(boxes):
+        return boxes
+    width, height = size
+    limits = np.array([width, height, width, height], np.float64)
+    clipped = boxes.clip(0, limits)
+    outside = ~((clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1]))
+    image = f"an image of {width} x {height} pixels"
+    if outside.any():
+        raise ArgumentError(f"{shown(int(outside.argmax()))} is outside of {image}, {accepts}")
+    beyond = (np.abs(clipped - boxes) > _ROUNDED_OUT).any(1)
+    if beyond.any():
+        i = int(beyond.argmax())
+        others = "" if beyond.sum() == 1 else f", as are {beyond.sum() - 1} others"
+        x, y, right, bottom = np.asarray(rows[i], np.float64).tolist()
+        is_corners = not corners and x < right <= width and y < bottom <= height
+        hint = f"({x:g}, {y:g}, {right - x:g}, {bottom - y:g}) if these are corners" if is_corners else ""
+        warn(PyHarmonyWarning(f"{shown(i)} is partly outside of {image} and clipped{others}; {accepts}", hint=hint))
+    return clipped
+
+
+def checked_label_map(x: Any, name: str, height: int, width: int) -> tuple[NumpyArray, list[int]]:
+    """Returns a map of labels [H, W] of integers, 0 for no object, and its labels above 0, ascending.
+
+    The work and the memory depend on the number of pixels, not on the largest label.
+    """
+    a = _arrays.to_numpy(x, name)
+    accepts = f"a map of labels [{height}, {width}] of integers, 0 for no object"
+    if a.dtype.kind not in "iu":
+        remedy = f"{name}.astype(numpy.int32) of whole numbers is one" if a.dtype.kind == "f" else ""
+        raise DTypeError(f"{name}: dtype {a.dtype.name}, expected {accepts}", hint=remedy)
+    if a.shape != (height, width):
+        coloured = a.ndim == 3 and a.shape[:2] == (height, width) and a.shape[2] in (3, 4)
+        hint = "colours of a palette are no labels; pass the palette's indices" if coloured else ""
+        raise wrong_size(name, a.shape, (height, width), hint, "a map of labels of ")
+    low, high = (int(a.min()), int(a.max())) if a.size else (0, 0)
+    if low < 0:
+        raise ArgumentError(f"{name}: labels from {low} to {high}, expected {accepts}, and labels above it")
+    if high < _COUNTED_LABELS:
+        labels = np.flatnonzero(np.bincount(a.ravel(), minlength=1)).tolist()
+    else:
+        labels = np.unique(a).tolist()
+    return a, [label for label in labels if label]
+
+
 def mask_form(shape: tuple[int, ...], dtype: str, name: str, height: int, width: int) -> None:
     """Refuses an array whose dtype or shape is not that of a mask [H, W]."""
     _arrays.check_dtype(dtype, name, _arrays.MASK_DTYPES)
@@ -264,6 +397,15 @@ def whole(x: Any, name: str, *, low: int = 0, high: int | None = None, accepts: 
 
 def _whole_numbers(low: int, high: int | None) -> str:
     return f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
+
+
+def shortened(x: Any) -> str:
+    """Returns the repr of a value for a message, of at most 100 characters."""
+    try:
+        text = repr(x)
+    except ValueError:  # Python refuses to convert integers of more than some thousand digits to text
+        text = f"a {type(x).__name__} with a number of thousands of digits"
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def flag(x: Any, name: str, accepts: str = "True or False") -> bool:

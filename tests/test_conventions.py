@@ -976,3 +976,67 @@ def test_nonsense_is_refused_with_an_error_of_ours(name: str) -> None:
     for value in NONSENSE[kind]:
         with pytest.raises((errors.PyHarmonyError, FileNotFoundError)):
             function(value)
+
+
+#: Boxes (x, y, width, height) that are refused of an image of 64 x 48 pixels, and what the message says.
+WRONG_BOXES: dict[str, tuple[Any, str]] = {
+    "shares": ((0.25, 0.25, 0.5, 0.5), "shares of the image"),
+    "the whole image in shares": ((0.0, 0.0, 1.0, 1.0), "shares of the image"),
+    "a negative size": ((40, 30, -10, -10), "above 0"),
+    "no area": ((10, 10, 0, 5), "above 0"),
+    "outside": ((100, 10, 5, 5), "outside of an image of 64 x 48"),
+    "before the image": ((-20, 10, 5, 5), "outside of an image of 64 x 48"),
+    "three numbers": ((1, 2, 3), "(x, y, width, height)"),
+    "NaN": ((1, float("nan"), 3, 4), "finite"),
+    "a number that no float holds": ((1, 2, 10**400, 4), "finite"),
+    "a number that Python does not write": ((1, 2, 10**5000, 4), "finite"),
+    "text": (("1", "2", "3", "4"), "(x, y, width, height)"),
+    "words": ("left", "(x, y, width, height)"),
+    "flags": ((True, False, True, True), "(x, y, width, height)"),
+}
+
+
+def _boxed(door: str, box: Any) -> tuple[Any, str]:
+    """Returns a function that passes a box to a function for an image of 64 x 48, and the argument's name."""
+    picture = np.full((48, 64, 3), 120, np.uint8)
+    picture[12:36, 20:44] = 200, 30, 30
+    mask = np.zeros((48, 64), np.uint8)
+    mask[12:36, 20:44] = 255
+    people = {"people": [mask], "heads": [(24, 12, 8, 8)]}
+    still = {"people": [], "at": (0, 0), "scale": 1, "angle": 0}
+    calls: dict[str, tuple[Any, str]] = {
+        "segment": (lambda: ph.segment(picture, box=box, method="grabcut"), "box"),
+        "Session.segment": (lambda: ph.segmentation.Session(picture, method="grabcut").segment(box=box), "box"),
+        "compose": (
+            lambda: ph.compose(picture, picture, boxes=box, segment="grabcut", **still),
+            "boxes",
+        ),
+        "place head": (lambda: ph.place(picture, picture, mask=mask, head=box, **people), "head"),
+        "place heads": (lambda: ph.place(picture, picture, mask=mask, **{**people, "heads": [box]}), "heads[0]"),
+        "place faces": (lambda: ph.place(picture, picture, mask=mask, person=False, faces=[box], **people), "faces[0]"),
+    }
+    return calls[door]
+
+
+BOX_DOORS = ("segment", "Session.segment", "compose", "place head", "place heads", "place faces")
+
+
+@pytest.mark.parametrize("door", BOX_DOORS)
+@pytest.mark.parametrize("fault", WRONG_BOXES)
+def test_a_box_is_judged_alike_at_every_door(door: str, fault: str) -> None:
+    box, says = WRONG_BOXES[fault]
+    act, name = _boxed(door, box)
+    with pytest.raises(errors.ArgumentError) as raised:
+        act()
+    assert raised.value.argument == name and says in str(raised.value)
+
+
+@pytest.mark.parametrize("door", BOX_DOORS)
+@pytest.mark.parametrize("box", [(15, 8, 60, 36), (-9, -5, 60, 50)])
+def test_a_box_that_is_partly_outside_is_clipped_and_told(door: str, box: Any) -> None:
+    act, name = _boxed(door, box)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        act()
+    (text,) = [str(one.message) for one in told if "partly outside" in str(one.message)]
+    assert text.startswith(f"{name}: (") and "64 x 48 pixels and clipped" in text

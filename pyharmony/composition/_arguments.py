@@ -202,13 +202,7 @@ def _check_options(one: SubjectOptions, name: str) -> None:
         for point in [every] if np.isscalar(every[0]) else every:
             _finite(_checks.two_numbers(point, f"{name}points", accepts), points, f"{name}points", accepts)
     if one.box is not None:
-        accepts = "expected (x, y, width, height) in pixels"
-        try:
-            left, top, wide, high = one.box
-        except (TypeError, ValueError):
-            raise ArgumentError(f"{name}boxes: {one.box!r}, {accepts}") from None
-        for pair in ((left, top), (wide, high)):
-            _finite(_checks.two_numbers(pair, f"{name}boxes", accepts), one.box, f"{name}boxes", accepts)
+        _checks.checked_box(one.box, f"{name}boxes")
 
 
 def _check_place(at: Any, name: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import _checks
 from .._arrays import NumpyArray
 from .._images.levels import in_levels, mask_levels, shares_of
 from .._images.region import bounding_box
@@ -222,6 +223,9 @@ def cut_out(photo: Photo, options: SubjectOptions, method: str | Method, name: s
     """Returns the segmented subject of a photo."""
     width, height = photo.size
     prompts = {key: value for key, value in (("points", options.points), ("box", options.box)) if value is not None}
+    if options.box is not None:
+        left, top, right, bottom = _checks.checked_box(options.box, f"{name}boxes", photo.size)
+        prompts["box"] = left, top, right - left, bottom - top
     if options.mask is not None and not prompts:
         mask = mask_levels(options.mask, height, width, f"{name}masks")
         if photo.alpha is not None and (mask >= 128).any() and not mask[photo.alpha > 0].any():
@@ -235,7 +239,7 @@ def cut_out(photo: Photo, options: SubjectOptions, method: str | Method, name: s
         if points is not None and len(points) == 2 and all(np.isscalar(v) for v in points):
             points = [points]
         try:
-            masks = session.segment(points=points, box=options.box, mask=options.mask)
+            masks = session.segment(points=points, box=prompts.get("box"), mask=options.mask)
         except PyHarmonyError as error:
             raise error.within(name, _OF_EACH.get(error.argument or "")) from None
         if not len(masks):

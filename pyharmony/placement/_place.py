@@ -243,7 +243,10 @@ def place(
     if not (people is None or isinstance(people, Masks)):
         people = _checks.several(people, "people", "None, a list of masks, or the result of `pyharmony.segment`")
     scene = image_levels(background, "background")
-    own_head = None if head is None else _box(head, "head")
+    own_size = (subject_mask.shape[1], subject_mask.shape[0])
+    own_head = None if head is None else _checks.checked_box(head, "head", own_size)
+    if posture is not None:
+        _checks.checked_box(posture.head, "posture.head", own_size)
     if person is None and head is None:
         session = Session(image)
         person = session.shows_people(subject_mask)
@@ -257,8 +260,8 @@ def place(
     if people is None or (isinstance(people, Masks) and heads is None and len(people.heads) == len(people)):
         people, more, others = _detected_people(scene, people, heads, others)
     masks, boxes, sure = _people_of(scene, people, heads)
-    face_boxes = [_box(face, f"faces[{i}]") for i, face in enumerate([*faces, *more])]
     size = (scene.shape[1], scene.shape[0])
+    face_boxes = _checks.checked_boxes([*faces, *more], "faces", size).tolist()
     background_roll = roll_in(scene)
     angle = float(roll) if roll is not None else _angle(image, background_roll)
     crowd = crowd_of(masks, boxes, face_boxes, size, background_roll, sure)
@@ -339,7 +342,8 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
             layer = Layer((0, 0, width, height), shares_of(small), 1.0)
             boxes.append(tuple(float(v) for v in head_of(layer)))
         else:
-            boxes.append(_box(head.box if isinstance(head, Head) else head, f"heads[{i}]"))
+            rectangle = head.box if isinstance(head, Head) else head
+            boxes.append(_checks.checked_box(rectangle, f"heads[{i}]", (width, height)))
         sure.append(max(float(head.sure), _FAINTEST) if isinstance(head, Head) else 1.0)
         masks.append(small)
     return masks, np.array(boxes, np.float64).reshape(-1, 4), np.array(sure)
@@ -723,18 +727,7 @@ def _posture(posture: Any) -> Posture | None:
     for name, row in (("feet", posture.feet), ("seat", posture.seat)):
         if row is not None:
             _number(row, f"posture.{name}")
-    _box(posture.head, "posture.head")
     return posture
-
-
-def _box(rectangle: Any, name: str) -> tuple[float, float, float, float]:
-    try:
-        x, y, wide, high = (float(v) for v in rectangle)
-    except (TypeError, ValueError, OverflowError):
-        raise ArgumentError(f"{name}: {rectangle!r}, expected (x, y, width, height) in pixels") from None
-    if not (all(map(math.isfinite, (x, y, wide, high))) and wide > 0 and high > 0):
-        raise ArgumentError(f"{name}: {rectangle!r}, expected a width and a height above 0")
-    return x, y, x + wide, y + high
 
 
 def _number(value: Any, name: str) -> float:

@@ -60,7 +60,7 @@ def reduced_prompts(prompts: Prompts, size: Size, to: Size) -> Prompts:
     if box is not None:
         left, right = (x * across for x in box[::2])
         top, bottom = (y * down for y in box[1::2])
-        box = _area((left, top, right - left, bottom - top), to)
+        box = math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
     mask = None if prompts.mask is None else _nonempty(resized(prompts.mask, to))
     return prompts._replace(points=points, box=box, mask=mask)
 
@@ -127,16 +127,5 @@ def _label(value: Any, index: int) -> int:
 
 def _area(value: Any, size: Size) -> Box:
     """Returns the box of whole pixels around a rectangle (x, y, width, height), clipped to an image of a size."""
-    width, height = size
-    try:
-        x, y, across, down = (float(v) for v in value)
-    except (TypeError, ValueError, OverflowError):
-        raise ArgumentError(f"box: {value!r}, expected (x, y, width, height) in pixels") from None
-    if not all(map(math.isfinite, (x, y, across, down))):
-        raise ArgumentError(f"box: {value!r}, expected finite numbers")
-    left, top = max(0, math.floor(x)), max(0, math.floor(y))
-    right, bottom = min(width, math.ceil(x + across)), min(height, math.ceil(y + down))
-    if right <= left or bottom <= top or across <= 0 or down <= 0:
-        rectangle = f"({x:g}, {y:g}, {across:g}, {down:g})"
-        raise ArgumentError(f"box: {rectangle} is outside of an image of {width} x {height} pixels")
-    return left, top, right, bottom
+    left, top, right, bottom = _checks.checked_box(value, "box", size)
+    return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
