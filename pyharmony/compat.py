@@ -69,8 +69,8 @@ def seamlessClone(  # OpenCV's name
     Args:
         src, dst: [H, W, 3] in BGR, of any size each and one dtype: uint8, uint16 (0 to 65535), or
             float16, float32, float64 (1.0 is white; never clipped). Also [H, W], [H, W, 1], and
-            [H, W, 4] in BGRA: the alpha of src multiplies the mask, that of dst is kept; where it is zero dst is
-            unknown, such as erased, and is ignored (see `pyharmony.blend`). Any strides.
+            [H, W, 4] in BGRA: the alpha of src multiplies the mask, and the object lies over that of dst; where it
+            is zero dst is unknown, such as erased, and is ignored (see `pyharmony.blend`). Any strides.
         mask: [H, W] or [H, W, 1], of src's height and width, or [H, W, 3 or 4], of which the luma is
             used; uint8 or uint16 (their largest value is fully inside, values between weight the
             gradients), bool, or floats from 0 to 1. If the largest value of an integer mask is

@@ -383,10 +383,10 @@ def test_the_alpha_of_the_source_multiplies_the_mask(name, scene):
 
 
 @pytest.mark.parametrize("name", BLENDS)
-def test_the_alpha_of_the_destination_is_kept(name, scene):
+def test_the_alpha_of_the_destination_is_kept_on_request(name, scene):
     src, dst = cast(scene[0], "uint8"), cast(scene[1], "uint8")
     alpha = np.random.default_rng(6).integers(1, 256, (90, 110, 1)).astype(np.uint8)  # at 0 dst is unknown
-    result = call(name, src, np.concatenate([dst, alpha], 2), scene[2])
+    result = call(name, src, np.concatenate([dst, alpha], 2), scene[2], keep_alpha=True)
     np.testing.assert_array_equal(result[..., 3:], alpha)
     np.testing.assert_array_equal(result[..., :3], call(name, src, dst, scene[2]))
 

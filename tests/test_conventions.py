@@ -219,12 +219,14 @@ def test_outside_the_mask(name: str, src: np.ndarray, dst: np.ndarray, mask: np.
 
 @pytest.mark.parametrize("name", BLENDS)
 def test_alpha(name: str, src: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> None:
-    """The alpha of src is its mask, that of dst is kept."""
+    """The alpha of src is its mask, which lies over that of dst."""
     alpha = np.random.default_rng(2).integers(0, 256, dst.shape[:2], np.uint8)
     cut = Image.fromarray(np.dstack([src, mask]))
     made = call(name, cut, Image.fromarray(np.dstack([dst, alpha])), at=AT)
     assert made.mode == "RGBA"
-    same(np.asarray(made)[..., 3], alpha)
+    over = np.asarray(blend.placed_mask(src, dst, mask, at=AT)) / 255
+    same(np.asarray(made)[..., 3], np.rint(255 * over + (1 - over) * alpha).astype(np.uint8))
+    same(np.asarray(call(name, cut, Image.fromarray(np.dstack([dst, alpha])), at=AT, keep_alpha=True))[..., 3], alpha)
     same(np.asarray(made)[..., :3], call(name, cut, dst, at=AT))
     grey = call(name, cut, Image.fromarray(dst[..., 0]), at=AT)
     assert grey.mode == "L"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
+import pyharmony
 from pyharmony import blend, compat
 from pyharmony._images import frame, ground
 from pyharmony.cli._pictures import PAIRS, load
@@ -242,7 +243,7 @@ def test_every_kind_of_it_says_the_same(name, tmp_path):
         np.testing.assert_array_equal(blended(name, src, dst, SOFT, dst_valid=one), expected)
     result = blended(name, src, clear(dst, hole), SOFT)
     np.testing.assert_array_equal(result[..., :3], expected)
-    np.testing.assert_array_equal(result[..., 3], np.where(hole, 0, 255))  # the alpha of dst is kept
+    np.testing.assert_array_equal(result[..., 3], over(SOFT, np.where(hole, 0, 255).astype(np.uint8), 255))
     picture = blended(name, src, Image.fromarray(clear(dst, hole)), SOFT)
     np.testing.assert_array_equal(np.asarray(picture), result)
     # Either of the two makes a pixel unknown.
@@ -413,4 +414,77 @@ def test_a_clone_tells_of_it_and_takes_alpha():
     assert texts == []
     expected = clone(true).astype(int)
     assert np.abs(spoilt - expected)[BIG].mean() > 4 * np.abs(result[..., :3] - expected)[BIG].mean()
-    np.testing.assert_array_equal(result[..., 3], np.where(BIG, 0, 255))
+    assert (result[..., 3] == 255).all()  # what was erased is covered
+
+
+# ---- the alpha of the result -------------------------------------------------------------------------
+
+#: The alphas of dst over which an object lies, as shares.
+UNDER = {
+    "clear": np.zeros(SHAPE),
+    "clear on one side": (X > 24).astype(float),
+    "erased": (~HOLES["beyond"]).astype(float),
+    "of every degree": X / X.max(),
+    "opaque": np.ones(SHAPE),
+}
+
+
+def over(mask: np.ndarray, alpha: np.ndarray, white: float) -> np.ndarray:
+    """Returns the alpha of a mask from 0 to 1 over an alpha of a dtype, where the mask is above 0."""
+    m = mask.astype(np.float64)
+    values = m * white + (1 - m) * alpha
+    result = (np.rint(values) if white > 1 else values).astype(alpha.dtype)
+    return np.where(m > 0, result, alpha)
+
+
+@pytest.mark.parametrize("under", UNDER)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+@pytest.mark.parametrize("name", ["alpha", "laplacian", "poisson", "gaussian_poisson"])
+def test_an_object_lies_over_the_alpha_of_dst(name: str, dtype: str, under: str) -> None:
+    src, dst = scene(dtype=dtype)
+    white = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
+    alpha = (UNDER[under] * white).astype(dtype)
+    rgba = np.dstack([dst, alpha])
+    for mask in (DISC, SOFT):
+        expected = over(mask, alpha, white)
+        result = blended(name, src, rgba, mask)
+        np.testing.assert_allclose(result[..., 3], expected, rtol=0, atol=0 if white > 1 else 1e-6)
+        np.testing.assert_array_equal(result[mask == 0], rgba[mask == 0])
+        kept = blended(name, src, rgba, mask, keep_alpha=True)
+        np.testing.assert_array_equal(kept[..., 3], alpha)
+        np.testing.assert_array_equal(kept[..., :3], result[..., :3])
+        into = rgba.copy()
+        blended(name, src, into, mask, out=into)
+        np.testing.assert_array_equal(into, result)
+        soft = (255 * mask).astype(np.uint8)
+        item = {"src": src, "mask": soft, "method": name}
+        np.testing.assert_array_equal(blended_as(blend.paste_many, rgba, [item]), blended(name, src, rgba, soft))
+
+
+def test_an_object_lies_over_the_alpha_of_a_tensor_and_of_a_picture() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    src, dst = scene()
+    rgba = np.dstack([dst, np.uint8(255) * (X > 24)])
+    expected = blended("alpha", src, rgba, DISC)
+    assert (expected[..., 3][DISC] == 255).all()
+    made = blended("alpha", *(torch.from_numpy(x).movedim(-1, 0) for x in (src, rgba)), torch.from_numpy(DISC))
+    np.testing.assert_array_equal(made.movedim(0, -1).numpy(), expected)
+    picture = blended("alpha", Image.fromarray(src), Image.fromarray(rgba), Image.fromarray(np.uint8(255) * DISC))
+    np.testing.assert_array_equal(np.asarray(picture), expected)
+    opposite = blended_as(compat.seamlessClone, src, rgba, DISC, (24, 20), compat.NORMAL_CLONE_WIDE)
+    assert (opposite[..., 3][DISC] == 255).all() and (opposite[..., 3][~DISC] == rgba[..., 3][~DISC]).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_subject_lies_over_the_alpha_of_the_background(dtype: str) -> None:
+    white = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
+    _, dst = scene(dtype=dtype)
+    rgba = np.dstack([dst, (UNDER["clear on one side"] * white).astype(dtype)])
+    subject = np.dstack([dst[::-1], (SOFT * white).astype(dtype)])
+    options = {"at": (0, 0), "scale": 1, "angle": 0, "harmonize": None, "shadow": False, "people": []}
+    result = blended_as(pyharmony.compose, subject, rgba, **options)
+    assert (result[..., 3][DISC & (SOFT == 1)] == white).all()
+    np.testing.assert_array_equal(result[..., 3][SOFT == 0], rgba[..., 3][SOFT == 0])
+    kept = blended_as(pyharmony.compose, subject, rgba, keep_alpha=True, **options)
+    np.testing.assert_array_equal(kept[..., 3], rgba[..., 3])
+    np.testing.assert_array_equal(kept[..., :3], result[..., :3])

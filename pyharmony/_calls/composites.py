@@ -162,6 +162,8 @@ COMPOSE = Call(
         Option("upscale", ("srgan", "lanczos", "bicubic"), "How a subject is enlarged to more than 1.5 times its size.",
                value="auto", auto=True, none=True, on_page="field"),
         Option("seed", int, "The seed of the grain.", value=0, low=0, high=2**32, on_page="field"),
+        Option("keep_alpha", bool, "Keep the background's alpha under the subject, which is invisible where that is 0.",
+               value=False, on_page="field"),
         _KEEP_GPS,
     ),
     renamed={

@@ -155,6 +155,7 @@ BLEND = Kind(
             "decontaminate", bool, "Remove SRC's old background from its edge colours.", "decontaminate",
             off="--no-decontaminate",
         ),
+        Option("keep_alpha", bool, "Keep DST's alpha under the object, which is invisible where that is 0."),
         Option(
             "harmonize", bool, "Harmonise the blended object with its surroundings.",
             argument=False,

@@ -39,7 +39,7 @@ from ..io.masks import mask_of
 from ..io.provenance import composite_of
 from ..io.shown import WithInfo
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position, Positions
-from .device import DeviceFrame, has_unknown
+from .device import DeviceFrame, has_alpha
 from .frame import Frame, Infos, as_images, at_of_items, scale_of
 from .kinds import as_delivered, in_float32, is_file, picture_of, warn_of_gradients
 from .places import PLACES
@@ -153,9 +153,11 @@ class Call:
     return_info: bool = False
     dst_valid: Any = None
     composes: bool = False  # whether the result is a composite of src and dst
+    keep_alpha: bool = False
 
     def __post_init__(self) -> None:
-        _checks.flags(decontaminate=self.decontaminate, keep_gps=self.keep_gps, return_info=self.return_info)
+        names = ("decontaminate", "keep_gps", "return_info", "keep_alpha")
+        _checks.flags(**{name: getattr(self, name) for name in names})
 
     def on_cpu(self) -> Call:
         """Returns this call for the CPU, to which arrays on a device are copied."""
@@ -247,6 +249,7 @@ class Call:
                 decontaminate=bool(self.decontaminate),
                 dst_valid=opened.dst_valid,
                 place=place,
+                keep_alpha=bool(self.keep_alpha),
             )
             infos = work(frame, **opened.beside)
         except MemoryError as error:
@@ -262,9 +265,9 @@ class Call:
         """Blends arrays on a device in the way of `PLACES` for the function."""
         own, way = item.name, PLACES[self.function].way
         if way == "there" and (
-            item.dst_valid is not None or (_cuda.is_device_array(item.dst) and has_unknown(item.dst))
+            item.dst_valid is not None or (_cuda.is_device_array(item.dst) and has_alpha(item.dst, self.keep_alpha))
         ):
-            way = "copied"  # the kernels assume that every pixel of dst is known
+            way = "copied"  # the kernels assume that every pixel of dst is known, and its alpha stays
         if way == "copied":
             return self._through_cpu(item, work)
         if way == "refused":
@@ -409,7 +412,7 @@ def deliver(item: Item, opened: OpenItem, result: Any, *, composite: bool = Fals
 
 
 #: The shared arguments that follow a function's own.
-_LAST = ("decontaminate", "keep_gps", "device", "errors", "out", "return_info")
+_LAST = ("decontaminate", "keep_alpha", "keep_gps", "device", "errors", "out", "return_info")
 
 
 def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -428,6 +431,7 @@ def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
         scale: OneOrMany[float] = 1.0,
         dst_valid: OneOrMany[MaskLike | None] = None,
         decontaminate: bool = True,
+        keep_alpha: bool = False,
         keep_gps: bool = False,
         device: Device | None = None,
         errors: Errors = "raise",
@@ -435,7 +439,7 @@ def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
         return_info: bool = False,
         **own: Any,
     ) -> Any:
-        shared = (decontaminate, keep_gps, device, errors, out, return_info, dst_valid, True)
+        shared = (decontaminate, keep_gps, device, errors, out, return_info, dst_valid, True, keep_alpha)
         return function(Call(function.__name__, src, dst, mask, at, scale, *shared), **own)
 
     return _with_own(public, function)

@@ -242,14 +242,18 @@ class DeviceJob:
             return infos
 
 
-def has_unknown(dst: Any) -> bool:
-    """Returns whether the alpha of an image on a device is zero anywhere, for which it waits for the device."""
+def has_alpha(dst: Any, keep_alpha: bool) -> bool:
+    """Returns whether an image on a device is transparent anywhere, for which it waits for the device.
+
+    keep_alpha: whether only an alpha of zero counts, where the image is unknown.
+    """
     target, _ = layout(dst, "dst")
     if target.shape[3] != 4:
         return False
     place = _cuda.place_of({"dst": dst}, None)
     assert place is not None  # noqa: S101  # the image is on a device
-    return not (place.fetch(_channels(place.take(target, "dst"), 3, 4)) > 0).all()
+    alpha = place.fetch(_channels(place.take(target, "dst"), 3, 4))
+    return not ((alpha > 0) if keep_alpha else (alpha >= VALUE_RANGE[alpha.dtype.name])).all()
 
 
 def _channels(a: DeviceArray, first: int, end: int) -> DeviceArray:

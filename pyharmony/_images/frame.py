@@ -47,6 +47,17 @@ def luma(x: NumpyArray, real: type) -> NumpyArray:
     return np.broadcast_to((x.astype(real) @ weights)[..., None], x.shape)
 
 
+def lay_over_alpha(mask: NumpyArray, below: NumpyArray, out: NumpyArray) -> None:
+    """Writes the alpha m + (1 - m) a of an object with mask m [h, w] over an alpha a into out, where m is above 0.
+
+    below: the alpha a [h, w], of out's dtype; it may be out itself.
+    """
+    white, inside = _arrays.VALUE_RANGE[out.dtype.name], mask > 0
+    share = mask.astype(np.float64) / _arrays.VALUE_RANGE.get(mask.dtype.name, 1.0)
+    known = np.where(below > 0, below, 0)  # NaN counts as 0
+    _arrays.round_into(share * white + (1 - share) * known, out, where=inside)
+
+
 def store(values: NumpyArray, out: NumpyArray, inside: NumpyArray) -> float:
     """Writes values [h, w, C], which are modified, into out where inside [h, w], rounded to its dtype.
 
@@ -141,6 +152,7 @@ class Job:
     #: out_alpha, dst_alpha: [H, W], if dst has alpha.
     out_alpha: NumpyArray | None
     dst_alpha: NumpyArray | None
+    keep_alpha: bool  # whether the alpha of dst stays under the object
     ground: Ground  # the colours of dst where they are known, and their replacement elsewhere
     memory: Memory  # counts the memory that the blend of this item uses in addition to the caller's arrays
     facts: MaskFacts  # of mask
@@ -181,6 +193,13 @@ class Job:
         """Copies the alpha of dst, if it has any, into that of the result."""
         if self.out_alpha is not None and not self.in_place:
             self.out_alpha[...] = self.dst_alpha
+
+    def finish_alpha(self) -> None:
+        """Lays the object over the alpha of dst, if dst has any and it is not kept."""
+        if self.out_alpha is not None and self.dst_alpha is not None and not self.keep_alpha:
+            box = self.bbox
+            self.memory.touch(32 * box.shape[0] * box.shape[1])
+            lay_over_alpha(self.mask_of(box), box.of(self.dst_alpha), box.of(self.out_alpha))
 
     def unchanged(self) -> Infos:
         """Makes the result a copy of dst."""
@@ -566,8 +585,10 @@ class Frame(AnyFrame):
         decontaminate: bool = True,
         dst_valid: Array | None = None,
         place: Place | None = None,
+        keep_alpha: bool = False,
     ) -> None:
         self._place = place
+        self._keep_alpha = keep_alpha or src is None
         self.name, source = ("image", "image") if src is None else ("dst", "src")
         itself = src is None
         src = dst if src is None else src
@@ -691,6 +712,7 @@ class Frame(AnyFrame):
                 out=out[..., :colours],
                 out_alpha=out[..., 3] if has_alpha else None,
                 dst_alpha=dst_alpha,
+                keep_alpha=self._keep_alpha,
                 ground=Ground(dst[..., :colours], dst_alpha if self.name == "dst" else None, valid, memory),
                 memory=memory,
                 facts=facts,
@@ -714,6 +736,8 @@ class Frame(AnyFrame):
             info = blend(job)
             if isinstance(info, list):
                 (info,) = info
+            if info.method != "copy":
+                job.finish_alpha()
             milliseconds = (time.perf_counter() - start) * 1e3
             reason = self._why_nothing(job.item) if info.method == "copy" and job.bbox.empty else info.reason
             infos.append(

@@ -9,8 +9,8 @@ All blends have the same first and last arguments:
   binary files, and `pyharmony.io.Picture`: their orientation is applied, and src is converted to
   dst's colour profile, depth and channels (an array has no profile: an image of another kind pasted into it
   becomes sRGB, and an array pasted into such an image is assumed to be in its profile). The alpha of src
-  multiplies the mask; the alpha of dst is preserved, dst is unknown where it is zero (not everywhere), and its colours
-  are not premultiplied. A batch
+  multiplies the mask. The object lies over the alpha a of dst, that of the result is m + (1 - m) a for a mask m, or a
+  with ``keep_alpha=True``; dst is unknown where it is zero (not everywhere), and colours are not premultiplied. A batch
   needs as many sources as destinations. If dst is a list of any of these, the result is a list; each other
   argument is then a list of the same length, or one value for all.
 * ``mask``: an array of src's height and width, of bool, uint8 or uint16 (their largest value is fully
@@ -37,6 +37,7 @@ All blends have the same first and last arguments:
 * ``decontaminate``: whether to remove the original background from the colours of the soft contour of an RGBA src,
   which would otherwise show as a halo: by the compositing equation (Germer et al., 2020), see
   docs/blend.md.
+* ``keep_alpha``: whether the result has the alpha of dst; the object is invisible then where that is zero.
 * ``keep_gps``: whether the result keeps the GPS position of a dst that is read from a file or PIL image.
 * ``device``: 'auto', 'cpu' or 'cuda'; None: the setting of `pyharmony.set_device`. `gaussian_poisson` and
   `poisson` have CUDA kernels; arrays on a device are blended there, see docs/cuda.md. The network of `gp_gan`

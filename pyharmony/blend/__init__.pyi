@@ -20,35 +20,35 @@ __all__ = [
 def alpha(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, feather: float = 0.0, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[False] = False
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def alpha(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, feather: float = 0.0, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[True]
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[True]
 ) -> tuple[ImageT, SolveInfo | Any]: ...
 @overload
 def alpha(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, feather: float = 0.0, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[False] = False
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def alpha(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, feather: float = 0.0, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[True]
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[True]
 ) -> tuple[PILImage | Any, SolveInfo]: ...
 @overload
 def alpha(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, feather: float = 0.0, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutT,
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutT,
     return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
@@ -56,23 +56,23 @@ def alpha(
     src: OneOrMany[ImageLike], dst: list[ImageT], mask: OneOrMany[MaskLike | None] = None, *,
     at: OneOrMany[Position | None] | Positions = None, scale: OneOrMany[float] = 1.0,
     dst_valid: OneOrMany[MaskLike | None] = None, feather: float = 0.0, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[False] = False
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
 def alpha(
     src: OneOrMany[ImageLike], dst: list[FileT], mask: OneOrMany[MaskLike | None] = None, *,
     at: OneOrMany[Position | None] | Positions = None, scale: OneOrMany[float] = 1.0,
     dst_valid: OneOrMany[MaskLike | None] = None, feather: float = 0.0, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[False] = False
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
 def alpha(
     src: OneOrMany[ImageLike], dst: OneOrMany[ImageLike], mask: OneOrMany[MaskLike | None] = None, *,
     at: OneOrMany[Position | None] | Positions = None, scale: OneOrMany[float] = 1.0,
     dst_valid: OneOrMany[MaskLike | None] = None, feather: float = 0.0, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
     out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...
 @overload
@@ -132,8 +132,9 @@ def gaussian_poisson(
     scale: float = 1.0, dst_valid: MaskLike | None = None, contour: Contour = "half",
     base: Literal['copy-paste'] | ImageLike | None = None, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
     smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_alpha: bool = False,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def gaussian_poisson(
@@ -141,8 +142,9 @@ def gaussian_poisson(
     scale: float = 1.0, dst_valid: MaskLike | None = None, contour: Contour = "half",
     base: Literal['copy-paste'] | ImageLike | None = None, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
     smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_alpha: bool = False,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[True]
 ) -> tuple[ImageT, SolveInfo | Any]: ...
 @overload
 def gaussian_poisson(
@@ -150,8 +152,9 @@ def gaussian_poisson(
     scale: float = 1.0, dst_valid: MaskLike | None = None, contour: Contour = "half",
     base: Literal['copy-paste'] | ImageLike | None = None, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
     smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_alpha: bool = False,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def gaussian_poisson(
@@ -159,8 +162,9 @@ def gaussian_poisson(
     scale: float = 1.0, dst_valid: MaskLike | None = None, contour: Contour = "half",
     base: Literal['copy-paste'] | ImageLike | None = None, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
     smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_alpha: bool = False,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
+    return_info: Literal[True]
 ) -> tuple[PILImage | Any, SolveInfo]: ...
 @overload
 def gaussian_poisson(
@@ -168,8 +172,9 @@ def gaussian_poisson(
     scale: float = 1.0, dst_valid: MaskLike | None = None, contour: Contour = "half",
     base: Literal['copy-paste'] | ImageLike | None = None, color_weight: float | MaskLike = 1.0, sigma: float = 0.5,
     smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal", preserve_background: bool = True,
-    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False,
-    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
+    reference: bool = False, tolerance: float | None = None, decontaminate: bool = True, keep_alpha: bool = False,
+    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutT,
+    return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
 def gaussian_poisson(
@@ -179,7 +184,7 @@ def gaussian_poisson(
     base: OneOrMany[Literal['copy-paste'] | ImageLike | None] = None, color_weight: OneOrMany[float | MaskLike] = 1.0,
     sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
     preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    decontaminate: bool = True, keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
@@ -190,7 +195,7 @@ def gaussian_poisson(
     base: OneOrMany[Literal['copy-paste'] | ImageLike | None] = None, color_weight: OneOrMany[float | MaskLike] = 1.0,
     sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
     preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
+    decontaminate: bool = True, keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None,
     errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
@@ -201,8 +206,8 @@ def gaussian_poisson(
     base: OneOrMany[Literal['copy-paste'] | ImageLike | None] = None, color_weight: OneOrMany[float | MaskLike] = 1.0,
     sigma: float = 0.5, smooth_sigma: float = 1.0, gradient_kernel: GradientKernel = "normal",
     preserve_background: bool = True, reference: bool = False, tolerance: float | None = None,
-    decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
-    out: OneOrMany[OutLike | None] = None, return_info: bool = False
+    decontaminate: bool = True, keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None,
+    errors: Errors = "raise", out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...
 @overload
 def gaussian_poisson_tiles(
@@ -229,8 +234,8 @@ def gp_gan(
     supervised: bool | None = None, nz: int | None = None, n_iteration: int = 1000, seed: int = 0,
     color_weight: float | MaskLike = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
     gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    tolerance: float | None = None, decontaminate: bool = True, keep_alpha: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def gp_gan(
@@ -239,8 +244,8 @@ def gp_gan(
     supervised: bool | None = None, nz: int | None = None, n_iteration: int = 1000, seed: int = 0,
     color_weight: float | MaskLike = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
     gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    tolerance: float | None = None, decontaminate: bool = True, keep_alpha: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[ImageT, SolveInfo | Any]: ...
 @overload
 def gp_gan(
@@ -249,8 +254,8 @@ def gp_gan(
     supervised: bool | None = None, nz: int | None = None, n_iteration: int = 1000, seed: int = 0,
     color_weight: float | MaskLike = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
     gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
+    tolerance: float | None = None, decontaminate: bool = True, keep_alpha: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def gp_gan(
@@ -259,8 +264,8 @@ def gp_gan(
     supervised: bool | None = None, nz: int | None = None, n_iteration: int = 1000, seed: int = 0,
     color_weight: float | MaskLike = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
     gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: None = None, return_info: Literal[True]
+    tolerance: float | None = None, decontaminate: bool = True, keep_alpha: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: None = None, return_info: Literal[True]
 ) -> tuple[PILImage | Any, SolveInfo]: ...
 @overload
 def gp_gan(
@@ -269,8 +274,8 @@ def gp_gan(
     supervised: bool | None = None, nz: int | None = None, n_iteration: int = 1000, seed: int = 0,
     color_weight: float | MaskLike = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
     gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
+    tolerance: float | None = None, decontaminate: bool = True, keep_alpha: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OutT, return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
 def gp_gan(
@@ -280,8 +285,9 @@ def gp_gan(
     supervised: bool | None = None, nz: int | None = None, n_iteration: int = 1000, seed: int = 0,
     color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
     gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
+    tolerance: float | None = None, decontaminate: bool = True, keep_alpha: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
 def gp_gan(
@@ -291,8 +297,9 @@ def gp_gan(
     supervised: bool | None = None, nz: int | None = None, n_iteration: int = 1000, seed: int = 0,
     color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
     gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Literal["raise"] = "raise", out: None = None, return_info: Literal[False] = False
+    tolerance: float | None = None, decontaminate: bool = True, keep_alpha: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
+    return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
 def gp_gan(
@@ -302,8 +309,9 @@ def gp_gan(
     supervised: bool | None = None, nz: int | None = None, n_iteration: int = 1000, seed: int = 0,
     color_weight: OneOrMany[float | MaskLike] = 1.0, sigma: float = 0.5, smooth_sigma: float = 1.0,
     gradient_kernel: GradientKernel = "normal", preserve_background: bool = True, reference: bool = False,
-    tolerance: float | None = None, decontaminate: bool = True, keep_gps: bool = False, device: Device | None = None,
-    errors: Errors = "raise", out: OneOrMany[OutLike | None] = None, return_info: bool = False
+    tolerance: float | None = None, decontaminate: bool = True, keep_alpha: bool = False, keep_gps: bool = False,
+    device: Device | None = None, errors: Errors = "raise", out: OneOrMany[OutLike | None] = None,
+    return_info: bool = False
 ) -> Any: ...
 @overload
 def illumination_change(
@@ -400,35 +408,35 @@ def inpaint(
 def laplacian(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, levels: int | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[False] = False
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def laplacian(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, levels: int | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[True]
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[True]
 ) -> tuple[ImageT, SolveInfo | Any]: ...
 @overload
 def laplacian(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, levels: int | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[False] = False
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def laplacian(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, levels: int | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[True]
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[True]
 ) -> tuple[PILImage | Any, SolveInfo]: ...
 @overload
 def laplacian(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, levels: int | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutT,
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutT,
     return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
@@ -436,23 +444,23 @@ def laplacian(
     src: OneOrMany[ImageLike], dst: list[ImageT], mask: OneOrMany[MaskLike | None] = None, *,
     at: OneOrMany[Position | None] | Positions = None, scale: OneOrMany[float] = 1.0,
     dst_valid: OneOrMany[MaskLike | None] = None, levels: int | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[False] = False
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
 def laplacian(
     src: OneOrMany[ImageLike], dst: list[FileT], mask: OneOrMany[MaskLike | None] = None, *,
     at: OneOrMany[Position | None] | Positions = None, scale: OneOrMany[float] = 1.0,
     dst_valid: OneOrMany[MaskLike | None] = None, levels: int | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[False] = False
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
 def laplacian(
     src: OneOrMany[ImageLike], dst: OneOrMany[ImageLike], mask: OneOrMany[MaskLike | None] = None, *,
     at: OneOrMany[Position | None] | Positions = None, scale: OneOrMany[float] = 1.0,
     dst_valid: OneOrMany[MaskLike | None] = None, levels: int | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
     out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...
 def paste_many(
@@ -495,39 +503,39 @@ def poisson(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, gradients: Gradients = "source", contour: Contour = "half",
     color_weight: float | MaskLike = 0.0, tolerance: float | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[False] = False
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def poisson(
     src: ImageLike, dst: ImageT, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, gradients: Gradients = "source", contour: Contour = "half",
     color_weight: float | MaskLike = 0.0, tolerance: float | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[True]
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[True]
 ) -> tuple[ImageT, SolveInfo | Any]: ...
 @overload
 def poisson(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, gradients: Gradients = "source", contour: Contour = "half",
     color_weight: float | MaskLike = 0.0, tolerance: float | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[False] = False
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def poisson(
     src: ImageLike, dst: FileLike, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, gradients: Gradients = "source", contour: Contour = "half",
     color_weight: float | MaskLike = 0.0, tolerance: float | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: None = None,
-    return_info: Literal[True]
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    out: None = None, return_info: Literal[True]
 ) -> tuple[PILImage | Any, SolveInfo]: ...
 @overload
 def poisson(
     src: ImageLike, dst: ImageLike, mask: MaskLike | None = None, *, at: Position | None | Positions = None,
     scale: float = 1.0, dst_valid: MaskLike | None = None, gradients: Gradients = "source", contour: Contour = "half",
     color_weight: float | MaskLike = 0.0, tolerance: float | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutT,
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise", out: OutT,
     return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
@@ -536,8 +544,8 @@ def poisson(
     at: OneOrMany[Position | None] | Positions = None, scale: OneOrMany[float] = 1.0,
     dst_valid: OneOrMany[MaskLike | None] = None, gradients: Gradients = "source", contour: Contour = "half",
     color_weight: OneOrMany[float | MaskLike] = 0.0, tolerance: float | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[False] = False
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> list[ImageT]: ...
 @overload
 def poisson(
@@ -545,8 +553,8 @@ def poisson(
     at: OneOrMany[Position | None] | Positions = None, scale: OneOrMany[float] = 1.0,
     dst_valid: OneOrMany[MaskLike | None] = None, gradients: Gradients = "source", contour: Contour = "half",
     color_weight: OneOrMany[float | MaskLike] = 0.0, tolerance: float | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise", out: None = None,
-    return_info: Literal[False] = False
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Literal["raise"] = "raise",
+    out: None = None, return_info: Literal[False] = False
 ) -> list[PILImage | Any]: ...
 @overload
 def poisson(
@@ -554,7 +562,7 @@ def poisson(
     at: OneOrMany[Position | None] | Positions = None, scale: OneOrMany[float] = 1.0,
     dst_valid: OneOrMany[MaskLike | None] = None, gradients: Gradients = "source", contour: Contour = "half",
     color_weight: OneOrMany[float | MaskLike] = 0.0, tolerance: float | None = None, decontaminate: bool = True,
-    keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
+    keep_alpha: bool = False, keep_gps: bool = False, device: Device | None = None, errors: Errors = "raise",
     out: OneOrMany[OutLike | None] = None, return_info: bool = False
 ) -> Any: ...
 @overload

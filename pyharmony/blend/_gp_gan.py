@@ -56,7 +56,7 @@ def gp_gan(
         mask: the soft mask of src, of its height and width: bool, uint8 or uint16 (their largest value is inside) or
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
         at: (x, y), the position in dst of src's first pixel, in pixels. None: both images are of equal size.
-        scale, dst_valid, decontaminate, keep_gps, errors, out: see `pyharmony.blend`.
+        scale, dst_valid, decontaminate, keep_alpha, keep_gps, errors, out: see `pyharmony.blend`.
         generator: a `gp_gan` of `pyharmony.models`, its generator, or the path of its weights; it runs on its device.
             None: the bundled weights 'gp-gan-small'.
         supervised: True: the blending generator; False: the generator from noise, whose image closest to the

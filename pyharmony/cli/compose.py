@@ -65,7 +65,7 @@ def compose(
     k = options.get("k", 1)
     if recipe is not None:
         # A recipe contains all these settings.
-        decided = [_flag_of(name, value) for name, value in options.items() if name != "keep_gps"]
+        decided = [_flag_of(name, value) for name, value in options.items() if not name.startswith("keep_")]
         decided += ["--explain"] * (explain is not None)
         if decided:
             raise Failure(f"--recipe and {decided[0]} exclude each other", Code.USAGE)

@@ -26,8 +26,8 @@ def compose(
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
     adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
-    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False,
-    out: None = None, return_info: Literal[False] = False
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_alpha: bool = False,
+    keep_gps: bool = False, out: None = None, return_info: Literal[False] = False
 ) -> ImageT: ...
 @overload
 def compose(
@@ -41,8 +41,8 @@ def compose(
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
     adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
-    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False,
-    out: None = None, return_info: Literal[True]
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_alpha: bool = False,
+    keep_gps: bool = False, out: None = None, return_info: Literal[True]
 ) -> tuple[ImageT, ComposeInfo]: ...
 @overload
 def compose(
@@ -56,8 +56,8 @@ def compose(
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
     adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
-    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False,
-    out: None = None, return_info: Literal[False] = False
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_alpha: bool = False,
+    keep_gps: bool = False, out: None = None, return_info: Literal[False] = False
 ) -> PILImage | Any: ...
 @overload
 def compose(
@@ -71,8 +71,8 @@ def compose(
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
     adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
-    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False,
-    out: None = None, return_info: Literal[True]
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_alpha: bool = False,
+    keep_gps: bool = False, out: None = None, return_info: Literal[True]
 ) -> tuple[PILImage | Any, ComposeInfo]: ...
 @overload
 def compose(
@@ -86,8 +86,8 @@ def compose(
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
     adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
-    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False, out: OutT,
-    return_info: Literal[False] = False
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_alpha: bool = False,
+    keep_gps: bool = False, out: OutT, return_info: Literal[False] = False
 ) -> OutT: ...
 @overload
 def compose(
@@ -101,8 +101,8 @@ def compose(
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
     adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
-    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False, out: OutT,
-    return_info: Literal[True]
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_alpha: bool = False,
+    keep_gps: bool = False, out: OutT, return_info: Literal[True]
 ) -> tuple[OutT, ComposeInfo]: ...
 @overload
 def compose(
@@ -116,8 +116,8 @@ def compose(
     strength: float = 1.0, blend: CompositeBlend = "auto", sharpness: float = 1.0, grain: float = 1.0,
     shadow: Literal['auto'] | bool | Mapping[str, object] = "auto", reflection: bool | Mapping[str, object] = False,
     adjust: OneOrMany[Mapping[str, float] | None] = None, upscale: UpscaleMethod | None = "auto", seed: int = 0,
-    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_gps: bool = False,
-    out: OutLike | None = None, return_info: bool = False
+    recipe: Mapping[str, object] | PathLike | None = None, side: int | None = None, keep_alpha: bool = False,
+    keep_gps: bool = False, out: OutLike | None = None, return_info: bool = False
 ) -> Any: ...
 def contact_sheet(
     subjects: ImageLike | Sequence[ImageLike], background: ImageLike, info: ComposeInfo

@@ -15,7 +15,7 @@ from .. import _arrays, _checks, _reprs, io
 from .._arrays import NumpyArray
 from .._cuda import is_device_array
 from .._images.call import ITSELF, Call
-from .._images.frame import Frame, Infos, Job, as_images
+from .._images.frame import Frame, Infos, Job, as_images, lay_over_alpha
 from .._images.kinds import as_delivered, picture_of
 from .._images.levels import image_levels, in_dtype, in_levels, opened_reduced, picture_levels
 from .._images.region import Region, bounding_box
@@ -201,6 +201,7 @@ def compose(
     seed: int = 0,
     recipe: Mapping[str, object] | PathLike | None = None,
     side: int | None = None,
+    keep_alpha: bool = False,
     keep_gps: bool = False,
     out: OutLike | None = None,
     return_info: bool = False,
@@ -255,8 +256,10 @@ def compose(
         upscale: a method of `pyharmony.super_resolve` for subjects with a scale above 1.5; None: they are interpolated.
         seed: the seed of the grain.
         recipe: the decisions of an earlier call, `ComposeInfo.recipe` or a JSON file of it; of the other arguments only
-            subjects, background, side, keep_gps, out and return_info are used.
+            subjects, background, side, keep_alpha, keep_gps, out and return_info are used.
         side: the longer side in pixels of a preview, which is drawn from reduced photos; None: full size.
+        keep_alpha: whether a background's alpha stays as it is under the subjects, which are invisible where it is 0;
+            else they are laid over it.
         keep_gps: whether the location where the background was taken stays in its metadata.
         out: an array like background, a path or an open binary file; None: a new image.
         return_info: whether to return a ComposeInfo too.
@@ -280,7 +283,7 @@ def compose(
         ([200, 100, 50], [128, 128, 128])
     """
     start = time.perf_counter()
-    _checks.flags(keep_gps=keep_gps, return_info=return_info)
+    _checks.flags(keep_alpha=keep_alpha, keep_gps=keep_gps, return_info=return_info)
     several = isinstance(subjects, (list, tuple))
     images: list[Any] = list(subjects) if several else [subjects]  # type: ignore[arg-type]
     if not images:
@@ -333,7 +336,7 @@ def compose(
 
     def work(frame: Frame) -> Infos:
         for job in frame.jobs():
-            drawings, below = _draw_into(job, plan, photos, ratio)
+            drawings, below = _draw_into(job, plan, photos, ratio, keep_alpha)
             infos.append(_info_of(drawings, plan, findings, below, seconds, start, others))
         results: Any = infos
         return results
@@ -388,7 +391,7 @@ def _changes(recipe: Mapping[str, Any]) -> list[Findings]:
 
 
 def _draw_into(
-    job: Job, recipe: Mapping[str, Any], photos: Sequence[Photo], ratio: float
+    job: Job, recipe: Mapping[str, Any], photos: Sequence[Photo], ratio: float, keep_alpha: bool
 ) -> tuple[list[PlacedSubject], NumpyArray]:
     """Draws a recipe into the image of a job; returns the subjects and the background."""
     below = job.dst if job.dst.shape[2] == 3 else np.repeat(job.dst, 3, 2)
@@ -403,6 +406,10 @@ def _draw_into(
     if canvas is not pixels:
         grey = canvas.astype(np.float64) @ LUMA
         pixels[..., 0] = np.rint(grey) if pixels.dtype.kind == "u" else grey
+    if job.out_alpha is not None and not keep_alpha:
+        for one in drawings:
+            part = one.region.of(job.out_alpha)
+            lay_over_alpha(one.alpha, part, part)
     return drawings, below
 
 

@@ -81,6 +81,7 @@ export const FIELDS = {
   "reflection-blur": "Blur with height",
   upscale: "When it is enlarged",
   seed: "Seed of the grain",
+  keep_alpha: "Keep the background's transparency",
 };
 
 /** The labels of corrections by hand. @type {Record<string, string>} */
