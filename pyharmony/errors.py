@@ -29,6 +29,7 @@ __all__ = [
     "PyHarmonyError",
     "PyHarmonyWarning",
     "Reason",
+    "RunError",
     "ShapeError",
     "UnchangedWarning",
     "UnusableSample",
@@ -299,6 +300,40 @@ class OutOfMemory(PyHarmonyError, MemoryError):
     """
 
     code = "out-of-memory"
+
+
+class RunError(PyHarmonyError):
+    """A job on files, such as a run of `pyharmony.batch`, cannot begin or has to end.
+
+    Attributes:
+        exit_code: the exit code of the command line for it, from 1 to 7.
+        kind: what it concerns, such as "input" or "ledger", or the class of the error behind it.
+
+    Example:
+        >>> from pyharmony import batch
+        >>> from pyharmony.errors import RunError
+        >>> try:
+        ...     batch.run("harmonize", "no such folder", "harmonized")
+        ... except RunError as error:
+        ...     print(error, error.exit_code)
+        no such folder: no such file or directory 3
+    """
+
+    code = "run-failed"
+    _arguments = ()  # messages begin with the names of files
+
+    def __init__(
+        self, message: object = "", exit_code: int = 1, kind: str = "", code: str | None = None,
+        argument: str | None = None, **more: Any,
+    ) -> None:  # fmt: skip
+        self.kind = kind or getattr(exit_code, "name", "failed").lower()
+        super().__init__(message, code=code, **more)
+        self.exit_code, self.argument = exit_code, argument
+
+    def within(self, owner: str, argument: str | None = None) -> Self:
+        """Returns the same error with `owner` in front of its message; argument: the name of the argument, if any."""
+        about = (self.exit_code, self.kind, self.code, argument or self.argument)
+        return type(self)(f"{owner}{self._message}", *about, hint=self.hint, **self.details)
 
 
 class DeviceError(PyHarmonyError, RuntimeError):

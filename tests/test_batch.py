@@ -29,7 +29,7 @@ import pyharmony as ph
 from pyharmony import batch, data
 from pyharmony._calls import IMAGE, Group, Kind, Numbers, Option
 from pyharmony._calls.batches import BATCHES, OF_ALL, inputs_of
-from pyharmony._jobs.failures import Code, Failure
+from pyharmony._jobs.failures import Code
 from pyharmony.batch import Progress, Report
 from pyharmony.batch._sources import Item, items_of
 from pyharmony.batch._worker import Order
@@ -37,6 +37,7 @@ from pyharmony.batch.operations import Settings, grouped, needs_of
 from pyharmony.batch.pool import Pool
 from pyharmony.cli._console import duration
 from pyharmony.cli._options import values_of
+from pyharmony.errors import RunError
 
 from . import durability
 
@@ -190,9 +191,9 @@ def test_a_run_again_does_nothing(photos: Path, tmp_path: Path) -> None:
 
 def test_a_run_is_continued_only_if_it_is_asked_for_and_the_same(photos: Path, tmp_path: Path) -> None:
     batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
-    with pytest.raises(Failure, match="6 items are done, 0 failed, 0 left; --resume continues it"):
+    with pytest.raises(RunError, match="6 items are done, 0 failed, 0 left; --resume continues it"):
         batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
-    with pytest.raises(Failure, match=r'the run has options \{"method": "reinhard"\}, this one \{\}'):
+    with pytest.raises(RunError, match=r'the run has options \{"method": "reinhard"\}, this one \{\}'):
         batch.run("harmonize", photos, tmp_path / "out", resume=True)
     report = batch.run("harmonize", photos, tmp_path / "out", options={"method": "mkl"}, restart=True)
     assert ended(report, done=6)
@@ -234,7 +235,7 @@ def test_one_run_at_a_time(photos: Path, tmp_path: Path) -> None:
 
     (tmp_path / "out/.pyharmony-batch").mkdir(parents=True)
     ledger = Ledger(tmp_path / "out/.pyharmony-batch/ledger.sqlite")
-    with pytest.raises(Failure, match="another run is writing there"):
+    with pytest.raises(RunError, match="another run is writing there"):
         batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
     ledger.close()
     assert ended(batch.run("harmonize", photos, tmp_path / "out", options=METHOD), done=6)
@@ -338,13 +339,13 @@ def test_a_run_whose_source_cannot_be_read_leaves_an_earlier_one_as_it_was(photo
     good = "image,mask\nimages/a/0.png,masks/a/0.png\n"
     table.write_text(good + '"')
     for _ in range(2):
-        with pytest.raises(Failure, match=r"table.csv, line 3"):
+        with pytest.raises(RunError, match=r"table.csv, line 3"):
             batch.run("harmonize", table, tmp_path / "out", options=METHOD)
     table.write_text(good)
     assert ended(batch.run("harmonize", table, tmp_path / "out", options=METHOD), done=1)
     before = durability.digests(tmp_path / "out/images")
     table.write_text(good + '"')
-    with pytest.raises(Failure, match=r"table.csv, line 3"):
+    with pytest.raises(RunError, match=r"table.csv, line 3"):
         batch.run("harmonize", table, tmp_path / "out", format="webp", restart=True)
     table.write_text(good)
     assert ended(batch.run("harmonize", table, tmp_path / "out", options=METHOD, resume=True), done=1)
@@ -366,7 +367,7 @@ def test_a_damaged_ledger_is_named(photos: Path, tmp_path: Path) -> None:
     batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
     ledger = tmp_path / "out/.pyharmony-batch/ledger.sqlite"
     ledger.write_bytes(b"damaged" * 1000)
-    with pytest.raises(Failure, match="ledger is damaged: delete its folder"):
+    with pytest.raises(RunError, match="ledger is damaged: delete its folder"):
         batch.run("harmonize", photos, tmp_path / "out", options=METHOD, resume=True)
     shutil.rmtree(ledger.parent)
     report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, on_exist="skip")
@@ -376,12 +377,12 @@ def test_a_damaged_ledger_is_named(photos: Path, tmp_path: Path) -> None:
 def test_tables_of_results_replace_no_other_file(photos: Path, tmp_path: Path) -> None:
     table = photos / "table.csv"
     table.write_text("image,mask\nimages/a/0.png,masks/a/0.png\n")
-    with pytest.raises(Failure, match="is the source"):
+    with pytest.raises(RunError, match="is the source"):
         batch.run("harmonize", table, tmp_path / "out", options=METHOD, results=table)
     (tmp_path / "mine.csv").write_text("mine")
-    with pytest.raises(Failure, match="already exists, and is of no run"):
+    with pytest.raises(RunError, match="already exists, and is of no run"):
         batch.run("harmonize", table, tmp_path / "out", options=METHOD, results=tmp_path / "mine.csv")
-    with pytest.raises(Failure, match="no such file"):
+    with pytest.raises(RunError, match="no such file"):
         batch.run("harmonize", table, tmp_path / "out", options=METHOD, results=tmp_path / "none/x.csv")
     assert (tmp_path / "mine.csv").read_text() == "mine"
     for again in (False, True):
@@ -403,7 +404,7 @@ def test_an_input_in_the_output_folder_is_refused_also_through_a_link(photos: Pa
 
 def test_folders_of_inputs_and_outputs_are_apart(photos: Path) -> None:
     for output in (photos, photos / "out", photos.parent):
-        with pytest.raises(Failure, match="is in the source folder or around it"):
+        with pytest.raises(RunError, match="is in the source folder or around it"):
             batch.run("harmonize", photos, output)
 
 
@@ -550,7 +551,7 @@ def test_tables(suffix: str, write_table: Callable[[Path], None], photos: Path, 
 def test_a_table_that_cannot_be_read(text: str, says: str, tmp_path: Path) -> None:
     source = tmp_path / ("table.jsonl" if text[:1] in ("{", "[", "\n") else "table.csv")
     source.write_bytes(text.encode("latin-1"))
-    with pytest.raises(Failure, match=f"table.*{says}"):
+    with pytest.raises(RunError, match=f"table.*{says}"):
         items(source)
 
 
@@ -642,7 +643,7 @@ def test_shards_beside_images_and_in_folders_with_strange_names(tmp_path: Path) 
     report = batch.run("super-resolve", folder, tmp_path / "out", options={"method": "bicubic"}, jobs=1)
     assert ended(report, done=2), report.errors
     write(folder / "sub/a.png", photo(0))
-    with pytest.raises(Failure, match=r"has shards, such as y.TAR, and images, such as sub/a.png"):
+    with pytest.raises(RunError, match=r"has shards, such as y.TAR, and images, such as sub/a.png"):
         items(folder, "super-resolve")
 
 
@@ -720,7 +721,7 @@ def test_outputs_in_shards(operation: str, photos: Path, tmp_path: Path) -> None
     assert ended(again, done=5, failed=1)
     assert all(durability.digests(tmp_path / "out")[name] == whole[name] for name in whole if name.endswith(".tar"))
     write(photos / "images/a/0.png", photo(30))
-    with pytest.raises(Failure, match="has changed since its shard was written"):
+    with pytest.raises(RunError, match="has changed since its shard was written"):
         batch.run(operation, photos, tmp_path / "out", options=options, per_shard=2, resume=True)
     begun = batch.run(operation, photos, tmp_path / "out", options=options, per_shard=5, restart=True)
     assert ended(begun, done=5, failed=1)
@@ -731,11 +732,11 @@ def test_a_shard_that_was_begun_is_written_again(photos: Path, tmp_path: Path, m
     from pyharmony.batch import _packing
 
     def full(*_: object) -> str:
-        raise Failure("the disk is full", Code.RESOURCES)
+        raise RunError("the disk is full", Code.RESOURCES)
 
     with monkeypatch.context() as patch:
         patch.setattr(_packing, "_write", full)
-        with pytest.raises(Failure, match="the disk is full"):
+        with pytest.raises(RunError, match="the disk is full"):
             batch.run("harmonize", photos, tmp_path / "out", options=METHOD, per_shard=3)
     assert not list((tmp_path / "out").glob("*.tar"))
     report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, per_shard=3, resume=True)
@@ -815,7 +816,7 @@ def test_an_item_that_kills_its_worker_has_failed(tmp_path: Path, monkeypatch: p
 
 
 def test_workers_that_do_not_start_are_named(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(Failure, match="the workers do not start"):
+    with pytest.raises(RunError, match="the workers do not start"):
         batch.run("harmonize", photos, tmp_path / "out", max_memory=1 << 20)
 
 
@@ -944,7 +945,7 @@ def test_a_read_only_output_is_named(photos: Path, tmp_path: Path) -> None:
     else:
         (tmp_path / "closed").mkdir(mode=0o500)
         output = tmp_path / "closed/out"
-    with pytest.raises(Failure, match="cannot be written"):
+    with pytest.raises(RunError, match="cannot be written"):
         batch.run("harmonize", photos, output)
 
 

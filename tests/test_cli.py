@@ -29,9 +29,10 @@ from typer.testing import CliRunner
 import pyharmony
 from pyharmony import blend, errors, harmonization
 from pyharmony import typing as words
-from pyharmony._jobs.failures import Code, Failure, as_failure
+from pyharmony._jobs.failures import Code, as_failure
 from pyharmony.cli import _chain, _pictures
 from pyharmony.cli._app import app
+from pyharmony.errors import RunError
 
 from .shared import load_script
 
@@ -511,7 +512,7 @@ def test_a_failure_is_one_line_and_a_code(arguments: str, code: int, says: str) 
         (errors.NativeError("x"), Code.UNEXPECTED),
         (ZeroDivisionError("x"), Code.UNEXPECTED),
         (KeyboardInterrupt(), Code.INTERRUPTED),
-        (Failure("x", Code.SOME_FAILED), Code.SOME_FAILED),
+        (RunError("x", Code.SOME_FAILED), Code.SOME_FAILED),
     ],
 )
 def test_every_error_has_its_code(error: BaseException, code: Code) -> None:
@@ -1006,7 +1007,7 @@ def test_two_names_of_one_file_are_not_both_written() -> None:
     worker = Worker(Request(BLEND, {}, None, {}))
     found = os.stat("a.png")
     worker.output_ids.add((found.st_dev, found.st_ino))
-    with pytest.raises(Failure, match="another row"):
+    with pytest.raises(RunError, match="another row"):
         worker.keep_apart("b.png")
 
 

@@ -14,10 +14,10 @@ from PIL import Image
 import pyharmony
 from pyharmony import blend
 from pyharmony._calls import BLEND, EDIT, HARMONIZE
-from pyharmony._jobs.failures import Code, Failure
+from pyharmony._jobs.failures import Code
 from pyharmony._jobs.task import STREAM, Request, task_of
 from pyharmony._jobs.worker import Worker
-from pyharmony.errors import ClippedWarning
+from pyharmony.errors import ClippedWarning, RunError
 
 pytestmark = pytest.mark.house
 
@@ -49,7 +49,7 @@ def test_a_worker_takes_streams_and_makes_what_the_function_makes(files: dict[st
 
 def test_a_stream_that_is_missing_is_told(files: dict[str, str]) -> None:
     task = task_of(BLEND, {**files, "src": STREAM}, "out.png", {})
-    with pytest.raises(Failure, match="-: stdin is closed") as caught:
+    with pytest.raises(RunError, match="-: stdin is closed") as caught:
         Worker(Request(BLEND, files, "out.png", {})).run(task, print)
     assert caught.value.exit_code == Code.USAGE
 
@@ -61,7 +61,7 @@ def test_the_solve_is_measured_where_it_is_asked_for(files: dict[str, str], tmp_
     record = Worker(request, figures=True).run(task, print)
     assert record["solve"]["max_error"] >= 0 and Path(out).exists()
     assert 0 <= record["solve"]["clipped"] <= 1
-    with pytest.raises(Failure, match=r"out\.png"):
+    with pytest.raises(RunError, match=r"out\.png"):
         Worker(request).run(task, print)
 
 

@@ -1,4 +1,4 @@
-"""The failures of a job, and the exit code of each on the command line."""
+"""Errors of jobs, and the exit code of each on the command line."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import contextlib
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ..errors import PyHarmonyError, PyHarmonyWarning, Reason
+from .. import errors
+from ..errors import NativeError, PyHarmonyError, PyHarmonyWarning, Reason, RunError
 
 
 class Code(IntEnum):
@@ -31,25 +31,6 @@ class Code(IntEnum):
     INTERRUPTED = 130
 
 
-class Failure(Exception):
-    """An error that is reported in one line and ends the command with an exit code.
-
-    kind is the name of the error's class, or a word of the command; code and argument are those of the library's error.
-    """
-
-    def __init__(
-        self, message: str, exit_code: Code, kind: str = "", code: str | None = None, argument: str | None = None
-    ) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-        self.kind = kind or exit_code.name.lower()
-        self.code, self.argument = code, argument
-
-    def within(self, before: str) -> Failure:
-        """Returns the same failure with `before` in front of its message."""
-        return Failure(f"{before}{self}", self.exit_code, self.kind, self.code, self.argument)
-
-
 @contextlib.contextmanager
 def reading(name: str, code: Code = Code.INPUT, before: str = "") -> Iterator[None]:
     """Turns errors of the operating system into failures of the input called `name`; `before` precedes the reason."""
@@ -58,7 +39,7 @@ def reading(name: str, code: Code = Code.INPUT, before: str = "") -> Iterator[No
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
         message = f"{name}: {before}{reason[:1].lower()}{reason[1:]}"
-        raise Failure(message, code, type(error).__name__) from error
+        raise RunError(message, code, type(error).__name__) from error
 
 
 def writing(name: str) -> contextlib.AbstractContextManager[None]:
@@ -120,14 +101,12 @@ class Words:
         """Returns the sentence of a reason."""
         return self._text(reason) + self._hint(reason)
 
-    def failure(self, error: PyHarmonyError) -> Failure:
-        """Returns an error as a failure with these texts."""
-        from ..errors import NativeError
-
+    def failure(self, error: PyHarmonyError) -> RunError:
+        """Returns an error of the library as that of a job, with these texts."""
         failure = as_failure(error)
         if isinstance(error, NativeError):
             return failure
-        return Failure(self.of(error), failure.exit_code, failure.kind, error.code, error.argument)
+        return RunError(self.of(error), failure.exit_code, failure.kind, error.code, error.argument)
 
     def _text(self, issue: Any) -> str:
         reason = issue.details.get("reason")
@@ -143,8 +122,6 @@ class Words:
         return f"; {hint}" if hint else ""
 
     def _details(self, issue: Any) -> dict[str, Any]:
-        from ..errors import Reason
-
         def shown(value: Any) -> Any:
             if isinstance(value, Reason):
                 return self.reason(value)
@@ -160,36 +137,42 @@ def _keys(argument: str) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
+def translated(failure: Callable[[Any], RunError], *more: type[Exception]) -> Iterator[None]:
+    """Raises errors of the library, and of `more` classes, as `failure` returns them; a RunError is raised as it is."""
+    try:
+        yield
+    except RunError:
+        raise
+    except Exception as error:
+        if not isinstance(error, (PyHarmonyError, *more)):
+            raise
+        raise failure(error) from error
+
+
+@contextlib.contextmanager
 def as_failures(words: Words | None = None) -> Iterator[None]:
     """Reports errors and warnings of the library with the texts of a command; errors become failures."""
-    from ..errors import PyHarmonyError, PyHarmonyWarning
-
     own, show = words or Words(), warnings.showwarning
 
     def show_in_words(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         text = category(own.of(message)) if isinstance(message, PyHarmonyWarning) else message
         show(text, category, *where, **more)
 
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = show_in_words
-            yield
-    except PyHarmonyError as error:
-        raise own.failure(error) from error
+    with translated(own.failure), warnings.catch_warnings():
+        warnings.showwarning = show_in_words
+        yield
 
 
-def as_failure(error: BaseException) -> Failure:
-    """Returns any error as the failure that is shown to the user."""
-    from .. import errors
-
-    if isinstance(error, Failure):
+def as_failure(error: BaseException) -> RunError:
+    """Returns any error as the one that is shown to the user."""
+    if isinstance(error, RunError):
         return error
     kind, message = type(error).__name__, str(error)
     about = (error.code, error.argument) if isinstance(error, errors.PyHarmonyError) else (None, None)
     if isinstance(error, errors.ImageTooLarge | MemoryError):
-        return Failure(message or "out of memory", Code.RESOURCES, kind, *about)
+        return RunError(message or "out of memory", Code.RESOURCES, kind, *about)
     if isinstance(error, errors.NativeError):
-        return Failure(f"{message}; `pyharmony doctor` reports details", Code.UNEXPECTED, kind, *about)
+        return RunError(f"{message}; `pyharmony doctor` reports details", Code.UNEXPECTED, kind, *about)
     codes = {
         errors.WeightsError: Code.WEIGHTS,
         errors.DeviceError: Code.DEVICE,
@@ -199,10 +182,17 @@ def as_failure(error: BaseException) -> Failure:
     }
     for error_type, code in codes.items():
         if isinstance(error, error_type):
-            return Failure(message, code, kind, *about)
+            return RunError(message, code, kind, *about)
     if isinstance(error, KeyboardInterrupt):
-        return Failure("interrupted; nothing was written", Code.INTERRUPTED, kind)
-    return Failure(f"unexpected {kind}: {message}; --debug shows the traceback", Code.UNEXPECTED, kind)
+        return RunError("interrupted; nothing was written", Code.INTERRUPTED, kind)
+    return RunError(f"unexpected {kind}: {message}; --debug shows the traceback", Code.UNEXPECTED, kind)
+
+
+def record_of(failure: RunError) -> dict[str, Any]:
+    """Returns an error for JSON; it has a code if it is an error of the library or has one of its own."""
+    about = {"code": None if failure.code == RunError.code else failure.code, "argument": failure.argument}
+    about = {key: value for key, value in about.items() if value is not None}
+    return {"kind": failure.kind, "message": str(failure), "exit_code": int(failure.exit_code), **about}
 
 
 def with_code(reason: Reason) -> dict[str, str]:

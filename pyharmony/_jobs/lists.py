@@ -10,8 +10,9 @@ from typing import Any, BinaryIO, get_args
 
 from .. import _shipped
 from .._calls import HINTS, Kind
+from ..errors import RunError
 from ..typing import ImageFormat
-from .failures import Code, Failure, reading
+from .failures import Code, reading
 from .task import STREAM, Request, Task, check_outputs, task_of
 
 
@@ -23,13 +24,13 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
     """
     name = "stdin" if table == STREAM else table
     if table == STREAM and stdin is None:
-        raise Failure("-: stdin is closed", Code.USAGE)
+        raise RunError("-: stdin is closed", Code.USAGE)
     with reading(name):
         raw = stdin.read() if table == STREAM and stdin is not None else Path(table).read_bytes()
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Failure(f"{name}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
+        raise RunError(f"{name}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     folder = Path() if table == STREAM else Path(table).parent
     tasks = []
@@ -39,13 +40,13 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
             if any(cell.strip() for cell in cells):
                 where = f"{name}, line {rows.line_num}"
                 if len(cells) != len(columns):
-                    raise Failure(f"{where}: {len(cells)} cells, expected {len(columns)}", Code.INPUT)
+                    raise RunError(f"{where}: {len(cells)} cells, expected {len(columns)}", Code.INPUT)
                 filled_cells = {column: cell for column, cell in zip(columns, cells, strict=True) if cell.strip()}
                 tasks.append((rows.line_num, _task(filled_cells, where, folder, request)))
     except csv.Error as error:
-        raise Failure(f"{name}, line {rows.line_num}: {error}", Code.INPUT) from None
+        raise RunError(f"{name}, line {rows.line_num}: {error}", Code.INPUT) from None
     if not tasks:
-        raise Failure(f"{name}: contains no rows", Code.INPUT)
+        raise RunError(f"{name}: contains no rows", Code.INPUT)
     _check_rows(tasks, name, request)
     return tasks
 
@@ -55,12 +56,12 @@ def _columns(header: list[str], name: str, kind: Kind) -> list[str]:
     accepted = (*kind.inputs, "out", *kind.by_name)
     for column in (*kind.needed, "out"):
         if column not in columns:
-            raise Failure(f"{name}: column {column!r} is missing; the columns are {', '.join(accepted)}", Code.INPUT)
+            raise RunError(f"{name}: column {column!r} is missing; the columns are {', '.join(accepted)}", Code.INPUT)
     for i, column in enumerate(columns):
         if column not in accepted:
-            raise Failure(f"{name}: unknown column {header[i]!r}, expected one of {', '.join(accepted)}", Code.INPUT)
+            raise RunError(f"{name}: unknown column {header[i]!r}, expected one of {', '.join(accepted)}", Code.INPUT)
         if column in columns[:i]:
-            raise Failure(f"{name}: column {column!r} occurs twice", Code.INPUT)
+            raise RunError(f"{name}: column {column!r} occurs twice", Code.INPUT)
     return columns
 
 
@@ -68,26 +69,26 @@ def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> 
     kind, options = request.kind, dict(request.options)
     for column in (*kind.needed, "out"):
         if column not in cells:
-            raise Failure(f"{where}: {column} is empty", Code.INPUT)
+            raise RunError(f"{where}: {column} is empty", Code.INPUT)
     for column, text in cells.items():
         if "\0" in text:
-            raise Failure(f"{where}: {column} contains a zero byte", Code.INPUT)
+            raise RunError(f"{where}: {column} contains a zero byte", Code.INPUT)
         if column in (*kind.inputs, "out"):
             if text == STREAM:
-                raise Failure(f"{where}: {column} is -, expected a file", Code.INPUT)
+                raise RunError(f"{where}: {column} is -, expected a file", Code.INPUT)
             continue
         try:
             options[column] = option_of(kind, column, text, folder)
         except ValueError as error:
-            raise Failure(f"{where}: {column} {text!r}, expected {error}", Code.INPUT) from None
+            raise RunError(f"{where}: {column} {text!r}, expected {error}", Code.INPUT) from None
         if column == "save_mask":
             options[column] = _output(text, where, folder, request.output, "save_mask")
     inputs = {name: str(folder / cells[name]) if name in cells else None for name in kind.inputs}
     out = _output(cells["out"], where, folder, request.output, "out")
     try:
         return task_of(kind, inputs, out, options)
-    except Failure as failure:
-        raise Failure(f"{where}: {failure}", Code.INPUT) from None
+    except RunError as failure:
+        raise RunError(f"{where}: {failure}", Code.INPUT) from None
 
 
 def option_of(kind: Kind, column: str, text: str, folder: Path) -> Any:
@@ -124,7 +125,7 @@ def _output(text: str, where: str, folder: Path, output: str | None, column: str
         return str(folder / text)
     inside = os.path.normpath(text)
     if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
-        raise Failure(f"{where}: {column} {text!r} is outside the folder of --output", Code.INPUT)
+        raise RunError(f"{where}: {column} {text!r} is outside the folder of --output", Code.INPUT)
     return str(Path(output) / inside)
 
 
@@ -135,13 +136,13 @@ def _check_rows(tasks: list[tuple[int, Task]], name: str, request: Request) -> N
             if file is not None:
                 path = os.path.realpath(file)
                 if path in lines:
-                    raise Failure(f"{name}, line {line}: {column} {file!r} is also in line {lines[path]}", Code.INPUT)
+                    raise RunError(f"{name}, line {line}: {column} {file!r} is also in line {lines[path]}", Code.INPUT)
                 lines[path] = line
     for line, task in tasks:
         for file in task.files.values():
             writer = lines.get(os.path.realpath(file), line)
             if writer != line:
-                raise Failure(f"{name}, line {writer}: out {file!r} is an input of line {line}", Code.INPUT)
+                raise RunError(f"{name}, line {writer}: out {file!r} is an input of line {line}", Code.INPUT)
     check_outputs([task for _, task in tasks], request)
 
 
@@ -159,13 +160,13 @@ def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[s
     Refuses an image without a mask, and an output that is an input or already exists.
     """
     if request.output in (None, STREAM):
-        raise Failure("-o OUT is missing: a folder of images is written to a folder", Code.USAGE)
+        raise RunError("-o OUT is missing: a folder of images is written to a folder", Code.USAGE)
     out = Path(str(request.output))
     beside = False
     if masks is not None:
         others = Path(masks)
         if not others.is_dir():
-            raise Failure(f"{masks}: is not a folder, expected a folder of masks for {folder}", Code.USAGE)
+            raise RunError(f"{masks}: is not a folder, expected a folder of masks for {folder}", Code.USAGE)
     else:
         parts = [(folder / a, folder / b) for a, b in _PARTS if (folder / a).is_dir() and (folder / b).is_dir()]
         beside = not parts
@@ -177,25 +178,25 @@ def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[s
     else:
         images, of_stem = _images(folder), {path.stem: path for path in _images(others)}
     if not images:
-        raise Failure(f"{folder}: no images; expected files that end with one of {', '.join(SUFFIXES)}", Code.INPUT)
+        raise RunError(f"{folder}: no images; expected files that end with one of {', '.join(SUFFIXES)}", Code.INPUT)
     tasks = []
     image_of: dict[Path, Path] = {}
     for path in images:
         mask = of_stem.get(path.stem)
         if mask is None:
             expected = f"{path.stem}{MASK_SUFFIX}.png next to it" if beside else f"one called {path.stem} in {others}"
-            raise Failure(f"{path}: no mask found, expected {expected}", Code.INPUT)
+            raise RunError(f"{path}: no mask found, expected {expected}", Code.INPUT)
         suffix = f".{request.options['format']}" if request.options.get("format") else path.suffix
         target = out / (path.stem + suffix)
         if target in image_of:
-            raise Failure(f"{path}: its output {target} is also that of {image_of[target]}", Code.INPUT)
+            raise RunError(f"{path}: its output {target} is also that of {image_of[target]}", Code.INPUT)
         image_of[target] = path
         inputs = {"image": str(path), "mask": str(mask)}
         tasks.append((path.name, task_of(request.kind, inputs, str(target), request.options)))
     read = {os.path.realpath(file) for _, task in tasks for file in task.files.values()}
     for _, task in tasks:
         if os.path.realpath(task.out) in read:
-            raise Failure(f"{task.out}: the output of {task.files['image']} is an input", Code.INPUT)
+            raise RunError(f"{task.out}: the output of {task.files['image']} is an input", Code.INPUT)
     check_outputs([task for _, task in tasks], request)
     return tasks
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._calls import BLEND, FLAGS, HINTS, Kind, Style, harmonize_methods
-from ..errors import PyHarmonyError
-from .failures import Code, Failure, Words, as_failure, writing
+from ..errors import PyHarmonyError, RunError
+from .failures import Code, Words, as_failure, writing
 
 if TYPE_CHECKING:
     from ..typing import Device, ImageFormat
@@ -111,9 +111,9 @@ class Task:
         """The texts of messages about this task, with the names of files and options in place of arguments."""
         return self._words({name: self._named(name) for name in self.files})
 
-    def failure(self, error: BaseException) -> Failure:
+    def failure(self, error: BaseException) -> RunError:
         """Returns an error as a failure whose message names files and options in place of arguments."""
-        if not isinstance(error, PyHarmonyError):
+        if isinstance(error, RunError) or not isinstance(error, PyHarmonyError):
             return as_failure(error)
         failure = self._words({name: self.where(name) for name in self.files}).failure(error)
         if error.argument in self.files and failure.exit_code == Code.USAGE:
@@ -161,12 +161,12 @@ def task_of(
     mode = values.get(kind.chooser, kind.modes[0] if after is None else "alpha")
     modes = harmonize_methods() if kind.harmonizes else kind.modes
     if mode not in modes:
-        raise Failure(f"{style.option(kind.chooser)}: {mode!r}, expected one of {', '.join(modes)}", Code.USAGE)
+        raise RunError(f"{style.option(kind.chooser)}: {mode!r}, expected one of {', '.join(modes)}", Code.USAGE)
     for option in kind.options:
         if option.name in values and option.modes and mode not in option.modes:
             others = ", ".join(option.modes)
             does_not = f"{style.option(option.name)} cannot be used with {style.option('mode', mode)}"
-            raise Failure(f"{does_not}; it goes with {others}", Code.USAGE)
+            raise RunError(f"{does_not}; it goes with {others}", Code.USAGE)
     files = {name: path for name, path in inputs.items() if path is not None}
     arguments = {
         option.name: values[option.name] for option in kind.options if option.argument and option.name in values
@@ -174,7 +174,7 @@ def task_of(
     if kind.harmonizes:
         if "model" in values and "method" in values:
             both = f"{style.option('model')} and {style.option('method')}"
-            raise Failure(f"{both} exclude each other", Code.USAGE)
+            raise RunError(f"{both} exclude each other", Code.USAGE)
         arguments["method"] = mode = values.get("model", mode)
         files |= {name: arguments.pop(name) for name in HINTS if name in arguments}
     if "dst_valid" in arguments:
@@ -183,7 +183,7 @@ def task_of(
         arguments["at"] = _position(values["at"])
     if mode == "inpaint" and "mask" not in files:
         needs = f"{style.option('mode', mode)} needs {style.input('mask')}"
-        raise Failure(f"{needs}, white in the region to fill", Code.USAGE)
+        raise RunError(f"{needs}, white in the region to fill", Code.USAGE)
     base = arguments.get("base")
     if base == "membrane":
         del arguments["base"]
@@ -197,10 +197,10 @@ def task_of(
             files["color_weight"] = arguments.pop("color_weight")
     if scale is not None and "color_weight" not in files:
         needs = f"{style.option('color_weight_scale')} needs a map in {style.option('color_weight')}"
-        raise Failure(needs, Code.USAGE)
+        raise RunError(needs, Code.USAGE)
     streams = [name for name, path in files.items() if path == STREAM]
     if len(streams) > 1:
-        raise Failure(f"{' and '.join(streams)} are both -, but stdin can be read only once", Code.USAGE)
+        raise RunError(f"{' and '.join(streams)} are both -, but stdin can be read only once", Code.USAGE)
     if values.get("save_mask") is not None:
         _check_mask_file(values["save_mask"], out, files)
     return Task(
@@ -231,11 +231,11 @@ def _after(values: dict[str, Any], style: Style) -> dict[str, Any] | None:
     settings: dict[str, Any] = {name: values.pop(name) for name in _AFTERWARDS if name in values}
     if not harmonizes:
         if settings:
-            raise Failure(f"{style.option(next(iter(settings)))} needs {style.option('harmonize')}", Code.USAGE)
+            raise RunError(f"{style.option(next(iter(settings)))} needs {style.option('harmonize')}", Code.USAGE)
         return None
     names = harmonize_methods()
     if settings.get("method", names[0]) not in names:
-        raise Failure(
+        raise RunError(
             f"{style.option('method')}: {settings['method']!r}, expected one of {', '.join(names)}", Code.USAGE
         )
     return settings
@@ -248,7 +248,7 @@ def _position(text: str) -> tuple[float, float]:
         if len(values) == 2 and all(map(math.isfinite, values)):
             x, y = (int(value) if value.is_integer() else value for value in values)
             return x, y
-    raise Failure(f"--at: {text!r}, expected X,Y, such as 120,-5 or 10.5,3", Code.USAGE)
+    raise RunError(f"--at: {text!r}, expected X,Y, such as 120,-5 or 10.5,3", Code.USAGE)
 
 
 def _check_mask_file(path: str, out: str, files: Mapping[str, str]) -> None:
@@ -258,21 +258,21 @@ def _check_mask_file(path: str, out: str, files: Mapping[str, str]) -> None:
     from ..io import Picture, check_target
 
     if path == STREAM:
-        raise Failure("--save-mask: -, expected a file", Code.USAGE)
+        raise RunError("--save-mask: -, expected a file", Code.USAGE)
     if os.path.realpath(path) in {os.path.realpath(file) for file in (out, *files.values()) if file != STREAM}:
-        raise Failure(f"--save-mask: {path} is also the output or an input", Code.USAGE)
+        raise RunError(f"--save-mask: {path} is also the output or an input", Code.USAGE)
     try:
         # Its folder is checked, or made, with those of the outputs.
         with contextlib.suppress(OSError):
             check_target(Picture(np.zeros((1, 1, 1), np.uint8)), path)
     except PyHarmonyError as error:
-        raise Failure(f"--save-mask: {error}", Code.USAGE) from error
+        raise RunError(f"--save-mask: {error}", Code.USAGE) from error
 
 
 def check_new(path: str | Path, overwrite: bool = False, hint: str = "; --overwrite replaces it") -> None:
     """Refuses a file that already exists."""
     if os.path.lexists(path) and not overwrite:
-        raise Failure(f"{path}: already exists{hint}", Code.USAGE)
+        raise RunError(f"{path}: already exists{hint}", Code.USAGE)
 
 
 def check_output(out: str, keep: bool) -> None:
@@ -280,12 +280,12 @@ def check_output(out: str, keep: bool) -> None:
     path = Path(out)
     with writing(out):
         if path.is_dir():
-            raise Failure(f"{out}: is a folder, expected a file", Code.USAGE)
+            raise RunError(f"{out}: is a folder, expected a file", Code.USAGE)
         check_new(path, overwrite=not keep or is_stream(path))
         if not path.parent.is_dir():
-            raise Failure(f"{out}: no such folder: {path.parent}", Code.UNEXPECTED, "FileNotFoundError")
+            raise RunError(f"{out}: no such folder: {path.parent}", Code.UNEXPECTED, "FileNotFoundError")
         if not os.access(path.parent, os.W_OK):
-            raise Failure(f"{out}: no permission to write to the folder", Code.UNEXPECTED, "PermissionError")
+            raise RunError(f"{out}: no permission to write to the folder", Code.UNEXPECTED, "PermissionError")
 
 
 def check_outputs(tasks: Sequence[Task], request: Request) -> None:
@@ -293,7 +293,7 @@ def check_outputs(tasks: Sequence[Task], request: Request) -> None:
     existing = [file for task in tasks for file in task.outputs if os.path.lexists(file)]
     if existing and request.keeps_files:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise Failure(f"{existing[0]}: already exists{more}; --overwrite replaces", Code.USAGE)
+        raise RunError(f"{existing[0]}: already exists{more}; --overwrite replaces", Code.USAGE)
 
 
 def is_stream(path: Path) -> bool:

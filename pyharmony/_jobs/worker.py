@@ -20,9 +20,9 @@ from .. import _shipped, blend
 from .._arrays import VALUE_RANGE
 from .._calls import HINTS
 from .._images.levels import in_levels
-from ..errors import ConfidenceWarning, PyHarmonyError, PyHarmonyWarning, Reason, UnchangedWarning
+from ..errors import ConfidenceWarning, PyHarmonyWarning, Reason, RunError, UnchangedWarning
 from ..upscaling import super_resolve
-from .failures import Code, Failure, reading, writing
+from .failures import Code, reading, translated, writing
 from .task import STREAM, Request, Task, is_stream
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def pixels_of(text: str | None) -> int | None:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text)
     count = int(float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[match[2]]) if match else 0
     if count < 1:
-        raise Failure(f"--max-pixels: {text!r}, expected a number of pixels such as 64M", Code.USAGE)
+        raise RunError(f"--max-pixels: {text!r}, expected a number of pixels such as 64M", Code.USAGE)
     return count
 
 
@@ -217,7 +217,7 @@ class Worker:
     @staticmethod
     def _stream(stream: BinaryIO | None, name: str) -> BinaryIO:
         if stream is None:
-            raise Failure(f"-: {name} is closed", Code.USAGE)
+            raise RunError(f"-: {name} is closed", Code.USAGE)
         return stream
 
     def _call(self, task: Task, pictures: Mapping[str, Picture]) -> tuple[Picture, Any]:
@@ -303,19 +303,18 @@ class Worker:
         with contextlib.suppress(FileNotFoundError):
             there = os.stat(out)
             if (there.st_dev, there.st_ino) in self.output_ids:
-                raise Failure(f"{out}: is also the output of another row", Code.INPUT)
+                raise RunError(f"{out}: is also the output of another row", Code.INPUT)
 
 
 @contextlib.contextmanager
 def _failures_of(task: Task, option: str = "") -> Iterator[None]:
     """Turns errors of the library into failures of the task; option: the one that needs what may not be installed."""
     try:
-        yield
-    except (PyHarmonyError, MemoryError) as error:
-        raise task.failure(error) from error
+        with translated(task.failure, MemoryError):
+            yield
     except ImportError as error:
         before = f"{task.style.option(option)}: " if option else ""
-        raise Failure(f"{before}{error}", Code.UNEXPECTED, type(error).__name__) from error
+        raise RunError(f"{before}{error}", Code.UNEXPECTED, type(error).__name__) from error
 
 
 def _format(task: Task) -> ImageFormat | None:

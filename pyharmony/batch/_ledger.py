@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import _temporary
-from .._jobs.failures import Code, Failure, writing
+from .._jobs.failures import Code, writing
+from ..errors import RunError
 
 PENDING, RUNNING, DONE, FAILED, SKIPPED = range(5)
 STATUS_NAMES = ("pending", "running", "done", "failed", "skipped")
@@ -70,7 +71,7 @@ class Ledger:
     """The ledger in a file. One process at a time has it; the file is consistent whenever that process ends.
 
     Raises:
-        Failure: another run has it, the disk is full, or the file is no ledger.
+        RunError: another run has it, the disk is full, or the file is no ledger.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,7 +81,7 @@ class Ledger:
             self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _temporary.lock(self._lock, wait=False):
-                raise Failure(f"{path.parent.parent}: another run is writing there", Code.USAGE, "busy")
+                raise RunError(f"{path.parent.parent}: another run is writing there", Code.USAGE, "busy")
             with self.guarded():
                 self._base = sqlite3.connect(path, isolation_level=None)
                 self._base.execute("PRAGMA journal_mode=WAL")
@@ -100,10 +101,10 @@ class Ledger:
         except sqlite3.Error as error:
             text = str(error)
             if "full" in text or "disk I/O" in text:
-                raise Failure(f"{self.path}: the disk is full", Code.RESOURCES, "ledger") from error
+                raise RunError(f"{self.path}: the disk is full", Code.RESOURCES, "ledger") from error
             damaged = "; the ledger is damaged: delete its folder, and --on-exist says what becomes of outputs"
             more = damaged if "not a database" in text or "malformed" in text else ""
-            raise Failure(f"{self.path}: {text}{more}", Code.UNEXPECTED, "ledger") from error
+            raise RunError(f"{self.path}: {text}{more}", Code.UNEXPECTED, "ledger") from error
 
     def close(self) -> None:
         """Commits what is pending, where the disk has room, and closes the file."""
@@ -199,7 +200,7 @@ class Ledger:
                 elif row[1] != entry.key:
                     if row[2] is not None:
                         text = f"{entry.name}: has changed since its shard was written; --restart begins again"
-                        raise Failure(text, Code.INPUT, "changed")
+                        raise RunError(text, Code.INPUT, "changed")
                     changed += row[1] != ""
                     old, new = before(json.loads(row[3])["out"]), now(json.loads(entry.item)["out"])
                     owns = bool(row[4]) and old == new

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import _temporary
-from .._jobs.failures import Code, Failure, writing
+from .._jobs.failures import Code, writing
+from ..errors import RunError
 from ._ledger import Ledger, remove
 from .operations import Settings, checksum, outputs_of
 
@@ -46,7 +47,7 @@ class Packer:
         if not (self.ledger.shards(written=True) or self.ledger.shards(written=False)):
             existing = sorted(self.folder.glob(f"{self.prefix}{'[0-9]' * 6}.tar"))
             if existing:
-                raise Failure(f"{existing[0]}: already exists; shards need a folder without others", Code.USAGE)
+                raise RunError(f"{existing[0]}: already exists; shards need a folder without others", Code.USAGE)
         for number in self.ledger.shards(written=True):
             self._delete(self._samples(number))
         for number in self.ledger.shards(written=False):

@@ -9,7 +9,8 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .._jobs.failures import Code, Failure
+from .._jobs.failures import Code
+from ..errors import RunError
 from ._worker import Order
 from .operations import Settings
 from .pool import Outcome, Pool, Stopped
@@ -47,13 +48,13 @@ def outcomes(settings: Settings, jobs: int, orders: Iterable[Order]) -> Iterator
 
     Raises:
         Stopped: the disk is full or read-only.
-        Failure: Ray is not installed, or the cluster fails.
+        RunError: Ray is not installed, or the cluster fails.
     """
     try:
         import ray
         import ray.data
     except ImportError:
-        raise Failure("the engine ray needs Ray: pip install 'pyharmony-blend[ray]'", Code.UNEXPECTED) from None
+        raise RunError("the engine ray needs Ray: pip install 'pyharmony-blend[ray]'", Code.UNEXPECTED) from None
     if not ray.is_initialized():
         ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -78,4 +79,4 @@ def outcomes(settings: Settings, jobs: int, orders: Iterable[Order]) -> Iterator
                     raise Stopped(outcome["stopped"], Code.RESOURCES, "disk")
                 yield Outcome(**outcome)
         except ray.exceptions.RayError as error:
-            raise Failure(f"Ray: {type(error).__name__}: {error}", Code.UNEXPECTED, "ray") from error
+            raise RunError(f"Ray: {type(error).__name__}: {error}", Code.UNEXPECTED, "ray") from error

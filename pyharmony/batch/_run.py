@@ -19,10 +19,10 @@ from typing import Any, Literal
 
 from .. import _checks, _temporary
 from .._calls.batches import BATCHES
-from .._jobs.failures import Code, Failure, reading, writing
+from .._jobs.failures import Code, reading, writing
 from .._jobs.lists import FILES
 from .._version import __version__
-from ..errors import ArgumentError
+from ..errors import ArgumentError, RunError
 from ..typing import PathLike
 from ._ledger import DONE, FAILED, RUNNING, SKIPPED, Entry, Ledger, remove
 from ._packing import Packer, shard_of
@@ -142,7 +142,7 @@ def run(
 
     Raises:
         ArgumentError: an argument is not accepted.
-        Failure: the source cannot be read, the disk is full, output has another run, or workers do not start; its
+        RunError: the source cannot be read, the disk is full, output has another run, or workers do not start; its
             message says what to do.
 
     Example:
@@ -203,7 +203,7 @@ def run(
                     packer.pack(all=True)
         except BaseException:
             # Writes the results so far, if the disk has room for them.
-            with contextlib.suppress(Failure):
+            with contextlib.suppress(RunError):
                 ledger.reopen(failed=False)
                 write_results(ledger, table)
                 write_errors(ledger, errors_list)
@@ -233,7 +233,7 @@ def _check_apart(source: Path, output: Path) -> None:
         return
     inside, around = Path(os.path.realpath(output)), Path(os.path.realpath(root))
     if inside.is_relative_to(around) or around.is_relative_to(inside):
-        raise Failure(f"{output}: is in the source folder or around it, expected a folder elsewhere", Code.USAGE)
+        raise RunError(f"{output}: is in the source folder or around it, expected a folder elsewhere", Code.USAGE)
 
 
 def _check_tables(ledger: Ledger, source: Path, tables: Iterable[Path], on_exist: OnExist) -> None:
@@ -241,10 +241,10 @@ def _check_tables(ledger: Ledger, source: Path, tables: Iterable[Path], on_exist
     own = ledger.tables()
     for path in tables:
         if path.exists() and path.samefile(source):
-            raise Failure(f"{path}: is the source, which would be replaced; --results names another file", Code.USAGE)
+            raise RunError(f"{path}: is the source, which would be replaced; --results names another file", Code.USAGE)
         if on_exist == "error" and os.path.abspath(path) not in own and os.path.lexists(path):
             text = "already exists, and is of no run into this folder; --results names another file, --on-exist skip "
-            raise Failure(f"{path}: {text}or overwrite replaces it", Code.USAGE)
+            raise RunError(f"{path}: {text}or overwrite replaces it", Code.USAGE)
     ledger.add_tables(map(os.path.abspath, tables))
 
 
@@ -272,12 +272,12 @@ def _begin(
     if before and not (resume or restart):
         left = ledger.counts()
         text = f"{left['done']:,} items are done, {left['failed']:,} failed, {left['pending'] + left['running']:,} left"
-        raise Failure(f"{folder}: has a run: {text}; --resume continues it, --restart begins again", Code.USAGE)
+        raise RunError(f"{folder}: has a run: {text}; --resume continues it, --restart begins again", Code.USAGE)
     if before and resume:
         for name, value in facts.items():
             if before.get(name) != value:
                 text = f"the run has {name} {json.dumps(before.get(name))}, this one {json.dumps(value)}"
-                raise Failure(f"{folder}: {text}; --restart begins again, replacing what it wrote", Code.USAGE)
+                raise RunError(f"{folder}: {text}; --restart begins again, replacing what it wrote", Code.USAGE)
     former, shards = settings, []
     if before and restart:
         output = folder if before["per_shard"] is None else files_of(folder, *shard)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._jobs.failures import Code, Failure, reading
+from .._jobs.failures import Code, reading
 from .._jobs.lists import MASK_SUFFIX, SUFFIXES
 from ..data.tar_members import Member, members, read_member
-from ..errors import DataError
+from ..errors import DataError, RunError
 
 #: The longest name of a file in bytes, on common file systems.
 _LONGEST = 255
@@ -86,11 +86,11 @@ def items_of(
         before: the names of items that there were, and their outputs, which they keep.
 
     Raises:
-        Failure: the source cannot be read; a defect of one item is its `problem` instead.
+        RunError: the source cannot be read; a defect of one item is its `problem` instead.
     """
     for name in others:
         if name not in needs.inputs[1:]:
-            raise Failure(f"--with {name}: expected one of {', '.join(needs.inputs[1:]) or 'none'}", Code.USAGE)
+            raise RunError(f"--with {name}: expected one of {', '.join(needs.inputs[1:]) or 'none'}", Code.USAGE)
     _by_stem.cache_clear()  # folders may have changed since an earlier run
     outputs = _Outputs(needs, before)
     names: set[bytes] = set()
@@ -105,7 +105,7 @@ def items_of(
             out, problem = outputs.free(own, name, file), ""
         yield Item(name, item.inputs, item.options, out, item.problem or problem)
     if number < 0:
-        raise Failure(f"{source}: no items, expected rows of a table or samples of shards", Code.INPUT)
+        raise RunError(f"{source}: no items, expected rows of a table or samples of shards", Code.INPUT)
 
 
 def _every(source: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
@@ -118,14 +118,14 @@ def _every(source: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[I
     if shards:
         if source.is_dir() and (image := next(_walk(source), None)) is not None:
             text = f"has shards, such as {shards[0].name}, and images, such as {image.relative_to(source)}"
-            raise Failure(f"{source}: {text}; expected a folder of one of them", Code.INPUT)
+            raise RunError(f"{source}: {text}; expected a folder of one of them", Code.INPUT)
         yield from _of_shards(shards, needs, others)
     elif source.is_dir():
         yield from _of_folder(source, needs, others)
     elif source.suffix.lower() in _TABLES:
         yield from _of_table(source, needs, others)
     else:
-        raise Failure(f"{source}: expected a folder, a .tar file, or one of {', '.join(_TABLES)}", Code.INPUT)
+        raise RunError(f"{source}: expected a folder, a .tar file, or one of {', '.join(_TABLES)}", Code.INPUT)
 
 
 # ---- folders ----
@@ -141,7 +141,7 @@ def _of_folder(root: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator
     if beside_name is not None:
         if len(needs.needed) > 2 or beside_name != "mask":
             missing = " ".join(f"--with {name}=PATH" for name in needs.needed[1:] if name not in others)
-            raise Failure(f"{root}: a folder has only {needs.first}; pass {missing}, or a table", Code.USAGE)
+            raise RunError(f"{root}: a folder has only {needs.first}; pass {missing}, or a table", Code.USAGE)
         part = next(((root / a, root / b) for a, b in _PARTS if (root / a).is_dir() and (root / b).is_dir()), None)
         if part is None:
             beside = True
@@ -170,7 +170,7 @@ def _of_folder(root: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator
         yield Item(str(relative), inputs, {}, problem=problem)
     if is_empty:
         text = f"no images and no shards; expected files that end with one of {', '.join(SUFFIXES)}, or .tar"
-        raise Failure(f"{images}: {text}", Code.INPUT)
+        raise RunError(f"{images}: {text}", Code.INPUT)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -197,7 +197,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 def _partner(folder: Path, stem: str) -> Path | None:
     try:
         return _by_stem(folder).get(stem)
-    except Failure:
+    except RunError:
         return None
 
 
@@ -212,10 +212,10 @@ def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[
         missing = next((name for name in needs.needed if name not in columns and name not in others), None)
         wrong = next((name for name in columns if columns.count(name) > 1 or name not in accepted), None)
         if missing is not None:
-            raise Failure(f"{path}: column {missing!r} is missing; there are {', '.join(columns)}", Code.INPUT)
+            raise RunError(f"{path}: column {missing!r} is missing; there are {', '.join(columns)}", Code.INPUT)
         if wrong is not None:
             what = "occurs twice" if wrong in accepted else f"is none of {', '.join(accepted)}"
-            raise Failure(f"{path}: column {wrong!r} {what}", Code.INPUT)
+            raise RunError(f"{path}: column {wrong!r} {what}", Code.INPUT)
 
     if suffix == ".jsonl":
         rows = _json_rows(path)
@@ -270,13 +270,13 @@ def _csv_rows(path: Path, check: Callable[[list[str]], None]) -> Iterator[tuple[
                 if any(cell.strip() for cell in cells):
                     if len(cells) != len(header):
                         text = f"{path}, line {table.line_num}: {len(cells)} cells, expected {len(header)}"
-                        raise Failure(text, Code.INPUT)
+                        raise RunError(text, Code.INPUT)
                     filled = {column: cell for column, cell in zip(header, cells, strict=True) if cell.strip()}
                     yield table.line_num, filled
         except csv.Error as error:
-            raise Failure(f"{path}, line {table.line_num}: {error}", Code.INPUT) from None
+            raise RunError(f"{path}, line {table.line_num}: {error}", Code.INPUT) from None
         except UnicodeDecodeError as error:
-            raise Failure(f"{path}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
+            raise RunError(f"{path}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -288,12 +288,12 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 try:
                     row = json.loads(line)
                 except (ValueError, RecursionError) as error:
-                    raise Failure(f"{path}, line {number}: {error}", Code.INPUT) from None
+                    raise RunError(f"{path}, line {number}: {error}", Code.INPUT) from None
                 if not isinstance(row, dict):
-                    raise Failure(f"{path}, line {number}: {type(row).__name__}, expected an object", Code.INPUT)
+                    raise RunError(f"{path}, line {number}: {type(row).__name__}, expected an object", Code.INPUT)
                 yield number, _filled(row.items())
         except UnicodeDecodeError as error:
-            raise Failure(f"{path}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
+            raise RunError(f"{path}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
 
 
 def _parquet_rows(path: Path, check: Callable[[list[str]], None]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -307,7 +307,7 @@ def _parquet_rows(path: Path, check: Callable[[list[str]], None]) -> Iterator[tu
                 number += 1
                 yield number, _filled(row.items())
     except (OSError, ValueError) as error:  # the errors of pyarrow are of these classes
-        raise Failure(f"{path}: {error}", Code.INPUT) from None
+        raise RunError(f"{path}: {error}", Code.INPUT) from None
 
 
 def arrow(what: str) -> Any:
@@ -315,7 +315,7 @@ def arrow(what: str) -> Any:
     try:
         import pyarrow.parquet
     except ImportError:
-        raise Failure(f"{what} needs pyarrow: pip install 'pyharmony-blend[batch]'", Code.UNEXPECTED) from None
+        raise RunError(f"{what} needs pyarrow: pip install 'pyharmony-blend[batch]'", Code.UNEXPECTED) from None
     return pyarrow.parquet
 
 
@@ -329,7 +329,7 @@ def _of_shards(shards: list[Path], needs: Needs, others: Mapping[str, Path]) -> 
     """
     for name, other in others.items():
         if other.is_dir():
-            raise Failure(f"--with {name}: a folder, expected a file: samples have no names of files", Code.USAGE)
+            raise RunError(f"--with {name}: a folder, expected a file: samples have no names of files", Code.USAGE)
     for shard in shards:
         key = ""
         fields: dict[str, str] = {}

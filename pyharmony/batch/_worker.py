@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from .._jobs.failures import Code, as_failure, finite
+from .._jobs.failures import Code, as_failure, finite, record_of
 from ._sources import Item
 from .operations import Operation, Settings, Work, operation_of
 
@@ -54,15 +54,6 @@ class Order:
 
     def to_json(self) -> str:
         return json.dumps({**vars(self), "item": vars(self.item)})
-
-
-def error_of(error: BaseException) -> dict[str, Any]:
-    """Returns the record of an item that failed."""
-    failure = as_failure(error)
-    record = {"kind": failure.kind, "message": str(failure), "exit_code": int(failure.exit_code)}
-    if failure.code is not None:
-        record |= {"code": failure.code, "argument": failure.argument}
-    return record
 
 
 def _stops(error: BaseException) -> bool:
@@ -125,7 +116,7 @@ class _Pipeline:
         except Exception as error:
             _log.debug("%s: %s", order.item.name, phase, exc_info=error)
             self.send({
-                "number": order.number, "error": finite(error_of(error)), "stops": _stops(error),
+                "number": order.number, "error": finite(record_of(as_failure(error))), "stops": _stops(error),
                 "memory": as_failure(error).kind in _MEMORY,
             })  # fmt: skip
             return None
@@ -155,7 +146,7 @@ def main() -> None:
     try:
         operation = operation_of(settings)
     except Exception as error:
-        send({"number": -1, "error": error_of(error)})
+        send({"number": -1, "error": record_of(as_failure(error))})
         sys.exit(int(Code.UNEXPECTED))
     pipeline = _Pipeline(operation, send)
     send({"number": -1, "phase": "ready"})

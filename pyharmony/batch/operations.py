@@ -8,7 +8,7 @@ import hashlib
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -18,11 +18,11 @@ from .. import _checks
 from .._arrays import VALUE_RANGE
 from .._calls import COMPOSE, IMAGE, SEGMENT, SHADOW, SUPER_RESOLVE, Call, Group, Kind, Numbers, Option
 from .._calls.batches import BATCHES, OF_ALL, SYNTH, inputs_of
-from .._jobs.failures import Code, Failure, Words, as_failures, reading, writing
+from .._jobs.failures import Code, Words, as_failures, reading, translated, writing
 from .._jobs.lists import option_of
 from .._jobs.task import Request, task_of
 from .._jobs.worker import Clock, Worker, pixels_of
-from ..errors import ArgumentError, PyHarmonyError, PyHarmonyWarning
+from ..errors import ArgumentError, PyHarmonyWarning, RunError
 from ..typing import ImageFormat
 from ._sources import Item, Needs, open_source
 
@@ -191,15 +191,6 @@ class _TaskOperation(Operation):
             work.figures["harmonize"] = record["harmonize"]
 
 
-@contextlib.contextmanager
-def _in_words(words: Words) -> Iterator[None]:
-    """Turns errors into failures; unlike `as_failures`, threads may do so side by side."""
-    try:
-        yield
-    except PyHarmonyError as error:
-        raise words.failure(error) from error
-
-
 class _CallOperation(Operation):
     """A call on pictures that returns a picture."""
 
@@ -219,7 +210,7 @@ class _CallOperation(Operation):
         side = {**self.settings.options, **work.item.options}.get("size") if self.call is SYNTH else None
         limits: dict[str, Any] = {"max_pixels": self._max_pixels, "keep_gps": self.settings.keep_gps}
         for name, path in work.item.inputs.items():
-            with reading(f"{name} ({path})"), _in_words(Words(files={name: f"{name} ({path})"})):
+            with reading(f"{name} ({path})"), translated(Words(files={name: f"{name} ({path})"}).failure):
                 if name == "image" and side is not None:
                     _checks.number(side, "size", low=8, accepts="8 or more")
                     work.pictures[name], work.whole = read_square(open_source(path), name, side, **limits)
@@ -242,7 +233,7 @@ class _CallOperation(Operation):
         complete: list[str] = []
         try:
             for out, (role, picture) in zip(self._outs(work), work.results.items(), strict=True):
-                with writing(out), _in_words(Words(files={"out": out})):
+                with writing(out), translated(Words(files={"out": out}).failure):
                     form: Any = settings.format if settings.format and role != "mask" else None
                     write(picture, out, format=form, quality=settings.quality, overwrite=work.replaces)
                 complete.append(out)
@@ -284,7 +275,7 @@ def _segment(work: Work, options: dict[str, Any], step: int) -> tuple[dict[str, 
     mask_only = options.pop("mask_only", False)
     masks = session.people() if people else prompted(session, options)
     if not len(masks):
-        raise Failure(f"{work.item.inputs['image']}: {masks.reason}", Code.INPUT, "nothing_found")
+        raise RunError(f"{work.item.inputs['image']}: {masks.reason}", Code.INPUT, "nothing_found")
     alpha = masks.alpha(None)
     if mask_only:
         result = dataclasses.replace(image, pixels=alpha[..., None], profile=None, format=None)
@@ -299,7 +290,7 @@ def _shadow(work: Work, options: dict[str, Any], step: int) -> tuple[dict[str, P
     arguments = SHADOW.arguments(options)
     result, info = shadow(work.pictures["image"], work.pictures["mask"], return_info=True, **arguments)
     if info.reason:
-        raise Failure(f"{work.item.inputs['image']}: {info.reason}", Code.INPUT, "nothing_drawn")
+        raise RunError(f"{work.item.inputs['image']}: {info.reason}", Code.INPUT, "nothing_drawn")
     return {"": result}, {"strength": round(info.strength, 4)}
 
 
@@ -438,7 +429,7 @@ def check(settings: Settings) -> None:
     """Refuses settings by which every item would fail.
 
     Raises:
-        ArgumentError, Failure: a setting is not accepted.
+        ArgumentError, RunError: a setting is not accepted.
     """
     call = BATCHES[settings.operation]
     pixels_of(settings.max_pixels)
@@ -454,7 +445,7 @@ def check(settings: Settings) -> None:
         return
     is_cutout = settings.operation == SEGMENT.command and not settings.options.get("mask_only")
     if is_cutout and settings.format in ("jpeg", "bmp"):
-        raise Failure(f"format: {settings.format!r} has no transparency, expected png, webp or tiff", Code.USAGE)
+        raise RunError(f"format: {settings.format!r} has no transparency, expected png, webp or tiff", Code.USAGE)
     method = settings.options.get("method")
     if method is not None:
         from .. import data, segmentation, upscaling
@@ -478,17 +469,17 @@ def check_mask(mask: Picture, where: str) -> None:
     white = VALUE_RANGE[pixels.dtype.name]
     if 0 < high < _DARK * white:
         text = f"{where}: its values are 0 to {high}, expected a mask from 0 to {white:g}; it looks like a label map"
-        raise Failure(text, Code.INPUT, "no_mask")
+        raise RunError(text, Code.INPUT, "no_mask")
     if low > 0 and low < high:
         text = f"{where}: its values are {low} to {high}, expected 0 outside the object"
-        raise Failure(text, Code.INPUT, "no_mask")
+        raise RunError(text, Code.INPUT, "no_mask")
 
 
 def _check_inside(out: str, root: str) -> None:
     """Refuses an output whose folder is, by a link, outside the output folder, or which is itself a link."""
     base = os.path.realpath(root)
     if os.path.islink(out) or os.path.commonpath([base, os.path.realpath(os.path.dirname(out))]) != base:
-        raise Failure(f"{out}: a link, expected a file inside {root}", Code.INPUT, "outside")
+        raise RunError(f"{out}: a link, expected a file inside {root}", Code.INPUT, "outside")
 
 
 def checksum(path: str) -> dict[str, Any]:

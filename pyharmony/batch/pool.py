@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._jobs.failures import Code, Failure
+from .._jobs.failures import Code
+from ..errors import RunError
 from ._sources import Item
 from ._worker import Order
 from .operations import Settings
@@ -115,7 +116,7 @@ class _Process:
             return 0
 
 
-class Stopped(Failure):
+class Stopped(RunError):
     """The run must end: the disk is full or read-only. Items that were begun are pending again."""
 
 
@@ -153,7 +154,7 @@ class Pool:
 
         Raises:
             Stopped: the disk is full or read-only.
-            Failure: the workers do not start.
+            RunError: the workers do not start.
         """
         source = iter(orders)
         is_empty = False
@@ -276,7 +277,7 @@ class Pool:
             if self._stillborn >= _MOST_STILLBORN * self.jobs:
                 error = process.error or {"message": f"exit status {code}"}
                 what = f"more than {self.settings.max_memory:,} bytes" if why == "memory" else error["message"]
-                raise Failure(f"the workers do not start: {what}", Code.UNEXPECTED, "workers")
+                raise RunError(f"the workers do not start: {what}", Code.UNEXPECTED, "workers")
         for trial in trials:
             order = trial.order
             if why == "time" and trial.is_late:

@@ -16,9 +16,9 @@ from typing import Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, Words, as_failure, finite, writing
+from .._jobs.failures import Code, Words, as_failure, finite, record_of, writing
 from .._version import __version__
-from ..errors import PyHarmonyWarning
+from ..errors import PyHarmonyWarning, RunError
 
 _LIBRARY = logging.getLogger("pyharmony")
 _LOG = logging.getLogger("pyharmony.cli")
@@ -105,7 +105,7 @@ class Console:
         if self._verbose:
             _LOG.info(text)
 
-    def error(self, failure: Failure, **fields: Any) -> None:
+    def error(self, failure: RunError, **fields: Any) -> None:
         _LOG.error(str(failure), extra={"fields": {"code": int(failure.exit_code), "kind": failure.kind, **fields}})
 
     def words(
@@ -123,7 +123,7 @@ class Console:
         """Reports samples that failed, and returns them for the JSON object."""
         rows = [{"name": problem.name, "message": problem.message} for problem in problems]
         for row in rows:
-            self.error(Failure(row["message"], Code.SOME_FAILED, "problem"), name=row["name"])
+            self.error(RunError(row["message"], Code.SOME_FAILED, "problem"), name=row["name"])
         return rows
 
     def take_warnings(self) -> list[str]:
@@ -169,7 +169,7 @@ class Console:
         warnings.showwarning = show
         try:
             if self._quiet and self._verbose:
-                raise Failure("--quiet and --verbose exclude each other", Code.USAGE)
+                raise RunError("--quiet and --verbose exclude each other", Code.USAGE)
             yield
             if self._some_failed:
                 raise typer.Exit(Code.SOME_FAILED)
@@ -182,8 +182,8 @@ class Console:
             self.error(failure)
             _leave_broken_stdout()
             if not self._has_result:
-                with contextlib.suppress(Failure):
-                    self.result(status="error", error=failure_record(failure))
+                with contextlib.suppress(RunError):
+                    self.result(status="error", error=record_of(failure))
             raise typer.Exit(failure.exit_code) from None
         finally:
             _LIBRARY.removeHandler(self._handler)
@@ -264,12 +264,6 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60:,} h {minutes % 60:02} min"
-
-
-def failure_record(failure: Failure) -> dict[str, Any]:
-    about = {"code": failure.code, "argument": failure.argument}
-    about = {key: value for key, value in about.items() if value is not None}
-    return {"kind": failure.kind, "message": str(failure), "exit_code": int(failure.exit_code), **about}
 
 
 def table(rows: list[list[str]], indent: str = "") -> str:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import get_num_threads
-from .._jobs.failures import Code, Failure, as_failure, writing
+from .._jobs.failures import Code, as_failure, record_of, writing
 from .._jobs.lists import rows_of
 from .._jobs.task import STREAM, Request, Task, check_output, task_of
 from .._jobs.worker import Worker, milliseconds
-from ._console import Console, failure_record
+from ..errors import RunError
+from ._console import Console
 
 _LONG = 3_000_000  # bytes of files from which on a terminal shows an activity indicator
 
@@ -26,11 +27,11 @@ def make(request: Request, table: str | None, console: Console) -> None:
         _make_one(request, console)
         return
     if any(path is not None for path in request.inputs.values()):
-        raise Failure("images and --list exclude each other: the images come from the list", Code.USAGE)
+        raise RunError("images and --list exclude each other: the images come from the list", Code.USAGE)
     if request.options.get("save_mask") is not None:
-        raise Failure("--save-mask is for one image; in a list it is a column", Code.USAGE)
+        raise RunError("--save-mask is for one image; in a list it is a column", Code.USAGE)
     if request.output == STREAM:
-        raise Failure("-o - is for one image; with --list, OUT is a folder", Code.USAGE)
+        raise RunError("-o - is for one image; with --list, OUT is a folder", Code.USAGE)
     rows = rows_of(table, request, getattr(sys.stdin, "buffer", None))
     make_all([({"line": line}, task) for line, task in rows], request, console)
 
@@ -44,9 +45,9 @@ def _make_one(request: Request, console: Console) -> None:
     kind = request.kind
     if missing := [name.upper() for name in kind.needed if request.inputs[name] is None]:
         are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
-        raise Failure(f"{' and '.join(missing)} {are} missing; pass {them}, or a list with --list", Code.USAGE)
+        raise RunError(f"{' and '.join(missing)} {are} missing; pass {them}, or a list with --list", Code.USAGE)
     if request.output is None:
-        raise Failure("-o OUT is missing; -o - is stdout", Code.USAGE)
+        raise RunError("-o OUT is missing; -o - is stdout", Code.USAGE)
     task = task_of(kind, request.inputs, request.output, request.options)
     worker = _worker(request, console)
     if task.out == STREAM:
@@ -71,11 +72,11 @@ def _make_one(request: Request, console: Console) -> None:
 def _check_stdout(console: Console) -> None:
     """Refuses to write an image to stdout if it is a terminal, closed, or used by --json."""
     if console.as_json:
-        raise Failure("--json and -o - both write to stdout; write to a file", Code.USAGE)
+        raise RunError("--json and -o - both write to stdout; write to a file", Code.USAGE)
     if sys.stdout is None:
-        raise Failure("-o -: stdout is closed", Code.USAGE)
+        raise RunError("-o -: stdout is closed", Code.USAGE)
     if sys.stdout.isatty():
-        raise Failure("-o - would write an image to the terminal; redirect stdout", Code.USAGE)
+        raise RunError("-o - would write an image to the terminal; redirect stdout", Code.USAGE)
 
 
 def _size(task: Task) -> float:
@@ -123,12 +124,12 @@ def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console
             for number, record in run(tasks, request, console):
                 key, task = tasks[number]
                 where = _where(key)
-                if isinstance(record, Failure):
+                if isinstance(record, RunError):
                     failed += 1
                     names_file = "line" not in key and record.argument in task.files
                     console.error(record if names_file else record.within(where), **key)
                     item = {**key, "status": "error", "output": {"path": task.out, "written": False}}
-                    item["error"] = failure_record(record)
+                    item["error"] = record_of(record)
                 else:
                     item = {**key, "status": "ok", **record}
                     report = _report(task, record)
@@ -140,16 +141,16 @@ def make_all(tasks: list[tuple[dict[str, Any], Task]], request: Request, console
     except KeyboardInterrupt:
         finish("interrupted")
         report = f"{len(items) - failed} of {len(tasks)} images were written"
-        raise Failure(f"interrupted; {report}", Code.INTERRUPTED) from None
+        raise RunError(f"interrupted; {report}", Code.INTERRUPTED) from None
     finish("some failed" if failed else "ok")
     if failed:
         what = "rows" if "line" in tasks[0][0] else "images"
-        raise Failure(f"{failed} of {len(tasks)} {what} failed", Code.SOME_FAILED)
+        raise RunError(f"{failed} of {len(tasks)} {what} failed", Code.SOME_FAILED)
     seconds = time.perf_counter() - start
     console.note(f"{'would write' if request.dry_run else 'wrote'} {len(tasks)} images, {seconds:.2f} s")
 
 
-_Records = Iterator[tuple[int, dict[str, Any] | Failure]]
+_Records = Iterator[tuple[int, dict[str, Any] | RunError]]
 
 
 def _where(key: Mapping[str, Any]) -> str:
@@ -186,13 +187,13 @@ def _side_by_side(tasks: list[tuple[dict[str, Any], Task]], request: Request, co
         request.kind.command, output="", max_pixels=request.max_pixels, threads=request.threads or 1, device=device,
         as_list=True, dry_run=request.dry_run,
     )  # fmt: skip
-    unmade: list[tuple[int, Failure]] = []
+    unmade: list[tuple[int, RunError]] = []
 
     def orders() -> Iterator[Order]:
         for number, (_, task) in enumerate(tasks):
             try:
                 _prepare(task, request)
-            except Failure as failure:
+            except RunError as failure:
                 unmade.append((number, failure))
                 continue
             inputs = {name: task.files[name] for name in task.kind.inputs if name in task.files}
@@ -203,7 +204,7 @@ def _side_by_side(tasks: list[tuple[dict[str, Any], Task]], request: Request, co
             record = outcome.record
             if outcome.is_error:
                 about = record.get("code"), record.get("argument")
-                failure = Failure(record["message"], Code(record["exit_code"]), record["kind"], *about)
+                failure = RunError(record["message"], Code(record["exit_code"]), record["kind"], *about)
                 yield outcome.number, failure
             else:
                 for text in record["warnings"]:

@@ -9,7 +9,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from .._jobs.failures import Code, Failure, reading
+from .._jobs.failures import Code, reading
+from ..errors import RunError
 
 #: The files of `pyharmony --module`, which are run when a command begins.
 _files: list[Path] = []
@@ -40,7 +41,7 @@ def run(path: Path, before: str = "") -> Any:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, source)
     if spec is None or spec.loader is None:
-        raise Failure(f"{before}{path}: expected a Python file, .py", Code.USAGE)
+        raise RunError(f"{before}{path}: expected a Python file, .py", Code.USAGE)
     module = importlib.util.module_from_spec(spec)
     # Dataclasses look up their module.
     sys.modules[module_name] = module
@@ -50,7 +51,7 @@ def run(path: Path, before: str = "") -> Any:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
-        raise Failure(f"{before}{path}: {_cause(error, source)}", Code.INPUT) from error
+        raise RunError(f"{before}{path}: {_cause(error, source)}", Code.INPUT) from error
     finally:
         sys.path.remove(str(source.parent))
     return module
@@ -73,15 +74,15 @@ def tables(config: str) -> dict[str, Any] | None:
         return None
     module, key = run(Path(path)), key or "recipe"
     if not hasattr(module, key):
-        raise Failure(f"CONFIG: {path} does not define {key!r}, expected a dictionary of tables", Code.USAGE)
+        raise RunError(f"CONFIG: {path} does not define {key!r}, expected a dictionary of tables", Code.USAGE)
     recipe = getattr(module, key)
     if callable(recipe):
         try:
             recipe = recipe()
         except Exception as error:
             cause = _cause(error, Path(path).resolve())
-            raise Failure(f"CONFIG: {key}() of {path}: {cause}", Code.INPUT) from error
+            raise RunError(f"CONFIG: {key}() of {path}: {cause}", Code.INPUT) from error
     if not isinstance(recipe, dict):
         kind = type(recipe).__name__
-        raise Failure(f"CONFIG: {key} of {path} is a {kind}, expected a dictionary of tables", Code.USAGE)
+        raise RunError(f"CONFIG: {key} of {path} is a {kind}, expected a dictionary of tables", Code.USAGE)
     return {table: dict(values) if isinstance(values, dict) else values for table, values in recipe.items()}

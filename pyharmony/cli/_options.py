@@ -13,8 +13,9 @@ import typer
 from typer.core import TyperCommand
 
 from .._calls import IMAGE, Call, Group, Kind, Option, harmonize_methods
-from .._jobs.failures import Code, Failure
+from .._jobs.failures import Code
 from .._jobs.task import Request
+from ..errors import RunError
 from . import _command
 from ._command import Overwrite, fields_of, names_of, parameter, runner
 from ._console import Console
@@ -103,7 +104,7 @@ def values_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
             arguments = {name: result.pop(name) for name in list(result) if name.startswith(before)}
             if arguments and result.get(option.name) is False:
                 first = replace(option, name=next(iter(arguments))).flag
-                raise Failure(f"{option.flag} off and {first} exclude each other", Code.USAGE)
+                raise RunError(f"{option.flag} off and {first} exclude each other", Code.USAGE)
             if arguments:
                 result[option.name] = {name.removeprefix(before): value for name, value in arguments.items()}
     return result
@@ -112,12 +113,12 @@ def values_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
 def _converted(option: Option, value: Any) -> Any:
     value = value.value if isinstance(value, Enum) else value
     if option.type is IMAGE and not Path(value).exists():
-        raise Failure(f"{option.flag}: {value}: no such file or directory", Code.INPUT, "FileNotFoundError")
+        raise RunError(f"{option.flag}: {value}: no such file or directory", Code.INPUT, "FileNotFoundError")
     try:
         converted = option.converted(value) if isinstance(value, str) else value
         option.check(converted)
     except ValueError as error:
-        raise Failure(f"{option.flag}: {value!r}, expected {error}", Code.USAGE) from None
+        raise RunError(f"{option.flag}: {value!r}, expected {error}", Code.USAGE) from None
     return converted
 
 

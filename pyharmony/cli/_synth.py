@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, writing
+from .._jobs.failures import Code, writing
+from ..errors import RunError
 from ._command import argument, command, option, switch
 from ._console import Console
 from ._contact import SHOWN, check_file, fitted, spread, write_sheet
@@ -87,7 +88,7 @@ def synth(
     share = 0.9 if keep is None else keep
     score = None if realism is None and keep is None else _score(realism or _JUDGE)
     if left_out is not None and score is None:
-        raise Failure("--left-out needs --keep or --realism", Code.USAGE)
+        raise RunError("--left-out needs --keep or --realism", Code.USAGE)
     photos = open_data_set(path, coco=coco, split=split)
     if isinstance(photos, data.Manifest):
         able = [i for i, entries in enumerate(photos.entries) if "mask" in entries]
@@ -146,7 +147,7 @@ def crop(
     aligned = open_data_set(path, Kind.scenes, boxes=boxes)
     if scenes:
         if sheet is not None:
-            raise Failure("--sheet and --scenes exclude each other: --scenes writes no pairs", Code.USAGE, "usage")
+            raise RunError("--sheet and --scenes exclude each other: --scenes writes no pairs", Code.USAGE, "usage")
         _write_scenes(console, aligned, output, overwrite, quality=quality, threads=threads or cores())
         return
     pairs = aligned.pairs(max_images, seed=seed)
@@ -159,7 +160,7 @@ def _limits(text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise Failure(f"--limits {text}: expected LOW,HIGH", Code.USAGE) from None
+        raise RunError(f"--limits {text}: expected LOW,HIGH", Code.USAGE) from None
     return low, high
 
 
@@ -170,7 +171,7 @@ def _weights(texts: list[str] | None) -> dict[str, float] | None:
         try:
             weights[name] = float(weight) if equals else 1.0
         except ValueError:
-            raise Failure(f"--method {text}: expected NAME or NAME=WEIGHT", Code.USAGE) from None
+            raise RunError(f"--method {text}: expected NAME or NAME=WEIGHT", Code.USAGE) from None
     return weights or None
 
 

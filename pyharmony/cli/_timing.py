@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, blend, get_num_threads, set_num_threads, simd_level
-from .._jobs.failures import Code, Failure
+from .._jobs.failures import Code
+from ..errors import RunError
 from . import _facts, _pictures
 from ._console import Console, table
 
@@ -51,7 +52,7 @@ def sizes_of(text: str) -> dict[str, tuple[int, int]]:
         numbers = re.fullmatch(r"(\d+)x(\d+)", name)
         width, height = (int(numbers[1]), int(numbers[2])) if numbers else SIZES.get(name, (0, 0))
         if min(width, height) < 8 or width * height > _LARGEST:
-            raise Failure(
+            raise RunError(
                 f"--sizes: {name!r}, expected {', '.join(SIZES)} or WxH from 8x8 to 64 million pixels", Code.USAGE
             )
         sizes[name] = width, height
@@ -63,7 +64,7 @@ def peers_of(text: str | None) -> tuple[list[str], dict[str, str]]:
     here, missing = [], {}
     for name in dict.fromkeys((text or "").split(",")) if text else ():
         if name not in ("cv2", "fpie"):
-            raise Failure(f"--against: {name!r}, expected cv2, fpie or both", Code.USAGE)
+            raise RunError(f"--against: {name!r}, expected cv2, fpie or both", Code.USAGE)
         try:
             importlib.import_module("fpie.process" if name == "fpie" else name)
             here.append(name)

@@ -16,7 +16,8 @@ import typer
 
 from .._calls import Call
 from .._calls.batches import BATCHES, OF_ALL, inputs_of
-from .._jobs.failures import Code, Failure, as_failures
+from .._jobs.failures import Code, as_failures
+from ..errors import RunError
 from ._command import argument, fields_of, option, parameter, runner, switch
 from ._console import Console, duration
 from ._facts import cores
@@ -118,16 +119,16 @@ def _run(console: Console, call: Call, source: Path, options: dict[str, Any], va
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         shard = (int(match[1]), int(match[2])) if match else (0, 0)
         if not 1 <= shard[0] <= shard[1]:
-            raise Failure(f"--shard: {text!r}, expected I/N, such as 2/8", Code.USAGE)
+            raise RunError(f"--shard: {text!r}, expected I/N, such as 2/8", Code.USAGE)
     if values["retry_failed"] and not values["resume"]:
-        raise Failure("--retry-failed needs --resume", Code.USAGE)
+        raise RunError("--retry-failed needs --resume", Code.USAGE)
     if values["resume"] and values["restart"]:
-        raise Failure("--resume and --restart exclude each other", Code.USAGE)
+        raise RunError("--resume and --restart exclude each other", Code.USAGE)
     others = {}
     for one in values.pop("others") or ():
         name, mark, path = one.partition("=")
         if not mark:
-            raise Failure(f"--with: {one!r}, expected INPUT=PATH, such as mask=masks", Code.USAGE)
+            raise RunError(f"--with: {one!r}, expected INPUT=PATH, such as mask=masks", Code.USAGE)
         others[name] = path
     plain = {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
     plain |= {"jobs": plain["jobs"] or cores(), "max_memory": _bytes_of(plain["max_memory"]), "others": others}
@@ -137,18 +138,18 @@ def _run(console: Console, call: Call, source: Path, options: dict[str, Any], va
             report = run(call.command, source, plain.pop("output"), options=options, shard=shard, progress=progress,
                          **plain)  # fmt: skip
         except KeyboardInterrupt:
-            raise Failure("interrupted; --resume continues", Code.INTERRUPTED) from None
-        except Failure as failure:
+            raise RunError("interrupted; --resume continues", Code.INTERRUPTED) from None
+        except RunError as failure:
             if failure.kind not in ("disk", "ledger"):
                 raise
-            raise Failure(f"{failure}; --resume continues", failure.exit_code, failure.kind) from failure
+            raise RunError(f"{failure}; --resume continues", failure.exit_code, failure.kind) from failure
     _conclude(console, report, time.perf_counter() - start)
 
 
 def _conclude(console: Console, report: Report, seconds: float) -> None:
     counts = report.counts
     for error in report.errors:
-        console.error(Failure(f"{error['name']}: {error['message']}", Code.SOME_FAILED, error["kind"]))
+        console.error(RunError(f"{error['name']}: {error['message']}", Code.SOME_FAILED, error["kind"]))
     console.result(
         status="some failed" if counts["failed"] else "ok", counts=counts, changed=report.changed,
         errors=report.errors, results=str(report.results), seconds=round(seconds, 3),
@@ -158,7 +159,7 @@ def _conclude(console: Console, report: Report, seconds: float) -> None:
     console.note(f"{text}{again}, {seconds:.1f} s; {report.results} lists them")
     if counts["failed"]:
         text = f"{counts['failed']:,} of {sum(counts.values()):,} images failed; {report.errors_list} lists them"
-        raise Failure(text, Code.SOME_FAILED)
+        raise RunError(text, Code.SOME_FAILED)
 
 
 def _bytes_of(text: str | None) -> int | None:
@@ -167,7 +168,7 @@ def _bytes_of(text: str | None) -> int | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)i?B?", text)
     if not match or float(match[1]) == 0:
-        raise Failure(f"--max-memory: {text!r}, expected a size such as 4G", Code.USAGE)
+        raise RunError(f"--max-memory: {text!r}, expected a size such as 4G", Code.USAGE)
     return int(float(match[1]) * 1024 ** "_KMGT".index(match[2].upper() or "_"))
 
 

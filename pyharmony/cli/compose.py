@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from .._calls import COMPOSE, Group, flag
-from .._jobs.failures import Code, Failure, Words, as_failures, reading, with_code, with_codes, writing
+from .._jobs.failures import Code, Words, as_failures, reading, with_code, with_codes, writing
 from .._jobs.task import STREAM, check_output
+from ..errors import RunError
 from ._command import Output, Overwrite, argument, option
 from ._console import Console
 from ._images import as_composite, check_image, numbered, output_name, read_with_source, write_image
@@ -60,7 +61,7 @@ def compose(
     from pyharmony import _temporary, composition, io
 
     if len(photos) < 2:
-        raise Failure("BACKGROUND is missing, expected photos with subjects, then the background", Code.USAGE)
+        raise RunError("BACKGROUND is missing, expected photos with subjects, then the background", Code.USAGE)
     *subjects, background = photos
     k = options.get("k", 1)
     if recipe is not None:
@@ -68,13 +69,13 @@ def compose(
         decided = [_flag_of(name, value) for name, value in options.items() if not name.startswith("keep_")]
         decided += ["--explain"] * (explain is not None)
         if decided:
-            raise Failure(f"--recipe and {decided[0]} exclude each other", Code.USAGE)
+            raise RunError(f"--recipe and {decided[0]} exclude each other", Code.USAGE)
         if not Path(recipe).exists():
-            raise Failure(f"--recipe: {recipe}: no such file or directory", Code.INPUT, "FileNotFoundError")
+            raise RunError(f"--recipe: {recipe}: no such file or directory", Code.INPUT, "FileNotFoundError")
     if layers is not None and not layers.lower().endswith(".ora"):
-        raise Failure(f"--layers: {layers}, expected a path that ends in '.ora'", Code.USAGE)
+        raise RunError(f"--layers: {layers}, expected a path that ends in '.ora'", Code.USAGE)
     if k > 1 and output == STREAM:
-        raise Failure("-k: stdout is for one image; write to a file", Code.USAGE)
+        raise RunError("-k: stdout is for one image; write to a file", Code.USAGE)
     outputs = [path for path in (output, save_recipe, layers, explain) if path is not None]
     outputs += [numbered(output, number) for number in range(2, k + 1)]
     for path in outputs:
@@ -83,11 +84,11 @@ def compose(
             if path not in (save_recipe, layers):
                 check_image(path, overwrite)
         elif console.as_json or path is not output:
-            raise Failure("stdout is for OUT alone, without --json; write to a file", Code.USAGE)
+            raise RunError("stdout is for OUT alone, without --json; write to a file", Code.USAGE)
     try:
         arguments = COMPOSE.arguments(options, len(subjects), len(subjects) > 1)
     except ValueError as error:
-        raise Failure(str(error), Code.USAGE) from None
+        raise RunError(str(error), Code.USAGE) from None
     start = time.perf_counter()
     *read, (scene, below) = [read_with_source(path) for path in photos]
     pictures, sources = [picture for picture, _ in read], [*(source for _, source in read), below]

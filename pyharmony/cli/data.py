@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, reading_or_writing, writing
+from .._jobs.failures import Code, reading_or_writing, writing
 from .._jobs.task import check_new
+from ..errors import RunError
 from . import _synth
 from ._command import Overwrite, argument, command, option, switch
 from ._console import Console, table
@@ -49,7 +50,7 @@ def _shares(text: str) -> dict[str, float]:
         except ValueError:
             equals = ""
         if not equals or not name.strip():
-            raise Failure(f"--shares {text}: expected NAME=SHARE,...", Code.USAGE)
+            raise RunError(f"--shares {text}: expected NAME=SHARE,...", Code.USAGE)
     return shares
 
 
@@ -214,7 +215,7 @@ def shard(
     if part is not None:
         parts = data.split(dataset, _shares(shares), seed=seed)
         if part not in parts:
-            raise Failure(f"--part {part}: expected one of {', '.join(parts)}", Code.USAGE)
+            raise RunError(f"--part {part}: expected one of {', '.join(parts)}", Code.USAGE)
         dataset = parts[part]
     with console.progress(len(dataset), "writing") as advance, reading_or_writing(path, output):
         options: dict[str, Any] = {"progress": advance, "errors": "skip" if skip_bad else "raise"}

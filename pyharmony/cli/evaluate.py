@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from .._jobs.failures import Code, Failure, Words, as_failures, reading, writing
+from .._jobs.failures import Code, Words, as_failures, reading, writing
 from .._jobs.task import check_new
+from ..errors import RunError
 from ._command import TorchDevice, command, option, switch
 from ._console import Console
 from ._contact import check_file, fitted, spread, write_sheet
@@ -76,17 +77,17 @@ def evaluate(
     row, and the exit code is 5.
     """
     if (data is None) == (run is None):
-        raise Failure("expected either --data ROOT or --run DIR", Code.USAGE)
+        raise RunError("expected either --data ROOT or --run DIR", Code.USAGE)
     if batch_statistics and run is None and not models:
-        raise Failure("--batch-statistics needs a --model or a --run", Code.USAGE)
+        raise RunError("--batch-statistics needs a --model or a --run", Code.USAGE)
     if network_size is not None and not models:
-        raise Failure("--network-size needs a --model", Code.USAGE)
+        raise RunError("--network-size needs a --model", Code.USAGE)
     if ensembles and len(models or []) + (run is not None) < 2:
-        raise Failure("--ensemble needs two networks of --model and --run", Code.USAGE)
+        raise RunError("--ensemble needs two networks of --model and --run", Code.USAGE)
     if run is not None and split is not None:
-        raise Failure("--split: needs --data; a run has its own split", Code.USAGE)
+        raise RunError("--split: needs --data; a run has its own split", Code.USAGE)
     if realism_maps is not None and not judges:
-        raise Failure("--realism-maps needs a --judge", Code.USAGE)
+        raise RunError("--realism-maps needs a --judge", Code.USAGE)
     for path in (csv, markdown, sheet):
         check_file(path, overwrite, picture=path is not None and path == sheet)
     if realism_maps is not None:
@@ -97,12 +98,12 @@ def evaluate(
     _side(size or "256")
     for name in methods or []:
         if name not in evaluation.METHODS:
-            raise Failure(f"--method {name}: expected one of {', '.join(evaluation.METHODS)}", Code.USAGE)
+            raise RunError(f"--method {name}: expected one of {', '.join(evaluation.METHODS)}", Code.USAGE)
     for flag, texts in (("--model", models), ("--judge", judges)):
         for _, file in _labels_and_files(texts or [], flag):
             _catalogue.check_weights(file)
     if device not in (None, "cpu", "cuda"):
-        raise Failure(f"--device: {device!r}, expected cpu or cuda", Code.USAGE)
+        raise RunError(f"--device: {device!r}, expected cpu or cuda", Code.USAGE)
 
     dataset, side = _dataset(console, data, run, split, size)
     if run is not None:
@@ -178,7 +179,7 @@ def _side(text: str) -> int | None:
     if text == "full":
         return None
     if not text.isascii() or not text.isdigit() or int(text) < 11:
-        raise Failure(f"--size {text}: expected 11 pixels or more, or full", Code.USAGE)
+        raise RunError(f"--size {text}: expected 11 pixels or more, or full", Code.USAGE)
     return int(text)
 
 
@@ -191,9 +192,9 @@ def _labels_and_files(texts: list[str], option: str) -> list[tuple[str, str]]:
             path, file = Path(text), text
             label = path.parent.name if path.stem in ("best", "last", "model") and path.parent.name else path.stem
         if not label or not file:
-            raise Failure(f"{option} {text}: expected FILE or LABEL=FILE", Code.USAGE)
+            raise RunError(f"{option} {text}: expected FILE or LABEL=FILE", Code.USAGE)
         if label in dict(files):
-            raise Failure(f"{option} {text}: the label {label} is used twice; expected LABEL=FILE", Code.USAGE)
+            raise RunError(f"{option} {text}: the label {label} is used twice; expected LABEL=FILE", Code.USAGE)
         files.append((label, file))
     return files
 
@@ -209,7 +210,7 @@ def _methods(
     harmonizers: dict[str, Any] = {name: evaluation.METHODS[name] for name in names}
     for label, file in _labels_and_files(models, "--model"):
         if label in evaluation.METHODS or label == "target":
-            raise Failure(f"--model: the label {label} is used twice; expected LABEL={file}", Code.USAGE)
+            raise RunError(f"--model: the label {label} is used twice; expected LABEL={file}", Code.USAGE)
         harmonizers[label] = evaluation.harmonizer(
             file, device=device, batch_statistics=batch_statistics, size=sizes.get(label)
         )
@@ -226,11 +227,13 @@ def _ensembles(
         members = (names if equals else text).split("+")
         for name in members:
             if name not in sizes:
-                raise Failure(f"--ensemble {text}: no network {name!r}; expected one of {', '.join(sizes)}", Code.USAGE)
+                raise RunError(f"--ensemble {text}: no network {name!r}, expected {', '.join(sizes)}", Code.USAGE)
         if not label or label in (*evaluation.METHODS, *harmonizers, *ensembles, "target"):
-            raise Failure(f"--ensemble {text}: the label {label} is used twice; expected LABEL=MODEL+MODEL", Code.USAGE)
+            raise RunError(
+                f"--ensemble {text}: the label {label} is used twice, expected LABEL=MODEL+MODEL", Code.USAGE
+            )
         if len({sizes[name] for name in members}) > 1:
-            raise Failure(f"--ensemble {text}: its networks have different input sizes", Code.USAGE)
+            raise RunError(f"--ensemble {text}: its networks have different input sizes", Code.USAGE)
         from .. import models
 
         with as_failures(Words({"members": f"--ensemble {text}: members"})):

@@ -7,8 +7,9 @@ import time
 from typing import Annotated, Any
 
 from .._calls import MERGE
-from .._jobs.failures import Code, Failure, Words, as_failures, with_code
+from .._jobs.failures import Code, Words, as_failures, with_code
 from .._jobs.task import STREAM
+from ..errors import RunError
 from ._command import Output, Overwrite, argument
 from ._console import Console
 from ._images import as_composite, check_image, output_name, read_with_source, write_image
@@ -41,15 +42,15 @@ def merge(
 
     check_image(output, overwrite)
     if output == STREAM and console.as_json:
-        raise Failure("stdout is for OUT alone, without --json; write to a file", Code.USAGE)
+        raise RunError("stdout is for OUT alone, without --json; write to a file", Code.USAGE)
     masks, base = options.get("people"), options.get("base", _AUTO)
     if len(photos) < 2:
-        raise Failure("one photo, expected two or more of one scene", Code.USAGE)
+        raise RunError("one photo, expected two or more of one scene", Code.USAGE)
     if masks and len(masks) != len(photos):
         times = f"given {len(masks)} times for {len(photos)} photos, expected once for each"
-        raise Failure(f"--people: {times}", Code.USAGE)
+        raise RunError(f"--people: {times}", Code.USAGE)
     if base != _AUTO and base not in photos:
-        raise Failure(f"--base: {base!r}, expected {_AUTO} or one of {', '.join(photos)}", Code.USAGE)
+        raise RunError(f"--base: {base!r}, expected {_AUTO} or one of {', '.join(photos)}", Code.USAGE)
     start = time.perf_counter()
     read = [read_with_source(path) for path in photos]
     pictures = [picture for picture, _ in read]

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, Failure, as_failures, reading, writing
+from .._jobs.failures import Code, as_failures, reading, writing
 from .._jobs.task import check_new
+from ..errors import RunError
 from ._command import Overwrite, argument, command, option, switch
 from ._console import Console, table
 
@@ -88,7 +89,7 @@ def show(
         _show_weights(console, entry)
         return
     if name not in {info.name for info in _catalogue.every()}:
-        raise Failure(_unknown(name), Code.USAGE)
+        raise RunError(_unknown(name), Code.USAGE)
     info = _catalogue.entry_of(name)
     with as_failures(console.words()):
         variant = info.variant(preset)
@@ -249,7 +250,7 @@ def convert(
 def _setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise Failure(f"--set {text}: expected KEY=VALUE", Code.USAGE)
+        raise RunError(f"--set {text}: expected KEY=VALUE", Code.USAGE)
     try:
         return key, json.loads(value)
     except ValueError:

@@ -6,8 +6,9 @@ import time
 from typing import Annotated, Any
 
 from .._calls import PLACE
-from .._jobs.failures import Code, Failure, as_failures, reading, with_code
+from .._jobs.failures import Code, as_failures, reading, with_code
 from .._jobs.task import STREAM
+from ..errors import RunError
 from ._command import Overwrite, argument, option
 from ._console import Console
 from ._images import check_image, output_name, read_image, write_image
@@ -36,11 +37,11 @@ def place(
     from pyharmony import io, placement
 
     if options.get("person") is False and "head" in options:
-        raise Failure("--no-person and --head exclude each other", Code.USAGE)
+        raise RunError("--no-person and --head exclude each other", Code.USAGE)
     if explain is not None and explain != STREAM:
         check_image(explain, overwrite)
     elif explain is not None and console.as_json:
-        raise Failure("--json and --explain - both write to stdout; write to a file", Code.USAGE)
+        raise RunError("--json and --explain - both write to stdout; write to a file", Code.USAGE)
     start = time.perf_counter()
     own, scene = read_image(subject), read_image(background)
     mask = options.get("mask")

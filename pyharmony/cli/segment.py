@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from .._calls import SEGMENT
-from .._jobs.failures import Code, Failure, as_failures, reading, with_code, writing
+from .._jobs.failures import Code, as_failures, reading, with_code, writing
 from .._jobs.prompts import prompted
 from .._jobs.task import STREAM, check_output
+from ..errors import RunError
 from ._command import Overwrite, argument, option, switch
 from ._console import Console
 from ._images import numbered, output_name, read_image, write_image
@@ -54,9 +55,9 @@ def segment(
     people, mask, method = options.get("people", False), options.get("mask"), options.get("method", "auto")
     has_prompt = any(name in options for name in ("points", "beside", "scribble", "scribble_beside", "box", "mask"))
     if sum((people, annotations is not None, has_prompt)) > 1:
-        raise Failure("--people, --annotations and prompts exclude each other", Code.USAGE)
+        raise RunError("--people, --annotations and prompts exclude each other", Code.USAGE)
     if every and annotations is not None:
-        raise Failure("--every and --annotations exclude each other", Code.USAGE)
+        raise RunError("--every and --annotations exclude each other", Code.USAGE)
     segmenter = _segmenter(method, model, encoder, decoder, salient)
     if annotations is not None:
         _all_boxes(console, Path(image), annotations, Path(output), segmenter, overwrite)
@@ -64,9 +65,9 @@ def segment(
     start = time.perf_counter()
     if output == STREAM:
         if console.as_json:
-            raise Failure("--json and -o - both write to stdout; write to a file", Code.USAGE)
+            raise RunError("--json and -o - both write to stdout; write to a file", Code.USAGE)
         if every:
-            raise Failure("--every and -o - exclude each other; write to files", Code.USAGE)
+            raise RunError("--every and -o - exclude each other; write to files", Code.USAGE)
     else:
         check_output(numbered(output, 1) if every else output, not overwrite)
     picture = read_image(image)
@@ -74,7 +75,7 @@ def segment(
         session = segmentation.Session(picture, method=segmenter)
         segments = session.people() if people else prompted(session, options)
     if not len(segments):
-        raise Failure(f"{image}: {segments.reason}; nothing was written", Code.INPUT, "nothing_found")
+        raise RunError(f"{image}: {segments.reason}; nothing was written", Code.INPUT, "nothing_found")
     if segments.reason:
         console.warn(f"{image}: {segments.reason}")
     names = [numbered(output, number + 1) for number in range(len(segments))] if every else [output]
@@ -108,9 +109,9 @@ def _segmenter(
     from .. import segmentation
 
     if (encoder is None) != (decoder is None):
-        raise Failure("--encoder and --decoder need each other", Code.USAGE)
+        raise RunError("--encoder and --decoder need each other", Code.USAGE)
     if sum((method != "auto", model is not None, encoder is not None, salient is not None)) > 1:
-        raise Failure("--method, --model, --encoder and --salient exclude each other", Code.USAGE)
+        raise RunError("--method, --model, --encoder and --salient exclude each other", Code.USAGE)
     with reading("--model" if model else "--salient" if salient else "--encoder"):
         if model is not None:
             return segmentation.trained(model)

@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 from typing import Annotated
 
-from .._jobs.failures import Code, Failure, as_failures, reading
+from .._jobs.failures import Code, as_failures, reading
+from ..errors import RunError
 from ._command import command, option, switch
 from ._console import Console
 
@@ -77,7 +78,7 @@ def serve(
                 sizes[name] = None if text is None else bytes_of(text)
             except ValueError as error:
                 words = f"--{name.replace('_', '-')}: {text!r}, expected {error}"
-                raise Failure(words, Code.USAGE) from None
+                raise RunError(words, Code.USAGE) from None
         settings = Settings(
             host=host,
             port=port,
@@ -101,7 +102,7 @@ def serve(
         with reading(f"--host {host} --port {port}", Code.UNEXPECTED, "cannot be listened on: "):
             run(settings, started)
     except RuntimeError as error:
-        raise Failure(str(error), Code.UNEXPECTED, "not_started") from error
+        raise RunError(str(error), Code.UNEXPECTED, "not_started") from error
     finally:
         logger.setLevel(before)
     console.result(status="ok")

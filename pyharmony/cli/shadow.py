@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from .._calls import SHADOW
-from .._jobs.failures import Code, Failure, as_failures, reading
+from .._jobs.failures import Code, as_failures, reading
 from .._jobs.task import STREAM
+from ..errors import RunError
 from ._command import Output, Overwrite, argument, option
 from ._console import Console
 from ._images import check_image, output_name, read_image, write_image
@@ -57,15 +58,15 @@ def draw_with_layer(
         if path is not None:
             check_image(path, overwrite)
     if layer is not None and layer in (STREAM, output):
-        raise Failure(f"--layer: {layer}, expected a file other than OUT", Code.USAGE)
+        raise RunError(f"--layer: {layer}, expected a file other than OUT", Code.USAGE)
     if output == STREAM and console.as_json:
-        raise Failure("--json and -o - both write to stdout; write to a file", Code.USAGE)
+        raise RunError("--json and -o - both write to stdout; write to a file", Code.USAGE)
     start = time.perf_counter()
     picture = read_image(image)
     with as_failures(console.words()), reading(f"MASK: {mask}"):
         result, info = draw(picture, mask, return_info=True, **arguments)
     if info.reason:
-        raise Failure(f"{image}: {info.reason}; nothing was written", Code.INPUT, "nothing_drawn")
+        raise RunError(f"{image}: {info.reason}; nothing was written", Code.INPUT, "nothing_drawn")
     write_image(result, output, overwrite)
     if layer is not None:
         write_image(dataclasses.replace(picture, pixels=info.layer, format=None), layer, overwrite)

@@ -7,8 +7,9 @@ import time
 from typing import Annotated, Any
 
 from .._calls import SUPER_RESOLVE
-from .._jobs.failures import Code, Failure, Words, as_failures, reading
+from .._jobs.failures import Code, Words, as_failures, reading
 from .._jobs.task import STREAM
+from ..errors import RunError
 from ._command import Output, Overwrite, argument, option
 from ._console import Console
 from ._images import check_image, output_name, read_image, write_image
@@ -32,11 +33,11 @@ def super_resolve(
 
     method = options.get("method", "auto")
     if model is not None and method != "auto":
-        raise Failure("--method and --model exclude each other", Code.USAGE)
+        raise RunError("--method and --model exclude each other", Code.USAGE)
     if output != STREAM:
         check_image(output, overwrite)
     elif console.as_json:
-        raise Failure("--json and -o - both write to stdout; write to a file", Code.USAGE)
+        raise RunError("--json and -o - both write to stdout; write to a file", Code.USAGE)
     upscaler: Any = method
     if model is not None:
         with reading(f"--model: {model}"), as_failures():

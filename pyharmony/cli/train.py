@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._catalogue import hint
-from .._jobs.failures import Code, Failure, as_failures, reading, reading_or_writing
+from .._jobs.failures import Code, as_failures, reading, reading_or_writing
+from ..errors import RunError
 from . import _modules
 from ._command import TorchDevice, argument, command, option, switch
 from ._console import Console, table
@@ -70,12 +71,12 @@ def train(
         elif not (os.path.lexists(config) or Path(config).suffix or os.sep in config):
             names = ", ".join(recipes_)
             suggestion = hint(config, recipes_)
-            raise Failure(f"CONFIG: no recipe or file {config}{suggestion}; recipes are {names}", Code.USAGE)
+            raise RunError(f"CONFIG: no recipe or file {config}{suggestion}; recipes are {names}", Code.USAGE)
         else:
             with reading(config):
                 tables = library.read_toml(config)
     elif model is None:
-        raise Failure("CONFIG: missing; expected a TOML file, a recipe, or --model NAME", Code.USAGE)
+        raise RunError("CONFIG: missing; expected a TOML file, a recipe, or --model NAME", Code.USAGE)
     if model is not None:
         tables.setdefault("model", {})["name"] = model
     if data is not None:
@@ -87,7 +88,7 @@ def train(
     words = console.words(_NAMES, texts=_TEXTS, hints=_HINTS)
     if dry_run:
         if resume is not None:
-            raise Failure("--dry-run: cannot be used with --resume; it measures a whole run", Code.USAGE)
+            raise RunError("--dry-run: cannot be used with --resume; it measures a whole run", Code.USAGE)
         with as_failures(words):
             planned = library.plan(settled, device=place)
         console.result(status="ok", **vars(planned))

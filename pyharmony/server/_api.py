@@ -20,7 +20,8 @@ from starlette.types import Receive, Scope, Send
 
 from .. import __version__
 from .._calls import COMPOSE, harmonize_methods
-from .._jobs.failures import Code, Failure
+from .._jobs.failures import Code
+from ..errors import RunError
 from ._answers import (
     Health,
     JobInfo,
@@ -427,7 +428,7 @@ class Service:
                 body.check()
                 sizes = {str(id): self.store.get(id, user).sizes for id in body.pictures()}
                 body.check_result(sizes, self.settings.max_pixels)
-            except Failure as failure:
+            except RunError as failure:
                 status = 413 if failure.exit_code == Code.RESOURCES else 422
                 raise Refusal(status, failure.kind, str(failure)) from None
             info = await self._state(self.pool.submit(operation, body, user), wait)

@@ -32,9 +32,9 @@ from .._calls import (
     Option,
     harmonize_methods,
 )
-from .._jobs.failures import Code, Failure, with_code, with_codes
+from .._jobs.failures import Code, with_code, with_codes
 from .._jobs.task import Task, task_of
-from ..errors import ImageTooLarge
+from ..errors import ImageTooLarge, RunError
 from ..segmentation import METHODS as CUTTERS
 from ..typing import ImageFormat
 from ._text import excerpt
@@ -102,7 +102,7 @@ class Body(Part):
         yield from _ids(self)
 
     def check(self) -> None:
-        """Refuses inconsistent values by a Failure that names them, without reading an image."""
+        """Refuses inconsistent values by a RunError that names them, without reading an image."""
 
     def check_result(self, sizes: Mapping[str, Sizes], max_pixels: int) -> None:
         """Refuses a result of more than max_pixels, from the sizes of the images of the body."""
@@ -179,7 +179,7 @@ class KindBody(Body):
         size = sizes[getattr(self, kind.primary)]
         width, height = size.proxy if self.preview else (size.width, size.height)
         if times > 1 and width * height * times**2 > max_pixels:
-            raise Failure(
+            raise RunError(
                 f"upscale: {times} enlarges {width} x {height} to {width * times} x {height * times} pixels (width x "
                 f"height), expected at most {max_pixels} pixels",
                 Code.RESOURCES,
@@ -434,7 +434,7 @@ class SegmentBody(Body):
         _check_cutter(self.method, "method")
         if self.people and self.method != "auto" and not CUTTERS[self.method].people:
             names = ", ".join(["auto", *(name for name, cutter in CUTTERS.items() if cutter.people)])
-            raise Failure(f"method: {self.method!r} does not segment people, expected one of {names}", Code.USAGE)
+            raise RunError(f"method: {self.method!r} does not segment people, expected one of {names}", Code.USAGE)
 
 
 def _check_points(field: str, lines: list[Points]) -> None:
@@ -447,7 +447,7 @@ def _check_points(field: str, lines: list[Points]) -> None:
 def _check_cutter(name: str, field: str) -> None:
     """Refuses a method of segmentation whose package is missing."""
     if name != "auto" and (reason := CUTTERS[name].missing):
-        raise Failure(f"{field}: {name!r}: {reason}", Code.USAGE)
+        raise RunError(f"{field}: {name!r}: {reason}", Code.USAGE)
 
 
 def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
@@ -554,7 +554,7 @@ def _paint(body: PaintBody, desk: Desk) -> dict[str, Any]:
             mask = np.array(in_levels(_mask(desk.read(body.mask, "mask", body.preview))))
             if mask.shape != (high, wide):
                 sizes = f"{mask.shape[1]} x {mask.shape[0]}, and picture is {wide} x {high}"
-                raise Failure(f"mask: {sizes} (width x height), expected equal sizes", Code.INPUT)
+                raise RunError(f"mask: {sizes} (width x height), expected equal sizes", Code.INPUT)
     with desk.phase("paint", 2, 3):
         for stroke in body.strokes:
             line = [((x + 0.5) * factor - 0.5, (y + 0.5) * factor - 0.5) for x, y in stroke.line]
@@ -644,7 +644,7 @@ def _cropped(picture: Picture, crop: tuple[int, int, int, int], factor: float) -
     x, y, wide, high = (round(value * factor) for value in crop)
     if not (wide >= 1 and high >= 1 and 0 <= x <= width - wide and 0 <= y <= height - high):
         size = f"{round(width / factor)} x {round(height / factor)}"
-        raise Failure(f"crop: {list(crop)}, expected x, y, width, height within {size} pixels", Code.USAGE)
+        raise RunError(f"crop: {list(crop)}, expected x, y, width, height within {size} pixels", Code.USAGE)
     return dataclasses.replace(picture, pixels=picture.pixels[y : y + high, x : x + wide].copy())
 
 
@@ -660,7 +660,7 @@ _MAX_PLACES = 20
 
 def _check_places(count: int) -> None:
     if count > _MAX_PLACES:
-        raise Failure(f"k: {count}, expected at most {_MAX_PLACES}", Code.USAGE)
+        raise RunError(f"k: {count}, expected at most {_MAX_PLACES}", Code.USAGE)
 
 
 class _PlaceBase(Body):
@@ -761,7 +761,7 @@ class _Compose(Body):
 
     def check(self) -> None:
         if _is_deep([self.recipe]):
-            raise Failure(f"recipe: more than {_DEEP} levels of brackets, expected a recipe of compose", Code.USAGE)
+            raise RunError(f"recipe: more than {_DEEP} levels of brackets, expected a recipe of compose", Code.USAGE)
         body: Any = self
         _check_cutter(body.segment, "segment")
         _check_places(body.k)
@@ -769,14 +769,14 @@ class _Compose(Body):
         method_names = [body.harmonize]
         subjects = (self.recipe or {}).get("subjects", [])
         if not isinstance(subjects, list):
-            raise Failure(f"recipe: subjects: {excerpt(subjects)}, expected a list", Code.USAGE)
+            raise RunError(f"recipe: subjects: {excerpt(subjects)}, expected a list", Code.USAGE)
         for one in subjects:
             harmonize = one.get("harmonize") if isinstance(one, dict) else None
             method_names.append(harmonize.get("method") if isinstance(harmonize, dict) else harmonize)
         # The function accepts paths of weights too, which clients may not name.
         for method in method_names:
             if method is not None and method not in methods:
-                raise Failure(f"harmonize: {excerpt(repr(method))}, expected one of {', '.join(methods)}", Code.USAGE)
+                raise RunError(f"harmonize: {excerpt(repr(method))}, expected one of {', '.join(methods)}", Code.USAGE)
 
 
 def compose_body(call: Call) -> type[Body]:
@@ -871,7 +871,7 @@ class _Layers(Body):
         method = cast(Any, self).harmonize
         if method is not None and method not in harmonize_methods():
             expected = ", ".join(harmonize_methods())
-            raise Failure(f"harmonize: {method!r}, expected one of {expected}", Code.USAGE)
+            raise RunError(f"harmonize: {method!r}, expected one of {expected}", Code.USAGE)
 
 
 LayersBody = create_model("LayersBody", __base__=_Layers, __doc__="layers", **cast(Any, fields_of(COMPOSE, _LOOKS)))

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .. import _shipped
-from .._jobs.failures import Code, Failure, as_failure, finite
+from .._jobs.failures import Code, as_failure, finite, record_of
+from ..errors import RunError
 from ._desk import Desk, Memory, without_paths
 from ._history import History
 from ._operations import operation_of
@@ -37,13 +38,13 @@ class Channel:
         self._stream, self._lock = stream, threading.Lock()
 
     def send(self, event: str, **fields: Any) -> None:
-        """Sends a message; Failure: it is too long for the service."""
+        """Sends a message; RunError: it is too long for the service."""
         line = json.dumps({"event": event, **fields}, default=_plain).encode() + b"\n"
         if len(line) > MAX_ANSWER:
             what = (
                 f"the result takes {len(line):,} bytes, expected at most {MAX_ANSWER:,}; request less or a smaller size"
             )
-            raise Failure(what, Code.RESOURCES, "AnswerTooLarge")
+            raise RunError(what, Code.RESOURCES, "AnswerTooLarge")
         with self._lock:
             self._stream.write(line)
             self._stream.flush()
@@ -120,14 +121,14 @@ def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -
             result = operation.run(body, Desk(tree, memory, job, sizes, report_phase, histories, weights))
         channel.send("done", job=job, result=finite(result), weights=weights)
     except Exception as error:
-        failure = Failure(DISK_FULL, Code.RESOURCES, "full") if is_full(error) else as_failure(error)
-        unexpected = not isinstance(error, Failure) and failure.exit_code == Code.UNEXPECTED
+        failure = RunError(DISK_FULL, Code.RESOURCES, "full") if is_full(error) else as_failure(error)
+        unexpected = not isinstance(error, RunError) and failure.exit_code == Code.UNEXPECTED
         text = without_paths(str(failure), tree.folder)
         if unexpected and not isinstance(error, ImportError):
             logging.getLogger("pyharmony.server").exception("a job failed unexpectedly")
             text = "unexpected error; the log of the service has details"
-        fields = {"kind": failure.kind, "message": limited_message(text), "exit_code": int(failure.exit_code)}
-        channel.send("failed", job=job, error={**fields, "code": failure.code, "argument": failure.argument})
+        fields = {"code": None, "argument": None, **record_of(failure), "message": limited_message(text)}
+        channel.send("failed", job=job, error=fields)
 
 
 def _plain(x: Any) -> Any:
