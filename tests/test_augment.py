@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import pickle
 import random
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -229,6 +231,51 @@ def test_a_map_of_objects_is_that_of_the_masks() -> None:
         for k, mask in enumerate(by_masks["masks"]):
             assert ((by_map["masks"] == k + 1) == mask).all()
         assert by_map["masks"].max(initial=0) <= len(by_map["labels"])
+
+
+_LARGE_IDS = """
+import resource, sys
+import numpy as np
+from pyharmony import augment
+square = augment.Donor(np.full((32, 32, 3), 250, np.uint8), np.ones((32, 32), bool), label=1)
+paste = augment.CopyPaste([square], n=1, blend="alpha", harmonize=0, scale=(1, 1), inside=1.0)
+image, order = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), sys.argv[1])
+order[:5], order[5:9], order[60:] = 7, int(sys.argv[2]) - 5, int(sys.argv[2])
+paste(image, masks=(order > 0)[None])
+now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + (256 << 20), now + (256 << 20)))
+result = paste({"image": image, "masks": order, "area": [320, 256, 256]}, index=3)
+new = (result["image"] == 250).all(-1)
+assert (result["masks"] == np.where(new, int(sys.argv[2]) + 1, order)).all() and new.sum() == 1024
+assert result["masks"].dtype == order.dtype and len(result["area"]) == 4 and result["area"][3] == 1024
+"""
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest"), [("uint32", 1 << 31), ("int64", 1 << 31), ("uint16", 65000), ("int64", 1 << 62)]
+)
+def test_a_map_of_ids_takes_no_memory_for_its_largest(dtype: str, largest: int) -> None:
+    """The ids of panoptic maps have gaps; they are kept, and the pasted object has the next one."""
+    done = subprocess.run([sys.executable, "-c", _LARGE_IDS, dtype, str(largest)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_ids_of_objects_that_are_covered_go() -> None:
+    cover = augment.Donor(np.full((20, 40, 3), 250, np.uint8), np.ones((20, 40), bool), label=1)
+    paste = augment.CopyPaste([cover], n=1, blend="alpha", harmonize=0, scale=(1, 1), inside=1.0, occlusion=0.5)
+    order = np.zeros((20, 80), np.uint32)
+    order[:, :5], order[:, 5:40], order[:, 70:] = 9, 300, 4_000_000_000
+    for index in range(20):
+        after = paste(np.zeros((20, 80, 3), np.uint8), masks=order, index=index)["masks"]
+        new = after == 4_000_000_001
+        assert np.count_nonzero(new) == 800
+        for number in (9, 300, 4_000_000_000):
+            covered = np.count_nonzero(new & (order == number)) > np.count_nonzero(order == number) / 2
+            assert ((after == number) == ((order == number) & ~new & (not covered))).all()
+    with pytest.raises(DTypeError, match="masks: a map of uint8, which cannot hold object 256"):
+        paste(np.zeros((20, 80, 3), np.uint8), masks=np.full((20, 80), 255, np.uint8), index=0)
+    with pytest.raises(ArgumentError, match="masks: a map with object -3, expected 0 for no object"):
+        paste(np.zeros((20, 80, 3), np.uint8), masks=np.full((20, 80), -3), index=0)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])

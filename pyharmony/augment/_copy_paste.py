@@ -176,7 +176,8 @@ class CopyPaste:
             boxes: [N, 4], x0, y0, x1, y1 in pixels, integers or floats, the last two excluded; an array or a list.
             labels: a label for each object, an array [N] or [N, 1] or a list.
             masks: [N, H, W], bool or uint8 (not zero inside), or a map [H, W] of integers: 0 for no object, k for the
-                k-th one.
+                k-th one. A map without boxes and labels may have other numbers, such as ids: objects keep them, and
+                pasted ones get those after the largest.
             index: the number of the picture, at least 0, for its random numbers. None: the number of this call of this
                 object; with several worker processes pass an index, since each counts on its own.
             donors: a bank or list to paste all of, in random places, instead of some of the bank.

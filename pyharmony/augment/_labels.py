@@ -40,17 +40,22 @@ class Pasted(NamedTuple):
 
 
 class Objects(NamedTuple):
-    """The checked number, boxes, labels and masks of the objects of a picture; None for those that it lacks."""
+    """The checked number, boxes, labels and masks of the objects of a picture; None for those that it lacks.
+
+    `ids` are the values of the objects in a map of masks that is not numbered from 1 on, ascending; else None.
+    """
 
     number: int
     boxes: Any
     labels: Any
     masks: Any
+    ids: NumpyArray | None = None
 
 
 def checked(boxes: Any, labels: Any, masks: Any, shape: tuple[int, int]) -> Objects:
     """Returns the description of the objects of a picture [H, W]; refuses parts that do not belong together."""
     counts: dict[str, int] = {}
+    ids = None
     if boxes is not None:
         array = _boxes(boxes)
         counts["boxes"] = len(array)
@@ -63,14 +68,22 @@ def checked(boxes: Any, labels: Any, masks: Any, shape: tuple[int, int]) -> Obje
     if labels is not None:
         counts["labels"] = _length(labels)
     if masks is not None and masks.ndim == 2:
-        counts.setdefault("masks", max(counts.values(), default=int(masks.max(initial=0))))
-        if masks.size and int(masks.max()) > counts["masks"]:
-            raise ShapeError(f"masks: a map with object {int(masks.max())}, expected 0 to {counts['masks']}")
+        low, high = int(masks.min(initial=0)), int(masks.max(initial=0))
+        if low < 0:
+            raise ArgumentError(f"masks: a map with object {low}, expected 0 for no object, and numbers from 1 on")
+        if counts:
+            counts["masks"] = max(counts.values())
+            if high > counts["masks"]:
+                raise ShapeError(f"masks: a map with object {high}, expected 0 to {counts['masks']}")
+        else:
+            values = np.unique(masks)
+            values = values[values > 0]
+            counts["masks"], ids = len(values), values if high > len(values) else None
     first = next(iter(counts.items()), ("", 0))
     for name, count in counts.items():
         if count != first[1]:
             raise ShapeError(f"{name}: {count} objects, {first[0]} are of {first[1]}; expected the same number")
-    return Objects(first[1], boxes, labels, masks)
+    return Objects(first[1], boxes, labels, masks, ids)
 
 
 def _boxes(boxes: Any) -> NumpyArray:
@@ -145,7 +158,7 @@ def updated(objects: Objects, pasted: Sequence[Pasted], occlusion: float, shape:
         len(keep) + len(new),
         None if objects.boxes is None else _new_boxes(objects.boxes, keep, occluded, place, new),
         None if objects.labels is None else with_values(objects.labels, keep, [one.label for one in new], "labels"),
-        None if objects.masks is None else _new_masks(objects.masks, keep, occluded, new),
+        None if objects.masks is None else _new_masks(objects, keep, occluded, new),
     )
     return Update(len(gone), keep, occluded, new, parts)
 
@@ -156,7 +169,7 @@ _Overlap = tuple[int, int, int, Box | None]
 
 def _covered_by_masks(objects: Objects, pasted: Sequence[Pasted]) -> list[_Overlap]:
     """Returns the objects whose masks the new ones cover."""
-    masks = objects.masks
+    masks, ids = objects.masks, objects.ids
     hidden: set[int] = set()
     for one in pasted:
         if masks.ndim == 3:
@@ -166,11 +179,12 @@ def _covered_by_masks(objects: Objects, pasted: Sequence[Pasted]) -> list[_Overl
             hidden.update(np.nonzero(under.any((1, 2)))[0].tolist())
         else:
             there = np.unique(one.region.of(masks)[one.visible])
-            hidden.update(int(value) - 1 for value in there if value)
+            there = there[there > 0]
+            hidden.update((there - 1 if ids is None else np.searchsorted(ids, there)).tolist())
     boxes = None if objects.boxes is None else _boxes(objects.boxes)
     result = []
     for index in sorted(hidden):
-        mask = masks[index] if masks.ndim == 3 else masks == index + 1
+        mask = masks[index] if masks.ndim == 3 else masks == (index + 1 if ids is None else ids[index])
         own = bounding_box(mask)
         part = own.of(mask) != 0
         remaining = part.copy()
@@ -254,9 +268,10 @@ def with_values(values: Any, keep: list[int], new: Sequence[Any], name: str) -> 
     return np.concatenate([old, extra.reshape(-1, *values.shape[1:])])
 
 
-def _new_masks(masks: NumpyArray, keep: list[int], occluded: list[Old], new: list[Pasted]) -> NumpyArray:
+def _new_masks(objects: Objects, keep: list[int], occluded: list[Old], new: list[Pasted]) -> NumpyArray:
+    masks: NumpyArray = objects.masks
     if masks.ndim == 2:
-        return _new_map(masks, keep, new)
+        return _new_map(masks, objects.ids, keep, new)
     result = np.zeros((len(keep) + len(new), *masks.shape[1:]), masks.dtype)
     inside = masks.dtype.type(True if masks.dtype == np.bool_ else _inside(masks))
     if len(keep) == len(masks):
@@ -278,11 +293,13 @@ def _inside(masks: NumpyArray) -> int:
     return next((int(value) for value in (mask.max(initial=0) for mask in masks) if value), 1)
 
 
-def _new_map(masks: NumpyArray, keep: list[int], new: list[Pasted]) -> NumpyArray:
-    count = len(keep) + len(new)
-    if count > np.iinfo(masks.dtype).max:
-        raise DTypeError(f"masks: a map of {masks.dtype}, which cannot hold {count} objects")
-    if keep == list(range(len(keep))):
+def _new_map(masks: NumpyArray, ids: NumpyArray | None, keep: list[int], new: list[Pasted]) -> NumpyArray:
+    last = len(keep) if ids is None else int(ids[-1])
+    if last + len(new) > np.iinfo(masks.dtype).max:
+        raise DTypeError(f"masks: a map of {masks.dtype}, which cannot hold object {last + len(new)}")
+    if ids is not None:
+        result = np.where(np.isin(masks, np.delete(ids, keep)), masks.dtype.type(0), masks)
+    elif keep == list(range(len(keep))):
         result = masks.copy()
         result[masks > len(keep)] = 0
     else:
@@ -291,8 +308,8 @@ def _new_map(masks: NumpyArray, keep: list[int], new: list[Pasted]) -> NumpyArra
             if index + 1 < len(numbers_of):
                 numbers_of[index + 1] = row + 1
         result = numbers_of[masks]
-    for row, one in enumerate(new, len(keep)):
-        one.region.of(result)[one.visible] = row + 1
+    for number, one in enumerate(new, last + 1):
+        one.region.of(result)[one.visible] = number
     return result
 
 
