@@ -20,7 +20,7 @@ from PIL import Image
 import pyharmony
 from pyharmony import augment, blend, data
 from pyharmony.augment import _cutout
-from pyharmony.errors import ArgumentError, DataError, DTypeError, ShapeError, UnusableSample
+from pyharmony.errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
 
 from .shared import to_dtype
 
@@ -691,6 +691,61 @@ def test_a_bank_from_coco(tmp_path: Path) -> None:
         augment.Bank.from_coco(path, tmp_path)
     with pytest.raises(FileNotFoundError):
         augment.Bank.from_coco(path, tmp_path / "none")
+
+
+@pytest.mark.parametrize("form", ["polygon", "runs", "box"])
+@pytest.mark.parametrize("size", [(64, 48), (128, 95), (96, 128)])
+def test_a_photograph_of_another_size_is_no_donor(tmp_path: Path, form: str, size: tuple[int, int]) -> None:
+    """Its masks and boxes would be shifted."""
+    mask = np.zeros((96, 128), bool)
+    mask[20:60, 30:80] = True
+    polygon = [[30, 20, 80, 20, 80, 60, 30, 60]]
+    parts = {"polygon": {"segmentation": polygon}, "runs": {"segmentation": data.encode_segmentation(mask)}, "box": {}}
+    path = coco(tmp_path, [{"bbox": [30, 20, 50, 40], "area": 2000, **parts[form]}])
+    Image.fromarray(photo(1, size[1], size[0])).save(tmp_path / "1.png")
+    bank = augment.Bank.from_coco(path, tmp_path, rectangles=True)
+    text = rf"1\.png: {size[0]} x {size[1]} pixels, annotations are for 128 x 96"
+    with pytest.raises(ShapeError, match=text):
+        bank[0]
+    with pytest.raises(ShapeError, match=text):
+        augment.CopyPaste(bank)(photo(), index=0)
+    assert len(data.CocoPeople(path, tmp_path, "cup").check()) == 1
+    table, problems = data.boxes_to_masks(path, tmp_path, method="grabcut")
+    assert "annotations are for 128 x 96" in problems[0].message and "score" not in table["annotations"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"bbox": [0, 0, 5, 0]}, r"annotation 0: bbox: \[0, 0, 5, 0\], expected x, y, width and height"),
+        ({"bbox": [0, 0, float("nan"), 5]}, "annotation 0: bbox: .*nan"),
+        ({"bbox": "0 0 5 5"}, "annotation 0: bbox: 0 0 5 5"),
+        ({}, "annotation 0: expected id, image_id, segmentation and area"),
+        ({"bbox": [0, 0, 5, 5], "id": []}, r"annotation 0: id: \[\]"),
+        ({"segmentation": [[0, 0, 9, 0, 9, 9]], "area": "9"}, "annotation 0: area: 9"),
+        ({"bbox": [0, 0, 5, 5], "image_id": {}}, "annotation 0: there is no image {}"),
+    ],
+)
+def test_an_annotation_that_a_bank_cannot_use_is_named(tmp_path: Path, change: dict[str, Any], text: str) -> None:
+    path = coco(tmp_path, [change])
+    with pytest.raises(DataError, match=text):
+        augment.Bank.from_coco(path, tmp_path)
+    table = json.loads(path.read_text())
+    for lists in ({"annotations": 3}, {"images": {}}, {"categories": 1}):
+        path.write_text(json.dumps({**table, **lists}))
+        with pytest.raises(DataError, match=f"no list '{next(iter(lists))}', expected COCO annotations"):
+            augment.Bank.from_coco(path, tmp_path)
+
+
+def test_segmentations_of_a_bank_are_checked(tmp_path: Path) -> None:
+    runs = data.encode_segmentation(np.ones((96, 127), bool))
+    bad = [[[1, 2, 3, 4]], [[1, 2, 3, float("inf"), 5, 6]], runs, {"size": [96, 128], "counts": [5]},
+           [[300, 0, 400, 0, 400, 50]], [[0.1, 0.2, 0.3, 0.4, 0.1, 0.4]]]  # fmt: skip
+    path = coco(tmp_path, [{"segmentation": one, "area": 50} for one in bad])
+    bank = augment.Bank.from_coco(path, tmp_path)
+    for i in range(len(bad)):
+        with pytest.raises(PyHarmonyError, match=f"1_{i}: "):
+            bank[i]
 
 
 def test_objects_with_boxes_are_cut_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

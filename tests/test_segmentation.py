@@ -1680,7 +1680,7 @@ def test_boxes_of_annotations_get_masks(tmp_path: Path) -> None:
     assert abs(first["area"] - BOX[2] * BOX[3]) < 60 and "segmentation" not in second and len(done) == 3
     assert [p.name for p in problems] == ["none.png", "../a.png", "5"] and "is outside" in problems[1].message
     (tmp_path / "none.json").write_text("[]")
-    with pytest.raises(DataError, match="no lists 'images' and 'annotations'"):
+    with pytest.raises(DataError, match="no list 'images', expected COCO"):
         data.boxes_to_masks(tmp_path / "none.json", tmp_path, method="grabcut")
 
 

@@ -206,8 +206,18 @@ class Bank(Sequence[Donor]):
             >>> augment.Bank.from_coco("coco/instances.json", "coco").labels
             [1]
         """
+        from ..data.coco import Instances
+
         least = _checks.number(min_area, "min_area")
-        donors = _donors_of_coco(_checks.path(annotations, "annotations"), images, labels, least)
+        instances = Instances(annotations, images, labels)
+        if instances.problems:
+            raise DataError(f"not COCO annotations that can be used: {instances.problems[0].message}")
+        donors = []
+        for i, one in enumerate(instances.instances):
+            if not one.crowd and one.area >= least:
+                instances.path(i)  # refuses one outside the folder
+                label = one.category_id if labels is None else labels[one.category]
+                donors.append({"image": _Of(instances, i), "label": label, "name": one.name})
         return cls(donors, rectangles=rectangles, memory=memory)
 
     @classmethod
@@ -357,6 +367,9 @@ class Bank(Sequence[Donor]):
         if isinstance(donor.image, _Of):
             sample = donor.image.dataset[donor.image.index]
             image = sample.get("image", sample.get("target"))
+            if image is not None and "box" in sample:
+                x, y, width, height = sample["box"]
+                return image, self._mask_of_box(image, (x, y, x + width, y + height), index)
             if image is None or "mask" not in sample:
                 raise DataError(f"sample: {', '.join(sample)}, expected image or target, and mask")
             return image, sample["mask"]
@@ -472,36 +485,3 @@ def _donors_in(folder: Path, label: str, labels: Mapping[str, Any] | None) -> li
         return [Donor(each["image"], each["mask"], label=value, name=f"{folder}: {name}") for name, each in paths]
     named = sorted(path for path in folder.iterdir() if path.suffix.lower() in _WITH_ALPHA and path.name[0] != ".")
     return [Donor(path, label=value) for path in named if path.is_file()]
-
-
-def _donors_of_coco(annotations: Path, images: Any, labels: Mapping[str, Any] | None, min_area: float) -> list[Donor]:
-    """Returns the donors of COCO annotations."""
-    import json
-
-    folder = _checks.path(images, "images")
-    if not folder.is_dir():
-        raise FileNotFoundError(2, "No such folder", str(folder))
-    try:
-        table = json.loads(annotations.read_bytes())
-        photos = {photo["id"]: photo["file_name"] for photo in table["images"]}
-        categories = {category["id"]: str(category["name"]) for category in table.get("categories", ())}
-        donors = []
-        for one in table["annotations"]:
-            category = categories.get(one["category_id"], "")
-            mask = one.get("segmentation") or None
-            x, y, w, h = map(float, one["bbox"] if mask is None or "area" not in one else one.get("bbox", (0, 0, 0, 0)))
-            if (
-                one.get("iscrowd")
-                or one.get("area", w * h) < min_area
-                or (labels is not None and category not in labels)
-            ):
-                continue
-            path = folder / photos[one["image_id"]]
-            if not path.resolve().is_relative_to(folder.resolve()):
-                raise DataError(f"{annotations}: {photos[one['image_id']]!r} is outside {folder}")
-            label = one["category_id"] if labels is None else labels[category]
-            box = None if mask is not None else (x, y, x + w, y + h)
-            donors.append(Donor(path, mask, box, label, f"{path.stem}_{one['id']}"))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{annotations}: not COCO annotations: {type(error).__name__}: {error}") from error
-    return donors

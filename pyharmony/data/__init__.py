@@ -9,7 +9,6 @@ others can still be read; `check` lists all bad ones. docs/datasets.md lists pub
 from __future__ import annotations
 
 from ._boxes import boxes_to_masks
-from ._coco import CocoPeople, decode_segmentation, encode_segmentation
 from ._crops import Crops
 from ._dataset import Cached, Dataset, Joined, Problem, Resized, Subset, resize_sample
 from ._folders import Manifest, Photos, Triples
@@ -24,6 +23,7 @@ from ._tar import TarShards, write_tar_shards
 from ._tfrecord import TFRecordPairs, write_tfrecord, write_tfrecord_shards
 from ._varied import Varied
 from ._write_triples import Written, write_triples
+from .coco import CocoPeople, decode_segmentation, encode_segmentation
 
 __all__ = [
     "KINDS",

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .. import _checks
 from ..errors import DataError, PyHarmonyError
 from ..segmentation import Method, Session
 from ..segmentation._methods import method_of
 from ..typing import PathLike
 from . import _files
-from ._coco import encode_segmentation
 from ._dataset import Problem
+from .coco import box_of, check_size, encode_segmentation, is_size, read_table
 
 
 def boxes_to_masks(
@@ -47,11 +48,12 @@ def boxes_to_masks(
     """
     folder = _files.folder_of(images, "images")
     segmenter = method_of(method)
-    with _files.data_errors(str(annotations)):
-        table = _files.read_json(Path(annotations))
-    lists = [table.get(key) for key in ("images", "annotations")] if isinstance(table, dict) else [None]
-    if not all(isinstance(one, list) and all(isinstance(x, dict) for x in one) for one in lists):
-        raise DataError(f"{annotations}: no lists 'images' and 'annotations', expected COCO annotations")
+    file = _checks.path(annotations, "annotations")
+    with _files.data_errors(str(file)):
+        table = read_table(file)
+    for key in ("images", "annotations"):
+        if not all(isinstance(entry, dict) for entry in table[key]):
+            raise DataError(f"{file}: {key}: expected a list of objects, as of COCO annotations")
     of_image: dict[Any, list[dict[str, Any]]] = {}
     for one in table["annotations"]:
         of_image.setdefault(str(one.get("image_id")), []).append(one)
@@ -60,7 +62,9 @@ def boxes_to_masks(
         name = str(image.get("file_name"))
         try:
             path = _files.inside(folder, image.get("file_name"), str(annotations))
-            _cut_out(path, of_image.pop(str(image.get("id")), []), segmenter)
+            own = of_image.pop(str(image.get("id")), [])
+            path = _files.own_file(folder, path, str(annotations))
+            _cut_out(path, (image.get("width"), image.get("height")), own, segmenter)
         except (PyHarmonyError, OSError) as error:
             problems.append(Problem(name, f"{name}: {error}"))
         if progress is not None:
@@ -69,13 +73,17 @@ def boxes_to_masks(
     return table, problems
 
 
-def _cut_out(path: Any, annotations: list[dict[str, Any]], method: Method) -> None:
+def _cut_out(path: Path, size: tuple[Any, Any], annotations: list[dict[str, Any]], method: Method) -> None:
+    """Segments the boxes of a photograph; size: the width and height that they are of, as far as annotated."""
     session: Session | None = None
     for one in annotations:
         if one.get("bbox") is None:
             raise DataError(f"annotation {one.get('id')!r} has no bbox")
-        session = session or Session(path, method=method)
-        masks = session.segment(box=one["bbox"])
+        box: Any = box_of(one["bbox"])
+        if session is None:
+            session = Session(path, method=method)
+            check_size(session.size, size if all(map(is_size, size)) else session.size, path)
+        masks = session.segment(box=box)
         inside = masks.mask >= 128
         one["segmentation"], one["area"] = encode_segmentation(inside), int(inside.sum())
         one["score"] = round(masks.scores[0], 4) if len(masks) else 0.0

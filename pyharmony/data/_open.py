@@ -9,7 +9,6 @@ from typing import Any
 
 from ..errors import ArgumentError, DataError
 from ..typing import DataKind, PathLike
-from ._coco import CocoPeople
 from ._dataset import Dataset
 from ._folders import Manifest, Photos, Triples
 from ._iharmony4 import SUBSETS, IHarmony4
@@ -17,6 +16,7 @@ from ._scenes import AlignedScenes
 from ._shards import Shards
 from ._tar import TarShards
 from ._tfrecord import TFRecordPairs
+from .coco import CocoPeople
 
 
 @dataclass(frozen=True)
