@@ -85,12 +85,12 @@ def bench_five(benchmark: Any, ledger: Ledger, source: int) -> None:
     drawn = augmentation(source, 96, 5, "random")
     items = [items_of(paste, index) for index in range(CALLS)]
     others = {
-        "masks": in_turn(lambda i: paste(photo, boxes=BOXES, labels=labels, masks=old, index=i)),
-        "random": in_turn(lambda i: drawn(photo, boxes=BOXES, labels=labels, index=i)),
+        "masks": in_turn(lambda i: paste(photo, boxes_xyxy=BOXES, labels=labels, masks=old, index=i)),
+        "random": in_turn(lambda i: drawn(photo, boxes_xyxy=BOXES, labels=labels, index=i)),
         "paste_many": in_turn(lambda i: blend.paste_many(photo, items[i], device="cpu")),
         "stamp": in_turn(lambda i: stamp(photo, items[i])),
     }
-    ours = in_turn(lambda i: paste(photo, boxes=BOXES, labels=labels, index=i))
+    ours = in_turn(lambda i: paste(photo, boxes_xyxy=BOXES, labels=labels, index=i))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PyHarmonyWarning)
         timings = interleave(benchmark, ours, others, rounds=CALLS)
@@ -121,7 +121,7 @@ def bench_one_of_64(benchmark: Any, ledger: Ledger) -> None:
         places = [items_of(paste, index)[0]["at"] for index in range(CALLS)]
         calls = [bench_paste.cv2_clones(src, mask, [at]) for at in places]
         others["cv2"] = in_turn(lambda i: calls[i]())
-    ours = in_turn(lambda i: paste(photo, boxes=BOXES, labels=labels, index=i))
+    ours = in_turn(lambda i: paste(photo, boxes_xyxy=BOXES, labels=labels, index=i))
     timings = interleave(benchmark, ours, others, rounds=CALLS)
     ledger.add(
         GROUP, "one of 64 pixels", "augment.CopyPaste, poisson, boxes", timings["ours"], version=pyharmony.__version__

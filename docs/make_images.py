@@ -97,9 +97,9 @@ def augmented() -> list[list[tuple[str, Pixels]]]:
     bank = augment.Bank(
         [
             augment.Donor(PICTURES / "cat.png", PICTURES / "cat_mask.png", label="cat"),
-            augment.Donor(PICTURES / "cowgirl.jpg", box=(200, 60, 400, 640), label="woman"),
-            augment.Donor(PICTURES / "astronaut.jpg", box=(60, 0, 430, 512), label="woman"),
-            augment.Donor(PICTURES / "coffee.jpg", box=(140, 70, 460, 350), label="cup"),
+            augment.Donor(PICTURES / "cowgirl.jpg", box_xyxy=(200, 60, 400, 640), label="woman"),
+            augment.Donor(PICTURES / "astronaut.jpg", box_xyxy=(60, 0, 430, 512), label="woman"),
+            augment.Donor(PICTURES / "coffee.jpg", box_xyxy=(140, 70, 460, 350), label="cup"),
         ]
     )
     photos = [(load(name), corner) for name, corner in (("colorado.jpg", 180), ("pier.jpg", 20), ("rocket.jpg", 20))]
@@ -109,10 +109,10 @@ def augmented() -> list[list[tuple[str, Pixels]]]:
         table.append([])
         for column, (photo, top) in enumerate(photos):
             scene = Image.fromarray(photo[top : top + 400]).resize((360, 225), Image.Resampling.LANCZOS)
-            result = paste(np.asarray(scene), boxes=[], labels=[], index=3 * row + column)
+            result = paste(np.asarray(scene), boxes_xyxy=[], labels=[], index=3 * row + column)
             picture = Image.fromarray(result["image"])
             draw = ImageDraw.Draw(picture)
-            for (x0, y0, x1, y1), label in zip(result["boxes"], result["labels"], strict=True):
+            for (x0, y0, x1, y1), label in zip(result["boxes_xyxy"], result["labels"], strict=True):
                 draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=(255, 230, 0))
                 draw.text((x0 + 3, y0 + 1), label, fill=(255, 230, 0), font=font)
             table[-1].append((method if column == 0 else "", np.asarray(picture)))

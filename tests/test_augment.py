@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import multiprocessing
 import pickle
@@ -89,7 +90,7 @@ def scene(rng: np.random.Generator) -> Scene:
 
 def check_labels(before: Scene, after: dict[str, Any], occlusion: float, soft: bool) -> int:
     """Checks the objects of a picture against its pixels and each other; returns the number of pasted ones."""
-    image, boxes, labels, masks = (after[key] for key in ("image", "boxes", "labels", "masks"))
+    image, boxes, labels, masks = (after[key] for key in ("image", "boxes_xyxy", "labels", "masks"))
     assert len(boxes) == len(labels) == len(masks)
     is_new = labels < 100
     assert not is_new[: np.count_nonzero(~is_new)].any()  # the old ones come first
@@ -135,7 +136,7 @@ def test_labels_agree_with_the_pixels_of_random_pictures(count: int) -> None:
             occlusion=occlusion, size=(0.05, 1.0), scale=(1.0, 1.0) if own_size else None,
             inside=float(rng.choice([0.1, 0.6, 1.0])), seed=seed,
         )  # fmt: skip
-        after = paste(before.image, boxes=before.boxes, labels=before.labels, masks=before.masks, index=seed)
+        after = paste(before.image, boxes_xyxy=before.boxes, labels=before.labels, masks=before.masks, index=seed)
         soft = not own_size or min(before.image.shape[:2]) < 48  # a donor at its own size has a hard mask
         new = check_labels(before, after, occlusion, soft)
         pasted, gone = pasted + new, gone + len(before.labels) + new - len(after["labels"])
@@ -159,9 +160,9 @@ def test_the_pixels_of_a_mask_are_those_of_the_object() -> None:
 def test_boxes_alone_and_masks_give_the_same_picture() -> None:
     before = scene(np.random.default_rng(5))
     paste = augment.CopyPaste(donors(), n=4, seed=3)
-    full = paste(before.image, boxes=before.boxes, labels=before.labels, masks=before.masks, index=2)
-    for keys in ((), ("boxes",), ("labels",), ("boxes", "labels"), ("masks",), ("masks", "labels")):
-        part = paste(before.image, **{key: getattr(before, key) for key in keys}, index=2)
+    full = paste(before.image, boxes_xyxy=before.boxes, labels=before.labels, masks=before.masks, index=2)
+    for keys in ((), ("boxes_xyxy",), ("labels",), ("boxes_xyxy", "labels"), ("masks",), ("masks", "labels")):
+        part = paste(before.image, **{key: getattr(before, key.removesuffix("_xyxy")) for key in keys}, index=2)
         assert part.keys() == {"image", *keys}
         assert (part["image"] == full["image"]).all()
     assert (before.image == scene(np.random.default_rng(5)).image).all()
@@ -172,14 +173,14 @@ def test_a_box_without_a_mask_goes_when_too_much_of_it_is_covered() -> None:
     image = np.zeros((40, 40, 3), np.uint8)
     boxes = [[0, 0, 40, 40], [0, 0, 40, 44.4], [10.2, 10, 20, 20]]
     paste = augment.CopyPaste([donor], n=1, blend="alpha", scale=(1, 1), inside=1.0, occlusion=0.05)
-    after = paste(image, boxes=boxes, labels=["all", "beyond", "part"], index=0)
-    assert after["labels"] == [1] and after["boxes"] == [[0, 0, 40, 40]]
+    after = paste(image, boxes_xyxy=boxes, labels=["all", "beyond", "part"], index=0)
+    assert after["labels"] == [1] and after["boxes_xyxy"] == [[0, 0, 40, 40]]
     half = augment.Donor(np.full((40, 40, 3), 200, np.uint8), np.arange(40) < np.full((40, 1), 30), label=1)
     paste = augment.CopyPaste([half], n=1, blend="alpha", scale=(1, 1), inside=1.0, occlusion=0.25, flip=0)
-    after = paste(np.zeros((40, 30, 3), np.uint8), boxes=[[0.0, 0, 30, 40]], labels=["gone"], index=0)
+    after = paste(np.zeros((40, 30, 3), np.uint8), boxes_xyxy=[[0.0, 0, 30, 40]], labels=["gone"], index=0)
     assert after["labels"] == [1]
-    after = paste(np.zeros((40, 44, 3), np.uint8), boxes=[[0.0, 0, 44, 40]], labels=["stays"], index=0)
-    assert after["labels"] == ["stays", 1] and after["boxes"][0] == [0, 0, 44, 40]
+    after = paste(np.zeros((40, 44, 3), np.uint8), boxes_xyxy=[[0.0, 0, 44, 40]], labels=["stays"], index=0)
+    assert after["labels"] == ["stays", 1] and after["boxes_xyxy"][0] == [0, 0, 44, 40]
 
 
 @pytest.mark.parametrize("occlusion", [0.0, 0.05, 0.5])
@@ -204,7 +205,7 @@ def test_no_label_without_a_changed_pixel() -> None:
     for method in ("alpha", "poisson", "gaussian_poisson", "laplacian"):
         paste = augment.CopyPaste([same], n=5, blend=method, harmonize=1.0)
         for index in range(5):
-            after = paste(image, boxes=[[10, 10, 50, 50]], labels=[3], masks=masks, index=index)
+            after = paste(image, boxes_xyxy=[[10, 10, 50, 50]], labels=[3], masks=masks, index=index)
             assert after["labels"] == [3] and (after["masks"] == masks).all() and (after["image"] == image).all()
     # One pixel of the visible ones is enough.
     speck = np.full((9, 9, 3), 77, np.uint8)
@@ -224,10 +225,10 @@ def test_a_map_of_objects_is_that_of_the_masks() -> None:
             order[mask > 0] = k + 1
         masks = np.stack([order == k + 1 for k in range(len(before.masks))]) if len(before.masks) else before.masks > 0
         paste = augment.CopyPaste(donors(), n=4, occlusion=0.3, seed=seed)
-        by_masks = paste(before.image, boxes=before.boxes, labels=before.labels, masks=masks, index=0)
-        by_map = paste(before.image, boxes=before.boxes, labels=before.labels, masks=order, index=0)
+        by_masks = paste(before.image, boxes_xyxy=before.boxes, labels=before.labels, masks=masks, index=0)
+        by_map = paste(before.image, boxes_xyxy=before.boxes, labels=before.labels, masks=order, index=0)
         assert by_map["masks"].dtype == np.int32 and (by_map["labels"] == by_masks["labels"]).all()
-        assert (by_map["boxes"] == by_masks["boxes"]).all()
+        assert (by_map["boxes_xyxy"] == by_masks["boxes_xyxy"]).all()
         for k, mask in enumerate(by_masks["masks"]):
             assert ((by_map["masks"] == k + 1) == mask).all()
         assert by_map["masks"].max(initial=0) <= len(by_map["labels"])
@@ -345,8 +346,8 @@ def test_places_and_labels_are_those_of_every_machine(simd: str) -> None:
         {6: (85, 78, 106, 96), 5: (84, 35, 118, 69), 1: (0, 0, 15, 14)},
     ]
     for index, objects in enumerate(expected):
-        result = paste(photo(), boxes=[], labels=[], index=index)
-        assert result["labels"] == list(objects) and result["boxes"] == [list(box) for box in objects.values()]
+        result = paste(photo(), boxes_xyxy=[], labels=[], index=index)
+        assert result["labels"] == list(objects) and result["boxes_xyxy"] == [list(box) for box in objects.values()]
 
 
 def pasted_in_a_process(pickled: bytes, index: int) -> bytes:
@@ -386,26 +387,28 @@ def test_sizes_and_places_are_in_their_ranges() -> None:
     kinds = {"blend": "alpha", "harmonize": 0, "n": 1}
     for index in range(200):
         image = np.zeros((100, 160, 3), np.uint8)
-        box = augment.CopyPaste([square], **kinds, size=(0.1, 0.4), inside=1.0)(image, boxes=[], index=index)["boxes"][
-            0
-        ]
+        box = augment.CopyPaste([square], **kinds, size=(0.1, 0.4), inside=1.0)(image, boxes_xyxy=[], index=index)[
+            "boxes_xyxy"
+        ][0]
         assert 15 <= box[3] - box[1] <= 65 and abs((box[2] - box[0]) * 1.5 - (box[3] - box[1])) <= 2
-        box = augment.CopyPaste([square], **kinds, scale=(2.0, 2.0), inside=1.0)(image, boxes=[], index=index)["boxes"][
-            0
-        ]
+        box = augment.CopyPaste([square], **kinds, scale=(2.0, 2.0), inside=1.0)(image, boxes_xyxy=[], index=index)[
+            "boxes_xyxy"
+        ][0]
         assert (box[2] - box[0], box[3] - box[1]) == (40, 60)
-        box = augment.CopyPaste([square], **kinds, scale=(9.0, 9.0), inside=1.0)(image, boxes=[], index=index)["boxes"][
-            0
-        ]
+        box = augment.CopyPaste([square], **kinds, scale=(9.0, 9.0), inside=1.0)(image, boxes_xyxy=[], index=index)[
+            "boxes_xyxy"
+        ][0]
         assert box[3] - box[1] == 100  # as large as the picture allows
-        box = augment.CopyPaste([square], **kinds, scale=(1, 1), inside=0.5)(image, boxes=[], index=index)["boxes"][0]
+        box = augment.CopyPaste([square], **kinds, scale=(1, 1), inside=0.5)(image, boxes_xyxy=[], index=index)[
+            "boxes_xyxy"
+        ][0]
         assert box[2] - box[0] >= 10 and box[3] - box[1] >= 15
-        box = augment.CopyPaste([square], **kinds, size=(1.0, 1.0), inside=1.0)(image, boxes=[], index=index)["boxes"][
-            0
-        ]
+        box = augment.CopyPaste([square], **kinds, size=(1.0, 1.0), inside=1.0)(image, boxes_xyxy=[], index=index)[
+            "boxes_xyxy"
+        ][0]
         assert box[3] - box[1] == 60  # enlarged twice
     wide = augment.CopyPaste([square], **kinds, scale=(1, 1), inside=0.5)
-    starts = [wide(np.zeros((100, 160, 3), np.uint8), boxes=[], index=i)["boxes"][0] for i in range(300)]
+    starts = [wide(np.zeros((100, 160, 3), np.uint8), boxes_xyxy=[], index=i)["boxes_xyxy"][0] for i in range(300)]
     assert min(box[0] for box in starts) == 0 and max(box[2] for box in starts) == 160
     assert min(box[2] - box[0] for box in starts) == 10
 
@@ -438,13 +441,13 @@ def test_colours_of_the_surroundings() -> None:
     image = photo(0, 128, 128) + np.uint8(60)
     kinds = {"n": 1, "blend": "alpha", "scale": (1, 1), "inside": 1.0}
     own = augment.CopyPaste([augment.Donor(red, np.ones((40, 40), bool))], harmonize=0, **kinds)(
-        image, boxes=[], index=1
+        image, boxes_xyxy=[], index=1
     )
     near = augment.CopyPaste([augment.Donor(red, np.ones((40, 40), bool))], harmonize=1, **kinds)(
-        image, boxes=[], index=1
+        image, boxes_xyxy=[], index=1
     )
-    assert own["boxes"] == near["boxes"]
-    x0, y0, x1, y1 = map(int, own["boxes"][0])
+    assert own["boxes_xyxy"] == near["boxes_xyxy"]
+    x0, y0, x1, y1 = map(int, own["boxes_xyxy"][0])
     means = [each[y0:y1, x0:x1].reshape(-1, 3).mean(0) for each in (image, own["image"], near["image"])]
     assert (np.abs(means[2] - means[0]) < np.abs(means[1] - means[0])).all()
     assert np.abs(means[2] - means[1]).max() <= 52  # never further than the limit
@@ -481,8 +484,8 @@ def test_an_object_as_large_as_the_picture() -> None:
     donor = augment.Donor(np.full((20, 20, 3), 200, np.uint8), np.ones((20, 20), bool), label=1)
     for method in ("alpha", "poisson", "gaussian_poisson", "laplacian"):
         paste = augment.CopyPaste([donor], n=1, blend=method, scale=(1, 1), inside=1.0)
-        after = paste(np.zeros((20, 20, 3), np.uint8), boxes=[], labels=[], index=0)
-        assert after["boxes"] == [[0, 0, 20, 20]] and after["image"].mean() > 100
+        after = paste(np.zeros((20, 20, 3), np.uint8), boxes_xyxy=[], labels=[], index=0)
+        assert after["boxes_xyxy"] == [[0, 0, 20, 20]] and after["image"].mean() > 100
 
 
 # Samples
@@ -490,7 +493,7 @@ def test_an_object_as_large_as_the_picture() -> None:
 
 def test_a_sample_keeps_its_kinds() -> None:
     sample = {
-        "image": photo(), "boxes": np.array([[0, 0, 90, 90]], np.float32), "labels": np.array([[1.0]], np.float32),
+        "image": photo(), "boxes_xyxy": np.array([[0, 0, 90, 90]], np.float32), "labels": np.array([[1.0]], np.float32),
         "masks": np.ones((1, 96, 128), np.uint8) * np.uint8(255), "iscrowd": np.zeros(1, np.int64),
         "area": np.array([96 * 128.0]), "image_id": 5, "name": "a", "orig_size": (96, 128), "ids": ["x"],
         "tags": [1, 2],
@@ -499,7 +502,7 @@ def test_a_sample_keeps_its_kinds() -> None:
     after = paste(sample, index=1)
     count = len(after["labels"])
     assert list(after) == list(sample) and count > 1
-    assert after["boxes"].dtype == np.float32 and after["boxes"].shape == (count, 4)
+    assert after["boxes_xyxy"].dtype == np.float32 and after["boxes_xyxy"].shape == (count, 4)
     assert after["labels"].dtype == np.float32 and after["labels"].shape == (count, 1)
     assert after["masks"].dtype == np.uint8 and set(np.unique(after["masks"])) == {0, 255}
     assert after["iscrowd"].tolist() == [0] * count and after["ids"] == ["x"] + ["new"] * (count - 1)
@@ -511,27 +514,27 @@ def test_a_sample_keeps_its_kinds() -> None:
 
 def test_integers_text_and_tuples() -> None:
     paste = augment.CopyPaste(donors(), n=2)
-    after = paste(photo(), boxes=((1, 2, 3, 4),), labels=(9,), index=0)
-    assert isinstance(after["boxes"], tuple) and isinstance(after["labels"], tuple)
-    assert after["boxes"][0] == (1, 2, 3, 4) and all(isinstance(box, tuple) for box in after["boxes"])
-    after = paste(photo(), boxes=[[1, 2, 3.5, 4]], index=0)
-    assert after["boxes"][0] == [1, 2, 3.5, 4] and all(isinstance(box, list) for box in after["boxes"])
+    after = paste(photo(), boxes_xyxy=((1, 2, 3, 4),), labels=(9,), index=0)
+    assert isinstance(after["boxes_xyxy"], tuple) and isinstance(after["labels"], tuple)
+    assert after["boxes_xyxy"][0] == (1, 2, 3, 4) and all(isinstance(box, tuple) for box in after["boxes_xyxy"])
+    after = paste(photo(), boxes_xyxy=[[1, 2, 3.5, 4]], index=0)
+    assert after["boxes_xyxy"][0] == [1, 2, 3.5, 4] and all(isinstance(box, list) for box in after["boxes_xyxy"])
     crowd = paste({"image": photo(), "labels": [9], "iscrowd": np.array([True])}, index=0)["iscrowd"]
     assert crowd.tolist() == [True] + [False] * (len(crowd) - 1) and crowd.dtype == bool
-    after = paste(photo(), boxes=np.array([[1, 2, 3, 4]], np.int16), labels=np.array([9], np.uint8), index=0)
-    assert after["boxes"].dtype == np.int16 and after["labels"].dtype == np.uint8
+    after = paste(photo(), boxes_xyxy=np.array([[1, 2, 3, 4]], np.int16), labels=np.array([9], np.uint8), index=0)
+    assert after["boxes_xyxy"].dtype == np.int16 and after["labels"].dtype == np.uint8
     named = augment.CopyPaste([augment.Donor(d.image, d.mask, label="a long name") for d in donors()], n=2)
     assert named(photo(), labels=np.array(["b"]), index=0)["labels"].tolist()[1:] == ["a long name"] * 2
 
 
 def test_no_objects_and_no_donors() -> None:
     image, boxes = photo(), np.array([[1.0, 2, 30, 40]])
-    after = augment.CopyPaste(donors(), n=0)(image, boxes=boxes, labels=["a"], index=0)
-    assert (after["image"] == image).all() and (after["boxes"] == boxes).all() and after["labels"] == ["a"]
+    after = augment.CopyPaste(donors(), n=0)(image, boxes_xyxy=boxes, labels=["a"], index=0)
+    assert (after["image"] == image).all() and (after["boxes_xyxy"] == boxes).all() and after["labels"] == ["a"]
     masks = np.ones((1, 96, 128), bool)
-    after = augment.CopyPaste(donors(), n=0)(image, boxes=boxes, labels=np.array([2]), masks=masks, index=0)
+    after = augment.CopyPaste(donors(), n=0)(image, boxes_xyxy=boxes, labels=np.array([2]), masks=masks, index=0)
     assert (after["masks"] == masks).all() and not np.shares_memory(after["masks"], masks)
-    assert not np.shares_memory(after["image"], image) and not np.shares_memory(after["boxes"], boxes)
+    assert not np.shares_memory(after["image"], image) and not np.shares_memory(after["boxes_xyxy"], boxes)
     given = augment.CopyPaste(None, inside=1.0)(image, labels=[], donors=donors()[:2], index=0)
     assert sorted(given["labels"]) == [1, 2]
 
@@ -545,9 +548,13 @@ def test_no_objects_and_no_donors() -> None:
         ({"image": "a.png"}, DTypeError, "image: str, expected an array"),
         ({"image": np.zeros((4, 4, 4), np.uint8)}, ShapeError, r"image: shape \[4, 4, 4\], expected"),
         ({"image": np.zeros((8, 8, 3), bool)}, DTypeError, "image: dtype bool"),
-        ({"boxes": np.zeros((2, 5))}, ShapeError, r"boxes: shape \[2, 5\], expected \[N, 4\]"),
-        ({"boxes": np.zeros((2, 4)), "labels": [1]}, ShapeError, "labels: 1 objects, boxes are of 2"),
-        ({"boxes": [[0, 0, np.nan, 5]], "labels": [1]}, ArgumentError, "boxes: .*nan.*, expected finite numbers"),
+        ({"boxes_xyxy": np.zeros((2, 5))}, ShapeError, r"boxes_xyxy: shape \[2, 5\], expected \[N, 4\]"),
+        ({"boxes_xyxy": np.zeros((2, 4)), "labels": [1]}, ShapeError, "labels: 1 objects, boxes_xyxy are of 2"),
+        (
+            {"boxes_xyxy": [[0, 0, np.nan, 5]], "labels": [1]},
+            ArgumentError,
+            "boxes_xyxy: .*nan.*, expected finite numbers",
+        ),
         ({"masks": np.zeros((1, 8, 8), bool)}, ShapeError, r"masks: shape \[1, 8, 8\], expected \[N, 96, 128\]"),
         ({"masks": np.zeros((1, 96, 128), np.float32)}, DTypeError, "masks: dtype float32"),
         ({"masks": np.full((96, 128), 3), "labels": [1]}, ShapeError, "masks: a map with object 3, expected 0 to 1"),
@@ -589,7 +596,11 @@ def test_what_a_call_refuses(arguments: dict[str, Any], error: type[Exception], 
         ({"inside": 0}, ArgumentError, "inside: 0, expected a number above 0"),
         ({"bank": []}, ArgumentError, "donors: none, expected at least one"),
         ({"bank": [3]}, DTypeError, r"donors\[0\]: int, expected a Donor"),
-        ({"bank": [{"image": photo(), "mask": photo(), "box": (0, 0, 1, 1)}]}, ArgumentError, "both mask and box"),
+        (
+            {"bank": [{"image": photo(), "mask": photo(), "box_xyxy": (0, 0, 1, 1)}]},
+            ArgumentError,
+            "both mask and box_xyxy",
+        ),
     ],
 )
 def test_what_an_augmentation_refuses(options: dict[str, Any], error: type[Exception], text: str) -> None:
@@ -597,13 +608,47 @@ def test_what_an_augmentation_refuses(options: dict[str, Any], error: type[Excep
         augment.CopyPaste(options.pop("bank", donors()), **options)
 
 
+def test_corners_have_a_name_that_says_so() -> None:
+    """The old names, which are those of other boxes, warn and give the same."""
+    paste, corners, labels = augment.CopyPaste(donors(), n=3), np.array([[1.0, 2, 30, 40]]), np.array([7])
+    new = paste(photo(), boxes_xyxy=corners, labels=labels, index=0)
+    sample = paste({"image": photo(), "boxes_xyxy": corners, "labels": labels}, index=0)
+    with pytest.warns(DeprecationWarning, match="boxes: corners x0, y0, x1, y1 are called boxes_xyxy now") as caught:
+        old = paste(photo(), boxes=corners, labels=labels, index=0)
+    assert caught[0].filename == __file__
+    with pytest.warns(DeprecationWarning, match="boxes: corners x0, y0, x1, y1 are called boxes_xyxy now"):
+        old_sample = paste({"image": photo(), "boxes": corners, "labels": labels}, index=0)
+    for other, key in ((sample, "boxes_xyxy"), (old, "boxes"), (old_sample, "boxes")):
+        assert set(other) == {"image", "labels", key} and (other[key] == new["boxes_xyxy"]).all()
+        assert (other["image"] == new["image"]).all()
+    for both in (
+        lambda: paste(photo(), boxes=corners, boxes_xyxy=corners),
+        lambda: paste({"image": photo(), "boxes": corners, "boxes_xyxy": corners}),
+        lambda: augment.Donor(photo(), box=(0, 0, 9, 9), box_xyxy=(0, 0, 8, 8)),
+        lambda: augment.Bank.from_arrays([photo()], boxes=[(0, 0, 9, 9)], boxes_xyxy=[(0, 0, 9, 9)]),
+    ):
+        with pytest.raises(ArgumentError, match=r"box(es)?: passed beside box(es)?_xyxy, its new name"):
+            both()
+    with pytest.warns(DeprecationWarning, match="box: corners .* are called box_xyxy now"):
+        donor = augment.Donor(photo(), box=(1, 2, 30, 40), label=1)
+    assert donor.box_xyxy == donor.box == (1, 2, 30, 40)
+    again = dataclasses.replace(donor, label=2)
+    assert again.box_xyxy == (1, 2, 30, 40) and augment.Donor(photo()).box is None
+    for banks in ([donor], [{"image": photo(), "box_xyxy": (1, 2, 30, 40)}]):
+        assert augment.Bank(banks, rectangles=True)[0].mask.max() == 255
+    with pytest.warns(DeprecationWarning, match="boxes: corners"):
+        augment.Bank.from_arrays([photo()], boxes=[(1, 2, 30, 40)])
+    with pytest.warns(DeprecationWarning, match="box: corners"):
+        augment.Bank([{"image": photo(), "box": (1, 2, 30, 40)}])
+
+
 def test_labels_that_a_donor_lacks_are_named() -> None:
     paste = augment.CopyPaste([augment.Donor(photo(), np.ones((96, 128), bool), name="cup.png")], n=1)
-    assert "boxes" in paste(photo(1), boxes=[], index=0)
+    assert "boxes_xyxy" in paste(photo(1), boxes_xyxy=[], index=0)
     with pytest.raises(ArgumentError, match=r"labels: passed, but cup\.png has no label"):
         paste(photo(1), labels=[], index=0)
-    with pytest.raises(ArgumentError, match="boxes: passed beside a mapping"):
-        paste({"image": photo(1)}, boxes=[], index=0)
+    with pytest.raises(ArgumentError, match="boxes_xyxy: passed beside a mapping"):
+        paste({"image": photo(1)}, boxes_xyxy=[], index=0)
     with pytest.raises(ArgumentError, match="donors: None without a bank"):
         augment.CopyPaste(None)(photo(1))
     read_only = photo(1)
@@ -772,7 +817,7 @@ def test_donors_that_cannot_be_used_are_listed(tmp_path: Path) -> None:
     other = augment.Donor(photo(), np.ones((5, 5), bool), name="other size")
     opaque = augment.Donor(photo(), name="opaque")
     missing = augment.Donor(tmp_path / "none.png")
-    outside = augment.Donor(photo(), box=(200, 0, 300, 50), name="outside")
+    outside = augment.Donor(photo(), box_xyxy=(200, 0, 300, 50), name="outside")
     bank = augment.Bank([*donors()[:2], empty, other, opaque, missing, outside])
     calls = []
     usable, problems = bank.checked(lambda: calls.append(1))
@@ -784,7 +829,9 @@ def test_donors_that_cannot_be_used_are_listed(tmp_path: Path) -> None:
         str(tmp_path / "none.png"),
         "outside",
     ]
-    for text, problem in zip(("mask: empty", "mask: ", "expected a mask", "none.png", "box: "), problems, strict=True):
+    for text, problem in zip(
+        ("mask: empty", "mask: ", "expected a mask", "none.png", "box_xyxy: "), problems, strict=True
+    ):
         assert text in problem.message
     with pytest.raises(UnusableSample, match="empty: mask: empty; no pixel is at least half inside"):
         bank[2]
@@ -817,8 +864,8 @@ def test_an_object_that_is_not_found_in_its_box(monkeypatch: pytest.MonkeyPatch)
         mask = np.zeros((96, 128), np.uint8)
 
     monkeypatch.setattr(pyharmony.segmentation, "segment", lambda *_, **__: Nothing())
-    with pytest.raises(UnusableSample, match=r"cup: box: \(1, 1, 9, 9\), no object was segmented in it"):
-        augment.Bank([augment.Donor(photo(), box=(1, 1, 9, 9), name="cup")])[0]
+    with pytest.raises(UnusableSample, match=r"cup: box_xyxy: \(1, 1, 9, 9\), no object was segmented in it"):
+        augment.Bank([augment.Donor(photo(), box_xyxy=(1, 1, 9, 9), name="cup")])[0]
 
 
 def test_the_memory_of_a_bank_is_limited(tmp_path: Path) -> None:
@@ -843,7 +890,7 @@ def test_arrays() -> None:
     masks[:, 10:60, 10:60] = True
     bank = augment.Bank.from_arrays(pictures, masks, labels=["a", "b"])
     assert bank.labels == ["a", "b"] and repr(bank) == "Bank(2 donors)"
-    boxes = augment.Bank.from_arrays(pictures, boxes=[(10, 10, 60, 60)] * 2, rectangles=True)
+    boxes = augment.Bank.from_arrays(pictures, boxes_xyxy=[(10, 10, 60, 60)] * 2, rectangles=True)
     assert all((a.mask == b.mask).all() for a, b in zip(bank, boxes, strict=True))
     with pytest.raises(ShapeError, match="labels: 1, expected 2, as images"):
         augment.Bank.from_arrays(pictures, masks, labels=["a"])

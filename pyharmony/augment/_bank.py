@@ -23,6 +23,7 @@ from .._images.region import Region, bounding_box
 from ..errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
 from ..typing import ImageLike, MaskLike, PathLike
 from ._cutout import Cutout, Levels
+from ._labels import BOXES, renamed
 
 if TYPE_CHECKING:
     from ..data import Dataset, Problem
@@ -43,11 +44,13 @@ class Donor:
         image: the picture that contains it, of any kind: uint8 [H, W, 3] or another array, a PIL image or a path. A
             path is read when the donor is used.
         mask: where it is, of image's height and width: an array of bool, of uint8 (255 inside) or of floats from 0 to
-            1, a path, or a COCO segmentation (polygons, or runs). None: see box; without a box, the alpha of image.
-        box: (x0, y0, x1, y1) in pixels, the last two excluded, of an object without a mask: `pyharmony.segment` cuts
-            it out when the donor is first used. None: not used.
+            1, a path, or a COCO segmentation (polygons, or runs). None: see box_xyxy; without it, the alpha of image.
+        box_xyxy: (x0, y0, x1, y1) in pixels, the last two excluded, of an object without a mask: `pyharmony.segment`
+            cuts it out when the donor is first used. None: not used.
         label: its label, of the type of those of the pictures, such as an integer.
         name: its name, for messages.
+
+    `box` is the old name of box_xyxy, which this release still takes, with a warning.
 
     Example:
         >>> from pyharmony import augment
@@ -60,9 +63,19 @@ class Donor:
 
     image: ImageLike
     mask: MaskLike | Mapping[str, Any] | Sequence[Any] | None = None
-    box: Sequence[float] | None = None
+    box_xyxy: Sequence[float] | None = None
     label: Any = None
     name: str = ""
+    box: dataclasses.InitVar[Sequence[float] | None] = None
+
+    def __post_init__(self, box: Sequence[float] | None) -> None:
+        # dataclasses.replace passes the property on, too.
+        if box is not self.box_xyxy and renamed({"box": box, "box_xyxy": self.box_xyxy}, "box", "box_xyxy") == "box":
+            object.__setattr__(self, "box_xyxy", box)
+
+
+# dataclasses leaves the default of `box` in the class, where it would be taken for the value.
+Donor.box = property(lambda donor: donor.box_xyxy, doc="The old name of box_xyxy.")  # type: ignore[attr-defined]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +228,7 @@ class Bank(Sequence[Donor]):
         donors = []
         for i, one in enumerate(instances.instances):
             if not one.crowd and one.area >= least:
-                instances.path(i)  # refuses one outside the folder
+                instances.paths(i)  # refuses one outside the folder
                 label = one.category_id if labels is None else labels[one.category]
                 donors.append({"image": _Of(instances, i), "label": label, "name": one.name})
         return cls(donors, rectangles=rectangles, memory=memory)
@@ -226,19 +239,21 @@ class Bank(Sequence[Donor]):
         images: Iterable[ImageLike],
         masks: Iterable[Any] | None = None,
         *,
-        boxes: Iterable[Any] | None = None,
+        boxes_xyxy: Iterable[Any] | None = None,
         labels: Iterable[Any] | None = None,
         rectangles: bool = False,
         memory: int = _MEMORY,
+        boxes: Iterable[Any] | None = None,
     ) -> Bank:
         """Takes one object of each picture.
 
         Args:
             images: the pictures, see `Donor`.
             masks: their masks; None: the alpha of the pictures, or boxes.
-            boxes: their boxes (x0, y0, x1, y1), for objects without masks; None: not used.
+            boxes_xyxy: their boxes (x0, y0, x1, y1), for objects without masks; None: not used.
             labels: their labels; None: they have none.
             rectangles, memory: see `Bank`.
+            boxes: the old name of boxes_xyxy, which this release still takes, with a warning.
 
         Raises:
             ShapeError: there are more or fewer masks, boxes or labels than pictures.
@@ -251,7 +266,10 @@ class Bank(Sequence[Donor]):
             Bank(2 donors)
         """
         columns: dict[str, list[Any]] = {"image": _checks.several(images, "images", "a list of pictures")}
-        for key, name, values in (("mask", "masks", masks), ("box", "boxes", boxes), ("label", "labels", labels)):
+        corners_name = renamed({BOXES: boxes_xyxy, "boxes": boxes}, "boxes", BOXES)
+        corners = boxes_xyxy if corners_name == BOXES else boxes
+        parts = (("mask", "masks", masks), ("box_xyxy", corners_name, corners), ("label", "labels", labels))
+        for key, name, values in parts:
             if values is not None:
                 columns[key] = _checks.several(values, name, "a list, an item for each picture")
                 if len(columns[key]) != len(columns["image"]):
@@ -381,8 +399,8 @@ class Bank(Sequence[Donor]):
 
                 return image, decode_segmentation(donor.mask, height, width)
             return image, mask_levels(donor.mask, height, width)
-        if donor.box is not None:
-            return image, self._mask_of_box(image, donor.box, index)
+        if donor.box_xyxy is not None:
+            return image, self._mask_of_box(image, donor.box_xyxy, index)
         if alpha is None:
             raise ArgumentError("image: without alpha, expected a mask, a box, or a picture with alpha")
         return _filled(image, alpha), alpha
@@ -400,7 +418,7 @@ class Bank(Sequence[Donor]):
             left, top, right, bottom = round(x0), round(y0), round(x1), round(y1)
             inside = segment(image, box=(left, top, right - left, bottom - top)).mask >= 128
             if not inside.any():
-                raise UnusableSample(f"box: {tuple(box)}, no object was segmented in it")
+                raise UnusableSample(f"box_xyxy: {tuple(box)}, no object was segmented in it")
             region = bounding_box(inside)
             self._segmented[index] = inside.shape, region, np.packbits(region.of(inside))
         shape, region, bits = self._segmented[index]
@@ -422,16 +440,16 @@ def as_bank(bank: Any) -> Bank:
 
 def _donor(each: Any, owner: str) -> Donor:
     if isinstance(each, Mapping):
-        names = [field.name for field in dataclasses.fields(Donor)]
+        names = [*(field.name for field in dataclasses.fields(Donor)), "box"]
         strange = [key for key in each if key not in names]
         if strange or "image" not in each:
             what = f"key {strange[0]!r}" if strange else "without the key 'image'"
-            raise ArgumentError(f"{owner}{what}, expected image and some of {', '.join(map(repr, names[1:]))}")
+            raise ArgumentError(f"{owner}{what}, expected image and some of {', '.join(map(repr, names[1:-1]))}")
         each = Donor(**each)
     if not isinstance(each, Donor):
         raise DTypeError(f"{owner}{type(each).__name__}, expected a Donor, or a mapping with its attributes")
-    if each.mask is not None and each.box is not None:
-        raise ArgumentError(f"{owner}both mask and box, expected one of them")
+    if each.mask is not None and each.box_xyxy is not None:
+        raise ArgumentError(f"{owner}both mask and box_xyxy, expected one of them")
     return each
 
 
@@ -465,10 +483,10 @@ def _box(box: Any, height: int, width: int) -> tuple[float, float, float, float]
     try:
         x0, y0, x1, y1 = (float(value) for value in box)
     except (TypeError, ValueError):
-        raise ArgumentError(f"box: {box!r}, {accepts}") from None
+        raise ArgumentError(f"box_xyxy: {box!r}, {accepts}") from None
     x0, x1, y0, y1 = max(x0, 0.0), min(x1, float(width)), max(y0, 0.0), min(y1, float(height))
     if not (x0 + 1 <= x1 and y0 + 1 <= y1):
-        raise ArgumentError(f"box: {tuple(box)}, {accepts}")
+        raise ArgumentError(f"box_xyxy: {tuple(box)}, {accepts}")
     return x0, y0, x1, y1
 
 

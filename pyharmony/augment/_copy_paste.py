@@ -20,7 +20,7 @@ from ..blend import paste_many
 from ..errors import ArgumentError, DTypeError, PyHarmonyError, PyHarmonyWarning, ShapeError
 from ._bank import Bank, as_bank
 from ._cutout import INSIDE, Bools, Cutout, Levels, box_of
-from ._labels import Objects, Pasted, Update, check_share, checked, updated, with_values
+from ._labels import BOXES, Objects, Pasted, Update, check_share, checked, renamed, updated, with_values
 
 #: The blends of 'random', one of which is drawn for each object.
 _RANDOM: tuple[dict[str, Any], ...] = (
@@ -45,7 +45,7 @@ _DRAWS = 8
 #: The keys of a sample that have a value for each object, with that of a pasted one.
 _FIELDS: Mapping[str, Any] = {"iscrowd": 0}
 #: The keys of a sample that are updated, or concern it as a whole.
-_UPDATED = ("image", "boxes", "labels", "masks", "area")
+_UPDATED = ("image", BOXES, "boxes", "labels", "masks", "area")
 _OF_PICTURE = ("image_id", "size", "orig_size")
 
 
@@ -105,8 +105,8 @@ class CopyPaste:
         >>> disc = np.hypot(*(np.mgrid[:40, :40] - 19.5)) < 16
         >>> paste = augment.CopyPaste([augment.Donor(cup, disc, label=2)], n=3, seed=1)
         >>> photo = np.full((128, 128, 3), 128, np.uint8)
-        >>> result = paste(photo, boxes=np.zeros((0, 4)), labels=np.zeros(0, int), index=7)
-        >>> result["labels"].tolist(), result["boxes"].shape, result["image"].shape
+        >>> result = paste(photo, boxes_xyxy=np.zeros((0, 4)), labels=np.zeros(0, int), index=7)
+        >>> result["labels"].tolist(), result["boxes_xyxy"].shape, result["image"].shape
         ([2, 2, 2], (3, 4), (128, 128, 3))
     """
 
@@ -160,20 +160,21 @@ class CopyPaste:
         self,
         image: Any,
         *,
-        boxes: Any = None,
+        boxes_xyxy: Any = None,
         labels: Any = None,
         masks: Any = None,
         index: int | None = None,
         donors: Any = None,
         in_place: bool = False,
+        boxes: Any = None,
     ) -> dict[str, Any]:
         """Returns a picture with pasted objects, and what describes its objects.
 
         Args:
             image: [H, W] or [H, W, C], C of 1 or 3, uint8, uint16 or floats with 1.0 for white; or a mapping with
-                'image' and any of 'boxes', 'labels' and 'masks'. Of its other keys, single values stay as they are,
-                and lists and arrays have to be in `fields` or `others`.
-            boxes: [N, 4], x0, y0, x1, y1 in pixels, integers or floats, the last two excluded; an array or a list.
+                'image' and any of 'boxes_xyxy', 'labels' and 'masks'. Of its other keys, single values stay as they
+                are, and lists and arrays have to be in `fields` or `others`.
+            boxes_xyxy: [N, 4], x0, y0, x1, y1 in pixels, integers or floats, the last two excluded; an array or a list.
             labels: a label for each object, an array [N] or [N, 1] or a list.
             masks: [N, H, W], bool or uint8 (not zero inside), or a map [H, W] of integers: 0 for no object, k for the
                 k-th one. A map without boxes and labels may have other numbers, such as ids: objects keep them, and
@@ -182,12 +183,13 @@ class CopyPaste:
                 object; with several worker processes pass an index, since each counts on its own.
             donors: a bank or list to paste all of, in random places, instead of some of the bank.
             in_place: whether to write into image, an array.
+            boxes: the old name of boxes_xyxy, which this release still takes, with a warning.
 
         Returns:
-            A dictionary of 'image' and those of 'boxes', 'labels' and 'masks' that were passed, or of all keys of the
-            mapping, in the same kinds and dtypes: first the objects that stay, in order, then the pasted ones. Where
-            masks show that an object is covered in part, its box shrinks to what is visible; without masks boxes stay.
-            Boxes of pasted objects end where the last pixel does.
+            A dictionary of 'image' and those of 'boxes_xyxy', 'labels' and 'masks' that were passed, or of all keys of
+            the mapping, in the same kinds and dtypes: first the objects that stay, in order, then the pasted ones.
+            Where masks show that an object is covered in part, its box shrinks to what is visible; without masks boxes
+            stay. Boxes of pasted objects end where the last pixel does.
 
         Raises:
             ShapeError, DTypeError, ArgumentError: an argument is wrong, or boxes, labels and masks are of different
@@ -196,17 +198,22 @@ class CopyPaste:
                 One without a pixel inside its mask is left out, with a warning in the log.
         """
         if isinstance(image, Mapping):
-            _refuse(boxes=boxes, labels=labels, masks=masks)
-            return self._sample(image, index, donors, in_place)
-        result, update = self._pasted(image, boxes, labels, masks, index, donors, in_place)
-        return {"image": result, **_given(update.objects)}
+            _refuse(boxes_xyxy=boxes_xyxy, boxes=boxes, labels=labels, masks=masks)
+            return self._sample(image, index, donors, in_place, renamed(image, "boxes", BOXES))
+        name = renamed({BOXES: boxes_xyxy, "boxes": boxes}, "boxes", BOXES)
+        corners = boxes_xyxy if name == BOXES else boxes
+        result, update = self._pasted(image, corners, labels, masks, index, donors, in_place, name)
+        return {"image": result, **_parts(update.objects, name)}
 
-    def _sample(self, sample: Mapping[str, Any], index: int | None, donors: Any, in_place: bool) -> dict[str, Any]:
+    def _sample(
+        self, sample: Mapping[str, Any], index: int | None, donors: Any, in_place: bool, name: str
+    ) -> dict[str, Any]:
+        """Returns a sample with pasted objects; name: the key of its boxes."""
         if "image" not in sample:
             raise ArgumentError(f"image: a mapping of {', '.join(map(repr, sample))}, expected the key 'image'")
-        boxes, labels, masks = map(sample.get, ("boxes", "labels", "masks"))
-        result, update = self._pasted(sample["image"], boxes, labels, masks, index, donors, in_place)
-        output = {**sample, "image": result, **_given(update.objects)}
+        boxes, labels, masks = map(sample.get, (name, "labels", "masks"))
+        result, update = self._pasted(sample["image"], boxes, labels, masks, index, donors, in_place, name)
+        output = {**sample, "image": result, **_parts(update.objects, name)}
         count = update.objects.number - len(update.new) + update.gone
         if "area" in sample:
             output["area"] = _areas(sample["area"], update, count)
@@ -220,12 +227,12 @@ class CopyPaste:
         return output
 
     def _pasted(
-        self, image: Any, boxes: Any, labels: Any, masks: Any, index: int | None, donors: Any, in_place: bool
+        self, image: Any, boxes: Any, labels: Any, masks: Any, index: int | None, donors: Any, in_place: bool, name: str
     ) -> tuple[NumpyArray, Update]:
-        """Returns the picture with objects, and the update of what describes it."""
+        """Returns the picture with objects, and the update of what describes it; name: that of boxes in messages."""
         _check_image(image, _checks.flag(in_place, "in_place"))
         shape = image.shape[:2]
-        objects = checked(boxes, labels, masks, shape)
+        objects = checked(boxes, labels, masks, shape, name)
         bank = self.bank if donors is None else as_bank(donors)
         if bank is None:
             raise ArgumentError("donors: None without a bank, expected a bank or a list of donors")
@@ -429,9 +436,9 @@ def _refuse(**parts: Any) -> None:
             raise ArgumentError(f"{name}: passed beside a mapping, expected it in the mapping")
 
 
-def _given(objects: Objects) -> dict[str, Any]:
-    """Returns those of boxes, labels and masks that a picture has."""
-    parts = {"boxes": objects.boxes, "labels": objects.labels, "masks": objects.masks}
+def _parts(objects: Objects, name: str) -> dict[str, Any]:
+    """Returns those of boxes, which have this name, labels and masks that a picture has."""
+    parts = {name: objects.boxes, "labels": objects.labels, "masks": objects.masks}
     return {name: value for name, value in parts.items() if value is not None}
 
 

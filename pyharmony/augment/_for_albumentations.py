@@ -45,7 +45,7 @@ class _Transform(A.DualTransform):  # type: ignore[misc]
         if donors is not None and not len(donors):
             return {"pasted": image, "pasted_boxes": data.get("bboxes"), "pasted_masks": data.get("masks")}
         boxes = None if rows is None else _in_pixels(rows, image.shape)
-        result, update = self.paste._pasted(image, boxes, None, masks, index, donors, False)
+        result, update = self.paste._pasted(image, boxes, None, masks, index, donors, False, "bboxes")
         return {
             "pasted": result,
             "pasted_boxes": None if rows is None else self._rows(rows, update, fields, processor, image.shape),
@@ -132,7 +132,7 @@ def _donor(one: Any, owner: str, processor: Any) -> Donor:
         box = _corners(np.asarray(one["bbox"], np.float64).reshape(-1)[:4], form, image.shape)
     except PyHarmonyError as error:
         raise error.within(owner) from None
-    return Donor(image, box=box, label=label, name=owner.removesuffix(": "))
+    return Donor(image, box_xyxy=box, label=label, name=owner.removesuffix(": "))
 
 
 def _corners(box: NumpyArray, form: str, shape: tuple[int, ...]) -> tuple[float, ...]:

@@ -52,7 +52,7 @@ class TorchvisionTransform:
         boxes = target.get("boxes")
         if boxes is not None:
             arrays["boxes"] = _corners(arrays["boxes"], _format(boxes))
-        output = self.paste({**arrays, "image": pixels}, index=index, in_place=True)
+        output = self.paste._sample({**arrays, "image": pixels}, index, None, True, "boxes")
         if boxes is not None:
             output["boxes"] = _from_corners(output["boxes"], _format(boxes))
         updated = {k: v if output[k] is arrays[k] else _back(output[k], v) for k, v in target.items()}

@@ -41,7 +41,7 @@ class UltralyticsTransform:
         masks = _masks(old.segments, len(old), height, width) if len(old.segments) else None
         pixels = image[..., ::-1] if image.ndim == 3 and image.shape[2] == 3 else image
         _, update = self.paste._pasted(
-            pixels, np.asarray(old.bboxes, np.float64), np.asarray(labels["cls"]), masks, index, None, True
+            pixels, np.asarray(old.bboxes, np.float64), np.asarray(labels["cls"]), masks, index, None, True, "instances"
         )
         parts, keep = update.objects, update.keep
         segments = old.segments

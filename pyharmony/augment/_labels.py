@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +13,14 @@ import numpy.typing as npt
 from .. import _checks
 from .._arrays import NumpyArray
 from .._images.region import Region, bounding_box
+from .._warnings import warn
 from ..errors import ArgumentError, DTypeError, ShapeError
 
 Bools = npt.NDArray[np.bool_]
 Box = tuple[float, float, float, float]
+
+#: The argument with the corners of boxes.
+BOXES = "boxes_xyxy"
 
 
 class Pasted(NamedTuple):
@@ -52,15 +56,29 @@ class Objects(NamedTuple):
     ids: NumpyArray | None = None
 
 
-def checked(boxes: Any, labels: Any, masks: Any, shape: tuple[int, int]) -> Objects:
-    """Returns the description of the objects of a picture [H, W]; refuses parts that do not belong together."""
+def renamed(values: Mapping[str, Any], old: str, new: str) -> str:
+    """Returns the name under which values have corners: new, or old, of which it warns."""
+    if values.get(old) is None:
+        return new
+    if values.get(new) is not None:
+        raise ArgumentError(f"{old}: passed beside {new}, its new name; expected one of them")
+    other = "since a box is x, y, width, height everywhere else; the next release does not take the old name"
+    warn(f"{old}: corners x0, y0, x1, y1 are called {new} now, {other}", DeprecationWarning)
+    return old
+
+
+def checked(boxes: Any, labels: Any, masks: Any, shape: tuple[int, int], name: str = BOXES) -> Objects:
+    """Returns the description of the objects of a picture [H, W]; refuses parts that do not belong together.
+
+    name: the name of boxes in messages.
+    """
     counts: dict[str, int] = {}
     ids = None
     if boxes is not None:
-        array = _boxes(boxes)
-        counts["boxes"] = len(array)
+        array = _boxes(boxes, name)
+        counts[name] = len(array)
         if array.dtype.kind == "f" and not math.isfinite(array.sum()):
-            raise ArgumentError(f"boxes: {array[~np.isfinite(array).all(1)][0].tolist()}, expected finite numbers")
+            raise ArgumentError(f"{name}: {array[~np.isfinite(array).all(1)][0].tolist()}, expected finite numbers")
     if masks is not None:
         _check_masks(masks, shape)
         if masks.ndim == 3:
@@ -80,20 +98,20 @@ def checked(boxes: Any, labels: Any, masks: Any, shape: tuple[int, int]) -> Obje
             values = values[values > 0]
             counts["masks"], ids = len(values), values if high > len(values) else None
     first = next(iter(counts.items()), ("", 0))
-    for name, count in counts.items():
+    for part, count in counts.items():
         if count != first[1]:
-            raise ShapeError(f"{name}: {count} objects, {first[0]} are of {first[1]}; expected the same number")
+            raise ShapeError(f"{part}: {count} objects, {first[0]} are of {first[1]}; expected the same number")
     return Objects(first[1], boxes, labels, masks, ids)
 
 
-def _boxes(boxes: Any) -> NumpyArray:
+def _boxes(boxes: Any, name: str = BOXES) -> NumpyArray:
     """Returns boxes [N, 4] as an array."""
     array = boxes if isinstance(boxes, np.ndarray) else np.asarray([tuple(box) for box in boxes], np.float64)
     array = array.reshape(0, 4) if array.size == 0 else array
     if array.ndim != 2 or array.shape[1] != 4:
-        raise ShapeError(f"boxes: shape {list(array.shape)}, expected [N, 4], each x0, y0, x1, y1 in pixels")
+        raise ShapeError(f"{name}: shape {list(array.shape)}, expected [N, 4], each x0, y0, x1, y1 in pixels")
     if array.dtype.kind not in "iuf":
-        raise DTypeError(f"boxes: dtype {array.dtype}, expected integers or floats")
+        raise DTypeError(f"{name}: dtype {array.dtype}, expected integers or floats")
     return array
 
 

@@ -1,4 +1,4 @@
-"""COCO annotations: instances of a category, and their masks."""
+"""COCO annotations: the instances, for other rooms too, and their masks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from ..errors import ArgumentError, DataError, DTypeError, ShapeError
 from ..typing import PathLike
 from . import _files
 from ._dataset import Dataset, Problem, Sample
+
+__all__ = ["CocoPeople", "Instances", "decode_segmentation", "encode_segmentation"]
 
 
 class Instance(NamedTuple):
@@ -76,17 +78,11 @@ class Instances(Dataset):
             category = names.get(category_id, "") if _is_key(category_id) else ""
             if isinstance(one, dict) and categories is not None and category not in categories:
                 continue
-            fault, box, area = _fault(one, photos)
-            if fault:
-                self.problems.append(
-                    Problem(f"annotation {number}", f"{self.annotations}: annotation {number}: {fault}")
-                )
-                continue
-            photo = photos[one["image_id"]]
-            file, size = photo["file_name"], (photo["width"], photo["height"])
-            name, segmentation = f"{Path(file).stem}_{one['id']}", one.get("segmentation") or None
-            crowd = bool(one.get("iscrowd"))
-            yield Instance(name, file, size, segmentation, box, category, category_id, area, crowd)
+            try:
+                yield _instance(one, photos, category)
+            except DataError as error:
+                what = f"{self.annotations}: annotation {number}: {error}"
+                self.problems.append(Problem(f"annotation {number}", what))
 
     @property
     def groups(self) -> list[str]:
@@ -96,14 +92,15 @@ class Instances(Dataset):
     def categories(self) -> list[str]:
         return [one.category for one in self.instances]
 
-    def path(self, index: int) -> Path:
-        """Returns the file of a photograph, which is in the folder."""
-        where = f"{self.annotations}: {self.names[index]}"
-        return _files.own_file(self.images, _files.inside(self.images, self.instances[index].file, where), where)
+    def paths(self, index: int) -> dict[str, Path]:
+        """Returns the file of a sample, which is in the folder of the photographs."""
+        one = self.instances[self._at(index)]
+        where = f"{self.annotations}: {one.name}"
+        return {"image": _files.own_file(self.images, _files.inside(self.images, one.file, where), where)}
 
     @_files.loads_files
     def _load(self, index: int) -> Sample:
-        one, path = self.instances[index], self.path(index)
+        one, path = self.instances[index], self.paths(index)["image"]
         image = _files.read_picture(path, "image")
         height, width = image.shape[:2]
         check_size((width, height), one.size, path)
@@ -217,28 +214,27 @@ def box_of(box: Any) -> tuple[float, float, float, float]:
     return x, y, width, height
 
 
-def _fault(one: Any, photos: dict[Any, Any]) -> tuple[str | None, Any, float]:
-    """Describes what is missing or wrong in an annotation, None if it is valid; and returns its box and its area."""
-    segmentation, box = (one.get("segmentation"), one.get("bbox")) if isinstance(one, dict) else (None, None)
-    if not (segmentation or box) or not {"id", "image_id"} <= one.keys() or ("area" not in one and not box):
-        return "expected id, image_id, segmentation and area, or bbox in place of one of the last two", None, 0.0
+def _instance(one: Any, photos: dict[Any, Any], category: str) -> Instance:
+    """Returns the instance of an annotation; raises DataError if something is missing or wrong in it."""
+    segmentation, bbox = (one.get("segmentation"), one.get("bbox")) if isinstance(one, dict) else (None, None)
+    if not (segmentation or bbox) or not {"id", "image_id"} <= one.keys() or ("area" not in one and not bbox):
+        raise DataError("expected id, image_id, segmentation and area, or bbox in place of one of the last two")
     if not _is_id(one["image_id"]) or one["image_id"] not in photos:
-        return f"there is no image {one['image_id']!r}", None, 0.0
+        raise DataError(f"there is no image {one['image_id']!r}")
     photo = photos[one["image_id"]]
-    file = photo.get("file_name")
-    is_named = isinstance(file, str) and _files.is_file_name(file)
-    if not is_named or not (is_size(photo.get("height")) and is_size(photo.get("width"))):
-        return f"image {one['image_id']!r} lacks file_name, height or width", None, 0.0
+    file, width, height = (photo.get(key) for key in ("file_name", "width", "height"))
+    if not isinstance(file, str) or not _files.is_file_name(file) or not is_size(width) or not is_size(height):
+        raise DataError(f"image {one['image_id']!r} lacks file_name, height or width")
     if not _is_id(one["id"]):
-        return f"id: {str(one['id'])[:40]}", None, 0.0
-    area = one.get("area")
-    try:
-        box = box_of(box) if not segmentation or area is None else None
-    except DataError as error:
-        return str(error), None, 0.0
-    area = box[2] * box[3] if area is None else area  # NaN fails the comparison
-    is_area = isinstance(area, (int, float)) and abs(area) < 1 << 62
-    return None if is_area else f"area: {str(area)[:40]}", box, area if is_area else 0.0
+        raise DataError(f"id: {str(one['id'])[:40]}")
+    box = None if segmentation and "area" in one else box_of(bbox)
+    area = one["area"] if "area" in one or box is None else box[2] * box[3]
+    if not isinstance(area, (int, float)) or not abs(area) < 1 << 62:  # NaN fails the comparison
+        raise DataError(f"area: {str(area)[:40]}")
+    name, crowd = f"{Path(file).stem}_{one['id']}", bool(one.get("iscrowd"))
+    return Instance(
+        name, file, (width, height), segmentation or None, box, category, one.get("category_id"), area, crowd
+    )
 
 
 def decode_segmentation(segmentation: Any, height: int, width: int) -> NumpyArray:
