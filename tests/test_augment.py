@@ -21,7 +21,15 @@ from PIL import Image
 import pyharmony
 from pyharmony import augment, blend, data
 from pyharmony.augment import _cutout
-from pyharmony.errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
+from pyharmony.errors import (
+    ArgumentError,
+    DataError,
+    DTypeError,
+    PyHarmonyError,
+    PyHarmonyWarning,
+    ShapeError,
+    UnusableSample,
+)
 
 from .shared import to_dtype
 
@@ -54,7 +62,7 @@ def donors(seed: int = 0, side: int = 48) -> list[augment.Donor]:
 
 def photo(seed: int = 0, height: int = 96, width: int = 128, dtype: str = "uint8", channels: int = 3) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return to_dtype(rng.integers(0, BRIGHT - 40, (height, width, channels), np.uint8), dtype)
+    return to_dtype(rng.integers(0, BRIGHT - 40, (height, width, channels), np.uint8) / 255, dtype)
 
 
 class Scene(NamedTuple):
@@ -173,7 +181,8 @@ def test_a_box_without_a_mask_goes_when_too_much_of_it_is_covered() -> None:
     image = np.zeros((40, 40, 3), np.uint8)
     boxes = [[0, 0, 40, 40], [0, 0, 40, 44.4], [10.2, 10, 20, 20]]
     paste = augment.CopyPaste([donor], n=1, blend="alpha", scale=(1, 1), inside=1.0, occlusion=0.05)
-    after = paste(image, boxes_xyxy=boxes, labels=["all", "beyond", "part"], index=0)
+    with pytest.warns(PyHarmonyWarning, match=r"boxes_xyxy\[1\]: .* is partly outside"):
+        after = paste(image, boxes_xyxy=boxes, labels=["all", "beyond", "part"], index=0)
     assert after["labels"] == [1] and after["boxes_xyxy"] == [[0, 0, 40, 40]]
     half = augment.Donor(np.full((40, 40, 3), 200, np.uint8), np.arange(40) < np.full((40, 1), 30), label=1)
     paste = augment.CopyPaste([half], n=1, blend="alpha", scale=(1, 1), inside=1.0, occlusion=0.25, flip=0)
@@ -275,7 +284,7 @@ def test_ids_of_objects_that_are_covered_go() -> None:
             assert ((after == number) == ((order == number) & ~new & (not covered))).all()
     with pytest.raises(DTypeError, match="masks: a map of uint8, which cannot hold object 256"):
         paste(np.zeros((20, 80, 3), np.uint8), masks=np.full((20, 80), 255, np.uint8), index=0)
-    with pytest.raises(ArgumentError, match="masks: a map with object -3, expected 0 for no object"):
+    with pytest.raises(ArgumentError, match="masks: labels from -3 to -3, expected a map of labels"):
         paste(np.zeros((20, 80, 3), np.uint8), masks=np.full((20, 80), -3), index=0)
 
 
@@ -553,8 +562,24 @@ def test_no_objects_and_no_donors() -> None:
         (
             {"boxes_xyxy": [[0, 0, np.nan, 5]], "labels": [1]},
             ArgumentError,
-            "boxes_xyxy: .*nan.*, expected finite numbers",
+            r"boxes_xyxy\[0\]: .*nan.*, finite numbers",
         ),
+        (
+            {"boxes_xyxy": np.array([[9, 9, 9, 20]])},
+            ArgumentError,
+            r"boxes_xyxy\[0\]: \(9, 9, 9, 20\), expected x0 < x1",
+        ),
+        ({"boxes_xyxy": [[60, 60, 50, 70]]}, ArgumentError, r"boxes_xyxy\[0\]: .*, expected x0 < x1"),
+        ({"boxes_xyxy": [(0.1, 0.2, 0.6, 0.7)]}, ArgumentError, r"boxes_xyxy\[0\]: .*shares of the image's size"),
+        (
+            {"boxes_xyxy": [[0, 0, 5, 5], [128, 0, 300, 9]]},
+            ArgumentError,
+            r"boxes_xyxy\[1\]: .* is outside of an image",
+        ),
+        ({"boxes_xyxy": [[0, 0, 5, "x"]]}, ArgumentError, r"boxes_xyxy\[0\]: .*expected \(x0, y0, x1, y1\)"),
+        ({"boxes_xyxy": np.array(3.0)}, DTypeError, "boxes_xyxy: ndarray, expected an array"),
+        ({"boxes_xyxy": "0 0 5 5"}, DTypeError, "boxes_xyxy: str, expected an array"),
+        ({"boxes_xyxy": np.array([["0", "0", "5", "5"]])}, DTypeError, "boxes_xyxy: dtype"),
         ({"masks": np.zeros((1, 8, 8), bool)}, ShapeError, r"masks: shape \[1, 8, 8\], expected \[N, 96, 128\]"),
         ({"masks": np.zeros((1, 96, 128), np.float32)}, DTypeError, "masks: dtype float32"),
         ({"masks": np.full((96, 128), 3), "labels": [1]}, ShapeError, "masks: a map with object 3, expected 0 to 1"),
@@ -632,6 +657,11 @@ def test_corners_have_a_name_that_says_so() -> None:
     with pytest.warns(DeprecationWarning, match="box: corners .* are called box_xyxy now"):
         donor = augment.Donor(photo(), box=(1, 2, 30, 40), label=1)
     assert donor.box_xyxy == donor.box == (1, 2, 30, 40)
+    with pytest.warns(
+        PyHarmonyWarning, match=r"boxes_xyxy\[1\]: .*70.0\) is partly outside of the picture of 128 x 96"
+    ):
+        beyond = paste(photo(), boxes_xyxy=[[0, 0, 9, 9], [100, 50, 150, 70]], labels=[1, 2], index=0)
+    assert beyond["boxes_xyxy"][1] == [100, 50, 150, 70]
     again = dataclasses.replace(donor, label=2)
     assert again.box_xyxy == (1, 2, 30, 40) and augment.Donor(photo()).box is None
     for banks in ([donor], [{"image": photo(), "box_xyxy": (1, 2, 30, 40)}]):

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from pyharmony import augment
-from pyharmony.errors import ArgumentError, DTypeError, ShapeError
+from pyharmony.errors import ArgumentError, DTypeError, PyHarmonyWarning, ShapeError
 
 from . import skips
 from .test_augment import tight
@@ -301,9 +301,38 @@ def test_what_torchvisions_transforms_take(tv_tensors: Any) -> None:
     ):  # fmt: skip
         with pytest.raises(error, match=text):
             transform(*arguments)
+    for wrong, text in (
+        ([[0.1, 0.2, 0.5, 0.6]], r"boxes\[0\]: .*shares of the image's size"),
+        ([[30.0, 20, 10, 40]], r"boxes\[0\]: .*expected x0 < x1"),
+        ([[400.0, 20, 500, 40]], r"boxes\[0\]: .*is outside of an image of 160 x 120 pixels"),
+    ):
+        with pytest.raises(ArgumentError, match=text):
+            transform(pixels, {"boxes": torch.tensor(wrong), "labels": torch.tensor([1])})
+    with pytest.warns(PyHarmonyWarning, match="image: float32 with values up to .*, where 1 is white"):
+        transform(pixels.float())
     rotated = tv_tensors.BoundingBoxes(torch.zeros(1, 5), format="XYWHR", canvas_size=(HEIGHT, WIDTH))
     with pytest.raises(ArgumentError, match="boxes: of the format XYWHR"):
         transform(pixels, {"boxes": rotated})
+
+
+def test_a_palette_is_its_colours(tv_tensors: Any) -> None:
+    """And not the numbers of its entries, as grey."""
+    nothing = augment.for_torchvision(augment.CopyPaste([augment.Donor(photo(), np.ones(photo().shape[:2]))], n=0))
+    indexed = Image.fromarray(photo()).quantize(64)
+    result = nothing(indexed)
+    assert result.mode == "RGB" and (np.asarray(result) == np.asarray(indexed.convert("RGB"))).all()
+    pasted, target = augment.for_torchvision(red(5))(indexed, {"labels": []})
+    assert pasted.mode == "RGB" and len(target["labels"]) > 0
+    assert ((np.asarray(pasted) == np.asarray(indexed.convert("RGB"))).all(-1)).mean() > 0.3
+    clear = indexed.copy()
+    clear.info["transparency"] = 0
+    for image, mode in ((clear, "P with transparency"), (Image.fromarray(photo()).convert("HSV"), "HSV"),
+                        (indexed.convert("RGBA"), "RGBA"), (indexed.convert("CMYK"), "CMYK"),
+                        (indexed.convert("YCbCr"), "YCbCr"), (indexed.convert("1"), "1")):  # fmt: skip
+        with pytest.raises(DTypeError, match=f"image: a PIL image of mode {mode}, expected one of L, RGB"):
+            nothing(image)
+    deep = Image.fromarray(photo()[..., 0].astype(np.uint16) * 257)
+    assert (np.asarray(nothing(deep)) == np.asarray(deep)).all()
 
 
 # albumentations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,17 @@ def test_a_ground_of_two_sides_floods_and_a_plain_one_does_not(call: Any, dtype:
     (message,) = said(call, ball, sides, DISK)
     assert "alpha keeps its colours" in message and "harmonize" in message
     assert said(call, ball, plain, DISK) == []
+
+
+@pytest.mark.parametrize("call", BLENDS)
+@pytest.mark.parametrize("white", [1.0, 2.0, 100.0, 255.0, 65535.0])
+def test_the_amount_is_in_the_units_of_the_image(call: Any, white: float) -> None:
+    """Floats may have any range, of which 255 levels are not all."""
+    (message,) = said(call, *((white * x).astype(np.float32) for x in (BALL, SIDES)), DISK)
+    amount = re.search(r"by ([\d.e+]+), where 1 is white, \(standard deviation\)", message)
+    assert amount and 0.05 * white < float(amount[1]) < white and "levels" not in message
+    (message,) = said(call, *(to_dtype(x, "uint16") for x in (BALL, SIDES)), DISK)
+    assert re.search(r"by \d{2} of 255 levels \(standard deviation\)", message)
 
 
 @pytest.mark.parametrize("call", BLENDS)

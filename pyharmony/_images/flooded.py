@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from .. import _arrays
 from .._arrays import NumpyArray
 from .._native import native
@@ -22,15 +25,18 @@ def warn_of_flooded(src: NumpyArray, out: NumpyArray, mask: NumpyArray, src_regi
     """
     arrays = {"src": src, "out": out, "mask": mask}
     views = [_arrays.view(_arrays.aligned(array), name) for name, array in arrays.items()]
-    warn_of_levels(native.flooded_levels(*views, src_region.ends, box.ends))
+    warn_of_levels(native.flooded_levels(*views, src_region.ends, box.ends), out.dtype)
 
 
-def warn_of_levels(levels: float) -> None:
-    """Warns of an object whose colours moved differently by these levels, if they are more than 0."""
+def warn_of_levels(levels: float, dtype: npt.DTypeLike) -> None:
+    """Warns of an object whose colours moved differently by these 8-bit levels of a dtype, if they are more than 0."""
     if levels > 0:
+        # Floats may have any range, so that 255 levels need not be all of theirs.
+        of_floats = np.dtype(dtype).kind == "f"
+        amount = f"{levels / 255:.3g}, where 1 is white," if of_floats else f"{levels:.0f} of 255 levels"
         warn(
             f"the difference between src and dst varies along the contour, and their colours flood the "
-            f"object: by {levels:.0f} of 255 levels (standard deviation) it became darker here and lighter there; "
+            f"object: by {amount} (standard deviation) it became darker here and lighter there; "
             "alpha keeps its colours, and harmonize then changes its light uniformly",
             FloodedWarning,
         )

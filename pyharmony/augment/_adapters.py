@@ -14,8 +14,8 @@ def for_torchvision(paste: CopyPaste, p: float = 1.0) -> Any:
     It takes what its transforms take: a picture and a target, or a sample. The picture is a tensor [C, H, W], of
     `tv_tensors.Image` or not, or a PIL image; the target a dictionary with any of 'boxes' (`tv_tensors.BoundingBoxes`,
     unrotated, in any format; plain tensors are x0, y0, x1, y1), 'labels' and 'masks'. Everything is returned in its own
-    kind, and for other keys see `CopyPaste`. The random numbers are drawn from torch's generator, which DataLoader
-    seeds in every worker.
+    kind, a PIL image with a palette in RGB; for other keys see `CopyPaste`. The random numbers are drawn from torch's
+    generator, which DataLoader seeds in every worker.
 
     Args:
         paste: the augmentation.

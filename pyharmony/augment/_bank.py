@@ -407,7 +407,7 @@ class Bank(Sequence[Donor]):
 
     def _mask_of_box(self, image: Levels, box: Any, index: int) -> Levels:
         height, width = image.shape[:2]
-        x0, y0, x1, y1 = _box(box, height, width)
+        x0, y0, x1, y1 = _checks.checked_box(box, "box_xyxy", (width, height), corners=True)
         mask = np.zeros((height, width), np.uint8)
         if self.rectangles:
             mask[round(y0) : round(y1), round(x0) : round(x1)] = 255
@@ -475,19 +475,6 @@ def _filled(image: Levels, alpha: Levels) -> Levels:
         return image
     colours = fill(image.astype(np.float32), holes, Memory())
     return np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
-
-
-def _box(box: Any, height: int, width: int) -> tuple[float, float, float, float]:
-    """Returns a box clipped to a picture."""
-    accepts = f"expected (x0, y0, x1, y1) with an area in the picture of {width} x {height} pixels"
-    try:
-        x0, y0, x1, y1 = (float(value) for value in box)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"box_xyxy: {box!r}, {accepts}") from None
-    x0, x1, y0, y1 = max(x0, 0.0), min(x1, float(width)), max(y0, 0.0), min(y1, float(height))
-    if not (x0 + 1 <= x1 and y0 + 1 <= y1):
-        raise ArgumentError(f"box_xyxy: {tuple(box)}, {accepts}")
-    return x0, y0, x1, y1
 
 
 def _donors_in(folder: Path, label: str, labels: Mapping[str, Any] | None) -> list[Donor]:

@@ -211,6 +211,10 @@ class CopyPaste:
         """Returns a sample with pasted objects; name: the key of its boxes."""
         if "image" not in sample:
             raise ArgumentError(f"image: a mapping of {', '.join(map(repr, sample))}, expected the key 'image'")
+        for key, values in sample.items():
+            if key not in (*self.fields, *self.others, *_UPDATED) and _count_of(values) is not None:
+                hint = f"pass fields={{{key!r}: the value of a pasted one}}, or others=[{key!r}] if of the picture"
+                raise ArgumentError(f"{key}: a list or an array, of which it is not known what it describes", hint=hint)
         boxes, labels, masks = map(sample.get, (name, "labels", "masks"))
         result, update = self._pasted(sample["image"], boxes, labels, masks, index, donors, in_place, name)
         output = {**sample, "image": result, **_parts(update.objects, name)}
@@ -221,9 +225,6 @@ class CopyPaste:
             if key in self.fields:
                 _check_length(values, key, count)
                 output[key] = with_values(values, update.keep, [self.fields[key]] * len(update.new), key)
-            elif key not in self.others and key not in _UPDATED and _count_of(values) is not None:
-                hint = f"pass fields={{{key!r}: the value of a pasted one}}, or others=[{key!r}] if of the picture"
-                raise ArgumentError(f"{key}: a list or an array, of which it is not known what it describes", hint=hint)
         return output
 
     def _pasted(
@@ -418,6 +419,7 @@ def _check_image(image: Any, in_place: bool) -> None:
         _checks.image_form(image, image.dtype.name, "image", (2, 3))
     if image.ndim == 3 and image.shape[2] not in (1, 3):
         raise ShapeError(f"image: shape {list(image.shape)}, expected {accepts}")
+    _checks.warn_of_levels(image[..., None] if image.ndim == 2 else image, "image")
     if in_place and not image.flags.writeable:
         raise ArgumentError("image: the array is read-only, expected one that can be written into, with in_place=True")
 

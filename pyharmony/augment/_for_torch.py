@@ -13,6 +13,9 @@ from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ._copy_paste import CopyPaste
 from ._labels import check_share
 
+#: The modes of PIL images whose arrays are pictures.
+_MODES = ("L", "RGB", "I;16", "F")
+
 
 class TorchvisionTransform:
     """Pastes objects into a picture and updates its target; see `for_torchvision`."""
@@ -62,7 +65,16 @@ class TorchvisionTransform:
 def _writable(image: Any) -> tuple[Any, Any]:
     """Returns a copy of a picture, and its pixels [H, W, C] as a view of the copy."""
     if is_pil(image):
-        pixels = np.array(image)
+        # The array of a palette's image has its indices, which are no colours.
+        opaque = image.convert("RGB") if image.mode == "P" and "transparency" not in image.info else image
+        if opaque.mode not in _MODES:
+            clear = " with transparency" if image.mode == "P" else ""
+            accepts = f"one of {', '.join(_MODES)}, or P without transparency"
+            raise DTypeError(
+                f"image: a PIL image of mode {image.mode}{clear}, expected {accepts}",
+                hint="image.convert('RGB') is one",
+            )
+        pixels = np.array(opaque)
         return pixels, pixels
     if not isinstance(image, torch.Tensor):
         raise DTypeError(f"image: {type(image).__name__}, expected a tensor [C, H, W] or a PIL image")

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from .. import _checks
 from .._arrays import NumpyArray
 from .._images.region import Region, bounding_box
-from .._warnings import warn
-from ..errors import ArgumentError, DTypeError, ShapeError
+from .._warnings import quiet, warn
+from ..errors import ArgumentError, DTypeError, PyHarmonyWarning, ShapeError
 
 Bools = npt.NDArray[np.bool_]
 Box = tuple[float, float, float, float]
@@ -75,10 +75,7 @@ def checked(boxes: Any, labels: Any, masks: Any, shape: tuple[int, int], name: s
     counts: dict[str, int] = {}
     ids = None
     if boxes is not None:
-        array = _boxes(boxes, name)
-        counts[name] = len(array)
-        if array.dtype.kind == "f" and not math.isfinite(array.sum()):
-            raise ArgumentError(f"{name}: {array[~np.isfinite(array).all(1)][0].tolist()}, expected finite numbers")
+        counts[name] = _count_of_boxes(boxes, name)
     if masks is not None:
         _check_masks(masks, shape)
         if masks.ndim == 3:
@@ -86,33 +83,43 @@ def checked(boxes: Any, labels: Any, masks: Any, shape: tuple[int, int], name: s
     if labels is not None:
         counts["labels"] = _length(labels)
     if masks is not None and masks.ndim == 2:
-        low, high = int(masks.min(initial=0)), int(masks.max(initial=0))
-        if low < 0:
-            raise ArgumentError(f"masks: a map with object {low}, expected 0 for no object, and numbers from 1 on")
-        if counts:
-            counts["masks"] = max(counts.values())
-            if high > counts["masks"]:
-                raise ShapeError(f"masks: a map with object {high}, expected 0 to {counts['masks']}")
-        else:
-            values = np.unique(masks)
-            values = values[values > 0]
-            counts["masks"], ids = len(values), values if high > len(values) else None
+        values = _checks.checked_label_map(masks, "masks", *shape)[1]
+        counts["masks"] = max(counts.values(), default=len(values))
+        if values and values[-1] > counts["masks"]:
+            if len(counts) > 1:
+                raise ShapeError(f"masks: a map with object {values[-1]}, expected 0 to {counts['masks']}")
+            ids = np.array(values, masks.dtype)
     first = next(iter(counts.items()), ("", 0))
     for part, count in counts.items():
         if count != first[1]:
             raise ShapeError(f"{part}: {count} objects, {first[0]} are of {first[1]}; expected the same number")
+    if boxes is not None:
+        _check_boxes(boxes, name, shape)
     return Objects(first[1], boxes, labels, masks, ids)
 
 
-def _boxes(boxes: Any, name: str = BOXES) -> NumpyArray:
+def _count_of_boxes(boxes: Any, name: str) -> int:
+    if not isinstance(boxes, (np.ndarray, list, tuple)) or (isinstance(boxes, np.ndarray) and not boxes.ndim):
+        raise DTypeError(f"{name}: {type(boxes).__name__}, expected an array [N, 4], or a list or tuple of boxes")
+    return len(boxes)
+
+
+def _check_boxes(boxes: Any, name: str, shape: tuple[int, int]) -> None:
+    """Refuses boxes that are none of a picture [H, W], and warns of one that is partly outside."""
+    with quiet(PyHarmonyWarning):  # that it is clipped, which no box from before is here
+        corners = _checks.checked_boxes(boxes, name, shape[::-1], corners=True)
+    if len(corners):
+        outside = np.abs(corners - _boxes(boxes)).max(1)
+        if outside.max() > 1:
+            i = int(outside.argmax())
+            what = f"{tuple(_boxes(boxes)[i].tolist())} is partly outside of the picture"
+            warn(f"{name}[{i}]: {what} of {shape[1]} x {shape[0]} pixels, expected x0, y0, x1, y1 in pixels of it")
+
+
+def _boxes(boxes: Any) -> NumpyArray:
     """Returns boxes [N, 4] as an array."""
     array = boxes if isinstance(boxes, np.ndarray) else np.asarray([tuple(box) for box in boxes], np.float64)
-    array = array.reshape(0, 4) if array.size == 0 else array
-    if array.ndim != 2 or array.shape[1] != 4:
-        raise ShapeError(f"{name}: shape {list(array.shape)}, expected [N, 4], each x0, y0, x1, y1 in pixels")
-    if array.dtype.kind not in "iuf":
-        raise DTypeError(f"{name}: dtype {array.dtype}, expected integers or floats")
-    return array
+    return array.reshape(0, 4) if array.size == 0 else array
 
 
 def _check_masks(masks: Any, shape: tuple[int, int]) -> None:

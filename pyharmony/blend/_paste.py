@@ -181,7 +181,7 @@ def tell(report: tuple[Any, ...], item: NativeItem, dst: NumpyArray) -> None:
         level = _arrays.VALUE_RANGE[_arrays.dtype_name(dst)] / 255
         *_, tolerance, _ = options
         warn_of_errors(converged, iterations, estimate / level, tolerance / level, max_error)
-    warn_of_levels(flooded)
+    warn_of_levels(flooded, dst.dtype)
     if (warning := clipped_warning(clipped, "blended", method)) is not None:
         warn(warning)
 
