@@ -576,6 +576,28 @@ def test_shadows_lie_below_and_only_where_a_base_is_seen() -> None:
     assert hidden.subjects[0].shadow is None
 
 
+@pytest.mark.parametrize("shadow", ["auto", True, {"under": 0.5}, {"tip": None}])
+def test_a_shadow_of_unknown_direction_lies_under_the_subject(shadow: Any) -> None:
+    """No sun is invented: its light is high and soft, and what is told of the shadow replaces that."""
+    looks = {**PLAIN, "at": (30, 20), "return_info": True}
+    drawn = pyharmony.compose(object_(), ground(), **looks | {"shadow": shadow})[1].subjects[0]
+    told = {"elevation": 80.0, "softness": 60.0, "strength": 0.45, **(shadow if isinstance(shadow, dict) else {})}
+    same = pyharmony.compose(object_(), ground(), **looks | {"shadow": told})[1].subjects[0]
+    assert drawn.shadow.tobytes() == same.shadow.tobytes()
+    sun = pyharmony.compose(object_(), ground(), **looks | {"shadow": {"elevation": 45}})[1].subjects[0].shadow
+    left, top, wide, high = drawn.box
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH] - np.array([top + high, left + wide / 2])[:, None, None]
+    away = []
+    for layer in (drawn.shadow, sun):
+        dark = (255 - layer.astype(float)).sum(2)
+        away.append(np.hypot(*((dark * x).sum() / dark.sum() for x in (columns, rows))) / high)
+    assert away[0] < 0.15 and away[1] > 1.5 * away[0]
+    # A direction of the light, and nothing else, replaces all of it.
+    assert sun.tobytes() == pyharmony.compose(
+        object_(), ground(), **looks | {"shadow": {"azimuth": 150.0}}
+    )[1].subjects[0].shadow.tobytes()  # fmt: skip
+
+
 def figure(height: int) -> np.ndarray:
     """Returns somebody of seven heads, [84, 40, 4], of whom so many rows are to be seen."""
     y, x = np.mgrid[:84, :40] + 0.5

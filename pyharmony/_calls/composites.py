@@ -153,7 +153,7 @@ COMPOSE = Call(
                look=True, in_recipe=True, on_page="field"),
         Option("grain", float, "How much of the scene's grain the subject gets.", value=1.0, low=0, high=1,
                look=True, in_recipe=True, on_page="field"),
-        Option("shadow", Group(SHADOW, auto=True), "The shadow; auto: if the ground under the subject is visible.",
+        Option("shadow", Group(SHADOW, auto=True), "A soft shadow; auto: if the ground under the subject is visible.",
                value="auto", in_recipe=True, on_page="shadow"),
         Option("reflection", Group(REFLECTION), "A reflection in water or on a polished floor.", value=False,
                look=True, in_recipe=True, on_page="field"),

@@ -246,7 +246,9 @@ def compose(
             'poisson'.
         sharpness, grain: the share of the blur and of the grain of the surroundings that the subject gets, 0 to 1.
         shadow: 'auto': a shadow if the ground under the subject is visible; True or False; or arguments of
-            `pyharmony.shadow`, such as {'tip': (x, y), 'softness': 1}.
+            `pyharmony.shadow`, such as {'tip': (x, y), 'softness': 1}. The direction of the light is not estimated:
+            without azimuth, elevation and tip the light is high and soft, {'elevation': 80, 'softness': 60, 'strength':
+            0.45}, and the shadow lies under the subject.
         reflection: True: the ground reflects the subject, for water and polished floors; or arguments of
             `pyharmony.reflection`, such as {'strength': 0.3, 'blur': 0}.
         adjust: corrections by hand after the match, whatever the strength: {'exposure': stops, 'temperature': mired,

@@ -38,6 +38,10 @@ _AT_ONCE = 1 << 20
 _WIDE = 512
 #: The longer side of the reduced photo of a subject from which its light is estimated.
 _SOURCE = 768
+#: The light of a shadow whose direction is unknown: its soft shadow lies under the subject, and points nowhere.
+_HIGH_LIGHT = {"elevation": 80.0, "softness": 60.0, "strength": 0.45}
+#: The options of a shadow that tell a direction of the light.
+_DIRECTIONS = ("azimuth", "elevation", "tip")
 #: The start of a reflection in the row of its contact, from the middle of the row.
 _LOWER_EDGE = 0.5
 #: The ellipse of the face in the rectangle of a head: its half axes and its middle's height.
@@ -219,7 +223,9 @@ def _shade(
 
     is_explicit: whether the caller asked for a shadow, and is warned if there is none.
     """
-    arguments, at = in_canvas_pixels(options, ratio), subject.region.origin[::-1]
+    is_told = any(options.get(name) is not None for name in _DIRECTIONS)
+    light = {} if is_told else _HIGH_LIGHT
+    arguments, at = {**light, **in_canvas_pixels(options, ratio)}, subject.region.origin[::-1]
     info: ShadowInfo
     with quiet(), _named_after("shadow"):
         _, info = shadow(canvas, in_levels(alpha), at=at, return_info=True, **arguments)
