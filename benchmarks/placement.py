@@ -35,7 +35,7 @@ from records import Record, commands_of
 from tables import bootstrap, percent, rows_of
 
 from pyharmony import placement, segmentation
-from pyharmony.placement import _crowd, _place, _score
+from pyharmony.placement import _crowd, _place, _roll, _score
 from pyharmony.placement.subject import subject_of
 
 RECORD = Record("placement", "place.md")
@@ -420,8 +420,9 @@ def roll(root: Path) -> dict[str, Any]:
             width, height = image.size
             turned = image.rotate(-turn, Image.Resampling.BICUBIC)
             inner = (int(0.2 * width), int(0.2 * height), int(0.8 * width), int(0.8 * height))
-            told.append(placement.roll_of(np.asarray(turned.crop(inner))))
-        rows.append({"upright": told[0], "turned": told[1], "angle": angle})
+            told.append(_roll.roll_in(np.asarray(turned.crop(inner))))
+        upright, turned = (one.degrees for one in told)
+        rows.append({"upright": upright, "turned": turned, "angle": angle, "sure": all(one.is_sure for one in told)})
     return {"roll": rows}
 
 
@@ -499,11 +500,9 @@ def report() -> None:
     groups = [row["photo"] for row in rows]
     lines = beside(rows)
     scale = statistics.median(row["scale"] for row in rows)
-    turned, angle = (statistics.median(row[key] for row in rows) for key in ("turned", "angle"))
     facts = [
         f"Scenes: {len(rows)}, of {len(set(groups))} photographs' layouts, drawn anew for the intervals. The size is "
-        f"off by {scale:.2f} octaves (median); pictures are turned against each other by {turned:.1f}°, afterwards by "
-        f"{angle:.1f}°. {faults_of(rows, 'scenes')} {guesses_of(rows)}"
+        f"off by {scale:.2f} octaves (median). {faults_of(rows, 'scenes')} {guesses_of(rows)}"
     ]
     if "left out" in whole:
         real = whole["left out"]
@@ -519,9 +518,11 @@ def report() -> None:
         ]
     if "roll" in whole:
         errors = [abs(row["turned"] - row["angle"] - row["upright"]) for row in whole["roll"] if row["turned"]]
+        sure = sum(row["sure"] for row in whole["roll"])
         facts.append(
             f"Of {len(whole['roll'])} photographs turned by up to 8°, {len(errors)} are recognised as rotated, by the "
-            f"right angle within {statistics.median(errors):.1f}° (median). The others are taken for upright."
+            f"right angle within {statistics.median(errors):.1f}° (median). The others are taken for upright. An "
+            f"object is only rotated by rolls that are sure, as {sure} of them are."
         )
     if "speed" in whole:
         facts.append(

@@ -454,11 +454,11 @@ def test_the_answer_does_not_depend_on_size_and_repeats() -> None:
         assert np.allclose(np.array(b.box) / 3, a.box, atol=WIDTH / 48)
 
 
-@pytest.mark.parametrize("angle", [-8, -3, 0, 2, 6])
-def test_roll_is_read_from_edges(angle: int) -> None:
+def boxes_turned(angle: float, seed: int = 3) -> np.ndarray:
+    """Returns a picture of boxes that was turned clockwise."""
     from PIL import Image
 
-    random = np.random.default_rng(3)
+    random = np.random.default_rng(seed)
     image = np.full((300, 420, 3), 140, np.uint8)
     for _ in range(14):
         x, y, w, h = (
@@ -469,13 +469,70 @@ def test_roll_is_read_from_edges(angle: int) -> None:
         )
         image[y : y + h, x : x + w] = random.integers(0, 255, 3)
     turned = Image.fromarray(image).rotate(-angle, Image.Resampling.BICUBIC)
-    part = np.asarray(turned.crop((60, 50, 360, 250)))
-    assert abs(placement.roll_of(part) - angle) < 0.5
+    return np.asarray(turned.crop((60, 50, 360, 250)))
+
+
+@pytest.mark.parametrize("angle", [-8, -3, 0, 2, 6])
+def test_roll_is_read_from_edges(angle: int) -> None:
+    assert abs(placement.roll_of(boxes_turned(angle)) - angle) < 0.5
 
 
 def test_noise_has_no_roll() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
     assert placement.roll_of(noise) == 0.0 and placement.roll_of(np.zeros((90, 90, 3), np.uint8)) == 0.0
+
+
+def sloped(angle: float, across: bool) -> np.ndarray:
+    """Returns a picture whose only edges, level or upright ones, have one direction: a sea, or leaning trees."""
+    y, x = np.mgrid[:300, :420] - np.array([150.0, 210.0])[:, None, None]
+    slope = np.tan(np.radians(angle))
+    values = 120 + 80 * np.sin((x + slope * y if across else y - slope * x) / 4 + 0.4)
+    return np.repeat(values.astype(np.uint8)[..., None], 3, 2)
+
+
+@pytest.mark.parametrize("roll", [-7.0, -4.0, 5.0, 8.0])
+def test_an_object_is_turned_only_where_both_rolls_are_sure(roll: float) -> None:
+    """Edges of one direction alone, such as walls in perspective, a slope or a leaning tree, tell no roll."""
+    mask = np.zeros((200, 300), np.uint8)
+    mask[60:160, 120:180] = 255
+
+    def angle(subject: np.ndarray, background: np.ndarray) -> float:
+        return placement.place(subject, background, mask=mask, people=[], person=False)[0].angle
+
+    level, turned = boxes_turned(0), boxes_turned(roll, seed=5)
+    assert abs(angle(level, turned) - roll) < 0.6 and abs(angle(turned, level) + roll) < 0.6
+    for unsure in (sloped(roll, True), sloped(roll, False)):
+        assert abs(placement.roll_of(unsure) - roll) < 0.5
+        part = unsure[50:250, 60:360]
+        assert angle(level, unsure) == angle(part, level) == angle(part, turned) == angle(turned, unsure) == 0
+    # Less than two degrees are within the errors of both.
+    assert angle(level, boxes_turned(1.5, seed=5)) == 0
+
+
+@pytest.mark.parametrize("roll", [-6.0, 7.0])
+@pytest.mark.parametrize("count", [1, 3])
+def test_nobody_is_turned_against_those_who_stand_there(roll: float, count: int) -> None:
+    """People who stand upright before a slope contradict its edges; people who lean as the edges do confirm them."""
+    from PIL import Image
+
+    def placed(masks: list[np.ndarray], heads: list[Box]) -> float:
+        wide, high = WIDTH, HEIGHT
+        scene = np.asarray(Image.fromarray(boxes_turned(roll, seed=5)).resize((wide, high), Image.Resampling.BICUBIC))
+        subject = np.asarray(Image.fromarray(boxes_turned(0)).resize((400, 600), Image.Resampling.BICUBIC))
+        _, mask, head = subject_of()
+        return placement.place(subject, scene, mask=mask, people=masks, heads=heads, head=head)[0].angle
+
+    people = [(130.0, 120.0, 34.0), (330.0, 130.0, 33.0), (520.0, 125.0, 35.0)][:count]
+    _, masks, heads = scene_of(*people)
+    assert placed(masks, heads) == 0
+    leaning, tops = [], []
+    for (x, top, head), mask in zip(people, masks):
+        foot = top + 7.2 * head
+        turned = Image.fromarray(mask).rotate(-roll, Image.Resampling.BILINEAR, center=(x, foot))
+        leaning.append(np.asarray(turned))
+        tops.append(rectangle(x + np.tan(np.radians(roll)) * 6.7 * head, top, head))
+    # The rolls of stretched pictures differ a little from those before.
+    assert abs(placed(leaning, tops) - roll) < 1.5 and placed([], []) != 0
 
 
 def test_a_thing_keeps_its_size_and_stands_low() -> None:

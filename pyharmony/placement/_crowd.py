@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -116,13 +117,30 @@ class Crowd(NamedTuple):
 
         size: width and height of the image.
         """
-        tall = (self.ends - self.heads[:, 1]) / self.sizes
-        standing = np.flatnonzero(tall >= _STANDING)
+        standing = self._are_standing()
         across = np.asarray(self.masks[standing].any(1))
         wide = size[0] / self.masks.shape[2]
         left, right = across.argmax(1) * wide, size[0] - across[:, ::-1].argmax(1) * wide
         boxes = np.stack([left, self.heads[standing, 1], right, self.ends[standing]], 1)
         return boxes, self.sizes[standing]
+
+    def _are_standing(self) -> Bools:
+        """Returns which people stand with visible feet, [P]."""
+        return (self.ends - self.heads[:, 1]) / self.sizes >= _STANDING
+
+    def lean(self, size: tuple[int, int]) -> float:
+        """Returns the median lean of people who stand with visible feet, in degrees clockwise; NaN without any.
+
+        size: width and height of the image.
+        """
+        leans = []
+        for i in np.flatnonzero(self._are_standing()):
+            left, top, right, bottom = self.heads[i]
+            rows = np.array((self.ends[i] - _END * self.sizes[i], self.ends[i])) * self.masks.shape[1] / size[1]
+            columns = np.nonzero(self.masks[i, int(rows[0]) : math.ceil(rows[1])])[1] + 0.5
+            foot = float(columns.mean()) * size[0] / self.masks.shape[2]
+            leans.append(math.degrees(math.atan2((left + right) / 2 - foot, self.ends[i] - (top + bottom) / 2)))
+        return float(np.median(leans)) if leans else math.nan
 
     def depth(self) -> Float:
         """Returns the depth order key of each person, [P], larger for nearer ones: a row below the chin, upright."""

@@ -24,7 +24,7 @@ from ..segmentation.people import SURE, head_of
 from ..typing import ImageLike, MaskLike
 from . import _score
 from ._crowd import Crowd, crowd_of, off_the_line
-from ._roll import reduced, roll_in
+from ._roll import Roll, reduced, roll_in
 from ._score import Candidates, Ground
 from .subject import OPPOSITE, Bools, Float, Subject, enlarged_at_most, matrix_of, subject_of
 
@@ -54,8 +54,8 @@ _DOUBTED = 60
 _UNUSUAL = 0.5
 #: The largest rotation of an object, in degrees.
 _TURNED = 10.0
-#: The least rotation: smaller ones would only blur the object.
-_LEAST = 0.75
+#: The least rotation: smaller ones are within the errors of both rolls, and would only blur the object.
+_LEAST = 2.0
 #: The largest distance of the lower end of an occluded object from the line at which others end, in its heads.
 _LINE = 0.3
 #: The largest distance by which an object is moved so that a cropped edge leaves the background, in its heights.
@@ -200,8 +200,9 @@ def place(
         most: the largest scale if scale is None and the photo does not crop the object at two opposite sides, which
             both have to be outside of the background; None: 2.5, which looks sharp enough on a screen, and more in a
             background of more than 1600 pixels, which a screen displays reduced.
-        roll: the rotation of the object, in degrees clockwise; None: so that it is as upright as the background, by 10
-            degrees at most.
+        roll: the rotation of the object, in degrees clockwise; None: so that it is as upright as the background, by 2
+            to 10 degrees, if edges tell both photos' roll with certainty and the people who stand there do not
+            contradict; else 0.
         flip: whether the object may be mirrored.
         k: the largest number of placements.
 
@@ -263,8 +264,8 @@ def place(
     size = (scene.shape[1], scene.shape[0])
     face_boxes = _checks.checked_boxes([*faces, *more], "faces", size).tolist()
     background_roll = roll_in(scene)
-    angle = float(roll) if roll is not None else _angle(image, background_roll)
-    crowd = crowd_of(masks, boxes, face_boxes, size, background_roll, sure)
+    crowd = crowd_of(masks, boxes, face_boxes, size, background_roll.degrees, sure)
+    angle = float(roll) if roll is not None else _angle(image, background_roll, crowd.lean(size))
     ground = _ground(scene, crowd, boxes, _others_of(scene, others), image, object_)
     if object_.head is not None and not len(crowd):
         ground = ground._replace(standable=Session(scene).standable())
@@ -355,10 +356,17 @@ def _small_mask(mask: Any, name: str, scene: Pixels) -> Pixels:
     return reduced(in_levels(one_mask(mask, name, height, width)), fitted((width, height), _SIDE))
 
 
-def _angle(image: Pixels, background_roll: float) -> float:
-    """Returns the rotation of an object to the roll of a background, in degrees clockwise."""
-    angle = float(np.clip(background_roll - roll_in(image), -_TURNED, _TURNED))
-    return 0.0 if abs(angle) < _LEAST else angle
+def _angle(image: Pixels, background_roll: Roll, lean: float) -> float:
+    """Returns the rotation of an object to the roll of a background, in degrees clockwise.
+
+    A wrong rotation is worse than none: it is 0 unless both rolls are sure, and if it would turn the object away from
+    the lean of the people who stand there, which is NaN without any.
+    """
+    own = roll_in(image)
+    angle = float(np.clip(background_roll.degrees - own.degrees, -_TURNED, _TURNED))
+    is_away = abs(own.degrees + angle - lean) >= abs(own.degrees - lean)
+    is_sure = own.is_sure and background_roll.is_sure
+    return 0.0 if is_away or not is_sure or abs(angle) < _LEAST else angle
 
 
 def _ground(

