@@ -1278,6 +1278,36 @@ def test_who_is_foremost_is_large_and_apart() -> None:
     assert segmentation.Session(np.zeros((60, 80, 3), np.uint8)).foremost() is None
 
 
+def faces(*blurs: float) -> np.ndarray:
+    """Returns a picture with the edges of two faces at the places of `Figures`, each with a blur in pixels."""
+    from pyharmony._images.planes import gaussian
+
+    sharp = np.kron(np.random.default_rng(5).integers(40, 220, (25, 38)), np.ones((8, 8)))[:200, :300]
+    halves = [gaussian(sharp, blur) if blur else sharp for blur in blurs]
+    gray = np.concatenate([halves[0][:, :135], halves[1][:, 135:]], 1)
+    return np.repeat(gray.astype(np.uint8)[..., None], 3, 2)
+
+
+def test_a_sharp_and_whole_person_is_foremost() -> None:
+    figures: Any = Figures()
+    near = Head((30, 17, 60, 75), (15, 17, 100, 180), 0.9)
+    far = Head((200, 30, 24, 30), (180, 30, 60, 165), 0.9)
+    # The larger one wins, unless the smaller one alone is in focus; all in front, or all out of focus, are alike.
+    for blurs, wins in (((0, 0), near), ((4, 0), far), ((6, 1), far), ((0, 4), near), ((5, 5), near), ((1, 0), near)):
+        figures.picture = faces(*blurs)
+        assert people.foremost(figures, [far, near]) == people.foremost(figures, [near, far]) == wins, blurs
+    # A head that the border crops, or a body that it crops at the side and below, counts less.
+    figures.picture = faces(0, 0)
+    whole = Head((200, 30, 32, 40), (170, 30, 90, 165), 0.9)
+    for body, head, is_last in (
+        ((0, 17, 90, 183), (20, 17, 48, 60), True),
+        ((15, 17, 100, 183), (20, 17, 48, 60), False),
+        ((0, 0, 90, 180), (0, 0, 44, 55), True),
+    ):
+        cropped = Head(head, body, 0.9)
+        assert (people.foremost(figures, [cropped, whole]) == whole) == is_last
+
+
 def test_somebody_whom_the_map_of_people_alone_tells_of_is_plainly_there(monkeypatch: pytest.MonkeyPatch) -> None:
     figures: Any = Figures()
     figures.masks = [figure(60), np.zeros((200, 300), bool)]
