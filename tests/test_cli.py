@@ -236,7 +236,7 @@ def test_alpha_is_a_mask() -> None:
 
 
 EDITS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
-    ("", blend.texture_flattening, {}),
+    ("--mode texture-flattening", blend.texture_flattening, {}),
     ("--mode texture-flattening --low 2 --high 9", blend.texture_flattening, {"low": 2, "high": 9}),
     ("--mode illumination-change --alpha 0.3 --beta 0.2", blend.illumination_change, {"alpha": 0.3, "beta": 0.2}),
     (
@@ -248,7 +248,7 @@ EDITS: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "function", "arguments"), EDITS, ids=[o[0] or "default" for o in EDITS])
+@pytest.mark.parametrize(("options", "function", "arguments"), EDITS, ids=[o[0] for o in EDITS])
 def test_an_edit_takes_one_picture(options: str, function: Any, arguments: dict[str, Any]) -> None:
     found = json.loads(call("edit", "cat.png", "cat_mask.png", "-o", "out.png", "--json", *options.split()).stdout)
     assert found["schema"] == "pyharmony.edit/1"
@@ -257,22 +257,25 @@ def test_an_edit_takes_one_picture(options: str, function: Any, arguments: dict[
 
 
 def test_edits_have_lists_streams_and_exit_codes() -> None:
-    call("edit", "-", "-o", "whole.png", stdin=Path("cat.png").read_bytes())
+    call("edit", "-", "-o", "whole.png", "--mode", "texture-flattening", stdin=Path("cat.png").read_bytes())
     assert np.array_equal(pixels("whole.png"), blend.texture_flattening(pixels("cat.png")))
     write_list([("cat.png", "cat_mask.png", "a.png", "2"), ("absent.png", "", "b.png", "")], "image,mask,out,gain")
     call("edit", "--list", "list.csv", "--mode", "detail-boost", code=5)
     assert np.array_equal(pixels("a.png"), blend.detail_boost(pixels("cat.png"), pixels("cat_mask.png"), gain=2))
     for arguments, code, says in (
         ("", 2, "IMAGE is missing"),
+        # An edit nobody asked for is none: its mode is required.
+        ("cat.png -o o.png", 2, "--mode is missing, expected one of texture-flattening, illumination-change"),
+        ("--list list.csv -o folder", 3, "line 2: --mode is missing"),
         ("cat.png --mode inpaint -o o.png", 2, "--mode inpaint needs MASK"),
         (
-            "cat.png --gain 3 -o o.png",
+            "cat.png --gain 3 --mode texture-flattening -o o.png",
             2,
             "--gain cannot be used with --mode texture-flattening; it goes with detail-boost",
         ),
-        ("cat.png --low 9 --high 2 -o o.png", 2, "--low: 9"),
+        ("cat.png --mode texture-flattening --low 9 --high 2 -o o.png", 2, "--low: 9"),
         ("cat.png --mode illumination-change --alpha 0 -o o.png", 2, "--alpha: 0"),
-        ("absent.png -o o.png", 3, "image (absent.png): no such file"),
+        ("absent.png --mode detail-boost -o o.png", 3, "image (absent.png): no such file"),
     ):
         assert says in call("edit", *arguments.split(), code=code).stderr
 
@@ -482,8 +485,8 @@ def test_a_dry_run_writes_nothing_and_finds_what_is_wrong() -> None:
         ("coffee.jpg coffee.jpg -o o.png --mode poisson", 3, "covers all of dst"),
         ("patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --max-pixels 0.1M", 4, "dst (coffee.jpg)"),
         ("patch.png coffee.jpg patch_mask.png -o o.png --at 1,1 --device cuda --strict", 7, "cuda"),
-        ("patch.png coffee.jpg patch_mask.png -o nowhere/o.png --at 1,1", 1, "no such folder: nowhere"),
-        ("patch.png coffee.jpg patch_mask.png -o patch.png/o.png --at 1,1", 1, "patch.png/o.png"),
+        ("patch.png coffee.jpg patch_mask.png -o nowhere/o.png --at 1,1", 3, "no such folder: nowhere"),
+        ("patch.png coffee.jpg patch_mask.png -o patch.png/o.png --at 1,1", 3, "patch.png/o.png"),
     ],
 )
 def test_a_failure_is_one_line_and_a_code(arguments: str, code: int, says: str) -> None:
@@ -752,7 +755,7 @@ def test_a_list_has_columns_for_it() -> None:
         ("--save-mask mask", 2, "--save-mask: mask: the suffix '' names no format"),
         ("--save-mask -", 2, "--save-mask: -, expected a file"),
         ("--save-mask map.png", 2, "map.png: already exists; --overwrite replaces it"),
-        ("--save-mask nowhere/mask.png", 1, "no such folder: nowhere"),
+        ("--save-mask nowhere/mask.png", 3, "no such folder: nowhere"),
     ],
 )
 def test_what_does_not_go_together_is_told_before_any_work(options: str, code: int, says: str) -> None:
@@ -833,7 +836,11 @@ PYTHON = re.compile(
         ("blend -o o.png", 2, "error: SRC and DST are missing; pass them, or a list with --list"),
         ("edit -o o.png", 2, "error: IMAGE is missing; pass it, or a list with --list"),
         ("edit coffee.jpg -o o.png --mode inpaint", 2, "--mode inpaint needs MASK"),
-        ("edit coffee.jpg patch_mask.png -o o.png", 3, "mask (patch_mask.png): 86 x 79 pixels, expected 600 x 400"),
+        (
+            "edit coffee.jpg patch_mask.png -o o.png --mode detail-boost",
+            3,
+            "mask (patch_mask.png): 86 x 79 pixels, expected 600 x 400",
+        ),
         (
             "harmonize coffee.jpg patch_mask.png -o o.png --method mkl",
             3,

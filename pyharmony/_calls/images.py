@@ -184,7 +184,7 @@ EDIT = Kind(
     primary="image",
     modes=_EDITS,
     options=(
-        Option("mode", _EDITS, "The edit.", _EDITS[0], argument=False),
+        Option("mode", _EDITS, "The edit; required, since each changes the image in another way.", argument=False),
         Option("low", float, "edges continue down to this gradient.", "4", ("texture-flattening",), "G", 0),
         Option("high", float, "edges have at least this gradient.", "6", ("texture-flattening",), "G", 0),
         Option(

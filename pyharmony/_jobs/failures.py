@@ -33,13 +33,17 @@ class Code(IntEnum):
 
 @contextlib.contextmanager
 def reading(name: str, code: Code = Code.INPUT, before: str = "") -> Iterator[None]:
-    """Turns errors of the operating system into failures of the input called `name`; `before` precedes the reason."""
+    """Turns errors of the operating system into failures of the input called `name`; `before` precedes the reason.
+
+    code: the exit code; that of a missing file or folder is the same for inputs and outputs.
+    """
     try:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
         message = f"{name}: {before}{reason[:1].lower()}{reason[1:]}"
-        raise RunError(message, code, type(error).__name__) from error
+        is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        raise RunError(message, Code.INPUT if is_missing else code, type(error).__name__) from error
 
 
 def writing(name: str) -> contextlib.AbstractContextManager[None]:

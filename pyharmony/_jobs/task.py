@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._calls import BLEND, FLAGS, HINTS, Kind, Style, harmonize_methods
+from .._calls import BLEND, EDIT, FLAGS, HINTS, Kind, Style, harmonize_methods
 from ..errors import PyHarmonyError, RunError
 from .failures import Code, Words, as_failure, writing
 
@@ -160,6 +160,8 @@ def task_of(
     # An object that is harmonised afterwards keeps its own colours until then.
     mode = values.get(kind.chooser, kind.modes[0] if after is None else "alpha")
     modes = harmonize_methods() if kind.harmonizes else kind.modes
+    if kind is EDIT and kind.chooser not in values:
+        raise RunError(f"{style.option(kind.chooser)} is missing, expected one of {', '.join(modes)}", Code.USAGE)
     if mode not in modes:
         raise RunError(f"{style.option(kind.chooser)}: {mode!r}, expected one of {', '.join(modes)}", Code.USAGE)
     for option in kind.options:
@@ -283,7 +285,7 @@ def check_output(out: str, keep: bool) -> None:
             raise RunError(f"{out}: is a folder, expected a file", Code.USAGE)
         check_new(path, overwrite=not keep or is_stream(path))
         if not path.parent.is_dir():
-            raise RunError(f"{out}: no such folder: {path.parent}", Code.UNEXPECTED, "FileNotFoundError")
+            raise RunError(f"{out}: no such folder: {path.parent}", Code.INPUT, "FileNotFoundError")
         if not os.access(path.parent, os.W_OK):
             raise RunError(f"{out}: no permission to write to the folder", Code.UNEXPECTED, "PermissionError")
 

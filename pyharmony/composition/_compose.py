@@ -221,7 +221,7 @@ def compose(
         background: the photo in which they are placed. An array [H, W] or [H, W, C], a tensor, a path, the bytes of a
             file, an open file, a PIL image or a `pyharmony.io.Picture`; the result has its kind, depth and colours.
         points: a click (x, y) on the subject, or several [(x, y), …]; of several subjects a list with one entry each.
-            Without points, box and mask a large person apart from others is selected, or else the object in the
+            Without points, box and mask a large, sharp person apart from others is selected, or else the object in the
             middle.
         boxes: a rectangle (x, y, width, height) around the subject; of several subjects a list.
         masks: a mask of the subject, of its photo's size; of several subjects a list.

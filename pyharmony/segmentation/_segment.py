@@ -173,7 +173,7 @@ class Session:
         return tuple(self._head_at_size(head) for head in heads if head.sure >= least)
 
     def foremost(self) -> Head | None:
-        """Returns the head of a large, sharp and whole person apart from others, as the default subject if there is no prompt.
+        """Returns the head of a large, sharp, whole person apart from others, the default subject without a prompt.
 
         Returns:
             One of `heads` of at least 0.42, or the head of a person detected by a pose or the people map alone; None
