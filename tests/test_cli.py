@@ -1257,6 +1257,25 @@ def test_doctor_finds_nothing_here() -> None:
     assert all(check["remedy"] for check in found["checks"] if check["state"] != "ok")
 
 
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ((), "has all that its page offers"),
+        (("pillow_heif",), "lacks pillow_heif, for HEIC files"),
+        (("cv2",), "lacks cv2, for merging and 16-bit PNG files"),
+        (("fastapi", "cv2"), "lacks fastapi, for the service; cv2, for merging"),
+    ],
+)
+def test_doctor_tells_what_the_page_lacks(
+    monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], words: str
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *of: None if name in missing else find(name, *of))
+    (row,) = (check for check in json.loads(call("doctor", "--json").stdout)["checks"] if check["name"] == "page")
+    assert words in row["found"] and row["state"] == ("note" if missing else "ok")
+    assert ("pip install" in row["remedy"]) == bool(missing)
+
+
 def test_doctor_tells_the_dtype_that_networks_are_trained_in(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

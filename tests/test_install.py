@@ -439,6 +439,18 @@ def test_no_package_has_an_upper_bound() -> None:
     assert bounded == []
 
 
+def test_what_the_page_offers_comes_with_the_extra_of_the_readme() -> None:
+    """Merging needs OpenCV, and photos of iPhones pillow-heif: `pip install '.[serve]'` is all that README asks for."""
+    from pyharmony.cli.doctor import _PAGE
+
+    readme, needs = (ROOT / "README.md").read_text(), {need.partition(">=")[0] for need in requirements()["serve"]}
+    assert re.findall(r"pip install [^\n]*'\.\[([a-z,]+)\]'", readme)[0] == "serve"
+    packages = {"cv2": "opencv-python-headless", "pillow_heif": "pillow-heif", "prometheus_client": "prometheus-client"}
+    assert {packages.get(module, module) for module in _PAGE} <= needs
+    notice = (ROOT / "NOTICE").read_text()
+    assert all(name in notice for name in ("opencv-python-headless", "pillow-heif", "LGPL", "GPL 2"))
+
+
 def test_versions_of_the_service_with_published_vulnerabilities_are_refused() -> None:
     """h11: CVE-2025-43859, until 0.15. starlette: CVE-2025-62727, CVE-2026-48710 and CVE-2026-54283, until 1.3.0."""
     for extra in ("serve", "test"):

@@ -12,6 +12,7 @@ import errno
 import fnmatch
 import functools
 import hashlib
+import importlib.util
 import io
 import json
 import logging
@@ -2374,6 +2375,19 @@ def test_the_types_are_told(service: Running) -> None:
         assert all("description" in field for field in fields["properties"].values()), name
         assert "--" not in json.dumps(fields)
     assert {"generator", "model", "out"}.isdisjoint(told["components"]["schemas"]["BlendBody"]["properties"])
+
+
+def test_merging_is_offered_where_there_is_opencv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from pyharmony.server._api import Service
+    from pyharmony.server._tree import Tree
+
+    find = importlib.util.find_spec
+    for absent in ("", "cv2"):
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, *of, absent=absent: None if name == absent else find(name, *of)
+        )
+        offered = Service(Settings(workers=1), Tree(tmp_path))._about.operations
+        assert ("merge" in offered) == (not absent) and "compose" in offered
 
 
 def test_the_page_is_served_from_its_folder(service: Running, tmp_path: Path) -> None:

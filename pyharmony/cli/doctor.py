@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import platform
 import shlex
 from collections.abc import Callable, Iterator
@@ -73,6 +73,7 @@ def _checks() -> Iterator[Check]:
     yield check("picture files", _files, "pip install --force-reinstall pillow")
     for module in _OPTIONAL_CHECKS:
         yield _optional(module)
+    yield check("page", _page, _install.hint("serve"))
     yield check("temporary folder", _temporary, "set TMPDIR to a folder that is writable and has free space")
     yield check("CUDA kernels", _kernels, "with a GPU: install again with nvcc of CUDA 12.4 or later on PATH")
     yield check("GPU", _driver, "nothing to do: everything runs on the CPU")
@@ -221,6 +222,21 @@ def _cupy() -> str:
 
 
 _OPTIONAL_CHECKS: dict[str, Callable[[], str]] = {"cv2": _cv2, "torch": _torch, "cupy": _cupy}
+
+
+#: The uses of the packages without which the page, or a part of it, does not work, by their modules.
+_PAGE = {
+    "fastapi": "the service", "uvicorn": "the service", "prometheus_client": "the service",
+    "cv2": "merging and 16-bit PNG files", "pillow_heif": "HEIC files",
+}  # fmt: skip
+
+
+def _page() -> str:
+    missing = {module: use for module, use in _PAGE.items() if importlib.util.find_spec(module) is None}
+    if missing:
+        lacks = "; ".join(f"{module}, for {use}" for module, use in missing.items())
+        raise Missing(f"`pyharmony serve` lacks {lacks}")
+    return "`pyharmony serve` has all that its page offers"
 
 
 def _temporary() -> str:

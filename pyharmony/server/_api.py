@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import logging
 import time
 from collections import Counter
@@ -285,7 +286,8 @@ class Service:
         settings, default = self.settings, METHODS[DEFAULT]
         return ServiceInfo(
             version=__version__,
-            operations=list(OPERATIONS),
+            # The page offers what works here.
+            operations=[name for name in OPERATIONS if name != "merge" or importlib.util.find_spec("cv2")],
             max_upload=settings.upload_limit,
             max_pixels=settings.max_pixels,
             max_json=max(operation.max_json for operation in OPERATIONS.values()),
