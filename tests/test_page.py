@@ -182,6 +182,17 @@ class Visit:
         """Returns what the form of the place says."""
         return {name: float(self.page.input_value(f"#place [name={name}]")) for name in ("x", "y", "scale", "angle")}
 
+    def middle(self, side: int = 120) -> dict[str, float]:
+        """Returns the numbers with the middle of a square photo in place of its corner, which is that of a disc."""
+        at = self.numbers()
+        return {**at, "x": at["x"] + at["scale"] * side / 200, "y": at["y"] + at["scale"] * side / 200}
+
+    def put(self, x: float, y: float, scale: float = 100, side: int = 120) -> None:
+        """Puts the middle of a square photo to a place by the numbers, which are those of its corner."""
+        shift = scale * side / 200
+        for name, value in (("angle", 0), ("scale", scale), ("x", round(x - shift)), ("y", round(y - shift))):
+            self.type(name, value)
+
     def type(self, name: str, value: float) -> None:
         self.page.fill(f"#place [name={name}]", str(value))
         self.page.press(f"#place [name={name}]", "Tab")
@@ -398,8 +409,7 @@ def test_two_photos_to_a_download_that_compose_gives_too(
 
         # At strength 0 nothing is matched.
         visit.click("[data-to=place]")
-        for name, value in (("angle", 0), ("scale", 100), ("x", 150), ("y", 125)):
-            visit.type(name, value)
+        visit.put(150, 125, side=256)
         visit.click("[data-to=match]")
         visit.set("strength", 0)
         assert visit.page.input_value("#strength") == "0"
@@ -465,8 +475,7 @@ def test_two_photos_and_a_finger(browser: Any, service: Any, tmp_path: Path) -> 
         assert made.shape == (214, 320, 3) and visit.actions <= 6
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         # A finger drags her by a hundred pixels of the picture, at another zoom than 1, on a finer screen.
-        for name, value in (("angle", 0), ("scale", 40), ("x", 90), ("y", 140)):
-            visit.type(name, value)
+        visit.put(90, 140, 40, side=256)
         visit.choose("method", "none")
         touches = page.context.new_cdp_session(page)
         (x, y), zoom = visit.on_picture(90, 140), visit.zoom()
@@ -481,7 +490,7 @@ def test_two_photos_and_a_finger(browser: Any, service: Any, tmp_path: Path) -> 
         for i in range(1, 6):
             touch("touchMove", (x + reach * i / 5, y))
         touch("touchEnd")
-        assert abs(visit.numbers()["x"] - 190) <= 1 and abs(visit.numbers()["y"] - 140) <= 1
+        assert visit.middle(256)["x"] == pytest.approx(190, abs=1) and visit.middle(256)["y"] == pytest.approx(140, abs=1)
         visit.click("[data-to=save]")
         recipe = tmp_path / "recipe.json"
         made = pixels_of(visit.download("#save"))
@@ -584,14 +593,14 @@ def test_a_drag_of_a_hundred_pixels_moves_by_a_hundred(browser: Any, service: An
         visit.page.mouse.move(x + 60, y + 10, steps=3)
         visit.page.mouse.move(x + 100, y - 30, steps=3)
         visit.page.mouse.up()
-        assert visit.numbers() == {"x": 300, "y": 120, "scale": 100, "angle": 0}
+        assert visit.numbers() == {"x": 240, "y": 60, "scale": 100, "angle": 0}
         moved = pixels_of(visit.download())
         assert np.array_equal(moved, blend.alpha(source, below, mask, at=(240, 60)))
         # What was done is undone, and done again.
         visit.click("#undo")
         assert np.array_equal(pixels_of(visit.download()), before)
         visit.page.keyboard.press("Control+y")
-        assert visit.numbers()["x"] == 300
+        assert visit.numbers()["x"] == 240
 
 
 #: Moves the mouse around a point at every frame of the screen, in the page itself, until so many blends were
@@ -683,8 +692,7 @@ def test_two_photographs_of_people(browser: Any, service: Any, tmp_path: Path) -
         assert page.get_attribute("#places .thumb >> nth=1", "aria-pressed") == "true" and visit.numbers() != first
         visit.choose("method", "none")
         page.eval_on_selector("input[name=shadow][value=off]", "one => one.click()")
-        for name, value in (("angle", 0), ("scale", 50), ("x", 150), ("y", 330)):
-            visit.type(name, value)
+        visit.put(150, 330, 50, side=256)
         if page.get_attribute("#behind", "aria-pressed") == "true":
             visit.click("#behind")
         # A drag of a hundred pixels, at another zoom than 1.
@@ -698,7 +706,7 @@ def test_two_photographs_of_people(browser: Any, service: Any, tmp_path: Path) -
         mouse.move(x + 20, y - 5, steps=2)
         mouse.move(x + round(100 * zoom), y, steps=3)
         mouse.up()
-        assert abs(visit.numbers()["x"] - 250) <= 1 and visit.numbers()["y"] == 330
+        assert abs(visit.middle(256)["x"] - 250) <= 1 and visit.middle(256)["y"] == 330
         made, moved = exported()
         assert moved["x"] - told["x"] == pytest.approx(100, abs=0.5 / zoom + 1e-6)
         assert moved["y"] == pytest.approx(told["y"], abs=1e-9)
@@ -719,7 +727,7 @@ def test_two_photographs_of_people(browser: Any, service: Any, tmp_path: Path) -
         page.wait_for_function(blended, arg=wide, timeout=PATIENCE)
         mouse.up()
         assert visit.numbers()["scale"] == pytest.approx(65, abs=1) and visit.numbers()["angle"] == 0
-        middle = visit.on_picture(visit.numbers()["x"], visit.numbers()["y"])
+        middle = np.mean([handle("top-left"), handle("bottom-right")], axis=0)
         a, b = handle("rotater")
         mouse.move(a, b)
         mouse.down()
@@ -734,8 +742,7 @@ def test_two_photographs_of_people(browser: Any, service: Any, tmp_path: Path) -
 
         # Sent behind, the other one stays in front of her.
         page.eval_on_selector("input[name=blend][value=alpha]", "one => one.click()")
-        for name, value in (("angle", 0), ("scale", 60), ("x", 140), ("y", 330)):
-            visit.type(name, value)
+        visit.put(140, 330, 60, side=256)
         before, told = exported()
         assert told["cover"] is None
         visit.click("#behind")
@@ -766,6 +773,26 @@ def test_what_is_typed_stays(browser: Any, service: Any, tmp_path: Path) -> None
             visit.page.fill("#place [name=scale]", str(value))
             visit.page.press("#place [name=scale]", "Enter")
             assert visit.numbers()["scale"] == scale
+
+
+def test_the_numbers_are_those_of_the_command(browser: Any, service: Any, tmp_path: Path) -> None:
+    """X and Y are `--at`, whatever part of its photo the subject is, and before and after a change of its size."""
+    files = shapes(tmp_path)
+    mask = np.asarray(Image.open(files["mask"])).copy()
+    mask[:, :60] = 0  # the right half
+    files["mask"] = saved(tmp_path, "half.png", mask)
+    with visiting(browser, service) as visit:
+        blending(visit, files)
+        assert visit.page.locator("#place-help").is_visible()
+        for scale, x, y in ((100, 37, 81), (50, -12, 140), (100, 300, -20)):
+            for name, value in (("scale", scale), ("x", x), ("y", y)):
+                visit.type(name, value)
+            assert visit.numbers() == {"x": x, "y": y, "scale": scale, "angle": 0}
+            made, out = visit.download(), tmp_path / f"{x}.png"
+            command = ["blend", *(str(files[name]) for name in ("source", "background", "mask")), "--mode", "alpha"]
+            result = CliRunner().invoke(app, [*command, "--at", f"{x},{y}", "--scale", str(scale / 100), "-o", str(out)])
+            assert result.exit_code == 0, result.output
+            assert np.array_equal(pixels_of(made), np.asarray(Image.open(out))), (scale, x, y)
 
 
 def test_the_real_blend_follows_a_drag(browser: Any, service: Any, tmp_path: Path) -> None:
@@ -871,12 +898,12 @@ def test_by_keyboard_alone(browser: Any, service: Any, tmp_path: Path) -> None:
         page.locator("#stage").focus()
         for key in ["Shift+ArrowRight"] * 3 + ["ArrowRight"] * 2 + ["ArrowUp"] * 4:
             page.keyboard.press(key)
-        assert visit.numbers() == {"x": 232, "y": 146, "scale": 100, "angle": 0}
+        assert visit.middle() == {"x": 232, "y": 146, "scale": 100, "angle": 0}
         # Every change that is made by dragging is one button away as well.
         for name in ("left", "down"):
             page.locator(f"[data-nudge={name}]").focus()
             page.keyboard.press("Enter")
-        assert (visit.numbers()["x"], visit.numbers()["y"]) == (222, 156)
+        assert (visit.middle()["x"], visit.middle()["y"]) == (222, 156)
         page.locator("#stage").focus()
         page.keyboard.press("Space")
         assert page.get_attribute("#compare", "aria-pressed") == "true" and page.is_visible("#divider")
@@ -905,9 +932,9 @@ def test_by_keyboard_alone(browser: Any, service: Any, tmp_path: Path) -> None:
           }
         }"""
         page.evaluate(press, ["ArrowRight", False])
-        assert visit.numbers()["x"] == 272
+        assert visit.middle()["x"] == 272
         page.evaluate(press, ["z", True])
-        assert visit.numbers()["x"] == 222 and page.is_enabled("#redo")
+        assert visit.middle()["x"] == 222 and page.is_enabled("#redo")
 
 
 def hits(selector: str) -> tuple[Any, Any]:
@@ -1497,8 +1524,7 @@ def test_fields_are_made_of_the_options_that_the_service_describes(browser: Any,
         visit.step("place")
         visit.choose("method", "none")
         page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
-        for name, value in (("angle", 0), ("scale", 100), ("x", 150), ("y", 120)):
-            visit.type(name, value)
+        visit.put(150, 120)
         visit.click("[data-to=match]")
         page.check("input[name=shadow][value=off]", force=True)
         page.click("#fields >> xpath=..  >> summary")
@@ -1572,8 +1598,7 @@ def test_a_cut_out_with_alpha_shadows_and_layers(browser: Any, service: Any, tmp
         # Strength 0 is the plain paste, bit for bit.
         visit.click("[data-to=place]")
         visit.click("#flip")
-        for name, value in (("angle", 0), ("scale", 100), ("x", 150), ("y", 120)):
-            visit.type(name, value)
+        visit.put(150, 120)
         visit.click("[data-to=match]")
         visit.set("strength", 0)
         visit.click("[data-to=save]")
@@ -1850,8 +1875,7 @@ def test_several_subjects_in_one_picture(
         def put(x: float, y: float) -> None:
             visit.step("place")
             page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
-            for name, value in (("angle", 0), ("scale", 100), ("x", x), ("y", y)):
-                visit.type(name, value)
+            visit.put(x, y)
             visit.click("[data-to=match]")
             visit.choose("method", "none")
             page.check("input[name=shadow][value=off]", force=True)
@@ -2002,18 +2026,17 @@ def test_no_place_is_suggested_where_another_subject_is(browser: Any, service: A
             numbers = []
             for i in range(thumbs.count()):
                 thumbs.nth(i).click()
-                numbers.append(visit.numbers())
+                numbers.append(visit.middle())
             return numbers
 
-        assert visit.numbers() in places()
-        for name, value in (("angle", 0), ("scale", 100), ("x", 200), ("y", 220)):
-            visit.type(name, value)
+        assert visit.middle() in places()
+        visit.put(200, 220)
         visit.settled()
-        first = visit.numbers()
+        first = visit.middle()
         visit.click("#add-same")
         visit.step("place")
         page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
-        used, beside = visit.numbers(), places()
+        used, beside = visit.middle(), places()
         assert used in beside and all(shared(first, one) <= 0.12 for one in beside), beside
         # One that is hidden leaves its place; one that is everywhere leaves none.
         page.locator("#subject-list [data-key=hide-1]").click()
@@ -2084,8 +2107,7 @@ def test_corrections_by_hand(browser: Any, service: Any, tmp_path: Path) -> None
     with visiting(browser, service) as visit:
         page = visit.page
         composing(visit, files)
-        for name, value in (("angle", 0), ("scale", 100), ("x", 150), ("y", 140)):
-            visit.type(name, value)
+        visit.put(150, 140)
         visit.click("[data-to=match]")
         page.check("input[name=shadow][value=off]", force=True)
         visit.set("strength", 0)
@@ -2210,8 +2232,7 @@ def test_back_a_reload_and_the_logo_lose_nothing(browser: Any, service: Any, tmp
         page.wait_for_selector("#to-place:enabled", timeout=PATIENCE)
         visit.click("#to-place")
         page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
-        for name, value in (("scale", 80), ("angle", 0), ("x", 150), ("y", 120)):
-            visit.type(name, value)
+        visit.put(150, 120, 80)
         visit.click("[data-to=match]")
         visit.set("strength", 40)
         drafted(visit)
@@ -2220,7 +2241,7 @@ def test_back_a_reload_and_the_logo_lose_nothing(browser: Any, service: Any, tmp
         def is_there(step: str) -> None:
             visit.step(step)
             visit.settled()
-            assert visit.numbers() == {"x": 150, "y": 120, "scale": 80, "angle": 0}
+            assert visit.middle() == {"x": 150, "y": 120, "scale": 80, "angle": 0}
             assert page.input_value("#strength") == "40"
 
         # Back goes through the steps, and forward again.
@@ -2346,7 +2367,7 @@ def test_a_new_picture_asks_before_it_replaces_another(browser: Any, service: An
             visit.click(f"#replace [value={choice}]")
             visit.step("place")
             visit.settled()
-            assert visit.numbers()["x"] == (x or 200)
+            assert visit.numbers()["x"] == (x or 140)
         # A saved picture is replaced without a question, and discarded on request.
         visit.type("x", 90)
         visit.download()
@@ -2531,8 +2552,7 @@ def test_a_service_that_was_killed_is_taken_up_again(browser: Any, tmp_path: Pat
             visit.settled()
             # Between two jobs, with what was made of what was made before.
             killed()
-            for name, value in (("angle", 0), ("scale", 80), ("x", 170), ("y", 120)):
-                visit.type(name, value)
+            visit.put(170, 120, 80)
             visit.says("Your work stays on this page")
             begun()
             visit.settled()
@@ -2911,8 +2931,7 @@ def names_of(visit: Visit, files: dict[str, Path]) -> str:
     visit.click("#to-place")
     visit.page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
     visit.choose("method", "none")
-    for name, value in (("angle", 0), ("scale", 100), ("x", 150), ("y", 120)):
-        visit.type(name, value)
+    visit.put(150, 120)
     for step in ("place", "match", "save"):
         visit.click(f"[data-to={step}]")
         if step == "match":
@@ -2963,8 +2982,7 @@ def shots_of(visit: Visit, files: dict[str, Path]) -> Iterator[tuple[str, Image.
     visit.click("#to-place")
     page.wait_for_selector("#places[data-state=done]", state="attached")
     visit.choose("method", "none")
-    for name, value in (("angle", 0), ("scale", 150), ("x", 150), ("y", 140)):
-        visit.type(name, value)
+    visit.put(150, 140, 150)
     visit.settled()
     yield shot("place")
     visit.click("[data-to=match]")
@@ -3125,7 +3143,7 @@ def test_a_small_subject_is_moved_by_its_middle(browser: Any, service: Any, tmp_
             visit.type("scale", scale)
             visit.settled()
             before = visit.numbers()
-            start = visit.on_picture(before["x"], before["y"])
+            start = visit.on_picture(visit.middle()["x"], visit.middle()["y"])
             assert 80 * scale / 100 * visit.zoom() < 60
             for dx, dy in ((6, 4), (-5, 3)):
                 visit.page.mouse.move(start[0] + dx, start[1] + dy)
@@ -3331,9 +3349,8 @@ def record(folder: Path) -> None:
             page.wait_for_selector("#places[data-state=done]", state="attached", timeout=PATIENCE)
             visit.settled()
             frame(900)
-            for name, value in (("scale", 70), ("angle", 0), ("x", 440), ("y", 255)):
-                visit.type(name, value)
-                visit.settled()
+            visit.put(440, 255, 70, side=512)
+            visit.settled()
             if page.get_attribute("#behind", "aria-pressed") == "true":
                 visit.click("#behind")
             visit.click("[data-to=match]")

@@ -39,10 +39,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 import pyharmony
 from pyharmony import blend, segmentation
 from pyharmony._jobs.failures import Code
+from pyharmony.cli._app import app
 from pyharmony.errors import ArgumentError
 from pyharmony.server import PAGE, Settings, User, serve
 from pyharmony.server._queue import Queue
@@ -795,6 +797,33 @@ def test_clicks_go_on_where_the_last_one_was(service: Running) -> None:
     chosen = session.undo() and session.choose(1).mask
     assert np.array_equal(mask([steps[0], {"kind": "choose", "index": 1}]), chosen)
     assert np.array_equal(mask(steps[:1]), answers[0])  # a choice is taken back too
+
+
+def test_alpha_is_that_of_the_command(service: Running, tmp_path: Path) -> None:
+    """The page asks for it: hair and other soft edges are cut out as `pyharmony segment` cuts them out."""
+    image = np.asarray(Image.open(ROOT / "pyharmony/cli/images/astronaut.jpg").resize((300, 300)))
+    photo = tmp_path / "photo.png"
+    Image.fromarray(image).save(photo)
+    id = service.upload(image)["id"]
+    for x, y in ((130, 170), (150, 80)):
+        out, step = tmp_path / f"{x}.png", {"kind": "click", "x": x, "y": y}
+        result = CliRunner().invoke(app, ["segment", str(photo), "--points", f"{x},{y}", "--mask-only", "-o", str(out)])
+        assert result.exit_code == 0, result.output
+        alpha = np.asarray(Image.open(out))
+        answer = service.done("segment", picture=id, steps=[step], alpha=True, every=True)
+        assert np.array_equal(service.pixels(answer["mask"]), alpha) and ((alpha > 0) & (alpha < 255)).any()
+        assert np.array_equal(service.pixels(answer["masks"][0]["mask"]), alpha)
+        assert not np.array_equal(service.pixels(service.done("segment", picture=id, steps=[step])["mask"]), alpha)
+    # A further click corrects the first.
+    session = segmentation.Session(image)
+    corrected = [session.click(150, 80), session.click(30, 280, add=False)][-1].alpha()
+    steps = [{"kind": "click", "x": 150, "y": 80}, {"kind": "click", "x": 30, "y": 280, "add": False}]
+    answer = service.done("segment", picture=id, steps=steps, alpha=True)
+    assert np.array_equal(service.pixels(answer["mask"]), corrected)
+    people = service.done("segment", picture=id, people=True, alpha=True)
+    own = segmentation.Session(image).people()
+    assert np.array_equal(service.pixels(people["mask"]), own.alpha()) and len(own) == len(people["masks"]) > 0
+    assert np.array_equal(service.pixels(people["masks"][0]["mask"]), own.alpha(0))
 
 
 def test_other_ways_to_point(service: Running) -> None:

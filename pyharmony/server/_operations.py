@@ -7,6 +7,7 @@ its checks follow from the type. The bodies of blends, edits and harmonisation a
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -416,6 +417,9 @@ class SegmentBody(Body):
     method: CutterName = Field(
         default="auto", description="The method; /api/v1/service lists and describes those that are available."
     )
+    alpha: bool = Field(
+        default=False, description="Whether masks are the alpha of cut-outs, as the command writes; it takes longer."
+    )
     every: bool = Field(default=False, description="Whether to return every mask, not only the best.")
     thumbs: bool = Field(default=False, description="Whether to return a reduced copy of every mask.")
 
@@ -451,6 +455,8 @@ def _check_cutter(name: str, field: str) -> None:
 
 
 def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
+    import numpy as np
+
     from .._images.sizes import fitted
     from ..io import Picture
 
@@ -468,6 +474,8 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
         def saved(mask: Any) -> dict[str, Any]:
             return desk.write(Picture(mask[..., None]), "png")
 
+        draw = segments.alpha if body.alpha else segments.__getitem__
+        drawn = [draw(i) for i in range(len(segments) if every else min(1, len(segments)))]
         size = fitted(segments.size, _THUMB)
         thumbs = [saved(mask) for mask in segments.reduced(size)] if body.thumbs else []
         masks: list[dict[str, Any]] = []
@@ -476,12 +484,14 @@ def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
             if segments.heads:
                 one["head"] = [value / factor for value in segments.heads[i]]
             if every:
-                one["mask"] = saved(segments[i])
+                one["mask"] = saved(drawn[i])
             if thumbs:
                 one |= {"thumb": thumbs[i], "area": segments.areas[i] / factor**2}
             masks.append(one)
         info = {"method": segments.method, **with_code(segments.reason)}
-        answer = {"mask": saved(segments.mask) if len(segments) else None, "masks": masks, "info": info}
+        # People are one mask together; of the masks of a prompt the first is the best.
+        whole = saved(functools.reduce(np.maximum, drawn if body.people else drawn[:1])) if drawn else None
+        answer = {"mask": whole, "masks": masks, "info": info}
         if body.people:
             answer["others"] = saved(session.others(segments))
         return answer

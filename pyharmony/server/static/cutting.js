@@ -152,7 +152,7 @@ export class Cutting {
     const { steps, cutter } = pending;
     const isHere = this.remember();
     const key = keyOf(steps, cutter, session.moving);
-    const body = { picture: session.moving.id, steps, method: cutter, thumbs: true };
+    const body = { picture: session.moving.id, steps, method: cutter, thumbs: true, alpha: true };
     const { result } = await session.jobs.work(WORK.cut, (options) => api.run("segment", body, options));
     if (this.pending !== pending) return;
     this.pending = null;
@@ -168,9 +168,10 @@ export class Cutting {
     }
   }
 
-  /** Segments the people in a photo, in a job with a title. @type {(title: string, id: string) => Promise<any>} */
-  async peopleOf(title, id) {
-    const body = { picture: id, people: true, method: this.peopleCutter };
+  /** Segments the people in a photo, in a job with a title; alpha: as cut-outs. */
+  /** @type {(title: string, id: string, alpha?: boolean) => Promise<any>} */
+  async peopleOf(title, id, alpha = true) {
+    const body = { picture: id, people: true, method: this.peopleCutter, alpha };
     return (await this.session.jobs.work(title, (options) => api.run("segment", body, options))).result;
   }
 

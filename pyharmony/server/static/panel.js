@@ -3,7 +3,7 @@
 import * as adjusting from "./adjusting.js";
 import { $, all, button, buttonOf, chosen, elementOf, input, inputs, passFocus, select, write } from "./dom.js";
 import { build as buildFields, show as showFields } from "./fields.js";
-import { TIE, middleOf, samePlace } from "./geometry.js";
+import { TIE, cornerOf, samePlace } from "./geometry.js";
 import { announce } from "./messages.js";
 import { BLENDS, CUTTERS, METHODS, TEXTS } from "./strings.js";
 import { MODES } from "./ways/blend.js";
@@ -141,11 +141,11 @@ export function showBrush() {
 
 /** Shows the place; isComplete: a number was typed and entered. */
 /** @type {(session: Session, isComplete?: boolean) => void} */
-export function showPlace({ doc, ready, box, suggestions }, isComplete = false) {
+export function showPlace({ doc, ready, moving, suggestions }, isComplete = false) {
   if (doc.place && ready) {
-    const middle = middleOf(box, doc.place);
+    const [x, y] = cornerOf(doc.place, moving);
     write("place", {
-      x: Math.round(middle.x + TIE), y: Math.round(middle.y + TIE),
+      x: Math.round(x + TIE), y: Math.round(y + TIE),
       scale: Math.round(doc.place.scale * 1000) / 10, angle: Math.round(doc.place.angle * 10) / 10,
     }, isComplete);
   }

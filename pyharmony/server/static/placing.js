@@ -1,7 +1,7 @@
 // Moves, scales, rotates and mirrors the placed subject, changes its depth order, and moves the end of its shadow.
 
 import { placeChange, tipChange } from "./document.js";
-import { changedPlace, clamp, footOf, middleOf, moveOf, nearTo, onPixels, scaleWithin, turnOf } from "./geometry.js";
+import { changedPlace, clamp, cornerOf, footOf, moveOf, nearTo, onPixels, scaleWithin, turnOf } from "./geometry.js";
 import { announce, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
 import { TEXTS } from "./strings.js";
@@ -22,6 +22,9 @@ export class Placing {
   /** Whether there is a placed subject. */
   get isPlaced() { return Boolean(this.session.doc.place && this.session.ready); }
   get place() { return /** @type {Place} */ (this.session.doc.place); }
+
+  /** Returns the words for the position of a place, as its fields have it. @param {Place} place */
+  where(place) { return TEXTS.at(...cornerOf(place, this.session.moving)); }
 
   /** Returns the place with some values changed; the centre of the cut-out is kept. @param {Partial<Place>} change */
   changed(change) { return changedPlace(this.session.box, this.place, change); }
@@ -49,9 +52,8 @@ export class Placing {
     const { session } = this;
     if (isDone) {
       this.letGo();
-      const { x, y } = middleOf(session.box, place);
       const [size, angle] = [Math.round(place.scale * 100), Math.round(place.angle)];
-      this.put(place, how === "move" ? TEXTS.at(x, y) : TEXTS.sizedAndTurned(size, angle));
+      this.put(place, how === "move" ? this.where(place) : TEXTS.sizedAndTurned(size, angle));
     } else {
       session.dragging = place;
       session.scene.drawPlaced(place);
@@ -70,8 +72,8 @@ export class Placing {
     if (!this.isPlaced || text === "" || !Number.isFinite(value)) {
       panel.show(this.session);
     } else if (name === "x" || name === "y") {
-      const middle = middleOf(this.session.box, this.place);
-      this.put({ ...this.place, [name]: this.place[name] + value - middle[name] }, TEXTS.moved);
+      const at = cornerOf(this.place, this.session.moving)[Number(name === "y")];
+      this.put({ ...this.place, [name]: this.place[name] + value - at }, TEXTS.moved);
     } else if (name === "scale") {
       this.put(this.changed({ scale: scaleWithin(value / 100) }), TEXTS.sized(value));
     } else {
@@ -88,8 +90,7 @@ export class Placing {
     const move = moveOf(by, MOVES[Number(far)]);
     if (move) {
       this.put({ ...place, x: place.x + move.x, y: place.y + move.y }, "");
-      const { x, y } = middleOf(session.box, this.place);
-      announce(TEXTS.at(x, y));
+      announce(this.where(this.place));
     } else if (by === "larger" || by === "smaller") {
       const scale = place.scale * FACTORS[Number(far)] ** (by === "larger" ? 1 : -1);
       this.put(this.changed({ scale: scaleWithin(scale) }), TEXTS.sized(Math.round(scale * 100)));

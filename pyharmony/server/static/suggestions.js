@@ -50,7 +50,7 @@ export class Suggestions {
   async findPeople() {
     if (!this.people) {
       const { cutting, background } = this.session;
-      this.finding ??= cutting.peopleOf(WORK.peopleBelow, background.id).then(({ masks, others }) => {
+      this.finding ??= cutting.peopleOf(WORK.peopleBelow, background.id, false).then(({ masks, others }) => {
         this.people = masks;
         this.others = others;
       }).finally(() => { this.finding = null; });
