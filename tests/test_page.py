@@ -516,6 +516,68 @@ def test_two_photos_and_a_finger(browser: Any, service: Any, tmp_path: Path) -> 
         assert page.locator("#draft").bounding_box()["y"] > 54
 
 
+def touching(visit: Visit) -> Callable[..., None]:
+    """Returns a function that touches the screen: the kind of an event, and the points of all fingers."""
+    touches = visit.page.context.new_cdp_session(visit.page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        told = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        touches.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": told})
+
+    return touch
+
+
+def test_two_fingers_on_the_subject_scale_and_turn_it(browser: Any, service: Any, tmp_path: Path) -> None:
+    with visiting(browser, service, PHONE) as visit:
+        composing(visit, shapes(tmp_path))
+        visit.choose("method", "none")
+        visit.put(150, 140)
+        visit.settled()
+        touch, zoom = touching(visit), visit.zoom()
+
+        def fingers(middle: tuple[float, float], reach: float, degrees: float) -> list[tuple[float, float]]:
+            x, y = visit.on_picture(*middle)
+            turn = math.radians(degrees)
+            shift = reach * zoom * math.cos(turn), reach * zoom * math.sin(turn)
+            return [(x - shift[0], y - shift[1]), (x + shift[0], y + shift[1])]
+
+        # The first finger drags before the second comes; both then double it, turn it by 30 degrees and move it.
+        begun = fingers((150, 140), 20, 0)
+        touch("touchStart", begun[0])
+        for i in (1, 2):
+            touch("touchMove", (begun[0][0] + 5 * i, begun[0][1]))
+        begun = fingers((160, 140), 20, 0)
+        touch("touchMove", begun[0])
+        touch("touchStart", *begun)
+        for i in range(1, 7):
+            touch("touchMove", *fingers((160 + 5 * i, 140 + 2 * i), 20 + 20 * i / 6, 5 * i))
+        touch("touchEnd", fingers((190, 152), 40, 30)[1])
+        touch("touchEnd")
+        visit.settled()
+        now = visit.numbers()
+        assert now["scale"] == pytest.approx(200, rel=0.03) and now["angle"] == pytest.approx(30, abs=1.5)
+        assert visit.zoom() == zoom
+        # The whole gesture is one step back.
+        visit.click("#undo")
+        assert visit.middle() == {"x": 150, "y": 140, "scale": 100, "angle": 0}
+        # One finger still drags, and two beside it look closer.
+        visit.settled()
+        x, y = visit.on_picture(150, 140)
+        touch("touchStart", (x, y))
+        for i in range(1, 5):
+            touch("touchMove", (x + 10 * zoom * i, y))
+        touch("touchEnd")
+        assert visit.middle()["x"] == pytest.approx(190, abs=1) and visit.numbers()["scale"] == 100
+        before = visit.numbers()
+        a, b = visit.on_picture(330, 250)
+        touch("touchStart", (a, b))
+        touch("touchStart", (a, b), (a + 30, b))
+        for i in range(1, 5):
+            touch("touchMove", (a - 5 * i, b), (a + 30 + 5 * i, b))
+        touch("touchEnd")
+        assert visit.zoom() > 1.3 * zoom and visit.numbers() == before
+
+
 def centre(page: Any, selector: str) -> tuple[float, float]:
     box = page.locator(selector).bounding_box()
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

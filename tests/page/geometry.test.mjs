@@ -48,6 +48,31 @@ test("where size, turn or side change, the middle of what is cut out stays", () 
   }
 });
 
+test("two fingers move, scale and turn: what lay under them lies under them again", () => {
+  const place = { x: 200, y: 100, scale: 1.5, angle: 20, flip: true };
+  const from = [{ x: 180, y: 90 }, { x: 240, y: 130 }];
+  /** Returns the point of the photograph at a point of the background. */
+  const under = ({ x, y, scale, angle, flip }, point) => {
+    const turn = (-angle * Math.PI) / 180;
+    const [right, down] = [(point.x - x) / scale, (point.y - y) / scale];
+    const across = right * Math.cos(turn) - down * Math.sin(turn);
+    return { x: flip ? -across : across, y: right * Math.sin(turn) + down * Math.cos(turn) };
+  };
+  for (const to of [
+    [{ x: 180, y: 90 }, { x: 240, y: 130 }], [{ x: 100, y: 50 }, { x: 260, y: 170 }],
+    [{ x: 240, y: 130 }, { x: 180, y: 90 }], [{ x: 300, y: 10 }, { x: 300, y: 90 }],
+  ]) {
+    const next = geometry.pinchedPlace(place, from, to, true);
+    [0, 1].forEach((i) => near(under(next, to[i]), under(place, from[i])));
+    assert.equal(next.flip, true);
+    assert.equal(geometry.pinchedPlace(place, from, to, false).angle, 20);
+  }
+  // No scale is beyond what fields accept, and fingers at one point divide by nothing.
+  assert.equal(geometry.pinchedPlace(place, from, [{ x: 0, y: 0 }, { x: 9e6, y: 0 }], true).scale, 100);
+  const one = [{ x: 5, y: 5 }, { x: 5, y: 5 }];
+  assert.ok(Object.values(geometry.pinchedPlace(place, one, from, true)).every((value) => !Number.isNaN(value)));
+});
+
 test("what is neither scaled nor turned lies on whole pixels, halves where its photograph is odd", () => {
   near(geometry.onPixels({ ...UNPLACED, x: 100.4, y: 50.6 }, PHOTO), { x: 100, y: 51 });
   near(geometry.onPixels({ ...UNPLACED, x: 100.4, y: 50.6 }, { width: 121, height: 81 }), { x: 100.5, y: 50.5 });

@@ -71,6 +71,26 @@ export function changedPlace(box, place, change) {
   return { ...next, x: next.x + before.x - after.x, y: next.y + before.y - after.y };
 }
 
+/**
+ * Returns a place after two fingers, in pixels of the background, have gone from one pair of points to another: what
+ * lay under them lies under them again, as far as it turns and its scale allows.
+ *
+ * @type {(place: Place, from: [Point, Point], to: [Point, Point], turns: boolean) => Place}
+ */
+export function pinchedPlace(place, from, to, turns) {
+  const [before, after] = [from, to].map(([a, b]) => {
+    const [x, y] = [b.x - a.x, b.y - a.y];
+    return { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2, span: Math.hypot(x, y), angle: Math.atan2(y, x) };
+  });
+  const scale = scaleWithin((place.scale * after.span) / Math.max(before.span, Number.EPSILON));
+  const turn = turns ? after.angle - before.angle : 0;
+  const [x, y] = [place.x - before.x, place.y - before.y].map((one) => (one * scale) / place.scale);
+  return {
+    ...place, scale, angle: turnOf(place.angle + (turn * 180) / Math.PI),
+    x: after.x + x * Math.cos(turn) - y * Math.sin(turn), y: after.y + x * Math.sin(turn) + y * Math.cos(turn),
+  };
+}
+
 /** Returns a place aligned to the pixels of the background if possible, so that nothing is interpolated. */
 /** @type {(place: Place, photo: Size) => Place} */
 export function onPixels(place, { width, height }) {

@@ -1,7 +1,7 @@
 // Gestures of pointers on the canvas: one clicks, draws, drags the border of before and after or moves the view, and
-// two zoom.
+// two zoom; if the first one is on the placed subject, they move, scale and turn it.
 
-import { clamp } from "./geometry.js";
+import { clamp, pinchedPlace } from "./geometry.js";
 import { Konva } from "./konva.js";
 
 /** @import { Point } from "./geometry.js" */
@@ -24,8 +24,13 @@ export class Gestures {
     this.pressed = null;
     /** The middle of two fingers, and their distance. @type {(Point & { span: number }) | null} */
     this.pinched = null;
+    /** Whether the first pointer is on the placed subject. */
+    this.isOnSubject = false;
+    /** The place of the subject, and the points under two fingers, when the second came. */
+    /** @type {{ place: import("./geometry.js").Place, points: [Point, Point] } | null} */
+    this.held = null;
     const { element } = stage;
-    stage.stage.on("pointerdown", ({ evt, target }) => this.down(evt, target === stage.stage));
+    stage.stage.on("pointerdown", ({ evt, target }) => this.down(evt, target));
     element.addEventListener("pointermove", (event) => this.move(event));
     element.addEventListener("pointerup", (event) => this.up(event));
     element.addEventListener("pointercancel", (event) => {
@@ -51,18 +56,33 @@ export class Gestures {
   leave(event) {
     this.pointers.delete(event.pointerId);
     if (this.pointers.size < 2) this.pinched = null;
+    if (this.held && !this.pointers.size) {
+      this.held = null;
+      this.stage.handles.letGo();
+    }
   }
 
-  /** Handles a pressed pointer; isFree: there is no handle. @type {(event: PointerEvent, isFree: boolean) => void} */
-  down(event, isFree) {
+  /** The points of the image under the first two fingers. @returns {[Point, Point]} */
+  get points() {
+    const [a, b] = [...this.pointers.values()].map(({ x, y }) => this.stage.at({ clientX: x, clientY: y }));
+    return [a, b];
+  }
+
+  /** Handles a pressed pointer. @type {(event: PointerEvent, target: import("konva").default.Node) => void} */
+  down(event, target) {
     const { stage, pointers } = this;
-    const { element, strokes } = stage;
+    const { element, strokes, handles } = stage;
     element.focus({ preventScroll: true });
     if (event.button > 1) return;
     pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
     // A second finger has to be noticed while the first one drags; a mouse has none, and its drags are drawn sooner.
     Konva.hitOnDragEnabled = event.pointerType === "touch";
-    if (!isFree) return;
+    if (pointers.size === 1) this.isOnSubject = handles.isSubject(target);
+    if (pointers.size === 2 && this.isOnSubject) {
+      this.held = { place: handles.seize(), points: this.points };
+      return;
+    }
+    if (target !== stage.stage || this.held) return;
     element.setPointerCapture?.(event.pointerId);
     this.pressed = { x: event.clientX, y: event.clientY, moved: false, remove: event.shiftKey || event.altKey };
     if (pointers.size > 1) {
@@ -82,9 +102,14 @@ export class Gestures {
     const last = pointers.get(event.pointerId);
     if (stage.mode === "paint" && !last && !strokes.keyed) strokes.showBrush(stage.at(event));
     if (strokes.anchor && !last) strokes.draw(strokes.withAnchor([stage.at(event)]));
-    if (!last || !pressed) return;
+    if (!last) return;
     const [dx, dy] = [event.clientX - last.x, event.clientY - last.y];
     pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    if (this.held && pointers.size > 1) {
+      const { place, points } = this.held;
+      stage.handles.pull(pinchedPlace(place, points, this.points, stage.handles.turns));
+    }
+    if (this.held || !pressed) return;
     if (Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y) > SLACK) pressed.moved = true;
     if (pointers.size === 2) {
       this.pinch();

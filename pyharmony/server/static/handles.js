@@ -20,6 +20,8 @@ export class Handles {
     this.flip = false;
     /** Whether there are handles around it; without them it can still be dragged. */
     this.isShown = true;
+    /** Whether it can be turned. */
+    this.turns = true;
     /** Whether the tip of the shadow has a handle, and a line to it. */
     this.hasTip = false;
     /** The start of the shadow. @type {Point | null} */
@@ -57,6 +59,8 @@ export class Handles {
     frame.on("dragmove", () => stage.on.place(this.place, false, "move"));
     frame.on("transform", () => stage.on.place(this.place, false, "transform"));
     frame.on("dragend transformend", ({ type }) => {
+      // Two fingers end the drag of the first one.
+      if (!frame.draggable()) return;
       stage.gestures.release();
       stage.on.place(this.place, true, type === "dragend" ? "move" : "transform");
     });
@@ -98,6 +102,7 @@ export class Handles {
       this.grip.setAttrs({ x: place.flip ? -box.x - width : box.x, y: box.y, width, height });
       frame.setAttrs({ x: place.x, y: place.y, scaleX: place.scale, scaleY: place.scale, rotation: place.angle });
       this.flip = place.flip;
+      this.turns = turns;
       transformer.rotateEnabled(turns);
       this.isShown = shown;
       this.show();
@@ -107,6 +112,33 @@ export class Handles {
       transformer.nodes([]);
     }
     this.stage.tools.batchDraw();
+  }
+
+  // ---- two fingers ----
+
+  /** Returns whether a node is the placed subject: its frame, or what is around a small one. */
+  /** @param {import("konva").default.Node} node */
+  isSubject(node) { return node === this.grip || (node.name() === "back" && node.getParent() === this.transformer); }
+
+  /** Ends the drag of one finger, for two, and returns the place. */
+  seize() {
+    this.frame.draggable(false);
+    this.frame.stopDrag();
+    return this.place;
+  }
+
+  /** Shows the subject where two fingers pull it. @param {Place} place */
+  pull(place) {
+    const { x, y, scale, angle } = place;
+    this.frame.setAttrs({ x, y, scaleX: scale, scaleY: scale, rotation: angle });
+    this.makeRoom();
+    this.stage.on.place(this.place, false, "transform");
+  }
+
+  /** Reports the place after two fingers. */
+  letGo() {
+    this.frame.draggable(true);
+    this.stage.on.place(this.place, true, "transform");
   }
 
   /** Moves the handles of a small subject apart. */

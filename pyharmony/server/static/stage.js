@@ -169,7 +169,7 @@ export class Stage {
     }, FINE_PAUSE);
   }
 
-  /** Returns the point of the picture at an event of a pointer. @param {MouseEvent} event */
+  /** Returns the point of the picture at an event of a pointer. @param {{ clientX: number, clientY: number }} event */
   at(event) {
     const box = this.element.getBoundingClientRect();
     return toImage(this.view, { x: event.clientX - box.left, y: event.clientY - box.top });
