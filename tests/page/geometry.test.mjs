@@ -48,6 +48,19 @@ test("where size, turn or side change, the middle of what is cut out stays", () 
   }
 });
 
+test("places that are offered are at least a width of the subject apart", () => {
+  // What is cut out is 40 pixels wide: at scale 2, 80.
+  const at = (x, y, scale = 1) => ({ place: { ...UNPLACED, x, y, scale } });
+  const first = at(100, 100);
+  const apart = (...places) => geometry.placesApart([first, ...places], BOX);
+  assert.deepEqual(apart(), [first]);
+  assert.deepEqual(apart(at(139, 100), at(100, 61)), [first]);
+  assert.deepEqual(apart(at(141, 100), at(60, 100)), [first, at(141, 100), at(60, 100)]);
+  // The larger of two counts, and so do all that were taken before.
+  assert.deepEqual(apart(at(120, 100, 2)), [first]);
+  assert.deepEqual(apart(at(300, 100), at(310, 110), at(100, 200)), [first, at(300, 100), at(100, 200)]);
+});
+
 test("two fingers move, scale and turn: what lay under them lies under them again", () => {
   const place = { x: 200, y: 100, scale: 1.5, angle: 20, flip: true };
   const from = [{ x: 180, y: 90 }, { x: 240, y: 130 }];

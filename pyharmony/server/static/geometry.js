@@ -168,6 +168,22 @@ export function placesBeside(box, photo, place, { width }) {
     Array.from({ length: count }, (_, i) => ({ ...place, x: place.x + (side ? -step : step) * (i + 1) }))));
 }
 
+/** Returns the places, the first of which are the best, that are at least a width of the cut-out from better ones. */
+/** @type {<T extends { place: Place }>(places: T[], box: Box) => T[]} */
+export function placesApart(places, box) {
+  /** @type {typeof places} */
+  const apart = [];
+  for (const one of places) {
+    const { x, y } = middleOf(box, one.place);
+    const isFar = apart.every(({ place }) => {
+      const other = middleOf(box, place);
+      return Math.hypot(x - other.x, y - other.y) >= box.width * Math.max(place.scale, one.place.scale);
+    });
+    if (isFar) apart.push(one);
+  }
+  return apart;
+}
+
 // ---- boxes and hits ----
 
 /** Returns the box of these shares of a photo, relative to its centre, in its own pixels. */

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { $, elementOf, thumbOf } from "./dom.js";
-import { placeAt, placesBeside } from "./geometry.js";
+import { placeAt, placesApart, placesBeside } from "./geometry.js";
 import { announce, fail } from "./messages.js";
 import { canvasOf, drawnAt, overlapOf } from "./pixels.js";
 import { TEXTS, WORK, plainly } from "./strings.js";
@@ -13,8 +13,8 @@ import { TEXTS, WORK, plainly } from "./strings.js";
 /** @typedef {{ mask: Picture, box: Rectangle, head: Rectangle | null }} Person */
 /** @typedef {{ place: Place, front: number[], reason: string | null, code: string }} Suggestion */
 
-/** The number of requested places, and the width of their images. */
-const [COUNT, WIDTH] = [3, 240];
+/** The largest number of offered places, the number of those that are requested, and the width of their images. */
+const [COUNT, REQUESTED, WIDTH] = [3, 9, 240];
 /** The largest share of the smaller of two subjects that the other may share. */
 const MOST_SHARED = 0.1;
 /** The largest ratio of the size of a place to that of the plain fit, if there are no people to measure by. */
@@ -119,7 +119,7 @@ export class Suggestions {
     const body = {
       subject: moving.id, background: below.id, ...(mask ? { mask: mask.id } : {}),
       people: people.map((one) => one.mask.id), heads: people.map((one) => one.head),
-      ...(this.others ? { others: this.others.id } : {}), k: COUNT, preview: true,
+      ...(this.others ? { others: this.others.id } : {}), k: REQUESTED, preview: true,
     };
     const key = JSON.stringify(body);
     const asked = this.answers.get(key) ?? jobs.work(WORK.places, (options) => api.run("place", body, options));
@@ -130,11 +130,14 @@ export class Suggestions {
       { place: placeAt(place.at, moving, place), front: place.behind, reason: place.reason, code: place.reason_code }));
   }
 
-  /** Returns the places that cover no other subject, except for a small share; in place of the rest, those beside. */
+  /**
+   * Returns the places that cover no other subject, except for a small share; in place of the rest, those beside. They
+   * are at least the width of the subject apart.
+   */
   /** @type {(places: Suggestion[], cutout: Cutout) => Promise<Suggestion[]>} */
   async freeOf(places, { canvas, photo, box }) {
     const { below, subjects } = this.session;
-    if (!subjects.visible.length) return places;
+    if (!subjects.visible.length) return placesApart(places, box).slice(0, COUNT);
     const others = await Promise.all(subjects.visible.map(async (one) => {
       const other = await subjects.cutOutOf(one);
       return this.drawn(other.image, other.photo, /** @type {Place} */ (one.place));
@@ -149,12 +152,13 @@ export class Suggestions {
       const own = this.drawn(canvas, photo, place);
       return taken.every((other) => overlapOf(own, other) <= MOST_SHARED);
     };
-    return places.flatMap((one) => {
+    const free = places.flatMap((one) => {
       if (isFree(one.place, others)) return [one];
       const next = placesBeside(box, photo, one.place, below);
       const sides = next.map((side) => side.find((place) => isFree(place, [...others, ...people])));
       return sides.flatMap((place) => (place ? [{ ...one, place, front: [] }] : []));
-    }).slice(0, COUNT);
+    });
+    return placesApart(free, box).slice(0, COUNT);
   }
 
   /** Returns what is cut out of a photo, at a place of the background; isOver: over it. */
