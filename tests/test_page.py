@@ -6,6 +6,7 @@ The browser is Debian's Chromium, driven by Playwright. The pictures of docs/ser
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import hashlib
@@ -218,11 +219,18 @@ class Visit:
         return Path(held.value.path()).read_bytes()
 
     def leave(self) -> None:
-        """Goes back to the start, and discards the picture."""
+        """Goes back to the start, and deletes every picture."""
         self.click("#home")
         self.page.wait_for_selector("#draft:not([hidden])")
-        self.click("#draft-discard")
-        self.page.wait_for_selector("#draft", state="hidden")
+        while self.drafts():
+            count = len(self.drafts())
+            self.click("#draft li:first-child button >> text=Delete")
+            self.comes(lambda count=count: len(self.drafts()) < count)
+        assert self.page.is_hidden("#draft")
+
+    def drafts(self) -> list[str]:
+        """Returns the texts of the unfinished pictures that the start lists."""
+        return self.page.locator("#draft li p").all_inner_texts()
 
     def read(self) -> None:
         """Closes the messages, which may lie over a handle."""
@@ -1914,7 +1922,7 @@ def test_the_focus_goes_on_where_a_button_goes(browser: Any, service: Any, tmp_p
         assert presses(".toast button") == "stage"
         visit.click("#home")
         page.wait_for_selector("#draft:not([hidden])")
-        page.press("#draft-discard", "Enter")
+        page.press("#draft li button >> text=Delete", "Enter")
         page.wait_for_selector("#draft", state="hidden")
         assert page.evaluate("document.activeElement.name") == "way"
 
@@ -2269,18 +2277,26 @@ def test_the_result_is_cropped(browser: Any, service: Any, tmp_path: Path) -> No
 # ---- the way back ----
 
 
-def drafted(visit: Visit) -> None:
-    """Waits until the open picture is stored as it is shown."""
+def stored(visit: Visit, store: str) -> list[Any]:
+    """Returns what the browser's database has in a store; of files, their keys."""
+    return visit.page.evaluate(
+        """(store) => new Promise((done) => {
+          const opening = indexedDB.open("pyharmony", 1);
+          opening.onsuccess = () => {
+            const all = opening.result.transaction(store).objectStore(store);
+            const asked = store === "files" ? all.getAllKeys() : all.getAll();
+            asked.onsuccess = () => { opening.result.close(); done(asked.result); };
+          };
+        })""",
+        store,
+    )
+
+
+def drafted(visit: Visit, count: int = 1) -> None:
+    """Waits until the open picture is stored as it is shown, beside others."""
     visit.settled()
-    visit.page.wait_for_timeout(500)
-    count = """() => new Promise((done) => {
-      const opening = indexedDB.open("pyharmony", 1);
-      opening.onsuccess = () => {
-        const asked = opening.result.transaction("drafts").objectStore("drafts").getAll();
-        asked.onsuccess = () => { opening.result.close(); done(asked.result.length); };
-      };
-    })"""
-    visit.comes(lambda: visit.page.evaluate(count) == 1)
+    visit.page.wait_for_selector("html[data-stored=true]")
+    visit.comes(lambda: len(stored(visit, "drafts")) == count)
 
 
 def test_back_a_reload_and_the_logo_lose_nothing(browser: Any, service: Any, tmp_path: Path) -> None:
@@ -2326,8 +2342,9 @@ def test_back_a_reload_and_the_logo_lose_nothing(browser: Any, service: Any, tmp
         drafted(visit)
         visit.click("#home")
         page.wait_for_selector("#draft:not([hidden])")
-        assert "below.png, at the step “Match”" in page.inner_text("#draft")
-        visit.click("#draft-open")
+        (told,) = visit.drafts()
+        assert "below.png" in told and "at the step “Match”" in told
+        visit.click("#draft li button >> text=Go on")
         is_there("match")
         # Back from the first step is the start; forward is the picture.
         visit.click("#home")
@@ -2413,39 +2430,109 @@ def test_a_reload_at_once_loses_nothing(browser: Any, service: Any, tmp_path: Pa
         visit.comes(lambda: visit.numbers()["y"] == 100)
 
 
-def test_a_new_picture_asks_before_it_replaces_another(browser: Any, service: Any, tmp_path: Path) -> None:
+def test_every_unfinished_picture_is_listed(browser: Any, service: Any, tmp_path: Path) -> None:
     files = shapes(tmp_path)
     with visiting(browser, service) as visit:
         page = visit.page
-        blending(visit, files)
-        visit.type("x", 120)
-        drafted(visit)
-        for choice, x in (("keep", 120.0), ("discard", None)):
+        for count, x in enumerate((120, 90), 1):
+            blending(visit, files)
+            visit.type("x", x)
+            drafted(visit, count)
             visit.click("#home")
             page.wait_for_selector("#draft:not([hidden])")
-            visit.way("blend")
-            visit.give("source", files["source"], files["mask"], files["background"])
-            page.wait_for_selector("#replace[open]")
-            visit.click(f"#replace [value={choice}]")
+            visit.way("compose")
+        visit.comes(lambda: len(visit.drafts()) == 2)
+        # Each shows what it looks like: the disc, red over blue.
+        for i in range(2):
+            thumb = page.locator("#draft li img").nth(i)
+            assert thumb.evaluate("(one) => one.decode().then(() => [one.naturalWidth, one.naturalHeight])") == [160, 120]
+            address = thumb.get_attribute("src")
+            assert address.startswith("data:image/jpeg;base64,")
+            pixels = pixels_of(base64.b64decode(address.partition(",")[2])).astype(int)
+            assert (pixels[..., 0] > pixels[..., 2] + 60).sum() > 200
+        # The newest is the first, and one goes on with its steps and in its place.
+        for x in (120, 90):
+            page.locator("#draft li").nth(1).get_by_text("Go on").click()
             visit.step("place")
             visit.settled()
-            assert visit.numbers()["x"] == (x or 140)
-        # A saved picture is replaced without a question, and discarded on request.
-        visit.type("x", 90)
-        visit.download()
-        drafted(visit)
-        page.wait_for_timeout(600)
-        visit.click("#home")
-        page.wait_for_selector("#draft:not([hidden])")
-        visit.way("blend")
-        visit.give("source", files["source"], files["mask"], files["background"])
-        visit.step("place")
-        visit.click("#home")
-        visit.click("#draft-discard")
-        page.wait_for_selector("#draft", state="hidden")
+            assert visit.numbers()["x"] == x and page.is_enabled("#undo")
+            drafted(visit, 2)
+            visit.click("#home")
+            visit.comes(lambda: len(visit.drafts()) == 2)
+        # What is deleted is gone for good, with its files; the other stays.
+        page.locator("#draft li").first.get_by_text("Delete").click()
+        visit.comes(lambda: len(visit.drafts()) == 1)
         page.reload()
         page.wait_for_selector("html[data-ready]")
-        assert page.is_hidden("#draft") and page.is_visible("#start")
+        assert len(visit.drafts()) == 1 and len(stored(visit, "files")) == 3
+        visit.leave()
+        page.reload()
+        page.wait_for_selector("html[data-ready]")
+        assert page.is_hidden("#draft") and page.is_visible("#start") and stored(visit, "files") == []
+
+
+@pytest.mark.parametrize("kind", [DESKTOP, pytest.param(PHONE, marks=pytest.mark.full)], ids=["desktop", "phone"])
+def test_a_closed_tab_is_opened_again(browser: Any, service: Any, tmp_path: Path, kind: dict[str, Any]) -> None:
+    with visiting(browser, service, kind) as visit:
+        composing(visit, shapes(tmp_path))
+        visit.choose("method", "none")
+        visit.put(230, 120)
+        drafted(visit)
+        made = pixels_of(visit.download())
+        context, former = visit.page.context, visit.page
+        visit.page = context.new_page()
+        visit.page.set_default_timeout(PATIENCE)
+        former.close()
+        visit.open()
+        # Another tab begins at the start, where the picture is.
+        assert visit.page.is_visible("#start") and len(visit.drafts()) == 1
+        without_people(visit)
+        visit.page.click("#draft li button >> text=Go on")
+        visit.step("place")
+        visit.settled()
+        assert visit.middle() == {"x": 230, "y": 120, "scale": 100, "angle": 0}
+        assert np.array_equal(pixels_of(visit.download()), made)
+        visit.click("#undo")
+        assert visit.middle()["y"] != 120
+
+
+def test_a_duplicated_tab_writes_over_nothing(browser: Any, service: Any, tmp_path: Path) -> None:
+    with visiting(browser, service) as visit:
+        composing(visit, shapes(tmp_path))
+        visit.put(150, 140)
+        drafted(visit)
+        first = visit.page
+        kept = first.evaluate("[{ ...sessionStorage }, history.state, location.href]")
+        # As a browser duplicates it: with its storage, its history and its address.
+        second = first.context.new_page()
+        second.set_default_timeout(PATIENCE)
+        second.goto(service.address)
+        second.evaluate(
+            """([storage, state, address]) => {
+              Object.assign(sessionStorage, storage);
+              history.replaceState(state, "", address);
+            }""",
+            kept,
+        )
+        second.reload()
+        visit.page = second
+        without_people(visit)
+        visit.step("place")
+        visit.settled()
+        assert visit.middle()["x"] == 150
+        drafted(visit, 2)
+        visit.put(300, 140)
+        drafted(visit, 2)
+        for page, x in ((first, 150), (second, 300), (first, 150)):
+            visit.page = page
+            page.reload()
+            visit.step("place")
+            visit.comes(lambda x=x: visit.middle()["x"] == x)
+            drafted(visit, 2)
+        first.close()
+        visit.page = second
+        visit.click("#home")
+        visit.comes(lambda: len(visit.drafts()) == 2)
 
 
 @pytest.mark.full

@@ -2,7 +2,7 @@
 // gone or needs its token.
 
 import * as api from "./api.js";
-import { $, all, fields, inputs, passFocus } from "./dom.js";
+import { $, all, buttonOf, elementOf, fields, inputs, passFocus } from "./dom.js";
 import * as drafts from "./drafts.js";
 import { Editor } from "./editor.js";
 import { clear, fail, showMessage } from "./messages.js";
@@ -29,11 +29,6 @@ function show(view) {
 /** @type {(way: Way, pictures: Pictures, draft?: Draft) => Promise<void>} */
 async function open(way, pictures, draft = undefined) {
   clear();
-  const last = draft ? null : await drafts.load().catch(() => null);
-  if (last && !last.isSaved && last.now && await wantsLast()) {
-    await goOn(last);
-    return;
-  }
   try {
     document.body.dataset.way = way.name;
     show("editor");
@@ -44,7 +39,7 @@ async function open(way, pictures, draft = undefined) {
   }
 }
 
-/** Closes the editor, whose picture stays as a draft, and shows the start. */
+/** Closes the editor, whose picture stays as a draft, and shows the start with all of them. */
 async function home() {
   const storing = document.body.dataset.view === "editor" ? editor.store() : null;
   editor.close();
@@ -55,27 +50,31 @@ async function home() {
   await storing;
   // Photos of the next picture may be on their way already.
   if (!editor.session && !start.isUsed) api.forget();
-  await showDraft();
+  await showDrafts();
 }
 
 // ---- unfinished pictures ----
 
-/** Shows on the start whether there is an unfinished picture. */
-async function showDraft() {
-  const draft = await drafts.load().catch(() => null);
-  $("draft").hidden = !draft;
-  if (draft) $("draft-text").textContent = START.draft(WAYS[draft.way].title(draft.pictures), STEPS[draft.step]);
-  return draft;
-}
-
-/** Asks whether the last picture is continued, or a new one is started, which discards it. */
-function wantsLast() {
-  const dialog = /** @type {HTMLDialogElement} */ ($("replace"));
-  dialog.returnValue = "keep";
-  dialog.showModal();
-  return new Promise((done) => {
-    dialog.addEventListener("close", () => done(dialog.returnValue !== "discard"), { once: true });
-  });
+/** Shows the unfinished pictures of this browser on the start. */
+async function showDrafts() {
+  const stored = await drafts.list().catch(() => []);
+  passFocus($("draft"), inputs("#ways input:checked")[0]);
+  $("draft").hidden = !stored.length;
+  $("draft-list").replaceChildren(...stored.map((draft) => {
+    const [name, about] = START.draft(WAYS[draft.way].title(draft.pictures), STEPS[draft.step], new Date(draft.time));
+    /** @type {(text: string, run: () => void, className: string) => HTMLElement} */
+    const act = (text, run, className) => {
+      const one = buttonOf(text, run, className);
+      one.setAttribute("aria-label", `${text}: ${name}, ${about}`);
+      return one;
+    };
+    return elementOf(
+      "li", {}, elementOf("img", { src: draft.thumb, alt: "" }),
+      elementOf("p", {}, elementOf("b", {}, name), elementOf("br", {}), elementOf("small", {}, about)),
+      act(START.goOn, () => goOn(draft), "second"),
+      act(START.delete, () => drafts.discard(draft.key).then(showDrafts, fail), "quiet"),
+    );
+  }));
 }
 
 /** Continues a draft: images that the service does not have any more are uploaded again. */
@@ -104,15 +103,6 @@ async function goOn(draft, step = draft.step) {
   }
 }
 
-$("draft-open").addEventListener("click", async () => {
-  const draft = await drafts.load().catch(() => null);
-  if (draft) await goOn(draft);
-});
-$("draft-discard").addEventListener("click", async () => {
-  await drafts.discard().catch(fail);
-  passFocus($("draft"), inputs("#ways input:checked")[0]);
-  $("draft").hidden = true;
-});
 // Whichever comes first where the page is left: a phone may end it while it is hidden.
 addEventListener("pagehide", () => { editor.store(); });
 document.addEventListener("visibilitychange", () => { if (document.hidden) editor.store(); });
@@ -193,8 +183,9 @@ document.addEventListener("paste", (event) => {
 start.choose();
 api.service().then(async (about) => {
   start.showLimits(about);
-  const draft = await showDraft();
+  await showDrafts();
   document.documentElement.dataset.ready = "true";
   // After a reload the work goes on; another visit begins at the start.
-  if (draft && history.state?.step) await goOn(draft, history.state.step);
+  const draft = history.state?.step ? await drafts.load().catch(() => null) : null;
+  if (draft) await goOn(draft, history.state.step);
 }).catch(fail);

@@ -53,6 +53,8 @@ export class Editor {
       },
     });
     this.blends = new LiveBlends(this.stage);
+    // The draft of a tab that was duplicated is stored again.
+    drafts.onTaken((key) => { if (key === this.session?.key) this.store(); });
     controls.listen(this);
     keys.listen(this);
   }
@@ -70,8 +72,9 @@ export class Editor {
   }
 
   /** Exchanges the photo that is taken from and the one that is put into. @param {Session} session */
-  async swap({ way, pictures: { subject, background }, about }) {
+  async swap({ way, pictures: { subject, background }, about, key }) {
     await this.open(way, { subject: background, background: subject }, about);
+    await drafts.discard(key).catch(() => {});
     announce(TEXTS.swapped);
   }
 
@@ -94,29 +97,30 @@ export class Editor {
   /** Stores the open picture as a draft, a moment after its last change. */
   storeLater() {
     clearTimeout(this.storing);
+    document.documentElement.dataset.stored = "false";
     this.storing = setTimeout(() => this.store(), STORE_PAUSE);
   }
 
   /** Stores the open picture as a draft; a browser without a database asks before it leaves the page instead. */
   async store() {
     clearTimeout(this.storing);
+    this.storing = undefined;
     const { session } = this;
     if (!session?.step) return;
     const { history, way, step, doc, saved } = session;
     const first = Math.max(0, history.now - MOST_STATES);
-    const states = history.states.slice(first);
-    const pictures = api.currently(session.pictures);
-    const draft = {
-      way: way.name, pictures, states: api.currently(states), now: history.now - first, step, time: Date.now(),
-      isSaved: saved !== null && isSameResult(doc, saved),
-    };
-    const ids = [...new Set(JSON.stringify([pictures, draft.states]).match(/\b[0-9a-f]{32}\b/g))];
+    const [pictures, states] = api.currently([session.pictures, history.states.slice(first)]);
+    const ids = [...new Set(JSON.stringify([pictures, states]).match(/\b[0-9a-f]{32}\b/g))];
     try {
-      await drafts.save(draft, ids, api.blobOf);
+      await drafts.save({
+        key: session.key, way: way.name, pictures, states, now: history.now - first, step, time: Date.now(), ids,
+        isSaved: saved !== null && isSameResult(doc, saved), thumb: this.stage.thumbnail(),
+      }, api.blobOf);
       this.isStored = true;
     } catch {
       this.isStored = false;
     }
+    document.documentElement.dataset.stored = String(this.isStored && this.storing === undefined);
   }
 
   /** Whether leaving the page would lose work. */

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { Cropping } from "./cropping.js";
 import { Cutting } from "./cutting.js";
 import { DocumentHistory } from "./document.js";
+import * as drafts from "./drafts.js";
 import { boxOf } from "./geometry.js";
 import { announce, fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
@@ -44,6 +45,8 @@ export class Session {
     this.blends = editor.blends;
     this.side = editor.side;
     this.draft = draft;
+    /** The key under which the picture is stored. */
+    this.key = drafts.begin(draft?.key);
     this.history = new DocumentHistory(way.first(pictures), draft);
     /** The document that was saved last. @type {Doc | null} */
     this.saved = draft?.isSaved ? this.history.doc : null;

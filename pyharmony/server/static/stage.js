@@ -32,6 +32,8 @@ import { Strokes } from "./strokes.js";
 const CURSORS = { point: "crosshair", line: "crosshair", paint: "none", view: "default", place: "default" };
 /** The largest number of pixels of a base that is drawn for the screen, and the pause before, in milliseconds. */
 const [FINE_PIXELS, FINE_PAUSE] = [8e6, 60];
+/** The longer side of a small copy, in pixels. */
+const THUMB = 160;
 
 export class Stage {
   /**
@@ -173,6 +175,19 @@ export class Stage {
   at(event) {
     const box = this.element.getBoundingClientRect();
     return toImage(this.view, { x: event.clientX - box.left, y: event.clientY - box.top });
+  }
+
+  /** Returns the URL of a small copy of what is shown of the image. */
+  thumbnail() {
+    const { size, view: { x, y, zoom } } = this;
+    if (!size) return "";
+    const factor = THUMB / Math.max(size.width, size.height);
+    const ratio = this.pictures.getCanvas().getPixelRatio();
+    return canvasOf(size.width * factor, size.height * factor, (context, { width, height }) => {
+      const part = [x, y, size.width * zoom, size.height * zoom].map((one) => one * ratio);
+      const [left, top, wide, high] = part;
+      context.drawImage(this.pictures.getNativeCanvasElement(), left, top, wide, high, 0, 0, width, height);
+    }).toDataURL("image/jpeg");
   }
 
   // ---- what is shown ----

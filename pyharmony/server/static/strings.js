@@ -44,7 +44,11 @@ export const START = {
   photos: (/** @type {number} */ count) => `${count} photos`,
   size,
   title: "pyharmony",
-  draft: (/** @type {string} */ name, /** @type {string} */ step) => `${name}, at the step “${step}”`,
+  draft: (/** @type {string} */ name, /** @type {string} */ step, /** @type {Date} */ date) => [
+    name, `at the step “${step}”, ${date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}`,
+  ],
+  goOn: "Go on",
+  delete: "Delete",
   reduce: "Reduce it and use it",
   reducing: "Reducing it",
   cannotReduce: "This browser cannot read the file, so it cannot reduce it either. Make it smaller in another program.",
