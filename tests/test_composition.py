@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 import pyharmony
-from pyharmony import blend, color, composition, io, placement, segmentation
+from pyharmony import augment, blend, color, composition, io, placement, segmentation
 from pyharmony._calls import ADJUST
-from pyharmony.composition import _adjust, _render, _subject
+from pyharmony.composition import _adjust, _recipe, _render, _subject
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarning, Reason, ShapeError, WeightsError
 from pyharmony.segmentation import Posture
 
@@ -116,16 +116,14 @@ def test_the_light_of_a_photograph_is_told_and_that_of_a_cut_out_is_not(monkeypa
 
 def test_an_object_lies_where_matrices_say() -> None:
     """Four dots of an object are found where its place takes them, mirrored, scaled and turned."""
-    subject = np.zeros((60, 80, 4), np.uint8)
-    subject[..., 3] = 255
-    subject[..., :3] = 40
+    subject, whole = np.full((60, 80, 3), 40, np.uint8), np.full((60, 80), 255, np.uint8)
     dots = np.array([[12, 10], [66, 10], [12, 48], [66, 30]])
     for x, y in dots:
-        subject[y - 2 : y + 3, x - 2 : x + 3, :3] = 255
+        subject[y - 2 : y + 3, x - 2 : x + 3] = 255
     background = np.full((300, 400, 3), 90, np.uint8)
     for scale, angle, flip in ((1.0, 0.0, False), (1.7, 0.0, True), (0.8, 25.0, False), (2.2, -140.0, True)):
         spot = placement.Placement(180.3, 140.7, scale, angle, flip, (), 0.0, {}, (0, 0, 0, 0), (80, 60))
-        result, info = pyharmony.compose(subject, background, at=spot, return_info=True, **PLAIN)
+        result, info = pyharmony.compose(subject, background, masks=whole, at=spot, return_info=True, **PLAIN)
         for x, y in dots:
             u, v = spot.matrix @ (x, y, 1)
             reach = int(4 * scale) + 2
@@ -1654,3 +1652,79 @@ def test_bad_arguments_are_named(given: dict[str, Any], error: type[Exception], 
     with pytest.raises(error) as raised:
         pyharmony.compose(whole.pop("subjects"), whole.pop("background"), **whole)
     assert says in str(raised.value) and np.array_equal(before, ground())
+
+
+# ---- an alpha that cuts nothing out --------------------------------------------------------------------
+
+
+def opaque_alphas(height: int, width: int) -> dict[str, np.ndarray]:
+    """Returns alphas of photos that cut nothing out."""
+    plain, corners, edge, pale, holed = (np.full((height, width), 255, np.uint8) for _ in range(5))
+    corners[:3, :3] = corners[:3, -3:] = corners[-3:, :3] = corners[-3:, -3:] = 0
+    edge[-1] = 0
+    pale[...] = 128
+    holed[5, 7] = 0
+    return {"opaque": plain, "round corners": corners, "a clear row": edge, "half": pale, "a clear pixel": holed}
+
+
+def photographed() -> tuple[np.ndarray, np.ndarray]:
+    """Returns a photo [H, W, 3] of a red disc before green, and where the disc is."""
+    y, x = np.mgrid[:120, :160]
+    inside = np.hypot(y - 60, x - 80) < 30
+    image = np.full((120, 160, 3), (60, 120, 60), np.uint8) + ((x + y) % 7).astype(np.uint8)[..., None]
+    image[inside] = 200, 40, 40
+    return image, inside
+
+
+@pytest.mark.parametrize("kind", opaque_alphas(9, 9))
+@pytest.mark.parametrize("door", ["compose", "place", "bank"])
+def test_an_alpha_above_0_nearly_everywhere_cuts_nothing_out(door: str, kind: str, tmp_path: Path) -> None:
+    image, inside = photographed()
+    rgba = np.dstack([image, opaque_alphas(120, 160)[kind]])
+    Image.fromarray(rgba).save(tmp_path / "screenshot.png")
+    ground = np.full((240, 320, 3), 128, np.uint8)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        if door == "compose":
+            _, info = pyharmony.compose(tmp_path / "screenshot.png", ground, return_info=True, **PLAIN)
+            mask = _recipe.mask_over(info.recipe["subjects"][0]["mask"], "", (160, 120), image) >= 128
+        elif door == "place":
+            place = pyharmony.place(rgba, ground, people=[], person=False)[0]
+            mask = None if place.box[2] / place.box[3] > 1.2 else inside
+        else:
+            mask = augment.Bank.from_folder(tmp_path)[0].mask >= 128
+    assert [str(one.message) for one in told if "cuts nothing out" in str(one.message)]
+    assert mask is not None and 0.9 * inside.sum() < mask.sum() < 1.1 * inside.sum()
+
+
+def test_a_recipe_of_a_screenshot_has_its_mask() -> None:
+    image, _ = photographed()
+    rgba, ground = np.dstack([image, np.full((120, 160), 255, np.uint8)]), np.full((240, 320, 3), 128, np.uint8)
+    with pytest.warns(pyharmony.errors.PyHarmonyWarning, match="cuts nothing out"):
+        first, info = pyharmony.compose(rgba, ground, return_info=True, **PLAIN)
+    again = pyharmony.compose(rgba, ground, recipe=json.loads(json.dumps(info.recipe)))
+    assert again.tobytes() == first.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_what_is_faint_around_a_cut_out_is_no_part_of_it(dtype: str) -> None:
+    """Networks leave values of 1 to 9 of 255 around what they cut out."""
+    white = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
+    image, inside = photographed()
+    clean = np.where(inside, 255, 0)
+    for faint in (1, 2, 9):
+        alphas = [np.where(inside, 255, around) for around in (0, faint)]
+        photos = [np.dstack([image / 255, alpha / 255]) * white for alpha in alphas]
+        photos = [(np.rint(one) if white > 1 else one).astype(dtype) for one in photos]
+        ground = (np.full((240, 320, 3), 0.5) * white).astype(dtype)
+        options = {"at": (40, 50), "scale": 1, "angle": 0, **PLAIN}
+        expected = pyharmony.compose(photos[0], ground, **options)
+        with pytest.warns(pyharmony.errors.MaskWarning, match="below 4 %"):
+            result = pyharmony.compose(photos[1], ground, **options)
+        np.testing.assert_array_equal(result, expected)
+        with pytest.warns(pyharmony.errors.MaskWarning, match="below 4 %"):
+            place = pyharmony.place(photos[1], ground, people=[], person=False)[0]
+        assert place.box == pyharmony.place(photos[0], ground, people=[], person=False)[0].box
+    with pytest.warns(pyharmony.errors.MaskWarning, match="masks: .* below 4 %"):
+        pyharmony.compose(image, np.full((240, 320, 3), 128, np.uint8), masks=np.maximum(clean, 2).astype(np.uint8),
+                          at=(40, 50), scale=1, angle=0, **PLAIN)  # fmt: skip

@@ -16,6 +16,7 @@ import numpy as np
 from .. import _checks
 from .. import io as files
 from .._arrays import is_array
+from .._images.cutouts import cutout_alpha, warn_of_opaque
 from .._images.fill import fill
 from .._images.levels import image_levels, in_levels, mask_levels, picture_levels
 from .._images.memory import Memory
@@ -403,7 +404,12 @@ class Bank(Sequence[Donor]):
             return image, self._mask_of_box(image, donor.box_xyxy, index)
         if alpha is None:
             raise ArgumentError("image: without alpha, expected a mask, a box, or a picture with alpha")
-        return _filled(image, alpha), alpha
+        own = cutout_alpha(alpha, "image")
+        if own is None:
+            if index not in self._segmented:
+                warn_of_opaque("image")
+            return image, self._once(index, image, lambda: _main_object(image))
+        return _filled(image, own), own
 
     def _mask_of_box(self, image: Levels, box: Any, index: int) -> Levels:
         height, width = image.shape[:2]
@@ -412,13 +418,24 @@ class Bank(Sequence[Donor]):
         if self.rectangles:
             mask[round(y0) : round(y1), round(x0) : round(x1)] = 255
             return mask
-        if index not in self._segmented:
+
+        def in_box() -> Levels:
             from ..segmentation import segment
 
             left, top, right, bottom = round(x0), round(y0), round(x1), round(y1)
-            inside = segment(image, box=(left, top, right - left, bottom - top)).mask >= 128
-            if not inside.any():
+            segmented = segment(image, box=(left, top, right - left, bottom - top)).mask
+            if not (segmented >= 128).any():
                 raise UnusableSample(f"box_xyxy: {tuple(box)}, no object was segmented in it")
+            return segmented
+
+        return self._once(index, image, in_box)
+
+    def _once(self, index: int, image: Levels, segment: Callable[[], Levels]) -> Levels:
+        """Returns the hard mask [H, W] of a donor that is segmented once."""
+        height, width = image.shape[:2]
+        mask = np.zeros((height, width), np.uint8)
+        if index not in self._segmented:
+            inside = segment() >= 128
             region = bounding_box(inside)
             self._segmented[index] = inside.shape, region, np.packbits(region.of(inside))
         shape, region, bits = self._segmented[index]
@@ -466,6 +483,13 @@ def _picture(image: Any) -> tuple[Levels, Levels | None]:
     picture = files.read(image, "image")
     alpha = in_levels(picture.pixels[..., -1]) if picture.pixels.shape[2] in (2, 4) else None
     return picture_levels(picture, "image"), alpha
+
+
+def _main_object(image: Levels) -> Levels:
+    """Returns the mask of the main object of a picture; it is segmented in a room that takes a while to import."""
+    from ..segmentation.subjects import main_object
+
+    return main_object(image, "image")
 
 
 def _filled(image: Levels, alpha: Levels) -> Levels:

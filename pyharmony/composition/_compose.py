@@ -15,6 +15,7 @@ from .. import _arrays, _checks, _reprs, io
 from .._arrays import NumpyArray
 from .._cuda import is_device_array
 from .._images.call import ITSELF, Call
+from .._images.cutouts import cutout_alpha
 from .._images.frame import Frame, Infos, Job, as_images, lay_over_alpha
 from .._images.kinds import as_delivered, picture_of
 from .._images.levels import image_levels, in_dtype, in_levels, opened_reduced, picture_levels
@@ -216,8 +217,9 @@ def compose(
 
     Args:
         subjects: a photo with a person or an object, see `pyharmony.segment`, or a list of them, which may contain the
-            same photo several times. Its alpha, if any, is the mask. It should not be cropped: if its border crops a
-            person, the background's border has to crop them too.
+            same photo several times. Its alpha, if any, is the mask, 0 where it is faint around the object; one that is
+            above 0 nearly everywhere, as in screenshots, cuts nothing out and is ignored, with a warning. It should not
+            be cropped: if its border crops a person, the background's border has to crop them too.
         background: the photo in which they are placed. An array [H, W] or [H, W, C], a tensor, a path, the bytes of a
             file, an open file, a PIL image or a `pyharmony.io.Picture`; the result has its kind, depth and colours.
         points: a click (x, y) on the subject, or several [(x, y), …]; of several subjects a list with one entry each.
@@ -469,14 +471,14 @@ def _photo(image: Any, like: Picture, name: str) -> Photo:
         picture = Picture(arrays[0], profile=like.profile)
     else:
         picture = picture_of(image, name)
-    alpha = None
-    if picture.pixels.shape[2] == 4:
-        alpha = np.ascontiguousarray(in_dtype(picture.pixels[..., 3], like.pixels.dtype))
+    alpha, has_alpha = None, picture.pixels.shape[2] == 4
+    if has_alpha and (own := cutout_alpha(picture.pixels[..., 3], name)) is not None:
+        alpha = np.ascontiguousarray(in_dtype(own, like.pixels.dtype))
     colours = Picture(np.ascontiguousarray(picture.pixels[..., :3]), picture.profile)
     levels = picture_levels(colours, name)
     pixels = io.convert(colours, like, name).pixels[..., :3]
     pixels = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
-    return Photo(pixels, levels, alpha)
+    return Photo(pixels, levels, alpha, is_opaque=has_alpha and alpha is None)
 
 
 @dataclass(frozen=True)

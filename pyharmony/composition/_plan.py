@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _checks
 from .._arrays import NumpyArray
+from .._images.cutouts import warn_of_opaque, without_faint
 from .._images.levels import in_levels, mask_levels, shares_of
 from .._images.region import bounding_box
 from .._images.sizes import block_means, fitted, resized
@@ -22,7 +23,7 @@ from ..segmentation import METHODS, Masks, Method, Posture, Session
 from ..segmentation.heads import FAINT, Head, corners, faces_of_others, rectangle_of
 from ..segmentation.layers import Layer
 from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mask
-from ..segmentation.people import SURE, head_in, head_of
+from ..segmentation.people import SURE, around_person, head_in, head_of
 from ._recipe import encoded, of_layers, quantized
 
 Rectangle = tuple[float, float, float, float]
@@ -41,8 +42,6 @@ _UNLIKE = 2.0
 _LOOKED_AT = 256
 #: The number of nearest heads of the background that are the reference for a subject's colours.
 _LIKE = 2
-#: The margin around the predicted body of a person within which the mask may extend, in the body's sides.
-_MORE = 0.25
 #: Two heads may be one if their middles are nearer than this share of the larger width, ...
 _ONE_HEAD_ACROSS = 0.5
 #: ... and nearer than this share of the larger height.
@@ -80,11 +79,12 @@ class Photo:
 
     pixels: NumpyArray  # [h, w, 3] in the background's colours and dtype
     levels: NumpyArray  # [h, w, 3] uint8 in its own colours
-    alpha: NumpyArray | None  # [h, w] in the background's dtype; None without
+    alpha: NumpyArray | None  # [h, w] in the background's dtype, if it cuts an object out
     whole: tuple[int, int] | None = None  # width and height of the photo if these pixels are reduced; else None
     file: str | None = None  # the SHA-256 of its file; None if it is not from a file
     #: The levels of the file's preview, in which objects are detected; None if they are computed from levels.
     preview: NumpyArray | None = None
+    is_opaque: bool = False  # whether the photo has an alpha that cuts nothing out
 
     @property
     def size(self) -> tuple[int, int]:
@@ -227,12 +227,14 @@ def cut_out(photo: Photo, options: SubjectOptions, method: str | Method, name: s
         left, top, right, bottom = _checks.checked_box(options.box, f"{name}boxes", photo.size)
         prompts["box"] = left, top, right - left, bottom - top
     if options.mask is not None and not prompts:
-        mask = mask_levels(options.mask, height, width, f"{name}masks")
+        mask = without_faint(mask_levels(options.mask, height, width, f"{name}masks"), f"{name}masks")
         if photo.alpha is not None and (mask >= 128).any() and not mask[photo.alpha > 0].any():
             raise MaskError(f"{name}masks: empty where the alpha of the photo is above 0, expected them to overlap")
         return CutOut(_nonempty(mask, f"{name}masks"), False, NO_REASON)
     if not prompts and photo.alpha is not None:
         return CutOut(_nonempty(in_levels(photo.alpha), f"{name}mask"), True, NO_REASON)
+    if photo.is_opaque and not prompts and options.mask is None:
+        warn_of_opaque(name.removesuffix(": ") or "subjects")
     session = photo.session(method)
     if prompts or options.mask is not None:
         points: Any = prompts.get("points")
@@ -248,7 +250,7 @@ def cut_out(photo: Photo, options: SubjectOptions, method: str | Method, name: s
     searched = session if session.finds_people else photo.session()
     heads, head = searched.heads(SURE), searched.foremost()
     if head is not None:
-        masks = searched.segment(points=head.clicks(height), box=_around(head, width, height))
+        masks = searched.segment(points=head.clicks(height), box=around_person(head, width, height))
         masks = _alone(photo, searched, masks, head, heads)
         if len(masks):
             text = f"{len(heads)} people were found, a large one apart from others was selected"
@@ -256,20 +258,14 @@ def cut_out(photo: Photo, options: SubjectOptions, method: str | Method, name: s
             cut = _cut_from(photo, refined_layer(masks), reason, head.box, True)
             return cut._replace(posture=searched.posture(cut.mask))
     masks = session.segment(points=((width - 1) / 2, (height - 1) / 2))
+    if photo.is_opaque and masks.reason.code == "one-colour":  # all of it is the object
+        return CutOut(np.full((height, width), 255, np.uint8), False, NO_REASON)
     if not len(masks):
         raise ArgumentError(
             f"{name}points: no person was found, and {masks.reason}; expected a point, a box or a mask", code="nobody"
         )
     reason = Reason("middle-taken", "no person was found, the object in the middle was selected", hint=_SAY_WHAT)
     return _cut_from(photo, refined_layer(masks), reason)
-
-
-def _around(head: Head, width: int, height: int) -> tuple[int, int, int, int]:
-    """Returns a rectangle of whole pixels around a person, with a margin, to which the mask is limited."""
-    x, y, wide, high = head.body
-    left, top = max(0, math.floor(x - _MORE * wide)), max(0, math.floor(y - _MORE * high))
-    right, bottom = math.ceil(x + (1 + _MORE) * wide), math.ceil(y + (1 + _MORE) * high)
-    return left, top, min(width, right) - left, min(height, bottom) - top
 
 
 def _alone(photo: Photo, session: Session, masks: Masks, head: Head, heads: Sequence[Head]) -> Masks:

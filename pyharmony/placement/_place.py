@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, _reprs
+from .._images.cutouts import cutout_alpha, warn_of_opaque, without_faint
 from .._images.kinds import one_image, one_mask
 from .._images.levels import image_levels, in_levels, mask_levels, opened, shares_of
 from .._images.planes import grown
@@ -21,6 +22,7 @@ from ..segmentation import Head, Masks, Posture, Session
 from ..segmentation.heads import faces_of_others
 from ..segmentation.layers import Layer, Pixels
 from ..segmentation.people import SURE, head_of
+from ..segmentation.subjects import main_object
 from ..typing import ImageLike, MaskLike
 from . import _score
 from ._crowd import Crowd, crowd_of, off_the_line
@@ -181,7 +183,8 @@ def place(
         subject: the photo with the object, see `pyharmony.segment`. It should not be cropped: the sides on which it
             crops the object are detected at its borders.
         background: the image in which the object is placed, likewise.
-        mask: the mask of the object, of the subject's size, see `pyharmony.segment`; None: the alpha of the subject.
+        mask: the mask of the object, of the subject's size, see `pyharmony.segment`; None: the alpha of the subject;
+            if that is above 0 nearly everywhere it cuts nothing out, and the main object is segmented, with a warning.
         people: the people in the background: the result of `pyharmony.segment` with people=True, or a mask of each;
             None: they are detected. The first two give the same placements: people without a mask are detected in
             addition.
@@ -278,7 +281,7 @@ def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
     """Returns the photo of an object and its mask, as levels."""
     if mask is not None:
         levels = image_levels(subject, "subject")
-        return levels, mask_levels(mask, *levels.shape[:2])
+        return levels, without_faint(mask_levels(mask, *levels.shape[:2]), "mask")
     image = opened(subject, "subject")
     pixels = one_image(image, "subject").pixels
     if pixels.shape[2] != 4:
@@ -287,8 +290,11 @@ def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
             code="no-mask",
             hint="expected a mask or a subject with alpha, such as by `segmentation.cutout`",
         )
-    levels = image_levels(image, "subject")
-    return levels, mask_levels(np.ascontiguousarray(pixels[..., 3]), *levels.shape[:2])
+    levels, alpha = image_levels(image, "subject"), cutout_alpha(pixels[..., 3], "subject")
+    if alpha is None:
+        warn_of_opaque("subject")
+        return levels, main_object(levels, "subject")
+    return levels, mask_levels(np.ascontiguousarray(alpha), *levels.shape[:2])
 
 
 def _detected_people(

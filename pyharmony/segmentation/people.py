@@ -40,7 +40,7 @@ from .layers import (
     value_at,
 )
 
-__all__ = ["SURE", "head_in", "head_of"]
+__all__ = ["SURE", "around_person", "head_in", "head_of"]
 
 #: The least confidence of the head of a person: in the photos of groups of `benchmarks/layouts.json` 0.4 detects one
 #: more head of 163, and five more false ones.
@@ -121,6 +121,8 @@ _NARROWER = 0.85
 _STANDING = 1 / 7.5
 #: The height of a head without a neck of a person who does not stand, in its widths.
 _HEAD = 1.3
+#: The margin around the predicted body of a person within which the mask may extend, in the body's sides.
+_BEYOND_BODY = 0.25
 
 
 class Person(NamedTuple):
@@ -238,6 +240,14 @@ def _blur(picture: Pixels, head: Head) -> float:
         return 0.0
     squared = float(np.quantile(near[inside] / far[inside], _SHARPER)) ** 2
     return math.sqrt(max(0.0, 4 - squared) / max(squared - 1, 1e-3))
+
+
+def around_person(head: Head, width: int, height: int) -> tuple[int, int, int, int]:
+    """Returns a rectangle of whole pixels around a person, with a margin, to which the mask is limited."""
+    x, y, wide, high = head.body
+    left, top = max(0, math.floor(x - _BEYOND_BODY * wide)), max(0, math.floor(y - _BEYOND_BODY * high))
+    right, bottom = math.ceil(x + (1 + _BEYOND_BODY) * wide), math.ceil(y + (1 + _BEYOND_BODY) * high)
+    return left, top, min(width, right) - left, min(height, bottom) - top
 
 
 def as_far_as_pose(cutter: NetworkCutter, head: Head) -> Head:
