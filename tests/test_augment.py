@@ -914,6 +914,24 @@ def test_the_memory_of_a_bank_is_limited(tmp_path: Path) -> None:
         augment.Bank.from_folder(tmp_path / "bare")
 
 
+def test_cutouts_of_a_folder_are_of_any_format_and_the_others_are_counted(tmp_path: Path) -> None:
+    cutout = Image.fromarray(np.dstack([photo(), 255 * np.pad(np.ones((40, 40), np.uint8), ((9, 47), (9, 79)))]))
+    (tmp_path / "cup").mkdir()
+    for name, format in (("a.png", "PNG"), ("b.photo", "PNG"), ("c", "WEBP"), ("d.TIFF", "TIFF")):
+        cutout.save(tmp_path / "cup" / name, format)
+    for name in ("e.jpg", "f.jfif"):
+        Image.fromarray(photo()).save(tmp_path / "cup" / name, "JPEG")
+    (tmp_path / "cup" / "list.txt").write_text("a b c")
+    (tmp_path / "licence.md").write_text("free")
+    with pytest.warns(PyHarmonyWarning) as caught:
+        bank = augment.Bank.from_folder(tmp_path)
+    assert [str(one.message).partition(f"{tmp_path}")[2] for one in caught] == [
+        ": 1 file is no image with an alpha channel and left out: licence.md",
+        "/cup: 3 files are no image with an alpha channel and left out: e.jpg, f.jfif, list.txt",
+    ]
+    assert bank.labels == ["cup"] * 4 and all(np.count_nonzero(donor.mask) == 1600 for donor in bank)
+
+
 def test_arrays() -> None:
     pictures = [photo(i) for i in range(2)]
     masks = np.zeros((2, 96, 128), bool)

@@ -37,7 +37,7 @@ from pyharmony.batch.operations import Settings, grouped, needs_of
 from pyharmony.batch.pool import Pool
 from pyharmony.cli._console import duration
 from pyharmony.cli._options import values_of
-from pyharmony.errors import RunError
+from pyharmony.errors import PyHarmonyWarning, RunError
 
 from . import durability
 
@@ -480,6 +480,21 @@ def test_masks_next_to_their_images_and_in_other_folders(tmp_path: Path) -> None
     assert "none called y/z" in apart["y/z.png"].problem
     same = items(tmp_path / "in", mask=tmp_path / "masks/x.png")
     assert {item.inputs["mask"] for item in same} == {str(tmp_path / "masks/x.png")}
+
+
+def test_images_are_known_by_their_bytes_and_other_files_are_counted(tmp_path: Path) -> None:
+    for name in ("in/a.png", "in/b/c.png", "in/d.png", "in/e.png"):
+        write(tmp_path / name, photo(0))
+    (tmp_path / "in/d.png").rename(tmp_path / "in/d.photo")
+    (tmp_path / "in/e.png").rename(tmp_path / "in/e")
+    Image.fromarray(photo(1)).save(tmp_path / "in/b/f.jfif", "JPEG")
+    for name in ("in/notes.txt", "in/b/list", "in/.hidden"):
+        (tmp_path / name).write_text("no image")
+    os.mkfifo(tmp_path / "in/pipe.png")
+    with pytest.warns(PyHarmonyWarning, match=r"in: 3 files are no image .* left out: list, notes\.txt, pipe\.png$"):
+        every = items(tmp_path / "in", "super-resolve")
+    assert [item.name for item in every] == ["a.png", "b/c.png", "b/f.jfif", "d.photo", "e"]
+    assert [item.out for item in every] == ["a.png", "b/c.png", "b/f.png", "d.photo.png", "e.png"]
 
 
 TABLE = [

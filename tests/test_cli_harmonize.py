@@ -308,6 +308,16 @@ def folder_of_pairs(images: Path, masks: Path, suffix: str = "") -> None:
         Image.fromarray(pixels("paste_mask.png")).save(masks / f"{name}{suffix}.png")
 
 
+def test_images_of_a_folder_are_known_by_their_bytes(tmp_path: Path) -> None:
+    folder_of_pairs(Path("in"), Path("covers"))
+    Path("in/b.png").rename("in/b.photo")
+    Path("covers/b.png").rename("covers/b")
+    Path("in/notes.txt").write_text("no image")
+    result = call("in", "covers", "-o", "out", "--method", "mkl", "--verbose")
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "b.png"]
+    assert "in: 1 file is no image that is read and left out: notes.txt" in result.stderr
+
+
 @pytest.mark.parametrize("form", ["two folders", "parts", "beside"])
 def test_a_folder_is_harmonised_into_a_folder(form: str) -> None:
     images, masks, suffix, words = {

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import pyharmony
 from pyharmony import data, errors
@@ -377,6 +378,32 @@ def test_a_manifest_that_misleads_is_refused(tmp_path: Path, entries: Any, says:
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(errors.DataError, match="invalid JSON"):
         data.Manifest(tmp_path)
+
+
+def test_every_image_of_a_folder_is_read_and_the_others_are_counted(tmp_path: Path) -> None:
+    """A file is an image by its name or by its bytes."""
+    names = ["a.jfif", "b.jpe", "c.JPG", "d", "e.photo", "f.Png", "g.heic.webp", "h.dib", "i.tmp"]
+    formats = ["JPEG", "JPEG", "JPEG", "PNG", "JPEG", "PNG", "WEBP", "BMP", "TIFF"]
+    (tmp_path / "images" / "folder.jpg").mkdir(parents=True)
+    for name, format in zip(names, formats, strict=True):
+        Image.fromarray(picture(1)).save(tmp_path / "images" / name, format)
+    (tmp_path / "images" / "notes.txt").write_text("three cats")
+    (tmp_path / "images" / "empty").write_bytes(b"")
+    (tmp_path / "images" / "moving.gif").write_bytes(b"GIF89a")
+    (tmp_path / "images" / ".hidden").write_bytes(b"x")
+    (tmp_path / "images" / "damaged.png").write_bytes(b"no image")
+    os.mkfifo(tmp_path / "images" / "pipe")
+    os.mkfifo(tmp_path / "images" / "pipe.png")
+    (tmp_path / "images" / "nowhere.jpg").symlink_to(tmp_path / "gone.jpg")
+    text = r"images: 5 files are no image that is read and left out: empty, moving\.gif, notes\.txt and 2 more"
+    with pytest.warns(errors.PyHarmonyWarning, match=text):
+        photos = data.Photos(tmp_path, mask=None)
+    stems = {"a", "b", "c", "d", "e", "f", "g.heic", "h", "i", "damaged", "nowhere"}
+    assert set(photos.names) == stems
+    assert {problem.name for problem in photos.check()} == {"damaged", "nowhere"}
+    with pytest.warns(errors.PyHarmonyWarning, match="images: 5 files are"):
+        scenes = data.AlignedScenes(tmp_path)
+    assert len(scenes) == len(stems)
 
 
 # COCO

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, get_args
 from .. import _shipped
 from .._calls import HINTS, Kind
 from ..errors import RunError
+from ..io.folders import images_in, tell_of_others
 from ..typing import ImageFormat
 from .failures import Code, reading
 from .task import STREAM, Request, Task, check_outputs, task_of
@@ -178,7 +179,8 @@ def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[s
     else:
         images, of_stem = _images(folder), {path.stem: path for path in _images(others)}
     if not images:
-        raise RunError(f"{folder}: no images; expected files that end with one of {', '.join(SUFFIXES)}", Code.INPUT)
+        text = f"no images; expected files such as those that end with {', '.join(SUFFIXES)}"
+        raise RunError(f"{folder}: {text}", Code.INPUT)
     tasks = []
     image_of: dict[Path, Path] = {}
     for path in images:
@@ -186,7 +188,8 @@ def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[s
         if mask is None:
             expected = f"{path.stem}{MASK_SUFFIX}.png next to it" if beside else f"one called {path.stem} in {others}"
             raise RunError(f"{path}: no mask found, expected {expected}", Code.INPUT)
-        suffix = f".{request.options['format']}" if request.options.get("format") else path.suffix
+        own = path.suffix if path.suffix.lower() in SUFFIXES else ".png"
+        suffix = f".{request.options['format']}" if request.options.get("format") else own
         target = out / (path.stem + suffix)
         if target in image_of:
             raise RunError(f"{path}: its output {target} is also that of {image_of[target]}", Code.INPUT)
@@ -203,5 +206,6 @@ def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[s
 
 def _images(folder: Path) -> list[Path]:
     with reading(str(folder)):
-        paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
-    return [path for path in paths if path.is_file() and not path.name.startswith(".")]
+        images, others = images_in(folder)
+    tell_of_others(folder, others)
+    return images

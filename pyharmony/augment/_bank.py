@@ -22,6 +22,7 @@ from .._images.levels import image_levels, in_levels, mask_levels, picture_level
 from .._images.memory import Memory
 from .._images.region import Region, bounding_box
 from ..errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
+from ..io.folders import images_in, tell_of_others
 from ..typing import ImageLike, MaskLike, PathLike
 from ._cutout import Cutout, Levels
 from ._labels import BOXES, renamed
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pyharmony")
 
-#: The files that may have an alpha channel.
-_WITH_ALPHA = (".png", ".webp", ".tif", ".tiff", ".avif")
+#: The suffixes of files without an alpha channel.
+_WITHOUT_ALPHA = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp")
 #: The memory for decoded donors, in bytes.
 _MEMORY = 256 << 20
 
@@ -132,9 +133,10 @@ class Bank(Sequence[Donor]):
     def from_folder(cls, folder: PathLike, *, labels: Mapping[str, Any] | None = None, memory: int = _MEMORY) -> Bank:
         """Opens the cut-outs of a folder.
 
-        It contains pictures with an alpha channel (PNG, WebP, TIFF, AVIF), or `images` and `masks` with files of one
-        stem, or is of another kind that `pyharmony.data.open_dataset` opens, whose samples have a mask; or folders of
-        the first two kinds, the name of each of which is the label of its objects.
+        It contains pictures with an alpha channel, of any format that has one, or `images` and `masks` with files of
+        one stem, or is of another kind that `pyharmony.data.open_dataset` opens, whose samples have a mask; or folders
+        of the first two kinds, the name of each of which is the label of its objects. Other files are left out, with
+        a warning that counts them.
 
         Args:
             folder: the folder.
@@ -155,14 +157,21 @@ class Bank(Sequence[Donor]):
         root = _checks.path(folder, "folder")
         if not root.is_dir():
             raise FileNotFoundError(2, "No such folder", str(root))
-        donors = _donors_in(root, "", labels)
-        inner = [] if (root / "images").is_dir() else sorted(path for path in root.iterdir() if path.is_dir())
-        for path in inner:
-            donors += _donors_in(path, path.name, labels)
+        folders = {root: ""}
+        if not (root / "images").is_dir():
+            folders |= {path: path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name[0] != "."}
+        donors: list[Donor] = []
+        left_out: dict[Path, list[Path]] = {}
+        for path, label in folders.items():
+            if labels is None or label in labels:
+                more, left_out[path] = _donors_in(path, label if labels is None else labels[label])
+                donors += more
         if not donors:
             from ..data import open_dataset
 
             return cls.from_dataset(open_dataset(root), labels=labels, memory=memory)
+        for path, others in left_out.items():
+            tell_of_others(path, others, "no image with an alpha channel")
         return cls(donors, memory=memory)
 
     @classmethod
@@ -501,16 +510,14 @@ def _filled(image: Levels, alpha: Levels) -> Levels:
     return np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
 
 
-def _donors_in(folder: Path, label: str, labels: Mapping[str, Any] | None) -> list[Donor]:
-    """Returns the donors of one folder: its pictures with alpha, or images and masks."""
+def _donors_in(folder: Path, value: Any) -> tuple[list[Donor], list[Path]]:
+    """Returns the donors of one folder with a label, its pictures with alpha, or images and masks; and other files."""
     from ..data import Photos
 
-    if labels is not None and label not in labels:
-        return []
-    value = label if labels is None else labels[label]
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
         photos = Photos(folder)
         paths = [(name, photos.paths(i)) for i, name in enumerate(photos.names)]
-        return [Donor(each["image"], each["mask"], label=value, name=f"{folder}: {name}") for name, each in paths]
-    named = sorted(path for path in folder.iterdir() if path.suffix.lower() in _WITH_ALPHA and path.name[0] != ".")
-    return [Donor(path, label=value) for path in named if path.is_file()]
+        return [Donor(each["image"], each["mask"], label=value, name=f"{folder}: {name}") for name, each in paths], []
+    images, others = images_in(folder)
+    opaque = [path for path in images if path.suffix.lower() in _WITHOUT_ALPHA]
+    return [Donor(path, label=value) for path in images if path not in opaque], sorted(opaque + others)

@@ -18,11 +18,12 @@ from .._jobs.failures import Code, reading
 from .._jobs.lists import MASK_SUFFIX, SUFFIXES
 from ..data.tar_members import Member, members, read_member
 from ..errors import DataError, RunError
+from ..io.folders import IMAGE_SUFFIXES, images_in, is_image, tell_of_others
 
 #: The longest name of a file in bytes, on common file systems.
 _LONGEST = 255
 #: The fields of a sample in a shard that may hold the image, in order, if none has the name of the input.
-_FIRST_FIELDS = ("image", "jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "avif")
+_FIRST_FIELDS = ("image", *(suffix[1:] for suffix in IMAGE_SUFFIXES))
 #: The columns of a table beside inputs and options.
 _OWN_COLUMNS = ("name", "out")
 _TABLES = (".csv", ".jsonl", ".parquet")
@@ -116,7 +117,7 @@ def _every(source: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[I
             source.stat()
             shards = [source] if source.suffix.lower() == ".tar" else []
     if shards:
-        if source.is_dir() and (image := next(_walk(source), None)) is not None:
+        if source.is_dir() and (image := next(_walk(source, []), None)) is not None:
             text = f"has shards, such as {shards[0].name}, and images, such as {image.relative_to(source)}"
             raise RunError(f"{source}: {text}; expected a folder of one of them", Code.INPUT)
         yield from _of_shards(shards, needs, others)
@@ -153,7 +154,8 @@ def _of_folder(root: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator
         with reading(f"--with {name}"):
             os.stat(file)
     is_empty = True
-    for path in _walk(images):
+    others_than_images: list[str] = []
+    for path in _walk(images, others_than_images):
         if beside and path.stem.endswith(MASK_SUFFIX):
             continue
         is_empty = False
@@ -168,30 +170,29 @@ def _of_folder(root: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator
             inputs[beside_name] = str(partner or "")
             problem = "" if partner else f"mask: no {path.stem}{MASK_SUFFIX}.png next to it"
         yield Item(str(relative), inputs, {}, problem=problem)
+    tell_of_others(images, others_than_images)
     if is_empty:
-        text = f"no images and no shards; expected files that end with one of {', '.join(SUFFIXES)}, or .tar"
+        text = f"no images and no shards; expected files such as those that end with {', '.join(SUFFIXES)}, or .tar"
         raise RunError(f"{images}: {text}", Code.INPUT)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yields the images below a folder, in the order of their paths; hidden ones are omitted."""
+def _walk(folder: Path, others: list[str]) -> Iterator[Path]:
+    """Yields the images below a folder by their paths, and appends other files to a list; hidden ones are omitted."""
     with reading(str(folder)), os.scandir(folder) as entries:
         every = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     for entry in every:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(folder / entry.name)
-        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and (entry.is_file() or _leads_nowhere(entry)):
+            yield from _walk(folder / entry.name, others)
+        elif is_image(entry):
             yield folder / entry.name
-
-
-def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
-    return entry.is_symlink() and not os.path.exists(entry)
+        elif not entry.is_dir():
+            others.append(entry.name)
 
 
 @functools.lru_cache(maxsize=64)
 def _by_stem(folder: Path) -> dict[str, Path]:
     with reading(str(folder)):
-        return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+        return {path.stem: path for path in images_in(folder)[0]}
 
 
 def _partner(folder: Path, stem: str) -> Path | None:
@@ -470,7 +471,7 @@ class _Outputs:
         folder, last = os.path.join(*parts[:-1], ""), parts[-1] if parts else "image"
         stem, own = os.path.splitext(last)
         suffix = self._suffix(file)
-        stem = stem if own.lower() in SUFFIXES else last
+        stem = stem if own.lower() in IMAGE_SUFFIXES else last
         out = folder + _shortened(stem, suffix)
         length = 8
         while not self._take(out, unique):

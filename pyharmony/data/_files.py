@@ -22,9 +22,8 @@ from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.levels import in_levels, picture_levels
 from ..errors import DataError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
 from ..io.files import read_square
+from ..io.folders import images_in, tell_of_others
 from ..io.masks import mask_of
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 
 #: The names of the images of a sample.
 IMAGES = ("composite", "target", "image", "src", "dst")
@@ -219,13 +218,14 @@ def own_file(root: Path, path: Path, what: str) -> Path:
 
 
 def pictures_in(folder: Path) -> dict[str, Path]:
-    """Returns the image files of a folder by their stems, sorted."""
+    """Returns the image files of a folder by their stems, sorted; warns of other files."""
+    images, others = images_in(folder)
+    tell_of_others(folder, others)
     paths: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            if path.stem in paths:
-                raise DataError(f"{path}: {paths[path.stem].name} in the same folder has the same stem")
-            paths[path.stem] = path
+    for path in images:
+        if path.stem in paths:
+            raise DataError(f"{path}: {paths[path.stem].name} in the same folder has the same stem")
+        paths[path.stem] = path
     return paths
 
 

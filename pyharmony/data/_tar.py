@@ -15,6 +15,7 @@ import numpy as np
 from .. import _checks
 from .. import io as files
 from ..errors import DataError, PyHarmonyError
+from ..io.folders import IMAGE_SUFFIXES
 from ..typing import ImageFormat, PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, in_chunks, load_samples
@@ -24,7 +25,7 @@ logger = logging.getLogger("pyharmony")
 
 #: The roles of a sample's files by their common names.
 ROLES = {**{role: role for role in (*_files.IMAGES, "mask")}, "real": "target"}
-ROLES |= dict.fromkeys(("jpg", "jpeg", "png", "webp"), "image")
+ROLES |= {suffix[1:]: "image" for suffix in IMAGE_SUFFIXES}
 
 
 class TarShards(Dataset):
