@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import struct
 import subprocess
@@ -404,6 +405,71 @@ def test_every_image_of_a_folder_is_read_and_the_others_are_counted(tmp_path: Pa
     with pytest.warns(errors.PyHarmonyWarning, match="images: 5 files are"):
         scenes = data.AlignedScenes(tmp_path)
     assert len(scenes) == len(stems)
+
+
+SOUND = {"name": "a", "image": picture(1), "mask": disc()}
+
+
+@pytest.mark.parametrize(
+    ("change", "texts"),
+    [
+        ({}, []),
+        ({"mask": disc() // 255}, ["mask: its largest value is 1, expected 255 for fully inside"]),
+        ({"mask": disc() > 0}, ["mask: bool, expected an array of uint8"]),
+        ({"mask": disc() / 255}, ["mask: float64, expected an array of uint8; 255 is fully inside"]),
+        ({"mask": disc()[..., None]}, [r"mask: shape \[24, 32, 1\], expected \[H, W\]"]),
+        ({"mask": disc().T}, ["mask: 24 x 32 pixels, expected 32 x 24 as image"]),
+        ({"mask": 0 * disc()}, ["mask: empty; no pixel is at least half inside, its largest value is 0"]),
+        ({"mask": disc() // 255 * 7}, ["mask: empty; .*its largest value is 7"]),
+        ({"image": picture(1) / np.float32(255)}, ["image: float32, expected an array of uint8; 255 is white"]),
+        ({"image": picture(1).astype(np.uint16) * 16}, ["image: uint16, expected an array of uint8"]),
+        ({"image": picture(1)[..., :1]}, [r"image: shape \[24, 32, 1\], expected \[H, W, 3\]"]),
+        ({"image": np.dstack([picture(1), disc()])}, [r"image: shape \[24, 32, 4\]"]),
+        ({"image": np.moveaxis(picture(1), -1, 0)}, [r"image: shape \[3, 24, 32\]"]),
+        ({"image": (picture(1) > 60).astype(np.uint8)}, ["image: its largest value is 1, expected 255 for white"]),
+        ({"image": picture(1).tolist(), "mask": disc() > 0}, ["image: list, expected an array", "mask: bool"]),
+        ({"target": picture(1)[:12]}, ["target: 32 x 12 pixels, expected 32 x 24 as image"]),
+        ({"box": (1, 2, 10, 9)}, []),
+        ({"box": (10, 9, 30, 0)}, [r"box: \(10, 9, 30, 0\), expected a width and a height above 0"]),
+        ({"box": (0.1, 0.2, 0.5, 0.5)}, ["box: .*shares of the image's size"]),
+        ({"boxes": [(1, 2, 10, 9), (40, 2, 5, 5)]}, [r"boxes\[1\]: .*is outside of an image of 32 x 24"]),
+        ({"boxes_xyxy": np.array([[5, 5, 4, 9]])}, [r"boxes_xyxy\[0\]: .*expected x0 < x1"]),
+    ],
+)  # fmt: skip
+def test_samples_are_looked_at(change: dict[str, Any], texts: list[str]) -> None:
+    """Whether they come from `_load`, from `__getitem__`, or through another data set."""
+
+    class Loading(data.Dataset):
+        names = ("a",)
+
+        def _load(self, index: int) -> dict[str, Any]:
+            return {**SOUND, **change}
+
+    class Getting(data.Dataset):
+        names = ("a",)
+
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            return {**SOUND, **change}
+
+    for own in (Loading(), Getting(), data.Subset(Loading(), [0]), data.Cached(Loading()), data.Joined([Getting()])):
+        problems = own.check()
+        assert [problem.name for problem in problems] == ["a"] * len(texts)
+        for problem, text in zip(problems, texts, strict=True):
+            assert re.search(f"a: {text}", problem.message), problem.message
+
+
+def test_samples_that_are_none() -> None:
+    class Strange(data.Dataset):
+        names = ("a", "b", "c")
+
+        def _load(self, index: int) -> Any:
+            return [{"name": "a", "img": 3}, (picture(1), disc()), None][index]
+
+    assert [problem.message for problem in Strange().check()] == [
+        "a: has name, img; expected composite, target, image, src, dst or mask",
+        "b: a tuple, expected a dict of its name and its arrays",
+        "c: a NoneType, expected a dict of its name and its arrays",
+    ]
 
 
 # COCO

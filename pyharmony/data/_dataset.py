@@ -14,7 +14,17 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import _checks
-from ..errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
+from .._warnings import quiet
+from ..errors import (
+    ArgumentError,
+    DataError,
+    DTypeError,
+    MaskError,
+    PyHarmonyError,
+    PyHarmonyWarning,
+    ShapeError,
+    UnusableSample,
+)
 from . import _files
 
 logger = logging.getLogger("pyharmony")
@@ -97,7 +107,11 @@ class Dataset:
     def check(
         self, progress: Callable[[], None] | None = None, *, threads: int = 1, size: int | None = None
     ) -> list[Problem]:
-        """Returns all problems of the data set: every sample is loaded, and failures are collected.
+        """Returns all problems of the data set: every sample is loaded and looked at, and failures are collected.
+
+        Images are uint8 [H, W, 3], a mask is uint8 [H, W] with 255 for fully inside and a pixel that is at least half
+        inside, all of a sample have one size, and boxes have an area in it: `box` and `boxes` are (x, y, width,
+        height), `boxes_xyxy` corners.
 
         Args:
             progress: called after each sample.
@@ -128,11 +142,11 @@ class Dataset:
         raise NotImplementedError
 
     def _check_one(self, index: int) -> list[Problem]:
+        name = self.names[index]
         try:
-            self._load(index)
+            return [Problem(name, f"{name}: {fault}") for fault in faults_of(self[index])]
         except (PyHarmonyError, OSError) as error:
-            return [Problem(self.names[index], error_text(error))]
-        return []
+            return [Problem(name, error_text(error))]
 
     def _check_at(self, index: int, size: int | None) -> list[Problem]:
         """Returns the problems of a sample; if it has none, that of its mask at size x size pixels."""
@@ -151,6 +165,60 @@ class Dataset:
     def _strays(self) -> list[Problem]:
         """Returns the problems of files that belong to no sample."""
         return []
+
+
+def faults_of(sample: Any) -> list[str]:
+    """Describes what is wrong with the arrays of a sample."""
+    if not isinstance(sample, dict):
+        return [f"a {type(sample).__name__}, expected a dict of its name and its arrays"]
+    roles = [role for role in sample if role in _files.IMAGES or role == "mask"]
+    arrays = [value for value in sample.values() if isinstance(value, np.ndarray) and value.dtype == np.uint8]
+    faults = (
+        [] if roles or arrays else [f"has {', '.join(map(str, sample))}; expected {', '.join(_files.IMAGES)} or mask"]
+    )
+    size: tuple[int, int] | None = None
+    for role in roles:
+        value = sample[role]
+        try:
+            check_array(value, role, role)
+            height, width = value.shape[:2]
+            size = size or (width, height)
+            if size != (width, height):
+                raise ShapeError(f"{role}: {width} x {height} pixels, expected {size[0]} x {size[1]} as {roles[0]}")
+            largest = int(value.max())
+            if largest == 1 and not value.all():
+                raise MaskError(f"{role}: its largest value is 1, expected 255 for {_WHITES[role == 'mask']}")
+            if role == "mask" and largest < 128:
+                raise MaskError(f"mask: empty; no pixel is at least half inside, its largest value is {largest}")
+        except PyHarmonyError as error:
+            faults.append(str(error))
+    for key in ("box", "boxes", "boxes_xyxy"):
+        if sample.get(key) is None:
+            continue
+        try:
+            with quiet(PyHarmonyWarning):  # a box partly outside is clipped
+                if key == "box":
+                    _checks.checked_box(sample[key], key, size)
+                else:
+                    _checks.checked_boxes(sample[key], key, size, corners=key == "boxes_xyxy")
+        except PyHarmonyError as error:
+            faults.append(str(error))
+    return faults
+
+
+#: The words for the largest value of an image and of a mask.
+_WHITES = ("white", "fully inside")
+
+
+def check_array(value: Any, role: str, name: str) -> None:
+    """Raises if the value of a role is not an image uint8 [H, W, 3], or a mask uint8 [H, W]."""
+    if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
+        kind = getattr(value, "dtype", type(value).__name__)
+        hint = "255 is fully inside" if role == "mask" else "255 is white"
+        raise DTypeError(f"{name}: {kind}, expected an array of uint8", hint=hint)
+    form = "[H, W]" if role == "mask" else "[H, W, 3]"
+    if value.ndim != form.count(",") + 1 or value.shape[2:] not in ((), (3,)) or value.size == 0:
+        raise ShapeError(f"{name}: shape {list(value.shape)}, expected {form}")
 
 
 def error_text(error: BaseException) -> str:
@@ -459,13 +527,7 @@ def resize_sample(sample: Sample, size: int = 256) -> Sample:
     for role, value in sample.items():
         if role != "mask" and role not in _files.IMAGES:
             continue
-        name = f"{sample.get('name', 'sample')}: {role}"
-        if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
-            raise DTypeError(f"{name}: {getattr(value, 'dtype', type(value).__name__)}, expected an array of uint8")
-        if value.ndim != (2 if role == "mask" else 3) or value.shape[2:] not in ((), (3,)) or value.size == 0:
-            raise ShapeError(
-                f"{name}: shape {list(value.shape)}, expected {'[H, W]' if role == 'mask' else '[H, W, 3]'}"
-            )
+        check_array(value, role, f"{sample.get('name', 'sample')}: {role}")
         if role == "mask":
             nearest = np.asarray(Image.fromarray(value).resize((side, side), Image.Resampling.NEAREST))
             result[role] = np.where(nearest >= 128, np.uint8(255), np.uint8(0))
