@@ -1,17 +1,14 @@
 """Makes the pictures of README.md, docs/recipes.md, color.md and augment.md, and the large ones of docs/gallery.md.
 
 `together.jpg` and `before_and_after.webp` are those of `pyharmony demo`. The large ones of the gallery are made by the
-commands that the page shows, from the photographs of the package and from those in the folder that PYHARMONY_DATA names
-(default `../shared/data`), which are not part of the repository: docs/images/LICENSES.md says whose they are. The print
-on bricks needs scikit-image too, and the merges the video that PYHARMONY_VIDEO names, whose frames they are. Names of
-pictures make those alone.
+commands that the page shows, from the photographs of the package and of `docs/images/photos`: docs/images/LICENSES.md
+says whose they are. Names of pictures make those alone.
 
 python docs/make_images.py [augment|pairs [NAME...]]
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -23,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import pyharmony
 from pyharmony import augment, blend, color
@@ -32,6 +29,7 @@ from pyharmony.cli._app import app
 Pixels = npt.NDArray[np.uint8]
 
 IMAGES = Path(__file__).parent / "images"
+PHOTOS = IMAGES.resolve() / "photos"
 PICTURES: Any = files("pyharmony") / "cli" / "images"
 MARGIN, CAPTION = 6, 20
 
@@ -137,118 +135,37 @@ def save(table: list[list[tuple[str, Pixels]]], name: str, *, pairs: bool) -> No
 
 
 class Pair(NamedTuple):
-    """A large picture of the gallery: its photographs by the names of its command, and the close-up (x, y, w, h)."""
+    """A large picture of the gallery: two photographs of its command, and the close-up (x, y, w, h)."""
 
     src: str
     dst: str
-    photos: dict[str, str]
     near: tuple[int, int, int, int]
 
 
-DATA = Path(os.environ.get("PYHARMONY_DATA", IMAGES.parent.parent.parent / "shared" / "data"))
-#: The width of a picture, the largest height of its photographs, and the largest width of a photograph for a command.
-WIDTH, HEIGHT, WIDEST = 1200, 580, 1280
+#: The width of a picture, and the largest height of its photographs.
+WIDTH, HEIGHT = 1200, 580
 PAIRS = {
-    "colorado": Pair("cowgirl.jpg", "colorado.jpg", {}, (340, 120, 240, 160)),
-    "camp": Pair(
-        "catch.jpg", "camp.jpg",
-        {
-            "catch.jpg": "photos_open/images/coco_000000328238.jpg",
-            "camp.jpg": "photos_open/images/coco_000000239857.jpg",
-        },
-        (60, 222, 250, 100),
-    ),
-    "pier": Pair("coat.jpg", "pier.jpg", {}, (310, 86, 240, 80)),
-    "skyline": Pair(
-        "astronaut.jpg", "skyline.jpg", {"skyline.jpg": "highres_open/singaporean_cityscape.jpg"}, (130, 206, 640, 171)
-    ),
-    "game": Pair(
-        "cowgirl.jpg", "game.jpg", {"game.jpg": "photos_open/images/coco_000000360452.jpg"}, (120, 165, 270, 82)
-    ),
-    "street": Pair(
-        "cowgirl.jpg", "street.jpg", {"street.jpg": "photos_open/images/coco_000000313588.jpg"}, (120, 215, 190, 150)
-    ),
-    "roofs": Pair(
-        "hat.jpg", "roofs.jpg",
-        {
-            "hat.jpg": "photos_open/images/coco_000000257896.jpg",
-            "roofs.jpg": "photos_open/images/budgie_beacon_street_sunset.jpg",
-        },
-        (240, 118, 400, 100),
-    ),
-    "market": Pair(
-        "bananas.jpg", "market.jpg",
-        {
-            "bananas.jpg": "photos_open/images/coco_000000389812.jpg",
-            "market.jpg": "masks_open/images/coco_000000490629.jpg",
-        },
-        (400, 306, 240, 108),
-    ),
-    "vase": Pair(
-        "vase.jpg", "jetty.jpg",
-        {
-            "vase.jpg": "pairs_open/images/coco_000030_0.jpg",
-            "jetty.jpg": "photos_open/images/elementary_jonas_nilsson_lee.jpg",
-        },
-        (60, 210, 290, 105),
-    ),
-    "desk": Pair(
-        "cup.jpg", "desk.jpg",
-        {"cup.jpg": "pairs_open/images/coco_000127_1.jpg", "desk.jpg": "photos_open/images/coco_000000516008.jpg"},
-        (360, 272, 280, 125),
-    ),
-    "mural": Pair("waves.png", "bricks.png", {}, (560, 90, 200, 130)),
-    "visit": Pair("leaving.png", "reading.png", {}, (400, 290, 300, 101)),
-    "counter": Pair("walking.png", "standing.png", {}, (385, 240, 320, 108)),
-    "yard": Pair(
-        "lilies.png", "concrete.jpg", {"concrete.jpg": "photos_open/images/coco_000000210299.jpg"}, (250, 14, 220, 124)
-    ),
-}  # fmt: skip
-
-#: Frames of the video of the merges, by their numbers from 0.
-FRAMES = {"reading.png": 139, "leaving.png": 858, "standing.png": 1158, "walking.png": 1350}
+    "colorado": Pair("cowgirl", "colorado", (340, 120, 240, 160)),
+    "camp": Pair("catch", "camp", (60, 222, 250, 100)),
+    "pier": Pair("coat", "pier", (310, 86, 240, 80)),
+    "skyline": Pair("astronaut", "skyline", (130, 206, 640, 171)),
+    "game": Pair("cowgirl", "game", (120, 165, 270, 82)),
+    "street": Pair("cowgirl", "street", (120, 215, 190, 150)),
+    "roofs": Pair("hat", "roofs", (240, 118, 400, 100)),
+    "market": Pair("bananas", "market", (400, 306, 240, 108)),
+    "vase": Pair("vase", "jetty", (60, 210, 290, 105)),
+    "desk": Pair("cup", "desk", (360, 272, 280, 125)),
+    "mural": Pair("waves", "bricks", (560, 90, 200, 130)),
+    "visit": Pair("leaving", "reading", (400, 290, 300, 101)),
+    "counter": Pair("walking", "standing", (385, 240, 320, 108)),
+    "yard": Pair("lilies", "concrete", (250, 14, 220, 124)),
+}
 
 
-def frames(folder: Path) -> None:
-    """Writes the frames of the merges."""
-    import cv2
-
-    video = cv2.VideoCapture(os.environ["PYHARMONY_VIDEO"])
-    for number in range(max(FRAMES.values()) + 1):
-        _, frame = video.read()
-        for name, wanted in FRAMES.items():
-            if wanted == number:
-                cv2.imwrite(str(folder / name), frame)
-
-
-def write_photo(photo: str, path: Path) -> None:
-    """Copies a photograph, reduced if it is wider than WIDEST."""
-    image = Image.open(DATA / photo)
-    if image.width <= WIDEST:
-        shutil.copy(DATA / photo, path)
-        return
-    size = (WIDEST, round(image.height * WIDEST / image.width))
-    image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(path, quality=95)
-
-
-def write_print(name: str, photo: str, size: tuple[int, int], box: tuple[int, int, int, int] | None) -> None:
-    """Writes a part of a photograph as a print, NAME.png, and the mask of a rectangle with soft edges."""
-    image = Image.open(DATA / photo).convert("RGB").resize(size, Image.Resampling.LANCZOS, box=box)
-    image.save(f"{name}.png")
-    mask = Image.new("L", size)
-    mask.paste(255, (8, 8, size[0] - 8, size[1] - 8))
-    mask.filter(ImageFilter.GaussianBlur(3)).save(f"{name}_mask.png")
-
-
-def prints(folder: Path) -> None:
-    """Writes the prints, the flowers foreshortened as on the ground, and a wall in the colour of bricks."""
-    from skimage import data  # type: ignore[import-untyped]
-
-    wall = Image.fromarray(np.rot90(data.brick())).resize((840, 840), Image.Resampling.LANCZOS).crop((0, 0, 840, 560))
-    warm = np.clip(np.asarray(wall)[..., None] * np.array([1.12, 0.98, 0.86]), 0, 255).astype(np.uint8)
-    Image.fromarray(warm).save(folder / "bricks.png")
-    write_print(f"{folder}/waves", "photos_open/images/budgie_ocean_waves.jpg", (520, 330), (40, 0, 608, 360))
-    write_print(f"{folder}/lilies", "photos_open/images/wp_botany_flowers_closeup.jpg", (360, 200), None)
+def photograph(name: str) -> Image.Image:
+    """Returns a photograph of the package or of `docs/images/photos`."""
+    path = next(one for one in (PHOTOS / f"{name}.jpg", Path(PICTURES) / f"{name}.jpg") if one.exists())
+    return Image.open(path).convert("RGB")
 
 
 def panels(src: Image.Image, dst: Image.Image, result: Image.Image, near: tuple[int, int, int, int]) -> Image.Image:
@@ -285,27 +202,17 @@ def commands() -> dict[str, str]:
 
 
 def pairs(names: list[str]) -> None:
-    """Runs each command of the gallery where its photographs are, or those of these names, and writes its picture."""
+    """Runs each command of the gallery, or those of these names, and writes its picture."""
     (IMAGES / "pairs").mkdir(exist_ok=True)
-    run = f'pyharmony() {{ "{sys.executable}" -m pyharmony "$@"; }}\n'
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for path in PICTURES.iterdir():
-            if path.suffix == ".jpg":
-                shutil.copy(path, folder)
-        prints(folder)
+    run = f'pyharmony() {{ "{sys.executable}" -m pyharmony "$@"; }}\nimages="{PICTURES}" photos="{PHOTOS}"\n'
+    with tempfile.TemporaryDirectory() as folder:
         blocks = commands()
         for word in names or list(blocks):
-            pair = PAIRS[word]
-            for file, photo in pair.photos.items():
-                write_photo(photo, folder / file)
-            if pair.dst in FRAMES:
-                frames(folder)
             subprocess.run(["bash", "-ec", run + blocks[word]], cwd=folder, check=True)  # noqa: S603, S607
-            src, dst, result = (
-                Image.open(folder / file).convert("RGB") for file in (pair.src, pair.dst, f"{word}.png")
-            )
-            panels(src, dst, result, pair.near).save(IMAGES / "pairs" / f"{word}.webp", quality=82, method=6)
+            src, dst, near = PAIRS[word]
+            result = Image.open(Path(folder) / f"{word}.png").convert("RGB")
+            page = panels(photograph(src), photograph(dst), result, near)
+            page.save(IMAGES / "pairs" / f"{word}.webp", quality=82, method=6)
 
 
 def main() -> None:
