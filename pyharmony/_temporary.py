@@ -24,6 +24,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from .errors import FileError
+
 _NAME = re.compile(r"\.pyharmony-([0-9a-f]{8})-[0-9a-f]{16}\.part")
 #: Seconds after which an unlocked file of another host counts as abandoned.
 _LONG = 86_400.0
@@ -153,14 +155,19 @@ def opened(beside: str | os.PathLike[str]) -> Iterator[tuple[Path, int]]:
 
 
 @contextlib.contextmanager
-def file(target: str | os.PathLike[str]) -> Iterator[Path]:
+def file(target: str | os.PathLike[str], name: str = "path") -> Iterator[Path]:
     """Yields the path of an empty file to write; it replaces target if the block succeeds.
 
+    name: the name of the argument, for messages.
+
     Raises:
-        OSError: the file cannot be written; the error names target.
+        FileError: the file cannot be written, or target is a device, a pipe or a socket, which a file must not replace.
     """
     place = Path(target)
-    with _named(place), opened(place.parent) as (path, _):
+    with _named(place, name), opened(place.parent) as (path, _):
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(place.stat().st_mode):
+                raise FileError.of(errno.EISDIR if place.is_dir() else errno.ENODEV, name, place, "the path of a file")
         yield path
         os.replace(path, place)
 
@@ -169,27 +176,28 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
     """Writes a whole text file in UTF-8, or nothing.
 
     Raises:
-        OSError: the file cannot be written; the error names target.
+        FileError: the file cannot be written.
     """
     with file(target) as unfinished:
         unfinished.write_text(text, "utf-8")
 
 
 @contextlib.contextmanager
-def folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
+def folder(target: str | os.PathLike[str], name: str = "folder", *, replace: bool = False) -> Iterator[Path]:
     """Yields a new folder to write into; it gets the name of target if the block succeeds.
 
     Args:
-        target: the name, which must not exist unless replace is True.
+        target: the path, which must not exist unless replace is True.
+        name: the name of the argument, for messages.
         replace: replace an existing folder atomically: at any time the name is that of the old folder or of the
             new one. If the file system cannot exchange two names, the old folder may be left under
             `.NAME.pyharmony-old` until the next call of `restore`.
 
     Raises:
-        OSError: the folder cannot be written; the error names target, and the old folder is kept.
+        FileError: the folder cannot be written; the old folder is kept.
     """
     place = Path(target)
-    with _named(place):
+    with _named(place, name):
         sweep(place.parent)
         path, descriptor = _made(place.parent, folder=True)
         try:
@@ -210,7 +218,7 @@ def folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator
 
 
 @contextlib.contextmanager
-def _named(target: Path) -> Iterator[None]:
+def _named(target: Path, argument: str) -> Iterator[None]:
     """Makes errors of the operating system name the target if they name nothing or an unfinished file."""
     try:
         yield
@@ -219,7 +227,7 @@ def _named(target: Path) -> Iterator[None]:
         unfinished = isinstance(name, (str, bytes, os.PathLike)) and _NAME.search(os.fsdecode(name))
         if error.errno is None or not (name is None or unfinished):
             raise
-        raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
+        raise FileError.of(error.errno, argument, target, "a path that can be written") from error
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:

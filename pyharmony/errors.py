@@ -5,6 +5,7 @@ Each has a sentence for people and a code for programs. Sentences may change in 
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "DataError",
     "DecodeError",
     "DeviceError",
+    "FileError",
     "FloodedWarning",
     "ImageTooLarge",
     "MaskError",
@@ -42,6 +44,17 @@ _NAMES = rf"{_NAME}(?:\.{_NAME})*"
 _ARGUMENT = re.compile(rf"(?:the alpha of )?(?P<name>{_NAMES})(?:(?<=\]): (?P<inner>{_NAMES}))?: ")
 
 
+#: The most characters of a message: a hostile argument is shown by its beginning and its end.
+_MESSAGE_LENGTH = 1200
+
+
+def _shortened(text: str) -> str:
+    """Returns a text without its middle if it is too long for a message, and without characters that no file takes."""
+    if len(text) > _MESSAGE_LENGTH:
+        text = f"{text[: _MESSAGE_LENGTH * 2 // 3]} … {text[-_MESSAGE_LENGTH // 3 :]}"
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
 class _Coded(Exception):
     """The base of errors and warnings: a sentence, and its parts for programs."""
 
@@ -50,7 +63,7 @@ class _Coded(Exception):
     _arguments: tuple[str, ...] | None = None
 
     def __init__(self, message: object = "", *, code: str | None = None, hint: str = "", **details: Any) -> None:
-        self._message = str(message)
+        self._message = _shortened(str(message))
         super().__init__(f"{self._message}; {hint}" if hint else self._message)
         if code is not None:
             self.code = code
@@ -256,7 +269,7 @@ class DataError(PyHarmonyError, ValueError):
     """
 
     code = "bad-data"
-    _arguments = ("path", "folder", "root", "source", "data.root")
+    _arguments = ("annotations", "boxes", "path", "folder", "root", "source", "data.root")
 
 
 class UnusableSample(DataError, MaskError):
@@ -346,6 +359,56 @@ class DeviceError(PyHarmonyError, RuntimeError):
     """
 
     code = "no-device"
+
+
+class FileError(PyHarmonyError, OSError):
+    """A file or a folder is missing, exists already, is of the wrong kind, or cannot be read or written.
+
+    It also is of the class that Python has for the cause, such as FileNotFoundError or PermissionError.
+
+    Attributes:
+        errno: the number of the cause, as in `OSError`.
+        filename: the path.
+
+    Example:
+        >>> import pyharmony
+        >>> from pyharmony.errors import FileError
+        >>> try:
+        ...     pyharmony.load("no-such.png")
+        ... except FileError as error:
+        ...     print(error.argument, isinstance(error, FileNotFoundError), error.filename)
+        source True no-such.png
+    """
+
+    code = "file"
+
+    def __init__(self, message: object = "", *, code: str | None = None, hint: str = "", **details: Any) -> None:
+        super().__init__(message, code=code, hint=hint, **details)
+        self.errno, self.filename = details.get("errno"), details.get("filename")
+        self.strerror = None if self.errno is None else os.strerror(self.errno)
+
+    __str__ = Exception.__str__  # that of OSError has the number and not the argument
+
+    @staticmethod
+    def of(number: int, name: str, path: str | os.PathLike[str], accepts: str = "") -> FileError:
+        """Returns the error for a cause of the operating system, of that cause's class.
+
+        Args:
+            number: the number of the cause, such as `errno.ENOENT`.
+            name: the name of the argument; empty: it is not known.
+            accepts: the accepted values, such as 'an existing folder'; empty: nothing is said of them.
+        """
+        kind = _FILE_ERRORS.get(type(OSError(number, "")), FileError)
+        cause = os.strerror(number)
+        text = f"{os.fspath(path)}: {cause[:1].lower()}{cause[1:]}{accepts and f', expected {accepts}'}"
+        return kind(f"{name}: {text}" if name else text, errno=number, filename=os.fspath(path))
+
+
+#: The classes of `FileError` by that of Python, whose names they have.
+_FILE_ERRORS: dict[type[OSError], type[FileError]] = {
+    kind: type(kind.__name__, (FileError, kind), {"__module__": __name__, "__doc__": FileError.__doc__})
+    for kind in (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+}
 
 
 class PyHarmonyWarning(_Coded, UserWarning):

@@ -980,7 +980,7 @@ def test_an_address_is_no_file(address: str) -> None:
 
 
 def test_a_file_that_is_missing_names_the_argument() -> None:
-    with pytest.raises(FileNotFoundError, match=r"src: No such file or directory: 'none\.png'") as caught:
+    with pytest.raises(FileNotFoundError, match=r"src: none\.png: no such file or directory, expected") as caught:
         read("none.png", "src")
     assert caught.value.filename == "none.png" and caught.value.errno == 2
 
@@ -1322,12 +1322,12 @@ def test_a_disk_that_fills_up_leaves_what_was_there(tmp_path: Path, existing: bo
     if existing:
         path.write_bytes(b"old")
     done = subprocess.run([sys.executable, "-c", FAILING, str(path)], capture_output=True, text=True)
-    assert done.stdout.split() == ["OSError", str(path)], done.stderr
+    assert done.stdout.split() == ["FileError", str(path)], done.stderr
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == ([("a.png", b"old")] if existing else [])
 
 
 def test_what_is_no_regular_file_is_written_to(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"No space left on device.*/dev/full"):
+    with pytest.raises(OSError, match=r"target: /dev/full: no space left on device"):
         ph.save(smooth(8, 9), "/dev/full", format="png")
     ph.save(smooth(8, 9), "/dev/null", format="png")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)

@@ -90,7 +90,6 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, error: BaseException) ->
 WRITERS = """
 import json, os, signal, sys
 from pathlib import Path
-from types import SimpleNamespace
 import numpy
 import pyharmony
 from pyharmony import data, evaluation
@@ -100,7 +99,7 @@ z = numpy.zeros((8, 8, 3), "u1")
 one = [{"name": "a", "composite": z, "target": z, "mask": z[..., 0] + 255}]
 writers = {
     "picture": lambda folder: pyharmony.save(z, folder / "a.png"),
-    "csv": lambda folder: evaluation.write_csv(SimpleNamespace(rows=[{"a": 1}]), folder / "a.csv"),
+    "csv": lambda folder: evaluation.write_csv(evaluation.Evaluation((), None, [{"a": 1}], []), folder / "a.csv"),
     "markdown": lambda folder: write_text(folder / "a.md", "a"),
     "shards": lambda folder: data.write_shards(one, folder / "s", 8),
     "tar": lambda folder: data.write_tar_shards(one, folder / "s"),

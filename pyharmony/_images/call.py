@@ -41,7 +41,7 @@ from ..io.shown import WithInfo
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position, Positions
 from .device import DeviceFrame, has_alpha
 from .frame import Frame, Infos, as_images, at_of_items, scale_of
-from .kinds import as_delivered, in_float32, is_file, picture_of, warn_of_gradients
+from .kinds import as_delivered, as_out, in_float32, is_file, picture_of, warn_of_gradients
 from .places import PLACES
 
 #: The src of a call that edits one image: that image is dst, and is called image in messages.
@@ -158,6 +158,8 @@ class Call:
     def __post_init__(self) -> None:
         names = ("decontaminate", "keep_gps", "return_info", "keep_alpha")
         _checks.flags(**{name: getattr(self, name) for name in names})
+        if self.device is not None:
+            _device.checked(self.device, "device")
 
     def on_cpu(self) -> Call:
         """Returns this call for the CPU, to which arrays on a device are copied."""
@@ -383,7 +385,8 @@ def _check_out(item: Item, opened: OpenItem) -> None:
             raise DTypeError(f"out: {type(out).__name__}, {expected}")
         if isinstance(out, (bytes, bytearray, memoryview)):
             raise DTypeError(f"out: bytes, {expected}")
-        check_target(opened.picture or Picture(as_images(item.dst, own)[0]), out)
+        with as_out():
+            check_target(opened.picture or Picture(as_images(item.dst, own)[0]), out)
     elif opened.widened and out is not None:
         raise ArgumentError("out: an array, expected None for a source with alpha over a grey image")
 
@@ -406,7 +409,8 @@ def deliver(item: Item, opened: OpenItem, result: Any, *, composite: bool = Fals
     image = Picture(result) if picture is None else dataclasses.replace(picture, pixels=result)
     image = composite_of(image, (item.dst, item.src)) if composite else image
     if item.to_file:
-        write(image, item.out)
+        with as_out():
+            write(image, item.out)
         return item.out
     return image if isinstance(item.dst, Picture) else as_delivered(image)
 

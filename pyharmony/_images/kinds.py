@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from .. import _arrays, _checks
 from .._arrays import NumpyArray, is_array, is_pil, is_torch
 from .._warnings import warn
-from ..errors import DTypeError, ShapeError
+from ..errors import DTypeError, PyHarmonyError, ShapeError
 from ..io import Picture, convert, read
 from ..io.masks import mask_of
 from .frame import layout
@@ -33,6 +35,17 @@ def picture_of(x: Any, name: str, *, keep_gps: bool = False) -> Picture:
             "of a file, an open binary file or a pyharmony.io.Picture"
         )
     return read(x, name, keep_gps=keep_gps)
+
+
+@contextlib.contextmanager
+def as_out() -> Iterator[None]:
+    """Gives errors of `pyharmony.io.write` about its target the name of the argument of a call, out."""
+    try:
+        yield
+    except PyHarmonyError as error:
+        if error.argument != "target":
+            raise
+        raise error.within("", "out") from error.__cause__
 
 
 def as_delivered(picture: Picture) -> Any:

@@ -10,6 +10,7 @@ from .. import _arrays
 from .._arrays import VALUE_RANGE, NumpyArray, is_array
 from .._images.call import Call
 from .._images.frame import Frame, Infos, direct_info
+from .._images.kinds import as_out
 from .._images.levels import in_levels
 from .._images.region import as_float
 from ..errors import DTypeError, ShapeError
@@ -75,7 +76,8 @@ def placed_mask(
     if out is not None:
         if len(mask_lists) != 1 or len(mask_lists[0]) != 1:
             raise ShapeError(f"out: one file for {sum(map(len, mask_lists))} masks")
-        write(Picture(in_levels(mask_lists[0][0])[..., None]), out)
+        with as_out():
+            write(Picture(in_levels(mask_lists[0][0])[..., None]), out)
         return out
     results = [_like(masks, image) for masks, image in zip(mask_lists, images, strict=True)]
     kind: Any = type(dst)

@@ -118,7 +118,7 @@ def gaussian_poisson_tiles(
         reason = Reason("mask-empty", "mask is zero everywhere", mask="mask")
         warn(UnchangedWarning.because("nothing was blended: ", reason))
         return (out, dataclasses.replace(direct_info("copy"), reason=reason)) if return_info else out
-    with tempfile.TemporaryDirectory(dir=folder) as place:
+    with tempfile.TemporaryDirectory(dir=None if folder is None else _checks.folder(folder, "folder")) as place:
         pyramid = _Pyramid(images, (src, dst, mask, out), regions, Path(place), smoothing)
         info = pyramid.solve(tile, limit, tolerance, options)
     if preserve_background:

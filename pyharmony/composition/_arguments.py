@@ -14,7 +14,7 @@ from .. import _arrays, _checks, io
 from .._calls import ADJUST, COMPOSE, Group, Option
 from .._cuda import is_device_array
 from .._images.frame import position_of
-from .._images.kinds import is_file
+from .._images.kinds import as_out, is_file
 from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..harmonization import METHODS
 from ..harmonization.names import check_name
@@ -42,7 +42,8 @@ def check_out(out: Any) -> None:
         return
     if isinstance(out, (bytes, bytearray, memoryview)) or not (is_file(out) or hasattr(out, "write")):
         raise DTypeError(f"out: {type(out).__name__}, expected an array like background, a path or an open binary file")
-    check_destination(out)
+    with as_out():
+        check_destination(out)
 
 
 def check_result(out: Any, picture: Picture, background: Any) -> None:
@@ -50,7 +51,8 @@ def check_result(out: Any, picture: Picture, background: Any) -> None:
     if out is None or is_device_array(out):
         return
     if not _arrays.is_array(out):
-        io.check_target(picture, out)
+        with as_out():
+            io.check_target(picture, out)
     elif _arrays.is_array(background):
         array = _arrays.to_numpy(background, "background")
         _checks.out_like(_arrays.to_numpy(out, "out", writable=True), "out", array, "background")

@@ -253,7 +253,10 @@ def save(
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
         if pixels.dtype.byteorder not in "=|":
             pixels = pixels.astype(pixels.dtype.newbyteorder("="))
-        picture = Picture(np.asarray(pixels))
+        try:
+            picture = Picture(np.asarray(pixels))
+        except (DTypeError, ShapeError) as error:
+            raise error.within("", "image") from None
     if like is not None:
         meta = read(like, "like", keep_gps=keep_gps)
         profile = _profiles.usable(meta.profile, picture.pixels.shape[2], "like", grey_too=True)

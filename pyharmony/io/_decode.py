@@ -161,14 +161,10 @@ def open_source(source: Any, name: str, accepts: str) -> Iterator[tuple[Any, str
     if isinstance(source, (bytes, bytearray, memoryview)):
         yield io.BytesIO(source), f"{name}: the {len(source)} bytes given"
     elif isinstance(source, (str, os.PathLike)):
-        path = os.fsdecode(source)
+        path = os.fspath(_checks.path(source, name, "the path of a file"))
         if _ADDRESS.match(path) and not os.path.exists(path):
             raise _refused(DecodeError, f"{name}: {path[:100]}", "is a URL, expected a path; download the file first")
-        try:
-            file = open(path, "rb")  # noqa: SIM115, closed below
-        except OSError as error:
-            raise type(error)(error.errno, f"{name}: {error.strerror}", path) from None
-        with file:
+        with _checks.opened(path, name) as file:
             yield file, f"{name}: {path}"
     elif hasattr(source, "read"):
         label = getattr(source, "name", None)

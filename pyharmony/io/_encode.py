@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import _checks, _temporary
 from .._arrays import NumpyArray
-from ..errors import ArgumentError, DTypeError, OutOfMemory, PyHarmonyError
+from ..errors import ArgumentError, DTypeError, FileError, OutOfMemory, PyHarmonyError
 from . import _jpeg, _metadata, _png, _profiles, _tiff
 from ._picture import Picture
 
@@ -63,14 +63,14 @@ def format_of(target: Any, format: Any) -> str:
             raise ArgumentError(f"format: {format!r}, expected one of {', '.join(map(repr, map(str.lower, _HOLDS)))}")
         return name
     if isinstance(target, (str, bytes, os.PathLike)):
-        path = os.fsdecode(target)
+        path = _path_of(target)
         suffix = os.path.splitext(path)[1].lower()
         if suffix not in _SUFFIXES:
             raise ArgumentError(
-                f"{path}: the suffix {suffix!r} names no format, expected one of {', '.join(_SUFFIXES)}"
+                f"target: {path}: the suffix {suffix!r} names no format, expected one of {', '.join(_SUFFIXES)}"
             )
         return _SUFFIXES[suffix]
-    if not hasattr(target, "write"):
+    if not hasattr(target, "write") or isinstance(target, io.TextIOBase):
         raise DTypeError(f"target: {type(target).__name__}, expected a path or a binary file object")
     return "PNG"
 
@@ -103,11 +103,19 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
     return name
 
 
+def _path_of(target: Any) -> str:
+    """Returns the path of a file to write."""
+    return os.fspath(_checks.path(os.fsdecode(target) if isinstance(target, bytes) else target, "target", _ACCEPTED))
+
+
+_ACCEPTED = "the path of a file to write"
+
+
 def check_folder(target: Any) -> None:
     """Raises the error that writing to a path would end with, if its folder determines it beforehand."""
     if not isinstance(target, (str, bytes, os.PathLike)):
         return
-    path = os.fsdecode(target)
+    path = _path_of(target)
     real = os.path.realpath(path)
     folder = os.path.dirname(real)
     number = 0
@@ -118,7 +126,7 @@ def check_folder(target: Any) -> None:
     elif not os.path.lexists(real) and not os.access(folder, os.W_OK):
         number = errno.EACCES
     if number:
-        raise OSError(number, os.strerror(number), path)
+        raise FileError.of(number, "target", path, _ACCEPTED)
 
 
 def _in_levels(pixels: NumpyArray) -> bool:
@@ -240,14 +248,14 @@ def write_to(target: Any, pieces: Iterable[Piece], overwrite: bool) -> None:
         with contextlib.suppress(AttributeError):
             target.flush()
         return
-    path = os.fsdecode(target)
+    path = _path_of(target)
     try:
         _write_path(path, pieces, overwrite)
     except OSError as error:
         # The error gets the name of the target instead of the temporary file or none.
         if error.errno is None:
             raise
-        raise OSError(error.errno, os.strerror(error.errno), path) from error
+        raise FileError.of(error.errno, "target", path, _ACCEPTED) from error
 
 
 def _write_all(write: Callable[[Any], Any], pieces: Iterable[Piece]) -> None:

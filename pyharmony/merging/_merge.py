@@ -15,7 +15,7 @@ from .._arrays import VALUE_RANGE, NumpyArray, round_into
 from .._cuda import is_device_array
 from .._images.call import ITSELF, Call, Item, open_item
 from .._images.frame import Frame, Infos, Job, as_images, size_of
-from .._images.kinds import as_delivered
+from .._images.kinds import as_delivered, as_out
 from .._images.levels import colour_levels, levels_of_shares, opened
 from .._images.sizes import fitted, resized
 from .._warnings import warn
@@ -245,7 +245,8 @@ def merge(
     if to_file:
         assert picture is not None  # noqa: S101  # it was set above
         file: Any = out
-        write(picture, file)
+        with as_out():
+            write(picture, file)
         result = file
     elif picture is not None:
         result = picture if isinstance(every[number], Picture) else as_delivered(picture)

@@ -7,9 +7,9 @@ Sources: Kirillov et al., "Segment Anything", ICCV 2023, whose decoder has fixed
 from __future__ import annotations
 
 import concurrent.futures
+import errno
 import functools
 import importlib.util
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from .. import _checks, _install
 from .._images.levels import shares_of
 from .._images.sizes import resized
-from ..errors import ArgumentError, WeightsError
+from ..errors import ArgumentError, FileError, WeightsError
 from ..typing import PathLike
 from . import _onnx_file
 from ._clicks import sigmoid
@@ -116,7 +116,7 @@ _NEEDS = (("onnxruntime", "onnx"),)
 def _file(path: PathLike, name: str) -> Path:
     file = _checks.path(path, name)
     if not file.is_file():
-        raise FileNotFoundError(f"{name}: {os.fspath(path)}: there is no such file")
+        raise FileError.of(errno.ENOENT, name, file, "a file")
     return file
 
 
