@@ -16,6 +16,7 @@ from ._dataset import Problem
 from .coco import box_of, check_size, encode_segmentation, is_size, read_table
 
 
+@_checks.kinds
 def boxes_to_masks(
     annotations: PathLike,
     images: PathLike,
@@ -46,7 +47,7 @@ def boxes_to_masks(
         >>> table["annotations"][0]["segmentation"]["size"], problems
         ([24, 32], [])
     """
-    folder = _files.folder_of(images, "images")
+    folder = _checks.folder(images, "images")
     segmenter = method_of(method)
     file = _checks.path(annotations, "annotations")
     with _files.data_errors(str(file)):

@@ -29,6 +29,7 @@ class Crops(RandomSamples):
         (8, (16, 16, 3))
     """
 
+    @_checks.kinds
     def __init__(self, photos: Dataset, *, size: int = 256, per_photo: int = 1, seed: int = 0) -> None:
         self.size = int(_checks.number(size, "size", low=8, accepts="8 or more"))
         super().__init__(photos, range(len(photos)), per_photo, seed)

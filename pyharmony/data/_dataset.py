@@ -19,6 +19,7 @@ from ..errors import (
     ArgumentError,
     DataError,
     DTypeError,
+    FileError,
     MaskError,
     PyHarmonyError,
     PyHarmonyWarning,
@@ -223,7 +224,8 @@ def check_array(value: Any, role: str, name: str) -> None:
 
 def error_text(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
+        role = f"{error.argument}: " if isinstance(error, FileError) and error.argument else ""
+        return f"{error.filename}: {role}{(error.strerror or type(error).__name__).lower()}"
     return str(error)
 
 
@@ -334,6 +336,8 @@ def numbers_with_masks(photos: Dataset, with_masks: Sequence[int] | None) -> tup
     """
     if with_masks is None:
         with_masks = [i for i in range(len(photos)) if "mask" in photos[i]]
+    for number, index in enumerate(with_masks):
+        _checks.whole(index, f"with_masks[{number}]", high=len(photos) - 1)
     if not with_masks:
         raise ArgumentError(f"photos: none of {len(photos)} has a mask, expected at least one")
     own = set(with_masks)
@@ -353,8 +357,9 @@ class Subset(Dataset):
         ['b']
     """
 
+    @_checks.kinds
     def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
-        self.dataset, self.indices = dataset, [int(index) for index in indices]
+        self.dataset, self.indices = dataset, list(indices)
         bad = next((index for index in self.indices if not 0 <= index < len(dataset)), None)
         if bad is not None:
             raise ArgumentError(f"indices: {bad}, expected 0 to {len(dataset) - 1}")
@@ -407,6 +412,7 @@ class Resized(_SameSamples):
         (16, 16, 3)
     """
 
+    @_checks.kinds
     def __init__(self, dataset: Dataset, size: int = 256) -> None:
         self.dataset, self.size = dataset, _checks.whole(size, "size", low=1)
         self.names = dataset.names
@@ -429,6 +435,7 @@ class Cached(_SameSamples):
         ('b', 2)
     """
 
+    @_checks.kinds
     def __init__(self, dataset: Dataset, *, memory: int = 1 << 30) -> None:
         self.dataset, self.names = dataset, dataset.names
         self._samples: dict[tuple[int, int | None], Sample] = {}
@@ -469,6 +476,7 @@ class Joined(Dataset):
         4
     """
 
+    @_checks.kinds
     def __init__(self, datasets: Sequence[Dataset]) -> None:
         self.datasets = list(datasets)
         if not self.datasets:
@@ -504,6 +512,7 @@ class Joined(Dataset):
         return [problem for dataset in self.datasets for problem in dataset._strays()]
 
 
+@_checks.kinds
 def resize_sample(sample: Sample, size: int = 256) -> Sample:
     """Resizes a sample to size x size pixels, ignoring its aspect, as for training and evaluation of harmonisation.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import errno
 import functools
 import io
 import json
@@ -20,7 +21,7 @@ from .. import _checks, _temporary
 from .. import io as files
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.levels import in_levels, picture_levels
-from ..errors import DataError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
+from ..errors import DataError, FileError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
 from ..io.files import read_square
 from ..io.folders import images_in, tell_of_others
 from ..io.masks import mask_of
@@ -138,45 +139,42 @@ def one_size(arrays: dict[str, Any], labels: dict[str, str], sizes: Sizes | None
             raise MaskError(f"{what}: empty; no pixel is at least half inside")
 
 
-def read_text(path: Path) -> str:
-    """Returns the text of a UTF-8 file."""
+def read_text(path: Path, name: str = "path") -> str:
+    """Returns the text of a UTF-8 file; name: the argument that it comes from."""
+    with _checks.opened(path, name) as file:
+        data = file.read()
     try:
-        return path.read_bytes().decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}") from None
+        raise DataError(f"{name}: {path}: not UTF-8 at byte {error.start}") from None
 
 
-def read_lines(path: Path) -> list[str]:
+def read_lines(path: Path, name: str = "path") -> list[str]:
     """Returns the lines of a UTF-8 file."""
-    return read_text(path).splitlines()
+    return read_text(path, name).splitlines()
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, name: str = "path") -> Any:
     """Returns the contents of a JSON file."""
-    text = read_text(path)
+    text = read_text(path, name)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: invalid JSON: {error}") from None
-
-
-def folder_of(path: Any, name: str) -> Path:
-    """Returns the path of an existing folder."""
-    folder = _checks.path(path, name)
-    if not folder.exists():
-        raise FileNotFoundError(2, "No such folder", str(folder))
-    if not folder.is_dir():
-        raise DataError(f"{name}: {folder}: a file, expected a folder")
-    return folder
+        raise DataError(f"{name}: {path}: invalid JSON: {error}") from None
 
 
 def files_of(source: Any, *suffixes: str) -> list[Path]:
     """Returns the files with these suffixes in a folder, one file, or several."""
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
+        path = _checks.path(source, "source")
         paths = sorted(file for suffix in suffixes for file in path.glob(f"*{suffix}")) if path.is_dir() else [path]
     else:
-        paths = [Path(each) for each in source]
+        paths = [
+            _checks.path(each, "source") for each in _checks.several(source, "source", "a path or a list of paths")
+        ]
+    for path in paths:
+        if not path.exists():
+            raise FileError.of(errno.ENOENT, "source", path, f"a folder, or a file {suffixes[0]}")
     if not paths:
         raise DataError(f"source: {source}: no {suffixes[0]} file")
     return paths
@@ -234,7 +232,7 @@ def new_folder(folder: Any) -> Iterator[Path]:
     """Yields a temporary folder, which gets its name when complete, and is removed if anything fails."""
     target = _checks.path(folder, "folder")
     if os.path.lexists(target):
-        raise FileExistsError(17, "Already exists", str(target))
+        raise FileError.of(errno.EEXIST, "folder", target, "a new folder")
     with _temporary.folder(target) as draft:
         yield draft
 
@@ -249,7 +247,7 @@ def replaced_folder(folder: Any, overwrite: bool, is_own: Callable[[Path], bool]
         with new_folder(folder) as draft:
             yield draft
         return
-    others = sorted(path.name for path in folder_of(target, "folder").iterdir() if not is_own(path))
+    others = sorted(path.name for path in _checks.folder(target, "folder").iterdir() if not is_own(path))
     if others or target.is_symlink():
         raise DataError(f"folder: {target}: contains {others[0] if others else 'a link'}, so it is not replaced")
     with _temporary.folder(target, replace=True) as draft:

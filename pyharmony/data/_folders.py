@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import _checks
 from ..errors import DataError
 from ..typing import PathLike
 from . import _files
@@ -23,10 +24,10 @@ class _Stems(Dataset):
     _paths: dict[str, dict[str, Path]]
 
     def _open(self, root: Any, folders: dict[str, str]) -> None:
-        self.root = _files.folder_of(root, "root")
+        self.root = _checks.folder(root, "root")
         self._folders = {role: self.root / name for role, name in folders.items()}
-        for path in self._folders.values():
-            _files.folder_of(path, "root")
+        for role, path in self._folders.items():
+            _checks.folder(path, role)
         self._paths = {role: _files.pictures_in(path) for role, path in self._folders.items()}
         self.names = list(next(iter(self._paths.values())))
 
@@ -103,10 +104,11 @@ class Triples(_Stems):
         ['composite', 'mask', 'name', 'target']
     """
 
+    @_checks.kinds
     def __init__(
         self, root: PathLike, composite: str | None = None, mask: str | None = None, target: str | None = None
     ) -> None:
-        place = _files.folder_of(root, "root")
+        place = _checks.folder(root, "root")
         names = {"composite": composite, "target": target, "mask": mask}
         self._open(root, {role: name or _folder_in(place, _FOLDERS[role]) for role, name in names.items()})
         self._groups = _groups_in(self.root / RECIPES)
@@ -199,6 +201,7 @@ class Photos(_Stems):
         (2, ['image', 'mask', 'name'])
     """
 
+    @_checks.kinds
     def __init__(self, root: PathLike, image: str = "images", mask: str | None = "masks") -> None:
         self._open(root, {"image": image} | ({} if mask is None else {"mask": mask}))
 
@@ -228,12 +231,13 @@ class Manifest(Dataset):
         ['image', 'name']
     """
 
+    @_checks.kinds
     def __init__(self, root: PathLike, split: str | None = None, roles: Sequence[str] | None = None) -> None:
         path = Path(root)
         path = path / "manifest.json" if path.is_dir() else path
         self.root = path.parent
         pairs: dict[str, dict[str, dict[str, Any]]] = {}
-        table = _files.read_json(path)
+        table = _files.read_json(path, "root")
         if not isinstance(table, dict) or not isinstance(table.get("entries"), list):
             raise DataError(f"{path}: expected an object with a list 'entries'")
         for number, entry in enumerate(table["entries"]):

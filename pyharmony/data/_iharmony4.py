@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from .. import _checks
 from ..errors import ArgumentError, DataError
 from ..typing import PathLike
 from . import _files
@@ -45,10 +46,11 @@ class IHarmony4(Dataset):
         ['HCOCO/c1_1_1']
     """
 
+    @_checks.kinds
     def __init__(
         self, root: PathLike, split: Literal["train", "test", "all"] = "train", subsets: Sequence[str] | None = None
     ) -> None:
-        self.root = _files.folder_of(root, "root")
+        self.root = _checks.folder(root, "root")
         if split not in SPLITS:
             raise ArgumentError(f"split: {split!r}, expected one of {', '.join(map(repr, SPLITS))}")
         lists = [name for name in SUBSETS.values() for each in SPLITS if (self.root / f"{name}_{each}.txt").is_file()]

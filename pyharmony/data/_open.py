@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError, DataError
+from .. import _checks
+from ..errors import ArgumentError, DataError, FileError
 from ..typing import DataKind, PathLike
 from ._dataset import Dataset
 from ._folders import Manifest, Photos, Triples
@@ -48,6 +50,7 @@ KINDS: dict[str, Callable[[Path, Options], Dataset]] = {
 }
 
 
+@_checks.kinds
 def open_dataset(
     path: PathLike,
     kind: DataKind | None = None,
@@ -85,9 +88,9 @@ def open_dataset(
         >>> type(photos).__name__, photos.names
         ('Photos', ['a', 'b'])
     """
-    place = Path(path)
+    place = _checks.path(path, "path")
     if not place.exists():
-        raise FileNotFoundError(2, "No such file or folder", str(place))
+        raise FileError.of(errno.ENOENT, "path", place, "a folder or a file of a data set")
     if kind is not None and kind not in KINDS:
         raise ArgumentError(f"kind: {kind!r}, expected one of {', '.join(map(repr, KINDS))}")
     data_kind = kind or ("coco" if annotations is not None else "scenes" if boxes is not None else _kind(place))

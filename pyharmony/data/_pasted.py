@@ -86,6 +86,7 @@ class Pasted(RandomSamples):
         (8, (32, 32, 3))
     """
 
+    @_checks.kinds
     def __init__(
         self,
         photos: Dataset,

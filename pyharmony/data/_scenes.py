@@ -51,8 +51,9 @@ class AlignedScenes(Dataset):
         (['park/a', 'park/b'], 5)
     """
 
+    @_checks.kinds
     def __init__(self, root: PathLike, boxes: PathLike | None = None) -> None:
-        self.root = _files.folder_of(root, "root")
+        self.root = _checks.folder(root, "root")
         if boxes is None:
             self.boxes = dict.fromkeys((path.name for path in sorted(self.root.iterdir()) if path.is_dir()), None)
         else:
@@ -68,7 +69,7 @@ class AlignedScenes(Dataset):
         for scene, path in folders.items():
             if scene in self.missing:
                 continue
-            folder = _files.folder_of(path, "root")
+            folder = _checks.folder(path, "root")
             if boxes is not None:
                 _files.own_file(self.root, folder, where)
             image_paths = list(_files.pictures_in(folder).values())
@@ -122,6 +123,7 @@ class AlignedScenes(Dataset):
         return {"name": self.names[index], "image": image, "scene": scene}
 
 
+@_checks.kinds
 def write_scenes(
     scenes: AlignedScenes,
     folder: PathLike,
@@ -205,6 +207,7 @@ class ScenePairs(Dataset):
         (5, ['dst', 'name', 'scene', 'src'])
     """
 
+    @_checks.kinds
     def __init__(self, scenes: AlignedScenes, count: int, *, seed: int = 0) -> None:
         self.scenes = scenes
         able = [name for name, indices in scenes.scenes.items() if len(indices) > 1]
@@ -233,7 +236,7 @@ class ScenePairs(Dataset):
 def _boxes(path: Path) -> dict[str, Any]:
     """Returns top, left, bottom and right of each scene."""
     boxes: dict[str, Any] = {}
-    for number, line in enumerate(_files.read_lines(path), 1):
+    for number, line in enumerate(_files.read_lines(path, "boxes"), 1):
         if not line.strip():
             continue
         match = _LINE.fullmatch(line.strip())

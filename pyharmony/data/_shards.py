@@ -61,8 +61,9 @@ class Shards(Dataset):
         (2, 16, 16, 3)
     """
 
+    @_checks.kinds
     def __init__(self, folder: PathLike) -> None:
-        self.folder = _files.folder_of(folder, "folder")
+        self.folder = _checks.folder(folder, "folder")
         index = self.folder / "index.json"
         if not index.is_file():
             raise DataError(f"folder: {self.folder}: no index.json of shards")
@@ -233,6 +234,7 @@ class Shards(Dataset):
         return []
 
 
+@_checks.kinds
 def write_shards(
     dataset: Dataset | Sequence[Sample],
     folder: PathLike,

@@ -13,6 +13,7 @@ from ._dataset import Dataset, Subset
 SHARES: Mapping[str, float] = {"train": 0.9, "val": 0.05, "test": 0.05}
 
 
+@_checks.kinds
 def split_of(name: str, shares: Mapping[str, float] = SHARES, *, seed: int = 0) -> str:
     """Returns the split of a name, independently of other samples in the data set.
 
@@ -44,6 +45,7 @@ def split_of(name: str, shares: Mapping[str, float] = SHARES, *, seed: int = 0) 
     return [key for key in shares if shares[key] > 0][-1]  # the remainder left by rounding
 
 
+@_checks.kinds
 def split(dataset: Dataset, shares: Mapping[str, float] = SHARES, *, seed: int = 0) -> dict[str, Subset]:
     """Splits a data set by the hash of each sample's group, so that groups are not divided.
 

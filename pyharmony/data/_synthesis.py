@@ -69,6 +69,7 @@ class Synthesis(RandomSamples):
         (4, ['composite', 'mask', 'name', 'recipe', 'target'])
     """
 
+    @_checks.kinds
     def __init__(
         self,
         photos: Dataset,
@@ -182,7 +183,11 @@ def _weights(methods: Any, photos: int) -> dict[str, float]:
         return {"lut_mix": 0.5, **dict.fromkeys(others, 0.5 / len(others))}
     if isinstance(methods, str):
         methods = [methods]
-    weights = dict(methods) if isinstance(methods, Mapping) else dict.fromkeys(methods, 1.0)
+    weights = (
+        dict(methods)
+        if isinstance(methods, Mapping)
+        else dict.fromkeys(_checks.several(methods, "methods", "a list of methods"), 1.0)
+    )
     for name, weight in weights.items():
         if name not in METHODS:
             raise ArgumentError(f"methods: {name!r}, expected some of {', '.join(METHODS)}")
@@ -237,6 +242,7 @@ class CopyPaste(Dataset):
         (32, 32, 3)
     """
 
+    @_checks.kinds
     def __init__(
         self,
         pairs: Dataset,

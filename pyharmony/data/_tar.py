@@ -51,6 +51,7 @@ class TarShards(Dataset):
         ['image', 'json', 'mask', 'name']
     """
 
+    @_checks.kinds
     def __init__(self, source: PathLike | Sequence[PathLike]) -> None:
         paths = _files.files_of(source, ".tar")
         self._bad: list[Problem] = []
@@ -104,6 +105,7 @@ class TarShards(Dataset):
         return self._bad
 
 
+@_checks.kinds
 def write_tar_shards(
     dataset: Dataset | Sequence[Sample],
     folder: PathLike,

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, _install, _protobuf, _temporary
-from ..errors import ArgumentError, DataError, ShapeError
+from ..errors import ArgumentError, DataError, FileError, ShapeError
 from ..typing import PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, in_chunks, load_samples
@@ -58,6 +58,7 @@ class TFRecordPairs(Dataset):
         ['composite', 'mask', 'name', 'target']
     """
 
+    @_checks.kinds
     def __init__(
         self,
         source: PathLike | Sequence[PathLike],
@@ -131,6 +132,7 @@ class TFRecordPairs(Dataset):
         return self._bad
 
 
+@_checks.kinds
 def write_tfrecord(
     dataset: Dataset | Sequence[Sample],
     path: PathLike,
@@ -168,13 +170,14 @@ def write_tfrecord(
     """
     features = _features(composite, target, mask)
     sound = load_samples(dataset, errors, progress, threads)
-    if os.path.lexists(path):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
+    if os.path.lexists(_checks.path(path, "path")):
+        raise FileError.of(errno.EEXIST, "path", path, "a new file")
     with _temporary.file(path) as unfinished, open(unfinished, "wb") as file:
         _write(file, _with_mask_feature(sound, features), features)
         _files.sync(file)
 
 
+@_checks.kinds
 def write_tfrecord_shards(
     dataset: Dataset | Sequence[Sample],
     folder: PathLike,

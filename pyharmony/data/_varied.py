@@ -49,6 +49,7 @@ class Varied(RandomSamples):
         (6, (24, 32, 3))
     """
 
+    @_checks.kinds
     def __init__(
         self,
         photos: Dataset,

@@ -49,6 +49,7 @@ class Written:
     unlikely: list[str]
 
 
+@_checks.kinds
 def write_triples(
     dataset: Dataset | Sequence[Sample],
     folder: PathLike,

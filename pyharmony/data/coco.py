@@ -56,7 +56,7 @@ class Instances(Dataset):
     """
 
     def __init__(self, annotations: PathLike, images: PathLike, categories: Iterable[str] | None = None) -> None:
-        self.annotations, self.images = _checks.path(annotations, "annotations"), _files.folder_of(images, "images")
+        self.annotations, self.images = _checks.path(annotations, "annotations"), _checks.folder(images, "images")
         self.problems: list[Problem] = []
         self.category_names: list[str] = []
         self._select([])
@@ -143,6 +143,7 @@ class CocoPeople(Instances):
         ('1_7', 16)
     """
 
+    @_checks.kinds
     def __init__(
         self,
         annotations: PathLike,
@@ -178,7 +179,7 @@ def _share(one: Instance) -> float:
 
 def read_table(annotations: Path) -> dict[str, Any]:
     """Returns the contents of a file of COCO annotations; `categories` may be missing in it."""
-    table = _files.read_json(annotations)
+    table = _files.read_json(annotations, "annotations")
     for key in ("images", "annotations", "categories"):
         entries = table.get(key, [] if key == "categories" else None) if isinstance(table, dict) else None
         if not isinstance(entries, list):
@@ -237,6 +238,7 @@ def _instance(one: Any, photos: dict[Any, Any], category: str) -> Instance:
     )
 
 
+@_checks.kinds
 def decode_segmentation(segmentation: Any, height: int, width: int) -> NumpyArray:
     """Decodes the mask of a COCO segmentation: polygons, or runs.
 
@@ -256,6 +258,8 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> NumpyArra
         >>> data.decode_segmentation([[1, 0, 3, 0, 3, 2, 1, 2]], 2, 4).tolist()
         [[0, 255, 255, 0], [0, 255, 255, 0]]
     """
+    for side, name in ((height, "height"), (width, "width")):
+        _checks.whole(side, name, low=1)
     if isinstance(segmentation, dict):
         counts = segmentation.get("counts")
         size = segmentation.get("size")
@@ -271,6 +275,7 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> NumpyArra
     return np.where(inside, np.uint8(255), np.uint8(0))
 
 
+@_checks.kinds
 def encode_segmentation(mask: NumpyArray) -> dict[str, Any]:
     """Encodes a mask in COCO's format: `size` (height, width) and `counts`, its run lengths as text.
 

@@ -47,8 +47,11 @@ def composed(output: npt.NDArray[Any], composite: Picture, mask: Picture) -> Pic
         >>> evaluation.composed(np.full((1, 2, 3), 50.0), composite, mask)[..., 0].tolist()
         [[50, 100]]
     """
+    for name, image, dims in (("output", output, 3), ("composite", composite, 3), ("mask", mask, 2)):
+        _checks.image(image, name, dims=(dims,))
     if output.shape != composite.shape:
         raise ShapeError(f"output: shape {list(output.shape)}, expected {list(composite.shape)} as composite")
+    _checks.mask(mask, "mask", *composite.shape[:2])
     levels = np.asarray(output, np.float32)
     if not np.isfinite(levels).all():
         raise ArgumentError("output: NaN or infinities")
@@ -186,6 +189,7 @@ class Evaluation(_reprs.Line):
         return summaries
 
 
+@_checks.kinds
 def evaluate(
     dataset: Dataset,
     methods: Mapping[str, Method] | None = None,

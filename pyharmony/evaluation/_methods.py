@@ -51,6 +51,7 @@ METHODS: Mapping[str, Method] = {
 }
 
 
+@_checks.kinds
 def harmonizer(
     source: Network | PathLike | bytes,
     *,
@@ -86,6 +87,7 @@ def harmonizer(
     return networks.Harmonizer(networks.loaded(source, device), batch_statistics, size)
 
 
+@_checks.kinds
 def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = None) -> Judge:
     """Returns a network as a judge of images.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from .. import _checks, _temporary
 from ..metrics import Interval
+from ..typing import PathLike
 from ._evaluate import Evaluation
 from ._methods import Picture, enlarged
 from ._published import PUBLISHED, SUBSETS, Published
@@ -31,7 +31,8 @@ _SHORT = ("mse", "psnr", "fmse")
 _COLOURS = np.array([[200, 30, 30], [245, 225, 150], [30, 90, 200]], np.float32)
 
 
-def write_csv(evaluation: Evaluation, path: str | os.PathLike[str]) -> None:
+@_checks.kinds
+def write_csv(evaluation: Evaluation, path: PathLike) -> None:
     """Writes a row for each image and method; the file is written completely or not at all.
 
     Raises:
@@ -50,6 +51,7 @@ def write_csv(evaluation: Evaluation, path: str | os.PathLike[str]) -> None:
         writer.writerows(evaluation.rows)
 
 
+@_checks.kinds
 def markdown(evaluation: Evaluation, *, published: bool = False) -> str:
     """Returns the tables of an evaluation: all images, differences to the composite, groups, and published figures.
 
@@ -140,7 +142,8 @@ def heat_map(parts: npt.NDArray[Any], picture: Picture) -> Picture:
         >>> evaluation.heat_map(np.array([[0.0, 1.0]]), np.full((8, 16, 3), 128, np.uint8)).shape
         (8, 16, 3)
     """
-    height, width = picture.shape[:2]
+    height, width = _checks.image(picture, "picture", dims=(3,)).shape[:2]
+    _checks.finite(_checks.image(parts, "parts", dims=(2,)), "parts")
     p = enlarged(np.asarray(parts, np.float32)[..., None], (height, width))[..., 0].clip(0, 1)
     scale = np.linspace(0, 1, len(_COLOURS))
     colours = np.stack([np.interp(p, scale, _COLOURS[:, c]) for c in range(3)], -1)
