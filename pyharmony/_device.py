@@ -24,7 +24,7 @@ class _State:
     messages: ClassVar[set[str]] = set()
 
 
-def _checked(device: object, name: str) -> Device:
+def checked(device: object, name: str) -> Device:
     if not isinstance(device, str):
         raise DTypeError(f"{name}: {device!r}, expected one of {', '.join(map(repr, DEVICES))}")
     if device not in DEVICES:
@@ -54,10 +54,10 @@ def set_device(device: Device = "auto", *, strict: bool = False) -> None:
     """
     if not isinstance(strict, (bool, np.bool_)):
         raise DTypeError(f"strict: {strict!r}, expected True or False")
-    checked = _checked(device, "device")
-    if strict and checked == "cuda" and not _native.has_cuda():
+    device_name = checked(device, "device")
+    if strict and device_name == "cuda" and not _native.has_cuda():
         raise DeviceError(_missing("device"))
-    _State.device, _State.strict = checked, bool(strict)
+    _State.device, _State.strict = device_name, bool(strict)
 
 
 def get_device() -> Device:
@@ -69,7 +69,7 @@ def get_device() -> Device:
         'auto'
     """
     if _State.device is None:
-        _State.device = _checked(os.environ.get("PYHARMONY_DEVICE") or "auto", "PYHARMONY_DEVICE")
+        _State.device = checked(os.environ.get("PYHARMONY_DEVICE") or "auto", "PYHARMONY_DEVICE")
     return _State.device
 
 
@@ -80,7 +80,7 @@ def resolve(device: str | None) -> str:
         DTypeError, ArgumentError: device is not None, 'auto', 'cpu' or 'cuda'.
         DeviceError: the device cannot be used, and `set_device` was called with strict=True.
     """
-    preference = get_device() if device is None else _checked(device, "device")
+    preference = get_device() if device is None else checked(device, "device")
     # A query for CUDA initialises it, which a call on the CPU must not do.
     if preference != "cpu" and _native.has_cuda():
         return "cuda"

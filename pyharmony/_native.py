@@ -139,8 +139,8 @@ def set_num_threads(n: int) -> None:
     """
     from .errors import ArgumentError
 
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ArgumentError(f"n: {n!r}, expected an integer of at least 1")
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n < 1 << 31:
+        raise ArgumentError(f"n: {n!r}, expected an integer from 1 to {(1 << 31) - 1}")
     native.set_num_threads(n)
 
 

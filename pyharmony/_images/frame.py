@@ -493,7 +493,7 @@ def at_of_items(at: Any) -> list[Any] | None:
     if _arrays.is_array(at):
         return list(_arrays.to_numpy(at, "at").tolist()) if at.ndim == 2 else None
     # One position is a pair of numbers, so several are recognised by the pairs or None among them.
-    if isinstance(at, (list, tuple)) and any(x is None or np.ndim(x) == 1 for x in at):
+    if isinstance(at, (list, tuple)) and any(x is None or isinstance(x, (list, tuple, np.ndarray)) for x in at):
         return list(at)
     return None
 

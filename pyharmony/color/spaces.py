@@ -73,20 +73,23 @@ MIRED_RANGE = (50.0, 1e6 / 1500)
 _AT_ONCE = 4096
 
 
-def _floats(x: Any) -> Float64:
-    """Returns numbers as float64."""
+def _floats(x: Any, name: str = "colours") -> Float64:
+    """Returns real numbers as float64; texts, which NumPy would convert, are refused."""
     try:
-        return np.asarray(x.detach() if is_torch(x) else x, np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DTypeError(f"colours: {type(x).__name__}, expected an array of numbers") from error
+        a = np.asarray(x.detach() if is_torch(x) else x)
+        if a.dtype.kind in "iuf":
+            return np.asarray(a, np.float64)
+    except Exception as error:  # an object that fails to convert itself, or lists of different lengths
+        raise DTypeError(f"{name}: {type(x).__name__}, expected an array of numbers") from error
+    raise DTypeError(f"{name}: {type(x).__name__} of dtype {a.dtype}, expected an array of numbers")
 
 
-def _colors(x: Any) -> Float64:
+def _colors(x: Any, name: str) -> Float64:
     """Returns colours [..., 3] as float64."""
-    a = _floats(x)
+    a = _floats(x, name)
     if a.shape[-1:] != (3,):
         first = "; channels come last: x.movedim(-3, -1)" if is_torch(x) and a.ndim > 2 and a.shape[-3] == 3 else ""
-        raise ShapeError(f"colours: shape {list(a.shape)}, expected [..., 3]{first}")
+        raise ShapeError(f"{name}: shape {list(a.shape)}, expected [..., 3]{first}")
     return a
 
 
@@ -98,7 +101,7 @@ def srgb_to_linear(rgb: Any) -> Float64:
         >>> color.srgb_to_linear(np.array([0.0, 0.5, 1.0])).round(3).tolist()
         [0.0, 0.214, 1.0]
     """
-    x = _floats(rgb)
+    x = _floats(rgb, "rgb")
     size = np.abs(x)
     return np.copysign(np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4), x)
 
@@ -111,7 +114,7 @@ def linear_to_srgb(rgb: Any) -> Float64:
         >>> color.linear_to_srgb(np.array([0.0, 0.18, 1.0])).round(3).tolist()
         [0.0, 0.461, 1.0]
     """
-    x = _floats(rgb)
+    x = _floats(rgb, "rgb")
     size = np.abs(x)
     threshold = 0.04045 / 12.92
     return np.copysign(np.where(size <= threshold, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055), x)
@@ -125,7 +128,7 @@ def rgb_to_xyz(rgb: Any) -> Float64:
         >>> color.rgb_to_xyz(np.array([1.0, 1.0, 1.0])).round(3).tolist()
         [0.95, 1.0, 1.089]
     """
-    return srgb_to_linear(_colors(rgb)) @ RGB_TO_XYZ.T
+    return srgb_to_linear(_colors(rgb, "rgb")) @ RGB_TO_XYZ.T
 
 
 def xyz_to_rgb(xyz: Any) -> Float64:
@@ -136,7 +139,7 @@ def xyz_to_rgb(xyz: Any) -> Float64:
         >>> color.xyz_to_rgb(color.rgb_to_xyz(np.array([0.2, 0.4, 0.6]))).round(3).tolist()
         [0.2, 0.4, 0.6]
     """
-    return linear_to_srgb(_colors(xyz) @ XYZ_TO_RGB.T)
+    return linear_to_srgb(_colors(xyz, "xyz") @ XYZ_TO_RGB.T)
 
 
 def lab_f(t: Any) -> Float64:
@@ -169,7 +172,7 @@ def lab_to_rgb(lab: Any) -> Float64:
         >>> color.lab_to_rgb(np.array([50.0, 0.0, 0.0])).round(3).tolist()
         [0.466, 0.466, 0.466]
     """
-    f = (_colors(lab) + [16.0, 0.0, 0.0]) @ np.linalg.inv(F_TO_LAB).T
+    f = (_colors(lab, "lab") + [16.0, 0.0, 0.0]) @ np.linalg.inv(F_TO_LAB).T
     return xyz_to_rgb(lab_f_inverse(f) * WHITE)
 
 
@@ -181,7 +184,7 @@ def rgb_to_lalphabeta(rgb: Any) -> Float64:
         >>> color.rgb_to_lalphabeta(np.array([0.2, 0.4, 0.6])).round(3).tolist()
         [-1.517, -0.377, -0.088]
     """
-    lms = _colors(rgb) @ RGB_TO_LMS.T + LMS_FLOOR
+    lms = _colors(rgb, "rgb") @ RGB_TO_LMS.T + LMS_FLOOR
     return np.log(np.maximum(lms, np.finfo(np.float32).tiny)) @ LMS_TO_LALPHABETA.T
 
 
@@ -194,7 +197,7 @@ def lalphabeta_to_rgb(lalphabeta: Any) -> Float64:
         >>> color.lalphabeta_to_rgb(color.rgb_to_lalphabeta(rgb)).round(3).tolist()
         [0.2, 0.4, 0.6]
     """
-    lms = np.exp(_colors(lalphabeta) @ LMS_TO_LALPHABETA)  # the matrix is orthogonal
+    lms = np.exp(_colors(lalphabeta, "lalphabeta") @ LMS_TO_LALPHABETA)  # the matrix is orthogonal
     return (lms - LMS_FLOOR) @ np.linalg.inv(RGB_TO_LMS).T
 
 
@@ -206,7 +209,7 @@ def rgb_to_ycbcr(rgb: Any) -> Float64:
         >>> color.rgb_to_ycbcr(np.array([1.0, 0.0, 0.0])).round(3).tolist()
         [0.299, 0.331, 1.0]
     """
-    return _colors(rgb) @ RGB_TO_YCBCR.T + [0.0, 0.5, 0.5]
+    return _colors(rgb, "rgb") @ RGB_TO_YCBCR.T + [0.0, 0.5, 0.5]
 
 
 def ycbcr_to_rgb(ycbcr: Any) -> Float64:
@@ -217,7 +220,7 @@ def ycbcr_to_rgb(ycbcr: Any) -> Float64:
         >>> color.ycbcr_to_rgb(color.rgb_to_ycbcr(np.array([0.2, 0.4, 0.6]))).round(3).tolist()
         [0.2, 0.4, 0.6]
     """
-    return (_colors(ycbcr) - [0.0, 0.5, 0.5]) @ np.linalg.inv(RGB_TO_YCBCR).T
+    return (_colors(ycbcr, "ycbcr") - [0.0, 0.5, 0.5]) @ np.linalg.inv(RGB_TO_YCBCR).T
 
 
 def xyz_to_xyy(xyz: Any) -> Float64:
@@ -228,7 +231,7 @@ def xyz_to_xyy(xyz: Any) -> Float64:
         >>> color.xyz_to_xyy(np.array([0.95, 1.0, 1.09])).round(3).tolist()
         [0.312, 0.329, 1.0]
     """
-    a = _colors(xyz)
+    a = _colors(xyz, "xyz")
     total = a.sum(-1, keepdims=True)
     white = WHITE / WHITE.sum()
     xy = np.where(total > 0, a[..., :2] / np.where(total > 0, total, 1), white[:2])
@@ -243,7 +246,7 @@ def xyy_to_xyz(xyy: Any) -> Float64:
         >>> color.xyy_to_xyz(np.array([0.3127, 0.329, 1.0])).round(3).tolist()
         [0.95, 1.0, 1.089]
     """
-    x, y, luminance = np.moveaxis(_colors(xyy), -1, 0)
+    x, y, luminance = np.moveaxis(_colors(xyy, "xyy"), -1, 0)
     scale = luminance / np.where(y > 0, y, 1)
     return np.stack([x * scale, luminance, (1 - x - y) * scale], -1)
 

@@ -45,10 +45,10 @@ def line_of(value: Any, name: str) -> Line | None:
         return None
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
         return Line(row_of(value, name))
-    try:
-        first, second = value
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{name}: {value!r}, expected a row, or two points ((x, y), (x, y))") from None
+    points = _checks.several(value, name, accepts := "a row, or two points ((x, y), (x, y))")
+    if len(points) != 2:
+        raise ArgumentError(f"{name}: {value!r}, expected {accepts}")
+    first, second = points
     (x0, y0), (x1, y1) = point_of(first, name), point_of(second, name)
     if x0 == x1:
         raise ArgumentError(f"{name}: {value!r} is vertical, expected two points of different x")

@@ -191,7 +191,10 @@ def _elevation(value: Any) -> float:
 
 def _tint(value: Any) -> tuple[float, float, float]:
     try:
-        red, green, blue = (_checks.number(x, "tint", accepts="three numbers above 0") for x in value)
+        red, green, blue = (
+            _checks.number(x, "tint", accepts="three numbers above 0")
+            for x in _checks.several(value, "tint", "three numbers above 0")
+        )
     except (TypeError, ValueError):
         raise ArgumentError(f"tint: {value!r}, expected three numbers above 0") from None
     if max(red, green, blue) > 1e300:
