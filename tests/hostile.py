@@ -1,0 +1,348 @@
+"""Foreign and hostile values by kind of argument, and a valid call of every public function, taken from its example.
+
+`VALUES` has the values of each kind: those that a call must refuse or warn of, and those that it may accept. `kind_of`
+finds the kind of a parameter by its annotation; a parameter of an unknown kind fails the test, as does a public function
+without an example.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import doctest
+import functools
+import importlib
+import inspect
+import io
+import math
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+class Unconvertible:
+    """An object whose conversions fail, as those of a proxy do whose connection is lost."""
+
+    def __float__(self) -> float:
+        raise RuntimeError("no conversion")
+
+    __int__ = __index__ = __bool__ = __len__ = __iter__ = __array__ = __fspath__ = __float__  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of an argument.
+
+    Attributes:
+        name: its name in the test's output.
+        make: creates it; values are created for each call, as calls may use them up.
+        accepted: whether a call may accept it without a warning.
+    """
+
+    name: str
+    make: Callable[[], Any]
+    accepted: bool = False
+
+
+def refused(**values: Any) -> list[Value]:
+    """Returns values that a call refuses or warns of, by name."""
+    return [Value(name, functools.partial(copy.copy, value)) for name, value in values.items()]
+
+
+def accepted(**values: Any) -> list[Value]:
+    """Returns values that a call may also accept, by name."""
+    return [Value(name, functools.partial(copy.copy, value), accepted=True) for name, value in values.items()]
+
+
+def _image(*shape: int, dtype: str = "uint8", white: float = 255) -> np.ndarray:
+    return (np.random.default_rng(0).random(shape) * white).astype(dtype)
+
+
+#: Paths lead nowhere but into the folder of a test, for a call that should refuse one may write to it: a special file
+#: in the working folder, and a file beside that folder. `prepare` makes them.
+SOCKET, SENTINEL, UNTOUCHED = "socket", "sentinel.txt", "untouched"
+
+
+def prepare(folder: Path) -> Path:
+    """Makes the files that hostile paths lead to, and returns the folder to work in."""
+    inner = folder / "inner"
+    (inner / "a folder").mkdir(parents=True)
+    (folder / SENTINEL).write_text(UNTOUCHED)
+    os.mknod(inner / SOCKET, stat.S_IFSOCK | 0o600)
+    return inner
+
+
+def is_untouched(inner: Path) -> bool:
+    """Returns whether a call left the files alone that hostile paths lead to."""
+    return (
+        stat.S_ISSOCK((inner / SOCKET).stat().st_mode)
+        and list((inner / "a folder").iterdir()) == []
+        and (inner.parent / SENTINEL).read_text() == UNTOUCHED
+        and {path.name for path in inner.parent.iterdir()} == {SENTINEL, "inner"}
+    )
+
+
+HUGE = 10**400  # an integer beyond the range of floats
+#: No argument of any kind accepts these.
+NOTHING = refused(
+    object=object(), unconvertible=Unconvertible(), complex=1j, set={1, 2}, range_=range(3), ellipsis=...,
+    type_=int, function=len, mapping={"x": 1}, undefined=NotImplemented,
+)  # fmt: skip
+#: A text is a path to some arguments, a name to others, and no number to any.
+TEXTS = refused(
+    empty="", nul="a\0b", surrogate="\ud800", long="x" * 100_000, url="https://example.org/a.png",
+    special=SOCKET, folder="a folder", outside=f"../{SENTINEL}", missing="no such file.png",
+)  # fmt: skip
+
+NUMBERS = refused(
+    none=None, text="3", words="nan", bytes_=b"3", nan=math.nan, infinite=math.inf, below=-math.inf, huge=HUGE,
+    decimal_nan=Decimal("NaN"), lists=[1.0], array_=np.arange(3), true=True, numpy_true=np.True_,
+    numpy_nan=np.float32("nan"),
+)  # fmt: skip
+
+VALUES: dict[str, list[Value]] = {
+    "number": [
+        *NOTHING, *NUMBERS,
+        *accepted(negative=-1e300, large=1e300, tiny=5e-324, minus=-1, fraction=Fraction(1, 3), decimal_=Decimal("0.5"),
+                  half=np.float16(0.5), zero_d=np.array(0.5)),
+    ],
+    "whole": [
+        *NOTHING, *NUMBERS, *refused(part=1.5, half=Fraction(1, 2), huge_negative=-HUGE, beyond=1 << 64),
+        *accepted(minus=-1, least=-(1 << 63), zero=0, numpy_one=np.int8(1), one=1.0, zero_d=np.array(1)),
+    ],
+    "flag": [
+        *NOTHING,
+        *refused(none=None, one=1, zero=0, no="no", yes="True", empty="", nan=math.nan, lists=[], pair=(True, False),
+                 array_=np.array([True, False]), bytes_=b"", two=2.0),
+        *accepted(numpy_true=np.True_),
+    ],
+    "word": [
+        *NOTHING,
+        *refused(none=None, empty="", capitals="AUTO", spaced=" auto", nul="auto\0", long="x" * 100_000, number=3,
+                 true=True, bytes_=b"auto", lists=["auto"], surrogate="\ud800", path="../auto", nan=math.nan),
+    ],
+    "text": [
+        *NOTHING,
+        *refused(none=None, empty="", nul="a\0b", surrogate="\ud800", number=3, true=True, bytes_=b"auto", lists=["auto"],
+                 nan=math.nan, control="a\x1bb", zero_d=np.array(3)),
+        *accepted(capitals="AUTO", path="../auto", long="x" * 100_000),
+    ],
+    "path": [
+        *NOTHING,
+        *refused(none=None, number=3, nan=math.nan, true=True, lists=["a"], array_=np.zeros(3), bytes_=b"\0"),
+        *TEXTS,
+    ],
+    "out": [
+        *NOTHING,
+        *refused(number=3, nan=math.nan, true=True, bytes_=b"a.png", array_=np.zeros(3), small=np.zeros((2, 2, 3), np.uint8),
+                 empty="", nul="a\0.png", no_format="a.xyz", no_ending="a", folder="a folder", missing="no such folder/a.png",
+                 special=f"{SOCKET}/a.png", long="x" * 5000 + ".png", surrogate="\ud800/a.png", closed=io.StringIO()),
+    ],
+    "position": [
+        *NOTHING,
+        *refused(number=3, text="12", one=(1,), three=(1, 2, 3), words=("a", "b"), nan=(math.nan, 0), infinite=(math.inf, 0),
+                 huge=(HUGE, 0), booleans=(True, False), none_in=(None, 1), nested=((1, 2), (3,)), bytes_=b"12",
+                 complex_in=(1j, 0), empty=(), zero_d=np.array(3.0)),
+        *accepted(far=(1e300, -1e300), outside=(-5000, 5000)),
+    ],
+    "box": [
+        *NOTHING,
+        *refused(number=3, text="1,2,3,4", three=(1, 2, 3), five=(1, 2, 3, 4, 5), words=("a",) * 4, nan=(0, 0, math.nan, 3),
+                 infinite=(0, 0, math.inf, 3), huge=(0, 0, HUGE, 3), no_area=(3, 3, 0, 5), negative=(9, 9, -4, -4),
+                 outside=(1e6, 1e6, 5, 5), shares=(0.1, 0.1, 0.5, 0.5), none_in=(None, 1, 2, 3), empty=(),
+                 booleans=(True,) * 4, enormous=(-1e9, 0, 1e300, 3)),
+    ],
+    "image": [
+        *NOTHING,
+        *refused(none=None, number=3, true=True, zero_d=np.array(3), vector=np.zeros(8, np.uint8),
+                 no_pixels=np.zeros((0, 5, 3), np.uint8), no_width=np.zeros((5, 0, 3), np.uint8),
+                 booleans=np.zeros((24, 32, 3), bool), integers=np.zeros((24, 32, 3), np.int64),
+                 complex_=np.zeros((24, 32, 3), np.complex64), objects=np.zeros((24, 32, 3), object),
+                 texts=np.full((24, 32), "a"), dates=np.zeros((24, 32), "datetime64[s]"),
+                 records=np.zeros((24, 32), [("r", "u1"), ("g", "u1")]),
+                 six=np.zeros((2, 2, 2, 2, 2, 3), np.uint8), numbers=[[1, 2], [3, 4]],
+                 infinite=np.full((24, 32, 3), np.inf, np.float32),
+                 levels=_image(24, 32, 3, dtype="float32"),
+                 bytes_=b"", garbage=b"\x89PNG\r\n\x1a\n" + b"x" * 40, cut=b"\xff\xd8\xff\xe0", text_file=io.StringIO("a")),
+        *TEXTS,
+        *accepted(reversed_=_image(24, 32, 3)[::-1, ::-1], broadcast=np.broadcast_to(np.uint8(9), (24, 32, 3)),
+                  big_endian=_image(24, 32, 3, dtype=">u2", white=65535)),
+    ],
+    "mask": [
+        *NOTHING,
+        *refused(number=3, true=True, zero_d=np.array(3), vector=np.zeros(8, np.uint8), no_pixels=np.zeros((0, 5), np.uint8),
+                 other_size=np.full((7, 9), 255, np.uint8), one_of_255=np.eye(24, 32, dtype=np.uint8),
+                 labels=(np.arange(24 * 32).reshape(24, 32) % 5).astype(np.uint8),
+                 integers=np.ones((24, 32), np.int64), signed=np.ones((24, 32), np.int8),
+                 above=np.full((24, 32), 1.5, np.float32), below=np.full((24, 32), -0.5, np.float32),
+                 nan=np.full((24, 32), np.nan, np.float32), percent=np.full((24, 32), 100.0),
+                 complex_=np.zeros((24, 32), np.complex64), objects=np.zeros((24, 32), object), texts=np.full((24, 32), "a"),
+                 bytes_=b"", garbage=b"\x89PNG\r\n\x1a\n" + b"x" * 40, text_file=io.StringIO("a")),
+        *TEXTS,
+    ],
+    "array": [
+        *NOTHING,
+        *refused(number=3, text="array", true=True, zero_d=np.array(3), no_values=np.zeros((0, 5), np.float32),
+                 objects=np.zeros((24, 32), object), texts=np.full((24, 32), "a"), complex_=np.zeros((24, 32), np.complex64),
+                 dates=np.zeros((24, 32), "datetime64[s]"), six=np.zeros((2,) * 6, np.float32), bytes_=b"", lists=[[1], [2, 3]],
+                 records=np.zeros((24, 32), [("r", "u1")])),
+    ],
+    "sequence": [
+        *NOTHING,
+        *refused(number=3, text="ab", bytes_=b"ab", nan=math.nan, nones=[None, None], objects=[object()], nested=[[[]]],
+                 words=["no", "such"], numbers=[math.nan], huge=[HUGE], true=True, zero_d=np.array(3), mixed=[1, "a", None]),
+    ],
+    "mapping": [
+        *[value for value in NOTHING if value.name != "mapping"],
+        *refused(number=3, text="ab", bytes_=b"ab", nan=math.nan, lists=[1], pairs=[("a", 1)], true=True,
+                 numbers={1: 2}, unknown={"no such name": 1}, nones={None: None}, zero_d=np.array(3), tuples=()),
+    ],
+    "callable": [
+        *[value for value in NOTHING if value.name not in ("function", "type_")],
+        *refused(number=3, text="len", bytes_=b"", nan=math.nan, lists=[len], true=True, array_=np.zeros(3), zero=0, empty="",
+                 tuples=(), zero_d=np.array(3)),
+    ],
+    "rng": [
+        *NOTHING,
+        *refused(text="0", nan=math.nan, part=1.5, negative=-1, lists=[1], true=True, bytes_=b"1", infinite=math.inf,
+                 old=np.random.RandomState(0), array_=np.arange(2), zero_d=np.array(0.5)),
+        *accepted(numpy_one=np.int8(1), huge=1 << 100),
+    ],
+    "thing": [
+        *NOTHING,
+        *refused(number=3, text="no such thing", bytes_=b"x", nan=math.nan, lists=[1, 2], true=True, array_=np.zeros(3),
+                 empty="", nul="a\0b", long="x" * 100_000, surrogate="\ud800", zero_d=np.array(3)),
+    ],
+}  # fmt: skip
+
+#: The kind of a parameter, by a pattern of its annotation; the first that matches.
+KINDS: tuple[tuple[str, str], ...] = (
+    (r"ImageLike|PILImage|^'?Picture'?$", "image"),
+    (r"MaskLike|Masks", "mask"),
+    (r"^Rng", "rng"),
+    (r"FileLike|PathLike|^str \| os\.PathLike", "path"),
+    (r"OutLike", "out"),
+    (r"SlicedArray|SlicedT|Array|Float64|Tensor|NDArray|NumpyT", "array"),
+    (r"Callable|^Tell|^Judge|^Progress", "callable"),
+    (r"Rectangle", "box"),
+    (r"Position|Point|Spot|Front", "position"),
+    (r"Mapping|^dict", "mapping"),
+    (r"^(Sequence|Iterable|Collection|tuple|list|Pair|Number \| Seq)|^int \| (tuple|Pair|Seq)|^Union\[(str, )?int, tuple", "sequence"),
+    (r"^(OneOrMany\[)?bool", "flag"),
+    (r"^(OneOrMany\[)?int", "whole"),
+    (r"^(OneOrMany\[)?(float|Number)", "number"),
+    (r"Literal|Device|Errors|Skip|Gradients|Contour|Kernel|Method$|Method \||Order|Update|Blend|Chroma|DataKind|Task|ImageFormat"
+     r"|^Posture", "word"),
+    (r"^str( \| None)?$", "text"),
+    (r"Network|Model|Module|Dataset|Sample|Scenes|Triples|ComposeInfo|Evaluation|Bank|CopyPaste|Layer|Any|Stage|Head|Method|Retouching|ColorMap|Policy|Loss|Step",
+     "thing"),
+)  # fmt: skip
+
+
+#: Values of a kind that an argument accepts after all, by function and argument.
+#: Function and argument are patterns.
+ACCEPTED: tuple[tuple[str, str, set[str]], ...] = (
+    (r"data\.split(_of)?", "shares", {"unknown"}),  # names of parts are the user's
+    (r"data\.write_\w+|io\.save|save", "folder|path|target", {"missing", "special"}),  # where something new is written
+    (r"evaluation\.write_csv", "path", {"missing", "outside"}),  # replaces a file
+    (r"data\.(AlignedScenes|CocoPeople|boxes_to_masks)|blend\.\w+_tiles", "root|images|folder", {"folder"}),  # a folder
+    (r"color\.\w+_to_\w+", "\\w+", {"range_", "array_", "lists", "number", "nan", "zero_d"}),  # numbers of any shape
+    (r"place", "heads|faces", {"empty"}),  # none are there
+)
+
+
+def is_accepted(function: str, argument: str, value: Value) -> bool:
+    """Returns whether an argument accepts a value, in addition to those that its kind accepts."""
+    short = function.removeprefix("pyharmony.").removeprefix("placement.")
+    return value.accepted or any(
+        re.fullmatch(functions, short) and re.fullmatch(arguments, argument) and value.name in names
+        for functions, arguments, names in ACCEPTED
+    )
+
+
+def kind_of(parameter: inspect.Parameter) -> str:
+    """Returns the kind of a parameter; raises LookupError for one that `KINDS` does not know."""
+    annotation = str(parameter.annotation).replace("typing.", "")
+    for pattern, kind in KINDS:
+        if re.search(pattern, annotation):
+            return kind
+    raise LookupError(f"{parameter}: no kind of tests/hostile.py matches")
+
+
+def accepts_none(parameter: inspect.Parameter) -> bool:
+    return "None" in str(parameter.annotation) or parameter.default is None
+
+
+class CalledError(BaseException):
+    """Ends an example at the call that it is run for."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        super().__init__()
+        self.arguments = arguments
+
+
+def values_once(x: Any) -> Any:
+    """Returns a list of what an iterator yields, which can be passed again; anything else unchanged."""
+    return list(x) if isinstance(x, Iterator) and not hasattr(x, "read") else x
+
+
+@contextlib.contextmanager
+def stopped_at(owner: Any, name: str, thing: Any, modules: list[Any]) -> Iterator[None]:
+    """Has the first call of a function, class or method raise CalledError with its arguments by name."""
+    signature = inspect.signature(thing)
+    with pytest.MonkeyPatch.context() as patch:
+        if inspect.isclass(thing):
+            original = thing.__init__
+
+            def init(self: Any, *args: Any, **options: Any) -> None:
+                if type(self) is thing:
+                    raise CalledError(dict(signature.bind(*args, **options).arguments))
+                original(self, *args, **options)
+
+            patch.setattr(thing, "__init__", init)
+        else:
+
+            @functools.wraps(thing)
+            def call(*args: Any, **options: Any) -> None:
+                raise CalledError(dict(signature.bind(*args, **options).arguments))
+
+            for module in (owner, *modules):
+                if vars(module).get(name) is thing or (module is owner):
+                    patch.setattr(module, name, call)
+        yield
+
+
+def arguments_of(name: str, thing: Any, modules: list[Any]) -> dict[str, Any]:
+    """Returns the arguments of the first call of a public function or class in its example, which it runs until then."""
+    owner = importlib.import_module(name.rpartition(".")[0])
+    text = inspect.cleandoc(vars(thing).get("__doc__") or thing.__doc__ or "")
+    example = doctest.DocTestParser().get_doctest(text, {"__name__": "example", "np": np}, name, None, 0)
+    with stopped_at(owner, name.rpartition(".")[2], thing, modules):
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                for step in example.examples:
+                    exec(compile(step.source, name, "single"), example.globs)
+        except CalledError as error:
+            return {key: values_once(value) for key, value in error.arguments.items()}
+    raise LookupError(f"{name}: its example does not call it")
+
+
+def fresh(x: Any) -> Any:
+    """Returns a copy of an argument, which the call may change or use up; the argument itself if it has none."""
+    try:
+        return copy.deepcopy(x)
+    except Exception:  # a proxy, a module of compiled code, an open file
+        return x
+
+
+def files_below(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))

@@ -1,0 +1,192 @@
+"""Every argument of every public function meets foreign and hostile values: accepted rightly, warned of, or refused.
+
+A refusal is a `PyHarmonyError` that names the argument, and nothing is written. The arguments of a valid call come from
+the example of each function; one argument at a time is replaced by each value of its kind in `hostile.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import re
+import resource
+import shutil
+import signal
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pyharmony
+from pyharmony import errors
+
+from . import skips
+from .hostile import (
+    SENTINEL,
+    UNTOUCHED,
+    VALUES,
+    Value,
+    accepts_none,
+    arguments_of,
+    files_below,
+    fresh,
+    is_accepted,
+    is_untouched,
+    kind_of,
+)
+from .hostile import prepare as prepare_paths
+from .test_api_snapshot import MODULES, TORCH_MODULES, public_names
+from .test_examples import OPTIONAL, example_of, prepare
+
+pytestmark = pytest.mark.chains
+
+SECONDS = 20
+MEGABYTES = 3072  # beyond what the process has
+
+#: Classes of results, which calls create and users read.
+RESULTS = {
+    "pyharmony.composition.ComposeInfo", "pyharmony.composition.Composed", "pyharmony.data.Problem",
+    "pyharmony.data.Written", "pyharmony.evaluation.Evaluation", "pyharmony.evaluation.Published",
+    "pyharmony.evaluation.Result", "pyharmony.evaluation.Summary", "pyharmony.harmonization.HarmonizeInfo",
+    "pyharmony.matching.GrainInfo", "pyharmony.matching.SharpnessInfo", "pyharmony.merging.MergeBase",
+    "pyharmony.merging.MergeInfo", "pyharmony.merging.MergedPart", "pyharmony.merging.MergedPhoto",
+    "pyharmony.metrics.Interval", "pyharmony.ops.ColorStats", "pyharmony.ops.RegionStats", "pyharmony.ops.SolveInfo",
+    "pyharmony.placement.Placement", "pyharmony.shadows.ReflectionInfo", "pyharmony.shadows.ShadowInfo",
+    "pyharmony.upscaling.UpscalingInfo", "pyharmony.errors.Reason",
+}  # fmt: skip
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+
+
+def is_checked(thing: Any) -> bool:
+    return callable(thing) and not (inspect.isclass(thing) and issubclass(thing, BaseException))
+
+
+def callables() -> Iterator[tuple[str, Any]]:
+    """Yields each public function and class once, by the first name that it has."""
+    seen = set()
+    for path in MODULES + TORCH_MODULES * HAS_TORCH:
+        module = importlib.import_module(path)
+        for name in public_names(module):
+            thing = getattr(module, name)
+            if is_checked(thing) and id(thing) not in seen and f"{path}.{name}" not in RESULTS:
+                seen.add(id(thing))
+                yield f"{path}.{name}", thing
+
+
+CALLABLES = dict(callables())
+
+
+@pytest.fixture(scope="module")
+def data_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hostile") / "data"
+    prepare(folder)
+    return folder
+
+
+@contextlib.contextmanager
+def limited() -> Iterator[None]:
+    """Limits the time and the memory of a call."""
+
+    def stop(number: int, frame: object) -> None:
+        raise TimeoutError(f"more than {SECONDS} s")
+
+    size = int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize"))) << 10
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    handler = signal.signal(signal.SIGALRM, stop)
+    resource.setrlimit(resource.RLIMIT_AS, (size + (MEGABYTES << 20), limits[1]))
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+        signal.signal(signal.SIGALRM, handler)
+
+
+def fault_of(name: str, thing: Any, arguments: dict[str, Any], parameter: inspect.Parameter, value: Value) -> str:
+    """Returns what is wrong with a call's answer to a value of an argument; empty if nothing is."""
+    given = {key: fresh(x) for key, x in arguments.items()} | {parameter.name: value.make()}
+    before = files_below(Path.cwd())
+    error: BaseException | None = None
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            with limited():
+                result = call(thing, given)
+                if isinstance(result, Iterator):
+                    for _ in zip(result, range(3)):
+                        pass
+        except BaseException as caught:
+            error = caught
+    new = files_below(Path.cwd()) - before
+    for path in sorted(new, reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    is_fine = is_accepted(name, parameter.name, value)
+    if not is_untouched(Path.cwd()) and not is_fine:
+        return "a file was changed that the call had no business with"
+    (Path.cwd().parent / SENTINEL).write_text(UNTOUCHED)
+    if error is None:
+        if is_fine or any(issubclass(w.category, errors.PyHarmonyWarning) for w in told):
+            return ""
+        return "accepted in silence"
+    text = str(error)
+    shown = f"{type(error).__name__}: {text[:200]!r}"
+    if not isinstance(error, errors.PyHarmonyError):
+        return shown
+    if new:
+        return f"{shown}, but {sorted(map(str, new))} was written"
+    if len(text) > 2000:
+        return f"a message of {len(text)} characters"
+    # Where two arguments do not fit together, the error may name the other one.
+    argument = re.split(r"[\[.]", error.argument or "")[0]
+    if parameter.name not in text and argument not in inspect.signature(thing).parameters:
+        return f"{shown} does not name the argument"
+    return ""
+
+
+def call(thing: Any, arguments: dict[str, Any]) -> Any:
+    positional, options = [], dict(arguments)
+    for name, parameter in inspect.signature(thing).parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional += list(options.pop(name, ()))
+        elif parameter.kind is parameter.POSITIONAL_ONLY:
+            positional.append(options.pop(name))
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            options |= options.pop(name, {})
+    return thing(*positional, **options)
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_hostile_values_are_refused(
+    name: str, data_sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thing = CALLABLES[name]
+    source = "".join(step.source for step in example_of(name, thing).examples)
+    for package, sign in OPTIONAL.items():
+        if sign.search(source) and not importlib.util.find_spec(package):
+            pytest.skip(skips.not_installed(package))
+    shutil.copytree(data_sets, prepare_paths(tmp_path), dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path / "inner")
+    modules = [importlib.import_module(path) for path in MODULES + TORCH_MODULES * HAS_TORCH]
+    arguments = arguments_of(name, thing, modules)
+    threads, device = pyharmony.get_num_threads(), pyharmony.get_device()
+    faults = []
+    try:
+        for parameter in inspect.signature(thing).parameters.values():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            for value in VALUES[kind_of(parameter)]:
+                if value.name == "none" and accepts_none(parameter):
+                    continue
+                fault = fault_of(name, thing, arguments, parameter, value)
+                if fault:
+                    faults.append(f"{parameter.name}, {value.name}: {fault}")
+    finally:
+        pyharmony.set_num_threads(threads)
+        pyharmony.set_device(device)
+    assert not faults, f"{len(faults)} faults\n" + "\n".join(faults)
