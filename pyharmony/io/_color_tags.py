@@ -40,18 +40,16 @@ _ADOBE_PRIMARIES = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), _D65)
 
 #: Tone curves in the form of ICC's parametricCurveType: the form, then g, a, b, c, d.
 _SRGB_CURVE = (3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-_ALPHA = 1.099296826809442  # BT.709's α, the factor of its power
-_BETA = 0.018053968510807  # BT.709's β, the linear light up to which its curve is straight
-_BT709 = (3, 1 / 0.45, 1 / _ALPHA, (_ALPHA - 1) / _ALPHA, 1 / 4.5, 4.5 * _BETA)
 _SMPTE_240 = (3, 1 / 0.45, 1 / 1.1115, 0.1115 / 1.1115, 1 / 4, 4 * 0.0228)
-_TRANSFERS = {
-    1: _BT709, 4: (0, 2.2), 5: (0, 2.8), 6: _BT709, 7: _SMPTE_240, 8: (0, 1.0), 11: _BT709, 12: _BT709,
-    13: _SRGB_CURVE, 14: _BT709, 15: _BT709,
-}  # fmt: skip
+_TRANSFERS = {4: (0, 2.2), 5: (0, 2.8), 7: _SMPTE_240, 8: (0, 1.0), 13: _SRGB_CURVE}
+#: The transfer functions of cameras: BT.709, BT.601, BT.2020 and relatives. They are not inverted: browsers show AVIF
+#: and HEIC by sRGB's curve, and PNG by that of displays, BT.1886.
+_CAMERAS = (1, 6, 11, 12, 14, 15)
+_DISPLAY = (0, 2.4)
 _UNSPECIFIED = 2
 #: The transfer functions of high dynamic range, which cannot be converted without tone mapping.
 _HIGH_RANGE = {16: "PQ", 18: "HLG", 9: "logarithmic", 10: "logarithmic"}
-_NAMES = {(1, 13): "sRGB", (12, 13): "Display P3", (1, 1): "BT.709", (9, 14): "BT.2020", (9, 15): "BT.2020"}
+_NAMES = {(1, 13): "sRGB", (12, 13): "Display P3"}
 
 Chromaticities = tuple[tuple[float, float], ...]
 
@@ -74,10 +72,11 @@ SRGB = Colors(_PRIMARIES[1], _SRGB_CURVE, "sRGB")
 ADOBE_RGB = Colors(_ADOBE_PRIMARIES, (0, 563 / 256), "Compatible with Adobe RGB (1998)")
 
 
-def of_code_points(primaries: int, transfer: int, has_profile: bool = False) -> Colors | None:
-    """Returns the colours of two code points of H.273; None if both are unspecified.
+def of_code_points(primaries: int, transfer: int, has_profile: bool = False, *, in_png: bool = False) -> Colors | None:
+    """Returns the colours of two code points of H.273, as browsers show them; None if both are unspecified.
 
     has_profile: whether there is also an ICC profile, which takes precedence.
+    in_png: whether they are from a PNG, where browsers ignore both if one is unspecified.
     """
     if transfer in _HIGH_RANGE:
         raise Refusal(
@@ -86,32 +85,34 @@ def of_code_points(primaries: int, transfer: int, has_profile: bool = False) -> 
         )
     if has_profile or primaries == transfer == _UNSPECIFIED:
         return None
-    primaries = 1 if primaries == _UNSPECIFIED else primaries
-    transfer = 13 if transfer == _UNSPECIFIED else transfer
-    if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
+    curve = _TRANSFERS.get(transfer)
+    if in_png:
+        if transfer in _CAMERAS and transfer != 12:  # browsers do not know 12
+            curve = _DISPLAY
+    else:
+        primaries = 1 if primaries == _UNSPECIFIED else primaries
+        if transfer == _UNSPECIFIED or transfer in _CAMERAS:
+            transfer, curve = 13, _SRGB_CURVE
+    if primaries not in _PRIMARIES or curve is None:
         raise UnknownColors(f"primaries {primaries} and transfer function {transfer} of H.273")
     name = _NAMES.get((primaries, transfer), f"H.273 primaries {primaries}, transfer function {transfer}")
-    return Colors(_PRIMARIES[primaries], _TRANSFERS[transfer], name)
+    return Colors(_PRIMARIES[primaries], curve, name)
 
 
 def of_gamma(gamma: float | None, chromaticities: Chromaticities | None) -> Colors | None:
-    """Returns the colours of PNG's gAMA and cHRM; None without both.
+    """Returns the colours of PNG's gAMA and cHRM, as browsers show them; None without gAMA.
 
-    A missing one is that of sRGB. Encoders write a gamma of 1/2.2 with the primaries of sRGB for sRGB, with or without
-    the chunk sRGB, so it counts as sRGB.
+    A missing cHRM is that of sRGB. A gamma within 5 % of 1/2.2 alone is written by encoders for sRGB, and counts as it.
     """
-    if gamma is None and chromaticities is None:
+    if chromaticities is not None:
+        _matrix(chromaticities)
+    if gamma is None:
         return None
-    if gamma is not None and not 0.1 <= gamma <= 10:
+    if not 0.1 <= gamma <= 10:
         raise UnknownColors(f"a gamma of {gamma:g}")
-    is_srgb = chromaticities is None or np.allclose(chromaticities, SRGB.primaries, atol=2e-3)
-    if is_srgb and (gamma is None or abs(gamma - 1 / 2.2) < 1e-4):
+    if chromaticities is None and abs(2.2 * gamma - 1) < 0.05:
         return SRGB
-    primaries = SRGB.primaries if chromaticities is None or is_srgb else chromaticities
-    curve = _SRGB_CURVE if gamma is None else (0, 1 / gamma)
-    colors = Colors(primaries, curve, f"PNG gamma {'of sRGB' if gamma is None else f'{gamma:.5f}'}")
-    _matrix(primaries)
-    return colors
+    return Colors(chromaticities or SRGB.primaries, (0, 1 / gamma), f"PNG gamma {gamma:.5f}")
 
 
 def of_pil(info: Mapping[Any, Any]) -> Colors | None:
@@ -139,13 +140,10 @@ def of_pil(info: Mapping[Any, Any]) -> Colors | None:
 
 def _matrix(primaries: Chromaticities) -> tuple[NumpyArray, NumpyArray]:
     """Returns the matrix from linear RGB to XYZ of D50, including the Bradford transform."""
-
-    def xyz(x: float, y: float) -> tuple[float, float, float]:
-        return x / y, 1.0, (1 - x - y) / y
-
     if not all(0 <= x <= 1 and 0 < y <= 1 and x + y <= 1.01 for x, y in primaries):
         raise UnknownColors(f"chromaticities {primaries}")
-    columns, white = np.array([xyz(*point) for point in primaries[:3]]).T, np.array(xyz(*primaries[3]))
+    xyz = np.array([(x, y, 1 - x - y) for x, y in primaries])
+    columns, white = xyz[:3].T, xyz[3] / primaries[3][1]
     bradford = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
     scale = bradford @ np.array(_profiles.D50) / (bradford @ white)
     if abs(np.linalg.det(columns)) < 1e-4 or not (scale.min() > 0.1 and scale.max() < 10):

@@ -138,7 +138,7 @@ def colors_of(png: Png) -> tuple[bytes | None, _color_tags.Colors | None]:
     cicp = png.colors.get(b"cICP", b"")
     if len(cicp) == 4 and not cicp[2]:
         try:
-            colors = _color_tags.of_code_points(cicp[0], cicp[1])
+            colors = _color_tags.of_code_points(cicp[0], cicp[1], in_png=True)
         except _color_tags.UnknownColors:
             # Another chunk may specify the colours in a known way.
             if png.profile is None and not png.colors.keys() & {b"sRGB", b"gAMA", b"cHRM"}:
