@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import pyharmony
-from pyharmony import data, segmentation
+from pyharmony import batch, data, segmentation
 from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, ShapeError, WeightsError
 from pyharmony.io import Picture
 from pyharmony.segmentation import _clicks, _edges, _methods, _prompts, _segment, heads, layers, people
@@ -29,7 +29,7 @@ from pyharmony.segmentation.layers import Layer, sampled
 from pyharmony.segmentation.masks import layers_of
 
 from . import skips
-from .shared import ROOT, load_script
+from .shared import ROOT, load_script, runners
 
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
@@ -1831,3 +1831,70 @@ def test_a_mask_is_a_guess_where_no_answer_is_sure() -> None:
     assert "the mask is a guess" in _segment.reason_of([unsure])
     # Of a person the whole comes first, and how much is meant is open.
     assert _segment.reason_of([unsure, sure]) == ""
+
+
+# ---- what was cut away ---------------------------------------------------------------------------------
+
+
+def noisy() -> tuple[np.ndarray, np.ndarray]:
+    """Returns a photo whose background is noise, which no file compresses, and a soft mask of its disc."""
+    y, x = np.mgrid[:120, :160]
+    far = np.hypot(y - 60, x - 80)
+    image = np.random.default_rng(3).integers(0, 256, (120, 160, 3), np.uint8)
+    image[far < 34] = 200, 40, 40
+    return image, (np.clip(32 - far, 0, 4) / 4 * 255).astype(np.uint8)
+
+
+def left_under(file: Path) -> np.ndarray:
+    """Returns the colours that a file holds under alpha 0."""
+    pixels = np.asarray(Image.open(file))
+    assert pixels.shape[-1] == 4 and (pixels[..., 3] == 0).any() and (pixels[..., 3] == 255).any()
+    return pixels[pixels[..., 3] == 0][:, :3]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_nothing_is_left_under_a_cut_out(dtype: str) -> None:
+    image, mask = noisy()
+    white = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
+    image = (image / 255 * white).astype(dtype)
+    for crop in (False, True):
+        result = segmentation.cutout(image, mask, crop=crop)
+        assert (result[..., 3] == 0).any() and not result[result[..., 3] == 0].any()
+    kept = segmentation.cutout(image, mask, keep_background=True)
+    np.testing.assert_array_equal(kept[mask == 0][:, :3], image[mask == 0])
+    np.testing.assert_array_equal(kept[mask > 0], segmentation.cutout(image, mask)[mask > 0])
+    grey = segmentation.cutout(image[..., 0], mask)
+    assert not grey[grey[..., 3] == 0].any()
+
+
+@pytest.mark.parametrize("door", ["cutout", "segment", "batch"])
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff"])
+def test_what_was_cut_away_is_not_in_the_file(door: str, suffix: str, tmp_path: Path) -> None:
+    if door != "cutout":
+        pytest.importorskip("cv2", reason="OpenCV is not installed")
+    image, mask = noisy()
+    photo, out = tmp_path / "photo.png", tmp_path / f"out{suffix}"
+    Image.fromarray(image).save(photo)
+
+    def write(keep: bool) -> Path:
+        if door == "cutout":
+            pyharmony.io.write(segmentation.cutout(pyharmony.io.read(photo), mask, keep_background=keep), out)
+        elif door == "segment":
+            more = ["--keep-background"] if keep else []
+            arguments = [str(photo), "--points", "80,60", "--method", "grabcut", "--box", "40,20,80,80"]
+            call, _ = runners("segment")
+            call(*arguments, *more, "-o", str(out), "--overwrite")
+        else:
+            options = {"points": [[80, 60]], "box": [40, 20, 80, 80], "method": "grabcut", "keep_background": keep}
+            photos, folder = tmp_path / "photos", tmp_path / f"batch-{keep}"
+            photos.mkdir(exist_ok=True)
+            Image.fromarray(image).save(photos / "photo.png")
+            report = batch.run("segment", photos, folder, options=options, format=suffix[1:])
+            assert report.counts["done"] == 1
+            return next(folder.glob(f"*{suffix}"))
+        return out
+
+    left = left_under(write(False))
+    # Lossy compression spreads the contour's colours a little.
+    assert (left > 0).any(1).mean() < 0.1 if suffix == ".webp" else not left.any()
+    assert left_under(write(True)).mean() > 100

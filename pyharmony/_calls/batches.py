@@ -20,12 +20,13 @@ SYNTH = Call(
     ),
 )  # fmt: skip
 _MASK_ONLY = Option("mask_only", bool, "Write the alpha of the cut-out, a grey image, in its place.", argument=False)
+_KEEP_BACKGROUND = Option("keep_background", bool, "Keep the colours of the image under alpha 0.", argument=False)
 #: The operations by name.
 BATCHES: dict[str, Call] = {
     call.command: call
     for call in (
-        COMPOSE, BLEND, HARMONIZE, replace(SEGMENT, options=(*SEGMENT.options, _MASK_ONLY)), SHADOW, SUPER_RESOLVE,
-        SYNTH,
+        COMPOSE, BLEND, HARMONIZE, replace(SEGMENT, options=(*SEGMENT.options, _MASK_ONLY, _KEEP_BACKGROUND)), SHADOW,
+        SUPER_RESOLVE, SYNTH,
     )
 }  # fmt: skip
 #: The options of the calls that have one value for all items of a run.

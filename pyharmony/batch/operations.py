@@ -272,7 +272,7 @@ def _segment(work: Work, options: dict[str, Any], step: int) -> tuple[dict[str, 
     if "mask" in work.pictures:
         options["mask"] = work.pictures["mask"]
     people = options.pop("people", False)
-    mask_only = options.pop("mask_only", False)
+    mask_only, keep = options.pop("mask_only", False), options.pop("keep_background", False)
     masks = session.people() if people else prompted(session, options)
     if not len(masks):
         raise RunError(f"{work.item.inputs['image']}: {masks.reason}", Code.INPUT, "nothing_found")
@@ -280,7 +280,7 @@ def _segment(work: Work, options: dict[str, Any], step: int) -> tuple[dict[str, 
     if mask_only:
         result = dataclasses.replace(image, pixels=alpha[..., None], profile=None, format=None)
     else:
-        result = segmentation.cutout(image, alpha)
+        result = segmentation.cutout(image, alpha, keep_background=keep)
     return {"": result}, {"score": round(float(masks.scores[0]), 4), "count": len(masks), "reason": str(masks.reason)}
 
 

@@ -34,6 +34,7 @@ def segment(
         bool, switch("--mask-only", "Write the alpha of the cut-out, a grey image, in its place.")
     ] = False,
     crop: Annotated[bool, switch("--crop", "Crop the image to the mask.")] = False,
+    keep_background: Annotated[bool, switch("--keep-background", "Keep the colours of IMAGE under alpha 0.")] = False,
     every: Annotated[
         bool, switch("--every", "Write every candidate, or person: NAME-1.png is the best or largest.")
     ] = False,
@@ -82,7 +83,7 @@ def segment(
     for name in names[1:]:
         check_output(name, not overwrite)
     for index, name in enumerate(names):
-        _write(picture, segments.alpha(index if every else None), name, mask_only, crop, overwrite)
+        _write(picture, segments.alpha(index if every else None), name, mask_only, crop, keep_background, overwrite)
     seconds = time.perf_counter() - start
     masks = _records(segments, names if every else ())
     what = (
@@ -133,7 +134,9 @@ def _records(segments: Any, names: Sequence[str]) -> list[dict[str, Any]]:
     return records
 
 
-def _write(picture: Any, mask: Any, output: str, mask_only: bool, crop: bool, overwrite: bool) -> None:
+def _write(
+    picture: Any, mask: Any, output: str, mask_only: bool, crop: bool, keep_background: bool, overwrite: bool
+) -> None:  # fmt: skip
     import dataclasses
 
     from .. import segmentation
@@ -143,7 +146,7 @@ def _write(picture: Any, mask: Any, output: str, mask_only: bool, crop: bool, ov
         part = bounding_box(mask).of(mask) if crop else mask
         result = dataclasses.replace(picture, pixels=part[..., None], profile=None, format=None)
     else:
-        result = segmentation.cutout(picture, mask, crop=crop)
+        result = segmentation.cutout(picture, mask, crop=crop, keep_background=keep_background)
     write_image(result, output, overwrite)
 
 

@@ -126,7 +126,9 @@ def layers_of(background: NumpyArray, subjects: Sequence[PlacedSubject], region:
         if one.reflection is not None:
             layers.append(Layer(f"reflection {number}", one.reflection[0], at(one.reflection[1])))
         if not one.region.empty:
-            layers.append(Layer(f"subject {number}", np.dstack([one.colours, one.alpha]), at(one.region)))
+            # What was cut away from the photo is not in the file.
+            colours = np.where((one.alpha > 0)[..., None], one.colours, one.colours.dtype.type(0))
+            layers.append(Layer(f"subject {number}", np.dstack([colours, one.alpha]), at(one.region)))
     return layers
 
 

@@ -19,15 +19,18 @@ from .masks import Masks
 
 
 @overload
-def cutout(image: ImageT, mask: MaskLike | Masks, *, crop: bool = False) -> ImageT: ...
+def cutout(image: ImageT, mask: MaskLike | Masks, *, crop: bool = False, keep_background: bool = False) -> ImageT: ...
 @overload
-def cutout(image: FileLike, mask: MaskLike | Masks, *, crop: bool = False) -> PILImage | Any: ...
-def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> Any:
+def cutout(
+    image: FileLike, mask: MaskLike | Masks, *, crop: bool = False, keep_background: bool = False
+) -> PILImage | Any: ...
+def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False, keep_background: bool = False) -> Any:
     """Returns the object under a mask of an image, with transparency, ready to be composited.
 
     The pixels of a soft contour contain a share of the old background, I = αF + (1 − α)B. They get the colours F of the
     object alone (Germer et al., "Fast Multi-Level Foreground Estimation", 2020), so that there is no halo on another
-    background; colours where the mask is 1 or 0 do not change.
+    background; colours where the mask is 1 do not change. Where the mask is 0 all values are 0, so that a file of the
+    result does not contain what was cut away.
 
     Args:
         image: an image of any kind: NumPy [H, W] or [H, W, C], torch [C, H, W] on the CPU, uint8, uint16 or floats with
@@ -36,6 +39,7 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
         mask: of any kind; as an array [H, W], bool, uint8 or uint16 scaled by its range, or floats in [0, 1], used as
             alpha. For the result of `segment` on image, alpha is that of `Masks.alpha`.
         crop: whether the result is cropped to the mask.
+        keep_background: whether the image's colours stay where the mask is 0.
 
     Returns:
         RGBA of image's kind and dtype, not premultiplied: [H, W, 4], or for a tensor [4, H, W]. For a file a PIL image,
@@ -55,7 +59,7 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
         >>> segmentation.cutout(image, mask, crop=True).shape
         (10, 20, 4)
     """
-    _checks.flags(crop=crop)
+    _checks.flags(crop=crop, keep_background=keep_background)
     whole = one_image(image, "image")
     pixels = whole.pixels[..., :3]
     height, width = pixels.shape[:2]
@@ -64,6 +68,8 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False) -> A
     alpha = in_dtype(inside, pixels.dtype)
     colours = decontaminated(np.broadcast_to(pixels, (height, width, 3)), alpha, (0, 0), Memory(), background=True)
     rgba: NumpyArray = np.concatenate([colours, alpha[..., None]], 2)
+    if not keep_background:
+        rgba[alpha == 0] = 0
     if crop:
         box = bounding_box(alpha)
         if box.empty:

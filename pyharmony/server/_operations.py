@@ -588,6 +588,7 @@ class CutoutBody(Body):
     picture: PictureId = Field(description="The image.")
     mask: PictureId = Field(description="A grey image of its size, white on the object.")
     crop: bool = Field(default=False, description="Whether to crop the result to the mask.")
+    keep_background: bool = Field(default=False, description="Whether the colours of the image stay under alpha 0.")
     format: Literal["png", "webp", "tiff", "avif"] = Field(default="png", description="A format with alpha.")
 
 
@@ -597,7 +598,8 @@ def _cutout(body: CutoutBody, desk: Desk) -> dict[str, Any]:
     with desk.phase("decode", 1, 3):
         picture = desk.read(body.picture, "picture", body.preview)
     with desk.phase("cut out", 2, 3):
-        result = cutout(picture, desk.path(body.mask, body.preview), crop=body.crop)
+        mask = desk.path(body.mask, body.preview)
+        result = cutout(picture, mask, crop=body.crop, keep_background=body.keep_background)
     with desk.phase("encode", 3, 3):
         return {"picture": desk.write(result, body.format)}
 
