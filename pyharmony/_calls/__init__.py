@@ -6,10 +6,10 @@ reference are generated from them. Nothing here loads NumPy, so that the help of
 
 from .composites import ADJUST, COMPOSE, MERGE, PLACE, REFLECTION, SEGMENT, SHADOW, SUPER_RESOLVE
 from .images import BLEND, EDIT, FIELDS, FLAGS, HARMONIZE, HINTS, Kind, Style, harmonize_methods
-from .option import IMAGE, Call, Group, Numbers, Option, flag, points_of
+from .option import IMAGE, Call, File, Group, Name, Numbers, Option, flag, points_of
 
 __all__ = [
     "ADJUST", "BLEND", "COMPOSE", "EDIT", "FIELDS", "FLAGS", "HARMONIZE", "HINTS", "IMAGE", "MERGE", "PLACE",
-    "REFLECTION", "SEGMENT", "SHADOW", "SUPER_RESOLVE", "Call", "Group", "Kind", "Numbers", "Option", "Style", "flag",
-    "harmonize_methods", "points_of",
+    "REFLECTION", "SEGMENT", "SHADOW", "SUPER_RESOLVE", "Call", "File", "Group", "Kind", "Name", "Numbers", "Option",
+    "Style", "flag", "harmonize_methods", "points_of",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from .composites import COMPOSE, SEGMENT, SHADOW, SUPER_RESOLVE
 from .images import BLEND, HARMONIZE, Kind
-from .option import Call, Option
+from .option import Call, Name, Option
 
 __all__ = ["BATCHES", "OF_ALL", "SYNTH", "inputs_of"]
 
@@ -14,7 +14,8 @@ SYNTH = Call(
     command="synth",
     inputs={"image": "A photo.", "mask": "The mask of its object."},
     options=(
-        Option("method", str, "How colours change, of `pyharmony.data.METHODS`.", "one of those without a reference"),
+        Option("method", Name("synth"), "How colours change, of `pyharmony.data.METHODS`.",
+               "one of those without a reference"),
         Option("seed", int, "The seed of all random numbers.", value=0, low=0),
         Option("size", int, "The sides in pixels.", "those of the photo", low=8),
     ),

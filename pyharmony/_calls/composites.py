@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .images import BLEND
-from .option import COLOUR, IMAGE, INDICES, LINE, POINT, POINTS, RECTANGLE, ROW_OR_LINE, Call, Group, Option
+from .option import COLOUR, IMAGE, INDICES, LINE, POINT, POINTS, RECTANGLE, ROW_OR_LINE, Call, File, Group, Name, Option
 
 _KEEP_GPS = replace(BLEND.by_name["keep_gps"], argument=True, value=False)
 #: The blends of a composite; the first is the default of 'auto'.
@@ -23,7 +23,7 @@ SEGMENT = Call(
         Option("box", RECTANGLE, "A rectangle around the object."),
         Option("mask", IMAGE, "A coarse mask of the object."),
         Option("people", bool, "Segment every person; takes no prompt.", argument=False, value=False),
-        Option("method", str, "auto, or another method of docs/segment.md.", value="auto", argument=False),
+        Option("method", Name("segment"), "auto, or another method of docs/segment.md.", value="auto", argument=False),
     ),
 )  # fmt: skip
 
@@ -113,7 +113,7 @@ SUPER_RESOLVE = Call(
     inputs={"image": "The image, or - for stdin."},
     options=(
         Option("scale", int, "The factor of its width and height.", metavar="2|4", value=2),
-        Option("method", str, "auto, srgan, lanczos or bicubic.", value="auto", argument=False),
+        Option("method", Name("super-resolve"), "auto, srgan, lanczos or bicubic.", value="auto", argument=False),
         Option("tile", int, "The side of the tiles, in pixels of IMAGE.", metavar="PIXELS", value=256, low=16),
     ),
 )
@@ -129,7 +129,7 @@ COMPOSE = Call(
         Option("box", RECTANGLE, "A rectangle around the subject.", each="boxes", on_page="stage"),
         Option("mask", IMAGE, "The mask of the subject, of its photo's size.", "its alpha, or segmented",
                each="masks", on_page="load-mask"),
-        Option("segment", str, "The method of `pyharmony segment` for subjects and people.", value="auto",
+        Option("segment", Name("segment"), "The method of `pyharmony segment` for subjects and people.", value="auto",
                on_page="cutter"),
         Option("people", IMAGE, "The mask of a person in the background; repeatable.", "detected", many=True,
                on_page="people"),
@@ -144,7 +144,8 @@ COMPOSE = Call(
         Option("behind", INDICES, "The people, by index, who occlude the subject.", value="auto", auto=True,
                none=True, each="behind", shared=True, on_page="behind"),
         Option("k", int, "The number of places to try: the result shows the best.", value=1, low=1, on_page="places"),
-        Option("harmonize", str, "The method of `pyharmony harmonize`.", value="auto", none=True, on_page="method"),
+        Option("harmonize", Name("harmonize"), "The method of `pyharmony harmonize`.", value="auto", none=True,
+               on_page="method"),
         Option("strength", float,
                "How much the subject is matched to the scene: 0 is a plain paste, without match or shadow; 1 is full.",
                value=1.0, low=0, high=2, on_page="strength"),
@@ -176,8 +177,8 @@ MERGE = Call(
     command="merge",
     inputs={"photos": "Photos of one scene."},
     options=(
-        Option("base", str, "The photo to which people of the others are added.", metavar="auto|PHOTO",
-               value="auto", argument=False),
+        Option("base", File(words=("auto",)), "The photo to which people of the others are added.",
+               metavar="auto|PHOTO", value="auto", argument=False),
         Option("people", IMAGE, "The mask of the people of a photo; once per photo.", "detected", many=True,
                argument=False),
         Option("align", bool, "Align the photos first.", value=True, off="--no-align"),

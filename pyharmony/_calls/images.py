@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import _shipped
-from .option import Call, Option, flag
+from .option import IMAGE, POINT, Call, File, Name, Option, flag
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ _COLOR_WEIGHT_SCALE = Option(
 _TOLERANCE = "by depth, 0.25 at 8 bits"
 _FILE_OPTIONS = (
     Option(
-        "format", str, "The format of OUT: jpeg, png, webp, tiff, bmp, avif.", "by its suffix",
+        "format", Name("format"), "The format of OUT: jpeg, png, webp, tiff, bmp, avif.", "by its suffix",
         metavar="NAME", argument=False,
     ),
     Option(
@@ -104,12 +104,12 @@ BLEND = Kind(
     options=(
         Option("mode", _BLENDS, "The blend.", f"{_BLENDS[0]}; alpha with --harmonize", argument=False),
         Option(
-            "at", str, "The position of SRC's first pixel in DST, may be fractional or negative; none: equal sizes.",
+            "at", POINT, "The position of SRC's first pixel in DST, may be fractional or negative; none: equal sizes.",
             metavar="X,Y",
         ),
         Option("scale", float, "The factor of SRC's size; its first pixel stays at X,Y.", "1", metavar="F", low=0),
         Option(
-            "dst_valid", str,
+            "dst_valid", IMAGE,
             "A grey image of DST's size, black where DST is unknown, such as erased; alpha 0 is unknown too.",
             metavar="FILE",
         ),
@@ -119,7 +119,7 @@ BLEND = Kind(
             ("gaussian-poisson", "poisson"),
         ),
         Option(
-            "color_weight", str,
+            "color_weight", File(number=True),
             "how much colours are kept, 0 to 1e6; a number, or a grey image of DST's size, black 0 and white 1.",
             "0 for poisson, else 1", _SOLVED, "W|MAP",
         ),
@@ -128,7 +128,8 @@ BLEND = Kind(
         Option("smooth_sigma", float, "smoothing before each halving, to 16 pixels.", "1", _GAUSSIAN, "S", 0),
         Option("gradient_kernel", _KERNELS, "the gradient filter.", "normal", _GAUSSIAN),
         Option(
-            "base", str, "the colours to keep; IMAGE has DST's size.", "membrane", ("gaussian-poisson",),
+            "base", File(words=("membrane", "copy-paste")),
+            "the colours to keep; IMAGE has DST's size.", "membrane", ("gaussian-poisson",),
             "membrane|copy-paste|IMAGE",
         ),
         Option(
@@ -137,7 +138,7 @@ BLEND = Kind(
         ),
         Option("reference", bool, "compute as GP-GAN's code does; needs --no-preserve-background.", modes=_GAUSSIAN),
         Option(
-            "generator", str, "the network's weights, .safetensors.",
+            "generator", File("weights"), "the network's weights, .safetensors.",
             f"{_shipped.GENERATOR}, which come with pyharmony", ("gp-gan",), "FILE",
         ),
         Option(
@@ -160,7 +161,7 @@ BLEND = Kind(
             "harmonize", bool, "Harmonise the blended object with its surroundings.",
             argument=False,
         ),
-        Option("method", str, "--harmonize: the method.", "auto", metavar="NAME", argument=False),
+        Option("method", Name("harmonize"), "--harmonize: the method.", "auto", metavar="NAME", argument=False),
         Option(
             "strength", float, "--harmonize: how much colours change.", "1",
             metavar="0..2", low=0, high=2, argument=False,
@@ -172,7 +173,7 @@ BLEND = Kind(
             "cautious", bool, "--harmonize: reduce all changes except of clear mismatches.", argument=False
         ),
         Option(
-            "save_mask", str, "Write the mask at DST's size too, as input for `harmonize`.",
+            "save_mask", File("output"), "Write the mask at DST's size too, as input for `harmonize`.",
             metavar="FILE", argument=False,
         ),
         *_FILE_OPTIONS,
@@ -193,8 +194,8 @@ EDIT = Kind(
         Option("beta", float, "the strength of the evening out.", "0.4", ("illumination-change",), "B", 0, 2),
         Option("gain", float, "the factor of details.", "1.5", ("detail-boost",), "F", 0),
         Option(
-            "color_weight", str, "how much colours are kept; a number or a grey image of IMAGE's size.", "0.05",
-            ("detail-boost",), "W|MAP",
+            "color_weight", File(number=True), "how much colours are kept; a number or a grey image of IMAGE's size.",
+            "0.05", ("detail-boost",), "W|MAP",
         ),
         _COLOR_WEIGHT_SCALE,
         Option("tolerance", float, "The largest error, in 8-bit levels.", _TOLERANCE, metavar="T", low=1e-9),
@@ -211,15 +212,15 @@ HARMONIZE = Kind(
     modes=_METHODS,
     options=(
         Option(
-            "at", str, "The position of the first pixel of a smaller MASK in IMAGE; none: equal sizes.",
+            "at", POINT, "The position of the first pixel of a smaller MASK in IMAGE; none: equal sizes.",
             metavar="X,Y",
         ),
         Option(
-            "method", str, f"{', '.join(_METHODS)}, or weights that come with pyharmony.", _METHODS[0],
+            "method", Name("harmonize"), f"{', '.join(_METHODS)}, or weights that come with pyharmony.", _METHODS[0],
             metavar="NAME", argument=False,
         ),
         Option(
-            "model", str, "Replaces --method: the weights of a network that harmonizes.",
+            "model", File("weights"), "Replaces --method: the weights of a network that harmonizes.",
             metavar="FILE", argument=False,
         ),
         Option("strength", float, "How much colours change.", "1", metavar="0..2", low=0, high=2),
@@ -233,13 +234,13 @@ HARMONIZE = Kind(
             "cautious", bool,
             "Reduce all changes except of clear mismatches, if the object may not be pasted at all.",
         ),
-        Option("source", str, "The original photo of the object.", metavar="FILE"),
+        Option("source", IMAGE, "The original photo of the object.", metavar="FILE"),
         Option(
-            "source_mask", str, "A grey image of its size, white on the object; none: all of it.",
+            "source_mask", IMAGE, "A grey image of its size, white on the object; none: all of it.",
             metavar="FILE",
         ),
         Option(
-            "reference", str, "A grey image of IMAGE's size, white on a region whose light the object should have.",
+            "reference", IMAGE, "A grey image of IMAGE's size, white on a region whose light the object should have.",
             metavar="FILE",
         ),
         Option(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from .. import _shipped
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,41 @@ COLOUR = Numbers("R,G,B", "0.9,0.95,1.1", (3,))
 INDICES = Numbers("N[,N…]", "0,2", whole=True)
 
 
-class _Image:
-    """The type of an option that is an image: a file on the command line, an id in a request."""
+@dataclass(frozen=True)
+class File:
+    """The type of an option that is a file on the command line.
+
+    Attributes:
+        role: 'image', which a request names by its id; 'weights', which may be the name of those that come with
+            pyharmony, and which no request names; or 'output', which a request turns on.
+        words: the words that are accepted in place of a path.
+        number: whether a number is accepted in place of a path.
+    """
+
+    role: str = "image"
+    words: tuple[str, ...] = ()
+    number: bool = False
+
+    def is_path(self, text: str) -> bool:
+        """Returns whether a text is a path, rather than a word or a number."""
+        with contextlib.suppress(ValueError):
+            if self.number:
+                float(text)
+                return False
+        return text not in (self.words if self.role != "weights" else [entry.name for entry in _shipped.every()])
 
 
-IMAGE = _Image()
+IMAGE = File()
+
+
+@dataclass(frozen=True)
+class Name:
+    """The type of an option that is a name out of a list which is known only where it is used.
+
+    of: what is listed, such as 'harmonize' for the methods of harmonisation.
+    """
+
+    of: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +119,7 @@ class Option:
 
     Attributes:
         name: the name, also of the argument and of a list's column.
-        type: bool, int, float or str; the accepted words; Numbers, IMAGE or a Group.
+        type: bool, int or float; the accepted words; Numbers, a Name, a File or a Group. No text is accepted as it is.
         about: its description, for the help.
         default: the default in words, for the help; empty: that of value.
         modes: the modes that it applies to; empty: all.
@@ -160,7 +193,7 @@ class Option:
             return f"{before}{'|'.join(self.type)}{after}"
         if isinstance(self.type, Numbers):
             return f"{before}{self.type.metavar}{after}"
-        if self.type is IMAGE:
+        if isinstance(self.type, File):
             return "FILE"
         return f"{before}{'N' if self.type is int else 'F' if self.type is float else 'NAME'}{after}"
 
@@ -195,7 +228,7 @@ class Option:
                 number = f"; {self.flag}-strength is a number" if text[:1].isdigit() else ""
                 raise ValueError(f"one of {', '.join(self.type.words)}{number}")
             return {"on": True, "off": False}.get(text, text)
-        if self.type is IMAGE:
+        if isinstance(self.type, (File, Name)):
             return text
         if self.type is bool:
             if text.lower() not in _YES_OR_NO:
@@ -232,18 +265,18 @@ class Option:
             return isinstance(value, str) and value in self.identifiers
         if self.type is bool:
             return isinstance(value, bool)
-        if self.type is str:
-            return isinstance(value, str)
         number = isinstance(value, (int, float) if self.type is float else int) and not isinstance(value, bool)
-        return number and self._within(value) and math.isfinite(value)
+        return number and self._within(value)
 
     def _within(self, value: float) -> bool:
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+        # NaN and whole numbers beyond all floats do not lie between two floats, and are no error of a comparison.
+        low = -sys.float_info.max if self.low is None else self.low
+        return low <= value <= (sys.float_info.max if self.high is None else self.high)
 
     def check(self, value: Any) -> None:
         """Refuses a number out of the bounds by a ValueError that describes the accepted values."""
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if is_number and (self.low, self.high) != (None, None) and not (math.isfinite(value) and self._within(value)):
+        if is_number and (self.low, self.high) != (None, None) and not self._within(value):
             raise ValueError(self.accepted)
 
     @property
@@ -256,8 +289,6 @@ class Option:
             text = "one of " + ", ".join(self.identifiers)
         elif self.type is bool:
             text = "true or false"
-        elif self.type is str:
-            text = "a text"
         else:
             text = "a whole number" if self.type is int else "a number"
             if self.low is not None and self.high is not None:

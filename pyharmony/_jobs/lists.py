@@ -8,8 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
-from .. import _shipped
-from .._calls import HINTS, Kind
+from .._calls import BLEND, EDIT, HARMONIZE, File, Kind, Numbers
 from ..errors import RunError
 from ..io.folders import images_in, tell_of_others
 from ..typing import ImageFormat
@@ -97,28 +96,23 @@ def option_of(kind: Kind, column: str, text: str, folder: Path) -> Any:
 
     ValueError: the text is not accepted; the message says what is.
     """
-    value = kind.by_name[column].converted(text.strip())
-    is_file = column in FILES and (kind.harmonizes or column not in HINTS)
-    return str(folder / text) if is_file and not _is_word(column, text) else value
+    option = kind.by_name[column]
+    if isinstance(option.type, Numbers):
+        return text.strip()  # judged with the other options
+    value = option.converted(text.strip())
+    is_read = isinstance(option.type, File) and option.type.role != "output"
+    return str(folder / text) if is_read and option.type.is_path(text) else value
 
 
-#: The options that are paths of files; all but 'dst_valid' and the hints may also be a word or a number.
-FILES = ("base", "color_weight", "dst_valid", "generator", "model", *HINTS)
-
-
-def _is_word(column: str, text: str) -> bool:
-    """Returns whether a cell of a column that accepts paths contains a keyword or a number instead."""
-    if column == "base":
-        return text in ("membrane", "copy-paste")
-    if column in ("generator", "model"):
-        return text in {weights.name for weights in _shipped.every()}
-    if column == "dst_valid" or column in HINTS:
-        return False
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+#: The options that are files to read.
+FILES = tuple(
+    dict.fromkeys(
+        option.name
+        for kind in (BLEND, EDIT, HARMONIZE)
+        for option in kind.options
+        if isinstance(option.type, File) and option.type.role != "output"
+    )
+)
 
 
 def _output(text: str, where: str, folder: Path, output: str | None, column: str) -> str:

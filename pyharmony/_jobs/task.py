@@ -243,14 +243,13 @@ def _after(values: dict[str, Any], style: Style) -> dict[str, Any] | None:
     return settings
 
 
-def _position(text: str) -> tuple[float, float]:
-    parts = text.split(",")
+def _position(position: str | Sequence[float]) -> tuple[float, float]:
     with contextlib.suppress(ValueError):
-        values = [float(part) for part in parts]
+        values = [float(part) for part in (position.split(",") if isinstance(position, str) else position)]
         if len(values) == 2 and all(map(math.isfinite, values)):
             x, y = (int(value) if value.is_integer() else value for value in values)
             return x, y
-    raise RunError(f"--at: {text!r}, expected X,Y, such as 120,-5 or 10.5,3", Code.USAGE)
+    raise RunError(f"--at: {position!r}, expected X,Y, such as 120,-5 or 10.5,3", Code.USAGE)
 
 
 def _check_mask_file(path: str, out: str, files: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from fastapi import Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
+from pydantic import StringConstraints
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -75,6 +76,8 @@ Id = Annotated[str, Path(pattern=_ID, description="32 hexadecimal digits.")]
 Wait = Annotated[
     float, Query(ge=0, le=60, description="The seconds to wait for the end of the job before the response is sent.")
 ]
+#: A name for people, without control characters.
+Label = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem, "description": "Refused; see the body."}}
 
 
@@ -328,7 +331,7 @@ class Service:
         request: Request,
         response: Response,
         user: User,
-        name: Annotated[str | None, Query(max_length=200, description="A label for people; never a path.")] = None,
+        name: Annotated[Label | None, Query(description="A label for people; never a path.")] = None,
     ) -> PictureInfo:
         """Stores an image, the file itself as the body, and reads it."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -397,7 +400,7 @@ class Service:
         self,
         id: Id,
         user: User,
-        name: Annotated[str | None, Query(max_length=200, description="The name of the download.")] = None,
+        name: Annotated[Label | None, Query(description="The name of the download.")] = None,
     ) -> FileResponse:
         """Returns the file of an image."""
         picture = self.store.get(id, user)

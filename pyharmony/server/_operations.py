@@ -22,13 +22,13 @@ from .._calls import (
     EDIT,
     FIELDS,
     HARMONIZE,
-    HINTS,
-    IMAGE,
     MERGE,
     PLACE,
     Call,
+    File,
     Group,
     Kind,
+    Name,
     Numbers,
     Option,
     harmonize_methods,
@@ -75,7 +75,7 @@ class PictureId(str):
 class Part(BaseModel):
     """The base of all parts of bodies. Invalid input is reported by a few errors, whatever its size."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
     #: Former names of fields, with the new names.
     renamed: ClassVar[Mapping[str, str]] = {}
 
@@ -145,27 +145,123 @@ class Operation:
     exports: bool = False
 
 
-# ---- blend, edit and harmonize, from the options of _jobs ----
+# ---- the fields of requests, from the descriptions of calls ----
 
-#: The options that name files on the server, which is not allowed: weights of a client are never loaded.
-_LEFT_OUT = ("generator", "model")
-Position = tuple[float, float]
-#: The types of options that are texts or files on the command line.
-_TYPES: dict[str, Any] = {
-    "at": Position,
-    "color_weight": Annotated[float, Field(ge=0)] | PictureId,
-    "base": Literal["membrane", "copy-paste"] | PictureId,
-    "save_mask": bool,
-    "upscale": Literal[2, 4],
-    "format": Literal[get_args(ImageFormat)],
-    **dict.fromkeys(HINTS, PictureId),
+#: The largest number of a field whose description has no bounds: far beyond any image.
+_FARTHEST = 10**9
+Real = Annotated[float, Field(ge=-_FARTHEST, le=_FARTHEST)]
+Whole = Annotated[int, Field(ge=-_FARTHEST, le=_FARTHEST)]
+# A tuple is a list in JSON, which a strict one refuses.
+Position = Annotated[tuple[Real, Real], Field(strict=False)]
+Rectangle = Annotated[tuple[Real, Real, Real, Real], Field(strict=False)]
+Points = Annotated[list[Position], _FIRST]
+Ids = Annotated[list[PictureId], _FIRST]
+Indices = Annotated[list[Whole], Field(max_length=MAX_PEOPLE), _FIRST]
+#: The types of numbers, by their placeholders on the command line.
+_NUMBERS: dict[str, Any] = {
+    "X,Y": Position,
+    "X,Y[,X,Y…]": Annotated[Points, Field(min_length=1, max_length=100)],
+    "X,Y,W,H": Rectangle,
+    "Y|X,Y,X,Y": Real | Annotated[tuple[Position, Position], Field(strict=False)],
+    "R,G,B": Annotated[tuple[Real, Real, Real], Field(strict=False)],
+    "N[,N…]": Indices,
 }
+#: The accepted names, by what they are names of.
+_NAMES: dict[str, tuple[str, ...]] = {
+    "format": get_args(ImageFormat),
+    "harmonize": tuple(harmonize_methods()),
+    "segment": ("auto", *CUTTERS),
+}
+
+
 _ABOUT = {
     "at": "The position x, y of the first pixel of src in dst; none: equal sizes.",
     "color_weight": "How much colours are kept, at least 0; a number, or a grey image, black 0 and white 1.",
     "format": "The format of the result; none: PNG, and JPEG for previews without alpha.",
     "save_mask": "Whether to return the mask at dst's size too, as input for `harmonize`.",
 }
+
+
+def _as_fields(text: str) -> str:
+    """Returns the help of options with the names of fields in place of flags, and of inputs in place of capitals."""
+    text = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: match[1].replace("-", "_"), text)
+    return re.sub(r"\b(SRC|DST|MASK|IMAGE|OUT)\b", lambda match: match[0].lower(), text)
+
+
+def _type_of(option: Option) -> Any:
+    """Returns the type of a field for an option, without null; a file of the server and a free text have none."""
+    kind: Any = option.type
+    if isinstance(kind, Numbers):
+        kind = _NUMBERS[kind.metavar]
+    elif isinstance(kind, Group):
+        group, kind = kind, _arguments_of(kind)
+        if group.is_step:
+            kind = Literal["auto"] | bool | kind if group.auto else bool | kind
+    elif isinstance(kind, tuple):
+        kind = Literal[tuple(int(word) if word.isdigit() else word for word in kind)]
+    elif isinstance(kind, File):
+        if kind.role == "output":
+            return bool
+        words, numbers = kind.words, kind.number
+        kind = PictureId
+        if words:
+            kind = Literal[words] | kind
+        if numbers:
+            kind = Annotated[float, Field(ge=0, le=1e6)] | kind
+    elif isinstance(kind, Name):
+        kind = Literal[_NAMES[kind.of]]
+    elif kind in (int, float):
+        low, high = (-_FARTHEST if option.low is None else option.low), option.high
+        kind = Annotated[kind, Field(ge=low, le=max(_FARTHEST, low) if high is None else high)]
+    elif kind is not bool:
+        raise TypeError(f"{option.name}: {kind}, expected a type whose values a request may have")
+    if option.many:
+        kind = Annotated[list[kind], Field(max_length=MAX_PEOPLE), _FIRST]
+    return Literal["auto"] | kind if option.auto else kind
+
+
+def _arguments_of(group: Group) -> type[Part]:
+    """Returns the type of the arguments of a step."""
+    name = f"{group.call.command.capitalize()}Arguments"
+    if name not in _GROUPS:
+        fields: Any = fields_of(group.call)
+        _GROUPS[name] = create_model(name, __base__=Part, __doc__=f"Arguments of {group.call.command}.", **fields)
+    return _GROUPS[name]
+
+
+_GROUPS: dict[str, type[Part]] = {}
+
+
+def fields_of(call: Call, names: Iterable[str] | None = None) -> dict[str, tuple[Any, Any]]:
+    """Returns the fields of requests for the options of a call, or for some of them."""
+    fields = {}
+    for option in call.options:
+        # Weights of a client are never loaded.
+        is_weights = isinstance(option.type, File) and option.type.role == "weights"
+        if (names is None or option.name in names) and not is_weights:
+            kind = _type_of(option)
+            nullable = option.none or option.value is None
+            about = _as_fields(_ABOUT.get(option.name, option.help) if isinstance(call, Kind) else option.about)
+            if option.value is None and option.default and not isinstance(call, Kind):
+                about += f" null: {option.default}."
+            fields[option.name] = (
+                kind | None if nullable else kind,
+                Field(default=option.value, description=about),
+            )
+    return fields
+
+
+def _values_of(body: Part, names: Iterable[str]) -> dict[str, Any]:
+    """Returns the values of the fields that a request sets, as plain values."""
+    return {name: _plain(getattr(body, name)) for name in names if name in body.model_fields_set}
+
+
+def _plain(value: Any) -> Any:
+    """Returns the value of a field, the arguments of a step as those that a request sets."""
+    return value.model_dump(exclude_unset=True) if isinstance(value, Part) else value
+
+
+# ---- blend, edit and harmonize, from the options of _jobs ----
 
 
 class KindBody(Body):
@@ -192,30 +288,9 @@ class KindBody(Body):
         kind = _KINDS[type(self)]
         values = {name: path_of(value) if isinstance(value, PictureId) else value for name, value in self}
         options = {option.name: values.get(option.name) for option in kind.options}
-        if (at := values.get("at")) is not None:
-            options["at"] = ",".join(repr(float(value)) for value in cast(Position, at))
-        if isinstance(options.get("color_weight"), float):
-            options["color_weight"] = repr(options["color_weight"])
         if "save_mask" in options:
             options["save_mask"] = mask if options["save_mask"] else None
         return task_of(kind, {name: values.get(name) for name in kind.inputs}, out, options, FIELDS)
-
-
-def _as_fields(text: str) -> str:
-    """Returns the help of options with the names of fields in place of flags, and of inputs in place of capitals."""
-    text = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: match[1].replace("-", "_"), text)
-    return re.sub(r"\b(SRC|DST|MASK|IMAGE|OUT)\b", lambda match: match[0].lower(), text)
-
-
-def _field(option: Option) -> tuple[Any, Any]:
-    """Returns the field of an option that is null by default, for the function's own default."""
-    kind: Any = _TYPES.get(option.name)
-    if kind is None:
-        kind = Literal[option.type] if isinstance(option.type, tuple) else option.type
-    about = _as_fields(_ABOUT.get(option.name, option.help))
-    if kind in (int, float):
-        return kind | None, Field(default=None, description=about, ge=option.low, le=option.high)
-    return kind | None, Field(default=None, description=about)
 
 
 def _body_of(kind: Kind) -> type[KindBody]:
@@ -226,7 +301,7 @@ def _body_of(kind: Kind) -> type[KindBody]:
         fields[name] = (PictureId, Field(description=description)) if required else (
             PictureId | None, Field(default=None, description=description)
         )  # fmt: skip
-    fields |= {option.name: _field(option) for option in kind.options if option.name not in _LEFT_OUT}
+    fields |= fields_of(kind)
     body = create_model(f"{kind.command.capitalize()}Body", __base__=KindBody, __doc__=kind.command, **fields)
     _KINDS[body] = kind
     return body
@@ -276,92 +351,12 @@ def _on_proxies(body: KindBody, desk: Desk) -> dict[str, Any]:
 BlendBody, EditBody, HarmonizeBody = _body_of(BLEND), _body_of(EDIT), _body_of(HARMONIZE)
 
 
-# ---- the fields of other calls, from their descriptions ----
-
-Points = Annotated[list[Position], _FIRST]
-Ids = Annotated[list[PictureId], _FIRST]
-Indices = Annotated[list[int], Field(max_length=MAX_PEOPLE), _FIRST]
-Rectangle = tuple[float, float, float, float]
-#: The types of numbers, by their placeholders on the command line.
-_NUMBERS: dict[str, Any] = {
-    "X,Y": Position,
-    "X,Y[,X,Y…]": Annotated[Points, Field(min_length=1, max_length=100)],
-    "X,Y,W,H": Rectangle,
-    "Y|X,Y,X,Y": float | tuple[Position, Position],
-    "R,G,B": tuple[float, float, float],
-    "N[,N…]": Indices,
-}
-
-
-def _type_of(option: Option) -> Any:
-    """Returns the type of a field for an option, without null."""
-    kind: Any = option.type
-    if isinstance(kind, Numbers):
-        kind = _NUMBERS[kind.metavar]
-    elif isinstance(kind, Group):
-        group, kind = kind, _arguments_of(kind)
-        if group.is_step:
-            kind = Literal["auto"] | bool | kind if group.auto else bool | kind
-    elif isinstance(kind, tuple):
-        kind = Literal[kind]
-    elif kind is IMAGE:
-        kind = PictureId
-    elif option.name in ("segment", "method"):
-        kind = CutterName
-    elif kind is str:
-        kind = Annotated[str, Field(max_length=100)]
-    if isinstance(kind, type) and kind in (int, float):
-        kind = Annotated[kind, Field(ge=option.low, le=option.high)]
-    if option.many:
-        kind = Annotated[list[kind], Field(max_length=MAX_PEOPLE), _FIRST]
-    return Literal["auto"] | kind if option.auto else kind
-
-
-def _arguments_of(group: Group) -> type[Part]:
-    """Returns the type of the arguments of a step."""
-    name = f"{group.call.command.capitalize()}Arguments"
-    if name not in _GROUPS:
-        fields: Any = fields_of(group.call)
-        _GROUPS[name] = create_model(name, __base__=Part, __doc__=f"Arguments of {group.call.command}.", **fields)
-    return _GROUPS[name]
-
-
-_GROUPS: dict[str, type[Part]] = {}
-
-
-def fields_of(call: Call, names: Iterable[str] | None = None) -> dict[str, tuple[Any, Any]]:
-    """Returns the fields of requests for the options of a call, or for some of them."""
-    fields = {}
-    for option in call.options:
-        if names is None or option.name in names:
-            kind = _type_of(option)
-            nullable = option.none or option.value is None
-            about = _as_fields(option.about)
-            if option.value is None and option.default:
-                about += f" null: {option.default}."
-            fields[option.name] = (
-                kind | None if nullable else kind,
-                Field(default=option.value, description=about),
-            )
-    return fields
-
-
-def _values_of(body: Part, names: Iterable[str]) -> dict[str, Any]:
-    """Returns the values of the fields that a request sets, as plain values."""
-    return {name: _plain(getattr(body, name)) for name in names if name in body.model_fields_set}
-
-
-def _plain(value: Any) -> Any:
-    """Returns the value of a field, the arguments of a step as those that a request sets."""
-    return value.model_dump(exclude_unset=True) if isinstance(value, Part) else value
-
-
 # ---- segment ----
 
 #: The longer side of the reduced masks of a segmentation.
 _THUMB = 256
 
-X = Annotated[float, Field(description="In pixels of the image at full size; the centre of the first one is 0.")]
+X = Annotated[Real, Field(description="In pixels of the image at full size; the centre of the first one is 0.")]
 
 
 class Click(Part):
@@ -385,7 +380,7 @@ class Box(Part):
     """The rectangle x, y, width, height around the object; the first step only."""
 
     kind: Literal["box"]
-    box: tuple[float, float, float, float]
+    box: Rectangle
 
 
 class Coarse(Part):
@@ -598,7 +593,7 @@ def _cutout(body: CutoutBody, desk: Desk) -> dict[str, Any]:
     with desk.phase("decode", 1, 3):
         picture = desk.read(body.picture, "picture", body.preview)
     with desk.phase("cut out", 2, 3):
-        mask = desk.path(body.mask, body.preview)
+        mask = desk.read(body.mask, "mask", body.preview)
         result = cutout(picture, mask, crop=body.crop, keep_background=body.keep_background)
     with desk.phase("encode", 3, 3):
         return {"picture": desk.write(result, body.format)}
@@ -614,7 +609,7 @@ class ExportBody(Body):
         description="The bits per channel; none: unchanged. 16 bits from 8 have the same 256 levels.",
     )
     quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
-    crop: tuple[int, int, int, int] | None = Field(
+    crop: Annotated[tuple[Whole, Whole, Whole, Whole], Field(strict=False)] | None = Field(
         default=None, description="The rectangle x, y, width, height to write, in pixels of the image; none: all of it."
     )
     keep_gps: bool = Field(default=False, description="Keep the GPS position in the metadata.")
@@ -662,8 +657,8 @@ def _cropped(picture: Picture, crop: tuple[int, int, int, int], factor: float) -
 
 # ---- place, compose ----
 
-#: The largest number of nested brackets in a recipe.
-_DEEP = 16
+#: The largest number of nested brackets in a recipe, and its largest number.
+_DEEP, _MOST = 16, 2**53
 
 
 #: The largest number of places of a request.
@@ -694,7 +689,7 @@ def _place(body: Any, desk: Desk) -> dict[str, Any]:
     own, within = (desk.factor(id) if body.preview else 1.0 for id in (body.subject, body.background))
     values = {name: value for name, value in _values_of(body, PLACE.by_name).items() if value is not None}
     if "mask" in values:
-        values["mask"] = desk.path(values["mask"], body.preview)
+        values["mask"] = desk.read(values["mask"], "mask", body.preview)
     if "people" in values:
         values["people"] = [_mask(desk.read(id, "people", body.preview)) for id in values["people"]]
     if "others" in values:
@@ -709,7 +704,8 @@ def _place(body: Any, desk: Desk) -> dict[str, Any]:
             values[name] *= within / own
     arguments = PLACE.arguments(values)
     with desk.phase("place", 1, 1):
-        places = place(desk.path(body.subject, body.preview), desk.path(body.background, body.preview), **arguments)
+        photos = (desk.read(getattr(body, name), name, body.preview) for name in ("subject", "background"))
+        places = place(*photos, **arguments)
     size = desk.sizes[body.subject]
     return {"places": [_place_of(one, size, own, within) for one in places]}
 
@@ -772,8 +768,7 @@ class _Compose(Body):
     layers: bool = Field(default=False, description="Whether to write the layers too, as an OpenRaster file.")
 
     def check(self) -> None:
-        if _is_deep([self.recipe]):
-            raise RunError(f"recipe: more than {_DEEP} levels of brackets, expected a recipe of compose", Code.USAGE)
+        _check_recipe(self.recipe)
         body: Any = self
         _check_cutter(body.segment, "segment")
         _check_places(body.k)
@@ -800,16 +795,30 @@ def compose_body(call: Call) -> type[Body]:
 ComposeBody = compose_body(COMPOSE)
 
 
-def _is_deep(values: list[Any]) -> bool:
-    """Returns whether JSON is nested too deeply; checked level by level, since recursion could overflow the stack."""
+#: A text of a recipe: its schema, a PNG in base 64, or a word without a separator of paths.
+_TEXT = re.compile(r"pyharmony\.recipe/\d{1,9}|iVBORw0KGgo[A-Za-z0-9+/]*={0,2}|[^/\\:\0-\x1f]*")
+
+
+def _check_recipe(recipe: Any) -> None:
+    """Refuses JSON with texts or numbers that no recipe has, or that is nested too deeply.
+
+    It goes level by level, since recursion could overflow the stack.
+    """
+    values = [recipe]
     for _ in range(_DEEP):
+        for value in values:
+            if isinstance(value, str) and _TEXT.fullmatch(value) is None:
+                raise RunError(f"recipe: {excerpt(repr(value))}, expected a word, a digest or a PNG", Code.USAGE)
+            if isinstance(value, (int, float)) and not abs(value) <= _MOST:  # NaN is none of them
+                raise RunError(f"recipe: {excerpt(value)}, expected numbers of at most {_MOST:g}", Code.USAGE)
         values = [
             inner
             for value in values
             if isinstance(value, dict | list)
-            for inner in (value.values() if isinstance(value, dict) else value)
+            for inner in ([*value, *value.values()] if isinstance(value, dict) else value)
         ]
-    return bool(values)
+    if values:
+        raise RunError(f"recipe: more than {_DEEP} levels of brackets, expected a recipe of compose", Code.USAGE)
 
 
 def _compose(body: Any, desk: Desk) -> dict[str, Any]:
@@ -829,7 +838,7 @@ def _compose(body: Any, desk: Desk) -> dict[str, Any]:
             options["people"] = [_mask(desk.read(id, "people")) for id in body.people]
         for name in _EACH:
             options[name] = [_plain(getattr(one, name)) for one in body.subjects]
-        options["mask"] = [None if one.mask is None else desk.path(one.mask) for one in body.subjects]
+        options["mask"] = [None if one.mask is None else desk.read(one.mask, "mask") for one in body.subjects]
         arguments = COMPOSE.arguments(options, len(body.subjects), True)
     side = desk.memory.proxy_side if body.preview else None
     with desk.phase("compose", 2, 3), desk.collected_warnings() as warnings:
@@ -922,8 +931,8 @@ class LiveBody(Body):
 
     @model_validator(mode="after")
     def _fits(self) -> LiveBody:
-        layers, source = (self.plain, self.matched), (self.source, self.mask)
-        if (None in layers) == (None in source) or (None in layers and layers != (None, None)):
+        present = [one is not None for one in (self.plain, self.matched, self.source, self.mask)]
+        if present not in ([True, True, False, False], [False, False, True, True]):
             raise ValueError("expected plain and matched, or source and mask")
         if (self.shadow is None) != (self.cast is None) or (self.shadow is not None and self.plain is None):
             raise ValueError("shadow and cast: expected both, with plain and matched, or neither")
@@ -947,7 +956,7 @@ class _Merge(Body):
     photos: Ids = Field(
         min_length=2, max_length=8, description="Photos of one scene, merged into one of them, the base."
     )
-    base: int | None = Field(default=None, ge=0, description="The index of the base photo; null: the best one.")
+    base: int | None = Field(default=None, ge=0, le=7, description="The index of the base photo; null: the best one.")
     people: Annotated[list[PictureId | None], _FIRST] | None = Field(
         default=None, max_length=8,
         description="The mask of the people of each photo, or null for one whose people are detected.",
