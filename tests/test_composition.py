@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import io as files
 import json
+import math
 import tracemalloc
 import types
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -1728,3 +1731,33 @@ def test_what_is_faint_around_a_cut_out_is_no_part_of_it(dtype: str) -> None:
     with pytest.warns(pyharmony.errors.MaskWarning, match="masks: .* below 4 %"):
         pyharmony.compose(image, np.full((240, 320, 3), 128, np.uint8), masks=np.maximum(clean, 2).astype(np.uint8),
                           at=(40, 50), scale=1, angle=0, **PLAIN)  # fmt: skip
+
+
+def test_numbers_beyond_all_images_in_a_recipe_are_refused() -> None:
+    subject = np.zeros((30, 20, 4), np.uint8)
+    subject[5:25, 5:15] = 255
+    dst = np.full((60, 80, 3), 128, np.uint8)
+    look = {"shadow": {"strength": 0.5}, "reflection": {"strength": 0.2}, "adjust": {"exposure": 0.5}}
+    recipe = composition.compose(subject, dst, at=(10, 20), return_info=True, **look)[1].recipe
+
+    def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        if isinstance(value, (dict, list)):
+            for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+                yield from places(inner, (*path, key))
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield path
+
+    count = 0
+    for path in places(recipe):
+        for value in (10**400, -(10**400), 1e300, -1e300, math.inf, math.nan):
+            damaged = copy.deepcopy(recipe)
+            part = damaged
+            for key in path[:-1]:
+                part = part[key]
+            part[path[-1]] = value
+            if path == ("seed",) and value == 10**400:
+                continue  # a seed has no end
+            with pytest.raises(ArgumentError):
+                composition.compose(subject, dst, recipe=damaged)
+            count += 1
+    assert count > 90

@@ -249,13 +249,15 @@ def accepted(of: str) -> list[str]:
 #: The arguments of a shadow and of a reflection that compose sets itself.
 _OF_A_CALL = ("image", "mask", "at", "keep_gps", "device", "errors", "out", "return_info", "return")
 
+#: The largest coordinate, far beyond any image. A whole number of JSON may be larger than every float.
+_FARTHEST = 1e9
+
 Check = tuple[Callable[[Any], bool], str]
 """A function that accepts or rejects a value of a recipe, and a description of accepted values."""
 
 
-def _is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and low <= value <= high
+def _is_number(value: Any, low: float = -_FARTHEST, high: float = _FARTHEST) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
 
 
 def _is_count(value: Any, low: int, high: float = math.inf) -> bool:
