@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import http.cookies
+import itertools
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from pyharmony._jobs.failures import causes
+from pyharmony.errors import RunError
 from pyharmony.server import _pool, _tree
 from pyharmony.server._guard import Guard, Keys, session_of
 from pyharmony.server._operations import MAX_JSON, MAX_JSON_OF_POINTS, MAX_LINE, MAX_POINTS
@@ -627,3 +631,196 @@ from pyharmony.server._worker import main
         assert told["error"]["message"] == "this took longer than 2 s and was stopped"
         assert service.done("export", picture=picture, format="png")["picture"]["width"] == 80
         assert service.pid() != pid and not Path(f"/proc/{pid}").exists()
+
+
+# ---- jobs that cannot end by themselves ----
+
+
+def test_a_chain_of_errors_may_have_a_cycle() -> None:
+    first, second = ValueError("first"), OSError(errno.ENOENT, "second")
+    first.__cause__, second.__cause__ = second, first
+    assert list(causes(first)) == [first, second] and not _tree.is_full(first)
+    first.__cause__ = first
+    assert list(causes(first)) == [first]
+    third = KeyError()
+    third.__context__, first.__cause__ = first, OSError(errno.ENOSPC, "full")
+    assert _tree.is_full(third)
+
+
+@pytest.mark.parametrize("operation", ["blend", "edit", "harmonize", "export", "segment", "cutout", "compose", "place"])
+def test_a_file_that_is_gone_when_its_job_begins_ends_the_job(service: Running, operation: str) -> None:
+    images = scene()
+    ids = service.ids(src=images["src"], dst=images["dst"], mask=images["mask"], whole=images["dst"][..., 0])
+    two = {"background": ids["src"]}
+    body: dict[str, Any] = {
+        "blend": {"src": ids["src"], "dst": ids["dst"], "mask": ids["mask"], "at": [30, 12]},
+        "edit": {"image": ids["dst"], "mode": "detail-boost"},
+        "harmonize": {"image": ids["dst"], "mask": ids["whole"]},
+        "export": {"picture": ids["dst"], "format": "png"},
+        "segment": {"picture": ids["dst"], "steps": [{"kind": "click", "x": 20, "y": 20}], "method": "grabcut"},
+        "cutout": {"picture": ids["dst"], "mask": ids["whole"]},
+        "compose": {"subjects": [{"picture": ids["dst"]}], **two},
+        "place": {"subject": ids["dst"], **two},
+    }[operation]
+    pid = service.pid()
+    with service.at_rest():
+        answer = service.start(operation, **body)
+        assert answer.status_code == 202, answer.text
+        job = answer.json()
+        (service.folder / "pictures" / ids["dst"]).unlink()
+    told = service.client.get(job["url"], params={"wait": 60}).json()
+    assert told["status"] == "failed" and told["error"]["kind"] == "FileNotFoundError", told
+    assert ids["dst"] in told["error"]["message"] and "no such file" in told["error"]["message"]
+    assert str(service.folder) not in told["error"]["message"] and service.pid() == pid
+
+
+def test_an_image_whose_file_was_deleted_is_gone(service: Running) -> None:
+    for way in ("", "/file", "/proxy"):
+        told = service.upload(scene()["dst"])
+        (service.folder / "pictures" / told["id"]).unlink()
+        answer = service.client.get(told["url"] + way)
+        assert answer.status_code == 410 and kind_of(answer) == "gone", way
+        # From then on it is unknown, and it counts no more.
+        assert service.client.get(told["url"]).status_code == 404
+    told, size = service.upload(scene()["dst"]), service.service.store.total_bytes
+    (service.folder / "pictures" / told["id"]).unlink()
+    answer = service.start("export", picture=told["id"], format="png")
+    assert answer.status_code == 410 and service.service.store.total_bytes < size
+
+
+def test_a_file_in_place_of_an_image_that_is_none_is_not_read(service: Running, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(file_of(scene()["dst"]))
+    pid = service.pid()
+    for kind in ("symlink", "hard link", "pipe", "folder"):
+        told = service.upload(scene()["dst"])
+        path = service.folder / "pictures" / told["id"]
+        with service.at_rest():
+            job = service.start("export", picture=told["id"], format="png").json()
+            path.unlink()
+            make: dict[str, Any] = {
+                "symlink": lambda path: path.symlink_to(secret), "hard link": lambda path: path.hardlink_to(secret),
+                "pipe": os.mkfifo, "folder": Path.mkdir,
+            }  # fmt: skip
+            make[kind](path)
+        told = service.client.get(job["url"], params={"wait": 60}).json()
+        assert told["status"] == "failed" and told["error"]["kind"] in ("PermissionError", "OSError"), (kind, told)
+        if kind == "folder":
+            path.rmdir()
+    assert service.pid() == pid
+
+
+def test_the_door_of_files_opens_those_of_the_run_alone(tmp_path: Path) -> None:
+    tree = _tree.Tree(tmp_path / "run")
+    tree.folder.mkdir()
+    tree.make()
+    tree.picture(ID).write_bytes(b"pixels")
+    with tree.open(str(tree.picture(ID)), "picture") as file:
+        assert file.read() == b"pixels" and file.name == str(tree.picture(ID))
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(b"secret")
+    (tree.folder / "lock").write_bytes(b"")
+    (tree.folder / "pictures" / "link").symlink_to(outside)
+    for path in (
+        outside, "/etc/passwd", "/dev/zero", "passwd", "", tree.folder / "lock", tree.folder / "pictures",
+        tree.folder / "pictures" / "link", tree.folder / "pictures" / ".." / "lock", tree.folder / "jobs" / ID,
+        f"{tree.folder}/pictures/../../outside.png", f"{tree.folder}/pictures/",
+    ):  # fmt: skip
+        with pytest.raises(RunError, match="picture: "):
+            tree.open(str(path), "picture")
+
+
+def test_an_upload_whose_worker_dies_is_the_uploads_fault(service: Running) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pid = until(lambda: service.service.pool.slots[0].idle and service.pid())
+        os.kill(pid, signal.SIGSTOP)
+        answer = pool.submit(service.client.post, "/api/v1/pictures", content=file_of(scene()["dst"]))
+        until(lambda: service.service.pool.running)
+        os.kill(pid, signal.SIGKILL)
+        refused = answer.result(60)
+    assert refused.status_code == 422 and kind_of(refused) == "worker_died", refused.text
+    until(lambda: service.service.pool.slots[0].idle)
+    assert service.upload(scene()["dst"])["width"] == 80
+
+
+def test_an_export_that_makes_no_progress_is_ended_though_a_client_waits(service: Running) -> None:
+    body = {"picture": service.upload(scene()["dst"])["id"], "format": "png"}
+    with having(service, phase_timeout=0.5), at_a_stop(service):
+        start = time.monotonic()
+        told = service.start("export", 60, **body).json()
+    assert told["error"]["kind"] == "timeout", told
+    assert told["error"]["message"] == "the job made no progress for 0.5 s, and it was stopped"
+    assert time.monotonic() - start < 30
+    # A phase that begins is progress.
+    pool = service.service.pool
+    with having(service, phase_timeout=0.8), at_a_stop(service):
+        job = service.start("export", **body).json()
+        until(lambda: pool.running)
+        slot = pool.slots[0]
+        for i in range(5):
+            time.sleep(0.3)
+            phase = {"event": "phase", "job": job["id"], "name": f"part {i}", "step": i, "steps": 5}
+            pool._receive(slot, phase, 0)
+            assert pool.jobs[job["id"]].status == "running"
+        until(lambda: pool.jobs[job["id"]].over, 30)
+
+
+# ---- what was too lenient ----
+
+
+def test_a_host_and_an_origin_are_exact(service: Running) -> None:
+    for host in (b"localhost..", b"localhost...", b".localhost", b"localhost.:80.", b"[::1].", b"127.0.0.1.."):
+        (first,) = answers(service, b"GET /health HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+        assert first.startswith(b"HTTP/1.1 421 "), host
+    for host in (b"localhost\t", b"localhost ", b"localhost:80 \t ", b"localhost\t\t"):
+        for rest in (b"\r\nConnection: close\r\n\r\n", b"\r\n\r\n"):
+            (first,) = answers(service, b"GET /health HTTP/1.1\r\nhOsT: " + host + rest)
+            assert first.startswith(b"HTTP/1.1 400 "), (host, rest)
+    # Other headers may have them, as HTTP says, and so may bodies.
+    plain = b"GET /health HTTP/1.1\r\nHost: localhost\r\nAccept: */* \t\r\nConnection: close\r\n\r\nHost: x \r\n"
+    assert answers(service, plain)[0] == b"HTTP/1.1 200 OK"
+    own = service.address.removeprefix("http://")
+    for origin in (f"http://{own}", f"HTTP://{own}"):
+        assert service.client.get("/health", headers={"Origin": origin}).status_code == 200, origin
+    for origin in (
+        f"http://{own}#x", f"http://{own}/#x", f"http://{own}/", f"http://{own}?x", f"http://a@{own}", f"//{own}", own,
+        f"http:{own}", f"ftp://{own}", f"file://{own}", f"x://{own}", f"http://{own}\\x", f"http://{own},http://{own}",
+        f"http://{own} http://{own}", "null", "", "http://", f"http:///{own}",
+    ):  # fmt: skip
+        answer = service.client.get("/health", headers={"Origin": origin})
+        assert answer.status_code == 403 and kind_of(answer) == "origin", origin
+
+
+def test_live_takes_layers_or_a_source_and_its_mask(service: Running) -> None:
+    names = ("plain", "matched", "source", "mask")
+    for present in itertools.product((False, True), repeat=4):
+        body = {name: ID for name, is_there in zip(names, present, strict=True) if is_there}
+        answer = service.start("live", background=ID, at=[0, 0], mode="alpha", **body)
+        # 404: the body is accepted, and there is no such image.
+        is_right = present in ((True, True, False, False), (False, False, True, True))
+        assert answer.status_code == (404 if is_right else 422), (body, answer.text)
+        if not is_right:
+            assert "expected plain and matched, or source and mask" in answer.text
+
+
+def test_layers_that_do_not_belong_together_are_refused(service: Running) -> None:
+    rng = np.random.default_rng(3)
+    layer = rng.integers(0, 256, (20, 30, 4), np.uint8)
+    deep = (layer.astype(np.uint16) * 257).astype(np.uint16)
+    ids = service.ids(
+        dst=scene()["dst"], layer=layer, other=layer[:, :-1], turned=layer.swapaxes(0, 1), three=layer[..., :3],
+        grey=layer[..., 0], deep=deep,
+    )  # fmt: skip
+    body = {"background": ids["dst"], "at": [10, 10], "mode": "alpha"}
+    for pair in (
+        ("layer", "other"), ("layer", "turned"), ("layer", "three"), ("three", "three"), ("grey", "grey"),
+        ("deep", "deep"), ("layer", "deep"), ("dst", "layer"),
+    ):  # fmt: skip
+        told = service.start("live", 60, **body, plain=ids[pair[0]], matched=ids[pair[1]]).json()
+        assert told["status"] == "failed" and told["error"]["kind"] == "input", (pair, told)
+        assert "expected two layers of one result" in told["error"]["message"]
+    right = {**body, "plain": ids["layer"], "matched": ids["layer"]}
+    assert service.done("live", **right)["info"]["url"]
+    for shadow in ("layer", "grey", "deep"):
+        told = service.start("live", 60, **right, shadow=ids[shadow], cast=[0, 0]).json()
+        assert told["error"]["kind"] == "input" and "expected the shadow layer" in told["error"]["message"], told

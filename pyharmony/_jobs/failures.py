@@ -31,6 +31,15 @@ class Code(IntEnum):
     INTERRUPTED = 130
 
 
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an error and those that it was raised from, each once: a chain may have a cycle."""
+    seen: list[BaseException] = []
+    while error is not None and not any(error is one for one in seen):
+        yield error
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+
+
 @contextlib.contextmanager
 def reading(name: str, code: Code = Code.INPUT, before: str = "") -> Iterator[None]:
     """Turns errors of the operating system into failures of the input called `name`; `before` precedes the reason.

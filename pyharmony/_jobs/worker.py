@@ -210,8 +210,10 @@ class Worker:
         for thread in others:
             thread.join()
         for name in names:
-            if isinstance(contents[name], Exception):
-                raise task.failure(contents[name]) from contents[name]
+            error = contents[name]
+            if isinstance(error, Exception):
+                failure = task.failure(error)
+                raise failure from (None if failure is error else error)  # no error is its own cause
         return {name: contents[name] for name in names}
 
     @staticmethod

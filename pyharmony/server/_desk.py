@@ -89,7 +89,11 @@ class Desk:
 
     def read(self, id: PictureId, name: str, preview: bool = False, keep_gps: bool = False) -> Picture:
         """Reads an image, or its proxy."""
-        return io.read(self.path(id, preview), name, max_pixels=self.memory.max_pixels, keep_gps=keep_gps)
+        return self._read(self.path(id, preview), name, keep_gps)
+
+    def _read(self, path: str, name: str, keep_gps: bool = False) -> Picture:
+        with self.tree.open(path, name) as file:
+            return io.read(file, name, max_pixels=self.memory.max_pixels, keep_gps=keep_gps)
 
     def photo(self, id: PictureId, keep_gps: bool = False) -> Picture:
         """Reads an image at full size, which is cached for the next job."""
@@ -105,7 +109,7 @@ class Desk:
         path = self.path(id, True)
         picture = self.memory.decoded.get(path)
         if picture is None:
-            picture = io.read(path, "picture", max_pixels=self.memory.max_pixels)
+            picture = self._read(path, "picture")
             self.memory.decoded.put(path, picture)
         return picture
 
@@ -176,8 +180,9 @@ class Desk:
             from ..segmentation import Session
 
             with _shipped.noted() as weights:
-                session = Session(self.path(id, preview), method=method)
+                session = Session(self.read(id, "picture", preview), method=method)
             sessions[key] = SegmentSession(session, [entry for entry in _shipped.every() if entry.name in weights])
+        sessions[key].read = self._read
         sessions.move_to_end(key)
         for entry in sessions[key].weights:
             _shipped.note(entry)
@@ -215,6 +220,7 @@ class SegmentSession:
 
     def __init__(self, session: Any, weights: Sequence[_shipped.Weights]) -> None:
         self.session, self.weights = session, weights
+        self.read: Callable[[str, str], Picture] = io.read
         self.steps: list[dict[str, Any]] = []
         self.answers: list[Any] = []
 
@@ -263,7 +269,8 @@ class SegmentSession:
             return session.scribble(step["line"], add=step["add"])
         if step["kind"] == "choose":
             return session.choose(step["index"])
-        return session.segment(**{step["kind"]: step[step["kind"]]})
+        prompt = step[step["kind"]]
+        return session.segment(**{step["kind"]: self.read(prompt, "mask") if step["kind"] == "mask" else prompt})
 
 
 class DeskWorker(Worker):
@@ -278,15 +285,22 @@ class DeskWorker(Worker):
     def _read(self, task: Task) -> dict[str, Picture]:
         self._report_phase("decode", 1)
         if self.desk is None or not all(self.desk.tree.is_proxy(path) for path in task.files.values()):
-            return super()._read(task)
+            return self._opened(task)
         cache = self.desk.memory.decoded
         cached = {name: cache.get(path) for name, path in task.files.items()}
         if None not in cached.values():
             return cast(dict[str, Picture], cached)
-        pictures = super()._read(task)
+        pictures = self._opened(task)
         for name, path in task.files.items():
             cache.put(path, pictures[name])
         return pictures
+
+    def _opened(self, task: Task) -> dict[str, Picture]:
+        """Reads the images of a task from the folder of the service alone."""
+        tree, names = cast(Any, self.desk).tree, {path: name for name, path in task.files.items()}
+        with contextlib.ExitStack() as files:
+            self.source_of = lambda path: files.enter_context(tree.open(path, names[path]))
+            return super()._read(task)
 
     def _computed(self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[Reason], None]) -> Any:
         self._report_phase(task.kind.phase, 2)

@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -192,15 +191,13 @@ class Guard:
 def _name_of(host: str) -> str:
     """Returns the name in a Host header, without its port; empty if it is not a name or address with a port."""
     parts = _HOST.fullmatch(host.lower())
-    return "" if parts is None else (parts["address"] or parts["name"].rstrip("."))
+    return "" if parts is None else (parts["address"] or parts["name"].removesuffix("."))
 
 
 def _place_of(origin: str) -> str:
-    """Returns the name and port of an origin, in the form of a Host header; empty if there are none."""
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""
+    """Returns the name and port of an origin, in the form of a Host header; empty if it is not an origin of the web."""
+    scheme, separator, place = origin.lower().partition("://")
+    return place if scheme in ("http", "https") and separator and _HOST.fullmatch(place) else ""
 
 
 #: A Host header: a name, or an IPv6 address in brackets, and a port.

@@ -20,10 +20,10 @@ from .._arrays import NumpyArray
 from .._images.levels import in_levels
 from .._images.region import bounding_box
 from .._images.sizes import resized
-from .._jobs.failures import with_codes
+from .._jobs.failures import Code, with_codes
 from ..composition import Composed, compose
 from ..composition.laying import BESIDE, in_canvas_pixels, laid_over
-from ..errors import MaskError, PyHarmonyWarning
+from ..errors import MaskError, PyHarmonyWarning, RunError
 from ..io import Picture
 from ..reference.luma import LUMA
 
@@ -151,8 +151,9 @@ def _shadow_layer(desk: Desk, body: LiveBody) -> NumpyArray:
     if layer is None:
         assert body.shadow is not None  # noqa: S101  # the caller has one
         pixels = desk.read(body.shadow, "shadow").pixels
-        if pixels.shape[2] != 3:
-            raise ValueError(f"shadow: {pixels.shape[2]} channels, expected the shadow layer from `layers`")
+        if pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+            what = f"{pixels.shape[2]} channels of {pixels.dtype}"
+            raise RunError(f"shadow: {what}, expected the shadow layer of `layers`", Code.INPUT)
         size = (max(1, round(side * body.detail)) for side in (pixels.shape[1], pixels.shape[0]))
         layer = Picture(pixels if body.detail == 1 else resized(pixels, cast(tuple[int, int], tuple(size))))
         desk.memory.decoded.put(key, layer)
@@ -228,9 +229,9 @@ def _mixed(desk: Desk, body: LiveBody) -> tuple[NumpyArray, NumpyArray]:
     def make() -> tuple[NumpyArray, NumpyArray]:
         assert body.plain is not None and body.matched is not None  # noqa: S101  # the body was checked
         plain, matched = (desk.read(id, "layer").pixels for id in (body.plain, body.matched))
-        if plain.shape != matched.shape or plain.shape[2] != 4:
-            shapes = f"{list(plain.shape)} and {list(matched.shape)}"
-            raise ValueError(f"plain and matched: {shapes}, expected two layers of one result")
+        if plain.shape != matched.shape or plain.shape[2] != 4 or plain.dtype != np.uint8 or matched.dtype != np.uint8:
+            shapes = " and ".join(f"{list(one.shape)} of {one.dtype}" for one in (plain, matched))
+            raise RunError(f"plain, matched: {shapes}, expected two layers of one result of `layers`", Code.INPUT)
         result = plain.copy()
         way = matched[..., :3].astype(np.float32) - plain[..., :3]
         result[..., :3] = np.rint(plain[..., :3] + np.float32(body.strength) * way)

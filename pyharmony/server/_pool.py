@@ -69,6 +69,7 @@ class Job:
         overdue: the message if it was stopped because of its time limit.
         listeners: the number of clients that wait for it.
         last_contact: when it began, or a client last asked for it, by time.monotonic.
+        last_progress: when it began, or its phase changed, by time.monotonic.
         changed: an event that is set, and replaced, at every change.
     """
 
@@ -93,6 +94,7 @@ class Job:
     overdue: str = ""
     listeners: int = 0
     last_contact: float = field(default_factory=time.monotonic)
+    last_progress: float = field(default_factory=time.monotonic)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -348,7 +350,8 @@ class Pool:
 
     def _give(self, job: Job, slot: _Slot) -> None:
         process = cast(asyncio.subprocess.Process, slot.process)
-        slot.job, job.status, job.start_time, job.last_contact = job, "running", time.time(), time.monotonic()
+        slot.job, job.status, job.start_time = job, "running", time.time()
+        job.last_contact = job.last_progress = time.monotonic()
         self.metrics.wait_seconds.observe(job.start_time - job.created)
         if job.shares:
             if job.shares in slot.shared:
@@ -366,15 +369,18 @@ class Pool:
         """Starts the timer that stops a job, or, for an export, that counts its clients again."""
         settings, loop = self.settings, asyncio.get_running_loop()
         if settings.timeout is None and job.exports:
-            slot.timer = loop.call_later(settings.preview_timeout / _LOOKS, self._stop_unattended, job, slot)
+            pause = min(settings.preview_timeout, settings.phase_timeout) / _LOOKS
+            slot.timer = loop.call_later(pause, self._stop_unattended, job, slot)
             return
         seconds = settings.timeout or settings.preview_timeout
         slot.timer = loop.call_later(seconds, self._stop, job, f"this took longer than {seconds:g} s and was stopped")
 
     def _stop_unattended(self, job: Job, slot: _Slot) -> None:
-        """Stops an export that no client waits for any more."""
-        seconds = self.settings.preview_timeout
-        if job.listeners or time.monotonic() - job.last_contact < seconds:
+        """Stops an export that no client waits for any more, or that makes no progress."""
+        seconds, longest = self.settings.preview_timeout, self.settings.phase_timeout
+        if time.monotonic() - job.last_progress >= longest:
+            self._stop(job, f"the job made no progress for {longest:g} s, and it was stopped")
+        elif job.listeners or time.monotonic() - job.last_contact < seconds:
             self._time(job, slot)
         else:
             self._stop(job, f"no client asked for the job for {seconds:g} s, and it was stopped")
@@ -495,6 +501,7 @@ class Pool:
             return
         elif event == "phase":
             job.phases.append(Phase(name=message["name"], step=message["step"], steps=message["steps"]))
+            job.last_progress = time.monotonic()
             job.touch()
         elif event in ("done", "failed"):
             error = Error(**message["error"]) if event == "failed" else self._keep_result(job, message, size)

@@ -27,6 +27,8 @@ _log = logging.getLogger("pyharmony.server")
 MAX_HEAD = 32_768
 #: The end of the headers.
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
+#: A host with a space or a tab behind it, which h11 removes and another server may not.
+_PADDED_HOST = re.compile(rb"^host:[^\r\n]*[ \t]\r?\n", re.IGNORECASE | re.MULTILINE)
 #: The seconds that a connection may be idle between requests.
 _IDLE = 20
 #: The seconds that responses have to end after the jobs have.
@@ -45,9 +47,12 @@ class _Connection(h11.Connection):
         """Returns the next event, as h11 does; RemoteProtocolError also if the head is too large."""
         if self.their_state is h11.IDLE:
             waiting = self.trailing_data[0]
-            if len(waiting) > MAX_HEAD and not _END_OF_HEAD.search(waiting, 0, MAX_HEAD):
+            end = _END_OF_HEAD.search(waiting, 0, MAX_HEAD)
+            if len(waiting) > MAX_HEAD and not end:
                 self.head_is_too_large = True
                 raise h11.RemoteProtocolError("the head is too large", error_status_hint=431)
+            if end and _PADDED_HOST.search(waiting, 0, end.start() + 1):
+                raise h11.RemoteProtocolError("the host is followed by a space or a tab", error_status_hint=400)
         return super().next_event()
 
 

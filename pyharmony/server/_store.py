@@ -75,10 +75,13 @@ class Store:
             del self.user_bytes[user]
 
     def get(self, id: str, user: str) -> StoredPicture:
-        """Returns an image, which counts as used; Refusal 404: the user has none of this id."""
+        """Returns an image, which counts as used; Refusal 404: the user has none of this id, 410: its file is gone."""
         picture = self.pictures.get(id)
         if picture is None or picture.user != user:
             raise Refusal(404, "unknown_picture", "unknown image; it may have expired")
+        if not self.tree.picture(id).is_file():  # such as by a cleaner of temporary files
+            self.remove(id)
+            raise Refusal(410, "gone", "the file of this image was deleted, though not by the service; upload it again")
         picture.last_use = time.time()
         return picture
 

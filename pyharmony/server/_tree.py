@@ -12,10 +12,11 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from .. import _temporary
 from .._images.sizes import fitted
+from .._jobs.failures import causes, reading
 from ..typing import ImageFormat
 
 _FOLDER = re.compile(r"pyharmony-serve-[0-9a-f]{16}")
@@ -28,11 +29,7 @@ DISK_FULL = "the disk of the service is full; try again later"
 
 def is_full(error: BaseException | None) -> bool:
     """Returns whether an error, or one that it was raised from, reports a full disk."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _FULL:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(isinstance(one, OSError) and one.errno in _FULL for one in causes(error))
 
 
 def new_id() -> str:
@@ -50,6 +47,28 @@ class Tree(NamedTuple):
 
     def proxy(self, id: str) -> Path:
         return self.folder / "proxies" / id
+
+    def open(self, path: str, name: str) -> BinaryIO:
+        """Opens an image or a proxy of this run to read; RunError, which begins with name: it is none, or a link."""
+
+        def opener(path: str, flags: int) -> int:
+            inner = os.path.dirname(path)
+            if inner not in (str(self.folder / "pictures"), str(self.folder / "proxies")):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            folder = os.open(inner, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                # A pipe or a device is opened without waiting for it, and refused.
+                descriptor = os.open(os.path.basename(path), flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            finally:
+                os.close(folder)
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
+                os.close(descriptor)
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            return descriptor
+
+        with reading(f"{name}: {os.path.basename(path)}"):
+            return open(path, "rb", opener=opener)
 
     def is_proxy(self, path: str) -> bool:
         return os.path.dirname(path) == str(self.folder / "proxies")

@@ -65,6 +65,8 @@ class Settings:
             waits for it.
         preview_timeout: the time limit of previews, clicks and uploads in seconds, and the time after which an export
             is stopped if no client asks for it.
+        phase_timeout: the time after which an export is stopped, also while a client waits, if it is still in the same
+            phase, in seconds.
         patience: the seconds that a sender or reader may pause.
         lifetime: the seconds for which files and jobs are stored after their last use.
         preview_lifetime: the same for results of previews.
@@ -88,6 +90,7 @@ class Settings:
     user_files: int | None = None
     timeout: float | None = None
     preview_timeout: float = 60.0
+    phase_timeout: float = 900.0
     patience: float = 30.0
     lifetime: float = 3600.0
     preview_lifetime: float = 120.0
@@ -103,7 +106,7 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ArgumentError(f"{name}: {value}, expected at least 1")
-        for name in ("timeout", "preview_timeout", "patience", "lifetime", "preview_lifetime"):
+        for name in ("timeout", "preview_timeout", "phase_timeout", "patience", "lifetime", "preview_lifetime"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ArgumentError(f"{name}: {value}, expected more than 0 seconds")
