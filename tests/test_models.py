@@ -505,6 +505,56 @@ def test_published_residual_generators_convert(tmp_path: Path, norm: str, blocks
     torch.testing.assert_close(model.double()(x, mask), expected, rtol=0, atol=1e-12)
 
 
+def published_states() -> dict[str, dict[str, Tensor]]:
+    """Returns the tensors of a published U-Net and of a residual generator, by their names."""
+    torch.manual_seed(0)
+    residual = lived_in(nested_resnet(4, 4, "batch", False, 6)).state_dict()
+    nested = lived_in(NestedUNet(3, 4, 5, "batch", gates=False)).state_dict()
+    return {"unet": nested, "resnet": {f"model.{key}": value for key, value in residual.items()}}
+
+
+@pytest.mark.parametrize("kind", ["unet", "resnet"])
+@pytest.mark.parametrize(
+    "prefix",
+    ["module.", "_orig_mod.", "netG.", "model.", "generator.", "module._orig_mod.", "_orig_mod.module.", "net.",
+     "model.netG.", "netG.module.", "netG._orig_mod.", "gan.generator."],
+)  # fmt: skip
+def test_wrapped_weights_convert(kind: str, prefix: str, tmp_path: Path) -> None:
+    state = published_states()[kind]
+    torch.save(state, tmp_path / "plain.pth")
+    expected = models.convert(tmp_path / "plain.pth", "pix2pix")
+    wrapped = {prefix + key: value for key, value in state.items()}
+    judge = {f"net.{key}": value for key, value in pixel_discriminator(6, 4, "batch").state_dict().items()}
+    lightning = {"epoch": 3, "pytorch-lightning_version": "2.5", "optimizer_states": [{"state": {}}]}
+    extra = {"loss.vgg.features.0.weight": torch.zeros(4, 3, 3, 3), "temperature": torch.ones(1)}
+    contents = [wrapped, {"state_dict": wrapped, **lightning}, {"params": expected.state_dict(), "params_ema": wrapped}]
+    if not prefix.startswith(("module", "_orig")):
+        contents.append({"state_dict": {**wrapped, **extra}, **lightning})
+        contents.append({"state_dict": {**wrapped, **{f"netD.{key}": value for key, value in judge.items()}}})
+    for i, each in enumerate(contents):
+        torch.save(each, tmp_path / f"{i}.ckpt")
+        model, networks = models.convert(tmp_path / f"{i}.ckpt", "pix2pix", return_networks=True)
+        assert "generator" in networks and model.config.generator == expected.config.generator
+        for key, value in expected.generator.state_dict().items():  # type: ignore[union-attr]
+            assert torch.equal(model.generator.state_dict()[key], value), key  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", ["unet", "resnet"])
+@pytest.mark.parametrize("prefix", ["", "netG.", "module.", "model.netG."])
+def test_a_missing_or_superfluous_tensor_is_named(kind: str, prefix: str, tmp_path: Path) -> None:
+    state = published_states()[kind]
+    first, second = ("model.model.0", "model.model.1.model.1") if kind == "unet" else ("model.1", "model.2")
+    for key, text in ((f"{first}.weight", f"{first}.weight is missing"), (f"{second}.weight", "missing"),
+                      (list(state)[-1], "generator.net.last.bias missing")):  # fmt: skip
+        torch.save({prefix + k: value for k, value in state.items() if k != key}, tmp_path / "a.pth")
+        with pytest.raises(WeightsError, match=f"does not fit pix2pix: .*{text}"):
+            models.convert(tmp_path / "a.pth", "pix2pix")
+    for key in ("model.extra.weight", "model.model.9.bias" if kind == "unet" else "model.3.weight"):
+        torch.save({prefix + k: v for k, v in {**state, key: torch.zeros(3)}.items()}, tmp_path / "a.pth")
+        with pytest.raises(WeightsError, match=f"{key}.* is not a tensor of the model"):
+            models.convert(tmp_path / "a.pth", "pix2pix")
+
+
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
 @pytest.mark.parametrize("kind", [1, 2, 3, 4, 5, "pixel"])
 def test_published_discriminators_convert_with_their_generator(tmp_path: Path, kind: Any, norm: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import logging
 import math
@@ -261,7 +262,7 @@ def _published_state(path: Path) -> dict[str, Any]:
     """Reads the tensors of all networks in a published file, by their names.
 
     Networks may be in (nested) dictionaries of the checkpoint with any names, such as 'state_dict', 'model',
-    'model_state_dict', 'generator', 'G' and 'D'. Other contents, such as optimizer states, are ignored.
+    'model_state_dict', 'params_ema', 'generator', 'G' and 'D'. Other contents, such as optimizer states, are ignored.
     """
     return _merged(_networks_of(path), str(path))
 
@@ -283,7 +284,7 @@ def _networks_in(checkpoint: Any, key: str = "") -> dict[str, dict[Any, Tensor]]
         return {}
     if all(isinstance(value, Tensor) for value in checkpoint.values()):
         return {key: checkpoint}
-    for first in ("state_dict", "model"):
+    for first in ("state_dict", "model", "params_ema", "params"):
         if isinstance(checkpoint.get(first), dict) and (inner := _networks_in(checkpoint[first], first)):
             return inner
     # Optimizer states contain numbers and lists in addition to tensors, or dictionaries with integer keys.
@@ -327,11 +328,74 @@ def _networks_of(path: Path) -> dict[str, dict[str, Any]]:
         for key, value in state.items():
             if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
                 raise WeightsError(f"{path}: {key} is not a plain tensor, or claims a larger size than its data")
-    return {
-        name: {str(key).removeprefix("module."): value for key, value in state.items()}
-        for name, state in networks.items()
-    }
+    return {name: {_own_name(str(key)): value for key, value in state.items()} for name, state in networks.items()}
 
+
+def _own_name(key: str) -> str:
+    """Returns the name of a tensor without those of torch's wrappers, of compiled and of parallel modules."""
+    return ".".join(part for part in key.split(".") if part != "_orig_mod").removeprefix("module.")
+
+
+#: The largest number of names in front of those of a network, such as model.netG.
+_MOST_WRAPPERS = 2
+#: The largest number of networks of a file of which every two are tried together.
+_MOST_PAIRED = 12
+
+
+def _unwrapped(networks: Mapping[str, Mapping[str, Any]]) -> Iterator[Mapping[str, Mapping[str, Any]]]:
+    """Yields the networks of a file, then those that the first names of their tensors tell apart, and so on.
+
+    Those of a Lightning module, for example, are named model, or netG, netD and loss.
+    """
+    for _ in range(_MOST_WRAPPERS + 1):
+        yield networks
+        parts: dict[str, dict[str, Any]] = {}
+        for name, state in networks.items():
+            for key, value in state.items():
+                first, _, rest = key.partition(".")
+                if rest:
+                    parts.setdefault(f"{name}.{first}", {})[_own_name(rest)] = value
+        networks = parts
+
+
+def _selections(files: Sequence[Mapping[str, Mapping[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
+    """Yields the tensors of all networks together, of every two, and of every one, if their names differ.
+
+    Every file has a part in them.
+    """
+    networks = [(i, state) for i, of_file in enumerate(files) for state in of_file.values()]
+    paired = [2] if len(networks) <= _MOST_PAIRED else []
+    for count in dict.fromkeys([len(networks), *paired, 1]):
+        selections = []
+        for group in itertools.combinations(networks, count):
+            tensors = {key: value for _, state in group for key, value in state.items()}
+            is_disjoint = len(tensors) == sum(len(state) for _, state in group)
+            if tensors and is_disjoint and len({i for i, _ in group}) == len(files):
+                selections.append(tensors)
+        yield selections
+
+
+def _selected(info: _registry.ModelInfo, files: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any] | str:
+    """Returns the tensors of a model among the networks of files, or the reason why there are none or several.
+
+    The reason is '' if the names are of no layout, wrapped or not.
+    """
+    reason = ""
+    for variants in itertools.product(*(list(_unwrapped(networks)) for networks in files)):
+        for selections in _selections(variants):
+            reasons = [_misfit(info, tensors) for tensors in selections]
+            if reasons.count(None) == 1:
+                return selections[reasons.index(None)]
+            if None in reasons:
+                return "several networks fit"
+            reason = reason or next((text for text in reasons if text and not _OF_OTHERS.search(text)), "")
+            if selections and all(own is each for own, each in zip(variants, files, strict=True)):
+                break  # as they are, networks of different names belong together
+    return reason
+
+
+#: The reasons that the names are those of other networks altogether.
+_OF_OTHERS = re.compile(r"names of|expected layers|not among the weights|expected BargainNet|no published layout")
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -354,7 +418,8 @@ def convert(
     (`gp_gan`), from Chainer (.npz) or a PyTorch port with the same order of layers, torchvision's VGG-16
     (`style_encoder`), and the generator of the SRGAN with numbered blocks (`srgan`).
     Networks published in separate files are passed together, as a sequence of paths. A checkpoint may contain them
-    under names, such as 'state_dict', 'model_state_dict', or 'G' and 'D', together with optimizer states. For a
+    under names, such as 'state_dict', 'params_ema', or 'G' and 'D', together with optimizer states, and tensors may
+    have names in front of their own, such as module, _orig_mod, model, or netG and netD of a Lightning module. For a
     TensorFlow checkpoint (GP-GAN's ports; DoveNet's, which is `dovenet_lite`) the path is its prefix or one of its
     files.
 
@@ -390,22 +455,18 @@ def convert(
         raise ArgumentError(
             f"name: no published layout of {name} is supported, only those of {convertible}" + _hint(published, source)
         )
-    if len(paths) == 1:
-        networks_ = _networks_of(paths[0])
-        try:
-            published = _merged(networks_, source)
-        except WeightsError:
-            # Two networks may have equal names, for example two U-Nets: the one that fits is used.
-            fitting = [state for state in networks_.values() if _fits(info, state)]
-            if len(fitting) != 1:
-                raise
-            published = fitting[0]
+    files = [_networks_of(one) for one in paths]
+    selected = _selected(info, files)
+    if isinstance(selected, dict):
+        published = selected
     else:
-        for one in paths:
-            tensors = _published_state(one)
+        for one, networks_ in zip(paths, files, strict=True):
+            tensors = _merged(networks_, str(one))
             if both := published.keys() & tensors.keys():
                 raise WeightsError(f"{source}: both contain {_some(both)}")
             published |= tensors
+        if selected:
+            raise WeightsError(f"{source} does not fit {name}: {selected}{_hint(published, 'it', but=name)}")
     try:
         model_config, state = info.convert(dict(published))
     except WeightsError as error:
@@ -417,34 +478,44 @@ def convert(
     outline = meta_model(info, model_config)
     expected = outline.state_dict()
     check_state(outline, {**expected, **state}, source, f"a {name} with its shapes")
-    # A network is converted completely or not at all: no tensor of it may keep its initial values.
-    networks = {key.partition(".")[0] for key in state} if isinstance(outline, Adversarial) else {""}
-    left = [key for key in expected if key.startswith(tuple(networks)) and key not in state]
-    left = [key for key in left if not key.endswith("num_batches_tracked")]
-    if left:
-        raise WeightsError(f"{source} does not fit {name}: {_some(left)} missing")
+    if lacking := _lacking(outline, state):
+        raise WeightsError(f"{source} does not fit {name}: {_some(lacking)} missing")
     _check_rest(expected, state, source)
     model = info.make(model_config)
     model.load_state_dict({**model.state_dict(), **state})
-    return (model.eval(), tuple(sorted(networks - {""}))) if return_networks else model.eval()
+    converted = {key.partition(".")[0] for key in state} if isinstance(outline, Adversarial) else set()
+    return (model.eval(), tuple(sorted(converted))) if return_networks else model.eval()
 
 
-def _fits(info: _registry.ModelInfo, published: Mapping[str, Any]) -> bool:
-    """Returns whether names and shapes of tensors are those of a model."""
+def _misfit(info: _registry.ModelInfo, published: Mapping[str, Any]) -> str | None:
+    """Returns the reason why tensors are not those of a model, by their names and shapes; None if they are."""
     if info.convert is None or not published:
-        return False
-    with contextlib.suppress(PyHarmonyError, LookupError, ValueError, TypeError, AttributeError, RuntimeError):
+        return "no published layout"
+    try:
         config, state = info.convert(dict(published))
         with torch.device("meta"):
             model = info.make(config)
-        check_state(model, {**model.state_dict(), **state}, "", "")
-        return True
-    return False
+        check_state(model, {**model.state_dict(), **state}, "it", "its shapes")
+        if lacking := _lacking(model, state):
+            return f"{_some(lacking)} missing"
+    except (PyHarmonyError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+    return None
+
+
+def _lacking(model: Model, state: Mapping[str, Any]) -> list[str]:
+    """Returns the tensors that are missing in networks of which there are others.
+
+    A network is converted completely or not at all: no tensor of it may keep its initial values.
+    """
+    networks = tuple({key.partition(".")[0] for key in state} if isinstance(model, Adversarial) else {""})
+    keys = [key for key in model.state_dict() if key.startswith(networks) and key not in state]
+    return [key for key in keys if not key.endswith("num_batches_tracked")]
 
 
 def _hint(published: Mapping[str, Any], what: str, *, but: str = "") -> str:
     """Returns the end of a message that names the models fitting these tensors; '' if there are none."""
-    names = [info.name for info in _registry.all_models() if info.name != but and _fits(info, published)]
+    names = [info.name for info in _registry.all_models() if info.name != but and _misfit(info, published) is None]
     return f"; {what} fits {' or '.join(names)}" if names else ""
 
 

@@ -96,8 +96,9 @@ def region_encoder(state: dict[str, Tensor]) -> PublishedEncoder:
     norm: Norm = "instance" if "conv2f.bias" in state else "batch"
     names = {f"conv{i + 1}f": f"convs.{i}" for i in range(5)} | {f"norm{i + 2}f": f"norms.{i}" for i in range(3)}
     tensors = rename(state, {**names, "convs": "last"}, norm)
-    if "convs.0.weight" not in tensors or "last.weight" not in tensors:
-        raise WeightsError("the file contains no complete encoder of BargainNet")
+    for published, own in (("conv1f", "convs.0"), ("convs", "last")):
+        if f"{own}.weight" not in tensors:
+            raise WeightsError(f"{published}.weight is missing in the encoder of BargainNet")
     return PublishedEncoder(tensors["convs.0.weight"].shape[0], tensors["last.weight"].shape[0], norm, tensors)
 
 
@@ -190,7 +191,7 @@ def norm_by(state: dict[str, Tensor], conv: str, norm: str) -> Norm:
 
     Batch norm has weights. Convolutions followed by instance norm have a bias, and without a norm they have none.
     """
-    if f"{norm}.weight" in state:
+    if f"{norm}.weight" in state or f"{norm}.bias" in state:
         return "batch"
     return "instance" if f"{conv}.bias" in state else "none"
 
@@ -218,7 +219,7 @@ def unet(state: dict[str, Tensor]) -> PublishedUNet:
     `model` of the level that it follows.
     """
     prefix, depth = "model.model.1", 1
-    while f"{prefix}.model.3.model.1.weight" in state:
+    while any(key.startswith(f"{prefix}.model.3.model.") for key in state):
         prefix, depth = f"{prefix}.model.3", depth + 1
     depth += 1
     names, inner = {"model.model.0": "down.0", "model.model.3": "last"}, "model.model.1"
@@ -237,7 +238,10 @@ def unet(state: dict[str, Tensor]) -> PublishedUNet:
         inner = f"{inner}.model.3"
     norm = norm_by(state, "model.model.1.model.1", "model.model.1.model.2")
     tensors = rename(state, names, norm)
-    if depth < 5 or "down.0.weight" not in tensors or "last.weight" not in tensors:
-        raise WeightsError("the file contains no complete U-Net of pix2pix")
+    for published, own in (("model.model.0", "down.0"), ("model.model.3", "last")):
+        if f"{own}.weight" not in tensors:
+            raise WeightsError(f"{published}.weight is missing in a U-Net of pix2pix")
+    if depth < 5:
+        raise WeightsError(f"a U-Net of {depth} levels, expected 5 or more as of pix2pix")
     first, last = tensors["down.0.weight"], tensors["last.weight"]
     return PublishedUNet(depth, first.shape[0], first.shape[1], last.shape[1], norm, gated, tensors)

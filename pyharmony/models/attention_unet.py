@@ -71,7 +71,7 @@ class AttentionUNet(Model):
 
 def _convert(state: dict[str, Any]) -> tuple[AttentionUNetConfig, dict[str, Any]]:
     """Converts the nested U-Net with four input channels published with pix2pix and DoveNet."""
-    if "model.model.0.weight" not in state:
+    if not any(key.startswith("model.model.") for key in state):
         raise WeightsError("the weights do not have the names of a nested U-Net such as DoveNet's generator")
     unet = _published.unet(state)
     if (unet.depth, unet.in_channels) != (8, 4):

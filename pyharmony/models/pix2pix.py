@@ -328,7 +328,7 @@ def _convert_discriminator(judge: dict[str, Tensor]) -> tuple[dict[str, Any], di
 def _convert(state: dict[str, Tensor]) -> tuple[Pix2PixConfig, dict[str, Tensor]]:
     # The discriminator, if any, is in a separate file, because a residual generator has the same names.
     judge: dict[str, Tensor] = {}
-    if "model.model.0.weight" in state:
+    if any(key.startswith("model.model.") for key in state):
         judge = {key: state.pop(key) for key in list(state) if not key.startswith("model.model.")}
         unet = _published.unet(state)
         name = next((name for name, size in UNETS.items() if size == 2**unet.depth), None)
@@ -341,7 +341,7 @@ def _convert(state: dict[str, Tensor]) -> tuple[Pix2PixConfig, dict[str, Tensor]
             "mask": _published.has_mask(unet.in_channels),
         }
         tensors = unet.state
-    elif "model.1.weight" in state and "model.10.conv_block.1.weight" in state:
+    elif any(key.startswith("model.10.conv_block.") for key in state):
         judge = _published.take(state, "net.")
         settings, tensors = _convert_resnet(state)
     else:
