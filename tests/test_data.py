@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import gzip
 import hashlib
 import io
 import json
@@ -13,6 +15,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import zlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -274,6 +277,27 @@ def test_a_set_of_iharmony4_is_a_data_set(iharmony4: Path) -> None:
     for one in (data.IHarmony4(iharmony4 / "HCOCO"), data.open_dataset(iharmony4 / "HCOCO", split="train")):
         assert one.names == whole.names and one.groups == whole.groups and one.check() == []
         same(one[0], whole[0], "composite", "target", "mask")
+
+
+def test_iharmony4_without_lists_is_its_files(iharmony4: Path) -> None:
+    whole = data.IHarmony4(iharmony4, "all")
+    for path in iharmony4.glob("IHD_*.txt"):
+        path.unlink()
+    with pytest.raises(errors.DataError, match="no list of test; expected .*; the split 'all' needs none"):
+        data.IHarmony4(iharmony4, "test")
+    with pytest.warns(errors.PyHarmonyWarning, match="no lists of iHarmony4; all 4 composites of its folders are read"):
+        files = data.open_dataset(iharmony4)
+    assert isinstance(files, data.IHarmony4) and files.check() == []
+    assert sorted(zip(files.names, files.groups, files.subset_of, strict=True)) == sorted(
+        zip(whole.names, whole.groups, whole.subset_of, strict=True)
+    )
+    with pytest.warns(errors.PyHarmonyWarning, match="no lists of iHarmony4; all 3 composites"):
+        one = data.IHarmony4(iharmony4 / "HCOCO", "all")
+    assert set(one.names) == {"HCOCO/c1_1_1", "HCOCO/c1_1_2", "HCOCO/c1_2_1"} and one.check() == []
+    with pytest.warns(errors.PyHarmonyWarning, match="no lists of iHarmony4"):
+        assert data.IHarmony4(iharmony4, "all", ["Hday2night"]).names == ["Hday2night/d9-8_1_4"]
+    with pytest.raises(errors.DataError, match="no lists and no subsets"):
+        data.IHarmony4(iharmony4 / "HCOCO" / "masks", "all")
 
 
 @pytest.mark.parametrize("folders", [("Composite", "Mask", "Real"), ("composite_images", "masks", "real_images")])
@@ -1267,6 +1291,48 @@ def test_the_bytes_of_a_record_are_those_of_tensorflow(tmp_path: Path) -> None:
     from pyharmony.data._tfrecord import example
 
     assert example(record)["weights"] == [0.5, 2.0] and example(record)["height"] == [300]
+
+
+@pytest.mark.parametrize("name", ["a.tfrecord", "a.tfrecords.gz", "a.tfrecord-00000-of-00002", "a.tfrecord.gz"])
+@pytest.mark.parametrize("compressed", ["", "gzip", "zlib", "two"])
+def test_compressed_records_are_read(name: str, compressed: str, tmp_path: Path) -> None:
+    pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")
+    samples = [{"name": f"s{i}", "composite": picture(i), "target": picture(i + 9), "mask": disc()} for i in range(4)]
+    data.write_tfrecord(samples, tmp_path / "plain")
+    plain, target = (tmp_path / "plain").read_bytes(), tmp_path / "records" / name
+    target.parent.mkdir()
+    packed = {"": plain, "gzip": gzip.compress(plain), "zlib": zlib.compress(plain)}
+    packed["two"] = gzip.compress(plain[:700]) + gzip.compress(plain[700:])
+    target.write_bytes(packed[compressed])
+    for source in (target, target.parent):
+        pairs = data.open_dataset(source)
+        assert isinstance(pairs, data.TFRecordPairs) and pairs.names == ["s0", "s1", "s2", "s3"] and pairs.check() == []
+        for i in (3, 0, 2):
+            again = pickle.loads(pickle.dumps(pairs))  # noqa: S301
+            same(again[i], samples[i], "composite", "target", "mask")
+    unpacked = list(pairs._unpacked.values())
+    assert len(unpacked) == (compressed != "") and all(path.is_file() for path in unpacked)
+    del pairs, again
+    gc.collect()
+    assert not any(path.exists() for path in unpacked)
+
+
+def test_damaged_compressed_records(tmp_path: Path) -> None:
+    pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")
+    samples = [{"name": f"s{i}", "composite": picture(i), "target": picture(i + 9)} for i in range(4)]
+    data.write_tfrecord(samples, tmp_path / "plain")
+    packed = gzip.compress((tmp_path / "plain").read_bytes())
+    path = tmp_path / "a.tfrecord.gz"
+    path.write_bytes(packed[: len(packed) * 2 // 3])
+    pairs = data.TFRecordPairs(path)
+    assert 0 < len(pairs) < 4 and pairs[0]["name"] == "s0"
+    assert [problem.name for problem in pairs.check()] == ["a.tfrecord.gz"]
+    bomb = gzip.compress(bytes(200 << 20))
+    for content, text in ((packed[:20], "damaged"), (gzip.compress(b""), "no record"),
+                          (b"\x1f\x8b" + bytes(40), "damaged"), (bomb, "would unpack to more than")):  # fmt: skip
+        path.write_bytes(content)
+        with pytest.raises(errors.DataError, match=text):
+            data.TFRecordPairs(path)
 
 
 def test_damaged_records_are_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from .. import _checks
+from .._warnings import warn
 from ..errors import ArgumentError, DataError
 from ..typing import PathLike
 from . import _files
@@ -22,7 +23,8 @@ class IHarmony4(Dataset):
 
     A subset is a folder with `composite_images`, `masks` and `real_images`. The composite `a0002_1_4.jpg` has the mask
     `a0002_1.png` and the real image `a0002.jpg`. The lists are `IHD_train.txt` and `IHD_test.txt` next to the subsets;
-    if these are missing, `HCOCO/HCOCO_train.txt` and so on. The root may be a single subset with its own list.
+    if these are missing, `HCOCO/HCOCO_train.txt` and so on. The root may be a single subset with its own list. Without
+    any list, 'all' is the files of `composite_images`, which a warning says.
 
     Args:
         root: the folder of the subsets, or a subset.
@@ -36,7 +38,7 @@ class IHarmony4(Dataset):
     image are a group.
 
     Raises:
-        DataError: there is no list, or one of its lines is not a composite.
+        DataError: there is no list of the split, or one of its lines is not a composite.
         FileNotFoundError: the root does not exist.
         ArgumentError: there is no such split or subset.
 
@@ -53,13 +55,16 @@ class IHarmony4(Dataset):
         self.root = _checks.folder(root, "root")
         if split not in SPLITS:
             raise ArgumentError(f"split: {split!r}, expected one of {', '.join(map(repr, SPLITS))}")
-        lists = [name for name in SUBSETS.values() for each in SPLITS if (self.root / f"{name}_{each}.txt").is_file()]
-        self._is_subset = bool(lists) and (self.root / "composite_images").is_dir()
+        self._is_subset = (self.root / "composite_images").is_dir()
         subset_names = tuple(SUBSETS.values()) if subsets is None else tuple(subsets)
         for name in subset_names:
             if name not in SUBSETS.values():
                 raise ArgumentError(f"subsets: {name!r}, expected some of {', '.join(map(repr, SUBSETS.values()))}")
-        entries = [line for each in (("train", "test") if split == "all" else (split,)) for line in self._list(each)]
+        lists = {each: self._lists(each) for each in (("train", "test") if split == "all" else (split,))}
+        if split == "all" and not any(lists.values()):
+            entries = self._listed_by_folders()
+        else:
+            entries = [line for each, files in lists.items() for line in self._listed(each, files)]
         entries = [(subset, file) for subset, file in entries if subset in subset_names]
         self.subset_of = [subset for subset, _ in entries]
         self._files = [file for _, file in entries]
@@ -84,14 +89,31 @@ class IHarmony4(Dataset):
     def _load(self, index: int) -> Sample:
         return {**_files.sample(self.names[index], self.paths(index)), "subset": self.subset_of[index]}
 
-    def _list(self, split: str) -> list[tuple[str, str]]:
+    def _lists(self, split: str) -> list[Path]:
+        """Returns the files with the composites of a split."""
         whole = self.root / f"IHD_{split}.txt"
         lists = [whole] if whole.is_file() else []
         if not lists:
             folders = {name: self.root if self._is_subset else self.root / name for name in SUBSETS.values()}
             lists = [path for name, folder in folders.items() if (path := folder / f"{name}_{split}.txt").is_file()]
+        return lists
+
+    def _listed_by_folders(self) -> list[tuple[str, str]]:
+        """Returns the composites of all subsets by their files, and warns that there are no lists."""
+        folders = [self.root] if self._is_subset else [self.root / name for name in SUBSETS.values()]
+        folders = [each for folder in folders if (each := folder / "composite_images").is_dir()]
+        if not folders:
+            raise DataError(f"root: {self.root}: no lists and no subsets; expected IHD_train.txt or HCOCO, for example")
+        entries = []
+        for folder in folders:
+            entries += [_composite(path.name, str(path)) for path in _files.pictures_in(folder).values()]
+        warn(f"root: {self.root}: no lists of iHarmony4; all {len(entries):,} composites of its folders are read")
+        return entries
+
+    def _listed(self, split: str, lists: list[Path]) -> list[tuple[str, str]]:
         if not lists:
-            raise DataError(f"root: {self.root}: no list of {split}; expected {whole.name} or HCOCO/HCOCO_{split}.txt")
+            text = f"root: {self.root}: no list of {split}; expected IHD_{split}.txt or HCOCO/HCOCO_{split}.txt"
+            raise DataError(text, hint="the split 'all' needs none")
         entries = []
         for path in lists:
             for number, line in enumerate(_files.read_lines(path), 1):

@@ -17,7 +17,7 @@ from ._iharmony4 import SUBSETS, IHarmony4
 from ._scenes import AlignedScenes
 from ._shards import Shards
 from ._tar import TarShards
-from ._tfrecord import TFRecordPairs
+from ._tfrecord import SUFFIXES, TFRecordPairs
 from .coco import CocoPeople
 
 
@@ -118,10 +118,11 @@ def open_dataset(
 
 def _kind(path: Path) -> str:
     if path.is_file():
-        suffixes = {".tar": "tar", **dict.fromkeys((".tfrecord", ".tfrecords"), "tfrecord")}
-        suffixes |= {".csv": "triples", ".json": "manifest"}
-        if path.suffix.lower() in suffixes:
-            return suffixes[path.suffix.lower()]
+        suffixes = {".tar": "tar", ".csv": "triples", ".json": "manifest"}
+        suffixes |= dict.fromkeys(SUFFIXES, "tfrecord")
+        for suffix, kind in suffixes.items():
+            if path.match(f"*{suffix}") or path.suffix.lower() == suffix:
+                return kind
         raise DataError(f"path: {path}: unknown suffix; expected {', '.join(suffixes)}, or a folder")
     signs = {
         "shards": ["index.json"],
@@ -129,6 +130,7 @@ def _kind(path: Path) -> str:
         "iharmony4": [
             *("IHD_train.txt", "IHD_test.txt"),
             *(f"{folder}{name}_test.txt" for name in SUBSETS.values() for folder in (f"{name}/", "")),
+            *(f"{name}/composite_images" for name in SUBSETS.values()),
         ],
         "triples": ["composite", "Composite", "composite_images"],
         "photos": ["images"],
@@ -136,7 +138,7 @@ def _kind(path: Path) -> str:
     for kind, names in signs.items():
         if any((path / name).exists() for name in names):
             return kind
-    for kind, patterns in {"tar": ["*.tar"], "tfrecord": ["*.tfrecord", "*.tfrecords"]}.items():
+    for kind, patterns in {"tar": ["*.tar"], "tfrecord": [f"*{suffix}" for suffix in SUFFIXES]}.items():
         if any(next(path.glob(pattern), None) for pattern in patterns):
             return kind
     kind_names = ", ".join(KINDS)

@@ -10,7 +10,11 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import shutil
 import struct
+import tempfile
+import weakref
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,13 +35,22 @@ _PAIRS = (("copy_paste", "bg"), ("image/encoded_cp", "image/encoded_bg"))
 _SIZE = ("image/height", "image/width")
 #: The number of bytes of a record that are read to find its name, which comes first in our records.
 _PEEK = 1024
+#: The ends of the names of files, as patterns.
+SUFFIXES = tuple(f".tfrecord{s}{end}" for s in ("", "s") for end in ("", ".gz", "-*"))
+#: The format of zlib's engine that takes files of either kind.
+_GZIP_OR_ZLIB = 47
+# Images hardly compress, and raw pixels not to a hundredth: a file that unpacks to more than both together is refused.
+_LARGEST_RATIO = 100  # the largest ratio of unpacked bytes to the file's
+_ALWAYS_UNPACKED = 1 << 26  # the unpacked bytes that are always accepted
 
 
 class TFRecordPairs(Dataset):
     """Composite and target of each record of TFRecord files.
 
     Args:
-        source: a folder of .tfrecord or .tfrecords files, one such file, or several.
+        source: a folder of .tfrecord or .tfrecords files, one such file, or several. They may be compressed by GZIP or
+            ZLIB, and are then unpacked to temporary files, for as long as the object lives; shards may be numbered,
+            such as train.tfrecord-00000-of-00010.
         composite, target: the features of the two images; None: 'copy_paste' and 'bg', or, in a record without these,
             'image/encoded_cp' and 'image/encoded_bg', as in TensorFlow ports of GP-GAN.
         mask: the feature of a mask; None: 'mask', if a record has one.
@@ -68,28 +81,35 @@ class TFRecordPairs(Dataset):
         *,
         shape: tuple[int, int] | None = None,
     ) -> None:
-        paths = _files.files_of(source, ".tfrecord", ".tfrecords")
+        paths = _files.files_of(source, *SUFFIXES)
         feature_names = {"composite": composite, "target": target, "mask": mask}
         self.features = {role: name for role, name in feature_names.items() if name is not None}
         self.shape = shape
         self._records: list[tuple[Path, int, int, int]] = []
         self._bad: list[Problem] = []
+        self._unpacked: dict[Path, Path] = {}
         self.names: list[str] = []
         for path in paths:
+            damage = ""
             try:
+                if _is_compressed(path):
+                    self._unpacked[path] = _temporary_file(self, len(self._unpacked))
+                    damage = _unpack(path, self._unpacked[path])
                 with _files.data_errors(str(path)):
-                    for number, (offset, length, start) in enumerate(_records(path)):
+                    for number, (offset, length, start) in enumerate(_records(self._unpacked.get(path, path), path)):
                         self._records.append((path, offset, length, number))
                         self.names.append(_name_in(start) or f"{path.stem}:{number}")
             except DataError as error:
-                self._bad.append(Problem(path.name, str(error)))
+                damage = damage or str(error)
+            if damage:
+                self._bad.append(Problem(path.name, damage))
         if not self._records:
             raise DataError(self._bad[0].message if self._bad else f"source: {source}: no record")
 
     @_files.loads_files
     def _load(self, index: int) -> Sample:
         path, offset, length, number = self._records[index]
-        with open(path, "rb") as file:
+        with open(self._unpacked.get(path, path), "rb") as file:
             file.seek(offset)
             data = file.read(length + 4)
         where = f"{path}: record {number}"
@@ -254,18 +274,55 @@ def _write(file: Any, sound: Iterable[tuple[int, Sample]], features: dict[str, s
         file.write(head + struct.pack("<I", _masked_crc(head)) + data + struct.pack("<I", _masked_crc(data)))
 
 
-def _records(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """Yields offset and length of the data of each record, and its first bytes."""
+def _is_compressed(path: Path) -> bool:
+    with open(path, "rb") as file:
+        head = file.read(12)
+    if head[:2] == b"\x1f\x8b":
+        return True
+    is_zlib = len(head) > 1 and head[0] == 0x78 and (head[0] << 8 | head[1]) % 31 == 0
+    return is_zlib and (len(head) < 12 or struct.unpack("<I", head[8:])[0] != _masked_crc(head[:8]))
+
+
+def _temporary_file(owner: Any, number: int) -> Path:
+    """Returns the path for a file in a new folder, which is deleted with its owner, by the process that made it."""
+    folder, process = tempfile.mkdtemp(prefix="pyharmony-"), os.getpid()
+    weakref.finalize(owner, lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == process else None)
+    return Path(folder) / f"{number}.tfrecord"
+
+
+def _unpack(path: Path, target: Path) -> str:
+    """Unpacks a file of GZIP or ZLIB; returns how it is damaged, after what could be unpacked, or ''."""
+    limit = _ALWAYS_UNPACKED + _LARGEST_RATIO * path.stat().st_size
+    engine, size = zlib.decompressobj(_GZIP_OR_ZLIB), 0
+    with open(path, "rb") as file, open(target, "wb") as unpacked:
+        while data := file.read(1 << 20):
+            while data:
+                try:
+                    size += unpacked.write(engine.decompress(data, 1 << 24))
+                except zlib.error as error:
+                    return f"{path}: damaged: {error}"
+                if size > limit:
+                    raise DataError(
+                        f"{path}: would unpack to more than {limit:,} bytes, too many for records of images"
+                    )
+                data = engine.unused_data if engine.eof else engine.unconsumed_tail
+                if engine.eof and data:  # several files one after another are one
+                    engine = zlib.decompressobj(_GZIP_OR_ZLIB)
+    return "" if engine.eof else f"{path}: damaged: ends within the compressed data"
+
+
+def _records(path: Path, name: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Yields offset and length of the data of each record, and its first bytes; name: the file's in messages."""
     end, offset = path.stat().st_size, 0
     with open(path, "rb") as file:
         while offset < end:
             file.seek(offset)
             head = file.read(12 + _PEEK)
             if len(head) < 12 or struct.unpack("<I", head[8:12])[0] != _masked_crc(head[:8]):
-                raise DataError(f"{path}: damaged at byte {offset}: invalid record header")
+                raise DataError(f"{name}: damaged at byte {offset}: invalid record header")
             length = struct.unpack("<Q", head[:8])[0]
             if offset + 16 + length > end:
-                raise DataError(f"{path}: ends within the record at byte {offset}")
+                raise DataError(f"{name}: ends within the record at byte {offset}")
             yield offset + 12, length, head[12 : 12 + length]
             offset += 16 + length
 
