@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -68,6 +67,9 @@ def native_item(
     else:
         return None
     own = _OPTIONS[method](options, levels, _arrays.VALUE_RANGE[_arrays.dtype_name(dst)], dst.dtype.char)
+    # Where no pixel may be known, a small color_weight alone determines the mean: the general way solves that apart.
+    if own is not None and method == "poisson" and own[2] > 0 and min(np.subtract(src.shape[:2], dst.shape[:2])) >= 0:
+        return None
     return None if own is None else (src, mask, y, x, method, own)
 
 
@@ -180,7 +182,7 @@ def tell(report: tuple[Any, ...], item: NativeItem, dst: NumpyArray) -> None:
         converged, iterations, estimate, max_error = solve
         level = _arrays.VALUE_RANGE[_arrays.dtype_name(dst)] / 255
         *_, tolerance, _ = options
-        warn_of_errors(converged, iterations, estimate / level, tolerance / level, max_error)
+        warn_of_errors(converged, iterations, estimate / level, tolerance / level, max_error / level)
     warn_of_levels(flooded, dst.dtype)
     if (warning := clipped_warning(clipped, "blended", method)) is not None:
         warn(warning)
@@ -223,7 +225,6 @@ def _whole(x: Any) -> int | None:
     """Returns a coordinate that is a whole number; None if it is not, or wrong."""
     if type(x) is int:  # the others take a microsecond each
         return x if abs(x) < _FAR else None
-    if isinstance(x, (bool, np.bool_)) or not isinstance(x, numbers.Real):
+    if type(x) is not float and not isinstance(x, (np.integer, np.floating)):
         return None
-    value: Any = x
-    return int(value) if abs(value) < _FAR and float(value).is_integer() else None
+    return int(x) if abs(x) < _FAR and float(x).is_integer() else None

@@ -80,10 +80,13 @@ def solve_poisson(crop: Crop, out: Any, *, gradients: str, contour: str, toleran
             certify=certify,
             read=certify or crop.fetched,
         )
-    hierarchy = cached_hierarchy_of(crop.mask, _contiguous(crop.weight, crop.memory))
+    weight = _contiguous(crop.weight, crop.memory)
     images = crop.src, crop.dst, None, out
     scale = _scale(crop.dst, crop.unit)
-    info = solve_image(hierarchy, crop.mask, *images, gradients, tolerance * scale, certify, contour=contour)
+    info = solve_image(
+        cached_hierarchy_of(crop.mask, weight), crop.mask, *images, gradients, tolerance * scale, certify,
+        contour=contour, weight=weight,
+    )  # fmt: skip
     crop.memory.touch(info.peak_bytes)
     return [in_levels(info, scale)]
 
@@ -123,8 +126,11 @@ def membrane(
         return out
     src, dst = (memory.hold(x.astype(np.float32)) for x in (level.src, level.dst))
     out = memory.hold(dst.copy())
-    hierarchy = cached_hierarchy_of(level.mask, 0.0 if weights is None else weights)
-    info = solve_image(hierarchy, level.mask, src, dst, dst, out, "source", tolerance * unit, False, contour=contour)
+    weight = 0.0 if weights is None else weights
+    info = solve_image(
+        cached_hierarchy_of(level.mask, weight), level.mask, src, dst, dst, out, "source", tolerance * unit, False,
+        contour=contour, weight=weight,
+    )  # fmt: skip
     memory.touch(info.peak_bytes)
     return out
 

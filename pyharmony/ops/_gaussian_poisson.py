@@ -103,6 +103,7 @@ class Equation:
         pinned: whether only pixels with mask > 0 are unknown.
         field: [H, W, C] float64, the divergence of the target gradients; a solve overwrites its memory. None: of the
             gradients of src and dst.
+        op: the op that solves it, for warnings.
     """
 
     src: NumpyArray
@@ -115,6 +116,7 @@ class Equation:
     w1: float
     pinned: bool
     field: NumpyArray | None = None
+    op: str = BlendCall.op
 
     @classmethod
     def of(
@@ -276,6 +278,6 @@ def warn_of_bound(eq: Equation, outcome: Outcome, limit: float, level: float) ->
         error, phrase = outcome.estimate, "estimated at"
     if error > limit * (1 + 1e-9):
         warn(
-            f"gaussian_poisson: the error is {phrase} {error / level:.3g} levels, tolerance {limit / level:.3g}",
+            f"{eq.op}: the error is {phrase} {error / level:.3g} levels, tolerance {limit / level:.3g}",
             RuntimeWarning,
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from dataclasses import dataclass
 from typing import Any
 
 from .. import _checks
+from .._warnings import warn
 from ._solve_call import SolveCall
 
 NOTHING_KNOWN = (
@@ -49,3 +51,20 @@ def check_base(base: Any, dst: Any, *floats: str) -> None:
     if base.dtype not in floats:
         _checks.same_dtype(base, "base", dst, "dst")
     _checks.same_shape(base, "base", dst, "dst")
+
+
+def warn_of_errors(converged: bool, iterations: int, estimate: float, tolerance: float, max_error: float) -> None:
+    """Warns of a solve that may have missed its tolerance; errors are in 8-bit levels, max_error NaN if unknown."""
+    if not converged:
+        warn(
+            f"poisson: an error of about {estimate:.3g} levels is left after {iterations} iterations, "
+            f"tolerance {tolerance:.3g}",
+            RuntimeWarning,
+        )
+    elif max_error == math.inf:
+        warn(NOTHING_PROVEN, RuntimeWarning)
+    elif max_error > tolerance * (1 + 1e-9):
+        warn(
+            f"poisson: the error is only known to be below {max_error:.3g} levels, tolerance {tolerance:.3g}",
+            RuntimeWarning,
+        )

@@ -12,10 +12,12 @@ from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._checks import SolveInfo
 from .._native import native
-from .._warnings import warn
 from ..errors import MaskError
+from ..reference.gaussian_poisson import divergence, edge_field
+from . import _gaussian_poisson_cpu
+from ._gaussian_poisson import LOOSE_MEAN, Equation
 from ._images_cpu import batch_of, deliver, masks_of, pair_of
-from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, PoissonCall, check_base
+from ._poisson import NOTHING_KNOWN, PoissonCall, check_base, warn_of_errors
 from ._solve_call import Outcome
 
 MAX_ITERATIONS = 30
@@ -37,16 +39,31 @@ def hierarchy_of(mask: NumpyArray, weight: float | NumpyArray) -> Any:
         raise MaskError(NOTHING_KNOWN) from error
 
 
-def warn_of_errors(converged: bool, iterations: int, estimate: float, tolerance: float, max_error: float) -> None:
-    """Warns of a solve that did not reach its tolerance, or whose error has no bound; both are in 8-bit levels."""
-    if not converged:
-        warn(
-            f"poisson: an error of about {estimate:.3g} levels is left after {iterations} iterations, "
-            f"tolerance {tolerance:.3g}",
-            RuntimeWarning,
-        )
-    if max_error == math.inf:
-        warn(NOTHING_PROVEN, RuntimeWarning)
+def _loose_equation(
+    hierarchy: Any,
+    mask: NumpyArray,
+    src: NumpyArray,
+    dst: NumpyArray,
+    base: NumpyArray | None,
+    weight: float | NumpyArray,
+    gradients: str,
+    contour: str,
+) -> Equation | None:
+    """Returns the equation of an image without known pixels, if only its weights determine the mean, and poorly.
+
+    A residual does not show an error of that mean, and rounding is amplified by 1 / weight: it is solved apart.
+    """
+    if hierarchy.unknowns < mask.size:
+        return None
+    eq = Equation.of(src, dst, mask, src if base is None else base, weight, pinned=False)
+    if eq.mean_weight_ratio() > LOOSE_MEAN:
+        return None
+    eq.op = PoissonCall.op
+    if (gradients, contour) != ("source", "half"):
+        share = np.divide(mask, 1 if mask.dtype == bool else _arrays.VALUE_RANGE[mask.dtype.name], dtype=np.float64)
+        images = src.astype(np.float64), dst.astype(np.float64)
+        eq.field = divergence(*edge_field(*images, share, gradients, contour=contour))
+    return eq
 
 
 def solve_image(
@@ -62,14 +79,19 @@ def solve_image(
     edges: NumpyArray | None = None,
     warm: Any = None,
     contour: str = "half",
+    weight: float | NumpyArray = 0.0,
 ) -> SolveInfo:
     """Solves one image into out, which initially contains dst.
 
-    edges: the mask by which gradients are mixed, if it is not mask. warm: a native PoissonWarmStart.
+    edges: the mask by which gradients are mixed, if it is not mask. warm: a native PoissonWarmStart. weight: that of
+    the hierarchy.
     """
     for image, name in ((src, "src"), (dst, "dst"), (base, "base")):
         if image is not None:
             _checks.finite(image, name, mask)
+    if (eq := _loose_equation(hierarchy, mask, src, dst, base, weight, gradients, contour)) is not None:
+        method = "dct" if eq.is_rectangle() else "auto"
+        return _gaussian_poisson_cpu.solve(eq, out, method=method, tolerance=levels, certify=certify)
     unit = _arrays.VALUE_RANGE[dst.dtype.name] / 255
     start = time.perf_counter()
     stats = hierarchy.solve(
@@ -86,7 +108,7 @@ def solve_image(
         warm=warm,
     )
     elapsed = time.perf_counter() - start
-    warn_of_errors(stats["converged"], stats["iterations"], stats["estimate"] / unit, levels, stats["max_error"])
+    warn_of_errors(stats["converged"], stats["iterations"], stats["estimate"] / unit, levels, stats["max_error"] / unit)
     if stats["max_error"] == math.inf:
         stats["max_error"] = math.nan
     method = "multigrid" if hierarchy.unknowns else "copy"
@@ -97,11 +119,16 @@ def solve_image(
 
 
 def _solve(
-    call: PoissonCall, source: NumpyArray, target: NumpyArray, systems: list[tuple[Any, NumpyArray]], warm: Any = None
+    call: PoissonCall,
+    source: NumpyArray,
+    target: NumpyArray,
+    systems: list[tuple[Any, NumpyArray]],
+    weight: float | NumpyArray,
+    warm: Any = None,
 ) -> Any:
     """Solves the images of a call; systems has a setup and a mask for each item, or one pair for all.
 
-    warm: a native PoissonWarmStart, passed on from item to item.
+    weight: that of the setups. warm: a native PoissonWarmStart, passed on from item to item.
     """
     ground = None if call.base is None else _checks.image(call.base, "base", dims=(2, 3, 4))
     if ground is not None:
@@ -114,7 +141,7 @@ def _solve(
         base = None if ground is None else batch_of(ground)[i]
         info = solve_image(
             hierarchy, mask, src, dst, base, out, call.gradients, levels, call.return_info, warm=warm,
-            contour=call.contour,
+            contour=call.contour, weight=weight,
         )  # fmt: skip
         infos.append(info)
     return deliver(call, result, infos)
@@ -124,7 +151,7 @@ def run(call: PoissonCall) -> Any:
     """Computes `pyharmony.ops.poisson` for arrays and tensors on the CPU."""
     source, target = pair_of(call.src, call.dst)
     weight = _checks.color_weight(call.color_weight, *target.shape[-3:-1])
-    return _solve(call, source, target, [(hierarchy_of(m, weight), m) for m in masks_of(call.mask, target)])
+    return _solve(call, source, target, [(hierarchy_of(m, weight), m) for m in masks_of(call.mask, target)], weight)
 
 
 class Solver:
@@ -154,4 +181,4 @@ class Solver:
         """Solves the images of a call; its mask and color_weight are ignored."""
         source, target = pair_of(call.src, call.dst)
         _checks.mask(self.mask, "mask", *target.shape[-3:-1])
-        return _solve(call, source, target, [(self.hierarchy, self.mask)], warm)
+        return _solve(call, source, target, [(self.hierarchy, self.mask)], self.weight, warm)

@@ -17,10 +17,9 @@ import numpy as np
 from .. import _arrays, _checks, _cuda, _staging
 from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
-from .._warnings import warn
 from ..errors import ArgumentError, DeviceError, MaskError
 from ._gaussian_poisson import Equation
-from ._poisson import NOTHING_KNOWN, NOTHING_PROVEN, PoissonCall, check_base
+from ._poisson import NOTHING_KNOWN, PoissonCall, check_base, warn_of_errors
 from ._solve_call import Outcome
 from .images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
 
@@ -399,7 +398,7 @@ def solve_images(
         hierarchy: the setup of this mask and weights, if there is one. warm: see `DeviceHierarchy.solve`.
     """
     start = time.perf_counter()
-    limit, level = levels * unit / 255, unit / 255
+    level = unit / 255
     with _cuda.failures("poisson"):
         place.copy(eq.dst, out)
         hierarchy = hierarchy or DeviceHierarchy.of(place, eq)
@@ -421,20 +420,8 @@ def solve_images(
             raise MaskError(NOTHING_KNOWN)
         if not math.isfinite(report["estimate"]):
             raise ArgumentError("src, dst, base: NaN or infinities where the solve reads them; expected finite values")
-        if not report["converged"]:
-            warn(
-                f"poisson: an error of about {report['estimate'] / level:.3g} levels is left after "
-                f"{report['iterations']} iterations, tolerance {levels:.3g}",
-                RuntimeWarning,
-            )
-        elif report["max_error"] == math.inf:
-            warn(NOTHING_PROVEN, RuntimeWarning)
-        elif report["max_error"] > limit:
-            warn(
-                f"poisson: the error is only known to be below {report['max_error'] / level:.3g} levels, "
-                f"tolerance {levels:.3g}",
-                RuntimeWarning,
-            )
+        estimate, max_error = report["estimate"] / level, report["max_error"] / level
+        warn_of_errors(report["converged"], report["iterations"], estimate, levels, max_error)
         if report["max_error"] == math.inf:
             report["max_error"] = math.nan
     return [outcome_of(report, nbytes).info(level, milliseconds, place.name) for report in reports]

@@ -13,10 +13,10 @@ from ..errors import ArgumentError
 from ..typing import Array, ArrayT, Contour, Device, Gradients
 from . import _poisson_cpu, _poisson_cuda
 from ._poisson import SOLVERS, PoissonCall, call_of
+from ._poisson import warn_of_errors as warn_of_errors
 from ._poisson_cpu import MAX_ITERATIONS as MAX_ITERATIONS
 from ._poisson_cpu import hierarchy_of as hierarchy_of
 from ._poisson_cpu import solve_image as solve_image
-from ._poisson_cpu import warn_of_errors as warn_of_errors
 from ._poisson_cuda import DeviceHierarchy as DeviceHierarchy
 from ._poisson_cuda import solve_images as solve_images
 
@@ -267,7 +267,8 @@ def poisson(
             ArgumentError for NaN or infinities on the mask or within one pixel of it.
 
     Warns:
-        RuntimeWarning: the tolerance was not reached, or the error could not be bounded, and then max_error is NaN.
+        RuntimeWarning: the tolerance was not reached, as far as is known, or the error could not be bounded, and
+            then max_error is NaN.
 
     Example:
         >>> from pyharmony import ops

@@ -22,6 +22,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -320,12 +321,14 @@ class DctSolver {
     const std::size_t rows = static_cast<std::size_t>(h_);
     Buffer<Vec> ratio(rows, &meter_), inverse(rows, &meter_), column(kStore ? 0 : rows, &meter_);
     const Vec one = Vec{} + Real(1);
+    // A smaller last pivot of the constant turns rounding into a constant that hides the rest.
+    constexpr Real kLostPivot = std::numeric_limits<Real>::epsilon() / 16;
     Vec delta = mu;
     for (std::int64_t y = 0; y < h_; ++y) {
       if (y > 0) delta = mu + ratio[y - 1] * delta;
       Vec pivot = delta;
       if (y < h_ - 1) pivot += q;
-      if (y == h_ - 1 && t == 0 && pivot[0] == 0) pivot[0] = 1;  // weight 0: the mean is set later
+      if (y == h_ - 1 && t == 0 && pivot[0] < kLostPivot) pivot[0] = 1;  // the mean is set later
       const Vec reciprocal = one / pivot;
       ratio[y] = q * reciprocal;
       inverse[y] = scale * reciprocal;
