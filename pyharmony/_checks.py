@@ -375,15 +375,22 @@ def finite(image: NumpyArray, name: str, mask: NumpyArray | None = None, origin:
 def number(
     x: Any, name: str, *, low: float = 0.0, high: float = math.inf, accepts: str = "a finite number of at least 0"
 ) -> float:
-    if isinstance(x, bool) or not isinstance(x, numbers.Real):
-        raise DTypeError(f"{name}: {type(x).__name__} {x!r}, expected {accepts}")
-    try:
-        value = float(x)
-    except OverflowError:  # an integer beyond the range of floats
-        value = math.inf if x > 0 else -math.inf  # type: ignore[operator]
+    value = _float_of(x, f"{name}: {type(x).__name__} ", f", expected {accepts}")
     if not (math.isfinite(value) and low <= value <= high):
         raise ArgumentError(f"{name}: {value:g}, expected {accepts}")
     return value
+
+
+def _float_of(x: Any, before: str, after: str) -> float:
+    """Returns a number as a float, infinite beyond their range; raises DTypeError with these words around others."""
+    if not isinstance(x, bool) and isinstance(x, numbers.Real):
+        try:
+            return float(x)
+        except OverflowError:  # an integer or a fraction
+            return math.inf if x > 0 else -math.inf  # type: ignore[operator]
+        except Exception:  # noqa: S110 - somebody else's type
+            pass
+    raise DTypeError(f"{before}{shortened(x)}{after}")
 
 
 def whole(x: Any, name: str, *, low: int = 0, high: int | None = None, accepts: str | None = None) -> int:
@@ -393,7 +400,7 @@ def whole(x: Any, name: str, *, low: int = 0, high: int | None = None, accepts: 
     accepts: the accepted values, for messages; None: from low and high.
     """
     if isinstance(x, bool) or not isinstance(x, numbers.Integral):
-        raise DTypeError(f"{name}: {type(x).__name__} {x!r}, expected {accepts or _whole_numbers(low, high)}")
+        raise DTypeError(f"{name}: {type(x).__name__} {shortened(x)}, expected {accepts or _whole_numbers(low, high)}")
     value = int(x)
     if not low <= value <= (_LARGEST if high is None else high):
         # Python refuses to convert integers of more than some thousand digits to text.
@@ -410,15 +417,15 @@ def shortened(x: Any) -> str:
     """Returns the repr of a value for a message, of at most 100 characters."""
     try:
         text = repr(x)
-    except ValueError:  # Python refuses to convert integers of more than some thousand digits to text
-        text = f"a {type(x).__name__} with a number of thousands of digits"
+    except Exception:
+        text = f"a {type(x).__name__} that cannot be shown"
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def flag(x: Any, name: str, accepts: str = "True or False") -> bool:
     """Returns a bool of Python or NumPy; values that are merely truthy or falsy, such as "no", are refused."""
     if not isinstance(x, (bool, np.bool_)):
-        raise DTypeError(f"{name}: {x!r}, expected {accepts}")
+        raise DTypeError(f"{name}: {shortened(x)}, expected {accepts}")
     return bool(x)
 
 
@@ -433,10 +440,9 @@ def two_numbers(x: Any, name: str, accepts: str) -> tuple[Any, Any]:
     try:
         first, second = [] if isinstance(x, (str, bytes, bytearray, set, frozenset, Mapping)) else x
     except Exception:  # not two values, or an object that fails to iterate
-        raise ArgumentError(f"{name}: {x!r}, {accepts}") from None
+        raise ArgumentError(f"{name}: {shortened(x)}, {accepts}") from None
     for value in (first, second):
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-            raise DTypeError(f"{name}: {x!r}, {accepts}")
+        _float_of(value, f"{name}: {shortened(x)} with ", f", {accepts}")
     return first, second
 
 
@@ -641,7 +647,7 @@ def color_weight_range(low: float, high: float) -> None:
 
 def one_of(x: Any, name: str, names: tuple[Word, ...]) -> Word:
     if not isinstance(x, str) or x not in names:
-        raise ArgumentError(f"{name}: {x!r}, expected one of {', '.join(map(repr, names))}")
+        raise ArgumentError(f"{name}: {shortened(x)}, expected one of {', '.join(map(repr, names))}")
     return names[names.index(x)]
 
 

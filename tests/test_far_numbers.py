@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import decimal
+import fractions
 import inspect
 import warnings
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyharmony import blend, color, harmonize, ops
+from pyharmony import blend, color, harmonize, ops, placement
 from pyharmony.errors import ArgumentError, PyHarmonyError
 
 _RNG = np.random.default_rng(0)
@@ -64,9 +66,76 @@ CALLS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "regrain": (color.regrain, lambda **far: color.regrain(SRC, DST, **far)),
 }
 
-FAR = (1e308, -1e308, 1e-320, 1e-300, np.nan, np.inf, 10**400, -(10**400), 1e9, 1e20, 2**63, -1)
+_NUMBER = {"x": _RNG.random((1, 2, 9, 9), np.float32), "weight": _RNG.random((2, 2, 3, 3), np.float32)}
+_PLACED = {"subject": SRC, "background": np.concatenate([DST, DST]), "mask": MASK, "person": False, "k": 1}
+_MATRIX = _RNG.random((4, 4), np.float32)
+
+
+def _nn(name: str, *fixed: Any) -> Callable[..., Any]:
+    def call(**far: Any) -> Any:
+        torch = pytest.importorskip("torch", reason="torch is not installed")
+        from pyharmony import nn
+
+        if name == "spectral_norm":
+            return nn.spectral_norm(torch.nn.Linear(4, 3), **far)
+        return getattr(nn, name)(*fixed, **far)
+
+    return call
+
+
+#: Other calls, and the arguments that are numbers.
+MORE: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "partial_conv2d": (
+        lambda **far: ops.partial_conv2d(**_NUMBER, mask=np.ones((9, 9), np.float32), **far),
+        ("stride", "padding", "dilation", "groups", "negative_slope", "scale"),
+    ),
+    "mask_plan": (lambda layers: ops.mask_plan(MASK, [layers]), ("layers",)),
+    "kernel_size": (lambda layers: ops.mask_plan(MASK, [(layers, 1, 0)]), ("layers",)),
+    "groups of a layer": (lambda layers: ops.mask_plan(MASK, [(3, 1, 0, 1, layers)]), ("layers",)),
+    "instance_norm": (lambda **far: ops.instance_norm(_NUMBER["x"], **far), ("negative_slope", "eps")),
+    "ops.spectral_norm": (
+        lambda **far: ops.spectral_norm([_MATRIX], [np.ones(4, np.float32)], [np.ones(4, np.float32)], **far),
+        ("n_power_iterations", "eps", "dims"),
+    ),
+    "color_map": (lambda **far: ops.color_map(SRC, [], **far), ("strength",)),
+    "color_grid": (
+        lambda **far: ops.color_grid(SRC, affine=np.eye(3, 4, dtype=np.float32), **far), ("origin", "frame")
+    ),
+    "color_stats": (lambda **far: ops.color_stats(SRC, **far), ("bins", "low", "high")),
+    "place": (lambda **far: placement.place(**{**_PLACED, **far}), ("k", "scale", "most", "head", "faces")),
+    "BatchNorm2d": (_nn("BatchNorm2d", 3), ("eps", "momentum", "negative_slope")),
+    "InstanceNorm2d": (_nn("InstanceNorm2d", 3), ("eps", "negative_slope")),
+    "PartialConv2d": (_nn("PartialConv2d", 2, 2, 3), ("stride", "padding", "dilation", "groups")),
+    "spectral_norm": (_nn("spectral_norm"), ("n_power_iterations", "eps", "dim")),
+    "paste_many": (
+        lambda at: blend.paste_many(DST, [{"src": SRC, "mask": MASK, "at": at}]), ("at",)
+    ),
+}  # fmt: skip
+
+
+class Unreadable:
+    """A number of somebody else's that cannot be converted."""
+
+    def __float__(self) -> float:
+        raise RuntimeError("no")
+
+    __int__ = __index__ = __float__  # type: ignore[assignment]
+
+
+class UnreadableReal(Unreadable, float):
+    """The same, which calls itself a float."""
+
+
+FAR = (
+    1e308, -1e308, 1e-320, np.nan, np.inf, 10**400, 1e9, 2**63, -1, 10**5000, 2**31, np.longdouble("1e4000"),
+    np.uint64(2**64 - 1), np.bool_(True), True, np.array(2.0), np.array(2 + 1j), np.array("x"), np.array([]),
+    decimal.Decimal("1e999999"), decimal.Decimal("sNaN"), fractions.Fraction(10**5000, 3), 1j, "2", [[1]], {}, object(),
+    Unreadable(), UnreadableReal(2), np.datetime64("2020-01-01"), range(3),
+)  # fmt: skip
 #: Numbers without a default that says so.
 NUMBERS = {"at", "scale", "color_weight", "mired", "tolerance"}
+#: Boxes and pairs: each of their numbers may be far out.
+BOXES = {"head": 4, "faces": 4, "at": 2, "origin": 2, "frame": 2}
 
 
 def arguments() -> list[Any]:
@@ -76,21 +145,31 @@ def arguments() -> list[Any]:
             default = parameter.default
             is_number = isinstance(default, (int, float)) and not isinstance(default, bool)
             if is_number or parameter.name in NUMBERS:
-                cases.append(pytest.param(name, parameter.name, id=f"{name}-{parameter.name}"))
+                cases.append(pytest.param(CALLS[name][1], parameter.name, id=f"{name}-{parameter.name}"))
+    cases += [pytest.param(call, x, id=f"{name}-{x}") for name, (call, names) in MORE.items() for x in names]
     return cases
 
 
-@pytest.mark.parametrize(("name", "argument"), arguments())
-def test_far_numbers_give_an_error_of_ours_or_a_result(name: str, argument: str) -> None:
-    call = CALLS[name][1]
+@pytest.mark.parametrize(("call", "argument"), arguments())
+def test_far_numbers_give_an_error_of_ours_or_a_result(call: Callable[..., Any], argument: str) -> None:
     for far in FAR:
-        value: Any = (far, 3) if argument == "at" else far
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                call(**{argument: value})
-            except PyHarmonyError as error:
-                assert argument in str(error), (far, str(error))  # noqa: PT017 - a result is as good
+        values: list[Any] = [far]
+        if argument in BOXES:
+            count = BOXES[argument]
+            values += [[*(1,) * i, far, *(3,) * (count - 1 - i)] for i in (0, count - 1)]
+            if argument == "faces":
+                values = [far, *([box] for box in values)]
+        for value in values:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    call(**{argument: value})
+                except PyHarmonyError as error:
+                    assert argument.rstrip("s") in str(error), (far, str(error))  # noqa: PT017 - a result is as good
+                except FileNotFoundError as error:
+                    assert argument in str(error)  # noqa: PT017 - a text is a path where an image is accepted
+                except Exception as error:
+                    pytest.fail(f"{argument}={type(far).__name__}: {type(error).__name__}: {str(error)[:200]}")
 
 
 @pytest.mark.parametrize("weight", [1e7, 1e9, 1e300, 10**400, np.full((24, 30), 1e9)])

@@ -473,7 +473,7 @@ def position_of(at: Any) -> tuple[float, float]:
         at = _arrays.to_numpy(at, "at").tolist()
     x, y = _checks.two_numbers(at, "at", accepts)
     if not (abs(x) < _FAR and abs(y) < _FAR):
-        raise ArgumentError(f"at: {at!r}, {accepts}; finite and below {_FAR} in size")
+        raise ArgumentError(f"at: {_checks.shortened(at)}, {accepts}; finite and below {_FAR} in size")
     return float(x), float(y)
 
 

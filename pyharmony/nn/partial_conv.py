@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from .. import _checks
-from ..errors import ShapeError
-from ..ops.partial_conv import LayerPlan, Pair, partial_conv2d
+from ..errors import ArgumentError, ShapeError
+from ..ops.partial_conv import LayerPlan, Pair, pair, partial_conv2d
 
 
 class PartialConv2d(torch.nn.Conv2d):
@@ -52,6 +52,13 @@ class PartialConv2d(torch.nn.Conv2d):
         dtype: Any = None,
     ) -> None:
         _checks.flags(bias=bias, multi_channel=multi_channel, soft=soft)
+        whole = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "groups": groups}
+        for name, value in whole.items():
+            pair(value, name, 1)
+        pair(padding, "padding", 0)
+        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if _checks.whole(channels, name, low=1) % groups:
+                raise ArgumentError(f"{name}: {channels}, expected a multiple of groups, {groups}")
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device=device, dtype=dtype
         )

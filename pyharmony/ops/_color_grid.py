@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .. import _arrays, _checks
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, PyHarmonyError, ShapeError
 
 MAX_CELLS = 256  # the largest number of rows, and of columns, of a grid
 MAX_DEPTH = 64  # the largest depth of a grid, in levels of luma
@@ -68,9 +67,9 @@ class Frame(NamedTuple):
 
 def _pair(x: Any, name: str, accepts: str) -> tuple[int, int]:
     try:
-        first, second = (operator.index(n) for n in x)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{name}: {x!r}, expected {accepts}") from None
+        first, second = (_checks.whole(n, name, low=-MAX_FRAME, high=MAX_FRAME) for n in x)
+    except (PyHarmonyError, TypeError, ValueError):
+        raise ArgumentError(f"{name}: {_checks.shortened(x)}, expected {accepts}") from None
     return first, second
 
 

@@ -14,8 +14,8 @@ DTYPES = ("float16", "bfloat16", "float32", "float64")
 def settings(negative_slope: Any, eps: Any) -> tuple[float, float]:
     """Returns the validated slope, 1 for no activation, and eps."""
     slope = 1.0 if negative_slope is None else _checks.number(negative_slope, "negative_slope")
-    accepts = "a finite number above 0"
-    if not (size := _checks.number(eps, "eps", accepts=accepts)) > 0:
+    accepts = "a number above 0, within float32"
+    if not (size := _checks.number(eps, "eps", high=3.4e38, accepts=accepts)) > 0:
         raise ArgumentError(f"eps: {size:g}, expected {accepts}")
     return slope, size
 

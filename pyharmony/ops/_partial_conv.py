@@ -11,10 +11,10 @@ from typing import Any, get_args
 
 import numpy as np
 
-from .. import _arrays
+from .. import _arrays, _checks
 from .._arrays import Array, NumpyArray, dtype_of
 from .._native import native
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, PyHarmonyError, ShapeError
 from ..typing import PartialConvMethod
 
 Pair = tuple[int, int]
@@ -23,6 +23,9 @@ METHODS: tuple[PartialConvMethod, ...] = get_args(PartialConvMethod)
 
 #: The accepted dtypes of x and weight; bfloat16 only in torch.
 DTYPES = ("float16", "bfloat16", "float32", "float64")
+
+#: The largest kernel, stride, padding, dilation and number of groups.
+_LARGEST_WINDOW = (1 << 24) - 1
 
 #: The smallest number of output rows that exceeds int32 indices.
 _MOST_ROWS = 1 << 31
@@ -226,14 +229,13 @@ class LayerPlan:
 
 def pair(value: Any, name: str, low: int) -> Pair:
     """Returns an integer or a pair of them as a pair."""
-    values = (value, value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else value
+    accepts = f"an integer from {low} to {_LARGEST_WINDOW} or two of them"
     try:
-        numbers = tuple(int(v) for v in values)
-        if len(numbers) == 2 and numbers == tuple(values) and min(numbers) >= low:
-            return numbers[0], numbers[1]
-    except (TypeError, ValueError):
-        pass
-    raise ArgumentError(f"{name}: {value!r}, expected an integer of at least {low} or two of them")
+        values = (value, value) if isinstance(value, (int, np.integer)) else _checks.several(value, name, accepts)
+        first, second = (_checks.whole(v, name, low=low, high=_LARGEST_WINDOW) for v in values)
+    except (PyHarmonyError, ValueError):
+        raise ArgumentError(f"{name}: {_checks.shortened(value)}, expected {accepts}") from None
+    return first, second
 
 
 def window_of(kernel_size: Any, stride: Any, padding: Any, dilation: Any, name: str = "") -> Window:
@@ -269,7 +271,9 @@ def parse_layer(layer: Any, name: str) -> tuple[Window, int]:
     elif isinstance(layer, (tuple, list)) and 1 <= len(layer) <= 5:
         values = [*layer, *(1, 0, 1, 1)[len(layer) - 1 :]]
     else:
-        raise ArgumentError(f"{name}: {layer!r}, expected a layer or (kernel_size, stride, padding, dilation, groups)")
+        raise ArgumentError(
+            f"{name}: {_checks.shortened(layer)}, expected a layer or (kernel_size, stride, padding, dilation, groups)"
+        )
     kernel_size, stride, padding, dilation, groups = values
     window = window_of(kernel_size, stride, padding, dilation, f"{name}: ")
     return window, pair(groups, f"{name}: groups", 1)[0]
@@ -327,8 +331,8 @@ def number(value: Any, name: str, low: float = -math.inf) -> float:
     """Returns a finite number of at least low; raises otherwise."""
     try:
         result = float(value)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{name}: {value!r}, expected a number") from error
+    except Exception as error:
+        raise ArgumentError(f"{name}: {_checks.shortened(value)}, expected a number") from error
     if not (math.isfinite(result) and result >= low):
         least = f" of at least {low:g}" if math.isfinite(low) else ""
         raise ArgumentError(f"{name}: {result}, expected a finite number{least}")

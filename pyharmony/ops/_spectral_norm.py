@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any, NamedTuple, get_args
 
@@ -94,9 +95,9 @@ class Settings(NamedTuple):
 
 def settings(n_power_iterations: Any, eps: Any, order: Any, update: Any = True) -> Settings:
     """Returns the validated settings of a call."""
-    iterations = _checks.whole(n_power_iterations, "n_power_iterations", low=1)
-    accepts = "a finite number above 0"
-    if not (size := _checks.number(eps, "eps", accepts=accepts)) > 0:
+    iterations = _checks.whole(n_power_iterations, "n_power_iterations", low=1, high=(1 << 31) - 1)
+    accepts = "a number above 0, at most 1"
+    if not (size := _checks.number(eps, "eps", high=1.0, accepts=accepts)) > 0:
         raise ArgumentError(f"eps: {size:g}, expected {accepts}")
     _checks.one_of(order, "order", ORDERS)
     _checks.flags(update=update)
@@ -105,17 +106,16 @@ def settings(n_power_iterations: Any, eps: Any, order: Any, update: Any = True) 
 
 def axes_of(weights: Sequence[Any], dims: int | Sequence[int] | None) -> list[int]:
     """Returns the output axis of each weight as a non-negative index."""
-    if dims is None or isinstance(dims, int):
+    if dims is None or isinstance(dims, numbers.Integral):
         dims = [dims or 0] * len(weights)
+    dims = _checks.several(dims, "dims", "a whole number or one for each weight")
     if len(dims) != len(weights):
         raise ArgumentError(f"dims: {len(dims)} numbers, expected one for each of {len(weights)} weights")
     result = []
     for i, (w, dim) in enumerate(zip(weights, dims)):
         if w.ndim < 2 or 0 in w.shape:
             raise ShapeError(f"weights[{i}]: shape {list(w.shape)}, expected at least two axes, none of them empty")
-        if not -w.ndim <= dim < w.ndim:
-            raise ArgumentError(f"dims[{i}]: {dim}, expected {-w.ndim} to {w.ndim - 1}")
-        result.append(dim % w.ndim)
+        result.append(_checks.whole(dim, f"dims[{i}]", low=-w.ndim, high=w.ndim - 1) % w.ndim)
     return result
 
 

@@ -134,7 +134,7 @@ def _floats(x: Any, name: str, shape: tuple[int, ...] | None = None) -> NumpyArr
     """Returns x as finite, contiguous float32."""
     try:
         a = np.ascontiguousarray(x, np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DTypeError(f"{name}: {type(x).__name__}, expected an array of numbers") from error
     if shape is not None and a.shape != shape:
         raise ShapeError(f"{name}: shape {list(a.shape)}, expected {list(shape)}")
@@ -149,8 +149,8 @@ def bounds(low: Any, high: Any, name: str) -> tuple[NumpyArray, NumpyArray]:
     for value, which in ((low, "low"), (high, "high")):
         try:
             both.append(np.broadcast_to(np.asarray(value, np.float64), (3,)))
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ShapeError(f"{name}{which}: {value!r}, expected a number or three") from error
+        except Exception as error:
+            raise ShapeError(f"{name}{which}: {_checks.shortened(value)}, expected a number or three") from error
     # They are compared in float32, as in the kernels.
     if not (np.isfinite(both).all() and (both[0].astype(np.float32) < both[1].astype(np.float32)).all()):
         raise ArgumentError(f"{name}low: {low}, {name}high: {high}; expected finite numbers, low below high")

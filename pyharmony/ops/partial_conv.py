@@ -19,8 +19,9 @@ from . import _partial_conv_cpu
 from ._partial_conv import METHODS, Window, check_layer, mask_4d, number, pairs_of, parse_layer
 from ._partial_conv import LayerPlan as LayerPlan
 from ._partial_conv import Pair as Pair
+from ._partial_conv import pair as pair
 
-__all__ = ["LayerPlan", "MaskPlan", "Pair", "mask_plan", "partial_conv2d"]
+__all__ = ["LayerPlan", "MaskPlan", "Pair", "mask_plan", "pair", "partial_conv2d"]
 
 
 def _plan_layers(mask: Array, chain: tuple[tuple[Window, int], ...], soft: bool) -> tuple[LayerPlan, ...]:

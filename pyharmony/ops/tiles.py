@@ -244,9 +244,9 @@ def tile_sides(tile: Any) -> tuple[int, int]:
     sides = tile if isinstance(tile, (tuple, list)) else (tile, tile)
     accepts = "expected a number of pixels, at least 16, or (rows, columns)"
     if len(sides) != 2 or not all(isinstance(n, numbers.Integral) and not isinstance(n, bool) for n in sides):
-        raise DTypeError(f"tile: {tile!r}, {accepts}")
+        raise DTypeError(f"tile: {_checks.shortened(tile)}, {accepts}")
     if min(sides) < 16:
-        raise ArgumentError(f"tile: {tile!r}, {accepts}")
+        raise ArgumentError(f"tile: {_checks.shortened(tile)}, {accepts}")
     return int(sides[0]), int(sides[1])
 
 

@@ -52,6 +52,8 @@ _BROKEN = 1e3
 _AS_BAD = 0.8
 #: The largest number of candidates that are checked although they break a rule.
 _DOUBTED = 60
+#: The accepted values of scale and most.
+_SCALES = "a number above 0, at most 1000"
 #: The factor of a candidate's likelihood for the first placement if it has an unusual size or a doubt.
 _UNUSUAL = 0.5
 #: The largest rotation of an object, in degrees.
@@ -233,12 +235,12 @@ def place(
     if person is not None:
         _checks.flags(person=person)
     _checks.whole(k, "k", low=1)
-    if roll is not None and not abs(_number(roll, "roll")) <= 180:
-        raise ArgumentError(f"roll: {roll!r}, expected -180 to 180 degrees")
+    if roll is not None:
+        roll = _checks.number(roll, "roll", low=-180, high=180, accepts="-180 to 180 degrees")
     scales = [(name, value) for name, value in (("scale", scale), ("most", most)) if value is not None]
     for name, value in scales:
-        if not 0 < _number(value, name) <= 1000:
-            raise ArgumentError(f"{name}: {value!r}, expected a number above 0, at most 1000")
+        if not _checks.number(value, name, high=1000, accepts=_SCALES) > 0:
+            raise ArgumentError(f"{name}: 0, expected {_SCALES}")
     posture = _posture(posture)
     image, subject_mask = _subject_of(subject, mask)
     cut = None if cut is None else _checks.several(cut, "cut", "a list of sides")
@@ -740,20 +742,8 @@ def _posture(posture: Any) -> Posture | None:
         raise DTypeError(f"posture: {type(posture).__name__}, expected None or the result of `Session.posture`")
     for name, row in (("feet", posture.feet), ("seat", posture.seat)):
         if row is not None:
-            _number(row, f"posture.{name}")
+            _checks.number(row, f"posture.{name}", low=-math.inf, accepts="a finite number")
     return posture
-
-
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise ArgumentError(f"{name}: {value!r}, expected a number")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ArgumentError(f"{name}: {value!r}, expected a finite number")
-    return number
 
 
 def contact_sheet(
