@@ -307,7 +307,7 @@ def _parquet_rows(path: Path, check: Callable[[list[str]], None]) -> Iterator[tu
             for row in batch.to_pylist():
                 number += 1
                 yield number, _filled(row.items())
-    except (OSError, ValueError) as error:  # the errors of pyarrow are of these classes
+    except (OSError, ValueError, NotImplementedError) as error:  # the errors of pyarrow are of these classes
         raise RunError(f"{path}: {error}", Code.INPUT) from None
 
 

@@ -253,7 +253,7 @@ def _setting(text: str) -> tuple[str, Any]:
         raise RunError(f"--set {text}: expected KEY=VALUE", Code.USAGE)
     try:
         return key, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return key, {"True": True, "False": False}.get(value, value)
 
 

@@ -171,7 +171,7 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
             raise ArgumentError(f"recipe: {path} is larger than expected, at most {_LARGEST >> 20} MiB")
         try:
             content = json.loads(path.read_bytes())
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ArgumentError(f"recipe: {path} is not JSON") from None
     if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
         problem = type(content).__name__

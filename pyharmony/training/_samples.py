@@ -92,7 +92,7 @@ def _config_of_run(run: str | os.PathLike[str]) -> TrainConfig:
     path = Path(run) / "config.json"
     try:
         return config_of(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArgumentError(f"run: {Path(run)} is not the folder of a training run: {error}") from error
 
 
