@@ -14,7 +14,7 @@ from pyharmony.errors import PyHarmonyError
 from pyharmony.io import Picture, _jpeg, read, write
 from pyharmony.io.files import read_square
 
-from .test_io_mutated import mutated
+from .fuzz.mutate import mutated
 
 pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
 

@@ -1,0 +1,110 @@
+"""Hostile inputs of every kind: each is accepted or refused by an error of ours, soon and in little memory.
+
+`make fuzz` runs a million; here a few of each target, and the engine itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2", reason="OpenCV is not installed")
+pytest.importorskip("tifffile", reason="tifffile is not installed")
+pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
+pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")
+pytest.importorskip("fastapi", reason="fastapi is not installed")
+
+from tests.fuzz import engine, targets
+from tests.fuzz.targets import TARGETS, Target
+
+pytestmark = pytest.mark.house
+
+#: The inputs of a target in a short run; of images more, as there are many formats.
+SHORT = dict.fromkeys(TARGETS, 300) | {"images": 2000, "recipes": 100}
+
+
+def checked(name: str, inputs: int, seed: int, folder: Path) -> engine.Outcome:
+    with engine.cleaned():
+        outcome = engine.run(name, inputs, seed=seed, out=folder)
+    assert not outcome.failures, outcome.failures[:5]
+    return outcome
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_hostile_inputs(name: str, tmp_path: Path) -> None:
+    outcome = checked(name, SHORT[name], 1, tmp_path)
+    assert outcome.inputs == SHORT[name]
+    # Both ways are taken: some changes harm nothing, others harm the file.
+    assert outcome.accepted > outcome.inputs / 50
+    if name != "bodies":  # a body's error is caught, since several operations take it
+        assert outcome.refused > outcome.inputs / 50
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", TARGETS)
+def test_many_more_hostile_inputs(name: str, tmp_path: Path) -> None:
+    checked(name, 20_000, 2, tmp_path)
+
+
+def test_seeds_are_small_and_made_by_code() -> None:
+    with engine.cleaned():
+        sizes = {name: sum(map(len, target.seeds())) for name, target in TARGETS.items() if name != "images"}
+    assert sum(sizes.values()) < 200_000, sizes
+
+
+def test_an_input_follows_from_its_number() -> None:
+    target = TARGETS["tars"]
+    with engine.cleaned():
+        seeds = target.seeds()
+        for index in (0, 3, 1000):
+            assert engine.input_of(target, seeds, 5, index) == engine.input_of(target, seeds, 5, index)
+        assert engine.input_of(target, seeds, 5, 1000) != engine.input_of(target, seeds, 6, 1000)
+
+
+def wrong(data: bytes) -> None:
+    kind = data[0] % 6
+    if kind == 1:
+        raise KeyError("an error of another kind")
+    if kind == 2:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if kind == 3:
+        np.ones(1 << 28)  # 2 GB
+    if kind == 4:
+        while True:
+            pass
+    if kind == 5:
+        raise FileNotFoundError("refused")
+
+
+def test_the_engine_tells_crashes_errors_memory_and_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seeds = [bytes([kind]) for kind in range(6)]
+    target = Target("wrong", lambda: seeds, wrong, lambda data, *_: data, seconds=0.2, megabytes=200)
+    monkeypatch.setitem(targets.TARGETS, "wrong", target)
+    outcome = engine.run("wrong", 6, out=tmp_path)
+    told = {failure["index"]: failure["error"] for failure in outcome.failures}
+    assert sorted(told) == [1, 2, 3, 4]
+    assert told[1].startswith("KeyError")
+    assert told[2] == f"the process ended with {-signal.SIGSEGV}"
+    assert "MemoryError" in told[3]
+    assert told[4].startswith("TimeOut")
+    assert (outcome.accepted, outcome.refused) == (1, 1)
+    assert (tmp_path / "wrong-0-2.bin").read_bytes() == b"\2"
+
+
+def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(data: bytes) -> None:
+        if data == b"b":
+            time.sleep(60)  # takes no CPU time
+
+    seeds = [b"a", b"b", b"c"]
+    target = Target("hang", lambda: seeds, hang, lambda data, *_: data, seconds=0.05)
+    monkeypatch.setitem(targets.TARGETS, "hang", target)
+    outcome = engine.run("hang", 3)
+    assert [failure["index"] for failure in outcome.failures] == [1]
+    assert "hung" in outcome.failures[0]["error"]
+    assert outcome.accepted == 2
