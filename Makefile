@@ -21,7 +21,7 @@ NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find csrc cmake -type f 2>/dev
 CXX_SOURCES := $(shell find csrc tests -name third_party -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print 2>/dev/null)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo emulator emulator-check kernel-budgets test test-newest test-full lint format bench gpu-check sheets docs docs-links sanitize api-snapshot command-reference type-stubs model-pages clean FORCE
+.PHONY: help setup demo emulator emulator-check kernel-budgets test test-newest test-full fuzz lint format bench gpu-check sheets docs docs-links sanitize api-snapshot command-reference type-stubs model-pages clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -78,6 +78,10 @@ test-newest: ## the tests with the newest NumPy, SciPy, Pillow, OpenCV and torch
 
 test-full: setup emulator-check sanitize ## the long forms: 2,000 cases for each property, sanitizers, everything
 	@PYHARMONY_CHECK_SKIPS=1 HYPOTHESIS_PROFILE=full $(PYTEST) tests -m ''
+
+fuzz: setup ## a million hostile inputs of every kind, failures kept in artifacts/fuzz: INPUTS=N, SEED=N; ASAN=1 under AddressSanitizer
+	@$(if $(ASAN),sh tools/sanitize.sh fuzz $(BIN)/python,$(BIN)/python -m tests.fuzz) \
+	  --inputs $(or $(INPUTS),1000000) --seed $(or $(SEED),0) --jobs 2
 
 lint: setup ## style, types, import rules; for the web page too
 	$(BIN)/python -m ruff check .

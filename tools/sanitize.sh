@@ -1,13 +1,16 @@
 #!/bin/sh
 # Builds the module with sanitizers in separate folders and runs the tests of the kernels with it.
-# Usage: tools/sanitize.sh memory|threads PYTHON [pytest arguments]. memory: AddressSanitizer and UBSan, all tests;
+# Usage: tools/sanitize.sh memory|threads|fuzz PYTHON [arguments]. memory: AddressSanitizer and UBSan, all tests;
 # SHORT=1 runs fewer cases of each property and leaves out the tests that are marked large, networks or chains; of the
 # CUDA kernels it runs small cases of each.
-# threads: ThreadSanitizer and the tests of simultaneous calls.
+# threads: ThreadSanitizer and the tests of simultaneous calls. fuzz: the build of memory, with the arguments of
+# `python -m tests.fuzz` in place of pytest's.
 set -eu
 kind=$1
 python=$2
 shift 2
+fuzz=
+[ "$kind" != fuzz ] || fuzz=yes kind=memory
 build=build/sanitize-$kind
 site=$build/site
 report=$PWD/$build/report
@@ -19,7 +22,7 @@ memory) sanitizers=address,undefined runtime=libasan emulator=AUTO simd=HERE ;;
 # Races do not depend on instruction sets, so one is compiled.
 threads) sanitizers=thread runtime=libtsan emulator=OFF simd=OFF ;;
 *)
-  echo "tools/sanitize.sh: $kind given, expected memory or threads" >&2
+  echo "tools/sanitize.sh: $kind given, expected memory, threads or fuzz" >&2
   exit 2
   ;;
 esac
@@ -56,7 +59,7 @@ if [ "$kind" = threads ]; then
   # ThreadSanitizer's map of memory has no room for the random addresses of newer kernels.
   fixed="setarch $(uname -m) -R"
 else
-  set -- tests -n 2 --dist worksteal "$@"
+  [ -n "$fuzz" ] || set -- tests -n 2 --dist worksteal "$@"
   export OMP_NUM_THREADS=1
 fi
 if [ -n "${SHORT:-}" ]; then
@@ -72,7 +75,11 @@ sys.exit(not pyharmony._C.__file__.startswith('$PWD/$site'))" || {
   exit 1
 }
 status=0
-run -m pytest -m "$tests" -p no:cacheprovider "$@" || status=$?
+if [ -n "$fuzz" ]; then
+  PYTHONPATH="$PYTHONPATH:$PWD" run -m tests.fuzz "$@" || status=$?
+else
+  run -m pytest -m "$tests" -p no:cacheprovider "$@" || status=$?
+fi
 for file in "$report".*; do
   if [ -f "$file" ]; then
     cat "$file" >&2
