@@ -420,11 +420,11 @@ def _text_of(option: Option, cell: Any) -> str:
         return ("on" if cell else "off") if isinstance(option.type, Group) else str(cell).lower()
     if isinstance(cell, (list, tuple)):
         return ",".join(_text_of(option, part) for part in cell)
-    if not isinstance(cell, (int, float, Decimal)):
-        raise ValueError(option.shown or "true or false")
     if isinstance(cell, int):
         return _checks.shortened(cell)
-    return str(int(cell)) if math.isfinite(cell) and abs(cell) < 1e300 and cell == int(cell) else str(cell)
+    if not isinstance(cell, (float, Decimal)):
+        raise ValueError(option.shown or "true or false")
+    return str(int(cell)) if math.isfinite(cell) and cell == int(cell) else str(cell)
 
 
 def check(settings: Settings) -> None:

@@ -227,4 +227,5 @@ def _whole(x: Any) -> int | None:
         return x if abs(x) < _FAR else None
     if type(x) is not float and not isinstance(x, (np.integer, np.floating)):
         return None
-    return int(x) if abs(x) < _FAR and float(x).is_integer() else None
+    value: Any = x
+    return int(value) if abs(value) < _FAR and float(value).is_integer() else None

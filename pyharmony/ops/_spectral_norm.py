@@ -106,16 +106,16 @@ def settings(n_power_iterations: Any, eps: Any, order: Any, update: Any = True) 
 
 def axes_of(weights: Sequence[Any], dims: int | Sequence[int] | None) -> list[int]:
     """Returns the output axis of each weight as a non-negative index."""
-    if dims is None or isinstance(dims, numbers.Integral):
-        dims = [dims or 0] * len(weights)
-    dims = _checks.several(dims, "dims", "a whole number or one for each weight")
-    if len(dims) != len(weights):
-        raise ArgumentError(f"dims: {len(dims)} numbers, expected one for each of {len(weights)} weights")
+    is_one = dims is None or isinstance(dims, numbers.Integral)
+    every = [dims or 0] * len(weights) if is_one else _checks.several(dims, "dims", "a whole number for each weight")
+    if len(every) != len(weights):
+        raise ArgumentError(f"dims: {len(every)} numbers, expected one for each of {len(weights)} weights")
     result = []
-    for i, (w, dim) in enumerate(zip(weights, dims)):
+    for i, (w, dim) in enumerate(zip(weights, every)):
         if w.ndim < 2 or 0 in w.shape:
             raise ShapeError(f"weights[{i}]: shape {list(w.shape)}, expected at least two axes, none of them empty")
-        result.append(_checks.whole(dim, f"dims[{i}]", low=-w.ndim, high=w.ndim - 1) % w.ndim)
+        accepts = f"{-w.ndim} to {w.ndim - 1}"
+        result.append(_checks.whole(dim, f"dims[{i}]", low=-w.ndim, high=w.ndim - 1, accepts=accepts) % w.ndim)
     return result
 
 
