@@ -545,6 +545,31 @@ def test_a_device_that_is_missing_is_a_warning_unless_strict() -> None:
 # Messages
 
 
+@pytest.mark.parametrize(
+    ("arguments", "schema", "text"),
+    [
+        (("blend", *PATCH, "--nonsense"), "blend", "No such option: --nonsense"),
+        (("edit",), "edit", "is missing"),
+        (("blend", *PATCH, "-o", "out.png", "--threads", "many"), "blend", "valid integer"),
+        (("data", "check", ".", "--kind", "wrong"), "data.check", "'wrong' is not one of"),
+        (("data", "check", ".", "two"), "data.check", "two"),
+        (("batch", "segment", ".", "-o", "out", "--wrong"), "batch.segment", "No such option: --wrong"),
+        (("models", "nosuch"), "models", "No such command 'nosuch'"),
+        (("nosuch",), "usage", "No such command 'nosuch'"),
+        (("--wrong",), "usage", "No such option: --wrong"),
+        (("place", *PATCH, "--top", "3"), "place", "Use -k instead"),
+    ],
+)
+def test_json_is_an_object_also_of_a_wrong_command_line(arguments: tuple[str, ...], schema: str, text: str) -> None:
+    result = call(*arguments, "--json", code=2)
+    assert len(result.stdout.splitlines()) == 1
+    told = json.loads(result.stdout)
+    assert told["schema"] == f"pyharmony.{schema}/1" and told["status"] == "error"
+    assert told["error"]["kind"] == "usage" and told["error"]["exit_code"] == 2 and text in told["error"]["message"]
+    assert text in result.stderr and not made()
+    assert call(*arguments, code=2).stdout == ""
+
+
 def test_json_is_one_object_with_what_was_done() -> None:
     result = call(
         "blend", *PATCH, "-o", "out.jpg", "--json", "--threads", 2, "--mode", "poisson", "--gradients", "mixed"

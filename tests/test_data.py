@@ -283,7 +283,7 @@ def test_iharmony4_without_lists_is_its_files(iharmony4: Path) -> None:
     whole = data.IHarmony4(iharmony4, "all")
     for path in iharmony4.glob("IHD_*.txt"):
         path.unlink()
-    with pytest.raises(errors.DataError, match="no list of test; expected .*; the split 'all' needs none"):
+    with pytest.raises(errors.DataError, match=r"no list of test; expected .*; the split 'all' needs none"):
         data.IHarmony4(iharmony4, "test")
     with pytest.warns(errors.PyHarmonyWarning, match="no lists of iHarmony4; all 4 composites of its folders are read"):
         files = data.open_dataset(iharmony4)

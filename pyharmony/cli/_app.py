@@ -92,6 +92,40 @@ class Root(WholeSummaries):
         super().__init__(**attributes)
         self.commands: Any = _Commands()
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[_AS_JSON] = "--json" in args
+        with _usage_errors(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _usage_errors(ctx):
+            return super().invoke(ctx)
+
+
+#: The key in the context of whether the command line has --json.
+_AS_JSON = "pyharmony.json"
+
+
+@contextlib.contextmanager
+def _usage_errors(ctx: Any) -> Iterator[None]:
+    """Writes the object of --json for an error of typer's parser, which comes before the command that would."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message") and ctx.meta[_AS_JSON]:
+            _print_usage_error(getattr(error, "ctx", None) or ctx, error.format_message())
+        raise
+
+
+def _print_usage_error(ctx: Any, message: str) -> None:
+    from .._jobs.failures import Code, as_failures
+    from ..errors import RunError
+    from ._console import Console
+
+    console = Console(".".join(ctx.command_path.split()[1:]) or "usage", as_json=True)
+    with as_failures(), contextlib.suppress(RunError):
+        console.result(status="error", error={"kind": "usage", "message": message, "exit_code": int(Code.USAGE)})
+
 
 def _typer(**attributes: Any) -> typer.Typer:
     # The help is plain: formatting it with rich would cost 80 ms at every --help and every usage error.
