@@ -159,7 +159,10 @@ def mask(
     mask_form(a.shape, dtype, name, height, width)
     if dtype in ("uint8", "uint16"):
         if a.size > 1:
-            mask_levels(largest(a), dtype, name)
+            most = largest(a)
+            mask_levels(most, dtype, name)
+            if most > _arrays.VALUE_RANGE[dtype] // 2 and (labels := labels_in(a)):
+                warn_of_labels(labels, dtype, name)
     elif dtype != "bool":
         low, high = float(a.min()), float(a.max())
         if not (low >= 0 and high <= 1):  # NaN is refused too
@@ -175,13 +178,60 @@ def mask_levels(largest: int, dtype: str, name: str) -> None:
             f"{name}: {dtype} with largest value 1, but {white} is fully inside; pass `{name} > 0` if ones mean inside"
         )
     if 0 < largest <= white // 2:
-        warn(
-            f"{name}: {dtype} with largest value {largest}, which is {100 * largest / white:.2g} % inside, since "
-            f"{white} is fully inside; for a map of labels pass `{name} == label`, or `{name} > 0` for all of them",
-            MaskWarning,
-        )
+        values = f"largest value {largest}, which is {100 * largest / white:.2g} % inside"
+        warn_of_labels(values, dtype, name)
 
 
+def warn_of_labels(values: str, dtype: str, name: str) -> None:
+    """Warns of an integer mask that looks like a map of labels; values describes why."""
+    white, remedy = int(_arrays.VALUE_RANGE[dtype]), f"`{name} == label`, or `{name} > 0` for all of them"
+    text = f"{name}: {dtype} with {values}, since {white} is fully inside; for a map of labels pass {remedy}"
+    warn(text, MaskWarning)
+
+
+def is_suspect(a: NumpyArray) -> bool:
+    """Returns whether an array [h, w] is an integer mask that looks like a map of labels."""
+    return a.dtype.char in "BH" and a.size > 0 and bool(labels_in(a))
+
+
+def labels_in(a: NumpyArray) -> str:
+    """Describes the values of an integer mask [h, w] that fill areas, as those of a map of labels do; else empty.
+
+    In a soft mask the values between black and white change from pixel to pixel, or by one level at a time. Only a grid
+    of samples is read.
+    """
+    white = _arrays.VALUE_RANGE[a.dtype.name]
+    rows, columns = max(1, a.shape[0] // _LABEL_SAMPLES), max(1, a.shape[1] // _LABEL_SAMPLES)
+    sample = a[::rows, ::columns]
+    # White overflows to 0 and black becomes 1.
+    soft = np.count_nonzero(sample + sample.dtype.type(1) > 1)
+    if not soft or soft < _LEAST_LABELLED * np.count_nonzero(sample):
+        return ""
+    own, right, below = a[:-1:rows, :-1:columns], a[:-1:rows, 1::columns], a[1::rows, :-1:columns]
+    between = (own > 0) & (own < white)
+    flat = between & (own == right) & (own == below)
+    count = np.count_nonzero(flat)
+    if not count or count < _FLAT_SHARE * np.count_nonzero(between):
+        return ""
+    labels = np.unique(own[flat])
+    here, *beside = (x[between & ~flat].astype(np.int64) for x in (own, right, below))
+    steps = np.maximum(*(np.abs(here - x) for x in beside))
+    is_ramp = steps.size and np.quantile(steps, 0.9) <= 2 * white / 255
+    if len(labels) < 2 or is_ramp:
+        return ""
+    shown = f"{labels[0]}, {labels[1]}{', …' if len(labels) > 2 else ''}"
+    return f"areas of {len(labels)} values below white ({shown})"
+
+
+#: The samples of a mask along each side.
+_LABEL_SAMPLES = 32
+#: The least share of values between black and white in a map of labels, and that of them that equal their neighbours.
+_LEAST_LABELLED, _FLAT_SHARE = 0.1, 0.8
+#: The largest value of an image of fewer bits, as a share of their range, and the least share of negative values that
+#: are not a rounding error.
+_NEAR_TOP, _NEGATIVE = 0.75, 0.1
+#: The largest magnitude of values that a network's input is normalised to.
+_NORMALIZED = 4.0
 #: A box may end this far outside its image, in pixels: annotations are rounded.
 _ROUNDED_OUT = 1.0
 #: The most labels above 0 whose counts are kept in an array instead of being sorted.
@@ -339,16 +389,42 @@ def _remedy(shape: tuple[int, ...], name: str, height: int, width: int) -> str:
     return "masks are never resized"
 
 
-def warn_of_levels(images: NumpyArray, name: str) -> None:
-    """Warns of floats [..., H, W, C] that look like levels of 0 to 255, from a sample of the first image."""
-    if images.dtype.kind != "f":
-        return
+def warn_of_range(images: NumpyArray, name: str) -> None:
+    """Warns of an image [..., H, W, C] whose values seem to be in another range than its dtype's."""
+    if fault := range_fault(images):
+        warn(f"{name}: {fault}")
+
+
+def range_fault(images: NumpyArray) -> str:
+    """Describes values [..., H, W, C] that seem to be in another range, from a sample of the first image; else empty.
+
+    These are floats of 0 to 255 or 65535, or of both signs, and 8 to 14 bits in uint16.
+    """
+    if images.dtype.kind != "f" and images.dtype != np.uint16:
+        return ""
     first = images[(0,) * (images.ndim - 3)]
-    sample = first[:: max(1, first.shape[0] // 64), :: max(1, first.shape[1] // 64)]
-    values = sample[np.isfinite(sample)]
-    if values.size and values.min() >= 0 and 16 < values.max() <= 255.5 and np.median(values) > 2:
-        description = f"{images.dtype.name} with values up to {values.max():g}, where 1 is white"
-        warn(f"{name}: {description}; divide levels of 0 to 255 by 255")
+    values = first[:: max(1, first.shape[0] // 64), :: max(1, first.shape[1] // 64)]
+    if images.dtype.kind == "u":
+        largest = int(values.max())
+        bits = largest.bit_length()
+        if bits not in (8, 10, 12, 14) or largest < _NEAR_TOP * (1 << bits):
+            return ""
+        factor = f"65535 / {(1 << bits) - 1}"
+        return f"uint16 with values up to {largest}, where 65535 is white; multiply levels of {bits} bits by {factor}"
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return ""
+    low, high = float(values.min()), float(values.max())
+    if low >= 0:
+        if not 16 < high <= 65535.5 or np.median(values[values > 0]) <= 2:
+            return ""
+        white = 255 if high <= 255.5 else 65535
+        remedy = f"divide levels of 0 to {white} by {white}"
+        return f"{images.dtype.name} with values up to {high:g}, where 1 is white; {remedy}"
+    if -_NORMALIZED <= low < -0.1 and high <= _NORMALIZED and np.count_nonzero(values < 0) > _NEGATIVE * values.size:
+        text = f"{images.dtype.name} with values from {low:.3g} to {high:.3g}, where 0 is black and 1 is white"
+        return f"{text}; of values from -1 to 1 pass (x + 1) / 2"
+    return ""
 
 
 def mask_size(m: Any, name: str) -> tuple[int, int]:

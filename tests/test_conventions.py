@@ -1042,3 +1042,94 @@ def test_a_box_that_is_partly_outside_is_clipped_and_told(door: str, box: Any) -
         act()
     (text,) = [str(one.message) for one in told if "partly outside" in str(one.message)]
     assert text.startswith(f"{name}: (") and "64 x 48 pixels and clipped" in text
+
+
+def _range_doors() -> dict[str, Callable[[Any], Any]]:
+    """Returns a call of each function on an image [48, 64, 3], with a mask where it needs one."""
+    mask = np.zeros((48, 64), bool)
+    mask[12:36, 20:44] = True
+    like: Any = np.asarray
+    still: dict[str, Any] = {"people": [], "at": (0, 0), "scale": 1, "angle": 0, "harmonize": None, "shadow": False}
+    return {
+        **{name: lambda x, name=name: call(name, x, like(x).copy(), mask) for name in CHANNELWISE},
+        "paste_many": lambda x: blend.paste_many(
+            x, [{"src": np.full((9, 9, 3), 0.1).astype(like(x).dtype), "at": (4, 4)}]
+        ),
+        "inpaint": lambda x: blend.inpaint(x, mask),
+        "harmonize": lambda x: ph.harmonize(x, mask, method="mkl"),
+        "match_grain": lambda x: ph.match_grain(x, mask),
+        "shadow": lambda x: ph.shadow(x, mask),
+        "segment": lambda x: ph.segment(x, points=(30, 20)),
+        "cutout": lambda x: ph.segmentation.cutout(x, mask),
+        "place": lambda x: ph.place(x, np.zeros((48, 64, 3), np.uint8), mask=mask, people=[], person=False),
+        "compose": lambda x: ph.compose(x, like(x).copy(), masks=mask, **still),
+        "super_resolve": lambda x: ph.super_resolve(x, method="bicubic"),
+        "reinhard": lambda x: color.reinhard(x, like(x).copy()),
+        "psnr": lambda x: metrics.psnr(x, like(x).copy()),
+        "realism_score": lambda x: ph.realism_score(x, mask),
+    }
+
+
+#: Images in another range than their dtype's, as a factor of values from 0 to 1, and a word of the remedy.
+RANGES: dict[str, tuple[str, float, float, str]] = {
+    "floats of 0 to 255": ("float32", 255, 0, "divide levels of 0 to 255"),
+    "doubles of 0 to 65535": ("float64", 65535, 0, "divide levels of 0 to 65535"),
+    "floats of -1 to 1": ("float32", 2, -1, "(x + 1) / 2"),
+    "10 bits": ("uint16", 1023, 0, "levels of 10 bits"),
+    "12 bits": ("uint16", 4095, 0, "levels of 12 bits"),
+    "8 bits": ("uint16", 255, 0, "levels of 8 bits"),
+}
+
+
+@pytest.mark.parametrize("kind", RANGES)
+@pytest.mark.parametrize("door", _range_doors())
+def test_values_in_another_range_are_told_at_every_door(door: str, kind: str) -> None:
+    dtype, factor, begin, says = RANGES[kind]
+    values = np.random.default_rng(1).random((48, 64, 3)) * factor + begin
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        _range_doors()[door](values.astype(dtype))
+    assert [str(one.message) for one in told if says in str(one.message)]
+
+
+@pytest.mark.parametrize("door", _range_doors())
+@pytest.mark.parametrize(
+    "image", [np.array(3), np.zeros((48, 64, 3), bool), np.array(np.float32(0.5)), np.zeros(8, np.uint8)]
+)
+def test_what_is_no_image_is_refused_at_every_door(door: str, image: np.ndarray) -> None:
+    with pytest.raises(errors.PyHarmonyError) as raised:
+        _range_doors()[door](image)
+    assert isinstance(raised.value, (errors.ShapeError, errors.DTypeError))
+
+
+def _label_maps() -> dict[str, np.ndarray]:
+    """Returns maps of labels [48, 64] whose largest value is more than half of white."""
+    y, x = np.mgrid[:48, :64]
+    voided = np.select([x < 20, x < 23, x < 40, y < 24], [1, 255, 15, 20], 0)
+    many = np.where(x < 4, 0, 60 + x // 8 * 20 + y // 12 * 7)
+    return {
+        "with a void of 255": voided.astype(np.uint8), "many": many.astype(np.uint8),
+        "instances": np.where(x < 4, 0, 20000 + many * 120).astype(np.uint16),
+        "two": np.select([x < 20, x < 40], [150, 200], 0).astype(np.uint8),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("labels", _label_maps())
+@pytest.mark.parametrize("door", [*CHANNELWISE, "harmonize", "cutout", "place", "psnr", "compose", "segment", "ops"])
+def test_a_map_of_labels_is_told_by_its_values_at_every_door(door: str, labels: str) -> None:
+    mask, image = _label_maps()[labels], np.random.default_rng(2).integers(0, 256, (48, 64, 3), np.uint8)
+    still: dict[str, Any] = {"people": [], "at": (0, 0), "scale": 1, "angle": 0, "harmonize": None, "shadow": False}
+    calls: dict[str, Callable[[], Any]] = {
+        **{name: lambda name=name: call(name, image, image[::-1].copy(), mask) for name in CHANNELWISE},
+        "harmonize": lambda: ph.harmonize(image, mask, method="mkl"),
+        "cutout": lambda: ph.segmentation.cutout(image, mask),
+        "place": lambda: ph.place(image, image, mask=mask, people=[], person=False),
+        "psnr": lambda: metrics.fmse(image, image, mask),
+        "compose": lambda: ph.compose(image, image, masks=mask, **still),
+        "segment": lambda: ph.segment(image, mask=mask),
+        "ops": lambda: ph.ops.poisson(image, image[::-1].copy(), mask, color_weight=1.0),
+    }
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        calls[door]()
+    assert [str(one.message) for one in told if "for a map of labels" in str(one.message)]

@@ -367,9 +367,8 @@ def open_item(item: Item, *, keep_gps: bool) -> OpenItem:
 def _widen(opened: OpenItem) -> None:
     """Gives a grey target three equal channels if the source has alpha."""
     picture, source = opened.picture, opened.source
-    opened.widened = (
-        source is not None and source.shape[-1] == 4 and picture is not None and picture.pixels.shape[2] == 1
-    )
+    has_alpha = source is not None and source.ndim > 2 and source.shape[-1] == 4
+    opened.widened = has_alpha and picture is not None and picture.pixels.shape[2] == 1
     if opened.widened:
         opened.target = np.broadcast_to(opened.target, (*opened.target.shape[:2], 3))
         if is_array(opened.beside.get("base")):

@@ -611,7 +611,7 @@ class Frame(AnyFrame):
         self._fractions = [(y - math.floor(y), x - math.floor(x)) for x, y in positions]
         self._decontaminate = decontaminate
         for item, name in ((self._src, source), *(() if itself else ((self.dst, self.name),))):
-            _checks.warn_of_levels(item, name)
+            _checks.warn_of_range(item, name)
         self._facts = _Facts()
         self._mask: list[NumpyArray] | None = None
         self._src_masks: list[NumpyArray] | None = None

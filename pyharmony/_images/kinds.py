@@ -80,13 +80,16 @@ def one_image(x: Any, name: str) -> OneImage:
     """Returns an image of any kind as pixels."""
     if not is_array(x):
         picture = picture_of(x, name)
+        _checks.warn_of_range(picture.pixels, name)
         return OneImage(x, picture.pixels, picture)
     if x.ndim == 4:
         raise ShapeError(f"{name}: shape {list(x.shape)}, a batch, expected one image; call the function for each")
     warn_of_gradients({name: x})
     values: Any = in_float32(x)
     _arrays.to_numpy(values, name)  # refuses a tensor on a device
-    return OneImage(x, layout(values, name)[0][0], None)
+    pixels = layout(values, name)[0][0]
+    _checks.warn_of_range(pixels, name)
+    return OneImage(x, pixels, None)
 
 
 def in_colours(image: OneImage, like: OneImage, name: str) -> NumpyArray:

@@ -45,9 +45,10 @@ def opened_reduced(
 
 def image_levels(image: Any, name: str = "image") -> Levels:
     """Returns an image of any kind as uint8 [H, W, 3] without its alpha: a file in sRGB, an array unconverted."""
-    if not is_array(image):
-        return picture_levels(picture_of(image, name), name)
-    pixels = one_image(image, name).pixels[..., :3]
+    opened_image = one_image(image, name)
+    if opened_image.picture is not None:
+        return picture_levels(opened_image.picture, name)
+    pixels = opened_image.pixels[..., :3]
     _checks.finite(pixels, name)
     return colour_levels(pixels)
 

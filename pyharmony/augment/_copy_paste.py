@@ -419,7 +419,7 @@ def _check_image(image: Any, in_place: bool) -> None:
         _checks.image_form(image, image.dtype.name, "image", (2, 3))
     if image.ndim == 3 and image.shape[2] not in (1, 3):
         raise ShapeError(f"image: shape {list(image.shape)}, expected {accepts}")
-    _checks.warn_of_levels(image[..., None] if image.ndim == 2 else image, "image")
+    _checks.warn_of_range(image[..., None] if image.ndim == 2 else image, "image")
     if in_place and not image.flags.writeable:
         raise ArgumentError("image: the array is read-only, expected one that can be written into, with in_place=True")
 

@@ -469,7 +469,8 @@ def check_mask(mask: Picture, where: str) -> None:
         pixels = mask.pixels[..., :3]
     low, high = pixels.min(), pixels.max()
     white = VALUE_RANGE[pixels.dtype.name]
-    if 0 < high < _DARK * white:
+    plane = pixels if pixels.ndim == 2 else pixels[..., 0]
+    if 0 < high < _DARK * white or _checks.is_suspect(plane):
         text = f"{where}: its values are 0 to {high}, expected a mask from 0 to {white:g}; it looks like a label map"
         raise RunError(text, Code.INPUT, "no_mask")
     if low > 0 and low < high:

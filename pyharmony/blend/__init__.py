@@ -16,8 +16,9 @@ All blends have the same first and last arguments:
 * ``mask``: an array of src's height and width, of bool, uint8 or uint16 (their largest value is fully
   inside) or floats from 0 to 1; for a batch, one for all items or one for each; or an image of another kind,
   which is grey or provides its alpha. None: the alpha of src, or all of src. Integer masks of 0 and 1 are refused,
-  since 1 of 255 is hardly ever intended, and those whose largest value is below half of white, such as label maps,
-  give a `pyharmony.errors.MaskWarning`. In a JPEG, WebP, AVIF or HEIC, values within 8 of black or white are rounded
+  since 1 of 255 is hardly ever intended, and label maps, whose largest value is below half of white or whose values
+  below white fill areas, give a `pyharmony.errors.MaskWarning`.
+  In a JPEG, WebP, AVIF or HEIC, values within 8 of black or white are rounded
   to it. For `poisson`, `gaussian_poisson` and `gp_gan` a strip of at most three pixels with mask 0 between the mask
   and dst's border counts as inside if other pixels of dst are outside: its colours would bleed into the object.
   Where a mask is between 0 and fully inside, no blend changes dst by more than that share of its range, except
@@ -58,7 +59,8 @@ refused too. `OutOfMemory` states the size of the image.
 
 If nothing is blended, because src is outside dst or the mask is zero everywhere, the result is a copy of
 dst, the info contains the reason, and the call gives a `pyharmony.errors.UnchangedWarning`; for floats in a range
-of 0 to 255 it gives a `PyHarmonyWarning`. On a device only `gaussian_poisson` detects empty masks.
+of 0 to 255, 0 to 65535 or -1 to 1, and for 8 to 14 bits in uint16, it gives a
+`PyHarmonyWarning`. On a device only `gaussian_poisson` detects empty masks.
 `placed_mask` returns the mask at dst's size, an argument of `pyharmony.harmonize`.
 """
 

@@ -48,6 +48,8 @@ def native_item(
         return None
     if src.dtype != dst.dtype or src.ndim not in (2, 3) or (src.ndim == 3 and src.shape[2] not in (1, 3)):
         return None
+    if _checks.range_fault(src) or (mask is not None and mask.ndim == 2 and _checks.is_suspect(mask)):
+        return None  # the general way warns
     if at is None:
         if src.shape[:2] != dst.shape[:2]:
             return None
@@ -196,7 +198,7 @@ def in_one_call(call: Call, options: Mapping[str, Any]) -> NumpyArray | None:
     dst, out = call.dst, call.out
     if not is_plain(dst) or call.dst_valid is not None or call.return_info or call.errors != "raise":
         return None
-    if type(call.scale) not in (int, float) or call.scale != 1 or are_cached():
+    if type(call.scale) not in (int, float) or call.scale != 1 or are_cached() or _checks.range_fault(dst):
         return None
     if out is None:
         result = np.empty_like(dst)

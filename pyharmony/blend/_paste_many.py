@@ -84,7 +84,7 @@ def paste_many(
     objects = [_object(item, dst, f"items[{i}]: ") for i, item in enumerate(_several(items))]
     if not objects:
         np.copyto(result, dst)
-    native = is_plain(dst) and not are_cached() and _cuda.place_of({}, device) is None
+    native = is_plain(dst) and not _checks.range_fault(dst) and not are_cached() and _cuda.place_of({}, device) is None
     natives = [_native_item(each, dst) if native else None for each in objects]
     under = dst
     i = 0

@@ -471,6 +471,7 @@ def _photo(image: Any, like: Picture, name: str) -> Photo:
         picture = Picture(arrays[0], profile=like.profile)
     else:
         picture = picture_of(image, name)
+    _checks.warn_of_range(picture.pixels, name)
     alpha, has_alpha = None, picture.pixels.shape[2] == 4
     if has_alpha and (own := cutout_alpha(picture.pixels[..., 3], name)) is not None:
         alpha = np.ascontiguousarray(in_dtype(own, like.pixels.dtype))

@@ -97,7 +97,7 @@ def _source(image: NumpyArray, mask: NumpyArray | None) -> Source:
     holes = image[..., 3] == 0 if image.shape[2] == 4 else None
     colors = image[..., : min(image.shape[2], 3)]
     check_finite(colors, "source", skip=holes)
-    _checks.warn_of_levels(colors, "source")
+    _checks.warn_of_range(colors, "source")
     nowhere = np.broadcast_to(np.zeros((), bool), image.shape[:2])
     scene = scene_of(colors, nowhere if mask is None else mask, holes, (SIDE, SIDE))
     # A pixel that the object covers in part contains some of its colour.

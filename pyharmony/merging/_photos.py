@@ -83,7 +83,7 @@ def photo_of(number: int, image: Any, people: Any, base: Photo | None = None, li
         raise ShapeError(f"{name}: shape {list(image.shape)}, a batch; expected one image")
     colours: NumpyArray = images[0][..., : min(images[0].shape[2], 3)]
     _checks.finite(colours, name)
-    _checks.warn_of_levels(colours[None], name)
+    _checks.warn_of_range(colours[None], name)
     if base is not None:
         _checks.same_dtype(colours, name, base.colours, base.name)
         if colours.shape[2] != base.colours.shape[2]:

@@ -216,15 +216,17 @@ class Images:
 
     def check_mask(self) -> None:
         """Checks the conditions on the values of the whole mask."""
-        largest, name = 0, np.dtype(self._mask.dtype).name
+        largest, labels, name = 0, "", np.dtype(self._mask.dtype).name
         for y in range(0, self.shape[0], _BAND):
             part = np.asarray(self._mask[y : y + _BAND, 0 : self.shape[1]])
             if name in ("uint8", "uint16"):
-                largest = max(largest, int(part.max()))
+                largest, labels = max(largest, int(part.max())), labels or _checks.labels_in(part)
             elif name != "bool":
                 _checks.mask(part, "mask", *part.shape)
         if largest:
             _checks.mask_levels(largest, name, "mask")
+        if labels and largest > _arrays.VALUE_RANGE[name] // 2:
+            _checks.warn_of_labels(labels, name, "mask")
 
     def range(self) -> float:
         """Returns the largest magnitude of dst's values, for the number of steps; floats are sampled on a grid."""

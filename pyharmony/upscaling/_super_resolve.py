@@ -138,7 +138,7 @@ def _enlarged(
 ) -> Any:
     """Enlarges an image into an array, and returns its info."""
     start = time.perf_counter()
-    _checks.warn_of_levels(image, "image")
+    _checks.warn_of_range(image, "image")
     tiles = enlarge(image, target, factor, passes, side)
     return UpscalingInfo(method, factor, tiles, (time.perf_counter() - start) * 1e3)
 
