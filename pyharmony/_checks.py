@@ -513,8 +513,10 @@ def flags(**values: Any) -> None:
 
 def two_numbers(x: Any, name: str, accepts: str) -> tuple[Any, Any]:
     """Returns a pair of numbers, of any type and size."""
+    if isinstance(x, (str, bytes, bytearray)):
+        raise DTypeError(f"{name}: {shortened(x)}, {accepts}")
     try:
-        first, second = [] if isinstance(x, (str, bytes, bytearray, set, frozenset, Mapping)) else x
+        first, second = [] if isinstance(x, (set, frozenset, Mapping)) else x
     except Exception:  # not two values, or an object that fails to iterate
         raise ArgumentError(f"{name}: {shortened(x)}, {accepts}") from None
     for value in (first, second):

@@ -212,7 +212,7 @@ def items_of(rng: np.random.Generator, dst: np.ndarray, count: int) -> list[dict
         else:
             item |= {"gradients": str(rng.choice(GRADIENTS)), "color_weight": float(rng.choice([0, 0.1]))}
         if rng.random() < 0.3:
-            item["box"] = 1, 0, width, height - 1
+            item["box_xyxy"] = 1, 0, width, height - 1
         items.append(item)
     return items
 
@@ -222,7 +222,7 @@ def one_by_one(dst: np.ndarray, items: list[dict[str, Any]]) -> tuple[np.ndarray
     result, found = dst.copy(order="K"), []
     for i, item in enumerate(items):
         options = dict(item)
-        src, mask, at, box = (options.pop(key, None) for key in ("src", "mask", "at", "box"))
+        src, mask, at, box = (options.pop(key, None) for key in ("src", "mask", "at", "box_xyxy"))
         if box is not None:
             x0, y0, x1, y1 = box
             src, mask = src[y0:y1, x0:x1], None if mask is None else mask[y0:y1, x0:x1]
@@ -256,7 +256,7 @@ PHOTO = image(np.random.default_rng(0), 40, 48, 3, "uint8")
 
 
 def test_objects_by_poisson_gaussian_poisson_and_alpha_take_one_native_call(pasted: list[int]) -> None:
-    items = [plain_item(), plain_item(at=(20, 20), method="gaussian_poisson"), plain_item(box=(1, 1, 7, 7))]
+    items = [plain_item(), plain_item(at=(20, 20), method="gaussian_poisson"), plain_item(box_xyxy=(1, 1, 7, 7))]
     items += [plain_item(at=(21, 22), method="alpha"), plain_item(at=(-3, 30), method="alpha", feather=0)]
     blend.paste_many(PHOTO, items)
     assert pasted == [5]
@@ -348,7 +348,8 @@ def test_at_may_be_left_out_for_a_box_of_an_image_of_equal_size() -> None:
     src = PHOTO[::-1].copy()
     box = 10, 5, 30, 25
     expected = blend.poisson(src[5:25, 10:30], PHOTO, at=(10, 5))
-    np.testing.assert_array_equal(blend.paste_many(PHOTO, [{"src": src, "box": box}]), expected)
+    np.testing.assert_array_equal(blend.paste_many(PHOTO, [{"src": src, "box_xyxy": box}]), expected)
+    np.testing.assert_array_equal(blend.paste_many(PHOTO, [{"src": src, "box": box}]), expected)  # its old name
     with pytest.raises(ShapeError, match=r"^items\[0\]: src: 8 x 8 pixels and dst 48 x 40 .*pass at="):
         blend.paste_many(PHOTO, [{"src": src[:8, :8], "box": (0, 0, 4, 4)}])
 
@@ -393,7 +394,7 @@ WRONG = [
     (plain_item(method="alpha", gradients="mixed"), ArgumentError, r"items\[1\]: key 'gradients', .*options of alpha"),
     (plain_item(method="copy"), ArgumentError, r"items\[1\]: method: 'copy', expected one of 'poisson', "),
     (plain_item(method=["poisson"]), ArgumentError, r"items\[1\]: method: \['poisson'\], expected one of "),
-    (plain_item(box=(0, 0, 9, 4)), ArgumentError, r"items\[1\]: box: \(0, 0, 9, 4\), expected .* <= 8"),
+    (plain_item(box_xyxy=(0, 0, 9, 4)), ArgumentError, r"items\[1\]: box_xyxy: \(0, 0, 9, 4\), expected .* <= 8"),
     (plain_item(box=(0, 0, 4)), ArgumentError, r"items\[1\]: box: \(0, 0, 4\), expected"),
     (plain_item(box=(0, 0.5, 4, 4)), ArgumentError, r"items\[1\]: box: "),
     (plain_item(box=3), ArgumentError, r"items\[1\]: box: 3, expected"),

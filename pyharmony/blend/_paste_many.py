@@ -24,7 +24,7 @@ from ._poisson import poisson
 
 _METHODS = {"poisson": poisson, "gaussian_poisson": gaussian_poisson, "alpha": alpha, "laplacian": laplacian}
 #: The keys of an item that are not options of its method.
-_OWN = ("src", "mask", "box", "at", "method")
+_OWN = ("src", "mask", "box_xyxy", "box", "at", "method")
 #: The arguments of the methods that `paste_many` sets, or that concern more than one object.
 _NOT_OPTIONS = {*_OWN, "dst", "out", "return_info", "errors", "keep_gps", "device"}
 
@@ -50,7 +50,8 @@ def paste_many(
             * 'src': the image that contains the object, [h, w] or [h, w, C] of dst's dtype, or one of the other kinds
               of `pyharmony.blend`.
             * 'mask': its mask, of src's height and width; None: the alpha of src, or all of it.
-            * 'box': (x0, y0, x1, y1), the part of src and mask to paste, in pixels, the last two excluded; None: all.
+            * 'box_xyxy': (x0, y0, x1, y1), the part of src and mask to paste, in pixels, the last two excluded; None:
+              all. 'box' is its old name.
             * 'at': (x, y), the position in dst of the first pixel of that part. None: that in src, which then has the
               size of dst.
             * 'method': 'poisson' (the default), 'gaussian_poisson', 'alpha' or 'laplacian'.
@@ -72,7 +73,7 @@ def paste_many(
         >>> photo = np.full((64, 64, 3), 60, np.uint8)
         >>> ball = np.full((16, 16, 3), 90, np.uint8)
         >>> ball[8, 8] = 120
-        >>> lower = {"src": ball, "box": (4, 4, 12, 12), "at": (40, 40), "method": "alpha"}
+        >>> lower = {"src": ball, "box_xyxy": (4, 4, 12, 12), "at": (40, 40), "method": "alpha"}
         >>> blend.paste_many(photo, [{"src": ball, "at": (4, 4)}, lower])[[12, 44], [12, 44], 0].tolist()
         [90, 120]
     """
@@ -153,19 +154,20 @@ def _object(item: Any, dst: NumpyArray, owner: str) -> _Object:
             every = ", ".join(map(repr, (*_OWN, *sorted(_options_of(name)))))
             raise ArgumentError(f"{owner}key {key!r}, expected one of {every}, the options of {name}")
     src, mask, at = item["src"], item.get("mask"), item.get("at")
-    if (box := item.get("box")) is not None:
+    key = "box" if item.get("box_xyxy") is None else "box_xyxy"
+    if (box := item.get(key)) is not None:
         try:
-            src, mask, at = _cropped(src, mask, at, box, dst)
+            src, mask, at = _cropped(src, mask, at, box, dst, key)
         except PyHarmonyError as error:
             raise error.within(owner) from None
     return _METHODS[name], src, mask, at, options
 
 
-def _cropped(src: Any, mask: Any, at: Any, box: Any, dst: NumpyArray) -> tuple[Any, Any, Any]:
+def _cropped(src: Any, mask: Any, at: Any, box: Any, dst: NumpyArray, name: str) -> tuple[Any, Any, Any]:
     """Returns the part of src and mask in a box, and its position in dst."""
     if not isinstance(src, np.ndarray) or not (mask is None or isinstance(mask, np.ndarray)):
         kinds = f"{type(src).__name__} and {type(mask).__name__}"
-        raise DTypeError(f"box: src and mask are {kinds}, expected numpy arrays with a box")
+        raise DTypeError(f"{name}: src and mask are {kinds}, expected numpy arrays with a box")
     if layout(src, "src")[1]:
         raise ShapeError(f"src: shape {list(src.shape)}, expected one image [h, w] or [h, w, C]")
     height, width = src.shape[:2]
@@ -173,11 +175,11 @@ def _cropped(src: Any, mask: Any, at: Any, box: Any, dst: NumpyArray) -> tuple[A
         raise _checks.wrong_size("mask", mask.shape, (height, width), like="that of src, ")
     accepts = f"expected (x0, y0, x1, y1), whole numbers, 0 <= x0 < x1 <= {width} and 0 <= y0 < y1 <= {height}"
     try:
-        ends = [_checks.whole(value, "box") for value in box]
+        ends = [_checks.whole(value, name) for value in box]
     except (PyHarmonyError, TypeError):
-        raise ArgumentError(f"box: {box!r}, {accepts}") from None
+        raise ArgumentError(f"{name}: {_checks.shortened(box)}, {accepts}") from None
     if len(ends) != 4 or not (0 <= ends[0] < ends[2] <= width and 0 <= ends[1] < ends[3] <= height):
-        raise ArgumentError(f"box: {box!r}, {accepts}")
+        raise ArgumentError(f"{name}: {_checks.shortened(box)}, {accepts}")
     x0, y0, x1, y1 = ends
     if at is None:
         if (height, width) != dst.shape[:2]:
