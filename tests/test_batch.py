@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import functools
 import importlib.util
 import io
@@ -37,7 +38,7 @@ from pyharmony.batch.operations import Settings, grouped, needs_of
 from pyharmony.batch.pool import Pool
 from pyharmony.cli._console import duration
 from pyharmony.cli._options import values_of
-from pyharmony.errors import PyHarmonyWarning, RunError
+from pyharmony.errors import PyHarmonyError, PyHarmonyWarning, RunError
 
 from . import durability
 
@@ -551,7 +552,6 @@ def test_tables(suffix: str, write_table: Callable[[Path], None], photos: Path, 
     ("text", "says"),
     [
         ("image,mask,Image\n", "column 'image' occurs twice"),
-        ("image,mask,colour\n", "column 'colour' is none of image, mask"),
         ("image;mask\na;b\n", "column 'image' is missing; there are image;mask"),
         ("image,mask\na.png\n", "line 2: 1 cells, expected 2"),
         ("image,mask\n", "no items"),
@@ -568,6 +568,52 @@ def test_a_table_that_cannot_be_read(text: str, says: str, tmp_path: Path) -> No
     source.write_bytes(text.encode("latin-1"))
     with pytest.raises(RunError, match=f"table.*{says}"):
         items(source)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_other_columns_are_carried_and_names_may_differ(suffix: str, photos: Path, tmp_path: Path) -> None:
+    rows = [
+        {
+            "Photo": f"images/a/{i}.png",
+            "cover": f"masks/a/{i}.png",
+            "image": "not this",
+            "caption": f"cat {i}",
+            "id": 7 + i,
+        }
+        for i in (0, 2)
+    ]
+    rows.append({**rows[0], "Photo": "none.png"})
+    table = photos / f"table{suffix}"
+    if suffix == ".parquet":
+        parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+        dated = [{**row, "day": datetime.date(2026, 1, 2)} for row in rows]
+        parquet.write_table(sys.modules["pyarrow"].Table.from_pylist(dated), table)
+    elif suffix == ".jsonl":
+        table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        with open(table, "w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    names = {"image": "Photo", "mask": "cover"}
+    with pytest.warns(PyHarmonyWarning, match="no inputs or options, which the results repeat: image, caption, id"):
+        report = batch.run("harmonize", table, tmp_path / "out", options=METHOD, columns=names,
+                           results=tmp_path / "results.csv")  # fmt: skip
+    assert ended(report, done=2, failed=1)
+    with open(tmp_path / "results.csv") as file:
+        records = [json.loads(row["record"])["columns"] for row in csv.DictReader(file)]
+    expected = {"image": "not this", "caption": "cat 0", "id": "7" if suffix == ".csv" else 7}
+    expected |= {"day": "2026-01-02"} if suffix == ".parquet" else {}
+    assert records[0] == expected and records[1]["caption"] == "cat 2"
+    assert report.errors[0]["columns"] == expected
+    with pytest.raises(PyHarmonyError, match="columns: 'picture', expected some of image, mask, name, out"):
+        batch.run("harmonize", table, tmp_path / "other", columns={"picture": "Photo"})
+    if suffix != ".jsonl":  # which has no header
+        with pytest.raises(PyHarmonyError, match="column 'photograph' is missing"):
+            batch.run("harmonize", table, tmp_path / "third", columns={**names, "image": "photograph"})
+    for wrong in ({"image": 3}, ["image"], {"": "a"}, "image=a"):
+        with pytest.raises(PyHarmonyError, match=r"columns: .*expected a mapping"):
+            batch.run("harmonize", table, tmp_path / "fourth", columns=wrong)  # type: ignore[arg-type]
 
 
 def cell_of(option: Option, file: Path) -> tuple[str, Any]:

@@ -47,7 +47,7 @@ def write_errors(ledger: Ledger, path: Path) -> list[dict[str, Any]]:
         with _temporary.file(path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
             for _, name, _, item, record in ledger.rows(FAILED):
                 count += 1
-                error = {"name": name, **record, "inputs": item["inputs"]}
+                error = {"name": name, **record, "inputs": item["inputs"], **_carried(item)}
                 if len(first) < 100:
                     first.append(error)
                 file.write(json.dumps(error) + "\n")
@@ -55,6 +55,11 @@ def write_errors(ledger: Ledger, path: Path) -> list[dict[str, Any]]:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
     return first
+
+
+def _carried(item: dict[str, Any]) -> dict[str, Any]:
+    """Returns the cells of other columns of an item's row, for its record."""
+    return {"columns": item["columns"]} if item.get("columns") else {}
 
 
 def _rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
@@ -66,6 +71,7 @@ def _rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
         row |= {column: record.pop(column, None) for column in COLUMNS if column not in (*row, "record")}
         if row["message"]:
             row["message"] = as_text(row["message"])
+        record |= _carried(item)
         yield {**row, "record": json.dumps(record) if record else None}
 
 

@@ -84,6 +84,7 @@ def run(
     *,
     options: Mapping[str, Any] | None = None,
     others: Mapping[str, PathLike] | None = None,
+    columns: Mapping[str, str] | None = None,
     format: str | None = None,
     quality: int = 95,
     keep_gps: bool = False,
@@ -116,6 +117,8 @@ def run(
         output: the folder of outputs, which is made; it is neither in the source folder nor around it.
         options: options of the operation, by name, as its command has them; those of a row replace them.
         others: for inputs other than the first, a file for all items, or a folder with a file for each, by its stem.
+        columns: the columns of a table for inputs, options, 'name' and 'out' that have other names there, such as
+            {"image": "photo"}. Columns that are none of these are repeated in the records of the results.
         format: the format of outputs; None: that of the input, and PNG where that cannot store the result.
         quality: 1 to 100, for JPEG, WebP and AVIF.
         keep_gps: whether to keep the GPS position in the metadata.
@@ -168,7 +171,7 @@ def run(
     settings = Settings(
         operation=operation, output=str(files), options=dict(options or {}), format=format or "", quality=quality,
         keep_gps=keep_gps, max_pixels=max_pixels, threads=threads, device=device, max_memory=max_memory,
-        time_limit=time_limit,
+        time_limit=time_limit, columns=_checked_columns(columns),
     )  # fmt: skip
     check(settings)
     with reading(str(root)):
@@ -303,6 +306,16 @@ def _paths(options: Mapping[str, Any]) -> list[str]:
     values = (options.get(name) for name in (*FILES, "people"))
     return [path for value in values for path in (value if isinstance(value, list) else [value])
             if isinstance(path, str)]  # fmt: skip
+
+
+def _checked_columns(columns: Any) -> dict[str, str]:
+    if columns is None:
+        return {}
+    is_mapping = isinstance(columns, Mapping)
+    if not is_mapping or not all(isinstance(x, str) and x for pair in columns.items() for x in pair):
+        what = repr(columns) if is_mapping else type(columns).__name__
+        raise ArgumentError(f"columns: {what[:100]}, expected a mapping from inputs and options to names of columns")
+    return dict(columns)
 
 
 def _entries(

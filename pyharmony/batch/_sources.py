@@ -10,14 +10,15 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .._jobs.failures import Code, reading
 from .._jobs.lists import MASK_SUFFIX, SUFFIXES
+from .._warnings import warn
 from ..data.tar_members import Member, members, read_member
-from ..errors import DataError, RunError
+from ..errors import ArgumentError, DataError, RunError
 from ..io.folders import IMAGE_SUFFIXES, images_in, is_image, tell_of_others
 
 #: The longest name of a file in bytes, on common file systems.
@@ -41,6 +42,7 @@ class Item:
         options: the options of its row.
         out: the path of its output in the output folder; '' until one is chosen.
         problem: why it cannot be run; '' if it can.
+        columns: the cells of other columns of its row, as values of JSON, which the results repeat.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Item:
     options: Mapping[str, Any]
     out: str = ""
     problem: str = ""
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Needs:
         option: returns the value of an option of a row, given its name, the cell and the table's folder.
         suffix: the suffix of outputs, such as '.png'; '': that of the first input.
         many_files: whether an item has several files, whose names have the stem of the output.
+        columns: the columns of tables for inputs, options, 'name' and 'out' that are not called so.
     """
 
     inputs: tuple[str, ...]
@@ -69,6 +73,7 @@ class Needs:
     option: Callable[[str, Any, Path], Any]
     suffix: str = ""
     many_files: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def first(self) -> str:
@@ -104,7 +109,7 @@ def items_of(
             out, problem = outputs.place(as_text(item.out), file)
         else:
             out, problem = outputs.free(own, name, file), ""
-        yield Item(name, item.inputs, item.options, out, item.problem or problem)
+        yield Item(name, item.inputs, item.options, out, item.problem or problem, item.columns)
     if number < 0:
         raise RunError(f"{source}: no items, expected rows of a table or samples of shards", Code.INPUT)
 
@@ -208,15 +213,22 @@ def _partner(folder: Path, stem: str) -> Path | None:
 def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
     suffix = path.suffix.lower()
     accepted = (*needs.inputs, *_OWN_COLUMNS, *needs.options)
+    unknown = next((name for name in needs.columns if name not in accepted), None)
+    if unknown is not None:
+        raise ArgumentError(f"columns: {unknown!r}, expected some of {', '.join(accepted)}")
+    name_of = {name: name for name in accepted if name not in needs.columns}
+    name_of |= {_column(column): name for name, column in needs.columns.items()}
+    carried_columns: dict[str, None] = {}
 
     def check(columns: list[str]) -> None:
-        missing = next((name for name in needs.needed if name not in columns and name not in others), None)
-        wrong = next((name for name in columns if columns.count(name) > 1 or name not in accepted), None)
+        there = [name_of.get(column) for column in columns]
+        missing = next((name for name in needs.needed if name not in there and name not in others), None)
+        twice = next((column for column in columns if columns.count(column) > 1), None)
         if missing is not None:
-            raise RunError(f"{path}: column {missing!r} is missing; there are {', '.join(columns)}", Code.INPUT)
-        if wrong is not None:
-            what = "occurs twice" if wrong in accepted else f"is none of {', '.join(accepted)}"
-            raise RunError(f"{path}: column {wrong!r} {what}", Code.INPUT)
+            own = needs.columns.get(missing, missing)
+            raise RunError(f"{path}: column {own!r} is missing; there are {', '.join(columns)}", Code.INPUT)
+        if twice is not None:
+            raise RunError(f"{path}: column {twice!r} occurs twice", Code.INPUT)
 
     if suffix == ".jsonl":
         rows = _json_rows(path)
@@ -227,12 +239,14 @@ def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[
         inputs = {name: str(file) for name, file in others.items()}
         options: dict[str, Any] = {}
         problem = ""
+        others_in_row = {column: cell for column, cell in row.items() if column not in name_of}
+        carried = json.loads(json.dumps(others_in_row, default=str)) if others_in_row else {}
+        carried_columns.update(dict.fromkeys(carried))
+        row = {name_of[column]: cell for column, cell in row.items() if column in name_of}
         for name, cell in row.items():
             try:
                 if name in needs.inputs:
                     inputs[name] = _path_of(cell, path.parent)
-                elif name not in accepted:
-                    raise ValueError(f"a column of {', '.join(accepted)}")
                 elif name not in _OWN_COLUMNS:
                     options[name] = needs.option(name, cell, path.parent)
             except ValueError as error:
@@ -242,7 +256,10 @@ def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[
                 problem = problem or f"{where}: {name} is missing"
         out = str(row.get("out", ""))
         name = str(row.get("name") or out or row.get(needs.first) or where)
-        yield Item(name, inputs, options, out, problem)
+        yield Item(name, inputs, options, out, problem, carried)
+    if carried_columns:
+        names = ", ".join(carried_columns)
+        warn(f"{path}: columns that are no inputs or options, which the results repeat: {names}")
 
 
 def _path_of(cell: Any, folder: Path) -> str:

@@ -51,6 +51,7 @@ class Settings:
         as_list: whether it is a list of a command for single images: masks are not judged, and records are those of
             `_jobs`, with figures of the solve.
         dry_run: whether nothing is written; only with `as_list`.
+        columns: see `Needs`.
     """
 
     operation: str
@@ -66,6 +67,7 @@ class Settings:
     time_limit: float | None = None
     as_list: bool = False
     dry_run: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -369,7 +371,8 @@ def needs_of(settings: Settings) -> Needs:
 
     suffix = f".{settings.format}" if settings.format else _SUFFIXES.get(call.command, "")
     needed = tuple(name for name in inputs if inputs[name])
-    return Needs(tuple(inputs), needed, tuple(options), option, suffix, call.command == SYNTH.command)
+    many_files = call.command == SYNTH.command
+    return Needs(tuple(inputs), needed, tuple(options), option, suffix, many_files, settings.columns)
 
 
 def _options_of(call: Call) -> dict[str, Option]:

@@ -53,6 +53,11 @@ class _BatchOptions:
         list[str] | None,
         option("INPUT=PATH", "Another input: a file for all, or a folder with one of each stem; repeatable.", "--with"),
     ] = None
+    columns: Annotated[
+        list[str] | None,
+        option("NAME=COLUMN", "The column of a table for an input or option that has another name; repeatable.",
+               "--column"),
+    ] = None  # fmt: skip
     format: Annotated[
         str | None,
         option("NAME", "The format of outputs: jpeg, png, webp, tiff, bmp, avif.  [default: the input's]"),
@@ -124,14 +129,19 @@ def _run(console: Console, call: Call, source: Path, options: dict[str, Any], va
         raise RunError("--retry-failed needs --resume", Code.USAGE)
     if values["resume"] and values["restart"]:
         raise RunError("--resume and --restart exclude each other", Code.USAGE)
-    others = {}
-    for one in values.pop("others") or ():
-        name, mark, path = one.partition("=")
-        if not mark:
-            raise RunError(f"--with: {one!r}, expected INPUT=PATH, such as mask=masks", Code.USAGE)
-        others[name] = path
+    pairs: dict[str, dict[str, str]] = {}
+    for key, flag, form in (
+        ("others", "--with", "INPUT=PATH, such as mask=masks"),
+        ("columns", "--column", "NAME=COLUMN, such as image=photo"),
+    ):
+        pairs[key] = {}
+        for one in values.pop(key) or ():
+            name, mark, value = one.partition("=")
+            if not mark:
+                raise RunError(f"{flag}: {one!r}, expected {form}", Code.USAGE)
+            pairs[key][name] = value
     plain = {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
-    plain |= {"jobs": plain["jobs"] or cores(), "max_memory": _bytes_of(plain["max_memory"]), "others": others}
+    plain |= {"jobs": plain["jobs"] or cores(), "max_memory": _bytes_of(plain["max_memory"]), **pairs}
     start = time.perf_counter()
     with _shown(console, call.command) as progress, as_failures(console.words()):
         try:
