@@ -49,6 +49,7 @@ $(STAMPS)/package $(STAMPS)/demo-package: pyproject.toml $(NATIVE_SOURCES) $(STA
 
 $(STAMPS)/dev: pyproject.toml constraints.txt | $(STAMPS)/package
 	@echo "installing what development needs"
+	@$(if $(TORCH_INDEX),$(INSTALL) --index-url $(TORCH_INDEX) torch)
 	@$(call INSTALL_PACKAGE,[dev])
 	@touch $@
 

@@ -13,7 +13,10 @@ import re
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import time
+import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,7 +39,7 @@ from pyharmony.server._guard import Guard, Keys, session_of
 from pyharmony.server._operations import MAX_JSON, MAX_JSON_OF_POINTS, MAX_LINE, MAX_POINTS
 from pyharmony.server._run import MAX_HEAD
 from pyharmony.server._text import MAX_ANSWER, MAX_MESSAGE
-from tests.test_server import TOKEN, Running, clear, file_of, having, kind_of, placed, running, scene, until
+from tests.test_server import ROOT, TOKEN, Running, clear, file_of, having, kind_of, placed, running, scene, until
 
 pytestmark = pytest.mark.house
 
@@ -623,7 +626,7 @@ segmentation.METHODS["grabcut"] = segmentation.salient({str(path)!r})
 from pyharmony.server._worker import main
 """
     monkeypatch.setattr(_pool, "_CODE", _pool._CODE.replace("from pyharmony.server._worker import main", own.strip()))
-    with running(preview_timeout=2.0) as service:
+    with running(preview_timeout=2.0, readable=(path,)) as service:
         pid, picture = service.pid(), service.upload(scene()["dst"])["id"]
         click = {"picture": picture, "method": "grabcut", "steps": [{"kind": "click", "x": 20, "y": 20}]}
         told = service.start("segment", 60, **click).json()
@@ -824,3 +827,109 @@ def test_layers_that_do_not_belong_together_are_refused(service: Running) -> Non
     for shadow in ("layer", "grey", "deep"):
         told = service.start("live", 60, **right, shadow=ids[shadow], cast=[0, 0]).json()
         assert told["error"]["kind"] == "input" and "expected the shadow layer" in told["error"]["message"], told
+
+
+# ---- the confinement of workers ----
+
+#: Run in a process as a worker's: what it may not do, and what jobs need.
+TRIAL = """
+import json, os, socket, subprocess, sys, tempfile, urllib.request
+from pathlib import Path
+from pyharmony.server._confinement import confine
+
+folder, secret = Path(sys.argv[1]), sys.argv[2]
+state, refused, done = confine(str(folder)), [], []
+def tried(name, work):
+    try:
+        work()
+    except OSError as error:
+        refused.append(name)
+    else:
+        done.append(name)
+for path in (secret, "/etc/passwd", "/etc/hostname", "/dev/zero", f"/proc/{os.getppid()}/environ", "/proc/1/environ",
+             f"/proc/self/root{secret}", f"{folder}/../{Path(secret).name}", f"{folder}/link"):
+    tried(path, lambda: open(path, "rb").read(1))
+tried("list", lambda: os.listdir(Path(secret).parent))
+tried("write", lambda: open(secret + ".new", "w"))
+tried("truncate", lambda: os.truncate(secret, 0))
+tried("rename out", lambda: os.rename(folder / "own", secret + ".own"))
+tried("socket", lambda: socket.socket())
+tried("unix socket", lambda: socket.socket(socket.AF_UNIX))
+tried("netlink", lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW))
+tried("address", lambda: urllib.request.urlopen("http://127.0.0.1:1/"))
+tried("program", lambda: subprocess.run(["/bin/true"]))
+tried("symlink", lambda: os.symlink(secret, folder / "made"))
+tried("pipe", lambda: os.mkfifo(folder / "pipe"))
+tried("signal", lambda: os.kill(os.getppid(), 0))
+import threading
+thread = threading.Thread(target=tried, args=("thread", lambda: open(secret, "rb")))
+thread.start(); thread.join()
+if not os.fork():
+    tried("child", lambda: open(secret, "rb"))
+    os._exit(0 if "child" in refused else 1)
+assert os.wait()[1] == 0
+hidden = list(refused)
+tried("own", lambda: (folder / "own").read_bytes())
+tried("new", lambda: (folder / "new").write_bytes(b"x"))
+tried("rename", lambda: os.rename(folder / "new", folder / "newer"))
+tried("remove", lambda: os.remove(folder / "newer"))
+import numpy, PIL.Image, pyharmony.blend, pyharmony.segmentation, importlib.util
+for name in ("cv2", "torch", "scipy", "onnxruntime", "imagecodecs", "pillow_heif"):
+    if importlib.util.find_spec(name):
+        importlib.import_module(name)
+from pyharmony import _shipped
+for entry in _shipped.every():
+    _shipped.read(entry)
+print(json.dumps({"state": state, "refused": refused, "done": done}))
+"""
+
+
+def test_a_worker_opens_only_files_of_its_run_and_no_connection(tmp_path: Path) -> None:
+    folder, secret = tmp_path / "run", tmp_path / "secret"
+    folder.mkdir()
+    (folder / "own").write_bytes(b"own")
+    secret.write_bytes(b"secret")
+    (folder / "link").symlink_to(secret)
+    process = subprocess.run(
+        [sys.executable, "-c", TRIAL, str(folder), str(secret)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert process.returncode == 0, process.stderr
+    told = json.loads(process.stdout.splitlines()[-1])
+    if set(told["state"].values()) != {"confined"}:
+        pytest.skip("the system has no Landlock or no seccomp")
+    assert told["done"] == ["own", "new", "rename", "remove"], told
+    assert len(told["refused"]) == 22 and secret.read_bytes() == b"secret"
+
+
+def test_a_system_that_cannot_confine_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Degrades with a reason: another system, another processor, a kernel without it."""
+    from pyharmony.server import _confinement
+
+    monkeypatch.setattr(_confinement, "_checked", lambda result: result)
+    monkeypatch.setattr(_confinement, "_restrict_files", lambda *_: (_ for _ in ()).throw(OSError(38, "no Landlock")))
+    monkeypatch.setattr(_confinement.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(_confinement.ctypes, "CDLL", lambda *_, **__: types.SimpleNamespace(prctl=lambda *_: 0))
+    monkeypatch.setattr(_confinement, "_prefer_oom_kill", lambda: None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    state = _confinement.confine(str(tmp_path))
+    assert state == {"files": "no Landlock", "system calls": "no list of system calls for riscv64"}
+    monkeypatch.setattr(_confinement.sys, "platform", "darwin")
+    assert _confinement.confine(str(tmp_path))["files"] == "darwin has no Landlock and no seccomp"
+
+
+def test_health_says_how_workers_are_confined(service: Running, caplog: pytest.LogCaptureFixture) -> None:
+    told = service.client.get("/health").json()["confinement"]
+    assert set(told) == {"files", "system calls"}
+    pool = service.service.pool
+    slot = type(pool.slots[0])(7)
+    before = pool.confinement
+    try:
+        with caplog.at_level("INFO", "pyharmony.server"):
+            pool._receive(
+                slot, {"event": "ready", "confinement": {"files": "no Landlock", "system calls": "confined"}}, 0
+            )
+            pool.log_confinement()
+        (record,) = [one for one in caplog.records if "confinement of workers" in one.getMessage()]
+        assert record.levelname == "WARNING" and "files no Landlock" in record.getMessage()
+    finally:
+        pool.confinement = before

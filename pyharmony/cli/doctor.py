@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import platform
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -75,6 +78,7 @@ def _checks() -> Iterator[Check]:
         yield _optional(module)
     yield check("page", _page, _install.hint("serve"))
     yield check("temporary folder", _temporary, "set TMPDIR to a folder that is writable and has free space")
+    yield check("service", _confinement, "Linux 5.13 confines workers; elsewhere run the service in a container")
     yield check("CUDA kernels", _kernels, "with a GPU: install again with nvcc of CUDA 12.4 or later on PATH")
     yield check("GPU", _driver, "nothing to do: everything runs on the CPU")
     yield from _gpus(check)
@@ -113,6 +117,21 @@ def _distribution() -> str:
     if any(strangers.values()):
         raise RuntimeError(f"{text}; its files are mixed with those of this one")
     raise Missing(text)
+
+
+def _confinement() -> str:
+    """Confines a process as the workers of the service are."""
+    code = (
+        "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pyharmony.server._confinement import confine; "
+    )
+    code += "print(json.dumps(confine('/')))"
+    arguments = [sys.executable, "-c", code, json.dumps(sys.path)]
+    process = subprocess.run(arguments, capture_output=True, text=True, check=True)  # noqa: S603, this Python
+    state: dict[str, str] = json.loads(process.stdout)
+    text = ", ".join(f"{what} {how}" for what, how in state.items())
+    if set(state.values()) != {"confined"}:
+        raise Missing(f"workers are not confined: {text}")
+    return f"workers: {text}"
 
 
 def _weights() -> str:

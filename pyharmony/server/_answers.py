@@ -212,6 +212,9 @@ class Health(Answer):
     running: int
     queued: int
     uptime: float = Field(description="Seconds since the start.")
+    confinement: dict[str, str] = Field(
+        description="Whether the 'files' and the 'system calls' of workers are 'confined', or why they are not."
+    )
 
 
 def moment(seconds: float) -> datetime.datetime:

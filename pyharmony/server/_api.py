@@ -76,8 +76,8 @@ Id = Annotated[str, Path(pattern=_ID, description="32 hexadecimal digits.")]
 Wait = Annotated[
     float, Query(ge=0, le=60, description="The seconds to wait for the end of the job before the response is sent.")
 ]
-#: A name for people, without control characters.
-Label = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+#: A name for people, which is escaped where it is shown.
+Label = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 _PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem, "description": "Refused; see the body."}}
 
 
@@ -273,6 +273,7 @@ class Service:
             running=len(self.pool.running),
             queued=len(self.pool.queue),
             uptime=round(time.monotonic() - self.began, 1),
+            confinement=self.pool.confinement,
         )
 
     async def figures(self) -> Response:
@@ -544,7 +545,8 @@ async def _on_invalid(request: Request, error: Any) -> JSONResponse:
     errors = error.errors()
     unread = any(one["type"] == "json_invalid" for one in errors)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if request.method == "POST" and kind != "application/json" and not unread:
+    of_body = any(one["loc"][0] == "body" for one in errors)
+    if request.method == "POST" and kind != "application/json" and of_body and not unread:
         request.scope["refused"] = "media_type"
         return refusal_response(415, "media_type", "expected a body of JSON, with Content-Type: application/json")
     messages = [_message_of(one) for one in errors[:MAX_ERRORS]]

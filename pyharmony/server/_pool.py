@@ -47,8 +47,10 @@ _LONGEST_RETRY = 60
 _CODE = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
+from pyharmony.server._confinement import confine
+confinement = confine(sys.argv[3], json.loads(sys.argv[2]))
 from pyharmony.server._worker import main
-main()
+main(confinement)
 """
 
 
@@ -165,6 +167,8 @@ class Pool:
         self.queue: Queue[Job] = Queue()
         self.slots = [_Slot(i) for i in range(settings.worker_count)]
         self.stopping = self.closing = self._is_up = False
+        #: What the confinement of a worker achieved, see `_confinement.confine`.
+        self.confinement: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._seconds = 1.0  # a running mean of the time of a job, for Retry-After
         self._last_sign = time.monotonic()
@@ -457,7 +461,9 @@ class Pool:
             **os.environ,
             "OMP_NUM_THREADS": str(min(threads, int(threads_text)) if threads_text.isdigit() else threads),
         }
-        arguments = (json.dumps(sys.path), str(self.store.tree.folder), settings.max_pixels, settings.proxy_side)
+        readable = json.dumps([str(path) for path in settings.readable])
+        folder = str(self.store.tree.folder)
+        arguments = (json.dumps(sys.path), readable, folder, settings.max_pixels, settings.proxy_side)
         slot.process = process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _CODE, *map(str, arguments),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -496,6 +502,7 @@ class Pool:
             _log.log(int(message["level"]), "%s", message["message"], extra={"fields": fields})
         elif event == "ready":
             slot.ready = True
+            self.confinement = dict(message["confinement"])
             self._hand_out()
         elif job is None or message["job"] != job.id or job.why is not None:
             return
@@ -579,6 +586,12 @@ class Pool:
             text = line.decode("utf-8", "replace").rstrip()
             slot.log_lines.append(text)
             _log.debug("worker %d printed: %s", slot.number, text, extra={"fields": {"worker": slot.number}})
+
+    def log_confinement(self) -> None:
+        """Logs how workers are confined, as a warning if they are not."""
+        reasons = ", ".join(f"{what} {how}" for what, how in self.confinement.items())
+        level = logging.DEBUG if set(self.confinement.values()) == {"confined"} else logging.WARNING
+        _log.log(level, "the confinement of workers: %s", reasons)
 
     # ---- the end ----
 

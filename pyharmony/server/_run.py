@@ -142,6 +142,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_start()
+            self.service.pool.log_confinement()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stops at the first signal, at once at the second."""

@@ -15,6 +15,7 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -64,8 +65,11 @@ class _RecordSender(logging.Handler):
             self.channel.send("log", level=record.levelno, message=message)
 
 
-def main() -> None:
-    """Runs a worker; its arguments are the folder of the run, the largest image in pixels and the side of proxies."""
+def main(confinement: Mapping[str, str]) -> None:
+    """Runs a worker; its arguments are the folder of the run, the largest image in pixels and the side of proxies.
+
+    confinement: what `_confinement.confine` achieved.
+    """
     folder, max_pixels, proxy_side = sys.argv[-3:]
     tree, memory = Tree(Path(folder)), Memory(int(max_pixels), int(proxy_side))
     # Libraries print to stderr instead, so that they do not interrupt the messages.
@@ -74,12 +78,11 @@ def main() -> None:
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o077)
-    _prefer_oom_kill()
     logging.getLogger("pyharmony").addHandler(_RecordSender(channel, tree))
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
     _warm()
-    channel.send("ready")
+    channel.send("ready", confinement=confinement)
     while True:
         message = inbox.get()
         _do(message, tree, memory, channel)
@@ -90,12 +93,6 @@ def _listen(inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
     for line in sys.stdin.buffer:
         inbox.put(json.loads(line))
     os._exit(0)
-
-
-def _prefer_oom_kill() -> None:
-    """Makes the operating system end this process before the service when it runs out of memory."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _warm() -> None:

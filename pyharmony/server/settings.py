@@ -74,6 +74,7 @@ class Settings:
         connections: the largest number of connections at a time.
         page: the folder of the page; None: there is none.
         proxy_side: the longer side of proxies, in pixels.
+        readable: files and folders that workers may read beside their own, such as weights of your own methods.
     """
 
     host: str = "127.0.0.1"
@@ -98,6 +99,7 @@ class Settings:
     connections: int = 512
     page: Path | None = PAGE
     proxy_side: int = 1600
+    readable: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         for name in (
