@@ -6,6 +6,7 @@ Arrays that are on the device come in by `__cuda_array_interface__`; NumPy's are
 from __future__ import annotations
 
 import itertools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -551,3 +552,25 @@ def test_what_kernels_do_not_take_runs_on_the_processor_unless_cuda_was_named() 
                 blend.gaussian_poisson(*there, device="cuda", **options)
     with pytest.raises(DeviceError, match="dst: on a CUDA device, and this blend has no kernels there"):
         blend.alpha(*map(Interface, pair((9, 9, 3), "uint8")))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("weight", [1e-300, 1e-20, 1e-12, 1e-7, 1e-5, 0.1, "map"])
+def test_a_mean_that_only_small_weights_fix_is_right_or_told(dtype: str, weight: float | str) -> None:
+    """Also without an info, where nothing asks for the bound."""
+    rng = np.random.default_rng(5)
+    white = 255 if dtype == "uint8" else 1
+    images = 0.3 + 0.4 * rng.random((3, 37, 29, 2))
+    src, dst, base = (np.rint(255 * x).astype(np.uint8) if white == 255 else x.astype(dtype) for x in images)
+    weights = (rng.random((37, 29)) * 1e-9).astype(np.float32) if weight == "map" else weight
+    options = {"mask": np.ones((37, 29), np.float32), "color_weight": weights}
+    exact = ops.poisson(src / white, dst / white, base=base / white, device="cpu", **options)  # type: ignore[call-overload]
+    for with_info in (False, True):
+        with warnings.catch_warnings(record=True) as record:
+            warnings.simplefilter("always")
+            result = ops.poisson(src, dst, base=base, device="cuda", return_info=with_info, **options)  # type: ignore[call-overload]
+        image = result[0] if with_info else result
+        error = np.abs(image / white - exact).max() * 255
+        assert error <= (0.76 if white == 255 else 0.0251) or any(x.category is RuntimeWarning for x in record)
+        if weight == 0.1:
+            assert not record

@@ -211,6 +211,7 @@ def run_cases(seeds: range) -> int:
 
 def test_no_weight_misses_a_tolerance_in_silence() -> None:
     """The solves of a hundred weights, maps and masks, in every dtype."""
+    run_cases(range(961, 962))  # the least weight of all, 5e-324, whose reciprocal is infinite
     warned = run_cases(range(120))
     assert warned <= 12, "tolerances that can be reached are missed"
 

@@ -72,11 +72,11 @@ def proven_bound(eq: Equation, x: NumpyArray, residual: float, tolerance: float)
         return residual / excess + rounding, 0
     e = np.empty(x.shape, np.float64)
     eq.residual(x, out=e)
-    # rhs and out may share memory: the solve copies the rows of rhs before it writes the first row of out.
-    stats = solve_by_dct(eq, e, True, rhs=e)
     # The mean of the solution is known; with a small weight the residual determines it poorly.
-    mean = eq.base.mean((0, 1), dtype=np.float64) / eq.gain()
-    e += mean - x.mean((0, 1), dtype=np.float64) - e.mean((0, 1))
+    mean = eq.base.mean((0, 1), dtype=np.float64) / eq.gain() - x.mean((0, 1), dtype=np.float64)
+    # rhs and out may share memory: the solve copies the rows of rhs before it writes the first row of out.
+    stats = solve_by_dct(eq, e, True, rhs=e, mean=mean.tolist())
+    e += mean - e.mean((0, 1))
     size = max(float(e.max()), -float(e.min()))
     e += x
     r = np.empty(x.shape, np.float64)
