@@ -1761,3 +1761,47 @@ def test_numbers_beyond_all_images_in_a_recipe_are_refused() -> None:
                 composition.compose(subject, dst, recipe=damaged)
             count += 1
     assert count > 90
+
+
+def test_a_recipe_crops_the_composite(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    subject = rng.integers(0, 255, (40, 30, 4), np.uint8)
+    subject[..., 3] = np.hypot(*np.mgrid[-20:20, -15:15]) < 12
+    subject[..., 3] *= 255
+    background = rng.integers(0, 255, (90, 140, 3), np.uint8)
+    whole, info = pyharmony.compose(subject, background, at=(50, 20), people=[], return_info=True)
+    paths = [tmp_path / name for name in ("subject.png", "background.png", "recipe.json", "out.png")]
+    io.write(io.Picture(subject), paths[0])
+    io.write(io.Picture(background), paths[1])
+    for x, y, wide, high in ((45, 10, 60, 50), (0, 0, 140, 90), (139, 89, 1, 1), (70, 30, 2, 7)):
+        recipe = {**info.recipe, "crop": [x, y, wide, high], "page": {"way": "compose"}}
+        part = whole[y : y + high, x : x + wide]
+        result, about = pyharmony.compose(subject, background, recipe=recipe, return_info=True)
+        assert np.array_equal(result, part)
+        io.write_layers(tmp_path / "layers.ora", about.layers, result, overwrite=True)
+        assert np.array_equal(io.read_layers(tmp_path / "layers.ora")[1].pixels, part)
+        # From files, to a file, which is written once.
+        paths[2].write_text(json.dumps(recipe))
+        pyharmony.compose(str(paths[0]), str(paths[1]), recipe=paths[2], out=str(paths[3]))
+        assert np.array_equal(io.read(paths[3]).pixels, part)
+        preview = pyharmony.compose(subject, background, recipe=recipe, side=70)
+        assert np.abs(np.subtract(preview.shape[:2], (high / 2, wide / 2))).max() <= 1
+    for crop in (
+        [0, 0, 141, 90],
+        [100, 0, 41, 5],
+        [0, 0, 0, 5],
+        [-1, 0, 5, 5],
+        [0, 0, 5.0, 5],
+        [0, 0, 5],
+        "all",
+        {},
+        10**30,
+    ):
+        with pytest.raises(ArgumentError, match=r"recipe: crop: .*expected"):
+            pyharmony.compose(subject, background, recipe={**info.recipe, "crop": crop})
+    with pytest.raises(ArgumentError, match=r"recipe: page: 3, expected null, or an object"):
+        pyharmony.compose(subject, background, recipe={**info.recipe, "page": 3})
+    with pytest.raises(ArgumentError, match="out: an array, and the recipe has a crop"):
+        pyharmony.compose(
+            subject, background, recipe={**info.recipe, "crop": [0, 0, 9, 9]}, out=np.empty_like(background)
+        )

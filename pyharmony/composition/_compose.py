@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -50,7 +50,7 @@ from . import _plan
 from ._arguments import check_out, check_people, check_result, one_of, options_of, settings_of
 from ._plan import DECIDED, People, Photo, SubjectOptions
 from ._recipe import SCHEMA, check_mask, digest, mask_over, read_recipe
-from ._render import draw, layers_of
+from ._render import draw, layers_of, within
 from ._subject import PlacedSubject
 from ._weights import changed, enlarges, sha256_of
 
@@ -167,7 +167,8 @@ class ComposeInfo(_reprs.Line):
         if self._background.dtype.kind != "u":
             kind = self._background.dtype.name
             raise ArgumentError(f"background: {kind}, layers hold 8 or 16 bits; expected uint8 or uint16")
-        return layers_of(self._background, self._drawings, Region.whole(self._background.shape))
+        part = _region_of(self.recipe, self._background.shape)
+        return layers_of(part.of(self._background), [within(one, part) for one in self._drawings], part)
 
     def _repr_html_(self) -> str:
         """Returns the drawn subjects, with a line about each, as HTML for a notebook."""
@@ -259,7 +260,8 @@ def compose(
             `pyharmony.color.Retouching`. Of several subjects one for all, or a list with one, or None, each.
         upscale: a method of `pyharmony.super_resolve` for subjects with a scale above 1.5; None: they are interpolated.
         seed: the seed of the grain.
-        recipe: the decisions of an earlier call, `ComposeInfo.recipe` or a JSON file of it; of the other arguments only
+        recipe: the decisions of an earlier call, `ComposeInfo.recipe` or a JSON file of it, to which 'crop', [x, y,
+            width, height] in pixels of the background, may be added: the part to return. Of the other arguments only
             subjects, background, side, keep_alpha, keep_gps, out and return_info are used.
         side: the longer side in pixels of a preview, which is drawn from reduced photos; None: full size.
         keep_alpha: whether a background's alpha stays as it is under the subjects, which are invisible where it is 0;
@@ -346,14 +348,44 @@ def compose(
         return results
 
     device = None if is_device_array(whole) else "cpu"
-    call = Call("compose", ITSELF, whole, keep_gps=keep_gps, out=out, device=device)
+    is_cropped = bool(plan.get("crop"))
+    if is_cropped and out is not None and not to_file:
+        raise ArgumentError("out: an array, and the recipe has a crop; expected a file, or None")
+    call = Call("compose", ITSELF, whole, keep_gps=keep_gps, out=None if is_cropped else out, device=device)
     result = call.run(work, tell=lambda info: None)
+    if is_cropped:
+        result = _cropped(result, plan)
+        if to_file:
+            io.write(result, cast(Any, out))
+            result = out
     for number, one in zip(plan["order"], infos[0].subjects, strict=True):
         for reason in one.warnings:
             warn(PyHarmonyWarning.because(f"subjects[{number}]: " if several else "", reason))
     if not _arrays.is_array(background) and isinstance(result, Picture) and not isinstance(background, Picture):
         result = as_delivered(result)
     return WithInfo((result, infos[0])) if return_info else result
+
+
+def _region_of(recipe: Mapping[str, Any], shape: tuple[int, ...]) -> Region:
+    """Returns the part of a composite [h, w, …], which may be reduced, that a recipe crops it to; else all of it."""
+    if not recipe.get("crop"):
+        return Region.whole(shape)
+    ratio = max(shape[:2]) / max(recipe["size"])
+    x, y, wide, high = (round(value * ratio) for value in recipe["crop"])
+    x, y = min(x, shape[1] - 1), min(y, shape[0] - 1)
+    return Region(y, min(y + max(1, high), shape[0]), x, min(x + max(1, wide), shape[1]))
+
+
+def _cropped(image: Any, recipe: Mapping[str, Any]) -> Any:
+    """Returns the part of a composite of any kind that a recipe crops it to."""
+    if isinstance(image, Picture):
+        part = _region_of(recipe, image.pixels.shape)
+        return replace(image, pixels=np.ascontiguousarray(part.of(image.pixels)))
+    if _arrays.is_torch(image):
+        part = _region_of(recipe, tuple(image.shape[-2:]))
+        return image[..., part.y0 : part.y1, part.x0 : part.x1]
+    part = _region_of(recipe, image.shape)
+    return image[part.y0 : part.y1, part.x0 : part.x1]
 
 
 def _read_images(

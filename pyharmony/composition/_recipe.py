@@ -179,7 +179,9 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
             problem = f"schema is {content['schema']!r}" if "schema" in content else "'schema' is missing"
         raise ArgumentError(f"recipe: {problem}, expected a recipe of compose, whose 'schema' is {SCHEMA!r}")
     whole = dict(content)
-    _check(whole, _WHOLE, "")
+    _check(whole, {**_WHOLE, **{key: check for key, check in _ADDED.items() if key in whole}}, "")
+    if (crop := whole.get("crop")) and any(sum(crop[i::2]) > whole["size"][i] for i in (0, 1)):
+        raise _damaged("crop", f"{crop!r}, expected a rectangle within {whole['size'][0]} x {whole['size'][1]} pixels")
     _check_known(whole, "background", "background_file", "")
     options = [option for option in COMPOSE.options if option.in_recipe]
     accepts = {**_SUBJECT, **{option.name: (option.accepts, option.accepted) for option in options}}
@@ -296,6 +298,14 @@ _WHOLE: dict[str, Check] = {
     "seed": ((lambda value: _is_count(value, 0)), "a whole number of at least 0"),
     "order": ((lambda value: _are(value, None, lambda v: _is_count(v, 0))), "the numbers of the subjects"),
     "subjects": ((lambda value: _are(value, None, lambda v: isinstance(v, Mapping)) and value), "a list of them"),
+}
+#: The fields that a program may add: a rectangle of the composite to return, and what it reads itself.
+_ADDED: dict[str, Check] = {
+    "crop": (
+        (lambda value: value is None or (_are(value, 4, lambda v: _is_count(v, 0)) and min(value[2:]) > 0)),
+        "null, or whole numbers x, y, width, height",
+    ),
+    "page": (_is_object, "null, or an object"),
 }
 _SUBJECT: dict[str, Check] = {
     "size": _SIZE,

@@ -65,7 +65,7 @@ def draw(
     if canvas.dtype.kind == "u":
         # Layers are merged with one rounding at the end, like in viewers of layers, which gives the same bits.
         def merge(part: Region) -> None:
-            layers = layers_of(part.of(background), [_within(one, part) for one in subjects], part)
+            layers = layers_of(part.of(background), [within(one, part) for one in subjects], part)
             part.of(canvas)[...] = merged_of(layers, part.shape[::-1])[..., :3]
 
         in_threads(merge, list(_overlapping_parts(subjects)))
@@ -78,7 +78,7 @@ def _overlapping_parts(subjects: Sequence[PlacedSubject]) -> Iterator[Region]:
         for rows in _rows(region):
             for x in range(region.x0, region.x1, _WIDE):
                 part = Region(rows.y0, rows.y1, x, min(x + _WIDE, region.x1))
-                over_it = [_within(one, part) for one in subjects]
+                over_it = [within(one, part) for one in subjects]
                 over_it = [one for one in over_it if not (one.region.empty and one.shadow is one.reflection is None)]
                 if len(over_it) == 1 and over_it[0].shadow is over_it[0].reflection is None:
                     alpha = over_it[0].alpha
@@ -94,7 +94,7 @@ def _rows(region: Region) -> Iterator[Region]:
         yield Region(region.y0 + rows.start, region.y0 + rows.stop, region.x0, region.x1)
 
 
-def _within(subject: PlacedSubject, part: Region) -> PlacedSubject:
+def within(subject: PlacedSubject, part: Region) -> PlacedSubject:
     """Returns the part of a subject, its shadow and its reflection in a part of the background."""
 
     def cut(layer: tuple[NumpyArray, Region] | None) -> tuple[NumpyArray, Region] | None:
