@@ -6,11 +6,11 @@ const { configs } = createRequire(new URL("../../build/page/package.json", impor
 
 /** Names of the browser that the page uses. */
 const BROWSER = [
-  "AbortController", "Blob", "BroadcastChannel", "Event", "EventSource", "File", "IDBKeyRange", "Image", "Option",
-  "ResizeObserver", "URL", "Worker", "XMLHttpRequest", "addEventListener", "atob", "clearInterval", "clearTimeout",
-  "console", "createImageBitmap", "crypto", "document", "fetch", "getComputedStyle", "history", "indexedDB",
-  "location", "matchMedia", "navigator", "performance", "requestAnimationFrame", "sessionStorage", "setInterval",
-  "setTimeout", "window",
+  "AbortController", "Blob", "BroadcastChannel", "DOMParser", "DecompressionStream", "Event", "EventSource", "File",
+  "IDBKeyRange", "Image", "Option", "ResizeObserver", "Response", "TextDecoder", "URL", "Worker", "XMLHttpRequest",
+  "addEventListener", "atob", "clearInterval", "clearTimeout", "console", "createImageBitmap", "crypto", "document",
+  "fetch", "getComputedStyle", "history", "indexedDB", "location", "matchMedia", "navigator", "performance",
+  "requestAnimationFrame", "sessionStorage", "setInterval", "setTimeout", "window",
 ];
 
 export default [

@@ -26,7 +26,7 @@ function show(view) {
 }
 
 /** Opens photos in the editor, or continues a draft. */
-/** @type {(way: Way, pictures: Pictures, draft?: Draft) => Promise<void>} */
+/** @type {(way: Way, pictures: Pictures, draft?: drafts.Started) => Promise<void>} */
 async function open(way, pictures, draft = undefined) {
   clear();
   try {

@@ -144,6 +144,12 @@ export function adding(doc, photo) {
   return withSubjects(doc, [...subjects, { ...FIRST, number, photo }], subjects.length);
 }
 
+/** Returns the document of some subjects, from the lowest to the topmost, which is the active one. */
+/** @type {(subjects: Partial<Subject>[], crop: Rectangle | null) => Doc} */
+export const documentOf = (subjects, crop) => withSubjects(
+  { ...BEGIN, crop }, subjects.map((one, i) => ({ ...FIRST, ...one, number: i + 1 })), subjects.length - 1,
+);
+
 /** Returns the document without a subject. @type {(doc: Doc, index: number) => Doc} */
 export function removing(doc, index) {
   const subjects = subjectsOf(doc).filter((_, i) => i !== index);

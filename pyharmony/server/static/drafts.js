@@ -22,6 +22,12 @@
  * @property {string} thumb the URL of a small image of it
  */
 
+/**
+ * What a session goes on with: a draft, or a file that was opened.
+ *
+ * @typedef {Pick<Draft, "states" | "now" | "step"> & Partial<Draft>} Started
+ */
+
 const [DATABASE, DRAFTS, FILES] = ["pyharmony", "drafts", "files"];
 /** The time after which a draft is deleted, in milliseconds: a week. */
 const LIFETIME = 7 * 24 * 3600 * 1000;

@@ -60,7 +60,7 @@ export class Editor {
   }
 
   /** Opens images of the service; a draft is continued. */
-  /** @type {(way: Way, pictures: Pictures, about: About | null, draft?: drafts.Draft) => Promise<void>} */
+  /** @type {(way: Way, pictures: Pictures, about: About | null, draft?: drafts.Started) => Promise<void>} */
   async open(way, pictures, about, draft = undefined) {
     this.close();
     const { changes } = this;

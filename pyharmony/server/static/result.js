@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { $, chosen, elementOf } from "./dom.js";
 import { isVisible, subjectsOf } from "./document.js";
 import { announce, fail, showMessage } from "./messages.js";
+import { pageOf } from "./opening.js";
 import { TEXTS, WORK } from "./strings.js";
 
 /** @import { Picture } from "./api.js" */
@@ -23,6 +24,8 @@ import { TEXTS, WORK } from "./strings.js";
  */
 /** @typedef {{ picture: Picture, recipe: string }} Saved */
 
+/** The time after which the URL of a file that was saved is released, in milliseconds. */
+const RELEASE = 60_000;
 /** The suffixes of files that differ from the name of the format, and the depths of formats. */
 /** @type {[Record<string, string>, Record<string, number>]} */
 const [ENDINGS, DEPTHS] = [{ jpeg: "jpg", tiff: "tif" }, { tiff: 16, jpeg: 8 }];
@@ -126,7 +129,8 @@ export class Result {
     const { format, session: { doc } } = this;
     try {
       const made = await this.make();
-      const picture = format === "ora" ? await this.layersOf(made) : await this.fileOf(made, format, doc.crop);
+      const isLayered = format === "ora";
+      const picture = await (isLayered ? this.layersOf({ ...made, doc }) : this.fileOf(made, format, doc.crop));
       download(`${await api.there(picture.file_url)}?name=${encodeURIComponent(this.fileName(format))}`);
       this.session.saved = doc;
       this.session.editor.storeLater();
@@ -140,9 +144,16 @@ export class Result {
   }
 
   /** @type {(made: Made) => Promise<Picture>} */
-  async layersOf({ body }) {
+  async layersOf({ doc, body, recipe }) {
     const { jobs, way } = this.session;
-    const job = await jobs.work(WORK.layers, (options) => api.run(way.name, { ...body, layers: true }, options));
+    const job = await jobs.work(WORK.layers, async (options) => {
+      const { subjects, background, format } = body;
+      const cropped = doc.crop && {
+        subjects: subjects.map((/** @type {Body} */ { picture }) => ({ picture })), background, format,
+        recipe: { ...await (await fetch(await api.there(recipe))).json(), crop: doc.crop },
+      };
+      return api.run(way.name, { ...(cropped ?? body), layers: true }, options);
+    });
     return job.result.openraster;
   }
 
@@ -164,7 +175,13 @@ export class Result {
     const made = await this.make();
     // A recipe is for photos in their own depth.
     const from = (this.format === "tiff" && await this.makeDeep(made)) || made;
-    download(await api.there(from.recipe), "recipe.json");
+    const text = await (await fetch(await api.there(from.recipe))).text();
+    const { doc, pictures } = this.session;
+    // The numbers of the service stay as they are written.
+    const added = JSON.stringify({ crop: doc.crop, page: pageOf(doc, pictures) });
+    const url = URL.createObjectURL(new Blob([`${added.slice(0, -1)}, ${text.slice(1)}`]));
+    download(url, "recipe.json");
+    setTimeout(() => URL.revokeObjectURL(url), RELEASE);
   }
 
   /** Saves the mask of the cut-out. */
@@ -195,13 +212,13 @@ export class Result {
       way, names, out: this.fileName(format), format, body: { ...made.body, scale: made.body.scale ?? 1 },
       deepens: format === "tiff" && (pictures.photos ?? [background]).some(({ dtype }) => dtype === "uint8"),
       flattens: format === "jpeg" && made.picture.dtype !== "uint8",
+      crop: way.layered ? null : this.session.doc.crop,
     });
     $("code").textContent = text;
     $("code").hidden = false;
     const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
     const notes = [
       ...(way.layered ? [TEXTS.readsRecipe] : []), ...(same ? [TEXTS.sameNames] : []),
-      ...(made.doc.crop ? [TEXTS.notCropped] : []),
     ];
     showMessage([copied ? TEXTS.copied : TEXTS.notCopied, ...notes].join(" "));
   }

@@ -33,7 +33,7 @@ export class Session {
    * @param {Way} way
    * @param {Pictures} pictures
    * @param {import("./requests.js").About} about
-   * @param {import("./drafts.js").Draft} [draft] an unfinished picture, which is continued
+   * @param {import("./drafts.js").Started} [draft] an unfinished picture, which is continued
    */
   constructor(editor, way, pictures, about, draft = undefined) {
     this.editor = editor;

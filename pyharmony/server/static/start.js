@@ -1,8 +1,9 @@
 // The start: the choice of a way, and the uploads of its photos, after which the editor opens.
 
 import * as api from "./api.js";
-import { $, button, buttonOf, elementOf, inputs, passFocus } from "./dom.js";
+import { $, button, buttonOf, elementOf, input, inputs, passFocus } from "./dom.js";
 import { announce, clear, fail, messageOf } from "./messages.js";
+import { openedLayers, openedRecipe, photosOf, readRecipe } from "./opening.js";
 import { reducedFile } from "./pixels.js";
 import { START } from "./strings.js";
 import { WAYS } from "./ways/all.js";
@@ -10,14 +11,19 @@ import { WAYS } from "./ways/all.js";
 /** @import { Picture } from "./api.js" */
 /** @import { Pictures, Slot, Way } from "./ways/way.js" */
 
+/** @typedef {(way: Way, pictures: Pictures, draft?: import("./drafts.js").Started) => Promise<void>} Open */
+
 /** The accepted files of a slot, and image files whose type the browser does not know. */
-const [ACCEPTED, IMAGES] = ["image/*,.tif,.tiff,.heic,.heif,.avif", /\.(tiff?|hei[cf]|avif)$/i];
+const [ACCEPTED, IMAGES] = ["image/*,.tif,.tiff,.heic,.heif,.avif,.json,.ora", /\.(tiff?|hei[cf]|avif)$/i];
+
+/** The files that the page has saved and opens. */
+const SAVED = /\.(json|ora)$/i;
 
 /** Returns the title of a slot, and its description. @type {(way: Way, name: string) => [string, string]} */
 const textsOf = (way, name) => /** @type {any} */ (START)[way.name][name];
 
 export class Start {
-  /** @param {(way: Way, pictures: Pictures) => Promise<void>} open is called when all photos are there */
+  /** @param {Open} open is called when all photos are there */
   constructor(open) {
     this.open = open;
     /** The service, once it is known. @type {import("./requests.js").About | null} */
@@ -25,8 +31,15 @@ export class Start {
     this.way = WAYS.compose;
     /** The uploaded photos. @type {Record<string, any>} */
     this.photos = {};
+    /** The recipe whose photos are asked for. @type {import("./opening.js").Recipe | null} */
+    this.recipe = null;
     this.uploads = new AbortController();
     $("sample").addEventListener("click", () => this.openSamples());
+    $("open-file").addEventListener("change", () => {
+      const files = [...(input("open-file").files ?? [])];
+      input("open-file").value = "";
+      this.take(files, this.way.slots[0].name);
+    });
     $("ways").addEventListener("change", ({ target }) => (
       this.choose(WAYS[/** @type {HTMLInputElement} */ (target).value])));
   }
@@ -35,12 +48,13 @@ export class Start {
   get isUsed() { return Object.values(this.photos).some((photo) => photo !== undefined); }
 
   /** Starts over with a way. @param {Way} [way] */
-  choose(way = this.way) {
+  choose(way = WAYS[this.way.name]) {
     clear();
     this.uploads.abort();
     this.uploads = new AbortController();
     this.way = way;
     this.photos = {};
+    this.recipe = null;
     for (const one of inputs("#ways input")) one.checked = one.value === way.name;
     $("way-help").textContent = /** @type {any} */ (START)[way.name].help;
     $("slots").replaceChildren(...way.slots.map((slot) => this.slotOf(slot)));
@@ -76,18 +90,46 @@ export class Start {
     return label;
   }
 
+  /**
+   * Opens a recipe or a file with layers, if there is one among files; of a recipe, the photos are asked for. Returns
+   * whether there was one.
+   *
+   * @param {File[]} files
+   */
+  async openSaved(files) {
+    const saved = files.find(({ name }) => SAVED.test(name));
+    if (!saved) return false;
+    try {
+      if (/\.ora$/i.test(saved.name)) {
+        const { pictures, ...draft } = await openedLayers(saved);
+        await this.open(WAYS.compose, pictures, draft);
+      } else {
+        const recipe = await readRecipe(saved);
+        this.choose({ ...WAYS.compose, slots: [{ name: "photos", icon: "i-photo", many: true }], samples: null });
+        this.recipe = recipe;
+        $("way-help").textContent = START.addPhotos(photosOf(recipe));
+        const photos = files.filter((file) => file !== saved);
+        if (photos.length) await this.receive("photos", photos, true);
+      }
+    } catch (error) {
+      fail(error);
+    }
+    return true;
+  }
+
   /** Adds files that were dropped outside of the slots, or pasted: they fill the first free slot. */
   /** @type {(files: Iterable<File>) => void} */
   bring(files) {
     const slot = this.way.slots.find(({ name }) => !this.photos[name]) ?? this.way.slots[0];
-    const images = [...files].filter((file) => file.type.startsWith("image/") || IMAGES.test(file.name));
+    const images = [...files].filter(({ name, type }) => (
+      type.startsWith("image/") || IMAGES.test(name) || SAVED.test(name)));
     this.take(images, slot.name, slot.many);
   }
 
   /** Adds files to a slot, and surplus ones to the slots after it. */
   /** @type {(files: File[], name: string, many?: boolean) => Promise<void>} */
   async take(files, name, many = false) {
-    if (!files.length) return;
+    if (!files.length || await this.openSaved(files)) return;
     if (many) {
       await this.receive(name, files, true);
       return;
@@ -111,10 +153,10 @@ export class Start {
     const own = new AbortController();
     this.uploads.signal.addEventListener("abort", () => own.abort(), { once: true });
     const { bar, cancel } = showUpload(slot, files.length, () => own.abort());
+    /** Photos of a recipe may come one by one. @type {Picture[]} */
+    const pictures = (this.recipe && this.photos[name]) || [];
     this.photos[name] = null;
     try {
-      /** @type {Picture[]} */
-      const pictures = [];
       for (const file of files) {
         const onProgress = (/** @type {number} */ share) => { bar.value = pictures.length + share * 0.9; };
         pictures.push(await api.upload(file, onProgress, own.signal));
@@ -171,7 +213,13 @@ export class Start {
 
   /** Opens the editor if all photos are there. */
   async goOn() {
-    const { photos, way } = this;
+    const { photos, recipe, way } = this;
+    if (recipe && photos.photos?.length < photosOf(recipe).length) return;
+    if (recipe) {
+      const { pictures, ...draft } = await openedRecipe(recipe, photos.photos);
+      await this.open(WAYS.compose, pictures, draft);
+      return;
+    }
     const names = way.slots.map((slot) => slot.name);
     if (!names.every((name) => photos[name])) return;
     // Two files that were added together may be in the wrong order: a mask is grey.

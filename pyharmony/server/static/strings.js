@@ -18,6 +18,7 @@ export const START = {
     help: "A person or object of the first photo is put into the second.",
     subject: ["Photo to take from", "the person or object you want"],
     background: ["Photo to put into", "where they belong"],
+    photos: ["Photos of the recipe", "all of them"],
   },
   harmonize: {
     help: "You have a composite already. The light and colour of the object are matched to the rest.",
@@ -48,6 +49,11 @@ export const START = {
     name, `at the step “${step}”, ${date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}`,
   ],
   goOn: "Go on",
+  noRecipe: (/** @type {string} */ name) => `${name} is no recipe that this page has saved.`,
+  addPhotos: (/** @type {string[]} */ names) => `Add the photos of the recipe: ${names.join(", ")}`,
+  noLayers: (/** @type {string} */ name) => `${name} is no OpenRaster file with layers.`,
+  layerCount: (/** @type {number} */ count, /** @type {number} */ most) => (
+    `The file has ${count} layers above the lowest, and 1 to ${most} can be opened.`),
   delete: "Delete",
   reduce: "Reduce it and use it",
   reducing: "Reducing it",
@@ -264,7 +270,6 @@ export const TEXTS = {
   copied: "Copied.",
   cropped: (/** @type {number} */ width, /** @type {number} */ height) => `Cropped to ${width} × ${height}`,
   uncropped: "Not cropped",
-  notCropped: "It gives the whole picture, without the crop.",
   notCopied: "Here it is.",
   readsRecipe: "It reads recipe.json, which the button Recipe saves for the format that is chosen.",
   sameNames: "Two of your files have one name: rename the second as shown.",

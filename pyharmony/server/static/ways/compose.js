@@ -52,7 +52,7 @@ export const compose = {
 
   async begin(session) {
     // A photo with transparency is a cut-out already.
-    if (session.moving.channels === 4) {
+    if (session.isCut) {
       await session.cut(null);
       await session.go("place");
     } else {

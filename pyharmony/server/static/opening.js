@@ -1,0 +1,176 @@
+// Opens what the page has saved: a recipe with its photos, and the layers of an OpenRaster file.
+
+import * as api from "./api.js";
+import { BEGIN, documentOf, isVisible, subjectsOf } from "./document.js";
+import { UNPLACED } from "./geometry.js";
+import { boundsOf, canvasOf, cutOutOf } from "./pixels.js";
+import { ServiceError } from "./requests.js";
+import { START, TEXTS } from "./strings.js";
+
+/** @import { Picture } from "./api.js" */
+/** @import { Doc, Subject } from "./document.js" */
+/** @import { Rectangle } from "./geometry.js" */
+/** @import { Pictures } from "./ways/way.js" */
+/** @typedef {{ subjects: any[], crop: Rectangle | null, page: { subjects: any[], background: string } }} Recipe */
+/** @typedef {{ pictures: Pictures, states: Doc[], now: number, step: "place" | "save" }} Opened */
+
+/** The decisions about a subject that a recipe of the page keeps beside its masks. */
+const KEPT = /** @type {const} */ ([
+  "isLocked", "cutter", "place", "front", "strength", "method", "blend", "adjust", "options", "shadow", "tip",
+  "softness",
+]);
+/** The largest number of layers above the lowest: that of subjects. */
+const MOST_LAYERS = 8;
+/** The beginnings of a zip archive's end and of the entries of its directory. */
+const [END, ENTRY] = [0x06054b50, 0x02014b50];
+
+/** @param {string} name */
+const baseOf = (name) => name.replace(/^.*[\\/]/, "");
+
+/** Returns the decisions of a document, without images, for its recipe. */
+/** @type {(doc: Doc, pictures: Pictures) => Recipe["page"]} */
+export function pageOf(doc, pictures) {
+  const subjects = subjectsOf(doc).filter(isVisible).map((one) => ({
+    ...Object.fromEntries(KEPT.map((key) => [key, one[key]])),
+    file: baseOf((one.photo ?? pictures.subject)?.name ?? ""),
+  }));
+  return { subjects, background: baseOf(pictures.background?.name ?? "") };
+}
+
+// ---- a recipe ----
+
+/** Returns a recipe of the page, or throws. @param {File} file @returns {Promise<Recipe>} */
+export async function readRecipe(file) {
+  const recipe = await file.text().then(JSON.parse).catch(() => null);
+  const isOwn = Array.isArray(recipe?.page?.subjects) && recipe.page.subjects.length === recipe.subjects?.length;
+  if (!isOwn) throw new ServiceError(START.noRecipe(file.name));
+  return recipe;
+}
+
+/** Returns the names of the photos of a recipe, the background's last. @param {Recipe} recipe */
+export const photosOf = ({ page }) => [...new Set([...page.subjects.map(({ file }) => String(file)), page.background])];
+
+/** Returns a document of a recipe and its photos: each by its name, others in the order of the names. */
+/** @type {(recipe: Recipe, photos: Picture[]) => Promise<Opened>} */
+export async function openedRecipe(recipe, photos) {
+  const names = photosOf(recipe);
+  const named = photos.filter(({ name = "" }) => names.includes(baseOf(name)));
+  const others = photos.filter((photo) => !named.includes(photo));
+  const pictures = names.map((name) => named.find((one) => baseOf(one.name ?? "") === name) ?? others.shift());
+  const photoOf = (/** @type {string} */ name) => /** @type {Picture} */ (pictures[names.indexOf(name)]);
+  const subjects = await Promise.all(recipe.page.subjects.map(async (own, i) => {
+    const photo = photoOf(String(own.file));
+    const mask = await maskOf(recipe.subjects[i].mask, photo);
+    /** Values of another kind than those of the page are left out. */
+    const kept = KEPT.filter((key) => typeof own[key] === typeof BEGIN[key] && (own[key] !== null || key === "tip"));
+    const values = Object.fromEntries(kept.map((key) => [key, own[key]]));
+    const steps = mask ? [{ kind: "mask", mask: mask.id }] : [];
+    return /** @type {Partial<Subject>} */ ({ ...values, photo, mask, steps });
+  }));
+  return opened(subjects, photoOf(recipe.page.background), recipe.crop ?? null);
+}
+
+/** Returns a document of subjects. @type {(subjects: Partial<Subject>[], background: Picture, crop?: any) => Opened} */
+function opened(subjects, background, crop = null) {
+  const subject = /** @type {Picture} */ (subjects[0].photo);
+  const doc = documentOf(subjects, crop);
+  return { pictures: { subject, background }, states: [doc], now: 0, step: crop ? "save" : "place" };
+}
+
+/** Uploads the mask of a recipe, the PNG of a part of its photo. @type {(mask: any, photo: Picture) => Promise<any>} */
+async function maskOf(mask, photo) {
+  if (!mask) return null;
+  const [width, height] = mask.size ?? [];
+  if (width !== photo.width || height !== photo.height) {
+    throw new ServiceError(TEXTS.maskSize({ width, height }, photo));
+  }
+  const part = new Image();
+  part.src = `data:image/png;base64,${mask.png}`;
+  await part.decode();
+  const canvas = canvasOf(width, height, (context) => {
+    context.fillRect(0, 0, width, height);
+    context.drawImage(part, mask.box[0], mask.box[1]);
+  });
+  return uploaded(canvas, "mask.png");
+}
+
+/** @type {(canvas: HTMLCanvasElement, name: string) => Promise<Picture>} */
+async function uploaded(canvas, name) {
+  const blob = await new Promise((done) => { canvas.toBlob(done, "image/png"); });
+  return api.upload(new File([/** @type {Blob} */ (blob)], name, { type: "image/png" }));
+}
+
+// ---- layers ----
+
+/** Returns the parts of a zip archive: functions that read them, by their names. @param {File} file */
+async function partsOf(file) {
+  const data = await file.arrayBuffer();
+  const view = new DataView(data);
+  let end = data.byteLength - 22;
+  while (end >= 0 && view.getUint32(end, true) !== END) end -= 1;
+  /** @type {Map<string, () => Promise<Blob>>} */
+  const parts = new Map();
+  let at = view.getUint32(end + 16, true);
+  for (; view.getUint32(at, true) === ENTRY;) {
+    const [method, size] = [view.getUint16(at + 10, true), view.getUint32(at + 20, true)];
+    const [name, extra, note] = [28, 30, 32].map((offset) => view.getUint16(at + offset, true));
+    const start = view.getUint32(at + 42, true);
+    parts.set(new TextDecoder().decode(new Uint8Array(data, at + 46, name)), async () => {
+      const from = start + 30 + view.getUint16(start + 26, true) + view.getUint16(start + 28, true);
+      const packed = new Blob([new Uint8Array(data, from, size)]);
+      if (!method) return packed;
+      return new Response(packed.stream().pipeThrough(new DecompressionStream("deflate-raw"))).blob();
+    });
+    at += 46 + name + extra + note;
+  }
+  return parts;
+}
+
+/**
+ * Returns a document of the layers of an OpenRaster file: the lowest is the background, others are subjects. Shadows,
+ * which multiply, and what is faint everywhere become a part of the background.
+ *
+ * @type {(file: File) => Promise<Opened>}
+ */
+export async function openedLayers(file) {
+  const parts = await partsOf(file).catch(() => new Map());
+  const text = await (await parts.get("stack.xml")?.())?.text();
+  if (!text) throw new ServiceError(START.noLayers(file.name));
+  const stack = new DOMParser().parseFromString(text, "text/xml");
+  const visible = [...stack.querySelectorAll("layer")].filter((one) => one.getAttribute("visibility") !== "hidden");
+  const layers = await Promise.all(visible.reverse().map((one) => layerOf(parts, one)));
+  if (!layers.length) throw new ServiceError(START.noLayers(file.name));
+  const [lowest, ...upper] = layers;
+  const shades = upper.filter(({ isShade }) => isShade);
+  const above = upper.filter(({ isShade }) => !isShade);
+  if (!above.length || above.length > MOST_LAYERS) throw new ServiceError(START.layerCount(above.length, MOST_LAYERS));
+  const { naturalWidth, naturalHeight } = lowest.image;
+  const shaded = canvasOf(naturalWidth, naturalHeight, (context) => {
+    context.drawImage(lowest.image, 0, 0);
+    for (const { image, x, y, multiplies } of shades) {
+      context.globalCompositeOperation = multiplies ? "multiply" : "source-over";
+      context.drawImage(image, x, y);
+    }
+  });
+  const background = await (shades.length ? uploaded(shaded, lowest.file.name) : api.upload(lowest.file));
+  const subjects = await Promise.all(above.map(async ({ file: own, x, y }) => {
+    const photo = await api.upload(own);
+    const place = { ...UNPLACED, x: x + photo.width / 2, y: y + photo.height / 2 };
+    // As it is in the file, nothing is matched.
+    return { photo, place, strength: 0 };
+  }));
+  return opened(subjects, background);
+}
+
+/** @type {(parts: Map<string, () => Promise<Blob>>, layer: Element) => Promise<any>} */
+async function layerOf(parts, layer) {
+  const [x, y] = ["x", "y"].map((name) => Number(layer.getAttribute(name)));
+  const blob = /** @type {Blob} */ (await parts.get(layer.getAttribute("src") ?? "")?.());
+  const file = new File([blob], `${layer.getAttribute("name") || "layer"}.png`, { type: "image/png" });
+  const image = new Image();
+  image.src = URL.createObjectURL(blob);
+  await image.decode();
+  URL.revokeObjectURL(image.src);
+  const multiplies = layer.getAttribute("composite-op") === "svg:multiply";
+  return { x, y, file, image, multiplies, isShade: multiplies || !boundsOf(cutOutOf(image, null)) };
+}
