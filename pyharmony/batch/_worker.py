@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from .._jobs.failures import Code, as_failure, finite, record_of
+from .._jobs.failures import Code, as_failure, causes, finite, record_of
 from ._sources import Item
 from .operations import Operation, Settings, Work, operation_of
 
@@ -58,14 +58,7 @@ class Order:
 
 def _stops(error: BaseException) -> bool:
     """Returns whether an error, or one of its causes, is that of a full or read-only disk."""
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in chain:  # an error may be its own cause
-        if isinstance(cause, OSError) and cause.errno in _STOPPING:
-            return True
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return False
+    return any(isinstance(one, OSError) and one.errno in _STOPPING for one in causes(error))
 
 
 def _or_end(work: Callable[[], None]) -> None:
