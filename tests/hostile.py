@@ -257,6 +257,7 @@ ACCEPTED: tuple[tuple[str, str, set[str]], ...] = (
     (r"data\.(AlignedScenes|CocoPeople|boxes_to_masks)|blend\.\w+_tiles", "root|images|folder", {"folder"}),  # a folder
     (r"color\.\w+_to_\w+", "\\w+", {"range_", "array_", "lists", "number", "nan", "zero_d"}),  # numbers of any shape
     (r"place", "heads|faces", {"empty"}),  # none are there
+    (r"augment\.CopyPaste", "n|fields|others", {"number", "unknown", "words"}),  # a number; keys of the user's samples
 )
 
 
@@ -271,7 +272,7 @@ def is_accepted(function: str, argument: str, value: Value) -> bool:
 
 def kind_of(parameter: inspect.Parameter) -> str:
     """Returns the kind of a parameter; raises LookupError for one that `KINDS` does not know."""
-    annotation = str(parameter.annotation).replace("typing.", "")
+    annotation = re.sub(r"^dataclasses\.InitVar\[(.*)\]$", r"\1", str(parameter.annotation).replace("typing.", ""))
     for pattern, kind in KINDS:
         if re.search(pattern, annotation):
             return kind

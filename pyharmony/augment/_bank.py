@@ -15,9 +15,10 @@ import numpy as np
 
 from .. import _checks
 from .. import io as files
-from .._arrays import is_array
+from .._arrays import is_array, is_pil
 from .._images.cutouts import cutout_alpha, warn_of_opaque
 from .._images.fill import fill
+from .._images.kinds import is_file
 from .._images.levels import image_levels, in_levels, mask_levels, picture_levels
 from .._images.memory import Memory
 from .._images.region import Region, bounding_box
@@ -74,6 +75,15 @@ class Donor:
         # dataclasses.replace passes the property on, too.
         if box is not self.box_xyxy and renamed({"box": box, "box_xyxy": self.box_xyxy}, "box", "box_xyxy") == "box":
             object.__setattr__(self, "box_xyxy", box)
+        if not _is_image(self.image) and not isinstance(self.image, _Of):
+            raise DTypeError(f"image: {type(self.image).__name__}, expected an array, a PIL image, a path or a Picture")
+        if not (self.mask is None or isinstance(self.mask, (Mapping, list, tuple)) or _is_image(self.mask)):
+            accepts = "None, an array, a PIL image, a path, or a segmentation of COCO"
+            raise DTypeError(f"mask: {type(self.mask).__name__}, expected {accepts}")
+        if self.box_xyxy is not None:
+            _checks.checked_box(self.box_xyxy, "box_xyxy", corners=True)
+        if not isinstance(self.name, str):
+            raise DTypeError(f"name: {type(self.name).__name__}, expected a text")
 
 
 # dataclasses leaves the default of `box` in the class, where it would be taken for the value.
@@ -154,9 +164,7 @@ class Bank(Sequence[Donor]):
             >>> len(bank), bank.labels
             (2, ['', ''])
         """
-        root = _checks.path(folder, "folder")
-        if not root.is_dir():
-            raise FileNotFoundError(2, "No such folder", str(root))
+        root = _checks.folder(folder, "folder")
         folders = {root: ""}
         if not (root / "images").is_dir():
             folders |= {path: path.name for path in sorted(root.iterdir()) if path.is_dir() and path.name[0] != "."}
@@ -455,6 +463,10 @@ class Bank(Sequence[Donor]):
         return mask
 
 
+def _is_image(x: Any) -> bool:
+    return is_array(x) or is_pil(x) or is_file(x) or isinstance(x, files.Picture)
+
+
 def as_bank(bank: Any) -> Bank:
     """Returns a bank from one, a folder, or donors."""
     if isinstance(bank, Bank):
@@ -471,7 +483,10 @@ def _donor(each: Any, owner: str) -> Donor:
         if strange or "image" not in each:
             what = f"key {strange[0]!r}" if strange else "without the key 'image'"
             raise ArgumentError(f"{owner}{what}, expected image and some of {', '.join(map(repr, names[1:-1]))}")
-        each = Donor(**each)
+        try:
+            each = Donor(**each)
+        except PyHarmonyError as error:
+            raise error.within(owner) from None
     if not isinstance(each, Donor):
         raise DTypeError(f"{owner}{type(each).__name__}, expected a Donor, or a mapping with its attributes")
     if each.mask is not None and each.box_xyxy is not None:

@@ -127,7 +127,10 @@ class CopyPaste:
         fields: Mapping[str, Any] | None = None,
         others: Sequence[str] = (),
     ) -> None:
-        self.bank = None if bank is None else as_bank(bank)
+        try:
+            self.bank = None if bank is None else as_bank(bank)
+        except PyHarmonyError as error:
+            raise error.within("bank: ") from None
         self.n = _range_of_counts(n)
         self.blends = _blends(blend)
         self.harmonize, self.occlusion = check_share(harmonize, "harmonize"), check_share(occlusion, "occlusion")
@@ -137,8 +140,15 @@ class CopyPaste:
         self.flip = check_share(flip, "flip")
         self.inside = _checks.number(inside, "inside", low=1e-3, high=1.0, accepts="a number above 0, at most 1")
         self.seed = _checks.whole(seed, "seed")
-        self.fields = {**_FIELDS, **(fields or {})}
-        self.others = {*_OF_PICTURE, *_checks.several(others, "others", "a list of keys")}
+        if not (fields is None or isinstance(fields, Mapping)):
+            raise DTypeError(
+                f"fields: {type(fields).__name__}, expected a mapping from keys to values of a pasted object"
+            )
+        keys = _checks.several(others, "others", "a list of keys")
+        for name, key in (*(("others", key) for key in keys), *(("fields", key) for key in fields or ())):
+            if not isinstance(key, str):
+                raise DTypeError(f"{name}: {_checks.shortened(key)}, expected keys of samples, which are texts")
+        self.fields, self.others = {**_FIELDS, **(fields or {})}, {*_OF_PICTURE, *keys}
         self._epoch = self._calls = 0
 
     def __repr__(self) -> str:
