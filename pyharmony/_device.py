@@ -9,6 +9,7 @@ from typing import ClassVar, get_args
 import numpy as np
 
 from . import _native
+from ._public import naming_keywords
 from ._warnings import warn
 from .errors import ArgumentError, DeviceError, DTypeError
 from .typing import Device
@@ -32,6 +33,7 @@ def checked(device: object, name: str) -> Device:
     return device
 
 
+@naming_keywords
 def set_device(device: Device = "auto", *, strict: bool = False) -> None:
     """Sets where calls run whose ``device`` is None and whose images are not on a device.
 

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from . import _install
+from ._public import naming_keywords
 from .errors import NativeError
 
 try:
@@ -120,6 +121,7 @@ def get_num_threads() -> int:
     return native.num_threads()
 
 
+@naming_keywords
 def set_num_threads(n: int) -> None:
     """Sets the number of threads that one call may use; results do not depend on it.
 

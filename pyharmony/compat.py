@@ -15,6 +15,7 @@ from . import blend as _blend
 from ._arrays import MASK_DTYPES, NumpyArray, check_dtype, dtype_name
 from ._checks import out_like, two_numbers
 from ._images.region import bounding_box
+from ._public import publish
 from .errors import ArgumentError, DTypeError, ShapeError
 from .reference.luma import LUMA
 from .typing import Gradients
@@ -218,3 +219,6 @@ def _rgb(x: NumpyArray) -> NumpyArray:
     if x.ndim == 2 or x.shape[2] == 1:
         return x
     return x[..., ::-1] if x.shape[2] == 3 else x[..., [2, 1, 0, 3]]
+
+
+publish(globals())

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
+from .._public import publish
 from ._run import Progress, Report, run
 
 __all__ = ["Progress", "Report", "run"]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

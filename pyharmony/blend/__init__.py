@@ -66,6 +66,7 @@ of 0 to 255, 0 to 65535 or -1 to 1, and for 8 to 14 bits in uint16, it gives a
 
 from __future__ import annotations
 
+from .._public import publish
 from ._alpha import alpha
 from ._edits import detail_boost, illumination_change, inpaint, texture_flattening
 from ._gaussian_poisson import gaussian_poisson
@@ -91,7 +92,4 @@ __all__ = [
     "texture_flattening",
 ]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

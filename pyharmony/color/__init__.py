@@ -7,6 +7,7 @@ The conversions between spaces accept colours [..., 3] as arrays.
 
 from __future__ import annotations
 
+from .._public import publish
 from ._idt import idt, regrain
 from ._lut import lut_mix, random_lut
 from ._retouch import Retouching, brightness_contrast, retouch
@@ -57,7 +58,4 @@ __all__ = [
     "ycbcr_to_rgb",
 ]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

@@ -3,12 +3,10 @@
 `compose` returns the composite and a recipe of all its decisions, which reproduces it. It needs NumPy and Pillow.
 """
 
+from .._public import publish
 from ._compose import Composed, ComposeInfo, compose, contact_sheet
 from ._recipe import read_recipe
 
 __all__ = ["ComposeInfo", "Composed", "compose", "contact_sheet", "read_recipe"]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

@@ -8,6 +8,7 @@ others can still be read; `check` lists all bad ones. docs/datasets.md lists pub
 
 from __future__ import annotations
 
+from .._public import publish
 from ._boxes import boxes_to_masks
 from ._crops import Crops
 from ._dataset import Cached, Dataset, Joined, Problem, Resized, Subset, resize_sample
@@ -66,7 +67,4 @@ __all__ = [
     "write_triples",
 ]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

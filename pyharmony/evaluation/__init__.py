@@ -6,6 +6,7 @@ A method takes a composite [H, W, 3] and its mask [H, W], both uint8, and return
 
 from __future__ import annotations
 
+from .._public import publish
 from ._evaluate import Evaluation, Result, Summary, composed, evaluate, measure
 from ._methods import METHODS, harmonizer, judge
 from ._published import PUBLISHED, Published
@@ -28,7 +29,4 @@ __all__ = [
     "write_csv",
 ]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

@@ -6,13 +6,11 @@ for the frames of a sequence. The result has the image's kind. docs/harmonize.md
 
 from __future__ import annotations
 
+from .._public import publish
 from ._harmonize import HarmonizeInfo, harmonize, harmonize_frames
 from ._maps import ColorMap
 from .names import METHODS
 
 __all__ = ["METHODS", "ColorMap", "HarmonizeInfo", "harmonize", "harmonize_frames"]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

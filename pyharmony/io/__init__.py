@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _arrays, _checks
+from .._public import publish
 from ..errors import DTypeError, OutOfMemory, ShapeError
 from ..typing import Array, FileLike, ImageFormat, PathLike, PILImage, WritableFile
 from ._picture import MAX_PIXELS, Picture
@@ -264,6 +265,4 @@ def save(
     write(picture, target, format=format, quality=quality, overwrite=overwrite)
 
 
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

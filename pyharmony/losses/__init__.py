@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
 
     raise ImportError(f"{error.name} is missing, pyharmony.losses needs it: {_install.hint('torch')}") from error
 
+from .._public import publish
 from ._adversarial import (
     Adversary,
     adversary,
@@ -65,7 +66,4 @@ __all__ = [
     "wasserstein_generator",
 ]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

@@ -4,12 +4,10 @@
 around the object and inside of it. They need NumPy and Pillow.
 """
 
+from .._public import publish
 from ._grain import GrainInfo, match_grain
 from ._sharpness import SharpnessInfo, match_sharpness
 
 __all__ = ["GrainInfo", "SharpnessInfo", "match_grain", "match_sharpness"]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

@@ -4,12 +4,10 @@
 OpenCV.
 """
 
+from .._public import publish
 from ._base import MergeBase
 from ._merge import MergedPart, MergedPhoto, MergeInfo, merge
 
 __all__ = ["MergeBase", "MergeInfo", "MergedPart", "MergedPhoto", "merge"]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

@@ -23,6 +23,7 @@ except ModuleNotFoundError as error:
     raise ImportError(f"{error.name} is missing, pyharmony.models needs it: {_install.hint('torch')}") from error
 
 from .. import _catalogue
+from .._public import publish
 from .._shipped import Figure, Weights
 from ..errors import ArgumentError, DTypeError
 from ..typing import Task
@@ -150,3 +151,6 @@ def register(
 def __dir__() -> builtins.list[str]:
     """Returns the public names, for editors and notebooks."""
     return sorted(__all__)
+
+
+publish(globals())

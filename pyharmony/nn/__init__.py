@@ -9,6 +9,7 @@ except ModuleNotFoundError as error:
 
     raise ImportError(f"{error.name} is missing, pyharmony.nn needs it: {_install.hint('torch')}") from error
 
+from .._public import publish
 from .batch_norm import BatchNorm2d
 from .conv import Conv2d, ConvTranspose2d
 from .instance_norm import InstanceNorm2d
@@ -26,7 +27,4 @@ __all__ = [
     "spectral_norm",
 ]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

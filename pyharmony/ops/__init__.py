@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._checks import SolveInfo
+from .._public import publish
 from .color_grid import color_grid
 from .color_map import Affine, Curves, Exp, Light, Log, Lut, color_map
 from .color_stats import ColorStats, RegionStats, color_stats
@@ -38,7 +39,4 @@ __all__ = [
     "spectral_norm",
 ]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

@@ -4,12 +4,10 @@
 Pillow; without `people` it detects them with `pyharmony.segment`.
 """
 
+from .._public import publish
 from ._place import Placement, contact_sheet, place
 from ._roll import roll_of
 
 __all__ = ["Placement", "contact_sheet", "place", "roll_of"]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

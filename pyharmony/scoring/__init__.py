@@ -9,6 +9,7 @@ import functools
 from typing import Any
 
 from .._images.levels import image_levels, mask_levels
+from .._public import publish
 from ..errors import ArgumentError
 from ..typing import ImageLike, MaskLike, Network, PathLike, TorchDevice
 
@@ -135,3 +136,6 @@ def _shipped(name: str, device: str | None) -> Any:
     from . import networks
 
     return networks.loaded(name, device)
+
+
+publish(globals())

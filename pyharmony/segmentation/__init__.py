@@ -7,6 +7,7 @@ their accuracy.
 
 from __future__ import annotations
 
+from .._public import publish
 from ._cutout import cutout
 from ._methods import DEFAULT, METHODS, Method, trained
 from ._onnx import salient, sam
@@ -30,7 +31,4 @@ __all__ = [
     "trained",
 ]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

@@ -4,12 +4,10 @@
 return it as a layer. They need NumPy and Pillow.
 """
 
+from .._public import publish
 from ._reflection import ReflectionInfo, reflection
 from ._shadow import ShadowInfo, shadow
 
 __all__ = ["ReflectionInfo", "ShadowInfo", "reflection", "shadow"]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .._public import publish
 from ._callbacks import Callback
 from ._config import (
     DataConfig,
@@ -57,6 +58,9 @@ else:
             return importlib.import_module(".steps", __name__)
         except ImportError as error:
             raise AttributeError(str(error), name=name) from error
+
+
+publish(globals())
 
 
 def __dir__() -> list[str]:

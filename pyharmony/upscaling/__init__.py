@@ -4,12 +4,10 @@
 contains it and interpolations. docs/upscaling.md reports their accuracy. Needs NumPy and Pillow.
 """
 
+from .._public import publish
 from ._methods import METHODS, Method, trained
 from ._super_resolve import UpscalingInfo, super_resolve
 
 __all__ = ["METHODS", "Method", "UpscalingInfo", "super_resolve", "trained"]
 
-
-def __dir__() -> list[str]:
-    """Returns the public names, for editors and notebooks."""
-    return sorted(__all__)
+publish(globals())
