@@ -34,7 +34,11 @@ import pyharmony
 
 _rng = np.random.default_rng(0)
 H, W, x, y = 60, 80, 0, 0
-src, dst, base = (_rng.integers(0, 256, (H, W, 3), np.uint8) for _ in range(3))
+_rows = np.arange(H)[:, None]
+src, dst, base = (
+    (_level + 20 * np.sin(_rows / 9 + _level) + _rng.integers(0, 12, (3, H, W))).transpose(1, 2, 0).astype(np.uint8)
+    for _level in (110, 120, 130)
+)
 mask = np.zeros((H, W), np.uint8)
 mask[9:51, 12:70] = 255
 image, pairs = src, [(src, dst)]
@@ -69,10 +73,15 @@ def prepare(folder: Path) -> None:
     examples = ROOT / "pyharmony" / "cli" / "images"
     (folder / "pyharmony" / "cli").mkdir(parents=True)
     (folder / "pyharmony" / "cli" / "images").symlink_to(examples)
-    shutil.copy(examples / "patch.png", folder / "src.png")
+
+    def mild(name: str) -> Image.Image:
+        """Returns a photo of low contrast, in which no blend is doubtful."""
+        return Image.open(examples / name).convert("RGB").point(lambda level: 110 + level // 8)
+
+    mild("patch.png").save(folder / "src.png")
     shutil.copy(examples / "patch_mask.png", folder / "mask.png")
-    Image.open(examples / "coffee.jpg").save(folder / "dst.png")
-    cutout = Image.open(examples / "patch.png").convert("RGB")
+    mild("coffee.jpg").save(folder / "dst.png")
+    cutout = mild("patch.png")
     cutout.putalpha(Image.open(examples / "patch_mask.png").convert("L"))
     cutout.save(folder / "cutout.png")
 
@@ -101,8 +110,18 @@ for line in sys.stdin:
         os.dup2(told.fileno(), 2)
     status, namespace = 0, {"__name__": "__main__"}
     try:
-        for name, code in [("preamble", PREAMBLE)] + [(page, code) for code in blocks]:
-            exec(compile(code, name, "exec"), namespace)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for name, code in [("preamble", PREAMBLE)] + [(page, code) for code in blocks]:
+                exec(compile(code, name, "exec"), namespace)
+        # A warning is shown by its name, and one that is not is a surprise for the reader.
+        text = open(page).read()
+        for one in caught:
+            # Python shows no others unless it is asked to.
+            if one.category.__name__ in text or not issubclass(one.category, UserWarning):
+                continue
+            print(f"{one.filename}:{one.lineno}: {one.category.__name__}: {one.message}")
+            status = 1
     except BaseException:
         traceback.print_exc()
         status = 1
@@ -138,7 +157,7 @@ SLOW = ("training-steps.md", "upscaling.md")
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, starter: subprocess.Popen[str]) -> None:
     prepare(tmp_path)
     assert starter.stdin and starter.stdout
-    starter.stdin.write(json.dumps([str(tmp_path), page.name, blocks(page)]) + "\n")
+    starter.stdin.write(json.dumps([str(tmp_path), str(page), blocks(page)]) + "\n")
     starter.stdin.flush()
     assert starter.stdout.readline() == "0\n", (tmp_path / "told.txt").read_text()
 

@@ -12,17 +12,21 @@ import importlib
 import importlib.util
 import inspect
 import json
+import pickle
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import pyharmony
 from pyharmony import data
+from pyharmony.errors import PyHarmonyError
 
 from . import skips
 from .test_api_snapshot import MODULES, TORCH_MODULES, public_names
@@ -115,12 +119,46 @@ def test_the_example_runs(
     threads, device = pyharmony.get_num_threads(), pyharmony.get_device()
     try:
         pyharmony.set_device("auto")
-        failed = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example).failed
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            failed = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example).failed
     finally:
         pyharmony.set_num_threads(threads)
         pyharmony.set_device(device)
     assert not failed, capsys.readouterr().out
+    told = [str(one.message) for one in caught if issubclass(one.category, UserWarning)]  # others are not shown
+    assert told == [], "warnings that the example does not show"
     assert any(step.want for step in example.examples), f"{name}: the example shows no result"
+
+
+#: Public functions without an argument that has a name, or with any keyword.
+NAMELESS = ("get_device", "get_num_threads", "has_cuda", "simd_level", "create")
+
+
+@pytest.mark.parametrize("name", [name for name, thing in CALLABLES.items() if inspect.isfunction(thing)])
+def test_an_unknown_keyword_is_answered_with_a_known_one(name: str) -> None:
+    """Each public function names the argument that was meant: another number, or a letter missing or twice."""
+    function: Any = CALLABLES[name]
+    parameters = inspect.signature(function).parameters.values()
+    known = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    if name.rpartition(".")[2] in NAMELESS:
+        return
+    assert known
+    for one in known:
+        for wrong in (f"{one}s", one.removesuffix("s"), f"{one}{one[-1]}", f"{one[:-2]}{one[-1]}", one.upper()):
+            if wrong in known or len(one) < 3:
+                continue
+            with pytest.raises(TypeError) as raised:
+                function(**{wrong: 1})
+            error = raised.value
+            assert isinstance(error, PyHarmonyError) and error.argument == wrong, (wrong, error)
+            assert error.code == "unknown-argument" and any(right in str(error) for right in known), error
+            if wrong in (f"{one}s", one.removesuffix("s")) and f"{one}s" not in known:
+                assert error.hint == f"did you mean {one!r}?", (wrong, error)
+    with pytest.raises(TypeError, match=f"{function.__name__}; expected some of .*{known[0]}"):
+        function(qqqq=1)
+    # Errors of other kinds stay as they are, and the function is found again by pickle.
+    assert pickle.loads(pickle.dumps(function)) is function  # noqa: S301  # its own bytes
 
 
 #: Runs the examples of a module, each twice in a fork of this process: argv is the module, data sets, a folder to write

@@ -49,12 +49,12 @@ def laplacian(call: Call, *, levels: int | None = None) -> Any:
 
     Example:
         >>> from pyharmony import blend
-        >>> dst, src = np.zeros((32, 32), np.uint8), np.full((32, 32), 200, np.uint8)
+        >>> dst, src = np.full((32, 32), 50, np.uint8), np.full((32, 32), 200, np.uint8)
         >>> mask = np.zeros((32, 32), np.uint8)
         >>> mask[:, 16:] = 255
         >>> row = blend.laplacian(src, dst, mask)[16].tolist()
         >>> row[0], row[-1]
-        (0, 200)
+        (50, 200)
     """
     accepts = f"None or a whole number from 0 to {_MAX_LEVELS}"
     count = None if levels is None else _checks.whole(levels, "levels", high=_MAX_LEVELS, accepts=accepts)

@@ -744,7 +744,7 @@ def spectral_norm(
         >>> from pyharmony.nn import spectral_norm
         >>> _ = torch.manual_seed(0)
         >>> layer = spectral_norm(torch.nn.Linear(20, 40), order="parametrization")
-        >>> round(float(torch.linalg.matrix_norm(layer.weight, 2)), 1)
+        >>> round(float(torch.linalg.matrix_norm(layer.weight.detach(), 2)), 1)
         1.0
     """
     _LayerOnly(
