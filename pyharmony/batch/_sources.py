@@ -436,7 +436,12 @@ def identity(path: str) -> tuple[int, int]:
 
 def as_text(name: str) -> str:
     """Returns a file's name as valid text: bytes that are no UTF-8 are written as \\xff."""
-    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
+    if name.isascii():
+        return name
+    try:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate of UTF-16 alone
+        return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _name_once(name: str, names: set[bytes]) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -55,6 +56,19 @@ def test_seeds_are_small_and_made_by_code() -> None:
     with engine.cleaned():
         sizes = {name: sum(map(len, target.seeds())) for name, target in TARGETS.items() if name != "images"}
     assert sum(sizes.values()) < 200_000, sizes
+
+
+def test_inputs_that_once_went_wrong() -> None:
+    """They are refused, or taken, but for errors of another kind."""
+    surrogate = '{"src": "a.png", "dst": "b.png", "mask": "c.png", "name": "\\ud800"}'
+    huge = '{"src": "a.png", "dst": "b.png", "mask": "c.png", "tolerance": 1' + "0" * 400 + "}"
+    recipe = '{"schema": "pyharmony.recipe/1", "a": ' + "[" * 100_000
+    inputs = {"tables": [f"j{surrogate}", f"j{huge}"], "recipes": [recipe]}
+    with engine.cleaned():
+        for name, texts in inputs.items():
+            for text in texts:
+                with contextlib.suppress(*targets.accepted_errors()):
+                    TARGETS[name].call(text.encode())
 
 
 def test_an_input_follows_from_its_number() -> None:
