@@ -9,6 +9,7 @@ network file system shares its locks.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import ctypes
 import errno
 import functools
@@ -33,6 +34,8 @@ _LONG = 86_400.0
 _swept: set[str] = set()
 _MOST_SWEPT = 4096
 
+#: A second name for the files that are written, see `linked`; '' is none.
+_second_name: contextvars.ContextVar[str] = contextvars.ContextVar("second_name", default="")
 _AT_FDCWD = -100  # for renameat2: relative names begin at the working directory
 _RENAME_EXCHANGE = 2  # the flag of renameat2 that exchanges two names
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -139,12 +142,25 @@ def _sweep_once(beside: Path) -> None:
 
 
 @contextlib.contextmanager
+def linked(name: str) -> Iterator[None]:
+    """Gives each file that the block writes a second name from its begin on, where the file system has hard links."""
+    token = _second_name.set(name)
+    try:
+        yield
+    finally:
+        _second_name.reset(token)
+
+
+@contextlib.contextmanager
 def opened(beside: str | os.PathLike[str]) -> Iterator[tuple[Path, int]]:
     """Creates a file in a folder, and yields its path and descriptor; at the end removes it unless it was renamed."""
     place = Path(beside)
     _sweep_once(place)
     path, descriptor = _made(place, folder=False)
     try:
+        if _second_name.get():
+            with contextlib.suppress(OSError):
+                os.link(path, _second_name.get())
         yield path, descriptor
     finally:
         try:

@@ -192,7 +192,7 @@ def test_a_run_again_does_nothing(photos: Path, tmp_path: Path) -> None:
 
 def test_a_run_is_continued_only_if_it_is_asked_for_and_the_same(photos: Path, tmp_path: Path) -> None:
     batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
-    with pytest.raises(RunError, match="6 items are done, 0 failed, 0 left; --resume continues it"):
+    with pytest.raises(RunError, match="6 items are done, 0 failed, 0 left; resume=True continues it"):
         batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
     with pytest.raises(RunError, match=r'the run has options \{"method": "reinhard"\}, this one \{\}'):
         batch.run("harmonize", photos, tmp_path / "out", resume=True)
@@ -368,11 +368,173 @@ def test_a_damaged_ledger_is_named(photos: Path, tmp_path: Path) -> None:
     batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
     ledger = tmp_path / "out/.pyharmony-batch/ledger.sqlite"
     ledger.write_bytes(b"damaged" * 1000)
-    with pytest.raises(RunError, match="ledger is damaged: delete its folder"):
+    with pytest.raises(RunError, match="the ledger is damaged: file is not a database; delete the folder"):
         batch.run("harmonize", photos, tmp_path / "out", options=METHOD, resume=True)
     shutil.rmtree(ledger.parent)
     report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, on_exist="skip")
     assert ended(report, skipped=6)
+
+
+@pytest.mark.parametrize("damage", ["", "cut", "gone"])
+def test_outputs_that_are_gone_empty_or_cut_are_computed_again(damage: str, photos: Path, tmp_path: Path) -> None:
+    batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
+    file = tmp_path / "out/a/2.png"
+    whole = file.read_bytes()
+    file.unlink() if damage == "gone" else file.write_bytes(whole[: len(whole) // 2] if damage else b"")
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, resume=True)
+    assert ended(report, done=6) and report.changed == 1 and file.read_bytes() == whole
+    file.write_bytes(bytes(len(whole)))  # of the same size: its digest tells
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, resume=True, verify=True)
+    assert ended(report, done=6) and report.changed == 1 and file.read_bytes() == whole
+
+
+def test_an_output_that_another_program_has_replaced_is_an_error(photos: Path, tmp_path: Path) -> None:
+    batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
+    write(tmp_path / "out/a/2.png", photo(70, (96, 64)))
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, resume=True)
+    assert ended(report, done=5, failed=1) and report.errors[0]["kind"] == "exists"
+    np.testing.assert_array_equal(load(tmp_path / "out/a/2.png"), photo(70, (96, 64)))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "PRAGMA user_version = 99",
+        "PRAGMA application_id = 1",
+        "DROP TABLE shards",
+        "ALTER TABLE items ADD COLUMN more TEXT",
+        "CREATE TRIGGER t AFTER UPDATE ON items BEGIN DELETE FROM run; END",
+        "UPDATE items SET item = 'no JSON'",
+        "UPDATE items SET item = '[]'",
+        "UPDATE items SET item = json_set(item, '$.out', 1)",
+        "UPDATE items SET item = json_set(item, '$.out', '{victim}'), owns = 1",
+        "UPDATE items SET item = json_set(item, '$.out', '../victim.png'), owns = 1",
+        "UPDATE items SET item = json_set(item, '$.out', '.pyharmony-batch/ledger.sqlite')",
+        "UPDATE items SET status = 77",
+        "UPDATE items SET status = 'done'",
+        "UPDATE items SET record = '1'",
+        "UPDATE items SET record = json_set(record, '$.ms', 'much')",
+        "UPDATE items SET files = '[[1, 2]]'",
+        "UPDATE items SET name = x'ff'",
+        "UPDATE run SET value = 'null' WHERE key = 'options'",
+        "UPDATE run SET value = '\"/\"' WHERE key = 'operation'",
+        "DELETE FROM run WHERE key = 'per_shard'",
+        "DELETE FROM run",
+        "UPDATE run SET value = json_array('/elsewhere', 1) WHERE key = 'folder'",
+    ],
+)
+@pytest.mark.parametrize("again", [{"resume": True}, {"restart": True}])
+def test_a_ledger_that_no_run_has_written_is_refused(sql: str, again: Any, one_done: Path, tmp_path: Path) -> None:
+    shutil.copytree(one_done, tmp_path / "run", symlinks=True)
+    victim, output = tmp_path / "run/victim.png", tmp_path / "run/out"
+    write(victim, photo(70))
+    with sqlite3.connect(output / ".pyharmony-batch/ledger.sqlite") as base:
+        if not sql.startswith("UPDATE run SET value = json_array"):
+            here = json.dumps([str(output.resolve()), 0])
+            base.execute("UPDATE run SET value = ? WHERE key = 'folder'", (here,))
+        base.execute(sql.format(victim=victim))
+    base.close()
+    before = durability.digests(tmp_path / "run")
+    with pytest.raises(RunError, match="the ledger is damaged") as caught:
+        batch.run("super-resolve", tmp_path / "run/in", output, options={"method": "bicubic"}, **again)
+    assert caught.value.code == "damaged-ledger" and "delete the folder" in caught.value.hint
+    after = durability.digests(tmp_path / "run")
+    assert {name: after[name] for name in before if "ledger" not in name} == {
+        name: before[name] for name in before if "ledger" not in name
+    }
+
+
+@pytest.fixture(scope="module")
+def one_done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one item that is done."""
+    folder = tmp_path_factory.mktemp("one")
+    write(folder / "in/a.png", photo(0))
+    assert ended(batch.run("super-resolve", folder / "in", folder / "out", options={"method": "bicubic"}), done=1)
+    return folder
+
+
+@pytest.mark.parametrize("size", [50, 511, 4096, 5000, 9000])
+def test_a_ledger_that_was_cut_is_refused(size: int, one_done: Path, tmp_path: Path) -> None:
+    shutil.copytree(one_done, tmp_path / "run")
+    ledger = tmp_path / "run/out/.pyharmony-batch/ledger.sqlite"
+    ledger.write_bytes(ledger.read_bytes()[:size])
+    with pytest.raises(RunError, match="the ledger is damaged"):
+        batch.run(
+            "super-resolve", tmp_path / "run/in", tmp_path / "run/out", options={"method": "bicubic"}, resume=True
+        )
+
+
+@pytest.mark.parametrize(
+    "place", [".pyharmony-batch", ".pyharmony-batch/ledger.sqlite", ".pyharmony-batch/ledger.lock"]
+)
+def test_links_in_place_of_the_ledger_are_refused(place: str, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / place).parent.mkdir(parents=True)
+    (tmp_path / "out" / place).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=r"a link|is no file"):
+        batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("shard", (1.5, 2)), ("shard", (0, 2)), ("shard", "12"), ("shard", None), ("quality", 500), ("quality", True),
+        ("quality", "95"), ("format", "gif"), ("format", 1), ("keep_gps", 1), ("engine", "dask"), ("jobs", 0),
+        ("jobs", 1.5), ("threads", -1), ("device", "tpu"), ("device", None), ("resume", "yes"), ("retry_failed", True),
+        ("verify", True), ("restart", None), ("per_shard", 0), ("per_shard", 2.0), ("on_exist", "keep"),
+        ("time_limit", 0), ("time_limit", float("nan")), ("time_limit", "3"), ("max_memory", "4G"), ("max_memory", 0),
+        ("max_pixels", 10), ("max_pixels", "9" * 400), ("results", 3), ("results", "x.txt"), ("results", ""),
+        ("progress", 1), ("options", {"strength": 99}), ("options", {"strengths": 1}), ("options", []),
+        ("options", {"save_mask": "x.png"}), ("others", {"colour": "x"}), ("others", {"mask": 3}),
+        ("others", "mask"), ("source", 3), ("source", ""), ("output", "a\0b"), ("output", b"x"), ("output", "\ud800"),
+        ("operation", "paint"), ("operation", None), ("columns", 3),
+    ],
+)  # fmt: skip
+def test_every_argument_is_checked_before_anything_is_written(
+    argument: str, value: Any, photos: Path, tmp_path: Path
+) -> None:
+    arguments = {"operation": "harmonize", "source": photos, "output": tmp_path / "out", argument: value}
+    with pytest.raises(PyHarmonyError, match=argument):
+        batch.run(**arguments)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_entries_that_are_no_files_are_errors_of_their_own(photos: Path, tmp_path: Path) -> None:
+    (photos / "images/self.png").symlink_to("self.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    row = {"image": "images/a/0.png", "mask": "masks/a/0.png"}
+    deep = "/".join("a" * 2500)
+    outs = [
+        "..",
+        "a/..",
+        ".",
+        "x/",
+        deep,
+        "y" * 300,
+        ".pyharmony-batch/x.png",
+        ".PYHARMONY-BATCH/x",
+        "\ud800",
+        "/x.png",
+    ]
+    table = [{**row, "image": str(tmp_path / "pipe.png")}, {**row, "name": "\ud800"}, {**row, "image": "\ud800"}]
+    table += [{**row, "strength": 10**400}, {**row, "image": "images"}, {**row, "out": 7}]
+    table += [{**row, "out": out} for out in outs]
+    (photos / "t.jsonl").write_text("".join(json.dumps(one) + "\n" for one in table))
+    report = batch.run("harmonize", photos / "t.jsonl", tmp_path / "out", options=METHOD)
+    assert ended(report, done=1, failed=len(table) - 1), report.errors
+    assert not [path for path in (tmp_path / "out").rglob("*.png") if path.name != "\\ud800.png"]
+    write(photos / "masks/self.png", mask())
+    report = batch.run("harmonize", photos, tmp_path / "folder", options=METHOD)
+    assert ended(report, done=6, failed=1) and report.errors[0]["name"] == "self.png"
+
+
+def test_a_row_with_another_name_takes_its_output_over(photos: Path, tmp_path: Path) -> None:
+    row = {"image": "images/a/0.png", "mask": "masks/a/0.png", "out": "x.png"}
+    for name in ("one", "two"):
+        (photos / "t.jsonl").write_text(json.dumps({**row, "name": name}))
+        report = batch.run("harmonize", photos / "t.jsonl", tmp_path / "out", options=METHOD, resume=name == "two")
+        assert ended(report, done=1) and list(rows(report)) == [name]
 
 
 def test_tables_of_results_replace_no_other_file(photos: Path, tmp_path: Path) -> None:
@@ -829,17 +991,18 @@ def test_a_worker_that_is_stopped_is_replaced(photos: Path, tmp_path: Path) -> N
     assert ended(report, done=6 - len(report.errors), failed=len(report.errors)) and len(report.errors) <= 1
 
 
-def test_an_item_that_hangs_is_stopped(photos: Path, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.png")  # whoever opens it waits
-    table = photos / "table.jsonl"
-    table.write_text(
-        json.dumps({"image": str(tmp_path / "pipe.png"), "mask": "masks/a/0.png", "out": "hung.png"}) + "\n"
+def test_an_item_that_hangs_is_stopped(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, time\n"
+        "def hangs(event, arguments):\n"
+        "    if event == 'open' and str(arguments[0]).endswith('images/a/2.png'):\n"
+        "        time.sleep(100)\n"
+        "if '-c' in sys.orig_argv:\n"
+        "    sys.addaudithook(hangs)\n"
     )
-    with open(table, "a") as file:
-        for number in (0, 2, 4):
-            file.write(json.dumps({"image": f"images/a/{number}.png", "mask": f"masks/a/{number}.png"}) + "\n")
-    report = batch.run("harmonize", table, tmp_path / "out", options=METHOD, time_limit=3)
-    assert ended(report, done=3, failed=1)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, time_limit=3)
+    assert ended(report, done=5, failed=1)
     assert report.errors[0]["kind"] == "timeout" and "longer than 3 s" in report.errors[0]["message"]
 
 
@@ -940,7 +1103,7 @@ def test_the_command_says_what_failed(photos: Path, tmp_path: Path) -> None:
         (("--retry-failed",), "--retry-failed needs --resume"),
         (("--resume", "--restart"), "exclude each other"),
         (("--with", "mask"), "expected INPUT=PATH"),
-        (("--with", "colour=x"), "--with colour: expected one of mask"),
+        (("--with", "colour=x"), "--with: 'colour', expected some of mask"),
         (("--method", "reinhart"), "--method: 'reinhart', expected one of"),
         (("--format", "gif"), "format: 'gif', expected one of"),
         (("--max-pixels", "lots"), "--max-pixels: 'lots', expected a number"),

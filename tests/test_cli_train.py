@@ -181,7 +181,7 @@ def test_an_interrupted_run_ends_with_130(folder: Path, monkeypatch: pytest.Monk
         (("unet3plus", "--set", "run.bach=3"), 2, "run.bach: no such key; did you mean 'batch'?"),
         (("unet3plus", "--data", "nowhere", "--set", "step.lrr=1"), 2, "step.lrr: SupervisedStep has no such setting"),
         (("unet3plus", "--data", "nowhere", "--set", "model.widht=8"), 2, "did you mean 'width'?"),
-        (("unet3plus", "--set", "batch=3"), 2, "--set batch=3: expected table.key=value"),
+        (("unet3plus", "--set", "batch=3"), 2, "--set: 'batch=3', expected table.key=value"),
         (("--model", "unet3", "--data", "photos"), 2, "did you mean 'unet3plus'?"),
         (("unet3plus", "--data", "photos", "--device", "abacus"), 2, "--device: 'abacus'"),
     ],

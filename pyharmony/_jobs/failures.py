@@ -198,7 +198,7 @@ def as_failure(error: BaseException) -> RunError:
             return RunError(message, code, kind, *about)
     if isinstance(error, KeyboardInterrupt):
         return RunError("interrupted; nothing was written", Code.INTERRUPTED, kind)
-    return RunError(f"unexpected {kind}: {message}; --debug shows the traceback", Code.UNEXPECTED, kind)
+    return RunError(f"unexpected {kind}: {message}", Code.UNEXPECTED, kind, "unexpected")
 
 
 def record_of(failure: RunError) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def _output(text: str, where: str, folder: Path, output: str | None, column: str
         return str(folder / text)
     inside = os.path.normpath(text)
     if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
-        raise RunError(f"{where}: {column} {text!r} is outside the folder of --output", Code.INPUT)
+        raise RunError(f"{where}: {column} {text!r} is outside the output folder", Code.INPUT)
     return str(Path(output) / inside)
 
 
@@ -155,7 +155,7 @@ def folder_of(request: Request, folder: Path, masks: str | None) -> list[tuple[s
     Refuses an image without a mask, and an output that is an input or already exists.
     """
     if request.output in (None, STREAM):
-        raise RunError("-o OUT is missing: a folder of images is written to a folder", Code.USAGE)
+        raise RunError("a folder of images is written to a folder", Code.USAGE, code="output-missing")
     out = Path(str(request.output))
     beside = False
     if masks is not None:

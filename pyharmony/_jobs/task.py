@@ -125,7 +125,8 @@ class Task:
         option = self.style.option
         weight, base = option("color_weight"), option("base", "copy-paste")
         at = "X,Y" if self.style.flags else "[x, y]"
-        unsupervised = "--unsupervised" if self.style.flags else option("supervised", False)
+        named = self.kind.by_name.get("supervised")
+        unsupervised = named.off if self.style.flags and named is not None else option("supervised", False)
         texts = {
             "reference-solves-all": f"True with {option('reference')}; GP-GAN's code solves the whole image, pass "
             f"{option('preserve_background', False)}",
@@ -146,7 +147,7 @@ class Task:
             "hold-colours": f"a larger {weight} clips less, and images of floats are not clipped",
         }
         if self.style.flags:
-            hints["too-many-pixels"] = "--max-pixels allows more"
+            hints["too-many-pixels"] = f"{option('max_pixels')} allows more"
         return Words({name: option(name) for name in self.kind.by_name}, files, texts, hints)
 
 
@@ -182,7 +183,7 @@ def task_of(
     if "dst_valid" in arguments:
         files["dst_valid"] = arguments.pop("dst_valid")
     if "at" in values:
-        arguments["at"] = _position(values["at"])
+        arguments["at"] = _position(values["at"], style)
     if mode == "inpaint" and "mask" not in files:
         needs = f"{style.option('mode', mode)} needs {style.input('mask')}"
         raise RunError(f"{needs}, white in the region to fill", Code.USAGE)
@@ -204,7 +205,7 @@ def task_of(
     if len(streams) > 1:
         raise RunError(f"{' and '.join(streams)} are both -, but stdin can be read only once", Code.USAGE)
     if values.get("save_mask") is not None:
-        _check_mask_file(values["save_mask"], out, files)
+        _check_mask_file(values["save_mask"], out, files, style.option("save_mask"))
     return Task(
         kind=kind,
         files=files,
@@ -223,12 +224,12 @@ def task_of(
     )
 
 
-#: The options of `pyharmony.harmonize` that a blend accepts with --harmonize.
+#: The options of `pyharmony.harmonize` that a blend accepts with `harmonize`.
 _AFTERWARDS = ("method", "strength", "guard", "cautious")
 
 
 def _after(values: dict[str, Any], style: Style) -> dict[str, Any] | None:
-    """Removes the options of --harmonize from those of a blend; returns None if the result is not harmonised."""
+    """Removes the options of `harmonize` from those of a blend; returns None if the result is not harmonised."""
     harmonizes = values.pop("harmonize", False)
     settings: dict[str, Any] = {name: values.pop(name) for name in _AFTERWARDS if name in values}
     if not harmonizes:
@@ -243,37 +244,37 @@ def _after(values: dict[str, Any], style: Style) -> dict[str, Any] | None:
     return settings
 
 
-def _position(position: str | Sequence[float]) -> tuple[float, float]:
+def _position(position: str | Sequence[float], style: Style) -> tuple[float, float]:
     with contextlib.suppress(ValueError):
         values = [float(part) for part in (position.split(",") if isinstance(position, str) else position)]
         if len(values) == 2 and all(map(math.isfinite, values)):
             x, y = (int(value) if value.is_integer() else value for value in values)
             return x, y
-    raise RunError(f"--at: {position!r}, expected X,Y, such as 120,-5 or 10.5,3", Code.USAGE)
+    raise RunError(f"{style.option('at')}: {position!r}, expected X,Y, such as 120,-5 or 10.5,3", Code.USAGE)
 
 
-def _check_mask_file(path: str, out: str, files: Mapping[str, str]) -> None:
-    """Refuses a --save-mask file whose suffix is no format, or which is the file of another image."""
+def _check_mask_file(path: str, out: str, files: Mapping[str, str], option: str) -> None:
+    """Refuses the file of a saved mask whose suffix is no format, or which is the file of another image."""
     import numpy as np
 
     from ..io import Picture, check_target
 
     if path == STREAM:
-        raise RunError("--save-mask: -, expected a file", Code.USAGE)
+        raise RunError(f"{option}: -, expected a file", Code.USAGE)
     if os.path.realpath(path) in {os.path.realpath(file) for file in (out, *files.values()) if file != STREAM}:
-        raise RunError(f"--save-mask: {path} is also the output or an input", Code.USAGE)
+        raise RunError(f"{option}: {path} is also the output or an input", Code.USAGE)
     try:
         # Its folder is checked, or made, with those of the outputs.
         with contextlib.suppress(OSError):
             check_target(Picture(np.zeros((1, 1, 1), np.uint8)), path)
     except PyHarmonyError as error:
-        raise RunError(f"--save-mask: {error}", Code.USAGE) from error
+        raise RunError(f"{option}: {error}", Code.USAGE) from error
 
 
-def check_new(path: str | Path, overwrite: bool = False, hint: str = "; --overwrite replaces it") -> None:
+def check_new(path: str | Path, overwrite: bool = False, code: str | None = "output-exists") -> None:
     """Refuses a file that already exists."""
     if os.path.lexists(path) and not overwrite:
-        raise RunError(f"{path}: already exists{hint}", Code.USAGE)
+        raise RunError(f"{path}: already exists", Code.USAGE, code=code)
 
 
 def check_output(out: str, keep: bool) -> None:
@@ -294,7 +295,7 @@ def check_outputs(tasks: Sequence[Task], request: Request) -> None:
     existing = [file for task in tasks for file in task.outputs if os.path.lexists(file)]
     if existing and request.keeps_files:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise RunError(f"{existing[0]}: already exists{more}; --overwrite replaces", Code.USAGE)
+        raise RunError(f"{existing[0]}: already exists{more}", Code.USAGE, code="outputs-exist")
 
 
 def is_stream(path: Path) -> bool:

@@ -20,7 +20,7 @@ from .. import _shipped, blend
 from .._arrays import VALUE_RANGE
 from .._calls import HINTS
 from .._images.levels import in_levels
-from ..errors import ConfidenceWarning, PyHarmonyWarning, Reason, RunError, UnchangedWarning
+from ..errors import ArgumentError, ConfidenceWarning, PyHarmonyWarning, Reason, RunError, UnchangedWarning
 from ..upscaling import super_resolve
 from .failures import Code, reading, translated, writing
 from .task import STREAM, Request, Task, is_stream
@@ -58,11 +58,11 @@ def pixels_of(text: str | None) -> int | None:
     """Returns the number of pixels that a text denotes: '64M' is 64,000,000."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text)
-    count = int(float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[match[2]]) if match else 0
-    if count < 1:
-        raise RunError(f"--max-pixels: {text!r}, expected a number of pixels such as 64M", Code.USAGE)
-    return count
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)", text, re.ASCII) if isinstance(text, str) else None
+    size = float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[match[2]] if match else 0
+    if not 1 <= size < 1 << 62:
+        raise ArgumentError(f"max_pixels: {text!r}, expected a number of pixels such as '64M'")
+    return int(size)
 
 
 @dataclass

@@ -1,27 +1,36 @@
-"""The ledger of a run: what was done with every item, in SQLite, which survives the death of any process."""
+"""The ledger of a run: what was done with every item, in SQLite, which survives the death of any process.
+
+A ledger is input like any other: it may be damaged, of another folder or another version, or changed by anybody. All of
+it is checked when it is opened, and a path in it is used only if it could be that of an output.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import _temporary
-from .._jobs.failures import Code, writing
+from .._calls.batches import BATCHES
+from .._jobs.failures import Code
 from ..errors import RunError
+from ._folder import Mark, check_own_folder, is_whole, problem_of, writing
 
-PENDING, RUNNING, DONE, FAILED, SKIPPED = range(5)
-STATUS_NAMES = ("pending", "running", "done", "failed", "skipped")
+PENDING, RUNNING, DONE, FAILED, SKIPPED, GONE = range(6)
+STATUS_NAMES = ("pending", "running", "done", "failed", "skipped", "gone")
 
+#: The version of the schema, and the mark of a ledger among SQLite files.
+_VERSION, _APPLICATION = 2, 0x50484C47
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS items (
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE items (
     number INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     key TEXT NOT NULL,
@@ -29,23 +38,91 @@ CREATE TABLE IF NOT EXISTS items (
     bytes INTEGER NOT NULL,
     status INTEGER NOT NULL DEFAULT 0,
     owns INTEGER NOT NULL DEFAULT 0,
+    files TEXT NOT NULL DEFAULT '[]',
     record TEXT NOT NULL DEFAULT '',
     shard INTEGER
 );
-CREATE TABLE IF NOT EXISTS tables (path TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS shards (number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS items_by_shard ON items (shard, status, number);
-CREATE INDEX IF NOT EXISTS items_by_status ON items (status, number);
+CREATE TABLE tables (path TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE shards (number INTEGER PRIMARY KEY, file TEXT NOT NULL);
+CREATE INDEX items_by_shard ON items (shard, status, number);
+CREATE INDEX items_by_status ON items (status, number);
 """
+_TABLES = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+#: The largest number of an item or a shard.
+_LARGEST = 1 << 40
 #: The seconds after which results are committed. What is lost with the parent is computed again.
 _PAUSE = 0.25
 
 
-def remove(files: Iterable[str]) -> None:
-    """Deletes files of the run, those that are there."""
-    for file in files:
-        with writing(file), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            os.unlink(file)
+class _Damaged(Exception):
+    """The content of a ledger is not what a run writes."""
+
+
+def _loaded(text: Any, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        raise _Damaged(f"{what} is no JSON") from None
+
+
+def _number(x: Any, most: int = _LARGEST) -> bool:
+    return isinstance(x, int) and not isinstance(x, bool) and 0 <= x < most
+
+
+def _words(x: Any) -> bool:
+    return isinstance(x, dict) and all(isinstance(value, str) for value in x.values())
+
+
+#: What each fact about a run has to be.
+_FACTS: dict[str, Callable[[Any], bool]] = {
+    "operation": lambda x: isinstance(x, str) and x in BATCHES,
+    "options": lambda x: isinstance(x, dict),
+    "format": lambda x: isinstance(x, str),
+    "quality": _number,
+    "keep_gps": lambda x: isinstance(x, bool),
+    "files": _words,
+    "shard": lambda x: isinstance(x, list) and len(x) == 2 and all(map(_number, x)),
+    "per_shard": lambda x: x is None or _number(x),
+    "version": lambda x: isinstance(x, str),
+    "folder": lambda x: isinstance(x, list) and len(x) == 2 and isinstance(x[0], str) and _number(x[1], 1 << 64),
+}
+#: What each part of an item has to be.
+_ITEM: dict[str, Callable[[Any], bool]] = {
+    "name": lambda x: isinstance(x, str),
+    "inputs": _words,
+    "options": lambda x: isinstance(x, dict),
+    "out": lambda x: isinstance(x, str),
+    "problem": lambda x: isinstance(x, str),
+    "columns": lambda x: isinstance(x, dict),
+}
+#: What the parts of a record that tables of results have as columns have to be.
+_RECORD: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("bytes", "width", "height"), _number),
+    **dict.fromkeys(("sha256", "kind", "message"), lambda x: isinstance(x, str)),
+    "ms": lambda x: isinstance(x, dict) and all(isinstance(value, (int, float)) for value in x.values()),
+}
+
+
+def _are(values: Any, kinds: Mapping[str, Callable[[Any], bool]], *, all: bool = True) -> bool:
+    """Returns whether values are an object with these entries; all: and with no others, and all of them."""
+    if not isinstance(values, dict) or (all and values.keys() != kinds.keys()):
+        return False
+    return not any(name in values and not is_kind(values[name]) for name, is_kind in kinds.items())
+
+
+def _mark(values: Any) -> Mark:
+    if not (isinstance(values, list) and len(values) == 3 and _number(values[0], 1 << 64)
+            and _number(values[1], 1 << 62) and isinstance(values[2], str)):  # fmt: skip
+        raise _Damaged("a file is not an inode, a size and a digest")
+    return Mark(*values)
+
+
+def marks_of(text: str) -> tuple[Mark, ...]:
+    """Returns the files of an item that the run has written."""
+    values = _loaded(text, "a list of files")
+    if not isinstance(values, list):
+        raise _Damaged("a list of files is something else")
+    return tuple(map(_mark, values))
 
 
 @dataclass(frozen=True)
@@ -56,7 +133,7 @@ class Entry:
         key: the digest of its inputs, options and output.
         item: the item as JSON.
         bytes: the size of its inputs.
-        owns: whether a file at its output is one that the run has written, or had begun to write.
+        files: the files at its output that the run has written.
     """
 
     number: int
@@ -64,53 +141,113 @@ class Entry:
     key: str
     item: str
     bytes: int
-    owns: bool = False
+    files: tuple[Mark, ...] = ()
 
 
 class Ledger:
     """The ledger in a file. One process at a time has it; the file is consistent whenever that process ends.
 
     Raises:
-        RunError: another run has it, the disk is full, or the file is no ledger.
+        RunError: another run has it, the disk is full, or it is damaged, of another version, or of another folder.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.folder = path.parent.parent
         self._last_commit = time.monotonic()
+        self._uncommitted: list[int] = []
+        #: Called with the numbers of items whose end has been committed.
+        self.committed: Callable[[Sequence[int]], None] = lambda numbers: None
+        check_own_folder(path.parent)
+        names = (path.name, f"{path.name}-wal", f"{path.name}-shm", path.with_suffix(".lock").name)
+        for place in map(path.with_name, names):
+            if os.path.lexists(place) and (place.is_symlink() or not place.is_file()):
+                raise self._damaged(f"{place.name} is no file")
         with writing(str(path)):
             self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _temporary.lock(self._lock, wait=False):
-                raise RunError(f"{path.parent.parent}: another run is writing there", Code.USAGE, "busy")
+                raise RunError(f"{self.folder}: another run is writing there", Code.USAGE, "busy", "busy")
             with self.guarded():
                 self._base = sqlite3.connect(path, isolation_level=None)
+                self._base.execute("PRAGMA trusted_schema=OFF")
                 self._base.execute("PRAGMA journal_mode=WAL")
                 # Without it, a power cut may undo a claim whose output is on the disk.
                 self._base.execute("PRAGMA synchronous=FULL")
-                self._base.executescript(_SCHEMA)
+                if self._is_new():
+                    settings = f"PRAGMA user_version={_VERSION}; PRAGMA application_id={_APPLICATION};"
+                    self._base.executescript(f"BEGIN; {_SCHEMA} {settings} COMMIT;")
+                else:
+                    self._check()
                 self._base.execute("BEGIN")
         except BaseException:
+            if "_base" in vars(self):
+                self._base.close()
             os.close(self._lock)
             raise
 
+    def _damaged(self, why: str) -> RunError:
+        text = f"{self.path}: the ledger is damaged: {why}"
+        hint = f"delete the folder {self.path.parent}, and on_exist says what becomes of outputs"
+        return RunError(text, Code.UNEXPECTED, "ledger", "damaged-ledger", hint=hint, folder=str(self.path.parent))
+
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Turns errors of SQLite into failures of the run."""
+        """Turns errors of SQLite, and contents that no run writes, into errors of the run."""
         try:
             yield
+        except _Damaged as error:
+            raise self._damaged(str(error)) from None
         except sqlite3.Error as error:
             text = str(error)
-            if "full" in text or "disk I/O" in text:
-                raise RunError(f"{self.path}: the disk is full", Code.RESOURCES, "ledger") from error
-            damaged = "; the ledger is damaged: delete its folder, and --on-exist says what becomes of outputs"
-            more = damaged if "not a database" in text or "malformed" in text else ""
-            raise RunError(f"{self.path}: {text}{more}", Code.UNEXPECTED, "ledger") from error
+            full = next((what for mark, what in _FULL if mark in text), None)
+            if full is not None:
+                raise RunError(f"{self.path}: {full}", Code.RESOURCES, "ledger", "disk-full") from error
+            raise self._damaged(text) from error
+
+    def _is_new(self) -> bool:
+        return not self._base.execute(_TABLES).fetchone() and not self._pragma("user_version")
+
+    def _pragma(self, name: str) -> Any:
+        return self._base.execute(f"PRAGMA {name}").fetchone()[0]
+
+    def _check(self) -> None:
+        """Raises unless all of the ledger is what a run into this folder writes."""
+        if (self._pragma("application_id"), self._pragma("user_version")) != (_APPLICATION, _VERSION):
+            raise _Damaged("it is of another version of pyharmony, or of another program")
+        if (report := self._pragma("integrity_check(1)")) != "ok":
+            raise _Damaged(str(report).splitlines()[-1])
+        with contextlib.closing(sqlite3.connect(":memory:")) as new:
+            new.executescript(_SCHEMA)
+            if self._base.execute(_TABLES).fetchall() != new.execute(_TABLES).fetchall():
+                raise _Damaged("its tables are not those of a run")
+        facts = {key: _loaded(value, "the description of the run")
+                 for key, value in self._base.execute("SELECT key, value FROM run")}  # fmt: skip
+        if facts and not _are(facts, _FACTS):
+            raise _Damaged("the description of the run is incomplete, or has other entries")
+        if facts and facts["folder"][0] != self._here()[0] and facts["folder"][1] != self._here()[1]:
+            raise _Damaged(f"it is that of another folder, {facts['folder'][0]}")
+        if not all(isinstance(path, str) for (path,) in self._base.execute("SELECT path FROM tables")):
+            raise _Damaged("the path of a table is no text")
+        columns = "number, name, key, item, bytes, status, owns, files, record, shard"
+        for row in self._base.execute(f"SELECT {columns} FROM items"):  # noqa: S608
+            _check_row(*row)
+            if not facts:
+                raise _Damaged("it has items, but no run")
+        for number, file in self._base.execute("SELECT number, file FROM shards"):
+            _mark(_loaded(file, "the file of a shard"))
+            if not _number(number):
+                raise _Damaged("a shard has no number")
+
+    def _here(self) -> tuple[str, int]:
+        """Returns the path and the inode of the output folder: a folder that was moved keeps one of them."""
+        return os.path.realpath(self.folder), os.stat(self.folder).st_ino
 
     def close(self) -> None:
         """Commits what is pending, where the disk has room, and closes the file."""
         try:
-            with contextlib.suppress(sqlite3.Error):
-                self._base.execute("COMMIT")
+            with contextlib.suppress(RunError):
+                self.commit(now=True)
             self._base.close()
         finally:
             os.close(self._lock)
@@ -123,6 +260,8 @@ class Ledger:
                     self._base.execute("COMMIT")
                 self._base.execute("BEGIN")
             self._last_commit = time.monotonic()
+            numbers, self._uncommitted = self._uncommitted, []
+            self.committed(numbers)
 
     @contextlib.contextmanager
     def all_or_nothing(self) -> Iterator[None]:
@@ -142,13 +281,14 @@ class Ledger:
     def facts(self) -> dict[str, Any]:
         """Returns the description of the run; empty if the ledger is new."""
         with self.guarded():
-            return {key: json.loads(value) for key, value in self._base.execute("SELECT key, value FROM run")}
+            rows = self._base.execute("SELECT key, value FROM run WHERE key != 'folder'")
+            return {key: json.loads(value) for key, value in rows}
 
     def describe(self, facts: Mapping[str, Any]) -> None:
         """Replaces the description of the run."""
         with self.guarded():
             self._base.execute("DELETE FROM run")
-            rows = [(key, json.dumps(value)) for key, value in facts.items()]
+            rows = [(key, json.dumps(value)) for key, value in {**facts, "folder": self._here()}.items()]
             self._base.executemany("INSERT INTO run VALUES (?, ?)", rows)
 
     def tables(self) -> set[str]:
@@ -162,10 +302,24 @@ class Ledger:
             self._base.executemany("INSERT OR IGNORE INTO tables VALUES (?)", [(path,) for path in paths])
 
     def forget(self) -> None:
-        """Makes all items pending; the run still owns their outputs."""
+        """Makes all items pending; their outputs are still the run's."""
         with self.guarded():
             self._base.execute("UPDATE items SET status = ?, record = '', key = '', shard = NULL", (PENDING,))
             self._base.execute("DELETE FROM shards")
+
+    def own(self, number: int, index: int, mark: Mark) -> None:
+        """Records a file that was begun when the run was killed."""
+        with self.guarded():
+            row = self._base.execute("SELECT files FROM items WHERE number = ?", (number,)).fetchone()
+            files = list(marks_of(row[0]))[:index]
+            files += [Mark(0, 0, "")] * (index - len(files)) + [mark]
+            self._base.execute("UPDATE items SET files = ?, owns = 1 WHERE number = ?", (json.dumps(files), number))
+
+    def out_of(self, number: int) -> str:
+        """Returns the output of an item; '' if there is no such item."""
+        with self.guarded():
+            row = self._base.execute("SELECT item FROM items WHERE number = ?", (number,)).fetchone()
+        return "" if row is None else str(json.loads(row[0])["out"])
 
     def outputs(self) -> Iterator[tuple[str, str]]:
         """Yields the names of all items, and their outputs."""
@@ -174,49 +328,99 @@ class Ledger:
                 yield name, json.loads(item)["out"]
 
     def plan(
-        self, entries: Iterable[Entry], before: Callable[[str], list[str]], now: Callable[[str], list[str]]
-    ) -> int:
-        """Adds items, and returns how many have changed since they were done; those are pending again.
+        self,
+        entries: Iterable[Entry],
+        before: Callable[[str], list[str]],
+        now: Callable[[str], list[str]],
+        *,
+        verify: bool,
+    ) -> tuple[int, list[tuple[str, Mark]]]:
+        """Adds items, and makes those pending again that have changed, or whose files are not as they were written.
 
-        before, now: return the files of an output, as the run wrote them and as it will. Those that an item no longer
-        has are deleted in the end; so are items that could not be run and that the source has no longer.
+        Items that the source has no longer are kept, apart from the others, with what they have written; an item that
+        has the output of one of them takes it over.
+
+        Args:
+            before, now: return the files of an output, as the run wrote them and as it will.
+            verify: whether files are compared by their digests, not by their sizes alone.
+
+        Returns:
+            The number of items that were done and are pending again, and the files that no item has any longer.
         """
         changed = 0
-        left: list[str] = []
+        left: list[tuple[str, Mark]] = []
+        seen: set[int] = set()
+        new_outputs: dict[str, int] = {}  # the new outputs of items
+        on_disk = set(self.files_of_shards())
         with self.guarded():
-            failed = self._base.execute("SELECT name, item FROM items WHERE status = ? AND owns = 0", (FAILED,))
-            never_run = {name for name, item in failed if json.loads(item)["problem"]}
+            (following,) = self._base.execute("SELECT COALESCE(MAX(number) + 1, 0) FROM items").fetchone()
+        is_first = following == 0
         for entry in entries:
-            never_run.discard(entry.name)
             with self.guarded():
-                statement = "SELECT number, key, shard, item, owns FROM items WHERE name = ?"
+                statement = "SELECT number, key, shard, item, files, status FROM items WHERE name = ?"
                 row = self._base.execute(statement, (entry.name,)).fetchone()
+                out = json.loads(entry.item)["out"]
                 if row is None:
                     self._base.execute(
-                        "INSERT INTO items (number, name, key, item, bytes) VALUES "
-                        "((SELECT COALESCE(MAX(number) + 1, 0) FROM items), ?, ?, ?, ?)",
-                        (entry.name, entry.key, entry.item, entry.bytes),
+                        "INSERT INTO items (number, name, key, item, bytes) VALUES (?, ?, ?, ?, ?)",
+                        (following, entry.name, entry.key, entry.item, entry.bytes),
                     )
-                elif row[1] != entry.key:
-                    if row[2] is not None:
-                        text = f"{entry.name}: has changed since its shard was written; --restart begins again"
-                        raise RunError(text, Code.INPUT, "changed")
-                    changed += row[1] != ""
-                    old, new = before(json.loads(row[3])["out"]), now(json.loads(entry.item)["out"])
-                    owns = bool(row[4]) and old == new
-                    left += old if row[4] and not owns else []
-                    self._base.execute(
-                        "UPDATE items SET key = ?, item = ?, bytes = ?, status = ?, record = '', owns = ? "
-                        "WHERE number = ?",
-                        (entry.key, entry.item, entry.bytes, PENDING, owns, row[0]),
-                    )
-        with self.guarded():  # what `forget` left and the source has no longer
-            for (item,) in self._base.execute("SELECT item FROM items WHERE key = '' AND owns = 1"):
-                left += before(json.loads(item)["out"])
-            self._base.execute("DELETE FROM items WHERE key = ''")
-            self._base.executemany("DELETE FROM items WHERE name = ?", [(name,) for name in never_run])
-        remove(left)
-        return changed
+                    if not is_first:
+                        seen.add(following)
+                        new_outputs[out] = following
+                    following += 1
+                    continue
+                number, key, shard, item, files, status = row
+                seen.add(number)
+                marks = marks_of(files)
+                if key == entry.key:
+                    if status == GONE:  # it is in the source again
+                        status = DONE
+                    if status == DONE and shard not in on_disk and not _are_whole(now(out), marks, verify):
+                        status, shard, changed = PENDING, None, changed + 1
+                    if item != entry.item or status != row[5]:
+                        statement = "UPDATE items SET item = ?, status = ?, shard = ? WHERE number = ?"
+                        self._base.execute(statement, (entry.item, status, shard, number))
+                    continue
+                if shard is not None:
+                    text = f"{entry.name}: has changed since its shard was written"
+                    raise RunError(text, Code.INPUT, "changed", "changed-in-shard", hint="restart=True begins again")
+                changed += key != ""
+                old = before(json.loads(item)["out"])
+                if old != now(out):
+                    left += zip(old, marks)
+                    marks = ()
+                    new_outputs[out] = number
+                self._base.execute(
+                    "UPDATE items SET key = ?, item = ?, bytes = ?, status = ?, record = '', files = ?, owns = ? "
+                    "WHERE number = ?",
+                    (entry.key, entry.item, entry.bytes, PENDING, json.dumps(marks), bool(marks), number),
+                )
+        if not is_first:
+            with self.guarded():
+                left += self._without_source(seen, new_outputs, before)
+        return changed, left
+
+    def _without_source(
+        self, seen: set[int], new_outputs: Mapping[str, int], before: Callable[[str], list[str]]
+    ) -> list[tuple[str, Mark]]:
+        """Sets the items apart that the source has no longer; returns the files of those that are forgotten."""
+        left: list[tuple[str, Mark]] = []
+        rows = self._base.execute("SELECT number, key, item, files, status, shard FROM items").fetchall()
+        for number, key, item, files, status, shard in rows:
+            if number in seen:
+                continue
+            out = json.loads(item)["out"]
+            if key == "":  # of a run that begins again
+                left += zip(before(out), marks_of(files))
+            elif files != "[]" and out in new_outputs and shard is None:
+                statement = "UPDATE items SET files = ?, owns = 1 WHERE number = ?"
+                self._base.execute(statement, (files, new_outputs[out]))
+            elif files != "[]" and status in (DONE, GONE):
+                self._base.execute("UPDATE items SET status = ? WHERE number = ?", (GONE, number))
+                continue
+            self._base.execute("DELETE FROM items WHERE number = ?", (number,))
+        return left
 
     def reopen(self, *, failed: bool) -> None:
         """Makes items pending that a run had begun when it ended, and, with `failed`, those that failed."""
@@ -228,30 +432,28 @@ class Ledger:
 
     # ---- items ----
 
-    def claim(self, count: int, is_free: Callable[[Entry], bool]) -> list[Entry]:
-        """Returns the next pending items, which are running from now on.
-
-        is_free: returns whether the run may own what will be at an output, as nothing is there that it does not own.
-        """
+    def claim(self, count: int) -> list[Entry]:
+        """Returns the next pending items, which are running from now on."""
         with self.guarded():
             rows = self._base.execute(
-                "SELECT number, name, key, item, bytes, owns FROM items WHERE status = ? ORDER BY number LIMIT ?",
+                "SELECT number, name, key, item, bytes, files FROM items WHERE status = ? ORDER BY number LIMIT ?",
                 (PENDING, count),
             ).fetchall()
-            entries = [Entry(number, name, key, item, size, bool(owns)) for number, name, key, item, size, owns in rows]
-            states = [(RUNNING, entry.owns or is_free(entry), entry.number) for entry in entries]
-            self._base.executemany("UPDATE items SET status = ?, owns = ? WHERE number = ?", states)
-        # Committed before any output is written, so that a later run knows whose file it is.
+            entries = [Entry(number, name, key, item, size, marks_of(files))
+                       for number, name, key, item, size, files in rows]  # fmt: skip
+            states = [(RUNNING, entry.number) for entry in entries]
+            self._base.executemany("UPDATE items SET status = ?, owns = 1 WHERE number = ?", states)
         self.commit(now=True)
         return entries
 
-    def finish(self, number: int, status: int, record: Mapping[str, Any], *, owns: bool) -> None:
-        """Records the end of an item."""
+    def finish(self, number: int, status: int, record: Mapping[str, Any], files: Sequence[Mark]) -> None:
+        """Records the end of an item, with the files that it has written."""
         with self.guarded():
             self._base.execute(
-                "UPDATE items SET status = ?, record = ?, owns = ? WHERE number = ?",
-                (status, json.dumps(record), owns, number),
+                "UPDATE items SET status = ?, record = ?, files = ?, owns = ? WHERE number = ?",
+                (status, json.dumps(record), json.dumps(files), bool(files), number),
             )
+        self._uncommitted.append(number)
         self.commit()
 
     # ---- shards ----
@@ -264,16 +466,30 @@ class Ledger:
             ).fetchall()
             if len(rows) < least:
                 return -1
-            (shard,) = self._base.execute("SELECT COALESCE(MAX(shard) + 1, 0) FROM items").fetchone()
+            numbers = {row[0] for row in self._base.execute("SELECT DISTINCT shard FROM items WHERE shard IS NOT NULL")}
+            shard = next(number for number in itertools.count() if number not in numbers)
             self._base.executemany("UPDATE items SET shard = ? WHERE number = ?", [(shard, row[0]) for row in rows])
         self.commit(now=True)
         return int(shard)
 
-    def mark_written(self, shard: int, sha256: str) -> None:
+    def mark_written(self, shard: int, mark: Mark) -> None:
         """Records that a shard is on the disk."""
         with self.guarded():
-            self._base.execute("INSERT OR REPLACE INTO shards VALUES (?, ?)", (shard, sha256))
+            self._base.execute("INSERT OR REPLACE INTO shards VALUES (?, ?)", (shard, json.dumps(mark)))
         self.commit(now=True)
+
+    def files_of_shards(self) -> dict[int, Mark]:
+        """Returns the files of the shards that are on the disk."""
+        with self.guarded():
+            rows = self._base.execute("SELECT number, file FROM shards").fetchall()
+            return {number: _mark(json.loads(file)) for number, file in rows}
+
+    def lose_shard(self, shard: int) -> int:
+        """Makes the items of a shard pending, as its file is not as it was written; returns their number."""
+        with self.guarded():
+            self._base.execute("DELETE FROM shards WHERE number = ?", (shard,))
+            statement = "UPDATE items SET status = ?, record = '', files = '[]', owns = 0, shard = NULL WHERE shard = ?"
+            return self._base.execute(statement, (PENDING, shard)).rowcount
 
     def shards(self, *, written: bool) -> list[int]:
         """Returns the shards that are on the disk, or those that may not be."""
@@ -293,7 +509,7 @@ class Ledger:
         """Returns the number of items of each status."""
         with self.guarded():
             rows = dict(self._base.execute("SELECT status, COUNT(*) FROM items GROUP BY status"))
-        return {name: rows.get(status, 0) for status, name in enumerate(STATUS_NAMES)}
+        return {name: rows.get(status, 0) for status, name in enumerate(STATUS_NAMES) if status != GONE}
 
     def bytes_left(self) -> int:
         """Returns the size of the inputs of pending items."""
@@ -302,9 +518,41 @@ class Ledger:
             return int(self._base.execute(statement, (PENDING, RUNNING)).fetchone()[0])
 
     def rows(self, *statuses: int) -> Iterator[tuple[int | None, str, str, dict[str, Any], dict[str, Any]]]:
-        """Yields shard, name, status, item and record of every item, or of those with these statuses, in order."""
-        where = f"WHERE status IN ({','.join('?' * len(statuses))}) " if statuses else ""
-        statement = f"SELECT shard, name, status, item, record FROM items {where}ORDER BY number"  # noqa: S608
+        """Yields shard, name, status, item and record of the items of the source, or of those with these statuses."""
+        chosen = statuses or tuple(range(GONE))
+        statement = (
+            f"SELECT shard, name, status, item, record FROM items "  # noqa: S608
+            f"WHERE status IN ({','.join('?' * len(chosen))}) ORDER BY number"
+        )
         with self.guarded():
-            for shard, name, status, item, record in self._base.execute(statement, statuses):
+            for shard, name, status, item, record in self._base.execute(statement, chosen):
                 yield shard, name, STATUS_NAMES[status], json.loads(item), json.loads(record or "{}")
+
+
+#: What SQLite says of a disk that takes nothing more.
+_FULL = (("full", "the disk is full"), ("disk I/O", "the disk is full"), ("readonly", "is on a read-only disk"))
+
+
+def _check_row(
+    number: Any, name: Any, key: Any, item: Any, size: Any, status: Any, owns: Any, files: Any, record: Any, shard: Any
+) -> None:
+    """Raises unless a row of the items is one that a run writes."""
+    values, about = _loaded(item, "an item"), _loaded(record or "{}", "a record")
+    marks_of(files)
+    what = f"the item {name!r}"
+    if not _are(values, _ITEM) or values["name"] != name:
+        raise _Damaged(f"{what} is incomplete, or has other parts")
+    if (values["out"] or not values["problem"]) and (problem := problem_of(values["out"])):
+        raise _Damaged(f"the output of {what}, {values['out']!r}, {problem}")
+    if not _are(about, _RECORD, all=False):
+        raise _Damaged(f"{what} has a record of other types")
+    if not (_number(number) and isinstance(key, str) and _number(size, 1 << 62) and _number(status, len(STATUS_NAMES))
+            and owns in (0, 1) and (shard is None or _number(shard))):  # fmt: skip
+        raise _Damaged(f"{what} has columns of other types")
+
+
+def _are_whole(paths: list[str], marks: Sequence[Mark], verify: bool) -> bool:
+    """Returns whether the files of an item are as the run wrote them."""
+    return len(paths) == len(marks) and all(
+        is_whole(path, mark, verify=verify) for path, mark in zip(paths, marks, strict=True)
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -11,10 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import _temporary
-from .._jobs.failures import Code, writing
+from .._jobs.failures import Code
 from ..errors import RunError
-from ._ledger import Ledger, remove
-from .operations import Settings, checksum, outputs_of
+from ._folder import Begun, Mark, checksum, is_inside, mark_of, writing
+from ._ledger import Ledger
+from .operations import Settings, outputs_of
+
+#: The index of a shard among the files that are begun; those of an item are below it.
+SHARD = 9
 
 
 @dataclass(frozen=True)
@@ -41,13 +46,13 @@ class Packer:
     def __init__(self, ledger: Ledger, settings: Settings, folder: Path, size: int, prefix: str) -> None:
         self.ledger, self.settings, self.folder, self.size, self.prefix = ledger, settings, folder, size, prefix
         self._threads = ThreadPoolExecutor(1)
-        self._current: tuple[int, list[_Sample], Future[str]] | None = None
+        self._current: tuple[int, list[_Sample], Future[Mark]] | None = None
 
     def __enter__(self) -> Packer:
         if not (self.ledger.shards(written=True) or self.ledger.shards(written=False)):
             existing = sorted(self.folder.glob(f"{self.prefix}{'[0-9]' * 6}.tar"))
             if existing:
-                raise RunError(f"{existing[0]}: already exists; shards need a folder without others", Code.USAGE)
+                raise _exists(existing[0])
         for number in self.ledger.shards(written=True):
             self._delete(self._samples(number))
         for number in self.ledger.shards(written=False):
@@ -79,7 +84,10 @@ class Packer:
     def _begin(self, number: int) -> None:
         samples = self._samples(number)
         path = shard_of(self.folder, self.prefix, number)
-        self._current = number, samples, self._threads.submit(_write, path, samples)
+        if os.path.lexists(path):
+            raise _exists(path)
+        begun = Begun(self.settings.begun)
+        self._current = number, samples, self._threads.submit(_write, path, samples, begun, number)
 
     def _samples(self, shard: int) -> list[_Sample]:
         samples = []
@@ -91,10 +99,16 @@ class Packer:
             samples.append(_Sample(f"{number:09}", name, dict(zip(roles, paths, strict=True))))
         return samples
 
-    @staticmethod
-    def _delete(samples: list[_Sample]) -> None:
-        for sample in samples:
-            remove(sample.files.values())
+    def _delete(self, samples: list[_Sample]) -> None:
+        for file in (file for sample in samples for file in sample.files.values()):
+            if is_inside(file, self.settings.output):
+                with writing(file), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    os.unlink(file)
+
+
+def _exists(path: Path) -> RunError:
+    text = "already exists; shards need a folder without others"
+    return RunError(f"{path}: {text}", Code.USAGE, "exists", "exists")
 
 
 def shard_of(folder: Path, prefix: str, number: int) -> Path:
@@ -102,9 +116,9 @@ def shard_of(folder: Path, prefix: str, number: int) -> Path:
     return folder / f"{prefix}{number:06}.tar"
 
 
-def _write(path: Path, samples: list[_Sample]) -> str:
-    """Writes a shard, and returns its SHA-256; it gets its name when it is on the disk."""
-    with writing(str(path)), _temporary.file(path) as unfinished:
+def _write(path: Path, samples: list[_Sample], begun: Begun, number: int) -> Mark:
+    """Writes a shard, which gets its name when it is on the disk."""
+    with writing(str(path)), begun.recording(number, SHARD), _temporary.file(path) as unfinished:
         with tarfile.open(unfinished, "w", format=tarfile.PAX_FORMAT) as archive:
             for sample in samples:
                 for role, file in sample.files.items():
@@ -118,6 +132,6 @@ def _write(path: Path, samples: list[_Sample]) -> str:
                 entry.size = len(about)
                 archive.addfile(entry, io.BytesIO(about))
         _temporary.sync(unfinished)
-        digest = str(checksum(str(unfinished))["sha256"])
+        mark = mark_of(str(unfinished), **checksum(str(unfinished)))
     _temporary.sync_folder(path.parent)
-    return digest
+    return mark

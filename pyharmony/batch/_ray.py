@@ -62,7 +62,7 @@ def outcomes(settings: Settings, jobs: int, orders: Iterable[Order]) -> Iterator
     source = iter(orders)
     while part := list(itertools.islice(source, _PART)):
         # A batch whose actor died is made again, also the items whose outputs it has written.
-        texts = [{"order": dataclasses.replace(order, replaces=True).to_json()} for order in part]
+        texts = [{"order": order.to_json()} for order in part]
         rows = ray.data.from_items(texts, override_num_blocks=max(1, -(-len(part) // _BATCH)))
         done = rows.map_batches(
             Operator,
@@ -76,7 +76,7 @@ def outcomes(settings: Settings, jobs: int, orders: Iterable[Order]) -> Iterator
             for row in done.iter_rows():
                 outcome = json.loads(str(row["outcome"]))
                 if "stopped" in outcome:
-                    raise Stopped(outcome["stopped"], Code.RESOURCES, "disk")
+                    raise Stopped(outcome["stopped"], Code.RESOURCES, "disk", "disk-full")
                 yield Outcome(**outcome)
         except ray.exceptions.RayError as error:
             raise RunError(f"Ray: {type(error).__name__}: {error}", Code.UNEXPECTED, "ray") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _temporary
-from .._jobs.failures import writing
+from ._folder import writing
 from ._ledger import FAILED, Ledger
 from ._sources import as_text
 

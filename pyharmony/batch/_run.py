@@ -11,29 +11,43 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .. import _checks, _temporary
 from .._calls.batches import BATCHES
-from .._jobs.failures import Code, reading, writing
+from .._jobs.failures import Code, reading
 from .._jobs.lists import FILES
+from .._jobs.worker import pixels_of
 from .._version import __version__
-from ..errors import ArgumentError, RunError
-from ..typing import PathLike
-from ._ledger import DONE, FAILED, RUNNING, SKIPPED, Entry, Ledger, remove
-from ._packing import Packer, shard_of
+from ..errors import ArgumentError, DTypeError, RunError
+from ..typing import Device, ImageFormat, PathLike
+from ._folder import (
+    FOLDER,
+    Begun,
+    Mark,
+    check_own_folder,
+    checksum,
+    is_inside,
+    is_own,
+    is_whole,
+    mark_of,
+    remove,
+    writing,
+)
+from ._ledger import DONE, FAILED, RUNNING, SKIPPED, Entry, Ledger
+from ._packing import SHARD, Packer, shard_of
 from ._results import write_errors, write_results
-from ._sources import Item, identity, items_of
+from ._sources import Item, check_source, identity, items_of, no_file
 from ._worker import Order
 from .operations import Settings, check, needs_of, outputs_of
-from .pool import KILLED, Outcome, Pool
+from .pool import Outcome, Pool
 
-#: The folder of the ledgers inside the output folder.
-FOLDER = ".pyharmony-batch"
+#: The largest number of processes, and of threads of each.
+_MOST_PROCESSES = 4096
 _CHUNK = 64  # the items that are claimed at once
 
 OnExist = Literal["error", "skip", "overwrite"]
@@ -67,7 +81,8 @@ class Report:
         errors: the first hundred errors; each has `name`, `kind`, `message` and `inputs`.
         results: the path of the table of results.
         errors_list: the path of the list of all errors, which exists if there are any.
-        changed: the items whose files or options had changed since an earlier run, and were computed again.
+        changed: the items that were done in an earlier run and are computed again, as their files or options had
+            changed, or an output was gone or cut.
     """
 
     counts: dict[str, int]
@@ -95,6 +110,7 @@ def run(
     resume: bool = False,
     retry_failed: bool = False,
     restart: bool = False,
+    verify: bool = False,
     shard: tuple[int, int] = (1, 1),
     per_shard: int | None = None,
     on_exist: OnExist = "error",
@@ -126,9 +142,10 @@ def run(
         jobs: the number of worker processes.
         threads: the threads of each.
         device: 'cpu', 'cuda' or 'auto'.
-        resume: whether to continue the run in output.
+        resume: whether to continue the run in output. Outputs that are gone, empty or cut are computed again.
         retry_failed: whether items that failed are tried again.
         restart: whether to begin again, replacing what an earlier run wrote.
+        verify: whether a run that is continued compares outputs by their digests, not by their sizes alone.
         shard: (i, n): the i-th of n parts of the items, 1 to n, for n runs side by side into one folder. An item's part
             follows from its name, so that it is the same whatever other items there are.
         per_shard: the number of outputs in a .tar file, in the layout of WebDataset; None: outputs are files.
@@ -144,9 +161,10 @@ def run(
         The numbers of items by status, and the first errors. All errors are in OUTPUT/errors.jsonl.
 
     Raises:
-        ArgumentError: an argument is not accepted.
-        RunError: the source cannot be read, the disk is full, output has another run, or workers do not start; its
-            message says what to do.
+        ArgumentError, DTypeError: an argument is not accepted; nothing was written.
+        RunError: the source cannot be read, the disk is full or read-only, output has another run, its ledger is
+            damaged, or workers do not start; its message says what to do, and `code` is "has-run", "other-run",
+            "damaged-ledger", "disk-full", "busy" and the like.
 
     Example:
         >>> from pyharmony import batch
@@ -154,47 +172,51 @@ def run(
         >>> report.counts["done"], report.counts["failed"]
         (2, 0)
     """
-    _checks.flags(resume=resume, retry_failed=retry_failed, restart=restart, keep_gps=keep_gps)
-    _checks.one_of(operation, "operation", tuple(BATCHES))
-    _checks.one_of(engine, "engine", ("local", "ray"))
-    _checks.one_of(on_exist, "on_exist", ("error", "skip", "overwrite"))
-    jobs, threads = (_checks.whole(value, name, low=1) for value, name in ((jobs, "jobs"), (threads, "threads")))
+    _check_arguments(**{name: value for name, value in locals().items() if name not in ("source", "output")})
     part, parts = shard
-    if not 1 <= part <= parts:
-        raise ArgumentError(f"shard: {shard}, expected (i, n) with 1 <= i <= n")
-    if per_shard is not None:
-        _checks.whole(per_shard, "per_shard", low=1)
-    root, target = Path(source), Path(output)
+    root, target = _path(source, "source"), _path(output, "output")
     _check_apart(root, target)
     tag = _tag(part, parts)
     files = target if per_shard is None else files_of(target, part, parts)
     settings = Settings(
         operation=operation, output=str(files), options=dict(options or {}), format=format or "", quality=quality,
         keep_gps=keep_gps, max_pixels=max_pixels, threads=threads, device=device, max_memory=max_memory,
-        time_limit=time_limit, columns=_checked_columns(columns),
+        time_limit=time_limit, begun=str(target / FOLDER / f"begun{tag}"), columns=_checked_columns(columns),
     )  # fmt: skip
     check(settings)
-    with reading(str(root)):
-        root.stat()
-    with writing(str(target)):
-        (target / FOLDER).mkdir(parents=True, exist_ok=True)
+    with_paths = {name: _path(path, f"others[{name!r}]") for name, path in (others or {}).items()}
     suffix = ".parquet" if importlib.util.find_spec("pyarrow") else ".csv"
     table = Path(results) if results is not None else target / f"results{tag}{suffix}"
     errors_list = target / f"errors{tag}.jsonl"
     if table.suffix not in (".parquet", ".csv"):
         raise ArgumentError(f"results: {table}, expected a path that ends in .parquet or .csv")
-    with writing(str(table)):
-        table.parent.stat()
+    check_source(root, needs_of(settings), with_paths)
+    if results is not None:
+        with writing(str(table)):
+            table.parent.stat()
+    with writing(str(target)):
+        target.mkdir(parents=True, exist_ok=True)
     prefix = f"{tag[1:]}-" if tag else ""
     ledger = Ledger(target / FOLDER / f"ledger{tag}.sqlite")
+    begun = Begun(settings.begun)
+    ledger.committed = begun.forget
     try:
-        with_paths = {name: Path(path) for name, path in (others or {}).items()}
+        for folder in {begun.folder, settings.output} - {str(target)}:
+            check_own_folder(Path(folder))
         with ledger.all_or_nothing():
             _check_tables(ledger, root, (table, errors_list), on_exist)
             former, shards = _begin(ledger, settings, (part, parts), per_shard, resume=resume, restart=restart)
+            shard_at = partial(shard_of, target, prefix)
+            _own_begun(ledger, former, shard_at, begun)
             entries = _entries(root, target, settings, with_paths, (part, parts), ledger)
-            changed = ledger.plan(entries, partial(outputs_of, former), partial(outputs_of, settings))
-            remove(str(shard_of(target, prefix, number)) for number in shards)
+            outs = partial(outputs_of, former), partial(outputs_of, settings)
+            changed, left = ledger.plan(entries, *outs, verify=verify)
+            changed += _check_shards(ledger, shard_at, verify)
+            for path, mark in left:
+                remove(path, former.output, mark)
+            for number, mark in shards.items():
+                remove(str(shard_at(number)), str(target), mark)
+        begun.forget()
         _sweep(ledger, settings)
         ledger.reopen(failed=retry_failed)
         try:
@@ -239,28 +261,107 @@ def _check_apart(source: Path, output: Path) -> None:
         raise RunError(f"{output}: is in the source folder or around it, expected a folder elsewhere", Code.USAGE)
 
 
+def _check_arguments(**values: Any) -> None:
+    """Refuses arguments of `run` that are not accepted, by name, before anything is written."""
+
+    def unless_none(name: str, check: Callable[..., object], **bounds: Any) -> None:
+        if values[name] is not None:
+            check(values[name], name, **bounds)
+
+    switches = ("resume", "retry_failed", "restart", "verify", "keep_gps")
+    _checks.flags(**{name: values[name] for name in switches})
+    _checks.one_of(values["operation"], "operation", tuple(BATCHES))
+    _checks.one_of(values["engine"], "engine", get_args(Engine))
+    _checks.one_of(values["on_exist"], "on_exist", get_args(OnExist))
+    _checks.one_of(values["device"], "device", get_args(Device))
+    unless_none("format", _checks.one_of, names=get_args(ImageFormat))
+    _checks.whole(values["quality"], "quality", low=1, high=100)
+    for name in ("jobs", "threads"):
+        _checks.whole(values[name], name, low=1, high=_MOST_PROCESSES)
+    for name in ("per_shard", "max_memory"):
+        unless_none(name, _checks.whole, low=1)
+    unless_none("time_limit", _checks.number, low=1e-3, accepts="a number of seconds from 0.001")
+    unless_none("results", _path)
+    pixels_of(values["max_pixels"])
+    accepts = "(i, n) with 1 <= i <= n"
+    part, parts = _checks.two_numbers(values["shard"], "shard", f"expected {accepts}")
+    _checks.whole(parts, "shard", low=1, high=1 << 31, accepts=accepts)
+    _checks.whole(part, "shard", low=1, high=int(parts), accepts=accepts)
+    for name in ("options", "others"):
+        entries = values[name]
+        if entries is not None and not (isinstance(entries, Mapping) and all(isinstance(key, str) for key in entries)):
+            raise DTypeError(f"{name}: {_checks.shortened(entries)}, expected values by name, or None")
+    if values["progress"] is not None and not callable(values["progress"]):
+        raise DTypeError(f"progress: {_checks.shortened(values['progress'])}, expected a function, or None")
+    if values["resume"] and values["restart"]:
+        raise ArgumentError("restart: True with resume=True, which it excludes")
+    for name in ("retry_failed", "verify"):
+        if values[name] and not values["resume"]:
+            raise ArgumentError(f"{name}: True, which needs resume=True")
+
+
+def _path(x: Any, name: str) -> Path:
+    """Returns a path that the operating system may have."""
+    path = _checks.path(x, name)
+    try:
+        if os.fspath(x) in ("", b"") or b"\0" in os.fsencode(path):
+            raise ValueError
+    except ValueError:
+        raise ArgumentError(f"{name}: {_checks.shortened(x)}, expected the path of a file or folder") from None
+    return path
+
+
 def _check_tables(ledger: Ledger, source: Path, tables: Iterable[Path], on_exist: OnExist) -> None:
     """Refuses to replace a table that is the source, or that no run into this folder has written."""
     own = ledger.tables()
     for path in tables:
         if path.exists() and path.samefile(source):
-            raise RunError(f"{path}: is the source, which would be replaced; --results names another file", Code.USAGE)
-        if on_exist == "error" and os.path.abspath(path) not in own and os.path.lexists(path):
-            text = "already exists, and is of no run into this folder; --results names another file, --on-exist skip "
-            raise RunError(f"{path}: {text}or overwrite replaces it", Code.USAGE)
+            text = "is the source, which would be replaced"
+            raise RunError(f"{path}: {text}", Code.USAGE, code="results-are-source", hint="results= names another file")
+        if path.is_dir() or (on_exist == "error" and os.path.abspath(path) not in own and os.path.lexists(path)):
+            hint = "results= names another file, on_exist='skip' or 'overwrite' replaces it"
+            text = "already exists, and is of no run into this folder"
+            raise RunError(f"{path}: {text}", Code.USAGE, code="results-exist", hint=hint)
     ledger.add_tables(map(os.path.abspath, tables))
+
+
+def _own_begun(ledger: Ledger, former: Settings, shard_at: Callable[[int], Path], begun: Begun) -> None:
+    """Records the files that were begun, and got their names, when an earlier run was killed."""
+    for number, index, name in begun.names():
+        if index == SHARD:  # it is written again, by the files of its items
+            if begun.has(number, index, str(shard_at(number))) and number not in ledger.files_of_shards():
+                shard_at(number).unlink()
+            continue
+        out = ledger.out_of(number)
+        paths = outputs_of(former, out) if out else []
+        if index < len(paths) and begun.has(number, index, paths[index]):
+            ledger.own(number, index, mark_of(paths[index], **checksum(name)))
+
+
+def _check_shards(ledger: Ledger, shard_at: Callable[[int], Path], verify: bool) -> int:
+    """Makes the items of shards pending whose files are gone or cut, and returns their number."""
+    count = 0
+    for number, mark in ledger.files_of_shards().items():
+        path = str(shard_at(number))
+        if not is_whole(path, mark, verify=verify):
+            remove(path, os.path.dirname(path), mark)
+            if os.path.lexists(path):
+                text = "is no longer the shard that the run wrote"
+                raise RunError(f"{path}: {text}", Code.USAGE, "exists", "exists", hint="move it elsewhere")
+            count += ledger.lose_shard(number)
+    return count
 
 
 def _sweep(ledger: Ledger, settings: Settings) -> None:
     """Removes the unfinished files of items that were being computed when a run was killed."""
     outs = (out for _, _, _, item, _ in ledger.rows(RUNNING) for out in outputs_of(settings, item["out"]))
-    for folder in {os.path.dirname(out) for out in outs}:
+    for folder in {os.path.dirname(out) for out in outs if is_inside(out, settings.output)}:
         _temporary.sweep(Path(folder))
 
 
 def _begin(
     ledger: Ledger, settings: Settings, shard: tuple[int, int], per_shard: int | None, *, resume: bool, restart: bool
-) -> tuple[Settings, list[int]]:  # fmt: skip
+) -> tuple[Settings, dict[int, Mark]]:  # fmt: skip
     """Describes a new run, or checks that a run to continue is this one.
 
     Returns the settings by which outputs that are there were written, and the shards of a run that begins again.
@@ -271,21 +372,24 @@ def _begin(
         "files": _files(settings.options), "shard": list(shard), "per_shard": per_shard, "version": __version__,
     }  # fmt: skip
     before = ledger.facts()
-    folder = ledger.path.parent.parent
+    folder = ledger.folder
     if before and not (resume or restart):
         left = ledger.counts()
         text = f"{left['done']:,} items are done, {left['failed']:,} failed, {left['pending'] + left['running']:,} left"
-        raise RunError(f"{folder}: has a run: {text}; --resume continues it, --restart begins again", Code.USAGE)
+        hint = "resume=True continues it, restart=True begins again"
+        raise RunError(f"{folder}: has a run: {text}", Code.USAGE, code="has-run", hint=hint)
     if before and resume:
         for name, value in facts.items():
             if before.get(name) != value:
                 text = f"the run has {name} {json.dumps(before.get(name))}, this one {json.dumps(value)}"
-                raise RunError(f"{folder}: {text}; --restart begins again, replacing what it wrote", Code.USAGE)
-    former, shards = settings, []
-    if before and restart:
+                hint = "restart=True begins again, replacing what it wrote"
+                raise RunError(f"{folder}: {text}", Code.USAGE, code="other-run", hint=hint)
+    former, shards = settings, {}
+    if before:
         output = folder if before["per_shard"] is None else files_of(folder, *shard)
         former = dataclasses.replace(settings, operation=before["operation"], output=str(output))
-        shards = [*ledger.shards(written=True), *ledger.shards(written=False)]
+    if before and restart:
+        shards = ledger.files_of_shards()
         ledger.forget()
     ledger.describe(facts)
     return former, shards
@@ -328,7 +432,12 @@ def _entries(
             if int.from_bytes(digest, "big") % shard[1] != shard[0] - 1:
                 continue
         facts = {name: identity(path) for name, path in item.inputs.items()}
-        own_files = {path: identity(path) for path in _paths(item.options)} if item.options else {}
+        files = _paths(item.options)
+        own_files = {path: identity(path) for path in files}
+        inputs = (*item.inputs.items(), *(("options", file) for file in files if os.path.exists(file)))
+        problem = next(filter(None, (no_file(name, path) for name, path in inputs)), "")
+        if problem and not item.problem:
+            item = dataclasses.replace(item, problem=problem)
         inside = next((path for path in item.inputs.values() if _real_folder_of(path).startswith(own)), None)
         if inside is not None:
             item = dataclasses.replace(item, problem=f"{inside}: is in the output folder, expected it elsewhere")
@@ -363,26 +472,29 @@ def _work(
         return
     done = failed = work = 0
     running: dict[int, Entry] = {}
-    there: dict[int, str] = {}  # the files of others at the outputs of items
     # The first item's time contains the start of the workers.
     start, start_work = 0.0, 0
+    begun = Begun(settings.begun)
 
     def outs_of(entry: Entry) -> list[str]:
-        return outputs_of(settings, json.loads(entry.item)["out"])
+        out = json.loads(entry.item)["out"]
+        return outputs_of(settings, out) if out else []
 
-    def is_free(entry: Entry) -> bool:
-        there[entry.number] = next(filter(os.path.lexists, outs_of(entry)), "")
-        return not there[entry.number]
+    def owned(entry: Entry) -> Iterator[tuple[str, bool]]:
+        """Yields the files at the outputs of an item, and whether they are the run's."""
+        for index, path in enumerate(outs_of(entry)):
+            if os.path.lexists(path):
+                mark = entry.files[index] if index < len(entry.files) else None
+                yield path, is_own(path, settings.output, mark) or begun.has(entry.number, index, path)
 
-    def ended(number: int, status: int, record: Mapping[str, Any]) -> None:
+    def ended(number: int, status: int, record: Mapping[str, Any], files: Sequence[Mark] = ()) -> None:
         nonlocal done, failed, work, start, start_work, work_left
         entry = running.pop(number)
-        # A worker that was killed may have written the output.
-        owns = status == DONE or (status == FAILED and record["kind"] in KILLED)
-        if status == FAILED and entry.owns:  # the output of the item as it was before
-            remove(outs_of(entry))
-            owns = False
-        ledger.finish(number, status, record, owns=owns)
+        if status == FAILED:  # the output of the item as it was before, or of a worker that was killed
+            for path in [path for path, is_ours in owned(entry) if is_ours]:
+                with writing(path), contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+        ledger.finish(number, status, record, files)
         size = entry.bytes
         done, failed, work, work_left = done + 1, failed + (status == FAILED), work + size, work_left - size
         if done == 1:
@@ -394,23 +506,23 @@ def _work(
             progress(Progress(done, total, failed, rate, left if done < total else 0.0))
 
     def orders() -> Iterator[Order]:
-        while entries := ledger.claim(_CHUNK, is_free):
+        while entries := ledger.claim(_CHUNK):
             for entry in entries:
                 running[entry.number] = entry
                 item = Item(**json.loads(entry.item))
-                other = there.pop(entry.number, "")
+                other = next((path for path, is_ours in owned(entry) if not is_ours), "")
                 if item.problem:
                     ended(entry.number, FAILED, {"kind": "item", "message": item.problem})
                 elif other and on_exist == "error":
-                    text = f"{other}: already exists; --on-exist skip or overwrite accepts it"
-                    ended(entry.number, FAILED, {"kind": "exists", "message": text})
+                    ended(entry.number, FAILED, {"kind": "exists", "message": f"{other}: already exists"})
                 elif other and on_exist == "skip":
                     ended(entry.number, SKIPPED, {"message": f"{other}: already exists"})
                 else:
-                    yield Order(entry.number, item, entry.owns or on_exist == "overwrite", entry.bytes)
+                    yield Order(entry.number, item, on_exist == "overwrite", entry.bytes, files=entry.files)
 
     for outcome in _outcomes(engine, settings, min(jobs, total), orders()):
-        ended(outcome.number, FAILED if outcome.is_error else DONE, outcome.record)
+        files = [Mark(*file) for file in outcome.record.pop("marks", ())]
+        ended(outcome.number, FAILED if outcome.is_error else DONE, outcome.record, files)
         if packer is not None and done % _CHUNK == 0:
             packer.pack()
 

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import csv
+import errno
 import functools
 import hashlib
 import json
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .._checks import shortened
 from .._jobs.failures import Code, reading
 from .._jobs.lists import MASK_SUFFIX, SUFFIXES
 from .._warnings import warn
 from ..data.tar_members import Member, members, read_member
-from ..errors import ArgumentError, DataError, RunError
+from ..errors import ArgumentError, DataError, PyHarmonyError, RunError
 from ..io.folders import IMAGE_SUFFIXES, images_in, is_image, tell_of_others
+from ._folder import LONGEST_NAME, problem_of
 
-#: The longest name of a file in bytes, on common file systems.
-_LONGEST = 255
 #: The fields of a sample in a shard that may hold the image, in order, if none has the name of the input.
 _FIRST_FIELDS = ("image", *(suffix[1:] for suffix in IMAGE_SUFFIXES))
 #: The columns of a table beside inputs and options.
@@ -94,9 +96,6 @@ def items_of(
     Raises:
         RunError: the source cannot be read; a defect of one item is its `problem` instead.
     """
-    for name in others:
-        if name not in needs.inputs[1:]:
-            raise RunError(f"--with {name}: expected one of {', '.join(needs.inputs[1:]) or 'none'}", Code.USAGE)
     _by_stem.cache_clear()  # folders may have changed since an earlier run
     outputs = _Outputs(needs, before)
     names: set[bytes] = set()
@@ -108,10 +107,37 @@ def items_of(
         if item.out:
             out, problem = outputs.place(as_text(item.out), file)
         else:
-            out, problem = outputs.free(own, name, file), ""
-        yield Item(name, item.inputs, item.options, out, item.problem or problem, item.columns)
+            out, problem = outputs.free(own, name, file)
+        yield Item(name, item.inputs, item.options, "" if problem else out, item.problem or problem, item.columns)
     if number < 0:
         raise RunError(f"{source}: no items, expected rows of a table or samples of shards", Code.INPUT)
+
+
+def check_source(source: Path, needs: Needs, others: Mapping[str, Path]) -> None:
+    """Refuses a source, or inputs for all items, that are not there or are neither a file nor a folder."""
+    for name, path in others.items():
+        if name not in needs.inputs[1:]:
+            raise ArgumentError(f"others: {name!r}, expected some of {', '.join(needs.inputs[1:]) or 'none'}")
+        with reading(f"others[{name!r}] ({path})"):
+            _check_kind(path.stat(), f"others[{name!r}] ({path})")
+    with reading(str(source)):
+        _check_kind(source.stat(), str(source))
+
+
+def _check_kind(there: os.stat_result, what: str) -> None:
+    if not (stat.S_ISREG(there.st_mode) or stat.S_ISDIR(there.st_mode)):
+        raise RunError(f"{what}: a pipe or a device, expected a file or a folder", Code.INPUT, "no_file", "no-file")
+
+
+def no_file(name: str, path: str) -> str:
+    """Returns why a path is no file that can be read to its end; '' if it is one, or there is none."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return f"{name} ({path}): {os.strerror(error.errno).lower()}" if error.errno == errno.ELOOP else ""
+    except ValueError:
+        return f"{name} ({path!r}): expected the path of a file"
+    return "" if stat.S_ISREG(mode) else f"{name} ({path}): a folder, a pipe or a device, expected a file"
 
 
 def _every(source: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
@@ -123,7 +149,7 @@ def _every(source: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[I
             shards = [source] if source.suffix.lower() == ".tar" else []
     if shards:
         if source.is_dir() and (image := next(_walk(source, []), None)) is not None:
-            text = f"has shards, such as {shards[0].name}, and images, such as {image.relative_to(source)}"
+            text = f"has shards, such as {shards[0].name}, and images, such as {image[0].relative_to(source)}"
             raise RunError(f"{source}: {text}; expected a folder of one of them", Code.INPUT)
         yield from _of_shards(shards, needs, others)
     elif source.is_dir():
@@ -146,8 +172,9 @@ def _of_folder(root: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator
     beside_name = next((name for name in needs.needed[1:] if name not in others), None)
     if beside_name is not None:
         if len(needs.needed) > 2 or beside_name != "mask":
-            missing = " ".join(f"--with {name}=PATH" for name in needs.needed[1:] if name not in others)
-            raise RunError(f"{root}: a folder has only {needs.first}; pass {missing}, or a table", Code.USAGE)
+            missing = " and ".join(name for name in needs.needed[1:] if name not in others)
+            hint, text = f"others= has {missing}, or a table does", f"{root}: a folder has only {needs.first}"
+            raise RunError(text, Code.USAGE, code="other-inputs-missing", hint=hint, missing=missing)
         part = next(((root / a, root / b) for a, b in _PARTS if (root / a).is_dir() and (root / b).is_dir()), None)
         if part is None:
             beside = True
@@ -155,16 +182,16 @@ def _of_folder(root: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator
             images, others = part[0], {**others, beside_name: part[1]}
     folders = {name: path for name, path in others.items() if path.is_dir()}
     same = {name: str(path) for name, path in others.items() if not path.is_dir()}
-    for name, file in same.items():
-        with reading(f"--with {name}"):
-            os.stat(file)
     is_empty = True
     others_than_images: list[str] = []
-    for path in _walk(images, others_than_images):
+    for path, problem in _walk(images, others_than_images):
+        relative = path.relative_to(images)
+        if problem:
+            yield Item(str(relative), {needs.first: str(path)}, {}, problem=problem)
+            continue
         if beside and path.stem.endswith(MASK_SUFFIX):
             continue
         is_empty = False
-        relative = path.relative_to(images)
         inputs, problem = {needs.first: str(path), **same}, ""
         for name, folder in folders.items():
             partner = _partner(folder / relative.parent, path.stem)
@@ -181,16 +208,23 @@ def _of_folder(root: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator
         raise RunError(f"{images}: {text}", Code.INPUT)
 
 
-def _walk(folder: Path, others: list[str]) -> Iterator[Path]:
-    """Yields the images below a folder by their paths, and appends other files to a list; hidden ones are omitted."""
+def _walk(folder: Path, others: list[str]) -> Iterator[tuple[Path, str]]:
+    """Yields the images below a folder by their paths, and appends other files to a list; hidden ones are omitted.
+
+    A folder below it that cannot be read is one of them, with the problem.
+    """
     with reading(str(folder)), os.scandir(folder) as entries:
         every = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     for entry in every:
+        path = folder / entry.name
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(folder / entry.name, others)
-        elif is_image(entry):
-            yield folder / entry.name
-        elif not entry.is_dir():
+            try:
+                yield from _walk(path, others)
+            except RunError as error:
+                yield path, str(error)
+        elif (path.suffix.lower() in IMAGE_SUFFIXES and not os.path.isdir(entry)) or is_image(entry):
+            yield path, ""
+        elif not os.path.isdir(entry):
             others.append(entry.name)
 
 
@@ -249,13 +283,15 @@ def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[
                     inputs[name] = _path_of(cell, path.parent)
                 elif name not in _OWN_COLUMNS:
                     options[name] = needs.option(name, cell, path.parent)
-            except ValueError as error:
-                problem = problem or f"{where}: {name} {cell!r}, expected {error}"
+            except (ValueError, TypeError, OverflowError, RecursionError, PyHarmonyError) as error:
+                problem = problem or f"{where}: {name} {as_text(shortened(cell))}, expected {error}"
         for name in needs.needed:
             if name not in inputs:
                 problem = problem or f"{where}: {name} is missing"
-        out = str(row.get("out", ""))
-        name = str(row.get("name") or out or row.get(needs.first) or where)
+        out, own = row.get("out", ""), row.get("name") or row.get("out") or row.get(needs.first) or where
+        if not isinstance(out, str):
+            out, problem = "", problem or f"{where}: out {shortened(out)}, expected a path in the output folder"
+        name = own if isinstance(own, str) else shortened(own)
         yield Item(name, inputs, options, out, problem, carried)
     if carried_columns:
         names = ", ".join(carried_columns)
@@ -263,9 +299,18 @@ def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[
 
 
 def _path_of(cell: Any, folder: Path) -> str:
-    if not isinstance(cell, str) or not cell.strip() or "\0" in cell:
+    if not isinstance(cell, str) or not cell.strip() or "\0" in cell or not _is_text(cell):
         raise ValueError("the path of a file")
     return str(folder / cell)
+
+
+def _is_text(name: str) -> bool:
+    """Returns whether a file may have a name: a surrogate of UTF-16 alone is in none."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _column(name: str) -> str:
@@ -347,7 +392,7 @@ def _of_shards(shards: list[Path], needs: Needs, others: Mapping[str, Path]) -> 
     """
     for name, other in others.items():
         if other.is_dir():
-            raise RunError(f"--with {name}: a folder, expected a file: samples have no names of files", Code.USAGE)
+            raise ArgumentError(f"others[{name!r}]: a folder, expected a file: samples have no names of files")
     for shard in shards:
         key = ""
         fields: dict[str, str] = {}
@@ -478,14 +523,16 @@ class _Outputs:
     def place(self, row: str, file: str) -> tuple[str, str]:
         """Returns the output of a row, and the problem if it has one; file: the path of its first input."""
         out = os.path.normpath(row)
-        if os.path.splitext(out)[1].lower() not in SUFFIXES:
+        last = os.path.basename(row)
+        if last not in ("", os.curdir, os.pardir) and os.path.splitext(out)[1].lower() not in SUFFIXES:
             out += self._suffix(file)
-        if os.path.isabs(out) or out.split(os.sep)[0] == os.pardir or "\0" in out:
-            return out, f"out: {row!r} is outside the output folder"
-        return out, "" if self._take(out) else f"out: {row!r} is also the output of another item"
+        problem = problem_of(out) if last not in ("", os.curdir, os.pardir) else "names no file"
+        if not problem and not self._take(out):
+            problem = "is also the output of another item"
+        return out, problem and f"out: {shortened(row)} {problem}"
 
-    def free(self, name: str, unique: str, file: str) -> str:
-        """Returns the path of a name, with the suffix of outputs, or with that of the file that is read.
+    def free(self, name: str, unique: str, file: str) -> tuple[str, str]:
+        """Returns the path of a name, with the suffix of outputs, or that of the file that is read, and its problem.
 
         unique: a name that no other item has.
         """
@@ -495,12 +542,14 @@ class _Outputs:
         suffix = self._suffix(file)
         stem = stem if own.lower() in IMAGE_SUFFIXES else last
         out = folder + _shortened(stem, suffix)
+        if problem := problem_of(out):
+            return "", f"{shortened(name)}: its output {problem}"
         length = 8
         while not self._take(out, unique):
             tag = hashlib.sha256(os.fsencode(unique)).hexdigest()[:length]
             out = folder + _shortened(f"{stem}-{tag}", suffix)
             length += 1
-        return out
+        return out, ""
 
     def _suffix(self, file: str) -> str:
         own = os.path.splitext(file)[1]
@@ -522,7 +571,7 @@ class _Outputs:
 
 def _shortened(stem: str, suffix: str) -> str:
     """Returns the name of a file, whose stem is shortened if a file system does not accept its length."""
-    if len(os.fsencode(stem + suffix)) <= _LONGEST:
+    if len(os.fsencode(stem + suffix)) <= LONGEST_NAME:
         return stem + suffix
     tag = "-" + hashlib.sha256(os.fsencode(stem)).hexdigest()[:12] + suffix
-    return os.fsencode(stem)[: _LONGEST - len(tag)].decode("utf-8", "ignore") + tag
+    return os.fsencode(stem)[: LONGEST_NAME - len(tag)].decode("utf-8", "ignore") + tag

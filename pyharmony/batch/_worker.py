@@ -7,7 +7,6 @@ whatever it is doing: its parent is gone, and a later run may have begun.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import logging
 import os
@@ -16,15 +15,14 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._jobs.failures import Code, as_failure, causes, finite, record_of
+from ._folder import STOPPING, Mark
 from ._sources import Item
 from .operations import Operation, Settings, Work, operation_of
 
-#: Errors of the operating system that stop the run, since every other item would fail as well.
-_STOPPING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 #: The kinds of errors after which an item is tried with less memory.
 _MEMORY = ("OutOfMemory", "MemoryError", "OutOfMemoryError", "DeviceMemoryError")
 
@@ -36,9 +34,10 @@ class Order:
     """An item for a worker.
 
     Attributes:
-        replaces: whether a file at its output may be replaced, as it is of this run.
+        replaces: whether any file at its output may be replaced; else only one of this run.
         bytes: the size of its inputs.
         step: how often it has been tried with less memory.
+        files: the files at its output that the run has written.
     """
 
     number: int
@@ -46,11 +45,13 @@ class Order:
     replaces: bool
     bytes: int = 0
     step: int = 0
+    files: Sequence[Mark] = ()
 
     @classmethod
     def of_json(cls, text: str) -> Order:
         values = json.loads(text)
-        return cls(**{**values, "item": Item(**values["item"])})
+        files = tuple(Mark(*file) for file in values["files"])
+        return cls(**{**values, "item": Item(**values["item"]), "files": files})
 
     def to_json(self) -> str:
         return json.dumps({**vars(self), "item": vars(self.item)})
@@ -58,7 +59,7 @@ class Order:
 
 def _stops(error: BaseException) -> bool:
     """Returns whether an error, or one of its causes, is that of a full or read-only disk."""
-    return any(isinstance(one, OSError) and one.errno in _STOPPING for one in causes(error))
+    return any(isinstance(one, OSError) and one.errno in STOPPING for one in causes(error))
 
 
 def _or_end(work: Callable[[], None]) -> None:
@@ -90,7 +91,7 @@ class _Pipeline:
     def _decode(self) -> None:
         while True:
             order = self.orders.get()
-            work = self._done(order, "decode", self.operation.decode, order.item, order.replaces)
+            work = self._done(order, "decode", self.operation.decode, order)
             if work is not None:
                 self._decoded.put((order, work[0]))
 

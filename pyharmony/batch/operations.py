@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import json
 import math
 import os
 import warnings
@@ -16,18 +17,20 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from .. import _checks
 from .._arrays import VALUE_RANGE
-from .._calls import COMPOSE, IMAGE, SEGMENT, SHADOW, SUPER_RESOLVE, Call, Group, Kind, Numbers, Option
+from .._calls import COMPOSE, FIELDS, FLAGS, IMAGE, SEGMENT, SHADOW, SUPER_RESOLVE, Call, Group, Kind, Numbers, Option
 from .._calls.batches import BATCHES, OF_ALL, SYNTH, inputs_of
-from .._jobs.failures import Code, Words, as_failures, reading, translated, writing
+from .._jobs.failures import Code, Words, as_failures, reading, translated
 from .._jobs.lists import option_of
 from .._jobs.task import Request, task_of
 from .._jobs.worker import Clock, Worker, pixels_of
 from ..errors import ArgumentError, PyHarmonyWarning, RunError
 from ..typing import ImageFormat
+from ._folder import Begun, check_inside, checksum, is_own, mark_of, writing
 from ._sources import Item, Needs, open_source
 
 if TYPE_CHECKING:
     from ..io import Picture
+    from ._worker import Order
 
 #: The folders of the files of `SYNTH`.
 ROLES = ("composite", "mask", "target")
@@ -52,6 +55,7 @@ class Settings:
             `_jobs`, with figures of the solve.
         dry_run: whether nothing is written; only with `as_list`.
         columns: see `Needs`.
+        begun: the folder that notes the files that are begun, see `Begun`; '': none does.
     """
 
     operation: str
@@ -68,6 +72,7 @@ class Settings:
     as_list: bool = False
     dry_run: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
+    begun: str = ""
 
 
 @dataclass
@@ -75,11 +80,11 @@ class Work:
     """An item on its way through the phases.
 
     Attributes:
+        order: the item, and which files at its outputs may be replaced.
         whole: the width and height of the image, if it was decoded at a reduced size.
     """
 
-    item: Item
-    replaces: bool
+    order: Order
     clock: Clock = field(default_factory=Clock)
     warnings: list[str] = field(default_factory=list)
     inner: Any = None
@@ -87,6 +92,10 @@ class Work:
     whole: tuple[int, int] | None = None
     results: dict[str, Picture] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def item(self) -> Item:
+        return self.order.item
 
 
 class Operation:
@@ -99,13 +108,14 @@ class Operation:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.call = BATCHES[settings.operation]
+        self.begun = Begun(settings.begun)
 
-    def decode(self, item: Item, replaces: bool) -> Work:
-        """Reads the images of an item; replaces: whether a file at its output may be replaced."""
-        work = Work(item, replaces)
+    def decode(self, order: Order) -> Work:
+        """Reads the images of an item."""
+        work = Work(order)
         with work.clock.phase("decode"):
             for out in () if self.settings.as_list else self._outs(work):
-                _check_inside(out, self.settings.output)
+                check_inside(out, self.settings.output)
                 with writing(out):
                     os.makedirs(os.path.dirname(out), exist_ok=True)
             self._decode(work)
@@ -122,11 +132,13 @@ class Operation:
         """Writes the results, and returns the record of the item."""
         with work.clock.phase("encode"):
             self._encode(work)
-        files = {os.path.relpath(out, self.settings.output): checksum(out) for out in self._outs(work)}
+        outs = self._outs(work)
+        files = {os.path.relpath(out, self.settings.output): checksum(out) for out in outs}
         first = next(iter(files.values()))
         return {
             **first, "ms": work.clock.done(), "warnings": work.warnings, **work.figures,
             **({"files": files} if len(files) > 1 else {}),
+            "marks": [mark_of(out, **sums) for out, sums in zip(outs, files.values(), strict=True)],
         }  # fmt: skip
 
     # ---- for subclasses ----
@@ -142,6 +154,12 @@ class Operation:
 
     def _outs(self, work: Work) -> list[str]:
         return outputs_of(self.settings, work.item.out)
+
+    def _may_replace(self, work: Work, index: int) -> bool:
+        """Returns whether the file at one of the outputs may be replaced: any, or only one that the run has written."""
+        order, out = work.order, self._outs(work)[index]
+        mark = order.files[index] if index < len(order.files) else None
+        return order.replaces or is_own(out, self.settings.output, mark) or self.begun.has(order.number, index, out)
 
 
 class _TaskOperation(Operation):
@@ -160,7 +178,7 @@ class _TaskOperation(Operation):
         self._again = dataclasses.replace(self._new, request=dataclasses.replace(request, overwrite=True))
 
     def _worker(self, work: Work) -> Worker:
-        return self._again if work.replaces else self._new
+        return self._again if self._may_replace(work, 0) else self._new
 
     def _decode(self, work: Work) -> None:
         inputs = {name: work.item.inputs.get(name) for name in self.kind.inputs}
@@ -169,13 +187,13 @@ class _TaskOperation(Operation):
         if not settings.as_list:
             options |= {"quality": settings.quality, "keep_gps": settings.keep_gps, "format": settings.format or None}
         (out,) = self._outs(work)
-        task = task_of(self.kind, inputs, out, options)
-        work.inner = self._worker(work).decode(task)
+        task = task_of(self.kind, inputs, out, options, FLAGS if settings.as_list else FIELDS)
+        work.inner = self._new.decode(task)
         if "mask" in work.inner.pictures and not settings.as_list:
             check_mask(work.inner.pictures["mask"], task.where("mask"))
 
     def _compute(self, work: Work, step: int) -> None:
-        self._worker(work).compute(work.inner, lambda reason: work.warnings.append(str(reason)))
+        self._new.compute(work.inner, lambda reason: work.warnings.append(str(reason)))
 
     def encode(self, work: Work) -> dict[str, Any]:
         if not self.settings.as_list:
@@ -183,7 +201,7 @@ class _TaskOperation(Operation):
         return {"task": self._worker(work).encode(work.inner), "warnings": work.warnings}
 
     def _encode(self, work: Work) -> None:
-        with reading(work.item.out, Code.UNEXPECTED, "cannot be written: "):
+        with writing(work.item.out), self.begun.recording(work.order.number, 0):
             record = self._worker(work).encode(work.inner)
         work.figures = {"unchanged": record["unchanged"]}
         primary = record[self.kind.primary]
@@ -234,10 +252,15 @@ class _CallOperation(Operation):
         settings = self.settings
         complete: list[str] = []
         try:
-            for out, (role, picture) in zip(self._outs(work), work.results.items(), strict=True):
-                with writing(out), translated(Words(files={"out": out}).failure):
+            for index, (out, (role, picture)) in enumerate(zip(self._outs(work), work.results.items(), strict=True)):
+                replaces = self._may_replace(work, index)
+                with (
+                    writing(out),
+                    self.begun.recording(work.order.number, index),
+                    translated(Words(files={"out": out}).failure),
+                ):
                     form: Any = settings.format if settings.format and role != "mask" else None
-                    write(picture, out, format=form, quality=settings.quality, overwrite=work.replaces)
+                    write(picture, out, format=form, quality=settings.quality, overwrite=replaces)
                 complete.append(out)
         except BaseException:
             for out in complete:  # all files of an item, or none
@@ -361,7 +384,9 @@ def needs_of(settings: Settings) -> Needs:
         if isinstance(one.type, Group) and isinstance(cell, dict):
             return cell
         if isinstance(call, Kind):
-            return option_of(call, name, _texts_of(one, cell)[0], folder)
+            value = option_of(call, name, _texts_of(one, cell)[0], folder)
+            one.check(value)
+            return value
         values = [one.converted(text) for text in _texts_of(one, cell)]
         for value in values:
             one.check(value)
@@ -441,12 +466,12 @@ def check(settings: Settings) -> None:
     _checks.one_of(settings.device, "device", ("cpu", "cuda", "auto"))
     if settings.format:
         _checks.one_of(settings.format, "format", get_args(ImageFormat))
-    accepted = _options_of(call)
-    for name in settings.options:
-        if name not in (*accepted, *call.by_name):
-            raise ArgumentError(f"options: {name!r}, expected some of {', '.join(accepted)}")
+    _check_options(call, settings)
     if isinstance(call, Kind):
-        task_of(call, dict.fromkeys(call.inputs, "image.png"), "out.png", settings.options)
+        try:
+            task_of(call, dict.fromkeys(call.inputs, "image.png"), "out.png", settings.options, FIELDS)
+        except RunError as failure:
+            raise ArgumentError(str(failure)) from None
         return
     is_cutout = settings.operation == SEGMENT.command and not settings.options.get("mask_only")
     if is_cutout and settings.format in ("jpeg", "bmp"):
@@ -460,6 +485,31 @@ def check(settings: Settings) -> None:
             "synth": data.METHODS,
         }  # fmt: skip
         _checks.one_of(method, "method", tuple(methods[settings.operation]))
+
+
+def _check_options(call: Call, settings: Settings) -> None:
+    """Refuses options that the operation does not have, or whose values it does not accept."""
+    needs, groups = needs_of(settings), [one.name for one in call.options if isinstance(one.type, Group)]
+
+    def check(name: str, value: Any) -> None:
+        if isinstance(value, Mapping) and name in groups:
+            for inner, one in value.items():
+                check(f"{name}_{inner}", one)
+        elif name in needs.options:
+            try:
+                if value is not None and value != ():
+                    needs.option(name, value, Path())
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                raise ArgumentError(f"options: {name} {_checks.shortened(value)}, expected {error}") from None
+        elif not (name in groups and isinstance(value, bool)):
+            raise ArgumentError(f"options: {name!r}, expected some of {', '.join(needs.options)}")
+
+    for name, value in settings.options.items():
+        check(name, value)
+    try:
+        json.dumps(settings.options)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArgumentError(f"options: {error}, expected values of JSON") from None
 
 
 def check_mask(mask: Picture, where: str) -> None:
@@ -479,24 +529,3 @@ def check_mask(mask: Picture, where: str) -> None:
     if low > 0 and low < high:
         text = f"{where}: its values are {low} to {high}, expected 0 outside the object"
         raise RunError(text, Code.INPUT, "no_mask")
-
-
-def _check_inside(out: str, root: str) -> None:
-    """Refuses an output whose folder is, by a link, outside the output folder, or which is itself a link."""
-    base = os.path.realpath(root)
-    if os.path.islink(out) or os.path.commonpath([base, os.path.realpath(os.path.dirname(out))]) != base:
-        raise RunError(f"{out}: a link, expected a file inside {root}", Code.INPUT, "outside")
-
-
-def checksum(path: str) -> dict[str, Any]:
-    """Returns the size and the SHA-256 of a file, as it can be read after it was written."""
-    with reading(path), open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
-        return {"bytes": file.tell(), "sha256": digest.hexdigest()}
-
-
-def _digest(file: Any) -> Any:  # Python 3.10
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest

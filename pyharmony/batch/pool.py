@@ -22,7 +22,7 @@ from ._sources import Item
 from ._worker import Order
 from .operations import Settings
 
-__all__ = ["KILLED", "Item", "Order", "Outcome", "Pool", "Settings", "Stopped"]
+__all__ = ["Item", "Order", "Outcome", "Pool", "Settings", "Stopped"]
 
 _log = logging.getLogger("pyharmony.batch")
 
@@ -37,8 +37,6 @@ main()
 _WINDOW = 4
 #: A worker gets no further item while the inputs of those that it has are larger, in bytes.
 _MOST_BYTES = 32_000_000
-#: The kinds of errors after which the worker that had the item was killed, or had died.
-KILLED = ("timeout", "out_of_memory", "worker_died")
 #: How often a worker may die with the same item alone before the item has failed.
 _MOST_DEATHS = 2
 #: How often an item is tried with less memory: alone, then in tiles.
@@ -250,7 +248,7 @@ class Pool:
         if message.get("memory"):
             process.kill("closed")  # it may hold what was allocated; what else it has is tried again
         if message.get("stops"):
-            raise Stopped(message["error"]["message"], Code.RESOURCES, "disk")
+            raise Stopped(message["error"]["message"], Code.RESOURCES, "disk", "disk-full")
         if message.get("memory") and trial.order.step < _MOST_STEPS:
             self._retry(trial, with_less_memory=True)
         elif "error" in message:
@@ -262,9 +260,7 @@ class Pool:
 
     def _retry(self, trial: _Trial, *, with_less_memory: bool = False) -> None:
         trial.alone = True
-        # The killed worker may have written the output already.
-        step = trial.order.step + with_less_memory
-        trial.order = dataclasses.replace(trial.order, step=step, replaces=True)
+        trial.order = dataclasses.replace(trial.order, step=trial.order.step + with_less_memory)
         self._again.append(trial)
 
     def _died(self, process: _Process) -> Iterator[Outcome]:
@@ -284,7 +280,6 @@ class Pool:
                 message = f"{order.item.name}: took longer than {self.settings.time_limit:g} s"
                 yield Outcome(order.number, {"kind": "timeout", "message": message, "exit_code": Code.RESOURCES}, True)
             elif why in ("time", "closed") + ("",) * (trial.since is None) and not trial.alone:
-                trial.order = dataclasses.replace(order, replaces=True)
                 self._again.appendleft(trial)
             elif why == "memory" and (trial.alone or len(trials) == 1):
                 if order.step < _MOST_STEPS:

@@ -59,7 +59,6 @@ def command(schema: str, *, verbose: bool = False) -> Callable[[Callable[..., No
         _, *own = inspect.signature(function, eval_str=True).parameters.values()
 
         def call(console: Console, values: dict[str, Any]) -> None:
-            console.names = names_of(_expanded(own))
             function(console, **_arguments_of(own, values))
 
         run = runner(schema, _expanded(own), call, verbose)
@@ -76,10 +75,12 @@ def runner(
     verbose: bool = True,
 ) -> Callable[..., None]:
     """Returns a function for typer with these parameters and the console's; it runs `call` in the console's session."""
+    parameters = list(parameters)
     console_options = _CONSOLE_OPTIONS if verbose else {name: _CONSOLE_OPTIONS[name] for name in ("as_json", "debug")}
 
     def run(**values: Any) -> None:
         console = Console(schema, **{name: values.pop(name) for name in console_options})
+        console.names = names_of(parameters)
         with console.session():
             _modules.run_named()
             call(console, values)

@@ -70,6 +70,32 @@ def coloured(text: str, code: str) -> str:
     return f"\x1b[{code}m{text}\x1b[0m"
 
 
+#: The remedies of errors in flags, by code, in place of those of Python.
+_REMEDIES = {
+    "unexpected": "--debug shows the traceback",
+    "output-missing": "-o OUT is missing",
+    "output-exists": "--overwrite replaces it",
+    "outputs-exist": "--overwrite replaces",
+    "has-run": "--resume continues it, --restart begins again",
+    "other-run": "--restart begins again, replacing what it wrote",
+    "changed-in-shard": "--restart begins again",
+    "results-are-source": "--results names another file",
+    "results-exist": "--results names another file, --on-exist skip or overwrite replaces it",
+    "other-inputs-missing": "--with INPUT=PATH has {missing}, or a table does",
+    "damaged-ledger": "delete the folder {folder}, and --on-exist says what becomes of outputs",
+    "disk-full": "--resume continues",
+}
+
+
+def in_flags(failure: RunError) -> RunError:
+    """Returns an error with its remedy as the command line has it."""
+    remedy = _REMEDIES.get(failure.code)
+    if remedy is None:
+        return failure
+    about = (failure.exit_code, failure.kind, failure.code, failure.argument)
+    return RunError(failure.text, *about, hint=remedy.format(**failure.details), **failure.details)
+
+
 class Console:
     """The output of one run of a command, by its name in JSON: its messages, progress and JSON."""
 
@@ -176,7 +202,7 @@ class Console:
         except typer.Exit:
             raise
         except (Exception, KeyboardInterrupt) as error:
-            failure = as_failure(error)
+            failure = in_flags(as_failure(error))
             if self.debug:
                 traceback.print_exc()
             self.error(failure)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import get_num_threads
-from .._jobs.failures import Code, as_failure, record_of, writing
+from .._jobs.failures import Code, as_failure, as_failures, record_of, writing
 from .._jobs.lists import rows_of
 from .._jobs.task import STREAM, Request, Task, check_output, task_of
 from .._jobs.worker import Worker, milliseconds
 from ..errors import RunError
-from ._console import Console
+from ._console import Console, in_flags
 
 _LONG = 3_000_000  # bytes of files from which on a terminal shows an activity indicator
 
@@ -38,7 +38,8 @@ def make(request: Request, table: str | None, console: Console) -> None:
 
 def _worker(request: Request, console: Console) -> Worker:
     stdin, stdout = (getattr(stream, "buffer", None) for stream in (sys.stdin, sys.stdout))
-    return Worker(request, stdin, stdout, figures=console.as_json)
+    with as_failures(console.words({"max_pixels": "--max-pixels"})):
+        return Worker(request, stdin, stdout, figures=console.as_json)
 
 
 def _make_one(request: Request, console: Console) -> None:
@@ -173,7 +174,7 @@ def _in_order(tasks: list[tuple[dict[str, Any], Task]], request: Request, consol
             _prepare(task, request)
             record = worker.run(task, console.warn, _where(key))
         except Exception as error:
-            yield number, as_failure(error)
+            yield number, in_flags(as_failure(error))
         else:
             yield number, record
 
@@ -194,7 +195,7 @@ def _side_by_side(tasks: list[tuple[dict[str, Any], Task]], request: Request, co
             try:
                 _prepare(task, request)
             except RunError as failure:
-                unmade.append((number, failure))
+                unmade.append((number, in_flags(failure)))
                 continue
             inputs = {name: task.files[name] for name in task.kind.inputs if name in task.files}
             yield Order(number, Item(str(number), inputs, task.values, task.out), request.overwrite)

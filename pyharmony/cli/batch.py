@@ -65,6 +65,7 @@ class _BatchOptions:
     quality: Annotated[int, option("1..100", "The quality of JPEG, WebP and AVIF.", min=1, max=100)] = 95
     keep_gps: Annotated[bool, switch("--keep-gps", "Keep the GPS position in the metadata.")] = False
     resume: Annotated[bool, switch("--resume", "Continue the run in OUT.")] = False
+    verify: Annotated[bool, switch("--verify", "With --resume: compare outputs by digest, not by size alone.")] = False
     retry_failed: Annotated[bool, switch("--retry-failed", "With --resume: try again what failed.")] = False
     restart: Annotated[bool, switch("--restart", "Begin again, and replace what the run in OUT wrote.")] = False
     on_exist: Annotated[
@@ -125,8 +126,9 @@ def _run(console: Console, call: Call, source: Path, options: dict[str, Any], va
         shard = (int(match[1]), int(match[2])) if match else (0, 0)
         if not 1 <= shard[0] <= shard[1]:
             raise RunError(f"--shard: {text!r}, expected I/N, such as 2/8", Code.USAGE)
-    if values["retry_failed"] and not values["resume"]:
-        raise RunError("--retry-failed needs --resume", Code.USAGE)
+    for name in ("retry_failed", "verify"):
+        if values[name] and not values["resume"]:
+            raise RunError(f"{console.names[name]} needs --resume", Code.USAGE)
     if values["resume"] and values["restart"]:
         raise RunError("--resume and --restart exclude each other", Code.USAGE)
     pairs: dict[str, dict[str, str]] = {}
@@ -143,29 +145,26 @@ def _run(console: Console, call: Call, source: Path, options: dict[str, Any], va
     plain = {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
     plain |= {"jobs": plain["jobs"] or cores(), "max_memory": _bytes_of(plain["max_memory"]), **pairs}
     start = time.perf_counter()
-    with _shown(console, call.command) as progress, as_failures(console.words()):
+    with _shown(console, call.command) as progress, as_failures(console.words({"others": "--with"})):
         try:
             report = run(call.command, source, plain.pop("output"), options=options, shard=shard, progress=progress,
                          **plain)  # fmt: skip
         except KeyboardInterrupt:
             raise RunError("interrupted; --resume continues", Code.INTERRUPTED) from None
-        except RunError as failure:
-            if failure.kind not in ("disk", "ledger"):
-                raise
-            raise RunError(f"{failure}; --resume continues", failure.exit_code, failure.kind) from failure
     _conclude(console, report, time.perf_counter() - start)
 
 
 def _conclude(console: Console, report: Report, seconds: float) -> None:
     counts = report.counts
     for error in report.errors:
-        console.error(RunError(f"{error['name']}: {error['message']}", Code.SOME_FAILED, error["kind"]))
+        remedy = "--on-exist skip or overwrite accepts it" if error["kind"] == "exists" else ""
+        console.error(RunError(f"{error['name']}: {error['message']}", Code.SOME_FAILED, error["kind"], hint=remedy))
     console.result(
         status="some failed" if counts["failed"] else "ok", counts=counts, changed=report.changed,
         errors=report.errors, results=str(report.results), seconds=round(seconds, 3),
     )  # fmt: skip
     text = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "done")
-    again = f", {report.changed:,} of them again, as their files had changed" if report.changed else ""
+    again = f", {report.changed:,} of them again, as their files or outputs had changed" if report.changed else ""
     console.note(f"{text}{again}, {seconds:.1f} s; {report.results} lists them")
     if counts["failed"]:
         text = f"{counts['failed']:,} of {sum(counts.values()):,} images failed; {report.errors_list} lists them"

@@ -209,7 +209,7 @@ def shard(
     """
     from .. import data
 
-    check_new(output, hint="")
+    check_new(output, code=None)
     dataset = source.open(path)
     total = len(dataset)
     if part is not None:

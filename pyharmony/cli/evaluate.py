@@ -91,7 +91,7 @@ def evaluate(
     for path in (csv, markdown, sheet):
         check_file(path, overwrite, picture=path is not None and path == sheet)
     if realism_maps is not None:
-        check_new(realism_maps, hint="")
+        check_new(realism_maps, code=None)
     from .. import _catalogue, _temporary, evaluation
 
     # Misspelt names and sizes are reported before any file is read.

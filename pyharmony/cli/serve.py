@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Annotated
 
-from .._jobs.failures import Code, as_failures, reading
+from .._jobs.failures import Code, Words, as_failures, reading
 from ..errors import RunError
 from ._command import command, option, switch
 from ._console import Console
@@ -79,6 +79,8 @@ def serve(
             except ValueError as error:
                 words = f"--{name.replace('_', '-')}: {text!r}, expected {error}"
                 raise RunError(words, Code.USAGE) from None
+        with as_failures(Words({"max_pixels": "--max-pixels"})):
+            pixels = pixels_of(max_pixels) or 0
         settings = Settings(
             host=host,
             port=port,
@@ -86,7 +88,7 @@ def serve(
             users=tuple(user for user in users if user.name),
             hosts=tuple(allow_host or ()),
             max_upload=sizes["max_upload"],
-            max_pixels=pixels_of(max_pixels) or 0,
+            max_pixels=pixels,
             workers=workers,
             queue=queue,
             user_queue=user_queue,

@@ -83,7 +83,9 @@ def train(
         tables.setdefault("data", {})["root"] = str(data)
     if not tables.get("schedule") and not any(s.startswith("schedule.") for s in settings or []):
         tables["schedule"] = {"epochs": 100}
-    settled = library.config_of(library.with_changes(tables, settings or []))
+    with as_failures(console.words({"changes": "--set"})):
+        changed = library.with_changes(tables, settings or [])
+    settled = library.config_of(changed)
     place: Any = device
     words = console.words(_NAMES, texts=_TEXTS, hints=_HINTS)
     if dry_run:

@@ -23,7 +23,8 @@ _NAMED_FILES = 3
 def is_image(file: os.DirEntry[str] | Path) -> bool:
     """Returns whether a file is an image that is read."""
     named = os.path.splitext(file.name)[1].lower() in IMAGE_SUFFIXES
-    if not file.is_file():  # opening a FIFO would wait; a link that leads nowhere is an error when it is read
+    # Opening a FIFO would wait; a link that leads nowhere, or to itself, is an error when it is read.
+    if not os.path.isfile(file):
         return named and file.is_symlink() and not os.path.exists(file)
     if named:
         return True
@@ -38,7 +39,8 @@ def images_in(folder: Path) -> tuple[list[Path], list[Path]]:
     """Returns the images of a folder and its other files, each in the order of names; hidden ones are in neither."""
     with os.scandir(folder) as entries:
         entries_by_name = sorted(
-            (one for one in entries if not one.name.startswith(".") and not one.is_dir()), key=lambda one: one.name
+            (one for one in entries if not one.name.startswith(".") and not os.path.isdir(one)),
+            key=lambda one: one.name,
         )
     images: list[Path] = []
     others: list[Path] = []

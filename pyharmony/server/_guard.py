@@ -169,7 +169,7 @@ class Guard:
         headers, path, method = exchange.headers, scope["path"], scope["method"]
         host = headers.get("host", "")
         if self._names is not None and _name_of(host) not in self._names:
-            raise Refusal(421, "host", "requests to this host name are not allowed; --allow-host allows one")
+            raise Refusal(421, "host", "requests to this host name are not allowed by this service")
         origin = headers.get("origin")
         if origin is not None and (own := _place_of(origin)) != host.lower() and _name_of(own) not in self._proxies:
             raise Refusal(403, "origin", "requests from pages of other origins are not allowed")

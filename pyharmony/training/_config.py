@@ -375,7 +375,7 @@ def with_changes(tables: Mapping[str, Any], changes: Iterable[str]) -> dict[str,
         key, sign, text = change.partition("=")
         table, dot, name = key.strip().partition(".")
         if not (sign and dot and table and name):
-            raise ArgumentError(f"--set {change}: expected table.key=value, such as run.batch=8")
+            raise ArgumentError(f"changes: {change!r}, expected table.key=value, such as run.batch=8")
         _check_table(table)
         try:
             value = tomllib.loads(f"value = {text.strip()}")["value"]
