@@ -975,7 +975,7 @@ def test_the_outputs_of_a_list_may_go_to_a_folder() -> None:
     assert {str(path) for path in Path("results").rglob("*.png")} == {"results/deep/sub/a.png", "results/deep/a.png"}
     for out in ("../a.png", "sub/../../a.png", str(Path.cwd() / "a.png")):
         write_list([(*TRIPLE, out, "1,1")])
-        assert "is outside the folder" in call("blend", "--list", "list.csv", "-o", "results", code=3).stderr
+        assert "is outside the output folder" in call("blend", "--list", "list.csv", "-o", "results", code=3).stderr
 
 
 def test_a_list_may_be_stdin() -> None:
