@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from ._warnings import warn
-from .errors import ArgumentError, WeightsError
+from .errors import ArgumentError, DTypeError, FileError, WeightsError
 
 FORMAT = 1
 #: The names of a calibration in older files, as an entry or among the settings.
@@ -70,6 +70,17 @@ class Header(NamedTuple):
 def shown(source: Source) -> str:
     """Returns the name of a source in messages."""
     return "the bytes" if isinstance(source, bytes) else os.fspath(source)
+
+
+@contextlib.contextmanager
+def named(argument: str) -> Iterator[None]:
+    """Gives errors about a file of weights, which name the file, the name of the argument too."""
+    try:
+        yield
+    except (WeightsError, ArgumentError, FileError, DTypeError) as error:
+        if error.argument not in (None, "source"):
+            raise
+        raise error.within(f"{argument}: " if error.argument is None else "", error.argument and argument) from error
 
 
 def header_of(data: bytes, source: Source) -> Header:

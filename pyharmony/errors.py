@@ -300,7 +300,7 @@ class WeightsError(PyHarmonyError, RuntimeError):
     """
 
     code = "unusable-weights"
-    _arguments = ("generator", "method", "start", "run.start", "state", "weights")
+    _arguments = ("generator", "harmonize", "method", "model", "source", "start", "run.start", "state", "weights")
 
 
 class OutOfMemory(PyHarmonyError, MemoryError):

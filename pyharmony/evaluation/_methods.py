@@ -83,6 +83,8 @@ def harmonizer(
         True
     """
     _checks.flags(batch_statistics=batch_statistics)
+    if device is not None:
+        _checks.one_of(device, "device", ("cpu", "cuda"))
     networks = _networks()
     return networks.Harmonizer(networks.loaded(source, device), batch_statistics, size)
 
@@ -109,6 +111,8 @@ def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = No
         >>> callable(judge)
         True
     """
+    if device is not None:
+        _checks.one_of(device, "device", ("cpu", "cuda"))
     networks = _networks()
     return networks.Verdict(networks.loaded(source, device, whole=True))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .. import _catalogue, _shipped
+from .. import _catalogue, _checks, _shipped
+from .._header import named
 from ..errors import ArgumentError, WeightsError
 
 __all__ = ["DEFAULT", "METHODS", "check_name"]
@@ -30,9 +31,10 @@ def check_name(method: str | os.PathLike[str]) -> None:
                 f"weights, or one of {', '.join(map(repr, PLAIN))}"
             )
         return
-    name = os.fspath(method)
+    name = os.fspath(_checks.path(method, "method", "the name of a method, or the path of weights"))
     if isinstance(method, os.PathLike) or Path(name).suffix or os.sep in name:
-        _catalogue.check_weights(method)
+        with named("method"):
+            _catalogue.check_weights(method)
     elif not Path(name).exists():
         names = {*shipped, *(entry.name for entry in _catalogue.every("harmonize"))}
         if method not in names:

@@ -9,14 +9,14 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _device, _shipped, models
+from .. import _checks, _device, _shipped, models
+from .._header import named
 from ..errors import ArgumentError, WeightsError
 from ..models import Model
 from ..models.calls import reporting_single_values, sees_one_at_a_time, with_batch_statistics
@@ -53,12 +53,13 @@ def network(source: Any, device: str | None, batch_statistics: bool = False) -> 
         shipped = next((entry for entry in models.weights() if entry.name == source), None)
         if shipped is not None:
             _shipped.note(shipped)
-        path = Path(source) if shipped is None else shipped.path
+        path = _checks.path(source if shipped is None else shipped.path, "method", "a method or the path of weights")
         version = None
         if path.is_file():
             state = path.stat()
             version = str(path), state.st_mtime_ns, state.st_size
-        model = _loaded(os.fspath(source), version, where)
+        with named("method"):
+            model = _loaded(os.fspath(source), version, where)
     if model.task != "harmonize":
         able = ", ".join(info.name for info in models.list("harmonize"))
         raise ArgumentError(f"method: {model.name} does not harmonize, expected a model of {able}")

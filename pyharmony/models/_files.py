@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from .. import _catalogue, _checks, _install, _shipped, _temporary
 from .._header import FORMAT, Calibration, Header, Part, Source, header_of, shown
 from .._shipped import Weights
-from ..errors import ArgumentError, PyHarmonyError, WeightsError
+from ..errors import ArgumentError, FileError, PyHarmonyError, WeightsError
 from ..typing import Task
 from . import _bundle, _published, _registry
 from ._ensemble import Ensemble
@@ -44,13 +44,13 @@ def _refuse_pickle(source: Source) -> None:
     if isinstance(source, bytes):
         start, suffix = source[:4], ""
     else:
-        suffix = Path(source).suffix.lower()
+        suffix = _checks.path(source, "source", "a path, bytes or the name of weights").suffix.lower()
         try:
-            with open(source, "rb") as file:
+            with _checks.opened(source, "source") as file:
                 start = file.read(4)
         except FileNotFoundError:
             raise WeightsError(f"{shown(source)}: there is no such file") from None
-        except OSError as error:
+        except FileError as error:
             raise WeightsError(f"{shown(source)}: cannot be read, {error.strerror}") from error
     if start.startswith(_PICKLES) or suffix in _PICKLE_SUFFIXES:
         raise WeightsError(

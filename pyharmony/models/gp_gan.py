@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .._header import named
 from ..errors import DTypeError, ShapeError, WeightsError
 from ..nn import BatchNorm2d, Conv2d, ConvTranspose2d
 from . import _blocks, _files, _published, checks
@@ -190,10 +191,8 @@ def generator_of(source: Any, *, supervised: bool | None = None, nz: int | None 
         nz: the expected length of the noise; None: any.
     """
     if isinstance(source, str | bytes | os.PathLike):
-        try:
+        with named("generator"):
             source = _files.load(source)
-        except WeightsError as error:
-            raise WeightsError(f"generator: {error}") from error
     if isinstance(source, Model):
         if not isinstance(source, GPGan):
             raise WeightsError(f"generator: a {source.name}, expected a gp_gan")

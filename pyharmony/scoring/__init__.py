@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from .. import _checks
 from .._images.levels import image_levels, mask_levels
 from .._public import publish
 from ..errors import ArgumentError
@@ -65,10 +66,12 @@ def realism_score(
     """
     levels = image_levels(image)
     inside = None if mask is None else mask_levels(mask, *levels.shape[:2])
+    if device is not None:
+        _checks.one_of(device, "device", ("cpu", "cuda"))
     from .. import models
     from . import networks
 
-    network = _shipped(_REALISM, device) if model is None else networks.loaded(model, device)
+    network = _shipped(_REALISM, device) if model is None else networks.loaded(model, device, "model")
     if network.name != "realism_cnn":
         able = ", ".join(info.name for info in models.list("realism"))
         raise ArgumentError(f"model: {network.name}, expected {able}")
@@ -118,10 +121,12 @@ def harmony_score(
     """
     levels = image_levels(image)
     inside = mask_levels(mask, *levels.shape[:2])
+    if device is not None:
+        _checks.one_of(device, "device", ("cpu", "cuda"))
     from .. import models
     from . import networks
 
-    network = _shipped(_HARMONY, device) if weights is None else networks.loaded(weights, device)
+    network = _shipped(_HARMONY, device) if weights is None else networks.loaded(weights, device, "weights")
     able = {*networks.HARMONY, *(info.name for info in models.list("harmonize"))}
     if network.name not in able or getattr(network.config, "kind", "code") != "code":
         kind = "" if network.name not in able else f" of kind={network.config.kind!r}"

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from .. import models
+from .._header import named
 from ..data import resize_sample
-from ..errors import ArgumentError, DeviceError, MaskError
+from ..errors import DeviceError, MaskError
 from ..harmonization.networks import Care, answer_of, mean_change, scene_of
 from ..models import Model
 from ..models.style_encoder import reached_mask
@@ -26,11 +27,13 @@ HARMONY = ("bargainnet", "style_encoder")
 _HALF = 8 / 255
 
 
-def loaded(source: Any, device: str | None, *, whole: bool = False) -> Model:
-    """Returns a model, or the one that `models.load` reads, for inference on a device; None: a GPU if there is one."""
-    model = source if isinstance(source, Model) else models.load(source, whole=whole)
-    if device not in (None, "cpu", "cuda"):
-        raise ArgumentError(f"device: {device!r}, expected 'cpu' or 'cuda'")
+def loaded(source: Any, device: str | None, name: str = "source", *, whole: bool = False) -> Model:
+    """Returns a model, or the one that `models.load` reads, for inference on a device; None: a GPU if there is one.
+
+    name: the name of the argument, for messages.
+    """
+    with named(name):
+        model = source if isinstance(source, Model) else models.load(source, whole=whole)
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceError("device: torch finds no GPU")
     return model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import _checks, _shipped
+from .._header import named
 from ..errors import ArgumentError, WeightsError
 from ..typing import PathLike
 from . import _generator
@@ -59,10 +61,11 @@ def trained(weights: PathLike) -> Method:
         >>> from pyharmony import upscaling
         >>> method = upscaling.trained("run/best.safetensors")  # where `pyharmony train srgan-light -o run` was run
         Traceback (most recent call last):
-        FileNotFoundError: [Errno 2] No such file or directory: 'run/best.safetensors'
+        pyharmony.errors.FileNotFoundError: weights: run/best.safetensors: no such file or directory, ...
     """
+    with _checks.opened(weights, "weights") as file, named("weights"):
+        generator = _generator.parsed(file.read(), os.fspath(weights))
     path = Path(weights)
-    generator = _generator.parsed(path.read_bytes(), str(path))
     return Method("trained", f"the generator of srgan, by {path.name}", lambda scale: _passes(generator, scale))
 
 
