@@ -189,16 +189,14 @@ def _check_options(one: SubjectOptions, name: str) -> None:
     _check_place(one.at, f"{name}at")
     if not _is_auto(one.behind) and not (
         isinstance(one.behind, (list, tuple, np.ndarray))
+        and getattr(one.behind, "ndim", 1) == 1
         and all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) for i in one.behind)
     ):
         raise ArgumentError(f"{name}behind: {one.behind!r}, expected 'auto' or a list of numbers of people")
     if one.points is not None:
         accepts = "expected (x, y) in pixels, or a list of them"
         points = one.points
-        try:
-            every = list(points)
-        except TypeError:
-            raise ArgumentError(f"{name}points: {points!r}, {accepts}") from None
+        every = _checks.several(points, f"{name}points", accepts.removeprefix("expected "))
         if not every:
             raise ArgumentError(f"{name}points: empty, {accepts}")
         for point in [every] if np.isscalar(every[0]) else every:

@@ -24,7 +24,16 @@ from .._images.sizes import resized
 from .._images.threads import beside, in_threads
 from .._version import __version__
 from .._warnings import warn
-from ..errors import NO_REASON, ArgumentError, PyHarmonyWarning, Reason, ShapeError
+from ..errors import (
+    NO_REASON,
+    ArgumentError,
+    DTypeError,
+    FileError,
+    PyHarmonyError,
+    PyHarmonyWarning,
+    Reason,
+    ShapeError,
+)
 from ..io import Layer, Picture
 from ..io.provenance import add_history
 from ..io.shown import WithInfo, page, png
@@ -468,7 +477,11 @@ def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLi
         >>> composition.contact_sheet(subject, background, info).shape[2]
         3
     """
+    if not isinstance(info, ComposeInfo):
+        raise DTypeError(f"info: {type(info).__name__}, expected the ComposeInfo of a call")
     images: list[Any] = list(subjects) if isinstance(subjects, (list, tuple)) else [subjects]
+    if len(images) != len(info.subjects):
+        raise ArgumentError(f"subjects: {len(images)}, expected the {len(info.subjects)} of info")
     sheets = []
     for number in range(len(images)):
         at = info.recipe["order"].index(number)
@@ -480,7 +493,10 @@ def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLi
             name, size = f"subjects[{number}]", (entry["size"][0], entry["size"][1])
             levels = _photo(images[number], Picture(np.zeros((1, 1, 3), np.uint8)), name).levels
             mask = mask_over(entry["mask"], f"{name}.mask", size, levels)
-        sheets.append(placement_sheet(images[number], background, one.places, mask=mask))
+        try:
+            sheets.append(placement_sheet(images[number], background, one.places, mask=mask))
+        except PyHarmonyError as error:
+            raise error.within("", f"subjects[{number}]") if error.argument in ("subject", "mask") else error from None
     if not sheets:
         text = "info: no placements, expected at='auto' or a Placement for a subject"
         raise ArgumentError(text, code="no-place-sought")
@@ -531,8 +547,8 @@ def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: b
     file: the SHA-256 in a recipe; a file with another one is read at full size. Empty without a recipe.
     """
     try:
-        checksum = sha256_of(path)
-    except OSError:
+        checksum = sha256_of(path, name)
+    except FileError:
         # Reading the image reports the error.
         checksum = None
     if least is not None and file in ("", checksum):

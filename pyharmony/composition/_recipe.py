@@ -10,13 +10,12 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import _checks, shadows
 from .. import io as images
-from .. import shadows
 from .._arrays import NumpyArray
 from .._calls import COMPOSE, Call, Group
 from .._images.levels import levels_of_shares
@@ -166,13 +165,14 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
     if not isinstance(recipe, Mapping):
         if not isinstance(recipe, (str, os.PathLike)):
             raise DTypeError(f"recipe: {type(recipe).__name__}, expected the recipe of an earlier call, or its file")
-        path = Path(os.fspath(recipe))
-        if path.stat().st_size > _LARGEST:
-            raise ArgumentError(f"recipe: {path} is larger than expected, at most {_LARGEST >> 20} MiB")
+        with _checks.opened(recipe, "recipe") as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise ArgumentError(f"recipe: {recipe} is larger than expected, at most {_LARGEST >> 20} MiB")
         try:
-            content = json.loads(path.read_bytes())
+            content = json.loads(data)
         except (ValueError, RecursionError):
-            raise ArgumentError(f"recipe: {path} is not JSON") from None
+            raise ArgumentError(f"recipe: {recipe} is not JSON") from None
     if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
         problem = type(content).__name__
         if isinstance(content, Mapping):

@@ -17,7 +17,7 @@ from .._images.sizes import fitted, resized
 from .._images.threads import copied, in_threads
 from .._warnings import quiet
 from ..color import retouch
-from ..errors import PyHarmonyError, Reason
+from ..errors import PyHarmonyError, Reason, WeightsError
 from ..harmonization import harmonize
 from ..io import Layer, merged_of
 from ..matching import match_grain, match_sharpness
@@ -323,10 +323,13 @@ def _match_on(
             np.copyto(region.of(like), 0, where=visible[..., 0])
             if (like >= 128).sum() >= 64:
                 hints["reference"] = like
-        _, info = harmonize(
-            canvas, hard, at=region.origin[::-1], method=options["method"], strength=options["strength"],
-            out=canvas, return_info=True, **hints,
-        )  # fmt: skip
+        try:
+            _, info = harmonize(
+                canvas, hard, at=region.origin[::-1], method=options["method"], strength=options["strength"],
+                out=canvas, return_info=True, **hints,
+            )  # fmt: skip
+        except WeightsError as error:
+            raise error.within("", "harmonize") if error.argument == "method" else error from None
         subject.harmonized = info
         if info.reason:
             subject.reasons.append(info.reason.within("colours: "))

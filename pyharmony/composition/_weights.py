@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import _shipped, harmonization, upscaling
+from .. import _checks, _shipped, harmonization, upscaling
 from ..errors import Reason
 from ..harmonization.names import DEFAULT
 
@@ -55,10 +55,10 @@ def _weights_of(name: str) -> Identity | None:
     return {"name": path.name, "sha256": sha256_of(path)} if path.is_file() else None
 
 
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Returns the SHA-256 of a file."""
+def sha256_of(path: str | os.PathLike[str], name: str = "path") -> str:
+    """Returns the SHA-256 of a file; name: the name of the argument, for messages."""
     checksum = hashlib.sha256()
-    with open(path, "rb") as file:
+    with _checks.opened(path, name) as file:
         while data := file.read(1 << 20):
             checksum.update(data)
     return checksum.hexdigest()

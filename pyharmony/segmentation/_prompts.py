@@ -98,10 +98,9 @@ def along(line: Any, name: str, size: Size) -> list[Point]:
 def point_in(value: Any, name: str, size: Size) -> Point:
     """Returns a point (x, y) in an image of a size."""
     width, height = size
-    try:
-        x, y = (float(v) for v in value)
-    except (TypeError, ValueError, OverflowError):
-        raise ArgumentError(f"{name}: {value!r}, expected (x, y) in pixels") from None
+    accepts = "expected (x, y) in pixels"
+    pair = _checks.two_numbers(value, name, accepts)
+    x, y = (_checks.number(v, name, low=-math.inf, accepts="(x, y) in pixels") for v in pair)
     if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
         raise ArgumentError(
             f"{name}: ({x:g}, {y:g}) is outside of the image, expected 0 to {width - 1}, 0 to {height - 1}"
