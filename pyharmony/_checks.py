@@ -14,7 +14,7 @@ import math
 import numbers
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast, get_args
@@ -597,7 +597,9 @@ def _kind_of(annotation: str, scope: Mapping[str, Any]) -> Callable[[Any, str], 
     for begin, check in _KINDS.items():
         if plain == begin or (begin.endswith("[") and plain.startswith(begin) and "] | " not in plain):
             return check
-    kind = scope.get(plain)
+    first, *rest = plain.split(".")
+    kind = functools.reduce(lambda owner, part: getattr(owner, part, None), rest, scope.get(first))
+    kind = getattr(kind, "__bound__", kind)
     if not isinstance(kind, type) or kind.__module__ == "typing":
         return None
 
@@ -618,8 +620,8 @@ def _instance(kind: type) -> Callable[[Any, str], None]:
 def _text(x: Any, name: str) -> None:
     if not isinstance(x, str):
         raise DTypeError(f"{name}: {type(x).__name__}, expected a text")
-    if not x.isprintable():  # control characters, and halves of characters, which no file can have
-        raise ArgumentError(f"{name}: {x!r}, expected a text of printable characters")
+    if not x or not x.isprintable():  # control characters, and halves of characters, which no file can have
+        raise ArgumentError(f"{name}: {x!r}, expected printable characters")
 
 
 def _callable(x: Any, name: str) -> None:
@@ -629,7 +631,14 @@ def _callable(x: Any, name: str) -> None:
 
 def _mapping(x: Any, name: str) -> None:
     if not isinstance(x, Mapping):
-        raise DTypeError(f"{name}: {type(x).__name__}, expected a dictionary")
+        raise DTypeError(f"{name}: {type(x).__name__}, expected a mapping")
+
+
+def _whole_or_pair(x: Any, name: str) -> None:
+    if isinstance(x, numbers.Integral):
+        whole(x, name)
+    else:
+        _tuple([whole, whole], x, name)
 
 
 def _tuple(checks: Sequence[Callable[[Any, str], Any]], x: Any, name: str) -> None:
@@ -646,6 +655,16 @@ def _each(check: Callable[[Any, str], Any], x: Any, name: str) -> None:
         check(entry, f"{name}[{number}]")
 
 
+def is_iterable(x: Any) -> bool:
+    """Returns whether x may be iterated over for its entries, as lists, arrays and generators may."""
+    return isinstance(x, Iterable) and not isinstance(x, (str, bytes, Mapping)) and getattr(x, "ndim", 1) != 0
+
+
+def _iterable(x: Any, name: str) -> None:
+    if not is_iterable(x):
+        raise DTypeError(f"{name}: {type(x).__name__}, expected a list or a generator")
+
+
 def _samples(x: Any, name: str) -> None:
     if isinstance(x, (str, bytes, Mapping, np.ndarray)) or not (hasattr(x, "__len__") and hasattr(x, "__getitem__")):
         raise DTypeError(f"{name}: {type(x).__name__}, expected a data set or a list of samples")
@@ -655,6 +674,17 @@ def _sequence(x: Any, name: str) -> None:
     if isinstance(x, (set, frozenset, Iterator)):
         raise DTypeError(f"{name}: {type(x).__name__}, expected a list, whose order counts")
     several(x, name, "a list")
+
+
+def floats(x: Any, name: str) -> NumpyArray:
+    """Returns real numbers of any shape as float64; texts and flags, which NumPy would convert, are refused."""
+    try:
+        a = np.asarray(x.detach() if _arrays.is_torch(x) else x)
+    except Exception as error:  # an object that fails to convert itself, or lists of different lengths
+        raise DTypeError(f"{name}: {type(x).__name__}, expected an array of numbers") from error
+    if a.dtype.kind not in "iuf":
+        raise DTypeError(f"{name}: {type(x).__name__} of dtype {a.dtype}, expected an array of numbers")
+    return a.astype(np.float64, copy=False)
 
 
 def path(x: Any, name: str, accepts: str = "a path") -> Path:
@@ -688,6 +718,8 @@ _KINDS: dict[str, Callable[[Any, str], Any]] = {
     "Mapping[": _mapping,
     "Sample": _mapping,
     "Dataset | Sequence[Sample]": _samples,
+    "int | Pair": _whole_or_pair,
+    "Iterable[": _iterable,
     "Sequence[int]": functools.partial(_each, whole),
     "Sequence[str]": functools.partial(_each, _text),
     "Sequence[": _sequence,

@@ -99,7 +99,7 @@ class Retouching:
             low, high = _ACCEPTED[field.name]
             setting = getattr(self, field.name)
             if isinstance(field.default, tuple):
-                if not isinstance(setting, (tuple, list, np.ndarray)):
+                if not isinstance(setting, (tuple, list, np.ndarray)) or np.ndim(setting) == 0:
                     raise DTypeError(f"{field.name}: {type(setting).__name__}, expected {len(field.default)} numbers")
                 if len(setting) != len(field.default):
                     raise ShapeError(f"{field.name}: {len(setting)} numbers, expected {len(field.default)}")

@@ -113,6 +113,7 @@ def region(image: Any, mask: Any, name: str = "image", like: Region | None = Non
             m = alpha if m is None else as_float(m) * as_float(alpha)
     if m is not None and not m.any():
         raise MaskError(f"{mask_name}: zero everywhere; expected a pixel above zero")
+    _checks.finite(pixels[..., :3], name, m)
     return Region(pixels[..., :3], m, name, original)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _checks
 from .._arrays import is_torch
-from ..errors import DTypeError, ShapeError
+from ..errors import ShapeError
 from ..reference.luma import LUMA
 
 __all__ = [
@@ -73,20 +74,9 @@ MIRED_RANGE = (50.0, 1e6 / 1500)
 _AT_ONCE = 4096
 
 
-def _floats(x: Any, name: str = "colours") -> Float64:
-    """Returns real numbers as float64; texts, which NumPy would convert, are refused."""
-    try:
-        a = np.asarray(x.detach() if is_torch(x) else x)
-        if a.dtype.kind in "iuf":
-            return np.asarray(a, np.float64)
-    except Exception as error:  # an object that fails to convert itself, or lists of different lengths
-        raise DTypeError(f"{name}: {type(x).__name__}, expected an array of numbers") from error
-    raise DTypeError(f"{name}: {type(x).__name__} of dtype {a.dtype}, expected an array of numbers")
-
-
 def _colors(x: Any, name: str) -> Float64:
     """Returns colours [..., 3] as float64."""
-    a = _floats(x, name)
+    a = _checks.floats(x, name)
     if a.shape[-1:] != (3,):
         first = "; channels come last: x.movedim(-3, -1)" if is_torch(x) and a.ndim > 2 and a.shape[-3] == 3 else ""
         raise ShapeError(f"{name}: shape {list(a.shape)}, expected [..., 3]{first}")
@@ -101,7 +91,7 @@ def srgb_to_linear(rgb: Any) -> Float64:
         >>> color.srgb_to_linear(np.array([0.0, 0.5, 1.0])).round(3).tolist()
         [0.0, 0.214, 1.0]
     """
-    x = _floats(rgb, "rgb")
+    x = _checks.floats(rgb, "rgb")
     size = np.abs(x)
     return np.copysign(np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4), x)
 
@@ -114,7 +104,7 @@ def linear_to_srgb(rgb: Any) -> Float64:
         >>> color.linear_to_srgb(np.array([0.0, 0.18, 1.0])).round(3).tolist()
         [0.0, 0.461, 1.0]
     """
-    x = _floats(rgb, "rgb")
+    x = _checks.floats(rgb, "rgb")
     size = np.abs(x)
     threshold = 0.04045 / 12.92
     return np.copysign(np.where(size <= threshold, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055), x)
@@ -144,12 +134,12 @@ def xyz_to_rgb(xyz: Any) -> Float64:
 
 def lab_f(t: Any) -> Float64:
     """Returns the f of CIELAB: a cube root, and a line below (6/29)³."""
-    x = _floats(t)
+    x = _checks.floats(t, "t")
     return np.where(x > (6 / 29) ** 3, np.cbrt(x), x / (3 * (6 / 29) ** 2) + 4 / 29)
 
 
 def lab_f_inverse(f: Any) -> Float64:
-    x = _floats(f)
+    x = _checks.floats(f, "f")
     return np.where(x > 6 / 29, x**3, 3 * (6 / 29) ** 2 * (x - 4 / 29))
 
 
@@ -253,7 +243,7 @@ def xyy_to_xyz(xyy: Any) -> Float64:
 
 def planckian_uv(mired: Any) -> tuple[Float64, Float64]:
     """Returns the CIE 1960 u, v [..., 2] of black bodies, and the unit tangent to higher mired (Krystek 1985)."""
-    t = 1e6 / _floats(mired)
+    t = 1e6 / _checks.floats(mired, "mired")
     u_top, u_bottom = 0.860117757 + t * (1.54118254e-4 + t * 1.28641212e-7), 1 + t * (8.42420235e-4 + t * 7.08145163e-7)
     v_top, v_bottom = (
         0.317398726 + t * (4.22806245e-5 + t * 4.20481691e-8),
@@ -267,13 +257,13 @@ def planckian_uv(mired: Any) -> tuple[Float64, Float64]:
 
 def xy_to_uv(xy: Any) -> Float64:
     """Converts CIE 1931 x, y to CIE 1960 u, v."""
-    x, y = np.moveaxis(_floats(xy), -1, 0)
+    x, y = np.moveaxis(_checks.floats(xy, "xy"), -1, 0)
     return _divided(np.stack([4 * x, 6 * y], -1), -2 * x + 12 * y + 3)
 
 
 def uv_to_xy(uv: Any) -> Float64:
     """Converts CIE 1960 u, v to CIE 1931 x, y."""
-    u, v = np.moveaxis(_floats(uv), -1, 0)
+    u, v = np.moveaxis(_checks.floats(uv, "uv"), -1, 0)
     return _divided(np.stack([3 * u, 2 * v], -1), 2 * u - 8 * v + 4)
 
 
@@ -288,7 +278,7 @@ def uv_to_mired(uv: Any) -> Float64:
     It is clipped to `MIRED_RANGE`. Normals of the locus every ten mired, of which the two adjacent to a colour are
     interpolated, give a first value (Robertson 1968); one step along the tangent there gives the result.
     """
-    a = _floats(uv)
+    a = _checks.floats(uv, "uv")
     if a.size > 2 * _AT_ONCE:
         flat = a.reshape(-1, 2)
         parts = [uv_to_mired(flat[i : i + _AT_ONCE]) for i in range(0, len(flat), _AT_ONCE)]

@@ -23,6 +23,7 @@ from ..errors import (
     ConfidenceWarning,
     DTypeError,
     MaskError,
+    PyHarmonyError,
     PyHarmonyWarning,
     Reason,
     ShapeError,
@@ -284,7 +285,7 @@ def harmonize_frames(
     implementation = _method_of(method, device, _checks.flag(batch_statistics, "batch_statistics"))
     each = {"frames": frames, "masks": masks} | ({} if reference is None else {"reference": reference})
     for name, value in each.items():
-        if is_file(value) or not isinstance(value, Iterable):
+        if is_file(value) or not _checks.is_iterable(value):
             raise DTypeError(f"{name}: {type(value).__name__}, expected a sequence or generator of images")
     step = _Harmonizer(implementation, amount, care, _Memory(keep))
     every = {name: iter(value) for name, value in each.items()}
@@ -308,7 +309,14 @@ def _frames(
             raise DTypeError(f"frames: an item is a {type(image).__name__}, expected an image")
         _refuse_none(image, mask)
         call = Call("harmonize_frames", ITSELF, image, mask, keep_gps=keep_gps, device="cpu", return_info=info)
-        yield call.run(step.harmonize_hinted, tell=step.warning_of, **hints, **_hints_given(None, None, reference))
+        try:
+            result = call.run(
+                step.harmonize_hinted, tell=step.warning_of, **hints, **_hints_given(None, None, reference)
+            )
+        except PyHarmonyError as error:
+            plural = {"image": "frames", "mask": "masks"}.get(error.argument or "")
+            raise error.within("", plural) if plural else error from None
+        yield result
         # The source is read once; the sequence stores its scene.
         hints = {}
 

@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arrays, _reprs, ops
+from .. import _arrays, _checks, _reprs, ops
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.kinds import one_image, one_mask
 from .._images.region import as_float
@@ -28,6 +28,10 @@ TABLE = 33
 #: The number of rows of a strip, so small that its temporaries need far less memory than the image.
 _ROWS = 64
 _IDENTITY = np.eye(3, 4)
+
+
+#: The number of axes of each part of a map.
+_AXES = {"affine": 2, "curves": 3, "grid": 5, "table": 4}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,6 +60,14 @@ class ColorMap(_reprs.Line):
     curves: Float64 | None = None
     grid: Float64 | None = None
     table: Float64 | None = None
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) is not None:
+                numbers = _checks.floats(getattr(self, field.name), field.name)
+                if numbers.ndim != _AXES[field.name] or numbers.size == 0:
+                    shape = list(numbers.shape)
+                    raise ShapeError(f"{field.name}: shape {shape}, expected {_AXES[field.name]} axes with numbers")
 
     def scaled(self, strength: float) -> ColorMap:
         """Returns the map interpolated from the identity to this one by strength; above 1 it extrapolates.

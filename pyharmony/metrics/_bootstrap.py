@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _checks
 from .._arrays import NumpyArray
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def bootstrap(
         >>> interval.mean, interval.low < 2.5 < interval.high
         (2.5, True)
     """
-    x = np.asarray(values, np.float64)
+    x = _checks.floats(values, "values")
     if x.ndim != 1 or x.size == 0:
         raise ShapeError(f"values: shape {list(x.shape)}, expected [N] with at least one value")
     if not np.isfinite(x).all():
@@ -101,7 +101,10 @@ def summarize(
         >>> table["mse"].mean
         2.0
     """
-    table = list(rows)
+    table = _checks.several(rows, "rows", "a list of the metrics of each image")
+    for i, row in enumerate(table):
+        if not isinstance(row, Mapping):
+            raise DTypeError(f"rows[{i}]: {type(row).__name__}, expected a dictionary")
     if not table:
         raise ShapeError("rows: empty, expected the metrics of at least one image")
     for i, row in enumerate(table):

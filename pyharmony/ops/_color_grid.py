@@ -67,8 +67,8 @@ class Frame(NamedTuple):
 
 def _pair(x: Any, name: str, accepts: str) -> tuple[int, int]:
     try:
-        first, second = (_checks.whole(n, name, low=-MAX_FRAME, high=MAX_FRAME) for n in x)
-    except (PyHarmonyError, TypeError, ValueError):
+        first, second = (_checks.whole(n, name, low=-(1 << 62)) for n in _checks.several(x, name, accepts))
+    except (PyHarmonyError, ValueError):
         raise ArgumentError(f"{name}: {_checks.shortened(x)}, expected {accepts}") from None
     return first, second
 

@@ -14,7 +14,7 @@ import numpy as np
 from .. import _arrays, _checks, _reprs
 from .._arrays import NumpyArray
 from .._native import native
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, PyHarmonyError, ShapeError
 from ..typing import Array, ArrayT
 
 __all__ = [
@@ -34,8 +34,18 @@ __all__ = [
 ]
 
 
+class _Numbers(_reprs.Line):
+    """A stage with numbers, which are checked when it is created."""
+
+    def __post_init__(self) -> None:
+        try:
+            _values(self, "stage")
+        except PyHarmonyError as error:
+            raise error.within("", (error.argument or "").removeprefix("stage.")) from None
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Affine(_reprs.Line):
+class Affine(_Numbers):
     """The stage A x + b.
 
     Attributes:
@@ -74,7 +84,7 @@ class Exp:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Curves(_reprs.Line):
+class Curves(_Numbers):
     """A table for each channel, linear between its entries and constant beyond its ends.
 
     Attributes:
@@ -94,7 +104,7 @@ class Curves(_reprs.Line):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Lut(_reprs.Line):
+class Lut(_Numbers):
     """A table over the colour cube, interpolated tetrahedrally; colours outside are clamped to the cube.
 
     Attributes:
@@ -111,7 +121,7 @@ class Lut(_reprs.Line):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Light(_reprs.Line):
+class Light(_Numbers):
     """A factor 2^(a + b u + c v + d u² + e u v + f v²), u (right) and v (down) from -1 to 1 across the image.
 
     Attributes:
@@ -132,10 +142,7 @@ Stage = Affine | Log | Exp | Curves | Lut | Light
 
 def _floats(x: Any, name: str, shape: tuple[int, ...] | None = None) -> NumpyArray:
     """Returns x as finite, contiguous float32."""
-    try:
-        a = np.ascontiguousarray(x, np.float32)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DTypeError(f"{name}: {type(x).__name__}, expected an array of numbers") from error
+    a = np.ascontiguousarray(_checks.floats(x, name), np.float32)
     if shape is not None and a.shape != shape:
         raise ShapeError(f"{name}: shape {list(a.shape)}, expected {list(shape)}")
     if not np.isfinite(a).all():

@@ -50,6 +50,7 @@ class MaskPlan:
     ) -> None:
         _checks.flags(soft=soft)
         _checks.one_of(method, "method", METHODS)
+        layers = _checks.several(layers, "layers", "a list of layers")
         self._chain = tuple(parse_layer(layer, f"layers[{i}]") for i, layer in enumerate(layers))
         if not self._chain:
             raise ArgumentError("layers: empty, expected at least one layer")

@@ -184,6 +184,7 @@ class PoissonSequence(_Solves):
         [60, 61, 62]
     """
 
+    @_checks.kinds
     def __init__(self, solver: PoissonSolver) -> None:
         self._way = solver._way
         self._warm = self._way.warm_start()
