@@ -6,7 +6,7 @@ import functools
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -264,6 +264,14 @@ def in_chunks(samples: Iterator[Result], most: int) -> Iterator[tuple[int, Itera
         yield number, itertools.chain(first, itertools.islice(samples, most - 1))
 
 
+def sample_of(dataset: Any, index: int) -> Sample:
+    """Returns a copy of a sample of a data set, or of a list of samples."""
+    sample = dataset[index]
+    if not isinstance(sample, Mapping):
+        raise DTypeError(f"dataset[{index}]: {type(sample).__name__}, expected a sample, a dictionary")
+    return dict(sample)
+
+
 def load_samples(
     dataset: Any, errors: str, progress: Callable[[], None] | None, threads: int, size: int | None = None
 ) -> Iterator[tuple[int, Sample]]:
@@ -273,7 +281,8 @@ def load_samples(
 
     def load(index: int) -> Sample | Exception:
         try:
-            return dict(dataset[index]) if size is None else resize_sample(dataset[index], size)
+            sample = sample_of(dataset, index)
+            return sample if size is None else resize_sample(sample, size)
         except (PyHarmonyError, OSError) as error:
             return error
 

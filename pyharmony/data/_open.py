@@ -91,7 +91,7 @@ def open_dataset(
     place = _checks.path(path, "path")
     if not place.exists():
         raise FileError.of(errno.ENOENT, "path", place, "a folder or a file of a data set")
-    if kind is not None and kind not in KINDS:
+    if kind is not None and not (isinstance(kind, str) and kind in KINDS):
         raise ArgumentError(f"kind: {kind!r}, expected one of {', '.join(map(repr, KINDS))}")
     data_kind = kind or ("coco" if annotations is not None else "scenes" if boxes is not None else _kind(place))
     if split is not None and data_kind not in ("iharmony4", "manifest"):

@@ -241,11 +241,11 @@ def _boxes(path: Path) -> dict[str, Any]:
             continue
         match = _LINE.fullmatch(line.strip())
         if match is None:
-            raise DataError(f"{path}:{number}: {line.strip()!r}, expected scene:top,left,bottom,right")
+            raise DataError(f"boxes: {path}:{number}: {line.strip()!r}, expected scene:top,left,bottom,right")
         top, left, bottom, right = box = tuple(int(n) for n in match.groups()[1:])
         if bottom <= top or right <= left:
-            raise DataError(f"{path}:{number}: an empty box {top},{left},{bottom},{right}")
+            raise DataError(f"boxes: {path}:{number}: an empty box {top},{left},{bottom},{right}")
         if match["scene"] in boxes:
-            raise DataError(f"{path}:{number}: the scene {match['scene']!r} is listed twice")
+            raise DataError(f"boxes: {path}:{number}: the scene {match['scene']!r} is listed twice")
         boxes[match["scene"]] = box
     return boxes

@@ -70,7 +70,7 @@ class TarShards(Dataset):
         parts_of: dict[str, dict[str, tuple[str, int, int]]] = {}
         about: dict[str, Any] = {}
         try:
-            with _files.data_errors(str(path)), open(path, "rb") as file:
+            with _files.data_errors(str(path)), _checks.opened(path, "source") as file:
                 for member in members(path):
                     folder, _, name = member.name.rpartition("/")
                     stem, _, suffix = name.partition(".")

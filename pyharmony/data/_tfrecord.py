@@ -275,7 +275,7 @@ def _write(file: Any, sound: Iterable[tuple[int, Sample]], features: dict[str, s
 
 
 def _is_compressed(path: Path) -> bool:
-    with open(path, "rb") as file:
+    with _checks.opened(path, "source") as file:
         head = file.read(12)
     if head[:2] == b"\x1f\x8b":
         return True
@@ -319,10 +319,10 @@ def _records(path: Path, name: Path) -> Iterator[tuple[int, int, bytes]]:
             file.seek(offset)
             head = file.read(12 + _PEEK)
             if len(head) < 12 or struct.unpack("<I", head[8:12])[0] != _masked_crc(head[:8]):
-                raise DataError(f"{name}: damaged at byte {offset}: invalid record header")
+                raise DataError(f"source: {name}: damaged at byte {offset}: invalid record header")
             length = struct.unpack("<Q", head[:8])[0]
             if offset + 16 + length > end:
-                raise DataError(f"{name}: ends within the record at byte {offset}")
+                raise DataError(f"source: {name}: ends within the record at byte {offset}")
             yield offset + 12, length, head[12 : 12 + length]
             offset += 16 + length
 

@@ -18,7 +18,7 @@ from .. import io as files
 from ..errors import ArgumentError, DataError, PyHarmonyError
 from ..typing import PathLike, Skip
 from . import _files
-from ._dataset import Dataset, Problem, Sample, error_text, in_order, results_in_order
+from ._dataset import Dataset, Problem, Sample, error_text, in_order, results_in_order, sample_of
 from ._folders import RECIPES, Triples
 
 ROLES = ("composite", "mask", "target")
@@ -100,6 +100,7 @@ def write_triples(
         (['a', 'b'], [])
     """
     _checks.flags(overwrite=overwrite)
+    _checks.whole(threads, "threads", low=1)
     _checks.one_of(format, "format", ("png", "jpeg"))
     _checks.one_of(errors, "errors", ("raise", "skip"))
     share = _checks.number(keep, "keep", high=1.0, accepts="a number above 0, at most 1")
@@ -117,7 +118,7 @@ def write_triples(
 
         def sample_at(index: int) -> Sample | Exception:
             try:
-                return dict(dataset[index])
+                return sample_of(dataset, index)
             except (PyHarmonyError, OSError) as error:
                 return error
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .. import _checks, _reprs, metrics
 from ..data import Dataset, Problem, resize_sample
 from ..data._dataset import error_text
-from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError, WeightsError
+from ..errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, WeightsError
 from ..metrics import Interval
 from ..typing import Skip
 from ._methods import METHODS, Judge, Method, Picture
@@ -225,7 +225,13 @@ def evaluate(
         ('composite', 'reinhard')
     """
     _checks.one_of(errors, "errors", ("raise", "skip"))
+    if size is not None:
+        _checks.whole(size, "size", low=11)  # the window of SSIM
     every = {BASELINE: METHODS[BASELINE], **(methods or {})}
+    for name, calls in (("methods", every), ("judges", judges or {})):
+        for key, call in calls.items():
+            if not (isinstance(key, str) and callable(call)):
+                raise DTypeError(f"{name}[{key!r}]: {type(call).__name__}, expected a name and its function")
     if every[BASELINE] is not METHODS[BASELINE] or "target" in every:
         raise ArgumentError("methods: 'composite' and 'target' are reserved for the comparison")
     rows: list[dict[str, Any]] = []

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, _temporary
+from ..errors import DTypeError
 from ..metrics import Interval
 from ..typing import PathLike
 from ._evaluate import Evaluation
@@ -143,6 +144,8 @@ def heat_map(parts: npt.NDArray[Any], picture: Picture) -> Picture:
         (8, 16, 3)
     """
     height, width = _checks.image(picture, "picture", dims=(3,)).shape[:2]
+    if picture.dtype != np.uint8:
+        raise DTypeError(f"picture: dtype {picture.dtype}, expected uint8")
     _checks.finite(_checks.image(parts, "parts", dims=(2,)), "parts")
     p = enlarged(np.asarray(parts, np.float32)[..., None], (height, width))[..., 0].clip(0, 1)
     scale = np.linspace(0, 1, len(_COLOURS))

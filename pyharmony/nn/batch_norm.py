@@ -39,10 +39,11 @@ class BatchNorm2d(torch.nn.BatchNorm2d):
         torch.Size([2, 8, 16, 16])
     """
 
+    @_checks.kinds
     def __init__(
         self, channels: int, eps: float = 1e-5, momentum: float = 0.1, negative_slope: float | None = None
     ) -> None:
-        super().__init__(channels, eps, momentum)
+        super().__init__(_checks.whole(channels, "channels", low=1), eps, momentum)
         self.negative_slope = negative_slope
         self._slope = 1.0 if negative_slope is None else _checks.number(negative_slope, "negative_slope")
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .. import _native
+from .. import _checks, _native
 from ..errors import ShapeError
 from ..ops.instance_norm import instance_norm_dropout, settings
 
@@ -42,6 +42,7 @@ class InstanceNorm2d(torch.nn.InstanceNorm2d):
         torch.Size([2, 8, 16, 16])
     """
 
+    @_checks.kinds
     def __init__(self, channels: int, eps: float = 1e-5, negative_slope: float | None = None) -> None:
         settings(negative_slope, eps)
         super().__init__(channels, eps, affine=False, track_running_stats=False)

@@ -35,6 +35,7 @@ class PartialConv2d(torch.nn.Conv2d):
         (torch.Size([2, 8, 16, 16]), torch.Size([1, 1, 16, 16]))
     """
 
+    @_checks.kinds
     def __init__(
         self,
         in_channels: int,
@@ -51,7 +52,6 @@ class PartialConv2d(torch.nn.Conv2d):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        _checks.flags(bias=bias, multi_channel=multi_channel, soft=soft)
         whole = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "groups": groups}
         for name, value in whole.items():
             pair(value, name, 1)
@@ -59,6 +59,11 @@ class PartialConv2d(torch.nn.Conv2d):
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if _checks.whole(channels, name, low=1) % groups:
                 raise ArgumentError(f"{name}: {channels}, expected a multiple of groups, {groups}")
+        try:
+            torch.empty(0, device=device, dtype=dtype)
+        except (TypeError, RuntimeError) as error:
+            text = f"device: {_checks.shortened(device)}, dtype: {_checks.shortened(dtype)}; {error}"
+            raise ArgumentError(text.partition("\n")[0]) from None
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device=device, dtype=dtype
         )

@@ -340,6 +340,7 @@ class SpectralNormGroup:
     _pool: op.Pool
     _iterated: bool
 
+    @_checks.kinds
     def __init__(
         self,
         model: nn.Module,
@@ -714,6 +715,7 @@ def _is_layer(module: nn.Module, name: str) -> bool:
     return isinstance(module, nn.Linear) or hasattr(module, "kernel_size")
 
 
+@_checks.kinds
 def spectral_norm(
     module: Layer,
     name: str = "weight",
@@ -760,6 +762,7 @@ def spectral_norm(
     return module
 
 
+@_checks.kinds
 def remove_spectral_norm(module: Layer, name: str = "weight") -> Layer:
     """Makes the weight of a layer a parameter again, divided by its spectral norm, without an iteration.
 
