@@ -1,8 +1,8 @@
 """Foreign and hostile values by kind of argument, and a valid call of every public function, taken from its example.
 
 `VALUES` has the values of each kind: those that a call must refuse or warn of, and those that it may accept. `kind_of`
-finds the kind of a parameter by its annotation; a parameter of an unknown kind fails the test, as does a public function
-without an example.
+finds the kind of a parameter by its annotation; a parameter of an unknown kind fails the test, as does a public
+function without an example.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ VALUES: dict[str, list[Value]] = {
     ],
     "text": [
         *NOTHING,
-        *refused(none=None, empty="", nul="a\0b", surrogate="\ud800", number=3, true=True, bytes_=b"auto", lists=["auto"],
+        *refused(none=None, empty="", nul="a\0b", surrogate="\ud800", number=3, true=True, bytes_=b"auto",
+                 lists=["auto"],
                  nan=math.nan, control="a\x1bb", zero_d=np.array(3)),
         *accepted(capitals="AUTO", path="../auto", long="x" * 100_000),
     ],
@@ -143,20 +144,24 @@ VALUES: dict[str, list[Value]] = {
     ],
     "out": [
         *NOTHING,
-        *refused(number=3, nan=math.nan, true=True, bytes_=b"a.png", array_=np.zeros(3), small=np.zeros((2, 2, 3), np.uint8),
-                 empty="", nul="a\0.png", no_format="a.xyz", no_ending="a", folder="a folder", missing="no such folder/a.png",
+        *refused(number=3, nan=math.nan, true=True, bytes_=b"a.png", array_=np.zeros(3), small=np.zeros((2, 2, 3),
+                 np.uint8),
+                 empty="", nul="a\0.png", no_format="a.xyz", no_ending="a", folder="a folder",
+                 missing="no such folder/a.png",
                  special=f"{SOCKET}/a.png", long="x" * 5000 + ".png", surrogate="\ud800/a.png", closed=io.StringIO()),
     ],
     "position": [
         *NOTHING,
-        *refused(number=3, text="12", one=(1,), three=(1, 2, 3), words=("a", "b"), nan=(math.nan, 0), infinite=(math.inf, 0),
+        *refused(number=3, text="12", one=(1,), three=(1, 2, 3), words=("a", "b"), nan=(math.nan, 0),
+                 infinite=(math.inf, 0),
                  huge=(HUGE, 0), booleans=(True, False), none_in=(None, 1), nested=((1, 2), (3,)), bytes_=b"12",
                  complex_in=(1j, 0), empty=(), zero_d=np.array(3.0)),
         *accepted(far=(1e300, -1e300), outside=(-5000, 5000)),
     ],
     "box": [
         *NOTHING,
-        *refused(number=3, text="1,2,3,4", three=(1, 2, 3), five=(1, 2, 3, 4, 5), words=("a",) * 4, nan=(0, 0, math.nan, 3),
+        *refused(number=3, text="1,2,3,4", three=(1, 2, 3), five=(1, 2, 3, 4, 5), words=("a",) * 4, nan=(0, 0,
+                 math.nan, 3),
                  infinite=(0, 0, math.inf, 3), huge=(0, 0, HUGE, 3), no_area=(3, 3, 0, 5), negative=(9, 9, -4, -4),
                  outside=(1e6, 1e6, 5, 5), shares=(0.1, 0.1, 0.5, 0.5), none_in=(None, 1, 2, 3), empty=(),
                  booleans=(True,) * 4, enormous=(-1e9, 0, 1e300, 3)),
@@ -172,34 +177,41 @@ VALUES: dict[str, list[Value]] = {
                  six=np.zeros((2, 2, 2, 2, 2, 3), np.uint8), numbers=[[1, 2], [3, 4]],
                  infinite=np.full((24, 32, 3), np.inf, np.float32),
                  levels=_image(24, 32, 3, dtype="float32"),
-                 bytes_=b"", garbage=b"\x89PNG\r\n\x1a\n" + b"x" * 40, cut=b"\xff\xd8\xff\xe0", text_file=io.StringIO("a")),
+                 bytes_=b"", garbage=b"\x89PNG\r\n\x1a\n" + b"x" * 40, cut=b"\xff\xd8\xff\xe0",
+                 text_file=io.StringIO("a")),
         *TEXTS,
         *accepted(reversed_=_image(24, 32, 3)[::-1, ::-1], broadcast=np.broadcast_to(np.uint8(9), (24, 32, 3)),
                   big_endian=_image(24, 32, 3, dtype=">u2", white=65535)),
     ],
     "mask": [
         *NOTHING,
-        *refused(number=3, true=True, zero_d=np.array(3), vector=np.zeros(8, np.uint8), no_pixels=np.zeros((0, 5), np.uint8),
+        *refused(number=3, true=True, zero_d=np.array(3), vector=np.zeros(8, np.uint8), no_pixels=np.zeros((0, 5),
+                 np.uint8),
                  other_size=np.full((7, 9), 255, np.uint8), one_of_255=np.eye(24, 32, dtype=np.uint8),
                  labels=(np.arange(24 * 32).reshape(24, 32) % 5).astype(np.uint8),
                  integers=np.ones((24, 32), np.int64), signed=np.ones((24, 32), np.int8),
                  above=np.full((24, 32), 1.5, np.float32), below=np.full((24, 32), -0.5, np.float32),
                  nan=np.full((24, 32), np.nan, np.float32), percent=np.full((24, 32), 100.0),
-                 complex_=np.zeros((24, 32), np.complex64), objects=np.zeros((24, 32), object), texts=np.full((24, 32), "a"),
+                 complex_=np.zeros((24, 32), np.complex64), objects=np.zeros((24, 32), object), texts=np.full((24,
+                 32), "a"),
                  bytes_=b"", garbage=b"\x89PNG\r\n\x1a\n" + b"x" * 40, text_file=io.StringIO("a")),
         *TEXTS,
     ],
     "array": [
         *NOTHING,
         *refused(number=3, text="array", true=True, zero_d=np.array(3), no_values=np.zeros((0, 5), np.float32),
-                 objects=np.zeros((24, 32), object), texts=np.full((24, 32), "a"), complex_=np.zeros((24, 32), np.complex64),
-                 dates=np.zeros((24, 32), "datetime64[s]"), six=np.zeros((2,) * 6, np.float32), bytes_=b"", lists=[[1], [2, 3]],
+                 objects=np.zeros((24, 32), object), texts=np.full((24, 32), "a"), complex_=np.zeros((24, 32),
+                 np.complex64),
+                 dates=np.zeros((24, 32), "datetime64[s]"), six=np.zeros((2,) * 6, np.float32), bytes_=b"",
+                 lists=[[1], [2, 3]],
                  records=np.zeros((24, 32), [("r", "u1")])),
     ],
     "sequence": [
-        *NOTHING,
+        *[value for value in NOTHING if value.name != "range_"],
         *refused(number=3, text="ab", bytes_=b"ab", nan=math.nan, nones=[None, None], objects=[object()], nested=[[[]]],
-                 words=["no", "such"], numbers=[math.nan], huge=[HUGE], true=True, zero_d=np.array(3), mixed=[1, "a", None]),
+                 words=["no", "such"], numbers=[math.nan], huge=[HUGE], true=True, zero_d=np.array(3), mixed=[1, "a",
+                 None]),
+        *accepted(range_=range(3)),
     ],
     "mapping": [
         *[value for value in NOTHING if value.name != "mapping"],
@@ -208,7 +220,8 @@ VALUES: dict[str, list[Value]] = {
     ],
     "callable": [
         *[value for value in NOTHING if value.name not in ("function", "type_")],
-        *refused(number=3, text="len", bytes_=b"", nan=math.nan, lists=[len], true=True, array_=np.zeros(3), zero=0, empty="",
+        *refused(number=3, text="len", bytes_=b"", nan=math.nan, lists=[len], true=True, array_=np.zeros(3), zero=0,
+                 empty="",
                  tuples=(), zero_d=np.array(3)),
     ],
     "rng": [
@@ -236,15 +249,16 @@ KINDS: tuple[tuple[str, str], ...] = (
     (r"Rectangle", "box"),
     (r"Position|Point|Spot|Front", "position"),
     (r"Mapping|^dict", "mapping"),
-    (r"^(Sequence|Iterable|Collection|tuple|list|Pair|Number \| Seq)|^int \| (tuple|Pair|Seq)|^Union\[(str, )?int, tuple", "sequence"),
+    (r"^(dataclasses\.InitVar\[)?(Sequence|Iterable|Collection|tuple|list|Pair|Number \| Seq)"
+     r"|^int \| (tuple|Pair|Seq)|^Union\[(str, )?int, tuple", "sequence"),
     (r"^(OneOrMany\[)?bool", "flag"),
     (r"^(OneOrMany\[)?int", "whole"),
     (r"^(OneOrMany\[)?(float|Number)", "number"),
-    (r"Literal|Device|Errors|Skip|Gradients|Contour|Kernel|Method$|Method \||Order|Update|Blend|Chroma|DataKind|Task|ImageFormat"
-     r"|^Posture", "word"),
+    (r"Literal|Device|Errors|Skip|Gradients|Contour|Kernel|Method$|Method \||Order|Update|Blend|Chroma|DataKind|Task"
+     r"|ImageFormat|^Posture", "word"),
     (r"^str( \| None)?$", "text"),
-    (r"Network|Model|Module|Dataset|Sample|Scenes|Triples|ComposeInfo|Evaluation|Bank|CopyPaste|Layer|Any|Stage|Head|Method|Retouching|ColorMap|Policy|Loss|Step",
-     "thing"),
+    (r"Network|Model|Module|Dataset|Sample|Scenes|Triples|ComposeInfo|Evaluation|Bank|CopyPaste|Layer|Any|Stage|Head"
+     r"|Method|Retouching|ColorMap|PoissonSolver|Policy|Loss|Step", "thing"),
 )  # fmt: skip
 
 
@@ -255,15 +269,37 @@ ACCEPTED: tuple[tuple[str, str, set[str]], ...] = (
     (r"data\.write_\w+|io\.save|save", "folder|path|target", {"missing", "special"}),  # where something new is written
     (r"evaluation\.write_csv", "path", {"missing", "outside"}),  # replaces a file
     (r"data\.(AlignedScenes|CocoPeople|boxes_to_masks)|blend\.\w+_tiles", "root|images|folder", {"folder"}),  # a folder
-    (r"color\.\w+_to_\w+", "\\w+", {"range_", "array_", "lists", "number", "nan", "zero_d"}),  # numbers of any shape
-    (r"place", "heads|faces", {"empty"}),  # none are there
-    (r"augment\.CopyPaste", "n|fields|others", {"number", "unknown", "words"}),  # a number; keys of the user's samples
+    (r"color\.\w+_to_\w+", r"\w+", {"range_", "array_", "lists", "number", "nan", "zero_d"}),  # numbers of any shape
+    (
+        r"augment\.CopyPaste",
+        "fields|others",
+        {"numbers", "unknown", "nones", "words"},
+    ),  # keys and values are the user's
+    (r"augment\.Donor", "name", {"empty", "nul", "surrogate", "control"}),  # a label in messages
+    (r"ops\.Curves", "low|high", {"true"}),
+    (r"augment\.Donor", "mask", {"mapping"}),  # the segmentation of an annotation, by which the error calls it
+    (r"augment\.Donor", "image", {"long"}),  # the error begins with the path
+    (r"augment\.Donor", "label", {value.name for value in VALUES["thing"]}),  # any value
+    (r"compose", "scale|angle", {"number"}),
+    (
+        r"metrics\.bootstrap|color\.lut_mix|ops\.(Curves|color_stats|Lut|Light|Affine)|harmonization\.ColorMap",
+        r"\w+",
+        {"range_", "lists", "array_", "number", "zero_d"},
+    ),  # numbers of any kind
+    (r"ops\.partial_conv2d", "scale", {"number", "zero_d"}),
+    (r"blend\.placed_mask", "out", {"missing"}),
+    (r"blend\.paste_many", "items", {"tuples"}),  # nothing to paste
+    (r"place|compose", "heads|faces|people|behind", {"empty", "no_pixels"}),  # none are there
+    (r"compose", "shadow|reflection", {"true"}),  # with the settings of their own
+    (r"data\.resize_sample", "sample", {"mapping"}),  # without an image
 )
 
 
-def is_accepted(function: str, argument: str, value: Value) -> bool:
+def is_accepted(function: str, argument: str, annotation: object, value: Value) -> bool:
     """Returns whether an argument accepts a value, in addition to those that its kind accepts."""
     short = function.removeprefix("pyharmony.").removeprefix("placement.")
+    if value.name in ("number", "zero_d") and re.search(r"\b(float|int)\b", str(annotation)):
+        return True
     return value.accepted or any(
         re.fullmatch(functions, short) and re.fullmatch(arguments, argument) and value.name in names
         for functions, arguments, names in ACCEPTED
@@ -323,7 +359,7 @@ def stopped_at(owner: Any, name: str, thing: Any, modules: list[Any]) -> Iterato
 
 
 def arguments_of(name: str, thing: Any, modules: list[Any]) -> dict[str, Any]:
-    """Returns the arguments of the first call of a public function or class in its example, which it runs until then."""
+    """Returns the arguments of the first call of a public function or class in its example, which runs until then."""
     owner = importlib.import_module(name.rpartition(".")[0])
     text = inspect.cleandoc(vars(thing).get("__doc__") or thing.__doc__ or "")
     example = doctest.DocTestParser().get_doctest(text, {"__name__": "example", "np": np}, name, None, 0)
@@ -331,7 +367,7 @@ def arguments_of(name: str, thing: Any, modules: list[Any]) -> dict[str, Any]:
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 for step in example.examples:
-                    exec(compile(step.source, name, "single"), example.globs)
+                    exec(compile(step.source, name, "single"), example.globs)  # noqa: S102  # an example of ours
         except CalledError as error:
             return {key: values_once(value) for key, value in error.arguments.items()}
     raise LookupError(f"{name}: its example does not call it")
