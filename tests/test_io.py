@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
+from PIL.PngImagePlugin import PngInfo
 
 import pyharmony as ph
 from pyharmony import errors
@@ -593,7 +594,7 @@ def test_a_phones_picture_is_upright(format: str, orientation: int) -> None:
     if picture.exif is not None:
         assert 0x0112 not in fields(picture.exif)
     if picture.xmp is not None:
-        assert (b"tiff:Orientation" in picture.xmp) == (orientation == 1)
+        assert b"tiff:Orientation" not in picture.xmp  # the pixels are upright, whatever XMP said of them
     assert read(encoded(picture, name)).pixels.shape == upright.shape  # nothing turns it twice
 
 
@@ -662,6 +663,201 @@ def test_metadata_of_tiff_goes_into_other_formats() -> None:
     assert fields(back.exif).get_ifd(0x8769)[0x927C] == MAKER_NOTE
     assert (back.profile, back.xmp) == (picture.profile, picture.xmp)
     assert 0x8825 in fields(read(encoded(deep, "tiff"), keep_gps=True).exif)
+
+
+# Texts, IPTC, places on Earth
+
+
+def iim() -> bytes:
+    """Returns IPTC-IIM: by-line, caption, copyright, city, and data sets that another image makes untrue."""
+    sets = {80: "A. Nonymous", 120: "A tower", 116: "(c) nobody", 90: "Paris", 101: "France", 131: "L"}
+    data = b"\x1c\1\x5a\0\3\x1b%G"
+    return data + b"".join(b"\x1c\2" + struct.pack(">BH", n, len(t)) + t.encode() for n, t in sets.items())
+
+
+def resource(kind: int, data: bytes) -> bytes:
+    return b"8BIM" + struct.pack(">HH", kind, 0) + struct.pack(">I", len(data)) + data + bytes(len(data) % 2)
+
+
+def described(format: str, pixels: np.ndarray) -> bytes:
+    """Returns a file of a stranger's program, with all that its format says of the image."""
+    image, stream = Image.fromarray(pixels), io.BytesIO()
+    if format == "jpeg":
+        blocks = b"Photoshop 3.0\0" + resource(1036, b"thumbnail") + resource(0x404, iim()) + resource(1061, bytes(16))
+        segment = b"\xff\xed" + struct.pack(">H", len(blocks) + 2) + blocks
+        image.save(stream, "JPEG", comment=b"shot at dawn", extra=segment, quality=95)
+    elif format == "png":
+        info = PngInfo()
+        info.add_text("Author", "N. N\xf6body")
+        info.add_text("Description", "long " * 1000, zip=True)
+        info.add_itxt("Title", "\u5854", "zh", "\u5854", zip=True)
+        info.add_text("Comment", "shot at dawn")
+        info.add_text("exif:GPSLatitude", "48/1, 51/1")
+        info.add_text("Thumb::Image::Width", "9")
+        image.save(stream, "PNG", pnginfo=info)
+    else:
+        tags = [(33723, 7, len(iim()), iim(), True), (33550, 12, 3, (2.0, 3.0, 0.0), True),
+                (33922, 12, 6, (0.0, 0.0, 0.0, 500000.0, 4600000.0, 0.0), True),
+                (34735, 3, 8, (1, 1, 0, 1, 1024, 0, 1, 1), True), (34737, 2, 0, "WGS 84|", True),
+                (42112, 2, 0, "<GDALMetadata/>", True), (42113, 2, 0, "7", True)]  # fmt: skip
+        tifffile.imwrite(stream, pixels, photometric="rgb", extratags=tags)
+    return stream.getvalue()
+
+
+SAID = {
+    "jpeg": {"comment", "IPTC data"},
+    "png": {"comment", "text"},
+    "tiff": {"IPTC data", "georeference", "GDAL metadata", "nodata value"},
+}
+STORED = {
+    "jpeg": {"comment", "IPTC data"}, "png": {"comment", "text", "IPTC data"}, "tiff": SAID["tiff"],
+    "webp": set(), "avif": set(), "bmp": set(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", SAID)
+@pytest.mark.parametrize("target", [*STORED][:4] + [pytest.param("avif", marks=needs_avif), "bmp"])
+def test_descriptions_are_carried_or_told(source: str, target: str) -> None:
+    """A file gets what its format stores, and one warning names the rest."""
+    picture = read(described(source, smooth(16, 20)))
+    assert {name for name, there in picture.description.kinds().items() if there} == SAID[source]
+    lost = SAID[source] - STORED[target]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = encoded(picture, target)
+    assert len(caught) == bool(lost)
+    for name in lost:
+        assert f"the {name}" in str(caught[0].message)
+    back = read(data).description
+    assert {name for name, there in back.kinds().items() if there} == SAID[source] - lost
+    if not lost:
+        assert back == picture.description
+    said = picture.description
+    if said.iptc:
+        assert b"A. Nonymous" in said.iptc and b"(c) nobody" in said.iptc and b"A tower" in said.iptc
+        assert b"Paris" not in said.iptc and b"France" not in said.iptc  # the place goes with GPS
+        assert b"\x1c\2\x83" not in said.iptc  # the layout of the image
+        assert b"Paris" in (read(described(source, smooth(16, 20)), keep_gps=True).description.iptc or b"")
+    if source == "png":
+        assert dict(said.text) == {"Author": "N. N\xf6body", "Description": "long " * 1000, "Title": "\u5854",
+                                   "Comment": "shot at dawn"}  # fmt: skip
+
+
+def test_other_programs_read_descriptions() -> None:
+    back = Image.open(io.BytesIO(encoded(read(described("jpeg", smooth(16, 20))), "jpeg")))
+    assert back.info["comment"] == b"shot at dawn"
+    assert b"A. Nonymous" in back.info["photoshop"][0x404] and 1036 not in back.info["photoshop"]
+    png = Image.open(io.BytesIO(encoded(read(described("png", smooth(16, 20))), "png")))
+    assert (png.text["Author"], png.text["Title"]) == ("N. N\xf6body", "\u5854")
+    with tifffile.TiffFile(io.BytesIO(encoded(read(described("tiff", smooth(16, 20))), "tiff"))) as file:
+        tags = file.pages[0].tags
+        assert tags[33550].value == (2.0, 3.0, 0.0)
+        assert tags[42113].value == "7"
+        assert file.pages[0].geotiff_tags["GTModelTypeGeoKey"] == 1
+
+
+def test_results_of_pil_images_keep_descriptions(tmp_path: Path) -> None:
+    for source, suffix in (("jpeg", "jpg"), ("png", "png"), ("tiff", "tif")):
+        path = tmp_path / f"dst.{suffix}"
+        path.write_bytes(described(source, smooth(16, 20)))
+        expected = read(path).description
+        mask = np.zeros((16, 20), np.uint8)
+        mask[4:9, 4:9] = 255
+        result = ph.blend.alpha(np.full((16, 20, 3), 90, np.uint8), path, mask)
+        ph.save(result, tmp_path / f"out.{suffix}")
+        assert read(tmp_path / f"out.{suffix}").description == expected
+        ph.save(smooth(16, 20), tmp_path / f"like.{suffix}", like=path)
+        assert read(tmp_path / f"like.{suffix}").description == expected
+
+
+def test_a_place_is_true_of_the_pixels_or_dropped() -> None:
+    picture = read(described("tiff", smooth(16, 20)))
+    larger = ph.super_resolve(picture)
+    description = read(encoded(larger, "tiff")).description
+    height, width = larger.pixels.shape[:2]
+    fields = {entry.tag: np.frombuffer(entry.data, "<f8") for entry in description.geo if entry.type == 12}
+    np.testing.assert_allclose(fields[33550], (2.0 * 20 / width, 3.0 * 16 / height, 0))
+    np.testing.assert_array_equal(fields[33922], (0, 0, 0, 500000, 4600000, 0))
+    cropped = replace(picture, pixels=picture.pixels[2:, 3:])
+    with pytest.warns(errors.PyHarmonyWarning, match="the georeference is not written"):
+        assert not read(encoded(cropped, "tiff")).description.geo
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, smooth(16, 20), photometric="rgb",
+                     extratags=[(274, 3, 1, 6, True), (33550, 12, 3, (2.0, 3.0, 0.0), True)])  # fmt: skip
+    with pytest.warns(errors.PyHarmonyWarning, match="the georeference is not kept"):
+        assert not read(stream.getvalue()).description.geo
+
+
+def test_sizes_and_crops_in_metadata_are_true() -> None:
+    """EXIF and XMP have the size of the pixels that are written, and no crop or thumbnail of other ones."""
+    xmp = XMP.replace(b"<dc:title", b"<exif:PixelXDimension>4000</exif:PixelXDimension><tiff:ImageLength>3000"
+                      b"</tiff:ImageLength><crs:CropTop xmlns:crs='c'>0.2</crs:CropTop><photoshop:City xmlns:photoshop"
+                      b"='p'>Paris</photoshop:City><xmp:Thumbnails>QUJD</xmp:Thumbnails><dc:title")  # fmt: skip
+    head = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHII", 2, 0x0100, 3, 1, 4000)
+    exif = head + struct.pack("<HHIII", 0x8769, 4, 1, 38, 0)
+    exif += struct.pack("<HHHIIHHIII", 2, 0xA002, 3, 1, 4000, 0xA003, 4, 1, 3000, 0)
+    picture = read(by_pillow(Image.fromarray(smooth(16, 20)), "JPEG", exif=exif, xmp=xmp))
+    for format in ("jpeg", "png", "webp"):
+        back = read(encoded(picture, format))
+        assert fields(back.exif)[0x0100] == 20
+        assert [fields(back.exif).get_ifd(0x8769)[tag] for tag in (0xA002, 0xA003)] == [20, 16]
+        assert back.xmp is not None
+        assert b"PixelXDimension>20<" in back.xmp and b"ImageLength>16<" in back.xmp
+        assert not any(word in back.xmp for word in (b"CropTop", b"Paris", b"Thumbnails", b"Orientation"))
+        assert b"Tower" in back.xmp
+    assert b"Paris" in (read(by_pillow(Image.fromarray(smooth(9, 9)), "JPEG", xmp=xmp), keep_gps=True).xmp or b"")
+
+
+def test_texts_are_limited(caplog: pytest.LogCaptureFixture) -> None:
+    texts = [chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes([65 + i]) * (1 << 20))) for i in range(9)]
+    picture = read(png_of(1, 1, 8, 0, zlib.compress(b"\0\0"), *texts, chunk(b"tEXt", b"Comment")))
+    assert sum(len(value) for _, value in picture.description.text) <= 1 << 22
+    assert "the rest is not kept" in caplog.text
+
+
+@pytest.mark.parametrize("nodata", [-9999.0, float("nan"), 0.0])
+@pytest.mark.parametrize("blend", ["alpha", "poisson", "laplacian", "gaussian_poisson"])
+def test_nodata_and_masked_values_are_not_known(nodata: float, blend: str) -> None:
+    dst = (0.4 + 0.2 * noise(40, 50, 3) / 255).astype(np.float32)
+    src, mask, known = np.full((40, 50, 3), 0.7, np.float32), np.zeros((40, 50), np.uint8), np.ones((40, 50), bool)
+    mask[10:30, 10:30], known[:, 25:] = 255, False
+    stream = io.BytesIO()
+    file = np.where(known[..., None], dst, np.float32(nodata))
+    tifffile.imwrite(stream, file, photometric="rgb", extratags=[(42113, 2, 0, repr(nodata), True)])
+    call = getattr(ph.blend, blend)
+    expected = call(src, dst, mask, dst_valid=known)
+    for image in (read(stream.getvalue()), np.ma.masked_where(~np.dstack([known] * 3), dst)):
+        result = call(src, image, mask)
+        pixels = result.pixels if isinstance(result, Picture) else result.data
+        np.testing.assert_array_equal(pixels[:, :25], expected[:, :25])
+        assert np.isfinite(pixels[10:30, 10:30]).all()
+        if isinstance(result, np.ma.MaskedArray):
+            assert result.mask[:, 30:].all() and not result.mask[:, :25].any() and not result.mask[10:30, 10:30].any()
+
+
+def test_a_converted_image_has_no_nodata() -> None:
+    picture = read(described("tiff", smooth(16, 20)))
+    assert picture.description.nodata == 7
+    assert convert(picture, Picture(np.zeros((1, 1, 3), np.uint16))).description.nodata is None
+
+
+def test_masked_values_of_other_arguments_are_refused() -> None:
+    image, mask = np.full((8, 9, 3), 90, np.uint8), np.full((8, 9), 255, np.uint8)
+    holes = np.ma.array(image, mask=np.zeros(image.shape, bool))
+    holes[2, 3] = np.ma.masked
+    soft = np.ma.array(mask, mask=mask > 0)
+    for call in (
+        lambda: ph.blend.alpha(holes, image, mask),
+        lambda: ph.blend.alpha(image, image, soft),
+        lambda: ph.blend.poisson(image, image, mask, dst_valid=soft),
+        lambda: ph.harmonize(holes, mask),
+        lambda: ph.save(holes, io.BytesIO()),
+        lambda: ph.blend.texture_flattening(holes, mask),
+    ):
+        with pytest.raises(errors.PyHarmonyError, match=r"a masked array with .* expected a value everywhere"):
+            call()
+    whole = np.ma.array(image, mask=False)
+    np.testing.assert_array_equal(ph.blend.alpha(whole, image, mask), ph.blend.alpha(image, image, mask))
 
 
 def test_metadata_larger_than_a_jpeg_holds_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
@@ -920,7 +1116,8 @@ def test_profiles_that_are_damaged_are_left_out(what: str, caplog: pytest.LogCap
 def test_other_files_are_refused_by_their_first_bytes(
     tmp_path: Path, data: bytes, is_a: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as where it is not installed
+    for package in ("pillow_heif", "imagecodecs"):
+        monkeypatch.setitem(sys.modules, package, None)  # as where it is not installed
     path = tmp_path / "picture.jpg"  # the name says nothing
     path.write_bytes(data)
     with pytest.raises(errors.DecodeError) as caught:
@@ -933,7 +1130,7 @@ def test_other_files_are_refused_by_their_first_bytes(
 
 def test_heic_is_among_what_is_expected_where_it_is_read() -> None:
     pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
-    with pytest.raises(errors.DecodeError, match=r"expected JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC$"):
+    with pytest.raises(errors.DecodeError, match=r"expected JPEG, PNG, WebP, TIFF, BMP, AVIF(, JPEG XL)? or HEIC$"):
         read(b"hello, world", "dst")
 
 
@@ -958,6 +1155,66 @@ def test_pictures_of_iphones_are_read_where_pillow_heif_is() -> None:
         read(heic(Image.fromarray(smooth(48, 64))), max_pixels=100)
     with pytest.raises(errors.DecodeError, match="is damaged"):
         read(heic(Image.fromarray(smooth(48, 64)))[:600])
+
+
+@pytest.mark.parametrize("size", [(9, 11), (16, 24), (64, 64), (75, 100), (1, 5000)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_jpeg_xl_is_read(dtype: str, channels: int, size: tuple[int, int]) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
+    values = noise(*size, channels, dtype)
+    data = imagecodecs.jpegxl_encode(values[..., 0] if channels == 1 else values, lossless=True)
+    picture = read(data)
+    expected = values[..., [0, 0, 0, 1]] if channels == 2 else values
+    np.testing.assert_array_equal(picture.pixels, expected)
+    assert picture.format == "JXL" and not picture.lossy
+    light = convert(picture, Picture(np.zeros((1, 1, 1 if channels == 1 else 3), np.float32))).pixels
+    if dtype == "float32":  # floats are linear by the default of JPEG XL
+        np.testing.assert_allclose(light[..., :3], srgb_device(expected[..., :3]), atol=2e-3)
+    with pytest.raises(errors.ImageTooLarge, match=f"has {size[1]} x {size[0]} pixels"):
+        read(data, max_pixels=size[0] * size[1] - 1)
+
+
+def test_jpeg_xl_of_other_kinds() -> None:
+    """Deep values have the ends of their range; metadata is in boxes, and the decoder has turned the pixels."""
+    imagecodecs = pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
+    ten = (np.arange(99).reshape(9, 11) * 10 + 43).astype(np.uint16)
+    pixels = read(imagecodecs.jpegxl_encode(ten, lossless=True, bitspersample=10)).pixels[..., 0]
+    np.testing.assert_allclose(pixels, ten * (65535 / 1023), atol=0.51)
+    photo = smooth(64, 64)
+    lossy = read(imagecodecs.jpegxl_encode(photo, level=95))
+    assert lossy.lossy and np.abs(lossy.pixels.astype(int) - photo).mean() < 3
+    assert read(imagecodecs.jpegxl_encode_jpeg(by_pillow(Image.fromarray(photo), "JPEG"))).lossy
+
+    def box(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(data), kind) + data
+
+    head = b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"ftyp", b"jxl \0\0\0\0jxl ")
+    stream = imagecodecs.jpegxl_encode(smooth(16, 20), lossless=True)
+    for xmp in (box(b"xml ", XMP), box(b"brob", b"xml " + imagecodecs.brotli_encode(XMP))):
+        picture = read(head + box(b"Exif", bytes(4) + phone_exif(6)[6:]) + xmp + box(b"jxlc", stream))
+        np.testing.assert_array_equal(picture.pixels, smooth(16, 20))
+        assert fields(picture.exif)[0x010F] == "Example" and 0x0112 not in fields(picture.exif)
+        assert picture.xmp is not None and b"Tower" in picture.xmp and b"GPS" not in picture.xmp
+    for data in (
+        stream[:2],
+        stream[:5],
+        stream[:20],
+        stream[:-3],
+        head,
+        head + box(b"jxlc", b"no"),
+        head + b"\0\0\0\1jxlc",
+    ):
+        with pytest.raises(errors.DecodeError, match="is damaged"):
+            read(data)
+
+
+def test_jpeg_xl_without_imagecodecs_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(
+        errors.DecodeError, match=r"is a JPEG XL file, which is decoded by imagecodecs: pip install .*imagecodecs"
+    ):
+        read(b"\xff\x0a" + bytes(40), "dst")
 
 
 def test_without_it_they_are_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Reading and writing image files, with colour profiles and metadata.
 
-It reads JPEG, PNG, WebP, TIFF, BMP and, if Pillow supports it, AVIF, with pillow-heif HEIC; all other files are refused
-by their first bytes, without trying a decoder. 16-bit PNG and TIFF and float TIFF keep their depth; 16-bit PNG needs
-OpenCV, deep TIFF with LZW imagecodecs, which also makes JPEG faster: the extra `io`. Layers are read from and written
-to OpenRaster files, for Krita and GIMP. No package except NumPy is imported before it is used.
+It reads JPEG, PNG, WebP, TIFF, BMP and, if Pillow supports it, AVIF, with imagecodecs JPEG XL, with pillow-heif HEIC;
+all other files are refused by their first bytes, without trying a decoder. 16-bit PNG and TIFF and float TIFF keep
+their depth; 16-bit PNG needs OpenCV, deep TIFF with LZW imagecodecs, which also makes JPEG faster: the extra `io`.
+Layers are read from and written to OpenRaster files, for Krita and GIMP. No package except NumPy is imported before it
+is used.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def read(
         name: the name of the image in messages.
         max_pixels: the largest accepted number of pixels, checked in the header before decoding; None
             means 256 million.
-        keep_gps: whether to keep the GPS position in EXIF and XMP.
+        keep_gps: whether to keep the GPS position in EXIF and XMP, and the names of places in XMP and IPTC.
 
     Returns:
         A Picture: grey is [H, W, 1], an image with transparency [H, W, 4], any other [H, W, 3]. CMYK becomes
@@ -173,7 +174,7 @@ def load(source: FileLike | PILImage, *, max_pixels: int | None = None, keep_gps
         keep_gps: whether to keep the GPS position in EXIF and XMP.
 
     Returns:
-        A PIL image, upright, of mode L, RGB or RGBA, with icc_profile, exif, xmp and dpi in its info; or,
+        A PIL image, upright, of mode L, RGB or RGBA, with icc_profile, exif, xmp, dpi and description in its info; or,
         for 16-bit and float files, an array [H, W], [H, W, 3] or [H, W, 4] of uint16, float16, float32 or
         float64.
 
@@ -212,7 +213,7 @@ def save(
         image: a PIL image, a NumPy array [H, W] or [H, W, C] or a tensor [H, W] or [C, H, W] of 1, 3 or 4 channels, or
             a `pyharmony.io.Picture`.
         target: a path or a binary file object.
-        like: the image from which the file gets its colour profile, EXIF, XMP and resolution: a path, bytes, a file
+        like: the image from which the file gets its colour profile and metadata: a path, bytes, a file
             object, a PIL image or a Picture. None: those of image. The pixels are not converted.
         format: 'jpeg', 'png', 'webp', 'tiff', 'bmp' or 'avif'; None: by the suffix, PNG for a file object.
         quality: 1 to 100, for JPEG, WebP and AVIF.
@@ -261,7 +262,9 @@ def save(
     if like is not None:
         meta = read(like, "like", keep_gps=keep_gps)
         profile = _profiles.usable(meta.profile, picture.pixels.shape[2], "like", grey_too=True)
-        picture = replace(picture, profile=profile, exif=meta.exif, xmp=meta.xmp, dpi=meta.dpi)
+        picture = replace(
+            picture, profile=profile, exif=meta.exif, xmp=meta.xmp, dpi=meta.dpi, description=meta.description
+        )
     write(picture, target, format=format, quality=quality, overwrite=overwrite)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from .. import _checks, _install, _warnings
 from .._arrays import NumpyArray, is_pil
 from ..errors import DecodeError, DTypeError, ImageTooLarge, OutOfMemory, PyHarmonyError
-from . import _color_tags, _jpeg, _metadata, _png, _profiles, _tiff, _tiff_pixels, _webp
+from . import _color_tags, _description, _jpeg, _jxl, _metadata, _png, _profiles, _tiff, _tiff_pixels, _webp
 from ._picture import MAX_PIXELS, Picture, Refusal, with_metadata
 
 logger = logging.getLogger("pyharmony")
@@ -36,8 +36,8 @@ Result = TypeVar("Result")
 _REFUSED = (
     (b"GIF8", "a GIF file"), (b"%PDF", "a PDF file"), (b"%!PS", "an EPS or PostScript file"),
     (b"\xc5\xd0\xd3\xc6", "an EPS file"), (b"SIMPLE  =", "a FITS file"), (b"8BPS", "a Photoshop file"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 file"), (b"\xff\x4f\xff\x51", "a JPEG 2000 file"), (b"\xff\x0a", "a JPEG XL file"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL file"), (b"v/1\x01", "an OpenEXR file"), (b"#?R", "a Radiance HDR file"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 file"), (b"\xff\x4f\xff\x51", "a JPEG 2000 file"),
+    (b"v/1\x01", "an OpenEXR file"), (b"#?R", "a Radiance HDR file"),
     (b"\0\0\1\0", "an icon file"), (b"<svg", "an SVG file"), (b"<?xml", "an XML file"), (b"\x1f\x8b", "a gzip file"),
     (b"PK\3\4", "a zip file"), (b"qoif", "a QOI file"), (b"\x93NUMPY", "a NumPy file"), (b"DDS ", "a DDS file"),
     (b"P1", "a PNM file"), (b"P2", "a PNM file"), (b"P3", "a PNM file"), (b"P4", "a PNM file"), (b"P5", "a PNM file"),
@@ -68,6 +68,8 @@ def sniff(head: bytes) -> tuple[str | None, str]:
         return "PNG", ""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP", ""
+    if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return "JXL", ""
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return (None, "a camera's raw file (CR2)") if head[8:10] == b"CR" else ("TIFF", "")
     if (
@@ -99,8 +101,10 @@ def sniff(head: bytes) -> tuple[str | None, str]:
 
 def _accepted() -> str:
     """Returns the names of the formats that are read on this installation."""
-    heif = importlib.util.find_spec("pillow_heif") is not None
-    return "JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC" if heif else "JPEG, PNG, WebP, TIFF, BMP or AVIF"
+    optional = [name for name, package in (("JPEG XL", "imagecodecs"), ("HEIC", "pillow_heif"))
+                if importlib.util.find_spec(package) is not None]  # fmt: skip
+    *names, last = ("JPEG", "PNG", "WebP", "TIFF", "BMP", "AVIF", *optional)
+    return f"{', '.join(names)} or {last}"
 
 
 @dataclass
@@ -120,6 +124,8 @@ class Decoded:
     """The other images in the file, such as 'gain map'."""
     whole: tuple[int, int] | None = None
     """The width and height of the whole image, upright, if it was decoded at a reduced size."""
+    description: _description.Description = _description.NOTHING
+    lossy: bool | None = False
 
 
 def _limit(max_pixels: Any) -> int:
@@ -231,7 +237,9 @@ def _from_stream(stream: Any, what: str, limit: int, name: str, keep_gps: bool, 
     stream.seek(0)
 
     check = functools.partial(_check_size, limit=limit, what=what)
-    decoder = {"PNG": _png_file, "TIFF": _tiff_file}.get(format, functools.partial(_pillow_file, form=form))
+    decoder = {"PNG": _png_file, "TIFF": _tiff_file, "JXL": _jxl_file}.get(
+        format, functools.partial(_pillow_file, form=form)
+    )
 
     def work() -> Decoded:
         decoded = decoder(stream, format, check, name, keep_gps)
@@ -267,7 +275,9 @@ def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
     if decoded.orientation == 1:
         decoded.orientation = orientation
     decoded.pixels = _upright(decoded.pixels, decoded.orientation)
-    decoded.xmp = _metadata.clean_xmp(decoded.xmp, name, keep_gps, oriented=decoded.orientation != 1)
+    decoded.xmp = _metadata.clean_xmp(decoded.xmp, name, keep_gps)
+    decoded.description, lost = _description.cleaned(decoded.description, keep_gps, decoded.orientation != 1)
+    decoded.others += (*lost,)
     _leave_others(decoded, name)
     decoded.dpi = _dpi(decoded.dpi)
     if decoded.dpi and decoded.orientation >= 5:
@@ -292,9 +302,7 @@ def _leave_others(decoded: Decoded, name: str) -> None:
                 "%s: the XMP data describes images that are not kept in an unusual form and was dropped", name
             )
     if others and name not in _PARTS:
-        *first, last = (f"the {other}" for other in dict.fromkeys(others))
-        listed = f"{', '.join(first)} and {last} are" if first else f"{last} is"
-        _warnings.warn(f"{name}: {listed} not kept: only the pixels and their metadata are")
+        _warnings.warn(f"{name}: {_description.listed(others)} not kept: only the pixels and their metadata are")
 
 
 def _dpi(dpi: Any) -> tuple[float, float] | None:
@@ -458,8 +466,10 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
     pixels = image if pixels is None else pixels
     decoded = Decoded(pixels, info.get("icc_profile"), info.get("exif"), info.get("xmp"), info.get("dpi"), format)
     decoded.colors, decoded.others = colors, boxes.others
-    if any(data.startswith(_GAIN_MAP) for _, data in getattr(image, "applist", ())):
-        decoded.others = ("gain map",)
+    if format == "JPEG":
+        decoded.description, lost = _description.of_segments(image.applist)
+        decoded.others = (*["gain map"] * any(data.startswith(_GAIN_MAP) for _, data in image.applist), *lost)
+    decoded.lossy = format != "BMP" and not (format == "WEBP" and _webp.is_lossless(stream))
     decoded.whole = whole if image.size != whole else None
     return decoded
 
@@ -627,6 +637,8 @@ def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
         pixels = np.array(image)[..., None]
     decoded = Decoded(pixels, profile, exif, xmp, dpi, image.format)
     decoded.colors = _colors_or_none(lambda: _color_tags.of_pil(info), name)
+    decoded.description, lost = _description.of_pil(image)
+    decoded.others, decoded.lossy = (*lost,), None
     return _finished(decoded, name, keep_gps)
 
 
@@ -649,7 +661,10 @@ def _png_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -
         pixels.load()
         if png.color == 0 and png.depth in (2, 4) and isinstance(key := pixels.info.get("transparency"), int):
             pixels.info["transparency"] = key * 255 // ((1 << png.depth) - 1)  # Pillow scales the pixels alone
-    return Decoded(pixels, profile, png.exif, png.xmp, png.dpi, format, colors=colors)
+    if png.texts_left:
+        logger.warning("%s: texts of more than %d bytes; the rest is not kept", name, _description.MAX_TEXT)
+    description = _description.of_texts(png.text)
+    return Decoded(pixels, profile, png.exif, png.xmp, png.dpi, format, colors=colors, description=description)
 
 
 def _cv2(what: str) -> Any:
@@ -676,6 +691,27 @@ def _png16(png: _png.Png) -> NumpyArray:
         return np.asarray(image)
     alpha = np.where(image == key, 0, 65535).astype(np.uint16)
     return np.concatenate((image, image, image, alpha), axis=2)
+
+
+# ---- JPEG XL ----
+
+
+def _jxl_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
+    _jxl.codec()
+    data = stream.read()
+    codestream, exif, xmp, is_packed_jpeg = _jxl.contents(data)
+    head = _colors_or_none(lambda: _jxl.header(codestream), name)
+    if head is None:
+        raise Refusal("has colours of an unusual kind")
+    check(head.width, head.height)
+    if head.animated:
+        logger.warning("%s: an animation; the first frame is read", name)
+    if head.has_profile:
+        logger.warning("%s: its ICC profile is not read by imagecodecs; sRGB is assumed", name)
+    exif, _ = _metadata.clean_exif(exif, name, keep_gps)  # the decoder has turned the pixels upright
+    pixels: Any = _jxl.decode(data, head)
+    lossy = head.lossy or is_packed_jpeg
+    return Decoded(pixels, None, exif, xmp, None, format, colors=head.colors, lossy=lossy)
 
 
 # ---- TIFF ----
@@ -711,6 +747,8 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
     if not 1 <= decoded.orientation <= 8:
         decoded.orientation = 1
     layout = _tiff_pixels.layout(main, width, height)
+    decoded.description = _description.of_directory(main, layout.is_plain)
+    decoded.lossy = layout.is_lossy
     _tiff_pixels.segments(main, width, height)  # Pillow ignores missing segments
     if _tiff_pixels.is_for_pillow(main, layout):
         decoded.pixels = _pillow_tiff(stream, main, layout)
@@ -756,7 +794,8 @@ def picture(decoded: Decoded, name: str) -> Picture:
     if is_pil(pixels):
         pixels = _guarded(functools.partial(_array_of, pixels), f"{name}: the image")
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    return Picture(pixels, decoded.profile, decoded.exif, decoded.xmp, decoded.dpi, decoded.format)
+    metadata = decoded.profile, decoded.exif, decoded.xmp, decoded.dpi, decoded.format, decoded.description
+    return Picture(pixels, *metadata, decoded.lossy)
 
 
 #: The size of an image in bytes from which on it is copied in strips, and that of a strip, which stays in the cache.

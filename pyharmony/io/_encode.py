@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks, _temporary
+from .. import _checks, _temporary, _warnings
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DTypeError, FileError, OutOfMemory, PyHarmonyError
-from . import _jpeg, _metadata, _png, _profiles, _tiff
+from . import _description, _jpeg, _metadata, _png, _profiles, _tiff
 from ._picture import Picture
 
 logger = logging.getLogger("pyharmony")
@@ -140,11 +140,13 @@ def encode(picture: Picture, format: str, quality: int) -> list[Piece]:
     if picture.xmp is not None and _metadata.declares(picture.xmp):
         logger.warning("the XMP data has a DOCTYPE, which XMP forbids, and was not written")
         picture = replace(picture, xmp=None)
+    picture = _true_of_its_size(picture, format)
     try:
         if format == "TIFF":
             return _tiff_file(picture)
         if format == "PNG":
-            extra = _png.metadata(picture.profile, picture.exif, picture.xmp, picture.dpi)
+            texts = _description.texts(picture.description)
+            extra = _png.metadata(picture.profile, picture.exif, picture.xmp, picture.dpi, texts)
             return list(_png.encode(picture.pixels, _PNG_LEVEL, extra))
         return _pillow(picture, format, quality)
     except MemoryError as error:
@@ -153,6 +155,31 @@ def encode(picture: Picture, format: str, quality: int) -> list[Piece]:
         raise
     except (OSError, ValueError, OverflowError, SystemError, struct.error) as error:
         raise ArgumentError(f"{format} cannot store {picture!r}: {' '.join(str(error).split())[:200]}") from error
+
+
+#: The kinds of a description that each format stores; the rest is told.
+_STORES = {
+    "JPEG": ("comment", "IPTC data"),
+    "PNG": ("comment", "text", "IPTC data"),
+    "TIFF": ("IPTC data", "georeference", "GDAL metadata", "nodata value"),
+}
+
+
+def _true_of_its_size(picture: Picture, format: str) -> Picture:
+    """Returns a picture whose metadata is true of its pixels, and warns once of what the file does not get."""
+    height, width = picture.pixels.shape[:2]
+    description = picture.description
+    stored = _description.segments(description)[1] if format == "JPEG" else _STORES.get(format, ())
+    lost = [name for name, there in description.kinds().items() if there and name not in stored]
+    why = [f"{_description.listed(lost)} not written: {format} does not store it"] if lost else []
+    if description.geo and description.size != (width, height):
+        description = replace(description, geo=(), size=None)
+        if "georeference" not in lost:
+            why.append("the georeference is not written: it is true of the image at another size only")
+    if why:
+        _warnings.warn("; ".join(why))
+    exif, xmp = _metadata.sized_exif(picture.exif, width, height), _metadata.sized_xmp(picture.xmp, width, height)
+    return replace(picture, exif=exif, xmp=xmp, description=description)
 
 
 def _pil_image(picture: Picture) -> Any:
@@ -190,6 +217,7 @@ def _pillow(picture: Picture, format: str, quality: int) -> list[Piece]:
                 del metadata[name]
         if dpi is not None:
             options["dpi"] = tuple(min(max(round(x), 1), 65535) for x in dpi)
+        options["extra"] = _description.segments(picture.description)[0]
     options |= {name: data for name, data in metadata.items() if data is not None}
     if format == "JPEG" and (pieces := _jpeg.encode(picture.pixels, int(quality), options)) is not None:
         return pieces
@@ -208,6 +236,7 @@ def _tiff_file(picture: Picture) -> list[Piece]:
     starts = list(range(0, height, rows))
     row_bytes = width * channels * pixels.itemsize
     entries, parts = _metadata.tiff_of_exif(picture.exif)
+    entries += _description.entries(picture.description)
     entries += [
         _tiff.long(256, width), _tiff.long(257, height), _tiff.short(258, *(bits,) * channels), _tiff.short(259, 1),
         _tiff.short(262, 1 if channels == 1 else 2), _tiff.short(277, channels), _tiff.long(278, rows),

@@ -163,8 +163,17 @@ def dpi_of(main: _tiff.Directory) -> tuple[float, float] | None:
 _MAX_XMP = 1 << 24
 
 
-def clean_xmp(xmp: bytes | None, name: str, keep_gps: bool, *, oriented: bool = False) -> bytes | None:
-    """Returns XMP without the GPS properties of EXIF and, if the pixels were rotated upright, without orientation.
+#: Properties of XMP that are untrue of pixels that are upright and processed: orientation, thumbnail, and the crop that
+#: a raw converter would apply again.
+_UNTRUE_XMP = (rb"tiff:Orientation", rb"xmp:Thumbnails", rb"crs:(?:HasCrop|Crop\w*)")
+_PLACE_XMP = (
+    rb"exif:GPS\w*", rb"photoshop:(?:City|State|Country)", rb"Iptc4xmpCore:(?:Location|CountryCode)",
+    rb"Iptc4xmpExt:Location(?:Created|Shown)",
+)  # fmt: skip
+
+
+def clean_xmp(xmp: bytes | None, name: str, keep_gps: bool) -> bytes | None:
+    """Returns XMP without the GPS properties of EXIF and the names of places, and without what is untrue of the pixels.
 
     A packet that still contains GPS afterwards, is damaged, or has a document type, whose entities readers would
     expand, is dropped with a warning.
@@ -177,7 +186,7 @@ def clean_xmp(xmp: bytes | None, name: str, keep_gps: bool, *, oriented: bool = 
     if packet and declares(packet):
         logger.warning("%s: the XMP data has a DOCTYPE, which XMP forbids, and was dropped", name)
         return None
-    for each in ([] if keep_gps else [rb"exif:GPS\w*"]) + ([rb"tiff:Orientation"] if oriented else []):
+    for each in (*(() if keep_gps else _PLACE_XMP), *_UNTRUE_XMP):
         packet = packet and _without(packet, each)
     if packet is None:
         logger.warning("%s: the XMP data is damaged or too large and was dropped", name)
@@ -185,6 +194,40 @@ def clean_xmp(xmp: bytes | None, name: str, keep_gps: bool, *, oriented: bool = 
         logger.warning("%s: the XMP data contains GPS in a form that cannot be removed and was dropped", name)
         packet = None
     return packet
+
+
+#: Properties of XMP with the width and the height in pixels.
+_SIZES_XMP = tuple(
+    re.compile(rb"(\b" + name + rb"(?:\s*=\s*[\"']|\s*>)\s*)\d+")
+    for name in (rb"(?:tiff:ImageWidth|exif:PixelXDimension)", rb"(?:tiff:ImageLength|exif:PixelYDimension)")
+)
+
+
+def sized_xmp(xmp: bytes | None, width: int, height: int) -> bytes | None:
+    """Returns XMP with the size of the pixels where it has a size."""
+    for pattern, size in zip(_SIZES_XMP, (width, height)):
+        xmp = xmp and pattern.sub(rb"\g<1>%d" % size, xmp)
+    return xmp
+
+
+def sized_exif(exif: bytes | None, width: int, height: int) -> bytes | None:
+    """Returns EXIF with the size of the pixels where it has a size; all positions in it stay."""
+    if exif is None:
+        return None
+    body = bytearray(_body(exif))
+    try:
+        main = _tiff.main_directory(_tiff.reader(body))
+    except _tiff.TiffError:
+        return exif  # the encoders report it
+    part = _part(main, _tiff.EXIF_IFD)
+    for where, tags in ((main.where, (0x0100, 0x0101)), (part.where if part else {}, (0xA002, 0xA003))):
+        for tag, size in zip(tags, (width, height)):
+            kind, count, at = where.get(tag, (0, 0, 0))
+            if kind in (3, 4) and count == 1 and at >= 16:
+                # As a LONG, which has room for every size; the type is 6 bytes before the value.
+                body[at - 6 : at - 4] = struct.pack(main.order + "H", 4)
+                body[at : at + 4] = struct.pack(main.order + "I", size)
+    return exif[: len(exif) - len(body)] + bytes(body)
 
 
 _DECLARATION = re.compile(rb"<!(DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)", re.IGNORECASE)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._arrays import IMAGE_DTYPES, NumpyArray
 from ..errors import DTypeError, ShapeError
+from ._description import NOTHING, Description
 from .shown import png
 
 #: The largest number of pixels of an image if the caller sets no limit.
@@ -32,6 +33,8 @@ class Picture:
         xmp: the XMP packet, likewise without GPS.
         dpi: the horizontal and vertical resolution in dots per inch.
         format: the format of the file, such as 'JPEG'; None for an image that is not from a file.
+        description: texts, IPTC and the place of a GeoTIFF; see docs/files.md for the formats that store them.
+        lossy: whether the file's compression may have changed the pixels; None: by the format.
     """
 
     pixels: NumpyArray
@@ -40,6 +43,8 @@ class Picture:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     format: str | None = None
+    description: Description = NOTHING
+    lossy: bool | None = None
 
     def __post_init__(self) -> None:
         pixels: Any = self.pixels
@@ -52,6 +57,7 @@ class Picture:
     def __repr__(self) -> str:
         height, width, channels = self.pixels.shape
         has = [name for name in ("profile", "exif", "xmp", "dpi") if getattr(self, name) is not None]
+        has += [name for name, there in self.description.kinds().items() if there]
         return (
             f"Picture({width}x{height}, {channels} channels, {self.pixels.dtype.name}, format={self.format}"
             f"{', ' + ', '.join(has) if has else ''})"
@@ -78,5 +84,7 @@ class Picture:
 def with_metadata(image: Any, source: Any) -> Any:
     """Returns a PIL image with the profile and the metadata of a Picture, or of a decoded file, as its info."""
     metadata = {"icc_profile": source.profile, "exif": source.exif, "xmp": source.xmp, "dpi": source.dpi}
+    if source.description != NOTHING:
+        metadata["description"] = source.description
     image.info = {key: value for key, value in metadata.items() if value is not None}
     return image

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from .._arrays import NumpyArray
 from . import _color_tags
+from ._description import MAX_TEXT
 from ._picture import Refusal
 from ._profiles import in_threads
 
@@ -23,6 +25,7 @@ _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 
 #: The largest ratio of inflated to deflated bytes.
 _DEFLATE = 1032
 _MAX_METADATA = 1 << 25
+_MAX_TEXTS = 1024
 _XMP = b"XML:com.adobe.xmp"
 _COLORS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 
@@ -45,6 +48,9 @@ class Png:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     animated: bool = False
+    text: list[tuple[str, str]] = field(default_factory=list)
+    texts_left: int = 0
+    """The number of texts that are not kept, because they are too large together."""
     colors: dict[bytes, bytes] = field(default_factory=dict)
     """The chunks that specify colours other than by a profile."""
 
@@ -108,7 +114,10 @@ def parse(data: bytes) -> Png:
 
 def _ancillary(png: Png, kind: bytes, body: bytes, kinds: set[bytes]) -> None:
     """Reads a chunk; only the first of a kind counts, so that the inflated size does not grow with their number."""
-    if kind in (b"iCCP", b"eXIf") or (kind == b"iTXt" and body.startswith(_XMP + b"\0")):
+    is_xmp = kind == b"iTXt" and body.startswith(_XMP + b"\0")
+    if kind in (b"tEXt", b"zTXt", b"iTXt") and not is_xmp:
+        _text(png, kind, body)
+    if kind in (b"iCCP", b"eXIf") or is_xmp:
         if kind in kinds:
             return
         kinds.add(kind)
@@ -117,16 +126,53 @@ def _ancillary(png: Png, kind: bytes, body: bytes, kinds: set[bytes]) -> None:
         png.profile = _inflate(packed[1:])
     elif kind == b"eXIf":
         png.exif = body
-    elif kind == b"iTXt" and body.startswith(_XMP + b"\0"):
-        compressed, rest = body[len(_XMP) + 1 : len(_XMP) + 2], body[len(_XMP) + 3 :]
-        text = rest.partition(b"\0")[2].partition(b"\0")[2]
-        png.xmp = _inflate(text) if compressed == b"\1" else text
+    elif is_xmp:
+        png.xmp = _international(body, _MAX_METADATA)
     elif kind == b"pHYs" and len(body) == 9:
         x, y, unit = struct.unpack(">IIB", body)
         if unit == 1 and x and y:
             png.dpi = (x * 0.0254, y * 0.0254)
     elif kind == b"acTL" and len(body) == 8:
         png.animated = struct.unpack_from(">I", body)[0] > 1
+
+
+def _international(body: bytes, most: int) -> bytes | None:
+    """Returns the text of an iTXt chunk."""
+    _, _, rest = body.partition(b"\0")
+    text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    return _inflate(text, most) if rest[:1] == b"\1" else text
+
+
+def _text(png: Png, kind: bytes, body: bytes) -> None:
+    """Reads a text; all together are limited, so that their inflated size is."""
+    key, _, rest = body.partition(b"\0")
+    left = MAX_TEXT - sum(len(value) for _, value in png.text)
+    data = _international(body, left) if kind == b"iTXt" else _inflate(rest[1:], left) if kind == b"zTXt" else rest
+    if data is None or len(data) > left or not 0 < len(key) < 80 or len(png.text) >= _MAX_TEXTS:
+        png.texts_left += 1
+        return
+    keyword = key.decode("latin-1")
+    if keyword in ("Raw profile type exif", "Raw profile type APP1") and png.exif is None:
+        try:
+            raw = bytes.fromhex(data.decode("latin-1").split(maxsplit=2)[2])
+        except (ValueError, IndexError):
+            return
+        png.exif = raw if raw.startswith(b"Exif\0\0") else None
+        return
+    png.text.append((keyword, data.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace")))
+
+
+def text_chunk(key: str, value: str) -> bytes:
+    """Returns a chunk with a text: tEXt if Latin-1 has its characters, zTXt if it is long, else iTXt."""
+    try:
+        name, data = key.encode("latin-1"), value.encode("latin-1")
+    except UnicodeEncodeError:
+        return chunk(b"iTXt", key.encode("latin-1", "replace") + b"\0\0\0\0\0" + value.encode())
+    return (
+        chunk(b"zTXt", name + b"\0\0" + zlib.compress(data))
+        if len(data) > 1024
+        else chunk(b"tEXt", name + b"\0" + data)
+    )
 
 
 def colors_of(png: Png) -> tuple[bytes | None, _color_tags.Colors | None]:
@@ -168,14 +214,14 @@ def transparent_grey(png: Png) -> int | None:
     return int(struct.unpack_from(">H", png.pixels, at + 4)[0])
 
 
-def _inflate(packed: bytes) -> bytes | None:
+def _inflate(packed: bytes, most: int = _MAX_METADATA) -> bytes | None:
     """Inflates data; returns None if it is damaged or too large, of which no more than a part is stored."""
     measure, left, size = zlib.decompressobj(), packed, 0
     try:
         while not measure.eof:
             part = measure.decompress(left, 1 << 16)
             left, size = measure.unconsumed_tail, size + len(part)
-            if size > _MAX_METADATA or not (part or measure.eof):
+            if size > most or not (part or measure.eof):
                 return None
         return zlib.decompressobj().decompress(packed)
     except zlib.error:
@@ -183,7 +229,11 @@ def _inflate(packed: bytes) -> bytes | None:
 
 
 def metadata(
-    profile: bytes | None, exif: bytes | None, xmp: bytes | None, dpi: tuple[float, float] | None
+    profile: bytes | None,
+    exif: bytes | None,
+    xmp: bytes | None,
+    dpi: tuple[float, float] | None,
+    texts: Iterable[tuple[str, str]] = (),
 ) -> list[bytes]:
     """Returns the chunks with the metadata, to be placed after the header."""
     extra = []
@@ -197,7 +247,7 @@ def metadata(
         extra.append(chunk(b"eXIf", exif[6:] if exif.startswith(b"Exif\0\0") else exif))
     if xmp is not None:
         extra.append(chunk(b"iTXt", _XMP + b"\0\0\0\0\0" + xmp))
-    return extra
+    return [*extra, *(text_chunk(*text) for text in texts)]
 
 
 #: The number of bytes of pixels in a block, which is compressed separately, so that threads share the work.

@@ -517,7 +517,8 @@ def convert(picture: Picture, like: Picture, name: str = "image") -> Picture:
         with_alpha[..., :-1] = color
         with_alpha[..., -1:] = to_depth(pixels[..., 3:], dtype)
         color = with_alpha
-    return replace(picture, pixels=color, profile=profile)
+    # No converted value is certain to mean that there is no data.
+    return replace(picture, pixels=color, profile=profile, description=replace(picture.description, nodata=None))
 
 
 def _color(color: NumpyArray, source: Space, target: Space, dtype: Any, name: str) -> NumpyArray:

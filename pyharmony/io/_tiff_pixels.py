@@ -82,6 +82,16 @@ class Layout:
         form = {1: "unsigned", 2: "signed", 3: "floating-point", 4: "untyped"}.get(self.form, "unusual")
         return f"{self.bits}-bit {form}"
 
+    @property
+    def is_plain(self) -> bool:
+        """Returns whether the values of pixels are returned as they are stored."""
+        return self.photometric in (1, 2) and (self.form == 3 or (self.form == 1 and self.bits in (8, 16)))
+
+    @property
+    def is_lossy(self) -> bool:
+        """Returns whether the compression may have changed the pixels; JPEG 2000, LERC and others are not read."""
+        return self.compression in (_OLD_JPEG, _JPEG, _WEBP)
+
 
 def layout(main: _tiff.Directory, width: int, height: int) -> Layout:
     """Reads how pixels are stored."""
@@ -158,7 +168,7 @@ def decode(read: _tiff.Reader, main: _tiff.Directory, layout: Layout) -> tuple[s
         if layout.photometric == _ICC_LAB:
             out[..., 1:] ^= 128  # Pillow expects signed values
     if alpha and layout.extra[:1] == (1,):
-        _unpremultiply(out)
+        unpremultiply(out)
     if out.shape[2] == 2:
         out = np.ascontiguousarray(out[..., [0, 0, 0, 1]])
     return mode, out, layout.samples - channels
@@ -467,7 +477,7 @@ def _high_bytes(out: NumpyArray) -> NumpyArray:
     return (out >> 8).astype(np.uint8)
 
 
-def _unpremultiply(out: NumpyArray) -> None:
+def unpremultiply(out: NumpyArray) -> None:
     largest = float(np.iinfo(out.dtype).max) if out.dtype.kind == "u" else 1.0
 
     def strip(rows: slice) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import Any
 
 from ._picture import Refusal
 
@@ -25,6 +26,17 @@ def size_of(head: bytes) -> tuple[int, int]:
     if kind == b"VP8X":
         return _triple(head, 24), _triple(head, 27)
     raise Refusal(f"is damaged: its first chunk is {kind!r}")
+
+
+def is_lossless(stream: Any) -> bool:
+    """Returns whether the pixels of a file are stored exactly."""
+    stream.seek(12)
+    while len(head := stream.read(8)) == 8:
+        name, size = struct.unpack("<4sI", head)
+        if name in (b"VP8 ", b"VP8L", b"ANMF"):
+            return bool(name == b"VP8L")
+        stream.seek(size + size % 2, 1)
+    return False
 
 
 def check_animation(read: Callable[[int, int], bytes]) -> None:
