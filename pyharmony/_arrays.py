@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._native import native
-from .errors import DTypeError
+from .errors import ArgumentError, DTypeError
 from .typing import PILImage
 
 Array = Any
@@ -117,6 +117,13 @@ def to_numpy(x: Array, name: str, *, writable: bool = False) -> NumpyArray:
     writable: whether the result will be written to, in which case a copy is refused.
     """
     if isinstance(x, np.ndarray):
+        if isinstance(x, np.ma.MaskedArray):
+            if count := int(np.ma.getmaskarray(x).sum()):
+                raise ArgumentError(
+                    f"{name}: a masked array with {count} masked values, expected a value everywhere; use "
+                    f"{name}.filled(...), or mark the pixels of dst that are not known in dst_valid"
+                )
+            return x.data
         return x
     if is_torch(x):
         if x.device.type != "cpu":

@@ -18,7 +18,7 @@ from pyharmony._images.region import bounding_box
 from pyharmony.blend import _edits as edits
 from pyharmony.blend import _laplacian as laplacian
 from pyharmony.errors import MaskError, MaskWarning, PyHarmonyWarning
-from pyharmony.io import Picture
+from pyharmony.io import Picture, read
 from pyharmony.io.masks import mask_of
 
 
@@ -134,6 +134,31 @@ def test_a_lossy_mask_may_be_off_grey_by_its_noise_and_no_more():
     for kind in ("PNG", "TIFF", None):
         with pytest.raises(MaskError, match="a colour image"):
             mask_of(Picture(grey, format=kind), "mask")
+
+
+def test_the_compression_decides_whether_a_mask_is_noisy() -> None:
+    """JPEG in a TIFF is JPEG; WebP and JPEG XL without loss store what they were given."""
+    tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
+    imagecodecs = pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
+    rng = np.random.default_rng(0)
+    mask = (rng.random((64, 80)) < 0.5).astype(np.uint8) * 255
+    mask[:, 40:] = 3 * (mask[:, 40:] // 255)
+    rgb, stream = np.dstack([mask] * 3), io.BytesIO()
+    for photometric, pixels in (("minisblack", mask), ("rgb", rgb)):
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, pixels, photometric=photometric, compression="jpeg", compressionargs={"level": 97})
+        picture = read(stream.getvalue())
+        assert picture.format == "TIFF"
+        values = mask_of(picture, "mask")
+        assert {*np.unique(values)} >= {0, 255}
+        assert not ((values > 0) & (values < 9)).any() and not ((values > 246) & (values < 255)).any()
+    stream = io.BytesIO()
+    Image.fromarray(rgb).save(stream, "WEBP", lossless=True)
+    files = [stream.getvalue(), imagecodecs.jpegxl_encode(mask, lossless=True)]
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, mask, compression="zlib")
+    for data in (*files, stream.getvalue()):
+        np.testing.assert_array_equal(mask_of(read(data), "mask"), mask)
 
 
 def test_what_a_lossless_file_holds_stays():

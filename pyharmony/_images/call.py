@@ -19,7 +19,7 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from .. import _checks, _cuda, _device
-from .._arrays import VALUE_RANGE, dtype_of, is_array, is_pil, is_torch
+from .._arrays import VALUE_RANGE, NumpyArray, dtype_of, is_array, is_pil, is_torch, to_numpy
 from .._warnings import warn
 from ..errors import (
     ArgumentError,
@@ -35,7 +35,7 @@ from ..errors import (
     UnchangedWarning,
 )
 from ..io import Picture, check_target, convert, write
-from ..io.masks import mask_of
+from ..io.masks import known_of, mask_of
 from ..io.provenance import composite_of
 from ..io.shown import WithInfo
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position, Positions
@@ -358,10 +358,22 @@ def open_item(item: Item, *, keep_gps: bool) -> OpenItem:
     if is_file(weight) or is_pil(weight) or isinstance(weight, Picture):
         values = mask_of(opened(weight, "color_weight"), "color_weight")
         beside["color_weight"] = values / np.float32(VALUE_RANGE[values.dtype.name])
+    known = None if picture is None or item.src is ITSELF else known_of(picture)
+    if isinstance(dst, np.ma.MaskedArray) and item.src is not ITSELF:
+        known, dst = _unmasked(dst)
+    if known is not None:
+        valid = known if valid is None else np.where(known, to_numpy(valid, "dst_valid"), 0)
     result = OpenItem(picture, source, dst if picture is None else picture.pixels, mask, beside, valid)
     _widen(result)
     _check_out(item, result)
     return result
+
+
+def _unmasked(dst: Any) -> tuple[NumpyArray | None, NumpyArray]:
+    """Returns which pixels of a masked array have a value in every channel, None if all have, and the values."""
+    masked = np.ma.getmaskarray(dst)
+    known = np.logical_not(masked if dst.ndim == 2 else masked.any(-1))
+    return (None if known.all() else known), dst.data
 
 
 def _widen(opened: OpenItem) -> None:
@@ -404,8 +416,15 @@ def deliver(item: Item, opened: OpenItem, result: Any, *, composite: bool = Fals
             raise ShapeError(f"out: one file for a batch of {len(images)}; pass {item.name} and out as lists")
         result = images[0]
     elif picture is None or is_array(item.out):
+        if isinstance(item.dst, np.ma.MaskedArray) and item.out is None:
+            # What is as it was is as unknown as it was; NaN differs from itself.
+            now, before = result, item.dst.data
+            same = (now == before) | ((now != now) & (before != before))
+            return np.ma.array(now, mask=np.ma.getmaskarray(item.dst) & same)
         return result
     image = Picture(result) if picture is None else dataclasses.replace(picture, pixels=result)
+    if picture is not None and picture.description.size == picture.pixels.shape[1::-1]:
+        image = dataclasses.replace(image, description=picture.description.scaled(*result.shape[1::-1]))
     image = composite_of(image, (item.dst, item.src)) if composite else image
     if item.to_file:
         with as_out():
