@@ -1080,6 +1080,23 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_the_command_takes_other_names_of_columns(photos: Path, tmp_path: Path) -> None:
+    (photos / "table.csv").write_text("photo,cover\nimages/a/0.png,masks/a/0.png\n")
+    names = "--column", "image=photo", "--column", "mask=cover"
+    done = command("harmonize", photos / "table.csv", "-o", tmp_path / "out", "--method", "reinhard", *names)
+    assert done.returncode == 0, done.stderr
+    result = next((tmp_path / "out").rglob("0.png"))
+    before = result.read_bytes()
+    result.write_bytes(before[:-1] + b"?")
+    verified = command("harmonize", photos / "table.csv", "-o", tmp_path / "out", "--method", "reinhard", *names,
+                       "--resume", "--verify")  # fmt: skip
+    assert verified.returncode == 0 and "1 of them again" in verified.stderr
+    assert result.read_bytes() == before
+    wrong = command("harmonize", photos / "table.csv", "-o", tmp_path / "other", "--column", "image")
+    assert wrong.returncode == 2 and "--column: 'image', expected NAME=COLUMN" in wrong.stderr
+    assert not (tmp_path / "other").exists()
+
+
 def test_the_command_says_what_failed(photos: Path, tmp_path: Path) -> None:
     (photos / "images/a/0.png").write_bytes(b"")
     done = command("harmonize", photos, "-o", tmp_path / "out", "--method", "reinhard", "--json", "--results",

@@ -356,6 +356,16 @@ def test_the_result_has_the_kind_of_its_name() -> None:
     assert Image.open("picture").format == "JPEG"
 
 
+def test_the_alpha_of_dst_is_that_of_both_or_is_kept() -> None:
+    coffee = Image.open("coffee.jpg").convert("RGBA")
+    coffee.putalpha(100)
+    coffee.save("faint.png")
+    call("blend", "patch.png", "faint.png", "patch_mask.png", "--at", "86,180", "-o", "over.png")
+    call("blend", "patch.png", "faint.png", "patch_mask.png", "--at", "86,180", "-o", "kept.png", "--keep-alpha")
+    over, kept = (np.asarray(Image.open(name))[..., 3] for name in ("over.png", "kept.png"))
+    assert over.max() == 255 and over.min() == 100 and (kept == 100).all()
+
+
 def test_quality_makes_a_file_larger() -> None:
     call("blend", *PATCH, "-o", "small.jpg", "--quality", 30)
     call("blend", *PATCH, "-o", "large.jpg", "--quality", 95)

@@ -60,6 +60,15 @@ def test_it_makes_what_the_function_makes() -> None:
         assert tuple(pixels("clicked.png")[45, 50]) == (200, 120, 40)
 
 
+def test_the_alpha_of_the_background_may_stay() -> None:
+    faint = Image.open("scene.png").convert("RGBA")
+    faint.putalpha(90)
+    faint.save("faint.png")
+    told("subject.png", "faint.png", "-o", "over.png", *PLAIN)
+    told("subject.png", "faint.png", "-o", "same.png", *PLAIN, "--keep-alpha")
+    assert pixels("over.png")[..., 3].max() == 255 and (pixels("same.png")[..., 3] == 90).all()
+
+
 def test_recipe_and_layers() -> None:
     looks = (
         "--at",

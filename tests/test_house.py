@@ -734,3 +734,21 @@ print(statuses)
     done = subprocess.run([sys.executable, "-B", "-c", code, given], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "[0, 0, 1]\n"), done.stderr
     assert "test_it.py::test_a[1] | a new reason" in (tmp_path / "told2").read_text()
+
+
+#: What a message outside the command line may say of flags: a whole command, in backticks or of another program.
+COMMANDS = re.compile(r"`pyharmony [^`]*`|pip install [^`]*|`pyharmony [^`]*$|^ ?--data ROOT`")
+
+
+def test_the_library_does_not_speak_in_flags() -> None:
+    """A Python caller has arguments; flags are the command line's, which words its messages by code."""
+    flag = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+    lines = []
+    for path in sorted((ROOT / "pyharmony").rglob("*.py")):
+        room = path.relative_to(ROOT / "pyharmony").parts[0]
+        if room in ("cli", "_calls"):  # descriptions of calls are what flags are made of
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                lines += [(path.name, line) for line in node.value.splitlines() if flag.search(COMMANDS.sub("", line))]
+    assert not lines

@@ -14,6 +14,7 @@ from PIL import Image
 import pyharmony
 from pyharmony import blend
 from pyharmony._calls import BLEND, EDIT, HARMONIZE
+from pyharmony._calls.option import File, Name, Numbers
 from pyharmony._jobs.failures import Code
 from pyharmony._jobs.task import STREAM, Request, task_of
 from pyharmony._jobs.worker import Worker
@@ -72,10 +73,14 @@ def test_texts_become_the_values_of_options(kind) -> None:
             assert option.converted(option.type[-1]) == option.type[-1]
         elif option.type is bool:
             assert option.converted("Yes") is True and option.converted("0") is False
+        elif isinstance(option.type, Numbers):
+            assert option.converted("3,4") == (3, 4)
+        elif isinstance(option.type, (File, Name)):
+            assert option.converted("3") == "3"
         else:
             assert option.converted("3") == option.type(3)
-        if option.type is not str:
-            with pytest.raises(ValueError, match=r"one of|yes or no|number"):
+        if not isinstance(option.type, (File, Name)):
+            with pytest.raises(ValueError, match=r"one of|yes or no|number|such as"):
                 option.converted("neither")
 
 

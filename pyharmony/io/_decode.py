@@ -276,8 +276,8 @@ def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
         decoded.orientation = orientation
     decoded.pixels = _upright(decoded.pixels, decoded.orientation)
     decoded.xmp = _metadata.clean_xmp(decoded.xmp, name, keep_gps)
-    decoded.description, lost = _description.cleaned(decoded.description, keep_gps, decoded.orientation != 1)
-    decoded.others += (*lost,)
+    decoded.description, absent = _description.cleaned(decoded.description, keep_gps, decoded.orientation != 1)
+    decoded.others += (*absent,)
     _leave_others(decoded, name)
     decoded.dpi = _dpi(decoded.dpi)
     if decoded.dpi and decoded.orientation >= 5:
@@ -467,8 +467,8 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
     decoded = Decoded(pixels, info.get("icc_profile"), info.get("exif"), info.get("xmp"), info.get("dpi"), format)
     decoded.colors, decoded.others = colors, boxes.others
     if format == "JPEG":
-        decoded.description, lost = _description.of_segments(image.applist)
-        decoded.others = (*["gain map"] * any(data.startswith(_GAIN_MAP) for _, data in image.applist), *lost)
+        decoded.description, absent = _description.of_segments(image.applist)
+        decoded.others = (*["gain map"] * any(data.startswith(_GAIN_MAP) for _, data in image.applist), *absent)
     decoded.lossy = format != "BMP" and not (format == "WEBP" and _webp.is_lossless(stream))
     decoded.whole = whole if image.size != whole else None
     return decoded
@@ -637,8 +637,8 @@ def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
         pixels = np.array(image)[..., None]
     decoded = Decoded(pixels, profile, exif, xmp, dpi, image.format)
     decoded.colors = _colors_or_none(lambda: _color_tags.of_pil(info), name)
-    decoded.description, lost = _description.of_pil(image)
-    decoded.others, decoded.lossy = (*lost,), None
+    decoded.description, absent = _description.of_pil(image)
+    decoded.others, decoded.lossy = (*absent,), None
     return _finished(decoded, name, keep_gps)
 
 

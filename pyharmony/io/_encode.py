@@ -170,11 +170,11 @@ def _true_of_its_size(picture: Picture, format: str) -> Picture:
     height, width = picture.pixels.shape[:2]
     description = picture.description
     stored = _description.segments(description)[1] if format == "JPEG" else _STORES.get(format, ())
-    lost = [name for name, there in description.kinds().items() if there and name not in stored]
-    why = [f"{_description.listed(lost)} not written: {format} does not store it"] if lost else []
+    unstored = [name for name, there in description.kinds().items() if there and name not in stored]
+    why = [f"{_description.listed(unstored)} not written: {format} does not store it"] if unstored else []
     if description.geo and description.size != (width, height):
         description = replace(description, geo=(), size=None)
-        if "georeference" not in lost:
+        if "georeference" not in unstored:
             why.append("the georeference is not written: it is true of the image at another size only")
     if why:
         _warnings.warn("; ".join(why))
