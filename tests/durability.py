@@ -176,6 +176,22 @@ def torture(
     return trial
 
 
+def run_once(folder: Path, output: Path, kill_at: int, *more: str) -> tuple[int, int, str]:
+    """Runs a batch whose parent is killed before a write to its output, 0 for none.
+
+    Returns its exit code, the number of its writes if it was not killed, and what it reports.
+    """
+    counted = folder / "count"
+    environment = {
+        **os.environ, "LD_PRELOAD": str(folder / "full_disk.so"), "FULL_DISK_FOLDER": str(output),
+        "KILL_AT": str(kill_at), "KILL_COUNT": str(counted), "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "pyharmony", "batch", "harmonize", str(folder / "in"), "-o", str(output)]
+    command += ["--method", "reinhard", "--jobs", "1", "--json", "--results", f"{output}.csv", *more]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    return done.returncode, int(counted.read_text()) if counted.exists() else 0, done.stdout + done.stderr
+
+
 def rows_of(results: Path) -> list[dict[str, Any]]:
     if results.suffix == ".csv":
         with open(results, encoding="utf-8", newline="") as file:
@@ -186,9 +202,9 @@ def rows_of(results: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def check(folder: Path, trial: Trial, count: int, wrong: dict[str, str]) -> None:
+def check(folder: Path, trial: Trial, count: int, wrong: dict[str, str], output: Path | None = None) -> None:
     """Raises unless every picture is there once, as a whole output of its own or as an error."""
-    output = folder / "out"
+    output = output or folder / "out"
     rows = trial.rows
     assert len(rows) == count
     assert {name for name, row in rows.items() if row["status"] == "failed"} == set(wrong)

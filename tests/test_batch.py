@@ -1228,6 +1228,31 @@ def test_nothing_is_lost_of_shards_whatever_is_killed(tmp_path: Path) -> None:
     durability.check_shards(tmp_path, trial, 300, wrong, 20)
 
 
+#: The number of writes before which the short form kills a run, evenly among all.
+_KILLS = 6
+
+
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.full)], ids=["some", "each"])
+def test_a_run_that_is_killed_at_a_write_is_continued(every: bool, tmp_path: Path) -> None:
+    """Killed before any write of the ledger, an output or a result, a run ends as it would have."""
+    wrong = durability.make(tmp_path / "in", 4, 0.25, seed=5)
+    durability.preload(tmp_path)
+    whole = tmp_path / "whole"
+    code, writes, text = durability.run_once(tmp_path, whole, 0)
+    assert code == 5 and writes > 20, text
+    expected = {row["name"]: row["sha256"] for row in durability.rows_of(tmp_path / "whole.csv")}
+    for at in range(1, writes + 1) if every else np.linspace(1, writes, _KILLS).astype(int):
+        output = tmp_path / f"at{at}"
+        code, _, text = durability.run_once(tmp_path, output, int(at))
+        assert code == -9, (at, text)
+        more = ["--resume"] if (output / ".pyharmony-batch/ledger.sqlite").is_file() else []
+        code, _, text = durability.run_once(tmp_path, output, 0, *more)
+        assert code == 5, (at, text)
+        rows = {row["name"]: row for row in durability.rows_of(tmp_path / f"at{at}.csv")}
+        durability.check(tmp_path, durability.Trial(2, 1, 0, 0, 0.0, 0.0, rows), 4, wrong, output)
+        assert {name: row["sha256"] for name, row in rows.items()} == expected
+
+
 def test_nothing_is_lost_whatever_is_killed(tmp_path: Path) -> None:
     wrong = durability.make(tmp_path / "in", 300, 0.05, seed=3)
     before = durability.digests(tmp_path / "in")

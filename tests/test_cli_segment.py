@@ -40,6 +40,11 @@ def test_a_click_gives_a_cut_out() -> None:
     (mask,) = result["masks"]
     assert result["method"] == "grabcut" and mask["box"][2] == pytest.approx(BOX[2], abs=3)
     call("scene.png", "-o", "out.png", "--points", "40,40", *PLAIN, code=2)
+    cut = np.asarray(Image.open("out.png"))
+    assert not cut[cut[..., 3] == 0].any()
+    call("scene.png", "-o", "whole.png", "--points", "40,40", "--beside", "85,45", *PLAIN, "--keep-background")
+    whole = np.asarray(Image.open("whole.png"))
+    assert whole[whole[..., 3] == 0][:, :3].any() and (whole[..., 3] == cut[..., 3]).all()
 
 
 def test_several_clicks_are_one_list_or_several() -> None:
