@@ -300,4 +300,4 @@ def check_outputs(tasks: Sequence[Task], request: Request) -> None:
 
 def is_stream(path: Path) -> bool:
     """Returns whether a path is not a regular file, such as /dev/stdout or a pipe."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+    return os.path.exists(path) and (path.is_fifo() or path.is_char_device())

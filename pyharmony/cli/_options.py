@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -112,7 +112,7 @@ def values_of(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _converted(option: Option, value: Any) -> Any:
     value = value.value if isinstance(value, Enum) else value
-    if option.type is IMAGE and not Path(value).exists():
+    if option.type is IMAGE and not os.path.exists(value):
         raise RunError(f"{option.flag}: {value}: no such file or directory", Code.INPUT, "FileNotFoundError")
     try:
         converted = option.converted(value) if isinstance(value, str) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,7 +71,7 @@ def compose(
         decided += ["--explain"] * (explain is not None)
         if decided:
             raise RunError(f"--recipe and {decided[0]} exclude each other", Code.USAGE)
-        if not Path(recipe).exists():
+        if not os.path.exists(recipe):
             raise RunError(f"--recipe: {recipe}: no such file or directory", Code.INPUT, "FileNotFoundError")
     if layers is not None and not layers.lower().endswith(".ora"):
         raise RunError(f"--layers: {layers}, expected a path that ends in '.ora'", Code.USAGE)
