@@ -15,18 +15,22 @@ import resource
 import shutil
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
 
 import pyharmony
 from pyharmony import augment, errors
+from pyharmony.cli._app import app
 
 from . import skips
 from .hostile import (
     SENTINEL,
+    SOCKET,
     UNTOUCHED,
     VALUES,
     Value,
@@ -40,6 +44,7 @@ from .hostile import (
 )
 from .hostile import prepare as prepare_paths
 from .test_api_snapshot import MODULES, TORCH_MODULES, public_names
+from .test_cli import commands
 from .test_examples import OPTIONAL, example_of, prepare
 
 pytestmark = pytest.mark.chains
@@ -81,6 +86,15 @@ def callables() -> Iterator[tuple[str, Any]]:
 
 
 CALLABLES = dict(callables())
+
+
+def is_long(name: str) -> bool:
+    """Returns whether a case is of the long form: its options are those of another command, or it runs a network."""
+    return name.startswith("batch ") and name != "batch harmonize" or name == "pyharmony.blend.gp_gan"
+
+
+def marked(names: Iterable[str]) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.full) if is_long(name) else name for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +181,7 @@ def call(thing: Any, arguments: dict[str, Any]) -> Any:
     return thing(*positional, **options)
 
 
-@pytest.mark.parametrize("name", CALLABLES)
+@pytest.mark.parametrize("name", marked(CALLABLES))
 def test_hostile_values_are_refused(
     name: str, data_sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,4 +209,75 @@ def test_hostile_values_are_refused(
     finally:
         pyharmony.set_num_threads(threads)
         pyharmony.set_device(device)
+    assert not faults, f"{len(faults)} faults\n" + "\n".join(faults)
+
+
+# The options of the commands
+
+#: A command line of each command that runs in the folder of `examples`, or ends at an input that is missing.
+LINES = {
+    "batch": "none -o out",
+    "blend": "photos/images/a.png photos/images/b.png photos/masks/a.png -o out.png",
+    "edit": "photos/images/a.png photos/masks/a.png --mode inpaint -o out.png",
+    "harmonize": "photos/images/a.png photos/masks/a.png --method reinhard -o out.png",
+    "compose": "photos/images/a.png photos/images/b.png --mask photos/masks/a.png --at 1,1 -o out.png",
+    "place": "photos/images/a.png photos/images/b.png --mask photos/masks/a.png -o out.json",
+    "segment": "photos/images/a.png --box 8,6,16,12 --method grabcut -o out.png",
+    "merge": "none.png photos/images/b.png -o out.png",
+    "shadow": "photos/images/a.png photos/masks/a.png -o out.png",
+    "reflection": "photos/images/a.png photos/masks/a.png -o out.png",
+    "super-resolve": "photos/images/a.png --method bicubic -o out.png",
+    "demo": "-o none/none/out", "info": "none.png", "doctor": "", "bench": "--sizes none", "serve": "--port none",
+    "train": "none.toml", "evaluate": "none -o out", "models": "none", "models list": "",
+    "models convert": "none none -o out", "models export": "none -o out", "data": "none -o out",
+}  # fmt: skip
+#: Hostile texts of an option; those of numbers are no numbers, though Python reads some of them.
+TEXTS = (
+    "", " ", "nan", "inf", "-1e400", "1_0", "٣", "0x10", "1,2,3,4,5,6,7", "no such word", "x" * 2000, "\udcff",
+    f"../{SENTINEL}", SOCKET, "https://example.org/a.png", "-", "\x1b[2J",
+)  # fmt: skip
+#: The exit codes of a refusal, see docs/command-line.md.
+REFUSALS = {1, 2, 3, 4, 6, 7}
+
+
+def options_of() -> list[tuple[str, str]]:
+    """Returns the command and the flag of each option that takes a value."""
+    pairs = []
+    for name, command in commands(get_command(app)):
+        for parameter in command.params:
+            if parameter.param_type_name == "option" and not (
+                getattr(parameter, "is_flag", False) or getattr(parameter, "count", False)
+            ):
+                pairs.append((name, max(parameter.opts, key=len)))
+    return pairs
+
+
+@pytest.mark.parametrize("name", marked(dict.fromkeys(name for name, _ in options_of())))
+def test_hostile_texts_of_options_are_refused(
+    name: str, data_sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(data_sets, prepare_paths(tmp_path), dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path / "inner")
+    line = [*name.split(), *LINES.get(name, LINES[name.split()[0]]).split()]
+    before, faults = files_below(Path.cwd()), []
+    threads, device = pyharmony.get_num_threads(), pyharmony.get_device()
+    for flag in (flag for command, flag in options_of() if command == name):
+        for text in TEXTS:
+            with limited(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                result = CliRunner().invoke(app, [*line, flag, text])
+            new = files_below(Path.cwd()) - before
+            for path in sorted(new, reverse=True):
+                path.rmdir() if path.is_dir() else path.unlink()
+            said = result.stderr if result.exit_code else ""
+            if result.exception is not None and not isinstance(result.exception, SystemExit):
+                faults.append(f"{flag} {text[:30]!r}: {result.exception!r}")
+            elif result.exit_code and (result.exit_code not in REFUSALS or not said or "unexpected" in said):
+                faults.append(f"{flag} {text[:30]!r}: exit code {result.exit_code}, {said[:200]!r}")
+            elif result.exit_code and (new or len(said) > 3000):
+                faults.append(f"{flag} {text[:30]!r}: {len(said)} characters, and {new} was written")
+            elif not is_untouched(Path.cwd()):
+                faults.append(f"{flag} {text[:30]!r}: a file was changed that the command had no business with")
+    pyharmony.set_num_threads(threads)
+    pyharmony.set_device(device)
     assert not faults, f"{len(faults)} faults\n" + "\n".join(faults)
