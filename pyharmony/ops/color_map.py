@@ -34,18 +34,8 @@ __all__ = [
 ]
 
 
-class _Numbers(_reprs.Line):
-    """A stage with numbers, which are checked when it is created."""
-
-    def __post_init__(self) -> None:
-        try:
-            _values(self, "stage")
-        except PyHarmonyError as error:
-            raise error.within("", (error.argument or "").removeprefix("stage.")) from None
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class Affine(_Numbers):
+class Affine(_reprs.Line):
     """The stage A x + b.
 
     Attributes:
@@ -59,6 +49,9 @@ class Affine(_Numbers):
     """
 
     matrix: Any
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +77,7 @@ class Exp:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Curves(_Numbers):
+class Curves(_reprs.Line):
     """A table for each channel, linear between its entries and constant beyond its ends.
 
     Attributes:
@@ -102,9 +95,12 @@ class Curves(_Numbers):
     low: Any = 0.0
     high: Any = 1.0
 
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Lut(_Numbers):
+class Lut(_reprs.Line):
     """A table over the colour cube, interpolated tetrahedrally; colours outside are clamped to the cube.
 
     Attributes:
@@ -119,9 +115,12 @@ class Lut(_Numbers):
 
     table: Any
 
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Light(_Numbers):
+class Light(_reprs.Line):
     """A factor 2^(a + b u + c v + d u² + e u v + f v²), u (right) and v (down) from -1 to 1 across the image.
 
     Attributes:
@@ -136,8 +135,19 @@ class Light(_Numbers):
 
     stops: Any
 
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+
 
 Stage = Affine | Log | Exp | Curves | Lut | Light
+
+
+def _check_numbers(stage: Any) -> None:
+    """Refuses a stage whose numbers the kernels do not accept, when it is created."""
+    try:
+        _values(stage, "stage")
+    except PyHarmonyError as error:
+        raise error.within("", (error.argument or "").removeprefix("stage.")) from None
 
 
 def _floats(x: Any, name: str, shape: tuple[int, ...] | None = None) -> NumpyArray:
