@@ -98,7 +98,7 @@ def header_of(data: bytes, source: Source) -> Header:
         )
     if not isinstance(entry, dict) or entry.get("format") != FORMAT:
         version = entry.get("format") if isinstance(entry, dict) else entry
-        raise WeightsError(f"{shown(source)}: format {str(version)[:80]!r}, this version reads format {FORMAT}")
+        raise WeightsError(f"{shown(source)}: format {str(version)[:80]}, this version reads format {FORMAT}")
     name, config, part = entry.get("name"), entry.get("config"), entry.get("part")
     if not isinstance(name, str) or not isinstance(config, dict) or part not in ("all", "generator"):
         raise WeightsError(f"{shown(source)}: a damaged description of its model")

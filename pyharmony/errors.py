@@ -52,7 +52,12 @@ def _shortened(text: str) -> str:
     """Returns a text without its middle if it is too long for a message, and without characters that no file takes."""
     if len(text) > _MESSAGE_LENGTH:
         text = f"{text[: _MESSAGE_LENGTH * 2 // 3]} … {text[-_MESSAGE_LENGTH // 3 :]}"
-    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+    if text.isascii():
+        return text
+    try:
+        return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode(errors="backslashreplace").decode()
 
 
 class _Coded(Exception):
@@ -296,7 +301,7 @@ class WeightsError(PyHarmonyError, RuntimeError):
         >>> harmonize(np.zeros((8, 8, 3), np.uint8), np.eye(8), method="none.safetensors")
         Traceback (most recent call last):
             ...
-        pyharmony.errors.WeightsError: none.safetensors: there is no such file
+        pyharmony.errors.WeightsError: method: none.safetensors: there is no such file
     """
 
     code = "unusable-weights"

@@ -276,10 +276,12 @@ ACCEPTED: tuple[tuple[str, str, set[str]], ...] = (
         {"numbers", "unknown", "nones", "words"},
     ),  # keys and values are the user's
     (r"augment\.Donor", "name", {"empty", "nul", "surrogate", "control"}),  # a label in messages
-    (r"ops\.Curves", "low|high", {"true"}),
+    (r"ops\.(Curves|color_stats)", "low|high", {"true"}),
+    (r"ops\.partial_conv2d", "scale", {"true"}),
     (r"augment\.Donor", "mask", {"mapping"}),  # the segmentation of an annotation, by which the error calls it
     (r"augment\.Donor", "image", {"long"}),  # the error begins with the path
     (r"augment\.Donor", "label", {value.name for value in VALUES["thing"]}),  # any value
+    (r"data\.Manifest", "roles", {"words"}),  # samples without them are left out
     (r"compose", "scale|angle", {"number"}),
     (
         r"metrics\.bootstrap|color\.lut_mix|ops\.(Curves|color_stats|Lut|Light|Affine)|harmonization\.ColorMap",

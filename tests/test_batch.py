@@ -160,8 +160,8 @@ def test_synth_decodes_large_photos_at_less_than_all(tmp_path: Path) -> None:
     report = batch.run("synth", tmp_path / "in", tmp_path / "bad", options={"size": 48})
     assert ended(report, failed=1)
     assert "408 x 303 pixels, expected 408 x 304" in report.errors[0]["message"]
-    report = batch.run("synth", tmp_path / "in", tmp_path / "none", options={"size": 0})
-    assert ended(report, failed=1) and "size: 0, expected 8 or more" in report.errors[0]["message"]
+    with pytest.raises(PyHarmonyError, match="size 0, expected a whole number of at least 8"):
+        batch.run("synth", tmp_path / "in", tmp_path / "none", options={"size": 0})
 
 
 def test_every_operation_is_a_command(capfd: pytest.CaptureFixture[str]) -> None:

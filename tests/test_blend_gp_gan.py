@@ -209,7 +209,7 @@ def test_alpha_of_both() -> None:
     src, dst, mask = case()
     alpha = np.random.default_rng(1).integers(1, 256, (180, 180, 1), np.uint8)  # at 0 dst is unknown
     cut = np.dstack([src, mask])
-    made = blend.gp_gan(cut, np.dstack([dst, alpha]), at=(45, 45), generator=narrow())
+    made = blend.gp_gan(cut, np.dstack([dst, alpha]), at=(45, 45), generator=narrow(), keep_alpha=True)
     assert np.array_equal(made[..., 3:], alpha)
     assert np.array_equal(made[..., :3], blend.gp_gan(cut, dst, at=(45, 45), generator=narrow()))
     # Colours beyond the alpha of src are never seen, not even by the network.

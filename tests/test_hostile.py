@@ -53,7 +53,12 @@ SECONDS = 20
 MEGABYTES = 3072  # beyond what the process has
 
 #: Layers whose constructor is torch's own, and so are its errors; and classes to derive from.
-OF_TORCH = {"pyharmony.nn.Conv2d", "pyharmony.nn.ConvTranspose2d", "pyharmony.data.Dataset"}
+OF_TORCH = {
+    "pyharmony.nn.Conv2d",
+    "pyharmony.nn.ConvTranspose2d",
+    "pyharmony.data.Dataset",
+    "pyharmony.upscaling.Method",
+}
 #: Classes of results, which calls create and users read.
 RESULTS = {
     "pyharmony.composition.ComposeInfo", "pyharmony.composition.Composed", "pyharmony.data.Problem",

@@ -139,6 +139,7 @@ OPENED = {
     "composition/_recipe.py": "masks inside a recipe, whose size is known before they are decoded",
     "composition/_weights.py": "the checksum of a file's bytes",
     "segmentation/_onnx_file.py": "a file of weights",
+    "upscaling/_methods.py": "a file of weights",
 }
 #: Where levels are computed outside of levels.py, and why.
 CONVERTED = {
@@ -151,7 +152,6 @@ CHECKED = {
     "data/_dataset.py": "a number beyond the last sample is an IndexError, by which loops end",
     "io/_openraster.py": "a text in a file, refused as the file's",
     "models/checks.py": "settings of networks, which come from files, with one error for all",
-    "ops/_partial_conv.py": "a number or two of them",
 }
 
 

@@ -222,7 +222,7 @@ def _walk(folder: Path, others: list[str]) -> Iterator[tuple[Path, str]]:
                 yield from _walk(path, others)
             except RunError as error:
                 yield path, str(error)
-        elif (path.suffix.lower() in IMAGE_SUFFIXES and not os.path.isdir(entry)) or is_image(entry):
+        elif is_image(entry):
             yield path, ""
         elif not os.path.isdir(entry):
             others.append(entry.name)

@@ -196,7 +196,10 @@ def _check_options(one: SubjectOptions, name: str) -> None:
     if one.points is not None:
         accepts = "expected (x, y) in pixels, or a list of them"
         points = one.points
-        every = _checks.several(points, f"{name}points", accepts.removeprefix("expected "))
+        try:
+            every = _checks.several(points, f"{name}points", accepts)
+        except DTypeError:
+            raise ArgumentError(f"{name}points: {points!r}, {accepts}") from None
         if not every:
             raise ArgumentError(f"{name}points: empty, {accepts}")
         for point in [every] if np.isscalar(every[0]) else every:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _checks
-from ..errors import ArgumentError, DataError
+from ..errors import DataError
 from ..typing import PathLike
 from . import _files
 from ._dataset import Dataset, Problem, Sample
@@ -253,9 +253,6 @@ class Manifest(Dataset):
                 raise DataError(f"{where}: {entry['pair']} has the role {entry['role']} twice")
             pairs[entry["pair"]][role] = {**entry, "path": _files.inside(self.root, entry["file"], where)}
         if roles is not None:
-            known_roles = {role for pair in pairs.values() for role in pair}
-            if unknown := [role for role in roles if role not in known_roles]:
-                raise ArgumentError(f"roles: {unknown[0]!r}, expected some of {', '.join(sorted(known_roles))}")
             pairs = {name: pair for name, pair in pairs.items() if set(roles) <= set(pair)}
             pairs = {name: {role: pair[role] for role in roles} for name, pair in pairs.items()}
         self.names, self.entries = list(pairs), list(pairs.values())

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from .. import blend
+from .._warnings import quiet
+from ..errors import PyHarmonyWarning
 from ._planes import Bools, Float, Float32, blurred, highest, lowest, smoothed
 
 _DARK = 6.0  # the highest level of a pixel that is black
@@ -127,7 +129,8 @@ def correction(base: Float32, photo: Float32, fitting: Bools, inside: Bools, fix
     constraints = (fitting & ~inside) | fixed_inside
     if constraints.all() or not constraints.any():
         return light
-    factors: Float32 = blend.inpaint(np.where(fixed_inside[..., None], light, ratio), ~constraints, tolerance=0.1)
+    with quiet(PyHarmonyWarning):  # logarithms of factors, in no range of an image
+        factors: Float32 = blend.inpaint(np.where(fixed_inside[..., None], light, ratio), ~constraints, tolerance=0.1)
     return factors
 
 

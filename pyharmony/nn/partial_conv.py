@@ -60,7 +60,7 @@ class PartialConv2d(torch.nn.Conv2d):
             if _checks.whole(channels, name, low=1) % groups:
                 raise ArgumentError(f"{name}: {channels}, expected a multiple of groups, {groups}")
         try:
-            torch.empty(0, device=device, dtype=dtype)
+            torch.empty(0, device=device, dtype=dtype, requires_grad=True)
         except (TypeError, RuntimeError) as error:
             text = f"device: {_checks.shortened(device)}, dtype: {_checks.shortened(dtype)}; {error}"
             raise ArgumentError(text.partition("\n")[0]) from None

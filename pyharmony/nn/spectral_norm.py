@@ -364,7 +364,7 @@ class SpectralNormGroup:
         if modules is None:
             layers = [module for module in model.modules() if _is_layer(module, name)]
         else:
-            layers = list(dict.fromkeys(modules))
+            layers = list({id(module): module for module in _checks.several(modules, "modules", "layers")}.values())
             for module in layers:
                 if id(module) not in paths:
                     raise ArgumentError(f"modules: a {type(module).__name__} that is not in model")

@@ -231,6 +231,8 @@ def pair(value: Any, name: str, low: int) -> Pair:
     """Returns an integer or a pair of them as a pair."""
     accepts = f"an integer from {low} to {_LARGEST_WINDOW} or two of them"
     try:
+        if isinstance(value, (set, frozenset)):
+            raise ValueError  # without an order
         values = (value, value) if isinstance(value, (int, np.integer)) else _checks.several(value, name, accepts)
         first, second = (_checks.whole(v, name, low=low, high=_LARGEST_WINDOW) for v in values)
     except (PyHarmonyError, ValueError):
@@ -329,6 +331,8 @@ def optional(x: NumpyArray | None) -> Any:
 
 def number(value: Any, name: str, low: float = -math.inf) -> float:
     """Returns a finite number of at least low; raises otherwise."""
+    if isinstance(value, (bool, np.bool_, str, bytes)):
+        raise ArgumentError(f"{name}: {_checks.shortened(value)}, expected a number")
     try:
         result = float(value)
     except Exception as error:

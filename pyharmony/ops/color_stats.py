@@ -114,9 +114,9 @@ def color_stats(
     a = color_image(image, "image")
     m = None if mask is None else _checks.mask(mask, "mask", *a.shape[:2])
     _checks.whole(bins, "bins", high=MAX_BINS)
-    half = 0.5 / VALUE_RANGE[a.dtype.name] if a.dtype.kind == "u" and not stages else 0.0
-    edges = bounds(-half if low is None else low, 1 + half if high is None else high, "")
     encoded, _memory = encode(stages)
+    half = 0.5 / VALUE_RANGE[a.dtype.name] if a.dtype.kind == "u" and not encoded else 0.0
+    edges = bounds(-half if low is None else low, 1 + half if high is None else high, "")
     return run(a, m, encoded, int(bins), edges, bool(background))
 
 

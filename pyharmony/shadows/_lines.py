@@ -45,7 +45,8 @@ def line_of(value: Any, name: str) -> Line | None:
         return None
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
         return Line(row_of(value, name))
-    points = _checks.several(value, name, accepts := "a row, or two points ((x, y), (x, y))")
+    accepts = "a row, or two points ((x, y), (x, y))"
+    points = [] if isinstance(value, str) else _checks.several(value, name, accepts)
     if len(points) != 2:
         raise ArgumentError(f"{name}: {value!r}, expected {accepts}")
     first, second = points

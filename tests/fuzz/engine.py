@@ -69,7 +69,6 @@ def run(
 ) -> Outcome:
     """Runs inputs of a target, beginning with number `first`, until there are so many or the seconds are over."""
     target = targets.TARGETS[name]
-    logging.disable(logging.CRITICAL)
     seeds = target.seeds()
     outcome, started, index = Outcome(), time.monotonic(), first
     end = None if seconds is None else started + seconds
@@ -144,6 +143,7 @@ def _child(
     status = 1
     try:
         warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
         faulthandler.disable()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         errors = targets.accepted_errors()
