@@ -49,7 +49,7 @@ from .test_examples import OPTIONAL, example_of, prepare
 
 pytestmark = pytest.mark.chains
 
-SECONDS = 20
+SECONDS = 60
 MEGABYTES = 3072  # beyond what the process has
 
 #: Layers whose constructor is torch's own, and so are its errors; and classes to derive from.
@@ -95,7 +95,7 @@ CALLABLES = dict(callables())
 
 def is_long(name: str) -> bool:
     """Returns whether a case is of the long form: its options are those of another command, or it runs a network."""
-    return name.startswith("batch ") and name != "batch harmonize" or name == "pyharmony.blend.gp_gan"
+    return name.startswith("batch ") and name != "batch harmonize" or name in ("compose", "pyharmony.blend.gp_gan")
 
 
 def marked(names: Iterable[str]) -> list[Any]:
