@@ -238,7 +238,7 @@ LINES = {
 }  # fmt: skip
 #: Hostile texts of an option; those of numbers are no numbers, though Python reads some of them.
 TEXTS = (
-    "", " ", "nan", "inf", "-1e400", "1_0", "٣", "0x10", "1,2,3,4,5,6,7", "no such word", "x" * 2000, "\udcff",
+    "", " ", "nan", "inf", "-1e400", "1_0", "٣", "0x10", "1,2,3,4,5,6,7", "no such word", "x" * 2000,
     f"../{SENTINEL}", SOCKET, "https://example.org/a.png", "-", "\x1b[2J",
 )  # fmt: skip
 #: The exit codes of a refusal, see docs/command-line.md.

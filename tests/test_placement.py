@@ -12,7 +12,7 @@ import pytest
 import pyharmony
 from pyharmony import placement, segmentation
 from pyharmony._images.planes import grown
-from pyharmony.errors import ArgumentError, DTypeError, MaskError, Reason, ShapeError
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyError, Reason, ShapeError
 from pyharmony.placement import _place
 from pyharmony.placement import subject as subjects
 from pyharmony.segmentation import Masks, Posture, Session
@@ -641,7 +641,7 @@ def test_people_are_looked_for() -> None:
         ({"mask": None}, ArgumentError, "mask: not given, and subject has no alpha"),
         ({"k": 0}, ArgumentError, "k: 0, expected a whole number"),
         ({"roll": 200}, ArgumentError, "roll: 200, expected -180 to 180"),
-        ({"roll": "x"}, ArgumentError, "roll: 'x', expected a number"),
+        ({"roll": "x"}, DTypeError, "roll: str 'x', expected -180 to 180 degrees"),
         ({"cut": ["below"]}, ArgumentError, "cut: 'below', expected some of left, top"),
         ({"head": (1, 2, 0, 4)}, ArgumentError, "head: (1, 2, 0, 4), expected a width"),
         ({"head": (1, 2)}, ArgumentError, "head: (1, 2), expected (x, y, width, height)"),
@@ -697,7 +697,7 @@ def test_scenes_are_placed_without_faults(monkeypatch: pytest.MonkeyPatch, numbe
 @pytest.mark.parametrize(
     ("posture", "message"),
     [
-        (Posture((70, 60, 40, 50), "x", None), r"posture.feet: 'x', expected a number"),  # type: ignore[arg-type]
+        (Posture((70, 60, 40, 50), "x", None), r"posture.feet: str 'x', expected a finite number"),  # type: ignore[arg-type]
         (Posture((70, 60, 40, 50), None, math.nan), r"posture.seat: nan, expected a finite number"),
         (Posture((70, 60, 0, 50), None, None), r"posture.head: .* expected a width and a height above 0"),
     ],
@@ -705,7 +705,7 @@ def test_scenes_are_placed_without_faults(monkeypatch: pytest.MonkeyPatch, numbe
 def test_a_posture_has_finite_numbers(posture: Posture, message: str) -> None:
     subject = np.zeros((60, 40, 4), np.uint8)
     subject[10:, 10:30] = 255
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(PyHarmonyError, match=message):
         pyharmony.place(subject, np.zeros((120, 160, 3), np.uint8), people=[], person=True, posture=posture)
 
 

@@ -592,7 +592,7 @@ def test_edges_follow_the_picture() -> None:
             r"points: \(120, 5\) is outside of the image, expected 0 to 119, 0 to 89",
         ),
         ({"points": (5, -0.6)}, ArgumentError, "outside"),
-        ({"points": "here"}, ArgumentError, "expected \\(x, y\\) in pixels"),
+        ({"points": "here"}, DTypeError, "expected \\(x, y\\) in pixels"),
         ({"points": [(5, 5)], "labels": [0]}, ArgumentError, "no prompt on the object"),
         ({"points": [(5, 5)], "labels": [1, 0]}, ShapeError, "labels: 2 labels for 1 points"),
         ({"points": [(5, 5)], "labels": [2]}, ArgumentError, r"labels\[0\]: 2"),

@@ -108,6 +108,8 @@ class Words:
             return f"{file} {finding}{hint}"
         name = self.name_of(issue.argument) if file is None else file
         text = self._text(issue) if finding is None else f"{issue.details['file']} {finding}"
+        if file is not None:
+            text = text.removeprefix(f"{issue.details.get('filename')}: ")
         return f"{name}: {text}{hint}" if name else f"{text}{hint}"
 
     def reason(self, reason: Reason) -> str:
