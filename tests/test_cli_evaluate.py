@@ -170,8 +170,8 @@ def test_an_ensemble_stands_beside_its_networks(triples: Path, weights: dict[str
     figures = {s["method"]: s["means"]["psnr"]["mean"] for s in found["summaries"] if s["group"] == "all"}
     assert figures["mean"] == figures["a+b"] == pytest.approx(expected)
     for arguments, says in (
-        (("--ensemble", "a+c"), "--ensemble a+c: no network 'c'; expected one of a, b"),
-        (("--ensemble", "a"), "--ensemble a: the label a is used twice; expected LABEL=MODEL+MODEL"),
+        (("--ensemble", "a+c"), "--ensemble a+c: no network 'c', expected a, b"),
+        (("--ensemble", "a"), "--ensemble a: the label a is used twice, expected LABEL=MODEL+MODEL"),
         (("--ensemble", "mean=a"), "--ensemble mean=a: members: 1, expected two or more"),
         (("--ensemble", "mkl=a+b"), "the label mkl is used twice"),
     ):
@@ -284,7 +284,7 @@ def test_files_that_are_there_are_kept(triples: Path) -> None:
         call("--data", triples, "--size", "32", option, name, "--overwrite")
         assert Path(name).read_bytes() != b"mine"
     for option in ("--csv", "--markdown", "--sheet"):
-        assert "none/a.png: cannot be written" in call("--data", triples, option, "none/a.png", code=1).stderr
+        assert "none/a.png: cannot be written" in call("--data", triples, option, "none/a.png", code=3).stderr
     assert "'.doc'" in call("--data", triples, "--sheet", "a.doc", code=2).stderr
 
 

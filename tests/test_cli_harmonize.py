@@ -221,7 +221,7 @@ def test_a_dry_run_writes_nothing() -> None:
         ),
         ("folder -o out", 3, "folder: no images"),
         ("folder paste_mask.png -o out", 2, "paste_mask.png: is not a folder, expected a folder of masks for folder"),
-        ("folder", 2, "-o OUT is missing: a folder of images"),
+        ("folder", 2, "a folder of images is written to a folder; -o OUT is missing"),
         ("lonely -o out --method mkl", 3, "no mask found, expected a_mask.png next to it"),
         ("lonely folder -o out --method mkl", 3, "no mask found, expected one called a in folder"),
     ],
