@@ -59,7 +59,7 @@ _UNUSUAL = 0.5
 #: The largest rotation of an object, in degrees.
 _TURNED = 10.0
 #: The least rotation: smaller ones are within the errors of both rolls, and would only blur the object.
-_LEAST = 2.0
+_LEAST_DEGREES = 2.0
 #: The largest distance of the lower end of an occluded object from the line at which others end, in its heads.
 _LINE = 0.3
 #: The largest distance by which an object is moved so that a cropped edge leaves the background, in its heights.
@@ -374,7 +374,7 @@ def _angle(image: Pixels, background_roll: Roll, lean: float) -> float:
     angle = float(np.clip(background_roll.degrees - own.degrees, -_TURNED, _TURNED))
     is_away = abs(own.degrees + angle - lean) >= abs(own.degrees - lean)
     is_sure = own.is_sure and background_roll.is_sure
-    return 0.0 if is_away or not is_sure or abs(angle) < _LEAST else angle
+    return 0.0 if is_away or not is_sure or abs(angle) < _LEAST_DEGREES else angle
 
 
 def _ground(
