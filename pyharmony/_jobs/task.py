@@ -268,7 +268,7 @@ def _check_mask_file(path: str, out: str, files: Mapping[str, str], option: str)
         with contextlib.suppress(OSError):
             check_target(Picture(np.zeros((1, 1, 1), np.uint8)), path)
     except PyHarmonyError as error:
-        raise RunError(f"{option}: {str(error).removeprefix('target: ')}", Code.USAGE) from error
+        raise RunError(str(error.within("", option)), Code.USAGE) from error
 
 
 def check_new(path: str | Path, overwrite: bool = False, code: str | None = "output-exists") -> None:
