@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import http.server
 import importlib
+import inspect
 import io
 import json
 import math
@@ -37,6 +38,7 @@ from typer.testing import CliRunner
 import pyharmony
 from pyharmony import blend
 from pyharmony.cli._app import app
+from pyharmony.composition import _render
 from pyharmony.server import PAGE
 
 from . import skips
@@ -1680,10 +1682,22 @@ def test_a_cut_out_with_alpha_shadows_and_layers(browser: Any, service: Any, tmp
         visit.click("[data-to=match]")
         page.check("input[name=shadow][value=on]", force=True)
         visit.settled()
+        # The field shows the softness that is drawn: that of the high light, and with a tip that of `shadow`.
+        softness = page.locator("#tip [name=softness]")
+        light = _render._HIGH_LIGHT["softness"]
+        assert float(softness.input_value()) == light
+        softness.fill("4")
+        softness.press("Tab")
+        visit.settled()
+        assert softness.input_value() == "4"
+        visit.click("#undo")
+        visit.settled()
+        assert float(softness.input_value()) == light
         page.fill("#tip [name=x]", "250")
         page.fill("#tip [name=y]", "180")
         page.press("#tip [name=y]", "Tab")
         visit.settled()
+        assert float(softness.input_value()) == inspect.signature(pyharmony.shadow).parameters["softness"].default
         page.check("input[name=blend][value=poisson]", force=True)
         page.wait_for_selector("#stage[data-frames]", timeout=PATIENCE)
         # The tip of the shadow is dragged, too.

@@ -2,9 +2,10 @@
 
 import * as adjusting from "./adjusting.js";
 import { commandOf, pythonOf } from "./code.js";
+import { tipChange } from "./document.js";
 import { $, all, button, fields, input, inputs, select } from "./dom.js";
 import { changed, showShare } from "./fields.js";
-import { isInside } from "./geometry.js";
+import { clamp, isInside } from "./geometry.js";
 import { fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
 import { TEXTS } from "./strings.js";
@@ -164,10 +165,12 @@ function listenToMatch(on) {
     on(one, "click", ({ placing }, { shiftKey }) => placing.nudgeTip(one.dataset.tip ?? "", !shiftKey));
   }
   on("tip", "submit", (_, event) => event.preventDefault());
-  on("tip", "change", (session) => {
+  on("tip", "change", (session, { target }) => {
     const { x, y, softness } = fields("tip");
     const tip = x.value === "" || y.value === "" ? null : { x: Number(x.value), y: Number(y.value) };
-    session.placing.typedTip(tip, Number(softness.value));
+    const typed = softness.value === "" ? null : clamp(Number(softness.value), 0, 90);
+    const change = target === softness ? { softness: typed, shadow: "on" } : tipChange(session.doc, tip);
+    session.commit(change, TEXTS.shadowChanged);
     panel.showShadow(session, true);
   });
 }

@@ -32,7 +32,7 @@
  * @property {Record<string, any>} options the options of a composite without a dedicated control, by name
  * @property {string} shadow auto, on or off
  * @property {Point | null} tip the end of the shadow; null: as estimated by the service
- * @property {number} softness of the shadow's edge, in degrees
+ * @property {number | null} softness of the shadow's edge, in degrees; null: that of the service
  */
 /**
  * The decisions of the user: about the active subject, and about the others from the lowest to the topmost.
@@ -46,7 +46,7 @@
 const FIRST = Object.freeze({
   number: 1, photo: null, isHidden: false, isLocked: false, cutter: "auto", steps: [], marks: [], mask: null,
   place: null, front: [], strength: 1, method: "auto", blend: "alpha", adjust: {}, options: {}, shadow: "auto",
-  tip: null, softness: 4,
+  tip: null, softness: null,
 });
 /** @type {Readonly<Doc>} */
 export const BEGIN = Object.freeze({
@@ -195,10 +195,13 @@ export const blendOf = (doc) => (doc.strength === 0 ? "alpha" : doc.blend);
 /** Returns the shadow as the service expects it. @param {Doc} doc */
 export function shadowOf(doc) {
   if (doc.shadow === "off") return false;
-  if (doc.tip) return { tip: [doc.tip.x, doc.tip.y], softness: doc.softness };
-  if (doc.shadow === "on") return doc.softness === BEGIN.softness ? true : { softness: doc.softness };
+  if (doc.tip) return { tip: [doc.tip.x, doc.tip.y], softness: softnessOf(doc) };
+  if (doc.shadow === "on") return doc.softness === null || { softness: doc.softness };
   return "auto";
 }
+
+/** Returns the softness that is drawn: without a direction the service's light is high and soft. @param {Doc} doc */
+export const softnessOf = (doc) => doc.softness ?? (doc.tip ? 4 : 60);
 
 /** Returns the changes by a move of the tip of the shadow. @type {(doc: Doc, tip: Point | null) => Partial<Doc>} */
 export const tipChange = (doc, tip) => ({ tip, shadow: tip && doc.shadow === "auto" ? "on" : doc.shadow });

@@ -62,7 +62,8 @@ export async function openedRecipe(recipe, photos) {
     const photo = photoOf(String(own.file));
     const mask = await maskOf(recipe.subjects[i].mask, photo);
     /** Values of another kind than those of the page are left out. */
-    const kept = KEPT.filter((key) => typeof own[key] === typeof BEGIN[key] && (own[key] !== null || key === "tip"));
+    const like = { ...BEGIN, softness: 0 };
+    const kept = KEPT.filter((key) => typeof own[key] === typeof like[key] && (own[key] !== null || key === "tip"));
     const values = Object.fromEntries(kept.map((key) => [key, own[key]]));
     const steps = mask ? [{ kind: "mask", mask: mask.id }] : [];
     return /** @type {Partial<Subject>} */ ({ ...values, photo, mask, steps });

@@ -1,6 +1,7 @@
 // Shows the document in the controls of the panel, whose events are handled in controls.js.
 
 import * as adjusting from "./adjusting.js";
+import { softnessOf } from "./document.js";
 import { $, all, button, buttonOf, chosen, elementOf, input, inputs, passFocus, select, write } from "./dom.js";
 import { build as buildFields, show as showFields } from "./fields.js";
 import { TIE, cornerOf, samePlace } from "./geometry.js";
@@ -192,7 +193,7 @@ export function showShadow({ doc, preview: { layers }, placing }, isComplete = f
   $("tip").hidden = $("tip-pad").hidden = doc.shadow === "off" || (doc.shadow === "auto" && !layers?.tip);
   const { tip } = placing;
   const [x, y] = tip ? [Math.round(tip.x), Math.round(tip.y)] : ["", ""];
-  write("tip", { x, y, softness: doc.softness }, isComplete);
+  write("tip", { x, y, softness: softnessOf(doc) }, isComplete);
 }
 
 /** Shows a hint on the next action on the canvas, if it is not obvious. @param {Session} session */

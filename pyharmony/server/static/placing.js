@@ -1,7 +1,7 @@
 // Moves, scales, rotates and mirrors the placed subject, changes its depth order, and moves the end of its shadow.
 
 import { placeChange, tipChange } from "./document.js";
-import { changedPlace, clamp, cornerOf, footOf, moveOf, nearTo, onPixels, scaleWithin, turnOf } from "./geometry.js";
+import { changedPlace, cornerOf, footOf, moveOf, nearTo, onPixels, scaleWithin, turnOf } from "./geometry.js";
 import { announce, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
 import { TEXTS } from "./strings.js";
@@ -153,11 +153,5 @@ export class Placing {
     if (!tip || !move) return;
     const next = { x: tip.x + move.x, y: tip.y + move.y };
     session.commit(tipChange(session.doc, next), TEXTS.at(next.x, next.y));
-  }
-
-  /** Handles a change of the fields of the shadow. @type {(tip: Point | null, softness: number) => void} */
-  typedTip(tip, softness) {
-    const { session } = this;
-    session.commit({ ...tipChange(session.doc, tip), softness: clamp(softness, 0, 90) }, TEXTS.shadowChanged);
   }
 }
