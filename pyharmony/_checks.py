@@ -25,7 +25,7 @@ import numpy.typing as npt
 from . import _arrays
 from ._arrays import NumpyArray
 from ._native import native
-from ._warnings import warn
+from ._warnings import is_quiet, warn
 from .errors import (
     NO_REASON,
     ArgumentError,
@@ -389,9 +389,13 @@ def _remedy(shape: tuple[int, ...], name: str, height: int, width: int) -> str:
     return "masks are never resized"
 
 
+class RangeFault(Warning):
+    """The kind by which `quiet` suppresses warnings of ranges, which are of the usual kind."""
+
+
 def warn_of_range(images: NumpyArray, name: str) -> None:
     """Warns of an image [..., H, W, C] whose values seem to be in another range than its dtype's."""
-    if fault := range_fault(images):
+    if not is_quiet(RangeFault) and (fault := range_fault(images)):
         warn(f"{name}: {fault}")
 
 

@@ -1092,6 +1092,29 @@ def test_values_in_another_range_are_told_at_every_door(door: str, kind: str) ->
     assert [str(one.message) for one in told if says in str(one.message)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_file"), [*((kind, False) for kind in RANGES), *((kind, True) for kind in ("12 bits", "8 bits"))]
+)
+def test_compose_tells_the_range_of_each_photo_once(is_file: bool, kind: str, tmp_path: Path) -> None:
+    dtype, factor, begin, says = RANGES[kind]
+    random = np.random.default_rng(1)
+    subject, scene = ((random.random((*size, 3)) * factor + begin).astype(dtype) for size in ((24, 20), (48, 64)))
+    images: Any = (subject, scene)
+    if is_file:
+        images = (tmp_path / "subject.tiff", tmp_path / "scene.tiff")
+        for path, pixels in zip(images, (subject, scene), strict=True):
+            ph.io.write(Picture(pixels), path)
+    mask = np.zeros((24, 20), bool)
+    mask[4:20, 4:16] = True
+    options: dict[str, Any] = {"masks": mask, "people": [], "at": (20, 10), "scale": 1, "angle": 0, "shadow": True}
+    for more in ({}, {"harmonize": None, "blend": "poisson"}):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            ph.compose(*images, **options, **more)
+        texts = [str(one.message) for one in told if says in str(one.message)]
+        assert sorted(text.partition(":")[0] for text in texts) == ["background", "subjects"]
+
+
 @pytest.mark.parametrize("door", _range_doors())
 @pytest.mark.parametrize(
     "image", [np.array(3), np.zeros((48, 64, 3), bool), np.array(np.float32(0.5)), np.zeros(8, np.uint8)]

@@ -23,7 +23,7 @@ from .._images.region import Region, bounding_box
 from .._images.sizes import resized
 from .._images.threads import beside, in_threads
 from .._version import __version__
-from .._warnings import warn
+from .._warnings import quiet, warn
 from ..errors import (
     NO_REASON,
     ArgumentError,
@@ -361,7 +361,8 @@ def compose(
     if is_cropped and out is not None and not to_file:
         raise ArgumentError("out: an array, and the recipe has a crop; expected a file, or None")
     call = Call("compose", ITSELF, whole, keep_gps=keep_gps, out=None if is_cropped else out, device=device)
-    result = call.run(work, tell=lambda info: None)
+    with quiet(_checks.RangeFault):  # the scene's range has been told
+        result = call.run(work, tell=lambda info: None)
     if is_cropped:
         result = _cropped(result, plan)
         if to_file:
