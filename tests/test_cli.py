@@ -943,6 +943,20 @@ def test_each_row_of_a_list_is_a_picture() -> None:
     assert "wrote 4 images" in result.stderr
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_other_columns_of_a_list_are_carried_along(jobs: str) -> None:
+    rows = [(*TRIPLE, "a.png", "Ann", "7"), (*TRIPLE, "b.png", "", ""), ("absent.png", *TRIPLE[1:], "c.png", "-", "é")]
+    write_list(rows, "src,dst,mask,out,Shot-by,fether")
+    result = call("blend", "--list", "list.csv", "--at", "5,6", "--json", "--jobs", jobs, code=5)
+    says = "list.csv: columns that are no inputs or options, which the results repeat: shot_by, fether"
+    assert result.stderr.count(says) == 1
+    items = json.loads(result.stdout)["items"]
+    columns = [{"shot_by": "Ann", "fether": "7"}, None, {"shot_by": "-", "fether": "é"}]
+    assert [item.get("columns") for item in items] == columns
+    assert [item["status"] for item in items] == ["ok", "ok", "error"]
+    assert np.array_equal(pixels("a.png"), pixels("b.png"))
+
+
 def test_rows_may_choose_the_contour() -> None:
     write_list([(*TRIPLE, "a.png", "86,180", "full"), (*TRIPLE, "b.png", "86,180", "")], "src,dst,mask,out,at,contour")
     call("blend", "--list", "list.csv", "--mode", "poisson")
@@ -998,7 +1012,7 @@ def test_a_list_may_be_stdin() -> None:
     [
         ("", "column 'src' is missing"),
         ("src,dst\n", "column 'out' is missing"),
-        ("src,dst,out,colour\n", "unknown column 'colour'"),
+        ("src,dst,out,colour,Colour\n", "column 'colour' occurs twice"),
         ("src,dst,out,at,at\n", "column 'at' occurs twice"),
         ("src,dst,out\n", "no rows"),
         ("src,dst,out\na,b\n", "line 2: 2 cells, expected 3"),

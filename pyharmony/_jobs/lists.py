@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
 from .._calls import BLEND, EDIT, HARMONIZE, File, Kind, Numbers
+from .._warnings import warn
 from ..errors import RunError
 from ..io.folders import images_in, tell_of_others
 from ..typing import ImageFormat
@@ -16,8 +17,8 @@ from .failures import Code, reading
 from .task import STREAM, Request, Task, check_outputs, task_of
 
 
-def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list[tuple[int, Task]]:
-    """Reads the rows of a table as tasks, with the numbers of their lines.
+def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list[tuple[dict[str, Any], Task]]:
+    """Reads the rows of a table as tasks, each with its line and the cells of columns that are no inputs or options.
 
     Paths are relative to the table's folder, or to the current one for stdin; outputs to the request's output where it
     is given. Failures name the line; outputs that already exist are refused.
@@ -33,16 +34,18 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
         raise RunError(f"{name}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     folder = Path() if table == STREAM else Path(table).parent
-    tasks = []
+    tasks: list[tuple[dict[str, Any], Task]] = []
     try:
-        columns = _columns(next(rows, []), name, request.kind)
+        columns, others = _columns(next(rows, []), name, request.kind)
         for cells in rows:
             if any(cell.strip() for cell in cells):
                 where = f"{name}, line {rows.line_num}"
                 if len(cells) != len(columns):
                     raise RunError(f"{where}: {len(cells)} cells, expected {len(columns)}", Code.INPUT)
                 filled_cells = {column: cell for column, cell in zip(columns, cells, strict=True) if cell.strip()}
-                tasks.append((rows.line_num, _task(filled_cells, where, folder, request)))
+                carried = {column: filled_cells.pop(column) for column in others if column in filled_cells}
+                key = {"line": rows.line_num, **({"columns": carried} if carried else {})}
+                tasks.append((key, _task(filled_cells, where, folder, request)))
     except csv.Error as error:
         raise RunError(f"{name}, line {rows.line_num}: {error}", Code.INPUT) from None
     if not tasks:
@@ -51,18 +54,19 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
     return tasks
 
 
-def _columns(header: list[str], name: str, kind: Kind) -> list[str]:
+def _columns(header: list[str], name: str, kind: Kind) -> tuple[list[str], list[str]]:
+    """Returns the columns of a table, and those of them that are no inputs or options."""
     columns = [cell.strip().lower().replace("-", "_") for cell in header]
     accepted = (*kind.inputs, "out", *kind.by_name)
     for column in (*kind.needed, "out"):
         if column not in columns:
             raise RunError(f"{name}: column {column!r} is missing; the columns are {', '.join(accepted)}", Code.INPUT)
     for i, column in enumerate(columns):
-        if column not in accepted:
-            raise RunError(f"{name}: unknown column {header[i]!r}, expected one of {', '.join(accepted)}", Code.INPUT)
         if column in columns[:i]:
             raise RunError(f"{name}: column {column!r} occurs twice", Code.INPUT)
-    return columns
+    if others := [column for column in columns if column not in accepted]:
+        warn(f"{name}: columns that are no inputs or options, which the results repeat: {', '.join(others)}")
+    return columns, others
 
 
 def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> Task:
@@ -124,20 +128,21 @@ def _output(text: str, where: str, folder: Path, output: str | None, column: str
     return str(Path(output) / inside)
 
 
-def _check_rows(tasks: list[tuple[int, Task]], name: str, request: Request) -> None:
+def _check_rows(tasks: list[tuple[dict[str, Any], Task]], name: str, request: Request) -> None:
     lines: dict[str, int] = {}
-    for line, task in tasks:
+    for key, task in tasks:
+        line = key["line"]
         for column, file in (("out", task.out), ("save_mask", task.save_mask)):
             if file is not None:
                 path = os.path.realpath(file)
                 if path in lines:
                     raise RunError(f"{name}, line {line}: {column} {file!r} is also in line {lines[path]}", Code.INPUT)
                 lines[path] = line
-    for line, task in tasks:
+    for key, task in tasks:
         for file in task.files.values():
-            writer = lines.get(os.path.realpath(file), line)
-            if writer != line:
-                raise RunError(f"{name}, line {writer}: out {file!r} is an input of line {line}", Code.INPUT)
+            writer = lines.get(os.path.realpath(file), key["line"])
+            if writer != key["line"]:
+                raise RunError(f"{name}, line {writer}: out {file!r} is an input of line {key['line']}", Code.INPUT)
     check_outputs([task for _, task in tasks], request)
 
 

@@ -32,8 +32,7 @@ def make(request: Request, table: str | None, console: Console) -> None:
         raise RunError("--save-mask is for one image; in a list it is a column", Code.USAGE)
     if request.output == STREAM:
         raise RunError("-o - is for one image; with --list, OUT is a folder", Code.USAGE)
-    rows = rows_of(table, request, getattr(sys.stdin, "buffer", None))
-    make_all([({"line": line}, task) for line, task in rows], request, console)
+    make_all(rows_of(table, request, getattr(sys.stdin, "buffer", None)), request, console)
 
 
 def _worker(request: Request, console: Console) -> Worker:
