@@ -172,6 +172,30 @@ def test_converges_to_the_largest_singular_value() -> None:
     np.testing.assert_allclose(sigma, np.linalg.svd(w, compute_uv=False)[0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("layout", ["a byte further", "a field"])
+def test_memory_that_is_not_aligned(dtype: str, layout: str) -> None:
+    """Items between multiples of their size, such as those of a structured array, are read and updated as any."""
+
+    def moved(x: Any) -> Any:
+        if layout == "a field":
+            records = np.zeros(x.shape, [("x", x.dtype), ("flag", "u1")])
+            records["x"] = x
+            return records["x"]
+        memory = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+        memory[...] = x
+        return memory
+
+    case = Case((5, 7))
+    w, (u, v) = weight_of(case, dtype), vectors_of(case, dtype)
+    others = [moved(x) for x in (w, u, v)]
+    sigmas, (out,) = spectral_norm([w], [u], [v], n_power_iterations=2, normalized=True)
+    moved_sigmas, (moved_out,) = spectral_norm(*([x] for x in others), n_power_iterations=2, normalized=True)
+    np.testing.assert_array_equal(moved_sigmas, sigmas)
+    for one, other in zip((w, u, v, out), (*others, moved_out)):
+        np.testing.assert_array_equal(other, one)
+
+
 def test_a_zero_weight_is_an_error_and_changes_nothing() -> None:
     us, vs = [np.ones(3, np.float32)] * 2, [np.ones(4, np.float32)] * 2
     us, vs = [u.copy() for u in us], [v.copy() for v in vs]

@@ -40,14 +40,15 @@ def normalize(
     for x, name in _named(us=us, vs=vs):
         if write and not x.flags.writeable:
             raise ArgumentError(f"{name}: read-only, but it would be updated; pass a copy, or update=False")
+    weights = [np.require(w, requirements="A") for w in weights]
     layouts = [layout_of(w.shape, tuple(s // w.itemsize for s in w.strides), dim) for w, dim in zip(weights, dims)]
     dense = [w if at.dense else np.ascontiguousarray(w) for w, at in zip(weights, layouts)]
     outs = [np.empty_like(w) for w in dense] if normalized else []
     real = np.float64 if any(w.dtype == np.float64 for w in weights) else np.float32
     sigmas = np.empty(len(weights), real)
     state = np.empty(sum(at.rows + at.cols for at in layouts), real)
-    new_us = [np.ascontiguousarray(u) for u in us]
-    new_vs = [np.ascontiguousarray(at.in_memory(v)) for v, at in zip(vs, layouts)]
+    new_us = [np.ascontiguousarray(_arrays.aligned(u)) for u in us]
+    new_vs = [np.ascontiguousarray(at.in_memory(_arrays.aligned(v))) for v, at in zip(vs, layouts)]
 
     def vectors(xs: list[Any]) -> list[Any]:
         return [_arrays.view(x, "vector", writable=True) for x in xs]
