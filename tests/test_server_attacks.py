@@ -901,6 +901,76 @@ def test_a_worker_opens_only_files_of_its_run_and_no_connection(tmp_path: Path) 
     assert len(told["refused"]) == 22 and secret.read_bytes() == b"secret"
 
 
+#: What CUDA opens, as files in a folder: a worker may read and write them, and no others beside them.
+GPU_TRIAL = """
+import json, sys
+from pathlib import Path
+from pyharmony.server import _confinement
+
+devices = _confinement._DEVICE_FOLDER = Path(sys.argv[2])
+paths = [path for path in devices.rglob("*") if path.is_file()]
+state, opened = _confinement.confine(sys.argv[1]), []
+for path in paths:
+    try:
+        path.open("r+b").close()
+    except OSError:
+        continue
+    opened.append(path.name)
+read = []
+for path in map(Path, (
+    "/proc/self/maps", "/proc/devices", "/proc/modules", "/proc/cpuinfo", "/proc/meminfo", "/proc/driver",
+    "/proc/sys/vm/mmap_min_addr", "/sys/devices/system/node/online", "/sys/devices/system/cpu/online",
+)):
+    if path.is_file():
+        path.read_bytes()
+        read.append(str(path))
+print(json.dumps({"state": state, "opened": opened, "read": read}))
+"""
+
+
+def test_a_worker_opens_the_files_of_gpus(tmp_path: Path) -> None:
+    run, devices = tmp_path / "run", tmp_path / "dev"
+    (devices / "nvidia-caps").mkdir(parents=True)
+    run.mkdir()
+    expected = {"dxg", "nvidia-uvm", "nvidia-uvm-tools", "nvidia0", "nvidia12", "nvidiactl", "nvidia-caps/nvidia-cap1"}
+    for name in (*expected, "null", "sda", "kmsg", "my-nvidia0", "mem"):
+        (devices / name).write_bytes(b"x")
+    process = subprocess.run(
+        [sys.executable, "-c", GPU_TRIAL, str(run), str(devices)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert process.returncode == 0, process.stderr
+    told = json.loads(process.stdout)
+    if told["state"]["files"] != "confined":
+        pytest.skip("the system has no Landlock")
+    assert set(told["opened"]) == {Path(name).name for name in expected} | {"null"}
+    assert "/proc/self/maps" in told["read"]
+
+
+def test_a_worker_that_cannot_use_the_gpu_says_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from pyharmony import _native
+    from pyharmony.server import _confinement, _worker
+
+    monkeypatch.setattr(_confinement, "_DEVICE_FOLDER", tmp_path)
+    monkeypatch.setattr(_native, "native", types.SimpleNamespace(cuda=None))
+    monkeypatch.setattr(_native, "cuda_status", lambda: "OS call failed")
+    monkeypatch.setattr(_worker, "importlib", types.SimpleNamespace(import_module=lambda name: None))
+
+    def warned(device: str = "auto", status: str = "OS call failed") -> bool:
+        monkeypatch.setattr(_worker, "get_device", lambda: device)
+        monkeypatch.setattr(_native, "cuda_status", lambda: status)
+        caplog.clear()
+        with caplog.at_level("WARNING", "pyharmony.server"):
+            _worker._warm()
+        return "without this machine's GPU: OS call failed" in caplog.text
+
+    assert not warned()  # a machine without a GPU
+    (tmp_path / "nvidiactl").touch()
+    assert warned() and warned("cuda")
+    assert not warned("cpu") and not warned(status="")
+
+
 def test_a_system_that_cannot_confine_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Degrades with a reason: another system, another processor, a kernel without it."""
     from pyharmony.server import _confinement

@@ -35,7 +35,8 @@ _SYSTEM = (
     "/proc/stat", "/proc/devices", "/proc/modules", "/proc/driver", "/proc/sys/vm", "/sys/devices", "/sys/bus",
     "/sys/fs/cgroup", "/sys/module",
 )  # fmt: skip
-_DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")
+_DEVICES = ("null", "urandom", "random")
+_DEVICE_FOLDER = Path("/dev")
 #: System calls that are refused, by processor: sockets, other programs, and ways around the rules.
 _REFUSED = {
     "x86_64": (
@@ -104,6 +105,11 @@ def _readable() -> Iterable[str]:
     yield from _SYSTEM
 
 
+def gpu_files() -> list[Path]:
+    """Returns the device files of NVIDIA's driver, under Windows' Linux too, and folders of them."""
+    return [path for pattern in ("nvidia*", "dxg") for path in sorted(_DEVICE_FOLDER.glob(pattern))]
+
+
 def _restrict_files(libc: ctypes.CDLL, folder: str, readable: Sequence[str]) -> None:
     version = _checked(_call(libc, _CREATE, None, 0, 1))
     rights = _ALL[max(known for known in _ALL if known <= version)]
@@ -118,8 +124,8 @@ def _restrict_files(libc: ctypes.CDLL, folder: str, readable: Sequence[str]) -> 
         for path in dict.fromkeys(map(os.path.realpath, (*readable, *_readable()))):
             if path != "/":
                 _allow(libc, rules, path, reading & rights)
-        for path in (*_DEVICES, *(str(path) for path in Path("/dev").glob("nvidia*"))):
-            _allow(libc, rules, path, (_READ_FILE | _WRITE_FILE | _READ_DIR | _DEVICE_CALL) & rights)
+        for device in (*(_DEVICE_FOLDER / name for name in _DEVICES), *gpu_files()):
+            _allow(libc, rules, str(device), (_READ_FILE | _WRITE_FILE | _READ_DIR | _DEVICE_CALL) & rights)
         writing = _READ_FILE | _READ_DIR | _WRITE_FILE | _REMOVE_FILE | _MAKE_FILE | _TRUNCATE
         _allow(libc, rules, folder, writing & rights)
         _checked(_call(libc, _RESTRICT, rules, 0))

@@ -19,9 +19,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .. import _shipped
+from .. import _native, _shipped, get_device
 from .._jobs.failures import Code, as_failure, finite, record_of
 from ..errors import RunError
+from ._confinement import gpu_files
 from ._desk import Desk, Memory, without_paths
 from ._history import History
 from ._operations import operation_of
@@ -101,6 +102,9 @@ def _warm() -> None:
         importlib.import_module(f"pyharmony.{name}")
     for name in ("ImageCms", "JpegImagePlugin", "PngImagePlugin"):
         importlib.import_module(f"PIL.{name}")
+    # A confined driver may fail where those of other programs work, which a result from the CPU would not show.
+    if get_device() != "cpu" and hasattr(_native.native, "cuda") and gpu_files() and (why := _native.cuda_status()):
+        logging.getLogger("pyharmony.server").warning("a worker computes without this machine's GPU: %s", why)
 
 
 def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -> None:
