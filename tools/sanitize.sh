@@ -18,7 +18,7 @@ case $python in /*) ;; *) python=$PWD/$python ;; esac
 
 case $kind in
 # Kernels that this machine cannot run need not be compiled.
-memory) sanitizers=address,undefined runtime=libasan emulator=AUTO simd=HERE ;;
+memory) sanitizers=address,undefined runtime=libasan emulator=${fuzz:+OFF} simd=HERE ;;
 # Races do not depend on instruction sets, so one is compiled.
 threads) sanitizers=thread runtime=libtsan emulator=OFF simd=OFF ;;
 *)
@@ -36,7 +36,7 @@ done
 cmake=$("$python" -c 'import cmake; print(cmake.CMAKE_BIN_DIR)')/cmake
 ninja=$("$python" -c 'import ninja; print(ninja.BIN_DIR)')/ninja
 "$cmake" -S . -B $build -G Ninja -DCMAKE_MAKE_PROGRAM="$ninja" -DPython_EXECUTABLE="$python" \
-  -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DHM_SANITIZE="$sanitizers" -DHM_CUDA=OFF -DHM_EMULATOR=$emulator -DHM_SIMD=$simd \
+  -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DHM_SANITIZE="$sanitizers" -DHM_CUDA=OFF -DHM_EMULATOR=${emulator:-AUTO} -DHM_SIMD=$simd \
   -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$PWD/$build/module" >$build/configure.log || {
   cat $build/configure.log >&2
   exit 1
@@ -48,7 +48,8 @@ cp $build/module/_C.*.so "$site/pyharmony/"
 # Python itself leaks at exit. Both options name the file, and pytest would swallow what is written to stderr.
 compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' $build/CMakeCache.txt)
 export PYTHONPATH="$PWD/$site" PYTHONSAFEPATH=1 PYHARMONY_EMULATOR="$PWD/$build/emulator_sanitized"
-export ASAN_OPTIONS="detect_leaks=0:log_path=$report"
+# A decoder of others that asks for terabytes, for a damaged file, gets none and says so, as it does without a sanitizer.
+export ASAN_OPTIONS="detect_leaks=0:log_path=$report${fuzz:+:allocator_may_return_null=1}"
 export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:log_path=$report"
 export TSAN_OPTIONS="log_path=$report"
 preload="$("$compiler" -print-file-name=$runtime.so) $("$compiler" -print-file-name=libstdc++.so)"
@@ -83,7 +84,8 @@ fi
 for file in "$report".*; do
   if [ -f "$file" ]; then
     cat "$file" >&2
-    status=1
+    # Of an input whose process an error ended, the fuzzing knows; the rest are warnings about memory that was refused.
+    [ -n "$fuzz" ] || status=1
   fi
 done
 exit $status
