@@ -530,6 +530,12 @@ def test_every_direct_dependency_is_pinned() -> None:
     assert names - {"pyharmony-blend"} <= pinned
 
 
+def test_actions_are_named_by_commit() -> None:
+    """A tag may be moved to other code."""
+    uses = re.findall(r"uses: *(\S+)", "".join(path.read_text() for path in (ROOT / ".github").rglob("*.yml")))
+    assert uses and [one for one in uses if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", one)] == []
+
+
 # Build
 
 
