@@ -76,7 +76,7 @@ class OneImage:
         return _arrays.like_kind(planes, self.given).to(self.given.dtype)
 
 
-def one_image(x: Any, name: str) -> OneImage:
+def checked_image(x: Any, name: str) -> OneImage:
     """Returns an image of any kind as pixels."""
     if not is_array(x):
         picture = picture_of(x, name)
@@ -104,7 +104,7 @@ def in_colours(image: OneImage, like: OneImage, name: str) -> NumpyArray:
     return convert(image.picture, Picture(image.pixels[:1, :1, : 1 if grey else 3], profile), name).pixels
 
 
-def one_mask(x: Any, name: str, height: int, width: int) -> NumpyArray:
+def checked_mask(x: Any, name: str, height: int, width: int) -> NumpyArray:
     """Returns a mask of any kind as a checked array [H, W] of bool, integers, or floats in [0, 1]."""
     values: Any = in_float32(x) if is_array(x) else mask_of(picture_of(x, name), name)
     # The channel axis of a tensor is its first.

@@ -16,7 +16,7 @@ from .._arrays import VALUE_RANGE, NumpyArray, is_array
 from ..io import Picture, convert
 from ..io.files import read_reduced
 from ..typing import PathLike
-from .kinds import one_image, one_mask, picture_of
+from .kinds import checked_image, checked_mask, picture_of
 
 Levels = npt.NDArray[np.uint8]
 Shares = npt.NDArray[np.float32]
@@ -45,7 +45,7 @@ def opened_reduced(
 
 def image_levels(image: Any, name: str = "image") -> Levels:
     """Returns an image of any kind as uint8 [H, W, 3] without its alpha: a file in sRGB, an array unconverted."""
-    opened_image = one_image(image, name)
+    opened_image = checked_image(image, name)
     if opened_image.picture is not None:
         return picture_levels(opened_image.picture, name)
     pixels = opened_image.pixels[..., :3]
@@ -69,7 +69,7 @@ def colour_levels(colours: NumpyArray) -> Levels:
 
 def mask_levels(mask: Any, height: int, width: int, name: str = "mask") -> Levels:
     """Returns a mask of any kind as uint8 [H, W], 255 for fully inside, in new memory."""
-    values = one_mask(mask, name, height, width)
+    values = checked_mask(mask, name, height, width)
     levels = in_levels(values)
     return levels.copy() if levels is values else levels
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import _checks
 from .._arrays import VALUE_RANGE, NumpyArray
-from .._images.kinds import OneImage, in_colours, one_image, one_mask
+from .._images.kinds import OneImage, checked_image, checked_mask, in_colours
 from .._images.region import as_float
 from ..errors import ArgumentError, MaskError, ShapeError
 from ..ops.color_map import Stage, bounds, encode, share
@@ -100,13 +100,13 @@ class Region:
 
 def region(image: Any, mask: Any, name: str = "image", like: Region | None = None) -> Region:
     """Returns the region of an image of any kind, in the colour profile of another; its alpha multiplies the mask."""
-    original = one_image(image, name)
+    original = checked_image(image, name)
     if original.pixels.shape[2] == 1:
         raise ShapeError(f"{name}: shape {list(np.shape(original.pixels))}, a grey image; expected colours, [H, W, 3]")
     pixels = original.pixels if like is None or like.original is None else in_colours(original, like.original, name)
     height, width = pixels.shape[:2]
     mask_name = "mask" if name == "image" else f"{name}_mask"
-    m = None if mask is None else one_mask(mask, mask_name, height, width)
+    m = None if mask is None else checked_mask(mask, mask_name, height, width)
     if pixels.shape[2] == 4:
         alpha = _checks.mask(pixels[..., 3], f"the alpha of {name}", height, width)
         if alpha.min() < VALUE_RANGE[alpha.dtype.name]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import _arrays, _checks, _reprs, ops
 from .._arrays import VALUE_RANGE, NumpyArray
-from .._images.kinds import one_image, one_mask
+from .._images.kinds import checked_image, checked_mask
 from .._images.region import as_float
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import color_image, encode
@@ -182,9 +182,9 @@ class ColorMap(_reprs.Line):
             ShapeError, DTypeError, MaskError: image does not have three colours, or mask is not a mask for it.
             ArgumentError: the tile is not inside the frame.
         """
-        frame_image = one_image(image, "image")
+        frame_image = checked_image(image, "image")
         a = color_image(frame_image.pixels[..., :3], "image")
-        m = None if mask is None else one_mask(mask, "mask", *a.shape[:2])
+        m = None if mask is None else checked_mask(mask, "mask", *a.shape[:2])
         whole = a.shape[:2] if frame is None else _pair(frame, "frame")
         x, y = _pair(origin, "origin")
         if x < 0 or y < 0 or x + a.shape[1] > whole[1] or y + a.shape[0] > whole[0]:

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _checks, io
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.frame import as_images
-from .._images.kinds import one_mask
+from .._images.kinds import checked_mask
 from .._images.planes import connected_parts
 from .._images.sizes import fitted, resized
 from ..errors import ArgumentError, DTypeError, ShapeError
@@ -108,7 +108,7 @@ def _persons(people: Any, name: str, height: int, width: int) -> list[Bools] | N
 
 def _mask(mask: Any, name: str, height: int, width: int) -> Bools:
     """Returns the pixels of at least one half in a mask of any kind."""
-    values = one_mask(mask, name, height, width)
+    values = checked_mask(mask, name, height, width)
     return np.asarray(values if values.dtype == bool else values > VALUE_RANGE[values.dtype.name] / 2)
 
 

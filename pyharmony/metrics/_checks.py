@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import _arrays, _checks
 from .._arrays import NumpyArray, is_torch
-from .._images.kinds import in_colours, one_image, one_mask
+from .._images.kinds import checked_image, checked_mask, in_colours
 from ..errors import MaskError, ShapeError
 from ..typing import ImageLike, MaskLike
 
@@ -22,7 +22,7 @@ def pictures(**images: ImageLike) -> list[NumpyArray]:
     arrays: list[NumpyArray] = []
     first, name_of_first = None, next(iter(images))
     for name, x in images.items():
-        image = one_image(x, name)
+        image = checked_image(x, name)
         a = image.pixels if first is None else in_colours(image, first, name)
         first = first or image
         if a.shape[2] not in (1, 3):
@@ -49,7 +49,7 @@ def scale(image: NumpyArray) -> float:
 
 def weights(mask: MaskLike, height: int, width: int) -> NumpyArray:
     """Returns a mask of any kind as float64 [H, W] in [0, 1]."""
-    a = one_mask(mask, "mask", height, width)
+    a = checked_mask(mask, "mask", height, width)
     return a.astype(np.float64) / (1.0 if a.dtype == bool else _arrays.VALUE_RANGE[a.dtype.name])
 
 

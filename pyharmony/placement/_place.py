@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _checks, _reprs
 from .._images.cutouts import cutout_alpha, warn_of_opaque, without_faint
-from .._images.kinds import one_image, one_mask
+from .._images.kinds import checked_image, checked_mask
 from .._images.levels import image_levels, in_levels, mask_levels, opened, shares_of
 from .._images.planes import grown
 from .._images.sizes import fitted, resized
@@ -285,7 +285,7 @@ def _subject_of(subject: Any, mask: Any) -> tuple[Pixels, Pixels]:
         levels = image_levels(subject, "subject")
         return levels, without_faint(mask_levels(mask, *levels.shape[:2]), "mask")
     image = opened(subject, "subject")
-    pixels = one_image(image, "subject").pixels
+    pixels = checked_image(image, "subject").pixels
     if pixels.shape[2] != 4:
         raise ArgumentError(
             "mask: not given, and subject has no alpha",
@@ -361,7 +361,7 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
 def _small_mask(mask: Any, name: str, scene: Pixels) -> Pixels:
     """Returns a mask of a scene at the small size; a large one is checked, but not copied."""
     height, width = scene.shape[:2]
-    return reduced(in_levels(one_mask(mask, name, height, width)), fitted((width, height), _SIDE))
+    return reduced(in_levels(checked_mask(mask, name, height, width)), fitted((width, height), _SIDE))
 
 
 def _angle(image: Pixels, background_roll: Roll, lean: float) -> float:

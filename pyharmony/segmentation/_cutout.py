@@ -9,7 +9,7 @@ import numpy as np
 from .. import _checks
 from .._arrays import NumpyArray
 from .._images.edge_colours import decontaminated
-from .._images.kinds import one_image, one_mask
+from .._images.kinds import checked_image, checked_mask
 from .._images.levels import in_dtype
 from .._images.memory import Memory
 from .._images.region import bounding_box
@@ -60,11 +60,11 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False, keep
         (10, 20, 4)
     """
     _checks.flags(crop=crop, keep_background=keep_background)
-    whole = one_image(image, "image")
+    whole = checked_image(image, "image")
     pixels = whole.pixels[..., :3]
     height, width = pixels.shape[:2]
     mask_like: Any = mask.alpha() if isinstance(mask, Masks) else mask
-    inside = one_mask(mask_like, "mask", height, width)
+    inside = checked_mask(mask_like, "mask", height, width)
     alpha = in_dtype(inside, pixels.dtype)
     colours = decontaminated(np.broadcast_to(pixels, (height, width, 3)), alpha, (0, 0), Memory(), background=True)
     rgba: NumpyArray = np.concatenate([colours, alpha[..., None]], 2)
