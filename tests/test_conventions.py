@@ -1156,3 +1156,48 @@ def test_a_map_of_labels_is_told_by_its_values_at_every_door(door: str, labels: 
         warnings.simplefilter("always")
         calls[door]()
     assert [str(one.message) for one in told if "for a map of labels" in str(one.message)]
+
+
+#: Doors that read all of an image, or a part of it that has the pixel (y=15, x=35).
+FINITE_DOORS: dict[str, Callable[[np.ndarray, np.ndarray], Any]] = {
+    "alpha": lambda image, mask: call("alpha", image, OTHER.astype(image.dtype) / 255, mask),
+    "harmonize": lambda image, mask: ph.harmonize(image, mask, method="mkl"),
+    "segment": lambda image, mask: ph.segment(image, mask=mask),
+    "cutout": ph.segmentation.cutout,
+    "cutout with crop": lambda image, mask: ph.segmentation.cutout(image, mask, crop=True),
+    "cutout with background": lambda image, mask: ph.segmentation.cutout(image, mask, keep_background=True),
+    "ColorMap.apply": ColorMap(affine=np.eye(3, 4) / 2).apply,
+    "ColorMap.apply of a table": ColorMap(table=np.zeros((2, 2, 2, 3))).apply,
+    "reinhard": lambda image, mask: color.reinhard(image, OTHER.astype(image.dtype) / 255, mask),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
+@pytest.mark.parametrize("door", FINITE_DOORS)
+def test_nan_and_infinities_are_refused_at_every_door(door: str, value: float, dtype: str) -> None:
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:20, 30:50] = 255
+    image = (IMAGE / 255).astype(dtype)
+    image[15, 35, 1] = value
+    with pytest.raises(errors.ArgumentError, match=rf"^(image|src): {value:g}.* \(y=15, x=35\), channel 1.*finite"):
+        FINITE_DOORS[door](image, mask)
+    soft = (mask / 255).astype(dtype)
+    soft[0, 0] = value
+    with pytest.raises(errors.MaskError, match=r"^mask: values from .*, expected floats in \[0, 1\]"):
+        FINITE_DOORS[door]((IMAGE / 255).astype(dtype), soft)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
+def test_a_map_of_colours_has_finite_numbers(value: float) -> None:
+    shapes = {"affine": (3, 4), "curves": (3, 3, 2), "grid": (1, 1, 2, 3, 4), "table": (2, 2, 2, 3)}
+    for part, shape in shapes.items():
+        numbers = np.zeros(shape)
+        numbers.flat[-1] = value
+        with pytest.raises(errors.ArgumentError, match=f"^{part}: contains NaN or an infinity, expected finite"):
+            ColorMap(**{part: numbers})
+    half = ColorMap(affine=np.eye(3, 4) / 2)
+    with pytest.raises(errors.ArgumentError, match=r"^strength: .*, expected a finite number"):
+        half.scaled(value)
+    with pytest.raises(errors.ArgumentError, match=r"^share: .*, expected a finite number"):
+        half.mixed(ColorMap(affine=np.zeros((3, 4))), value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -62,19 +63,22 @@ class ColorMap(_reprs.Line):
     table: Float64 | None = None
 
     def __post_init__(self) -> None:
+        """Refuses parts of another form, or with NaN or infinities."""
         for field in dataclasses.fields(self):
             if getattr(self, field.name) is not None:
                 numbers = _checks.floats(getattr(self, field.name), field.name)
                 if numbers.ndim != _AXES[field.name] or numbers.size == 0:
                     shape = list(numbers.shape)
                     raise ShapeError(f"{field.name}: shape {shape}, expected {_AXES[field.name]} axes with numbers")
+                if not np.isfinite(numbers).all():
+                    raise ArgumentError(f"{field.name}: contains NaN or an infinity, expected finite numbers")
 
     def scaled(self, strength: float) -> ColorMap:
         """Returns the map interpolated from the identity to this one by strength; above 1 it extrapolates.
 
         The values of a table stay in [0, 1].
         """
-        result = IDENTITY.mixed(self, strength)
+        result = IDENTITY.mixed(self, _checks.number(strength, "strength", low=-math.inf, accepts="a finite number"))
         if strength > 1 and result.table is not None:
             result = ColorMap(table=result.table.clip(0, 1))
         return result
@@ -85,6 +89,7 @@ class ColorMap(_reprs.Line):
         Raises:
             ShapeError: only one has a table, or arrays have different shapes.
         """
+        _checks.number(share, "share", low=-math.inf, accepts="a finite number")
         if share == 1:
             return other
         if share == 0:
@@ -180,11 +185,12 @@ class ColorMap(_reprs.Line):
 
         Raises:
             ShapeError, DTypeError, MaskError: image does not have three colours, or mask is not a mask for it.
-            ArgumentError: the tile is not inside the frame.
+            ArgumentError: the tile is not inside the frame, or image has NaN or infinities inside the mask.
         """
         frame_image = checked_image(image, "image")
         a = color_image(frame_image.pixels[..., :3], "image")
         m = None if mask is None else checked_mask(mask, "mask", *a.shape[:2])
+        _checks.finite(a, "image", m)
         whole = a.shape[:2] if frame is None else _pair(frame, "frame")
         x, y = _pair(origin, "origin")
         if x < 0 or y < 0 or x + a.shape[1] > whole[1] or y + a.shape[0] > whole[0]:

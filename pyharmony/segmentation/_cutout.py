@@ -48,7 +48,7 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False, keep
     Raises:
         ShapeError, DTypeError: image or mask has a shape or dtype that is not accepted, or they differ in size.
         MaskError: the mask has values outside of its range.
-        ArgumentError: crop is True, and the mask is empty.
+        ArgumentError: image has NaN or infinities; or crop is True, and the mask is empty.
         DecodeError: a file is not an image.
 
     Example:
@@ -62,6 +62,7 @@ def cutout(image: ImageLike, mask: MaskLike | Masks, *, crop: bool = False, keep
     _checks.flags(crop=crop, keep_background=keep_background)
     whole = checked_image(image, "image")
     pixels = whole.pixels[..., :3]
+    _checks.finite(pixels, "image")
     height, width = pixels.shape[:2]
     mask_like: Any = mask.alpha() if isinstance(mask, Masks) else mask
     inside = checked_mask(mask_like, "mask", height, width)
