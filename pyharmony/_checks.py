@@ -240,6 +240,17 @@ _COUNTED_LABELS = 1 << 16
 Corners = tuple[float, float, float, float]
 
 
+def renamed(values: Mapping[str, Any], old: str, new: str) -> str:
+    """Returns the name under which values have corners: new, or old, of which it warns."""
+    if values.get(old) is None:
+        return new
+    if values.get(new) is not None:
+        raise ArgumentError(f"{old}: passed beside {new}, its new name; expected one of them")
+    other = "since a box is x, y, width, height everywhere else; the next release does not take the old name"
+    warn(f"{old}: corners x0, y0, x1, y1 are called {new} now, {other}", DeprecationWarning)
+    return old
+
+
 def checked_box(box: Any, name: str, size: tuple[int, int] | None = None, *, corners: bool = False) -> Corners:
     """Returns the corners (x0, y0, x1, y1) of one box; for the arguments and what is refused see `checked_boxes`."""
     x0, y0, x1, y1 = _checked_rows([_numbers_of_box(box, name, corners)], [name], size, corners)[0].tolist()

@@ -349,9 +349,12 @@ def test_at_may_be_left_out_for_a_box_of_an_image_of_equal_size() -> None:
     box = 10, 5, 30, 25
     expected = blend.poisson(src[5:25, 10:30], PHOTO, at=(10, 5))
     np.testing.assert_array_equal(blend.paste_many(PHOTO, [{"src": src, "box_xyxy": box}]), expected)
-    np.testing.assert_array_equal(blend.paste_many(PHOTO, [{"src": src, "box": box}]), expected)  # its old name
+    with pytest.warns(DeprecationWarning, match="box: corners x0, y0, x1, y1 are called box_xyxy now"):
+        np.testing.assert_array_equal(blend.paste_many(PHOTO, [{"src": src, "box": box, "box_xyxy": None}]), expected)
+    with pytest.raises(ArgumentError, match=r"^items\[0\]: box: passed beside box_xyxy, its new name"):
+        blend.paste_many(PHOTO, [{"src": src, "box": box, "box_xyxy": box}])
     with pytest.raises(ShapeError, match=r"^items\[0\]: src: 8 x 8 pixels and dst 48 x 40 .*pass at="):
-        blend.paste_many(PHOTO, [{"src": src[:8, :8], "box": (0, 0, 4, 4)}])
+        blend.paste_many(PHOTO, [{"src": src[:8, :8], "box_xyxy": (0, 0, 4, 4)}])
 
 
 def test_what_a_batch_of_photos_shares_is_not_changed_by_threads() -> None:
@@ -423,7 +426,7 @@ def test_errors_name_the_item_and_the_argument(item: Any, kind: type, message: s
 
 def test_keys_and_boxes_are_checked_before_the_first_object_is_pasted() -> None:
     dst = PHOTO.copy()
-    for wrong in (plain_item(gain=2), plain_item(box=(0, 0, 99, 4))):
+    for wrong in (plain_item(gain=2), plain_item(box_xyxy=(0, 0, 99, 4))):
         with pytest.raises(ArgumentError, match=r"^items\[1\]"):
             blend.paste_many(dst, [plain_item(), wrong], out=dst)
     np.testing.assert_array_equal(dst, PHOTO)

@@ -26,7 +26,7 @@ from ..errors import ArgumentError, DataError, DTypeError, PyHarmonyError, Shape
 from ..io.folders import images_in, tell_of_others
 from ..typing import ImageLike, MaskLike, PathLike
 from ._cutout import Cutout, Levels
-from ._labels import BOXES, renamed
+from ._labels import BOXES
 
 if TYPE_CHECKING:
     from ..data import Dataset, Problem
@@ -73,7 +73,8 @@ class Donor:
 
     def __post_init__(self, box: Sequence[float] | None) -> None:
         # dataclasses.replace passes the property on, too.
-        if box is not self.box_xyxy and renamed({"box": box, "box_xyxy": self.box_xyxy}, "box", "box_xyxy") == "box":
+        corners = {"box": box, "box_xyxy": self.box_xyxy}
+        if box is not self.box_xyxy and _checks.renamed(corners, "box", "box_xyxy") == "box":
             object.__setattr__(self, "box_xyxy", box)
         if not _is_image(self.image) and not isinstance(self.image, _Of):
             raise DTypeError(f"image: {type(self.image).__name__}, expected an array, a PIL image, a path or a Picture")
@@ -284,7 +285,7 @@ class Bank(Sequence[Donor]):
             Bank(2 donors)
         """
         columns: dict[str, list[Any]] = {"image": _checks.several(images, "images", "a list of pictures")}
-        corners_name = renamed({BOXES: boxes_xyxy, "boxes": boxes}, "boxes", BOXES)
+        corners_name = _checks.renamed({BOXES: boxes_xyxy, "boxes": boxes}, "boxes", BOXES)
         corners = boxes_xyxy if corners_name == BOXES else boxes
         parts = (("mask", "masks", masks), ("box_xyxy", corners_name, corners), ("label", "labels", labels))
         for key, name, values in parts:

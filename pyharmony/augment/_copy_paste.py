@@ -20,7 +20,7 @@ from ..blend import paste_many
 from ..errors import ArgumentError, DTypeError, PyHarmonyError, PyHarmonyWarning, ShapeError
 from ._bank import Bank, as_bank
 from ._cutout import INSIDE, Bools, Cutout, Levels, box_of
-from ._labels import BOXES, Objects, Pasted, Update, check_share, checked, renamed, updated, with_values
+from ._labels import BOXES, Objects, Pasted, Update, check_share, checked, updated, with_values
 
 #: The blends of 'random', one of which is drawn for each object.
 _RANDOM: tuple[dict[str, Any], ...] = (
@@ -209,8 +209,8 @@ class CopyPaste:
         """
         if isinstance(image, Mapping):
             _refuse(boxes_xyxy=boxes_xyxy, boxes=boxes, labels=labels, masks=masks)
-            return self._sample(image, index, donors, in_place, renamed(image, "boxes", BOXES))
-        name = renamed({BOXES: boxes_xyxy, "boxes": boxes}, "boxes", BOXES)
+            return self._sample(image, index, donors, in_place, _checks.renamed(image, "boxes", BOXES))
+        name = _checks.renamed({BOXES: boxes_xyxy, "boxes": boxes}, "boxes", BOXES)
         corners = boxes_xyxy if name == BOXES else boxes
         result, update = self._pasted(image, corners, labels, masks, index, donors, in_place, name)
         return {"image": result, **_parts(update.objects, name)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from .. import _checks
 from .._arrays import NumpyArray
 from .._images.region import Region, bounding_box
 from .._warnings import quiet, warn
-from ..errors import ArgumentError, DTypeError, PyHarmonyWarning, ShapeError
+from ..errors import DTypeError, PyHarmonyWarning, ShapeError
 
 Bools = npt.NDArray[np.bool_]
 Box = tuple[float, float, float, float]
@@ -54,17 +54,6 @@ class Objects(NamedTuple):
     labels: Any
     masks: Any
     ids: NumpyArray | None = None
-
-
-def renamed(values: Mapping[str, Any], old: str, new: str) -> str:
-    """Returns the name under which values have corners: new, or old, of which it warns."""
-    if values.get(old) is None:
-        return new
-    if values.get(new) is not None:
-        raise ArgumentError(f"{old}: passed beside {new}, its new name; expected one of them")
-    other = "since a box is x, y, width, height everywhere else; the next release does not take the old name"
-    warn(f"{old}: corners x0, y0, x1, y1 are called {new} now, {other}", DeprecationWarning)
-    return old
 
 
 def checked(boxes: Any, labels: Any, masks: Any, shape: tuple[int, int], name: str = BOXES) -> Objects:

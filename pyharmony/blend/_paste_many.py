@@ -51,7 +51,7 @@ def paste_many(
               of `pyharmony.blend`.
             * 'mask': its mask, of src's height and width; None: the alpha of src, or all of it.
             * 'box_xyxy': (x0, y0, x1, y1), the part of src and mask to paste, in pixels, the last two excluded; None:
-              all. 'box' is its old name.
+              all. 'box' is its old name, which this release still takes, with a warning.
             * 'at': (x, y), the position in dst of the first pixel of that part. None: that in src, which then has the
               size of dst.
             * 'method': 'poisson' (the default), 'gaussian_poisson', 'alpha' or 'laplacian'.
@@ -154,12 +154,12 @@ def _object(item: Any, dst: NumpyArray, owner: str) -> _Object:
             every = ", ".join(map(repr, (*_OWN, *sorted(_options_of(name)))))
             raise ArgumentError(f"{owner}key {key!r}, expected one of {every}, the options of {name}")
     src, mask, at = item["src"], item.get("mask"), item.get("at")
-    key = "box" if item.get("box_xyxy") is None else "box_xyxy"
-    if (box := item.get(key)) is not None:
-        try:
-            src, mask, at = _cropped(src, mask, at, box, dst, key)
-        except PyHarmonyError as error:
-            raise error.within(owner) from None
+    try:
+        key = _checks.renamed(item, "box", "box_xyxy")
+        if item.get(key) is not None:
+            src, mask, at = _cropped(src, mask, at, item[key], dst, key)
+    except PyHarmonyError as error:
+        raise error.within(owner) from None
     return _METHODS[name], src, mask, at, options
 
 
