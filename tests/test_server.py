@@ -257,6 +257,23 @@ def kind_of(answer: Any) -> str:
 # ---- from upload to download ----
 
 
+def test_an_upload_tells_whether_its_alpha_cuts_an_object_out(service: Running) -> None:
+    """The rule is that of `compose` and `place`: alpha that is above 4 % nearly everywhere cuts nothing out."""
+    colours = scene()["dst"]
+    height, width = colours.shape[:2]
+    for dtype, white in (("uint8", 255), ("uint16", 65535)):
+        pixels = np.dstack([colours, np.full((height, width), 255, np.uint8)]).astype(dtype) * (white // 255)
+        assert service.upload(pixels)["cuts_out"] is False
+        pixels[:2, :2, 3] = 0  # the round corner of a window
+        assert service.upload(pixels)["cuts_out"] is False
+        pixels[:, : width // 4, 3] = white // 100  # as networks leave it around an object
+        told = service.upload(pixels)
+        assert told["cuts_out"] is True
+        assert service.client.get(told["url"]).json()["cuts_out"] is True
+    assert service.upload(colours)["cuts_out"] is False
+    assert service.upload(colours[..., 0])["cuts_out"] is False
+
+
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
 def test_a_blend_is_that_of_the_function(service: Running) -> None:
     images = scene()

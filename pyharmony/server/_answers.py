@@ -65,6 +65,7 @@ class PictureInfo(Answer):
     width: int
     height: int
     channels: int = Field(description="1 (grey), 3 (RGB) or 4 (RGBA).")
+    cuts_out: bool | None = Field(description="Whether its alpha cuts an object out, of an upload; null of a result.")
     dtype: str = Field(description="uint8, uint16, float16, float32 or float64.")
     format: str = Field(description="The format of the file, such as 'JPEG'.")
     bytes: int

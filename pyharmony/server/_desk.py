@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import _shipped, io
 from .._calls import Kind
+from .._images.cutouts import cuts_out
 from .._images.sizes import fitted, resized
 from .._jobs.task import Request, Task
 from .._jobs.worker import Worker
@@ -159,7 +160,8 @@ class Desk:
         height, width, channels = picture.pixels.shape
         size = {"width": width, "height": height, "channels": channels, "dtype": picture.pixels.dtype.name}
         self._save_proxy(id, picture)
-        return {**size, "format": picture.format or ""}
+        cut = channels == 4 and cuts_out(picture.pixels[..., 3])
+        return {**size, "format": picture.format or "", "cuts_out": cut}
 
     def run_task(self, task: Task) -> dict[str, Any]:
         """Runs a task of `_jobs`, and returns its record with the warnings."""

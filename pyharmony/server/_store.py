@@ -31,6 +31,7 @@ class StoredPicture:
     Attributes:
         user: the name of the user whom it belongs to.
         history: its sources and operations.
+        cuts_out: whether the alpha of an upload cuts an object out; None of a result.
         proxy_bytes: the size of its proxy in bytes; 0: there is none yet.
         recipe: the job with its recipe, which is deleted with it; empty: none.
         last_use: when it was used last, by time.time.
@@ -47,6 +48,7 @@ class StoredPicture:
     format: str
     preview: bool
     history: History
+    cuts_out: bool | None
     proxy_bytes: int = 0
     recipe: str = ""
     last_use: float = field(default_factory=time.time)
@@ -95,6 +97,7 @@ class Store:
             width=picture.sizes.width,
             height=picture.sizes.height,
             channels=picture.sizes.channels,
+            cuts_out=picture.cuts_out,
             dtype=picture.dtype,
             format=picture.format,
             bytes=picture.bytes,
@@ -119,7 +122,8 @@ class Store:
         """Adds an image of a user whose file is in its place; about is its record from `Desk`."""
         sizes = Sizes(about["width"], about["height"], about["channels"], self.settings.proxy_side)
         size = os.path.getsize(self.tree.picture(id))
-        picture = StoredPicture(id, user, name, size, sizes, about["dtype"], about["format"], preview, history)
+        told = about["dtype"], about["format"], preview, history, about.get("cuts_out")
+        picture = StoredPicture(id, user, name, size, sizes, *told)
         self.pictures[id] = picture
         self.count(user, size)
         self._count_proxy(picture)

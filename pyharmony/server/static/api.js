@@ -20,6 +20,7 @@ export { Cancelled, ServiceError, onToken, openSession, service } from "./reques
  * @property {number} width
  * @property {number} height
  * @property {number} channels
+ * @property {boolean | null} [cuts_out] whether its alpha cuts an object out; null: not known
  * @property {string} dtype
  */
 /**

@@ -66,15 +66,6 @@ export function boundsOf(canvas) {
   return { x: left / width, y: top / height, width: (right + 1 - left) / width, height: (bottom + 1 - top) / height };
 }
 
-/** Returns whether the alpha of an image cuts an object out: not if it is above 4 % nearly everywhere. */
-/** @type {(image: HTMLImageElement) => boolean} */
-export function cutsOut(image) {
-  const values = valuesOf(image).data;
-  let visible = 0;
-  for (let i = 3; i < values.length; i += 4) if (values[i] >= 0.04 * 255) visible += 1;
-  return visible < 0.98 * (values.length / 4);
-}
-
 /** Returns the colours of a photo under the alpha of a mask; null: all of them. */
 /** @type {(image: HTMLImageElement, alpha: HTMLCanvasElement | null) => HTMLCanvasElement} */
 export function cutOutOf(image, alpha) {

@@ -8,7 +8,7 @@ import * as drafts from "./drafts.js";
 import { boxOf } from "./geometry.js";
 import { announce, fail, showMessage } from "./messages.js";
 import * as panel from "./panel.js";
-import { alphaOf, boundsOf, cutOutOf, cutsOut } from "./pixels.js";
+import { alphaOf, boundsOf, cutOutOf } from "./pixels.js";
 import { Placing } from "./placing.js";
 import { Preview } from "./preview.js";
 import { Result } from "./result.js";
@@ -56,8 +56,6 @@ export class Session {
     this.next = null;
     /** @type {Map<string, HTMLImageElement>} */
     this.images = new Map();
-    /** The photos whose alpha cuts nothing out. @type {Set<string>} */
-    this.opaque = new Set();
     /** @type {Map<string, Promise<HTMLCanvasElement>>} */
     this.alphas = new Map();
     /** @type {Cutout | null} */
@@ -91,7 +89,7 @@ export class Session {
   /** Whether nothing is cut out. */
   get isEmpty() { return this.empty === (this.doc.mask ?? this.moving); }
   /** Whether the document has a cut-out: a mask, or a photo with transparency. */
-  get isCut() { return Boolean(this.doc.mask) || (this.moving?.channels === 4 && !this.opaque.has(this.moving.id)); }
+  get isCut() { return Boolean(this.doc.mask) || (this.moving?.channels === 4 && this.moving.cuts_out !== false); }
   get isComplete() { return this.way.isComplete(this); }
   /** The bounding box of the cut-out; valid if `ready`. */
   get box() { return /** @type {Box} */ (this.cutout?.box); }
@@ -113,9 +111,7 @@ export class Session {
   /** Loads the image of a photo for the screen. @param {Picture} picture */
   async loadImage(picture) {
     if (this.images.has(picture.id)) return;
-    const image = await api.image(picture.proxy_url);
-    if (picture.channels === 4 && !cutsOut(image)) this.opaque.add(picture.id);
-    this.images.set(picture.id, image);
+    this.images.set(picture.id, await api.image(picture.proxy_url));
   }
 
   /** Shows the step again, after a change of the active subject; without a place, it is cut out first. */
