@@ -38,8 +38,6 @@ _SHORTEST = 4
 _AROUND, _EVERY = 0.25, 2
 #: The largest ratio of the contrasts before and after, and the largest shift of the means, in levels.
 _RATIO, _SHIFT = 1.5, 0.15 * 255
-#: The dtypes of pictures, as NumPy's characters.
-_IMAGES = "BHefd"
 #: The random numbers of an object.
 _DRAWS = 8
 #: The keys of a sample that have a value for each object, with that of a pasted one.
@@ -425,8 +423,7 @@ def _check_image(image: Any, in_place: bool) -> None:
     accepts = "an array [H, W] or [H, W, C] of 1 or 3 channels"
     if not isinstance(image, np.ndarray):
         raise DTypeError(f"image: {type(image).__name__}, expected {accepts}, or a mapping with 'image'")
-    if image.dtype.char not in _IMAGES or image.ndim not in (2, 3) or not image.size:
-        _checks.image_form(image, image.dtype.name, "image", (2, 3))
+    _checks.image_form(image, image.dtype.name, "image", (2, 3))
     if image.ndim == 3 and image.shape[2] not in (1, 3):
         raise ShapeError(f"image: shape {list(image.shape)}, expected {accepts}")
     _checks.warn_of_range(image[..., None] if image.ndim == 2 else image, "image")

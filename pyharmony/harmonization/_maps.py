@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -63,7 +62,6 @@ class ColorMap(_reprs.Line):
     table: Float64 | None = None
 
     def __post_init__(self) -> None:
-        """Refuses parts of another form, or with NaN or infinities."""
         for field in dataclasses.fields(self):
             if getattr(self, field.name) is not None:
                 numbers = _checks.floats(getattr(self, field.name), field.name)
@@ -78,7 +76,7 @@ class ColorMap(_reprs.Line):
 
         The values of a table stay in [0, 1].
         """
-        result = IDENTITY.mixed(self, _checks.number(strength, "strength", low=-math.inf, accepts="a finite number"))
+        result = IDENTITY.mixed(self, _checks.number(strength, "strength", low=-np.inf, accepts="a finite number"))
         if strength > 1 and result.table is not None:
             result = ColorMap(table=result.table.clip(0, 1))
         return result
@@ -89,7 +87,7 @@ class ColorMap(_reprs.Line):
         Raises:
             ShapeError: only one has a table, or arrays have different shapes.
         """
-        _checks.number(share, "share", low=-math.inf, accepts="a finite number")
+        _checks.number(share, "share", low=-np.inf, accepts="a finite number")
         if share == 1:
             return other
         if share == 0:

@@ -13,11 +13,9 @@ from .._images.region import bounding_box
 from .._images.sizes import resized
 from ._network import NetworkCutter
 from ._poses import EYES, HIPS, MOUTH, POSED, SHOULDERS, Pose, Square
-from .heads import rectangle_of
+from .heads import Area, rectangle_of
 from .layers import Bools, Pixels, iou_of_regions
 from .people import THERE, among_people, head_around_face, mostly_people
-
-Rectangle = tuple[float, float, float, float]
 
 #: The side of the grid on which masks are compared.
 _SIDE = 128
@@ -60,7 +58,7 @@ class Posture(NamedTuple):
         160.0
     """
 
-    head: Rectangle
+    head: Area
     feet: float | None
     seat: float | None
 

@@ -18,7 +18,7 @@ from ._methods import Method, method_of
 from ._network import COUNT, NetworkCutter, Prompts
 from ._postures import Posture, posture_of, shows_people
 from ._prompts import Point, along, point_in, prompts_of, reduced_prompts, size_within
-from .heads import FAINT, Head, rectangle_of
+from .heads import FAINT, Area, Head, rectangle_of
 from .layers import Layer, Pixels, box_of, by_scores
 from .masks import Masks, Rectangle
 from .people import (
@@ -35,8 +35,6 @@ from .people import (
     whole_first,
 )
 from .scores import Weights, expected, facts_of, surely_best_first
-
-Quadruple = tuple[float, float, float, float]
 
 #: A mask whose score is below this is a guess.
 GUESSED = 0.5
@@ -380,7 +378,7 @@ class Session:
             return prompts
         return reduced_prompts(prompts, self.size, (self.picture.shape[1], self.picture.shape[0]))
 
-    def _at_size(self, rectangle: Quadruple) -> Quadruple:
+    def _at_size(self, rectangle: Area) -> Area:
         """Returns four numbers x, y, width, height of the reduced image in pixels of the full one."""
         if self._scale is None:
             return rectangle

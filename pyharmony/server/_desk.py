@@ -160,8 +160,7 @@ class Desk:
         height, width, channels = picture.pixels.shape
         size = {"width": width, "height": height, "channels": channels, "dtype": picture.pixels.dtype.name}
         self._save_proxy(id, picture)
-        cut = channels == 4 and cuts_out(picture.pixels[..., 3])
-        return {**size, "format": picture.format or "", "cuts_out": cut}
+        return {**size, "format": picture.format or "", "cuts_out": channels == 4 and cuts_out(picture.pixels[..., 3])}
 
     def run_task(self, task: Task) -> dict[str, Any]:
         """Runs a task of `_jobs`, and returns its record with the warnings."""
