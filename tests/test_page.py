@@ -3757,7 +3757,7 @@ def blending_samples(visit: Visit) -> None:
     visit.way("blend")
     visit.click("#sample")
     visit.step("place")
-    for name, value in (("x", 300), ("y", 100)):
+    for name, value in (("x", 226), ("y", 61)):
         visit.type(name, value)
     visit.settled()
     visit.page.wait_for_selector("#stage[data-exact=true]", timeout=PATIENCE)
