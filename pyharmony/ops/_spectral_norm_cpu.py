@@ -69,6 +69,5 @@ def normalize(
         raise zero_weight(zero)
     if write:
         for old, new in [*zip(us, new_us), *((v, at.logical(new_v)) for v, new_v, at in zip(vs, new_vs, layouts))]:
-            if old is not new:
-                old[...] = new
+            old[...] = new
     return sigmas, outs

@@ -40,7 +40,7 @@ from ._history import History
 from ._metrics import CONTENT_TYPE, Metrics
 from ._operations import MAX_JSON, OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId
 from ._page import Page
-from ._pool import Job, Pool, as_json
+from ._pool import Job, Pool
 from ._store import FULL_RETRY, Store, StoredPicture
 from ._text import excerpt
 from ._tree import Tree, new_id, proxy_format
@@ -485,7 +485,7 @@ class Service:
                 changed, changes, over = job.changed, self.pool.changes(job, count), job.over
                 count = len(job.phases)
                 for one in changes:
-                    yield f"event: job\ndata: {as_json(one)}\n\n"
+                    yield f"event: job\ndata: {one.model_dump_json(exclude_none=True)}\n\n"
                 if over:
                     self.pool.on_sent(job)
                     return

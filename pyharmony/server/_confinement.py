@@ -112,12 +112,8 @@ def gpu_files() -> list[Path]:
 
 def _restrict_files(libc: ctypes.CDLL, folder: str, readable: Sequence[str]) -> None:
     version = _checked(_call(libc, _CREATE, None, 0, 1))
-    rights = _ALL[max(known for known in _ALL if known <= version)]
-    attributes = struct.pack("=Q", rights)
-    if version >= 4:
-        attributes += struct.pack("=Q", _BIND_AND_CONNECT)
-    if version >= 6:
-        attributes += struct.pack("=Q", _SCOPED)
+    rights = _ALL[max(one for one in _ALL if one <= version)]
+    attributes = struct.pack("=3Q", rights, _BIND_AND_CONNECT, _SCOPED)[: 8 * (1 + (version >= 4) + (version >= 6))]
     rules = _checked(_call(libc, _CREATE, attributes, len(attributes), 0))
     try:
         reading = _READ_FILE | _READ_DIR | _EXECUTE

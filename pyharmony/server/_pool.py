@@ -17,8 +17,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from pydantic import BaseModel
-
 from ._answers import Error, JobInfo, Layer, Phase, Place, Refusal, Result, SegmentedMask, Status, moment
 from ._history import joined_history
 from ._metrics import Metrics
@@ -628,8 +626,3 @@ def _exit_text(code: int | None) -> str:
         with contextlib.suppress(ValueError):
             return f"signal {signal.Signals(-code).name}"
     return f"code {code}"
-
-
-def as_json(answer: BaseModel) -> str:
-    """Returns a response as JSON in one line."""
-    return answer.model_dump_json(exclude_none=True)
