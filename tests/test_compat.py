@@ -16,7 +16,7 @@ from scipy import ndimage
 from pyharmony import blend as blends
 from pyharmony import compat
 from pyharmony.compat import seamlessClone
-from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError, UnchangedWarning
 from pyharmony.reference import poisson as reference
 
 from .shared import closed
@@ -141,6 +141,7 @@ def random_mask(rng: np.random.Generator, height: int, width: int) -> tuple[np.n
     return mask, (int(y), int(x))
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.MaskWarning", "ignore::pyharmony.errors.UnchangedWarning")
 @pytest.mark.large
 def test_a_spike_lands_where_opencv_puts_it(cv2: ModuleType) -> None:
     rng = np.random.default_rng(0)
@@ -231,6 +232,7 @@ def test_ours_solves_the_mask_and_opencv_its_box(cv2: ModuleType, data_dir: Path
         assert np.abs(ours - np.clip(reference.poisson(s, d, m / 255), 0, 255)).max() <= OURS, name
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.large
 @pytest.mark.parametrize("slope", [0.0, 0.25, 0.5, 1.0])
 def test_both_agree_on_smooth_pairs(cv2: ModuleType, slope: float) -> None:
@@ -276,6 +278,7 @@ CALL_FORMS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning", "ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.large
 @pytest.mark.parametrize("form", CALL_FORMS)
 def test_opencvs_example_calls(cv2: ModuleType, data_dir: Path, form: str) -> None:
@@ -305,6 +308,7 @@ def test_opencvs_example_calls(cv2: ModuleType, data_dir: Path, form: str) -> No
         assert difference[deep & unclipped].max() <= 8 * (OURS + 0.5 + 0.5 * (flags == 3)), name
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning", "ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("flags", [1, 2])
 def test_the_tutorials_mask_of_all_ones(cv2: ModuleType, data_dir: Path, flags: int) -> None:
     """obj goes into the middle of im: mask = 255 * ones(obj.shape), center = half of im's size."""
@@ -355,6 +359,11 @@ THROWN = {
 }
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pyharmony.errors.ClippedWarning",
+    "ignore::pyharmony.errors.FloodedWarning",
+    "ignore::pyharmony.errors.UnchangedWarning",
+)
 @pytest.mark.parametrize("case", THROWN)
 @pytest.mark.parametrize("flags", [1, 2, 3])
 def test_where_opencv_throws(cv2: ModuleType, pair: Any, case: str, flags: int) -> None:
@@ -399,6 +408,7 @@ def test_a_mask_on_the_border_only() -> None:
     assert not np.delete(changed, 10, axis=0).any()
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning", "ignore::pyharmony.errors.UnchangedWarning")
 @pytest.mark.parametrize("flags", [1, 2, 3, 9])
 def test_all_of_dst_but_its_outermost_pixels(cv2: ModuleType, flags: int) -> None:
     rng = np.random.default_rng(6)
@@ -419,7 +429,8 @@ def test_all_of_dst_but_its_outermost_pixels(cv2: ModuleType, flags: int) -> Non
 
 def test_an_empty_mask_gives_a_copy(pair: Any) -> None:
     src, dst, mask = pair
-    result = seamlessClone(src, dst, np.zeros_like(mask), (37, 33), 1)
+    with pytest.warns(UnchangedWarning, match="mask is zero everywhere"):
+        result = seamlessClone(src, dst, np.zeros_like(mask), (37, 33), 1)
     assert np.array_equal(result, dst)
     assert not np.may_share_memory(result, dst)
 
@@ -459,6 +470,7 @@ def test_levels_between_weigh_the_gradients(cv2: ModuleType) -> None:
         assert abs(result[30, 30] - (50 + 100 * 128 / 255)) <= error
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.MaskWarning")
 def test_a_coloured_mask_counts_by_its_luma(pair: Any) -> None:
     src, dst, mask = pair
     coloured = np.dstack([mask, mask // 3, 0 * mask])
@@ -469,6 +481,7 @@ def test_a_coloured_mask_counts_by_its_luma(pair: Any) -> None:
     assert np.array_equal(any_of, seamlessClone(src, dst, mask, (37, 33), 1))
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning")
 def test_inputs_are_never_changed(pair: Any) -> None:
     """They are not, although OpenCV 5.0 erodes and inverts the mask that it is given."""
     src, dst, mask = pair
@@ -536,6 +549,7 @@ def test_strides_do_not_matter(pair: Any) -> None:
 # ---- the array to write into -------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning")
 @pytest.mark.parametrize("flags", [1, 2, 3])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_blend_is_written_and_returned(pair: Any, flags: int, channels: int) -> None:
@@ -622,6 +636,7 @@ def test_a_mistake_is_named(case: str) -> None:
 # ---- any mask, anywhere --------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.MaskWarning", "ignore::pyharmony.errors.UnchangedWarning")
 @example((10, 3, 4, 5), (0, 0), "MIXED_CLONE", 0.5, 1)  # strips along rows and along columns cross
 @given(
     st.tuples(*[st.integers(1, 14)] * 4),
