@@ -18,7 +18,7 @@ import pyharmony
 from pyharmony import blend
 from pyharmony._images import region
 from pyharmony.blend import _pyramid as pyramid_blend
-from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError, UnchangedWarning
 from pyharmony.reference import gaussian_poisson as gp_reference
 from pyharmony.reference import poisson as poisson_reference
 from pyharmony.reference import pyramid as pyramid_reference
@@ -82,6 +82,7 @@ def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 # ---- the promises of the call, for every blend -------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("name", BLENDS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_outside_the_mask_the_destination_stays_bit_for_bit(name, dtype, scene):
@@ -95,6 +96,7 @@ def test_outside_the_mask_the_destination_stays_bit_for_bit(name, dtype, scene):
         assert (result[mask > 0] != dst[mask > 0]).any()
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("name", BLENDS)
 def test_inputs_are_never_changed(name, scene):
     src, dst, mask = cast(scene[0], "uint8"), cast(scene[1], "uint8"), scene[2]
@@ -210,6 +212,7 @@ class Recorded:
         return recorded
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning")
 @pytest.mark.large  # memory is the same whatever the instructions and the checks; other tests make these calls
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 @pytest.mark.parametrize(
@@ -294,6 +297,7 @@ def test_torch_tensors_stay_torch(name, scene):
 # ---- placing ------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("name", BLENDS)
 @pytest.mark.parametrize("at", [(20, 15), (-13, 8), (70, 60), (4, -20), (-10, -10)])
 def test_a_source_lands_at_its_place(name, at, scene):
@@ -334,17 +338,16 @@ def test_the_object_does_not_shift():
 @pytest.mark.parametrize("name", BLENDS)
 def test_nothing_inside_gives_a_copy(name, scene):
     src, dst = cast(scene[0], "uint8"), cast(scene[1], "uint8")
-    for result in (
-        call(name, src, dst, np.zeros((90, 110), bool)),
-        call(name, src, dst, at=(110, 0)),
-        call(name, src, dst, at=(0, -1000)),
-    ):
+    for options in ({"mask": np.zeros((90, 110), bool)}, {"at": (110, 0)}, {"at": (0, -1000)}):
+        with pytest.warns(UnchangedWarning, match="nothing was blended"):
+            result, info = call(name, src, dst, **options, return_info=True)
+        assert info.method == "copy"
         assert result is not dst
         assert not np.shares_memory(result, dst)
         np.testing.assert_array_equal(result, dst)
-    assert call(name, src, dst, at=(110, 0), return_info=True)[1].method == "copy"
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("contour", ["half", "full"])
 def test_edges_that_leave_the_source_take_the_gradient_of_the_destination(contour):
     rng = np.random.default_rng(3)
@@ -406,6 +409,7 @@ def test_what_alpha_hides_leaves_no_halo(name):
 # ---- parts of a pixel, soft edges ---------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("name", BLENDS)
 def test_whole_pixels_may_be_floats(name, scene):
     src, dst, mask = cast(scene[0], "uint8"), cast(scene[1], "uint8"), scene[2]
@@ -527,6 +531,7 @@ RAMPS = (
 )
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("pair", [FLAT, RAMPS], ids=["flat", "ramps"])
 @pytest.mark.parametrize("shape", ["ellipse", "inner rectangle", "to the border", "all but a frame"])
 def test_the_default_call_leaves_no_seam(pair, shape):
@@ -579,6 +584,7 @@ def test_borders_are_not_darkened():
     np.testing.assert_allclose(result, 0.5, rtol=0, atol=LEVELS["float32"] / 255)
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("name", BLENDS)
 def test_masks_may_touch_every_border(name, scene):
     src, dst = cast(scene[0], "uint8"), cast(scene[1], "uint8")
@@ -589,6 +595,7 @@ def test_masks_may_touch_every_border(name, scene):
         np.testing.assert_array_equal(result[~mask], dst[~mask])
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("name", GRADIENTS)
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("cut", [False, True])
@@ -633,6 +640,7 @@ def test_strips_stay_where_nothing_else_is_known(name, scene):
         np.testing.assert_array_equal(blend.gaussian_poisson_tiles(src, dst, mask, out, tile=16), result)
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning", "ignore::pyharmony.errors.UnchangedWarning")
 @pytest.mark.parametrize("name", BLENDS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (1, 300), (300, 1), (2, 2), (3, 5)])
 def test_tiny_images(name, size):
@@ -668,6 +676,7 @@ def test_alpha_rounds_half_to_even():
     np.testing.assert_array_equal(blend.alpha(src, dst, half), [[0, 2, 2, 254]])
 
 
+@pytest.mark.filterwarnings("ignore:.* where 0 is black and 1 is white:pyharmony.errors.PyHarmonyWarning")
 def test_floats_are_not_clipped():
     src, dst = np.full((70, 70, 3), 7.5, np.float32), np.full((70, 70, 3), -2.25, np.float32)
     np.testing.assert_array_equal(blend.alpha(src, dst), src)
@@ -712,6 +721,7 @@ def test_laplacian_keeps_the_object_and_fades_at_the_contour():
     np.testing.assert_allclose(blend.laplacian(src, dst), src, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.covering(2)
 @pytest.mark.parametrize("gradients", ["source", "mixed", "average", "monochrome"])
 @pytest.mark.parametrize("contour", ["half", "full"])
@@ -728,6 +738,7 @@ def test_poisson_follows_the_definition(dtype, contour, gradients):
     assert info.residual >= 0
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("weight", [1.0, 0.05, 0.0])
 @pytest.mark.parametrize("kernel", ["normal", "sobel"])
 def test_gaussian_poisson_takes_the_full_contour(weight, kernel):
@@ -803,6 +814,7 @@ def by_definition(
     return x
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("preserve_background", [True, False])
 @pytest.mark.parametrize("base", ["membrane", "copy-paste", "image", "map"])
 def test_gaussian_poisson_follows_the_definition(base, preserve_background):
@@ -829,6 +841,7 @@ def test_gaussian_poisson_with_nothing_known_keeps_the_source(scene):
     np.testing.assert_allclose(blend.gaussian_poisson(src, dst).mean(), src.mean(), atol=2 / 255)
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 def test_the_tolerance_is_that_of_the_finest_solve(scene):
     src, dst, mask = cast(scene[0], "float32"), cast(scene[1], "float32"), scene[2]
     for tolerance in (0.25, 0.02):
@@ -913,6 +926,7 @@ def drawn_mask(rng: np.random.Generator, shape: str, height: int, width: int) ->
     return mask
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.MaskWarning", "ignore::pyharmony.errors.UnchangedWarning")
 @given(case=cases())
 def test_anything_is_right_or_the_documented_error(case):
     rng = np.random.default_rng(case["seed"])
@@ -1091,6 +1105,7 @@ def test_gaussian_poisson_takes_gradient_kernels(kernel, scene):
         blend.gaussian_poisson(src, dst, mask, gradient_kernel="laplace")
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning", "ignore::pyharmony.errors.UnchangedWarning")
 @pytest.mark.parametrize("at", [(-30, 2), (60, 60), (3, -20.5)])
 def test_a_source_beside_dst_changes_no_gradient(at: tuple[float, float]) -> None:
     """With preserve_background=False the image is still solved, from its own gradients and colours."""

@@ -41,7 +41,11 @@ from pyharmony.io import Picture
 
 from .shared import ROOT
 
-pytestmark = pytest.mark.chains
+# The pair of these tests asks for more than the guard lets through; what it says is asserted with `pytest.warns`.
+pytestmark = [
+    pytest.mark.chains,
+    pytest.mark.filterwarnings("ignore:.*the guard reduced the change:pyharmony.errors.ConfidenceWarning"),
+]
 
 PLAIN = tuple(name for name in METHODS if name != "auto")
 
@@ -272,6 +276,8 @@ def test_bright_floats_stay_bright(pair: Any) -> None:
         assert result[45:55, 65:75].min() > 3.5
 
 
+@pytest.mark.filterwarnings("ignore:the estimate has low confidence:pyharmony.errors.ConfidenceWarning")
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 @pytest.mark.parametrize("method", PLAIN)
 def test_nothing_to_go_by_is_a_copy_and_never_a_black_picture(method: str, pair: Any) -> None:
     image, mask = pair
@@ -291,6 +297,7 @@ def test_nothing_to_go_by_is_a_copy_and_never_a_black_picture(method: str, pair:
         assert free.mean() > 0.4 * image.mean(), name
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.MaskWarning", "ignore::pyharmony.errors.UnchangedWarning")
 def test_an_object_that_vanishes_in_the_reduced_picture_is_too_small(models: Any) -> None:
     image = np.full((3100, 3100, 3), 90, np.uint8)
     mask = np.zeros((3100, 3100), np.uint8)
@@ -300,6 +307,8 @@ def test_an_object_that_vanishes_in_the_reduced_picture_is_too_small(models: Any
         assert (result == 90).all() and info.method == "copy" and info.reason == "the object is too small"
 
 
+@pytest.mark.filterwarnings("ignore:the estimate has low confidence:pyharmony.errors.ConfidenceWarning")
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 @pytest.mark.parametrize("method", PLAIN)
 @pytest.mark.parametrize("guard", [True, False])
 def test_flat_regions_do_no_harm(method: str, guard: bool) -> None:
@@ -376,6 +385,7 @@ print(hashlib.sha256(pyharmony.harmonize(image / np.float32(255), mask).tobytes(
     assert len(digests) == 1
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 def test_memory_stays_below_the_image() -> None:
     image, mask = composite(1200, 1600)
     for method in ("mkl", "xue"):
@@ -419,6 +429,8 @@ def method(request: pytest.FixtureRequest) -> Any:
     return made
 
 
+@pytest.mark.filterwarnings("ignore:the estimate has low confidence:pyharmony.errors.ConfidenceWarning")
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 @pytest.mark.parametrize("guard", [True, False])
 def test_without_object_or_background_there_is_no_black_picture(method: Any, guard: bool, pair: Any) -> None:
     image, mask = pair
@@ -432,6 +444,8 @@ def test_without_object_or_background_there_is_no_black_picture(method: Any, gua
             assert (result == image).all() and info.method == "copy" and info.map.is_identity and info.reason
 
 
+@pytest.mark.filterwarnings("ignore:the estimate has low confidence:pyharmony.errors.ConfidenceWarning")
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 @pytest.mark.covering(1)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 90)])
 def test_the_smallest_images_come_back(method: Any, shape: tuple[int, int]) -> None:
@@ -445,6 +459,7 @@ def test_the_smallest_images_come_back(method: Any, shape: tuple[int, int]) -> N
         assert not guard or result.mean() > 60
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 def test_grey_and_four_channels(method: Any, pair: Any) -> None:
     image, mask = pair
     grey = image[..., 1]
@@ -548,6 +563,8 @@ def test_luminance_and_temperature_are_those_of_the_background(pair: Any) -> Non
     assert abs(lightness(free, hard > 0) - wanted) < 0.2 * abs(lightness(image, hard > 0) - wanted)
 
 
+@pytest.mark.filterwarnings("ignore:the estimate has low confidence:pyharmony.errors.ConfidenceWarning")
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 def test_clipped_highlights_stay_neutral_under_the_guard() -> None:
     random = np.random.default_rng(0)
     image = np.rint(random.normal((90, 110, 160), 20, (96, 96, 3))).clip(0, 255).astype(np.uint8)  # a blue evening
@@ -663,6 +680,7 @@ def test_xue_matches_what_it_measures(pair: Any) -> None:
     assert _xue.warmed(grey, 40)[0, 0] > _xue.warmed(grey, 40)[0, 2]
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 def test_an_object_of_fewer_than_500_pixels_is_left_to_itself_by_xue(pair: Any) -> None:
     image, _ = pair
     mask = np.zeros(image.shape[:2], np.uint8)
@@ -790,6 +808,7 @@ def test_what_is_made_of_a_change_falls_with_what_answers_differ_by() -> None:
         assert (np.diff(made) >= 0).all() and np.diff(made).max() < 0.05 and made[-1] > 50
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 @pytest.mark.parametrize("cautious", [False, True])
 @pytest.mark.parametrize("boost", [1.0, 1.5])
 def test_a_network_of_maps_makes_what_its_views_agree_on(models: Any, cautious: bool, boost: float) -> None:
@@ -1039,6 +1058,8 @@ def test_a_new_pct_net_leaves_the_picture(models: Any) -> None:
     assert (result == image).all() and info.map.is_identity
 
 
+@pytest.mark.filterwarnings("ignore:the estimate has low confidence:pyharmony.errors.ConfidenceWarning")
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 def test_what_a_network_cannot_be_trusted_with_is_left_as_it_is(models: Any) -> None:
     import torch
 
@@ -1126,6 +1147,10 @@ def test_the_statistics_of_what_has_no_batch_norm_are_refused(models: Any) -> No
         ph.harmonize(image, mask, method="mkl", batch_statistics=1)
 
 
+# That there is no GPU is told once in a process, by whichever test asks for it first.
+@pytest.mark.filterwarnings("ignore:.*'cuda' cannot be used:pyharmony.errors.PyHarmonyWarning")
+@pytest.mark.filterwarnings("ignore:the estimate has low confidence:pyharmony.errors.ConfidenceWarning")
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 def test_weights_of_a_file(models: Any, tmp_path: Path) -> None:
     import torch
 
@@ -1225,6 +1250,7 @@ def test_auto_is_the_network_that_comes_with_pyharmony(
         ph.harmonize(image, mask)
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
@@ -1269,6 +1295,7 @@ def test_maps_of_a_sequence_move_slowly() -> None:
     assert all((a == ph.harmonize(f, m, method="mkl")).all() for a, f, m in zip(none, frames, masks, strict=True))
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 def test_a_cut_starts_anew_and_a_frame_without_trust_goes_on() -> None:
     frames, masks = sequence(4)
     frames[2], frames[3] = frames[2] // 3, frames[3] // 3
