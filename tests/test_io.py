@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import itertools
 import logging
@@ -25,7 +26,7 @@ from PIL.PngImagePlugin import PngInfo
 
 import pyharmony as ph
 from pyharmony import errors
-from pyharmony.io import Picture, _decode, convert, read, save, write
+from pyharmony.io import Picture, _color_tags, _decode, convert, read, save, write
 from tests.foreign import PEAK_MEMORY
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
@@ -1207,6 +1208,119 @@ def test_jpeg_xl_of_other_kinds() -> None:
     ):
         with pytest.raises(errors.DecodeError, match="is damaged"):
             read(data)
+
+
+def jpeg_xl(
+    pixels: np.ndarray, *, icc: bytes | None = None, encoding: bytes | None = None, lossless: bool = True
+) -> bytes:
+    """Returns a JPEG XL file of uint8 pixels [H, W, C] by libjxl, whose functions imagecodecs is linked to."""
+    from imagecodecs import _jpegxl
+
+    lib = ctypes.CDLL(_jpegxl.__file__)
+    lib.JxlEncoderCreate.restype = lib.JxlEncoderFrameSettingsCreate.restype = ctypes.c_void_p
+    encoder = ctypes.c_void_p(lib.JxlEncoderCreate(None))
+    height, width, channels = pixels.shape
+    info = (ctypes.c_uint32 * 256)()
+    lib.JxlEncoderInitBasicInfo(info)
+    info[1], info[2], info[3], info[9], info[13] = width, height, 8, lossless, channels
+    assert lib.JxlEncoderSetBasicInfo(encoder, info) == 0
+    if icc is not None:
+        assert lib.JxlEncoderSetICCProfile(encoder, icc, ctypes.c_size_t(len(icc))) == 0
+    elif encoding is not None:
+        assert lib.JxlEncoderSetColorEncoding(encoder, encoding) == 0
+    settings = ctypes.c_void_p(lib.JxlEncoderFrameSettingsCreate(encoder, None))
+    assert lib.JxlEncoderSetFrameLossless(settings, int(lossless)) == 0
+    format_ = struct.pack("IIIxxxxQ", channels, 2, 0, 0)
+    data = np.ascontiguousarray(pixels).tobytes()
+    assert lib.JxlEncoderAddImageFrame(settings, format_, data, ctypes.c_size_t(len(data))) == 0
+    lib.JxlEncoderCloseInput(encoder)
+    out = ctypes.create_string_buffer(1 << 22)
+    at, left = ctypes.c_void_p(ctypes.addressof(out)), ctypes.c_size_t(len(out))
+    assert lib.JxlEncoderProcessOutput(encoder, ctypes.byref(at), ctypes.byref(left)) == 0
+    lib.JxlEncoderDestroy(encoder)
+    return out.raw[: len(out) - left.value]
+
+
+def jpeg_xl_encoding(primaries: int, transfer: int, gamma: float = 0, space: int = 0, white: int = 1) -> bytes:
+    """Returns a JxlColorEncoding: the enumerated colours of a file."""
+    return struct.pack("2i2di4x6di4xdi4x", space, white, 0, 0, primaries, *(0,) * 6, transfer, gamma, 0)
+
+
+WIDE_COLORS = {
+    "Adobe RGB": _color_tags.ADOBE_RGB, "P3": _color_tags.of_code_points(12, 13),
+    "BT.2020, linear": _color_tags.of_code_points(9, 8),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WIDE_COLORS)
+@pytest.mark.parametrize("lossless", [True, False])
+def test_the_icc_profile_of_a_jpeg_xl_is_honoured(kind: str, lossless: bool) -> None:
+    """Its pixels are those of the same profile in a PNG; a lossy file's are in the colours that the decoder states."""
+    pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
+    profile = _color_tags.profile(WIDE_COLORS[kind], False)
+    pixels = smooth(48, 64)
+    picture = read(jpeg_xl(pixels, icc=profile, lossless=lossless))
+    assert picture.lossy is not lossless
+    like = Picture(np.zeros((1, 1, 3), np.uint8))
+    expected = convert(Picture(pixels, profile), like).pixels
+    assert np.abs(expected.astype(int) - pixels).max() > 20  # the profile matters
+    error = np.abs(convert(picture, like).pixels.astype(int) - expected)
+    if lossless:
+        np.testing.assert_array_equal(picture.pixels, pixels)
+        assert picture.profile is not None and error.max() <= 1
+    else:
+        assert error.mean() < 4
+
+
+def test_the_icc_profile_of_a_grey_jpeg_xl_is_honoured() -> None:
+    pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
+    profile = _color_tags.profile(_color_tags.Colors(_color_tags.SRGB.primaries, (0, 1.4), "gamma 1.4"), True)
+    pixels = smooth(48, 64)[..., :1]
+    picture = read(jpeg_xl(pixels, icc=profile))
+    like = Picture(np.zeros((1, 1, 1), np.uint8))
+    np.testing.assert_array_equal(convert(picture, like).pixels, convert(Picture(pixels, profile), like).pixels)
+    assert (convert(picture, like).pixels != pixels).any()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "colors"),
+    [
+        (jpeg_xl_encoding(11, 13), _color_tags.of_code_points(12, 13)),
+        (jpeg_xl_encoding(9, 8), _color_tags.of_code_points(9, 8)),
+        (jpeg_xl_encoding(1, 65535, 1 / 1.8), _color_tags.Colors(_color_tags.SRGB.primaries, (0, 1.8), "gamma 1.8")),
+        (jpeg_xl_encoding(1, 1), _color_tags.SRGB),  # BT.709, shown by a display's curve
+        (jpeg_xl_encoding(11, 17, white=11), _color_tags.Colors(
+            (*_color_tags.of_code_points(12, 13).primaries[:3], (0.314, 0.351)), (0, 2.6), "DCI-P3")),
+    ],
+    ids=["P3", "BT.2020, linear", "gamma", "BT.709", "DCI-P3"],
+)  # fmt: skip
+def test_the_enumerated_colours_of_a_jpeg_xl(encoding: bytes, colors: _color_tags.Colors) -> None:
+    pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
+    pixels, like = smooth(48, 64), Picture(np.zeros((1, 1, 3), np.uint8))
+    picture = read(jpeg_xl(pixels, encoding=encoding))
+    expected = convert(Picture(pixels, _color_tags.profile(colors, False)), like).pixels
+    assert np.abs(convert(picture, like).pixels.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_a_jpeg_xl_of_hdr_is_refused(transfer: int) -> None:
+    pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
+    for lossless in (True, False):
+        with pytest.raises(errors.DecodeError, match="is an HDR image"):
+            read(jpeg_xl(smooth(48, 64), encoding=jpeg_xl_encoding(9, transfer), lossless=lossless))
+
+
+def test_a_jpeg_packed_in_a_jpeg_xl_is_read_as_the_jpeg() -> None:
+    """Its profile, EXIF, comment and IPTC are those of the JPEG, and so are its pixels."""
+    imagecodecs = pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
+    profile = _color_tags.profile(_color_tags.ADOBE_RGB, False)
+    photo = Image.fromarray(smooth(40, 64))
+    jpeg = by_pillow(photo, "JPEG", quality=97, icc_profile=profile, exif=phone_exif(6), comment=b"A note")
+    picture, expected = read(imagecodecs.jpegxl_encode_jpeg(jpeg)), read(jpeg)
+    assert picture.format == "JXL" and picture.pixels.shape == (64, 40, 3)
+    np.testing.assert_array_equal(picture.pixels, expected.pixels)
+    assert (picture.profile, picture.exif, picture.description) == (profile, expected.exif, expected.description)
+    assert picture.description.text == (("Comment", "A note"),)
 
 
 def test_jpeg_xl_without_imagecodecs_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -699,19 +699,18 @@ def _png16(png: _png.Png) -> NumpyArray:
 def _jxl_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -> Decoded:
     _jxl.codec()
     data = stream.read()
-    codestream, exif, xmp, is_packed_jpeg = _jxl.contents(data)
-    head = _colors_or_none(lambda: _jxl.header(codestream), name)
+    exif, xmp, is_packed_jpeg = _jxl.metadata(data)
+    head = _colors_or_none(lambda: _jxl.header(data), name)
     if head is None:
         raise Refusal("has colours of an unusual kind")
     check(head.width, head.height)
+    if is_packed_jpeg and (jpeg := _jxl.jpeg(data)):
+        return replace(_pillow_file(io.BytesIO(jpeg), "JPEG", check, name, keep_gps, Form()), format=format)
     if head.animated:
         logger.warning("%s: an animation; the first frame is read", name)
-    if head.has_profile:
-        logger.warning("%s: its ICC profile is not read by imagecodecs; sRGB is assumed", name)
     exif, _ = _metadata.clean_exif(exif, name, keep_gps)  # the decoder has turned the pixels upright
     pixels: Any = _jxl.decode(data, head)
-    lossy = head.lossy or is_packed_jpeg
-    return Decoded(pixels, None, exif, xmp, None, format, colors=head.colors, lossy=lossy)
+    return Decoded(pixels, head.profile, exif, xmp, None, format, colors=head.colors, lossy=head.lossy)
 
 
 # ---- TIFF ----

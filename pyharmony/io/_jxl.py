@@ -1,10 +1,12 @@
-"""The header of a JPEG XL file, which has its size and colours, and its metadata; imagecodecs decodes the pixels.
+"""JPEG XL by libjxl: its header and colours by the library inside imagecodecs, its pixels by imagecodecs itself.
 
-Source: ISO/IEC 18181-1:2024, annexes A and D; 18181-2, section 9, for the boxes.
+Source: ISO/IEC 18181-2, section 9, for the boxes; jxl/decode.h, jxl/codestream_header.h and jxl/color_encoding.h of
+libjxl 0.9 and later, whose ABI is fixed.
 """
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,70 +21,11 @@ from ._picture import Refusal
 
 _CODESTREAM = b"\xff\x0a"
 _MAX_METADATA = 1 << 24
-_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
-_GREY, _ICC = 1, -1
-_CUSTOM, _UNKNOWN_TRANSFER, _DCI = 2, 2, 17
-#: The distributions of the U32 fields of the header: the offset and the number of bits of each of four.
-_SIDE = ((1, 9), (1, 13), (1, 18), (1, 30))
-_ENUM = ((0, 0), (1, 0), (2, 4), (18, 6))
-_COUNT = ((0, 0), (1, 0), (2, 4), (1, 12))
-_BITS = ((8, 0), (10, 0), (12, 0), (1, 6))
-_FLOAT_BITS = ((32, 0), (16, 0), (24, 0), (1, 6))
-_SHIFT = ((0, 0), (3, 0), (4, 0), (1, 3))
-_NAME = ((0, 0), (0, 4), (16, 5), (48, 10))
-_COORDINATE = ((0, 19), (524288, 19), (1048576, 20), (2097152, 21))
-_TICKS = (
-    ((100, 0), (1000, 0), (1, 10), (1, 30)),
-    ((1, 0), (1001, 0), (1, 8), (1, 10)),
-    ((0, 0), (0, 3), (0, 16), (0, 32)),
-)
-_PREVIEW_BLOCKS, _PREVIEW = ((16, 0), (32, 0), (1, 5), (33, 9)), ((1, 6), (65, 8), (321, 10), (1345, 12))
-_CFA = ((1, 0), (0, 2), (3, 4), (19, 8))
-_ALPHA, _SPOT, _CFA_CHANNEL = 0, 2, 6  # kinds of extra channels
-
-
-class _Bits:
-    """The bits of a header, the lowest of each byte first."""
-
-    def __init__(self, data: bytes) -> None:
-        self._value, self._left = int.from_bytes(data, "little"), 8 * len(data)
-
-    def take(self, count: int) -> int:
-        if count > self._left:
-            raise Refusal("is damaged: it ends in its header")
-        value = self._value & ((1 << count) - 1)
-        self._value >>= count
-        self._left -= count
-        return value
-
-    def number(self, choices: tuple[tuple[int, int], ...]) -> int:
-        offset, bits = choices[self.take(2)]
-        return offset + self.take(bits)
-
-    def size(self) -> tuple[int, int]:
-        small = self.take(1)
-
-        def side() -> int:
-            return 8 * (self.take(5) + 1) if small else self.number(_SIDE)
-
-        height, ratio = side(), self.take(3)
-        if ratio:
-            over, under = _RATIOS[ratio - 1]
-            return height * over // under, height
-        return side(), height
-
-    def depth(self) -> int:
-        """Returns the bits of a value."""
-        if self.take(1):
-            bits = self.number(_FLOAT_BITS)
-            self.take(4)
-            return bits
-        return self.number(_BITS)
-
-    def point(self) -> tuple[float, float]:
-        values = [self.number(_COORDINATE) for _ in range(2)]
-        x, y = (-(value // 2) - 1 if value & 1 else value // 2 for value in values)
-        return x / 1e6, y / 1e6
+_BASIC_INFO, _COLOR_ENCODING = 0x40, 0x100  # JxlDecoderStatus
+_ORIGINAL, _DATA = 0, 1  # JxlColorProfileTarget: the colours of the file's image, and those of the decoded pixels
+#: JxlColorEncoding: space, white point, primaries (each with its chromaticities), transfer function, gamma, intent.
+_ENCODING = struct.Struct("2i2di4x6di4xdi")
+_GREY, _D65, _BT709, _SRGB, _DCI, _GAMMA = 1, 1, 1, 13, 17, 65535  # values of its fields
 
 
 @dataclass
@@ -94,107 +37,87 @@ class Header:
         bits: the number of bits of a value.
         lossy: whether the compression may have changed the pixels.
         premultiplied: whether the colours are multiplied by alpha.
-        colors: the colours; None for sRGB.
-        has_profile: whether the colours are those of an ICC profile, which imagecodecs does not return.
         animated: whether there are several frames.
+        colors, profile: the colours, or the ICC profile, of the decoded pixels; neither for sRGB.
     """
 
     width: int
     height: int
-    bits: int = 8
-    lossy: bool = True
-    premultiplied: bool = False
+    bits: int
+    lossy: bool
+    premultiplied: bool
+    animated: bool
     colors: _color_tags.Colors | None = None
-    has_profile: bool = False
-    animated: bool = False
+    profile: bytes | None = None
 
 
-def header(codestream: bytes) -> Header:
-    """Reads the header of a codestream.
+def header(data: bytes) -> Header:
+    """Reads the header of a file.
 
     Refusal: it is damaged, or an HDR image. UnknownColors: its colours are unusual.
     """
-    if codestream[:2] != _CODESTREAM:
-        raise Refusal("is damaged: it has no codestream")
-    bits = _Bits(codestream[2:4096])
-    head = Header(*bits.size())
-    if bits.take(1):  # all the rest has its default
+    library = _library()
+    decoder = ctypes.c_void_p(library.JxlDecoderCreate(None))
+    try:
+        library.JxlDecoderSubscribeEvents(decoder, _BASIC_INFO | _COLOR_ENCODING)
+        library.JxlDecoderSetInput(decoder, data, ctypes.c_size_t(len(data)))
+        library.JxlDecoderCloseInput(decoder)
+        info = (ctypes.c_uint32 * 256)()  # JxlBasicInfo, whose fields have 32 bits
+        if library.JxlDecoderProcessInput(decoder) != _BASIC_INFO or library.JxlDecoderGetBasicInfo(decoder, info):
+            raise Refusal("is damaged: its header cannot be read")
+        _, width, height, bits, *_ = info
+        if info[12] > 4:  # JxlOrientation: libjxl gives the size of the upright image
+            width, height = height, width
+        head = Header(width, height, bits, not info[9], bool(info[17]), bool(info[11]))
+        if library.JxlDecoderProcessInput(decoder) != _COLOR_ENCODING:
+            raise Refusal("is damaged: its colours cannot be read")
+        _colors_of(_encoding(library, decoder, _ORIGINAL))  # refuses HDR
+        if encoding := _encoding(library, decoder, _DATA):
+            head.colors = _colors_of(encoding)
+        else:
+            head.profile = _profile(library, decoder)
         return head
-    if bits.take(1):
-        bits.take(3)  # the orientation, which the decoder applies
-        if bits.take(1):
-            bits.size()
-        if bits.take(1):
-            _skip_preview(bits)
-        if bits.take(1):
-            head.animated = True
-            for choices in _TICKS:
-                bits.number(choices)
-            bits.take(1)
-    head.bits = bits.depth()
-    bits.take(1)
-    for _ in range(bits.number(_COUNT)):
-        head.premultiplied |= _extra_channel(bits)
-    head.lossy = bool(bits.take(1))  # XYB is the space of lossy compression
-    _read_colors(bits, head)
-    return head
+    finally:
+        library.JxlDecoderDestroy(decoder)
 
 
-def _skip_preview(bits: _Bits) -> None:
-    choices = _PREVIEW_BLOCKS if bits.take(1) else _PREVIEW
-    bits.number(choices)
-    if not bits.take(3):
-        bits.number(choices)
+def _encoding(library: Any, decoder: Any, target: int) -> tuple[Any, ...] | None:
+    """Returns the fields of colours that are no ICC profile."""
+    buffer = ctypes.create_string_buffer(2 * _ENCODING.size)
+    failed = library.JxlDecoderGetColorAsEncodedProfile(decoder, target, buffer)
+    return None if failed else _ENCODING.unpack_from(buffer)
 
 
-def _extra_channel(bits: _Bits) -> bool:
-    """Reads the description of a channel beside the colours; returns whether it is a premultiplied alpha."""
-    if bits.take(1):
-        return False
-    kind = bits.number(_ENUM)
-    bits.depth()
-    bits.number(_SHIFT)
-    bits.take(8 * bits.number(_NAME))
-    if kind == _SPOT:
-        bits.take(64)
-    elif kind == _CFA_CHANNEL:
-        bits.number(_CFA)
-    return kind == _ALPHA and bool(bits.take(1))
+def _colors_of(encoding: tuple[Any, ...] | None) -> _color_tags.Colors | None:
+    if encoding is None:
+        return None
+    space, white, *white_point, primaries, rx, ry, gx, gy, bx, by, transfer, gamma, _ = encoding
+    if white == _D65 and transfer == _SRGB and (space == _GREY or primaries == _BT709):
+        return None
+    red_green_blue = _color_tags.SRGB.primaries[:3] if space == _GREY else ((rx, ry), (gx, gy), (bx, by))
+    if transfer in (_DCI, _GAMMA):
+        curve: tuple[float, ...] = (0, 2.6 if transfer == _DCI else 1 / max(gamma, 1e-3))
+    elif (named := _color_tags.of_code_points(_BT709, transfer)) is None:
+        return None
+    else:
+        curve = named.curve
+    colors = _color_tags.Colors((*red_green_blue, tuple(white_point)), curve, "JPEG XL")
+    _color_tags.profile(colors, space == _GREY)  # raises UnknownColors
+    return colors
 
 
-def _read_colors(bits: _Bits, head: Header) -> None:
-    if bits.take(1):
-        return
-    if bits.take(1):
-        head.has_profile = not head.lossy  # of a lossy image the decoder returns sRGB
-        return
-    grey = bits.number(_ENUM) == _GREY
-    white = bits.number(_ENUM)
-    white_point = bits.point() if white == _CUSTOM else {10: (1 / 3, 1 / 3), 11: (0.314, 0.351)}.get(white)
-    primaries, points = 1, None
-    if not grey:
-        primaries = bits.number(_ENUM)
-        points = tuple(bits.point() for _ in range(3)) if primaries == _CUSTOM else None
-    gamma = bits.take(24) / 1e7 if bits.take(1) else None
-    transfer = 13 if gamma else bits.number(_ENUM)
-    if primaries == 11 and white != 11:
-        primaries = 12  # Display P3: P3 by the white of daylight
-    colors = _color_tags.of_code_points(1 if points else primaries, 8 if transfer == _DCI else transfer)
-    if colors is None or (colors == _color_tags.SRGB and not (points or white_point or gamma)):
-        return
-    curve = (0, 1 / gamma) if gamma else (0, 2.6) if transfer == _DCI else colors.curve
-    triangle = (*(points or colors.primaries[:3]), white_point or colors.primaries[3])
-    head.colors = _color_tags.Colors(
-        triangle, curve, colors.name if triangle == colors.primaries and not gamma else "JPEG XL"
-    )
+def _profile(library: Any, decoder: Any) -> bytes | None:
+    size = ctypes.c_size_t()
+    if library.JxlDecoderGetICCProfileSize(decoder, _DATA, ctypes.byref(size)) or size.value > _MAX_METADATA:
+        return None
+    buffer = ctypes.create_string_buffer(size.value)
+    failed = library.JxlDecoderGetColorAsICCProfile(decoder, _DATA, buffer, size)
+    return None if failed else buffer.raw
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields the kinds and contents of the boxes of a file; a bare codestream is one box."""
-    if data[:2] == _CODESTREAM:
-        yield b"jxlc", data
-        return
-    at = 0
+    """Yields the kinds and contents of the boxes of a file; a bare codestream has none."""
+    at = len(data) if data.startswith(_CODESTREAM) else 0
     while at + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
         start = at + 8
@@ -222,22 +145,33 @@ def codec() -> Any:
     raise Refusal(f"is a JPEG XL file, which is decoded by imagecodecs: {_install.hint('io')}")
 
 
-def contents(data: bytes) -> tuple[bytes, bytes | None, bytes | None, bool]:
-    """Returns the codestream up to its first part, EXIF, XMP, and whether it is a JPEG that was packed without loss."""
-    codestream, packed = b"", False
-    metadata: dict[bytes, bytes] = {}
+def _library() -> Any:
+    """Returns libjxl: the functions that imagecodecs' own module is linked to."""
+    codec()
+    from imagecodecs import _jpegxl
+
+    library = ctypes.CDLL(_jpegxl.__file__)
+    try:
+        library.JxlDecoderCreate.restype = ctypes.c_void_p
+    except AttributeError:
+        raise Refusal("is a JPEG XL file, whose header this build of imagecodecs does not give") from None
+    return library
+
+
+def metadata(data: bytes) -> tuple[bytes | None, bytes | None, bool]:
+    """Returns EXIF, XMP, and whether the file is a JPEG that was packed without loss."""
+    packed = False
+    texts: dict[bytes, bytes] = {}
     for kind, body in boxes(data):
         if kind == b"brob" and body[:4] in (b"Exif", b"xml "):
             kind, body = body[:4], _unpacked(body[4:])
-        if kind in (b"jxlc", b"jxlp") and not codestream:
-            codestream = body if kind == b"jxlc" else body[4:]
-        elif kind in (b"Exif", b"xml ") and body:
-            metadata.setdefault(kind, body)
+        if kind in (b"Exif", b"xml ") and body:
+            texts.setdefault(kind, body)
         packed |= kind == b"jbrd"
-    exif = metadata.get(b"Exif")
+    exif = texts.get(b"Exif")
     if exif is not None:  # an offset to the header of TIFF is first
         exif = exif[4 + int.from_bytes(exif[:4], "big") :]
-    return codestream, exif, metadata.get(b"xml "), packed
+    return exif, texts.get(b"xml "), packed
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -246,6 +180,15 @@ def _unpacked(data: bytes) -> bytes:
         return bytes(imagecodecs.brotli_decode(data, out=_MAX_METADATA))
     except (imagecodecs.BrotliError, imagecodecs.DelayedImportError, ValueError):
         return b""
+
+
+def jpeg(data: bytes) -> bytes | None:
+    """Returns the JPEG file that was packed without loss; None if it cannot be restored."""
+    imagecodecs = codec()
+    try:
+        return bytes(imagecodecs.jpegxl_decode_jpeg(data))
+    except (imagecodecs.JpegxlError, ValueError):
+        return None
 
 
 def decode(data: bytes, head: Header) -> NumpyArray:
