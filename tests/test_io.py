@@ -744,6 +744,41 @@ def test_descriptions_are_carried_or_told(source: str, target: str) -> None:
                                    "Comment": "shot at dawn"}  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", [1034, 1035, 1050, 2000, 2997, 4000, 10000])
+@pytest.mark.parametrize("format", ["jpeg", "tiff", "png"])
+def test_resources_of_photoshop_that_are_dropped_are_told(format: str, kind: int) -> None:
+    """Once each kind; IPTC beside them is carried, and what repeats other metadata is not worth a word."""
+    image = Image.fromarray(smooth(16, 20))
+
+    def file(*kinds: int) -> bytes:
+        blocks = b"".join(resource(each, b"abc") for each in kinds) + resource(1028, iim())
+        stream = io.BytesIO()
+        if format == "jpeg":
+            blocks = b"Photoshop 3.0\0" + blocks
+            image.save(stream, "JPEG", extra=b"\xff\xed" + struct.pack(">H", len(blocks) + 2) + blocks)
+        elif format == "tiff":
+            tifffile.imwrite(
+                stream, smooth(16, 20), photometric="rgb", extratags=[(34377, 7, len(blocks), blocks, True)]
+            )
+        else:
+            info = PngInfo()
+            info.add_text("Raw profile type 8bim", f"\n8bim\n{len(blocks):8}\n{blocks.hex()}\n")
+            image.save(stream, "PNG", pnginfo=info)
+        return stream.getvalue()
+
+    name = "clipping path" if 2000 <= kind <= 2997 else "data of Photoshop"
+    with pytest.warns(errors.PyHarmonyWarning, match=f"^image: the {name} is not kept: only the pixels") as told:
+        picture = read(file(1036, kind, kind))
+    assert len(told) == 1 and b"A. Nonymous" in (picture.description.iptc or b"")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read(file(1036, 1005, 1061)).description.iptc == picture.description.iptc
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, smooth(16, 20), photometric="rgb", extratags=[(37724, 7, 4, b"8BIM", True)])
+    with pytest.warns(errors.PyHarmonyWarning, match="the data of layers is not kept"):
+        read(stream.getvalue())
+
+
 def test_other_programs_read_descriptions() -> None:
     back = Image.open(io.BytesIO(encoded(read(described("jpeg", smooth(16, 20))), "jpeg")))
     assert back.info["comment"] == b"shot at dawn"
@@ -834,6 +869,44 @@ def test_nodata_and_masked_values_are_not_known(nodata: float, blend: str) -> No
         assert np.isfinite(pixels[10:30, 10:30]).all()
         if isinstance(result, np.ma.MaskedArray):
             assert result.mask[:, 30:].all() and not result.mask[:, :25].any() and not result.mask[10:30, 10:30].any()
+
+
+def with_nodata(pixels: np.ndarray, nodata: float) -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, pixels, photometric="rgb", extratags=[(42113, 2, 0, repr(nodata), True)])
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["bytes", "path", "Picture"])
+@pytest.mark.parametrize("nodata", [0.0, 255.0])
+def test_nodata_that_is_taken_for_a_colour_is_told(nodata: float, kind: str, tmp_path: Path) -> None:
+    """Of src, of the background of a composite and of an edited image, no pixels are left out; a warning says so."""
+    pixels = smooth(40, 50).clip(1, 254)
+    pixels[5:9, 7:12] = int(nodata)
+    data = with_nodata(pixels, nodata)
+    path = tmp_path / "scene.tif"
+    path.write_bytes(data)
+    image: Any = {"bytes": data, "path": path, "Picture": read(data)}[kind]
+    mask = np.zeros((40, 50), np.uint8)
+    mask[4:30, 4:30] = 255
+    subject = np.dstack([np.full((10, 8, 3), 90, np.uint8), np.pad(np.full((8, 6), 255, np.uint8), 1)])
+    plain = smooth(40, 50)
+    doors = {
+        "src": lambda: ph.blend.alpha(image, plain, mask),
+        "background": lambda: ph.compose(subject, image, at=(20, 20), harmonize=None, shadow=False),
+        "subjects": lambda: ph.compose(image, plain, at=(0, 0), masks=mask, harmonize=None, shadow=False),
+        "image": lambda: ph.harmonize(image, mask, method="reinhard"),
+    }
+    for name, door in doors.items():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            door()
+        texts = [str(one.message) for one in caught if "nodata value of the file" in str(one.message)]
+        assert texts == [f"{name}: 20 pixels have the nodata value of the file, {nodata:g}, which is taken for a "
+                         "colour here"], name  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ph.blend.alpha(plain, image, mask)  # dst: they are left out
 
 
 def test_a_converted_image_has_no_nodata() -> None:

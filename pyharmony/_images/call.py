@@ -239,7 +239,8 @@ class Call:
         """Opens, converts, computes and delivers one item; returns the result and its info."""
         if any(_cuda.is_device_array(x) for x in (*item.images.values(), item.out)):
             return self._of_device_arrays(item, work)
-        opened = open_item(item, keep_gps=bool(self.keep_gps))
+        # `compose` reads its background before, and warns of pixels without data by the background's name.
+        opened = open_item(item, keep_gps=bool(self.keep_gps), takes_nodata=self.function == "compose")
         try:
             frame = Frame(
                 opened.source,
@@ -329,14 +330,14 @@ class OpenItem:
     widened: bool = False
 
 
-def open_item(item: Item, *, keep_gps: bool) -> OpenItem:
+def open_item(item: Item, *, keep_gps: bool, takes_nodata: bool = False) -> OpenItem:
     """Opens the files of an item, converts its images to dst's profile, depth and channels, and checks `out`."""
 
-    def opened(x: Any, name: str) -> Picture:
-        return picture_of(x, name, keep_gps=keep_gps)
+    def opened(x: Any, name: str, is_known: bool = False) -> Picture:
+        return picture_of(x, name, keep_gps=keep_gps, takes_nodata=is_known)
 
     own, dst = item.name, item.dst
-    picture = None if is_array(dst) else opened(dst, own)
+    picture = None if is_array(dst) else opened(dst, own, takes_nodata or item.src is not ITSELF)
 
     def in_colours(x: Any, name: str) -> Any:
         if is_array(x):
@@ -344,7 +345,7 @@ def open_item(item: Item, *, keep_gps: bool) -> OpenItem:
         return convert(opened(x, name), picture or Picture(as_images(dst, own)[0]), name).pixels
 
     def as_mask(x: Any, name: str) -> Any:
-        return x if x is None or is_array(x) else mask_of(opened(x, name), name)
+        return x if x is None or is_array(x) else mask_of(opened(x, name, True), name)
 
     source = None if item.src is ITSELF else in_colours(item.src, "src")
     mask, valid = as_mask(item.mask, "mask"), as_mask(item.dst_valid, "dst_valid")
@@ -356,7 +357,7 @@ def open_item(item: Item, *, keep_gps: bool) -> OpenItem:
         beside["source"] = in_colours(beside["source"], "source")
     beside |= {name: as_mask(beside[name], name) for name in ("source_mask", "reference") if name in beside}
     if is_file(weight) or is_pil(weight) or isinstance(weight, Picture):
-        values = mask_of(opened(weight, "color_weight"), "color_weight")
+        values = mask_of(opened(weight, "color_weight", True), "color_weight")
         beside["color_weight"] = values / np.float32(VALUE_RANGE[values.dtype.name])
     known = None if picture is None or item.src is ITSELF else known_of(picture)
     if isinstance(dst, np.ma.MaskedArray) and item.src is not ITSELF:

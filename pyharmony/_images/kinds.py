@@ -16,7 +16,7 @@ from .._arrays import NumpyArray, is_array, is_pil, is_torch
 from .._warnings import warn
 from ..errors import DTypeError, PyHarmonyError, ShapeError
 from ..io import Picture, convert, read
-from ..io.masks import mask_of
+from ..io.masks import known_of, mask_of
 from .frame import layout
 
 
@@ -25,16 +25,21 @@ def is_file(x: Any) -> bool:
     return isinstance(x, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(x, "read")
 
 
-def picture_of(x: Any, name: str, *, keep_gps: bool = False) -> Picture:
-    """Returns an image that is not an array as a `Picture`."""
-    if isinstance(x, Picture):
-        return x
-    if not (is_file(x) or is_pil(x)):
+def picture_of(x: Any, name: str, *, keep_gps: bool = False, takes_nodata: bool = False) -> Picture:
+    """Returns an image that is not an array as a `Picture`.
+
+    takes_nodata: whether the caller keeps pixels without data apart; otherwise a warning says that they are colours.
+    """
+    if not (isinstance(x, Picture) or is_file(x) or is_pil(x)):
         raise DTypeError(
             f"{name}: {type(x).__name__}, expected a numpy.ndarray, a torch.Tensor, a PIL image, a path, the bytes "
             "of a file, an open binary file or a pyharmony.io.Picture"
         )
-    return read(x, name, keep_gps=keep_gps)
+    picture = read(x, name, keep_gps=keep_gps)
+    if not takes_nodata and (known := known_of(picture)) is not None:
+        unknown, value = known.size - np.count_nonzero(known), picture.description.nodata
+        warn(f"{name}: {unknown} pixels have the nodata value of the file, {value:g}, which is taken for a colour here")
+    return picture
 
 
 @contextlib.contextmanager
@@ -106,7 +111,7 @@ def in_colours(image: OneImage, like: OneImage, name: str) -> NumpyArray:
 
 def checked_mask(x: Any, name: str, height: int, width: int) -> NumpyArray:
     """Returns a mask of any kind as a checked array [H, W] of bool, integers, or floats in [0, 1]."""
-    values: Any = in_float32(x) if is_array(x) else mask_of(picture_of(x, name), name)
+    values: Any = in_float32(x) if is_array(x) else mask_of(picture_of(x, name, takes_nodata=True), name)
     # The channel axis of a tensor is its first.
     if is_torch(values) and tuple(values.shape) == (1, height, width):
         values = values[0]

@@ -414,8 +414,8 @@ def _read_images(
     files = [_file_of(recipe, i) for i in (None, *range(len(images)))]
     first, *reads = in_threads(read_file, list(zip((background, *images), ("background", *names), files, strict=True)))
     whole = first.picture if first else background
-    if not first and not _arrays.is_array(background):
-        whole = picture_of(background, "background", keep_gps=keep_gps)
+    if first or not _arrays.is_array(background):
+        whole = picture_of(whole, "background", keep_gps=keep_gps)
     if _arrays.is_array(background) and len(as_images(whole, "background")) != 1:
         raise ShapeError("background: a batch, expected one image; call compose for each")
     target = _pixels_of(whole)
@@ -555,7 +555,7 @@ def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: b
     if least is not None and file in ("", checksum):
         picture, whole = opened_reduced(path, name, least, keep_gps=keep_gps)
     else:
-        picture, whole = picture_of(path, name, keep_gps=keep_gps), None
+        picture, whole = picture_of(path, name, keep_gps=keep_gps, takes_nodata=True), None
     if file != "" or max(picture.pixels.shape[:2]) < 2 * DECIDED:
         return _ReadFile(picture, whole, checksum)
     # Without a preview, objects are detected in the same pixels as with one.

@@ -19,6 +19,7 @@ from .. import _arrays, _checks
 from .._public import publish
 from ..errors import DTypeError, OutOfMemory, ShapeError
 from ..typing import Array, FileLike, ImageFormat, PathLike, PILImage, WritableFile
+from ._description import Description
 from ._picture import MAX_PIXELS, Picture
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_PIXELS",
+    "Description",
     "Layer",
     "Picture",
     "check_target",

@@ -663,8 +663,9 @@ def _png_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -
             pixels.info["transparency"] = key * 255 // ((1 << png.depth) - 1)  # Pillow scales the pixels alone
     if png.texts_left:
         logger.warning("%s: texts of more than %d bytes; the rest is not kept", name, _description.MAX_TEXT)
-    description = _description.of_texts(png.text)
-    return Decoded(pixels, profile, png.exif, png.xmp, png.dpi, format, colors=colors, description=description)
+    description, others = _description.of_texts(png.text)
+    metadata = profile, png.exif, png.xmp, png.dpi, format
+    return Decoded(pixels, *metadata, colors=colors, description=description, others=(*others,))
 
 
 def _cv2(what: str) -> Any:
@@ -746,7 +747,8 @@ def _tiff_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) 
     if not 1 <= decoded.orientation <= 8:
         decoded.orientation = 1
     layout = _tiff_pixels.layout(main, width, height)
-    decoded.description = _description.of_directory(main, layout.is_plain)
+    decoded.description, others = _description.of_directory(main, layout.is_plain)
+    decoded.others = (*others,)
     decoded.lossy = layout.is_lossy
     _tiff_pixels.segments(main, width, height)  # Pillow ignores missing segments
     if _tiff_pixels.is_for_pillow(main, layout):

@@ -18,11 +18,15 @@ from . import _tiff
 #: The tags of a TIFF that say where on Earth its pixels are, their values, and which of them are no data.
 _SCALE, _TIEPOINTS, _MATRIX, _GDAL_METADATA, _NODATA = 33550, 33922, 34264, 42112, 42113
 _GEO = (_SCALE, _TIEPOINTS, _MATRIX, 34735, 34736, 34737)
-_IPTC, _PHOTOSHOP = 33723, 34377
+_IPTC, _PHOTOSHOP, _LAYERS = 33723, 34377, 37724
 _ASCII, _SHORT, _DOUBLE = 2, 3, 12  # the types of these fields
 #: The largest size of the texts of a file, of its comments, and of its IPTC, in bytes.
 MAX_TEXT = 1 << 22
 _IRB = b"Photoshop 3.0\0"
+_IPTC_RESOURCE = 1028
+#: Photoshop's resources that repeat other metadata (resolution, profile, EXIF, XMP, digest of IPTC), name the program
+#: that wrote the file, or are thumbnails.
+_REPEATED_RESOURCES = (1005, _IPTC_RESOURCE, 1033, 1036, 1039, 1057, 1058, 1059, 1060, 1061)
 _MAX_SEGMENT = 65533  # the largest size of the contents of a JPEG segment
 #: The data sets of IIM's record 2 that a changed image makes untrue: its layout, orientation, length and preview.
 _UNTRUE = (130, 131, 200, 201, 202)
@@ -44,6 +48,14 @@ class Description:
         gdal: the field of GDAL's own metadata, or nothing.
         size: the width and height for which geo is true.
         nodata: the value of pixels that are not known, by GDAL's tag; None if there is none.
+
+    Example:
+        >>> import pyharmony
+        >>> description = pyharmony.io.Description(text=(("Author", "A. Nonymous"),))
+        >>> picture = pyharmony.io.Picture(np.zeros((2, 3, 3), np.uint8), description=description)
+        >>> pyharmony.save(picture, "by.png")
+        >>> pyharmony.io.read("by.png").description.text
+        (('Author', 'A. Nonymous'),)
     """
 
     text: tuple[tuple[str, str], ...] = ()
@@ -128,9 +140,10 @@ def _clean_iptc(data: bytes, keep_gps: bool) -> bytes | None:
     return b"".join(sets) if has_values else None
 
 
-def iptc_of_resources(data: bytes) -> tuple[bytes | None, bool]:
-    """Returns the IPTC data in Photoshop's image resource blocks, and whether there are clipping paths."""
-    at, iptc, paths = 0, None, False
+def iptc_of_resources(data: bytes) -> tuple[bytes | None, list[str]]:
+    """Returns the IPTC data in Photoshop's image resource blocks, and the names of what else is in them."""
+    at, iptc = 0, None
+    others: list[str] = []
     while data[at : at + 4] == b"8BIM" and at + 7 <= len(data):
         kind, length = struct.unpack_from(">HB", data, at + 4)
         at += 6 + (length + 2) // 2 * 2
@@ -138,11 +151,12 @@ def iptc_of_resources(data: bytes) -> tuple[bytes | None, bool]:
             break
         size = struct.unpack_from(">I", data, at)[0]
         body = data[at + 4 : at + 4 + size]
-        if kind == 0x0404 and iptc is None and len(body) == size:
+        if kind == _IPTC_RESOURCE and iptc is None and len(body) == size:
             iptc = body
-        paths |= 2000 <= kind <= 2997
+        elif kind not in _REPEATED_RESOURCES:
+            others.append("clipping path" if 2000 <= kind <= 2997 else "data of Photoshop")
         at += 4 + size + size % 2
-    return iptc, paths
+    return iptc, others
 
 
 def _resources(iptc: bytes) -> bytes:
@@ -160,8 +174,8 @@ def of_segments(segments: Iterable[tuple[str, bytes]]) -> tuple[Description, lis
             comments.append((COMMENT, _decoded(data.rstrip(b"\0"))))
         elif name == "APP13" and data.startswith(_IRB):
             blocks.append(data[len(_IRB) :])
-    iptc, paths = iptc_of_resources(b"".join(blocks)[:MAX_TEXT])
-    return Description(tuple(comments), iptc), ["clipping path"] * paths
+    iptc, others = iptc_of_resources(b"".join(blocks)[:MAX_TEXT])
+    return Description(tuple(comments), iptc), others
 
 
 def segments(description: Description) -> tuple[bytes, set[str]]:
@@ -190,18 +204,19 @@ def _decoded(data: bytes) -> str:
 # ---- PNG ----
 
 
-def of_texts(texts: Iterable[tuple[str, str]]) -> Description:
-    """Returns the description in the texts of a PNG; IPTC is in one of ImageMagick's form."""
+def of_texts(texts: Iterable[tuple[str, str]]) -> tuple[Description, list[str]]:
+    """Returns the description in the texts of a PNG, whose IPTC has ImageMagick's form, and what else is not kept."""
     pairs = tuple(texts)
-    iptc = None
+    iptc: bytes | None = None
+    others: list[str] = []
     for key, value in pairs:
         if key in ("Raw profile type iptc", "Raw profile type 8bim"):
             try:
                 data = bytes.fromhex("".join(value.split()[2:]))
             except ValueError:
                 continue
-            iptc = iptc_of_resources(data)[0] if data.startswith(b"8BIM") else data
-    return Description(pairs, iptc)
+            iptc, others = iptc_of_resources(data) if data.startswith(b"8BIM") else (data, [])
+    return Description(pairs, iptc), others
 
 
 def texts(description: Description) -> list[tuple[str, str]]:
@@ -216,8 +231,8 @@ def texts(description: Description) -> list[tuple[str, str]]:
 # ---- TIFF ----
 
 
-def of_directory(main: _tiff.Directory, plain: bool) -> Description:
-    """Returns the description in a TIFF file.
+def of_directory(main: _tiff.Directory, plain: bool) -> tuple[Description, list[str]]:
+    """Returns the description in a TIFF file, and what else is in it that is not kept.
 
     plain: whether values of pixels are returned as they are stored; otherwise none of them equals nodata.
     """
@@ -229,7 +244,9 @@ def of_directory(main: _tiff.Directory, plain: bool) -> Description:
 
     iptc = main.entry(_IPTC, MAX_TEXT)
     resources = main.entry(_PHOTOSHOP, MAX_TEXT)
-    data = iptc.data if iptc else iptc_of_resources(resources.data)[0] if resources else None
+    data, others = iptc_of_resources(resources.data) if resources else (None, [])
+    others += ["data of layers"] * (_LAYERS in main.where)
+    data = iptc.data if iptc else data
     if data and data[:1] != b"\x1c" and data[3:4] == b"\x1c":  # written as numbers of the other byte order
         data = b"".join(data[i : i + 4][::-1] for i in range(0, len(data), 4))
     value = main.entry(_NODATA, 64)
@@ -239,7 +256,7 @@ def of_directory(main: _tiff.Directory, plain: bool) -> Description:
         nodata = None
     geo = fields(*_GEO)
     size = (main.number(256, 0), main.number(257, 0)) if geo else None
-    return Description((), data, geo, fields(_GDAL_METADATA), size, nodata)
+    return Description((), data, geo, fields(_GDAL_METADATA), size, nodata), others
 
 
 def entries(description: Description) -> list[_tiff.Entry]:
@@ -262,9 +279,10 @@ def of_pil(image: Any) -> tuple[Description, list[str]]:
     if segments := getattr(image, "applist", None):
         return of_segments(segments)
     if image.format == "PNG":
-        return of_texts((key, str(value)) for key, value in getattr(image, "text", {}).items()), []
+        return of_texts((key, str(value)) for key, value in getattr(image, "text", {}).items())
     if (fields := getattr(image, "tag_v2", None)) is None:
         return NOTHING, []
-    absent = [name for name, tags in (("georeference", _GEO), ("nodata value", (_NODATA,)), ("IPTC data", (_IPTC,)))
-            if any(tag in fields for tag in tags)]  # fmt: skip
+    kinds = {"georeference": _GEO, "nodata value": (_NODATA,), "IPTC data": (_IPTC,),
+             "data of Photoshop": (_PHOTOSHOP,), "data of layers": (_LAYERS,)}  # fmt: skip
+    absent = [name for name, tags in kinds.items() if any(tag in fields for tag in tags)]
     return NOTHING, absent
