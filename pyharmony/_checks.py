@@ -17,7 +17,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast, get_args
+from typing import Any, BinaryIO, TypeVar, cast, get_args, get_origin
 
 import numpy as np
 import numpy.typing as npt
@@ -571,16 +571,21 @@ def several(x: Any, name: str, accepts: str) -> list[Any]:
 
 
 def kinds(function: FunctionT) -> FunctionT:
-    """Decorates a public function or `__init__`: refuses arguments that are not of the kind of their annotation.
+    """Decorates a public function, `__init__` or dataclass: refuses arguments that are not of their annotation's kind.
 
-    `_KINDS` has the kinds; other annotations, ranges and names are checked by the function. For calls that take
-    milliseconds: binding the arguments takes microseconds.
+    `_KINDS` has the kinds; other annotations, ranges and names are checked by the function. A default is of any kind.
+    Numbers are passed on as int and float. For calls that take milliseconds: binding arguments takes microseconds.
     """
+    if isinstance(function, type):
+        function.__init__ = kinds(function.__init__)  # type: ignore[misc]
+        return function
     signature = inspect.signature(function)
+    scope = inspect.unwrap(function).__globals__
     checks = {
-        name: (check, parameter.default is None or "None" in parameter.annotation)
+        name: (check, parameter.default, "None" in str(parameter.annotation))
         for name, parameter in signature.parameters.items()
-        for check in [_kind_of(str(parameter.annotation), function.__globals__)]
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        for check in [_kind_of(str(parameter.annotation), scope)]
         if check is not None
     }
 
@@ -590,14 +595,17 @@ def kinds(function: FunctionT) -> FunctionT:
     @functools.wraps(function)
     def checked(*args: Any, **options: Any) -> Any:
         try:
-            arguments = signature.bind(*args, **options).arguments
+            bound = signature.bind(*args, **options)
         except TypeError:  # the function itself raises the error that names the missing or unknown argument
-            arguments = {}
+            return function(*args, **options)
         for name in names:
-            check, none = checks[name]
-            if name in arguments and not (none and arguments[name] is None):
-                check(arguments[name], name)
-        return function(*args, **options)
+            check, default, accepts_none = checks[name]
+            value = bound.arguments.get(name, default)
+            if value is not default and not (accepts_none and value is None):
+                number = check(value, name)
+                if isinstance(number, (int, float)):
+                    bound.arguments[name] = number
+        return function(*bound.args, **bound.kwargs)
 
     return cast(FunctionT, checked)
 
@@ -605,17 +613,26 @@ def kinds(function: FunctionT) -> FunctionT:
 def _kind_of(annotation: str, scope: Mapping[str, Any]) -> Callable[[Any, str], Any] | None:
     """Returns the check for an annotation, whose classes are those of a module's scope; None if there is none."""
     plain = annotation.removesuffix(" | None")
-    if plain.startswith("Sequence[") and isinstance(entry := scope.get(plain[9:-1]), type):
-        return functools.partial(_each, _instance(entry))
-    if plain.startswith("tuple[") and set(plain[6:-1].split(", ")) <= {"int", "float"}:
-        return functools.partial(_tuple, [_KINDS[part] for part in plain[6:-1].split(", ")])
+    if plain.startswith("Sequence[") and " | " not in plain and (check := _kind_of(plain[9:-1], scope)):
+        return functools.partial(_each, check)
+    parts = plain[6:-1].split(", ") if plain.startswith("tuple[") else []
+    if parts and set(parts) <= {"int", "float"}:
+        return functools.partial(_tuple, [_KINDS[part] for part in parts])
+    if parts[1:] == ["..."] and (check := _kind_of(parts[0], scope)):
+        return functools.partial(_each, check)
     for begin, check in _KINDS.items():
         if plain == begin or (begin.endswith("[") and plain.startswith(begin) and "] | " not in plain):
             return check
+    if " | " in plain:
+        parts = plain.split(" | ")
+        checks = {part: check for part in parts if (check := _kind_of(part, scope))}
+        return functools.partial(_either, checks) if len(checks) == len(parts) else None
     first, *rest = plain.split(".")
     kind = functools.reduce(lambda owner, part: getattr(owner, part, None), rest, scope.get(first))
     kind = getattr(kind, "__bound__", kind)
-    if not isinstance(kind, type) or kind.__module__ == "typing":
+    if get_origin(kind) is Callable:
+        return _callable
+    if not isinstance(kind, type) or kind.__module__ == "typing" or getattr(kind, "_is_protocol", False):
         return None
 
     return _instance(kind)
@@ -644,6 +661,11 @@ def _callable(x: Any, name: str) -> None:
         raise DTypeError(f"{name}: {type(x).__name__}, expected a function")
 
 
+def _bytes(x: Any, name: str) -> None:
+    if not isinstance(x, bytes):
+        raise DTypeError(f"{name}: {type(x).__name__}, expected bytes")
+
+
 def _mapping(x: Any, name: str) -> None:
     if not isinstance(x, Mapping):
         raise DTypeError(f"{name}: {type(x).__name__}, expected a mapping")
@@ -668,6 +690,14 @@ def _each(check: Callable[[Any, str], Any], x: Any, name: str) -> None:
     _sequence(x, name)
     for number, entry in enumerate(x):
         check(entry, f"{name}[{number}]")
+
+
+def _either(checks: Mapping[str, Callable[[Any, str], Any]], x: Any, name: str) -> None:
+    for check in checks.values():
+        with contextlib.suppress(PyHarmonyError):
+            check(x, name)
+            return
+    raise DTypeError(f"{name}: {type(x).__name__} {shortened(x)}, expected {' or '.join(checks)}")
 
 
 def is_iterable(x: Any) -> bool:
@@ -725,18 +755,20 @@ def path(x: Any, name: str, accepts: str = "a path") -> Path:
 
 _KINDS: dict[str, Callable[[Any, str], Any]] = {
     "bool": flag,
-    "int": functools.partial(whole, low=-_LARGEST),
+    "int": functools.partial(whole, low=-_LARGEST, accepts="a whole number of at most 64 bits"),
     "float": functools.partial(number, low=-math.inf, accepts="a finite number"),
     "str": _text,
     "PathLike": path,
+    "str | os.PathLike[str]": path,
+    "Path": path,
     "Callable[": _callable,
     "Mapping[": _mapping,
+    "dict[": _mapping,
+    "bytes": _bytes,
     "Sample": _mapping,
     "Dataset | Sequence[Sample]": _samples,
     "int | Pair": _whole_or_pair,
     "Iterable[": _iterable,
-    "Sequence[int]": functools.partial(_each, whole),
-    "Sequence[str]": functools.partial(_each, _text),
     "Sequence[": _sequence,
 }
 

@@ -13,11 +13,19 @@ from .errors import DTypeError
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def publish(names: dict[str, Any]) -> None:
-    """Completes the namespace of a module with `__all__`: its `dir`, and its functions."""
+def publish(names: dict[str, Any], *, checks_kinds: bool = False) -> None:
+    """Completes the namespace of a module with `__all__`: its `dir`, and its functions.
+
+    checks_kinds: whether they refuse arguments that are not of the kind of their annotation, see `_checks.kinds`.
+    """
     for name in names["__all__"]:
         if isinstance(names.get(name), FunctionType):
-            names[name] = naming_keywords(names[name])
+            function = names[name]
+            if checks_kinds:
+                from . import _checks
+
+                function = _checks.kinds(function)
+            names[name] = naming_keywords(function)
             names[name].__module__ = names["__name__"]
     # Editors and notebooks list the public names, without imports.
     names["__dir__"] = lambda: sorted(names["__all__"])
