@@ -66,4 +66,4 @@ __all__ = [
     "wasserstein_generator",
 ]
 
-publish(globals())
+publish(globals(), checks_kinds=True)

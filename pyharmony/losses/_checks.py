@@ -36,5 +36,6 @@ def check_codes(**codes: Tensor) -> None:
 
 
 def check_positive(value: float, name: str) -> None:
-    if not value > 0:
-        raise ArgumentError(f"{name}: {value!r}, expected more than 0")
+    """Raises if a number is not above 0, or too large for float32."""
+    if not 0 < value < 3.4e38:
+        raise ArgumentError(f"{name}: {value!r}, expected more than 0, at most 3.4e38")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from .. import _checks
 from ._adversarial import hinge_discriminator, hinge_generator
-from ._checks import check_codes
+from ._checks import check_codes, check_positive
 
 
 def domain_similarity(foreground: Tensor, background: Tensor) -> Tensor:
@@ -54,8 +53,9 @@ def triplet(
 
     Raises:
         ShapeError: the codes are not [N, D], or not of one shape.
+        ArgumentError: margin is not above 0.
     """
-    _checks.flags(each_number=each_number)
+    check_positive(margin, "margin")
     check_codes(anchor=anchor, positive=positive, negative=negative)
     codes = (anchor, positive, negative)
     if each_number:

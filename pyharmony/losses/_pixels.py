@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError
+from .. import _checks
 from ._checks import check_mask, check_pair, check_positive
 
 
@@ -50,8 +50,7 @@ def foreground_mse(output: Tensor, target: Tensor, mask: Tensor, *, min_area: fl
 def total_variation(image: Tensor, *, power: Literal[1, 2] = 1) -> Tensor:
     """Returns mean |x(i+1,j) - x(i,j)|^p + mean |x(i,j+1) - x(i,j)|^p, p = power; image [N, C, H, W]."""
     check_pair(image, image, "image")
-    if power not in (1, 2):
-        raise ArgumentError(f"power: {power!r}, expected 1 or 2")
+    _checks.whole(power, "power", low=1, high=2, accepts="1 or 2")
     total = image.new_zeros(())
     for axis in (2, 3):
         if image.shape[axis] > 1:
