@@ -1866,7 +1866,7 @@ def test_an_ensemble_is_the_mean_of_its_members(tmp_path: Path) -> None:
     ):
         with pytest.raises(ArgumentError, match=says):
             models.Ensemble(wrong)
-    with pytest.raises(DTypeError, match=r"members\[0\]: Conv2d, expected a model"):
+    with pytest.raises(DTypeError, match=r"members\[0\]: Conv2d, expected a Model"):
         models.Ensemble([nn.Conv2d(1, 1, 1), members[0]])  # type: ignore[list-item]
 
 
@@ -2239,7 +2239,7 @@ def test_what_cannot_be_saved_is_refused_and_the_old_file_stays(tmp_path: Path) 
     for dtype in (torch.int8, "int8"):
         with pytest.raises(ArgumentError, match=r"dtype: (torch\.)?int8, expected float32"):
             models.save(model, path, dtype=dtype)
-    with pytest.raises(ArgumentError, match="model: Linear"):
+    with pytest.raises(DTypeError, match="model: Linear"):
         models.save(nn.Linear(1, 1), path)  # type: ignore[arg-type]
 
 
@@ -2353,5 +2353,5 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
         models.export(narrow("attention_unet"), tmp_path / "a.onnx", size=250)
     with pytest.raises(ArgumentError, match=r"ending in .onnx"):
         models.export(narrow("realism_cnn"), tmp_path / "a.bin")
-    with pytest.raises(ArgumentError, match="model: Linear"):
+    with pytest.raises(DTypeError, match="model: Linear"):
         models.export(nn.Linear(1, 1), tmp_path / "a.onnx")  # type: ignore[arg-type]

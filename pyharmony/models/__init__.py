@@ -12,7 +12,7 @@ import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 try:
     import torch as _torch  # noqa: F401, I001  # first: the error should name it if it is missing
@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:
 
     raise ImportError(f"{error.name} is missing, pyharmony.models needs it: {_install.hint('torch')}") from error
 
-from .. import _catalogue
+from .. import _catalogue, _checks
 from .._public import publish
 from .._shipped import Figure, Weights
 from ..errors import ArgumentError, DTypeError
@@ -108,6 +108,8 @@ def register(
         DTypeError: make is not derived from `Model`.
 
     Example:
+        >>> import dataclasses, torch
+        >>> from pyharmony import models
         >>> @dataclasses.dataclass(frozen=True)
         ... class Config:
         ...     width: int = 8
@@ -133,7 +135,10 @@ def register(
         )
     if make.low not in (-1.0, 0.0):
         raise ArgumentError(f"make: {make.__name__}.low is {make.low!r}, expected -1 or 0")
-    _catalogue.check_task(task)
+    _checks.one_of(task, "task", get_args(Task))
+    for key, changes in (presets or {}).items():
+        if not isinstance(changes, Mapping):
+            raise DTypeError(f"presets[{key!r}]: {type(changes).__name__}, expected settings by name")
     changes_by_preset = {key: dict(changes) for key, changes in (presets or {}).items()}
     try:
         configs = {key: config(**changes_by_preset.get(key, {})) for key in ("", *changes_by_preset)}
@@ -153,4 +158,4 @@ def __dir__() -> builtins.list[str]:
     return sorted(__all__)
 
 
-publish(globals())
+publish(globals(), checks_kinds=True)

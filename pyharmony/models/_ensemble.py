@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ArgumentError, DTypeError
+from .. import _checks
+from ..errors import ArgumentError
 from ..typing import Task
 from ._registry import Model
 
@@ -38,10 +39,9 @@ class Ensemble(Model):
 
     name = "ensemble"
 
+    @_checks.kinds
     def __init__(self, members: Sequence[Model]) -> None:
         for i, member in enumerate(members):
-            if not isinstance(member, Model):
-                raise DTypeError(f"members[{i}]: {type(member).__name__}, expected a model of pyharmony.models")
             if member.task != "harmonize":
                 raise ArgumentError(f"members[{i}]: {member.name} is not a harmonisation model")
         if len(members) < 2:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import _catalogue, _checks, _install, _shipped, _temporary
-from .._header import FORMAT, Calibration, Header, Part, Source, header_of, shown
+from .._header import FORMAT, Calibration, Header, Part, Source, header_of, named, shown
 from .._shipped import Weights
 from ..errors import ArgumentError, FileError, PyHarmonyError, WeightsError
 from ..typing import Task
@@ -147,8 +147,6 @@ def save(
         ArgumentError: the suffix or dtype is not accepted, the model has no such part, or it is an `Ensemble`.
         WeightsError: a value is not finite, or too large for the dtype.
     """
-    if not isinstance(model, Model):
-        raise ArgumentError(f"model: {type(model).__name__}, expected a model of pyharmony.models")
     if isinstance(model, Ensemble):
         raise ArgumentError("model: an ensemble cannot be saved; save each of its members")
     target = Path(path)
@@ -189,6 +187,7 @@ def weights(task: Task | None = None) -> list[Weights]:
     return [entry for entry in _shipped.every() if task in (None, entry.task)]
 
 
+@named("source")
 def load(source: Source, *, model: Model | None = None, whole: bool = False) -> Model:
     """Loads a model saved by `save`, in evaluation mode and float32 on the CPU.
 
@@ -204,7 +203,6 @@ def load(source: Source, *, model: Model | None = None, whole: bool = False) -> 
         WeightsError: there is no such file, it is a pickle or damaged; its weights are of another model or have other
             shapes; it contains only the generator and whole is True; the checksum of bundled weights is wrong.
     """
-    _checks.flags(whole=whole)
     header, state = read(source)
     if whole and header.part == "generator":
         raise WeightsError(f"{shown(source)}: contains only the generator of {header.name}, expected all networks")
@@ -406,6 +404,7 @@ def convert(path: Paths, name: str, *, return_networks: Literal[False] = False, 
 def convert(
     path: Paths, name: str, *, return_networks: Literal[True], **config: Any
 ) -> tuple[Model, tuple[str, ...]]: ...
+@named("path")
 def convert(
     path: Paths, name: str, *, return_networks: bool = False, **config: Any
 ) -> Model | tuple[Model, tuple[str, ...]]:
@@ -442,9 +441,9 @@ def convert(
         WeightsError: there is no such file, it contains other objects than tensors, or its tensors are of another
             model, which is named if it is known.
     """
-    _checks.flags(return_networks=return_networks)
     info = _registry.info_of(name)
-    paths = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
+    several = [path] if isinstance(path, str | os.PathLike) else _checks.several(path, "path", "a path, or several")
+    paths = [_checks.path(one, "path") for one in several]
     published: dict[str, Any] = {}
     source = " and ".join(map(str, paths))
     if info.convert is None:
@@ -531,13 +530,12 @@ def export(model: Model, path: str | os.PathLike[str], *, size: int | None = Non
         size: the side of the images; None: the size of the published model.
 
     Raises:
-        ArgumentError: model is not a model of ours, or uses an operation without ONNX operator, which is named; or path
+        DTypeError: model is not a model of ours.
+        ArgumentError: model uses an operation without ONNX operator, which is named; or path
             does not end in .onnx.
         ShapeError: the model does not accept the size.
         ImportError: onnx or onnxscript is not installed.
     """
-    if not isinstance(model, Model):
-        raise ArgumentError(f"model: {type(model).__name__}, expected a model of pyharmony.models")
     target = Path(path)
     if target.suffix != ".onnx":
         raise ArgumentError(f"path: {target.name!r}, expected a name ending in .onnx")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .. import _catalogue
+from .. import _catalogue, _checks
 from .._header import Calibration
 from ..errors import ArgumentError, WeightsError
 from ..typing import Task
@@ -76,7 +76,7 @@ class Model(nn.Module):
 
         size: the side of the images; None: the size of the published model.
         """
-        side = size or self.size
+        side = self.size if size is None else _checks.whole(size, "size", low=1)
         samples = {self.picture: torch.rand(2, 3, side, side) * (1 - self.low) + self.low}
         if self.takes_mask:
             samples["mask"] = torch.zeros(2, 1, side, side)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
-from .. import _checks, _install, _shipped
+from .. import _checks, _header, _install, _shipped
 from ..errors import WeightsError
 from ..typing import PathLike
 from . import _classic, _clicks, _pose_network
@@ -79,8 +80,11 @@ def trained(weights: PathLike) -> Method:
         FileNotFoundError: there is no such file.
         WeightsError: the file does not contain weights of `clicks`.
     """
-    path = _checks.path(weights, "weights")
-    network = _clicks.parsed(path.read_bytes(), str(path))
+    with _checks.opened(weights, "weights") as file:
+        data = file.read()
+    path = Path(weights)
+    with _header.named("weights"):
+        network = _clicks.parsed(data, str(path))
     summary = f"the network of clicks, by {path.name}"
     return Method("trained", summary, lambda picture: NetworkCutter(network, picture), people=bool(network.finder))
 
