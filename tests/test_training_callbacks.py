@@ -132,7 +132,7 @@ def test_errors_before_the_first_step_and_after_the_last(triples: Path, tmp_path
     with pytest.raises(RuntimeError, match="no more of end"):
         training.train(config(triples), tmp_path, device="cpu", callbacks=[Told("end", 0)])
     assert (tmp_path / "last.safetensors").is_file()
-    with pytest.raises(DTypeError, match=r"callbacks\[1\]: 3, expected a pyharmony\.training\.Callback"):
+    with pytest.raises(DTypeError, match=r"callbacks\[1\]: int, expected a Callback"):
         training.train(config(triples), tmp_path, callbacks=[training.Callback(), 3])  # type: ignore[list-item]
 
 

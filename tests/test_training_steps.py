@@ -873,13 +873,13 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
     [
         ("pix2pix", {"adversry": "hinge"}, "adversry: Pix2PixStep has no such setting; did you mean 'adversary'"),
         ("pix2pix", {"preset": "fast"}, "preset: 'fast', Pix2PixStep has published, wgan_gp"),
-        ("pix2pix", {"gradient_penalty": -1.0}, "gradient_penalty: -1.0, expected at least 0"),
-        ("pix2pix", {"foreground": -1.0}, "foreground: -1.0, expected at least 0"),
+        ("pix2pix", {"gradient_penalty": -1.0}, "gradient_penalty: -1, expected at least 0"),
+        ("pix2pix", {"foreground": -1.0}, "foreground: -1, expected at least 0"),
         ("pix2pix", {"adversary": "chess"}, "'chess', expected one of 'hinge'"),
         ("pix2pix", {"dtype": "float8"}, "dtype: 'float8', expected one of 'auto', 'float32', 'bfloat16', 'float16'"),
-        ("dovenet_lite", {"verification": "much"}, "verification: 'much', expected at least 0"),
+        ("dovenet_lite", {"verification": "much"}, "verification: str 'much', expected at least 0"),
         ("dovenet_lite", {"betas": (0.9, 1.0)}, "betas: "),
-        ("gp_gan", {"clip": 0.0}, "clip: 0.0, expected more than 0"),
+        ("gp_gan", {"clip": 0.0}, "clip: 0, expected more than 0"),
         ("gp_gan", {"clip_when": "later"}, "clip_when: 'later', expected one of 'before', 'after'"),
         ("gp_gan", {"l2": 1.5}, "l2: 1.5, expected 0 to 1"),
         ("gp_gan", {"gradient_penalty": 10.0}, "gradient_penalty: conflicts with clip"),
@@ -887,7 +887,7 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("gp_gan", {"optimizer": "lion"}, "optimizer: 'lion', expected one of 'adam', 'adamw', 'sgd', 'rmsprop'"),
         ("pix2pix", {"momentum": 1.0}, "momentum: 1.0, expected 0 <= momentum < 1"),
         ("pix2pix", {"weight_decay": -0.1}, "weight_decay: -0.1, expected at least 0"),
-        ("pix2pix", {"clip_norm": "all"}, "clip_norm: 'all', expected at least 0"),
+        ("pix2pix", {"clip_norm": "all"}, "clip_norm: str 'all', expected at least 0"),
         ("colorgrid", {"clip": 1.0}, "clip: ColorGridStep has no such setting; did you mean 'clip_norm'"),
         ("gp_gan, noise", {"l2": 0.9}, "l2: 0.9, but the generator from noise has no target"),
         ("unet3plus", {"heads": (1.0, 0.5)}, "heads: 2 weights, expected 4 for this unet3plus"),
@@ -898,26 +898,26 @@ def test_a_step_is_captured_on_a_gpu_alone(name: str) -> None:
         ("unet3plus, codes", {"gram": True}, "gram: a code has no Gram matrix"),
         ("unet3plus, style", {"style_background": 1.0}, "style_background: features have no code"),
         ("unet3plus", {"distance": "l3"}, "distance: 'l3', expected one of 'l1', 'foreground_mse'"),
-        ("bargainnet", {"margin": 0.0}, "margin: 0.0, expected more than 0"),
-        ("bargainnet", {"background": -1.0}, "background: -1.0, expected at least 0"),
-        ("bargainnet", {"style": -1.0}, "style: -1.0, expected at least 0"),
-        ("realism_cnn", {"lr": 0.0}, "lr: 0.0, expected more than 0"),
+        ("bargainnet", {"margin": 0.0}, "margin: 0, expected more than 0"),
+        ("bargainnet", {"background": -1.0}, "background: -1, expected at least 0"),
+        ("bargainnet", {"style": -1.0}, "style: -1, expected at least 0"),
+        ("realism_cnn", {"lr": 0.0}, "lr: 0, expected more than 0"),
         ("realism_cnn", {"unmasked": 1.5}, "unmasked: 1.5, expected 0 <= unmasked < 1"),
         ("realism_cnn", {"edges": -0.1}, "edges: -0.1, expected 0 <= edges < 1"),
-        ("realism_cnn", {"gain": -1.0}, "gain: -1.0, expected at least 0"),
-        ("pct_net", {"min_area": 0.0}, "min_area: 0.0, expected more than 0"),
+        ("realism_cnn", {"gain": -1.0}, "gain: -1, expected at least 0"),
+        ("pct_net", {"min_area": 0.0}, "min_area: 0, expected more than 0"),
         ("pct_net", {"smooth": -0.1}, "smooth: -0.1, expected at least 0"),
         ("srgan", {"perceptual": 0.1}, "extractor: missing; a perceptual loss needs one"),
         ("srgan", {"pretraining": -1}, "pretraining: -1, expected a whole number of at least 0"),
         ("srgan", {"content": "l0"}, "content: 'l0', expected one of 'l1', 'l2'"),
-        ("style_encoder", {"margin": -1.0}, "margin: -1.0, expected more than 0"),
+        ("style_encoder", {"margin": -1.0}, "margin: -1, expected more than 0"),
         ("style_encoder", {"together": 1}, "together: 1, expected True or False"),
         ("style_encoder", {"edges": 1.5}, "edges: 1.5, expected 0 <= edges < 1"),
         ("style_encoder", {"gamma": -0.1}, "gamma: -0.1, expected at least 0"),
     ],
 )
 def test_settings_that_are_refused(name: str, settings: dict[str, Any], says: str) -> None:
-    with pytest.raises(ArgumentError, match=says):
+    with pytest.raises((ArgumentError, DTypeError), match=says):
         made(name, **settings)
 
 
@@ -927,7 +927,7 @@ def test_models_and_extractors_that_are_refused() -> None:
         steps.create(features)
     with pytest.raises(ArgumentError, match="model: a unet3plus with a code input is trained with its encoder"):
         steps.create(models.create("unet3plus", width=2, branch=2, code=3))
-    with pytest.raises(DTypeError, match="model: Conv2d, expected a model"):
+    with pytest.raises(DTypeError, match="model: Conv2d, expected a Model"):
         steps.create(nn.Conv2d(1, 1, 1))  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="model: an outline without weights"):
         steps.create(models.outline("srgan", "small"))

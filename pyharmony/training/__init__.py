@@ -60,7 +60,7 @@ else:
             raise AttributeError(str(error), name=name) from error
 
 
-publish(globals())
+publish(globals(), checks_kinds=True)
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DTypeError
 from ._results import Progress, TrainResult
 
 if TYPE_CHECKING:
@@ -54,9 +53,6 @@ class Callbacks:
     def __init__(
         self, callbacks: Sequence[Callback] = (), on_progress: Callable[[Progress], None] | None = None
     ) -> None:
-        for i, callback in enumerate(callbacks):
-            if not isinstance(callback, Callback):
-                raise DTypeError(f"callbacks[{i}]: {callback!r}, expected a pyharmony.training.Callback")
         self._callbacks, self._on_progress = tuple(callbacks), on_progress
         self.error: Exception | None = None
         #: Whether any of them overrides `on_step`.

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from .. import _temporary, models
-from ..errors import ArgumentError, WeightsError
+from ..errors import ArgumentError, FileError, WeightsError
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = 2
@@ -179,7 +179,10 @@ def locked(folder: Path, rank: int = 0) -> Iterator[None]:
     """Locks a folder so that only one run writes to it; only the run's first process takes the lock."""
     import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError.of(error.errno or errno.EIO, "out", folder, "a folder for the run") from None
     if rank:
         yield
         return

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
+from .. import _checks
 from .._catalogue import hint
 from ..errors import ArgumentError, DTypeError
 
@@ -24,6 +25,7 @@ else:
 _RECIPES = Path(__file__).parent / "_recipes"
 
 
+@_checks.kinds
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """The table `[data]`: the samples that a run trains on.
@@ -114,6 +116,7 @@ class DataConfig:
         return ((self.root,) if self.root else ()) if isinstance(self.root, str) else tuple(self.root)
 
 
+@_checks.kinds
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
     """The table `[schedule]`: the length of a run and its learning rates.
@@ -146,6 +149,7 @@ class ScheduleConfig:
     expected_steps: int = 0
 
 
+@_checks.kinds
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """The table `[run]`: all other settings.
@@ -243,6 +247,7 @@ def _rises(values: tuple[Any, ...], end: float) -> bool:
     return numbers and list(values) == sorted(values)
 
 
+@_checks.kinds
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """The whole configuration of a training run.
@@ -286,8 +291,6 @@ class TrainConfig:
         severity = self.data.severity
         if len(severity) not in (0, 2) or not _rises(severity, math.inf):
             raise ArgumentError(f"data.severity: {severity!r}, expected two positive numbers, low <= high")
-        if not all(isinstance(root, str) for root in self.data.roots):
-            raise ArgumentError(f"data.root: {self.data.root!r}, expected paths")
         for key in ("data.annotations", "data.boxes"):
             if self.value(key) and len(self.data.roots) > 1:
                 raise ArgumentError(f"{key}: accepted only with one folder; data.root has {len(self.data.roots)}")
@@ -342,10 +345,12 @@ _TABLES: dict[str, type | None] = {
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads the tables of a TOML file."""
+    with _checks.opened(path, "path") as file:
+        data = file.read()
     try:
-        return tomllib.loads(Path(path).read_text("utf-8"))
+        return tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:
-        raise ArgumentError(f"{os.fspath(path)}: invalid TOML: {error}") from error
+        raise ArgumentError(f"path: {os.fspath(path)}: invalid TOML: {error}") from error
 
 
 def recipes() -> dict[str, str]:
@@ -370,9 +375,11 @@ def recipe(name: str) -> dict[str, Any]:
 
 def with_changes(tables: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
     """Returns the tables after the overrides 'table.key=value'; values are TOML, but text needs no quotes."""
+    for name in tables:
+        _check_table(name)
     result = {name: dict(table) if isinstance(table, Mapping) else table for name, table in tables.items()}
-    for change in changes:
-        key, sign, text = change.partition("=")
+    for change in _checks.several(changes, "changes", "a list of texts"):
+        key, sign, text = change.partition("=") if isinstance(change, str) else ("", "", "")
         table, dot, name = key.strip().partition(".")
         if not (sign and dot and table and name):
             raise ArgumentError(f"changes: {change!r}, expected table.key=value, such as run.batch=8")
@@ -399,30 +406,16 @@ def config_of(tables: Mapping[str, Any]) -> TrainConfig:
 
 def _check_table(name: str) -> None:
     if name not in _TABLES:
-        raise ArgumentError(f"{name}: no such table{hint(name, _TABLES)}; expected {', '.join(_TABLES)}")
+        raise ArgumentError(f"tables: {name!r}, no such table{hint(name, _TABLES)}; expected {', '.join(_TABLES)}")
 
 
 def _filled(kind: Any, table: str, values: Mapping[str, Any]) -> Any:
-    types = get_type_hints(kind)
-    for key, value in values.items():
-        if key not in types:
-            raise ArgumentError(f"{table}.{key}: no such key{hint(key, types)}; {table} has {', '.join(types)}")
-        expected = _accepted(types[key])
-        if isinstance(value, bool) and bool not in expected or not isinstance(value, expected):
-            names = " or ".join(t.__name__ for t in expected)
-            raise ArgumentError(f"{table}.{key}: {value!r}, expected {names}")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-
-
-def _accepted(annotation: Any) -> tuple[type, ...]:
-    origin = get_origin(annotation)
-    if origin is tuple:
-        return (list, tuple)
-    if origin is Mapping:
-        return (dict,)
-    if origin is not None:
-        return tuple(t for part in get_args(annotation) for t in _accepted(part))
-    return (float, int) if annotation is float else (annotation,)
+    names = [one.name for one in dataclasses.fields(kind)]
+    for key in values:
+        if key not in names:
+            raise ArgumentError(f"{table}.{key}: no such key{hint(key, names)}; {table} has {', '.join(names)}")
+    with in_table(table):
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 #: The path settings of [data]: they may change between parts of a run; the samples found there are compared instead.

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from .. import _install, models
+from .._header import named
 from .._warnings import warn
 from ..data import Crops, Dataset, Pasted, Subset, Synthesis
 from ..errors import ArgumentError, DeviceError, ShapeError, WeightsError
@@ -276,7 +277,7 @@ class Run:
                 if model is not None:
                     model.start_from(weights)
         except WeightsError as error:
-            raise WeightsError(f"run.start: {str(error).removeprefix('start: ')}") from error
+            raise error.within("", "run.start") from error
 
     def resume(self, path: Path) -> None:
         """Resumes from a checkpoint; another number of processes continues with the epoch's unseen samples."""
@@ -700,7 +701,8 @@ def _extractor(table: Mapping[str, Any], device: torch.device) -> Model | None:
     if weights is not None:
         if settings:
             raise ArgumentError(f"extractor.{next(iter(settings))}: not accepted with extractor.weights")
-        return models.load(weights).to(device)
+        with named("extractor.weights"):
+            return models.load(weights).to(device)
     if "name" not in settings:
         raise ArgumentError("extractor: expected extractor.weights, or extractor.name")
     return _created(settings, "extractor").to(device)

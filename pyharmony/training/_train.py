@@ -60,18 +60,18 @@ def train(
     folder, run = Path(out), _prepared(config, Path(out), device, all_callbacks)
     from . import _checkpoint
 
+    checkpoints = folder / "checkpoints"
+    if resume not in (None, "auto") and not (Path(resume) / "state.json").is_file():
+        accepted = f"a checkpoint such as {checkpoints / 'step-00000100'}"
+        raise ArgumentError(
+            f"resume: {resume} is not the folder of a checkpoint, expected 'auto', or {accepted}",
+            code="no-checkpoint", start=Path(resume), accepted=accepted,
+        )  # fmt: skip
     with _checkpoint.locked(folder, int(os.environ.get("RANK", "0"))):
-        checkpoints = folder / "checkpoints"
         if resume == "auto":
             start = _checkpoint.newest(checkpoints)
         elif resume is not None:
             start = Path(resume)
-            if not (start / "state.json").is_file():
-                accepted = f"a checkpoint such as {checkpoints / 'step-00000100'}"
-                raise ArgumentError(
-                    f"resume: {start} is not the folder of a checkpoint, expected 'auto', or {accepted}",
-                    code="no-checkpoint", start=start, accepted=accepted,
-                )  # fmt: skip
         else:
             start = None
             if checkpoints.is_dir() and any(checkpoints.iterdir()):

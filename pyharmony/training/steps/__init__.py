@@ -21,6 +21,7 @@ except ModuleNotFoundError as error:
     reason = f"pyharmony.training.steps needs it: {_install.hint('torch')}"
     raise ImportError(f"{error.name} is missing, {reason}") from error
 
+from ..._public import publish
 from ...errors import ArgumentError
 from ...models import Model
 from . import _step
@@ -54,3 +55,6 @@ def create(model: Model, preset: str | None = None, *, extractor: nn.Module | No
     if not step.extracts:
         raise ArgumentError(f"extractor: given, but {step.__name__} uses none")
     return step(model, values, extractor)
+
+
+publish(globals(), checks_kinds=True)

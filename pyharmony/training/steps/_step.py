@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args
 import torch
 from torch import Tensor, nn
 
-from ... import _catalogue
+from ... import _catalogue, _checks
 from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from ...losses import Adversary, adversary, foreground_mse
 from ...models import Adversarial, Model
@@ -512,9 +512,10 @@ class CapturedStep:
 
     warm_up = 3
 
+    @_checks.kinds
     def __init__(self, step: Step, batch: dict[str, Tensor]) -> None:
         self.step = step
-        self._static = {name: x.clone() for name, x in batch.items()}
+        self._static = {name: x.clone() for name, x in step._checked(batch).items()}
         self._graphs: dict[Hashable, tuple[torch.cuda.CUDAGraph, Losses, dict[str, Tensor]]] = {}
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Losses:
@@ -592,6 +593,7 @@ def register(*models: str) -> Callable[[StepT], StepT]:
         DTypeError: the class is not derived from `Step`.
 
     Example:
+        >>> from pyharmony.training import steps
         >>> @steps.register("tint")
         ... class TintStep(steps.Step):
         ...     settings_type = steps.AdamSettings
@@ -644,11 +646,13 @@ def networks_of(model: Model) -> dict[str, nn.Module]:
 
 def check_least(value: object, name: str, *, open_end: bool = False) -> None:
     """Raises if value is not a number of at least 0, or above 0 with open_end."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not (value > 0 if open_end else value >= 0):  # type: ignore[operator]
-        raise ArgumentError(f"{name}: {value!r}, expected {'more than' if open_end else 'at least'} 0")
+    accepts = f"{'more than' if open_end else 'at least'} 0"
+    if not _checks.number(value, name, accepts=accepts) and open_end:
+        raise ArgumentError(f"{name}: 0, expected {accepts}")
 
 
 def check_betas(value: object) -> None:
-    if not (isinstance(value, (tuple, list)) and len(value) == 2 and all(0 <= b < 1 for b in value)):
-        raise ArgumentError(f"betas: {value!r}, expected two numbers in [0, 1)")
+    accepts = "two numbers in [0, 1)"
+    for number in _checks.two_numbers(value, "betas", f"expected {accepts}"):
+        if not 0 <= number < 1:
+            raise ArgumentError(f"betas: {_checks.shortened(value)}, expected {accepts}")
