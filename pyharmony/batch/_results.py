@@ -89,7 +89,8 @@ def _write_parquet(rows: Iterator[dict[str, Any]], path: Path) -> None:
     types = {"shard": pyarrow.int32(), "bytes": pyarrow.int64()}
     types |= {"width": pyarrow.int32(), "height": pyarrow.int32(), "ms": pyarrow.float64()}
     schema = pyarrow.schema([(column, types.get(column, pyarrow.string())) for column in COLUMNS])
-    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as file:
+    # pyarrow takes a path with a colon for a URL.
+    with open(path, "wb") as whole, pyarrow.parquet.ParquetWriter(whole, schema, compression="zstd") as file:
         part: list[dict[str, Any]] = []
         for row in rows:
             part.append(row)

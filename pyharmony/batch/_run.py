@@ -92,6 +92,7 @@ class Report:
     changed: int
 
 
+@_checks.kinds
 def run(
     operation: str,
     source: PathLike,
@@ -173,9 +174,10 @@ def run(
         (2, 0)
     """
     _check_arguments(**{name: value for name, value in locals().items() if name not in ("source", "output")})
-    part, parts = shard
+    part, parts = map(int, shard)
     root, target = _path(source, "source"), _path(output, "output")
-    _check_apart(root, target)
+    with _naming("output"):
+        _check_apart(root, target)
     tag = _tag(part, parts)
     files = target if per_shard is None else files_of(target, part, parts)
     settings = Settings(
@@ -190,11 +192,12 @@ def run(
     errors_list = target / f"errors{tag}.jsonl"
     if table.suffix not in (".parquet", ".csv"):
         raise ArgumentError(f"results: {table}, expected a path that ends in .parquet or .csv")
-    check_source(root, needs_of(settings), with_paths)
+    with _naming("source"):
+        check_source(root, needs_of(settings), with_paths)
     if results is not None:
         with writing(str(table)):
             table.parent.stat()
-    with writing(str(target)):
+    with _naming("output"), writing(str(target)):
         target.mkdir(parents=True, exist_ok=True)
     prefix = f"{tag[1:]}-" if tag else ""
     ledger = Ledger(target / FOLDER / f"ledger{tag}.sqlite")
@@ -242,6 +245,17 @@ def run(
     return Report(counts, errors, table, errors_list, changed)
 
 
+@contextlib.contextmanager
+def _naming(argument: str) -> Iterator[None]:
+    """Gives errors about a file, whose messages begin with its name, the name of the argument too."""
+    try:
+        yield
+    except RunError as error:
+        if error.argument is not None:
+            raise
+        raise error.within("", argument) from error.__cause__
+
+
 def _tag(part: int, parts: int) -> str:
     return "" if parts == 1 else f"-{part}-of-{parts}"
 
@@ -268,8 +282,6 @@ def _check_arguments(**values: Any) -> None:
         if values[name] is not None:
             check(values[name], name, **bounds)
 
-    switches = ("resume", "retry_failed", "restart", "verify", "keep_gps")
-    _checks.flags(**{name: values[name] for name in switches})
     _checks.one_of(values["operation"], "operation", tuple(BATCHES))
     _checks.one_of(values["engine"], "engine", get_args(Engine))
     _checks.one_of(values["on_exist"], "on_exist", get_args(OnExist))
@@ -278,8 +290,8 @@ def _check_arguments(**values: Any) -> None:
     _checks.whole(values["quality"], "quality", low=1, high=100)
     for name in ("jobs", "threads"):
         _checks.whole(values[name], name, low=1, high=_MOST_PROCESSES)
-    for name in ("per_shard", "max_memory"):
-        unless_none(name, _checks.whole, low=1)
+    unless_none("per_shard", _checks.whole, low=1)
+    unless_none("max_memory", _checks.whole, low=1 << 20, accepts="a number of bytes from 1048576")
     unless_none("time_limit", _checks.number, low=1e-3, accepts="a number of seconds from 0.001")
     unless_none("results", _path)
     pixels_of(values["max_pixels"])
@@ -291,8 +303,6 @@ def _check_arguments(**values: Any) -> None:
         entries = values[name]
         if entries is not None and not (isinstance(entries, Mapping) and all(isinstance(key, str) for key in entries)):
             raise DTypeError(f"{name}: {_checks.shortened(entries)}, expected values by name, or None")
-    if values["progress"] is not None and not callable(values["progress"]):
-        raise DTypeError(f"progress: {_checks.shortened(values['progress'])}, expected a function, or None")
     if values["resume"] and values["restart"]:
         raise ArgumentError("restart: True with resume=True, which it excludes")
     for name in ("retry_failed", "verify"):

@@ -19,9 +19,9 @@ from typing import Any
 from .._checks import shortened
 from .._jobs.failures import Code, reading
 from .._jobs.lists import MASK_SUFFIX, SUFFIXES
-from .._warnings import warn
+from .._warnings import quiet, warn
 from ..data.tar_members import Member, members, read_member
-from ..errors import ArgumentError, DataError, PyHarmonyError, RunError
+from ..errors import ArgumentError, DataError, PyHarmonyError, PyHarmonyWarning, RunError
 from ..io.folders import IMAGE_SUFFIXES, images_in, is_image, tell_of_others
 from ._folder import LONGEST_NAME, problem_of
 
@@ -122,6 +122,8 @@ def check_source(source: Path, needs: Needs, others: Mapping[str, Path]) -> None
             _check_kind(path.stat(), f"others[{name!r}] ({path})")
     with reading(str(source)):
         _check_kind(source.stat(), str(source))
+    with quiet(PyHarmonyWarning):  # they are told when all are read
+        next(_every(source, needs, others), None)
 
 
 def _check_kind(there: os.stat_result, what: str) -> None:

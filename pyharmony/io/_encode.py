@@ -70,13 +70,19 @@ def format_of(target: Any, format: Any) -> str:
                 f"target: {path}: the suffix {suffix!r} names no format, expected one of {', '.join(_SUFFIXES)}"
             )
         return _SUFFIXES[suffix]
+    _check_file(target)
+    return "PNG"
+
+
+def _check_file(target: Any) -> None:
     if not hasattr(target, "write") or isinstance(target, io.TextIOBase):
         raise DTypeError(f"target: {type(target).__name__}, expected a path or a binary file object")
-    return "PNG"
 
 
 def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
     """Returns the format to write, after checking that it can store the Picture. It is fast: call it first."""
+    if not isinstance(target, (str, bytes, os.PathLike)):
+        _check_file(target)
     name = format_of(target, format)
     dtypes, channels = _HOLDS[name]
     if picture.pixels.dtype.name not in dtypes:

@@ -149,9 +149,7 @@ def _two_integers(x: Any, name: str, form: str, low: int) -> tuple[int, int]:
 
 def _check_layers(layers: Any) -> list[Layer]:
     """Returns the layers as a list, after checking them."""
-    if isinstance(layers, Layer) or not isinstance(layers, Iterable):
-        raise DTypeError(f"layers: {type(layers).__name__}, expected a list of Layers, from the bottom to the top")
-    stack = list(layers)
+    stack = _checks.several(layers, "layers", "a list of Layers, from the bottom to the top")
     for i, layer in enumerate(stack):
         if not isinstance(layer, Layer):
             raise DTypeError(f"layers[{i}]: {type(layer).__name__}, expected a Layer")
@@ -315,7 +313,7 @@ def write_layers(
 
 def _check_target(target: Any) -> None:
     if isinstance(target, (str, bytes, os.PathLike)):
-        path = os.fsdecode(target)
+        path = str(_checks.path(os.fsdecode(target) if isinstance(target, bytes) else target, "target"))
         if os.path.splitext(path)[1].lower() != _SUFFIX:
             raise ArgumentError(f"target: {path}, expected a path that ends in {_SUFFIX!r}")
     elif not hasattr(target, "write"):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _checks
 from .._arrays import IMAGE_DTYPES, NumpyArray
 from ..errors import DTypeError, ShapeError
 from ._description import NOTHING, Description
@@ -20,6 +21,7 @@ class Refusal(ValueError):
     """The refusal of a file; the text has the cause, and begins with a verb or noun that follows the file's name."""
 
 
+@_checks.kinds
 @dataclass(frozen=True)
 class Picture:
     """An image with its colour profile and metadata.

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .. import _checks
 from .settings import PAGE, Settings, User
 
 __all__ = ["PAGE", "Settings", "User", "serve"]
 
 
+@_checks.kinds
 def serve(settings: Settings, started: Callable[[str], None] = lambda address: None) -> None:
     """Runs the service until SIGTERM or Ctrl-C; running work then has a few seconds to end.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import re
@@ -10,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import ArgumentError
+from .. import _checks
+from ..errors import ArgumentError, FileError
 
 __all__ = ["PAGE", "Settings", "User", "bytes_of", "users_of"]
 
@@ -41,6 +43,7 @@ class User(NamedTuple):
     token: str
 
 
+@_checks.kinds
 @dataclass(frozen=True)
 class Settings:
     """The settings of a service.
@@ -114,6 +117,11 @@ class Settings:
                 raise ArgumentError(f"{name}: {value}, expected more than 0 seconds")
         if not 0 <= self.port <= 65535:
             raise ArgumentError(f"port: {self.port}, expected 0 to 65535")
+        if self.page is not None:
+            _checks.folder(self.page, "page")
+        for number, path in enumerate(map(Path, self.readable)):
+            if not path.exists():
+                raise FileError.of(errno.ENOENT, f"readable[{number}]", path, "an existing file or folder")
         if not 1024 <= self.proxy_side <= 1600:
             raise ArgumentError(f"proxy_side: {self.proxy_side}, expected 1024 to 1600")
         if self.token is not None and (problem := _problem_of(User("", self.token))):
