@@ -245,10 +245,11 @@ def place(
     image, subject_mask = _subject_of(subject, mask)
     cut = None if cut is None else _checks.several(cut, "cut", "a list of sides")
     heads = None if heads is None else _checks.several(heads, "heads", "a list of rectangles")
-    faces = () if faces is None else _checks.several(faces, "faces", "a list of rectangles")
     if not (people is None or isinstance(people, Masks)):
         people = _checks.several(people, "people", "None, a list of masks, or the result of `pyharmony.segment`")
     scene = image_levels(background, "background")
+    size = (scene.shape[1], scene.shape[0])
+    face_boxes = [] if faces is None else _checks.checked_boxes(faces, "faces", size).tolist()
     own_size = (subject_mask.shape[1], subject_mask.shape[0])
     own_head = None if head is None else _checks.checked_box(head, "head", own_size)
     if posture is not None:
@@ -266,8 +267,7 @@ def place(
     if people is None or (isinstance(people, Masks) and heads is None and len(people.heads) == len(people)):
         people, more, others = _detected_people(scene, people, heads, others)
     masks, boxes, sure = _people_of(scene, people, heads)
-    size = (scene.shape[1], scene.shape[0])
-    face_boxes = _checks.checked_boxes([*faces, *more], "faces", size).tolist()
+    face_boxes += _checks.checked_boxes(more, "faces", size).tolist()
     background_roll = roll_in(scene)
     crowd = crowd_of(masks, boxes, face_boxes, size, background_roll.degrees, sure)
     angle = float(roll) if roll is not None else _angle(image, background_roll, crowd.lean(size))
