@@ -86,7 +86,7 @@ def is_untouched(inner: Path) -> bool:
     return (
         stat.S_ISSOCK((inner / SOCKET).stat().st_mode)
         and list((inner / "a folder").iterdir()) == []
-        and (inner.parent / SENTINEL).read_text() == UNTOUCHED
+        and (inner.parent / SENTINEL).read_bytes() == UNTOUCHED.encode()
         and {path.name for path in inner.parent.iterdir()} == {SENTINEL, "inner"}
     )
 
@@ -206,6 +206,11 @@ VALUES: dict[str, list[Value]] = {
                  lists=[[1], [2, 3]],
                  records=np.zeros((24, 32), [("r", "u1")])),
     ],
+    "tensor": [
+        *NOTHING,
+        *refused(none=None, number=3, text="tensor", true=True, lists=[[1.0]], numpy_array=np.zeros((1, 3, 8, 8)),
+                 zero_d=np.array(3), bytes_=b"", nan=math.nan, tuples=(), empty="", words=["a"]),
+    ],
     "sequence": [
         *[value for value in NOTHING if value.name != "range_"],
         *refused(number=3, text="ab", bytes_=b"ab", nan=math.nan, nones=[None, None], objects=[object()], nested=[[[]]],
@@ -242,10 +247,12 @@ KINDS: tuple[tuple[str, str], ...] = (
     (r"ImageLike|PILImage|^'?Picture'?$", "image"),
     (r"MaskLike|Masks", "mask"),
     (r"^Rng", "rng"),
-    (r"FileLike|PathLike|^str \| os\.PathLike", "path"),
+    (r"FileLike|PathLike|^str \| os\.PathLike|^Paths|^Source|^Path\b", "path"),
+    (r"^bytes|^type", "thing"),
     (r"OutLike", "out"),
+    (r"^Tensor( \| None)?$", "tensor"),
     (r"SlicedArray|SlicedT|Array|Float64|Tensor|NDArray|NumpyT", "array"),
-    (r"Callable|^Tell|^Judge|^Progress", "callable"),
+    (r"Callable|^Extractor|^Tell|^Judge|^Progress", "callable"),
     (r"Rectangle", "box"),
     (r"Position|Point|Spot|Front", "position"),
     (r"Mapping|^dict", "mapping"),
@@ -255,10 +262,10 @@ KINDS: tuple[tuple[str, str], ...] = (
     (r"^(OneOrMany\[)?int", "whole"),
     (r"^(OneOrMany\[)?(float|Number)", "number"),
     (r"Literal|Device|Errors|Skip|Gradients|Contour|Kernel|Method$|Method \||Order|Update|Blend|Chroma|DataKind|Task"
-     r"|ImageFormat|^Posture", "word"),
-    (r"^str( \| None)?$", "text"),
+     r"|ImageFormat|^Posture|^Part|^Optimizer|^Engine|^OnExist", "word"),
+    (r"^str( \| None| \| tuple\[str, \.\.\.\]| \| float)?$", "text"),
     (r"Network|Model|Module|Dataset|Sample|Scenes|Triples|ComposeInfo|Evaluation|Bank|CopyPaste|Layer|Any|Stage|Head"
-     r"|Method|Retouching|ColorMap|PoissonSolver|Policy|Loss|Step", "thing"),
+     r"|Method|Retouching|ColorMap|PoissonSolver|Policy|Loss|Step|Settings|Config|Description", "thing"),
 )  # fmt: skip
 
 
@@ -293,6 +300,17 @@ ACCEPTED: tuple[tuple[str, str, set[str]], ...] = (
     (r"blend\.paste_many", "items", {"tuples"}),  # nothing to paste
     (r"place|compose", "heads|faces|people|behind", {"empty", "no_pixels"}),  # none are there
     (r"compose", "shadow|reflection", {"true"}),  # with the settings of their own
+    (r"training\.\w+Config", r"\w+", {"empty", "words", "numbers", "unknown", "nones", "path", "capitals", "long"}),
+    (r"training\.DataConfig", "root|validation", {"number", "lists"}),
+    (r"io\.(Layer|Picture)", "name|format", {"empty", "capitals", "path", "long"}),  # a text of the user
+    (r"batch\.run", "output", {"missing", "folder", "url"}),
+    (r"models\.register", "summary|source", {"empty"}),
+    (r"server\.Settings", "page", {"folder"}),
+    (r"training\.train", "out", {"missing", "folder", "url"}),
+    (r"io\.(check_target|write|write_layers)", "target", {"missing", "special", "outside"}),  # where a file is written
+    (r"io\.(Picture|write_layers)", "profile|exif|xmp|icc", {"bytes_"}),
+    (r"segmentation\.(salient|sam)", "network|encoder|decoder", {"outside"}),  # read at its first use
+    (r"losses\.(gradient_penalty|clip_parameters)", "weight", {"negative"}),
     (r"data\.resize_sample", "sample", {"mapping"}),  # without an image
 )
 
@@ -319,6 +337,114 @@ def kind_of(parameter: inspect.Parameter) -> str:
 
 def accepts_none(parameter: inspect.Parameter) -> bool:
     return "None" in str(parameter.annotation) or parameter.default is None
+
+
+def _tensor(*shape: int) -> Any:
+    import torch
+
+    return torch.rand(shape)
+
+
+def _model(name: str = "pix2pix") -> Any:
+    from pyharmony import models
+
+    return models.create(name, "small")
+
+
+def _picture(**values: Any) -> Any:
+    from pyharmony import io
+
+    return io.Picture(_image(24, 32, 3), **values)
+
+
+def _config(**tables: Any) -> Any:
+    from pyharmony import training
+
+    short = {
+        "model": {"name": "pct_net"}, "data": {"root": "photos", "size": 32, "enlarge": True},
+        "schedule": {"steps": 1}, "run": {"batch": 1, "loggers": []},
+    }  # fmt: skip
+    return training.config_of({**short, **tables})
+
+
+def _batch() -> dict[str, Any]:
+    return {"composite": _tensor(1, 3, 64, 64), "mask": _tensor(1, 1, 64, 64), "target": _tensor(1, 3, 64, 64)}
+
+
+HELPERS = {"batch": _batch, "tensor": _tensor, "model": _model, "picture": _picture, "config": _config}
+
+_MAPS, _MASK = "tensor(1, 3, 8, 8), tensor(1, 3, 8, 8)", "tensor(1, 1, 8, 8)"
+_CODES = "tensor(2, 4), tensor(2, 4)"
+#: The arguments of a valid call of functions and classes whose docstring has no example.
+CALLS = {
+    f"pyharmony.{name}": arguments
+    for name, arguments in {
+        "batch.run": "'harmonize', 'triples', 'out', options={'method': 'reinhard'}, format='png'",
+        "io.Picture": "np.zeros((4, 4, 3), np.uint8), b'p', b'e', b'x', (72.0, 72.0), 'PNG'",
+        "io.check_target": "picture(), 'a.png', format='PNG', quality=90",
+        "io.convert": "picture(), picture(), 'image'",
+        "io.read": "'photos/images/a.png', 'source', max_pixels=10_000, keep_gps=False",
+        "io.write": "picture(), 'a.png', format='PNG', quality=90, overwrite=True",
+        "losses.adversary": "'hinge'",
+        "losses.clip_parameters": "model(), 0.01",
+        "losses.domain_similarity": _CODES,
+        "losses.domain_verification_discriminator": f"{_CODES}, {_CODES}",
+        "losses.domain_verification_generator": _CODES,
+        "losses.feature_distance": f"{_MAPS}, {_MASK}, weights=[1.0]",
+        "losses.foreground_mse": f"{_MAPS}, {_MASK}, min_area=10.0",
+        "losses.gradient_penalty": f"lambda x: x.mean((1, 2, 3)), {_MAPS}, weight=10.0, alpha=tensor(1, 1, 1, 1)",
+        "losses.gram": f"tensor(1, 3, 8, 8), {_MASK}",
+        "losses.gram_distance": f"{_MAPS}, {_MASK}, weights=[1.0]",
+        "losses.hinge_discriminator": _MAPS,
+        "losses.hinge_generator": "tensor(1, 3, 8, 8)",
+        "losses.hue_saturation": "tensor(1, 3, 8, 8), eps=1e-4",
+        "losses.least_squares_discriminator": _MAPS,
+        "losses.least_squares_generator": "tensor(1, 3, 8, 8)",
+        "losses.mask_pyramid": f"{_MASK}, [(4, 4)]",
+        "losses.masked_l1": f"{_MAPS}, {_MASK}",
+        "losses.masked_l2": f"{_MAPS}, {_MASK}",
+        "losses.perceptual": f"lambda x: x, {_MAPS}, {_MASK}, weights=[1.0]",
+        "losses.style": f"lambda x: x, {_MAPS}, {_MASK}, space='rgb', kind='gram', weights=[1.0]",
+        "losses.total_variation": "tensor(1, 3, 8, 8), power=1",
+        "losses.triplet": f"{_CODES}, tensor(2, 4), margin=0.1, each_number=False",
+        "losses.vanilla_discriminator": _MAPS,
+        "losses.vanilla_generator": "tensor(1, 3, 8, 8)",
+        "losses.wasserstein_discriminator": f"{_MAPS}, low_is_real=False",
+        "losses.wasserstein_generator": "tensor(1, 3, 8, 8), low_is_real=False",
+        "models.convert": "'a.pth', 'pix2pix', return_networks=False",
+        "models.create": "'pix2pix', 'small'",
+        "models.export": "model(), 'a.onnx', size=64",
+        "models.layers": "model(), 64",
+        "models.list": "'harmonize'",
+        "models.load": "'harmonize', model=None, whole=False",
+        "models.outline": "'pix2pix', 'small'",
+        "models.parameter_counts": "model()",
+        "models.save": "model(), 'a.safetensors', dtype='float16', part='all'",
+        "models.weights": "'harmonize'",
+        "segmentation.salient": "'a.onnx', mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), limit=300.0",
+        "segmentation.sam": "'a.onnx', 'b.onnx', limit=300.0",
+        "segmentation.trained": "'a.safetensors'",
+        "server.Settings": "",
+        "server.serve": "pyharmony.server.Settings(port=0), lambda address: None",
+        "training.DataConfig": "",
+        "training.RunConfig": "",
+        "training.ScheduleConfig": "",
+        "training.TrainConfig": "model={'name': 'pix2pix'}, schedule=pyharmony.training.ScheduleConfig(steps=1)",
+        "training.config_of": "{'model': {'name': 'pix2pix'}}",
+        "training.held_back": "'a folder', size=64",
+        "training.plan": "config(), device='cpu'",
+        "training.read_toml": "'a.toml'",
+        "training.recipe": "'dovenet'",
+        "training.recipes": "",
+        "training.size_of": "'a folder'",
+        "training.train": "config(), 'run', device='cpu'",
+        "training.with_changes": "{'model': {'name': 'pix2pix'}}, ['data.size=64']",
+        "training.steps.AdamSettings": "",
+        "training.steps.CapturedStep": "pyharmony.training.steps.create(model()), batch()",
+        "training.steps.StepSettings": "",
+        "training.steps.create": "model(), extractor=None",
+    }.items()
+}
 
 
 class CalledError(BaseException):
@@ -360,16 +486,23 @@ def stopped_at(owner: Any, name: str, thing: Any, modules: list[Any]) -> Iterato
         yield
 
 
+def steps_of(name: str, thing: Any) -> list[str]:
+    """Returns the statements of a valid call of a public function or class: those of its example, or of `CALLS`."""
+    if name in CALLS:
+        return [f"import pyharmony, {name.rpartition('.')[0]}", f"{name}({CALLS[name]})"]
+    text = inspect.cleandoc(vars(thing).get("__doc__") or thing.__doc__ or "")
+    return [step.source for step in doctest.DocTestParser().get_doctest(text, {}, name, None, 0).examples]
+
+
 def arguments_of(name: str, thing: Any, modules: list[Any]) -> dict[str, Any]:
     """Returns the arguments of the first call of a public function or class in its example, which runs until then."""
     owner = importlib.import_module(name.rpartition(".")[0])
-    text = inspect.cleandoc(vars(thing).get("__doc__") or thing.__doc__ or "")
-    example = doctest.DocTestParser().get_doctest(text, {"__name__": "example", "np": np}, name, None, 0)
+    names: dict[str, Any] = {"__name__": "example", "np": np, **HELPERS}
     with stopped_at(owner, name.rpartition(".")[2], thing, modules):
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                for step in example.examples:
-                    exec(compile(step.source, name, "single"), example.globs)  # noqa: S102  # an example of ours
+                for step in steps_of(name, thing):
+                    exec(compile(step, name, "single", dont_inherit=True), names)  # noqa: S102  # an example of ours
         except CalledError as error:
             return {key: values_once(value) for key, value in error.arguments.items()}
     raise LookupError(f"{name}: its example does not call it")
