@@ -580,17 +580,18 @@ def kinds(function: FunctionT) -> FunctionT:
         function.__init__ = kinds(function.__init__)  # type: ignore[misc]
         return function
     signature = inspect.signature(function)
-    scope = inspect.unwrap(function).__globals__
-    checks = {
-        name: (check, parameter.default, "None" in str(parameter.annotation))
-        for name, parameter in signature.parameters.items()
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        for check in [_kind_of(str(parameter.annotation), scope)]
-        if check is not None
-    }
 
-    # Flags come first, as in functions that are not decorated.
-    names = sorted(checks, key=lambda name: checks[name][0] is not flag)
+    @functools.cache  # at the first call, when the classes of the module are defined
+    def checks_by_name() -> list[tuple[str, Callable[[Any, str], Any], Any, bool]]:
+        scope = inspect.unwrap(function).__globals__
+        checks = [
+            (name, check, parameter.default, "None" in str(parameter.annotation))
+            for name, parameter in signature.parameters.items()
+            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            if (check := _kind_of(str(parameter.annotation), scope)) is not None
+        ]
+        # Flags come first, as in functions that are not decorated.
+        return sorted(checks, key=lambda one: one[1] is not flag)
 
     @functools.wraps(function)
     def checked(*args: Any, **options: Any) -> Any:
@@ -598,8 +599,7 @@ def kinds(function: FunctionT) -> FunctionT:
             bound = signature.bind(*args, **options)
         except TypeError:  # the function itself raises the error that names the missing or unknown argument
             return function(*args, **options)
-        for name in names:
-            check, default, accepts_none = checks[name]
+        for name, check, default, accepts_none in checks_by_name():
             value = bound.arguments.get(name, default)
             if value is not default and not (accepts_none and value is None):
                 number = check(value, name)

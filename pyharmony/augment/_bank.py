@@ -141,6 +141,7 @@ class Bank(Sequence[Donor]):
         self._segmented: dict[int, tuple[tuple[int, int], Region, Any]] = {}
 
     @classmethod
+    @_checks.kinds
     def from_folder(cls, folder: PathLike, *, labels: Mapping[str, Any] | None = None, memory: int = _MEMORY) -> Bank:
         """Opens the cut-outs of a folder.
 
@@ -184,6 +185,7 @@ class Bank(Sequence[Donor]):
         return cls(donors, memory=memory)
 
     @classmethod
+    @_checks.kinds
     def from_dataset(cls, dataset: Dataset, *, labels: Mapping[str, Any] | None = None, memory: int = _MEMORY) -> Bank:
         """Takes the objects of a data set of `pyharmony.data`, whose samples have `image` or `target`, and `mask`.
 
@@ -200,14 +202,19 @@ class Bank(Sequence[Donor]):
             >>> augment.Bank.from_dataset(data.Photos("photos"))
             Bank(2 donors)
         """
+        from ..data import Dataset
+
+        if not isinstance(dataset, Dataset):
+            raise DTypeError(f"dataset: {type(dataset).__name__}, expected a data set of pyharmony.data")
         donors = [
             {"image": _Of(dataset, i), "label": category if labels is None else labels[category], "name": name}
             for i, (name, category) in enumerate(zip(dataset.names, dataset.categories, strict=True))
             if labels is None or category in labels
         ]
-        return cls(donors, memory=memory)
+        return cls._labelled(donors, labels, memory=memory)
 
     @classmethod
+    @_checks.kinds
     def from_coco(
         cls,
         annotations: PathLike,
@@ -250,9 +257,16 @@ class Bank(Sequence[Donor]):
                 instances.paths(i)  # refuses one outside the folder
                 label = one.category_id if labels is None else labels[one.category]
                 donors.append({"image": _Of(instances, i), "label": label, "name": one.name})
-        return cls(donors, rectangles=rectangles, memory=memory)
+        return cls._labelled(donors, labels, rectangles=rectangles, memory=memory)
 
     @classmethod
+    def _labelled(cls, donors: list[Any], labels: Mapping[str, Any] | None, **settings: Any) -> Bank:
+        if labels is not None and not donors:
+            raise ArgumentError(f"labels: {_checks.shortened(list(labels))}, no object is of one of these")
+        return cls(donors, **settings)
+
+    @classmethod
+    @_checks.kinds
     def from_arrays(
         cls,
         images: Iterable[ImageLike],
@@ -293,8 +307,14 @@ class Bank(Sequence[Donor]):
                 columns[key] = _checks.several(values, name, "a list, an item for each picture")
                 if len(columns[key]) != len(columns["image"]):
                     raise ShapeError(f"{name}: {len(columns[key])}, expected {len(columns['image'])}, as images")
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        return cls(rows, rectangles=rectangles, memory=memory)
+        plural = {"image": "images", **{key: name for key, name, _ in parts}}
+        donors = []
+        for i, row in enumerate(zip(*columns.values(), strict=True)):
+            try:
+                donors.append(Donor(**dict(zip(columns, row, strict=True))))
+            except PyHarmonyError as error:
+                raise error.within("", f"{plural.get(error.argument or '', 'images')}[{i}]") from None
+        return cls(donors, rectangles=rectangles, memory=memory)
 
     @property
     def labels(self) -> list[Any]:
@@ -306,6 +326,7 @@ class Bank(Sequence[Donor]):
         """The name of each donor, for messages."""
         return [_name(donor, i) for i, donor in enumerate(self._donors)]
 
+    @_checks.kinds
     def checked(self, progress: Callable[[], None] | None = None) -> tuple[Bank, list[Problem]]:
         """Cuts out every donor; returns the bank of those that can be used, and the problems of the others.
 

@@ -37,6 +37,10 @@ Sample = dict[str, Any]
 """A sample: its `name` and arrays of uint8."""
 
 
+class OutOfRange(ArgumentError, IndexError):
+    """An index is beyond the end, by which a loop over samples ends."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """A defect of a sample or file.
@@ -105,6 +109,7 @@ class Dataset:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} samples)"
 
+    @_checks.kinds
     def check(
         self, progress: Callable[[], None] | None = None, *, threads: int = 1, size: int | None = None
     ) -> list[Problem]:
@@ -132,11 +137,11 @@ class Dataset:
                 progress()
         return problems
 
-    def _at(self, index: Any) -> int:
+    def _at(self, index: Any, name: str = "index") -> int:
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
-            raise DTypeError(f"index: {type(index).__name__}, expected a whole number")
+            raise DTypeError(f"{name}: {type(index).__name__}, expected a whole number")
         if not -len(self) <= index < len(self):
-            raise IndexError(f"index: {index}, expected 0 to {len(self) - 1}")
+            raise OutOfRange(f"{name}: {_checks.shortened(index)}, expected 0 to {len(self) - 1}")
         return int(index) % len(self)
 
     def _load(self, index: int) -> Sample:
@@ -319,6 +324,7 @@ class RandomSamples(Dataset):
         return [groups[i] for i in self._photo_indices for _ in range(self._per)]
 
     def _at_epoch(self: RandomSamplesT, epoch: int) -> RandomSamplesT:
+        epoch = _checks.whole(epoch, "epoch")
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._epoch = epoch

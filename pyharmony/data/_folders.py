@@ -123,6 +123,7 @@ class Triples(_Stems):
         return [self._groups.get(name) or self._stem("target", name) or name for name in self.names]
 
     @classmethod
+    @_checks.kinds
     def from_table(cls, table: PathLike) -> Triples:
         """Opens the triples of a CSV file with the columns composite, mask, target and, optionally, name.
 
@@ -138,12 +139,14 @@ class Triples(_Stems):
         triples.root, triples._groups = path.parent, {}
         triples._folders = dict.fromkeys(("composite", "target", "mask"), path.parent)
         triples._paths = {role: {} for role in triples._folders}
-        text = _files.read_text(path).removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
+        text = _files.read_text(path, "table").removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
         rows = csv.DictReader(io.StringIO(text, newline=""))
         with _files.data_errors(str(path)):
             lacking = [role for role in triples._folders if role not in (rows.fieldnames or ())]
             if lacking:
-                raise DataError(f"{path}: no column {lacking[0]}; expected composite, mask, target and optionally name")
+                raise DataError(
+                    f"table: {path}: no column {lacking[0]}; expected composite, mask, target and optionally name"
+                )
             for number, row in enumerate(rows, 2):
                 empty = next((role for role in triples._folders if not row[role]), None)
                 if empty:

@@ -101,8 +101,9 @@ class AlignedScenes(Dataset):
 
     def path_of(self, index: int) -> Path:
         """Returns the file of a sample."""
-        return self._paths[index]
+        return self._paths[self._at(index)]
 
+    @_checks.kinds
     def pairs(self, count: int, *, seed: int = 0) -> ScenePairs:
         """Draws count pairs of two images of one scene, reproducibly for a seed; all scenes are equally likely."""
         return ScenePairs(self, count, seed=seed)

@@ -113,7 +113,7 @@ class Shards(Dataset):
             DataError: a file is missing or damaged.
             IndexError: there is no such sample.
         """
-        rows = [self._at(index) for index in indices]
+        rows = [self._at(index, "indices") for index in _checks.several(indices, "indices", "whole numbers")]
         places = [(int(shard), row) for shard, row in zip(np.searchsorted(self._starts, rows, "right") - 1, rows)]
         bits = _sizes(self.size)[1]
         batch: dict[str, Any] = {"name": [self.names[row] for row in rows]}
@@ -127,6 +127,7 @@ class Shards(Dataset):
             batch["mask"] = np.negative(mask, out=mask).reshape(-1, self.size, self.size)  # 1 becomes 255
         return batch
 
+    @_checks.kinds
     def batches(
         self,
         batch_size: int,
@@ -146,13 +147,13 @@ class Shards(Dataset):
             rank, ranks: the index of this process and the number of all; each gets every ranks-th sample, equally many.
             drop_last: whether to drop a smaller last batch.
         """
-        _checks.flags(drop_last=drop_last)
         n, ranks = _checks.whole(batch_size, "batch_size", low=1), _checks.whole(ranks, "ranks", low=1)
         if _checks.whole(rank, "rank") >= ranks:
             raise ArgumentError(f"rank: {rank}, expected 0 to {ranks - 1}")
         order = np.arange(len(self))
         if seed is not None:
-            order = np.random.default_rng([seed, epoch]).permutation(order)
+            key = [_checks.whole(seed, "seed"), _checks.whole(epoch, "epoch")]
+            order = np.random.default_rng(key).permutation(order)
         order = order[: len(self) // ranks * ranks][rank::ranks]
         end = len(order) // n * n if drop_last else len(order)
         return (self.batch(order[start : start + n]) for start in range(0, end, n))
@@ -195,6 +196,7 @@ class Shards(Dataset):
             self._open[shard] = file
         return file
 
+    @_checks.kinds
     def check(
         self, progress: Callable[[], None] | None = None, *, threads: int = 1, size: int | None = None
     ) -> list[Problem]:

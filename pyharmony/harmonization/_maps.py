@@ -14,7 +14,7 @@ from .. import _arrays, _checks, _reprs, ops
 from .._arrays import VALUE_RANGE, NumpyArray
 from .._images.kinds import checked_image, checked_mask
 from .._images.region import as_float
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..ops.color_map import color_image, encode
 from ..ops.color_map import run as run_stages
 from ..reference.luma import LUMA
@@ -71,23 +71,24 @@ class ColorMap(_reprs.Line):
                 if not np.isfinite(numbers).all():
                     raise ArgumentError(f"{field.name}: contains NaN or an infinity, expected finite numbers")
 
+    @_checks.kinds
     def scaled(self, strength: float) -> ColorMap:
         """Returns the map interpolated from the identity to this one by strength; above 1 it extrapolates.
 
         The values of a table stay in [0, 1].
         """
-        result = IDENTITY.mixed(self, _checks.number(strength, "strength", low=-np.inf, accepts="a finite number"))
+        result = IDENTITY.mixed(self, strength)
         if strength > 1 and result.table is not None:
             result = ColorMap(table=result.table.clip(0, 1))
         return result
 
+    @_checks.kinds
     def mixed(self, other: ColorMap, share: float) -> ColorMap:
         """Returns (1 - share) f + share g, of this map f and a map g of the same form, or one of them the identity.
 
         Raises:
             ShapeError: only one has a table, or arrays have different shapes.
         """
-        _checks.number(share, "share", low=-np.inf, accepts="a finite number")
         if share == 1:
             return other
         if share == 0:
@@ -120,6 +121,7 @@ class ColorMap(_reprs.Line):
         Returns:
             A map of the same form. The values of a table stay in [0, 1].
         """
+        ColorMap(affine=affine, curves=curves)  # judges them
         if self.table is not None:
             table = self.table.copy()
             axis = np.linspace(0, 1, table.shape[0])
@@ -293,10 +295,10 @@ def _add_change(
 
 
 def _pair(x: Any, name: str) -> tuple[int, int]:
-    try:
-        a, b = (int(value) for value in x)
-    except (TypeError, ValueError):
-        raise DTypeError(f"{name}: {x!r}, expected two whole numbers") from None
+    accepts = "two whole numbers"
+    a, b = (
+        _checks.whole(value, name, accepts=accepts) for value in _checks.two_numbers(x, name, f"expected {accepts}")
+    )
     return a, b
 
 

@@ -54,6 +54,7 @@ class Model(nn.Module):
         """
         return self(image) if mask is None or not self.takes_mask else self(image, mask)
 
+    @_checks.kinds
     def start_from(self, other: Model) -> None:
         """Copies the weights of another model as the start of training.
 

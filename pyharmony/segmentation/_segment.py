@@ -96,6 +96,7 @@ class Session:
         width, height = self.size
         return f"Session({width}x{height}, {self.method}, {len(self._steps)} answers)"
 
+    @_checks.kinds
     def click(self, x: float, y: float, *, add: bool = True) -> Masks:
         """Returns the masks after one more click: on the object, or, with add=False, outside of it.
 
@@ -105,6 +106,7 @@ class Session:
         _checks.flags(add=add)
         return self._more([point_in((x, y), "click", self.size)], add)
 
+    @_checks.kinds
     def scribble(self, line: Sequence[Point], *, add: bool = True) -> Masks:
         """Returns the masks after a line (x, y), (x, y), … drawn on the object, or, with add=False, outside of it.
 
@@ -129,6 +131,7 @@ class Session:
         self._steps.clear()
         return self._answer(prompts)
 
+    @_checks.kinds
     def choose(self, index: int) -> Masks:
         """Selects another one of the last masks as the best: further clicks correct it.
 
@@ -150,6 +153,7 @@ class Session:
             self._steps.pop()
         return self._steps[-1].masks if self._steps else None
 
+    @_checks.kinds
     def heads(self, least: float = FAINT) -> tuple[Head, ...]:
         """Returns the detected heads of people, the most confident first: more than those of people with a mask.
 
@@ -204,6 +208,7 @@ class Session:
         reason = NO_REASON if people else Reason("nobody", "no person was found")
         return self._masks([person.layer for person in people], reason, heads)
 
+    @_checks.kinds
     def others(self, masks: Sequence[MaskLike], size: tuple[int, int]) -> Pixels:
         """Returns the region of people without a mask, since not all are detected individually.
 

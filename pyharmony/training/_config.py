@@ -314,6 +314,7 @@ class TrainConfig:
             raise ArgumentError(f"schedule.drops: {drops!r}, not used by schedule.shape='plateau'; leave it empty")
         self.check_figures(bool(self.data.validation or self.data.validation_split))
 
+    @_checks.kinds
     def check_figures(self, there_are: bool) -> None:
         """Raises if the schedule depends on validation metrics and there are none."""
         schedule = self.schedule
@@ -326,7 +327,9 @@ class TrainConfig:
 
     def value(self, key: str) -> Any:
         """Returns a setting by its table and name, such as 'data.root'."""
-        table, name = key.split(".", 1)
+        table, _, name = key.partition(".") if isinstance(key, str) else ("", "", "")
+        if name not in vars(getattr(self, table, None) or object):
+            raise ArgumentError(f"key: {_checks.shortened(key)}, expected a table and a name, such as 'data.root'")
         return getattr(getattr(self, table), name)
 
     def as_dict(self) -> dict[str, Any]:
