@@ -13,19 +13,14 @@ from .errors import DTypeError
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def publish(names: dict[str, Any], *, checks_kinds: bool = False) -> None:
+def publish(names: dict[str, Any], check: Callable[[Any], Any] | None = None) -> None:
     """Completes the namespace of a module with `__all__`: its `dir`, and its functions.
 
-    checks_kinds: whether they refuse arguments that are not of the kind of their annotation, see `_checks.kinds`.
+    check: a decorator of the functions: `_checks.kinds`, or None.
     """
     for name in names["__all__"]:
         if isinstance(names.get(name), FunctionType):
-            function = names[name]
-            if checks_kinds:
-                from . import _checks
-
-                function = _checks.kinds(function)
-            names[name] = naming_keywords(function)
+            names[name] = naming_keywords(check(names[name]) if check else names[name])
             names[name].__module__ = names["__name__"]
     # Editors and notebooks list the public names, without imports.
     names["__dir__"] = lambda: sorted(names["__all__"])

@@ -254,7 +254,7 @@ EARLY = {
     "train --recipes": (0, "colorgrid-five-minutes"),
     "train nosuch": (2, "no recipe or file nosuch"),
     "train dovenet --set run.batchs=3": (2, "did you mean 'batch'?"),
-    "train dovenet --set run.batch=three": (2, "run.batch: 'three'"),
+    "train dovenet --set run.batch=three": (2, "run.batch: str 'three'"),
     "train --model dovnet --data x": (2, "did you mean 'dovenet'?"),
     "train --model dovenet --data x --set model.witdh=3": (2, "did you mean 'width'?"),
     "train --model dovenet --data x --device gpu": (2, "'gpu', expected 'cpu' or 'cuda'"),

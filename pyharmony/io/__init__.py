@@ -270,4 +270,4 @@ def save(
     write(picture, target, format=format, quality=quality, overwrite=overwrite)
 
 
-publish(globals(), checks_kinds=True)
+publish(globals(), _checks.kinds)

@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
 
     raise ImportError(f"{error.name} is missing, pyharmony.losses needs it: {_install.hint('torch')}") from error
 
+from .._checks import kinds as _kinds
 from .._public import publish
 from ._adversarial import (
     Adversary,
@@ -66,4 +67,4 @@ __all__ = [
     "wasserstein_generator",
 ]
 
-publish(globals(), checks_kinds=True)
+publish(globals(), _kinds)

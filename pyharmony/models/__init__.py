@@ -158,4 +158,4 @@ def __dir__() -> builtins.list[str]:
     return sorted(__all__)
 
 
-publish(globals(), checks_kinds=True)
+publish(globals(), _checks.kinds)

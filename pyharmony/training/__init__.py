@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .. import _checks
 from .._public import publish
 from ._callbacks import Callback
 from ._config import (
@@ -60,7 +61,7 @@ else:
             raise AttributeError(str(error), name=name) from error
 
 
-publish(globals(), checks_kinds=True)
+publish(globals(), _checks.kinds)
 
 
 def __dir__() -> list[str]:

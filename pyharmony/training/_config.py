@@ -417,8 +417,12 @@ def _filled(kind: Any, table: str, values: Mapping[str, Any]) -> Any:
     for key in values:
         if key not in names:
             raise ArgumentError(f"{table}.{key}: no such key{hint(key, names)}; {table} has {', '.join(names)}")
-    with in_table(table):
+    try:
         return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    except DTypeError as error:  # a text of the wrong kind is a wrong setting
+        raise ArgumentError(f"{table}.{error}") from None
+    except ArgumentError as error:
+        raise error.within(f"{table}.") from None
 
 
 #: The path settings of [data]: they may change between parts of a run; the samples found there are compared instead.

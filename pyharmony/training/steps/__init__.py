@@ -21,6 +21,7 @@ except ModuleNotFoundError as error:
     reason = f"pyharmony.training.steps needs it: {_install.hint('torch')}"
     raise ImportError(f"{error.name} is missing, {reason}") from error
 
+from ... import _checks
 from ..._public import publish
 from ...errors import ArgumentError
 from ...models import Model
@@ -57,4 +58,4 @@ def create(model: Model, preset: str | None = None, *, extractor: nn.Module | No
     return step(model, values, extractor)
 
 
-publish(globals(), checks_kinds=True)
+publish(globals(), _checks.kinds)
