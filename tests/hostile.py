@@ -14,6 +14,7 @@ import functools
 import importlib
 import inspect
 import io
+import itertools
 import math
 import os
 import re
@@ -304,6 +305,13 @@ ACCEPTED: tuple[tuple[str, str, set[str]], ...] = (
     (r"training\.DataConfig", "root|validation", {"number", "lists"}),
     (r"io\.(Layer|Picture)", "name|format", {"empty", "capitals", "path", "long"}),  # a text of the user
     (r"batch\.run", "output", {"missing", "folder", "url"}),
+    (r"segmentation\.Session\.\w+", "mask", {"other_size"}),
+    (r"data\.Shards\.batch", "indices", {"no_values"}),  # of no samples
+    (r"data\.Shards\.batches", "seed|epoch", {"huge"}),
+    (r"augment\.Bank\.from_arrays", "masks", {"nested"}),  # a segmentation, by which the error calls it
+    (r"augment\.Bank\.from_arrays", "images", {"text_file"}),  # its lines are paths
+    (r"augment\.Bank\.from_(folder|coco)", "folder|images", {"folder"}),
+    (r"augment\.Bank\.from_arrays", "labels", {"objects", "nested", "numbers", "huge"}),  # any values
     (r"models\.register", "summary|source", {"empty"}),
     (r"server\.Settings", "page", {"folder"}),
     (r"training\.train", "out", {"missing", "folder", "url"}),
@@ -371,7 +379,28 @@ def _batch() -> dict[str, Any]:
     return {"composite": _tensor(1, 3, 64, 64), "mask": _tensor(1, 1, 64, 64), "target": _tensor(1, 3, 64, 64)}
 
 
-HELPERS = {"batch": _batch, "tensor": _tensor, "model": _model, "picture": _picture, "config": _config}
+def _mask() -> np.ndarray:
+    mask = np.zeros((24, 32), np.uint8)
+    mask[6:18, 8:24] = 255
+    return mask
+
+
+def _clicked(session: Any) -> Any:
+    session.click(12, 10)
+    return session
+
+
+HELPERS = {
+    "count": itertools.count(),
+    "image": lambda: _image(24, 32, 3),
+    "mask": _mask,
+    "clicked": _clicked,
+    "batch": _batch,
+    "tensor": _tensor,
+    "model": _model,
+    "picture": _picture,
+    "config": _config,
+}
 
 _MAPS, _MASK = "tensor(1, 3, 8, 8), tensor(1, 3, 8, 8)", "tensor(1, 1, 8, 8)"
 _CODES = "tensor(2, 4), tensor(2, 4)"
@@ -447,6 +476,61 @@ CALLS = {
 }
 
 
+_PHOTOS = "pyharmony.data.Photos('photos')"
+_BANK = "pyharmony.augment.Bank.from_folder('photos')"
+_MAP = "pyharmony.harmonization.ColorMap(np.eye(3, 4), np.zeros((3, 3, 2)))"
+_SOLVER = "pyharmony.ops.PoissonSolver(mask())"
+_SHARDS = f"pyharmony.data.write_shards({_PHOTOS}, f'shards-{{next(count)}}', 16)"
+_PEOPLE = "pyharmony.segmentation.Session(image())"
+_SESSION = "pyharmony.segmentation.Session(image(), method='grabcut')"
+#: An object, or a class, and the arguments of a valid call of each public method that takes some.
+METHODS = {
+    f"pyharmony.{name}": call
+    for name, call in {
+        "augment.Bank.checked": (_BANK, ""),
+        "augment.Bank.from_arrays": ("pyharmony.augment.Bank", "[image()], [mask()]"),
+        "augment.Bank.from_coco": ("pyharmony.augment.Bank", "'coco/instances.json', 'coco'"),
+        "augment.Bank.from_dataset": ("pyharmony.augment.Bank", _PHOTOS),
+        "augment.Bank.from_folder": ("pyharmony.augment.Bank", "'photos'"),
+        "augment.CopyPaste.at_epoch": (f"pyharmony.augment.CopyPaste({_BANK})", "1"),
+        "color.Retouching.draw": ("pyharmony.color.Retouching", "np.random.default_rng(0), 0.5"),
+        "data.AlignedScenes.pairs": ("pyharmony.data.AlignedScenes('scenes')", "2, seed=0"),
+        "data.AlignedScenes.path_of": ("pyharmony.data.AlignedScenes('scenes')", "0"),
+        "data.Photos.check": (_PHOTOS, "threads=1, size=(24, 32)"),
+        "data.Photos.paths": (_PHOTOS, "0"),
+        "data.Crops.at_epoch": (f"pyharmony.data.Crops({_PHOTOS}, size=16)", "1"),
+        "data.Shards.batch": (_SHARDS, "[0, 1]"),
+        "data.Shards.batches": (_SHARDS, "2, seed=0"),
+        "data.Shards.check": (_SHARDS, "threads=1"),
+        "data.Synthesis.at_epoch": (f"pyharmony.data.Synthesis({_PHOTOS})", "1"),
+        "data.Triples.from_table": ("pyharmony.data.Triples", "'missing.csv'"),
+        "data.Pasted.at_epoch": (f"pyharmony.data.Pasted({_PHOTOS}, size=16)", "1"),
+        "data.Varied.at_epoch": (f"pyharmony.data.Varied({_PHOTOS})", "1"),
+        "data.CocoPeople.paths": ("pyharmony.data.CocoPeople('coco/instances.json', 'coco')", "0"),
+        "data.IHarmony4.paths": ("pyharmony.data.IHarmony4('iHarmony4', split='test')", "0"),
+        "data.Manifest.paths": ("pyharmony.data.Manifest('manifest')", "0"),
+        "harmonization.ColorMap.apply": (_MAP, "image(), mask()"),
+        "harmonization.ColorMap.mixed": (_MAP, f"{_MAP}, 0.5"),
+        "harmonization.ColorMap.plus": (_MAP, "np.zeros((3, 4)), np.zeros((3, 3, 2))"),
+        "harmonization.ColorMap.scaled": (_MAP, "0.5"),
+        "models.Model.example": ("model()", "64"),
+        "models.Model.start_from": ("model()", "model()"),
+        "ops.PoissonSequence.solve": (f"{_SOLVER}.sequence()", "image(), image()"),
+        "ops.PoissonSolver.solve": (_SOLVER, "image(), image()"),
+        "segmentation.Session.choose": (f"clicked({_SESSION})", "0"),
+        "segmentation.Session.click": (_SESSION, "12, 10, add=True"),
+        "segmentation.Session.heads": (_PEOPLE, "0.5"),
+        "segmentation.Session.others": (_PEOPLE, "[], (24, 32)"),
+        "segmentation.Session.posture": (_PEOPLE, "mask()"),
+        "segmentation.Session.scribble": (f"clicked({_SESSION})", "[(12, 10), (14, 11)], add=True"),
+        "segmentation.Session.segment": (_SESSION, "points=[(12, 10)], labels=[1]"),
+        "segmentation.Session.shows_people": (_PEOPLE, "mask()"),
+        "training.TrainConfig.check_figures": ("config()", "True"),
+        "training.TrainConfig.value": ("config()", "'data.size'"),
+    }.items()
+}
+
+
 class CalledError(BaseException):
     """Ends an example at the call that it is run for."""
 
@@ -506,6 +590,17 @@ def arguments_of(name: str, thing: Any, modules: list[Any]) -> dict[str, Any]:
         except CalledError as error:
             return {key: values_once(value) for key, value in error.arguments.items()}
     raise LookupError(f"{name}: its example does not call it")
+
+
+def method_of(name: str) -> tuple[Any, dict[str, Any]]:
+    """Returns a public method of an object, and the arguments of a valid call."""
+    owner, arguments = METHODS[name]
+    import pyharmony
+
+    names: dict[str, Any] = {"np": np, "pyharmony": pyharmony, **HELPERS}
+    method = getattr(eval(owner, names), name.rpartition(".")[2])  # noqa: S307
+    names["bind"] = inspect.signature(method).bind
+    return method, dict(eval(f"bind({arguments})", names).arguments)  # noqa: S307
 
 
 def fresh(x: Any) -> Any:

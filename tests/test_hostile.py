@@ -30,6 +30,7 @@ from pyharmony.cli._app import app
 
 from . import skips
 from .hostile import (
+    METHODS,
     SENTINEL,
     SOCKET,
     UNTOUCHED,
@@ -42,6 +43,7 @@ from .hostile import (
     is_accepted,
     is_untouched,
     kind_of,
+    method_of,
     steps_of,
 )
 from .hostile import prepare as prepare_paths
@@ -76,7 +78,7 @@ RESULTS = {
     "pyharmony.metrics.Interval", "pyharmony.ops.ColorStats", "pyharmony.ops.RegionStats", "pyharmony.ops.SolveInfo",
     "pyharmony.placement.Placement", "pyharmony.shadows.ReflectionInfo", "pyharmony.shadows.ShadowInfo",
     "pyharmony.upscaling.UpscalingInfo", "pyharmony.errors.Reason", "pyharmony.batch.Progress",
-    "pyharmony.batch.Report", "pyharmony.losses.Adversary", "pyharmony.models.Figure", "pyharmony.models.Layer",
+    "pyharmony.batch.Report", "pyharmony.io.Description", "pyharmony.losses.Adversary", "pyharmony.models.Figure", "pyharmony.models.Layer",
     "pyharmony.models.ModelInfo", "pyharmony.models.Weights", "pyharmony.segmentation.Head",
     "pyharmony.segmentation.Masks", "pyharmony.segmentation.Posture", "pyharmony.server.User",
     "pyharmony.training.Plan", "pyharmony.training.Progress", "pyharmony.training.TrainResult",
@@ -197,7 +199,10 @@ def fault_of(name: str, thing: Any, arguments: dict[str, Any], parameter: inspec
 
 
 #: Descriptions that are judged by what uses them.
-USED_BY = {"pyharmony.augment.Donor": lambda donor: augment.Bank([donor])[0].mask}
+USED_BY = {
+    "pyharmony.augment.Donor": lambda donor: augment.Bank([donor])[0].mask,
+    "pyharmony.augment.Bank.from_arrays": lambda bank: bank[0].mask,
+}
 
 
 def call(thing: Any, arguments: dict[str, Any]) -> Any:
@@ -212,6 +217,81 @@ def call(thing: Any, arguments: dict[str, Any]) -> Any:
     return thing(*positional, **options)
 
 
+#: Methods of layers and networks, whose inputs torch checks.
+OF_LAYERS = {"forward", "predict", "update", "remove"}
+
+
+def function_of(method: Any) -> Any:
+    return inspect.unwrap(getattr(method, "__func__", method))
+
+
+def public_methods() -> dict[Any, str]:
+    """Returns each public method that takes arguments, with a name of it."""
+    names: dict[Any, str] = {}
+    for name, thing in CALLABLES.items():
+        for member in dir(thing) if inspect.isclass(thing) else ():
+            method = getattr(thing, member)
+            function = function_of(method)
+            is_ours = inspect.isfunction(function) and function.__module__.startswith("pyharmony.")
+            if not is_ours or member.startswith("_") or member in OF_LAYERS:
+                continue
+            if set(inspect.signature(method).parameters) - {"self"}:
+                names.setdefault(function, f"{name}.{member}")
+    return names
+
+
+@contextlib.contextmanager
+def unregistered() -> Iterator[None]:
+    """Forgets the networks and steps that calls register."""
+    tables = []
+    if HAS_TORCH:
+        for module, name in (("pyharmony.models._registry", "_models"), ("pyharmony.training.steps._step", "_steps")):
+            table = getattr(importlib.import_module(module), name)
+            tables.append((table, dict(table)))
+    yield
+    for table, before in tables:
+        table.clear()
+        table.update(before)
+
+
+def faults_of(name: str, thing: Any, arguments: dict[str, Any]) -> Iterator[str]:
+    """Yields what is wrong with the answers to each value of each argument."""
+    threads, device = pyharmony.get_num_threads(), pyharmony.get_device()
+    try:
+        for parameter in inspect.signature(thing).parameters.values():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            for value in VALUES[kind_of(parameter)]:
+                if value.name == "none" and accepts_none(parameter):
+                    continue
+                with unregistered():
+                    fault = fault_of(name, thing, arguments, parameter, value)
+                if fault:
+                    yield f"{parameter.name}, {value.name}: {fault}"
+    finally:
+        pyharmony.set_num_threads(threads)
+        pyharmony.set_device(device)
+
+
+@pytest.mark.skipif(not HAS_TORCH, reason=skips.not_installed("torch"))
+def test_every_public_method_is_in_the_table(data_sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(data_sets)
+    in_table = {function_of(method_of(name)[0]) for name in METHODS}
+    assert [name for function, name in public_methods().items() if function not in in_table] == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_hostile_values_of_methods_are_refused(
+    name: str, data_sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name.split(".")[1] in ("models", "training") and not HAS_TORCH:
+        pytest.skip(skips.not_installed("torch"))
+    shutil.copytree(data_sets, prepare_paths(tmp_path), dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path / "inner")
+    faults = list(faults_of(name, *method_of(name)))
+    assert not faults, f"{len(faults)} faults\n" + "\n".join(faults)
+
+
 @pytest.mark.parametrize("name", marked(CALLABLES))
 def test_hostile_values_are_refused(
     name: str, data_sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -224,26 +304,7 @@ def test_hostile_values_are_refused(
     shutil.copytree(data_sets, prepare_paths(tmp_path), dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path / "inner")
     modules = [importlib.import_module(path) for path in MODULES]
-    if HAS_TORCH:  # a call may register what it is given
-        for module, table in (("pyharmony.models._registry", "_models"), ("pyharmony.training.steps._step", "_steps")):
-            registry = importlib.import_module(module)
-            monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
-    arguments = arguments_of(name, thing, modules)
-    threads, device = pyharmony.get_num_threads(), pyharmony.get_device()
-    faults = []
-    try:
-        for parameter in inspect.signature(thing).parameters.values():
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                continue
-            for value in VALUES[kind_of(parameter)]:
-                if value.name == "none" and accepts_none(parameter):
-                    continue
-                fault = fault_of(name, thing, arguments, parameter, value)
-                if fault:
-                    faults.append(f"{parameter.name}, {value.name}: {fault}")
-    finally:
-        pyharmony.set_num_threads(threads)
-        pyharmony.set_device(device)
+    faults = list(faults_of(name, thing, arguments_of(name, thing, modules)))
     assert not faults, f"{len(faults)} faults\n" + "\n".join(faults)
 
 
