@@ -1,4 +1,4 @@
-"""Functions that tests of several rooms share: scripts as modules, commands, forks, images, CUDA graphs."""
+"""What tests of several rooms share: scripts as modules, commands, forks, images, CUDA graphs, marks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import pyharmony
 from pyharmony import _arrays
 
 ROOT = Path(__file__).resolve().parent.parent
 RANGE = _arrays.VALUE_RANGE
+
+# Warnings that a test's images cause and that are not what it is about.
+#: The contour differs so much that a blend's colours flood the object.
+FLOODS = pytest.mark.filterwarnings(
+    "ignore:.*the difference between src and dst varies along the contour:pyharmony.errors.FloodedWarning"
+)
+#: A blend or an edit is stored as integers, and a twentieth of its values or more are clipped.
+CLIPS = pytest.mark.filterwarnings("ignore:.*of the values that were (blended|edited):pyharmony.errors.ClippedWarning")
+#: The pair asks for more than the guard of harmonize lets through.
+GUARDED = pytest.mark.filterwarnings("ignore:.*the guard reduced the change:pyharmony.errors.ConfidenceWarning")
 
 
 def load_script(path: str, name: str | None = None) -> Any:

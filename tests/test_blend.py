@@ -23,7 +23,7 @@ from pyharmony.reference import gaussian_poisson as gp_reference
 from pyharmony.reference import poisson as poisson_reference
 from pyharmony.reference import pyramid as pyramid_reference
 
-from .shared import closed
+from .shared import CLIPS, FLOODS, closed
 
 BLENDS = ("alpha", "laplacian", "poisson", "gaussian_poisson")
 GRADIENTS = ("poisson", "gaussian_poisson")
@@ -75,14 +75,15 @@ def largest_step(image: np.ndarray, mask: np.ndarray, level: float = 1.0) -> flo
 
 @pytest.fixture
 def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns src and dst of so little contrast that no blend floods or clips, and a mask."""
     rng = np.random.default_rng(7)
-    return smooth(rng, 90, 110), smooth(rng, 90, 110), ellipse(90, 110)
+    src, dst = (0.25 + 0.5 * smooth(rng, 90, 110) for _ in range(2))
+    return src, dst, ellipse(90, 110)
 
 
 # ---- the promises of the call, for every blend -------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("name", BLENDS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_outside_the_mask_the_destination_stays_bit_for_bit(name, dtype, scene):
@@ -96,7 +97,6 @@ def test_outside_the_mask_the_destination_stays_bit_for_bit(name, dtype, scene):
         assert (result[mask > 0] != dst[mask > 0]).any()
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("name", BLENDS)
 def test_inputs_are_never_changed(name, scene):
     src, dst, mask = cast(scene[0], "uint8"), cast(scene[1], "uint8"), scene[2]
@@ -212,7 +212,7 @@ class Recorded:
         return recorded
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning")
+@CLIPS
 @pytest.mark.large  # memory is the same whatever the instructions and the checks; other tests make these calls
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 @pytest.mark.parametrize(
@@ -297,7 +297,6 @@ def test_torch_tensors_stay_torch(name, scene):
 # ---- placing ------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("name", BLENDS)
 @pytest.mark.parametrize("at", [(20, 15), (-13, 8), (70, 60), (4, -20), (-10, -10)])
 def test_a_source_lands_at_its_place(name, at, scene):
@@ -347,7 +346,7 @@ def test_nothing_inside_gives_a_copy(name, scene):
         np.testing.assert_array_equal(result, dst)
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
+@FLOODS
 @pytest.mark.parametrize("contour", ["half", "full"])
 def test_edges_that_leave_the_source_take_the_gradient_of_the_destination(contour):
     rng = np.random.default_rng(3)
@@ -409,7 +408,6 @@ def test_what_alpha_hides_leaves_no_halo(name):
 # ---- parts of a pixel, soft edges ---------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("name", BLENDS)
 def test_whole_pixels_may_be_floats(name, scene):
     src, dst, mask = cast(scene[0], "uint8"), cast(scene[1], "uint8"), scene[2]
@@ -531,7 +529,7 @@ RAMPS = (
 )
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
+@FLOODS
 @pytest.mark.parametrize("pair", [FLAT, RAMPS], ids=["flat", "ramps"])
 @pytest.mark.parametrize("shape", ["ellipse", "inner rectangle", "to the border", "all but a frame"])
 def test_the_default_call_leaves_no_seam(pair, shape):
@@ -584,7 +582,6 @@ def test_borders_are_not_darkened():
     np.testing.assert_allclose(result, 0.5, rtol=0, atol=LEVELS["float32"] / 255)
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("name", BLENDS)
 def test_masks_may_touch_every_border(name, scene):
     src, dst = cast(scene[0], "uint8"), cast(scene[1], "uint8")
@@ -595,7 +592,6 @@ def test_masks_may_touch_every_border(name, scene):
         np.testing.assert_array_equal(result[~mask], dst[~mask])
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 @pytest.mark.parametrize("name", GRADIENTS)
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("cut", [False, True])
@@ -721,7 +717,7 @@ def test_laplacian_keeps_the_object_and_fades_at_the_contour():
     np.testing.assert_allclose(blend.laplacian(src, dst), src, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
+@FLOODS
 @pytest.mark.covering(2)
 @pytest.mark.parametrize("gradients", ["source", "mixed", "average", "monochrome"])
 @pytest.mark.parametrize("contour", ["half", "full"])
@@ -738,7 +734,7 @@ def test_poisson_follows_the_definition(dtype, contour, gradients):
     assert info.residual >= 0
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
+@FLOODS
 @pytest.mark.parametrize("weight", [1.0, 0.05, 0.0])
 @pytest.mark.parametrize("kernel", ["normal", "sobel"])
 def test_gaussian_poisson_takes_the_full_contour(weight, kernel):
@@ -814,7 +810,7 @@ def by_definition(
     return x
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
+@FLOODS
 @pytest.mark.parametrize("preserve_background", [True, False])
 @pytest.mark.parametrize("base", ["membrane", "copy-paste", "image", "map"])
 def test_gaussian_poisson_follows_the_definition(base, preserve_background):
@@ -841,7 +837,6 @@ def test_gaussian_poisson_with_nothing_known_keeps_the_source(scene):
     np.testing.assert_allclose(blend.gaussian_poisson(src, dst).mean(), src.mean(), atol=2 / 255)
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
 def test_the_tolerance_is_that_of_the_finest_solve(scene):
     src, dst, mask = cast(scene[0], "float32"), cast(scene[1], "float32"), scene[2]
     for tolerance in (0.25, 0.02):

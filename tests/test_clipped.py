@@ -13,7 +13,9 @@ import pytest
 from pyharmony import _native, blend, ops
 from pyharmony.errors import ClippedWarning
 
-pytestmark = pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning")
+from .shared import CLIPS, FLOODS
+
+pytestmark = [CLIPS, FLOODS]
 
 RANGE = {"uint8": 255, "uint16": 65535}
 GAUSSIAN: list[dict[str, Any]] = [

@@ -19,7 +19,7 @@ from pyharmony.compat import seamlessClone
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError, UnchangedWarning
 from pyharmony.reference import poisson as reference
 
-from .shared import closed
+from .shared import CLIPS, FLOODS, closed
 
 FLAGS = {
     "NORMAL_CLONE": ("source", False),
@@ -232,7 +232,7 @@ def test_ours_solves_the_mask_and_opencv_its_box(cv2: ModuleType, data_dir: Path
         assert np.abs(ours - np.clip(reference.poisson(s, d, m / 255), 0, 255)).max() <= OURS, name
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.FloodedWarning")
+@FLOODS
 @pytest.mark.large
 @pytest.mark.parametrize("slope", [0.0, 0.25, 0.5, 1.0])
 def test_both_agree_on_smooth_pairs(cv2: ModuleType, slope: float) -> None:
@@ -278,7 +278,8 @@ CALL_FORMS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning", "ignore::pyharmony.errors.FloodedWarning")
+@CLIPS
+@FLOODS
 @pytest.mark.large
 @pytest.mark.parametrize("form", CALL_FORMS)
 def test_opencvs_example_calls(cv2: ModuleType, data_dir: Path, form: str) -> None:
@@ -308,7 +309,8 @@ def test_opencvs_example_calls(cv2: ModuleType, data_dir: Path, form: str) -> No
         assert difference[deep & unclipped].max() <= 8 * (OURS + 0.5 + 0.5 * (flags == 3)), name
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning", "ignore::pyharmony.errors.FloodedWarning")
+@CLIPS
+@FLOODS
 @pytest.mark.parametrize("flags", [1, 2])
 def test_the_tutorials_mask_of_all_ones(cv2: ModuleType, data_dir: Path, flags: int) -> None:
     """obj goes into the middle of im: mask = 255 * ones(obj.shape), center = half of im's size."""
@@ -481,7 +483,7 @@ def test_a_coloured_mask_counts_by_its_luma(pair: Any) -> None:
     assert np.array_equal(any_of, seamlessClone(src, dst, mask, (37, 33), 1))
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning")
+@CLIPS
 def test_inputs_are_never_changed(pair: Any) -> None:
     """They are not, although OpenCV 5.0 erodes and inverts the mask that it is given."""
     src, dst, mask = pair
@@ -549,7 +551,7 @@ def test_strides_do_not_matter(pair: Any) -> None:
 # ---- the array to write into -------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.ClippedWarning")
+@CLIPS
 @pytest.mark.parametrize("flags", [1, 2, 3])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_blend_is_written_and_returned(pair: Any, flags: int, channels: int) -> None:

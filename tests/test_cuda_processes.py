@@ -35,7 +35,7 @@ def pair(height: int, width: int, channels: int = 3, dtype: str = "uint8") -> tu
     """Returns src, dst and a mask, smooth with some noise."""
     rng = np.random.default_rng(height * width)
     y, x = np.mgrid[:height, :width][..., None] / 20.0
-    shades = np.stack([np.sin(x + np.arange(channels)), np.cos(y - np.arange(channels))]) * 90 + 128
+    shades = np.stack([np.sin(x + np.arange(channels)), np.cos(y - np.arange(channels))]) * 45 + 128
     src, dst = (shades + rng.uniform(-9, 9, shades.shape)).clip(0, 255) / (1 if dtype == "uint8" else 255)
     mask = np.hypot(y[..., 0] * 20 - height / 2, x[..., 0] * 20 - width / 2) < 0.4 * min(height, width)
     return src.astype(dtype), dst.astype(dtype), mask.astype(np.uint8) * 255

@@ -14,7 +14,9 @@ import pytest
 
 from pyharmony import blend, ops
 from pyharmony.blend import _tiles as tiled_blend
-from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
+from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError, UnchangedWarning
+
+from .shared import FLOODS
 
 RANGE = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1}
 
@@ -281,6 +283,7 @@ def test_out_is_another_array_and_nan_is_named() -> None:
 SMALL = np.hypot(*(np.mgrid[:210, :287] - np.array([105, 140])[:, None, None])) < 15
 
 
+@FLOODS
 @pytest.mark.large
 @pytest.mark.parametrize("in_memory", [0, 10_000, 1 << 21])
 @pytest.mark.parametrize("kind", ["soft", "border", "everything", "small", "strips"])
@@ -327,7 +330,8 @@ def test_the_options_of_the_blend(dtype: str, tmp_path: Path) -> None:
 def test_the_blend_without_a_mask_or_with_bad_arguments() -> None:
     src, dst, _, mask = scene(90, 100)
     out = np.zeros_like(dst)
-    _, info = blend.gaussian_poisson_tiles(src, dst, mask * 0, out, return_info=True)
+    with pytest.warns(UnchangedWarning, match="mask is zero everywhere"):
+        _, info = blend.gaussian_poisson_tiles(src, dst, mask * 0, out, return_info=True)
     assert info.method == "copy"
     assert np.array_equal(out, dst)
     with pytest.raises(ArgumentError, match=r"color_weight: 0\.1, expected a number of at least 0\.25"):

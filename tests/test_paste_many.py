@@ -29,7 +29,7 @@ from pyharmony.errors import (
     UnchangedWarning,
 )
 
-from .shared import to_dtype
+from .shared import FLOODS, to_dtype
 
 DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 MASKS = ("bool", *DTYPES)
@@ -344,6 +344,7 @@ def test_an_object_that_needs_more_does_not_end_the_call(pasted: list[int]) -> N
     assert found == []
 
 
+@FLOODS
 def test_at_may_be_left_out_for_a_box_of_an_image_of_equal_size() -> None:
     src = PHOTO[::-1].copy()
     box = 10, 5, 30, 25
@@ -418,6 +419,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:box. corners x0, y0, x1, y1 are called box_xyxy now:DeprecationWarning")
 @pytest.mark.parametrize(("item", "kind", "message"), WRONG, ids=[pattern for _, _, pattern in WRONG])
 def test_errors_name_the_item_and_the_argument(item: Any, kind: type, message: str) -> None:
     with pytest.raises(kind, match=f"^{message}"):
@@ -478,6 +480,7 @@ def test_suppressed_warnings_cost_no_test_of_the_result(method: str) -> None:
     assert report[:1] == other[:1]
 
 
+@FLOODS
 def test_a_call_for_the_cpu_looks_for_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker process must not: a query initialises CUDA."""
     rng = np.random.default_rng(3)

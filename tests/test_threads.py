@@ -16,6 +16,8 @@ import pytest
 import pyharmony
 from pyharmony import blend, ops
 
+from .shared import FLOODS
+
 
 def calls() -> dict[str, Callable[[], Any]]:
     """Returns one call of every method, each with enough work for several threads."""
@@ -59,6 +61,7 @@ def work_and_results() -> tuple[dict[str, Callable[[], Any]], dict[str, Any]]:
     return work, {name: call() for name, call in work.items()}
 
 
+@FLOODS
 @pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.full), 5])
 def test_calls_at_once_give_the_bits_of_calls_in_turn(
     threads: int, work_and_results: tuple[dict[str, Callable[[], Any]], dict[str, Any]]

@@ -18,6 +18,7 @@ from pyharmony._images import frame, ground
 from pyharmony.cli._pictures import PAIRS, load
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 
+from .shared import CLIPS
 from .test_masks import said, scene
 
 #: Every blend with the options that change what it reads of dst.
@@ -398,6 +399,7 @@ def test_ordinary_photographs_are_not_told_of():
         assert said(lambda pair=pair, images=images: blend.poisson(*images, at=pair.at))[1] == []
 
 
+@CLIPS
 def test_a_clone_tells_of_it_and_takes_alpha():
     src, dst = texture(1)
     true = dst.copy()
