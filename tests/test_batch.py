@@ -41,6 +41,7 @@ from pyharmony.cli._options import values_of
 from pyharmony.errors import PyHarmonyError, PyHarmonyWarning, RunError
 
 from . import durability
+from .shared import GUARDED
 
 pytestmark = pytest.mark.house
 
@@ -89,6 +90,7 @@ def ended(report: Report, **counts: int) -> bool:
 # Outcomes
 
 
+@GUARDED
 def test_outputs_are_those_of_the_function(photos: Path, tmp_path: Path) -> None:
     report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
     assert ended(report, done=6)
@@ -190,6 +192,7 @@ def test_a_run_again_does_nothing(photos: Path, tmp_path: Path) -> None:
     assert len(pictures) == 6 and all(before[name] == after[name] for name in pictures)
 
 
+@GUARDED
 def test_a_run_is_continued_only_if_it_is_asked_for_and_the_same(photos: Path, tmp_path: Path) -> None:
     batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
     with pytest.raises(RunError, match="6 items are done, 0 failed, 0 left; resume=True continues it"):
@@ -202,6 +205,7 @@ def test_a_run_is_continued_only_if_it_is_asked_for_and_the_same(photos: Path, t
     np.testing.assert_array_equal(load(tmp_path / "out/a/0.png"), expected)
 
 
+@GUARDED
 def test_what_has_changed_is_computed_again_and_what_is_new_is_added(photos: Path, tmp_path: Path) -> None:
     batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
     write(photos / "images/a/0.png", photo(40))
@@ -691,6 +695,7 @@ def as_parquet(path: Path) -> None:
     parquet.write_table(pyarrow.table(columns), path)
 
 
+@GUARDED
 @pytest.mark.parametrize(("suffix", "write_table"), [("csv", as_csv), ("jsonl", as_jsonl), ("parquet", as_parquet)])
 def test_tables(suffix: str, write_table: Callable[[Path], None], photos: Path, tmp_path: Path) -> None:
     source = photos / f"table.{suffix}"

@@ -20,9 +20,12 @@ from typer.testing import CliRunner
 import pyharmony
 from pyharmony import _shipped
 from pyharmony.cli._app import app
+from pyharmony.errors import ConfidenceWarning
 from pyharmony.harmonization import METHODS
 
-pytestmark = pytest.mark.house
+from .shared import GUARDED
+
+pytestmark = [pytest.mark.house, GUARDED]
 
 PLAIN = tuple(name for name in METHODS if name != "auto")
 PASTE = ("paste.png", "paste_mask.png")
@@ -105,7 +108,8 @@ def test_options_are_the_arguments_of_their_names() -> None:
 
 def test_a_network_is_given_by_its_file(weights: Path) -> None:
     call(*PASTE, "--model", weights, "--no-guard", "-o", "out.png")
-    assert (pixels("out.png") == expected(method=weights, guard=False)).all()
+    with pytest.warns(ConfidenceWarning, match="the estimate has low confidence"):
+        assert (pixels("out.png") == expected(method=weights, guard=False)).all()
     told = json.loads(call(*PASTE, "--model", weights, "-o", "guarded.png", "--json").stdout)
     assert told["harmonize"]["weights"] == str(weights) and told["harmonize"]["method"] == "copy"
     assert told["harmonize"]["confidence"] < 0.25

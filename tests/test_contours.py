@@ -443,7 +443,8 @@ def test_the_calibration_knows_of_the_closer_look(calibration: Any) -> None:
     known = network.calibration
     answer = calibration.answer(network, case, "photographs")
     (told,) = calibration.results([answer], known.boost, known.noise, [known.doubt])[0]
-    made, info = pyharmony.harmonize(case.image, case.mask, return_info=True)
+    with pytest.warns(errors.ConfidenceWarning, match="the guard reduced the change"):
+        made, info = pyharmony.harmonize(case.image, case.mask, return_info=True)
     assert calibration.change(made, case) == pytest.approx(told, abs=0.3) and info.change > 5
     alone = network.answer_of(calibration.scene_of(case.image, case.mask, None, (256, 256)), calibration.Care.AGREED)
     assert abs(calibration.change(alone.map.apply(case.image, case.mask), case) - told) > 0.5

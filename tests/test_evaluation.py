@@ -14,6 +14,8 @@ import pyharmony
 from pyharmony import _shipped, color, data, errors, evaluation, harmonization, metrics
 from pyharmony.evaluation import METHODS, PUBLISHED
 
+from .shared import GUARDED
+
 pytestmark = pytest.mark.networks
 
 SIDE = 24
@@ -74,6 +76,7 @@ def test_a_measure_is_that_of_the_metrics() -> None:
     assert figures["fmse"] == 100  # 30 - 20
 
 
+@GUARDED
 @pytest.mark.parametrize("name", sorted(set(harmonization.METHODS) - {"auto"}))
 def test_a_method_of_harmonize_is_what_is_measured(name: str) -> None:
     sample = data.resize_sample(Samples()[2], 64)

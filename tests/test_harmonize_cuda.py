@@ -12,9 +12,9 @@ from pyharmony import _native, errors, harmonization
 from pyharmony._cuda import DeviceArray
 
 from .cuda_arrays import Interface, fetched
+from .shared import GUARDED
 
-# The pair of these tests asks for more than the guard lets through; what it says is asserted with `pytest.warns`.
-pytestmark = pytest.mark.filterwarnings("ignore:.*the guard reduced the change:pyharmony.errors.ConfidenceWarning")
+pytestmark = GUARDED
 
 Image = np.ndarray[Any, Any]
 

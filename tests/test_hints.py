@@ -19,13 +19,10 @@ from pyharmony.harmonization import METHODS, ColorMap, _colorgrid, _hints
 from pyharmony.harmonization._maps import lattice
 from pyharmony.io import Picture
 
+from .shared import GUARDED
 from .test_harmonize import composite
 
-# The pair of these tests asks for more than the guard lets through; what it says is asserted with `pytest.warns`.
-pytestmark = [
-    pytest.mark.networks,
-    pytest.mark.filterwarnings("ignore:.*the guard reduced the change:pyharmony.errors.ConfidenceWarning"),
-]
+pytestmark = [pytest.mark.networks, GUARDED]
 
 PLAIN = tuple(name for name in METHODS if name != "auto")
 NO_CURVES = np.zeros((3, 3, 4))
