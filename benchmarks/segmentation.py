@@ -156,10 +156,12 @@ def measured(image: Any, region: Bools, method: Any, most: int, seed: int | None
 
 
 def rough_box(region: Bools) -> tuple[int, int, int, int]:
-    """Returns the box of a region as a user would draw it, slightly too large."""
+    """Returns the box of a region as a user would draw it, slightly too large and inside of the picture."""
     x, y, across, down = box_of(region)
-    beyond = BEYOND * across, BEYOND * down
-    return round(x - beyond[0]), round(y - beyond[1]), round(across + 2 * beyond[0]), round(down + 2 * beyond[1])
+    left, top = max(0, round(x - BEYOND * across)), max(0, round(y - BEYOND * down))
+    right = min(region.shape[1], round(x + (1 + BEYOND) * across))
+    bottom = min(region.shape[0], round(y + (1 + BEYOND) * down))
+    return left, top, right - left, bottom - top
 
 
 def call_of(name: str) -> tuple[str, list[str], dict[str, Any]] | None:

@@ -359,11 +359,18 @@ def test_places_and_labels_are_those_of_every_machine(simd: str) -> None:
         assert result["labels"] == list(objects) and result["boxes_xyxy"] == [list(box) for box in objects.values()]
 
 
+#: Photographs with a full alpha are cut out by it here, so that nothing is segmented, whatever it is.
+WHOLE = pytest.mark.filterwarnings(
+    "ignore:image. its alpha is above 0 nearly everywhere:pyharmony.errors.PyHarmonyWarning"
+)
+
+
 def pasted_in_a_process(pickled: bytes, index: int) -> bytes:
     paste = pickle.loads(pickled)  # noqa: S301
     return paste(photo(), index=index)["image"].tobytes()
 
 
+@WHOLE
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_processes_paste_alike(method: str, tmp_path: Path) -> None:
     for i, donor in enumerate(donors()):
@@ -888,6 +895,7 @@ def test_an_empty_donor_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+@WHOLE
 def test_several_threads_use_one_bank(tmp_path: Path) -> None:
     for i in range(6):
         Image.fromarray(np.dstack([photo(i), np.full((96, 128), 255, np.uint8)])).save(tmp_path / f"{i}.png")
@@ -908,6 +916,7 @@ def test_an_object_that_is_not_found_in_its_box(monkeypatch: pytest.MonkeyPatch)
         augment.Bank([augment.Donor(photo(), box_xyxy=(1, 1, 9, 9), name="cup")])[0]
 
 
+@WHOLE
 def test_the_memory_of_a_bank_is_limited(tmp_path: Path) -> None:
     for i in range(5):
         Image.fromarray(np.dstack([photo(i), np.full((96, 128), 255, np.uint8)])).save(tmp_path / f"{i}.png")

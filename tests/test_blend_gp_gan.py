@@ -15,7 +15,7 @@ from PIL import Image
 from pyharmony import blend
 from pyharmony._images.region import Region
 from pyharmony.blend import _gp_gan
-from pyharmony.errors import ArgumentError, DTypeError, ShapeError, WeightsError
+from pyharmony.errors import ArgumentError, DTypeError, ShapeError, UnchangedWarning, WeightsError
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -202,7 +202,8 @@ def test_the_background_is_kept_bit_for_bit() -> None:
     assert (made[~outside] != dst[~outside]).mean() > 0.5
     changed = blend.gp_gan(src, dst, mask, at=(30, 20), generator=narrow(), preserve_background=False)
     assert (changed[outside] != dst[outside]).mean() > 0.1
-    assert np.array_equal(blend.gp_gan(src, dst, mask * 0, at=(30, 20), generator=narrow()), dst)
+    with pytest.warns(UnchangedWarning, match="mask is zero everywhere"):
+        assert np.array_equal(blend.gp_gan(src, dst, mask * 0, at=(30, 20), generator=narrow()), dst)
 
 
 def test_alpha_of_both() -> None:
@@ -231,7 +232,8 @@ def test_a_batch_is_its_items() -> None:
 
 def test_a_position_outside_and_a_part_of_a_pixel() -> None:
     src, dst, mask = case()
-    assert np.array_equal(blend.gp_gan(src, dst, mask, at=(500, 0), generator=narrow()), dst)
+    with pytest.warns(UnchangedWarning, match="the object lies outside dst"):
+        assert np.array_equal(blend.gp_gan(src, dst, mask, at=(500, 0), generator=narrow()), dst)
     for at in ((-40, 150), (20.5, -30.25)):
         assert (blend.gp_gan(src, dst, mask, at=at, generator=narrow()) != dst).any()
 

@@ -162,6 +162,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")  # what torch's costs
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_is_torchs_in_training_and_evaluation(name, last):

@@ -430,12 +430,14 @@ def run(number: int, seed: int) -> collections.Counter[str]:
     return counts
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # of Pillow, in files that were damaged
 def test_foreign_files() -> None:
     counts = run(300, 1)
     assert counts["read"] > 240
     assert counts["refused"] > 8
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # of Pillow, in files that were damaged
 @pytest.mark.full
 def test_many_more_foreign_files() -> None:
     counts = run(2000, 2)

@@ -446,6 +446,7 @@ def test_dtypes_give_the_same_picture(dtype: str, darker: tuple[Scene, np.ndarra
     assert np.abs(result.astype(np.float64) / RANGE[dtype] * 255 - wanted).max() < 1.6
 
 
+@pytest.mark.filterwarnings("ignore:.*check what was added at:pyharmony.errors.PyHarmonyWarning")
 def test_kinds_of_images(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     scene = Scene()

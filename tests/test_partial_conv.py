@@ -286,6 +286,7 @@ def test_operators_keep_to_the_rules_of_torch() -> None:
     assert torch.autograd.gradgradcheck(call, (x, weight, bias, scale), fast_mode=True)
 
 
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`:UserWarning")
 @pytest.mark.networks
 @pytest.mark.parametrize("multi", [False, True], ids=["single", "multi"])
 def test_the_compiler_sees_one_graph(multi: bool) -> None:

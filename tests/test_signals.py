@@ -245,7 +245,8 @@ def _merge(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _compose(**options: Any) -> Any:
-    subject = np.full((20, 20, 4), 255, np.uint8)
+    subject = np.zeros((20, 20, 4), np.uint8)
+    subject[4:-4, 4:-4] = 255
     plain: dict[str, Any] = {"harmonize": None, "shadow": False, "people": [], "at": (5, 5), "return_info": True}
     return pyharmony.compose([subject] * 2, _picture(), **{**plain, **options})
 

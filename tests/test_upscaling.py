@@ -265,6 +265,7 @@ def test_depth_is_used(method: upscaling.Method) -> None:
     assert np.abs(upscaling.super_resolve(grey[..., 0], method=method) - wanted).max() < 1e-5
 
 
+@pytest.mark.filterwarnings("ignore:.* where 0 is black and 1 is white:pyharmony.errors.PyHarmonyWarning")
 def test_floats_are_not_clipped(method: upscaling.Method) -> None:
     image = 4 * picture() - 1.5
     for chosen in (method, "bicubic"):
