@@ -966,6 +966,27 @@ def test_other_columns_of_a_list_are_carried_along(jobs: str) -> None:
     assert np.array_equal(pixels("a.png"), pixels("b.png"))
 
 
+def test_columns_of_a_list_may_be_called_otherwise() -> None:
+    rows = [(*TRIPLE, "a.png", "86,180", "noted"), (*TRIPLE, "b.png", "5,6", "")]
+    write_list(rows, "Photo of it,dst,cover,out,Where-To,src")
+    names = "--column", "src=photo of it", "--column", "mask=Cover", "--column", "at=where-to"
+    result = call("blend", "--list", "list.csv", "--json", *names)
+    assert [item.get("columns") for item in json.loads(result.stdout)["items"]] == [{"src": "noted"}, None]
+    call("blend", *PATCH, "-o", "one.png")
+    assert np.array_equal(pixels("a.png"), pixels("one.png"))
+
+    write_list([("cat.png", "cat_mask.png", "e.png")], "photo,mask,out", "edits.csv")
+    call("edit", "--list", "edits.csv", "--mode", "detail-boost", "--column", "image=photo")
+    assert made() >= {"a.png", "b.png", "e.png"}
+    for arguments, code, says in (
+        (("--list", "list.csv", *names[:-1], "at"), 2, "--column: 'at', expected NAME=COLUMN, such as image=photo"),
+        (("--list", "list.csv", "--column", "sky=x"), 2, "--column: 'sky', expected some of src, dst, mask, out, "),
+        (("--list", "list.csv", "--column", "src=absent"), 3, "list.csv: column 'absent' is missing"),
+        ((*PATCH[:3], "-o", "o.png", *names), 2, "--column is for --list"),
+    ):
+        assert says in call("blend", *arguments, code=code).stderr
+
+
 def test_rows_may_choose_the_contour() -> None:
     write_list([(*TRIPLE, "a.png", "86,180", "full"), (*TRIPLE, "b.png", "86,180", "")], "src,dst,mask,out,at,contour")
     call("blend", "--list", "list.csv", "--mode", "poisson")

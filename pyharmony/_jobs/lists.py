@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
 from .._calls import BLEND, EDIT, HARMONIZE, File, Kind, Numbers
 from .._warnings import warn
-from ..errors import RunError
+from ..errors import ArgumentError, RunError
 from ..io.folders import images_in, tell_of_others
 from ..typing import ImageFormat
 from .failures import Code, reading
@@ -36,14 +37,15 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
     folder = Path() if table == STREAM else Path(table).parent
     tasks: list[tuple[dict[str, Any], Task]] = []
     try:
-        columns, others = _columns(next(rows, []), name, request.kind)
+        columns, name_of = _columns(next(rows, []), name, request)
         for cells in rows:
             if any(cell.strip() for cell in cells):
                 where = f"{name}, line {rows.line_num}"
                 if len(cells) != len(columns):
                     raise RunError(f"{where}: {len(cells)} cells, expected {len(columns)}", Code.INPUT)
                 filled_cells = {column: cell for column, cell in zip(columns, cells, strict=True) if cell.strip()}
-                carried = {column: filled_cells.pop(column) for column in others if column in filled_cells}
+                carried = {column: cell for column, cell in filled_cells.items() if column not in name_of}
+                filled_cells = {name_of[column]: cell for column, cell in filled_cells.items() if column in name_of}
                 key = {"line": rows.line_num, **({"columns": carried} if carried else {})}
                 tasks.append((key, _task(filled_cells, where, folder, request)))
     except csv.Error as error:
@@ -54,19 +56,39 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
     return tasks
 
 
-def _columns(header: list[str], name: str, kind: Kind) -> tuple[list[str], list[str]]:
-    """Returns the columns of a table, and those of them that are no inputs or options."""
-    columns = [cell.strip().lower().replace("-", "_") for cell in header]
-    accepted = (*kind.inputs, "out", *kind.by_name)
-    for column in (*kind.needed, "out"):
-        if column not in columns:
-            raise RunError(f"{name}: column {column!r} is missing; the columns are {', '.join(accepted)}", Code.INPUT)
+def column_of(cell: str) -> str:
+    """Returns the name of a column from the cell of a table's header."""
+    return cell.strip().lower().replace("-", "_")
+
+
+def names_by_column(columns: Mapping[str, str], accepted: Iterable[str]) -> dict[str, str]:
+    """Returns the accepted names by the columns of a table; `columns` are the columns of names that are not called so.
+
+    ArgumentError: a name is not accepted.
+    """
+    accepted = tuple(accepted)
+    unknown = next((name for name in columns if name not in accepted), None)
+    if unknown is not None:
+        raise ArgumentError(f"columns: {unknown!r}, expected some of {', '.join(accepted)}")
+    names = {name: name for name in accepted if name not in columns}
+    return names | {column_of(column): name for name, column in columns.items()}
+
+
+def _columns(header: list[str], name: str, request: Request) -> tuple[list[str], dict[str, str]]:
+    """Returns the columns of a table, and which inputs and options they are."""
+    kind, columns = request.kind, [column_of(cell) for cell in header]
+    name_of = names_by_column(request.columns, (*kind.inputs, "out", *kind.by_name))
+    names = [name_of.get(column) for column in columns]
+    for one in (*kind.needed, "out"):
+        if one not in names:
+            own = request.columns.get(one, one)
+            raise RunError(f"{name}: column {own!r} is missing; the columns are {', '.join(name_of)}", Code.INPUT)
     for i, column in enumerate(columns):
         if column in columns[:i]:
             raise RunError(f"{name}: column {column!r} occurs twice", Code.INPUT)
-    if others := [column for column in columns if column not in accepted]:
+    if others := [column for column in columns if column not in name_of]:
         warn(f"{name}: columns that are no inputs or options, which the results repeat: {', '.join(others)}")
-    return columns, others
+    return columns, name_of
 
 
 def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> Task:

@@ -30,6 +30,7 @@ class Request:
         output: a path, '-', or for several tasks a folder; None: each task has its output.
         max_pixels: the largest number of pixels of an image, such as '64M'.
         jobs: the number of processes for the tasks of a list.
+        columns: the columns of a table for inputs, options and 'out' that are not called so.
     """
 
     kind: Kind
@@ -43,6 +44,7 @@ class Request:
     device: Device | None = None
     strict: bool = False
     jobs: int = 1
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def keeps_files(self) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 
 from .._checks import shortened
 from .._jobs.failures import Code, reading
-from .._jobs.lists import MASK_SUFFIX, SUFFIXES
+from .._jobs.lists import MASK_SUFFIX, SUFFIXES, column_of, names_by_column
 from .._warnings import quiet, warn
 from ..data.tar_members import Member, members, read_member
 from ..errors import ArgumentError, DataError, PyHarmonyError, PyHarmonyWarning, RunError
@@ -249,11 +249,7 @@ def _partner(folder: Path, stem: str) -> Path | None:
 def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[Item]:
     suffix = path.suffix.lower()
     accepted = (*needs.inputs, *_OWN_COLUMNS, *needs.options)
-    unknown = next((name for name in needs.columns if name not in accepted), None)
-    if unknown is not None:
-        raise ArgumentError(f"columns: {unknown!r}, expected some of {', '.join(accepted)}")
-    name_of = {name: name for name in accepted if name not in needs.columns}
-    name_of |= {_column(column): name for name, column in needs.columns.items()}
+    name_of = names_by_column(needs.columns, accepted)
     carried_columns: dict[str, None] = {}
 
     def check(columns: list[str]) -> None:
@@ -315,13 +311,9 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _column(name: str) -> str:
-    return name.strip().lower().replace("-", "_")
-
-
 def _filled(row: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Returns the cells of a row that are not missing; NumPy and pandas write NaN in their place."""
-    return {_column(name): cell for name, cell in row if cell is not None and cell == cell}
+    return {column_of(name): cell for name, cell in row if cell is not None and cell == cell}
 
 
 def _csv_rows(path: Path, check: Callable[[list[str]], None]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -329,7 +321,7 @@ def _csv_rows(path: Path, check: Callable[[list[str]], None]) -> Iterator[tuple[
     with reading(str(path)), open(path, encoding="utf-8-sig", newline="") as file:
         table = csv.reader(file, strict=True)
         try:
-            header = [_column(name) for name in next(table, [])]
+            header = [column_of(name) for name in next(table, [])]
             check(header)
             for cells in table:
                 if any(cell.strip() for cell in cells):
@@ -366,7 +358,7 @@ def _parquet_rows(path: Path, check: Callable[[list[str]], None]) -> Iterator[tu
     try:
         number = 0
         file = parquet.ParquetFile(path)
-        check([_column(name) for name in file.schema_arrow.names])
+        check([column_of(name) for name in file.schema_arrow.names])
         for batch in file.iter_batches(batch_size=4096):
             for row in batch.to_pylist():
                 number += 1

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .._jobs.failures import Code
+from ..errors import RunError
 from . import _modules
 from ._console import Console
 
@@ -38,7 +40,28 @@ _CONSOLE_OPTIONS = {
 
 Overwrite = Annotated[bool, switch("--overwrite", "Replace OUT if it already exists.")]
 
+COLUMN_FORM = "NAME=COLUMN, such as image=photo"
+#: The columns of a table that are called otherwise.
+Columns = Annotated[
+    list[str] | None,
+    option(
+        "NAME=COLUMN", "The column of a table for an input or option that has another name; repeatable.", "--column"
+    ),
+]
+
 TorchDevice = Annotated[str | None, option("cpu|cuda", "[default: a GPU if there is one]", "--device")]
+
+
+def pairs_of(flag: str, texts: Iterable[str] | None, form: str) -> dict[str, str]:
+    """Returns the names and values of a repeatable option of the form NAME=VALUE."""
+    pairs = {}
+    for text in texts or ():
+        name, mark, value = text.partition("=")
+        if not mark:
+            raise RunError(f"{flag}: {text!r}, expected {form}", Code.USAGE)
+        pairs[name] = value
+    return pairs
+
 
 #: The image that a command writes.
 Output = Annotated[str, option("OUT", "The image to write, or - for stdout.", "--output", "-o")]

@@ -32,7 +32,9 @@ def make(request: Request, table: str | None, console: Console) -> None:
         raise RunError("--save-mask is for one image; in a list it is a column", Code.USAGE)
     if request.output == STREAM:
         raise RunError("-o - is for one image; with --list, OUT is a folder", Code.USAGE)
-    make_all(rows_of(table, request, getattr(sys.stdin, "buffer", None)), request, console)
+    with as_failures(console.words({"columns": "--column"})):
+        tasks = rows_of(table, request, getattr(sys.stdin, "buffer", None))
+    make_all(tasks, request, console)
 
 
 def _worker(request: Request, console: Console) -> Worker:

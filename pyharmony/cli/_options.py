@@ -17,7 +17,7 @@ from .._jobs.failures import Code
 from .._jobs.task import Request
 from ..errors import RunError
 from . import _command
-from ._command import Overwrite, fields_of, names_of, parameter, runner
+from ._command import COLUMN_FORM, Columns, Overwrite, fields_of, names_of, pairs_of, parameter, runner
 from ._console import Console
 
 Make = Callable[[Console, Request, str | None], None]
@@ -177,17 +177,21 @@ def makes(kind: Kind) -> Callable[[Make], Callable[..., None]]:
         parameter("output", Annotated[str | None, _OUTPUT]),
         *(parameter(option.name, _annotation(option)) for option in kind.options),
         parameter("table", Annotated[str | None, table]),
+        parameter("columns", Columns),
         *fields_of(Run),
     ]
 
     def decorate(function: Make) -> Callable[..., None]:
         def call(console: Console, values: dict[str, Any]) -> None:
             plain = {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
+            if plain["columns"] and plain["table"] is None:
+                raise RunError("--column is for --list", Code.USAGE)
             request = Request(
                 kind=kind,
                 inputs={name: plain[name] for name in inputs},
                 output=plain["output"],
                 options={option.name: plain[option.name] for option in kind.options},
+                columns=pairs_of("--column", plain["columns"], COLUMN_FORM),
                 **{field.name: plain[field.name] for field in fields_of(Run)},
             )
             function(console, request, plain["table"])

@@ -18,7 +18,7 @@ from .._calls import Call
 from .._calls.batches import BATCHES, OF_ALL, inputs_of
 from .._jobs.failures import Code, as_failures
 from ..errors import RunError
-from ._command import argument, fields_of, option, parameter, runner, switch
+from ._command import COLUMN_FORM, Columns, argument, fields_of, option, pairs_of, parameter, runner, switch
 from ._console import Console, duration
 from ._facts import cores
 from ._options import Device, parameters_of, values_of
@@ -53,11 +53,7 @@ class _BatchOptions:
         list[str] | None,
         option("INPUT=PATH", "Another input: a file for all, or a folder with one of each stem; repeatable.", "--with"),
     ] = None
-    columns: Annotated[
-        list[str] | None,
-        option("NAME=COLUMN", "The column of a table for an input or option that has another name; repeatable.",
-               "--column"),
-    ] = None  # fmt: skip
+    columns: Columns = None
     format: Annotated[
         str | None,
         option("NAME", "The format of outputs: jpeg, png, webp, tiff, bmp, avif.  [default: the input's]"),
@@ -131,17 +127,10 @@ def _run(console: Console, call: Call, source: Path, options: dict[str, Any], va
             raise RunError(f"{console.names[name]} needs --resume", Code.USAGE)
     if values["resume"] and values["restart"]:
         raise RunError("--resume and --restart exclude each other", Code.USAGE)
-    pairs: dict[str, dict[str, str]] = {}
-    for key, flag, form in (
-        ("others", "--with", "INPUT=PATH, such as mask=masks"),
-        ("columns", "--column", "NAME=COLUMN, such as image=photo"),
-    ):
-        pairs[key] = {}
-        for one in values.pop(key) or ():
-            name, mark, value = one.partition("=")
-            if not mark:
-                raise RunError(f"{flag}: {one!r}, expected {form}", Code.USAGE)
-            pairs[key][name] = value
+    pairs = {
+        "others": pairs_of("--with", values.pop("others"), "INPUT=PATH, such as mask=masks"),
+        "columns": pairs_of("--column", values.pop("columns"), COLUMN_FORM),
+    }
     plain = {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
     plain |= {"jobs": plain["jobs"] or cores(), "max_memory": _bytes_of(plain["max_memory"]), **pairs}
     start = time.perf_counter()
