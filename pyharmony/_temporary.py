@@ -22,7 +22,7 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .errors import FileError
@@ -34,8 +34,8 @@ _LONG = 86_400.0
 _swept: set[str] = set()
 _MOST_SWEPT = 4096
 
-#: A second name for the files that are written, see `linked`; '' is none.
-_second_name: contextvars.ContextVar[str] = contextvars.ContextVar("second_name", default="")
+#: What is called with each file that is begun, see `watched`.
+_watch: contextvars.ContextVar[Callable[[Path], None] | None] = contextvars.ContextVar("watch", default=None)
 _AT_FDCWD = -100  # for renameat2: relative names begin at the working directory
 _RENAME_EXCHANGE = 2  # the flag of renameat2 that exchanges two names
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -142,13 +142,13 @@ def _sweep_once(beside: Path) -> None:
 
 
 @contextlib.contextmanager
-def linked(name: str) -> Iterator[None]:
-    """Gives each file that the block writes a second name from its begin on, where the file system has hard links."""
-    token = _second_name.set(name)
+def watched(watch: Callable[[Path], None]) -> Iterator[None]:
+    """Calls a function with each file that the block begins, while it is empty; an error in it removes that file."""
+    token = _watch.set(watch)
     try:
         yield
     finally:
-        _second_name.reset(token)
+        _watch.reset(token)
 
 
 @contextlib.contextmanager
@@ -158,9 +158,8 @@ def opened(beside: str | os.PathLike[str]) -> Iterator[tuple[Path, int]]:
     _sweep_once(place)
     path, descriptor = _made(place, folder=False)
     try:
-        if _second_name.get():
-            with contextlib.suppress(OSError):
-                os.link(path, _second_name.get())
+        if watch := _watch.get():
+            watch(path)
         yield path, descriptor
     finally:
         try:

@@ -13,8 +13,9 @@ import os
 import re
 import secrets
 import stat
+import tarfile
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ LONGEST_NAME = 255
 _LONGEST_PATH, _MOST_FOLDERS = 2048, 64
 #: Errors of the operating system that stop the run, since every other item would fail as well.
 STOPPING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_TAR_END = bytes(1024)
 _BEGUN = re.compile(r"(\d+)\.(\d+)\.[0-9a-f]+")
 
 
@@ -114,10 +116,22 @@ class Begun:
         self.folder = folder
 
     @contextlib.contextmanager
-    def recording(self, number: int, index: int) -> Iterator[None]:
-        """Notes the file that the block writes as that of an item; a file system without hard links cannot."""
+    def recording(self, number: int, index: int, path: str, root: str) -> Iterator[None]:
+        """Notes the file that the block writes as that of an item; a file system without hard links cannot.
+
+        Its folder may have become a link since the item was begun: it is judged before the file is created, and once
+        more while that is empty, whose name cannot be given to it in another folder.
+        """
         name = os.path.join(self.folder, f"{number}.{index}.{secrets.token_hex(4)}")
-        with _temporary.linked(name) if self.folder else contextlib.nullcontext():
+
+        def watch(unfinished: Path) -> None:
+            check_inside(path, root)
+            with contextlib.suppress(OSError):
+                os.link(unfinished, name)
+
+        if self.folder:
+            check_inside(path, root)
+        with _temporary.watched(watch) if self.folder else contextlib.nullcontext():
             yield
 
     def names(self) -> Iterator[tuple[int, int, str]]:
@@ -142,6 +156,11 @@ class Begun:
             return any(os.path.samestat(os.lstat(name), there) for name in names)
         return False
 
+    def owns(self, number: int, index: int, path: str, root: str, files: Sequence[Mark]) -> bool:
+        """Returns whether a file is the run's: one of those that it wrote for an item, or begun for it."""
+        mark = files[index] if index < len(files) else None
+        return is_own(path, root, mark) or (is_inside(path, root) and self.has(number, index, path))
+
 
 def is_own(path: str, root: str, mark: Mark | None) -> bool:
     """Returns whether a file is the one that the run wrote at a path, or what is left of it after it was cut."""
@@ -153,15 +172,22 @@ def is_own(path: str, root: str, mark: Mark | None) -> bool:
         return False
     if there.st_size == mark.bytes and checksum(path)["sha256"] == mark.sha256:
         return True
-    return there.st_ino == mark.inode and there.st_size <= mark.bytes and not _is_image(path)
+    return there.st_ino == mark.inode and there.st_size <= mark.bytes and not _is_readable(path)
 
 
-def _is_image(path: str) -> bool:
+def _is_readable(path: str) -> bool:
+    """Returns whether a file is a whole image or shard: another program's, which may have the inode of one deleted."""
     from ..io import read
 
     try:
+        if path.endswith(".tar"):
+            with tarfile.open(path) as archive:
+                has_members = len(archive.getmembers()) > 0  # also if it was cut
+            with open(path, "rb") as file:
+                file.seek(-len(_TAR_END), os.SEEK_END)
+                return has_members and file.read() == _TAR_END
         read(path)
-    except (PyHarmonyError, OSError, MemoryError):
+    except (PyHarmonyError, OSError, MemoryError, tarfile.TarError):
         return False
     return True
 

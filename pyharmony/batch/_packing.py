@@ -118,7 +118,11 @@ def shard_of(folder: Path, prefix: str, number: int) -> Path:
 
 def _write(path: Path, samples: list[_Sample], begun: Begun, number: int) -> Mark:
     """Writes a shard, which gets its name when it is on the disk."""
-    with writing(str(path)), begun.recording(number, SHARD), _temporary.file(path) as unfinished:
+    with (
+        writing(str(path)),
+        begun.recording(number, SHARD, str(path), str(path.parent)),
+        _temporary.file(path) as unfinished,
+    ):
         with tarfile.open(unfinished, "w", format=tarfile.PAX_FORMAT) as archive:
             for sample in samples:
                 for role, file in sample.files.items():

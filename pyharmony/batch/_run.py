@@ -32,7 +32,6 @@ from ._folder import (
     check_own_folder,
     checksum,
     is_inside,
-    is_own,
     is_whole,
     mark_of,
     remove,
@@ -494,8 +493,7 @@ def _work(
         """Yields the files at the outputs of an item, and whether they are the run's."""
         for index, path in enumerate(outs_of(entry)):
             if os.path.lexists(path):
-                mark = entry.files[index] if index < len(entry.files) else None
-                yield path, is_own(path, settings.output, mark) or begun.has(entry.number, index, path)
+                yield path, begun.owns(entry.number, index, path, settings.output, entry.files)
 
     def ended(number: int, status: int, record: Mapping[str, Any], files: Sequence[Mark] = ()) -> None:
         nonlocal done, failed, work, start, start_work, work_left

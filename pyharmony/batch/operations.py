@@ -25,7 +25,7 @@ from .._jobs.task import Request, task_of
 from .._jobs.worker import Clock, Worker, pixels_of
 from ..errors import ArgumentError, PyHarmonyWarning, RunError
 from ..typing import ImageFormat
-from ._folder import Begun, check_inside, checksum, is_own, mark_of, writing
+from ._folder import Begun, check_inside, checksum, is_inside, mark_of, writing
 from ._sources import Item, Needs, open_source
 
 if TYPE_CHECKING:
@@ -158,8 +158,7 @@ class Operation:
     def _may_replace(self, work: Work, index: int) -> bool:
         """Returns whether the file at one of the outputs may be replaced: any, or only one that the run has written."""
         order, out = work.order, self._outs(work)[index]
-        mark = order.files[index] if index < len(order.files) else None
-        return order.replaces or is_own(out, self.settings.output, mark) or self.begun.has(order.number, index, out)
+        return order.replaces or self.begun.owns(order.number, index, out, self.settings.output, order.files)
 
 
 class _TaskOperation(Operation):
@@ -201,7 +200,8 @@ class _TaskOperation(Operation):
         return {"task": self._worker(work).encode(work.inner), "warnings": work.warnings}
 
     def _encode(self, work: Work) -> None:
-        with writing(work.item.out), self.begun.recording(work.order.number, 0):
+        (out,) = self._outs(work)
+        with writing(out), self.begun.recording(work.order.number, 0, out, self.settings.output):
             record = self._worker(work).encode(work.inner)
         work.figures = {"unchanged": record["unchanged"]}
         primary = record[self.kind.primary]
@@ -250,22 +250,23 @@ class _CallOperation(Operation):
         from ..io import write
 
         settings = self.settings
-        complete: list[str] = []
+        complete: dict[str, os.stat_result] = {}
         try:
             for index, (out, (role, picture)) in enumerate(zip(self._outs(work), work.results.items(), strict=True)):
                 replaces = self._may_replace(work, index)
                 with (
                     writing(out),
-                    self.begun.recording(work.order.number, index),
+                    self.begun.recording(work.order.number, index, out, settings.output),
                     translated(Words(files={"out": out}).failure),
                 ):
                     form: Any = settings.format if settings.format and role != "mask" else None
                     write(picture, out, format=form, quality=settings.quality, overwrite=replaces)
-                complete.append(out)
+                complete[out] = os.lstat(out)
         except BaseException:
-            for out in complete:  # all files of an item, or none
+            for out, there in complete.items():  # all files of an item, or none; another program may have changed them
                 with contextlib.suppress(OSError):
-                    os.unlink(out)
+                    if is_inside(out, settings.output) and os.path.samestat(os.lstat(out), there):
+                        os.unlink(out)
             raise
         height, width = next(iter(work.results.values())).pixels.shape[:2]
         work.figures |= {"width": width, "height": height}
