@@ -188,8 +188,10 @@ class Ledger:
 
     def _damaged(self, why: str) -> RunError:
         text = f"{self.path}: the ledger is damaged: {why}"
-        hint = f"delete the folder {self.path.parent}, and on_exist says what becomes of outputs"
-        return RunError(text, Code.UNEXPECTED, "ledger", "damaged-ledger", hint=hint, folder=str(self.path.parent))
+        # The folder has the ledgers of other parts too.
+        what = f"the folder {self.path.parent}" if self.path.stem == "ledger" else str(self.path)
+        hint = f"delete {what}, and on_exist says what becomes of outputs"
+        return RunError(text, Code.UNEXPECTED, "ledger", "damaged-ledger", hint=hint, what=what)
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
@@ -311,8 +313,9 @@ class Ledger:
         """Records a file that was begun when the run was killed."""
         with self.guarded():
             row = self._base.execute("SELECT files FROM items WHERE number = ?", (number,)).fetchone()
-            files = list(marks_of(row[0]))[:index]
-            files += [Mark(0, 0, "")] * (index - len(files)) + [mark]
+            files = list(marks_of(row[0]))
+            files += [Mark(0, 0, "")] * (index + 1 - len(files))
+            files[index] = mark
             self._base.execute("UPDATE items SET files = ?, owns = 1 WHERE number = ?", (json.dumps(files), number))
 
     def out_of(self, number: int) -> str:
@@ -530,7 +533,11 @@ class Ledger:
 
 
 #: What SQLite says of a disk that takes nothing more.
-_FULL = (("full", "the disk is full"), ("disk I/O", "the disk is full"), ("readonly", "is on a read-only disk"))
+_FULL = (
+    ("full", "the disk is full"),
+    ("disk I/O", "the disk is full"),
+    ("readonly", "it, its folder or its disk is read-only"),
+)
 
 
 def _check_row(

@@ -82,7 +82,7 @@ _REMEDIES = {
     "results-are-source": "--results names another file",
     "results-exist": "--results names another file, --on-exist skip or overwrite replaces it",
     "other-inputs-missing": "--with INPUT=PATH has {missing}, or a table does",
-    "damaged-ledger": "delete the folder {folder}, and --on-exist says what becomes of outputs",
+    "damaged-ledger": "delete {what}, and --on-exist says what becomes of outputs",
     "disk-full": "--resume continues",
 }
 
