@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import functools
@@ -16,6 +17,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import unicodedata
 from collections.abc import Callable
@@ -1220,6 +1222,290 @@ def test_a_list_by_several_processes_is_the_same(command_: str, photos: Path, tm
     assert first["failed"] == second["failed"] == 2
     for name in ("a/2", "b/1", "b/3", "b/5"):
         np.testing.assert_array_equal(load(tmp_path / f"out1/{name}.png"), load(tmp_path / f"out3/{name}.png"))
+
+
+# What others do meanwhile
+
+#: The pictures of a run that is stopped after the first: enough that most of them are not written then.
+_MANY = 40
+
+
+def many(folder: Path) -> Path:
+    """Writes pictures with masks in two folders."""
+    for number in range(_MANY):
+        name = f"{'ab'[number % 2]}/{number:02}.png"
+        write(folder / "images" / name, photo(number))
+        write(folder / "masks" / name, mask())
+    return folder
+
+
+def stopped_workers() -> list[int]:
+    """Stops the workers of this process, and returns them when they stand."""
+    workers = durability.children_of(os.getpid())
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    while any(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[0] != "T" for worker in workers):
+        time.sleep(0.001)
+    return workers
+
+
+#: What another program writes at outputs: a picture, nothing, a text.
+def foreign(number: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(photo(900 + number)).save(buffer, "png")
+    return (buffer.getvalue(), b"", b"of another program")[number % 3]
+
+
+#: A run in a process of its own: after its first item another program writes at each output in a folder that is not
+#: there; then the run is killed, or goes on.
+INTRUDED = """
+import os, signal, sys
+from pathlib import Path
+from pyharmony import batch
+from tests.test_batch import METHOD, foreign, stopped_workers
+
+operation, source, output, folder, kill = sys.argv[1:]
+
+def intrude(now):
+    if now.done > 1:
+        return
+    workers = stopped_workers()
+    for image in sorted(Path(source, "images").rglob("*.png")):
+        out = Path(folder) / image.relative_to(Path(source, "images"))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if not out.exists():
+            out.write_bytes(foreign(int(out.stem)))
+            print(out, flush=True)
+    print(*workers, file=sys.stderr, flush=True)
+    if kill:
+        os.kill(os.getpid(), signal.SIGKILL)
+    for worker in workers:
+        os.kill(worker, signal.SIGCONT)
+
+batch.run(operation, source, output, options=METHOD if operation == "harmonize" else {}, progress=intrude)
+"""
+
+
+@pytest.mark.parametrize("kill", ["", "kill"])
+@pytest.mark.parametrize("operation", ["harmonize", "synth"])
+def test_what_another_program_writes_after_a_claim_is_kept(operation: str, kill: str, tmp_path: Path) -> None:
+    """Whether the run goes on or is killed, the file is neither replaced nor deleted, then or by later runs."""
+    source, output = many(tmp_path / "in"), tmp_path / "out"
+    folder = output / "target" if operation == "synth" else output  # the last file of an item
+    with open(tmp_path / "written", "w+") as written, open(tmp_path / "log", "w+") as log:
+        command = [sys.executable, "-c", INTRUDED, operation, source, output, folder, kill]
+        code = subprocess.run(command, stdout=written, stderr=log, timeout=120).returncode
+        written.seek(0), log.seek(0)
+        files = {Path(line): b"" for line in written.read().splitlines()}
+        text = log.read()
+    assert code == (-signal.SIGKILL if kill else 0), text
+    for worker in text.split() if kill else ():
+        with contextlib.suppress(ProcessLookupError):  # it may hear that its parent is gone before
+            os.kill(int(worker), signal.SIGCONT)
+        while Path(f"/proc/{worker}/cmdline").exists() and Path(f"/proc/{worker}/cmdline").read_bytes():
+            time.sleep(0.01)
+    assert len(files) > _MANY // 4
+    before = {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in files}
+    for again in ({}, {"retry_failed": True}):
+        options = METHOD if operation == "harmonize" else {}
+        report = batch.run(operation, source, output, options=options, resume=True, **again)
+        assert ended(report, done=_MANY - len(files), failed=len(files))
+        failed = {name for name, row in rows(report).items() if row["status"] == "failed"}
+        assert failed == {str(file.relative_to(folder)) for file in files}
+        assert all("exists" in error["message"] for error in report.errors)
+        for file, known in before.items():
+            assert (file.stat().st_ino, file.stat().st_mtime_ns) == known
+            assert file.read_bytes() == foreign(int(file.stem))
+        roles = ("composite", "mask", "target") if operation == "synth" else ("",)
+        names = {str(path.relative_to(output)) for path in output.rglob("*.p*") if ".pyharmony-batch" not in path.parts}
+        whole = {os.path.join(role, name) for role in roles for name in set(rows(report)) - failed}
+        assert names - {"results.parquet"} == whole | {str(file.relative_to(output)) for file in files}
+
+
+@pytest.mark.parametrize("target", ["another folder", "the folder itself, elsewhere"])
+@pytest.mark.parametrize("operation", ["harmonize", "synth"])
+def test_a_folder_that_becomes_a_link_during_a_run(operation: str, target: str, tmp_path: Path) -> None:
+    """Nothing is written or deleted through the link; the items are errors, which later runs compute."""
+    source, output, elsewhere = many(tmp_path / "in"), tmp_path / "out", tmp_path / "elsewhere"
+    folder = output / ("target/b" if operation == "synth" else "b")
+    before: dict[str, Any] = {}
+    if target == "another folder":
+        for number in range(1, _MANY, 4):
+            write(elsewhere / f"{number:02}.png", photo(70))
+
+    def swap(now: Progress) -> None:
+        if before or not folder.is_dir():
+            return
+        workers = stopped_workers()
+        folder.rename(tmp_path / "moved" if elsewhere.exists() else elsewhere)
+        before.update(durability.digests(elsewhere), at=elsewhere.stat().st_mtime_ns)
+        folder.symlink_to(elsewhere)
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+
+    options = METHOD if operation == "harmonize" else {}
+    report = batch.run(operation, source, output, options=options, progress=swap)
+    after = {**durability.digests(elsewhere), "at": elsewhere.stat().st_mtime_ns}
+    if target == "another folder":
+        assert after == before
+    else:  # a file whose last step it was then gets its name in the same folder
+        assert {name: after.get(name) for name in before if name.endswith(".png")} == {
+            name: before[name] for name in before if name.endswith(".png")
+        }
+    assert report.counts["failed"] >= _MANY // 4 and report.counts["done"] == _MANY - report.counts["failed"]
+    assert all(error["name"].startswith("b/") for error in report.errors)
+    there = {f"b/{Path(name).name}" for name in before} if target == "another folder" else set()
+    others = [
+        error["message"] for error in report.errors
+        if "a link" not in error["message"] and not (error["name"] in there and "exists" in error["message"])
+    ]  # fmt: skip
+    assert len(others) <= 1, others  # the one that was being written
+    for again in ({}, {"retry_failed": True}):
+        again = batch.run(operation, source, output, options=options, resume=True, **again)
+        assert not again.counts["skipped"] and again.counts["failed"]
+        assert {**after, **durability.digests(elsewhere)} == {**durability.digests(elsewhere), **after}
+    folder.unlink()
+    report = batch.run(operation, source, output, options=options, resume=True, retry_failed=True)
+    assert ended(report, done=_MANY) and len(list(folder.glob("*.png"))) == _MANY // 2
+
+
+READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" || exit 99; shift; exec "$@"'
+
+
+@pytest.mark.parametrize(
+    ("again", "place"),
+    [
+        ("", ""),
+        ("", ".pyharmony-batch"),
+        ("", "b"),
+        ("--resume", ".pyharmony-batch/ledger.sqlite"),
+        ("--resume", ".pyharmony-batch/ledger.lock"),
+        ("--resume", "b"),
+        ("--restart", ""),
+    ],
+)
+def test_a_read_only_disk_ends_a_run_with_code_4(place: str, again: str, photos: Path, tmp_path: Path) -> None:
+    """No item has failed, nothing has changed, and the run is continued when the disk takes writes again."""
+    spaces = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    if not shutil.which("unshare") or subprocess.run([*spaces, "sh", "-c", READ_ONLY, "", photos, "true"]).returncode:
+        pytest.skip("this machine has no mounts of a process's own")
+    arguments = ("harmonize", photos, "-o", tmp_path / "out", "--method", "reinhard")
+    if again:
+        assert command(*arguments).returncode == 0
+        if place == "b":  # these are computed again
+            for file in (tmp_path / "out/b").iterdir():
+                file.unlink()
+    (tmp_path / "out" / place).mkdir(parents=True, exist_ok=True) if "ledger." not in place else None
+    before = durability.digests(tmp_path / "out" / place) if "ledger." not in place else {}
+    done = subprocess.run(
+        [*spaces, "sh", "-c", READ_ONLY, "", tmp_path / "out" / place, sys.executable, "-m", "pyharmony", "batch",
+         *arguments, *([again] if again else [])],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 4 and "read-only" in done.stderr and "--resume continues" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    if before or place == "b":
+        assert durability.digests(tmp_path / "out" / place) == before
+    if place == "b":
+        report = tmp_path / "out/results.parquet"
+        assert {row["status"] for row in durability.rows_of(report)} <= {"done", "pending"}
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD, resume=True)
+    assert ended(report, done=6)
+
+
+@pytest.mark.parametrize("place", ["", *(f".pyharmony-batch{name}" for name in ("", "/ledger.lock", "/ledger.sqlite"))])
+def test_a_folder_that_may_not_be_written_is_named(place: str, photos: Path) -> None:
+    """The superuser may write everywhere: it is another one for this test."""
+    shutil.rmtree(shared := Path(tempfile.gettempdir(), f"pyharmony-test-{os.getpid()}"), ignore_errors=True)
+    shutil.copytree(photos, shared / "in")
+    try:
+        if place:
+            batch.run("harmonize", shared / "in", shared / "out", options=METHOD)
+        else:
+            (shared / "out").mkdir()
+        for path in (shared, *shared.rglob("*")):
+            path.chmod(0o777 if path.is_dir() else 0o666)
+        closed = shared / "out" / place
+        closed.chmod(0o555 if closed.is_dir() else 0o444)
+        before = durability.digests(shared / "out")
+        user = os.geteuid()
+        os.seteuid(65534 if user == 0 else user)
+        try:
+            says = "cannot be written: permission denied|it, its folder or its disk is read-only"
+            with pytest.raises(RunError, match=says) as caught:
+                batch.run("harmonize", shared / "in", shared / "out", options=METHOD, resume=bool(place))
+        finally:
+            os.seteuid(user)
+        by_sqlite = place in (".pyharmony-batch", ".pyharmony-batch/ledger.sqlite")
+        assert caught.value.exit_code == (Code.RESOURCES if by_sqlite else Code.UNEXPECTED)
+        assert str(shared / "out") in str(caught.value)
+        after = durability.digests(shared / "out")
+        assert {name: after.get(name) for name in before} == before
+    finally:
+        for path in (shared, *shared.rglob("*")):
+            path.chmod(0o777)
+        shutil.rmtree(shared)
+
+
+@pytest.mark.parametrize("damage", ["damaged", "cut", "empty"])
+def test_the_ledger_of_a_part_is_repaired_without_the_others(damage: str, photos: Path, tmp_path: Path) -> None:
+    run = functools.partial(batch.run, "harmonize", photos, tmp_path / "out", options=METHOD)
+    reports = [run(shard=(part, 2)) for part in (1, 2)]
+    assert sum(report.counts["done"] for report in reports) == 6 and all(report.counts["done"] for report in reports)
+    ledger = tmp_path / "out/.pyharmony-batch/ledger-2-of-2.sqlite"
+    whole, outputs = (
+        ledger.read_bytes(),
+        durability.digests(tmp_path / "out/a") | durability.digests(tmp_path / "out/b"),
+    )
+    ledger.write_bytes(
+        {"damaged": whole[:100] + b"?" * 4000 + whole[4100:], "cut": whole[:5000], "empty": b"no"}[damage]
+    )
+    with pytest.raises(RunError, match=r"ledger-2-of-2\.sqlite: the ledger is damaged") as caught:
+        run(shard=(2, 2), resume=True)
+    assert caught.value.code == "damaged-ledger" and "ledger-1" not in str(caught.value)
+    assert f"delete {ledger}" in caught.value.hint and "the folder" not in caught.value.hint
+    assert ended(run(shard=(1, 2), resume=True), done=reports[0].counts["done"])  # the other part goes on
+    ledger.write_bytes(whole)  # from a backup
+    again = run(shard=(2, 2), resume=True)
+    assert again.counts == reports[1].counts and not again.changed
+    ledger.unlink()  # as the hint says
+    again = run(shard=(2, 2), resume=True, on_exist="skip")
+    assert ended(again, skipped=reports[1].counts["done"])
+    assert outputs == durability.digests(tmp_path / "out/a") | durability.digests(tmp_path / "out/b")
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "gone", "other"])
+def test_a_shard_that_was_damaged_is_written_again(damage: str, photos: Path, tmp_path: Path) -> None:
+    for image in (photos / "images").rglob("*.png"):
+        write(image, np.random.default_rng(int(image.stem)).integers(40, 200, (48, 640, 3)).astype(np.uint8))
+        write(photos / "masks" / image.relative_to(photos / "images"), mask((48, 640)))
+    run = functools.partial(batch.run, "harmonize", photos, tmp_path / "out", options=METHOD, per_shard=2)
+    assert ended(run(), done=6)
+    shard, others = tmp_path / "out/000001.tar", [tmp_path / f"out/00000{number}.tar" for number in (0, 2)]
+    whole, known = shard.read_bytes(), [(path.stat().st_ino, path.stat().st_mtime_ns) for path in others]
+    if damage == "other":  # a whole tar file of another program, which is moved away
+        other = io.BytesIO()
+        with tarfile.open(fileobj=other, mode="w") as file:
+            file.add(photos / "masks/a/0.png", "0.png")
+        assert len(other.getvalue()) < len(whole)
+        shard.unlink()
+        shard.write_bytes(other.getvalue())
+        with pytest.raises(RunError, match="is no longer the shard that the run wrote") as caught:
+            run(resume=True)
+        assert caught.value.code == "exists" and caught.value.hint == "move it elsewhere"
+        assert shard.read_bytes() == other.getvalue()
+        shard.rename(tmp_path / "moved.tar")
+    else:
+        shard.unlink() if damage == "gone" else shard.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"")
+    report = run(resume=True)
+    assert ended(report, done=6) and report.changed == 2
+    assert [(path.stat().st_ino, path.stat().st_mtime_ns) for path in others] == known
+    with tarfile.open(fileobj=io.BytesIO(whole)) as old, tarfile.open(shard) as new:
+        assert {m.name: old.extractfile(m).read() for m in old} == {m.name: new.extractfile(m).read() for m in new}  # type: ignore[union-attr]
+    shard.write_bytes(bytes(len(whole)))  # of the same size: its digest tells, and it is the run's by its inode
+    report = run(resume=True, verify=True)
+    assert ended(report, done=6) and report.changed == 2
+    assert len(list((tmp_path / "out").glob("*.tar"))) == 3 and not list((tmp_path / "out").rglob("*.png"))
 
 
 # Durability

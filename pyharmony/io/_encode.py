@@ -130,7 +130,8 @@ def check_folder(target: Any) -> None:
     elif not os.path.isdir(folder):
         number = errno.ENOTDIR if os.path.exists(folder) else errno.ENOENT
     elif not os.path.lexists(real) and not os.access(folder, os.W_OK):
-        number = errno.EACCES
+        is_read_only = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
+        number = errno.EROFS if is_read_only else errno.EACCES
     if number:
         raise FileError.of(number, "target", path, _ACCEPTED)
 
