@@ -129,9 +129,11 @@ class Begun:
             with contextlib.suppress(OSError):
                 os.link(unfinished, name)
 
-        if self.folder:
-            check_inside(path, root)
-        with _temporary.watched(watch) if self.folder else contextlib.nullcontext():
+        if not self.folder:  # a list of a command: its outputs are anywhere
+            yield
+            return
+        check_inside(path, root)
+        with _temporary.watched(watch):
             yield
 
     def names(self) -> Iterator[tuple[int, int, str]]:

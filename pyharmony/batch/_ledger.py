@@ -48,6 +48,8 @@ CREATE INDEX items_by_shard ON items (shard, status, number);
 CREATE INDEX items_by_status ON items (status, number);
 """
 _TABLES = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+#: Returns the files of an output.
+_Files = Callable[[str], list[str]]
 #: The largest number of an item or a shard.
 _LARGEST = 1 << 40
 #: The seconds after which results are committed. What is lost with the parent is computed again.
@@ -56,6 +58,11 @@ _PAUSE = 0.25
 
 class _Damaged(Exception):
     """The content of a ledger is not what a run writes."""
+
+
+def _expect(is_so: bool, otherwise: str) -> None:
+    if not is_so:
+        raise _Damaged(otherwise)
 
 
 def _loaded(text: Any, what: str) -> Any:
@@ -111,17 +118,16 @@ def _are(values: Any, kinds: Mapping[str, Callable[[Any], bool]], *, all: bool =
 
 
 def _mark(values: Any) -> Mark:
-    if not (isinstance(values, list) and len(values) == 3 and _number(values[0], 1 << 64)
-            and _number(values[1], 1 << 62) and isinstance(values[2], str)):  # fmt: skip
-        raise _Damaged("a file is not an inode, a size and a digest")
+    is_mark = isinstance(values, list) and len(values) == 3 and isinstance(values[2], str)
+    _expect(is_mark and _number(values[0], 1 << 64) and _number(values[1], 1 << 62),
+            "a file is not an inode, a size and a digest")  # fmt: skip
     return Mark(*values)
 
 
 def marks_of(text: str) -> tuple[Mark, ...]:
     """Returns the files of an item that the run has written."""
     values = _loaded(text, "a list of files")
-    if not isinstance(values, list):
-        raise _Damaged("a list of files is something else")
+    _expect(isinstance(values, list), "a list of files is something else")
     return tuple(map(_mark, values))
 
 
@@ -207,6 +213,11 @@ class Ledger:
                 raise RunError(f"{self.path}: {full}", Code.RESOURCES, "ledger", "disk-full") from error
             raise self._damaged(text) from error
 
+    def _execute(self, statement: str, *values: Any) -> list[Any]:
+        """Runs a statement, and returns its rows."""
+        with self.guarded():
+            return self._base.execute(statement, values).fetchall()
+
     def _is_new(self) -> bool:
         return not self._base.execute(_TABLES).fetchone() and not self._pragma("user_version")
 
@@ -215,31 +226,29 @@ class Ledger:
 
     def _check(self) -> None:
         """Raises unless all of the ledger is what a run into this folder writes."""
-        if (self._pragma("application_id"), self._pragma("user_version")) != (_APPLICATION, _VERSION):
-            raise _Damaged("it is of another version of pyharmony, or of another program")
-        if (report := self._pragma("integrity_check(1)")) != "ok":
-            raise _Damaged(str(report).splitlines()[-1])
+        version = self._pragma("application_id"), self._pragma("user_version")
+        _expect(version == (_APPLICATION, _VERSION), "it is of another version of pyharmony, or of another program")
+        report = self._pragma("integrity_check(1)")
+        _expect(report == "ok", str(report).splitlines()[-1])
         with contextlib.closing(sqlite3.connect(":memory:")) as new:
             new.executescript(_SCHEMA)
-            if self._base.execute(_TABLES).fetchall() != new.execute(_TABLES).fetchall():
-                raise _Damaged("its tables are not those of a run")
+            is_same = self._base.execute(_TABLES).fetchall() == new.execute(_TABLES).fetchall()
+            _expect(is_same, "its tables are not those of a run")
         facts = {key: _loaded(value, "the description of the run")
                  for key, value in self._base.execute("SELECT key, value FROM run")}  # fmt: skip
-        if facts and not _are(facts, _FACTS):
-            raise _Damaged("the description of the run is incomplete, or has other entries")
-        if facts and facts["folder"][0] != self._here()[0] and facts["folder"][1] != self._here()[1]:
-            raise _Damaged(f"it is that of another folder, {facts['folder'][0]}")
-        if not all(isinstance(path, str) for (path,) in self._base.execute("SELECT path FROM tables")):
-            raise _Damaged("the path of a table is no text")
+        if facts:
+            _expect(_are(facts, _FACTS), "the description of the run is incomplete, or has other entries")
+            path, inode = facts["folder"]
+            _expect(path == self._here()[0] or inode == self._here()[1], f"it is that of another folder, {path}")
+        for (path,) in self._base.execute("SELECT path FROM tables"):
+            _expect(isinstance(path, str), "the path of a table is no text")
         columns = "number, name, key, item, bytes, status, owns, files, record, shard"
         for row in self._base.execute(f"SELECT {columns} FROM items"):  # noqa: S608
             _check_row(*row)
-            if not facts:
-                raise _Damaged("it has items, but no run")
+            _expect(bool(facts), "it has items, but no run")
         for number, file in self._base.execute("SELECT number, file FROM shards"):
             _mark(_loaded(file, "the file of a shard"))
-            if not _number(number):
-                raise _Damaged("a shard has no number")
+            _expect(_number(number), "a shard has no number")
 
     def _here(self) -> tuple[str, int]:
         """Returns the path and the inode of the output folder: a folder that was moved keeps one of them."""
@@ -282,9 +291,9 @@ class Ledger:
 
     def facts(self) -> dict[str, Any]:
         """Returns the description of the run; empty if the ledger is new."""
-        with self.guarded():
-            rows = self._base.execute("SELECT key, value FROM run WHERE key != 'folder'")
-            return {key: json.loads(value) for key, value in rows}
+        return {
+            key: json.loads(value) for key, value in self._execute("SELECT key, value FROM run WHERE key != 'folder'")
+        }
 
     def describe(self, facts: Mapping[str, Any]) -> None:
         """Replaces the description of the run."""
@@ -295,8 +304,7 @@ class Ledger:
 
     def tables(self) -> set[str]:
         """Returns the paths of the tables that runs have written, or were about to write."""
-        with self.guarded():
-            return {row[0] for row in self._base.execute("SELECT path FROM tables")}
+        return {path for (path,) in self._execute("SELECT path FROM tables")}
 
     def add_tables(self, paths: Iterable[str]) -> None:
         """Records tables that a run writes."""
@@ -305,24 +313,21 @@ class Ledger:
 
     def forget(self) -> None:
         """Makes all items pending; their outputs are still the run's."""
-        with self.guarded():
-            self._base.execute("UPDATE items SET status = ?, record = '', key = '', shard = NULL", (PENDING,))
-            self._base.execute("DELETE FROM shards")
+        self._execute("UPDATE items SET status = ?, record = '', key = '', shard = NULL", PENDING)
+        self._execute("DELETE FROM shards")
 
     def own(self, number: int, index: int, mark: Mark) -> None:
         """Records a file that was begun when the run was killed."""
-        with self.guarded():
-            row = self._base.execute("SELECT files FROM items WHERE number = ?", (number,)).fetchone()
-            files = list(marks_of(row[0]))
-            files += [Mark(0, 0, "")] * (index + 1 - len(files))
-            files[index] = mark
-            self._base.execute("UPDATE items SET files = ?, owns = 1 WHERE number = ?", (json.dumps(files), number))
+        ((text,),) = self._execute("SELECT files FROM items WHERE number = ?", number)
+        files = json.loads(text)
+        files += [Mark(0, 0, "")] * (index + 1 - len(files))
+        files[index] = mark
+        self._execute("UPDATE items SET files = ?, owns = 1 WHERE number = ?", json.dumps(files), number)
 
     def out_of(self, number: int) -> str:
         """Returns the output of an item; '' if there is no such item."""
-        with self.guarded():
-            row = self._base.execute("SELECT item FROM items WHERE number = ?", (number,)).fetchone()
-        return "" if row is None else str(json.loads(row[0])["out"])
+        rows = self._execute("SELECT item FROM items WHERE number = ?", number)
+        return str(json.loads(rows[0][0])["out"]) if rows else ""
 
     def outputs(self) -> Iterator[tuple[str, str]]:
         """Yields the names of all items, and their outputs."""
@@ -331,13 +336,8 @@ class Ledger:
                 yield name, json.loads(item)["out"]
 
     def plan(
-        self,
-        entries: Iterable[Entry],
-        before: Callable[[str], list[str]],
-        now: Callable[[str], list[str]],
-        *,
-        verify: bool,
-    ) -> tuple[int, list[tuple[str, Mark]]]:
+        self, entries: Iterable[Entry], before: _Files, now: _Files, *, verify: bool
+    ) -> tuple[int, list[tuple[str, Mark]]]:  # fmt: skip
         """Adds items, and makes those pending again that have changed, or whose files are not as they were written.
 
         Items that the source has no longer are kept, apart from the others, with what they have written; an item that
@@ -355,8 +355,7 @@ class Ledger:
         seen: set[int] = set()
         new_outputs: dict[str, int] = {}  # the new outputs of items
         on_disk = set(self.files_of_shards())
-        with self.guarded():
-            (following,) = self._base.execute("SELECT COALESCE(MAX(number) + 1, 0) FROM items").fetchone()
+        ((following,),) = self._execute("SELECT COALESCE(MAX(number) + 1, 0) FROM items")
         is_first = following == 0
         for entry in entries:
             with self.guarded():
@@ -405,8 +404,8 @@ class Ledger:
         return changed, left
 
     def _without_source(
-        self, seen: set[int], new_outputs: Mapping[str, int], before: Callable[[str], list[str]]
-    ) -> list[tuple[str, Mark]]:
+        self, seen: set[int], new_outputs: Mapping[str, int], before: _Files
+    ) -> list[tuple[str, Mark]]:  # fmt: skip
         """Sets the items apart that the source has no longer; returns the files of those that are forgotten."""
         left: list[tuple[str, Mark]] = []
         rows = self._base.execute("SELECT number, key, item, files, status, shard FROM items").fetchall()
@@ -428,9 +427,8 @@ class Ledger:
     def reopen(self, *, failed: bool) -> None:
         """Makes items pending that a run had begun when it ended, and, with `failed`, those that failed."""
         statuses = (RUNNING, FAILED) if failed else (RUNNING,)
-        with self.guarded():
-            for status in statuses:
-                self._base.execute("UPDATE items SET status = ?, record = '' WHERE status = ?", (PENDING, status))
+        for status in statuses:
+            self._execute("UPDATE items SET status = ?, record = '' WHERE status = ?", PENDING, status)
         self.commit(now=True)
 
     # ---- items ----
@@ -451,11 +449,8 @@ class Ledger:
 
     def finish(self, number: int, status: int, record: Mapping[str, Any], files: Sequence[Mark]) -> None:
         """Records the end of an item, with the files that it has written."""
-        with self.guarded():
-            self._base.execute(
-                "UPDATE items SET status = ?, record = ?, files = ?, owns = ? WHERE number = ?",
-                (status, json.dumps(record), json.dumps(files), bool(files), number),
-            )
+        statement = "UPDATE items SET status = ?, record = ?, files = ?, owns = ? WHERE number = ?"
+        self._execute(statement, status, json.dumps(record), json.dumps(files), bool(files), number)
         self._uncommitted.append(number)
         self.commit()
 
@@ -463,29 +458,28 @@ class Ledger:
 
     def assign_shard(self, least: int, most: int) -> int:
         """Gives the first finished items without a shard a new one, and returns its number; -1: there are fewer."""
+        statement = "SELECT number FROM items WHERE shard IS NULL AND status = ? ORDER BY number LIMIT ?"
+        rows = self._execute(statement, DONE, most)
+        if len(rows) < least:
+            return -1
+        numbers = self._shards_of_items()
+        shard = next(number for number in itertools.count() if number not in numbers)
         with self.guarded():
-            rows = self._base.execute(
-                "SELECT number FROM items WHERE shard IS NULL AND status = ? ORDER BY number LIMIT ?", (DONE, most)
-            ).fetchall()
-            if len(rows) < least:
-                return -1
-            numbers = {row[0] for row in self._base.execute("SELECT DISTINCT shard FROM items WHERE shard IS NOT NULL")}
-            shard = next(number for number in itertools.count() if number not in numbers)
             self._base.executemany("UPDATE items SET shard = ? WHERE number = ?", [(shard, row[0]) for row in rows])
         self.commit(now=True)
-        return int(shard)
+        return shard
+
+    def _shards_of_items(self) -> set[int]:
+        return {number for (number,) in self._execute("SELECT DISTINCT shard FROM items WHERE shard IS NOT NULL")}
 
     def mark_written(self, shard: int, mark: Mark) -> None:
         """Records that a shard is on the disk."""
-        with self.guarded():
-            self._base.execute("INSERT OR REPLACE INTO shards VALUES (?, ?)", (shard, json.dumps(mark)))
+        self._execute("INSERT OR REPLACE INTO shards VALUES (?, ?)", shard, json.dumps(mark))
         self.commit(now=True)
 
     def files_of_shards(self) -> dict[int, Mark]:
         """Returns the files of the shards that are on the disk."""
-        with self.guarded():
-            rows = self._base.execute("SELECT number, file FROM shards").fetchall()
-            return {number: _mark(json.loads(file)) for number, file in rows}
+        return {number: Mark(*json.loads(file)) for number, file in self._execute("SELECT number, file FROM shards")}
 
     def lose_shard(self, shard: int) -> int:
         """Makes the items of a shard pending, as its file is not as it was written; returns their number."""
@@ -496,29 +490,23 @@ class Ledger:
 
     def shards(self, *, written: bool) -> list[int]:
         """Returns the shards that are on the disk, or those that may not be."""
-        with self.guarded():
-            done = {row[0] for row in self._base.execute("SELECT number FROM shards")}
-            every = {row[0] for row in self._base.execute("SELECT DISTINCT shard FROM items WHERE shard IS NOT NULL")}
-        return sorted(done if written else every - done)
+        done = set(self.files_of_shards())
+        return sorted(done if written else self._shards_of_items() - done)
 
     def in_shard(self, shard: int) -> list[tuple[int, str, str]]:
         """Returns number, name and output of the items of a shard."""
-        with self.guarded():
-            statement = "SELECT number, name, item FROM items WHERE shard = ? ORDER BY number"
-            rows = self._base.execute(statement, (shard,)).fetchall()
+        rows = self._execute("SELECT number, name, item FROM items WHERE shard = ? ORDER BY number", shard)
         return [(number, name, json.loads(item)["out"]) for number, name, item in rows]
 
     def counts(self) -> dict[str, int]:
         """Returns the number of items of each status."""
-        with self.guarded():
-            rows = dict(self._base.execute("SELECT status, COUNT(*) FROM items GROUP BY status"))
+        rows = dict(self._execute("SELECT status, COUNT(*) FROM items GROUP BY status"))
         return {name: rows.get(status, 0) for status, name in enumerate(STATUS_NAMES) if status != GONE}
 
     def bytes_left(self) -> int:
         """Returns the size of the inputs of pending items."""
-        with self.guarded():
-            statement = "SELECT COALESCE(SUM(bytes), 0) FROM items WHERE status IN (?, ?)"
-            return int(self._base.execute(statement, (PENDING, RUNNING)).fetchone()[0])
+        statement = "SELECT COALESCE(SUM(bytes), 0) FROM items WHERE status IN (?, ?)"
+        return int(self._execute(statement, PENDING, RUNNING)[0][0])
 
     def rows(self, *statuses: int) -> Iterator[tuple[int | None, str, str, dict[str, Any], dict[str, Any]]]:
         """Yields shard, name, status, item and record of the items of the source, or of those with these statuses."""
@@ -547,15 +535,13 @@ def _check_row(
     values, about = _loaded(item, "an item"), _loaded(record or "{}", "a record")
     marks_of(files)
     what = f"the item {name!r}"
-    if not _are(values, _ITEM) or values["name"] != name:
-        raise _Damaged(f"{what} is incomplete, or has other parts")
-    if (values["out"] or not values["problem"]) and (problem := problem_of(values["out"])):
-        raise _Damaged(f"the output of {what}, {values['out']!r}, {problem}")
-    if not _are(about, _RECORD, all=False):
-        raise _Damaged(f"{what} has a record of other types")
-    if not (_number(number) and isinstance(key, str) and _number(size, 1 << 62) and _number(status, len(STATUS_NAMES))
-            and owns in (0, 1) and (shard is None or _number(shard))):  # fmt: skip
-        raise _Damaged(f"{what} has columns of other types")
+    _expect(_are(values, _ITEM) and values["name"] == name, f"{what} is incomplete, or has other parts")
+    problem = problem_of(values["out"]) if values["out"] or not values["problem"] else ""
+    _expect(not problem, f"the output of {what}, {values['out']!r}, {problem}")
+    _expect(_are(about, _RECORD, all=False), f"{what} has a record of other types")
+    are_numbers = _number(number) and _number(size, 1 << 62) and _number(status, len(STATUS_NAMES)) and owns in (0, 1)
+    _expect(are_numbers and isinstance(key, str) and (shard is None or _number(shard)),
+            f"{what} has columns of other types")  # fmt: skip
 
 
 def _are_whole(paths: list[str], marks: Sequence[Mark], verify: bool) -> bool:

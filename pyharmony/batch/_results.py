@@ -16,19 +16,8 @@ from ._sources import as_text
 
 #: The columns of the table of results.
 COLUMNS = (
-    "name",
-    "status",
-    "output",
-    "shard",
-    "bytes",
-    "sha256",
-    "width",
-    "height",
-    "ms",
-    "error",
-    "message",
-    "record",
-)
+    "name", "status", "output", "shard", "bytes", "sha256", "width", "height", "ms", "error", "message", "record",
+)  # fmt: skip
 _ROWS = 10_000  # the rows that are written at a time
 
 

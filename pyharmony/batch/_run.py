@@ -25,18 +25,7 @@ from .._jobs.worker import pixels_of
 from .._version import __version__
 from ..errors import ArgumentError, DTypeError, RunError
 from ..typing import Device, ImageFormat, PathLike
-from ._folder import (
-    FOLDER,
-    Begun,
-    Mark,
-    check_own_folder,
-    checksum,
-    is_inside,
-    is_whole,
-    mark_of,
-    remove,
-    writing,
-)
+from ._folder import FOLDER, Begun, Mark, check_own_folder, checksum, is_inside, is_whole, mark_of, remove, writing
 from ._ledger import DONE, FAILED, RUNNING, SKIPPED, Entry, Ledger
 from ._packing import SHARD, Packer, shard_of
 from ._results import write_errors, write_results
@@ -266,11 +255,8 @@ def files_of(output: Path, part: int, parts: int) -> Path:
 
 def _check_apart(source: Path, output: Path) -> None:
     """Refuses an output folder from which or into which outputs could become inputs."""
-    root = source if source.is_dir() else None
-    if root is None:
-        return
-    inside, around = Path(os.path.realpath(output)), Path(os.path.realpath(root))
-    if inside.is_relative_to(around) or around.is_relative_to(inside):
+    inside, around = Path(os.path.realpath(output)), Path(os.path.realpath(source))
+    if source.is_dir() and (inside.is_relative_to(around) or around.is_relative_to(inside)):
         raise RunError(f"{output}: is in the source folder or around it, expected a folder elsewhere", Code.USAGE)
 
 
@@ -467,14 +453,9 @@ def _real_folder(folder: str) -> str:
 
 
 def _work(
-    ledger: Ledger,
-    settings: Settings,
-    engine: Engine,
-    jobs: int,
-    on_exist: OnExist,
-    progress: Callable[[Progress], None] | None,
-    packer: Packer | None = None,
-) -> None:
+    ledger: Ledger, settings: Settings, engine: Engine, jobs: int, on_exist: OnExist,
+    progress: Callable[[Progress], None] | None, packer: Packer | None = None,
+) -> None:  # fmt: skip
     """Computes all pending items."""
     total, work_left = ledger.counts()["pending"], ledger.bytes_left()
     if not total:
