@@ -34,6 +34,7 @@ from pyharmony._calls import IMAGE, Group, Kind, Numbers, Option
 from pyharmony._calls.batches import BATCHES, OF_ALL, inputs_of
 from pyharmony._jobs.failures import Code
 from pyharmony.batch import Progress, Report
+from pyharmony.batch._folder import Begun, Mark, is_own
 from pyharmony.batch._sources import Item, items_of
 from pyharmony.batch._worker import Order
 from pyharmony.batch.operations import Settings, grouped, needs_of
@@ -1367,6 +1368,37 @@ def test_a_folder_that_becomes_a_link_during_a_run(operation: str, target: str, 
     folder.unlink()
     report = batch.run(operation, source, output, options=options, resume=True, retry_failed=True)
     assert ended(report, done=_MANY) and len(list(folder.glob("*.png"))) == _MANY // 2
+
+
+def test_a_file_begun_behind_a_new_link_is_removed(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    for folder in (root / "b", root / "begun", elsewhere):
+        folder.mkdir(parents=True)
+    begun = Begun(str(root / "begun"))
+
+    def write_behind() -> None:
+        with begun.recording(1, 0, str(root / "b/1.png"), str(root)):
+            (root / "b").rmdir()  # fails the second time, when it is a link
+            (root / "b").symlink_to(elsewhere)
+            ph.io.write(ph.io.Picture(photo(1)), root / "b/1.png")
+
+    for _ in range(2):
+        with pytest.raises(RunError, match="a link"):
+            write_behind()
+    assert not list(elsewhere.iterdir()) and not list((root / "begun").iterdir())
+
+
+def test_a_whole_shard_with_the_inode_of_another_is_not_what_is_left_of_it(tmp_path: Path) -> None:
+    write(tmp_path / "0.png", photo(0))
+    shard = tmp_path / "000000.tar"
+    with tarfile.open(shard, "w") as file:
+        file.add(tmp_path / "0.png", "0.png")
+    mark = Mark(shard.stat().st_ino, 1 << 20, "")
+    assert not is_own(str(shard), str(tmp_path), mark)
+    whole = shard.read_bytes()
+    for size in (0, 300, 512, len(whole) // 2):
+        shard.write_bytes(whole[:size].rstrip(b"\0"))
+        assert is_own(str(shard), str(tmp_path), mark), size
 
 
 READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" || exit 99; shift; exec "$@"'
