@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pyharmony
 from pyharmony import placement, segmentation
@@ -582,6 +583,14 @@ def test_flipping_turns_the_light() -> None:
     best = placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head, flip=True)[0]
     assert best.flip
     assert not placement.place(picture, background, mask=mask, people=masks, heads=heads, head=head)[0].flip
+
+
+def test_a_person_is_as_large_as_by_compose() -> None:
+    images = ROOT / "pyharmony/cli/images"
+    subject, background = (np.asarray(Image.open(images / name)) for name in ("cowgirl.jpg", "colorado.jpg"))
+    mask = pyharmony.segment(subject, points=(294, 271))[0]
+    _, info = pyharmony.compose(subject, background, masks=mask, return_info=True)
+    assert pyharmony.place(subject, background, mask=mask)[0].scale == pytest.approx(info.subjects[0].scale, rel=0.01)
 
 
 def test_alpha_is_the_mask_and_masks_carry_heads() -> None:

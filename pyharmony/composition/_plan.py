@@ -20,10 +20,10 @@ from ..errors import NO_REASON, ArgumentError, MaskError, PyHarmonyError, Reason
 from ..placement import Placement, place
 from ..placement.subject import enlarged_at_most, matrix_of, subject_of
 from ..segmentation import METHODS, Masks, Method, Posture, Session
-from ..segmentation.heads import FAINT, Head, corners, faces_of_others, rectangle_of
+from ..segmentation.heads import Head, corners, faces_of_others, rectangle_of
 from ..segmentation.layers import Layer
 from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mask
-from ..segmentation.people import SURE, around_person, head_in, head_of
+from ..segmentation.people import SURE, around_person, head_in, head_of, least_sure
 from ._recipe import encoded, of_layers, quantized
 
 Rectangle = tuple[float, float, float, float]
@@ -308,7 +308,7 @@ def _cut_by_prompts(photo: Photo, session: Session, masks: Masks) -> CutOut:
     if not session.shows_people(cut.mask):
         return cut._replace(person=False)
     posture = session.posture(cut.mask)
-    head = head_in(session.heads(_least(posture)), cut.mask, photo.factor)
+    head = head_in(session.heads(least_sure(posture is not None)), cut.mask, photo.factor)
     box = _head_by(photo, cut.mask, posture) if head is None else head.box
     return cut._replace(person=True, head=box, posture=posture)
 
@@ -322,7 +322,7 @@ def with_person(photo: Photo, cut: CutOut) -> CutOut:
     if not (cut.person or session.shows_people(mask)):
         return cut._replace(person=False)
     posture = session.posture(mask)
-    head = head_in(session.heads(_least(posture)), mask) if session.finds_people else None
+    head = head_in(session.heads(least_sure(posture is not None)), mask) if session.finds_people else None
     posture = None if posture is None else posture.scaled(1 / photo.factor)
     box = _head_by(photo, mask, posture) if head is None else _rectangle([v / photo.factor for v in head.box])
     return cut._replace(person=True, head=box, posture=posture)
@@ -424,11 +424,6 @@ def _search_places(photo: Photo, cut: CutOut, options: SubjectOptions, people: P
         )
         for one in place(own, people.small, mask=own_mask, k=k, **arguments)
     ]  # fmt: skip
-
-
-def _least(posture: Posture | None) -> float:
-    """Returns the least confidence of a head: a faint one is no better than that of a pose, if there is one."""
-    return FAINT if posture is None else SURE
 
 
 def _head_by(photo: Photo, mask: NumpyArray, posture: Posture | None) -> Rectangle:

@@ -19,9 +19,9 @@ from .._images.sizes import fitted, resized
 from ..errors import NO_REASON, ArgumentError, DTypeError, Reason, ShapeError
 from ..reference.luma import LUMA
 from ..segmentation import Head, Masks, Posture, Session
-from ..segmentation.heads import faces_of_others
+from ..segmentation.heads import corners, faces_of_others
 from ..segmentation.layers import Layer, Pixels
-from ..segmentation.people import SURE, head_of
+from ..segmentation.people import SURE, head_in, head_of, least_sure
 from ..segmentation.subjects import main_object
 from ..typing import ImageLike, MaskLike
 from . import _score
@@ -257,7 +257,12 @@ def place(
     if person is None and head is None:
         session = Session(image)
         person = session.shows_people(subject_mask)
-        posture = session.posture(subject_mask) if person and posture is None else posture
+        if person:
+            posture = session.posture(subject_mask) if posture is None else posture
+            if session.finds_people:
+                # As `pyharmony.compose` does: a detected head is nearer to the truth than a posture's or silhouette's.
+                detection = head_in(session.heads(least_sure(posture is not None)), subject_mask)
+                own_head = None if detection is None else corners(detection.box)
     object_ = subject_of(subject_mask, own_head, bool(person), cut, posture)
     longer = max(object_.box[2] - object_.box[0], object_.box[3] - object_.box[1])
     for name, value in scales:

@@ -24,7 +24,7 @@ from ..reference.luma import LUMA
 from ._clicks import sigmoid
 from ._network import NetworkCutter, Prompts, distinct, limited
 from ._poses import EYES, MOUTH, NOSE, POSED, Float, Pose, Square
-from .heads import Head, both, corners, rectangle_of
+from .heads import FAINT, Head, both, corners, rectangle_of
 from .layers import (
     Bools,
     Box,
@@ -40,7 +40,7 @@ from .layers import (
     value_at,
 )
 
-__all__ = ["SURE", "around_person", "head_in", "head_of"]
+__all__ = ["SURE", "around_person", "head_in", "head_of", "least_sure"]
 
 #: The least confidence of the head of a person: in the photos of groups of `benchmarks/layouts.json` 0.4 detects one
 #: more head of 163, and five more false ones.
@@ -455,6 +455,11 @@ def head_in(heads: Sequence[Head], mask: Pixels, factor: float = 1.0) -> Head | 
         if mask[min(max(round(y), 0), len(mask) - 1), min(max(round(x), 0), mask.shape[1] - 1)] > 127:
             return head
     return None
+
+
+def least_sure(has_posture: bool) -> float:
+    """Returns the least confidence of a head: a faint one is no better than that of a posture, if there is one."""
+    return SURE if has_posture else FAINT
 
 
 def others(cutter: NetworkCutter, masks: Sequence[Pixels], size: tuple[int, int]) -> Pixels:
