@@ -58,7 +58,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!pyharmony\b).*"),
     # Type variables, and private classes that stand in a signature.
-    (r"py:.*", r"pyharmony\.(.*\.)?(\w+T|_\w+|Copies|Description|Layer|LayerPlan|PlacedSubject|Pass|scores\.Weights)"),
+    (r"py:.*", r"pyharmony\.(.*\.)?(\w+T|_\w+|Copies|_tiff\.Entry|Layer|LayerPlan|PlacedSubject|Pass|scores\.Weights)"),
 ]
 # A page that begins with its second level; two rooms that have a `Method` of their own.
 suppress_warnings = ["myst.header", "ref.python"]
