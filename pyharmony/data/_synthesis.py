@@ -73,7 +73,7 @@ class Synthesis(RandomSamples):
     def __init__(
         self,
         photos: Dataset,
-        methods: Sequence[SynthesisMethod] | Mapping[SynthesisMethod, float] | None = None,
+        methods: SynthesisMethod | Sequence[SynthesisMethod] | Mapping[SynthesisMethod, float] | None = None,
         *,
         per_photo: int = 1,
         size: int | None = None,
