@@ -703,12 +703,15 @@ def test_a_loader_may_pin_memory_while_a_step_is_captured(monkeypatch: pytest.Mo
 
     failures: list[Exception] = []
 
-    class Step:
+    class Step(_step.Step):
         def __init__(self) -> None:
             self.device, self.model = torch.device("cpu"), torch.nn.Linear(2, 2)
             self.optimizers: dict[str, Any] = {}
             self.observed: dict[str, Any] = {}
             self.scales: dict[str, Any] = {}
+
+        def _checked(self, batch: Any) -> Any:
+            return batch
 
         def run(self, batch: Any) -> dict[str, Any]:
             def pin() -> None:
@@ -722,6 +725,6 @@ def test_a_loader_may_pin_memory_while_a_step_is_captured(monkeypatch: pytest.Mo
             loader.join()
             return {"loss": self.model(batch["x"]).sum()}
 
-    captured = _step.CapturedStep(Step(), {"x": torch.ones(1, 2)})  # type: ignore[arg-type]
+    captured = _step.CapturedStep(Step(), {"x": torch.ones(1, 2)})
     graph, losses, _ = captured._captured()
     assert graph is not None and set(losses) == {"loss"} and not failures

@@ -153,7 +153,6 @@ class Session:
             self._steps.pop()
         return self._steps[-1].masks if self._steps else None
 
-    @_checks.kinds
     def heads(self, least: float = FAINT) -> tuple[Head, ...]:
         """Returns the detected heads of people, the most confident first: more than those of people with a mask.
 

@@ -647,7 +647,11 @@ def networks_of(model: Model) -> dict[str, nn.Module]:
 def check_least(value: object, name: str, *, open_end: bool = False) -> None:
     """Raises if value is not a number of at least 0, or above 0 with open_end."""
     accepts = f"{'more than' if open_end else 'at least'} 0"
-    if not _checks.number(value, name, accepts=accepts) and open_end:
+    try:
+        number = _checks.number(value, name, accepts=accepts)
+    except DTypeError as error:  # a text, say, is a wrong setting
+        raise ArgumentError(str(error)) from None
+    if open_end and not number:
         raise ArgumentError(f"{name}: 0, expected {accepts}")
 
 
