@@ -812,11 +812,9 @@ def test_nobody_is_corrected_by_a_click_in_their_own_face() -> None:
 
 
 def test_a_faint_head_counts_where_no_pose_tells_of_one() -> None:
-    from pyharmony.composition import _plan
-    from pyharmony.segmentation import Posture
-    from pyharmony.segmentation.people import SURE
+    from pyharmony.segmentation.people import SURE, least_sure
 
-    assert _plan._least(None) == 0.15 < _plan._least(Posture((0.0, 0.0, 10.0, 10.0), None, None)) == SURE
+    assert least_sure(has_posture=False) == 0.15 < least_sure(has_posture=True) == SURE
 
 
 def test_somebody_of_another_size_than_those_beside_is_told() -> None:

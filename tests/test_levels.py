@@ -138,6 +138,7 @@ OPENERS = ("open", "imread", "imdecode", "read", "read_reduced")
 OPENED = {
     "composition/_recipe.py": "masks inside a recipe, whose size is known before they are decoded",
     "composition/_weights.py": "the checksum of a file's bytes",
+    "segmentation/_methods.py": "a file of weights",
     "segmentation/_onnx_file.py": "a file of weights",
     "upscaling/_methods.py": "a file of weights",
 }

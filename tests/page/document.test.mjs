@@ -100,7 +100,7 @@ test("the shadow is as it was said, and as the service finds it where nothing wa
   assert.equal(shadow({ shadow: "off", tip }), false);
   assert.equal(shadow({ shadow: "on" }), true);
   assert.deepEqual(shadow({ shadow: "on", softness: 9 }), { softness: 9 });
-  assert.deepEqual(shadow({ shadow: "on", tip }), { tip: [1, 2], softness: BEGIN.softness });
+  assert.deepEqual(shadow({ shadow: "on", tip }), { tip: [1, 2], softness: 4 });
 });
 
 test("who moves the tip of a shadow wants one", () => {
