@@ -264,7 +264,7 @@ KINDS: tuple[tuple[str, str], ...] = (
     (r"^(OneOrMany\[)?(float|Number)", "number"),
     (r"Literal|Device|Errors|Skip|Gradients|Contour|Kernel|Method$|Method \||Order|Update|Blend|Chroma|DataKind|Task"
      r"|ImageFormat|^Posture|^Part|^Optimizer|^Engine|^OnExist", "word"),
-    (r"^str( \| None| \| tuple\[str, \.\.\.\]| \| float)?$", "text"),
+    (r"^(str|Secret)( \| None| \| tuple\[str, \.\.\.\]| \| float)?$", "text"),
     (r"Network|Model|Module|Dataset|Sample|Scenes|Triples|ComposeInfo|Evaluation|Bank|CopyPaste|Layer|Any|Stage|Head"
      r"|Method|Retouching|ColorMap|PoissonSolver|Policy|Loss|Step|Settings|Config|Description", "thing"),
 )  # fmt: skip

@@ -45,7 +45,7 @@ import pyharmony
 from pyharmony import blend, segmentation
 from pyharmony._jobs.failures import Code
 from pyharmony.cli._app import app
-from pyharmony.errors import ArgumentError
+from pyharmony.errors import ArgumentError, PyHarmonyError
 from pyharmony.server import PAGE, Settings, User, serve
 from pyharmony.server._queue import Queue
 from pyharmony.server.settings import SAMPLES, TOKEN_FILE, bytes_of, users_of
@@ -2006,6 +2006,13 @@ def test_a_page_has_the_user_that_opened_its_session(shared: Running) -> None:
     assert pages[bob].get(picture["url"]).status_code == 200
     for page in pages.values():
         page.close()
+
+
+@pytest.mark.parametrize("token", ["secret-of-sixteen-letters\n", b"secret-of-sixteen-letters"])
+def test_a_refused_token_is_not_shown(token: Any) -> None:
+    with pytest.raises(PyHarmonyError, match=r"^token: ") as refusal:
+        Settings(token=token)
+    assert "secret" not in str(refusal.value)
 
 
 def test_the_log_has_names_and_no_tokens(shared: Running, caplog: pytest.LogCaptureFixture) -> None:

@@ -122,8 +122,8 @@ class Store:
         """Adds an image of a user whose file is in its place; about is its record from `Desk`."""
         sizes = Sizes(about["width"], about["height"], about["channels"], self.settings.proxy_side)
         size = os.path.getsize(self.tree.picture(id))
-        told = about["dtype"], about["format"], preview, history, about.get("cuts_out")
-        picture = StoredPicture(id, user, name, size, sizes, *told)
+        fields = about["dtype"], about["format"], preview, history, about.get("cuts_out")
+        picture = StoredPicture(id, user, name, size, sizes, *fields)
         self.pictures[id] = picture
         self.count(user, size)
         self._count_proxy(picture)

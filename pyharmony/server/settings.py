@@ -36,6 +36,10 @@ SHARE = 4
 _LEAST_QUEUE = 4
 
 
+#: A text that no message shows; the check by annotation shows others.
+Secret = str
+
+
 class User(NamedTuple):
     """Somebody who may use the service: a name for the log, empty if there is none, and the token."""
 
@@ -82,7 +86,7 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8787
-    token: str | None = field(default=None, repr=False)
+    token: Secret | None = field(default=None, repr=False)
     users: tuple[User, ...] = field(default=(), repr=False)
     hosts: tuple[str, ...] = ()
     max_upload: int | None = None
