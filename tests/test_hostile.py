@@ -355,7 +355,7 @@ def test_hostile_texts_of_options_are_refused(
 ) -> None:
     shutil.copytree(data_sets, prepare_paths(tmp_path), dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path / "inner")
-    # What these two do with options that they accept takes long, or never ends.
+    # The demo would take long for options that it accepts, and the service would never end.
     monkeypatch.setattr("pyharmony.cli._sheets.run", lambda *arguments: None)
     monkeypatch.setattr("pyharmony.server.serve", lambda *arguments: None)
     line = [*name.split(), *LINES.get(name, LINES[name.split()[0]]).split()]

@@ -880,7 +880,7 @@ def with_nodata(pixels: np.ndarray, nodata: float) -> bytes:
 @pytest.mark.parametrize("kind", ["bytes", "path", "Picture"])
 @pytest.mark.parametrize("nodata", [0.0, 255.0])
 def test_nodata_that_is_taken_for_a_colour_is_told(nodata: float, kind: str, tmp_path: Path) -> None:
-    """Of src, of the background of a composite and of an edited image, no pixels are left out; a warning says so."""
+    """Warns for src, for the background of a composite and for an edited image: all their pixels are used."""
     pixels = smooth(40, 50).clip(1, 254)
     pixels[5:9, 7:12] = int(nodata)
     data = with_nodata(pixels, nodata)
