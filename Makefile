@@ -133,6 +133,9 @@ model-pages: setup ## writes the layers, parameters and figures of docs/models, 
 	@$(BIN)/python tools/model_catalogue.py
 	@$(BIN)/python tools/model_pages.py
 
+locks: setup ## writes what the container of the service installs, with the hashes of the packages
+	@sh tools/locks.sh $(BIN)/python
+
 clean: ## removes .venv, build, artifacts and the module
 	rm -rf $(VENV) build dist artifacts pyharmony_blend.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf .import_linter_cache pyharmony/_C.*.so

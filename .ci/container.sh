@@ -59,7 +59,8 @@ if box pull -q --arch "$architecture" "$base" >"$folder/pull.log" 2>&1; then
 else
   tail -n 1 "$folder/pull.log"
   installed debootstrap || skip "$base cannot be pulled, and there is no debootstrap"
-  suite=${base##*-}
+  suite=${base%@*}
+  suite=${suite##*-}
   debootstrap --arch "$architecture" --variant=minbase \
     --include=ca-certificates,python3,python3-dev,python3-pip,python3-venv "$suite" "$folder/debian" \
     >"$folder/debootstrap.log" 2>&1 || skip "neither $base nor Debian's packages can be had"

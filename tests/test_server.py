@@ -38,6 +38,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -2890,11 +2891,11 @@ def test_the_dockerfile_holds_what_it_says() -> None:
     by_word: dict[str, list[str]] = {}
     for word, rest in told:
         by_word.setdefault(word, []).append(rest)
-    # One image by its version, which pyharmony runs on, unless the build names another.
+    # One image by its version and digest, which pyharmony runs on, unless the build names another.
     assert told[0][0] == "ARG" and {rest.split()[0] for rest in by_word["FROM"]} == {"${BASE}"}
     base, options = by_word["ARG"]
-    version = re.fullmatch(r"BASE=python:(3)\.(\d+)\.\d+-slim-[a-z]+", base)
-    assert version is not None and (int(version[1]), int(version[2])) >= (3, 10)
+    version = re.fullmatch(r"BASE=python:(3)\.(\d+)\.\d+-slim-[a-z]+@sha256:[0-9a-f]{64}", base)
+    assert version is not None and (int(version[1]), int(version[2])) >= (3, 11)
     # Nothing in it is for one kind of CPU; what compiles it takes these options.
     assert not re.search(r"x86|amd64|aarch64|arm64", re.sub(r"(?m)^#.*", "", path.read_text()))
     assert re.fullmatch(r"CMAKE_ARGS=-DHM_CUDA=OFF", options) and "HM_CUDA" in (ROOT / "CMakeLists.txt").read_text()
@@ -2910,19 +2911,13 @@ def test_the_dockerfile_holds_what_it_says() -> None:
         assert not left_out(name, ignored), name
     assert left_out(".git/config", ignored) and left_out("pyharmony/_C.cpython-311-x86_64-linux-gnu.so", ignored)
     assert left_out(".venv/bin/python", ignored) and left_out("tests/__pycache__/a.pyc", ignored)
-    # What is installed are extras of the package, at the versions that are tested.
-    project = (ROOT / "pyproject.toml").read_text()
-    extras = project.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
-    (wheel,) = [rest for rest in by_word["RUN"] if "/wheels/*.whl" in rest]
-    named = re.search(r"\*\.whl\)\[([a-z,]+)\]", wheel)
-    assert named is not None and "-c /wheels/constraints.txt" in wheel
-    assert set(named[1].split(",")) == {"serve", "io", "segment", "heif"}
-    pinned = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
-    for extra in named[1].split(","):
-        needs = re.search(rf"^{extra} = \[([^\]]*)\]", extras, re.M)
-        assert needs is not None, extra
-        for need in re.findall(r'"([a-z0-9-]+)', needs[1]):
-            assert need in pinned, need
+    # pip downloads nothing but what the locks name by its hash; the extras of the package ask for nothing else.
+    downloads = [re.split(r"\s*&&\s*", rest) for rest in by_word["RUN"] if "pip install" in rest]
+    for install in (one for rest in downloads for one in rest if one.startswith("pip install")):
+        assert "--no-index" in install or "--only-binary :all: --require-hashes -r " in install, install
+    (_, wheel) = by_word["RUN"][-2:]
+    assert '--no-index "$(echo /wheels/*.whl)[serve,io,segment,heif]"' in wheel and "serve.lock" in wheel
+    assert "pip wheel --no-cache-dir --no-deps --no-build-isolation" in by_word["RUN"][-2]
     # It runs as a user of its own, who is not root, and who is made before.
     (user,) = by_word["USER"]
     assert user not in ("root", "0") and re.search(rf"useradd [^&]*--uid 10001 [^&]*{user}\b", wheel)
@@ -2937,6 +2932,33 @@ def test_the_dockerfile_holds_what_it_says() -> None:
     compile(json.loads(by_word["HEALTHCHECK"][0].partition("CMD ")[2].strip())[2], "HEALTHCHECK", "exec")
     page = (ROOT / "docs/serve.md").read_text()
     assert f"docker build -f {path.relative_to(ROOT)}" in page and "it is user 10001" in page
+
+
+@pytest.mark.parametrize("name", ["serve", "build"])
+def test_the_locks_have_the_versions_that_are_tested(name: str) -> None:
+    """A change of constraints.txt or of what the service needs asks for `make locks`."""
+    text = (ROOT / f"pyharmony/server/{name}.lock").read_text()
+    entries = re.findall(r"(?m)^([a-z0-9-]+)==(\S+)(?: ; ([^\\]+))?((?: \\\n +--hash=sha256:[0-9a-f]{64})+)$", text)
+    versions = {(package, version) for package, version, _, _ in entries}
+    assert len(entries) == len(re.findall(r"(?m)^\S+==", text)) and "http" not in text
+    constraints = re.findall(r"(?m)^([a-z0-9-]+)==([^\s;]+)(.*)$", (ROOT / "constraints.txt").read_text())
+    tested = {package: version for package, version, marker in constraints if "<" not in marker}
+    for package, version in versions:
+        assert tested.get(package, version) == version, package
+    tomllib = pytest.importorskip("tomllib", reason="Python before 3.11 has no reader of TOML")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    needs = project["build-system"]["requires"]
+    if name == "serve":
+        extras = project["project"]["optional-dependencies"]
+        needs = [
+            *project["project"]["dependencies"],
+            *(one for extra in ("serve", "io", "segment", "heif") for one in extras[extra]),
+        ]
+    names = {package for package, _ in versions}
+    for need in needs:
+        requirement = Requirement(need)
+        assert requirement.name in names, need
+        assert all(version in requirement.specifier for package, version in versions if package == requirement.name)
 
 
 def test_the_container_is_built_in_ci_or_a_line_says_why_not(tmp_path: Path) -> None:
