@@ -156,6 +156,31 @@ def test_unknown_pixels_of_dst_are_black_in_a_file() -> None:
     assert "dst_valid (out.png): a colour image" in refused
 
 
+def test_nodata_of_a_geotiff_is_unknown_as_by_dst_valid() -> None:
+    """`blend` and `batch blend` read the value from dst; its place stays in the result."""
+    tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
+    src, dst, mask = patch_arrays()
+    dst = dst.clip(1, 255)
+    dst[:, 150:] = 0
+    valid = np.ones(dst.shape[:2], bool)
+    valid[:, 150:] = False
+    tags = [(33550, 12, 3, (10.0, 10.0, 0.0), True), (33922, 12, 6, (0.0, 0.0, 0.0, 5e5, 4e6, 0.0), True)]
+    tifffile.imwrite("dst.tif", dst, photometric="rgb", extratags=[*tags, (42113, 2, 0, "0", True)])
+    images = ("patch.png", "dst.tif", "patch_mask.png", "--at", "86,180")
+    Path("rows.csv").write_text("src,dst,mask,out\n" + ",".join([*images[:3], "batch.tif"]) + "\n")
+    for mode in ("gaussian-poisson", "poisson", "laplacian", "alpha"):
+        expected = getattr(blend, mode.replace("-", "_"))(src, dst, mask, at=(86, 180), dst_valid=valid)
+        call("blend", *images, "-o", "out.tif", "--mode", mode, "--overwrite")
+        call("batch", "blend", "rows.csv", "-o", f"many-{mode}", "--mode", mode, "--at", "86,180")
+        for out in ("out.tif", f"many-{mode}/batch.tif"):
+            with tifffile.TiffFile(out) as file:
+                np.testing.assert_array_equal(file.asarray(), expected, err_msg=f"{mode} {out}")
+                assert file.pages[0].tags[42113].value == "0" and 33550 in file.pages[0].tags
+    tifffile.imwrite("dst.tif", dst * 0, photometric="rgb", extratags=[(42113, 2, 0, "0", True)])
+    assert "every pixel is masked or has the nodata" in call("blend", *images, "-o", "no.tif", code=3).stderr
+    assert not Path("no.tif").exists()
+
+
 def test_an_erased_object_is_told_of_with_its_file_and_the_option() -> None:
     src, dst, mask = patch_arrays()
     erased = dst.copy()

@@ -871,6 +871,13 @@ def test_nodata_and_masked_values_are_not_known(nodata: float, blend: str) -> No
             assert result.mask[:, 30:].all() and not result.mask[:, :25].any() and not result.mask[10:30, 10:30].any()
 
 
+def test_a_dst_of_which_nothing_is_known_is_refused() -> None:
+    image, mask = np.full((8, 9, 3), 90, np.uint8), np.full((8, 9), 255, np.uint8)
+    for dst in (np.ma.array(image, mask=True), with_nodata(image, 90.0), read(with_nodata(image, 90.0))):
+        with pytest.raises(errors.MaskError, match=r"^dst: every pixel is masked or has the nodata value"):
+            ph.blend.poisson(image, dst, mask)
+
+
 def with_nodata(pixels: np.ndarray, nodata: float) -> bytes:
     stream = io.BytesIO()
     tifffile.imwrite(stream, pixels, photometric="rgb", extratags=[(42113, 2, 0, repr(nodata), True)])
@@ -903,7 +910,7 @@ def test_nodata_that_is_taken_for_a_colour_is_told(nodata: float, kind: str, tmp
             door()
         texts = [str(one.message) for one in caught if "nodata value of the file" in str(one.message)]
         assert texts == [f"{name}: 20 pixels have the nodata value of the file, {nodata:g}, which is taken for a "
-                         "colour here"], name  # fmt: skip
+                         "colour here; fill them before, as inpainting does, or crop to the others"], name  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ph.blend.alpha(plain, image, mask)  # dst: they are left out

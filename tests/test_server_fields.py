@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import math
@@ -279,6 +280,18 @@ def test_the_images_among_the_options_are_uploads(service: Running, preview: boo
             np.testing.assert_array_equal(made, wanted, err_msg=name)
         plain = service.pixels(service.done("blend", **{**body, name: None})["picture"])
         assert (made != plain).any(), name
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_nodata_of_an_upload_is_unknown(service: Running) -> None:
+    tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
+    images, stream = scene(), io.BytesIO()
+    src, mask, dst = images["src"], images["mask"], images["dst"].clip(1, 254)
+    dst[:, 50:] = 0
+    tifffile.imwrite(stream, dst, photometric="rgb", extratags=[(42113, 2, 0, "0", True)])
+    made = service.done("blend", **service.ids(src=src, dst=stream.getvalue(), mask=mask), at=[30, 12], format="png")
+    expected = blend.gaussian_poisson(src, dst, mask, at=(30, 12), dst_valid=(dst > 0).all(2))
+    np.testing.assert_array_equal(service.pixels(made["picture"]), expected)
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")

@@ -363,6 +363,8 @@ def open_item(item: Item, *, keep_gps: bool, takes_nodata: bool = False) -> Open
     if isinstance(dst, np.ma.MaskedArray) and item.src is not ITSELF:
         known, dst = _unmasked(dst)
     if known is not None:
+        if not known.any():
+            raise MaskError(f"{own}: every pixel is masked or has the nodata value of its file, expected a known one")
         valid = known if valid is None else np.where(known, to_numpy(valid, "dst_valid"), 0)
     result = OpenItem(picture, source, dst if picture is None else picture.pixels, mask, beside, valid)
     _widen(result)

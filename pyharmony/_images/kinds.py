@@ -14,7 +14,7 @@ import numpy as np
 from .. import _arrays, _checks
 from .._arrays import NumpyArray, is_array, is_pil, is_torch
 from .._warnings import warn
-from ..errors import DTypeError, PyHarmonyError, ShapeError
+from ..errors import DTypeError, PyHarmonyError, PyHarmonyWarning, ShapeError
 from ..io import Picture, convert, read
 from ..io.masks import known_of, mask_of
 from .frame import layout
@@ -37,8 +37,9 @@ def picture_of(x: Any, name: str, *, keep_gps: bool = False, takes_nodata: bool 
         )
     picture = read(x, name, keep_gps=keep_gps)
     if not takes_nodata and (known := known_of(picture)) is not None:
-        unknown, value = known.size - np.count_nonzero(known), picture.description.nodata
-        warn(f"{name}: {unknown} pixels have the nodata value of the file, {value:g}, which is taken for a colour here")
+        value = f"the nodata value of the file, {picture.description.nodata:g}"
+        text = f"{name}: {known.size - np.count_nonzero(known)} pixels have {value}, which is taken for a colour here"
+        warn(PyHarmonyWarning(text, code="nodata", hint="fill them before, as inpainting does, or crop to the others"))
     return picture
 
 
