@@ -69,6 +69,21 @@ def seeds() -> dict[str, bytes]:
     pillow("tiff cmyk", image.convert("CMYK"), "TIFF")
     pillow("tiff palette", image.quantize(20), "TIFF")
     pillow("tiff pages", image, "TIFF", save_all=True, append_images=[image.rotate(90)])
+    kinds: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
+        "": (rgb, {"lossless": True}),
+        " lossy": (rgb, {"level": 80}),
+        " 16 alpha": (rgba.astype(np.uint16) * 257, {"lossless": True}),
+        " grey float": (floats[..., 0], {"lossless": True}),
+        " 10 bits": (deep >> 6, {"lossless": True, "bitspersample": 10}),
+        " animated": (np.stack([rgb, rgb[::-1]]), {"lossless": True}),
+    }
+    for name, (pixels, options) in kinds.items():
+        found[f"jxl{name}"] = imagecodecs.jpegxl_encode(pixels, **options)
+    found["jxl jpeg"] = imagecodecs.jpegxl_encode_jpeg(found["jpeg"])
+    boxes = ((b"Exif", bytes(4) + exif.tobytes()[6:]), (b"brob", b"xml " + imagecodecs.brotli_encode(xmp)))
+    found["jxl boxes"] = imagecodecs.jpegxl_encode(rgb, lossless=True, usecontainer=True) + b"".join(
+        struct.pack(">I4s", 8 + len(data), kind) + data for kind, data in boxes
+    )
     if features.check("avif"):
         pillow("avif", image, "AVIF", speed=10, **extra)
     for name, pixels in (("16", deep), ("float", floats), ("half", floats.astype(np.float16))):
