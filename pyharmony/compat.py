@@ -13,10 +13,11 @@ import numpy as np
 
 from . import blend as _blend
 from ._arrays import MASK_DTYPES, NumpyArray, check_dtype, dtype_name
-from ._checks import out_like, two_numbers
+from ._checks import out_like, two_numbers, wrong_size
+from ._images.frame import one_image
 from ._images.region import bounding_box
 from ._public import publish
-from .errors import ArgumentError, DTypeError, ShapeError
+from .errors import ArgumentError, DTypeError
 from .reference.luma import LUMA
 from .typing import Gradients
 
@@ -139,10 +140,7 @@ def _check_image(x: Any, name: str) -> None:
     """Refuses images that OpenCV's signature excludes; the blend checks the rest."""
     if not isinstance(x, np.ndarray):
         raise DTypeError(f"{name}: {type(x).__name__}, expected a numpy.ndarray, such as cv2.imread returns")
-    if x.ndim not in (2, 3) or (x.ndim == 3 and x.shape[2] not in (1, 3, 4)):
-        raise ShapeError(f"{name}: shape {list(x.shape)}, expected [H, W, 3] (BGR), [H, W, 4] (BGRA) or [H, W]")
-    if x.size == 0:
-        raise ShapeError(f"{name}: shape {list(x.shape)} has no pixels")
+    one_image(x, name)
 
 
 def _result(blend: Any, dst: NumpyArray, src: NumpyArray, mask: NumpyArray | None) -> NumpyArray:
@@ -165,10 +163,7 @@ def _plane(mask: Any, height: int, width: int) -> NumpyArray:
     check_dtype(dtype_name(mask), "mask", MASK_DTYPES)
     channels = mask.shape[2] if mask.ndim == 3 else 1
     if mask.ndim not in (2, 3) or channels not in (1, 3, 4) or mask.shape[:2] != (height, width):
-        raise ShapeError(
-            f"mask: shape {list(mask.shape)}, expected [{height}, {width}] like src, or that with 1, 3 or 4 channels; "
-            "masks are never resized"
-        )
+        raise wrong_size("mask", mask.shape, (height, width), "or that with 3 or 4 channels; masks are never resized")
     plane = mask if mask.ndim == 2 else mask[..., 0] if channels == 1 else _luma(mask)
     if plane.dtype.kind == "u" and plane.max() == 1:
         return plane.view(bool) if plane.itemsize == 1 else plane > 0

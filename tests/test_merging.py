@@ -489,7 +489,7 @@ def test_what_is_refused() -> None:
         ([photo, photo], {"base": "best"}, ArgumentError, "base: 'best', expected 'auto' or the number"),
         ([photo, other], {}, DTypeError, r"photos\[1\]: dtype float32 differs from photos\[0\] uint8"),
         ([photo, photo[..., 0]], {}, ShapeError, r"photos\[1\]: 1 channels, expected 3 like photos\[0\]"),
-        ([photo, photo[None]], {}, ShapeError, r"photos\[1\]: shape .*, a batch; expected one image"),
+        ([photo, photo[None]], {}, ShapeError, r"photos\[1\]: shape .*, a batch, expected one image"),
         ([photo, photo[:100]], {"align": False}, ArgumentError, "480 x 100 pixels, expected 480 x 360"),
         ([photo, photo], {"people": [None]}, ShapeError, "people: a list of 1, expected None or a list with an entry"),
         ([photo, photo], {"people": photo}, DTypeError, "people: ndarray, expected None or a list"),

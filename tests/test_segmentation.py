@@ -16,7 +16,7 @@ from PIL import Image
 
 import pyharmony
 from pyharmony import batch, data, segmentation
-from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, ShapeError, WeightsError
+from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, MaskWarning, ShapeError, WeightsError
 from pyharmony.io import Picture
 from pyharmony.segmentation import _clicks, _edges, _methods, _prompts, _segment, heads, layers, people
 from pyharmony.segmentation import masks as masks_module
@@ -1673,10 +1673,31 @@ def test_runs_come_back(seed: int) -> None:
 
 
 def test_runs_of_no_mask_are_refused() -> None:
-    with pytest.raises(DTypeError, match="mask: float64"):
-        data.encode_segmentation(np.zeros((3, 4)))
-    with pytest.raises(ShapeError, match="mask: shape"):
-        data.encode_segmentation(np.zeros((3, 4, 1), bool))
+    with pytest.raises(DTypeError, match="mask: dtype int64"):
+        data.encode_segmentation(np.zeros((3, 4), np.int64))
+    with pytest.raises(DTypeError, match="mask: list"):
+        data.encode_segmentation([[1]])
+    with pytest.raises(MaskError, match="mask: values from 0 to 255, expected floats in"):
+        data.encode_segmentation(np.diag([255.0, 0]))
+    with pytest.raises(MaskError, match="mask: uint8 with largest value 1"):
+        data.encode_segmentation(np.eye(3, dtype=np.uint8))
+    with pytest.warns(MaskWarning, match="mask: uint8 with largest value 7"):
+        data.encode_segmentation(np.eye(3, dtype=np.uint8) * 7)
+    for shape in ((3, 4, 1), (3, 4, 3), (4,), (0, 4)):
+        with pytest.raises(ShapeError, match="mask: shape"):
+            data.encode_segmentation(np.zeros(shape, bool))
+
+
+def test_runs_are_of_what_is_above_one_half_in_any_mask() -> None:
+    half = np.linspace(0, 1, 42).reshape(6, 7)
+    runs = data.encode_segmentation(half > 0.5)
+    for mask in (
+        half,
+        half.astype(np.float32),
+        (half * 255).round().astype(np.uint8),
+        (half * 65535).astype(np.uint16),
+    ):
+        assert data.encode_segmentation(mask) == runs
 
 
 def annotations(folder: Path) -> Path:

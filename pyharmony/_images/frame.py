@@ -420,6 +420,14 @@ def layout(x: Any, name: str) -> tuple[Any, bool]:
     return a, batch
 
 
+def one_image(x: Any, name: str) -> Any:
+    """Returns one image, in any layout that blends accept, as [H, W, C]; a batch is refused."""
+    images, batch = layout(x, name)
+    if batch:
+        raise ShapeError(f"{name}: shape {list(x.shape)}, a batch, expected one image; call the function for each")
+    return images[0]
+
+
 def as_images(x: Any, name: str) -> list[NumpyArray]:
     """Returns the items [H, W, C] of an image or batch as views of the same memory."""
     return list(layout(x, name)[0])

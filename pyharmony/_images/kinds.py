@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks
-from .._arrays import NumpyArray, is_array, is_pil, is_torch
+from .._arrays import VALUE_RANGE, NumpyArray, is_array, is_pil, is_torch
 from .._warnings import warn
-from ..errors import DTypeError, PyHarmonyError, PyHarmonyWarning, ShapeError
+from ..errors import DTypeError, PyHarmonyError, PyHarmonyWarning
 from ..io import Picture, convert, read
 from ..io.masks import known_of, mask_of
-from .frame import layout
+from .frame import one_image
 
 
 def is_file(x: Any) -> bool:
@@ -88,12 +88,10 @@ def checked_image(x: Any, name: str) -> OneImage:
         picture = picture_of(x, name)
         _checks.warn_of_range(picture.pixels, name)
         return OneImage(x, picture.pixels, picture)
-    if x.ndim == 4:
-        raise ShapeError(f"{name}: shape {list(x.shape)}, a batch, expected one image; call the function for each")
     warn_of_gradients({name: x})
     values: Any = in_float32(x)
     _arrays.to_numpy(values, name)  # refuses a tensor on a device
-    pixels = layout(values, name)[0][0]
+    pixels = one_image(values, name)
     _checks.warn_of_range(pixels, name)
     return OneImage(x, pixels, None)
 
@@ -117,6 +115,12 @@ def checked_mask(x: Any, name: str, height: int, width: int) -> NumpyArray:
     if is_torch(values) and tuple(values.shape) == (1, height, width):
         values = values[0]
     return _checks.mask(values, name, height, width)
+
+
+def hard_mask(x: Any, name: str, height: int, width: int) -> NumpyArray:
+    """Returns a mask of any kind as bool [H, W]: where it is above one half."""
+    values = checked_mask(x, name, height, width)
+    return np.asarray(values if values.dtype == bool else values > VALUE_RANGE[values.dtype.name] / 2)
 
 
 def in_float32(x: Any) -> Any:

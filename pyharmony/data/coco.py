@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _checks
+from .. import _arrays, _checks
 from .._arrays import NumpyArray
-from ..errors import ArgumentError, DataError, DTypeError, ShapeError
+from .._images.kinds import hard_mask
+from ..errors import ArgumentError, DataError, ShapeError
 from ..typing import PathLike
 from . import _files
 from ._dataset import Dataset, Problem, Sample
@@ -280,10 +281,10 @@ def encode_segmentation(mask: NumpyArray) -> dict[str, Any]:
     """Encodes a mask in COCO's format: `size` (height, width) and `counts`, its run lengths as text.
 
     Args:
-        mask: [H, W], bool or uint8, inside from 128 on.
+        mask: a mask [H, W] of the kinds of `pyharmony.blend`; inside is what is above one half.
 
     Raises:
-        ShapeError, DTypeError: mask has another shape or dtype.
+        ShapeError, DTypeError, MaskError: it is no mask.
 
     Example:
         >>> from pyharmony import data
@@ -293,11 +294,10 @@ def encode_segmentation(mask: NumpyArray) -> dict[str, Any]:
         >>> runs["size"], bool((data.decode_segmentation(runs, 2, 4) == mask).all())
         ([2, 4], True)
     """
-    if not isinstance(mask, np.ndarray) or mask.dtype not in (np.bool_, np.uint8):
-        raise DTypeError(f"mask: {getattr(mask, 'dtype', type(mask).__name__)}, expected an array of bool or uint8")
-    if mask.ndim != 2 or not mask.size:
-        raise ShapeError(f"mask: shape {list(mask.shape)}, expected [H, W]")
-    inside = (mask if mask.dtype == np.bool_ else mask >= 128).T.ravel()
+    values = _arrays.to_numpy(mask, "mask")
+    if values.ndim != 2 or not values.size:
+        raise ShapeError(f"mask: shape {list(values.shape)}, expected [H, W] with pixels")
+    inside = hard_mask(values, "mask", *values.shape).T.ravel()
     turns = np.flatnonzero(np.diff(inside)) + 1
     ends = np.concatenate([[0] if inside[0] else [], turns, [inside.size]]).astype(np.int64)
     lengths = np.diff(ends, prepend=0).tolist()
@@ -310,7 +310,7 @@ def encode_segmentation(mask: NumpyArray) -> dict[str, Any]:
             letters.append(48 + piece + (32 if more else 0))
             if not more:
                 break
-    return {"size": list(mask.shape), "counts": letters.decode("ascii")}
+    return {"size": list(values.shape), "counts": letters.decode("ascii")}
 
 
 def _polygon(polygon: Any, height: int, width: int) -> NumpyArray:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .. import _checks
 from .._arrays import NumpyArray
-from .._images.frame import Frame, as_images, layout, masks_of
+from .._images.frame import Frame, layout, masks_of
 from .._images.region import check_finite
 from ..errors import ArgumentError, MaskError, ShapeError
 from ._judged import hardened
@@ -75,7 +75,7 @@ def frame_hints(frame: Frame, source: Any, source_mask: Any, reference: Any) -> 
     references: list[NumpyArray | None] = [None] * count
     if source is not None:
         frame.keep_apart(source, "source")
-        images, batch = as_images(source, "source"), layout(source, "source")[1]
+        images, batch = layout(source, "source")
         if batch and (not frame.batch or len(images) != count):
             items = f"{count} images" if frame.batch else "one image"
             raise ShapeError(f"source: a batch of {len(images)} for {items}; expected one photo, or as many")

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _checks, io
-from .._arrays import VALUE_RANGE, NumpyArray
-from .._images.frame import as_images
-from .._images.kinds import checked_mask
+from .._arrays import NumpyArray
+from .._images.frame import one_image
+from .._images.kinds import hard_mask
 from .._images.planes import connected_parts
 from .._images.sizes import fitted, resized
 from ..errors import ArgumentError, DTypeError, ShapeError
@@ -78,10 +78,8 @@ def photo_of(number: int, image: Any, people: Any, base: Photo | None = None, li
         if base is not None:
             image = io.convert(image, like or Picture(base.colours), name)
         image = image.pixels
-    images = as_images(image, name)
-    if len(images) != 1 or image.ndim == 4:
-        raise ShapeError(f"{name}: shape {list(image.shape)}, a batch; expected one image")
-    colours: NumpyArray = images[0][..., : min(images[0].shape[2], 3)]
+    pixels = one_image(image, name)
+    colours: NumpyArray = pixels[..., : min(pixels.shape[2], 3)]
     _checks.finite(colours, name)
     _checks.warn_of_range(colours[None], name)
     if base is not None:
@@ -102,14 +100,8 @@ def _persons(people: Any, name: str, height: int, width: int) -> list[Bools] | N
             raise ShapeError(f"{name}: masks {list(people.mask.shape)}, expected [{height}, {width}]")
         return [people[i] > 127 for i in range(len(people))]
     if isinstance(people, (list, tuple)):
-        return [_mask(one, f"{name}[{i}]", height, width) for i, one in enumerate(people)]
-    return _apart(_mask(people, name, height, width))
-
-
-def _mask(mask: Any, name: str, height: int, width: int) -> Bools:
-    """Returns the pixels of at least one half in a mask of any kind."""
-    values = checked_mask(mask, name, height, width)
-    return np.asarray(values if values.dtype == bool else values > VALUE_RANGE[values.dtype.name] / 2)
+        return [hard_mask(one, f"{name}[{i}]", height, width) for i, one in enumerate(people)]
+    return _apart(hard_mask(people, name, height, width))
 
 
 def _apart(mask: Bools) -> list[Bools]:
