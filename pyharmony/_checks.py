@@ -159,10 +159,7 @@ def mask(
     mask_form(a.shape, dtype, name, height, width)
     if dtype in ("uint8", "uint16"):
         if a.size > 1:
-            most = largest(a)
-            mask_levels(most, dtype, name)
-            if most > _arrays.VALUE_RANGE[dtype] // 2 and (labels := labels_in(a)):
-                warn_of_labels(labels, dtype, name)
+            mask_levels(largest(a), dtype, name, lambda: labels_in(a))
     elif dtype != "bool":
         low, high = float(a.min()), float(a.max())
         if not (low >= 0 and high <= 1):  # NaN is refused too
@@ -170,23 +167,28 @@ def mask(
     return a
 
 
-def mask_levels(largest: int, dtype: str, name: str) -> None:
-    """Refuses an integer mask whose largest value is 1, and warns of one that looks like a map of labels."""
+def mask_levels(largest: int, dtype: str, name: str, areas: Callable[[], str]) -> None:
+    """Refuses an integer mask whose largest value is 1, and warns of one that looks like a map of labels.
+
+    areas: returns the description of `labels_in`.
+    """
     white = int(_arrays.VALUE_RANGE[dtype])
     if largest == 1:
         raise MaskError(
             f"{name}: {dtype} with largest value 1, but {white} is fully inside; pass `{name} > 0` if ones mean inside"
         )
-    if 0 < largest <= white // 2:
-        values = f"largest value {largest}, which is {100 * largest / white:.2g} % inside"
-        warn_of_labels(values, dtype, name)
+    if values := label_values(largest, dtype, areas):
+        remedy = f"`{name} == label`, or `{name} > 0` for all of them"
+        text = f"{name}: {dtype} with {values}, since {white} is fully inside; for a map of labels pass {remedy}"
+        warn(text, MaskWarning)
 
 
-def warn_of_labels(values: str, dtype: str, name: str) -> None:
-    """Warns of an integer mask that looks like a map of labels; values describes why."""
-    white, remedy = int(_arrays.VALUE_RANGE[dtype]), f"`{name} == label`, or `{name} > 0` for all of them"
-    text = f"{name}: {dtype} with {values}, since {white} is fully inside; for a map of labels pass {remedy}"
-    warn(text, MaskWarning)
+def label_values(largest: int, dtype: str, areas: Callable[[], str]) -> str:
+    """Describes the values of an integer mask that looks like a map of labels; else empty. For areas see above."""
+    white = int(_arrays.VALUE_RANGE[dtype])
+    if largest > white // 2:
+        return areas()
+    return f"largest value {largest}, which is {100 * largest / white:.2g} % inside" if largest else ""
 
 
 def is_suspect(a: NumpyArray) -> bool:
@@ -253,7 +255,12 @@ def renamed(values: Mapping[str, Any], old: str, new: str) -> str:
 
 def checked_box(box: Any, name: str, size: tuple[int, int] | None = None, *, corners: bool = False) -> Corners:
     """Returns the corners (x0, y0, x1, y1) of one box; for the arguments and what is refused see `checked_boxes`."""
-    x0, y0, x1, y1 = _checked_rows([_numbers_of_box(box, name, corners)], [name], size, corners)[0].tolist()
+    values = _numbers_of_box(box, name, corners)
+    if corners and size is not None and all(type(value) is int for value in values):
+        x0, y0, x1, y1 = map(float, values)
+        if 0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]:  # without the time of arrays
+            return x0, y0, x1, y1
+    x0, y0, x1, y1 = _checked_rows([values], [name], size, corners)[0].tolist()
     return x0, y0, x1, y1
 
 

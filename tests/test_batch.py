@@ -986,6 +986,21 @@ def test_what_is_no_mask_is_an_error(values: tuple[int, int], text: str, photos:
     assert text in report.errors[0]["message"] and report.errors[0]["name"] == "a/0.png"
 
 
+def test_a_mask_of_a_run_is_read_as_by_the_library(photos: Path, tmp_path: Path) -> None:
+    """Noise of JPEG around the object is black; areas of labels below white and a coloured image are refused."""
+    noisy = np.random.default_rng(0).integers(1, 5, mask().shape, dtype=np.uint8)
+    (photos / "masks/a/0.png").unlink()
+    Image.fromarray(np.where(mask() > 0, 255, noisy).astype(np.uint8)).save(photos / "masks/a/0.jpg", quality=95)
+    labels = np.repeat(np.array([0, 60, 120, 255], np.uint8), 12)[:, None].repeat(64, 1)
+    write(photos / "masks/b/1.png", labels)
+    write(photos / "masks/a/2.png", np.dstack([mask(), mask() * 0, mask()]))
+    report = batch.run("harmonize", photos, tmp_path / "out", options=METHOD)
+    assert ended(report, done=4, failed=2), report.errors
+    texts = {error["name"]: error["message"] for error in report.errors}
+    assert "areas of 2 values below white (60, 120): it looks like a label map" in texts["b/1.png"]
+    assert "a colour image, expected a grey image" in texts["a/2.png"]
+
+
 # Limits
 
 

@@ -24,6 +24,7 @@ from .._jobs.lists import option_of
 from .._jobs.task import Request, task_of
 from .._jobs.worker import Clock, Worker, pixels_of
 from ..errors import ArgumentError, PyHarmonyWarning, RunError
+from ..io.masks import mask_of
 from ..typing import ImageFormat
 from ._folder import Begun, check_inside, checksum, is_inside, mark_of, writing
 from ._sources import Item, Needs, open_source
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 #: The folders of the files of `SYNTH`.
 ROLES = ("composite", "mask", "target")
-#: The largest share of white that the values of a mask may have everywhere before it counts as a map of labels.
-_DARK = 0.5
 
 
 @dataclass(frozen=True)
@@ -518,15 +517,12 @@ def check_mask(mask: Picture, where: str) -> None:
 
     Such files are accepted by the library, which cannot know what is meant. In a run of many they are mistakes.
     """
-    pixels = mask.pixels[..., -1] if mask.pixels.shape[2] in (2, 4) else mask.pixels
-    if mask.pixels.shape[2] == 4 and (pixels == pixels.flat[0]).all():
-        pixels = mask.pixels[..., :3]
-    low, high = pixels.min(), pixels.max()
-    white = VALUE_RANGE[pixels.dtype.name]
-    plane = pixels if pixels.ndim == 2 else pixels[..., 0]
-    if 0 < high < _DARK * white or _checks.is_suspect(plane):
-        text = f"{where}: its values are 0 to {high}, expected a mask from 0 to {white:g}; it looks like a label map"
-        raise RunError(text, Code.INPUT, "no_mask")
-    if low > 0 and low < high:
-        text = f"{where}: its values are {low} to {high}, expected 0 outside the object"
-        raise RunError(text, Code.INPUT, "no_mask")
+    with translated(Words().failure):
+        values = mask_of(mask, where)
+    low, high, dtype, labels = values.min(), values.max(), values.dtype, ""
+    if dtype.kind == "u":
+        labels = _checks.label_values(int(high), dtype.name, lambda: _checks.labels_in(values))
+    if labels or 0 < low < high:
+        white = f"{VALUE_RANGE[dtype.name]:g}"
+        text = f"{where}: its values are {low} to {high}, expected 0 outside the object, and {white} inside"
+        raise RunError(f"{text}; {labels}: it looks like a label map" if labels else text, Code.INPUT, "no_mask")

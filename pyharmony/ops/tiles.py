@@ -224,9 +224,7 @@ class Images:
             elif name != "bool":
                 _checks.mask(part, "mask", *part.shape)
         if largest:
-            _checks.mask_levels(largest, name, "mask")
-        if labels and largest > _arrays.VALUE_RANGE[name] // 2:
-            _checks.warn_of_labels(labels, name, "mask")
+            _checks.mask_levels(largest, name, "mask", lambda: labels)
 
     def range(self) -> float:
         """Returns the largest magnitude of dst's values, for the number of steps; floats are sampled on a grid."""
