@@ -398,7 +398,17 @@ WRONG = [
     (plain_item(method="alpha", gradients="mixed"), ArgumentError, r"items\[1\]: key 'gradients', .*options of alpha"),
     (plain_item(method="copy"), ArgumentError, r"items\[1\]: method: 'copy', expected one of 'poisson', "),
     (plain_item(method=["poisson"]), ArgumentError, r"items\[1\]: method: \['poisson'\], expected one of "),
-    (plain_item(box_xyxy=(0, 0, 9, 4)), ArgumentError, r"items\[1\]: box_xyxy: \(0, 0, 9, 4\), expected .* <= 8"),
+    (
+        plain_item(box_xyxy=(9, 0, 12, 4)),
+        ArgumentError,
+        r"items\[1\]: box_xyxy: \(9, 0, 12, 4\) is outside of an",
+    ),
+    (plain_item(box_xyxy=(4, 4, 2, 6)), ArgumentError, r"items\[1\]: box_xyxy: \(4, 4, 2, 6\), expected x0 < x1"),
+    (
+        plain_item(box_xyxy=(0, 0, 0.5, 1)),
+        ArgumentError,
+        r"items\[1\]: box_xyxy: \(0, 0, 0.5, 1\), shares of the",
+    ),
     (plain_item(box=(0, 0, 4)), ArgumentError, r"items\[1\]: box: \(0, 0, 4\), expected"),
     (plain_item(box=(0, 0.5, 4, 4)), ArgumentError, r"items\[1\]: box: "),
     (plain_item(box=3), ArgumentError, r"items\[1\]: box: 3, expected"),
@@ -426,9 +436,17 @@ def test_errors_name_the_item_and_the_argument(item: Any, kind: type, message: s
         blend.paste_many(PHOTO, [plain_item(), item])
 
 
+def test_a_box_that_is_partly_outside_is_clipped_and_told() -> None:
+    with pytest.warns(
+        PyHarmonyWarning, match=r"^items\[0\]: box_xyxy: \(-3, 0, 12, 4\) is partly outside of an image of 8 x 8"
+    ):
+        result = blend.paste_many(PHOTO, [plain_item(box_xyxy=(-3, 0, 12, 4))])
+    np.testing.assert_array_equal(result, blend.paste_many(PHOTO, [plain_item(box_xyxy=(0.0, 0, 8, np.int64(4)))]))
+
+
 def test_keys_and_boxes_are_checked_before_the_first_object_is_pasted() -> None:
     dst = PHOTO.copy()
-    for wrong in (plain_item(gain=2), plain_item(box_xyxy=(0, 0, 99, 4))):
+    for wrong in (plain_item(gain=2), plain_item(box_xyxy=(99, 0, 120, 4))):
         with pytest.raises(ArgumentError, match=r"^items\[1\]"):
             blend.paste_many(dst, [plain_item(), wrong], out=dst)
     np.testing.assert_array_equal(dst, PHOTO)
@@ -437,7 +455,7 @@ def test_keys_and_boxes_are_checked_before_the_first_object_is_pasted() -> None:
 def test_wrong_images_are_refused() -> None:
     with pytest.raises(DTypeError, match=r"^dst: list, expected a numpy.ndarray"):
         blend.paste_many([[1]], [])  # type: ignore[arg-type]
-    with pytest.raises(ShapeError, match=r"^dst: shape \[2, 40, 48, 3\], expected one image"):
+    with pytest.raises(ShapeError, match=r"^dst: shape \[2, 40, 48, 3\], a batch, expected one image"):
         blend.paste_many(np.stack([PHOTO, PHOTO]), [])
     with pytest.raises(DTypeError, match=r"^items: one mapping, expected a list of mappings"):
         blend.paste_many(PHOTO, plain_item())  # type: ignore[arg-type]

@@ -11,9 +11,9 @@ import numpy as np
 
 from .. import _checks, _cuda
 from .._arrays import NumpyArray
-from .._images.frame import layout, sizes_differ
+from .._images.frame import one_image, sizes_differ
 from .._warnings import of
-from ..errors import ArgumentError, DTypeError, PyHarmonyError, ShapeError
+from ..errors import ArgumentError, DTypeError, PyHarmonyError
 from ..ops.hierarchies import are_cached
 from ..typing import Device
 from ._alpha import alpha
@@ -79,8 +79,7 @@ def paste_many(
     """
     if not isinstance(dst, np.ndarray):
         raise DTypeError(f"dst: {type(dst).__name__}, expected a numpy.ndarray [H, W] or [H, W, C]")
-    if layout(dst, "dst")[1]:
-        raise ShapeError(f"dst: shape {list(dst.shape)}, expected one image [H, W] or [H, W, C]")
+    one_image(dst, "dst")
     result = _result(out, dst)
     objects = [_object(item, dst, f"items[{i}]: ") for i, item in enumerate(_several(items))]
     if not objects:
@@ -157,7 +156,8 @@ def _object(item: Any, dst: NumpyArray, owner: str) -> _Object:
     try:
         key = _checks.renamed(item, "box", "box_xyxy")
         if item.get(key) is not None:
-            src, mask, at = _cropped(src, mask, at, item[key], dst, key)
+            with of(owner):
+                src, mask, at = _cropped(src, mask, at, item[key], dst, key)
     except PyHarmonyError as error:
         raise error.within(owner) from None
     return _METHODS[name], src, mask, at, options
@@ -168,19 +168,13 @@ def _cropped(src: Any, mask: Any, at: Any, box: Any, dst: NumpyArray, name: str)
     if not isinstance(src, np.ndarray) or not (mask is None or isinstance(mask, np.ndarray)):
         kinds = f"{type(src).__name__} and {type(mask).__name__}"
         raise DTypeError(f"{name}: src and mask are {kinds}, expected numpy arrays with a box")
-    if layout(src, "src")[1]:
-        raise ShapeError(f"src: shape {list(src.shape)}, expected one image [h, w] or [h, w, C]")
-    height, width = src.shape[:2]
+    height, width = one_image(src, "src").shape[:2]
     if mask is not None and mask.shape[:2] != (height, width):
         raise _checks.wrong_size("mask", mask.shape, (height, width), like="that of src, ")
-    accepts = f"expected (x0, y0, x1, y1), whole numbers, 0 <= x0 < x1 <= {width} and 0 <= y0 < y1 <= {height}"
-    try:
-        ends = [_checks.whole(value, name) for value in box]
-    except (PyHarmonyError, TypeError):
-        raise ArgumentError(f"{name}: {_checks.shortened(box)}, {accepts}") from None
-    if len(ends) != 4 or not (0 <= ends[0] < ends[2] <= width and 0 <= ends[1] < ends[3] <= height):
-        raise ArgumentError(f"{name}: {_checks.shortened(box)}, {accepts}")
-    x0, y0, x1, y1 = ends
+    corners = _checks.checked_box(box, name, (width, height), corners=True)
+    x0, y0, x1, y1 = map(int, corners)
+    if (x0, y0, x1, y1) != corners:
+        raise ArgumentError(f"{name}: {_checks.shortened(box)}, expected (x0, y0, x1, y1) in whole pixels")
     if at is None:
         if (height, width) != dst.shape[:2]:
             raise sizes_differ(src.shape[:2], dst.shape[:2], 1)
