@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.foreign import confined
+from tests.published_networks import saved_bundle
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 safetensors_torch = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
@@ -190,6 +194,63 @@ def test_a_published_tensor_that_says_it_is_larger_than_its_file_is_refused(tmp_
     torch.save({"model.0.weight": torch.zeros(1).expand(10**6, 3, 4, 4)}, tmp_path / "x.pth")
     with pytest.raises(errors.WeightsError, match="claims a larger size than its data"):
         models.convert(tmp_path / "x.pth", "pix2pix")
+
+
+CLAIM = """
+import sys
+from pathlib import Path
+from pyharmony import errors, models
+peak = peak_memory()
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    if path.suffix == ".data-00000-of-00001":
+        continue
+    for read in (models.load, lambda path: models.convert(path, "pix2pix")):
+        try:
+            read(path)
+            print("read", path.name)
+        except errors.WeightsError as error:
+            if "llocat" in str(error) or "memory" in str(error):
+                print(path.name, error)
+grown = peak_memory() - peak
+if grown > 300 << 10:
+    print("large", grown)
+"""
+
+
+def test_a_tensor_whose_shape_is_beyond_its_bytes_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    """Headers of a few bytes claim 17 GB and more, and the process may have four."""
+    side, some = 1 << 16, torch.zeros(4, 4)
+    for name, shape, end in (
+        ("beyond", [side, side], 4 * side**2),
+        ("short", [side, side], 64),
+        ("over", [side] * 4, 64),
+    ):
+        table = {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}
+        table["__metadata__"] = {"pyharmony": json.dumps({"format": 1, "name": "pix2pix", "config": {}, "part": "all"})}
+        text = json.dumps(table).encode()
+        (tmp_path / f"{name}.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(64))
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (side, side)})
+    for name, method in (("stored", zipfile.ZIP_STORED), ("packed", zipfile.ZIP_DEFLATED)):
+        with zipfile.ZipFile(tmp_path / f"{name}.npz", "w", method) as archive:
+            archive.writestr("a.npy", header.getvalue() + bytes(64))
+    torch.save({"a": some}, tmp_path / "x.pth")
+    with zipfile.ZipFile(tmp_path / "x.pth") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for name, count in (("storage.pth", b"\x8a\x05" + (side**2).to_bytes(5, "little")), ("shape.pth", b"K\x10")):
+        pickle = next(key for key in members if key.endswith("data.pkl"))
+        changed = members[pickle].replace(b"K\x10", count, 1)
+        changed = changed.replace(b"K\x04K\x04\x86", b"J\0\0\1\0J\0\0\1\0\x86")
+        assert changed != members[pickle]
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for key, data in {**members, pickle: changed}.items():
+                archive.writestr(key, data)
+    (tmp_path / "x.pth").unlink()
+    saved_bundle(tmp_path / "bundle", {"a": np.zeros((4, 4), np.float32)})
+    index = (tmp_path / "bundle.index").read_bytes()
+    (tmp_path / "bundle.index").write_bytes(index.replace(b"\x12\x02\x08\x04" * 2, b"\x12\x02\x08\x7f" * 2))
+    assert index != (tmp_path / "bundle.index").read_bytes()
+    assert confined(CLAIM, tmp_path, seconds=60, megabytes=4096) == ""
 
 
 # Configurations of training

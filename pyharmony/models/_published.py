@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,29 +111,34 @@ def read_npz(path: Path) -> dict[str, dict[str, Tensor]]:
     try:
         with zipfile.ZipFile(path) as archive:
             whole = sum(member.file_size for member in archive.infolist())
-        if whole > _ALWAYS + _LARGEST_RATIO * path.stat().st_size:
-            raise WeightsError(f"{path}: would unpack to {whole:,} bytes, too many for weights")
-        networks: dict[str, dict[str, Tensor]] = {}
-        with np.load(path, allow_pickle=False) as arrays:
-            snapshot = any(name.startswith(_SNAPSHOT) for name in arrays.files)
-            for name in arrays.files:
+            if whole > _ALWAYS + _LARGEST_RATIO * path.stat().st_size:
+                raise WeightsError(f"{path}: would unpack to {whole:,} bytes, too many for weights")
+            networks: dict[str, dict[str, Tensor]] = {}
+            snapshot = any(name.startswith(_SNAPSHOT) for name in archive.namelist())
+            for member in archive.namelist():
+                name = member.removesuffix(".npy")
                 if not snapshot:
-                    networks.setdefault("", {})[name.lstrip("/")] = _tensor(arrays, name, path)
+                    networks.setdefault("", {})[name.lstrip("/")] = _tensor(archive.read(member), name, path)
                 elif name.startswith(_SNAPSHOT):
                     network, _, inner = name.removeprefix(_SNAPSHOT).partition("/")
-                    networks.setdefault(network, {})[inner] = _tensor(arrays, name, path)
+                    networks.setdefault(network, {})[inner] = _tensor(archive.read(member), name, path)
     except FileNotFoundError:
         raise WeightsError(f"{path}: there is no such file") from None
-    except (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile, MemoryError) as error:
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path}: not an .npz file, or damaged: {error}") from error
     if not networks:
         raise WeightsError(f"{path}: contains no array")
     return networks
 
 
-def _tensor(arrays: Mapping[str, Any], name: str, path: Path) -> Tensor:
+def _tensor(data: bytes, name: str, path: Path) -> Tensor:
+    """Returns the array in the bytes of an .npy file; `numpy.load` would allocate the shape that they claim first."""
+    file = io.BytesIO(data)
     try:
-        value = np.asarray(arrays[name])
+        is_first = np.lib.format.read_magic(file) == (1, 0)
+        header = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
+        shape, is_fortran, dtype = header(file)
+        value: Any = np.frombuffer(data, dtype, offset=file.tell()).reshape(shape, order="F" if is_fortran else "C")
     except ValueError as error:
         # Chainer pickles a parameter that was never initialised.
         raise WeightsError(f"{path}: {name}: not a numeric array: {error}") from error
