@@ -30,7 +30,9 @@ from typer.testing import CliRunner
 import pyharmony
 from pyharmony import blend, errors, harmonization
 from pyharmony import typing as words
+from pyharmony._calls.batches import BATCHES, inputs_of
 from pyharmony._jobs.failures import Code, as_failure
+from pyharmony.batch._folder import FOLDER
 from pyharmony.cli import _chain, _pictures
 from pyharmony.cli._app import app
 from pyharmony.errors import RunError, UnchangedWarning
@@ -457,6 +459,118 @@ def test_a_named_pipe_is_no_file_to_replace() -> None:
     reader.join()
     Path("whole.png").write_bytes(found[0])
     assert np.array_equal(pixels("whole.png"), blend.gaussian_poisson(*patch_arrays(), at=(86, 180)))
+
+
+TRIPLES, SCENES, SHADOWED = "sets/triples", "sets/scenes", "coffee.jpg map.png -o"
+COMPOSED, BLENDED = "cutout.png coffee.jpg --at 10,10 -o", f"{' '.join(PATCH)} -o"
+#: The options by which a command writes, with words that are accepted but for a file OLD or a folder DIR.
+WRITTEN: dict[str, dict[str, str]] = {
+    "blend": {"--output": f"{BLENDED} OLD.png", "--save-mask": f"{BLENDED} x.png --save-mask OLD.png"},
+    "compose": {
+        "--output": f"{COMPOSED} OLD.png",
+        "--explain": f"{COMPOSED} x.png --explain OLD.png",
+        "--layers": f"{COMPOSED} x.png --layers OLD.ora",
+        "--save-recipe": f"{COMPOSED} x.png --save-recipe OLD.json",
+    },
+    "edit": {"--output": "coffee.jpg --mode detail-boost -o OLD.png"},
+    "harmonize": {"--output": f"{SHADOWED} OLD.png --method mkl"},
+    "merge": {"--output": "coffee.jpg base.png -o OLD.png"},
+    "place": {"--explain": "cutout.png coffee.jpg --explain OLD.png"},
+    "reflection": {"--output": f"{SHADOWED} OLD.png", "--layer": f"{SHADOWED} x.png --layer OLD.png"},
+    "shadow": {"--output": f"{SHADOWED} OLD.png", "--layer": f"{SHADOWED} x.png --layer OLD.png"},
+    "segment": {"--output": "coffee.jpg --points 300,200 -o OLD.png"},
+    "super-resolve": {"--output": "patch.png -o OLD.png"},
+    "demo": {"--output": "-o DIR"},
+    "train": {
+        "--output": f"--model attention_unet --data {TRIPLES} -o DIR --set data.size=32 --set model.depth=5 "
+        "--set model.width=2 --set schedule.steps=2"
+    },
+    "evaluate": {
+        option: f"--data {TRIPLES} --judge realism-cnn {option} {path}"
+        for option, path in (
+            ("--csv", "OLD.csv"), ("--markdown", "OLD.md"), ("--sheet", "OLD.png"), ("--realism-maps", "DIR")
+        )
+    },
+    "models convert": {"--output": "published.pth pix2pix -o OLD.safetensors"},
+    "models export": {"--output": "dovenet-lite -o OLD.onnx"},
+    "data synth": {
+        "--output": "sets/photos -o DIR",
+        "--sheet": "sets/photos -o x --sheet OLD.png",
+        "--left-out": "sets/photos -o x --keep 0.5 --left-out OLD.png",
+    },
+    "data crop": {"--output": f"{SCENES} -o DIR", "--sheet": f"{SCENES} -o x --sheet OLD.png"},
+    "data stats": {"--sheet": f"{TRIPLES} --sheet OLD.png"},
+    "data split": {"--output": f"{TRIPLES} -o OLD.csv"},
+    "data shard": {"--output": f"{TRIPLES} -o DIR --size 32"},
+    **{
+        f"batch {name}": {
+            "--output": f"rows.csv -o DIR {'--mask-only' if name == 'segment' else ''}",
+            "--results": "rows.csv -o x --results OLD.csv",
+        }
+        for name in BATCHES
+    },
+}  # fmt: skip
+#: Options of files and folders that are read.
+READ = (
+    "--mask", "--people", "--others", "--with", "--dst-valid", "--generator", "--model", "--source", "--source-mask",
+    "--reference", "--recipe", "--annotations", "--encoder", "--decoder", "--salient", "--token-file", "--resume",
+    "--run", "--judge", "--also", "--boxes", "--map",
+)  # fmt: skip
+
+
+def there_is() -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+def test_whatever_writes_is_listed() -> None:
+    """An option of a file or a folder, by its placeholder, is one that is read, or one whose files are not replaced."""
+    for name, command in commands(get_command(app)):
+        own = {
+            option.opts[0] for option in command.params
+            if option.param_type_name == "option" and re.search("FILE|OUT|DIR|PATH", option.metavar or "")
+        }  # fmt: skip
+        assert own - {*READ} == WRITTEN.get(name, {}).keys(), name
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [(name, option) for name, options in WRITTEN.items() for option in options]
+)
+def test_a_file_that_is_there_is_not_replaced_by_any_command(command: str, option: str) -> None:
+    if command.split()[0] in ("train", "evaluate", "models"):
+        pytest.importorskip("torch", reason="torch is not installed")
+    words = WRITTEN[command][option]
+    photo, mask = np.asarray(Image.open("coffee.jpg"))[::8, ::8], np.zeros((50, 75), np.uint8)
+    mask[10:30, 20:50] = 255
+    for path, image in (
+        *(
+            (f"{TRIPLES}/{role}/{number}.png", photo if role != "mask" else mask)
+            for role in ("composite", "mask", "target") for number in range(8)
+        ),
+        *((f"{SCENES}/a/{number}.png", photo) for number in range(2)),
+        ("sets/photos/images/0.png", photo), ("sets/photos/masks/0.png", mask),
+    ):  # fmt: skip
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    if is_batch := command.startswith("batch "):
+        files = dict.fromkeys(inputs_of(command.removeprefix("batch ")), "coffee.jpg") | {"out": "0.png"}
+        files |= {name: "sets/photos/masks/0.png" for name in files if name == "mask"}
+        Path("rows.csv").write_text(f"{','.join(files)}\n{','.join(files.values())}\n")
+    Path("DIR").mkdir()
+    old = [word for word in words.split() if word.startswith("OLD")]
+    for path in (*old, "DIR/best.safetensors", "DIR/recipes.jsonl", "DIR/log.jsonl", "DIR/colorado.png",
+                 *(f"DIR/{part}0.png" for part in ("", "composite/", "mask/", "target/"))):  # fmt: skip
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text("precious")
+    before = there_is()
+    result = CliRunner().invoke(app, [*command.split(), *words.split()])
+    refused = Code.SOME_FAILED if is_batch and option == "--output" else Code.USAGE
+    assert result.exit_code == refused, (result.stdout, result.stderr, result.exception)
+    assert re.search(rf"{old[0] if old else 'DIR'}.*(exists|is not empty|contains a run)", result.stderr), result.stderr
+    now = there_is()
+    assert {path: now.get(path) for path in before} == before
+    own = {"train": {".lock"}, "batch": {FOLDER}}.get(command.split()[0], set())
+    own |= {"results.parquet", "results.csv", "errors.jsonl"} if refused is Code.SOME_FAILED else set()
+    assert all(own & {*path.parts} for path in now.keys() - before)
 
 
 def test_an_output_that_is_there_needs_overwrite() -> None:

@@ -40,14 +40,15 @@ def train(
         out: the run's folder: `best.safetensors` and `last.safetensors` (a GAN's generator), `checkpoints/`,
             `config.json`, `log.jsonl`, `tensorboard/`.
         resume: 'auto' for the newest undamaged checkpoint in `out`, if any; the folder of a checkpoint; None for a
-            new run, in a folder without checkpoints.
+            new run, in a folder without checkpoints and weights.
         device: 'cpu' or 'cuda'; None: a GPU if available.
         on_progress: called with the run's progress after each logged step, and every ten seconds.
         callbacks: objects called on other events, see `Callback`.
 
     Raises:
-        ArgumentError: a setting is not accepted by the model, its step or the data; `out` has checkpoints and `resume`
-            is None; `resume` is not a checkpoint, or has other settings or samples; another run uses `out`.
+        ArgumentError: a setting is not accepted by the model, its step or the data; `out` has checkpoints or weights
+            and `resume` is None; `resume` is not a checkpoint, or has other settings or samples; another run uses
+            `out`.
         WeightsError: a checkpoint or the weights of `run.start` are damaged, or are of another model.
         DecodeError: a sample, which is named, cannot be read; other errors of `pyharmony.data` occur, too.
         OSError: `out` cannot be written.
@@ -74,7 +75,7 @@ def train(
             start = Path(resume)
         else:
             start = None
-            if checkpoints.is_dir() and any(checkpoints.iterdir()):
+            if any(checkpoints.glob("*")) or any(folder.glob("*.safetensors")):  # weights are not replaced
                 hint = "use resume='auto' to continue it, or another folder"
                 raise ArgumentError(f"out: {folder} contains a run", code="holds-a-run", hint=hint)
         if start is not None:
