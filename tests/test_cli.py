@@ -686,6 +686,85 @@ def test_debug_shows_the_traceback() -> None:
     assert "Traceback" in call("blend", "absent.png", "coffee.jpg", "-o", "o.png", "-vv", code=3).stderr
 
 
+#: Colours, another direction of writing, a bell and a C1 control, which a terminal would obey.
+EVIL = "a\x1b[31m\u202e\x07b\x9b"
+#: Commands whose words and files have such names.
+NAMED = """
+blend broken.png G M -o x.png
+blend broken.png G M -o x.png --debug
+blend G G M -o EVIL/x.png
+blend --EVIL
+blend G G M -o OUT --mode alpha
+blend G G M -o x.png --mode EVIL
+blend G G M -o x.png --at EVIL
+EVIL
+info EVIL
+blend --list L -o out
+blend --list L -o OUT
+batch blend L -o OUT
+batch super-resolve many -o OUT
+batch blend EVIL -o o
+harmonize G M --method mkl -o OUT
+segment G --points EVIL -o x.png
+segment broken.png --points 1,1 -o x.png
+place G broken.png
+compose G broken.png -o x.png
+compose G G -o x.png --recipe EVIL
+merge G broken.png -o x.png
+shadow broken.png M -o x.png
+super-resolve broken.png -o x.png
+serve --token-file broken.png
+data check set
+data stats set
+data split set -o OUT.csv
+data synth set -o o
+data check EVIL
+models show EVIL
+models verify broken.png
+models convert broken.png EVIL -o o.safetensors
+train EVIL
+train --model EVIL
+train --model pix2pix --set EVIL
+evaluate --data set --method EVIL
+--module EVIL.py info
+"""
+
+
+@pytest.mark.parametrize("words", NAMED.strip().splitlines())
+def test_control_characters_of_names_are_escaped(words: str) -> None:
+    """Names of files, of samples and of columns, words of the command line, and messages of others about them."""
+    if words.split()[0] in ("train", "evaluate", "models"):
+        pytest.importorskip("torch", reason="torch is not installed")
+    photo, inside = pixels("coffee.jpg")[::8, ::8], np.zeros((50, 75), np.uint8)
+    inside[10:30, 20:50] = 255
+    names = {
+        "broken.png": f"{EVIL}.png",
+        "G": f"g{EVIL}.png",
+        "M": f"m{EVIL}.png",
+        "L": f"l{EVIL}.csv",
+        "set": f"set{EVIL}",
+    }
+    for role, image in {"composite": photo, "mask": inside, "target": photo}.items():
+        Path(names["set"], role).mkdir(parents=True)
+        for name in ("a", EVIL):
+            Image.fromarray(image).save(Path(names["set"], role, f"{name}.png"))
+    Path("many").mkdir()
+    for path in (names["broken.png"], f"{names['set']}/target/{EVIL}.png", f"many/{EVIL}.png"):
+        Path(path).write_bytes(b"no image")
+    Image.fromarray(photo).save(names["G"])
+    Image.fromarray(inside).save(names["M"])
+    row = [names["broken.png"], names["G"], names["M"], f"{EVIL}.png"]
+    Path(names["L"]).write_text(f"src,dst,mask,out,{EVIL}\n{','.join(row)},1\n")
+    Path(f"{EVIL}.py").write_text(f"raise ValueError({EVIL!r})")
+    every = [names.get(word, word.replace("OUT", f"o{EVIL}.png").replace("EVIL", EVIL)) for word in words.split()]
+    result = CliRunner().invoke(app, every)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    for text in (result.stdout, result.stderr):
+        assert not [character for character in text if not (character.isprintable() or character in "\n\t")], text
+    if words != "data stats set":
+        assert r"\x1b[31m\u202e\x07b\x9b" in result.stdout + result.stderr
+
+
 def test_a_device_that_is_missing_is_a_warning_unless_strict() -> None:
     if pyharmony.has_cuda():
         pytest.skip("there is a CUDA device")

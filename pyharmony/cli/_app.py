@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from .._version import __version__
 from . import _modules
 from ._command import option, switch
+from ._console import printable
 
 #: The module of this package that defines each command, a function of the command's name or a group's `app`.
 _MODULES = {
@@ -108,10 +109,15 @@ _AS_JSON = "pyharmony.json"
 
 @contextlib.contextmanager
 def _usage_errors(ctx: Any) -> Iterator[None]:
-    """Writes the object of --json for an error of typer's parser, which comes before the command that would."""
+    """Writes the object of --json for an error of typer's parser, which comes before the command that would.
+
+    Its message repeats words of the command line, such as names that a shell expanded.
+    """
     try:
         yield
     except Exception as error:
+        if hasattr(error, "message"):
+            error.message = printable(str(error.message))
         if hasattr(error, "format_message") and ctx.meta[_AS_JSON]:
             _print_usage_error(getattr(error, "ctx", None) or ctx, error.format_message())
         raise

@@ -204,7 +204,7 @@ class Console:
         except (Exception, KeyboardInterrupt) as error:
             failure = in_flags(as_failure(error))
             if self.debug:
-                traceback.print_exc()
+                print(printable(traceback.format_exc()), file=sys.stderr)
             self.error(failure)
             _leave_broken_stdout()
             if not self._has_result:
