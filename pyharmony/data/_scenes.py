@@ -164,7 +164,6 @@ def write_scenes(
         >>> data.AlignedScenes("cropped").names
         ['park/a', 'park/b']
     """
-    _checks.flags(overwrite=overwrite)
     _checks.one_of(errors, "errors", ("raise", "skip"))
     problems: list[Problem] = []
     if overwrite and isinstance(folder, (str, os.PathLike)) and Path(folder).resolve() == scenes.root.resolve():

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 
 from .. import _checks
-from ..errors import ArgumentError, DTypeError
+from ..errors import ArgumentError
 from ._dataset import Dataset, Subset
 
 #: The default shares of train, val and test.
@@ -31,8 +31,6 @@ def split_of(name: str, shares: Mapping[str, float] = SHARES, *, seed: int = 0) 
         >>> data.split_of("0007"), data.split_of("0007", {"train": 0.0, "test": 1.0})
         ('train', 'test')
     """
-    if not isinstance(name, str):
-        raise DTypeError(f"name: {type(name).__name__}, expected a text")
     total = sum(_checks.number(share, f"shares[{key!r}]") for key, share in shares.items())
     if not shares or abs(total - 1) > 1e-6:
         raise ArgumentError(f"shares: they sum to {total:g}, expected 1")

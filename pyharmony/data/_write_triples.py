@@ -99,7 +99,6 @@ def write_triples(
         >>> written.triples.names, written.problems
         (['a', 'b'], [])
     """
-    _checks.flags(overwrite=overwrite)
     _checks.whole(threads, "threads", low=1)
     _checks.one_of(format, "format", ("png", "jpeg"))
     _checks.one_of(errors, "errors", ("raise", "skip"))

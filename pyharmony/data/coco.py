@@ -155,7 +155,6 @@ class CocoPeople(Instances):
         max_share: float = 1.0,
         crowd: bool = False,
     ) -> None:
-        _checks.flags(crowd=crowd)
         low = _checks.number(min_share, "min_share", high=1.0, accepts="a number from 0 to 1")
         high = _checks.number(max_share, "max_share", high=1.0, accepts="a number from 0 to 1")
         super().__init__(annotations, images, [category])

@@ -82,7 +82,6 @@ def harmonizer(
         >>> callable(method)
         True
     """
-    _checks.flags(batch_statistics=batch_statistics)
     if device is not None:
         _checks.one_of(device, "device", ("cpu", "cuda"))
     networks = _networks()

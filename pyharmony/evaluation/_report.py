@@ -66,7 +66,6 @@ def markdown(evaluation: Evaluation, *, published: bool = False) -> str:
         >>> evaluation.markdown(result).splitlines()[0]
         '# 2 images, full size'
     """
-    _checks.flags(published=published)
     every = [summary for summary in evaluation.summaries if summary.group == "all"]
     size = "full size" if evaluation.size is None else f"{evaluation.size} x {evaluation.size} pixels"
     parts = [f"# {every[0].count:,} images, {size}\n"]

@@ -75,7 +75,6 @@ def read(
         OSError: the path is missing, a folder, or not readable.
         DTypeError: source is of another type.
     """
-    _checks.flags(keep_gps=keep_gps)
     if isinstance(source, Picture):
         return source
     from . import _decode
@@ -112,9 +111,6 @@ def write(
     """
     from . import _encode
 
-    _checks.flags(overwrite=overwrite)
-    if not isinstance(picture, Picture):
-        raise DTypeError(f"picture: {type(picture).__name__}, expected a Picture; pyharmony.save is for arrays and PIL")
     name = _encode.check(picture, target, format, quality)
     _encode.write_to(target, _encode.encode(picture, name, quality), overwrite)
 
@@ -192,7 +188,6 @@ def load(source: FileLike | PILImage, *, max_pixels: int | None = None, keep_gps
     """
     from . import _decode
 
-    _checks.flags(keep_gps=keep_gps)
     decoded = _decode.decode(source, "source", max_pixels, keep_gps)
     if not _arrays.is_pil(decoded.pixels):
         return decoded.pixels[..., 0] if decoded.pixels.shape[2] == 1 else decoded.pixels
@@ -235,7 +230,6 @@ def save(
     """
     from . import _encode, _profiles
 
-    _checks.flags(overwrite=overwrite, keep_gps=keep_gps)
     _encode.format_of(target, format)
     if isinstance(image, Picture):
         picture = image

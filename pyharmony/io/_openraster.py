@@ -30,11 +30,10 @@ from ..errors import (
     ImageTooLarge,
     OutOfMemory,
     PyHarmonyError,
-    ShapeError,
 )
 from ..typing import FileLike, PathLike, WritableFile
 from . import _decode, _encode, _png, _profiles
-from ._picture import Picture, Refusal
+from ._picture import Picture, Refusal, check_pixels
 from .shown import png
 
 Blend = Literal["normal", "multiply"]
@@ -107,7 +106,7 @@ class Layer:
             raise DTypeError(f"name: {type(name).__name__}, expected a str")
         if bad := _NOT_XML.search(name):
             raise ArgumentError(f"name: {name[:100]!r} contains {bad.group()!r}, expected text that XML allows")
-        _check_pixels(self.pixels, "pixels", (4,))
+        check_pixels(self.pixels, "pixels", ("uint8", "uint16"), (4,))
         object.__setattr__(self, "at", _two_integers(self.at, "at", "(x, y)", -_LONGEST))
         opacity = _checks.number(self.opacity, "opacity", high=1.0, accepts="a number from 0 to 1")
         object.__setattr__(self, "opacity", opacity)
@@ -125,15 +124,6 @@ class Layer:
     def _repr_png_(self) -> bytes:
         """Returns the pixels as a PNG, for notebooks."""
         return png(self.pixels)
-
-
-def _check_pixels(pixels: Any, name: str, channels: tuple[int, ...]) -> None:
-    if not isinstance(pixels, np.ndarray) or pixels.dtype.name not in ("uint8", "uint16"):
-        kind = pixels.dtype.name if isinstance(pixels, np.ndarray) else type(pixels).__name__
-        raise DTypeError(f"{name}: {kind}, expected a numpy array of uint8 or uint16")
-    if pixels.ndim != 3 or pixels.shape[2] not in channels or pixels.size == 0:
-        counts = " or ".join(map(str, channels))
-        raise ShapeError(f"{name}: shape {list(pixels.shape)}, expected [H, W, C] with pixels and C = {counts}")
 
 
 def _two_integers(x: Any, name: str, form: str, low: int) -> tuple[int, int]:
@@ -286,7 +276,7 @@ def write_layers(
     _checks.flags(overwrite=overwrite)
     _check_target(target)
     stack_layers = _check_layers(layers)
-    _check_pixels(merged, "merged", (3, 4))
+    check_pixels(merged, "merged", ("uint8", "uint16"), (3, 4))
     _check_profile(profile)
     dots = None if dpi is None else _check_dpi(dpi)
     if not (xmp is None or isinstance(xmp, bytes)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +50,7 @@ class Picture:
     lossy: bool | None = None
 
     def __post_init__(self) -> None:
-        pixels: Any = self.pixels
-        if not isinstance(pixels, np.ndarray) or pixels.dtype.name not in IMAGE_DTYPES:
-            kind = pixels.dtype.name if isinstance(pixels, np.ndarray) else type(pixels).__name__
-            raise DTypeError(f"pixels: {kind}, expected a numpy array of {', '.join(IMAGE_DTYPES)}")
-        if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or pixels.size == 0:
-            raise ShapeError(f"pixels: shape {list(pixels.shape)}, expected [H, W, C] with pixels and C = 1, 3 or 4")
+        check_pixels(self.pixels, "pixels", IMAGE_DTYPES, (1, 3, 4))
 
     def __repr__(self) -> str:
         height, width, channels = self.pixels.shape
@@ -81,6 +77,16 @@ class Picture:
             raise DTypeError(f"pixels: {self.pixels.dtype.name}, expected uint8, the depth of PIL images")
         image = Image.fromarray(self.pixels[..., 0] if self.pixels.shape[2] == 1 else self.pixels)
         return with_metadata(image, self)
+
+
+def check_pixels(pixels: Any, name: str, dtypes: Sequence[str], channels: Sequence[int]) -> None:
+    """Refuses what is not an array [H, W, C] of these dtypes and numbers of channels."""
+    if not isinstance(pixels, np.ndarray) or pixels.dtype.name not in dtypes:
+        kind = pixels.dtype.name if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        raise DTypeError(f"{name}: {kind}, expected a numpy array of {', '.join(dtypes)}")
+    if pixels.ndim != 3 or pixels.shape[2] not in channels or pixels.size == 0:
+        counts = " or ".join(map(str, channels))
+        raise ShapeError(f"{name}: shape {list(pixels.shape)}, expected [H, W, C] with pixels and C = {counts}")
 
 
 def with_metadata(image: Any, source: Any) -> Any:

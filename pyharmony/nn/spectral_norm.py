@@ -354,7 +354,6 @@ class SpectralNormGroup:
         fold: bool = False,
         dim: int | None = None,
     ) -> None:
-        _checks.flags(fold=fold)
         self._settings: Settings = settings(n_power_iterations, eps, order)
         if update not in UPDATES:
             raise ArgumentError(f"update: {update!r}, expected one of {', '.join(map(repr, UPDATES))}")

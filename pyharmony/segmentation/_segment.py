@@ -103,7 +103,6 @@ class Session:
         Raises:
             ArgumentError: the click is outside of the image, or there is no prompt on the object.
         """
-        _checks.flags(add=add)
         return self._more([point_in((x, y), "click", self.size)], add)
 
     @_checks.kinds
@@ -114,7 +113,6 @@ class Session:
             ArgumentError: the line has no point, a point of it is outside of the image, or there is no prompt on the
                 object.
         """
-        _checks.flags(add=add)
         return self._more(along(line, "line", self.size), add)
 
     def segment(
