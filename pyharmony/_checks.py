@@ -809,9 +809,9 @@ def color_weight_range(low: float, high: float) -> None:
         raise ArgumentError(f"color_weight: values from {low:g} to {high:g}, expected {COLOR_WEIGHTS}")
 
 
-def one_of(x: Any, name: str, names: tuple[Word, ...]) -> Word:
+def one_of(x: Any, name: str, names: tuple[Word, ...], more: str = "") -> Word:
     if not isinstance(x, str) or x not in names:
-        raise ArgumentError(f"{name}: {shortened(x)}, expected one of {', '.join(map(repr, names))}")
+        raise ArgumentError(f"{name}: {shortened(x)}, expected one of {', '.join(map(repr, names))}{more}")
     return names[names.index(x)]
 
 

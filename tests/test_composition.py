@@ -1611,7 +1611,7 @@ def test_larger_than_the_picture() -> None:
     ("given", "error", "says"),
     [
         ({"subjects": []}, ArgumentError, "subjects: empty"),
-        ({"blend": "x"}, ArgumentError, "blend: 'x', expected auto, alpha"),
+        ({"blend": "x"}, ArgumentError, "blend: 'x', expected one of 'auto', 'alpha'"),
         ({"side": 3}, ArgumentError, "side: 3, expected a whole number"),
         ({"grain": 2}, ArgumentError, "grain: 2, expected a number from 0 to 1"),
         ({"strength": -1}, ArgumentError, "strength: -1, expected a number from 0 to 2"),
@@ -1624,7 +1624,11 @@ def test_larger_than_the_picture() -> None:
         ({"angle": 200}, ArgumentError, "angle: 200, expected 'auto' or -180"),
         ({"flip": 1}, DTypeError, "flip: 1, expected True or False"),
         ({"behind": [2]}, ArgumentError, "behind: [2], expected numbers of the 0 people"),
-        ({"upscale": "x"}, ArgumentError, "upscale: 'x', expected auto, srgan, lanczos, bicubic or None"),
+        (
+            {"upscale": "x"},
+            ArgumentError,
+            "upscale: 'x', expected one of 'auto', 'srgan', 'lanczos', 'bicubic' or None",
+        ),
         ({"shadow": "x"}, ArgumentError, "shadow: 'x', expected 'auto', True, False"),
         ({"reflection": "x"}, ArgumentError, "reflection: 'x', expected True, False"),
         ({"reflection": {"x": 1}}, ArgumentError, "reflection: 'x', expected some of strength"),

@@ -357,8 +357,16 @@ def test_an_array_for_the_result(method: upscaling.Method) -> None:
     assert upscaling.super_resolve(image, method=method, out=out) is out and out.any()
     big = np.zeros((80, 100, 3), np.uint8)
     for wrong, error, says in (
-        (np.zeros((40, 50, 3), np.uint8), ShapeError, r"out: shape \[40, 50, 3\], expected 2 times that of image"),
-        (np.zeros((80, 100, 3), np.uint16), DTypeError, "out: dtype uint16, expected that of image, uint8"),
+        (
+            np.zeros((40, 50, 3), np.uint8),
+            ShapeError,
+            r"out: shape \[40, 50, 3\], expected that of image 2 times as large",
+        ),
+        (
+            np.zeros((80, 100, 3), np.uint16),
+            DTypeError,
+            "out: dtype uint16, expected that of image 2 times as large, uint8",
+        ),
     ):
         with pytest.raises(error, match=says):
             upscaling.super_resolve(image, method=method, out=wrong)

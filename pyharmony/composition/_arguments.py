@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,12 +28,6 @@ from ._weights import harmonizes
 
 #: The largest absolute coordinate of a position.
 _FAR = 1 << 31
-
-
-def one_of(value: Any, name: str, words: Sequence[str], accepts: str) -> None:
-    """Rejects a value that is not one of some words."""
-    if not isinstance(value, str) or value not in words:
-        raise ArgumentError(f"{name}: {value!r}, expected {accepts}")
 
 
 def check_out(out: Any) -> None:
@@ -102,7 +96,7 @@ def _setting(option: Option, value: Any) -> Any:
         raise ArgumentError(f"{name}: {value!r}, expected {auto}True, False or arguments of pyharmony.{name}")
     if isinstance(option.type, tuple):
         words = ("auto", *option.identifiers) if option.auto else option.identifiers
-        one_of(value, name, words, ", ".join(words))
+        _checks.one_of(value, name, words)
         return option.plain if value == "auto" else value
     if option.type is bool:
         _checks.flag(value, name)

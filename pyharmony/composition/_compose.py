@@ -56,7 +56,7 @@ from ..typing import (
 )
 from ..upscaling import METHODS
 from . import _plan
-from ._arguments import check_out, check_people, check_result, one_of, options_of, settings_of
+from ._arguments import check_out, check_people, check_result, options_of, settings_of
 from ._plan import DECIDED, People, Photo, SubjectOptions
 from ._recipe import SCHEMA, check_mask, digest, mask_over, read_recipe
 from ._render import draw, layers_of, within
@@ -306,9 +306,9 @@ def compose(
     # All checks of arguments come before any file is read.
     check_out(out)
     if upscale is not None:
-        one_of(upscale, "upscale", ("auto", *METHODS), f"auto, {', '.join(METHODS)} or None")
+        _checks.one_of(upscale, "upscale", ("auto", *METHODS), " or None")
     if not isinstance(segment, Method):
-        one_of(segment, "segment", ("auto", *CUTTERS), f"one of 'auto', {', '.join(map(repr, CUTTERS))}")
+        _checks.one_of(segment, "segment", ("auto", *CUTTERS))
     if side is not None:
         _checks.whole(side, "side", low=16)
     _checks.whole(k, "k", low=1)

@@ -20,7 +20,7 @@ from .._images.frame import layout
 from .._images.memory import Memory
 from .._images.region import Region, check_finite
 from .._images.threads import in_threads
-from ..errors import ArgumentError, DeviceError, DTypeError, OutOfMemory, PyHarmonyError, ShapeError
+from ..errors import ArgumentError, DeviceError, DTypeError, OutOfMemory, PyHarmonyError
 from ._methods import METHODS, Method, method_of
 from ._tiles import Float32, Pass, enlarged
 
@@ -154,12 +154,7 @@ def _result_array(image: Any, out: Any, scale: int) -> Any:
     if _arrays.is_torch(out) != _arrays.is_torch(image):
         raise DTypeError(f"out: {type(out).__name__}, expected the kind of image, {type(image).__name__}")
     a = _arrays.to_numpy(out, "out", writable=True)
-    if a.dtype != array.dtype:
-        raise DTypeError(f"out: dtype {a.dtype.name}, expected that of image, {array.dtype.name}")
-    if a.shape != shape:
-        raise ShapeError(f"out: shape {list(a.shape)}, expected {scale} times that of image, {list(shape)}")
-    if not a.flags.writeable:
-        raise ArgumentError("out: the array is read-only")
+    _checks.out_like(a, "out", np.broadcast_to(array.dtype.type(0), shape), f"image {scale} times as large")
     if np.may_share_memory(a, array):
         raise ArgumentError("out: shares memory with image; pass another array")
     return out
