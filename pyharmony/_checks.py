@@ -133,6 +133,16 @@ def out_like(out: NumpyArray, name: str, like: NumpyArray, like_name: str) -> No
         raise ArgumentError(f"{name}: shares memory with {like_name}; pass {like_name} itself or another array")
 
 
+def result_like(out: Any, name: str, like: NumpyArray, like_name: str) -> NumpyArray:
+    """Returns the NumPy array for a result: out, after its checks, or a new one if it is None."""
+    if out is None:
+        return np.empty(like.shape, like.dtype)
+    if not isinstance(out, np.ndarray):
+        raise DTypeError(f"{name}: {type(out).__name__}, expected None or a numpy.ndarray like {like_name}")
+    out_like(out, name, like, like_name)
+    return out
+
+
 def same_shape(a: Any, a_name: str, b: Any, b_name: str) -> None:
     if a.shape != b.shape:
         raise ShapeError(f"{a_name}: shape {list(a.shape)} differs from {b_name} {list(b.shape)}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import blend as _blend
 from ._arrays import MASK_DTYPES, NumpyArray, check_dtype, dtype_name
-from ._checks import out_like, two_numbers, wrong_size
+from ._checks import result_like, two_numbers, wrong_size
 from ._images.frame import one_image
 from ._images.region import bounding_box
 from ._public import publish
@@ -103,7 +103,10 @@ def seamlessClone(  # OpenCV's name
     at_p = _point(p)
     _check_image(src, "src")
     _check_image(dst, "dst")
-    result: Any = _result(blend, dst, src, mask)
+    result: Any = result_like(blend, "blend", dst, "dst")
+    for image, name in ((src, "src"), (mask, "mask")):
+        if blend is not None and isinstance(image, np.ndarray) and np.may_share_memory(blend, image):
+            raise ArgumentError(f"blend: shares memory with {name}; pass another array")
     height, width = src.shape[:2]
     inside = np.ones((height, width), bool) if mask is None else _plane(mask, height, width)
     x, y = _corner(inside, at_p, wide)
@@ -141,19 +144,6 @@ def _check_image(x: Any, name: str) -> None:
     if not isinstance(x, np.ndarray):
         raise DTypeError(f"{name}: {type(x).__name__}, expected a numpy.ndarray, such as cv2.imread returns")
     one_image(x, name)
-
-
-def _result(blend: Any, dst: NumpyArray, src: NumpyArray, mask: NumpyArray | None) -> NumpyArray:
-    """Returns the array for the result."""
-    if blend is None:
-        return np.empty(dst.shape, dst.dtype)
-    if not isinstance(blend, np.ndarray):
-        raise DTypeError(f"blend: {type(blend).__name__}, expected None or a numpy.ndarray like dst")
-    out_like(blend, "blend", dst, "dst")
-    for x, name in ((src, "src"), (mask, "mask")):
-        if isinstance(x, np.ndarray) and np.may_share_memory(blend, x):
-            raise ArgumentError(f"blend: shares memory with {name}; pass another array")
-    return blend
 
 
 def _plane(mask: Any, height: int, width: int) -> NumpyArray:

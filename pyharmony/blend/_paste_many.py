@@ -80,7 +80,7 @@ def paste_many(
     if not isinstance(dst, np.ndarray):
         raise DTypeError(f"dst: {type(dst).__name__}, expected a numpy.ndarray [H, W] or [H, W, C]")
     one_image(dst, "dst")
-    result = _result(out, dst)
+    result = _checks.result_like(out, "out", dst, "dst")
     objects = [_object(item, dst, f"items[{i}]: ") for i, item in enumerate(_several(items))]
     if not objects:
         np.copyto(result, dst)
@@ -108,16 +108,6 @@ def paste_many(
         under = result
         i += 1
     return result
-
-
-def _result(out: Any, dst: NumpyArray) -> NumpyArray:
-    """Returns the array for the result."""
-    if out is None:
-        return np.empty_like(dst, subok=False)
-    if not isinstance(out, np.ndarray):
-        raise DTypeError(f"out: {type(out).__name__}, expected None or a numpy.ndarray like dst")
-    _checks.out_like(out, "out", dst, "dst")
-    return out
 
 
 def _several(items: Any) -> list[Any]:
