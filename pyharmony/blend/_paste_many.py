@@ -50,8 +50,8 @@ def paste_many(
             * 'src': the image that contains the object, [h, w] or [h, w, C] of dst's dtype, or one of the other kinds
               of `pyharmony.blend`.
             * 'mask': its mask, of src's height and width; None: the alpha of src, or all of it.
-            * 'box_xyxy': (x0, y0, x1, y1), the part of src and mask to paste, in pixels, the last two excluded; None:
-              all. 'box' is its old name, which this release still takes, with a warning.
+            * 'box_xyxy': (x0, y0, x1, y1), the part of src and mask to paste, in whole pixels, the last two excluded;
+              None: all. 'box' is its old name, which this release still takes, with a warning.
             * 'at': (x, y), the position in dst of the first pixel of that part. None: that in src, which then has the
               size of dst.
             * 'method': 'poisson' (the default), 'gaussian_poisson', 'alpha' or 'laplacian'.
