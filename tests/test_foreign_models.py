@@ -234,6 +234,9 @@ def test_a_tensor_whose_shape_is_beyond_its_bytes_is_refused_before_memory_is_ta
     for name, method in (("stored", zipfile.ZIP_STORED), ("packed", zipfile.ZIP_DEFLATED)):
         with zipfile.ZipFile(tmp_path / f"{name}.npz", "w", method) as archive:
             archive.writestr("a.npy", header.getvalue() + bytes(64))
+        packed = bytearray((tmp_path / f"{name}.npz").read_bytes())
+        struct.pack_into("<I", packed, packed.index(b"PK\1\2") + 20, 0x7FFFFFFF)  # the packed size of the member
+        (tmp_path / f"{name}-size.npz").write_bytes(packed)
     torch.save({"a": some}, tmp_path / "x.pth")
     with zipfile.ZipFile(tmp_path / "x.pth") as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -246,11 +249,23 @@ def test_a_tensor_whose_shape_is_beyond_its_bytes_is_refused_before_memory_is_ta
             for key, data in {**members, pickle: changed}.items():
                 archive.writestr(key, data)
     (tmp_path / "x.pth").unlink()
+    old = io.BytesIO()
+    torch.save({"a": some}, old, _use_new_zipfile_serialization=False)
+    (tmp_path / "text.pth").write_bytes(old.getvalue().replace(b"X\x01\0\0\0a", b"X\xff\xff\xff\xffa", 1))
+    assert (tmp_path / "text.pth").read_bytes() != old.getvalue()
     saved_bundle(tmp_path / "bundle", {"a": np.zeros((4, 4), np.float32)})
     index = (tmp_path / "bundle.index").read_bytes()
     (tmp_path / "bundle.index").write_bytes(index.replace(b"\x12\x02\x08\x04" * 2, b"\x12\x02\x08\x7f" * 2))
     assert index != (tmp_path / "bundle.index").read_bytes()
     assert confined(CLAIM, tmp_path, seconds=60, megabytes=4096) == ""
+
+
+def test_the_header_of_an_array_is_no_expression(tmp_path: Path) -> None:
+    for text in (b"{'descr': (", b"{'descr': '<f4'", b"(" * 9000, b"\xff", b"{**{}}", b"{'a': 1, b'a': 2}"):
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+            archive.writestr("a.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(text) + 1) + text + b"\n" + bytes(8))
+        with pytest.raises(errors.WeightsError, match="a: not a numeric array"):
+            models.convert(tmp_path / "a.npz", "pix2pix")
 
 
 # Configurations of training

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import itertools
 import json
 import logging
@@ -310,7 +311,11 @@ def _networks_of(path: Path) -> dict[str, dict[str, Any]]:
         except (safetensors.SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
             raise WeightsError(f"{path}: {error}") from error
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with open(path, "rb") as file:
+            is_archive = file.read(4) == b"PK\3\4"
+        # A text of an old pickle may claim any length: reading a file allocates that first, reading bytes does not.
+        source = path if is_archive else io.BytesIO(path.read_bytes())
+        checkpoint = torch.load(source, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WeightsError(f"{path}: there is no such file") from None
     except (MemoryError, ImportError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -109,9 +110,10 @@ def read_npz(path: Path) -> dict[str, dict[str, Tensor]]:
     and the state of the run are ignored. A file that is not a snapshot is one network, ''.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        packed = path.read_bytes()  # of a file as many bytes would be allocated as a member claims
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             whole = sum(member.file_size for member in archive.infolist())
-            if whole > _ALWAYS + _LARGEST_RATIO * path.stat().st_size:
+            if whole > _ALWAYS + _LARGEST_RATIO * len(packed):
                 raise WeightsError(f"{path}: would unpack to {whole:,} bytes, too many for weights")
             networks: dict[str, dict[str, Tensor]] = {}
             snapshot = any(name.startswith(_SNAPSHOT) for name in archive.namelist())
@@ -139,7 +141,7 @@ def _tensor(data: bytes, name: str, path: Path) -> Tensor:
         header = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
         shape, is_fortran, dtype = header(file)
         value: Any = np.frombuffer(data, dtype, offset=file.tell()).reshape(shape, order="F" if is_fortran else "C")
-    except ValueError as error:
+    except (ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
         # Chainer pickles a parameter that was never initialised.
         raise WeightsError(f"{path}: {name}: not a numeric array: {error}") from error
     if value.dtype.kind not in "fiu":
