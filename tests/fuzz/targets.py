@@ -14,8 +14,10 @@ import os
 import struct
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -438,6 +440,53 @@ def read_weights(data: bytes) -> None:
     _header.header_of(data, data)
 
 
+# ---- published weights ----
+
+#: The suffix of each kind of file, by the first byte of an input; a checkpoint of TensorFlow has a file of data, too.
+_PUBLISHED = {b"n": ".npz", b"p": ".pth", b"t": ".index"}
+
+
+def published_seeds() -> list[bytes]:
+    import torch
+
+    from tests.published_networks import saved_bundle, saved_npz
+
+    place = folder() / "published"
+    arrays = {"conv/W": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "bn/N": np.int64(3)}
+    saved_npz(place.with_suffix(".npz"), arrays)
+    saved_bundle(place, arrays)
+    found = [b"n" + place.with_suffix(".npz").read_bytes(), b"t" + place.with_suffix(".index").read_bytes()]
+    for is_zip in (True, False):
+        stream, tensors = io.BytesIO(), {key.replace("/", "."): torch.tensor(array) for key, array in arrays.items()}
+        torch.save({"model": tensors}, stream, _use_new_zipfile_serialization=is_zip)
+        found.append(b"p" + stream.getvalue())
+    return found
+
+
+def published_mutated(data: bytes, others: Sequence[bytes], rng: np.random.Generator) -> bytes:
+    """Returns a changed file; of many archives a member is changed, and its checksum right."""
+    kind, body = data[:1], data[1:]
+    if not body.startswith(b"PK") or rng.random() < 0.3:
+        return kind + mutated(body, [other[1:] for other in others], rng)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(body)) as archive, zipfile.ZipFile(stream, "w") as changed:
+        names = archive.namelist()
+        which = int(rng.integers(len(names)))
+        for number, name in enumerate(names):
+            member = archive.read(name)
+            changed.writestr(name, mutated(member, [member], rng) if number == which else member)
+    return kind + stream.getvalue()
+
+
+def read_published(data: bytes) -> None:
+    from pyharmony.models import _files
+
+    path = file_of(data[1:], f"weights{_PUBLISHED.get(data[:1], '.npz')}")
+    if path.suffix == ".index":
+        path.with_suffix(".data-00000-of-00001").write_bytes(bytes(104))
+    _files._networks_of(path)
+
+
 # ---- native calls ----
 
 
@@ -678,6 +727,7 @@ TARGETS: dict[str, Target] = {
         Target("tables", table_seeds, read_table, table_mutated, weight=1.5),
         Target("bodies", body_seeds, read_body, _json_or_bytes, weight=2.0),
         Target("weights", weights_seeds, read_weights, weights_mutated, weight=5.0),
+        *([Target("published", published_seeds, read_published, published_mutated)] if find_spec("torch") else []),
         Target("native", native_seeds, call_native, native_mutated, weight=3.0),
     )
 }
