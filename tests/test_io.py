@@ -1189,8 +1189,10 @@ def test_profiles_that_are_damaged_are_left_out(what: str, caplog: pytest.LogCap
         (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(20), "a JPEG 2000 file"),
         (b"8BPS\0\1" + bytes(40), "a Photoshop file"),
         (b"P6 2 2 255 " + bytes(12), "a PNM file"),
-        (b"BMnot a bitmap at all", "not a known image file"),
-        (b"hello, world", "not a known image file"),
+        (b"BMnot a bitmap at all", "not a known image file (it starts with 'BMnot a bitmap a')"),
+        (b"hello, world", "not a known image file (it starts with 'hello, world')"),
+        (b"{\n  1: 'a'}", "not a known image file (it starts with \"{\\n  1: 'a'}\")"),
+        (b"\0\1text", "not a known image file (it starts with 00 01 74 65 78 74)"),
         (b"\x1f\x8b\x08" + bytes(30), "a gzip file"),
     ],
 )  # fmt: skip

@@ -1498,7 +1498,10 @@ def test_images_are_refused_by_what_they_claim(service: Running) -> None:
             message = service.client.post("/api/v1/pictures", content=data, params=params).json()["error"]["message"]
             assert message.startswith((f"{file} is ", f"{file} has ")), message
             assert re.search("[0-9a-f]{32}", message) is None
-    assert kind_of(service.client.post("/api/v1/pictures")) == "empty"
+    for params, file in (({}, "the file"), ({"name": "a photo.jpg"}, "file: a photo.jpg")):
+        empty = service.client.post("/api/v1/pictures", params=params)
+        assert empty.status_code == 422 and kind_of(empty) == "empty"
+        assert empty.json()["error"]["message"] == f"{file} is empty, expected an image file"
     files = {"file": ("a.png", file_of(scene()["mask"]))}
     assert service.client.post("/api/v1/pictures", files=files).status_code == 415
     packed = service.client.post("/api/v1/pictures", content=b"x", headers={"content-encoding": "gzip"})

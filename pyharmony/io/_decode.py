@@ -96,7 +96,9 @@ def sniff(head: bytes) -> tuple[str | None, str]:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith((b"<svg", b"<?xml", b"<!DOCTYPE", b"<html")):
         return None, "an SVG, XML or HTML file"
-    return None, f"not a known image file (it starts with {head[:8].hex(' ')})"
+    start = head[:16]
+    is_text = start.isascii() and "".join(start.decode().split()).isprintable()
+    return None, f"not a known image file (it starts with {repr(start.decode()) if is_text else start[:8].hex(' ')})"
 
 
 def _accepted() -> str:

@@ -364,10 +364,10 @@ class Service:
                     await incoming.take(bytes(waiting))
                     waiting.clear()
             await incoming.take(bytes(waiting))
-            if not incoming.bytes:
-                raise Refusal(422, "empty", "the body is empty, expected an image file")
-            incoming.close()
             label = None if name is None else excerpt(name)
+            if not incoming.bytes:
+                raise Refusal(422, "empty", f"{_file_of(label)} is empty, expected an image file")
+            incoming.close()
             about = await self._opened(id, user, label)
             self.store.add(id, user, about, History((incoming.sha256,)), label)
         info = self.store.info(id)
@@ -506,8 +506,12 @@ def _unreadable(job: Job, id: PictureId, label: str | None) -> Refusal:
     if job.status == "cancelled" or job.error is None:
         return Refusal(503, "stopping", "the service is stopping", 5)
     retry = FULL_RETRY if job.error.kind == "full" else None
-    message = job.error.message.replace(f"file: {id}", f"file: {label}" if label else "the file")
+    message = job.error.message.replace(f"file: {id}", _file_of(label))
     return Refusal(_UNREADABLE.get(job.error.kind, 422), job.error.kind, message, retry)
+
+
+def _file_of(label: str | None) -> str:
+    return f"file: {label}" if label else "the file"
 
 
 def _file_name(name: str, suffix: str) -> str:
