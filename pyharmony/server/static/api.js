@@ -54,6 +54,7 @@ const BREAKS = 5;
 /** Discards the origins and files of all images, which are not needed any more. */
 export function forget() {
   files.clear();
+  names.clear();
   recovery.forget();
 }
 
@@ -62,6 +63,11 @@ const ownerOf = (url) => url.match(/^.*?\/(pictures|jobs)\/[0-9a-f]{32}/)?.[0] ?
 
 /** The files of images by their ids: uploads, and results that were read again. @type {Map<string, Promise<Blob>>} */
 const files = new Map();
+/** The names of uploaded files by the ids of their images. @type {Map<string, string>} */
+const names = new Map();
+
+/** Returns a message that names files, not ids. @param {string} text */
+const withNames = (text) => text.replace(/\b[0-9a-f]{32}\b/g, (id) => names.get(id) ?? id);
 
 /** Uploads a file; onProgress is called with the share that was sent, 0 to 1. */
 /** @type {(file: File, onProgress?: (share: number) => void, signal?: AbortSignal) => Promise<Picture>} */
@@ -75,6 +81,7 @@ export async function upload(file, onProgress = () => {}, signal = undefined) {
 /** @type {(id: string, file: File) => void} */
 export function register(id, file) {
   files.set(id, Promise.resolve(file));
+  names.set(id, file.name);
   remember(id, async () => (await withRecovery(() => send(file), "")).id);
 }
 
@@ -130,7 +137,7 @@ async function followedToEnd(operation, text, { onProgress = () => {}, signal, w
     job = null;
     // A service that stops cancels its jobs.
     if (ended.status === "cancelled") throw new ServiceError(TROUBLE.lost, { kind: "offline" });
-    throw new ServiceError(ended.error?.message ?? TROUBLE.failed, {
+    throw new ServiceError(withNames(ended.error?.message ?? TROUBLE.failed), {
       kind: ended.error?.kind ?? "", exitCode: ended.error?.exit_code ?? 0,
     });
   };

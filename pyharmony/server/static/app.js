@@ -35,7 +35,7 @@ async function open(way, pictures, draft = undefined) {
     await editor.open(way, pictures, start.about, draft);
   } catch (error) {
     await home();
-    fail(error);
+    fail(error, "open");
   }
 }
 

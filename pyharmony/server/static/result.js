@@ -20,6 +20,7 @@ import { TEXTS, WORK } from "./strings.js";
  * @property {Picture | null} mask
  * @property {string} recipe
  * @property {HTMLImageElement | null} image
+ * @property {string[]} warnings
  * @property {Saved} [deep] the same for photos in 16 bits
  */
 /** @typedef {{ picture: Picture, recipe: string }} Saved */
@@ -82,6 +83,7 @@ export class Result {
     /** @type {Made} */
     const made = {
       doc, body, picture: result.picture, mask: result.mask ?? null, recipe: result.recipe_url ?? "", image: null,
+      warnings: result.info?.warnings ?? [],
     };
     this.newest = made;
     if (way.places) {

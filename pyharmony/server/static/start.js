@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { $, button, buttonOf, elementOf, input, inputs, passFocus } from "./dom.js";
-import { announce, clear, fail, messageOf } from "./messages.js";
+import { announce, clear, fail, messageOf, showMessage } from "./messages.js";
 import { openedLayers, openedRecipe, photosOf, readRecipe } from "./opening.js";
 import { reducedFile } from "./pixels.js";
 import { START } from "./strings.js";
@@ -18,6 +18,9 @@ const [ACCEPTED, IMAGES] = ["image/*,.tif,.tiff,.heic,.heif,.avif,.json,.ora", /
 
 /** The files that the page has saved and opens. */
 const SAVED = /\.(json|ora)$/i;
+
+/** The smallest number of photos of one place. */
+const FEWEST = 2;
 
 /** Returns the title of a slot, and its description. @type {(way: Way, name: string) => [string, string]} */
 const textsOf = (way, name) => /** @type {any} */ (START)[way.name][name];
@@ -121,9 +124,12 @@ export class Start {
   /** @type {(files: Iterable<File>) => void} */
   bring(files) {
     const slot = this.way.slots.find(({ name }) => !this.photos[name]) ?? this.way.slots[0];
-    const images = [...files].filter(({ name, type }) => (
+    const all = [...files];
+    const images = all.filter(({ name, type }) => (
       type.startsWith("image/") || IMAGES.test(name) || SAVED.test(name)));
-    this.take(images, slot.name, slot.many);
+    if (images.length) leaveOut(all.filter((file) => !images.includes(file)));
+    // Without an image, the service says what the files are.
+    this.take(images.length ? images : all, slot.name, slot.many);
   }
 
   /** Adds files to a slot, and surplus ones to the slots after it. */
@@ -136,6 +142,7 @@ export class Start {
     }
     const slots = this.way.slots.map((slot) => slot.name);
     const free = [name, ...slots.filter((slot) => slot !== name && !this.photos[slot])];
+    leaveOut(files.slice(free.length));
     await Promise.all(files.slice(0, free.length).map((file, i) => this.receive(free[i], [file], false)));
   }
 
@@ -153,8 +160,8 @@ export class Start {
     const own = new AbortController();
     this.uploads.signal.addEventListener("abort", () => own.abort(), { once: true });
     const { bar, cancel } = showUpload(slot, files.length, () => own.abort());
-    /** Photos of a recipe may come one by one. @type {Picture[]} */
-    const pictures = (this.recipe && this.photos[name]) || [];
+    /** Several photos may come one by one. @type {Picture[]} */
+    const pictures = (many && this.photos[name]) || [];
     this.photos[name] = null;
     try {
       for (const file of files) {
@@ -222,6 +229,11 @@ export class Start {
     }
     const names = way.slots.map((slot) => slot.name);
     if (!names.every((name) => photos[name])) return;
+    if (photos.photos?.length < FEWEST) {
+      $("way-help").textContent = START.addAnother;
+      announce(START.addAnother);
+      return;
+    }
     // Two files that were added together may be in the wrong order: a mask is grey.
     if (photos.mask && photos.mask.channels !== 1) {
       const other = names.find((name) => name !== "mask" && photos[name].channels === 1);
@@ -254,6 +266,11 @@ export class Start {
 
 /** Returns the first descendant that matches. @type {(element: HTMLElement, selector: string) => HTMLElement} */
 const within = (element, selector) => /** @type {HTMLElement} */ (element.querySelector(selector));
+
+/** Names the files that are not used, if there are any. @param {File[]} files */
+function leaveOut(files) {
+  if (files.length) showMessage(START.notUsed(files.map(({ name }) => name)));
+}
 
 /**
  * Shows the progress of an upload in a slot, in place of another one, which is cancelled.

@@ -43,6 +43,8 @@ export const START = {
   limits: (/** @type {number} */ megabytes, /** @type {number} */ megapixels) => (
     `Up to ${megabytes} MB and ${megapixels} megapixels each`),
   photos: (/** @type {number} */ count) => `${count} photos`,
+  addAnother: "One photo is there. Add another one of the same place.",
+  notUsed: (/** @type {string[]} */ names) => `Not used: ${names.join(", ")}`,
   size,
   title: "pyharmony",
   draft: (/** @type {string} */ name, /** @type {string} */ step, /** @type {Date} */ date) => [

@@ -2,8 +2,9 @@
 
 import * as api from "../api.js";
 import { filed } from "../code.js";
+import { showMessage } from "../messages.js";
 import { showStep } from "../panel.js";
-import { STEPS, WORK } from "../strings.js";
+import { STEPS, WORK, plainly } from "../strings.js";
 import { WAY } from "./way.js";
 
 /** @import { Picture } from "../api.js" */
@@ -23,13 +24,19 @@ export const merge = {
     session.step = "save";
     showStep(this, "save");
     session.stage.setMode("view");
-    const [first] = /** @type {Picture[]} */ (session.pictures.photos);
+    const photos = /** @type {Picture[]} */ (session.pictures.photos);
+    const [first] = photos;
     session.stage.show(await api.image(first.proxy_url), first.width, first.height);
-    const { picture } = await session.result.make();
+    const { picture, warnings } = await session.result.make();
     const image = await api.image(picture.proxy_url);
     session.preview.shown = { key: "", image };
     session.stage.show(image, picture.width, picture.height);
     session.refresh();
+    if (warnings.length) {
+      /** @param {string} text */
+      const named = (text) => plainly(text).replace(/photos\[(\d+)\]/gi, (_, i) => photos[i].name ?? `photo ${i}`);
+      showMessage(warnings.map(named).join(". "), { error: true, topic: "photos" });
+    }
   },
 
   isComplete({ preview }) { return Boolean(preview.shown); },
