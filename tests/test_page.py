@@ -884,8 +884,11 @@ def test_two_photographs_of_people(browser: Any, service: Any, tmp_path: Path) -
         assert told["cover"] is None
         visit.click("#behind")
         page.wait_for_selector("#behind[aria-pressed=true]", timeout=PATIENCE)
+        # Who stands in front comes with the layers, which are asked for a moment after the click.
+        page.wait_for_function(
+            "() => Konva.stages[0].getLayers()[0].children[0].children[5].visible()", timeout=PATIENCE
+        )
         visit.settled()
-        assert page.evaluate("() => Konva.stages[0].getLayers()[0].children[0].children[5].visible()")
         made, told = exported()
         assert told["cover"] is not None
         hidden = (before != scene).any(2) & (made == scene).all(2)
@@ -2732,7 +2735,13 @@ def test_every_unfinished_picture_is_listed(browser: Any, service: Any, tmp_path
             visit.settled()
             assert visit.numbers()["x"] == x and page.is_enabled("#undo")
             drafted(visit, 2)
-            visit.click("#home")
+            # Before the new list is there, the former one is not: it has the pictures as they were.
+            assert (
+                page.evaluate(
+                    "() => (document.querySelector('#home').click(), document.querySelectorAll('#draft li').length)"
+                )
+                == 0
+            )
             visit.comes(lambda: len(visit.drafts()) == 2)
         # What is deleted is gone for good, with its files; the other stays.
         page.locator("#draft li").first.get_by_text("Delete").click()

@@ -44,6 +44,9 @@ async function home() {
   const storing = document.body.dataset.view === "editor" ? editor.store() : null;
   editor.close();
   $("toasts").replaceChildren();
+  // The list is from before: it would continue pictures as they were then.
+  $("draft").hidden = true;
+  $("draft-list").replaceChildren();
   show("start");
   document.title = START.title;
   start.choose();
