@@ -1566,6 +1566,26 @@ def test_nothing_is_lost_of_shards_whatever_is_killed(tmp_path: Path) -> None:
     durability.check_shards(tmp_path, trial, 300, wrong, 20)
 
 
+def test_what_a_full_disk_undoes_is_still_known_as_begun(tmp_path: Path) -> None:
+    """SQLite undoes the whole transaction then; files whose record is lost would count as another program's."""
+    from pyharmony.batch._ledger import Ledger
+
+    forgotten: list[int] = []
+    ledger = Ledger(tmp_path / "out/.pyharmony-batch/ledger.sqlite")
+    ledger.committed = forgotten.extend
+    ledger.commit(now=True)
+    ledger.finish(3, 1, {}, ())
+    ledger.finish(4, 1, {}, ())
+    assert forgotten == []
+    ledger._base.execute("ROLLBACK")
+    ledger.commit(now=True)
+    assert forgotten == []
+    ledger.finish(5, 1, {}, ())
+    ledger.commit(now=True)
+    assert forgotten == [5]
+    ledger.close()
+
+
 #: The number of writes before which the short form kills a run, evenly among all.
 _KILLS = 6
 

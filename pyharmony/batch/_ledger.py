@@ -267,8 +267,10 @@ class Ledger:
         """Commits if the last time was long ago, or now."""
         if now or time.monotonic() - self._last_commit > _PAUSE:
             with self.guarded():
-                if self._base.in_transaction:  # SQLite ends one when the disk is full
+                if self._base.in_transaction:
                     self._base.execute("COMMIT")
+                else:  # SQLite undid it when the disk was full: the files of these items are still known as begun only
+                    self._uncommitted = []
                 self._base.execute("BEGIN")
             self._last_commit = time.monotonic()
             numbers, self._uncommitted = self._uncommitted, []
