@@ -1146,8 +1146,6 @@ def test_the_statistics_of_what_has_no_batch_norm_are_refused(models: Any) -> No
         ph.harmonize(image, mask, method="mkl", batch_statistics=1)
 
 
-# That there is no GPU is told once in a process, by whichever test asks for it first.
-@pytest.mark.filterwarnings("ignore:.*'cuda' cannot be used:pyharmony.errors.PyHarmonyWarning")
 @pytest.mark.filterwarnings("ignore:the estimate has low confidence:pyharmony.errors.ConfidenceWarning")
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 def test_weights_of_a_file(models: Any, tmp_path: Path) -> None:
