@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import importlib.machinery
@@ -50,16 +51,32 @@ def data_dir() -> Path:
     return path
 
 
+@contextlib.contextmanager
+def instruction_set(level: str) -> Iterator[bool]:
+    """Sets the instruction set of the kernels for a while, and tells whether it is available."""
+    before = native.simd_level()
+    try:
+        native.set_simd_level(level)
+    except ValueError:
+        yield False
+    else:
+        yield True
+        native.set_simd_level(before)
+
+
+@functools.cache
+def is_available(level: str) -> bool:
+    with instruction_set(level) as available:
+        return available
+
+
 @pytest.fixture(params=skips.INSTRUCTION_SETS)
 def simd(request: pytest.FixtureRequest) -> Iterator[str]:
     """Runs the test once with the kernels of each instruction set that is available."""
-    before = native.simd_level()
-    try:
-        native.set_simd_level(request.param)
-    except ValueError:
-        pytest.skip(skips.not_available(request.param))
-    yield request.param
-    native.set_simd_level(before)
+    with instruction_set(request.param) as available:
+        if not available:
+            pytest.skip(skips.not_available(request.param))
+        yield request.param
 
 
 @pytest.fixture
@@ -259,16 +276,19 @@ def mark_long_forms(items: list[pytest.Item]) -> None:
     """Marks as `full` the cases of a test with `covering(strength)` that its short form can do without.
 
     What stays is a covering array: every value of every parameter occurs in it (strength 1), every pair of values of
-    two parameters (2), every triple of three (3). It is chosen greedily, in the order of the cases.
+    two parameters (2), every triple of three (3). It is chosen greedily, in the order of the cases. Cases that skip
+    because this CPU lacks their instruction set stand for none of the others' combinations.
     """
-    tests: dict[str, list[tuple[pytest.Item, set[Any]]]] = defaultdict(list)
+    tests: dict[tuple[str, bool], list[tuple[pytest.Item, set[Any]]]] = defaultdict(list)
     for item in items:
         mark = item.get_closest_marker("covering")
         if mark is not None and item.get_closest_marker("full") is None:
             # Values need not be hashable; in the product of lists each is the same object in every case.
-            values = [(name, id(value)) for name, value in item.callspec.params.items()]  # type: ignore[attr-defined]
+            params = item.callspec.params  # type: ignore[attr-defined]
+            values = [(name, id(value)) for name, value in params.items()]
             combinations = set(itertools.combinations(values, min(mark.args[0], len(values))))
-            tests[item.nodeid.partition("[")[0]].append((item, combinations))
+            skips_here = "simd" in params and not is_available(params["simd"])
+            tests[item.nodeid.partition("[")[0], skips_here].append((item, combinations))
     for cases in tests.values():
         missing = set[Any]().union(*(combinations for _, combinations in cases))
         while missing:
