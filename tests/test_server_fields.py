@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import itertools
 import json
@@ -21,7 +22,7 @@ import pyharmony
 from pyharmony import blend
 from pyharmony._calls import BLEND, EDIT, HARMONIZE, Call, File, Option
 from pyharmony.server._operations import OPEN, OPERATIONS, fields_of
-from tests.test_server import Running, file_of, kind_of, running, scene
+from tests.test_server import HEADER, Running, file_of, kind_of, running, scene
 
 pytestmark = pytest.mark.house
 
@@ -190,6 +191,37 @@ class Schema:
                     yield (key, *path), field, lambda value, put=put, build=build: put(build(value))  # type: ignore[misc]
 
 
+def answers(service: Running, name: str, bodies: list[bytes]) -> list[tuple[int, bytes]]:
+    """Returns the statuses and contents of the answers to bodies of an operation, without a connection.
+
+    The service's application is called in its own loop: a client and HTTP/1.1 would take three times as long.
+    """
+
+    async def answer(body: bytes) -> tuple[int, bytes]:
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = {**JSON, **HEADER, "host": service.address.partition("//")[2], "content-length": str(len(body))}
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+            "path": f"/api/v1/{name}", "raw_path": f"/api/v1/{name}".encode(), "query_string": b"", "root_path": "",
+            "headers": [(key.lower().encode(), value.encode()) for key, value in headers.items()],
+            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+        }  # fmt: skip
+        await service.service.guard(scope, receive, send)
+        return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+
+    async def in_turn() -> list[tuple[int, bytes]]:
+        return [await answer(body) for body in bodies]
+
+    return asyncio.run_coroutine_threadsafe(in_turn(), service.server.loop).result(120)
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_hostile_values_in_every_field_are_refused_before_anything_is_read(service: Running, name: str) -> None:
     schema = Schema(OPERATIONS[name].body.model_json_schema())
@@ -197,13 +229,15 @@ def test_hostile_values_in_every_field_are_refused_before_anything_is_read(servi
     before, count, fields = set(jobs), 0, set()
     for path, field, build in schema.places(schema.whole):
         fields.add(path[0])
-        for value in itertools.chain(PATHS, NUMBERS, TYPES):
-            if schema.accepts(field, value):
-                continue
-            answer = service.client.post(f"/api/v1/{name}", content=json.dumps(build(value)), headers=JSON)
-            assert answer.status_code == 422, (path, value, answer.text)
-            assert str(path[0]) in answer.json()["error"]["message"], (path, value, answer.text)
+        values = [value for value in itertools.chain(PATHS, NUMBERS, TYPES) if not schema.accepts(field, value)]
+        bodies = [json.dumps(build(value)).encode() for value in values]
+        for value, (status, content) in zip(values, answers(service, name, bodies)):
+            assert status == 422, (path, value, content)
+            assert str(path[0]) in json.loads(content)["error"]["message"], (path, value, content)
             count += 1
+        # One of them by a connection, which makes no difference.
+        answer = service.client.post(f"/api/v1/{name}", content=bodies[count % len(bodies)], headers=JSON)
+        assert answer.status_code == 422 and str(path[0]) in answer.json()["error"]["message"], (path, answer.text)
     assert set(jobs) == before
     assert fields == set(OPERATIONS[name].body.model_fields)
     assert count > 25 * len(fields)
