@@ -7,6 +7,7 @@ the example of each function; one argument at a time is replaced by each value o
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -16,7 +17,7 @@ import resource
 import shutil
 import signal
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from .hostile import (
     is_untouched,
     kind_of,
     method_of,
+    remove,
     steps_of,
 )
 from .hostile import prepare as prepare_paths
@@ -158,10 +160,14 @@ def limited() -> Iterator[None]:
         signal.signal(signal.SIGALRM, handler)
 
 
-def fault_of(name: str, thing: Any, arguments: dict[str, Any], parameter: inspect.Parameter, value: Value) -> str:
-    """Returns what is wrong with a call's answer to a value of an argument; empty if nothing is."""
+def fault_of(
+    name: str, thing: Any, arguments: dict[str, Any], parameter: inspect.Parameter, value: Value, before: set[str]
+) -> str:
+    """Returns what is wrong with a call's answer to a value of an argument; empty if nothing is.
+
+    `before` are the files in the working folder, which are those after it too.
+    """
     given = {key: fresh(x) for key, x in arguments.items()} | {parameter.name: value.make()}
-    before = files_below(Path.cwd())
     error: BaseException | None = None
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -173,9 +179,8 @@ def fault_of(name: str, thing: Any, arguments: dict[str, Any], parameter: inspec
                         pass
         except BaseException as caught:
             error = caught
-    new = files_below(Path.cwd()) - before
-    for path in sorted(new, reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
+    new = files_below() - before
+    remove(new)
     is_fine = is_accepted(name, parameter.name, parameter.annotation, value)
     if not is_untouched(Path.cwd()) and not is_fine:
         return "a file was changed that the call had no business with"
@@ -189,12 +194,12 @@ def fault_of(name: str, thing: Any, arguments: dict[str, Any], parameter: inspec
     if not isinstance(error, errors.PyHarmonyError):
         return shown
     if new:
-        return f"{shown}, but {sorted(map(str, new))} was written"
+        return f"{shown}, but {sorted(new)} was written"
     if len(text) > 2000:
         return f"a message of {len(text)} characters"
     # Where two arguments do not fit together, the error may name the other one.
     named = {parameter.name} if parameter.name in text else set(re.split(r"[\[\].]+", error.argument or ""))
-    if not is_fine and not named & set(inspect.signature(thing).parameters):
+    if not is_fine and not named & set(parameters_of(thing)):
         return f"{shown} does not name the argument"
     return ""
 
@@ -206,9 +211,14 @@ USED_BY = {
 }
 
 
+@functools.lru_cache(1)
+def parameters_of(thing: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(thing).parameters
+
+
 def call(thing: Any, arguments: dict[str, Any]) -> Any:
     positional, options = [], dict(arguments)
-    for name, parameter in inspect.signature(thing).parameters.items():
+    for name, parameter in parameters_of(thing).items():
         if parameter.kind is parameter.VAR_POSITIONAL:
             positional += list(options.pop(name, ()))
         elif parameter.kind is parameter.POSITIONAL_ONLY:
@@ -258,15 +268,16 @@ def unregistered() -> Iterator[None]:
 def faults_of(name: str, thing: Any, arguments: dict[str, Any]) -> Iterator[str]:
     """Yields what is wrong with the answers to each value of each argument."""
     threads, device = pyharmony.get_num_threads(), pyharmony.get_device()
+    before = files_below()
     try:
-        for parameter in inspect.signature(thing).parameters.values():
+        for parameter in parameters_of(thing).values():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
             for value in VALUES[kind_of(parameter)]:
                 if value.name == "none" and accepts_none(parameter):
                     continue
                 with unregistered():
-                    fault = fault_of(name, thing, arguments, parameter, value)
+                    fault = fault_of(name, thing, arguments, parameter, value, before)
                 if fault:
                     yield f"{parameter.name}, {value.name}: {fault}"
     finally:
@@ -359,16 +370,15 @@ def test_hostile_texts_of_options_are_refused(
     monkeypatch.setattr("pyharmony.cli._sheets.run", lambda *arguments: None)
     monkeypatch.setattr("pyharmony.server.serve", lambda *arguments: None)
     line = [*name.split(), *LINES.get(name, LINES[name.split()[0]]).split()]
-    before, faults = files_below(Path.cwd()), []
+    before, faults = files_below(), []
     threads, device = pyharmony.get_num_threads(), pyharmony.get_device()
     for flag in (flag for command, flag in options_of() if command == name):
         for text in TEXTS:
             with limited(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 result = CliRunner().invoke(app, [*line, flag, text])
-            new = files_below(Path.cwd()) - before
-            for path in sorted(new, reverse=True):
-                path.rmdir() if path.is_dir() else path.unlink()
+            new = files_below() - before
+            remove(new)
             said = result.stderr if result.exit_code else ""
             if result.exception is not None and not isinstance(result.exception, SystemExit):
                 faults.append(f"{flag} {text[:30]!r}: {result.exception!r}")
