@@ -60,8 +60,10 @@ def instruction_set(level: str) -> Iterator[bool]:
     except ValueError:
         yield False
     else:
-        yield True
-        native.set_simd_level(before)
+        try:
+            yield True
+        finally:
+            native.set_simd_level(before)
 
 
 @functools.cache

@@ -41,14 +41,14 @@ def level_weights(mask, levels, *, adapt=False):
     return weights
 
 
-def formula(src, dst, mask, levels, *, adapt=False, known=None):
+def formula(src, dst, mask, levels, *, adapt=False, bands=None):
     """Returns the blend, each operation rounded to float32, by the filters of `pyharmony.ops.pyramid`.
 
-    `known` is `details` of these images, of as many levels or more.
+    `bands` is `details` of these images, of as many levels or more.
     """
     real = np.float64 if dst.dtype == np.float64 else np.float32
     inside, weights = mask > 0, level_weights(mask, levels, adapt=adapt)
-    images, differences = known or details(src, dst, len(weights) - 1)
+    images, differences = bands or details(src, dst, len(weights) - 1)
     total = images[len(weights) - 1] * weights[-1][..., None]
     for detail, weight in zip(differences[: len(weights) - 1][::-1], weights[-2::-1], strict=True):
         total = detail * weight[..., None] + upsample(total, detail.shape[:2])
@@ -92,14 +92,14 @@ def test_bits_of_the_formula(dtype, mask_dtype, size, simd):
     rng = np.random.default_rng(3)
     for channels in (1, 2, 3, 4):
         src, dst = (image(rng, (*size, channels), dtype) for _ in range(2))
-        known = details(src, dst, 4)
+        bands = details(src, dst, 4)
         for kind in ("hard", "soft", "noise", "full", "empty"):
             mask = mask_of(rng, size, mask_dtype, kind)
             for levels in (0, 1, 4):
                 for adapt in (False, True):
                     out = dst.copy()
                     laplacian(src, dst, mask, out, levels=levels, adapt=adapt)
-                    same_bits(out, formula(src, dst, mask, levels, adapt=adapt, known=known))
+                    same_bits(out, formula(src, dst, mask, levels, adapt=adapt, bands=bands))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -323,9 +323,10 @@ def test_nodata_of_an_upload_is_unknown(service: Running) -> None:
     src, mask, dst = images["src"], images["mask"], images["dst"].clip(1, 254)
     dst[:, 50:] = 0
     tifffile.imwrite(stream, dst, photometric="rgb", extratags=[(42113, 2, 0, "0", True)])
-    made = service.done("blend", **service.ids(src=src, dst=stream.getvalue(), mask=mask), at=[30, 12], format="png")
+    ids = service.ids(src=src, dst=stream.getvalue(), mask=mask)
+    answer = service.done("blend", **ids, at=[30, 12], format="png")
     expected = blend.gaussian_poisson(src, dst, mask, at=(30, 12), dst_valid=(dst > 0).all(2))
-    np.testing.assert_array_equal(service.pixels(made["picture"]), expected)
+    np.testing.assert_array_equal(service.pixels(answer["picture"]), expected)
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")

@@ -455,12 +455,12 @@ def published_seeds() -> list[bytes]:
     arrays = {"conv/W": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "bn/N": np.int64(3)}
     saved_npz(place.with_suffix(".npz"), arrays)
     saved_bundle(place, arrays)
-    found = [b"n" + place.with_suffix(".npz").read_bytes(), b"t" + place.with_suffix(".index").read_bytes()]
+    seeds = [b"n" + place.with_suffix(".npz").read_bytes(), b"t" + place.with_suffix(".index").read_bytes()]
     for is_zip in (True, False):
         stream, tensors = io.BytesIO(), {key.replace("/", "."): torch.tensor(array) for key, array in arrays.items()}
         torch.save({"model": tensors}, stream, _use_new_zipfile_serialization=is_zip)
-        found.append(b"p" + stream.getvalue())
-    return found
+        seeds.append(b"p" + stream.getvalue())
+    return seeds
 
 
 def published_mutated(data: bytes, others: Sequence[bytes], rng: np.random.Generator) -> bytes:
