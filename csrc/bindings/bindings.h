@@ -92,6 +92,7 @@ void bind_similarity(py::module_& m);
 void bind_resize(py::module_& m);
 void bind_spectral_norm(py::module_& m);
 void bind_suspects(py::module_& m);
+void bind_warp(py::module_& m);
 void bind_conv4x4(py::module_& m);
 void bind_spectral_norm_cuda(py::module_& m);
 

@@ -46,6 +46,7 @@ PYBIND11_MODULE(_C, m) {
   bind_resize(m);
   bind_spectral_norm(m);
   bind_suspects(m);
+  bind_warp(m);
   bind_conv4x4(m);
 #ifdef HM_CUDA
   py::module_ cuda = m.def_submodule("cuda", "Kernels and memory of CUDA devices.");

@@ -63,11 +63,25 @@ void row_of_squares(const SimilarityParams& p, std::int64_t y, const ImageView& 
                     double* sums) {
   const std::int64_t width = p.output.width, channels = p.output.channels;
   double plain = 0, weighted = 0;
-  if (weights.data == nullptr && are_interleaved(p)) {
-    const std::int64_t n = width * channels;
-    const T *const a = p.output.at<T>(y, 0, 0), *const b = p.target.at<T>(y, 0, 0);
-    for (std::int64_t i = 0; i < n; i += kRun) {
-      plain += sum_of_squares(a + i, b + i, std::min(kRun, n - i));
+  if (weights.data == nullptr) {
+    // Values that are apart are copied first: the order of sums does not depend on strides.
+    const bool interleaved = are_interleaved(p);
+    std::array<T, kRun> first, second;
+    std::int64_t x = 0, c = 0;
+    for (std::int64_t i = 0, n = width * channels; i < n; i += kRun) {
+      const std::int64_t count = std::min(kRun, n - i);
+      const T *a = first.data(), *b = second.data();
+      if (interleaved) {
+        a = p.output.at<T>(y, 0, 0) + i;
+        b = p.target.at<T>(y, 0, 0) + i;
+      } else {
+        for (std::int64_t j = 0; j < count; ++j) {
+          first[j] = *p.output.at<T>(y, x, c);
+          second[j] = *p.target.at<T>(y, x, c);
+          if (++c == channels) c = 0, ++x;
+        }
+      }
+      plain += sum_of_squares(a, b, count);
     }
   } else {
     for (std::int64_t x = 0; x < width; ++x) {
@@ -78,7 +92,7 @@ void row_of_squares(const SimilarityParams& p, std::int64_t y, const ImageView& 
         pixel += difference * difference;
       }
       plain += pixel;
-      if (weights.data != nullptr) weighted += pixel * *weights.at<double>(y, x, 0);
+      weighted += pixel * *weights.at<double>(y, x, 0);
     }
   }
   sums[0] = plain * p.scale * p.scale;
