@@ -18,7 +18,7 @@ import numpy as np
 from .. import _arrays, _checks
 from .._public import publish
 from ..errors import DTypeError, OutOfMemory, ShapeError
-from ..typing import Array, FileLike, ImageFormat, PathLike, PILImage, WritableFile
+from ..typing import Array, FileLike, ImageFormat, PathLike, PILImage, Quality, WritableFile
 from ._description import Description
 from ._picture import MAX_PIXELS, Picture
 
@@ -87,7 +87,7 @@ def write(
     target: PathLike | WritableFile,
     *,
     format: ImageFormat | None = None,
-    quality: int = 95,
+    quality: Quality = 95,
     overwrite: bool = True,
 ) -> None:
     """Writes a Picture with its profile and metadata to a file.
@@ -100,12 +100,16 @@ def write(
             BMP have no alpha. Nothing is converted to fit.
         target: a path or a binary file object.
         format: 'jpeg', 'png', 'webp', 'tiff', 'bmp' or 'avif'; None: by the suffix, PNG for a file object.
-        quality: 1 to 100, for JPEG, WebP and AVIF. JPEG is written with full colour resolution (4:4:4).
+        quality: 1 to 100, for JPEG, WebP and AVIF. JPEG is written with full colour resolution (4:4:4). 'original', for
+            a Picture from a JPEG file, which it has as its `original`: every block of 8 x 8 samples without a changed
+            pixel keeps that file's coefficients, the others get its quantisation tables and sampling; the extra `jpeg`.
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        ArgumentError: the format cannot store the Picture, or is unknown.
+        ArgumentError: the format cannot store the Picture, or is unknown; the original is not known, or is no JPEG file
+            of this size and these channels.
         DTypeError: an argument is of another type.
+        ImportError: quality is 'original', and jpeglib is missing.
         OSError: the file cannot be written; FileExistsError: it exists and overwrite is False.
         OutOfMemory: there is not enough memory to encode it.
     """
@@ -116,12 +120,12 @@ def write(
 
 
 def check_target(
-    picture: Picture, target: PathLike | WritableFile, *, format: ImageFormat | None = None, quality: int = 95
+    picture: Picture, target: PathLike | WritableFile, *, format: ImageFormat | None = None, quality: Quality = 95
 ) -> None:
     """Raises the errors of `write` for a file that cannot store the Picture, before a long computation.
 
     Raises:
-        ArgumentError, DTypeError, OSError: like `write`.
+        ArgumentError, DTypeError, ImportError, OSError: like `write`. A file that is the `original` is not read.
     """
     from . import _encode
 
@@ -200,7 +204,7 @@ def save(
     *,
     like: FileLike | PILImage | Picture | None = None,
     format: ImageFormat | None = None,
-    quality: int = 95,
+    quality: Quality = 95,
     overwrite: bool = True,
     keep_gps: bool = False,
 ) -> None:
@@ -213,7 +217,8 @@ def save(
         like: the image from which the file gets its colour profile and metadata: a path, bytes, a file
             object, a PIL image or a Picture. None: those of image. The pixels are not converted.
         format: 'jpeg', 'png', 'webp', 'tiff', 'bmp' or 'avif'; None: by the suffix, PNG for a file object.
-        quality: 1 to 100, for JPEG, WebP and AVIF.
+        quality: 1 to 100, for JPEG, WebP and AVIF; 'original': the blocks of like, a JPEG file, that no changed pixel
+            touches stay as they are, as in `pyharmony.io.write`.
         overwrite: whether an existing file may be replaced.
         keep_gps: whether to keep the GPS position.
 
@@ -259,8 +264,9 @@ def save(
         meta = read(like, "like", keep_gps=keep_gps)
         profile = _profiles.usable(meta.profile, picture.pixels.shape[2], "like", grey_too=True)
         picture = replace(
-            picture, profile=profile, exif=meta.exif, xmp=meta.xmp, dpi=meta.dpi, description=meta.description
-        )
+            picture, profile=profile, exif=meta.exif, xmp=meta.xmp, dpi=meta.dpi, description=meta.description,
+            original=meta.original,
+        )  # fmt: skip
     write(picture, target, format=format, quality=quality, overwrite=overwrite)
 
 

@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 
 #: The first bytes of files that are refused, and their kinds.
-_REFUSED = (
+_REFUSED_KINDS = (
     (b"GIF8", "a GIF file"), (b"%PDF", "a PDF file"), (b"%!PS", "an EPS or PostScript file"),
     (b"\xc5\xd0\xd3\xc6", "an EPS file"), (b"SIMPLE  =", "a FITS file"), (b"8BPS", "a Photoshop file"),
     (b"\0\0\0\x0cjP  ", "a JPEG 2000 file"), (b"\xff\x4f\xff\x51", "a JPEG 2000 file"),
@@ -90,7 +90,7 @@ def sniff(head: bytes) -> tuple[str | None, str]:
         return None, "a video or another MP4 file"
     if not head:
         return None, "empty"
-    for magic, what in _REFUSED:
+    for magic, what in _REFUSED_KINDS:
         if head.startswith(magic):
             return None, what
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -126,8 +126,10 @@ class Decoded:
     """The other images in the file, such as 'gain map'."""
     whole: tuple[int, int] | None = None
     """The width and height of the whole image, upright, if it was decoded at a reduced size."""
-    description: _description.Description = _description.NOTHING
+    description: _description.Description = _description.NO_DESCRIPTION
     lossy: bool | None = False
+    original: str | bytes | None = None
+    """The path or the bytes of a JPEG file that was decoded at full size."""
 
 
 def _limit(max_pixels: Any) -> int:
@@ -181,11 +183,17 @@ def open_source(source: Any, name: str, accepts: str) -> Iterator[tuple[Any, str
         raise DTypeError(f"{name}: {type(source).__name__}, expected {accepts}")
 
 
-def _whole(source: Any, name: str) -> io.BytesIO:
-    """Returns the rest of a file object; a file of a refused format is not read to its end."""
+def head_of(source: Any, name: str) -> bytes:
+    """Returns the first bytes of a file object."""
     head = source.read(64)
     if not isinstance(head, bytes):
         raise DTypeError(f"{name}: a file object that returns {type(head).__name__}, expected a binary one (mode 'rb')")
+    return head
+
+
+def _whole(source: Any, name: str) -> io.BytesIO:
+    """Returns the rest of a file object; a file of a refused format is not read to its end."""
+    head = head_of(source, name)
     return io.BytesIO(head if sniff(head)[0] is None else head + source.read())
 
 
@@ -276,7 +284,7 @@ def _finished(decoded: Decoded, name: str, keep_gps: bool) -> Decoded:
     decoded.exif, orientation = _metadata.clean_exif(decoded.exif, name, keep_gps)
     if decoded.orientation == 1:
         decoded.orientation = orientation
-    decoded.pixels = _upright(decoded.pixels, decoded.orientation)
+    decoded.pixels = upright(decoded.pixels, decoded.orientation)
     decoded.xmp = _metadata.clean_xmp(decoded.xmp, name, keep_gps)
     decoded.description, absent = _description.cleaned(decoded.description, keep_gps, decoded.orientation != 1)
     decoded.others += (*absent,)
@@ -315,7 +323,7 @@ def _dpi(dpi: Any) -> tuple[float, float] | None:
     return (x, y) if 0 < x < 1e6 and 0 < y < 1e6 else None
 
 
-def _upright(pixels: Any, orientation: int) -> Any:
+def upright(pixels: Any, orientation: int) -> Any:
     """Rotates and mirrors pixels according to EXIF's orientation 1 to 8."""
     if orientation == 1:
         return pixels
@@ -421,24 +429,25 @@ def _size(stream: Any) -> int:
     return int(size)
 
 
-def _check_webp(stream: Any, check: Any) -> None:
-    """Checks the size in a WebP header: the decoder allocates the canvas at once, three times over."""
+def _reader(stream: Any) -> Callable[[int, int], bytes]:
+    """Returns a function that reads bytes of a stream at an offset, up to its end."""
+    size = _size(stream)
 
     def read(offset: int, length: int) -> bytes:
-        stream.seek(offset)
+        stream.seek(min(offset, size))
         return bytes(stream.read(length))
 
-    try:
-        check(*_webp.size_of(read(0, 30)))
-        _webp.check_animation(read)
-    finally:
-        stream.seek(0)
+    return read
 
 
 def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool, form: Form) -> Decoded:
-    if format == "WEBP":
-        _check_webp(stream, check)
-    boxes = _boxes_of(stream) if format in ("AVIF", "HEIF") else _color_tags.Heif()
+    read, boxes = _reader(stream), _color_tags.Heif()
+    if format == "WEBP":  # the decoder allocates the canvas at once, three times over
+        check(*_webp.size_of(read(0, 30)))
+        _webp.check_animation(read)
+    elif format in ("AVIF", "HEIF"):
+        boxes = _color_tags.of_boxes(read)
+    stream.seek(0)
     image = _plugin(format)(stream)
     check(*image.size)
     points, colors = boxes.code_points, None
@@ -471,9 +480,30 @@ def _pillow_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool
     if format == "JPEG":
         decoded.description, absent = _description.of_segments(image.applist)
         decoded.others = (*["gain map"] * any(data.startswith(_GAIN_MAP) for _, data in image.applist), *absent)
-    decoded.lossy = format != "BMP" and not (format == "WEBP" and _webp.is_lossless(stream))
+    chunks = _webp.names_of(stream) if format == "WEBP" else []
+    decoded.others += (*[_description.CREDENTIALS] * (b"C2PA" in chunks),)
+    decoded.lossy = format != "BMP" and not _webp.is_lossless(chunks)
     decoded.whole = whole if image.size != whole else None
+    if format == "JPEG" and decoded.whole is None:
+        decoded.original = stream.getvalue() if isinstance(stream, io.BytesIO) else os.path.abspath(stream.name)
     return decoded
+
+
+def jpeg_header(source: Any, name: str) -> tuple[bytes, Any]:
+    """Returns the bytes of a JPEG file, and Pillow's image of it, whose pixels are not decoded."""
+    with open_source(source, name, "the path or the bytes of a JPEG file") as (file, what):
+        data = file.read()
+    if sniff(data[:64])[0] != "JPEG":
+        raise _refused(DecodeError, what, "is no JPEG file any more")
+    return data, _guarded(lambda: _plugin("JPEG")(io.BytesIO(data)), what)
+
+
+def jpeg_pixels(data: bytes, name: str) -> NumpyArray:
+    """Returns the pixels [H, W, C] of a JPEG file of mode L or RGB as they are stored, not upright."""
+    what = f"{name}: the {len(data)} bytes"
+    check = functools.partial(_check_size, limit=MAX_PIXELS, what=what)
+    read = functools.partial(_pillow_file, io.BytesIO(data), "JPEG", check, name, True, Form(is_array=True))
+    return picture(_guarded(read, what), name).pixels
 
 
 #: The times that a decoded image has the rows and columns to which it is resized. With fewer, resizing has less to
@@ -504,18 +534,6 @@ def _colors_or_none(work: Callable[[], Result], name: str) -> Result | None:
     except _color_tags.UnknownColors as error:
         logger.warning("%s: its colour tags are unusual (%s) and were ignored; sRGB is assumed", name, error)
         return None
-
-
-def _boxes_of(stream: Any) -> _color_tags.Heif:
-    size = _size(stream)
-
-    def read(offset: int, length: int) -> bytes:
-        stream.seek(min(offset, size))
-        return bytes(stream.read(length))
-
-    boxes = _color_tags.of_boxes(read)
-    stream.seek(0)
-    return boxes
 
 
 #: The first bytes of the segment of a JPEG that announces a gain map, ISO 21496-1, annex C.
@@ -568,7 +586,7 @@ def _to_first_scan(stream: Any) -> bool:
         if kind == 0xDA:
             stream.seek(-len(body) - 4, os.SEEK_CUR)
             return not body or body[0] < components
-        if kind in _FRAMES and len(body) == 6:
+        if kind in _jpeg.FRAMES and len(body) == 6:
             components = body[5] + (kind in _PROGRESSIVE)  # a progressive JPEG has no scan with this many
         stream.seek(size - 2 - len(body), os.SEEK_CUR)
     return False
@@ -587,9 +605,7 @@ def _scans(data: bytes, most: int) -> int:
     return count
 
 
-#: The markers of frames, and of frames with several passes.
-_FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
-_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)  # the markers of frames with several passes
 
 #: The largest run-length encoded BMP, in pixels, which Pillow decodes one by one.
 _MAX_RUN_LENGTH_PIXELS = 8_000_000
@@ -616,7 +632,7 @@ def _from_pil(image: Any, limit: int, name: str, keep_gps: bool) -> Decoded:
         from PIL.Image import Exif
 
         descriptive = Exif()
-        for tag in (*_tiff.DESCRIPTIVE, _tiff.ORIENTATION):
+        for tag in (*_tiff.DESCRIPTIVE_TAGS, _tiff.ORIENTATION):
             if tag in fields:
                 descriptive[tag] = fields[tag]
         for tag in (_tiff.EXIF_IFD, _tiff.GPS_IFD):
@@ -666,6 +682,7 @@ def _png_file(stream: Any, format: str, check: Any, name: str, keep_gps: bool) -
     if png.texts_left:
         logger.warning("%s: texts of more than %d bytes; the rest is not kept", name, _description.MAX_TEXT)
     description, others = _description.of_texts(png.text)
+    others += [_description.CREDENTIALS] * png.credentials
     metadata = profile, png.exif, png.xmp, png.dpi, format
     return Decoded(pixels, *metadata, colors=colors, description=description, others=(*others,))
 
@@ -798,18 +815,18 @@ def picture(decoded: Decoded, name: str) -> Picture:
         pixels = _guarded(functools.partial(_array_of, pixels), f"{name}: the image")
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     metadata = decoded.profile, decoded.exif, decoded.xmp, decoded.dpi, decoded.format, decoded.description
-    return Picture(pixels, *metadata, decoded.lossy)
+    return Picture(pixels, *metadata, decoded.lossy, decoded.original)
 
 
 #: The size of an image in bytes from which on it is copied in strips, and that of a strip, which stays in the cache.
-_LARGE, _STRIP = 1 << 25, 1 << 18
+_MIN_STRIPPED_BYTES, _STRIP = 1 << 25, 1 << 18
 
 
 def _array_of(image: Any) -> NumpyArray:
     """Returns the pixels of Pillow's image; those of a large one in strips, as Pillow copies the whole image twice."""
     width, height = image.size
     bands = len(image.getbands())
-    if width * height * bands < _LARGE:
+    if width * height * bands < _MIN_STRIPPED_BYTES:
         return np.asarray(image)
     pixels = np.empty((height, width, bands), np.uint8)
     rows = max(1, _STRIP // (4 * width))

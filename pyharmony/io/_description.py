@@ -18,8 +18,10 @@ from . import _tiff
 #: The tags of a TIFF that say where on Earth its pixels are, their values, and which of them are no data.
 _SCALE, _TIEPOINTS, _MATRIX, _GDAL_METADATA, _NODATA = 33550, 33922, 34264, 42112, 42113
 _GEO = (_SCALE, _TIEPOINTS, _MATRIX, 34735, 34736, 34737)
-_IPTC, _PHOTOSHOP, _LAYERS = 33723, 34377, 37724
-_ASCII, _SHORT, _DOUBLE = 2, 3, 12  # the types of these fields
+_IPTC, _PHOTOSHOP, _LAYERS, _C2PA = 33723, 34377, 37724, 52545
+#: The name of C2PA's signed statements about a file, which are not true of another one.
+CREDENTIALS = "manifest of content credentials"
+_ASCII_TYPE, _SHORT_TYPE, _DOUBLE_TYPE = 2, 3, 12  # the types of these fields
 #: The largest size of the texts of a file, of its comments, and of its IPTC, in bytes.
 MAX_TEXT = 1 << 22
 _IRB = b"Photoshop 3.0\0"
@@ -29,7 +31,7 @@ _IPTC_RESOURCE = 1028
 _REPEATED_RESOURCES = (1005, _IPTC_RESOURCE, 1033, 1036, 1039, 1057, 1058, 1059, 1060, 1061)
 _MAX_SEGMENT = 65533  # the largest size of the contents of a JPEG segment
 #: The data sets of IIM's record 2 that a changed image makes untrue: its layout, orientation, length and preview.
-_UNTRUE = (130, 131, 200, 201, 202)
+_OUTDATED_DATA_SETS = (130, 131, 200, 201, 202)
 #: Those that name a place: content location, city, sublocation, province, country.
 _PLACES = (26, 27, 90, 92, 95, 100, 101)
 #: Texts of PNG that repeat EXIF, profile, thumbnail or size, in the forms of ImageMagick and of thumbnail caches.
@@ -85,7 +87,7 @@ class Description:
         factors = {_SCALE: (x, y, 1), _MATRIX: (x, y, 1, 1) * 4, _TIEPOINTS: (1 / x, 1 / y, 1, 1, 1, 1)}
         fields = []
         for entry in self.geo:
-            if entry.tag in factors and entry.type == _DOUBLE:
+            if entry.tag in factors and entry.type == _DOUBLE_TYPE:
                 values = np.frombuffer(entry.data, "<f8")
                 data = (values * np.resize(factors[entry.tag], len(values))).astype("<f8").tobytes()
                 entry = replace(entry, data=data)
@@ -93,7 +95,7 @@ class Description:
         return replace(self, geo=tuple(fields), size=(width, height))
 
 
-NOTHING = Description()
+NO_DESCRIPTION = Description()
 
 
 def listed(names: Iterable[str]) -> str:
@@ -132,7 +134,7 @@ def _clean_iptc(data: bytes, keep_gps: bool) -> bytes | None:
         end = at + 5 + size
         if end > len(data):
             break
-        dropped = record == 2 and number in (_UNTRUE if keep_gps else _UNTRUE + _PLACES)
+        dropped = record == 2 and number in (_OUTDATED_DATA_SETS if keep_gps else _OUTDATED_DATA_SETS + _PLACES)
         if record in (1, 2) and not dropped:
             sets.append(data[at:end])
             has_values |= record == 2 and number != 0
@@ -168,14 +170,15 @@ def _resources(iptc: bytes) -> bytes:
 
 def of_segments(segments: Iterable[tuple[str, bytes]]) -> tuple[Description, list[str]]:
     """Returns the description in the segments of a JPEG, and what else is in them that is not kept."""
-    comments, blocks = [], []
+    comments, blocks, signed = [], [], False
     for name, data in segments:
+        signed |= name == "APP11" and b"c2pa" in data[:256]
         if name == "COM" and data:
             comments.append((COMMENT, _decoded(data.rstrip(b"\0"))))
         elif name == "APP13" and data.startswith(_IRB):
             blocks.append(data[len(_IRB) :])
     iptc, others = iptc_of_resources(b"".join(blocks)[:MAX_TEXT])
-    return Description(tuple(comments), iptc), others
+    return Description(tuple(comments), iptc), [*others, *[CREDENTIALS] * signed]
 
 
 def segments(description: Description) -> tuple[bytes, set[str]]:
@@ -239,13 +242,13 @@ def of_directory(main: _tiff.Directory, plain: bool) -> tuple[Description, list[
 
     def fields(*tags: int) -> tuple[_tiff.Entry, ...]:
         entries = [main.entry(tag, MAX_TEXT) for tag in tags]
-        usual = [entry for entry in entries if entry and entry.type in (_ASCII, _SHORT, _DOUBLE)]
+        usual = [entry for entry in entries if entry and entry.type in (_ASCII_TYPE, _SHORT_TYPE, _DOUBLE_TYPE)]
         return tuple(entry if main.order == "<" else entry.swapped() for entry in usual)
 
     iptc = main.entry(_IPTC, MAX_TEXT)
     resources = main.entry(_PHOTOSHOP, MAX_TEXT)
     data, others = iptc_of_resources(resources.data) if resources else (None, [])
-    others += ["data of layers"] * (_LAYERS in main.where)
+    others += ["data of layers"] * (_LAYERS in main.where) + [CREDENTIALS] * (_C2PA in main.where)
     data = iptc.data if iptc else data
     if data and data[:1] != b"\x1c" and data[3:4] == b"\x1c":  # written as numbers of the other byte order
         data = b"".join(data[i : i + 4][::-1] for i in range(0, len(data), 4))
@@ -281,8 +284,8 @@ def of_pil(image: Any) -> tuple[Description, list[str]]:
     if image.format == "PNG":
         return of_texts((key, str(value)) for key, value in getattr(image, "text", {}).items())
     if (fields := getattr(image, "tag_v2", None)) is None:
-        return NOTHING, []
+        return NO_DESCRIPTION, []
     kinds = {"georeference": _GEO, "nodata value": (_NODATA,), "IPTC data": (_IPTC,),
-             "data of Photoshop": (_PHOTOSHOP,), "data of layers": (_LAYERS,)}  # fmt: skip
+             "data of Photoshop": (_PHOTOSHOP,), "data of layers": (_LAYERS,), CREDENTIALS: (_C2PA,)}  # fmt: skip
     absent = [name for name, tags in kinds.items() if any(tag in fields for tag in tags)]
-    return NOTHING, absent
+    return NO_DESCRIPTION, absent

@@ -20,7 +20,8 @@ import numpy as np
 from .. import _checks, _temporary, _warnings
 from .._arrays import NumpyArray
 from ..errors import ArgumentError, DTypeError, FileError, OutOfMemory, PyHarmonyError
-from . import _description, _jpeg, _metadata, _png, _profiles, _tiff
+from ..typing import Quality
+from . import _description, _jpeg, _metadata, _original, _png, _profiles, _tiff
 from ._picture import Picture
 
 logger = logging.getLogger("pyharmony")
@@ -62,27 +63,33 @@ def format_of(target: Any, format: Any) -> str:
         if name not in _HOLDS:
             raise ArgumentError(f"format: {format!r}, expected one of {', '.join(map(repr, map(str.lower, _HOLDS)))}")
         return name
+    path = path_of(target)
+    if path is None:
+        return "PNG"
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _SUFFIXES:
+        raise ArgumentError(
+            f"target: {path}: the suffix {suffix!r} names no format, expected one of {', '.join(_SUFFIXES)}"
+        )
+    return _SUFFIXES[suffix]
+
+
+def path_of(target: Any) -> str | None:
+    """Returns the path of a file to write; None for a file object."""
     if isinstance(target, (str, bytes, os.PathLike)):
-        path = _path_of(target)
-        suffix = os.path.splitext(path)[1].lower()
-        if suffix not in _SUFFIXES:
-            raise ArgumentError(
-                f"target: {path}: the suffix {suffix!r} names no format, expected one of {', '.join(_SUFFIXES)}"
-            )
-        return _SUFFIXES[suffix]
-    _check_file(target)
-    return "PNG"
-
-
-def _check_file(target: Any) -> None:
+        path = os.fsdecode(target) if isinstance(target, bytes) else target
+        return os.fspath(_checks.path(path, "target", _ACCEPTED))
     if not hasattr(target, "write") or isinstance(target, io.TextIOBase):
         raise DTypeError(f"target: {type(target).__name__}, expected a path or a binary file object")
+    return None
+
+
+_ACCEPTED = "the path of a file to write"
 
 
 def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
     """Returns the format to write, after checking that it can store the Picture. It is fast: call it first."""
-    if not isinstance(target, (str, bytes, os.PathLike)):
-        _check_file(target)
+    path_of(target)
     name = format_of(target, format)
     dtypes, channels = _HOLDS[name]
     if picture.pixels.dtype.name not in dtypes:
@@ -105,23 +112,26 @@ def check(picture: Picture, target: Any, format: Any, quality: Any) -> str:
             hint=f"use {able}, or drop it: pixels[..., :3]",
             able=able,
         )
-    _checks.whole(quality, "quality", low=1, high=100)
+    if isinstance(quality, str) and quality == _original.ORIGINAL:
+        # A package is asked for only where it would help.
+        _original.check(picture, name)
+    check_quality(quality)
     return name
 
 
-def _path_of(target: Any) -> str:
-    """Returns the path of a file to write."""
-    return os.fspath(_checks.path(os.fsdecode(target) if isinstance(target, bytes) else target, "target", _ACCEPTED))
-
-
-_ACCEPTED = "the path of a file to write"
+def check_quality(quality: Any) -> None:
+    """Refuses a quality that is neither a number nor 'original', and that one if jpeglib is missing."""
+    if isinstance(quality, str) and quality == _original.ORIGINAL:
+        _original.codec()
+    else:
+        _checks.whole(quality, "quality", low=1, high=100, accepts="a whole number from 1 to 100, or 'original'")
 
 
 def check_folder(target: Any) -> None:
     """Raises the error that writing to a path would end with, if its folder determines it beforehand."""
-    if not isinstance(target, (str, bytes, os.PathLike)):
+    path = path_of(target)
+    if path is None:
         return
-    path = _path_of(target)
     real = os.path.realpath(path)
     folder = os.path.dirname(real)
     number = 0
@@ -132,6 +142,8 @@ def check_folder(target: Any) -> None:
     elif not os.path.lexists(real) and not os.access(folder, os.W_OK):
         is_read_only = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
         number = errno.EROFS if is_read_only else errno.EACCES
+    if number == errno.ENOENT:
+        raise FileError.of(number, "target", path, cause=f"no such folder: {folder}")
     if number:
         raise FileError.of(number, "target", path, _ACCEPTED)
 
@@ -142,8 +154,12 @@ def _in_levels(pixels: NumpyArray) -> bool:
     return bool(values.size and 16 < values.max() <= 255.5 and np.median(values) > 2)
 
 
-def encode(picture: Picture, format: str, quality: int) -> list[Piece]:
+def encode(picture: Picture, format: str, quality: Quality) -> list[Piece]:
     """Returns the bytes of the file, in pieces."""
+    original = None
+    if quality == _original.ORIGINAL:
+        original = _original.original_of(picture)
+        picture = original.laid_out(picture)
     if picture.xmp is not None and _metadata.declares(picture.xmp):
         logger.warning("the XMP data has a DOCTYPE, which XMP forbids, and was not written")
         picture = replace(picture, xmp=None)
@@ -155,7 +171,7 @@ def encode(picture: Picture, format: str, quality: int) -> list[Piece]:
             texts = _description.texts(picture.description)
             extra = _png.metadata(picture.profile, picture.exif, picture.xmp, picture.dpi, texts)
             return list(_png.encode(picture.pixels, _PNG_LEVEL, extra))
-        return _pillow(picture, format, quality)
+        return _pillow(picture, format, quality, original)
     except MemoryError as error:
         raise OutOfMemory(f"out of memory while encoding {picture!r} as {format}") from error
     except PyHarmonyError:
@@ -198,7 +214,7 @@ def _pil_image(picture: Picture) -> Any:
     return Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)
 
 
-def _pillow(picture: Picture, format: str, quality: int) -> list[Piece]:
+def _pillow(picture: Picture, format: str, quality: Quality, original: _original.Original | None) -> list[Piece]:
     if format in ("WEBP", "AVIF"):
         from PIL import features  # takes 13 ms
 
@@ -214,7 +230,9 @@ def _pillow(picture: Picture, format: str, quality: int) -> list[Piece]:
             logger.warning("a BMP file has no colour profile and no metadata; they were not written")
         _pil_image(picture).save(stream, "BMP", **({} if dpi is None else {"dpi": dpi}))
         return [stream.getbuffer()]
-    options: dict[str, Any] = {"quality": int(quality), **_ENCODERS[format]}
+    options: dict[str, Any] = dict(_ENCODERS[format])
+    if quality != _original.ORIGINAL:
+        options["quality"] = int(quality)
     metadata: dict[str, bytes | None] = {"exif": exif or b"", "xmp": xmp, "icc_profile": profile}
     if format == "JPEG":
         for name, most in (("exif", 65533), ("xmp", 65502 - 29)):
@@ -222,10 +240,14 @@ def _pillow(picture: Picture, format: str, quality: int) -> list[Piece]:
                 text = "the %s data is too large for a JPEG (%d bytes) and was not written"
                 logger.warning(text, name.upper(), size)
                 del metadata[name]
+        if "exif" not in metadata and original is not None and original.orientation != 1:
+            metadata["exif"] = _metadata.oriented_exif(None, original.orientation)
         if dpi is not None:
             options["dpi"] = tuple(min(max(round(x), 1), 65535) for x in dpi)
         options["extra"] = _description.segments(picture.description)[0]
     options |= {name: data for name, data in metadata.items() if data is not None}
+    if original is not None:
+        return original.encode(picture.pixels, options)
     if format == "JPEG" and (pieces := _jpeg.encode(picture.pixels, int(quality), options)) is not None:
         return pieces
     _pil_image(picture).save(stream, format, **options)
@@ -279,18 +301,19 @@ def write_to(target: Any, pieces: Iterable[Piece], overwrite: bool) -> None:
     A path is written through a temporary file in its folder, which replaces it when it is complete and on the disk. A
     path that is not a regular file, such as a pipe or /dev/stdout, is written to directly.
     """
-    if not isinstance(target, (str, bytes, os.PathLike)):
+    path = path_of(target)
+    if path is None:
         _write_all(target.write, pieces)
         with contextlib.suppress(AttributeError):
             target.flush()
         return
-    path = _path_of(target)
     try:
         _write_path(path, pieces, overwrite)
     except OSError as error:
         # The error gets the name of the target instead of the temporary file or none.
         if error.errno is None:
             raise
+        check_folder(path)
         raise FileError.of(error.errno, "target", path, _ACCEPTED) from error
 
 

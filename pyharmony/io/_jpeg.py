@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ import numpy as np
 from .._arrays import NumpyArray
 
 #: The segments before the scan of a usual file: quantisation tables, restart interval, metadata and comments.
-_OTHERS = (0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
-_HUFFMAN_TABLES, _SCAN, _END = 0xC4, 0xDA, b"\xff\xd9"
-_FRAMES = (0xC0, 0xC1)  # of sequential files, by Huffman codes
+_OTHER_SEGMENTS = (0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
+_HUFFMAN_TABLES, _SCAN, _END_OF_IMAGE = 0xC4, 0xDA, b"\xff\xd9"
+_SEQUENTIAL = (0xC0, 0xC1)  # the frames of sequential files by Huffman codes
+#: The markers of all frames.
+FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 #: The first marker in or after the pixels of a scan; a fill byte counts as one.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]")
 #: The largest number of rows or columns that libjpeg accepts; that in imagecodecs is changed.
@@ -51,7 +54,7 @@ def decode(image: Any, stream: Any) -> NumpyArray | None:
     # what a decoder does at the end of a truncated file, an error in Pillow and grey in imagecodecs, does not matter.
     at = _pixels_at(data)
     end = None if at is None else _MARKER.search(data, at)
-    if end is None or end[0] != _END:
+    if end is None or end[0] != _END_OF_IMAGE:
         return None
     try:
         pixels: NumpyArray = codec.jpeg8_decode(data)
@@ -62,18 +65,35 @@ def decode(image: Any, stream: Any) -> NumpyArray | None:
     return pixels if pixels.shape == whole and pixels.dtype == np.uint8 else None
 
 
+def segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Yields the kinds, contents and ends of the segments of a JPEG, to its first scan, or to what is none."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
+        kind, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        yield kind, data[at + 4 : end], end
+        if kind == _SCAN:
+            return
+        at = end
+
+
+def huffman_tables(data: bytes) -> Iterator[bytes]:
+    """Yields the Huffman tables before the first scan of a JPEG, each with its class and its place."""
+    for kind, body, _ in segments(data):
+        while kind == _HUFFMAN_TABLES and len(body) > 16:
+            size = 17 + sum(body[1:17])
+            yield body[:size]
+            body = body[size:]
+
+
 def _pixels_at(data: bytes) -> int | None:
     """Returns where the pixels of a usual file begin, which has one scan and valid tables; None: it is another."""
-    at, components = 2, 0
-    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
-        kind, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        body = data[at + 4 : at + 2 + size]
-        at += 2 + size
+    components = 0
+    for kind, body, end in segments(data):
         if kind == _SCAN:
-            return at if body and body[0] == components else None
-        if kind in _FRAMES and not components and size > 8:
+            return end if body and body[0] == components else None
+        if kind in _SEQUENTIAL and not components and len(body) > 6:
             components = body[5]
-        elif kind not in _OTHERS and not (kind == _HUFFMAN_TABLES and _are_valid(body)):
+        elif kind not in _OTHER_SEGMENTS and not (kind == _HUFFMAN_TABLES and _are_valid(body)):
             return None
     return None
 
@@ -100,24 +120,29 @@ def encode(pixels: NumpyArray, quality: int, options: dict[str, Any]) -> list[An
 
     options: the arguments of Pillow's encoder, which writes what comes before the pixels.
     """
-    from PIL import Image
-
     codec = _codec()
     if codec is None or max(pixels.shape) > _MAX_SIDE:
         return None
-    head = io.BytesIO()
-    Image.new("L" if pixels.shape[2] == 1 else "RGB", (1, 1)).save(head, "JPEG", **options)
+    metadata = head(pixels.shape[2], options)
     # A contiguous array may have other strides than the usual ones in dimensions of one element.
     usual = np.frombuffer(np.ascontiguousarray(pixels), np.uint8).reshape(pixels.shape)
     try:
         body = codec.jpeg8_encode(usual, quality, subsampling="444")
     except codec.Jpeg8Error:
         return None
-    metadata = head.getvalue()
-    return [metadata[: _tables_at(metadata)], memoryview(body)[_tables_at(body) :]]
+    return [metadata, memoryview(body)[tables_at(body) :]]
 
 
-def _tables_at(data: bytes) -> int:
+def head(channels: int, options: dict[str, Any]) -> bytes:
+    """Returns what Pillow's encoder writes before the tables of a JPEG: its metadata."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.new("L" if channels == 1 else "RGB", (1, 1)).save(stream, "JPEG", **options)
+    return stream.getvalue()[: tables_at(stream.getvalue())]
+
+
+def tables_at(data: bytes) -> int:
     """Returns the position of the first table of a JPEG, behind its metadata."""
     at = 2
     while data[at + 1] != 0xDB:

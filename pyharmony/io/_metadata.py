@@ -230,6 +230,26 @@ def sized_exif(exif: bytes | None, width: int, height: int) -> bytes | None:
     return exif[: len(exif) - len(body)] + bytes(body)
 
 
+def oriented_exif(exif: bytes | None, orientation: int) -> bytes:
+    """Returns EXIF with an orientation; its main directory is written again behind all else, whose positions stay."""
+    body, order, rows, following = bytearray(b"II*\0\0\0\0\0"), "<", [], bytes(4)
+    if exif and of_exif(exif, orientation_of) is None:
+        logger.warning("the EXIF data is damaged and was not written")
+    elif exif:
+        body = bytearray(_body(exif))
+        order, _, at = _tiff.header(_tiff.reader(body))
+        end = at + 2 + 12 * struct.unpack_from(order + "H", body, at)[0]
+        rows = [bytes(body[i : i + 12]) for i in range(at + 2, end, 12)]
+        following = bytes(body[end : end + 4]).ljust(4, b"\0")
+    rows = [row for row in rows if struct.unpack_from(order + "H", row)[0] != _tiff.ORIENTATION]
+    rows.append(struct.pack(order + "HHIHH", _tiff.ORIENTATION, 3, 1, orientation, 0))
+    rows.sort(key=lambda row: struct.unpack_from(order + "H", row))
+    body += bytes(len(body) % 2)
+    body[4:8] = struct.pack(order + "I", len(body))
+    body += struct.pack(order + "H", len(rows)) + b"".join(rows) + following
+    return EXIF_PREFIX + bytes(body)
+
+
 _DECLARATION = re.compile(rb"<!(DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)", re.IGNORECASE)
 
 
@@ -239,21 +259,21 @@ def declares(packet: bytes) -> bool:
 
 
 #: Namespaces of XMP, their properties that describe other contents of the file, and the names of these.
-_ANY = rb"[\w.-]+"
+_ANY_PROPERTY = rb"[\w.-]+"
 _PROMISES = (
-    (rb"http://ns\.adobe\.com/hdr-gain-map/1\.0/", _ANY, "gain map"),
-    (rb"http://ns\.apple\.com/HDRGainMap/1\.0/", _ANY, "gain map"),
+    (rb"http://ns\.adobe\.com/hdr-gain-map/1\.0/", _ANY_PROPERTY, "gain map"),
+    (rb"http://ns\.apple\.com/HDRGainMap/1\.0/", _ANY_PROPERTY, "gain map"),
     (rb"http://ns\.google\.com/photos/1\.0/camera/", rb"(?:MicroVideo|MotionPhoto)\w*", "video"),
     (rb"http://ns\.oplus\.com/photos/1\.0/camera/", rb"(?:MicroVideo|MotionPhoto|OLivePhoto|Video)\w*", "video"),
     (rb"http://ns\.xiaomi\.com/photos/1\.0/camera/", rb"(?:MicroVideo|MotionPhoto|XMPMeta)\w*", "video"),
-    (rb"http://ns\.google\.com/photos/1\.0/depthmap/", _ANY, "depth map"),
-    (rb"http://ns\.google\.com/photos/dd/1\.0/\w+/", _ANY, "depth map"),
-    (rb"http://ns\.apple\.com/(?:depth\w+|pixeldatainfo|portraitEffectsMatte)/1\.0/", _ANY, "depth map"),
-    (rb"http://ns\.google\.com/photos/1\.0/image/", _ANY, "image before the effect"),
-    (rb"http://ns\.google\.com/photos/1\.0/audio/", _ANY, "sound"),
+    (rb"http://ns\.google\.com/photos/1\.0/depthmap/", _ANY_PROPERTY, "depth map"),
+    (rb"http://ns\.google\.com/photos/dd/1\.0/\w+/", _ANY_PROPERTY, "depth map"),
+    (rb"http://ns\.apple\.com/(?:depth\w+|pixeldatainfo|portraitEffectsMatte)/1\.0/", _ANY_PROPERTY, "depth map"),
+    (rb"http://ns\.google\.com/photos/1\.0/image/", _ANY_PROPERTY, "image before the effect"),
+    (rb"http://ns\.google\.com/photos/1\.0/audio/", _ANY_PROPERTY, "sound"),
     (rb"http://ns\.adobe\.com/xmp/note/", rb"HasExtendedXMP", "extended XMP"),
     # A list of the data after the image; the semantics of its items identify them.
-    (rb"http://ns\.google\.com/photos/1\.0/container/(?:item/)?", _ANY, ""),
+    (rb"http://ns\.google\.com/photos/1\.0/container/(?:item/)?", _ANY_PROPERTY, ""),
 )  # fmt: skip
 _MAX_PREFIXES = 8
 _SEMANTICS = {b"GainMap": "gain map", b"MotionPhoto": "video", b"Depth": "depth map"}
@@ -278,7 +298,7 @@ def without_promises(packet: bytes) -> tuple[bytes | None, list[str]]:
             left = left and _without(left, head + properties)
             if left is None or promise.search(left):
                 left = None
-            elif properties is _ANY:
+            elif properties is _ANY_PROPERTY:
                 left = re.sub(rb"\sxmlns:" + head[:-1] + rb"\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')", b"", left)
         if len(prefixes) > _MAX_PREFIXES:
             left = None
@@ -304,14 +324,14 @@ def _without(packet: bytes, name: bytes) -> bytes | None:
     return b"".join((*parts, packet[at:]))
 
 
-_CLOSED = re.compile(rb"\s*>")
+_CLOSING_BRACKET = re.compile(rb"\s*>")
 
 
 def _end_of(packet: bytes, name: bytes, at: int) -> int:
     """Returns the end of the element of a name that began before at; -1 if it does not end."""
     tag = b"</" + name
     while (at := packet.find(tag, at)) >= 0:
-        if bracket := _CLOSED.match(packet, at + len(tag)):
+        if bracket := _CLOSING_BRACKET.match(packet, at + len(tag)):
             return bracket.end()
         at += len(tag)
     return -1
@@ -339,7 +359,7 @@ def _fields_of(
     TiffError: together they have more bytes than the file, so that several overlap.
     """
     budget = _tiff.Budget(min(size, _MAX_METADATA))
-    entries = main.entries(_tiff.DESCRIPTIVE & main.where.keys(), budget)
+    entries = main.entries(_tiff.DESCRIPTIVE_TAGS & main.where.keys(), budget)
     parts = {}
     for tag in tags:
         if part := _part(main, tag):

@@ -49,7 +49,7 @@ _MERGED = "mergedimage.png"  # the part with the composite of all layers
 _THUMBNAIL = "Thumbnails/thumbnail.png"  # the part with a small copy of the composite
 _VERSION = "0.0.6"
 _THUMBNAIL_SIDE = 256
-_LONGEST = (1 << 31) - 1
+_MAX_OFFSET = (1 << 31) - 1
 
 _MAX_LAYERS = 500  # the largest number of layers of a file
 _MAX_PARTS = 4096  # the largest number of parts of the archive
@@ -59,7 +59,7 @@ _MAX_DEPTH = 64  # the largest depth of elements in stack.xml
 _MAX_PROFILES = 16  # the largest number of different colour profiles of a file
 _MAX_METADATA = 1 << 26  # the largest number of bytes, of all PNG files of a file together, that are not pixels
 #: The pixels of all layers and of the merged image together, as a multiple of max_pixels.
-_TOGETHER = 4
+_MAX_TOTAL = 4
 #: The number of pixels that are merged at a time.
 _STRIP = 1 << 16
 
@@ -107,7 +107,7 @@ class Layer:
         if bad := _NOT_XML.search(name):
             raise ArgumentError(f"name: {name[:100]!r} contains {bad.group()!r}, expected text that XML allows")
         check_pixels(self.pixels, "pixels", ("uint8", "uint16"), (4,))
-        object.__setattr__(self, "at", _two_integers(self.at, "at", "(x, y)", -_LONGEST))
+        object.__setattr__(self, "at", _two_integers(self.at, "at", "(x, y)", -_MAX_OFFSET))
         opacity = _checks.number(self.opacity, "opacity", high=1.0, accepts="a number from 0 to 1")
         object.__setattr__(self, "opacity", opacity)
         object.__setattr__(self, "visible", _checks.flag(self.visible, "visible"))
@@ -132,8 +132,8 @@ def _two_integers(x: Any, name: str, form: str, low: int) -> tuple[int, int]:
     if not (isinstance(first, numbers.Integral) and isinstance(second, numbers.Integral)):
         raise DTypeError(f"{name}: {x!r}, {accepts}")
     pair = int(first), int(second)
-    if not (low <= min(pair) and max(pair) <= _LONGEST):
-        raise ArgumentError(f"{name}: {x!r}, {accepts} from {low} to {_LONGEST}")
+    if not (low <= min(pair) and max(pair) <= _MAX_OFFSET):
+        raise ArgumentError(f"{name}: {x!r}, {accepts} from {low} to {_MAX_OFFSET}")
     return pair
 
 
@@ -302,12 +302,9 @@ def write_layers(
 
 
 def _check_target(target: Any) -> None:
-    if isinstance(target, (str, bytes, os.PathLike)):
-        path = str(_checks.path(os.fsdecode(target) if isinstance(target, bytes) else target, "target"))
-        if os.path.splitext(path)[1].lower() != _SUFFIX:
-            raise ArgumentError(f"target: {path}, expected a path that ends in {_SUFFIX!r}")
-    elif not hasattr(target, "write"):
-        raise DTypeError(f"target: {type(target).__name__}, expected a path or a binary file object")
+    path = _encode.path_of(target)
+    if path is not None and os.path.splitext(path)[1].lower() != _SUFFIX:
+        raise ArgumentError(f"target: {path}, expected a path that ends in {_SUFFIX!r}")
 
 
 def _check_profile(profile: Any) -> None:
@@ -434,10 +431,7 @@ def read_layers(source: FileLike, *, max_pixels: int | None = None) -> tuple[lis
 def _bytes_of(source: Any) -> tuple[bytes, str]:
     """Returns the bytes of a file that begins like a zip archive, and its name for messages."""
     with _decode.open_source(source, "source", "a path, bytes or a binary file object") as (file, what):
-        head = file.read(64)
-        if not isinstance(head, bytes):
-            kind = type(head).__name__
-            raise DTypeError(f"source: a file object that returns {kind}, expected a binary one (mode 'rb')")
+        head = _decode.head_of(file, "source")
         if not head.startswith(b"PK\3\4"):
             format, instead = _decode.sniff(head)
             raise DecodeError(f"{what} is {f'a file of {format}' if format else instead}, expected an OpenRaster file")
@@ -522,10 +516,10 @@ class _Archive:
             raise Refusal(f"is damaged: {name!r}: {error}") from None
         _decode._check_size(png.width, png.height, limit=self.limit, what=f"{self.what}: {name}")
         self.pixels += png.width * png.height
-        if self.pixels > _TOGETHER * self.limit:
+        if self.pixels > _MAX_TOTAL * self.limit:
             raise ImageTooLarge(
-                f"{self.what} has images of more than {_TOGETHER * self.limit / 1e6:g} million pixels together; "
-                f"at most {_TOGETHER} times max_pixels={self.limit} are allowed"
+                f"{self.what} has images of more than {_MAX_TOTAL * self.limit / 1e6:g} million pixels together; "
+                f"at most {_MAX_TOTAL} times max_pixels={self.limit} are allowed"
             )
         return png
 

@@ -11,7 +11,7 @@ import numpy as np
 from .. import _checks
 from .._arrays import IMAGE_DTYPES, NumpyArray
 from ..errors import DTypeError, ShapeError
-from ._description import NOTHING, Description
+from ._description import NO_DESCRIPTION, Description
 from .shown import png
 
 #: The largest number of pixels of an image if the caller sets no limit.
@@ -38,6 +38,8 @@ class Picture:
         format: the format of the file, such as 'JPEG'; None for an image that is not from a file.
         description: texts, IPTC and the place of a GeoTIFF; see docs/files.md for the formats that store them.
         lossy: whether the file's compression may have changed the pixels; None: by the format.
+        original: the JPEG file that the image was read from, its path or its bytes, from which `quality="original"`
+            takes what is unchanged; None: it is from no JPEG file, or not at full size.
     """
 
     pixels: NumpyArray
@@ -46,8 +48,9 @@ class Picture:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     format: str | None = None
-    description: Description = NOTHING
+    description: Description = NO_DESCRIPTION
     lossy: bool | None = None
+    original: str | bytes | None = None
 
     def __post_init__(self) -> None:
         check_pixels(self.pixels, "pixels", IMAGE_DTYPES, (1, 3, 4))
@@ -92,7 +95,7 @@ def check_pixels(pixels: Any, name: str, dtypes: Sequence[str], channels: Sequen
 def with_metadata(image: Any, source: Any) -> Any:
     """Returns a PIL image with the profile and the metadata of a Picture, or of a decoded file, as its info."""
     metadata = {"icc_profile": source.profile, "exif": source.exif, "xmp": source.xmp, "dpi": source.dpi}
-    if source.description != NOTHING:
+    if source.description != NO_DESCRIPTION:
         metadata["description"] = source.description
     image.info = {key: value for key, value in metadata.items() if value is not None}
     return image

@@ -48,6 +48,7 @@ class Png:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     animated: bool = False
+    credentials: bool = False
     text: list[tuple[str, str]] = field(default_factory=list)
     texts_left: int = 0
     """The number of texts that are not kept, because they are too large together."""
@@ -132,6 +133,8 @@ def _ancillary(png: Png, kind: bytes, body: bytes, kinds: set[bytes]) -> None:
         x, y, unit = struct.unpack(">IIB", body)
         if unit == 1 and x and y:
             png.dpi = (x * 0.0254, y * 0.0254)
+    elif kind == b"caBX":
+        png.credentials = True
     elif kind == b"acTL" and len(body) == 8:
         png.animated = struct.unpack_from(">I", body)[0] > 1
 

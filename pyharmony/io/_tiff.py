@@ -24,7 +24,7 @@ INTEROP_IFD = 0xA005  # the tag with the offset of the Interoperability director
 ORIENTATION = 0x0112
 
 #: The tags that describe an image and not the layout of its file.
-DESCRIPTIVE = frozenset(
+DESCRIPTIVE_TAGS = frozenset(
     (
         0x010D, 0x010E, 0x010F, 0x0110,  # document, description, maker and model of the camera
         0x0131, 0x0132, 0x013B, 0x013C,  # program, date, artist, computer

@@ -21,7 +21,7 @@ import numpy as np
 from .. import _install
 from .._arrays import NumpyArray
 from ..reference.luma import LUMA
-from . import _tiff, _webp
+from . import _jpeg, _tiff, _webp
 from ._picture import Refusal
 from ._profiles import _strips
 
@@ -41,8 +41,10 @@ _BY_IMAGECODECS = {_LZW: "lzw_decode", _PACKBITS: "packbits_decode", _ZSTANDARD:
 _RATIOS = {1: 1, 5: 3641, 8: 1032, 32946: 1032, 50013: 1032, 32773: 64}
 #: The largest size of a list of offsets, in bytes.
 _MAX_LIST = 1 << 23
-_MANY = 1 << 16  # the largest number of strips or tiles below _SMALL; each takes as long as thousands of pixels
-_SMALL = 256  # a strip or tile of fewer pixels is small
+_MAX_SMALL_SEGMENTS = (
+    1 << 16
+)  # the largest number of strips or tiles below _MIN_SEGMENT_PIXELS; each takes as long as thousands of pixels
+_MIN_SEGMENT_PIXELS = 256  # a strip or tile of fewer pixels is small
 #: The number of values that are unpacked at a time.
 _UNPACKED = 1 << 18
 _STRIP_OFFSETS = 273  # the tag StripOffsets: the offset of each strip
@@ -313,16 +315,9 @@ def _of_webp(data: bytes, shape: tuple[int, int, int]) -> NumpyArray:
 
 def _check_jpeg(data: bytes, shape: tuple[int, int, int], bits: int) -> None:
     """Checks that a JPEG has the size of its segment, before decoding."""
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        kind, size = data[at + 1], struct.unpack_from(">H", data, at + 2)[0]
-        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-            precision, height, width, channels = struct.unpack_from(">BHHB", data, at + 4)
-            if (height, width, channels, precision) != (*shape, bits):
-                break
-            return
-        at += 2 + size
-    raise _tiff.TiffError("the size of a JPEG segment differs from that in the file")
+    frame = next((body for kind, body, _ in _jpeg.segments(data) if kind in _jpeg.FRAMES), b"")
+    if len(frame) < 6 or struct.unpack_from(">BHHB", frame) != (bits, *shape):
+        raise _tiff.TiffError("the size of a JPEG segment differs from that in the file")
 
 
 def segments(
@@ -342,7 +337,7 @@ def segments(
             raise _tiff.TiffError("its strips have no rows")
     down, across = -(-height // seg_h), -(-width // seg_w)
     number = planes * down * across
-    if number > _MANY and seg_h * seg_w < _SMALL:
+    if number > _MAX_SMALL_SEGMENTS and seg_h * seg_w < _MIN_SEGMENT_PIXELS:
         raise _tiff.TiffError(f"it has {number} strips or tiles of {seg_w} x {seg_h} pixels")
     strips = not tiled or _TILE_OFFSETS not in main.where  # early writers list tiles as strips
     offsets = main.numbers(_STRIP_OFFSETS if strips else _TILE_OFFSETS, _MAX_LIST)

@@ -8,6 +8,8 @@ from typing import Any
 
 from ._picture import Refusal
 
+_MAX_CHUNKS = 4096  # that are looked at
+
 
 def _triple(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 3], "little") + 1
@@ -28,15 +30,20 @@ def size_of(head: bytes) -> tuple[int, int]:
     raise Refusal(f"is damaged: its first chunk is {kind!r}")
 
 
-def is_lossless(stream: Any) -> bool:
-    """Returns whether the pixels of a file are stored exactly."""
+def names_of(stream: Any) -> list[bytes]:
+    """Returns the names of the chunks of a file."""
+    names: list[bytes] = []
     stream.seek(12)
-    while len(head := stream.read(8)) == 8:
+    while len(head := stream.read(8)) == 8 and len(names) < _MAX_CHUNKS:
         name, size = struct.unpack("<4sI", head)
-        if name in (b"VP8 ", b"VP8L", b"ANMF"):
-            return bool(name == b"VP8L")
+        names.append(name)
         stream.seek(size + size % 2, 1)
-    return False
+    return names
+
+
+def is_lossless(names: list[bytes]) -> bool:
+    """Returns whether the pixels of a file with chunks of these names are stored exactly."""
+    return next((name == b"VP8L" for name in names if name in (b"VP8 ", b"VP8L", b"ANMF")), False)
 
 
 def check_animation(read: Callable[[int, int], bytes]) -> None:

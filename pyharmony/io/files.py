@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..typing import FileLike, PathLike, WritableFile
+from ..typing import FileLike, PathLike, Quality, WritableFile
 from ._picture import Picture
 
-__all__ = ["check_destination", "read_reduced", "read_square"]
+__all__ = ["check_destination", "check_quality", "read_reduced", "read_square"]
 
 
 def read_reduced(path: PathLike, name: str, least: int, *, keep_gps: bool) -> tuple[Picture, tuple[int, int] | None]:
@@ -35,6 +35,13 @@ def read_square(
         return source, None
     decoded = _decode.decode(source, name, max_pixels, keep_gps, _decode.Form(square=side, is_array=True))
     return _decode.picture(decoded, name), decoded.whole
+
+
+def check_quality(quality: Quality) -> None:
+    """Raises the errors of `write` for a quality that is neither a number from 1 to 100 nor 'original'."""
+    from . import _encode
+
+    _encode.check_quality(quality)
 
 
 def check_destination(target: PathLike | WritableFile) -> None:

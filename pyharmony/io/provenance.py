@@ -7,13 +7,14 @@ import html
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from io import BytesIO
 
 from .._version import __version__
 from ..typing import PathLike
 from . import _metadata
 from ._picture import Picture
 
-__all__ = ["add_history", "composite_of", "provenance"]
+__all__ = ["add_history", "composite_of", "composite_over", "provenance"]
 
 #: IPTC's term for a composite of photos.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
@@ -22,7 +23,7 @@ _EMPTY = (
     b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
     b"</rdf:RDF></x:xmpmeta>"
 )
-_END = b"</rdf:RDF>"
+_RDF_END = b"</rdf:RDF>"
 _SPACES = (
     "xmlns:xmp='http://ns.adobe.com/xap/1.0/' xmlns:Iptc4xmpExt='http://iptc.org/std/Iptc4xmpExt/2008-02-29/' "
     "xmlns:dc='http://purl.org/dc/elements/1.1/' xmlns:xmpMM='http://ns.adobe.com/xap/1.0/mm/' "
@@ -33,9 +34,14 @@ _SPACES = (
 Step = tuple[str, Sequence[tuple[str, str]]]
 
 
-def provenance(xmp: bytes | None, sources: Sequence[PathLike | bytes]) -> bytes:
+def provenance(xmp: bytes | None, sources: Iterable[PathLike | bytes | BytesIO]) -> bytes:
     """Returns XMP that records that an image is a composite, and its sources, paths or bytes; see `add_history`."""
     return add_history(xmp, [_checksum(source) for source in sources])
+
+
+def composite_over(picture: Picture, below: Picture, sources: Iterable[PathLike | bytes | BytesIO]) -> Picture:
+    """Returns a picture with the metadata of the one below it, which mark it as a composite of these sources."""
+    return replace(picture, xmp=provenance(below.xmp, sources))
 
 
 def composite_of(picture: Picture, images: Iterable[object]) -> Picture:
@@ -75,10 +81,10 @@ def add_history(xmp: bytes | None, sums: Iterable[str], steps: Iterable[Step] = 
     ).encode()
     packet = (
         xmp
-        if xmp is not None and xmp.count(_END) == 1 and not _metadata.declares(xmp)
+        if xmp is not None and xmp.count(_RDF_END) == 1 and not _metadata.declares(xmp)
         else _HEAD + _EMPTY + b"<?xpacket end='w'?>"
     )
-    return packet.replace(_END, about + _END)
+    return packet.replace(_RDF_END, about + _RDF_END)
 
 
 def _parameters(weights: Sequence[tuple[str, str]]) -> str:
@@ -86,9 +92,9 @@ def _parameters(weights: Sequence[tuple[str, str]]) -> str:
     return f"<stEvt:parameters>{html.escape(text, quote=False)}</stEvt:parameters>" if text else ""
 
 
-def _checksum(source: PathLike | bytes) -> str:
-    if isinstance(source, bytes):
-        return hashlib.sha256(source).hexdigest()
+def _checksum(source: PathLike | bytes | BytesIO) -> str:
+    if isinstance(source, (bytes, BytesIO)):
+        return hashlib.sha256(source if isinstance(source, bytes) else source.getbuffer()).hexdigest()
     digest = hashlib.sha256()
     with open(source, "rb") as file:
         while data := file.read(1 << 20):

@@ -14,7 +14,7 @@ from .._reprs import short
 __all__ = ["WithInfo", "page", "png"]
 
 #: The longer side in pixels of the images in a notebook.
-_SIDE = 1024
+_DISPLAY_SIDE = 1024
 
 
 def png(pixels: Any) -> bytes:
@@ -26,7 +26,7 @@ def png(pixels: Any) -> bytes:
         unit = np.iinfo(values.dtype).max if values.dtype.kind == "u" else 1.0
         values = np.rint(np.nan_to_num(values.astype(np.float32)) * (255 / unit)).clip(0, 255).astype(np.uint8)
     image = Image.fromarray(values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values)
-    image.thumbnail((_SIDE, _SIDE))
+    image.thumbnail((_DISPLAY_SIDE, _DISPLAY_SIDE))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
