@@ -1,11 +1,12 @@
 """Exact, fast image blending and harmonisation.
 
-The subpackages `augment`, `batch`, `blend`, `color`, `compat`, `composition`, `data`, `evaluation`, `harmonization`,
-`io`, `losses`, `matching`, `merging`, `metrics`, `models`, `nn`, `ops`, `placement`, `reference`, `segmentation`,
-`shadows`, `training`, `typing`, `upscaling` and `errors` are imported at their first use, and so are `compose`,
-`harmonize`, `harmony_score`, `load`, `match_grain`, `match_sharpness`, `merge`, `place`, `realism_score`, `reflection`,
-`save`, `segment`, `shadow` and `super_resolve`. `losses`, `models`, `nn`, `training.train` and the two scores need
-torch. Everything else works without torch, including the default of `harmonize` and its methods without a network,
+The subpackages `augment`, `batch`, `blend`, `color`, `compat`, `composition`, `data`, `edits`, `evaluation`,
+`harmonization`, `io`, `losses`, `matching`, `merging`, `metrics`, `models`, `nn`, `ops`, `placement`, `reference`,
+`segmentation`, `shadows`, `training`, `typing`, `upscaling` and `errors` are imported at their first use, and so are
+`apply_edit`, `compose`, `harmonize`, `harmony_score`, `load`, `match_grain`, `match_sharpness`, `merge`, `place`,
+`realism_score`, `reflection`, `save`, `segment`, `shadow` and `super_resolve`. Rooms of one kind are in the wings
+`networks`, `learn` and `runs`. `losses`, `models`, `nn`, `training.train` and the two scores need torch. Everything
+else works without torch, including the default of `harmonize` and its methods without a network, `apply_edit`,
 `compose`, `place`, `reflection`, `segment`, `shadow` and `super_resolve`; `merge` needs OpenCV.
 """
 
@@ -15,67 +16,49 @@ import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+from . import _rooms
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from . import augment as augment
-    from . import batch as batch
     from . import blend as blend
     from . import color as color
     from . import compat as compat
     from . import composition as composition
-    from . import data as data
+    from . import edits as edits
     from . import errors as errors
-    from . import evaluation as evaluation
     from . import harmonization as harmonization
     from . import io as io
-    from . import losses as losses
+    from . import learn as learn
     from . import matching as matching
     from . import merging as merging
-    from . import metrics as metrics
-    from . import models as models
-    from . import nn as nn
+    from . import networks as networks
     from . import ops as ops
     from . import placement as placement
     from . import reference as reference
+    from . import runs as runs
     from . import segmentation as segmentation
     from . import shadows as shadows
-    from . import training as training
     from . import typing as typing
     from . import upscaling as upscaling
     from ._device import get_device, set_device
     from ._native import get_num_threads, has_cuda, set_num_threads, simd_level
     from .composition import compose
+    from .edits import apply_edit
     from .harmonization import harmonize
     from .io import load, save
+    from .learn.scoring import harmony_score, realism_score
     from .matching import match_grain, match_sharpness
     from .merging import merge
     from .placement import place
-    from .scoring import harmony_score, realism_score
     from .segmentation import segment
     from .shadows import reflection, shadow
     from .upscaling import super_resolve
 
 _SUBPACKAGES = (
-    *("augment", "batch", "blend", "color", "compat", "composition", "data", "errors", "evaluation", "harmonization"),
-    *(
-        "io",
-        "losses",
-        "matching",
-        "merging",
-        "metrics",
-        "models",
-        "nn",
-        "ops",
-        "placement",
-        "reference",
-        "segmentation",
-        "shadows",
-        "training",
-        "typing",
-        "upscaling",
-    ),
-)
+    "augment", "batch", "blend", "color", "compat", "composition", "data", "edits", "errors", "evaluation",
+    "harmonization", "io", "losses", "matching", "merging", "metrics", "models", "nn", "ops", "placement",
+    "reference", "segmentation", "shadows", "training", "typing", "upscaling",
+)  # fmt: skip
 #: The subpackages that need other packages to be imported, and these packages.
 _OF_TORCH = {"losses": ("torch",), "models": ("torch", "safetensors"), "nn": ("torch",)}
 #: The module of each function. It is imported when the function is first used, and only then loads the compiled
@@ -83,6 +66,7 @@ _OF_TORCH = {"losses": ("torch",), "models": ("torch", "safetensors"), "nn": ("t
 _LAZY = {
     **dict.fromkeys(("get_device", "set_device"), "_device"),
     **dict.fromkeys(("get_num_threads", "has_cuda", "set_num_threads", "simd_level"), "_native"),
+    "apply_edit": "edits",
     "compose": "composition",
     "harmonize": "harmonization",
     **dict.fromkeys(("load", "save"), "io"),
@@ -99,6 +83,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "__version__",
+    "apply_edit",
     "compose",
     "get_device",
     "get_num_threads",
@@ -131,7 +116,7 @@ if not TYPE_CHECKING:  # type checkers use the imports above
             except ImportError as error:
                 # hasattr and inspect.getmembers then treat the name as absent; `import` raises ImportError anyway.
                 raise AttributeError(str(error)) from error
-        if name in _SUBPACKAGES:
+        if name in _SUBPACKAGES or name in _rooms.WINGS:
             return importlib.import_module(f".{name}", __name__)
         if name in _LAZY:
             return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
@@ -143,4 +128,4 @@ def __dir__() -> list[str]:
     from importlib.util import find_spec
 
     missing = {name for name, needs in _OF_TORCH.items() if any(find_spec(package) is None for package in needs)}
-    return sorted({*__all__, *_SUBPACKAGES} - missing)
+    return sorted({*__all__, *_SUBPACKAGES, *_rooms.WINGS} - missing)

@@ -16,7 +16,7 @@ from . import _shipped
 from ._shipped import Weights
 from .errors import ArgumentError, WeightsError
 
-FILE = Path(__file__).parent / "models" / "_catalogue.json"
+FILE = Path(__file__).parent / "networks" / "models" / "_catalogue.json"
 TASKS = ("harmonize", "blend", "realism", "segment", "style", "upscale")
 
 
@@ -35,10 +35,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class Entry:
-    """A network of `pyharmony.models.list`.
+    """A network of `pyharmony.networks.models.list`.
 
     Attributes:
-        name, task, summary, source: see `pyharmony.models.ModelInfo`.
+        name, task, summary, source: see `pyharmony.networks.models.ModelInfo`.
         presets: the settings that each preset changes.
         converts: whether published weights can be converted.
         variants: by preset, and the network as published under ''.
@@ -58,7 +58,7 @@ class Entry:
         return self.variants[preset or ""]
 
 
-#: The networks that `pyharmony.models.register` has added.
+#: The networks that `pyharmony.networks.models.register` has added.
 _user_entries: dict[str, Entry] = {}
 
 

@@ -20,7 +20,7 @@ from .errors import ArgumentError, DTypeError, FileError, WeightsError
 
 FORMAT = 1
 #: The names of a calibration in older files, as an entry or among the settings.
-_OLD = ("doubtful", "sure")
+_OLD_CALIBRATION_KEYS = ("doubtful", "sure")
 #: The length of the longest header that safetensors accepts, in bytes.
 _MAX_HEADER = 100_000_000
 #: The dtype of counters, such as the number of batches of a norm.
@@ -105,7 +105,7 @@ def header_of(data: bytes, source: Source) -> Header:
     calibration = entry.get("calibration", {})
     old = [
         key
-        for key in _OLD
+        for key in _OLD_CALIBRATION_KEYS
         if config.pop(key, None) is not None or (isinstance(calibration, dict) and key in calibration)
     ]
     if old:
@@ -122,13 +122,10 @@ def header_of(data: bytes, source: Source) -> Header:
 
 def table_of(data: bytes, source: Source) -> dict[str, Any]:
     """Returns the table at the beginning of the bytes of a safetensors file."""
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or not 2 <= length <= min(_MAX_HEADER, len(data) - 8):
-        raise WeightsError(f"{shown(source)}: not a safetensors file, or a damaged one")
-    try:
-        table = json.loads(data[8 : 8 + length])
-    except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{shown(source)}: not a safetensors file, or a damaged one") from error
+    length, table = int.from_bytes(data[:8], "little"), None
+    if len(data) >= 8 and 2 <= length <= min(_MAX_HEADER, len(data) - 8):
+        with contextlib.suppress(ValueError, RecursionError):
+            table = json.loads(data[8 : 8 + length])
     if not isinstance(table, dict):
         raise WeightsError(f"{shown(source)}: not a safetensors file, or a damaged one")
     return table

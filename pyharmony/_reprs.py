@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-_LONG = 80  # the largest number of characters of a value in a line
-_MANY = 4  # the largest number of entries of a tuple, list or mapping in a line
+_MAX_CHARS = 80  # the largest number of characters of a value in a line
+_MAX_ENTRIES = 4  # the largest number of entries of a tuple, list or mapping in a line
 
 
 class Line:
@@ -32,12 +32,16 @@ def short(x: Any) -> str:
     if isinstance(x, (float, np.floating)):
         return f"{x:.4g}"
     if isinstance(x, Mapping):
-        return f"<{len(x)} keys>" if len(x) > _MANY else f"{{{', '.join(f'{k!r}: {short(v)}' for k, v in x.items())}}}"
+        return (
+            f"<{len(x)} keys>"
+            if len(x) > _MAX_ENTRIES
+            else f"{{{', '.join(f'{k!r}: {short(v)}' for k, v in x.items())}}}"
+        )
     if isinstance(x, (tuple, list)):
         open_, close = ("[", "]") if isinstance(x, list) else ("(", ",)" if len(x) == 1 else ")")
-        text = f"{open_}{', '.join(map(short, x[:_MANY]))}{', …' if len(x) > _MANY else ''}{close}"
-        return text if len(text) <= 2 * _LONG else f"<{len(x)} of {type(x[0]).__name__}>"
+        text = f"{open_}{', '.join(map(short, x[:_MAX_ENTRIES]))}{', …' if len(x) > _MAX_ENTRIES else ''}{close}"
+        return text if len(text) <= 2 * _MAX_CHARS else f"<{len(x)} of {type(x[0]).__name__}>"
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
         return f"<{type(x).__name__}>"
     text = repr(x)
-    return text if len(text) <= _LONG and "\n" not in text else f"{text[: _LONG - 20].splitlines()[0]}…"
+    return text if len(text) <= _MAX_CHARS and "\n" not in text else f"{text[: _MAX_CHARS - 20].splitlines()[0]}…"

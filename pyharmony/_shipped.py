@@ -17,9 +17,9 @@ from .errors import WeightsError
 
 #: The name of the default weights of `blend.gp_gan`.
 GENERATOR = "gp-gan-small"
-FOLDER = Path(__file__).parent / "models" / "_weights"
+FOLDER = Path(__file__).parent / "networks" / "models" / "_weights"
 _FORMAT = 1
-_AGAIN = "install pyharmony again"
+_REINSTALL_HINT = "install pyharmony again"
 #: The tables of `noted` that are being filled.
 _tables: list[dict[str, str]] = []
 
@@ -31,7 +31,7 @@ class Figure:
     Attributes:
         data: the data set of the measurement.
         images: the number of images in it.
-        measure: the name of the measure, such as 'PSNR', in the unit of `pyharmony.metrics`.
+        measure: the name of the measure, such as 'PSNR', in the unit of `pyharmony.learn.metrics`.
         value: the mean.
         low, high: its bootstrap interval of 95 %; None if there is none.
         before: the mean for the network's input, unchanged; None if there is none.
@@ -51,8 +51,8 @@ class Weights:
     """Weights that come with pyharmony.
 
     Attributes:
-        name: the name for `pyharmony.models.load`.
-        model, task: the network and its task, see `pyharmony.models.list`.
+        name: the name for `pyharmony.networks.models.load`.
+        model, task: the network and its task, see `pyharmony.networks.models.list`.
         summary: a description in one line.
         file: the name of the file in the folder of weights.
         bytes, sha256: size and checksum of the file.
@@ -93,15 +93,15 @@ def every() -> list[Weights]:
     try:
         table = json.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read, {error.strerror}; {_AGAIN}") from error
+        raise WeightsError(f"{path}: cannot be read, {error.strerror}; {_REINSTALL_HINT}") from error
     except ValueError as error:
-        raise WeightsError(f"{path}: not JSON, {error}; {_AGAIN}") from error
+        raise WeightsError(f"{path}: not JSON, {error}; {_REINSTALL_HINT}") from error
     if not isinstance(table, dict) or table.get("format") != _FORMAT or not isinstance(table.get("weights"), list):
-        raise WeightsError(f"{path}: expected an object of format {_FORMAT} with a list 'weights'; {_AGAIN}")
+        raise WeightsError(f"{path}: expected an object of format {_FORMAT} with a list 'weights'; {_REINSTALL_HINT}")
     try:
         entries = [_entry(entry) for entry in table["weights"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path}: a damaged entry, {type(error).__name__}: {error}; {_AGAIN}") from error
+        raise WeightsError(f"{path}: a damaged entry, {type(error).__name__}: {error}; {_REINSTALL_HINT}") from error
     return sorted(entries, key=lambda weights: weights.name)
 
 
@@ -126,14 +126,16 @@ def read(weights: Weights) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise WeightsError(f"{path}: there is no such file, expected the weights {weights.name}; {_AGAIN}") from None
+        raise WeightsError(
+            f"{path}: there is no such file, expected the weights {weights.name}; {_REINSTALL_HINT}"
+        ) from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read, {error.strerror}") from error
     if len(data) != weights.bytes:
-        raise WeightsError(f"{path}: damaged, {len(data):,} bytes in place of {weights.bytes:,}; {_AGAIN}")
+        raise WeightsError(f"{path}: damaged, {len(data):,} bytes in place of {weights.bytes:,}; {_REINSTALL_HINT}")
     digest = hashlib.sha256(data).hexdigest()
     if digest != weights.sha256:
-        raise WeightsError(f"{path}: damaged, its SHA-256 is {digest}, expected {weights.sha256}; {_AGAIN}")
+        raise WeightsError(f"{path}: damaged, its SHA-256 is {digest}, expected {weights.sha256}; {_REINSTALL_HINT}")
     return data
 
 
