@@ -28,6 +28,14 @@ MASK_DTYPES = ("bool", *IMAGE_DTYPES)
 VALUE_RANGE = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0, "float64": 1.0}
 
 NumpyArray = npt.NDArray[Any]
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+#: 8-bit levels.
+Pixels = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+#: x, y, width and height in whole pixels, and in parts of them.
+Box = tuple[int, int, int, int]
+Rectangle = tuple[float, float, float, float]
 
 
 def is_torch(x: object) -> TypeGuard[Any]:

@@ -51,7 +51,7 @@ CONTOURS: tuple[Contour, ...] = get_args(Contour)
 DEFAULT_TOLERANCE = {"uint8": 0.25, "uint16": 0.004, "float16": 0.025, "float32": 0.025, "float64": 1e-6}
 
 #: The largest signed integer of 64 bits.
-_LARGEST = (1 << 63) - 1
+_MAX_INT64 = (1 << 63) - 1
 
 #: With this color_weight the result has the colours of its base to within 1/100 of an 8-bit level.
 MAX_COLOR_WEIGHT = 1e6
@@ -155,12 +155,10 @@ def same_dtype(a: Any, a_name: str, b: Any, b_name: str) -> None:
         )
 
 
-def mask(
-    m: Any, name: str, height: int, width: int, largest: Callable[[NumpyArray], int] = lambda a: int(a.max())
-) -> NumpyArray:
+def mask(m: Any, name: str, height: int, width: int, largest: Callable[[NumpyArray], int] | None = None) -> NumpyArray:
     """Returns a mask [H, W], from [H, W] or [H, W, 1] of bool, integers scaled by their range, or floats in [0, 1].
 
-    largest: returns the largest value of a mask of integers.
+    largest: returns the largest value of a mask of integers; None: it is searched for.
     """
     a = _arrays.to_numpy(m, name)
     dtype = _arrays.dtype_name(a)
@@ -169,7 +167,8 @@ def mask(
     mask_form(a.shape, dtype, name, height, width)
     if dtype in ("uint8", "uint16"):
         if a.size > 1:
-            mask_levels(largest(a), dtype, name, lambda: labels_in(a))
+            peak = int(a.max()) if largest is None else largest(a)
+            mask_levels(peak, dtype, name, lambda: labels_in(a))
     elif dtype != "bool":
         low, high = float(a.min()), float(a.max())
         if not (low >= 0 and high <= 1):  # NaN is refused too
@@ -217,7 +216,7 @@ def labels_in(a: NumpyArray) -> str:
     sample = a[::rows, ::columns]
     # White overflows to 0 and black becomes 1.
     soft = np.count_nonzero(sample + sample.dtype.type(1) > 1)
-    if not soft or soft < _LEAST_LABELLED * np.count_nonzero(sample):
+    if not soft or soft < _MIN_LABEL_SHARE * np.count_nonzero(sample):
         return ""
     own, right, below = a[:-1:rows, :-1:columns], a[:-1:rows, 1::columns], a[1::rows, :-1:columns]
     between = (own > 0) & (own < white)
@@ -238,10 +237,10 @@ def labels_in(a: NumpyArray) -> str:
 #: The samples of a mask along each side.
 _LABEL_SAMPLES = 32
 #: The least share of values between black and white in a map of labels, and that of them that equal their neighbours.
-_LEAST_LABELLED, _FLAT_SHARE = 0.1, 0.8
+_MIN_LABEL_SHARE, _FLAT_SHARE = 0.1, 0.8
 #: The largest value of an image of fewer bits, as a share of their range, and the least share of negative values that
 #: are not a rounding error.
-_NEAR_TOP, _NEGATIVE = 0.75, 0.1
+_MIN_PEAK_SHARE, _MIN_NEGATIVE_SHARE = 0.75, 0.1
 #: The largest magnitude of values that a network's input is normalised to.
 _NORMALIZED = 4.0
 #: A box may end this far outside its image, in pixels: annotations are rounded.
@@ -439,7 +438,7 @@ def range_fault(images: NumpyArray) -> str:
     if images.dtype.kind == "u":
         largest = int(values.max())
         bits = largest.bit_length()
-        if bits not in (8, 10, 12, 14) or largest < _NEAR_TOP * (1 << bits):
+        if bits not in (8, 10, 12, 14) or largest < _MIN_PEAK_SHARE * (1 << bits):
             return ""
         factor = f"65535 / {(1 << bits) - 1}"
         return f"uint16 with values up to {largest}, where 65535 is white; multiply levels of {bits} bits by {factor}"
@@ -453,7 +452,11 @@ def range_fault(images: NumpyArray) -> str:
         white = 255 if high <= 255.5 else 65535
         remedy = f"divide levels of 0 to {white} by {white}"
         return f"{images.dtype.name} with values up to {high:g}, where 1 is white; {remedy}"
-    if -_NORMALIZED <= low < -0.1 and high <= _NORMALIZED and np.count_nonzero(values < 0) > _NEGATIVE * values.size:
+    if (
+        -_NORMALIZED <= low < -0.1
+        and high <= _NORMALIZED
+        and np.count_nonzero(values < 0) > _MIN_NEGATIVE_SHARE * values.size
+    ):
         text = f"{images.dtype.name} with values from {low:.3g} to {high:.3g}, where 0 is black and 1 is white"
         return f"{text}; of values from -1 to 1 pass (x + 1) / 2"
     return ""
@@ -510,7 +513,7 @@ def whole(x: Any, name: str, *, low: int = 0, high: int | None = None, accepts: 
     if isinstance(x, bool) or not isinstance(x, numbers.Integral):
         raise DTypeError(f"{name}: {type(x).__name__} {shortened(x)}, expected {accepts or _whole_numbers(low, high)}")
     value = int(x)
-    if not low <= value <= (_LARGEST if high is None else high):
+    if not low <= value <= (_MAX_INT64 if high is None else high):
         # Python refuses to convert integers of more than some thousand digits to text.
         text = str(value) if abs(value) < 1 << 64 else f"a number of {value.bit_length()} bits"
         raise ArgumentError(f"{name}: {text}, expected {accepts or _whole_numbers(low, high)}")
@@ -772,7 +775,7 @@ def path(x: Any, name: str, accepts: str = "a path") -> Path:
 
 _KINDS: dict[str, Callable[[Any, str], Any]] = {
     "bool": flag,
-    "int": functools.partial(whole, low=-_LARGEST, accepts="a whole number of at most 64 bits"),
+    "int": functools.partial(whole, low=-_MAX_INT64, accepts="a whole number of at most 64 bits"),
     "float": functools.partial(number, low=-math.inf, accepts="a finite number"),
     "str": _text,
     "PathLike": path,

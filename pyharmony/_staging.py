@@ -19,10 +19,10 @@ from typing import Any
 PART = 8 << 20
 
 #: The smallest number of bytes that are copied in parts: one part has nothing to take turns with.
-LEAST = PART + 1
+MIN_STAGED_BYTES = PART + 1
 
 #: The largest number of pairs of buffers of a device. More threads wait for their turn, since they share one bus.
-MOST = 2
+MAX_BUFFER_PAIRS = 2
 
 #: The numbers of 8 bytes that a device can tell the host in a call.
 FLAGS = 1024
@@ -64,7 +64,7 @@ class _Pairs:
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[tuple[_Buffer, _Buffer] | None]:
-        """Lends a pair to the block, after waiting for one if there are `MOST`; None without memory for one."""
+        """Lends a pair to the block, after waiting if there are `MAX_BUFFER_PAIRS`; None without memory for one."""
         pair = self._take()
         try:
             yield pair
@@ -74,7 +74,7 @@ class _Pairs:
 
     def _take(self) -> tuple[_Buffer, _Buffer] | None:
         with self._changed:
-            while not self._free and self._count >= MOST:
+            while not self._free and self._count >= MAX_BUFFER_PAIRS:
                 self._changed.wait()
             if self._free:
                 return self._free.pop()
@@ -184,7 +184,7 @@ def flags(module: Any, count: int, device: int, stream: int) -> tuple[int, int] 
 
 def copy_in(module: Any, to: int, host: int, nbytes: int, device: int, stream: int) -> None:
     """Copies memory of the host to a device; the host's may change afterwards."""
-    if nbytes < LEAST or module.is_capturing(stream, device):  # an event of a capture cannot be waited for
+    if nbytes < MIN_STAGED_BYTES or module.is_capturing(stream, device):  # an event of a capture cannot be waited for
         module.copy_in(to, host, nbytes, device, stream)
         return
     with _pairs_of(module, device).lent() as pair:
@@ -201,7 +201,7 @@ def copy_in(module: Any, to: int, host: int, nbytes: int, device: int, stream: i
 
 def copy_out(module: Any, host: int, source: int, nbytes: int, device: int, stream: int) -> None:
     """Copies memory of a device to the host, and waits for the stream."""
-    if nbytes >= LEAST and not module.is_capturing(stream, device):
+    if nbytes >= MIN_STAGED_BYTES and not module.is_capturing(stream, device):
         with _pairs_of(module, device).lent() as pair:
             if pair is not None:
                 _copy_out_in_parts(module, pair, host, source, nbytes, device, stream)

@@ -29,17 +29,17 @@ from .errors import FileError
 
 _NAME = re.compile(r"\.pyharmony-([0-9a-f]{8})-[0-9a-f]{16}\.part")
 #: Seconds after which an unlocked file of another host counts as abandoned.
-_LONG = 86_400.0
+_ABANDONED_SECONDS = 86_400.0
 #: The folders that this process has cleaned, stored because a run may write a million files into one.
 _swept: set[str] = set()
-_MOST_SWEPT = 4096
+_MAX_SWEPT_FOLDERS = 4096
 
 #: What is called with each file that is begun, see `watched`.
 _watch: contextvars.ContextVar[Callable[[Path], None] | None] = contextvars.ContextVar("watch", default=None)
 _AT_FDCWD = -100  # for renameat2: relative names begin at the working directory
 _RENAME_EXCHANGE = 2  # the flag of renameat2 that exchanges two names
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_NOT_HERE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+_CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_UNSUPPORTED_ERRORS = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @functools.cache
@@ -84,7 +84,7 @@ def _made(beside: Path, *, folder: bool) -> tuple[Path, int]:
             except FileNotFoundError:
                 continue
         else:
-            descriptor = os.open(path, _NEW, 0o666)
+            descriptor = os.open(path, _CREATE_FLAGS, 0o666)
         lock(descriptor, wait=True)
         if is_at(descriptor, path):
             return path, descriptor
@@ -121,7 +121,7 @@ def sweep(beside: Path) -> None:
     for host, path in leftovers:
         with contextlib.suppress(OSError):
             mode = path.lstat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or (host != own and _age(path) < _LONG):
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or (host != own and _age(path) < _ABANDONED_SECONDS):
                 continue
             access = os.O_RDONLY if stat.S_ISDIR(mode) else os.O_RDWR
             descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -135,7 +135,7 @@ def sweep(beside: Path) -> None:
 def _sweep_once(beside: Path) -> None:
     key = os.path.realpath(beside)
     if key not in _swept:
-        if len(_swept) >= _MOST_SWEPT:
+        if len(_swept) >= _MAX_SWEPT_FOLDERS:
             _swept.clear()
         _swept.add(key)
         sweep(beside)
@@ -270,7 +270,7 @@ def _renameat2(first: Path, second: Path) -> bool:
     if call(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
         return True
     number = ctypes.get_errno()
-    if number in _NOT_HERE:
+    if number in _UNSUPPORTED_ERRORS:
         return False
     raise OSError(number, os.strerror(number), str(second))
 

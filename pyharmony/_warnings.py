@@ -17,7 +17,7 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 #: The text in front of warnings.
 _OWNER: ContextVar[str] = ContextVar("owner", default="")
 #: The kinds of warnings that are suppressed.
-_QUIET: ContextVar[tuple[type[Warning], ...]] = ContextVar("quiet", default=())
+_SUPPRESSED_KINDS: ContextVar[tuple[type[Warning], ...]] = ContextVar("quiet", default=())
 
 
 @contextmanager
@@ -26,11 +26,11 @@ def quiet(kind: type[Warning] = Warning) -> Iterator[None]:
 
     It is for callers that report the same in other words, or know that a warning does not apply.
     """
-    token = _QUIET.set((*_QUIET.get(), kind))
+    token = _SUPPRESSED_KINDS.set((*_SUPPRESSED_KINDS.get(), kind))
     try:
         yield
     finally:
-        _QUIET.reset(token)
+        _SUPPRESSED_KINDS.reset(token)
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def of(owner: str) -> Iterator[None]:
 
 def is_quiet(kind: type[Warning]) -> bool:
     """Returns whether the package's warnings of a kind are suppressed in this thread."""
-    return issubclass(kind, _QUIET.get())
+    return issubclass(kind, _SUPPRESSED_KINDS.get())
 
 
 def warn(warning: str | PyHarmonyWarning, kind: type[Warning] = PyHarmonyWarning) -> bool:

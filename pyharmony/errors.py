@@ -321,7 +321,7 @@ class OutOfMemory(PyHarmonyError, MemoryError):
 
 
 class RunError(PyHarmonyError):
-    """A job on files, such as a run of `pyharmony.batch`, cannot begin or has to end.
+    """A job on files, such as a run of `pyharmony.runs.batch`, cannot begin or has to end.
 
     Attributes:
         exit_code: the exit code of the command line for it, from 1 to 7.
@@ -395,16 +395,17 @@ class FileError(PyHarmonyError, OSError):
     __str__ = Exception.__str__  # that of OSError has the number and not the argument
 
     @staticmethod
-    def of(number: int, name: str, path: str | os.PathLike[str], accepts: str = "") -> FileError:
+    def of(number: int, name: str, path: str | os.PathLike[str], accepts: str = "", cause: str = "") -> FileError:
         """Returns the error for a cause of the operating system, of that cause's class.
 
         Args:
             number: the number of the cause, such as `errno.ENOENT`.
             name: the name of the argument; empty: it is not known.
             accepts: the accepted values, such as 'an existing folder'; empty: nothing is said of them.
+            cause: the text of the cause; empty: that of the operating system.
         """
         kind = _FILE_ERRORS.get(type(OSError(number, "")), FileError)
-        cause = os.strerror(number)
+        cause = cause or os.strerror(number)
         text = f"{os.fspath(path)}: {cause[:1].lower()}{cause[1:]}{accepts and f', expected {accepts}'}"
         return kind(f"{name}: {text}" if name else text, errno=number, filename=os.fspath(path))
 

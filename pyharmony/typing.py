@@ -60,6 +60,7 @@ __all__ = [
     "Picture",
     "Position",
     "Positions",
+    "Quality",
     "ReadableFile",
     "Rng",
     "SegmentMethod",
@@ -126,6 +127,9 @@ Chroma = Literal["transport", "temperature"]
 ImageFormat = Literal["jpeg", "jpg", "png", "webp", "tiff", "tif", "bmp", "avif"]
 """The formats that are written."""
 
+Quality: TypeAlias = int | Literal["original"]
+"""The quality of JPEG, WebP and AVIF, 1 to 100; 'original' for a JPEG with what is unchanged of another one."""
+
 DataKind = Literal["shards", "iharmony4", "manifest", "tar", "tfrecord", "triples", "photos", "coco", "scenes"]
 """The layout of a data set."""
 
@@ -133,10 +137,10 @@ SynthesisMethod = Literal[
     "reinhard", "xiao_ma", "fecker", "idt", "mkl", "luminance_temperature", "match_histogram",
     "lut_mix", "retouch", "brightness_contrast", "temperature",
 ]  # fmt: skip
-"""The way in which `pyharmony.data.Synthesis` makes composites of photos."""
+"""The way in which `pyharmony.learn.data.Synthesis` makes composites of photos."""
 
 Task = Literal["harmonize", "blend", "realism", "segment", "style", "upscale"]
-"""The purpose of a network of `pyharmony.models`."""
+"""The purpose of a network of `pyharmony.networks.models`."""
 
 PartialConvMethod = Literal["auto", "rows", "dense"]
 """The windows that layers with a `pyharmony.ops.MaskPlan` compute: by their share, those with a known pixel, or all."""
@@ -145,7 +149,7 @@ SpectralNormOrder = Literal["legacy", "parametrization"]
 """The spectral normalisation of torch that is reproduced bit for bit."""
 
 SpectralNormUpdate = Literal["step", "forward"]
-"""The time at which `pyharmony.nn.SpectralNormGroup` iterates."""
+"""The time at which `pyharmony.networks.nn.SpectralNormGroup` iterates."""
 
 # Arrays and images
 
@@ -191,7 +195,7 @@ class SlicedArray(Protocol):
 
 
 class Network(Protocol):
-    """A `torch.nn.Module`, such as a model of `pyharmony.models`."""
+    """A `torch.nn.Module`, such as a model of `pyharmony.networks.models`."""
 
     def parameters(self, recurse: bool = ...) -> Iterator[Any]: ...
 

@@ -4,12 +4,12 @@ The commands, the requests to the service and its OpenAPI, the fields of the pag
 reference are generated from them. Nothing here loads NumPy, so that the help of a command is fast.
 """
 
-from .composites import ADJUST, COMPOSE, MERGE, PLACE, REFLECTION, SEGMENT, SHADOW, SUPER_RESOLVE
-from .images import BLEND, EDIT, FIELDS, FLAGS, HARMONIZE, HINTS, Kind, Style, harmonize_methods
+from .composites import ADJUST, APPLY_EDIT, COMPOSE, MERGE, PLACE, REFLECTION, SEGMENT, SHADOW, SUPER_RESOLVE
+from .images import BLEND, EDIT, FIELDS, FLAGS, HARMONIZE, HINTS, QUALITY, Style, harmonize_methods
 from .option import IMAGE, Call, File, Group, Name, Numbers, Option, flag, points_of
 
 __all__ = [
-    "ADJUST", "BLEND", "COMPOSE", "EDIT", "FIELDS", "FLAGS", "HARMONIZE", "HINTS", "IMAGE", "MERGE", "PLACE",
-    "REFLECTION", "SEGMENT", "SHADOW", "SUPER_RESOLVE", "Call", "File", "Group", "Kind", "Name", "Numbers", "Option",
-    "Style", "flag", "harmonize_methods", "points_of",
+    "ADJUST", "APPLY_EDIT", "BLEND", "COMPOSE", "EDIT", "FIELDS", "FLAGS", "HARMONIZE", "HINTS", "IMAGE", "MERGE",
+    "PLACE", "QUALITY", "REFLECTION", "SEGMENT", "SHADOW", "SUPER_RESOLVE", "Call", "File", "Group", "Name",
+    "Numbers", "Option", "Style", "flag", "harmonize_methods", "points_of",
 ]  # fmt: skip

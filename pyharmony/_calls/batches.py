@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .composites import COMPOSE, SEGMENT, SHADOW, SUPER_RESOLVE
-from .images import BLEND, HARMONIZE, Kind
+from .composites import APPLY_EDIT, COMPOSE, SEGMENT, SHADOW, SUPER_RESOLVE
+from .images import BLEND, HARMONIZE
 from .option import Call, Name, Option
 
-__all__ = ["BATCHES", "OF_ALL", "SYNTH", "inputs_of"]
+__all__ = ["BATCHES", "OF_ALL", "SYNTH"]
 
 SYNTH = Call(
     command="synth",
     inputs={"image": "A photo.", "mask": "The mask of its object."},
+    items={"image": True, "mask": True},
+    suffix=".png",
+    roles=("composite", "mask", "target"),
     options=(
-        Option("method", Name("synth"), "How colours change, of `pyharmony.data.METHODS`.",
+        Option("method", Name("synth"), "How colours change, of `pyharmony.learn.data.METHODS`.",
                "one of those without a reference"),
         Option("seed", int, "The seed of all random numbers.", value=0, low=0),
         Option("size", int, "The sides in pixels.", "those of the photo", low=8),
@@ -27,23 +30,8 @@ BATCHES: dict[str, Call] = {
     call.command: call
     for call in (
         COMPOSE, BLEND, HARMONIZE, replace(SEGMENT, options=(*SEGMENT.options, _MASK_ONLY, _KEEP_BACKGROUND)), SHADOW,
-        SUPER_RESOLVE, SYNTH,
+        SUPER_RESOLVE, SYNTH, APPLY_EDIT,
     )
 }  # fmt: skip
 #: The options of the calls that have one value for all items of a run.
 OF_ALL = ("format", "quality", "keep_gps", "save_mask")
-#: The inputs of the operations whose calls name them otherwise, and those that every item needs.
-_INPUTS = {
-    "compose": (("subject", "background", "mask"), ("subject", "background")),
-    "segment": (("image", "mask"), ("image",)),
-    "shadow": (("image", "mask"), ("image", "mask")),
-    "super-resolve": (("image",), ("image",)),
-    "synth": (("image", "mask"), ("image", "mask")),
-}
-
-
-def inputs_of(operation: str) -> dict[str, bool]:
-    """Returns the names of the inputs of an operation, and whether every item needs it; the first one varies."""
-    call = BATCHES[operation]
-    names, needed = (tuple(call.inputs), call.needed) if isinstance(call, Kind) else _INPUTS[operation]
-    return {name: name in needed for name in names}

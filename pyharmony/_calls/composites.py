@@ -14,6 +14,8 @@ COMPOSITE_BLENDS = ("alpha", "gaussian-poisson", "poisson")
 SEGMENT = Call(
     command="segment",
     inputs={"image": "The image."},
+    items={"image": True, "mask": False},
+    suffix=".png",
     options=(
         Option("points", POINTS, "A click on the object, or several; repeatable.", many=True, argument=False),
         Option("beside", POINTS, "A click outside the object, or several; repeatable.", many=True, argument=False),
@@ -36,15 +38,19 @@ PLACE = Call(
     options=(
         Option("mask", IMAGE, "The mask of the person or object.", "the alpha of SUBJECT"),
         Option("people", IMAGE, "The mask of a person in BACKGROUND; repeatable.", "detected", many=True),
-        Option("heads", RECTANGLE, "The head of each of --people, in their order.", "detected", many=True),
-        Option("faces", RECTANGLE, "A face in BACKGROUND that must stay visible; repeatable.", many=True, value=()),
+        Option("heads", RECTANGLE, "The head of each of --people, in their order.", "detected", many=True,
+               unit="background"),
+        Option("faces", RECTANGLE, "A face in BACKGROUND that must stay visible; repeatable.", many=True, value=(),
+               unit="background"),
         Option("others", IMAGE, "A mask of more people in BACKGROUND, not separated.", "detected"),
-        Option("head", RECTANGLE, "The head of the subject.", "detected"),
+        Option("head", RECTANGLE, "The head of the subject.", "detected", unit="subject"),
         Option("person", bool, "Whether the subject is a person.", "detected", off="--no-person"),
         Option("cut", ("left", "top", "right", "bottom"), "A side at which the subject is cropped; repeatable.",
                "detected", many=True),
-        Option("scale", float, "The factor of the subject's size, above 0, at most 1000.", "estimated"),
-        Option("most", float, "The largest factor, if --scale is not given.", "2.5, more in large photos"),
+        Option("scale", float, "The factor of the subject's size, above 0, at most 1000.", "estimated",
+               unit="background/subject"),
+        Option("most", float, "The largest factor, if --scale is not given.", "2.5, more in large photos",
+               unit="background/subject"),
         Option("roll", float, "The rotation in degrees, clockwise.", "as upright as BACKGROUND", low=-180, high=180),
         Option("flip", bool, "Try the mirrored subject too.", value=False),
         Option("k", int, "The number of places.", value=5, low=1),
@@ -58,6 +64,7 @@ SHADOW = Call(
         "image": "The image, with the object or without.",
         "mask": "The mask of the object, of the size of IMAGE.",
     },
+    items={"image": True, "mask": True},
     options=(
         Option("azimuth", float, "The direction of the light, in degrees to the right of the viewing direction.",
                value=150.0, low=-360, high=360),
@@ -111,6 +118,7 @@ ADJUST = Call(
 SUPER_RESOLVE = Call(
     command="super-resolve",
     inputs={"image": "The image, or - for stdin."},
+    items={"image": True},
     options=(
         Option("scale", int, "The factor of its width and height.", metavar="2|4", value=2),
         Option("method", Name("super-resolve"), "auto, srgan, lanczos or bicubic.", value="auto", argument=False),
@@ -124,6 +132,7 @@ COMPOSE = Call(
         "subjects": "Photos with a subject each, and the background.",
         "background": "The photo to put them into.",
     },
+    items={"subject": True, "background": True, "mask": False},
     options=(
         Option("points", POINTS, "A click on the subject, or several.", each="points", on_page="stage"),
         Option("box", RECTANGLE, "A rectangle around the subject.", each="boxes", on_page="stage"),
@@ -149,11 +158,12 @@ COMPOSE = Call(
         Option("strength", float,
                "How much the subject is matched to the scene: 0 is a plain paste, without match or shadow; 1 is full.",
                value=1.0, low=0, high=2, on_page="strength"),
-        Option("blend", COMPOSITE_BLENDS, "The blend.", value="auto", auto=True, in_recipe=True, on_page="blend"),
+        Option("blend", COMPOSITE_BLENDS, "The blend.", value="auto", auto=True, in_recipe=True, neutral="alpha",
+               on_page="blend"),
         Option("sharpness", float, "How much of the scene's blur the subject gets.", value=1.0, low=0, high=1,
-               look=True, in_recipe=True, on_page="field"),
+               look=True, in_recipe=True, neutral=0, on_page="field"),
         Option("grain", float, "How much of the scene's grain the subject gets.", value=1.0, low=0, high=1,
-               look=True, in_recipe=True, on_page="field"),
+               look=True, in_recipe=True, neutral=0, on_page="field"),
         Option("shadow", Group(SHADOW, auto=True), "A soft shadow; auto: if the ground under the subject is visible.",
                value="auto", in_recipe=True, on_page="shadow"),
         Option("reflection", Group(REFLECTION), "A reflection in water or on a polished floor.", value=False,
@@ -171,6 +181,27 @@ COMPOSE = Call(
         "top": "-k", "merge": "`pyharmony merge`", "azimuth": "--shadow-azimuth", "elevation": "--shadow-elevation",
         "tip": "--shadow-tip", "softness": "--shadow-softness", "base": "an option of `pyharmony merge`",
     },
+)  # fmt: skip
+
+APPLY_EDIT = Call(
+    command="apply-edit",
+    inputs={"original": "The photograph.", "edited": "Its edit, as an AI model returned it."},
+    items={"original": True, "edited": True, "mask": False},
+    options=(
+        Option("mask", IMAGE, "The part of ORIGINAL that may change.", "all of it"),
+        Option("changes", INDICES, "The changes to apply, by their numbers from 0, the largest first.", "all of them",
+               none=True),
+        Option("align", bool, "Undo motion.", value=True, off="--no-align"),
+        Option("colors", ("original", "edit"), "Undo the drift of colours, or give ORIGINAL those of EDITED.",
+               value="original"),
+        Option("frame", ("original", "edit"), "The frame of OUT; that of EDITED if it shows more, an outpainting.",
+               value="original"),
+        Option("sharpness", bool, "Give the changes the sharpness of ORIGINAL.", value=True, off="--no-sharpness"),
+        Option("grain", bool, "Give the changes the grain of ORIGINAL.", value=True, off="--no-grain"),
+        Option("upscale", ("lanczos", "srgan"), "How changes are enlarged to ORIGINAL; srgan adds details.",
+               value="lanczos"),
+        _KEEP_GPS,
+    ),
 )  # fmt: skip
 
 MERGE = Call(

@@ -31,33 +31,6 @@ class Style:
 FLAGS, FIELDS = Style(True), Style(False)
 
 
-@dataclass(frozen=True)
-class Kind(Call):
-    """A call on one image, of which a list may have one in each row; the last of its inputs is the mask.
-
-    Attributes:
-        primary: the input whose kind the result has.
-        modes: functions of `pyharmony.blend`, or methods of `pyharmony.harmonize`; the default comes first.
-        chooser: the option that selects the mode.
-        phase: the name of the computation in timings.
-    """
-
-    primary: str
-    modes: tuple[str, ...]
-    chooser: str = "mode"
-    phase: str = "solve"
-
-    @property
-    def harmonizes(self) -> bool:
-        return self.chooser == "method"
-
-    @property
-    def needed(self) -> tuple[str, ...]:
-        """The required inputs: all but the mask in blends and edits."""
-        names = tuple(self.inputs)
-        return names if self.harmonizes else names[:-1]
-
-
 def harmonize_methods() -> list[str]:
     """Returns the names of all methods of harmonisation: functions, and weights that come with pyharmony."""
     return [*_METHODS, *(entry.name for entry in _shipped.every() if entry.task == "harmonize")]
@@ -80,34 +53,40 @@ _COLOR_WEIGHT_SCALE = Option(
     metavar="F", low=0, argument=False,
 )  # fmt: skip
 _TOLERANCE = "by depth, 0.25 at 8 bits"
+QUALITY = Option(
+    "quality", int,
+    "The quality of JPEG, WebP and AVIF; original: what is unchanged of a JPEG stays as it is.", "95",
+    metavar="1..100|original", low=1, high=100, word="original", argument=False,
+)  # fmt: skip
 _FILE_OPTIONS = (
     Option(
         "format", Name("format"), "The format of OUT: jpeg, png, webp, tiff, bmp, avif.", "by its suffix",
         metavar="NAME", argument=False,
     ),
-    Option(
-        "quality", int, "The quality of JPEG, WebP and AVIF.", "95",
-        metavar="1..100", low=1, high=100, argument=False,
-    ),
+    QUALITY,
     Option("keep_gps", bool, "Keep the GPS position in the metadata.", argument=False),
 )  # fmt: skip
 
-BLEND = Kind(
+BLEND = Call(
     command="blend",
     inputs={
         "src": "The source image; its alpha multiplies the mask.",
         "dst": "The destination image, whose kind the result has.",
         "mask": "A grey image of SRC's size, white inside, hard or soft.",
     },
+    items={"src": True, "dst": True, "mask": False},
     primary="dst",
     modes=_BLENDS,
     options=(
         Option("mode", _BLENDS, "The blend.", f"{_BLENDS[0]}; alpha with --harmonize", argument=False),
         Option(
             "at", POINT, "The position of SRC's first pixel in DST, may be fractional or negative; none: equal sizes.",
-            metavar="X,Y",
+            metavar="X,Y", unit="dst",
         ),
-        Option("scale", float, "The factor of SRC's size; its first pixel stays at X,Y.", "1", metavar="F", low=0),
+        Option(
+            "scale", float, "The factor of SRC's size; its first pixel stays at X,Y.", "1", metavar="F", low=0,
+            neutral=1.0, unit="dst/src",
+        ),
         Option(
             "dst_valid", IMAGE,
             "A grey image of DST's size, black where DST is unknown, such as erased; alpha 0 is unknown too.",
@@ -149,7 +128,7 @@ BLEND = Kind(
         Option("nz", int, "the length of the noise vector.", "that of FILE", ("gp-gan",), "N", 1),
         Option("n_iteration", int, "the maximal number of iterations.", "1000", ("gp-gan",), "N", 1),
         Option("seed", int, "the seed of the first noise vector.", "0", ("gp-gan",), "N", 0),
-        Option("feather", float, "the width of a ramp inside the contour.", "0", ("alpha",), "PIXELS", 0),
+        Option("feather", float, "the width of a ramp inside the contour.", "0", ("alpha",), "PIXELS", 0, unit="dst"),
         Option("levels", int, "the number of levels of the pyramid.", "by size", ("laplacian",), "N", 0, 16),
         Option("tolerance", float, "the largest error, in 8-bit levels.", _TOLERANCE, _SOLVED, "T", 1e-9),
         Option(
@@ -179,10 +158,10 @@ BLEND = Kind(
         *_FILE_OPTIONS,
     ),
 )  # fmt: skip
-EDIT = Kind(
+EDIT = Call(
     command="edit",
     inputs={"image": "The image.", "mask": "A grey image of its size, white in the region to edit; none: all."},
-    primary="image",
+    items={"image": True, "mask": False},
     modes=_EDITS,
     options=(
         Option("mode", _EDITS, "The edit; required, since each changes the image in another way.", argument=False),
@@ -202,18 +181,18 @@ EDIT = Kind(
         *_FILE_OPTIONS,
     ),
 )  # fmt: skip
-HARMONIZE = Kind(
+HARMONIZE = Call(
     command="harmonize",
     inputs={
         "image": "The image with the object in it, or a folder of them.",
         "mask": "A grey image of its size, white on the object; for a folder, a folder.",
     },
-    primary="image",
+    items={"image": True, "mask": True},
     modes=_METHODS,
     options=(
         Option(
             "at", POINT, "The position of the first pixel of a smaller MASK in IMAGE; none: equal sizes.",
-            metavar="X,Y",
+            metavar="X,Y", unit="image",
         ),
         Option(
             "method", Name("harmonize"), f"{', '.join(_METHODS)}, or weights that come with pyharmony.", _METHODS[0],

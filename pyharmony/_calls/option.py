@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 from .. import _shipped
@@ -129,13 +129,17 @@ class Option:
         argument: whether it is passed to the mode's function unchanged.
         value: the default of the function; None: it is estimated, or there is none.
         auto: whether 'auto' is accepted in addition to the type.
+        word: a word that is accepted in addition to the type; empty: none.
         none: whether the step may be turned off: 'none' on the command line, null in a request, None in Python.
         each: the argument that has one value for each subject; empty: one value for all.
         shared: whether one value of such an option may apply to all subjects.
         many: whether it is a list, passed by repeating the option.
         look: whether it changes how a subject is matched, so that a preview of one subject needs it too.
         in_recipe: whether recipes store it under its name.
-        is_new: whether older recipes lack it; they have the value of a plain paste.
+        is_new: whether older recipes lack it; they have the neutral value.
+        neutral: the value without effect, which a plain paste has, as in recipes; None: the step is off.
+        unit: the input in whose pixels it is, or, as 'dst/src', how many pixels of one input it is for each of another;
+            empty: it does not depend on sizes.
         on_page: the control of the page that sets it, 'field' if it is generated from this description; empty: the page
             has none, and `about` need not be shown there.
     """
@@ -152,6 +156,7 @@ class Option:
     argument: bool = True
     value: Any = None
     auto: bool = False
+    word: str = ""
     none: bool = False
     each: str = ""
     shared: bool = False
@@ -159,6 +164,8 @@ class Option:
     look: bool = False
     in_recipe: bool = False
     is_new: bool = False
+    neutral: Any = None
+    unit: str = ""
     on_page: str = ""
 
     @property
@@ -168,6 +175,8 @@ class Option:
     @property
     def inner(self) -> tuple[Option, ...]:
         """The options of the arguments of a Group, with the names of their flags, such as shadow_azimuth."""
+        if not isinstance(self.type, Group):
+            return ()
         return tuple(
             replace(one, name=f"{self.name}_{one.name}", each=self.each, shared=self.shared)
             for one in self.type.call.options
@@ -204,12 +213,13 @@ class Option:
         """
         if self.none and text == "none":
             return () if isinstance(self.type, Numbers) else None
-        if self.auto and text == "auto":
+        if (self.auto and text == "auto") or (self.word and text == self.word):
             return text
         try:
             return self._converted(text)
         except ValueError as error:
             words = [word for word, accepted in (("auto", self.auto), ("none", self.none)) if accepted]
+            words += [self.word] * bool(self.word)
             raise ValueError(" or ".join([*words, str(error)])) from None
 
     def gathered(self, values: list[Any]) -> list[Any]:
@@ -243,15 +253,6 @@ class Option:
     def identifiers(self) -> tuple[str, ...]:
         """The words that are accepted, as Python and recipes spell them: names have underscores."""
         return tuple(word.replace("-", "_") for word in self.type)
-
-    @property
-    def plain(self) -> Any:
-        """The value of a plain paste, as in recipes: the first word, the lowest number, or off."""
-        if isinstance(self.type, tuple):
-            return self.identifiers[0]
-        if self.type is bool:
-            return False
-        return None if self.none or isinstance(self.type, Group) else self.low
 
     def accepts(self, value: Any) -> bool:
         """Returns whether a value of JSON, as in recipes, is accepted; the arguments of a Group are not checked."""
@@ -315,16 +316,67 @@ def _written(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Call:
-    """A call on images, with a description of each input; renamed: former spellings of options, with the new ones."""
+    """A call on images.
+
+    Attributes:
+        inputs: its images, with a description of each.
+        renamed: former spellings of options, with the new ones.
+        items: the inputs of an item of a list or a run, and whether every item needs it; the first one varies.
+        modes: functions of `pyharmony.blend`, or methods of `pyharmony.harmonize`, of which the call runs one, the
+            first by default; empty: it has a function of its own.
+        chooser: the option that selects the mode.
+        primary: the input whose kind the result of a mode has.
+        phase: the name of a mode's computation in timings.
+        suffix: the suffix of the outputs of a run, if those of images may not store them; empty: that of the image.
+        roles: the folders of the files of an item; empty: an item has one file.
+    """
 
     command: str
     inputs: Mapping[str, str]
     options: tuple[Option, ...]
-    renamed: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    _: KW_ONLY
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    items: Mapping[str, bool] = field(default_factory=dict)
+    modes: tuple[str, ...] = ()
+    chooser: str = "mode"
+    primary: str = "image"
+    phase: str = "solve"
+    suffix: str = ""
+    roles: tuple[str, ...] = ()
 
     @property
     def by_name(self) -> dict[str, Option]:
         return {option.name: option for option in self.options}
+
+    @property
+    def flat(self) -> tuple[Option, ...]:
+        """The options, and after a step, or in place of a Group that is none, those of its arguments."""
+        return tuple(
+            one
+            for option in self.options
+            for one in (option, *option.inner)
+            if not isinstance(one.type, Group) or one.type.is_step
+        )
+
+    def grouped(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns values of the flat options with those of the arguments of a Group in it."""
+        options = dict(values)
+        for option in self.options:
+            own = {one.name: options.pop(one.name) for one in option.inner if one.name in options}
+            if own:
+                others = options.get(option.name)
+                others = dict(others) if isinstance(others, Mapping) else {}
+                options[option.name] = others | {name[len(option.name) + 1 :]: value for name, value in own.items()}
+        return options
+
+    @property
+    def harmonizes(self) -> bool:
+        return bool(self.modes) and self.chooser == "method"
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The inputs that every item needs."""
+        return tuple(name for name, is_needed in self.items.items() if is_needed)
 
     def arguments(self, values: Mapping[str, Any], count: int = 1, several: bool = False) -> dict[str, Any]:
         """Returns the keyword arguments of the function for values of options, by name; missing ones are omitted.

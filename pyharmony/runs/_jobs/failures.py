@@ -13,8 +13,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from .. import errors
-from ..errors import NativeError, PyHarmonyError, PyHarmonyWarning, Reason, RunError
+from ... import errors
+from ...errors import NativeError, PyHarmonyError, PyHarmonyWarning, Reason, RunError
 
 
 class Code(IntEnum):
@@ -74,7 +74,7 @@ def reading_or_writing(source: Path, output: Path) -> Iterator[None]:
 #: Texts of the interfaces by the code of an error, in place of the library's; sizes of images are width first.
 _TEXTS = {"wrong-size": "{given} pixels, expected {expected}"}
 #: Hints of the interfaces by code, in place of the library's, which name Python functions.
-_HINTS = {"format-lacks-alpha": "use {able}", "format-lacks-depth": "use {able}"}
+_HINTS = {"format-lacks-alpha": "use {able}", "format-lacks-depth": "use {able}", "original-unknown": ""}
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
-from .._calls import BLEND, EDIT, HARMONIZE, File, Kind, Numbers
-from .._warnings import warn
-from ..errors import ArgumentError, RunError
-from ..io.folders import images_in, tell_of_others
-from ..typing import ImageFormat
+from ..._calls import BLEND, EDIT, HARMONIZE, Call, File, Numbers
+from ..._warnings import warn
+from ...errors import ArgumentError, RunError
+from ...io.folders import images_in, tell_of_others
+from ...typing import ImageFormat
 from .failures import Code, reading
 from .task import STREAM, Request, Task, check_outputs, task_of
 
@@ -33,23 +33,20 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RunError(f"{name}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     folder = Path() if table == STREAM else Path(table).parent
+    name_of = names_by_column(request.columns, (*request.kind.inputs, "out", *request.kind.by_name))
+
+    def check(columns: list[str]) -> None:
+        check_columns(columns, name, name_of, (*request.kind.needed, "out"), request.columns)
+        if others := [column for column in columns if column not in name_of]:
+            warn(f"{name}: columns that are no inputs or options, which the results repeat: {', '.join(others)}")
+
     tasks: list[tuple[dict[str, Any], Task]] = []
-    try:
-        columns, name_of = _columns(next(rows, []), name, request)
-        for cells in rows:
-            if any(cell.strip() for cell in cells):
-                where = f"{name}, line {rows.line_num}"
-                if len(cells) != len(columns):
-                    raise RunError(f"{where}: {len(cells)} cells, expected {len(columns)}", Code.INPUT)
-                filled_cells = {column: cell for column, cell in zip(columns, cells, strict=True) if cell.strip()}
-                carried = {column: cell for column, cell in filled_cells.items() if column not in name_of}
-                filled_cells = {name_of[column]: cell for column, cell in filled_cells.items() if column in name_of}
-                key = {"line": rows.line_num, **({"columns": carried} if carried else {})}
-                tasks.append((key, _task(filled_cells, where, folder, request)))
-    except csv.Error as error:
-        raise RunError(f"{name}, line {rows.line_num}: {error}", Code.INPUT) from None
+    for line, row in csv_rows(io.StringIO(text, newline=""), name, check):
+        carried = {column: cell for column, cell in row.items() if column not in name_of}
+        cells = {name_of[column]: cell for column, cell in row.items() if column in name_of}
+        key = {"line": line, **({"columns": carried} if carried else {})}
+        tasks.append((key, _task(cells, f"{name}, line {line}", folder, request)))
     if not tasks:
         raise RunError(f"{name}: contains no rows", Code.INPUT)
     _check_rows(tasks, name, request)
@@ -59,6 +56,16 @@ def rows_of(table: str, request: Request, stdin: BinaryIO | None = None) -> list
 def column_of(cell: str) -> str:
     """Returns the name of a column from the cell of a table's header."""
     return cell.strip().lower().replace("-", "_")
+
+
+def separator_of(header: Sequence[str]) -> str:
+    """Returns the end of a message about the columns of a CSV table that is separated by something else; else ''."""
+    mark = next((mark for mark in _SEPARATORS if len(header) == 1 and mark in header[0]), None)
+    return f"; the file is separated by {mark!r}, expected ','" if mark else ""
+
+
+#: The separators of CSV files in place of the comma; some spreadsheets write them, by the country that is set.
+_SEPARATORS = (";", "\t", "|")
 
 
 def names_by_column(columns: Mapping[str, str], accepted: Iterable[str]) -> dict[str, str]:
@@ -74,21 +81,41 @@ def names_by_column(columns: Mapping[str, str], accepted: Iterable[str]) -> dict
     return names | {column_of(column): name for name, column in columns.items()}
 
 
-def _columns(header: list[str], name: str, request: Request) -> tuple[list[str], dict[str, str]]:
-    """Returns the columns of a table, and which inputs and options they are."""
-    kind, columns = request.kind, [column_of(cell) for cell in header]
-    name_of = names_by_column(request.columns, (*kind.inputs, "out", *kind.by_name))
-    names = [name_of.get(column) for column in columns]
-    for one in (*kind.needed, "out"):
-        if one not in names:
-            own = request.columns.get(one, one)
-            raise RunError(f"{name}: column {own!r} is missing; the columns are {', '.join(name_of)}", Code.INPUT)
-    for i, column in enumerate(columns):
-        if column in columns[:i]:
-            raise RunError(f"{name}: column {column!r} occurs twice", Code.INPUT)
-    if others := [column for column in columns if column not in name_of]:
-        warn(f"{name}: columns that are no inputs or options, which the results repeat: {', '.join(others)}")
-    return columns, name_of
+def check_columns(
+    columns: list[str], name: str, name_of: Mapping[str, str], needed: Sequence[str], own: Mapping[str, str]
+) -> None:
+    """Refuses a table without a column that is needed, or with one twice; own: the columns that have other names."""
+    there = [name_of.get(column) for column in columns]
+    missing = next((one for one in needed if one not in there), None)
+    twice = next((column for column in columns if columns.count(column) > 1), None)
+    if missing is not None and not any(columns):
+        names = ", ".join(own.get(one, one) for one in needed)
+        raise RunError(f"{name}: has no columns, expected at least {names}", Code.INPUT)
+    if missing is not None:
+        text = f"column {own.get(missing, missing)!r} is missing; there are {', '.join(columns)}{separator_of(columns)}"
+        raise RunError(f"{name}: {text}", Code.INPUT)
+    if twice is not None:
+        raise RunError(f"{name}: column {twice!r} occurs twice", Code.INPUT)
+
+
+def csv_rows(
+    file: Iterable[str], name: str, check: Callable[[list[str]], None]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields the number of the line of each row, and its cells that are not empty; check: refuses a header."""
+    table = csv.reader(file, strict=True)
+    try:
+        header = [column_of(cell) for cell in next(table, [])]
+        check(header)
+        for cells in table:
+            if any(cell.strip() for cell in cells):
+                if len(cells) != len(header):
+                    text = f"{name}, line {table.line_num}: {len(cells)} cells, expected {len(header)}"
+                    raise RunError(text, Code.INPUT)
+                yield table.line_num, {column: cell for column, cell in zip(header, cells, strict=True) if cell.strip()}
+    except csv.Error as error:
+        raise RunError(f"{name}, line {table.line_num}: {error}", Code.INPUT) from None
+    except UnicodeDecodeError as error:
+        raise RunError(f"{name}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
 
 
 def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> Task:
@@ -117,7 +144,7 @@ def _task(cells: dict[str, str], where: str, folder: Path, request: Request) -> 
         raise RunError(f"{where}: {failure}", Code.INPUT) from None
 
 
-def option_of(kind: Kind, column: str, text: str, folder: Path) -> Any:
+def option_of(kind: Call, column: str, text: str, folder: Path) -> Any:
     """Returns the value of an option for the text of a cell; the path of a file is relative to the table's folder.
 
     ValueError: the text is not accepted; the message says what is.

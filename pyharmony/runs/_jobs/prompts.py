@@ -1,11 +1,12 @@
-"""The prompts of a segmentation, from the options of its call."""
+"""The prompts of a segmentation, from the options of its call, and the image that it writes."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from .._calls import SEGMENT, points_of
+from ..._calls import SEGMENT, points_of
 
 
 def prompted(session: Any, options: Mapping[str, Any]) -> Any:
@@ -23,3 +24,16 @@ def prompted(session: Any, options: Mapping[str, Any]) -> Any:
     for line in options.get("scribble_beside", ()):
         segments = session.scribble(line, add=False)
     return segments
+
+
+def object_of(
+    picture: Any, alpha: Any, *, mask_only: bool = False, crop: bool = False, keep_background: bool = False
+) -> Any:
+    """Returns the object of a picture as it is written: a cut-out, or the alpha alone as a grey picture."""
+    from ... import segmentation
+    from ..._images.region import bounding_box
+
+    if not mask_only:
+        return segmentation.cutout(picture, alpha, crop=crop, keep_background=keep_background)
+    part = bounding_box(alpha).of(alpha) if crop else alpha
+    return dataclasses.replace(picture, pixels=part[..., None], profile=None, format=None)

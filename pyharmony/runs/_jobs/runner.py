@@ -1,4 +1,4 @@
-"""The worker: it reads the images of a task, computes the result, and writes it."""
+"""The runner: it reads the images of a task, computes the results, and writes them."""
 
 from __future__ import annotations
 
@@ -8,45 +8,21 @@ import os
 import re
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-import numpy as np
-
-from .. import _shipped, blend
-from .._arrays import VALUE_RANGE
-from .._calls import HINTS
-from .._images.levels import in_levels
-from ..errors import ArgumentError, ConfidenceWarning, PyHarmonyWarning, Reason, RunError, UnchangedWarning
-from ..upscaling import super_resolve
-from .failures import Code, reading, translated, writing
+from ... import _checks, _shipped
+from ..._calls.batches import SYNTH
+from ...errors import ArgumentError, Reason, RunError
+from .failures import Code, reading, writing
+from .functions import run_call, run_mode
 from .task import STREAM, Request, Task, is_stream
 
 if TYPE_CHECKING:
-    from ..io import Picture
-    from ..typing import ImageFormat
-
-
-class Clock:
-    """The milliseconds of each phase."""
-
-    def __init__(self) -> None:
-        self.ms: dict[str, float] = {}
-        self._start = time.perf_counter()
-
-    @contextlib.contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.ms[name] = milliseconds(start)
-
-    def done(self) -> dict[str, float]:
-        return {**self.ms, "total": milliseconds(self._start)}
+    from ...io import Picture
+    from ...typing import ImageFormat
 
 
 def milliseconds(start: float) -> float:
@@ -67,32 +43,66 @@ def pixels_of(text: str | None) -> int | None:
 
 @dataclass
 class Work:
-    """A task on its way through the phases of a worker.
+    """A task on its way through the phases of a runner.
 
     Attributes:
+        step: how often it has been tried with less memory.
         record: its record, which each phase completes.
-        pictures: the images, from decoding until the result is computed.
-        result, mask: the result and, if it is saved, the mask at its size, until they are encoded.
+        figures: the part of the record that the results of a run repeat.
+        pictures: the images, from decoding until the results are computed.
+        results: the results by their roles, until they are encoded.
+        whole: the width and height of the image, if it was decoded at a reduced size.
+        is_copy: whether the result is a copy of an input.
+        ms: the milliseconds of each phase.
+        source_of: that of the runner.
     """
 
     task: Task
+    step: int = 0
     record: dict[str, Any] = field(default_factory=dict)
-    clock: Clock = field(default_factory=Clock)
+    figures: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     pictures: dict[str, Picture] = field(default_factory=dict)
-    result: Any = None
-    mask: Picture | None = None
+    results: dict[str, Picture] = field(default_factory=dict)
+    whole: tuple[int, int] | None = None
+    is_copy: bool = False
+    ms: dict[str, float] = field(default_factory=dict)
+    start: float = field(default_factory=time.perf_counter)
+    source_of: Callable[[str], Any] = field(default=lambda path: path)
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.ms[name] = milliseconds(start)
+
+    def sources(self, *names: str) -> list[Any]:
+        """Returns the files of inputs, to be named in the metadata of a composite."""
+        return [self.source_of(self.task.files[name]) for name in names]
+
+
+class Cache(Protocol):
+    """Decoded images by the paths of their files."""
+
+    def get(self, name: str) -> Picture | None: ...
+    def put(self, name: str, picture: Picture) -> None: ...
 
 
 @dataclass
-class Worker:
-    """The worker that runs the tasks of a request, with the state that they share.
+class Runner:
+    """Runs the tasks of a request, with the state that they share: it reads the images, computes, and writes.
 
     Attributes:
         stdin, stdout: the streams for '-'; None: there is none.
         figures: whether the record of a blend includes measurements of the solve.
         source_of: returns what `pyharmony.io.read` opens for the path of an input, which may denote part of a file.
+        cache: images that need not be read again.
+        report_phase: called when a phase begins, with its name, its number, and the number of phases.
         output_ids: the device and file numbers of the outputs of this run, if it overwrites files; otherwise empty, as
             existing files are refused.
+        networks: those of gp-gan by the paths of their weights.
     """
 
     request: Request
@@ -101,11 +111,13 @@ class Worker:
     figures: bool = False
     max_pixels: int | None = None
     source_of: Callable[[str], Any] = field(default=lambda path: path)
+    cache: Cache | None = None
+    report_phase: Callable[[str, int, int], None] = field(default=lambda *_: None)
     output_ids: set[tuple[int, int]] = field(default_factory=set)
     networks: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        from .. import get_device, set_device, set_num_threads
+        from ... import get_device, set_device, set_num_threads
 
         self.max_pixels = pixels_of(self.request.max_pixels)
         set_device(self.request.device or get_device(), strict=self.request.strict)
@@ -113,25 +125,28 @@ class Worker:
             set_num_threads(self.request.threads)
 
     def run(self, task: Task, warn: Callable[[Reason], None], where: str = "") -> dict[str, Any]:
-        """Computes one image and returns its record; `warn` gets the warnings, which begin with `where`.
+        """Runs a task and returns its record; `warn` gets the warnings, which begin with `where`.
 
         A failure names the image.
         """
         work = self.decode(task)
-        self.compute(work, warn, where)
+        self.compute(work, lambda reason: warn(reason.within(where)))
         return self.encode(work)
 
     def decode(self, task: Task) -> Work:
         """Reads the images of a task, the first of its three phases."""
-        work = Work(task)
-        record = work.record = {task.kind.chooser: task.mode, "options": task.options}
+        kind = task.kind
+        work = Work(task, source_of=self.source_of)
+        record = work.record = {kind.chooser: task.mode, "options": task.options} if kind.modes else {}
         if task.mode == "gp-gan":
-            with work.clock.phase("load"):
+            with work.phase("load"):
                 generator = self._network(task)
                 work.task = task = dataclasses.replace(task, arguments={**task.arguments, "generator": generator})
-        with work.clock.phase("decode"):
-            work.pictures = self._read(task)
-        self._check_target(task, work.pictures[task.kind.primary])
+        self.report_phase("decode", 1, 3)
+        with work.phase("decode"):
+            self._read(work)
+        if kind.modes:
+            self._check_target(task, work.pictures[kind.primary])
         for name, picture in work.pictures.items():
             height, width, channels = picture.pixels.shape
             record[name] = {
@@ -144,69 +159,52 @@ class Worker:
             }
         return work
 
-    def compute(self, work: Work, warn: Callable[[Reason], None], where: str = "") -> None:
-        """Computes the result of images that were read; they are released."""
-        task, pictures, record = work.task, work.pictures, work.record
-        with work.clock.phase(task.kind.phase):
-            (result, info), copied = self._computed(task, pictures, lambda reason: warn(reason.within(where)))
-        if task.save_mask is not None or (task.harmonize is not None and not copied):
-            work.mask = self._mask(task, pictures)
-        if work.mask is not None and task.harmonize is not None and not copied:
-            with work.clock.phase("harmonize"):
-                result, changed = self._harmonized(task, result, work.mask)
-            record["harmonize"] = _harmonize_figures(changed, task.harmonize.get("guard", True))
-        record["unchanged"] = copied
-        if task.kind.harmonizes:
-            record["harmonize"] = _harmonize_figures(info, task.arguments.get("guard", True))
-        elif info is not None:
-            names = ("method", "iterations", "max_error", "residual", "device", "peak_bytes", "reason", "clipped")
-            record["solve"] = {name: getattr(info, name) for name in names}
-        work.pictures = {}
-        if task.upscale != 1:
-            with work.clock.phase("upscale"), _failures_of(task, "upscale"):
-                result = super_resolve(result, task.upscale)
-        work.result = result
+    def compute(self, work: Work, warn: Callable[[Reason], None]) -> None:
+        """Computes the results of images that were read; they are released."""
+        kind = work.task.kind
+        self.report_phase(kind.phase, 2, 3)
+        if kind.modes:
+            work.results = run_mode(work, warn, self.request.device, self.figures)
+        else:
+            work.results = run_call(work, warn)
 
-    def encode(self, work: Work) -> dict[str, Any]:
-        """Writes the result and the mask, if it is asked for, and returns the record."""
-        task, record = work.task, work.record
-        with work.clock.phase("encode"):
-            record["output"] = self._write(task, work.result)
-            if task.save_mask is not None and work.mask is not None:
-                plain = dataclasses.replace(task, out=task.save_mask, format=None)
-                record["saved_mask"] = self._write(plain, work.mask)
-        record["ms"] = work.clock.done()
-        return record
+    def encode(self, work: Work, overwrite: bool = False) -> dict[str, Any]:
+        """Writes the results and returns the record; overwrite: whether files are replaced whatever the request."""
+        self.report_phase("encode", 3, 3)
+        with work.phase("encode"):
+            for role in work.results:
+                work.record["saved_mask" if role == "mask" else "output"] = self.write(work, role, overwrite)
+        work.record["ms"] = {**work.ms, "total": milliseconds(work.start)}
+        return work.record
 
     def _network(self, task: Task) -> Any:
         """Returns the network of gp-gan, loaded once for all tasks with the same weights."""
         path = task.arguments.get("generator", _shipped.GENERATOR)
         if path not in self.networks:
-            with _failures_of(task):
-                from ..models.gp_gan import generator_of
+            with task.failures():
+                from ...networks.models.gp_gan import generator_of
 
                 self.networks[path] = generator_of(path)
         return self.networks[path]
 
-    def _read(self, task: Task) -> dict[str, Picture]:
+    def _read(self, work: Work) -> None:
         """Reads the images, which are decoded in parallel."""
-        from ..io import read
+        task = work.task
+        cached = {} if self.cache is None else {name: self.cache.get(path) for name, path in task.files.items()}
+        contents: dict[str, Any] = {name: picture for name, picture in cached.items() if picture is not None}
+        names = [name for name in task.files if name not in contents]
 
-        contents: dict[str, Any] = {}
-
-        def one(name: str, path: str) -> None:
+        def one(name: str) -> None:
             try:
-                with reading(task.where(name)):
-                    source = self._stream(self.stdin, "stdin").read() if path == STREAM else self.source_of(path)
-                    contents[name] = read(source, name, max_pixels=self.max_pixels, keep_gps=task.keep_gps)
+                contents[name] = self._read_one(work, name)
             except Exception as error:
                 contents[name] = error
 
-        names = list(task.files)
-        others = [threading.Thread(target=one, args=(name, task.files[name]), daemon=True) for name in names[1:]]
+        others = [threading.Thread(target=one, args=(name,), daemon=True) for name in names[1:]]
         for thread in others:
             thread.start()
-        one(names[0], task.files[names[0]])
+        for name in names[:1]:
+            one(name)
         for thread in others:
             thread.join()
         for name in names:
@@ -214,7 +212,24 @@ class Worker:
             if isinstance(error, Exception):
                 failure = task.failure(error)
                 raise failure from (None if failure is error else error)  # no error is its own cause
-        return {name: contents[name] for name in names}
+            if self.cache is not None:
+                self.cache.put(task.files[name], contents[name])
+        work.pictures = {name: contents[name] for name in task.files}
+
+    def _read_one(self, work: Work, name: str) -> Picture:
+        from ...io import read
+        from ...io.files import read_square
+
+        task = work.task
+        path, side = task.files[name], task.arguments.get("size")
+        limits: dict[str, Any] = {"max_pixels": self.max_pixels, "keep_gps": task.keep_gps}
+        with reading(task.where(name)):
+            source = self._stream(self.stdin, "stdin").read() if path == STREAM else self.source_of(path)
+            if task.kind is not SYNTH or name != "image" or side is None:
+                return read(source, name, **limits)
+            _checks.number(side, "size", low=8, accepts="8 or more")
+            picture, work.whole = read_square(source, name, side, **limits)
+            return picture
 
     @staticmethod
     def _stream(stream: BinaryIO | None, name: str) -> BinaryIO:
@@ -222,81 +237,37 @@ class Worker:
             raise RunError(f"-: {name} is closed", Code.USAGE)
         return stream
 
-    def _call(self, task: Task, pictures: Mapping[str, Picture]) -> tuple[Picture, Any]:
-        arguments = dict(task.arguments)
-        arguments |= {name: pictures[name] for name in ("dst_valid", "base") if name in pictures}
-        if "color_weight" in pictures:
-            arguments["color_weight"] = _scaled(pictures["color_weight"], task.weight_scale)
-        images: list[Any] = [pictures.get(name) for name in task.kind.inputs]
-        result: Any
-        with _failures_of(task):
-            if task.kind.harmonizes:
-                from ..harmonization import harmonize
-
-                arguments |= {name: pictures[name] for name in HINTS if name in pictures}
-                return harmonize(*images, return_info=True, device=self.request.device, **arguments)
-            function = getattr(blend, task.mode.replace("-", "_"))
-            if self.figures:
-                result, info = function(*images, return_info=True, **arguments)
-                return result, info
-            return function(*images, **arguments), None
-
-    def _computed(
-        self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[Reason], None]
-    ) -> tuple[tuple[Picture, Any], bool]:
-        """Returns the result and its figures, and whether it is a copy of the input."""
-        with warnings.catch_warnings(record=True) as recorded:
-            warnings.simplefilter("always", PyHarmonyWarning)
-            outcome = self._call(task, pictures)
-        for warning in recorded:
-            # The warnings of harmonize are reported with its figures.
-            if not (task.kind.harmonizes and issubclass(warning.category, UnchangedWarning | ConfidenceWarning)):
-                message: PyHarmonyWarning = warning.message  # type: ignore[assignment]
-                warn(Reason(message.code, task.words.of(message)))
-        return outcome, any(issubclass(warning.category, UnchangedWarning) for warning in recorded)
-
-    def _mask(self, task: Task, pictures: Mapping[str, Picture]) -> Picture:
-        """Returns the mask at dst's size, in 8 bits, which every format can store."""
-        place = {name: task.arguments[name] for name in ("at", "scale") if name in task.arguments}
-        images: list[Any] = [pictures.get(name) for name in task.kind.inputs]
-        mask: Picture = blend.placed_mask(*images, **place)
-        return dataclasses.replace(mask, pixels=in_levels(mask.pixels))
-
-    def _harmonized(self, task: Task, picture: Picture, mask: Picture) -> tuple[Picture, Any]:
-        """Harmonizes the blended image."""
-        from ..harmonization import harmonize
-
-        with _failures_of(task, "harmonize"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", PyHarmonyWarning)  # reported with its figures
-            options: dict[str, Any] = {"device": self.request.device, **(task.harmonize or {})}
-            return harmonize(picture, mask, return_info=True, **options)
-
     def _check_target(self, task: Task, primary: Picture) -> None:
         """Refuses a file format that cannot store the result, before the computation."""
-        from ..io import check_target
+        from ...io import check_target
 
-        with _failures_of(task):
-            check_target(primary, self._target(task), format=_format(task), quality=task.quality)
+        with task.failures():
+            check_target(primary, self._target(task.out), format=_format(task), quality=task.quality)
 
-    def _target(self, task: Task) -> BinaryIO | str:
-        return self._stream(self.stdout, "stdout") if task.out == STREAM else task.out
+    def _target(self, path: str) -> BinaryIO | str:
+        return self._stream(self.stdout, "stdout") if path == STREAM else path
 
-    def _write(self, task: Task, picture: Picture) -> dict[str, Any]:
-        from ..io import write
+    def write(self, work: Work, role: str, overwrite: bool = False) -> dict[str, Any]:
+        """Writes one of the results, and returns its record; a mask has the format of its name."""
+        from ...io import write
 
+        task, path = work.task, work.task.outputs[role]
         if self.request.dry_run:
-            return {"path": task.out, "written": False}
-        target = self._target(task)
-        options: dict[str, Any] = {"format": _format(task), "quality": task.quality}
-        with _failures_of(task), writing("stdout" if task.out == STREAM else task.out):
+            return {"path": path, "written": False}
+        target, overwrite = self._target(path), overwrite or self.request.overwrite
+        is_mask = role == "mask"
+        options: dict[str, Any] = {"format": None if is_mask else _format(task), "quality": task.quality}
+        if is_mask and task.quality == "original":
+            options["quality"] = 95  # no pixel of the mask is one of the original
+        with task.failures(), writing("stdout" if path == STREAM else path):
             if not isinstance(target, str):
-                write(picture, target, **options)
+                write(work.results[role], target, **options)
                 target.flush()
                 return {"path": STREAM, "written": True}
             self.keep_apart(target)
-            write(picture, target, overwrite=self.request.overwrite or is_stream(Path(target)), **options)
+            write(work.results[role], target, overwrite=overwrite or is_stream(Path(target)), **options)
             stat = os.stat(target)
-            if self.request.overwrite:
+            if overwrite:
                 self.output_ids.add((stat.st_dev, stat.st_ino))
             return {"path": target, "written": True, "bytes": stat.st_size}
 
@@ -308,33 +279,5 @@ class Worker:
                 raise RunError(f"{out}: is also the output of another row", Code.INPUT)
 
 
-@contextlib.contextmanager
-def _failures_of(task: Task, option: str = "") -> Iterator[None]:
-    """Turns errors of the library into failures of the task; option: the one that needs what may not be installed."""
-    try:
-        with translated(task.failure, MemoryError):
-            yield
-    except ImportError as error:
-        before = f"{task.style.option(option)}: " if option else ""
-        raise RunError(f"{before}{error}", Code.UNEXPECTED, type(error).__name__) from error
-
-
 def _format(task: Task) -> ImageFormat | None:
     return task.format or ("png" if task.out == STREAM else None)
-
-
-def _scaled(picture: Picture, scale: float | None) -> Picture:
-    """Returns a map as floats, with white as `scale`."""
-    if scale is None:
-        return picture
-    pixels = picture.pixels
-    values = pixels.astype(np.float32) / np.float32(VALUE_RANGE[pixels.dtype.name])
-    if values.shape[2] == 4:  # alpha multiplies the values, as in a mask, unless it is 1 everywhere
-        values = values[..., :3] if (values[..., 3] == 1).all() else values[..., 3:]
-    return dataclasses.replace(picture, pixels=values * np.float32(scale), format=None)
-
-
-def _harmonize_figures(info: Any, guard: bool) -> dict[str, Any]:
-    """Returns the record of the harmonisation."""
-    names = ("method", "weights", "confidence", "reason", "change", "asked", "device", "peak_bytes")
-    return {**{name: getattr(info, name) for name in names}, "held_back": bool(guard and info.held_back)}

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._calls import BLEND, EDIT, FLAGS, HINTS, Kind, Style, harmonize_methods
-from ..errors import PyHarmonyError, RunError
-from .failures import Code, Words, as_failure, writing
+from ..._calls import BLEND, EDIT, FLAGS, HINTS, Call, Style, harmonize_methods
+from ..._calls.batches import OF_ALL
+from ...errors import PyHarmonyError, RunError
+from .failures import Code, Words, as_failure, translated, writing
 
 if TYPE_CHECKING:
-    from ..typing import Device, ImageFormat
+    from ...typing import Device, ImageFormat, Quality
 
 #: The file name of a stream: stdin for an input, stdout for the output.
 STREAM = "-"
@@ -30,13 +31,14 @@ class Request:
         output: a path, '-', or for several tasks a folder; None: each task has its output.
         max_pixels: the largest number of pixels of an image, such as '64M'.
         jobs: the number of processes for the tasks of a list.
+        table: the table of a list; None: one image, or a folder of them.
         columns: the columns of a table for inputs, options and 'out' that are not called so.
     """
 
-    kind: Kind
-    inputs: Mapping[str, str | None]
-    output: str | None
-    options: Mapping[str, Any]
+    kind: Call
+    inputs: Mapping[str, str | None] = field(default_factory=dict)
+    output: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     max_pixels: str | None = None
     overwrite: bool = False
     dry_run: bool = False
@@ -44,6 +46,7 @@ class Request:
     device: Device | None = None
     strict: bool = False
     jobs: int = 1
+    table: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -54,37 +57,45 @@ class Request:
 
 @dataclass(frozen=True)
 class Task:
-    """One image to compute, with arguments that are checked as far as possible without reading an image.
+    """A call on files, with arguments that are checked as far as possible without reading an image.
 
     Attributes:
         files: the paths of the inputs and, where they are images, of 'dst_valid', 'base', 'color_weight' and the hints.
-        out: a path, or '-'.
-        arguments: the arguments of the function of `pyharmony.blend`, or of `pyharmony.harmonize`, without the images.
+        outputs: the paths of the results by their roles, or '-'; '' is the role of an only result, and 'mask' that of a
+            mask, which is saved beside it or is one of several results.
+        mode: the mode of the call; '': it has none.
+        arguments: the arguments of the mode's function, without the images; of a call without modes its options.
+        name: its name in a list or a run.
         harmonize: the arguments of `pyharmony.harmonize` for the blended result; None: it is not harmonised.
-        save_mask: the path for the mask at dst's size; None: it is not saved.
         upscale: the factor by which the result is enlarged at the end; 1: it is not enlarged.
         style: how messages write its options.
         values: the options as they were set, from which another process makes the same task.
     """
 
-    kind: Kind
+    kind: Call
     files: Mapping[str, str]
-    out: str
+    outputs: Mapping[str, str]
     mode: str
     arguments: Mapping[str, Any]
-    weight_scale: float | None
     format: ImageFormat | None
-    quality: int
+    quality: Quality
     keep_gps: bool
+    name: str = ""
+    weight_scale: float | None = None
     harmonize: Mapping[str, Any] | None = None
-    save_mask: str | None = None
     upscale: int = 1
     style: Style = FLAGS
     values: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def outputs(self) -> list[str]:
-        return [file for file in (self.out, self.save_mask) if file is not None]
+    def out(self) -> str:
+        """The path of the result, or of the first one."""
+        return next(iter(self.outputs.values()))
+
+    @property
+    def save_mask(self) -> str | None:
+        """The path of the mask that is saved beside the result; None: it is not saved."""
+        return self.outputs.get("mask") if "" in self.outputs else None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -111,7 +122,8 @@ class Task:
     @property
     def words(self) -> Words:
         """The texts of messages about this task, with the names of files and options in place of arguments."""
-        return self._words({name: self._named(name) for name in self.files})
+        named = self._named if self.kind.modes else self.where
+        return self._words({name: named(name) for name in self.files})
 
     def failure(self, error: BaseException) -> RunError:
         """Returns an error as a failure whose message names files and options in place of arguments."""
@@ -123,7 +135,20 @@ class Task:
             failure.exit_code = Code.INPUT
         return failure
 
+    @contextlib.contextmanager
+    def failures(self, option: str = "") -> Iterator[None]:
+        """Turns errors of the library into failures; option: the one that needs what may not be installed."""
+        try:
+            with translated(self.failure, MemoryError):
+                yield
+        except ImportError as error:
+            before = f"{self.style.option(option)}: " if option else ""
+            raise RunError(f"{before}{error}", Code.UNEXPECTED, type(error).__name__) from error
+
     def _words(self, files: Mapping[str, str]) -> Words:
+        names = {"target": self.style.input("out")}
+        if not self.kind.modes:
+            return Words(names, files)
         option = self.style.option
         weight, base = option("color_weight"), option("base", "copy-paste")
         at = "X,Y" if self.style.flags else "[x, y]"
@@ -150,14 +175,32 @@ class Task:
         }
         if self.style.flags:
             hints["too-many-pixels"] = f"{option('max_pixels')} allows more"
-        return Words({name: option(name) for name in self.kind.by_name}, files, texts, hints)
+        return Words(names | {name: option(name) for name in self.kind.by_name}, files, texts, hints)
 
 
 def task_of(
-    kind: Kind, inputs: Mapping[str, str | None], out: str, options: Mapping[str, Any], style: Style = FLAGS
+    kind: Call,
+    inputs: Mapping[str, str | None],
+    out: str | Mapping[str, str],
+    options: Mapping[str, Any],
+    style: Style = FLAGS,
+    name: str = "",
 ) -> Task:
-    """Makes a task of inputs and options, checked against the mode; a failure names the invalid values."""
+    """Makes a task of inputs and options, checked against the mode; a failure names the invalid values.
+
+    out: the path of the result, or those of several results by their roles.
+    """
     values = {name: value for name, value in options.items() if value is not None}
+    outputs = {"": out} if isinstance(out, str) else out
+    of_file: dict[str, Any] = {
+        "format": values.get("format"),
+        "quality": values.get("quality", 95),
+        "keep_gps": bool(values.get("keep_gps", False)),
+    }
+    if not kind.modes:
+        files = {name: path for name, path in inputs.items() if path is not None}
+        own = kind.grouped({option: value for option, value in options.items() if option not in OF_ALL})
+        return Task(kind, files, outputs, "", own, **of_file, name=name, style=style, values=values)
     original = dict(values)
     after = _after(values, style) if kind is BLEND else None
     # An object that is harmonised afterwards keeps its own colours until then.
@@ -207,19 +250,18 @@ def task_of(
     if len(streams) > 1:
         raise RunError(f"{' and '.join(streams)} are both -, but stdin can be read only once", Code.USAGE)
     if values.get("save_mask") is not None:
-        _check_mask_file(values["save_mask"], out, files, style.option("save_mask"))
+        _check_mask_file(values["save_mask"], outputs[""], files, style.option("save_mask"))
+        outputs = {**outputs, "mask": values["save_mask"]}
     return Task(
         kind=kind,
         files=files,
-        out=out,
+        outputs=outputs,
         mode=mode,
         arguments=arguments,
+        **of_file,
+        name=name,
         weight_scale=scale,
-        format=values.get("format"),
-        quality=values.get("quality", 95),
-        keep_gps=bool(values.get("keep_gps", False)),
         harmonize=after,
-        save_mask=values.get("save_mask"),
         upscale=int(values.get("upscale", 1)),
         style=style,
         values=original,
@@ -227,13 +269,13 @@ def task_of(
 
 
 #: The options of `pyharmony.harmonize` that a blend accepts with `harmonize`.
-_AFTERWARDS = ("method", "strength", "guard", "cautious")
+_HARMONIZE_OPTIONS = ("method", "strength", "guard", "cautious")
 
 
 def _after(values: dict[str, Any], style: Style) -> dict[str, Any] | None:
     """Removes the options of `harmonize` from those of a blend; returns None if the result is not harmonised."""
     harmonizes = values.pop("harmonize", False)
-    settings: dict[str, Any] = {name: values.pop(name) for name in _AFTERWARDS if name in values}
+    settings: dict[str, Any] = {name: values.pop(name) for name in _HARMONIZE_OPTIONS if name in values}
     if not harmonizes:
         if settings:
             raise RunError(f"{style.option(next(iter(settings)))} needs {style.option('harmonize')}", Code.USAGE)
@@ -259,7 +301,7 @@ def _check_mask_file(path: str, out: str, files: Mapping[str, str], option: str)
     """Refuses the file of a saved mask whose suffix is no format, or which is the file of another image."""
     import numpy as np
 
-    from ..io import Picture, check_target
+    from ...io import Picture, check_target
 
     if path == STREAM:
         raise RunError(f"{option}: -, expected a file", Code.USAGE)
@@ -294,7 +336,7 @@ def check_output(out: str, keep: bool) -> None:
 
 def check_outputs(tasks: Sequence[Task], request: Request) -> None:
     """Refuses outputs that already exist, before any work."""
-    existing = [file for task in tasks for file in task.outputs if os.path.lexists(file)]
+    existing = [file for task in tasks for file in task.outputs.values() if os.path.lexists(file)]
     if existing and request.keeps_files:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise RunError(f"{existing[0]}: already exists{more}", Code.USAGE, code="outputs-exist")
