@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .._public import publish
+from ..._public import publish
 from ._run import Progress, Report, run
 
 __all__ = ["Progress", "Report", "run"]

@@ -19,21 +19,21 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import _temporary
+from ... import _temporary
+from ...errors import PyHarmonyError, RunError
 from .._jobs.failures import Code, reading
 from .._jobs.failures import writing as _writing
-from ..errors import PyHarmonyError, RunError
 
 #: The folder of the ledgers inside the output folder.
 FOLDER = ".pyharmony-batch"
 #: The longest name of a file in bytes, on common file systems.
 LONGEST_NAME = 255
 #: The longest path in the output folder in bytes, and its most folders; systems accept 4096 bytes from the root.
-_LONGEST_PATH, _MOST_FOLDERS = 2048, 64
+_LONGEST_PATH, _MAX_FOLDERS = 2048, 64
 #: Errors of the operating system that stop the run, since every other item would fail as well.
 STOPPING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _TAR_END = bytes(1024)
-_BEGUN = re.compile(r"(\d+)\.(\d+)\.[0-9a-f]+")
+_UNFINISHED_NAME = re.compile(r"(\d+)\.(\d+)\.[0-9a-f]+")
 
 
 class Mark(NamedTuple):
@@ -68,8 +68,8 @@ def problem_of(out: str) -> str:
         sizes = [len(os.fsencode(part)) for part in parts]
     except UnicodeEncodeError:
         return "is no text"
-    if max(sizes) > LONGEST_NAME or sum(sizes) + len(sizes) > _LONGEST_PATH or len(sizes) > _MOST_FOLDERS:
-        return f"is too long, expected at most {_LONGEST_PATH} bytes and {_MOST_FOLDERS - 1} folders"
+    if max(sizes) > LONGEST_NAME or sum(sizes) + len(sizes) > _LONGEST_PATH or len(sizes) > _MAX_FOLDERS:
+        return f"is too long, expected at most {_LONGEST_PATH} bytes and {_MAX_FOLDERS - 1} folders"
     return ""
 
 
@@ -140,7 +140,7 @@ class Begun:
         """Yields the number of an item, the index of one of its files, and the second name of that."""
         with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
             for entry in entries:
-                if match := _BEGUN.fullmatch(entry.name):
+                if match := _UNFINISHED_NAME.fullmatch(entry.name):
                     yield int(match[1]), int(match[2]), entry.path
 
     def forget(self, numbers: Collection[int] | None = None) -> None:
@@ -179,7 +179,7 @@ def is_own(path: str, root: str, mark: Mark | None) -> bool:
 
 def _is_readable(path: str) -> bool:
     """Returns whether a file is a whole image or shard: another program's, which may have the inode of one deleted."""
-    from ..io import read
+    from ...io import read
 
     try:
         if path.endswith(".tar"):

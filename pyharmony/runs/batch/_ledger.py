@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import _temporary
-from .._calls.batches import BATCHES
+from ... import _temporary
+from ..._calls.batches import BATCHES
+from ...errors import RunError
 from .._jobs.failures import Code
-from ..errors import RunError
 from ._folder import Mark, check_own_folder, is_whole, problem_of, writing
 
 PENDING, RUNNING, DONE, FAILED, SKIPPED, GONE = range(6)
@@ -51,7 +51,7 @@ _TABLES = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, na
 #: Returns the files of an output.
 _Files = Callable[[str], list[str]]
 #: The largest number of an item or a shard.
-_LARGEST = 1 << 40
+_MAX_NUMBER = 1 << 40
 #: The seconds after which results are committed. What is lost with the parent is computed again.
 _PAUSE = 0.25
 
@@ -72,7 +72,7 @@ def _loaded(text: Any, what: str) -> Any:
         raise _Damaged(f"{what} is no JSON") from None
 
 
-def _number(x: Any, most: int = _LARGEST) -> bool:
+def _number(x: Any, most: int = _MAX_NUMBER) -> bool:
     return isinstance(x, int) and not isinstance(x, bool) and 0 <= x < most
 
 
@@ -85,7 +85,7 @@ _FACTS: dict[str, Callable[[Any], bool]] = {
     "operation": lambda x: isinstance(x, str) and x in BATCHES,
     "options": lambda x: isinstance(x, dict),
     "format": lambda x: isinstance(x, str),
-    "quality": _number,
+    "quality": lambda x: _number(x) or x == "original",
     "keep_gps": lambda x: isinstance(x, bool),
     "files": _words,
     "shard": lambda x: isinstance(x, list) and len(x) == 2 and all(map(_number, x)),
@@ -208,7 +208,7 @@ class Ledger:
             raise self._damaged(str(error)) from None
         except sqlite3.Error as error:
             text = str(error)
-            full = next((what for mark, what in _FULL if mark in text), None)
+            full = next((what for mark, what in _DISK_FULL_MESSAGES if mark in text), None)
             if full is not None:
                 raise RunError(f"{self.path}: {full}", Code.RESOURCES, "ledger", "disk-full") from error
             raise self._damaged(text) from error
@@ -523,7 +523,7 @@ class Ledger:
 
 
 #: What SQLite says of a disk that takes nothing more.
-_FULL = (
+_DISK_FULL_MESSAGES = (
     ("full", "the disk is full"),
     ("disk I/O", "the disk is full"),
     ("readonly", "it, its folder or its disk is read-only"),

@@ -11,9 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import _temporary
+from ... import _temporary
+from ...errors import RunError
 from .._jobs.failures import Code
-from ..errors import RunError
 from ._folder import Begun, Mark, checksum, is_inside, mark_of, writing
 from ._ledger import Ledger
 from .operations import Settings, outputs_of
@@ -92,11 +92,7 @@ class Packer:
     def _samples(self, shard: int) -> list[_Sample]:
         samples = []
         for number, name, out in self.ledger.in_shard(shard):
-            paths = outputs_of(self.settings, out)
-            roles = (
-                [Path(path).relative_to(self.settings.output).parts[0] for path in paths] if len(paths) > 1 else [""]
-            )
-            samples.append(_Sample(f"{number:09}", name, dict(zip(roles, paths, strict=True))))
+            samples.append(_Sample(f"{number:09}", name, outputs_of(self.settings, out)))
         return samples
 
     def _delete(self, samples: list[_Sample]) -> None:

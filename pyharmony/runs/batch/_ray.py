@@ -9,8 +9,8 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ...errors import RunError
 from .._jobs.failures import Code
-from ..errors import RunError
 from ._worker import Order
 from .operations import Settings
 from .pool import Outcome, Pool, Stopped

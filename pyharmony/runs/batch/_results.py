@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .. import _temporary
+from ... import _temporary
 from ._folder import writing
 from ._ledger import FAILED, Ledger
 from ._sources import as_text

@@ -17,14 +17,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from .. import _checks, _temporary
-from .._calls.batches import BATCHES
+from ... import _checks, _temporary
+from ..._calls.batches import BATCHES
+from ..._version import __version__
+from ...errors import ArgumentError, DTypeError, RunError
+from ...io.files import check_quality
+from ...typing import Device, ImageFormat, PathLike, Quality
 from .._jobs.failures import Code, reading
 from .._jobs.lists import FILES
-from .._jobs.worker import pixels_of
-from .._version import __version__
-from ..errors import ArgumentError, DTypeError, RunError
-from ..typing import Device, ImageFormat, PathLike
+from .._jobs.runner import pixels_of
 from ._folder import FOLDER, Begun, Mark, check_own_folder, checksum, is_inside, is_whole, mark_of, remove, writing
 from ._ledger import DONE, FAILED, RUNNING, SKIPPED, Entry, Ledger
 from ._packing import SHARD, Packer, shard_of
@@ -35,7 +36,7 @@ from .operations import Settings, check, needs_of, outputs_of
 from .pool import Outcome, Pool
 
 #: The largest number of processes, and of threads of each.
-_MOST_PROCESSES = 4096
+_MAX_PROCESSES = 4096
 _CHUNK = 64  # the items that are claimed at once
 
 OnExist = Literal["error", "skip", "overwrite"]
@@ -90,7 +91,7 @@ def run(
     others: Mapping[str, PathLike] | None = None,
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
-    quality: int = 95,
+    quality: Quality = 95,
     keep_gps: bool = False,
     engine: Engine = "local",
     jobs: int = 1,
@@ -115,7 +116,7 @@ def run(
     ledger, OUTPUT/.pyharmony-batch, from which a run is continued. Inputs are never written or deleted.
 
     Args:
-        operation: 'compose', 'blend', 'harmonize', 'segment', 'shadow', 'super-resolve' or 'synth'.
+        operation: 'apply-edit', 'compose', 'blend', 'harmonize', 'segment', 'shadow', 'super-resolve' or 'synth'.
         source: a folder of images, with those below it; a table .csv, .jsonl or .parquet with a column for each input
             and option and, optionally, `out` and `name`; or a .tar file, or a folder of these, in the layout of
             WebDataset.
@@ -125,7 +126,8 @@ def run(
         columns: the columns of a table for inputs, options, 'name' and 'out' that have other names there, such as
             {"image": "photo"}. Columns that are none of these are repeated in the records of the results.
         format: the format of outputs; None: that of the input, and PNG where that cannot store the result.
-        quality: 1 to 100, for JPEG, WebP and AVIF.
+        quality: 1 to 100, for JPEG, WebP and AVIF; 'original': what is unchanged of a JPEG stays as it is, as in
+            `pyharmony.io.write`, and an item that is no JPEG fails.
         keep_gps: whether to keep the GPS position in the metadata.
         engine: 'local', processes of this machine; or 'ray', actors of a Ray cluster.
         jobs: the number of worker processes.
@@ -169,9 +171,10 @@ def run(
     tag = _tag(part, parts)
     files = target if per_shard is None else files_of(target, part, parts)
     settings = Settings(
-        operation=operation, output=str(files), options=dict(options or {}), format=format or "", quality=quality,
-        keep_gps=keep_gps, max_pixels=max_pixels, threads=threads, device=device, max_memory=max_memory,
-        time_limit=time_limit, begun=str(target / FOLDER / f"begun{tag}"), columns=_checked_columns(columns),
+        operation=operation, output=str(files), options=dict(options or {}), format=format or "",
+        quality="original" if quality == "original" else int(quality), keep_gps=keep_gps, max_pixels=max_pixels,
+        threads=threads, device=device, max_memory=max_memory, time_limit=time_limit,
+        begun=str(target / FOLDER / f"begun{tag}"), columns=_checked_columns(columns),
     )  # fmt: skip
     check(settings)
     with_paths = {name: _path(path, f"others[{name!r}]") for name, path in (others or {}).items()}
@@ -200,7 +203,7 @@ def run(
             shard_at = partial(shard_of, target, prefix)
             _own_begun(ledger, former, shard_at, begun)
             entries = _entries(root, target, settings, with_paths, (part, parts), ledger)
-            outs = partial(outputs_of, former), partial(outputs_of, settings)
+            outs = partial(_paths_of, former), partial(_paths_of, settings)
             changed, left = ledger.plan(entries, *outs, verify=verify)
             changed += _check_shards(ledger, shard_at, verify)
             for path, mark in left:
@@ -272,9 +275,9 @@ def _check_arguments(**values: Any) -> None:
     _checks.one_of(values["on_exist"], "on_exist", get_args(OnExist))
     _checks.one_of(values["device"], "device", get_args(Device))
     unless_none("format", _checks.one_of, names=get_args(ImageFormat))
-    _checks.whole(values["quality"], "quality", low=1, high=100)
+    check_quality(values["quality"])
     for name in ("jobs", "threads"):
-        _checks.whole(values[name], name, low=1, high=_MOST_PROCESSES)
+        _checks.whole(values[name], name, low=1, high=_MAX_PROCESSES)
     unless_none("per_shard", _checks.whole, low=1)
     unless_none("max_memory", _checks.whole, low=1 << 20, accepts="a number of bytes from 1048576")
     unless_none("time_limit", _checks.number, low=1e-3, accepts="a number of seconds from 0.001")
@@ -320,6 +323,11 @@ def _check_tables(ledger: Ledger, source: Path, tables: Iterable[Path], on_exist
     ledger.add_tables(map(os.path.abspath, tables))
 
 
+def _paths_of(settings: Settings, out: str) -> list[str]:
+    """Returns the paths of the files of an item, for its path in the output folder; none before one is chosen."""
+    return [*outputs_of(settings, out).values()] if out else []
+
+
 def _own_begun(ledger: Ledger, former: Settings, shard_at: Callable[[int], Path], begun: Begun) -> None:
     """Records the files that were begun, and got their names, when an earlier run was killed."""
     for number, index, name in begun.names():
@@ -328,7 +336,7 @@ def _own_begun(ledger: Ledger, former: Settings, shard_at: Callable[[int], Path]
                 shard_at(number).unlink()
             continue
         out = ledger.out_of(number)
-        paths = outputs_of(former, out) if out else []
+        paths = _paths_of(former, out)
         if index < len(paths) and begun.has(number, index, paths[index]):
             ledger.own(number, index, mark_of(paths[index], **checksum(name)))
 
@@ -349,7 +357,7 @@ def _check_shards(ledger: Ledger, shard_at: Callable[[int], Path], verify: bool)
 
 def _sweep(ledger: Ledger, settings: Settings) -> None:
     """Removes the unfinished files of items that were being computed when a run was killed."""
-    outs = (out for _, _, _, item, _ in ledger.rows(RUNNING) for out in outputs_of(settings, item["out"]))
+    outs = (out for _, _, _, item, _ in ledger.rows(RUNNING) for out in _paths_of(settings, item["out"]))
     for folder in {os.path.dirname(out) for out in outs if is_inside(out, settings.output)}:
         _temporary.sweep(Path(folder))
 
@@ -467,8 +475,7 @@ def _work(
     begun = Begun(settings.begun)
 
     def outs_of(entry: Entry) -> list[str]:
-        out = json.loads(entry.item)["out"]
-        return outputs_of(settings, out) if out else []
+        return _paths_of(settings, json.loads(entry.item)["out"])
 
     def owned(entry: Entry) -> Iterator[tuple[str, bool]]:
         """Yields the files at the outputs of an item, and whether they are the run's."""

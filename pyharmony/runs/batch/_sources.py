@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import functools
 import hashlib
@@ -16,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._checks import shortened
+from ..._checks import shortened
+from ..._warnings import quiet, warn
+from ...errors import ArgumentError, DataError, PyHarmonyError, PyHarmonyWarning, RunError
+from ...io.folders import IMAGE_SUFFIXES, images_in, is_image, tell_of_others
+from ...learn.data.tar_members import Member, members, read_member
 from .._jobs.failures import Code, reading
-from .._jobs.lists import MASK_SUFFIX, SUFFIXES, column_of, names_by_column
-from .._warnings import quiet, warn
-from ..data.tar_members import Member, members, read_member
-from ..errors import ArgumentError, DataError, PyHarmonyError, PyHarmonyWarning, RunError
-from ..io.folders import IMAGE_SUFFIXES, images_in, is_image, tell_of_others
+from .._jobs.lists import MASK_SUFFIX, SUFFIXES, check_columns, column_of, csv_rows, names_by_column
 from ._folder import LONGEST_NAME, problem_of
 
 #: The fields of a sample in a shard that may hold the image, in order, if none has the name of the input.
@@ -253,14 +252,8 @@ def _of_table(path: Path, needs: Needs, others: Mapping[str, Path]) -> Iterator[
     carried_columns: dict[str, None] = {}
 
     def check(columns: list[str]) -> None:
-        there = [name_of.get(column) for column in columns]
-        missing = next((name for name in needs.needed if name not in there and name not in others), None)
-        twice = next((column for column in columns if columns.count(column) > 1), None)
-        if missing is not None:
-            own = needs.columns.get(missing, missing)
-            raise RunError(f"{path}: column {own!r} is missing; there are {', '.join(columns)}", Code.INPUT)
-        if twice is not None:
-            raise RunError(f"{path}: column {twice!r} occurs twice", Code.INPUT)
+        needed = [name for name in needs.needed if name not in others]
+        check_columns(columns, str(path), name_of, needed, needs.columns)
 
     if suffix == ".jsonl":
         rows = _json_rows(path)
@@ -317,23 +310,8 @@ def _filled(row: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _csv_rows(path: Path, check: Callable[[list[str]], None]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields the number of the line of each row, and its cells that are not empty; check: refuses a header."""
     with reading(str(path)), open(path, encoding="utf-8-sig", newline="") as file:
-        table = csv.reader(file, strict=True)
-        try:
-            header = [column_of(name) for name in next(table, [])]
-            check(header)
-            for cells in table:
-                if any(cell.strip() for cell in cells):
-                    if len(cells) != len(header):
-                        text = f"{path}, line {table.line_num}: {len(cells)} cells, expected {len(header)}"
-                        raise RunError(text, Code.INPUT)
-                    filled = {column: cell for column, cell in zip(header, cells, strict=True) if cell.strip()}
-                    yield table.line_num, filled
-        except csv.Error as error:
-            raise RunError(f"{path}, line {table.line_num}: {error}", Code.INPUT) from None
-        except UnicodeDecodeError as error:
-            raise RunError(f"{path}: expected UTF-8, invalid at byte {error.start}", Code.INPUT) from None
+        yield from csv_rows(file, str(path), check)
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -19,14 +19,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._jobs.failures import Code, as_failure, causes, finite, record_of
+from .._jobs.runner import Work
 from ._folder import STOPPING, Mark
 from ._sources import Item
-from .operations import Operation, Settings, Work, operation_of
+from .operations import ListOperation, ListSettings, Operation, Settings, operation_of
 
 #: The kinds of errors after which an item is tried with less memory.
 _MEMORY = ("OutOfMemory", "MemoryError", "OutOfMemoryError", "DeviceMemoryError")
 
-_log = logging.getLogger("pyharmony.batch")
+_log = logging.getLogger("pyharmony.runs.batch")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _or_end(work: Callable[[], None]) -> None:
 class _Pipeline:
     """The three threads of a worker."""
 
-    def __init__(self, operation: Operation, send: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, operation: Operation | ListOperation, send: Callable[[dict[str, Any]], None]) -> None:
         self.operation, self.send = operation, send
         self.orders: queue.Queue[Order] = queue.Queue()
         self._decoded: queue.Queue[tuple[Order, Work]] = queue.Queue(1)
@@ -85,7 +86,7 @@ class _Pipeline:
             threading.Thread(target=_or_end, args=(step,), daemon=True).start()
         while True:
             order, work = self._decoded.get()
-            if self._done(order, "compute", self.operation.compute, work, order.step) is not None:
+            if self._done(order, "compute", self.operation.compute, order, work) is not None:
                 self._computed.put((order, work))
 
     def _decode(self) -> None:
@@ -98,7 +99,7 @@ class _Pipeline:
     def _encode(self) -> None:
         while True:
             order, work = self._computed.get()
-            record = self._done(order, "encode", self.operation.encode, work)
+            record = self._done(order, "encode", self.operation.encode, order, work)
             if record is not None:
                 self.send({"number": order.number, "record": finite(record[0])})
 
@@ -126,7 +127,8 @@ def main() -> None:
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # nothing else may write there
     lines = iter(sys.stdin)
-    settings = Settings(**json.loads(next(lines)))
+    is_list, values = json.loads(next(lines))
+    settings = ListSettings(**values) if is_list else Settings(**values)
     writing = threading.Lock()
 
     def send(message: dict[str, Any]) -> None:

@@ -16,35 +16,35 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...errors import RunError
 from .._jobs.failures import Code
-from ..errors import RunError
 from ._sources import Item
 from ._worker import Order
-from .operations import Settings
+from .operations import ListSettings, Settings
 
-__all__ = ["Item", "Order", "Outcome", "Pool", "Settings", "Stopped"]
+__all__ = ["Item", "ListSettings", "Order", "Outcome", "Pool", "Settings", "Stopped"]
 
-_log = logging.getLogger("pyharmony.batch")
+_log = logging.getLogger("pyharmony.runs.batch")
 
 #: The code of a worker. Modules are imported from this process's paths, not from the current folder.
 _CODE = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
-from pyharmony.batch._worker import main
+from pyharmony.runs.batch._worker import main
 main()
 """
 #: The items that a worker has at a time: one in each of its phases, and one that waits.
 _WINDOW = 4
 #: A worker gets no further item while the inputs of those that it has are larger, in bytes.
-_MOST_BYTES = 32_000_000
+_MAX_PENDING_BYTES = 32_000_000
 #: How often a worker may die with the same item alone before the item has failed.
-_MOST_DEATHS = 2
+_MAX_DEATHS = 2
 #: How often an item is tried with less memory: alone, then in tiles.
-_MOST_STEPS = 2
+_MAX_MEMORY_STEPS = 2
 _TICK = 0.05  # the seconds between two looks at times and memory
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 #: The number of workers that may die one after the other without an item, as when none can start.
-_MOST_STILLBORN = 3
+_MAX_STILLBORN = 3
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class _Process:
 
     @property
     def has_room(self) -> bool:
-        return not self.trials or sum(trial.order.bytes for trial in self.trials.values()) < _MOST_BYTES
+        return not self.trials or sum(trial.order.bytes for trial in self.trials.values()) < _MAX_PENDING_BYTES
 
     def send(self, line: str) -> bool:
         assert self.process.stdin is not None  # noqa: S101
@@ -183,7 +183,8 @@ class Pool:
         assert process.stdout is not None  # noqa: S101
         os.set_blocking(process.stdout.fileno(), False)
         self._selector.register(process.stdout, selectors.EVENT_READ, worker)
-        worker.send(json.dumps(dataclasses.asdict(self.settings)))
+        is_list = isinstance(self.settings, ListSettings)
+        worker.send(json.dumps([is_list, dataclasses.asdict(self.settings)]))
 
     def _hand_out(self, source: Iterator[Order], is_empty: bool) -> bool:
         """Gives items to the workers that have room; returns whether the source is empty."""
@@ -249,7 +250,7 @@ class Pool:
             process.kill("closed")  # it may hold what was allocated; what else it has is tried again
         if message.get("stops"):
             raise Stopped(message["error"]["message"], Code.RESOURCES, "disk", "disk-full")
-        if message.get("memory") and trial.order.step < _MOST_STEPS:
+        if message.get("memory") and trial.order.step < _MAX_MEMORY_STEPS:
             self._retry(trial, with_less_memory=True)
         elif "error" in message:
             yield Outcome(number, message["error"], True)
@@ -270,7 +271,7 @@ class Pool:
         self._forget(process)
         if not trials and why != "closed":
             self._stillborn += 1
-            if self._stillborn >= _MOST_STILLBORN * self.jobs:
+            if self._stillborn >= _MAX_STILLBORN * self.jobs:
                 error = process.error or {"message": f"exit status {code}"}
                 what = f"more than {self.settings.max_memory:,} bytes" if why == "memory" else error["message"]
                 raise RunError(f"the workers do not start: {what}", Code.UNEXPECTED, "workers")
@@ -282,7 +283,7 @@ class Pool:
             elif why in ("time", "closed") + ("",) * (trial.since is None) and not trial.alone:
                 self._again.appendleft(trial)
             elif why == "memory" and (trial.alone or len(trials) == 1):
-                if order.step < _MOST_STEPS:
+                if order.step < _MAX_MEMORY_STEPS:
                     self._retry(trial, with_less_memory=True)
                 else:
                     text = f"{order.item.name}: needs more than {self.settings.max_memory or 0:,} bytes of memory"
@@ -291,7 +292,7 @@ class Pool:
             else:
                 trial.deaths += trial.alone
                 _log.info("%s: its worker ended with status %d", order.item.name, code)
-                if trial.deaths < _MOST_DEATHS:
+                if trial.deaths < _MAX_DEATHS:
                     self._retry(trial)
                 else:
                     text = f"{order.item.name}: its worker process died {trial.deaths + 1} times, status {code}"
