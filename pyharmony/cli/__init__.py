@@ -8,7 +8,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Runs the command line on sys.argv and exits with one of `pyharmony._jobs.failures.Code`."""
+    """Runs the command line on sys.argv and exits with one of `pyharmony.runs._jobs.failures.Code`."""
     try:
         from ._app import run
 

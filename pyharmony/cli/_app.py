@@ -24,6 +24,7 @@ from ._console import printable
 
 #: The module of this package that defines each command, a function of the command's name or a group's `app`.
 _MODULES = {
+    "apply-edit": "apply_edit",
     "batch": "batch",
     "blend": "blend",
     "compose": "compose",
@@ -124,8 +125,8 @@ def _usage_errors(ctx: Any) -> Iterator[None]:
 
 
 def _print_usage_error(ctx: Any, message: str) -> None:
-    from .._jobs.failures import Code, as_failures
     from ..errors import RunError
+    from ..runs._jobs.failures import Code, as_failures
     from ._console import Console
 
     console = Console(".".join(ctx.command_path.split()[1:]) or "usage", as_json=True)
@@ -170,8 +171,9 @@ def root(
 class _SignalExit:
     """Ends the command by an exception when a signal arrives, so that unfinished files are removed.
 
-    Some C code discards exceptions, as when it imports a module or tests for an attribute. So the exception is raised
-    again until it propagates through Python code.
+    Some C code discards exceptions, as when it imports a module or tests for an attribute, and Python those of
+    callbacks. So the exception is raised again until it propagates through Python code, and no traceback is printed
+    where it was discarded.
     """
 
     _PERIOD = 0.1  # seconds
@@ -185,6 +187,13 @@ class _SignalExit:
             signal.signal(signal.SIGINT, self._end)
         if hasattr(signal, "setitimer"):
             signal.signal(signal.SIGALRM, self._again)
+        report = sys.unraisablehook
+
+        def report_others(discarded: Any) -> None:
+            if self.exception is None or discarded.exc_value is not self.exception:
+                report(discarded)
+
+        sys.unraisablehook = report_others
 
     def leave(self) -> None:
         if hasattr(signal, "setitimer"):

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import _shipped, _temporary
+from .._arrays import Pixels
 from .._images.region import bounding_box
-from .._jobs.failures import writing
-from .._jobs.task import check_new
+from ..runs._jobs.failures import writing
+from ..runs._jobs.task import check_new
 from ._console import Console
-from ._pictures import IMAGES, Pixels, load
+from ._pictures import IMAGES, load
 
 if TYPE_CHECKING:
     from ..composition import ComposeInfo
@@ -32,7 +33,7 @@ class Scene(NamedTuple):
 #: By day, and at dusk.
 SCENES = (Scene("cowgirl", "colorado", (294, 271)), Scene("coat", "pier", (128, 160)))
 #: The arguments of a plain paste of the cut-out.
-PLAIN: dict[str, Any] = {"harmonize": None, "sharpness": 0.0, "grain": 0.0, "shadow": None}
+PASTE_ARGUMENTS: dict[str, Any] = {"harmonize": None, "sharpness": 0.0, "grain": 0.0, "shadow": None}
 WIDTH = 1280  # the width of a page, in pixels
 MARGIN = 6  # the gap between the images of a page, in pixels
 
@@ -62,7 +63,7 @@ def composite_of(scene: Scene) -> Composite:
     with _shipped.noted() as networks:
         result, info = pyharmony.compose(photo, background, points=scene.click, return_info=True)
     seconds = time.perf_counter() - start
-    plain = {**info.recipe, "subjects": [{**info.recipe["subjects"][0], **PLAIN}]}
+    plain = {**info.recipe, "subjects": [{**info.recipe["subjects"][0], **PASTE_ARGUMENTS}]}
     pasted = pyharmony.compose(photo, background, recipe=plain)
     return Composite(photo, background, pasted, result, info, dict(sorted(networks.items())), seconds)
 

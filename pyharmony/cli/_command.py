@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code
 from ..errors import RunError
+from ..runs._jobs.failures import Code
 from . import _modules
 from ._console import Console
 

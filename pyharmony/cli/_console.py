@@ -16,9 +16,9 @@ from typing import Any
 
 import typer
 
-from .._jobs.failures import Code, Words, as_failure, finite, record_of, writing
 from .._version import __version__
 from ..errors import PyHarmonyWarning, RunError
+from ..runs._jobs.failures import Code, Words, as_failure, finite, record_of, writing
 
 _LIBRARY = logging.getLogger("pyharmony")
 _LOG = logging.getLogger("pyharmony.cli")

@@ -6,18 +6,18 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .._jobs.failures import writing
-from .._jobs.task import check_new
+from ..runs._jobs.failures import writing
+from ..runs._jobs.task import check_new
 
 #: The side of the cells of a sheet.
 _CELL = 256
 #: The number of samples on a sheet.
-SHOWN = 8
+SHEET_SAMPLES = 8
 
 
 def spread(count: int) -> list[int]:
     """Returns the indices of the samples that a sheet shows, spread over a data set of count samples."""
-    return sorted({i * count // SHOWN for i in range(SHOWN)})
+    return sorted({i * count // SHEET_SAMPLES for i in range(SHEET_SAMPLES)})
 
 
 def check_file(path: Path | None, overwrite: bool, *, picture: bool = False) -> None:

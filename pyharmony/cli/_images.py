@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-from collections.abc import Sequence
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._jobs.failures import Words, as_failures, reading, writing
-from .._jobs.task import STREAM, check_output
+from .._calls import flag
+from ..errors import RunError
+from ..runs._jobs.failures import Code, Words, as_failures, reading, writing
+from ..runs._jobs.task import STREAM, check_output
+from ._console import Console
+
+if TYPE_CHECKING:
+    from ..typing import Quality
 
 
 def read_image(image: str) -> Any:
@@ -27,27 +32,37 @@ def read_with_source(image: str) -> tuple[Any, str | bytes]:
         return io.read(source), source
 
 
-def as_composite(picture: Any, below: Any, sources: Sequence[str | bytes]) -> Any:
-    """Returns a picture with metadata that mark it as a composite and name its source files.
+def check_image(output: str, overwrite: bool, option: str = "-o") -> None:
+    """Refuses an output that cannot be an image file, before any work; `STREAM` is not checked.
 
-    below: the picture of the background, whose metadata are kept.
+    option: the option that names the output.
     """
-    from ..io.provenance import provenance
-
-    return dataclasses.replace(picture, xmp=provenance(below.xmp, sources))
-
-
-def check_image(output: str, overwrite: bool) -> None:
-    """Refuses an output that cannot be an image file, before any work; `STREAM` is not checked."""
     from ..io.files import check_destination
 
     if output != STREAM:
         check_output(output, not overwrite)
-        with writing(output), as_failures():
+        with writing(output), as_failures(Words({"target": option})):
             check_destination(output)
 
 
-def write_image(picture: Any, output: str, overwrite: bool) -> None:
+def check_images(console: Console, output: str, overwrite: bool, **others: str | None) -> None:
+    """Refuses outputs that cannot be written, before any work; others: further images by the options that name them."""
+    check_image(output, overwrite)
+    for name, path in others.items():
+        if path in (STREAM, output):
+            raise RunError(f"{flag(name)}: {path}, expected a file other than OUT", Code.USAGE)
+        if path is not None:
+            check_image(path, overwrite, flag(name))
+    check_stdout(console, output)
+
+
+def check_stdout(console: Console, output: str, option: str = "-o") -> None:
+    """Refuses an image on stdout beside the object of --json."""
+    if output == STREAM and console.as_json:
+        raise RunError(f"--json and {option} - both write to stdout; write to a file", Code.USAGE)
+
+
+def write_image(picture: Any, output: str, overwrite: bool, quality: Quality = 95) -> None:
     """Writes a picture into a file, or to stdout as PNG."""
     from .. import io
 
@@ -55,7 +70,14 @@ def write_image(picture: Any, output: str, overwrite: bool) -> None:
         if output == STREAM:
             io.write(picture, sys.stdout.buffer, format="png")
         else:
-            io.write(picture, output, overwrite=overwrite)
+            io.write(picture, output, quality=quality, overwrite=overwrite)
+
+
+def report_written(console: Console, output: str, start: float, about: str = "", **fields: Any) -> None:
+    """Reports an image that was written, and the seconds since a time; fields: those of --json."""
+    seconds = time.perf_counter() - start
+    console.note(f"wrote {output_name(output)}: {about}{seconds:.2f} s")
+    console.result(status="ok", output=output, **fields, seconds=round(seconds, 3))
 
 
 def output_name(output: str) -> str:

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from .. import get_num_threads
-from .._jobs.failures import Code, as_failure, as_failures, record_of, writing
-from .._jobs.lists import rows_of
-from .._jobs.task import STREAM, Request, Task, check_output, task_of
-from .._jobs.worker import Worker, milliseconds
 from ..errors import RunError
+from ..runs._jobs.failures import Code, as_failure, as_failures, record_of, writing
+from ..runs._jobs.lists import rows_of
+from ..runs._jobs.runner import Runner, milliseconds
+from ..runs._jobs.task import STREAM, Request, Task, check_output, task_of
 from ._console import Console, in_flags
 
-_LONG = 3_000_000  # bytes of files from which on a terminal shows an activity indicator
+_MIN_STATUS_BYTES = 3_000_000  # bytes of files from which on a terminal shows an activity indicator
 
 
-def make(request: Request, table: str | None, console: Console) -> None:
+def make(request: Request, console: Console) -> None:
     """Computes the requested image, or each image of a table."""
-    if table is None:
+    if request.table is None:
         _make_one(request, console)
         return
     if any(path is not None for path in request.inputs.values()):
@@ -33,14 +33,14 @@ def make(request: Request, table: str | None, console: Console) -> None:
     if request.output == STREAM:
         raise RunError("-o - is for one image; with --list, OUT is a folder", Code.USAGE)
     with as_failures(console.words({"columns": "--column"})):
-        tasks = rows_of(table, request, getattr(sys.stdin, "buffer", None))
+        tasks = rows_of(request.table, request, getattr(sys.stdin, "buffer", None))
     make_all(tasks, request, console)
 
 
-def _worker(request: Request, console: Console) -> Worker:
+def _runner(request: Request, console: Console) -> Runner:
     stdin, stdout = (getattr(stream, "buffer", None) for stream in (sys.stdin, sys.stdout))
     with as_failures(console.words({"max_pixels": "--max-pixels"})):
-        return Worker(request, stdin, stdout, figures=console.as_json)
+        return Runner(request, stdin, stdout, figures=console.as_json)
 
 
 def _make_one(request: Request, console: Console) -> None:
@@ -51,14 +51,14 @@ def _make_one(request: Request, console: Console) -> None:
     if request.output is None:
         raise RunError("-o OUT is missing; -o - is stdout", Code.USAGE)
     task = task_of(kind, request.inputs, request.output, request.options)
-    worker = _worker(request, console)
+    runner = _runner(request, console)
     if task.out == STREAM:
         _check_stdout(console)
-    for file in task.outputs:
+    for file in task.outputs.values():
         if file != STREAM:
             check_output(file, request.keeps_files)
-    with console.status(kind.command, _size(task) > _LONG):
-        record = worker.run(task, console.warn)
+    with console.status(kind.command, _size(task) > _MIN_STATUS_BYTES):
+        record = runner.run(task, console.warn)
     record["warnings"] = console.take_warnings()
     primary, ms = record[kind.primary], record["ms"]
     console.note(
@@ -162,18 +162,18 @@ def _where(key: Mapping[str, Any]) -> str:
 def _prepare(task: Task, request: Request) -> None:
     """Makes the folders of the outputs of a task, if they are in the folder of the request."""
     if request.output is not None and not request.dry_run:
-        for file in task.outputs:
+        for file in task.outputs.values():
             with writing(file):
                 Path(file).parent.mkdir(parents=True, exist_ok=True)
 
 
 def _in_order(tasks: list[tuple[dict[str, Any], Task]], request: Request, console: Console) -> _Records:
     """Yields the number and the record, or the failure, of each task."""
-    worker = _worker(request, console)
+    runner = _runner(request, console)
     for number, (key, task) in enumerate(tasks):
         try:
             _prepare(task, request)
-            record = worker.run(task, console.warn, _where(key))
+            record = runner.run(task, console.warn, _where(key))
         except Exception as error:
             yield number, in_flags(as_failure(error))
         else:
@@ -182,12 +182,12 @@ def _in_order(tasks: list[tuple[dict[str, Any], Task]], request: Request, consol
 
 def _side_by_side(tasks: list[tuple[dict[str, Any], Task]], request: Request, console: Console) -> _Records:
     """As `_in_order`, by several processes, and as the tasks end."""
-    from ..batch.pool import Item, Order, Pool, Settings
+    from ..runs.batch.pool import Item, ListSettings, Order, Pool
 
     device = request.device or "auto"
-    settings = Settings(
+    settings = ListSettings(
         request.kind.command, output="", max_pixels=request.max_pixels, threads=request.threads or 1, device=device,
-        as_list=True, dry_run=request.dry_run,
+        dry_run=request.dry_run,
     )  # fmt: skip
     unmade: list[tuple[int, RunError]] = []
 

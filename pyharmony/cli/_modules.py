@@ -9,8 +9,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from .._jobs.failures import Code, reading
 from ..errors import RunError
+from ..runs._jobs.failures import Code, reading
 
 #: The files of `pyharmony --module`, which are run when a command begins.
 _files: list[Path] = []

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Pixels = npt.NDArray[np.uint8]
+from .._arrays import Pixels
 
 IMAGES = Path(__file__).parent / "images"
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import blend
-from .._jobs.failures import writing
-from .._jobs.task import check_new
+from .._arrays import Pixels
 from .._warnings import quiet
+from ..runs._jobs.failures import writing
+from ..runs._jobs.task import check_new
 from . import _chain
 from ._console import Console
-from ._pictures import PAIRS, Pixels, load
+from ._pictures import PAIRS, load
 
 BLENDS: dict[str, Callable[..., Any]] = {
     "alpha": blend.alpha,

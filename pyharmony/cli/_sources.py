@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Words, as_failures, reading
+from ..runs._jobs.failures import Words, as_failures, reading
 from ._command import option
 
 
@@ -62,7 +62,7 @@ Threads = Annotated[int | None, option("N", "Samples at a time.  [default: one p
 
 def open_data_set(path: Path, kind: Kind | None = None, coco: Coco | None = None, **options: Any) -> Any:
     """Opens the data set; failures name the file that caused them."""
-    from .. import data
+    from ..learn import data
 
     try:
         with as_failures(Words({"path": ""}, hints={"unknown-kind": "pass --kind, one of {kinds}"})):

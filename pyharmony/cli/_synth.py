@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, writing
 from ..errors import RunError
+from ..runs._jobs.failures import Code, writing
 from ._command import argument, command, option, switch
 from ._console import Console
-from ._contact import SHOWN, check_file, fitted, spread, write_sheet
+from ._contact import SHEET_SAMPLES, check_file, fitted, spread, write_sheet
 from ._facts import cores
 from ._sources import Coco, Kind, Threads, open_data_set
 
@@ -81,7 +81,7 @@ def synth(
     OUT is written as a whole or not at all; recipes.jsonl in it records how each was made. Photos that cannot be read
     are named and omitted, and the exit code is 5.
     """
-    from .. import data
+    from ..learn import data
 
     low, high = _limits(limits)
     weights: Any = _weights(methods)
@@ -142,7 +142,7 @@ def crop(
     OUT is written as a whole or not at all. Images that cannot be read are named and omitted, and the exit code is 5.
     Scenes of FILE that have no folder are omitted with a warning.
     """
-    from .. import data
+    from ..learn import data
 
     aligned = open_data_set(path, Kind.scenes, boxes=boxes)
     if scenes:
@@ -151,7 +151,9 @@ def crop(
         _write_scenes(console, aligned, output, overwrite, quality=quality, threads=threads or cores())
         return
     pairs = aligned.pairs(max_images, seed=seed)
-    dataset = data.CopyPaste(pairs, load_size=load_size, crop_size=crop_size, ratio=ratio, mask=mask.value, seed=seed)
+    dataset = data.PairComposites(
+        pairs, load_size=load_size, crop_size=crop_size, ratio=ratio, mask=mask.value, seed=seed
+    )
     options: dict[str, Any] = {"format": form.value, "quality": quality, "threads": threads or cores()}
     _write(console, dataset, output, sheet, overwrite, missing=aligned.missing, **options)
 
@@ -176,7 +178,7 @@ def _weights(texts: list[str] | None) -> dict[str, float] | None:
 
 
 def _score(weights: str) -> Callable[[Any], float]:
-    from .. import evaluation
+    from ..learn import evaluation
 
     judge = evaluation.judge(weights)
 
@@ -198,7 +200,7 @@ def _write(
     missing: list[str] | None = None,
     **options: Any,
 ) -> None:
-    from .. import data
+    from ..learn import data
 
     check_file(output, overwrite)
     for path in (sheet, left_out):
@@ -216,7 +218,7 @@ def _write(
             rows.append([(caption, fitted(sample["composite"])), ("target", fitted(sample["target"]))])
         write_sheet(rows, sheet)
     if left_out is not None and output_set.unlikely:
-        _write_left_out(dataset, output_set.unlikely[:SHOWN], options["score"], left_out)
+        _write_left_out(dataset, output_set.unlikely[:SHEET_SAMPLES], options["score"], left_out)
     counts = {"outside_limits": len(output_set.refused), "unrealistic": len(output_set.unlikely)}
     console.result(
         output=str(output),
@@ -237,7 +239,7 @@ def _gaps(missing: list[str]) -> str:
 
 
 def _write_scenes(console: Console, scenes: Any, output: Path, overwrite: bool, **options: Any) -> None:
-    from .. import data
+    from ..learn import data
 
     check_file(output, overwrite)
     with console.progress(len(scenes), "writing") as advance, writing(str(output)):
@@ -256,7 +258,7 @@ def _write_scenes(console: Console, scenes: Any, output: Path, overwrite: bool, 
 
 def _write_left_out(dataset: Any, names: list[str], score: Callable[[Any], float], path: Path) -> None:
     """Writes the samples of these names, computed again, the least realistic first."""
-    from ..data._write_triples import file_name
+    from ..learn.data._write_triples import file_name
 
     places = {file_name(name): index for index, name in enumerate(dataset.names)}
     rows = []

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, blend, get_num_threads, set_num_threads, simd_level
-from .._jobs.failures import Code
 from ..errors import RunError
+from ..runs._jobs.failures import Code
 from . import _facts, _pictures
 from ._console import Console, table
 
 SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
 FPIE_ITERATIONS = 1000
-_LARGEST = 64_000_000  # pixels
+_MAX_PIXELS = 64_000_000  # pixels
 
 
 @dataclass
@@ -51,7 +51,7 @@ def sizes_of(text: str) -> dict[str, tuple[int, int]]:
     for name in text.split(","):
         numbers = re.fullmatch(r"(\d+)x(\d+)", name)
         width, height = (int(numbers[1]), int(numbers[2])) if numbers else SIZES.get(name, (0, 0))
-        if min(width, height) < 8 or width * height > _LARGEST:
+        if min(width, height) < 8 or width * height > _MAX_PIXELS:
             raise RunError(
                 f"--sizes: {name!r}, expected {', '.join(SIZES)} or WxH from 8x8 to 64 million pixels", Code.USAGE
             )
