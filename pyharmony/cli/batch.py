@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .._calls import Call
-from .._calls.batches import BATCHES, OF_ALL, inputs_of
-from .._jobs.failures import Code, as_failures
+from .._calls import QUALITY, Call
+from .._calls.batches import BATCHES, OF_ALL
 from ..errors import RunError
+from ..runs._jobs.failures import Code, as_failures
 from ._command import COLUMN_FORM, Columns, argument, fields_of, option, pairs_of, parameter, runner, switch
 from ._console import Console, duration
 from ._facts import cores
-from ._options import Device, parameters_of, values_of
+from ._options import Device, converted, parameters_of, values_of
 
 if TYPE_CHECKING:
-    from ..batch import Progress, Report
+    from ..runs.batch import Progress, Report
 
 app = typer.Typer(
     name="batch",
@@ -58,7 +58,7 @@ class _BatchOptions:
         str | None,
         option("NAME", "The format of outputs: jpeg, png, webp, tiff, bmp, avif.  [default: the input's]"),
     ] = None
-    quality: Annotated[int, option("1..100", "The quality of JPEG, WebP and AVIF.", min=1, max=100)] = 95
+    quality: Annotated[str, option(str(QUALITY.metavar), QUALITY.about)] = "95"
     keep_gps: Annotated[bool, switch("--keep-gps", "Keep the GPS position in the metadata.")] = False
     resume: Annotated[bool, switch("--resume", "Continue the run in OUT.")] = False
     verify: Annotated[bool, switch("--verify", "With --resume: compare outputs by digest, not by size alone.")] = False
@@ -89,8 +89,7 @@ class _BatchOptions:
 
 def _define(call: Call) -> None:
     """Adds the command of an operation."""
-    inputs = inputs_of(call.command)
-    columns = ", ".join(inputs)
+    columns = ", ".join(call.items)
     source = argument("SOURCE", f"A folder of images, a table .csv, .jsonl or .parquet with {columns}, or .tar shards.")
     own = [p for p in parameters_of(call) if p.name not in OF_ALL]
 
@@ -104,7 +103,7 @@ def _define(call: Call) -> None:
         [parameter("path", Annotated[Path, source], inspect.Parameter.empty), *own, *fields_of(_BatchOptions)],
         work,
     )
-    first = next(iter(inputs))
+    first = next(iter(call.items))
     function.__doc__ = (
         f"Run `pyharmony {call.command}` on each {first} of SOURCE, and write the results into the folder OUT.\n\n"
         "A run that ends early, in whatever way, is continued by --resume. If some images failed, OUT/errors.jsonl "
@@ -114,7 +113,7 @@ def _define(call: Call) -> None:
 
 
 def _run(console: Console, call: Call, source: Path, options: dict[str, Any], values: dict[str, Any]) -> None:
-    from ..batch import run
+    from ..runs.batch import run
 
     shard = (1, 1)
     if (text := values.pop("shard")) is not None:
@@ -132,6 +131,7 @@ def _run(console: Console, call: Call, source: Path, options: dict[str, Any], va
         "columns": pairs_of("--column", values.pop("columns"), COLUMN_FORM),
     }
     plain = {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
+    plain["quality"] = converted(QUALITY, plain["quality"])
     plain |= {"jobs": plain["jobs"] or cores(), "max_memory": _bytes_of(plain["max_memory"]), **pairs}
     start = time.perf_counter()
     with _shown(console, call.command) as progress, as_failures(console.words({"others": "--with"})):

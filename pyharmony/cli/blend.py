@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from .._calls import BLEND, EDIT
-from .._jobs.task import Request
+from ..runs._jobs.task import Request
 from ._console import Console
-from ._options import makes
+from ._options import described_by
 
 
-@makes(BLEND)
-def blend(console: Console, request: Request, table: str | None) -> None:
+@described_by(BLEND)
+def blend(console: Console, request: Request) -> None:
     """Blend SRC into DST under MASK, and write OUT.
 
     For a person or an object use --harmonize, with --mode alpha, which keeps the colours; blend prints and textures.
@@ -19,11 +19,11 @@ def blend(console: Console, request: Request, table: str | None) -> None:
     """
     from ._make import make
 
-    make(request, table, console)
+    make(request, console)
 
 
-@makes(EDIT)
-def edit(console: Console, request: Request, table: str | None) -> None:
+@described_by(EDIT)
+def edit(console: Console, request: Request) -> None:
     """Edit IMAGE by its gradients under MASK, and write OUT.
 
     texture-flattening removes texture and keeps edges, illumination-change evens out the light, detail-boost sharpens,
@@ -32,4 +32,4 @@ def edit(console: Console, request: Request, table: str | None) -> None:
     """
     from ._make import make
 
-    make(request, table, console)
+    make(request, console)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 from .._calls import COMPOSE, Group, flag
-from .._jobs.failures import Code, Words, as_failures, reading, with_code, with_codes, writing
-from .._jobs.task import STREAM, check_output
 from ..errors import RunError
+from ..runs._jobs.failures import Code, Words, as_failures, reading, with_code, with_codes, writing
+from ..runs._jobs.task import STREAM, check_output
 from ._command import Output, Overwrite, argument, option
 from ._console import Console
-from ._images import as_composite, check_image, numbered, output_name, read_with_source, write_image
+from ._images import check_image, numbered, read_with_source, report_written, write_image
 from ._options import described_by
 
 _NAMES = {"method": "--harmonize", "info": "--explain"}
@@ -56,77 +57,133 @@ def compose(
     next, and so on. OUT has the depth, colour profile and metadata of BACKGROUND, which also mark it as a composite and
     name its source files.
     """
-    import json
-
-    import pyharmony
-    from pyharmony import _temporary, composition, io
-
-    if len(photos) < 2:
-        raise RunError("BACKGROUND is missing, expected photos with subjects, then the background", Code.USAGE)
     *subjects, background = photos
-    k = options.get("k", 1)
+    if not subjects:
+        raise RunError("BACKGROUND is missing, expected photos with subjects, then the background", Code.USAGE)
     if recipe is not None:
-        # A recipe contains all these settings.
-        decided = [_flag_of(name, value) for name, value in options.items() if not name.startswith("keep_")]
-        decided += ["--explain"] * (explain is not None)
-        if decided:
-            raise RunError(f"--recipe and {decided[0]} exclude each other", Code.USAGE)
-        if not os.path.exists(recipe):
-            raise RunError(f"--recipe: {recipe}: no such file or directory", Code.INPUT, "FileNotFoundError")
-    if layers is not None and not layers.lower().endswith(".ora"):
-        raise RunError(f"--layers: {layers}, expected a path that ends in '.ora'", Code.USAGE)
-    if k > 1 and output == STREAM:
-        raise RunError("-k: stdout is for one image; write to a file", Code.USAGE)
-    outputs = [path for path in (output, save_recipe, layers, explain) if path is not None]
-    outputs += [numbered(output, number) for number in range(2, k + 1)]
-    for path in outputs:
-        if path != STREAM:
-            check_output(path, not overwrite)
-            if path not in (save_recipe, layers):
-                check_image(path, overwrite)
-        elif console.as_json or path is not output:
-            raise RunError("stdout is for OUT alone, without --json; write to a file", Code.USAGE)
+        _check_recipe(recipe, options, explain)
+    k = options.get("k", 1)
+    more: dict[str, Any] = {"explain": explain, "recipe": save_recipe, "layers": layers}
+    _check_outputs(console, output, k, more, overwrite)
     try:
         arguments = COMPOSE.arguments(options, len(subjects), len(subjects) > 1)
     except ValueError as error:
         raise RunError(str(error), Code.USAGE) from None
     start = time.perf_counter()
-    *read, (scene, below) = [read_with_source(path) for path in photos]
-    pictures, sources = [picture for picture, _ in read], [*(source for _, source in read), below]
-    names = ["stdin" if path == STREAM else path for path in subjects]
-    files = {f"subjects[{i}]": path for i, path in enumerate(names)}
-    words = console.words(_NAMES, files=files, texts=_TEXTS, hints=_HINTS)
-    with as_failures(words), reading(background):
-        images = pictures if len(pictures) > 1 else pictures[0]
-        result, info = pyharmony.compose(images, scene, recipe=recipe, side=side, return_info=True, **arguments)
-        sheet = None if explain is None else composition.contact_sheet(images, scene, info)
-    write_image(as_composite(result, scene, sources), output, overwrite)
+    composer = _Photos(console, subjects, background, side, arguments)
+    result, info = composer.compose(recipe, **composer.arguments)
+    sheet = None if explain is None else composer.sheet(info)
+    composer.write(result, output, overwrite)
     others = []
-    for number, other in enumerate(info.others, 2):
-        with as_failures(words), reading(background):
-            composite, about = pyharmony.compose(images, scene, recipe=other, side=side, return_info=True)
-        path = numbered(output, number)
-        write_image(as_composite(composite, scene, sources), path, overwrite)
-        spot = info.subjects[0].places[number - 1]
+    for number, other in enumerate(info.others, 1):
+        path = numbered(output, number + 1)
+        composite, about = composer.compose(other)
+        composer.write(composite, path, overwrite)
+        spot = info.subjects[0].places[number]
         others.append({"output": path, **_record(about.subjects[0], spot, info.subjects[0].mask_score)})
         console.note(f"wrote {path}: score {spot.score:.2f}")
     if len(others) < k - 1:
         console.note(f"{1 + len(others)} of {k} places were found")
-    if explain is not None and sheet is not None:
+    _write_more(console, more, result, info, sheet, overwrite)
+    _tell(console, info, composer.names)
+    records = [_record(one, one.placement, one.mask_score) for one in info.subjects]
+    report_written(
+        console, output, start, subjects=records, others=others, **more, steps=dict(info.seconds),
+    )  # fmt: skip
+
+
+class _Photos:
+    """The photos of a command, which are composed once for each place; errors name their files and options."""
+
+    def __init__(
+        self, console: Console, subjects: list[str], background: str, side: int | None, arguments: dict[str, Any]
+    ) -> None:
+        from pyharmony.composition.subjects import in_rows
+
+        *read, (self.background, below) = [read_with_source(path) for path in (*subjects, background)]
+        pictures, self.sources = [picture for picture, _ in read], [*(source for _, source in read), below]
+        self.names = ["stdin" if path == STREAM else path for path in subjects]
+        files = {f"subjects[{i}]": path for i, path in enumerate(self.names)}
+        words = console.words(_NAMES, files=files, texts=_TEXTS, hints=_HINTS)
+        self._path, self._words, self._side = background, words, side
+        self._subjects: Any = pictures[0]
+        self.arguments = arguments
+        if len(pictures) > 1:
+            with as_failures(words):
+                self._subjects, self.arguments = in_rows(pictures, arguments)
+
+    def compose(self, recipe: Any, **arguments: Any) -> tuple[Any, Any]:
+        """Returns the composite of a recipe, or without one that of the arguments, and its info."""
+        import pyharmony
+
+        with as_failures(self._words), reading(self._path):
+            return pyharmony.compose(
+                self._subjects, self.background, recipe=recipe, side=self._side, return_info=True, **arguments
+            )
+
+    def sheet(self, info: Any) -> Any:
+        """Returns the image of the places with their scores."""
+        from pyharmony import composition
+
+        with as_failures(self._words), reading(self._path):
+            return composition.contact_sheet(self._subjects, self.background, info)
+
+    def write(self, composite: Any, path: str, overwrite: bool) -> None:
+        """Writes a composite, whose metadata name its sources."""
+        from pyharmony.io.provenance import composite_over
+
+        write_image(composite_over(composite, self.background, self.sources), path, overwrite)
+
+
+def _check_recipe(recipe: str, options: dict[str, Any], explain: str | None) -> None:
+    """Refuses options beside a recipe, which contains all these settings."""
+    decided = [_flag_of(name, value) for name, value in options.items() if not name.startswith("keep_")]
+    decided += ["--explain"] * (explain is not None)
+    if decided:
+        raise RunError(f"--recipe and {decided[0]} exclude each other", Code.USAGE)
+    if not os.path.exists(recipe):
+        raise RunError(f"--recipe: {recipe}: no such file or directory", Code.INPUT, "FileNotFoundError")
+
+
+def _check_outputs(console: Console, output: str, k: int, more: dict[str, str | None], overwrite: bool) -> None:
+    """Refuses files that cannot be written, before any work: OUT, those of the other places, and those of options."""
+    layers, explain = more["layers"], more["explain"]
+    if layers is not None and not layers.lower().endswith(".ora"):
+        raise RunError(f"--layers: {layers}, expected a path that ends in '.ora'", Code.USAGE)
+    if k > 1 and output == STREAM:
+        raise RunError("-k: stdout is for one image; write to a file", Code.USAGE)
+    paths = [path for path in more.values() if path is not None]
+    for path in [output, *paths, *(numbered(output, number) for number in range(2, k + 1))]:
+        if path != STREAM:
+            check_output(path, not overwrite)
+            if path not in (more["recipe"], layers):
+                check_image(path, overwrite, "--explain" if path is explain else "-o")
+        elif console.as_json or path is not output:
+            raise RunError("stdout is for OUT alone, without --json; write to a file", Code.USAGE)
+
+
+def _write_more(
+    console: Console, more: dict[str, str | None], result: Any, info: Any, sheet: Any, overwrite: bool
+) -> None:
+    """Writes the files of options: the image of the places, the recipe, and the layers."""
+    from pyharmony import _temporary, io
+
+    explain, recipe, layers = more["explain"], more["recipe"], more["layers"]
+    if explain is not None:
         write_image(io.Picture(sheet), explain, overwrite)
-        console.note(f"wrote {explain}")
-    if save_recipe is not None:
-        with writing(save_recipe):
-            _temporary.write_text(Path(save_recipe), json.dumps(info.recipe))
-        console.note(f"wrote {save_recipe}")
+    if recipe is not None:
+        with writing(recipe):
+            _temporary.write_text(Path(recipe), json.dumps(info.recipe))
     if layers is not None:
         with writing(layers), as_failures(Words(files={"target": layers, "background": layers})):
-            io.write_layers(
-                layers, info.layers, result.pixels, overwrite=overwrite, profile=result.profile, dpi=result.dpi
-            )
-        console.note(f"wrote {layers}")
-    seconds = time.perf_counter() - start
-    records = [_record(one, one.placement, one.mask_score) for one in info.subjects]
+            form = {"profile": result.profile, "dpi": result.dpi}
+            io.write_layers(layers, info.layers, result.pixels, overwrite=overwrite, **form)
+    for path in filter(None, more.values()):
+        console.note(f"wrote {path}")
+
+
+def _tell(console: Console, info: Any, names: list[str]) -> None:
+    """Tells where each subject is; names: those of their photos."""
     for one, number in zip(info.subjects, info.recipe["order"], strict=True):
         console.detail(f"{names[number]}: {_scores_line(one)}")
         if not one.mask.any():
@@ -135,11 +192,6 @@ def compose(
         x, y, wide, high = one.box
         how = f"{wide} x {high} at {x},{y}, scale {one.scale:.2f}"
         console.note(how + (f", rotated by {one.angle:.1f} degrees" if one.angle else ""))
-    console.note(f"wrote {output_name(output)}: {seconds:.2f} s")
-    console.result(
-        status="ok", output=output, subjects=records, others=others, layers=layers, recipe=save_recipe, explain=explain,
-        seconds=round(seconds, 3), steps=dict(info.seconds),
-    )  # fmt: skip
 
 
 def _flag_of(name: str, value: Any) -> str:

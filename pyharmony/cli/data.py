@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, reading_or_writing, writing
-from .._jobs.task import check_new
 from ..errors import RunError
+from ..runs._jobs.failures import Code, reading_or_writing, writing
+from ..runs._jobs.task import check_new
 from . import _synth
 from ._command import Overwrite, argument, command, option, switch
 from ._console import Console, table
@@ -159,7 +159,8 @@ def split_command(
     Related samples, such as the composites of one photo, stay in one split. The split of a name does not depend on
     the other samples.
     """
-    from .. import _temporary, data
+    from .. import _temporary
+    from ..learn import data
 
     check_new(output, overwrite)
     fractions = _shares(shares)
@@ -207,7 +208,7 @@ def shard(
     Images are resized to a square with a bilinear filter; masks are binarised. tar and TFRecord files contain PNG
     images; the features of TFRecord are copy_paste, bg, mask if there is one, and the name.
     """
-    from .. import data
+    from ..learn import data
 
     check_new(output, code=None)
     dataset = source.open(path)

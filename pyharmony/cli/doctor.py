@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from .. import _install
-from .._jobs.failures import Code
+from ..runs._jobs.failures import Code
 from . import _facts
 from ._command import command
 from ._console import Console
@@ -71,7 +71,7 @@ def _checks() -> Iterator[Check]:
     yield check("installation", _distribution, f"pip uninstall -y pyharmony && {again}")
     yield check("native module", _module, anew)
     yield check("blends", _blends, f"{anew}; if it persists, please report it with `pyharmony info`")
-    restore = f"restore {clone}/pyharmony/models/_weights by git"
+    restore = f"restore {clone}/pyharmony/networks/models/_weights by git"
     yield check("weights", _weights, again if clone is None else restore)
     yield check("picture files", _files, "pip install --force-reinstall pillow")
     for module in _OPTIONAL_CHECKS:
@@ -121,9 +121,7 @@ def _distribution() -> str:
 
 def _confinement() -> str:
     """Confines a process as the workers of the service are."""
-    code = (
-        "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pyharmony.server._confinement import confine; "
-    )
+    code = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pyharmony.serve._confinement import confine; "
     code += "print(json.dumps(confine('/')))"
     arguments = [sys.executable, "-c", code, json.dumps(sys.path)]
     process = subprocess.run(arguments, capture_output=True, text=True, check=True)  # noqa: S603, this Python
@@ -218,9 +216,21 @@ def _cv2() -> str:
     return ""
 
 
+def _imagecodecs() -> str:
+    codecs = importlib.import_module("imagecodecs")
+    if codecs.lzw_decode(codecs.lzw_encode(bytes(8))) != bytes(8):
+        raise RuntimeError("bytes were not decoded as they had been encoded")
+    return ""
+
+
+def _jpeglib() -> str:
+    importlib.import_module("jpeglib").version.get()
+    return ""
+
+
 def _torch() -> str:
     from .. import blend
-    from ..training.precision import fast_dtype
+    from ..learn.training.precision import fast_dtype
 
     torch = importlib.import_module("torch")
 
@@ -240,7 +250,9 @@ def _cupy() -> str:
     return f"built for CUDA {major}.x, finds {'a' if cupy.cuda.is_available() else 'no'} GPU"
 
 
-_OPTIONAL_CHECKS: dict[str, Callable[[], str]] = {"cv2": _cv2, "torch": _torch, "cupy": _cupy}
+_OPTIONAL_CHECKS: dict[str, Callable[[], str]] = {
+    "cv2": _cv2, "imagecodecs": _imagecodecs, "jpeglib": _jpeglib, "torch": _torch, "cupy": _cupy,
+}  # fmt: skip
 
 
 #: The uses of the packages without which the page, or a part of it, does not work, by their modules.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from .._jobs.failures import Code, Words, as_failures, reading, writing
-from .._jobs.task import check_new
 from ..errors import RunError
+from ..runs._jobs.failures import Code, Words, as_failures, reading, writing
+from ..runs._jobs.task import check_new
 from ._command import TorchDevice, command, option, switch
 from ._console import Console
 from ._contact import check_file, fitted, spread, write_sheet
@@ -20,39 +21,119 @@ from ._sources import DataRoot, Split
 _HINTS = {"unknown-kind": ""}
 
 
-@command("evaluate", verbose=True)
-def evaluate(
-    console: Console,
-    data: DataRoot = None,
-    run: Annotated[
-        Path | None, option("DIR", "A folder of `pyharmony train`: its validation images and best weights.")
-    ] = None,
+@dataclass(frozen=True)
+class _Compared:
+    """The options that name what is compared: methods, networks and their means; and the judges of realism."""
+
     models: Annotated[
         list[str] | None, option("[LABEL=]FILE", "Weights of a network that harmonizes, or its name.", "--model")
-    ] = None,
+    ] = None
     methods: Annotated[
         list[str] | None, option("NAME", "A method of harmonize or a transfer of colours.", "--method")
-    ] = None,
+    ] = None
     judges: Annotated[
         list[str] | None, option("[LABEL=]FILE", "Weights with a discriminator, which scores images.", "--judge")
-    ] = None,
+    ] = None
     ensembles: Annotated[
         list[str] | None,
         option(
             "[LABEL=]MODEL+MODEL", "The mean of the results of networks of --model and --run, by label.", "--ensemble"
         ),
-    ] = None,
+    ] = None
     network_size: Annotated[
         int | None,
         option("N", "The input sides of the networks of --model.  [default: those that they were trained for]", min=11),
-    ] = None,
+    ] = None
     batch_statistics: Annotated[
         bool,
         switch(
             "--batch-statistics",
             "For --model and --run: batch norms use the statistics of each image, as in published tests.",
         ),
-    ] = False,
+    ] = False
+
+    def check(self, evaluation: Any, has_run: bool) -> None:
+        """Refuses options that lack another, and names that are misspelt, before any file is read."""
+        from .. import _catalogue
+
+        if self.batch_statistics and not (has_run or self.models):
+            raise RunError("--batch-statistics needs a --model or a --run", Code.USAGE)
+        if self.network_size is not None and not self.models:
+            raise RunError("--network-size needs a --model", Code.USAGE)
+        if self.ensembles and len(self.models or []) + has_run < 2:
+            raise RunError("--ensemble needs two networks of --model and --run", Code.USAGE)
+        for name in self.methods or []:
+            if name not in evaluation.METHODS:
+                raise RunError(f"--method {name}: expected one of {', '.join(evaluation.METHODS)}", Code.USAGE)
+        for flag, texts in (("--model", self.models), ("--judge", self.judges)):
+            for _, file in _labels_and_files(texts or [], flag):
+                _catalogue.check_weights(file)
+
+    def harmonizers(self, evaluation: Any, run: Path | None, side: int | None, device: str | None) -> dict[str, Any]:
+        """Returns the methods by their labels; side: the sides at which the network of the run gets images."""
+        own = [] if run is None else [f"{run.absolute().name}={run / 'best.safetensors'}"]
+        files = _labels_and_files([*own, *(self.models or [])], "--model")
+        sizes = {label: self.network_size for label, _ in files}
+        if run is not None:
+            sizes[run.absolute().name] = side
+        harmonizers: dict[str, Any] = {name: evaluation.METHODS[name] for name in self.methods or []}
+        for label, file in files:
+            if label in evaluation.METHODS or label == "target":
+                raise RunError(f"--model: the label {label} is used twice; expected LABEL={file}", Code.USAGE)
+            harmonizers[label] = evaluation.harmonizer(
+                file, device=device, batch_statistics=self.batch_statistics, size=sizes.get(label)
+            )
+        return harmonizers | _ensembles(evaluation, self.ensembles or [], harmonizers, sizes)
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """The options that name what is written."""
+
+    csv: Annotated[Path | None, option("FILE", "Write a row for each image and method.")] = None
+    markdown: Annotated[Path | None, option("FILE", "Write the tables.")] = None
+    sheet: Annotated[Path | None, option("FILE", "Write a contact sheet of eight images.")] = None
+    realism_maps: Annotated[
+        Path | None, option("DIR", "Write an image of each sample with the judges' scores and maps, to a new folder.")
+    ] = None
+    published: Annotated[bool, switch("--published", "Add the published tables of iHarmony4 to the Markdown.")] = False
+
+    def check(self, overwrite: bool) -> None:
+        """Refuses files that cannot be written, before any work."""
+        for path in (self.csv, self.markdown, self.sheet):
+            check_file(path, overwrite, picture=path is not None and path == self.sheet)
+        if self.realism_maps is not None:
+            check_new(self.realism_maps, code=None)
+
+    @property
+    def paths(self) -> list[str]:
+        return [str(path) for path in (self.csv, self.markdown, self.sheet, self.realism_maps) if path is not None]
+
+    def write(self, evaluation: Any, result: Any, rows: list[list[tuple[str, Any]]]) -> str:
+        """Writes the files, and returns the tables as Markdown; rows: those of the contact sheet."""
+        from .. import _temporary
+
+        text: str = evaluation.markdown(result, published=self.published)
+        if self.csv is not None:
+            with writing(str(self.csv)):
+                evaluation.write_csv(result, self.csv)
+        if self.markdown is not None:
+            with writing(str(self.markdown)):
+                _temporary.write_text(self.markdown, text)
+        if self.sheet is not None and rows:
+            write_sheet(rows, self.sheet)
+        return text
+
+
+@command("evaluate", verbose=True)
+def evaluate(
+    console: Console,
+    *,
+    data: DataRoot = None,
+    run: Annotated[
+        Path | None, option("DIR", "A folder of `pyharmony train`: its validation images and best weights.")
+    ] = None,
+    compared: _Compared,
     split: Split = None,
     size: Annotated[
         str | None,
@@ -60,13 +141,7 @@ def evaluate(
             "N|full", "Sides of the images in pixels, or full: unchanged.  [default: 256; with --run those of the run]"
         ),
     ] = None,
-    csv: Annotated[Path | None, option("FILE", "Write a row for each image and method.")] = None,
-    markdown: Annotated[Path | None, option("FILE", "Write the tables.")] = None,
-    sheet: Annotated[Path | None, option("FILE", "Write a contact sheet of eight images.")] = None,
-    realism_maps: Annotated[
-        Path | None, option("DIR", "Write an image of each sample with the judges' scores and maps, to a new folder.")
-    ] = None,
-    published: Annotated[bool, switch("--published", "Add the published tables of iHarmony4 to the Markdown.")] = False,
+    outputs: _Outputs,
     device: TorchDevice = None,
     overwrite: Annotated[bool, switch("--overwrite", "Replace files that already exist.")] = False,
 ) -> None:
@@ -78,78 +153,61 @@ def evaluate(
     """
     if (data is None) == (run is None):
         raise RunError("expected either --data ROOT or --run DIR", Code.USAGE)
-    if batch_statistics and run is None and not models:
-        raise RunError("--batch-statistics needs a --model or a --run", Code.USAGE)
-    if network_size is not None and not models:
-        raise RunError("--network-size needs a --model", Code.USAGE)
-    if ensembles and len(models or []) + (run is not None) < 2:
-        raise RunError("--ensemble needs two networks of --model and --run", Code.USAGE)
     if run is not None and split is not None:
         raise RunError("--split: needs --data; a run has its own split", Code.USAGE)
-    if realism_maps is not None and not judges:
+    if outputs.realism_maps is not None and not compared.judges:
         raise RunError("--realism-maps needs a --judge", Code.USAGE)
-    for path in (csv, markdown, sheet):
-        check_file(path, overwrite, picture=path is not None and path == sheet)
-    if realism_maps is not None:
-        check_new(realism_maps, code=None)
-    from .. import _catalogue, _temporary, evaluation
+    outputs.check(overwrite)
+    from .. import _temporary
+    from ..learn import evaluation
 
-    # Misspelt names and sizes are reported before any file is read.
     _side(size or "256")
-    for name in methods or []:
-        if name not in evaluation.METHODS:
-            raise RunError(f"--method {name}: expected one of {', '.join(evaluation.METHODS)}", Code.USAGE)
-    for flag, texts in (("--model", models), ("--judge", judges)):
-        for _, file in _labels_and_files(texts or [], flag):
-            _catalogue.check_weights(file)
+    compared.check(evaluation, run is not None)
     if device not in (None, "cpu", "cuda"):
         raise RunError(f"--device: {device!r}, expected cpu or cuda", Code.USAGE)
-
     dataset, side = _dataset(console, data, run, split, size)
-    if run is not None:
-        models = [f"{run.absolute().name}={run / 'best.safetensors'}", *(models or [])]
-    sizes: dict[str, int | None] = {label: network_size for label, _ in _labels_and_files(models or [], "--model")}
-    if run is not None:
-        # The network of a run gets images at the size of training, so that its figures are those of training.
-        sizes[run.absolute().name] = side if size is None else None
-    harmonizers = _methods(evaluation, methods or [], models or [], device, batch_statistics, sizes)
-    harmonizers |= _ensembles(evaluation, ensembles or [], harmonizers, sizes)
+    # The network of a run gets images at the size of training, so that its figures are those of training.
+    harmonizers = compared.harmonizers(evaluation, run, side if size is None else None, device)
     place: Any = device
-    of_judges = {
-        label: evaluation.judge(file, device=place) for label, file in _labels_and_files(judges or [], "--judge")
-    }
-    shown = spread(len(dataset)) if sheet is not None else []
-    sheet_rows: list[list[tuple[str, Any]]] = []
+    files = _labels_and_files(compared.judges or [], "--judge")
+    judges = {label: evaluation.judge(file, device=place) for label, file in files}
+    folder = outputs.realism_maps
     with contextlib.ExitStack() as stack:
-        with writing(str(realism_maps)):
-            maps = stack.enter_context(_temporary.folder(realism_maps)) if realism_maps is not None else None
-        advance = stack.enter_context(console.progress(len(dataset), "evaluating"))
-
-        def tell(result: Any) -> None:
-            if result.index in shown:
-                sheet_rows.append(_cells(result))
-            if maps is not None:
-                _write_maps(result, maps)
-
-        result = evaluation.evaluate(
-            dataset, harmonizers, size=side, judges=of_judges, errors="skip", on_result=tell, progress=advance
-        )
+        with writing(str(folder)):
+            maps = None if folder is None else stack.enter_context(_temporary.folder(folder))
+        result, rows = _evaluated(console, dataset, harmonizers, side, judges, outputs.sheet is not None, maps)
         problems = console.problems(result.problems)
-        text = evaluation.markdown(result, published=published)
-        if csv is not None:
-            with writing(str(csv)):
-                evaluation.write_csv(result, csv)
-        if markdown is not None:
-            with writing(str(markdown)):
-                _temporary.write_text(markdown, text)
-        if sheet is not None and sheet_rows:
-            write_sheet(sheet_rows, sheet)
-    paths = [str(path) for path in (csv, markdown, sheet, realism_maps) if path is not None]
-    console.result(**_fields(result), problems=problems, files=paths, **_published(evaluation, side, published))
-    if markdown is None:
+        text = outputs.write(evaluation, result, rows)
+    console.result(
+        **_fields(result), problems=problems, files=outputs.paths, **_published(evaluation, side, outputs.published)
+    )
+    if outputs.markdown is None:
         console.report(text)
-    for name in paths:
+    for name in outputs.paths:
         console.note(f"{name}: written")
+
+
+def _evaluated(
+    console: Console, dataset: Any, harmonizers: dict[str, Any], side: int | None, judges: dict[str, Any],
+    has_sheet: bool, maps: Path | None,
+) -> tuple[Any, list[list[tuple[str, Any]]]]:  # fmt: skip
+    """Returns the figures, and the rows of the contact sheet; maps: the folder of the images of all samples."""
+    from ..learn import evaluation
+
+    shown = spread(len(dataset)) if has_sheet else []
+    rows: list[list[tuple[str, Any]]] = []
+
+    def tell(result: Any) -> None:
+        if result.index in shown:
+            rows.append(_cells(result))
+        if maps is not None:
+            _write_maps(result, maps)
+
+    with console.progress(len(dataset), "evaluating") as advance:
+        result = evaluation.evaluate(
+            dataset, harmonizers, size=side, judges=judges, errors="skip", on_result=tell, progress=advance
+        )
+    return result, rows
 
 
 def _dataset(
@@ -158,11 +216,11 @@ def _dataset(
     """Returns the samples of a data set or the validation images of a run, and image sides; None: unchanged."""
     side = _side(size or "256")
     if run is None:
-        from .. import data as datasets
+        from ..learn import data as datasets
 
         with reading(str(data)), as_failures(console.words({"path": "--data"}, hints=_HINTS)):
             return datasets.open_dataset(data, split=split), side  # type: ignore[arg-type]
-    from .. import training
+    from ..learn import training
 
     with as_failures(console.words({"path": "--run: its data"}, hints=_HINTS)):
         if size is None:
@@ -199,24 +257,6 @@ def _labels_and_files(texts: list[str], option: str) -> list[tuple[str, str]]:
     return files
 
 
-def _methods(
-    evaluation: Any,
-    names: list[str],
-    models: list[str],
-    device: str | None,
-    batch_statistics: bool,
-    sizes: dict[str, int | None],
-) -> dict[str, Any]:
-    harmonizers: dict[str, Any] = {name: evaluation.METHODS[name] for name in names}
-    for label, file in _labels_and_files(models, "--model"):
-        if label in evaluation.METHODS or label == "target":
-            raise RunError(f"--model: the label {label} is used twice; expected LABEL={file}", Code.USAGE)
-        harmonizers[label] = evaluation.harmonizer(
-            file, device=device, batch_statistics=batch_statistics, size=sizes.get(label)
-        )
-    return harmonizers
-
-
 def _ensembles(
     evaluation: Any, texts: list[str], harmonizers: dict[str, Any], sizes: dict[str, int | None]
 ) -> dict[str, Any]:
@@ -234,7 +274,7 @@ def _ensembles(
             )
         if len({sizes[name] for name in members}) > 1:
             raise RunError(f"--ensemble {text}: its networks have different input sizes", Code.USAGE)
-        from .. import models
+        from ..networks import models
 
         with as_failures(Words({"members": f"--ensemble {text}: members"})):
             both = models.Ensemble([harmonizers[name].model for name in members])
@@ -264,7 +304,7 @@ def _cells(result: Any) -> list[tuple[str, Any]]:
 
 def _write_maps(result: Any, folder: Path) -> None:
     """Writes an image of one sample: the results above, and each judge's scores below, by parts if it has them."""
-    from .. import evaluation
+    from ..learn import evaluation
 
     pictures = {**result.pictures, "target": result.sample["target"]}
     rows = [_cells(result)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from .._calls import HARMONIZE
-from .._jobs.task import Request
+from ..runs._jobs.task import Request
 from ._console import Console
-from ._options import makes
+from ._options import described_by
 
 
-@makes(HARMONIZE)
-def harmonize(console: Console, request: Request, table: str | None) -> None:
+@described_by(HARMONIZE)
+def harmonize(console: Console, request: Request) -> None:
     """Give the object of IMAGE under MASK the light and colour of its surroundings, and write OUT.
 
     Where MASK is black nothing changes. OUT has IMAGE's size, depth, colour profile and metadata. - is stdin, or stdout
@@ -21,12 +21,12 @@ def harmonize(console: Console, request: Request, table: str | None) -> None:
     folder MASK; without MASK, with that in the folder mask next to the folder composite inside IMAGE, or with
     NAME_mask.png next to NAME.jpg.
     """
-    from .._jobs.lists import folder_of
+    from ..runs._jobs.lists import folder_of
     from ._make import make, make_all
 
     image = request.inputs["image"]
-    if image is not None and Path(image).is_dir() and table is None:
+    if image is not None and Path(image).is_dir() and request.table is None:
         tasks = folder_of(request, Path(image), request.inputs["mask"])
         make_all([({"name": name}, task) for name, task in tasks], request, console)
     else:
-        make(request, table, console)
+        make(request, console)

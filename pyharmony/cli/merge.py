@@ -7,12 +7,11 @@ import time
 from typing import Annotated, Any
 
 from .._calls import MERGE
-from .._jobs.failures import Code, Words, as_failures, with_code
-from .._jobs.task import STREAM
 from ..errors import RunError
+from ..runs._jobs.failures import Code, Words, as_failures, with_code
 from ._command import Output, Overwrite, argument
 from ._console import Console
-from ._images import as_composite, check_image, output_name, read_with_source, write_image
+from ._images import check_images, read_with_source, report_written, write_image
 from ._options import described_by
 
 #: The word for the best base.
@@ -39,10 +38,9 @@ def merge(
     the others fit best, or that of --base. OUT has its depth, colour profile and metadata.
     """
     import pyharmony
+    from pyharmony.io.provenance import composite_over
 
-    check_image(output, overwrite)
-    if output == STREAM and console.as_json:
-        raise RunError("stdout is for OUT alone, without --json; write to a file", Code.USAGE)
+    check_images(console, output, overwrite)
     masks, base = options.get("people"), options.get("base", _AUTO)
     if len(photos) < 2:
         raise RunError("one photo, expected two or more of one scene", Code.USAGE)
@@ -66,8 +64,7 @@ def merge(
         if i == info.base or any(part.taken for part in photo.parts)
     ]
     # The base alone is not a composite.
-    write_image(as_composite(result, pictures[info.base], sources) if len(sources) > 1 else result, output, overwrite)
-    seconds = time.perf_counter() - start
+    write_image(composite_over(result, pictures[info.base], sources) if len(sources) > 1 else result, output, overwrite)
     records = []
     for path, photo in zip(photos, info.photos, strict=True):
         parts = [
@@ -91,9 +88,5 @@ def merge(
     if info.bases:
         costs = ", ".join(f"{path} {one.cost:.2f}" for path, one in zip(photos, info.bases, strict=True) if one.allowed)
         console.note(f"the base is {base_path}; costs: {costs}")
-    console.note(f"wrote {output_name(output)}: {seconds:.2f} s")
     bases = [{**dataclasses.asdict(one), "cost": one.cost} for one in info.bases]
-    console.result(
-        status="ok", output=output, base=base_path, bases=bases, photos=records, **with_code(info.reason),
-        seconds=round(seconds, 3),
-    )  # fmt: skip
+    report_written(console, output, start, base=base_path, bases=bases, photos=records, **with_code(info.reason))

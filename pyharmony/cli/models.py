@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .._jobs.failures import Code, as_failures, reading, writing
-from .._jobs.task import check_new
 from ..errors import RunError
+from ..runs._jobs.failures import Code, as_failures, reading, writing
+from ..runs._jobs.task import check_new
 from ._command import Overwrite, argument, command, option, switch
 from ._console import Console, table
 
@@ -96,7 +96,7 @@ def show(
     config, counts = variant.config, variant.parameters
     layer_rows = []
     if layers:
-        from .. import models
+        from ..networks import models
 
         layer_rows = [layer._asdict() for layer in models.layers(models.outline(name, preset))]
     about = {k: getattr(info, k) for k in ("name", "task", "summary", "source", "presets")}
@@ -157,7 +157,7 @@ def verify(
         _catalogue.check_weights(file)
     import hashlib
 
-    from .. import models
+    from ..networks import models
 
     own = {entry.name: entry for entry in models.weights()}
     if file is None:
@@ -187,7 +187,7 @@ def verify(
 
 
 def _is_model(entry: Any) -> bool:
-    """Returns whether weights are of a model of `pyharmony.models`, and not of a network without a torch module."""
+    """Returns whether weights are of a model of `pyharmony.networks.models`, not of a network without torch."""
     from .. import _catalogue
 
     return entry.model in {info.name for info in _catalogue.every()}
@@ -195,7 +195,8 @@ def _is_model(entry: Any) -> bool:
 
 def _check(entry: Any) -> None:
     """Refuses damaged weights that come with pyharmony."""
-    from .. import _shipped, models
+    from .. import _shipped
+    from ..networks import models
 
     if _is_model(entry):
         models.load(entry.name)
@@ -232,7 +233,7 @@ def convert(
 
     check_new(output, overwrite)
     _catalogue.check_model({"name": name, **dict(_setting(text) for text in setting or [])})
-    from .. import models
+    from ..networks import models
 
     settings = dict(_setting(text) for text in setting or [])
     paths = [published, *(also or [])]
@@ -271,7 +272,7 @@ def export(
 
     check_new(output, overwrite)
     _catalogue.check_weights(file)
-    from .. import models
+    from ..networks import models
 
     model = models.load(file)
     with writing(str(output)):

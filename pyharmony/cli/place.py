@@ -6,12 +6,11 @@ import time
 from typing import Annotated, Any
 
 from .._calls import PLACE
-from .._jobs.failures import Code, as_failures, reading, with_code
-from .._jobs.task import STREAM
 from ..errors import RunError
+from ..runs._jobs.failures import Code, as_failures, reading, with_code
 from ._command import Overwrite, argument, option
 from ._console import Console
-from ._images import check_image, output_name, read_image, write_image
+from ._images import check_image, check_stdout, output_name, read_image, write_image
 from ._options import described_by
 
 _TEXTS = {"no-mask": "not given, and SUBJECT has no transparency"}
@@ -38,10 +37,9 @@ def place(
 
     if options.get("person") is False and "head" in options:
         raise RunError("--no-person and --head exclude each other", Code.USAGE)
-    if explain is not None and explain != STREAM:
-        check_image(explain, overwrite)
-    elif explain is not None and console.as_json:
-        raise RunError("--json and --explain - both write to stdout; write to a file", Code.USAGE)
+    if explain is not None:
+        check_image(explain, overwrite, "--explain")
+        check_stdout(console, explain, "--explain")
     start = time.perf_counter()
     own, scene = read_image(subject), read_image(background)
     mask = options.get("mask")

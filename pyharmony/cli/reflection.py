@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 from .._calls import REFLECTION
 from ._command import Output, Overwrite, argument, option
 from ._console import Console
-from ._images import output_name
+from ._images import report_written
 from ._options import described_by
 from .shadow import draw_with_layer
 
@@ -28,11 +29,9 @@ def reflection(
     """
     import pyharmony
 
+    start = time.perf_counter()
     arguments = REFLECTION.arguments(options)
-    info, seconds = draw_with_layer(console, pyharmony.reflection, image, mask, output, layer, overwrite, arguments)
+    info = draw_with_layer(console, pyharmony.reflection, image, mask, output, layer, overwrite, arguments)
     strength = arguments.get("strength", REFLECTION.by_name["strength"].value)
-    console.note(f"wrote {output_name(output)}: contact at {info.contact[0]:.0f}, {seconds:.2f} s")
-    console.result(
-        status="ok", output=output, layer=layer, strength=strength, contact=list(info.contact),
-        seconds=round(seconds, 3),
-    )  # fmt: skip
+    about = f"contact at {info.contact[0]:.0f}, "
+    report_written(console, output, start, about, layer=layer, strength=strength, contact=list(info.contact))

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from .._calls import SEGMENT
-from .._jobs.failures import Code, as_failures, reading, with_code, writing
-from .._jobs.prompts import prompted
-from .._jobs.task import STREAM, check_output
 from ..errors import RunError
+from ..runs._jobs.failures import Code, as_failures, reading, with_code, writing
+from ..runs._jobs.prompts import object_of, prompted
+from ..runs._jobs.task import STREAM, check_output
 from ._command import Overwrite, argument, option, switch
 from ._console import Console
-from ._images import numbered, output_name, read_image, write_image
+from ._images import check_stdout, numbered, output_name, read_image, write_image
 from ._options import described_by
 
 _NAMES = dict.fromkeys(("scribble", "line"), "--scribble or --scribble-beside") | {"points": "--points or --beside"}
@@ -51,30 +51,19 @@ def segment(
     writes up to three masks, and --json has the area of each, which ranks them from part to whole. If nothing is
     segmented, nothing is written, and the exit code is 3.
     """
-    from .. import segmentation
-
-    people, mask, method = options.get("people", False), options.get("mask"), options.get("method", "auto")
-    has_prompt = any(name in options for name in ("points", "beside", "scribble", "scribble_beside", "box", "mask"))
-    if sum((people, annotations is not None, has_prompt)) > 1:
-        raise RunError("--people, --annotations and prompts exclude each other", Code.USAGE)
-    if every and annotations is not None:
-        raise RunError("--every and --annotations exclude each other", Code.USAGE)
-    segmenter = _segmenter(method, model, encoder, decoder, salient)
+    segmenter = _segmenter(options.get("method", "auto"), model, encoder, decoder, salient)
+    _check_prompts(options, annotations, every)
     if annotations is not None:
         _all_boxes(console, Path(image), annotations, Path(output), segmenter, overwrite)
         return
     start = time.perf_counter()
-    if output == STREAM:
-        if console.as_json:
-            raise RunError("--json and -o - both write to stdout; write to a file", Code.USAGE)
-        if every:
-            raise RunError("--every and -o - exclude each other; write to files", Code.USAGE)
-    else:
+    if output == STREAM and every:
+        raise RunError("--every and -o - exclude each other; write to files", Code.USAGE)
+    check_stdout(console, output)
+    if output != STREAM:
         check_output(numbered(output, 1) if every else output, not overwrite)
     picture = read_image(image)
-    with as_failures(console.words(_NAMES, hints=_HINTS)), reading(f"--mask: {mask}"):
-        session = segmentation.Session(picture, method=segmenter)
-        segments = session.people() if people else prompted(session, options)
+    segments = _segmented(console, picture, segmenter, options)
     if not len(segments):
         raise RunError(f"{image}: {segments.reason}; nothing was written", Code.INPUT, "nothing_found")
     if segments.reason:
@@ -82,25 +71,41 @@ def segment(
     names = [numbered(output, number + 1) for number in range(len(segments))] if every else [output]
     for name in names[1:]:
         check_output(name, not overwrite)
+    form = {"mask_only": mask_only, "crop": crop, "keep_background": keep_background}
     for index, name in enumerate(names):
-        _write(picture, segments.alpha(index if every else None), name, mask_only, crop, keep_background, overwrite)
-    seconds = time.perf_counter() - start
-    masks = _records(segments, names if every else ())
-    what = (
-        f"{len(masks)} {'person' if len(masks) == 1 else 'people'}"
-        if people
-        else f"expected quality (IoU) {segments.scores[0]:.2f}"
-    )
+        write_image(object_of(picture, segments.alpha(index if every else None), **form), name, overwrite)
+    _report(console, segments, names, options.get("people", False), every, time.perf_counter() - start)
+
+
+def _check_prompts(options: dict[str, Any], annotations: Path | None, every: bool) -> None:
+    has_prompt = any(name in options for name in ("points", "beside", "scribble", "scribble_beside", "box", "mask"))
+    if sum((options.get("people", False), annotations is not None, has_prompt)) > 1:
+        raise RunError("--people, --annotations and prompts exclude each other", Code.USAGE)
+    if every and annotations is not None:
+        raise RunError("--every and --annotations exclude each other", Code.USAGE)
+
+
+def _segmented(console: Console, picture: Any, segmenter: Any, options: dict[str, Any]) -> Any:
+    from .. import segmentation
+
+    with as_failures(console.words(_NAMES, hints=_HINTS)), reading(f"--mask: {options.get('mask')}"):
+        session = segmentation.Session(picture, method=segmenter)
+        return session.people() if options.get("people", False) else prompted(session, options)
+
+
+def _report(
+    console: Console, segments: Any, names: list[str], people: bool, every: bool, seconds: float
+) -> None:  # fmt: skip
+    count = len(segments.scores)
+    what = f"expected quality (IoU) {segments.scores[0]:.2f}"
+    if people:
+        what = f"{count} {'person' if count == 1 else 'people'}"
     paths_text = f"{output_name(names[0])} to {names[-1]}" if len(names) > 1 else output_name(names[0])
     console.note(f"wrote {paths_text}: {segments.method}, {what}, {seconds:.2f} s")
     console.result(
-        status="ok",
-        method=segments.method,
-        masks=masks,
-        **with_code(segments.reason),
-        output=names[0],
-        seconds=round(seconds, 3),
-    )
+        status="ok", method=segments.method, masks=_records(segments, names if every else ()),
+        **with_code(segments.reason), output=names[0], seconds=round(seconds, 3),
+    )  # fmt: skip
 
 
 def _segmenter(
@@ -134,27 +139,12 @@ def _records(segments: Any, names: Sequence[str]) -> list[dict[str, Any]]:
     return records
 
 
-def _write(
-    picture: Any, mask: Any, output: str, mask_only: bool, crop: bool, keep_background: bool, overwrite: bool
-) -> None:  # fmt: skip
-    import dataclasses
-
-    from .. import segmentation
-    from .._images.region import bounding_box
-
-    if mask_only:
-        part = bounding_box(mask).of(mask) if crop else mask
-        result = dataclasses.replace(picture, pixels=part[..., None], profile=None, format=None)
-    else:
-        result = segmentation.cutout(picture, mask, crop=crop, keep_background=keep_background)
-    write_image(result, output, overwrite)
-
-
 def _all_boxes(console: Console, folder: Path, annotations: Path, output: Path, method: Any, overwrite: bool) -> None:
     """Writes a copy of the annotations with a mask for each box."""
     import json
 
-    from .. import _temporary, data
+    from .. import _temporary
+    from ..learn import data
 
     target = output / annotations.name if output.is_dir() else output
     check_output(str(target), not overwrite)

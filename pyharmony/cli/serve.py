@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 from typing import Annotated
 
-from .._jobs.failures import Code, Words, as_failures, reading
 from ..errors import RunError
+from ..runs._jobs.failures import Code, Words, as_failures, reading
 from ._command import command, option, switch
 from ._console import Console
 
@@ -57,12 +57,12 @@ def serve(
     Uploads are stored in a temporary folder for an hour, and deleted when the service ends. Ctrl-C ends it. See
     docs/serve.md.
     """
-    from .._jobs.worker import pixels_of
-    from ..server import PAGE, Settings
-    from ..server import serve as run
-    from ..server.settings import User, bytes_of, users_of
+    from ..runs._jobs.runner import pixels_of
+    from ..serve import PAGE, Settings
+    from ..serve import serve as run
+    from ..serve.settings import User, bytes_of, users_of
 
-    logger = logging.getLogger("pyharmony.server")
+    logger = logging.getLogger("pyharmony.serve")
     before = logger.level
     # A line for each request, unless only errors are logged.
     if logging.getLogger("pyharmony").level < logging.ERROR and logger.getEffectiveLevel() > logging.INFO:

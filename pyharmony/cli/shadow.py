@@ -8,12 +8,11 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from .._calls import SHADOW
-from .._jobs.failures import Code, as_failures, reading
-from .._jobs.task import STREAM
 from ..errors import RunError
+from ..runs._jobs.failures import Code, as_failures, reading
 from ._command import Output, Overwrite, argument, option
 from ._console import Console
-from ._images import check_image, output_name, read_image, write_image
+from ._images import check_images, read_image, report_written, write_image
 from ._options import described_by
 
 
@@ -33,35 +32,25 @@ def shadow(
     """
     import pyharmony
 
-    info, seconds = draw_with_layer(
-        console, pyharmony.shadow, image, mask, output, layer, overwrite, SHADOW.arguments(options)
-    )
-    console.note(
-        f"wrote {output_name(output)}: strength {info.strength:.2f}, horizon at {info.horizon:.0f}, "
-        f"contact at {info.contact[0]:.0f}, {seconds:.2f} s"
-    )
-    console.result(
-        status="ok", output=output, layer=layer, strength=round(info.strength, 4), tint=[round(x, 4) for x in
-        info.tint], contact=list(info.contact), horizon=info.horizon, seconds=round(seconds, 3),
+    start = time.perf_counter()
+    arguments = SHADOW.arguments(options)
+    info = draw_with_layer(console, pyharmony.shadow, image, mask, output, layer, overwrite, arguments)
+    about = f"strength {info.strength:.2f}, horizon at {info.horizon:.0f}, contact at {info.contact[0]:.0f}, "
+    report_written(
+        console, output, start, about, layer=layer, strength=round(info.strength, 4),
+        tint=[round(x, 4) for x in info.tint], contact=list(info.contact), horizon=info.horizon,
     )  # fmt: skip
 
 
 def draw_with_layer(
     console: Console, draw: Callable[..., Any], image: str, mask: str, output: str, layer: str | None, overwrite: bool,
     arguments: dict[str, Any],
-) -> tuple[Any, float]:  # fmt: skip
-    """Calls a function that takes an image, the mask of its object and arguments, and writes the result and its layer.
+) -> Any:  # fmt: skip
+    """Calls a function on an image, the mask of its object and arguments; writes the result and its layer.
 
-    Returns the function's info, and the seconds for all of it.
+    Returns the function's info.
     """
-    for path in (output, layer):
-        if path is not None:
-            check_image(path, overwrite)
-    if layer is not None and layer in (STREAM, output):
-        raise RunError(f"--layer: {layer}, expected a file other than OUT", Code.USAGE)
-    if output == STREAM and console.as_json:
-        raise RunError("--json and -o - both write to stdout; write to a file", Code.USAGE)
-    start = time.perf_counter()
+    check_images(console, output, overwrite, layer=layer)
     picture = read_image(image)
     with as_failures(console.words()), reading(f"MASK: {mask}"):
         result, info = draw(picture, mask, return_info=True, **arguments)
@@ -70,4 +59,4 @@ def draw_with_layer(
     write_image(result, output, overwrite)
     if layer is not None:
         write_image(dataclasses.replace(picture, pixels=info.layer, format=None), layer, overwrite)
-    return info, time.perf_counter() - start
+    return info

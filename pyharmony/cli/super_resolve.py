@@ -7,12 +7,12 @@ import time
 from typing import Annotated, Any
 
 from .._calls import SUPER_RESOLVE
-from .._jobs.failures import Code, Words, as_failures, reading
-from .._jobs.task import STREAM
 from ..errors import RunError
+from ..runs._jobs.failures import Code, Words, as_failures, reading
+from ..runs._jobs.task import STREAM
 from ._command import Output, Overwrite, argument, option
 from ._console import Console
-from ._images import check_image, output_name, read_image, write_image
+from ._images import check_images, read_image, report_written, write_image
 from ._options import described_by
 
 
@@ -34,10 +34,7 @@ def super_resolve(
     method = options.get("method", "auto")
     if model is not None and method != "auto":
         raise RunError("--method and --model exclude each other", Code.USAGE)
-    if output != STREAM:
-        check_image(output, overwrite)
-    elif console.as_json:
-        raise RunError("--json and -o - both write to stdout; write to a file", Code.USAGE)
+    check_images(console, output, overwrite)
     upscaler: Any = method
     if model is not None:
         with reading(f"--model: {model}"), as_failures():
@@ -52,10 +49,6 @@ def super_resolve(
             picture, method=upscaler, return_info=True, **SUPER_RESOLVE.arguments(options)
         )
     write_image(result, output, overwrite)
-    seconds = time.perf_counter() - start
     height, width = result.pixels.shape[:2]
-    console.note(f"wrote {output_name(output)}: {width} x {height} pixels by {info.method}, {seconds:.2f} s")
-    console.result(
-        status="ok", output=output, method=info.method, scale=info.scale, width=width, height=height,
-        tiles=info.tiles, seconds=round(seconds, 3),
-    )  # fmt: skip
+    about = {"method": info.method, "scale": info.scale, "width": width, "height": height, "tiles": info.tiles}
+    report_written(console, output, start, f"{width} x {height} pixels by {info.method}, ", **about)

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._catalogue import hint
-from .._jobs.failures import Code, as_failures, reading, reading_or_writing
 from ..errors import RunError
+from ..runs._jobs.failures import Code, as_failures, reading, reading_or_writing
 from . import _modules
 from ._command import TorchDevice, argument, command, option, switch
 from ._console import Console, table
 from ._sources import DataRoot
 
 if TYPE_CHECKING:
-    from ..training import Plan, Progress
+    from ..learn.training import Plan, Progress
 
 #: The seconds between two log lines if there is no terminal.
-_EVERY = 10.0
+_LOG_SECONDS = 10.0
 
 
 @command("train", verbose=True)
@@ -54,7 +54,7 @@ def train(
     current step and saves; --resume auto continues from there with the same result. Several processes are started with
     `torchrun -m pyharmony train ...`.
     """
-    from .. import training as library
+    from ..learn import training as library
 
     if recipes:
         summaries = library.recipes()
@@ -157,7 +157,7 @@ def _summary(best: str, result: Any) -> str:
     return f"{head}; on the validation images {', '.join(figures)}, best at step {result.best['step']:,.0f}"
 
 
-#: The names of arguments of `pyharmony.training.train`, and of functions that it calls, if they differ.
+#: The names of arguments of `pyharmony.learn.training.train`, and of functions that it calls, if they differ.
 _NAMES = {"out": "--output", "path": "--data", "data.root": "--data ROOT"}
 _TEXTS = {
     "no-checkpoint": "{start} is not a checkpoint folder, expected auto or {accepted}",
@@ -177,7 +177,7 @@ def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
         last = [-math.inf]
 
         def line(progress: Progress) -> None:
-            if progress.seconds - last[0] >= _EVERY or progress.count == progress.total:
+            if progress.seconds - last[0] >= _LOG_SECONDS or progress.count == progress.total:
                 last[0] = progress.seconds
                 console.note(_words(progress), step=progress.count, **progress.losses)
 
