@@ -22,8 +22,8 @@ from starlette.types import Receive, Scope, Send
 
 from .. import __version__
 from .._calls import COMPOSE, harmonize_methods
-from .._jobs.failures import Code
 from ..errors import RunError
+from ..runs._jobs.failures import Code
 from ._answers import (
     Health,
     JobInfo,
@@ -35,10 +35,12 @@ from ._answers import (
     page_fields,
     refusal_response,
 )
+from ._bodies import Body, OpenBody
 from ._guard import CLIENT_LEFT, COOKIE, CSRF_HEADER, UNEXPECTED, Guard, Keys, session_of
 from ._history import History
+from ._ids import ID, PictureId
 from ._metrics import CONTENT_TYPE, Metrics
-from ._operations import MAX_JSON, OPEN, OPERATIONS, Body, OpenBody, Operation, PictureId
+from ._operations import MAX_JSON, OPEN, OPERATIONS, Operation
 from ._page import Page
 from ._pool import Job, Pool
 from ._store import FULL_RETRY, Store, StoredPicture
@@ -46,10 +48,9 @@ from ._text import excerpt
 from ._tree import Tree, new_id, proxy_format
 from .settings import SAMPLES, Settings
 
-_log = logging.getLogger("pyharmony.server")
+_log = logging.getLogger("pyharmony.serve")
 
 _API = "/api/v1"
-_ID = r"^[0-9a-f]{32}$"
 #: The longest interval in seconds between deletions of expired files.
 _LOOK = 30.0
 #: The seconds after which a stream of events sends a heartbeat.
@@ -72,7 +73,7 @@ async def _user_of(request: Request) -> str:
 
 #: The user of a request.
 User = Annotated[str, Depends(_user_of)]
-Id = Annotated[str, Path(pattern=_ID, description="32 hexadecimal digits.")]
+Id = Annotated[str, Path(pattern=ID, description="32 hexadecimal digits.")]
 Wait = Annotated[
     float, Query(ge=0, le=60, description="The seconds to wait for the end of the job before the response is sent.")
 ]
@@ -539,7 +540,7 @@ def _message_of(error: Any) -> str:
     if error["type"] == "json_invalid":
         return f"the body is not JSON: {excerpt(error['ctx']['error'])}, at character {int(last) + 1}"
     message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == _ID:
+    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == ID:
         message = f"no such image{' or job' if where == ['path'] else ''}, an id has 32 hexadecimal digits"
     return f"{'.'.join(excerpt(part) for part in error['loc'][1:]) or 'body'}: {excerpt(message)}"
 

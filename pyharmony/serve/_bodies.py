@@ -1,22 +1,18 @@
-"""The table of operations: the body of each request, and the call of the library that runs it.
+"""The bodies of requests, and their checks, which read no image.
 
-An operation is a type of body and a function `run(body, desk)`, which runs in a worker. Its path, its description and
-its checks follow from the type. The bodies of blends, edits and harmonisation are generated from the options of
-`_jobs`.
+Those of calls are made of the descriptions of `_calls`: a field for each input and each option.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, create_model, model_validator
-from pydantic_core import CoreSchema, core_schema
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from .._calls import (
+    APPLY_EDIT,
     BLEND,
     COMPOSE,
     EDIT,
@@ -24,36 +20,29 @@ from .._calls import (
     HARMONIZE,
     MERGE,
     PLACE,
+    QUALITY,
     Call,
     File,
     Group,
-    Kind,
     Name,
     Numbers,
     Option,
     harmonize_methods,
 )
-from .._jobs.failures import Code, with_code, with_codes
-from .._jobs.task import Task, task_of
 from ..errors import ImageTooLarge, RunError
+from ..runs._jobs.failures import Code
+from ..runs._jobs.task import Task, task_of
 from ..segmentation import METHODS as CUTTERS
 from ..typing import ImageFormat
+from ._ids import PictureId
 from ._text import excerpt
 from ._tree import Sizes
 
 if TYPE_CHECKING:
-    from ..io import Picture
-    from ..placement import Placement
-    from ._desk import Desk
-
     CutterName = str
 else:
     CutterName = Literal[("auto", *CUTTERS)]
 
-_ID = r"[0-9a-f]{32}"
-MAX_JSON = 128_000  # the largest body of most operations, in bytes
-MAX_JSON_OF_POINTS = 1_000_000  # the largest body with points, in bytes
-MAX_JSON_OF_RECIPE = 4_000_000  # the largest body with a recipe, in bytes
 MAX_LINE = 10_000  # the largest number of points of a line
 MAX_POINTS = 20_000  # the largest number of points in all lines of a body
 #: The largest number of people of an image.
@@ -62,14 +51,6 @@ MAX_PEOPLE = 50
 _FIRST = Field(fail_fast=True)
 #: The largest number of unknown fields, each of which is reported.
 _UNKNOWN = 5
-
-
-class PictureId(str):
-    """The id of an image of the service. Paths are made from such ids only, never from other text of a client."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(pattern=f"^{_ID}$"))
 
 
 class Part(BaseModel):
@@ -93,6 +74,9 @@ class Part(BaseModel):
 class Body(Part):
     """The base of the bodies of operations."""
 
+    #: The call that it describes, of those that are made by `body_of`.
+    call: ClassVar[Call]
+
     preview: bool = Field(
         default=False,
         description="Whether to compute from proxies: fast, small, deleted soon. Positions are in pixels of full size.",
@@ -108,6 +92,16 @@ class Body(Part):
     def check_result(self, sizes: Mapping[str, Sizes], max_pixels: int) -> None:
         """Refuses a result of more than max_pixels, from the sizes of the images of the body."""
 
+    def options(self, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """Returns the options of the call, or some of them, that the request sets, as plain values."""
+        every = self.call.by_name if names is None else names
+        return {name: plain(getattr(self, name)) for name in every if name in self.model_fields_set}
+
+
+def plain(value: Any) -> Any:
+    """Returns the value of a field, the arguments of a step as those that a request sets."""
+    return value.model_dump(exclude_unset=True) if isinstance(value, Part) else value
+
 
 def _ids(value: Any) -> Iterator[PictureId]:
     if isinstance(value, PictureId):
@@ -118,31 +112,6 @@ def _ids(value: Any) -> Iterator[PictureId]:
         for inner in value:
             if not isinstance(inner, tuple):  # there may be thousands of points
                 yield from _ids(inner)
-
-
-@dataclass(frozen=True)
-class Operation:
-    """An operation.
-
-    Attributes:
-        name: its name, also in its path.
-        about: a description in a sentence.
-        body: the type of the request's body.
-        run: runs it in a worker, and returns a `_answers.Result` as JSON, with `Desk.record_of` for images.
-        shares: the field with the image that the worker caches, so that the next such job is run by the same worker.
-        max_json: the largest body in bytes.
-        is_single_use: whether its result is read once, and deleted after it was sent.
-        exports: whether its result has full size and no time limit, unless it is a preview.
-    """
-
-    name: str
-    about: str
-    body: type[Body]
-    run: Callable[[Any, Desk], dict[str, Any]]
-    shares: str = ""
-    max_json: int = MAX_JSON
-    is_single_use: bool = False
-    exports: bool = False
 
 
 # ---- the fields of requests, from the descriptions of calls ----
@@ -157,6 +126,7 @@ Rectangle = Annotated[tuple[Real, Real, Real, Real], Field(strict=False)]
 Points = Annotated[list[Position], _FIRST]
 Ids = Annotated[list[PictureId], _FIRST]
 Indices = Annotated[list[Whole], Field(max_length=MAX_PEOPLE), _FIRST]
+QualityField = Literal["original"] | Annotated[int, Field(ge=1, le=100)]
 #: The types of numbers, by their placeholders on the command line.
 _NUMBERS: dict[str, Any] = {
     "X,Y": Position,
@@ -182,10 +152,11 @@ _ABOUT = {
 }
 
 
-def _as_fields(text: str) -> str:
-    """Returns the help of options with the names of fields in place of flags, and of inputs in place of capitals."""
+def _as_fields(call: Call, text: str) -> str:
+    """Returns the help of a call with the names of fields in place of flags, and of inputs in place of capitals."""
     text = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: match[1].replace("-", "_"), text)
-    return re.sub(r"\b(SRC|DST|MASK|IMAGE|OUT)\b", lambda match: match[0].lower(), text)
+    names = "|".join(name.upper() for name in (*call.inputs, "image", "mask", "out"))
+    return re.sub(rf"\b({names})\b", lambda match: match[0].lower(), text)
 
 
 def _type_of(option: Option) -> Any:
@@ -217,6 +188,8 @@ def _type_of(option: Option) -> Any:
         raise TypeError(f"{option.name}: {kind}, expected a type whose values a request may have")
     if option.many:
         kind = Annotated[list[kind], Field(max_length=MAX_PEOPLE), _FIRST]
+    if option.word:
+        kind = Literal[option.word] | kind
     return Literal["auto"] | kind if option.auto else kind
 
 
@@ -241,8 +214,8 @@ def fields_of(call: Call, names: Iterable[str] | None = None) -> dict[str, tuple
         if (names is None or option.name in names) and not is_weights:
             kind = _type_of(option)
             nullable = option.none or option.value is None
-            about = _as_fields(_ABOUT.get(option.name, option.help) if isinstance(call, Kind) else option.about)
-            if option.value is None and option.default and not isinstance(call, Kind):
+            about = _as_fields(call, _ABOUT.get(option.name, option.help) if call.modes else option.about)
+            if option.value is None and option.default and not call.modes:
                 about += f" null: {option.default}."
             fields[option.name] = (
                 kind | None if nullable else kind,
@@ -251,29 +224,53 @@ def fields_of(call: Call, names: Iterable[str] | None = None) -> dict[str, tuple
     return fields
 
 
-def _values_of(body: Part, names: Iterable[str]) -> dict[str, Any]:
-    """Returns the values of the fields that a request sets, as plain values."""
-    return {name: _plain(getattr(body, name)) for name in names if name in body.model_fields_set}
+def body_of(call: Call, base: type[Body] = Body, but: Iterable[str] = ()) -> Any:
+    """Returns the type of requests for a call: the fields of base, the inputs, and the options except some."""
+    fields: dict[str, Any] = {}
+    for name, about in call.inputs.items():
+        if name not in base.model_fields:
+            is_needed = name in call.needed or not call.items
+            type_, default = (PictureId, ...) if is_needed else (PictureId | None, None)
+            fields[name] = (type_, Field(default=default, description=_as_fields(call, about)))
+    own = [name for name in call.by_name if name not in base.model_fields and name not in but]
+    fields |= fields_of(call, own)
+    title = call.command.title().replace("-", "")
+    body = create_model(f"{title}Body", __base__=base, __doc__=call.command, **fields)
+    body.call, body.renamed = call, _renamed_fields(call)
+    return body
 
 
-def _plain(value: Any) -> Any:
-    """Returns the value of a field, the arguments of a step as those that a request sets."""
-    return value.model_dump(exclude_unset=True) if isinstance(value, Part) else value
+def _renamed_fields(call: Call) -> dict[str, str]:
+    """Returns the present names of fields by their former ones, from those of flags and of arguments of lists."""
+    names = {one.each: f"{one.name} of a subject" for one in call.options if one.each not in ("", one.name)}
+    for option in call.options:
+        for one in (option, *option.inner):
+            words = one.name.split("_", 1) if one is not option else [one.name]
+            present = " of ".join(reversed(words))
+            names |= {old: present for old, flag in call.renamed.items() if flag == one.flag}
+            names |= {old: f"{present}=false" for old, flag in call.renamed.items() if flag == one.off}
+    return names
 
 
-# ---- blend, edit and harmonize, from the options of _jobs ----
+class ImageBody(Body):
+    """The base of the bodies of calls that return an image."""
+
+    format: ImageFormat | None = Field(default=None, description="The format; none: PNG, and JPEG for previews.")
+    quality: QualityField = Field(default=95, description=QUALITY.about)
 
 
-class KindBody(Body):
-    """The base of bodies that are generated from a kind of `_jobs`."""
+# ---- blend, edit and harmonize ----
+
+
+class ModeBody(Body):
+    """The base of the bodies of calls with modes, which become tasks."""
 
     def check(self) -> None:
         self.task(lambda id: id, "out", "mask.png")
 
     def check_result(self, sizes: Mapping[str, Sizes], max_pixels: int) -> None:
-        kind = _KINDS[type(self)]
         times = getattr(self, "upscale", None) or 1
-        size = sizes[getattr(self, kind.primary)]
+        size = sizes[getattr(self, self.call.primary)]
         width, height = size.proxy if self.preview else (size.width, size.height)
         if times > 1 and width * height * times**2 > max_pixels:
             raise RunError(
@@ -285,76 +282,18 @@ class KindBody(Body):
 
     def task(self, path_of: Callable[[PictureId], str], out: str, mask: str) -> Task:
         """Returns the body as a task; out, mask: the paths of the result and, if requested, of the mask."""
-        kind = _KINDS[type(self)]
+        call = self.call
         values = {name: path_of(value) if isinstance(value, PictureId) else value for name, value in self}
-        options = {option.name: values.get(option.name) for option in kind.options}
+        options = {option.name: values.get(option.name) for option in call.options}
         if "save_mask" in options:
             options["save_mask"] = mask if options["save_mask"] else None
-        return task_of(kind, {name: values.get(name) for name in kind.inputs}, out, options, FIELDS)
+        return task_of(call, {name: values.get(name) for name in call.inputs}, out, options, FIELDS)
 
 
-def _body_of(kind: Kind) -> type[KindBody]:
-    fields: dict[str, Any] = {}
-    for name, about in kind.inputs.items():
-        description = _as_fields(about)
-        required = name in kind.needed
-        fields[name] = (PictureId, Field(description=description)) if required else (
-            PictureId | None, Field(default=None, description=description)
-        )  # fmt: skip
-    fields |= fields_of(kind)
-    body = create_model(f"{kind.command.capitalize()}Body", __base__=KindBody, __doc__=kind.command, **fields)
-    _KINDS[body] = kind
-    return body
+BlendBody, EditBody, HarmonizeBody = (body_of(call, ModeBody) for call in (BLEND, EDIT, HARMONIZE))
 
 
-_KINDS: dict[type[Body], Kind] = {}
-
-
-def _run_kind(body: KindBody, desk: Desk) -> dict[str, Any]:
-    kind = _KINDS[type(body)]
-    primary = cast(PictureId, getattr(body, kind.primary))
-    changes: dict[str, Any] = {"format": body.model_dump()["format"] or desk.format_for(primary, body.preview)}
-    if body.preview:
-        changes |= _on_proxies(body, desk)
-    request = body.model_copy(update=changes)
-    result, mask = desk.new(), desk.new(".png")
-    task = request.task(lambda id: desk.path(id, body.preview), result, mask)
-    record = desk.run_task(task)
-    of = record[kind.primary]
-    size = {"width": of["width"] * task.upscale, "height": of["height"] * task.upscale}
-    info = {kind.chooser: task.mode, "unchanged": record["unchanged"], "ms": record["ms"]}
-    info |= with_codes("warning", record["warnings"])
-    if "harmonize" in record:
-        info["harmonize"] = {**record["harmonize"], "reason_code": record["harmonize"]["reason"].code}
-    answer = {"picture": desk.record_of(result, changes["format"], of["channels"], of["dtype"], **size), "info": info}
-    if task.save_mask is not None:
-        answer["mask"] = desk.record_of(mask, "png", 1, "uint8", **size)
-    return answer
-
-
-def _on_proxies(body: KindBody, desk: Desk) -> dict[str, Any]:
-    """Returns options in pixels converted to pixels of proxies, whose factors differ by image."""
-    values = dict(body)
-    kind = _KINDS[type(body)]
-    within = desk.factor(values[kind.primary])
-    result: dict[str, Any] = {}
-    if values.get("at") is not None:
-        x, y = values["at"]
-        result["at"] = (x * within, y * within)
-        if kind is BLEND:
-            result["scale"] = (values.get("scale") or 1.0) * within / desk.factor(values["src"])
-    if values.get("feather"):
-        result["feather"] = values["feather"] * within
-    return result
-
-
-BlendBody, EditBody, HarmonizeBody = _body_of(BLEND), _body_of(EDIT), _body_of(HARMONIZE)
-
-
-# ---- segment ----
-
-#: The longer side of the reduced masks of a segmentation.
-_THUMB = 256
+# ---- segment, paint, cutout, export ----
 
 X = Annotated[Real, Field(description="In pixels of the image at full size; the centre of the first one is 0.")]
 
@@ -449,70 +388,6 @@ def _check_cutter(name: str, field: str) -> None:
         raise RunError(f"{field}: {name!r}: {reason}", Code.USAGE)
 
 
-def _segment(body: SegmentBody, desk: Desk) -> dict[str, Any]:
-    import numpy as np
-
-    from .._images.sizes import fitted
-    from ..io import Picture
-
-    session = desk.session(body.picture, body.preview, body.method)
-    factor = desk.factor(body.picture) if body.preview else 1.0
-    with desk.phase("segment", 1, 2):
-        segments = (
-            session.people()
-            if body.people
-            else session.after([_scaled(step, factor, desk, body) for step in body.steps])
-        )
-    with desk.phase("encode", 2, 2):
-        every = body.every or body.people
-
-        def saved(mask: Any) -> dict[str, Any]:
-            return desk.write(Picture(mask[..., None]), "png")
-
-        draw = segments.alpha if body.alpha else segments.__getitem__
-        drawn = [draw(i) for i in range(len(segments) if every else min(1, len(segments)))]
-        size = fitted(segments.size, _THUMB)
-        thumbs = [saved(mask) for mask in segments.reduced(size)] if body.thumbs else []
-        masks: list[dict[str, Any]] = []
-        for i, (score, box) in enumerate(zip(segments.scores, segments.boxes, strict=True)):
-            one: dict[str, Any] = {"score": round(score, 4), "box": [value / factor for value in box]}
-            if segments.heads:
-                one["head"] = [value / factor for value in segments.heads[i]]
-            if every:
-                one["mask"] = saved(drawn[i])
-            if thumbs:
-                one |= {"thumb": thumbs[i], "area": segments.areas[i] / factor**2}
-            masks.append(one)
-        info = {"method": segments.method, **with_code(segments.reason)}
-        # People are one mask together; of the masks of a prompt the first is the best.
-        whole = saved(functools.reduce(np.maximum, drawn if body.people else drawn[:1])) if drawn else None
-        answer = {"mask": whole, "masks": masks, "info": info}
-        if body.people:
-            answer["others"] = saved(session.others(segments))
-        return answer
-
-
-def _scaled(step: Any, factor: float, desk: Desk, body: SegmentBody) -> dict[str, Any]:
-    """Returns a step in pixels of the processed image, the centre of whose first pixel is 0 too."""
-
-    def at(value: float) -> float:
-        return (value + 0.5) * factor - 0.5
-
-    result: dict[str, Any] = step.model_dump()
-    if step.kind == "click":
-        result |= {"x": at(step.x), "y": at(step.y)}
-    elif step.kind == "scribble":
-        result["line"] = [(at(x), at(y)) for x, y in step.line]
-    elif step.kind == "box":
-        result["box"] = [value * factor for value in step.box]
-    elif step.kind == "mask":
-        result["mask"] = desk.path(step.mask, body.preview)
-    return result
-
-
-# ---- paint ----
-
-
 class Stroke(Part):
     """A stroke of a brush with a round tip: it adds to a mask, removes from it with add=false, or refines its edge."""
 
@@ -541,42 +416,6 @@ class PaintBody(Body):
         return self
 
 
-def _paint(body: PaintBody, desk: Desk) -> dict[str, Any]:
-    import numpy as np
-
-    from .. import io
-    from .._images.levels import in_levels, picture_levels
-    from ..segmentation.masks import alpha_within
-    from ._strokes import paint_stroke
-
-    size, factor = desk.sizes[body.picture], 1.0
-    wide, high = size.width, size.height
-    if body.preview:
-        (wide, high), factor = size.proxy, size.factor
-    with desk.phase("decode", 1, 3):
-        mask = np.zeros((high, wide), np.uint8)
-        if body.mask is not None:
-            mask = np.array(in_levels(_mask(desk.read(body.mask, "mask", body.preview))))
-            if mask.shape != (high, wide):
-                sizes = f"{mask.shape[1]} x {mask.shape[0]}, and picture is {wide} x {high}"
-                raise RunError(f"mask: {sizes} (width x height), expected equal sizes", Code.INPUT)
-    with desk.phase("paint", 2, 3):
-        for stroke in body.strokes:
-            line = [((x + 0.5) * factor - 0.5, (y + 0.5) * factor - 0.5) for x, y in stroke.line]
-            if stroke.edge:
-                region = np.zeros_like(mask)
-                paint_stroke(region, line, stroke.width * factor)
-                photo = desk.proxy(body.picture) if body.preview else desk.photo(body.picture)
-                mask = np.array(alpha_within(picture_levels(photo, "picture"), mask, region))
-            else:
-                paint_stroke(mask, line, stroke.width * factor, add=stroke.add)
-    with desk.phase("encode", 3, 3):
-        return {"mask": desk.write(io.Picture(mask[..., None]), "png")}
-
-
-# ---- cutout, export ----
-
-
 class CutoutBody(Body):
     """cutout"""
 
@@ -585,18 +424,6 @@ class CutoutBody(Body):
     crop: bool = Field(default=False, description="Whether to crop the result to the mask.")
     keep_background: bool = Field(default=False, description="Whether the colours of the image stay under alpha 0.")
     format: Literal["png", "webp", "tiff", "avif"] = Field(default="png", description="A format with alpha.")
-
-
-def _cutout(body: CutoutBody, desk: Desk) -> dict[str, Any]:
-    from ..segmentation import cutout
-
-    with desk.phase("decode", 1, 3):
-        picture = desk.read(body.picture, "picture", body.preview)
-    with desk.phase("cut out", 2, 3):
-        mask = desk.read(body.mask, "mask", body.preview)
-        result = cutout(picture, mask, crop=body.crop, keep_background=body.keep_background)
-    with desk.phase("encode", 3, 3):
-        return {"picture": desk.write(result, body.format)}
 
 
 class ExportBody(Body):
@@ -608,7 +435,7 @@ class ExportBody(Body):
         default=None,
         description="The bits per channel; none: unchanged. 16 bits from 8 have the same 256 levels.",
     )
-    quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
+    quality: QualityField = Field(default=95, description=QUALITY.about)
     crop: Annotated[tuple[Whole, Whole, Whole, Whole], Field(strict=False)] | None = Field(
         default=None, description="The rectangle x, y, width, height to write, in pixels of the image; none: all of it."
     )
@@ -619,48 +446,10 @@ class ExportBody(Body):
     )  # fmt: skip
 
 
-def _export(body: ExportBody, desk: Desk) -> dict[str, Any]:
-    import dataclasses
-
-    import numpy as np
-
-    from .. import io
-    from ..io.provenance import add_history
-
-    with desk.phase("decode", 1, 2):
-        picture = desk.read(body.picture, "picture", body.preview, keep_gps=body.keep_gps)
-        history = desk.history(body.pictures(), "export")
-        if body.sources or history.steps:
-            packet = add_history(picture.xmp, *history, composite=bool(body.sources) or history.composite)
-            picture = dataclasses.replace(picture, xmp=packet)
-        if body.crop is not None:
-            picture = _cropped(picture, body.crop, desk.factor(body.picture) if body.preview else 1.0)
-        if body.depth is not None:
-            pixel = np.zeros((1, 1, picture.pixels.shape[2]), np.uint8 if body.depth == 8 else np.uint16)
-            xmp, picture = picture.xmp, io.convert(picture, io.Picture(pixel, picture.profile))
-            picture = dataclasses.replace(picture, xmp=xmp)
-    with desk.phase("encode", 2, 2):
-        return {"picture": desk.write(picture, body.format, body.quality)}
-
-
-def _cropped(picture: Picture, crop: tuple[int, int, int, int], factor: float) -> Picture:
-    """Returns a rectangle (x, y, width, height) of a picture that is reduced by a factor."""
-    import dataclasses
-
-    height, width = picture.pixels.shape[:2]
-    x, y, wide, high = (round(value * factor) for value in crop)
-    if not (wide >= 1 and high >= 1 and 0 <= x <= width - wide and 0 <= y <= height - high):
-        size = f"{round(width / factor)} x {round(height / factor)}"
-        raise RunError(f"crop: {list(crop)}, expected x, y, width, height within {size} pixels", Code.USAGE)
-    return dataclasses.replace(picture, pixels=picture.pixels[y : y + high, x : x + wide].copy())
-
-
 # ---- place, compose ----
 
 #: The largest number of nested brackets in a recipe, and its largest number.
 _DEEP, _MOST = 16, 2**53
-
-
 #: The largest number of places of a request.
 _MAX_PLACES = 20
 
@@ -670,101 +459,41 @@ def _check_places(count: int) -> None:
         raise RunError(f"k: {count}, expected at most {_MAX_PLACES}", Code.USAGE)
 
 
+def _check_harmonize(methods: Iterable[Any]) -> None:
+    """Refuses names that are no methods: the function accepts paths of weights too, which clients may not name."""
+    accepted = harmonize_methods()
+    for method in methods:
+        if method is not None and method not in accepted:
+            raise RunError(f"harmonize: {excerpt(repr(method))}, expected one of {', '.join(accepted)}", Code.USAGE)
+
+
 class _PlaceBase(Body):
-    renamed: ClassVar[Mapping[str, str]] = {"thing": "person=false", "top": "k"}
-
-    subject: PictureId = Field(description="The image with the person or object.")
-    background: PictureId = Field(description="The image to place it in.")
-
     def check(self) -> None:
         _check_places(cast(Any, self).k)
 
 
-PlaceBody = create_model("PlaceBody", __base__=_PlaceBase, __doc__="place", **cast(Any, fields_of(PLACE)))
-
-
-def _place(body: Any, desk: Desk) -> dict[str, Any]:
-    from ..placement import place
-
-    own, within = (desk.factor(id) if body.preview else 1.0 for id in (body.subject, body.background))
-    values = {name: value for name, value in _values_of(body, PLACE.by_name).items() if value is not None}
-    if "mask" in values:
-        values["mask"] = desk.read(values["mask"], "mask", body.preview)
-    if "people" in values:
-        values["people"] = [_mask(desk.read(id, "people", body.preview)) for id in values["people"]]
-    if "others" in values:
-        values["others"] = _mask(desk.read(values["others"], "others", body.preview))
-    for name in ("heads", "faces"):
-        if name in values:
-            values[name] = [tuple(value * within for value in one) for one in values[name]]
-    if "head" in values:
-        values["head"] = [value * own for value in values["head"]]
-    for name in ("scale", "most"):
-        if name in values:
-            values[name] *= within / own
-    arguments = PLACE.arguments(values)
-    with desk.phase("place", 1, 1):
-        photos = (desk.read(getattr(body, name), name, body.preview) for name in ("subject", "background"))
-        places = place(*photos, **arguments)
-    size = desk.sizes[body.subject]
-    return {"places": [_place_of(one, size, own, within) for one in places]}
-
-
-def _place_of(place: Placement, size: Sizes, own: float = 1.0, within: float = 1.0) -> dict[str, Any]:
-    """Returns a place in pixels of full size.
-
-    own, within: the ratios of processed to full size, of the subject, whose full size is `size`, and of the background.
-    """
-    # The centre of the first pixel is 0, so a half is added before scaling and subtracted after it.
-    x, y, scale = (place.x + 0.5) / within - 0.5, (place.y + 0.5) / within - 0.5, place.scale * own / within
-    return {
-        "at": [x - (size.width * scale - 1) / 2, y - (size.height * scale - 1) / 2],
-        "scale": scale,
-        "angle": place.angle,
-        "flip": place.flip,
-        "behind": list(place.behind),
-        "box": [value / within for value in place.box],
-        "score": place.score,
-        "terms": dict(place.terms),
-        **with_code(place.reason),
-    }
-
-
-def _mask(picture: Any) -> Any:
-    from ..io.masks import mask_of
-
-    return mask_of(picture, "people")
-
-
-_EACH = [option.name for option in COMPOSE.options if option.each]
-_FOR_ALL = [option.name for option in COMPOSE.options if not option.each]
+PlaceBody = body_of(PLACE, _PlaceBase)
 
 
 class _Subject(Part):
     picture: PictureId = Field(description="The photo with the subject.")
 
 
+#: The options of a composite that each subject has.
+EACH = [option.name for option in COMPOSE.options if option.each]
 Subject = create_model(
     "Subject", __base__=_Subject, __doc__="A subject; the largest of its photo if there are no points, box and mask.",
-    **cast(Any, fields_of(COMPOSE, _EACH)),
+    **cast(Any, fields_of(COMPOSE, EACH)),
 )  # fmt: skip
 
 
-class _Compose(Body):
-    renamed: ClassVar[Mapping[str, str]] = {
-        "top": "k", "boxes": "box of a subject", "masks": "mask of a subject", "azimuth": "azimuth of shadow",
-        "elevation": "elevation of shadow", "tip": "tip of shadow", "softness": "softness of shadow",
-    }  # fmt: skip
-
+class _Compose(ImageBody):
     subjects: Annotated[list[Subject], _FIRST] = Field(  # type: ignore[valid-type]
         min_length=1, max_length=8, description="The subjects."
     )
-    background: PictureId = Field(description="The photo to place them in.")
     recipe: dict[str, Any] | None = Field(
         default=None, description="The recipe of an earlier job, which replaces all but images, format and quality."
     )
-    format: ImageFormat | None = Field(default=None, description="The format; none: PNG, and JPEG for previews.")
-    quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
     layers: bool = Field(default=False, description="Whether to write the layers too, as an OpenRaster file.")
 
     def check(self) -> None:
@@ -772,24 +501,17 @@ class _Compose(Body):
         body: Any = self
         _check_cutter(body.segment, "segment")
         _check_places(body.k)
-        methods = harmonize_methods()
-        method_names = [body.harmonize]
         subjects = (self.recipe or {}).get("subjects", [])
         if not isinstance(subjects, list):
             raise RunError(f"recipe: subjects: {excerpt(subjects)}, expected a list", Code.USAGE)
-        for one in subjects:
-            harmonize = one.get("harmonize") if isinstance(one, dict) else None
-            method_names.append(harmonize.get("method") if isinstance(harmonize, dict) else harmonize)
-        # The function accepts paths of weights too, which clients may not name.
-        for method in method_names:
-            if method is not None and method not in methods:
-                raise RunError(f"harmonize: {excerpt(repr(method))}, expected one of {', '.join(methods)}", Code.USAGE)
+        steps = [one.get("harmonize") for one in subjects if isinstance(one, dict)]
+        methods = [step.get("method") if isinstance(step, dict) else step for step in steps]
+        _check_harmonize([body.harmonize, *methods])
 
 
 def compose_body(call: Call) -> type[Body]:
     """Returns the type of requests for a composite with the options of a call."""
-    names = [option.name for option in call.options if not option.each]
-    return create_model("ComposeBody", __base__=_Compose, __doc__="compose", **cast(Any, fields_of(call, names)))
+    return cast(type[Body], body_of(call, _Compose, EACH))
 
 
 ComposeBody = compose_body(COMPOSE)
@@ -821,46 +543,6 @@ def _check_recipe(recipe: Any) -> None:
         raise RunError(f"recipe: more than {_DEEP} levels of brackets, expected a recipe of compose", Code.USAGE)
 
 
-def _compose(body: Any, desk: Desk) -> dict[str, Any]:
-    import dataclasses
-
-    from ..composition import compose
-    from ..io.provenance import add_history
-
-    body.check()
-    with desk.phase("decode", 1, 3):
-        photos = [desk.photo(one.picture) for one in body.subjects]
-        background = desk.photo(body.background, body.keep_gps)
-    arguments: dict[str, Any] = {"recipe": body.recipe, "keep_gps": body.keep_gps}
-    if body.recipe is None:
-        options = _values_of(body, _FOR_ALL)
-        if body.people is not None:
-            options["people"] = [_mask(desk.read(id, "people")) for id in body.people]
-        for name in _EACH:
-            options[name] = [_plain(getattr(one, name)) for one in body.subjects]
-        options["mask"] = [None if one.mask is None else desk.read(one.mask, "mask") for one in body.subjects]
-        arguments = COMPOSE.arguments(options, len(body.subjects), True)
-    side = desk.memory.proxy_side if body.preview else None
-    with desk.phase("compose", 2, 3), desk.collected_warnings() as warnings:
-        composite, info = compose(photos, background, side=side, return_info=True, **arguments)
-        # Its history names its sources, when it is exported.
-        composite = dataclasses.replace(composite, xmp=background.xmp)
-    with desk.phase("encode", 3, 3):
-        record: dict[str, Any] = {"seconds": dict(info.seconds), **with_codes("warning", warnings), "subjects": []}
-        for one in info.subjects:
-            about = {name: getattr(one, name) for name in ("x", "y", "scale", "angle", "flip")}
-            record["subjects"].append({**about, "box": list(one.box), **with_codes("reason", one.reasons)})
-        format = body.format or desk.format_for(body.background, body.preview)
-        answer: dict[str, Any] = {"picture": desk.write(composite, format, body.quality), "info": record}
-        if body.recipe is None and body.k > 1:
-            size = desk.sizes[body.subjects[0].picture]
-            answer["places"] = [_place_of(one, size) for one in info.subjects[0].places]
-        if body.layers:
-            xmp = add_history(composite.xmp, *desk.history(body.pictures(), "compose"))
-            answer["openraster"] = desk.write_layers(info.layers, dataclasses.replace(composite, xmp=xmp))
-        return {**answer, "recipe": desk.write_json(info.recipe)}
-
-
 # ---- layers and live, for pages ----
 
 
@@ -879,7 +561,7 @@ Side = Annotated[int, Field(ge=64, le=1600, description="The longer side of the 
 
 
 #: The options of a composite that affect its layers.
-_LOOKS = ["people", "harmonize", "shadow", *(option.name for option in COMPOSE.options if option.look)]
+LOOKS = ["people", "harmonize", "shadow", *(option.name for option in COMPOSE.options if option.look)]
 
 
 class _Layers(Body):
@@ -889,23 +571,10 @@ class _Layers(Body):
     side: Side = 1024
 
     def check(self) -> None:
-        method = cast(Any, self).harmonize
-        if method is not None and method not in harmonize_methods():
-            expected = ", ".join(harmonize_methods())
-            raise RunError(f"harmonize: {method!r}, expected one of {expected}", Code.USAGE)
+        _check_harmonize([cast(Any, self).harmonize])
 
 
-LayersBody = create_model("LayersBody", __base__=_Layers, __doc__="layers", **cast(Any, fields_of(COMPOSE, _LOOKS)))
-
-
-def _layers(body: Any, desk: Desk) -> dict[str, Any]:
-    from ._live import layers
-
-    body.check()
-    values = _values_of(body, _LOOKS)
-    # There is one subject: options that each has are lists of one.
-    values |= {name: [values[name]] for name in _EACH if name in values}
-    return layers(body, COMPOSE.arguments(values), desk)
+LayersBody = create_model("LayersBody", __base__=_Layers, __doc__="layers", **cast(Any, fields_of(COMPOSE, LOOKS)))
 
 
 class LiveBody(Body):
@@ -941,18 +610,10 @@ class LiveBody(Body):
         return self
 
 
-def _live(body: LiveBody, desk: Desk) -> dict[str, Any]:
-    from ._live import live
-
-    return live(body, desk)
+# ---- merge, apply-edit ----
 
 
-# ---- merge ----
-
-
-class _Merge(Body):
-    renamed: ClassVar[Mapping[str, str]] = {"mask": "people"}
-
+class _Merge(ImageBody):
     photos: Ids = Field(
         min_length=2, max_length=8, description="Photos of one scene, merged into one of them, the base."
     )
@@ -961,8 +622,6 @@ class _Merge(Body):
         default=None, max_length=8,
         description="The mask of the people of each photo, or null for one whose people are detected.",
     )  # fmt: skip
-    format: ImageFormat | None = Field(default=None, description="The format; none: PNG, and JPEG for previews.")
-    quality: int = Field(default=95, ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
 
     @model_validator(mode="after")
     def _fits(self) -> _Merge:
@@ -973,81 +632,27 @@ class _Merge(Body):
         return self
 
 
-MergeBody = create_model(
-    "MergeBody", __base__=_Merge, __doc__="merge", **cast(Any, fields_of(MERGE, ["align", "keep_gps"]))
-)
+MergeBody = body_of(MERGE, _Merge)
 
 
-def _merge(body: Any, desk: Desk) -> dict[str, Any]:
-    from ..merging import merge
-
-    with desk.phase("decode", 1, 3):
-        photos = [desk.read(id, "picture", body.preview, body.keep_gps) for id in body.photos]
-        people = None
-        if body.people is not None:
-            people = [None if id is None else _mask(desk.read(id, "people", body.preview)) for id in body.people]
-    with desk.phase("merge", 2, 3), desk.collected_warnings() as warnings:
-        base_option: Any = "auto" if body.base is None else body.base
-        options = MERGE.arguments(_values_of(body, ["align", "keep_gps"]))
-        merged, info = merge(photos, base=base_option, people=people, return_info=True, **options)
-    base = body.photos[info.base]
-    with desk.phase("encode", 3, 3):
-        factor = desk.factor(base) if body.preview else 1.0
-        record: dict[str, Any] = {"seconds": info.seconds, **with_codes("warning", warnings), **with_code(info.reason)}
-        record |= {"base": info.base, "bases": [{**asdict(one), "cost": one.cost} for one in info.bases], "photos": []}
-        for one in info.photos:
-            parts = [
-                {"box": [value / factor for value in part.box], "people": part.people, "crossing": part.crossing,
-                 "taken": part.taken, **with_code(part.reason)}
-                for part in one.parts
-            ]  # fmt: skip
-            about = {"inliers": one.inliers, "residual": one.residual, "differs": one.differs}
-            record["photos"].append({**about, **with_code(one.reason), "parts": parts})
-        format = body.format or desk.format_for(base, body.preview)
-        return {"picture": desk.write(merged, format, body.quality), "info": record}
-
-
-#: The operations by name.
-OPERATIONS: Mapping[str, Operation] = {
-    operation.name: operation
-    for operation in (
-        Operation("blend", "Blends one image into another under a mask.", BlendBody, _run_kind, exports=True),
-        Operation("edit", "Inpaints, evens out the light, flattens texture or boosts detail.", EditBody, _run_kind,
-                  exports=True),
-        Operation("harmonize", "Gives an object the light and colour of its surroundings.", HarmonizeBody, _run_kind,
-                  exports=True),
-        Operation("segment", "Segments the object of a prompt, or all people.", SegmentBody, _segment, "picture",
-                  MAX_JSON_OF_POINTS),
-        Operation("paint", "Paints into a mask with a brush, at the image's full size.", PaintBody, _paint,
-                  max_json=MAX_JSON_OF_POINTS),
-        Operation("place", "Estimates the best places for a person or an object in an image.", PlaceBody, _place),
-        Operation("compose", "Segments, places, matches and blends, in one call.", ComposeBody, _compose,
-                  max_json=MAX_JSON_OF_RECIPE, exports=True),
-        Operation("merge", "Merges photos of one scene into one with everyone.", MergeBody, _merge, exports=True),
-        Operation("layers", "Composes on proxies, and returns the layers over the background.", LayersBody, _layers,
-                  "background"),
-        Operation("live", "Blends layers at a place, for a page on which they are dragged.", LiveBody, _live,
-                  "background", is_single_use=True),
-        Operation("cutout", "Writes the object under a mask with transparency.", CutoutBody, _cutout, exports=True),
-        Operation("export", "Writes an image in another format or depth.", ExportBody, _export, exports=True),
+class _ApplyEdit(ImageBody):
+    edited: Annotated[list[PictureId], _FIRST] = Field(
+        min_length=1, max_length=8, description="Its edit, or several of them, which are applied in their order."
     )
-}  # fmt: skip
+
+    @model_validator(mode="after")
+    def _fits(self) -> _ApplyEdit:
+        if getattr(self, "changes", None) is not None and len(self.edited) > 1:
+            raise ValueError("changes: numbers for several edits, expected one edit")
+        if getattr(self, "frame", "original") == "edit" and len(self.edited) > 1:
+            raise ValueError("frame: 'edit' for several edits, expected one edit")
+        return self
+
+
+ApplyEditBody = body_of(APPLY_EDIT, _ApplyEdit)
 
 
 class OpenBody(Body):
     """open"""
 
     picture: PictureId
-
-
-def _open(body: OpenBody, desk: Desk) -> dict[str, Any]:
-    return desk.open_upload(body.picture)
-
-
-#: An internal operation: it reads an uploaded image, and creates its proxy.
-OPEN = Operation("open", "Reads an image and creates its proxy.", OpenBody, _open)
-
-
-def operation_of(name: str) -> Operation:
-    """Returns an operation, also the internal one."""
-    return OPEN if name == OPEN.name else OPERATIONS[name]

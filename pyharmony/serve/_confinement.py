@@ -1,7 +1,7 @@
 """The confinement of a worker: the files that it may open, and no network and no other programs.
 
 Linux enforces it, by Landlock and by a filter of system calls, and no later step of the process can undo it. A process
-that decodes untrusted files has no other way to a file, even if a decoder is subverted. `pyharmony.server._tree` opens
+that decodes untrusted files has no other way to a file, even if a decoder is subverted. `pyharmony.serve._tree` opens
 files by a door of its own besides, on every system.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 #: Rights of Landlock by version, from `linux/landlock.h`: all of files and folders, and those that reading needs.
-_ALL = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
+_LANDLOCK_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE, _DEVICE_CALL = 1, 2, 4, 8, 1 << 14, 1 << 15
 #: Those of the folder of a run: to read, write, make, rename and remove files; no links, pipes or devices.
 _REMOVE_FILE, _MAKE_FILE = 1 << 5, 1 << 8
@@ -38,7 +38,7 @@ _SYSTEM = (
 _DEVICES = ("null", "urandom", "random")
 _DEVICE_FOLDER = Path("/dev")
 #: System calls that are refused, by processor: sockets, other programs, and ways around the rules.
-_REFUSED = {
+_REFUSED_SYSTEM_CALLS = {
     "x86_64": (
         0xC000003E,
         (41, 42, 49, 50, 53, 59, 101, 165, 166, 246, 248, 249, 250, 272, 298, 303, 304, 308, 310, 311, 320, 321, 322,
@@ -112,7 +112,7 @@ def gpu_files() -> list[Path]:
 
 def _restrict_files(libc: ctypes.CDLL, folder: str, readable: Sequence[str]) -> None:
     version = _checked(_call(libc, _CREATE, None, 0, 1))
-    rights = _ALL[max(one for one in _ALL if one <= version)]
+    rights = _LANDLOCK_RIGHTS[max(one for one in _LANDLOCK_RIGHTS if one <= version)]
     attributes = struct.pack("=3Q", rights, _BIND_AND_CONNECT, _SCOPED)[: 8 * (1 + (version >= 4) + (version >= 6))]
     rules = _checked(_call(libc, _CREATE, attributes, len(attributes), 0))
     try:
@@ -145,7 +145,7 @@ def _allow(libc: ctypes.CDLL, rules: int, path: str, rights: int) -> None:
 def _filter_calls(libc: ctypes.CDLL, *_: object) -> None:
     """Refuses system calls with EPERM, by a program of classic BPF for `struct seccomp_data`."""
     try:
-        processor, calls = _REFUSED[platform.machine()]
+        processor, calls = _REFUSED_SYSTEM_CALLS[platform.machine()]
     except KeyError:
         raise OSError(errno.ENOSYS, f"no list of system calls for {platform.machine()}") from None
     load, equal, above, answer = 0x20, 0x15, 0x35, 0x06

@@ -9,22 +9,21 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from .. import _shipped, io
-from .._calls import Kind
 from .._images.cutouts import cuts_out
 from .._images.sizes import fitted, resized
-from .._jobs.task import Request, Task
-from .._jobs.worker import Worker
 from ..errors import PyHarmonyWarning, Reason
 from ..io import Layer, Picture
 from ..ops.hierarchies import Hierarchies
-from ..typing import ImageFormat
+from ..runs._jobs.runner import Runner
+from ..runs._jobs.task import Request, Task
+from ..typing import ImageFormat, Quality
 from ._history import History, joined_history
-from ._operations import PictureId
+from ._ids import PictureId
 from ._tree import Sizes, Tree, new_id, proxy_format
 
 _SESSION_PIXELS = 100_000_000  # the largest total of pixels in the cached sessions of a worker
@@ -32,7 +31,7 @@ _MAX_SESSIONS = 8  # the largest number of cached sessions of a worker
 _CACHE_BYTES = 128_000_000  # the largest size of the cached proxies of a worker, in bytes
 _MAX_CACHED = 32  # the largest number of images in each cache of a worker
 #: The longer side of the image in which people are segmented together if none was detected individually.
-_OTHERS = 1024
+_PEOPLE_SIDE = 1024
 #: The largest size of cached full-size photos for the next composite with them, in bytes.
 _PHOTO_BYTES = 400_000_000
 #: The largest size of the cached preparations of solves, for a mask that is dragged, in bytes.
@@ -99,20 +98,12 @@ class Desk:
     def photo(self, id: PictureId, keep_gps: bool = False) -> Picture:
         """Reads an image at full size, which is cached for the next job."""
         key = f"{id}{' with GPS' if keep_gps else ''}"
-        picture = self.memory.photos.get(key)
-        if picture is None:
-            picture = self.read(id, "picture", keep_gps=keep_gps)
-            self.memory.photos.put(key, picture)
-        return picture
+        return self.memory.photos.get_or_make(key, lambda: self.read(id, "picture", keep_gps=keep_gps))
 
     def proxy(self, id: PictureId) -> Picture:
         """Reads the proxy of an image, which is cached for the next job."""
         path = self.path(id, True)
-        picture = self.memory.decoded.get(path)
-        if picture is None:
-            picture = self._read(path, "picture")
-            self.memory.decoded.put(path, picture)
-        return picture
+        return self.memory.decoded.get_or_make(path, lambda: self._read(path, "picture"))
 
     @contextlib.contextmanager
     def collected_warnings(self) -> Iterator[list[Reason]]:
@@ -130,7 +121,7 @@ class Desk:
         size = {"width": width, "height": height, "channels": channels, "dtype": dtype}
         return {"file": os.path.basename(path), "format": format.upper(), "bytes": os.path.getsize(path), **size}
 
-    def write(self, picture: Picture, format: ImageFormat, quality: int = 95) -> dict[str, Any]:
+    def write(self, picture: Picture, format: ImageFormat, quality: Quality = 95) -> dict[str, Any]:
         path = self.new()
         io.write(picture, path, format=format, quality=quality)
         height, width, channels = picture.pixels.shape
@@ -164,14 +155,16 @@ class Desk:
 
     def run_task(self, task: Task) -> dict[str, Any]:
         """Runs a task of `_jobs`, and returns its record with the warnings."""
-        worker = self.memory.worker(task.kind)
+        memory, names = self.memory, {path: name for name, path in task.files.items()}
         reasons: list[Reason] = []
-        worker.desk = self
-        try:
-            record = worker.run(task, reasons.append)
-        finally:
-            worker.desk = None
-        return {**record, "warnings": reasons}
+        with contextlib.ExitStack() as files:
+            runner = Runner(
+                Request(task.kind, max_pixels=str(memory.max_pixels)), networks=memory.networks,
+                # It reads from the folder of the service alone.
+                source_of=lambda path: files.enter_context(self.tree.open(path, names[path])),
+                cache=memory.decoded if all(map(self.tree.is_proxy, names)) else None, report_phase=self.report_phase,
+            )  # fmt: skip
+            return {**runner.run(task, reasons.append), "warnings": reasons}
 
     def session(self, id: PictureId, preview: bool, method: str) -> SegmentSession:
         """Returns the session of an image, which is cached for the next click."""
@@ -235,7 +228,7 @@ class SegmentSession:
         """Returns a mask [H, W] uint8 of people who are not separated."""
 
         height, width = self.session.picture.shape[:2]
-        size = fitted((width, height), _OTHERS)
+        size = fitted((width, height), _PEOPLE_SIDE)
         return resized(self.session.others(people.reduced(size), size), (width, height))
 
     def after(self, steps: list[dict[str, Any]]) -> Any:
@@ -274,44 +267,6 @@ class SegmentSession:
         return session.segment(**{step["kind"]: self.read(prompt, "mask") if step["kind"] == "mask" else prompt})
 
 
-class DeskWorker(Worker):
-    """A worker of `_jobs` that reports its phases, and caches the proxies that it decodes."""
-
-    desk: Desk | None = None
-
-    def _report_phase(self, name: str, step: int) -> None:
-        if self.desk is not None:
-            self.desk.report_phase(name, step, 3)
-
-    def _read(self, task: Task) -> dict[str, Picture]:
-        self._report_phase("decode", 1)
-        if self.desk is None or not all(self.desk.tree.is_proxy(path) for path in task.files.values()):
-            return self._opened(task)
-        cache = self.desk.memory.decoded
-        cached = {name: cache.get(path) for name, path in task.files.items()}
-        if None not in cached.values():
-            return cast(dict[str, Picture], cached)
-        pictures = self._opened(task)
-        for name, path in task.files.items():
-            cache.put(path, pictures[name])
-        return pictures
-
-    def _opened(self, task: Task) -> dict[str, Picture]:
-        """Reads the images of a task from the folder of the service alone."""
-        tree, names = cast(Any, self.desk).tree, {path: name for name, path in task.files.items()}
-        with contextlib.ExitStack() as files:
-            self.source_of = lambda path: files.enter_context(tree.open(path, names[path]))
-            return super()._read(task)
-
-    def _computed(self, task: Task, pictures: Mapping[str, Picture], warn: Callable[[Reason], None]) -> Any:
-        self._report_phase(task.kind.phase, 2)
-        return super()._computed(task, pictures, warn)
-
-    def _write(self, task: Task, picture: Picture) -> dict[str, Any]:
-        self._report_phase("encode", 3)
-        return super()._write(task, picture)
-
-
 class PictureCache:
     """Recently used decoded images by name, of `most` bytes together; the image of a name never changes."""
 
@@ -322,6 +277,14 @@ class PictureCache:
         if name in self._pictures:
             self._pictures.move_to_end(name)
         return self._pictures.get(name)
+
+    def get_or_make(self, name: str, make: Callable[[], Picture]) -> Picture:
+        """Returns an image, which is made and added if missing."""
+        picture = self.get(name)
+        if picture is None:
+            picture = make()
+            self.put(name, picture)
+        return picture
 
     def put(self, name: str, picture: Picture) -> None:
         """Adds an image, and removes the least recently used ones."""
@@ -340,13 +303,8 @@ class Memory:
         self.sessions: OrderedDict[tuple[str, bool, str], SegmentSession] = OrderedDict()
         self.decoded, self.photos = PictureCache(_CACHE_BYTES), PictureCache(_PHOTO_BYTES)
         self.hierarchies = Hierarchies(_HIERARCHY_BYTES)
-        self._workers: dict[str, DeskWorker] = {}
-
-    def worker(self, kind: Kind) -> DeskWorker:
-        """Returns the worker of a kind, which caches the networks that it has loaded."""
-        if kind.command not in self._workers:
-            self._workers[kind.command] = DeskWorker(Request(kind, {}, None, {}, max_pixels=str(self.max_pixels)))
-        return self._workers[kind.command]
+        #: The networks of gp-gan by the paths of their weights.
+        self.networks: dict[str, Any] = {}
 
 
 def without_paths(text: str, folder: Path) -> str:

@@ -23,20 +23,20 @@ from ._metrics import Metrics
 from ._tree import new_id
 from .settings import Settings
 
-_log = logging.getLogger("pyharmony.server")
+_log = logging.getLogger("pyharmony.serve")
 
 #: The header of requests that change something: forms and pages of other sites cannot set it.
 CSRF_HEADER = "x-pyharmony"
 COOKIE = "pyharmony"
 UPLOADS = "/api/v1/pictures"
 #: The lowest rate of a sender in bytes per second, after the pause that is allowed.
-LEAST_RATE = 16_000
+MIN_BYTES_PER_SECOND = 16_000
 #: After a refusal the rest of the body is read and discarded, within these limits, so that the client gets the answer.
 _LINGER_BYTES = 64_000_000  # bytes
 _LINGER_SECONDS = 2.0  # seconds
 SESSION = 12 * 3600.0  # the lifetime of a session of the page, in seconds
 MAX_SESSIONS = 1000  # the largest number of sessions of the page
-_SAFE = ("GET", "HEAD")
+_SAFE_HTTP_METHODS = ("GET", "HEAD")
 
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -180,9 +180,9 @@ class Guard:
             if user is None:
                 raise Refusal(401, "token", "the token is missing or wrong", headers={"WWW-Authenticate": "Bearer"})
             scope["user"] = user
-        if method not in _SAFE and CSRF_HEADER not in headers:
+        if method not in _SAFE_HTTP_METHODS and CSRF_HEADER not in headers:
             raise Refusal(403, "csrf", "requests that change something need the header X-Pyharmony: 1")
-        if method not in _SAFE and self.stopping:
+        if method not in _SAFE_HTTP_METHODS and self.stopping:
             raise Refusal(503, "stopping", "the service is stopping", 5)
         if exchange.announced is not None and exchange.announced > exchange.limit:
             raise exchange.too_large()
@@ -236,7 +236,7 @@ class _Exchange:
         if self.whole:
             return await self._receive()
         patience = self._guard.settings.patience
-        end = self.began + patience + self.came / LEAST_RATE
+        end = self.began + patience + self.came / MIN_BYTES_PER_SECOND
         try:
             message = await asyncio.wait_for(self._receive(), max(0.0, min(patience, end - time.monotonic())))
         except asyncio.TimeoutError:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 #: The operations whose result is a composite.
-_COMPOSING = ("blend", "harmonize", "compose", "merge")
+_COMPOSING = ("apply-edit", "blend", "harmonize", "compose", "merge")
 #: The operation that is not recorded: it changes the format of an image and not the image.
 _FORM = "export"
 #: The largest number of recorded files and steps of one image.
-_MOST = 100
+_MAX_RECORDS = 100
 
 
 class Step(NamedTuple):
@@ -49,4 +49,4 @@ def joined_history(
     steps = dict.fromkeys(step for history in items for step in history.steps)
     if operation != _FORM:
         steps[Step(operation, tuple(sorted((weights or {}).items())))] = None
-    return History(tuple(sources)[:_MOST], tuple(steps)[-_MOST:])
+    return History(tuple(sources)[:_MAX_RECORDS], tuple(steps)[-_MAX_RECORDS:])

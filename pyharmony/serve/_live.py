@@ -20,23 +20,24 @@ from .._arrays import NumpyArray
 from .._images.levels import in_levels
 from .._images.region import bounding_box
 from .._images.sizes import resized
-from .._jobs.failures import Code, with_codes
 from ..composition import Composed, compose
 from ..composition.laying import BESIDE, in_canvas_pixels, laid_over
 from ..errors import MaskError, PyHarmonyWarning, RunError
 from ..io import Picture
 from ..reference.luma import LUMA
+from ..runs._jobs.failures import Code, with_codes
 
 if TYPE_CHECKING:
+    from ._bodies import LiveBody
     from ._desk import Desk
-    from ._operations import LiveBody, PictureId
+    from ._ids import PictureId
 
 #: The resolution of a subject, relative to the screen, before it is placed.
-_FINER = 1.5
+_SUBJECT_OVERSAMPLING = 1.5
 #: The pixels around a subject's mask that the blends of a source use, some of which have large supports.
-_FAR = 32
+_SOURCE_BLEND_MARGIN = 32
 #: The pixels around a subject that are sent with it, so that its contour is not at an image border.
-_RIM = 2
+_CONTOUR_MARGIN = 2
 
 
 def layers(body: Any, settings: Mapping[str, Any], desk: Desk) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def layers(body: Any, settings: Mapping[str, Any], desk: Desk) -> dict[str, Any]
     one = body.subject
     with desk.phase("decode", 1, 3):
         background, ratio = _reduced(desk, body.background, body.side / max(desk.sizes[body.background][:2]))
-        own, own_ratio = _reduced(desk, one.picture, one.scale * ratio * _FINER)
+        own, own_ratio = _reduced(desk, one.picture, one.scale * ratio * _SUBJECT_OVERSAMPLING)
         size = own.shape[1], own.shape[0]
         mask = None if one.mask is None else _mask(desk, one.mask, size)
         photo = own if mask is None else own[..., :3]
@@ -97,7 +98,7 @@ def live(body: LiveBody, desk: Desk) -> dict[str, Any]:
         x, y = at = round(body.at[0] * ratio), round(body.at[1] * ratio)
         if x >= width or y >= height or x + wide <= 0 or y + high <= 0:  # outside the background
             return {"info": {"box": [0, 0, 0, 0], "url": ""}}
-        around = BESIDE if body.source is None else _FAR
+        around = BESIDE if body.source is None else _SOURCE_BLEND_MARGIN
         left, top = max(0, x - around), max(0, y - around)
         right, bottom = min(width, x + wide + around), min(height, y + high + around)
         dst = np.ascontiguousarray(background[top:bottom, left:right, :3])
@@ -138,26 +139,27 @@ def _trimmed(
     if support.empty:
         return pixels[:0], corner
     x, y, wide, high = support.rectangle
-    left, top = (max(0, a + b - c - _RIM) for a, b, c in zip(at, (x, y), corner, strict=True))
-    right, bottom = (a + b + c - d + _RIM for a, b, c, d in zip(at, (x, y), (wide, high), corner, strict=True))
+    left, top = (max(0, a + b - c - _CONTOUR_MARGIN) for a, b, c in zip(at, (x, y), corner, strict=True))
+    right, bottom = (
+        a + b + c - d + _CONTOUR_MARGIN for a, b, c, d in zip(at, (x, y), (wide, high), corner, strict=True)
+    )
     part = pixels[top : max(top, bottom), left : max(left, right)]
     return part, (corner[0] + left, corner[1] + top)
 
 
 def _shadow_layer(desk: Desk, body: LiveBody) -> NumpyArray:
     """Returns a shadow [h, w, 3] of `layers`, at the size of the screen; cached."""
-    key = f"{body.shadow} {body.detail}"
-    layer = desk.memory.decoded.get(key)
-    if layer is None:
+
+    def make() -> Picture:
         assert body.shadow is not None  # noqa: S101  # the caller has one
         pixels = desk.read(body.shadow, "shadow").pixels
         if pixels.shape[2] != 3 or pixels.dtype != np.uint8:
             what = f"{pixels.shape[2]} channels of {pixels.dtype}"
             raise RunError(f"shadow: {what}, expected the shadow layer of `layers`", Code.INPUT)
         size = (max(1, round(side * body.detail)) for side in (pixels.shape[1], pixels.shape[0]))
-        layer = Picture(pixels if body.detail == 1 else resized(pixels, cast(tuple[int, int], tuple(size))))
-        desk.memory.decoded.put(key, layer)
-    return layer.pixels
+        return Picture(pixels if body.detail == 1 else resized(pixels, cast(tuple[int, int], tuple(size))))
+
+    return desk.memory.decoded.get_or_make(f"{body.shadow} {body.detail}", make).pixels
 
 
 def _shaded(dst: NumpyArray, shadow: NumpyArray, at: Sequence[int], corner: tuple[int, int]) -> NumpyArray:
@@ -248,30 +250,28 @@ def _reduced(desk: Desk, id: PictureId, factor: float) -> tuple[NumpyArray, floa
     size = desk.sizes[id]
     factor = min(factor, size.factor)
     wide, high = max(1, round(size.width * factor)), max(1, round(size.height * factor))
-    key = f"{id} {wide} {high}"
-    picture = desk.memory.decoded.get(key)
-    if picture is None:
+
+    def make() -> Picture:
         pixels = desk.proxy(id).pixels
         if pixels.shape[2] == 1:
             pixels = np.repeat(pixels, 3, 2)
         if (wide, high) != (pixels.shape[1], pixels.shape[0]):
             pixels = resized(np.ascontiguousarray(pixels), (wide, high))
-        picture = Picture(np.ascontiguousarray(pixels))
-        desk.memory.decoded.put(key, picture)
-    return picture.pixels, wide / size.width
+        return Picture(np.ascontiguousarray(pixels))
+
+    return desk.memory.decoded.get_or_make(f"{id} {wide} {high}", make).pixels, wide / size.width
 
 
 def _mask(desk: Desk, id: PictureId, size: tuple[int, int]) -> NumpyArray:
     """Returns a mask [h, w] uint8 at a size (width, height)."""
     from ..io.masks import mask_of
 
-    picture = desk.memory.decoded.get(f"{id} {size[0]} {size[1]}")
-    if picture is None:
+    def make() -> Picture:
         mask = in_levels(mask_of(desk.proxy(id), "mask"))
         mask = mask if (mask.shape[1], mask.shape[0]) == size else resized(np.ascontiguousarray(mask), size)
-        picture = Picture(np.ascontiguousarray(mask)[..., None])
-        desk.memory.decoded.put(f"{id} {size[0]} {size[1]}", picture)
-    return picture.pixels[..., 0]
+        return Picture(np.ascontiguousarray(mask)[..., None])
+
+    return desk.memory.decoded.get_or_make(f"{id} {size[0]} {size[1]}", make).pixels[..., 0]
 
 
 def _as_displayed(colours: NumpyArray, grey: bool) -> NumpyArray:

@@ -18,16 +18,17 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from ._answers import Error, JobInfo, Layer, Phase, Place, Refusal, Result, SegmentedMask, Status, moment
+from ._bodies import Body
 from ._history import joined_history
 from ._metrics import Metrics
-from ._operations import Body, Operation
+from ._operations import Operation
 from ._queue import Queue
 from ._store import Store, StoredPicture
 from ._text import MAX_ANSWER
 from ._tree import DISK_FULL, is_full, new_id
 from .settings import Settings, cores
 
-_log = logging.getLogger("pyharmony.server")
+_log = logging.getLogger("pyharmony.serve")
 
 MAX_JOBS = 1000  # the largest number of ended jobs that are stored
 MAX_JOB_BYTES = 32_000_000  # the largest size of the results of ended jobs, in bytes
@@ -38,16 +39,16 @@ _LONGEST_PAUSE = 5.0  # the longest pause before a worker is started again, in s
 #: The number of starts of a worker before the service gives up its own start.
 _TRIES = 2
 #: The number of times that an export's clients are counted during the timeout after which it is stopped.
-_LOOKS = 4
+_CLIENT_COUNTS = 4
 #: The longest time that a client is asked to wait, in seconds.
 _LONGEST_RETRY = 60
 #: The code of a worker. Modules are imported from this process's paths, not from the current folder.
 _CODE = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
-from pyharmony.server._confinement import confine
+from pyharmony.serve._confinement import confine
 confinement = confine(sys.argv[3], json.loads(sys.argv[2]))
-from pyharmony.server._worker import main
+from pyharmony.serve._worker import main
 main(confinement)
 """
 
@@ -371,7 +372,7 @@ class Pool:
         """Starts the timer that stops a job, or, for an export, that counts its clients again."""
         settings, loop = self.settings, asyncio.get_running_loop()
         if settings.timeout is None and job.exports:
-            pause = min(settings.preview_timeout, settings.phase_timeout) / _LOOKS
+            pause = min(settings.preview_timeout, settings.phase_timeout) / _CLIENT_COUNTS
             slot.timer = loop.call_later(pause, self._stop_unattended, job, slot)
             return
         seconds = settings.timeout or settings.preview_timeout

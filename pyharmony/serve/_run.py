@@ -21,7 +21,7 @@ from ._api import Service
 from ._tree import run_folder
 from .settings import Settings
 
-_log = logging.getLogger("pyharmony.server")
+_log = logging.getLogger("pyharmony.serve")
 
 #: The largest size of the first line and the headers of a request, in bytes.
 MAX_HEAD = 32_768
@@ -32,7 +32,7 @@ _PADDED_HOST = re.compile(rb"^host:[^\r\n]*[ \t]\r?\n", re.IGNORECASE | re.MULTI
 #: The seconds that a connection may be idle between requests.
 _IDLE = 20
 #: The seconds that responses have to end after the jobs have.
-_LAST = 3
+_SHUTDOWN_SECONDS = 3
 
 
 class _Connection(h11.Connection):
@@ -178,14 +178,14 @@ def serving(settings: Settings, on_start: Callable[[str], None]) -> Iterator[tup
         config = uvicorn.Config(
             service.guard, http=protocol_of(settings), ws="none", loop="asyncio", lifespan="on", log_config=None,
             access_log=False, proxy_headers=False, server_header=False, timeout_keep_alive=_IDLE,
-            timeout_graceful_shutdown=_LAST, h11_max_incomplete_event_size=MAX_HEAD,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS, h11_max_incomplete_event_size=MAX_HEAD,
         )  # fmt: skip
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         yield Server(config, service, lambda: on_start(address)), listener
 
 
 def run(settings: Settings, on_start: Callable[[str], None]) -> None:
-    """Runs the service until it is stopped; see `pyharmony.server.serve`."""
+    """Runs the service until it is stopped; see `pyharmony.serve.serve`."""
     with serving(settings, on_start) as (server, listener):
         try:
             server.run(sockets=[listener])

@@ -16,20 +16,20 @@ from typing import BinaryIO, NamedTuple
 
 from .. import _temporary
 from .._images.sizes import fitted
-from .._jobs.failures import causes, reading
+from ..runs._jobs.failures import causes, reading
 from ..typing import ImageFormat
 
 _FOLDER = re.compile(r"pyharmony-serve-[0-9a-f]{16}")
 _LOCK = "lock"
 #: The errors of the operating system if there is no room for a file.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: The message of such an error.
 DISK_FULL = "the disk of the service is full; try again later"
 
 
 def is_full(error: BaseException | None) -> bool:
     """Returns whether an error, or one that it was raised from, reports a full disk."""
-    return any(isinstance(one, OSError) and one.errno in _FULL for one in causes(error))
+    return any(isinstance(one, OSError) and one.errno in _DISK_FULL_ERRORS for one in causes(error))
 
 
 def new_id() -> str:

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .. import _native, _shipped, get_device
-from .._jobs.failures import Code, as_failure, finite, record_of
 from ..errors import RunError
+from ..runs._jobs.failures import Code, as_failure, finite, record_of
 from ._confinement import gpu_files
 from ._desk import Desk, Memory, without_paths
 from ._history import History
@@ -104,7 +104,7 @@ def _warm() -> None:
         importlib.import_module(f"PIL.{name}")
     # A confined driver may fail where those of other programs work, which a result from the CPU would not show.
     if get_device() != "cpu" and hasattr(_native.native, "cuda") and gpu_files() and (why := _native.cuda_status()):
-        logging.getLogger("pyharmony.server").warning("a worker computes without this machine's GPU: %s", why)
+        logging.getLogger("pyharmony.serve").warning("a worker computes without this machine's GPU: %s", why)
 
 
 def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -> None:
@@ -126,7 +126,7 @@ def _do(message: dict[str, Any], tree: Tree, memory: Memory, channel: Channel) -
         unexpected = not isinstance(error, RunError) and failure.exit_code == Code.UNEXPECTED
         text = without_paths(str(failure), tree.folder)
         if unexpected and not isinstance(error, ImportError):
-            logging.getLogger("pyharmony.server").exception("a job failed unexpectedly")
+            logging.getLogger("pyharmony.serve").exception("a job failed unexpectedly")
             text = "unexpected error; the log of the service has details"
         fields = {"code": None, "argument": None, **record_of(failure), "message": limited_message(text)}
         channel.send("failed", job=job, error=fields)

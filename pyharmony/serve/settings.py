@@ -33,7 +33,7 @@ TOKEN_FILE = 65_536
 #: The part of the queue and of the files that one of several users may have: a quarter.
 SHARE = 4
 #: The smallest default of `user_queue`.
-_LEAST_QUEUE = 4
+_MIN_USER_QUEUE = 4
 
 
 #: A text that no message shows; the check by annotation shows others.
@@ -170,7 +170,7 @@ class Settings:
     @property
     def user_queue_limit(self) -> int:
         """The largest number of waiting jobs of one user."""
-        share = max(_LEAST_QUEUE, self.queue // SHARE) if len(self.tokens) > 1 else self.queue
+        share = max(_MIN_USER_QUEUE, self.queue // SHARE) if len(self.tokens) > 1 else self.queue
         return min(self.queue, self.user_queue or share)
 
     @property
