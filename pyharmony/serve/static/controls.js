@@ -2,7 +2,7 @@
 
 import * as adjusting from "./adjusting.js";
 import { commandOf, pythonOf } from "./code.js";
-import { tipChange } from "./document.js";
+import { UNMASKED, tipChange } from "./document.js";
 import { $, all, button, fields, input, inputs, select } from "./dom.js";
 import { changed, showShare } from "./fields.js";
 import { clamp, isInside } from "./geometry.js";
@@ -95,11 +95,14 @@ function listenToCut(editor, on) {
   for (const name of ["tools", "backdrops"]) on(name, "change", (session) => session.refresh());
   on("cutter", "change", ({ cutting }) => cutting.cutBy(select("cutter").value));
   on("brush", "input", () => setBrush(stage, Number(input("brush").value)));
-  on("load-mask", "change", ({ cutting }, { target }) => {
-    const [file] = target.files;
-    target.value = "";
-    if (file) cutting.loadMask(file);
-  });
+  for (const id of ["load-mask", "load-limit"]) {
+    on(id, "change", ({ cutting }, { target }) => {
+      const [file] = target.files;
+      target.value = "";
+      if (file) cutting.loadMask(file);
+    });
+  }
+  on("remove-limit", "click", (session) => session.commit(UNMASKED, TEXTS.maskRemoved));
   on("save-mask", "click", ({ result }, event) => {
     event.preventDefault();
     result.saveCutMask();

@@ -224,16 +224,17 @@ export class Cutting {
     this.painting = this.painting.then(draw).catch(fail);
   }
 
-  /** @param {File} file */
+  /** Takes a mask of the photo that is cut out; where none is, it limits what may change. @param {File} file */
   async loadMask(file) {
-    const { moving, jobs } = this.session;
+    const { moving, background, jobs } = this.session;
+    const photo = moving ?? background;
     const isHere = this.remember();
     const topic = "cut mask";
     clear(topic);
     try {
       const mask = await jobs.work(WORK.mask, ({ signal }) => api.upload(file, undefined, signal));
-      if (mask.width !== moving.width || mask.height !== moving.height) {
-        showMessage(TEXTS.maskSize(mask, moving), { error: true, topic });
+      if (mask.width !== photo.width || mask.height !== photo.height) {
+        showMessage(TEXTS.maskSize(mask, photo), { error: true, topic });
       } else if (isHere()) {
         this.session.commit(maskChange(mask), TEXTS.maskTaken);
       }

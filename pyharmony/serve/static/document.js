@@ -37,9 +37,10 @@
 /**
  * The decisions of the user: about the active subject, and about the others from the lowest to the topmost.
  *
- * @typedef {Subject & { mode: string, colours: boolean, others: Subject[], rank: number, crop: Rectangle | null }} Doc
+ * @typedef {Subject & { mode: string, colours: boolean, others: Subject[], rank: number, crop: Rectangle | null,
+ *   changes: number[] | null }} Doc
  *   mode: the blend of a mask; colours: whether it matches colours; rank: the number of subjects below the active one;
- *   crop: that of the result, null: none
+ *   crop: that of the result, null: none; changes: the numbers of those of an edit that are applied, null: all
  */
 
 /** @type {Readonly<Subject>} */
@@ -50,7 +51,7 @@ const FIRST = Object.freeze({
 });
 /** @type {Readonly<Doc>} */
 export const BEGIN = Object.freeze({
-  ...FIRST, mode: "gaussian-poisson", colours: false, others: [], rank: 0, crop: null,
+  ...FIRST, mode: "gaussian-poisson", colours: false, others: [], rank: 0, crop: null, changes: null,
 });
 
 /** The states of a document, each an immutable value, and the index of the current one. */
@@ -123,7 +124,7 @@ export const subjectsOf = (doc) => [...doc.others.slice(0, doc.rank), activeOf(d
 export const isSameResult = (a, b) => JSON.stringify(contentOf(a)) === JSON.stringify(contentOf(b));
 
 /** @param {Doc} doc */
-const contentOf = (doc) => [subjectsOf(doc), doc.mode, doc.colours, doc.crop];
+const contentOf = (doc) => [subjectsOf(doc), doc.mode, doc.colours, doc.crop, doc.changes];
 
 /** Returns whether a subject is a part of the composite. @param {Subject} subject */
 export const isVisible = ({ isHidden, place }) => !isHidden && place !== null;

@@ -43,6 +43,7 @@ export function end() {
   $("found-people").hidden = true;
   $("code").hidden = true;
   $("places").replaceChildren();
+  $("changes").replaceChildren();
   allowSaving(false);
 }
 

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { $ } from "./dom.js";
 import { footOf } from "./geometry.js";
-import { announce, fail } from "./messages.js";
+import { announce, clear, fail } from "./messages.js";
 import { farthestOf, valuesOf } from "./pixels.js";
 import { TEXTS, WORK, plainly } from "./strings.js";
 
@@ -43,6 +43,9 @@ const SETTLE = 350;
 /** The longer side of previews while a scale or an angle changes, which have to be fast. */
 const QUICK = 512;
 
+/** The topic of messages about failures, which a later success removes. */
+const TOPIC = "preview";
+
 /** Returns reasons as one text, each once. @type {(texts?: string[], codes?: string[]) => string} */
 const noteOf = (texts = [], codes = []) => [...new Set(texts.map((text, i) => plainly(text, codes[i])))].join(". ");
 
@@ -58,6 +61,8 @@ export class Preview {
     /** The document while a scale or an angle changes. @type {Doc | null} */
     this.changing = null;
     this.isBusy = false;
+    /** Whether the last request failed. */
+    this.hasFailed = false;
     /** Whether the document has changed since the pending request. */
     this.isOld = false;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -113,8 +118,11 @@ export class Preview {
     this.isBusy = true;
     try {
       await make();
+      if (this.hasFailed) clear(TOPIC);
+      this.hasFailed = false;
     } catch (error) {
-      fail(error);
+      this.hasFailed = true;
+      fail(error, TOPIC);
     } finally {
       this.isBusy = false;
       const { isOld } = this;
@@ -168,7 +176,10 @@ export class Preview {
     const image = await api.image(result.picture.file_url);
     if (!session.isOpen) return;
     this.shown = { key, image };
-    $("match-note").textContent = noteOf(result.info.warnings, result.info.warning_codes);
+    for (const id of ["match-note", "changes-note"]) {
+      $(id).textContent = noteOf(result.info.warnings, result.info.warning_codes);
+    }
+    way.shown(session, result);
     if (!session.dragging && session.doc === doc) session.refresh(true);
   }
 }

@@ -208,7 +208,8 @@ export class Result {
     const { way, pictures, background } = this.session;
     const made = await this.make();
     const subjects = subjectsOf(made.doc).filter(isVisible).map(({ photo }) => photo ?? pictures.subject);
-    const { names, same } = namesOf(pictures, /** @type {Picture[]} */ (subjects.filter(Boolean)));
+    const mask = pictures.mask ?? (made.body.mask && made.doc.mask);
+    const { names, same } = namesOf({ ...pictures, mask }, /** @type {Picture[]} */ (subjects.filter(Boolean)));
     const { format } = this;
     const text = write({
       way, names, out: this.fileName(format), format, body: { ...made.body, scale: made.body.scale ?? 1 },
@@ -228,7 +229,7 @@ export class Result {
 
 /** Returns the names of files by slot; of files with the same name, all but the first are renamed. */
 /** @type {(pictures: Pictures, subjects: Picture[]) => { names: Record<string, any>, same: boolean }} */
-function namesOf({ background, composite, source, mask, photos = [] }, subjects) {
+function namesOf({ background, composite, source, mask, edited, photos = [] }, subjects) {
   const taken = new Set();
   let same = false;
   /** @type {(picture: Picture | undefined, other: string) => string} */
@@ -252,6 +253,7 @@ function namesOf({ background, composite, source, mask, photos = [] }, subjects)
     subjects: subjects.map((subject) => nameOnce(subject, "subject.jpg")),
     background: nameOf(background, "background.jpg"),
     composite: nameOf(composite, "composite.png"), source: nameOf(source, "source.png"), mask: nameOf(mask, "mask.png"),
+    edited: nameOf(edited, "edit.png"),
     photos: photos.map((photo, i) => nameOf(photo, `photo${i + 1}.jpg`)),
   };
   return { names, same };

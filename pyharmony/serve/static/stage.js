@@ -6,6 +6,7 @@ import { clamp, fittedView, isInside, isWhole, toImage, zoomedView } from "./geo
 import { Gestures } from "./gestures.js";
 import { Handles } from "./handles.js";
 import { ADDS, Konva, REMOVES } from "./konva.js";
+import { Outline } from "./outline.js";
 import { canvasOf } from "./pixels.js";
 import { Strokes } from "./strokes.js";
 
@@ -87,8 +88,9 @@ export class Stage {
     this.marks = new Konva.Group({ listening: false });
     this.strokes = new Strokes(this);
     this.handles = new Handles(this);
-    this.over.add(this.marks, this.strokes.line, this.handles.frame, this.handles.tipLine, this.handles.tip);
-    this.over.add(this.strokes.cross);
+    this.outline = new Outline();
+    const { frame, tipLine, tip } = this.handles;
+    this.over.add(this.marks, this.outline.group, this.strokes.line, frame, tipLine, tip, this.strokes.cross);
     /** The border of before and after. @type {import("konva").default.Line} */
     this.edge = new Konva.Line({ strokeWidth: 2, visible: false, listening: false });
     this.tools.add(this.handles.transformer, this.edge);
@@ -146,6 +148,7 @@ export class Stage {
     for (const node of [this.handles.tip, this.strokes.cross, ...this.marks.getChildren()]) {
       node.scale({ x: 1 / zoom, y: 1 / zoom });
     }
+    this.outline.look(zoom);
     this.handles.makeRoom();
     this.fineBase();
     this.drawEdge();
@@ -209,6 +212,7 @@ export class Stage {
     for (const node of [...this.world.getChildren(), this.edge]) if (node !== this.base) node.visible(false);
     this.strokes.hide();
     this.handles.hide();
+    this.outline.show(null);
     this.drawn = null;
     this.marks.destroyChildren();
     this.stage.batchDraw();

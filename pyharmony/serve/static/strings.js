@@ -14,6 +14,11 @@ const size = ({ width, height }) => `${width} × ${height}`;
 
 /** The start: the slots of each way, and messages about files. */
 export const START = {
+  "apply-edit": {
+    help: "An AI has edited your photograph. What it changed goes back into it; every other pixel stays as it was.",
+    background: ["Photograph", "as it was"],
+    edited: ["AI edit", "as it came back"],
+  },
   compose: {
     help: "A person or object of the first photo is put into the second.",
     subject: ["Photo to take from", "the person or object you want"],
@@ -80,7 +85,7 @@ export const TROUBLE = {
 };
 
 /** The steps of each way. */
-export const STEPS = { cut: "Cut out", place: "Place", match: "Match", blend: "Blend", save: "Save" };
+export const STEPS = { cut: "Cut out", place: "Place", match: "Match", blend: "Blend", changes: "Changes", save: "Save" };
 
 /** The labels of the fields of a composite, and of the arguments of groups, GROUP-ARGUMENT. */
 /** @type {Record<string, string>} */
@@ -161,6 +166,7 @@ export const WORK = {
   mask: "Taking the mask in",
   places: "Looking for good places",
   match: "Matching light and colour",
+  edit: "Looking for what was changed",
   blend: "Blending",
   full: "Making the picture at full size",
   deep: "Making the picture in 16 bits",
@@ -217,6 +223,7 @@ export const TEXTS = {
   painted: "Painted",
   edgeRefined: "The edge was refined",
   maskTaken: "The mask was taken in",
+  maskRemoved: "The mask was removed",
   maskSize: (/** @type {Size} */ mask, /** @type {Size} */ photo) => (
     `The mask has ${size(mask)} pixels, its photo ${size(photo)}.`),
   maskEmpty: "The mask is empty.",
@@ -266,6 +273,10 @@ export const TEXTS = {
   plainAdjusted: "Strength 0: no match and no shadow, only your corrections by hand.",
   stops: (/** @type {number} */ value) => `${value > 0 ? "+" : ""}${value.toFixed(2)} EV`,
   matchShown: "The match is shown",
+  change: (/** @type {number} */ number, /** @type {number} */ share) => (
+    `Change ${number}: ${(100 * share).toFixed(share < 0.01 ? 2 : 1)} % of the picture`),
+  changeChosen: (/** @type {number} */ number, /** @type {boolean} */ isApplied) => (
+    `Change ${number} is ${isApplied ? "taken" : "left out"}`),
   beforeAndAfter: "Before on the left, after on the right",
   savedAt: (/** @type {Size} */ picture) => `Saved at ${size(picture)}.`,
   saved: "The picture was saved",
@@ -295,6 +306,12 @@ const REASONS = {
   "reflection-outside": OUTSIDE,
   "flooded": "The colours around it flow into it. “Clean edge” with “Match its colours” avoids that",
   "clipped": "Some of its colours would be brighter than white or darker than black, and are cut off there",
+  "nothing-changed": "Nothing was changed on purpose: it is your photograph",
+  "enlarged": "The edit is your photograph with more pixels, and nothing else was changed",
+  "enhanced": "The edit is your photograph made sharper, and nothing else was changed",
+  "no-change-chosen": "No change is taken: it is your photograph",
+  "outpainted": "The edit shows more than your photograph, which is not in the picture",
+  "recolored": "The edit has other colours all over, which were undone",
   "below-contact": "No shadow: the ground under it is not visible",
 };
 

@@ -2,8 +2,9 @@
 
 import { blend } from "./blend.js";
 import { compose } from "./compose.js";
+import { edit } from "./edit.js";
 import { harmonize } from "./harmonize.js";
 import { merge } from "./merge.js";
 
 /** @type {Record<string, import("./way.js").Way>} */
-export const WAYS = { compose, harmonize, blend, merge };
+export const WAYS = { [edit.name]: edit, compose, harmonize, blend, merge };

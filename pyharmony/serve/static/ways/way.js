@@ -4,7 +4,7 @@
 /** @import { Doc } from "../document.js" */
 /** @import { Place } from "../geometry.js" */
 /** @import { Session } from "../session.js" */
-/** @typedef {"cut" | "place" | "match" | "save"} StepName */
+/** @typedef {"cut" | "place" | "match" | "changes" | "save"} StepName */
 /** @typedef {Record<string, any>} Body the body of a request to an operation */
 /**
  * The images of the service, by the slots of the start.
@@ -15,6 +15,7 @@
  * @property {Picture} [background]
  * @property {Picture} [composite]
  * @property {Picture} [mask]
+ * @property {Picture} [edited]
  * @property {Picture[]} [photos]
  */
 /** @typedef {{ name: keyof Pictures, icon: string, many?: boolean }} Slot */
@@ -51,6 +52,7 @@
  * @property {(session: Session) => Place} firstPlace returns the initial place of the subject
  * @property {(session: Session) => boolean} isComplete returns whether there is a result to save
  * @property {(session: Session) => void} show shows the document, in all steps except segmentation
+ * @property {(session: Session, result: any) => void} shown is called with the result of each preview of the whole
  * @property {(session: Session) => Promise<void>} prepare requests the preview of the document
  * @property {(session: Session, doc: Doc, side: number) => Body | null} layersBody returns the request for layers with
  *   this longer side; null: there are none
@@ -93,6 +95,7 @@ export const WAY = {
   firstPlace() { throw new Error("nothing is placed"); },
   isComplete({ doc, ready }) { return Boolean(doc.place && ready); },
   show(session) { session.scene.showPlaced(); },
+  shown() {},
   async prepare(session) { await session.preview.whole(); },
   layersBody() { return null; },
   liveBody() { return null; },
