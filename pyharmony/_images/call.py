@@ -34,18 +34,18 @@ from ..errors import (
     ShapeError,
     UnchangedWarning,
 )
-from ..io import Picture, check_target, convert, write
+from ..io import Picture, check_target, convert
 from ..io.masks import known_of, mask_of
 from ..io.provenance import composite_of
 from ..io.shown import WithInfo
 from ..typing import Device, Errors, ImageLike, MaskLike, OneOrMany, OutLike, Position, Positions
 from .device import DeviceFrame, has_alpha
-from .frame import Frame, Infos, as_images, at_of_items, scale_of
-from .kinds import as_delivered, as_out, in_float32, is_file, picture_of, warn_of_gradients
+from .frame import Frame, Infos, StepFrame, as_images, at_of_items, scale_of
+from .kinds import as_out, in_float32, in_kind_of, is_file, picture_of, warn_of_gradients
 from .places import PLACES
 
 #: The src of a call that edits one image: that image is dst, and is called image in messages.
-ITSELF = object()
+DST_AS_SRC = object()
 
 #: A function that works on a `Frame`, and on the call's further images by name; it returns an info for each item.
 Work = Callable[..., Infos]
@@ -103,7 +103,7 @@ def unchanged(before: str) -> Tell:
 class Item:
     """One image of a call, as passed by the caller."""
 
-    src: Any  # the source, or ITSELF
+    src: Any  # the source, or DST_AS_SRC
     dst: Any
     mask: Any
     at: Any
@@ -115,18 +115,18 @@ class Item:
     @property
     def name(self) -> str:
         """The name of dst in messages."""
-        return "image" if self.src is ITSELF else "dst"
+        return "image" if self.src is DST_AS_SRC else "dst"
 
     @property
     def images(self) -> dict[str, Any]:
         """The input images, by the name of their argument."""
-        source = {} if self.src is ITSELF else {"src": self.src}
+        source = {} if self.src is DST_AS_SRC else {"src": self.src}
         return {self.name: self.dst, "mask": self.mask, "dst_valid": self.dst_valid, **source, **self.beside}
 
     def of(self, images: dict[str, Any], out: Any) -> Item:
         """Returns this item with other `images` and another out."""
         beside = dict(images)
-        src, dst, mask, valid = (beside.pop(name, ITSELF) for name in ("src", self.name, "mask", "dst_valid"))
+        src, dst, mask, valid = (beside.pop(name, DST_AS_SRC) for name in ("src", self.name, "mask", "dst_valid"))
         return dataclasses.replace(self, src=src, dst=dst, mask=mask, dst_valid=valid, out=out, beside=beside)
 
     @property
@@ -140,7 +140,7 @@ class Call:
     """One call of a public function on images, with the arguments that these functions share; see `pyharmony.blend`."""
 
     function: str  # the name of the public function, as in `PLACES`
-    src: Any  # the source, or ITSELF
+    src: Any  # the source, or DST_AS_SRC
     dst: Any
     mask: Any = None
     at: Any = None
@@ -314,6 +314,34 @@ class Call:
         return result, info
 
 
+@dataclass(frozen=True)
+class Step(Call):
+    """A call on an array that another call has opened, such as each step of `compose`.
+
+    dst is an array [H, W, C] of 1 or 3 channels, mask an array [h, w], `at` whole numbers, and out an array like dst;
+    none of them is opened or checked again. The result is in out, and no warning is emitted.
+    """
+
+    def on_cpu(self) -> Call:
+        return self
+
+    def run(self, work: Work, *, tell: Tell | None = None, **beside: Any) -> Any:
+        """Runs `work` on a frame of the arrays and returns the info."""
+        return work(StepFrame(self.dst, self.mask, self.at, self.out), **beside)[0]
+
+
+def as_step(
+    function: Callable[..., Any], image: NumpyArray, mask: NumpyArray, at: tuple[int, int], out: NumpyArray,
+    **options: Any,
+) -> Any:  # fmt: skip
+    """Runs a public function of `on_object` as a step of another call, see `Step`, and returns its info.
+
+    options: the function's own arguments, which are checked as in any call.
+    """
+    own = inspect.unwrap(function)
+    return own(Step(own.__name__, DST_AS_SRC, image, mask, at, out=out), **options)
+
+
 @dataclass
 class OpenItem:
     """An item as arrays."""
@@ -337,7 +365,7 @@ def open_item(item: Item, *, keep_gps: bool, takes_nodata: bool = False) -> Open
         return picture_of(x, name, keep_gps=keep_gps, takes_nodata=is_known)
 
     own, dst = item.name, item.dst
-    picture = None if is_array(dst) else opened(dst, own, takes_nodata or item.src is not ITSELF)
+    picture = None if is_array(dst) else opened(dst, own, takes_nodata or item.src is not DST_AS_SRC)
 
     def in_colours(x: Any, name: str) -> Any:
         if is_array(x):
@@ -347,7 +375,7 @@ def open_item(item: Item, *, keep_gps: bool, takes_nodata: bool = False) -> Open
     def as_mask(x: Any, name: str) -> Any:
         return x if x is None or is_array(x) else mask_of(opened(x, name, True), name)
 
-    source = None if item.src is ITSELF else in_colours(item.src, "src")
+    source = None if item.src is DST_AS_SRC else in_colours(item.src, "src")
     mask, valid = as_mask(item.mask, "mask"), as_mask(item.dst_valid, "dst_valid")
     beside = dict(item.beside)
     base, weight = beside.get("base"), beside.get("color_weight")
@@ -359,13 +387,13 @@ def open_item(item: Item, *, keep_gps: bool, takes_nodata: bool = False) -> Open
     if is_file(weight) or is_pil(weight) or isinstance(weight, Picture):
         values = mask_of(opened(weight, "color_weight", True), "color_weight")
         beside["color_weight"] = values / np.float32(VALUE_RANGE[values.dtype.name])
-    known = None if picture is None or item.src is ITSELF else known_of(picture)
-    if isinstance(dst, np.ma.MaskedArray) and item.src is not ITSELF:
-        known, dst = _unmasked(dst)
-    if known is not None:
-        if not known.any():
+    valid_in_file = None if picture is None or item.src is DST_AS_SRC else known_of(picture)
+    if isinstance(dst, np.ma.MaskedArray) and item.src is not DST_AS_SRC:
+        valid_in_file, dst = _unmasked(dst)
+    if valid_in_file is not None:
+        if not valid_in_file.any():
             raise MaskError(f"{own}: every pixel is masked or has the nodata value of its file, expected a known one")
-        valid = known if valid is None else np.where(known, to_numpy(valid, "dst_valid"), 0)
+        valid = valid_in_file if valid is None else np.where(valid_in_file, to_numpy(valid, "dst_valid"), 0)
     result = OpenItem(picture, source, dst if picture is None else picture.pixels, mask, beside, valid)
     _widen(result)
     _check_out(item, result)
@@ -429,15 +457,11 @@ def deliver(item: Item, opened: OpenItem, result: Any, *, composite: bool = Fals
     if picture is not None and picture.description.size == picture.pixels.shape[1::-1]:
         image = dataclasses.replace(image, description=picture.description.scaled(*result.shape[1::-1]))
     image = composite_of(image, (item.dst, item.src)) if composite else image
-    if item.to_file:
-        with as_out():
-            write(image, item.out)
-        return item.out
-    return image if isinstance(item.dst, Picture) else as_delivered(image)
+    return in_kind_of(item.dst, result, image, item.out if item.to_file else None)
 
 
 #: The shared arguments that follow a function's own.
-_LAST = ("decontaminate", "keep_alpha", "keep_gps", "device", "errors", "out", "return_info")
+_TRAILING_ARGUMENTS = ("decontaminate", "keep_alpha", "keep_gps", "device", "errors", "out", "return_info")
 
 
 def on_two_images(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -484,7 +508,7 @@ def on_one_image(function: Callable[..., Any]) -> Callable[..., Any]:
         **own: Any,
     ) -> Any:
         call = Call(
-            function.__name__, ITSELF, image, None, None, 1.0, False, keep_gps, device, errors, out, return_info
+            function.__name__, DST_AS_SRC, image, None, None, 1.0, False, keep_gps, device, errors, out, return_info
         )
         return function(call, *masks, **own)
 
@@ -506,7 +530,9 @@ def on_object(function: Callable[..., Any]) -> Callable[..., Any]:
         return_info: bool = False,
         **own: Any,
     ) -> Any:
-        call = Call(function.__name__, ITSELF, image, mask, at, 1.0, False, keep_gps, device, errors, out, return_info)
+        call = Call(
+            function.__name__, DST_AS_SRC, image, mask, at, 1.0, False, keep_gps, device, errors, out, return_info
+        )
         return function(call, **own)
 
     return _with_own(public, function)
@@ -517,7 +543,7 @@ def _with_own(public: Callable[..., Any], function: Callable[..., Any]) -> Calla
     every = inspect.signature(public).parameters.values()
     shared = [p for p in every if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     own = list(inspect.signature(function).parameters.values())[1:]
-    first, last = ([p for p in shared if (p.name in _LAST) == behind] for behind in (False, True))
+    first, last = ([p for p in shared if (p.name in _TRAILING_ARGUMENTS) == behind] for behind in (False, True))
     signature = inspect.Signature([*first, *own, *last], return_annotation="Any")
     hints = {**get_type_hints(public), **get_type_hints(function)}
     functools.update_wrapper(public, function)

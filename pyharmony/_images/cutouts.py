@@ -8,13 +8,13 @@ from .. import _arrays, _checks
 from .._arrays import NumpyArray
 from .._warnings import warn
 from ..errors import MaskWarning
-from .limit import FAINT, mask_facts
+from .limit import FAINT_ALPHA, mask_facts
 
-#: An alpha above `FAINT` in this share of an image is that of a screenshot or a window, and cuts nothing out.
+#: An alpha above `FAINT_ALPHA` in this share of an image is that of a screenshot or a window, and cuts nothing out.
 _OPAQUE = 0.98
 #: The share of faint pixels among those above 0 from which on they do not belong to the object: networks leave such
 #: values around it. The soft edge of hair has less.
-_FAINT_AROUND = 0.1
+_MAX_FAINT_SHARE = 0.1
 
 
 def cuts_out(alpha: NumpyArray) -> bool:
@@ -37,11 +37,11 @@ def cutout_alpha(alpha: NumpyArray, name: str) -> NumpyArray | None:
 def without_faint(mask: NumpyArray, name: str) -> NumpyArray:
     """Returns a mask [h, w] that is 0 where it is below 4 %, with a warning, if much of it is; else the mask itself."""
     facts = mask_facts(mask)
-    if facts.faint <= _FAINT_AROUND * facts.inside:
+    if facts.faint <= _MAX_FAINT_SHARE * facts.inside:
         return mask
     share = facts.faint / facts.inside
     warn(f"{name}: {share:.0%} of the pixels above 0 are below 4 %, and count as 0 around the object", MaskWarning)
-    return np.where(mask < FAINT * _arrays.VALUE_RANGE.get(mask.dtype.name, 1.0), mask.dtype.type(0), mask)
+    return np.where(mask < FAINT_ALPHA * _arrays.VALUE_RANGE.get(mask.dtype.name, 1.0), mask.dtype.type(0), mask)
 
 
 def warn_of_opaque(name: str) -> None:

@@ -30,15 +30,15 @@ _OPAQUE = 0.99
 # If the background is not known, colours are decontaminated by how much alpha varies in the three by three cells
 # around a pixel.
 _VARIANCE = 0.004  # the variance of alpha in [0, 1] from which on colours are fully decontaminated
-_AROUND = 1 / 40  # the side of these cells is up to this share of the object's short side
+_CELL_SHARE = 1 / 40  # the side of these cells is up to this share of the object's short side
 _SWEEPS = 2  # the number of sweeps of each level of a tile
 _WHOLE_SWEEPS = 6  # the number of sweeps of each level that is solved as a whole, where they cost little
 _LEVELS = 3  # the number of halvings after which an image is solved as a whole
 _CELL = 8  # the side of a cell after these halvings, in pixels
 # Both are multiples of 32, so that a tile begins with an even cell.
 _TILE = 256  # the side of the tiles in which finer levels are solved, in pixels
-_BESIDE = 32  # pixels computed around each tile: the sweeps of levels 1 and 2 reach 24, so seams are invisible
-_NOTHING = np.float32(1e-6)  # a smaller share of a cell is a rounding error
+_TILE_MARGIN = 32  # pixels computed around each tile: the sweeps of levels 1 and 2 reach 24, so seams are invisible
+_MIN_CELL_SHARE = np.float32(1e-6)  # a smaller share of a cell is a rounding error
 
 
 class _Level(NamedTuple):
@@ -81,12 +81,12 @@ def decontaminated(
     if box.empty or not (background or opaque.any()):
         return colours
     del opaque
-    near = box.expand(_BESIDE, alpha.shape)
+    near = box.expand(_TILE_MARGIN, alpha.shape)
     check_finite(near.of(colours), "src", (corner[0] + near.y0, corner[1] + near.x0), skip=near.of(alpha) == 0)
 
     # The cells are aligned to the soft pixels' box, independent of the rest of the image.
-    top, left = box.y0 - _BESIDE, box.x0 - _BESIDE
-    high, wide = (-(-(side + 2 * _BESIDE) // _CELL) for side in box.shape)
+    top, left = box.y0 - _TILE_MARGIN, box.x0 - _TILE_MARGIN
+    high, wide = (-(-(side + 2 * _TILE_MARGIN) // _CELL) for side in box.shape)
     whole = Region(top, top + high * _CELL, left, left + wide * _CELL)
     edges = Edges(colours, alpha, soft, _OPAQUE, background)
     read_tiles = [tile for tile in whole.tiles(_TILE) if _is_read(edges, tile)]
@@ -98,7 +98,7 @@ def decontaminated(
 
     def clean(tile: Region) -> int:
         """Decontaminates the soft pixels of a tile, and returns the size of its scratch memory."""
-        around = _grown(tile, _BESIDE).overlap(whole)
+        around = _grown(tile, _TILE_MARGIN).overlap(whole)
         levels = [_finest(edges, around)]
         while len(levels) < _LEVELS - 1:
             levels.append(levels[-1].halved())
@@ -129,7 +129,7 @@ def _part(edges: Edges, region: Region) -> Edges:
 def _is_read(edges: Edges, tile: Region) -> bool:
     """Returns whether there are soft pixels in a tile, or near enough to depend on it."""
     frame = Region.whole(edges.alpha.shape)
-    near = _grown(tile, _BESIDE).overlap(frame)
+    near = _grown(tile, _TILE_MARGIN).overlap(frame)
     return not tile.overlap(frame).empty and bool(near.of(edges.soft).any())
 
 
@@ -147,12 +147,12 @@ def _certainty(level: _Level, size: int) -> NumpyArray:
     It is 0 if alpha is the same all around. size: the short side of the object in cells.
     """
     levels = [level]
-    while size * _AROUND > 2 ** len(levels):
+    while size * _CELL_SHARE > 2 ** len(levels):
         levels.append(levels[-1].halved())
     padded = np.pad(levels[-1].means[..., :3], [(1, 1), (1, 1), (0, 0)])
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     means = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
-    count, alpha, square = (means[..., i] / np.maximum(means[..., 0], _NOTHING) for i in range(3))
+    count, alpha, square = (means[..., i] / np.maximum(means[..., 0], _MIN_CELL_SHARE) for i in range(3))
     result: NumpyArray = (square - alpha * alpha) / np.float32(_VARIANCE)
     for finer in levels[-2::-1]:
         result = upsample(result.clip(0, 1), finer.soft.shape)

@@ -32,7 +32,7 @@ from .source import lay_mask, place, place_scaled
 from .threads import copied
 
 CHANNELS = (1, 3, 4)
-_FAR = 1 << 31  # pixels; a position beyond this is refused
+LARGEST_COORDINATE = 1 << 31  # pixels; a position beyond this is refused
 _LARGEST_SCALE = 1e6  # one pixel of src then covers any image
 
 
@@ -395,7 +395,7 @@ def layout(x: Any, name: str) -> tuple[Any, bool]:
 
     The result is a DeviceArray if x is on a device, else a numpy array.
     """
-    there, torch = is_device_array(x), _arrays.is_torch(x)
+    there, torch = (False, False) if isinstance(x, np.ndarray) else (is_device_array(x), _arrays.is_torch(x))
     a: Any = describe(x, name) if there else _arrays.to_numpy(x, name)
     layouts = "[C, H, W] or [B, C, H, W]" if torch else "[H, W], [H, W, C] or [N, H, W, C]"
     if a.ndim not in (2, 3, 4):
@@ -480,8 +480,8 @@ def position_of(at: Any) -> tuple[float, float]:
     if _arrays.is_array(at):
         at = _arrays.to_numpy(at, "at").tolist()
     x, y = _checks.two_numbers(at, "at", accepts)
-    if not (abs(x) < _FAR and abs(y) < _FAR):
-        raise ArgumentError(f"at: {_checks.shortened(at)}, {accepts}; finite and below {_FAR} in size")
+    if not (abs(x) < LARGEST_COORDINATE and abs(y) < LARGEST_COORDINATE):
+        raise ArgumentError(f"at: {_checks.shortened(at)}, {accepts}; finite and below {LARGEST_COORDINATE} in size")
     return float(x), float(y)
 
 
@@ -600,8 +600,11 @@ class Frame(AnyFrame):
         self.name, source = ("image", "image") if src is None else ("dst", "src")
         itself = src is None
         src = dst if src is None else src
-        self._src, batch = layout(src, source)
+        if not itself:
+            self._src, batch = layout(src, source)
         self.dst, self.batch = layout(dst, self.name)
+        if itself:
+            self._src, batch = self.dst, self.batch
         s, d = self._src.shape, self.dst.shape
         _checks.same_dtype(self._src, "src", self.dst, "dst")
         if batch != self.batch or s[0] != d[0]:
@@ -772,3 +775,41 @@ class Frame(AnyFrame):
             return Reason("mask-off-alpha", text, mask="mask", image=source)
         size = size_of(self.shape)
         return Reason("outside", f"the object lies outside {self.name} ({size})", image=self.name, size=size)
+
+
+class StepFrame(Frame):
+    """The frame of a step of a call that has opened and checked the arrays: an edit of one of them.
+
+    image: [H, W, C], without alpha.
+    mask: [h, w], of the object; `at` is the position (x, y) of its first pixel in the image.
+    out: like image; it may be image itself.
+    """
+
+    def __init__(self, image: NumpyArray, mask: NumpyArray, at: tuple[int, int], out: NumpyArray) -> None:
+        self.name, self.batch, self.dst, self.result = "image", False, image[None], out
+        self._src, self._scale, self._src_masks, self._out = self.dst, 1.0, [mask], None
+        self._laid_mask = lay_mask(mask, self.shape, at[::-1], (0.0, 0.0))
+        self._mask = [self._laid_mask]
+
+    def jobs(self) -> Iterator[Job]:
+        """Yields the job of the step."""
+        (image,), mask, memory = self.dst, self._laid_mask, Memory()
+        facts = mask_facts(mask)
+        yield Job(
+            item=0,
+            place=None,
+            src=image,
+            dst=image,
+            mask=mask,
+            holes=None,
+            src_region=Region.whole(self.shape),
+            shift=(0, 0),
+            bbox=facts.box,
+            out=self.result,
+            out_alpha=None,
+            dst_alpha=None,
+            keep_alpha=True,
+            ground=Ground(image, None, None, memory),
+            memory=memory,
+            facts=facts,
+        )

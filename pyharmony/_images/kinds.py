@@ -15,7 +15,7 @@ from .. import _arrays, _checks
 from .._arrays import VALUE_RANGE, NumpyArray, is_array, is_pil, is_torch
 from .._warnings import warn
 from ..errors import DTypeError, PyHarmonyError, PyHarmonyWarning
-from ..io import Picture, convert, read
+from ..io import Picture, convert, read, write
 from ..io.masks import known_of, mask_of
 from .frame import one_image
 
@@ -61,6 +61,22 @@ def as_delivered(picture: Picture) -> Any:
     return picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
 
 
+def in_kind_of(original: Any, result: Any, picture: Picture | None, file: Any = None) -> Any:
+    """Returns a result in the kind of an original image, or the file that it is written to.
+
+    picture: the result with its metadata; None for an array that is not written.
+    file: a path or an open file; None: it is not written.
+    """
+    if file is not None:
+        assert picture is not None  # noqa: S101
+        with as_out():
+            write(picture, file)
+        return file
+    if picture is None:
+        return result
+    return picture if isinstance(original, Picture) else as_delivered(picture)
+
+
 @dataclass(frozen=True)
 class OneImage:
     """An image of any kind as pixels."""
@@ -74,7 +90,7 @@ class OneImage:
         if self.picture is not None:
             # The format is not kept: an image from a JPEG file may have alpha now.
             made = dataclasses.replace(self.picture, pixels=pixels, format=None)
-            return made if isinstance(self.given, Picture) else as_delivered(made)
+            return in_kind_of(self.given, pixels, made)
         flat = self.given.ndim == 2 and pixels.shape[2] == 1
         if not is_torch(self.given):
             return pixels[..., 0] if flat else pixels
@@ -110,10 +126,12 @@ def in_colours(image: OneImage, like: OneImage, name: str) -> NumpyArray:
 
 def checked_mask(x: Any, name: str, height: int, width: int) -> NumpyArray:
     """Returns a mask of any kind as a checked array [H, W] of bool, integers, or floats in [0, 1]."""
-    values: Any = in_float32(x) if is_array(x) else mask_of(picture_of(x, name, takes_nodata=True), name)
-    # The channel axis of a tensor is its first.
-    if is_torch(values) and tuple(values.shape) == (1, height, width):
-        values = values[0]
+    values = x
+    if is_torch(x):
+        # The channel axis of a tensor is its first.
+        values = in_float32(x[0] if tuple(x.shape) == (1, height, width) else x)
+    elif not is_array(x):
+        values = mask_of(picture_of(x, name, takes_nodata=True), name)
     return _checks.mask(values, name, height, width)
 
 

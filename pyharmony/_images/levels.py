@@ -6,25 +6,20 @@ its levels from here. All conversions of depth by the range of a dtype are here 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _checks
-from .._arrays import VALUE_RANGE, NumpyArray, is_array
+from .._arrays import VALUE_RANGE, Float32, NumpyArray, Pixels, is_array
 from ..io import Picture, convert
-from ..io.files import read_reduced
-from ..typing import PathLike
 from .kinds import checked_image, checked_mask, picture_of
-
-Levels = npt.NDArray[np.uint8]
-Shares = npt.NDArray[np.float32]
 
 #: The rows that are converted at once, which limits the memory for float64.
 _ROWS = 256
 #: sRGB in 8 bits.
-_PLAIN = Picture(np.zeros((1, 1, 3), np.uint8))
+_SRGB_8BIT = Picture(np.zeros((1, 1, 3), np.uint8))
 
 
 def opened(image: Any, name: str, *, keep_gps: bool = False) -> Any:
@@ -32,19 +27,13 @@ def opened(image: Any, name: str, *, keep_gps: bool = False) -> Any:
     return image if is_array(image) else picture_of(image, name, keep_gps=keep_gps)
 
 
-def opened_reduced(
-    path: PathLike, name: str, least: int, *, keep_gps: bool = False
-) -> tuple[Picture, tuple[int, int] | None]:
-    """Opens a file; a large JPEG at a half, a quarter or an eighth of each side, as `io.files.read_reduced` does.
+def image_levels(image: Any, name: str = "image") -> Pixels:
+    """Returns an image of any kind as uint8 [H, W, 3] without its alpha: a file in sRGB, an array unconverted.
 
-    Returns the Picture, and the width and height of the whole image if it is reduced, else None; its longer side is at
-    least `least` pixels.
+    An array of that form is returned as it is: the steps of a call pass levels on to each other.
     """
-    return read_reduced(path, name, least, keep_gps=keep_gps)
-
-
-def image_levels(image: Any, name: str = "image") -> Levels:
-    """Returns an image of any kind as uint8 [H, W, 3] without its alpha: a file in sRGB, an array unconverted."""
+    if _are_levels(image):
+        return image
     opened_image = checked_image(image, name)
     if opened_image.picture is not None:
         return picture_levels(opened_image.picture, name)
@@ -53,28 +42,34 @@ def image_levels(image: Any, name: str = "image") -> Levels:
     return colour_levels(pixels)
 
 
-def picture_levels(picture: Picture, name: str) -> Levels:
+def _are_levels(image: Any) -> TypeGuard[Pixels]:
+    """Returns whether an image is an array uint8 [H, W, 3], contiguous and with pixels."""
+    is_plain = type(image) is np.ndarray and bool(image.dtype == np.uint8 and image.ndim == 3)
+    return is_plain and bool(image.shape[2] == 3 and image.size > 0 and image.flags.c_contiguous)
+
+
+def picture_levels(picture: Picture, name: str) -> Pixels:
     """Returns a Picture in sRGB as uint8 [H, W, 3] without its alpha, contiguous and writable."""
     if picture.profile is not None or picture.pixels.dtype != np.uint8 or picture.pixels.shape[2] == 1:
-        picture = convert(picture, _PLAIN, name)
+        picture = convert(picture, _SRGB_8BIT, name)
     # Pillow's pixels are neither contiguous nor writable, about which torch warns.
     return np.require(picture.pixels[..., :3], requirements=["C", "W"])
 
 
-def colour_levels(colours: NumpyArray) -> Levels:
+def colour_levels(colours: NumpyArray) -> Pixels:
     """Returns colours [H, W, C] of any dtype, C = 1 or 3, as uint8 [H, W, 3], contiguous."""
     levels = in_levels(colours)
     return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))
 
 
-def mask_levels(mask: Any, height: int, width: int, name: str = "mask") -> Levels:
+def mask_levels(mask: Any, height: int, width: int, name: str = "mask") -> Pixels:
     """Returns a mask of any kind as uint8 [H, W], 255 for fully inside, in new memory."""
     values = checked_mask(mask, name, height, width)
     levels = in_levels(values)
     return levels.copy() if levels is values else levels
 
 
-def in_levels(values: NumpyArray) -> Levels:
+def in_levels(values: NumpyArray) -> Pixels:
     """Returns colours, an alpha or a mask of any dtype as uint8, rounded half to even and clipped; uint8 unchanged."""
     if values.dtype == np.uint8:
         return values
@@ -107,11 +102,11 @@ def rounded(values: NumpyArray, dtype: npt.DTypeLike) -> NumpyArray:
     return values.astype(target)
 
 
-def shares_of(levels: Levels) -> Shares:
+def shares_of(levels: Pixels) -> Float32:
     """Returns levels as float32 from 0 to 1, the input of networks and filters."""
     return levels.astype(np.float32) * np.float32(1 / 255)
 
 
-def levels_of_shares(shares: npt.ArrayLike) -> Levels:
+def levels_of_shares(shares: npt.ArrayLike) -> Pixels:
     """Returns float32 shares, clipped to 0 to 1, as levels, rounded in float32, in which they were computed."""
     return np.rint(np.clip(shares, 0, 1) * np.float32(255)).astype(np.uint8)

@@ -11,8 +11,8 @@ from .._warnings import warn
 from ..errors import MaskWarning
 from .region import Region
 
-FAINT = 0.04  # a pixel of the mask below this share of white is faint
-MOST_FAINT = 0.5  # the share of faint pixels among those above 0 above which there is a warning
+FAINT_ALPHA = 0.04  # a pixel of the mask below this share of white is faint
+MAX_FAINT_SHARE = 0.5  # the share of faint pixels among those above 0 above which there is a warning
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class MaskFacts:
 
 def mask_facts(mask: NumpyArray) -> MaskFacts:
     """Returns the facts of a mask [h, w] of any dtype, in one pass over it."""
-    *ends, soft, inside, faint, largest = native.mask_facts(_arrays.view(_arrays.aligned(mask), "mask"), FAINT)
+    *ends, soft, inside, faint, largest = native.mask_facts(_arrays.view(_arrays.aligned(mask), "mask"), FAINT_ALPHA)
     return MaskFacts(Region(*ends), soft, inside, faint, largest)
 
 
@@ -60,11 +60,11 @@ def warn_of_faint(inside: int, faint: int, dtype: str, name: str, tiny: str = ""
     tiny: the reason if the values are small because of the scale, which makes the source smaller than a pixel.
     """
     white = _arrays.VALUE_RANGE.get(dtype, 1.0)
-    if faint > MOST_FAINT * inside:
+    if faint > MAX_FAINT_SHARE * inside:
         if tiny:
             warn(f"scale: {tiny}, which is almost invisible; use a larger scale")
             return
-        least = "0.04" if white == 1 else f"{int(FAINT * white)}"
+        least = "0.04" if white == 1 else f"{int(FAINT_ALPHA * white)}"
         remedy = f"`numpy.where({name} > {least}, {name}, 0)`" if name == "mask" else "an alpha of 0 there"
         warn(
             f"{name}: {faint / inside:.0%} of the pixels inside are below 4 %, where dst can change by 4 % only; if "

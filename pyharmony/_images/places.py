@@ -34,6 +34,7 @@ PLACES = {
     "harmonize_frames": Place("copied", _MAP),
     "match_grain": Place("copied", "noise is estimated from tiles and generated on the CPU"),
     "match_sharpness": Place("copied", "blur is estimated from tiles and applied on the CPU"),
+    "apply_edit": Place("refused", "an edit is compared with its original, and drawn into it, on the CPU"),
     "compose": Place("copied", "people are detected, segmented and placed on the CPU"),
     "merge": Place("refused", "photos are aligned and people detected on the CPU"),
     "super_resolve": Place("copied", "its network runs on the CPU, in NumPy"),

@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import Bools
 from ..ops.convolution import linear
 
 Values = TypeVar("Values", bound=npt.NDArray[Any])
-Bools = npt.NDArray[np.bool_]
 
 #: Up to this many pixels along an axis a blur is a product of matrices.
 _TILE = 64

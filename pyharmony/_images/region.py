@@ -13,7 +13,7 @@ from .._arrays import NumpyArray
 from .._cuda import DeviceArray
 from .._native import native
 
-COARSEST = 64  # the largest number of pixels on the short side of a pyramid's coarsest level
+COARSEST_SIDE = 64  # the largest number of pixels on the short side of a pyramid's coarsest level
 #: The widest strip, in pixels, between a mask and the border of the image that counts as inside the mask.
 STRIP = 3
 
@@ -202,7 +202,7 @@ def regions_of(bbox: Region, shape: tuple[int, int], whole: bool) -> list[Region
     doubled result is the initial value of the finer one.
     """
     regions = [Region.whole(shape) if whole else _even(bbox.expand(2, shape))]
-    while min(regions[-1].shape) > COARSEST:
+    while min(regions[-1].shape) > COARSEST_SIDE:
         finer = regions[-1]
         shape = (shape[0] + 1) // 2, (shape[1] + 1) // 2
         coarse = finer.halved()

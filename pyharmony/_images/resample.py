@@ -6,11 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from .._arrays import NumpyArray
+from .._arrays import Float64, NumpyArray
 
-Float64 = npt.NDArray[np.float64]
 Kernel = tuple[Callable[[Float64], Float64], int]
 
 

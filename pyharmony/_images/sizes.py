@@ -29,15 +29,22 @@ def resized(values: npt.NDArray[Any], size: tuple[int, int], box: Part | None = 
     """
     if box is None and values.shape[1::-1] == size:
         return values
-    if values.dtype == np.uint8 and (values.ndim == 2 or values.shape[2] in (1, 3)):
+    if box is not None:
+        # Only the part with the support of the filter is read: Pillow copies its whole input.
+        values, box = _around(values, size, box)
+    are_levels = values.dtype == np.uint8
+    if are_levels and (values.ndim == 2 or values.shape[2] in (1, 3)):
         return _resized_levels(values, size, box)
-    if values.ndim == 3 and (values.dtype != np.uint8 or values.shape[2] != 4):
-        return np.stack([resized(values[..., c], size, box) for c in range(values.shape[2])], 2)
+    if values.ndim == 3 and not (are_levels and values.shape[2] == 4):
+        one = _resized_levels if are_levels else _resized_by_pillow
+        return np.stack([one(values[..., c], size, box) for c in range(values.shape[2])], 2)
+    return _resized_by_pillow(values, size, box)
+
+
+def _resized_by_pillow(values: npt.NDArray[Any], size: tuple[int, int], box: Part | None) -> npt.NDArray[Any]:
+    """Returns a plane of any dtype, or levels of colours and alpha, at a size."""
     from PIL import Image
 
-    if box is not None:
-        # Pillow copies its whole input, so it gets only the part with the support of the filter.
-        values, box = _around(values, size, box)
     dtype = values.dtype
     if dtype not in (np.uint8, np.float32):
         values = values.astype(np.float32)
@@ -50,10 +57,7 @@ def resized(values: npt.NDArray[Any], size: tuple[int, int], box: Part | None = 
 
 def _resized_levels(levels: NumpyArray, size: tuple[int, int], box: Part | None) -> NumpyArray:
     """Returns levels [h, w] or [h, w, C] of up to 4 channels at a size, with the bits of Pillow 13."""
-    if box is None:
-        box = 0.0, 0.0, float(levels.shape[1]), float(levels.shape[0])
-    else:
-        levels, box = _around(levels, size, box)
+    box = box or (0.0, 0.0, float(levels.shape[1]), float(levels.shape[0]))
     out = np.empty((size[1], size[0], *levels.shape[2:]), np.uint8)
     native.resize(_arrays.view(levels, "levels"), _arrays.view(out, "out", writable=True), *box)
     return out

@@ -17,9 +17,9 @@ from .resample import CUBIC, TRIANGLE, Kernel, resample
 
 _REACH = 2  # the pixels that resampling reads on each side
 #: The pixels beyond dst that are used to estimate the colours of a soft edge in it.
-_BEYOND = 256
+_CONTEXT_PIXELS = 256
 #: The resampled alpha from which on the sharp kernel is used in part, and alone; below, it may divide by zero.
-_SHARP = (0.25, 0.75)
+_SHARP_KERNEL_ALPHAS = (0.25, 0.75)
 #: A smaller share of a pixel counts as a rounding error.
 _NO_SHARE = 1e-6
 
@@ -66,7 +66,7 @@ def place(
         holes = memory.hold(alpha == 0)
         if decontaminate:
             corner = src_region.y0 - shift[0], src_region.x0 - shift[1]
-            near = Region.whole(src.shape).moved(*corner).expand(_BEYOND, (h, w))
+            near = Region.whole(src.shape).moved(*corner).expand(_CONTEXT_PIXELS, (h, w))
             part = near.of(whole)
             own_colours = decontaminated(part[..., :3], part[..., 3], near.origin, memory)
             colours = src_region.of(own_colours, near.moved(*shift).origin)
@@ -180,9 +180,9 @@ def place_scaled(
         sharp, soft = (
             ones_at_size(kernel) if opaque else at_size(alpha_part[..., None], kernel) for kernel in (CUBIC, TRIANGLE)
         )
-        share = ((sharp - _SHARP[0]) / (_SHARP[1] - _SHARP[0])).clip(0, 1)
+        share = ((sharp - _SHARP_KERNEL_ALPHAS[0]) / (_SHARP_KERNEL_ALPHAS[1] - _SHARP_KERNEL_ALPHAS[0])).clip(0, 1)
         cubic = at_size(values, CUBIC)
-        cubic /= np.maximum(sharp, _SHARP[0])
+        cubic /= np.maximum(sharp, _SHARP_KERNEL_ALPHAS[0])
         if (share < 1).any():
             smooth = at_size(values, TRIANGLE) / np.maximum(soft, _NO_SHARE)
             np.copyto(cubic, smooth + share * (cubic - smooth), where=share < 1)
