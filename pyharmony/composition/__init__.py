@@ -6,7 +6,8 @@
 from .._public import publish
 from ._compose import Composed, ComposeInfo, compose, contact_sheet
 from ._recipe import read_recipe
+from .subjects import Subject
 
-__all__ = ["ComposeInfo", "Composed", "compose", "contact_sheet", "read_recipe"]
+__all__ = ["ComposeInfo", "Composed", "Subject", "compose", "contact_sheet", "read_recipe"]
 
 publish(globals())

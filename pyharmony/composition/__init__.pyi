@@ -4,19 +4,20 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
-from .._arrays import NumpyArray
+from .._arrays import NumpyArray, Rectangle
 from ..segmentation import Masks, Method
 from ..typing import (
     CompositeBlend, FileLike, HarmonizeMethod, ImageLike, ImageT, MaskLike, OneOrMany, OutLike, OutT, PILImage,
     PathLike, Position, SegmentMethod, UpscaleMethod
 )
-from ._compose import ComposeInfo as ComposeInfo, Composed as Composed, Front, Number, Rectangle, Spot
+from ._compose import ComposeInfo as ComposeInfo, Composed as Composed
+from .subjects import Front, Number, Spot, Subject as Subject
 
-__all__ = ["ComposeInfo", "Composed", "compose", "contact_sheet", "read_recipe"]
+__all__ = ["ComposeInfo", "Composed", "Subject", "compose", "contact_sheet", "read_recipe"]
 
 @overload
 def compose(
-    subjects: ImageLike | Sequence[ImageLike], background: ImageT, *,
+    subjects: ImageLike | Subject | Sequence[ImageLike | Subject], background: ImageT, *,
     points: Position | Sequence[Position] | Sequence[Position | Sequence[Position] | None] | None = None,
     boxes: Rectangle | Sequence[Rectangle | None] | None = None, masks: OneOrMany[MaskLike | None] = None,
     segment: SegmentMethod | Method = "auto", people: Masks | Sequence[MaskLike] | None = None,
@@ -31,7 +32,7 @@ def compose(
 ) -> ImageT: ...
 @overload
 def compose(
-    subjects: ImageLike | Sequence[ImageLike], background: ImageT, *,
+    subjects: ImageLike | Subject | Sequence[ImageLike | Subject], background: ImageT, *,
     points: Position | Sequence[Position] | Sequence[Position | Sequence[Position] | None] | None = None,
     boxes: Rectangle | Sequence[Rectangle | None] | None = None, masks: OneOrMany[MaskLike | None] = None,
     segment: SegmentMethod | Method = "auto", people: Masks | Sequence[MaskLike] | None = None,
@@ -46,7 +47,7 @@ def compose(
 ) -> tuple[ImageT, ComposeInfo]: ...
 @overload
 def compose(
-    subjects: ImageLike | Sequence[ImageLike], background: FileLike, *,
+    subjects: ImageLike | Subject | Sequence[ImageLike | Subject], background: FileLike, *,
     points: Position | Sequence[Position] | Sequence[Position | Sequence[Position] | None] | None = None,
     boxes: Rectangle | Sequence[Rectangle | None] | None = None, masks: OneOrMany[MaskLike | None] = None,
     segment: SegmentMethod | Method = "auto", people: Masks | Sequence[MaskLike] | None = None,
@@ -61,7 +62,7 @@ def compose(
 ) -> PILImage | Any: ...
 @overload
 def compose(
-    subjects: ImageLike | Sequence[ImageLike], background: FileLike, *,
+    subjects: ImageLike | Subject | Sequence[ImageLike | Subject], background: FileLike, *,
     points: Position | Sequence[Position] | Sequence[Position | Sequence[Position] | None] | None = None,
     boxes: Rectangle | Sequence[Rectangle | None] | None = None, masks: OneOrMany[MaskLike | None] = None,
     segment: SegmentMethod | Method = "auto", people: Masks | Sequence[MaskLike] | None = None,
@@ -76,7 +77,7 @@ def compose(
 ) -> tuple[PILImage | Any, ComposeInfo]: ...
 @overload
 def compose(
-    subjects: ImageLike | Sequence[ImageLike], background: ImageLike, *,
+    subjects: ImageLike | Subject | Sequence[ImageLike | Subject], background: ImageLike, *,
     points: Position | Sequence[Position] | Sequence[Position | Sequence[Position] | None] | None = None,
     boxes: Rectangle | Sequence[Rectangle | None] | None = None, masks: OneOrMany[MaskLike | None] = None,
     segment: SegmentMethod | Method = "auto", people: Masks | Sequence[MaskLike] | None = None,
@@ -91,7 +92,7 @@ def compose(
 ) -> OutT: ...
 @overload
 def compose(
-    subjects: ImageLike | Sequence[ImageLike], background: ImageLike, *,
+    subjects: ImageLike | Subject | Sequence[ImageLike | Subject], background: ImageLike, *,
     points: Position | Sequence[Position] | Sequence[Position | Sequence[Position] | None] | None = None,
     boxes: Rectangle | Sequence[Rectangle | None] | None = None, masks: OneOrMany[MaskLike | None] = None,
     segment: SegmentMethod | Method = "auto", people: Masks | Sequence[MaskLike] | None = None,
@@ -106,7 +107,7 @@ def compose(
 ) -> tuple[OutT, ComposeInfo]: ...
 @overload
 def compose(
-    subjects: ImageLike | Sequence[ImageLike], background: ImageLike, *,
+    subjects: ImageLike | Subject | Sequence[ImageLike | Subject], background: ImageLike, *,
     points: Position | Sequence[Position] | Sequence[Position | Sequence[Position] | None] | None = None,
     boxes: Rectangle | Sequence[Rectangle | None] | None = None, masks: OneOrMany[MaskLike | None] = None,
     segment: SegmentMethod | Method = "auto", people: Masks | Sequence[MaskLike] | None = None,
@@ -120,6 +121,6 @@ def compose(
     keep_gps: bool = False, out: OutLike | None = None, return_info: bool = False
 ) -> Any: ...
 def contact_sheet(
-    subjects: ImageLike | Sequence[ImageLike], background: ImageLike, info: ComposeInfo
+    subjects: ImageLike | Subject | Sequence[ImageLike | Subject], background: ImageLike, info: ComposeInfo
 ) -> NumpyArray: ...
 def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]: ...

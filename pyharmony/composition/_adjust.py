@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from .._arrays import NumpyArray
+from .._arrays import Float32, NumpyArray
 from .._images.fill import fill
 from .._images.levels import in_dtype, rounded
 from .._images.memory import Memory
@@ -19,18 +18,16 @@ from .._images.sizes import resized
 from ..color import Retouching
 from ..ops.distance import distance_inside
 
-Plane = npt.NDArray[np.float32]
-
 #: The corrections that are arguments of `pyharmony.color.Retouching`.
 _COLOURS = ("exposure", "temperature", "contrast", "saturation")
 #: The deviation of the Gaussian that smooths distances before their gradient is taken, in pixels.
-_SMOOTH = 1.0
+_DISTANCE_SIGMA = 1.0
 #: The number of levels of alpha for which the distance to the nearest pixel that has them is computed.
 _LEVELS = 8
 #: The deviation of a Gaussian below which it is the identity, in pixels.
-_NOTHING = 0.05
+_MIN_SIGMA = 0.05
 #: The deviation in pixels of a reduced plane above which a Gaussian is computed on a further reduced one.
-_WIDE = 1.5
+_MAX_REDUCED_SIGMA = 1.5
 
 
 class Edge(NamedTuple):
@@ -66,7 +63,7 @@ def with_edge(alpha: NumpyArray, colours: NumpyArray, edge: Edge, there: NumpyAr
     holes = np.zeros(alpha.shape, bool) if there is None else ~there
     if edge.shift:
         share = moved(share, edge.shift)
-    if edge.deviation > _NOTHING:
+    if edge.deviation > _MIN_SIGMA:
         holes |= share == 0
         share = feathered(share, edge.deviation)
     changed = in_dtype(share, alpha.dtype)
@@ -76,7 +73,7 @@ def with_edge(alpha: NumpyArray, colours: NumpyArray, edge: Edge, there: NumpyAr
     return changed, colours
 
 
-def moved(alpha: Plane, shift: float) -> Plane:
+def moved(alpha: Float32, shift: float) -> Float32:
     """Returns alpha [h, w] with its edge moved by a distance outwards, or, below 0, inwards; its softness is kept.
 
     Beyond the photo the subject goes on as at its border.
@@ -84,7 +81,7 @@ def moved(alpha: Plane, shift: float) -> Plane:
     return _widened(alpha, shift) if shift > 0 else 1 - _widened(1 - alpha, -shift)
 
 
-def _widened(alpha: Plane, reach: float) -> Plane:
+def _widened(alpha: Float32, reach: float) -> Float32:
     """Returns alpha with its edge moved outwards, so that it is about the largest value within that reach.
 
     A pixel gets the alpha at that distance towards the subject, along the gradient of the signed distance of its edge,
@@ -97,7 +94,9 @@ def _widened(alpha: Plane, reach: float) -> Plane:
     far = float(sum(alpha.shape))
     inside = alpha >= min(0.5, peak / 2)
     signed = np.minimum(distance_inside(inside), far) - np.minimum(distance_inside(~inside), far)
-    slopes = np.gradient(gaussian(signed, _SMOOTH, reach=2)) if min(alpha.shape) > 1 else [np.zeros_like(alpha)] * 2
+    slopes = (
+        np.gradient(gaussian(signed, _DISTANCE_SIGMA, reach=2)) if min(alpha.shape) > 1 else [np.zeros_like(alpha)] * 2
+    )
     near = (alpha < 1) & (distance_inside(alpha == 0) <= reach + 1)
     ys, xs = np.nonzero(near)
     down, across = (slope[ys, xs] for slope in slopes)
@@ -112,7 +111,7 @@ def _widened(alpha: Plane, reach: float) -> Plane:
     return result
 
 
-def _sampled(plane: Plane, ys: NumpyArray, xs: NumpyArray) -> Plane:
+def _sampled(plane: Float32, ys: NumpyArray, xs: NumpyArray) -> Float32:
     """Returns the values [N] of a plane between its pixels, interpolated linearly, and replicated beyond its border."""
     height, width = plane.shape
     ys, xs = np.clip(ys, 0, height - 1), np.clip(xs, 0, width - 1)
@@ -121,23 +120,23 @@ def _sampled(plane: Plane, ys: NumpyArray, xs: NumpyArray) -> Plane:
     v, u = (ys - top).astype(np.float32), (xs - left).astype(np.float32)
     above = (1 - u) * plane[top, left] + u * plane[top, right]
     below = (1 - u) * plane[bottom, left] + u * plane[bottom, right]
-    result: Plane = (1 - v) * above + v * below
+    result: Float32 = (1 - v) * above + v * below
     return result
 
 
-def feathered(alpha: Plane, deviation: float) -> Plane:
+def feathered(alpha: Float32, deviation: float) -> Float32:
     """Returns alpha [h, w] under a Gaussian, mirrored at the photo's border, so that its mean is kept.
 
     A wide one is computed on a reduced plane. A linear reduction and enlargement by a factor have, together, a third of
     its square as their variance.
     """
-    every = max(1, int(deviation / _WIDE))
+    every = max(1, int(deviation / _MAX_REDUCED_SIGMA))
     height, width = alpha.shape
     small = resized(alpha, (max(1, round(width / every)), max(1, round(height / every)))) if every > 1 else alpha
     rest = math.sqrt((deviation / every) ** 2 - (1 / 3 if every > 1 else 0))
     blurred = resized(gaussian(small, rest, reach=3), (width, height))
     # The sum of the kernel is 1 but for rounding.
-    result: Plane = np.where(blurred > 1 - 1e-5, np.float32(1), np.where(blurred < 1e-5, np.float32(0), blurred))
+    result: Float32 = np.where(blurred > 1 - 1e-5, np.float32(1), np.where(blurred < 1e-5, np.float32(0), blurred))
     return result
 
 

@@ -7,18 +7,18 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
 from .. import _arrays, _checks, _reprs, io
-from .._arrays import NumpyArray
+from .._arrays import NumpyArray, Rectangle
 from .._cuda import is_device_array
-from .._images.call import ITSELF, Call
+from .._images.call import DST_AS_SRC, Call
 from .._images.cutouts import cutout_alpha
 from .._images.frame import Frame, Infos, Job, as_images, lay_over_alpha
 from .._images.kinds import as_delivered, picture_of
-from .._images.levels import image_levels, in_dtype, in_levels, opened_reduced, picture_levels
+from .._images.levels import image_levels, in_dtype, in_levels, picture_levels
 from .._images.region import Region, bounding_box
 from .._images.sizes import resized
 from .._images.threads import beside, in_threads
@@ -35,6 +35,7 @@ from ..errors import (
     ShapeError,
 )
 from ..io import Layer, Picture
+from ..io.files import read_reduced
 from ..io.provenance import add_history
 from ..io.shown import WithInfo, page, png
 from ..placement import Placement
@@ -54,26 +55,21 @@ from ..typing import (
     SegmentMethod,
     UpscaleMethod,
 )
-from ..upscaling import METHODS
 from . import _plan
-from ._arguments import check_out, check_people, check_result, options_of, settings_of
-from ._plan import DECIDED, People, Photo, SubjectOptions
+from ._arguments import check_out, check_people, check_result, settings_of
+from ._plan import MIN_DETECTION_SIDE, People, Photo
 from ._recipe import SCHEMA, check_mask, digest, mask_over, read_recipe
 from ._render import draw, layers_of, within
 from ._subject import PlacedSubject
 from ._weights import changed, enlarges, sha256_of
-
-Rectangle = tuple[float, float, float, float]
-Spot = Literal["auto"] | Position | Placement
-Number = Literal["auto"] | float
-Front = Literal["auto"] | Sequence[int]
+from .subjects import Front, Names, Number, Spot, Subject, photos_of, subjects_of
 
 #: The default share of the grain of the surroundings that a subject gets.
 _GRAIN = 1.0
 #: The default share of their blur that it gets.
 _SHARPNESS = 1.0
 #: The resolution of the reduced photos from which a preview is drawn, relative to the preview's.
-_FINER = 1.5
+_PREVIEW_OVERSAMPLING = 1.5
 
 
 @dataclass(frozen=True, repr=False)
@@ -186,7 +182,7 @@ class ComposeInfo(_reprs.Line):
 
 
 def compose(
-    subjects: ImageLike | Sequence[ImageLike],
+    subjects: ImageLike | Subject | Sequence[ImageLike | Subject],
     background: ImageLike,
     *,
     points: Position | Sequence[Position] | Sequence[Position | Sequence[Position] | None] | None = None,
@@ -226,23 +222,23 @@ def compose(
     Everything that is passed is not estimated.
 
     Args:
-        subjects: a photo with a person or an object, see `pyharmony.segment`, or a list of them, which may contain the
-            same photo several times. Its alpha, if any, is the mask, 0 where it is faint around the object; one that is
+        subjects: a photo with a person or an object, see `pyharmony.segment`, that points, boxes … below tell more of;
+            or a list of photos and of `pyharmony.composition.Subject`, each a photo with values of its own. Several may
+            have the same photo. Its alpha, if any, is the mask, 0 where it is faint around the object; one that is
             above 0 nearly everywhere, as in screenshots, cuts nothing out and is ignored, with a warning. It should not
             be cropped: if its border crops a person, the background's border has to crop them too.
         background: the photo in which they are placed. An array [H, W] or [H, W, C], a tensor, a path, the bytes of a
             file, an open file, a PIL image or a `pyharmony.io.Picture`; the result has its kind, depth and colours.
-        points: a click (x, y) on the subject, or several [(x, y), …]; of several subjects a list with one entry each.
-            Without points, box and mask a large, sharp person apart from others is selected, or else the object in the
-            middle.
-        boxes: a rectangle (x, y, width, height) around the subject; of several subjects a list.
-        masks: a mask of the subject, of its photo's size; of several subjects a list.
+        points: a click (x, y) on the subject, or several [(x, y), …]. Without points, box and mask a large, sharp
+            person apart from others is selected, or else the object in the middle.
+        boxes: a rectangle (x, y, width, height) around the subject.
+        masks: a mask of the subject, of its photo's size.
         segment: a method of `pyharmony.segment`, for prompts and, if it can, for detecting people.
         people: the people of the background: the result of `pyharmony.segment` with people=True, or a mask of each;
             None: they are detected.
         at: 'auto', the best placement; or (x, y), the position of the first pixel of the subject's photo in the
-            background before the rotation; or a `pyharmony.placement.Placement`. Of several subjects one for all, or a
-            list.
+            background before the rotation; or a `pyharmony.placement.Placement`. Of several photos one for all, as the
+            next five.
         scale: the factor by which the subject is enlarged; 'auto': that of the placement, 1 if `at` is a position.
         angle: the rotation in degrees clockwise; 'auto': that of the placement, 0 if `at` is a position.
         flip: whether it may be mirrored, and if `at` is a position, whether it is.
@@ -266,7 +262,7 @@ def compose(
         adjust: corrections by hand after the match, whatever the strength: {'exposure': stops, 'temperature': mired,
             above 0 warmer, 'contrast': -1 to 1, 'saturation': a factor, 'edge': pixels of the background by which the
             outline moves, above 0 outwards, 'feather': pixels over which the edge becomes softer}, or some of them; see
-            `pyharmony.color.Retouching`. Of several subjects one for all, or a list with one, or None, each.
+            `pyharmony.color.Retouching`.
         upscale: a method of `pyharmony.super_resolve` for subjects with a scale above 1.5; None: they are interpolated.
         seed: the seed of the grain.
         recipe: the decisions of an earlier call, `ComposeInfo.recipe` or a JSON file of it, to which 'crop', [x, y,
@@ -299,38 +295,23 @@ def compose(
     """
     start = time.perf_counter()
     _checks.flags(keep_alpha=keep_alpha, keep_gps=keep_gps, return_info=return_info)
-    several = isinstance(subjects, (list, tuple))
-    images: list[Any] = list(subjects) if several else [subjects]  # type: ignore[arg-type]
-    if not images:
-        raise ArgumentError("subjects: empty, expected at least one photo")
     # All checks of arguments come before any file is read.
     check_out(out)
-    if upscale is not None:
-        _checks.one_of(upscale, "upscale", ("auto", *METHODS), " or None")
-    if not isinstance(segment, Method):
-        _checks.one_of(segment, "segment", ("auto", *CUTTERS))
     if side is not None:
         _checks.whole(side, "side", low=16)
-    _checks.whole(k, "k", low=1)
-    _checks.whole(seed, "seed")
-    if k > 1 and recipe is None and (len(images) > 1 or not isinstance(at, str)):
-        text = f"k: {k}, expected 1 for several subjects, and if `at` is a position or a Placement"
-        raise ArgumentError(text, code="one-place")
-    check_people(people)
+    each = {"points": points, "box": boxes, "mask": masks, "at": at, "scale": scale, "angle": angle, "flip": flip}
+    described, names = subjects_of(subjects, each | {"behind": behind, "adjust": adjust})
     values = {"blend": blend, "sharpness": sharpness, "grain": grain, "shadow": shadow, "reflection": reflection}
-    settings = settings_of(harmonize, strength, values)
-    settings["upscale"] = next(iter(METHODS)) if upscale == "auto" else upscale
-    options = options_of(len(images), several, points, boxes, masks, at, scale, angle, flip, behind, adjust)
+    settings = settings_of(harmonize, strength, {**values, "upscale": upscale})
+    request = _Request(described, names, segment, people, settings, seed, k)
+    request.check(has_recipe=recipe is not None)
     old_recipe = None if recipe is None else read_recipe(recipe)
-    names = [f"subjects[{i}]" if several else "subjects" for i in range(len(images))]
-    whole, photos, scene = _read_images(images, names, background, old_recipe, side, keep_gps)
+    whole, photos, scene = _read_images(request, background, old_recipe, side, keep_gps)
     target = _pixels_of(whole)
     check_result(out, whole if isinstance(whole, Picture) else Picture(target), background)
     seconds = {"read": time.perf_counter() - start}
     if old_recipe is None:
-        plan, findings, others = _plan_of(
-            photos, scene, target, options, segment, people, settings, int(seed), several, seconds, int(k)
-        )
+        plan, findings, others = _plan_of(request, photos, scene, target, seconds)
     else:
         plan, others = old_recipe, []
         _fits(plan, photos, scene, target)
@@ -360,7 +341,7 @@ def compose(
     is_cropped = bool(plan.get("crop"))
     if is_cropped and out is not None and not to_file:
         raise ArgumentError("out: an array, and the recipe has a crop; expected a file, or None")
-    call = Call("compose", ITSELF, whole, keep_gps=keep_gps, out=None if is_cropped else out, device=device)
+    call = Call("compose", DST_AS_SRC, whole, keep_gps=keep_gps, out=None if is_cropped else out, device=device)
     with quiet(_checks.RangeFault):  # the scene's range has been told
         result = call.run(work, tell=lambda info: None)
     if is_cropped:
@@ -370,7 +351,7 @@ def compose(
             result = out
     for number, one in zip(plan["order"], infos[0].subjects, strict=True):
         for reason in one.warnings:
-            warn(PyHarmonyWarning.because(f"subjects[{number}]: " if several else "", reason))
+            warn(PyHarmonyWarning.because(names[number].owner, reason))
     if not _arrays.is_array(background) and isinstance(result, Picture) and not isinstance(background, Picture):
         result = as_delivered(result)
     return WithInfo((result, infos[0])) if return_info else result
@@ -399,11 +380,12 @@ def _cropped(image: Any, recipe: Mapping[str, Any]) -> Any:
 
 
 def _read_images(
-    images: Sequence[Any], names: Sequence[str], background: Any, recipe: Mapping[str, Any] | None, side: int | None,
-    keep_gps: bool,
-) -> tuple[Any, list[Photo], Photo]:  # fmt: skip
+    request: _Request, background: Any, recipe: Mapping[str, Any] | None, side: int | None, keep_gps: bool
+) -> tuple[Any, list[Photo], Photo]:
     """Returns the background as it was passed, or as a Picture of its file, the photos, and it as one of them."""
-    least = None if side is None else max(int(side), DECIDED)
+    images = [one.photo for one in request.subjects]
+    names = [name.photo for name in request.names]
+    least = None if side is None else max(int(side), MIN_DETECTION_SIDE)
 
     def read_file(image: tuple[Any, str, str | None]) -> _ReadFile | None:
         one, name, file = image
@@ -459,7 +441,9 @@ def _draw_into(
     return drawings, below
 
 
-def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLike, info: ComposeInfo) -> NumpyArray:
+def contact_sheet(
+    subjects: ImageLike | Subject | Sequence[ImageLike | Subject], background: ImageLike, info: ComposeInfo
+) -> NumpyArray:
     """Returns an image [H, W, 3] uint8 of every subject pasted at each of its placements, with the terms of the scores.
 
     Args:
@@ -480,7 +464,7 @@ def contact_sheet(subjects: ImageLike | Sequence[ImageLike], background: ImageLi
     """
     if not isinstance(info, ComposeInfo):
         raise DTypeError(f"info: {type(info).__name__}, expected the ComposeInfo of a call")
-    images: list[Any] = list(subjects) if isinstance(subjects, (list, tuple)) else [subjects]
+    images = photos_of(subjects)
     if len(images) != len(info.subjects):
         raise ArgumentError(f"subjects: {len(images)}, expected the {len(info.subjects)} of info")
     sheets = []
@@ -553,13 +537,13 @@ def _read(path: Any, name: str, least: int | None, file: str | None, keep_gps: b
         # Reading the image reports the error.
         checksum = None
     if least is not None and file in ("", checksum):
-        picture, whole = opened_reduced(path, name, least, keep_gps=keep_gps)
+        picture, whole = read_reduced(path, name, least, keep_gps=keep_gps)
     else:
         picture, whole = picture_of(path, name, keep_gps=keep_gps, takes_nodata=True), None
-    if file != "" or max(picture.pixels.shape[:2]) < 2 * DECIDED:
+    if file != "" or max(picture.pixels.shape[:2]) < 2 * MIN_DETECTION_SIDE:
         return _ReadFile(picture, whole, checksum)
     # Without a preview, objects are detected in the same pixels as with one.
-    preview, size = opened_reduced(path, name, DECIDED, keep_gps=keep_gps)
+    preview, size = read_reduced(path, name, MIN_DETECTION_SIDE, keep_gps=keep_gps)
     return _ReadFile(picture, whole, checksum, preview if size else None)
 
 
@@ -599,19 +583,43 @@ class Findings:
     mask_score: float | None = None
 
 
+class _Request(NamedTuple):
+    """The checked arguments of a call from which a recipe is made."""
+
+    subjects: list[Subject]
+    names: list[Names]  # those of the arguments of each
+    method: str | Method  # that of segmentation
+    people: Any
+    settings: dict[str, Any]  # those of matching and blending, as in the recipe
+    seed: int
+    k: int
+
+    def check(self, has_recipe: bool) -> None:
+        """Rejects arguments that are not accepted; with a recipe fewer of them are used."""
+        if not isinstance(self.method, Method):
+            _checks.one_of(self.method, "segment", ("auto", *CUTTERS))
+        _checks.whole(self.k, "k", low=1)
+        _checks.whole(self.seed, "seed")
+        is_searched = len(self.subjects) == 1 and isinstance(self.subjects[0].at, str)
+        if self.k > 1 and not has_recipe and not is_searched:
+            text = f"k: {self.k}, expected 1 for several subjects, and if `at` is a position or a Placement"
+            raise ArgumentError(text, code="one-place")
+        check_people(self.people)
+
+
 def _plan_of(
-    photos: list[Photo], scene: Photo, target: NumpyArray, options: list[SubjectOptions], method: str | Method,
-    people_masks: Any, settings: dict[str, Any], seed: int, several: bool, seconds: dict[str, float], k: int,
-) -> tuple[dict[str, Any], list[Findings], list[dict[str, Any]]]:  # fmt: skip
+    request: _Request, photos: list[Photo], scene: Photo, target: NumpyArray, seconds: dict[str, float]
+) -> tuple[dict[str, Any], list[Findings], list[dict[str, Any]]]:
     """Returns the recipe of a composite, the findings of each subject, and the recipes of the next best placements."""
-    people = People(scene, method, people_masks)
+    subjects, method, settings = request.subjects, request.method, request.settings
+    people = People(scene, method, request.people)
     width, height = scene.size
     entries: list[dict[str, Any]] = []
     findings: list[Findings] = []
     others: list[dict[str, Any]] = []
     nearness = []
     # People are detected only if a placement or a depth order depends on them.
-    among_people = any(isinstance(one.at, str) or not isinstance(one.behind, str) for one in options)
+    among_people = any(isinstance(one.at, str) or not isinstance(one.behind, str) for one in subjects)
 
     def search() -> str | None:
         start = time.perf_counter()
@@ -623,24 +631,23 @@ def _plan_of(
     # The people of the background are detected in parallel with the first segmentation.
     with beside(search) as searched:
         start = time.perf_counter()
-        first = _plan.cut_out(photos[0], options[0], method, "subjects[0]: " if several else "")
+        first = _plan.cut_out(photos[0], subjects[0], method, request.names[0])
         seconds["cut"] = time.perf_counter() - start
         background_digest = searched()
-    for i, (photo, one) in enumerate(zip(photos, options, strict=True)):
-        name = f"subjects[{i}]: " if several else ""
+    for i, (photo, one, name) in enumerate(zip(photos, subjects, request.names, strict=True)):
         start = time.perf_counter()
         cut = _plan.cut_out(photo, one, method, name) if i else first
         seconds["cut"] += time.perf_counter() - start
         start = time.perf_counter()
         if settings["shadow"] == "auto":
             cut = _plan.with_person(photo, cut)
-        spots, places = _plan.decide(photo, cut, one, people, name, k)
+        spots, places = _plan.decide(photo, cut, one, people, name, int(request.k))
         # The fields that do not depend on the placement.
         same: dict[str, Any] = {"size": list(photo.size), "digest": None if photo.whole else digest(photo.levels)}
         same |= {"file": photo.file, "mask": _plan.mask_entry(photo, cut), **_plan.ends(photo, cut), **settings}
         same["adjust"] = one.adjust
         seconds["place"] = seconds.get("place", 0.0) + time.perf_counter() - start
-        uses_people = people_masks is not None or isinstance(one.at, str)
+        uses_people = request.people is not None or isinstance(one.at, str)
         heads, pixels = people.crowd.heads if uses_people else [], _plan.pixels_of(photo, cut)
         entry, *next_best = [_entry(same, spot, heads, pixels) for spot in spots]
         entries.append(entry)
@@ -648,7 +655,8 @@ def _plan_of(
         doubt = places[0].reason if isinstance(one.at, str) else NO_REASON
         reasons = [reason for reason in (cut.reason, doubt) if reason]
         warnings = [
-            reason.within("", reason.hint or (_ELSEWHERE if reason is doubt else _plan.SAY_WHO)) for reason in reasons
+            reason.within("", reason.hint or (_ANOTHER_PLACE if reason is doubt else _plan.SAY_WHO))
+            for reason in reasons
         ]
         if isinstance(one.at, str) and isinstance(one.scale, str) and (size := _plan.unlike_others(cut, entry, heads)):
             reasons, warnings = [*reasons, size], [*warnings, size.within("", _OTHER_SIZE)]
@@ -662,14 +670,15 @@ def _plan_of(
     order = sorted(range(len(entries)), key=lambda i: nearness[i] if nearness else 0.0)
     recipe = {
         "schema": SCHEMA, "version": __version__, "size": [width, height], "background": background_digest,
-        "background_file": scene.file, "seed": seed, "order": order, "subjects": [entries[i] for i in order],
+        "background_file": scene.file, "seed": int(request.seed), "order": order,
+        "subjects": [entries[i] for i in order],
     }  # fmt: skip
     return recipe, findings, [{**recipe, "subjects": [other]} for other in others]
 
 
 #: Hints for a doubtful size or place.
 _OTHER_SIZE = Reason("another-size", "pass another scale")
-_ELSEWHERE = Reason("another-place", "pass another position, or a larger k for more placements")
+_ANOTHER_PLACE = Reason("another-place", "pass another position, or a larger k for more placements")
 
 
 def _entry(
@@ -749,7 +758,7 @@ def _reduced(
 
     tasks: list[Callable[[], Any]] = [functools.partial(small, _pixels_of(whole), ratio, scene)]
     for number, photo in enumerate(photos):
-        tasks.append(functools.partial(reduced, photo, min(1.0, ratio * scales[number] * _FINER)))
+        tasks.append(functools.partial(reduced, photo, min(1.0, ratio * scales[number] * _PREVIEW_OVERSAMPLING)))
     small_pixels, *small_photos = in_threads(lambda task: task(), tasks)
     if isinstance(whole, Picture):
         return replace(whole, pixels=small_pixels), small_photos

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _checks
-from .._arrays import NumpyArray
+from .._arrays import NumpyArray, Rectangle
 from .._images.cutouts import warn_of_opaque, without_faint
 from .._images.levels import in_levels, mask_levels, shares_of
 from .._images.region import bounding_box
@@ -25,23 +25,22 @@ from ..segmentation.layers import Layer
 from ..segmentation.masks import layer_mask, layers_of, refined_layer, rough_mask
 from ..segmentation.people import SURE, around_person, head_in, head_of, least_sure
 from ._recipe import encoded, of_layers, quantized
-
-Rectangle = tuple[float, float, float, float]
+from .subjects import Names, Subject
 
 #: The least longer side of the reduced photos in which people and objects are detected, if they have so many pixels.
-DECIDED = 1200
+MIN_DETECTION_SIDE = 1200
 #: The approximate longer side of the photos over which masks are drawn for placement.
-_SIDE = 1000
+_PLACEMENT_MASK_SIDE = 1000
 #: The longer side of the background in which placements are searched.
 _PLACES = 800
 #: The longer side of a mask in which a head is estimated from the silhouette.
 _HEAD_SIDE = 256
 #: The largest ratio of the heights of heads of people at similar places.
-_UNLIKE = 2.0
+_MAX_HEAD_RATIO = 2.0
 #: The longer side of masks that are compared.
-_LOOKED_AT = 256
+_COMPARED_MASK_SIDE = 256
 #: The number of nearest heads of the background that are the reference for a subject's colours.
-_LIKE = 2
+_REFERENCE_HEADS = 2
 #: Two heads may be one if their middles are nearer than this share of the larger width, ...
 _ONE_HEAD_ACROSS = 0.5
 #: ... and nearer than this share of the larger height.
@@ -49,28 +48,13 @@ _ONE_HEAD_DOWN = 0.95
 #: The scale above which a subject is enlarged by super-resolution.
 ENLARGED = 1.5
 #: The largest scale for which super-resolution is by 2; above it is by 4.
-_TWICE = 3.0
+_MAX_SCALE_OF_TWO = 3.0
 #: The number of pixels of a subject above which super-resolution is by 2 at most.
-_SMALL = 500_000
+_MAX_PIXELS_OF_FOUR = 500_000
 #: The least visible share of the lowest part of an object with which its base is visible.
 _BASE_SEEN = 0.6
 #: The height of that part, as a share of the object's.
 _BASE = 0.04
-
-
-@dataclass(frozen=True)
-class SubjectOptions:
-    """The options of the caller for one subject; None and 'auto' are estimated."""
-
-    points: Any
-    box: Any
-    mask: Any
-    at: Any
-    scale: Any
-    angle: Any
-    flip: bool
-    behind: Any
-    adjust: Mapping[str, float] | None
 
 
 @dataclass(frozen=True)
@@ -96,14 +80,14 @@ class Photo:
         """The levels in which people and objects are detected, for large photos the same as those of a preview."""
         if self.preview is not None:
             return self.preview
-        every = max(k for k in (1, 2, 4, 8) if k == 1 or max(self.size) // k >= DECIDED)
+        every = max(k for k in (1, 2, 4, 8) if k == 1 or max(self.size) // k >= MIN_DETECTION_SIDE)
         return block_means(self.levels, round(every * self.levels.shape[1] / self.size[0]))
 
     @functools.cached_property
     def small(self) -> NumpyArray:
         """The levels at the size at which masks are drawn for placement."""
         levels = self.detection_levels
-        return block_means(levels, round(max(levels.shape) / _SIDE))
+        return block_means(levels, round(max(levels.shape) / _PLACEMENT_MASK_SIDE))
 
     @property
     def factor(self) -> float:
@@ -215,37 +199,36 @@ class CutOut(NamedTuple):
 #: Hints for a subject that may not be the intended one.
 SAY_WHO = Reason("say-who", "pass a point or a box on the person")
 _SAY_WHAT = Reason("say-what", "pass a point or a box on the object")
-#: The names that `compose` gives to arguments of `segment`, since it accepts one for each subject.
-_OF_EACH = {"box": "boxes", "mask": "masks"}
 
 
-def cut_out(photo: Photo, options: SubjectOptions, method: str | Method, name: str) -> CutOut:
+def cut_out(photo: Photo, subject: Subject, method: str | Method, name: Names) -> CutOut:
     """Returns the segmented subject of a photo."""
     width, height = photo.size
-    prompts = {key: value for key, value in (("points", options.points), ("box", options.box)) if value is not None}
-    if options.box is not None:
-        left, top, right, bottom = _checks.checked_box(options.box, f"{name}boxes", photo.size)
+    both = {"points": subject.points, "box": subject.box}
+    prompts: dict[str, Any] = {key: value for key, value in both.items() if value is not None}
+    if subject.box is not None:
+        left, top, right, bottom = _checks.checked_box(subject.box, name("box"), photo.size)
         prompts["box"] = left, top, right - left, bottom - top
-    if options.mask is not None and not prompts:
-        mask = without_faint(mask_levels(options.mask, height, width, f"{name}masks"), f"{name}masks")
+    if subject.mask is not None and not prompts:
+        mask = without_faint(mask_levels(subject.mask, height, width, name("mask")), name("mask"))
         if photo.alpha is not None and (mask >= 128).any() and not mask[photo.alpha > 0].any():
-            raise MaskError(f"{name}masks: empty where the alpha of the photo is above 0, expected them to overlap")
-        return CutOut(_nonempty(mask, f"{name}masks"), False, NO_REASON)
+            raise MaskError(f"{name('mask')}: empty where the alpha of the photo is above 0, expected them to overlap")
+        return CutOut(_nonempty(mask, name("mask")), False, NO_REASON)
     if not prompts and photo.alpha is not None:
-        return CutOut(_nonempty(in_levels(photo.alpha), f"{name}mask"), True, NO_REASON)
-    if photo.is_opaque and not prompts and options.mask is None:
-        warn_of_opaque(name.removesuffix(": ") or "subjects")
+        return CutOut(_nonempty(in_levels(photo.alpha), f"{name.owner}mask"), True, NO_REASON)
+    if photo.is_opaque and not prompts and subject.mask is None:
+        warn_of_opaque(name.photo)
     session = photo.session(method)
-    if prompts or options.mask is not None:
+    if prompts or subject.mask is not None:
         points: Any = prompts.get("points")
         if points is not None and len(points) == 2 and all(np.isscalar(v) for v in points):
             points = [points]
         try:
-            masks = session.segment(points=points, box=prompts.get("box"), mask=options.mask)
+            masks = session.segment(points=points, box=prompts.get("box"), mask=subject.mask)
         except PyHarmonyError as error:
-            raise error.within(name, _OF_EACH.get(error.argument or "")) from None
+            raise error.within(name.owner, name.plurals.get(error.argument or "")) from None
         if not len(masks):
-            raise ArgumentError.because(f"{name}points: ", masks.reason)
+            raise ArgumentError.because(f"{name('points')}: ", masks.reason)
         return _cut_by_prompts(photo, session, masks)
     searched = session if session.finds_people else photo.session()
     heads, head = searched.heads(SURE), searched.foremost()
@@ -262,7 +245,8 @@ def cut_out(photo: Photo, options: SubjectOptions, method: str | Method, name: s
         return CutOut(np.full((height, width), 255, np.uint8), False, NO_REASON)
     if not len(masks):
         raise ArgumentError(
-            f"{name}points: no person was found, and {masks.reason}; expected a point, a box or a mask", code="nobody"
+            f"{name('points')}: no person was found, and {masks.reason}; expected a point, a box or a mask",
+            code="nobody",
         )
     reason = Reason("middle-taken", "no person was found, the object in the middle was selected", hint=_SAY_WHAT)
     return _cut_from(photo, refined_layer(masks), reason)
@@ -275,7 +259,7 @@ def _alone(photo: Photo, session: Session, masks: Masks, head: Head, heads: Sequ
     """
     if not len(masks) or len(heads) < 2:
         return masks
-    (width, height), small = photo.size, fitted(photo.size, _LOOKED_AT)
+    (width, height), small = photo.size, fitted(photo.size, _COMPARED_MASK_SIDE)
     inside = rough_mask(layers_of(masks)[0], photo.size, small) >= 128
     for one in heads:
         x, y = one.middle
@@ -363,42 +347,42 @@ def _nonempty(mask: NumpyArray, name: str) -> NumpyArray:
 
 
 def decide(
-    photo: Photo, cut: CutOut, options: SubjectOptions, people: People, name: str, k: int = 1
+    photo: Photo, cut: CutOut, subject: Subject, people: People, name: Names, k: int = 1
 ) -> tuple[list[dict[str, Any]], list[Placement]]:
     """Returns the recipe entries of a subject's best placements, and these placements.
 
     If the caller passes (x, y), there is one entry, and no placement.
     """
-    at = options.at
+    at = subject.at
     if isinstance(at, Placement):
-        return [_place_entry(at, options, people, name)], [at]
+        return [_place_entry(at, subject, people, name)], [at]
     if isinstance(at, str):
-        places = _search_places(photo, cut, options, people, k)
-        return [_place_entry(one, options, people, name) for one in places], places
+        places = _search_places(photo, cut, subject, people, k)
+        return [_place_entry(one, subject, people, name) for one in places], places
     x, y = (float(v) for v in at)
-    scale = 1.0 if options.scale == "auto" else number(options.scale, f"{name}scale")
-    angle = 0.0 if options.angle == "auto" else number(options.angle, f"{name}angle")
+    scale = 1.0 if subject.scale == "auto" else float(subject.scale)
+    angle = 0.0 if subject.angle == "auto" else float(subject.angle)
     wide, high = photo.size
     # The middle of the photo, whose first corner is at `at` before the rotation about that middle.
     x, y = x + (wide * scale - 1) / 2, y + (high * scale - 1) / 2
-    spot = Placement(x, y, scale, angle, bool(options.flip), (), 0.0, {}, (0.0, 0.0, 0.0, 0.0), photo.size)
-    return [_place_entry(spot, options, people, name)], []
+    spot = Placement(x, y, scale, angle, bool(subject.flip), (), 0.0, {}, (0.0, 0.0, 0.0, 0.0), photo.size)
+    return [_place_entry(spot, subject, people, name)], []
 
 
-def _place_entry(spot: Placement, options: SubjectOptions, people: People, name: str) -> dict[str, Any]:
+def _place_entry(spot: Placement, subject: Subject, people: People, name: Names) -> dict[str, Any]:
     """Returns a placement for the recipe, with the mask of the people in front of it."""
-    behind = spot.behind if options.behind == "auto" else options.behind
+    behind = spot.behind if subject.behind == "auto" else subject.behind
     entry: dict[str, Any] = {key: getattr(spot, key) for key in ("x", "y", "scale", "angle", "flip")}
     entry["cover"] = None
     if len(behind):
         count = len(people.crowd.heads)
         if not all(0 <= i < count for i in behind):
-            raise ArgumentError(f"{name}behind: {behind!r}, expected numbers of the {count} people")
+            raise ArgumentError(f"{name('behind')}: {behind!r}, expected numbers of the {count} people")
         entry["cover"] = people.together(behind)
     return entry
 
 
-def _search_places(photo: Photo, cut: CutOut, options: SubjectOptions, people: People, k: int) -> list[Placement]:
+def _search_places(photo: Photo, cut: CutOut, subject: Subject, people: People, k: int) -> list[Placement]:
     """Returns the best placements, which are searched in reduced images."""
     crowd, factor = people.crowd, people.factor
     own, own_factor = photo.small, photo.factor
@@ -407,9 +391,9 @@ def _search_places(photo: Photo, cut: CutOut, options: SubjectOptions, people: P
     heads = [Head(box, box, sure) for box, sure in zip(boxes, crowd.sure, strict=True)]
     arguments: dict[str, Any] = {"people": crowd.reduced, "heads": heads, "others": crowd.others}
     arguments["faces"] = [tuple(v * factor for v in face) for face in crowd.faces]
-    arguments |= {"roll": None if options.angle == "auto" else options.angle, "flip": options.flip}
-    if options.scale != "auto":
-        arguments["scale"] = number(options.scale, "scale") * factor / own_factor
+    arguments |= {"roll": None if subject.angle == "auto" else subject.angle, "flip": subject.flip}
+    if subject.scale != "auto":
+        arguments["scale"] = float(subject.scale) * factor / own_factor
     if cut.head is not None:
         arguments["head"] = tuple(v * own_factor for v in cut.head)
     if cut.posture is not None:
@@ -447,24 +431,13 @@ def enlarged(scale: float, pixels: float) -> int:
     """
     if scale <= ENLARGED:
         return 0
-    return 2 if scale <= _TWICE or pixels > _SMALL else 4
-
-
-def number(value: Any, name: str) -> float:
-    """Returns a finite number."""
-    try:
-        is_number = isinstance(value, (int, float, np.integer, np.floating)) and math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
-        is_number = False
-    if isinstance(value, bool) or not is_number:
-        raise ArgumentError(f"{name}: {value!r}, expected 'auto' or a finite number")
-    return float(value)
+    return 2 if scale <= _MAX_SCALE_OF_TWO or pixels > _MAX_PIXELS_OF_FOUR else 4
 
 
 def nearest_heads(heads: Sequence[Rectangle], x: float, y: float) -> list[list[float]]:
     """Returns the rectangles of the heads that are nearest to a place."""
     ranked = sorted(heads, key=lambda head: math.hypot(head[0] + head[2] / 2 - x, head[1] + head[3] / 2 - y))
-    return [[float(v) for v in head] for head in ranked[:_LIKE]]
+    return [[float(v) for v in head] for head in ranked[:_REFERENCE_HEADS]]
 
 
 def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectangle]) -> Reason:
@@ -476,14 +449,14 @@ def unlike_others(cut: CutOut, entry: Mapping[str, Any], heads: Sequence[Rectang
         return NO_REASON
     near = nearest_heads(heads, entry["x"], entry["y"])
     times = cut.head[3] * entry["scale"] / float(np.mean([head[3] for head in near]))
-    if times > _UNLIKE and is_cut_below(entry):
+    if times > _MAX_HEAD_RATIO and is_cut_below(entry):
         left, top, wide, high = cut.head
         matrix = matrix_of(entry["size"], *(entry[name] for name in ("x", "y", "scale", "angle", "flip")))
         row = float(matrix[1] @ (left + wide / 2, top + high / 2, 1.0))
         line = float(np.median([head[1] + head[3] / 2 for head in heads]))
         if abs(row - line) <= high * entry["scale"]:
             return NO_REASON
-    if 1 / _UNLIKE <= times <= _UNLIKE:
+    if 1 / _MAX_HEAD_RATIO <= times <= _MAX_HEAD_RATIO:
         return NO_REASON
     return Reason("head-unlike", f"the head is {times:.2g} times as high as the nearest ones")
 

@@ -33,11 +33,11 @@ from ..upscaling import METHODS
 
 SCHEMA = "pyharmony.recipe/1"
 #: The largest recipe that is read, in bytes.
-_LARGEST = 256 << 20
+_MAX_RECIPE_BYTES = 256 << 20
 #: The largest number of layers of a mask; segmentation separates at most 24 people in an image.
 _LAYERS = 64
 #: The largest number of values of a layer along a side.
-_FINEST = 4096
+_MAX_LAYER_SIDE = 4096
 #: The largest number of values of a layer in all; a layer of a larger box may have one for each pixel.
 _VALUES = 1 << 20
 
@@ -166,9 +166,9 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
         if not isinstance(recipe, (str, os.PathLike)):
             raise DTypeError(f"recipe: {type(recipe).__name__}, expected the recipe of an earlier call, or its file")
         with _checks.opened(recipe, "recipe") as file:
-            data = file.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
-            raise ArgumentError(f"recipe: {recipe} is larger than expected, at most {_LARGEST >> 20} MiB")
+            data = file.read(_MAX_RECIPE_BYTES + 1)
+        if len(data) > _MAX_RECIPE_BYTES:
+            raise ArgumentError(f"recipe: {recipe} is larger than expected, at most {_MAX_RECIPE_BYTES >> 20} MiB")
         try:
             content = json.loads(data)
         except (ValueError, RecursionError):
@@ -179,7 +179,7 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
             problem = f"schema is {content['schema']!r}" if "schema" in content else "'schema' is missing"
         raise ArgumentError(f"recipe: {problem}, expected a recipe of compose, whose 'schema' is {SCHEMA!r}")
     whole = dict(content)
-    _check(whole, {**_WHOLE, **{key: check for key, check in _ADDED.items() if key in whole}}, "")
+    _check(whole, {**_RECIPE_CHECKS, **{key: check for key, check in _OPTIONAL_CHECKS.items() if key in whole}}, "")
     if (crop := whole.get("crop")) and any(sum(crop[i::2]) > whole["size"][i] for i in (0, 1)):
         raise _damaged("crop", f"{crop!r}, expected a rectangle within {whole['size'][0]} x {whole['size'][1]} pixels")
     _check_known(whole, "background", "background_file", "")
@@ -190,7 +190,7 @@ def read_recipe(recipe: Mapping[str, object] | PathLike) -> dict[str, Any]:
         raise _damaged("order", f"{whole['order']!r}, expected each number below {len(subjects)} once")
     for i, one in enumerate(subjects):
         name = f"subjects[{i}]."
-        one = subjects[i] = {**{option.name: option.plain for option in options if option.is_new}, **one}
+        one = subjects[i] = {**{option.name: option.neutral for option in options if option.is_new}, **one}
         _check(one, accepts, name)
         _check_known(one, "digest", "file", name)
         for key, of in (("mask", one["size"]), ("cover", whole["size"])):
@@ -252,13 +252,13 @@ def accepted(of: str) -> list[str]:
 _OF_A_CALL = ("image", "mask", "at", "keep_gps", "device", "errors", "out", "return_info", "return")
 
 #: The largest coordinate, far beyond any image. A whole number of JSON may be larger than every float.
-_FARTHEST = 1e9
+_MAX_COORDINATE = 1e9
 
 Check = tuple[Callable[[Any], bool], str]
 """A function that accepts or rejects a value of a recipe, and a description of accepted values."""
 
 
-def _is_number(value: Any, low: float = -_FARTHEST, high: float = _FARTHEST) -> bool:
+def _is_number(value: Any, low: float = -_MAX_COORDINATE, high: float = _MAX_COORDINATE) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
 
 
@@ -290,7 +290,7 @@ _FLAG: Check = (lambda value: isinstance(value, bool)), "true or false"
 _DIGEST: Check = (lambda value: value is None or _is_sum(value)), "null, or 64 digits and letters a to f, a SHA-256"
 _WEIGHTS: Check = _is_weights, "null, or name and sha256 of weights"
 
-_WHOLE: dict[str, Check] = {
+_RECIPE_CHECKS: dict[str, Check] = {
     "size": _SIZE,
     "background": _DIGEST,
     "background_file": _DIGEST,
@@ -300,7 +300,7 @@ _WHOLE: dict[str, Check] = {
     "subjects": ((lambda value: _are(value, None, lambda v: isinstance(v, Mapping)) and value), "a list of them"),
 }
 #: The fields that a program may add: a rectangle of the composite to return, and what it reads itself.
-_ADDED: dict[str, Check] = {
+_OPTIONAL_CHECKS: dict[str, Check] = {
     "crop": (
         (lambda value: value is None or (_are(value, 4, lambda v: _is_count(v, 0)) and min(value[2:]) > 0)),
         "null, or whole numbers x, y, width, height",
@@ -376,8 +376,8 @@ def _check_layers(layers: Any, name: str) -> None:
     for i, one in enumerate(layers):
         _check(one, _LAYER, f"{name}[{i}].")
         _check(one["values"], _MASK, f"{name}[{i}].values.")
-        if max(one["values"]["size"]) > _FINEST:
-            raise _damaged(f"{name}[{i}].values.size", f"{one['values']['size']}, expected at most {_FINEST}")
+        if max(one["values"]["size"]) > _MAX_LAYER_SIDE:
+            raise _damaged(f"{name}[{i}].values.size", f"{one['values']['size']}, expected at most {_MAX_LAYER_SIDE}")
         (left, top, right, bottom), (wide, high) = one["box"], one["values"]["size"]
         most = max(_VALUES, (right - left) * (bottom - top))
         if wide * high > most:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import VALUE_RANGE, NumpyArray
+from .._images.call import as_step
 from .._images.levels import image_levels, in_dtype, in_levels
 from .._images.region import Region, bounding_box
 from .._images.sizes import fitted, resized
@@ -29,13 +30,13 @@ from ._subject import PlacedSubject, place_subject
 from .laying import BESIDE, in_canvas_pixels, laid_over, over
 
 #: The width of the surroundings of an object that are measured for grain and sharpness, as a share of its longer side.
-_AROUND = 0.5
+_CONTEXT_SHARE = 0.5
 #: The least width of these surroundings, in pixels.
-_LEAST = 200
+_MIN_CONTEXT_PIXELS = 200
 #: The number of pixels that are blended at once.
-_AT_ONCE = 1 << 20
+_PIXELS_PER_BLOCK = 1 << 20
 #: The number of columns of the parts in which layers are merged.
-_WIDE = 512
+_LAYER_COLUMNS = 512
 #: The longer side of the reduced photo of a subject from which its light is estimated.
 _SOURCE = 768
 #: The light of a shadow whose direction is unknown: its soft shadow lies under the subject, and points nowhere.
@@ -43,7 +44,7 @@ _HIGH_LIGHT = {"elevation": 80.0, "softness": 60.0, "strength": 0.45}
 #: The options of a shadow that tell a direction of the light.
 _DIRECTIONS = ("azimuth", "elevation", "tip")
 #: The start of a reflection in the row of its contact, from the middle of the row.
-_LOWER_EDGE = 0.5
+_REFLECTION_OFFSET = 0.5
 #: The ellipse of the face in the rectangle of a head: its half axes and its middle's height.
 _FACE = (0.36, 0.36, 0.56)
 #: The reasons of a subject that is not visible, and of one whose lower end is not.
@@ -76,8 +77,8 @@ def _overlapping_parts(subjects: Sequence[PlacedSubject]) -> Iterator[Region]:
     """Yields parts of the background with pixels that are a mixture of several layers."""
     for region in _regions(subjects):
         for rows in _rows(region):
-            for x in range(region.x0, region.x1, _WIDE):
-                part = Region(rows.y0, rows.y1, x, min(x + _WIDE, region.x1))
+            for x in range(region.x0, region.x1, _LAYER_COLUMNS):
+                part = Region(rows.y0, rows.y1, x, min(x + _LAYER_COLUMNS, region.x1))
                 over_it = [within(one, part) for one in subjects]
                 over_it = [one for one in over_it if not (one.region.empty and one.shadow is one.reflection is None)]
                 if len(over_it) == 1 and over_it[0].shadow is over_it[0].reflection is None:
@@ -230,7 +231,7 @@ def _shade(
     arguments, at = {**light, **in_canvas_pixels(options, ratio)}, subject.region.origin[::-1]
     info: ShadowInfo
     with quiet(), _named_after("shadow"):
-        _, info = shadow(canvas, in_levels(alpha), at=at, return_info=True, **arguments)
+        info = as_step(shadow, canvas, in_levels(alpha), at, np.empty_like(canvas), **arguments)
     if info.layer is None:
         reason = info.reason.within("no shadow: ")
         if is_explicit:
@@ -261,10 +262,10 @@ def _reflect(
     """Draws the reflection of a subject into the canvas, except on people in front of it."""
     whole = canvas.copy()
     over(subject.region.of(whole), subject.colours, alpha)
-    arguments, at = in_canvas_pixels(entry["reflection"], ratio, _LOWER_EDGE), subject.region.origin[::-1]
+    arguments, at = in_canvas_pixels(entry["reflection"], ratio, _REFLECTION_OFFSET), subject.region.origin[::-1]
     info: ReflectionInfo
     with quiet(), _named_after("reflection"):
-        _, info = reflection(whole, in_levels(alpha), at=at, return_info=True, **arguments)
+        info = as_step(reflection, whole, in_levels(alpha), at, whole, **arguments)
     if info.layer is None:
         remedy = Reason("say-contact", "pass a contact, the row at which the object touches the ground")
         subject.warn(info.reason.within("no reflection: "), remedy)
@@ -324,10 +325,8 @@ def _match_on(
             if (like >= 128).sum() >= 64:
                 hints["reference"] = like
         try:
-            _, info = harmonize(
-                canvas, hard, at=region.origin[::-1], method=options["method"], strength=options["strength"],
-                out=canvas, return_info=True, **hints,
-            )  # fmt: skip
+            arguments = {"method": options["method"], "strength": options["strength"], **hints}
+            info = as_step(harmonize, canvas, hard, region.origin[::-1], canvas, **arguments)
         except WeightsError as error:
             raise error.within("", "harmonize") if error.argument == "method" else error from None
         subject.harmonized = info
@@ -340,10 +339,10 @@ def _match_on(
         if not share:
             continue
         start = time.perf_counter()
-        around = region.expand(max(_LEAST, round(_AROUND * max(region.shape))), canvas.shape)
+        around = region.expand(max(_MIN_CONTEXT_PIXELS, round(_CONTEXT_SHARE * max(region.shape))), canvas.shape)
         extra = {"seed": int(recipe.get("seed", 0))} if key == "grain" else {}
         part, at = around.of(canvas), (region.x0 - around.x0, region.y0 - around.y0)
-        _, info = match(part, hard, at=at, strength=share, out=part, return_info=True, **extra)
+        info = as_step(match, part, hard, at, part, strength=share, **extra)
         setattr(subject, key, info)
         subject.seconds[key] = time.perf_counter() - start
 
@@ -384,7 +383,7 @@ def _scaled(alpha: NumpyArray, by: NumpyArray) -> NumpyArray:
 
 def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
     """Yields bands of rows of a plane, which limits the memory of what is computed of them."""
-    step = max(1, _AT_ONCE // max(1, shape[1]))
+    step = max(1, _PIXELS_PER_BLOCK // max(1, shape[1]))
     for y in range(0, shape[0], step):
         yield slice(y, min(y + step, shape[0]))
 

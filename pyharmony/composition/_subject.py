@@ -32,15 +32,15 @@ Pair = tuple[float, float]
 #: The margin around a subject that is resampled with it, in pixels.
 _MARGIN = 2
 #: The least number of pixels of its photo for one of the background along each side, if it is reduced.
-_FINER = 1.5
+_MIN_OVERSAMPLING = 1.5
 #: The side of the tiles in which a subject is drawn, in pixels of the background.
 _TILE = 512
 #: The radius of the resampling filter, in pixels of its input.
-_BESIDE = 4
+_FILTER_RADIUS = 4
 #: The longer side below which a subject is not drawn, in pixels of the background.
 _SPECK = 1e-3
 #: The largest scaled subject that is computed as a whole before it is rotated, in pixels.
-_TURNED_WHOLE = 1 << 22
+_MAX_WHOLE_PIXELS = 1 << 22
 
 
 @dataclass
@@ -93,7 +93,7 @@ def place_subject(
     longest = max(box.shape)
     if scale * longest < _SPECK:
         return nothing
-    every = max(1, min(int(1 / (scale * _FINER)), longest))
+    every = max(1, min(int(1 / (scale * _MIN_OVERSAMPLING)), longest))
     edge = Edge.of(entry.get("adjust"), ratio / (scale * every))
     box = box.expand(edge.reach * every, mask.shape)
     top, bottom = _span(box.y0, box.y1, len(mask), every)
@@ -228,12 +228,12 @@ def _rotated(
         places = [(a * x + b * y + c, d * x + e * y + f) for x, y in corners]
         columns, rows = zip(*places, strict=True)
         box = Region(
-            math.floor(min(rows)) - _BESIDE, math.ceil(max(rows)) + _BESIDE,
-            math.floor(min(columns)) - _BESIDE, math.ceil(max(columns)) + _BESIDE,
+            math.floor(min(rows)) - _FILTER_RADIUS, math.ceil(max(rows)) + _FILTER_RADIUS,
+            math.floor(min(columns)) - _FILTER_RADIUS, math.ceil(max(columns)) + _FILTER_RADIUS,
         ).overlap(upright)  # fmt: skip
         return None if box.empty or not _is_visible(source, places, scale) else rotated_tile(tile, box)
 
-    if region.empty or size[0] * size[1] > _TURNED_WHOLE:
+    if region.empty or size[0] * size[1] > _MAX_WHOLE_PIXELS:
         return region, part
     whole = rotated_tile(region, upright)
     if whole is None:
@@ -247,7 +247,7 @@ def _is_visible(source: NumpyArray, places: Sequence[Pair], scale: float) -> boo
     places: (x, y), in pixels of the source times scale.
     """
     columns, rows = zip(*places, strict=True)
-    beside = _BESIDE * max(1 / scale, 1.0)
+    beside = _FILTER_RADIUS * max(1 / scale, 1.0)
     box = Region(
         math.floor(min(rows) / scale - beside), math.ceil(max(rows) / scale + beside),
         math.floor(min(columns) / scale - beside), math.ceil(max(columns) / scale + beside),
@@ -268,8 +268,8 @@ def _visible_part(
     sides = []
     for places, length in ((y, size[0]), (-x if flip else x, size[1])):
         places = places + length / 2
-        sides += [max(0, math.floor(float(places.min())) - _BESIDE)]
-        sides += [min(length, math.ceil(float(places.max())) + _BESIDE)]
+        sides += [max(0, math.floor(float(places.min())) - _FILTER_RADIUS)]
+        sides += [min(length, math.ceil(float(places.max())) + _FILTER_RADIUS)]
     return Region(*sides)
 
 

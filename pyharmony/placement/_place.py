@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, _reprs
+from .._arrays import Bools, Float64, Pixels, Rectangle
 from .._images.cutouts import cutout_alpha, warn_of_opaque, without_faint
 from .._images.kinds import checked_image, checked_mask
 from .._images.levels import image_levels, in_levels, mask_levels, opened, shares_of
@@ -20,7 +21,7 @@ from ..errors import NO_REASON, ArgumentError, DTypeError, Reason, ShapeError
 from ..reference.luma import LUMA
 from ..segmentation import Head, Masks, Posture, Session
 from ..segmentation.heads import corners, faces_of_others
-from ..segmentation.layers import Layer, Pixels
+from ..segmentation.layers import Layer
 from ..segmentation.people import SURE, head_in, head_of, least_sure
 from ..segmentation.subjects import main_object
 from ..typing import ImageLike, MaskLike
@@ -28,77 +29,76 @@ from . import _score
 from ._crowd import Crowd, crowd_of, off_the_line
 from ._roll import Roll, reduced, roll_in
 from ._score import Candidates, Ground
-from .subject import OPPOSITE, Bools, Float, Subject, enlarged_at_most, matrix_of, subject_of
+from .subject import OPPOSITE, Subject, enlarged_at_most, matrix_of, subject_of
 
-Rectangle = tuple[float, float, float, float]
 #: Returns the regions of people in front of an object, see `_fronts`.
 _Fronts = Callable[[tuple[int, ...]], tuple[Bools, Bools]]
 
 #: The longer side of the reduced background from which the terms are computed.
-_SIDE = 256
+_BACKGROUND_SIDE = 256
 #: The number of candidates of the grid that are tried at other sizes.
 _RESIZED = 300
 #: The number of candidates, of all sizes, that are then compared.
-_TRIED = 800
+_MAX_CANDIDATES = 800
 #: The rows of a product of so many candidates that NumPy computes in one thread.
 _ROWS = 8
 #: The least intersection over union of two candidates that count as the same placement.
-_ALIKE = 0.5
+_SAME_PLACEMENT_IOU = 0.5
 #: The number of finer candidates near a placement that are checked at the silhouette.
-_FINER = 3
+_FINER_CANDIDATES = 3
 #: The penalty of a broken rule in the order of candidates, in units of the score.
 _BROKEN = 1e3
 #: The intersection over union with a candidate that breaks a rule from which on another one is skipped.
-_AS_BAD = 0.8
+_SAME_DEFECT_IOU = 0.8
 #: The largest number of candidates that are checked although they break a rule.
 _DOUBTED = 60
 #: The accepted values of scale and most.
 _SCALES = "a number above 0, at most 1000"
 #: The factor of a candidate's likelihood for the first placement if it has an unusual size or a doubt.
-_UNUSUAL = 0.5
+_UNUSUAL_FACTOR = 0.5
 #: The largest rotation of an object, in degrees.
-_TURNED = 10.0
+_MAX_ROTATION = 10.0
 #: The least rotation: smaller ones are within the errors of both rolls, and would only blur the object.
-_LEAST_DEGREES = 2.0
+_MIN_ROTATION = 2.0
 #: The largest distance of the lower end of an occluded object from the line at which others end, in its heads.
 _LINE = 0.3
 #: The largest distance by which an object is moved so that a cropped edge leaves the background, in its heights.
-_MOVED = 0.15
+_MAX_SHIFT = 0.15
 #: The largest number of such moves.
 _MOVES = 4
 #: The least distance from the border that is not rounding, in pixels.
-_SLIGHT = 1e-6
+_MIN_BORDER_DISTANCE = 1e-6
 #: The least confidence of a person.
-_FAINTEST = 0.01
+_MIN_PERSON_CONFIDENCE = 0.01
 
 
 #: The rules that a placement may break, the least bad one first.
-_REASONS = _EDGE, _HEAD, _FACE, _NOTHING = (
+_REASONS = _EDGE_SEEN, _HEAD_HIDDEN, _FACE_COVERED, _NOTHING_SEEN = (
     Reason("edge-seen", "a cropped edge of the object would be visible"),
     Reason("head-hidden", "the head of the object would be hidden"),
     Reason("face-covered", "a face would be covered"),
     Reason("nothing-seen", "nothing of the object would be visible"),
 )
 #: The reason for an object near its largest size and much smaller than the usual size there.
-_FEW = Reason("few-pixels", "the object has too few pixels for the usual size there")
+_FEW_PIXELS = Reason("few-pixels", "the object has too few pixels for the usual size there")
 #: The least share of the largest size at which an object is near it.
-_AT_MOST = 0.93
+_LARGEST_SIZE_SHARE = 0.93
 #: The least ratio of the usual size to the object's at which it is much smaller.
-_SMALLER = 1.4
+_MIN_USUAL_RATIO = 1.4
 #: The reason for a first placement with a low score.
-_NO_GOOD = Reason("no-good-place", "no placement has a good score")
+_NO_GOOD_PLACE = Reason("no-good-place", "no placement has a good score")
 #: The score below which it is low; a seventh of the people in photos of groups have less.
-_POOR = 0.1
+_MIN_GOOD_SCORE = 0.1
 #: The values of terms at or below which a placement that keeps the rules gets their reason.
-_BAD = -3.0
+_BAD_TERM = -3.0
 _OFF_LINE = Reason("off-head-line", "the head of the object would be far from the line of the others' heads")
 _NO_GROUND = Reason("no-ground", "people could not stand in the scene, which is a close-up, the sky or water")
 _DOUBTS = {
-    "head_line": (_BAD, _OFF_LINE),
-    "off": (_BAD, Reason("mostly-beyond", "most of the object would be outside of the background")),
-    "others": (_BAD, Reason("others-covered", "people without a mask would be covered")),
+    "head_line": (_BAD_TERM, _OFF_LINE),
+    "off": (_BAD_TERM, Reason("mostly-beyond", "most of the object would be outside of the background")),
+    "others": (_BAD_TERM, Reason("others-covered", "people without a mask would be covered")),
     "sky": (-1.5, Reason("on-sky", "the object would stand in the sky or on water")),
-    "no_scene": (_BAD, _NO_GROUND),
+    "no_scene": (_BAD_TERM, _NO_GROUND),
     # One in thirty people in photos stands on ground so different from that of others: 1.2 of its deviations.
     "ground": (-0.98, Reason("other-ground", "the object would stand on other ground than the people")),
 }
@@ -150,7 +150,7 @@ class Placement(_reprs.Line):
         return len(self.behind)
 
     @property
-    def matrix(self) -> Float:
+    def matrix(self) -> Float64:
         """The matrix [2, 3] that maps (x, y, 1), in pixels of the object's photo, to pixels of the background."""
         return matrix_of(self.size, self.x, self.y, self.scale, self.angle, self.flip)
 
@@ -321,7 +321,7 @@ def _detected_people(
         raise ShapeError(f"people: masks of {wide} x {high} pixels, expected those of background, {width} x {height}")
     faces = faces_of_others(session.heads(SURE), people.heads)
     if others is None:
-        size, small = people.size, fitted(people.size, _SIDE)
+        size, small = people.size, fitted(people.size, _BACKGROUND_SIDE)
         others = resized(session.others(people.reduced(small), small), size)
     return people, faces, others
 
@@ -329,11 +329,11 @@ def _detected_people(
 def _others_of(scene: Pixels, others: Any) -> Bools:
     """Returns the mask of others, at the small size."""
     if others is None:
-        return np.zeros(fitted(scene.shape[1::-1], _SIDE)[::-1], bool)
+        return np.zeros(fitted(scene.shape[1::-1], _BACKGROUND_SIDE)[::-1], bool)
     return _small_mask(others, "others", scene) > 127
 
 
-def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Float, Float]:
+def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Float64, Float64]:
     """Returns the people of an image.
 
     They are masks at a small size, [h, w] uint8, the boxes of their heads in pixels of the image, and the confidences.
@@ -358,7 +358,7 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
         else:
             rectangle = head.box if isinstance(head, Head) else head
             boxes.append(_checks.checked_box(rectangle, f"heads[{i}]", (width, height)))
-        sure.append(max(float(head.sure), _FAINTEST) if isinstance(head, Head) else 1.0)
+        sure.append(max(float(head.sure), _MIN_PERSON_CONFIDENCE) if isinstance(head, Head) else 1.0)
         masks.append(small)
     return masks, np.array(boxes, np.float64).reshape(-1, 4), np.array(sure)
 
@@ -366,7 +366,7 @@ def _people_of(scene: Pixels, people: Any, heads: Any) -> tuple[list[Pixels], Fl
 def _small_mask(mask: Any, name: str, scene: Pixels) -> Pixels:
     """Returns a mask of a scene at the small size; a large one is checked, but not copied."""
     height, width = scene.shape[:2]
-    return reduced(in_levels(checked_mask(mask, name, height, width)), fitted((width, height), _SIDE))
+    return reduced(in_levels(checked_mask(mask, name, height, width)), fitted((width, height), _BACKGROUND_SIDE))
 
 
 def _angle(image: Pixels, background_roll: Roll, lean: float) -> float:
@@ -376,18 +376,18 @@ def _angle(image: Pixels, background_roll: Roll, lean: float) -> float:
     the lean of the people who stand there, which is NaN without any.
     """
     own = roll_in(image)
-    angle = float(np.clip(background_roll.degrees - own.degrees, -_TURNED, _TURNED))
+    angle = float(np.clip(background_roll.degrees - own.degrees, -_MAX_ROTATION, _MAX_ROTATION))
     is_away = abs(own.degrees + angle - lean) >= abs(own.degrees - lean)
     is_sure = own.is_sure and background_roll.is_sure
-    return 0.0 if is_away or not is_sure or abs(angle) < _LEAST_DEGREES else angle
+    return 0.0 if is_away or not is_sure or abs(angle) < _MIN_ROTATION else angle
 
 
 def _ground(
-    scene: Pixels, crowd: Crowd, heads: Float, others: Bools, subject_image: Pixels, subject: Subject
+    scene: Pixels, crowd: Crowd, heads: Float64, others: Bools, subject_image: Pixels, subject: Subject
 ) -> Ground:
     """Returns the tables from which terms are computed, for an image with people, whose heads are given, and others."""
     size = (scene.shape[1], scene.shape[0])
-    small = reduced(scene, fitted(size, _SIDE))
+    small = reduced(scene, fitted(size, _BACKGROUND_SIDE))
     gray = small.astype(np.float64) @ LUMA
     edges = np.zeros_like(gray)
     edges[1:-1, 1:-1] = np.hypot(gray[1:-1, 2:] - gray[1:-1, :-2], gray[2:, 1:-1] - gray[:-2, 1:-1])
@@ -426,10 +426,10 @@ def _shade(image: Pixels, box: Sequence[float]) -> float:
     return float((second - first) / max(first + second, 1.0))
 
 
-def scored(subject: Subject, ground: Ground, places: Candidates) -> tuple[Float, dict[str, Float], Bools]:
+def scored(subject: Subject, ground: Ground, places: Candidates) -> tuple[Float64, dict[str, Float64], Bools]:
     """Returns the scores of candidates, the contribution of each term, and whether they keep the rules."""
     among = len(ground.crowd) > 0 and subject.head is not None
-    weights = _score.JUDGED | (_score.AMONG_PEOPLE if among else _score.ALONE)
+    weights = _score.MANUAL_WEIGHTS | (_score.AMONG_PEOPLE if among else _score.WEIGHTS_WITHOUT_PEOPLE)
     terms, is_allowed = _score.terms_of(subject, ground, places)
     worth = {name: weights.get(name, 0.0) * values for name, values in terms.items()}
     return np.sum(list(worth.values()), 0), worth, is_allowed
@@ -450,22 +450,22 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
     # The likelihood of every candidate; a placement gets the sum over the candidates that are nearly the same.
     worth = np.exp(score - score[is_allowed].max()) * is_allowed if is_allowed.any() else np.exp(score - score.max())
     worth /= worth.sum()
-    likely = np.argsort(-worth, kind="stable")[:_TRIED]
+    likely = np.argsort(-worth, kind="stable")[:_MAX_CANDIDATES]
     likely = likely[worth[likely] > 0]
     # Two candidates are the same if the visible parts of their boxes are.
     boxes = np.clip(_boxes(subject, places.select(likely)), 0.0, np.array([*ground.size, *ground.size], np.float64))
     shared = _overlaps(boxes)
-    same = shared >= _ALIKE
+    same = shared >= _SAME_PLACEMENT_IOU
     left = worth[likely].copy()
     together = _summed(same, left)
     # An unusual size has to be much more likely to be the first placement, and so has a candidate with a term that is
     # strongly against it.
-    usual = np.abs(places.octaves[likely]) < 0.5 * np.log2(_score.FINER[-1])
+    usual = np.abs(places.octaves[likely]) < 0.5 * np.log2(_score.FINER_SIZES[-1])
     for name, (bad, _) in _DOUBTS.items():
         doubted = terms[name][likely] <= bad
         # A term that is against all candidates does not distinguish them.
         usual &= ~doubted | doubted.all()
-    first = np.where(usual, 1.0, _UNUSUAL)
+    first = np.where(usual, 1.0, _UNUSUAL_FACTOR)
     is_tried = np.zeros(len(likely), bool)
     placements: list[Placement] = []
     doubtful: list[Callable[[], Placement]] = []
@@ -478,7 +478,7 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
         one = _refined(subject, ground, fronts, places.select(likely[i : i + 1]), angle, scale, most)
         if not isinstance(one, Placement):
             doubtful.append(one)
-            is_tried |= shared[i] >= _AS_BAD
+            is_tried |= shared[i] >= _SAME_DEFECT_IOU
             continue
         placements.append(one)
         left[same[i]] = 0
@@ -488,12 +488,12 @@ def _best(subject: Subject, ground: Ground, angle: float, flip: bool, scale: flo
         broken = [one() for one in doubtful]
         return [min(broken, key=lambda one: (_REASONS.index(one.reason), -one.score))]
     reasons = [_doubt(one.terms) or _few_pixels(subject, ground, one) for one in placements]
-    if placements[0].score < _POOR:
-        reasons[0] = reasons[0] or _NO_GOOD
+    if placements[0].score < _MIN_GOOD_SCORE:
+        reasons[0] = reasons[0] or _NO_GOOD_PLACE
     return [replace(one, reason=reason) for one, reason in zip(placements, reasons, strict=True)]
 
 
-def _summed(same: Bools, worth: Float) -> Float:
+def _summed(same: Bools, worth: Float64) -> Float64:
     """Returns the worth [N] of each candidate and those that are the same [N, N], summed.
 
     The product is in parts, since after a large one NumPy's threads busy-wait for the next.
@@ -509,12 +509,12 @@ def _doubt(terms: Mapping[str, float]) -> Reason:
 
 def _few_pixels(subject: Subject, ground: Ground, one: Placement) -> Reason:
     """Returns the reason for an object that has too few pixels for the usual size at its place; else empty."""
-    if one.scale < _AT_MOST * subject.most:
+    if one.scale < _LARGEST_SIZE_SHARE * subject.most:
         return NO_REASON
     left, top, right, bottom = subject.anchor
     x, y = one.matrix @ ((left + right - 1) / 2, (top + bottom - 1) / 2, 1.0) + 0.5
     usual = _score.usual_size(subject, ground, x, y)
-    return _FEW if usual > _SMALLER * one.scale * (bottom - top) else NO_REASON
+    return _FEW_PIXELS if usual > _MIN_USUAL_RATIO * one.scale * (bottom - top) else NO_REASON
 
 
 def _refined(
@@ -525,11 +525,11 @@ def _refined(
     If none does, it returns a function that returns the placement of the candidate, which is rarely needed.
     most: the largest score that it may have.
     """
-    finer = _score.around(place, _score.FINER if scale is None else (1.0,), _score.SHIFTS, ground)
+    finer = _score.around(place, _score.FINER_SIZES if scale is None else (1.0,), _score.SHIFTS, ground)
     finer = _score.joined(place, _score.no_larger(subject, finer))
     score, worth, is_allowed = scored(subject, ground, finer)
     is_allowed &= _edges_hidden(subject, ground, finer)
-    order = [0, *(1 + np.argsort(-np.where(is_allowed, score, score - _BROKEN)[1:], kind="stable")[:_FINER])]
+    order = [0, *(1 + np.argsort(-np.where(is_allowed, score, score - _BROKEN)[1:], kind="stable")[:_FINER_CANDIDATES])]
 
     def placement_at(i: int, broken: bool) -> Placement | None:
         terms = {name: round(float(values[i]), 4) for name, values in worth.items() if abs(values[i]) > 5e-5}
@@ -552,7 +552,7 @@ def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools
     bands, _ = _score.rectangles(subject, places)
     left, top = bands[..., 0].min(1), bands[:, 0, 1]
     right, bottom = bands[..., 2].max(1), bands[:, -1, 3]
-    slack = _MOVED * places.size
+    slack = _MAX_SHIFT * places.size
     at_left, at_right = left <= slack, right >= width - slack
     good &= np.where(places.flip, at_right, at_left) if "left" in subject.cut else True
     good &= np.where(places.flip, at_left, at_right) if "right" in subject.cut else True
@@ -574,20 +574,20 @@ def _edges_hidden(subject: Subject, ground: Ground, places: Candidates) -> Bools
     return good
 
 
-def _boxes(subject: Subject, places: Candidates) -> Float:
+def _boxes(subject: Subject, places: Candidates) -> Float64:
     """Returns the bounding boxes of an object at candidates, [N, 4]: left, top, right, bottom."""
     bands, _ = _score.rectangles(subject, places)
     return np.stack([bands[..., 0].min(1), bands[..., 1].min(1), bands[..., 2].max(1), bands[..., 3].max(1)], 1)
 
 
-def _overlaps(boxes: Float) -> Float:
+def _overlaps(boxes: Float64) -> Float64:
     """Returns the intersection over union of boxes [N, 4] with each other, [N, N]."""
     left, top, right, bottom = boxes.T.astype(np.float32)
     wide = (np.minimum.outer(right, right) - np.maximum.outer(left, left)).clip(0)
     high = (np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top)).clip(0)
     area = (right - left) * (bottom - top)
     shared = wide * high
-    union = np.maximum(np.add.outer(area, area) - shared, np.float32(_SLIGHT))
+    union = np.maximum(np.add.outer(area, area) - shared, np.float32(_MIN_BORDER_DISTANCE))
     return np.asarray(shared / union)
 
 
@@ -630,34 +630,34 @@ def _placement_at(
             y, sides = y + off, sides - {"bottom"}
     with_sides = subject._replace(cut=sides)
     x, y, floats = _moved_out(with_sides, hides, ground.size, (x, y), scale, angle, flip)
-    reason = _EDGE if floats else NO_REASON
+    reason = _EDGE_SEEN if floats else NO_REASON
     if reason and not broken:
         return None
     matrix = matrix_of(subject.size, x, y, scale, angle, flip)
     part, region = _silhouette_at(subject, matrix, ground.size, front_mask.shape)
     if subject.head is not None and _hidden(subject, matrix, ground.size, front_mask) > _score.HIDDEN:
-        reason = _HEAD
+        reason = _HEAD_HIDDEN
     near = grown(region) & ~front_mask[part]
     region &= ~front_mask[part]
     for i in range(len(ground.crowd)):
         face = ground.crowd.faces[i]
         if i not in behind and (touched := np.count_nonzero(near & face[part])):
-            reason = _FACE if touched > _score.FACE * np.count_nonzero(face) else reason
+            reason = _FACE_COVERED if touched > _score.FACE * np.count_nonzero(face) else reason
     # Corners of pixels are half a pixel from their centres, which have whole coordinates.
     places = [(u - 0.5, v - 0.5, 1.0) for band in subject.bands for u in band[::2] for v in band[1::2]]
     corners = np.array(places) @ matrix.T
     low, high = corners.min(0), corners.max(0)
     if not region.any():
-        reason = _NOTHING
+        reason = _NOTHING_SEEN
     if reason and not broken:
         return None
     box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
     among = len(ground.crowd) > 0 and subject.head is not None
-    score = min(_score.goodness(sum(terms.values()) + (_BAD if reason else 0.0), among), most)
+    score = min(_score.goodness(sum(terms.values()) + (_BAD_TERM if reason else 0.0), among), most)
     return Placement(x, y, scale, angle, flip, behind, round(score, 4), terms, box, subject.size, reason)
 
 
-def _hidden(subject: Subject, matrix: Float, size: tuple[int, int], front_mask: Bools) -> float:
+def _hidden(subject: Subject, matrix: Float64, size: tuple[int, int], front_mask: Bools) -> float:
     """Returns the share of the visible part of an object's head that a region of people covers."""
     high, wide = subject.mask.shape
     left, top, right, bottom = np.array(subject.anchor) * np.tile((wide / subject.size[0], high / subject.size[1]), 2)
@@ -682,7 +682,7 @@ def _moved_out(
         return x, y, False
     width, height = size
     rows, columns = front_mask.shape
-    far = _MOVED * scale * (subject.anchor[3] - subject.anchor[1]) * (1.0 if subject.head is not None else 0.5)
+    far = _MAX_SHIFT * scale * (subject.anchor[3] - subject.anchor[1]) * (1.0 if subject.head is not None else 0.5)
     sides = {("right" if side == "left" else "left") if flip and side in ("left", "right") else side
              for side in subject.cut}  # fmt: skip
     homogeneous = np.concatenate([points - 0.5, np.ones((len(points), 1))], 1)
@@ -691,7 +691,7 @@ def _moved_out(
         at_points = homogeneous @ matrix_of(subject.size, x, y, scale, angle, flip).T + 0.5
         column = np.clip((at_points[:, 0] * columns / width).astype(int), 0, columns - 1)
         row = np.clip(((at_points[:, 1] - 1e-6) * rows / height).astype(int), 0, rows - 1)
-        inside = ((at_points > _SLIGHT) & (at_points < np.array(size) - _SLIGHT)).all(1)
+        inside = ((at_points > _MIN_BORDER_DISTANCE) & (at_points < np.array(size) - _MIN_BORDER_DISTANCE)).all(1)
         open_ = ~front_mask[row, column] & inside
         if not open_.any():
             return x, y, False
@@ -712,7 +712,7 @@ def _moved_out(
 
 
 def _silhouette_at(
-    subject: Subject, matrix: Float, size: tuple[int, int], shape: tuple[int, ...]
+    subject: Subject, matrix: Float64, size: tuple[int, int], shape: tuple[int, ...]
 ) -> tuple[tuple[slice, slice], Bools]:
     """Returns the silhouette of an object in the background, reduced to [h, w] of `shape`.
 

@@ -9,24 +9,24 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import Bools, Float64, Pixels
 from .._images.planes import connected_parts
 from ..reference.luma import LUMA
-from ..segmentation.layers import Pixels
-from ._crowd import NEARER, Crowd, off_the_line
-from .subject import OPPOSITE, Bools, Float, Subject
+from ._crowd import MIN_NEARER_HEADS, Crowd, off_the_line
+from .subject import OPPOSITE, Subject
 
 #: The number of columns of the grid of candidates, for the middle of the head.
 _COLUMNS = 48
 #: The number of its rows.
 _ROWS = 14
 #: The extent of the rows above the existing heads, in heads.
-_ABOVE = 1.3
+_HEADS_ABOVE = 1.3
 #: Their extent below them, in heads.
-_BELOW = 1.8
+_HEADS_BELOW = 1.8
 #: The factors of the size that are tried, relative to the one that is expected among the people.
 RESIZED = (0.595, 0.707, 0.841, 1.0, 1.189, 1.414, 1.682)
 #: The finer factors of the size that are tried near a candidate, ...
-FINER = (0.87, 0.93, 1.0, 1.07, 1.15)
+FINER_SIZES = (0.87, 0.93, 1.0, 1.07, 1.15)
 #: ... and the shifts, in steps of the columns.
 SHIFTS = (-0.33, 0.0, 0.33)
 #: The factors of the size that are tried in a background without people.
@@ -42,15 +42,15 @@ _HEADS = 1 / 6, 0.4
 #: The least and greatest height of a person there who is not cropped, as shares of the image's height.
 _BODIES = 1 / 3, 2 / 3
 #: The greatest height and width of an object that is not a person, as shares of those of the image.
-_LARGEST = 0.5
+_MAX_OBJECT_SHARE = 0.5
 #: The largest deviation from any of these sizes, in octaves.
 _FROM_FIT = 1.0
 #: The shares of the visible part of a person cropped at the bottom that may be beyond the lower border.
-_LOWER = (0.0, 0.12, 0.25, 0.4)
+_BEYOND_BORDER_SHARES = (0.0, 0.12, 0.25, 0.4)
 #: The number of sizes per octave that are tried for a person near the camera, cropped at the bottom.
 _AN_OCTAVE = 4
 #: The greatest height of the head of such a person, as a share of the image's height.
-_NEAREST = 1 / 3
+_MAX_HEAD_SHARE = 1 / 3
 #: The largest share of a face that may be covered.
 FACE = 0.02
 #: The largest share of the object's head that may be occluded.
@@ -64,17 +64,17 @@ _COVERS = 0.05
 #: The standard deviation of the size of heads about the one that is expected at their row, in octaves.
 _SPREAD = 0.15
 #: The largest value of the height above the line of the others' feet, in heads.
-_OFF = 2.5
+_MAX_FEET_OFFSET = 2.5
 #: The largest value of the distance from the left and right border, in heads.
-_FAR = 3.0
+_MAX_MARGIN_HEADS = 3.0
 #: The half width of a head, in its heights.
-_WIDE = 0.4
+_HALF_HEAD_WIDTH = 0.4
 #: The largest value of the room next to a head, in heads.
 _ROOM = 2.5
 #: The largest height of the heads of people at the same distance, in heights of the median head.
-_ALIKE = 1.5
+_MAX_HEAD_RATIO = 1.5
 #: The scale above which an object is blurred.
-_SOFT = 1.5
+_MAX_SHARP_SCALE = 1.5
 #: The relative tolerance of the largest size.
 _ROUNDING = 1e-9
 #: The largest exponent whose exponential is computed.
@@ -82,21 +82,21 @@ _EXPONENT = 700.0
 #: The least distance of a head from the border, in its heights.
 _MARGIN = 0.15
 #: The extent below the feet of the region of ground under a standing person, in heads.
-_UNDER = 1.2
+_GROUND_BELOW_HEADS = 1.2
 #: Its extent above the feet, in heads.
-_OVER = 0.5
+_GROUND_ABOVE_HEADS = 0.5
 #: Its extent to each side of the feet, in heads.
-_ASIDE = 1.5
+_GROUND_SIDE_HEADS = 1.5
 #: The least height of a head by which this is measured, in pixels of the small image.
-_LEAST_HEAD = 3.0
+_MIN_HEAD_PIXELS = 3.0
 #: The least visible area of the ground, in pixels of the small image.
-_LEAST_SEEN = 4.0
+_MIN_GROUND_PIXELS = 4.0
 #: The least difference of blue and red in the sky, in levels.
 _BLUE = 25.0
 #: The largest difference of the luma of the sky between neighbouring pixels, in levels.
-_SMOOTH = 6.0
+_MAX_SKY_STEP = 6.0
 #: The extent of the ground at feet above and below them, in heads.
-_ABOUT = (0.1, 0.4)
+_FEET_GROUND_HEADS = (0.1, 0.4)
 #: The matrix from red, green and blue to luma and two opponent chromas; and the standard deviations of the ground under
 #: people in these, in the deviation of luma, and in its differences across and down, between people in the photos of
 #: `tools/annotations/heads.json` whose split is train.
@@ -107,9 +107,9 @@ _STEP = 32.0
 #: The largest distance from the most similar ground of others without a penalty, as the mean of the six in these
 #: deviations: of 217 people there three quarters are below 0.46 and one in thirty is above 1.2, of random places
 #: of their size near them half are above 0.54.
-_LIKE = 0.5
+_FREE_GROUND_DISTANCE = 0.5
 #: The distance from which on the penalty does not grow.
-_UNLIKE = 1.5
+_MAX_GROUND_DISTANCE = 1.5
 
 #: A person of so many heads or fewer who is cropped at the bottom fits any background; all others have to stand in the
 #: scene.
@@ -131,9 +131,9 @@ AMONG_PEOPLE = {
 }
 #: Weights that were set by hand, since synthetic scenes do not determine them. That of the ground is a little less than
 #: the -1.7 of a logistic regression between people of the photos of `_VARIES` and random places near them.
-JUDGED = {"ground": -1.4, "resolution": -1.0, "light": -0.5, "others": -6.0, "sky": -3.0, "no_scene": -3.0}
+MANUAL_WEIGHTS = {"ground": -1.4, "resolution": -1.0, "light": -0.5, "others": -6.0, "sky": -3.0, "no_scene": -3.0}
 #: The weights in a background without people, or for an object that is not a person.
-ALONE = {
+WEIGHTS_WITHOUT_PEOPLE = {
     "body_overlap": -3.0,
     "hidden": -2.0,
     "scale": -1.0,
@@ -155,10 +155,10 @@ class Candidates(NamedTuple):
     """Candidates for placements, each field an array [N]: the middle of the anchor (the head or the whole object), its
     height, the deviation of its size from the expected one in octaves, and whether it is mirrored."""
 
-    x: Float
-    y: Float
-    size: Float
-    octaves: Float
+    x: Float64
+    y: Float64
+    size: Float64
+    octaves: Float64
     flip: Bools
 
     def __len__(self) -> int:
@@ -176,26 +176,26 @@ class Ground(NamedTuple):
 
     size: tuple[int, int]
     crowd: Crowd
-    people: Float
-    faces: Float
-    edges: Float
-    others: Float
-    sky: Float
-    appearance: Float
-    floors: Float
+    people: Float64
+    faces: Float64
+    edges: Float64
+    others: Float64
+    sky: Float64
+    appearance: Float64
+    floors: Float64
     light: float
     shades: tuple[float, float]
     standable: float = 1.0
 
 
-def table_of(planes: npt.NDArray[np.generic]) -> Float:
+def table_of(planes: npt.NDArray[np.generic]) -> Float64:
     """Returns the summed-area tables [P, h + 1, w + 1] of planes [P, h, w]."""
     table = np.zeros((len(planes), planes.shape[1] + 1, planes.shape[2] + 1))
     table[:, 1:, 1:] = planes.astype(np.float64).cumsum(1).cumsum(2)
     return table
 
 
-def sums(table: Float, rectangles: Float, size: tuple[int, int]) -> Float:
+def sums(table: Float64, rectangles: Float64, size: tuple[int, int]) -> Float64:
     """Returns sums [P, …] over rectangles […, 4] in pixels of an image of a size; beyond it values are 0."""
     height, width = table.shape[1] - 1, table.shape[2] - 1
     x = np.clip(np.rint(rectangles[..., 0::2] * (width / size[0])), 0, width).astype(np.intp)
@@ -209,7 +209,7 @@ def sums(table: Float, rectangles: Float, size: tuple[int, int]) -> Float:
     return result
 
 
-def appearance_of(small: Pixels, people: Bools) -> Float:
+def appearance_of(small: Pixels, people: Bools) -> Float64:
     """Returns the planes [7, h, w] by which pieces of ground of a small image [h, w, 3] are compared, 0 on people.
 
     They are luma and two opponent chromas, the square of luma, its differences across and down, and 1.
@@ -233,17 +233,17 @@ def sky_of(small: Pixels) -> Bools:
     steps = np.zeros_like(luma)
     steps[:, 1:] = np.abs(np.diff(luma, axis=1))
     steps[1:] = np.maximum(steps[1:], np.abs(np.diff(luma, axis=0)))
-    numbers = connected_parts((blue >= _BLUE) & (colours[..., 2] >= colours[..., 1]) & (steps <= _SMOOTH))
+    numbers = connected_parts((blue >= _BLUE) & (colours[..., 2] >= colours[..., 1]) & (steps <= _MAX_SKY_STEP))
     return np.asarray((numbers > 0) & np.isin(numbers, numbers[0]))
 
 
-def feet_of(boxes: Float, sizes: Float) -> Float:
+def feet_of(boxes: Float64, sizes: Float64) -> Float64:
     """Returns rectangles [N, 4] at the lower ends of boxes [N, 4] of people, given the heights of their heads."""
     left, _, right, bottom = boxes.T
-    return np.stack([left, bottom - _ABOUT[0] * sizes, right, bottom + _ABOUT[1] * sizes], 1)
+    return np.stack([left, bottom - _FEET_GROUND_HEADS[0] * sizes, right, bottom + _FEET_GROUND_HEADS[1] * sizes], 1)
 
 
-def floors_of(appearance: Float, boxes: Float, sizes: Float, size: tuple[int, int]) -> Float:
+def floors_of(appearance: Float64, boxes: Float64, sizes: Float64, size: tuple[int, int]) -> Float64:
     """Returns the appearance of the ground below and beside the feet of people, [N, 6]; NaN if it is not visible.
 
     It is the mean of luma and of two chromas, the deviation of luma, and its mean differences across and down, each
@@ -253,14 +253,14 @@ def floors_of(appearance: Float, boxes: Float, sizes: Float, size: tuple[int, in
     boxes, sizes: the boxes of standing people, [N, 4], and the heights of their heads, [N], in pixels of the image.
     """
     left, _, right, feet = boxes.T
-    head = np.maximum(sizes, _LEAST_HEAD * max(size) / max(appearance.shape[1:]))
+    head = np.maximum(sizes, _MIN_HEAD_PIXELS * max(size) / max(appearance.shape[1:]))
     parts = [
-        (left - 0.25 * head, feet, right + 0.25 * head, feet + _UNDER * head),
-        (left - _ASIDE * head, feet - _OVER * head, left, feet),
-        (right, feet - _OVER * head, right + _ASIDE * head, feet),
+        (left - 0.25 * head, feet, right + 0.25 * head, feet + _GROUND_BELOW_HEADS * head),
+        (left - _GROUND_SIDE_HEADS * head, feet - _GROUND_ABOVE_HEADS * head, left, feet),
+        (right, feet - _GROUND_ABOVE_HEADS * head, right + _GROUND_SIDE_HEADS * head, feet),
     ]
     totals = sums(appearance, np.stack([np.stack(part, 1) for part in parts], 1), size).sum(2)
-    means = totals[:-1] / np.where(totals[-1] >= _LEAST_SEEN, totals[-1], np.nan)
+    means = totals[:-1] / np.where(totals[-1] >= _MIN_GROUND_PIXELS, totals[-1], np.nan)
     means[3] = np.sqrt((means[3] - means[0] ** 2).clip(0))
     return np.asarray((means / _VARIES[:, None]).T)
 
@@ -277,28 +277,28 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
     columns = (np.arange(_COLUMNS) + 0.5) * width / _COLUMNS
     is_cut = "bottom" in subject.cut
     most = subject.most * high
-    grids: list[tuple[Float, Float, Float, Float]] = []
+    grids: list[tuple[Float64, Float64, Float64, Float64]] = []
 
-    def add(x: Float, y: Float, size: Float, octaves: Float | float = 0.0) -> None:
+    def add(x: Float64, y: Float64, size: Float64, octaves: Float64 | float = 0.0) -> None:
         grids.append((x, y, size, np.broadcast_to(octaves, x.shape)))
 
-    def expected(x: Float, y: Float) -> Float:
+    def expected(x: Float64, y: Float64) -> Float64:
         return crowd.size_at(x, y, height) if scale is None else np.full(len(x), scale * high)
 
-    def add_at_most(x: Float, y: Float, size: Float) -> None:
+    def add_at_most(x: Float64, y: Float64, size: Float64) -> None:
         add(x, y, size.clip(max=most), np.log2(size.clip(max=most) / size))
 
     if len(crowd) and subject.head is not None:
         _, rows = crowd.middles()
         typical = float(np.median(crowd.sizes))
-        upright = np.linspace(rows.min() - _ABOVE * typical, rows.max() + _BELOW * typical, _ROWS)
+        upright = np.linspace(rows.min() - _HEADS_ABOVE * typical, rows.max() + _HEADS_BELOW * typical, _ROWS)
         x, upright_rows = (v.ravel() for v in np.meshgrid(columns, upright))
         y = _row_at(x, upright_rows, crowd)
         add_at_most(x, y, expected(x, y))
         row = np.full(_COLUMNS, height / 2.0)
         all_over = np.full(_COLUMNS, np.inf)
         hides = subject.is_hidden and np.isfinite(off_the_line(crowd, columns, row, all_over, subject.tall)).all()
-        for lower in _LOWER if is_cut else ():
+        for lower in _BEYOND_BORDER_SHARES if is_cut else ():
             size = np.full(_COLUMNS, typical if scale is None else scale * high)
             for _ in range(3):
                 y = height - (below - lower * tall) * size.clip(max=most)
@@ -318,7 +318,9 @@ def candidates(subject: Subject, ground: Ground, flips: tuple[bool, ...], scale:
                 size = expected(columns, y)
             add_at_most(columns, y, size)
     else:
-        for base, lower in [(1.0, lower) for lower in _LOWER] if is_cut else [(base, 0.0) for base in _BASES]:
+        for base, lower in (
+            [(1.0, lower) for lower in _BEYOND_BORDER_SHARES] if is_cut else [(base, 0.0) for base in _BASES]
+        ):
             fit = (min(_fit(subject, ground.size, base), subject.most) if scale is None else scale) * high
             for factor in _FREE_SIZES if scale is None else (1.0,):
                 size = np.full(_COLUMNS, fit * factor)
@@ -343,7 +345,7 @@ def _fit(subject: Subject, size: tuple[int, int], base: float) -> float:
     left, top, right, bottom = subject.box
     full = width / (right - left)
     if subject.head is None:
-        return min(share, _LARGEST * height / (bottom - top), _LARGEST * full)
+        return min(share, _MAX_OBJECT_SHARE * height / (bottom - top), _MAX_OBJECT_SHARE * full)
     (_, top, _, bottom), sizes = (subject.head, _HEADS) if "bottom" in subject.cut else (subject.box, _BODIES)
     least, most = (size * height / (bottom - top) for size in sizes)
     below = subject.box[3] - (subject.head[1] + subject.head[3]) / 2
@@ -364,13 +366,13 @@ def usual_size(subject: Subject, ground: Ground, x: float, y: float) -> float:
     return _fit(subject, ground.size, 1.0) * (bottom - top)
 
 
-def _row_at(x: Float, upright: npt.ArrayLike, crowd: Crowd) -> Float:
+def _row_at(x: Float64, upright: npt.ArrayLike, crowd: Crowd) -> Float64:
     """Returns the rows of the image at columns x that have the given rows in the upright image."""
     angle = np.radians(crowd.roll)
     return np.asarray((upright + x * np.sin(angle)) / np.cos(angle))
 
 
-def _nearer(size: Float, rows: tuple[Float, float], below: float) -> list[Float]:
+def _nearer(size: Float64, rows: tuple[Float64, float], below: float) -> list[Float64]:
     """Returns heights of heads [N] of a person nearer than others and cropped at the bottom, from small to large.
 
     A camera at eye level has all heads on one line, at any distance. rows: that line, [N], and the lower border.
@@ -378,7 +380,7 @@ def _nearer(size: Float, rows: tuple[Float, float], below: float) -> list[Float]
     below: the extent of the object below the middle of its head, in heads.
     """
     line, height = rows
-    octaves = np.log2(np.minimum((height - line) / below, _NEAREST * height).clip(size) / size)
+    octaves = np.log2(np.minimum((height - line) / below, _MAX_HEAD_SHARE * height).clip(size) / size)
     steps = math.ceil(_AN_OCTAVE * float(octaves.max()))
     return [size * 2 ** (octaves * step / steps) for step in range(1, steps + 1)]
 
@@ -398,7 +400,7 @@ def joined(first: Candidates, second: Candidates) -> Candidates:
     return Candidates(*(np.concatenate(pair) for pair in zip(first, second)))
 
 
-def rectangles(subject: Subject, places: Candidates) -> tuple[Float, Float]:
+def rectangles(subject: Subject, places: Candidates) -> tuple[Float64, Float64]:
     """Returns the bands [N, B, 4] and the anchors [N, 4] of an object at candidates, in pixels of the background."""
     left, top, right, bottom = subject.anchor
     middle, scale = ((left + right) / 2, (top + bottom) / 2), places.size / (bottom - top)
@@ -416,12 +418,12 @@ def in_front(ground: Ground, places: Candidates) -> Bools:
     """Returns which people are in front of an object at candidates, [P, N]."""
     crowd = ground.crowd
     near = crowd.depth_at(places.x, places.y, places.size)
-    front = crowd.depth()[:, None] > near + NEARER * places.size
+    front = crowd.depth()[:, None] > near + MIN_NEARER_HEADS * places.size
     front[crowd.masked :] = False
     return np.asarray(front)
 
 
-def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict[str, Float], Bools]:
+def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict[str, Float64], Bools]:
     """Returns the terms of candidates, each [N], and whether they keep the rules about faces and the head, [N]."""
     width, height = ground.size
     crowd = ground.crowd
@@ -430,7 +432,7 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     visible_area = _visible_areas(bands, ground.size).sum(1)
     high, wide = head[:, 3] - head[:, 1], head[:, 2] - head[:, 0]
     head_seen = _visible_areas(head, ground.size) / (high * wide)
-    terms: dict[str, Float] = {}
+    terms: dict[str, Float64] = {}
     is_allowed = head_seen > 0.85 if subject.head is not None else visible_area > 0.5 * area
     if not len(crowd) or subject.head is None:
         is_allowed &= np.abs(places.octaves) <= _FROM_FIT
@@ -466,17 +468,17 @@ def terms_of(subject: Subject, ground: Ground, places: Candidates) -> tuple[dict
     # These people have neither masks to be put in front nor known faces.
     terms["others"] = sums(ground.others, bands, ground.size).sum((0, 2)) / (visible_area * unit).clip(1)
     margin = np.minimum(head[:, 0], width - head[:, 2]) / high
-    terms["margin"] = (margin * high / _others_size(subject, ground, high)).clip(0, _FAR)
+    terms["margin"] = (margin * high / _others_size(subject, ground, high)).clip(0, _MAX_MARGIN_HEADS)
     terms["border"] = (_MARGIN - np.minimum(margin, head[:, 1] / high)).clip(0, 1)
     terms["off"] = 1 - visible_area / area
     terms["thirds"] = np.minimum(np.abs(places.x / width - 1 / 3), np.abs(places.x / width - 2 / 3))
     left, top, right, bottom = subject.anchor
-    terms["resolution"] = np.log2((places.size / (bottom - top) / _SOFT).clip(1))
+    terms["resolution"] = np.log2((places.size / (bottom - top) / _MAX_SHARP_SCALE).clip(1))
     terms["light"] = np.abs(np.where(places.flip, -1, 1) * ground.shades[0] - ground.shades[1])
     return terms, is_allowed
 
 
-def _visible_areas(boxes: Float, size: tuple[int, int]) -> Float:
+def _visible_areas(boxes: Float64, size: tuple[int, int]) -> Float64:
     """Returns the areas of the parts of boxes [..., 4] inside an image of a size (width, height)."""
     inside = np.clip(boxes, 0, [*size, *size])
     return np.asarray((inside[..., 2] - inside[..., 0]).clip(0) * (inside[..., 3] - inside[..., 1]).clip(0))
@@ -491,7 +493,7 @@ def goodness(total: float, among: bool) -> float:
     return 1 / (1 + math.exp(min(usual - total, _EXPONENT)))
 
 
-def _unlike(subject: Subject, ground: Ground, places: Candidates, bands: Float) -> Float:
+def _unlike(subject: Subject, ground: Ground, places: Candidates, bands: Float64) -> Float64:
     """Returns how far the ground under an object differs from that under the most similar other person, [N].
 
     It is 0 for an object that does not stand, without other standing people, and for ground that is not visible.
@@ -501,10 +503,14 @@ def _unlike(subject: Subject, ground: Ground, places: Candidates, bands: Float) 
     boxes = np.stack([bands[..., 0].min(1), bands[:, 0, 1], bands[..., 2].max(1), bands[:, -1, 3]], 1)
     floors = floors_of(ground.appearance, boxes, places.size, ground.size)
     apart = np.abs(floors[:, None] - ground.floors).mean(2).min(1)
-    return np.asarray(np.where(np.isnan(apart), 0.0, apart - _LIKE).clip(0, _UNLIKE - _LIKE))
+    return np.asarray(
+        np.where(np.isnan(apart), 0.0, apart - _FREE_GROUND_DISTANCE).clip(
+            0, _MAX_GROUND_DISTANCE - _FREE_GROUND_DISTANCE
+        )
+    )
 
 
-def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float) -> dict[str, Float]:
+def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float64) -> dict[str, Float64]:
     """Returns the terms of a person among people, in heads.
 
     They are the distance of the head from the line of the others' heads, the height of the feet above theirs, and the
@@ -520,27 +526,27 @@ def _among(subject: Subject, ground: Ground, places: Candidates, bottom: Float) 
     # Heads at one distance have their tops on a line; that of a nearer person has its middle on it.
     unit = _others_size(subject, ground, places.size)
     terms["head_line"] = np.abs((y - unit / 2) - line) / places.size
-    beside = (np.abs(x[:, None] - columns) - _WIDE * crowd.sizes).min(1)
+    beside = (np.abs(x[:, None] - columns) - _HALF_HEAD_WIDTH * crowd.sizes).min(1)
     beside = np.minimum(beside, np.minimum(places.x, ground.size[0] - places.x))
     terms["room"] = (beside / unit).clip(0, _ROOM)
     columns, rows, _ = crowd.ground()
     if len(columns) and ("bottom" not in subject.cut or subject.is_hidden):
         x, y = crowd.upright(places.x, bottom)
-        terms["high"] = ((_line(columns, rows, x, places.size, crowd) - y) / places.size).clip(0, _OFF)
+        terms["high"] = ((_line(columns, rows, x, places.size, crowd) - y) / places.size).clip(0, _MAX_FEET_OFFSET)
     return terms
 
 
-def _others_size(subject: Subject, ground: Ground, size: Float) -> Float:
+def _others_size(subject: Subject, ground: Ground, size: Float64) -> Float64:
     """Returns the heights of heads [N], limited for a person near the camera to those at the others' distance.
 
     The room next to such a person, who is cropped at the bottom, is measured in these: in own heads it would be small.
     """
     if not len(ground.crowd) or "bottom" not in subject.cut:
         return size
-    return np.minimum(size, _ALIKE * float(np.median(ground.crowd.sizes)))
+    return np.minimum(size, _MAX_HEAD_RATIO * float(np.median(ground.crowd.sizes)))
 
 
-def _line(columns: Float, rows: Float, x: Float, size: Float, crowd: Crowd) -> Float:
+def _line(columns: Float64, rows: Float64, x: Float64, size: Float64, crowd: Crowd) -> Float64:
     """Returns the mean row of all people at columns x [N], weighted by a Gaussian of their distances.
 
     size: the height of the object's head there, [N]: the weights of a nearer person are wider.

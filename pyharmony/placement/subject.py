@@ -10,49 +10,47 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import Bools, Float64, Pixels, Rectangle
 from .._images.levels import shares_of
 from .._images.region import bounding_box
 from .._images.sizes import fitted, resized
 from ..errors import ArgumentError, MaskError
 from ..segmentation import Posture
-from ..segmentation.layers import Layer, Pixels, box_of
+from ..segmentation.layers import Layer, box_of
 from ..segmentation.people import head_of
 from ._roll import rotated
 
 __all__ = ["SIDES", "enlarged_at_most", "matrix_of", "subject_of"]
 
-Float = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-Box = tuple[float, float, float, float]
 
 SIDES = ("left", "top", "right", "bottom")
 #: The largest scale of an object in a background that a screen displays in full resolution.
 _ENLARGED = 2.5
 #: The longer side of such a background.
-_SHOWN = 1600
+_REFERENCE_SIDE = 1600
 #: Pairs of sides: an object cropped at both of one fits only at the size that it has in its own photo.
 OPPOSITE = (frozenset(("left", "right")), frozenset(("top", "bottom")))
 #: The longer side of the reduced mask.
-_SIDE = 256
+_REDUCED_MASK_SIDE = 256
 #: The number of bands of the silhouette.
 BANDS = 12
 #: An object is cropped at a side that it touches along this share of its own width or height, ...
 _TOUCHES = 0.12
 #: ... unless it is much wider this share of its other side further inside, like a head or a shoe that only touches.
 #: At the left or the right of a person a limb touches, which may widen inwards although it is cropped.
-_INSIDE = 0.04
+_INNER_ROW_SHARE = 0.04
 #: The ratio to the width at the border from which on it is much wider.
-_WIDER = 1.6
+_MIN_WIDENING = 1.6
 #: The share of its side along which an object that touches is cropped in any case: no round object touches so far.
-_ALONG = 0.25
+_MIN_TOUCHING_SHARE = 0.25
 #: The largest distance of a cropped mask from the border of the photo, as a share of the photo's side.
-_BEFORE = 0.012
+_MAX_CROP_GAP = 0.012
 #: The least level of a pixel inside a mask.
 _INSIDE_MASK = 128
 #: The largest number of points along an edge.
 _POINTS = 256
 #: The largest distance of a mask's end from the lower border at which it ends near it, as a share of the height.
-_NEAR = 0.04
+_MAX_END_GAP = 0.04
 #: Near that border, a person of more heads who does not touch it is whole, and one of fewer who touches it is cropped.
 _STANDS = 6.2
 #: Near that border, a person of fewer heads is cropped without touching it: hand-drawn masks seldom reach the border.
@@ -60,7 +58,7 @@ _CUT = 5.0
 #: A person of fewer heads elsewhere was occluded from below, by a table or another person, unless cropped.
 _HIDDEN = 3.8
 #: So was a person of fewer heads whose pose shows no feet; a taller one may wear a long dress, which hides them too.
-_WHOLE = 6.2
+_MIN_WHOLE_HEADS = 6.2
 
 
 class Subject(NamedTuple):
@@ -69,17 +67,17 @@ class Subject(NamedTuple):
     size: tuple[int, int]  # width and height of the photo
     #: The mask of the object, [h, w], of the photo's aspect but smaller; of a sitting person down to the seat.
     mask: Bools
-    box: Box  # the bounding box of the mask: left, top, right, bottom
-    head: Box | None  # the box of the head; None if the object is not a person
+    box: Rectangle  # the bounding box of the mask: left, top, right, bottom
+    head: Rectangle | None  # the box of the head; None if the object is not a person
     cut: frozenset[str]  # the sides on which the photo crops it
     is_hidden: bool  # whether it counts as cropped at the bottom because another object occluded the rest in its photo
-    bands: Float  # [B, 4], the left, top, right and bottom of the silhouette in bands, from top to bottom
+    bands: Float64  # [B, 4], the left, top, right and bottom of the silhouette in bands, from top to bottom
     #: For each of the sides in cut the points [N, 2] of the cropped edge, at the photo's own resolution.
-    edges: Mapping[str, Float]
+    edges: Mapping[str, Float64]
     most: float = math.inf  # the largest scale
 
     @property
-    def anchor(self) -> Box:
+    def anchor(self) -> Rectangle:
         """The box by which candidates are positioned: the head, or the whole object."""
         return self.head or self.box
 
@@ -89,13 +87,13 @@ class Subject(NamedTuple):
         top, bottom = self.anchor[1], self.anchor[3]
         return (self.box[3] - top) / (bottom - top)
 
-    def contour(self) -> Float:
+    def contour(self) -> Float64:
         """Returns the points [N, 2] of all cropped edges: (x, y) of the edges of the outermost pixels."""
         return np.concatenate([np.empty((0, 2)), *(self.edges[side] for side in sorted(self.cut))])
 
 
 def subject_of(
-    mask: Pixels, head: Box | None, is_person: bool, cut: Collection[str] | None, posture: Posture | None = None
+    mask: Pixels, head: Rectangle | None, is_person: bool, cut: Collection[str] | None, posture: Posture | None = None
 ) -> Subject:
     """Returns the geometry of an object by its mask [H, W] of 0 to 255.
 
@@ -103,7 +101,7 @@ def subject_of(
     outside of the background or behind other people.
     """
     height, width = mask.shape
-    small = resized(mask, fitted((width, height), _SIDE))
+    small = resized(mask, fitted((width, height), _REDUCED_MASK_SIDE))
     values = shares_of(small)
     layer = Layer((0, 0, width, height), values, 1.0)
     box = box_of(layer)
@@ -124,11 +122,11 @@ def subject_of(
     elif cut is None:
         sides = _sides(region, head is not None)
         tall = math.inf if head is None else (box[3] - box[1]) / (head[3] - head[1])
-        near = head is not None and box[3] >= (1 - _NEAR) * height
+        near = head is not None and box[3] >= (1 - _MAX_END_GAP) * height
         touches = near and bool((mask[-1] >= _INSIDE_MASK).any())
         short = tall < (_STANDS if touches else _CUT if near else _HIDDEN)
         if head is not None and posture is not None and not touches:
-            short = posture.feet is None and tall < _WHOLE
+            short = posture.feet is None and tall < _MIN_WHOLE_HEADS
         if short:
             is_hidden = not near and "bottom" not in sides
             sides |= {"bottom"}
@@ -145,7 +143,7 @@ def subject_of(
     return Subject((width, height), region, box, head, sides, is_hidden, bands, edges)
 
 
-def _edge(mask: Pixels, side: str) -> Float:
+def _edge(mask: Pixels, side: str) -> Float64:
     """Returns points [N, 2] along the part of a mask [H, W] at a side of its photo: (x, y) of edges of pixels."""
     # The first row of the view is at that side.
     view = _seen_from(mask, side)
@@ -166,7 +164,7 @@ def _edge(mask: Pixels, side: str) -> Float:
     return np.stack([along, away if side == "top" else height - away], 1)
 
 
-def _from_row_on(mask: Pixels, row: int) -> Float:
+def _from_row_on(mask: Pixels, row: int) -> Float64:
     """Returns points [N, 2] along a mask [H, W] in a row, and along both of its sides below that row."""
     part = mask[row:] >= _INSIDE_MASK
     rows = np.flatnonzero(part.any(1))
@@ -187,8 +185,8 @@ def _sides(region: Bools, is_person: bool) -> frozenset[str]:
         extent, into = (wide, high) if side in ("top", "bottom") else (high, wide)
         slack = _slack(view)
         touching = int(np.count_nonzero(view[:slack].any(0)))
-        inside = int(np.count_nonzero(view[min(slack + round(_INSIDE * into), len(view) - 1)]))
-        like_cut = inside <= _WIDER * touching or touching >= _ALONG * extent
+        inside = int(np.count_nonzero(view[min(slack + round(_INNER_ROW_SHARE * into), len(view) - 1)]))
+        like_cut = inside <= _MIN_WIDENING * touching or touching >= _MIN_TOUCHING_SHARE * extent
         if touching >= max(2, _TOUCHES * extent):
             (sides if like_cut else limbs).add(side)
     # An object that is cropped at both sides fits nowhere, so a limb counts only if the other side is whole.
@@ -205,10 +203,10 @@ def _seen_from(region: npt.NDArray[Any], side: str) -> npt.NDArray[Any]:
 
 def _slack(region: Bools) -> int:
     """Returns the number of rows that count as the border of a side: masks often end a little before it."""
-    return max(1, round(_BEFORE * len(region)))
+    return max(1, round(_MAX_CROP_GAP * len(region)))
 
 
-def _bands(region: Bools, size: tuple[int, int]) -> Float:
+def _bands(region: Bools, size: tuple[int, int]) -> Float64:
     """Returns the left, top, right and bottom of bands of a region, in pixels of the photo."""
     height, width = region.shape
     across, down = size[0] / width, size[1] / height
@@ -226,7 +224,7 @@ def _bands(region: Bools, size: tuple[int, int]) -> Float:
     return np.array(bands)
 
 
-def matrix_of(size: tuple[int, int], x: float, y: float, scale: float, angle: float, flip: bool) -> Float:
+def matrix_of(size: tuple[int, int], x: float, y: float, scale: float, angle: float, flip: bool) -> Float64:
     """Returns the matrix [2, 3] from pixels of the object's photo to pixels of the background."""
     cos, sin = (float(v) for v in rotated(1.0, 0.0, angle))
     sign = -1.0 if flip else 1.0
@@ -237,4 +235,4 @@ def matrix_of(size: tuple[int, int], x: float, y: float, scale: float, angle: fl
 
 def enlarged_at_most(size: tuple[int, int]) -> float:
     """Returns the largest scale of an object in a background of a size (width, height)."""
-    return _ENLARGED * max(1.0, max(size) / _SHOWN)
+    return _ENLARGED * max(1.0, max(size) / _REFERENCE_SIDE)
