@@ -57,7 +57,7 @@ def gp_gan(
             floats from 0 to 1; or a grey image. None: the alpha of src, or all of it.
         at: (x, y), the position in dst of src's first pixel, in pixels. None: both images are of equal size.
         scale, dst_valid, decontaminate, keep_alpha, keep_gps, errors, out: see `pyharmony.blend`.
-        generator: a `gp_gan` of `pyharmony.models`, its generator, or the path of its weights; it runs on its device.
+        generator: a `gp_gan` of `pyharmony.networks.models`, its generator, or a path of weights. It runs there.
             None: the bundled weights 'gp-gan-small'.
         supervised: True: the blending generator; False: the generator from noise, whose image closest to the
             composite is found by L-BFGS. None: the kind of generator of the weights.
@@ -95,7 +95,7 @@ def gp_gan(
     start = _checks.whole(seed, "seed")
     # This import is not at the top of the file, because the other blends do not load torch.
     try:
-        from ..models import gp_gan as model
+        from ..networks.models import gp_gan as model
     except ImportError as error:
         raise ImportError(f"blend.gp_gan runs a network; blend.gaussian_poisson blends without one. {error}") from error
 

@@ -13,7 +13,8 @@ from .._arrays import NumpyArray
 from .._images import region
 from .._images.call import Call, clipped_warning
 from .._images.flooded import warn_of_levels
-from .._images.limit import FAINT, MOST_FAINT
+from .._images.frame import LARGEST_COORDINATE
+from .._images.limit import FAINT_ALPHA, MAX_FAINT_SHARE
 from .._native import native
 from .._warnings import is_quiet, warn
 from ..errors import OutOfMemory, PyHarmonyWarning
@@ -26,8 +27,7 @@ from ._pyramid import coarse_tolerance_of
 
 #: The dtypes of images that the native call reads, as NumPy's characters.
 _IMAGES = frozenset("BHefd")
-_FAR = 1 << 31  # pixels; the general way refuses positions beyond it
-_LOOSEST = 1e9  # a tolerance, in 8-bit levels, that the general way converts with care
+_MAX_TOLERANCE = 1e9  # a tolerance, in 8-bit levels, that the general way converts with care
 
 #: src, mask, y, x, the method, and its options for the native code: an object for the native call.
 NativeItem = tuple[Any, Any, int, int, str, tuple[Any, ...]]
@@ -64,7 +64,7 @@ def native_item(
     tolerance = options.get("tolerance")
     if tolerance is None:
         levels = _checks.DEFAULT_TOLERANCE[_arrays.dtype_name(dst)]
-    elif type(tolerance) in (int, float) and 1e-9 <= tolerance <= _LOOSEST:
+    elif type(tolerance) in (int, float) and 1e-9 <= tolerance <= _MAX_TOLERANCE:
         levels = float(tolerance)
     else:
         return None
@@ -92,9 +92,9 @@ def _gaussian_poisson_options(
     options: Mapping[str, Any], levels: float, white: float, char: str
 ) -> tuple[Any, ...] | None:
     """Returns the options of `gaussian_poisson` for the native code, which solves by Chebyshev's iteration only."""
-    if not options.keys() <= _PLAIN.keys() | {"color_weight", "sigma", "smooth_sigma", "tolerance"}:
+    if not options.keys() <= _DEFAULT_OPTIONS.keys() | {"color_weight", "sigma", "smooth_sigma", "tolerance"}:
         return None
-    if char == "d" or any(options.get(name, plain) is not plain for name, plain in _PLAIN.items()):
+    if char == "d" or any(options.get(name, plain) is not plain for name, plain in _DEFAULT_OPTIONS.items()):
         return None
     weight, sigma, smooth_sigma = (options.get(n, x) for n, x in _NUMBERS.items())
     if not (
@@ -103,7 +103,7 @@ def _gaussian_poisson_options(
         and _is_number(smooth_sigma, MAX_SMOOTH_SIGMA)
     ):
         return None
-    return _chebyshev_options(float(weight), float(sigma), float(smooth_sigma), levels, white, region.COARSEST)
+    return _chebyshev_options(float(weight), float(sigma), float(smooth_sigma), levels, white, region.COARSEST_SIDE)
 
 
 def _alpha_options(options: Mapping[str, Any], *_: Any) -> tuple[Any, ...] | None:
@@ -113,7 +113,13 @@ def _alpha_options(options: Mapping[str, Any], *_: Any) -> tuple[Any, ...] | Non
 
 
 #: The options of `gaussian_poisson` that the native code supports with one value only, and the others.
-_PLAIN = {"contour": "half", "base": None, "gradient_kernel": "normal", "preserve_background": True, "reference": False}
+_DEFAULT_OPTIONS = {
+    "contour": "half",
+    "base": None,
+    "gradient_kernel": "normal",
+    "preserve_background": True,
+    "reference": False,
+}
 _NUMBERS = {"color_weight": 1.0, "sigma": 0.5, "smooth_sigma": 1.0}
 
 
@@ -164,8 +170,8 @@ def paste(dst: NumpyArray, out: NumpyArray, items: Sequence[NativeItem], name: s
             out,
             items,
             strip=region.STRIP,
-            faint=FAINT,
-            most_faint=MOST_FAINT,
+            faint=FAINT_ALPHA,
+            most_faint=MAX_FAINT_SHARE,
             warns=not is_quiet(PyHarmonyWarning),
         )
     except MemoryError as error:
@@ -196,7 +202,7 @@ def in_one_call(call: Call, options: Mapping[str, Any]) -> NumpyArray | None:
     The result has the bits of the general way, which handles all other calls.
     """
     dst, out = call.dst, call.out
-    if not is_plain(dst) or call.dst_valid is not None or call.return_info or call.errors != "raise":
+    if call.return_info or call.dst_valid is not None or call.errors != "raise" or not is_plain(dst):
         return None
     if type(call.scale) not in (int, float) or call.scale != 1 or are_cached() or _checks.range_fault(dst):
         return None
@@ -226,8 +232,8 @@ def _is_number(x: Any, most: float) -> bool:
 def _whole(x: Any) -> int | None:
     """Returns a coordinate that is a whole number; None if it is not, or wrong."""
     if type(x) is int:  # the others take a microsecond each
-        return x if abs(x) < _FAR else None
+        return x if abs(x) < LARGEST_COORDINATE else None
     if type(x) is not float and not isinstance(x, (np.integer, np.floating)):
         return None
     value: Any = x
-    return int(value) if abs(value) < _FAR and float(value).is_integer() else None
+    return int(value) if abs(value) < LARGEST_COORDINATE and float(value).is_integer() else None

@@ -24,9 +24,9 @@ from ._poisson import poisson
 
 _METHODS = {"poisson": poisson, "gaussian_poisson": gaussian_poisson, "alpha": alpha, "laplacian": laplacian}
 #: The keys of an item that are not options of its method.
-_OWN = ("src", "mask", "box_xyxy", "box", "at", "method")
+_ITEM_KEYS = ("src", "mask", "box_xyxy", "box", "at", "method")
 #: The arguments of the methods that `paste_many` sets, or that concern more than one object.
-_NOT_OPTIONS = {*_OWN, "dst", "out", "return_info", "errors", "keep_gps", "device"}
+_NOT_OPTIONS = {*_ITEM_KEYS, "dst", "out", "return_info", "errors", "keep_gps", "device"}
 
 
 def paste_many(
@@ -137,10 +137,10 @@ def _object(item: Any, dst: NumpyArray, owner: str) -> _Object:
         _checks.one_of(name, "method", tuple(_METHODS))
     except PyHarmonyError as error:
         raise error.within(owner) from None
-    options = {key: value for key, value in item.items() if key not in _OWN}
+    options = {key: value for key, value in item.items() if key not in _ITEM_KEYS}
     for key in options:
         if key not in _options_of(name):
-            every = ", ".join(map(repr, (*_OWN, *sorted(_options_of(name)))))
+            every = ", ".join(map(repr, (*_ITEM_KEYS, *sorted(_options_of(name)))))
             raise ArgumentError(f"{owner}key {key!r}, expected one of {every}, the options of {name}")
     src, mask, at = item["src"], item.get("mask"), item.get("at")
     try:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from .. import _checks
 from .._images.call import Call, on_two_images
-from .._images.frame import Crop, Infos
+from .._images.frame import Infos
 from ..errors import MaskError
 from ..typing import Contour, Gradients, MaskLike, OneOrMany
 from ._paste import in_one_call
 from ._solve import solve_poisson
 
-_NOTHING_KNOWN = "mask: covers all of dst, and with color_weight 0 nothing determines the colours"
+_UNDETERMINED_MESSAGE = "mask: covers all of dst, and with color_weight 0 nothing determines the colours"
 
 
 @on_two_images
@@ -95,15 +96,11 @@ def _blend(job: Any, weight: Any, options: dict[str, Any]) -> Infos:
     mask = job.mask_of(region)
     if isinstance(weight, float) and weight == 0 and job.covered(mask):
         hint = "leave pixels at zero or pass color_weight > 0"
-        raise MaskError(_NOTHING_KNOWN, code="nothing-fixed", image="dst", hint=hint)
+        raise MaskError(_UNDETERMINED_MESSAGE, code="nothing-fixed", image="dst", hint=hint)
     job.check_finite(region, mask)
     job.warn_of_erased(hard=options["contour"] == "half")
-
-    def solve(crop: Crop) -> Infos:
-        return solve_poisson(crop, crop.target(region), **options)
-
-    monochrome = options["gradients"] == "monochrome"
-    infos = job.solved(job.crop(region, mask, weight, monochrome=monochrome), solve, name="poisson")
+    crop = job.crop(region, mask, weight, monochrome=options["gradients"] == "monochrome")
+    infos = job.solved(crop, functools.partial(solve_poisson, **options), name="poisson")
     # Gradients other than those of src are meant to include dst.
     if options["gradients"] == "source":
         job.warn_of_flooded()

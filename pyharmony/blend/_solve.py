@@ -20,7 +20,7 @@ from .._images.frame import Crop, Infos, WeightMap
 from .._images.memory import Memory
 from .._images.region import Region
 from ..ops.gaussian_poisson import DeviceEquation, Equation, choose_method_on, solve, solve_on, target_field
-from ..ops.hierarchies import cached_hierarchy_of
+from ..ops.hierarchies import setup_of_masks
 from ..ops.poisson import DeviceHierarchy, hierarchy_of, solve_image, solve_images
 from ..ops.pyramid import double, halve, halve_map, halve_masks
 from ..reference.gaussian_poisson import gaussian_taps
@@ -66,8 +66,9 @@ class Level:
         return Level(*(part(x) for x in (self.src, self.dst, self.mask, self.known_share, self.weight)))
 
 
-def solve_poisson(crop: Crop, out: Any, *, gradients: str, contour: str, tolerance: float, certify: bool) -> Infos:
-    """Solves like `pyharmony.ops.poisson` over a crop, into out, which on the CPU initially contains dst."""
+def solve_poisson(crop: Crop, *, gradients: str, contour: str, tolerance: float, certify: bool) -> Infos:
+    """Solves like `pyharmony.ops.poisson` over a crop, into its target, which on the CPU initially contains dst."""
+    out = crop.target(crop.region)
     if crop.place is not None:
         return solve_images(
             crop.place,
@@ -82,18 +83,18 @@ def solve_poisson(crop: Crop, out: Any, *, gradients: str, contour: str, toleran
         )
     weight = _contiguous(crop.weight, crop.memory)
     images = crop.src, crop.dst, None, out
-    scale = _scale(crop.dst, crop.unit)
+    scale = _scale(crop.unit, crop.dst.dtype)
     info = solve_image(
-        cached_hierarchy_of(crop.mask, weight), crop.mask, *images, gradients, tolerance * scale, certify,
+        setup_of_masks()(crop.mask, weight), crop.mask, *images, gradients, tolerance * scale, certify,
         contour=contour, weight=weight,
     )  # fmt: skip
     crop.memory.touch(info.peak_bytes)
     return [in_levels(info, scale)]
 
 
-def _scale(dst: NumpyArray, unit: float) -> float:
+def _scale(unit: float, dtype: np.dtype[Any]) -> float:
     """Returns the ratio of white, which is unit, to that of dst's dtype: they differ for floats in integer units."""
-    return float(unit / VALUE_RANGE[dst.dtype.name])
+    return float(unit / VALUE_RANGE[dtype.name])
 
 
 def in_levels(info: SolveInfo, scale: float) -> SolveInfo:
@@ -128,7 +129,7 @@ def membrane(
     out = memory.hold(dst.copy())
     weight = 0.0 if weights is None else weights
     info = solve_image(
-        cached_hierarchy_of(level.mask, weight), level.mask, src, dst, dst, out, "source", tolerance * unit, False,
+        setup_of_masks()(level.mask, weight), level.mask, src, dst, dst, out, "source", tolerance * unit, False,
         contour=contour, weight=weight,
     )  # fmt: skip
     memory.touch(info.peak_bytes)
@@ -177,7 +178,7 @@ def solve_gaussian_poisson(
     if gradient_kernel != "normal" or contour != "half":
         field = target_field(level.src, level.dst, level.mask, gradient_kernel, contour=contour)
         equation.field = memory.hold(field)
-    scale = _scale(level.dst, unit)  # coarser levels are float32 in the unit of dst
+    scale = _scale(unit, level.dst.dtype)  # coarser levels are float32 in the unit of dst
     info = solve(equation, out, method="auto", tolerance=tolerance * scale, certify=certify)
     memory.touch(info.peak_bytes)
     return [in_levels(info, scale)]

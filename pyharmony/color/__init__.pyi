@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from collections.abc import Sequence
 from typing import Any, overload
+from .._arrays import Float64
 from ..typing import Array, Chroma, FileLike, ImageLike, ImageT, MaskLike, PILImage, Rng
 from ._retouch import Retouching as Retouching
-from .common import Float64
 
 __all__ = [
     "Retouching", "brightness_contrast", "fecker", "idt", "lab_to_rgb", "lalphabeta_to_rgb", "linear_to_srgb",

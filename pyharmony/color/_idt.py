@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _checks
+from .._arrays import Float32, Float64
 from ..errors import ShapeError
 from ..ops.color_map import Affine, Curves, bounds, encode, share
 from ..ops.color_map import run as run_map
 from ..ops.color_stats import run as run_stats
 from ..ops.regrain import regrain as smooth_change
 from ..typing import ImageLike, MaskLike, Rng
-from .common import Float64, Region, generator, region, regions
+from .common import Region, generator, region, regions
 from .histogram import quantile_tables
-
-Float32 = npt.NDArray[np.float32]
 
 
 def idt(

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
+from .._arrays import Float64
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.color_map import Affine, Curves, Light, Stage, share
 from ..reference.luma import LUMA
 from ..typing import ImageLike, MaskLike, Rng
 from . import spaces
-from .common import Float64, generator, region
+from .common import generator, region
 from .temperature import to_linear
 
 #: The weights of linear sRGB in luminance.

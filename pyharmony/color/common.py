@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks
-from .._arrays import VALUE_RANGE, NumpyArray
+from .._arrays import VALUE_RANGE, Float64, NumpyArray
 from .._images.kinds import OneImage, checked_image, checked_mask, in_colours
 from .._images.region import as_float
 from ..errors import ArgumentError, MaskError, ShapeError
@@ -22,7 +22,6 @@ from ..ops.color_stats import run as run_stats
 
 __all__ = ["Region"]
 
-Float64 = npt.NDArray[np.float64]
 
 #: A channel or direction with a spread below this is not scaled; 1 is white.
 NO_SPREAD = 1e-4

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
+from .._arrays import Float64
 from ..ops.color_map import Affine, Exp, Log
 from ..typing import ImageLike, MaskLike
-from .common import NO_SPREAD, Float64, map_about, regions
+from .common import NO_SPREAD, map_about, regions
 from .spaces import LMS_FLOOR, LMS_TO_LALPHABETA, RGB_TO_LMS
 
 __all__ = ["floored", "mkl", "reinhard", "transport", "xiao_ma"]

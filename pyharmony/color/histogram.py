@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
+from .._arrays import Float64
 from ..ops.color_map import Affine, Curves, Stage
 from ..typing import ImageLike, MaskLike
-from .common import Float64, Region, regions
+from .common import Region, regions
 from .spaces import RGB_TO_YCBCR
 
 __all__ = ["fecker", "match_histogram", "quantile_tables"]
 
 _TO_YCBCR = Affine(np.column_stack([RGB_TO_YCBCR, [0.0, 0.5, 0.5]]))
-_BACK = np.linalg.inv(RGB_TO_YCBCR)
-_FROM_YCBCR = Affine(np.column_stack([_BACK, _BACK @ [0.0, -0.5, -0.5]]))
+_YCBCR_TO_RGB = np.linalg.inv(RGB_TO_YCBCR)
+_FROM_YCBCR = Affine(np.column_stack([_YCBCR_TO_RGB, _YCBCR_TO_RGB @ [0.0, -0.5, -0.5]]))
 
 
 def match_histogram(

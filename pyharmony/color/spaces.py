@@ -6,10 +6,9 @@ import functools
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _checks
-from .._arrays import is_torch
+from .._arrays import Float64, is_torch
 from ..errors import ShapeError
 from ..reference.luma import LUMA
 
@@ -37,7 +36,6 @@ __all__ = [
     "ycbcr_to_rgb",
 ]
 
-Float64 = npt.NDArray[np.float64]
 
 #: The matrix from linear sRGB to XYZ (IEC 61966-2-1), where Y of white is 1.
 RGB_TO_XYZ = np.array(
@@ -71,7 +69,7 @@ RGB_TO_YCBCR = np.stack(
 #: The mired, 10⁶ / K, of 20,000 K and 1,500 K, to which correlated colour temperatures are clipped.
 MIRED_RANGE = (50.0, 1e6 / 1500)
 #: The number of colours that are compared with the isotherms at once: each needs 63 numbers.
-_AT_ONCE = 4096
+_COLORS_PER_PART = 4096
 
 
 def _colors(x: Any, name: str) -> Float64:
@@ -279,9 +277,9 @@ def uv_to_mired(uv: Any) -> Float64:
     interpolated, give a first value (Robertson 1968); one step along the tangent there gives the result.
     """
     a = _checks.floats(uv, "uv")
-    if a.size > 2 * _AT_ONCE:
+    if a.size > 2 * _COLORS_PER_PART:
         flat = a.reshape(-1, 2)
-        parts = [uv_to_mired(flat[i : i + _AT_ONCE]) for i in range(0, len(flat), _AT_ONCE)]
+        parts = [uv_to_mired(flat[i : i + _COLORS_PER_PART]) for i in range(0, len(flat), _COLORS_PER_PART)]
         return np.concatenate(parts).reshape(a.shape[:-1])
     mireds, points, tangents = _isotherms()
     beyond = a @ tangents.T - (points * tangents).sum(1)  # decreases along the locus

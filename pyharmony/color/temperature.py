@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
+from .._arrays import Float64
 from ..ops.color_map import Affine, Curves, Stage, share
 from ..typing import Chroma, ImageLike, MaskLike
 from . import spaces
-from .common import Float64, Region, region, regions
+from .common import Region, region, regions
 from .gaussian import floored, transport
 
 __all__ = ["luminance_temperature", "luminances", "mean_mired", "shift_temperature", "tone_curve_between"]
@@ -20,12 +21,12 @@ __all__ = ["luminance_temperature", "luminances", "mean_mired", "shift_temperatu
 #: The number of entries of the tables of curves that are steep near zero.
 _STEPS = 4096
 #: The number of colours whose temperature is shifted at once, so few that they fit in the CPU's cache.
-_AT_ONCE = 4096
+_COLORS_PER_BLOCK = 4096
 #: The number of samples of the cumulative histogram of luminance.
 _SAMPLES = 32
 #: The bins of the histograms of L, a and b, and their limits.
 _BINS = 1024
-_LOW, _HIGH = np.array([0.0, -200.0, -200.0]), np.array([100.0, 200.0, 200.0])
+_LAB_MIN, _LAB_MAX = np.array([0.0, -200.0, -200.0]), np.array([100.0, 200.0, 200.0])
 #: The range of linear luminance, neither shadow nor over-exposed, used for temperatures (Xue et al. 2012).
 _SHADOW, _OVEREXPOSED = float(spaces.srgb_to_linear(60 / 255)), 0.88
 
@@ -97,16 +98,16 @@ def luminance_temperature(
     _checks.one_of(chroma, "chroma", ("transport", "temperature"))
     tau = _checks.number(max_shift, "max_shift", low=1e-6, high=1.0, accepts="a number above 0, at most 1")
     least = _checks.number(floor, "floor", high=1e6, accepts="a number from 0 to 1e6")
-    ours, theirs = (part.stats(to_lab(), _BINS, _LOW, _HIGH) for part in (target, source))
+    ours, theirs = (part.stats(to_lab(), _BINS, _LAB_MIN, _LAB_MAX) for part in (target, source))
     curve = tone_curve_between(_luminances(ours.histogram[0]), _luminances(theirs.histogram[0]), tau)
-    ends = np.linspace(_LOW, _HIGH, _BINS + 1, axis=1)
+    ends = np.linspace(_LAB_MIN, _LAB_MAX, _BINS + 1, axis=1)
     ends[0] = 100 * curve(ends[0] / 100)
     matrix = np.column_stack([np.eye(3), np.zeros(3)])
     if chroma == "transport":
         ab = transport(floored(ours.covariance[1:, 1:], least), floored(theirs.covariance[1:, 1:], least), 1e-3)
         matrix[1:, 1:3] = ab
         matrix[1:, 3] = theirs.mean[1:] - ab @ ours.mean[1:]
-    stages = [*to_lab(), Curves(ends, _LOW, _HIGH), Affine(matrix), *from_lab()]
+    stages = [*to_lab(), Curves(ends, _LAB_MIN, _LAB_MAX), Affine(matrix), *from_lab()]
     if chroma == "transport":
         return target.map(stages, amount)
     difference = mean_mired(source) - mean_mired(target)
@@ -142,8 +143,8 @@ def shift_temperature(image: ImageLike, mired: float, mask: MaskLike | None = No
 def _shift_colors(colors: Any, mired: float) -> Any:
     """Returns colours [N, 3] with their temperature shifted by mired."""
     result = np.empty(colors.shape, np.float32)
-    for start in range(0, len(colors), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
+    for start in range(0, len(colors), _COLORS_PER_BLOCK):
+        part = slice(start, start + _COLORS_PER_BLOCK)
         result[part] = spaces.linear_to_srgb(
             spaces.shifted_light(spaces.srgb_to_linear(np.maximum(colors[part], 0)), mired)
         )
@@ -162,7 +163,7 @@ def mean_mired(part: Region) -> float:
 
 def luminances(part: Region) -> Float64:
     """Returns `_luminances` of a region."""
-    return _luminances(part.stats(to_lab(), _BINS, _LOW, _HIGH).histogram[0])
+    return _luminances(part.stats(to_lab(), _BINS, _LAB_MIN, _LAB_MAX).histogram[0])
 
 
 def tone_curve_between(before: Float64, goal: Float64, max_shift: float) -> Callable[[Float64], Float64]:

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, _reprs
-from .._arrays import VALUE_RANGE, round_into
+from .._arrays import VALUE_RANGE, Float32, round_into
 from .._images.call import Call, on_object
 from .._images.frame import Job
 from .._images.planes import gaussian
 from .._images.region import as_float
 from .._images.threads import in_threads
 from ..errors import NO_REASON, Reason, UnchangedWarning
-from ._tiles import SIDE, Float32, bands_of, tiles
+from ._tiles import TILE_SIDE, bands_of, tiles
 
 #: The deviations, in pixels, of the Gaussians that separate the three bands: the finest is below the first.
 _EDGES = (1.0, 2.0, 4.0)
@@ -29,47 +29,47 @@ _BLOCKS = 16, 24, 48
 #: The width of the border of a tile in which bands cannot be estimated, in pixels.
 _BORDER = 8
 #: The share of the blocks that is used, the smoothest.
-_SMOOTH = 0.1
+_SMOOTH_SHARE = 0.1
 #: The levels, 0 to 1, beyond which a block is clipped, which hides noise.
 _CLIPPED = 0.01, 0.99
 #: The least number of tiles around an object; fewer may show texture only, while noise is the same everywhere.
-_FEW = 16
+_MIN_TILES = 16
 #: For shares of blocks of white noise, those with the least energy, the ratio of their energy to all, in each band.
 _SHARES = (0.02, 0.03, 0.04, 0.06, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
-_LEAST = (
+_QUANTILE_BIASES = (
     (0.785, 0.797, 0.806, 0.82, 0.839, 0.857, 0.87, 0.891, 0.924, 0.952, 1.0),
     (0.736, 0.751, 0.763, 0.78, 0.805, 0.826, 0.842, 0.868, 0.907, 0.94, 1.0),
     (0.749, 0.765, 0.776, 0.791, 0.813, 0.831, 0.847, 0.873, 0.909, 0.942, 1.0),
 )
 #: The ratio of two estimates of noise, by a smaller and a larger share of the blocks, distinguishes noise from texture.
-_FEWER = 0.04  # the smaller share
-_MORE = 0.2  # the larger share
+_SMALL_SHARE = 0.04  # the smaller share
+_LARGE_SHARE = 0.2  # the larger share
 _NOISE = (0.5, 0.85)  # the ratio up to which all is texture, and that from which on all is noise
 #: The largest ratio of a band to the next finer one: coarser bands of noise are weaker.
-_COARSER = (1.5, 1.2)
+_MAX_BAND_RATIOS = (1.5, 1.2)
 #: Up to this deviation, in 8-bit levels per channel, noise is added whatever its structure, since JPEG changes that of
 #: noise, too, and weak texture does little harm. At twice the deviation the structure must be that of noise.
-_WEAK = 2.0
-_SMOOTHEST = 0.05  # the share of the blocks, the smoothest ones, whose structure is measured
+_WEAK_NOISE_LEVELS = 2.0
+_STRUCTURE_SHARE = 0.05  # the share of the blocks, the smoothest ones, whose structure is measured
 _CELL = 4  # the side of a cell of a block, in pixels
 _BLUR = 0.7  # the standard deviation of the Gaussian before gradients are taken, in pixels
 #: The structure up to which all is noise, and that from which on none is. Normal noise has 0.26 if it is white and 0.35
 #: if it is blurred by 1.2 pixels; of 168 photos whose smoothest blocks alone indicate more than 3 levels 95 % have over
 #: 0.45.
 _STRUCTURE = (0.40, 0.48)
-_MOST = 8.0  # the strongest noise that is added, in 8-bit levels per channel: photos seldom have more
-_MOST_COARSE = 1.75  # the strongest noise of each of the two coarser bands, in 8-bit levels per channel
+_MAX_NOISE_LEVELS = 8.0  # the strongest noise that is added, in 8-bit levels per channel: photos seldom have more
+_MAX_COARSE_NOISE_LEVELS = 1.75  # the strongest noise of each of the two coarser bands, in 8-bit levels per channel
 _TEXTURE = (12.0, 20.0)  # the strength from which on it may be texture, and that at which it is, in 8-bit levels
 #: The energy below which a block counts as uniform.
-_TINY = 1e-12
+_MIN_ENERGY = 1e-12
 #: The colour axes on which noise is estimated and generated: grey, red against green, and both against blue.
 _AXES = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]], np.float64) / np.sqrt([[3.0], [2.0], [6.0]])
 #: The side of the noise on which the bands of generated noise are measured.
 _MEASURED = 512
-_BESIDE = 3  # the extra rows of a coarser band, above and below a part, that enlarging it reads
+_MARGIN_ROWS = 3  # the extra rows of a coarser band, above and below a part, that enlarging it reads
 _SKIPPED = 1 << 16  # the random values that are generated at once if they are only skipped
 #: The number of an object's pixels above which each part has its own random stream.
-_LARGE = 1 << 23
+_MAX_SINGLE_STREAM_PIXELS = 1 << 23
 
 Levels = tuple[tuple[float, float, float], ...]
 
@@ -158,7 +158,7 @@ def _matched(job: Job, share: float, seed: int) -> GrainInfo:
     job.begin()
     if job.bbox.empty:
         return GrainInfo("copy", (), ())
-    outside, inside = tiles(job, False, few=_FEW), tiles(job, True)
+    outside, inside = tiles(job, False, few=_MIN_TILES), tiles(job, True)
     if not len(outside):
         reason = Reason("no-room-around", "the area around the object is too small for an estimate")
         return GrainInfo("copy", (), (), reason=reason)
@@ -200,11 +200,11 @@ def noise_of(patches: Float32) -> tuple[npt.NDArray[np.float64], float]:
         energies = np.sort(energies[((levels > _CLIPPED[0]) & (levels < _CLIPPED[1])).all(1)], 0)
         if not len(energies):
             return np.zeros_like(deviations), 0.0
-        deviations[:, number] = _of_smoothest(energies, number, _SMOOTH)
+        deviations[:, number] = _of_smoothest(energies, number, _SMOOTH_SHARE)
         if number == 0 and deviations[0, 0] > 0:
-            fewer, more = (_of_smoothest(energies, number, share)[0] for share in (_FEWER, _MORE))
+            fewer, more = (_of_smoothest(energies, number, share)[0] for share in (_SMALL_SHARE, _LARGE_SHARE))
             trust = float(np.clip((fewer / more - _NOISE[0]) / (_NOISE[1] - _NOISE[0]), 0, 1))
-    for number, most in enumerate(_COARSER):
+    for number, most in enumerate(_MAX_BAND_RATIOS):
         deviations[:, number + 1] = np.minimum(deviations[:, number + 1], most * deviations[:, number])
     return deviations, trust
 
@@ -217,16 +217,16 @@ def plausible(patches: Float32) -> tuple[npt.NDArray[np.float64], Reason]:
     """
     deviations, trust = noise_of(patches)
     strength = _strength(deviations)
-    if strength <= _WEAK:
+    if strength <= _WEAK_NOISE_LEVELS:
         return trust * deviations, NO_REASON
     if trust:
         evidence = min(_falling(_structure(patches), *_STRUCTURE), _falling(strength, *_TEXTURE))
-        trust *= max(evidence, 2 - trust * strength / _WEAK)
+        trust *= max(evidence, 2 - trust * strength / _WEAK_NOISE_LEVELS)
     if not trust:
         return np.zeros_like(deviations), Reason("texture", "the surroundings of the object have a texture, not noise")
     usual = deviations.copy()
-    usual[:, 1:] = np.minimum(usual[:, 1:], _MOST_COARSE / 255 * len(deviations) ** 0.5)
-    usual *= min(1.0, _MOST / _strength(usual))
+    usual[:, 1:] = np.minimum(usual[:, 1:], _MAX_COARSE_NOISE_LEVELS / 255 * len(deviations) ** 0.5)
+    usual *= min(1.0, _MAX_NOISE_LEVELS / _strength(usual))
     reason = NO_REASON
     if trust < 1:
         reason = Reason("part-texture", "the surroundings of the object are partly texture: the grain is weaker")
@@ -258,16 +258,16 @@ def _structure(patches: Float32) -> float:
     fine, levels = np.square(grey - once), _of_blocks(patches, side)
     energies = _of_blocks(fine, side)[:, 0]
     # Blocks without any energy are synthetic, or black or white.
-    usable = np.flatnonzero(((levels > _CLIPPED[0]) & (levels < _CLIPPED[1])).all(1) & (energies > _TINY))
-    blocks = usable[np.argsort(energies[usable], kind="stable")][: max(3, round(_SMOOTHEST * len(usable)))]
-    in_row, of_cells = (SIDE - 2 * _BORDER) // side, side // _CELL
+    usable = np.flatnonzero(((levels > _CLIPPED[0]) & (levels < _CLIPPED[1])).all(1) & (energies > _MIN_ENERGY))
+    blocks = usable[np.argsort(energies[usable], kind="stable")][: max(3, round(_STRUCTURE_SHARE * len(usable)))]
+    in_row, of_cells = (TILE_SIDE - 2 * _BORDER) // side, side // _CELL
     cells = _of_blocks(fine, _CELL).reshape(len(patches), in_row, of_cells, in_row, of_cells)
     cells = np.moveaxis(cells, 2, 3).reshape(len(energies), -1)[blocks]
     uneven = (cells.std(1) / energies[blocks]).mean()
     dy, dx = (np.gradient(gaussian(grey, _BLUR, (1, 2)), axis=axis) for axis in (1, 2))
     yy, xx, xy = (_of_blocks(product, side)[blocks, 0] for product in (dy * dy, dx * dx, dx * dy))
-    directed = (np.hypot(xx - yy, 2 * xy) / (xx + yy + _TINY)).mean()
-    finer = energies[blocks].mean() / (_of_blocks(np.square(once - twice), side)[blocks, 0].mean() + _TINY)
+    directed = (np.hypot(xx - yy, 2 * xy) / (xx + yy + _MIN_ENERGY)).mean()
+    finer = energies[blocks].mean() / (_of_blocks(np.square(once - twice), side)[blocks, 0].mean() + _MIN_ENERGY)
     return float(uneven * directed**0.2 * finer**0.06)
 
 
@@ -275,14 +275,14 @@ def _of_smoothest(energies: Float32, number: int, share: float) -> npt.NDArray[n
     """Returns the deviation of noise in a band, [axes], by a share of the sorted energies [N, axes] of blocks."""
     count = min(len(energies), max(3, round(share * len(energies))))
     # The bias of selecting blocks by their energy is that for white noise.
-    bias = float(np.interp(count / len(energies), _SHARES, _LEAST[number]))
+    bias = float(np.interp(count / len(energies), _SHARES, _QUANTILE_BIASES[number]))
     least = energies[:count].mean(0, dtype=np.float64) / bias
     return np.asarray(np.sqrt(least))
 
 
 def _of_blocks(values: Float32, side: int) -> Float32:
     """Returns the means over the blocks of tiles [N, h, w, C], [blocks, C]."""
-    inner = values[:, _BORDER : SIDE - _BORDER, _BORDER : SIDE - _BORDER]
+    inner = values[:, _BORDER : TILE_SIDE - _BORDER, _BORDER : TILE_SIDE - _BORDER]
     count, blocks = len(inner), inner.shape[1] // side
     parts = inner.reshape(count, blocks, side, blocks, side, inner.shape[-1])
     return np.asarray(parts.mean((2, 4)).reshape(-1, inner.shape[-1]))
@@ -334,7 +334,7 @@ class _NoiseField:
     def __init__(self, seed: int, size: tuple[int, int], axes: int, rows: Sequence[tuple[int, int]]) -> None:
         self._size, self._rows = size, rows
         self._states: dict[tuple[int, int, int], Any] = {}
-        if size[0] * size[1] > _LARGE:
+        if size[0] * size[1] > _MAX_SINGLE_STREAM_PIXELS:
             for key in itertools.product(range(len(rows)), range(3), range(axes)):
                 self._states[key] = np.random.PCG64([seed, *key]).state
             return
@@ -377,7 +377,9 @@ class _NoiseField:
         factor = 2**band
         if factor == 1:
             return top, bottom
-        return max(0, top // factor + 1 - _BESIDE), min(self._small(band)[0], -(-bottom // factor) + 1 + _BESIDE)
+        return max(0, top // factor + 1 - _MARGIN_ROWS), min(
+            self._small(band)[0], -(-bottom // factor) + 1 + _MARGIN_ROWS
+        )
 
     @staticmethod
     def _skip(random: np.random.Generator, rows: int, width: int) -> None:
@@ -396,7 +398,9 @@ def _responses() -> npt.NDArray[np.float64]:
     for number in range(3):
         plane = field.plane(0, number, 0)[None, ..., None]
         parts = (*bands(plane), plane)
-        responses[:, number] = [float(np.square(part[:, SIDE:-SIDE, SIDE:-SIDE]).mean()) for part in parts]
+        responses[:, number] = [
+            float(np.square(part[:, TILE_SIDE:-TILE_SIDE, TILE_SIDE:-TILE_SIDE]).mean()) for part in parts
+        ]
     return responses
 
 

@@ -11,27 +11,27 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, _reprs
-from .._arrays import round_into
+from .._arrays import Float32, round_into
 from .._images.call import Call, on_object, unchanged
 from .._images.frame import Job
 from .._images.planes import gaussian, reach_of
 from .._images.region import Region, as_float
 from .._images.threads import in_threads
 from ..errors import NO_REASON, Reason
-from ._tiles import Float32, bands_of, taller, tiles
+from ._tiles import bands_of, taller, tiles
 
 #: The standard deviations of the narrow and the wide Gaussian under which slopes of edges are compared, in pixels.
-_NEAR, _FAR = 1.0, 2.0
-_STEEP = 0.02  # the least slope of an edge, in shares of white for each pixel
-_NOISY = 6.0  # the least slope of an edge, in standard deviations of the slopes of noise
+_NARROW_SIGMA, _WIDE_SIGMA = 1.0, 2.0
+_MIN_SLOPE = 0.02  # the least slope of an edge, in shares of white for each pixel
+_MIN_SLOPE_NOISE_SIGMAS = 6.0  # the least slope of an edge, in standard deviations of the slopes of noise
 #: The share of the edges that are assumed to be as sharp as the lens allows: the others are soft in the scene.
-_SHARPEST = 0.3
+_SHARPEST_SHARE = 0.3
 #: The least number of edges for an estimate.
-_FEWEST = 24
+_MIN_EDGES = 24
 _PIXEL = 1 / 12  # the variance that the area of a pixel adds to an edge, in square pixels
 _DIFFERENCE = 1 / 3  # the variance that a central difference adds, a mean over two pixels, in square pixels
-_LARGEST = 6.0  # the largest blur that is reported, in pixels
-_NOTHING = 0.15  # the least blur that is applied, in pixels
+_MAX_BLUR = 6.0  # the largest blur that is reported, in pixels
+_MIN_BLUR = 0.15  # the least blur that is applied, in pixels
 
 
 @dataclass(frozen=True, repr=False)
@@ -123,7 +123,7 @@ def _matched(job: Job, share: float) -> SharpnessInfo:
     if reason:
         return SharpnessInfo("copy", outside, inside, reason=reason)
     blur = math.sqrt(max(0.0, outside**2 - inside**2) * share)
-    if blur < _NOTHING:
+    if blur < _MIN_BLUR:
         return SharpnessInfo("copy", outside, inside)
     _blur(job, blur)
     return SharpnessInfo("blur", outside, inside, blur)
@@ -134,19 +134,19 @@ def blur_of(patches: Float32) -> float:
     if not len(patches):
         return math.nan
     grey = patches[..., :3].mean(-1) if patches.shape[-1] >= 3 else patches[..., 0]
-    near, far = _slopes(grey, _NEAR), _slopes(grey, _FAR)
+    near, far = _slopes(grey, _NARROW_SIGMA), _slopes(grey, _WIDE_SIGMA)
     steep = np.hypot(*near)
     noise = float(np.median(steep)) / 1.18 if steep.any() else 0.0
-    edges = _ridges(steep, near) & (steep > max(_STEEP, _NOISY * min(noise, _STEEP)))
-    margin = math.ceil(2 * _FAR)
+    edges = _ridges(steep, near) & (steep > max(_MIN_SLOPE, _MIN_SLOPE_NOISE_SIGMAS * min(noise, _MIN_SLOPE)))
+    margin = math.ceil(2 * _WIDE_SIGMA)
     edges[:, :margin] = edges[:, -margin:] = edges[:, :, :margin] = edges[:, :, -margin:] = False
-    if np.count_nonzero(edges) < _FEWEST:
+    if np.count_nonzero(edges) < _MIN_EDGES:
         return math.nan
     ratio = np.square(steep[edges] / np.maximum(np.hypot(*far)[edges], 1e-9))
     # The slope of a step of blur s under a Gaussian of variance a² is proportional to (s² + a²) ^ -½.
-    near_square, far_square = _NEAR**2 + _DIFFERENCE, _FAR**2 + _DIFFERENCE
+    near_square, far_square = _NARROW_SIGMA**2 + _DIFFERENCE, _WIDE_SIGMA**2 + _DIFFERENCE
     variance = (far_square - ratio * near_square) / np.maximum(ratio - 1, 1e-6) - _PIXEL
-    return min(math.sqrt(max(0.0, float(np.quantile(variance, _SHARPEST)))), _LARGEST)
+    return min(math.sqrt(max(0.0, float(np.quantile(variance, _SHARPEST_SHARE)))), _MAX_BLUR)
 
 
 def _slopes(grey: Float32, deviation: float) -> tuple[Float32, Float32]:

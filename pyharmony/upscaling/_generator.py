@@ -1,4 +1,4 @@
-"""The generator of `pyharmony.models.srgan` in NumPy, so that upscaling does not need torch.
+"""The generator of `pyharmony.networks.models.srgan` in NumPy, so that upscaling does not need torch.
 
 Every function here computes the same as its counterpart in the torch module in evaluation mode; the tests compare them.
 Images have their channels last, and batch norms are folded into the convolutions before them.
@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._arrays import Float32
 from .._header import arrays_of, damage
 from .._images.threads import check_ended
 from ..errors import WeightsError
 from ..ops.convolution import convolution
 from ..ops.layers import conv_of, folded, shipped
-from ._tiles import Float32, Pass, resampled
+from ._tiles import Pass, resampled
 
 #: The radius of bicubic interpolation, in pixels.
 _BICUBIC = 2

@@ -51,7 +51,7 @@ def trained(weights: PathLike) -> Method:
     """Returns a method that uses weights of `srgan` trained by the user: `super_resolve(image, method=trained(path))`.
 
     Args:
-        weights: the path of a file by ``pyharmony train srgan`` or `pyharmony.models.save`, of any settings.
+        weights: the path of a file by ``pyharmony train srgan`` or `pyharmony.networks.models.save`, of any settings.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -87,7 +87,7 @@ def _interpolation(kernel: str, reach: int) -> Callable[[int], tuple[Pass, ...]]
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("srgan", "the generator of a small SRGAN, `pyharmony.models.srgan`", _shipped_passes, _WEIGHTS),
+        Method("srgan", "the generator of a small SRGAN, `pyharmony.networks.models.srgan`", _shipped_passes, _WEIGHTS),
         Method("lanczos", "Lanczos interpolation over three pixels, by Pillow", _interpolation("LANCZOS", 3)),
         Method("bicubic", "bicubic interpolation, by Pillow", _interpolation("BICUBIC", 2)),
     )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _checks
-from .._arrays import VALUE_RANGE, NumpyArray
+from .._arrays import VALUE_RANGE, Float32, NumpyArray
 from .._cuda import Place, is_device_array
 from .._images.call import Call, Item, Work, deliver, on_one_image, open_item
 from .._images.fill import fill
@@ -22,10 +22,10 @@ from .._images.region import Region, check_finite
 from .._images.threads import in_threads
 from ..errors import ArgumentError, DeviceError, DTypeError, OutOfMemory, PyHarmonyError
 from ._methods import METHODS, Method, method_of
-from ._tiles import Float32, Pass, enlarged
+from ._tiles import Pass, enlarged
 
 #: The least side of a tile: for smaller ones the surroundings take much more time than the tile.
-_LEAST = 16
+_MIN_TILE = 16
 #: The default side of tiles.
 TILE = 256
 
@@ -98,7 +98,7 @@ def super_resolve(call: Call, scale: int = 2, *, method: str | Method = "auto", 
     """
     if isinstance(scale, bool) or not isinstance(scale, (int, float, np.number)) or scale not in (2, 4):
         raise ArgumentError(f"scale: {scale!r}, expected 2 or 4")
-    side = _checks.whole(tile, "tile", low=_LEAST)
+    side = _checks.whole(tile, "tile", low=_MIN_TILE)
     implementation, factor = method_of(method), int(scale)
     passes = implementation.passes(factor)
     shared = {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}

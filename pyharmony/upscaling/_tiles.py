@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from .._arrays import Float32
 from .._images.region import Region
-
-Float32 = npt.NDArray[np.float32]
 
 
 class Pass(NamedTuple):

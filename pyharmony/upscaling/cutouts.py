@@ -12,7 +12,7 @@ from ._super_resolve import TILE, enlarge
 __all__ = ["enlarged_where"]
 
 #: The margin around a tile within which alpha affects its enlargement, in pixels.
-_BESIDE = 2
+_TILE_MARGIN = 2
 
 
 def enlarged_where(image: NumpyArray, factor: int, method: str | Method, part: Region) -> NumpyArray:
@@ -21,10 +21,10 @@ def enlarged_where(image: NumpyArray, factor: int, method: str | Method, part: R
     Tiles without visible pixels stay transparent, and take neither time nor memory.
     """
     out = np.zeros((factor * image.shape[0], factor * image.shape[1], 4), image.dtype)
-    near = part.expand(_BESIDE, image.shape)
+    near = part.expand(_TILE_MARGIN, image.shape)
 
     def is_visible(tile: Region) -> bool:
-        around = tile.expand(_BESIDE, image.shape).overlap(near)
+        around = tile.expand(_TILE_MARGIN, image.shape).overlap(near)
         return not around.empty and bool(around.of(image)[..., 3].any())
 
     enlarge(image, out, factor, method_of(method).passes(factor), TILE, is_visible)
