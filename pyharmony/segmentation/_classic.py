@@ -12,27 +12,28 @@ from typing import Any
 
 import numpy as np
 
+from .._arrays import Bools, Box, Float32, Pixels
 from .._images.sizes import fitted, resized
 from ..ops.distance import distance_inside
 from ._network import Prompts
-from .layers import Bools, Box, Float32, Layer, Pixels, connected, sampled
+from .layers import Layer, connected, sampled
 
 #: The longer side of the image on which GrabCut works, in pixels.
 _GRABCUT_SIDE = 384
 #: The longer side of the image on which the random walker works, in pixels.
 _WALKER_SIDE = 256
 #: The radius around a click that has the click's label with certainty, in longer sides of the image.
-_SURE = 0.012
+_CERTAIN_RADIUS = 0.012
 #: The radius around a click that the object may cover if there is no other prompt, in longer sides of the image.
-_PERHAPS = 0.22
+_POSSIBLE_RADIUS = 0.22
 #: The number of iterations of GrabCut.
 _ROUNDS = 5
 #: How strongly the random walker avoids image edges.
 _BETA = 300.0
 #: The radius of the middle of a box, which is certainly on the object, in half sides of the box.
-_MIDDLE = 0.4
+_BOX_CORE_RADIUS = 0.4
 #: The largest error of the contour of a rough mask, in square roots of its area.
-_ROUGH = 0.15
+_MAX_CONTOUR_ERROR = 0.15
 #: The random walker's seeds are where a prior mask is below this or above 1 less this.
 _STARTS = 0.15
 
@@ -59,7 +60,7 @@ class ClassicCutter:
         """Returns one mask, computed from `last` as the prior."""
         height, width = self.picture.shape[:2]
         whole = (0, 0, width, height)
-        inside, outside = (self._near(prompts, label, _SURE) for label in (1, 0))
+        inside, outside = (self._near(prompts, label, _CERTAIN_RADIUS) for label in (1, 0))
         if last is not None:
             prior = _ramp(sampled(last, whole, self.size) > 0.5)
             if (box := prompts.limit) is not None:
@@ -70,7 +71,7 @@ class ClassicCutter:
             prior, frame = self._boxed(prompts.box)
             outside |= frame
         else:
-            prior = np.where(self._near(prompts, 1, _PERHAPS), np.float32(0.5), np.float32(0))
+            prior = np.where(self._near(prompts, 1, _POSSIBLE_RADIUS), np.float32(0.5), np.float32(0))
         values = self.solve(self.small, inside, outside & ~inside, prior)
         return [connected(Layer(whole, values, 0.5), prompts.inside)]
 
@@ -82,7 +83,7 @@ class ClassicCutter:
         u = np.abs(x - (box[0] + box[2]) / 2 * across) / max((box[2] - box[0]) / 2 * across, 0.5)
         v = np.abs(y - (box[1] + box[3]) / 2 * down) / max((box[3] - box[1]) / 2 * down, 0.5)
         frame = np.maximum(u, v) > 1
-        prior = np.where(np.hypot(u, v) < _MIDDLE, 1.0, np.where(frame, 0.0, 0.5)).astype(np.float32)
+        prior = np.where(np.hypot(u, v) < _BOX_CORE_RADIUS, 1.0, np.where(frame, 0.0, 0.5)).astype(np.float32)
         return prior, frame
 
     def _near(self, prompts: Prompts, label: int, reach: float) -> Bools:
@@ -100,7 +101,7 @@ class ClassicCutter:
 
 def _ramp(region: Bools) -> Float32:
     """Returns a mask in [0, 1] of a rough region [h, w], a ramp by the distance from its contour, where it is 0.5."""
-    reach = max(2.0, _ROUGH * float(np.count_nonzero(region)) ** 0.5)
+    reach = max(2.0, _MAX_CONTOUR_ERROR * float(np.count_nonzero(region)) ** 0.5)
     apart = distance_inside(np.pad(region, 1)) - distance_inside(np.pad(~region, 1, mode="edge"))
     sureness: Float32 = np.clip(0.5 + apart[1:-1, 1:-1] / (2 * reach), 0, 1).astype(np.float32)
     return sureness

@@ -1,4 +1,4 @@
-"""The network of clicks, `pyharmony.models.clicks`, in NumPy, so that segmentation does not need torch.
+"""The network of clicks, `pyharmony.networks.models.clicks`, in NumPy, so that segmentation does not need torch.
 
 Every function here computes the same as its counterpart in the torch module in evaluation mode; the tests compare them.
 Images have their channels last, and batch norms are folded into the convolutions before them.
@@ -11,18 +11,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._arrays import Float32
 from .._header import arrays_of, damage
 from .._images.region import bounding_box
 from ..errors import WeightsError
 from ..ops.convolution import convolution, enlarged, linear, product
-from ..ops.layers import Conv, Float32, conv_of, folded, layer_norm, shipped
+from ..ops.layers import Conv, conv_of, folded, layer_norm, shipped
 from ._edges import between
 
-#: The number of masks for a prompt, as in `pyharmony.models.clicks`.
+#: The number of masks for a prompt, as in `pyharmony.networks.models.clicks`.
 MASKS = 3
-#: The value inside a box that is passed as the mask of a prompt, as in `pyharmony.models.clicks`.
+#: The value inside a box that is passed as the mask of a prompt, as in `pyharmony.networks.models.clicks`.
 BOXED = 0.5
-#: The standard deviations of the bumps around clicks, in sides of the image, as in `pyharmony.models.clicks`.
+#: The standard deviations of the bumps around clicks, in sides of the image, as in `pyharmony.networks.models.clicks`.
 _REACHES = (0.012, 0.12)
 #: The standard deviation of the weights for the colour at a click, in sides of the image, as there.
 _SAMPLED = 0.008
@@ -31,7 +32,7 @@ _LEVELS = (0, 2, 4, 10, 11)
 #: The strides of the blocks of EfficientNet-Lite0 by their numbers; those of all others are 1.
 _STRIDES = {1: 2, 3: 2, 5: 2, 11: 2}
 #: The number of levels by which heads are detected.
-_FOUND_BY = 4
+_HEAD_LEVELS = 4
 
 
 class Cut(NamedTuple):
@@ -215,7 +216,7 @@ def _assembled(config: Mapping[str, Any], state: dict[str, Float32]) -> Network:
         tensors["finder.planes.weight"], tensors["finder.planes.bias"] = conv_of(state, "finder.planes")
         finder += [
             (_folded(state, f"finder.beside.{i}.conv", f"finder.beside.{i}.norm"), _pair(state, f"finder.blocks.{i}"))
-            for i in range(_FOUND_BY)
+            for i in range(_HEAD_LEVELS)
         ]
     edges, scene = bool(config.get("edges")), bool(config.get("scene"))
     if scene:

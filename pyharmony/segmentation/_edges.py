@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._arrays import Box, Float32, Pixels
 from .._images.levels import shares_of
 from .._images.sizes import fitted, resized
 from ..ops import guided_filter
-from .layers import Box, Float32, Layer, Pixels
+from .layers import Layer
 
 #: The longer side of the image on which the affine functions are fitted.
-_SIDE = 640
+_FIT_SIDE = 640
 #: The radius of the window around a place in which the function of its colours is fitted, in pixels of the layer.
 _RADIUS = 1.5
 #: The regularisation of that fit, for colours in [0, 1].
 _RIDGE = 2e-4
 #: The least gradient of a mask, per pixel.
-_FLAT = 1e-3
+_MIN_MASK_GRADIENT = 1e-3
 #: The contrast of the result about one half.
 _CONTRAST = 1.4
 #: The largest distance from the contour at which colours are compared, in pixels of the layer.
-_ACROSS = 2
+_MAX_COLOR_DISTANCE = 2
 #: The largest number of copies of a picture that are kept.
 _COPIES = 8
 #: The least share of either side of the contour in the window around a place on it.
-_BOTH = 0.2
+_MIN_SIDE_SHARE = 0.2
 
 
 class Copies:
@@ -66,7 +67,7 @@ def at_full_size(image: Pixels | Copies, layer: Layer) -> Pixels:
     left, top, right, bottom = layer.box
     whole = np.zeros(picture.shape[:2], np.uint8)
     part = picture[top:bottom, left:right]
-    size = fitted((right - left, bottom - top), _SIDE)
+    size = fitted((right - left, bottom - top), _FIT_SIDE)
     guide = copies.guide(size, layer.box)
     radius = max(1, round(_RADIUS * max(size) / max(layer.values.shape)))
     coarse = _ramp(resized(layer.values.astype(np.float32, copy=False), size), radius)
@@ -82,14 +83,14 @@ def contrast(picture: Pixels | Copies, layer: Layer) -> float:
     colours = copies.part((width, height), layer.box).astype(np.float32)
     inside = (layer.values > 0.5).astype(np.float32)
     outside = np.float32(1) - inside
-    shares = [guided_filter.mean(region, _ACROSS) for region in (inside, outside)]
-    contour = np.minimum(*shares) > _BOTH
+    shares = [guided_filter.mean(region, _MAX_COLOR_DISTANCE) for region in (inside, outside)]
+    contour = np.minimum(*shares) > _MIN_SIDE_SHARE
     if not contour.any():
         return 0.0
     squares = np.zeros(np.count_nonzero(contour), np.float32)
     for channel in range(3):
         near, far = (
-            guided_filter.mean(colours[..., channel] * region, _ACROSS)[contour] / share[contour]
+            guided_filter.mean(colours[..., channel] * region, _MAX_COLOR_DISTANCE)[contour] / share[contour]
             for region, share in zip((inside, outside), shares, strict=True)
         )
         squares += np.square(near - far)
@@ -117,6 +118,6 @@ def _ramp(values: Float32, radius: int) -> Float32:
     """
     down, across = np.gradient(values) if min(values.shape) > 1 else (values * 0, values * 0)
     # The approximate distance from the contour, in pixels.
-    away = (values - np.float32(0.5)) / np.maximum(np.hypot(down, across), np.float32(_FLAT))
+    away = (values - np.float32(0.5)) / np.maximum(np.hypot(down, across), np.float32(_MIN_MASK_GRADIENT))
     narrow: Float32 = np.clip(np.float32(0.5) + away / np.float32(2 * radius), 0, 1)
     return narrow

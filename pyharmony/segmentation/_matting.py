@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._arrays import Bools, Float32, Pixels
 from .._images.levels import levels_of_shares, shares_of
 from .._images.region import bounding_box
 from .._images.sizes import fitted, resized
 from ..ops import guided_filter, matting
 from ..ops.distance import distance_inside
 from ._edges import at_full_size
-from .layers import Bools, Float32, Layer, Pixels
+from .layers import Layer
 
 #: The longer side of the image on which alpha is solved for.
-_SIDE = 448
+_SOLVE_SIDE = 448
 #: The width of the band beyond uncertain pixels of a mask, in pixels of the mask.
 _BAND = 2.0
 #: The least value that is certainly inside; values up to 1 less this are certainly outside.
-_SURE = 0.95
+_MIN_CERTAIN_VALUE = 0.95
 #: The regularisation of the matting Laplacian, for colours in [0, 1].
 _RIDGE = 2e-5
 #: The least weight of the guided filter's alpha in the equations.
@@ -30,11 +31,11 @@ _PRIOR = 1e-3
 #: The largest number of steps of conjugate gradients.
 _STEPS = 60
 #: The weight of the guided filter's alpha that is added if colours do not vary at all.
-_BLIND = 1.0
+_MAX_PRIOR_WEIGHT = 1.0
 #: The radius of the window in which the variance of colours is computed, in pixels.
-_NEAR = 5
+_VARIANCE_RADIUS = 5
 #: The variance of colours in [0, 1] at which that added weight is halved.
-_PLAIN = 1e-4
+_HALF_WEIGHT_VARIANCE = 1e-4
 #: The radius of the window in which alpha is fitted to colours for the full resolution, in pixels.
 _RADIUS = 1
 #: The regularisation of that fit, for colours in [0, 1].
@@ -48,14 +49,14 @@ _BRUSH_SIDE = 640
 #: The weight of the mask under the brush: of 1e-5 to 1e-2 it had the least error on 35 photographs with fine edges.
 _BRUSH_PRIOR = 1e-2
 #: The least margin around the brush within which the mask is known, in pixels.
-_AROUND = 24
+_MIN_BRUSH_MARGIN = 24
 
 
 def soft_alpha(picture: Pixels, layer: Layer) -> Pixels:
     """Returns the alpha [H, W] of the object under a rough mask of an image [H, W, 3], 0 to 255."""
     left, top, right, bottom = layer.box
     wide, high = right - left, bottom - top
-    size = fitted((wide, high), _SIDE)
+    size = fitted((wide, high), _SOLVE_SIDE)
     values = resized(layer.values.astype(np.float32, copy=False), size)
     band = _unsure(values, _BAND * max(size) / max(layer.values.shape))
     if min(size) < 3 or not band.any():
@@ -82,7 +83,7 @@ def alpha_within(picture: Pixels, mask: Pixels, region: Pixels) -> Pixels:
     box = bounding_box(region)
     if box.empty:
         return mask
-    box = box.expand(max(_AROUND, round(max(box.shape) / 8)), mask.shape)
+    box = box.expand(max(_MIN_BRUSH_MARGIN, round(max(box.shape) / 8)), mask.shape)
     part, own, within = box.of(picture), box.of(mask), box.of(region)
     size = fitted(box.shape[::-1], _BRUSH_SIDE)
     share = resized(shares_of(within), size)
@@ -101,7 +102,7 @@ def alpha_within(picture: Pixels, mask: Pixels, region: Pixels) -> Pixels:
 
 def _unsure(values: Float32, reach: float) -> Bools:
     """Returns where values [h, w] are uncertain, or within the reach of such a place."""
-    unsure = (values > 1 - _SURE) & (values < _SURE)
+    unsure = (values > 1 - _MIN_CERTAIN_VALUE) & (values < _MIN_CERTAIN_VALUE)
     inside = values > 0.5
     # At a step from 0 to 1 both sides are uncertain.
     for axis in (0, 1):
@@ -130,6 +131,8 @@ def _trust(guide: Float32) -> Float32:
     planes = [np.ascontiguousarray(guide[..., channel]) for channel in range(3)]
     varied = np.zeros(guide.shape[:2], np.float32)
     for plane in planes:
-        varied += guided_filter.mean(plane * plane, _NEAR) - guided_filter.mean(plane, _NEAR) ** 2
-    trust: Float32 = np.float32(_PRIOR) + np.float32(_BLIND * _PLAIN) / (varied.clip(0, None) + np.float32(_PLAIN))
+        varied += guided_filter.mean(plane * plane, _VARIANCE_RADIUS) - guided_filter.mean(plane, _VARIANCE_RADIUS) ** 2
+    trust: Float32 = np.float32(_PRIOR) + np.float32(_MAX_PRIOR_WEIGHT * _HALF_WEIGHT_VARIANCE) / (
+        varied.clip(0, None) + np.float32(_HALF_WEIGHT_VARIANCE)
+    )
     return trust

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .. import _checks, _header, _install, _shipped
+from .._arrays import Pixels
 from ..errors import WeightsError
 from ..typing import PathLike
 from . import _classic, _clicks, _pose_network
 from ._network import NetworkCutter, Prompts
 from ._poses import Poses
-from .layers import Layer, Pixels
+from .layers import Layer
 from .scores import Facts, Weights
 
 _NO_WEIGHTS = "it needs the weights"
@@ -109,7 +110,7 @@ _WEIGHTS = "clicks"
 #: The name of the weights of the network on features of ImageNet, and of its method.
 _FEATURED = "clicks-imagenet"
 #: The name of the method by the network on features of ImageNet without poses of people.
-_ALONE = "clicks-imagenet-alone"
+_CLICKS_WITHOUT_POSES = "clicks-imagenet-alone"
 _SUMMARY = "the network of clicks on features pretrained on ImageNet"
 #: The method 'auto': the best with one click on the validation photos.
 DEFAULT = _FEATURED
@@ -121,7 +122,9 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method(_FEATURED, _SUMMARY, _featured, weights=_FEATURED, people=True, scored=_SCORED),
-        Method(_WEIGHTS, "the network of clicks, `pyharmony.models.clicks`", _alone(_WEIGHTS), weights=_WEIGHTS),
+        Method(
+            _WEIGHTS, "the network of clicks, `pyharmony.networks.models.clicks`", _alone(_WEIGHTS), weights=_WEIGHTS
+        ),
         Method("grabcut", "GrabCut, by OpenCV", _classic.grabcut, (_OPENCV,)),
         Method("random_walker", "the random walker, by scikit-image", _classic.random_walker, (_SKIMAGE,)),
         *(
@@ -132,7 +135,7 @@ METHODS: dict[str, Method] = {
             )
         ),
         Method(
-            _ALONE,
+            _CLICKS_WITHOUT_POSES,
             f"{_FEATURED} without poses of people",
             _alone(_FEATURED),
             weights=_FEATURED,

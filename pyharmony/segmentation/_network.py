@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._arrays import Box, Float32, Pixels
 from .._images.levels import shares_of
 from .._images.sizes import block_means, resized
 from .._images.threads import check_ended, in_threads
@@ -15,28 +16,28 @@ from . import _clicks
 from ._poses import Poses
 from .corrections import corrected
 from .heads import Head, among_people, heads_of, in_picture, merged, quarters
-from .layers import Box, Float32, Layer, Pixels, box_of, by_scores, connected, iou, sampled
+from .layers import Layer, box_of, by_scores, connected, iou, sampled
 
 #: The margin of the crop at each side of the object, in the object's sides.
 _MARGIN = 0.25
 #: The least side of the crop, in the image's sides.
-_NEAREST = 0.1
+_MIN_CROP_SHARE = 0.1
 #: The share of its side by which a crop is widened because the object extends beyond it.
 _STEP = 0.4
 #: The width of the rim of a crop's mask in which an object counts as extending beyond it, in pixels of the mask.
-_RIM = 3
+_CROP_RIM = 3
 #: The share of the image from which on a crop shows no more detail.
-_WHOLE = 0.75
+_MAX_CROP_SHARE = 0.75
 #: The least longer side of an image that is reduced before large crops of it are, in pixels.
-_ENOUGH = 1000
+_MIN_REDUCED_SIDE = 1000
 #: The least number of the reduced image's pixels for each pixel of a view that is resampled from it, along each side.
-_FINER = 2
+_MIN_OVERSAMPLING = 2
 #: How far an object may extend beyond the box that is drawn around it, in sides of the box.
-_DRAWN = 0.02
+_BOX_MARGIN = 0.02
 #: The least intersection over union of masks that count as the same.
-_SAME = 0.8
+_SAME_MASK_IOU = 0.8
 #: The largest side of the network's input in a quick segmentation.
-_QUICK = 192
+_MAX_QUICK_SIDE = 192
 #: The largest number of masks that are returned.
 COUNT = 3
 
@@ -96,7 +97,7 @@ class NetworkCutter:
         self._crowd: _clicks.Crowd | None = None
         self._heads: list[Head] | None = None
         # Most views of large images are resampled from block means of so many pixels along each side.
-        self._every = max(1, max(self.picture.shape[:2]) // _ENOUGH)
+        self._every = max(1, max(self.picture.shape[:2]) // _MIN_REDUCED_SIDE)
         self._fewer = block_means(self.picture, self._every)
 
     @property
@@ -135,7 +136,7 @@ class NetworkCutter:
         """Returns the best mask of one small view of a box and its surroundings."""
         prior = self._prior(prompts)
         box = (None if prior is None else self._near(prior, prompts)) or self.whole
-        logits, scores = self._run(box, prompts, prior, False, min(_QUICK, self.network.size))
+        logits, scores = self._run(box, prompts, prior, False, min(_MAX_QUICK_SIDE, self.network.size))
         best = int(scores.argmax())
         return connected(Layer(box, _clicks.sigmoid(logits[best]), float(scores[best])), prompts.inside)
 
@@ -155,8 +156,8 @@ class NetworkCutter:
         region = layer.values > 0.5
         across, down = round(_STEP * (box[2] - box[0])), round(_STEP * (box[3] - box[1]))
         steps = [
-            (region[:, :_RIM].any(), -across, 0, 0), (region[:_RIM].any(), -down, 0, 0),
-            (region[:, -_RIM:].any(), across, width, 1), (region[-_RIM:].any(), down, height, 1),
+            (region[:, :_CROP_RIM].any(), -across, 0, 0), (region[:_CROP_RIM].any(), -down, 0, 0),
+            (region[:, -_CROP_RIM:].any(), across, width, 1), (region[-_CROP_RIM:].any(), down, height, 1),
         ]  # fmt: skip
         corners = []
         for side, (touches, step, end, last) in zip(box, steps):
@@ -223,15 +224,15 @@ class NetworkCutter:
         left, top, right, bottom = (float(x) for x in object_box)
         for x, y in prompts.inside:
             left, top, right, bottom = min(left, x), min(top, y), max(right, x + 1), max(bottom, y + 1)
-        across = max((right - left) * (1 + 2 * _MARGIN), _NEAREST * width)
-        down = max((bottom - top) * (1 + 2 * _MARGIN), _NEAREST * height)
+        across = max((right - left) * (1 + 2 * _MARGIN), _MIN_CROP_SHARE * width)
+        down = max((bottom - top) * (1 + 2 * _MARGIN), _MIN_CROP_SHARE * height)
         # Neither side is more than twice the other, or the object would be distorted.
         across, down = max(across, down / 2), max(down, across / 2)
         middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
         left, top = max(0, round(middle_x - across / 2)), max(0, round(middle_y - down / 2))
         right, bottom = min(width, round(middle_x + across / 2)), min(height, round(middle_y + down / 2))
         area = (right - left) * (bottom - top)
-        return (left, top, right, bottom) if area < _WHOLE * height * width else None
+        return (left, top, right, bottom) if area < _MAX_CROP_SHARE * height * width else None
 
     def _cut_in(self, box: Box, prompts: Prompts, prior: Layer | None, mirrored: bool) -> list[Layer]:
         """Returns the network's masks in a part of the image, the best first."""
@@ -289,7 +290,7 @@ class NetworkCutter:
     def _new_view(self, box: Box, side: int) -> tuple[Float32, list[Float32]]:
         """Computes the result of `_view`, without the cache."""
         check_ended()
-        every = self._every if min(box[2] - box[0], box[3] - box[1]) >= _FINER * self._every * side else 1
+        every = self._every if min(box[2] - box[0], box[3] - box[1]) >= _MIN_OVERSAMPLING * self._every * side else 1
         source = self.picture if every == 1 else self._fewer
         part = box[0] / every, box[1] / every, box[2] / every, box[3] / every
         view = shares_of(resized(source, (side, side), part))
@@ -298,7 +299,7 @@ class NetworkCutter:
 
 def limited(layers: Sequence[Layer], box: Box) -> list[Layer]:
     """Returns masks cut to a box, with a small margin because it may be drawn too tightly."""
-    beyond = _DRAWN * (box[2] - box[0]), _DRAWN * (box[3] - box[1])
+    beyond = _BOX_MARGIN * (box[2] - box[0]), _BOX_MARGIN * (box[3] - box[1])
     within = []
     for layer in layers:
         sides = []
@@ -314,6 +315,6 @@ def distinct(layers: Sequence[Layer]) -> list[Layer]:
     """Returns the first of each group of similar masks, at most `COUNT`."""
     unique: list[Layer] = []
     for layer in layers:
-        if all(iou(layer, other) < _SAME for other in unique):
+        if all(iou(layer, other) < _SAME_MASK_IOU for other in unique):
             unique.append(layer)
     return unique[:COUNT]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, _install
+from .._arrays import Float32, Pixels
 from .._images.levels import shares_of
 from .._images.sizes import resized
 from ..errors import ArgumentError, FileError, WeightsError
@@ -26,28 +27,28 @@ from . import _onnx_file
 from ._clicks import sigmoid
 from ._methods import Cutter, Method
 from ._network import COUNT, Prompts, distinct
-from .layers import Float32, Layer, Pixels, by_scores, connected, sampled
+from .layers import Layer, by_scores, connected, sampled
 
 #: The mean of colours in [0, 1] in ImageNet, which nearly all networks subtract.
 _MEAN = (0.485, 0.456, 0.406)
 #: The standard deviation of colours in [0, 1] in ImageNet, by which nearly all networks divide.
 _STD = (0.229, 0.224, 0.225)
 #: The side of an encoder's image if the file does not specify it, in pixels.
-_SIDE = 1024
+_DEFAULT_IMAGE_SIDE = 1024
 #: The side of a decoder's mask input if the file does not specify it, in pixels.
-_SMALL = 256
+_DEFAULT_MASK_SIDE = 256
 #: The side of a saliency network's image if the file does not specify it, in pixels.
 _SALIENT = 320
 #: The inputs that a decoder must have.
 _INPUTS = ("image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input")
 #: The label of a point that a decoder ignores.
-_NOTHING = -1.0
+_PADDING_LABEL = -1.0
 #: The labels of the top left and the bottom right corner of a box.
 _CORNERS = [2.0, 3.0]
 #: The largest absolute logit of a mask input.
-_SURE = 10.0
+_MAX_MASK_LOGIT = 10.0
 #: The largest side of an image or mask that a file may require, in pixels.
-_MOST = 4096
+_MAX_FILE_SIDE = 4096
 #: The largest number of masks that a decoder may return for a click.
 _MASKS = 16
 #: The time limit of a network for one image or click, in seconds: known networks take some seconds on one core.
@@ -171,7 +172,7 @@ class _OnnxNetwork:
     def inputs(self) -> dict[str, tuple[int, ...]]:
         """The shape of each input by its name; 0 for a side that the file leaves open or that no image has."""
         return {
-            x.name: tuple(side if isinstance(side, int) and 0 < side <= _MOST else 0 for side in x.shape)
+            x.name: tuple(side if isinstance(side, int) and 0 < side <= _MAX_FILE_SIDE else 0 for side in x.shape)
             for x in self.session.get_inputs()
         }
 
@@ -211,7 +212,7 @@ class _OnnxNetwork:
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
             kind = value.dtype.name if isinstance(value, np.ndarray) else type(value).__name__
             raise self.wrong(f"gives {name} of {kind}", expected)
-        if value.ndim != axes or not value.size or max(value.shape) > _MOST:
+        if value.ndim != axes or not value.size or max(value.shape) > _MAX_FILE_SIDE:
             raise self.wrong(f"gives {name} of shape {list(value.shape)}", expected)
         array = value.astype(np.float32)
         if not np.isfinite(array).all():
@@ -241,7 +242,7 @@ class _Sam:
         as_planes = len(shape) == 4
         if not as_planes and len(shape) != 3:
             raise encoder.wrong(f"takes {len(shape)} axes", "expected an encoder of [1, 3, S, S] or [H, W, 3]")
-        side = (shape[2] if as_planes else max(shape[:2])) or _SIDE
+        side = (shape[2] if as_planes else max(shape[:2])) or _DEFAULT_IMAGE_SIDE
         height, width = picture.shape[:2]
         self._factor = side / max(height, width)
         self._size = max(1, round(width * self._factor)), max(1, round(height * self._factor))
@@ -257,20 +258,20 @@ class _Sam:
         # The square of the image, with its padding, that a mask input covers.
         self._square = (0, 0, round(side / self._factor), round(side / self._factor))
         self._whole = (0, 0, width, height)
-        self._small = next(iter(self._inputs["mask_input"][-1:]), 0) or _SMALL
+        self._small = next(iter(self._inputs["mask_input"][-1:]), 0) or _DEFAULT_MASK_SIDE
 
     def cut(self, prompts: Prompts, last: Layer | None = None) -> list[Layer]:
         places = [(x + 0.5, y + 0.5) for x, y in prompts.points]
         labels = [float(label) for label in prompts.labels]
         places += [(0.0, 0.0)] if prompts.box is None else [prompts.box[:2], prompts.box[2:]]
-        labels += [_NOTHING] if prompts.box is None else _CORNERS
+        labels += [_PADDING_LABEL] if prompts.box is None else _CORNERS
         size = (self._small, self._small)
         if last is None and prompts.mask is not None:
             last = Layer(self._whole, shares_of(resized(prompts.mask, size)), 0.0)
         mask = np.zeros((1, 1, *size), np.float32)
         if last is not None:
             shares = np.clip(sampled(last, self._square, size), 1e-4, 1 - 1e-4)
-            mask[0, 0] = np.clip(np.log(shares / (1 - shares)), -_SURE, _SURE)
+            mask[0, 0] = np.clip(np.log(shares / (1 - shares)), -_MAX_MASK_LOGIT, _MAX_MASK_LOGIT)
         inputs = {
             "image_embeddings": self._embedding,
             "point_coords": np.array([places], np.float32) * np.float32(self._factor),

@@ -13,7 +13,7 @@ from typing import BinaryIO
 #: The largest size of a network with the files of its weights, in bytes.
 LIMIT = 8_589_934_592
 #: The messages that may contain tensors, by the number of the field in the outer message (onnx.proto).
-_WITHIN = {
+_NESTED_MESSAGES = {
     "model": {7: "graph", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "function": {7: "node"},
@@ -24,11 +24,11 @@ _WITHIN = {
 # The numbers of fields: of a tensor's sides, of an entry of its external data, and of that entry's key and value.
 _DIMS, _EXTERNAL, _KEY, _VALUE = 1, 13, 1, 2
 #: The largest nesting depth of messages, as in protobuf.
-_DEEPEST = 100
+_MAX_NESTING = 100
 #: The largest number of values in a byte, for those of 2 bits.
 _IN_A_BYTE = 4
 #: The longest name of a file, in bytes.
-_LONGEST = 4096
+_MAX_NAME_BYTES = 4096
 
 #: The start and end of a field's bytes in the file, or its value and None.
 Field = tuple[int, int, "int | None"]
@@ -82,14 +82,14 @@ def _tensors(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
     while stack:
         kind, fields = stack[-1]
         for number, first, last in fields:
-            within = _WITHIN[kind].get(number)
+            within = _NESTED_MESSAGES[kind].get(number)
             if last is None or within is None:
                 continue
             if within == "tensor":
                 yield first, last
                 continue
-            if len(stack) == _DEEPEST:
-                raise ValueError(f"its graphs are nested more than {_DEEPEST} messages deep")
+            if len(stack) == _MAX_NESTING:
+                raise ValueError(f"its graphs are nested more than {_MAX_NESTING} messages deep")
             stack.append((within, _fields(file, first, last)))
             break
         else:
@@ -114,8 +114,8 @@ def _declared(file: BinaryIO, first: int, last: int) -> tuple[int, set[str]]:
 
 
 def _text(file: BinaryIO, first: int, last: int) -> str:
-    if last - first > _LONGEST:
-        raise ValueError(f"a name of {last - first:,} bytes, expected at most {_LONGEST}")
+    if last - first > _MAX_NAME_BYTES:
+        raise ValueError(f"a name of {last - first:,} bytes, expected at most {_MAX_NAME_BYTES}")
     file.seek(first)
     return file.read(last - first).decode()
 

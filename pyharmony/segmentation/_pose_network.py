@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _shipped
+from .._arrays import Float32
 from .._header import arrays_of, damage
 from ..errors import WeightsError
 from ..ops.convolution import convolution, enlarged
-from ..ops.layers import Float32, shipped
+from ..ops.layers import shipped
 
 #: The name of the weights.
 WEIGHTS = "pose"

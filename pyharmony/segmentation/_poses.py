@@ -12,32 +12,31 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from .._arrays import Float32, Float64, Pixels
 from .._images.levels import shares_of
 from .._images.sizes import block_means, resized
 from .._images.threads import check_ended, in_threads
 from ._clicks import sigmoid
 from ._pose_network import Networks, networks
 from .heads import area, both
-from .layers import Float32, Pixels
 
 #: The least score of a detection, 0 to 1.
 _DETECTED = 0.25
 #: The least score of a pose, 0 to 1.
 POSED = 0.5
 #: The least intersection over union of boxes of one person.
-_SAME = 0.3
+_SAME_BOX_IOU = 0.3
 #: For each grid of anchors of the detector: the distance between them, and the number of boxes at each.
 _PLACES = ((8, 2), (16, 2), (32, 6))
 #: The side of the square around a person, in distances from the hips to the farthest point of the body.
-_AROUND = 2.5
+_SQUARE_SIDE = 2.5
 #: Poses whose noses are nearer than this share of the longer torso are of one person.
 _NOSES = 0.3
 #: The largest absolute logit of a mask.
 _LOGITS = 20.0
 #: The largest number of image pixels for one pixel of a network's input; beyond it the image is reduced first.
-_FINER = 2
+_MAX_REDUCTION = 2
 
 # The numbers of points; those of the mouth are its corners.
 NOSE = 0
@@ -45,8 +44,6 @@ EYES = (2, 5)
 MOUTH = (9, 10)
 SHOULDERS = (11, 12)
 HIPS = (23, 24)
-
-Float = npt.NDArray[np.float64]
 
 
 class Square(NamedTuple):
@@ -60,7 +57,7 @@ class Square(NamedTuple):
     side: float
     turn: float
 
-    def matrix(self, count: int) -> Float:
+    def matrix(self, count: int) -> Float64:
         """Returns the matrix [2, 3] from places in a view of so many pixels a side to places in the image."""
         scale = self.side / count
         cos, sin = math.cos(self.turn) * scale, math.sin(self.turn) * scale
@@ -75,12 +72,12 @@ class Pose(NamedTuple):
     score: float  # the confidence that a person is in the square, 0 to 1
     #: [33, 4]: x and y in pixels, the first pixel begins at (0, 0); the likelihoods that the point is visible and that
     #: it is in the square, 0 to 1.
-    points: Float
+    points: Float64
     square: Square  # the part of the image on which the network ran
     logits: Float32  # the mask of that part, [S, S]
     detected: float  # the detector's confidence, 0 to 1; 0 if the square is not one of its detections
 
-    def place(self, numbers: Sequence[int]) -> Float:
+    def place(self, numbers: Sequence[int]) -> Float64:
         """Returns the mean (x, y) of some points."""
         return self.points[list(numbers), :2].mean(0)
 
@@ -118,7 +115,7 @@ class _Detection(NamedTuple):
     """A detected person: a score, the box of the head, and the square around the person."""
 
     score: float
-    values: Float
+    values: Float64
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -129,7 +126,7 @@ class _Detection(NamedTuple):
     def square(self) -> Square:
         x, y, end_x, end_y = self.values[4:8].tolist()
         turn = math.pi / 2 - math.atan2(y - end_y, end_x - x)
-        side = max(1.0, _AROUND * math.hypot(end_x - x, end_y - y))
+        side = max(1.0, _SQUARE_SIDE * math.hypot(end_x - x, end_y - y))
         return Square(x, y, side, math.remainder(turn, 2 * math.pi))
 
 
@@ -221,7 +218,7 @@ def _merged(detected: Sequence[_Detection]) -> list[_Detection]:
     left, people = sorted(detected, key=lambda one: -one.score), []
     while left:
         first = left[0]
-        overlaps = [one is first or _overlap(one.box, first.box) > _SAME for one in left]
+        overlaps = [one is first or _overlap(one.box, first.box) > _SAME_BOX_IOU for one in left]
         group = [one for one, same in zip(left, overlaps, strict=True) if same]
         scores = np.array([one.score for one in group])
         values = np.average([one.values for one in group], axis=0, weights=scores)
@@ -253,7 +250,7 @@ def _view(picture: Pixels, square: Square, side: int) -> Float32:
 
     height, width = picture.shape[:2]
     matrix = square.matrix(side)
-    every = max(1, int(square.side / side / _FINER))
+    every = max(1, int(square.side / side / _MAX_REDUCTION))
     ends = matrix[:, :2] @ np.array([[0, side, 0, side], [0, 0, side, side]]) + matrix[:, 2:]
     # Only the part that the square needs is reduced.
     sides = zip(ends, (width, height), strict=True)

@@ -9,31 +9,32 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from .._arrays import Bools, Pixels, Rectangle
 from .._images.region import bounding_box
 from .._images.sizes import resized
 from ._network import NetworkCutter
 from ._poses import EYES, HIPS, MOUTH, POSED, SHOULDERS, Pose, Square
-from .heads import Area, rectangle_of
-from .layers import Bools, Pixels, iou_of_regions
-from .people import THERE, among_people, head_around_face, mostly_people
+from .heads import rectangle_of
+from .layers import iou_of_regions
+from .people import MIN_POSE_PEOPLE, among_people, head_around_face, mostly_people
 
 #: The side of the grid on which masks are compared.
-_SIDE = 128
+_GRID_SIDE = 128
 #: The least intersection over union of a pose's mask and another mask with which the pose belongs to that mask.
-_SAME = 0.4
+_POSE_MASK_IOU = 0.4
 #: The side of the square around a mask in which a pose is estimated once more, in the mask's longer sides.
 _SQUARE = 1.25
 # The numbers of points; those of the feet are ankles, heels and toes.
 _KNEES = (25, 26)
 _FEET = (27, 28, 29, 30, 31, 32)
 #: The least score with which a point is visible, 0 to 1.
-_SEEN = 0.5
+_MIN_POINT_SCORE = 0.5
 #: The largest distance from a mask at which a point belongs to it, in torsos.
-_NEAR = 0.15
+_MAX_POINT_DISTANCE = 0.15
 #: The largest height of the lowest point of the feet below the end of a mask that ends at the feet, in torsos.
 _LACKS = 0.2
 #: The largest height of the end of such a mask below that point, where skis are, in torsos.
-_BEYOND = 0.4
+_MAX_END_BELOW = 0.4
 #: The knees of a sitting person are less than so many torsos below the hips. Of 19 people in photos whose knees are
 #: visible, two who sit or ride a horse are at 0.07 and 0.48, and 17 who stand, ski or are astride a bicycle from 0.56
 #: on; a crouching person counts as sitting.
@@ -58,7 +59,7 @@ class Posture(NamedTuple):
         160.0
     """
 
-    head: Area
+    head: Rectangle
     feet: float | None
     seat: float | None
 
@@ -80,23 +81,23 @@ def pose_in(cutter: NetworkCutter, mask: Pixels) -> Pose | None:
     if cutter.poses is None:
         return None
     height, width = cutter.picture.shape[:2]
-    region = resized(mask, (_SIDE, _SIDE)) > 127
+    region = resized(mask, (_GRID_SIDE, _GRID_SIDE)) > 127
     box = bounding_box(region)
     if box.empty:
         return None
 
     def shared(pose: Pose) -> float:
-        return iou_of_regions(pose.mask(cutter.whole, (_SIDE, _SIDE)) > 0, region)
+        return iou_of_regions(pose.mask(cutter.whole, (_GRID_SIDE, _GRID_SIDE)) > 0, region)
 
     best = max(cutter.poses.all_poses(), key=shared, default=None)
-    if best is not None and shared(best) >= _SAME and among_people(cutter, best, THERE):
+    if best is not None and shared(best) >= _POSE_MASK_IOU and among_people(cutter, best, MIN_POSE_PEOPLE):
         return best
     # The detector misses many people who are small or occluded by others.
-    left, right = box.x0 * width / _SIDE, box.x1 * width / _SIDE
-    top, bottom = box.y0 * height / _SIDE, box.y1 * height / _SIDE
+    left, right = box.x0 * width / _GRID_SIDE, box.x1 * width / _GRID_SIDE
+    top, bottom = box.y0 * height / _GRID_SIDE, box.y1 * height / _GRID_SIDE
     side = _SQUARE * max(right - left, bottom - top)
     near = cutter.poses.of(Square((left + right) / 2, (top + bottom) / 2, side, 0.0))
-    is_theirs = near.score >= POSED and shared(near) >= _SAME and among_people(cutter, near, THERE)
+    is_theirs = near.score >= POSED and shared(near) >= _POSE_MASK_IOU and among_people(cutter, near, MIN_POSE_PEOPLE)
     return near if is_theirs else None
 
 
@@ -129,20 +130,20 @@ def posture_of(cutter: NetworkCutter, mask: Pixels) -> Posture | None:
 def _ends_at_feet(pose: Pose, inside: Bools, end: float, factor: float) -> bool:
     """Returns whether a mask [h, w] that ends at a row of the image ends at visible feet."""
     height = len(inside) * factor
-    feet = [i for i in _FEET if pose.points[i, 2] >= _SEEN and pose.points[i, 1] < height]
+    feet = [i for i in _FEET if pose.points[i, 2] >= _MIN_POINT_SCORE and pose.points[i, 1] < height]
     if not any(_is_in(pose, i, inside, factor) for i in feet):
         return False
     lowest = float(pose.points[feet, 1].max())
     # Toes below the mask are missing from it.
-    return lowest - _LACKS * pose.torso <= end <= lowest + _BEYOND * pose.torso
+    return lowest - _LACKS * pose.torso <= end <= lowest + _MAX_END_BELOW * pose.torso
 
 
 def _is_in(pose: Pose, number: int, inside: Bools, factor: float) -> bool:
     """Returns whether a point is visible and in a mask [h, w] or near it; factor: image pixels for each mask pixel."""
     x, y, visible, _ = pose.points[number]
-    near = _NEAR * pose.torso
+    near = _MAX_POINT_DISTANCE * pose.torso
     high, wide = inside.shape
-    if visible < _SEEN or not (0 <= x < wide * factor and 0 <= y < high * factor):
+    if visible < _MIN_POINT_SCORE or not (0 <= x < wide * factor and 0 <= y < high * factor):
         return False
     rows = slice(max(0, int((y - near) / factor)), math.ceil((y + near) / factor) + 1)
     columns = slice(max(0, int((x - near) / factor)), math.ceil((x + near) / factor) + 1)

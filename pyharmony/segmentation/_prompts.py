@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from .. import _checks
-from .._arrays import is_array
+from .._arrays import Box, is_array
 from .._images.levels import mask_levels
 from .._images.sizes import resized
 from ..errors import ArgumentError, ShapeError
 from ._network import Prompts
-from .layers import Box
 
 Point = tuple[float, float]
 Size = tuple[int, int]

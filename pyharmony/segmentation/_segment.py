@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _checks
+from .._arrays import Box, Pixels, Rectangle
 from .._images.levels import image_levels, mask_levels
 from .._images.threads import in_threads
 from ..errors import NO_REASON, ArgumentError, Reason
@@ -18,9 +19,9 @@ from ._methods import Method, method_of
 from ._network import COUNT, NetworkCutter, Prompts
 from ._postures import Posture, posture_of, shows_people
 from ._prompts import Point, along, point_in, prompts_of, reduced_prompts, size_within
-from .heads import FAINT, Area, Head, rectangle_of
-from .layers import Layer, Pixels, box_of, by_scores
-from .masks import Masks, Rectangle
+from .heads import FAINT, Head, rectangle_of
+from .layers import Layer, box_of, by_scores
+from .masks import Masks
 from .people import (
     RATED,
     apart_from_torsos,
@@ -44,7 +45,7 @@ _ONE_COLOUR = Reason("one-colour", "the image has one colour, nothing in it can 
 _GUESS = Reason("guess", "nothing there is distinct, the mask is a guess", hint="add clicks or a box")
 #: The least colour difference across the contour of a mask that is not a guess, in levels: the contours of the objects
 #: on which weights are validated have 14 at least, many in skies and meadows less.
-_FLAT = 10.0
+_MIN_CONTRAST_LEVELS = 10.0
 
 
 class _Step(NamedTuple):
@@ -120,7 +121,7 @@ class Session:
         *,
         points: Point | Sequence[Point] | None = None,
         labels: Sequence[int | bool] | None = None,
-        box: Rectangle | None = None,
+        box: Box | None = None,
         scribble: Sequence[Point] | None = None,
         mask: MaskLike | None = None,
     ) -> Masks:
@@ -323,7 +324,7 @@ class Session:
             layers = self._cutter.cut(prompts, last[0] if last else None)
             layers = [layer for layer in layers if box_of(layer) is not None]
             # The user has seen the mask before a further click.
-            is_flat = bool(layers) and not last and contrast(self._copies, layers[0]) < _FLAT
+            is_flat = bool(layers) and not last and contrast(self._copies, layers[0]) < _MIN_CONTRAST_LEVELS
             if layers and not last and self.finds_people and (prompts.one_click or prompts.in_box):
                 layers = self._of_somebody(layers, prompts)
             elif self._scored is not None:
@@ -358,7 +359,7 @@ class Session:
         return [layer._replace(score=expected(one, weights)) for layer, one in zip(layers, facts, strict=True)]
 
     def _masks(
-        self, layers: Sequence[Layer], reason: Reason, heads: tuple[Rectangle, ...] = (), prompts: Prompts | None = None
+        self, layers: Sequence[Layer], reason: Reason, heads: tuple[Box, ...] = (), prompts: Prompts | None = None
     ) -> Masks:
         cutter = self._cutter
 
@@ -380,7 +381,7 @@ class Session:
             return prompts
         return reduced_prompts(prompts, self.size, (self.picture.shape[1], self.picture.shape[0]))
 
-    def _at_size(self, rectangle: Area) -> Area:
+    def _at_size(self, rectangle: Rectangle) -> Rectangle:
         """Returns four numbers x, y, width, height of the reduced image in pixels of the full one."""
         if self._scale is None:
             return rectangle
@@ -404,7 +405,7 @@ def segment(
     *,
     points: Point | Sequence[Point] | None = None,
     labels: Sequence[int | bool] | None = None,
-    box: Rectangle | None = None,
+    box: Box | None = None,
     scribble: Sequence[Point] | None = None,
     mask: MaskLike | None = None,
     people: bool = False,

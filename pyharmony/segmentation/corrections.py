@@ -17,36 +17,37 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import Bools, Box, Float32
 from .._images.planes import connected_parts
 from ..ops.distance import distance_inside
-from .layers import Bools, Box, Float32, Layer, sampled
+from .layers import Layer, sampled
 
 #: The largest shorter side of the grid on which masks are merged, that of the network's masks.
-_SIDE = 256
+_MAX_GRID_SIDE = 256
 #: The reach of a correction beyond its piece, in square roots of the area of the piece.
-_BEYOND = 0.25
+_REACH_BEYOND_PIECE = 0.25
 #: A mask is uncertain where its value differs from one half by less than this.
-_UNSURE = 0.2
+_UNCERTAIN_MARGIN = 0.2
 #: The largest distance of a piece from its click, in pixels of the grid.
-_NEAR = 2
+_MAX_CLICK_PIXELS = 2
 #: The largest depth of a thin piece, in depths around the click.
-_THICKER = 1.2
+_MAX_THIN_DEPTH = 1.2
 #: The radius around the click in which that depth is measured, in depths at the click.
-_AROUND = 0.25
+_STRICT_RADIUS = 0.25
 #: The depth at which a piece that is too thick is cut, in depths around the click.
-_ENDS = 1.25
+_CUT_DEPTH = 1.25
 #: The radius around the click in which that depth is measured, in depths at the click.
-_WIDELY = 1.0
+_WIDE_RADIUS = 1.0
 #: The depth of a neck, at which a removed piece is cut if it is thicker beyond, in depths around the click.
 _NECK = 0.4
 #: An added piece that is too thick, and so many times as large as the mask before, is cut where it is thicker than at
 #: the click itself.
-_MUCH = 2.0
+_MAX_GROWTH = 2.0
 #: The cost of a change as large as the mask, as a score, for each click that led to the mask: a mask that agrees with
 #: more clicks is more likely right.
 _CHANGE = 0.5
 #: The cost of such a change, as a score, where the piece is too thick.
-_THICK = 0.1
+_THICK_COST = 0.1
 
 
 class _Piece(NamedTuple):
@@ -93,7 +94,7 @@ def corrected(
         right = sum(bool(result[place] > 0.5) == on for place in at) / max(1, len(at))
         right += sum(bool(result[place] > 0.5) == label for place, label in explained)
         change = int(np.count_nonzero((result > 0.5) != inside)) / max(1, int(np.count_nonzero(inside)))
-        cost = (_CHANGE * since if piece.thin else _THICK) * min(change, 1.0)
+        cost = (_CHANGE * since if piece.thin else _THICK_COST) * min(change, 1.0)
         merged.append((right, piece.thin, answer.score - cost, answer._replace(values=result)))
     merged.sort(key=lambda one: one[:3], reverse=True)
     return [layer for *_, layer in merged]
@@ -102,7 +103,7 @@ def corrected(
 def _grid(box: Box) -> tuple[int, int]:
     """Returns the size (width, height) of the grid of a box, whose cells are square."""
     width, height = box[2] - box[0], box[3] - box[1]
-    factor = min(1.0, _SIDE / min(width, height))
+    factor = min(1.0, _MAX_GRID_SIDE / min(width, height))
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
@@ -118,7 +119,10 @@ def _piece(answer: Bools, inside: Bools, at: Sequence[tuple[int, int]], on: bool
     change = answer & ~inside if on else inside & ~answer
     numbers = connected_parts(change)
     near = [
-        (slice(max(0, row - _NEAR), row + _NEAR + 1), slice(max(0, column - _NEAR), column + _NEAR + 1))
+        (
+            slice(max(0, row - _MAX_CLICK_PIXELS), row + _MAX_CLICK_PIXELS + 1),
+            slice(max(0, column - _MAX_CLICK_PIXELS), column + _MAX_CLICK_PIXELS + 1),
+        )
         for row, column in at
     ]
     hit = sorted({int(number) for window in near for number in np.unique(numbers[window])} - {0})
@@ -129,9 +133,12 @@ def _piece(answer: Bools, inside: Bools, at: Sequence[tuple[int, int]], on: bool
     if not on and own > 0:
         beyond = _beyond_necks(region, connected_parts(depth > _NECK * own), near)
         region, depth = region & ~beyond, np.where(beyond, 0, depth)
-    strict, wide = (float(depth[apart <= max(_NEAR, share * own)].max(initial=1.0)) for share in (_AROUND, _WIDELY))
-    thin, much = float(depth.max()) <= _THICKER * strict, on and region.sum() > _MUCH * inside.sum()
-    return _Piece(region, beyond, thin, _ENDS * (own if much else wide))
+    strict, wide = (
+        float(depth[apart <= max(_MAX_CLICK_PIXELS, share * own)].max(initial=1.0))
+        for share in (_STRICT_RADIUS, _WIDE_RADIUS)
+    )
+    thin, much = float(depth.max()) <= _MAX_THIN_DEPTH * strict, on and region.sum() > _MAX_GROWTH * inside.sum()
+    return _Piece(region, beyond, thin, _CUT_DEPTH * (own if much else wide))
 
 
 def _beyond_necks(region: Bools, thick: npt.NDArray[np.int32], near: Sequence[tuple[slice, slice]]) -> Bools:
@@ -154,8 +161,8 @@ def _merged(old: Float32, new: Float32, piece: _Piece, at: Sequence[tuple[int, i
         region = region & ~stays
         numbers = connected_parts(region)
         region = np.isin(numbers, sorted({int(numbers[place]) for place in at} - {0}))
-    reach = _BEYOND * float(np.count_nonzero(region)) ** 0.5
-    takes = (np.minimum(_apart(region), _from(at, region.shape)) <= reach) | (np.abs(old - 0.5) < _UNSURE)
+    reach = _REACH_BEYOND_PIECE * float(np.count_nonzero(region)) ** 0.5
+    takes = (np.minimum(_apart(region), _from(at, region.shape)) <= reach) | (np.abs(old - 0.5) < _UNCERTAIN_MARGIN)
     return np.where(takes & ~stays, new, old)
 
 

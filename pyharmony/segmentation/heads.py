@@ -8,39 +8,39 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._arrays import Float32, Rectangle
 from .._images.planes import grown
 from ._clicks import sigmoid
-from .layers import Float32, Number, around_both
+from .layers import Number, around_both
 
 __all__ = ["FAINT", "Head", "corners", "faces_of_others", "head_around", "rectangle_of"]
 
 #: The least confidence of a head.
 FAINT = 0.15
 #: The largest number of heads in one view.
-_MOST = 24
+_MAX_HEADS = 24
 #: How far the chest is below the middle of a head, in its heights.
 _CHEST = 1.4
 #: The least share of the smaller one of two overlapping heads of one view with which only the first stays.
-_SAME = 0.5
+_MIN_OVERLAP = 0.5
 #: The least intersection over union of two heads of several views that are one; the first one stays.
 _UNION = 0.3
 #: The least share of the smaller one that they have in common, which is sufficient, too.
-_SMALLER = 0.6
+_MIN_SMALLER_SHARE = 0.6
 #: The sides of a quarter, as a share of those of the image; quarters overlap.
 _QUARTER = 4 / 7
 #: The least mean of the people map in the box of a person.
 _PEOPLE = 0.3
 
 #: The margin of a head at each side of its face, in the face's widths.
-_AROUND = 0.05
+_FACE_SIDE_MARGIN = 0.05
 #: The margin of a head above its face, in the face's heights.
-_OVER = 0.3
+_FACE_TOP_MARGIN = 0.3
 #: The margin of a head below its face, in the face's heights.
-_UNDER = 0.12
+_FACE_BOTTOM_MARGIN = 0.12
 #: Rectangles are of one head if their sides differ by a pixel and this share of its height at most.
 _ROUNDED = 0.05
 
-Area = tuple[float, float, float, float]
 """A part of an image in pixels: left, top, right, bottom."""
 
 
@@ -106,9 +106,9 @@ def heads_of(planes: Float32, width: int, height: int, least: float = FAINT) -> 
         left, top, right, bottom = (v * side for v, side in zip(beside, (width, height) * 2, strict=True))
         body = around_both(box, (x - left, y - top, x + right, y + bottom))
         head = Head(_rectangle(box, width, height), _rectangle(body, width, height), float(sure[row, column]))
-        if all(shared(corners(head.box), corners(other.box)) < _SAME for other in heads):
+        if all(shared(corners(head.box), corners(other.box)) < _MIN_OVERLAP for other in heads):
             heads.append(head)
-    return heads[:_MOST]
+    return heads[:_MAX_HEADS]
 
 
 def quarters(width: int, height: int) -> list[tuple[int, int, int, int]]:
@@ -124,7 +124,7 @@ def among_people(heads: Sequence[Head], people: Float32, width: int, height: int
     """
     rows, columns = people.shape
 
-    def mean(body: Area) -> float:
+    def mean(body: Rectangle) -> float:
         left, top = int(body[0] * columns / width), int(body[1] * rows / height)
         right, bottom = math.ceil(body[2] * columns / width), math.ceil(body[3] * rows / height)
         return float(people[top:bottom, left:right].mean())
@@ -132,7 +132,7 @@ def among_people(heads: Sequence[Head], people: Float32, width: int, height: int
     return [head for head in heads if mean(corners(head.body)) >= _PEOPLE]
 
 
-def in_picture(heads: Sequence[Head], part: Area, width: int, height: int) -> list[Head]:
+def in_picture(heads: Sequence[Head], part: Rectangle, width: int, height: int) -> list[Head]:
     """Returns heads of a part of an image in pixels of the image, without those that the part's border cuts."""
     left, top, right, bottom = part
     uncut_heads = []
@@ -165,7 +165,7 @@ def _one_head(first: Head, second: Head) -> bool:
     """Returns whether two heads are detections of one head in several views."""
     boxes = corners(first.box), corners(second.box)
     common = both(*boxes)
-    return common >= _UNION * (area(boxes[0]) + area(boxes[1]) - common) or shared(*boxes) >= _SMALLER
+    return common >= _UNION * (area(boxes[0]) + area(boxes[1]) - common) or shared(*boxes) >= _MIN_SMALLER_SHARE
 
 
 def both(first: Sequence[float], second: Sequence[float]) -> float:
@@ -185,7 +185,7 @@ def shared(first: Sequence[float], second: Sequence[float]) -> float:
     return both(first, second) / min(area(first), area(second))
 
 
-def corners(rectangle: Sequence[float]) -> Area:
+def corners(rectangle: Sequence[float]) -> Rectangle:
     """Returns the box of a rectangle (x, y, width, height)."""
     return rectangle[0], rectangle[1], rectangle[0] + rectangle[2], rectangle[1] + rectangle[3]
 
@@ -195,18 +195,23 @@ def rectangle_of(box: Sequence[Number]) -> tuple[Number, Number, Number, Number]
     return box[0], box[1], box[2] - box[0], box[3] - box[1]
 
 
-def head_around(face: Sequence[float]) -> Area:
+def head_around(face: Sequence[float]) -> Rectangle:
     """Returns the box of the head around the box of a face, as face detectors define it."""
     left, top, right, bottom = face
     wide, high = right - left, bottom - top
-    return left - _AROUND * wide, top - _OVER * high, right + _AROUND * wide, bottom + _UNDER * high
+    return (
+        left - _FACE_SIDE_MARGIN * wide,
+        top - _FACE_TOP_MARGIN * high,
+        right + _FACE_SIDE_MARGIN * wide,
+        bottom + _FACE_BOTTOM_MARGIN * high,
+    )
 
 
 def face_in(head: Sequence[float]) -> tuple[float, float, float, float]:
     """Returns the rectangle of the face in that of a head, as face detectors define it."""
     x, y, wide, high = head
-    wide, high = wide / (1 + 2 * _AROUND), high / (1 + _OVER + _UNDER)
-    return x + _AROUND * wide, y + _OVER * high, wide, high
+    wide, high = wide / (1 + 2 * _FACE_SIDE_MARGIN), high / (1 + _FACE_TOP_MARGIN + _FACE_BOTTOM_MARGIN)
+    return x + _FACE_SIDE_MARGIN * wide, y + _FACE_TOP_MARGIN * high, wide, high
 
 
 def faces_of_others(
@@ -222,7 +227,7 @@ def faces_of_others(
     return faces
 
 
-def _rectangle(box: Area, width: int, height: int) -> tuple[float, float, float, float]:
+def _rectangle(box: Rectangle, width: int, height: int) -> tuple[float, float, float, float]:
     """Returns the rectangle of a box clipped to an image, at least a pixel wide and high."""
     left, top = min(max(box[0], 0.0), width - 1.0), min(max(box[1], 0.0), height - 1.0)
     return left, top, max(1.0, min(box[2], float(width)) - left), max(1.0, min(box[3], float(height)) - top)

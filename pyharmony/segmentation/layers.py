@@ -9,16 +9,13 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import Bools, Box, Float32, Pixels
 from .._images.planes import connected_parts, grown
 from .._images.region import bounding_box
 
 __all__ = ["Layer", "Pixels", "box_of"]
 
 Number = TypeVar("Number", int, float)
-Float32 = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-Pixels = npt.NDArray[np.uint8]
-Box = tuple[int, int, int, int]
 """A part of an image in pixels: left, top, right, bottom; the last two are outside."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .._arrays import Box, Pixels
 from .._images.levels import levels_of_shares
 from .._images.sizes import fitted, resized
 from .._images.threads import in_threads
@@ -15,14 +16,13 @@ from ..io.shown import page, png
 from ._edges import Copies, at_full_size
 from ._matting import alpha_within, soft_alpha
 from ._prompts import size_within
-from .layers import Box, Layer, Pixels, covered
+from .layers import Layer, covered
 
 __all__ = ["Masks", "alpha_within", "layer_mask", "layers_of", "refined_layer", "rough_mask"]
 
-Rectangle = tuple[int, int, int, int]
 
 #: The longer side of the images by which a notebook displays masks.
-_SHOWN = 320
+_DISPLAY_SIDE = 320
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Masks:
     """
 
     scores: tuple[float, ...]
-    boxes: tuple[Rectangle, ...]
+    boxes: tuple[Box, ...]
     heads: tuple[tuple[float, float, float, float], ...]
     method: str
     reason: Reason
@@ -64,7 +64,7 @@ class Masks:
 
     def _repr_html_(self) -> str:
         """Returns the image with everything outside darkened, for each of the masks, as HTML for a notebook."""
-        size = fitted(self.size, _SHOWN)
+        size = fitted(self.size, _DISPLAY_SIDE)
         small = resized(self._image, size)
         darkened = [small * (0.2 + 0.8 / 255 * mask[..., None]) for mask in self.reduced(size)] if len(self) else []
         return page(repr(self), *(png(np.rint(image).astype(np.uint8)) for image in darkened))

@@ -1,6 +1,6 @@
 """People: instance segmentation of the people in an image, with a box for each person and one for the head.
 
-The network predicts in one pass where heads are, their sizes, and the extents of the people (`pyharmony.models.clicks`,
+The network predicts in one pass where heads are, their sizes, and the extents of the people (`networks.models.clicks`,
 `Clicks.heads`). Clicks at the head and the chest, which are generated here, then segment each person, in a box of that
 extent. If the cutter has poses (`_poses`), their masks refine those of people, and people are also detected by a pose
 without a head.
@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import Bools, Box, Float32, Float64, Pixels
 from .._images.planes import connected_parts, gaussian, grown
 from .._images.region import Region
 from .._images.sizes import resized
@@ -23,22 +24,9 @@ from ..ops.distance import distance_inside
 from ..reference.luma import LUMA
 from ._clicks import sigmoid
 from ._network import NetworkCutter, Prompts, distinct, limited
-from ._poses import EYES, MOUTH, NOSE, POSED, Float, Pose, Square
+from ._poses import EYES, MOUTH, NOSE, POSED, Pose, Square
 from .heads import FAINT, Head, both, corners, rectangle_of
-from .layers import (
-    Bools,
-    Box,
-    Float32,
-    Layer,
-    Pixels,
-    around_both,
-    box_of,
-    connected,
-    covered,
-    iou,
-    sampled,
-    value_at,
-)
+from .layers import Layer, around_both, box_of, connected, covered, iou, sampled, value_at
 
 __all__ = ["SURE", "around_person", "head_in", "head_of", "least_sure"]
 
@@ -46,17 +34,17 @@ __all__ = ["SURE", "around_person", "head_in", "head_of", "least_sure"]
 #: more head of 163, and five more false ones.
 SURE = 0.42
 #: Masks belong to one person if they share at least so much of the smaller one.
-_SAME = 0.6
+_SAME_PERSON_SHARE = 0.6
 #: The side of the grid on which masks are compared.
-_SIDE = 128
+_GRID_SIDE = 128
 #: The value of the map of people above which people are there, 0 to 1.
 _PEOPLE = 0.5
 #: The least depth of a region of people without a mask, in the mask's longer sides.
-_DEEP = 0.025
+_MIN_REGION_DEPTH = 0.025
 #: The largest number of heads among which the foremost is chosen, the largest first.
 _COMPARED = 8
 #: The least size of the foremost head, as a share of that of the largest one.
-_LARGE = 0.3
+_MIN_FOREMOST_SIZE = 0.3
 #: The blur in pixels up to which a face is in focus: most are below it in photos of 640 pixels.
 _FOCUSED = 1.25
 #: The exponent of the ratio of the sharpest face's blur to that of a face, by which its size is multiplied.
@@ -64,19 +52,19 @@ _UNFOCUSED = 4
 #: The least side of a face whose blur is estimated, in pixels, and its half axes, as shares of the head's sides.
 _FACE_SIDE, _IN_FACE = 8, 0.42
 #: The least slope of an edge, in levels for each pixel, the least number of them, and the quantile of their ratios.
-_EDGE, _FEWEST_EDGES, _SHARPER = 2.5, 12, 0.7
+_MIN_EDGE_SLOPE, _MIN_EDGES, _RATIO_QUANTILE = 2.5, 12, 0.7
 #: The height of a person whom the lower border hardly crops, in heads.
-_TALL = 6.0
+_UNCROPPED_HEADS = 6.0
 #: The share of a person whom the border at a side may crop.
-_AT_SIDE = 0.6
+_SIDE_CROP_SHARE = 0.6
 #: The width of the half-covered rim of a person's mask, in pixels of the mask.
-_RIM = 2
+_MASK_RIM_PIXELS = 2
 #: The exponent of a mask's area in the ranking of masks, for scores of the network.
-_WHOLER = 0.5
+_AREA_EXPONENT = 0.5
 #: The exponent of a mask's area in the ranking of masks, for expected intersections over union.
 RATED = 0.1
 #: The logits of the network's mask are clipped at this value, and divided by it.
-_OWN = 3.0
+_MAX_OWN_LOGIT = 3.0
 #: The logits of the masks of poses are clipped at this value, and divided by it.
 _POSES = 4.0
 #: The weights of both in their sum: the network's, and those of poses.
@@ -84,19 +72,19 @@ _WEIGHTS = 1.0, 1.4
 #: The factor of that sum in the logit of the result.
 _LOGITS = 3.0
 #: The least mean of the people map in a pose's mask with which the pose is used.
-THERE = 0.2
+MIN_POSE_PEOPLE = 0.2
 #: The least mean of the people map in a pose's mask with which the pose is that of a person without a head.
-_NEW = 0.3
+_MIN_NEW_POSE_PEOPLE = 0.3
 #: The likelihood that people could stand in a scene below which it may be a close-up of objects.
 _NEAR_VIEW = 0.35
 #: The least mean of the people map in the mask of a pose without a head in such an image.
-_FROM_NEAR = 0.5
+_MIN_NEAR_VIEW_PEOPLE = 0.5
 #: The least score of a detection that needs no people map: poses are found in 2 of 188 photos without people.
-_SEEN = 0.9
+_MIN_DETECTION_SCORE = 0.9
 #: The least share of the image in which the people map alone is a detection of a person.
-_PLAIN = 0.02
+_MIN_PEOPLE_SHARE = 0.02
 #: The least mean of the people map there.
-_PLAINLY = 0.8
+_MIN_PEOPLE_MEAN = 0.8
 #: The least confidence of the head of a person whose part a mask may be.
 _PLAIN_HEAD = 0.3
 #: The least share of a part that is in the mask of the whole person; it covers less than this share of that mask.
@@ -110,13 +98,13 @@ _FACE = 4.0
 #: The width of a head, in its heights.
 _ROUND = 0.8
 #: The least gain in intersection over union with a pose's mask with which another mask than the first is refined.
-_PLAINLY_MORE = 0.05
+_MIN_IOU_GAIN = 0.05
 #: The margin around a combined mask, in its sides.
 _MARGIN = 0.1
 #: The share of a silhouette's height, from the top, in which the neck is searched for.
-_UPPER = 0.55
+_NECK_SEARCH_SHARE = 0.55
 #: The largest width of a neck, in the largest widths above and below it.
-_NARROWER = 0.85
+_MAX_NECK_RATIO = 0.85
 #: The height of a head without a neck, in heights of a standing person.
 _STANDING = 1 / 7.5
 #: The height of a head without a neck of a person who does not stand, in its widths.
@@ -136,13 +124,14 @@ def people_of(cutter: NetworkCutter) -> list[Person]:
     """Returns the people of an image, the largest first."""
     heads = heads_of_people(cutter)
     layers = [layer._replace(score=head.sure) for layer, head in zip(_cut_outs(cutter, heads), heads, strict=True)]
-    regions = [sampled(layer, cutter.whole, (_SIDE, _SIDE)) > 0.5 for layer in layers]
+    regions = [sampled(layer, cutter.whole, (_GRID_SIDE, _GRID_SIDE)) > 0.5 for layer in layers]
     indices: list[int] = []
     for i, region in enumerate(regions):
         least = np.count_nonzero(region)
         # Two heads with nearly the same mask cannot be separated: the first one gets the mask.
         if least and all(
-            np.count_nonzero(region & regions[k]) < _SAME * min(least, np.count_nonzero(regions[k])) for k in indices
+            np.count_nonzero(region & regions[k]) < _SAME_PERSON_SHARE * min(least, np.count_nonzero(regions[k]))
+            for k in indices
         ):
             indices.append(i)
     indices.sort(key=lambda i: -np.count_nonzero(regions[i]))
@@ -156,7 +145,7 @@ def heads_of_people(cutter: NetworkCutter) -> list[Head]:
         return heads
     poses = [pose for pose in cutter.poses.all_poses() if not any(_is_of(pose, head) for head in heads)]
     # Close-ups of milk cartons and suitcases resemble people without a head.
-    least = _FROM_NEAR if poses and cutter.standable() < _NEAR_VIEW else _NEW
+    least = _MIN_NEAR_VIEW_PEOPLE if poses and cutter.standable() < _NEAR_VIEW else _MIN_NEW_POSE_PEOPLE
     new = [_head_by(cutter, pose) for pose in poses if among_people(cutter, pose, least)]
     heads += [head for head in new if head is not None]
     return sorted(heads, key=lambda head: _pose_of(cutter, head) is None)
@@ -191,7 +180,7 @@ def foremost(cutter: NetworkCutter, heads: Sequence[Head]) -> Head:
     }
     order = sorted(heads, key=lambda head: -sizes[head])[:_COMPARED]
     regions: dict[Head, Bools] = {}
-    best, most = order[0], _LARGE * sizes[order[0]]
+    best, most = order[0], _MIN_FOREMOST_SIZE * sizes[order[0]]
     for head in order:
         if sizes[head] <= most:
             break
@@ -200,10 +189,10 @@ def foremost(cutter: NetworkCutter, heads: Sequence[Head]) -> Head:
             return head
         missing = [one for one in (head, *near) if one not in regions]
         for one, layer in zip(missing, _cut_outs(cutter, missing), strict=True):
-            regions[one] = sampled(layer, cutter.whole, (_SIDE, _SIDE)) > 0.5
+            regions[one] = sampled(layer, cutter.whole, (_GRID_SIDE, _GRID_SIDE)) > 0.5
         own, theirs = regions[head], np.logical_or.reduce([regions[one] for one in near])
         free = int(np.count_nonzero(own & ~theirs)) / max(1, int(np.count_nonzero(own)))
-        places = [(int(y * _SIDE / height), int(x * _SIDE / width)) for x, y in (one.middle for one in near)]
+        places = [(int(y * _GRID_SIDE / height), int(x * _GRID_SIDE / width)) for x, y in (one.middle for one in near)]
         worth = sizes[head] * free**2 / (1 + sum(bool(own[place]) for place in places))
         if worth > most:
             best, most = head, worth
@@ -216,8 +205,8 @@ def _visible(head: Head, width: int, height: int) -> float:
     if left <= 1 or top <= 1 or right >= width - 1 or bottom >= height - 1:
         return 0.3
     left, _, right, bottom = corners(head.body)
-    share = 1.0 if bottom < height - 1 else min(1.0, head.body[3] / (_TALL * head.box[3]))
-    return max(0.3, share * (_AT_SIDE if left <= 1 or right >= width - 1 else 1.0))
+    share = 1.0 if bottom < height - 1 else min(1.0, head.body[3] / (_UNCROPPED_HEADS * head.box[3]))
+    return max(0.3, share * (_SIDE_CROP_SHARE if left <= 1 or right >= width - 1 else 1.0))
 
 
 def _blur(picture: Pixels, head: Head) -> float:
@@ -235,10 +224,10 @@ def _blur(picture: Pixels, head: Head) -> float:
     rows, columns = np.mgrid[region.y0 : region.y1, region.x0 : region.x1] + 0.5
     # The border of the face is that of what is behind it.
     inside = np.hypot((columns - x) / wide - 0.5, (rows - y) / high - 0.5) <= _IN_FACE
-    inside &= near > max(_EDGE, near[inside].max(initial=0) / 4)
-    if np.count_nonzero(inside) < _FEWEST_EDGES:
+    inside &= near > max(_MIN_EDGE_SLOPE, near[inside].max(initial=0) / 4)
+    if np.count_nonzero(inside) < _MIN_EDGES:
         return 0.0
-    squared = float(np.quantile(near[inside] / far[inside], _SHARPER)) ** 2
+    squared = float(np.quantile(near[inside] / far[inside], _RATIO_QUANTILE)) ** 2
     return math.sqrt(max(0.0, 4 - squared) / max(squared - 1, 1e-3))
 
 
@@ -253,7 +242,7 @@ def around_person(head: Head, width: int, height: int) -> tuple[int, int, int, i
 def as_far_as_pose(cutter: NetworkCutter, head: Head) -> Head:
     """Returns a head with its body extended to the mask of the person's pose, if there is one."""
     pose = _pose_of(cutter, head)
-    if pose is None or pose.score < POSED or not among_people(cutter, pose, THERE):
+    if pose is None or pose.score < POSED or not among_people(cutter, pose, MIN_POSE_PEOPLE):
         return head
     box = box_of(_combined(cutter, None, [pose]))
     if box is None:
@@ -272,7 +261,7 @@ def plainly_there(cutter: NetworkCutter) -> Head | None:
     numbers = connected_parts(where > _PEOPLE)
     areas = np.bincount(numbers.ravel(), minlength=2)[1:]
     region = numbers == 1 + int(areas.argmax())
-    if areas.max() < _PLAIN * where.size or where[region].mean() < _PLAINLY:
+    if areas.max() < _MIN_PEOPLE_SHARE * where.size or where[region].mean() < _MIN_PEOPLE_MEAN:
         return None
     row, column = divmod(int(distance_inside(np.pad(region, 1))[1:-1, 1:-1].argmax()), columns)
     place = (column + 0.5) * width / columns - 0.5, (row + 0.5) * height / rows - 0.5
@@ -314,7 +303,7 @@ def _is_of(pose: Pose, head: Head) -> bool:
 
 def among_people(cutter: NetworkCutter, pose: Pose, least: float) -> bool:
     """Returns whether the people map confirms a pose, or its detection is certain enough without it."""
-    return pose.detected >= _SEEN or people_in(cutter, pose) >= least
+    return pose.detected >= _MIN_DETECTION_SCORE or people_in(cutter, pose) >= least
 
 
 def people_in(cutter: NetworkCutter, pose: Pose) -> float:
@@ -335,7 +324,7 @@ def _head_by(cutter: NetworkCutter, pose: Pose) -> Head | None:
     return Head(rectangle_of(box), rectangle_of(around_both(box, body)), pose.score)
 
 
-def head_around_face(eyes: Float, mouth: Float) -> tuple[float, float, float, float]:
+def head_around_face(eyes: Float64, mouth: Float64) -> tuple[float, float, float, float]:
     """Returns the box of a head by the middles (x, y) of the eyes and of the mouth."""
     high = max(1.0, _FACE * math.dist(eyes, mouth))
     x, y = (float(v) for v in (eyes + mouth) / 2)
@@ -352,7 +341,7 @@ def with_poses(cutter: NetworkCutter, layer: Layer, pose: Pose | None, points: S
         side = _SQUARE * max(own[2] - own[0], own[3] - own[1])
         poses.append(cutter.poses.of(Square((own[0] + own[2]) / 2, (own[1] + own[3]) / 2, side, 0.0)))
     poses = [one for one in poses if one.score >= POSED]
-    poses = [one for one in poses if all(map(one.covers, points)) and among_people(cutter, one, THERE)]
+    poses = [one for one in poses if all(map(one.covers, points)) and among_people(cutter, one, MIN_POSE_PEOPLE)]
     return connected(_combined(cutter, layer, poses), points) if poses else layer
 
 
@@ -365,18 +354,20 @@ def _combined(cutter: NetworkCutter, layer: Layer | None, poses: Sequence[Pose])
         logits: Float32 = np.stack(masks).mean(0, np.float32) * np.float32(_WEIGHTS[1] / _POSES)
         if layer is not None:
             values = sampled(layer, box, (size, size)).clip(1e-6, 1 - 1e-6)
-            logits += np.log(values / (1 - values)).clip(-_OWN, _OWN) * np.float32(_WEIGHTS[0] / _OWN)
+            logits += np.log(values / (1 - values)).clip(-_MAX_OWN_LOGIT, _MAX_OWN_LOGIT) * np.float32(
+                _WEIGHTS[0] / _MAX_OWN_LOGIT
+            )
         return sigmoid(logits * np.float32(_LOGITS))
 
-    left, top, right, bottom = box_of(Layer(whole, mixed(whole, _SIDE), 0.0)) or whole
+    left, top, right, bottom = box_of(Layer(whole, mixed(whole, _GRID_SIDE), 0.0)) or whole
     _, _, width, height = whole
-    across = math.ceil(max(_MARGIN * (right - left), 2 * width / _SIDE))
-    down = math.ceil(max(_MARGIN * (bottom - top), 2 * height / _SIDE))
+    across = math.ceil(max(_MARGIN * (right - left), 2 * width / _GRID_SIDE))
+    down = math.ceil(max(_MARGIN * (bottom - top), 2 * height / _GRID_SIDE))
     box = max(0, left - across), max(0, top - down), min(width, right + across), min(height, bottom + down)
     return Layer(box, mixed(box, side), 0.0 if layer is None else layer.score)
 
 
-def whole_first(cutter: NetworkCutter, layers: Sequence[Layer], power: float = _WHOLER) -> list[Layer]:
+def whole_first(cutter: NetworkCutter, layers: Sequence[Layer], power: float = _AREA_EXPONENT) -> list[Layer]:
     """Returns the masks for one click, the best first; on a person, the one that is likely the whole person.
 
     A click at a face may mean the face; most users who click at a person mean the whole person. power: the exponent of
@@ -403,10 +394,10 @@ def wearer(cutter: NetworkCutter, part: Layer, point: tuple[float, float]) -> La
         if own is None or body is None or value_at(layer, point) <= 0.5:
             continue
         box = around_both(own, body)
-        small, inside = (sampled(one, box, (_SIDE, _SIDE)) > 0.5 for one in (part, layer))
+        small, inside = (sampled(one, box, (_GRID_SIDE, _GRID_SIDE)) > 0.5 for one in (part, layer))
         common = int(np.count_nonzero(small & inside))
         is_part = _PART * np.count_nonzero(small) <= common < _PART * np.count_nonzero(inside)
-        if common and is_part and sampled(people, box, (_SIDE, _SIDE))[small].mean() > THERE:
+        if common and is_part and sampled(people, box, (_GRID_SIDE, _GRID_SIDE))[small].mean() > MIN_POSE_PEOPLE:
             return layer
     return None
 
@@ -426,12 +417,12 @@ def posed(cutter: NetworkCutter, layers: Sequence[Layer], prompts: Prompts) -> l
 
 def _most_like(cutter: NetworkCutter, layers: Sequence[Layer], pose: Pose | None) -> Layer:
     """Returns the first of a person's masks, or one that is clearly more similar to the mask of the pose."""
-    if pose is None or not among_people(cutter, pose, THERE):
+    if pose is None or not among_people(cutter, pose, MIN_POSE_PEOPLE):
         return layers[0]
     whole = _combined(cutter, None, [pose])
     shares = [iou(layer, whole) for layer in layers]
     best = int(np.argmax(shares))
-    return layers[best] if shares[best] > shares[0] + _PLAINLY_MORE else layers[0]
+    return layers[best] if shares[best] > shares[0] + _MIN_IOU_GAIN else layers[0]
 
 
 def _layer_shows_people(cutter: NetworkCutter, layer: Layer) -> bool:
@@ -469,9 +460,9 @@ def others(cutter: NetworkCutter, masks: Sequence[Pixels], size: tuple[int, int]
     """
     left = resized(cutter.people(), size) > _PEOPLE
     for mask in masks:
-        left &= ~grown(mask > 127, _RIM, corners=False)
+        left &= ~grown(mask > 127, _MASK_RIM_PIXELS, corners=False)
     # Regions that are thinner than a head are rims of masks.
-    numbers, least = connected_parts(left), _DEEP * max(size)
+    numbers, least = connected_parts(left), _MIN_REGION_DEPTH * max(size)
     depth = distance_inside(np.pad(left, 1))[1:-1, 1:-1]
     deep = [number for number in range(1, int(numbers.max()) + 1) if depth[numbers == number].max() >= least]
     return np.isin(numbers, deep).astype(np.uint8) * np.uint8(255)
@@ -507,14 +498,14 @@ def _silhouettes_head(region: Bools) -> tuple[int, int, int, int]:
     nonempty = np.flatnonzero(last > first)
     if not len(nonempty):
         return 0, 0, columns, rows
-    top, end = int(nonempty[0]), int(_UPPER * rows)
+    top, end = int(nonempty[0]), int(_NECK_SEARCH_SHARE * rows)
     bottom = 0
     widest = np.maximum.accumulate(widths[top:end])
-    narrow = np.flatnonzero(widths[top:end] < _NARROWER * widest)
+    narrow = np.flatnonzero(widths[top:end] < _MAX_NECK_RATIO * widest)
     if len(narrow):
         start = top + int(narrow[0])
         neck = start + int(widths[start : start + rows // 8].argmin())
-        if widths[neck : neck + rows // 4].max() > widths[neck] / _NARROWER:
+        if widths[neck : neck + rows // 4].max() > widths[neck] / _MAX_NECK_RATIO:
             bottom = neck
     if bottom <= top:
         width = widths[top : top + max(2, rows // 8)].max()

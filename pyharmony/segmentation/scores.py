@@ -13,22 +13,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._arrays import Pixels
 from .._images.sizes import fitted
 from ..ops.distance import distance_inside
 from ._edges import Copies, contrast
 from ._network import Prompts
-from .layers import Layer, Pixels, box_of, iou, sampled, value_at
+from .layers import Layer, box_of, iou, sampled, value_at
 
 #: The network's scores are clipped at this, and at 1 less this, before their logits are taken.
-_LEAST = 0.02
+_MIN_SCORE = 0.02
 #: The least contrast, in levels, whose logarithm is computed; smaller ones are raised to it.
 _CONTRAST = 2.0
 #: The relative depth in a mask from which on a click counts as in its middle: users do not click exactly there.
-_MIDDLE = 0.5
+_MIDDLE_DEPTH = 0.5
 #: The least difference of expected scores with which a mask is considered better.
-_SURELY = 0.06
+_MIN_SCORE_GAIN = 0.06
 #: The longer side of the grid on which depths are measured.
-_SIDE = 128
+_DEPTH_GRID_SIDE = 128
 
 
 class Facts(NamedTuple):
@@ -55,7 +56,7 @@ def facts_of(picture: Pixels | Copies, layers: Sequence[Layer], index: int, prom
     layers: the masks; none is empty.
     """
     layer = layers[index]
-    score = min(max(layer.score, _LEAST), 1 - _LEAST)
+    score = min(max(layer.score, _MIN_SCORE), 1 - _MIN_SCORE)
     others = [iou(layer, other) for i, other in enumerate(layers) if i != index]
     inside = layer.values > 0.5
     return Facts(
@@ -85,7 +86,7 @@ def surely_best_first(layers: Sequence[Layer], prompts: Prompts) -> list[Layer]:
         return [(value_at(layer, place) > 0.5) == bool(label) for place, label in both]
 
     best = max(layers, key=lambda layer: layer.score, default=None)
-    if best is None or best.score <= layers[0].score + _SURELY:
+    if best is None or best.score <= layers[0].score + _MIN_SCORE_GAIN:
         return [*layers]
     if any(before and not after for before, after in zip(explained(layers[0]), explained(best), strict=True)):
         return [*layers]
@@ -98,11 +99,13 @@ def _middle(layer: Layer, points: Sequence[tuple[float, float]]) -> float:
     if box is None or not points:
         return 1.0
     width, height = box[2] - box[0], box[3] - box[1]
-    columns, rows = fitted((width, height), _SIDE)
+    columns, rows = fitted((width, height), _DEPTH_GRID_SIDE)
     depth = np.pad(distance_inside(np.pad(sampled(layer, box, (columns, rows)) > 0.5, 1)), 1)
     shares = []
     for x, y in points:
         column = min(max(math.floor((x + 0.5 - box[0]) * columns / width), -1), columns)
         row = min(max(math.floor((y + 0.5 - box[1]) * rows / height), -1), rows)
-        shares.append(min(float(depth[row + 2, column + 2]) / max(1.0, float(depth.max())), _MIDDLE) / _MIDDLE)
+        shares.append(
+            min(float(depth[row + 2, column + 2]) / max(1.0, float(depth.max())), _MIDDLE_DEPTH) / _MIDDLE_DEPTH
+        )
     return max(shares)

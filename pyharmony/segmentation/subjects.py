@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._arrays import Pixels
 from ..errors import ArgumentError
 from ._segment import Session
-from .layers import Pixels
 from .people import around_person
 
 __all__ = ["main_object"]
