@@ -11,21 +11,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._arrays import Float32, Float64
 from .._images.levels import colour_levels
 from .._images.sizes import fitted
 from .._images.threads import in_threads
 from ._align import Alignment
 from ._keep import Costs, choose, slack_of
 from ._photos import Photo
-from ._planes import Float, Float32, coverage
-from ._views import SIDE, ViewCache, between, on_base, smaller
+from ._planes import coverage
+from ._views import VIEW_SIDE, ViewCache, between, on_base, smaller
 
 #: The longer side of the images on which bases are compared.
-_SIDE = 400
+_COMPARED_SIDE = 400
 _PEOPLE = 0.5  # the probability above which a pixel shows people who should be inside the frame
-_LEAST = 0.002  # the least share of a photo's pixels that counts as people
+_MIN_PEOPLE_SHARE = 0.002  # the least share of a photo's pixels that counts as people
 #: The cost of a length along which a photo crops an added person, per longer side; as much as a contour across them.
-_ENDED = 2.0
+_CROPPED_COST = 2.0
 #: The cost of a base with half the longer side of the largest photo.
 _HALF = 0.1
 
@@ -68,7 +69,7 @@ class MergeBase:
     @property
     def cost(self) -> float:
         """The weighted sum of the terms."""
-        lengths = _ENDED * self.ended + self.contour + self.lost
+        lengths = _CROPPED_COST * self.ended + self.contour + self.lost
         return round(lengths + self.beyond + self.missed + _HALF * self.smaller, 4)
 
 
@@ -78,7 +79,7 @@ def bases_of(
     """Returns the cost of each photo as the base; the photos are in one dtype and in the colours of one of them."""
 
     def fill_cache(photo: Photo) -> None:
-        size, levels = fitted(photo.size, SIDE), colour_levels(photo.colours)
+        size, levels = fitted(photo.size, VIEW_SIDE), colour_levels(photo.colours)
         cache.view(photo, size, levels)
         if align:
             cache.features(photo, size, levels)
@@ -113,7 +114,7 @@ def _pair_costs(base: Photo, photo: Photo, cache: ViewCache, align: bool) -> tup
 
     None: it does not show the scene of the base.
     """
-    sizes = fitted(base.size, SIDE), fitted(photo.size, SIDE)
+    sizes = fitted(base.size, VIEW_SIDE), fitted(photo.size, VIEW_SIDE)
     alignment = Alignment(np.eye(3))
     if align:
         alignment = cache.alignment(base, photo, sizes)
@@ -121,7 +122,7 @@ def _pair_costs(base: Photo, photo: Photo, cache: ViewCache, align: bool) -> tup
             return None
     views = [cache.view(one, size) for one, size in zip((base, photo), sizes)]
     # Both have the resolution of the images on which people are selected.
-    small = [fitted(one.size, min(_SIDE, max(base.size))) for one in (base, photo)]
+    small = [fitted(one.size, min(_COMPARED_SIDE, max(base.size))) for one in (base, photo)]
     own, other = (smaller(view, size) for view, size in zip(views, small))
     matrix = between(alignment, base, photo, (small[0], small[1]))
     other_view, visible = on_base(other, matrix, small[0])
@@ -130,10 +131,10 @@ def _pair_costs(base: Photo, photo: Photo, cache: ViewCache, align: bool) -> tup
     return choice.costs, _beyond(other.people, matrix, small[0])
 
 
-def _beyond(people: Float32, matrix: Float, size: tuple[int, int]) -> float:
+def _beyond(people: Float32, matrix: Float64, size: tuple[int, int]) -> float:
     """Returns the share of a photo's people [h, w] that a base of a size does not show; matrix: from the base to it."""
     where = people > _PEOPLE
-    if where.mean() < _LEAST:
+    if where.mean() < _MIN_PEOPLE_SHARE:
         return 0.0
     height, width = where.shape
     inverse = np.linalg.inv(matrix)

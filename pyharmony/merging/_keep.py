@@ -14,62 +14,67 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._arrays import Bools, Box, Float32, Pixels
 from .._images.planes import closed, connected_parts, grown, opened, shrunk
 from .._images.region import bounding_box
 from .._images.sizes import resized
 from ..errors import NO_REASON, Reason
 from ..segmentation import METHODS
 from ._light import differences
-from ._planes import Bools, Box, Float32, Pixels, blurred, highest, slopes, smoothed
+from ._planes import blurred, highest, slopes, smoothed
 from ._seam import cut
 
 _GAP = 0.012  # the widest gap between differing places that is closed, in longer sides
-_LEAST = 0.0015  # the least area of a part that is segmented in a window, as a share of the frame
-_MOST = 10  # the largest number of such parts
-_AROUND = 0.5  # the margins of a window around a part, both sides together, in sides of the part
-_NARROW = 0.75  # the least width of a window, in its heights
+_MIN_WINDOW_PART = 0.0015  # the least area of a part that is segmented in a window, as a share of the frame
+_MAX_WINDOW_PARTS = 10  # the largest number of such parts
+_WINDOW_MARGIN = 0.5  # the margins of a window around a part, both sides together, in sides of the part
+_MIN_WINDOW_WIDTH = 0.75  # the least width of a window, in its heights
 #: The weight of the people map of the whole photo relative to that of a window.
-_WHOLE = 0.3
+_WHOLE_PHOTO_WEIGHT = 0.3
 #: The width of a contour's neighbourhood that gets its edges' vote, in longer sides.
 _REACH = 0.02
 #: The least weight of the votes by edges and colours, where the network detects nobody.
 _FLOOR = 0.15
 #: The width over which votes are averaged, in longer sides.
-_NEAR = 0.012
+_VOTE_WIDTH = 0.012
 _VOTE = 0.2  # the gain of including a pixel that votes fully for the photo
-_DEAD = 0.04  # the dead zone of votes: they are reduced by so much towards 0
+_DEAD_ZONE = 0.04  # the dead zone of votes: they are reduced by so much towards 0
 _AREA = 0.003  # the cost of each included pixel
-_CLEAR = 0.25  # the vote above which people count as a difference; it counts fully at twice as much
-_ANY = 15.0  # the difference at which such a vote counts fully, in levels; a change of light may cause as much
+_MIN_CLEAR_VOTE = 0.25  # the vote above which people count as a difference; it counts fully at twice as much
+_FULL_VOTE_LEVELS = (
+    15.0  # the difference at which such a vote counts fully, in levels; a change of light may cause as much
+)
 _SAMPLES = 120  # the samples of background colours along the longer side
-_FARTHER = 200.0  # the colour difference that is equivalent to a distance of one longer side, in levels
-_STRANGE = 1.0  # the weight of votes by colours that do not occur in the background
-_UNCLEAR = 30.0  # the sum of both distances from background colours at which such a vote is halved, in levels
+_COLOR_DISTANCE_LEVELS = 200.0  # the colour difference that is equivalent to a distance of one longer side, in levels
+_FOREIGN_COLOR_WEIGHT = 1.0  # the weight of votes by colours that do not occur in the background
+_HALF_WEIGHT_LEVELS = (
+    30.0  # the sum of both distances from background colours at which such a vote is halved, in levels
+)
 _CONTOUR = 0.03  # the cost of a contour for each pixel where the photos agree
-_LIKE = 6.0  # the largest difference at which they agree, in levels
-_UNLIKE = 40.0  # the levels above that at which a contour costs 1 more
-_CHEAPER = 0.3  # the share by which a full edge of either photo lowers the cost of a difference
-_EDGE = 20.0  # the gradient of a full edge, in levels for each pixel
+_FREE_LEVELS = 6.0  # the largest difference at which they agree, in levels
+_UNIT_COST_LEVELS = 40.0  # the levels above that at which a contour costs 1 more
+_EDGE_DISCOUNT = 0.3  # the share by which a full edge of either photo lowers the cost of a difference
+_FULL_EDGE_GRADIENT = 20.0  # the gradient of a full edge, in levels for each pixel
 #: The least cost of a contour inside of a silhouette.
-_INSIDE = 2.0
+_MIN_SILHOUETTE_COST = 2.0
 _PEOPLE = 0.12  # the least mean probability of people in a part that is added
-_SMALL = 0.001  # the least area of a part, or of a photo's people, as a share of the frame
+_MIN_PART_SHARE = 0.001  # the least area of a part, or of a photo's people, as a share of the frame
 #: The probability above which a pixel shows people.
-_SEEN = 0.5
+_MIN_PEOPLE_PROBABILITY = 0.5
 #: The least intersection over union of masks of people in the same place.
-_SAME = 0.5
+_SAME_PERSON_IOU = 0.5
 #: The least height of the feet of a nearer person below those of another, in heights of the photo.
-_NEARER = 0.01
+_MIN_FEET_OFFSET = 0.01
 #: The residual from which on the largest misalignment is two pixels, in pixels.
-_LOOSE = 0.3
-_RIM = 0.002  # the margin around the base's people in which nothing is added, in longer sides
-_BEYOND = 0.05  # the largest distance from the selected people at which anything is added, in longer sides
+_TWO_PIXEL_RESIDUAL = 0.3
+_BASE_PEOPLE_MARGIN = 0.002  # the margin around the base's people in which nothing is added, in longer sides
+_MAX_ADDED_DISTANCE = 0.05  # the largest distance from the selected people at which anything is added, in longer sides
 #: The least share of a person that must be added.
 _VISIBLE = 0.2
 #: The distance from the border of a photo within which a contour counts as caused by it, in pixels.
-_BEFORE = 2
+_BORDER_PIXELS = 2
 #: The share of a contour across differences from which on there is a reason.
-_TOLD = 0.05
+_MIN_REPORTED_SHARE = 0.05
 
 
 class View(NamedTuple):
@@ -142,7 +147,7 @@ def choose(base: View, photo: View, visible: Bools, occupied: Bools, slack: int)
     inside, outside, same = _constraints(base, photo, in_order)
     if has_persons:
         # Regions far from all masks of the caller are excluded.
-        outside |= ~grown(inside, max(1, round(_BEYOND * longer)))
+        outside |= ~grown(inside, max(1, round(_MAX_ADDED_DISTANCE * longer)))
     outside |= occupied | ~visible
     taking = np.float32(_AREA) - np.float32(_VOTE) * sure * vote
     region = cut(crossing, taking, inside & visible, outside)
@@ -152,19 +157,19 @@ def choose(base: View, photo: View, visible: Bools, occupied: Bools, slack: int)
     left = float(len(missed_parts) - len(same)) if has_persons else _missed_share(base, photo, sure, region)
     costs = _costs(region, crossing, taking, visible, silhouette, left)
     share = float(sure[visible].mean()) if visible.any() else 0.0
-    return Choice(parts + missed_parts, costs, (sure > 0.5) | (exact > _UNLIKE / 2), silhouette, share)
+    return Choice(parts + missed_parts, costs, (sure > 0.5) | (exact > _UNIT_COST_LEVELS / 2), silhouette, share)
 
 
 def slack_of(residual: float) -> int:
     """Returns the largest misalignment in pixels, by the residual in pixels."""
-    return 1 + int(residual > _LOOSE)
+    return 1 + int(residual > _TWO_PIXEL_RESIDUAL)
 
 
 def _missed_share(base: View, photo: View, sure: Float32, region: Bools) -> float:
     """Returns the share of a photo's people who are visible in it only and are not in the added region."""
-    people = photo.people > _SEEN
-    alone = people & (base.people <= _SEEN) & (sure > 0.5)
-    if people.mean() < _SMALL:
+    people = photo.people > _MIN_PEOPLE_PROBABILITY
+    alone = people & (base.people <= _MIN_PEOPLE_PROBABILITY) & (sure > 0.5)
+    if people.mean() < _MIN_PART_SHARE:
         return 0.0
     return int(np.count_nonzero(alone & ~region)) / int(np.count_nonzero(people))
 
@@ -174,7 +179,11 @@ def _costs(
 ) -> Costs:
     """Returns the costs of an added region, [h, w]; see `choose` and `cut` for the planes."""
     # Differences are 0 beyond a photo, so a silhouette ends a little before its border, where a contour may be.
-    longer, inner, silhouette = max(region.shape), shrunk(visible, _BEFORE), grown(silhouette, _BEFORE + 1)
+    longer, inner, silhouette = (
+        max(region.shape),
+        shrunk(visible, _BORDER_PIXELS),
+        grown(silhouette, _BORDER_PIXELS + 1),
+    )
     contour, ended_length = 0.0, 0
     for axis in (0, 1):
         first, second = (slice(None),) * axis + (slice(1, None),), (slice(None),) * axis + (slice(None, -1),)
@@ -188,11 +197,11 @@ def _costs(
 
 def _crossing(base: View, photo: View, exact: Float32, silhouette: Bools) -> Float32:
     """Returns the cost of a contour at each place."""
-    cost = highest(np.clip((exact - np.float32(_LIKE)) * np.float32(1 / _UNLIKE), 0, 1), 2)
+    cost = highest(np.clip((exact - np.float32(_FREE_LEVELS)) * np.float32(1 / _UNIT_COST_LEVELS), 0, 1), 2)
     # Gaps in a silhouette, where a person has the colours of the background, are not cheap for a contour.
-    cost = np.maximum(cost, np.float32(_INSIDE) * silhouette)
+    cost = np.maximum(cost, np.float32(_MIN_SILHOUETTE_COST) * silhouette)
     edges = np.maximum(*(slopes(blurred(view.levels, 0.7)) for view in (base, photo)))
-    cheaper = np.float32(_CHEAPER) * np.minimum(edges * np.float32(1 / _EDGE), 1)
+    cheaper = np.float32(_EDGE_DISCOUNT) * np.minimum(edges * np.float32(1 / _FULL_EDGE_GRADIENT), 1)
     return np.asarray(np.float32(_CONTOUR) + cost * (1 - cheaper), np.float32)
 
 
@@ -201,7 +210,10 @@ def _refined_people(base: View, photo: View, unlike: Bools) -> tuple[Float32, Fl
     boxes = _windows(unlike)
     likelihoods = []
     for view in (base, photo):
-        total, weight = np.float32(_WHOLE) * view.people, np.full(unlike.shape, np.float32(_WHOLE))
+        total, weight = (
+            np.float32(_WHOLE_PHOTO_WEIGHT) * view.people,
+            np.full(unlike.shape, np.float32(_WHOLE_PHOTO_WEIGHT)),
+        )
         image = np.rint(view.levels).astype(np.uint8)
         for left, top, right, bottom in boxes:
             part = people_in(np.ascontiguousarray(image[top:bottom, left:right]))
@@ -217,8 +229,8 @@ def _windows(unlike: Bools) -> list[Box]:
     boxes: list[Box] = []
     for region in _largest(closed(unlike, max(1, round(_GAP * max(height, width))))):
         left, top, right, bottom = bounding_box(region).box
-        high = (1 + _AROUND) * (bottom - top)
-        wide = max((1 + _AROUND) * (right - left), _NARROW * high)
+        high = (1 + _WINDOW_MARGIN) * (bottom - top)
+        wide = max((1 + _WINDOW_MARGIN) * (right - left), _MIN_WINDOW_WIDTH * high)
         x, y = (left + right) / 2, (top + bottom) / 2
         left, top = max(0, round(x - wide / 2)), max(0, round(y - high / 2))
         right, bottom = min(width, round(x + wide / 2)), min(height, round(y + high / 2))
@@ -231,8 +243,8 @@ def _largest(region: Bools) -> list[Bools]:
     """Returns the largest connected parts of a region, without small ones."""
     numbers = connected_parts(region)
     areas = np.bincount(numbers.ravel())[1:]
-    order = np.argsort(-areas, kind="stable")[:_MOST]
-    return [numbers == i + 1 for i in order if areas[i] >= _LEAST * region.size]
+    order = np.argsort(-areas, kind="stable")[:_MAX_WINDOW_PARTS]
+    return [numbers == i + 1 for i in order if areas[i] >= _MIN_WINDOW_PART * region.size]
 
 
 def _votes(
@@ -244,15 +256,15 @@ def _votes(
     """
     vote = people[1] - people[0]
     # A change of light causes differences in many places; there the difference of the people maps is more reliable.
-    telling = np.clip((np.abs(vote) - np.float32(_CLEAR)) * np.float32(1 / _CLEAR), 0, 1)
-    sure = np.maximum(differs, telling * np.minimum(exact * np.float32(1 / _ANY), 1))
+    telling = np.clip((np.abs(vote) - np.float32(_MIN_CLEAR_VOTE)) * np.float32(1 / _MIN_CLEAR_VOTE), 0, 1)
+    sure = np.maximum(differs, telling * np.minimum(exact * np.float32(1 / _FULL_VOTE_LEVELS), 1))
     worth = np.maximum(np.maximum(*people), np.float32(_FLOOR))
     first, second = (_colour_distances(view.levels, sure > 0.5, visible) for view in (base, photo))
-    strange = np.float32(_STRANGE) * (second - first) / (second + first + np.float32(_UNCLEAR))
+    strange = np.float32(_FOREIGN_COLOR_WEIGHT) * (second - first) / (second + first + np.float32(_HALF_WEIGHT_LEVELS))
     vote = vote + (_edge_votes(base.levels, photo.levels, sure > 0.5) + strange) * worth
-    near = _NEAR * max(sure.shape)
+    near = _VOTE_WIDTH * max(sure.shape)
     vote = smoothed(vote * sure, near) / np.maximum(smoothed(sure, near), np.float32(0.05))
-    return sure, np.sign(vote) * np.maximum(0, np.abs(vote) - np.float32(_DEAD))
+    return sure, np.sign(vote) * np.maximum(0, np.abs(vote) - np.float32(_DEAD_ZONE))
 
 
 def _edge_votes(base: Float32, photo: Float32, unlike: Bools) -> Float32:
@@ -275,7 +287,7 @@ def _colour_distances(levels: Float32, unlike: Bools, visible: Bools) -> Float32
     rows, columns = np.mgrid[step // 2 : height : step, step // 2 : width : step]
     colours = blurred(levels, step / 2)[rows, columns]
     # Distances in the image count like differences of colour.
-    apart = np.float32(_FARTHER / max(height, width))
+    apart = np.float32(_COLOR_DISTANCE_LEVELS / max(height, width))
     all_of_it = np.concatenate([colours, np.stack([rows, columns], -1) * apart], -1).reshape(-1, 5).astype(np.float32)
     is_unlike = unlike[rows, columns].ravel()
     place = all_of_it[(visible & ~grown(unlike, step))[rows, columns].ravel()]
@@ -299,13 +311,13 @@ def _constraints(base: View, photo: View, in_order: bool) -> tuple[Bools, Bools,
     inside, same, own = np.zeros(shape, bool), [], list(base.persons or ())
     outside = np.logical_or.reduce([*own, inside])
     if own:
-        outside = grown(outside, max(1, round(_RIM * max(shape))))
+        outside = grown(outside, max(1, round(_BASE_PEOPLE_MARGIN * max(shape))))
     for number, person in enumerate(photo.persons or ()):
-        if any(_share(person, other) > _SAME for other in own):
+        if any(_share(person, other) > _SAME_PERSON_IOU for other in own):
             same.append(number)
             continue
         feet = bounding_box(person).y1 - 1
-        before = [o for o in own if not in_order or feet <= bounding_box(o).y1 - 1 + _NEARER * shape[0]]
+        before = [o for o in own if not in_order or feet <= bounding_box(o).y1 - 1 + _MIN_FEET_OFFSET * shape[0]]
         visible = person & ~np.logical_or.reduce([*before, np.zeros(shape, bool)])
         inside |= visible
         outside &= ~visible
@@ -329,7 +341,7 @@ def _parts(region: Bools, people: Float32, sure: Float32, visible: Bools, inside
         weight = sure * part
         total = float(weight.sum())
         is_prompted = bool((part & inside).any())
-        if total < _SMALL * part.size and not is_prompted:
+        if total < _MIN_PART_SHARE * part.size and not is_prompted:
             continue
         likely = float((weight * people).sum()) / max(total, 1e-6)
         # The border of the frame is not part of the contour.
@@ -340,9 +352,9 @@ def _parts(region: Bools, people: Float32, sure: Float32, visible: Bools, inside
         is_taken, reason = is_prompted or likely >= _PEOPLE, NO_REASON
         if not is_taken:
             reason = Reason("no-people", "no people are detected in it")
-        elif np.count_nonzero(end_contour) > _TOLD * length:
+        elif np.count_nonzero(end_contour) > _MIN_REPORTED_SHARE * length:
             reason = Reason("cut-by-frame", "the photo crops it, another base may show more")
-        elif crossing > _TOLD:
+        elif crossing > _MIN_REPORTED_SHARE:
             reason = Reason("touches-base", "it touches or covers an object that is in the base only")
         parts.append(Part(part, bounding_box(part).box, likely, crossing, is_taken, reason))
     return sorted(parts, key=lambda part: part.box[0])

@@ -8,25 +8,26 @@ from __future__ import annotations
 import numpy as np
 
 from .. import blend
+from .._arrays import Bools, Float32, Float64
 from .._warnings import quiet
 from ..errors import PyHarmonyWarning
-from ._planes import Bools, Float, Float32, blurred, highest, lowest, smoothed
+from ._planes import blurred, highest, lowest, smoothed
 
-_DARK = 6.0  # the highest level of a pixel that is black
-_BRIGHT = 248.0  # the lowest level of a pixel that is overexposed
+_BLACK_LEVEL = 6.0  # the highest level of a pixel that is black
+_OVEREXPOSED_LEVEL = 248.0  # the lowest level of a pixel that is overexposed
 _KNOTS = 12  # the largest number of knots of the tone curve
 _PIXELS = 60  # the least number of pixels from which a gain or a tone curve is estimated
 _NOISE = 9.0  # the least noise threshold of differences, in levels
 _MEDIANS = 2.5  # that threshold in medians of all differences, if this is more
 #: The difference above the noise from which on different objects are certain, in levels.
-_ELSE = 10.0
+_CERTAIN_DIFFERENCE = 10.0
 FOOT = 16.0  # the offset that is added before ratios are computed, in levels
 _LIGHT = 0.35  # the largest logarithm of a ratio that a change of light explains
 #: The width of the smoothing, in longer sides.
-_SMOOTH = 0.06
+_SMOOTHING_WIDTH = 0.06
 
 
-def gains_of(base: Float32, other: Float32, visible: Bools) -> Float:
+def gains_of(base: Float32, other: Float32, visible: Bools) -> Float64:
     """Returns the factor of each channel from the exposure of a photo to that of the base, by robust regression."""
     gains = np.ones(base.shape[2])
     for channel in range(base.shape[2]):
@@ -44,9 +45,15 @@ def gains_of(base: Float32, other: Float32, visible: Bools) -> Float:
     return gains
 
 
-def _sound(base: Float32, other: Float32, visible: Bools) -> tuple[Float, Float]:
+def _sound(base: Float32, other: Float32, visible: Bools) -> tuple[Float64, Float64]:
     """Returns the levels of two planes at the pixels that are neither black nor overexposed in both, [N] each."""
-    good = visible & (base > _DARK) & (base < _BRIGHT) & (other > _DARK) & (other < _BRIGHT)
+    good = (
+        visible
+        & (base > _BLACK_LEVEL)
+        & (base < _OVEREXPOSED_LEVEL)
+        & (other > _BLACK_LEVEL)
+        & (other < _OVEREXPOSED_LEVEL)
+    )
     return base[good].astype(np.float64), other[good].astype(np.float64)
 
 
@@ -87,7 +94,7 @@ def differences(base: Float32, photo: Float32, visible: Bools, slack: int) -> tu
     # Differences that vary slowly over the photo are due to light.
     off = base - photo_levels
     same = (visible & (np.abs(off).max(-1) < 2 * _NOISE)).astype(np.float32)
-    photo_levels += _mean(off, same, _SMOOTH * max(same.shape), 0.02)
+    photo_levels += _mean(off, same, _SMOOTHING_WIDTH * max(same.shape), 0.02)
     photo_levels = _open_ended(photo_levels, photo, base)
     base_levels = _open_ended(base, base, photo_levels)
     exact = _length(base_levels - photo_levels)
@@ -99,13 +106,13 @@ def differences(base: Float32, photo: Float32, visible: Bools, slack: int) -> tu
     least = _length(np.maximum(*beyond))
     exact[~visible] = least[~visible] = 0
     noise = max(_NOISE, _MEDIANS * float(np.median(exact[visible]))) if visible.any() else _NOISE
-    return np.clip((least - np.float32(noise)) / np.float32(_ELSE), 0, 1), exact
+    return np.clip((least - np.float32(noise)) / np.float32(_CERTAIN_DIFFERENCE), 0, 1), exact
 
 
 def _open_ended(levels: Float32, original: Float32, other: Float32) -> Float32:
     """Returns levels moved to those of another photo, beyond them, where a pixel is overexposed or black."""
-    dark = np.where(original <= _DARK, np.minimum(levels, other), levels)
-    return np.where(original >= _BRIGHT, np.maximum(levels, other), dark)
+    dark = np.where(original <= _BLACK_LEVEL, np.minimum(levels, other), levels)
+    return np.where(original >= _OVEREXPOSED_LEVEL, np.maximum(levels, other), dark)
 
 
 def correction(base: Float32, photo: Float32, fitting: Bools, inside: Bools, fixed: Bools) -> Float32:
@@ -122,9 +129,9 @@ def correction(base: Float32, photo: Float32, fitting: Bools, inside: Bools, fix
     ratio = np.log((blurred(base, 1.0) + np.float32(FOOT)) / (blurred(photo, 1.0) + np.float32(FOOT)))
     clipped = np.zeros(fitting.shape, bool)
     for levels in (base, photo):
-        clipped |= ((levels <= _DARK) | (levels >= _BRIGHT)).any(-1)
+        clipped |= ((levels <= _BLACK_LEVEL) | (levels >= _OVEREXPOSED_LEVEL)).any(-1)
     good = (fitting & ~clipped & (np.abs(ratio).max(-1) < _LIGHT)).astype(np.float32)
-    light = _mean(ratio, good, _SMOOTH * max(good.shape), 0.05)
+    light = _mean(ratio, good, _SMOOTHING_WIDTH * max(good.shape), 0.05)
     fixed_inside = inside & fixed
     constraints = (fitting & ~inside) | fixed_inside
     if constraints.all() or not constraints.any():

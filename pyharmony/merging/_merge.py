@@ -11,16 +11,16 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import _arrays, _checks, _reprs
-from .._arrays import VALUE_RANGE, NumpyArray, round_into
+from .._arrays import VALUE_RANGE, Float32, Float64, NumpyArray, Pixels, round_into
 from .._cuda import is_device_array
-from .._images.call import ITSELF, Call, Item, open_item
+from .._images.call import DST_AS_SRC, Call, Item, open_item
 from .._images.frame import Frame, Infos, Job, as_images, size_of
-from .._images.kinds import as_delivered, as_out
+from .._images.kinds import in_kind_of
 from .._images.levels import colour_levels, levels_of_shares, opened
 from .._images.sizes import fitted, resized
 from .._warnings import warn
 from ..errors import NO_REASON, ArgumentError, PyHarmonyWarning, Reason, UnchangedWarning
-from ..io import Picture, write
+from ..io import Picture
 from ..io.provenance import composite_of
 from ..io.shown import WithInfo
 from ..segmentation import Masks
@@ -30,13 +30,13 @@ from ._base import MergeBase, bases_of, best_of
 from ._keep import Choice, Part, choose, slack_of
 from ._light import FOOT, correction, gains_of
 from ._photos import AUTO, Photo, checked_photos, people_of_each, photo_of
-from ._planes import Float, Float32, Pixels, blurred, coverage, opencv, warped
-from ._views import SIDE, ViewCache, between, on_base
+from ._planes import blurred, coverage, opencv, warped
+from ._views import VIEW_SIDE, ViewCache, between, on_base
 
-_SOFT = 0.8  # the standard deviation of the blur of a contour, in pixels of the small images
-_STEEP = 2.0  # the factor by which the slope of the blurred edge is raised
+_CONTOUR_SIGMA = 0.8  # the standard deviation of the blur of a contour, in pixels of the small images
+_SLOPE_FACTOR = 2.0  # the factor by which the slope of the blurred edge is raised
 #: The margin around an added part, in pixels of the small images.
-_AROUND = 4
+_PART_MARGIN = 4
 #: The number of rows that are blended at once.
 _ROWS = 256
 
@@ -91,7 +91,7 @@ class MergedPhoto(_reprs.Line):
         (5, ())
     """
 
-    matrix: Float
+    matrix: Float64
     inliers: int
     residual: float
     gains: tuple[float, ...]
@@ -193,7 +193,7 @@ def merge(
     # All arguments are checked before anything is computed.
     images = [opened(image, f"photos[{i}]", keep_gps=bool(keep_gps)) for i, image in enumerate(every)]
     if to_file:
-        open_item(Item(ITSELF, images[0], None, None, 1.0, out, {}), keep_gps=False)
+        open_item(Item(DST_AS_SRC, images[0], None, None, 1.0, out, {}), keep_gps=False)
     number = 0 if base == AUTO else int(base)
     own, *others = _with_base(number, images, people_of_photos, bool(align))
     cache = ViewCache()
@@ -223,7 +223,7 @@ def merge(
         answer: Any = infos
         return answer
 
-    call = Call("merge", ITSELF, target, keep_gps=keep_gps, out=None if to_file else out, device="cpu")
+    call = Call("merge", DST_AS_SRC, target, keep_gps=keep_gps, out=None if to_file else out, device="cpu")
     result = call.run(work, tell=lambda info: None)
     (info,) = infos
     for i, one in enumerate(info.photos):
@@ -242,14 +242,7 @@ def merge(
     parts = [i for i, one in enumerate(info.photos) if i == number or any(part.taken for part in one.parts)]
     if picture is not None and len(parts) > 1:
         picture = composite_of(picture, [every[i] for i in parts])
-    if to_file:
-        assert picture is not None  # noqa: S101  # it was set above
-        file: Any = out
-        with as_out():
-            write(picture, file)
-        result = file
-    elif picture is not None:
-        result = picture if isinstance(every[number], Picture) else as_delivered(picture)
+    result = in_kind_of(every[number], result, picture, out if to_file else None)
     return WithInfo((result, info)) if return_info else result
 
 
@@ -286,7 +279,7 @@ class _Merger:
 
     def __init__(self, job: Job, base: Photo, align: bool, cache: ViewCache) -> None:
         self.job, self.base, self.align, self.cache = job, base, align, cache
-        self.size = fitted(base.size, SIDE)
+        self.size = fitted(base.size, VIEW_SIDE)
         #: The factors of the small image, across and down.
         self.factors = self.size[0] / base.size[0], self.size[1] / base.size[1]
         self.view = cache.view(base, self.size)
@@ -323,17 +316,19 @@ class _Merger:
             self.view = self.view._replace(levels=now, people=np.where(region, other_view.people, self.view.people))
             self.occupied |= region & choice.unlike
 
-    def _blend_part(self, photo: Photo, matrix: Float, gains: Float, part: Part, light: Float32, mask: Pixels) -> None:
+    def _blend_part(
+        self, photo: Photo, matrix: Float64, gains: Float64, part: Part, light: Float32, mask: Pixels
+    ) -> None:
         """Blends a part of a photo into the result, and its weight into `mask`.
 
         light: the logarithms of factors that fit the part to the base, over the small image.
         """
         height, width = self.job.shape
         left, top, right, bottom = part.box
-        x0, x1 = max(0, int((left - _AROUND) / self.factors[0])), int((right + _AROUND) / self.factors[0]) + 1
-        y0, y1 = max(0, int((top - _AROUND) / self.factors[1])), int((bottom + _AROUND) / self.factors[1]) + 1
+        x0, x1 = max(0, int((left - _PART_MARGIN) / self.factors[0])), int((right + _PART_MARGIN) / self.factors[0]) + 1
+        y0, y1 = max(0, int((top - _PART_MARGIN) / self.factors[1])), int((bottom + _PART_MARGIN) / self.factors[1]) + 1
         x1, y1 = min(width, x1), min(height, y1)
-        edge = blurred(part.region, _SOFT)
+        edge = blurred(part.region, _CONTOUR_SIGMA)
         unit = VALUE_RANGE[photo.colours.dtype.name]
         foot = np.float32(FOOT * unit / 255)
         for first in range(y0, y1, _ROWS):
@@ -343,7 +338,7 @@ class _Merger:
                 x0 * self.factors[0], first * self.factors[1],
                 min(x1 * self.factors[0], self.size[0]), min(last * self.factors[1], self.size[1]),
             )  # fmt: skip
-            soft = (resized(edge, size, place) - np.float32(0.5)) * np.float32(_STEEP) + np.float32(0.5)
+            soft = (resized(edge, size, place) - np.float32(0.5)) * np.float32(_SLOPE_FACTOR) + np.float32(0.5)
             soft[~coverage(photo.size, matrix, box)] = 0
             covers = levels_of_shares(soft)
             values: NumpyArray = warped(photo.colours, matrix, box).astype(self.job.real)
@@ -358,7 +353,7 @@ class _Merger:
             np.maximum(mask[first:last, x0:x1], covers, out=mask[first:last, x0:x1])
 
     def _record(
-        self, alignment: Alignment, gains: Float | None = None, choice: Choice | None = None,
+        self, alignment: Alignment, gains: Float64 | None = None, choice: Choice | None = None,
         mask: Pixels | None = None, reason: Reason = NO_REASON,
     ) -> MergedPhoto:  # fmt: skip
         """Returns the record of a photo; with no other arguments that of the base."""

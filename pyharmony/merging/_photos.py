@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _checks, io
-from .._arrays import NumpyArray
+from .._arrays import Bools, NumpyArray
 from .._images.frame import one_image
 from .._images.kinds import hard_mask
 from .._images.planes import connected_parts
@@ -15,12 +15,11 @@ from .._images.sizes import fitted, resized
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..io import Picture
 from ..segmentation import Masks
-from ._planes import Bools
 
 #: The least share of a photo that a person covers, in a mask of several people.
 _PERSON = 0.0005
 #: The longer side of the reduced mask in which people are separated, in pixels.
-_SIDE = 800
+_PEOPLE_MASK_SIDE = 800
 #: The value of `base` for the best base.
 AUTO = "auto"
 
@@ -107,7 +106,7 @@ def _persons(people: Any, name: str, height: int, width: int) -> list[Bools] | N
 def _apart(mask: Bools) -> list[Bools]:
     """Returns the connected parts of a mask of several people, without small ones."""
     height, width = mask.shape
-    size = fitted((width, height), _SIDE)
+    size = fitted((width, height), _PEOPLE_MASK_SIDE)
     numbers = connected_parts(resized(mask.astype(np.uint8) * np.uint8(255), size) > 127)
     areas = np.bincount(numbers.ravel())
     large = [number for number in range(1, len(areas)) if areas[number] >= _PERSON * numbers.size]

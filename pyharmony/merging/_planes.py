@@ -8,12 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _install
+from .._arrays import Bools, Box, Float32, Float64, Pixels
 
-Float = npt.NDArray[np.float64]
-Float32 = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-Pixels = npt.NDArray[np.uint8]
-Box = tuple[int, int, int, int]
 """A part of an image in pixels: left, top, right, bottom; the last two are outside."""
 
 
@@ -64,25 +60,25 @@ def _square(radius: int) -> Pixels:
     return np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
 
 
-def mapped(matrix: Float, points: Float) -> Float:
+def mapped(matrix: Float64, points: Float64) -> Float64:
     """Returns points [..., 2] transformed by a homography."""
     homogeneous = np.concatenate([points, np.ones((*points.shape[:-1], 1))], -1) @ matrix.T
     return homogeneous[..., :2] / homogeneous[..., 2:]
 
 
-def rescaled(matrix: Float, first: tuple[float, float], second: tuple[float, float]) -> Float:
+def rescaled(matrix: Float64, first: tuple[float, float], second: tuple[float, float]) -> Float64:
     """Returns a homography from a first to a second image after each was resized by its factors (across, down)."""
     product = _resizing(second) @ matrix @ np.linalg.inv(_resizing(first))
     return np.asarray(product / product[2, 2])
 
 
-def _resizing(factors: tuple[float, float]) -> Float:
+def _resizing(factors: tuple[float, float]) -> Float64:
     """Returns the matrix from the centres of pixels to their places in a resized image."""
     x, y = factors
     return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1.0]])
 
 
-def warped(image: npt.NDArray[Any], matrix: Float, box: Box) -> npt.NDArray[Any]:
+def warped(image: npt.NDArray[Any], matrix: Float64, box: Box) -> npt.NDArray[Any]:
     """Returns an image [H, W] or [H, W, C] warped to a part of another one, by cubic interpolation, border replicated.
 
     matrix: the homography from the other image to this one, in coordinates of the centres of pixels.
@@ -107,7 +103,7 @@ def warped(image: npt.NDArray[Any], matrix: Float, box: Box) -> npt.NDArray[Any]
     return np.asarray(out).reshape(bottom - top, right - left, *image.shape[2:])
 
 
-def coverage(size: tuple[int, int], matrix: Float, box: Box) -> Bools:
+def coverage(size: tuple[int, int], matrix: Float64, box: Box) -> Bools:
     """Returns which pixels of a part of another image an image (width, height) covers; see `warped`."""
     left, top, right, bottom = box
     x, y = np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32)[:, None]

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._planes import Bools, Float32
+from .._arrays import Bools, Float32
 
-_COARSE = 100  # the longest side of the coarsest level, in pixels
-_FIRST = 400  # the largest number of iterations on the coarsest level
-_NEXT = 120  # the largest number of iterations on each finer level
+_COARSEST_SIDE = 100  # the longest side of the coarsest level, in pixels
+_COARSEST_ITERATIONS = 400  # the largest number of iterations on the coarsest level
+_FINER_ITERATIONS = 120  # the largest number of iterations on each finer level
 _LOOK = 20  # the iterations between tests of convergence
-_DONE = 2e-5  # the mean change in an iteration below which the solution has converged
+_CONVERGED_CHANGE = 2e-5  # the mean change in an iteration below which the solution has converged
 
 
 Level = tuple[Float32, Float32, Bools, Bools]
@@ -30,14 +30,14 @@ def cut(crossing: Float32, taking: Float32, inside: Bools, outside: Bools) -> Bo
     inside, outside: the pixels that are always included, and those that never are; outside has priority.
     """
     levels = [(crossing, taking, inside & ~outside, outside)]
-    while max(levels[-1][0].shape) > _COARSE and min(levels[-1][0].shape) >= 8:
+    while max(levels[-1][0].shape) > _COARSEST_SIDE and min(levels[-1][0].shape) >= 8:
         levels.append(_halved(levels[-1]))
     u: Float32 | None = None
     p: Float32 | None = None
     for number, level in enumerate(reversed(levels)):
         if u is not None and p is not None:
             u, p = _doubled(u, level[0].shape), _doubled(p, level[0].shape)
-        u, p = _solve(*level, u, p, _FIRST if number == 0 else _NEXT)
+        u, p = _solve(*level, u, p, _COARSEST_ITERATIONS if number == 0 else _FINER_ITERATIONS)
     assert u is not None  # noqa: S101  # there is at least one level
     region: Bools = u > 0.5
     return (region | (inside & ~outside)) & ~outside
@@ -89,6 +89,6 @@ def _solve(
         np.clip(u, 0, 1, out=u)
         u[inside], u[outside] = 1, 0
         last = 2 * u - before
-        if number % _LOOK == 0 and float(np.abs(u - before).mean()) < _DONE:
+        if number % _LOOK == 0 and float(np.abs(u - before).mean()) < _CONVERGED_CHANGE:
             break
     return u, p

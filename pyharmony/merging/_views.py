@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .._arrays import Bools, Float32, Float64, Pixels
 from .._images.levels import colour_levels
 from .._images.planes import grown
 from .._images.sizes import resized
 from ._align import Alignment, Features, alignment_of, features
 from ._keep import View, people_in
 from ._photos import Photo
-from ._planes import Bools, Float, Float32, Pixels, coverage, rescaled, warped
+from ._planes import coverage, rescaled, warped
 
 #: The longer side of the images on which people are selected.
-SIDE = 800
+VIEW_SIDE = 800
 _HIDDEN = 0.5  # the probability of people above which a pixel is masked for features
-_BESIDE = 6  # the margin around such pixels, in pixels of the small image
+_HIDDEN_MARGIN = 6  # the margin around such pixels, in pixels of the small image
 
 Size = tuple[int, int]
 """A width and a height."""
@@ -49,7 +50,7 @@ class ViewCache:
         if key not in self._features:
             if levels is None:
                 levels = colour_levels(photo.colours)
-            hidden_region = grown(self.view(photo, size, levels).people > _HIDDEN, _BESIDE)
+            hidden_region = grown(self.view(photo, size, levels).people > _HIDDEN, _HIDDEN_MARGIN)
             self._features[key] = features(levels, hidden_region)
         return self._features[key]
 
@@ -79,7 +80,7 @@ def _with_persons(levels: Float32, persons: Sequence[Bools]) -> View:
     return View(levels, union.astype(np.float32), regions)
 
 
-def on_base(view: View, matrix: Float, size: Size) -> tuple[View, Bools]:
+def on_base(view: View, matrix: Float64, size: Size) -> tuple[View, Bools]:
     """Returns a view warped to a base of a size, by the homography to the view, and the mask of pixels it covers."""
     whole = (0, 0, *size)
     height, width = view.people.shape
@@ -92,7 +93,7 @@ def on_base(view: View, matrix: Float, size: Size) -> tuple[View, Bools]:
     return View(levels, people, persons), visible
 
 
-def between(alignment: Alignment, base: Photo, photo: Photo, sizes: tuple[Size, Size]) -> Float:
+def between(alignment: Alignment, base: Photo, photo: Photo, sizes: tuple[Size, Size]) -> Float64:
     """Returns the homography from the base's view to that of a photo, whose sizes are `sizes`."""
     factors = [(small[0] / one.size[0], small[1] / one.size[1]) for small, one in zip(sizes, (base, photo))]
     return rescaled(alignment.matrix, factors[0], factors[1])

@@ -10,17 +10,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._arrays import Float32, Float64
 from .._images.region import Region, bounding_box
 from .._images.threads import in_threads
-from ._geometry import Float64, Line, Rays, View, farther, on_ground, on_wall
+from ._geometry import Line, Rays, View, farther, on_ground, on_wall
 from ._ground import Outline
-from ._soft import Float32, blurred_by_row, margin_of
+from ._soft import blurred_by_row, margin_of
 
-_UNDER = 2.5  # the extent of the shadow below the object, in cells, so that there is no gap between the two
+_OBJECT_OVERLAP_CELLS = (
+    2.5  # the extent of the shadow below the object, in cells, so that there is no gap between the two
+)
 #: The height above the contact of the row that is continued there, in cells: a half covered row would leave a gap.
-_WHOLE = 1.5
+_CONTACT_ROW_CELLS = 1.5
 #: The largest standard deviation of a penumbra, in longer sides of the image.
-_WIDEST = 0.5
+_MAX_PENUMBRA_SIGMA = 0.5
 #: The number of copies of the card that represent a thick object.
 _SLICES = 9
 
@@ -135,9 +138,9 @@ def _blurred_card(scene: Scene, deviation: float) -> tuple[Float32, tuple[int, i
     # The last fully covered row is continued below the contact, or below lower parts of the object.
     lowest = np.full(len(columns), -np.inf)
     lowest[scene.outline.columns - left] = scene.outline.lowest
-    last = np.maximum(feet + 0.5, lowest) + _UNDER
+    last = np.maximum(feet + 0.5, lowest) + _OBJECT_OVERLAP_CELLS
     height = max(len(scene.card), math.ceil(float(last.max())) + 1 - top)
-    whole = np.clip(feet - _WHOLE - top, 0, len(scene.card) - 1)
+    whole = np.clip(feet - _CONTACT_ROW_CELLS - top, 0, len(scene.card) - 1)
     first, across = np.minimum(whole.astype(np.intp), len(scene.card) - 2), np.arange(len(columns))
     one, other = scene.card[first, across], scene.card[first + 1, across]
     longer = one + (whole - first).astype(np.float32) * (other - one)
@@ -149,7 +152,7 @@ def _blurred_card(scene: Scene, deviation: float) -> tuple[Float32, tuple[int, i
     card[start:] = np.where(rows > whole, longer * ends, card[start:])
     heights = np.maximum(scene.foot[1] - np.arange(top, top + height), 0)
     # Penumbras wider than the image are limited: they are hardly visible, and their margin would not be bounded.
-    deviations = np.minimum(deviation * heights, _WIDEST * max(scene.size))
+    deviations = np.minimum(deviation * heights, _MAX_PENUMBRA_SIGMA * max(scene.size))
     # The blur is largest at the top of the card, and extends beyond it.
     margin = margin_of(deviations[:1])
     padded = np.pad(card, ((margin, 1), (margin, margin)))

@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
+from .._arrays import Float64
 
 _BEAMS = 9  # the largest number of points of an extended source from which rays are traced
-_LOWEST = 0.02  # the least elevation of such a point, in radians
+_MIN_ELEVATION_RADIANS = 0.02  # the least elevation of such a point, in radians
 
 
 class Line(NamedTuple):
@@ -98,7 +97,9 @@ def beams_of(view: View, azimuth: float, elevation: float, softness: float) -> l
         # Quantiles of the marginal distribution of a uniform disc, which is a half circle.
         one = d + sideways * (spread * 2 * _half_circle(float(quantile)))
         height = math.atan2(one[1], math.hypot(one[0], one[2]))
-        beams.append(rays_of(view, math.degrees(math.atan2(one[0], one[2])), math.degrees(max(height, _LOWEST))))
+        beams.append(
+            rays_of(view, math.degrees(math.atan2(one[0], one[2])), math.degrees(max(height, _MIN_ELEVATION_RADIANS)))
+        )
     return beams
 
 

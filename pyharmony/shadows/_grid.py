@@ -17,22 +17,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import Float32, Float64
 from .._images.region import Region
 from .._images.threads import in_threads
-from ._geometry import Float64, Line
+from ._geometry import Line
 from ._parts import moments
-from ._soft import Float32
 
 #: The largest number of cells of a grid.
 CELLS = 750_000
 _VARIANCE = 0.5  # the variance of the Gaussian by which a mask is resampled, in square cells
 _FOLLOWED = 4.0  # the reach of that Gaussian, in standard deviations
 #: The length of a pixel, in cells, from which on the position of the object within a pixel matters.
-_COARSE = 0.3
+_MIN_COARSE_PIXEL = 0.3
 #: The number of multiplications of a matrix product that OpenBLAS computes in one thread, without synchronisation.
-_ALONE = 1 << 18
+_SINGLE_THREAD_PRODUCTS = 1 << 18
 #: The margin of a card around its object, in which the Gaussian falls to 0, in cells.
-_AROUND = 4
+_CARD_MARGIN = 4
 _ROWS = 128  # the rows of a mask in each task of a thread
 _OUTPUTS = 16  # the outputs of each band of a product
 _PIXELS = 64  # the columns of the image in each band if the grid is enlarged
@@ -72,7 +72,7 @@ class Grid:
     @property
     def coarse(self) -> bool:
         """Whether the position of the object within partly covered pixels matters."""
-        return max(self.across, self.down) > _COARSE
+        return max(self.across, self.down) > _MIN_COARSE_PIXEL
 
     def row(self, y: float) -> float:
         """Returns the row of the grid, from the centre of its first cell, at a row of the image."""
@@ -102,8 +102,8 @@ class Grid:
         Beyond the box the mask is 0. The card's box may extend beyond the image.
         """
         part = Region(
-            math.floor(box.y0 * self.down) - _AROUND, math.ceil(box.y1 * self.down) + _AROUND,
-            math.floor(box.x0 * self.across) - _AROUND, math.ceil(box.x1 * self.across) + _AROUND,
+            math.floor(box.y0 * self.down) - _CARD_MARGIN, math.ceil(box.y1 * self.down) + _CARD_MARGIN,
+            math.floor(box.x0 * self.across) - _CARD_MARGIN, math.ceil(box.x1 * self.across) + _CARD_MARGIN,
         )  # fmt: skip
         columns = [_weighting(self.across, part.x0, part.x1, box.x0, box.x1, order) for order in range(3)]
         rows = [_weighting(self.down, part.y0, part.y1, box.y0, box.y1, order) for order in range(3)]
@@ -132,11 +132,11 @@ class Grid:
         (columns, left, right), (rows, top, _) = (
             _areas(low, high, count, limit) for (low, high, count), limit in zip(ends, self.image_size, strict=True)
         )
-        wide, channels = right - left, image.shape[2]
+        wide, channels, columns_of_image = right - left, image.shape[2], image[:, left:right]
 
         def averaged(band: Band) -> tuple[Float32, Float32]:
             part = Region(top + band.inputs.start, top + band.inputs.stop, left, right)
-            values = np.ascontiguousarray(part.of(image), np.float32)
+            values = np.ascontiguousarray(columns_of_image[part.y0 : part.y1], np.float32)
             if image.dtype.kind == "f":
                 # Transparent pixels may be NaN. The conversion copies the caller's values.
                 values = np.nan_to_num(values)
@@ -192,7 +192,7 @@ def _along_rows(values: Float32, bands: list[Band]) -> Float32:
     """Returns the product of each row of values [h, w] with bands."""
     result = np.empty((len(values), bands[-1].outputs.stop), np.float32)
     for band in bands:
-        count = max(1, _ALONE // band.entries.size)
+        count = max(1, _SINGLE_THREAD_PRODUCTS // band.entries.size)
         for start in range(0, len(values), count):
             few = values[start : start + count, band.inputs]
             result[start : start + count, band.outputs] = few @ band.entries.T
@@ -201,7 +201,7 @@ def _along_rows(values: Float32, bands: list[Band]) -> Float32:
 
 def _columns_at_once(band: Band, width: int) -> Iterator[slice]:
     """Yields groups of columns whose product with a band is small enough for one thread."""
-    count = max(1, _ALONE // band.entries.size)
+    count = max(1, _SINGLE_THREAD_PRODUCTS // band.entries.size)
     for start in range(0, width, count):
         yield slice(start, min(start + count, width))
 

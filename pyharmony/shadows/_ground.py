@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import Float32, Float64
 from .._images.region import Region
-from ._geometry import Float64, Line
-from ._soft import Float32
+from ._geometry import Line
 
 _FEET = 0.06  # the lowest share of an object's height, which contains its feet
 _SLOPE = 0.25  # the largest slope of the line through its feet, in rows for each column
 #: The threshold of a mask; half of the largest value if that is less than 1.
-_INSIDE = 0.5
+_MASK_THRESHOLD = 0.5
 #: The digits to which a contact's row and its slope are rounded.
 _DIGITS = 3, 6
 #: The ranges of quantiles by brightness whose mean colours are those of ground in the shadow and in the light.
@@ -22,7 +22,7 @@ _SHADED, _LIT = (0.02, 0.12), (0.45, 0.75)
 _STRENGTHS = (0.3, 0.75)  # the least and the largest strength of a shadow that is estimated
 _TINTED = 1.2  # the largest ratio of a channel's tint to the mean, either way
 #: The least estimated strength of visible shadows; below it the ground counts as one without shadows.
-_PLAIN = 0.1
+_MIN_VISIBLE_STRENGTH = 0.1
 
 
 class Darkness(NamedTuple):
@@ -47,7 +47,7 @@ class Outline(NamedTuple):
 
 def outline_of(mask: Float32, box: Region) -> Outline:
     """Returns the outline at which a mask [h, w] over a box crosses one half, linear between the centres of pixels."""
-    within = min(_INSIDE, float(mask.max()) / 2)
+    within = min(_MASK_THRESHOLD, float(mask.max()) / 2)
     columns = np.flatnonzero(mask.max(0) >= within)
     inside = mask[:, columns] >= within
     lowest = box.y0 + _end(mask[:, columns], inside, within, last=True)
@@ -109,7 +109,7 @@ def darkness_of(colors: npt.NDArray[Any]) -> Darkness:
     )
     ratio = (shaded + 1e-3) / (lit + 1e-3)
     mean = float(ratio.mean())
-    if 1 - mean < _PLAIN:
+    if 1 - mean < _MIN_VISIBLE_STRENGTH:
         return Darkness(0.5, (1.0, 1.0, 1.0))
     tint = np.clip(ratio / mean, 1 / _TINTED, _TINTED)
     red, green, blue = (float(x) for x in np.broadcast_to(tint / tint.mean(), 3))

@@ -11,21 +11,27 @@ from ..errors import ArgumentError
 from ._geometry import Line
 
 #: The largest absolute coordinate and slope; larger ones are rejected as mistakes.
-FAR = 1e7
+MAX_COORDINATE = 1e7
 
 
 def point_of(value: Any, name: str) -> tuple[float, float]:
     """Returns a place (x, y) of the image."""
     accepts = "expected (x, y) in pixels"
     x, y = _checks.two_numbers(value, name, accepts)
-    if not (abs(x) <= FAR and abs(y) <= FAR):
-        raise ArgumentError(f"{name}: {value!r}, {accepts}, finite and at most {FAR:.0e} in size")
+    if not (abs(x) <= MAX_COORDINATE and abs(y) <= MAX_COORDINATE):
+        raise ArgumentError(f"{name}: {value!r}, {accepts}, finite and at most {MAX_COORDINATE:.0e} in size")
     return float(x), float(y)
 
 
 def row_of(value: Any, name: str) -> float:
     """Returns a row of the image, which may be outside of it."""
-    return _checks.number(value, name, low=-FAR, high=FAR, accepts=f"a finite row, at most {FAR:.0e} in size")
+    return _checks.number(
+        value,
+        name,
+        low=-MAX_COORDINATE,
+        high=MAX_COORDINATE,
+        accepts=f"a finite row, at most {MAX_COORDINATE:.0e} in size",
+    )
 
 
 def check_near(line: Line, name: str, columns: tuple[float, float], height: int) -> None:
@@ -54,6 +60,6 @@ def line_of(value: Any, name: str) -> Line | None:
     if x0 == x1:
         raise ArgumentError(f"{name}: {value!r} is vertical, expected two points of different x")
     slope = (y1 - y0) / (x1 - x0)
-    if not abs(slope) <= FAR:
+    if not abs(slope) <= MAX_COORDINATE:
         raise ArgumentError(f"{name}: {value!r} is vertical, expected two points of different x")
     return Line(y0 - slope * x0, slope)

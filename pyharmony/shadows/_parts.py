@@ -10,15 +10,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ._geometry import Float64
-from ._soft import Float32
+from .._arrays import Float32, Float64
 
 #: The number of parts of a pixel along each side.
 PARTS = 3
 #: The centres of a pixel's parts, relative to its own.
 MIDDLES = (np.arange(PARTS) + 0.5) / PARTS - 0.5
 #: The largest distance of a value from 1 or 0 with which a pixel counts as covered or free.
-_FULL = 0.02
+_VALUE_TOLERANCE = 0.02
 #: The difference of a pixel's value from the area between two lines from which on it is not a corner.
 _CORNER = 0.05
 
@@ -30,7 +29,7 @@ def border(mask: Float32) -> Places:
 
     They are partly covered, with at least one fully covered and one free neighbour; all beyond the mask is free.
     """
-    near = _around(mask > 1 - _FULL, beyond=False) & _around(mask < _FULL, beyond=True)
+    near = _around(mask > 1 - _VALUE_TOLERANCE, beyond=False) & _around(mask < _VALUE_TOLERANCE, beyond=True)
     places = np.nonzero(near & (mask > 0) & (mask < 1))
     return places[0], places[1]
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _checks, _reprs
-from .._arrays import VALUE_RANGE, NumpyArray, round_into
+from .._arrays import VALUE_RANGE, Float32, NumpyArray, round_into
 from .._images.call import Call, on_object, unchanged
 from .._images.frame import Job
 from .._images.region import Region, as_float
@@ -21,7 +21,6 @@ from ._begin import begin
 from ._geometry import Line
 from ._ground import contact_of, outline_of
 from ._lines import check_near, line_of
-from ._soft import Float32
 
 #: The variance of a pixel after it is reduced, smoothed by a triangle and enlarged again, in squares of the factor: a
 #: quarter for the first and the last, a half for the triangle.
@@ -30,8 +29,8 @@ _SPREAD = 0.75
 _REACH = 3.0
 
 #: The reasons why nothing is drawn.
-_OUTSIDE = Reason("reflection-outside", "the reflection is outside of the image")
-_BELOW = Reason("below-contact", "the object is below its contact")
+_REFLECTION_OUTSIDE = Reason("reflection-outside", "the reflection is outside of the image")
+_BELOW_CONTACT = Reason("below-contact", "the object is below its contact")
 _NO_STRENGTH = Reason("no-strength", "strength is 0")
 
 
@@ -92,7 +91,6 @@ def reflection(
     Args:
         image: the image with the object in it, see `pyharmony.blend`.
         mask: the mask of the object, of the image's size, soft; of any kind that `pyharmony.blend` accepts. The object
-            itself does not change.
             itself stays as it is.
         at: (x, y), the position in the image of the first pixel of a mask of another size; see `pyharmony.harmonize`.
         strength: the opacity of the reflection at the contact, 0 to 1.
@@ -146,7 +144,7 @@ def _draw_reflection(job: Job, mirror: _Mirror) -> ReflectionInfo:
     line = contact.start, contact.slope
     flipped = _flipped(job, box, mask, contact)
     if not len(flipped) or not mirror.strength:
-        reason = _NO_STRENGTH if len(flipped) else _BELOW
+        reason = _NO_STRENGTH if len(flipped) else _BELOW_CONTACT
         return ReflectionInfo("copy", None, line, reason=reason)
     faded = _blurred(flipped, mirror.blur, (box.x0 == 0, box.x1 == width))
     rows, around = len(flipped), (faded.shape[1] - flipped.shape[1]) // 2
@@ -162,7 +160,7 @@ def _draw_reflection(job: Job, mirror: _Mirror) -> ReflectionInfo:
     reflection *= 1 - np.asarray(as_float(job.mask_of(region)), np.float32)[..., None]
     share = reflection[..., -1:]
     if not share.any():
-        return ReflectionInfo("copy", None, line, reason=_OUTSIDE)
+        return ReflectionInfo("copy", None, line, reason=_REFLECTION_OUTSIDE)
     layer = np.zeros((height, width, 4), job.dst.dtype)
     colours = np.where(share > 0, reflection[..., :-1] / np.maximum(share, np.float32(1e-6)), 0)
     round_into(colours, region.of(layer)[..., :3])

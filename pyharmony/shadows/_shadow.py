@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, _reprs
-from .._arrays import VALUE_RANGE, NumpyArray
+from .._arrays import VALUE_RANGE, Float32, NumpyArray
 from .._images.call import Call, on_object, unchanged
 from .._images.frame import Job
 from .._images.levels import levels_of_shares
@@ -26,25 +26,25 @@ from ._grid import Band, Grid, Spread, spread
 from ._ground import Darkness, Outline, contact_of, darkness_of, outline_of
 from ._lines import check_near, line_of, point_of, row_of
 from ._parts import MIDDLES, border, covered
-from ._soft import Float32, deviation
+from ._soft import deviation
 
 #: The number of rows of an image that are computed at once.
 _ROWS = 64
 #: The least elevation of a source, in degrees: for lower ones the shadows in an image do not become longer.
-_LOWEST = 0.01
+_MIN_ELEVATION = 0.01
 _HORIZON = 0.4  # the row of the horizon by default, as a share of the image's height
 _FOCAL = 1.0  # the focal length, in longer sides of the image
 #: The light of the sky, which an object occludes right under it.
 _SKY = (180.0, 70.0)  # the azimuth and elevation of its centre, in degrees
-_WIDE = 60.0  # its angular diameter, in degrees
-_LOW = 0.15  # the lowest share of the object's height, which alone occludes it
+_SKY_DIAMETER = 60.0  # its angular diameter, in degrees
+_OCCLUDER_SHARE = 0.15  # the lowest share of the object's height, which alone occludes it
 _SHARE = 0.6  # its shadow's strength, as a share of that of the main shadow
 _GROUND = 1.0  # the width of the ground that is measured on each side of the object, in widths of the object
 _PARTS = 128  # the largest number of parts along a side whose mean colours are compared
-_BARE = 0.9  # the least share of a part that must be ground
+_MIN_GROUND_SHARE = 0.9  # the least share of a part that must be ground
 
 #: The reason why nothing is drawn.
-_OUTSIDE = Reason("shadow-outside", "the shadow is outside of the image")
+_SHADOW_OUTSIDE = Reason("shadow-outside", "the shadow is outside of the image")
 
 
 @dataclass(frozen=True, repr=False)
@@ -186,7 +186,7 @@ def _elevation(value: Any) -> float:
     degrees = _checks.number(value, "elevation", high=85.0, accepts="degrees above 0, to 85")
     if degrees == 0:
         raise ArgumentError("elevation: 0, expected degrees above 0, to 85")
-    return max(degrees, _LOWEST)
+    return max(degrees, _MIN_ELEVATION)
 
 
 def _tint(value: Any) -> tuple[float, float, float]:
@@ -222,14 +222,14 @@ def _draw_shadow(job: Job, options: _Options) -> ShadowInfo:
         layers.append((cast(scene, beams, deviation(options.softness, elevation)), dark.strength))
         if options.under > 0:
             sky = [rays_of(scene.view, *_SKY)]
-            shade = cast(scene.lowest(_LOW), sky, deviation(_WIDE, _SKY[1]))
+            shade = cast(scene.lowest(_OCCLUDER_SHARE), sky, deviation(_SKY_DIAMETER, _SKY[1]))
             layers.append((shade, dark.strength * options.under * _SHARE))
     shades = [(shade, amount) for shade, amount in layers if shade is not None]
     contact = options.contact or grid.line_of_image(scene.contact)
     horizon = grid.row_of_image(scene.view.horizon) if options.horizon is None else options.horizon
     estimates = (contact.start, contact.slope), horizon, dark.strength, dark.tint
     if not shades:
-        return ShadowInfo("copy", None, *estimates, reason=_OUTSIDE)
+        return ShadowInfo("copy", None, *estimates, reason=_SHADOW_OUTSIDE)
     layer = np.zeros((height, width, 4), np.uint8)
     box, share = _combined(shades)
     # The colour of the full shadow, the layer's factor.
@@ -318,7 +318,7 @@ def _darkness(job: Job, object_: MaskedObject, scene: Scene, grid: Grid, options
         darkness = darkness_of(np.empty((0, 3)))
     else:
         ground, beside = grid.parts(job.dst, sides, ends, _PARTS, object_.mask, object_.box, object_.white)
-        darkness = darkness_of(ground[beside >= _BARE] / np.float32(VALUE_RANGE[job.dst.dtype.name]))
+        darkness = darkness_of(ground[beside >= _MIN_GROUND_SHARE] / np.float32(VALUE_RANGE[job.dst.dtype.name]))
     return Darkness(
         darkness.strength if options.strength is None else options.strength,
         darkness.tint if options.tint is None else options.tint,

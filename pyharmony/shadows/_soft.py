@@ -8,7 +8,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
+from .._arrays import Float32
 
 #: The number of box filters in turn: three are nearly a Gaussian.
 _PASSES = 3
