@@ -1,4 +1,4 @@
-"""The default network, `pyharmony.models.colorgrid`, in NumPy, so that harmonisation does not need torch.
+"""The default network, `pyharmony.networks.models.colorgrid`, in NumPy, so that harmonisation does not need torch.
 
 Every function here computes the module of the same part in evaluation mode; the tests compare them.
 """
@@ -11,26 +11,27 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._arrays import Float32
 from .._header import Calibration, arrays_of, damage
 from .._images.threads import in_threads
 from ..errors import WeightsError
 from ..ops.convolution import PointLayers, contour, linear, points, product, recolored, sampled, spread
-from ..ops.layers import Float32, State, layer_norm, point_layers_of, shipped
+from ..ops.layers import State, layer_norm, point_layers_of, shipped
 from ._guards import Answer, Care
 from ._hints import Hints, Source
 from ._judged import hardened, judged_maps, looks_of, views_of
-from ._maps import ColorMap, weighted
+from ._maps import ColorMap, image_of, weighted
 from ._scene import Scene
 
-#: As in `pyharmony.models.colorgrid`.
+#: As in `pyharmony.networks.models.colorgrid`.
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _MOMENTS = 18  # the moments before the quantiles
 _CELLS = 16
-_NEAR = (1, 3)
-_BEYOND = np.float32(0.2)
-_ACROSS = tuple(float(x) for x in range(-5, 6))
+_WINDOW_RADII = (1, 3)
+_RANGE_MARGIN = np.float32(0.2)
+_CONTOUR_DISTANCES = tuple(float(x) for x in range(-5, 6))
 _SHARED = 2
-_FIRST = ".layers.0.weight"  # the name of a tensor that each set of points has
+_FIRST_LAYER_SUFFIX = ".layers.0.weight"  # the name of a tensor that each set of points has
 # Weights of the parts of a change with a source, by `benchmarks/unseen.py`: a clean cut-out itself has little evidence.
 _MAP_WEIGHT = 0.22  # the weight of the map
 _LAYERS_WEIGHT = 0.88  # the weight of the layers for sources
@@ -123,7 +124,7 @@ class Network(NamedTuple):
         beside = None if hints.source is None or (scene.mask > 0).all() else _scene_change(self, scene, hints.source)
         results = []
         for color_map in maps:
-            mapped = color_map.apply(scene.image).clip(0, 1).reshape(-1, 3)[at][None]
+            mapped = image_of(color_map, scene.image).clip(0, 1).reshape(-1, 3)[at][None]
             change = np.zeros((1, 12 + 9 * self.settings.knots), np.float32)
             colors = mapped
             if hints.source is not None:
@@ -154,7 +155,7 @@ def parsed(data: bytes, path: str) -> Network:
     config = {"heads": 0, "recall": False, "nearness": False, "experts": 1, "judge": 0, "hints": 0} | header.config
     with damage(path):
         settings = Settings(*(config[name] for name in Settings._fields))
-        names = [key.removesuffix(_FIRST) for key in state if key.endswith(_FIRST)]
+        names = [key.removesuffix(_FIRST_LAYER_SUFFIX) for key in state if key.endswith(_FIRST_LAYER_SUFFIX)]
         sets = {name: point_layers_of(state, name) for name in names}
     matrices = {key: np.ascontiguousarray(x.T) if x.ndim == 2 else x for key, x in state.items()}
     return Network(settings, matrices, sets, header.calibration)
@@ -190,7 +191,7 @@ def _samples_of(
         around = cells[id(image)]
         if settings.nearness:
             share = _block_means(mask[..., None], image.shape[0] // _CELLS)
-            around = np.concatenate([around, *(_window_means(share, n) for n in _NEAR)], 2)
+            around = np.concatenate([around, *(_window_means(share, n) for n in _WINDOW_RADII)], 2)
         inside = _pixels(image, cells[id(image)], weights[0], settings.seen[0])
         outside = _pixels(image, around, weights[1], settings.seen[1])
         of_scene = _contour(mask, settings.seen[2]) if line is None or i else line
@@ -218,7 +219,7 @@ def _maps_of(network: Network, expert: int, samples: _Samples) -> list[ColorMap]
         of_colors, of_step = samples.of_inside, samples.of_step
         if stage:
             both = np.concatenate([original, within.reshape(count, -1, 3)], 1)
-            mapped = recolored(both, affine, curves).clip(-_BEYOND, 1 + _BEYOND)
+            mapped = recolored(both, affine, curves).clip(-_RANGE_MARGIN, 1 + _RANGE_MARGIN)
             colors, edge = mapped[:, : original.shape[1]], mapped[:, original.shape[1] :].reshape(within.shape)
             of_colors, of_step = _moments(colors), _moments(beyond[:, :, 0] - edge[:, :, 0])
         if not stage or settings.recall:
@@ -263,13 +264,13 @@ def _weights(network: Network, scene: Scene, maps: Sequence[ColorMap], line: Con
     original = image.reshape(-1, 3)[spread(_sure(mask).reshape(-1), settings.seen[0])]
     parts = [np.stack([getattr(m, name) for m in maps]).astype(np.float32) for name in ("affine", "curves")]
     mapped = recolored(np.broadcast_to(original, (len(maps), *original.shape)), *parts)
-    change = mapped.clip(-_BEYOND, 1 + _BEYOND) - original
+    change = mapped.clip(-_RANGE_MARGIN, 1 + _RANGE_MARGIN) - original
     first, second = np.triu_indices(len(maps), 1)
     apart = np.square(change[first] - change[second]).mean((1, 2))
     sizes = [np.square(change).mean((1, 2)), change.var(1).mean(1), apart]
     facts = [change.mean(1).reshape(-1) * 10, *(np.log(x + np.float32(1e-6)) / 2 for x in sizes)]
     facts += [original.mean(0), original.std(0), np.log(mask.mean() + np.float32(1e-6)).reshape(1)]
-    across = sampled(image, *line[:2], _ACROSS)
+    across = sampled(image, *line[:2], _CONTOUR_DISTANCES)
     steps = (across[:, 1:] - across[:, :-1]) * 2 + np.float32(0.5)
     rows = np.concatenate([across.reshape(len(across), -1), steps.reshape(len(steps), -1)], 1)
     x = np.concatenate([

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import Float32, Float64
 from ..reference.luma import LUMA
-from ._maps import ColorMap, Float64
-from ._scene import Float32, Scene
+from ._maps import ColorMap
+from ._scene import Scene
 
 KNOTS = 8  # the number of knots of a curve
 CELLS = (4, 4, 4)  # the rows, columns and levels of luma of the grid
 #: The largest number of fitted pixels; a larger object is sampled evenly.
-_MOST = 8192
+_MAX_FITTED_PIXELS = 8192
 # Ridges (Tikhonov regularisation) of the least squares, as shares of the weight of all pixels.
 _AFFINE = 1e-5  # the ridge that pulls the affine map towards the identity
 _CURVES = 1e-4  # the ridge that pulls the curves towards the identity
@@ -47,7 +48,7 @@ def fit(scene: Scene, output: Float32) -> tuple[ColorMap, float]:
     return ColorMap(affine, curves, np.ascontiguousarray(grid)), explained
 
 
-def samples(scene: Scene, most: int = _MOST) -> tuple[Float64, Float64, npt.NDArray[np.intp]]:
+def samples(scene: Scene, most: int = _MAX_FITTED_PIXELS) -> tuple[Float64, Float64, npt.NDArray[np.intp]]:
     """Returns colours [N, 3], weights [N] and indices of pixels inside the mask, evenly spread in reading order."""
     mask = scene.mask.reshape(-1)
     places = np.flatnonzero(mask > 0)

@@ -9,22 +9,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import Float64
 from ..color import rgb_to_lab
 from ..errors import NO_REASON, Reason
 from ..reference.luma import LUMA
-from ._maps import ColorMap, Float64
+from ._maps import ColorMap, image_of
 from ._scene import Scene
 
 #: Below this confidence a guarded call does not change the image.
 TRUSTED = 0.25
-_FEW = 8.0  # a region of at most this many pixels of the reduced image has confidence 0
-_MANY = 64.0  # a region of at least this many pixels of the reduced image has confidence 1
-_PLAUSIBLE = 0.2  # a mean change of colours up to this, where white is 1, has confidence 1
-_ABSURD = 0.45  # a mean change of colours from this on, where white is 1, has confidence 0
+_UNTRUSTED_PIXELS = 8.0  # a region of at most this many pixels of the reduced image has confidence 0
+_TRUSTED_PIXELS = 64.0  # a region of at least this many pixels of the reduced image has confidence 1
+_TRUSTED_CHANGE = 0.2  # a mean change of colours up to this, where white is 1, has confidence 1
+_UNTRUSTED_CHANGE = 0.45  # a mean change of colours from this on, where white is 1, has confidence 0
 _STOPS = (1.0, 1.8)  # the same two bounds for the ratio of two mean lumas of encoded values, in stops
-_DARK = 0.02  # the offset of each mean luma, where white is 1, so that the ratio of black is finite
+_LUMA_OFFSET = 0.02  # the offset of each mean luma, where white is 1, so that the ratio of black is finite
 #: The largest mean change of a guarded transfer of statistics; a larger one is reduced towards the identity.
-_LARGEST = 0.05
+_MAX_MEAN_CHANGE = 0.05
 _SKIN_CB = (77, 127)  # the range of Cb of skin, of 0 to 255
 _SKIN_CR = (133, 173)  # the range of Cr of skin, of 0 to 255
 _SKIN_LUMA = 60  # the smallest luma of skin, of 0 to 255
@@ -34,7 +35,7 @@ _SKIN_PIXELS = 4096  # the largest number of pixels of skin in which the rotatio
 #: The number of bisections in the search for the largest part of a change.
 _HALVINGS = 10
 #: Values of a colour's largest channel between which the preservation of its chroma rises from none to full.
-_BRIGHT = (0.85, 1.0)
+_PRESERVED_PEAKS = (0.85, 1.0)
 #: The largest number of colours in a product that NumPy computes in one thread.
 _COLOURS = 2048
 
@@ -42,7 +43,7 @@ _COLOURS = 2048
 class Care(Enum):
     """How much of the change of a method is applied."""
 
-    ALL = "all of it"
+    UNGUARDED = "all of it"
     AGREED = "as far as the answer can be trusted"
     CAUTIOUS = "little of it, unless an object is surely one that does not fit"
 
@@ -51,7 +52,7 @@ class Care(Enum):
 OBJECT_SMALL = Reason("object-small", "the object is too small")
 BACKGROUND_SMALL = Reason("background-small", "the background is too small")
 NO_BACKGROUND = Reason("no-background", "there is no background")
-_LARGE = Reason("change-large", "the change is larger than light explains")
+_CHANGE_LARGE = Reason("change-large", "the change is larger than light explains")
 
 
 class Answer(NamedTuple):
@@ -69,7 +70,7 @@ def region_confidence(scene: Scene) -> tuple[float, Reason]:
     outside = float(scene.mask.size - inside)
     confidence, reason = 1.0, NO_REASON
     for weight, too_small in ((inside, OBJECT_SMALL), (outside, BACKGROUND_SMALL)):
-        share = float(np.clip((weight - _FEW) / (_MANY - _FEW), 0, 1))
+        share = float(np.clip((weight - _UNTRUSTED_PIXELS) / (_TRUSTED_PIXELS - _UNTRUSTED_PIXELS), 0, 1))
         if share < confidence:
             confidence, reason = share, too_small
     return confidence, reason
@@ -86,11 +87,13 @@ def mean_change(scene: Scene, after: npt.NDArray[np.floating]) -> float:
 
 def change_confidence(scene: Scene, after: npt.NDArray[np.floating]) -> tuple[float, Reason]:
     """Returns the confidence that light explains a change, from its mean and the ratio of the object's mean lumas."""
-    change = float(np.clip((_ABSURD - mean_change(scene, after)) / (_ABSURD - _PLAUSIBLE), 0, 1))
+    change = float(
+        np.clip((_UNTRUSTED_CHANGE - mean_change(scene, after)) / (_UNTRUSTED_CHANGE - _TRUSTED_CHANGE), 0, 1)
+    )
     before, now = (float((x @ LUMA * scene.mask).sum() / max(scene.mask.sum(), 1e-9)) for x in (scene.image, after))
-    stops = abs(np.log2((max(now, 0) + _DARK) / (before + _DARK)))
+    stops = abs(np.log2((max(now, 0) + _LUMA_OFFSET) / (before + _LUMA_OFFSET)))
     share = min(change, float(np.clip((_STOPS[1] - stops) / (_STOPS[1] - _STOPS[0]), 0, 1)))
-    return share, NO_REASON if share == 1 else _LARGE
+    return share, NO_REASON if share == 1 else _CHANGE_LARGE
 
 
 def explained_part(part: float, scene: Scene, after: npt.NDArray[np.floating]) -> float:
@@ -118,9 +121,9 @@ def combined(*parts: tuple[float, Reason]) -> tuple[float, Reason]:
 
 
 def limited(color_map: ColorMap, scene: Scene) -> ColorMap:
-    """Returns the map, reduced towards the identity so that its mean change is at most `_LARGEST`."""
-    change = mean_change(scene, color_map.apply(scene.image))
-    return color_map.scaled(_LARGEST / change) if change > _LARGEST else color_map
+    """Returns the map, reduced towards the identity so that its mean change is at most `_MAX_MEAN_CHANGE`."""
+    change = mean_change(scene, image_of(color_map, scene.image))
+    return color_map.scaled(_MAX_MEAN_CHANGE / change) if change > _MAX_MEAN_CHANGE else color_map
 
 
 def agreement(change: float, apart: float, doubt: float, noise: float) -> float:
@@ -186,7 +189,7 @@ def keep_highlights(before: Float64, after: Float64) -> Float64:
     A clipped highlight has lost the colour that a transfer would change: otherwise white becomes cyan in lαβ.
     """
     top = before.max(-1, keepdims=True)
-    share = np.clip((top - _BRIGHT[0]) / (_BRIGHT[1] - _BRIGHT[0]), 0, 1)
+    share = np.clip((top - _PRESERVED_PEAKS[0]) / (_PRESERVED_PEAKS[1] - _PRESERVED_PEAKS[0]), 0, 1)
     share = share * share * (3 - 2 * share)
     ratio = luma_of(after.clip(0, 1))[:, None] / np.maximum(luma_of(before)[:, None], 1e-3)
     return (1 - share) * after + share * before * ratio

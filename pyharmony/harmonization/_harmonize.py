@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, _device, _reprs
-from .._images.call import ITSELF, Call, on_object
+from .._images.call import DST_AS_SRC, Call, on_object
 from .._images.frame import Frame, Infos, Job
 from .._images.kinds import is_file
 from .._images.sizes import fitted
@@ -34,12 +34,12 @@ from . import _colorgrid, _hints, _lalonde_efros, _statistics, _xue
 from ._caps import capped
 from ._guards import NO_BACKGROUND, OBJECT_SMALL, TRUSTED, Answer, Care, mean_change, region_confidence
 from ._judged import hardened, with_close
-from ._maps import IDENTITY, ColorMap, apply_into
+from ._maps import IDENTITY, ColorMap, apply_into, image_of
 from ._scene import Scene, scene_of
 from .names import DEFAULT, METHODS, check_name
 
 #: The methods without weights.
-_PLAIN: dict[str, Callable[[Scene, bool], Answer]] = {
+_METHODS_WITHOUT_WEIGHTS: dict[str, Callable[[Scene, bool], Answer]] = {
     "reinhard": _statistics.reinhard,
     "mkl": _statistics.mkl,
     "match_histogram": _statistics.match_histogram,
@@ -49,14 +49,14 @@ _PLAIN: dict[str, Callable[[Scene, bool], Answer]] = {
 }
 
 #: The largest strength.
-_MOST = 2.0
+_MAX_STRENGTH = 2.0
 
 #: Frames whose colour histograms have an intersection below this are of two shots.
 _SAME_SHOT = 0.5
 #: The number of levels of each channel in those histograms.
 _LEVELS = 8
 #: A reduction by the guard below this, in 8-bit levels, is not reported.
-_NOTED = 0.5
+_MIN_REPORTED_LEVELS = 0.5
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,7 +102,7 @@ class HarmonizeInfo(_reprs.Line):
     @property
     def held_back(self) -> bool:
         """Whether the guard reduced the change by half a level or more."""
-        return self.asked - self.change >= _NOTED
+        return self.asked - self.change >= _MIN_REPORTED_LEVELS
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,8 @@ def harmonize(
         method: one of
 
             * 'auto': the network whose weights come with pyharmony, `colorgrid`, which needs no torch.
-            * a path of weights, the name of weights that come with pyharmony, or a model of `pyharmony.models` that
+            * a path of weights, the name of weights that come with pyharmony, or a model of
+              `pyharmony.networks.models` that
               harmonizes. It runs at its own size; a map is fitted between its input and output inside the mask by least
               squares in float64. If a network returns a map itself, that map is used.
             * 'reinhard': matches mean and spread of lαβ to the background's (Reinhard et al. 2001).
@@ -308,7 +309,7 @@ def _frames(
         if isinstance(image, (list, tuple)):
             raise DTypeError(f"frames: an item is a {type(image).__name__}, expected an image")
         _refuse_none(image, mask)
-        call = Call("harmonize_frames", ITSELF, image, mask, keep_gps=keep_gps, device="cpu", return_info=info)
+        call = Call("harmonize_frames", DST_AS_SRC, image, mask, keep_gps=keep_gps, device="cpu", return_info=info)
         try:
             result = call.run(
                 step.harmonize_hinted, tell=step.warning_of, **hints, **_hints_given(None, None, reference)
@@ -358,7 +359,7 @@ class _Harmonizer:
 
     @property
     def guard(self) -> bool:
-        return self.care is not Care.ALL
+        return self.care is not Care.UNGUARDED
 
     def harmonize_hinted(
         self, frame: Frame, source: Any = None, source_mask: Any = None, reference: Any = None
@@ -410,7 +411,7 @@ class _Harmonizer:
         applied = applied.scaled(strength)
 
         def change_by(color_map: ColorMap) -> float:
-            return 0.0 if color_map.is_identity else 255 * mean_change(scene, color_map.apply(scene.image))
+            return 0.0 if color_map.is_identity else 255 * mean_change(scene, image_of(color_map, scene.image))
 
         change = change_by(applied)
         asked = change_by(full_map.scaled(strength)) if self.guard else change
@@ -427,7 +428,7 @@ class _Harmonizer:
         job: Job, scene: Scene, holes: Any, frame_hints: _hints.FrameHints, maps: tuple[ColorMap, ColorMap]
     ) -> tuple[ColorMap, ColorMap]:
         """Returns two maps with the change from the hints of an item added."""
-        size = (_hints.SIDE, _hints.SIDE)
+        size = (_hints.SCENE_SIDE, _hints.SCENE_SIDE)
         if not scene.mask.any() or not frame_hints.of_item(job.item):
             return maps
         hard = hardened(scene if scene.mask.shape == size else scene_of(job.dst, job.mask, holes, size))
@@ -454,11 +455,11 @@ class _Harmonizer:
 def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Method:
     if device is not None:
         _checks.one_of(device, "device", _device.DEVICES)
-    if isinstance(method, str) and method in _PLAIN:
+    if isinstance(method, str) and method in _METHODS_WITHOUT_WEIGHTS:
         if batch_statistics:
             raise ArgumentError(f"batch_statistics: True, but {method!r} runs no network; expected False")
-        find, size = _PLAIN[method], partial(fitted, longest=_statistics.SIDE)
-        return _Method(method, None, "cpu", size, lambda scene, care: find(scene, care is not Care.ALL), True)
+        find, size = _METHODS_WITHOUT_WEIGHTS[method], partial(fitted, longest=_statistics.STATISTICS_SIDE)
+        return _Method(method, None, "cpu", size, lambda scene, care: find(scene, care is not Care.UNGUARDED), True)
     # Errors are raised before torch is imported; if the caller passes a network, torch is imported already.
     if isinstance(method, (str, os.PathLike)):
         check_name(method)
@@ -471,7 +472,7 @@ def _method_of(method: Any, device: str | None, batch_statistics: bool) -> _Meth
     if light and not on_cuda:
         return _in_numpy(method)
     try:
-        from .. import models
+        from ..networks import models
         from . import networks
     except ImportError as error:
         if light:
@@ -507,7 +508,7 @@ def _in_numpy(name: str) -> _Method:
 def _no_method(method: Any) -> DTypeError:
     return DTypeError(
         f"method: {type(method).__name__}, expected one of {', '.join(map(repr, METHODS))}, the name or path of "
-        "weights, or a model of pyharmony.models"
+        "weights, or a model of pyharmony.networks.models"
     )
 
 
@@ -518,7 +519,7 @@ def _refuse_none(image: Any, mask: Any) -> None:
 
 
 def _strength(x: Any) -> float:
-    return _checks.number(x, "strength", high=_MOST, accepts="a number from 0 to 2")
+    return _checks.number(x, "strength", high=_MAX_STRENGTH, accepts="a number from 0 to 2")
 
 
 def _hints_given(source: Any, source_mask: Any, reference: Any) -> dict[str, Any]:
@@ -530,7 +531,7 @@ def _hints_given(source: Any, source_mask: Any, reference: Any) -> dict[str, Any
 def _care(guard: Any, cautious: Any) -> Care:
     guarded = _checks.flag(guard, "guard")
     if not _checks.flag(cautious, "cautious"):
-        return Care.AGREED if guarded else Care.ALL
+        return Care.AGREED if guarded else Care.UNGUARDED
     if not guarded:
         text = "cautious: True with guard=False, which applies every change"
         raise ArgumentError(text, code="cautious-unguarded", hint="leave one of them out")

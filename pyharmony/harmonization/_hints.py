@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks
-from .._arrays import NumpyArray
+from .._arrays import Float32, NumpyArray
 from .._images.frame import Frame, layout, masks_of
 from .._images.region import check_finite
 from ..errors import ArgumentError, MaskError, ShapeError
 from ._judged import hardened
-from ._scene import Float32, Scene, reduced, scene_of
+from ._scene import Scene, reduced, scene_of
 
-SIDE = 256  # the side, in pixels, of the scenes from which colours are taken
-_MOST = 1024  # the largest number of colours taken from a scene
+SCENE_SIDE = 256  # the side, in pixels, of the scenes from which colours are taken
+_MAX_COLORS = 1024  # the largest number of colours taken from a scene
 #: The share of a mask in a pixel up to which the pixel is outside of it.
-_NONE = 0.01
+_MAX_OUTSIDE_SHARE = 0.01
 #: The fractional parts of its multiples are evenly spread for any number of them.
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -29,8 +29,8 @@ class Source(NamedTuple):
     """The original scene of an object."""
 
     colors: Float32  # [P, 3] in [0, 1], outside the object
-    image: Float32  # [SIDE, SIDE, 3] in [0, 1]
-    #: [SIDE, SIDE], where the image shows the scene: neither the object nor transparent pixels.
+    image: Float32  # [SCENE_SIDE, SCENE_SIDE, 3] in [0, 1]
+    #: [SCENE_SIDE, SCENE_SIDE], where the image shows the scene: neither the object nor transparent pixels.
     where: npt.NDArray[np.bool_]
 
 
@@ -53,13 +53,13 @@ class FrameHints:
         return self.sources[item] is not None or self.references[item] is not None
 
     def hints(self, item: int, scene: Scene, holes: NumpyArray | None) -> Hints:
-        """Returns the hints of an item; scene: of `SIDE` x `SIDE` pixels, with a hard mask; holes: its pixels without
-        colour.
+        """Returns the hints of an item; scene: of `SCENE_SIDE` x `SCENE_SIDE` pixels, with a hard mask; holes: its
+        pixels without colour.
         """
         mask = self.references[item]
         if mask is None:
             return Hints(self.sources[item], None)
-        inside = hardened(Scene(scene.image, reduced(mask[..., None], (SIDE, SIDE))[..., 0])).mask
+        inside = hardened(Scene(scene.image, reduced(mask[..., None], (SCENE_SIDE, SCENE_SIDE))[..., 0])).mask
         where = (inside > 0) & (scene.mask == 0) & _has_color(holes, inside.shape)
         if not where.any():
             raise MaskError("reference: inside mask, expected a region outside of the object")
@@ -99,9 +99,9 @@ def _source(image: NumpyArray, mask: NumpyArray | None) -> Source:
     check_finite(colors, "source", skip=holes)
     _checks.warn_of_range(colors, "source")
     nowhere = np.broadcast_to(np.zeros((), bool), image.shape[:2])
-    scene = scene_of(colors, nowhere if mask is None else mask, holes, (SIDE, SIDE))
+    scene = scene_of(colors, nowhere if mask is None else mask, holes, (SCENE_SIDE, SCENE_SIDE))
     # A pixel that the object covers in part contains some of its colour.
-    where = (scene.mask <= _NONE) & _has_color(holes, scene.mask.shape)
+    where = (scene.mask <= _MAX_OUTSIDE_SHARE) & _has_color(holes, scene.mask.shape)
     if not where.any():
         raise MaskError("source_mask: covers all opaque pixels of source, expected some outside")
     return Source(_spread(scene.image, where), scene.image, where)
@@ -111,13 +111,13 @@ def _has_color(holes: NumpyArray | None, size: tuple[int, ...]) -> npt.NDArray[n
     """Returns where a scene has colours of the image."""
     if holes is None:
         return np.ones(size, bool)
-    out: npt.NDArray[np.bool_] = reduced(~holes[..., None], (SIDE, SIDE))[..., 0] >= 0.5
+    out: npt.NDArray[np.bool_] = reduced(~holes[..., None], (SCENE_SIDE, SCENE_SIDE))[..., 0] >= 0.5
     return out
 
 
 def _spread(image: Float32, where: npt.NDArray[np.bool_]) -> Float32:
-    """Returns the colours [P, 3] of pixels of a region: all, or `_MOST` that are evenly spread."""
+    """Returns the colours [P, 3] of pixels of a region: all, or `_MAX_COLORS` that are evenly spread."""
     places = np.flatnonzero(where)
-    if len(places) > _MOST:
-        places = places[(np.arange(_MOST) * _GOLDEN % 1 * len(places)).astype(np.intp)]
+    if len(places) > _MAX_COLORS:
+        places = places[(np.arange(_MAX_COLORS) * _GOLDEN % 1 * len(places)).astype(np.intp)]
     return image.reshape(-1, 3).take(places, 0)

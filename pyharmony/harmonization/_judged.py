@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._arrays import NumpyArray
+from .._arrays import Float32, NumpyArray
 from .._header import Calibration
 from .._images.planes import grown
 from ..errors import NO_REASON, Reason
@@ -30,22 +30,22 @@ from ._guards import (
     share_of,
 )
 from ._maps import ColorMap, images_of, weighted
-from ._scene import Float32, Scene, close_to, scene_of
+from ._scene import Scene, close_to, scene_of
 
 #: A network whose change is below this, in units of white, leaves the image unchanged.
 _AGREES = 2 / 255
-#: The numbers of pixels by which masks are grown for a judge, as in `pyharmony.models.colorgrid`.
-JUDGED = (-2, -1, 1, 2)
-_ALONE = (1, -1)  # the same without a judge
+#: The numbers of pixels by which masks are grown for a judge, as in `pyharmony.networks.models.colorgrid`.
+JUDGE_GROWTHS = (-2, -1, 1, 2)
+_VIEW_GROWTHS = (1, -1)  # the same without a judge
 #: The factor of the change if there is a closer crop: the mean of two is smaller than one of them, and with the factor
 #: it changes matching objects no more than one does (`benchmarks/unseen.py`).
 BOOST_OF_TWO = 1.1
 #: The number of pixels of object and background that a grown mask has to leave; else the mask is not changed.
-_LEAST = 30
+_MIN_REGION_PIXELS = 30
 #: The reasons of a result with low confidence because its views differ, or because it is small.
-_APART = Reason("contradicts-itself", "the network contradicts itself on other views of the image")
+_VIEWS_DISAGREE = Reason("contradicts-itself", "the network contradicts itself on other views of the image")
 _NO_COLOURS = Reason("no-colours", "the network's change is none of colours")
-_SLIGHT = Reason("little-wrong", "the network's change is so small that it may be an error")
+_CHANGE_SMALL = Reason("little-wrong", "the network's change is so small that it may be an error")
 
 
 def hardened(scene: Scene) -> Scene:
@@ -82,15 +82,15 @@ def views_of(scene: Scene, care: Care, *, gives_maps: bool, judge: bool = False)
 
     The second is the mirror image. A network that returns maps gets grown masks, too.
     """
-    if care is Care.ALL and not judge:
+    if care is Care.UNGUARDED and not judge:
         return [scene]
-    moves = JUDGED if judge else _ALONE if gives_maps else ()
+    moves = JUDGE_GROWTHS if judge else _VIEW_GROWTHS if gives_maps else ()
     mirrored = Scene(np.ascontiguousarray(scene.image[:, ::-1]), np.ascontiguousarray(scene.mask[:, ::-1]))
     return [scene, mirrored, *(Scene(scene.image, moved(scene.mask, by)) for by in moves)]
 
 
 def moved(mask: Float32, by: int) -> Float32:
-    """Returns a mask this many pixels wider, or narrower below 0, as `pyharmony.models.colorgrid.moved` does."""
+    """Returns a mask this many pixels wider, or narrower below 0, as `colorgrid.moved` of the models does."""
     inside = mask > 0
     hard = bool((inside == mask).all())
     # A hard mask is moved as bytes.
@@ -99,7 +99,7 @@ def moved(mask: Float32, by: int) -> Float32:
     for step in range(abs(by)):
         wider = grown(wider, corners=step % 2 == 0)
     result: Float32 = (wider if by > 0 else 1 - wider).astype(mask.dtype, copy=False)
-    return result if min(result.sum(), (1 - result).sum()) >= _LEAST else mask
+    return result if min(result.sum(), (1 - result).sum()) >= _MIN_REGION_PIXELS else mask
 
 
 def judged_maps(
@@ -151,17 +151,17 @@ def judged(
     still = change <= _AGREES
     if not still:
         parts.append((explained, NO_REASON if explained > 0.9 else _NO_COLOURS))
-    boost = calibration.boost if care is not Care.ALL else 1.0
+    boost = calibration.boost if care is not Care.UNGUARDED else 1.0
     parts.append(change_confidence(scene, scene.image + np.float32(boost) * (image - scene.image)))
     confidence, reason = combined(*parts)
-    if care is Care.ALL:
+    if care is Care.UNGUARDED:
         return Answer(color_map, confidence, reason)
     doubt, noise = calibration.caution if care is Care.CAUTIOUS else calibration.doubt, calibration.noise
     agreed = agreement(change, apart, doubt, noise)
     share = share_of(agreed)
     if not still and agreed < confidence:
         slight = noise / 255 > np.sqrt(doubt) * apart
-        confidence, reason = agreed, NO_REASON if agreed > 0.9 else _SLIGHT if slight else _APART
+        confidence, reason = agreed, NO_REASON if agreed > 0.9 else _CHANGE_SMALL if slight else _VIEWS_DISAGREE
     part = explained_part(keeping_skin(boost * share, share, scene, image), scene, image)
     return Answer(color_map.scaled(part), confidence, reason, color_map.scaled(boost))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._arrays import Float64
 from ..color import lab_to_rgb, rgb_to_lab
 from ._fit import samples
 from ._guards import Answer, change_confidence, combined, limited, region_confidence
-from ._maps import Float64, table_of
+from ._maps import image_of, table_of
 from ._scene import Scene
 from ._transport import transport_plan
 
@@ -17,7 +18,7 @@ _SIGMA = 75.0
 _PIXELS = 4096  # the largest number of pixels of a region that are clustered
 _ROUNDS = 20  # the largest number of rounds of k-means
 #: The number of colours whose distances to all centres are in memory at once.
-_AT_ONCE = 4096
+_COLORS_PER_BLOCK = 4096
 
 
 def lalonde_efros(scene: Scene, guard: bool) -> Answer:
@@ -36,14 +37,16 @@ def lalonde_efros(scene: Scene, guard: bool) -> Answer:
         return lab_to_rgb(lab + shift_of(lab, ours, shifts))
 
     color_map = table_of(function)
-    confidence = combined(region_confidence(scene), change_confidence(scene, color_map.apply(scene.image)))
+    confidence = combined(region_confidence(scene), change_confidence(scene, image_of(color_map, scene.image)))
     return Answer(limited(color_map, scene) if guard else color_map, *confidence, color_map)
 
 
 def shift_of(lab: Float64, centres: Float64, shifts: Float64) -> Float64:
     """Returns the shifts of colours [N, 3]: means over the nearer half of the clusters, weighted by exp(-d² / σ²)."""
-    if len(lab) > _AT_ONCE:
-        return np.concatenate([shift_of(lab[i : i + _AT_ONCE], centres, shifts) for i in range(0, len(lab), _AT_ONCE)])
+    if len(lab) > _COLORS_PER_BLOCK:
+        return np.concatenate(
+            [shift_of(lab[i : i + _COLORS_PER_BLOCK], centres, shifts) for i in range(0, len(lab), _COLORS_PER_BLOCK)]
+        )
     near = max(1, round(len(centres) / 2))
     distance = np.maximum((lab**2).sum(1)[:, None] - 2 * lab @ centres.T + (centres**2).sum(1), 0)
     limit = np.partition(distance, near - 1, axis=1)[:, near - 1 : near]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _checks, _reprs, ops
-from .._arrays import VALUE_RANGE, NumpyArray
+from .._arrays import VALUE_RANGE, Float64, NumpyArray
 from .._images.kinds import checked_image, checked_mask
 from .._images.region import as_float
 from ..errors import ArgumentError, ShapeError
@@ -20,7 +20,6 @@ from ..ops.color_map import run as run_stages
 from ..reference.luma import LUMA
 from ..typing import FileLike, ImageLike, ImageT, MaskLike, PILImage
 
-Float64 = npt.NDArray[np.float64]
 Pair = tuple[int, int]
 
 #: The side of tables of functions of a colour.
@@ -224,7 +223,7 @@ def weighted(maps: Sequence[ColorMap], weights: npt.NDArray[Any]) -> ColorMap:
 def images_of(maps: Sequence[ColorMap], image: npt.NDArray[np.float32]) -> Sequence[npt.NDArray[np.float32]]:
     """Returns an image [h, w, 3] after each map."""
     if any(m.affine is None or m.curves is None or m.grid is not None or m.table is not None for m in maps):
-        return [m.apply(image) for m in maps]
+        return [image_of(m, image) for m in maps]
     affine, curves = (np.stack([getattr(m, name) for m in maps]) for name in ("affine", "curves"))
     return list(ops.color_grid(np.broadcast_to(image, (len(maps), *image.shape)), affine=affine, curves=curves))
 
@@ -232,8 +231,8 @@ def images_of(maps: Sequence[ColorMap], image: npt.NDArray[np.float32]) -> Seque
 def mapped(color_map: ColorMap, image: npt.NDArray[np.floating], where: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
     """Returns the mapped colours [N, 3] of some pixels of an image [h, w, 3], by their indices."""
     if color_map.grid is not None:
-        return np.asarray(color_map.apply(image)).reshape(-1, 3)[where]
-    return np.asarray(color_map.apply(image.reshape(-1, 3)[where][None]))[0]
+        return image_of(color_map, image).reshape(-1, 3)[where]
+    return image_of(color_map, image.reshape(-1, 3)[where][None])[0]
 
 
 def followed_by(color_map: ColorMap, matrix: Float64) -> ColorMap:
@@ -245,6 +244,13 @@ def followed_by(color_map: ColorMap, matrix: Float64) -> ColorMap:
         None if color_map.curves is None else np.einsum("po,ock->pck", matrix, color_map.curves),
         None if color_map.grid is None else matrix @ color_map.grid,
     )
+
+
+def image_of(color_map: ColorMap, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns an image [h, w, 3] of finite floats with its colours mapped: `ColorMap.apply` for a checked image."""
+    out = np.empty(image.shape, image.dtype)
+    apply_into(color_map, image, None, out, (0, 0), (image.shape[0], image.shape[1]))
+    return out
 
 
 def apply_into(

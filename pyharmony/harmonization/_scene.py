@@ -6,16 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from .._arrays import NumpyArray
+from .._arrays import Float32, NumpyArray
 from .._images.region import Region, as_float, bounding_box
 from .._images.sizes import level_means, resized
 
-Float32 = npt.NDArray[np.float32]
-
-_AROUND = 0.25  # the margin of a closer crop at each side, as a share of the object's box
-_LESS = 0.9  # the largest share of an image in a closer crop
+_CROP_MARGIN = 0.25  # the margin of a closer crop at each side, as a share of the object's box
+_MAX_CROP_SHARE = 0.9  # the largest share of an image in a closer crop
 #: The number of rows of the reduced image that are averaged at once, which limits the memory for temporaries.
 _STRIP = 16
 
@@ -54,10 +51,10 @@ def close_to(scene: Scene, shape: tuple[int, ...]) -> Region | None:
     edges = []
     for ends, length, side in zip(box.spans, shape, scene.mask.shape):
         low, high = (at * length / side for at in ends)
-        more = _AROUND * (high - low)
+        more = _CROP_MARGIN * (high - low)
         edges += [max(0, math.floor(low - more)), min(length, math.ceil(high + more))]
     region = Region(*edges)
-    return region if np.prod(region.shape) <= _LESS * np.prod(shape) else None
+    return region if np.prod(region.shape) <= _MAX_CROP_SHARE * np.prod(shape) else None
 
 
 def reduced(x: NumpyArray, size: tuple[int, int], holes: NumpyArray | None = None) -> Float32:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .._arrays import Float64
 from ..color import lab_to_rgb, lalphabeta_to_rgb, linear_to_srgb, rgb_to_lab, rgb_to_lalphabeta, srgb_to_linear
 from ..color.common import Region
 from ..color.gaussian import floored, transport
@@ -14,13 +15,13 @@ from ..color.histogram import quantile_tables
 from ..color.spaces import LMS_TO_LALPHABETA, RGB_TO_LMS, shifted_light
 from ..color.temperature import luminances, mean_mired, tone_curve_between
 from ._guards import Answer, change_confidence, combined, keep_highlights, limited, region_confidence
-from ._maps import Float64, table_of
+from ._maps import image_of, table_of
 from ._scene import Scene
 
 Function = Callable[[Float64], Float64]
 
 #: The longer side of the reduced image from which statistics are computed.
-SIDE = 512
+STATISTICS_SIDE = 512
 
 #: The largest ratio of spreads, and of the slopes of curves; the smallest is its inverse.
 _RATIO = 1.5
@@ -37,7 +38,7 @@ _BINS = 256
 #: shifted: its noise is not stretched to the background's contrast.
 _ROUNDED = 1 / 255 / math.sqrt(12)
 #: The largest value of lαβ that is converted to light, without overflow.
-_FAR = 100.0
+_MAX_LALPHABETA = 100.0
 _LUMINANCE = 0.2  # the largest shift of lightness, where white is 1
 _MIRED = 40.0  # the largest shift of colour temperature, in mired
 
@@ -54,7 +55,7 @@ def reinhard(scene: Scene, guard: bool) -> Answer:
         def mapped(x: Float64) -> Float64:
             lalphabeta = (rgb_to_lalphabeta(x) - mean) * ratio + mean + shift
             # Colours unlike any of the object's may be mapped so far off that their light overflows.
-            return lalphabeta_to_rgb(lalphabeta.clip(-_FAR, _FAR))
+            return lalphabeta_to_rgb(lalphabeta.clip(-_MAX_LALPHABETA, _MAX_LALPHABETA))
 
         return mapped
 
@@ -117,7 +118,7 @@ def luminance_temperature(scene: Scene, guard: bool) -> Answer:
 def _answer(scene: Scene, published: Function, limited_function: Function, guard: bool) -> Answer:
     """Returns a method's result from its published function of colours, and the function within the limits."""
     full_map = color_map = table_of(published)
-    confidence = combined(region_confidence(scene), change_confidence(scene, color_map.apply(scene.image)))
+    confidence = combined(region_confidence(scene), change_confidence(scene, image_of(color_map, scene.image)))
     if guard:
         color_map = limited(table_of(lambda x: keep_highlights(x, limited_function(x))), scene)
     return Answer(color_map, *confidence, full_map)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
+from .._arrays import Float64
 
 
 def transport_plan(supply: Float64, demand: Float64, cost: Float64) -> Float64:

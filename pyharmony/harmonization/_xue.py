@@ -6,22 +6,21 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from .._arrays import Bools, Float64
 from .._images.planes import gaussian
 from .._images.region import bounding_box
 from ..color import linear_to_srgb, srgb_to_linear
 from ..color.spaces import MIRED_RANGE, RGB_TO_XYZ, shifted_light, uv_to_mired, xy_to_uv, xyz_to_xyy
 from ..ops.distance import distance_inside
 from ._guards import BACKGROUND_SMALL, OBJECT_SMALL, Answer, change_confidence, combined, limited, region_confidence
-from ._maps import IDENTITY, Float64, table_of
+from ._maps import IDENTITY, image_of, table_of
 from ._scene import Scene
 
-Bool = npt.NDArray[np.bool_]
 Function = Callable[[Float64], Float64]
 
 _LUMINANCE = np.array([0.21, 0.72, 0.07])
-_LEAST = 2.0**-11.686  # the smallest luminance whose logarithm is computed, where white is 1
+_MIN_LUMINANCE = 2.0**-11.686  # the smallest luminance whose logarithm is computed, where white is 1
 _TAIL = 1 / 1024  # the share of pixels that count as high, and as low
 _SHADOW = float(srgb_to_linear(60 / 255))  # colours above this luminance are used for the colour temperature
 _OVEREXPOSED = 0.88  # colours below this luminance are used for the colour temperature
@@ -29,9 +28,9 @@ _CONTRAST = 0.10  # the smallest local contrast that is used, as a share of the 
 _SIGMA = 1.5  # the sigma, in pixels, of the Gaussian that blurs the luminance
 _ALPHAS = (0.40, 0.45, 0.50, 0.55, 0.60)
 #: Objects of fewer pixels are not changed, as in the paper's figures of iHarmony4.
-_FEWEST = 500
-_INNER = 0.03  # the distance from the contour inside, in shorter sides of the object's box
-_OUTER = 0.15  # the distance from the contour outside, in shorter sides of the object's box
+_MIN_OBJECT_PIXELS = 500
+_INNER_DISTANCE = 0.03  # the distance from the contour inside, in shorter sides of the object's box
+_OUTER_DISTANCE = 0.15  # the distance from the contour outside, in shorter sides of the object's box
 _STOPS = 1.0  # the largest offset of luminance of a guarded call, in stops
 _MIRED = 60.0  # the largest offset of colour temperature of a guarded call, in mired
 _SATURATION = 0.7  # the largest offset of the natural logarithm of saturation of a guarded call
@@ -48,7 +47,7 @@ class Features(NamedTuple):
 def xue(scene: Scene, guard: bool) -> Answer:
     """Estimates the map of the method 'xue', see `pyharmony.harmonize`."""
     area = float(scene.mask.sum(dtype=np.float64))
-    if area < _FEWEST:
+    if area < _MIN_OBJECT_PIXELS:
         return Answer(IDENTITY, 0.0, OBJECT_SMALL)
     inside, outside = regions(scene)
     if not outside.any():
@@ -64,7 +63,7 @@ def xue(scene: Scene, guard: bool) -> Answer:
     steps: list[Function] = [lambda x: contrasted(x, alpha, pivot)]
     ours = steps[0](ours)
 
-    stops = offset(features(ours).luminance, theirs.luminance, np.log2(_LEAST), 0.0)
+    stops = offset(features(ours).luminance, theirs.luminance, np.log2(_MIN_LUMINANCE), 0.0)
     stops = float(np.clip(stops, -_STOPS, _STOPS)) if guard else stops
     steps.append(lambda x: x * 2.0**-stops)
     ours = steps[1](ours)
@@ -88,11 +87,11 @@ def xue(scene: Scene, guard: bool) -> Answer:
         return linear_to_srgb(linear)
 
     color_map = table_of(function)
-    confidence = combined(region_confidence(scene), change_confidence(scene, color_map.apply(scene.image)))
+    confidence = combined(region_confidence(scene), change_confidence(scene, image_of(color_map, scene.image)))
     return Answer(limited(color_map, scene) if guard else color_map, *confidence, color_map)
 
 
-def regions(scene: Scene) -> tuple[Bool, Bool]:
+def regions(scene: Scene) -> tuple[Bools, Bools]:
     """Returns the regions of the statistics: in the object and in the background around it, both away from the contour.
 
     That part of the background is in the boxes of the object's size around the object's box; if no pixel of it
@@ -104,11 +103,11 @@ def regions(scene: Scene) -> tuple[Bool, Bool]:
     box = bounding_box(inside)
     height, width = box.shape
     side = min(height, width)
-    core = distance_inside(inside) > _INNER * side
+    core = distance_inside(inside) > _INNER_DISTANCE * side
     around = np.zeros_like(inside)
     around[max(box.y0 - height, 0) : box.y1 + height, max(box.x0 - width, 0) : box.x1 + width] = True
     without = scene.mask == 0
-    away = distance_inside(without) > _OUTER * side if without.any() else without
+    away = distance_inside(without) > _OUTER_DISTANCE * side if without.any() else without
     choices = (away & around, without & around)
     return (core if core.any() else inside), next((choice for choice in choices if choice.any()), without)
 
@@ -124,7 +123,7 @@ def features(colors: Float64) -> Features:
     top = colors.max(-1)
     saturation = np.where(top > 0, 1 - colors.min(-1) / np.where(top > 0, top, 1), 0)
     return Features(
-        tails(np.log2(np.maximum(luminance, _LEAST))), temperature, tails(np.log(np.maximum(saturation, 1e-3)))
+        tails(np.log2(np.maximum(luminance, _MIN_LUMINANCE))), temperature, tails(np.log(np.maximum(saturation, 1e-3)))
     )
 
 
@@ -146,10 +145,10 @@ def offset(ours: Float64, theirs: Float64, low: float, high: float) -> float:
     return float(min(zip(errors.round(12), np.abs(candidates), candidates, strict=True))[2])
 
 
-def top_contrast(luminance: Float64, where: Bool) -> float:
+def top_contrast(luminance: Float64, where: Bools) -> float:
     """Returns the mean of the highest 1/1024 of the local contrasts of a region; 0 where it has none."""
     blurred = gaussian(luminance, _SIGMA)
-    contrast = np.abs(luminance - blurred)[where] / np.maximum(blurred[where], _LEAST)
+    contrast = np.abs(luminance - blurred)[where] / np.maximum(blurred[where], _MIN_LUMINANCE)
     contrast = contrast[contrast > _CONTRAST]
     return float(tails(contrast)[0]) if contrast.size else 0.0
 

@@ -12,10 +12,10 @@ from ..errors import ArgumentError, WeightsError
 __all__ = ["DEFAULT", "METHODS", "check_name"]
 
 #: The names of the methods without weights.
-PLAIN = ("reinhard", "mkl", "match_histogram", "luminance_temperature", "lalonde_efros", "xue")
+METHODS_WITHOUT_WEIGHTS = ("reinhard", "mkl", "match_histogram", "luminance_temperature", "lalonde_efros", "xue")
 
 #: The names that `harmonize` accepts, in addition to networks.
-METHODS = ("auto", *PLAIN)
+METHODS = ("auto", *METHODS_WITHOUT_WEIGHTS)
 
 #: The name of the weights of 'auto'.
 DEFAULT = "colorgrid"
@@ -28,7 +28,7 @@ def check_name(method: str | os.PathLike[str]) -> None:
         if DEFAULT not in shipped:
             raise WeightsError(
                 f"method: 'auto' needs the weights {DEFAULT}, which this pyharmony lacks; pass the path of "
-                f"weights, or one of {', '.join(map(repr, PLAIN))}"
+                f"weights, or one of {', '.join(map(repr, METHODS_WITHOUT_WEIGHTS))}"
             )
         return
     name = os.fspath(_checks.path(method, "method", "the name of a method, or the path of weights"))

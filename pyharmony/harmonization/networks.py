@@ -15,18 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _checks, _device, _shipped, models
+from .. import _checks, _device, _shipped
+from .._arrays import Float32
 from .._header import named
 from ..errors import ArgumentError, WeightsError
-from ..models import Model
-from ..models.calls import reporting_single_values, sees_one_at_a_time, with_batch_statistics
+from ..networks import models
+from ..networks.models import Model
+from ..networks.models.calls import reporting_single_values, sees_one_at_a_time, with_batch_statistics
 from ._fit import fit
 from ._guards import Answer
 from ._guards import Care as Care
 from ._guards import mean_change as mean_change
 from ._judged import hardened, judged, judged_maps, looks_of, views_of
 from ._maps import ColorMap
-from ._scene import Float32, Scene
+from ._scene import Scene
 from ._scene import scene_of as scene_of
 
 __all__ = ["Care", "answer_of", "mean_change", "scene_of"]
@@ -35,11 +37,11 @@ __all__ = ["Care", "answer_of", "mean_change", "scene_of"]
 def network(source: Any, device: str | None, batch_statistics: bool = False) -> Model:
     """Returns a model that harmonises.
 
-    source: a model, which is not moved; or anything that `pyharmony.models.load` accepts.
+    source: a model, which is not moved; or anything that `pyharmony.networks.models.load` accepts.
     device: 'auto', 'cpu' or 'cuda', where a loaded model runs; None: the setting of `pyharmony.set_device`.
 
     Raises:
-        WeightsError: see `pyharmony.models.load`.
+        WeightsError: see `pyharmony.networks.models.load`.
         ArgumentError: the model has another task, or has no batch norms and batch_statistics is set.
         DeviceError: device cannot be used, and `pyharmony.set_device` was called with strict=True.
     """
