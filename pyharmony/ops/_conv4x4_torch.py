@@ -25,7 +25,7 @@ _TILE = 4  # the side of a tile, in outer pixels
 _RUN_BYTES = 2 << 20  # the bytes of the tiles of a batch
 _RUN_TILES = 128  # the smallest number of tiles of a batch; products of smaller matrices are slow
 #: The padding between the values of two points, in floats, so that the 25 points map to different cache sets.
-_APART = 80
+_POINT_PADDING = 80
 
 _view = ON_CPU.view
 
@@ -53,7 +53,7 @@ class _Buffers(threading.local):
     def tiles(self, name: str, *shape: int) -> Tensor:
         """Returns uninitialised tiles [25, *shape], whose points are not a multiple of a page apart."""
         size = math.prod(shape)
-        step = (size + 15) // 16 * 16 + _APART
+        step = (size + 15) // 16 * 16 + _POINT_PADDING
         return self._buffer(name, _POINTS * step).view(_POINTS, step)[:, :size].view(_POINTS, *shape)
 
     def product(self, name: str, *shape: int) -> Tensor:

@@ -35,7 +35,7 @@ _MAX_REFINEMENTS = 8
 _MAX_CORRECTIONS = 30
 _LOOSE_SHARE = 1e-3  # the factor of multigrid's tolerance if the mean is poorly determined
 
-_SINGLE = 2.0**29  # the ratio of the rounding units of float32 and float64
+_ROUNDING_RATIO = 2.0**29  # the ratio of the rounding units of float32 and float64
 
 
 def solve_by_dct(
@@ -165,7 +165,7 @@ def _refined_chebyshev(eq: Equation, out: NumpyArray, tolerance: float) -> Outco
 
 def _dct(eq: Equation, out: NumpyArray, tolerance: float, certify: bool) -> Outcome:
     rounding = _rounding_error(eq)
-    double = out.dtype == np.float64 or _SINGLE * rounding > tolerance
+    double = out.dtype == np.float64 or _ROUNDING_RATIO * rounding > tolerance
     certify = certify or rounding > tolerance
     x = out
     if certify and out.dtype not in (np.float32, np.float64) or double and out.dtype == np.float32:
@@ -300,7 +300,7 @@ def _store(x: NumpyArray, out: NumpyArray) -> int:
 
 
 def _rounding_error(eq: Equation) -> float:
-    """Returns the possible rounding error of a DCT in float64, in dst's unit; in float32 it is _SINGLE times that.
+    """Returns the rounding error of a DCT in float64, in dst's unit; in float32 it is `_ROUNDING_RATIO` times it.
 
     Each stage of a transform rounds b, white noise that A^-1 amplifies by the root mean square of 1 / eigenvalue.
     The result itself, which may be larger than the images, is rounded by every stage, and by more in transforms of

@@ -189,7 +189,7 @@ class _Tables:
     They are copied once and the copy has ended when they are returned, so that any stream may read them.
     """
 
-    MOST = 16
+    MAX_ENTRIES = 16
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -217,7 +217,7 @@ class _Tables:
             buffer = native.DeviceBuffer(host.nbytes, place.device, 0)
             native.copy_in(buffer.pointer, host.ctypes.data, host.nbytes, place.device, 0)
             native.synchronize(place.device, 0)
-            while len(self._entries) >= self.MOST:
+            while len(self._entries) >= self.MAX_ENTRIES:
                 self._entries.popitem(last=False)
             self._entries[key] = buffer, slow, host.nbytes
             return (buffer.pointer, host.nbytes), slow, buffer

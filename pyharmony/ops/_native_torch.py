@@ -43,6 +43,22 @@ def dense(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last if x.stride(1) == 1 else torch.contiguous_format)
 
 
+def where_of(x: Tensor) -> tuple[int, int]:
+    """Returns the device and the current stream of a tensor for native calls."""
+    if not x.is_cuda:
+        return -1, 0  # the emulator's device
+    index: Any = x.device.index
+    return index, _raw_stream(index)
+
+
+def _slow_raw_stream(index: int) -> int:
+    return int(torch.cuda.current_stream(index).cuda_stream)
+
+
+#: torch's compiler calls this function, since torch.cuda.current_stream makes an object.
+_raw_stream: Any = getattr(torch._C, "_cuda_getCurrentRawStream", _slow_raw_stream)
+
+
 def scratch(nbytes: int, like: Tensor) -> Tensor:
     """Returns at least one byte of uninitialised memory on the device of a tensor."""
     return torch.empty(max(nbytes, 1), dtype=torch.uint8, device=like.device)
@@ -76,10 +92,8 @@ class DeviceCalls(Calls):
 
     def __init__(self, like: Tensor, doing: str) -> None:
         self.module, self.like, self.doing = _cuda.kernels(), like, doing
-        self.place = {"device": -1, "stream": 0}  # the emulator's device
-        if like.is_cuda:
-            stream = torch.cuda.current_stream(like.device).cuda_stream
-            self.place = {"device": like.device.index, "stream": stream}
+        device, stream = where_of(like)
+        self.place = {"device": device, "stream": stream}
 
     def size(self, name: str, *arguments: Any) -> int:
         return int(getattr(self.module, name)(*arguments))

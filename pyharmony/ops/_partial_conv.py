@@ -28,7 +28,7 @@ DTYPES = ("float16", "bfloat16", "float32", "float64")
 _LARGEST_WINDOW = (1 << 24) - 1
 
 #: The smallest number of output rows that exceeds int32 indices.
-_MOST_ROWS = 1 << 31
+_MIN_UNINDEXED_ROWS = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Window:
         """Returns (OH, OW), the number of windows on an image; below 1 if the image is smaller than the window."""
         each = zip((height, width), self.kernel_size, self.stride, self.padding, self.dilation)
         oh, ow = ((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in each)
-        if oh * ow >= _MOST_ROWS and min(oh, ow) > 0:
+        if oh * ow >= _MIN_UNINDEXED_ROWS and min(oh, ow) > 0:
             raise ArgumentError(f"padding: {self.padding} makes an output of {oh} x {ow} pixels, expected below 2^31")
         return oh, ow
 

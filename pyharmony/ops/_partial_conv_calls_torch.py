@@ -14,11 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _cuda
-from ._native_torch import DEVICE_DTYPES, DeviceCalls, Formats, Shapes
-from ._partial_conv import number
+from ._native_torch import DeviceCalls, Formats, Shapes, dense, where_of
 
 #: The largest number of forms that are kept; a network has one for each layer, size and dtype.
-_MOST = 512
+_MAX_FORMS = 512
 
 
 class Memory:
@@ -39,8 +38,8 @@ class Memory:
             self._values[form] = value
         except TypeError:
             return
-        if len(self._values) > _MOST:
-            for old in list(itertools.islice(self._values, _MOST // 4)):
+        if len(self._values) > _MAX_FORMS:
+            for old in list(itertools.islice(self._values, _MAX_FORMS // 4)):
                 self._values.pop(old, None)
 
 
@@ -71,7 +70,7 @@ class LayerCalls:
         slope: float, where: tuple[int, int],
     ) -> Tensor:  # fmt: skip
         """Computes the layer on a device and stream."""
-        maps = (None, None) if plan.plain else (plan.ratio_view, plan.new_mask_view)
+        maps = plan.map_views
         offset = 0 if bias is None else bias.data_ptr()
         scale = 0 if factor is None else factor.data_ptr()
         native = self.native
@@ -100,31 +99,34 @@ _described = Memory()
 def run_described(
     x: Tensor, weight: Tensor, bias: Tensor | None, layer: Any, value: float, factor: Tensor | None, slope: float,
     last: torch.memory_format, is_direct: Any,
-) -> Tensor | None:  # fmt: skip
-    """Computes a layer without sums; returns None if kernels need copies of its tensors.
+) -> Tensor:  # fmt: skip
+    """Computes a layer of tensors whose values are in memory.
 
     Args:
+        bias: contiguous.
         is_direct: a function of (x, weight, layer) that returns whether one kernel computes the layer.
     """
     plan = layer.plan
-    stride = x.stride()
     form = (
-        x.shape, stride, x.dtype, x.device, weight.shape, weight.stride(), None if bias is None else bias.stride(),
+        x.shape, x.stride(), x.dtype, x.device, weight.shape, weight.stride(), bias is None,
         None if factor is None else factor.dtype, last, layer.groups, plan.form, id(_cuda.kernels()),
     )  # fmt: skip
-    if x.is_neg() or weight.is_neg() or not (x.data_ptr() and weight.data_ptr()):
-        return None
     calls: LayerCalls | None = _described.get(form)
     if calls is None:
         direct = is_direct(x, weight, layer)
-        dense = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
-        if not (direct or dense) or (bias is not None and not bias.is_contiguous()):
-            return None
+        if not direct and (copy := dense(x)) is not x:
+            return run_described(copy, weight, bias, layer, value, factor, slope, last, is_direct)
         calls = LayerCalls(x, weight, bias, factor, layer, last, direct=direct)
         _described.put(form, calls)
+    result: Tensor = _run(calls, x, weight, bias, plan, value, factor, slope, where_of(x))
+    return result
+
+
+def _run(calls: Any, *arguments: Any) -> Any:
+    """Runs described calls; failures of the device become errors that name the op."""
     module = calls.module
     try:
-        return calls.run(x, weight, bias, plan, value, factor, slope, where_of(x))
+        return calls.run(*arguments)
     except (module.DeviceFailure, module.DeviceMemoryFailure):
         with _cuda.failures("partial_conv2d"):
             raise
@@ -171,7 +173,7 @@ class GradientCalls:
                 memory = torch.empty(self.workspace, dtype=torch.uint8, device=self.device)
                 address, scratch = offset.data_ptr(), memory.data_ptr()
             native.epilogue(
-                *((None, None) if plan.plain else (plan.ratio_view, plan.new_mask_view)), grad.data_ptr(),
+                *plan.map_views, grad.data_ptr(),
                 0 if y is None else y.data_ptr(), value, 0 if factor is None else factor.data_ptr(), slope,
                 h.data_ptr(), address, scratch, *where,
             )  # fmt: skip
@@ -201,82 +203,27 @@ _gradients = Memory()
 def run_described_backward(
     grad: Tensor, y: Tensor | None, x: Tensor | None, weight: Tensor | None, layer: Any, shapes: Shapes, last: Formats,
     value: float, factor: Tensor | None, slope: float, for_bias: bool, x_value: float, x_factor: Tensor | None,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None] | None:  # fmt: skip
-    """Computes a layer's gradients; returns None if kernels need copies of its tensors.
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+    """Computes a layer's gradients from tensors with memory.
 
     Args:
-        grad: without gaps; y, which is missing where the slope is 1, has its strides.
+        grad, x: without gaps; y, which is missing where the slope is 1, has the strides of grad.
         x_value, x_factor: a number and a tensor by which the gradient of x is multiplied.
     """
-    plan, stride = layer.plan, grad.stride()
-    if y is not None and (y.stride() != stride or y.is_neg() or not y.data_ptr()):
-        return None
-    if grad.is_neg() or not grad.data_ptr() or (x is not None and (x.is_neg() or not x.data_ptr())):
-        return None
+    plan = layer.plan
     form = (
-        grad.shape, stride, grad.dtype, grad.device, y is None, None if x is None else (x.stride(), x.dtype), shapes,
-        last, None if factor is None else factor.dtype, None if x_factor is None else x_factor.dtype, for_bias,
+        grad.shape, grad.stride(), grad.dtype, grad.device, y is None, None if x is None else (x.stride(), x.dtype),
+        shapes, last, None if factor is None else factor.dtype, None if x_factor is None else x_factor.dtype, for_bias,
         layer.groups, plan.form, id(_cuda.kernels()),
     )  # fmt: skip
     calls: GradientCalls | None = _gradients.get(form)
     if calls is None:
-        dense = x is None or x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
-        if not dense or grad.dtype not in DEVICE_DTYPES or (x is not None and x.dtype != grad.dtype):
-            return None
         calls = GradientCalls(grad, y, x, layer, shapes, last, factor, x_factor, for_bias)
         _gradients.put(form, calls)
-    module = calls.module
-    try:
-        return calls.run(grad, y, x, weight, plan, value, factor, slope, for_bias, x_value, x_factor, where_of(grad))
-    except (module.DeviceFailure, module.DeviceMemoryFailure):
-        with _cuda.failures("partial_conv2d"):
-            raise
-
-
-def where_of(x: Tensor) -> tuple[int, int]:
-    """Returns the device and the current stream of a tensor for native calls."""
-    if not x.is_cuda:
-        return -1, 0  # the emulator's device
-    index: Any = x.device.index
-    return index, _raw_stream(index)
-
-
-def _slow_raw_stream(index: int) -> int:
-    return int(torch.cuda.current_stream(index).cuda_stream)
-
-
-#: torch's compiler calls this function, since torch.cuda.current_stream makes an object.
-_raw_stream: Any = getattr(torch._C, "_cuda_getCurrentRawStream", _slow_raw_stream)
-
-# ---- the arguments of a call ----------------------------------------------------------------------------------------
-
-_checked = Memory()
-
-
-def find_checked(x: Any, weight: Any, bias: Any, plan: Any, scale: Any, others: tuple[Any, ...]) -> tuple[Any, Any]:
-    """Returns what the checks of a call's arguments depend on, and what was kept for that, or None.
-
-    Where the first is None, the checks are always made.
-    """
-    if type(x) is not Tensor or torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type):
-        return None, None
-    if not isinstance(weight, Tensor) or not (bias is None or isinstance(bias, Tensor)):
-        return None, None
-    if isinstance(scale, Tensor):
-        scale = scale.shape, scale.dtype, scale.device, scale.layout
-    elif scale is not None:
-        scale = number(scale, "scale") * 0  # its value may differ in each call
-    form: tuple[Any, ...] = (
-        x.shape, x.dtype, x.device, x.layout, weight.shape, weight.dtype, weight.device, weight.layout, plan.form,
-        scale, others,
-    )  # fmt: skip
-    if bias is not None:
-        form = (*form, bias.shape, bias.dtype, bias.device, bias.layout)
-    return form, _checked.get(form)
-
-
-def keep_checked(form: Any, value: Any) -> None:
-    _checked.put(form, value)
+    gradients: tuple[Tensor | None, Tensor | None, Tensor | None] = _run(
+        calls, grad, y, x, weight, plan, value, factor, slope, for_bias, x_value, x_factor, where_of(grad)
+    )
+    return gradients
 
 
 def form_of_plan(plan: Any) -> int:
@@ -285,7 +232,7 @@ def form_of_plan(plan: Any) -> int:
         plan.window, plan._mask.shape, plan._mask.stride(), plan._mask.dtype, plan._shape, plan.groups, plan.channels,
         plan.soft, plan.full, plan._dtype, plan.device,
     )  # fmt: skip
-    if len(_plans) > _MOST:  # a number is never given again, so those of older plans stay right
+    if len(_plans) > _MAX_FORMS:  # a number is never given again, so those of older plans stay right
         _plans.clear()
     return _plans.setdefault(facts, next(_numbers))
 

@@ -18,32 +18,25 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .. import _cuda
+from .. import _arrays, _cuda
 from ..errors import MaskError
 from . import _native_torch
 from . import _partial_conv as op
 from ._native_torch import DEVICE_DTYPES, DeviceCalls, Formats, Shapes, dense
 from ._partial_conv import LayerPlan, Window
-from ._partial_conv_calls_torch import (
-    find_checked,
-    form_of_plan,
-    keep_checked,
-    run_described,
-    run_described_backward,
-)
+from ._partial_conv_calls_torch import Memory, form_of_plan, run_described, run_described_backward
 
 #: The largest number of products per output value for the direct kernel. Derived, not measured: on an H200 a product
 #: costs about 0.05 ps, and the passes over x and y that the kernel saves cost 1 to 2 ps per value.
 DIRECT_PRODUCTS = 32
 
 #: The largest share of active windows for products of rows. Derived, not measured: see docs/partial_conv.md.
-MOST_ROWS = 0.6
+MAX_ACTIVE_SHARE = 0.6
 
 #: The largest number of positions that the products of rows can index.
-_MOST_POSITIONS = 1 << 30
+_MAX_POSITIONS = 1 << 30
 
 _ALIGNMENT = 256
 _PIECE_BYTES = 16
@@ -109,6 +102,8 @@ class DeviceLayerPlan(LayerPlan):
         self.mask_view = None if full else _calls(mask).view(mask)
         self.ratio_view = maps.view(memory, "ratio")
         self.new_mask_view = maps.view(memory, "cover") if soft else None
+        #: The native views of ratio and new mask, or None where kernels need neither.
+        self.map_views = (None, None) if self.plain else (self.ratio_view, self.new_mask_view)
         self._cover: Tensor | None = None
         #: The same for all plans that differ in their values alone.
         self.form = form_of_plan(self)
@@ -170,8 +165,26 @@ class DeviceLayerPlan(LayerPlan):
         return self  # kernels repeat the maps of one image
 
     def find_call(self, x: Any, weight: Any, bias: Any, scale: Any, others: tuple[Any, ...]) -> tuple[Any, Any]:
-        """Returns the form of a call's arguments, and the result if arguments of that form were checked before."""
-        form, known = find_checked(x, weight, bias, self, scale, others)
+        """Returns the form of a call's arguments, and the result if arguments of that form were checked before.
+
+        The form is None where arguments are always to be checked.
+        """
+        if type(x) is not Tensor or torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type):
+            return None, None
+        if not isinstance(weight, Tensor) or not (bias is None or isinstance(bias, Tensor)):
+            return None, None
+        of_scale: Any = None
+        if isinstance(scale, Tensor):
+            of_scale = scale.shape, scale.dtype, scale.device, scale.layout
+        elif scale is not None:
+            of_scale = op.number(scale, "scale") * 0  # its value may differ in each call
+        form: tuple[Any, ...] = (
+            x.shape, x.dtype, x.device, x.layout, weight.shape, weight.dtype, weight.device, weight.layout, self.form,
+            of_scale, others,
+        )  # fmt: skip
+        if bias is not None:
+            form = (*form, bias.shape, bias.dtype, bias.device, bias.layout)
+        known = _checked.get(form)
         if known is None:
             return form, None
         run, groups, slope = known
@@ -179,7 +192,11 @@ class DeviceLayerPlan(LayerPlan):
 
     def keep_call(self, form: Any, run: Any, groups: int, slope: float) -> None:
         """Notes that arguments of a form are right, and what computes the layer from them."""
-        keep_checked(form, (run, groups, slope))
+        _checked.put(form, (run, groups, slope))
+
+
+#: What computes a layer, by the form of arguments that were checked.
+_checked = Memory()
 
 
 def _kernel_mask(mask: Tensor, soft: bool) -> Tensor:
@@ -260,11 +277,16 @@ def ones(x: Tensor, window: Window) -> DeviceLayerPlan:
 # ---- passes ---------------------------------------------------------------------------------------------------------
 
 
+def _in_memory(x: Tensor) -> Tensor:
+    """Returns a tensor, or a copy if its memory does not contain its values."""
+    return _arrays.plain(x, "x") if x.is_neg() or not x.data_ptr() else x
+
+
 def _factor(scale: Any) -> tuple[float, Tensor | None]:
     """Returns a scale for kernels: a number, and a tensor on the device or None."""
     if not isinstance(scale, Tensor):
         return float(scale), None
-    scale = scale.detach()
+    scale = _in_memory(scale.detach())
     return 1.0, scale if scale.dtype in DEVICE_DTYPES else scale.float()
 
 
@@ -281,10 +303,6 @@ def _masked(x: Tensor, plan: DeviceLayerPlan) -> Tensor:
         return x
     x = dense(x)
     return _premask(x, plan.mask_view, 1.0, torch.empty_like(x))
-
-
-def _maps(plan: DeviceLayerPlan) -> tuple[Any, Any]:
-    return (None, None) if plan.plain else (plan.ratio_view, plan.new_mask_view)
 
 
 def is_direct(x: Tensor, weight: Tensor, layer: Any) -> bool:
@@ -306,12 +324,12 @@ def by_rows(x_shape: tuple[int, ...], weight_shape: tuple[int, ...], dtype: torc
     plan: DeviceLayerPlan = layer.plan
     if layer.groups > 1 or plan.groups > 1 or plan.full or plan.method == "dense":
         return False
-    if plan.method == "auto" and (plan.known_share is None or plan.known_share > MOST_ROWS):
+    if plan.method == "auto" and (plan.known_share is None or plan.known_share > MAX_ACTIVE_SHARE):
         return False
     n, channels, height, width = x_shape
     positions = n * max(height * width, math.prod(plan._shape[2:]))
     fit = _cuda.kernels().partial_conv_rows_fit
-    return positions < _MOST_POSITIONS and bool(fit(dtype.itemsize, channels, weight_shape[0], plan.window.values))
+    return positions < _MAX_POSITIONS and bool(fit(dtype.itemsize, channels, weight_shape[0], plan.window.values))
 
 
 def _tensor_cores(x: Tensor) -> bool:
@@ -397,54 +415,20 @@ def _rows_weight_grad(h: Tensor, x: Tensor, plan: DeviceLayerPlan, shape: tuple[
 
 
 def run_layer(
-    x: Tensor, weight: Tensor, bias: Tensor | None, layer: Any, scale: Any, slope: float, last: torch.memory_format,
-    sums: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+    x: Tensor, weight: Tensor, bias: Tensor | None, layer: Any, scale: Any, slope: float, last: torch.memory_format
+) -> Tensor:
     """Computes y = act(scale conv(x, W) + bias c).
 
     Args:
         scale: a number, or a scalar on the device.
         last: the memory format of y.
-        sums: [2, 1, O] float32 for the sums of y and of its squares, for a batch norm, or [2, N, O] for those of
-            each image. The library's convolution is used then.
     """
     if torch.is_grad_enabled():
         x, weight, bias = x.detach(), weight.detach(), None if bias is None else bias.detach()
-    plan: DeviceLayerPlan = layer.plan
-    value, factor = _factor(scale)
-    rows = sums is None and by_rows(tuple(x.shape), tuple(weight.shape), x.dtype, layer)
-    rows = rows and not is_direct(x, weight, layer)
-    if sums is None and not rows:
-        described = run_described(x, weight, bias, layer, value, factor, slope, last, is_direct)
-        if described is not None:
-            return described
-    bias = None if bias is None else bias.contiguous()
-    calls = _calls(x)
-    if sums is None and is_direct(x, weight, layer):
-        y = torch.empty(
-            (x.shape[0], weight.shape[0], *plan._shape[2:]), dtype=x.dtype, device=x.device, memory_format=last
-        )
-        calls.run(
-            "partial_conv_direct", calls.view(x), plan.mask_view, calls.view(weight), plan.window.values,
-            *_maps(plan), calls.view(bias), value, calls.view(factor), slope, calls.view(y, writable=True),
-        )  # fmt: skip
-        return y
-    if rows:
-        return _rows_forward(x, weight, bias, plan, scale, slope).contiguous(memory_format=last)
-    inside = plan.plain and factor is None and value == 1 and sums is None
-    stride, padding, dilation = layer.conv
-    y = F.conv2d(_masked(x, plan), weight, bias if inside else None, stride, padding, dilation, layer.groups)
-    y = y.contiguous(memory_format=last)
-    if inside:
-        return y if slope == 1 else F.leaky_relu_(y, slope)
-    into = calls.view(y, writable=True)
-    nbytes = 0 if sums is None else calls.size("partial_conv_sums_workspace", into, 2)
-    scratch = _native_torch.scratch(nbytes, y)
-    calls.run(
-        "partial_conv_epilogue", into, *_maps(plan), calls.view(bias), value, calls.view(factor), slope, into,
-        calls.view(sums, writable=True), (scratch.data_ptr(), scratch.numel()),
-    )  # fmt: skip
-    return y
+    x, weight, bias = _in_memory(x), _in_memory(weight), None if bias is None else _in_memory(bias).contiguous()
+    if by_rows(tuple(x.shape), tuple(weight.shape), x.dtype, layer) and not is_direct(x, weight, layer):
+        return _rows_forward(x, weight, bias, layer.plan, scale, slope).contiguous(memory_format=last)
+    return run_described(x, weight, bias, layer, *_factor(scale), slope, last, is_direct)
 
 
 def run_backward(
@@ -467,58 +451,37 @@ def run_backward(
     rows = by_rows(shapes[0], shapes[1], grad.dtype, layer)
     if rows:
         grad = grad.contiguous(memory_format=torch.channels_last)
-        y = None if y is None else y.detach().contiguous(memory_format=torch.channels_last)
     elif y is not None:
         y_last = y.is_contiguous(memory_format=torch.channels_last) and not y.is_contiguous()
         grad = grad.contiguous(memory_format=torch.channels_last if y_last else torch.contiguous_format)
     grad = dense(grad)
+    y = None if y is None or slope == 1 else _in_layout_of(y.detach(), grad)
     if not rows:
-        described = run_described_backward(
-            grad, None if slope == 1 else y, None if x is None else x.detach(),
-            None if weight is None else weight.detach(), layer, shapes, last, value, factor, slope, for_bias,
-            *_factor(x_scale),
+        return run_described_backward(
+            grad, y, None if x is None else dense(x.detach()), None if weight is None else weight.detach(), layer,
+            shapes, last, value, factor, slope, for_bias, *_factor(x_scale),
         )  # fmt: skip
-        if described is not None:
-            return described
-    offset = None
-    if plan.plain and factor is None and value == 1 and slope == 1:
-        h = grad
-        offset = grad.sum((0, 2, 3)) if for_bias else None
-    else:
-        h = torch.empty_like(grad)
-        calls = _calls(grad)
-        into = calls.view(h, writable=True)
-        offset = torch.empty(grad.shape[1], dtype=grad.dtype, device=grad.device) if for_bias else None
-        nbytes = calls.size("partial_conv_sums_workspace", into, 1) if for_bias else 0
-        scratch = _native_torch.scratch(nbytes, grad)
-        calls.run(
-            "partial_conv_epilogue_grad", calls.view(grad), calls.view(y) if slope != 1 else None, *_maps(plan),
-            value, calls.view(factor), slope, into, calls.view(offset, writable=True),
-            (scratch.data_ptr(), scratch.numel()),
-        )  # fmt: skip
-    if x is None and weight is None:
-        return None, None, offset
-    if rows:
-        dx = None if weight is None else _rows_input_grad(h, weight, plan, shapes[0], x_scale)
-        dw = None if x is None else _rows_weight_grad(h, x, plan, shapes[1])
-        return (
-            None if dx is None else dx.contiguous(memory_format=last[0]),
-            None if dw is None else dw.contiguous(memory_format=last[1]),
-            offset,
-        )
-
-    def like(i: int) -> Tensor:
-        return torch.empty(shapes[i], dtype=grad.dtype, device=grad.device, memory_format=last[i])
-
-    dx, dw, _ = torch.ops.aten.convolution_backward(
-        h, like(0) if x is None else _masked(x.detach(), plan), like(1) if weight is None else weight.detach(), None,
-        *layer.conv, False, [0, 0], layer.groups, [weight is not None, x is not None, False],
+    calls, h = _calls(grad), torch.empty_like(grad)
+    into = calls.view(h, writable=True)
+    offset = torch.empty(grad.shape[1], dtype=grad.dtype, device=grad.device) if for_bias else None
+    nbytes = calls.size("partial_conv_sums_workspace", into, 1) if for_bias else 0
+    scratch = _native_torch.scratch(nbytes, grad)
+    calls.run(
+        "partial_conv_epilogue_grad", calls.view(grad), calls.view(y), plan.ratio_view, plan.new_mask_view, value,
+        calls.view(factor), slope, into, calls.view(offset, writable=True), (scratch.data_ptr(), scratch.numel()),
     )  # fmt: skip
-    if dx is not None:
-        dx = dx.contiguous(memory_format=last[0])
-        if plan.mask_view is not None or isinstance(x_scale, Tensor) or x_scale != 1:
-            dx = _premask(dx, plan.mask_view, x_scale, dx)
-    return dx, dw, offset
+    dx = None if weight is None else _rows_input_grad(h, weight, plan, shapes[0], x_scale)
+    dw = None if x is None else _rows_weight_grad(h, x, plan, shapes[1])
+    return (
+        None if dx is None else dx.contiguous(memory_format=last[0]),
+        None if dw is None else dw.contiguous(memory_format=last[1]),
+        offset,
+    )
+
+
+def _in_layout_of(y: Tensor, grad: Tensor) -> Tensor:
+    """Returns y with the strides of a gradient, which has no gaps."""
+    return y if y.stride() == grad.stride() and y.data_ptr() else torch.empty_like(grad).copy_(y)
 
 
 def run_gradients(

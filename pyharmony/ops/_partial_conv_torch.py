@@ -38,8 +38,8 @@ from ._partial_conv import LayerPlan, Window
 _ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 #: Above this share of active windows a convolution is faster; with few channels it is cheap, gathering rows is not.
-_MOST_ROWS = 0.8
-_MOST_ROWS_OF_FEW_CHANNELS = 0.4
+_MAX_ACTIVE_SHARE = 0.8
+_MAX_SHARE_OF_FEW_CHANNELS = 0.4
 _FEW_CHANNELS = 16
 
 #: With so few rows the weights dominate a convolution's time, and rows are faster whatever their share.
@@ -64,7 +64,11 @@ class Layer:
         if self.groups > 1 or self.plan.method == "dense":
             return False
         rows = len(self.plan._rows) * (images // self.plan._ratio.shape[0])
-        most = _MOST_ROWS if weight.shape[1] >= _FEW_CHANNELS else min(_MOST_ROWS, _MOST_ROWS_OF_FEW_CHANNELS)
+        most = (
+            _MAX_ACTIVE_SHARE
+            if weight.shape[1] >= _FEW_CHANNELS
+            else min(_MAX_ACTIVE_SHARE, _MAX_SHARE_OF_FEW_CHANNELS)
+        )
         few = self.plan.method == "rows" or self.plan.share <= most or rows <= _FEW_ROWS
         return few and rows * (weight.numel() // weight.shape[0]) * weight.element_size() <= _COLUMN_BYTES
 

@@ -11,7 +11,7 @@ from .. import _checks
 from .._warnings import warn
 from ._solve_call import SolveCall
 
-NOTHING_KNOWN = (
+UNDETERMINED_MESSAGE = (
     "mask: it covers the whole image and color_weight is 0, so nothing determines the mean of the result; leave a "
     "pixel at 0 (a known pixel), pass color_weight > 0, or use gaussian_poisson, which uses the mean of base"
 )

@@ -17,7 +17,7 @@ from ..reference.gaussian_poisson import divergence, edge_field
 from . import _gaussian_poisson_cpu
 from ._gaussian_poisson import LOOSE_MEAN, Equation
 from ._images_cpu import batch_of, deliver, masks_of, pair_of
-from ._poisson import NOTHING_KNOWN, PoissonCall, check_base, warn_of_errors
+from ._poisson import UNDETERMINED_MESSAGE, PoissonCall, check_base, warn_of_errors
 from ._solve_call import Outcome
 
 MAX_ITERATIONS = 30
@@ -36,11 +36,10 @@ def hierarchy_of(mask: NumpyArray, weight: float | NumpyArray) -> Any:
     except ValueError as error:
         if not (mask > 0).all():
             raise
-        raise MaskError(NOTHING_KNOWN) from error
+        raise MaskError(UNDETERMINED_MESSAGE) from error
 
 
 def _loose_equation(
-    hierarchy: Any,
     mask: NumpyArray,
     src: NumpyArray,
     dst: NumpyArray,
@@ -53,8 +52,6 @@ def _loose_equation(
 
     A residual does not show an error of that mean, and rounding is amplified by 1 / weight: it is solved apart.
     """
-    if hierarchy.unknowns < mask.size:
-        return None
     eq = Equation.of(src, dst, mask, src if base is None else base, weight, pinned=False)
     if eq.mean_weight_ratio() > LOOSE_MEAN:
         return None
@@ -89,7 +86,8 @@ def solve_image(
     for image, name in ((src, "src"), (dst, "dst"), (base, "base")):
         if image is not None:
             _checks.finite(image, name, mask)
-    if (eq := _loose_equation(hierarchy, mask, src, dst, base, weight, gradients, contour)) is not None:
+    all_unknown = hierarchy.unknowns == mask.size
+    if all_unknown and (eq := _loose_equation(mask, src, dst, base, weight, gradients, contour)) is not None:
         method = "dct" if eq.is_rectangle() else "auto"
         return _gaussian_poisson_cpu.solve(eq, out, method=method, tolerance=levels, certify=certify)
     unit = _arrays.VALUE_RANGE[dst.dtype.name] / 255

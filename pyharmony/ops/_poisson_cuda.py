@@ -19,7 +19,7 @@ from .._checks import SolveInfo
 from .._cuda import DeviceArray, Place
 from ..errors import ArgumentError, DeviceError, MaskError
 from ._gaussian_poisson import Equation
-from ._poisson import NOTHING_KNOWN, PoissonCall, check_base, warn_of_errors
+from ._poisson import UNDETERMINED_MESSAGE, PoissonCall, check_base, warn_of_errors
 from ._solve_call import Outcome
 from .images_cuda import batch_of, image_form, mask_on, unsupported, weight_on
 
@@ -411,7 +411,7 @@ def solve_images(
     milliseconds = (time.perf_counter() - start) * 1e3
     for report in reports:
         if eq.weight == 0 and eq.weight_map is None and report["unknowns"] == math.prod(eq.dst.shape[1:3]):
-            raise MaskError(NOTHING_KNOWN)
+            raise MaskError(UNDETERMINED_MESSAGE)
         if not math.isfinite(report["estimate"]):
             raise ArgumentError("src, dst, base: NaN or infinities where the solve reads them; expected finite values")
         estimate, max_error = report["estimate"] / level, report["max_error"] / level

@@ -25,7 +25,7 @@ from torch.autograd import forward_ad as _forward_ad
 
 from .. import _arrays, _cuda
 from ..errors import DeviceError, DTypeError
-from ._native_torch import Calls, DeviceCalls, calls_for, on_device, operator
+from ._native_torch import Calls, DeviceCalls, calls_for, on_device, operator, where_of
 from ._spectral_norm import FLOATS, ORDERS, Layout, Settings, layout_of, zero_weight
 
 
@@ -49,10 +49,12 @@ class DeviceUpdate:
         sigmas = torch.empty(self.count, dtype=torch.float32, device=device)
         state = torch.empty(self._state, dtype=torch.float32, device=device)
         workspace = torch.empty(self._workspace, dtype=torch.uint8, device=device)
-        place = DeviceCalls(weights[0], "spectral_norm").place
+        number, stream = where_of(weights[0])
         pointers = [out.data_ptr() for out in outs]
         with _cuda.failures("spectral_norm"):
-            self._native.run(pointers, sigmas.data_ptr(), state.data_ptr(), workspace.data_ptr(), **place)
+            self._native.run(
+                pointers, sigmas.data_ptr(), state.data_ptr(), workspace.data_ptr(), device=number, stream=stream
+            )
         return sigmas, state, outs
 
 
@@ -116,7 +118,7 @@ class Updates:
             write=how.iterations > 0,
         )
         result = self._known[(how, *dims)] = DeviceUpdate(facts, len(weights), vectors, native)
-        while len(self._known) > _MOST_UPDATES:
+        while len(self._known) > _MAX_GROUP_UPDATES:
             del self._known[next(iter(self._known))]
         return result
 
@@ -154,7 +156,7 @@ class Pool:
 
 
 #: With order='step' a group has a call for training and one for evaluation; layers may be updated in parts.
-_MOST_UPDATES = 8
+_MAX_GROUP_UPDATES = 8
 
 
 def _matrix_view(calls: Calls, x: Tensor, at: Layout) -> Any:

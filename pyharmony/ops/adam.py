@@ -1,4 +1,4 @@
-"""Adam's update of many tensors in one pass. Not public: used by the steps of `pyharmony.training`.
+"""Adam's update of many tensors in one pass. Not public: used by the steps of `pyharmony.learn.training`.
 
 See `pyharmony.reference.adam` for the definition.
 """

@@ -1,4 +1,4 @@
-"""Convolutions with 4 x 4 weights, and transposed ones, for training on a CPU. Not public, see `pyharmony.nn`.
+"""Convolutions with 4 x 4 weights, and transposed ones, for training on a CPU. Not public, see `pyharmony.networks.nn`.
 
 See `pyharmony.reference.conv4x4` for the definition.
 """
@@ -16,7 +16,7 @@ Way = Literal["filtered", "rows", "spread"]
 _CHANNELS = 16  # the least number of channels of either side for which minimal filtering is faster
 _TILES = 32  # the least number of tiles of 4 x 4 outer pixels for which it is faster
 #: The largest number of output channels computed by folding products together.
-_FEW = 4
+_MAX_FOLDED_CHANNELS = 4
 
 
 def way_of(
@@ -28,7 +28,7 @@ def way_of(
     """
     if min(inner, outer) >= _CHANNELS:
         return "filtered" if images * math.prod(-(-side // 4) for side in sides) >= _TILES else "rows"
-    return "spread" if stride == 1 and outer <= _FEW and not transposed else None
+    return "spread" if stride == 1 and outer <= _MAX_FOLDED_CHANNELS and not transposed else None
 
 
 def conv(x: Any, weight: Any, bias: Any, stride: int, padding: int, way: Way) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays
+from .._arrays import Float32
 from .._native import native
 
 __all__ = [
@@ -24,8 +25,6 @@ __all__ = [
     "sampled",
     "spread",
 ]
-
-Float32 = npt.NDArray[np.float32]
 
 
 def convolution(
@@ -64,14 +63,21 @@ def convolution(
     out = np.empty((*size, bias.shape[0]), np.float32)
     if not out.size:
         return out
-    # A view does not keep its array alive: the arrays have names until the call is over.
-    image = np.ascontiguousarray(image)
-    added = None if added is None else np.ascontiguousarray(added)
     before = weight.shape[0] // 2 if before is None else before
-    inputs = [_arrays.view(a, name) for a, name in ((image, "image"), (weight, "weight"), (bias, "bias"))]
-    beside = None if added is None else _arrays.view(added, "added")
-    native.convolution(*inputs, beside, _arrays.view(out, "out", writable=True), stride, before, slope, high)
+    _call(
+        native.convolution, {"out": out}, image=image, weight=weight, bias=bias, added=added, stride=stride,
+        before=before, slope=slope, high=high,
+    )  # fmt: skip
     return out
+
+
+def _call(function: Any, results: dict[str, Any], **arguments: Any) -> None:
+    """Calls a native function by the names of its arguments: arrays, numbers, and the arrays for its results."""
+    # A view does not keep its array alive: contiguous copies are here until the call is over.
+    arrays = {name: np.ascontiguousarray(x) for name, x in arguments.items() if isinstance(x, np.ndarray)}
+    views = {name: _arrays.view(x, name) for name, x in arrays.items()}
+    views |= {name: _arrays.view(x, name, writable=True) for name, x in results.items()}
+    function(**arguments | views)
 
 
 def enlarged(image: Float32, added: Float32 | None = None) -> Float32:
@@ -87,11 +93,7 @@ def enlarged(image: Float32, added: Float32 | None = None) -> Float32:
     out = np.empty((2 * height, 2 * width, channels), np.float32)
     if not out.size:
         return out
-    # A view does not keep its array alive, see `convolution`.
-    image = np.ascontiguousarray(image)
-    added = None if added is None else np.ascontiguousarray(added)
-    beside = None if added is None else _arrays.view(added, "added")
-    native.enlarged(_arrays.view(image, "image"), beside, _arrays.view(out, "out", writable=True))
+    _call(native.enlarged, {"out": out}, image=image, added=added)
     return out
 
 
@@ -136,12 +138,7 @@ def points(elements: Float32, layers: PointLayers, added: Float32 | None = None)
         [[0.0, 0.0, 0.0]]
     """
     out = np.empty((len(elements), (4 if layers.heads else 3) * layers.width), np.float32)
-    # A view does not keep its array alive, see `convolution`.
-    elements = np.ascontiguousarray(elements)
-    added = None if added is None else np.ascontiguousarray(added)
-    beside = None if added is None else _arrays.view(added, "added")
-    views = [_arrays.view(a, name) for a, name in ((elements, "elements"), (layers.parameters, "parameters"))]
-    native.points(views[0], beside, views[1], layers.heads, _arrays.view(out, "out", writable=True))
+    _call(native.points, {"out": out}, elements=elements, added=added, parameters=layers.parameters, heads=layers.heads)
     return out
 
 
@@ -153,8 +150,7 @@ def spread(weight: Float32, count: int) -> npt.NDArray[np.intp]:
         [1, 3, 3, 3]
     """
     out = np.empty(count)
-    weight = np.ascontiguousarray(weight)
-    native.spread(_arrays.view(weight, "weight"), _arrays.view(out, "out", writable=True))
+    _call(native.spread, {"out": out}, weight=weight)
     return out.astype(np.intp)
 
 
@@ -166,10 +162,7 @@ def contour(mask: Float32, blur: Float32, reach: int, count: int) -> tuple[Float
     blur: [S, S], by which a product blurs along one axis; zero beyond `reach` elements from its diagonal.
     """
     place, normal, slope = (np.empty(shape, np.float32) for shape in ((count, 2), (count, 2), count))
-    mask = np.ascontiguousarray(mask)
-    results = ((place, "place"), (normal, "normal"), (slope, "slope"))
-    outs = [_arrays.view(a, name, writable=True) for a, name in results]
-    native.contour(_arrays.view(mask, "mask"), _arrays.view(blur, "blur"), reach, *outs)
+    _call(native.contour, {"place": place, "normal": normal, "slope": slope}, mask=mask, blur=blur, reach=reach)
     return place, normal, slope
 
 
@@ -185,9 +178,7 @@ def sampled(planes: Float32, place: Float32, normal: Float32, distances: Sequenc
     """
     steps = np.array(distances, np.float32)
     out = np.empty((len(place), len(steps), planes.shape[2]), np.float32)
-    arrays = [np.ascontiguousarray(a) for a in (planes, place, normal, steps)]
-    views = [_arrays.view(a, name) for a, name in zip(arrays, ("planes", "place", "normal", "distances"), strict=True)]
-    native.sampled(*views, _arrays.view(out, "out", writable=True))
+    _call(native.sampled, {"out": out}, planes=planes, place=place, normal=normal, distances=steps)
     return out
 
 
@@ -202,8 +193,6 @@ def recolored(colors: Float32, affine: Float32, curves: Float32) -> Float32:
         >>> recolored(np.ones((1, 1, 3), np.float32), twice, np.zeros((1, 3, 3, 2), np.float32)).tolist()
         [[[2.0, 2.0, 2.0]]]
     """
-    arrays = [np.ascontiguousarray(a) for a in (colors, affine, curves)]
-    out = np.empty_like(arrays[0])
-    views = [_arrays.view(a, name) for a, name in zip(arrays, ("colors", "affine", "curves"), strict=True)]
-    native.recolored(*views, _arrays.view(out, "out", writable=True))
+    out = np.empty(colors.shape, np.float32)
+    _call(native.recolored, {"out": out}, colors=colors, affine=affine, curves=curves)
     return out

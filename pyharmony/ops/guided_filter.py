@@ -6,15 +6,12 @@ See `pyharmony.reference.guided_filter` for the definition. Not public: used by 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _arrays
+from .._arrays import Float32, Pixels
 from .._native import native
 
 __all__ = ["apply", "fit", "mean"]
-
-Float32 = npt.NDArray[np.float32]
-Levels = npt.NDArray[np.uint8]
 
 
 def mean(x: Float32, radius: int) -> Float32:
@@ -42,7 +39,7 @@ def fit(guide: Float32, target: Float32, radius: int, ridge: float) -> Float32:
 
 
 def apply(
-    picture: Levels, plain: Float32, functions: Float32, out: Levels, *, contrast: float, share: Float32 | None = None
+    picture: Pixels, plain: Float32, functions: Float32, out: Pixels, *, contrast: float, share: Float32 | None = None
 ) -> None:
     """Writes a mask of a picture, 0 to 255: functions of its colours, all planes being enlarged to it bilinearly.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,9 +14,9 @@ import numpy as np
 from .._arrays import NumpyArray
 from .poisson import hierarchy_of
 
-__all__ = ["Hierarchies", "are_cached", "cached_hierarchy_of"]
+__all__ = ["Hierarchies", "are_cached", "setup_of_masks"]
 
-_USED: ContextVar[Hierarchies | None] = ContextVar("pyharmony_hierarchies", default=None)
+_ACTIVE_HIERARCHIES: ContextVar[Hierarchies | None] = ContextVar("pyharmony_hierarchies", default=None)
 
 
 class Hierarchies:
@@ -45,22 +45,22 @@ class Hierarchies:
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
         """Makes blends on the CPU inside the context use this cache."""
-        token = _USED.set(self)
+        token = _ACTIVE_HIERARCHIES.set(self)
         try:
             yield
         finally:
-            _USED.reset(token)
+            _ACTIVE_HIERARCHIES.reset(token)
 
 
 def are_cached() -> bool:
     """Returns whether there is an active `Hierarchies`."""
-    return _USED.get() is not None
+    return _ACTIVE_HIERARCHIES.get() is not None
 
 
-def cached_hierarchy_of(mask: NumpyArray, weight: float | NumpyArray) -> Any:
-    """Returns the setup for a mask, from the active `Hierarchies` if there is one."""
-    hierarchies = _USED.get()
-    return hierarchy_of(mask, weight) if hierarchies is None else hierarchies.of(mask, weight)
+def setup_of_masks() -> Callable[[NumpyArray, float | NumpyArray], Any]:
+    """Returns the function that sets up a mask with a weight: of the active `Hierarchies`, if there is one."""
+    hierarchies = _ACTIVE_HIERARCHIES.get()
+    return hierarchy_of if hierarchies is None else hierarchies.of
 
 
 def _key(mask: NumpyArray, weight: float | NumpyArray) -> bytes:

@@ -52,7 +52,7 @@ def instance_norm(x: ArrayT, *, negative_slope: float | None = None, eps: float 
 
 
 def batch_norm(x: Any, scale: Any, shift: Any, *, slope: float, eps: float, drop: float = 0.0) -> tuple[Any, Any]:
-    """Computes batch norm in training, leaky ReLU and dropout in one pass, for `pyharmony.nn.BatchNorm2d`.
+    """Computes batch norm in training, leaky ReLU and dropout in one pass, for `pyharmony.networks.nn.BatchNorm2d`.
 
     See `pyharmony.reference.instance_norm.batch_norm`. Gradients of any order flow to x, scale and shift.
 

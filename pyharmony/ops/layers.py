@@ -7,15 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _shipped
+from .._arrays import Float32
 from ..errors import WeightsError
 from .convolution import PointLayers
 
 __all__ = ["Conv", "Float32", "State", "conv_of", "folded", "layer_norm", "point_layers_of", "shipped"]
 
-Float32 = npt.NDArray[np.float32]
 State = Mapping[str, Float32]
 """The tensors of a file by name, in torch's layout."""
 Network = TypeVar("Network")
@@ -23,7 +22,7 @@ Network = TypeVar("Network")
 #: The epsilon of torch's norms.
 _EPSILON = np.float32(1e-5)
 #: The number of networks in the cache; pyharmony bundles fewer.
-_KEPT = 8
+_CACHED_NETWORKS = 8
 
 
 class Conv(NamedTuple):
@@ -48,7 +47,7 @@ def shipped(name: str, parse: Callable[[bytes, str], Network], missing: str = ""
     return _read(parse, entry, None if state is None else (state.st_mtime_ns, state.st_size))
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@functools.lru_cache(maxsize=_CACHED_NETWORKS)
 def _read(parse: Callable[[bytes, str], Any], entry: _shipped.Weights, version: object) -> Any:
     """Returns the cached network of a file; version identifies a state of the file."""
     return parse(_shipped.read(entry), str(entry.path))

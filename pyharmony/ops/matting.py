@@ -9,16 +9,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _arrays
-from .._arrays import NumpyArray
+from .._arrays import Bools, Float32, NumpyArray
 from .._native import native
 
 __all__ = ["MEANS", "Edges", "relaxed", "rows", "solution"]
 
-Bools = npt.NDArray[np.bool_]
-Float32 = npt.NDArray[np.float32]
 
 #: The number of means of a cell: of 1, α, α², and of αI and I of three channels.
 MEANS = 9

@@ -1,6 +1,6 @@
 """The errors of an image against its target: sums of squares, and the map of SSIM.
 
-See `pyharmony.reference.similarity` for the definitions. Not public: used by `pyharmony.metrics`, which checks the
+See `pyharmony.reference.similarity` for the definitions. Not public: used by `learn.metrics`, which checks the
 arguments.
 """
 
