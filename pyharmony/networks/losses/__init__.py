@@ -9,12 +9,14 @@ from __future__ import annotations
 try:
     import torch as _torch  # noqa: F401
 except ModuleNotFoundError as error:
-    from .. import _install
+    from ... import _install
 
-    raise ImportError(f"{error.name} is missing, pyharmony.losses needs it: {_install.hint('torch')}") from error
+    raise ImportError(
+        f"{error.name} is missing, pyharmony.networks.losses needs it: {_install.hint('torch')}"
+    ) from error
 
-from .._checks import kinds as _kinds
-from .._public import publish
+from ..._checks import kinds as _kinds
+from ..._public import publish
 from ._adversarial import (
     Adversary,
     adversary,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, ShapeError
 from ._checks import check_positive
 
 

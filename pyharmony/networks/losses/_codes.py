@@ -12,7 +12,7 @@ from ._checks import check_codes, check_positive
 def domain_similarity(foreground: Tensor, background: Tensor) -> Tensor:
     """Returns sum_d f_d b_d of codes [N, D], as [N]: the similarity of object and background.
 
-    Source: Cong et al., CVPR 2020, equation of the domain verification. The published code, like `pyharmony.models`,
+    Source: Cong et al., CVPR 2020, equation of the domain verification. The published code, like `networks.models`,
     has a learned head on the products f_d b_d instead of their sum; scores of that head are inputs of the hinge losses.
     """
     check_codes(foreground=foreground, background=background)

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .. import _checks
+from ... import _checks
 from ._checks import check_mask, check_pair, check_positive
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ._checks import check_positive, check_rgb
 
 #: Differences below a quarter of an 8-bit level count as zero, so that divisions by them have finite gradients.
-_LEAST = 1e-3
+_MIN_DIFFERENCE = 1e-3
 
 
 def hue_saturation(image: Tensor, *, eps: float = 1e-4) -> Tensor:
@@ -49,7 +49,7 @@ def rgb_to_hsv(image: Tensor) -> Tensor:
     r, g, b = ((image + 1) / 2).clamp(0, 1).unbind(1)
     largest, smallest = _extremes(r, g, b)
     spread = largest - smallest
-    saturation = spread / largest.clamp(min=_LEAST)
+    saturation = spread / largest.clamp(min=_MIN_DIFFERENCE)
     return torch.stack([_hue(r, g, b, largest, spread), saturation, largest], 1) * 2 - 1
 
 
@@ -70,7 +70,7 @@ def rgb_to_hls(image: Tensor) -> Tensor:
     r, g, b = ((image + 1) / 2).clamp(0, 1).unbind(1)
     largest, smallest = _extremes(r, g, b)
     spread, both = largest - smallest, largest + smallest
-    saturation = spread / torch.minimum(both, 2 - both).clamp(min=_LEAST)
+    saturation = spread / torch.minimum(both, 2 - both).clamp(min=_MIN_DIFFERENCE)
     return torch.stack([_hue(r, g, b, largest, spread), both / 2, saturation], 1) * 2 - 1
 
 
@@ -87,5 +87,5 @@ def _sector(r: Tensor, g: Tensor, b: Tensor, largest: Tensor, inverse: Tensor) -
 
 def _hue(r: Tensor, g: Tensor, b: Tensor, largest: Tensor, spread: Tensor) -> Tensor:
     """Returns the hue in [0, 1], of grey 0."""
-    hue = (_sector(r, g, b, largest, 1 / spread.clamp(min=_LEAST)) / 6).remainder(1)
-    return torch.where(spread >= _LEAST, hue, torch.zeros_like(hue))
+    hue = (_sector(r, g, b, largest, 1 / spread.clamp(min=_MIN_DIFFERENCE)) / 6).remainder(1)
+    return torch.where(spread >= _MIN_DIFFERENCE, hue, torch.zeros_like(hue))

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .. import _checks
-from ..errors import ArgumentError
+from ... import _checks
+from ...errors import ArgumentError
 from ._checks import check_mask, check_pair
 from ._pixels import masked_l1
 from ._spaces import hue_saturation

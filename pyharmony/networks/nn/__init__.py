@@ -5,11 +5,11 @@ from __future__ import annotations
 try:
     import torch as _torch  # noqa: F401
 except ModuleNotFoundError as error:
-    from .. import _install
+    from ... import _install
 
-    raise ImportError(f"{error.name} is missing, pyharmony.nn needs it: {_install.hint('torch')}") from error
+    raise ImportError(f"{error.name} is missing, pyharmony.networks.nn needs it: {_install.hint('torch')}") from error
 
-from .._public import publish
+from ..._public import publish
 from .batch_norm import BatchNorm2d
 from .conv import Conv2d, ConvTranspose2d
 from .instance_norm import InstanceNorm2d

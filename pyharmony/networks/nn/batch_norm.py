@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .. import _checks, _native
-from ..ops.instance_norm import batch_norm
+from ... import _checks, _native
+from ...ops.instance_norm import batch_norm
 
 #: The dtypes that the single pass supports, and those of their scale and shift.
 _DTYPES = {

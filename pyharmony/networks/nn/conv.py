@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..ops import conv4x4
+from ...ops import conv4x4
 
 
 def _trains(layer: Any, x: Tensor) -> bool:

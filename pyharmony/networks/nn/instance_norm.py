@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .. import _checks, _native
-from ..errors import ShapeError
-from ..ops.instance_norm import instance_norm_dropout, settings
+from ... import _checks, _native
+from ...errors import ShapeError
+from ...ops.instance_norm import instance_norm_dropout, settings
 
 
 def _no_device() -> bool:

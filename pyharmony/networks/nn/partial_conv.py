@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import _checks
-from ..errors import ArgumentError, ShapeError
-from ..ops.partial_conv import LayerPlan, Pair, pair, partial_conv2d
+from ... import _checks
+from ...errors import ArgumentError, ShapeError
+from ...ops.partial_conv import LayerPlan, Pair, pair, partial_conv2d
 
 
 class PartialConv2d(torch.nn.Conv2d):

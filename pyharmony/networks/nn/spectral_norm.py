@@ -19,11 +19,11 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormStateDictHook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from .. import _checks
-from ..errors import ArgumentError, ShapeError
-from ..ops import _spectral_norm_torch as op
-from ..ops.spectral_norm import Settings, settings, zero_weight
-from ..typing import SpectralNormOrder, SpectralNormUpdate
+from ... import _checks
+from ...errors import ArgumentError, ShapeError
+from ...ops import _spectral_norm_torch as op
+from ...ops.spectral_norm import Settings, settings, zero_weight
+from ...typing import SpectralNormOrder, SpectralNormUpdate
 
 __all__ = ["UPDATES", "SpectralNormGroup", "remove_spectral_norm", "spectral_norm"]
 
@@ -742,7 +742,7 @@ def spectral_norm(
 
     Example:
         >>> import torch
-        >>> from pyharmony.nn import spectral_norm
+        >>> from pyharmony.networks.nn import spectral_norm
         >>> _ = torch.manual_seed(0)
         >>> layer = spectral_norm(torch.nn.Linear(20, 40), order="parametrization")
         >>> round(float(torch.linalg.matrix_norm(layer.weight.detach(), 2)), 1)
@@ -778,7 +778,7 @@ def remove_spectral_norm(module: Layer, name: str = "weight") -> Layer:
 
     Example:
         >>> import torch
-        >>> from pyharmony.nn import remove_spectral_norm, spectral_norm
+        >>> from pyharmony.networks.nn import remove_spectral_norm, spectral_norm
         >>> layer = remove_spectral_norm(spectral_norm(torch.nn.Linear(20, 40)))
         >>> sorted(layer.state_dict())
         ['bias', 'weight']
