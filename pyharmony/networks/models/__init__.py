@@ -18,15 +18,17 @@ try:
     import torch as _torch  # noqa: F401, I001  # first: the error should name it if it is missing
     import safetensors as _safetensors  # noqa: F401
 except ModuleNotFoundError as error:
-    from .. import _install
+    from ... import _install
 
-    raise ImportError(f"{error.name} is missing, pyharmony.models needs it: {_install.hint('torch')}") from error
+    raise ImportError(
+        f"{error.name} is missing, pyharmony.networks.models needs it: {_install.hint('torch')}"
+    ) from error
 
-from .. import _catalogue, _checks
-from .._public import publish
-from .._shipped import Figure, Weights
-from ..errors import ArgumentError, DTypeError
-from ..typing import Task
+from ... import _catalogue, _checks
+from ..._public import publish
+from ..._shipped import Figure, Weights
+from ...errors import ArgumentError, DTypeError
+from ...typing import Task
 from . import _registry
 from ._ensemble import Ensemble
 from ._files import convert, export, load, save, weights
@@ -127,7 +129,7 @@ def register(
         'tint'
     """
     if not (isinstance(make, type) and issubclass(make, Model)):
-        raise DTypeError(f"make: {make!r}, expected a class derived from pyharmony.models.Model")
+        raise DTypeError(f"make: {make!r}, expected a class derived from pyharmony.networks.models.Model")
     name = getattr(make, "name", None)
     if not isinstance(name, str) or not name.isidentifier():
         raise ArgumentError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError
+from ...errors import ArgumentError
 from ..nn import BatchNorm2d, Conv2d, ConvTranspose2d, InstanceNorm2d
 from . import checks
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._protobuf import fields, varint
-from ..errors import WeightsError
+from ..._protobuf import fields, varint
+from ...errors import WeightsError
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import WeightsError
+from ...errors import WeightsError
 
 
 class Inverted(NamedTuple):

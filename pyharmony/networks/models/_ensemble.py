@@ -8,16 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import _checks
-from ..errors import ArgumentError
-from ..typing import Task
+from ... import _checks
+from ...errors import ArgumentError
+from ...typing import Task
 from ._registry import Model
 
 
 class Ensemble(Model):
     """A harmonisation network that returns the mean of the outputs of its members.
 
-    `pyharmony.harmonize` and `pyharmony.evaluation.harmonizer` accept it like its members. It cannot be saved.
+    `pyharmony.harmonize` and `pyharmony.learn.evaluation.harmonizer` accept it like its members. It cannot be saved.
 
     Args:
         members: two or more harmonisation models for images of one size; they are referenced, not copied.
@@ -28,7 +28,7 @@ class Ensemble(Model):
 
     Raises:
         ArgumentError: there are fewer than two members, a member has another task, or their sizes differ.
-        DTypeError: a member is not a model of `pyharmony.models`.
+        DTypeError: a member is not a model of `pyharmony.networks.models`.
 
     Example:
         >>> from pyharmony import models

@@ -26,11 +26,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from .. import _catalogue, _checks, _install, _shipped, _temporary
-from .._header import FORMAT, Calibration, Header, Part, Source, header_of, named, shown
-from .._shipped import Weights
-from ..errors import ArgumentError, FileError, PyHarmonyError, WeightsError
-from ..typing import Task
+from ... import _catalogue, _checks, _install, _shipped, _temporary
+from ..._header import FORMAT, Calibration, Header, Part, Source, header_of, named, shown
+from ..._shipped import Weights
+from ...errors import ArgumentError, FileError, PyHarmonyError, WeightsError
+from ...typing import Task
 from . import _bundle, _published, _registry
 from ._ensemble import Ensemble
 from ._outline import meta_model
@@ -340,9 +340,9 @@ def _own_name(key: str) -> str:
 
 
 #: The largest number of names in front of those of a network, such as model.netG.
-_MOST_WRAPPERS = 2
+_MAX_WRAPPERS = 2
 #: The largest number of networks of a file of which every two are tried together.
-_MOST_PAIRED = 12
+_MAX_PAIRED_NETWORKS = 12
 
 
 def _unwrapped(networks: Mapping[str, Mapping[str, Any]]) -> Iterator[Mapping[str, Mapping[str, Any]]]:
@@ -350,7 +350,7 @@ def _unwrapped(networks: Mapping[str, Mapping[str, Any]]) -> Iterator[Mapping[st
 
     Those of a Lightning module, for example, are named model, or netG, netD and loss.
     """
-    for _ in range(_MOST_WRAPPERS + 1):
+    for _ in range(_MAX_WRAPPERS + 1):
         yield networks
         parts: dict[str, dict[str, Any]] = {}
         for name, state in networks.items():
@@ -367,7 +367,7 @@ def _selections(files: Sequence[Mapping[str, Mapping[str, Any]]]) -> Iterator[li
     Every file has a part in them.
     """
     networks = [(i, state) for i, of_file in enumerate(files) for state in of_file.values()]
-    paired = [2] if len(networks) <= _MOST_PAIRED else []
+    paired = [2] if len(networks) <= _MAX_PAIRED_NETWORKS else []
     for count in dict.fromkeys([len(networks), *paired, 1]):
         selections = []
         for group in itertools.combinations(networks, count):
@@ -391,14 +391,16 @@ def _selected(info: _registry.ModelInfo, files: Sequence[Mapping[str, Mapping[st
                 return selections[reasons.index(None)]
             if None in reasons:
                 return "several networks fit"
-            reason = reason or next((text for text in reasons if text and not _OF_OTHERS.search(text)), "")
+            reason = reason or next((text for text in reasons if text and not _OTHER_NETWORK_REASONS.search(text)), "")
             if selections and all(own is each for own, each in zip(variants, files, strict=True)):
                 break  # as they are, networks of different names belong together
     return reason
 
 
 #: The reasons that the names are those of other networks altogether.
-_OF_OTHERS = re.compile(r"names of|expected layers|not among the weights|expected BargainNet|no published layout")
+_OTHER_NETWORK_REASONS = re.compile(
+    r"names of|expected layers|not among the weights|expected BargainNet|no published layout"
+)
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -497,8 +499,7 @@ def _misfit(info: _registry.ModelInfo, published: Mapping[str, Any]) -> str | No
         return "no published layout"
     try:
         config, state = info.convert(dict(published))
-        with torch.device("meta"):
-            model = info.make(config)
+        model = meta_model(info, config)
         check_state(model, {**model.state_dict(), **state}, "it", "its shapes")
         if lacking := _lacking(model, state):
             return f"{_some(lacking)} missing"

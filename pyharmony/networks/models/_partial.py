@@ -12,13 +12,13 @@ from .. import nn as layers
 
 
 class PartialConv2d(layers.PartialConv2d):
-    """The layer of `pyharmony.nn`, composed of torch's own operations for ONNX and on the meta device.
+    """The layer of `pyharmony.networks.nn`, composed of torch's own operations for ONNX and on the meta device.
 
     The result is y = conv(mask * x, W) * c S / u + b c; u is the mask's sum in a window of S pixels, c = min(u, 1).
     """
 
     def forward(self, input: Tensor, mask: Tensor | None = None, plan: Any = None, **epilogue: Any) -> Any:
-        """Returns the result of `pyharmony.nn.PartialConv2d`."""
+        """Returns the result of `pyharmony.networks.nn.PartialConv2d`."""
         if mask is not None and (input.is_meta or torch.onnx.is_in_onnx_export()):
             return self._composed(input, mask, **epilogue)
         return super().forward(input, mask, plan, **epilogue)

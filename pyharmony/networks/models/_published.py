@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import WeightsError
+from ...errors import WeightsError
 from ._blocks import Norm
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -34,7 +34,7 @@ _SNAPSHOT = "updater/model:"
 _CHAINER_EPS = 1e-5
 # Weights hardly compress: a file that unpacks to more than both limits together is refused.
 _LARGEST_RATIO = 64  # the largest ratio of unpacked bytes to the file's bytes
-_ALWAYS = 1 << 24  # the unpacked bytes that are always accepted
+_ACCEPTED_BYTES = 1 << 24  # the unpacked bytes that are always accepted
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def read_npz(path: Path) -> dict[str, dict[str, Tensor]]:
         packed = path.read_bytes()  # of a file as many bytes would be allocated as a member claims
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             whole = sum(member.file_size for member in archive.infolist())
-            if whole > _ALWAYS + _LARGEST_RATIO * len(packed):
+            if whole > _ACCEPTED_BYTES + _LARGEST_RATIO * len(packed):
                 raise WeightsError(f"{path}: would unpack to {whole:,} bytes, too many for weights")
             networks: dict[str, dict[str, Tensor]] = {}
             snapshot = any(name.startswith(_SNAPSHOT) for name in archive.namelist())

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .. import _catalogue, _checks
-from .._header import Calibration
-from ..errors import ArgumentError, WeightsError
-from ..typing import Task
+from ... import _catalogue, _checks
+from ..._header import Calibration
+from ...errors import ArgumentError, WeightsError
+from ...typing import Task
 
 
 class Model(nn.Module):

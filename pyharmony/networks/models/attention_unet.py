@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import WeightsError
+from ...errors import WeightsError
 from . import _blocks, _published, checks
 from ._blocks import Norm
 from ._registry import Model, register

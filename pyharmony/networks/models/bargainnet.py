@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError
+from ...errors import WeightsError
 from ..losses import rgb_to_hls, rgb_to_hsv
 from . import _blocks, _published, checks
 from ._blocks import Norm
@@ -43,7 +43,7 @@ class BargainNetConfig:
         generator: 'unet', or 'unet3plus' for U-Net 3+ as in a system on HCOCO: a leaky ReLU of slope 0.01 in its
             encoder, one linear head, the code unscaled, and sides that are multiples of 16.
         depth: the number of levels of 'unet', 5 or more; sides are multiples of 2^depth.
-        space: the colour space of the encoder: 'rgb', 'hsv' (`pyharmony.losses.rgb_to_hsv`) or 'hls' (`rgb_to_hls`).
+        space: the colour space of the encoder: 'rgb', 'hsv' (`losses.rgb_to_hsv`) or 'hls' (`rgb_to_hls`).
     """
 
     width: int = 64

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, ShapeError
 from ._registry import Model
 
 __all__ = ["evaluating", "reporting_single_values", "sees_one_at_a_time", "with_batch_statistics"]

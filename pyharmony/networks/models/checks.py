@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError, ShapeError
+from ...errors import ArgumentError, ShapeError
 
 __all__ = [
     "check_choice",
@@ -94,11 +94,11 @@ def check_choice(value: object, name: str, choices: Sequence[object]) -> None:
 
 
 # Limits for untrusted files.
-MOST = 1 << 20  # the largest number of channels, side in pixels and the like
-MOST_LAYERS = 256  # the largest number of layers
+MAX_WHOLE = 1 << 20  # the largest number of channels, side in pixels and the like
+MAX_LAYERS = 256  # the largest number of layers
 
 
-def check_whole(value: object, name: str, low: int = 1, high: int = MOST) -> None:
+def check_whole(value: object, name: str, low: int = 1, high: int = MAX_WHOLE) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ArgumentError(f"{name}: {value!r}, expected a whole number of at least {low}")
     if value > high:
@@ -108,7 +108,7 @@ def check_whole(value: object, name: str, low: int = 1, high: int = MOST) -> Non
 
 def check_layers(value: object, name: str, low: int = 1) -> None:
     """Raises if value is not a number of layers or of passes through them."""
-    check_whole(value, name, low, MOST_LAYERS)
+    check_whole(value, name, low, MAX_LAYERS)
 
 
 def check_positive(value: object, name: str) -> None:
@@ -117,9 +117,9 @@ def check_positive(value: object, name: str) -> None:
 
 
 def check_widths(value: object, name: str, length: int | None = None) -> None:
-    if not isinstance(value, tuple) or not 2 <= len(value) <= MOST_LAYERS:
+    if not isinstance(value, tuple) or not 2 <= len(value) <= MAX_LAYERS:
         what = value if not isinstance(value, tuple) or len(value) < 2 else f"{len(value)} numbers"
-        raise ArgumentError(f"{name}: {what!r}, expected a tuple of 2 to {MOST_LAYERS} whole numbers")
+        raise ArgumentError(f"{name}: {what!r}, expected a tuple of 2 to {MAX_LAYERS} whole numbers")
     for i, item in enumerate(value):
         check_whole(item, f"{name}[{i}]")
     if length is not None and len(value) != length:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError
+from ...errors import ArgumentError
 from . import checks
 from ._efficientnet import WIDTHS, EfficientNetLite0
 from ._registry import Model, register
@@ -34,10 +34,10 @@ BOXED = 0.5
 _REACHES = (0.012, 0.12)  # the radius of a click on each of its two planes, in sides of a square image
 _SAMPLED = 0.008  # the radius of the neighbourhood that gives the colour of a click, in sides of a square image
 #: The number of hidden values of the score of a mask, in addition to the features inside and around it.
-_JUDGED = 64
+_SCORE_FEATURES = 64
 HEADS = 9  # the number of planes that describe heads, see `Clicks.heads`
 #: The initial logit of a head at a position.
-_RARE = -4.0
+_INITIAL_HEAD_LOGIT = -4.0
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class _HeadFinder(nn.Module):
         self.blocks = nn.ModuleList(_Block(width) for _ in before)
         self.planes = nn.Conv2d(width, HEADS, 3, padding=1)
         bias: Any = self.planes.bias
-        nn.init.constant_(bias[0], _RARE)
+        nn.init.constant_(bias[0], _INITIAL_HEAD_LOGIT)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         x: Tensor | None = None
@@ -251,8 +251,8 @@ class Clicks(Model):
         self.up = nn.ModuleList(_ConvNorm(widths[i + 1], widths[i], 1) for i in range(4))
         self.over = nn.ModuleList(_Block(width) for width in widths[:4])
         self.masks = nn.Conv2d(widths[0], MASKS + 1, 3, padding=1)
-        self.hidden = nn.Linear(2 * widths[1] + last, _JUDGED)
-        self.score = nn.Linear(_JUDGED, 1)
+        self.hidden = nn.Linear(2 * widths[1] + last, _SCORE_FEATURES)
+        self.score = nn.Linear(_SCORE_FEATURES, 1)
         if config.finder:
             self.finder = _HeadFinder((last, widths[3], widths[2], 2 * widths[1]), config.finder)
         if config.scene:

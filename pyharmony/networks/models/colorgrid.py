@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError, WeightsError
+from ...errors import ArgumentError, WeightsError
 from . import _blocks, checks
 from ._registry import Model, register
 
@@ -32,19 +32,19 @@ _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 #: The number of cells per side; each pixel has the mean colour of its cell as an input.
 _CELLS = 16
 #: The radii, in cells, within which a background pixel's share of object is computed.
-_NEAR = (1, 3)
+_WINDOW_RADII = (1, 3)
 #: How far colours between stages may exceed [0, 1]; clipping would lose the amount.
-_BEYOND = 0.2
+_RANGE_MARGIN = 0.2
 #: The offsets in pixels of the view of the shifted masks for the first expert.
 _MOVES = (-2, -1, 1, 2)
 #: The number of views for every expert: the mask as it is and the mirror image.
 _SHARED = 2
 #: The pixels of object and background that a shifted mask must leave; otherwise the mask is not shifted.
-_LEAST = 30
+_MIN_REGION_PIXELS = 30
 #: The channels by which colours are matched.
 _KINDS = 16
 #: The distances from the contour of the judge's samples, in pixels of the view: from outside to inside.
-_ACROSS = tuple(float(x) for x in range(-5, 6))
+_CONTOUR_DISTANCES = tuple(float(x) for x in range(-5, 6))
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class ColorGridConfig:
         checks.check_whole(self.size, "size", self.view)
         checks.check_whole(self.knots, "knots", 2)
         checks.check_fields(self, checks.check_widths, "drawn", "seen", length=3)
-        if not isinstance(self.reach, tuple) or not 1 <= len(self.reach) <= checks.MOST_LAYERS:
+        if not isinstance(self.reach, tuple) or not 1 <= len(self.reach) <= checks.MAX_LAYERS:
             raise ArgumentError(f"reach: {str(self.reach)[:80]}, expected one or more numbers above 0")
         for distance in self.reach:
             checks.check_positive(distance, "reach")
@@ -300,7 +300,7 @@ class Judge(nn.Module):
         super().__init__()
         apart = answers * (answers - 1) // 2
         self.answers, self.widths = answers, (width, heads)
-        self.rows = Points(6 * len(_ACROSS) - 3, width, heads)
+        self.rows = Points(6 * len(_CONTOUR_DISTANCES) - 3, width, heads)
         self.norm = nn.LayerNorm(5 * answers + apart + 7)
         self.decide = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(self.rows.size + self.norm.normalized_shape[0], width), nn.SiLU(),
@@ -312,14 +312,14 @@ class Judge(nn.Module):
         """Returns the weights of the predictions, [N, V].
 
         Args:
-            across: the colours of rows at `_ACROSS`, [N, P, 11, 3].
+            across: the colours of rows at `_CONTOUR_DISTANCES`, [N, P, 11, 3].
             original, mapped: colours of pixels of the object [N, Q, 3], and after each prediction [N, V, Q, 3].
             share: the object's share of the image, [N].
         """
         steps = (across[:, :, 1:] - across[:, :, :-1]) * 2 + 0.5
         row_features = self.rows(torch.cat([across.flatten(2), steps.flatten(2)], 2))
         with _without_autocast(original):
-            change = mapped.clamp(-_BEYOND, 1 + _BEYOND) - original[:, None]
+            change = mapped.clamp(-_RANGE_MARGIN, 1 + _RANGE_MARGIN) - original[:, None]
             first, second = torch.triu_indices(change.shape[1], change.shape[1], 1, device=change.device)
             apart = (change[:, first] - change[:, second]).square().mean((2, 3))
             sizes = [change.square().mean((2, 3)), change.var(2, correction=0).mean(2), apart]
@@ -397,8 +397,8 @@ class Expert(nn.Module):
             colors, edge = original, within
             if maps:
                 with _without_autocast(original):
-                    colors = maps[-1].apply(original).clamp(-_BEYOND, 1 + _BEYOND)
-                    edge = maps[-1].apply(within.flatten(1, 2)).clamp(-_BEYOND, 1 + _BEYOND).view_as(within)
+                    colors = maps[-1].apply(original).clamp(-_RANGE_MARGIN, 1 + _RANGE_MARGIN)
+                    edge = maps[-1].apply(within.flatten(1, 2)).clamp(-_RANGE_MARGIN, 1 + _RANGE_MARGIN).view_as(within)
             if recalled is not None:
                 outside[1] = self.outside(around, recalled)
             largest = colors.amax(-1, keepdim=True)
@@ -428,7 +428,7 @@ class Expert(nn.Module):
             first = state["outside.layers.0.weight"]
             # Between the colours of pixel and cell, and the position.
             state["outside.layers.0.weight"] = torch.cat(
-                [first[:, :6], first.new_zeros(len(first), len(_NEAR)), first[:, 6:]], 1
+                [first[:, :6], first.new_zeros(len(first), len(_WINDOW_RADII)), first[:, 6:]], 1
             )
         if now.heads and not before.heads:
             width = self.rows.size - before.point_width
@@ -501,7 +501,7 @@ class ColorGrid(Model):
         with _without_autocast(original):
             hats = maps[0].hats(original)
             mapped = torch.stack([each.apply(original, hats) for each in maps], 1)
-        across = _sample_across(small, *_contour(inside, counts[2], False)[:2], _ACROSS)
+        across = _sample_across(small, *_contour(inside, counts[2], False)[:2], _CONTOUR_DISTANCES)
         all_maps = ColorMaps(*(torch.stack(parts, 1) for parts in zip(*maps)))
         return all_maps, across, original, mapped, inside.mean((1, 2, 3))
 
@@ -560,7 +560,7 @@ class ColorGrid(Model):
         cells, objects = (functional.avg_pool2d(x, x.shape[2] // _CELLS) for x in (image, mask))
         surroundings = cells
         if self.config.nearness:
-            near = [functional.avg_pool2d(objects, 2 * n + 1, 1, n, count_include_pad=False) for n in _NEAR]
+            near = [functional.avg_pool2d(objects, 2 * n + 1, 1, n, count_include_pad=False) for n in _WINDOW_RADII]
             surroundings = torch.cat([cells, *near], 1)
         inside, outside = (
             self._pixels(image, around, _pure_weight(weight).flatten(1), count)
@@ -620,7 +620,7 @@ def grow_mask(mask: Tensor, by: int) -> Tensor:
         wider = _largest(rows, 3) if step % 2 == 0 else torch.maximum(rows[..., 1:-1], columns[:, :, 1:-1])
     result = wider if by > 0 else 1 - wider
     area = torch.minimum(result.sum((1, 2, 3)), (1 - result).sum((1, 2, 3)))
-    return torch.where((area < _LEAST)[:, None, None, None], mask, result)
+    return torch.where((area < _MIN_REGION_PIXELS)[:, None, None, None], mask, result)
 
 
 def _largest(x: Tensor, axis: int) -> Tensor:

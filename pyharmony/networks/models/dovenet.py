@@ -13,9 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import ArgumentError
+from ...errors import ArgumentError
+from ...ops import MaskPlan, mask_plan
 from ..nn import SpectralNormGroup
-from ..ops import MaskPlan, mask_plan
 from . import _blocks, checks
 from ._blocks import Norm
 from ._partial import PartialConv2d

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import WeightsError
+from ...errors import WeightsError
+from ...ops import MaskPlan, mask_plan
 from ..nn import BatchNorm2d
-from ..ops import MaskPlan, mask_plan
 from . import _blocks, checks
 from ._partial import PartialConv2d
 from ._registry import Adversarial, register

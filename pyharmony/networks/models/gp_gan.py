@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .._header import named
-from ..errors import DTypeError, ShapeError, WeightsError
+from ..._arrays import Float32
+from ..._header import named
+from ...errors import DTypeError, ShapeError, WeightsError
 from ..nn import BatchNorm2d, Conv2d, ConvTranspose2d
 from . import _blocks, _files, _published, checks
 from ._published import PublishedLayer
@@ -179,7 +179,6 @@ class GPGan(Adversarial):
 
 
 Generator = BlendingGenerator | NoiseGenerator
-Picture = npt.NDArray[np.float32]
 
 
 def generator_of(source: Any, *, supervised: bool | None = None, nz: int | None = None) -> Generator:
@@ -199,7 +198,7 @@ def generator_of(source: Any, *, supervised: bool | None = None, nz: int | None 
         source = source.generator
     if not isinstance(source, BlendingGenerator | NoiseGenerator):
         raise DTypeError(
-            f"generator: {type(source).__name__}, expected a gp_gan of pyharmony.models, its generator, or a path"
+            f"generator: {type(source).__name__}, expected a gp_gan of networks.models, its generator or a path"
         )
     blends = isinstance(source, BlendingGenerator)
     if blends and supervised is False:
@@ -216,14 +215,14 @@ def generator_of(source: Any, *, supervised: bool | None = None, nz: int | None 
     return source
 
 
-def _tensor(image: Picture, size: int) -> Tensor:
+def _tensor(image: Float32, size: int) -> Tensor:
     """Converts [H, W, 3] in [0, 1] to [1, 3, H, W] in [-1, 1]."""
     if image.shape != (size, size, 3):
         raise ShapeError(f"composite: shape {list(image.shape)}, expected [{size}, {size}, 3]")
     return torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None] * 2 - 1
 
 
-def _image(output: Tensor) -> Picture:
+def _image(output: Tensor) -> Float32:
     """Converts [1, 3, H, W] in [-1, 1] to [H, W, 3], clipped to [0, 1]."""
     image = ((output.detach().float() + 1) / 2).clamp(0, 1)[0].permute(1, 2, 0).cpu().numpy()
     if not np.isfinite(image).all():
@@ -231,7 +230,7 @@ def _image(output: Tensor) -> Picture:
     return np.ascontiguousarray(image)
 
 
-def guess(generator: BlendingGenerator, composite: Picture) -> Picture:
+def guess(generator: BlendingGenerator, composite: Float32) -> Float32:
     """Returns the blending generator's image of a composite in evaluation mode, both [size, size, 3] in [0, 1]."""
     with evaluating(generator) as parameter, torch.no_grad():
         return _image(generator(_tensor(composite, generator.size).to(parameter)))
@@ -240,13 +239,13 @@ def guess(generator: BlendingGenerator, composite: Picture) -> Picture:
 class SearchResult(NamedTuple):
     """The result of `search`: the image, and the mean squared errors of the first one and of it, in [-1, 1]."""
 
-    image: Picture
+    image: Float32
     first: float
     loss: float
     iterations: int
 
 
-def search(generator: NoiseGenerator, composite: Picture, *, n_iteration: int = 1000, seed: int = 0) -> SearchResult:
+def search(generator: NoiseGenerator, composite: Float32, *, n_iteration: int = 1000, seed: int = 0) -> SearchResult:
     """Searches for the noise whose image is closest to a composite: argmin over z of MSE(G(z), composite).
 
     Uses L-BFGS (Liu and Nocedal, 1989) with a strong Wolfe line search, from z ~ N(0, I) of a seed, for at most

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..errors import ArgumentError, WeightsError
+from ...errors import ArgumentError, WeightsError
 from ..nn import Conv2d
 from . import _blocks, _published, checks
 from ._blocks import Norm

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ShapeError
+from ...errors import ShapeError
 from ..nn import ConvTranspose2d
 from . import _blocks, checks
 from ._blocks import Norm

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..reference.luma import LUMA
+from ...reference.luma import LUMA
 from . import _blocks, checks
 from ._registry import Model, register
 

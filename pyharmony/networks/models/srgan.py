@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import WeightsError
+from ...errors import WeightsError
 from ..nn import BatchNorm2d
 from . import _blocks, checks
 from ._registry import Adversarial, register

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError, WeightsError
+from ...errors import ArgumentError, WeightsError
 from ..losses import feature_distance, gram_distance, hue_saturation, mask_pyramid
 from . import _blocks, _published, checks
 from ._blocks import Norm
@@ -36,7 +36,7 @@ class StyleEncoderConfig:
 
     Attributes:
         kind: 'code' for a trained code of the region, 'features' for feature maps of a frozen extractor.
-        space: 'rgb', or 'hsv' for `pyharmony.losses.hue_saturation`.
+        space: 'rgb', or 'hsv' for `pyharmony.networks.losses.hue_saturation`.
         width: the channels of the first layer.
         code: the length of the code.
         masked_pool: whether the code is a mean over the mask; False: over all, with zeros in holes, as published.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import ArgumentError, WeightsError
+from ...errors import ArgumentError, WeightsError
 from . import _blocks, _published, checks
 from ._blocks import Norm
 from ._registry import Model, register
