@@ -7,7 +7,7 @@ by nothing else here. Everything runs on the CPU, in the process that calls it. 
 
 from __future__ import annotations
 
-from .._public import publish
+from ..._public import publish
 from ._adapters import for_albumentations, for_torchvision, for_ultralytics
 from ._bank import Bank, Donor
 from ._copy_paste import CopyPaste

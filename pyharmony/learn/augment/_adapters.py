@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import DTypeError
+from ...errors import DTypeError
 from ._copy_paste import CopyPaste
 
 

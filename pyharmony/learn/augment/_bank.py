@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from .. import _checks
-from .. import io as files
-from .._arrays import is_array, is_pil
-from .._images.cutouts import cutout_alpha, warn_of_opaque
-from .._images.fill import fill
-from .._images.kinds import is_file
-from .._images.levels import image_levels, in_levels, mask_levels, picture_levels
-from .._images.memory import Memory
-from .._images.region import Region, bounding_box
-from ..errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
-from ..io.folders import images_in, tell_of_others
-from ..typing import ImageLike, MaskLike, PathLike
-from ._cutout import Cutout, Levels
-from ._labels import BOXES
+from ... import _checks
+from ... import io as files
+from ..._arrays import Pixels, is_array, is_pil
+from ..._images.cutouts import cutout_alpha, warn_of_opaque
+from ..._images.fill import fill
+from ..._images.kinds import is_file
+from ..._images.levels import image_levels, in_levels, mask_levels, picture_levels
+from ..._images.memory import Memory
+from ..._images.region import Region, bounding_box
+from ...errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, UnusableSample
+from ...io.folders import images_in, tell_of_others
+from ...typing import ImageLike, MaskLike, PathLike
+from ._boxes import BOXES, corners_of
+from ._cutout import Cutout
 
 if TYPE_CHECKING:
     from ..data import Dataset, Problem
@@ -146,7 +146,7 @@ class Bank(Sequence[Donor]):
         """Opens the cut-outs of a folder.
 
         It contains pictures with an alpha channel, of any format that has one, or `images` and `masks` with files of
-        one stem, or is of another kind that `pyharmony.data.open_dataset` opens, whose samples have a mask; or folders
+        one stem, or is of another kind that `learn.data.open_dataset` opens, whose samples have a mask; or folders
         of the first two kinds, the name of each of which is the label of its objects. Other files are left out, with
         a warning that counts them.
 
@@ -187,7 +187,7 @@ class Bank(Sequence[Donor]):
     @classmethod
     @_checks.kinds
     def from_dataset(cls, dataset: Dataset, *, labels: Mapping[str, Any] | None = None, memory: int = _MEMORY) -> Bank:
-        """Takes the objects of a data set of `pyharmony.data`, whose samples have `image` or `target`, and `mask`.
+        """Takes the objects of a data set of `learn.data`, whose samples have `image` or `target`, and `mask`.
 
         Args:
             dataset: the data set.
@@ -205,7 +205,7 @@ class Bank(Sequence[Donor]):
         from ..data import Dataset
 
         if not isinstance(dataset, Dataset):
-            raise DTypeError(f"dataset: {type(dataset).__name__}, expected a data set of pyharmony.data")
+            raise DTypeError(f"dataset: {type(dataset).__name__}, expected a data set of pyharmony.learn.data")
         donors = [
             {"image": _Of(dataset, i), "label": category if labels is None else labels[category], "name": name}
             for i, (name, category) in enumerate(zip(dataset.names, dataset.categories, strict=True))
@@ -420,14 +420,13 @@ class Bank(Sequence[Donor]):
         except PyHarmonyError as error:
             raise error.within(f"{name}: ") from error
 
-    def _read(self, donor: Donor, index: int) -> tuple[Levels, Levels]:
+    def _read(self, donor: Donor, index: int) -> tuple[Pixels, Pixels]:
         """Returns the picture of a donor and its mask."""
         if isinstance(donor.image, _Of):
             sample = donor.image.dataset[donor.image.index]
             image = sample.get("image", sample.get("target"))
             if image is not None and "box" in sample:
-                x, y, width, height = sample["box"]
-                return image, self._mask_of_box(image, (x, y, x + width, y + height), index)
+                return image, self._mask_of_box(image, corners_of(np.array([sample["box"]]), "XYWH")[0].tolist(), index)
             if image is None or "mask" not in sample:
                 raise DataError(f"sample: {', '.join(sample)}, expected image or target, and mask")
             return image, sample["mask"]
@@ -450,7 +449,7 @@ class Bank(Sequence[Donor]):
             return image, self._once(index, image, lambda: _main_object(image))
         return _filled(image, own), own
 
-    def _mask_of_box(self, image: Levels, box: Any, index: int) -> Levels:
+    def _mask_of_box(self, image: Pixels, box: Any, index: int) -> Pixels:
         height, width = image.shape[:2]
         x0, y0, x1, y1 = _checks.checked_box(box, "box_xyxy", (width, height), corners=True)
         mask = np.zeros((height, width), np.uint8)
@@ -458,8 +457,8 @@ class Bank(Sequence[Donor]):
             mask[round(y0) : round(y1), round(x0) : round(x1)] = 255
             return mask
 
-        def in_box() -> Levels:
-            from ..segmentation import segment
+        def in_box() -> Pixels:
+            from ...segmentation import segment
 
             left, top, right, bottom = round(x0), round(y0), round(x1), round(y1)
             segmented = segment(image, box=(left, top, right - left, bottom - top)).mask
@@ -469,7 +468,7 @@ class Bank(Sequence[Donor]):
 
         return self._once(index, image, in_box)
 
-    def _once(self, index: int, image: Levels, segment: Callable[[], Levels]) -> Levels:
+    def _once(self, index: int, image: Pixels, segment: Callable[[], Pixels]) -> Pixels:
         """Returns the hard mask [H, W] of a donor that is segmented once."""
         height, width = image.shape[:2]
         mask = np.zeros((height, width), np.uint8)
@@ -520,7 +519,7 @@ def _name(donor: Donor, index: int) -> str:
     return donor.name or (str(donor.image) if isinstance(donor.image, (str, Path)) else f"donors[{index}]")
 
 
-def _picture(image: Any) -> tuple[Levels, Levels | None]:
+def _picture(image: Any) -> tuple[Pixels, Pixels | None]:
     """Returns a picture as uint8 [H, W, 3], and its alpha [H, W]."""
     if is_array(image):
         values = np.asarray(image)
@@ -531,14 +530,14 @@ def _picture(image: Any) -> tuple[Levels, Levels | None]:
     return picture_levels(picture, "image"), alpha
 
 
-def _main_object(image: Levels) -> Levels:
+def _main_object(image: Pixels) -> Pixels:
     """Returns the mask of the main object of a picture; it is segmented in a room that takes a while to import."""
-    from ..segmentation.subjects import main_object
+    from ...segmentation.subjects import main_object
 
     return main_object(image, "image")
 
 
-def _filled(image: Levels, alpha: Levels) -> Levels:
+def _filled(image: Pixels, alpha: Pixels) -> Pixels:
     """Returns a picture whose colours where its alpha is zero, which are arbitrary, continue those of the object."""
     holes = alpha == 0
     if not holes.any():

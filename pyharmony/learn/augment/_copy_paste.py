@@ -11,16 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
-from .._arrays import NumpyArray
-from .._images.levels import in_levels
-from .._images.region import STRIP, Region, bounding_box, close_strips, to_border
-from .._warnings import quiet
-from ..blend import paste_many
-from ..errors import ArgumentError, DTypeError, PyHarmonyError, PyHarmonyWarning, ShapeError
+from ... import _checks
+from ..._arrays import Bools, NumpyArray, Pixels
+from ..._images.levels import in_levels
+from ..._images.region import STRIP, Region, bounding_box, close_strips, to_border
+from ..._warnings import quiet
+from ...blend import paste_many
+from ...errors import ArgumentError, DTypeError, PyHarmonyError, PyHarmonyWarning, ShapeError
 from ._bank import Bank, as_bank
-from ._cutout import INSIDE, Bools, Cutout, Levels, box_of
-from ._labels import BOXES, Objects, Pasted, Update, check_share, checked, updated, with_values
+from ._boxes import BOXES
+from ._cutout import INSIDE_LEVEL, Cutout, box_of
+from ._labels import Objects, Pasted, Update, check_share, checked, updated, with_values
 
 #: The blends of 'random', one of which is drawn for each object.
 _RANDOM: tuple[dict[str, Any], ...] = (
@@ -32,10 +33,10 @@ _METHODS = ("alpha", "poisson", "gaussian_poisson", "laplacian")
 #: The methods for which a narrow strip between the mask and the border of the picture counts as inside.
 _WITH_STRIPS = ("poisson", "gaussian_poisson")
 #: The shortest longer side of a pasted object, in pixels.
-_SHORTEST = 4
+_MIN_OBJECT_SIDE = 4
 #: The surroundings whose colours an object takes on: its box with this share of its longer side around it; every
 #: second pixel of every second row.
-_AROUND, _EVERY = 0.25, 2
+_CONTEXT_SHARE, _CONTEXT_STEP = 0.25, 2
 #: The largest ratio of the contrasts before and after, and the largest shift of the means, in levels.
 _RATIO, _SHIFT = 1.5, 0.15 * 255
 #: The random numbers of an object.
@@ -51,7 +52,7 @@ class _Plan(NamedTuple):
     """An object that will be pasted, its levels [h, w, 4], the options of its blend and the share of new colours."""
 
     object: Pasted
-    levels: Levels
+    levels: Pixels
     options: dict[str, Any]
     harmonize: float
 
@@ -298,7 +299,7 @@ class CopyPaste:
             factor = _between(self.scale, for_size)
         else:
             factor = min(_between(self.size, for_size) * max(shape) / max(height, width), self.enlarge)
-        factor = min(max(factor, _SHORTEST / max(height, width)), shape[0] / height, shape[1] / width)
+        factor = min(max(factor, _MIN_OBJECT_SIDE / max(height, width)), shape[0] / height, shape[1] / width)
         scaled = cutout.scaled(factor)
         if not scaled.area:  # thinner than a pixel
             return None
@@ -316,7 +317,7 @@ class CopyPaste:
             levels = region.of(levels, (y, x))
             if near:
                 region, levels = _to_border(region, levels, shape)
-            visible = levels[..., 3] >= INSIDE
+            visible = levels[..., 3] >= INSIDE_LEVEL
             if near and region.shape == shape and levels[..., 3].all():
                 options = {"method": "alpha"}  # a solve needs a pixel of the picture
         own = visible
@@ -339,7 +340,7 @@ class CopyPaste:
         return least + int(share * (most - least + 1))
 
 
-def _to_border(region: Region, part: Levels, shape: tuple[int, int]) -> tuple[Region, Levels]:
+def _to_border(region: Region, part: Pixels, shape: tuple[int, int]) -> tuple[Region, Pixels]:
     """Returns a region and its levels, extended by the strips at the picture's border that count as inside."""
     own = bounding_box(part[..., 3]).moved(*region.origin)
     wide = Region.around([region, to_border(own, shape)])
@@ -369,14 +370,18 @@ def _paste(result: NumpyArray, image: NumpyArray, plans: Sequence[_Plan]) -> Non
         paste_many(result, items, device="cpu", out=result)
 
 
-def _harmonized(plan: _Plan, image: NumpyArray) -> Levels:
+def _harmonized(plan: _Plan, image: NumpyArray) -> Pixels:
     """Returns the colours of an object with the mean and the contrast of each channel moved towards those around it.
 
     The sums are of whole numbers in float64, which are exact, so that they are the same on every machine.
     """
     height, width = plan.region.shape
-    around = plan.region.expand(round(_AROUND * max(height, width)), image.shape).of(image)[::_EVERY, ::_EVERY]
-    own = plan.levels[::_EVERY, ::_EVERY][plan.levels[::_EVERY, ::_EVERY, 3] >= INSIDE][:, :3]
+    around = plan.region.expand(round(_CONTEXT_SHARE * max(height, width)), image.shape).of(image)[
+        ::_CONTEXT_STEP, ::_CONTEXT_STEP
+    ]
+    own = plan.levels[::_CONTEXT_STEP, ::_CONTEXT_STEP][
+        plan.levels[::_CONTEXT_STEP, ::_CONTEXT_STEP, 3] >= INSIDE_LEVEL
+    ][:, :3]
     if not len(own):
         return plan.levels[..., :3]
     (mean, spread), (goal, wide) = _moments(own), _moments(in_levels(around).reshape(-1, around[0, 0].size))
@@ -395,7 +400,7 @@ def _moments(values: NumpyArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[n
     return mean, np.sqrt(np.maximum((x * x).sum(0) / len(x) - mean * mean, 0))
 
 
-def _like(colours: Levels, image: NumpyArray) -> NumpyArray:
+def _like(colours: Pixels, image: NumpyArray) -> NumpyArray:
     """Returns colours [h, w, 3] with the channels and in the dtype of an image."""
     values: NumpyArray = colours
     if image.ndim == 2 or image.shape[2] == 1:  # the luma of Rec. 601

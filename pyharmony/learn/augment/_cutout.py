@@ -5,24 +5,21 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from .. import _arrays
-from .._images.region import Region, bounding_box
-from .._images.sizes import block_means
-from .._native import native
-from ..errors import UnusableSample
-
-Levels = npt.NDArray[np.uint8]
-Bools = npt.NDArray[np.bool_]
+from ... import _arrays
+from ..._arrays import Bools, Pixels
+from ..._images.region import Region, bounding_box
+from ..._images.sizes import block_means
+from ..._native import native
+from ...errors import UnusableSample
 
 #: From this value on a pixel of a mask is inside.
-INSIDE = 128
+INSIDE_LEVEL = 128
 #: The pixels around an object that stay in its cut-out, since the gradients across its contour need them: at least, and
 #: as a share of its longer side.
 _MARGIN, _SHARE = 2, 1 / 32
 #: With fewer pixels along a side an object is not halved any more.
-_SMALLEST = 8
+_MIN_HALVED_SIDE = 8
 
 
 class Scaled(NamedTuple):
@@ -35,14 +32,14 @@ class Scaled(NamedTuple):
         area: their number.
     """
 
-    levels: Levels
+    levels: Pixels
     hard: Bools
     box: Region
     area: int
 
     @classmethod
-    def of(cls, levels: Levels) -> Scaled:
-        hard = levels[..., 3] >= INSIDE
+    def of(cls, levels: Pixels) -> Scaled:
+        hard = levels[..., 3] >= INSIDE_LEVEL
         return cls(levels, hard, box_of(hard), int(np.count_nonzero(hard)))
 
     @property
@@ -73,8 +70,8 @@ class Cutout:
         UnusableSample: no pixel of the mask is at least half inside.
     """
 
-    def __init__(self, image: Levels, mask: Levels) -> None:
-        core = bounding_box(mask >= INSIDE)
+    def __init__(self, image: Pixels, mask: Pixels) -> None:
+        core = bounding_box(mask >= INSIDE_LEVEL)
         if core.empty:
             raise UnusableSample("mask: empty; no pixel is at least half inside")
         box = bounding_box(mask)
@@ -87,11 +84,11 @@ class Cutout:
         self.shape = core.shape
 
     @property
-    def image(self) -> Levels:
+    def image(self) -> Pixels:
         return self._sizes[0][..., :3]
 
     @property
-    def mask(self) -> Levels:
+    def mask(self) -> Pixels:
         return self._sizes[0][..., 3]
 
     @property
@@ -118,15 +115,15 @@ class Cutout:
         native.resize(_arrays.view(levels, "levels"), _arrays.view(out, "out", writable=True), *box)
         return Scaled.of(out)
 
-    def _half(self, number: int) -> Levels | None:
+    def _half(self, number: int) -> Pixels | None:
         """Returns the copy after a copy; None if that is too small. Several threads compute the same."""
         sizes = self._sizes
-        if len(sizes) == number + 1 and min(sizes[number].shape[:2]) >= 2 * _SMALLEST:
+        if len(sizes) == number + 1 and min(sizes[number].shape[:2]) >= 2 * _MIN_HALVED_SIDE:
             self._sizes = sizes = [*sizes, _halved(sizes[number])]
         return sizes[number + 1] if len(sizes) > number + 1 else None
 
 
-def _halved(levels: Levels) -> Levels:
+def _halved(levels: Pixels) -> Pixels:
     """Returns the means of blocks of 2 x 2 pixels; an odd side gets a copy of its last line."""
     height, width = levels.shape[:2]
     if height % 2 or width % 2:

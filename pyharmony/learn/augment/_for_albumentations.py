@@ -8,11 +8,15 @@ from typing import Any
 import albumentations as A
 import numpy as np
 
-from .._arrays import NumpyArray
-from ..errors import ArgumentError, DTypeError, PyHarmonyError, ShapeError
+from ..._arrays import NumpyArray
+from ...errors import ArgumentError, DTypeError, PyHarmonyError, ShapeError
 from ._bank import Bank, Donor
+from ._boxes import corners_of
 from ._copy_paste import CopyPaste
 from ._labels import Update
+
+#: The names of albumentations' formats other than corners.
+_FORMS = {"coco": "XYWH", "yolo": "CXCYWH", "cxcywh": "CXCYWH"}
 
 
 class _Transform(A.DualTransform):  # type: ignore[misc]
@@ -141,12 +145,8 @@ def _corners(box: NumpyArray, form: str, shape: tuple[int, ...]) -> tuple[float,
     whole = np.array([width, height, width, height], np.float64)
     if len(box) != 4:
         raise ShapeError(f"bbox: {len(box)} numbers, expected 4")
-    a, b, c, d = (box * whole if form in ("albumentations", "yolo", "cxcywh") and box.max() <= 1 else box).tolist()
-    if form == "coco":
-        return a, b, a + c, b + d
-    if form in ("yolo", "cxcywh"):
-        return a - c / 2, b - d / 2, a + c / 2, b + d / 2
-    return a, b, c, d
+    pixels = box * whole if form in ("albumentations", "yolo", "cxcywh") and box.max() <= 1 else box
+    return tuple(corners_of(pixels[None], _FORMS.get(form, "XYXY"))[0].tolist())
 
 
 def _label(label: Any, field: str, fields: list[str]) -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._arrays import is_pil
-from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from ..._arrays import is_pil
+from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from ._boxes import corners_of, of_corners
 from ._copy_paste import CopyPaste
 from ._labels import check_share
 
@@ -54,10 +55,10 @@ class TorchvisionTransform:
         arrays = {key: _array(value, key) for key, value in target.items()}
         boxes = target.get("boxes")
         if boxes is not None:
-            arrays["boxes"] = _corners(arrays["boxes"], _format(boxes))
+            arrays["boxes"] = corners_of(arrays["boxes"], _format(boxes))
         output = self.paste._sample({**arrays, "image": pixels}, index, None, True, "boxes")
         if boxes is not None:
-            output["boxes"] = _from_corners(output["boxes"], _format(boxes))
+            output["boxes"] = of_corners(output["boxes"], _format(boxes))
         updated = {k: v if output[k] is arrays[k] else _back(output[k], v) for k, v in target.items()}
         return _finished(image, result, pixels), updated
 
@@ -126,24 +127,3 @@ def _format(boxes: Any) -> str:
     if name not in ("XYXY", "XYWH", "CXCYWH"):
         raise ArgumentError(f"boxes: of the format {name}, expected XYXY, XYWH or CXCYWH")
     return name
-
-
-def _corners(boxes: Any, form: str) -> Any:
-    """Returns boxes [N, 4] of a format as x0, y0, x1, y1."""
-    if form == "XYXY":
-        return boxes
-    values = boxes.copy()
-    if form == "CXCYWH":
-        values[:, :2] = boxes[:, :2] - boxes[:, 2:] / 2
-    values[:, 2:] = values[:, :2] + boxes[:, 2:]
-    return values
-
-
-def _from_corners(corners: Any, form: str) -> Any:
-    if form == "XYXY":
-        return corners
-    values = corners.copy()
-    values[:, 2:] = corners[:, 2:] - corners[:, :2]
-    if form == "CXCYWH":
-        values[:, :2] = corners[:, :2] + values[:, 2:] / 2
-    return values

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import NumpyArray
-from ..errors import ArgumentError
+from ..._arrays import NumpyArray
+from ...errors import ArgumentError
 from ._copy_paste import CopyPaste
 from ._labels import check_share
 

@@ -8,19 +8,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from .. import _checks
-from .._arrays import NumpyArray
-from .._images.region import Region, bounding_box
-from .._warnings import quiet, warn
-from ..errors import DTypeError, PyHarmonyWarning, ShapeError
-
-Bools = npt.NDArray[np.bool_]
-Box = tuple[float, float, float, float]
-
-#: The argument with the corners of boxes.
-BOXES = "boxes_xyxy"
+from ... import _checks
+from ..._arrays import Bools, NumpyArray, Rectangle
+from ..._images.region import Region, bounding_box
+from ...errors import DTypeError, ShapeError
+from . import _boxes
 
 
 class Pasted(NamedTuple):
@@ -56,7 +49,7 @@ class Objects(NamedTuple):
     ids: NumpyArray | None = None
 
 
-def checked(boxes: Any, labels: Any, masks: Any, shape: tuple[int, int], name: str = BOXES) -> Objects:
+def checked(boxes: Any, labels: Any, masks: Any, shape: tuple[int, int], name: str = _boxes.BOXES) -> Objects:
     """Returns the description of the objects of a picture [H, W]; refuses parts that do not belong together.
 
     name: the name of boxes in messages.
@@ -64,7 +57,7 @@ def checked(boxes: Any, labels: Any, masks: Any, shape: tuple[int, int], name: s
     counts: dict[str, int] = {}
     ids = None
     if boxes is not None:
-        counts[name] = _count_of_boxes(boxes, name)
+        counts[name] = _boxes.count_of(boxes, name)
     if masks is not None:
         _check_masks(masks, shape)
         if masks.ndim == 3:
@@ -83,32 +76,8 @@ def checked(boxes: Any, labels: Any, masks: Any, shape: tuple[int, int], name: s
         if count != first[1]:
             raise ShapeError(f"{part}: {count} objects, {first[0]} are of {first[1]}; expected the same number")
     if boxes is not None:
-        _check_boxes(boxes, name, shape)
+        _boxes.check(boxes, name, shape)
     return Objects(first[1], boxes, labels, masks, ids)
-
-
-def _count_of_boxes(boxes: Any, name: str) -> int:
-    if not isinstance(boxes, (np.ndarray, list, tuple)) or (isinstance(boxes, np.ndarray) and not boxes.ndim):
-        raise DTypeError(f"{name}: {type(boxes).__name__}, expected an array [N, 4], or a list or tuple of boxes")
-    return len(boxes)
-
-
-def _check_boxes(boxes: Any, name: str, shape: tuple[int, int]) -> None:
-    """Refuses boxes that are none of a picture [H, W], and warns of one that is partly outside."""
-    with quiet(PyHarmonyWarning):  # that it is clipped, which no box from before is here
-        corners = _checks.checked_boxes(boxes, name, shape[::-1], corners=True)
-    if len(corners):
-        outside = np.abs(corners - _boxes(boxes)).max(1)
-        if outside.max() > 1:
-            i = int(outside.argmax())
-            what = f"{tuple(_boxes(boxes)[i].tolist())} is partly outside of the picture"
-            warn(f"{name}[{i}]: {what} of {shape[1]} x {shape[0]} pixels, expected x0, y0, x1, y1 in pixels of it")
-
-
-def _boxes(boxes: Any) -> NumpyArray:
-    """Returns boxes [N, 4] as an array."""
-    array = boxes if isinstance(boxes, np.ndarray) else np.asarray([tuple(box) for box in boxes], np.float64)
-    return array.reshape(0, 4) if array.size == 0 else array
 
 
 def _check_masks(masks: Any, shape: tuple[int, int]) -> None:
@@ -136,7 +105,7 @@ class Old(NamedTuple):
 
     row: int
     visible: int
-    box: Box | None
+    box: Rectangle | None
 
 
 class Update(NamedTuple):
@@ -178,7 +147,7 @@ def updated(objects: Objects, pasted: Sequence[Pasted], occlusion: float, shape:
 
 
 #: An object that is covered in part: its index, its pixels before and now, and its box now.
-_Overlap = tuple[int, int, int, Box | None]
+_Overlap = tuple[int, int, int, Rectangle | None]
 
 
 def _covered_by_masks(objects: Objects, pasted: Sequence[Pasted]) -> list[_Overlap]:
@@ -195,7 +164,7 @@ def _covered_by_masks(objects: Objects, pasted: Sequence[Pasted]) -> list[_Overl
             there = np.unique(one.region.of(masks)[one.visible])
             there = there[there > 0]
             hidden.update((there - 1 if ids is None else np.searchsorted(ids, there)).tolist())
-    boxes = None if objects.boxes is None else _boxes(objects.boxes)
+    boxes = None if objects.boxes is None else _boxes.rows_of(objects.boxes)
     result = []
     for index in sorted(hidden):
         mask = masks[index] if masks.ndim == 3 else masks == (index + 1 if ids is None else ids[index])
@@ -207,7 +176,7 @@ def _covered_by_masks(objects: Objects, pasted: Sequence[Pasted]) -> list[_Overl
             if not both.empty:
                 both.of(remaining, own.origin)[both.of(one.visible, one.region.origin)] = False
         now = int(np.count_nonzero(remaining))
-        box: Box | None = None
+        box: Rectangle | None = None
         if boxes is not None and now:
             was = own.box
             box_now = bounding_box(remaining).moved(*own.origin).box
@@ -224,7 +193,7 @@ def _covered_boxes(objects: Objects, pasted: Sequence[Pasted], shape: tuple[int,
         return []
     result: list[_Overlap] = []
     new = [(one, *one.box.box) for one in pasted]
-    for index, (left, top, right, bottom) in enumerate(_boxes(objects.boxes).tolist()):
+    for index, (left, top, right, bottom) in enumerate(_boxes.rows_of(objects.boxes).tolist()):
         own, hidden = None, 0
         for one, x0, y0, x1, y1 in new:
             if left < x1 and x0 < right and top < y1 and y0 < bottom:
@@ -244,7 +213,7 @@ def _covered_boxes(objects: Objects, pasted: Sequence[Pasted], shape: tuple[int,
 def _new_boxes(boxes: Any, keep: list[int], occluded: list[Old], place: dict[int, int], new: list[Pasted]) -> Any:
     changed = {place[one.row]: one.box for one in occluded if one.box is not None}
     if isinstance(boxes, np.ndarray):
-        old = _boxes(boxes)
+        old = _boxes.rows_of(boxes)
         result = np.empty((len(keep) + len(new), 4), old.dtype)
         result[: len(keep)] = old if len(keep) == len(old) else old[keep]
         for row, box in changed.items():

@@ -8,7 +8,7 @@ others can still be read; `check` lists all bad ones. docs/datasets.md lists pub
 
 from __future__ import annotations
 
-from .._public import publish
+from ..._public import publish
 from ._boxes import boxes_to_masks
 from ._crops import Crops
 from ._dataset import Cached, Dataset, Joined, Problem, Resized, Subset, resize_sample
@@ -19,7 +19,7 @@ from ._pasted import Pasted
 from ._scenes import AlignedScenes, ScenePairs, write_scenes
 from ._shards import Shards, write_shards
 from ._split import SHARES, split, split_of
-from ._synthesis import METHODS, CopyPaste, Synthesis
+from ._synthesis import METHODS, CopyPaste, PairComposites, Synthesis
 from ._tar import TarShards, write_tar_shards
 from ._tfrecord import TFRecordPairs, write_tfrecord, write_tfrecord_shards
 from ._varied import Varied
@@ -39,6 +39,7 @@ __all__ = [
     "IHarmony4",
     "Joined",
     "Manifest",
+    "PairComposites",
     "Pasted",
     "Photos",
     "Problem",

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import _checks
-from ..errors import DataError, PyHarmonyError
-from ..segmentation import Method, Session
-from ..segmentation._methods import method_of
-from ..typing import PathLike
+from ... import _checks
+from ...errors import DataError, PyHarmonyError
+from ...segmentation import Method, Session
+from ...segmentation._methods import method_of
+from ...typing import PathLike
 from . import _files
 from ._dataset import Problem
 from .coco import box_of, check_size, encode_segmentation, is_size, read_table

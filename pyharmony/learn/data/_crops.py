@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import _checks
+from ... import _checks
 from ._dataset import Dataset, RandomSamples, Sample, image_of
 
 
@@ -33,10 +33,6 @@ class Crops(RandomSamples):
     def __init__(self, photos: Dataset, *, size: int = 256, per_photo: int = 1, seed: int = 0) -> None:
         self.size = int(_checks.number(size, "size", low=8, accepts="8 or more"))
         super().__init__(photos, range(len(photos)), per_photo, seed)
-
-    def at_epoch(self, epoch: int) -> Crops:
-        """Returns crops of the same photographs at other positions, which differ in every epoch."""
-        return self._at_epoch(epoch)
 
     def _load(self, index: int) -> Sample:
         image = image_of(self.photos[index // self._per], self.names[index])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import logging
@@ -13,9 +14,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import _checks
-from .._warnings import quiet
-from ..errors import (
+from ... import _checks
+from ..._warnings import quiet
+from ...errors import (
     ArgumentError,
     DataError,
     DTypeError,
@@ -50,7 +51,7 @@ class Problem:
         message: the description, with the path.
 
     Example:
-        >>> from pyharmony.data import Problem
+        >>> from pyharmony.learn.data import Problem
         >>> Problem("0007", "mask: missing").message
         'mask: missing'
     """
@@ -68,7 +69,7 @@ class Dataset:
         categories: for each sample the category of its content, as named by its source; empty if unknown.
 
     Example:
-        >>> from pyharmony.data import Dataset
+        >>> from pyharmony.learn.data import Dataset
         >>> class Greys(Dataset):
         ...     names = ["dark", "light"]
         ...     def _load(self, index):
@@ -323,13 +324,12 @@ class RandomSamples(Dataset):
         groups = self.photos.groups
         return [groups[i] for i in self._photo_indices for _ in range(self._per)]
 
-    def _at_epoch(self: RandomSamplesT, epoch: int) -> RandomSamplesT:
-        epoch = _checks.whole(epoch, "epoch")
-        other = type(self).__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other._epoch = epoch
+    def at_epoch(self: RandomSamplesT, epoch: int) -> RandomSamplesT:
+        """Returns samples of the same photographs with other random numbers, which differ in every epoch."""
+        other = copy.copy(self)
+        other._epoch = _checks.whole(epoch, "epoch")
         if isinstance(self.photos, RandomSamples):
-            other.photos = self.photos._at_epoch(epoch)
+            other.photos = self.photos.at_epoch(epoch)
         return other
 
     def _random(self, index: int) -> np.random.Generator:

@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import _checks, _temporary
-from .. import io as files
-from .._arrays import VALUE_RANGE, NumpyArray
-from .._images.levels import in_levels, picture_levels
-from ..errors import DataError, FileError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
-from ..io.files import read_square
-from ..io.folders import images_in, tell_of_others
-from ..io.masks import mask_of
+from ... import _checks, _temporary
+from ... import io as files
+from ..._arrays import VALUE_RANGE, NumpyArray
+from ..._images.levels import in_levels, picture_levels
+from ...errors import DataError, FileError, MaskError, OutOfMemory, PyHarmonyError, ShapeError
+from ...io.files import read_square
+from ...io.folders import images_in, tell_of_others
+from ...io.masks import mask_of
 
 #: The names of the images of a sample.
 IMAGES = ("composite", "target", "image", "src", "dst")

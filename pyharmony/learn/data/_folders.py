@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import _checks
-from ..errors import DataError
-from ..typing import PathLike
+from ... import _checks
+from ...errors import DataError
+from ...typing import PathLike
 from . import _files
 from ._dataset import Dataset, Problem, Sample
 

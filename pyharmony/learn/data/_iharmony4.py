@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from .. import _checks
-from .._warnings import warn
-from ..errors import ArgumentError, DataError
-from ..typing import PathLike
+from ... import _checks
+from ..._warnings import warn
+from ...errors import ArgumentError, DataError
+from ...typing import PathLike
 from . import _files
 from ._dataset import Dataset, Sample
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import _checks
-from ..errors import ArgumentError, DataError, FileError
-from ..typing import DataKind, PathLike
+from ... import _checks
+from ...errors import ArgumentError, DataError, FileError
+from ...typing import DataKind, PathLike
 from ._dataset import Dataset
 from ._folders import Manifest, Photos, Triples
 from ._iharmony4 import SUBSETS, IHarmony4
@@ -95,7 +95,9 @@ def open_dataset(
         raise ArgumentError(f"kind: {kind!r}, expected one of {', '.join(map(repr, KINDS))}")
     data_kind = kind or ("coco" if annotations is not None else "scenes" if boxes is not None else _kind(place))
     if split is not None and data_kind not in ("iharmony4", "manifest"):
-        raise ArgumentError(f"split: {split!r}, but {data_kind} has no predefined splits; use pyharmony.data.split")
+        raise ArgumentError(
+            f"split: {split!r}, but {data_kind} has no predefined splits; use pyharmony.learn.data.split"
+        )
     for name, value, owner in (("annotations", annotations, "coco"), ("boxes", boxes, "scenes")):
         if value is not None and data_kind != owner:
             raise ArgumentError(f"{name}: {str(value)!r}, accepted only for the kind {owner!r}, not for {data_kind}")

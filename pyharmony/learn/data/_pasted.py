@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import io
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks, color, ops
-from .._images.region import bounding_box
-from ..errors import UnusableSample
+from ... import _checks, color, ops
+from ..._arrays import Bools, Pixels
+from ..._images.region import bounding_box
+from ...errors import UnusableSample
 from ._dataset import Dataset, RandomSamples, Sample, image_of, numbers_with_masks
-
-Pixels = npt.NDArray[np.uint8]
-Bools = npt.NDArray[np.bool_]
+from .pasting import as_jpeg, between, blended
 
 _SIZES = (0.12, 0.95)  # the longer side of a pasted object, relative to that of the scene
-_LEAST = 0.002  # the smallest share of the scene covered by an object
+_MIN_OBJECT_SHARE = 0.002  # the smallest share of the scene covered by an object
 #: The largest number of objects pasted into a scene.
 _PASTED = 3
 # People pasted next to a person in the scene.
-_TALL = (0.7, 1.4)  # the range of their height, relative to that person's
-_APART = (0.2, 1.1)  # the range of the distance between their centres, in half the sum of their widths
-_LOWER = 0.15  # the largest vertical offset of their heads, relative to that person's height
-_RIM = 0.7  # the standard deviation of the blur of an occluding rim, in pixels
+_RELATIVE_HEIGHTS = (0.7, 1.4)  # the range of their height, relative to that person's
+_RELATIVE_DISTANCES = (0.2, 1.1)  # the range of the distance between their centres, in half the sum of their widths
+_MAX_HEAD_OFFSET = 0.15  # the largest vertical offset of their heads, relative to that person's height
+_RIM_SIGMA = 0.7  # the standard deviation of the blur of an occluding rim, in pixels
 _STRETCHED = 1.25  # the largest change of a pasted object's aspect ratio
-_TURNED = 25.0  # the largest rotation of a pasted object, in degrees
+_MAX_ROTATION = 25.0  # the largest rotation of a pasted object, in degrees
 # Values of the plane `people`.
 _NO_PERSON = 0  # no person
 _UNKNOWN = 128  # unknown
@@ -37,9 +34,9 @@ _PERSON = 255  # a person
 _VISIBLE = 0.4
 _TRIES = 8
 #: The light of a scene is estimated from every n-th pixel along rows and columns.
-_SPARSE = 4
+_LIGHT_STEP = 4
 #: The side of a magnified crop, in sides of the object: below 1 a part of it is outside.
-_SHOWN = (0.5, 2.2)
+_CROP_SIDES = (0.5, 2.2)
 
 
 class _Scene(NamedTuple):
@@ -113,15 +110,11 @@ class Pasted(RandomSamples):
         self._persons, self._empty = set(persons), set(empty)
         self._company = [i for i in self._photo_indices if i in self._persons]
 
-    def at_epoch(self, epoch: int) -> Pasted:
-        """Returns other scenes of the same photographs, which differ in every epoch."""
-        return self._at_epoch(epoch)
-
     def _load(self, index: int) -> Sample:
         random = self._random(index)
         for _ in range(_TRIES):
             image, mask, people = self._view(self._scene(self._photo_indices[index // self._per], random), random)
-            if np.count_nonzero(mask) >= _LEAST * mask.size:
+            if np.count_nonzero(mask) >= _MIN_OBJECT_SHARE * mask.size:
                 break
         else:
             raise UnusableSample(f"{self.names[index]}: no scene in {_TRIES} tries shows enough of the object")
@@ -162,7 +155,7 @@ class Pasted(RandomSamples):
         if not self._chance("pasted", random):
             return _Scene(image, own, people)
         # Either the object is pasted into another photograph, or others are pasted next to it.
-        objects = [own]
+        objects = _Objects(own)
         if self._others and random.random() < 0.4:
             first, object_ = image, own
             behind = self._others[int(random.integers(len(self._others)))]
@@ -170,30 +163,27 @@ class Pasted(RandomSamples):
             image, region = self._with(image, first, object_, random)
             people = self._people(behind, None, region.shape)
             people[region] = self._kind(number)
-            objects = [region]
-        sizes = [int(np.count_nonzero(objects[0]))]
+            objects = _Objects(region)
         for _ in range(int(random.integers(1, _PASTED + 1))):
             another = self._photo_indices[int(random.integers(len(self._photo_indices)))]
             other, its = self._photo(another)
             image, region = self._with(image, other, its, random)
             people[region] = self._kind(another)
-            objects = [x & ~region for x in objects] + [region]
-            sizes.append(int(np.count_nonzero(region)))
-        return _Scene(image, _one_of(objects, sizes, random), people)
+            objects.add(region)
+        return _Scene(image, objects.one(random), people)
 
     def _crowd(self, image: Pixels, own: Bools, people: Pixels, random: np.random.Generator) -> _Scene:
         """Returns a scene with other people next to its person, in front or behind."""
-        objects, sizes = [own], [int(np.count_nonzero(own))]
+        objects = _Objects(own)
         for _ in range(int(random.integers(1, _PASTED + 1))):
             other, its = self._photo(self._company[int(random.integers(len(self._company)))])
             before = image
             image, region = self._with(image, other, its, random, beside=own)
             if random.integers(2):
-                image, region = _blend(image, before, _soft(own)), region & ~own
+                image, region = blended(image, before, _soft(own)), region & ~own
             people[region] = _PERSON
-            objects = [x & ~region for x in objects] + [region]
-            sizes.append(int(np.count_nonzero(region)))
-        return _Scene(image, _one_of(objects, sizes, random), people)
+            objects.add(region)
+        return _Scene(image, objects.one(random), people)
 
     def _with(
         self, image: Pixels, other: Pixels, mask: Any, random: np.random.Generator, beside: Bools | None = None
@@ -212,10 +202,10 @@ class Pasted(RandomSamples):
         high, wide = box.shape
         around = None if beside is None or not beside.any() else bounding_box(beside)
         if around is None:
-            longer = _between(_SIZES, random) * max(height, width)
+            longer = between(_SIZES, random) * max(height, width)
             factor = longer / max(wide, high)
         else:
-            factor = _between(_TALL, random) * around.shape[0] / high
+            factor = between(_RELATIVE_HEIGHTS, random) * around.shape[0] / high
         stretch = _STRETCHED ** random.uniform(-0.5, 0.5)
         size = max(2, round(wide * factor * stretch)), max(2, round(high * factor / stretch))
         object_ = Image.fromarray(other).resize(size, Image.Resampling.BILINEAR, box=box.box)
@@ -224,7 +214,7 @@ class Pasted(RandomSamples):
         if random.integers(2):
             object_, alpha = (x.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for x in (object_, alpha))
         if random.integers(2):
-            angle = random.uniform(-_TURNED, _TURNED)
+            angle = random.uniform(-_MAX_ROTATION, _MAX_ROTATION)
             object_, alpha = (x.rotate(angle, Image.Resampling.BICUBIC, expand=True) for x in (object_, alpha))
             size = object_.size
         if around is None:
@@ -232,10 +222,10 @@ class Pasted(RandomSamples):
             left = int(random.integers(-(size[0] // 2), max(1, width - size[0] // 2)))
             top = int(random.integers(-(size[1] // 2), max(1, height - size[1] // 2)))
         else:
-            apart = random.uniform(*_APART) * (size[0] + around.x1 - around.x0) / 2
+            apart = random.uniform(*_RELATIVE_DISTANCES) * (size[0] + around.x1 - around.x0) / 2
             middle = (around.x0 + around.x1) / 2 + random.choice([-1, 1]) * apart
             left = round(middle - size[0] / 2)
-            top = round(around.y0 + random.uniform(-_LOWER, _LOWER) * around.shape[0])
+            top = round(around.y0 + random.uniform(-_MAX_HEAD_OFFSET, _MAX_HEAD_OFFSET) * around.shape[0])
         source = Image.fromarray(image)
         source.paste(object_, (left, top))
         soft = Image.new("L", (width, height))
@@ -256,12 +246,12 @@ class Pasted(RandomSamples):
             if random.random() < 0.4:
                 solved: Pixels = ops.poisson(object_, near, inside, gradients="source", device="cpu")
                 # Restores part of the object's colours, which Poisson blending removes.
-                object_ = _blend(object_, solved, np.float32(random.uniform(0.3, 1.0)))
+                object_ = blended(object_, solved, np.float32(random.uniform(0.3, 1.0)))
             else:
-                around = image[::_SPARSE, ::_SPARSE][~region[::_SPARSE, ::_SPARSE]]
+                around = image[::_LIGHT_STEP, ::_LIGHT_STEP][~region[::_LIGHT_STEP, ::_LIGHT_STEP]]
                 object_ = _in_light_of(object_, inside, around if len(around) else near[inside], random)
         out = image.copy()
-        part.of(out)[...] = _blend(near, object_, part.of(soft_region)[..., None].astype(np.float32) / 255)
+        part.of(out)[...] = blended(near, object_, part.of(soft_region)[..., None].astype(np.float32) / 255)
         return out
 
     def _view(self, scene: _Scene, random: np.random.Generator) -> _Scene:
@@ -274,7 +264,7 @@ class Pasted(RandomSamples):
             box = bounding_box(mask)
             sides = []
             for first, end, whole in ((box.x0, box.x1, width), (box.y0, box.y1, height)):
-                side = min(float(whole), max((end - first) * random.uniform(*_SHOWN), 0.12 * whole))
+                side = min(float(whole), max((end - first) * random.uniform(*_CROP_SIDES), 0.12 * whole))
                 start = (first + end) / 2 - side * random.uniform(0.4, 0.6)
                 sides.append((float(np.clip(start, 0, whole - side)), side))
         else:
@@ -290,23 +280,22 @@ class Pasted(RandomSamples):
         return _Scene(*(np.ascontiguousarray(x[:, ::step]) for x in (pixels, inside, labels)))
 
 
-def _blend(first: Pixels, second: Pixels, share: Any) -> Pixels:
-    """Returns images blended with this share of the second."""
-    mixed = first + share * (second.astype(np.float32) - first)
-    return np.rint(mixed).astype(np.uint8)
+class _Objects:
+    """The visible pixels [H, W] of the objects of a scene, each in front of those before it."""
 
+    def __init__(self, first: Bools) -> None:
+        self._visible, self._sizes = [first], [np.count_nonzero(first)]
 
-def _one_of(objects: Sequence[Bools], sizes: Sequence[int], random: np.random.Generator) -> Bools:
-    """Returns a random object that is visible enough, given their pixels before occlusion."""
-    for i in random.permutation(len(objects)):
-        if np.count_nonzero(objects[i]) > _VISIBLE * sizes[i]:
-            return objects[i]
-    return objects[-1]
+    def add(self, region: Bools) -> None:
+        self._visible = [*(x & ~region for x in self._visible), region]
+        self._sizes.append(np.count_nonzero(region))
 
-
-def _between(ends: tuple[float, float], random: np.random.Generator) -> float:
-    """Returns a log-uniform random number between two ends."""
-    return math.exp(random.uniform(math.log(ends[0]), math.log(ends[1])))
+    def one(self, random: np.random.Generator) -> Bools:
+        """Returns a random object that is visible enough, else the last one."""
+        for i in random.permutation(len(self._visible)):
+            if np.count_nonzero(self._visible[i]) > _VISIBLE * self._sizes[i]:
+                return self._visible[i]
+        return self._visible[-1]
 
 
 def _soft(region: Bools) -> npt.NDArray[np.float32]:
@@ -314,7 +303,7 @@ def _soft(region: Bools) -> npt.NDArray[np.float32]:
     from PIL import Image, ImageFilter
 
     hard = Image.fromarray(np.where(region, np.uint8(255), np.uint8(0)))
-    soft = np.asarray(hard.filter(ImageFilter.GaussianBlur(_RIM)), np.float32)
+    soft = np.asarray(hard.filter(ImageFilter.GaussianBlur(_RIM_SIGMA)), np.float32)
     return soft[..., None] * np.float32(1 / 255)
 
 
@@ -341,6 +330,4 @@ def _worn(image: Pixels, random: np.random.Generator) -> Pixels:
         return np.rint((image + noise).clip(0, 255)).astype(np.uint8)
     if way == 2:
         return np.asarray(pil_image.convert("L").convert("RGB"))
-    file = io.BytesIO()
-    pil_image.save(file, "JPEG", quality=int(random.integers(20, 90)))
-    return np.asarray(Image.open(file).convert("RGB"))
+    return as_jpeg(image, int(random.integers(20, 90)))

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks
-from .. import io as files
-from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError
-from ..typing import PathLike, Skip
+from ... import _checks
+from ... import io as files
+from ...errors import ArgumentError, DataError, PyHarmonyError, ShapeError
+from ...typing import PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, error_text, in_order
 
 _LOG = logging.getLogger(__name__)
 #: The number of missing scenes named in a warning.
-_NAMED = 3
+_MAX_NAMED_SCENES = 3
 _LINE = re.compile(r"(?P<scene>[^:]+):\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
 
 
@@ -83,8 +83,8 @@ class AlignedScenes(Dataset):
             raise FileNotFoundError(
                 2, f"No such folder, and none of the {len(folders)} of {where}", str(folders[self.missing[0]])
             )
-        more = f" and {len(self.missing) - _NAMED} more" if len(self.missing) > _NAMED else ""
-        some, count = ", ".join(self.missing[:_NAMED]), len(self.missing)
+        more = f" and {len(self.missing) - _MAX_NAMED_SCENES} more" if len(self.missing) > _MAX_NAMED_SCENES else ""
+        some, count = ", ".join(self.missing[:_MAX_NAMED_SCENES]), len(self.missing)
         text = "%s: %d of %d scenes have no folder in %s and are left out: %s%s"
         _LOG.warning(text, where, count, len(folders), self.root, some, more)
 

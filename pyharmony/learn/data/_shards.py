@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks
-from .._arrays import NumpyArray
-from ..errors import ArgumentError, DataError, PyHarmonyError, ShapeError
-from ..typing import PathLike, Skip
+from ... import _checks
+from ..._arrays import NumpyArray
+from ...errors import ArgumentError, DataError, PyHarmonyError, ShapeError
+from ...typing import PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, error_text, in_order, load_samples
 
@@ -33,7 +33,7 @@ MAGIC = b"pyharmony shard 1\n"
 HEADER = 4096
 FIELDS = ("composite", "target", "image", "mask")
 #: The largest number of files that a data set keeps open.
-_MOST_OPEN = 64
+_MAX_OPEN_FILES = 64
 
 
 class Shards(Dataset):
@@ -191,7 +191,7 @@ class Shards(Dataset):
             if head != _header(self.size, one["samples"], self.fields, one["sha256"]):
                 raise DataError(f"{path}: its header differs from the index")
             with contextlib.suppress(KeyError, RuntimeError):  # another thread may have been faster
-                while len(self._open) >= _MOST_OPEN:
+                while len(self._open) >= _MAX_OPEN_FILES:
                     del self._open[next(iter(self._open))]
             self._open[shard] = file
         return file

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from .. import _checks
-from ..errors import ArgumentError
+from ... import _checks
+from ...errors import ArgumentError
 from ._dataset import Dataset, Subset
 
 #: The default shares of train, val and test.

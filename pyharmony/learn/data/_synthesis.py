@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -9,13 +10,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks, color
-from ..color.transfers import TRANSFERS
-from ..errors import ArgumentError, DataError, PyHarmonyError, UnusableSample
-from ..typing import SynthesisMethod
+from ... import _checks, color
+from ..._arrays import Pixels
+from ..._warnings import warn
+from ...color.transfers import TRANSFERS
+from ...errors import ArgumentError, DataError, PyHarmonyError, UnusableSample
+from ...typing import SynthesisMethod
 from ._dataset import Dataset, RandomSamples, Sample, error_text, resize_sample
-
-Picture = npt.NDArray[np.uint8]
+from .pasting import between, blended
 
 #: The methods that change colours without another photograph.
 CHANGES = ("lut_mix", "retouch", "brightness_contrast", "temperature")
@@ -97,10 +99,6 @@ class Synthesis(RandomSamples):
         if any(m in TRANSFERS for m in self._methods) and len(photos) < 2:
             raise ArgumentError(f"photos: {len(photos)}, but a colour transfer needs another photograph")
 
-    def at_epoch(self, epoch: int) -> Synthesis:
-        """Returns the same photographs with other colours, which differ in every epoch."""
-        return self._at_epoch(epoch)
-
     def _load(self, index: int) -> Sample:
         photo = self._photo(index // self._per)
         target, mask = photo["target"], photo["mask"]
@@ -130,14 +128,13 @@ class Synthesis(RandomSamples):
         """Applies `severity` and `unchanged` to a sample."""
         full_fmse, most = sample["recipe"]["fmse"], math.inf
         if self.severity:
-            most = math.exp(random.uniform(math.log(self.severity[0]), math.log(self.severity[1])))
+            most = between(self.severity, random)
         if self.unchanged and random.random() < self.unchanged:
             most = 0.0
         if full_fmse <= most:
             return sample
-        composite, target = (sample[role].astype(np.float32) for role in ("composite", "target"))
         share = math.sqrt(most / full_fmse)
-        sample["composite"] = np.round(target + share * (composite - target)).astype(np.uint8)
+        sample["composite"] = blended(sample["target"], sample["composite"], share)
         fmse = _foreground_error(sample["composite"], sample["target"], sample["mask"])
         sample["recipe"] |= {"share": share, "fmse": fmse}
         return sample
@@ -152,8 +149,8 @@ class Synthesis(RandomSamples):
         return photo if self.size is None else resize_sample(photo, self.size)
 
     def _changed(
-        self, method: str, image: Picture, mask: Picture, index: int, random: np.random.Generator
-    ) -> tuple[Picture, dict[str, Any]]:
+        self, method: str, image: Pixels, mask: Pixels, index: int, random: np.random.Generator
+    ) -> tuple[Pixels, dict[str, Any]]:
         if method in TRANSFERS:
             other = int(random.integers(len(self.photos) - 1))
             other += other >= index
@@ -197,7 +194,7 @@ def _weights(methods: Any, photos: int) -> dict[str, float]:
     return {name: float(weight) for name, weight in weights.items() if weight}
 
 
-def _foreground_error(composite: Picture, target: Picture, mask: Picture) -> float:
+def _foreground_error(composite: Pixels, target: Pixels, mask: Pixels) -> float:
     inside = mask >= 128
     count = np.count_nonzero(inside)
     if not count:
@@ -209,7 +206,7 @@ def _foreground_error(composite: Picture, target: Picture, mask: Picture) -> flo
     return float(np.dot(flat, flat)) / (3 * count)
 
 
-def _fewer(photo: dict[str, Any]) -> tuple[Picture, Picture]:
+def _fewer(photo: dict[str, Any]) -> tuple[Pixels, Pixels]:
     """Returns evenly spaced pixels of a photograph and its mask; all pixels if none of these are inside."""
     image, mask = photo["target"], photo["mask"]
     step = max(1, min(mask.shape) // _REFERENCE)
@@ -217,7 +214,7 @@ def _fewer(photo: dict[str, Any]) -> tuple[Picture, Picture]:
     return (image[::step, ::step], fewer) if fewer.any() else (image, mask)
 
 
-class CopyPaste(Dataset):
+class PairComposites(Dataset):
     """Pairs of one scene, as for the training of GP-GAN: part of one image is pasted into the other, the target.
 
     Both are resized so that their smaller side is load_size, and cropped to crop_size x crop_size at a common random
@@ -237,7 +234,7 @@ class CopyPaste(Dataset):
 
     Example:
         >>> from pyharmony import data
-        >>> composites = data.CopyPaste(data.AlignedScenes("scenes").pairs(5), load_size=32, crop_size=32)
+        >>> composites = data.PairComposites(data.AlignedScenes("scenes").pairs(5), load_size=32, crop_size=32)
         >>> composites[0]["composite"].shape
         (32, 32, 3)
     """
@@ -278,7 +275,7 @@ class CopyPaste(Dataset):
         composite = np.where(mask[..., None] > 0, src, dst)
         return {"name": self.names[index], "composite": composite, "target": dst, "mask": mask}
 
-    def _cropped(self, image: Picture, place: npt.NDArray[np.float64]) -> Picture:
+    def _cropped(self, image: Pixels, place: npt.NDArray[np.float64]) -> Pixels:
         from PIL import Image
 
         height, width = image.shape[:2]
@@ -288,13 +285,13 @@ class CopyPaste(Dataset):
         top, left = (int(p * (n - self.crop_size + 1)) for p, n in zip(place, resized.shape[:2]))
         return np.ascontiguousarray(resized[top : top + self.crop_size, left : left + self.crop_size])
 
-    def _square(self) -> Picture:
+    def _square(self) -> Pixels:
         mask = np.zeros((self.crop_size, self.crop_size), np.uint8)
         start = (self.crop_size - self.side) // 2
         mask[start : start + self.side, start : start + self.side] = 255
         return mask
 
-    def _free(self, random: np.random.Generator) -> Picture:
+    def _free(self, random: np.random.Generator) -> Pixels:
         """Returns a union of ellipses inside a box of `side` pixels."""
         y, x = np.mgrid[: self.crop_size, : self.crop_size] + 0.5
         top, left = random.uniform(0, self.crop_size - self.side, 2)
@@ -312,3 +309,21 @@ class CopyPaste(Dataset):
         if not mask.any():
             mask[self.crop_size // 2, self.crop_size // 2] = 255
         return mask
+
+
+class CopyPaste(PairComposites):
+    """The old name of `PairComposites`, which this release still takes, with a warning.
+
+    `pyharmony.learn.augment.CopyPaste`, which pastes objects of a bank, is another class.
+
+    Example:
+        >>> from pyharmony import data
+        >>> issubclass(data.CopyPaste, data.PairComposites)
+        True
+    """
+
+    @functools.wraps(PairComposites.__init__)  # type: ignore[misc]  # it has the signature of the new class
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        other = "since augment.CopyPaste is another class; the next release does not take the old name"
+        warn(f"data.CopyPaste: it is called data.PairComposites now, {other}", DeprecationWarning)

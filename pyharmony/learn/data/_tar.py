@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import _checks
-from .. import io as files
-from ..errors import DataError, PyHarmonyError
-from ..io.folders import IMAGE_SUFFIXES
-from ..typing import ImageFormat, PathLike, Skip
+from ... import _checks
+from ... import io as files
+from ...errors import DataError, PyHarmonyError
+from ...io.folders import IMAGE_SUFFIXES
+from ...typing import ImageFormat, PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, in_chunks, load_samples
 from .tar_members import members

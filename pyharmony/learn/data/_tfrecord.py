@@ -1,8 +1,8 @@
 """Pairs in TFRecord files, the format of GP-GAN's data for TensorFlow.
 
 A file is a sequence of records: the length in 8 bytes, its checksum in 4, the data, its checksum. A record is a message
-of protocol buffers, tf.train.Example: a map from names to lists of bytes, floats or whole numbers. TensorFlow is not
-needed; the checksums are those of google-crc32c.
+of protocol buffers, tf.train.Example: a map from names to lists of bytes, floats or whole numbers, of which floats are
+not read. TensorFlow is not needed; the checksums are those of google-crc32c.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks, _install, _protobuf, _temporary
-from ..errors import ArgumentError, DataError, FileError, ShapeError
-from ..typing import PathLike, Skip
+from ... import _checks, _install, _protobuf, _temporary
+from ...errors import ArgumentError, DataError, FileError, ShapeError
+from ...typing import PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, in_chunks, load_samples
 from ._tar import encoded
@@ -113,7 +113,7 @@ class TFRecordPairs(Dataset):
             file.seek(offset)
             data = file.read(length + 4)
         where = f"{path}: record {number}"
-        if len(data) < length + 4 or struct.unpack("<I", data[length:])[0] != _masked_crc(data[:length]):
+        if data[length:] != _checksum(data[:length]):
             raise DataError(f"{where}: damaged: wrong checksum")
         try:
             features = example(data[:length])
@@ -271,7 +271,7 @@ def _write(file: Any, sound: Iterable[tuple[int, Sample]], features: dict[str, s
         values = {_NAME: str(sample.get("name", index)).encode()}
         data = _example({**values, **{key: encoded(sample[role], "png") for role, key in features.items()}})
         head = struct.pack("<Q", len(data))
-        file.write(head + struct.pack("<I", _masked_crc(head)) + data + struct.pack("<I", _masked_crc(data)))
+        file.write(head + _checksum(head) + data + _checksum(data))
 
 
 def _is_compressed(path: Path) -> bool:
@@ -280,7 +280,7 @@ def _is_compressed(path: Path) -> bool:
     if head[:2] == b"\x1f\x8b":
         return True
     is_zlib = len(head) > 1 and head[0] == 0x78 and (head[0] << 8 | head[1]) % 31 == 0
-    return is_zlib and (len(head) < 12 or struct.unpack("<I", head[8:])[0] != _masked_crc(head[:8]))
+    return is_zlib and head[8:] != _checksum(head[:8])
 
 
 def _temporary_file(owner: Any, number: int) -> Path:
@@ -318,7 +318,7 @@ def _records(path: Path, name: Path) -> Iterator[tuple[int, int, bytes]]:
         while offset < end:
             file.seek(offset)
             head = file.read(12 + _PEEK)
-            if len(head) < 12 or struct.unpack("<I", head[8:12])[0] != _masked_crc(head[:8]):
+            if head[8:12] != _checksum(head[:8]):
                 raise DataError(f"source: {name}: damaged at byte {offset}: invalid record header")
             length = struct.unpack("<Q", head[:8])[0]
             if offset + 16 + length > end:
@@ -343,14 +343,14 @@ def _name_in(start: bytes) -> str | None:
         return None
 
 
-def _masked_crc(data: bytes) -> int:
+def _checksum(data: bytes) -> bytes:
     """Returns CRC-32C, rotated by 15 bits and shifted by a constant, as TFRecord requires."""
     try:
         import google_crc32c
     except ModuleNotFoundError as error:
         raise ImportError(f"{error.name} is missing, TFRecord needs it: {_install.hint('tfrecord')}") from error
     crc = int(google_crc32c.value(data))
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def _size_in(features: dict[str, list[Any]], sources: dict[str, bytes]) -> tuple[int, int] | None:
@@ -362,30 +362,30 @@ def _size_in(features: dict[str, list[Any]], sources: dict[str, bytes]) -> tuple
 
 
 def example(data: bytes) -> dict[str, list[Any]]:
-    """Returns the features of a tf.train.Example: lists of bytes, floats or whole numbers by name.
+    """Returns the features of a tf.train.Example: lists of bytes or whole numbers by name; those of floats are empty.
 
     Raises:
         ValueError: data is not such a message.
     """
     feature_lists: dict[str, list[Any]] = {}
-    for number, features in _protobuf.fields(data):
-        for inner, entry in _protobuf.fields(features) if number == 1 else ():
-            if inner == 1:
-                parts = dict(_protobuf.fields(entry))
-                feature_lists[_bytes(parts.get(1, b"")).decode()] = _feature(parts.get(2, b""))
+    for features in _values(data):
+        for entry in _values(features):
+            parts = dict(_protobuf.fields(entry))
+            feature_lists[_bytes(parts.get(1, b"")).decode()] = _feature(parts.get(2, b""))
     return feature_lists
+
+
+def _values(message: bytes) -> list[Any]:
+    """Returns the values of the first field of a message, which may be repeated."""
+    return [value for number, value in _protobuf.fields(message) if number == 1]
 
 
 def _feature(data: bytes) -> list[Any]:
     values: list[Any] = []
     for kind, body in _protobuf.fields(data):
-        for number, value in _protobuf.fields(body):
-            if number != 1:
-                continue
+        for value in _values(body):
             if kind == 1:
                 values.append(_bytes(value))
-            elif kind == 2:
-                values += np.frombuffer(_bytes(value), "<f4").tolist()
             elif kind == 3:
                 values += [value] if isinstance(value, int) else _varints(value)
     return values

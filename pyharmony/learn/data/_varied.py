@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks, color
-from ..errors import UnusableSample
+from ... import _checks, color
+from ...errors import UnusableSample
 from ._dataset import Dataset, RandomSamples, Sample, image_of, numbers_with_masks
 
 #: The least and largest share of the photograph that a borrowed mask may cover.
-_COVERED = (0.02, 0.7)
+_MASK_SHARES = (0.02, 0.7)
 _TRIES = 8
 #: The strength of the noise that moves an outline, relative to a blurred mask of 0 to 1.
-_ROUGH = 0.15
+_OUTLINE_NOISE = 0.15
 
 
 class Varied(RandomSamples):
@@ -70,10 +70,6 @@ class Varied(RandomSamples):
         self._others = others or self._masked
         super().__init__(photos, self._masked, per_photo, seed)
 
-    def at_epoch(self, epoch: int) -> Varied:
-        """Returns the same photographs with other variations, which differ in every epoch."""
-        return self._at_epoch(epoch)
-
     def _load(self, index: int) -> Sample:
         random = self._random(index)
         shares = random.random(3)
@@ -103,9 +99,11 @@ class Varied(RandomSamples):
                 mask = mask[:, ::-1]
             height, width = shape
             resized = np.array(Image.fromarray(np.ascontiguousarray(mask)).resize((width, height)))
-            if _COVERED[0] <= np.count_nonzero(resized >= 128) / resized.size <= _COVERED[1]:
+            if _MASK_SHARES[0] <= np.count_nonzero(resized >= 128) / resized.size <= _MASK_SHARES[1]:
                 return resized
-        raise UnusableSample(f"{name}: no mask in {_TRIES} tries covers {_COVERED[0]:.0%} to {_COVERED[1]:.0%} of it")
+        raise UnusableSample(
+            f"{name}: no mask in {_TRIES} tries covers {_MASK_SHARES[0]:.0%} to {_MASK_SHARES[1]:.0%} of it"
+        )
 
 
 def reshaped_mask(mask: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -122,6 +120,6 @@ def reshaped_mask(mask: npt.NDArray[np.uint8], random: np.random.Generator) -> n
     noise = Image.fromarray(random.standard_normal((waves, waves)).astype(np.float32))
     smooth = np.asarray(noise.resize((width, height), Image.Resampling.BICUBIC))
     edge = 4 * blurred * (1 - blurred)
-    inside = blurred + _ROUGH * edge * smooth > random.uniform(0.2, 0.8)
+    inside = blurred + _OUTLINE_NOISE * edge * smooth > random.uniform(0.2, 0.8)
     share = np.count_nonzero(inside) / inside.size
-    return np.where(inside, np.uint8(255), np.uint8(0)) if _COVERED[0] <= share <= _COVERED[1] else mask
+    return np.where(inside, np.uint8(255), np.uint8(0)) if _MASK_SHARES[0] <= share <= _MASK_SHARES[1] else mask

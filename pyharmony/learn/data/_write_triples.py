@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import _checks
-from .. import io as files
-from ..errors import ArgumentError, DataError, PyHarmonyError
-from ..typing import PathLike, Skip
+from ... import _checks
+from ... import io as files
+from ...errors import ArgumentError, DataError, PyHarmonyError
+from ...typing import PathLike, Skip
 from . import _files
 from ._dataset import Dataset, Problem, Sample, error_text, in_order, results_in_order, sample_of
 from ._folders import RECIPES, Triples
@@ -70,8 +70,8 @@ def write_triples(
     and its score, if any. In the file name, path separators in the name are replaced by `_`.
 
     Args:
-        dataset: a `Dataset`, such as `Synthesis` and `CopyPaste`, or any sequence of samples with `composite`, `mask`
-            and `target`.
+        dataset: a `Dataset`, such as `Synthesis` and `PairComposites`, or any sequence of samples with `composite`,
+            `mask` and `target`.
         folder: the folder to write.
         format: the format of the images, 'png', or 'jpeg', which is lossy; masks are PNG.
         quality: 1 to 100, for JPEG.

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import DataError
+from ...errors import DataError
 from ._files import NamedBytes
 
 __all__ = ["Member", "members", "read_member"]
 
 _BLOCK = 512
 #: The largest number of bytes of a header that describes the next one; a path has at most 4096.
-_MOST_EXTENDED = 1 << 20
+_MAX_EXTENDED_HEADER = 1 << 20
 _REGULAR = (b"0", b"\0", b"7")
 _WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
 
@@ -127,8 +127,10 @@ def _decimal(text: str) -> int:
 
 
 def _extended(file: BinaryIO, at: int, size: int, length: int) -> bytes:
-    if not 0 <= size <= _MOST_EXTENDED or at + _BLOCK + size > length:
-        raise DataError(f"the header at byte {at} has {size} bytes of names and more, expected up to {_MOST_EXTENDED}")
+    if not 0 <= size <= _MAX_EXTENDED_HEADER or at + _BLOCK + size > length:
+        raise DataError(
+            f"the header at byte {at} has {size} bytes of names and more, expected up to {_MAX_EXTENDED_HEADER}"
+        )
     return file.read(size)
 
 
