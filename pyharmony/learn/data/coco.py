@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _arrays, _checks
-from .._arrays import NumpyArray
-from .._images.kinds import hard_mask
-from ..errors import ArgumentError, DataError, ShapeError
-from ..typing import PathLike
+from ... import _arrays, _checks
+from ..._arrays import NumpyArray
+from ..._images.kinds import hard_mask
+from ...errors import ArgumentError, DataError, ShapeError
+from ...typing import PathLike
 from . import _files
 from ._dataset import Dataset, Problem, Sample
 

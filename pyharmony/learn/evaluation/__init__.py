@@ -6,7 +6,7 @@ A method takes a composite [H, W, 3] and its mask [H, W], both uint8, and return
 
 from __future__ import annotations
 
-from .._public import publish
+from ..._public import publish
 from ._evaluate import Evaluation, Result, Summary, composed, evaluate, measure
 from ._methods import METHODS, harmonizer, judge
 from ._published import PUBLISHED, Published

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks, _reprs, metrics
+from ... import _checks, _reprs
+from ..._arrays import Pixels
+from ...errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, WeightsError
+from ...typing import Skip
+from .. import metrics
 from ..data import Dataset, Problem, resize_sample
 from ..data._dataset import error_text
-from ..errors import ArgumentError, DataError, DTypeError, PyHarmonyError, ShapeError, WeightsError
 from ..metrics import Interval
-from ..typing import Skip
-from ._methods import METHODS, Judge, Method, Picture
+from ._methods import METHODS, Judge, Method
 
 #: The method with which others are compared.
 BASELINE = "composite"
@@ -28,7 +30,7 @@ MEASURES = ("mse", "psnr", "fmse", "fpsnr", "ssim", "fssim", "seam_error")
 BINS = {"0-5 %": (0.0, 0.05), "5-15 %": (0.05, 0.15), "15-100 %": (0.15, 1.01)}
 
 
-def composed(output: npt.NDArray[Any], composite: Picture, mask: Picture) -> Picture:
+def composed(output: npt.NDArray[Any], composite: Pixels, mask: Pixels) -> Pixels:
     """Returns the image to measure for an output o, m o + (1 - m) c in uint8; where m is zero, the composite c.
 
     Args:
@@ -60,9 +62,9 @@ def composed(output: npt.NDArray[Any], composite: Picture, mask: Picture) -> Pic
 
 
 def measure(
-    output: npt.NDArray[Any], composite: Picture, target: Picture, mask: Picture
-) -> tuple[Picture, dict[str, float]]:
-    """Returns the result of `composed` for an output, and its metrics by `pyharmony.metrics.evaluate`.
+    output: npt.NDArray[Any], composite: Pixels, target: Pixels, mask: Pixels
+) -> tuple[Pixels, dict[str, float]]:
+    """Returns the result of `composed` for an output, and its metrics by `pyharmony.learn.metrics.evaluate`.
 
     Example:
         >>> from pyharmony import evaluation
@@ -99,7 +101,7 @@ class Result(_reprs.Line):
     index: int
     name: str
     sample: dict[str, Any]
-    pictures: dict[str, Picture]
+    pictures: dict[str, Pixels]
     scores: dict[str, dict[str, dict[str, float]]]
     maps: dict[str, dict[str, npt.NDArray[np.float32] | None]]
 
@@ -137,7 +139,7 @@ class Evaluation(_reprs.Line):
         methods: the names of the methods; the first is 'composite'.
         size: the sides of the images; None: their original sizes.
         rows: a row for each image and method: `name`, `subset`, `method`, `height`, `width`, `foreground`, the metrics
-            of `pyharmony.metrics.evaluate`, and the judges' scores as `judge_score`.
+            of `pyharmony.learn.metrics.evaluate`, and the judges' scores as `judge_score`.
         problems: the samples that could not be evaluated; they have no rows.
 
     Example:
@@ -205,7 +207,7 @@ def evaluate(
     Args:
         dataset: a data set whose samples have `composite`, `target` and `mask`, and may have `subset`.
         methods: the methods by name, such as those of `METHODS` and `harmonizer`; 'composite' is always added.
-        size: the side to which samples are resized first, by `pyharmony.data.resize_sample`; None: no resizing.
+        size: the side to which samples are resized first, by `pyharmony.learn.data.resize_sample`; None: no resizing.
         judges: the judges by name, as `judge` returns them.
         errors: 'raise', or 'skip' to skip samples that cannot be read or measured; see `Evaluation.problems`.
         on_result: called with the `Result` of each sample.
@@ -284,7 +286,7 @@ def _evaluate_sample(
     return rows, result
 
 
-def _add_scores(result: Result, method: str, image: Picture, judges: Mapping[str, Judge]) -> None:
+def _add_scores(result: Result, method: str, image: Pixels, judges: Mapping[str, Judge]) -> None:
     result.scores[method], result.maps[method] = {}, {}
     for judge, call in judges.items():
         scores, parts = call(result.sample["composite"], image, result.sample["mask"])

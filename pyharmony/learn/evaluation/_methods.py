@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks, harmonization
-from ..color.transfers import TRANSFERS
-from ..errors import PyHarmonyWarning
-from ..typing import Network, PathLike, TorchDevice
+from ... import _checks, harmonization
+from ..._arrays import Pixels
+from ...color.transfers import TRANSFERS
+from ...errors import PyHarmonyWarning
+from ...typing import Network, PathLike, TorchDevice
 
-Picture = npt.NDArray[np.uint8]
-Method = Callable[[Picture, Picture], npt.NDArray[Any]]
+Method = Callable[[Pixels, Pixels], npt.NDArray[Any]]
 """A function of a composite and its mask that returns an image in levels of 0 to 255."""
 
 
-Judge = Callable[[Picture, Picture, Picture], tuple[dict[str, float], npt.NDArray[np.float32] | None]]
+Judge = Callable[[Pixels, Pixels, Pixels], tuple[dict[str, float], npt.NDArray[np.float32] | None]]
 """A function of a composite, a result and the mask. It returns scores by name, higher for more realistic images, and
 the probabilities [h, w] that its parts are real; None if it does not score parts."""
 
 
 def _to_background(transfer: Callable[..., Any]) -> Method:
-    def method(composite: Picture, mask: Picture) -> npt.NDArray[Any]:
+    def method(composite: Pixels, mask: Pixels) -> npt.NDArray[Any]:
         output: npt.NDArray[Any] = transfer(composite, composite, mask, 255 - mask)
         return output
 
@@ -33,7 +33,7 @@ def _to_background(transfer: Callable[..., Any]) -> Method:
 
 
 def _harmonized(name: str) -> Method:
-    def method(composite: Picture, mask: Picture) -> npt.NDArray[Any]:
+    def method(composite: Pixels, mask: Pixels) -> npt.NDArray[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PyHarmonyWarning)  # the metrics show the effect of guards
             output: npt.NDArray[Any] = harmonization.harmonize(composite, mask, method=name)
@@ -64,7 +64,7 @@ def harmonizer(
     At other sizes its change is transferred by a colour map, as in `pyharmony.harmonize`, but unguarded.
 
     Args:
-        source: a harmonisation model of `pyharmony.models`, or any source for `pyharmony.models.load`.
+        source: a harmonisation model, or any source for `pyharmony.networks.models.load`.
         device: 'cpu' or 'cuda'; None: a CUDA device if available.
         batch_statistics: whether batch norms use mean and variance of each image instead of the running ones; the
             published test commands of DoveNet, BargainNet and pix2pix do so.
@@ -72,7 +72,7 @@ def harmonizer(
 
     Raises:
         ImportError: torch is missing.
-        WeightsError: see `pyharmony.models.load`.
+        WeightsError: see `pyharmony.networks.models.load`.
         ArgumentError: the model has another task, or has no batch norms and batch_statistics is True.
         DeviceError: there is no such device.
 
@@ -98,7 +98,7 @@ def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = No
     higher for more realistic images; the scores of different judges are not comparable.
 
     Args:
-        source: a model of `pyharmony.models`, or any source for `pyharmony.models.load`; including its discriminator.
+        source: a model, or any source for `pyharmony.networks.models.load`; including its discriminator.
         device: see `harmonizer`.
 
     Raises:
@@ -117,7 +117,7 @@ def judge(source: Network | PathLike | bytes, *, device: TorchDevice | None = No
 
 
 def _networks() -> Any:
-    from .. import models  # noqa: F401, first: if torch is missing its error says what to install
+    from ...networks import models  # noqa: F401, first: if torch is missing its error says what to install
     from . import networks
 
     return networks

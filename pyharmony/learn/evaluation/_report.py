@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks, _temporary
-from ..errors import DTypeError
+from ... import _checks, _temporary
+from ..._arrays import Pixels
+from ...errors import DTypeError
+from ...typing import PathLike
 from ..metrics import Interval
-from ..typing import PathLike
 from ._evaluate import Evaluation
-from ._methods import Picture, enlarged
+from ._methods import enlarged
 from ._published import PUBLISHED, SUBSETS, Published
 
 _TITLES = {
@@ -27,7 +28,7 @@ _TITLES = {
     "seam_error": "seam error",
 }
 #: The measures in a table of groups, where space is limited.
-_SHORT = ("mse", "psnr", "fmse")
+_GROUP_MEASURES = ("mse", "psnr", "fmse")
 #: The colours of the probabilities 0, 1/2 and 1.
 _COLOURS = np.array([[200, 30, 30], [245, 225, 150], [30, 90, 200]], np.float32)
 
@@ -78,7 +79,10 @@ def markdown(evaluation: Evaluation, *, published: bool = False) -> str:
     if len(every) > 1:
         rows = [[s.method, *(_interval(s.gains[key], key, "+") for key in measures)] for s in every[1:]]
         parts += ["## Differences to the composite\n", _table(heads, rows)]
-    parts += ["## Groups\n", f"{' / '.join(_TITLES[key] for key in _SHORT)}. Shares of the foreground in per cent.\n"]
+    parts += [
+        "## Groups\n",
+        f"{' / '.join(_TITLES[key] for key in _GROUP_MEASURES)}. Shares of the foreground in per cent.\n",
+    ]
     groups = {summary.group: summary.count for summary in evaluation.summaries}
     rows = [[method, *(_short(evaluation, method, group) for group in groups)] for method in evaluation.methods]
     parts.append(_table(["", *(f"{group} ({count:,})" for group, count in groups.items())], rows))
@@ -122,7 +126,7 @@ def _interval(x: Interval, key: str, sign: str) -> str:
 
 def _short(evaluation: Evaluation, method: str, group: str) -> str:
     means = next(s.means for s in evaluation.summaries if (s.method, s.group) == (method, group))
-    return " / ".join(f"{means[key].mean:.2f}" for key in _SHORT)
+    return " / ".join(f"{means[key].mean:.2f}" for key in _GROUP_MEASURES)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -130,7 +134,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines) + "\n"
 
 
-def heat_map(parts: npt.NDArray[Any], picture: Picture) -> Picture:
+def heat_map(parts: npt.NDArray[Any], picture: Pixels) -> Pixels:
     """Returns an image overlaid with probabilities of parts: red for looking pasted (0), blue for real (1).
 
     Args:

@@ -8,23 +8,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .. import models
+from ..._arrays import Pixels
+from ...errors import ArgumentError, MaskError
+from ...harmonization.networks import Care, answer_of, scene_of
+from ...networks import models
+from ...networks.models import Model
+from ...networks.models.calls import reporting_single_values, with_batch_statistics
 from ..data import resize_sample
-from ..errors import ArgumentError, MaskError
-from ..harmonization.networks import Care, answer_of, scene_of
-from ..models import Model
-from ..models.calls import reporting_single_values, with_batch_statistics
 from ..scoring.networks import HARMONY, harmony, levels, loaded, realism, tensors_of
 
 __all__ = ["Harmonizer", "Verdict", "loaded"]
 
-Picture = npt.NDArray[np.uint8]
 
 _JUDGES = ("bargainnet", "dovenet", "dovenet_lite", "pix2pix", "pix2pix_selfie", "realism_cnn", "style_encoder")
 
 
 class Harmonizer:
-    """A network as a method, see `pyharmony.evaluation.harmonizer`."""
+    """A network as a method, see `pyharmony.learn.evaluation.harmonizer`."""
 
     def __init__(self, model: Model, batch_statistics: bool = False, size: int | None = None) -> None:
         if model.task != "harmonize":
@@ -34,14 +34,15 @@ class Harmonizer:
         self.model, self.side = with_batch_statistics(model) if batch_statistics else model, size or model.size
 
     @torch.no_grad()
-    def __call__(self, composite: Picture, mask: Picture) -> npt.NDArray[Any]:
+    def __call__(self, composite: Pixels, mask: Pixels) -> npt.NDArray[Any]:
         side = self.side
         if composite.shape[:2] != (side, side):
             scene = scene_of(composite, mask, None, (side, side))
             if not scene.mask.any():
                 raise MaskError(f"mask: empty at {side} x {side} pixels")
             whole = composite.astype(np.float32) / np.float32(255)
-            carried: npt.NDArray[Any] = answer_of(self.model, scene, Care.ALL).map.apply(whole, mask) * np.float32(255)
+            color_map = answer_of(self.model, scene, Care.UNGUARDED).map
+            carried: npt.NDArray[Any] = color_map.apply(whole, mask) * np.float32(255)
             return carried
         small = resize_sample({"composite": composite, "mask": mask}, side)
         image, m = tensors_of(self.model, [small["composite"]], small["mask"])
@@ -50,7 +51,7 @@ class Harmonizer:
 
 
 class Verdict:
-    """A network as a judge, see `pyharmony.evaluation.judge`."""
+    """A network as a judge, see `pyharmony.learn.evaluation.judge`."""
 
     def __init__(self, model: Model) -> None:
         if model.name not in _JUDGES:
@@ -60,7 +61,7 @@ class Verdict:
 
     @torch.no_grad()
     def __call__(
-        self, composite: Picture, output: Picture, mask: Picture
+        self, composite: Pixels, output: Pixels, mask: Pixels
     ) -> tuple[dict[str, float], npt.NDArray[np.float32] | None]:
         if self.model.name == "realism_cnn":
             return {"realism": realism(self.model, output, mask)}, None

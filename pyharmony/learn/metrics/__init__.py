@@ -7,7 +7,7 @@ is bool, uint8 or uint16 scaled by its range, or floats in [0, 1]; a pixel that 
 
 from __future__ import annotations
 
-from .._public import publish
+from ..._public import publish
 from ._bootstrap import Interval, bootstrap, summarize
 from ._pictures import evaluate, fmse, fpsnr, fssim, mse, psnr, ssim
 from ._seam import seam_error

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import _checks
-from .._arrays import NumpyArray
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ... import _checks
+from ..._arrays import NumpyArray
+from ...errors import ArgumentError, DTypeError, ShapeError
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Interval:
         low, high: the bounds of the interval.
 
     Example:
-        >>> from pyharmony.metrics import Interval
+        >>> from pyharmony.learn.metrics import Interval
         >>> Interval(mean=2.5, low=2.0, high=3.0).low
         2.0
     """

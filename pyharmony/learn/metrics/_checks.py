@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import _arrays, _checks
-from .._arrays import NumpyArray, is_torch
-from .._images.kinds import checked_image, checked_mask, in_colours
-from ..errors import MaskError, ShapeError
-from ..typing import ImageLike, MaskLike
+from ... import _arrays, _checks
+from ..._arrays import NumpyArray, is_torch
+from ..._images.kinds import checked_image, checked_mask, in_colours
+from ...errors import MaskError, ShapeError
+from ...typing import ImageLike, MaskLike
 
 #: The value of white in the unit of all metrics.
 RANGE = 255.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from .._arrays import NumpyArray
-from ..errors import ShapeError
-from ..ops.similarity import similarity, squared_errors
-from ..typing import ImageLike, MaskLike
+from ..._arrays import NumpyArray
+from ...errors import ShapeError
+from ...ops.similarity import similarity, squared_errors
+from ...typing import ImageLike, MaskLike
 from . import _checks
 from ._checks import RANGE
 from ._seam import excess
@@ -139,7 +139,7 @@ def evaluate(output: ImageLike, target: ImageLike, mask: MaskLike) -> dict[str, 
         mask: the mask of the object to be changed, see `fmse`.
 
     Returns:
-        'mse', 'psnr', 'ssim', 'fmse', 'fpsnr', 'fssim', 'seam_error' (`pyharmony.metrics.seam_error` with target as
+        'mse', 'psnr', 'ssim', 'fmse', 'fpsnr', 'fssim', 'seam_error' (`metrics.seam_error` with target as
         both src and dst) and 'foreground', the share of the image that is inside the mask.
 
     Raises:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._arrays import NumpyArray
-from ..typing import ImageLike, MaskLike
+from ..._arrays import NumpyArray
+from ...typing import ImageLike, MaskLike
 from . import _checks
 
 #: The sides of the squares that are compared across the contour, in pixels.
@@ -15,7 +15,7 @@ SIZES = (1, 3, 5)
 REACH = 2 * max(SIZES)
 
 #: The number of the contour's pixels that are processed at once, which bounds the memory.
-AT_ONCE = 8192
+PIXELS_PER_BLOCK = 8192
 
 
 def seam_error(output: ImageLike, src: ImageLike, dst: ImageLike, mask: MaskLike) -> float:
@@ -35,13 +35,13 @@ def seam_error(output: ImageLike, src: ImageLike, dst: ImageLike, mask: MaskLike
     s levels between two constant images has s, and a line of s levels, one pixel on either side, 23 s / 45.
 
     Args:
-        output: the image to measure, of any kind, see `pyharmony.metrics.mse`.
+        output: the image to measure, of any kind, see `pyharmony.learn.metrics.mse`.
         src, dst: the images from which it was composed, on the same frame, of the same shape and dtype. For a
             harmonised image both are its target.
-        mask: see `pyharmony.metrics.fmse`; it may be empty.
+        mask: see `pyharmony.learn.metrics.fmse`; it may be empty.
 
     Raises:
-        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.metrics.fmse`.
+        ShapeError, DTypeError, MaskError, ArgumentError: see `pyharmony.learn.metrics.fmse`.
 
     Example:
         >>> from pyharmony import metrics
@@ -71,8 +71,8 @@ def excess(output: NumpyArray, sources: list[NumpyArray], mask: NumpyArray) -> f
     sums = [_sums(image, top, left, bottom, right) for image in (output, *sources)]
     total = 0.0
     for axis, (y, x), w in edges:
-        for start in range(0, w.size, AT_ONCE):
-            part = slice(start, start + AT_ONCE)
+        for start in range(0, w.size, PIXELS_PER_BLOCK):
+            part = slice(start, start + PIXELS_PER_BLOCK)
             for size in SIZES:
                 terms = [_step_and_ridge(s, axis, y[part] - top, x[part] - left, size) for s in sums]
                 beyond = terms[0] - np.maximum.reduce(terms[1:])

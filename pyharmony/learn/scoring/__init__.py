@@ -8,11 +8,11 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from .. import _checks
-from .._images.levels import image_levels, mask_levels
-from .._public import publish
-from ..errors import ArgumentError
-from ..typing import ImageLike, MaskLike, Network, PathLike, TorchDevice
+from ... import _checks
+from ..._images.levels import image_levels, mask_levels
+from ..._public import publish
+from ...errors import ArgumentError
+from ...typing import ImageLike, MaskLike, Network, PathLike, TorchDevice
 
 __all__ = ["harmony_score", "realism_score"]
 
@@ -42,7 +42,7 @@ def realism_score(
             or a `pyharmony.io.Picture`, which is converted to sRGB. Alpha is ignored.
         mask: the mask of the inserted object, if known: [H, W], bool, uint8 or uint16 scaled by its range, or floats in
             [0, 1]; or a file or `Picture`, like image. One half or more is inside. None: unknown, or none.
-        model: a `realism_cnn` of `pyharmony.models`, or an argument of `pyharmony.models.load`; None: the weights that
+        model: a `realism_cnn`, or an argument of `pyharmony.networks.models.load`; None: the weights that
             come with pyharmony.
         device: 'cpu' or 'cuda'; None: a GPU if there is one.
 
@@ -54,7 +54,7 @@ def realism_score(
         MaskError: the mask has values outside of its range, or is empty at the network's size.
         ArgumentError: image contains NaN or infinities; model is not a `realism_cnn`.
         DecodeError: a file is not an image.
-        WeightsError: the weights cannot be loaded, see `pyharmony.models.load`.
+        WeightsError: the weights cannot be loaded, see `pyharmony.networks.models.load`.
         DeviceError: there is no such device.
         ImportError: torch is not installed.
 
@@ -68,7 +68,7 @@ def realism_score(
     inside = None if mask is None else mask_levels(mask, *levels.shape[:2])
     if device is not None:
         _checks.one_of(device, "device", ("cpu", "cuda"))
-    from .. import models
+    from ...networks import models
     from . import networks
 
     network = _shipped(_REALISM, device) if model is None else networks.loaded(model, device, "model")
@@ -98,8 +98,8 @@ def harmony_score(
         image: see `realism_score`.
         mask: the mask of the object, see `realism_score`. Values of at least one half are the object, all others the
             background.
-        weights: a network of `pyharmony.models` that harmonises, a `style_encoder` of kind 'code' or a `bargainnet`,
-            or an argument of `pyharmony.models.load`; None: `colorgrid`, which comes with pyharmony.
+        weights: a model that harmonises, a `style_encoder` of kind 'code' or a `bargainnet`,
+            or an argument of `pyharmony.networks.models.load`; None: `colorgrid`, which comes with pyharmony.
         device: 'cpu' or 'cuda'; None: a GPU if there is one.
 
     Returns:
@@ -123,7 +123,7 @@ def harmony_score(
     inside = mask_levels(mask, *levels.shape[:2])
     if device is not None:
         _checks.one_of(device, "device", ("cpu", "cuda"))
-    from .. import models
+    from ...networks import models
     from . import networks
 
     network = _shipped(_HARMONY, device) if weights is None else networks.loaded(weights, device, "weights")
@@ -137,7 +137,7 @@ def harmony_score(
 
 @functools.lru_cache(4)
 def _shipped(name: str, device: str | None) -> Any:
-    from .. import models  # noqa: F401, first: it reports a missing torch, with the command that installs it
+    from ...networks import models  # noqa: F401, first: it reports a missing torch, with the command that installs it
     from . import networks
 
     return networks.loaded(name, device)

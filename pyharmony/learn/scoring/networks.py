@@ -9,17 +9,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .. import models
-from .._header import named
+from ..._arrays import Pixels
+from ..._header import named
+from ...errors import DeviceError, MaskError
+from ...harmonization.networks import Care, answer_of, mean_change, scene_of
+from ...networks import models
+from ...networks.models import Model
+from ...networks.models.style_encoder import reached_mask
 from ..data import resize_sample
-from ..errors import DeviceError, MaskError
-from ..harmonization.networks import Care, answer_of, mean_change, scene_of
-from ..models import Model
-from ..models.style_encoder import reached_mask
 
 __all__ = ["HARMONY", "harmony", "levels", "loaded", "realism", "tensors_of"]
 
-Picture = npt.NDArray[np.uint8]
 
 #: The networks that encode regions, whose codes are compared for the score.
 HARMONY = ("bargainnet", "style_encoder")
@@ -46,7 +46,7 @@ def levels(x: Tensor, low: float) -> npt.NDArray[np.float32]:
 
 
 @torch.no_grad()
-def realism(model: Model, image: Picture, mask: Picture | None) -> float:
+def realism(model: Model, image: Pixels, mask: Pixels | None) -> float:
     """Returns the score of a `realism_cnn` for an image [H, W, 3], with or without the mask [H, W] of its object."""
     sample = {"target": image} if mask is None else {"target": image, "mask": mask}
     small = resize_sample(sample, model.config.size)
@@ -57,7 +57,7 @@ def realism(model: Model, image: Picture, mask: Picture | None) -> float:
 
 
 @torch.no_grad()
-def harmony(model: Any, image: Picture, mask: Picture) -> float:
+def harmony(model: Any, image: Pixels, mask: Pixels) -> float:
     """Returns the score for an image [H, W, 3] with an object's mask [H, W], by a network of `HARMONY` or one that
     harmonises."""
     side = model.size
@@ -66,7 +66,7 @@ def harmony(model: Any, image: Picture, mask: Picture) -> float:
         for weight, name in ((scene.mask, "empty"), (1 - scene.mask, "full")):
             if not weight.any():
                 raise MaskError(f"mask: {name} at {side} x {side} pixels")
-        change = mean_change(scene, answer_of(model, scene, Care.ALL).map.apply(scene.image))
+        change = mean_change(scene, answer_of(model, scene, Care.UNGUARDED).map.apply(scene.image))
         return float(0.5 ** (change / _HALF))
     small = resize_sample({"target": image, "mask": mask}, side)
     tensor, inside = tensors_of(model, [small["target"]], small["mask"])
@@ -76,7 +76,7 @@ def harmony(model: Any, image: Picture, mask: Picture) -> float:
     return float(model.harmony(tensor, inside))
 
 
-def tensors_of(model: Model, images: list[Picture], mask: Picture) -> list[Tensor]:
+def tensors_of(model: Model, images: list[Pixels], mask: Pixels) -> list[Tensor]:
     """Returns images [H, W, 3], converted to the model's range, and a mask [H, W], each as a batch of one."""
     device = next(model.parameters()).device
     tensors = [torch.tensor(np.ascontiguousarray(x), device=device).float() / 255 for x in (*images, mask)]
