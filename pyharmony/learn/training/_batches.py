@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from ..._arrays import Box, Pixels
+from ...errors import ArgumentError, DataError, PyHarmonyError, UnusableSample
 from ..data import Dataset
-from ..errors import ArgumentError, DataError, PyHarmonyError, UnusableSample
 from ._samples import unreadable
 
 _LOG = logging.getLogger(__name__)
@@ -25,14 +25,11 @@ _TRIES = 20
 #: The number of batches whose samples stay in memory when samples are repeated.
 WINDOW = 8
 
-Picture = npt.NDArray[np.uint8]
-Box = tuple[int, int, int, int]
 
-
-def resized(image: Picture, size: int, box: Box | None = None) -> Picture:
+def resized(image: Pixels, size: int, box: Box | None = None) -> Pixels:
     """Returns the box (left, top, right, bottom) of an image, or the whole image, resized to size x size.
 
-    The filters are those of `pyharmony.data.resize_sample`: that of masks for a plane [H, W].
+    The filters are those of `pyharmony.learn.data.resize_sample`: that of masks for a plane [H, W].
     """
     if image.shape[:2] == (size, size) and box is None:
         return image
@@ -194,7 +191,7 @@ def batches(
     pin: bool = False,
 ) -> Iterator[dict[str, Tensor]]:
     """Yields the batches of these samples; each worker process reads `ahead` batches in advance."""
-    if not workers:
+    if not workers or not batch_indices:  # a run that goes on from the end of an epoch has no batch left in it
         for indices in batch_indices:
             yield stacked([prepared[i] for i in indices])
         return

@@ -25,8 +25,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from .. import _temporary, models
-from ..errors import ArgumentError, FileError, WeightsError
+from ... import _temporary
+from ...errors import ArgumentError, FileError, WeightsError
+from ...networks import models
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = 2

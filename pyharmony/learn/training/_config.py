@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import _checks
-from .._catalogue import hint
-from ..errors import ArgumentError, DTypeError
+from ... import _checks
+from ..._catalogue import hint
+from ...errors import ArgumentError, DTypeError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,11 +31,11 @@ class DataConfig:
     """The table `[data]`: the samples that a run trains on.
 
     Attributes:
-        root: a folder or file that `pyharmony.data.open_dataset` opens, or several, which are concatenated.
+        root: a folder or file that `pyharmony.learn.data.open_dataset` opens, or several, which are concatenated.
         kind: the layout of root, a `kind` of `open_dataset`; '': detected from its files.
         annotations: the COCO JSON file that describes the photographs in root; '': none.
         features: the names of the TFRecord features for 'composite', 'target' and 'mask'; empty: the known names.
-        category, min_share, max_share: the selection of COCO photographs, see `pyharmony.data.CocoPeople`.
+        category, min_share, max_share: the selection of COCO photographs, see `pyharmony.learn.data.CocoPeople`.
         boxes: the file with the boxes of aligned scenes; '': none.
         split: the split of a data set with predefined splits, usually 'train'; '': all of it.
         validation: a separate folder, or the share of the samples used for validation, chosen by their names.
@@ -48,17 +48,17 @@ class DataConfig:
         crop: the largest share of a side that a random crop removes; 0: no crop.
         pairs: the number of pairs of aligned scenes drawn per epoch.
         flip: whether each image is mirrored with probability 0.5.
-        methods: the methods that make composites from photographs: names of `pyharmony.data.METHODS` with weights;
-            empty: the default of `pyharmony.data.Synthesis`.
-        retouched, inverted, borrowed, reshaped: shares of photographs to augment, see `pyharmony.data.Varied`; if any
+        methods: the methods that make composites from photographs: names of `data.METHODS` with weights;
+            empty: the default of `pyharmony.learn.data.Synthesis`.
+        retouched, inverted, borrowed, reshaped: shares of photographs to augment, see `data.Varied`; if any
             is above 0, photographs without a mask are accepted.
-        severity: the range of the severity of synthetic composites, see `pyharmony.data.Synthesis`; empty: as the
+        severity: the range of the severity of synthetic composites, see `pyharmony.learn.data.Synthesis`; empty: as the
             methods produce them.
         unchanged: the share of synthetic training composites that are the unchanged photograph.
         scene: for a segmentation network, the side to which photographs are resized before crops of `size`; 0: twice
             `size`.
         pasted, seamless, nearer, worn, crowded: for such a network, shares of the scenes, see
-            `pyharmony.data.Pasted`.
+            `pyharmony.learn.data.Pasted`.
         persons: the categories of a manifest whose masks are masks of a person.
         empty: the categories of photographs without people.
         per_photo: the number of composites per photograph in an epoch; at most 8 per validation photograph.
@@ -157,7 +157,7 @@ class RunConfig:
     Attributes:
         seed: the seed of initial weights, sample order, augmentation and dropout.
         start: the weights that a new run starts from: a path, or the name of bundled weights. The network gets their
-            settings, or may be wider if its class supports it (see `pyharmony.models.Model.start_from`). '': random
+            settings, or may be wider if its class supports it (see `models.Model.start_from`). '': random
             weights.
         batch: the number of samples per step and process.
         accumulate: the number of batches whose gradients are averaged for one update.
@@ -206,7 +206,7 @@ FIGURES = {
 #: The available loggers, see `RunConfig`.
 LOGGERS = ("tensorboard", "csv", "wandb")
 #: The smallest accepted values of settings.
-_LEAST = {
+_MIN_SETTINGS = {
     "data.size": 8,
     **dict.fromkeys(("data.pairs", "data.per_photo", "data.repeats"), 1),
     **dict.fromkeys(("data.workers", "data.limit", "data.scene", "data.largest_bad"), 0),
@@ -254,7 +254,7 @@ class TrainConfig:
 
     Attributes:
         model: `name`, optionally `preset`, and settings of the model.
-        step: optionally `preset`, and settings of the model's step, see `pyharmony.training.steps`.
+        step: optionally `preset`, and settings of the model's step, see `pyharmony.learn.training.steps`.
         extractor: for a step that uses one: `weights`, a file, or `name`, optionally `preset`, and settings.
         data, schedule, run: the other tables, see their classes.
     """
@@ -271,7 +271,7 @@ class TrainConfig:
         if not isinstance(name, str):
             text = "missing" if name is None else repr(name)
             raise ArgumentError(f"model.name: {text}, expected a model of `pyharmony models list`")
-        for key, low in _LEAST.items():
+        for key, low in _MIN_SETTINGS.items():
             if not low <= self.value(key) < math.inf:
                 finite = " and finite" if self.value(key) == math.inf else ""
                 raise ArgumentError(f"{key}: {self.value(key)!r}, expected {low} or more{finite}")
@@ -430,7 +430,7 @@ _PATHS = ("root", "annotations", "boxes", "validation_annotations", "validation_
 
 
 #: The settings of [run] and [schedule] that affect the result of a run of a given length.
-_DECISIVE = {
+_RESULT_SETTINGS = {
     "run": ("seed", "batch", "accumulate", "ema", "best_by"),
     "schedule": ("shape", "drop_factor", "patience"),
 }
@@ -443,7 +443,7 @@ def digest(config: TrainConfig) -> str:
     """
     tables = config.as_dict()
     settled = {name: tables[name] for name in ("model", "step", "extractor", "data")}
-    settled |= {table: {key: tables[table][key] for key in keys} for table, keys in _DECISIVE.items()}
+    settled |= {table: {key: tables[table][key] for key in keys} for table, keys in _RESULT_SETTINGS.items()}
     for name in ("workers", "largest_bad", "enlarge", *_PATHS):
         settled["data"].pop(name)
     if isinstance(config.data.validation, str):
@@ -459,7 +459,7 @@ def differences(before: str, config: TrainConfig) -> str:
     """
     defaults = json.loads(digest(TrainConfig(model=config.model, schedule=ScheduleConfig(steps=1))))
     first, second = json.loads(before), json.loads(digest(config))
-    for table in ("data", *_DECISIVE):
+    for table in ("data", *_RESULT_SETTINGS):
         first[table] = {**defaults[table], **first.get(table, {})}
     changes = [
         f"{table}.{key} was {first.get(table, {}).get(key)!r} and is {second[table].get(key)!r}"

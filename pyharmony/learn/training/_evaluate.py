@@ -9,34 +9,33 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..._arrays import Pixels
+from ...errors import ShapeError
+from ...networks.models import Model
+from ...networks.models.calls import evaluating
+from ...networks.models.clicks import prompt_of
+from ...ops.distance import distance_inside
 from .. import evaluation, metrics
-from ..errors import ShapeError
-from ..models import Model
-from ..models.calls import evaluating
-from ..models.clicks import prompt_of
-from ..ops.distance import distance_inside
 from ..scoring.networks import levels
 from ._batches import TensorSamples, stacked
 from ._config import FIGURES, check_name
 from .steps import Step
 from .steps.clicks import region_iou
 
-Pixels = npt.NDArray[np.uint8]
 #: The mean metrics over some samples, and a sheet of some of them.
 Measured = tuple[dict[str, float], Pixels]
 
-_SHOWN = 8
+_SHEET_ROWS = 8
 #: The result for an empty set.
-_NOTHING: Measured = ({}, np.zeros((1, 1, 3), np.uint8))
+_EMPTY_RESULT: Measured = ({}, np.zeros((1, 1, 3), np.uint8))
 _BATCH = 8
 #: The largest number of evaluation batches on which the losses are computed as well.
 _MEASURED = 32
 #: The metrics for which larger is better.
-_LARGER = frozenset(("psnr", "ssim", "fpsnr", "fssim", "gain", "auc", "iou", "best"))
+_INCREASING_METRICS = frozenset(("psnr", "ssim", "fpsnr", "fssim", "gain", "auc", "iou", "best"))
 
 
 def better(model: Model, figures: dict[str, float], best: dict[str, float], by: str = "") -> bool:
@@ -51,7 +50,7 @@ def better(model: Model, figures: dict[str, float], best: dict[str, float], by: 
         name = "mse"
     if name not in best:
         return True
-    return figures[name] > best[name] if name in _LARGER else figures[name] < best[name]
+    return figures[name] > best[name] if name in _INCREASING_METRICS else figures[name] < best[name]
 
 
 class LossMeter:
@@ -85,7 +84,7 @@ class LossMeter:
 def evaluate(model: Model, prepared: TensorSamples, loss_meter: LossMeter | None = None) -> Measured:
     """Returns the mean metrics over the samples, and a sheet of some of them; passes each batch to `loss_meter`.
 
-    A harmoniser's output is inserted into the composite by the mask before comparison, as in `pyharmony.evaluation`;
+    A harmoniser's output is inserted into the composite by the mask before comparison, as in `evaluation`;
     `gain` is its PSNR minus that of the composite. The output of a blending network is compared unchanged: `mse`,
     `psnr`, and for samples with a mask `seam_error` along its contour and `color_error`, the mean absolute difference
     of the mean colours inside it, averaged over channels; both in 8-bit levels. Segmentation is measured for one click
@@ -123,7 +122,7 @@ def _measure_images(model: Model, prepared: TensorSamples, loss_meter: LossMeter
         target = _bytes(batch["target"], low)
         image = batch.get("composite", batch.get("image"))
         if image is None:  # images generated from noise have no target
-            return _NOTHING
+            return _EMPTY_RESULT
         mask = batch.get("mask")
         blends = model.task == "blend"
         output = levels(model.predict(image, None if blends else mask), low)
@@ -144,7 +143,7 @@ def _measure_images(model: Model, prepared: TensorSamples, loss_meter: LossMeter
                 masks = [] if inside is None else [inside[i][..., None].repeat(3, 2)]
                 sheet_rows.append([small, *masks, pixels, target[i]])
     if not rows:
-        return _NOTHING
+        return _EMPTY_RESULT
     columns = max(map(len, sheet_rows))
     for images in sheet_rows:
         if len(images) < columns:  # some samples have no mask
@@ -171,7 +170,7 @@ def _measure_scores(model: Any, prepared: TensorSamples, loss_meter: LossMeter |
         pasted.append(score(batch["composite"], mask).cpu())
         sheet_rows += list(np.concatenate([_bytes(batch[key][shown], prepared.low) for key in (role, "composite")], 2))
     if not real:
-        return _NOTHING
+        return _EMPTY_RESULT
     return {"auc": area_under_curve(torch.cat(real), torch.cat(pasted))}, np.concatenate(sheet_rows)
 
 
@@ -193,13 +192,13 @@ def _measure_masks(model: Any, prepared: TensorSamples, loss_meter: LossMeter | 
             rows = [image[one], *(x[None].expand(3, -1, -1).float() for x in (best_masks[one], mask[one, 0]))]
             sheet.append(np.concatenate(list(_bytes(torch.stack(rows), 0.0)), 1))
     if not ious["iou"]:
-        return _NOTHING
+        return _EMPTY_RESULT
     return {name: float(torch.cat(values).mean()) for name, values in ious.items()}, np.concatenate(sheet)
 
 
 def on_sheet(count: int) -> set[int]:
     """Returns the samples on the sheet, evenly spread because neighbours may be of the same photograph."""
-    return {i * count // _SHOWN for i in range(_SHOWN)}
+    return {i * count // _SHEET_ROWS for i in range(_SHEET_ROWS)}
 
 
 def area_under_curve(higher: Tensor, lower: Tensor) -> float:

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _install, _temporary
-from ..models import Model
+from ... import _install, _temporary
+from ...networks.models import Model
 from ._config import TrainConfig
 
 _LOG = logging.getLogger(__name__)

@@ -22,12 +22,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import _install, models
-from .._header import named
-from .._warnings import warn
+from ... import _install
+from ..._header import named
+from ..._warnings import warn
+from ...errors import ArgumentError, DeviceError, ShapeError, WeightsError
+from ...networks import models
+from ...networks.models import Adversarial, Model
 from ..data import Crops, Dataset, Pasted, Subset, Synthesis
-from ..errors import ArgumentError, DeviceError, ShapeError, WeightsError
-from ..models import Adversarial, Model
 from . import _checkpoint, precision, steps
 from ._batches import TensorSamples, UsableSamples, order, repeated
 from ._callbacks import Callbacks
@@ -46,7 +47,7 @@ _UNTIMED = 2  # the number of warm-up steps of a plan, not timed
 _TIMED = 8  # the largest number of steps of a plan that are timed
 _TIMED_SECONDS = 20.0  # a plan stops after this many seconds
 #: The largest number of unreadable samples named in the final warning.
-_NAMED = 10
+_MAX_NAMED_SAMPLES = 10
 #: The attributes of a run that its checkpoints contain under their names; earlier versions lacked some.
 _STATE = ("epoch", "position", "seconds", "best", "figures", "replaced", "bad", "stale", "plateaus")
 
@@ -410,7 +411,7 @@ class Run:
         if short and self.processes.first:
             warn(short)
         if self.bad and self.processes.first:
-            some = list(self.bad)[:_NAMED]
+            some = list(self.bad)[:_MAX_NAMED_SAMPLES]
             more = f" and {len(self.bad) - len(some):,} others" if len(self.bad) > len(some) else ""
             warn(f"{len(self.bad):,} samples could not be read and were left out: {', '.join(some)}{more}")
         if self.replaced and self.processes.first:
