@@ -1,4 +1,4 @@
-"""Training of the networks of `pyharmony.models`.
+"""Training of the networks of `pyharmony.networks.models`.
 
 `train` runs a whole training, from a configuration to the weights, and needs the extra `train`.
 `steps` contains the optimisation step of each network and needs only torch. Configurations and recipes need neither.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .. import _checks
-from .._public import publish
+from ... import _checks
+from ..._public import publish
 from ._callbacks import Callback
 from ._config import (
     DataConfig,

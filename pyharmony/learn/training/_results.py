@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..models import Model
+    from ...networks.models import Model
 
 
 @dataclass(frozen=True)

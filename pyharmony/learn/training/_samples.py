@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import _catalogue, data
-from ..errors import (
+from ... import _catalogue
+from ...errors import (
     ArgumentError,
     DataError,
     DeviceError,
@@ -23,13 +23,14 @@ from ..errors import (
     PyHarmonyError,
     UnusableSample,
 )
+from .. import data
 from ._config import TrainConfig, config_of, in_table
 
 _LOG = logging.getLogger(__name__)
 #: The number of images of a folder that are inspected for their size.
-_LOOKED_AT = 16
+_INSPECTED_IMAGES = 16
 #: The largest number of composites of each validation photograph.
-_HELD_BACK = 8
+_MAX_VALIDATION_PER_PHOTO = 8
 
 
 def unreadable(error: Exception) -> bool:
@@ -67,7 +68,7 @@ def held_back(run: str | os.PathLike[str], *, size: int | str | None = None) -> 
 
     Args:
         run: the folder of a run.
-        size: the size of composites made from photographs, see `pyharmony.data.Synthesis`; None: the size of the
+        size: the size of composites made from photographs, see `pyharmony.learn.data.Synthesis`; None: the size of the
             photographs; 'run': the composites on which the run itself was evaluated, at `size_of` the run. Ignored for
             a segmentation network, whose samples are photographs with masks at that size, and for super-resolution,
             whose samples are squares of that size.
@@ -135,7 +136,9 @@ def _details(dataset: data.Dataset, config: TrainConfig, side: int) -> data.Data
     settings, seed = config.data, 2 * config.run.seed + side
     if not side:
         return data.Crops(dataset, size=_composite_size(config), per_photo=settings.per_photo, seed=seed)
-    squares = data.Crops(dataset, size=settings.size, per_photo=min(settings.per_photo, _HELD_BACK), seed=seed)
+    squares = data.Crops(
+        dataset, size=settings.size, per_photo=min(settings.per_photo, _MAX_VALIDATION_PER_PHOTO), seed=seed
+    )
     return data.Cached(squares)
 
 
@@ -258,7 +261,7 @@ def _check_sizes(dataset: data.Dataset, root: str, config: TrainConfig) -> None:
     Single small photographs, or images smaller in one side, are accepted.
     """
     size, sides, large = config.data.size, list[tuple[int, int]](), 0
-    count = min(len(dataset), _LOOKED_AT)
+    count = min(len(dataset), _INSPECTED_IMAGES)
     for index in range(count):
         try:
             sample = dataset[index]
@@ -293,7 +296,7 @@ def _composites(
         return dataset
     if "src" in first and "dst" in first:
         side_of_scene = size or settings.size
-        return data.CopyPaste(dataset, load_size=side_of_scene, crop_size=side_of_scene, seed=seed)
+        return data.PairComposites(dataset, load_size=side_of_scene, crop_size=side_of_scene, seed=seed)
     shares = {name: getattr(settings, name) for name in ("retouched", "inverted", "borrowed", "reshaped")}
     varies = any(shares.values())
     if "mask" not in first and not varies:
@@ -304,7 +307,7 @@ def _composites(
         )
     if size is not None:  # decoding dominates the time
         dataset = data.Cached(data.Resized(dataset, size))
-    per_photo = min(settings.per_photo, _HELD_BACK) if side else settings.per_photo
+    per_photo = min(settings.per_photo, _MAX_VALIDATION_PER_PHOTO) if side else settings.per_photo
     if settings.skip_bad or varies:
         # An unreadable photograph would spoil the composites that take their colours from it.
         dataset, masked = _usable(dataset, config, bad, vanishing=varies)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import _catalogue, _install, _temporary
-from ..errors import ArgumentError
-from ..typing import TorchDevice
+from ... import _catalogue, _install, _temporary
+from ...errors import ArgumentError
+from ...typing import TorchDevice
 from ._callbacks import Callback, Callbacks
 from ._config import FIGURES, TrainConfig, check_name, in_table
 from ._results import Plan, Progress, TrainResult
@@ -50,7 +50,7 @@ def train(
             and `resume` is None; `resume` is not a checkpoint, or has other settings or samples; another run uses
             `out`.
         WeightsError: a checkpoint or the weights of `run.start` are damaged, or are of another model.
-        DecodeError: a sample, which is named, cannot be read; other errors of `pyharmony.data` occur, too.
+        DecodeError: a sample, which is named, cannot be read; other errors of `pyharmony.learn.data` occur, too.
         OSError: `out` cannot be written.
         ImportError: a package of the extra `train` is missing.
         DTypeError: an element of callbacks is not a `Callback`.
@@ -112,7 +112,7 @@ def _prepared(config: TrainConfig, folder: Path, device: TorchDevice | None, cal
         from ._loop import Run
     except ModuleNotFoundError as error:
         datasets(config)  # reports errors in the data in any case
-        reason = f"pyharmony.training.train needs it: {_install.hint('train')}"
+        reason = f"pyharmony.learn.training.train needs it: {_install.hint('train')}"
         raise ImportError(f"{error.name} is missing, {reason}") from error
     run = Run(config, folder, device=device, callbacks=callbacks)
     bad: dict[str, str] = {}

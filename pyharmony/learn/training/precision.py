@@ -11,7 +11,9 @@ __all__ = ["fast_dtype"]
 #: The CPU flags, as named by Linux, of instructions for bfloat16: AVX-512 or AMX on x86, one on Arm.
 _FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 #: The values of ONEDNN_MAX_CPU_ISA that disable them in oneDNN, which runs torch's convolutions on x86.
-_WITHOUT = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"})
+_ISAS_WITHOUT_BFLOAT16 = frozenset(
+    {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+)
 
 
 def cpu_flags() -> frozenset[str]:
@@ -31,7 +33,7 @@ def cpu_has_bfloat16() -> bool:
     AVX-512, and 7 times as long with AVX2.
     """
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).upper()
-    return limit not in _WITHOUT and not _FLAGS.isdisjoint(cpu_flags())
+    return limit not in _ISAS_WITHOUT_BFLOAT16 and not _FLAGS.isdisjoint(cpu_flags())
 
 
 def fast_dtype(device: str) -> Literal["float32", "bfloat16"]:

@@ -16,15 +16,15 @@ from typing import Any
 try:
     from torch import nn
 except ModuleNotFoundError as error:
-    from ... import _install
+    from .... import _install
 
-    reason = f"pyharmony.training.steps needs it: {_install.hint('torch')}"
+    reason = f"pyharmony.learn.training.steps needs it: {_install.hint('torch')}"
     raise ImportError(f"{error.name} is missing, {reason}") from error
 
-from ... import _checks
-from ..._public import publish
-from ...errors import ArgumentError
-from ...models import Model
+from .... import _checks
+from ...._public import publish
+from ....errors import ArgumentError
+from ....networks.models import Model
 from . import _step
 from ._step import AdamSettings, CapturedStep, Step, StepSettings, register
 
@@ -38,7 +38,7 @@ def create(model: Model, preset: str | None = None, *, extractor: nn.Module | No
     """Creates the step of a model, with new optimizers.
 
     Args:
-        model: a model of `pyharmony.models`; the step changes it.
+        model: a model of `pyharmony.networks.models`; the step changes it.
         preset: the name of a set of settings, see `Step.presets`; None: the defaults.
         extractor: a frozen network whose features a loss compares, on the model's device: a style_encoder for
             `attention_unet` and `unet3plus`, any network from images to features for `srgan`.

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import ArgumentError
-from ...ops._adam_torch import is_dense
-from ...ops.adam import adam
+from ....errors import ArgumentError
+from ....ops._adam_torch import is_dense
+from ....ops.adam import adam
 
 
 def takes(parameters: Iterable[Tensor]) -> bool:

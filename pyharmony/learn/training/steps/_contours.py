@@ -10,29 +10,31 @@ objects have no such pixels. The functions here remove that shortcut from a part
 from __future__ import annotations
 
 import dataclasses
-import io
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from ...color.spaces import linear_to_srgb, srgb_to_linear
-from ...ops.distance import distance_inside
+from ....color.spaces import linear_to_srgb, srgb_to_linear
+from ....ops.distance import distance_inside
+from ...data.pasting import as_jpeg
 
-MOVED = 3.0  # the largest displacement of a mask's contour, in pixels
-TAKEN = (0.5, 3.0)  # the width of the rim removed from an object, in pixels
+MAX_DISPLACEMENT = 3.0  # the largest displacement of a mask's contour, in pixels
+REMOVED_RIM_WIDTHS = (0.5, 3.0)  # the width of the rim removed from an object, in pixels
 GAP = (1.0, 8.0)  # the width of the inpainted gap around an object, in pixels
 FADES = (1.0, 5.0)  # the width over which a feathered change fades, in pixels
+QUALITIES = (60, 96)  # the range of the quality of JPEG
 _STOPS = 0.8  # the standard deviation of an exposure change, in stops
 _BALANCE = 0.12  # the standard deviation of each channel in addition to it, in stops
 #: Distances from the contour are computed up to this number of pixels.
-_FAR = 30.0
+_MAX_DISTANCE = 30.0
 #: The number of pixels inside below which a mask is not changed.
-_LEAST = 60
+_MIN_INSIDE_PIXELS = 60
 
 
 class ColorSamples(NamedTuple):
@@ -106,9 +108,9 @@ def _changed_sample(composite: Tensor, target: Tensor, mask: Tensor, shares: Sha
         composite = _exposed(target, mask)
     is_cut_out = chance(shares.cut_out)
     if is_cut_out:
-        rim = between(*TAKEN)
+        rim = between(*REMOVED_RIM_WIDTHS)
         inner = (signed > rim + 1.5).to(mask)
-        is_cut_out = bool(inner.sum() > _LEAST)
+        is_cut_out = bool(inner.sum() > _MIN_INSIDE_PIXELS)
     if is_cut_out:
         if chance(shares.fits):
             composite = target
@@ -122,15 +124,17 @@ def _changed_sample(composite: Tensor, target: Tensor, mask: Tensor, shares: Sha
         alpha = (signed / between(*FADES)).clamp(0, 1)
         composite = torch.lerp(target, composite, alpha)
         whole = (alpha > 0.95).to(mask)
-        region = whole if whole.sum() > _LEAST else mask
+        region = whole if whole.sum() > _MIN_INSIDE_PIXELS else mask
     indices = torch.multinomial(region.flatten() + 1e-9, pixels, replacement=True)
     colors, target_colors = (image.flatten(1)[:, indices].T for image in (composite, target))
     if chance(shares.worn):
         composite = _saved_again(composite)
     input_mask = mask
     if is_cut_out or shares.moved:
-        input_mask = _other_mask(signed - depth, MOVED / 2 if is_cut_out else MOVED, chance(shares.moved))
-    return ColorSamples(composite, input_mask if input_mask.sum() > _LEAST else mask, colors, target_colors)
+        input_mask = _other_mask(
+            signed - depth, MAX_DISPLACEMENT / 2 if is_cut_out else MAX_DISPLACEMENT, chance(shares.moved)
+        )
+    return ColorSamples(composite, input_mask if input_mask.sum() > _MIN_INSIDE_PIXELS else mask, colors, target_colors)
 
 
 def chance(share: float) -> bool:
@@ -176,7 +180,7 @@ def _other_mask(field: Tensor, reach: float, is_moved: bool) -> Tensor:
 def _signed_distance(mask: Tensor) -> Tensor:
     """Returns the signed distance of each pixel of a mask [1, H, W] to the contour, positive inside."""
     plane = (mask[0] > 0.5).numpy()
-    inside, outside = (np.minimum(distance_inside(x), _FAR) for x in (plane, ~plane))
+    inside, outside = (np.minimum(distance_inside(x), _MAX_DISTANCE) for x in (plane, ~plane))
     # Distances are measured to the next pixel's centre; the contour is half a pixel nearer.
     return torch.from_numpy(inside - outside - np.where(plane, np.float32(0.5), np.float32(-0.5)))[None]
 
@@ -210,14 +214,26 @@ def _elsewhere(image: Tensor) -> Tensor:
 def _saved_again(image: Tensor) -> Tensor:
     """Returns an image [3, H, W] downscaled and upscaled, compressed as JPEG, or both."""
     height, width = image.shape[1:]
-    pil_image = Image.fromarray((image.permute(1, 2, 0) * 255).round().byte().numpy())
     way = float(torch.rand(()))
     if way < 0.4:
         scale = 0.6 + 0.4 * float(torch.rand(()))
-        small = pil_image.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
-        pil_image = small.resize((width, height), Image.Resampling.BILINEAR)
-    if way > 0.3:
-        buffer = io.BytesIO()
-        pil_image.save(buffer, "JPEG", quality=int(torch.randint(60, 96, ())))
-        pil_image = Image.open(buffer).convert("RGB")
-    return torch.from_numpy(np.array(pil_image)).permute(2, 0, 1).to(image) / 255
+        small = Image.fromarray(_levels(image)).resize(
+            (round(width * scale), round(height * scale)), Image.Resampling.BILINEAR
+        )
+        image = _of_levels(np.array(small.resize((width, height), Image.Resampling.BILINEAR)), image)
+    return compressed(image) if way > 0.3 else image
+
+
+def compressed(image: Tensor) -> Tensor:
+    """Returns an image [3, H, W] in [0, 1] compressed as JPEG of a random quality."""
+    return _of_levels(as_jpeg(_levels(image), int(torch.randint(*QUALITIES, ()))), image)
+
+
+def _levels(image: Tensor) -> npt.NDArray[np.uint8]:
+    """Returns an image [3, H, W] in [0, 1] as levels [H, W, 3]."""
+    levels: npt.NDArray[np.uint8] = (image.permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+    return levels
+
+
+def _of_levels(levels: npt.NDArray[np.uint8], like: Tensor) -> Tensor:
+    return torch.from_numpy(levels).permute(2, 0, 1).to(like) / 255

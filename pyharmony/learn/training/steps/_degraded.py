@@ -5,20 +5,14 @@ A super-resolution network trained only on clean bicubic reductions would amplif
 
 from __future__ import annotations
 
-import io
-
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from ._contours import between
+from ._contours import between, compressed
 
 _BLURRED = (0.2, 0.8)  # the range of the standard deviation of lens blur, in pixels of the small image
-_NOISY = (0.5, 4.0)  # the range of the standard deviation of noise, in 8-bit levels
-#: The qualities of JPEG.
-_SAVED = (60, 96)
+_NOISE_LEVELS = (0.5, 4.0)  # the range of the standard deviation of noise, in 8-bit levels
 #: The shares of degraded samples that are blurred, reduced by area averaging, noisy, and compressed.
 _SHARES = (0.35, 0.6, 0.35, 0.35)
 
@@ -40,7 +34,7 @@ def degraded(image: Tensor, target: Tensor, share: float) -> Tensor:
 def _worn(target: Tensor, size: tuple[int, int]) -> Tensor:
     """Returns a degraded reduction of an image [3, H, W] to a size (h, w)."""
     x = target[None]
-    blurred, by_area, noisy, as_jpeg = (torch.rand(4) < torch.tensor(_SHARES)).tolist()
+    blurred, by_area, noisy, is_compressed = (torch.rand(4) < torch.tensor(_SHARES)).tolist()
     if blurred:
         x = gaussian(x, between(*_BLURRED) * target.shape[1] / size[0])
     if by_area:
@@ -48,9 +42,9 @@ def _worn(target: Tensor, size: tuple[int, int]) -> Tensor:
     else:
         x = functional.interpolate(x, size=size, mode="bicubic", antialias=True)
     if noisy:
-        x = x + between(*_NOISY) / 255 * torch.randn(x.shape).to(x)
+        x = x + between(*_NOISE_LEVELS) / 255 * torch.randn(x.shape).to(x)
     x = x.clamp(0, 1)
-    return _as_jpeg(x[0]) if as_jpeg else x[0]
+    return compressed(x[0]) if is_compressed else x[0]
 
 
 def gaussian(x: Tensor, deviation: float) -> Tensor:
@@ -63,10 +57,3 @@ def gaussian(x: Tensor, deviation: float) -> Tensor:
     x = functional.pad(x, (reach, reach, reach, reach), mode="replicate")
     x = functional.conv2d(x, weights[..., None].expand(channels, 1, -1, 1), groups=channels)
     return functional.conv2d(x, weights[:, :, None].expand(channels, 1, 1, -1), groups=channels)
-
-
-def _as_jpeg(image: Tensor) -> Tensor:
-    buffer = io.BytesIO()
-    pil_image = Image.fromarray((image.permute(1, 2, 0) * 255).round().byte().cpu().numpy())
-    pil_image.save(buffer, "JPEG", quality=int(torch.randint(*_SAVED, ())))
-    return torch.from_numpy(np.array(Image.open(buffer).convert("RGB"))).permute(2, 0, 1).to(image) / 255

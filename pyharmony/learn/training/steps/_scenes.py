@@ -22,15 +22,15 @@ _EXPOSURE = 0.35  # the standard deviation of the log of a light's exponent, com
 _BALANCE = 0.08  # the standard deviation of that log per channel, in addition
 _CONTRAST = 0.25  # the standard deviation of a light's contrast
 #: The same for the light by which a reference differs from the object's correct light, as a factor of the above.
-_LOOSELY = 0.15
+_REFERENCE_LIGHT_FACTOR = 0.15
 _FITS = 0.25  # the share of samples whose light is unchanged
-_OTHER = 0.35  # the share of samples whose source is another photograph
+_OTHER_SOURCE_SHARE = 0.35  # the share of samples whose source is another photograph
 #: The share of the other samples with the light of the composite.
 _RECOLOURED = 0.5
 #: The ridge regularisation of the affine map fitted to a change of colours.
 _RIDGE = 1e-3
 _PARTED = (0.35, 0.65)  # the position of the midpoint of the line that divides a photograph, as a share of its sides
-_LEAST = 0.15  # the smallest share of an object on either side of a dividing line
+_MIN_PART_SHARE = 0.15  # the smallest share of an object on either side of a dividing line
 
 
 class HintSamples(NamedTuple):
@@ -75,7 +75,7 @@ def drawn_scenes(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares
     changed = lit(target.flatten(2).mT).mT.view_as(target)
     scene = _colors(target, _drawn(around * here, pixels))
     source = _colors(target, _drawn(around * there, pixels))
-    other = torch.rand(count) < _OTHER
+    other = torch.rand(count) < _OTHER_SOURCE_SHARE
     source = torch.where(other[:, None, None], source.roll(1, 0), source)
     pasted = changed_samples(torch.lerp(target, changed, mask), target, mask, shares, pixels)
     by_source = HintSamples(pasted, scene, lit(source))
@@ -83,11 +83,11 @@ def drawn_scenes(composite: Tensor, target: Tensor, mask: Tensor, shares: Shares
     line = _halves(count, height, width, object_)
     parts = [object_ * side for side in line]
     sizes = [part.sum((1, 2)) / object_.sum((1, 2)).clamp_min(1) for part in parts]
-    parted = (torch.minimum(*sizes) > _LEAST)[:, None, None]
+    parted = (torch.minimum(*sizes) > _MIN_PART_SHARE)[:, None, None]
     first, second = (torch.where(parted, part, object_) for part in parts)
     changed = torch.where(recoloured[:, None, None, None], composite, changed)
     pasted = changed_samples(torch.lerp(target, changed, first[:, None]), target, first[:, None], shares, pixels)
-    like = _Light(count, torch.full((count,), _LOOSELY))(_colors(target, _drawn(second, pixels)))
+    like = _Light(count, torch.full((count,), _REFERENCE_LIGHT_FACTOR))(_colors(target, _drawn(second, pixels)))
     return Scenes(by_source, HintSamples(pasted, scene, like))
 
 

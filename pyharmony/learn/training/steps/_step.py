@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args
 import torch
 from torch import Tensor, nn
 
-from ... import _catalogue, _checks
-from ...errors import ArgumentError, DeviceError, DTypeError, ShapeError
-from ...losses import Adversary, adversary, foreground_mse
-from ...models import Adversarial, Model
-from ...models.checks import check_choice, check_fields, check_flag, check_image, check_like
+from .... import _catalogue, _checks
+from ....errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from ....networks.losses import Adversary, adversary, foreground_mse
+from ....networks.models import Adversarial, Model
+from ....networks.models.checks import check_choice, check_fields, check_flag, check_image, check_like
 from .. import precision
 from . import _adam
 
@@ -91,7 +91,7 @@ class AdversarialSettings(AdamSettings):
 
     Attributes:
         adversarial: the weight of the discriminator's score in the generator's loss.
-        adversary: the name of the adversarial loss, see `pyharmony.losses.adversary`.
+        adversary: the name of the adversarial loss, see `pyharmony.networks.losses.adversary`.
     """
 
     adversarial: float = 1.0
@@ -114,9 +114,9 @@ class TranslationSettings(AdversarialSettings):
 
     Attributes:
         l1: the weight of the mean absolute difference of output and target.
-        foreground: the weight of `pyharmony.losses.foreground_mse` of output and target, which is independent of the
+        foreground: the weight of `losses.foreground_mse` of output and target, which is independent of the
             object's size; 0: none.
-        gradient_penalty: the weight of `pyharmony.losses.gradient_penalty` on the discriminator; 0: none.
+        gradient_penalty: the weight of `pyharmony.networks.losses.gradient_penalty` on the discriminator; 0: none.
     """
 
     lr: float = 2e-4
@@ -593,7 +593,7 @@ def register(*models: str) -> Callable[[StepT], StepT]:
         DTypeError: the class is not derived from `Step`.
 
     Example:
-        >>> from pyharmony.training import steps
+        >>> from pyharmony.learn.training import steps
         >>> @steps.register("tint")
         ... class TintStep(steps.Step):
         ...     settings_type = steps.AdamSettings
@@ -608,7 +608,7 @@ def register(*models: str) -> Callable[[StepT], StepT]:
 
     def add(step: StepT) -> StepT:
         if not (isinstance(step, type) and issubclass(step, Step)):
-            raise DTypeError(f"{step!r}: expected a class derived from pyharmony.training.steps.Step")
+            raise DTypeError(f"{step!r}: expected a class derived from pyharmony.learn.training.steps.Step")
         for name in models:
             _steps[name] = step
         return step
@@ -618,7 +618,7 @@ def register(*models: str) -> Callable[[StepT], StepT]:
 
 def step_of(model: Model) -> type[Step]:
     if not isinstance(model, Model):
-        raise DTypeError(f"model: {type(model).__name__}, expected a model of pyharmony.models")
+        raise DTypeError(f"model: {type(model).__name__}, expected a model of pyharmony.networks.models")
     if model.name not in _steps:
         raise ArgumentError(f"model: {model.name} has no step, expected one of {', '.join(sorted(_steps))}")
     return _steps[model.name]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...models.checks import check_share
+from ....networks.models.checks import check_share
 from ._step import AdamSettings
 
 

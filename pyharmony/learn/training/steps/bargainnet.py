@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ...losses import box_gram, masked_l1, triplet
-from ...models.bargainnet import BargainNet
-from ...models.checks import check_image, check_mask, check_smallest
+from ....networks.losses import box_gram, masked_l1, triplet
+from ....networks.models.bargainnet import BargainNet
+from ....networks.models.checks import check_image, check_mask, check_smallest
 from ._step import AdamSettings, Losses, Step, register
 
 
@@ -25,9 +25,9 @@ class BargainNetSettings(AdamSettings):
         l1: the weight of the mean absolute difference of output and target.
         triplet: the weight of the two triplets.
         margin: the margin of the triplets.
-        each_number: whether the triplets compare single elements of the codes, see `pyharmony.losses.triplet`.
+        each_number: whether the triplets compare single elements of the codes, see `pyharmony.networks.losses.triplet`.
         background: the weight of the second triplet, that of the background, within their sum.
-        style: the weight of `pyharmony.losses.box_gram` of output and target; 0: none.
+        style: the weight of `pyharmony.networks.losses.box_gram` of output and target; 0: none.
     """
 
     lr: float = 1e-4
@@ -53,7 +53,7 @@ class BargainNetStep(Step):
     T(a, p, n) = mean max(0, |a - p| - |a - n| + margin)
 
     y is the output, t the target; b is the code of t's background, f that of t's object, f̂ that of y's object and c
-    that of the composite's. The generator's input includes b. G are Gram matrices, see `pyharmony.losses.box_gram`.
+    that of the composite's. The generator's input includes b. G are Gram matrices, see `losses.box_gram`.
 
     The preset 'hcoco' follows a system on HCOCO: Adam 2e-3 with betas (0.5, 0.999), margin 1, background 0.5 (0.9 if
     its encoder uses HLS), style 0.01. The encoder's input is a setting of the model, `BargainNetConfig.space`.

@@ -15,20 +15,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..._images.region import bounding_box
-from ...errors import ArgumentError
-from ...models.checks import check_fields, check_image, check_mask, check_share, check_whole
-from ...models.clicks import BOXED, MASKS, Clicks, Cut, prompt_of
-from ...ops.distance import distance_inside
+from ...._images.region import bounding_box
+from ....errors import ArgumentError
+from ....networks.models.checks import check_fields, check_image, check_mask, check_share, check_whole
+from ....networks.models.clicks import BOXED, MASKS, Clicks, Cut, prompt_of
+from ....ops.distance import distance_inside
 from ._contours import chance
 from ._step import AdamSettings, CapturedStep, Losses, Optimizer, Step, register
 
 #: The first click is drawn where the distance from the contour is at least this share of the maximum.
-_DEEP = 0.25
+_MIN_CLICK_DEPTH = 0.25
 #: The largest distance of background clicks from the object, in sides of the image.
-_BESIDE = 0.25
+_MAX_CLICK_DISTANCE = 0.25
 #: The weight of the loss of the masks other than the best.
-_OTHERS = 0.04
+_OTHER_MASKS_WEIGHT = 0.04
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +173,7 @@ class ClicksStep(Step):
         both = (inside * target).sum((2, 3))
         union = (inside + target - inside * target).sum((2, 3))
         each = each + 1 - both / union.clamp_min(1)
-        loss = (each.amin(1) + _OTHERS * each.mean(1)).mean()
+        loss = (each.amin(1) + _OTHER_MASKS_WEIGHT * each.mean(1)).mean()
         with torch.no_grad():
             right = region_iou(prediction.logits > 0, target > 0.5)
             iou = right.gather(1, prediction.scores.argmax(1, keepdim=True)).mean()
@@ -193,14 +193,14 @@ def region_iou(first: Tensor, second: Tensor) -> Tensor:
 def first_clicks(region: np.ndarray, more: float) -> list[Click]:
     """Returns a click well inside a region [H, W], and with probability `more` further ones on it and outside."""
     depth = _depth(region)
-    clicks = [_drawn(depth >= max(_DEEP * depth.max(), 0.5), 1)] if region.any() else []
+    clicks = [_drawn(depth >= max(_MIN_CLICK_DEPTH * depth.max(), 0.5), 1)] if region.any() else []
     if region.any() and chance(more):
         for _ in range(int(torch.randint(1, 4, ()))):
             if chance(0.5):
                 clicks.append(_drawn(region, 1))
             else:
                 outside = _depth(~region)
-                clicks.append(_drawn((outside > 1) & (outside < _BESIDE * len(region)), 0))
+                clicks.append(_drawn((outside > 1) & (outside < _MAX_CLICK_DISTANCE * len(region)), 0))
     return [click for click in clicks if click is not None]
 
 

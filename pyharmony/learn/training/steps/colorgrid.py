@@ -14,9 +14,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import ArgumentError
-from ...models.checks import check_fields, check_image, check_mask, check_share, check_smallest, check_whole
-from ...models.colorgrid import Answers, ColorGrid, ColorMaps, Compared, Judge
+from ....errors import ArgumentError
+from ....networks.models.checks import check_fields, check_image, check_mask, check_share, check_smallest, check_whole
+from ....networks.models.colorgrid import Answers, ColorGrid, ColorMaps, Compared, Judge
 from ._contours import ColorSamples, Shares, changed_samples, unchanged_samples
 from ._scenes import Scenes, drawn_scenes
 from ._step import AdamSettings, CapturedStep, Losses, Optimizer, Step, register

@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from ...losses import gradient_penalty, masked_l1
-from ...models.checks import check_choice, check_image
-from ...models.dovenet import DoveNet, Scores
-from ...nn.spectral_norm import UPDATES
+from ....networks.losses import gradient_penalty, masked_l1
+from ....networks.models.checks import check_choice, check_image
+from ....networks.models.dovenet import DoveNet, Scores
+from ....networks.nn.spectral_norm import UPDATES
 from ._step import Losses, Step, TranslationSettings, foreground_error, register
 
 

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
-from ...losses import masked_l1
-from ...models import Adversarial
-from ...models.checks import check_statistics
-from ...models.dovenet import Scores
-from ...models.dovenet_lite import DoveNetLiteDiscriminator
+from ....networks.losses import masked_l1
+from ....networks.models import Adversarial
+from ....networks.models.checks import check_statistics
+from ....networks.models.dovenet import Scores
+from ....networks.models.dovenet_lite import DoveNetLiteDiscriminator
 from ._step import AdversarialSettings, Losses, Step, register
 
 

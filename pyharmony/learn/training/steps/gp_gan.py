@@ -16,11 +16,17 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor
 
-from ...errors import ArgumentError
-from ...losses import clip_parameters, gradient_penalty, masked_l2, wasserstein_discriminator, wasserstein_generator
-from ...models import Adversarial
-from ...models.checks import check_choice, check_fields, check_image, check_statistics, check_whole
-from ...models.gp_gan import Critic
+from ....errors import ArgumentError
+from ....networks.losses import (
+    clip_parameters,
+    gradient_penalty,
+    masked_l2,
+    wasserstein_discriminator,
+    wasserstein_generator,
+)
+from ....networks.models import Adversarial
+from ....networks.models.checks import check_choice, check_fields, check_image, check_statistics, check_whole
+from ....networks.models.gp_gan import Critic
 from ._step import Losses, Step, StepSettings, check_betas, check_least, register
 
 
@@ -39,7 +45,7 @@ class GPGanSettings(StepSettings):
         clip: every parameter of the critic is clipped to [-clip, clip], while `clip_norm` limits gradients; None: no
             clipping.
         clip_when: 'before' the critic's update, or 'after' it, as in a port to PyTorch.
-        gradient_penalty: the weight of `pyharmony.losses.gradient_penalty`, for a critic without clipping; 0: none.
+        gradient_penalty: the weight of `losses.gradient_penalty`, for a critic without clipping; 0: none.
         critic_updates: the number of updates of the critic per update of the generator.
         critic_updates_more: the same while the generator has had fewer than `more_until` updates, or a multiple of
             `more_every`.

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...losses import foreground_mse
-from ...models.checks import check_smallest
-from ...models.pct_net import MEAN, STD, PctNet, normalised
+from ....networks.losses import foreground_mse
+from ....networks.models.checks import check_smallest
+from ....networks.models.pct_net import MEAN, STD, PctNet, normalised
 from ._step import AdamSettings, Losses, Step, register
 
 

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ...errors import ArgumentError
-from ...losses import gradient_penalty, masked_l1
-from ...models import Adversarial
-from ...models.checks import check_smallest
+from ....errors import ArgumentError
+from ....networks.losses import gradient_penalty, masked_l1
+from ....networks.models import Adversarial
+from ....networks.models.checks import check_smallest
 from ._step import Losses, Step, TranslationSettings, foreground_error, register
 
 
@@ -26,7 +26,7 @@ class Pix2PixSettings(TranslationSettings):
     Attributes:
         adversary: the name of the adversarial loss; 'vanilla', the binary cross entropy of logits, is the
             default of the published code, and 'least_squares' its option lsgan.
-        gradient_penalty: the weight of `pyharmony.losses.gradient_penalty` on the sum of the discriminator's map; 0:
+        gradient_penalty: the weight of `losses.gradient_penalty` on the sum of the discriminator's map; 0:
             none. The loss 'wasserstein' needs it.
     """
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...losses import vanilla_discriminator
-from ...models.checks import check_image, check_share
-from ...models.realism_cnn import RealismCnn
+from ....networks.losses import vanilla_discriminator
+from ....networks.models.checks import check_image, check_share
+from ....networks.models.realism_cnn import RealismCnn
 from ._step import Losses, Step, register
 from ._varied import VariedSettings, drawn
 

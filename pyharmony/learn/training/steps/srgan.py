@@ -11,11 +11,18 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from ...errors import ArgumentError, ShapeError
-from ...losses import masked_l1, masked_l2, perceptual, total_variation
-from ...models import Adversarial
-from ...models.checks import check_choice, check_image, check_share, check_smallest, check_statistics, check_whole
-from ...models.srgan import SRGANDiscriminator
+from ....errors import ArgumentError, ShapeError
+from ....networks.losses import masked_l1, masked_l2, perceptual, total_variation
+from ....networks.models import Adversarial
+from ....networks.models.checks import (
+    check_choice,
+    check_image,
+    check_share,
+    check_smallest,
+    check_statistics,
+    check_whole,
+)
+from ....networks.models.srgan import SRGANDiscriminator
 from ._degraded import degraded
 from ._step import AdversarialSettings, Losses, Step, register
 
@@ -27,8 +34,8 @@ class SrganSettings(AdversarialSettings):
     Attributes:
         pretraining: the number of initial steps that train only the generator, by the mean absolute difference.
         content: the distance to the target after those steps, 'l2' (mean squared) or 'l1'.
-        perceptual: the weight of `pyharmony.losses.perceptual`, which needs an extractor; None: 0.006 if there is one.
-        total_variation: the weight of `pyharmony.losses.total_variation`, of squares.
+        perceptual: the weight of `losses.perceptual`, which needs an extractor; None: 0.006 if there is one.
+        total_variation: the weight of `pyharmony.networks.losses.total_variation`, of squares.
         worn: the share of the samples whose small image is reduced from the target with degradations: lens blur, area
             averaging, noise, or JPEG compression.
     """

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ...errors import ArgumentError
-from ...losses import triplet
-from ...models.checks import check_mask, check_smallest
-from ...models.style_encoder import RegionEncoder, StyleEncoder
+from ....errors import ArgumentError
+from ....networks.losses import triplet
+from ....networks.models.checks import check_mask, check_smallest
+from ....networks.models.style_encoder import RegionEncoder, StyleEncoder
 from ._step import Losses, Step, register
 from ._varied import VariedSettings
 
@@ -25,7 +25,7 @@ class StyleEncoderSettings(VariedSettings):
 
     Attributes:
         margin: the margin of the triplets.
-        each_number: whether the triplets compare single elements of the codes, see `pyharmony.losses.triplet`.
+        each_number: whether the triplets compare single elements of the codes, see `pyharmony.networks.losses.triplet`.
         together: whether all codes of a step are computed in one batch; False: one batch per region, as published.
     """
 

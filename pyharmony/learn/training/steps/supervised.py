@@ -14,12 +14,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from ...errors import ArgumentError, DTypeError
-from ...losses import foreground_mse, masked_l1
-from ...models import Model
-from ...models.checks import check_choice, check_image, check_smallest
-from ...models.style_encoder import RegionEncoder, StyleEncoder
-from ...models.unet3plus import UNet3Plus
+from ....errors import ArgumentError, DTypeError
+from ....networks.losses import foreground_mse, masked_l1
+from ....networks.models import Model
+from ....networks.models.checks import check_choice, check_image, check_smallest
+from ....networks.models.style_encoder import RegionEncoder, StyleEncoder
+from ....networks.models.unet3plus import UNet3Plus
 from ._step import AdamSettings, Losses, Step, check_least, register
 
 
@@ -29,7 +29,7 @@ class SupervisedSettings(AdamSettings):
 
     Attributes:
         lr, betas: the parameters of Adam; the source of the learning rate does not give betas.
-        distance: 'l1', the mean absolute difference, or 'foreground_mse' of `pyharmony.losses`.
+        distance: 'l1', the mean absolute difference, or 'foreground_mse' of `pyharmony.networks.losses`.
         min_area: the least area of 'foreground_mse', in pixels.
         heads: the weights of the outputs of a model with deep supervision, largest first; None: 1 / their number.
         style: the weight of the style distance inside the mask, which needs an extractor; None: 1 if there is one.
@@ -83,7 +83,9 @@ class SupervisedStep(Step):
 
     def __init__(self, model: Model, settings: SupervisedSettings, extractor: nn.Module | None = None) -> None:
         if extractor is not None and not isinstance(extractor, StyleEncoder):
-            raise DTypeError(f"extractor: {type(extractor).__name__}, expected a style_encoder of pyharmony.models")
+            raise DTypeError(
+                f"extractor: {type(extractor).__name__}, expected a style_encoder of pyharmony.networks.models"
+            )
         self._check_style(settings, extractor)
         if isinstance(model, UNet3Plus) and model.config.code:
             raise ArgumentError(
