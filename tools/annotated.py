@@ -10,7 +10,7 @@ of the photographs. OUT gets a copy of each, a mask, and the manifest that `pyha
 photographs without people under "nobody"; they have no mask, and the category "nobody".
 
 A manifest of the data may list several masks of one photograph, or only masks with the path of the photograph of each,
-which `pyharmony.data.Manifest` does not support: OUT gets each mask as a separate pair, in the split that the manifest
+which `learn.data.Manifest` does not support: OUT gets each mask as a separate pair, in the split that the manifest
 specifies.
 """
 
@@ -25,10 +25,10 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 #: The files of masks, and of photographs without people; heads are learned from the photographs themselves.
-OWN = tuple(Path(__file__).parent / "annotations" / name for name in ("nobody.json", "photos_open.json"))
+ANNOTATION_FILES = tuple(Path(__file__).parent / "annotations" / name for name in ("nobody.json", "photos_open.json"))
 
 #: The name prefix of photographs in a manifest that are skipped, since their source is not stated.
-LEFT_OUT = "rembg_"
+EXCLUDED_PREFIX = "rembg_"
 
 
 def written(annotations: Path, photos: Path, out: Path) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ def separated(folder: Path, out: Path) -> list[dict[str, Any]]:
         out: the folder to write to.
     """
     every = json.loads((folder / "manifest.json").read_text("utf-8"))["entries"]
-    every = [entry for entry in every if not entry["pair"].startswith(LEFT_OUT)]
+    every = [entry for entry in every if not entry["pair"].startswith(EXCLUDED_PREFIX)]
     photos = {entry["pair"]: entry["file"] for entry in every if entry["role"] == "photo"}
     masks = [entry for entry in every if entry["role"] == "mask"]
     masked = {entry["pair"] for entry in masks}
@@ -104,17 +104,17 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("annotations", type=Path, nargs="*", help="none: our own")
     parser.add_argument("--manifest", type=Path, action="append", default=[], metavar="FOLDER", help="several times")
-    given = parser.parse_args()
+    options = parser.parse_args()
     for folder in ("images", "masks"):
-        (given.out / folder).mkdir(parents=True, exist_ok=True)
+        (options.out / folder).mkdir(parents=True, exist_ok=True)
     entries = []
-    for file in given.annotations or OWN:
-        entries += written(file, given.photos, given.out)
-    for folder in given.manifest:
-        entries += separated(folder, given.out)
-    (given.out / "manifest.json").write_text(json.dumps({"entries": entries}, indent=1) + "\n", "utf-8")
+    for file in options.annotations or ANNOTATION_FILES:
+        entries += written(file, options.photos, options.out)
+    for folder in options.manifest:
+        entries += separated(folder, options.out)
+    (options.out / "manifest.json").write_text(json.dumps({"entries": entries}, indent=1) + "\n", "utf-8")
     objects = sum(entry["role"] == "mask" for entry in entries)
-    print(f"{given.out}: {objects} objects, {len(entries) - 2 * objects} photographs without a mask")
+    print(f"{options.out}: {objects} objects, {len(entries) - 2 * objects} photographs without a mask")
 
 
 if __name__ == "__main__":

@@ -59,16 +59,16 @@ def cuda_sources() -> list[Path]:
     return sorted([*CSRC.glob("device/*.cu"), *CSRC.glob("ops/*/*.cu")])
 
 
-def with_headers(path: Path, seen: set[Path]) -> set[Path]:
+def with_headers(path: Path, visited: set[Path]) -> set[Path]:
     """Returns a source and the headers of csrc that it includes."""
-    if path not in seen:
-        seen.add(path)
+    if path not in visited:
+        visited.add(path)
         for name in re.findall(r'^\s*#\s*include\s*"([^"]+)"', path.read_text(), re.M):
             for header in (CSRC / name, path.parent / name):
                 if header.exists():
-                    with_headers(header.resolve(), seen)
+                    with_headers(header.resolve(), visited)
                     break
-    return seen
+    return visited
 
 
 def parse(text: str) -> Iterable[tuple[str, Use]]:
@@ -87,12 +87,12 @@ def parse(text: str) -> Iterable[tuple[str, Use]]:
 
 def demangle(names: list[str]) -> list[str]:
     """Returns smooth_kernel for each instantiation of pyharmony::(anonymous namespace)::smooth_kernel."""
-    done = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True)
-    found = []
-    for name in done.stdout.splitlines():
+    process = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True)
+    plain_names = []
+    for name in process.stdout.splitlines():
         plain = re.sub(r"\(anonymous namespace\)|^(void|int) ", "", name)
-        found.append(re.split(r"[<(]", plain)[0].rpartition("::")[2])
-    return found
+        plain_names.append(re.split(r"[<(]", plain)[0].rpartition("::")[2])
+    return plain_names
 
 
 def uses_of(nvcc: str, version: str, source: Path, architecture: str) -> list[Use]:
@@ -100,17 +100,17 @@ def uses_of(nvcc: str, version: str, source: Path, architecture: str) -> list[Us
     digest = hashlib.sha256("\0".join((version, *options)).encode())
     for path in sorted(with_headers(source, set())):
         digest.update(path.read_bytes())
-    kept = CACHE / f"{source.stem}-{architecture}-{digest.hexdigest()[:16]}.json"
-    if not kept.exists():
-        done = subprocess.run([nvcc, *options, "-o", os.devnull, str(source)], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise SystemExit(f"{source.relative_to(ROOT)} for {architecture}:\n{done.stdout}{done.stderr}")
-        parsed = list(parse(done.stdout + done.stderr))
+    cached = CACHE / f"{source.stem}-{architecture}-{digest.hexdigest()[:16]}.json"
+    if not cached.exists():
+        process = subprocess.run([nvcc, *options, "-o", os.devnull, str(source)], capture_output=True, text=True)
+        if process.returncode != 0:
+            raise SystemExit(f"{source.relative_to(ROOT)} for {architecture}:\n{process.stdout}{process.stderr}")
+        parsed = list(parse(process.stdout + process.stderr))
         names = demangle([mangled for mangled, _ in parsed]) if parsed else []
         uses = [use._replace(kernel=name) for name, (_, use) in zip(names, parsed)]
         CACHE.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(uses))
-    return [Use(*entry) for entry in json.loads(kept.read_text())]
+        cached.write_text(json.dumps(uses))
+    return [Use(*entry) for entry in json.loads(cached.read_text())]
 
 
 def read_budgets() -> dict[str, Budget]:
@@ -135,12 +135,12 @@ def main() -> int:
     version = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
     jobs = [(source, architecture) for source in cuda_sources() for architecture in ARCHITECTURES]
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(lambda job: uses_of(nvcc, version, *job), jobs))
+        results = list(pool.map(lambda job: uses_of(nvcc, version, *job), jobs))
 
     most: dict[str, Use] = {}
     wrong = []
     rows = []
-    for (source, architecture), uses in zip(jobs, found):
+    for (source, architecture), uses in zip(jobs, results):
         if not uses:
             wrong.append(f"{source.relative_to(ROOT)} has no kernel for {architecture}")
         for use in uses:

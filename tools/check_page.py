@@ -20,7 +20,12 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / "tools" / "page"
 INSTALLED = ROOT / "build" / "page"
 #: The linted files: the modules of the page, without the library, and their tests.
-SOURCES = ("pyharmony/server/static/*.js", "pyharmony/server/static/ways/*.js", "tests/page/*.mjs", "tools/page/*.mjs")
+SOURCES = (
+    "pyharmony/serve/static/*.js",
+    "pyharmony/serve/static/ways/*.js",
+    "tests/serve/page/*.mjs",
+    "tools/page/*.mjs",
+)
 
 
 def main() -> int:

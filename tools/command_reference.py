@@ -1,8 +1,8 @@
-"""Writes the reference of docs/command-line.md and the man page from the command line's own options.
+"""Writes the man page from the command line's own options, and for the site the reference of docs/command-line.md.
 
     python tools/command_reference.py
 
-The page is written by hand except for the part between its two markers.
+The rest of that page is written by hand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pyharmony.cli._app import app
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "command-line.md"
 MANUAL = ROOT / "docs" / "pyharmony.1"
-START, END = "<!-- reference: written by tools/command_reference.py -->\n", "<!-- end of reference -->\n"
 
 
 def leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
@@ -34,15 +33,15 @@ def leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
 def commands() -> list[tuple[str, str, list[str], list[tuple[str, str]]]]:
     """Returns each command's usage, first line, further paragraphs, and arguments and options with their help."""
     root: Any = get_command(app)
-    found = []
+    commands_ = []
     for name, command in leaves(root):
         context = command.make_context(f"pyharmony {name}", [], resilient_parsing=True)
         usage = command.get_usage(context).removeprefix("Usage: ")
         first, *more = (" ".join(part.split()) for part in command.help.split("\n\n"))
         records = (parameter.get_help_record(context) for parameter in command.get_params(context))
         options = [(names, " ".join(text.split())) for names, text in filter(None, records)]
-        found.append((usage, first, more, [(_plain(names), _bounds(text)) for names, text in options]))
-    return found
+        commands_.append((usage, first, more, [(_plain(names), _bounds(text)) for names, text in options]))
+    return commands_
 
 
 def _plain(names: str) -> str:
@@ -55,7 +54,7 @@ def _bounds(text: str) -> str:
 
 
 def reference() -> str:
-    """Returns the generated part of the page."""
+    """Returns the reference of all commands in Markdown, which `make docs` adds to the page."""
     parts = []
     for usage, first, more, options in commands():
         name = name_of(usage)
@@ -74,15 +73,6 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def page(text: str) -> str:
-    """Returns the page with its reference updated."""
-    before, _, rest = text.partition(START)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise SystemExit(f"{PAGE}: a marker is missing")
-    return before + START + reference() + END + after
-
-
 def manual() -> str:
     """Returns the man page, pyharmony(1)."""
     lines = [
@@ -91,10 +81,10 @@ def manual() -> str:
         "pyharmony \\- put a part of one image into another so that it belongs there",
         ".SH SYNOPSIS",
     ]
-    found = commands()
-    for usage, *_ in found:
+    commands_ = commands()
+    for usage, *_ in commands_:
         lines += [f".B {_roff(usage)}", ".br"]
-    for usage, first, more, options in found:
+    for usage, first, more, options in commands_:
         lines += [f'.SH "{_roff(name_of(usage)).upper()}"', _roff(first)]
         for paragraph in more:
             lines += [".PP", _roff(paragraph)]
@@ -112,9 +102,8 @@ def _roff(text: str) -> str:
 
 
 def main() -> None:
-    PAGE.write_text(page(PAGE.read_text()))
     MANUAL.write_text(manual())
-    print(f"wrote {PAGE} and {MANUAL}")
+    print(f"wrote {MANUAL}")
 
 
 if __name__ == "__main__":

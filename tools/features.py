@@ -14,21 +14,21 @@ from pathlib import Path
 
 import torch
 
-from pyharmony import models
-from pyharmony.models._efficientnet import published
+from pyharmony.networks import models
+from pyharmony.networks.models._efficientnet import published
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("published", type=Path)
     parser.add_argument("out", type=Path)
-    given = parser.parse_args()
+    options = parser.parse_args()
     before = models.load("clicks").state_dict()
     network = models.create("clicks", depths=(1, 1, 1, 1, 1), features="efficientnet-lite0")
     own = network.state_dict()
     network.load_state_dict({name: x for name, x in before.items() if name in own}, strict=False)
-    network.known.load_state_dict(published(torch.load(given.published, weights_only=True)))
-    models.save(network, given.out)
+    network.known.load_state_dict(published(torch.load(options.published, weights_only=True)))
+    models.save(network, options.out)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ import gpu_results  # noqa: E402
 import status  # noqa: E402
 
 PARTS = ("build", "test", "sanitize", "bench", "profile")
-FIRST = "first"
+FIRST_PART = "first"
 LIMIT = 470  # the seconds of a part: below the eight minutes that it may take
 SITE = ROOT / "build" / "gpu-check" / "site"
 LOGS = ROOT / "artifacts" / "gpu-check"
@@ -69,13 +69,13 @@ KERNELS = {
 LAUNCHES = 60  # the number of launches of a kernel to profile; the longest counts
 PROFILE_SECONDS = 10  # the minimum for a kernel; the first one includes the start of everything
 #: The parts' needs: modules with the oldest supported version, and for missing ones, what is done without them.
-NEEDED = {"numpy": "1.26", "PIL": "", "rich": "", "typer": ""}
-NEEDED_BY = {
+REQUIREMENTS = {"numpy": "1.26", "PIL": "", "rich": "", "typer": ""}
+PART_REQUIREMENTS = {
     "build": {},
     "test": {"pytest": "8", "hypothesis": ""},
     "sanitize": {},
     "bench": {"pytest": "8", "pytest_benchmark": "", "scipy": "", "torch": ""},
-    FIRST: {"pytest": "8", "pytest_benchmark": "", "scipy": "", "torch": ""},
+    FIRST_PART: {"pytest": "8", "pytest_benchmark": "", "scipy": "", "torch": ""},
     "profile": {},
 }
 #: The additional needs of compiling, if the package is not built already.
@@ -133,16 +133,16 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(n) for n in re.findall(r"\d+", version)[:3])
 
 
-def missing(part: str, built: bool) -> list[str]:
-    """Returns the part's missing needs, each with its source; built: whether the package need not be built."""
+def missing(part: str, is_built: bool) -> list[str]:
+    """Returns the part's missing needs, each with its source; is_built: whether the package need not be built."""
     troubles = []
-    for module, oldest in {**NEEDED, **({} if built else COMPILING), **NEEDED_BY[part]}.items():
-        found = version_of(module)
-        if found is None:
+    for module, oldest in {**REQUIREMENTS, **({} if is_built else COMPILING), **PART_REQUIREMENTS[part]}.items():
+        version = version_of(module)
+        if version is None:
             troubles.append(f"the Python module {module}")
-        elif oldest and found != "unknown" and numbers(found) < numbers(oldest):
-            troubles.append(f"{module} {oldest} or later (there is {found})")
-    if not built:
+        elif oldest and version != "unknown" and numbers(version) < numbers(oldest):
+            troubles.append(f"{module} {oldest} or later (there is {version})")
+    if not is_built:
         compiler = (os.environ.get("CXX") or "g++").split()[0]
         if shutil.which(compiler) is None:
             troubles.append(f"the compiler {compiler}")
@@ -217,14 +217,14 @@ def sources() -> str:
     return digest_of((*PACKAGE, "tests", "benchmarks"), sys.version)[:12]
 
 
-def usable_archive(wanted: str) -> Path | None:
+def usable_archive(stamp_text: str) -> Path | None:
     """Returns the archive of the package, if it is of these sources."""
     path = LOGS / ARCHIVE
     if not path.is_file():
         return None
     with tarfile.open(path) as archive:
         stamp = archive.extractfile("stamp")
-        return path if stamp is not None and stamp.read().decode() == wanted else None
+        return path if stamp is not None and stamp.read().decode() == stamp_text else None
 
 
 #: Large parts of the sources that do not change, and so are not in the archive.
@@ -252,17 +252,17 @@ def unpack(path: Path) -> None:
         shutil.copytree(ROOT / WEIGHTS, SITE / WEIGHTS)
 
 
-def is_installed(wanted: str) -> bool:
+def is_installed(stamp_text: str) -> bool:
     stamp = SITE / "stamp"
-    return stamp.exists() and stamp.read_text() == wanted
+    return stamp.exists() and stamp.read_text() == stamp_text
 
 
 def install(clock: Clock, log: Path) -> float:
     """Installs the package with its kernels in build/gpu-check/site; returns seconds, 0 if it need not be compiled."""
-    wanted = source_stamp()
-    if is_installed(wanted):
+    stamp = source_stamp()
+    if is_installed(stamp):
         return 0.0
-    archive = usable_archive(wanted)
+    archive = usable_archive(stamp)
     if archive is not None:
         unpack(archive)
         return 0.0
@@ -276,7 +276,7 @@ def install(clock: Clock, log: Path) -> float:
     code = run([*command, "--target", str(SITE), "."], log, clock.left(), env)
     if code != 0:
         raise RuntimeError(f"pip install: exit {code}\n{last_lines(log)}")
-    (SITE / "stamp").write_text(wanted)
+    (SITE / "stamp").write_text(stamp)
     pack()
     return time.monotonic() - start
 
@@ -296,14 +296,14 @@ print(json.dumps({
 
 def facts() -> dict[str, Any]:
     """Returns information from the installed module, in a separate process."""
-    done = subprocess.run([sys.executable, "-c", FACTS], cwd="/", env=environment(), capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"the installed module does not load:\n{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    if not Path(found["module"]).is_relative_to(SITE):
-        raise RuntimeError(f"{found['module']} was loaded instead of the one in {SITE}")
-    found["module"] = Path(found["module"]).relative_to(SITE).as_posix()  # results hold no path of a machine
-    return found
+    process = subprocess.run([sys.executable, "-c", FACTS], cwd="/", env=environment(), capture_output=True, text=True)
+    if process.returncode != 0:
+        raise RuntimeError(f"the installed module does not load:\n{process.stderr}")
+    report: dict[str, Any] = json.loads(process.stdout)
+    if not Path(report["module"]).is_relative_to(SITE):
+        raise RuntimeError(f"{report['module']} was loaded instead of the one in {SITE}")
+    report["module"] = Path(report["module"]).relative_to(SITE).as_posix()  # results hold no path of a machine
+    return report
 
 
 Record = dict[str, Any]
@@ -313,24 +313,24 @@ def build(clock: Clock, log: Path, options: argparse.Namespace, before: Record) 
     shutil.rmtree(SITE, ignore_errors=True)
     (LOGS / ARCHIVE).unlink(missing_ok=True)
     seconds = install(clock, log)
-    found = facts()
+    facts_ = facts()
     device = gpu_results.gpu()
     code = run([sys.executable, "-m", "pyharmony", "doctor"], log, clock.left())
     trouble = []
     if code != 0:
         trouble.append(f"pyharmony doctor: exit {code}\n{last_lines(log)}")
-    if device is not None and found["status"]:
-        trouble.append(f"there is a GPU, but: {found['status']}")
-    megabytes = found["bytes"] / 1e6
-    say(f"  compiled for {', '.join(found['architectures'])} in {seconds:.0f} s; module of {megabytes:.1f} MB")
+    if device is not None and facts_["status"]:
+        trouble.append(f"there is a GPU, but: {facts_['status']}")
+    megabytes = facts_["bytes"] / 1e6
+    say(f"  compiled for {', '.join(facts_['architectures'])} in {seconds:.0f} s; module of {megabytes:.1f} MB")
     return {"status": "failed" if trouble else "ok", "trouble": trouble, "install_seconds": round(seconds, 1),
-            "installed": found}  # fmt: skip
+            "installed": facts_}  # fmt: skip
 
 
-def leaving_out(done: Iterable[str]) -> dict[str, str]:
+def leaving_out(names: Iterable[str]) -> dict[str, str]:
     """Returns the environment of a pytest that runs with gpu_done.py and leaves out what is done."""
     path = LOGS / "done.txt"
-    path.write_text("".join(f"{name}\n" for name in done))
+    path.write_text("".join(f"{name}\n" for name in names))
     env = environment()
     folders = [env.get("PYTHONPATH"), str(Path(__file__).resolve().parent)]
     return {**env, "PYTHONPATH": os.pathsep.join(filter(None, folders)), "PYHARMONY_GPU_DONE": str(path)}
@@ -384,13 +384,13 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace, before: Recor
     sanitizer = str(program("compute-sanitizer"))
 
     def output(*arguments: str) -> str:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, script, *arguments], cwd=ROOT, env=environment(), capture_output=True, text=True,
             timeout=max(clock.left(), 1),
         )  # fmt: skip
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout
+        if process.returncode != 0:
+            raise RuntimeError(f"{' '.join(arguments)}: exit {process.returncode}\n{process.stdout}{process.stderr}")
+        return process.stdout
 
     # First the case that launches every kernel.
     cases = sorted(output("--list").split(), key=lambda case: case != "kernels")
@@ -415,8 +415,8 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace, before: Recor
         start = time.monotonic()
         code = run(command, own, clock.left() - 5)
         text = own.read_text(errors="replace")
-        found = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: (\d+)", text)
-        reports = int(found[-1]) if found else None
+        counts = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: (\d+)", text)
+        reports = int(counts[-1]) if counts else None
         clean = code == 0 and reports == 0
         word = "ok" if clean else "incomplete" if code == 124 else "failed"
         runs[name] = {"status": word, "reports": reports, "exit": code, "seconds": round(time.monotonic() - start, 1)}
@@ -435,7 +435,7 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace, before: Recor
         for path in sorted(log.parent.glob("sanitize.*.log")):
             file.write(f"\n== {path.name}\n{path.read_text(errors='replace')[-20000:]}")
     words = [result["status"] for result in runs.values()]
-    failed, done = words.count("failed"), words.count("ok") + words.count("failed")
+    failed, count = words.count("failed"), words.count("ok") + words.count("failed")
     say(f"  {len(cases)} cases under {len(TOOLS)} tools: {words.count('ok')} silent, {failed} with reports")
     record: Record = {"cases": cases, "runs": dict(sorted(runs.items())), "kernels_without_a_case": unlaunched}
     if unlaunched:
@@ -443,31 +443,31 @@ def sanitize(clock: Clock, log: Path, options: argparse.Namespace, before: Recor
     if failed:
         record["status"] = "failed"
     else:
-        record["status"] = "ok" if done == len(words) and not unlaunched else "incomplete"
-    if done == len(words):
+        record["status"] = "ok" if count == len(words) and not unlaunched else "incomplete"
+    if count == len(words):
         record["figures"] = {"sanitizer_reports": sum(r["reports"] or (r["status"] == "failed") for r in runs.values())}
     return record
 
 
-def benchmarks(wanted: str | None) -> list[Path]:
+def benchmarks(names_text: str | None) -> list[Path]:
     """Returns the files in the order of their importance, or those that are named, in the order named.
 
     Raises:
         CannotRun: a name is not that of a file.
     """
-    found = {
+    files = {
         path.stem.removeprefix("bench_").removesuffix("_cuda"): path
-        for path in (ROOT / "benchmarks").glob("bench_*_cuda.py")
+        for path in (ROOT / "benchmarks").rglob("bench_*_cuda.py")
     }
     ranks = {name: rank for rank, name in enumerate(ORDER)}
-    names = sorted(found, key=lambda name: (ranks.get(name, len(ranks)), name))
-    if wanted is None:
-        return [found[name] for name in names]
-    chosen = [name for name in wanted.split(",") if name]
-    unknown = [name for name in chosen if name not in found]
-    if unknown or not chosen:
-        raise CannotRun(f"--files: {wanted!r}, expected some of {','.join(names)}")
-    return [found[name] for name in chosen]
+    names = sorted(files, key=lambda name: (ranks.get(name, len(ranks)), name))
+    if names_text is None:
+        return [files[name] for name in names]
+    names_asked = [name for name in names_text.split(",") if name]
+    unknown = [name for name in names_asked if name not in files]
+    if unknown or not names_asked:
+        raise CannotRun(f"--files: {names_text!r}, expected some of {','.join(names)}")
+    return [files[name] for name in names_asked]
 
 
 MEASURED = ("rows", "gpu_rows", "targets", "missing", "figures")
@@ -478,28 +478,28 @@ def bench(
     before: Record,
 ) -> Record:  # fmt: skip
     """Runs files of benchmarks; earlier results are kept, and not measured again."""
-    done = dict.fromkeys(before.get("done", []), "passed")
+    passed = dict.fromkeys(before.get("done", []), "passed")
     output = LOGS / f"{name.replace(' ', '_')}.json"
     output.unlink(missing_ok=True)
-    if done:
+    if passed:
         output.write_text(json.dumps({key: before[key] for key in MEASURED}))
     start = log.stat().st_size if log.exists() else 0
     # Each item gets a line: pytest.ini asks for one step less.
     files = [str(path.relative_to(ROOT)) for path in paths]
     command = [sys.executable, *PYTEST, *files, "-vv", "--results", str(output), "--add", *more]
-    code = run([*command, *options.arguments], log, clock.left() - 5, leaving_out(done))
+    code = run([*command, *options.arguments], log, clock.left() - 5, leaving_out(passed))
     now = outcomes(log, start, "benchmarks")
-    done.update({name: word for name, word in now.items() if word == "passed"})
-    record: Record = {"done": sorted(done), "failed": sorted(n for n, w in now.items() if w in ("failed", "error"))}
+    passed.update({name: word for name, word in now.items() if word == "passed"})
+    record: Record = {"done": sorted(passed), "failed": sorted(n for n, w in now.items() if w in ("failed", "error"))}
     if output.exists():  # written after each benchmark, so it also exists after a run that was stopped
-        found = json.loads(output.read_text())
-        record.update({key: found[key] for key in (*MEASURED, "machine") if key in found})
+        record_now = json.loads(output.read_text())
+        record.update({key: record_now[key] for key in (*MEASURED, "machine") if key in record_now})
         # One that failed half-way is measured again: its later rows count.
-        last = {tuple(map(row.get, ("group", "problem", "name"))): row for row in found.get("gpu_rows", [])}
+        last = {tuple(map(row.get, ("group", "problem", "name"))): row for row in record_now.get("gpu_rows", [])}
         record["gpu_rows"] = list(last.values())
-    nothing_left = code == 5 and not now and bool(done)
+    nothing_left = code == 5 and not now and bool(passed)
     record["status"] = "ok" if nothing_left else {0: "ok", 124: "incomplete"}.get(code, "failed")
-    if record["status"] == "ok" and not done:
+    if record["status"] == "ok" and not passed:
         record.update(status="failed", trouble=["every benchmark was skipped: nothing was measured"])
     for target in record.get("targets", []):
         say(f"  {target['name']}: {target['value']:.3g} {target['unit']} (floor {target['floor']:g})")
@@ -539,14 +539,14 @@ def profile(clock: Clock, log: Path, options: argparse.Namespace, before: Record
         command += ["--launch-count", str(LAUNCHES), "--log-file", str(own)]
         seconds = min(clock.left(), PROFILE_SECONDS * (1 if kernels else 6))
         code = run([*command, sys.executable, "-c", PROFILED, call], log, seconds)
-        found = metrics(own.read_text(errors="replace")) if own.exists() else {}
-        if found:
-            kernels[name] = found
-            say(f"  {name}: {', '.join(f'{key} {value}' for key, value in found.items())}")
+        metrics_ = metrics(own.read_text(errors="replace")) if own.exists() else {}
+        if metrics_:
+            kernels[name] = metrics_
+            say(f"  {name}: {', '.join(f'{key} {value}' for key, value in metrics_.items())}")
         else:
             trouble.append(f"ncu of {name}: exit {code}\n{last_lines(own if own.exists() else log, 5)}")
-    missed = [name for name in KERNELS if name not in kernels]
-    word = "failed" if trouble else "incomplete" if missed else "ok"
+    absent = [name for name in KERNELS if name not in kernels]
+    word = "failed" if trouble else "incomplete" if absent else "ok"
     return {"status": word, "trouble": trouble, "kernels_profiled": kernels}
 
 
@@ -577,21 +577,21 @@ def check(part: str, options: argparse.Namespace) -> str:
     log = LOGS / f"{part}.log"
     LOGS.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
-    wanted = source_stamp()
-    built = part != "build" and (is_installed(wanted) or usable_archive(wanted) is not None)
-    troubles = missing(part, built)
+    stamp = source_stamp()
+    is_built = part != "build" and (is_installed(stamp) or usable_archive(stamp) is not None)
+    troubles = missing(part, is_built)
     if troubles:
         raise CannotRun(f"{part}: cannot run without {'; '.join(troubles)}")
     if part == "profile" and program("ncu") is None:
         say("profile: not run: ncu, of the CUDA toolkit, is not here")
         return "ok"
-    files = benchmarks(options.files) if part in ("bench", FIRST) else []
+    files = benchmarks(options.files) if part in ("bench", FIRST_PART) else []
     for module, without in OPTIONAL.items():
-        if part in ("test", "bench", FIRST) and version_of(module) is None:
+        if part in ("test", "bench", FIRST_PART) and version_of(module) is None:
             say(f"  {module} is not installed: {without}")
     device = gpu_results.gpu()
     say(f"{part}: {device['name'] if device else 'no GPU'}, at most {options.limit} s")
-    if part == FIRST:
+    if part == FIRST_PART:
         return recorded(part, functools.partial(bench, part, files, ["--first"]), clock, log, options)
     if part != "bench":
         return recorded(part, RUN[part], clock, log, options)
@@ -652,14 +652,14 @@ def toolkit() -> str:
     nvcc = os.environ.get("CUDACXX") or program("nvcc")
     if nvcc is None:
         return "unknown"
-    done = subprocess.run([str(nvcc), "--version"], capture_output=True, text=True)
-    found = re.search(r"release ([\d.]+)", done.stdout)
-    return found[1] if found else "unknown"
+    process = subprocess.run([str(nvcc), "--version"], capture_output=True, text=True)
+    match = re.search(r"release ([\d.]+)", process.stdout)
+    return match[1] if match else "unknown"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--part", choices=[*PARTS, FIRST, "all"], default="all")
+    parser.add_argument("--part", choices=[*PARTS, FIRST_PART, "all"], default="all")
     parser.add_argument("--files", metavar="NAMES", help=f"of bench and first, with commas between: {','.join(ORDER)}")
     parser.add_argument("--again", action="store_true", help="also what is recorded of these sources")
     parser.add_argument("--out", type=Path, help="a folder that gets copies of results, logs and the built package")

@@ -16,8 +16,8 @@ def shown(item: pytest.Item) -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     path = os.environ.get("PYHARMONY_GPU_DONE")
-    done = set(Path(path).read_text().splitlines()) if path else set()
-    left_out = [item for item in items if shown(item) in done]
+    passed = set(Path(path).read_text().splitlines()) if path else set()
+    left_out = [item for item in items if shown(item) in passed]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

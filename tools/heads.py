@@ -26,25 +26,26 @@ from PIL import Image, ImageFilter
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pyharmony import models, segmentation
-from pyharmony.models.clicks import HEADS, PLACE, Clicks
+from pyharmony import segmentation
+from pyharmony.networks import models
+from pyharmony.networks.models.clicks import HEADS, PLACE, Clicks
 from pyharmony.segmentation.heads import Head, corners, heads_of
 from pyharmony.segmentation.people import SURE
 
 ROOT = Path(__file__).resolve().parent.parent
 ANNOTATIONS, LAYOUTS = Path(__file__).parent / "annotations", ROOT / "benchmarks" / "layouts.json"
 #: The name prefix of photographs whose heads are not used, since their source is not stated.
-LEFT_OUT = "rembg_"
+EXCLUDED_PREFIX = "rembg_"
 #: Categories of photographs without people.
 EMPTY = ("landscape", "flower", "grocery")
 #: The share of samples without people, and that of samples of four photographs.
-NOBODY, FOUR = 0.2, 0.3
+EMPTY_SHARE, MOSAIC_SHARE = 0.2, 0.3
 #: The sharpness of the bump around the centre of a head, in its sides, and the smallest one, in cells.
-BUMP, LEAST = 0.15, 0.6
+BUMP_SIGMA, MIN_BUMP_SIGMA = 0.15, 0.6
 #: The IoU at which a head counts as detected, and the visible share below which it is not a positive.
-FOUND, SEEN = 0.25, 0.5
+DETECTION_IOU, MIN_VISIBLE_SHARE = 0.25, 0.5
 #: The lower limit of the logarithm of a distance, in sides.
-NEAREST = 1 / 128
+MIN_DISTANCE = 1 / 128
 
 Floats = npt.NDArray[np.float64]
 
@@ -77,22 +78,22 @@ def photos_of(data: Path, part: str) -> list[Photo]:
     layouts = json.loads(LAYOUTS.read_text("utf-8"))["layouts"]
     if part == "layouts":
         return [_photo(files[entry["photo"]], entry) for entry in layouts]
-    drawn = json.loads((ANNOTATIONS / "heads.json").read_text("utf-8"))["photographs"]
-    learned, nobody = part == "train", part == "nobody"
+    entries = json.loads((ANNOTATIONS / "heads.json").read_text("utf-8"))["photographs"]
+    is_train, is_empty = part == "train", part == "nobody"
 
     def in_part(name: str) -> bool:
-        return (splits[name] == "train") == learned and not (learned and name.startswith(LEFT_OUT))
+        return (splits[name] == "train") == is_train and not (is_train and name.startswith(EXCLUDED_PREFIX))
 
-    found = [_photo(files[entry["photo"]], entry) for entry in drawn if in_part(entry["photo"]) and not nobody]
-    if learned or nobody:
+    photos = [_photo(files[entry["photo"]], entry) for entry in entries if in_part(entry["photo"]) and not is_empty]
+    if is_train or is_empty:
         looked_at = json.loads((ANNOTATIONS / "nobody.json").read_text("utf-8"))["nobody"]
         without = {Path(name).stem for name in looked_at}
         # Photographs of the layouts are not used in training, and none is used twice.
-        known = {entry["photo"] for entry in (*layouts, *drawn)}
+        annotated = {entry["photo"] for entry in (*layouts, *entries)}
         for name, path in files.items():
-            if in_part(name) and name not in known and (name in without or categories[name] in EMPTY):
-                found.append(_photo(path, {"people": []}))
-    return found
+            if in_part(name) and name not in annotated and (name in without or categories[name] in EMPTY):
+                photos.append(_photo(path, {"people": []}))
+    return photos
 
 
 def _photo(path: Path, entry: dict[str, Any]) -> Photo:
@@ -120,7 +121,7 @@ class Samples(torch.utils.data.IterableDataset[Any]):
             yield _tensors(self._sample(random), random)
 
     def _sample(self, random: np.random.Generator) -> Photo:
-        if random.random() >= FOUR:
+        if random.random() >= MOSAIC_SHARE:
             return self._part(random, self.size, self.size, 0.35)
         # A mosaic of four photographs shows people smaller than most photographs do.
         across, down = (round(self.size * random.uniform(0.35, 0.65)) for _ in range(2))
@@ -130,14 +131,14 @@ class Samples(torch.utils.data.IterableDataset[Any]):
             for left, wide in ((0, across), (across, self.size - across)):
                 part = self._part(random, wide, high, 0.6)
                 row.append(part.pixels)
-                moved = [x * ([wide, high] * 2) + [left, top] * 2 for x in part[1:]]
-                boxes.append([x / self.size for x in moved])
+                corners_in_crop = [x * ([wide, high] * 2) + [left, top] * 2 for x in part[1:]]
+                boxes.append([x / self.size for x in corners_in_crop])
             rows.append(np.concatenate(row, 1))
         return Photo(np.concatenate(rows), *(np.concatenate(x) for x in zip(*boxes)))
 
     def _part(self, random: np.random.Generator, width: int, height: int, least: float) -> Photo:
         """Returns a crop of a photograph, at least this share of its sides, at the required size."""
-        among = self.empty if self.empty and random.random() < NOBODY else self.peopled
+        among = self.empty if self.empty and random.random() < EMPTY_SHARE else self.peopled
         photo = among[int(random.integers(len(among)))]
         whole = random.random() < 0.3
         share = 1.0 if whole else random.uniform(least, 1)
@@ -147,20 +148,23 @@ class Samples(torch.utils.data.IterableDataset[Any]):
         high, wide = photo.pixels.shape[:2]
         box = left * wide, top * high, (left + across) * wide, (top + down) * high
         image = Image.fromarray(photo.pixels).resize((width, height), Image.Resampling.BILINEAR, box=box)
-        moved = [(x - [left, top] * 2) / ([across, down] * 2) for x in photo[1:]]
+        points = [(x - [left, top] * 2) / ([across, down] * 2) for x in photo[1:]]
         pixels = np.asarray(image)
         if random.random() < 0.5:
-            pixels, moved = pixels[:, ::-1], [np.stack([1 - x[:, 2], x[:, 1], 1 - x[:, 0], x[:, 3]], 1) for x in moved]
-        return _inside(pixels, *moved)
+            pixels, points = (
+                pixels[:, ::-1],
+                [np.stack([1 - x[:, 2], x[:, 1], 1 - x[:, 0], x[:, 3]], 1) for x in points],
+            )
+        return _inside(pixels, *points)
 
 
 def _inside(pixels: npt.NDArray[np.uint8], heads: Floats, bodies: Floats, unknown: Floats) -> Photo:
     """Returns a crop with boxes clipped to its border; heads that are mostly invisible become unknown regions."""
     cut = np.clip(heads, 0, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        seen = _area(cut) / _area(heads)
-    little = (seen > 0) & (seen < SEEN)
-    there = seen >= SEEN
+        visible = _area(cut) / _area(heads)
+    little = (visible > 0) & (visible < MIN_VISIBLE_SHARE)
+    there = visible >= MIN_VISIBLE_SHARE
     unknown = np.concatenate([np.clip(unknown, 0, 1), cut[little]])
     return Photo(pixels, cut[there], np.clip(bodies, 0, 1)[there], unknown[_area(unknown) > 0])
 
@@ -201,7 +205,7 @@ def _right(photo: Photo, side: int) -> tuple[npt.NDArray[np.float32], npt.NDArra
     for i in np.argsort(-_area(photo.heads)):
         left, top, right, bottom = photo.heads[i] * side
         x, y, wide, high = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
-        across, down = max(LEAST, BUMP * wide), max(LEAST, BUMP * high)
+        across, down = max(MIN_BUMP_SIGMA, BUMP_SIGMA * wide), max(MIN_BUMP_SIGMA, BUMP_SIGMA * high)
         bump = np.exp(-((columns - x) ** 2) / (2 * across**2) - (rows - y) ** 2 / (2 * down**2))
         row, column = min(side - 1, int(y)), min(side - 1, int(x))
         bump[row, column] = 1
@@ -209,7 +213,7 @@ def _right(photo: Photo, side: int) -> tuple[npt.NDArray[np.float32], npt.NDArra
         heat = np.maximum(heat, np.where(bump > 0.1, bump, heat)).astype(np.float32)
         body = photo.bodies[i] * side
         beside = [x - body[0], y - body[1], body[2] - x, body[3] - y]
-        sizes = np.log(np.maximum(np.array([wide, high, *beside]) / side, NEAREST))
+        sizes = np.log(np.maximum(np.array([wide, high, *beside]) / side, MIN_DISTANCE))
         planes[0][near], planes[1][near] = (x - columns + 0 * rows)[near], (y - rows + 0 * columns)[near]
         planes[2:, near] = sizes[:, None]
         weight[0][near] = bump[near]
@@ -223,11 +227,11 @@ def losses_of(planes: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     middle, share = heat == 1, logits.sigmoid()
     count = middle.sum().clamp_min(1)
     there = -((1 - share) ** 2 * log_there * middle).sum()
-    nobody = -((1 - heat.clamp_min(0)) ** 4 * share**2 * log_not * ((heat >= 0) & ~middle)).sum()
+    negative = -((1 - heat.clamp_min(0)) ** 4 * share**2 * log_not * ((heat >= 0) & ~middle)).sum()
     off = (planes[:, 1:].float() - batch["planes"]).abs() * batch["weight"]
     total = batch["weight"].sum().clamp_min(1)
     return {
-        "where": (there + nobody) / count,
+        "where": (there + negative) / count,
         "middle": off[:, :2].sum() / total,
         "size": off[:, 2:4].sum() / total,
         "body": off[:, 4:].sum() / total,
@@ -242,11 +246,11 @@ class Trained(NamedTuple):
     optimizer: torch.optim.Optimizer
 
 
-def train(data: Path, start: Path, out: Path, minutes: float, given: argparse.Namespace) -> None:
+def train(data: Path, start: Path, out: Path, minutes: float, options: argparse.Namespace) -> None:
     """Trains for some minutes, and writes the mean of the last weights."""
-    torch.manual_seed(given.seed)
+    torch.manual_seed(options.seed)
     before = models.load(start)
-    config = {**vars(before.config), "finder": given.width}
+    config = {**vars(before.config), "finder": options.width}
     network = models.create("clicks", **config)
     network.load_state_dict(before.state_dict(), strict=False)
     network.eval().requires_grad_(False)
@@ -257,12 +261,12 @@ def train(data: Path, start: Path, out: Path, minutes: float, given: argparse.Na
     )
     decayed = [x for x in network.finder.parameters() if x.ndim > 1]
     others = [x for x in network.finder.parameters() if x.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": given.decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=given.lr, betas=(0.9, 0.99))
+    groups = [{"params": decayed, "weight_decay": options.decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.99))
     photos = photos_of(data, "train")
-    samples = Samples(photos, network.config.size, given.seed)
+    samples = Samples(photos, network.config.size, options.seed)
     loader = torch.utils.data.DataLoader(
-        samples, given.batch, num_workers=given.workers, prefetch_factor=4 if given.workers else None
+        samples, options.batch, num_workers=options.workers, prefetch_factor=4 if options.workers else None
     )
     print(f"{len(photos)} photographs, {sum(len(photo.heads) for photo in photos)} people", flush=True)
     began, seconds, sums = time.monotonic(), 60 * minutes, dict[str, float]()
@@ -271,8 +275,8 @@ def train(data: Path, start: Path, out: Path, minutes: float, given: argparse.Na
         if passed >= 1:
             break
         for group in optimizer.param_groups:
-            group["lr"] = given.lr * min(1, step / 100) * 0.5 * (1 + math.cos(math.pi * passed))
-        with torch.autocast("cpu", torch.bfloat16, enabled=given.bfloat16):
+            group["lr"] = options.lr * min(1, step / 100) * 0.5 * (1 + math.cos(math.pi * passed))
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
             planes = network.heads(batch["image"].to(memory_format=torch.channels_last))
         losses = losses_of(planes, batch)
         loss = losses["where"] + 0.3 * losses["middle"] + losses["size"] + 0.3 * losses["body"]
@@ -284,8 +288,8 @@ def train(data: Path, start: Path, out: Path, minutes: float, given: argparse.Na
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
         if step % 100 == 0:
-            told = ", ".join(f"{name} {value / 100:.3f}" for name, value in sums.items())
-            print(f"{step} steps, {(time.monotonic() - began) / 60:.1f} minutes: {told}", flush=True)
+            text = ", ".join(f"{name} {value / 100:.3f}" for name, value in sums.items())
+            print(f"{step} steps, {(time.monotonic() - began) / 60:.1f} minutes: {text}", flush=True)
             sums.clear()
         if step % 500 == 0:
             _save(network, mean, out)
@@ -336,11 +340,13 @@ def measure(data: Path, weights: str) -> None:
             heads, whole = photo.heads[there], photo.bodies[there]
             count, free = count + len(heads), set(range(len(heads)))
             height, width = photo.pixels.shape[:2]
-            for found in every:
-                head, body = (np.array(corners(x)) / (width, height, width, height) for x in (found.box, found.body))
-                sure = found.sure
+            for head_found in every:
+                head, body = (
+                    np.array(corners(x)) / (width, height, width, height) for x in (head_found.box, head_found.body)
+                )
+                sure = head_found.sure
                 best = max(free, key=lambda i: shared(head, heads[i]), default=None)
-                if best is not None and shared(head, heads[best]) > FOUND:
+                if best is not None and shared(head, heads[best]) > DETECTION_IOU:
                     free.remove(best)
                     rows.append((sure, True))
                     sizes.append(abs(math.log2((head[3] - head[1]) / (heads[best][3] - heads[best][1]))))
@@ -356,9 +362,9 @@ def measure(data: Path, weights: str) -> None:
             f"{np.median(sizes):.3f} octaves, boxes of people share {np.mean(bodies):.2f}"
         )
         for least in (0.1, 0.2, 0.3, 0.4, SURE, 0.5, 0.6):
-            kept = sum(sure >= least for sure, _ in rows)
-            good = right[kept - 1] if kept else 0
-            print(f"  from {least}: {good / max(count, 1):.2f} found, {good / max(kept, 1):.2f} of these are heads")
+            length = sum(sure >= least for sure, _ in rows)
+            good = right[length - 1] if length else 0
+            print(f"  from {least}: {good / max(count, 1):.2f} found, {good / max(length, 1):.2f} of these are heads")
     photos = photos_of(data, "nobody")
     wrong = sum(any(head.sure >= SURE for head in heads_in(photo)) for photo in photos)
     print(f"nobody: {wrong} of {len(photos)} photographs without people get a head")
@@ -387,11 +393,11 @@ def main() -> None:
     measuring = commands.add_parser("measure")
     measuring.add_argument("data", type=Path)
     measuring.add_argument("weights")
-    given = parser.parse_args()
-    if given.command == "train":
-        train(given.data, given.start, given.out, given.minutes, given)
+    options = parser.parse_args()
+    if options.command == "train":
+        train(options.data, options.start, options.out, options.minutes, options)
     else:
-        measure(given.data, given.weights)
+        measure(options.data, options.weights)
 
 
 if __name__ == "__main__":

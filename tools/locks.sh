@@ -12,7 +12,7 @@ lock() { # name, what is locked...
   shift
   "$folder/uv/bin/uv" pip compile -q --generate-hashes --universal --python-version 3.11 --no-annotate -c constraints.txt \
     --custom-compile-command "make locks" -o "$folder/$name.lock" "$@"
-  mv "$folder/$name.lock" "pyharmony/server/$name.lock"
+  mv "$folder/$name.lock" "pyharmony/serve/$name.lock"
 }
 
 lock serve pyproject.toml --extra serve --extra io --extra segment --extra heif

@@ -1,4 +1,4 @@
-"""Writes pyharmony/models/_catalogue.json, the information about networks that is available without torch.
+"""Writes pyharmony/networks/models/_catalogue.json, the information about networks that is available without torch.
 
 python tools/model_catalogue.py
 """
@@ -9,7 +9,8 @@ import dataclasses
 import json
 from typing import Any
 
-from pyharmony import _catalogue, models
+from pyharmony import _catalogue
+from pyharmony.networks import models
 
 
 def variant(name: str, preset: str | None) -> dict[str, Any]:
@@ -19,12 +20,12 @@ def variant(name: str, preset: str | None) -> dict[str, Any]:
 
 def catalogue() -> str:
     """Returns the text of the file: one network per line."""
-    found = []
+    entries = []
     for info in models.list():
         about = {key: getattr(info, key) for key in ("name", "task", "summary", "source", "presets")}
         variants = {preset or "": variant(info.name, preset) for preset in (None, *info.presets)}
-        found.append({**about, "converts": info.convert is not None, "variants": variants})
-    return "[\n" + ",\n".join(json.dumps(each, ensure_ascii=False) for each in found) + "\n]\n"
+        entries.append({**about, "converts": info.convert is not None, "variants": variants})
+    return "[\n" + ",\n".join(json.dumps(each, ensure_ascii=False) for each in entries) + "\n]\n"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""Writes the layers, parameters and training in the pages of docs/models, and their figures in docs/images/models.
-
-python tools/model_pages.py
+"""Writes what docs/conf.py adds to the pages of docs/models: weights, parameters, training, layers and their figures.
 
 Layers and figures come from a forward of each network: layers from hooks, connections from the gradient graph.
 """
@@ -20,13 +18,12 @@ from xml.sax.saxutils import escape
 import torch
 from torch import Tensor, nn
 
-from pyharmony import models
-from pyharmony.models._outline import LAYERS, kind_of
-from pyharmony.training.steps import _step
+from pyharmony.learn.training.steps import _step
+from pyharmony.networks import models
+from pyharmony.networks.models._outline import LAYERS, kind_of
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES, IMAGES = DOCS / "models", DOCS / "images" / "models"
-START, END = "<!-- written by tools/model_pages.py -->", "<!-- end of what it writes -->"
+ROOT = Path(__file__).resolve().parent.parent
+PAGES, IMAGES = ROOT / "docs" / "models", ROOT / "build" / "models"
 #: Presets with other layers.
 FORMS = {
     "gp_gan": ("unsupervised",),
@@ -52,30 +49,30 @@ class Node(NamedTuple):
 def trace(net: nn.Module, inputs: dict[str, Tensor]) -> list[Node]:
     """Returns the layers of a forward, in the order of its calls."""
     nodes: list[Node] = []
-    made: dict[Any, int] = {}
+    numbers: dict[Any, int] = {}
     images = [value for name, value in inputs.items() if name != "mask"]
     leaves = {id(value.requires_grad_()) for value in images}
 
     def sources_of(x: Tensor) -> tuple[int, ...]:
         if x.grad_fn is None:
             return (INPUT,)
-        found, seen, todo = set(), set(), [x.grad_fn]
+        sources, visited, todo = set(), set(), [x.grad_fn]
         while todo:
             function = todo.pop()
-            if function in made:
-                found.add(made[function])
-            elif function not in seen:
-                seen.add(function)
+            if function in numbers:
+                sources.add(numbers[function])
+            elif function not in visited:
+                visited.add(function)
                 if id(getattr(function, "variable", None)) in leaves:
-                    found.add(INPUT)
+                    sources.add(INPUT)
                 todo += [following for following, _ in function.next_functions if following is not None]
-        return tuple(sorted(found))
+        return tuple(sorted(sources))
 
     def note(name: str, module: nn.Module, arguments: Any, result: Any) -> None:
         result = result if isinstance(result, Tensor) else result[0]
         count = sum(parameter.numel() for parameter in module.parameters(recurse=False))
         nodes.append(Node(name, kind_of(module), tuple(result.shape[1:]), count, sources_of(arguments[0])))
-        made[result.grad_fn] = len(nodes) - 1
+        numbers[result.grad_fn] = len(nodes) - 1
 
     hooks = [
         module.register_forward_hook(lambda m, i, r, name=name: note(name, m, i, r))
@@ -112,14 +109,14 @@ def networks(name: str, preset: str | None) -> Iterator[Network]:
     with torch.no_grad():
         output = main(**example)
     accepted = inspect.signature(model.discriminator.forward).parameters
-    given = {"output": output, "image": next(iter(example.values())) if "output" in accepted else output}
-    given |= {key: example[key] for key in ("mask",) if key in example}
-    given = {key: value.detach() for key, value in given.items() if key in accepted}
+    inputs = {"output": output, "image": next(iter(example.values())) if "output" in accepted else output}
+    inputs |= {key: example[key] for key in ("mask",) if key in example}
+    inputs = {key: value.detach() for key, value in inputs.items() if key in accepted}
     critic: nn.Module = model.discriminator
     if name in RUN:
         critic = models.create(name, preset).discriminator
-        given = {key: torch.rand(1, *value.shape[1:]) for key, value in given.items()}
-    yield Network("discriminator", sizes(given), trace(critic, given))
+        inputs = {key: torch.rand(1, *value.shape[1:]) for key, value in inputs.items()}
+    yield Network("discriminator", sizes(inputs), trace(critic, inputs))
 
 
 def sizes(inputs: dict[str, Tensor]) -> str:
@@ -127,7 +124,7 @@ def sizes(inputs: dict[str, Tensor]) -> str:
 
 
 COLOURS = {"convolution": "#9dc3e6", "transposed": "#f4b183", "partial": "#a9d18e", "dense": "#d9d9d9"}
-LEFT, TOP, COLUMN, WIDTH, STACK = 38, 26, 31, 20, 58
+LEFT_MARGIN, TOP_MARGIN, COLUMN_WIDTH, BOX_WIDTH, STACK_HEIGHT = 38, 26, 31, 20, 58
 
 
 def colour_of(kind: str) -> str:
@@ -152,16 +149,20 @@ def figure(network: Network) -> str:
     for column, s in zip(depth, side, strict=True):
         stack.append(place[column, s])
         place[column, s] += 1
-    tops, y = {}, TOP
+    tops, y = {}, TOP_MARGIN
     for row in rows:
         tops[row] = y
-        y += STACK * max(count for (_, s), count in place.items() if s == row)
-    width, height = LEFT + COLUMN * (max(depth) + 1) + 8, y + 26
+        y += STACK_HEIGHT * max(count for (_, s), count in place.items() if s == row)
+    width, height = LEFT_MARGIN + COLUMN_WIDTH * (max(depth) + 1) + 8, y + 26
 
     def box(i: int) -> tuple[float, float, float]:
         """Returns x, the middle y, and the height."""
         tall = 20 + 2.6 * math.log2(max(channels_of(nodes[i]), 1))
-        return LEFT + COLUMN * depth[i], tops[side[i]] + STACK * (stack[i] + 0.5), min(tall, STACK - 6)
+        return (
+            LEFT_MARGIN + COLUMN_WIDTH * depth[i],
+            tops[side[i]] + STACK_HEIGHT * (stack[i] + 0.5),
+            min(tall, STACK_HEIGHT - 6),
+        )
 
     width = max(width, 430)
     parts = [
@@ -172,8 +173,8 @@ def figure(network: Network) -> str:
         '<text x="4" y="12" fill="#555">pixels a side; in the boxes: channels</text>',
     ]
     for row in rows:
-        parts.append(f'<path d="M{LEFT - 4} {tops[row]}H{width}" stroke="#eee"/>')
-        parts.append(f'<text x="4" y="{tops[row] + STACK // 2 + 3}" fill="#555">{row}</text>')
+        parts.append(f'<path d="M{LEFT_MARGIN - 4} {tops[row]}H{width}" stroke="#eee"/>')
+        parts.append(f'<text x="4" y="{tops[row] + STACK_HEIGHT // 2 + 3}" fill="#555">{row}</text>')
     for i, node in enumerate(nodes):
         x, middle, _ = box(i)
         for source in node.sources:
@@ -183,22 +184,23 @@ def figure(network: Network) -> str:
             sx, sy, tall = box(source)
             if sy == middle and depth[i] - depth[source] > 1:
                 rise = sy - tall / 2
-                path = f"M{sx + WIDTH / 2:g} {rise:g}C{sx + WIDTH} {rise - 16:g} {x - 6} {rise - 16:g} {x} {middle:g}"
+                start = f"M{sx + BOX_WIDTH / 2:g} {rise:g}"
+                path = f"{start}C{sx + BOX_WIDTH} {rise - 16:g} {x - 6} {rise - 16:g} {x} {middle:g}"
             else:
-                path = f"M{sx + WIDTH} {sy:g}C{(sx + WIDTH + x) // 2} {sy:g} {x - 12} {sy:g} {x} {middle:g}"
+                path = f"M{sx + BOX_WIDTH} {sy:g}C{(sx + BOX_WIDTH + x) // 2} {sy:g} {x - 12} {sy:g} {x} {middle:g}"
             parts.append(f'<path d="{path}" fill="none" stroke="#888"/>')
     for i, node in enumerate(nodes):
         x, middle, tall = box(i)
         parts.append(
-            f'<rect x="{x}" y="{middle - tall / 2:.1f}" width="{WIDTH}" height="{tall:.1f}" '
+            f'<rect x="{x}" y="{middle - tall / 2:.1f}" width="{BOX_WIDTH}" height="{tall:.1f}" '
             f'fill="{COLOURS[colour_of(node.kind)]}" stroke="#555">'
             f"<title>{escape(node.name)}: {node.kind}</title></rect>"
         )
         parts.append(
-            f'<text transform="translate({x + WIDTH / 2 + 3:g} {middle:g})rotate(-90)" '
+            f'<text transform="translate({x + BOX_WIDTH / 2 + 3:g} {middle:g})rotate(-90)" '
             f'text-anchor="middle">{channels_of(node)}</text>'
         )
-    x = LEFT
+    x = LEFT_MARGIN
     for kind in COLOURS:
         if any(colour_of(node.kind) == kind for node in nodes):
             name = {"convolution": "convolution", "dense": "dense"}.get(kind, f"{kind} convolution")
@@ -218,11 +220,11 @@ def counts(name: str) -> str:
     rows, parts = [], ("generator", "discriminator", "encoder")
     for preset in (None, *info.presets):
         model = models.outline(name, preset)
-        found = [getattr(model, part, None) for part in parts]
-        rows.append([preset or "as published", model, *found])
-    kept = [i for i, part in enumerate(parts) if any(row[2 + i] is not None for row in rows)]
-    kept = kept if len(kept) > 1 else []
-    head = ["form", "parameters", *(parts[i] for i in kept)]
+        modules_of_model = [getattr(model, part, None) for part in parts]
+        rows.append([preset or "as published", model, *modules_of_model])
+    columns = [i for i, part in enumerate(parts) if any(row[2 + i] is not None for row in rows)]
+    columns = columns if len(columns) > 1 else []
+    head = ["form", "parameters", *(parts[i] for i in columns)]
 
     def shown(module: nn.Module | None) -> str:
         return "" if module is None else f"{sum(p.numel() for p in module.parameters()):,}"
@@ -231,7 +233,7 @@ def counts(name: str) -> str:
     for label, *modules in rows:
         cells = [
             label if label == "as published" else f"`{label}`",
-            *map(shown, [modules[0], *(modules[1 + i] for i in kept)]),
+            *map(shown, [modules[0], *(modules[1 + i] for i in columns)]),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -263,7 +265,7 @@ def card(weights: models.Weights) -> str:
             if weights.model in {info.name for info in models.list()}
             else []
         ),
-        ("file", f"`pyharmony/models/_weights/{weights.file}`, {weights.bytes / 1e6:.1f} MB, float16 on disk"),
+        ("file", f"`pyharmony/networks/models/_weights/{weights.file}`, {weights.bytes / 1e6:.1f} MB, float16 on disk"),
         ("SHA-256", f"`{weights.sha256}`"),
         ("licence", weights.licence),
         ("trained on", weights.trained_on),
@@ -287,8 +289,8 @@ def card(weights: models.Weights) -> str:
     return "\n".join(lines) + "\n"
 
 
-def made(name: str) -> tuple[str, dict[str, str]]:
-    """Returns the part between the marks of a page, and its figures by file name."""
+def part(name: str) -> tuple[str, dict[str, str]]:
+    """Returns what is added to the page of a model, and its figures by file name."""
     sections, figures = [card(weights) for weights in models.weights() if weights.model == name], {}
     if name not in {info.name for info in models.list()}:
         return "\n".join(sections), {}
@@ -305,44 +307,16 @@ def made(name: str) -> tuple[str, dict[str, str]]:
             )
             sections.append(
                 f"## Layers: {network.title}\nFrom {network.takes}.\n\n"
-                f"![{network.title}](../images/models/{file}.svg)\n\n"
+                f"![{network.title}](../../build/models/{file}.svg)\n\n"
                 f"| layer | kind | output | parameters |\n|---|---|---|---|\n{rows}\n"
             )
     return "\n".join(sections), figures
 
 
-def page(name: str, text: str) -> tuple[str, dict[str, str]]:
-    """Returns the page with its marked part updated, and the figures; a new page gets the part at its end."""
-    if START not in text:
-        text += f"\n{START}\n{END}\n"
-    before, _, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"{name}.md: has no {END}")
-    inside, figures = made(name)
-    return f"{before}{START}\n{inside}{END}{after}", figures
-
-
-def names() -> list[str]:
-    """Returns the names of the models, and of networks without a torch module that have bundled weights."""
-    return sorted({info.name for info in models.list()} | {weights.model for weights in models.weights()})
-
-
-def main() -> None:
+def reference(name: str) -> str:
+    """Returns what is added to the page of a model, in Markdown; its figures are written to the folder of builds."""
+    text, figures = part(name)
     IMAGES.mkdir(parents=True, exist_ok=True)
-    wanted = set()
-    for name in names():
-        path = PAGES / f"{name}.md"
-        text, figures = page(name, path.read_text())
-        path.write_text(text)
-        for file, drawing in figures.items():
-            (IMAGES / file).write_text(drawing)
-        wanted |= set(figures)
-    for file in IMAGES.glob("*.svg"):
-        if file.name not in wanted:
-            file.unlink()
-    print(f"wrote the pages of {PAGES} and {len(wanted)} figures")
-
-
-if __name__ == "__main__":
-    main()
+    for file, drawing in figures.items():
+        (IMAGES / file).write_text(drawing)
+    return f"\n{text}"

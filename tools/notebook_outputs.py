@@ -2,7 +2,7 @@
 
     python tools/notebook_outputs.py
 
-They are then visible without running a notebook; tests/test_notebooks.py compares them with a run.
+They are then visible without running a notebook; tests/house/test_notebooks.py compares them with a run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 #: The longer side of an image, and its quality as a JPEG.
-_SIDE, _QUALITY = 300, 80
+_IMAGE_SIDE, _QUALITY = 300, 80
 
 
 def executed(path: Path, work: Path) -> Any:
@@ -39,10 +39,10 @@ def picture_of(data: dict[str, Any]) -> Image.Image | None:
     kind = next((kind for kind in ("image/png", "image/jpeg") if kind in data), None)
     if kind is None:
         return None
-    found = Image.open(io.BytesIO(base64.b64decode(data[kind]))).convert("RGBA")
-    page = Image.new("RGBA", found.size, "white")
-    page.alpha_composite(found)
-    page.thumbnail((_SIDE, _SIDE))
+    image = Image.open(io.BytesIO(base64.b64decode(data[kind]))).convert("RGBA")
+    page = Image.new("RGBA", image.size, "white")
+    page.alpha_composite(image)
+    page.thumbnail((_IMAGE_SIDE, _IMAGE_SIDE))
     return page.convert("RGB")
 
 
@@ -53,10 +53,10 @@ def text_of(text: str) -> str:
 
 def reduced(outputs: list[Any]) -> list[Any]:
     """Returns the outputs of a cell as they are stored: its texts, and its images as small JPEGs."""
-    kept = []
+    shortened = []
     for output in outputs:
         if output.output_type == "stream":
-            kept.append(nbformat.v4.new_output("stream", name=output.name, text=output.text))
+            shortened.append(nbformat.v4.new_output("stream", name=output.name, text=output.text))
             continue
         data = {"text/plain": text_of(output.data["text/plain"])}
         picture = picture_of(output.data)
@@ -65,8 +65,8 @@ def reduced(outputs: list[Any]) -> list[Any]:
             picture.save(stream, "JPEG", quality=_QUALITY)
             data["image/jpeg"] = base64.b64encode(stream.getvalue()).decode()
         count = output.get("execution_count")
-        kept.append(nbformat.v4.new_output("execute_result", data, execution_count=count))
-    return kept
+        shortened.append(nbformat.v4.new_output("execute_result", data, execution_count=count))
+    return shortened
 
 
 def main() -> None:

@@ -40,19 +40,19 @@ SOURCES = {
 #: The licence of the networks, which the wheel contains too.
 LICENCE = f"mediapipe-{VERSION}.dist-info/LICENSE"
 #: The share of zeros from which an array is packed.
-SPARSE = 0.1
+MIN_ZERO_SHARE = 0.1
 #: Operators, paddings and activations by their numbers in the schema.
 KINDS = {
     0: "add", 2: "join", 3: "convolution", 4: "each", 5: "spread", 6: "same", 14: "same", 17: "largest", 22: "same",
     23: "enlarged", 34: "pad", 124: "same",
 }  # fmt: skip
-SAME, VALID = 0, 1
+SAME_PADDING, VALID_PADDING = 0, 1
 ACTIVATIONS: dict[int, dict[str, Any]] = {0: {}, 1: {"slope": 0}, 3: {"slope": 0, "high": 6}}
 DTYPES = {0: np.dtype("<f4"), 1: np.dtype("<f2"), 2: np.dtype("<i4")}
-ABOUT = {
+CARD_ENTRIES = {
     "summary": "Detects people with 33 keypoints and a mask of each, without a click; part of the default of "
     "`pyharmony.segment`",
-    "licence": "Apache-2.0, by Google; the text is in pyharmony/models/_weights/pose.LICENSE.txt",
+    "licence": "Apache-2.0, by Google; the text is in pyharmony/networks/models/_weights/pose.LICENSE.txt",
     "trained_on": "photographs by Google that are not public",
 }
 
@@ -162,7 +162,7 @@ class Source:
         return values.reshape(self.shape(number)) if sparsity is None else dense(values, self.shape(number), sparsity)
 
 
-def converted(source: Source, named: dict[tuple[int, ...], str]) -> tuple[dict[str, Any], dict[str, Array]]:
+def converted(source: Source, names: dict[tuple[int, ...], str]) -> tuple[dict[str, Any], dict[str, Array]]:
     """Returns a network for `pyharmony.segmentation._pose`: its operations, and its arrays by name."""
     same: dict[int, int] = {}
     padded: dict[int, tuple[int, int]] = {}
@@ -182,11 +182,11 @@ def converted(source: Source, named: dict[tuple[int, ...], str]) -> tuple[dict[s
             assert options is not None
             entries.append(_entry(source, kind, inputs, output, options, padded))
     outputs = {
-        named[source.shape(i)[1:]]: joined.get(same.get(i, i), [same.get(i, i)])
+        names[source.shape(i)[1:]]: joined.get(same.get(i, i), [same.get(i, i)])
         for i in source.graph.array(2, "<i4").tolist()
-        if source.shape(i)[1:] in named
+        if source.shape(i)[1:] in names
     }
-    assert len(outputs) == len(named), outputs
+    assert len(outputs) == len(names), outputs
     first = int(source.graph.array(1, "<i4")[0])
     entries = _needed(_summed(entries), {i for each in outputs.values() for i in each})
     numbers = {first: 0, **{entry["output"]: 1 + i for i, entry in enumerate(entries)}}
@@ -196,8 +196,8 @@ def converted(source: Source, named: dict[tuple[int, ...], str]) -> tuple[dict[s
         del entry["output"]
         if "weight" in entry:
             arrays |= {**packed(f"{1 + i}.weight", entry.pop("weight")), f"{1 + i}.bias": entry.pop("bias")}
-    told = {name: [numbers[i] for i in each] for name, each in outputs.items()}
-    return {"side": source.shape(first)[1], "operations": entries, "outputs": told}, arrays
+    output_numbers = {name: [numbers[i] for i in each] for name, each in outputs.items()}
+    return {"side": source.shape(first)[1], "operations": entries, "outputs": output_numbers}, arrays
 
 
 def _entry(
@@ -221,7 +221,7 @@ def _entry(
     size = weight.shape[1]
     if inputs[0] in padded:
         entry["inputs"], zeros = [padded[inputs[0]][0]], padded[inputs[0]][1]
-    elif options.number(0, "b") == SAME:
+    elif options.number(0, "b") == SAME_PADDING:
         zeros = max((math.ceil(before[1] / stride) - 1) * stride + size - before[1], 0) // 2
     else:
         zeros = 0
@@ -259,17 +259,17 @@ def _summed(entries: list[Entry]) -> list[Entry]:
 
 def _needed(entries: list[Entry], outputs: set[int]) -> list[Entry]:
     """Returns the operations on which outputs depend."""
-    needed, backwards = set(outputs), []
+    needs, backwards = set(outputs), []
     for entry in reversed(entries):
-        if entry["output"] in needed:
-            needed |= set(entry["inputs"])
+        if entry["output"] in needs:
+            needs |= set(entry["inputs"])
             backwards.append(entry)
     return backwards[::-1]
 
 
 def packed(name: str, array: Array) -> dict[str, Array]:
     """Returns an array, or if many of its values are zeros the others and a bit per position along the last axis."""
-    if np.count_nonzero(array) > (1 - SPARSE) * array.size:
+    if np.count_nonzero(array) > (1 - MIN_ZERO_SHARE) * array.size:
         return {name: array}
     return {name: array[array != 0], f"{name}.bits": np.packbits(array != 0, -1)}
 
@@ -281,10 +281,10 @@ def main() -> None:
     config, arrays, sums = {}, {}, []
     with zipfile.ZipFile(arguments.wheel) as wheel:
         licence = wheel.read(LICENCE)
-        for name, (path, named) in SOURCES.items():
+        for name, (path, names) in SOURCES.items():
             content = wheel.read(path)
             sums.append(f"{path} {hashlib.sha256(content).hexdigest()}")
-            config[name], its = converted(Source(content), named)
+            config[name], its = converted(Source(content), names)
             arrays |= {f"{name}.{key}": np.ascontiguousarray(x) for key, x in its.items()}
     about = {"format": _header.FORMAT, "name": NAME, "config": config, "part": "all"}
     content = save(arrays, {"pyharmony": json.dumps(about, sort_keys=True)})
@@ -295,7 +295,8 @@ def main() -> None:
     digest = hashlib.sha256(content).hexdigest()
     entry = {"name": NAME, "model": NAME, "task": "segment", "file": file, "bytes": len(content), "sha256": digest}
     every[NAME] = {
-        **every.get(NAME, {}), **entry, **ABOUT, "commands": __doc__.split("\n\n")[1].replace("    ", "").splitlines(),
+        **every.get(NAME, {}), **entry, **CARD_ENTRIES,
+        "commands": __doc__.split("\n\n")[1].replace("    ", "").splitlines(),
         "notes": "The baseline is `clicks-imagenet-alone`. "
         f"Converted from MediaPipe {VERSION}; SHA-256 of the sources: {', '.join(sums)}",
     }  # fmt: skip

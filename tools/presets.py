@@ -8,10 +8,9 @@
     python tools/presets.py ship run/best.safetensors dovenet-small about.json --evaluation "triples, test=test.json"
     python tools/presets.py seams BLENDING... --generator gp-gan-small
 
-PHOTOS are folders with a manifest.json, as `pyharmony.data.Manifest` reads them, or with images and masks. The outputs
-are shards for `pyharmony train`; the page of each preset lists the commands that made it. about.json has the fields of
-`pyharmony.models.Weights` that the file does not determine; `ship` writes rounded weights and their entry, and
-`tools/model_pages.py` the page.
+PHOTOS are folders with a manifest.json, as `learn.data.Manifest` reads them, or with images and masks. The outputs
+are shards for `pyharmony train`; the card of each preset lists the commands that made it. about.json has the fields of
+`pyharmony.networks.models.Weights` that the file does not determine; `ship` writes rounded weights and their entry.
 """
 
 from __future__ import annotations
@@ -28,7 +27,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pyharmony import color, data
+from pyharmony import color
+from pyharmony.learn import data
 
 #: The methods that change an object's colours, and their shares: the transfers of the harmonisation benchmarks first.
 METHODS = {
@@ -49,7 +49,7 @@ class Memory(data.Dataset):
 
 def photos(roots: list[Path], split: str, size: int, masked: bool) -> list[dict[str, Any]]:
     """Returns the photographs of a split at size x size pixels; those without a mask only if `masked` is False."""
-    found = []
+    samples = []
     for root in roots:
         if (root / "manifest.json").is_file():
             every = data.Manifest(root, split)
@@ -60,12 +60,12 @@ def photos(roots: list[Path], split: str, size: int, masked: bool) -> list[dict[
             if masked and masks is not None and not masks[index]:
                 continue
             sample = every[index]
-            kept = {role: sample[role] for role in ("image", "mask") if role in sample}
+            roles = {role: sample[role] for role in ("image", "mask") if role in sample}
             try:
-                found.append({**data.resize_sample(kept, size), "name": f"{root.name}/{name}"})
+                samples.append({**data.resize_sample(roles, size), "name": f"{root.name}/{name}"})
             except Exception as error:  # an object that vanishes at this size
                 print(f"{name}: {error}", file=sys.stderr)
-    return found
+    return samples
 
 
 def composites(arguments: argparse.Namespace) -> None:
@@ -91,7 +91,7 @@ def _pasted(sample: dict[str, Any], size: int, random: np.random.Generator) -> d
     crop = np.ascontiguousarray(crop[:, ::-1] if random.integers(2) else crop)
     pair = {role: _lit(crop, random) if random.random() < share else crop for role, share in (("src", 1), ("dst", 0.5))}
     shape = "square" if random.random() < 0.4 else "free"
-    part = data.CopyPaste(
+    part = data.PairComposites(
         Memory([{"name": "pair", **pair}]), load_size=size, crop_size=size, mask=shape,
         ratio=float(random.uniform(0.35, 0.6)), seed=int(random.integers(2**31)),
     )  # fmt: skip
@@ -114,36 +114,36 @@ def _lit(picture: Any, random: np.random.Generator) -> Any:
 
 
 class Pastes(data.Dataset):
-    def __init__(self, found: Memory, per_photo: int, size: int, seed: int) -> None:
-        self.found, self.per, self.size, self.seed = found, per_photo, size, seed
-        self.names = [f"{name}_{k}" for name in found.names for k in range(per_photo)]
+    def __init__(self, memory: Memory, per_photo: int, size: int, seed: int) -> None:
+        self.memory, self.per, self.size, self.seed = memory, per_photo, size, seed
+        self.names = [f"{name}_{k}" for name in memory.names for k in range(per_photo)]
 
     def _load(self, index: int) -> dict[str, Any]:
         random = np.random.default_rng((self.seed, index))
-        return {**_pasted(self.found[index // self.per], self.size, random), "name": self.names[index]}
+        return {**_pasted(self.memory[index // self.per], self.size, random), "name": self.names[index]}
 
 
 def pastes(arguments: argparse.Namespace) -> None:
     """Makes recoloured parts of photographs, pasted at their original position: the training data of GP-GAN."""
-    found = Memory(photos(arguments.photos, arguments.split, 2 * arguments.size, masked=False))
-    made = Pastes(found, arguments.per_photo, arguments.size, arguments.seed)
-    data.write_shards(made, arguments.output, arguments.size, errors="skip")
-    print(f"{arguments.output}: {len(found)} photographs, {len(made)} pastes")
+    memory = Memory(photos(arguments.photos, arguments.split, 2 * arguments.size, masked=False))
+    dataset = Pastes(memory, arguments.per_photo, arguments.size, arguments.seed)
+    data.write_shards(dataset, arguments.output, arguments.size, errors="skip")
+    print(f"{arguments.output}: {len(memory)} photographs, {len(dataset)} pastes")
 
 
 def figures_of(text: str) -> list[dict[str, Any]]:
     """Returns the results in LABEL=FILE, where FILE is the output of `pyharmony evaluate --json` for one network."""
     label, _, file = text.rpartition("=")
-    told = json.loads(Path(file).read_text("utf-8"))
-    every = {summary["method"]: summary for summary in told["summaries"] if summary["group"] == "all"}
+    report = json.loads(Path(file).read_text("utf-8"))
+    every = {summary["method"]: summary for summary in report["summaries"] if summary["group"] == "all"}
     before = every.pop("composite")
-    (found,) = every.values()
-    common = {"data": label, "images": found["count"]}
+    (summary,) = every.values()
+    common = {"data": label, "images": summary["count"]}
     figures = []
     for key, name in (("psnr", "PSNR"), ("fmse", "fMSE")):
-        value, gain = found["means"][key], found["gains"][key]
-        given = before["means"][key]["mean"]
-        figures.append({**common, "measure": name, "value": value["mean"], "before": given} | ends(value))
+        value, gain = summary["means"][key], summary["gains"][key]
+        value_before = before["means"][key]["mean"]
+        figures.append({**common, "measure": name, "value": value["mean"], "before": value_before} | ends(value))
         figures.append({**common, "measure": f"{name}, mean change", "value": gain["mean"]} | ends(gain))
     return figures
 
@@ -172,7 +172,7 @@ def round_weights(model: Any) -> None:
 
 def average(arguments: argparse.Namespace) -> None:
     """Writes the weighted mean of two runs of one network, one of which started from the weights of the other."""
-    from pyharmony import models
+    from pyharmony.networks import models
 
     parts = {name: float(share) for name, _, share in (text.partition("=") for text in arguments.part)}
     first, second = (models.load(path) for path in (arguments.first, arguments.second))
@@ -206,12 +206,12 @@ def packed(content: bytes) -> bytes:
         for key, entry in table.items()
         if not key.endswith(".num_batches_tracked")
     }
-    made: dict[str, Any] = {"__metadata__": metadata}
+    header_table: dict[str, Any] = {"__metadata__": metadata}
     order, end = sorted(parts, key=lambda key: (len(parts[key]), key)), 0
     for key in order:
         start, end = end, end + len(parts[key])
-        made[key] = {**table[key], "data_offsets": [start, end]}
-    header = json.dumps(made, separators=(",", ":")).encode()
+        header_table[key] = {**table[key], "data_offsets": [start, end]}
+    header = json.dumps(header_table, separators=(",", ":")).encode()
     # Tensors begin at a multiple of 8 bytes.
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header + b"".join(parts[key] for key in order)
@@ -219,7 +219,8 @@ def packed(content: bytes) -> bytes:
 
 def ship(arguments: argparse.Namespace) -> None:
     """Writes weights and their entry in the manifest."""
-    from pyharmony import _shipped, models
+    from pyharmony import _shipped
+    from pyharmony.networks import models
 
     about = json.loads(arguments.about.read_text("utf-8"))
     about["figures"] = about.get("figures", []) + [f for text in arguments.evaluation for f in figures_of(text)]
@@ -238,8 +239,8 @@ def ship(arguments: argparse.Namespace) -> None:
     digest = hashlib.sha256(content).hexdigest()
     entry = {"name": arguments.name, "model": model.name, "task": task, "file": file, "bytes": len(content)}
     entry |= {"sha256": digest, **about}
-    kept = [dataclasses.asdict(one) for one in _shipped.every() if one.name != arguments.name]
-    table = {"format": 1, "weights": sorted([*kept, entry], key=lambda one: one["name"])}
+    others = [dataclasses.asdict(one) for one in _shipped.every() if one.name != arguments.name]
+    table = {"format": 1, "weights": sorted([*others, entry], key=lambda one: one["name"])}
     (_shipped.FOLDER / "manifest.json").write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", "utf-8")
     _shipped.read(next(one for one in _shipped.every() if one.name == arguments.name))
     print(f"{path}: {len(content):,} bytes")
@@ -250,8 +251,9 @@ def seams(arguments: argparse.Namespace) -> None:
 
     A cell has the seam error, and the change of the object's mean colour from src, in 8-bit levels.
     """
-    from pyharmony import blend, metrics
-    from pyharmony.models.gp_gan import generator_of
+    from pyharmony import blend
+    from pyharmony.learn import metrics
+    from pyharmony.networks.models.gp_gan import generator_of
 
     net = generator_of(arguments.generator)
     blends = {

@@ -56,7 +56,7 @@ preload="$("$compiler" -print-file-name=$runtime.so) $("$compiler" -print-file-n
 tests='not house and not full'
 fixed=
 if [ "$kind" = threads ]; then
-  set -- tests/test_threads.py -k at_once "$@"
+  set -- tests/ops/test_threads.py -k at_once "$@"
   # ThreadSanitizer's map of memory has no room for the random addresses of newer kernels.
   fixed="setarch $(uname -m) -R"
 else
@@ -65,7 +65,6 @@ else
 fi
 if [ -n "${SHORT:-}" ]; then
   tests="$tests and not large and not networks and not chains and (cases or not emulated)"
-  export HYPOTHESIS_PROFILE=short
 fi
 run() { $fixed env LD_PRELOAD="$preload" "$python" "$@"; }
 

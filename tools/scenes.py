@@ -20,8 +20,8 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from pyharmony import models
-from pyharmony.models.clicks import Clicks
+from pyharmony.networks import models
+from pyharmony.networks.models.clicks import Clicks
 
 ANNOTATIONS = Path(__file__).parent / "annotations" / "scenes.json"
 FOLDERS = ("photos_open", "pairs_open", "masks_open")
@@ -90,8 +90,8 @@ def measure(features: Floats, labels: Floats) -> None:
     print(f"{len(labels)} photographs, people could stand in {count:.0f}: area under the curve {area:.3f}")
     for least in (0.2, 0.3, 0.4, 0.5, 0.6):
         likely = logits >= np.log(least / (1 - least))
-        lost, told = 1 - likely[labels == 1].mean(), 1 - likely[labels == 0].mean()
-        print(f"  below {least}: {lost:.3f} of those in which people could stand, {told:.3f} of the others")
+        misses, false_alarms = 1 - likely[labels == 1].mean(), 1 - likely[labels == 0].mean()
+        print(f"  below {least}: {misses:.3f} of those in which people could stand, {false_alarms:.3f} of the others")
 
 
 def main() -> None:

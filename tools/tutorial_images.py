@@ -2,7 +2,7 @@
 
     python tools/tutorial_images.py
 
-It needs what tests/test_page.py needs: Playwright and Chromium.
+It needs what tests/serve/test_page.py needs: Playwright and Chromium.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CLICK = (294, 271)
 
 def main(folder: Path) -> None:
     sys.path.insert(0, str(ROOT))
-    from tests import test_page, test_server
+    from tests.serve import test_page, test_server
 
     folder.mkdir(parents=True, exist_ok=True)
     with (

@@ -24,6 +24,7 @@ PACKAGES = (
     "pyharmony.blend",
     "pyharmony.color",
     "pyharmony.composition",
+    "pyharmony.edits",
     "pyharmony.harmonization",
     "pyharmony.matching",
     "pyharmony.merging",
@@ -38,7 +39,7 @@ HEAD = """\
 """
 #: The modules of the names in annotations that are not types of `pyharmony.typing`.
 HOMES = {
-    "Float64": ".common",
+    "Float64": ".._arrays",
     "Retouching": "._retouch",
     "GrainInfo": "._grain",
     "HarmonizeInfo": "._harmonize",
@@ -60,11 +61,14 @@ HOMES_IN = {
     ("pyharmony.composition", "Method"): "..segmentation",
     ("pyharmony.composition", "Masks"): "..segmentation",
     ("pyharmony.composition", "ComposeInfo"): "._compose",
-    ("pyharmony.composition", "Front"): "._compose",
-    ("pyharmony.composition", "Number"): "._compose",
+    ("pyharmony.composition", "Front"): ".subjects",
+    ("pyharmony.composition", "Number"): ".subjects",
     ("pyharmony.composition", "NumpyArray"): ".._arrays",
-    ("pyharmony.composition", "Rectangle"): "._compose",
-    ("pyharmony.composition", "Spot"): "._compose",
+    ("pyharmony.composition", "Rectangle"): ".._arrays",
+    ("pyharmony.composition", "Spot"): ".subjects",
+    ("pyharmony.composition", "Subject"): ".subjects",
+    ("pyharmony.edits", "EditInfo"): "._apply",
+    ("pyharmony.edits", "NumpyArray"): ".._arrays",
     ("pyharmony.merging", "Masks"): "..segmentation",
     ("pyharmony.merging", "MergeInfo"): "._merge",
 }
@@ -83,10 +87,10 @@ Signature = tuple[dict[str, str], str]
 _FILE = "PILImage | Any"
 
 
-def flagged(flag: str, found: Mapping[str, str], result: str, more: str) -> Iterator[Signature]:
+def flagged(flag: str, parameters: Mapping[str, str], result: str, more: str) -> Iterator[Signature]:
     """Yields a signature for each value of a flag that makes a pair of the result; `more` is the other half."""
-    yield {**found, flag: "Literal[False] = False"}, result
-    yield {**found, flag: "Literal[True]"}, f"tuple[{result}, {more}]"
+    yield {**parameters, flag: "Literal[False] = False"}, result
+    yield {**parameters, flag: "Literal[True]"}, f"tuple[{result}, {more}]"
 
 
 def of_images(first: str, info: str) -> Iterator[Signature]:
@@ -98,11 +102,13 @@ def of_images(first: str, info: str) -> Iterator[Signature]:
     """
     one, many = {"out": "None = None"}, {"out": "None = None", "errors": 'Literal["raise"] = "raise"'}
     without = {"return_info": "Literal[False] = False"}
-    for given, result in (("ImageT", "ImageT"), ("FileLike", _FILE)):
-        yield from flagged("return_info", {first: given, **one}, result, f"{info} | Any" if given == "ImageT" else info)
+    for image_type, result in (("ImageT", "ImageT"), ("FileLike", _FILE)):
+        yield from flagged(
+            "return_info", {first: image_type, **one}, result, f"{info} | Any" if image_type == "ImageT" else info
+        )
     yield {first: "ImageLike", "out": "OutT", **without}, "OutT"
-    for given, result in (("ImageT", "list[ImageT]"), ("FileT", f"list[{_FILE}]")):
-        yield {first: f"list[{given}]", "*": "many", **many, **without}, result
+    for image_type, result in (("ImageT", "list[ImageT]"), ("FileT", f"list[{_FILE}]")):
+        yield {first: f"list[{image_type}]", "*": "many", **many, **without}, result
     # The rest is Any, so that a message of a type checker, which lists all signatures, stays short: a flag in a
     # variable, a tuple, errors among the results, infos of a list or beside out.
     yield {"*": "many"}, "Any"
@@ -117,8 +123,8 @@ def of_composites(first: str, info: str, several: bool) -> Iterator[Signature]:
         several: whether that argument is a list.
     """
     many, no_out = {"*": "many"}, {"out": "None = None"}
-    for given, result in (("ImageT", "ImageT"), ("FileLike", _FILE)):
-        kind = f"Sequence[{given}]" if several else given
+    for image_type, result in (("ImageT", "ImageT"), ("FileLike", _FILE)):
+        kind = f"Sequence[{image_type}]" if several else image_type
         yield from flagged("return_info", {first: kind, **no_out, **many}, result, info)
     yield from flagged("return_info", {"out": "OutT", **many}, "OutT", info)
     yield many, "Any"
@@ -126,17 +132,17 @@ def of_composites(first: str, info: str, several: bool) -> Iterator[Signature]:
 
 def of_masks() -> Iterator[Signature]:
     """Yields the signatures of a function that returns the mask of its dst."""
-    for given, result in (("ImageT", "ImageT"), ("FileLike", "PILImage")):
-        yield {"dst": given, "out": "None = None"}, result
+    for image_type, result in (("ImageT", "ImageT"), ("FileLike", "PILImage")):
+        yield {"dst": image_type, "out": "None = None"}, result
     yield {"dst": "ImageLike", "out": "PathLike | WritableFile"}, "Any"
-    for given, result in (("ImageT", "ImageT"), ("FileT", "PILImage")):
-        yield {"dst": f"list[{given}]", "*": "many", "out": "None = None"}, f"list[{result}]"
+    for image_type, result in (("ImageT", "ImageT"), ("FileT", "PILImage")):
+        yield {"dst": f"list[{image_type}]", "*": "many", "out": "None = None"}, f"list[{result}]"
     yield {"dst": "Sequence[ImageLike]", "*": "many"}, "Any"
 
 
 def of_frames() -> Iterator[Signature]:
-    for given, result in (("ImageT", "ImageT"), ("FileT", _FILE)):
-        frames = {"frames": f"Iterable[{given}]"}
+    for image_type, result in (("ImageT", "ImageT"), ("FileT", _FILE)):
+        frames = {"frames": f"Iterable[{image_type}]"}
         yield {**frames, "return_info": "Literal[False] = False"}, f"Iterator[{result}]"
         yield {**frames, "return_info": "Literal[True]"}, f"Iterator[tuple[{result}, HarmonizeInfo]]"
     yield {}, "Iterator[Any]"
@@ -158,11 +164,13 @@ def overloads(name: str, function: Callable[..., Any]) -> list[Signature]:
     if short == "spectral_norm":
         return list(of_arrays("normalized", "ArrayT", "list[ArrayT]", weights="Sequence[ArrayT]"))
     if package == "pyharmony.color" and "image" in arguments:
-        shown = str(inspect.signature(function).return_annotation)
+        annotation = str(inspect.signature(function).return_annotation)
         kinds = (("ImageT", "ImageT"), ("FileLike", _FILE))
-        return [({"image": given}, shown.replace("Any", result)) for given, result in kinds]
+        return [({"image": image_type}, annotation.replace("Any", result)) for image_type, result in kinds]
     if name == "pyharmony.composition.compose":
         return list(of_composites("background", "ComposeInfo", False))
+    if name == "pyharmony.edits.apply_edit":
+        return list(of_composites("original", "EditInfo", False))
     if name == "pyharmony.merging.merge":
         return list(of_composites("photos", "MergeInfo", True))
     if "return_info" not in arguments:
@@ -214,23 +222,23 @@ def stub(package: str) -> str:
 def imports(module: Any, bodies: list[str]) -> Iterator[str]:
     """Yields the lines of imports: of the names in signatures, and of the other public names."""
     annotations = ast.parse("\n".join(bodies))
-    used = {node.id for node in ast.walk(annotations) if isinstance(node, ast.Name)} - set(vars(builtins))
+    names = {node.id for node in ast.walk(annotations) if isinstance(node, ast.Name)} - set(vars(builtins))
     for name, line in (("np", "import numpy as np"), ("npt", "import numpy.typing as npt")):
-        if name in used:
-            used.discard(name)
+        if name in names:
+            names.discard(name)
             yield line
-    wanted: dict[str, set[str]] = {}
-    for name in used:
-        wanted.setdefault(home(name, module.__name__), set()).add(name)
+    imported: dict[str, set[str]] = {}
+    for name in names:
+        imported.setdefault(home(name, module.__name__), set()).add(name)
     for node in ast.parse(Path(str(module.__file__)).read_text("utf-8")).body:
         for alias in node.names if isinstance(node, ast.ImportFrom) and node.level else ():
             if alias.name in module.__all__ and not inspect.isfunction(getattr(module, alias.name)):
                 place = "." * node.level + str(node.module)
-                wanted.setdefault(place, set()).discard(alias.name)
-                wanted[place].add(f"{alias.name} as {alias.name}")
-    for place in sorted(wanted, key=lambda place: (place.startswith("."), place)):
-        line = f"from {place} import {', '.join(sorted(wanted[place]))}"
-        yield line if len(line) <= 120 else wrapped(f"from {place} import (", sorted(wanted[place]), ")")
+                imported.setdefault(place, set()).discard(alias.name)
+                imported[place].add(f"{alias.name} as {alias.name}")
+    for place in sorted(imported, key=lambda place: (place.startswith("."), place)):
+        line = f"from {place} import {', '.join(sorted(imported[place]))}"
+        yield line if len(line) <= 120 else wrapped(f"from {place} import (", sorted(imported[place]), ")")
 
 
 def home(name: str, package: str) -> str:
