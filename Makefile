@@ -21,7 +21,7 @@ NATIVE_SOURCES := setup.py CMakeLists.txt $(shell find csrc cmake -type f 2>/dev
 CXX_SOURCES := $(shell find csrc tests -name third_party -prune -o \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print 2>/dev/null)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo emulator emulator-check kernel-budgets test test-newest test-full fuzz lint format bench gpu-check sheets docs docs-links sanitize api-snapshot command-reference type-stubs model-pages clean FORCE
+.PHONY: help setup demo emulator emulator-check kernel-budgets test test-newest test-full fuzz lint format bench gpu-check sheets docs docs-links sanitize api-snapshot command-reference type-stubs model-catalogue clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -65,14 +65,16 @@ emulator: setup ## the module that runs the CUDA kernels on the CPU, for the tes
 
 emulator-check: setup ## the CUDA kernels under the checker of races, and without each of their barriers
 	@sh tools/build_emulator.sh emulator_check $(BIN)/python
-	@PYHARMONY_CHECK_SKIPS=1 $(PYTEST) tests/test_emulator.py tests/test_barriers.py
+	@PYHARMONY_CHECK_SKIPS=1 $(PYTEST) tests/ops/test_emulator.py tests/ops/test_barriers.py
 
 kernel-budgets: setup ## nvcc compiles the CUDA kernels: registers, spills and shared memory within csrc/kernel_budgets.txt
 	@$(BIN)/python tools/check_kernels.py
 
 # Two processes with one torch thread each: threads of torch wait busily, and those of two processes for each other.
-test: setup emulator ## the tests, about 15 minutes on two cores
-	@PYHARMONY_CHECK_SKIPS=1 OMP_NUM_THREADS=1 $(PYTEST) tests -n 2 --dist worksteal
+# The folders of tests/ that `make test` runs: names, `reached` for those that the change can reach, or all.
+WINGS = $(if $(filter reached,$(WING)),$(shell $(BIN)/python tools/wings.py),$(WING))
+test: setup emulator ## the short form of the tests, about 10 minutes on two cores; WING="blend cli" some folders, WING=reached: tools/wings.py
+	@PYHARMONY_CHECK_SKIPS=1 OMP_NUM_THREADS=1 $(PYTEST) $(or $(addprefix tests/,$(WINGS)),tests) -n 2 --dist worksteal
 
 test-newest: ## the tests with the newest NumPy, SciPy, Pillow, OpenCV and torch, a download of gigabytes
 	@sh tools/test_newest.sh build/newest torch,train,onnx,io,segment,serve,heif,tfrecord,test tests -q -m 'not house and not full' -n 2
@@ -120,18 +122,17 @@ sanitize: setup ## the tests of the kernels under AddressSanitizer, UBSan, Threa
 	@sh tools/sanitize.sh memory $(BIN)/python
 	@sh tools/sanitize.sh threads $(BIN)/python
 
-api-snapshot: setup ## writes the public names and signatures to tests/api_snapshot.txt
-	@$(BIN)/python tests/test_api_snapshot.py
+api-snapshot: setup ## writes the public names and signatures to tests/house/api_snapshot.txt
+	@$(BIN)/python tests/house/test_api_snapshot.py
 
-command-reference: setup ## writes the reference of docs/command-line.md and the man page
+command-reference: setup ## writes the man page; `make docs` writes the reference of the commands
 	@$(BIN)/python tools/command_reference.py
 
 type-stubs: setup ## writes the overloads of functions that give back the kind of image they were given
 	@$(BIN)/python tools/type_stubs.py
 
-model-pages: setup ## writes the layers, parameters and figures of docs/models, and the list of the networks
+model-catalogue: setup ## writes the list of the networks, which is there without torch
 	@$(BIN)/python tools/model_catalogue.py
-	@$(BIN)/python tools/model_pages.py
 
 locks: setup ## writes what the container of the service installs, with the hashes of the packages
 	@sh tools/locks.sh $(BIN)/python

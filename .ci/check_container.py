@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from pyharmony.server.settings import SAMPLES
+from pyharmony.serve.settings import SAMPLES
 
 IMAGE = json.loads(Path(__file__).with_name("image.json").read_text("utf-8"))["Docker"]
 CONFIG = IMAGE["config"]

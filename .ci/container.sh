@@ -6,7 +6,7 @@
 # base is the image that the Dockerfile names or, where no registry can be reached, Debian's Python. The architecture,
 # amd64 or arm64, is by default the machine's; arm64 is emulated elsewhere, by QEMU, which takes half an hour.
 set -eu
-file=pyharmony/server/Dockerfile
+file=pyharmony/serve/Dockerfile
 folder=$1
 machine=$(uname -m | sed 's/^x86_64$/amd64/; s/^aarch64$/arm64/')
 architecture=${2:-$machine}

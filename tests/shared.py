@@ -8,23 +8,31 @@ import gc
 import importlib.util
 import json
 import os
+import pickle
 import select
 import signal
 import sys
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pyharmony
 from pyharmony import _arrays
 
+from . import skips
+
 ROOT = Path(__file__).resolve().parent.parent
 RANGE = _arrays.VALUE_RANGE
+#: The dtypes of an image.
+DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
 # Warnings that a test's images cause and that are not what it is about.
 #: The contour differs so much that a blend's colours flood the object.
@@ -35,6 +43,13 @@ FLOODS = pytest.mark.filterwarnings(
 CLIPS = pytest.mark.filterwarnings("ignore:.*of the values that were (blended|edited):pyharmony.errors.ClippedWarning")
 #: The pair asks for more than the guard of harmonize lets through.
 GUARDED = pytest.mark.filterwarnings("ignore:.*the guard reduced the change:pyharmony.errors.ConfidenceWarning")
+
+
+def need(*modules: str) -> None:
+    """Skips the file that calls it where a package is not installed; none is imported, which takes seconds."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(skips.not_installed(module), allow_module_level=True)
 
 
 def load_script(path: str, name: str | None = None) -> Any:
@@ -87,13 +102,13 @@ def runners(command: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
         assert result.exit_code == code, (result.stderr, result.exception)
         return result
 
-    def told(*arguments: object, code: int = 0) -> Any:
+    def report(*arguments: object, code: int = 0) -> Any:
         return json.loads(call(*arguments, "--json", code=code).stdout)
 
-    return call, told
+    return call, report
 
 
-def forked(call: Callable[[], object], said: Path) -> int:
+def forked(call: Callable[[], object], log: Path) -> int:
     """Starts a call in a fork of this process, which has imported what it needs; returns the child.
 
     What it prints goes to a file, with the exception that ends it.
@@ -105,7 +120,7 @@ def forked(call: Callable[[], object], said: Path) -> int:
         return child
     status = 1
     try:
-        sys.stdout = sys.stderr = said.open("w")
+        sys.stdout = sys.stderr = log.open("w")
         for number in (1, 2):
             os.dup2(sys.stdout.fileno(), number)
         call()
@@ -128,6 +143,43 @@ def status_of(child: int, seconds: int = 600) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def image_stays(
+    call: Callable[[], object], shapes: set[tuple[int, ...]] | None = None
+) -> Counter[tuple[str, int, str]]:
+    """Runs a call; returns how often each function of the package is called with an image of the call.
+
+    A function has its file, its first line and its name. The image is an argument by name: an array of one of the
+    shapes, which are those of the call's images, or for None any image or mask. Other threads are not seen.
+    """
+    package = Path(pyharmony.__file__).parent
+    stays: Counter[tuple[str, int, str]] = Counter()
+    frames: dict[int, FrameType] = {}
+
+    def is_image(value: object) -> bool:
+        return isinstance(value, np.ndarray) and (value.ndim >= 2 if shapes is None else value.shape in shapes)
+
+    def profile(frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event != "call" or id(frame) in frames or not Path(code.co_filename).is_relative_to(package):
+            return  # a generator that goes on is counted once
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        if any(is_image(frame.f_locals.get(name)) for name in names):
+            frames[id(frame)] = frame  # a frame that is referenced has an address of its own
+            file = Path(code.co_filename).relative_to(package).as_posix()
+            stays[file, code.co_firstlineno, code.co_name] += 1
+
+    call()  # what is imported at its first use is not counted
+    threads = pyharmony.get_num_threads()
+    pyharmony.set_num_threads(1)
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+        pyharmony.set_num_threads(threads)
+    return stays
+
+
 def save_triples(root: Path, triples: Sequence[dict[str, np.ndarray]]) -> Path:
     """Writes triples as files t0.png, t1.png, … in a folder for each role."""
     for i, triple in enumerate(triples):
@@ -135,6 +187,39 @@ def save_triples(root: Path, triples: Sequence[dict[str, np.ndarray]]) -> Path:
             (root / role).mkdir(parents=True, exist_ok=True)
             pyharmony.save(pixels, root / role / f"t{i}.png")
     return root
+
+
+def put(path: Path, image: np.ndarray) -> Path:
+    """Writes an image to a file, and returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyharmony.save(image, path)
+    return path
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    """Returns what Pillow reads of a file."""
+    return np.asarray(Image.open(path))
+
+
+def pickled(model: Any) -> Any:
+    return pickle.loads(pickle.dumps(model))  # noqa: S301
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> None:
+    assert a.dtype == b.dtype
+    assert a.shape == b.shape
+    np.testing.assert_array_equal(np.ascontiguousarray(a).view(np.uint8), np.ascontiguousarray(b).view(np.uint8))
+
+
+def srgb_device(y: np.ndarray) -> np.ndarray:
+    """Returns the values of sRGB for linear light."""
+    return np.where(y <= 0.0031308, y * 12.92, 1.055 * np.maximum(y, 0) ** (1 / 2.4) - 0.055)
+
+
+def random_image(rng: np.random.Generator, height: int, width: int, dtype: str = "uint8") -> np.ndarray:
+    if np.dtype(dtype).kind == "u":
+        return rng.integers(0, np.iinfo(dtype).max, (height, width, 3), endpoint=True).astype(dtype)
+    return rng.random((height, width, 3)).astype(dtype)
 
 
 def to_dtype(x: np.ndarray, dtype: str) -> np.ndarray:
@@ -179,8 +264,8 @@ def captured(step: Callable[[], list[Any]]) -> tuple[Any, list[Any]]:
     stream.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        found = step()
-    return graph, found
+        result = step()
+    return graph, result
 
 
 def closed(mask: np.ndarray) -> np.ndarray:

