@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyharmony import _native
 from pyharmony.errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from pyharmony.reference.adam import adam as definition
 
@@ -21,10 +20,9 @@ if importlib.util.find_spec("torch") is None:
 
 import torch
 
-from pyharmony.ops import _native_torch
 from pyharmony.ops.adam import adam
 
-from .shared import captured
+from ..shared import captured
 
 #: The unit roundoff of float32.
 UNIT = 2.0**-24
@@ -60,7 +58,7 @@ def values(x: Any) -> np.ndarray[Any, Any]:
     return x.detach().cpu().double().numpy().copy()
 
 
-def follows_the_definition(tensors: Tensors, *, loose: bool = False, made: Any = None, **rule: Any) -> None:
+def follows_the_definition(tensors: Tensors, *, loose: bool = False, update: Any = None, **rule: Any) -> None:
     """Makes an update, and compares it with the definition; made: what made it already in place of the op.
 
     Bounds are those of float32's roundings, one after the other: of beta, 1 - beta and the products in the averages;
@@ -68,7 +66,7 @@ def follows_the_definition(tensors: Tensors, *, loose: bool = False, made: Any =
     loose: torch interpolates the average of the gradient, whose rounding is that of both.
     """
     before = [[values(x) for x in kind] for kind in tensors]
-    (made or adam)(*tensors, **rule)
+    (update or adam)(*tensors, **rule)
     rule = {key: float(value) if key == "lr" else value for key, value in rule.items() if key not in ("skip", "cache")}
     lr, (beta1, beta2), eps = rule["lr"], rule["betas"], rule.get("eps", 1e-8)
     for i, (p, g, m, v, step) in enumerate(zip(*before)):
@@ -97,25 +95,6 @@ RULES: tuple[dict[str, Any], ...] = (
     {"lr": 1e-2, "betas": (0.0, 0.9), "weight_decay": 0.1},
     {"lr": 1e-2, "betas": (0.9, 0.99), "weight_decay": 0.1, "decoupled": True, "clip": 0.5, "eps": 1e-3},
 )
-
-
-@pytest.fixture(params=["processor", "emulator1", "emulator2", pytest.param("cuda", marks=pytest.mark.gpu)])
-def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], Any]]:
-    """Yields what moves a tensor to where the test runs; the emulator takes memory of the CPU for a device's."""
-    if request.param.startswith("emulator"):
-        module = request.getfixturevalue("emulator_module")
-        module.set_seed(int(request.param[-1]))
-        monkeypatch.setattr(_native, "device_module", lambda: module)
-        monkeypatch.setattr(_native_torch, "on_device", lambda x: True)
-        yield lambda x: x
-        module.set_seed(0)
-        if module.checked:
-            assert module.reports() == []
-    elif request.param == "cuda":
-        request.getfixturevalue("device_module")
-        yield lambda x: x.cuda()
-    else:
-        yield lambda x: x
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["planar", "channels-last"])
@@ -151,7 +130,7 @@ def test_torch_is_within_the_same_bounds(decoupled: bool) -> None:
 
     rule = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.1, "decoupled": decoupled}
     follows_the_definition(draw(), **rule)
-    follows_the_definition(draw(), loose=True, made=by_torch, **rule)
+    follows_the_definition(draw(), loose=True, update=by_torch, **rule)
 
 
 def test_the_number_of_threads_changes_no_bit(threads: int) -> None:

@@ -14,11 +14,14 @@ from pyharmony.errors import ArgumentError, UnchangedWarning
 from pyharmony.ops.alpha import alpha
 from pyharmony.reference import alpha as reference
 
-DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+from ..shared import DTYPES, same_bits
+
 MASKS = ("bool", *DTYPES)
 RANGE = {"uint8": 255, "uint16": 65535}
 #: The images are random far beyond black and white, which is told and changes no bit.
-BEYOND = pytest.mark.filterwarnings("ignore:.* where 0 is black and 1 is white:pyharmony.errors.PyHarmonyWarning")
+IGNORE_RANGE_WARNING = pytest.mark.filterwarnings(
+    "ignore:.* where 0 is black and 1 is white:pyharmony.errors.PyHarmonyWarning"
+)
 LAYOUTS = ("interleaved", "planar", "mirrored", "every other", "four channels", "columns first", "unaligned")
 
 
@@ -77,13 +80,7 @@ def laid_out(a, layout):
     return a
 
 
-def same_bits(a, b):
-    assert a.dtype == b.dtype
-    assert a.shape == b.shape
-    np.testing.assert_array_equal(np.ascontiguousarray(a).view(np.uint8), np.ascontiguousarray(b).view(np.uint8))
-
-
-@BEYOND
+@IGNORE_RANGE_WARNING
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("mask_dtype", MASKS)
 @pytest.mark.parametrize("kind", ["soft", "hard"])
@@ -178,7 +175,7 @@ def test_a_ramp_multiplies_the_mask(dtype, mask_dtype, simd):
     same_bits(out, formula(src, dst, mask, ramp))
 
 
-@BEYOND
+@IGNORE_RANGE_WARNING
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
 @given(
     height=st.integers(1, 30), width=st.integers(1, 90), y=st.integers(-20, 20), x=st.integers(-40, 40),
@@ -199,6 +196,7 @@ def test_any_place_of_the_source(height, width, y, x, kind, mask_dtype, dtype, s
     same_bits(blend.alpha(src, dst, mask, at=(x, y)), formula(placed_src, dst, placed_mask))
 
 
+@pytest.mark.covering(1)
 def test_a_result_beyond_the_caches_has_the_bits_of_the_formula(simd, threads):
     rng = np.random.default_rng(9)
     y, x = np.mgrid[:900, :1400]
@@ -214,7 +212,7 @@ def test_a_result_beyond_the_caches_has_the_bits_of_the_formula(simd, threads):
             same_bits(out, expected)
 
 
-@BEYOND
+@IGNORE_RANGE_WARNING
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_one_pixel(dtype, simd):
     rng = np.random.default_rng(5)
@@ -223,15 +221,6 @@ def test_one_pixel(dtype, simd):
         mask = np.full((1, 1), level)
         with nullcontext() if level else pytest.warns(UnchangedWarning, match="mask is zero everywhere"):
             same_bits(blend.alpha(src, dst, mask), formula(src, dst, mask))
-
-
-@BEYOND
-def test_the_same_bits_with_any_number_of_threads(threads):
-    rng = np.random.default_rng(6)
-    for dtype in ("uint8", "float32"):
-        src, dst = (image(rng, (300, 700, 3), dtype) for _ in range(2))
-        mask = mask_of(rng, (300, 700), "uint8", "soft")
-        same_bits(blend.alpha(src, dst, mask), formula(src, dst, mask))
 
 
 def test_it_follows_the_definition(simd):

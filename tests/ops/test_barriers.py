@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from .emulator_cases import CASES, Case
+from ..emulator_cases import CASES, Case
+from ..shared import ROOT
 
 pytestmark = pytest.mark.emulated
 
-ROOT = Path(__file__).resolve().parent.parent
 SEEDS = range(4)
 BARRIER = re.compile(r"\b(HM_SYNC|HM_SYNC_OR|HM_SYNCWARP)\(|\basync_wait<")
 FIXTURES = {"_emulator": "emulator_check", "_emulator_tests": "emulator_tests_check"}
@@ -39,12 +39,12 @@ class Needless(NamedTuple):
 
 
 def needless() -> list[Needless]:
-    found = []
+    entries = []
     for line in (ROOT / "tests" / "needless_barriers.txt").read_text().splitlines():
         if line and not line.startswith("#"):
             kernel, file, number, reason = (part.strip() for part in line.split("|", 3))
-            found.append(Needless(kernel, file, barriers_of(ROOT / file)[int(number) - 1], reason))
-    return found
+            entries.append(Needless(kernel, file, barriers_of(ROOT / file)[int(number) - 1], reason))
+    return entries
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def finds(native: Any, case: Case, expected: list[bytes]) -> bool:
 @functools.cache
 def reach(native: Any, module: str) -> dict[str, list[tuple[Case, list[bytes]]]]:
     """Returns the cases that come to each site, with their results, those that take the least time first."""
-    reached: dict[str, list[tuple[float, Case, list[bytes]]]] = defaultdict(list)
+    sites: dict[str, list[tuple[float, Case, list[bytes]]]] = defaultdict(list)
     for case in (case for case in CASES if case.module == module):
         before = {site["id"]: site["count"] for site in native.sites()}
         native.set_seed(0)
@@ -96,10 +96,10 @@ def reach(native: Any, module: str) -> dict[str, list[tuple[Case, list[bytes]]]]
         assert native.report_count() == 0, f"{case.name}: a report of its own would hide those of a barrier left out"
         for site in native.sites():
             if site["count"] > before.get(site["id"], 0):
-                reached[site["id"]].append((seconds, case, expected))
+                sites[site["id"]].append((seconds, case, expected))
     return {
-        site: [(case, expected) for _, case, expected in sorted(found, key=lambda one: one[0])]
-        for site, found in reached.items()
+        site: [(case, expected) for _, case, expected in sorted(cases, key=lambda one: one[0])]
+        for site, cases in sites.items()
     }
 
 
@@ -107,31 +107,31 @@ def reach(native: Any, module: str) -> dict[str, list[tuple[Case, list[bytes]]]]
 def test_each_barrier_is_needed(checked: Any, module: str) -> None:
     listed = {(entry.kernel, entry.file, entry.line) for entry in needless()}
     unfound, found_though_listed = [], []
-    reached = reach(checked, module)
-    for site in [site for site in checked.sites() if site["id"] in reached]:
+    sites = reach(checked, module)
+    for site in [site for site in checked.sites() if site["id"] in sites]:
         checked.ignore_site(site["id"])
-        found = any(finds(checked, case, expected) for case, expected in reached[site["id"]])
+        is_needed = any(finds(checked, case, expected) for case, expected in sites[site["id"]])
         checked.ignore_site(None)
         is_listed = (site["kernel"], site["file"], site["line"]) in listed
-        if not found and not is_listed:
+        if not is_needed and not is_listed:
             unfound.append(site["id"])
-        if found and is_listed:
+        if is_needed and is_listed:
             found_though_listed.append(site["id"])
     assert unfound == [], "their removal is not found: a needless barrier, or too small a case"
     assert found_though_listed == [], "in needless_barriers.txt, but their removal is found"
 
 
 def test_each_barrier_is_reached(emulator_check: Any, emulator_tests_check: Any) -> None:
-    known = set()
+    places = set()
     for native, module in ((emulator_check, "_emulator"), (emulator_tests_check, "_emulator_tests")):
-        reached = reach(native, module)
-        known |= {(site["file"], site["line"]) for site in native.sites() if site["id"] in reached}
+        sites = reach(native, module)
+        places |= {(site["file"], site["line"]) for site in native.sites() if site["id"] in sites}
         native.clear_reports()
     files = [path for folder in ("ops", "device") for path in (ROOT / "csrc" / folder).rglob("*")]
     unreached = []
     for path in sorted(path for path in files if path.suffix in (".cu", ".cuh", ".h")):
         name = path.relative_to(ROOT).as_posix()
-        unreached += [f"{name}:{line}" for line in barriers_of(path) if (name, line) not in known]
+        unreached += [f"{name}:{line}" for line in barriers_of(path) if (name, line) not in places]
     assert unreached == [], "no case of emulator_cases.py comes to them"
 
 

@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional
 
 from pyharmony import _arrays, _native
-from pyharmony.nn import BatchNorm2d, InstanceNorm2d
+from pyharmony.networks.nn import BatchNorm2d, InstanceNorm2d
 from pyharmony.ops import _batch_norm_torch as backend
 from pyharmony.ops import _native_torch
 
@@ -94,18 +94,17 @@ def test_gradients_of_any_order_are_those_of_the_formula(slope):
         assert (a - b).abs().max() <= 1e-9 * b.abs().max()
 
 
-def test_threads_change_no_bit():
-    results, before = [], native.num_threads()
-    for count in (1, 2, 5):
-        native.set_num_threads(count)
+def test_threads_change_no_bit(each_thread_count):
+    def call() -> list[Any]:
         layer, x, pull = case((3, 33, 40, 30), 0.2)
         x.requires_grad_()
         y = layer(x)
         y.backward(pull)
-        results.append([y.detach(), x.grad, layer.weight.grad, layer.bias.grad, layer.running_var])
-    native.set_num_threads(before)
-    for other in results[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+        return [y.detach(), x.grad, layer.weight.grad, layer.bias.grad, layer.running_var]
+
+    first, *others = each_thread_count(call)
+    for other in others:
+        assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
 @pytest.mark.parametrize("slope", SLOPES)
@@ -166,11 +165,11 @@ def test_a_dropout_in_the_pass(simd, kind, dtype):
     torch.manual_seed(5)
     assert torch.equal(y, layer(x, 0.25))
     full = plain(x)
-    kept = y != 0
-    assert torch.equal(kept | (full == 0), kept)
-    assert 0.7 < kept.double().mean() < 0.8
-    assert (y - torch.where(kept, full / 0.75, 0)).abs().max() <= 1e-6 * full.abs().max()
-    factor = kept / 0.75
+    survivors = y != 0
+    assert torch.equal(survivors | (full == 0), survivors)
+    assert 0.7 < survivors.double().mean() < 0.8
+    assert (y - torch.where(survivors, full / 0.75, 0)).abs().max() <= 1e-6 * full.abs().max()
+    factor = survivors / 0.75
     (dx,) = torch.autograd.grad(y, x, pull, create_graph=True)
     (exact,) = torch.autograd.grad(full, x, pull * factor, create_graph=True)
     assert (dx - exact).abs().max() <= 1e-5 * exact.abs().max()

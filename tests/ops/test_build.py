@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from . import skips
+from .. import skips
+from ..shared import ROOT
 
 pytestmark = pytest.mark.house
 
-ROOT = Path(__file__).resolve().parent.parent
 CMAKE = shutil.which("cmake", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 NINJA = shutil.which("ninja", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 needs_cmake = pytest.mark.skipif(CMAKE is None, reason="cmake is not installed")
@@ -31,8 +31,8 @@ def run_cmake(*arguments: str, path: str | None = None, **environment: str) -> t
     """Runs CMake; returns its exit status and all that it said, with the line breaks of messages taken out."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("CUDA", "CMAKE"))}
     env |= environment | ({} if path is None else {"PATH": path})
-    done = subprocess.run([str(CMAKE), *arguments], env=env, capture_output=True, text=True)
-    return done.returncode, re.sub(r"\s+", " ", done.stdout + done.stderr)
+    process = subprocess.run([str(CMAKE), *arguments], env=env, capture_output=True, text=True)
+    return process.returncode, re.sub(r"\s+", " ", process.stdout + process.stderr)
 
 
 def script(folder: Path, name: str, body: str) -> Path:
@@ -49,9 +49,9 @@ def choose(folder: Path, *calls: tuple[str, str, str]) -> tuple[int, str]:
         "cmake_minimum_required(VERSION 3.22)\n"
         f'include("{ROOT}/cmake/cuda_architectures.cmake")\n'
         + "".join(
-            f'hm_choose_architectures(chosen "{choice}" "{known}" "{present}")\n'
+            f'hm_choose_architectures(chosen "{choice}" "{compiler}" "{present}")\n'
             'message("chosen ${chosen} because: ${chosen_WHY}")\n'
-            for choice, known, present in calls
+            for choice, compiler, present in calls
         )
     )
     return run_cmake("-P", str(folder / "choose.cmake"))
@@ -83,19 +83,19 @@ CHOICES = (
 @pytest.fixture(scope="module")
 def choices(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Returns what one run of CMake says of each of CHOICES."""
-    calls = [(choice, known, present) for choice, known, present, *_ in CHOICES]
-    status, said = choose(tmp_path_factory.mktemp("choices"), *calls)
-    assert status == 0, said
-    return [f"chosen {one}" for one in said.split("chosen ")[1:]]
+    calls = [(choice, compiler, present) for choice, compiler, present, *_ in CHOICES]
+    status, output = choose(tmp_path_factory.mktemp("choices"), *calls)
+    assert status == 0, output
+    return [f"chosen {one}" for one in output.split("chosen ")[1:]]
 
 
 @needs_cmake
 @pytest.mark.parametrize(
-    ("number", "chosen", "because"),
+    ("number", "selection", "because"),
     [pytest.param(i, *one[3:], id="-".join((one[0], one[2], one[3]))) for i, one in enumerate(CHOICES)],
 )
-def test_architectures(choices: list[str], number: int, chosen: str, because: str) -> None:
-    assert choices[number].startswith(f"chosen {chosen} because: "), choices[number]
+def test_architectures(choices: list[str], number: int, selection: str, because: str) -> None:
+    assert choices[number].startswith(f"chosen {selection} because: "), choices[number]
     assert because in choices[number]
 
 
@@ -109,17 +109,17 @@ def test_what_is_built_without_a_gpu_runs_on_all_in_use(tmp_path: Path, choice: 
     """The default compiles one PTX, which drivers compile at first use; `common` has machine code for those in use."""
     from pyharmony.cli._facts import has_machine_code, serves
 
-    _, said = choose(tmp_path, (choice, CUDA_13_0, ""))
-    chosen = said.removeprefix("chosen ").partition(" because")[0].split(";")
-    assert all(has_machine_code(chosen, capability) == machine_code for capability in IN_USE)
+    _, output = choose(tmp_path, (choice, CUDA_13_0, ""))
+    architectures = output.removeprefix("chosen ").partition(" because")[0].split(";")
+    assert all(has_machine_code(architectures, capability) == machine_code for capability in IN_USE)
     # GPUs that are rarer, or come later, have PTX.
     for capability in (*IN_USE, (8, 7), (10, 0), (10, 3), (11, 0), (12, 1), (13, 0)):
-        assert serves(chosen, capability)
+        assert serves(architectures, capability)
 
 
 @needs_cmake
 @pytest.mark.parametrize(
-    ("choice", "known", "present", "says"),
+    ("choice", "compiler", "present", "says"),
     [
         ("native", CUDA_13_0, "", "no GPU was found"),
         ("native", CUDA_13_0, "61", "older than what nvcc compiles for"),
@@ -127,25 +127,25 @@ def test_what_is_built_without_a_gpu_runs_on_all_in_use(tmp_path: Path, choice: 
         ("hopper", CUDA_13_0, "", "HM_CUDA_ARCHITECTURES: hopper, expected"),
     ],
 )
-def test_architectures_that_cannot_be(tmp_path: Path, choice: str, known: str, present: str, says: str) -> None:
-    status, said = choose(tmp_path, (choice, known, present))
+def test_architectures_that_cannot_be(tmp_path: Path, choice: str, compiler: str, present: str, says: str) -> None:
+    status, output = choose(tmp_path, (choice, compiler, present))
     assert status != 0
-    assert says in said
+    assert says in output
 
 
 @needs_cmake
 @pytest.mark.parametrize(
-    ("smi", "found"),
+    ("smi", "architectures"),
     [("echo 9.0; echo 9.0; echo 8.9", "89;90"), ("echo 'No devices were found'; exit 6", ""), ("echo 12.0", "120")],
 )
-def test_the_gpus_are_those_that_nvidia_smi_names(tmp_path: Path, smi: str, found: str) -> None:
+def test_the_gpus_are_those_that_nvidia_smi_names(tmp_path: Path, smi: str, architectures: str) -> None:
     script(tmp_path / "bin", "nvidia-smi", smi)
     (tmp_path / "find.cmake").write_text(
         f"cmake_minimum_required(VERSION 3.22)\ninclude({ROOT}/cmake/cuda_architectures.cmake)\n"
         'hm_find_gpus(found)\nmessage("found ${found}.")\n'
     )
     assert run_cmake("-P", str(tmp_path / "find.cmake"), path=f"{tmp_path / 'bin'}:/usr/bin:/bin")[1].strip() == (
-        f"found {found}."
+        f"found {architectures}."
     )
 
 
@@ -162,6 +162,7 @@ def configure(folder: Path, *options: str, path: str | None = None, **environmen
     return run_cmake("-S", str(folder), "-B", str(folder / "b"), ignored, *options, path=path, **environment)
 
 
+@pytest.mark.slow
 @needs_cmake
 @pytest.mark.parametrize(
     ("nvcc", "because"),
@@ -178,24 +179,24 @@ def test_without_a_usable_nvcc_the_build_is_for_the_cpu(tmp_path: Path, nvcc: st
     if nvcc is not None:
         script(tmp_path / "bin", "nvcc", nvcc)
     path = f"{tmp_path / 'bin'}:/usr/bin:/bin"
-    status, said = configure(tmp_path / "auto", path=path)
-    assert status == 0, said
-    assert f"{because}" in said
-    assert "building for the CPU only" in said
-    assert "has CUDA: OFF" in said
-    status, said = configure(tmp_path / "on", "-DHM_CUDA=ON", path=path)
+    status, output = configure(tmp_path / "auto", path=path)
+    assert status == 0, output
+    assert f"{because}" in output
+    assert "building for the CPU only" in output
+    assert "has CUDA: OFF" in output
+    status, output = configure(tmp_path / "on", "-DHM_CUDA=ON", path=path)
     assert status != 0
-    assert "HM_CUDA=ON, but" in said and because in said
+    assert "HM_CUDA=ON, but" in output and because in output
 
 
 @needs_cmake
 def test_cuda_can_be_switched_off(tmp_path: Path) -> None:
-    status, said = configure(tmp_path, "-DHM_CUDA=OFF")
+    status, output = configure(tmp_path, "-DHM_CUDA=OFF")
     assert status == 0
-    assert "CUDA kernels are switched off" in said and "has CUDA: OFF" in said
-    status, said = configure(tmp_path, "-DHM_CUDA=perhaps")
+    assert "CUDA kernels are switched off" in output and "has CUDA: OFF" in output
+    status, output = configure(tmp_path, "-DHM_CUDA=perhaps")
     assert status != 0
-    assert "HM_CUDA: perhaps, expected AUTO, GPU, ON or OFF" in said
+    assert "HM_CUDA: perhaps, expected AUTO, GPU, ON or OFF" in output
 
 
 @needs_cmake
@@ -208,22 +209,25 @@ def test_make_compiles_cuda_kernels_where_a_gpu_is(tmp_path: Path) -> None:
         script(tmp_path / folder, "nvidia-smi", "echo 9.0" if folder == "with" else "exit 9")
         script(tmp_path / folder, "nvcc", "exit 1")
     # Where a GPU is nvcc is tried; the long form compiles with a real one.
-    status, said = configure(tmp_path / "a", "-DHM_CUDA=GPU", path=f"{tmp_path / 'with'}:/usr/bin:/bin")
-    assert status == 0 and "nvcc does not run; building for the CPU only" in said and "has CUDA: OFF" in said, said
+    status, output = configure(tmp_path / "a", "-DHM_CUDA=GPU", path=f"{tmp_path / 'with'}:/usr/bin:/bin")
+    assert status == 0 and "nvcc does not run; building for the CPU only" in output and "has CUDA: OFF" in output, (
+        output
+    )
     path = f"{tmp_path / 'without'}:/usr/bin:/bin"
-    status, said = configure(tmp_path / "b", "-DHM_CUDA=GPU", path=path)
-    assert status == 0 and "no GPU was found; building for the CPU only" in said and "has CUDA: OFF" in said, said
+    status, output = configure(tmp_path / "b", "-DHM_CUDA=GPU", path=path)
+    assert status == 0 and "no GPU was found; building for the CPU only" in output and "has CUDA: OFF" in output, output
 
 
+@pytest.mark.slow
 @needs_cmake
 def test_a_build_for_this_machine_has_one_copy_of_the_kernels(tmp_path: Path) -> None:
     import pybind11
 
-    made = f"-Dpybind11_DIR={pybind11.get_cmake_dir()}", "-DHM_CUDA=OFF", f"-DPython_EXECUTABLE={sys.executable}"
+    options = f"-Dpybind11_DIR={pybind11.get_cmake_dir()}", "-DHM_CUDA=OFF", f"-DPython_EXECUTABLE={sys.executable}"
     commands = {}
     for choice in ("ON", "HERE", "NATIVE", "OFF"):
-        status, said = run_cmake("-S", str(ROOT), "-B", str(tmp_path), "-G", "Ninja", *made, f"-DHM_SIMD={choice}")
-        assert status == 0, said
+        status, output = run_cmake("-S", str(ROOT), "-B", str(tmp_path), "-G", "Ninja", *options, f"-DHM_SIMD={choice}")
+        assert status == 0, output
         database = subprocess.check_output([str(NINJA), "-C", str(tmp_path), "-t", "compdb"], text=True)
         entries = json.loads(database[database.index("[") :])
         commands[choice] = {each["output"]: each["command"] for each in entries if each["output"].endswith(".o")}
@@ -236,15 +240,15 @@ def test_a_build_for_this_machine_has_one_copy_of_the_kernels(tmp_path: Path) ->
         cwd=ROOT, text=True, env={**os.environ, "PYHARMONY_SIMD": ""},
     ).strip()  # fmt: skip
     on_x86 = best in skips.INSTRUCTION_SETS
-    known = [*skips.INSTRUCTION_SETS]
-    here = set(known[: known.index(best) + 1]) if on_x86 else set()
-    expected = {"ON": set(known), "HERE": here, "NATIVE": {best}, "OFF": {"baseline"}}
+    sets = [*skips.INSTRUCTION_SETS]
+    here = set(sets[: sets.index(best) + 1]) if on_x86 else set()
+    expected = {"ON": set(sets), "HERE": here, "NATIVE": {best}, "OFF": {"baseline"}}
     assert levels == (expected if on_x86 else {choice: {"baseline"} for choice in expected})
     # What a demo has compiled serves the other copies too, but for two files that know which copies there are.
     again = {name for name, command in commands["NATIVE"].items() if commands["ON"][name] != command}
     assert {Path(name).name for name in again} <= {"simd.cpp.o", "images_simd.cpp.o"}
-    status, said = run_cmake("-S", str(ROOT), "-B", str(tmp_path), "-G", "Ninja", *made, "-DHM_SIMD=some")
-    assert status != 0 and "HM_SIMD: some, expected ON, HERE, NATIVE or OFF" in said
+    status, output = run_cmake("-S", str(ROOT), "-B", str(tmp_path), "-G", "Ninja", *options, "-DHM_SIMD=some")
+    assert status != 0 and "HM_SIMD: some, expected ON, HERE, NATIVE or OFF" in output
 
 
 @pytest.mark.full
@@ -255,15 +259,15 @@ def test_with_nvcc_the_build_is_for_the_gpu_present(tmp_path: Path) -> None:
     (tmp_path / "bin" / "nvcc").symlink_to(str(shutil.which("nvcc")))
     # CUDA_HOME holds the nvcc, in bin/.
     path = f"{tmp_path / 'bin'}:/usr/bin:/bin"
-    status, said = configure(tmp_path / "auto", path=path, CUDA_HOME=str(tmp_path))
-    assert status == 0, said
-    assert re.search(r"pyharmony: CUDA kernels by nvcc [\d.]+ for 90-real \(the GPU of this machine\)", said)
-    assert "has CUDA: ON" in said and "-Xfatbin=-compress-" in said
-    status, said = configure(tmp_path / "c", "-DHM_CUDA=GPU", path=path)
-    assert status == 0 and "for 90-real (the GPU of this machine)" in said and "has CUDA: ON" in said, said
+    status, output = configure(tmp_path / "auto", path=path, CUDA_HOME=str(tmp_path))
+    assert status == 0, output
+    assert re.search(r"pyharmony: CUDA kernels by nvcc [\d.]+ for 90-real \(the GPU of this machine\)", output)
+    assert "has CUDA: ON" in output and "-Xfatbin=-compress-" in output
+    status, output = configure(tmp_path / "c", "-DHM_CUDA=GPU", path=path)
+    assert status == 0 and "for 90-real (the GPU of this machine)" in output and "has CUDA: ON" in output, output
     (tmp_path / "bin" / "nvidia-smi").unlink()
-    status, said = configure(tmp_path / "b", "-DHM_CUDA=GPU", "-DHM_CUDA_ARCHITECTURES=80-real", path=path)
-    assert status == 0 and "for 80-real (as asked for)" in said, said
+    status, output = configure(tmp_path / "b", "-DHM_CUDA=GPU", "-DHM_CUDA_ARCHITECTURES=80-real", path=path)
+    assert status == 0 and "for 80-real (as asked for)" in output, output
 
 
 #: Functions whose arguments differ between the headers of CUDA 12.4 and 13.0, or that one of them lacks, and fields
@@ -285,5 +289,5 @@ def test_the_sources_use_what_cuda_12_and_13_have_in_common() -> None:
     pattern = re.compile(rf"\b({'|'.join(DIFFERS)}|cudaLibrary\w+|cudaLogs\w+)\b")
     for path in sorted((ROOT / "csrc").rglob("*")):
         if path.suffix in (".h", ".cpp", ".cu", ".cuh") and "third_party" not in path.parts:
-            found = pattern.search(path.read_text())
-            assert not found, f"{path}: {found.group()} is not the same in CUDA 12.4 and 13"
+            match = pattern.search(path.read_text())
+            assert not match, f"{path}: {match.group()} is not the same in CUDA 12.4 and 13"

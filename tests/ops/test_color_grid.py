@@ -14,6 +14,8 @@ from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 from pyharmony.reference import color_grid as reference
 from pyharmony.reference.luma import LUMA
 
+from ..shared import DTYPES
+
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 if HAS_TORCH:
     import torch
@@ -22,7 +24,6 @@ if HAS_TORCH:
 
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
 
-DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 RANGE = {"uint8": 255.0, "uint16": 65535.0}
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
 
@@ -55,12 +56,12 @@ def soft_mask(rng, shape, dtype="float32"):
 def random_map(rng, grid=(4, 6, 8), knots=16, parts=("affine", "curves", "grid"), count=None):
     """Returns parts in float32, so that both sides have the same numbers."""
     front = () if count is None else (count,)
-    made = {
+    arrays = {
         "affine": np.eye(3, 4) + 0.2 * rng.standard_normal((*front, 3, 4)),
         "curves": 0.1 * rng.standard_normal((*front, 3, 3, knots)),
         "grid": 0.1 * rng.standard_normal((*front, *grid, 3, 4)),
     }
-    return {name: made[name].astype(np.float32) for name in parts}
+    return {name: arrays[name].astype(np.float32) for name in parts}
 
 
 def as_floats(a):
@@ -106,12 +107,10 @@ def test_every_part_follows_the_reference(simd, dtype, parts):
     for height, width, cells, knots in SIZES:
         rng = np.random.default_rng(1)
         image, mask = random_image(rng, (height, width), dtype), soft_mask(rng, (height, width))
-        given = random_map(rng, cells, knots, parts)
-        found = ops.color_grid(image, mask, **given)
-        assert found.dtype == image.dtype
-        np.testing.assert_allclose(
-            as_floats(found), expected_of(image, mask, **given), rtol=0, atol=bound(image, given)
-        )
+        maps = random_map(rng, cells, knots, parts)
+        result = ops.color_grid(image, mask, **maps)
+        assert result.dtype == image.dtype
+        np.testing.assert_allclose(as_floats(result), expected_of(image, mask, **maps), rtol=0, atol=bound(image, maps))
 
 
 @given(
@@ -129,12 +128,12 @@ def test_any_sizes_follow_the_reference(height, width, cells, knots, dtype, mask
     mask = None if mask_dtype == "none" else soft_mask(rng, (height, width), mask_dtype)
     if mask_dtype in RANGE:
         mask[0, 0] = RANGE[mask_dtype]  # a mask whose largest value is 1 is refused
-    before, given = image.copy(), random_map(rng, cells, knots)
-    found = ops.color_grid(image, mask, **given)
-    np.testing.assert_allclose(as_floats(found), expected_of(image, mask, **given), rtol=0, atol=bound(image, given))
+    before, maps = image.copy(), random_map(rng, cells, knots)
+    result = ops.color_grid(image, mask, **maps)
+    np.testing.assert_allclose(as_floats(result), expected_of(image, mask, **maps), rtol=0, atol=bound(image, maps))
     np.testing.assert_array_equal(image, before)
     if mask is not None:
-        np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
+        np.testing.assert_array_equal(result[mask == 0], image[mask == 0])
 
 
 def test_the_reference_interpolates_between_centres():
@@ -194,12 +193,12 @@ def test_nan_stays_nan_and_where_it_is(simd):
     image[2, 80] = np.inf
     mask = np.ones((3, 90), np.float32)
     mask[2] = 0
-    given = random_map(np.random.default_rng(5))
-    found = ops.color_grid(image, mask, **given)
+    maps = random_map(np.random.default_rng(5))
+    result = ops.color_grid(image, mask, **maps)
     bad = np.zeros((3, 90), bool)
     bad[1, 40] = True
-    np.testing.assert_array_equal(np.isnan(found[:2]).all(-1), bad[:2])
-    np.testing.assert_array_equal(found[2].view(np.uint32), image[2].view(np.uint32))
+    np.testing.assert_array_equal(np.isnan(result[:2]).all(-1), bad[:2])
+    np.testing.assert_array_equal(result[2].view(np.uint32), image[2].view(np.uint32))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -209,26 +208,25 @@ def test_the_background_keeps_its_bits(dtype):
     mask = np.zeros((60, 1300), np.float32)
     mask[20:40, 300:900] = rng.random((20, 600))
     mask[30, 400:420] = 0
-    found = ops.color_grid(image, mask, **random_map(rng))
-    assert (found != image).any()
-    np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
+    result = ops.color_grid(image, mask, **random_map(rng))
+    assert (result != image).any()
+    np.testing.assert_array_equal(result[mask == 0], image[mask == 0])
 
 
-@pytest.mark.covering(2)
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 @pytest.mark.parametrize("cells", [(5, 7, 8), (40, 90, 16), (3, 4, 20)], ids=str)
 def test_tiles_have_the_bits_of_the_whole(simd, dtype, cells):
     rng = np.random.default_rng(7)
     height, width = 61, 613
     image, mask = random_image(rng, (height, width), dtype), soft_mask(rng, (height, width), "uint8")
-    given = random_map(rng, cells)
-    whole = ops.color_grid(image, mask, **given)
+    maps = random_map(rng, cells)
+    whole = ops.color_grid(image, mask, **maps)
     for tile_height, tile_width in ((17, 100), (1, 613), (61, 3), (30, 257)):
         tiles = np.empty_like(image)
         for y in range(0, height, tile_height):
             for x in range(0, width, tile_width):
                 at = np.s_[y : y + tile_height, x : x + tile_width]
-                tiles[at] = ops.color_grid(image[at], mask[at], origin=(x, y), frame=(height, width), **given)
+                tiles[at] = ops.color_grid(image[at], mask[at], origin=(x, y), frame=(height, width), **maps)
         np.testing.assert_array_equal(tiles, whole)
 
 
@@ -236,14 +234,14 @@ def test_tiles_have_the_bits_of_the_whole(simd, dtype, cells):
 def test_bits_do_not_depend_on_threads_and_strides(threads, dtype):
     rng = np.random.default_rng(8)
     image, mask = random_image(rng, (133, 555), dtype), soft_mask(rng, (133, 555), "uint8")
-    given = random_map(rng)
-    one = np.concatenate([ops.color_grid(image[i : i + 1], mask[i : i + 1], origin=(0, i), frame=(133, 555), **given)
+    maps = random_map(rng)
+    one = np.concatenate([ops.color_grid(image[i : i + 1], mask[i : i + 1], origin=(0, i), frame=(133, 555), **maps)
                           for i in range(133)])  # fmt: skip
     planar = np.moveaxis(np.ascontiguousarray(np.moveaxis(image, -1, 0)), 0, -1)
     flipped = np.ascontiguousarray(image[::-1, ::-1, ::-1])[::-1, ::-1, ::-1]
     wide = np.repeat(mask, 2, 1)[:, ::2]
     for same in (image, planar, flipped):
-        np.testing.assert_array_equal(ops.color_grid(same, wide, **given), one)
+        np.testing.assert_array_equal(ops.color_grid(same, wide, **maps), one)
 
 
 def test_a_batch_is_its_images():
@@ -253,35 +251,35 @@ def test_a_batch_is_its_images():
     for mask in (None, masks[0], masks):
         of = lambda i, mask=mask: mask if mask is None or mask.ndim == 2 else mask[i]  # noqa: E731
         for parts in (shared, own, {**shared, "affine": own["affine"]}):
-            found = ops.color_grid(images, mask, **parts)
+            result = ops.color_grid(images, mask, **parts)
             for i in range(3):
                 single = {name: part[i] if part is own[name] else part for name, part in parts.items()}
-                np.testing.assert_array_equal(found[i], ops.color_grid(images[i], of(i), **single))
+                np.testing.assert_array_equal(result[i], ops.color_grid(images[i], of(i), **single))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_results_go_where_they_are_told_to(dtype):
     rng = np.random.default_rng(10)
     image, mask = random_image(rng, (30, 600), dtype), soft_mask(rng, (30, 600))
-    given = random_map(rng)
-    expected = ops.color_grid(image, mask, **given)
+    maps = random_map(rng)
+    expected = ops.color_grid(image, mask, **maps)
     out = np.zeros((30, 600, 4), dtype)
     part = out[..., 1:]
-    assert ops.color_grid(image, mask, out=part, **given) is part
+    assert ops.color_grid(image, mask, out=part, **maps) is part
     np.testing.assert_array_equal(part, expected)
     assert not out[..., 0].any()
-    assert ops.color_grid(image, mask, out=image, **given) is image
+    assert ops.color_grid(image, mask, out=image, **maps) is image
     np.testing.assert_array_equal(image, expected)
 
 
 @needs_torch
 def test_tensors_give_tensors():
     rng = np.random.default_rng(11)
-    image, mask, given = random_image(rng, (20, 30)), soft_mask(rng, (20, 30)), random_map(rng)
-    tensors = {name: torch.from_numpy(part) for name, part in given.items()}
-    found = ops.color_grid(torch.from_numpy(image), torch.from_numpy(mask), **tensors)
-    assert isinstance(found, torch.Tensor)
-    np.testing.assert_array_equal(found.numpy(), ops.color_grid(image, mask, **given))
+    image, mask, maps = random_image(rng, (20, 30)), soft_mask(rng, (20, 30)), random_map(rng)
+    tensors = {name: torch.from_numpy(part) for name, part in maps.items()}
+    result = ops.color_grid(torch.from_numpy(image), torch.from_numpy(mask), **tensors)
+    assert isinstance(result, torch.Tensor)
+    np.testing.assert_array_equal(result.numpy(), ops.color_grid(image, mask, **maps))
 
 
 # ---- gradients ------------------------------------------------------------------------------------------------------
@@ -302,9 +300,9 @@ def tensors(shape, cells, knots, own, dtype="float64", seed=0):
     image, mask = 1.4 * rng.random((*shape, 3)) - 0.2, rng.random(shape)
     mask.flat[::7] = 0
     parts = random_map(rng, cells, knots, count=shape[0] if own else None)
-    made = [torch.from_numpy(image.astype(dtype)), torch.from_numpy(mask.astype(real))]
-    made += [torch.from_numpy(part.astype(real)) for part in parts.values()]
-    return [x.requires_grad_() for x in made]
+    arrays = [torch.from_numpy(image.astype(dtype)), torch.from_numpy(mask.astype(real))]
+    arrays += [torch.from_numpy(part.astype(real)) for part in parts.values()]
+    return [x.requires_grad_() for x in arrays]
 
 
 def function(image, mask, affine, curves, grid):
@@ -316,54 +314,54 @@ def function(image, mask, affine, curves, grid):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_gradients_are_those_of_torchs_operations(simd, one_torch_thread, dtype, case):
     """Sums of a part have at most all pixels of an image as terms, in runs of at most 512 that are added in double."""
-    given = tensors(*case, dtype=dtype)
-    result = function(*given)
+    inputs = tensors(*case, dtype=dtype)
+    result = function(*inputs)
     grad = torch.from_numpy(np.random.default_rng(1).standard_normal(result.shape).astype(dtype))
-    exact_inputs = [x.detach().double().requires_grad_() for x in given]
+    exact_inputs = [x.detach().double().requires_grad_() for x in inputs]
     height, width = result.shape[-3:-1]
     composed = backend.composed(*exact_inputs, [0, 0, height, width])
     exact = torch.autograd.grad(composed, exact_inputs, grad.double())
     eps = EPS["float64" if dtype == "float64" else "float32"]
-    for found, expected, x in zip(torch.autograd.grad(result, given, grad), exact, given, strict=True):
-        assert found.dtype == x.dtype and found.shape == x.shape
+    for gradient, expected, x in zip(torch.autograd.grad(result, inputs, grad), exact, inputs, strict=True):
+        assert gradient.dtype == x.dtype and gradient.shape == x.shape
         # The slopes are a few tens, each of a few tens of roundings; the sums lose the root of what one run has.
         size = max(1.0, float(expected.abs().max()))
-        rounding = 2.0**-11 * expected.abs() if found.dtype == torch.float16 else 0
-        assert ((found.double() - expected).abs() <= 1024 * eps * size + rounding).all()
+        rounding = 2.0**-11 * expected.abs() if gradient.dtype == torch.float16 else 0
+        assert ((gradient.double() - expected).abs() <= 1024 * eps * size + rounding).all()
 
 
 @needs_torch
 def test_gradients_are_those_of_differences(one_torch_thread):
-    given = tensors((2, 4, 5), (2, 3, 3), 3, True)
-    given[1] = (0.1 + 0.8 * given[1].detach()).requires_grad_()  # differences stay within [0, 1]
-    assert torch.autograd.gradcheck(function, given)
-    assert torch.autograd.gradgradcheck(function, given, fast_mode=True)
+    inputs = tensors((2, 4, 5), (2, 3, 3), 3, True)
+    inputs[1] = (0.1 + 0.8 * inputs[1].detach()).requires_grad_()  # differences stay within [0, 1]
+    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True)
 
 
 @needs_torch
 def test_gradients_of_some_arguments_are_those_of_all(one_torch_thread):
-    given = tensors((2, 20, 30), (3, 4, 8), 6, False)
+    inputs = tensors((2, 20, 30), (3, 4, 8), 6, False)
     grad = torch.ones(2, 20, 30, 3, dtype=torch.float64)
-    together = torch.autograd.grad(function(*given), given, grad)
+    together = torch.autograd.grad(function(*inputs), inputs, grad)
     for i, expected in enumerate(together):
-        alone = [x.detach() for x in given]
+        alone = [x.detach() for x in inputs]
         alone[i].requires_grad_()
         assert torch.equal(torch.autograd.grad(function(*alone), alone[i], grad)[0], expected)
     for name, i in (("affine", 2), ("curves", 3), ("grid", 4)):
-        part = given[i].detach().requires_grad_()
-        (found,) = torch.autograd.grad(ops.color_grid(given[0].detach(), **{name: part}).sum(), part)
-        assert found.shape == part.shape and found.abs().sum() > 0
+        part = inputs[i].detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(ops.color_grid(inputs[0].detach(), **{name: part}).sum(), part)
+        assert gradient.shape == part.shape and gradient.abs().sum() > 0
 
 
 @needs_torch
 def test_maps_of_other_dtypes_are_converted(one_torch_thread):
-    given = tensors((7, 9), (2, 3, 4), 5, False, "float32")
-    half = [*given[:2], *(x.detach().bfloat16().requires_grad_() for x in given[2:])]
-    exact = [*given[:2], *(x.detach().float().requires_grad_() for x in half[2:])]
+    inputs = tensors((7, 9), (2, 3, 4), 5, False, "float32")
+    half = [*inputs[:2], *(x.detach().bfloat16().requires_grad_() for x in inputs[2:])]
+    exact = [*inputs[:2], *(x.detach().float().requires_grad_() for x in half[2:])]
     results = [function(*arguments) for arguments in (half, exact)]
     assert torch.equal(*results)
-    found, expected = (torch.autograd.grad(y.sum(), x) for y, x in zip(results, (half, exact), strict=True))
-    for a, b, x in zip(found, expected, half, strict=True):
+    gradients, expected = (torch.autograd.grad(y.sum(), x) for y, x in zip(results, (half, exact), strict=True))
+    for a, b, x in zip(gradients, expected, half, strict=True):
         assert a.dtype == x.dtype and torch.equal(a, b.to(x.dtype))
 
 
@@ -377,28 +375,28 @@ def test_gradients_of_tiles_add_up(one_torch_thread):
             at = np.s_[y : y + 25, x : x + 40]
             options = {"origin": (x, y), "frame": (61, 90), "affine": affine, "curves": curves, "grid": grid}
             result = result + ops.color_grid(image[at], mask[at], **options).sum()
-    for found, expected in zip(torch.autograd.grad(result, (affine, curves, grid, image)), whole, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+    for gradient, expected in zip(torch.autograd.grad(result, (affine, curves, grid, image)), whole, strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-11, atol=1e-11)
 
 
 @needs_torch
 def test_bits_of_gradients_do_not_depend_on_threads(threads, one_torch_thread):
-    given = tensors((3, 150, 100), (5, 6, 8), 9, True, "float32")
-    found = torch.autograd.grad(function(*given).square().sum(), given)
+    inputs = tensors((3, 150, 100), (5, 6, 8), 9, True, "float32")
+    gradients = torch.autograd.grad(function(*inputs).square().sum(), inputs)
     for i in range(3):
-        single = [x.detach()[i].requires_grad_() for x in given]
-        for a, b in zip(found, torch.autograd.grad(function(*single).square().sum(), single), strict=True):
+        single = [x.detach()[i].requires_grad_() for x in inputs]
+        for a, b in zip(gradients, torch.autograd.grad(function(*single).square().sum(), single), strict=True):
             assert torch.equal(a[i], b)
 
 
 @pytest.mark.networks
 @needs_torch
 def test_operators_keep_to_the_rules_of_torch(one_torch_thread):
-    given = tensors((2, 4, 5), (2, 3, 3), 3, True)
+    inputs = tensors((2, 4, 5), (2, 3, 3), 3, True)
     library = torch.ops.pyharmony
-    torch.library.opcheck(library.color_grid, (*given, [0, 0, 4, 5]))
-    torch.library.opcheck(library.color_grid, (given[0], None, None, given[3], None, [0, 0, 4, 5]))
-    plain = [x.detach() for x in given]
+    torch.library.opcheck(library.color_grid, (*inputs, [0, 0, 4, 5]))
+    torch.library.opcheck(library.color_grid, (inputs[0], None, None, inputs[3], None, [0, 0, 4, 5]))
+    plain = [x.detach() for x in inputs]
     torch.library.opcheck(
         library.color_grid_gradient, (*plain, [0, 0, 4, 5], torch.ones_like(plain[0]), [True] * 5)
     )  # fmt: skip
@@ -407,11 +405,11 @@ def test_operators_keep_to_the_rules_of_torch(one_torch_thread):
 @pytest.mark.networks
 @needs_torch
 def test_the_compiler_sees_one_graph(one_torch_thread):
-    given = tensors((2, 14, 15), (2, 3, 3), 5, True, "float32")
+    inputs = tensors((2, 14, 15), (2, 3, 3), 5, True, "float32")
     compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
-    found, expected = compiled(*given), function(*given)
-    assert torch.equal(found, expected)
-    for a, b in zip(*(torch.autograd.grad(y.square().sum(), given) for y in (found, expected)), strict=True):
+    result, expected = compiled(*inputs), function(*inputs)
+    assert torch.equal(result, expected)
+    for a, b in zip(*(torch.autograd.grad(y.square().sum(), inputs) for y in (result, expected)), strict=True):
         assert torch.equal(a, b)
     torch.compiler.reset()
 
@@ -435,7 +433,7 @@ IMAGE = np.zeros((4, 5, 3), np.uint8)
 GRID = np.zeros((2, 3, 4, 3, 4))
 READ_ONLY = np.zeros((4, 5, 3), np.uint8)
 READ_ONLY.flags.writeable = False
-WIDE = np.zeros((4, 6, 3), np.uint8)
+WIDE_IMAGE = np.zeros((4, 6, 3), np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -471,10 +469,10 @@ WIDE = np.zeros((4, 6, 3), np.uint8)
         ({"origin": 3, "frame": (9, 9)}, ArgumentError, "origin: 3"),
         ({"frame": (4.5, 5)}, ArgumentError, "frame: "),
         ({"frame": (1 << 24, 5)}, ArgumentError, "at most 16777215"),
-        ({"out": WIDE}, ShapeError, "out: uint8 of shape"),
+        ({"out": WIDE_IMAGE}, ShapeError, "out: uint8 of shape"),
         ({"out": IMAGE.astype(np.float32)}, ShapeError, "out: float32"),
         ({"out": READ_ONLY}, ArgumentError, "out: read-only"),
-        ({"image": WIDE[:, :5], "out": WIDE[:, 1:]}, ArgumentError, "out: overlaps image"),
+        ({"image": WIDE_IMAGE[:, :5], "out": WIDE_IMAGE[:, 1:]}, ArgumentError, "out: overlaps image"),
     ],
 )
 def test_bad_input(options, error, message):

@@ -12,8 +12,8 @@ from pyharmony import _native, ops
 from pyharmony._cuda import DeviceArray
 from pyharmony.errors import ArgumentError, DeviceError, DTypeError, ShapeError
 
-from .cuda_arrays import Interface, far_apart, fetched
-from .shared import captured
+from ..cuda_arrays import Interface, far_apart, fetched
+from ..shared import captured
 from .test_color_grid import (
     EPS,
     GRADIENT_CASES,
@@ -61,9 +61,9 @@ def there(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(image: Any, mask: Any = None, **options: Any) -> np.ndarray[Any, Any]:
-    found = ops.color_grid(Interface(image), None if mask is None else Interface(mask), **there(options))
-    assert isinstance(found, DeviceArray)
-    return fetched(found)
+    result = ops.color_grid(Interface(image), None if mask is None else Interface(mask), **there(options))
+    assert isinstance(result, DeviceArray)
+    return fetched(result)
 
 
 # ---- the emulator ---------------------------------------------------------------------------------------------------
@@ -75,12 +75,12 @@ def test_kernels_follow_the_reference(on_emulator: Any, dtype: str, parts: tuple
     for height, width, cells, knots in SIZES:
         rng = np.random.default_rng(1)
         image, mask = random_image(rng, (height, width), dtype), soft_mask(rng, (height, width))
-        given = random_map(rng, cells, knots, parts)
-        found = run(image, mask, **given)
-        assert found.dtype == image.dtype
-        expected = expected_of(image, mask, **given)
-        np.testing.assert_allclose(as_floats(found), expected, rtol=0, atol=bound(image, given))
-        np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
+        maps = random_map(rng, cells, knots, parts)
+        result = run(image, mask, **maps)
+        assert result.dtype == image.dtype
+        expected = expected_of(image, mask, **maps)
+        np.testing.assert_allclose(as_floats(result), expected, rtol=0, atol=bound(image, maps))
+        np.testing.assert_array_equal(result[mask == 0], image[mask == 0])
 
 
 @pytest.mark.parametrize("mask_dtype", ["bool", "uint8", "uint16", "float16", "float64"])
@@ -88,10 +88,10 @@ def test_kernels_follow_the_reference(on_emulator: Any, dtype: str, parts: tuple
 def test_masks_of_any_dtype(on_emulator: Any, dtype: str, mask_dtype: str) -> None:
     rng = np.random.default_rng(2)
     image, mask = random_image(rng, (6, 64), dtype), soft_mask(rng, (6, 64), mask_dtype)
-    given = random_map(rng)
-    found = run(image, mask, **given)
-    np.testing.assert_allclose(as_floats(found), expected_of(image, mask, **given), rtol=0, atol=bound(image, given))
-    np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
+    maps = random_map(rng)
+    result = run(image, mask, **maps)
+    np.testing.assert_allclose(as_floats(result), expected_of(image, mask, **maps), rtol=0, atol=bound(image, maps))
+    np.testing.assert_array_equal(result[mask == 0], image[mask == 0])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -114,10 +114,10 @@ def test_the_background_keeps_its_bits_whatever_the_map_is(on_emulator: Any) -> 
         image, mask = random_image(rng, (6, 64), dtype), soft_mask(rng, (6, 64), "uint8")
         if dtype not in RANGE:
             image[0, 0], mask[0, 0] = np.nan, 0
-        given = random_map(rng)
-        given["affine"][0, 0] = np.nan
-        found = run(image, mask, **given)
-        assert (found[mask == 0].tobytes()) == image[mask == 0].tobytes()
+        maps = random_map(rng)
+        maps["affine"][0, 0] = np.nan
+        result = run(image, mask, **maps)
+        assert (result[mask == 0].tobytes()) == image[mask == 0].tobytes()
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
@@ -126,14 +126,14 @@ def test_tiles_have_the_bits_of_the_whole(on_emulator: Any, dtype: str, cells: t
     rng = np.random.default_rng(5)
     height, width = 21, 132
     image, mask = random_image(rng, (height, width), dtype), soft_mask(rng, (height, width), "uint8")
-    given = random_map(rng, cells)
-    whole = run(image, mask, **given)
+    maps = random_map(rng, cells)
+    whole = run(image, mask, **maps)
     for tile_height, tile_width in ((7, 100), (21, 33), (4, 44)):
         tiles = np.empty_like(image)
         for y in range(0, height, tile_height):
             for x in range(0, width, tile_width):
                 at = np.s_[y : y + tile_height, x : x + tile_width]
-                tiles[at] = run(image[at].copy(), mask[at].copy(), origin=(x, y), frame=(height, width), **given)
+                tiles[at] = run(image[at].copy(), mask[at].copy(), origin=(x, y), frame=(height, width), **maps)
         np.testing.assert_array_equal(tiles, whole)
 
 
@@ -163,11 +163,11 @@ def test_strides_batches_and_targets(on_emulator: Any) -> None:
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_offsets_beyond_two_gigavalues(on_emulator: Any, dtype: str, axis: int) -> None:
     rng = np.random.default_rng(7)
-    images, masks, given = random_image(rng, (2, 5, 12), dtype), soft_mask(rng, (2, 5, 12)), random_map(rng, count=2)
-    expected = run(images, masks, **given)
+    images, masks, maps = random_image(rng, (2, 5, 12), dtype), soft_mask(rng, (2, 5, 12)), random_map(rng, count=2)
+    expected = run(images, masks, **maps)
     far, out = (far_apart(a, axis, on_emulator) for a in (images, images * 0))
     far_masks = masks if axis == 3 else far_apart(masks, axis, on_emulator)
-    ops.color_grid(Interface(far), Interface(far_masks), **there({**given, "out": out}))
+    ops.color_grid(Interface(far), Interface(far_masks), **there({**maps, "out": out}))
     np.testing.assert_array_equal(out, expected)
 
 
@@ -193,9 +193,9 @@ def test_bad_arrays_on_a_device(on_emulator: Any) -> None:
             ops.color_grid(**{"image": Interface(image), "affine": Interface(affine), **options})
 
 
-def close_to_the_processors(given: Any, found: Any, expected: Any) -> None:
+def close_to_the_processors(inputs: Any, gradients: Any, expected: Any) -> None:
     """Asserts nearness: a piece has float32 sums of at most 512 in a lane, pieces add up in double, as on the CPU."""
-    for a, b, x in zip(found, expected, given, strict=True):
+    for a, b, x in zip(gradients, expected, inputs, strict=True):
         assert a.dtype == x.dtype and a.shape == x.shape
         size = max(1.0, float(b.abs().max()))
         rounding = 2.0**-11 * b.abs() if a.dtype == torch.float16 else 0
@@ -208,17 +208,17 @@ def close_to_the_processors(given: Any, found: Any, expected: Any) -> None:
 def test_gradients_are_those_of_the_processor(
     on_emulator: Any, monkeypatch: pytest.MonkeyPatch, one_torch_thread: None, dtype: str, case: Any
 ) -> None:
-    given = tensors(*case, dtype=dtype)
-    result = function(*given)
+    inputs = tensors(*case, dtype=dtype)
+    result = function(*inputs)
     grad = torch.from_numpy(np.random.default_rng(1).standard_normal(result.shape).astype(dtype))
-    expected = torch.autograd.grad(result, given, grad, retain_graph=True)
+    expected = torch.autograd.grad(result, inputs, grad, retain_graph=True)
     monkeypatch.setattr(_native_torch, "on_device", lambda x: True)
-    close_to_the_processors(given, torch.autograd.grad(result, given, grad), expected)
+    close_to_the_processors(inputs, torch.autograd.grad(result, inputs, grad), expected)
     for i in range(5):
-        alone = [x.detach() for x in given]
+        alone = [x.detach() for x in inputs]
         alone[i].requires_grad_()
-        (found,) = torch.autograd.grad(function(*alone), alone[i], grad)
-        close_to_the_processors([given[i]], [found], [expected[i]])
+        (gradient,) = torch.autograd.grad(function(*alone), alone[i], grad)
+        close_to_the_processors([inputs[i]], [gradient], [expected[i]])
 
 
 @needs_torch
@@ -229,22 +229,22 @@ def test_the_background_is_in_no_sum(on_emulator: Any, monkeypatch: pytest.Monke
     expected = torch.autograd.grad(function(clean, mask, affine, curves, grid).sum(), (affine, curves, grid))
     dirty = torch.where(mask[..., None] > 0, image, torch.nan)
     monkeypatch.setattr(_native_torch, "on_device", lambda x: True)
-    found = torch.autograd.grad(function(dirty, mask, affine, curves, grid).nansum(), (affine, curves, grid))
-    close_to_the_processors(parts, found, expected)
+    gradients = torch.autograd.grad(function(dirty, mask, affine, curves, grid).nansum(), (affine, curves, grid))
+    close_to_the_processors(parts, gradients, expected)
 
 
 @needs_torch
 def test_the_bits_are_the_same_in_any_order_of_the_threads(
     on_emulator: Any, monkeypatch: pytest.MonkeyPatch, one_torch_thread: None
 ) -> None:
-    given = tensors((2, 30, 70), (3, 4, 8), 9, True, "float32")
-    result = function(*given)
+    inputs = tensors((2, 30, 70), (3, 4, 8), 9, True, "float32")
+    result = function(*inputs)
     monkeypatch.setattr(_native_torch, "on_device", lambda x: True)
-    found = []
+    gradients = []
     for seed in (0, 17, 99):
         on_emulator.set_seed(seed)
-        found.append(torch.autograd.grad(result.sum(), given, retain_graph=True))
-    assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+        gradients.append(torch.autograd.grad(result.sum(), inputs, retain_graph=True))
+    assert all(torch.equal(a, b) for other in gradients[1:] for a, b in zip(gradients[0], other, strict=True))
 
 
 def test_what_kernels_are_given_is_checked(emulator: Any) -> None:
@@ -298,39 +298,39 @@ def test_on_a_gpu(gpu: Any, dtype: str) -> None:
     for height, width, cells, knots in (*SIZES, (301, 1024, (16, 16, 8), 16)):
         rng = np.random.default_rng(1)
         image, mask = random_image(rng, (height, width), dtype), soft_mask(rng, (height, width))
-        given = random_map(rng, cells, knots)
-        parts = {name: torch.from_numpy(part).cuda() for name, part in given.items()}
-        found = ops.color_grid(torch.from_numpy(image).cuda(), torch.from_numpy(mask).cuda(), **parts).cpu().numpy()
-        expected = expected_of(image, mask, **given)
-        np.testing.assert_allclose(as_floats(found), expected, rtol=0, atol=bound(image, given))
-        np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
+        maps = random_map(rng, cells, knots)
+        parts = {name: torch.from_numpy(part).cuda() for name, part in maps.items()}
+        result = ops.color_grid(torch.from_numpy(image).cuda(), torch.from_numpy(mask).cuda(), **parts).cpu().numpy()
+        expected = expected_of(image, mask, **maps)
+        np.testing.assert_allclose(as_floats(result), expected, rtol=0, atol=bound(image, maps))
+        np.testing.assert_array_equal(result[mask == 0], image[mask == 0])
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("case", [*GRADIENT_CASES, ((2, 301, 400), (16, 16, 8), 16, True)], ids=lambda c: str(c[0]))
 def test_gradients_on_a_gpu(gpu: Any, case: Any) -> None:
-    given = tensors(*case, dtype="float32")
-    expected = torch.autograd.grad(function(*given).square().sum(), given)
-    device = [x.detach().cuda().requires_grad_() for x in given]
-    found = torch.autograd.grad(function(*device).square().sum(), device)
-    close_to_the_processors(given, [x.cpu() for x in found], expected)
+    inputs = tensors(*case, dtype="float32")
+    expected = torch.autograd.grad(function(*inputs).square().sum(), inputs)
+    device = [x.detach().cuda().requires_grad_() for x in inputs]
+    gradients = torch.autograd.grad(function(*device).square().sum(), device)
+    close_to_the_processors(inputs, [x.cpu() for x in gradients], expected)
     again = torch.autograd.grad(function(*device).square().sum(), device)
-    assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(gradients, again, strict=True))
 
 
 @pytest.mark.gpu
 def test_a_step_can_be_captured_in_a_graph(gpu: Any) -> None:
-    given = [x.detach().cuda().requires_grad_() for x in tensors((2, 61, 67), (3, 4, 8), 9, True, "float32")]
+    inputs = [x.detach().cuda().requires_grad_() for x in tensors((2, 61, 67), (3, 4, 8), 9, True, "float32")]
 
     def step() -> list[Any]:
-        result = function(*given)
-        return [result, *torch.autograd.grad(result.square().sum(), given)]
+        result = function(*inputs)
+        return [result, *torch.autograd.grad(result.square().sum(), inputs)]
 
-    graph, found = captured(step)
+    graph, result = captured(step)
     for seed in (1, 2):
         with torch.no_grad():
-            for x, other in zip(given, tensors((2, 61, 67), (3, 4, 8), 9, True, "float32", seed), strict=True):
+            for x, other in zip(inputs, tensors((2, 61, 67), (3, 4, 8), 9, True, "float32", seed), strict=True):
                 x.copy_(other)
         graph.replay()
         torch.cuda.synchronize()
-        assert all(torch.equal(a, b) for a, b in zip(found, step(), strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(result, step(), strict=True))

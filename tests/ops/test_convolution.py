@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import pyharmony
 from pyharmony.ops import layers
 from pyharmony.ops.convolution import (
     PointLayers,
@@ -57,9 +56,9 @@ def test_any_convolution_follows_the_definition(
         shape = (-(-height // stride), -(-width // stride), outputs)
         options["added"] = np.random.default_rng(seed + 1).standard_normal(shape).astype(np.float32)
     expected = reference.convolution(image, weight, bias, slope=slope, high=high, **options)
-    found = convolution(image, weight, bias, slope=slope, high=high, **options)
-    assert found.dtype == np.float32
-    assert (np.abs(found - expected) <= max(1.0, slope) * error_of(image, weight, bias, **options)).all()
+    result = convolution(image, weight, bias, slope=slope, high=high, **options)
+    assert result.dtype == np.float32
+    assert (np.abs(result - expected) <= max(1.0, slope) * error_of(image, weight, bias, **options)).all()
 
 
 @given(
@@ -71,8 +70,8 @@ def test_each_channel_by_itself_follows_the_definition(height, width, channels, 
     weight = np.ascontiguousarray(weight[..., 0])
     options: dict[str, Any] = {"stride": stride, "before": None if before < 0 else min(before, kernel - 1)}
     expected = reference.convolution(image, weight, bias, slope=0, high=6, **options)
-    found = convolution(image, weight, bias, slope=0, high=6, **options)
-    assert (np.abs(found - expected) <= error_of(image, weight, bias, **options)).all()
+    result = convolution(image, weight, bias, slope=0, high=6, **options)
+    assert (np.abs(result - expected) <= error_of(image, weight, bias, **options)).all()
 
 
 def test_it_is_torchs():
@@ -82,21 +81,13 @@ def test_it_is_torchs():
         torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(weight).permute(3, 2, 0, 1),
         torch.from_numpy(bias), 2, 1,
     )[0].permute(1, 2, 0)  # fmt: skip
-    found = convolution(image, weight, bias, stride=2)
-    assert (np.abs(found - expected.numpy()) <= 2 * error_of(image, weight, bias, stride=2)).all()
+    result = convolution(image, weight, bias, stride=2)
+    assert (np.abs(result - expected.numpy()) <= 2 * error_of(image, weight, bias, stride=2)).all()
 
 
-def test_threads_do_not_change_a_bit():
+def test_threads_do_not_change_a_bit(each_thread_count):
     image, weight, bias = made(4, 60, 60, 32, 3, 48)
-    before = pyharmony.get_num_threads()
-    try:
-        found = []
-        for count in (1, 2, 5):
-            pyharmony.set_num_threads(count)
-            found.append(convolution(image, weight, bias).tobytes())
-    finally:
-        pyharmony.set_num_threads(before)
-    assert found[0] == found[1] == found[2]
+    assert len(set(each_thread_count(lambda: convolution(image, weight, bias).tobytes()))) == 1
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -113,10 +104,10 @@ def test_what_is_no_number_comes_through(value, slope):
 )  # fmt: skip
 def test_an_enlargement_follows_the_definition(height, width, channels, adds, seed):
     image, *_ = made(seed, height, width, channels, 1, 1)
-    added, *_ = made(seed + 1, 2 * height, 2 * width, channels, 1, 1) if adds else (None,)
-    larger = enlarged(image, added)
+    addend, *_ = made(seed + 1, 2 * height, 2 * width, channels, 1, 1) if adds else (None,)
+    larger = enlarged(image, addend)
     assert larger.dtype == np.float32
-    np.testing.assert_allclose(larger, reference.enlarged(image, added), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(larger, reference.enlarged(image, addend), rtol=0, atol=1e-6)
     # Each sum along an axis is rounded as in NumPy, down the columns first.
     expected = image
     for axis in (0, 1):
@@ -125,7 +116,7 @@ def test_an_enlargement_follows_the_definition(height, width, channels, adds, se
         pairs[2::2] = np.float32(0.75) * x[1:] + np.float32(0.25) * x[:-1]
         pairs[1:-1:2] = np.float32(0.75) * x[:-1] + np.float32(0.25) * x[1:]
         expected = pairs.swapaxes(0, axis)
-    assert (larger == (expected if added is None else np.maximum(expected + added, 0))).all()
+    assert (larger == (expected if addend is None else np.maximum(expected + addend, 0))).all()
 
 
 def test_an_enlargement_is_torchs():
@@ -136,20 +127,13 @@ def test_an_enlargement_is_torchs():
     np.testing.assert_allclose(enlarged(image), expected.numpy(), rtol=0, atol=1e-6)
 
 
-def test_an_enlargement_keeps_its_bits_with_threads_and_what_is_no_number():
+def test_an_enlargement_keeps_its_bits_with_threads_and_what_is_no_number(each_thread_count):
     image, *_ = made(4, 160, 160, 48, 1, 1)
-    added, *_ = made(5, 320, 320, 48, 1, 1)
+    addend, *_ = made(5, 320, 320, 48, 1, 1)
     image[2, 2, 1] = np.nan
-    before = pyharmony.get_num_threads()
-    try:
-        found = []
-        for count in (1, 2, 5):
-            pyharmony.set_num_threads(count)
-            found.append(enlarged(image, added))
-    finally:
-        pyharmony.set_num_threads(before)
-    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
-    assert np.isnan(found[0][4:6, 4:6, 1]).all()
+    results = each_thread_count(lambda: enlarged(image, addend))
+    assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
+    assert np.isnan(results[0][4:6, 4:6, 1]).all()
 
 
 def test_an_enlargement_of_nothing_is_nothing_and_what_is_not_accepted_is_named():
@@ -166,8 +150,8 @@ def test_an_enlargement_of_nothing_is_nothing_and_what_is_not_accepted_is_named(
 def test_linear_is_a_product():
     x, weight, bias = made(6, 1, 50, 20, 1, 30)
     expected = reference.convolution(x, weight, bias, slope=0)[0]
-    found = linear(x[0], np.ascontiguousarray(weight[0, 0]), bias, slope=0)
-    assert (np.abs(found - expected) <= error_of(x, weight, bias)[0]).all()
+    result = linear(x[0], np.ascontiguousarray(weight[0, 0]), bias, slope=0)
+    assert (np.abs(result - expected) <= error_of(x, weight, bias)[0]).all()
 
 
 def test_a_product_is_that_of_the_matrices():
@@ -195,7 +179,7 @@ def test_nothing_gives_nothing():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"image": np.zeros((4, 4, 3))}, "image: dtype float64, expected float32"),
         ({"image": np.zeros((4, 4), np.float32)}, "image: 2 dimensions, expected 3"),
@@ -207,11 +191,11 @@ def test_nothing_gives_nothing():
         ({"added": np.zeros((4, 4, 4), np.float32)}, "added: expected the shape of out"),
     ],
 )
-def test_what_is_not_accepted_is_named(change, said):
+def test_what_is_not_accepted_is_named(change, message):
     _, weight, bias = made(8, 1, 1, 3, 3, 5)
-    given: dict[str, Any] = {"image": np.zeros((4, 4, 3), np.float32), "weight": weight, "bias": bias, **change}
-    with pytest.raises(ValueError, match=said):
-        convolution(**given)
+    options: dict[str, Any] = {"image": np.zeros((4, 4, 3), np.float32), "weight": weight, "bias": bias, **change}
+    with pytest.raises(ValueError, match=message):
+        convolution(**options)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -269,9 +253,9 @@ def test_any_set_of_points_follows_the_definition(sets, count, channels, share, 
     ours, theirs = point_set(seed, channels, width, heads)
     rng = np.random.default_rng(seed)
     elements = rng.random((sets, count, channels), np.float32)
-    added = rng.standard_normal((sets, width)).astype(np.float32) if adds else None
-    pools = points(elements, ours, added)
-    expected = reference.points(elements, **theirs, added=added)
+    addend = rng.standard_normal((sets, width)).astype(np.float32) if adds else None
+    pools = points(elements, ours, addend)
+    expected = reference.points(elements, **theirs, added=addend)
     assert pools.dtype == np.float32 and pools.shape == expected.shape
     # A norm of few channels, or of channels that are nearly the same, magnifies what is rounded before it.
     np.testing.assert_allclose(pools, expected, rtol=0, atol=2e-3 if count < 3 or width < 8 else 2e-4)
@@ -302,17 +286,10 @@ def test_what_is_no_number_comes_through_a_set():
     assert np.isfinite(pools[0]).all() and np.isnan(pools[1, :16]).all()
 
 
-def test_threads_and_the_number_of_sets_change_no_bit_of_a_set():
+def test_threads_and_the_number_of_sets_change_no_bit_of_a_set(each_thread_count):
     ours, _ = point_set(4, 61, 64, 4)
     elements = np.random.default_rng(4).random((6, 768, 61), np.float32)
-    before = pyharmony.get_num_threads()
-    try:
-        pools = []
-        for count in (1, 2, 5):
-            pyharmony.set_num_threads(count)
-            pools.append(points(elements, ours))
-    finally:
-        pyharmony.set_num_threads(before)
+    pools = each_thread_count(lambda: points(elements, ours))
     alone = np.concatenate([points(one[None], ours) for one in elements])
     assert pools[0].tobytes() == pools[1].tobytes() == pools[2].tobytes() == alone.tobytes()
 

@@ -12,7 +12,7 @@ import pytest
 from pyharmony import _cuda, _native
 from pyharmony.errors import DeviceError, DTypeError, OutOfMemory
 
-from .cuda_arrays import Interface
+from ..cuda_arrays import Interface
 
 
 class DLPackOnly:
@@ -40,10 +40,10 @@ IMAGE = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
     "array", [IMAGE, IMAGE[::-1], IMAGE[:, ::2], np.moveaxis(IMAGE, -1, 0), IMAGE[1:4, 2:5, 1:]], ids=range(5)
 )
 def test_an_interface_is_taken_without_a_copy(array: np.ndarray[Any, Any]) -> None:
-    taken = _cuda.describe(Interface(array), "src")
-    assert (taken.pointer, taken.shape, taken.dtype) == (array.ctypes.data, array.shape, array.dtype)
-    assert taken.strides == tuple(s // array.itemsize for s in array.strides)
-    assert (taken.ndim, taken.size, taken.nbytes) == (array.ndim, array.size, array.nbytes)
+    description = _cuda.describe(Interface(array), "src")
+    assert (description.pointer, description.shape, description.dtype) == (array.ctypes.data, array.shape, array.dtype)
+    assert description.strides == tuple(s // array.itemsize for s in array.strides)
+    assert (description.ndim, description.size, description.nbytes) == (array.ndim, array.size, array.nbytes)
 
 
 def test_the_stream_of_an_interface_is_the_one_that_kernels_use() -> None:
@@ -83,11 +83,11 @@ def test_a_capsule_that_nobody_takes_lets_go() -> None:
 def test_a_result_of_no_library_has_both_protocols() -> None:
     place = _cuda.place_of({"dst": Interface(IMAGE)}, None)
     assert place is not None
-    made, view = place.empty((2, 3), np.dtype(np.float32))
-    assert made is view and made.__cuda_array_interface__["shape"] == (2, 3)
-    again = _cuda.describe(Interface(IMAGE), "x"), _cuda.describe(made, "x")
-    assert again[1] is made
-    assert repr(made) == "DeviceArray(shape=[2, 3], dtype=float32, device='cuda:0')"
+    result, view = place.empty((2, 3), np.dtype(np.float32))
+    assert result is view and result.__cuda_array_interface__["shape"] == (2, 3)
+    again = _cuda.describe(Interface(IMAGE), "x"), _cuda.describe(result, "x")
+    assert again[1] is result
+    assert repr(result) == "DeviceArray(shape=[2, 3], dtype=float32, device='cuda:0')"
 
 
 def test_numpy_goes_there_and_back() -> None:

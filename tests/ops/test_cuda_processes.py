@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,9 +24,9 @@ from pyharmony import _cuda, _device, _native, blend, ops
 from pyharmony.errors import DeviceError, OutOfMemory, PyHarmonyWarning
 from pyharmony.ops import _gaussian_poisson_cuda
 
-from .cuda_arrays import Device, Interface, LateStreams, Streams, fetched
+from ..cuda_arrays import Device, Interface, LateStreams, Streams, fetched
+from ..shared import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 Image = np.ndarray[Any, Any]
 
 
@@ -82,7 +81,7 @@ def test_no_call_lowers_the_shared_memory_that_a_kernel_may_have(use: Any, emula
 
 def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(use: Any, emulator_module: Any) -> None:
     use(emulator_module)
-    wanted = [call() for call in calls_of_sizes()]
+    expected = [call() for call in calls_of_sizes()]
     failures: list[Exception] = []
 
     def work(call: Callable[[], Any], expected: Image) -> None:
@@ -92,7 +91,7 @@ def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(use: A
         except Exception as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=work, args=both) for both in zip(calls_of_sizes(), wanted, strict=True)]
+    threads = [threading.Thread(target=work, args=both) for both in zip(calls_of_sizes(), expected, strict=True)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -143,10 +142,10 @@ def forked(work):
 
 
 def run_forked(emulator_module: Any, code: str) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", FORK + code, emulator_module.__file__], cwd=ROOT, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 def test_the_processor_is_used_without_a_question_to_the_driver(emulator_module: Any) -> None:
@@ -227,14 +226,14 @@ def test_a_device_that_the_build_has_no_code_for_is_left_alone(
     arrays = pair(40, 50)
     expected = CALLS[name](arrays, device="cpu")
     with caplog.at_level(logging.WARNING, "pyharmony"):
-        found, info = CALLS[name](arrays, return_info=True)
-        assert info.device == "cpu" and np.array_equal(found, expected)
+        result, info = CALLS[name](arrays, return_info=True)
+        assert info.device == "cpu" and np.array_equal(result, expected)
         assert not caplog.records  # it was not asked for
         assert not pyharmony.has_cuda() and _native.cuda_status() == NO_CODE
-        with pytest.warns(PyHarmonyWarning) as said:
+        with pytest.warns(PyHarmonyWarning) as records:
             assert np.array_equal(CALLS[name](arrays, device="cuda"), expected)
-        told = [str(one.message) for one in said if one.category is PyHarmonyWarning]
-        assert told == [f"device: 'cuda' cannot be used: {NO_CODE}; running on the CPU"]
+        messages = [str(one.message) for one in records if one.category is PyHarmonyWarning]
+        assert messages == [f"device: 'cuda' cannot be used: {NO_CODE}; running on the CPU"]
         assert not caplog.records
 
 
@@ -251,11 +250,11 @@ class Failing:
         if name.endswith(("_schedule", "_report", "_report_bytes")):
             return value
 
-        def call(*arguments: Any, **named: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
             self.left -= 1
             if self.left < 0:
                 raise self.failure
-            return value(*arguments, **named)
+            return value(*arguments, **options)
 
         return call
 
@@ -277,11 +276,11 @@ def test_a_device_that_nobody_asked_for_and_that_fails_is_replaced_by_the_proces
     with caplog.at_level(logging.WARNING, "pyharmony"):
         for _ in range(3):
             use(Failing(emulator_module, failure, launches))
-            found, info = CALLS[name](arrays, device="auto", return_info=True, **into)
-            assert info.device == "cpu" and np.array_equal(found, expected)
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 1 and said[0].endswith("; running on the CPU")
-    assert {"memory": "out of memory on the device", "launch": "busy"}[kind] in said[0]
+            result, info = CALLS[name](arrays, device="auto", return_info=True, **into)
+            assert info.device == "cpu" and np.array_equal(result, expected)
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 1 and messages[0].endswith("; running on the CPU")
+    assert {"memory": "out of memory on the device", "launch": "busy"}[kind] in messages[0]
     use(Failing(emulator_module, failure, launches))
     with pytest.raises(error):
         CALLS[name](arrays, device="cuda")
@@ -306,18 +305,18 @@ def test_arrays_on_a_device_that_fails_are_not_taken_to_the_processor(use: Any, 
 
 def test_memory_that_the_module_keeps_is_given_back_before_a_call_fails(use: Any, emulator_module: Any) -> None:
     """Another allocator cannot have that memory; here one finds room only after it is given back."""
-    given: list[int] = []
-    use(Device(emulator_module, give_back=given.append))
+    sizes: list[int] = []
+    use(Device(emulator_module, give_back=sizes.append))
     place = _cuda.place_of({"dst": Interface(np.zeros((2, 3), np.uint8))}, None)
     assert place is not None
 
     def empty(shape: tuple[int, ...], dtype: Any) -> tuple[Any, Any]:
-        if not given:
+        if not sizes:
             raise OutOfMemory("out of memory on the device")
         return "made", "view"
 
     place._empty = empty  # type: ignore[method-assign]
-    assert place.empty((4, 4), np.dtype(np.float32)) == ("made", "view") and given == [0]
+    assert place.empty((4, 4), np.dtype(np.float32)) == ("made", "view") and sizes == [0]
 
 
 # Several devices
@@ -334,8 +333,8 @@ def test_numpy_goes_to_the_current_device(use: Any, emulator_module: Any) -> Non
     assert blend.gaussian_poisson(*arrays, return_info=True)[1].device == "cuda:1"
     solver = ops.PoissonSolver(arrays[2], device="cuda")
     current[0] = 0  # in another thread, say
-    found, info = solver.solve(*arrays[:2], return_info=True)
-    assert info.device == "cuda:1" and np.array_equal(found, ops.poisson(*arrays, device="cuda"))
+    result, info = solver.solve(*arrays[:2], return_info=True)
+    assert info.device == "cuda:1" and np.array_equal(result, ops.poisson(*arrays, device="cuda"))
 
 
 def test_a_cupy_array_is_used_on_the_stream_of_its_own_device(use: Any, emulator_module: Any, monkeypatch: Any) -> None:
@@ -366,15 +365,15 @@ def test_a_cupy_array_is_used_on_the_stream_of_its_own_device(use: Any, emulator
 
 def test_a_consumer_that_names_no_stream_waits_for_the_array(use: Any, emulator_module: Any) -> None:
     """The array API says of __dlpack__: for None "producer must assume the legacy default stream"; for -1 no order."""
-    for named, waits in ((None, True), (1, True), (-1, False), (13, False)):
+    for stream, waits in ((None, True), (1, True), (-1, False), (13, False)):
         streams = use(LateStreams(emulator_module))
         src, dst, mask = pair(24, 30)
-        made = ops.poisson(*(Interface(a, stream=9) for a in (src, dst, mask)))
-        made.__dlpack__(stream=named)
+        result = ops.poisson(*(Interface(a, stream=9) for a in (src, dst, mask)))
+        result.__dlpack__(stream=stream)
         streams.synchronize(0, 1)
-        assert np.array_equal(fetched(made), ops.poisson(src, dst, mask, device="cuda")) == waits
+        assert np.array_equal(fetched(result), ops.poisson(src, dst, mask, device="cuda")) == waits
         streams.synchronize(0, 9)
-        assert np.array_equal(fetched(made), ops.poisson(src, dst, mask, device="cuda"))
+        assert np.array_equal(fetched(result), ops.poisson(src, dst, mask, device="cuda"))
 
 
 def test_a_solver_is_used_on_another_stream_after_it_is_made(use: Any, emulator_module: Any) -> None:
@@ -384,13 +383,13 @@ def test_a_solver_is_used_on_another_stream_after_it_is_made(use: Any, emulator_
     weights = np.full(mask.shape, 0.1, np.float32)
     weights[0] = 0.2
     with_map = ops.poisson(src, dst, mask, color_weight=weights, device="cuda")
-    for color_weight, wanted in ((0.1, expected), (weights, with_map)):
+    for color_weight, expected_result in ((0.1, expected), (weights, with_map)):
         streams = use(LateStreams(emulator_module))
         there = Interface(weights, stream=7) if color_weight is weights else color_weight
         solver = ops.PoissonSolver(Interface(mask, stream=7), there)
-        made = solver.solve(Interface(src, stream=9), Interface(dst, stream=9))
+        result = solver.solve(Interface(src, stream=9), Interface(dst, stream=9))
         streams.synchronize(0, 9)
-        assert np.array_equal(fetched(made), wanted)
+        assert np.array_equal(fetched(result), expected_result)
 
 
 def test_frames_on_different_streams_follow_each_other(use: Any, emulator_module: Any) -> None:
@@ -398,17 +397,17 @@ def test_frames_on_different_streams_follow_each_other(use: Any, emulator_module
     frames = [np.clip(dst + np.float32(0.02) * i, 0, 1) for i in range(4)]
     use(emulator_module)
     sequence = ops.PoissonSolver(Interface(mask)).sequence()
-    wanted = [fetched(sequence.solve(Interface(src), Interface(frame))) for frame in frames]
+    expected_frames = [fetched(sequence.solve(Interface(src), Interface(frame))) for frame in frames]
     streams = use(LateStreams(emulator_module))
     sequence = ops.PoissonSolver(Interface(mask, stream=7)).sequence()
-    made = [
+    results = [
         sequence.solve(Interface(src, stream=stream), Interface(frame, stream=stream))
         for frame, stream in zip(frames, (9, 11, 9, 13), strict=True)
     ]
     for stream in (13, 9, 11):
         streams.synchronize(0, stream)
-    for found, expected in zip(made, wanted, strict=True):
-        assert np.array_equal(fetched(found), expected)
+    for result, expected in zip(results, expected_frames, strict=True):
+        assert np.array_equal(fetched(result), expected)
 
 
 def test_the_memory_of_a_solver_is_not_given_to_others_before_its_last_solve(use: Any, emulator_module: Any) -> None:
@@ -438,12 +437,12 @@ def test_the_memory_of_a_solver_is_not_given_to_others_before_its_last_solve(use
 
     module.DeviceBuffer = Buffer
     solver = ops.PoissonSolver(Interface(mask, stream=7))
-    made = solver.solve(Interface(src, stream=9), Interface(dst, stream=9))
+    result = solver.solve(Interface(src, stream=9), Interface(dst, stream=9))
     del solver
     gc.collect()
     module.synchronize(0, 7)
     module.synchronize(0, 9)
-    assert np.array_equal(fetched(made), expected)
+    assert np.array_equal(fetched(result), expected)
 
 
 def test_in_a_capture_a_solver_waits_for_no_stream_beside_it(
@@ -528,8 +527,8 @@ def test_a_solver_of_cupy_outlives_the_block_of_its_stream(
         gc.collect()
         for _ in range(2):
             with cupy.cuda.Stream():
-                made = solver.solve(cupy.ndarray(src), cupy.ndarray(dst))
-                assert np.array_equal(made.array, expected)
+                result = solver.solve(cupy.ndarray(src), cupy.ndarray(dst))
+                assert np.array_equal(result.array, expected)
                 assert solver.unknowns == np.count_nonzero(mask)
         emulator_module.order(handle, 0, 0)
         del solver
@@ -551,8 +550,8 @@ def test_what_is_made_on_a_stream_that_was_destroyed_is_used_and_freed(use: Any,
     with pytest.raises(emulator_module.DeviceFailure, match="it was destroyed"):
         emulator_module.DeviceBuffer(8, 0, gone)
     for stream in (emulator_module.create_stream(), 0):
-        made = solver.solve(Interface(src, stream=stream), Interface(dst, stream=stream))
-        assert np.array_equal(fetched(made), expected)
+        result = solver.solve(Interface(src, stream=stream), Interface(dst, stream=stream))
+        assert np.array_equal(fetched(result), expected)
         sequence.solve(Interface(src, stream=stream), Interface(dst, stream=stream))
     assert solver.unknowns == np.count_nonzero(mask)
     assert np.array_equal(ops.poisson(src, dst, mask, device="cuda"), expected)
@@ -573,14 +572,14 @@ def test_a_result_keeps_the_owner_of_its_stream(use: Any, emulator_module: Any) 
 
     src, dst, mask = pair(40, 50)
     expected = ops.poisson(src, dst, mask, device="cuda")
-    made = ops.poisson(Owner(src), Owner(dst), Owner(mask))
+    result = ops.poisson(Owner(src), Owner(dst), Owner(mask))
     gc.collect()
-    interface = made.__cuda_array_interface__
+    interface = result.__cuda_array_interface__
     emulator_module.order(interface["stream"], 0, 0)
-    made.__dlpack__(stream=5)
-    again = ops.poisson(Interface(src), made, Interface(mask))
-    assert np.array_equal(fetched(made), expected) and fetched(again).shape == dst.shape
-    del made, again
+    result.__dlpack__(stream=5)
+    again = ops.poisson(Interface(src), result, Interface(mask))
+    assert np.array_equal(fetched(result), expected) and fetched(again).shape == dst.shape
+    del result, again
     gc.collect()
     with pytest.raises(emulator_module.DeviceFailure, match="it was destroyed"):
         emulator_module.order(interface["stream"], 0, 0)
@@ -620,12 +619,12 @@ def test_tables_that_were_dropped_are_freed_after_their_readers_and_never_under_
     tables.used(place, first[2])
     captured.clear()
     assert uses == [9]
-    kept, dropped = first[0][0], second[0][0]
+    table, dropped = first[0][0], second[0][0]
     del first, second
-    for width in range(20, 20 + 2 * tables.MOST, 2):
+    for width in range(20, 20 + 2 * tables.MAX_ENTRIES, 2):
         tables.of(place, width, eq)
     gc.collect()
-    assert kept in alive and dropped not in alive
+    assert table in alive and dropped not in alive
 
 
 def test_a_captured_call_has_no_result_in_memory_of_the_graph(use: Any, emulator_module: Any) -> None:
@@ -658,7 +657,7 @@ def test_a_loader_may_pin_memory_while_a_step_is_captured(monkeypatch: pytest.Mo
     capture (cudaErrorStreamCaptureUnsupported); in "thread_local" only those of the capturing thread do."""
     import torch
 
-    from pyharmony.training.steps import _step
+    from pyharmony.learn.training.steps import _step
 
     captures: list[Any] = []
 

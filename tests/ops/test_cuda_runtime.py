@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ..shared import ROOT
+
 pytestmark = pytest.mark.house
 
-ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ROOT / "tests" / "native"
 FOLDERS = (Path("/usr/local/cuda/include"), Path("/usr/include"))
 HEADERS = next((folder for folder in FOLDERS if (folder / "cuda_runtime_api.h").exists()), None)
@@ -55,10 +56,10 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(libraries: Path, code: str) -> None:
     """Runs code in a new process, since another one may have loaded the machine's driver."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", PREAMBLE.format(folder=libraries) + code], capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 def test_work_on_one_device_makes_no_context_on_another(libraries: Path) -> None:

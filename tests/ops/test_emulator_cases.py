@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .emulator_cases import CASES, Case
+from ..emulator_cases import CASES, Case
 
 pytestmark = [pytest.mark.emulated, pytest.mark.cases]
 

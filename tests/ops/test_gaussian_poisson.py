@@ -119,7 +119,6 @@ def solved(kind, weight, pinned):
     return (a, b, base, mask), exact(a, b, mask, base, color_weight=weight, preserve_background=pinned)
 
 
-@pytest.mark.covering(2)
 @pytest.mark.large
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("pinned", [False, True])
@@ -300,37 +299,6 @@ def test_torch_tensors():
         ops.gaussian_poisson(*(torch.from_numpy(v).bfloat16() for v in (a, b, mask, base)))
 
 
-def test_deterministic_whatever_the_threads():
-    *images, mask = scene(201, 301, "photograph")
-    images = [to_dtype(v, "uint8") for v in images]
-    threads = pyharmony.get_num_threads()
-    try:
-        for weight in (1.0, 0.01):
-            for pinned in (False, True):
-                results = []
-                for n in (1, 2, 5, 2):
-                    pyharmony.set_num_threads(n)
-                    results.append(
-                        ops.gaussian_poisson(
-                            images[0].astype("float32"), images[1].astype("float32"), mask,
-                            images[2].astype("float32"), color_weight=weight, preserve_background=pinned,
-                        )
-                    )  # fmt: skip
-                assert all(np.array_equal(results[0], r) for r in results[1:])
-    finally:
-        pyharmony.set_num_threads(threads)
-
-
-def test_inputs_are_not_changed():
-    images = [to_dtype(v, "uint8") for v in scene(50, 60, "photograph")]
-    copies = [v.copy() for v in images]
-    for v in images:
-        v.flags.writeable = False
-    for weight in (1.0, 0.0):
-        ops.gaussian_poisson(*(images[i] for i in (0, 1, 3, 2)), color_weight=weight)
-    assert all(np.array_equal(v, c) for v, c in zip(images, copies))
-
-
 def test_empty_and_full_masks():
     a, b, base = (to_dtype(v, "uint8") for v in scene(30, 40, "photograph")[:3])
     nothing, everything = np.zeros((30, 40), bool), np.ones((30, 40), bool)
@@ -355,7 +323,7 @@ def test_working_memory():
     assert info.peak_bytes <= (3 * 32 + 9) * mask.size
 
 
-BAD = [
+BAD_CALLS = [
     ("shape of src", dict(src=np.zeros((9, 8, 3), "uint8")), ShapeError, "src"),
     ("channels of base", dict(base=np.zeros((8, 8, 1), "uint8")), ShapeError, "base"),
     ("shape of mask", dict(mask=np.ones((8, 9), bool)), ShapeError, "mask"),
@@ -381,7 +349,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("change", "error", "name"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+@pytest.mark.parametrize(("change", "error", "name"), [b[1:] for b in BAD_CALLS], ids=[b[0] for b in BAD_CALLS])
 def test_bad_input(change, error, name):
     half = np.zeros((8, 8), bool)
     half[2:5, 2:5] = True
@@ -444,6 +412,7 @@ def test_the_field_is_its_definition(kernel, shape, threads, simd):
         np.testing.assert_allclose(target_field(src, dst, mask, kernel, g), expected, atol=80 * 2**-52, rtol=0)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("kernel", KERNELS[1:])
 @pytest.mark.parametrize("pinned", [False, True])
 def test_every_method_agrees_on_a_kernel(kernel, pinned):

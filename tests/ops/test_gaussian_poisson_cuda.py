@@ -12,8 +12,9 @@ from pyharmony._native import native
 from pyharmony.reference import gaussian_poisson as definition
 from pyharmony.reference import pyramid
 
-from .cuda_arrays import far_apart
-from .shared import assert_rounded, to_dtype
+from ..cuda_arrays import far_apart, view
+from ..equations import mask_of, native_view, photo, solution
+from ..shared import assert_rounded
 
 RANGE = _arrays.VALUE_RANGE
 
@@ -21,28 +22,9 @@ RANGE = _arrays.VALUE_RANGE
 AGREEMENT = 2e-5
 
 
-def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, smooth: bool = False) -> Any:
-    """Returns [N, H, W, C]: noise, or smooth images, over the whole range of the dtype."""
-    x = rng.random(shape)
-    if smooth:
-        i, j = np.ogrid[: shape[1], : shape[2]]
-        x = (0.5 + 0.4 * np.sin(i / 9 + 1)[..., None] * np.cos(j / 13)[..., None]) + 0.1 * (x - 0.5)
-    return to_dtype(x, dtype)
-
-
-def mask_of(rng: np.random.Generator, n: int, h: int, w: int, dtype: str) -> Any:
-    """Returns [N, H, W]: soft blobs that touch the border, with exact zeros and ones."""
-    i, j = np.ogrid[:h, :w]
-    planes = []
-    for k in range(n):
-        m = np.clip(1.5 - np.hypot((i - h * 0.3) / (h * 0.4 + 1), (j - w * (0.4 + k)) / (w * 0.5 + 1)) * 1.5, 0, 1)
-        planes.append(np.where(rng.random((h, w)) < 0.05, 0, m))
-    m = np.stack(planes)
-    return m > 0.5 if dtype == "bool" else to_dtype(m, dtype)
-
-
-def mask_value(mask: Any) -> Any:
-    return mask.astype(np.float64) / RANGE.get(mask.dtype.name, 1.0)
+def masks_of(rng: np.random.Generator, n: int, h: int, w: int, dtype: str) -> Any:
+    """Returns [N, H, W]: soft blobs that touch the border, one beside the other."""
+    return np.stack([mask_of(rng, h, w, dtype, shift=k) for k in range(n)])
 
 
 def solve(
@@ -57,23 +39,17 @@ def solve(
     is_map = isinstance(weight, np.ndarray)
     w0, w1 = definition.gaussian_taps(options.pop("sigma", 0.5), normalize=not options.pop("reference", False))
 
-    def view(x: Any, writable: bool = False) -> Any:
-        if x is None:
-            return None
-        strides = tuple(s // x.itemsize for s in x.strides)
-        return emulator.ArrayView(x.ctypes.data, x.dtype.name, x.shape, strides, writable)
-
-    views = [view(a) for a in (src, dst, mask, base)] + [view(out, writable=True)]
+    views = [view(emulator, a) for a in (src, dst, mask, base)] + [view(emulator, out, writable=True)]
     arguments: dict[str, Any] = {
         "weight": 1.0 if is_map else weight,
-        "weight_map": view(weight) if is_map else None,
+        "weight_map": view(emulator, weight) if is_map else None,
         "least_weight": float(weight.min()) if is_map else 1.0,
         "most_weight": float(weight.max()) if is_map else 1.0,
         "w0": w0,
         "w1": w1,
         "preserve_background": False,
         "tolerance": 0.25 * RANGE[like.dtype.name] / 255,
-        "rhs": view(rhs),
+        "rhs": view(emulator, rhs),
         "max_steps": 200,
         "device": 0,
         **options,
@@ -98,6 +74,12 @@ def solve(
     return out, reports
 
 
+def solutions(src: Any, dst: Any, mask: Any, base: Any, weight: Any = 1.0, **options: Any) -> Any:
+    """Returns the definition's solution of a batch."""
+    weights = weight if isinstance(weight, np.ndarray) else [weight] * len(dst)
+    return np.stack([solution(*item, **options) for item in zip(src, dst, mask, base, weights, strict=True)])
+
+
 def on_cpu(src: Any, dst: Any, mask: Any, base: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
     """Returns the CPU kernel's solve of one item, in float32."""
     weight = options.pop("weight", 1.0)
@@ -106,37 +88,17 @@ def on_cpu(src: Any, dst: Any, mask: Any, base: Any, **options: Any) -> tuple[An
     rhs = options.pop("rhs", None)
     out = np.empty((dst if rhs is None else rhs).shape, np.float32)
 
-    def view(x: Any, writable: bool = False) -> Any:
-        return None if x is None else _arrays.view(x, "x", writable=writable)
-
     info = native.gaussian_poisson_chebyshev(
-        *(view(a) for a in (src, dst, mask, base)),
-        view(out, writable=True),
+        *(native_view(a) for a in (src, dst, mask, base)),
+        native_view(out, writable=True),
         weight=0.0 if is_map else weight,
-        weight_map=view(weight) if is_map else None,
+        weight_map=native_view(weight) if is_map else None,
         w0=w0,
         w1=w1,
-        rhs=view(rhs),
+        rhs=native_view(rhs),
         **{"preserve_background": False, "max_steps": 200, **options},
     )
     return out, info
-
-
-def solution(src: Any, dst: Any, mask: Any, base: Any, weight: Any = 1.0, **options: Any) -> Any:
-    """Returns the definition's solution of a batch."""
-    return np.stack(
-        [
-            definition.gaussian_poisson(
-                src[k],
-                dst[k],
-                mask_value(mask[k]),
-                base[k],
-                color_weight=weight[k] if isinstance(weight, np.ndarray) else weight,
-                **options,
-            )
-            for k in range(len(dst))
-        ]
-    )
 
 
 def assert_certified(out: Any, reports: list[dict[str, Any]], want: Any, tolerance: float, noise: float = 1e-7) -> None:
@@ -148,16 +110,17 @@ def assert_certified(out: Any, reports: list[dict[str, Any]], want: Any, toleran
         assert np.abs(x - w).max() <= report["max_error"] + noise
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("preserve", [False, True])
 @pytest.mark.parametrize("weight", [0.25, 1.0, 4.0, "map"])
 def test_it_solves_to_the_tolerance(emulator: Any, weight: Any, preserve: bool) -> None:
     rng = np.random.default_rng(1)
     shape = (1, 15, 131, 2)
-    mask = mask_of(rng, *shape[:3], "uint8")
+    mask = masks_of(rng, *shape[:3], "uint8")
     c = (0.3 + rng.random(shape[:3])).astype(np.float32) if weight == "map" else weight
     for smooth in (False, True):
-        src, dst, base = (image(rng, shape, "uint8", smooth) for _ in range(3))
-        want = solution(src, dst, mask, base, c, preserve_background=preserve)
+        src, dst, base = (photo(rng, shape, "uint8", smooth) for _ in range(3))
+        want = solutions(src, dst, mask, base, c, preserve_background=preserve)
         for tolerance in (2.0, 0.05):
             out, reports = solve(
                 emulator, src, dst, mask, base, weight=c, preserve_background=preserve, tolerance=tolerance
@@ -169,12 +132,12 @@ def test_it_solves_to_the_tolerance(emulator: Any, weight: Any, preserve: bool) 
 def test_it_solves_with_any_sigma(emulator: Any, sigma: float) -> None:
     rng = np.random.default_rng(2)
     shape = (1, 19, 29, 1)
-    src, dst, base = (image(rng, shape, "uint8") for _ in range(3))
-    mask = mask_of(rng, *shape[:3], "uint8")
+    src, dst, base = (photo(rng, shape, "uint8") for _ in range(3))
+    mask = masks_of(rng, *shape[:3], "uint8")
     # At weight 5.2 and sigma 0.8 the edges of A are near zero, at 20 positive.
     for weight in (0.5, 5.2, 20.0):
         options: dict[str, Any] = {"weight": weight, "sigma": sigma, "reference": sigma > 0.8}
-        want = solution(src, dst, mask, base, **options)
+        want = solutions(src, dst, mask, base, **options)
         # Without an excess of its rows the bound is in the Euclidean norm, in which rounding weighs more.
         tolerance = 0.5 if weight == 20 and sigma > 0.8 else 0.25
         out, reports = solve(emulator, src, dst, mask, base, tolerance=tolerance, **options)
@@ -186,11 +149,11 @@ def test_it_takes_any_size_and_number_of_channels(emulator: Any, preserve: bool)
     rng = np.random.default_rng(3)
     sizes = [(1, 1, 1), (1, 7, 3), (7, 1, 4), (5, 5, 5), (2, 2, 2), (13, 127, 1), (31, 211, 1), (67, 3, 2)]
     for k, size in enumerate(sizes):
-        src, dst, base = (image(rng, (1, *size), "uint8") for _ in range(3))
-        mask = mask_of(rng, 1, *size[:2], "uint16")
+        src, dst, base = (photo(rng, (1, *size), "uint8") for _ in range(3))
+        mask = masks_of(rng, 1, *size[:2], "uint16")
         # A size has a number where the background is solved for and a map where it is kept, or the other way round.
         weight = (0.4 + rng.random((1, *size[:2]))).astype(np.float32) if k % 2 == preserve else 0.7
-        want = solution(src, dst, mask, base, weight, preserve_background=preserve)
+        want = solutions(src, dst, mask, base, weight, preserve_background=preserve)
         results = []
         for rows in (0, 4):
             options: dict[str, Any] = {"weight": weight, "preserve_background": preserve, "segment_rows": rows}
@@ -204,14 +167,14 @@ def test_it_takes_any_size_and_number_of_channels(emulator: Any, preserve: bool)
 def test_it_takes_any_dtype_and_agrees_with_the_cpu(emulator: Any, dtype: str) -> None:
     rng = np.random.default_rng(4)
     shape = (1, 17, 139, 3)
-    src, dst = (image(rng, shape, dtype) for _ in range(2))
+    src, dst = (photo(rng, shape, dtype) for _ in range(2))
     tolerance = 0.25 * RANGE[dtype] / 255
     bases = [("bool", dtype, False), ("float32", "float32", True), ("uint8", dtype, True), ("uint16", dtype, False)]
     for mask_dtype, base_dtype, preserve in bases:
-        base = (image(rng, shape, "float32") * RANGE[dtype]).astype(base_dtype)
-        mask = mask_of(rng, *shape[:3], mask_dtype)
+        base = (photo(rng, shape, "float32") * RANGE[dtype]).astype(base_dtype)
+        mask = masks_of(rng, *shape[:3], mask_dtype)
         options: dict[str, Any] = {"preserve_background": preserve, "tolerance": tolerance}
-        want = solution(src, dst, mask, base, preserve_background=preserve)
+        want = solutions(src, dst, mask, base, preserve_background=preserve)
         real, reports = solve(emulator, src, dst, mask, base, **options)
         assert_certified(real, reports, want, tolerance, 1e-9 * RANGE[dtype])
         # The steps are those of the CPU's kernel, which may have chosen others in a second run.
@@ -253,15 +216,15 @@ def test_it_takes_any_strides(emulator: Any) -> None:
 
     for channels, dtype, width in ((3, "uint8", 360), (4, "float32", 149), (1, "float16", 180), (3, "uint16", 180)):
         shape = (2, 9, width, channels)
-        src, dst, base = (image(rng, shape, dtype) for _ in range(3))
-        mask = mask_of(rng, *shape[:3], "uint8")
+        src, dst, base = (photo(rng, shape, dtype) for _ in range(3))
+        mask = masks_of(rng, *shape[:3], "uint8")
         want, _ = solve(emulator, src, dst, mask, base)
         for change in (channels_first, unaligned, reversed_, spaced):
             changed = [change(a) for a in (src, dst, mask, base)]
             before = [a.copy() for a in changed]
             if dtype in ("uint8", "float32"):
-                got, _ = solve(emulator, *changed, change(np.empty(shape, np.float32)))
-                np.testing.assert_array_equal(got, want)
+                result, _ = solve(emulator, *changed, change(np.empty(shape, np.float32)))
+                np.testing.assert_array_equal(result, want)
             if dtype != "float32":
                 out, _ = solve(emulator, *changed, change(np.empty(shape, dtype)))
                 rounded = np.clip(np.rint(want), 0, RANGE[dtype]) if dtype.startswith("u") else want
@@ -276,29 +239,29 @@ def test_offsets_beyond_two_gigavalues(emulator: Any, axis: int) -> None:
     rng = np.random.default_rng(15)
     for dtype, channels in (("uint8", 3), ("float32", 2)):
         shape = (2, 9, 20, channels)
-        given = [image(rng, shape, dtype) for _ in range(2)]
-        given += [mask_of(rng, *shape[:3], "uint8"), image(rng, shape, dtype)]
-        want, _ = solve(emulator, *given)
-        every = [*given, np.empty(shape, np.float32)]
+        arrays = [photo(rng, shape, dtype) for _ in range(2)]
+        arrays += [masks_of(rng, *shape[:3], "uint8"), photo(rng, shape, dtype)]
+        want, _ = solve(emulator, *arrays)
+        every = [*arrays, np.empty(shape, np.float32)]
         far = [a if axis == a.ndim else far_apart(a, axis, emulator) for a in every]
         if axis in (0, 3) or emulator.checked:
             np.testing.assert_array_equal(solve(emulator, *far)[0], want)
             continue
         for i, name in enumerate(("src", "dst", "mask", "base", "out")):
             far[i] = far_apart(every[i], axis)
-            given = [*every[:i], far[i], *every[i + 1 :]]
+            arrays = [*every[:i], far[i], *every[i + 1 :]]
             where = "rows" if axis == 1 else "columns"
             with pytest.raises(ValueError, match=rf"{name}: {where} \d+ bytes apart, expected less than 2\^31"):
-                solve(emulator, *given)
+                solve(emulator, *arrays)
 
 
 def test_a_batch_is_its_items(emulator: Any) -> None:
     rng = np.random.default_rng(6)
     shape = (3, 21, 40, 3)
-    src, dst, base = (image(rng, shape, "uint8", smooth=True) for _ in range(3))
-    dst[1] = image(rng, shape, "uint8")[1]  # needs more steps than the others
+    src, dst, base = (photo(rng, shape, "uint8", smooth=True) for _ in range(3))
+    dst[1] = photo(rng, shape, "uint8")[1]  # needs more steps than the others
     base[1] = 255 - dst[1]
-    mask = np.broadcast_to(mask_of(rng, 1, 21, 40, "float32"), shape[:3])
+    mask = np.broadcast_to(masks_of(rng, 1, 21, 40, "float32"), shape[:3])
     c = np.broadcast_to((0.4 + rng.random((1, 21, 40))).astype(np.float32), shape[:3])
     assert mask.strides[0] == c.strides[0] == 0
     for weight, preserve in ((1.0, False), (c, True)):
@@ -319,9 +282,9 @@ def test_a_base_of_half_the_size(emulator: Any, dtype: str) -> None:
     rng = np.random.default_rng(7)
     for size in ((1, 1, 1), (2, 3, 1), (5, 131, 3), (22, 37, 1)):
         shape = (2, *size)
-        src, dst = (image(rng, shape, "uint8") for _ in range(2))
-        mask = mask_of(rng, *shape[:3], "uint8")
-        half = image(rng, (2, (size[0] + 1) // 2, (size[1] + 1) // 2, size[2]), dtype)
+        src, dst = (photo(rng, shape, "uint8") for _ in range(2))
+        mask = masks_of(rng, *shape[:3], "uint8")
+        half = photo(rng, (2, (size[0] + 1) // 2, (size[1] + 1) // 2, size[2]), dtype)
         if dtype != "uint8":
             half *= 255
         base = np.stack([pyramid.upsample(h, size[:2]) for h in half]).astype(np.float32)
@@ -330,9 +293,9 @@ def test_a_base_of_half_the_size(emulator: Any, dtype: str) -> None:
             for steps in (9, 30):
                 options: dict[str, Any] = {"preserve_background": preserve, "max_steps": steps, "tolerance": 1e-6}
                 want, _ = solve(emulator, src, dst, mask, base, **options)
-                got, reports = solve(emulator, src, dst, mask, half, half_base=True, **options)
+                result, reports = solve(emulator, src, dst, mask, half, half_base=True, **options)
                 # Sixteen weights of float32 are rounded, and what base then acts with: at most its own size.
-                assert np.abs(got - want).max() <= 20 * 2.0**-24 * 2 * 255
+                assert np.abs(result - want).max() <= 20 * 2.0**-24 * 2 * 255
                 assert all(np.isfinite(r["max_error"]) for r in reports)
 
 
@@ -342,12 +305,12 @@ def test_a_given_right_hand_side(emulator: Any, preserve: bool) -> None:
     shape = (2, 25, 38, 2)
     rhs = rng.standard_normal(shape).astype(np.float32)
     zero = np.zeros(shape, np.uint8)
-    mask = mask_of(rng, *shape[:3], "float32")
+    mask = masks_of(rng, *shape[:3], "float32")
     weight = (0.3 + rng.random(shape[:3])).astype(np.float32)
     for c in (0.4, weight):
         # Flat images and the base that gives this b make the same equation.
         c64 = np.broadcast_to(np.asarray(c, np.float64), shape[:3])
-        want = solution(zero, zero, mask, rhs / c64[..., None], c, preserve_background=preserve)
+        want = solutions(zero, zero, mask, rhs / c64[..., None], c, preserve_background=preserve)
         largest = float(np.abs(rhs).max())
         options: dict[str, Any] = {"weight": c, "preserve_background": preserve, "rhs": rhs, "range": largest}
         out, reports = solve(emulator, None, None, mask, None, tolerance=1e-5 * largest, **options)
@@ -362,12 +325,12 @@ def test_the_bound_holds_wherever_the_iteration_stops(emulator: Any, weighted: s
     rng = np.random.default_rng(9)
     shape = (1, 14, 17, 1)
     for dtype in ("uint8", "float32"):
-        src, dst, base = (image(rng, shape, dtype) for _ in range(3))
-        mask = mask_of(rng, *shape[:3], "uint8")
+        src, dst, base = (photo(rng, shape, dtype) for _ in range(3))
+        mask = masks_of(rng, *shape[:3], "uint8")
         for weight in (0.25, 30.0):
             c = (weight * (0.5 + rng.random(shape[:3]))).astype(np.float32) if weighted == "map" else weight
             for sigma in (0.0, 0.8) if dtype == "uint8" else (0.5,):
-                want = solution(src, dst, mask, base, c, sigma=sigma, preserve_background=preserve)
+                want = solutions(src, dst, mask, base, c, sigma=sigma, preserve_background=preserve)
                 # The runs have one step, one pass, and more passes than one.
                 for steps in (1, 9, 13, 27):
                     out, (report,) = solve(
@@ -391,13 +354,13 @@ def test_the_bound_holds_wherever_the_iteration_stops(emulator: Any, weighted: s
 def test_hard_images_run_again(emulator: Any, weighted: str) -> None:
     rng = np.random.default_rng(10)
     shape = (1, 40, 50, 1)
-    src, dst = (image(rng, shape, "uint8") for _ in range(2))
+    src, dst = (photo(rng, shape, "uint8") for _ in range(2))
     base = np.where(dst > 127, dst - 127, dst + 128).astype(np.uint8)
-    mask = mask_of(rng, *shape[:3], "uint8")
+    mask = masks_of(rng, *shape[:3], "uint8")
     for weight in (0.25, 1.0):
         c = np.full(shape[:3], weight, np.float32) if weighted == "map" else weight
         for preserve in (False, True):
-            want = solution(src, dst, mask, base, c, preserve_background=preserve)
+            want = solutions(src, dst, mask, base, c, preserve_background=preserve)
             tolerance = 0.06 if weighted == "map" else 0.25
             options: dict[str, Any] = {"preserve_background": preserve, "tolerance": tolerance}
             out, reports = solve(emulator, src, dst, mask, base, weight=c, **options)
@@ -408,10 +371,10 @@ def test_hard_images_run_again(emulator: Any, weighted: str) -> None:
 def test_what_is_not_finite_is_reported(emulator: Any) -> None:
     rng = np.random.default_rng(11)
     shape = (2, 15, 33, 3)
-    mask = np.clip(mask_of(rng, *shape[:3], "float32"), 0.25, 1)
+    mask = np.clip(masks_of(rng, *shape[:3], "float32"), 0.25, 1)
     for name in ("src", "dst", "base"):
         for value in (np.nan, np.inf):
-            images = {k: image(rng, shape, "float32") for k in ("src", "dst", "base")}
+            images = {k: photo(rng, shape, "float32") for k in ("src", "dst", "base")}
             images[name][1, 4, 12, 2] = value
             for preserve in (False, True):
                 _, reports = solve(
@@ -424,8 +387,8 @@ def test_what_is_not_finite_is_reported(emulator: Any) -> None:
 def test_items_and_channels_take_turns_where_the_state_has_no_room_for_all(emulator: Any) -> None:
     rng = np.random.default_rng(15)
     shape = (2, 21, 33, 2)
-    src, dst, base = (image(rng, shape, "uint8") for _ in range(3))
-    mask = mask_of(rng, *shape[:3], "uint8")
+    src, dst, base = (photo(rng, shape, "uint8") for _ in range(3))
+    mask = masks_of(rng, *shape[:3], "uint8")
     weights = (0.2 + rng.random(shape[:3])).astype(np.float32)
     plane = 16 * shape[1] * 36  # two levels, read and written, of rows that are a multiple of four floats
     for weight in (0.15, weights):
@@ -434,8 +397,8 @@ def test_items_and_channels_take_turns_where_the_state_has_no_room_for_all(emula
         want, its = solve(emulator, src, dst, mask, base, **options)
         assert max(r["total_steps"] for r in its) > 11
         for room in (1, 3 * plane):
-            got, reports = solve(emulator, src, dst, mask, base, state_bytes=room, **options)
-            np.testing.assert_array_equal(got, want)
+            result, reports = solve(emulator, src, dst, mask, base, state_bytes=room, **options)
+            np.testing.assert_array_equal(result, want)
             assert reports == its
 
 
@@ -528,13 +491,13 @@ def test_the_state_takes_eight_bytes_a_pixel_and_channel_of_what_is_solved_at_on
 def test_runs_that_are_enqueued_one_by_one_give_the_same(emulator: Any) -> None:
     rng = np.random.default_rng(5)
     shape = (2, 21, 33, 2)
-    src, dst, base = (image(rng, shape, "uint8") for _ in range(3))
-    mask = mask_of(rng, *shape[:3], "uint8")
+    src, dst, base = (photo(rng, shape, "uint8") for _ in range(3))
+    mask = masks_of(rng, *shape[:3], "uint8")
     for weight in (0.15, 1.0, (0.2 + rng.random(shape[:3])).astype(np.float32)):
         options: dict[str, Any] = {"weight": weight, "preserve_background": True, "tolerance": 0.1}
         want, its = solve(emulator, src, dst, mask, base, **options)
-        got, reports = solve(emulator, src, dst, mask, base, runs=[(0, 0), (1, 1), (2, 2)], **options)
-        np.testing.assert_array_equal(got, want)
+        result, reports = solve(emulator, src, dst, mask, base, runs=[(0, 0), (1, 1), (2, 2)], **options)
+        np.testing.assert_array_equal(result, want)
         assert reports == its and not any(r["more"] for r in reports)
         _, first = solve(emulator, src, dst, mask, base, runs=[(0, 0)], **options)
         assert [r["more"] for r in first] == [a["total_steps"] > b["steps"] for a, b in zip(its, first, strict=True)]
@@ -543,8 +506,8 @@ def test_runs_that_are_enqueued_one_by_one_give_the_same(emulator: Any) -> None:
 def test_it_says_when_float32_cannot_reach_the_tolerance(emulator: Any) -> None:
     rng = np.random.default_rng(12)
     shape = (1, 20, 25, 3)
-    src, dst, base = (image(rng, shape, "uint8") for _ in range(3))
-    _, (report,) = solve(emulator, src, dst, mask_of(rng, 1, 20, 25, "uint8"), base, tolerance=1e-5)
+    src, dst, base = (photo(rng, shape, "uint8") for _ in range(3))
+    _, (report,) = solve(emulator, src, dst, masks_of(rng, 1, 20, 25, "uint8"), base, tolerance=1e-5)
     assert not report["converged"]
     assert 1e-5 < report["max_error"] < 0.02
 
@@ -552,20 +515,20 @@ def test_it_says_when_float32_cannot_reach_the_tolerance(emulator: Any) -> None:
 def test_the_bits_do_not_depend_on_the_order_of_threads(emulator: Any) -> None:
     rng = np.random.default_rng(13)
     shape = (1, 37, 140, 3)
-    src, dst, base = (image(rng, shape, "uint8") for _ in range(3))
-    mask = mask_of(rng, *shape[:3], "uint8")
+    src, dst, base = (photo(rng, shape, "uint8") for _ in range(3))
+    mask = masks_of(rng, *shape[:3], "uint8")
     for options in ({"weight": 0.25}, {"preserve_background": True, "segment_rows": 7}):
-        got = solve(emulator, src, dst, mask, base, **options)
+        result = solve(emulator, src, dst, mask, base, **options)
         emulator.set_seed(0)
         want = solve(emulator, src, dst, mask, base, **options)
-        np.testing.assert_array_equal(got[0], want[0])
-        assert got[1] == want[1]
+        np.testing.assert_array_equal(result[0], want[0])
+        assert result[1] == want[1]
 
 
 def test_it_names_what_does_not_fit(emulator_module: Any) -> None:
     rng = np.random.default_rng(14)
-    src = image(rng, (1, 8, 9, 3), "uint8")
-    mask = mask_of(rng, 1, 8, 9, "uint8")
+    src = photo(rng, (1, 8, 9, 3), "uint8")
+    mask = masks_of(rng, 1, 8, 9, "uint8")
 
     def fails(message: str, *images: Any, **options: Any) -> None:
         with pytest.raises(ValueError, match=message):

@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse.linalg as linalg
 
 from pyharmony import _arrays, _checks, ops
 from pyharmony.reference import gaussian_poisson as definition
 
-from .shared import to_dtype
+from ..equations import matrix
+from ..shared import DTYPES, to_dtype
 
-sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
-linalg = pytest.importorskip("scipy.sparse.linalg", reason="SciPy is not installed")
-
-DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 METHODS = ("auto", "auto", "chebyshev", "dct", "multigrid")
 #: The weights drawn, but for a few that are 0: from far below what float32 can tell from 0 to the largest accepted.
 WEIGHTS = 1e-9, 9.9e5
@@ -36,13 +34,13 @@ class Case:
 
     def solve(self, return_info: bool) -> tuple[Any, list[str]]:
         """Returns what the op returns, and the texts of the warnings."""
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as records:
             warnings.simplefilter("always")
-            done = ops.gaussian_poisson(
+            result = ops.gaussian_poisson(
                 self.src, self.dst, self.mask, self.base, color_weight=self.weight, return_info=return_info,
                 **self.options,
             )  # fmt: skip
-        return done, [str(warning.message) for warning in caught]
+        return result, [str(warning.message) for warning in records]
 
     def told(self) -> str:
         weight = (
@@ -93,26 +91,6 @@ def random_case(seed: int) -> Case:
     return Case(src, dst, mask, base, weight, options)
 
 
-def matrix_of(weight: Any, w0: float, w1: float) -> Any:
-    """Returns A of the whole image [H, W] as a sparse matrix, from the links of `definition.apply_operator`."""
-    h, w = weight.shape
-    index = np.pad(np.arange(h * w).reshape(h, w), 1, mode="symmetric")
-    c = np.pad(weight, 1, mode="symmetric")
-    own = np.arange(h * w)
-    rows, columns, values = [own], [own], [((w0 + 2 * w1) ** 2 * weight).ravel()]
-    for i in (0, 1, 2):
-        for j in (0, 1, 2):
-            if (i, j) == (1, 1):
-                continue
-            g = (w0 if i == 1 else w1) * (w0 if j == 1 else w1)
-            link = float(i == 1 or j == 1) - np.minimum(weight, c[i : i + h, j : j + w]) * g
-            rows += [own, own]
-            columns += [own, index[i : i + h, j : j + w].ravel()]
-            values += [link.ravel(), -link.ravel()]
-    triple = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
-    return sparse.csc_matrix(triple, (h * w, h * w))
-
-
 def direct_solution(case: Case) -> Any:
     """Returns x [H, W, C] by SciPy's sparse LU in float64, refined with residuals in extended precision."""
     h, w, channels = case.dst.shape
@@ -136,7 +114,7 @@ def direct_solution(case: Case) -> Any:
         solved[0] = False
     if not solved.any():
         return x
-    lu = linalg.splu(matrix_of(weight, w0, w1)[solved][:, solved])
+    lu = linalg.splu(matrix(solved.reshape(h, w), weight, w0, w1))
     for _ in range(8):
         r = (b - definition.apply_operator(x, weight, w0, w1)).reshape(h * w, channels)[solved]
         e = lu.solve(np.ascontiguousarray(r, np.float64))
@@ -166,11 +144,11 @@ def error_of(out: Any, x: Any) -> float:
 def faults_of(case: Case) -> list[str]:
     """Returns what the solve of a case promised and did not keep, without a proof and with one."""
     x = direct_solution(case)
-    out, warned = case.solve(return_info=False)
+    out, warnings_of_result = case.solve(return_info=False)
     (proven, info), warned_of_bound = case.solve(return_info=True)
     tolerance = case.options["tolerance"] or _checks.DEFAULT_TOLERANCE[out.dtype.name]
     faults = []
-    for result, warnings_of_it in ((out, warned), (proven, warned_of_bound)):
+    for result, warnings_of_it in ((out, warnings_of_result), (proven, warned_of_bound)):
         error = error_of(result, x)
         if error > tolerance and not warnings_of_it:
             faults.append(f"{info.method}: error {error:.3g} levels, tolerance {tolerance:.3g}, no warning")

@@ -12,8 +12,8 @@ from pyharmony import _arrays
 from pyharmony._native import native
 from pyharmony.reference import gaussian_poisson as definition
 
-from .cuda_arrays import far_apart
-from .shared import image, soft_mask
+from ..cuda_arrays import far_apart, view
+from ..shared import image, soft_mask
 
 RANGE = _arrays.VALUE_RANGE
 SHARED_OF_8_6 = 99 << 10  # bytes that a block may have on a GPU of capability 8.6
@@ -34,18 +34,14 @@ class Device:
     def __init__(self, module: Any) -> None:
         self.module = module
 
-    def view(self, x: Any, writable: bool = False) -> Any:
-        strides = tuple(s // x.itemsize for s in x.strides)
-        return self.module.ArrayView(x.ctypes.data, x.dtype.name, x.shape, strides, writable)
-
     def direct(
         self, src: Any, dst: Any, mask: Any, base: Any, out: Any, weight: float,
         sigma: float = 0.5, reference: bool = False, rhs: Any = None, measures: bool = True,
     ) -> Any:  # fmt: skip
         """Solves a batch into out; returns the residuals of the items where out is float32 and they are measured."""
         w0, w1 = definition.gaussian_taps(sigma, normalize=not reference)
-        views = [None if a is None else self.view(a) for a in (src, dst, mask, base)] + [self.view(out, writable=True)]
-        call = {"weight": weight, "w0": w0, "w1": w1, "device": 0, "rhs": None if rhs is None else self.view(rhs)}
+        views = [view(self.module, a) for a in (src, dst, mask, base)] + [view(self.module, out, writable=True)]
+        call = {"weight": weight, "w0": w0, "w1": w1, "device": 0, "rhs": view(self.module, rhs)}
         tables, slow = self.module.gaussian_poisson_direct_tables(out.shape[2], weight, w0, w1)
         size = self.module.gaussian_poisson_direct_workspace(*views, **call)
         workspace, memory = self.module.DeviceBuffer(size, 0, 0), self.module.DeviceBuffer(tables.nbytes, 0, 0)
@@ -108,8 +104,9 @@ def test_it_solves_the_equation_on_every_size(device: Device, weight: float) -> 
         assert abs(residual - np.abs(change).max()) <= 12 * 2.0**-24 * (16 + 2 * weight) * 2 * 255, (h, w)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("weight", [0.0, 1e-5, 1.0])
-@pytest.mark.parametrize("height", [4352, 4353, 7001])
+@pytest.mark.parametrize("height", [4352, 4353, pytest.param(7001, marks=pytest.mark.full)])
 def test_columns_of_any_height(device: Device, height: int, weight: float) -> None:
     """Up to 4352 rows are solved at once; higher columns by segments."""
     item = problem(3, (height, 11, 1), "float32", "picture")
@@ -206,18 +203,18 @@ def test_channels_and_strides(device: Device, channels: int) -> None:
 def test_offsets_beyond_two_gigavalues(device: Device, dtype: str, channels: int, axis: int) -> None:
     """Tests far strides of all arrays at once, and of each alone, for any layout and for three interleaved channels."""
     items = [problem(i, (7, 12, channels), dtype) for i in range(2)]
-    given = [np.stack(arrays) for arrays in zip(*items, strict=True)]
-    rhs = image(np.random.default_rng(3), given[1].shape, "float32", "noise")
-    far = [a if axis == a.ndim else far_apart(a, axis, device.module) for a in given]
-    far_out, far_rhs, far_floats = (far_apart(a, axis, device.module) for a in (given[1], rhs, rhs))
+    arrays = [np.stack(arrays) for arrays in zip(*items, strict=True)]
+    rhs = image(np.random.default_rng(3), arrays[1].shape, "float32", "noise")
+    far = [a if axis == a.ndim else far_apart(a, axis, device.module) for a in arrays]
+    far_out, far_rhs, far_floats = (far_apart(a, axis, device.module) for a in (arrays[1], rhs, rhs))
     for weight in (0.0, 0.01):
-        want, out = np.zeros_like(given[1]), np.zeros_like(given[1])
-        residuals = device.direct(*given, want, weight)
+        want, out = np.zeros_like(arrays[1]), np.zeros_like(arrays[1])
+        residuals = device.direct(*arrays, want, weight)
         np.testing.assert_equal(device.direct(*far, far_out, weight), residuals)
         np.testing.assert_array_equal(far_out, want)
         if weight > 0:
-            for i in range(len(given)):
-                device.direct(*given[:i], far[i], *given[i + 1 :], out, weight)
+            for i in range(len(arrays)):
+                device.direct(*arrays[:i], far[i], *arrays[i + 1 :], out, weight)
                 np.testing.assert_array_equal(out, want)
         want = np.zeros_like(rhs)
         residuals = device.direct(*(None,) * 4, want, weight, rhs=rhs)
@@ -374,9 +371,7 @@ def test_what_does_not_fit_is_named(emulator_module: Any, change: dict[str, Any]
     }  # fmt: skip
     for name, value in change.items():
         (arrays if name in arrays else options)[name] = value
-    views = {
-        name: None if value is None else device.view(value, writable=name == "out") for name, value in arrays.items()
-    }
+    views = {name: view(device.module, value, writable=name == "out") for name, value in arrays.items()}
     with pytest.raises(ValueError, match=message):
         emulator_module.gaussian_poisson_direct(
             *(views[name] for name in ("src", "dst", "mask", "base", "out")), rhs=views["rhs"], **options

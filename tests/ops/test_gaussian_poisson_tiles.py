@@ -16,7 +16,7 @@ from pyharmony import blend, ops
 from pyharmony.blend import _tiles as tiled_blend
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError, UnchangedWarning
 
-from .shared import FLOODS
+from ..shared import FLOODS
 
 RANGE = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1}
 
@@ -69,7 +69,6 @@ def both(images: tuple[np.ndarray, ...], tile: Any = 256, **options: Any) -> tup
     return tiled, whole, info, whole_info
 
 
-@pytest.mark.covering(2)
 @pytest.mark.large
 @pytest.mark.parametrize("dtype", RANGE)
 @pytest.mark.parametrize("weight", [0.25, 1.0, 4.0, "map"])
@@ -200,9 +199,9 @@ except MemoryError:
         pytest.skip("resource limits of data are Linux's")
     # An arena of malloc for each thread would count too.
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "bounded\n"
+    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == "bounded\n"
 
 
 @pytest.mark.full
@@ -280,9 +279,10 @@ def test_out_is_another_array_and_nan_is_named() -> None:
 
 # ---- the blend -----------------------------------------------------------------------------------
 
-SMALL = np.hypot(*(np.mgrid[:210, :287] - np.array([105, 140])[:, None, None])) < 15
+SMALL_MASK = np.hypot(*(np.mgrid[:210, :287] - np.array([105, 140])[:, None, None])) < 15
 
 
+@pytest.mark.covering(1)
 @FLOODS
 @pytest.mark.large
 @pytest.mark.parametrize("in_memory", [0, 10_000, 1 << 21])
@@ -291,15 +291,15 @@ def test_the_blend_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch, in_memo
     monkeypatch.setattr(tiled_blend, "IN_MEMORY", in_memory)
     src, dst, _, soft = scene(210, 287)
     x = np.arange(287)[None] + np.zeros((210, 1))
-    masks = {"soft": soft, "border": x < 175, "everything": x >= 0, "small": SMALL, "strips": x % 9 > 0}
+    masks = {"soft": soft, "border": x < 175, "everything": x >= 0, "small": SMALL_MASK, "strips": x % 9 > 0}
     mask = masks[kind]
     for pinned in (False, True):
         options = dict(preserve_background=pinned, return_info=True)
         want, whole = blend.gaussian_poisson(src, dst, mask, **options)
         for tile in (64, (70, 180)):
             out = Disk(np.zeros_like(dst))
-            got, info = blend.gaussian_poisson_tiles(Disk(src), Disk(dst), Disk(mask), out, tile=tile, **options)
-            assert got is out
+            result, info = blend.gaussian_poisson_tiles(Disk(src), Disk(dst), Disk(mask), out, tile=tile, **options)
+            assert result is out
             assert np.array_equal(out._array, want)
             assert (info.iterations, info.max_error) == (whole.iterations, whole.max_error)
 
