@@ -7,7 +7,6 @@ import logging
 import multiprocessing
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,13 @@ from pyharmony import _cuda, _native
 from pyharmony.errors import DeviceError, OutOfMemory
 from pyharmony.ops import gaussian_poisson, poisson
 
+from ..shared import ROOT
+
 pytestmark = pytest.mark.gpu
 
 
 def load(name: str) -> Any:
-    path = Path(__file__).with_name(f"{name}.py")
+    path = ROOT / "tests" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -85,11 +86,11 @@ def test_both_kernels_solve_the_same_equation(device_module: Any, method: str) -
 @pytest.mark.parametrize("call", list(CALLS))
 def test_a_tensor_stays_on_its_device(torch: Any, images: Any, call: str) -> None:
     before = [x.clone() for x in images]
-    found = CALLS[call](*images)
-    assert found.device == images[1].device and found.dtype == images[1].dtype and found.shape == images[1].shape
+    result = CALLS[call](*images)
+    assert result.device == images[1].device and result.dtype == images[1].dtype and result.shape == images[1].shape
     assert all(torch.equal(x, y) for x, y in zip(images, before, strict=True))  # inputs are not modified
     host = cases.on("cuda", lambda: CALLS[call](*(x.cpu().numpy() for x in images)))
-    assert np.array_equal(found.cpu().numpy(), host)
+    assert np.array_equal(result.cpu().numpy(), host)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
@@ -97,68 +98,68 @@ def test_harmonize_gives_a_tensor_back_where_it_was(torch: Any, dtype: str) -> N
     _, image = cases.pictures(dtype)
     expected = pyharmony.harmonize(image, cases.blob(), method="mkl")
     planes, mask = torch.from_numpy(image).permute(2, 0, 1).cuda(), torch.from_numpy(cases.blob()).cuda()
-    found = pyharmony.harmonize(planes, mask, method="mkl")
-    assert found.device == planes.device and np.array_equal(found.permute(1, 2, 0).cpu().numpy(), expected)
+    result = pyharmony.harmonize(planes, mask, method="mkl")
+    assert result.device == planes.device and np.array_equal(result.permute(1, 2, 0).cpu().numpy(), expected)
     into = torch.empty_like(planes)
-    assert pyharmony.harmonize(planes, mask, method="mkl", out=into) is into and torch.equal(into, found)
+    assert pyharmony.harmonize(planes, mask, method="mkl", out=into) is into and torch.equal(into, result)
 
 
 @pytest.mark.parametrize("call", list(CALLS))
 def test_an_info_tells_of_the_device(torch: Any, images: Any, call: str) -> None:
-    found, info = CALLS[call](*images, return_info=True)
+    result, info = CALLS[call](*images, return_info=True)
     assert info.device == "cuda:0" and info.iterations >= 1
-    assert torch.equal(found, CALLS[call](*images))
+    assert torch.equal(result, CALLS[call](*images))
 
 
 @pytest.mark.parametrize("call", list(CALLS))
 def test_views_of_any_strides_give_the_same(torch: Any, images: Any, call: str) -> None:
-    wanted = CALLS[call](*images)
+    expected = CALLS[call](*images)
     src, dst, mask = images
     planar = [x.permute(2, 0, 1).contiguous().permute(1, 2, 0) for x in (src, dst)]
-    assert torch.equal(CALLS[call](*planar, mask), wanted)
+    assert torch.equal(CALLS[call](*planar, mask), expected)
     # The view is a window of something wider, at an odd address.
     wide = [torch.zeros(x.shape[0] + 3, x.shape[1] + 5, 5, device=x.device) for x in (src, dst)]
     windows = [w[1:-2, 3:-2, 1:4] for w in wide]
     for window, x in zip(windows, (src, dst), strict=True):
         window.copy_(x)
-    assert torch.equal(CALLS[call](*windows, mask), wanted)
+    assert torch.equal(CALLS[call](*windows, mask), expected)
     odd = torch.zeros(mask.numel() + 1, device=mask.device)[1:].view(mask.shape).copy_(mask)
-    assert torch.equal(CALLS[call](src, dst, odd), wanted)
+    assert torch.equal(CALLS[call](src, dst, odd), expected)
 
 
 @pytest.mark.parametrize("call", list(CALLS))
 def test_a_call_runs_on_the_callers_stream(torch: Any, images: Any, call: str) -> None:
-    wanted = CALLS[call](*images)
+    result = CALLS[call](*images)
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         torch.cuda._sleep(100_000_000)  # what is put on the stream after it has to wait for it
         late = [x.clone() for x in images]
-        found = CALLS[call](*late)
+        buffers = CALLS[call](*late)
         assert not stream.query()  # the call did not wait
     stream.synchronize()
-    assert torch.equal(found, wanted)
+    assert torch.equal(buffers, result)
 
 
 @pytest.mark.parametrize("call", list(CALLS))
 def test_a_call_can_be_captured_in_a_graph(torch: Any, images: Any, call: str) -> None:
-    held = [torch.zeros_like(x) for x in images]
+    result = [torch.zeros_like(x) for x in images]
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         CALLS[call](*images)
     stream.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        found = CALLS[call](*held)
+        captured_result = CALLS[call](*result)
     for images_ in (images, (images[1], images[0], images[2])):
-        for x, y in zip(held, images_, strict=True):
+        for x, y in zip(result, images_, strict=True):
             x.copy_(y)
         graph.replay()
         torch.cuda.synchronize()
-        assert torch.equal(found, CALLS[call](*images_))
+        assert torch.equal(captured_result, CALLS[call](*images_))
 
 
 def test_memory_that_runs_out_is_named_and_the_next_call_works(torch: Any, images: Any) -> None:
-    wanted = poisson(*images)
+    expected = poisson(*images)
     large = torch.zeros(13_000, 13_000, 1, device="cuda")  # 676 MB; a solve takes several times that
     mask = torch.ones(13_000, 13_000, dtype=torch.bool, device="cuda")
     torch.cuda.empty_cache()
@@ -169,7 +170,7 @@ def test_memory_that_runs_out_is_named_and_the_next_call_works(torch: Any, image
         gaussian_poisson(large, large, mask, large, method="dct", color_weight=1e-3)
     del large, mask, ballast
     torch.cuda.empty_cache()
-    assert torch.equal(poisson(*images), wanted)
+    assert torch.equal(poisson(*images), expected)
 
 
 def test_arrays_in_different_places_are_refused(torch: Any, images: Any) -> None:
@@ -184,11 +185,11 @@ def test_arrays_in_different_places_are_refused(torch: Any, images: Any) -> None
 @pytest.mark.parametrize("call", list(CALLS))
 def test_cupy_and_dlpack_give_what_torch_gives(torch: Any, images: Any, call: str) -> None:
     cupy = pytest.importorskip("cupy", reason="cupy is not installed")
-    wanted = CALLS[call](*images)
+    result = CALLS[call](*images)
     arrays = [cupy.from_dlpack(x) for x in images]
-    found = CALLS[call](*arrays)
-    assert isinstance(found, cupy.ndarray)
-    assert torch.equal(torch.from_dlpack(found), wanted)
+    cupy_result = CALLS[call](*arrays)
+    assert isinstance(cupy_result, cupy.ndarray)
+    assert torch.equal(torch.from_dlpack(cupy_result), result)
 
     class Exporter:
         """An array of another library."""
@@ -204,7 +205,7 @@ def test_cupy_and_dlpack_give_what_torch_gives(torch: Any, images: Any, call: st
 
     other = CALLS[call](*map(Exporter, images))
     assert isinstance(other, _cuda.DeviceArray)
-    assert torch.equal(torch.from_dlpack(other), wanted)
+    assert torch.equal(torch.from_dlpack(other), result)
 
 
 def test_the_device_is_named_and_served(device_module: Any) -> None:
@@ -234,7 +235,7 @@ def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(device
 
     shapes = [((512, 512, 1), True), ((1080, 1920, 4), True), ((200, 200, 3), False), ((1500, 1500, 3), False)]
     calls = [problem(*shape) for shape in shapes]
-    wanted = [call() for call in calls]
+    expected = [call() for call in calls]
     failures: list[str] = []
 
     def work(call: Callable[[], Any], expected: Any) -> None:
@@ -245,7 +246,7 @@ def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(device
             except Exception as error:
                 failures.append(str(error))
 
-    threads = [threading.Thread(target=work, args=both) for both in zip(calls, wanted, strict=True)]
+    threads = [threading.Thread(target=work, args=both) for both in zip(calls, expected, strict=True)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -255,8 +256,8 @@ def test_threads_with_images_of_different_sizes_do_not_disturb_each_other(device
 
 def _in_child(results: Any) -> None:
     src, dst = cases.pictures("uint8")
-    found, info = poisson(src, dst, cases.blob(), return_info=True)
-    results.put((info.device, found, _native.cuda_status()))
+    result, info = poisson(src, dst, cases.blob(), return_info=True)
+    results.put((info.device, result, _native.cuda_status()))
 
 
 def test_a_forked_child_runs_on_the_processor(device_module: Any) -> None:
@@ -266,10 +267,10 @@ def test_a_forked_child_runs_on_the_processor(device_module: Any) -> None:
     results = context.Queue()
     child = context.Process(target=_in_child, args=(results,))
     child.start()
-    device, found, status = results.get(timeout=120)
+    device, result, status = results.get(timeout=120)
     child.join()
     assert device == "cpu" and "was forked after CUDA was initialised" in status
-    assert np.array_equal(found, poisson(src, dst, cases.blob(), device="cpu"))
+    assert np.array_equal(result, poisson(src, dst, cases.blob(), device="cpu"))
 
 
 def test_a_card_that_others_have_filled_is_replaced_by_the_processor(torch: Any) -> None:
@@ -279,8 +280,8 @@ def test_a_card_that_others_have_filled_is_replaced_by_the_processor(torch: Any)
     ballast = []
     while torch.cuda.mem_get_info()[0] > 300 << 20:
         ballast.append(torch.empty(200 << 20, dtype=torch.uint8, device="cuda"))
-    found, info = gaussian_poisson(src, dst, mask, dst, return_info=True)
-    assert info.device == "cpu" and np.isfinite(found).all()
+    result, info = gaussian_poisson(src, dst, mask, dst, return_info=True)
+    assert info.device == "cpu" and np.isfinite(result).all()
     with pytest.raises(OutOfMemory):
         gaussian_poisson(src, dst, mask, dst, device="cuda")
     del ballast
@@ -290,30 +291,30 @@ def test_a_card_that_others_have_filled_is_replaced_by_the_processor(torch: Any)
 
 def test_a_solver_is_used_on_another_stream_after_it_is_made(torch: Any, images: Any) -> None:
     src, dst, mask = images
-    wanted = poisson(src, dst, mask)
+    expected = poisson(src, dst, mask)
     torch.cuda._sleep(200_000_000)  # the set-up is put behind it
     solver = pyharmony.ops.PoissonSolver(mask)
     with torch.cuda.stream(torch.cuda.Stream()):
-        found = solver.solve(src, dst)
+        result = solver.solve(src, dst)
     del solver
     torch.cuda.synchronize()
-    assert torch.equal(found, wanted)
+    assert torch.equal(result, expected)
 
 
 def test_an_array_that_nobody_names_a_stream_for_is_there_on_the_default_stream(torch: Any, images: Any) -> None:
-    wanted = poisson(*images)
+    expected = poisson(*images)
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         torch.cuda._sleep(200_000_000)
         late = [x.clone() for x in images]
         arrays = [_cuda.describe(x, "x") for x in late]
-    made = poisson(*arrays)
-    assert isinstance(made, _cuda.DeviceArray)
-    capsule = made.__dlpack__()
+    device_array = poisson(*arrays)
+    assert isinstance(device_array, _cuda.DeviceArray)
+    capsule = device_array.__dlpack__()
     with torch.cuda.stream(torch.cuda.default_stream()):
-        found = torch.utils.dlpack.from_dlpack(capsule).clone()
+        result = torch.utils.dlpack.from_dlpack(capsule).clone()
     torch.cuda.synchronize()
-    assert torch.equal(found, wanted)
+    assert torch.equal(result, expected)
 
 
 def test_numpy_goes_to_the_current_device_and_no_other(torch: Any) -> None:

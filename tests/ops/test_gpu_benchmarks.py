@@ -6,7 +6,6 @@ import importlib
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,21 +14,24 @@ import pytest
 from pyharmony.ops import pyramid
 from pyharmony.reference.gaussian_poisson import gaussian_taps
 
+from ..shared import ROOT
+
 pytestmark = pytest.mark.house
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-MODULES = {path.stem for path in BENCHMARKS.glob("*.py")} - {"conftest"}
+BENCHMARKS = ROOT / "benchmarks"
+FILES = set(BENCHMARKS.rglob("*.py")) - {BENCHMARKS / "conftest.py"}
 
 
 @pytest.fixture
 def bench() -> Iterator[Any]:
     """Imports a module of benchmarks/, none of which outlives the test."""
-    sys.path.insert(0, str(BENCHMARKS))
+    folders = sorted({str(path.parent) for path in FILES})
+    sys.path[:0] = folders
     yield importlib.import_module
-    sys.path.remove(str(BENCHMARKS))
-    for name in MODULES:
-        sys.modules.pop(name, None)
+    del sys.path[: len(folders)]
+    for path in FILES:
+        sys.modules.pop(path.stem, None)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (7, 10), (9, 7), (1, 5), (30, 1), (64, 97)])
@@ -46,8 +48,8 @@ def test_the_dct_of_torch_is_the_exact_solve(bench: Any, shape: tuple[int, int],
         b.permute(1, 2, 0).numpy(), exact.right_hand_side(src, dst, mask, base, weight), atol=1e-14
     )
     solve = peers_cuda.TorchDct(*shape, weight, *gaussian_taps(0.5), dtype="float64", device="cpu", fuse=False)
-    wanted = exact.gaussian_poisson_dct(src, dst, mask, base, color_weight=weight)
-    assert np.abs(solve(b).permute(1, 2, 0).numpy() - wanted).max() <= 8 / weight * 30 * np.finfo(float).eps
+    expected = exact.gaussian_poisson_dct(src, dst, mask, base, color_weight=weight)
+    assert np.abs(solve(b).permute(1, 2, 0).numpy() - expected).max() <= 8 / weight * 30 * np.finfo(float).eps
 
 
 class Event:

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from ..shared import ROOT
+
 pytestmark = pytest.mark.house
 
-ROOT = Path(__file__).resolve().parent.parent
 SMI = 'case "$1" in --query-gpu=compute_cap) echo 9.0;; *) echo "NVIDIA H200, 580.65, 9.0, 143771 MiB";; esac'
 H200 = {"name": "NVIDIA H200", "driver": "580.65", "capability": "9.0", "memory": "143771 MiB"}
 
@@ -56,7 +57,7 @@ def gpu_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(module, "install", lambda clock, log: 0.0)
     # The tests that it runs need no plugins, and Hypothesis's takes seconds to import.
     monkeypatch.setattr(module, "environment", lambda: {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
-    monkeypatch.setattr(module, "missing", lambda part, built: [])
+    monkeypatch.setattr(module, "missing", lambda part, is_built: [])
     monkeypatch.setattr(module, "LOGS", tmp_path / "logs")
     monkeypatch.setattr(module, "ROOT", tmp_path)
     return module
@@ -70,12 +71,12 @@ def run(module: Any, tmp_path: Path, part: str, *arguments: str) -> tuple[int, d
     path = tmp_path / "results" / "nvidia-h200.json"
     assert (tmp_path / "out" / path.name).read_text() == path.read_text()
     assert (tmp_path / "out" / f"{part}.log").is_file()
-    found = json.loads(path.read_text())
-    assert found["gpu"] == H200
-    for record in found["parts"].values():
+    report = json.loads(path.read_text())
+    assert report["gpu"] == H200
+    for record in report["parts"].values():
         assert record["kernels"] == gpu_results.kernel_hash()
         assert record["versions"]["CUDA"] == "13.0"
-    return code, found["parts"]
+    return code, report["parts"]
 
 
 def check(module: Any, tmp_path: Path, part: str, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -143,21 +144,27 @@ elif sys.argv[1] == "two" and {bad}: print("========= ERROR SUMMARY: 3 errors");
 """
 
 
-def test_every_case_runs_under_every_sanitizer(gpu_check: Any, tmp_path: Path) -> None:
+def test_every_case_runs_under_every_sanitizer_until_that_was_silent(gpu_check: Any, tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
-    cases = tmp_path / "tests" / "gpu_cases.py"
-    cases.write_text(CASES.format(unlaunched="[]", bad=False))
-    code, record = check(gpu_check, tmp_path, "sanitize")
-    assert (code, record["status"], record["figures"]) == (0, "ok", {"sanitizer_reports": 0})
-    assert len(record["runs"]) == 8 and record["runs"]["racecheck two"]["reports"] == 0
-
-    cases.write_text(CASES.format(unlaunched="[]", bad=True))
+    cases, mended = tmp_path / "tests" / "gpu_cases.py", tmp_path / "mended"
+    bad = f"not __import__('os').path.exists({str(mended)!r})"
+    cases.write_text(CASES.format(unlaunched="[]", bad=bad))
     code, record = check(gpu_check, tmp_path, "sanitize")
     assert (code, record["status"], record["figures"]) == (1, "failed", {"sanitizer_reports": 12})
     assert "3 errors" in (tmp_path / "logs" / "sanitize.log").read_text()
+    assert len(record["runs"]) == 8 and record["runs"]["racecheck one"]["reports"] == 0
+    assert [run["status"] for run in record["runs"].values()].count("failed") == 4
+
+    mended.touch()
+    script(tmp_path / "bin", "compute-sanitizer",
+           f'echo "$@" >>{tmp_path}/calls; shift 4; echo "========= ERROR SUMMARY: 0 errors"; exec "$@"')  # fmt: skip
+    code, record = check(gpu_check, tmp_path, "sanitize")
+    assert (code, record["status"], record["figures"]) == (0, "ok", {"sanitizer_reports": 0})
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert len(calls) == 4 and all(line.endswith(" two") for line in calls)
 
     if importlib.util.find_spec("torch") is not None:
-        cases.write_text(CASES.format(unlaunched='["lonely_kernel"]', bad=False))
+        cases.write_text(CASES.format(unlaunched='["lonely_kernel"]', bad=bad))
         code, record = check(gpu_check, tmp_path, "sanitize")
         assert (code, record["status"], record["kernels_without_a_case"]) == (1, "incomplete", ["lonely_kernel"])
 
@@ -188,32 +195,16 @@ def test_what_has_passed_is_not_run_again(gpu_check: Any, tmp_path: Path) -> Non
     assert ran.read_text() == "a ab ab a ab a ab "
 
 
-def test_a_sanitizer_that_was_silent_is_not_run_again(gpu_check: Any, tmp_path: Path) -> None:
-    (tmp_path / "tests").mkdir()
-    mended = tmp_path / "mended"
-    bad = f"not __import__('os').path.exists({str(mended)!r})"
-    (tmp_path / "tests" / "gpu_cases.py").write_text(CASES.format(unlaunched="[]", bad=bad))
-    code, record = check(gpu_check, tmp_path, "sanitize")
-    assert (code, [r["status"] for r in record["runs"].values()].count("failed")) == (1, 4)
-    mended.touch()
-    script(tmp_path / "bin", "compute-sanitizer",
-           f'echo "$@" >>{tmp_path}/calls; shift 4; echo "========= ERROR SUMMARY: 0 errors"; exec "$@"')  # fmt: skip
-    code, record = check(gpu_check, tmp_path, "sanitize")
-    assert (code, record["status"], record["figures"]) == (0, "ok", {"sanitizer_reports": 0})
-    calls = (tmp_path / "calls").read_text().splitlines()
-    assert len(calls) == 4 and all(line.endswith(" two") for line in calls)
-
-
 def test_eight_sanitizers_run_at_once(gpu_check: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "gpu_cases.py").write_text(CASES.format(unlaunched="[]", bad=False))
     # Each waits until eight have begun; with fewer none would end well.
-    begun = tmp_path / "begun"
-    begun.mkdir()
+    starts = tmp_path / "begun"
+    starts.mkdir()
     script(tmp_path / "bin", "compute-sanitizer",
-           f"touch {begun}/$$; for i in $(seq 600); do [ $(ls {begun} | wc -l) -ge 8 ] && break; sleep 0.1; done; "
-           f'[ $(ls {begun} | wc -l) -ge 8 ] || exit 1; echo "========= ERROR SUMMARY: 0 errors"')  # fmt: skip
+           f"touch {starts}/$$; for i in $(seq 600); do [ $(ls {starts} | wc -l) -ge 8 ] && break; sleep 0.1; done; "
+           f'[ $(ls {starts} | wc -l) -ge 8 ] || exit 1; echo "========= ERROR SUMMARY: 0 errors"')  # fmt: skip
     code, record = check(gpu_check, tmp_path, "sanitize")
     assert (code, record["status"]) == (0, "ok")
 
@@ -287,10 +278,12 @@ def test_the_first_look_is_one_run_of_all_files(gpu_check: Any, tmp_path: Path, 
 @pytest.mark.full
 def test_the_first_look_measures_every_figure() -> None:
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "--first", "--collect-only", "-qq"]
-    files = sorted(path.name for path in (ROOT / "benchmarks").glob("bench_*_cuda.py"))
-    done = subprocess.run([*command, *files], cwd=ROOT / "benchmarks", capture_output=True, text=True)
+    files = sorted(
+        str(path.relative_to(ROOT / "benchmarks")) for path in (ROOT / "benchmarks").rglob("bench_*_cuda.py")
+    )
+    process = subprocess.run([*command, *files], cwd=ROOT / "benchmarks", capture_output=True, text=True)
     sources = "".join((ROOT / "benchmarks" / name).read_text() for name in files)
-    assert done.returncode == 0 and all(name in done.stdout for name in files), done.stdout
+    assert process.returncode == 0 and all(name in process.stdout for name in files), process.stdout
     assert sources.count("pytest.mark.first") >= len(files)
 
 
@@ -360,7 +353,7 @@ def test_the_built_package_is_an_archive_that_saves_the_next_build(
     real = load(ROOT / "tools" / "gpu_check.py")
     for name, value in (("LOGS", tmp_path / "logs"), ("ROOT", tmp_path), ("SITE", tmp_path / "site")):
         monkeypatch.setattr(real, name, value)
-    weights = tmp_path / "pyharmony" / "models" / "_weights"
+    weights = tmp_path / "pyharmony" / "networks" / "models" / "_weights"
     weights.mkdir(parents=True)
     (weights / "w.safetensors").write_bytes(b"12")
     (tmp_path / "logs").mkdir(exist_ok=True)
@@ -380,7 +373,7 @@ def test_the_built_package_is_an_archive_that_saves_the_next_build(
     shutil.rmtree(real.SITE)
     assert real.install(clock, log) == 0 and len(builds) == 1
     assert (real.SITE / "pyharmony" / "_C.so").read_bytes() == b"code"
-    assert (real.SITE / "pyharmony" / "models" / "_weights" / "w.safetensors").read_bytes() == b"12"
+    assert (real.SITE / "pyharmony" / "networks" / "models" / "_weights" / "w.safetensors").read_bytes() == b"12"
     (tmp_path / "pyharmony" / "more.py").touch()  # other sources
     assert real.install(clock, log) > 0 and len(builds) == 2
 
@@ -393,8 +386,8 @@ def test_what_is_built_needs_no_compiler(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "program", lambda name: None)
     monkeypatch.setattr(gpu_results, "gpu", lambda: H200)
     monkeypatch.setattr(module.gpu_results, "gpu", lambda: H200)
-    assert module.missing("test", built=True) == []
-    without = "; ".join(module.missing("test", built=False))
+    assert module.missing("test", is_built=True) == []
+    without = "; ".join(module.missing("test", is_built=False))
     assert "the compiler g++" in without and "nvcc" in without
 
 
@@ -419,8 +412,8 @@ def test_some_kernels_are_profiled_where_there_is_ncu(gpu_check: Any, tmp_path: 
     code, record = check(gpu_check, tmp_path, "profile")
     assert (code, record["status"], list(record["kernels_profiled"])) == (0, "ok", list(gpu_check.KERNELS))
     assert len(gpu_check.KERNELS) == 7
-    wanted = {"Registers Per Thread": "254 register/thread", "Waves Per SM": "0.97", "Duration": "11 us"}
-    assert all(found == wanted for found in record["kernels_profiled"].values())
+    expected_metrics = {"Registers Per Thread": "254 register/thread", "Waves Per SM": "0.97", "Duration": "11 us"}
+    assert all(metrics == expected_metrics for metrics in record["kernels_profiled"].values())
     script(tmp_path / "bin", "ncu", "echo 'no permission'; exit 1")
     code, record = check(gpu_check, tmp_path, "profile", "--again")
     assert (code, record["status"], record["kernels_profiled"]) == (1, "failed", {})
@@ -436,15 +429,17 @@ def test_the_calls_that_are_profiled_run() -> None:
         subprocess.run([sys.executable, "-c", small, call], check=True)
 
 
-@pytest.mark.parametrize("part", ["test", "sanitize", "bench"])
+@pytest.mark.parametrize(
+    "part", ["bench", pytest.param("test", marks=pytest.mark.full), pytest.param("sanitize", marks=pytest.mark.full)]
+)
 def test_without_a_gpu_a_part_says_what_is_missing(tmp_path: Path, part: str) -> None:
     script(tmp_path / "bin", "nvidia-smi", "echo 'No devices were found'; exit 6")
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, str(ROOT / "tools" / "gpu_check.py"), "--part", part], capture_output=True, text=True,
         env={**os.environ, "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
     )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stdout.startswith(f"{part}: cannot run without") and "a CUDA device" in done.stdout
+    assert process.returncode == 2
+    assert process.stdout.startswith(f"{part}: cannot run without") and "a CUDA device" in process.stdout
 
 
 # The claims
@@ -468,10 +463,10 @@ def test_a_measured_figure_stands_with_its_verdict(value: float, kernels: str, v
 
 
 def test_the_status_is_up_to_date() -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks" / "status.py"), "--check"], capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 def test_the_hash_is_of_the_kernels_and_what_they_include(tmp_path: Path) -> None:

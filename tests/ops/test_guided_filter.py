@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyharmony.ops import guided_filter
 from pyharmony.reference import guided_filter as reference
 
-SINGLE = np.float32
+FLOAT32 = np.float32
 
 
 def mean(x, radius):
@@ -24,7 +24,7 @@ def mean(x, radius):
     for step in range(1, 2 * radius + 1):
         sums += rows[:, step : step + width]
     counts = [np.minimum(at + radius, n - 1) - np.maximum(at - radius, 0) + 1 for n in x.shape for at in [np.arange(n)]]
-    return sums / np.outer(*(c.astype(SINGLE) for c in counts))
+    return sums / np.outer(*(c.astype(FLOAT32) for c in counts))
 
 
 def fit(guide, target, radius, ridge):
@@ -32,7 +32,7 @@ def fit(guide, target, radius, ridge):
     means, middle = [mean(c, radius) for c in channels], mean(target, radius)
     pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
     rr, rg, rb, gg, gb, bb = (mean(channels[a] * channels[b], radius) - means[a] * means[b] for a, b in pairs)
-    rr, gg, bb = rr + SINGLE(ridge), gg + SINGLE(ridge), bb + SINGLE(ridge)
+    rr, gg, bb = rr + FLOAT32(ridge), gg + FLOAT32(ridge), bb + FLOAT32(ridge)
     with_r, with_g, with_b = (mean(channels[c] * target, radius) - means[c] * middle for c in range(3))
     a, b, c = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
     d, e, f = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
@@ -47,7 +47,7 @@ def fit(guide, target, radius, ridge):
 
 
 def scene(rng, height, width, high, wide):
-    guide, plain = rng.random((height, width, 3), SINGLE), rng.random((height, width), SINGLE)
+    guide, plain = rng.random((height, width, 3), FLOAT32), rng.random((height, width), FLOAT32)
     plain[plain < 0.3], plain[plain > 0.7] = 0, 1
     plain[:, : width // 3] = 0
     return guide, plain, rng.integers(0, 256, (high, wide, 3), np.uint8)
@@ -80,7 +80,7 @@ def test_the_fit_follows_its_definition(height, width, radius, seed):
 def test_the_mask_follows_its_definition(height, width, high, wide, shared, seed):
     rng = np.random.default_rng(seed)
     guide, plain, picture = scene(rng, height, width, max(high, height), max(wide, width))
-    share = rng.random((height, width), SINGLE) if shared else None
+    share = rng.random((height, width), FLOAT32) if shared else None
     if shared:
         share[:, : width // 2] = 0
         plain = np.where(share == 0, np.rint(plain), plain)
@@ -89,7 +89,7 @@ def test_the_mask_follows_its_definition(height, width, high, wide, shared, seed
     guided_filter.apply(picture, plain, functions, out, contrast=1.4, share=share)
     exact = reference.apply(picture, plain, functions, 1.4, share) * 255
     # Rounding to whole levels, and some ten products of up to 30 in float32.
-    assert np.abs(out - exact).max() <= 0.5 + 10 * 30 * 255 * np.finfo(SINGLE).eps
+    assert np.abs(out - exact).max() <= 0.5 + 10 * 30 * 255 * np.finfo(FLOAT32).eps
 
 
 def test_all_instruction_sets_and_layouts_give_the_same_mask(simd, threads):
@@ -107,8 +107,8 @@ def test_all_instruction_sets_and_layouts_give_the_same_mask(simd, threads):
 
 
 def test_other_shapes_are_refused():
-    plane, picture = np.zeros((4, 5), SINGLE), np.zeros((9, 9, 3), np.uint8)
+    plane, picture = np.zeros((4, 5), FLOAT32), np.zeros((9, 9, 3), np.uint8)
     with pytest.raises(ValueError, match=r"target: shape \[4, 5, 1\], expected \[5, 4, 1\]"):
-        guided_filter.fit(np.zeros((5, 4, 3), SINGLE), plane, 1, 0.1)
+        guided_filter.fit(np.zeros((5, 4, 3), FLOAT32), plane, 1, 0.1)
     with pytest.raises(ValueError, match=r"fit: expected a contiguous array \[4, 4, 5\]"):
-        guided_filter.apply(picture, plane, np.zeros((4, 5, 4), SINGLE), np.zeros((9, 9), np.uint8), contrast=1)
+        guided_filter.apply(picture, plane, np.zeros((4, 5, 4), FLOAT32), np.zeros((9, 9), np.uint8), contrast=1)

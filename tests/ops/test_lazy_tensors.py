@@ -12,7 +12,7 @@ from tests.foreign import confined
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from pyharmony import blend, errors, ops  # noqa: E402
+from pyharmony import blend, errors, ops
 
 
 def negative(x: Any) -> Any:
@@ -30,9 +30,9 @@ def image(*shape: int) -> Any:
 
 
 def mask() -> Any:
-    found = torch.zeros(24, 24)
-    found[6:18, 6:18] = 1
-    return found
+    mask_ = torch.zeros(24, 24)
+    mask_[6:18, 6:18] = 1
+    return mask_
 
 
 def spectral(w: Any) -> Any:
@@ -73,10 +73,10 @@ CASES: dict[str, tuple[Callable[..., Any], list[Callable[[], Any]]]] = {
 def test_an_op_sees_the_values_and_not_the_memory(name: str, lazy: Callable[[Any], Any]) -> None:
     """Each argument by itself, and all together, gives the result of the tensors in memory, to the bit."""
     call, make = CASES[name]
-    given = [each() for each in make]
-    expected = call(*given)
-    for which in [{i} for i in range(len(given))] + [set(range(len(given)))]:
-        arguments = [lazy(x) if i in which else x for i, x in enumerate(given)]
+    plain = [each() for each in make]
+    expected = call(*plain)
+    for which in [{i} for i in range(len(plain))] + [set(range(len(plain)))]:
+        arguments = [lazy(x) if i in which else x for i, x in enumerate(plain)]
         assert all(arguments[i].is_neg() for i in which)
         assert torch.equal(call(*arguments), expected), which
 
@@ -88,18 +88,18 @@ def test_an_op_sees_the_values_and_not_the_memory(name: str, lazy: Callable[[Any
 def test_gradients_pass_lazy_tensors_both_ways(name: str, which: int) -> None:
     """The result's complex conjugate sends back a view with the negative bit as the gradient."""
     call, make = CASES[name]
-    found = []
+    gradients = []
     for lazy in (False, True):
-        given = [each() for each in make]
-        leaf = given[which].requires_grad_()
-        given[which] = torch.complex(torch.zeros_like(leaf), -leaf).conj().imag if lazy else leaf
-        y = call(*given)
+        arguments = [each() for each in make]
+        leaf = arguments[which].requires_grad_()
+        arguments[which] = torch.complex(torch.zeros_like(leaf), -leaf).conj().imag if lazy else leaf
+        y = call(*arguments)
         weights = image(*y.shape)
         grad = negative(weights) if lazy else weights
         y.backward(grad)
-        found.append(leaf.grad)
-    assert found[0].abs().max() > 0
-    assert torch.allclose(found[1], found[0], rtol=1e-6, atol=0)
+        gradients.append(leaf.grad)
+    assert gradients[0].abs().max() > 0
+    assert torch.allclose(gradients[1], gradients[0], rtol=1e-6, atol=0)
 
 
 def test_vectors_that_are_views_get_their_new_values() -> None:
@@ -114,15 +114,15 @@ def test_vectors_that_are_views_get_their_new_values() -> None:
 @pytest.mark.parametrize("kind", ["sparse", "mkldnn"])
 def test_tensors_without_strides_are_refused(name: str, kind: str) -> None:
     call, make = CASES[name]
-    given = [each() for each in make]
+    arguments = [each() for each in make]
     if kind == "mkldnn" and not torch.backends.mkldnn.is_available():
-        given[0] = given[0].to_sparse()
+        arguments[0] = arguments[0].to_sparse()
     else:
-        given[0] = given[0].to_sparse() if kind == "sparse" else given[0].to_mkldnn()
+        arguments[0] = arguments[0].to_sparse() if kind == "sparse" else arguments[0].to_mkldnn()
     with pytest.raises(
         errors.DTypeError, match=r"a tensor of layout torch\.(sparse_coo|_mkldnn), expected a dense one"
     ):
-        call(*given)
+        call(*arguments)
 
 
 def test_a_view_is_no_place_for_a_result() -> None:
@@ -160,8 +160,8 @@ for x in (torch.rand(1, 3, 8, 8, device="meta"), freed):
 
 def test_zeros_without_memory_are_zeros(tmp_path: Any) -> None:
     """Reading them must not end the process by a segmentation fault."""
-    found = confined(ZEROS, megabytes=4096, seconds=60).splitlines()
-    assert found == ["0.0"] * 6 + ["refused"] * 2
+    lines = confined(ZEROS, megabytes=4096, seconds=60).splitlines()
+    assert lines == ["0.0"] * 6 + ["refused"] * 2
 
 
 def test_what_is_in_memory_is_not_copied() -> None:

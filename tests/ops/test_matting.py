@@ -39,28 +39,28 @@ def scene(height: int = 300, width: int = 360) -> tuple[npt.NDArray[np.uint8], V
 def rough(alpha: Values, times: int = 3, shift: tuple[int, int] = (0, 0)) -> Layer:
     """Returns a hard mask of what alpha covers, moved by pixels, each of whose pixels is so many of the image's."""
     height, width = alpha.shape
-    moved = np.roll(alpha > 0.5, shift, (0, 1))
-    small = Image.fromarray(moved.astype(np.uint8) * 255).resize(
+    offset_mask = np.roll(alpha > 0.5, shift, (0, 1))
+    small = Image.fromarray(offset_mask.astype(np.uint8) * 255).resize(
         (width // times, height // times), Image.Resampling.BOX
     )
     return Layer((0, 0, width, height), np.asarray(small, np.float32) / 255, 1.0)
 
 
-def error(made: Any, alpha: Values) -> float:
+def error(alpha_of_mask: Any, alpha: Values) -> float:
     """Returns the mean error of 255 near the edge."""
     near = (alpha > 0) & (alpha < 1)
     for axis in (0, 1):
         near = near | np.roll(near, 6, axis) | np.roll(near, -6, axis)
-    return float(np.abs(made.astype(np.float64) - 255 * alpha)[near].mean())
+    return float(np.abs(alpha_of_mask.astype(np.float64) - 255 * alpha)[near].mean())
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (3, 0), (0, -3), (2, 2)])
 def test_an_edge_comes_back_from_a_mask_that_is_off(shift: tuple[int, int]) -> None:
     image, alpha = scene()
     layer = rough(alpha, shift=shift)
-    made = error(soft_alpha(image, layer), alpha)
-    assert made < 12
-    assert made < 0.75 * error(at_full_size(image, layer), alpha)
+    off = error(soft_alpha(image, layer), alpha)
+    assert off < 12
+    assert off < 0.75 * error(at_full_size(image, layer), alpha)
 
 
 def test_strands_beyond_a_mask_are_found() -> None:
@@ -71,33 +71,33 @@ def test_strands_beyond_a_mask_are_found() -> None:
     inside = np.zeros((80, 80), np.float32)
     inside[30:67, 20:60] = 1
     layer = Layer((0, 0, 240, 240), inside, 1.0)
-    made = soft_alpha(image, layer)
-    assert made[87, 119] > 150 and made[87, 105] < 60
+    alpha = soft_alpha(image, layer)
+    assert alpha[87, 119] > 150 and alpha[87, 105] < 60
     assert at_full_size(image, layer)[87, 119] < 100
 
 
 def test_what_is_sure_stays() -> None:
     image, alpha = scene()
-    made = soft_alpha(image, rough(alpha))
+    result = soft_alpha(image, rough(alpha))
     y, x = np.mgrid[:300, :360]
     away = np.hypot(y - 150, x - 180) - 90
-    assert (made[away < -30] == 255).all() and (made[away > 30] == 0).all()
+    assert (result[away < -30] == 255).all() and (result[away > 30] == 0).all()
 
 
 @pytest.mark.parametrize("values", [np.zeros((8, 8)), np.ones((8, 8))])
 def test_a_mask_without_a_contour_is_all_or_nothing(values: Any) -> None:
     image, _ = scene(60, 80)
-    made = soft_alpha(image, Layer((10, 5, 70, 50), values.astype(np.float32), 1.0))
-    assert (made[5:50, 10:70] == 255 * values[0, 0]).all()
-    made[5:50, 10:70] = 0
-    assert not made.any()
+    alpha = soft_alpha(image, Layer((10, 5, 70, 50), values.astype(np.float32), 1.0))
+    assert (alpha[5:50, 10:70] == 255 * values[0, 0]).all()
+    alpha[5:50, 10:70] = 0
+    assert not alpha.any()
 
 
 def test_without_colours_the_mask_decides() -> None:
     _, alpha = scene()
-    made = soft_alpha(np.full((300, 360, 3), 128, np.uint8), rough(alpha))
-    assert error(made, alpha) < error(255 * (alpha > 0.5), alpha)
-    assert made[150, 180] == 255 and made[5, 5] == 0
+    result = soft_alpha(np.full((300, 360, 3), 128, np.uint8), rough(alpha))
+    assert error(result, alpha) < error(255 * (alpha > 0.5), alpha)
+    assert result[150, 180] == 255 and result[5, 5] == 0
 
 
 @pytest.mark.parametrize("side", ["top", "left", "bottom", "right"])
@@ -106,8 +106,8 @@ def test_an_edge_may_meet_the_frame(side: str) -> None:
     wide = {"top": y < 4, "left": x < 4, "bottom": y >= 146, "right": x >= 196}[side] | (np.hypot(y - 75, x - 100) < 30)
     image = np.where(wide[..., None], np.uint8(200), np.uint8(60)).repeat(3, 2)
     layer = Layer((0, 0, 200, 150), wide[::2, ::2].astype(np.float32), 1.0)
-    made = soft_alpha(image, layer)
-    assert np.abs(made / 255 - wide).mean() < 0.01
+    alpha = soft_alpha(image, layer)
+    assert np.abs(alpha / 255 - wide).mean() < 0.01
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 9), (3, 3), (1, 40), (5, 4)])
@@ -120,27 +120,27 @@ def test_tiny_images(shape: tuple[int, int]) -> None:
 def test_it_is_the_same_each_time_and_for_other_strides() -> None:
     image, alpha = scene()
     layer, before = rough(alpha), image.copy()
-    made = soft_alpha(image, layer)
-    turned = np.ascontiguousarray(image[::-1])[::-1]
-    assert np.array_equal(made, soft_alpha(image, layer)) and np.array_equal(made, soft_alpha(turned, layer))
+    result = soft_alpha(image, layer)
+    rotated = np.ascontiguousarray(image[::-1])[::-1]
+    assert np.array_equal(result, soft_alpha(image, layer)) and np.array_equal(result, soft_alpha(rotated, layer))
     assert np.array_equal(image, before)
 
 
 def test_noise_stays_finite() -> None:
     image = np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)
     values = np.random.default_rng(2).random((30, 40), np.float32)
-    made = soft_alpha(image, Layer((0, 0, 120, 90), values, 1.0))
-    assert made.shape == (90, 120) and made.min() < 128 < made.max()
+    alpha = soft_alpha(image, Layer((0, 0, 120, 90), values, 1.0))
+    assert alpha.shape == (90, 120) and alpha.min() < 128 < alpha.max()
 
 
 def test_twelve_megapixels_take_little_memory() -> None:
     image, alpha = (np.ascontiguousarray(x.repeat(10, 0).repeat(11, 1)) for x in scene())
     layer = rough(alpha, 16)
     tracemalloc.start()
-    made = soft_alpha(image, layer)
+    result = soft_alpha(image, layer)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert made.shape == (3000, 3960) and error(made, alpha) < 40
+    assert result.shape == (3000, 3960) and error(result, alpha) < 40
     assert peak < 100e6
 
 
@@ -150,31 +150,31 @@ def test_twelve_megapixels_take_little_memory() -> None:
 def test_a_cut_out_of_what_was_found_has_it() -> None:
     image, alpha = scene()
     layer = rough(alpha, shift=(3, 0))
-    found = masks.Masks((0.9,), ((0, 0, 1, 1),), (), "auto", "", image, (layer,))
-    wanted = soft_alpha(image, layer)
-    assert np.array_equal(found.alpha(), wanted) and np.array_equal(found.alpha(0), wanted)
+    answer = masks.Masks((0.9,), ((0, 0, 1, 1),), (), "auto", "", image, (layer,))
+    expected = soft_alpha(image, layer)
+    assert np.array_equal(answer.alpha(), expected) and np.array_equal(answer.alpha(0), expected)
     with pytest.raises(IndexError):
-        found.alpha(1)
-    cut = segmentation.cutout(image, found)
-    assert np.array_equal(cut[..., 3], wanted)
-    assert np.array_equal(found.mask, at_full_size(image, layer))
+        answer.alpha(1)
+    cut = segmentation.cutout(image, answer)
+    assert np.array_equal(cut[..., 3], expected)
+    assert np.array_equal(answer.mask, at_full_size(image, layer))
     # What is given as a mask is taken as it is.
-    assert np.array_equal(segmentation.cutout(image, found.mask)[..., 3], found.mask)
+    assert np.array_equal(segmentation.cutout(image, answer.mask)[..., 3], answer.mask)
 
 
 def test_all_people_together() -> None:
     image, alpha = scene()
     layers = rough(alpha, shift=(0, 60)), rough(alpha, shift=(0, -60))
     rectangles = ((0, 0, 1, 1),) * 2
-    found = masks.Masks((0.9, 0.8), rectangles, rectangles, "auto", "", image, layers)
-    assert np.array_equal(found.alpha(), np.maximum(found.alpha(0), found.alpha(1)))
+    answer = masks.Masks((0.9, 0.8), rectangles, rectangles, "auto", "", image, layers)
+    assert np.array_equal(answer.alpha(), np.maximum(answer.alpha(0), answer.alpha(1)))
 
 
 def test_it_is_drawn_at_other_sizes() -> None:
     image, alpha = scene()
     small = np.asarray(Image.fromarray(image).resize((180, 150), Image.Resampling.BOX))
-    made = masks.layer_mask(small, rough(alpha, shift=(3, 0)), (360, 300), soft=True)
-    assert error(made, alpha.reshape(150, 2, 180, 2).mean((1, 3))) < 15
+    result = masks.layer_mask(small, rough(alpha, shift=(3, 0)), (360, 300), soft=True)
+    assert error(result, alpha.reshape(150, 2, 180, 2).mean((1, 3))) < 15
 
 
 def test_composites_have_it_and_previews_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,11 +190,11 @@ def test_composites_have_it_and_previews_do_not(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("pyharmony.segmentation.masks.soft_alpha", spied)
     _, info = pyharmony.compose(image, background, points=[(180, 150)], **options)
-    (made,) = calls
-    rows, columns = (np.flatnonzero(made.any(axis)) for axis in (1, 0))
-    laid = info.subjects[0].mask
-    assert np.array_equal(laid[10 + rows[0] : 11 + rows[-1], 20 + columns[0] : 21 + columns[-1]],
-                          made[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])  # fmt: skip
+    (alpha,) = calls
+    rows, columns = (np.flatnonzero(alpha.any(axis)) for axis in (1, 0))
+    own_mask = info.subjects[0].mask
+    assert np.array_equal(own_mask[10 + rows[0] : 11 + rows[-1], 20 + columns[0] : 21 + columns[-1]],
+                          alpha[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])  # fmt: skip
     pyharmony.compose(image, background, recipe=info.recipe, side=200)
     assert len(calls) == 1
 
@@ -240,22 +240,24 @@ def whole_rows(guide: Any, band: Any, ridge: float) -> Any:
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_rows_have_the_bits_of_sums_over_all_windows(size, share, simd):
     guide, band, _ = problem(size, share)
-    made = matting.rows(guide, band, 2e-5)
-    assert made.shape == (25, int(band.sum())) and made.dtype == np.float32
+    row_blocks = matting.rows(guide, band, 2e-5)
+    assert row_blocks.shape == (25, int(band.sum())) and row_blocks.dtype == np.float32
     if min(size) >= 3:
-        np.testing.assert_array_equal(made, whole_rows(guide, band, 2e-5))
+        np.testing.assert_array_equal(row_blocks, whole_rows(guide, band, 2e-5))
     # The colours are exact in float64: what is off is the rounding of shares, and of at most nine that are added.
     exact = reference.rows(guide, band, 2e-5)
-    np.testing.assert_allclose(made, exact.reshape(made.shape), rtol=0, atol=9 * 8 * float(np.finfo(np.float32).eps))
+    np.testing.assert_allclose(
+        row_blocks, exact.reshape(row_blocks.shape), rtol=0, atol=9 * 8 * float(np.finfo(np.float32).eps)
+    )
 
 
 def test_rows_of_views_and_of_flat_colours() -> None:
     guide, band, _ = problem((33, 20), 0.4)
-    wanted = matting.rows(guide, band, 2e-5)
+    expected = matting.rows(guide, band, 2e-5)
     mirrored = np.ascontiguousarray(guide[::-1, ::-1])[::-1, ::-1]
     planes = np.ascontiguousarray(guide.transpose(2, 0, 1)).transpose(1, 2, 0)
     for one in (mirrored, planes, np.dstack([guide, guide])[..., :3]):
-        np.testing.assert_array_equal(matting.rows(one, np.asfortranarray(band), 2e-5), wanted)
+        np.testing.assert_array_equal(matting.rows(one, np.asfortranarray(band), 2e-5), expected)
     flat = matting.rows(np.full_like(guide, 0.3), np.ones_like(band), 2e-5)
     # Without colours a window says that alpha is its mean.
     np.testing.assert_allclose(flat[12].reshape(band.shape)[2:-2, 2:-2], 8, atol=1e-5)
@@ -303,9 +305,9 @@ def test_steps_have_the_bits_of_numpy(size, share, simd, threads):
     pull = np.random.default_rng(4).uniform(1e-3, 1, weights.shape[1]).astype(np.float32)
     weights[12] += pull
     for steps, solved in ((0, 0.0), (1, 0.0), (20, 1e-10)):
-        made = matting.solution(band, weights, pull, start, steps=steps, solved=solved)
-        np.testing.assert_array_equal(made, steps_in_numpy(band, weights, pull, start, steps, solved))
-    np.testing.assert_array_equal(made[~band], start[~band])
+        result = matting.solution(band, weights, pull, start, steps=steps, solved=solved)
+        np.testing.assert_array_equal(result, steps_in_numpy(band, weights, pull, start, steps, solved))
+    np.testing.assert_array_equal(result[~band], start[~band])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 4), (17, 23)])
@@ -314,8 +316,8 @@ def test_many_steps_reach_the_solution(size, share, simd):
     guide, band, start = problem(size, share)
     weights, pull = matting.rows(guide, band, 2e-5), np.full(int(band.sum()), 0.2, np.float32)
     weights[12] += pull
-    made = matting.solution(band, weights, pull, start, steps=2000, solved=1e-14)
-    np.testing.assert_allclose(made, reference.solution(band, weights, pull, start), rtol=0, atol=1e-5)
+    result = matting.solution(band, weights, pull, start, steps=2000, solved=1e-14)
+    np.testing.assert_allclose(result, reference.solution(band, weights, pull, start), rtol=0, atol=1e-5)
 
 
 def test_other_arrays_are_refused() -> None:

@@ -20,8 +20,8 @@ from pyharmony.ops._gaussian_poisson_cuda import inverse
 from pyharmony.ops._poisson_cuda import DeviceEquation
 from pyharmony.reference import gaussian_poisson as definition
 
-from .cuda_arrays import Interface, fetched
-from .shared import FLOODS, closed
+from ..cuda_arrays import Interface, fetched
+from ..shared import FLOODS, closed
 
 Image = np.ndarray[Any, Any]
 CASES = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0}
@@ -73,9 +73,9 @@ def test_gaussian_poisson_is_that_of_the_processor(weight: float, pinned: bool, 
     options: dict[str, Any] = {"color_weight": weight, "preserve_background": pinned}
     expected = ops.gaussian_poisson(src, dst, mask, dst, device="cpu", **options)
     there = [Interface(a) for a in (src, dst, mask, dst)]
-    made = ops.gaussian_poisson(*there, **options)
-    assert isinstance(made, DeviceArray)
-    result = fetched(made)
+    device_result = ops.gaussian_poisson(*there, **options)
+    assert isinstance(device_result, DeviceArray)
+    result = fetched(device_result)
     assert result.dtype == dst.dtype
     assert levels(result, expected) <= allowed(dtype)
     if pinned:
@@ -91,11 +91,11 @@ def test_gaussian_poisson_is_that_of_the_processor(weight: float, pinned: bool, 
 def test_the_certified_bound_is_never_below_the_error(method: str) -> None:
     src, dst, mask = pair((17, 14, 1), "float32")
     exact = definition.gaussian_poisson(src, dst, mask / 255, dst, color_weight=0.5)
-    made, info = ops.gaussian_poisson(
+    result, info = ops.gaussian_poisson(
         src, dst, mask, dst, color_weight=0.5, method=method, device="cuda", return_info=True
     )
     assert info.method == method
-    assert levels(made, exact) <= info.max_error <= 0.025
+    assert levels(result, exact) <= info.max_error <= 0.025
 
 
 @pytest.mark.covering(1)
@@ -105,8 +105,8 @@ def test_small_weights_have_a_certified_bound_too(weight: float, dtype: str) -> 
     src, dst, mask = pair((2, 31, 26, 3), dtype)
     src, dst = src[:, ::-1, 1:], dst[:, ::-1, 1:]  # of any strides
     mask, options = mask[::-1, 1:], {"color_weight": weight, "return_info": True}
-    made, infos = ops.gaussian_poisson(*map(Interface, (src, dst, mask, dst)), **options)
-    result = fetched(made)
+    device_result, infos = ops.gaussian_poisson(*map(Interface, (src, dst, mask, dst)), **options)
+    result = fetched(device_result)
     assert np.array_equal(
         result, fetched(ops.gaussian_poisson(*map(Interface, (src, dst, mask, dst)), color_weight=weight))
     )
@@ -128,15 +128,15 @@ def test_small_weights_have_a_certified_bound_too(weight: float, dtype: str) -> 
 @pytest.mark.parametrize("weight", [1.0, 1e-3, 0.0])
 def test_a_mask_without_a_known_pixel_leaves_the_rectangle(weight: float) -> None:
     src, dst, mask = pair((17, 20, 3), "uint8")
-    cover = np.full_like(mask, 255)
+    full = np.full_like(mask, 255)
     options = {"color_weight": weight, "preserve_background": True}
-    expected = ops.gaussian_poisson(src, dst, cover, dst, device="cpu", **options)
+    expected = ops.gaussian_poisson(src, dst, full, dst, device="cpu", **options)
     for blended in (
-        ops.gaussian_poisson(src, dst, cover, dst, device="cuda", **options),
-        blend.gaussian_poisson(src, dst, cover, base=dst, device="cuda", **options),
+        ops.gaussian_poisson(src, dst, full, dst, device="cuda", **options),
+        blend.gaussian_poisson(src, dst, full, base=dst, device="cuda", **options),
     ):
         assert levels(blended, expected) <= allowed("uint8")
-    there = [Interface(a) for a in (src, dst, cover, dst)]
+    there = [Interface(a) for a in (src, dst, full, dst)]
     if weight > 0:
         assert levels(fetched(ops.gaussian_poisson(*there, **options)), expected) <= allowed("uint8")
     else:
@@ -148,10 +148,10 @@ def test_a_map_of_weights() -> None:
     src, dst, mask = pair((16, 21, 3), "float32")
     weights = np.linspace(0.2, 2, 16 * 21, dtype=np.float32).reshape(16, 21)
     expected = ops.gaussian_poisson(src, dst, mask, dst, color_weight=weights, device="cpu")
-    made = ops.gaussian_poisson(
+    result = ops.gaussian_poisson(
         Interface(src), Interface(dst), Interface(mask), Interface(dst), color_weight=Interface(weights)
     )
-    assert levels(fetched(made), expected) <= allowed("float32")
+    assert levels(fetched(result), expected) <= allowed("float32")
 
 
 @pytest.mark.parametrize("gradients", ["source", "mixed", "average", "monochrome"])
@@ -180,11 +180,11 @@ def test_the_inverse_is_what_gradients_take(weight: float, pinned: bool) -> None
     y = np.zeros_like(g)
     place = _cuda.place_of({"g": Interface(g)}, None)
     assert place is not None
-    right, out, cover = (_cuda.describe(Interface(a), "x") for a in (g, y, mask[None]))
+    right, out, mask_view = (_cuda.describe(Interface(a), "x") for a in (g, y, mask[None]))
     w0, w1 = definition.gaussian_taps(0.5)
     inverse(
         place,
-        DeviceEquation(right, right, cover, right, weight, None, w0, w1, pinned, most=weight),
+        DeviceEquation(right, right, mask_view, right, weight, None, w0, w1, pinned, most=weight),
         right,
         out,
         1e-4,
@@ -205,21 +205,21 @@ def test_the_inverse_is_what_gradients_take(weight: float, pinned: bool) -> None
 def test_batches_with_one_mask_and_with_a_mask_each() -> None:
     src, dst, mask = pair((2, 15, 13, 3), "uint8")
     masks = np.stack([mask, mask[::-1]])
-    for cover, op in itertools.product((mask, masks), (ops.poisson, ops.gaussian_poisson)):
+    for a_mask, op in itertools.product((mask, masks), (ops.poisson, ops.gaussian_poisson)):
         more = (dst,) if op is ops.gaussian_poisson else ()
-        expected = op(src, dst, cover, *more, device="cpu")
-        made = op(Interface(src), Interface(dst), Interface(cover), *(Interface(a) for a in more))
-        assert levels(fetched(made), expected) <= allowed("uint8")
-        _, infos = op(src, dst, cover, *more, device="cuda", return_info=True)
+        expected = op(src, dst, a_mask, *more, device="cpu")
+        result = op(Interface(src), Interface(dst), Interface(a_mask), *(Interface(a) for a in more))
+        assert levels(fetched(result), expected) <= allowed("uint8")
+        _, infos = op(src, dst, a_mask, *more, device="cuda", return_info=True)
         assert len(infos) == 2
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint16", "float16", "float32", "float64"])
 def test_masks_of_any_dtype(dtype: str) -> None:
     src, dst, mask = pair((33, 36, 1), "uint8")
-    cover = mask > 99 if dtype == "bool" else (mask / 255 * (65535 if dtype == "uint16" else 1)).astype(dtype)
+    typed = mask > 99 if dtype == "bool" else (mask / 255 * (65535 if dtype == "uint16" else 1)).astype(dtype)
     if dtype == "float64":
-        cover[-1, -1] = 1e-60  # above zero: unknown
+        typed[-1, -1] = 1e-60  # above zero: unknown
     calls: list[Any] = [
         lambda s, d, m, **k: ops.gaussian_poisson(s, d, m, d, preserve_background=True, **k),
         lambda s, d, m, **k: ops.gaussian_poisson(s, d, m, d, color_weight=0.01, preserve_background=True, **k),
@@ -227,9 +227,9 @@ def test_masks_of_any_dtype(dtype: str) -> None:
         blend.poisson,
     ]
     for call in calls:
-        expected = call(src, dst, cover, device="cpu")
-        assert levels(fetched(call(*map(Interface, (src, dst, cover)))), expected) <= 2
-        assert levels(call(src, dst, cover, device="cuda"), expected) <= 2
+        expected = call(src, dst, typed, device="cpu")
+        assert levels(fetched(call(*map(Interface, (src, dst, typed)))), expected) <= 2
+        assert levels(call(src, dst, typed, device="cuda"), expected) <= 2
 
 
 def planar(a: Image) -> Image:
@@ -244,10 +244,10 @@ def planar(a: Image) -> Image:
 def test_views_of_any_strides(view: Any) -> None:
     src, dst, mask = (view(a) if a.ndim == 3 else view(a[..., None])[..., 0] for a in pair((16, 17, 3), "uint8"))
     expected = ops.gaussian_poisson(src, dst, mask, dst, device="cpu", preserve_background=True)
-    made = ops.gaussian_poisson(*map(Interface, (src, dst, mask, dst)), preserve_background=True)
-    assert levels(fetched(made), expected) <= allowed("uint8")
-    made = ops.poisson(*map(Interface, (src, dst, mask)))
-    assert levels(fetched(made), ops.poisson(src, dst, mask, device="cpu")) <= allowed("uint8")
+    result = ops.gaussian_poisson(*map(Interface, (src, dst, mask, dst)), preserve_background=True)
+    assert levels(fetched(result), expected) <= allowed("uint8")
+    result = ops.poisson(*map(Interface, (src, dst, mask)))
+    assert levels(fetched(result), ops.poisson(src, dst, mask, device="cpu")) <= allowed("uint8")
 
 
 @FLOODS
@@ -261,12 +261,12 @@ def test_the_pyramid_is_that_of_the_processor(weight: float, pinned: bool, base:
     expected = blend.gaussian_poisson(src, dst, mask, base=ground, device="cpu", **options)
     copied = blend.gaussian_poisson(src, dst, mask, base=ground, device="cuda", **options)
     assert levels(copied, expected) <= 1 + 2 * (0.25 + 0.25)
-    given = Interface(dst) if base == "image" else base
-    made = fetched(blend.gaussian_poisson(*map(Interface, (src, dst, mask)), base=given, **options))
-    assert levels(made, expected) <= 1 + 2 * (0.25 + 0.25)
+    base_ = Interface(dst) if base == "image" else base
+    result = fetched(blend.gaussian_poisson(*map(Interface, (src, dst, mask)), base=base_, **options))
+    assert levels(result, expected) <= 1 + 2 * (0.25 + 0.25)
     if pinned:
         outside = closed(mask) == 0
-        assert np.array_equal(made[outside], dst[outside])
+        assert np.array_equal(result[outside], dst[outside])
         assert np.array_equal(copied[outside], dst[outside])
 
 
@@ -282,40 +282,40 @@ def test_strips_beside_the_border_are_closed_as_on_the_processor(run: Any) -> No
         sides[:, 15 : 41 - gap, :20] = 255
         sides[0, 30, gap:] = 90
         for mask in (frames, sides):
-            made = fetched(run(*map(Interface, (src, dst, mask))))
-            assert levels(made, run(src, dst, mask, device="cpu")) <= 2
-            for item, cover in zip(range(2), mask, strict=True):
-                outside = closed(cover) == 0
-                assert np.array_equal(made[item][outside], dst[item][outside])
-                assert (made[item] != dst[item]).any(-1)[cover == 0].any() == (closed(cover) != cover).any()
+            result = fetched(run(*map(Interface, (src, dst, mask))))
+            assert levels(result, run(src, dst, mask, device="cpu")) <= 2
+            for item, one_mask in zip(range(2), mask, strict=True):
+                outside = closed(one_mask) == 0
+                assert np.array_equal(result[item][outside], dst[item][outside])
+                assert (result[item] != dst[item]).any(-1)[one_mask == 0].any() == (closed(one_mask) != one_mask).any()
 
 
 def test_a_mask_that_covers_everything_or_nothing() -> None:
     src, dst, mask = pair((70, 66, 3), "uint8")
     for value in (0, 255):
-        cover = np.full_like(mask, value)
-        told: Any = (
+        flat = np.full_like(mask, value)
+        context: Any = (
             contextlib.nullcontext() if value else pytest.warns(UnchangedWarning, match="mask is zero everywhere")
         )
-        with told:
-            made = fetched(blend.gaussian_poisson(*map(Interface, (src, dst, cover))))
-            expected = blend.gaussian_poisson(src, dst, cover, device="cpu")
-        assert levels(made, expected) <= 2
+        with context:
+            result = fetched(blend.gaussian_poisson(*map(Interface, (src, dst, flat))))
+            expected = blend.gaussian_poisson(src, dst, flat, device="cpu")
+        assert levels(result, expected) <= 2
         if value == 0:
-            assert np.array_equal(fetched(ops.poisson(*map(Interface, (src, dst, cover)))), dst)
+            assert np.array_equal(fetched(ops.poisson(*map(Interface, (src, dst, flat)))), dst)
             assert np.array_equal(
-                fetched(ops.gaussian_poisson(*map(Interface, (src, dst, cover, dst)), preserve_background=True)), dst
+                fetched(ops.gaussian_poisson(*map(Interface, (src, dst, flat, dst)), preserve_background=True)), dst
             )
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "float64"])
 def test_a_solver_keeps_its_mask_and_serves_many_images(dtype: str) -> None:
     src, dst, mask = pair((2, 17, 20, 3), "uint8")
-    cover = mask / 255 if dtype == "float64" else mask.astype(dtype)
-    expected = ops.PoissonSolver(cover, device="cpu").solve(src, dst)
-    given = cover.copy()
-    there, copied = ops.PoissonSolver(Interface(given)), ops.PoissonSolver(cover, device="cuda")
-    given[...] = 0
+    typed = mask / 255 if dtype == "float64" else mask.astype(dtype)
+    expected = ops.PoissonSolver(typed, device="cpu").solve(src, dst)
+    mask_copy = typed.copy()
+    there, copied = ops.PoissonSolver(Interface(mask_copy)), ops.PoissonSolver(typed, device="cuda")
+    mask_copy[...] = 0
     assert (there.shape, there.unknowns) == ((17, 20), np.count_nonzero(mask))
     assert there.bytes > 0
     assert levels(fetched(there.solve(Interface(src), Interface(dst))), expected) <= allowed("uint8")
@@ -357,19 +357,19 @@ def test_a_film_takes_fewer_iterations_after_its_first_frame() -> None:
 
 def test_a_mask_without_a_known_pixel_is_refused_where_values_are_looked_at() -> None:
     src, dst, mask = pair((9, 8, 3), "uint8")
-    cover = np.full_like(mask, 255)
+    full = np.full_like(mask, 255)
     with pytest.raises(MaskError, match="covers the whole image"):
-        ops.poisson(src, dst, cover, device="cuda")
+        ops.poisson(src, dst, full, device="cuda")
     with pytest.raises(MaskError, match="covers the whole image"):
-        ops.poisson(*map(Interface, (src, dst, cover)), return_info=True)
-    assert levels(ops.poisson(src, dst, cover, color_weight=1, device="cuda"), src) <= 1
+        ops.poisson(*map(Interface, (src, dst, full)), return_info=True)
+    assert levels(ops.poisson(src, dst, full, color_weight=1, device="cuda"), src) <= 1
 
 
 def laid_over(mask: Image, shape: tuple[int, int], at: tuple[int, int]) -> Image:
     """Returns mask [h, w], laid on zeros of a shape at the place that `at` says."""
-    laid = np.zeros((shape[0] + 200, shape[1] + 200), mask.dtype)
-    laid[100 + at[1] :, 100 + at[0] :][: mask.shape[0], : mask.shape[1]] = mask
-    return laid[100:-100, 100:-100]
+    canvas = np.zeros((shape[0] + 200, shape[1] + 200), mask.dtype)
+    canvas[100 + at[1] :, 100 + at[0] :][: mask.shape[0], : mask.shape[1]] = mask
+    return canvas[100:-100, 100:-100]
 
 
 @pytest.mark.filterwarnings("ignore:nothing was blended:pyharmony.errors.UnchangedWarning")  # beside dst
@@ -390,22 +390,22 @@ def test_a_source_lies_where_at_says(kind: str, at: tuple[int, int] | None, dtyp
     options = {"preserve_background": False} if kind == "whole" else {}
     # Two levels of the pyramid add up; poisson has one.
     limit = allowed(dtype) if kind == "poisson" else 1 + 2 * (0.25 + 0.25)
-    for cover in (mask, None):
-        if cover is None and at is None and kind == "poisson":
+    for mask_or_none in (mask, None):
+        if mask_or_none is None and at is None and kind == "poisson":
             continue
-        expected = run(src, dst, cover, at=at, device="cpu", **options)
-        given = Interface(src), Interface(dst), None if cover is None else Interface(cover)
-        made = fetched(run(*given, at=at, **options))
-        assert levels(made, expected) <= limit
+        expected = run(src, dst, mask_or_none, at=at, device="cpu", **options)
+        arrays = Interface(src), Interface(dst), None if mask_or_none is None else Interface(mask_or_none)
+        result = fetched(run(*arrays, at=at, **options))
+        assert levels(result, expected) <= limit
         if kind != "whole":
-            known = laid_over(np.ones_like(mask) if cover is None else mask, dst.shape[:2], at or (0, 0)) == 0
-            known = closed(~known) == 0
-            assert np.array_equal(made[known], dst[known])
-        copied, info = run(src, dst, cover, at=at, device="cuda", return_info=True, **options)
+            valid = laid_over(np.ones_like(mask) if mask_or_none is None else mask, dst.shape[:2], at or (0, 0)) == 0
+            valid = closed(~valid) == 0
+            assert np.array_equal(result[valid], dst[valid])
+        copied, info = run(src, dst, mask_or_none, at=at, device="cuda", return_info=True, **options)
         assert levels(copied, expected) <= limit
         if at is not None and at[0] == 90 and kind != "whole":
             assert info.method == "copy"
-            assert np.array_equal(made, dst)
+            assert np.array_equal(result, dst)
 
 
 @pytest.mark.parametrize("run", [blend.poisson, blend.gaussian_poisson], ids=lambda f: f.__name__)
@@ -414,15 +414,15 @@ def test_a_batch_lies_where_at_says_and_over_the_alpha_of_dst(run: Any) -> None:
     src, masks = src[:, :30, :20], np.stack([mask[:30, :20], mask[10:40, 20:40]])
     alpha = np.random.default_rng(3).integers(1, 256, (2, 40, 44, 1)).astype(np.uint8)
     over = np.concatenate([dst, alpha], -1)
-    for cover in (masks, masks[0]):
-        expected = run(src, over, cover, at=(17, -4), device="cpu")
-        made = fetched(run(Interface(src), Interface(over), Interface(cover), at=(17, -4)))
-        assert levels(made, expected) <= 2
-        assert np.array_equal(made[..., 3:], expected[..., 3:]) and (made[..., 3:] >= alpha).all()
+    for some_masks in (masks, masks[0]):
+        expected = run(src, over, some_masks, at=(17, -4), device="cpu")
+        result = fetched(run(Interface(src), Interface(over), Interface(some_masks), at=(17, -4)))
+        assert levels(result, expected) <= 2
+        assert np.array_equal(result[..., 3:], expected[..., 3:]) and (result[..., 3:] >= alpha).all()
     expected = blend.gaussian_poisson(src, over, masks, at=(17, -4), base=over[..., :3], color_weight=0.5, device="cpu")
-    given = [Interface(a) for a in (src, over, masks)]
-    made = fetched(blend.gaussian_poisson(*given, at=(17, -4), base=Interface(over), color_weight=0.5))
-    assert levels(made, expected) <= 2
+    arrays = [Interface(a) for a in (src, over, masks)]
+    result = fetched(blend.gaussian_poisson(*arrays, at=(17, -4), base=Interface(over), color_weight=0.5))
+    assert levels(result, expected) <= 2
 
 
 @pytest.mark.parametrize(
@@ -447,12 +447,13 @@ def test_a_batch_lies_where_at_says_and_over_the_alpha_of_dst(run: Any) -> None:
 )
 def test_what_a_blend_does_not_take_is_named(change: dict[str, Any], error: type[Exception], message: str) -> None:
     dst, src, mask = pair((8, 9, 3), "float32")
-    given = {"src": src[:6, :7], "dst": dst, "mask": mask[:6, :7], "at": (0, 0), **change}
-    there = {name: Interface(x) if isinstance(x, np.ndarray) else x for name, x in given.items()}
+    options = {"src": src[:6, :7], "dst": dst, "mask": mask[:6, :7], "at": (0, 0), **change}
+    there = {name: Interface(x) if isinstance(x, np.ndarray) else x for name, x in options.items()}
     with pytest.raises(error, match=message):
         blend.poisson(**there)
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("run", [blend.poisson, blend.gaussian_poisson], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("dtype", CASES)
 def test_a_soft_mask_bounds_what_changes(run: Any, dtype: str) -> None:
@@ -465,10 +466,10 @@ def test_a_soft_mask_bounds_what_changes(run: Any, dtype: str) -> None:
     share[:4] = share[-4:] = share[:, :4] = share[:, -4:] = 0
     masks: list[Image] = [share, share * np.uint16(257), (share / 255).astype(np.float32), share / 255]
     for mask in masks if dtype == "uint8" else masks[list(CASES).index(dtype) :][:1]:
-        made = fetched(run(*map(Interface, (src, dst, mask))))
-        change = np.abs(made.astype(np.float64) - dst).max(2) / CASES[dtype] * 255
+        result = fetched(run(*map(Interface, (src, dst, mask))))
+        change = np.abs(result.astype(np.float64) - dst).max(2) / CASES[dtype] * 255
         assert (change <= share + (0.2 if dtype == "float16" else 1e-3))[share < 255].all()
-        assert levels(made, run(src, dst, mask, device="cpu")) <= 2 * allowed(dtype)
+        assert levels(result, run(src, dst, mask, device="cpu")) <= 2 * allowed(dtype)
     assert np.array_equal(fetched(run(*map(Interface, (src, dst, share == 255))))[share < 255], dst[share < 255])
 
 
@@ -479,8 +480,8 @@ def test_unknown_pixels_of_dst_are_left_to_the_cpu(run: Any) -> None:
     valid = np.ones((26, 30), np.uint8) * np.uint8(255)
     valid[5:12, 6:14] = 0
     expected = run(src, dst, mask, dst_valid=valid, device="cpu")
-    made = run(*map(Interface, (src, dst, mask)), dst_valid=Interface(valid))
-    assert isinstance(made, DeviceArray) and np.array_equal(fetched(made), expected)
+    result = run(*map(Interface, (src, dst, mask)), dst_valid=Interface(valid))
+    assert isinstance(result, DeviceArray) and np.array_equal(fetched(result), expected)
     holed = fetched(run(*map(Interface, (src, np.dstack([dst, valid]), mask))))
     assert np.array_equal(holed, run(src, np.dstack([dst, valid]), mask, device="cpu"))
     assert np.array_equal(holed[..., :3], expected) and (holed[..., 3] >= valid).all()
@@ -519,13 +520,13 @@ def test_nan_is_refused_where_values_are_looked_at(op: str) -> None:
         getattr(ops, op)(*map(Interface, (src, dst, mask, *more)), return_info=True)
 
 
-SMALL = pair((8, 9, 3), "float32")
+SMALL_PAIR = pair((8, 9, 3), "float32")
 
 
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"src": SMALL[0]}, DeviceError, "src: on the CPU, but dst is on cuda:0"),
+        ({"src": SMALL_PAIR[0]}, DeviceError, "src: on the CPU, but dst is on cuda:0"),
         ({"device": "cpu"}, DeviceError, "device: 'cpu', but dst is on a CUDA device"),
         ({"device": "tpu"}, ArgumentError, "device: 'tpu'"),
         (
@@ -535,15 +536,19 @@ SMALL = pair((8, 9, 3), "float32")
         ),
         ({"gradient_kernel": "sobel"}, ArgumentError, "gradient_kernel: 'sobel' is supported only on the CPU"),
         ({"method": "chebyshev", "color_weight": 0}, ArgumentError, "method: 'chebyshev' needs color_weight above 0"),
-        ({"src": Interface(SMALL[0][1:])}, ShapeError, r"src: shape \[7, 9, 3\] differs from dst"),
-        ({"mask": Interface(SMALL[2][1:])}, ShapeError, r"mask: shape \[7, 9\], expected \[8, 9\]"),
-        ({"src": Interface(SMALL[0].astype(np.float16))}, DTypeError, "src: dtype float16 differs from dst float32"),
+        ({"src": Interface(SMALL_PAIR[0][1:])}, ShapeError, r"src: shape \[7, 9, 3\] differs from dst"),
+        ({"mask": Interface(SMALL_PAIR[2][1:])}, ShapeError, r"mask: shape \[7, 9\], expected \[8, 9\]"),
+        (
+            {"src": Interface(SMALL_PAIR[0].astype(np.float16))},
+            DTypeError,
+            "src: dtype float16 differs from dst float32",
+        ),
         ({"color_weight": Interface(np.ones((8, 9)))}, DTypeError, "color_weight: a map of dtype float64"),
     ],
     ids=lambda x: next(iter(x)) if isinstance(x, dict) else None,
 )
 def test_bad_input(change: dict[str, Any], error: type[Exception], message: str) -> None:
-    arguments = dict(zip(("src", "dst", "mask", "base"), map(Interface, (*SMALL, SMALL[1])), strict=True))
+    arguments = dict(zip(("src", "dst", "mask", "base"), map(Interface, (*SMALL_PAIR, SMALL_PAIR[1])), strict=True))
     with pytest.raises(error, match=message):
         ops.gaussian_poisson(**{**arguments, **change})
 
@@ -566,6 +571,7 @@ def test_what_kernels_do_not_take_runs_on_the_processor_unless_cuda_was_named() 
         blend.alpha(*map(Interface, pair((9, 9, 3), "uint8")))
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("weight", [1e-300, 1e-20, 1e-12, 1e-7, 1e-5, 0.1, "map"])
 def test_a_mean_that_only_small_weights_fix_is_right_or_told(dtype: str, weight: float | str) -> None:

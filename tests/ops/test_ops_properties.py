@@ -22,14 +22,15 @@ from pyharmony._checks import DEFAULT_TOLERANCE
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 from pyharmony.reference import gaussian_poisson as definition
 
-DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+from ..shared import DTYPES
+
 MASK_DTYPES = ("bool", *DTYPES)
 LAYOUTS = ("plain", "flipped", "sliced", "planar", "offset")
 GRADIENTS = ("source", "mixed", "average", "monochrome")
 WEIGHTS = (0.0, 1e-3, 0.02, 0.15, 1.0, 4.0, "map", "map with zeros")
 
 #: The number of pixels up to which the definition is solved, in about 50 ms.
-SMALL = 500
+MAX_SOLVED_PIXELS = 500
 
 
 @dataclass(repr=False)
@@ -163,7 +164,7 @@ def run(op: Any, problem: Problem, *args: Any, **options: Any) -> tuple[Any, lis
     dst = problem.dst
     assert isinstance(out, np.ndarray)
     assert (out.shape, out.dtype) == (dst.shape, dst.dtype)
-    assert np.isfinite(out).all()
+    assert np.isfinite(out).all() and out.flags.c_contiguous
     assert not any(np.shares_memory(out, x) for x in problem.images)
     for x, copy in zip(problem.images, before, strict=True):
         assert np.array_equal(x, copy)
@@ -219,11 +220,11 @@ def check(
             dtype
         ]
         half = 0.5 if dtype.startswith("u") else 0.0
-        if fixed or height * width <= SMALL:
+        if fixed or height * width <= MAX_SOLVED_PIXELS:
             truth = solution(src, dst, mask, ground, problem.weight, w0, w1, pinned, gradients)
             rounding = half + step * max(1.0, float(np.abs(truth).max()))
-            held = np.clip(truth, 0, VALUE_RANGE[dtype]) if dtype.startswith("u") else truth
-            error = float(np.abs(held - x)[unknown].max())
+            clipped = np.clip(truth, 0, VALUE_RANGE[dtype]) if dtype.startswith("u") else truth
+            error = float(np.abs(clipped - x)[unknown].max())
             assert error <= problem.levels * level + rounding, (error / level, info)
             assert error <= info.max_error * level * (1 + 1e-9) + rounding, (error / level, info)
         elif dtype in ("float32", "float64"):
@@ -261,21 +262,21 @@ def test_gaussian_poisson(problem: Problem, pinned: bool, sigma: float, method: 
         return
     solved = [m for m in problem.inside() if not pinned or m.any()]
     varying = np.min(problem.weight) < np.max(problem.weight)
-    refused = bool(solved) and {
+    is_refused = bool(solved) and {
         "dct": varying or (pinned and any(m.min() == 0 for m in solved)),
         "chebyshev": least_weight(problem) == 0,
     }.get(method, False)
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as records:
         warnings.simplefilter("always")
-        if refused:
+        if is_refused:
             with pytest.raises(ArgumentError, match=r"^method: "):
                 run(ops.gaussian_poisson, problem, problem.base, **options)
             return
         out, infos = run(ops.gaussian_poisson, problem, problem.base, **options)
     w0, w1 = definition.gaussian_taps(sigma)
     # A method that was asked for may fall short, and then says so.
-    assert not caught or method != "auto", caught[0].message
-    if caught:
+    assert not records or method != "auto", records[0].message
+    if records:
         return
     check(
         problem, out, infos, base=problem.base, pinned=pinned, w0=w0, w1=w1,

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
-import pyharmony
 from pyharmony import ops
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 from pyharmony.reference import partial_conv as reference
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from pyharmony.nn import PartialConv2d  # noqa: E402
-from pyharmony.ops import _partial_conv_torch as backend  # noqa: E402
+from pyharmony.networks.nn import PartialConv2d
+from pyharmony.ops import _partial_conv_torch as backend
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,20 @@ def arrays(case: Case, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return rng.standard_normal(case.shape), rng.standard_normal(case.weight), rng.standard_normal(case.outputs)
 
 
+def wide(x: Any) -> np.ndarray:
+    return x.detach().double().cpu().numpy()
+
+
 def naive(x: Any, weight: Any, bias: Any, mask: Any, case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Loops over windows, straight from the paper."""
     n, _, h, w = x.shape
     o, each, kh, kw = weight.shape
     oh, ow = reference.out_size(x.shape, case.kernel, **case.window)
     m = np.broadcast_to(mask, x.shape if mask.shape[1] > 1 else mask.shape)
-    y, cover = np.zeros((n, o, oh, ow)), np.zeros((n, o, oh, ow))
+    y, coverage = np.zeros((n, o, oh, ow)), np.zeros((n, o, oh, ow))
     for i, k, r, c in itertools.product(range(n), range(o), range(oh), range(ow)):
         g = k // (o // case.groups)
-        total = known = size = 0.0
+        total = total_known = size = 0.0
         for ch, a, b in itertools.product(range(each), range(kh), range(kw)):
             yy = r * case.stride[0] - case.padding[0] + a * case.dilation[0]
             xx = c * case.stride[1] - case.padding[1] + b * case.dilation[1]
@@ -103,13 +107,13 @@ def naive(x: Any, weight: Any, bias: Any, mask: Any, case: Case) -> tuple[np.nda
             channel = g * each + ch
             value = m[i, channel if m.shape[1] > 1 else 0, yy, xx] if inside else 0.0
             if m.shape[1] > 1 or ch == 0:
-                known, size = known + value, size + 1
+                total_known, size = total_known + value, size + 1
             if inside:
                 total += weight[k, ch, a, b] * x[i, channel, yy, xx] * value
-        if known > 0:
-            cover[i, k, r, c] = min(known, 1)
-            y[i, k, r, c] = total * size / known * min(known, 1) + bias[k] * min(known, 1)
-    return y, cover
+        if total_known > 0:
+            coverage[i, k, r, c] = min(total_known, 1)
+            y[i, k, r, c] = total * size / total_known * min(total_known, 1) + bias[k] * min(total_known, 1)
+    return y, coverage
 
 
 def bound(case: Case, dtype: Any, depth: int) -> float:
@@ -120,19 +124,10 @@ def bound(case: Case, dtype: Any, depth: int) -> float:
     return 8 * eps * size * (depth**0.5 + 4)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread_of_torch() -> Iterator[None]:
-    """Gives torch one thread: on small tensors several wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(params=["rows", "dense"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Selects each of the two ways to run a layer, whatever the mask."""
-    monkeypatch.setattr(backend, "_MOST_ROWS", 2.0 if request.param == "rows" else -1.0)
+    monkeypatch.setattr(backend, "_MAX_ACTIVE_SHARE", 2.0 if request.param == "rows" else -1.0)
     monkeypatch.setattr(backend, "_FEW_ROWS", 1 << 40 if request.param == "rows" else -1)
     return request.param
 
@@ -140,85 +135,91 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 # ---- the definition -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("kind", MASKS)
 @pytest.mark.parametrize("case", [case for case in CASES if case.shape[1] < 70], ids=str)
 def test_the_definition_is_the_paper(case: Case, kind: str) -> None:
     x, weight, bias = arrays(case)
     for planes in (1, case.shape[1]):
         mask = a_mask(kind, case, planes)
-        y, cover = reference.partial_conv2d(x, weight, bias, mask, groups=case.groups, **case.window)
+        y, coverage = reference.partial_conv2d(x, weight, bias, mask, groups=case.groups, **case.window)
         expected, new = naive(x, weight, bias, mask, case)
         np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-10)
-        np.testing.assert_allclose(np.repeat(cover, case.outputs // cover.shape[1], 1), new, atol=1e-12)
+        np.testing.assert_allclose(np.repeat(coverage, case.outputs // coverage.shape[1], 1), new, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 @pytest.mark.parametrize("kind", [*MASKS, "none"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_numpy_follows_the_definition(case: Case, kind: str) -> None:
+def test_numpy_follows_the_definition(case: Case, kind: str, dtype: Any) -> None:
     x, weight, bias = arrays(case)
     depth = int(np.prod(case.weight[1:]))
-    for planes, dtype in itertools.product((1, case.shape[1]), (np.float64, np.float32, np.float16)):
+    for planes in (1, case.shape[1]):
         mask = None if kind == "none" else a_mask(kind, case, planes).astype(dtype)
         inputs = [a.astype(dtype) for a in (x, weight, bias)]
         more = {"groups": case.groups, "scale": 0.7, "negative_slope": 0.2, **case.window}
-        y, cover = ops.partial_conv2d(*inputs, mask, soft=kind == "soft", **more)
+        y, coverage = ops.partial_conv2d(*inputs, mask, soft=kind == "soft", **more)
         expected, new = reference.partial_conv2d(*inputs, mask, **more)
         assert y.dtype == dtype
         atol = bound(case, getattr(torch, np.dtype(dtype).name), depth)
         np.testing.assert_allclose(y.astype(np.float64), expected, rtol=0, atol=atol)
-        wide = np.repeat(new, cover.shape[1] // new.shape[1], 1)
-        np.testing.assert_allclose(cover.astype(np.float64), wide, atol=float(np.finfo(dtype).eps))
-        assert cover.shape[1] == (1 if mask is None or mask.shape[1] == 1 else case.outputs)
+        wide = np.repeat(new, coverage.shape[1] // new.shape[1], 1)
+        np.testing.assert_allclose(coverage.astype(np.float64), wide, atol=float(np.finfo(dtype).eps))
+        assert coverage.shape[1] == (1 if mask is None or mask.shape[1] == 1 else case.outputs)
 
 
-@pytest.mark.covering(2)
+def check_layer(case: Case, kind: str, planes: int, dtype: Any, memory: Any, scale: Any, place: str = "cpu") -> None:
+    """Compares a layer, its new mask and its gradients, of the scale too if it is a tensor, with the definition."""
+    tensors = [torch.tensor(a, dtype=dtype, device=place) for a in arrays(case)]
+    tensors[:2] = [t.contiguous(memory_format=memory) for t in tensors[:2]]
+    real = torch.float64 if dtype == torch.float64 else torch.float32
+    mask = None if kind == "none" else torch.tensor(a_mask(kind, case, planes), dtype=real, device=place)
+    inputs = [*tensors, *([scale.clone()] if isinstance(scale, torch.Tensor) else [])]
+    for leaf in inputs:
+        leaf.requires_grad_()
+    exact = [wide(t) for t in tensors]
+    factor = float(scale)
+    more = {"groups": case.groups, "negative_slope": 0.2, **case.window}
+    y, new = ops.partial_conv2d(*tensors, mask, scale=scale if len(inputs) == 3 else inputs[3], soft=True, **more)
+    assert y.is_contiguous(memory_format=memory) and y.dtype == dtype
+    values = np.ones((1, 1, *case.shape[2:])) if mask is None else wide(mask)
+    expected, coverage = reference.partial_conv2d(*exact, values, scale=factor, **more)
+    np.testing.assert_allclose(
+        wide(new), np.repeat(coverage, new.shape[1] // coverage.shape[1], 1), rtol=1e-6, atol=1e-6
+    )
+    depth = int(np.prod(case.weight[1:]))
+    np.testing.assert_allclose(wide(y), expected, rtol=0, atol=bound(case, dtype, depth))
+    g = torch.tensor(np.random.default_rng(7).standard_normal(y.shape), dtype=dtype, device=place)
+    # The slope at values within the tolerance of zero is either of the two: those of y are taken.
+    g1 = wide(g) * np.where(wide(y) > 0, 1, 0.2)
+    where = {"groups": case.groups, **case.window}
+    dw = reference.weight_grad(exact[0], g1, values, case.weight, **where)
+    gradients = (
+        factor * reference.input_grad(g1, exact[1], values, case.shape, **where),
+        factor * dw,
+        (g1 * np.repeat(coverage, case.outputs // coverage.shape[1], 1)).sum((0, 2, 3)),
+        (dw * exact[1]).sum(),
+    )
+    windows = y.shape[0] * y.shape[2] * y.shape[3]
+    depths = (case.outputs * 9, windows, windows, windows * depth * case.outputs)
+    for a, b, sums in zip(torch.autograd.grad(y, inputs, g), gradients, depths, strict=False):
+        limit = bound(case, dtype, sums) * max(1.0, np.abs(b).max())
+        np.testing.assert_allclose(wide(a), b, rtol=0, atol=limit)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("last", [False, True], ids=["planar", "channels-last"])
 @pytest.mark.parametrize("kind", MASKS)
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_torch_follows_the_definition(case: Case, kind: str, last: bool, path: str) -> None:
+def test_torch_follows_the_definition(case: Case, kind: str, last: bool, dtype: Any, path: str) -> None:
     memory = torch.channels_last if last else torch.contiguous_format
-    rng = np.random.default_rng(7)
-    x, weight, bias = arrays(case)
-    for planes, dtype in itertools.product((1, case.shape[1]) if case.shape[1] < 70 else (1,), DTYPES):
-        m = a_mask(kind, case, planes)
-        tensors = [torch.tensor(a, dtype=dtype) for a in (x, weight, bias)]
-        tensors[:2] = [t.contiguous(memory_format=memory) for t in tensors[:2]]
-        mask = torch.tensor(m, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
-        scale = torch.tensor(0.7, dtype=dtype)
-        inputs = [t.requires_grad_() for t in (*tensors, scale)]
-        exact = [t.detach().double().numpy() for t in inputs]
-        factor = float(exact[3])
-        more = {"groups": case.groups, "negative_slope": 0.2, **case.window}
-        y, _ = ops.partial_conv2d(*tensors, mask, scale=scale, soft=kind == "soft", **more)
-        assert y.is_contiguous(memory_format=memory) and y.dtype == dtype
-        given = mask.double().numpy()
-        expected, cover = reference.partial_conv2d(*exact[:3], given, scale=factor, **more)
-        depth = int(np.prod(case.weight[1:]))
-        tolerance = bound(case, dtype, depth)
-        np.testing.assert_allclose(y.detach().double().numpy(), expected, rtol=0, atol=tolerance)
-        g = torch.tensor(rng.standard_normal(y.shape), dtype=dtype)
-        found = torch.autograd.grad(y, inputs, g)
-        # The slope at values within the tolerance of zero is either of the two: those of y are taken.
-        g1 = g.double().numpy() * np.where(y.detach().double().numpy() > 0, 1, 0.2)
-        where = {"groups": case.groups, **case.window}
-        dw = reference.weight_grad(exact[0], g1, given, case.weight, **where)
-        gradients = (
-            factor * reference.input_grad(g1, exact[1], given, case.shape, **where),
-            factor * dw,
-            (g1 * np.repeat(cover, case.outputs // cover.shape[1], 1)).sum((0, 2, 3)),
-            (dw * exact[1]).sum(),
-        )
-        windows = y.shape[0] * y.shape[2] * y.shape[3]
-        depths = (case.outputs * 9, windows, windows, windows * depth * case.outputs)
-        for a, b, sums in zip(found, gradients, depths):
-            wide = a.detach().double().numpy()
-            np.testing.assert_allclose(wide, b, rtol=0, atol=bound(case, dtype, sums) * max(1.0, np.abs(b).max()))
+    for planes in (1, case.shape[1]) if case.shape[1] < 70 else (1,):
+        check_layer(case, kind, planes, dtype, memory, torch.tensor(0.7, dtype=dtype))
 
 
 # ---- gradients ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.covering(2)
 @pytest.mark.parametrize("multi", [False, True], ids=["single", "multi"])
 @pytest.mark.parametrize("kind", ["hard", "soft", "ones", "zeros"])
 @pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[3], CASES[8]], ids=str)
@@ -234,29 +235,6 @@ def test_gradients_of_both_orders(case: Case, kind: str, multi: bool, path: str)
 
     assert torch.autograd.gradcheck(call, (x, weight, bias, scale), fast_mode=True)
     assert torch.autograd.gradgradcheck(call, (x, weight, bias, scale), fast_mode=True)
-
-
-def test_a_gradient_penalty_goes_through() -> None:
-    """The gradient of a gradient's norm, through two layers, is that of the composed convolution."""
-    torch.manual_seed(0)
-    x = torch.randn(2, 3, 12, 12, dtype=torch.float64, requires_grad=True)
-    mask = (torch.rand(2, 1, 12, 12) > 0.6).double()
-    weights = [torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((8, 3, 3, 3), (4, 8, 3, 3))]
-
-    def composed(x: Any, w: Any, m: Any) -> tuple[Any, Any]:
-        u = torch.conv2d(m, torch.ones(1, 1, 3, 3, dtype=m.dtype), stride=2)
-        r = torch.where(u > 0, 9 / u.clamp_min(1), 0)
-        return torch.conv2d(x * m, w, stride=2) * r, u.clamp(0, 1)
-
-    def penalty(layer: Any) -> list[Any]:
-        a, m = layer(x, weights[0], mask)
-        y, _ = layer(torch.tanh(a), weights[1], m)
-        (g,) = torch.autograd.grad(y.sum(), x, create_graph=True)
-        return list(torch.autograd.grad((g.norm() - 1) ** 2, weights))
-
-    ours = penalty(lambda x, w, m: ops.partial_conv2d(x, w, None, m, stride=2))
-    for a, b in zip(ours, penalty(composed)):
-        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
 # ---- operators, the compiler ----------------------------------------------------------------------------------------
@@ -300,12 +278,12 @@ def test_the_compiler_sees_one_graph(multi: bool) -> None:
         return layer(x, mask, plan, scale=scale, negative_slope=0.2)
 
     compiled = torch.compile(call, backend="aot_eager", fullgraph=True)
-    for given in ((mask, None), (None, plan[0]), (None, None)):
+    for masks in ((mask, None), (None, plan[0]), (None, None)):
         inputs = (x, scale, *layer.parameters())
-        y, cover = call(x, scale, *given)
-        found, new = compiled(x, scale, *given)
-        assert torch.equal(found, y) and torch.equal(new.bool(), cover.bool())
-        pairs = (torch.autograd.grad(v.square().sum(), inputs) for v in (found, y))
+        y, coverage = call(x, scale, *masks)
+        result, new = compiled(x, scale, *masks)
+        assert torch.equal(result, y) and torch.equal(new.bool(), coverage.bool())
+        pairs = (torch.autograd.grad(v.square().sum(), inputs) for v in (result, y))
         # Sums over 50 windows and 2 x 81 pixels are taken in another order.
         for a, b in zip(*pairs):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
@@ -323,25 +301,9 @@ def test_autocast_runs_in_its_type() -> None:
 # ---- bits -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def every_thread() -> Iterator[Any]:
-    """Runs a call with one thread, two and five, twice each."""
-    before = pyharmony.get_num_threads()
-
-    def runs(call: Any) -> list[Any]:
-        results = []
-        for n in (1, 1, 2, 5, 5):
-            pyharmony.set_num_threads(n)
-            results.append(call())
-        return results
-
-    yield runs
-    pyharmony.set_num_threads(before)
-
-
 @pytest.mark.parametrize("last", [False, True], ids=["planar", "channels-last"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_bits_do_not_depend_on_threads(dtype: Any, last: bool, path: str, every_thread: Any) -> None:
+def test_bits_do_not_depend_on_threads(dtype: Any, last: bool, path: str, each_thread_count: Any) -> None:
     torch.manual_seed(0)
     memory = torch.channels_last if last else torch.contiguous_format
     x = torch.randn(3, 20, 61, 67).to(dtype, memory_format=memory).requires_grad_()
@@ -353,7 +315,7 @@ def test_bits_do_not_depend_on_threads(dtype: Any, last: bool, path: str, every_
         y, new = ops.partial_conv2d(x, weight, bias, mask, stride=2, padding=1, negative_slope=0.2)
         return [y, new, *torch.autograd.grad(y, (x, weight, bias), torch.ones_like(y) + y.detach())]
 
-    first, *others = every_thread(call)
+    first, *others = each_thread_count(call)
     for other in others:
         assert all(torch.equal(a, b) for a, b in zip(first, other))
 
@@ -378,23 +340,23 @@ CHAIN = ((3, 2, 1), (3, 1, 0, 2), ((2, 3), (1, 2), (0, 1)))
 def test_a_plan_is_its_layers_one_by_one(soft: bool, kind: str) -> None:
     mask = np.random.default_rng(0).random((2, 1, 33, 29)).astype(np.float32)
     mask = mask * (mask < 0.1) if soft else (mask < 0.05).astype(np.float32)
-    given = mask if kind == "numpy" else torch.tensor(mask)
-    plan = ops.mask_plan(given, CHAIN, soft=soft)
+    mask_ = mask if kind == "numpy" else torch.tensor(mask)
+    plan = ops.mask_plan(mask_, CHAIN, soft=soft)
     other = plan.complement()
     assert len(plan) == len(CHAIN) == len(list(other))
-    assert type(plan[0].ratio) is type(given)
+    assert type(plan[0].ratio) is type(mask_)
     for chain, start in ((plan, mask), (other, 1 - mask)):
         current = start.astype(np.float64)
         for layer in chain:
             w = layer.window
-            ratio, cover = reference.ratio(current, w.kernel_size, w.stride, w.padding, w.dilation)
+            ratio, coverage = reference.ratio(current, w.kernel_size, w.stride, w.padding, w.dilation)
             np.testing.assert_allclose(np.asarray(layer.ratio), ratio, rtol=1e-6)
-            np.testing.assert_allclose(np.asarray(layer.mask_out), cover, rtol=1e-6)
+            np.testing.assert_allclose(np.asarray(layer.mask_out), coverage, rtol=1e-6)
             np.testing.assert_array_equal(np.asarray(layer.rows), np.flatnonzero(ratio))
             counts = np.asarray(layer.count)
-            known = counts > 0
-            np.testing.assert_allclose((layer.size / counts[known]) * cover[known], ratio[known], rtol=1e-6)
-            assert layer.share == pytest.approx(known.mean())
+            valid = counts > 0
+            np.testing.assert_allclose((layer.size / counts[valid]) * coverage[valid], ratio[valid], rtol=1e-6)
+            assert layer.share == pytest.approx(valid.mean())
             current = np.asarray(layer.mask_out, np.float64)
 
 
@@ -405,14 +367,14 @@ def test_a_plan_names_the_method_of_its_layers(monkeypatch: pytest.MonkeyPatch) 
     x = torch.randn(1, 16, 40, 40)
 
     def chosen(share: float, method: Any) -> bool:
-        found: list[bool] = []
+        choices: list[bool] = []
         with monkeypatch.context() as patch:
             decide = backend.Layer.by_rows
-            patch.setattr(backend.Layer, "by_rows", lambda *a: found.append(decide(*a)) or found[-1])
+            patch.setattr(backend.Layer, "by_rows", lambda *a: choices.append(decide(*a)) or choices[-1])
             plan = ops.mask_plan(masks[share], [layer], method=method)
             assert plan.complement()[0].method == plan[0].method == method
             results.append(layer(x, plan=plan[0])[0])
-        return found[0]
+        return choices[0]
 
     results: list[Any] = []
     assert [chosen(0.01, method) for method in ("auto", "rows", "dense")] == [True, True, False]
@@ -460,14 +422,14 @@ def test_rows_that_are_kept_are_those_that_are_gathered_again(dtype: Any, monkey
     monkeypatch.setattr(backend, "_FEW_ROWS", 1 << 40)
     x, mask = torch.randn(2, 2, 12, 12).to(dtype), torch.rand(2, 1, 12, 12) > 0.5
     weight = torch.randn(4, 2, 5, 5).to(dtype).requires_grad_()
-    found = []
+    results = []
     for most in (0, 1 << 20):
         monkeypatch.setattr(backend, "_KEPT_BYTES", most)
         y, _ = ops.partial_conv2d(x, weight, None, mask, padding=2)
-        kept = y.grad_fn.saved_tensors[-1]
-        assert (kept is not None) == (most > 0)
-        found += torch.autograd.grad(y.float().square().sum(), weight)
-    assert torch.equal(*found)
+        saved_tensor = y.grad_fn.saved_tensors[-1]
+        assert (saved_tensor is not None) == (most > 0)
+        results += torch.autograd.grad(y.float().square().sum(), weight)
+    assert torch.equal(*results)
 
 
 def test_mask_dtypes_say_the_same() -> None:
@@ -500,8 +462,8 @@ def test_what_is_in_a_hole_does_not_matter(path: str) -> None:
         x = torch.randn(2, 3, 12, 12)
         weight = torch.randn(4, 3, 3, 3, requires_grad=True)
         results = []
-        for filled in (x, x.masked_fill(~mask, float("nan"))):
-            y, _ = ops.partial_conv2d(filled, weight, None, m)
+        for values in (x, x.masked_fill(~mask, float("nan"))):
+            y, _ = ops.partial_conv2d(values, weight, None, m)
             results.append((y, *torch.autograd.grad(y.square().sum(), weight)))
         assert all(torch.equal(a, b) for a, b in zip(*results))
 

@@ -16,16 +16,16 @@ from pyharmony.reference import partial_conv as reference
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from pyharmony.nn import PartialConv2d  # noqa: E402
-from pyharmony.ops import _native_torch  # noqa: E402
-from pyharmony.ops import _partial_conv_calls_torch as kept  # noqa: E402
-from pyharmony.ops import _partial_conv_cuda_torch as device  # noqa: E402
-from pyharmony.ops import _partial_conv_torch as backend  # noqa: E402
+from pyharmony.networks.nn import PartialConv2d
+from pyharmony.ops import _native_torch
+from pyharmony.ops import _partial_conv_calls_torch as calls
+from pyharmony.ops import _partial_conv_cuda_torch as device
+from pyharmony.ops import _partial_conv_torch as backend
 
-from .cuda_arrays import far_apart  # noqa: E402
-from .test_partial_conv import CASES, Case, a_mask, arrays, bound  # noqa: E402
+from ..cuda_arrays import far_apart
+from .test_partial_conv import CASES, Case, a_mask, arrays, check_layer
 
-ON = {"device": -1, "stream": 0}
+HOST_LAUNCH = {"device": -1, "stream": 0}
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 FORMATS = (torch.contiguous_format, torch.channels_last)
 #: Layers for tests of kernels: a shape whose packs are whole, and one that has none.
@@ -36,18 +36,18 @@ SHAPES = ((2, 16, 12, 10), (2, 5, 7, 9))
 def _known(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Tells the checker of the memory that kernels get by its address alone, and keeps it for the test."""
     emulator = request.getfixturevalue("emulator") if "emulator" in request.fixturenames else None
-    kept: list[Any] = []
+    memory_blocks: list[Any] = []
     if emulator is not None and emulator.checked:
         make = _native_torch.scratch
 
         def made(nbytes: int, like: Any) -> Any:
-            kept.append(make(nbytes, like))
-            emulator.register_memory(kept[-1].data_ptr(), kept[-1].numel())
-            return kept[-1]
+            memory_blocks.append(make(nbytes, like))
+            emulator.register_memory(memory_blocks[-1].data_ptr(), memory_blocks[-1].numel())
+            return memory_blocks[-1]
 
         monkeypatch.setattr(_native_torch, "scratch", made)
     yield
-    for memory in kept:
+    for memory in memory_blocks:
         emulator.forget_memory(memory.data_ptr())
 
 
@@ -77,10 +77,10 @@ def maps(shape: Any, groups: int = 1, soft: bool = False, seed: int = 1) -> tupl
     """Returns a ratio, and the new mask that belongs to it: zero together."""
     rng = np.random.default_rng(seed)
     n, _, h, w = shape
-    known = rng.random((n, groups, h, w)) < 0.6
-    ratio = torch.from_numpy((known * rng.uniform(1, 9, known.shape)).astype(np.float32))
-    cover = known * (rng.random(known.shape) if soft else 1)
-    return ratio, torch.from_numpy(cover.astype(np.float32)) if soft else torch.from_numpy(known)
+    valid = rng.random((n, groups, h, w)) < 0.6
+    ratio = torch.from_numpy((valid * rng.uniform(1, 9, valid.shape)).astype(np.float32))
+    coverage = valid * (rng.random(valid.shape) if soft else 1)
+    return ratio, torch.from_numpy(coverage.astype(np.float32)) if soft else torch.from_numpy(valid)
 
 
 def scratch(nbytes: int) -> tuple[Any, tuple[int, int]]:
@@ -127,8 +127,8 @@ def test_a_plan_is_that_of_the_processor(emulator: Any, name: str, soft: bool, m
         with monkeypatch.context() as patch:
             patch.setattr(_native, "device_module", lambda: emulator)
             patch.setattr(backend, "on_device", lambda x: True)
-            found = ops.mask_plan(mask, layers, soft=soft)
-            for a, b in zip(found, expected, strict=True):
+            plans = ops.mask_plan(mask, layers, soft=soft)
+            for a, b in zip(plans, expected, strict=True):
                 assert a.on_device and (a.groups, a.channels, a.window) == (b.groups, b.channels, b.window)
                 assert torch.equal(a.rows, b.rows)
                 assert a.share == b.share
@@ -199,14 +199,19 @@ def test_premask(emulator: Any, dtype: Any, shape: Any, form: Any) -> None:
             m = mask.contiguous(memory_format=layout)
             out = torch.full_like(x, float("nan"))
             emulator.partial_conv_premask(
-                view(emulator, x), view(emulator, m), 0.7, view(emulator, scale), view(emulator, out, True), **ON
+                view(emulator, x),
+                view(emulator, m),
+                0.7,
+                view(emulator, scale),
+                view(emulator, out, True),
+                **HOST_LAUNCH,
             )
             torch.testing.assert_close(out.double(), expected, rtol=eps(dtype), atol=eps(dtype) * 1e-3)
         emulator.partial_conv_premask(
-            view(emulator, x), view(emulator, m), 0.7, view(emulator, scale), view(emulator, x, True), **ON
+            view(emulator, x), view(emulator, m), 0.7, view(emulator, scale), view(emulator, x, True), **HOST_LAUNCH
         )
         assert torch.equal(x, out)
-    emulator.partial_conv_premask(view(emulator, x), None, 2.0, None, view(emulator, out, True), **ON)
+    emulator.partial_conv_premask(view(emulator, x), None, 2.0, None, view(emulator, out, True), **HOST_LAUNCH)
     assert torch.equal(out, x * 2)
 
 
@@ -222,35 +227,35 @@ def test_the_epilogue_and_its_sums(emulator: Any, dtype: Any, shape: Any, form: 
         (1, True, 1, 1.0),
         (c // 2 if c % 2 == 0 else c, True, n, 0.0),
     ):
-        ratio, cover = maps((images, c, h, w), groups, soft)
-        t = 0.7 * 1.5 * acc.double() * by_channel(ratio, c) + bias.double()[:, None, None] * by_channel(cover, c)
+        ratio, coverage = maps((images, c, h, w), groups, soft)
+        t = 0.7 * 1.5 * acc.double() * by_channel(ratio, c) + bias.double()[:, None, None] * by_channel(coverage, c)
         expected = torch.where(t > 0, t, slope * t)
-        given = acc.clone()
-        given[torch.broadcast_to(by_channel(ratio, c) == 0, shape)] = float("nan")
+        inputs = acc.clone()
+        inputs[torch.broadcast_to(by_channel(ratio, c) == 0, shape)] = float("nan")
         y, offset = torch.full_like(acc, float("nan")), view(emulator, bias)
         for each_image in (False, True):
             sums = torch.full((2, n if each_image else 1, c), float("nan"))
-            held, space = scratch(emulator.partial_conv_sums_workspace(view(emulator, y), 2))
+            block, space = scratch(emulator.partial_conv_sums_workspace(view(emulator, y), 2))
             emulator.partial_conv_epilogue(
-                view(emulator, given), view(emulator, ratio), view(emulator, cover) if soft else None, offset, 0.7,
-                view(emulator, scale), slope, view(emulator, y, True), view(emulator, sums, True), space, **ON,
+                view(emulator, inputs), view(emulator, ratio), view(emulator, coverage) if soft else None, offset, 0.7,
+                view(emulator, scale), slope, view(emulator, y, True), view(emulator, sums, True), space, **HOST_LAUNCH,
             )  # fmt: skip
             # An fma costs half a rounding of the dtype, and one of the products' sizes in float32.
             size = float(t.abs().max()) + float(bias.abs().max())
             torch.testing.assert_close(y.double(), expected, rtol=eps(dtype), atol=4 * 2.0**-23 * size)
             over = (0, 2, 3) if not each_image else (2, 3)
-            stored = y.double()
-            wanted = torch.stack([stored.sum(over).reshape(-1, c), (stored**2).sum(over).reshape(-1, c)])
+            doubles = y.double()
+            expected_sums = torch.stack([doubles.sum(over).reshape(-1, c), (doubles**2).sum(over).reshape(-1, c)])
             # The bound is for sums in any order, of float32, in blocks.
             terms = n * h * w
-            limit = terms * 2.0**-24 * torch.stack([stored.abs(), stored**2]).sum((1, 3, 4)).max()
-            torch.testing.assert_close(sums.double(), wanted, rtol=0, atol=float(limit) + 1e-30)
+            limit = terms * 2.0**-24 * torch.stack([doubles.abs(), doubles**2]).sum((1, 3, 4)).max()
+            torch.testing.assert_close(sums.double(), expected_sums, rtol=0, atol=float(limit) + 1e-30)
         emulator.partial_conv_epilogue(
-            view(emulator, given), view(emulator, ratio), view(emulator, cover) if soft else None, offset, 0.7,
-            view(emulator, scale), slope, view(emulator, given, True), None, (0, 0), **ON,
+            view(emulator, inputs), view(emulator, ratio), view(emulator, coverage) if soft else None, offset, 0.7,
+            view(emulator, scale), slope, view(emulator, inputs, True), None, (0, 0), **HOST_LAUNCH,
         )  # fmt: skip
-        assert torch.equal(given, y)
-        del held
+        assert torch.equal(inputs, y)
+        del block
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=["planar", "channels-last"])
@@ -260,39 +265,22 @@ def test_the_gradient_of_the_epilogue(emulator: Any, dtype: Any, shape: Any, for
     n, c, h, w = shape
     grad, y = random(shape, dtype, form), random(shape, dtype, form, seed=6)
     for groups, soft, images, slope in ((1, False, n, 0.2), (1, True, 1, 1.0), (c, True, n, 0.0)):
-        ratio, cover = maps((images, c, h, w), groups, soft)
+        ratio, coverage = maps((images, c, h, w), groups, soft)
         g = grad.double() * torch.where(y > 0, 1.0, slope).double()
         h_, offset = torch.full_like(grad, float("nan")), torch.full((c,), float("nan"), dtype=dtype)
-        held, space = scratch(emulator.partial_conv_sums_workspace(view(emulator, grad), 1))
+        block, space = scratch(emulator.partial_conv_sums_workspace(view(emulator, grad), 1))
         emulator.partial_conv_epilogue_grad(
             view(emulator, grad), view(emulator, y) if slope != 1 else None, view(emulator, ratio),
-            view(emulator, cover) if soft else None, 0.7, None, slope, view(emulator, h_, True),
-            view(emulator, offset, True), space, **ON,
+            view(emulator, coverage) if soft else None, 0.7, None, slope, view(emulator, h_, True),
+            view(emulator, offset, True), space, **HOST_LAUNCH,
         )  # fmt: skip
         expected = g * by_channel(ratio, c) * 0.7
         torch.testing.assert_close(h_.double(), expected, rtol=eps(dtype), atol=1e-7)
-        terms = (g * by_channel(cover, c)).abs().sum((0, 2, 3)).max()
-        wanted = (g * by_channel(cover, c)).sum((0, 2, 3))
+        terms = (g * by_channel(coverage, c)).abs().sum((0, 2, 3)).max()
+        expected_offset = (g * by_channel(coverage, c)).sum((0, 2, 3))
         atol = float(terms) * n * h * w * 2.0**-24
-        torch.testing.assert_close(offset.double(), wanted, rtol=eps(dtype), atol=atol)
-        del held
-
-
-def test_the_bits_are_the_same_in_any_order_of_the_threads(emulator: Any) -> None:
-    shape = (2, 40, 30, 11)
-    x, (ratio, _) = random(shape, torch.bfloat16, torch.channels_last), maps(shape)
-    results = []
-    for seed in (0, 17, 99):
-        emulator.set_seed(seed)
-        y, sums = torch.empty_like(x), torch.empty(2, 1, 40)
-        held, space = scratch(emulator.partial_conv_sums_workspace(view(emulator, y), 2))
-        emulator.partial_conv_epilogue(
-            view(emulator, x), view(emulator, ratio), None, None, 1.0, None, 0.2, view(emulator, y, True),
-            view(emulator, sums, True), space, **ON,
-        )  # fmt: skip
-        results.append((y, sums))
-        del held
-    assert all(torch.equal(a, b) for result in results for a, b in zip(result, results[0], strict=True))
+        torch.testing.assert_close(offset.double(), expected_offset, rtol=eps(dtype), atol=atol)
+        del block
 
 
 # ---- the direct kernel ----------------------------------------------------------------------------------------------
@@ -311,24 +299,24 @@ def test_the_direct_kernel(emulator: Any, case: Case, dtype: Any) -> None:
     window = [*case.kernel, *case.stride, *case.padding, *case.dilation]
     assert emulator.partial_conv_direct_fits(case.shape[1], window)
     for (planes, kind), form in itertools.product(((1, "hard"), (case.shape[1], "soft"), (1, "border")), FORMATS):
-        given = a_mask(kind, case, planes).astype(np.float32)
+        values = a_mask(kind, case, planes).astype(np.float32)
         x, weight, bias = (torch.from_numpy(a).to(dtype) for a in arrays(case))
         exact = [a.double().numpy() for a in (x, weight, bias)]
-        expected, new = reference.partial_conv2d(*exact, given, scale=0.7, negative_slope=0.2, **case.window)
+        expected, new = reference.partial_conv2d(*exact, values, scale=0.7, negative_slope=0.2, **case.window)
         x, weight = x.contiguous(memory_format=form), weight.contiguous(memory_format=form)
-        x[torch.from_numpy(np.broadcast_to(given == 0, case.shape).copy())] = float("nan")
-        r, c = (torch.from_numpy(a.astype(np.float32)) for a in reference.ratio(given, case.kernel, **case.window))
-        mask = torch.from_numpy(given if kind == "soft" else given > 0)
+        x[torch.from_numpy(np.broadcast_to(values == 0, case.shape).copy())] = float("nan")
+        r, c = (torch.from_numpy(a.astype(np.float32)) for a in reference.ratio(values, case.kernel, **case.window))
+        mask = torch.from_numpy(values if kind == "soft" else values > 0)
         y = torch.full(expected.shape, float("nan"), dtype=dtype).contiguous(memory_format=form)
         scale = torch.tensor([0.7])
         emulator.partial_conv_direct(
             view(emulator, x), view(emulator, mask), view(emulator, weight), window, view(emulator, r),
             view(emulator, c) if kind == "soft" else None, view(emulator, bias), 1.0, view(emulator, scale), 0.2,
-            view(emulator, y, True), **ON,
+            view(emulator, y, True), **HOST_LAUNCH,
         )  # fmt: skip
         # Products and sums are in float32; the ratio may be S.
         depth = int(np.prod(case.weight[1:]))
-        terms = np.abs(reference.conv(np.abs(exact[0]), np.abs(exact[1]), given, **case.window)).max()
+        terms = np.abs(reference.conv(np.abs(exact[0]), np.abs(exact[1]), values, **case.window)).max()
         np.testing.assert_allclose(
             y.double().numpy(), expected, rtol=eps(dtype), atol=(depth + 4) * 2.0**-24 * float(terms) + 1e-6
         )
@@ -360,19 +348,21 @@ def test_offsets_beyond_two_gigavalues(on_emulator: Any, axis: int) -> None:
         y, masked = torch.empty(n, 5, h, w), torch.empty(n, c, h, w)
         emulator.partial_conv_direct(
             view(emulator, x_in), view(emulator, m_in), view(emulator, w_in), window, view(emulator, ratio), None,
-            None, 1.0, None, 1.0, view(emulator, y, True), **ON,
+            None, 1.0, None, 1.0, view(emulator, y, True), **HOST_LAUNCH,
         )  # fmt: skip
         emulator.partial_conv_premask(
-            view(emulator, x), view(emulator, m_in), 1.0, None, view(emulator, masked, True), **ON
+            view(emulator, x), view(emulator, m_in), 1.0, None, view(emulator, masked, True), **HOST_LAUNCH
         )
         results.append((y, masked))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     with pytest.raises(ValueError, match="x: not of the layout of out"):
-        emulator.partial_conv_premask(view(emulator, far(x)), None, 1.0, None, view(emulator, masked, True), **ON)
+        emulator.partial_conv_premask(
+            view(emulator, far(x)), None, 1.0, None, view(emulator, masked, True), **HOST_LAUNCH
+        )
     if axis > 1:
         with pytest.raises(ValueError, match="mask: gaps between its rows"):
             emulator.partial_conv_premask(
-                view(emulator, x), view(emulator, far(one)), 1.0, None, view(emulator, masked, True), **ON
+                view(emulator, x), view(emulator, far(one)), 1.0, None, view(emulator, masked, True), **HOST_LAUNCH
             )
 
 
@@ -387,7 +377,7 @@ def test_what_the_direct_kernel_is_not_made_for(emulator: Any) -> None:
         with pytest.raises(ValueError, match="few channels"):
             emulator.partial_conv_direct(
                 view(emulator, x), None, view(emulator, w), window, None, None, None, 1.0, None, 1.0,
-                view(emulator, y, True), **ON,
+                view(emulator, y, True), **HOST_LAUNCH,
             )  # fmt: skip
 
 
@@ -397,82 +387,52 @@ def test_what_the_direct_kernel_is_not_made_for(emulator: Any) -> None:
 @pytest.mark.parametrize("kind", ["hard", "soft", "zeros", "none"])
 @pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[3], CASES[7]], ids=str)
 def test_a_layer_and_its_gradients_follow_the_definition(on_emulator: Any, case: Case, kind: str) -> None:
-    x, weight, bias = arrays(case)
-    rng = np.random.default_rng(7)
-    for (planes, dtype), (as_tensor, memory) in zip(
-        itertools.product((1, case.shape[1]), DTYPES),
-        itertools.cycle(itertools.product((False, True), FORMATS)),
-        strict=False,
-    ):
-        tensors = [torch.tensor(a, dtype=dtype) for a in (x, weight, bias)]
-        tensors[:2] = [t.contiguous(memory_format=memory) for t in tensors[:2]]
-        mask = None if kind == "none" else torch.tensor(a_mask(kind, case, planes), dtype=torch.float32)
-        scale: Any = torch.tensor(0.7, dtype=torch.float32, requires_grad=True) if as_tensor else 0.7
-        inputs = [t.requires_grad_() for t in tensors] + ([scale] if as_tensor else [])
-        exact = [t.detach().double().numpy() for t in tensors]
-        more = {"groups": case.groups, "negative_slope": 0.2, **case.window}
-        y, new = ops.partial_conv2d(*tensors, mask, scale=scale, soft=kind == "soft", **more)
-        assert y.is_contiguous(memory_format=memory) and y.dtype == dtype
-        given = np.ones((1, 1, *case.shape[2:])) if mask is None else mask.double().numpy()
-        expected, cover = reference.partial_conv2d(*exact, given, scale=0.7, **more)
-        wide = by_channel(torch.tensor(cover), new.shape[1])
-        torch.testing.assert_close(new.double(), wide, rtol=1e-6, atol=1e-6)
-        depth = int(np.prod(case.weight[1:]))
-        np.testing.assert_allclose(y.detach().double().numpy(), expected, rtol=0, atol=bound(case, dtype, depth))
-        g = torch.tensor(rng.standard_normal(y.shape), dtype=dtype)
-        found = torch.autograd.grad(y, inputs, g)
-        g1 = g.double().numpy() * np.where(y.detach().double().numpy() > 0, 1, 0.2)
-        where = {"groups": case.groups, **case.window}
-        dw = reference.weight_grad(exact[0], g1, given, case.weight, **where)
-        gradients = [
-            0.7 * reference.input_grad(g1, exact[1], given, case.shape, **where),
-            0.7 * dw,
-            (g1 * np.repeat(cover, case.outputs // cover.shape[1], 1)).sum((0, 2, 3)),
-            (dw * exact[1]).sum(),
-        ]
-        windows = y.shape[0] * y.shape[2] * y.shape[3]
-        depths = (case.outputs * 9, windows, windows, windows * depth * case.outputs)
-        for a, b, sums in zip(found, gradients, depths, strict=False):
-            limit = bound(case, dtype, sums) * max(1.0, np.abs(b).max())
-            np.testing.assert_allclose(a.detach().double().numpy(), b, rtol=0, atol=limit)
+    forms = itertools.cycle(itertools.product((0.7, torch.tensor(0.7)), FORMATS))
+    for (planes, dtype), (scale, memory) in zip(itertools.product((1, case.shape[1]), DTYPES), forms, strict=False):
+        check_layer(case, kind, planes, dtype, memory, scale)
+
+
+def penalty(case: Case, dtype: Any, method: Any = "auto") -> list[Any]:
+    """Returns a loss of gradients of a layer, and the gradients of that."""
+    inputs = [torch.tensor(a, dtype=dtype, requires_grad=True) for a in arrays(case)]
+    scale = torch.tensor(0.7, dtype=dtype, requires_grad=True)
+    layer = (case.kernel, case.stride, case.padding, case.dilation, case.groups)
+    plan = ops.mask_plan(torch.tensor(a_mask("hard", case, 1), dtype=dtype), [layer], method=method)[0]
+    more = {"groups": case.groups, "scale": scale, "negative_slope": 0.3, **case.window}
+    y, _ = ops.partial_conv2d(*inputs, plan=plan, **more)
+    first = torch.autograd.grad((y * torch.sin(y)).sum(), [*inputs[:2], scale], create_graph=True)
+    loss = sum((g * g).sum() for g in first)
+    return [loss, *torch.autograd.grad(loss, [*inputs, scale])]
 
 
 @pytest.mark.parametrize("case", [CASES[1], CASES[3]], ids=str)
 def test_second_derivatives_are_those_of_the_processor(
     emulator: Any, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mask = torch.tensor(a_mask("hard", case, 1), dtype=torch.float32)
-
-    def penalty(dtype: Any) -> list[Any]:
-        inputs = [torch.tensor(a, dtype=dtype, requires_grad=True) for a in arrays(case)]
-        scale = torch.tensor(0.7, dtype=dtype, requires_grad=True)
-        more = {"groups": case.groups, "scale": scale, "negative_slope": 0.3, **case.window}
-        y, _ = ops.partial_conv2d(*inputs, mask.to(dtype), **more)
-        first = torch.autograd.grad((y * torch.sin(y)).sum(), [*inputs[:2], scale], create_graph=True)
-        loss = sum((g * g).sum() for g in first)
-        return [loss, *torch.autograd.grad(loss, [*inputs, scale])]
-
-    expected = penalty(torch.float64)
+    expected = penalty(case, torch.float64)
     monkeypatch.setattr(_native, "device_module", lambda: emulator)
     monkeypatch.setattr(backend, "on_device", lambda x: True)
-    for a, b in zip(penalty(torch.float32), expected, strict=True):
+    for a, b in zip(penalty(case, torch.float32), expected, strict=True):
         # Each of five passes has sums of `depth` products in float32, which add up to the largest value.
         depth = int(np.prod(case.weight[1:])) * case.outputs
         torch.testing.assert_close(a.double(), b, rtol=0, atol=5 * depth * 2.0**-23 * float(b.detach().abs().max()))
 
 
-def test_nothing_that_a_call_needs_is_read_on_the_host(on_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["auto", "rows"])
+def test_nothing_that_a_call_needs_is_read_on_the_host(
+    on_emulator: Any, method: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Forward and backward run with a plan, or a mask of bools, with a scale on the device, as in a capture."""
-    case = CASES[0]
+    case = CASES[0] if method == "auto" else Case((2, 16, 13, 11), 24, stride=(2, 2))
     x, weight, bias = (torch.tensor(a, dtype=torch.float32, requires_grad=True) for a in arrays(case))
     scale = torch.tensor(0.7, requires_grad=True)
     mask = torch.tensor(a_mask("hard", case, 1) > 0)
     for name in ("item", "tolist", "__float__", "__bool__", "__int__", "numpy", "cpu"):
         monkeypatch.setattr(torch.Tensor, name, lambda *_: pytest.fail("a value was read"))
-    plan = ops.mask_plan(mask, [(3, 2)])[0]
-    for given in ({"mask": mask}, {"plan": plan}, {}):
+    plan = ops.mask_plan(mask, [(3, 2)], method=method)[0]
+    for mask_options in ({"mask": mask}, {"plan": plan}, {}):
         for factor in (scale, 0.5):
-            y, _ = ops.partial_conv2d(x, weight, bias, stride=2, scale=factor, negative_slope=0.2, **given)
+            y, _ = ops.partial_conv2d(x, weight, bias, stride=2, scale=factor, negative_slope=0.2, **mask_options)
             (g,) = torch.autograd.grad(y.sum(), x, create_graph=True)
             (g * g).sum().backward()
     # Values of a mask of floats are not looked at in a capture.
@@ -495,17 +455,6 @@ def test_a_layer_of_few_channels_is_one_kernel(on_emulator: Any, monkeypatch: py
     torch.testing.assert_close(ours, other, rtol=1e-5, atol=30 * 9 * 2.0**-24 * float(ours.detach().abs().max()))
 
 
-def test_sums_for_a_norm(on_emulator: Any) -> None:
-    x, weight = torch.randn(2, 8, 9, 9), torch.randn(16, 8, 3, 3)
-    layer = backend.Layer(ops.mask_plan(torch.rand(2, 1, 9, 9) > 0.5, [(3,)])[0], 1)
-    for images in (1, 2):
-        sums = torch.empty(2, images, 16)
-        y = device.run_layer(x, weight, None, layer, 1.0, 0.2, torch.channels_last, sums)
-        over = (0, 2, 3) if images == 1 else (2, 3)
-        wanted = torch.stack([y.double().sum(over), (y.double() ** 2).sum(over)]).reshape(2, images, 16)
-        torch.testing.assert_close(sums.double(), wanted, rtol=0, atol=98 * 2.0**-24 * float((y * y).sum()))
-
-
 @pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("scale", [None, 0.5, torch.tensor(0.7), torch.tensor(0.7, dtype=torch.float16)], ids=str)
@@ -513,14 +462,14 @@ def test_sums_for_a_norm(on_emulator: Any) -> None:
 def test_a_layer_that_is_described_once_has_the_same_bits(
     on_emulator: Any, monkeypatch: pytest.MonkeyPatch, direct: bool, soft: bool, scale: Any, slope: Any
 ) -> None:
-    monkeypatch.setattr(kept, "_described", kept.Memory())
-    monkeypatch.setattr(kept, "_checked", kept.Memory())
+    monkeypatch.setattr(calls, "_described", calls.Memory())
+    monkeypatch.setattr(device, "_checked", calls.Memory())
     views: list[int] = []
-    made: dict[str, int] = {}
+    counts: dict[str, int] = {}
     view_of = _native_torch.Calls.view
 
     def counting(*arguments: Any, **options: Any) -> Any:
-        made["count"] = made.get("count", 0) + 1
+        counts["count"] = counts.get("count", 0) + 1
         return view_of(*arguments, **options)
 
     weight, bias = torch.randn(8, 2, 3, 3), torch.randn(8)
@@ -533,29 +482,28 @@ def test_a_layer_that_is_described_once_has_the_same_bits(
             ops.partial_conv2d, x, weight, bias, plan=plan, stride=2, padding=1, scale=scale, negative_slope=slope
         )
         with torch.no_grad(), monkeypatch.context() as patch:
-            patch.setattr(device, "run_described", lambda *_: None)
-            wanted = call()
+            patch.setattr(calls, "_described", calls.Memory())
+            expected = call()
         with torch.no_grad(), monkeypatch.context() as patch:
             patch.setattr(_native_torch.Calls, "view", counting)
-            found = call()
-        views.append(made.pop("count", 0))
-        learned = weight.clone().requires_grad_()
-        y, _ = ops.partial_conv2d(x, learned, bias, plan=plan, stride=2, padding=1, scale=scale, negative_slope=slope)
-        assert all(torch.equal(a, b) for a, b in zip((*found, y), (*wanted, wanted[0]), strict=True))
-        assert torch.autograd.grad(y.sum(), learned)[0].isfinite().all()
+            results = call()
+        views.append(counts.pop("count", 0))
+        parameter = weight.clone().requires_grad_()
+        y, _ = ops.partial_conv2d(x, parameter, bias, plan=plan, stride=2, padding=1, scale=scale, negative_slope=slope)
+        assert all(torch.equal(a, b) for a, b in zip((*results, y), (*expected, expected[0]), strict=True))
+        assert torch.autograd.grad(y.sum(), parameter)[0].isfinite().all()
     assert views[0] > 0 and views[1:] == [0, 0]
-    assert len(kept._described._values) == 1 and len(kept._checked._values) == 1
+    assert len(calls._described._values) == 1 and len(device._checked._values) == 1
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=["planar", "channels-last"])
 @pytest.mark.parametrize("kind", ["hard", "soft", "planes", "none"])
 @pytest.mark.parametrize("scale", [None, 0.5, torch.tensor(0.7), torch.tensor(0.7, dtype=torch.float16)], ids=str)
 @pytest.mark.parametrize("slope", [None, 0.2])
-@pytest.mark.covering(2)
 def test_gradients_that_are_described_once_have_the_same_bits(
     on_emulator: Any, slope: float | None, scale: Any, kind: str, form: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "_gradients", kept.Memory())
+    monkeypatch.setattr(calls, "_gradients", calls.Memory())
     real, views = _native_torch.Calls.view, []
 
     def counting(self: Any, x: Any, **options: Any) -> Any:
@@ -567,30 +515,30 @@ def test_gradients_that_are_described_once_have_the_same_bits(
     for _ in range(3):
         x, weight, bias = (torch.randn(shape, generator=rng) for shape in ((2, 8, 13, 12), (16, 8, 3, 3), (16,)))
         inputs = [x.contiguous(memory_format=form), weight.contiguous(memory_format=form), bias]
-        learned = scale.clone() if isinstance(scale, torch.Tensor) and scale.dtype == torch.float32 else scale
-        for leaf in (*inputs, *([learned] if learned is not scale else [])):
+        leaf_scale = scale.clone() if isinstance(scale, torch.Tensor) and scale.dtype == torch.float32 else scale
+        for leaf in (*inputs, *([leaf_scale] if leaf_scale is not scale else [])):
             leaf.requires_grad_()
-        leaves = [*inputs, *([learned] if learned is not scale else [])]
+        leaves = [*inputs, *([leaf_scale] if leaf_scale is not scale else [])]
         mask = torch.rand(2, 8 if kind == "planes" else 1, 13, 12, generator=rng)
         mask = mask if kind == "soft" else mask > 0.5
         plan = None if kind == "none" else ops.mask_plan(mask, [(3, 2, 1)], soft=kind == "soft", method="dense")[0]
-        y, _ = ops.partial_conv2d(*inputs, plan=plan, stride=2, padding=1, scale=learned, negative_slope=slope)
+        y, _ = ops.partial_conv2d(*inputs, plan=plan, stride=2, padding=1, scale=leaf_scale, negative_slope=slope)
         grad = torch.randn(y.shape, generator=rng)
         # All gradients, and those of some alone.
         for some in (leaves, [leaves[0]], [leaves[1]], [leaves[2]], leaves[:2]):
             views.clear()
             with monkeypatch.context() as patch:
                 patch.setattr(_native_torch.Calls, "view", counting)
-                found = torch.autograd.grad(y, some, grad, retain_graph=True)
+                actual = torch.autograd.grad(y, some, grad, retain_graph=True)
             rounds.append(len(views))
             with monkeypatch.context() as patch:
-                patch.setattr(device, "run_described_backward", lambda *_: None)
-                wanted = torch.autograd.grad(y, some, grad, retain_graph=True)
-            assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
-            assert all(a.stride() == b.stride() for a, b in zip(found, wanted, strict=True))
+                patch.setattr(calls, "_gradients", calls.Memory())
+                expected = torch.autograd.grad(y, some, grad, retain_graph=True)
+            assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
+            assert all(a.stride() == b.stride() for a, b in zip(actual, expected, strict=True))
     # Tensors are described once: the last of the five needs the description of the weight's gradient alone.
     assert all(rounds[:4]) and not any(rounds[4:])
-    assert len(kept._gradients._values) == 4
+    assert len(calls._gradients._values) == 4
 
 
 def test_gradients_of_other_forms_are_described_apart(on_emulator: Any) -> None:
@@ -607,8 +555,8 @@ def test_gradients_of_other_forms_are_described_apart(on_emulator: Any) -> None:
     y, _ = ops.partial_conv2d(strided, weight, plan=plan, padding=1)
     dense = strided.detach().contiguous().requires_grad_()
     z, _ = ops.partial_conv2d(dense, weight, plan=plan, padding=1)
-    found, wanted = (torch.autograd.grad(a.sum(), (b, weight)) for a, b in ((y, strided), (z, dense)))
-    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+    actual, expected = (torch.autograd.grad(a.sum(), (b, weight)) for a, b in ((y, strided), (z, dense)))
+    assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -625,9 +573,18 @@ def test_other_forms_of_x_are_described_apart(on_emulator: Any, make: Any) -> No
     whole = torch.randn(2, 8, 18, 18)
     weight, plan = torch.randn(16, 8, 3, 3), ops.mask_plan(torch.rand(2, 1, 9, 9) > 0.5, [(3, 1, 1)])[0]
     for x in (whole[:, :, :9, :9].contiguous(), make(whole), make(whole)):
-        found, _ = ops.partial_conv2d(x, weight.to(x.dtype), plan=plan, padding=1)
-        wanted, _ = ops.partial_conv2d(x.resolve_neg().contiguous(), weight.to(x.dtype), plan=plan, padding=1)
-        torch.testing.assert_close(found, wanted)
+        result, _ = ops.partial_conv2d(x, weight.to(x.dtype), plan=plan, padding=1)
+        expected, _ = ops.partial_conv2d(x.resolve_neg().contiguous(), weight.to(x.dtype), plan=plan, padding=1)
+        torch.testing.assert_close(result, expected)
+
+
+def test_a_bias_and_a_scale_that_torch_negates_when_they_are_read(on_emulator: Any) -> None:
+    x, weight, bias, scale = torch.randn(2, 8, 9, 9), torch.randn(16, 8, 3, 3), torch.randn(16), torch.tensor(0.7)
+    plan = ops.mask_plan(torch.rand(2, 1, 9, 9) > 0.5, [(3,)])[0]
+    lazy = torch._neg_view(bias), torch._neg_view(scale)
+    y, _ = ops.partial_conv2d(x, weight, lazy[0], plan=plan, scale=lazy[1])
+    expected, _ = ops.partial_conv2d(x, weight, -bias, plan=plan, scale=-scale)
+    assert torch.equal(y, expected)
 
 
 def test_a_form_that_was_right_makes_no_wrong_argument_right(on_emulator: Any) -> None:
@@ -665,10 +622,12 @@ def test_inputs_of_kernels_are_checked(emulator: Any) -> None:
     x = torch.randn(2, 4, 6, 6)
     ratio, bits = maps(x.shape)
 
-    def run(acc: Any, y: Any, ratio: Any = ratio, cover: Any = None, sums: Any = None, writable: bool = True) -> None:
+    def run(
+        acc: Any, y: Any, ratio: Any = ratio, coverage: Any = None, sums: Any = None, writable: bool = True
+    ) -> None:
         emulator.partial_conv_epilogue(
-            view(emulator, acc), view(emulator, ratio), view(emulator, cover), None, 1.0, None, 1.0,
-            view(emulator, y, writable), view(emulator, sums, True), (0, 0), **ON,
+            view(emulator, acc), view(emulator, ratio), view(emulator, coverage), None, 1.0, None, 1.0,
+            view(emulator, y, writable), view(emulator, sums, True), (0, 0), **HOST_LAUNCH,
         )  # fmt: skip
 
     out = torch.empty_like(x)

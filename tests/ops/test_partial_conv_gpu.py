@@ -5,17 +5,15 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pyharmony import ops
 from pyharmony.errors import DTypeError, MaskError
-from pyharmony.nn import PartialConv2d
-from pyharmony.reference import partial_conv as reference
+from pyharmony.networks.nn import PartialConv2d
 
-from .shared import captured
-from .test_partial_conv import CASES, Case, a_mask, arrays, bound
-from .test_partial_conv_rows import ARITHMETIC, MASKS, ROWS, TF32_ERROR, check_layer
+from ..shared import captured
+from .test_partial_conv import CASES, Case, check_layer
+from .test_partial_conv_rows import ARITHMETIC, MASKS, ROWS, TF32_ERROR, check_rows
 
 pytestmark = pytest.mark.gpu
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -35,37 +33,8 @@ def _exact(device_module: Any) -> Any:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_layer_and_its_gradients_follow_the_definition(case: Case, kind: str, last: bool) -> None:
     memory = torch.channels_last if last else torch.contiguous_format
-    x, weight, bias = arrays(case)
     for planes, dtype in itertools.product((1, case.shape[1]), (torch.float32, torch.float16, torch.bfloat16)):
-        tensors = [torch.tensor(a, dtype=dtype, device="cuda") for a in (x, weight, bias)]
-        tensors[:2] = [t.contiguous(memory_format=memory) for t in tensors[:2]]
-        mask = None if kind == "none" else torch.tensor(a_mask(kind, case, planes), dtype=torch.float32, device="cuda")
-        scale = torch.tensor(0.7, device="cuda", requires_grad=True)
-        inputs = [*(t.requires_grad_() for t in tensors), scale]
-        exact = [t.detach().double().cpu().numpy() for t in tensors]
-        more = {"groups": case.groups, "negative_slope": 0.2, **case.window}
-        y, _ = ops.partial_conv2d(*tensors, mask, scale=scale, soft=kind == "soft", **more)
-        assert y.is_contiguous(memory_format=memory) and y.dtype == dtype
-        given = np.ones((1, 1, *case.shape[2:])) if mask is None else mask.double().cpu().numpy()
-        expected, cover = reference.partial_conv2d(*exact, given, scale=0.7, **more)
-        depth = int(np.prod(case.weight[1:]))
-        found = y.detach().double().cpu().numpy()
-        np.testing.assert_allclose(found, expected, rtol=0, atol=bound(case, dtype, depth))
-        g = torch.randn_like(y)
-        g1 = g.double().cpu().numpy() * np.where(found > 0, 1, 0.2)
-        where = {"groups": case.groups, **case.window}
-        dw = reference.weight_grad(exact[0], g1, given, case.weight, **where)
-        gradients = (
-            0.7 * reference.input_grad(g1, exact[1], given, case.shape, **where),
-            0.7 * dw,
-            (g1 * np.repeat(cover, case.outputs // cover.shape[1], 1)).sum((0, 2, 3)),
-            (dw * exact[1]).sum(),
-        )
-        windows = y.shape[0] * y.shape[2] * y.shape[3]
-        depths = (case.outputs * 9, windows, windows, windows * depth * case.outputs)
-        for a, b, sums in zip(torch.autograd.grad(y, inputs, g), gradients, depths, strict=True):
-            limit = bound(case, dtype, sums) * max(1.0, np.abs(b).max())
-            np.testing.assert_allclose(a.double().cpu().numpy(), b, rtol=0, atol=limit)
+        check_layer(case, kind, planes, dtype, memory, torch.tensor(0.7, device="cuda"), "cuda")
 
 
 @pytest.mark.parametrize("name", ["bfloat16", "float16", "TF32", "float32"])
@@ -74,7 +43,7 @@ def test_a_layer_by_rows_and_its_gradients_follow_the_definition(case: Case, nam
     dtype, tf32, _ = ARITHMETIC[name]
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32):
         for i, kind in enumerate(MASKS):
-            check_layer(case, i, kind, dtype, TF32_ERROR if tf32 and dtype == torch.float32 else 0.0, "cuda")
+            check_rows(case, i, kind, dtype, TF32_ERROR if tf32 and dtype == torch.float32 else 0.0, "cuda")
 
 
 @pytest.fixture(params=["dense", "rows"])
@@ -115,32 +84,32 @@ def test_the_bits_are_the_same_every_time(net: Any, method: Any) -> None:
 
 
 def test_a_step_can_be_captured_in_a_graph(net: Any, method: Any) -> None:
-    held = [a.clone() for a in pictures(1)]
+    buffers = [a.clone() for a in pictures(1)]
 
     def step() -> list[Any]:
-        y = run(net, *held, method)
+        y = run(net, *buffers, method)
         return [y, *torch.autograd.grad(y.square().sum(), list(net.parameters()))]
 
-    graph, found = captured(step)
+    graph, result = captured(step)
     for seed in (1, 2):  # another mask has another plan, which is in the graph
-        for a, b in zip(held, pictures(seed), strict=True):
+        for a, b in zip(buffers, pictures(seed), strict=True):
             a.copy_(b)
         graph.replay()
         torch.cuda.synchronize()
-        for a, b in zip(found, step(), strict=True):
+        for a, b in zip(result, step(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
 
 
 def test_a_call_runs_on_the_callers_stream_and_does_not_wait(net: Any, method: Any) -> None:
     x, mask = pictures(3)
-    wanted = run(net, x, mask, method)
+    expected = run(net, x, mask, method)
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         torch.cuda._sleep(400_000_000)
-        found = run(net, x.clone(), mask.clone(), method)
+        result = run(net, x.clone(), mask.clone(), method)
         assert not stream.query()
     stream.synchronize()
-    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(result, expected)
 
 
 def test_a_plan_is_that_of_the_processor(net: Any) -> None:

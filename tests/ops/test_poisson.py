@@ -11,23 +11,19 @@ import pytest
 import scipy.sparse as sparse
 import scipy.sparse.linalg as sparse_linalg
 
-import pyharmony
 from pyharmony import _arrays, _checks, errors
 from pyharmony._native import native
 from pyharmony.ops import PoissonSolver, poisson
 from pyharmony.reference import gaussian_poisson as gp_definition
 from pyharmony.reference import poisson as definition
 
+from ..equations import exact, masks, native_view, noise
+from ..shared import DTYPES
+
 RANGE = _arrays.VALUE_RANGE
-DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 GRADIENTS = ("source", "mixed", "average", "monochrome")
 CONTOURS = ("half", "full")
-
-
-def image(seed: int, shape: tuple[int, ...], dtype: str = "float32") -> Any:
-    """Returns noise over the whole range, which has the hardest gradients."""
-    x = np.random.default_rng(seed).random(shape) * RANGE[dtype]
-    return (np.rint(x) if dtype.startswith("u") else x).astype(dtype)
+SMOOTH_MASKS = ("blob", "star", "comb", "holes", "corner")
 
 
 def smooth(seed: int, shape: tuple[int, ...]) -> Any:
@@ -38,92 +34,14 @@ def smooth(seed: int, shape: tuple[int, ...]) -> Any:
     return np.repeat(plane[..., None], shape[2], 2)
 
 
-def masks(n: int) -> dict[str, Any]:
+def every_mask(n: int) -> dict[str, Any]:
     y, x = np.mgrid[:n, :n]
-    angle, radius = np.arctan2(y - n / 2, x - n / 2), np.hypot(y - n / 2, x - n / 2)
-    rng = np.random.default_rng(0)
-    blob = radius < n * (0.34 + 0.05 * np.sin(3 * angle + 1) + 0.03 * np.cos(7 * angle))
-    star = radius < n * (0.25 + 0.18 * np.sin(9 * angle))
-    comb = np.zeros((n, n), bool)
-    comb[n // 8 : -(n // 8), n // 8 : -(n // 8)] = True
-    comb[n // 8 : n // 2, n // 8 : -(n // 8) : 6] = False
-    holes = blob.copy()
-    holes[rng.integers(0, n, n * n // 200), rng.integers(0, n, n * n // 200)] = False
-    corner = np.zeros((n, n), bool)
-    corner[: n // 2 + 3, : n // 3 + 1] = True
-    return {"blob": blob, "star": star, "comb": comb, "holes": holes, "corner": corner}
-
-
-def hard_masks(n: int) -> dict[str, Any]:
-    """Returns masks where a coarse grid has little to stand on."""
-    y, x = np.mgrid[:n, :n]
-    rng = np.random.default_rng(1)
-    pixel = np.zeros((n, n), bool)
-    pixel[n // 2 + 1, n // 3 | 1] = True
-    two = np.zeros((n, n), bool)
-    two[3 : n // 3, 5 : n // 2] = True
-    two[n // 2 :, n // 2 + 1 :] = True
-    few = np.ones((n, n), bool)
-    few[rng.integers(0, n, 5), rng.integers(0, n, 5)] = False
     return {
-        "single pixel": pixel,
-        "two components": two,
-        "opposite corner": np.ascontiguousarray(masks(n)["corner"][::-1, ::-1]),
-        "columns a pixel wide": x % 2 == 1,
+        **masks(n, n),
         "stripes": x % 8 < 7,
-        "noise": rng.random((n, n)) > 0.3,
         "lines and pixels": (y % 7 == 3) | (x % 11 == 5) & (y % 2 == 1),
         "all but an edge": x > 0,
-        "all but five pixels": few,
     }
-
-
-def laplacian(unknown: Any, weight: Any = 0.0) -> Any:
-    """Returns L + weight on the unknown pixels, assembled, and their indices."""
-    h, w = unknown.shape
-    index = np.full((h, w), -1)
-    n = int(unknown.sum())
-    index[unknown] = np.arange(n)
-    rows, columns, values = [], [], []
-    degree = np.zeros((h, w))
-    for a, b in (((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
-                 ((slice(1, None), slice(None)), (slice(None, -1), slice(None)))):  # fmt: skip
-        for p, q in ((a, b), (b, a)):
-            degree[p] += 1
-            both = unknown[p] & unknown[q]
-            rows.append(index[p][both])
-            columns.append(index[q][both])
-            values.append(np.full(int(both.sum()), -1.0))
-    diagonal = (degree + np.broadcast_to(weight, (h, w)))[unknown]
-    rows.append(np.arange(n))
-    columns.append(np.arange(n))
-    values.append(diagonal)
-    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-    return sparse.csc_matrix(entries, (n, n))
-
-
-def exact(
-    src: Any, dst: Any, mask: Any, *, gradients: str = "source", contour: str = "half", weight: Any = 0.0,
-    base: Any = None,
-) -> Any:  # fmt: skip
-    """Returns the solution of the definition's equation, by sparse LU."""
-    src, dst = src.astype(np.float64), dst.astype(np.float64)
-    mask = np.asarray(mask, np.float64)
-    unknown = mask > 0
-    if not unknown.any():
-        return dst
-    known = np.where(unknown[..., None], 0.0, dst)
-    plane = np.broadcast_to(np.asarray(weight, np.float64), mask.shape)
-    b = gp_definition.divergence(*gp_definition.edge_field(src, dst, mask, gradients, contour=contour))
-    b = b + plane[..., None] * (src if base is None else base)
-    rhs = (b - gp_definition.apply_operator(known, plane, 1.0, 0.0))[unknown]
-    x = dst.copy()
-    x[unknown] = sparse_linalg.splu(laplacian(unknown, plane)).solve(rhs)
-    return x
-
-
-def view(x: Any, writable: bool = False) -> Any:
-    return _arrays.view(x, "x", writable=writable)
 
 
 def levels(error: Any, dtype: str) -> float:
@@ -134,10 +52,10 @@ def levels(error: Any, dtype: str) -> float:
 
 
 @pytest.mark.parametrize("n", [47, 64, 129])
-@pytest.mark.parametrize("name", [*masks(16), *hard_masks(16)])
+@pytest.mark.parametrize("name", every_mask(16))
 def test_every_mask_within_tolerance_and_bound(name: str, n: int) -> None:
-    mask = {**masks(n), **hard_masks(n)}[name]
-    src, dst = image(1, (n, n, 2)), image(2, (n, n, 2))
+    mask = every_mask(n)[name]
+    src, dst = noise(1, (n, n, 2)), noise(2, (n, n, 2))
     want = exact(src, dst, mask)
     for tolerance, most in ((0.25, 6), (0.005, 10)):
         out, info = poisson(src, dst, mask, tolerance=tolerance, return_info=True)
@@ -151,10 +69,10 @@ def test_every_mask_within_tolerance_and_bound(name: str, n: int) -> None:
 
 
 @pytest.mark.parametrize("n", [256, 255])
-@pytest.mark.parametrize("name", masks(16))
+@pytest.mark.parametrize("name", SMOOTH_MASKS)
 def test_larger_masks(name: str, n: int) -> None:
-    mask = masks(n)[name]
-    src, dst = image(3, (n, n, 1)), image(4, (n, n, 1))
+    mask = masks(n, n)[name]
+    src, dst = noise(3, (n, n, 1)), noise(4, (n, n, 1))
     want = exact(src, dst, mask)
     quick, quick_info = poisson(src, dst, mask, tolerance=0.25, return_info=True)
     precise, precise_info = poisson(src, dst, mask, tolerance=2e-5 * 255, return_info=True)
@@ -166,30 +84,29 @@ def test_larger_masks(name: str, n: int) -> None:
 
 @pytest.mark.large
 @pytest.mark.parametrize("n", [256, 1024])
-@pytest.mark.parametrize("name", masks(16))
+@pytest.mark.parametrize("name", SMOOTH_MASKS)
 def test_convergence_factor(name: str, n: int) -> None:
     """The residual falls by 0.12 or better with each conjugate gradient iteration."""
-    mask = masks(n)[name]
-    hierarchy = native.PoissonHierarchy(view(mask), mask.shape)
+    mask = masks(n, n)[name]
+    hierarchy = native.PoissonHierarchy(native_view(mask), mask.shape)
     rhs = np.where(mask, np.random.default_rng(0).standard_normal((n, n)), 0)
     norms = []
     for iterations in (1, 3):
         x = np.zeros((n, n))
-        hierarchy.solve_rhs(view(rhs), view(x, True), tolerance=0.0, max_iterations=iterations)
+        hierarchy.solve_rhs(native_view(rhs), native_view(x, True), tolerance=0.0, max_iterations=iterations)
         p = np.pad(np.where(mask, x, 0), 1, mode="edge")
         ax = 4 * p[1:-1, 1:-1] - p[:-2, 1:-1] - p[2:, 1:-1] - p[1:-1, :-2] - p[1:-1, 2:]
         norms.append(np.linalg.norm((rhs - ax)[mask]))
     assert (norms[1] / norms[0]) ** 0.5 <= 0.12
 
 
-@pytest.mark.covering(2)
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 @pytest.mark.parametrize("contour", CONTOURS)
 @pytest.mark.parametrize("gradients", GRADIENTS)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
 def test_gradients_and_soft_masks(gradients: str, contour: str, kind: str, channels: int) -> None:
     h, w = 25, 34
-    src, dst = image(5, (h, w, channels), "float64"), image(6, (h, w, channels), "float64")
+    src, dst = noise(5, (h, w, channels), "float64"), noise(6, (h, w, channels), "float64")
     i, j = np.ogrid[:h, :w]
     mask = np.clip(1.6 - np.hypot((i - 10) / 9, (j - 14) / 15) * 1.4, 0, 1)
     if kind == "hard":
@@ -201,8 +118,8 @@ def test_gradients_and_soft_masks(gradients: str, contour: str, kind: str, chann
 
 def test_mixed_gradients_choose_by_the_norm_over_channels() -> None:
     """Ties and single channels that are stronger must not separate the channels."""
-    src, dst = (image(s, (30, 31, 3), "uint16") for s in (7, 8))
-    mask = masks(31)["blob"][:30]
+    src, dst = (noise(s, (30, 31, 3), "uint16") for s in (7, 8))
+    mask = masks(31, 31)["blob"][:30]
     info = poisson(src, dst, mask, gradients="mixed", tolerance=1e-3, return_info=True)[1]
     f = [a.astype(np.float64) / 65535 for a in (src, dst)]
     want = exact(*f, mask, gradients="mixed")
@@ -215,13 +132,13 @@ def test_dtypes(dtype: str) -> None:
     h, w = 60, 75
     src, dst = ((smooth(s, (h, w, 3)) * RANGE[dtype]) for s in (1, 2))
     src, dst = ((np.rint(a) if dtype.startswith("u") else a).astype(dtype) for a in (src, dst))
-    mask = masks(75)["star"][:60]
+    mask = masks(75, 75)["star"][:60]
     out, info = poisson(src, dst, mask, return_info=True)
     want = exact(src, dst, mask)
     rounding = {"uint8": 0.5, "uint16": 0.5, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 1e-13}[dtype]
-    allowed = _checks.DEFAULT_TOLERANCE[dtype] + rounding * 255 / RANGE[dtype]
+    limit = _checks.DEFAULT_TOLERANCE[dtype] + rounding * 255 / RANGE[dtype]
     assert out.dtype == dst.dtype
-    assert levels(out - want, dtype) <= allowed
+    assert levels(out - want, dtype) <= limit
     assert info.max_error <= _checks.DEFAULT_TOLERANCE[dtype]
 
 
@@ -261,19 +178,19 @@ def papers_equation(src: Any, dst: Any, mask: Any) -> Any:
 @pytest.mark.parametrize("name", ["blob", "star", "comb", "holes"])
 def test_the_full_contour_is_the_papers_equation(name: str, dtype: str) -> None:
     n = 30
-    mask = masks(n)[name]
+    mask = masks(n, n)[name]
     mask[[0, -1]] = mask[:, [0, -1]] = False
     src, dst = (smooth(s, (n, n, 3)) * RANGE[dtype] for s in (1, 2))
-    src = src + 0.05 * (image(3, src.shape, dtype).astype(np.float64) - RANGE[dtype] / 2)
+    src = src + 0.05 * (noise(3, src.shape, dtype).astype(np.float64) - RANGE[dtype] / 2)
     src, dst = ((np.rint(a) if dtype.startswith("u") else a).astype(dtype) for a in (src, dst))
     want = papers_equation(src, dst, mask)
     assert want.min() > 0 and want.max() < RANGE[dtype]
     assert np.abs(definition.poisson(src, dst, mask, contour="full") - want).max() <= 1e-9 * RANGE[dtype]
     solver = PoissonSolver(mask)
     rounding = {"uint8": 0.5, "uint16": 0.5, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 1e-13}[dtype]
-    allowed = _checks.DEFAULT_TOLERANCE[dtype] + rounding * 255 / RANGE[dtype]
+    limit = _checks.DEFAULT_TOLERANCE[dtype] + rounding * 255 / RANGE[dtype]
     out, info = solver.solve(src, dst, contour="full", return_info=True)
-    assert levels(out - want, dtype) <= allowed
+    assert levels(out - want, dtype) <= limit
     assert levels(out - want, dtype) <= info.max_error + rounding * 255 / RANGE[dtype]
     assert info.max_error <= _checks.DEFAULT_TOLERANCE[dtype]
     assert np.array_equal(poisson(src, dst, mask, contour="full"), out)
@@ -284,13 +201,15 @@ def test_the_full_contour_is_the_papers_equation(name: str, dtype: str) -> None:
 
 
 @pytest.mark.house  # importing fpie loads taichi by a mode of dlopen that AddressSanitizer refuses
-@pytest.mark.parametrize(("gradients", "theirs"), [("source", "src"), ("average", "avg")])
+@pytest.mark.parametrize(
+    ("gradients", "theirs"), [("source", "src"), pytest.param("average", "avg", marks=pytest.mark.full)]
+)
 def test_the_full_contour_is_that_of_fpie(gradients: str, theirs: str) -> None:
     """They agree to a level on noise, after steps enough for fpie's iteration to stand still, since fpie truncates."""
     process = pytest.importorskip("fpie.process", reason="fpie is not installed")
     n = 24
-    mask = masks(n)["blob"]
-    src, dst = (image(s, (n, n, 3), "uint8") // 4 + 90 for s in (21, 22))
+    mask = masks(n, n)["blob"]
+    src, dst = (noise(s, (n, n, 3), "uint8") // 4 + 90 for s in (21, 22))
     solver = process.EquProcessor(theirs, "numpy")
     solver.reset(src, mask.astype(np.uint8) * 255, dst, (0, 0), (0, 0))
     solver.sync()
@@ -314,7 +233,7 @@ def test_the_full_contour_of_one_pixel() -> None:
 def test_the_full_contour_of_a_film(dtype: str) -> None:
     """Frames of a sequence keep their tolerance, and the contour may change between them."""
     n = 64
-    mask = masks(n)["star"]
+    mask = masks(n, n)["star"]
     sequence = PoissonSolver(mask).sequence()
     for i, contour in enumerate(("full", "full", "half", "full")):
         src, dst = ((0.2 + 0.6 * smooth(s + i // 2, (n, n, 2))) * RANGE[dtype] for s in (1, 5))
@@ -332,8 +251,8 @@ def test_the_full_contour_of_a_film(dtype: str) -> None:
 @pytest.mark.parametrize("full", [False, True])
 def test_weights(weight: float, full: bool) -> None:
     n = 90
-    mask = np.ones((n, n), bool) if full else masks(n)["corner"]
-    src, dst, base = (image(s, (n, n, 2)) for s in (9, 10, 11))
+    mask = np.ones((n, n), bool) if full else masks(n, n)["corner"]
+    src, dst, base = (noise(s, (n, n, 2)) for s in (9, 10, 11))
     out, info = poisson(src, dst, mask, color_weight=weight, base=base, tolerance=0.1, return_info=True)
     error = levels(out - exact(src, dst, mask, weight=weight, base=base), "float32")
     assert error <= 0.1
@@ -347,8 +266,8 @@ def test_maps_of_weights(full: bool) -> None:
     rng = np.random.default_rng(12)
     weight = (rng.random((n, n)) ** 4).astype(np.float32)
     weight[10:40, 20:60] = 0
-    mask = np.ones((n, n), bool) if full else masks(n)["blob"]
-    src, dst = image(13, (n, n, 3), "float64"), image(14, (n, n, 3), "float64")
+    mask = np.ones((n, n), bool) if full else masks(n, n)["blob"]
+    src, dst = noise(13, (n, n, 3), "float64"), noise(14, (n, n, 3), "float64")
     out, info = poisson(src, dst, mask, color_weight=weight, return_info=True)
     error = levels(out - exact(src, dst, mask, weight=weight), "float64")
     assert error <= 1e-6
@@ -357,9 +276,9 @@ def test_maps_of_weights(full: bool) -> None:
 
 
 def test_base_in_another_dtype() -> None:
-    src, dst = image(1, (20, 22, 3), "uint8"), image(2, (20, 22, 3), "uint8")
+    src, dst = noise(1, (20, 22, 3), "uint8"), noise(2, (20, 22, 3), "uint8")
     mask = np.ones((20, 22), bool)
-    base = image(3, (20, 22, 3), "uint8")
+    base = noise(3, (20, 22, 3), "uint8")
     want = poisson(src, dst, mask, color_weight=0.5, base=base)
     assert np.array_equal(poisson(src, dst, mask, color_weight=0.5, base=base.astype(np.float64)), want)
     assert np.array_equal(
@@ -374,20 +293,20 @@ def test_gaussian_operator(weight: float | str, pinned: bool) -> None:
     h, w = 41, 52
     rng = np.random.default_rng(15)
     plane = (rng.random((h, w)) * 0.2 + 0.01).astype(np.float32) if weight == "map" else None
-    src, dst, base = (image(s, (h, w, 2), "float64") for s in (16, 17, 18))
-    mask = masks(52)["corner"][:h].astype(np.float32) * np.float32(0.7)
+    src, dst, base = (noise(s, (h, w, 2), "float64") for s in (16, 17, 18))
+    mask = masks(52, 52)["corner"][:h].astype(np.float32) * np.float32(0.7)
     w0, w1 = gp_definition.gaussian_taps(0.5)
     hierarchy = native.PoissonHierarchy(
-        view(mask) if pinned else None,
+        native_view(mask) if pinned else None,
         mask.shape,
         weight=0.0 if plane is not None else weight,
-        weight_map=None if plane is None else view(plane),
+        weight_map=None if plane is None else native_view(plane),
         w0=w0,
         w1=w1,
     )
     out = dst.copy()
     stats = hierarchy.solve(
-        view(src), view(dst), view(mask), view(base), view(out, True),
+        native_view(src), native_view(dst), native_view(mask), native_view(base), native_view(out, True),
         gradients="source", tolerance=1e-7, max_iterations=40, certify=True,
     )  # fmt: skip
     want = gp_definition.gaussian_poisson(
@@ -407,7 +326,7 @@ def test_gaussian_operator(weight: float | str, pinned: bool) -> None:
     "shape", [(1, 1), (1, 2), (2, 1), (1, 37), (41, 1), (2, 2), (2, 33), (3, 17), (16, 16), (17, 31)]
 )
 def test_small_and_thin_images(shape: tuple[int, int]) -> None:
-    src, dst = image(19, (*shape, 3), "float64"), image(20, (*shape, 3), "float64")
+    src, dst = noise(19, (*shape, 3), "float64"), noise(20, (*shape, 3), "float64")
     rng = np.random.default_rng(21)
     for mask in (rng.random(shape) < 0.7, np.arange(shape[0] * shape[1]).reshape(shape) > 0):
         if mask.all():
@@ -418,24 +337,10 @@ def test_small_and_thin_images(shape: tuple[int, int]) -> None:
     assert levels(out - exact(src, dst, full, weight=0.3), "float64") <= 1e-6
 
 
-def test_strides_give_the_same_bits() -> None:
-    h, w, c = 45, 62, 3
-    src, dst = image(22, (h, w, c), "uint8"), image(23, (h, w, c), "uint8")
-    mask = (masks(62)["holes"][:h] * 255).astype(np.uint8)
-    want = poisson(src, dst, mask)
-    planar = np.ascontiguousarray(src.transpose(2, 0, 1)).transpose(1, 2, 0)
-    padded = np.zeros((h, 2 * w, c + 1), np.uint8)
-    padded[:, ::2, :c] = dst
-    flipped = np.ascontiguousarray(mask[::-1, ::-1])[::-1, ::-1]
-    assert np.array_equal(poisson(planar, padded[:, ::2, :c], flipped), want)
-    assert np.array_equal(poisson(src[::-1], dst[::-1], mask[::-1])[::-1].shape, want.shape)
-    assert poisson(np.asfortranarray(src), dst, mask).flags.c_contiguous
-
-
 def test_grey_images_and_batches() -> None:
-    src, dst = image(24, (2, 30, 40, 3), "uint8"), image(25, (2, 30, 40, 3), "uint8")
-    mask = masks(40)["blob"][:30]
-    other = masks(40)["corner"][:30]
+    src, dst = noise(24, (2, 30, 40, 3), "uint8"), noise(25, (2, 30, 40, 3), "uint8")
+    mask = masks(40, 40)["blob"][:30]
+    other = masks(40, 40)["corner"][:30]
     batch, infos = poisson(src, dst, mask, return_info=True)
     assert len(infos) == 2
     for i in range(2):
@@ -447,27 +352,8 @@ def test_grey_images_and_batches() -> None:
     assert np.array_equal(grey, poisson(src[0, ..., :1], dst[0, ..., :1], mask)[..., 0])
 
 
-@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "float16", "float32", "float64"])
-def test_mask_dtypes(dtype: str) -> None:
-    src, dst = image(26, (30, 40, 2)), image(27, (30, 40, 2))
-    mask = masks(40)["star"][:30]
-    native_mask = mask if dtype == "bool" else (mask * RANGE[dtype]).astype(dtype)
-    assert np.array_equal(poisson(src, dst, native_mask), poisson(src, dst, mask))
-
-
-def test_inputs_are_not_modified() -> None:
-    src, dst = image(28, (30, 40, 3), "uint8"), image(29, (30, 40, 3), "uint8")
-    mask = masks(40)["blob"][:30].astype(np.uint8) * 255
-    copies = src.copy(), dst.copy(), mask.copy()
-    for array in (src, dst, mask):
-        array.flags.writeable = False
-    out = poisson(src, dst, mask)
-    assert all(np.array_equal(a, b) for a, b in zip((src, dst, mask), copies, strict=True))
-    assert not np.shares_memory(out, dst)
-
-
 def test_empty_mask_is_a_copy() -> None:
-    src, dst = image(30, (9, 8, 3), "uint8"), image(31, (9, 8, 3), "uint8")
+    src, dst = noise(30, (9, 8, 3), "uint8"), noise(31, (9, 8, 3), "uint8")
     out, info = poisson(src, dst, np.zeros((9, 8), bool), return_info=True)
     assert np.array_equal(out, dst)
     assert not np.shares_memory(out, dst)
@@ -476,8 +362,8 @@ def test_empty_mask_is_a_copy() -> None:
 
 def test_torch_tensors() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    src, dst = image(32, (30, 40, 3), "uint8"), image(33, (30, 40, 3), "uint8")
-    mask = masks(40)["blob"][:30]
+    src, dst = noise(32, (30, 40, 3), "uint8"), noise(33, (30, 40, 3), "uint8")
+    mask = masks(40, 40)["blob"][:30]
     out = poisson(torch.from_numpy(src), torch.from_numpy(dst), torch.from_numpy(mask))
     assert isinstance(out, torch.Tensor)
     assert np.array_equal(out.numpy(), poisson(src, dst, mask))
@@ -485,8 +371,8 @@ def test_torch_tensors() -> None:
 
 def test_large_values() -> None:
     """Nothing is clipped, and float32 squares do not overflow."""
-    mask = masks(40)["blob"][:30]
-    src, dst = image(34, (30, 40, 1), "float64"), image(35, (30, 40, 1), "float64")
+    mask = masks(40, 40)["blob"][:30]
+    src, dst = noise(34, (30, 40, 1), "float64"), noise(35, (30, 40, 1), "float64")
     want = exact(src, dst, mask)
     for scale in (1e6, 1e25):
         out = poisson((src * scale).astype(np.float32), (dst * scale).astype(np.float32), mask, tolerance=1e-3 * scale)
@@ -497,10 +383,10 @@ def test_large_values() -> None:
 
 
 def test_solver_is_reused_by_frames_and_threads() -> None:
-    mask = masks(120)["holes"]
+    mask = masks(120, 120)["holes"]
     solver = PoissonSolver(mask, color_weight=0.01)
     mask_then = mask.copy()
-    frames = [(image(40 + i, (120, 120, 3), "uint8"), image(50 + i, (120, 120, 3), "uint8")) for i in range(4)]
+    frames = [(noise(40 + i, (120, 120, 3), "uint8"), noise(50 + i, (120, 120, 3), "uint8")) for i in range(4)]
     want = [poisson(s, d, mask, color_weight=0.01) for s, d in frames]
     mask[:] = False  # the solver has its own
     results: list[Any] = [None] * 4
@@ -519,28 +405,11 @@ def test_solver_is_reused_by_frames_and_threads() -> None:
     assert repr(solver) == f"PoissonSolver(120 x 120, {mask_then.sum()} unknowns)"
 
 
-def test_results_do_not_depend_on_the_number_of_threads() -> None:
-    n = 300  # several bands
-    mask = masks(n)["blob"]
-    src, dst = image(36, (n, n, 3), "float32"), image(37, (n, n, 3), "float32")
-    before = pyharmony.get_num_threads()
-    results = []
-    try:
-        for threads in (1, 2, 5):
-            pyharmony.set_num_threads(threads)
-            results.append(poisson(src, dst, mask, return_info=True))
-    finally:
-        pyharmony.set_num_threads(before)
-    for out, info in results[1:]:
-        assert np.array_equal(out, results[0][0])
-        assert info.max_error == results[0][1].max_error
-
-
 @pytest.mark.parametrize("name", ["corner", "holes"])
 def test_instruction_sets(simd: str, name: str) -> None:
-    mask = masks(130)[name]
+    mask = masks(130, 130)[name]
     weight = np.linspace(0, 0.1, 130 * 130, dtype=np.float32).reshape(130, 130)
-    src, dst = image(38, (130, 130, 3)), image(39, (130, 130, 3))
+    src, dst = noise(38, (130, 130, 3)), noise(39, (130, 130, 3))
     for options in ({}, {"color_weight": weight}, {"color_weight": 0.05}):
         out = poisson(src, dst, mask, tolerance=0.01, **options)
         want = exact(src, dst, mask, weight=options.get("color_weight", 0.0))
@@ -554,7 +423,7 @@ def test_cost_follows_the_box_of_the_mask() -> None:
     small = np.zeros((1500, 2000), bool)
     small[700:800, 900:1030] = True
     solver = PoissonSolver(small)
-    src, dst = image(41, (1500, 2000, 1), "uint8"), image(42, (1500, 2000, 1), "uint8")
+    src, dst = noise(41, (1500, 2000, 1), "uint8"), noise(42, (1500, 2000, 1), "uint8")
     info = solver.solve(src, dst, return_info=True)[1]
     assert solver.bytes < 100 * 130 * 30
     assert info.peak_bytes < 1 << 21
@@ -567,7 +436,7 @@ def test_memory_of_a_solve() -> None:
     mask = np.ones((n, n), bool)
     mask[0] = False
     solver = PoissonSolver(mask)
-    src, dst = image(43, (n, n, 3), "uint8"), image(44, (n, n, 3), "uint8")
+    src, dst = noise(43, (n, n, 3), "uint8"), noise(44, (n, n, 3), "uint8")
     info = solver.solve(src, dst, return_info=True)[1]
     box = (n - 1) * n
     assert solver.bytes <= 9.9 * box
@@ -578,7 +447,7 @@ def test_memory_of_a_solve() -> None:
 
 
 def arguments(**changes: Any) -> dict[str, Any]:
-    a: dict[str, Any] = {"src": image(1, (8, 9, 3)), "dst": image(2, (8, 9, 3)), "mask": np.zeros((8, 9), bool)}
+    a: dict[str, Any] = {"src": noise(1, (8, 9, 3)), "dst": noise(2, (8, 9, 3)), "mask": np.zeros((8, 9), bool)}
     a["mask"][2:5, 2:6] = True
     return {**a, **changes}
 
@@ -586,8 +455,8 @@ def arguments(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "kind", "words"),
     [
-        ({"src": image(1, (8, 8, 3))}, errors.ShapeError, ["src", "[8, 8, 3]", "dst", "[8, 9, 3]"]),
-        ({"src": image(1, (8, 9, 3), "uint8")}, errors.DTypeError, ["src", "uint8", "dst", "float32"]),
+        ({"src": noise(1, (8, 8, 3))}, errors.ShapeError, ["src", "[8, 8, 3]", "dst", "[8, 9, 3]"]),
+        ({"src": noise(1, (8, 9, 3), "uint8")}, errors.DTypeError, ["src", "uint8", "dst", "float32"]),
         ({"src": [1, 2]}, errors.DTypeError, ["src", "list"]),
         ({"src": np.zeros((8, 9, 3), bool)}, errors.DTypeError, ["src", "bool"]),
         ({"src": np.zeros((0, 9, 3), np.float32)}, errors.ShapeError, ["src", "[0, 9, 3]"]),
@@ -608,22 +477,22 @@ def arguments(**changes: Any) -> dict[str, Any]:
         ({"contour": "whole"}, errors.ArgumentError, ["contour", "'whole'", "'half'", "'full'"]),
         ({"tolerance": 0.0}, errors.ArgumentError, ["tolerance", "0"]),
         ({"tolerance": float("nan")}, errors.ArgumentError, ["tolerance", "nan"]),
-        ({"base": image(1, (8, 8, 3))}, errors.ShapeError, ["base", "[8, 8, 3]"]),
-        ({"base": image(1, (8, 9, 3), "uint8")}, errors.DTypeError, ["base", "uint8"]),
+        ({"base": noise(1, (8, 8, 3))}, errors.ShapeError, ["base", "[8, 8, 3]"]),
+        ({"base": noise(1, (8, 9, 3), "uint8")}, errors.DTypeError, ["base", "uint8"]),
     ],
 )
 def test_bad_arguments(changes: dict[str, Any], kind: type[Exception], words: list[str]) -> None:
-    with pytest.raises(kind) as caught:
+    with pytest.raises(kind) as error:
         poisson(**arguments(**changes))
     for word in words:
-        assert word in str(caught.value)
+        assert word in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["src", "dst"])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite(name: str, dtype: str, value: float) -> None:
-    a = arguments(src=image(1, (8, 9, 3), dtype), dst=image(2, (8, 9, 3), dtype))
+    a = arguments(src=noise(1, (8, 9, 3), dtype), dst=noise(2, (8, 9, 3), dtype))
     want = poisson(**a)
     a[name][0, 0, 0] = value  # two pixels from the mask: never read
     out = poisson(**a)
@@ -639,7 +508,7 @@ def test_values_that_are_not_finite(name: str, dtype: str, value: float) -> None
 def test_solver_refuses_other_sizes() -> None:
     solver = PoissonSolver(arguments()["mask"])
     with pytest.raises(errors.ShapeError, match=r"mask.*\[8, 9\].*\[8, 8\]"):
-        solver.solve(image(1, (8, 8, 3)), image(2, (8, 8, 3)))
+        solver.solve(noise(1, (8, 8, 3)), noise(2, (8, 8, 3)))
     with pytest.raises(errors.ShapeError, match="mask"):
         PoissonSolver(np.zeros((3, 4, 5), bool))
 
@@ -650,15 +519,15 @@ def test_a_tolerance_out_of_reach_warns(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(importlib.import_module("pyharmony.ops._poisson_cpu"), "MAX_ITERATIONS", 1)
     n = 64
     with pytest.warns(RuntimeWarning, match="poisson: an error of about .* levels is left after 1 iterations"):
-        poisson(image(1, (n, n, 1)), image(2, (n, n, 1)), masks(n)["star"], tolerance=1e-3)
+        poisson(noise(1, (n, n, 1)), noise(2, (n, n, 1)), masks(n, n)["star"], tolerance=1e-3)
 
 
 def test_the_native_solver_reports_what_it_did() -> None:
-    mask = masks(64)["blob"]
-    hierarchy = native.PoissonHierarchy(view(mask), mask.shape)
-    rhs = image(1, (64, 64))
+    mask = masks(64, 64)["blob"]
+    hierarchy = native.PoissonHierarchy(native_view(mask), mask.shape)
+    rhs = noise(1, (64, 64))
     x = np.zeros((64, 64), np.float32)
-    stats = hierarchy.solve_rhs(view(rhs), view(x, True), tolerance=1e-4, max_iterations=20)
+    stats = hierarchy.solve_rhs(native_view(rhs), native_view(x, True), tolerance=1e-4, max_iterations=20)
     assert stats["converged"]
     assert stats["estimate"] <= 1e-4
     assert 0 < stats["iterations"] <= 20
@@ -685,7 +554,7 @@ def film(kind: str, frames: int, n: int = 96) -> list[tuple[Any, Any]]:
 @pytest.mark.parametrize("kind", ["still", "noise", "light"])
 @pytest.mark.parametrize("name", ["blob", "star", "holes"])
 def test_a_film_takes_one_iteration_a_frame_and_keeps_its_tolerance(name: str, kind: str) -> None:
-    mask = masks(96)[name]
+    mask = masks(96, 96)[name]
     solver = PoissonSolver(mask)
     sequence = solver.sequence()
     for i, (src, dst) in enumerate(film(kind, 12)):
@@ -702,12 +571,12 @@ def test_a_film_takes_one_iteration_a_frame_and_keeps_its_tolerance(name: str, k
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
 def test_a_film_keeps_its_tolerance_over_cuts_and_in_every_dtype(dtype: str) -> None:
-    mask = masks(64)["holes"]
+    mask = masks(64, 64)["holes"]
     solver = PoissonSolver(mask, color_weight=0.01)
     sequence = solver.sequence()
     tolerance = {"uint8": 0.25, "uint16": 0.004, "float32": 0.025, "float64": 1e-6}[dtype]
     for seed in (1, 2, 2, 3, 1):
-        src, dst = image(seed, (64, 64, 3), dtype), image(seed + 9, (64, 64, 3), dtype)
+        src, dst = noise(seed, (64, 64, 3), dtype), noise(seed + 9, (64, 64, 3), dtype)
         for gradients in ("source", "mixed"):
             result, info = sequence.solve(src, dst, gradients=gradients, return_info=True)
             assert info.max_error <= tolerance
@@ -719,9 +588,9 @@ def test_a_film_keeps_its_tolerance_over_cuts_and_in_every_dtype(dtype: str) -> 
 
 
 def test_a_sequence_forgets_and_takes_any_frame() -> None:
-    mask = masks(64)["blob"]
+    mask = masks(64, 64)["blob"]
     solver = PoissonSolver(mask)
-    src, dst = image(1, (64, 64, 3), "uint8"), image(2, (64, 64, 3), "uint8")
+    src, dst = noise(1, (64, 64, 3), "uint8"), noise(2, (64, 64, 3), "uint8")
     cold = solver.solve(src, dst)
     sequence = solver.sequence()
     assert sequence.bytes == 0
@@ -743,7 +612,7 @@ def test_a_sequence_forgets_and_takes_any_frame() -> None:
 
 
 def test_sequences_of_one_solver_on_several_threads() -> None:
-    mask = masks(96)["star"]
+    mask = masks(96, 96)["star"]
     solver = PoissonSolver(mask)
     frames = film("noise", 5)
 
@@ -754,23 +623,23 @@ def test_sequences_of_one_solver_on_several_threads() -> None:
     one = solver.sequence()
     want = [one.solve(*frame) for frame in frames]  # the proof changes nothing
     with ThreadPoolExecutor(4) as pool:
-        for got in pool.map(run, range(4)):
-            assert np.array_equal(got, want)
+        for result in pool.map(run, range(4)):
+            assert np.array_equal(result, want)
     # On one sequence calls wait for each other; each frame keeps its tolerance.
     still = [frames[0]] * 8
     cold = solver.solve(*frames[0])
     with ThreadPoolExecutor(4) as pool:
-        for got in pool.map(lambda frame: one.solve(*frame), still):
-            assert np.abs(got.astype(int) - cold).max() <= 1
+        for result in pool.map(lambda frame: one.solve(*frame), still):
+            assert np.abs(result.astype(int) - cold).max() <= 1
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.1])
 def test_the_proof_of_a_given_right_hand_side(weight: float) -> None:
-    mask = masks(40)["blob"]
-    solver = native.PoissonHierarchy(view(mask), mask.shape, weight=weight, w0=0.8, w1=0.1)
-    r = image(3, (40, 40, 3), "float64") * (mask > 0)[..., None]
+    mask = masks(40, 40)["blob"]
+    solver = native.PoissonHierarchy(native_view(mask), mask.shape, weight=weight, w0=0.8, w1=0.1)
+    r = noise(3, (40, 40, 3), "float64") * (mask > 0)[..., None]
     x = np.zeros_like(r)
-    info = solver.solve_rhs(view(r), view(x, True), tolerance=1e-3, max_iterations=30, certify=True)
+    info = solver.solve_rhs(native_view(r), native_view(x, True), tolerance=1e-3, max_iterations=30, certify=True)
     left = r - np.where(
         (mask > 0)[..., None], gp_definition.apply_operator(x, np.full(mask.shape, weight), 0.8, 0.1), 0
     )

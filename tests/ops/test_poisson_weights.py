@@ -8,24 +8,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.sparse as sparse
 import scipy.sparse.linalg as sparse_linalg
 
 from pyharmony import _arrays, _checks
 from pyharmony.ops import poisson
 from pyharmony.reference import gaussian_poisson as gp_definition
 
+from ..equations import matrix
+from ..shared import DTYPES
+
 RANGE = _arrays.VALUE_RANGE
-DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
-WIDE = np.longdouble
+LONG_DOUBLE = np.longdouble
 
 
 def right_hand_side(src: Any, dst: Any, mask: Any, gradients: str, contour: str, real: Any) -> Any:
     """Returns b - L dst outside the mask, at the unknown pixels, [H, W, C]; the terms of weights are not in it."""
     src, dst, mask = (x.astype(real) for x in (src, dst, mask))
     b = gp_definition.divergence(*gp_definition.edge_field(src, dst, mask, gradients, contour=contour))
-    known = np.where((mask > 0)[..., None], real(0), dst)
-    return b - _laplace(known)
+    boundary = np.where((mask > 0)[..., None], real(0), dst)
+    return b - _laplace(boundary)
 
 
 def _laplace(x: Any) -> Any:
@@ -45,19 +46,13 @@ def refined(b: Any, unknown: Any, weight: Any, base: Any, dst: Any) -> Any:
 
     Where every pixel is unknown, the rows of the equation sum to sum(weight (x - base)) = 0.
     """
-    c = np.broadcast_to(np.asarray(weight, WIDE), unknown.shape)[..., None]
+    c = np.broadcast_to(np.asarray(weight, LONG_DOUBLE), unknown.shape)[..., None]
     # A weight of about 1e-4 more makes the factorisation safe; each refinement leaves a small share of its error.
     whole = bool(unknown.all())
     extra = 1e-6 if whole and float(c.max()) < 1e-3 else 0.0
-    (h, w), ways = unknown.shape, []
-    for n in (h, w):
-        links = sparse.diags([np.ones(n - 1)] * 2, [1, -1], (n, n)) if n > 1 else sparse.csr_matrix((1, 1))
-        ways.append(sparse.diags(np.asarray(links.sum(1)).ravel()) - links)
-    matrix = sparse.kron(ways[0], sparse.eye(w)) + sparse.kron(sparse.eye(h), ways[1])
-    matrix = matrix + sparse.diags(np.asarray(c, np.float64).ravel() + extra)
-    factors = sparse_linalg.splu(matrix.tocsc()[unknown.ravel()][:, unknown.ravel()])
-    x = np.where(unknown[..., None], base.astype(WIDE), dst.astype(WIDE))
-    inside = np.where(unknown[..., None], x, WIDE(0))
+    factors = sparse_linalg.splu(matrix(unknown, np.asarray(c[..., 0], np.float64) + extra))
+    x = np.where(unknown[..., None], base.astype(LONG_DOUBLE), dst.astype(LONG_DOUBLE))
+    inside = np.where(unknown[..., None], x, LONG_DOUBLE(0))
     steps = []
     for _ in range(60):
         r = b + c * (base - inside) - _laplace(inside)
@@ -109,8 +104,8 @@ def rational(case: dict[str, Any], base: Any) -> Any:
                 sides[m] = sides[m] - factor * sides[k]
     result = case["dst"].astype(np.float64)
     for k in reversed(range(len(at))):
-        known = [value * sides[column] for column, value in rows[k].items() if column > k]
-        sides[k] = (sides[k] - sum(known)) / rows[k][k]
+        terms = [value * sides[column] for column, value in rows[k].items() if column > k]
+        sides[k] = (sides[k] - sum(terms)) / rows[k][k]
         result[at[k]] = [float(v) for v in sides[k]]
     return result
 
@@ -176,23 +171,27 @@ def check(case: dict[str, Any], solution: Any) -> bool:
         warnings.simplefilter("always")
         result: Any = poisson(case["src"], case["dst"], case["mask"], **options)
     out, info = result if case["return_info"] else (result, None)
-    warned = any(issubclass(w.category, RuntimeWarning) for w in record)
+    has_warned = any(issubclass(w.category, RuntimeWarning) for w in record)
     tolerance = _checks.tolerance(case["tolerance"], dtype)
     size = float(max(1e-300, np.abs(solution).max(), np.abs(case["src"]).max()))
     rounding = {"uint8": 0.5, "uint16": 0.5, "float16": 2.0**-11 * size, "float32": 2.0**-23 * size}.get(dtype, 0.0)
     rounding = (rounding + 1e-14 * size) / level
     error = float(np.abs(out.astype(np.float64) - solution).max()) / level
-    told = {k: v for k, v in case.items() if k not in ("src", "dst", "mask", "base")}
-    assert np.isfinite(error), told
-    assert warned or error <= tolerance + rounding, (error, tolerance, info, case["dst"].shape, told)
+    description = {k: v for k, v in case.items() if k not in ("src", "dst", "mask", "base")}
+    assert np.isfinite(error), description
+    assert has_warned or error <= tolerance + rounding, (error, tolerance, info, case["dst"].shape, description)
     if info is not None:
-        assert error - rounding <= info.max_error or (warned and np.isnan(info.max_error)), (error, info, told)
-    return warned
+        assert error - rounding <= info.max_error or (has_warned and np.isnan(info.max_error)), (
+            error,
+            info,
+            description,
+        )
+    return has_warned
 
 
 def run_cases(seeds: range) -> int:
     """Checks small images beside rational arithmetic, and larger ones; returns how many solves warned."""
-    warned = 0
+    count = 0
     for seed in seeds:
         small = seed % 4 == 0
         case = a_case(seed, 5 if small else 40)
@@ -200,20 +199,21 @@ def run_cases(seeds: range) -> int:
         if not unknown.any():
             continue
         base = case["src"] if case["base"] is None else case["base"]
-        b = right_hand_side(case["src"], case["dst"], case["mask"], case["gradients"], case["contour"], WIDE)
+        b = right_hand_side(case["src"], case["dst"], case["mask"], case["gradients"], case["contour"], LONG_DOUBLE)
         solution = np.asarray(refined(b, unknown, case["color_weight"], base, case["dst"]), np.float64)
         if small and case["gradients"] != "monochrome":
             true = rational(case, base)
             assert np.abs(solution - true).max() <= 1e-13 * np.abs(true).max(), seed
-        warned += check(case, solution)
-    return warned
+        count += check(case, solution)
+    return count
 
 
+@pytest.mark.slow
 def test_no_weight_misses_a_tolerance_in_silence() -> None:
-    """The solves of a hundred weights, maps and masks, in every dtype."""
+    """The solves of sixty weights, maps and masks, in every dtype."""
     run_cases(range(961, 962))  # the least weight of all, 5e-324, whose reciprocal is infinite
-    warned = run_cases(range(120))
-    assert warned <= 12, "tolerances that can be reached are missed"
+    count = run_cases(range(60))
+    assert count <= 6, "tolerances that can be reached are missed"
 
 
 @pytest.mark.full

@@ -9,17 +9,13 @@ from pyharmony._images.limit import limit_change
 from pyharmony.ops import pyramid as cpu
 from pyharmony.reference import pyramid as reference
 
-from .cuda_arrays import far_apart
+from ..cuda_arrays import far_apart, view
+from ..shared import DTYPES
+from .test_pyramid import random_image
 
-ON = {"device": -1, "stream": 0}
-DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+HOST_LAUNCH = {"device": -1, "stream": 0}
 SIZES = [(1, 1), (1, 7), (2, 3), (37, 53), (67, 130)]
 EPS = float(np.finfo(np.float32).eps)
-
-
-def view(emulator, array, writable=False):
-    strides = tuple(stride // array.itemsize for stride in array.strides)
-    return emulator.ArrayView(array.ctypes.data, array.dtype.name, array.shape, strides, writable)
 
 
 def result(shape, dtype="float32"):
@@ -28,12 +24,6 @@ def result(shape, dtype="float32"):
 
 def halved(shape):
     return (shape[0], (shape[1] + 1) // 2, (shape[2] + 1) // 2, *shape[3:])
-
-
-def random_image(rng, shape, dtype="uint8"):
-    if np.dtype(dtype).kind == "u":
-        return rng.integers(0, np.iinfo(dtype).max, shape, endpoint=True).astype(dtype)
-    return rng.standard_normal(shape).astype(dtype)
 
 
 def largest(*images):
@@ -47,20 +37,25 @@ def tolerance(image, taps, dtype="float32"):
 
 def downsample(emulator, image, sigma=1.0, dtype="float32"):
     out = result(halved(image.shape), dtype)
-    emulator.pyramid_downsample(view(emulator, image), sigma, view(emulator, out, True), **ON)
+    emulator.pyramid_downsample(view(emulator, image), sigma, view(emulator, out, True), **HOST_LAUNCH)
     return out
 
 
 def upsample(emulator, image, shape, dtype="float32"):
     out = result((image.shape[0], *shape, image.shape[3]), dtype)
-    emulator.pyramid_upsample(view(emulator, image), view(emulator, out, True), **ON)
+    emulator.pyramid_upsample(view(emulator, image), view(emulator, out, True), **HOST_LAUNCH)
     return out
 
 
-def upsample_meet(emulator, image, dst, known, dtype="float32", **options):
+def upsample_meet(emulator, image, dst, valid, dtype="float32", **options):
     out = result(dst.shape, dtype)
     emulator.pyramid_upsample_meet(
-        view(emulator, image), view(emulator, dst), view(emulator, known), view(emulator, out, True), **options, **ON
+        view(emulator, image),
+        view(emulator, dst),
+        view(emulator, valid),
+        view(emulator, out, True),
+        **options,
+        **HOST_LAUNCH,
     )
     return out
 
@@ -132,7 +127,7 @@ def test_several_images_in_one_call(emulator):
     images[3] = np.moveaxis(np.ascontiguousarray(np.moveaxis(images[3], -1, 1)), 1, -1)
     outs = [result(halved(image.shape), dtype) for image, dtype in zip(images, ["float32", "float16"] * 2, strict=True)]
     emulator.pyramid_downsample(
-        [view(emulator, image) for image in images], 1.0, [view(emulator, out, True) for out in outs], **ON
+        [view(emulator, image) for image in images], 1.0, [view(emulator, out, True) for out in outs], **HOST_LAUNCH
     )
     for image, out in zip(images, outs, strict=True):
         np.testing.assert_array_equal(out, downsample(emulator, image, 1.0, out.dtype.name))
@@ -144,16 +139,16 @@ def test_strided_images_give_the_same_bits(emulator, dtype):
     for channels in (1, 3):
         images = random_image(rng, (2, 26, 44, channels), dtype)
         dst = random_image(rng, (2, 52, 87, channels), dtype)
-        known = rng.random((2, 52, 87)) < 0.5
+        valid = rng.random((2, 52, 87)) < 0.5
         down = {sigma: downsample(emulator, images, sigma) for sigma in (0.0, 1.0, 1.7)}
-        up = upsample_meet(emulator, images, dst, known)
+        up = upsample_meet(emulator, images, dst, valid)
         for image, other in zip(same_but_strided(images), same_but_strided(dst), strict=True):
             for sigma, expected in down.items():
                 np.testing.assert_array_equal(downsample(emulator, image, sigma), expected)
-            flags = np.moveaxis(np.ascontiguousarray(np.moveaxis(known, 2, 1)), 1, 2)
+            flags = np.moveaxis(np.ascontiguousarray(np.moveaxis(valid, 2, 1)), 1, 2)
             np.testing.assert_array_equal(upsample_meet(emulator, image, other, flags), up)
         wide = np.full((2, 13, 44, channels), -7, np.float32)
-        emulator.pyramid_downsample(view(emulator, images), 1.0, view(emulator, wide[:, :, ::2], True), **ON)
+        emulator.pyramid_downsample(view(emulator, images), 1.0, view(emulator, wide[:, :, ::2], True), **HOST_LAUNCH)
         np.testing.assert_array_equal(wide[:, :, ::2], down[1.0])
         assert (wide[:, :, 1::2] == -7).all()
 
@@ -169,25 +164,30 @@ def test_offsets_beyond_two_gigavalues(emulator, dtype, axis):
     def check(call, *arrays, out, **options):
         """Runs a kernel on arrays and on far ones, whose results are the same."""
         near, distant = out.copy(), far(out)
-        for held, written in ((arrays, near), ([far(array) for array in arrays], distant)):
-            call(*(view(emulator, array) for array in held), *options.values(), view(emulator, written, True), **ON)
+        for inputs, output in ((arrays, near), ([far(array) for array in arrays], distant)):
+            call(
+                *(view(emulator, array) for array in inputs),
+                *options.values(),
+                view(emulator, output, True),
+                **HOST_LAUNCH,
+            )
         np.testing.assert_array_equal(distant, near)
         assert not np.isnan(near.astype(float)).any()
 
     for channels in (1, 3):
         images, dst = random_image(rng, (2, 9, 10, channels), dtype), random_image(rng, (2, 18, 19, channels), dtype)
-        masks, known = random_image(rng, (2, 18, 19)), rng.random((2, 18, 19)) < 0.5
+        masks, valid = random_image(rng, (2, 18, 19)), rng.random((2, 18, 19)) < 0.5
         for kind in ("float32", "float16"):
             for sigma in (0.0, 1.0, 1.7):
                 check(emulator.pyramid_downsample, dst, sigma=sigma, out=result(halved(dst.shape), kind))
             check(emulator.pyramid_upsample, images, out=result(dst.shape, kind))
-            check(emulator.pyramid_upsample_meet, images, dst, known, out=result(dst.shape, kind))
+            check(emulator.pyramid_upsample_meet, images, dst, valid, out=result(dst.shape, kind))
         check(emulator.pyramid_copy_paste, dst[..., ::-1], dst, masks, out=result(dst.shape))
         check(emulator.pyramid_limit, dst[..., ::-1], dst, masks, out=dst[:, ::-1].copy())
         shares = [(place(result((2, 9, 10))), place(result((2, 9, 10)))) for place in (np.copy, far)]
-        for (share, least), held in zip(shares, (masks, far(masks)), strict=True):
+        for (share, least), mask_ in zip(shares, (masks, far(masks)), strict=True):
             emulator.pyramid_downsample_mask(
-                view(emulator, held), None, view(emulator, share, True), view(emulator, least, True), **ON
+                view(emulator, mask_), None, view(emulator, share, True), view(emulator, least, True), **HOST_LAUNCH
             )
         np.testing.assert_array_equal(shares[0], shares[1])
         check(emulator.pyramid_hold, shares[0][0], out=result((2, 9, 10)))
@@ -198,13 +198,16 @@ def test_one_image_for_a_whole_batch(emulator):
     image, masks = random_image(rng, (1, 20, 30, 3)), random_image(rng, (1, 20, 30))
     repeated = np.broadcast_to(image, (3, 20, 30, 3))
     np.testing.assert_array_equal(downsample(emulator, repeated), downsample(emulator, image).repeat(3, axis=0))
-    share, known = result((3, 10, 15)), result((3, 10, 15))
+    share, least_share = result((3, 10, 15)), result((3, 10, 15))
     mask = view(emulator, np.broadcast_to(masks, (3, 20, 30)))
-    emulator.pyramid_downsample_mask(mask, None, view(emulator, share, True), view(emulator, known, True), **ON)
+    emulator.pyramid_downsample_mask(
+        mask, None, view(emulator, share, True), view(emulator, least_share, True), **HOST_LAUNCH
+    )
     np.testing.assert_array_equal(share, share[:1].repeat(3, axis=0))
-    np.testing.assert_array_equal(known, known[:1].repeat(3, axis=0))
+    np.testing.assert_array_equal(least_share, least_share[:1].repeat(3, axis=0))
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("size", [*SIZES, (18, 272)])
 @pytest.mark.parametrize("dtype", ("bool", *DTYPES))
 def test_masks_and_what_is_known_go_down_together(emulator, size, dtype):
@@ -214,35 +217,39 @@ def test_masks_and_what_is_known_go_down_together(emulator, size, dtype):
     share = np.where(rng.random((2, *size)) < 0.3, 1, share)
     mask = (share * full).astype(dtype)
     value = mask.astype(np.float64) / full
-    out, known = result(halved(mask.shape)), result(halved(mask.shape))
+    out, least_share = result(halved(mask.shape)), result(halved(mask.shape))
     emulator.pyramid_downsample_mask(
-        view(emulator, mask), None, view(emulator, out, True), view(emulator, known, True), **ON
+        view(emulator, mask), None, view(emulator, out, True), view(emulator, least_share, True), **HOST_LAUNCH
     )
     # On the next level the known shares are averaged; the mask alone is as before.
     again, coarser = result(halved(out.shape)), result(halved(out.shape))
     emulator.pyramid_downsample_mask(
-        view(emulator, out), view(emulator, known), view(emulator, again, True), view(emulator, coarser, True), **ON
+        view(emulator, out),
+        view(emulator, least_share),
+        view(emulator, again, True),
+        view(emulator, coarser, True),
+        **HOST_LAUNCH,
     )
     alone = result(out.shape)
-    emulator.pyramid_downsample_mask(view(emulator, mask), None, view(emulator, alone, True), None, **ON)
+    emulator.pyramid_downsample_mask(view(emulator, mask), None, view(emulator, alone, True), None, **HOST_LAUNCH)
     np.testing.assert_array_equal(alone, out)
     for n in range(2):
         np.testing.assert_allclose(out[n], reference.downsample_mask(value[n]), rtol=4 * EPS)
-        np.testing.assert_array_equal(known[n], reference.downsample_mask(mask[n] == 0))
+        np.testing.assert_array_equal(least_share[n], reference.downsample_mask(mask[n] == 0))
         np.testing.assert_allclose(again[n], reference.downsample_mask(out[n]), rtol=4 * EPS)
-        np.testing.assert_array_equal(coarser[n], reference.downsample_mask(known[n]))
+        np.testing.assert_array_equal(coarser[n], reference.downsample_mask(least_share[n]))
     whole = np.full_like(mask, full)
-    emulator.pyramid_downsample_mask(view(emulator, whole), None, view(emulator, out, True), None, **ON)
+    emulator.pyramid_downsample_mask(view(emulator, whole), None, view(emulator, out, True), None, **HOST_LAUNCH)
     assert (out == 1).all()
 
 
 def test_what_is_inside_a_mask_stays_inside(emulator):
     for dtype, value in (("float32", 1e-45), ("float64", 5e-324)):
-        mask, out, known = np.full((1, 4, 18), value, dtype), result((1, 2, 9)), result((1, 2, 9))
+        mask, out, least_share = np.full((1, 4, 18), value, dtype), result((1, 2, 9)), result((1, 2, 9))
         emulator.pyramid_downsample_mask(
-            view(emulator, mask), None, view(emulator, out, True), view(emulator, known, True), **ON
+            view(emulator, mask), None, view(emulator, out, True), view(emulator, least_share, True), **HOST_LAUNCH
         )
-        assert (out > 0).all() and (known == 0).all()
+        assert (out > 0).all() and (least_share == 0).all()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -254,32 +261,32 @@ def test_doubled_colours_meet_the_known_pixels(emulator, size, channels, kind):
     dst = random_image(rng, (2, *size, channels))
     y, x = np.mgrid[: size[0], : size[1]]
     if kind == "contour":  # a tile without known pixels, or with nothing else, is left alone
-        known = np.stack([(x < 40) | (y < 3), (x + y > 90) & (x > 6)])
+        valid = np.stack([(x < 40) | (y < 3), (x + y > 90) & (x > 6)])
     elif kind == "spots":
-        known = rng.random((2, *size)) < 0.05
+        valid = rng.random((2, *size)) < 0.05
     else:
-        known = np.where(rng.random((2, *size)) < 0.5, 1, rng.random((2, *size))).astype(np.float32)
-    moved = upsample_meet(emulator, coarse, dst, known)
+        valid = np.where(rng.random((2, *size)) < 0.5, 1, rng.random((2, *size))).astype(np.float32)
+    blended = upsample_meet(emulator, coarse, dst, valid)
     # There are two sums of 49 terms and a quotient of them; the cubic overshoots.
     bound = 6 * 49 * EPS * largest(coarse, dst)
     for n in range(2):
-        expected = reference.meet_known(reference.upsample(coarse[n], size), dst[n], known[n])
-        np.testing.assert_allclose(moved[n], expected, rtol=0, atol=bound)
+        expected = reference.meet_known(reference.upsample(coarse[n], size), dst[n], valid[n])
+        np.testing.assert_allclose(blended[n], expected, rtol=0, atol=bound)
     plain = upsample(emulator, coarse, size)
-    np.testing.assert_array_equal(moved[known == 1], plain[known == 1])
+    np.testing.assert_array_equal(blended[valid == 1], plain[valid == 1])
     if kind != "soft":
-        mask = np.where(known, 0, 255).astype(np.uint8)
-        np.testing.assert_array_equal(upsample_meet(emulator, coarse, dst, mask, from_mask=True), moved)
+        mask = np.where(valid, 0, 255).astype(np.uint8)
+        np.testing.assert_array_equal(upsample_meet(emulator, coarse, dst, mask, from_mask=True), blended)
 
 
 def test_colours_and_results_of_half_precision(emulator):
     rng = np.random.default_rng(9)
     coarse, dst = (random_image(rng, (1, *size, 3), "float16") for size in ((19, 20), (38, 39)))
-    known = rng.random((1, 38, 39)) < 0.5
-    moved = upsample_meet(emulator, coarse, dst, known, "float16")
-    expected = reference.meet_known(reference.upsample(coarse[0], (38, 39)), dst[0], known[0])
+    valid = rng.random((1, 38, 39)) < 0.5
+    blended = upsample_meet(emulator, coarse, dst, valid, "float16")
+    expected = reference.meet_known(reference.upsample(coarse[0], (38, 39)), dst[0], valid[0])
     bound = 6 * 49 * EPS * largest(coarse, dst) + 2.0**-11 * largest(expected)
-    np.testing.assert_allclose(moved[0], expected, rtol=0, atol=bound)
+    np.testing.assert_allclose(blended[0], expected, rtol=0, atol=bound)
 
 
 def test_the_kernels_of_both_agree(emulator):
@@ -287,11 +294,11 @@ def test_the_kernels_of_both_agree(emulator):
     image = random_image(rng, (1, 61, 90, 3))
     half = downsample(emulator, image)
     np.testing.assert_allclose(half[0], cpu.downsample(image[0]), rtol=0, atol=tolerance(image, 10))
-    known = rng.random((1, 61, 90)) < 0.7
+    valid = rng.random((1, 61, 90)) < 0.7
     colours = cpu.upsample(half[0], (61, 90))
-    cpu.meet_known(colours, image[0], known[0])
-    moved = upsample_meet(emulator, half, image, known)
-    np.testing.assert_allclose(moved[0], colours, rtol=0, atol=6 * 49 * EPS * 255)
+    cpu.meet_known(colours, image[0], valid[0])
+    blended = upsample_meet(emulator, half, image, valid)
+    np.testing.assert_allclose(blended[0], colours, rtol=0, atol=6 * 49 * EPS * 255)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -301,7 +308,7 @@ def test_the_first_base(emulator, dtype):
     mask = random_image(rng, (2, 9, 70))
     base = result(src.shape)
     emulator.pyramid_copy_paste(
-        view(emulator, src), view(emulator, dst), view(emulator, mask), view(emulator, base, True), **ON
+        view(emulator, src), view(emulator, dst), view(emulator, mask), view(emulator, base, True), **HOST_LAUNCH
     )
     m = mask[..., None] / 255
     expected = m * src.astype(np.float64) + (1 - m) * dst.astype(np.float64)
@@ -318,17 +325,17 @@ def test_the_limit_of_a_soft_mask(emulator, dtype):
         limit_change(src[item], dst[item], mask[item], expected[item])
     assert (expected != out).any()
     emulator.pyramid_limit(
-        view(emulator, src), view(emulator, dst), view(emulator, mask), view(emulator, out, True), **ON
+        view(emulator, src), view(emulator, dst), view(emulator, mask), view(emulator, out, True), **HOST_LAUNCH
     )
     bound = 0 if out.dtype.kind == "u" else tolerance(expected, 2, dtype)
     np.testing.assert_allclose(out.astype(float), expected.astype(float), rtol=0, atol=bound)
 
 
 def test_weights_that_hold_the_membrane(emulator):
-    known = np.array([[[0, 0.25, 0.5, 0.75, 1, 1e-30, 0.9995]]], np.float32)
-    weights = result(known.shape)
-    emulator.pyramid_hold(view(emulator, known), view(emulator, weights, True), **ON)
-    share = np.minimum(known.astype(np.float64), 0.999)
+    valid = np.array([[[0, 0.25, 0.5, 0.75, 1, 1e-30, 0.9995]]], np.float32)
+    weights = result(valid.shape)
+    emulator.pyramid_hold(view(emulator, valid), view(emulator, weights, True), **HOST_LAUNCH)
+    share = np.minimum(valid.astype(np.float64), 0.999)
     expected = np.where(share > 0, 2 + 4 * share / (1 - share), 0)
     # 1 - 0.999 in float32 is off by half a unit of 1, a thousandth of which is left.
     np.testing.assert_allclose(weights, expected, rtol=1e3 * EPS)
@@ -336,20 +343,20 @@ def test_weights_that_hold_the_membrane(emulator):
 
 def test_the_same_bits_in_any_order_of_the_threads(emulator):
     rng = np.random.default_rng(12)
-    image, known = random_image(rng, (1, 40, 70, 3)), rng.random((1, 40, 70)) < 0.5
+    image, valid = random_image(rng, (1, 40, 70, 3)), rng.random((1, 40, 70)) < 0.5
     half = downsample(emulator, image)
-    moved = upsample_meet(emulator, half, image, known)
+    blended = upsample_meet(emulator, half, image, valid)
     emulator.set_seed(99)
     np.testing.assert_array_equal(downsample(emulator, image), half)
-    np.testing.assert_array_equal(upsample_meet(emulator, half, image, known), moved)
+    np.testing.assert_array_equal(upsample_meet(emulator, half, image, valid), blended)
 
 
 def test_inputs_are_checked(emulator):
     image, half = np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 4, 4, 3), np.float32)
-    known = np.zeros((1, 8, 8), bool)
+    valid = np.zeros((1, 8, 8), bool)
 
     def down(image, sigma, out, writable=True):
-        emulator.pyramid_downsample(view(emulator, image), sigma, view(emulator, out, writable), **ON)
+        emulator.pyramid_downsample(view(emulator, image), sigma, view(emulator, out, writable), **HOST_LAUNCH)
 
     with pytest.raises(ValueError, match="smooth_sigma: 17"):
         down(image, 17, half)
@@ -364,11 +371,11 @@ def test_inputs_are_checked(emulator):
     with pytest.raises(ValueError, match=r"image: 3 dimensions, expected \[N, H, W, C\]"):
         down(image[0], 1, half)
     with pytest.raises(ValueError, match="outs: 0 arrays for 1 images"):
-        emulator.pyramid_downsample([view(emulator, image)], 1.0, [], **ON)
+        emulator.pyramid_downsample([view(emulator, image)], 1.0, [], **HOST_LAUNCH)
     with pytest.raises(ValueError, match=r"image: shape \[1, 3, 4, 3\], expected \[1, 4, 4, 3\]"):
         upsample(emulator, half[:, :3], (8, 8))
     with pytest.raises(ValueError, match=r"known: shape \[1, 8, 7, 1\], expected \[1, 8, 8, 1\]"):
-        upsample_meet(emulator, half, image, known[:, :, :7])
+        upsample_meet(emulator, half, image, valid[:, :, :7])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -384,7 +391,9 @@ def test_a_source_goes_on_as_dst_and_the_nearest_difference(emulator, dtype):
     expected[inside] = values[0]
     for laid_over in (dst, *same_but_strided(dst)):
         out = result(dst.shape)
-        emulator.pyramid_lay(view(emulator, src), view(emulator, laid_over), top, left, view(emulator, out, True), **ON)
+        emulator.pyramid_lay(
+            view(emulator, src), view(emulator, laid_over), top, left, view(emulator, out, True), **HOST_LAUNCH
+        )
         np.testing.assert_array_equal(out, expected)
 
 
@@ -393,12 +402,12 @@ def test_a_mask_is_zero_around_its_source(emulator, dtype):
     share = np.random.default_rng(8).uniform(0, 1, (2, 9, 20))
     mask = share > 0.5 if dtype == "bool" else (share * {"uint8": 255, "uint16": 65535}.get(dtype, 1)).astype(dtype)
     scaled = mask.astype(np.float32) / np.float32({"uint8": 255, "uint16": 65535}.get(dtype, 1))
-    for given, inner in ((mask, scaled), (None, np.ones_like(scaled)), (None, scaled[:, :0, :0])):
+    for source_mask, inner in ((mask, scaled), (None, np.ones_like(scaled)), (None, scaled[:, :0, :0])):
         out, expected = result((2, 15, 41)), np.zeros((2, 15, 41), np.float32)
         height, width = inner.shape[1:]
         expected[:, 4 : 4 + height, 21 : 21 + width] = inner
-        cover = None if given is None else view(emulator, given)
-        emulator.pyramid_lay_mask(cover, 4, 21, height, width, view(emulator, out, True), **ON)
+        mask_view = None if source_mask is None else view(emulator, source_mask)
+        emulator.pyramid_lay_mask(mask_view, 4, 21, height, width, view(emulator, out, True), **HOST_LAUNCH)
         np.testing.assert_array_equal(out, expected)
 
 
@@ -407,4 +416,4 @@ def test_a_source_beyond_dst_is_refused(emulator_module):
     src, dst, out = (np.zeros(shape, np.float32) for shape in ((1, 4, 5, 1), (1, 6, 6, 1), (1, 6, 6, 1)))
     for top, left in ((-1, 0), (3, 0), (0, 2)):
         with pytest.raises(ValueError, match=r"src: 4 x 5 at row .* expected inside 6 x 6"):
-            m.pyramid_lay(view(m, src), view(m, dst), top, left, view(m, out, True), **ON)
+            m.pyramid_lay(view(m, src), view(m, dst), top, left, view(m, out, True), **HOST_LAUNCH)

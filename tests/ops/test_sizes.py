@@ -69,8 +69,8 @@ def test_all_instruction_sets_and_layouts_give_the_same(simd, threads):
 def test_pillow_itself_gives_the_same():
     values = np.random.default_rng(2).integers(0, 256, (600, 800, 3), np.uint8)
     for size in ((128, 96), (320, 240), (1000, 750)):
-        made = Image.fromarray(values).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
-        np.testing.assert_array_equal(resized(values, size), np.asarray(made))
+        image = Image.fromarray(values).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+        np.testing.assert_array_equal(resized(values, size), np.asarray(image))
 
 
 def test_a_part_beyond_the_image_is_refused():
