@@ -6,7 +6,6 @@ import copy
 import importlib.util
 import math
 import os
-import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,13 +21,15 @@ from pyharmony.errors import ArgumentError, DTypeError, ShapeError
 from pyharmony.ops import spectral_norm
 from pyharmony.reference import spectral_norm as reference
 
+from ..shared import ROOT, pickled
+
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 if HAS_TORCH:
     import torch
     from torch import nn
 
-    from pyharmony.nn import SpectralNormGroup
-    from pyharmony.nn import spectral_norm as normed
+    from pyharmony.networks.nn import SpectralNormGroup
+    from pyharmony.networks.nn import spectral_norm as normed
     from pyharmony.ops import _native_torch
 
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
@@ -105,9 +106,9 @@ def answer(case: Case, w: np.ndarray[Any, Any], dtype: str, order: str, n: int, 
     return Answer(*exact, tolerance(reference.matrix(w, case.dim), exact[1], n, dtype))
 
 
-def compare(found: tuple[Any, Any, Any, Any], exact: Answer, dtype: str) -> None:
+def compare(result: tuple[Any, Any, Any, Any], exact: Answer, dtype: str) -> None:
     """Compares W / sigma, sigma, u and v."""
-    weight, sigma, u, v = (np.asarray(x, np.float64) for x in found)
+    weight, sigma, u, v = (np.asarray(x, np.float64) for x in result)
     assert abs(sigma - exact.sigma) <= exact.tolerance * abs(exact.sigma)
     assert np.abs(u - exact.u).max() <= exact.tolerance
     assert np.abs(v - exact.v).max() <= exact.tolerance
@@ -126,13 +127,13 @@ def test_arrays_follow_the_definition(simd: str, order: str, dtype: str, n: int)
     """All weights go in one call; n = 0 is eval mode."""
     weights = [weight_of(case, dtype) for case in CASES]
     us, vs = zip(*(vectors_of(case, dtype) for case in CASES))
-    kept = [w.copy() for w in weights]
+    copies = [w.copy() for w in weights]
     sigmas, outs = spectral_norm(
         weights, us, vs, order=order, n_power_iterations=max(n, 1), update=n > 0, dims=[c.dim for c in CASES],
         normalized=True,
     )  # fmt: skip
     assert sigmas.dtype == ("float64" if dtype == "float64" else "float32")
-    for case, w, keep, out, sigma, u, v in zip(CASES, weights, kept, outs, sigmas, us, vs):
+    for case, w, keep, out, sigma, u, v in zip(CASES, weights, copies, outs, sigmas, us, vs):
         np.testing.assert_array_equal(w, keep)
         compare((out, sigma, u, v), answer(case, w, dtype, order, n), dtype)
 
@@ -239,34 +240,10 @@ def test_bad_arguments(arguments: Any, options: Any, error: type[Exception], mes
 # ---- the op on tensors: the CPU, the emulated kernels, a GPU --------------------------------------------------
 
 
-@pytest.fixture(
-    params=["processor", "emulator1", "emulator2", "emulator3", pytest.param("cuda", marks=pytest.mark.gpu)]
-)
-def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], Any]]:
-    """Yields what moves a tensor to where the test runs; the emulator takes memory of the CPU for a device's."""
-    if not HAS_TORCH:
-        pytest.skip("torch is not installed")
-    if request.param.startswith("emulator"):
-        module = request.getfixturevalue("emulator_module")
-        module.set_seed(int(request.param[-1]))
-        monkeypatch.setattr(_native, "device_module", lambda: module)
-        monkeypatch.setattr(_native_torch, "on_device", lambda x: True)
-        yield lambda x: x
-        module.set_seed(0)
-        if module.checked:
-            assert module.reports() == []
-    elif request.param == "cuda":
-        request.getfixturevalue("device_module")
-        yield lambda x: x.cuda()
-    else:
-        yield lambda x: x
-
-
 def tensor(array: np.ndarray[Any, Any], dtype: str) -> Any:
     return torch.from_numpy(array).to(getattr(torch, dtype))
 
 
-@pytest.mark.covering(2)
 @needs_torch
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
@@ -286,33 +263,19 @@ def test_tensors_follow_the_definition(place: Any, request: Any, order: str, dty
     )  # fmt: skip
     grads = [torch.randn_like(w) for w in weights]
     pulls = torch.linspace(-1, 1, len(CASES), dtype=sigmas.dtype, device=sigmas.device)
-    made = torch.autograd.grad([sigmas, *outs], weights, [pulls, *grads])
+    actual = torch.autograd.grad([sigmas, *outs], weights, [pulls, *grads])
     for i, case in enumerate(CASES):
         numbers = partial(lambda x: x.detach().cpu().double().numpy())
         w, g = numbers(weights[i]), numbers(grads[i])
         exact = answer(case, w, dtype, order, n)
         compare((numbers(outs[i]), numbers(sigmas[i]), numbers(us[i]), numbers(vs[i])), exact, dtype)
-        wanted = reference.gradient(w, exact.u, exact.v, g, float(pulls[i]), dim=case.dim)
+        expected = reference.gradient(w, exact.u, exact.v, g, float(pulls[i]), dim=case.dim)
         # The gradient is G / sigma, and <G, W> / sigma^2 by u and v, whose relative errors add up; |<G, W>| <= |G| |W|.
         size = np.abs(g) / abs(exact.sigma) + abs(pulls[i].item())
         size = size + np.linalg.norm(g) * np.linalg.norm(w) / exact.sigma**2
-        assert (np.abs(numbers(made[i]) - wanted) <= 4 * exact.tolerance * size + 2 * EPS[dtype] * np.abs(wanted)).all()
-
-
-@needs_torch
-def test_the_same_bits_in_every_run_and_order_of_threads(emulator_module: Any, place: Any) -> None:
-    def run(seed: int) -> list[Any]:
-        emulator_module.set_seed(seed)
-        weights = [place(tensor(weight_of(case, "float32"), "float32")).requires_grad_() for case in CASES]
-        us, vs = ([place(torch.from_numpy(x)) for x in xs] for xs in zip(*(vectors_of(c, "float32") for c in CASES)))
-        sigmas, outs = spectral_norm(weights, us, vs, dims=[c.dim for c in CASES], normalized=True)
-        made = torch.autograd.grad([out.square().sum() for out in outs], weights)
-        return [sigmas, *outs, *us, *vs, *made]
-
-    first = run(1)
-    for seed in (2, 3):
-        assert all(torch.equal(a, b) for a, b in zip(first, run(seed)))
-    emulator_module.set_seed(0)
+        assert (
+            np.abs(numbers(actual[i]) - expected) <= 4 * exact.tolerance * size + 2 * EPS[dtype] * np.abs(expected)
+        ).all()
 
 
 @pytest.fixture
@@ -330,7 +293,7 @@ def on_emulator(emulator_module: Any, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def group_of(order: Any, **options: Any) -> tuple[Any, Any]:
-    from pyharmony.nn import SpectralNormGroup
+    from pyharmony.networks.nn import SpectralNormGroup
 
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ConvTranspose2d(8, 5, 2), torch.nn.Linear(6, 4))
@@ -342,19 +305,19 @@ def group_of(order: Any, **options: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_call_that_is_kept_has_the_bits_of_one_that_is_described(on_emulator: Any, order: Any, n: int) -> None:
     results = []
-    for kept in (True, False):
+    for keeps in (True, False):
         _, group = group_of(order, n_power_iterations=n)
-        found: list[Any] = []
+        tensors: list[Any] = []
         for _ in range(3):
-            if not kept:
+            if not keeps:
                 group._pool.updates.find = group._pool.updates.add = lambda *_: None
             group.update()
             weights = [part.weight for part in group._parts]
             grads = torch.autograd.grad([w.square().sum() for w in group.weights] + [group.sigmas.sum()], weights)
-            found += [*(w.detach().clone() for w in group.weights), group.sigmas.detach(), *grads]
-            found += [x.clone() for part in group._parts for x in part.vectors]
-        results.append(found)
-        assert any(how.iterations == n for how, *_ in group._pool.updates._known) == kept
+            tensors += [*(w.detach().clone() for w in group.weights), group.sigmas.detach(), *grads]
+            tensors += [x.clone() for part in group._parts for x in part.vectors]
+        results.append(tensors)
+        assert any(how.iterations == n for how, *_ in group._pool.updates._known) == keeps
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
@@ -365,14 +328,14 @@ def test_an_update_without_gradients_has_the_same_bits(on_emulator: Any, order: 
     results = []
     for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
         model, group = group_of(order)
-        found: list[Any] = []
+        tensors: list[Any] = []
         for _ in range(3):
             with mode():
                 group.update()
                 assert all(w.requires_grad == (mode is torch.enable_grad) for w in group.weights)
-                found += [*(w.detach().clone() for w in group.weights), group.sigmas.detach().clone()]
-                found += [x.clone() for part in group._parts for x in part.vectors]
-        results.append(found)
+                tensors += [*(w.detach().clone() for w in group.weights), group.sigmas.detach().clone()]
+                tensors += [x.clone() for part in group._parts for x in part.vectors]
+        results.append(tensors)
         with torch.enable_grad():
             loss = model[0](torch.ones(1, 3, 5, 5)).sum()
         assert torch.autograd.grad(loss, group._parts[0].weight)[0].isfinite().all()
@@ -567,24 +530,24 @@ def test_the_first_vectors_are_those_of_torch(order: str) -> None:
 
 
 @needs_torch
-@pytest.mark.parametrize("saved", ORDERS)
+@pytest.mark.parametrize("form_of_file", ORDERS)
 @pytest.mark.parametrize("loaded", ORDERS)
-def test_state_dicts_go_both_ways(saved: str, loaded: str) -> None:
+def test_state_dicts_go_both_ways(form_of_file: str, loaded: str) -> None:
     """Saved by torch or by us in either form, they are loaded by us in either form, and by torch in its own."""
     theirs = critic()
     for layer in theirs.normalised():
-        THEIRS[saved](layer)
+        THEIRS[form_of_file](layer)
     # One update: with the first vectors, which are random, the norm is a sum that nearly cancels, and rounding shows.
     theirs(pictures(0))
     ours = critic()
     SpectralNormGroup(ours, modules=ours.normalised(), order=loaded)
     assert ours.load_state_dict(theirs.state_dict()).missing_keys == []
-    kept = ours.state_dict()
+    state = ours.state_dict()
     form = critic()
     for layer in form.normalised():
         THEIRS[loaded](layer)
-    assert set(kept) == set(form.state_dict())
-    form.load_state_dict(kept)
+    assert set(state) == set(form.state_dict())
+    form.load_state_dict(state)
     for model in (theirs, ours, form):
         model.eval()
     x = pictures(1)
@@ -613,9 +576,9 @@ def test_a_group_does_what_torch_does_layer_by_layer(order: str, fold: bool) -> 
         torch.testing.assert_close(b, a, **CLOSE)
         a.square().sum().backward()
         b.square().sum().backward()
-        wanted = gradients(theirs)
+        expected = gradients(theirs)
         for shape, grad in gradients(ours).items():
-            torch.testing.assert_close(grad, wanted[shape], **CLOSE)
+            torch.testing.assert_close(grad, expected[shape], **CLOSE)
         for model in (theirs, ours):
             torch.optim.SGD(model.parameters(), 0.01).step()
 
@@ -669,10 +632,10 @@ def test_a_gradient_penalty_goes_through_the_norm_twice(fold: bool) -> None:
     torch.testing.assert_close(b, a, rtol=1e-9, atol=0)
     a.backward()
     b.backward()
-    wanted = gradients(theirs)
+    expected = gradients(theirs)
     for shape, grad in gradients(ours).items():
         if grad is not None:
-            torch.testing.assert_close(grad, wanted[shape], rtol=1e-8, atol=1e-12)
+            torch.testing.assert_close(grad, expected[shape], rtol=1e-8, atol=1e-12)
 
 
 @needs_torch
@@ -686,9 +649,9 @@ def test_when_vectors_are_updated(update: str) -> None:
         before = [layer.weight_u.clone() for layer in model.normalised()]
         do()
         after = [layer.weight_u for layer in model.normalised()]
-        moved = [not torch.equal(a, b) for a, b in zip(before, after)]
-        assert len(set(moved)) == 1
-        return moved[0]
+        changes = [not torch.equal(a, b) for a, b in zip(before, after)]
+        assert len(set(changes)) == 1
+        return changes[0]
 
     def forward() -> Any:
         return model(pictures(0))
@@ -712,8 +675,8 @@ def test_when_vectors_are_updated(update: str) -> None:
             p.mul_(1.5)
     before = [layer.weight_u.clone() for layer in model.normalised()]
     forward()
-    moved = [not torch.equal(a, layer.weight_u) for a, layer in zip(before, model.normalised())]
-    assert moved == [False, False, True]
+    changes = [not torch.equal(a, layer.weight_u) for a, layer in zip(before, model.normalised())]
+    assert changes == [False, False, True]
 
 
 @needs_torch
@@ -736,18 +699,20 @@ def test_some_layers_are_updated_alone(fold: bool) -> None:
     """The others keep what they have, and gradients go through the update that each pass saw."""
     model = critic().double()
     group = SpectralNormGroup(model, modules=model.normalised(), fold=fold)
-    chosen, rest = model.normalised()[1], [0, 2]
+    layer_of_model, rest = model.normalised()[1], [0, 2]
     x = pictures(1, torch.float64)
     first = model(x).sum()
     alone = torch.autograd.grad(first, [layer.weight_orig for layer in model.normalised()], retain_graph=True)
     sigmas, values = group.sigmas.clone(), group.weights
     before = [layer.weight_u.clone() for layer in model.normalised()]
-    group.update([chosen])
-    moved = [not torch.equal(u, layer.weight_u) for u, layer in zip(before, model.normalised())]
-    assert moved == [False, True, False]
+    group.update([layer_of_model])
+    changes = [not torch.equal(u, layer.weight_u) for u, layer in zip(before, model.normalised())]
+    assert changes == [False, True, False]
     assert [bool(same) for same in group.sigmas == sigmas] == [True, False, True]
     assert all(group.weights[i] is values[i] for i in rest)
-    expected = torch.dot(chosen.weight_u, chosen.weight_orig.transpose(0, 1).flatten(1) @ chosen.weight_v)
+    expected = torch.dot(
+        layer_of_model.weight_u, layer_of_model.weight_orig.transpose(0, 1).flatten(1) @ layer_of_model.weight_v
+    )
     torch.testing.assert_close(group.sigmas[1], expected, rtol=1e-12, atol=0)
     second = model(x).sum()
     assert not torch.equal(first, second)
@@ -757,7 +722,7 @@ def test_some_layers_are_updated_alone(fold: bool) -> None:
         torch.testing.assert_close(layer.weight_orig.grad, gradient, rtol=1e-12, atol=0)
     assert not torch.equal(later[1], alone[1])
     with pytest.raises(ArgumentError, match="modules: a Linear without a norm of this group"):
-        group.update([chosen, nn.Linear(2, 2)])
+        group.update([layer_of_model, nn.Linear(2, 2)])
 
 
 @needs_torch
@@ -787,8 +752,8 @@ def test_the_norm_can_be_folded_elsewhere() -> None:
     layer = model.normalised()[0]
     outer = torch.outer(layer.weight_u, layer.weight_v).reshape(layer.weight_orig.shape)
     torch.testing.assert_close(layer.weight_orig.grad, -outer * inverse[0].detach() ** 2)
-    for made, part, part_sigma in zip(group.weights, model.normalised(), sigmas):
-        torch.testing.assert_close(made, part.weight_orig * (1 / part_sigma), rtol=1e-12, atol=0)
+    for weight, part, part_sigma in zip(group.weights, model.normalised(), sigmas):
+        torch.testing.assert_close(weight, part.weight_orig * (1 / part_sigma), rtol=1e-12, atol=0)
 
 
 @pytest.mark.networks
@@ -810,9 +775,9 @@ def test_compiled_models(order: str, update: str) -> None:
         torch.testing.assert_close(b, a, **CLOSE)
         a.square().sum().backward()
         b.square().sum().backward()
-        wanted = gradients(theirs)
+        expected = gradients(theirs)
         for shape, grad in gradients(ours).items():
-            torch.testing.assert_close(grad, wanted[shape], **CLOSE)
+            torch.testing.assert_close(grad, expected[shape], **CLOSE)
         with torch.no_grad():
             for model in (theirs, ours):
                 for p in model.parameters():
@@ -823,10 +788,6 @@ def test_compiled_models(order: str, update: str) -> None:
 #: An update has sigma as |W v|, one without an iteration as u^T W v: a few roundings of each layer apart, on scores
 #: whose terms are at most 1.
 SAME_NORMS = {"rtol": 32 * EPS["float32"], "atol": 32 * EPS["float32"]}
-
-
-def pickled(model: Any) -> Any:
-    return pickle.loads(pickle.dumps(model))  # noqa: S301  # its own
 
 
 @needs_torch
@@ -864,19 +825,6 @@ def test_models_of_other_dtypes(dtype: str) -> None:
 
 
 @needs_torch
-def test_a_norm_can_be_taken_away() -> None:
-    model = critic()
-    keys = set(model.state_dict())
-    group = SpectralNormGroup(model, modules=model.normalised())
-    y = model(pictures(0))
-    group.remove()
-    assert set(model.state_dict()) == keys
-    torch.testing.assert_close(model(pictures(0)), y, **SAME_NORMS)
-    SpectralNormGroup(model)
-    assert set(model.state_dict()) != keys
-
-
-@needs_torch
 def test_memory_is_used_again_and_never_while_it_is_needed() -> None:
     model = critic()
     group = SpectralNormGroup(model, modules=model.normalised())
@@ -884,10 +832,10 @@ def test_memory_is_used_again_and_never_while_it_is_needed() -> None:
     first = [w.data_ptr() for w in group.weights]
     group.update()
     assert [w.data_ptr() for w in group.weights] == first
-    held, values = group.weights, [w.detach().clone() for w in group.weights]
+    weights, values = group.weights, [w.detach().clone() for w in group.weights]
     group.update()
     assert not set(first) & {w.data_ptr() for w in group.weights}
-    assert all(torch.equal(a, b) for a, b in zip(held, values))
+    assert all(torch.equal(a, b) for a, b in zip(weights, values))
 
 
 def train(update: str, batch: Callable[[int], Any], wrap: Callable[[Any], Any] = lambda model: model) -> Any:
@@ -905,7 +853,7 @@ def train(update: str, batch: Callable[[int], Any], wrap: Callable[[Any], Any] =
 DDP = """
 import sys, torch, torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-from tests.test_spectral_norm import pictures, train
+from tests.ops.test_spectral_norm import pictures, train
 rank, store = int(sys.argv[1]), sys.argv[2]
 torch.set_num_threads(1)
 dist.init_process_group("gloo", init_method="file://" + store, rank=rank, world_size=2)
@@ -922,7 +870,7 @@ dist.destroy_process_group()
 @needs_torch
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     """DistributedDataParallel over gloo, with half of the batch each, gives what one process gives with all of it."""
-    root = Path(__file__).resolve().parent.parent
+    root = ROOT
     environment = {**os.environ, "PYTHONPATH": str(root), "GLOO_SOCKET_IFNAME": "lo"}
     store = str(tmp_path / "store")
     ranks = [
@@ -934,10 +882,10 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
 
     alone = {update: train(update, both) for update in ("step", "forward")}
     assert [process.wait(timeout=120) for process in ranks] == [0, 0]
-    found = torch.load(store + ".pt", weights_only=True)
+    states = torch.load(store + ".pt", weights_only=True)
     for update, state in alone.items():
         for key, value in state.items():
-            torch.testing.assert_close(found[update][key], value, rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(states[update][key], value, rtol=1e-9, atol=1e-12)
 
 
 # ---- what is refused ------------------------------------------------------------------------------------------------
@@ -979,11 +927,11 @@ def twice(first: str) -> Any:
     ],
 )
 def test_bad_layers(layer: Callable[[], Any], options: Any, error: type[Exception], message: str) -> None:
-    made = layer()
-    keys = set(made.state_dict()) if not isinstance(made, nn.LazyLinear) else None
+    made_layer = layer()
+    keys = set(made_layer.state_dict()) if not isinstance(made_layer, nn.LazyLinear) else None
     with pytest.raises(error, match=message):
-        normed(made, **options)
-    assert keys is None or set(made.state_dict()) == keys
+        normed(made_layer, **options)
+    assert keys is None or set(made_layer.state_dict()) == keys
 
 
 @needs_torch

@@ -13,7 +13,7 @@ import pytest
 
 from pyharmony import _cuda, _native, _staging, ops
 
-from .cuda_arrays import Device, Interface, LateStreams
+from ..cuda_arrays import Device, Interface, LateStreams
 
 PART = 1 << 12
 
@@ -23,7 +23,7 @@ class Counting(Device):
 
     def __init__(self, module: Any, **instead: Any) -> None:
         super().__init__(module, **instead)
-        self.count = self.most = self.made = 0
+        self.count = self.most = self.allocations = 0
         self.lock = threading.Lock()
 
     def PinnedBuffer(self, nbytes: int, device: int) -> Any:
@@ -34,7 +34,7 @@ class Counting(Device):
                 self.memory = counter._module.PinnedBuffer(nbytes, device)
                 self.pointer, self.bytes = self.memory.pointer, nbytes
                 with counter.lock:
-                    counter.count, counter.made = counter.count + 1, counter.made + 1
+                    counter.count, counter.allocations = counter.count + 1, counter.allocations + 1
                     counter.most = max(counter.most, counter.count)
 
             def __del__(self) -> None:
@@ -48,7 +48,7 @@ class Counting(Device):
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     _staging.release()
     monkeypatch.setattr(_staging, "PART", PART)
-    monkeypatch.setattr(_staging, "LEAST", PART + 1)
+    monkeypatch.setattr(_staging, "MIN_STAGED_BYTES", PART + 1)
     yield
     _staging.release()
 
@@ -81,14 +81,14 @@ def test_the_bits_are_the_same_there_and_back(use: Any, emulator_module: Any, la
     """Late streams read pinned memory when the copy is done: a buffer that is overwritten before would show."""
     module = use(LateStreams(emulator_module) if late else Counting(emulator_module))
     place, values = place_there(), random(nbytes)
-    wanted = values.copy()
+    expected = values.copy()
     there = place.take(values, "src")
     values[:] = 0  # the caller's memory is free after the call
-    assert np.array_equal(place.fetch(there), wanted)
-    again = place.put(wanted)
-    assert np.array_equal(place.fetch(again), wanted)
+    assert np.array_equal(place.fetch(there), expected)
+    again = place.put(expected)
+    assert np.array_equal(place.fetch(again), expected)
     if not late:
-        assert module.made == (2 if nbytes > PART else 0)
+        assert module.allocations == (2 if nbytes > PART else 0)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_arrays_of_any_strides(use: Any, emulator_module: Any, view: Any) -> Non
     place, image = place_there(), view(random(64 * 100 * 3).reshape(64, 100, 3))
     there = place.take(image, "src")
     assert np.array_equal(place.fetch(there), image)
-    turned = there.transpose(tuple(reversed(range(there.ndim))))
-    assert np.array_equal(place.fetch(turned), image.transpose())
+    transposed = there.transpose(tuple(reversed(range(there.ndim))))
+    assert np.array_equal(place.fetch(transposed), image.transpose())
 
 
 def test_a_call_has_the_bits_of_one_without_parts(
@@ -110,9 +110,9 @@ def test_a_call_has_the_bits_of_one_without_parts(
     src, dst = random(60 * 50 * 3).reshape(60, 50, 3), random(60 * 50 * 3, 1).reshape(60, 50, 3)
     mask = np.zeros((60, 50), np.uint8)
     mask[10:50, 10:40] = 255
-    found = ops.poisson(src, dst, mask, device="cuda", tolerance=2)
-    monkeypatch.setattr(_staging, "LEAST", 1 << 40)
-    assert np.array_equal(found, ops.poisson(src, dst, mask, device="cuda", tolerance=2))
+    result = ops.poisson(src, dst, mask, device="cuda", tolerance=2)
+    monkeypatch.setattr(_staging, "MIN_STAGED_BYTES", 1 << 40)
+    assert np.array_equal(result, ops.poisson(src, dst, mask, device="cuda", tolerance=2))
 
 
 def test_buffers_are_used_again_bounded_and_freed(use: Any, emulator_module: Any) -> None:
@@ -121,7 +121,7 @@ def test_buffers_are_used_again_bounded_and_freed(use: Any, emulator_module: Any
     for i in range(5):
         values = random(3 * PART + i, i)
         assert np.array_equal(place.fetch(place.take(values, "src")), values)
-    assert module.made == module.count == 2  # one pair, kept for the next call
+    assert module.allocations == module.count == 2  # one pair, kept for the next call
     _staging.release()
     gc.collect()
     assert module.count == 0
@@ -146,7 +146,7 @@ def test_threads_share_a_few_buffers(use: Any, emulator_module: Any) -> None:
     for thread in threads:
         thread.join()
     gc.collect()
-    assert not failures and module.most <= 2 * _staging.MOST + 2 and module.count <= 2
+    assert not failures and module.most <= 2 * _staging.MAX_BUFFER_PAIRS + 2 and module.count <= 2
 
 
 def test_a_copy_that_fails_gives_its_buffers_back(use: Any, emulator_module: Any) -> None:
@@ -159,7 +159,7 @@ def test_a_copy_that_fails_gives_its_buffers_back(use: Any, emulator_module: Any
             raise emulator_module.DeviceFailure("an illegal address")
 
         setattr(module, name, fail)
-        for _ in range(_staging.MOST + 1):  # nobody waits for buffers that were lost
+        for _ in range(_staging.MAX_BUFFER_PAIRS + 1):  # nobody waits for buffers that were lost
             with pytest.raises(_cuda.DeviceError, match="an illegal address"):
                 place.fetch(there) if name == "copy_out" else place.take(values, "src")
         delattr(module, name)
@@ -186,7 +186,7 @@ def test_in_a_capture_nothing_is_waited_for(use: Any, emulator_module: Any) -> N
     module = use(Counting(emulator_module, is_capturing=lambda stream, device: True))
     place, values = place_there(), random(4 * PART)
     there = place.take(values, "src")
-    assert module.made == 0
+    assert module.allocations == 0
     module.is_capturing = lambda stream, device: False
     assert np.array_equal(place.fetch(there), values)
 
@@ -195,7 +195,7 @@ def test_solves_that_are_read_follow_the_device(
     use: Any, emulator_module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A call that waits anyway enqueues fewer iterations, through memory that a thread has once for a device."""
-    monkeypatch.setattr(_staging, "LEAST", 1 << 30)
+    monkeypatch.setattr(_staging, "MIN_STAGED_BYTES", 1 << 30)
     module = use(Counting(emulator_module))
     rng = np.random.default_rng(2)
     src, dst = (rng.integers(0, 256, (70, 60, 3), np.uint8) for _ in range(2))
@@ -209,16 +209,16 @@ def test_solves_that_are_read_follow_the_device(
         return int(emulator_module.launch_count() - before)
 
     enqueued = launches(lambda: ops.poisson(*there))  # nobody waits, so that every iteration is there
-    assert module.made == 0
-    waited = launches(lambda: ops.poisson(src, dst, mask, device="cuda"))
-    assert waited <= enqueued - 3 * 6 and module.made == 1
+    assert module.allocations == 0
+    launches_of_solve = launches(lambda: ops.poisson(src, dst, mask, device="cuda"))
+    assert launches_of_solve <= enqueued - 3 * 6 and module.allocations == 1
     _, info = ops.poisson(*there, return_info=True)
-    assert info.iterations <= 5 and module.made == 1
+    assert info.iterations <= 5 and module.allocations == 1
     thread = threading.Thread(target=lambda: ops.poisson(src, dst, mask, device="cuda"))
     thread.start()
     thread.join()
     gc.collect()
-    assert module.made == 2 and module.count == 1
+    assert module.allocations == 2 and module.count == 1
 
     most = _staging.FLAGS
     assert _staging.flags(module, most, 0, 0) and _staging.flags(module, most + 1, 0, 0) is None

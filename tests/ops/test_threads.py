@@ -16,7 +16,7 @@ import pytest
 import pyharmony
 from pyharmony import blend, ops
 
-from .shared import FLOODS
+from ..shared import FLOODS
 
 
 def calls() -> dict[str, Callable[[], Any]]:
@@ -123,8 +123,8 @@ resource.setrlimit(resource.RLIMIT_AS, (held + (24 << 20), held + (24 << 20)))
 pyharmony.set_num_threads(64)
 assert np.array_equal(ops.poisson(src, dst, mask), expected)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.covering(1)
@@ -176,8 +176,8 @@ assert failed, "there was memory enough"
 for call, result in zip(calls, expected):
     assert np.array_equal(call(small), result)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 # AddressSanitizer's allocator may be locked when another thread is inside it as the process forks.
@@ -217,5 +217,5 @@ for _ in range(5):
     assert all(np.array_equal(a, b) for a, b in zip(call(), expected))
 stop.set()
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stderr
