@@ -19,10 +19,10 @@ from pyharmony.errors import ArgumentError, DTypeError, ShapeError, UnchangedWar
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from torch.nn import functional  # noqa: E402
+from torch.nn import functional
 
-from pyharmony import models  # noqa: E402
-from pyharmony.models import gp_gan as model  # noqa: E402
+from pyharmony.networks import models
+from pyharmony.networks.models import gp_gan as model
 
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
@@ -33,25 +33,25 @@ UNITS = {"uint8": 255, "uint16": 65535, "float16": 1, "float32": 1, "float64": 1
 def narrow(seed: int = 0, **config: Any) -> models.Model:
     """Returns a small model whose random weights are large enough for its images to differ."""
     torch.manual_seed(seed)
-    made = models.create("gp_gan", **{"width": 4, "bottleneck": 24, "critic_width": 4, "nz": 6} | config)
+    model = models.create("gp_gan", **{"width": 4, "bottleneck": 24, "critic_width": 4, "nz": 6} | config)
     with torch.no_grad():
-        for name, parameter in made.generator.named_parameters():
+        for name, parameter in model.generator.named_parameters():
             if "norm" not in name:
                 parameter *= 8
-    return made.eval()
+    return model.eval()
 
 
 def painter(colour: tuple[float, float, float], **config: Any) -> models.Model:
     """Returns a model that gives this colour whatever it sees, but for the outermost pixels."""
-    made = narrow(**config)
-    decoder = made.generator.decoder
+    model = narrow(**config)
+    decoder = model.generator.decoder
     with torch.no_grad():
         decoder.norms[-1].weight.zero_()
         decoder.norms[-1].bias.fill_(1)
         # Four taps of each of the features, which are one, meet at a pixel.
         share = torch.atanh(2 * torch.tensor(colour) - 1) / (4 * decoder.last.in_channels)
         decoder.last.weight.copy_(share[None, :, None, None].expand_as(decoder.last.weight))
-    return made
+    return model
 
 
 def case(dtype: str = "uint8", channels: int = 3, side: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -75,26 +75,26 @@ def test_the_colours_are_those_of_the_network(side: int, config: dict[str, Any])
     """A larger color_weight brings them nearer, far from the contour; at the contour they meet dst."""
     src, dst, mask = case("float32", side=side)
     middle = slice(side - 4, side + 4)
-    found = {}
+    errors = {}
     for weight in (0.1, 1.0, 1000.0):
-        made = blend.gp_gan(
+        result = blend.gp_gan(
             src, dst, mask, at=(side // 2, side // 2), generator=painter(RED, **config), color_weight=weight,
             n_iteration=2,
         )  # fmt: skip
-        found[weight] = np.abs(made[middle, middle].mean((0, 1)) - RED).max()
+        errors[weight] = np.abs(result[middle, middle].mean((0, 1)) - RED).max()
     # The network's image is RED to float32, its enlargement too; a thousandth is the share of the gradients.
-    assert found[1000.0] < 0.002
-    assert found[1000.0] <= found[1.0] <= found[0.1] + 1e-3
-    assert found[1.0] < 0.1
+    assert errors[1000.0] < 0.002
+    assert errors[1000.0] <= errors[1.0] <= errors[0.1] + 1e-3
+    assert errors[1.0] < 0.1
 
 
 def test_texture_is_that_of_src() -> None:
     src, dst, mask = case("float64")
-    made = blend.gp_gan(src, dst, mask, at=(45, 45), generator=painter(RED))
+    result = blend.gp_gan(src, dst, mask, at=(45, 45), generator=painter(RED))
     middle = slice(30, 60)
-    fine = np.diff(made[45:-45, 45:-45][middle, middle], axis=0)
-    wanted = np.diff(src[middle, middle], axis=0)
-    assert np.corrcoef(fine.ravel(), wanted.ravel())[0, 1] > 0.9
+    fine = np.diff(result[45:-45, 45:-45][middle, middle], axis=0)
+    expected = np.diff(src[middle, middle], axis=0)
+    assert np.corrcoef(fine.ravel(), expected.ravel())[0, 1] > 0.9
 
 
 def test_a_trained_network_keeps_what_it_has_learned() -> None:
@@ -115,8 +115,8 @@ def test_a_trained_network_keeps_what_it_has_learned() -> None:
         image = np.ascontiguousarray(np.broadcast_to(np.float32(colour), (100, 120, 3)))
         mask = np.zeros((100, 120), bool)
         mask[20:80, 20:100] = True
-        made = blend.gp_gan(image, image, mask, generator=learner, color_weight=10)
-        assert np.abs(made - image).max() < 0.2
+        result = blend.gp_gan(image, image, mask, generator=learner, color_weight=10)
+        assert np.abs(result - image).max() < 0.2
     assert learner.training, "the caller's network is as it was"
 
 
@@ -137,10 +137,10 @@ def test_the_network_sees_the_paste_in_its_surroundings() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_the_network_sees(monkeypatch: pytest.MonkeyPatch, channels: int) -> None:
     """It sees copy and paste, mask and all, at its size; grey as three equal channels."""
-    seen = []
+    composites = []
 
     def look(_: Any, composite: np.ndarray) -> np.ndarray:
-        seen.append(composite)
+        composites.append(composite)
         return composite
 
     monkeypatch.setattr(model, "guess", look)
@@ -149,7 +149,7 @@ def test_what_the_network_sees(monkeypatch: pytest.MonkeyPatch, channels: int) -
     mask = np.zeros((200, 200), np.uint8)
     mask[50:150, 50:150], mask[50:150, 140:150] = 255, 51
     blend.gp_gan(src, dst, mask, at=(100, 100), generator=narrow())
-    (composite,) = seen
+    (composite,) = composites
     assert composite.shape == (64, 64, 3)
     assert composite.dtype == np.float32
     np.testing.assert_allclose(composite[20:44, 20:40], 1, atol=1e-4)
@@ -174,10 +174,10 @@ def test_resampling_is_that_of_keys(axis: int) -> None:
         np.testing.assert_allclose(ones, 1, rtol=1e-6)
         centres = start + (np.arange(cells) + 0.5) * step - 0.5
         inner = (centres > 2 * max(step, 1)) & (centres < 99 - 2 * max(step, 1))
-        made = _gp_gan.resample(line, axis, start, step, cells)
-        made = made[:, 2, 1] if axis == 0 else made[2, :, 1]
+        resampled = _gp_gan.resample(line, axis, start, step, cells)
+        resampled = resampled[:, 2, 1] if axis == 0 else resampled[2, :, 1]
         # Keys' kernel reproduces ramps when it enlarges; widened, nearly.
-        np.testing.assert_allclose(made[inner], centres[inner], atol=1e-4 if step <= 1 else 0.1)
+        np.testing.assert_allclose(resampled[inner], centres[inner], atol=1e-4 if step <= 1 else 0.1)
 
 
 # Inputs and outputs
@@ -186,20 +186,20 @@ def test_resampling_is_that_of_keys(axis: int) -> None:
 @pytest.mark.parametrize("dtype", UNITS)
 def test_dtypes(dtype: str) -> None:
     """One case in five dtypes differs by their rounding, and by twice the solves' tolerances."""
-    wanted = blend.gp_gan(*case("float64"), at=(45, 45), generator=narrow())
-    made = blend.gp_gan(*case(dtype), at=(45, 45), generator=narrow())
-    assert made.dtype == np.dtype(dtype)
+    expected = blend.gp_gan(*case("float64"), at=(45, 45), generator=narrow())
+    result = blend.gp_gan(*case(dtype), at=(45, 45), generator=narrow())
+    assert result.dtype == np.dtype(dtype)
     # These are 0.25 levels of 255 in the finest level and in the one below, and half a level of rounding, in and out.
-    assert np.abs(made / UNITS[dtype] - wanted).max() < 2 / 255
+    assert np.abs(result / UNITS[dtype] - expected).max() < 2 / 255
 
 
 def test_the_background_is_kept_bit_for_bit() -> None:
     src, dst, mask = case()
     outside = np.ones((180, 180), bool)
     outside[20:110, 30:120] = mask == 0
-    made = blend.gp_gan(src, dst, mask, at=(30, 20), generator=narrow())
-    assert np.array_equal(made[outside], dst[outside])
-    assert (made[~outside] != dst[~outside]).mean() > 0.5
+    result = blend.gp_gan(src, dst, mask, at=(30, 20), generator=narrow())
+    assert np.array_equal(result[outside], dst[outside])
+    assert (result[~outside] != dst[~outside]).mean() > 0.5
     changed = blend.gp_gan(src, dst, mask, at=(30, 20), generator=narrow(), preserve_background=False)
     assert (changed[outside] != dst[outside]).mean() > 0.1
     with pytest.warns(UnchangedWarning, match="mask is zero everywhere"):
@@ -210,12 +210,12 @@ def test_alpha_of_both() -> None:
     src, dst, mask = case()
     alpha = np.random.default_rng(1).integers(1, 256, (180, 180, 1), np.uint8)  # at 0 dst is unknown
     cut = np.dstack([src, mask])
-    made = blend.gp_gan(cut, np.dstack([dst, alpha]), at=(45, 45), generator=narrow(), keep_alpha=True)
-    assert np.array_equal(made[..., 3:], alpha)
-    assert np.array_equal(made[..., :3], blend.gp_gan(cut, dst, at=(45, 45), generator=narrow()))
+    result = blend.gp_gan(cut, np.dstack([dst, alpha]), at=(45, 45), generator=narrow(), keep_alpha=True)
+    assert np.array_equal(result[..., 3:], alpha)
+    assert np.array_equal(result[..., :3], blend.gp_gan(cut, dst, at=(45, 45), generator=narrow()))
     # Colours beyond the alpha of src are never seen, not even by the network.
     cut[mask == 0] = 0
-    assert np.array_equal(made[..., :3], blend.gp_gan(cut, dst, at=(45, 45), generator=narrow()))
+    assert np.array_equal(result[..., :3], blend.gp_gan(cut, dst, at=(45, 45), generator=narrow()))
 
 
 def test_a_batch_is_its_items() -> None:
@@ -257,17 +257,17 @@ def test_one_seed_one_result(config: dict[str, Any]) -> None:
 def test_the_search_lowers_its_loss() -> None:
     generator = narrow(supervised=False).generator
     target = model.search(generator, np.full((64, 64, 3), 0.5, np.float32), n_iteration=1, seed=9).image
-    found = [model.search(generator, target, n_iteration=n, seed=1) for n in (1, 10, 100)]
-    assert found[0].first == found[1].first == found[2].first
-    assert found[0].first > found[0].loss > found[1].loss > found[2].loss
-    assert found[2].loss < 0.05 * found[2].first
-    assert [f.iterations for f in found[:2]] == [1, 10]
-    assert found[2].iterations <= 100
+    searches = [model.search(generator, target, n_iteration=n, seed=1) for n in (1, 10, 100)]
+    assert searches[0].first == searches[1].first == searches[2].first
+    assert searches[0].first > searches[0].loss > searches[1].loss > searches[2].loss
+    assert searches[2].loss < 0.05 * searches[2].first
+    assert [f.iterations for f in searches[:2]] == [1, 10]
+    assert searches[2].iterations <= 100
     again = model.search(generator, target, n_iteration=10, seed=1)
-    assert np.array_equal(again.image, found[1].image)
-    assert not np.array_equal(model.search(generator, target, n_iteration=1, seed=2).image, found[0].image)
+    assert np.array_equal(again.image, searches[1].image)
+    assert not np.array_equal(model.search(generator, target, n_iteration=1, seed=2).image, searches[0].image)
     # The loss is that of the image, but for what clipping changes.
-    assert abs(4 * np.square(found[2].image - target).mean() - found[2].loss) < 0.01
+    assert abs(4 * np.square(searches[2].image - target).mean() - searches[2].loss) < 0.01
 
 
 def test_the_search_works_where_gradients_are_off() -> None:
@@ -297,31 +297,31 @@ def test_the_network_has_its_own_dtype() -> None:
 
 def test_weights_come_from_a_model_its_generator_or_a_file(tmp_path: Path) -> None:
     net = narrow()
-    wanted = blend.gp_gan(*case(), at=(45, 45), generator=net)
+    expected = blend.gp_gan(*case(), at=(45, 45), generator=net)
     path = tmp_path / "weights.safetensors"
     models.save(net, path, part="generator")
-    for given in (net.generator, path, str(path), path.read_bytes()):
-        assert np.array_equal(blend.gp_gan(*case(), at=(45, 45), generator=given), wanted)
+    for weights in (net.generator, path, str(path), path.read_bytes()):
+        assert np.array_equal(blend.gp_gan(*case(), at=(45, 45), generator=weights), expected)
 
 
 def test_weights_that_come_with_it_are_taken_by_their_name() -> None:
-    wanted = blend.gp_gan(*case(), at=(45, 45), generator=models.load("gp-gan-small"))
-    assert np.array_equal(blend.gp_gan(*case(), at=(45, 45), generator="gp-gan-small"), wanted)
-    assert np.array_equal(blend.gp_gan(*case(), at=(45, 45)), wanted)
-    assert not np.array_equal(blend.gaussian_poisson(*case(), at=(45, 45)), wanted)
+    expected = blend.gp_gan(*case(), at=(45, 45), generator=models.load("gp-gan-small"))
+    assert np.array_equal(blend.gp_gan(*case(), at=(45, 45), generator="gp-gan-small"), expected)
+    assert np.array_equal(blend.gp_gan(*case(), at=(45, 45)), expected)
+    assert not np.array_equal(blend.gaussian_poisson(*case(), at=(45, 45)), expected)
 
 
 def test_a_model_is_no_weights() -> None:
-    for given in ("gp_gan", "gp-gan"):
+    for name in ("gp_gan", "gp-gan"):
         with pytest.raises(WeightsError, match=r"generator: .*`pyharmony train --model gp_gan --data ROOT` trains"):
-            blend.gp_gan(*case(), at=(45, 45), generator=given)
+            blend.gp_gan(*case(), at=(45, 45), generator=name)
 
 
 @pytest.mark.parametrize("options", [{}, {"preserve_background": False, "color_weight": 2.0, "smooth_sigma": 0.5}])
 def test_where_no_network_is_named_the_one_in_the_box_runs(options: dict[str, Any]) -> None:
-    made, info = blend.gp_gan(*case(), at=(45, 45), return_info=True, **options)
-    wanted, its = blend.gp_gan(*case(), at=(45, 45), generator="gp-gan-small", return_info=True, **options)
-    assert np.array_equal(made, wanted)
+    result, info = blend.gp_gan(*case(), at=(45, 45), return_info=True, **options)
+    expected, its = blend.gp_gan(*case(), at=(45, 45), generator="gp-gan-small", return_info=True, **options)
+    assert np.array_equal(result, expected)
     assert (info.method, info.max_error) == (its.method, its.max_error)
     with pytest.raises(WeightsError, match="the blending generator, expected that from noise for supervised=False"):
         blend.gp_gan(*case(), at=(45, 45), supervised=False, **options)
@@ -334,7 +334,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     models.save(other, path)
     (tmp_path / "pickle.pth").write_bytes(b"PK\x03\x04")
     noise, blending = narrow(supervised=False), narrow()
-    refused: list[tuple[dict[str, Any], type[Exception], str]] = [
+    cases: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"generator": other}, WeightsError, "generator: a realism_cnn, expected a gp_gan"),
         ({"generator": path}, WeightsError, "generator: a realism_cnn, expected a gp_gan"),
         ({"generator": tmp_path / "absent.safetensors"}, WeightsError, "there is no such file"),
@@ -352,7 +352,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         ({"generator": blending, "sigma": 2}, ArgumentError, "sigma: 2"),
         ({"generator": blending, "gradient_kernel": "x"}, ArgumentError, "gradient_kernel: 'x'"),
     ]
-    for options, kind, says in refused:
+    for options, kind, says in cases:
         with pytest.raises(kind, match=says):
             blend.gp_gan(src, dst, mask, at=(45, 45), **options)
     with pytest.raises(ShapeError, match=r"composite: shape \[32, 64, 3\], expected \[64, 64, 3\]"):
@@ -378,13 +378,13 @@ def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
         "for options in ({}, {'generator': 'a.safetensors'}):\n"
         "    try:\n        blend.gp_gan(a, a, **options)\n    except ImportError as error:\n        print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
-    for line in done.stdout.splitlines():
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
+    for line in process.stdout.splitlines():
         assert line.startswith(
             "blend.gp_gan runs a network; blend.gaussian_poisson blends without one. torch is missing"
         )
         assert ": pip install 'torch" in line
-    assert len(done.stdout.splitlines()) == 2, done.stderr
+    assert len(process.stdout.splitlines()) == 2, process.stderr
 
 
 # The command line
@@ -423,8 +423,8 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ),
     ):
         run(options)
-        wanted = blend.gp_gan(src, dst, mask, at=(45, 45), **arguments)
-        assert np.array_equal(np.asarray(Image.open("out.png")), wanted)
+        expected = blend.gp_gan(src, dst, mask, at=(45, 45), **arguments)
+        assert np.array_equal(np.asarray(Image.open("out.png")), expected)
     assert '"generator": "blending.safetensors"' in run("--generator blending.safetensors --json").stdout
     assert np.array_equal(
         np.asarray(Image.open("out.png")), blend.gp_gan(src, dst, mask, at=(45, 45), generator=narrow())
@@ -445,10 +445,10 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path / "other")
     result = CliRunner().invoke(app, ["blend", "--list", "../list.csv"])
     assert result.exit_code == 0, result.stderr
-    wanted = blend.gp_gan(
+    expected = blend.gp_gan(
         src, dst, mask, at=(45, 45), generator=tmp_path / "noise.safetensors", n_iteration=4, seed=3
     )  # fmt: skip
     for name in ("a", "b"):
-        assert np.array_equal(np.asarray(Image.open(tmp_path / f"{name}.png")), wanted)
+        assert np.array_equal(np.asarray(Image.open(tmp_path / f"{name}.png")), expected)
     own = blend.gp_gan(src, dst, mask, at=(45, 45), generator="gp-gan-small")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), own)

@@ -13,7 +13,7 @@ import pytest
 from pyharmony import _native, blend, ops
 from pyharmony.errors import ClippedWarning
 
-from .shared import CLIPS, FLOODS
+from ..shared import CLIPS, FLOODS
 
 pytestmark = [CLIPS, FLOODS]
 
@@ -61,11 +61,11 @@ def test_ops_count_what_they_store(simd: str, dtype: str, prove: bool) -> None:
         inside = np.ones_like(mask) if whole else mask
         share, near = expected(call(*floats, mask, **options), inside, RANGE[dtype])
         for flip in (1, -1):
-            turned = [a[:, ::flip] for a in (src, dst, mask)]
-            result, info = call(*turned, return_info=True, **options)
-            stored = result[:, ::flip][inside]
+            flipped = [a[:, ::flip] for a in (src, dst, mask)]
+            result, info = call(*flipped, return_info=True, **options)
+            values = result[:, ::flip][inside]
             assert share > 0.01 and abs(info.clipped - share) <= near, options
-            assert info.clipped <= ((stored == 0) | (stored == RANGE[dtype])).mean()
+            assert info.clipped <= ((values == 0) | (values == RANGE[dtype])).mean()
         assert call(*floats, mask, return_info=True, **options)[1].clipped == 0
     assert ops.poisson(dst, dst, mask, return_info=True)[1].clipped == 0
 
@@ -78,30 +78,30 @@ def test_blends_tell_and_warn_from_a_twentieth_on(name: str, dtype: str) -> None
     share, near = expected(call(src / RANGE[dtype], dst / RANGE[dtype], mask), mask, RANGE[dtype])
     for scale in (1, 4):  # a quarter of the contrast about grey clips less
         weak = [(a // scale + (RANGE[dtype] + 1) * (scale - 1) // (2 * scale)).astype(dtype) for a in (src, dst)]
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as records:
             warnings.simplefilter("always")
             _, info = call(*weak, mask, return_info=True)
         assert scale > 1 or abs(info.clipped - share) <= near + 0.01
-        told = [str(one.message) for one in said if one.category is ClippedWarning]
-        assert len(told) == (info.clipped >= 0.05)
-        assert not told or told[0].startswith(f"{info.clipped:.0%} of the values that were blended")
-        assert not told or "images of floats are not clipped" in told[0]
+        messages = [str(one.message) for one in records if one.category is ClippedWarning]
+        assert len(messages) == (info.clipped >= 0.05)
+        assert not messages or messages[0].startswith(f"{info.clipped:.0%} of the values that were blended")
+        assert not messages or "images of floats are not clipped" in messages[0]
         assert type(info.clipped) is float
     assert info.clipped < 0.05
     assert share > 0.05 or name == "laplacian"
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "told"),
+    ("name", "options", "message"),
     [
         ("poisson", {"color_weight": 1.0}, "a larger color_weight clips less, and "),
         ("gaussian_poisson", {"base": "copy-paste"}, "base='copy-paste' with a color_weight near 1 clips less, and "),
     ],
 )
-def test_what_the_warning_advises_clips_less(name: str, options: dict[str, Any], told: str) -> None:
+def test_what_the_warning_advises_clips_less(name: str, options: dict[str, Any], message: str) -> None:
     src, dst, mask = scene("uint8", (90, 110, 3))
     call = getattr(blend, name)
-    with pytest.warns(ClippedWarning, match=re.escape(told)):
+    with pytest.warns(ClippedWarning, match=re.escape(message)):
         _, before = call(src, dst, mask, return_info=True)
     assert call(src, dst, mask, return_info=True, **options)[1].clipped < before.clipped / 4
 
@@ -137,8 +137,8 @@ def test_edits_tell(dtype: str) -> None:
         (blend.detail_boost, {"gain": 3.0}),
         (blend.illumination_change, {"alpha": 3.0, "beta": 0.2}),
     ]
-    for (call, options), given in itertools.product(calls, (image, holes)):
-        result, info = call(given, mask, return_info=True, **options)
-        share, near = expected(call(given / RANGE[dtype], mask, **options)[..., :3], mask, RANGE[dtype])
+    for (call, options), pixels in itertools.product(calls, (image, holes)):
+        result, info = call(pixels, mask, return_info=True, **options)
+        share, near = expected(call(pixels / RANGE[dtype], mask, **options)[..., :3], mask, RANGE[dtype])
         assert share > 0 and abs(info.clipped - share) <= near + 0.01, call
     assert blend.inpaint(image, mask, return_info=True)[1].clipped == 0

@@ -40,7 +40,7 @@ EDITS = {
     "lut_mix": lambda i, m, **k: color.lut_mix(i, LUTS, m, rng=3, **k),
     "retouch": lambda i, m, **k: color.retouch(i, m, rng=5, **k)[0],
 }
-EVERY = {**{name: lambda i, m, f=f, **k: f(i, REFERENCE, m, **k) for name, f in TRANSFERS.items()}, **EDITS}
+ALL_FUNCTIONS = {**{name: lambda i, m, f=f, **k: f(i, REFERENCE, m, **k) for name, f in TRANSFERS.items()}, **EDITS}
 
 
 def photograph(seed, height=48, width=60, tint=(1.0, 1.0, 1.0)):
@@ -83,24 +83,24 @@ def weighted(x, w):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL_FUNCTIONS)
 def test_background_dtype_and_inputs_stay(name, dtype):
     image = as_dtype(IMAGE, dtype)
     before = image.copy()
-    found = EVERY[name](image, MASK)
-    assert isinstance(found, np.ndarray) and found.dtype == image.dtype and found.shape == image.shape
-    np.testing.assert_array_equal(found[MASK == 0], image[MASK == 0])
+    result = ALL_FUNCTIONS[name](image, MASK)
+    assert isinstance(result, np.ndarray) and result.dtype == image.dtype and result.shape == image.shape
+    np.testing.assert_array_equal(result[MASK == 0], image[MASK == 0])
     np.testing.assert_array_equal(image, before)
-    assert (found[MASK == 1] != image[MASK == 1]).any()
-    np.testing.assert_array_equal(EVERY[name](image, MASK), found)
+    assert (result[MASK == 1] != image[MASK == 1]).any()
+    np.testing.assert_array_equal(ALL_FUNCTIONS[name](image, MASK), result)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL_FUNCTIONS)
 def test_strength_mixes_with_the_image(name, dtype):
     image = as_dtype(IMAGE + (1e-12 if dtype == "float64" else 0), dtype)  # more digits than float32 has
-    np.testing.assert_array_equal(EVERY[name](image, MASK, strength=0), image)
-    full, half = as_float(EVERY[name](image, None)), as_float(EVERY[name](image, None, strength=0.5))
+    np.testing.assert_array_equal(ALL_FUNCTIONS[name](image, MASK, strength=0), image)
+    full, half = as_float(ALL_FUNCTIONS[name](image, None)), as_float(ALL_FUNCTIONS[name](image, None, strength=0.5))
     # Both results are rounded to the dtype, the full one clamped where it is of integers.
     inside = (full > 0) & (full < 1) if dtype in RANGE else np.ones(full.shape, bool)
     atol = (0.76 / RANGE[dtype] if dtype in RANGE else 0) + 8 * EPS
@@ -110,37 +110,37 @@ def test_strength_mixes_with_the_image(name, dtype):
 @pytest.mark.parametrize("name", TRANSFERS)
 def test_the_same_image_as_reference_changes_nothing(name):
     image = as_dtype(IMAGE, "uint8")
-    found = TRANSFERS[name](image, image, MASK, MASK)
+    result = TRANSFERS[name](image, image, MASK, MASK)
     # The transfers use tables of 4096 steps and their inverses, for the colours of which CIELAB is steep.
     levels = 1 if "luminance" in name else 0
-    assert np.abs(found.astype(int) - image.astype(int)).max() <= levels
+    assert np.abs(result.astype(int) - image.astype(int)).max() <= levels
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL_FUNCTIONS)
 def test_strides_and_threads_give_the_same_bits(name):
     image = as_dtype(IMAGE, "uint8")
-    expected = EVERY[name](image, MASK)
+    expected = ALL_FUNCTIONS[name](image, MASK)
     flipped = np.ascontiguousarray(image[::-1, ::-1, ::-1])[::-1, ::-1, ::-1]
     before = pyharmony.get_num_threads()
     try:
         for threads in (1, 3):
             pyharmony.set_num_threads(threads)
-            np.testing.assert_array_equal(EVERY[name](flipped, MASK), expected)
+            np.testing.assert_array_equal(ALL_FUNCTIONS[name](flipped, MASK), expected)
     finally:
         pyharmony.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL_FUNCTIONS)
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_single_pixels_and_one_colour_are_finite(name, dtype):
     grey = as_dtype(np.full((20, 30, 3), 0.5), dtype)
     one = np.zeros((20, 30), np.uint8)
     one[7, 9] = 255
     for image, mask in ((grey, None), (grey, one), (grey[:1, :1], None), (as_dtype(IMAGE[:20, :30], dtype), one)):
-        found = EVERY[name](image, mask)
-        assert np.isfinite(found).all()
+        result = ALL_FUNCTIONS[name](image, mask)
+        assert np.isfinite(result).all()
     black = np.zeros((6, 7, 3), dtype)
-    assert np.isfinite(EVERY[name](black, None)).all()
+    assert np.isfinite(ALL_FUNCTIONS[name](black, None)).all()
 
 
 @pytest.mark.parametrize("name", TRANSFERS)
@@ -153,7 +153,7 @@ def test_references_of_one_colour_are_finite(name):
     height=st.integers(1, 30),
     width=st.integers(1, 30),
     dtype=st.sampled_from(DTYPES),
-    name=st.sampled_from(sorted(EVERY)),
+    name=st.sampled_from(sorted(ALL_FUNCTIONS)),
     seed=st.integers(0, 99),
 )
 def test_any_image_and_mask(height, width, dtype, name, seed):
@@ -161,23 +161,23 @@ def test_any_image_and_mask(height, width, dtype, name, seed):
     image = as_dtype(rng.random((height, width, 3)), dtype)
     mask = np.clip(2 * rng.random((height, width)) - 0.5, 0, 1)
     mask.flat[rng.integers(mask.size)] = 1
-    found = EVERY[name](image, mask)
-    assert found.dtype == image.dtype and np.isfinite(found).all()
-    np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
+    result = ALL_FUNCTIONS[name](image, mask)
+    assert result.dtype == image.dtype and np.isfinite(result).all()
+    np.testing.assert_array_equal(result[mask == 0], image[mask == 0])
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL_FUNCTIONS)
 def test_nan_passes_outside_and_is_refused_inside(name):
     image = IMAGE.copy()
     image[0, 0] = np.nan
     assert MASK[0, 0] == 0
-    found = EVERY[name](image, MASK)
-    assert np.isnan(found[0, 0]).all() and np.isfinite(found[1:]).all()
+    result = ALL_FUNCTIONS[name](image, MASK)
+    assert np.isnan(result[0, 0]).all() and np.isfinite(result[1:]).all()
     with pytest.raises(ArgumentError, match="image: nan at pixel"):
-        EVERY[name](image, None)
+        ALL_FUNCTIONS[name](image, None)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL_FUNCTIONS)
 def test_what_is_no_image_or_mask_is_refused(name):
     for image, mask, error, message in (
         (IMAGE[..., 0], None, ShapeError, "image: shape"),
@@ -189,9 +189,9 @@ def test_what_is_no_image_or_mask_is_refused(name):
         (IMAGE, np.zeros_like(MASK), MaskError, "mask: zero everywhere"),
     ):
         with pytest.raises(error, match=message):
-            EVERY[name](image, mask)
+            ALL_FUNCTIONS[name](image, mask)
     with pytest.raises(ArgumentError, match=r"strength: 1\.5"):
-        EVERY[name](IMAGE, MASK, strength=1.5)
+        ALL_FUNCTIONS[name](IMAGE, MASK, strength=1.5)
 
 
 @pytest.mark.parametrize("name", TRANSFERS)
@@ -219,47 +219,47 @@ def test_arguments_have_the_same_names_everywhere():
 def test_reinhard_matches_mean_and_deviation_in_lalphabeta():
     """Masks are binary: where a mask is soft the result is a mix."""
     inside, theirs = MASK == 1, REFERENCE_MASK == 1
-    found = color.reinhard(IMAGE.astype(np.float64), REFERENCE, inside, theirs)
-    mean, covariance = weighted(color.rgb_to_lalphabeta(found), inside)
-    wanted_mean, wanted = weighted(color.rgb_to_lalphabeta(REFERENCE), theirs)
+    result = color.reinhard(IMAGE.astype(np.float64), REFERENCE, inside, theirs)
+    mean, covariance = weighted(color.rgb_to_lalphabeta(result), inside)
+    wanted_mean, target = weighted(color.rgb_to_lalphabeta(REFERENCE), theirs)
     # Logarithms of responses of at least 1/255 go in float32 through three matrices and an exponential.
     atol = 255 * 64 * EPS
     np.testing.assert_allclose(mean, wanted_mean, atol=atol)
-    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), np.sqrt(np.diag(wanted)), atol=2 * atol)
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), np.sqrt(np.diag(target)), atol=2 * atol)
 
 
 def test_reinhard_is_its_formula():
     inside = MASK > 0
-    found = color.reinhard(IMAGE, REFERENCE, inside)
+    result = color.reinhard(IMAGE, REFERENCE, inside)
     x, y = color.rgb_to_lalphabeta(IMAGE), color.rgb_to_lalphabeta(REFERENCE)
-    (mean, covariance), (wanted_mean, wanted) = weighted(x, inside), weighted(y, np.ones(y.shape[:2]))
-    moved = (x - mean) * np.sqrt(np.diag(wanted) / np.diag(covariance)) + wanted_mean
-    expected = np.where(inside[..., None], color.lalphabeta_to_rgb(moved), IMAGE)
-    np.testing.assert_allclose(found, expected, atol=255 * 64 * EPS)
+    (mean, covariance), (wanted_mean, covariance_of_target) = weighted(x, inside), weighted(y, np.ones(y.shape[:2]))
+    mapped = (x - mean) * np.sqrt(np.diag(covariance_of_target) / np.diag(covariance)) + wanted_mean
+    expected = np.where(inside[..., None], color.lalphabeta_to_rgb(mapped), IMAGE)
+    np.testing.assert_allclose(result, expected, atol=255 * 64 * EPS)
 
 
 @pytest.mark.parametrize("name", ["xiao_ma", "mkl"])
 def test_gaussian_transfers_match_mean_and_covariance(name):
     inside = (MASK > 0).astype(np.float32)
-    found = TRANSFERS[name](IMAGE, REFERENCE, inside, REFERENCE_MASK)
-    mean, covariance = weighted(found, inside)
-    wanted_mean, wanted = weighted(REFERENCE, REFERENCE_MASK)
+    result = TRANSFERS[name](IMAGE, REFERENCE, inside, REFERENCE_MASK)
+    mean, covariance = weighted(result, inside)
+    wanted_mean, target = weighted(REFERENCE, REFERENCE_MASK)
     np.testing.assert_allclose(mean, wanted_mean, atol=32 * EPS)
-    np.testing.assert_allclose(covariance, wanted, atol=64 * EPS)
+    np.testing.assert_allclose(covariance, target, atol=64 * EPS)
 
 
 def test_mkl_moves_least():
     """Its matrix is symmetric and positive; of two maps with the same result, Xiao and Ma's moves more."""
-    moved = {name: ((TRANSFERS[name](IMAGE, REFERENCE) - IMAGE) ** 2).mean() for name in ("mkl", "xiao_ma")}
-    assert moved["mkl"] <= moved["xiao_ma"] + 64 * EPS
+    distances = {name: ((TRANSFERS[name](IMAGE, REFERENCE) - IMAGE) ** 2).mean() for name in ("mkl", "xiao_ma")}
+    assert distances["mkl"] <= distances["xiao_ma"] + 64 * EPS
 
 
 def test_mkl_floor_holds_noise_back():
     rng = np.random.default_rng(2)
     flat = (0.5 + 0.002 * rng.standard_normal((40, 50, 3))).astype(np.float32)
-    wild, held = color.mkl(flat, REFERENCE), color.mkl(flat, REFERENCE, floor=0.03**2)
-    assert held.std(axis=(0, 1)).max() < 0.25 * wild.std(axis=(0, 1)).min()
-    np.testing.assert_allclose(held.mean((0, 1)), wild.mean((0, 1)), atol=1e-4)
+    wild, with_floor = color.mkl(flat, REFERENCE), color.mkl(flat, REFERENCE, floor=0.03**2)
+    assert with_floor.std(axis=(0, 1)).max() < 0.25 * wild.std(axis=(0, 1)).min()
+    np.testing.assert_allclose(with_floor.mean((0, 1)), wild.mean((0, 1)), atol=1e-4)
 
 
 def cdf_distance(a, wa, b, wb):
@@ -279,8 +279,8 @@ def cdf_distance(a, wa, b, wb):
 )
 def test_cumulative_histograms_match(name, space):
     inside, theirs = MASK > 0, REFERENCE_MASK == 1
-    found = TRANSFERS[name](IMAGE, REFERENCE, inside, theirs)
-    a, b = space(found.astype(np.float64))[inside], space(REFERENCE.astype(np.float64))[theirs]
+    result = TRANSFERS[name](IMAGE, REFERENCE, inside, theirs)
+    a, b = space(result.astype(np.float64))[inside], space(REFERENCE.astype(np.float64))[theirs]
     bins = 1024 if name == "match_histogram" else 256
     for c in range(3):
         # They agree at the edges of bins: between them by as much as the fullest bin of either holds.
@@ -292,9 +292,9 @@ def test_match_histogram_of_uint8_is_that_of_scikit_image():
     exposure = pytest.importorskip("skimage.exposure", reason="scikit-image is not installed")
     image, reference = as_dtype(IMAGE, "uint8"), as_dtype(REFERENCE, "uint8")
     expected = exposure.match_histograms(image, reference, channel_axis=-1)
-    found = color.match_histogram(image, reference)
+    result = color.match_histogram(image, reference)
     # It takes the upper end of each level's step, ours the middle: the mean differs by less than a level's half.
-    assert np.abs(found.astype(float) - expected).mean() < 1
+    assert np.abs(result.astype(float) - expected).mean() < 1
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
@@ -302,8 +302,8 @@ def test_match_histogram_of_uint8_is_that_of_scikit_image():
 def test_a_region_of_one_colour_is_shifted(transfer: str, dtype: str) -> None:
     reference = np.random.default_rng(3).integers(60, 200, (60, 70, 3)).astype(np.uint8)
     image = np.full((40, 50, 3), (120, 90, 60), np.uint8)
-    given = [(x / (1 if dtype == "uint8" else 255)).astype(dtype) for x in (image, reference)]
-    result = getattr(color, transfer)(*given).astype(np.float64) * (1 if dtype == "uint8" else 255)
+    images = [(x / (1 if dtype == "uint8" else 255)).astype(dtype) for x in (image, reference)]
+    result = getattr(color, transfer)(*images).astype(np.float64) * (1 if dtype == "uint8" else 255)
     assert np.ptp(result, axis=(0, 1)).max() < 1e-3
     # The mean of logarithms is below that of colours.
     assert np.abs(result[0, 0] - reference.mean((0, 1))).max() < (10 if transfer == "reinhard" else 1.5)
@@ -321,9 +321,9 @@ def test_quantile_tables_are_monotonic_and_stay_within_the_reference():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_idt_matches_marginals_in_any_direction(seed):
     inside = MASK > 0
-    found = color.idt(IMAGE, REFERENCE, inside, None, iterations=25, regrain=False, seed=seed)
+    result = color.idt(IMAGE, REFERENCE, inside, None, iterations=25, regrain=False, seed=seed)
     before = IMAGE[inside]
-    a, b = found[inside], REFERENCE.reshape(-1, 3)
+    a, b = result[inside], REFERENCE.reshape(-1, 3)
     rng = np.random.default_rng(7)
     ones = np.ones(len(a)), np.ones(len(b))
     after, start = [], []
@@ -356,8 +356,8 @@ def test_regrain_keeps_gradients_where_the_image_is_smooth():
     flat = np.full((50, 64, 3), 0.4, np.float32)
     flat[:, 32:] = 0.6
     grainy = flat + 0.1 + 0.05 * rng.standard_normal(flat.shape).astype(np.float32)
-    found = color.regrain(flat, grainy)
-    assert (found - flat).std() < 0.3 * (grainy - flat).std()
+    result = color.regrain(flat, grainy)
+    assert (result - flat).std() < 0.3 * (grainy - flat).std()
     np.testing.assert_allclose(color.regrain(IMAGE, IMAGE + np.float32(0.1)), IMAGE + 0.1, atol=1e-3)
     np.testing.assert_allclose(color.regrain(IMAGE, IMAGE), IMAGE, atol=EPS)
     with pytest.raises(ShapeError, match="recolored: shape"):
@@ -396,8 +396,8 @@ def test_the_tone_curve_is_found_again(m, d):
 
 
 def test_chroma_transport_matches_a_and_b():
-    found = color.luminance_temperature(IMAGE, REFERENCE, floor=0)
-    a, b = color.rgb_to_lab(found)[..., 1:].reshape(-1, 2), color.rgb_to_lab(REFERENCE)[..., 1:].reshape(-1, 2)
+    result = color.luminance_temperature(IMAGE, REFERENCE, floor=0)
+    a, b = color.rgb_to_lab(result)[..., 1:].reshape(-1, 2), color.rgb_to_lab(REFERENCE)[..., 1:].reshape(-1, 2)
     # Some colours leave the cube and are clamped.
     np.testing.assert_allclose(a.mean(0), b.mean(0), atol=0.5)
     np.testing.assert_allclose(np.cov(a.T), np.cov(b.T), rtol=0.15, atol=1)
@@ -405,8 +405,8 @@ def test_chroma_transport_matches_a_and_b():
 
 def test_temperature_shift_keeps_tint_and_luminance():
     colors = np.random.default_rng(10).uniform(0.35, 0.65, (30, 40, 3))
-    found = color.shift_temperature(colors, 30)
-    before, after = color.xyz_to_xyy(color.rgb_to_xyz(colors)), color.xyz_to_xyy(color.rgb_to_xyz(found))
+    result = color.shift_temperature(colors, 30)
+    before, after = color.xyz_to_xyy(color.rgb_to_xyz(colors)), color.xyz_to_xyy(color.rgb_to_xyz(result))
     np.testing.assert_allclose(after[..., 2], before[..., 2], atol=1e-6)
     mired, warmer = (spaces.uv_to_mired(spaces.xy_to_uv(x[..., :2])) for x in (before, after))
     near = (mired > 60) & (mired < 500)
@@ -418,7 +418,7 @@ def test_temperature_shift_keeps_tint_and_luminance():
     ]
     np.testing.assert_allclose(distance[1], distance[0], atol=1e-5)
     np.testing.assert_allclose(color.shift_temperature(colors, 0), colors, atol=8 * EPS)
-    np.testing.assert_allclose(color.shift_temperature(found, -30)[near], colors[near], atol=1e-4)
+    np.testing.assert_allclose(color.shift_temperature(result, -30)[near], colors[near], atol=1e-4)
 
 
 def test_temperatures_of_known_lights():
@@ -428,20 +428,20 @@ def test_temperatures_of_known_lights():
 
 
 def test_brightness_and_contrast():
-    found = color.brightness_contrast(IMAGE, brightness=0.1, contrast=0.5)
+    result = color.brightness_contrast(IMAGE, brightness=0.1, contrast=0.5)
     mean = (IMAGE @ LUMA).mean()
-    np.testing.assert_allclose(found, 1.5 * (IMAGE - mean) + mean + 0.1, atol=16 * EPS)
+    np.testing.assert_allclose(result, 1.5 * (IMAGE - mean) + mean + 0.1, atol=16 * EPS)
     assert (np.ptp(color.brightness_contrast(IMAGE, contrast=-1), axis=(0, 1)) == 0).all()
 
 
 def test_lut_mix_is_the_mix_of_what_the_tables_make():
     weights = np.array([0.2, 0.5, 0.3])
-    found = color.lut_mix(IMAGE, LUTS, weights=2 * weights)
+    result = color.lut_mix(IMAGE, LUTS, weights=2 * weights)
     expected = sum(w * color.lut_mix(IMAGE, [table], weights=[1]).astype(float) for w, table in zip(weights, LUTS))
-    np.testing.assert_allclose(found, expected, atol=16 * EPS)
-    drawn = color.lut_mix(IMAGE, LUTS, rng=1)
+    np.testing.assert_allclose(result, expected, atol=16 * EPS)
+    random_mix = color.lut_mix(IMAGE, LUTS, rng=1)
     mix = np.random.default_rng(1).dirichlet(np.ones(3))
-    np.testing.assert_array_equal(drawn, color.lut_mix(IMAGE, LUTS, weights=mix))
+    np.testing.assert_array_equal(random_mix, color.lut_mix(IMAGE, LUTS, weights=mix))
 
 
 def test_random_luts():
@@ -504,9 +504,9 @@ def test_retouch_draws():
     np.testing.assert_array_equal(result, again)
     np.testing.assert_array_equal(color.retouch(IMAGE, MASK, parameters=parameters)[0], result)
     assert color.Retouching.draw(3, amount=0) == color.Retouching(ambient=parameters.ambient)
-    drawn = [color.Retouching.draw(seed) for seed in range(200)]
-    assert all(abs(d.exposure) <= 1 and 0.6 <= d.gamma <= 1.6 and abs(d.temperature) <= 60 for d in drawn)
-    assert 0.3 < np.mean([d.haze > 0 for d in drawn]) < 0.7
+    draws = [color.Retouching.draw(seed) for seed in range(200)]
+    assert all(abs(d.exposure) <= 1 and 0.6 <= d.gamma <= 1.6 and abs(d.temperature) <= 60 for d in draws)
+    assert 0.3 < np.mean([d.haze > 0 for d in draws]) < 0.7
 
 
 @pytest.mark.parametrize(
@@ -571,11 +571,11 @@ def test_spaces_go_there_and_back(name):
 def test_spaces_are_those_of_scikit_image(name, ours):
     theirs = getattr(pytest.importorskip("skimage.color", reason="scikit-image is not installed"), name)
     colors = np.random.default_rng(12).random((10, 20, 3))
-    found, expected = ours(colors), theirs(colors)
+    result, expected = ours(colors), theirs(colors)
     if name == "rgb2ycbcr":  # of studio range
         expected = (expected - [16, 128, 128]) / [219, 224, 224] + [0, 0.5, 0.5]
     # Its matrices have six digits.
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=0.02 if name == "rgb2lab" else 1e-4)
+    np.testing.assert_allclose(result, expected, rtol=1e-3, atol=0.02 if name == "rgb2lab" else 1e-4)
 
 
 def test_white_is_white():

@@ -19,7 +19,7 @@ from pyharmony.compat import seamlessClone
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError, UnchangedWarning
 from pyharmony.reference import poisson as reference
 
-from .shared import CLIPS, FLOODS, closed
+from ..shared import CLIPS, FLOODS, closed
 
 FLAGS = {
     "NORMAL_CLONE": ("source", False),
@@ -112,9 +112,9 @@ def opencv_equation(src: Any, dst: Any, mask: Any, p: Any, flags: int) -> np.nda
     eroded = ndimage.minimum_filter(mask, 7, mode="constant", cval=255)[y : y + h, x : x + w, None] / 255.0
     v = [eroded * a + (1 - eroded) * b for a, b in zip(v, base, strict=True)]
     right = sum(np.diff(a, axis=axis, prepend=0) for axis, a in enumerate(v))
-    known = d.copy()
-    known[1:-1, 1:-1] = 0
-    right = right - ndimage.convolve(known, np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]])[..., None], mode="constant")
+    boundary = d.copy()
+    boundary[1:-1, 1:-1] = 0
+    right = right - ndimage.convolve(boundary, np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]])[..., None], mode="constant")
     cosines = [2 * np.cos(np.pi * np.arange(1, n - 1) / (n - 1)) for n in (h, w)]
     spectrum = scipy.fft.dstn(right[1:-1, 1:-1], type=1, axes=(0, 1))
     spectrum /= (cosines[0][:, None] + cosines[1] - 4)[..., None]
@@ -145,7 +145,7 @@ def random_mask(rng: np.random.Generator, height: int, width: int) -> tuple[np.n
 @pytest.mark.large
 def test_a_spike_lands_where_opencv_puts_it(cv2: ModuleType) -> None:
     rng = np.random.default_rng(0)
-    compared = refused = 0
+    compared = refusals = 0
     for _ in range(600):
         height, width = rng.integers(14, 45, 2)
         tall, broad = rng.integers(50, 90, 2)
@@ -162,13 +162,13 @@ def test_a_spike_lands_where_opencv_puts_it(cv2: ModuleType) -> None:
         try:
             theirs = cv2.seamlessClone(src, dst, mask.copy(), p, flags)
         except cv2.error:  # the box leaves dst
-            refused += 1
+            refusals += 1
             continue
         compared += 1
         x, y = corner(mask, p, flags >= 8)
         assert peak(ours) == peak(theirs) == (spike[0] + y, spike[1] + x), (mask.shape, p, flags)
     assert compared >= 250
-    assert refused >= 100
+    assert refusals >= 100
 
 
 @pytest.mark.parametrize("height", [12, 13])
@@ -289,9 +289,9 @@ def test_opencvs_example_calls(cv2: ModuleType, data_dir: Path, form: str) -> No
     8 at most: ours 0.75 of a level, theirs half a level about its mean, and half in its rounded luma.
     """
     call, flags = CALL_FORMS[form]
-    # The first form is tried on all photographs, each other one on two.
+    # The first form is tried on all photographs, each other one on one.
     at = list(CALL_FORMS).index(form)
-    for name, src, dst, mask in photographs(data_dir)[slice(None) if at == 0 else slice(at, at + 2)]:
+    for name, src, dst, mask in photographs(data_dir)[slice(None) if at == 0 else slice(at, at + 1)]:
         x, y, w, h = inner_box(mask)
         p = (int(x + w // 2), int(y + h // 2))
         ours, theirs = (call(cv2, clone, src, dst, mask, p) for clone in (seamlessClone, cv2.seamlessClone))
@@ -343,7 +343,7 @@ def columns(left: int, right: int) -> np.ndarray:
     return mask
 
 
-THROWN = {
+OPENCV_ERRORS = {
     "one row": (rows(13, 14), (40, 35)),
     "two rows": (rows(13, 15), (40, 35)),
     "two rows at the top border": (rows(0, 2), (40, 35)),
@@ -366,11 +366,11 @@ THROWN = {
     "ignore::pyharmony.errors.FloodedWarning",
     "ignore::pyharmony.errors.UnchangedWarning",
 )
-@pytest.mark.parametrize("case", THROWN)
+@pytest.mark.parametrize("case", OPENCV_ERRORS)
 @pytest.mark.parametrize("flags", [1, 2, 3])
 def test_where_opencv_throws(cv2: ModuleType, pair: Any, case: str, flags: int) -> None:
     src, dst, _ = pair
-    mask, p = THROWN[case]
+    mask, p = OPENCV_ERRORS[case]
     with pytest.raises(cv2.error):
         cv2.seamlessClone(src, dst, mask.copy(), p, flags)
     at = corner(mask, p, False)
@@ -638,7 +638,11 @@ def test_a_mistake_is_named(case: str) -> None:
 # ---- any mask, anywhere --------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore::pyharmony.errors.MaskWarning", "ignore::pyharmony.errors.UnchangedWarning")
+@pytest.mark.filterwarnings(  # of noise, which a few pixels of a mask may clip or not change
+    "ignore::pyharmony.errors.ClippedWarning",
+    "ignore::pyharmony.errors.MaskWarning",
+    "ignore::pyharmony.errors.UnchangedWarning",
+)
 @example((10, 3, 4, 5), (0, 0), "MIXED_CLONE", 0.5, 1)  # strips along rows and along columns cross
 @given(
     st.tuples(*[st.integers(1, 14)] * 4),
@@ -660,10 +664,10 @@ def test_any_mask_anywhere(sizes: tuple[int, ...], p: tuple[int, int], flag: str
         x, y = p[0] - (np.ptp(xs) + 1) // 2 - xs.min(), p[1] - (np.ptp(ys) + 1) // 2 - ys.min()
     else:
         x, y = p
-    laid = np.zeros((sizes[2] + 60, sizes[3] + 60), np.uint8)
-    laid[30 + y : 30 + y + sizes[0], 30 + x : 30 + x + sizes[1]] = mask
-    laid = laid[30 : 30 + sizes[2], 30 : 30 + sizes[3]]
-    assert np.array_equal(result[closed(laid) == 0], dst[closed(laid) == 0])
-    if not (laid > 0).all():
+    frame_mask = np.zeros((sizes[2] + 60, sizes[3] + 60), np.uint8)
+    frame_mask[30 + y : 30 + y + sizes[0], 30 + x : 30 + x + sizes[1]] = mask
+    frame_mask = frame_mask[30 : 30 + sizes[2], 30 : 30 + sizes[3]]
+    assert np.array_equal(result[closed(frame_mask) == 0], dst[closed(frame_mask) == 0])
+    if not (frame_mask > 0).all():
         expected = blends.poisson(src[..., ::-1], dst[..., ::-1], mask, at=(x, y), gradients=gradients)
         assert np.array_equal(result[..., ::-1], expected)

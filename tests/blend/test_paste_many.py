@@ -29,9 +29,8 @@ from pyharmony.errors import (
     UnchangedWarning,
 )
 
-from .shared import FLOODS, to_dtype
+from ..shared import DTYPES, FLOODS, to_dtype
 
-DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 MASKS = ("bool", *DTYPES)
 GRADIENTS = ("source", "mixed", "average", "monochrome")
 KINDS = ("none", "disk", "soft", "full", "holes", "noise", "pixel")
@@ -81,10 +80,10 @@ def laid_out(rng: np.random.Generator, array: np.ndarray | None) -> np.ndarray |
 
 
 def said(call: Any, *arguments: Any, **options: Any) -> tuple[Any, list[tuple[type, str]]]:
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as records:
         warnings.simplefilter("always")
         result = call(*arguments, **options)
-    return result, [(one.category, str(one.message)) for one in caught]
+    return result, [(one.category, str(one.message)) for one in records]
 
 
 def bits(x: np.ndarray) -> tuple[Any, ...]:
@@ -154,14 +153,14 @@ def test_one_call_has_the_bits_the_warnings_and_the_errors_of_the_general_way(
 
     def outcome(out: np.ndarray | None) -> Any:
         try:
-            result, found = said(getattr(blend, method), src, dst, mask, out=out, **options)
+            result, messages = said(getattr(blend, method), src, dst, mask, out=out, **options)
         except PyHarmonyError as error:
             return type(error), str(error)
         assert out is None or result is out
-        return bits(result), found
+        return bits(result), messages
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(region, "COARSEST", coarsest)
+        patch.setattr(region, "COARSEST_SIDE", coarsest)
         fast = outcome(None), outcome(np.zeros_like(dst))
         in_the_general_way(patch)
         assert outcome(None) == fast[0]
@@ -219,7 +218,7 @@ def items_of(rng: np.random.Generator, dst: np.ndarray, count: int) -> list[dict
 
 def one_by_one(dst: np.ndarray, items: list[dict[str, Any]]) -> tuple[np.ndarray, list[tuple[type, str]]]:
     """Returns the result of one blend after another, and the warnings with the index of their item."""
-    result, found = dst.copy(order="K"), []
+    result, messages = dst.copy(order="K"), []
     for i, item in enumerate(items):
         options = dict(item)
         src, mask, at, box = (options.pop(key, None) for key in ("src", "mask", "at", "box_xyxy"))
@@ -228,8 +227,8 @@ def one_by_one(dst: np.ndarray, items: list[dict[str, Any]]) -> tuple[np.ndarray
             src, mask = src[y0:y1, x0:x1], None if mask is None else mask[y0:y1, x0:x1]
         call = getattr(blend, options.pop("method", "poisson"))
         result, texts = said(call, src, result, mask, at=at, **options)
-        found += [(kind, f"items[{i}]: {text}") for kind, text in texts]
-    return result, found
+        messages += [(kind, f"items[{i}]: {text}") for kind, text in texts]
+    return result, messages
 
 
 @given(seed=st.integers(0, 1 << 20), count=st.integers(0, 5), dtype=st.sampled_from(DTYPES))
@@ -238,10 +237,10 @@ def test_many_have_the_bits_and_the_warnings_of_one_after_another(seed: int, cou
     dst = image(rng, 70, 80, int(rng.choice([0, 1, 3])), dtype)
     items = items_of(rng, dst, count)
     before = dst.tobytes()
-    expected, warned = one_by_one(dst, items)
-    result, found = said(blend.paste_many, dst, items)
+    expected, expected_messages = one_by_one(dst, items)
+    result, messages = said(blend.paste_many, dst, items)
     np.testing.assert_array_equal(result, expected)
-    assert found == warned
+    assert messages == expected_messages
     assert dst.tobytes() == before
     assert not np.shares_memory(result, dst)
     assert said(blend.paste_many, dst, items, out=dst)[0] is dst
@@ -265,18 +264,18 @@ def test_objects_by_poisson_gaussian_poisson_and_alpha_take_one_native_call(past
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_alpha_in_the_native_call_has_the_bits_of_alpha(dtype: str, kind: str, pasted: list[int]) -> None:
-    for seed in range(20):
+    for seed in range(8):
         rng = np.random.default_rng(seed)
         dst = image(rng, 50, 60, int(rng.choice([0, 1, 3])), dtype)
         src = image(rng, 30, 40, dst.shape[2] if dst.ndim == 3 else 0, dtype)
         mask = mask_of(rng, 30, 40, kind, str(rng.choice(MASKS)))
         at = int(rng.integers(-45, 65)), int(rng.integers(-35, 55))
         item = {"src": src, "mask": mask, "at": at, "method": "alpha"}
-        expected, warned = said(blend.alpha, src, dst, mask, at=at)
-        result, found = said(blend.paste_many, dst, [item])
+        expected, expected_messages = said(blend.alpha, src, dst, mask, at=at)
+        result, messages = said(blend.paste_many, dst, [item])
         np.testing.assert_array_equal(result, expected)
-        assert [(each, text.removeprefix("items[0]: ")) for each, text in found] == warned
-    assert sum(pasted) > 5 or kind == "pixel"
+        assert [(each, text.removeprefix("items[0]: ")) for each, text in messages] == expected_messages
+    assert sum(pasted) > 2 or kind == "pixel"
 
 
 def test_alpha_of_views_has_the_bits_of_contiguous_arrays(pasted: list[int]) -> None:
@@ -300,11 +299,11 @@ def test_alpha_of_floats_that_are_not_finite(value: float, pasted: list[int]) ->
     src, mask = np.full((8, 8, 3), 0.5, np.float32), np.zeros((8, 8), bool)
     mask[2:6, 2:6] = True
     photo = np.zeros((20, 20, 3), np.float32)
-    for where, refused in (((0, 0), False), ((3, 3), True)):
+    for where, is_refused in (((0, 0), False), ((3, 3), True)):
         broken = src.copy()
         broken[where] = value
         item = {"src": broken, "mask": mask, "at": (4, 4), "method": "alpha"}
-        if refused:
+        if is_refused:
             with pytest.raises(ArgumentError, match=r"items\[0\]: src: (nan|inf) at pixel"):
                 blend.paste_many(photo, [item])
         else:
@@ -325,23 +324,23 @@ def test_alpha_of_floats_that_are_not_finite(value: float, pasted: list[int]) ->
 )
 def test_options_that_need_more_go_the_general_way(pasted: list[int], options: dict[str, Any]) -> None:
     items = [plain_item(), plain_item(at=(20, 20), method="gaussian_poisson", **options)]
-    result, found = said(blend.paste_many, PHOTO, items)
+    result, messages = said(blend.paste_many, PHOTO, items)
     assert pasted == [1]
     with pytest.MonkeyPatch.context() as patch:
         in_the_general_way(patch)
-        expected, warned = one_by_one(PHOTO, items)
+        expected, expected_messages = one_by_one(PHOTO, items)
     np.testing.assert_array_equal(result, expected)
-    assert found == warned
+    assert messages == expected_messages
 
 
 def test_an_object_that_needs_more_does_not_end_the_call(pasted: list[int]) -> None:
     rgba = np.full((8, 8, 4), 255, np.uint8)
     items = [plain_item(), plain_item(src=rgba, at=(30, 20)), plain_item(at=(9, 9)), plain_item(method="laplacian")]
-    result, found = said(blend.paste_many, PHOTO, items)
+    result, messages = said(blend.paste_many, PHOTO, items)
     expected, _ = one_by_one(PHOTO, items)
     np.testing.assert_array_equal(result, expected)
     assert pasted == [1, 1]
-    assert found == []
+    assert messages == []
 
 
 @FLOODS
@@ -379,16 +378,16 @@ def test_an_empty_list_gives_a_copy() -> None:
 
 
 def test_warnings_name_the_item() -> None:
-    _, found = said(blend.paste_many, PHOTO, [plain_item(), plain_item(at=(200, 200))])
-    assert [kind for kind, _ in found] == [UnchangedWarning]
-    assert found[0][1].startswith("items[1]: nothing was blended: the object lies outside dst (48 x 40)")
+    _, messages = said(blend.paste_many, PHOTO, [plain_item(), plain_item(at=(200, 200))])
+    assert [kind for kind, _ in messages] == [UnchangedWarning]
+    assert messages[0][1].startswith("items[1]: nothing was blended: the object lies outside dst (48 x 40)")
     columns = np.arange(96)[None, :, None]
     sides = np.broadcast_to(np.where(columns < 48, 20, 230), (96, 96, 3)).astype(np.uint8)
     disk = np.hypot(*(np.mgrid[:96, :96] - 47.5)) < 36
     ball = np.broadcast_to(np.arange(100, 196)[:, None, None], (96, 96, 3)).astype(np.uint8)
-    _, found = said(blend.paste_many, sides, [{"src": ball, "mask": disk}])
-    assert [kind for kind, _ in found] == [FloodedWarning]
-    assert found[0][1].startswith("items[0]: the difference between src and dst varies")
+    _, messages = said(blend.paste_many, sides, [{"src": ball, "mask": disk}])
+    assert [kind for kind, _ in messages] == [FloodedWarning]
+    assert messages[0][1].startswith("items[0]: the difference between src and dst varies")
 
 
 WRONG = [
@@ -487,13 +486,13 @@ def test_suppressed_warnings_cost_no_test_of_the_result(method: str) -> None:
     mask[8:52, 9:50] = 255
     item = _paste.native_item(method, src, dst, mask, None, {})
     assert item is not None
-    shown, unseen = np.empty_like(dst), np.empty_like(dst)
-    (report,) = _paste.paste(dst, shown, [item])
+    visible, unseen = np.empty_like(dst), np.empty_like(dst)
+    (report,) = _paste.paste(dst, visible, [item])
     with quiet(PyHarmonyWarning), warnings.catch_warnings():
         warnings.simplefilter("error")
         (other,) = _paste.paste(dst, unseen, [item])
         _paste.tell(other, item, dst)
-    np.testing.assert_array_equal(shown, unseen)
+    np.testing.assert_array_equal(visible, unseen)
     assert report[1] > 0 == other[1]
     assert report[:1] == other[:1]
 

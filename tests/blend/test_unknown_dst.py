@@ -18,31 +18,14 @@ from pyharmony._images import frame, ground
 from pyharmony.cli._pictures import PAIRS, load
 from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 
-from .shared import CLIPS
-from .test_masks import said, scene
+from ..blends import BLENDS, GRADIENTS, VARIANTS
+from ..images.test_masks import said, scene
+from ..shared import CLIPS
 
-#: Every blend with the options that change what it reads of dst.
-EVERY: list[tuple[str, dict[str, Any]]] = [
-    ("alpha", {}),
-    ("alpha", {"feather": 4}),
-    ("laplacian", {}),
-    ("laplacian", {"levels": 3}),
-    *(
-        ("poisson", {"contour": c, "gradients": g})
-        for c in ("half", "full")
-        for g in ("source", "mixed", "average", "monochrome")
-    ),
-    ("poisson", {"color_weight": 0.2}),
-    ("gaussian_poisson", {}),
-    ("gaussian_poisson", {"contour": "full"}),
-    ("gaussian_poisson", {"base": "copy-paste", "color_weight": 0.01}),
-    ("gaussian_poisson", {"color_weight": 0.0}),
-    ("gaussian_poisson", {"gradient_kernel": "scharr"}),
-]
 SHAPE = (40, 48)
 Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]]
 DISC = np.hypot(Y - 19.5, X - 23.5) < 12
-SOFT = np.clip(1.3 - np.hypot(Y - 19.5, X - 23.5) / 11, 0, 1).astype(np.float32)
+SOFT_DISC = np.clip(1.3 - np.hypot(Y - 19.5, X - 23.5) / 11, 0, 1).astype(np.float32)
 #: Where dst is unknown: what the disc covers, a part of it, more than it, specks in and beside it.
 HOLES = {
     "under": DISC,
@@ -89,7 +72,7 @@ def is_short(blend_at: int, hole_at: int, dtype: str) -> bool:
     ("name", "options", "hole", "dtype"),
     [
         pytest.param(*one, hole, dtype, marks=() if is_short(i, j, dtype) else pytest.mark.full)
-        for i, one in enumerate(EVERY)
+        for i, one in enumerate(VARIANTS)
         for j, hole in enumerate(HOLES)
         for dtype in ("uint8", "uint16", "float32")
     ],
@@ -97,7 +80,7 @@ def is_short(blend_at: int, hole_at: int, dtype: str) -> bool:
 def test_the_result_does_not_depend_on_what_is_stored_where_dst_is_unknown(name, options, hole, dtype):
     src, dst = scene(dtype=dtype)
     unknown = HOLES[hole]
-    for mask in (DISC, SOFT):
+    for mask in (DISC, SOFT_DISC):
         inside = mask > 0
         expected = blended(name, src, dst, mask, dst_valid=~unknown, **options)
         assert np.isfinite(expected[inside]).all()
@@ -118,15 +101,15 @@ def test_it_does_not_depend_on_it_for_any_mask_and_hole(seed):
     levels = ndimage.gaussian_filter(rng.random((2, height, width)), (0, 2, 2))
     mask, unknown = (plane > np.quantile(plane, rng.uniform(0.1, 0.9)) for plane in levels)
     unknown[rng.integers(height), rng.integers(width)] = False
-    name, options = EVERY[rng.integers(len(EVERY))]
+    name, options = VARIANTS[rng.integers(len(VARIANTS))]
     if mask.all() or not mask.any():
         return
     expected = blended(name, src, dst, mask, dst_valid=~unknown, **options)
     other = erased(dst, unknown)[rng.integers(5)]
     result = blended(name, src, other, mask, dst_valid=~unknown, **options)
-    closed = result.view(np.uint32) != other.view(np.uint32)
+    changed_pixels = result.view(np.uint32) != other.view(np.uint32)
     np.testing.assert_array_equal(result[mask], expected[mask])
-    assert (closed.any(2) <= ndimage.binary_dilation(mask, np.ones((7, 7)))).all()  # strips apart
+    assert (changed_pixels.any(2) <= ndimage.binary_dilation(mask, np.ones((7, 7)))).all()  # strips apart
 
 
 def test_gp_gan_does_not_depend_on_it_either():
@@ -155,21 +138,21 @@ def test_under_a_hard_mask_unknown_means_all_of_the_guidance(gradients, dtype):
 
 def test_infos_are_in_levels_of_dst():
     src, dst = scene(2)
-    for name in ("poisson", "gaussian_poisson"):
+    for name in GRADIENTS:
         for valid in (None, ~DISC):
             info = blended(name, src, dst, DISC, dst_valid=valid, return_info=True)[1]
             assert 0 < info.max_error <= 0.25
             assert 0 < info.residual <= 1
 
 
-@pytest.mark.parametrize(("name", "options"), EVERY)
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
 def test_where_all_of_dst_is_known_nothing_differs_or_is_filled(name, options, monkeypatch):
     src, dst = scene(3)
-    expected = [blended(name, src, dst, mask, **options) for mask in (DISC, SOFT)]
+    expected = [blended(name, src, dst, mask, **options) for mask in (DISC, SOFT_DISC)]
     monkeypatch.setattr(ground, "fill", None)
     if (name, options) != ("gaussian_poisson", {"contour": "full"}):  # it hides what dst has under a hard mask
         monkeypatch.setattr(frame, "fill", None)
-    for mask, plain in zip((DISC, SOFT), expected, strict=True):
+    for mask, plain in zip((DISC, SOFT_DISC), expected, strict=True):
         opaque = np.dstack([dst, np.full(SHAPE, 255, np.uint8)])
         faint = np.dstack([dst, np.full(SHAPE, 1, np.uint8)])
         far = np.ones(SHAPE, bool)
@@ -189,12 +172,12 @@ def test_soft_pixels_take_the_nearest_known_colours():
     src = np.full((*SHAPE, 3), 200, np.uint8)
     dst = np.full((*SHAPE, 3), 90, np.uint8)
     dst[DISC] = 0
-    result = blended("alpha", src, dst, SOFT, dst_valid=~DISC)
-    expected = np.rint(SOFT[..., None] * 200.0 + (1 - SOFT[..., None]) * 90.0)
-    assert np.abs(result - expected)[SOFT > 0].max() <= 1
-    for name in ("laplacian", "poisson", "gaussian_poisson"):
-        result = blended(name, src, dst, SOFT, dst_valid=~DISC)
-        assert result[SOFT > 0].min() >= 89
+    result = blended("alpha", src, dst, SOFT_DISC, dst_valid=~DISC)
+    expected = np.rint(SOFT_DISC[..., None] * 200.0 + (1 - SOFT_DISC[..., None]) * 90.0)
+    assert np.abs(result - expected)[SOFT_DISC > 0].max() <= 1
+    for name in BLENDS:
+        result = blended(name, src, dst, SOFT_DISC, dst_valid=~DISC)
+        assert result[SOFT_DISC > 0].min() >= 89
 
 
 @pytest.mark.parametrize(
@@ -231,25 +214,25 @@ def clear(dst: np.ndarray, unknown: np.ndarray) -> np.ndarray:
     return np.dstack([dst, np.where(unknown, 0, 255).astype(np.uint8)])
 
 
-@pytest.mark.parametrize("name", ["alpha", "laplacian", "poisson", "gaussian_poisson"])
+@pytest.mark.parametrize("name", BLENDS)
 def test_every_kind_of_it_says_the_same(name, tmp_path):
     src, dst = scene(4)
     hole = HOLES["partly"]
     dst[hole] = 0
-    expected = blended(name, src, dst, SOFT, dst_valid=~hole)
+    expected = blended(name, src, dst, SOFT_DISC, dst_valid=~hole)
     valid = (~hole * 255).astype(np.uint8)
     Image.fromarray(valid).save(tmp_path / "valid.png")
     for one in (valid, valid.astype(bool), valid / 255, np.uint16(257) * valid, valid[..., None],
                 Image.fromarray(valid), tmp_path / "valid.png", (tmp_path / "valid.png").read_bytes()):  # fmt: skip
-        np.testing.assert_array_equal(blended(name, src, dst, SOFT, dst_valid=one), expected)
-    result = blended(name, src, clear(dst, hole), SOFT)
+        np.testing.assert_array_equal(blended(name, src, dst, SOFT_DISC, dst_valid=one), expected)
+    result = blended(name, src, clear(dst, hole), SOFT_DISC)
     np.testing.assert_array_equal(result[..., :3], expected)
-    np.testing.assert_array_equal(result[..., 3], over(SOFT, np.where(hole, 0, 255).astype(np.uint8), 255))
-    picture = blended(name, src, Image.fromarray(clear(dst, hole)), SOFT)
+    np.testing.assert_array_equal(result[..., 3], over(SOFT_DISC, np.where(hole, 0, 255).astype(np.uint8), 255))
+    picture = blended(name, src, Image.fromarray(clear(dst, hole)), SOFT_DISC)
     np.testing.assert_array_equal(np.asarray(picture), result)
     # Either of the two makes a pixel unknown.
     left = hole & (X < 24)
-    both = blended(name, src, clear(dst, left), SOFT, dst_valid=~(hole & ~left))
+    both = blended(name, src, clear(dst, left), SOFT_DISC, dst_valid=~(hole & ~left))
     np.testing.assert_array_equal(both[..., :3], expected)
 
 
@@ -262,8 +245,8 @@ def test_batches_and_lists_have_one_or_one_each():
     pairs = np.stack([src, src]), np.stack([dst, dst])
     np.testing.assert_array_equal(blended("poisson", *pairs, DISC, dst_valid=each), np.stack([plain, holed]))
     np.testing.assert_array_equal(blended("poisson", *pairs, DISC, dst_valid=~hole), np.stack([holed, holed]))
-    found = blended("poisson", src, [dst, dst], DISC, dst_valid=[None, ~hole])
-    np.testing.assert_array_equal(np.stack(found), np.stack([plain, holed]))
+    results = blended("poisson", src, [dst, dst], DISC, dst_valid=[None, ~hole])
+    np.testing.assert_array_equal(np.stack(results), np.stack([plain, holed]))
     with pytest.raises(DTypeError, match="dst_valid: a list, expected one image"):
         blend.poisson(src, dst, DISC, dst_valid=[~hole])
 
@@ -284,7 +267,7 @@ def test_both_kinds_together_have_to_leave_something_known():
     valid = np.zeros(SHAPE, bool)
     valid[:10] = True
     transparent = np.dstack([dst, np.where(valid, 0, 255).astype(np.uint8)])
-    for name in ("alpha", "laplacian", "poisson", "gaussian_poisson"):
+    for name in BLENDS:
         with pytest.raises(MaskError, match="dst_valid: zero wherever the alpha of dst is above zero"):
             getattr(blend, name)(src, transparent, DISC, dst_valid=valid)
 
@@ -312,7 +295,7 @@ def test_an_alpha_that_is_zero_everywhere_says_nothing():
     src, dst = scene(7)
     layer = clear(dst, np.ones(SHAPE, bool))
     for name in ("alpha", "poisson"):
-        np.testing.assert_array_equal(blended(name, src, layer, SOFT)[..., :3], blended(name, src, dst, SOFT))
+        np.testing.assert_array_equal(blended(name, src, layer, SOFT_DISC)[..., :3], blended(name, src, dst, SOFT_DISC))
 
 
 # ---- a dst that looks erased ---------------------------------------------------------------------------
@@ -324,8 +307,8 @@ def texture(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return scene(seed, (120, 140))
 
 
-BIG = np.hypot(*(np.mgrid[:120, :140] - np.array([60, 70])[:, None, None])) < 35
-BIG_SOFT = np.clip(1.4 - np.hypot(*(np.mgrid[:120, :140] - np.array([60, 70])[:, None, None])) / 35, 0, 1)
+LARGE_DISC = np.hypot(*(np.mgrid[:120, :140] - np.array([60, 70])[:, None, None])) < 35
+LARGE_SOFT_DISC = np.clip(1.4 - np.hypot(*(np.mgrid[:120, :140] - np.array([60, 70])[:, None, None])) / 35, 0, 1)
 
 
 @pytest.mark.parametrize("value", [0, pytest.param(128, marks=pytest.mark.full), 255])
@@ -333,25 +316,25 @@ BIG_SOFT = np.clip(1.4 - np.hypot(*(np.mgrid[:120, :140] - np.array([60, 70])[:,
 def test_an_erased_object_is_told_of_with_the_remedy(name, value):
     src, dst = texture()
     rng = np.random.default_rng(0)
-    for mask in (BIG, BIG_SOFT):
+    for mask in (LARGE_DISC, LARGE_SOFT_DISC):
         for noise in (0, 1):  # a JPEG's
             one = dst.copy()
-            one[BIG] = np.clip(value + rng.integers(-noise, noise + 1, (BIG.sum(), 3)), 0, 255)
+            one[LARGE_DISC] = np.clip(value + rng.integers(-noise, noise + 1, (LARGE_DISC.sum(), 3)), 0, 255)
             (text,) = said(lambda one=one, mask=mask: getattr(blend, name)(src, one, mask))[1]
             assert text.startswith("dst: nearly one colour, (") and SAYS in text
             assert "mark unknown pixels: alpha 0, or False in dst_valid" in text
-            assert said(lambda one=one, mask=mask: getattr(blend, name)(src, one, mask, dst_valid=~BIG))[1] == []
-            assert said(lambda one=one, mask=mask: getattr(blend, name)(src, clear(one, BIG), mask))[1] == []
+            assert said(lambda one=one, mask=mask: getattr(blend, name)(src, one, mask, dst_valid=~LARGE_DISC))[1] == []
+            assert said(lambda one=one, mask=mask: getattr(blend, name)(src, clear(one, LARGE_DISC), mask))[1] == []
 
 
 def test_what_does_not_count_is_not_told_of():
     src, dst = texture()
-    dst[BIG] = 0
-    assert said(lambda: blend.poisson(src, dst, BIG, contour="full"))[1] == []
-    assert said(lambda: blend.gaussian_poisson(src, dst, BIG, contour="full"))[1] == []
-    assert said(lambda: blend.alpha(src, dst, BIG))[1] == []
-    assert len(said(lambda: blend.alpha(src, dst, BIG_SOFT))[1]) == 1
-    assert len(said(lambda: blend.alpha(src, dst, BIG, feather=3))[1]) == 1
+    dst[LARGE_DISC] = 0
+    assert said(lambda: blend.poisson(src, dst, LARGE_DISC, contour="full"))[1] == []
+    assert said(lambda: blend.gaussian_poisson(src, dst, LARGE_DISC, contour="full"))[1] == []
+    assert said(lambda: blend.alpha(src, dst, LARGE_DISC))[1] == []
+    assert len(said(lambda: blend.alpha(src, dst, LARGE_SOFT_DISC))[1]) == 1
+    assert len(said(lambda: blend.alpha(src, dst, LARGE_DISC, feather=3))[1]) == 1
 
 
 def test_a_cut_out_with_alpha_counts_dst_along_all_of_its_contour():
@@ -360,7 +343,7 @@ def test_a_cut_out_with_alpha_counts_dst_along_all_of_its_contour():
     cut, at = np.dstack([src[..., :3], (mask > 127) * np.uint8(255)]), PAIRS[1].at
     hole = blend.placed_mask(cut, dst, at=at) > 0
     empty = np.where(hole[..., None], np.uint8(0), dst)
-    for name in ("poisson", "gaussian_poisson"):
+    for name in GRADIENTS:
         for contour in ("half", "full"):
 
             def call(ground: np.ndarray, name: str = name, contour: str = contour, **options: Any) -> Any:
@@ -391,8 +374,8 @@ def test_ordinary_photographs_are_not_told_of():
     sky = dst.copy()
     sky[:95] = 250  # the mask lies in the sky
     for one in (dst, flat, wall, sky):
-        for mask in (BIG, BIG_SOFT):
-            for name in ("alpha", "laplacian", "poisson", "gaussian_poisson"):
+        for mask in (LARGE_DISC, LARGE_SOFT_DISC):
+            for name in BLENDS:
                 assert said(lambda one=one, mask=mask, name=name: getattr(blend, name)(src, one, mask))[1] == []
     for pair in PAIRS:
         images = [load(file) for file in pair.files]
@@ -403,8 +386,8 @@ def test_ordinary_photographs_are_not_told_of():
 def test_a_clone_tells_of_it_and_takes_alpha():
     src, dst = texture(1)
     true = dst.copy()
-    dst[BIG] = 0
-    mask = (BIG * 255).astype(np.uint8)
+    dst[LARGE_DISC] = 0
+    mask = (LARGE_DISC * 255).astype(np.uint8)
     middle = (70, 60)
 
     def clone(image: np.ndarray) -> np.ndarray:
@@ -412,17 +395,17 @@ def test_a_clone_tells_of_it_and_takes_alpha():
 
     spoilt, (text,) = said(lambda: clone(dst))
     assert text.startswith("dst: nearly one colour, (0, 0, 0), ") and "alpha 0" in text
-    result, texts = said(lambda: clone(clear(dst, BIG)))
+    result, texts = said(lambda: clone(clear(dst, LARGE_DISC)))
     assert texts == []
     expected = clone(true).astype(int)
-    assert np.abs(spoilt - expected)[BIG].mean() > 4 * np.abs(result[..., :3] - expected)[BIG].mean()
+    assert np.abs(spoilt - expected)[LARGE_DISC].mean() > 4 * np.abs(result[..., :3] - expected)[LARGE_DISC].mean()
     assert (result[..., 3] == 255).all()  # what was erased is covered
 
 
 # ---- the alpha of the result -------------------------------------------------------------------------
 
 #: The alphas of dst over which an object lies, as shares.
-UNDER = {
+DST_ALPHAS = {
     "clear": np.zeros(SHAPE),
     "clear on one side": (X > 24).astype(float),
     "erased": (~HOLES["beyond"]).astype(float),
@@ -439,22 +422,22 @@ def over(mask: np.ndarray, alpha: np.ndarray, white: float) -> np.ndarray:
     return np.where(m > 0, result, alpha)
 
 
-@pytest.mark.parametrize("under", UNDER)
+@pytest.mark.parametrize("under", DST_ALPHAS)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
-@pytest.mark.parametrize("name", ["alpha", "laplacian", "poisson", "gaussian_poisson"])
+@pytest.mark.parametrize("name", BLENDS)
 def test_an_object_lies_over_the_alpha_of_dst(name: str, dtype: str, under: str) -> None:
     src, dst = scene(dtype=dtype)
     white = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
-    alpha = (UNDER[under] * white).astype(dtype)
+    alpha = (DST_ALPHAS[under] * white).astype(dtype)
     rgba = np.dstack([dst, alpha])
-    for mask in (DISC, SOFT):
+    for mask in (DISC, SOFT_DISC):
         expected = over(mask, alpha, white)
         result = blended(name, src, rgba, mask)
         np.testing.assert_allclose(result[..., 3], expected, rtol=0, atol=0 if white > 1 else 1e-6)
         np.testing.assert_array_equal(result[mask == 0], rgba[mask == 0])
-        kept = blended(name, src, rgba, mask, keep_alpha=True)
-        np.testing.assert_array_equal(kept[..., 3], alpha)
-        np.testing.assert_array_equal(kept[..., :3], result[..., :3])
+        with_alpha = blended(name, src, rgba, mask, keep_alpha=True)
+        np.testing.assert_array_equal(with_alpha[..., 3], alpha)
+        np.testing.assert_array_equal(with_alpha[..., :3], result[..., :3])
         into = rgba.copy()
         blended(name, src, into, mask, out=into)
         np.testing.assert_array_equal(into, result)
@@ -469,8 +452,8 @@ def test_an_object_lies_over_the_alpha_of_a_tensor_and_of_a_picture() -> None:
     rgba = np.dstack([dst, np.uint8(255) * (X > 24)])
     expected = blended("alpha", src, rgba, DISC)
     assert (expected[..., 3][DISC] == 255).all()
-    made = blended("alpha", *(torch.from_numpy(x).movedim(-1, 0) for x in (src, rgba)), torch.from_numpy(DISC))
-    np.testing.assert_array_equal(made.movedim(0, -1).numpy(), expected)
+    result_ = blended("alpha", *(torch.from_numpy(x).movedim(-1, 0) for x in (src, rgba)), torch.from_numpy(DISC))
+    np.testing.assert_array_equal(result_.movedim(0, -1).numpy(), expected)
     picture = blended("alpha", Image.fromarray(src), Image.fromarray(rgba), Image.fromarray(np.uint8(255) * DISC))
     np.testing.assert_array_equal(np.asarray(picture), expected)
     opposite = blended_as(compat.seamlessClone, src, rgba, DISC, (24, 20), compat.NORMAL_CLONE_WIDE)
@@ -481,12 +464,12 @@ def test_an_object_lies_over_the_alpha_of_a_tensor_and_of_a_picture() -> None:
 def test_a_subject_lies_over_the_alpha_of_the_background(dtype: str) -> None:
     white = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
     _, dst = scene(dtype=dtype)
-    rgba = np.dstack([dst, (UNDER["clear on one side"] * white).astype(dtype)])
-    subject = np.dstack([dst[::-1], (SOFT * white).astype(dtype)])
+    rgba = np.dstack([dst, (DST_ALPHAS["clear on one side"] * white).astype(dtype)])
+    subject = np.dstack([dst[::-1], (SOFT_DISC * white).astype(dtype)])
     options = {"at": (0, 0), "scale": 1, "angle": 0, "harmonize": None, "shadow": False, "people": []}
     result = blended_as(pyharmony.compose, subject, rgba, **options)
-    assert (result[..., 3][DISC & (SOFT == 1)] == white).all()
-    np.testing.assert_array_equal(result[..., 3][SOFT == 0], rgba[..., 3][SOFT == 0])
-    kept = blended_as(pyharmony.compose, subject, rgba, keep_alpha=True, **options)
-    np.testing.assert_array_equal(kept[..., 3], rgba[..., 3])
-    np.testing.assert_array_equal(kept[..., :3], result[..., :3])
+    assert (result[..., 3][DISC & (SOFT_DISC == 1)] == white).all()
+    np.testing.assert_array_equal(result[..., 3][SOFT_DISC == 0], rgba[..., 3][SOFT_DISC == 0])
+    with_alpha = blended_as(pyharmony.compose, subject, rgba, keep_alpha=True, **options)
+    np.testing.assert_array_equal(with_alpha[..., 3], rgba[..., 3])
+    np.testing.assert_array_equal(with_alpha[..., :3], result[..., :3])

@@ -19,8 +19,11 @@ from pyharmony import errors
 from pyharmony import io as files
 from pyharmony.io import _metadata, _tiff
 from tests.foreign import confined
+from tests.image_files import chunk, png
 
 pytestmark = pytest.mark.chains
+
+BLACK = np.zeros((8, 8, 3), np.uint8)
 
 #: The seconds of CPU time, and the MB that memory may grow by at most.
 READ = """
@@ -47,9 +50,9 @@ def cost(tmp_path: Path, data: bytes, suffix: str, *more: Any) -> tuple[str, flo
     path.write_bytes(data)
     small = tmp_path / f"small{suffix}"
     Image.new("RGB", (8, 8)).save(small)
-    said, figures = confined(READ, small, path, *more, seconds=60).splitlines()[-2:]
+    outcome, figures = confined(READ, small, path, *more, seconds=60).splitlines()[-2:]
     seconds, megabytes = map(float, figures.split())
-    return said, seconds, megabytes
+    return outcome, seconds, megabytes
 
 
 def directory(entries: list[tuple[int, int, int, bytes]], at: int, following: int = 0) -> bytes:
@@ -76,33 +79,22 @@ def overlapping(fields: int = 400, size: int = 1_000_000) -> bytes:
     return head + directory(entries, main) + directory(many, exif) + bytes(size)
 
 
-def png(*chunks: bytes) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(stream, "PNG")
-    data = stream.getvalue()
-    return data[:33] + b"".join(chunks) + data[33:]
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 # Fields of EXIF on the same bytes
 
 
 @pytest.mark.parametrize("fields", [400, 4000])
 def test_fields_of_a_tiff_that_overlap_are_not_multiplied(tmp_path: Path, fields: int) -> None:
     """If they were, 1 MB of them would take 1.6 GB, and 2 MB 8.8 GB."""
-    said, seconds, megabytes = cost(tmp_path, overlapping(fields), ".tif")
-    assert said == "Picture True"
+    outcome, seconds, megabytes = cost(tmp_path, overlapping(fields), ".tif")
+    assert outcome == "Picture True"
     assert seconds < 2 and megabytes < 100
 
 
 def test_fields_of_exif_that_overlap_are_not_written(tmp_path: Path) -> None:
     """Written out, 1 MB of them would become a file of 300 MB."""
     out = tmp_path / "out.tif"
-    said, seconds, megabytes = cost(tmp_path, png(chunk(b"eXIf", overlapping())), ".png", out)
-    assert said == "Picture False" and seconds < 2 and megabytes < 100
+    outcome, seconds, megabytes = cost(tmp_path, png(BLACK, chunk(b"eXIf", overlapping())), ".png", out)
+    assert outcome == "Picture False" and seconds < 2 and megabytes < 100
     assert out.stat().st_size < 2000
 
 
@@ -112,8 +104,8 @@ def test_a_gps_directory_of_overlapping_fields_is_not_wiped_again_and_again(tmp_
     fields = [(1 + i, 7, size, struct.pack("<I", gps + 2 + 12 * 4000 + 4)) for i in range(4000)]
     exif = b"II*\0" + struct.pack("<I", 8) + directory([(0x8825, 4, 1, struct.pack("<I", gps))], 8)
     exif += directory(fields, gps) + bytes(size)
-    said, seconds, megabytes = cost(tmp_path, png(chunk(b"eXIf", exif)), ".png")
-    assert said == "Picture True" and seconds < 3 and megabytes < 200
+    outcome, seconds, megabytes = cost(tmp_path, png(BLACK, chunk(b"eXIf", exif)), ".png")
+    assert outcome == "Picture True" and seconds < 3 and megabytes < 200
 
 
 def test_sound_exif_of_any_size_is_kept(tmp_path: Path) -> None:
@@ -127,19 +119,19 @@ def test_sound_exif_of_any_size_is_kept(tmp_path: Path) -> None:
     for name in ("b.tif", "c.tif"):
         files.write(picture, tmp_path / name)
         picture = files.read(tmp_path / name)
-        found = Image.Exif()
-        found.load(picture.exif)
-        assert found[0x010F] == "Example"
-        assert found.get_ifd(0x8769)[0x9000] == bytes(range(256)) * 4000
-        assert len(found.get_ifd(0x8769)[0x9286]) == 1_000_008
+        tags = Image.Exif()
+        tags.load(picture.exif)
+        assert tags[0x010F] == "Example"
+        assert tags.get_ifd(0x8769)[0x9000] == bytes(range(256)) * 4000
+        assert len(tags.get_ifd(0x8769)[0x9286]) == 1_000_008
 
 
 def test_an_orientation_that_is_no_number_is_that_of_the_exif_alone() -> None:
     for value in (float("nan"), float("inf"), -1e30):
         body = b"II*\0" + struct.pack("<I", 8) + directory([(0x0112, 11, 1, struct.pack("<f", value))], 8)
-        found, orientation = _metadata.clean_exif(body, "x", False)
-        assert found is None and orientation == 1
-        picture = files.read(png(chunk(b"eXIf", body)))
+        clean, orientation = _metadata.clean_exif(body, "x", False)
+        assert clean is None and orientation == 1
+        picture = files.read(png(BLACK, chunk(b"eXIf", body)))
         assert picture.pixels.shape == (8, 8, 3)
 
 
@@ -151,15 +143,15 @@ def test_repeated_chunks_are_inflated_once(tmp_path: Path) -> None:
     bomb = zlib.compress(bytes(1 << 25), 9)
     text = b"XML:com.adobe.xmp\0\1\0\0\0" + bomb
     profiles = [chunk(b"iCCP", b"x\0\0" + bomb)] * 60 + [chunk(b"iTXt", text)] * 60
-    said, seconds, megabytes = cost(tmp_path, png(*profiles), ".png")
-    assert said.startswith("Picture") and seconds < 2 and megabytes < 200
+    outcome, seconds, megabytes = cost(tmp_path, png(BLACK, *profiles), ".png")
+    assert outcome.startswith("Picture") and seconds < 2 and megabytes < 200
 
 
 def test_of_two_chunks_the_first_is_meant() -> None:
     first, second = (b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>%d</x:xmpmeta>" % i for i in (1, 2))
     head = b"XML:com.adobe.xmp\0\0\0\0\0"
     comment = chunk(b"iTXt", b"Comment\0\0\0\0\0text")
-    picture = files.read(png(comment, chunk(b"iTXt", head + first), chunk(b"iTXt", head + second)))
+    picture = files.read(png(BLACK, comment, chunk(b"iTXt", head + first), chunk(b"iTXt", head + second)))
     assert picture.xmp == first
 
 
@@ -170,7 +162,7 @@ def test_many_elements_of_xmp_take_time_by_their_length(tmp_path: Path) -> None:
     """100,000 names must not take 3.3 s, nor 16 MB of them 18 s."""
     names = b"".join(b"<exif:GPS%d></exif:GPS%d>" % (i, i) for i in range(500_000))
     packet = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + names[: (1 << 24) - 200]
-    data = png(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(packet)))
+    data = png(BLACK, chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(packet)))
     _, seconds, _ = cost(tmp_path, data, ".png")
     assert seconds < 5
 
@@ -219,8 +211,8 @@ def test_many_scans_of_a_large_picture_are_refused(tmp_path: Path) -> None:
     """Reading 2,000 of them on 41 million pixels would take 8 s."""
     data = progressive(6400, 6400, 2000)
     assert len(data) < 1_500_000
-    said, seconds, _ = cost(tmp_path, data, ".jpg")
-    assert said.startswith("DecodeError") and "more than 100 scans" in said and seconds < 2
+    outcome, seconds, _ = cost(tmp_path, data, ".jpg")
+    assert outcome.startswith("DecodeError") and "more than 100 scans" in outcome and seconds < 2
 
 
 def test_scans_behind_a_comment_are_counted(tmp_path: Path) -> None:
@@ -261,8 +253,8 @@ def test_tiles_of_a_pixel_are_not_read_one_by_one(tmp_path: Path, bits: int) -> 
     ]  # fmt: skip
     head = b"II*\0" + struct.pack("<I", 8) + directory(entries, 8)
     data = head + np.full(side * side, 8, "<u4").tobytes() + np.full(side * side, bits // 8, "<u4").tobytes()
-    said, seconds, _ = cost(tmp_path, data, ".tif")
-    assert said.startswith("DecodeError") and "490000 strips or tiles of 1 x 1 pixels" in said and seconds < 2
+    outcome, seconds, _ = cost(tmp_path, data, ".tif")
+    assert outcome.startswith("DecodeError") and "490000 strips or tiles of 1 x 1 pixels" in outcome and seconds < 2
 
 
 def test_small_tiles_and_strips_of_sound_files_are_read(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image, ImageCms
 
 from pyharmony.errors import PyHarmonyError
-from pyharmony.io import Picture, _jpeg, read, write
+from pyharmony.io import Picture, _jpeg, read
 from pyharmony.io.files import read_square
 
-from .fuzz.mutate import mutated
+from ..fuzz.mutate import mutated
+from ..image_files import by_pillow, encoded
 
 pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
 
@@ -27,16 +28,12 @@ def photo(height: int, width: int) -> np.ndarray:
     return pixels
 
 
-def encoded(image: Any, **options: Any) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", **options)
-    return stream.getvalue()
+def jpeg(image: Any, **options: Any) -> bytes:
+    return by_pillow(image, "JPEG", **options)
 
 
 def written(picture: Picture, quality: int = 95) -> bytes:
-    stream = io.BytesIO()
-    write(picture, stream, format="jpeg", quality=quality)
-    return stream.getvalue()
+    return encoded(picture, "jpeg", quality=quality)
 
 
 def outcome(data: bytes) -> Any:
@@ -76,9 +73,9 @@ def test_pixels_are_those_of_pillow(size: tuple[int, int], subsampling: str, dec
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for options in ({"quality": 30}, {"quality": 98, "restart_marker_blocks": 2, "dpi": (72, 72)}, {"optimize": True}):
         if subsampling == "grey":
-            data = encoded(image.convert("L"), **options)
+            data = jpeg(image.convert("L"), **options)
         else:
-            data = encoded(image, subsampling=subsampling, icc_profile=profile, comment=b"\xff\xd9", **options)
+            data = jpeg(image, subsampling=subsampling, icc_profile=profile, comment=b"\xff\xd9", **options)
         assert decodes(data)
         assert decodes(data + b"more")
 
@@ -87,13 +84,13 @@ def test_other_files_are_left_to_pillow(decodes: Any) -> None:
     image = Image.fromarray(photo(40, 56))
     exif = Image.Exif()
     exif[0x0112] = 6
-    data = encoded(image, quality=90)
+    data = jpeg(image, quality=90)
     size, tables = data.index(b"\xff\xc0") + 5, data.index(b"\xff\xc4") + 5
     wide = data[:size] + b"\0\x08\xff\xff" + data[size + 4 :]
     bogus = data[:tables] + b"\2" + data[tables + 1 :]
     for name, other in {
-        "progressive": encoded(image, progressive=True), "CMYK": encoded(image.convert("CMYK")),
-        "rotated": encoded(image, exif=exif.tobytes()), "truncated": data[:-500], "without its end": data[:-2],
+        "progressive": jpeg(image, progressive=True), "CMYK": jpeg(image.convert("CMYK")),
+        "rotated": jpeg(image, exif=exif.tobytes()), "truncated": data[:-500], "without its end": data[:-2],
         "a second scan": data[:-2] + data[data.index(b"\xff\xda") :], "no scan": data[: data.index(b"\xff\xda")],
         "a fill byte": data.replace(b"\xff\xda", b"\xff\xff\xda"), "too wide": wide, "bogus codes": bogus,
     }.items():  # fmt: skip
@@ -102,7 +99,7 @@ def test_other_files_are_left_to_pillow(decodes: Any) -> None:
 
 def test_damaged_files_end_as_with_pillow(decodes: Any) -> None:
     image = Image.fromarray(photo(40, 56))
-    seeds = [encoded(image, quality=90), encoded(image, restart_marker_blocks=2), encoded(image.convert("L"))]
+    seeds = [jpeg(image, quality=90), jpeg(image, restart_marker_blocks=2), jpeg(image.convert("L"))]
     rng = np.random.default_rng(0)
     count = sum(decodes(mutated(seeds[number % 3], seeds, rng)) for number in range(600))
     assert 100 < count < 500
@@ -148,7 +145,7 @@ def test_a_large_jpeg_is_read_as_a_square(orientation: int) -> None:
     """The square is that of the whole image, whose sides are multiples of nothing, and not shifted at its ends."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(gratings(521, 777), quality=95, exif=exif.tobytes())
+    data = jpeg(gratings(521, 777), quality=95, exif=exif.tobytes())
     whole = read(data)
     for side in (32, 64, 128, 256):
         picture, size = read_square(data, "image", side)
@@ -168,11 +165,11 @@ def test_other_files_are_read_whole_where_a_square_is_wanted() -> None:
     picture, size = read_square(stream.getvalue(), "image", 32)
     assert size is None and picture.pixels.shape == (521, 777, 3)
     assert read_square(picture, "image", 32) == (picture, None)
-    data = encoded(image)
+    data = jpeg(image)
     for damaged in (data[: len(data) // 2], data[:300]):
         with pytest.raises(PyHarmonyError):
             read_square(damaged, "image", 32)
-    grey, size = read_square(encoded(image.convert("L")), "image", 32)
+    grey, size = read_square(jpeg(image.convert("L")), "image", 32)
     assert size == (777, 521) and grey.pixels.shape == (32, 32, 1)
-    cmyk, size = read_square(encoded(image.convert("CMYK")), "image", 32)
+    cmyk, size = read_square(jpeg(image.convert("CMYK")), "image", 32)
     assert size == (777, 521) and cmyk.pixels.shape == (32, 32, 3)

@@ -16,8 +16,8 @@ from PIL import Image
 
 from pyharmony import _install, errors
 from pyharmony.io import read
-from tests import tiffs
 from tests.foreign import confined
+from tests.images import tiffs
 
 imagecodecs = pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
 tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed")
@@ -147,8 +147,8 @@ def rgb_of(ycbcr: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("h", "v"), [(1, 1), (2, 1), (2, 2), (4, 1), (4, 2), (4, 4), (1, 2)])
 def test_subsampled_colour(h: int, v: int) -> None:
     for height, width in ((32, 48), (23, 37)):
-        data, kept = tiffs.subsampled(codes(8, 3, height, width), h, v, rows=8)
-        assert np.abs(read(data).pixels - rgb_of(kept)).max() <= 1
+        data, expected = tiffs.subsampled(codes(8, 3, height, width), h, v, rows=8)
+        assert np.abs(read(data).pixels - rgb_of(expected)).max() <= 1
 
 
 def test_planar_subsampled_colour() -> None:
@@ -194,17 +194,17 @@ def test_deep_cmyk_and_lab_are_read_at_8_bit() -> None:
             deep = tiffs.encode(part.astype(np.uint16) * 256 + 9, 16, photometric, planar=planar)
             np.testing.assert_array_equal(read(deep).pixels, expected)
     # ICC's Lab has its middle at 128.
-    moved = pixels[..., :3] ^ np.array([0, 128, 128], np.uint8)
-    np.testing.assert_array_equal(read(tiffs.encode(moved, 8, 9)).pixels, expected)
+    ab_offset = pixels[..., :3] ^ np.array([0, 128, 128], np.uint8)
+    np.testing.assert_array_equal(read(tiffs.encode(ab_offset, 8, 9)).pixels, expected)
 
 
 def test_more_channels_than_alpha_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
     values = codes(16, 6)
     with caplog.at_level("WARNING", "pyharmony"):
         for planar in (False, True):
-            for extra, kept in (([0, 0, 0], 3), ([2, 0, 0], 4)):
+            for extra, channels in (([0, 0, 0], 3), ([2, 0, 0], 4)):
                 data = tiffs.encode(values, 16, 2, extra=extra, planar=planar)
-                np.testing.assert_array_equal(read(data).pixels, values[..., :kept])
+                np.testing.assert_array_equal(read(data).pixels, values[..., :channels])
     assert "3 more channels than colours and alpha" in caplog.text
 
 
@@ -238,21 +238,6 @@ def test_deep_jpeg() -> None:
         read(tiffs.encode(values, 12, 1, compression=7, compress=lambda _: large))
 
 
-def test_files_of_tifffile_agree_with_it() -> None:
-    rgb = codes(16)
-    for options in (
-        {"compression": "lzw", "planarconfig": "separate", "predictor": True},
-        {"compression": "lzw", "tile": (16, 16), "byteorder": ">"},
-        {"compression": "zstd", "rowsperstrip": 4},
-        {"compression": "packbits", "bigtiff": True},
-        {"compression": "lzma", "extrasamples": [], "predictor": True},
-    ):
-        stream = io.BytesIO()
-        stored = rgb.transpose(2, 0, 1) if "planarconfig" in options else rgb
-        tifffile.imwrite(stream, stored, photometric="rgb", **options)
-        np.testing.assert_array_equal(read(stream.getvalue()).pixels, rgb)
-
-
 # Errors
 
 
@@ -261,10 +246,10 @@ def test_without_imagecodecs_the_reason_and_the_remedy_are_named(monkeypatch: py
     for name, words in (("LZW", "LZW"), ("PackBits", "PackBits"), ("Zstandard", "Zstandard")):
         method, compress = COMPRESSIONS[name]
         data = tiffs.encode(codes(16), 16, 2, compression=method, compress=compress)
-        with pytest.raises(errors.DecodeError) as said:
+        with pytest.raises(errors.DecodeError) as error:
             read(data, "dst")
-        assert f"has 16-bit unsigned values compressed by {words}, which imagecodecs decodes: " in str(said.value)
-        assert _install.hint("io") in str(said.value)
+        assert f"has 16-bit unsigned values compressed by {words}, which imagecodecs decodes: " in str(error.value)
+        assert _install.hint("io") in str(error.value)
     # What needs nothing is read as before, and so is 8-bit LZW, by Pillow.
     for bits in (8, 12, 16, 32):
         assert read(tiffs.encode(codes(bits), bits, 2, compression=8)).pixels.shape == (23, 37, 3)
@@ -332,8 +317,8 @@ def test_unpacking_takes_memory_by_the_picture(tmp_path: Path) -> None:
     fields: tiffs.Fields = {256: (4, [5000]), 257: (4, [5000]), 258: (3, [12]), 259: (3, [1]), 262: (3, [1]),
                             278: (4, [5000])}  # fmt: skip
     path.write_bytes(tiffs.tiff(fields, [strip]))
-    said, figures = confined(COST, path, seconds=60).splitlines()
-    assert said.startswith("Picture(5000x5000, 1 channels, uint16")
+    line, figures = confined(COST, path, seconds=60).splitlines()
+    assert line.startswith("Picture(5000x5000, 1 channels, uint16")
     assert float(figures.split()[1]) < 450
 
 

@@ -30,10 +30,9 @@ from pyharmony.errors import ArgumentError, DTypeError, MaskError, ShapeError
 from pyharmony.io import Picture
 from pyharmony.placement._place import _subject_of
 
-from .shared import dotted, nodes_of
+from ..shared import ROOT, dotted, nodes_of
 from .test_io import matrix_profile
 
-ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pyharmony"
 
 
@@ -57,9 +56,9 @@ def test_every_kind_of_an_image_has_the_same_levels(tmp_path: Path) -> None:
         Picture(levels),
     ]
     for image in kinds:
-        found = image_levels(image)
-        assert found.dtype == np.uint8 and found.flags.c_contiguous
-        np.testing.assert_array_equal(found, levels)
+        levels_of_image = image_levels(image)
+        assert levels_of_image.dtype == np.uint8 and levels_of_image.flags.c_contiguous
+        np.testing.assert_array_equal(levels_of_image, levels)
     grey = levels[..., 1]
     for image in (grey, grey[..., None], Picture(grey[..., None])):
         np.testing.assert_array_equal(image_levels(image), np.repeat(grey[..., None], 3, 2))
@@ -72,9 +71,9 @@ def test_every_kind_of_a_mask_has_the_same_levels(tmp_path: Path) -> None:
     coloured = Picture(np.repeat(deep[..., None], 3, 2))
     with_alpha = Picture(np.dstack([picture(), levels]))
     for mask in (levels, deep, levels / 255, str(tmp_path / "mask.png"), coloured, with_alpha):
-        found = mask_levels(mask, 6, 9)
-        assert found.dtype == np.uint8 and not np.may_share_memory(found, levels)
-        np.testing.assert_array_equal(found, levels)
+        levels_of_mask = mask_levels(mask, 6, 9)
+        assert levels_of_mask.dtype == np.uint8 and not np.may_share_memory(levels_of_mask, levels)
+        np.testing.assert_array_equal(levels_of_mask, levels)
     np.testing.assert_array_equal(mask_levels(levels > 99, 6, 9), np.where(levels > 99, 255, 0))
 
 
@@ -131,11 +130,14 @@ def test_floats_are_rounded_and_clipped_once(values: list[float]) -> None:
     assert rounded(floats, np.float32) is floats
 
 
-ROOMS = ("composition", "harmonization", "matching", "merging", "placement", "segmentation", "shadows", "upscaling")
+ROOMS = (
+    "composition", "edits", "harmonization", "matching", "merging", "placement", "segmentation", "shadows", "upscaling",
+)  # fmt: skip
 #: Functions and methods that open a file or decode an image.
 OPENERS = ("open", "imread", "imdecode", "read", "read_reduced")
 #: Where a room opens something by itself, and why.
-OPENED = {
+OPENING_FILES = {
+    "composition/_compose.py": "a photo at the size that its decisions need, and whole where it is drawn",
     "composition/_recipe.py": "masks inside a recipe, whose size is known before they are decoded",
     "composition/_weights.py": "the checksum of a file's bytes",
     "segmentation/_methods.py": "a file of weights",
@@ -150,9 +152,9 @@ CONVERTED = {
 #: Where a whole number is checked outside of _checks.py, and why.
 CHECKED = {
     "_native.py": "it lies below",
-    "data/_dataset.py": "a number beyond the last sample is an IndexError, by which loops end",
+    "learn/data/_dataset.py": "a number beyond the last sample is an IndexError, by which loops end",
     "io/_openraster.py": "a text in a file, refused as the file's",
-    "models/checks.py": "settings of networks, which come from files, with one error for all",
+    "networks/models/checks.py": "settings of networks, which come from files, with one error for all",
 }
 
 
@@ -171,10 +173,10 @@ def is_opener(node: ast.Call) -> bool:
 
 
 def test_rooms_open_images_by_the_door() -> None:
-    found = {
+    places = {
         (file, ast.unparse(node.func)) for file, node in nodes(*ROOMS) if isinstance(node, ast.Call) and is_opener(node)
     }
-    assert {file for file, _ in found} == OPENED.keys(), found
+    assert {file for file, _ in places} == OPENING_FILES.keys(), places
 
 
 def is_to_levels(node: ast.AST) -> bool:
@@ -191,21 +193,21 @@ def is_to_levels(node: ast.AST) -> bool:
 
 
 def test_levels_are_made_in_one_place() -> None:
-    found = {
+    places = {
         (file, ast.unparse(node)) for file, node in nodes(".") if is_to_levels(node) and file != "_images/levels.py"
     }
-    assert {file for file, _ in found} == CONVERTED.keys(), found
+    assert {file for file, _ in places} == CONVERTED.keys(), places
 
 
 def test_the_weights_of_luma_stand_in_one_place() -> None:
-    found = {file for file, node in nodes(".") if isinstance(node, ast.Constant) and node.value == 0.587}
-    assert found == {"reference/luma.py"}
+    files = {file for file, node in nodes(".") if isinstance(node, ast.Constant) and node.value == 0.587}
+    assert files == {"reference/luma.py"}
 
 
 def test_whole_numbers_are_checked_in_one_place() -> None:
-    told = re.compile(r"expected (None or )?an? (integer|whole number)")
-    found = {file for file, node in nodes(".") if isinstance(node, ast.JoinedStr) and told.search(ast.unparse(node))}
-    assert found == CHECKED.keys()
+    pattern = re.compile(r"expected (None or )?an? (integer|whole number)")
+    files = {file for file, node in nodes(".") if isinstance(node, ast.JoinedStr) and pattern.search(ast.unparse(node))}
+    assert files == CHECKED.keys()
 
 
 @pytest.mark.parametrize(

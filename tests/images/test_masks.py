@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, features
 
 import pyharmony
-from pyharmony import blend, compat, metrics, ops
+from pyharmony import blend, compat, ops
 from pyharmony._images import frame, limit
 from pyharmony._images.region import bounding_box
 from pyharmony.blend import _edits as edits
@@ -20,14 +20,17 @@ from pyharmony.blend import _laplacian as laplacian
 from pyharmony.errors import MaskError, MaskWarning, PyHarmonyWarning
 from pyharmony.io import Picture, read
 from pyharmony.io.masks import mask_of
+from pyharmony.learn import metrics
+
+from ..blends import VARIANTS
 
 
 def said(call: Callable[[], Any]) -> tuple[Any, list[str]]:
     """Returns what a call returns, and the texts of its warnings of `MaskWarning`."""
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as records:
         warnings.simplefilter("always")
         result = call()
-    return result, [str(one.message) for one in caught if issubclass(one.category, MaskWarning)]
+    return result, [str(one.message) for one in records if issubclass(one.category, MaskWarning)]
 
 
 def scene(seed: int = 0, shape: tuple[int, int] = (40, 48), dtype: str = "uint8") -> tuple[np.ndarray, np.ndarray]:
@@ -186,18 +189,9 @@ def test_the_alpha_of_a_lossy_file(kind):
 
 # ---- soft masks bound what changes -------------------------------------------------------------------
 
-#: Every blend with the options that change what it solves.
-EVERY: list[tuple[str, dict[str, Any]]] = [
-    ("alpha", {}),
-    ("alpha", {"feather": 3}),
-    ("laplacian", {}),
-    ("laplacian", {"levels": 4}),
-    ("poisson", {}),
-    ("poisson", {"contour": "full", "gradients": "mixed"}),
-    ("poisson", {"gradients": "average", "color_weight": 0.1}),
-    ("gaussian_poisson", {}),
-    ("gaussian_poisson", {"base": "copy-paste", "color_weight": 0.3}),
-    ("gaussian_poisson", {"gradient_kernel": "sobel"}),
+#: Every blend and edit with the options that change what it solves.
+ALL_CALLS: list[tuple[str, dict[str, Any]]] = [
+    *VARIANTS,
     ("texture_flattening", {"low": 30, "high": 60}),
     ("illumination_change", {}),
     ("detail_boost", {"gain": 4}),
@@ -235,18 +229,17 @@ def excess(result: np.ndarray, dst: np.ndarray, mask: np.ndarray) -> float:
     return float(beyond[share < 1 if dst.dtype.kind == "f" else share >= 0].max())
 
 
-@pytest.mark.parametrize(("name", "options"), EVERY)
+@pytest.mark.parametrize(("name", "options"), ALL_CALLS)
 @pytest.mark.parametrize("dtype", WHITE)
 def test_a_mask_of_k_of_255_changes_dst_by_at_most_k_of_255(name, options, dtype):
-    for seed in range(4):
+    for seed, kind in enumerate((*WHITE, "uint8")):
         src, dst = scene(seed, dtype=dtype)
-        for kind in WHITE:
-            mask = soft_mask(seed, src.shape[:2], kind)
-            result = blended(name, src, dst, mask, **options)
-            assert (result != dst).any()
-            assert excess(result, dst, mask) <= (1e-6 if dtype == "float32" else 0)
-            into = dst.copy()
-            np.testing.assert_array_equal(blended(name, src, into, mask, out=into, **options), result)
+        mask = soft_mask(seed, src.shape[:2], kind)
+        result = blended(name, src, dst, mask, **options)
+        assert (result != dst).any()
+        assert excess(result, dst, mask) <= (1e-6 if dtype == "float32" else 0)
+        into = dst.copy()
+        np.testing.assert_array_equal(blended(name, src, into, mask, out=into, **options), result)
 
 
 @pytest.mark.parametrize("name", ["laplacian", "poisson", "gaussian_poisson"])
@@ -270,9 +263,9 @@ def test_a_black_that_is_1_of_255_leaves_the_photograph(name):
 def test_a_source_that_its_scale_makes_smaller_than_a_pixel_is_told_of():
     src, dst = scene(3, (80, 96))
     says = "^scale: 0.0001 reduces src to 0.0096 x 0.008 pixels, which is almost invisible; use a larger scale$"
-    with pytest.warns(PyHarmonyWarning, match=says) as caught:
+    with pytest.warns(PyHarmonyWarning, match=says) as records:
         blend.alpha(src, dst, np.full((80, 96), 255, np.uint8), at=(20, 20), scale=1e-4)
-    assert len(caught) == 1
+    assert len(records) == 1
 
 
 def test_the_least_mask_above_zero_leaves_dst():
@@ -325,7 +318,7 @@ def test_floats_beyond_white_have_the_range_of_what_is_there(name):
     assert np.abs(result - dst).max() > 5
 
 
-@pytest.mark.parametrize(("name", "options"), EVERY)
+@pytest.mark.parametrize(("name", "options"), ALL_CALLS)
 def test_a_hard_mask_bounds_nothing(name, options, monkeypatch):
     """A hard mask takes no pass over the images, and a mask near 1 no other result than before."""
     src, dst = scene(4)
@@ -386,10 +379,10 @@ def test_a_mask_is_read_once_unless_a_part_of_it_counts(monkeypatch):
     inside = mask[..., None] > 0
     assert np.array_equal(blend.alpha(src, dst, mask), np.where(inside, src, dst))
     assert shapes == [(40, 50)]
-    moved = blend.alpha(src, dst, mask, at=(-20, 3))
+    result = blend.alpha(src, dst, mask, at=(-20, 3))
     expected = dst.copy()
     expected[3:, :30] = np.where(inside[:-3, 20:], src[:-3, 20:], dst[3:, :30])
-    assert np.array_equal(moved, expected)
+    assert np.array_equal(result, expected)
     assert shapes == [(40, 50), (40, 50), (37, 30)]
     # Each item of a batch has its own.
     shapes.clear()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from pyharmony._images import kinds
 from pyharmony._images.planes import closed, connected_parts, gaussian, grown, opened, shrunk
 from pyharmony._images.region import Region, bounding_box
 from pyharmony._images.sizes import block_means, fitted, resized
 
-from .shared import dotted, nodes_of
+from ..shared import ROOT, dotted, nodes_of
 
-PACKAGE = Path(__file__).resolve().parent.parent / "pyharmony"
+PACKAGE = ROOT / "pyharmony"
 #: Rooms of torch work on tensors, and definitions stand on NumPy alone.
-APART = ("models", "losses", "nn", "reference")
+EXCLUDED_ROOMS = ("models", "losses", "nn", "reference")
 
 regions = arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12))
 
@@ -30,7 +30,7 @@ def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
     """Yields each function of the package with the path of its file, without the rooms apart."""
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
-        if not name.startswith(APART):
+        if not name.startswith(EXCLUDED_ROOMS):
             for node in nodes_of(path):
                 if isinstance(node, ast.FunctionDef):
                     yield name, node
@@ -44,15 +44,19 @@ def test_the_box_of_a_mask_is_found_by_one_function() -> None:
         for call in ast.walk(function):
             if isinstance(call, ast.Call) and dotted(call.func) == "np.flatnonzero":
                 (inner,) = call.args
-                if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr in _FILLED:
+                if (
+                    isinstance(inner, ast.Call)
+                    and isinstance(inner.func, ast.Attribute)
+                    and inner.func.attr in _REDUCTIONS
+                ):
                     axis = [*inner.args, *(keyword.value for keyword in inner.keywords)]
                     axes.setdefault(ast.unparse(inner.func.value), set()).update(map(ast.unparse, axis))
-        if any(found >= {"0", "1"} or "axis" in found for found in axes.values()):
+        if any(flags >= {"0", "1"} or "axis" in flags for flags in axes.values()):
             others.append(f"{path}: {function.name}")
     assert others == []
 
 
-_FILLED = ("any", "max")
+_REDUCTIONS = ("any", "max")
 
 
 @given(regions)
@@ -73,7 +77,7 @@ def test_a_box_as_pillow_has_it_and_as_a_rectangle() -> None:
 
 
 #: The file with the one function of each name.
-ONCE = {
+HELPER_FILES = {
     "grown": "_images/planes.py", "shrunk": "_images/planes.py", "connected_parts": "_images/planes.py",
     "gaussian": "_images/planes.py",
     "fitted": "_images/sizes.py", "resized": "_images/sizes.py", "block_means": "_images/sizes.py",
@@ -81,9 +85,9 @@ ONCE = {
 }  # fmt: skip
 #: Functions of these names that do something else: a blur of tensors; a margin around a `Region`; resizing as networks
 #: are trained, a plane to the nearest pixels; a cell of a contact sheet; means in the order of the network's sums.
-ELSE = {
-    "_images/edge_colours.py: _grown", "training/_batches.py: resized", "cli/_contact.py: fitted",
-    "harmonization/_colorgrid.py: _block_means", "training/steps/_degraded.py: gaussian",
+OTHER_FUNCTIONS = {
+    "_images/edge_colours.py: _grown", "learn/training/_batches.py: resized", "cli/_contact.py: fitted",
+    "harmonization/_colorgrid.py: _block_means", "learn/training/steps/_degraded.py: gaussian",
 }  # fmt: skip
 
 
@@ -91,9 +95,9 @@ def test_each_tool_has_one_function() -> None:
     others = [
         f"{path}: {function.name}"
         for path, function in functions()
-        if ONCE.get(function.name.lstrip("_"), path) != path
+        if HELPER_FILES.get(function.name.lstrip("_"), path) != path
     ]
-    assert set(others) <= ELSE
+    assert set(others) <= OTHER_FUNCTIONS
 
 
 @given(regions, st.integers(0, 5), st.booleans())
@@ -217,3 +221,9 @@ def test_only_these_axes_are_blurred() -> None:
     values = np.random.default_rng(0).random((3, 20, 18, 2)).astype(np.float32)
     expected = np.stack([[gaussian(x[..., c], 1.5) for c in range(2)] for x in values])
     np.testing.assert_allclose(np.moveaxis(gaussian(values, 1.5, (1, 2)), 3, 1), expected, rtol=0, atol=1e-6)
+
+
+def test_a_mask_is_hard_above_one_half() -> None:
+    for dtype, half in (("float32", 0.5), ("float16", 0.5), ("uint8", 127)):
+        values = np.array([[half, half + (1 if dtype == "uint8" else 0.25)]], dtype)
+        assert kinds.hard_mask(values, "mask", 1, 2).tolist() == [[False, True]]

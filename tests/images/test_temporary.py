@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import pyharmony
-from pyharmony import _temporary, data
+from pyharmony import _temporary
 from pyharmony.cli._app import app
+from pyharmony.learn import data
 
 OTHER_HOST = "0" * 8
 
@@ -34,24 +34,24 @@ def parts(folder: Path) -> list[str]:
 def killed(code: str, *arguments: object) -> None:
     """Runs code in a process that ends itself by SIGKILL; DIE in it is the call that does so."""
     die = "os.kill(os.getpid(), signal.SIGKILL)"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", "import os, signal, sys\n" + code.replace("DIE", die), *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert process.returncode == -signal.SIGKILL, process.stderr
 
 
 def ran(code: str, *arguments: object) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 # Files
@@ -79,11 +79,11 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, error: BaseException) ->
             unfinished.write_text("new")
             raise error
 
-    with pytest.raises(type(error)) as caught:
+    with pytest.raises(type(error)) as info:
         fails()
     assert target.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
     if isinstance(error, OSError):
-        assert caught.value.filename == str(target), "the error names what was meant"
+        assert info.value.filename == str(target), "the error names what was meant"
 
 
 #: The functions that write, into `folder`, with their names there.
@@ -108,7 +108,7 @@ writers = {
 """
 WITH_TORCH = """
 from pyharmony import models
-from pyharmony.training import _checkpoint, _log
+from pyharmony.learn.training import _checkpoint, _log
 
 model = models.create("style_encoder", width=2, code=2)
 
@@ -147,8 +147,8 @@ for name, write in writers.items():
 
 
 def test_what_a_kill_left_goes_with_the_next_run(tmp_path: Path) -> None:
-    found = ran(WRITERS + KILLED_AND_AGAIN, tmp_path).splitlines()
-    assert found == [f"{name} True 1 0 1" for name in ("picture", "csv", "markdown", "shards", "tar", "triples")]
+    lines = ran(WRITERS + KILLED_AND_AGAIN, tmp_path).splitlines()
+    assert lines == [f"{name} True 1 0 1" for name in ("picture", "csv", "markdown", "shards", "tar", "triples")]
 
 
 def test_what_a_killed_training_left_goes_with_the_next_run(tmp_path: Path) -> None:
@@ -167,8 +167,8 @@ left = len(unfinished(folder))
 with _checkpoint.locked(folder.parent):
     print("run", left, os.listdir(folder))
 """
-    found = ran(WRITERS + WITH_TORCH + KILLED_AND_AGAIN + then, tmp_path).splitlines()
-    assert found == [*(f"{name} True 1 0 1" for name in ("model", "log", "checkpoint")), "run 1 []"]
+    lines = ran(WRITERS + WITH_TORCH + KILLED_AND_AGAIN + then, tmp_path).splitlines()
+    assert lines == [*(f"{name} True 1 0 1" for name in ("model", "log", "checkpoint")), "run 1 []"]
 
 
 @contextmanager
@@ -197,8 +197,8 @@ def test_what_a_living_run_writes_stays(tmp_path: Path, kind: str) -> None:
         before = parts(tmp_path)
         _temporary.sweep(tmp_path)
         assert parts(tmp_path) == before and len(before) == 1
-    written = tmp_path / "x"
-    assert (written / "a" if kind == "folder" else written).read_text() == "whole"
+    path = tmp_path / "x"
+    assert (path / "a" if kind == "folder" else path).read_text() == "whole"
 
 
 def test_only_what_is_ours_is_removed(tmp_path: Path) -> None:
@@ -310,8 +310,8 @@ def test_the_old_set_survives_a_kill(tmp_path: Path, by: str, step: str) -> None
 
 def test_a_checkpoint_of_the_same_step_is_replaced(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import models
-    from pyharmony.training import _checkpoint
+    from pyharmony.learn.training import _checkpoint
+    from pyharmony.networks import models
 
     model = models.create("style_encoder", width=2, code=2)
     for count in (1, 2):
@@ -332,16 +332,16 @@ def test_a_full_disk_is_the_outputs_failure(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(data._files, "sync", full)
     for form in ("raw", "tar"):
         arguments = ["data", "shard", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--form", form, "--size", "8"]
-        done = CliRunner().invoke(app, arguments)
-        assert done.exit_code == 1
-        assert f"{tmp_path / 'out'}: cannot be written: no space left on device" in done.output
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 1
+        assert f"{tmp_path / 'out'}: cannot be written: no space left on device" in result.output
         assert os.listdir(tmp_path) == ["in"]
 
 
 def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
     from pyharmony import errors
-    from pyharmony.training._checkpoint import locked
+    from pyharmony.learn.training._checkpoint import locked
 
     precious = tmp_path / "precious"
     precious.write_text("x")
@@ -354,16 +354,3 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     os.link(precious, run / ".lock")
     with locked(run):
         assert precious.read_text() == "x"
-
-
-def test_pictures_are_written_as_before(tmp_path: Path) -> None:
-    """They are so where nothing may be replaced, and through a link whose file keeps its mode."""
-    pixels = np.zeros((4, 4, 3), np.uint8)
-    pyharmony.save(pixels, tmp_path / "a.png", overwrite=False)
-    with pytest.raises(FileExistsError):
-        pyharmony.save(pixels, tmp_path / "a.png", overwrite=False)
-    os.chmod(tmp_path / "a.png", 0o640)
-    (tmp_path / "link.png").symlink_to("a.png")
-    pyharmony.save(pixels + 1, tmp_path / "link.png")
-    assert (tmp_path / "link.png").is_symlink() and (tmp_path / "a.png").stat().st_mode & 0o777 == 0o640
-    assert sorted(os.listdir(tmp_path)) == ["a.png", "link.png"]

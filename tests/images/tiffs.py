@@ -117,7 +117,7 @@ def subsampled(ycbcr: np.ndarray, h: int, v: int, rows: int, **more: Any) -> tup
     """Returns a file of YCbCr [H, W, 3] whose colour is stored at a part of the size, and the pixels that it stores."""
     height, width, _ = ycbcr.shape
     assert rows % v == 0
-    segments, kept = [], np.empty_like(ycbcr)
+    segments, expected = [], np.empty_like(ycbcr)
     for top in range(0, height, rows):
         part = ycbcr[top : top + rows]
         full = np.pad(part, ((0, -len(part) % v), (0, -width % h), (0, 0)), mode="edge")
@@ -125,10 +125,10 @@ def subsampled(ycbcr: np.ndarray, h: int, v: int, rows: int, **more: Any) -> tup
         luma = full[..., 0].reshape(down, v, across, h).transpose(0, 2, 1, 3).reshape(down, across, v * h)
         chroma = full[::v, ::h, 1:]
         segments.append(np.concatenate((luma, chroma), 2).tobytes())
-        kept[top : top + rows, :, 0] = part[..., 0]
-        kept[top : top + rows, :, 1:] = np.repeat(np.repeat(chroma, v, 0), h, 1)[: len(part), :width]
+        expected[top : top + rows, :, 0] = part[..., 0]
+        expected[top : top + rows, :, 1:] = np.repeat(np.repeat(chroma, v, 0), h, 1)[: len(part), :width]
     fields: Fields = {
         256: (4, [width]), 257: (4, [height]), 258: (3, [8] * 3), 259: (3, [1]), 262: (3, [6]), 277: (3, [3]),
         278: (4, [rows]), 284: (3, [1]), 530: (3, [h, v]),
     }  # fmt: skip
-    return tiff({**fields, **more}, segments), kept
+    return tiff({**fields, **more}, segments), expected
