@@ -14,7 +14,7 @@ from pyharmony.harmonization import ColorMap, _caps, _guards, harmonize_frames
 from pyharmony.harmonization._maps import IDENTITY, followed_by, table_of
 from pyharmony.harmonization._scene import Scene
 
-from .shared import GUARDED
+from ..shared import GUARDED
 
 LUMA = np.array([0.299, 0.587, 0.114])
 FACE = (160, 132, 120)
@@ -48,13 +48,13 @@ def old() -> np.ndarray:
 def test_an_object_in_a_photograph_without_colour_has_none(method: Any, old: np.ndarray) -> None:
     image, mask = pasted(old)
     image[23, 40:90] = (60, 90, 190)  # a rim of the object beside a tight mask
-    made, info = ph.harmonize(image, mask, method=method, return_info=True)
-    assert chroma(made[mask > 0]) < chroma(image[mask > 0]) / 5
-    assert (made[mask == 0] == image[mask == 0]).all() and not info.map.is_identity and info.change > 5
+    result, info = ph.harmonize(image, mask, method=method, return_info=True)
+    assert chroma(result[mask > 0]) < chroma(image[mask > 0]) / 5
+    assert (result[mask == 0] == image[mask == 0]).all() and not info.map.is_identity and info.change > 5
     half = ph.harmonize(image, mask, method=method, strength=0.5)
-    assert chroma(made[mask > 0]) < chroma(half[mask > 0]) < chroma(image[mask > 0])
+    assert chroma(result[mask > 0]) < chroma(half[mask > 0]) < chroma(image[mask > 0])
     (frame,) = harmonize_frames([image], [mask], method=method)
-    assert (frame == made).all()
+    assert (frame == result).all()
     with pytest.warns(ConfidenceWarning, match="the estimate has low confidence: the change is larger than light"):
         as_found = ph.harmonize(image, mask, method="mkl", strength=0.01, guard=False)
     assert chroma(as_found[mask > 0]) > 0.8 * chroma(image[mask > 0])
@@ -65,8 +65,8 @@ def test_plain_and_coloured_backgrounds_take_no_colour_away(old: np.ndarray) -> 
     slope = np.broadcast_to(np.linspace(120, 240, 128), (96, 128))
     for background in (np.full((96, 128), 255), np.zeros((96, 128)), slope):
         image, mask = pasted(background)
-        made = ph.harmonize(image, mask)
-        assert chroma(made[mask > 0]) > chroma(image[mask > 0]) / 2
+        result = ph.harmonize(image, mask)
+        assert chroma(result[mask > 0]) > chroma(image[mask > 0]) / 2
     image, mask = pasted(old)
     scene = Scene(image.astype(np.float32) / 255, mask.astype(np.float32) / 255)
     assert not _caps.without_colour(IDENTITY, scene).is_identity
@@ -89,17 +89,17 @@ def test_skin_gets_no_neon(table: bool, old: np.ndarray) -> None:
 
     def saturated(times: float, lift: float = 0.0) -> ColorMap:
         matrix = times * np.eye(3) + (1 - times) * np.tile(LUMA, (3, 1))
-        made = ColorMap(affine=np.concatenate([matrix, np.full((3, 1), lift)], 1))
-        return table_of(lambda x: x @ matrix.T + lift) if table else made
+        color_map = ColorMap(affine=np.concatenate([matrix, np.full((3, 1), lift)], 1))
+        return table_of(lambda x: x @ matrix.T + lift) if table else color_map
 
-    def after(found: ColorMap) -> np.ndarray:
-        return found.apply(scene.image)[mask > 0].clip(0, 1) * 255
+    def after(color_map: ColorMap) -> np.ndarray:
+        return color_map.apply(scene.image)[mask > 0].clip(0, 1) * 255
 
     own = chroma(before)
     assert own < 25
     for times in (1.0, 1.3):
-        found = saturated(times)
-        assert _caps.with_calm_skin(found, scene) is found
+        color_map = saturated(times)
+        assert _caps.with_calm_skin(color_map, scene) is color_map
     neon = saturated(3.0, 0.05)
     calm = _caps.with_calm_skin(neon, scene)
     assert chroma(after(neon)) > 2 * own
@@ -110,8 +110,8 @@ def test_skin_gets_no_neon(table: bool, old: np.ndarray) -> None:
     vivid = Scene(orange.astype(np.float32) / 255, scene.mask)
     own = chroma(vivid.image[mask > 0] * 255)
     assert own > 38
-    held = _caps.with_calm_skin(saturated(1.2), vivid)
-    assert chroma(held.apply(vivid.image)[mask > 0].clip(0, 1) * 255) == pytest.approx(own, rel=0.01)
+    vivid_map = _caps.with_calm_skin(saturated(1.2), vivid)
+    assert chroma(vivid_map.apply(vivid.image)[mask > 0].clip(0, 1) * 255) == pytest.approx(own, rel=0.01)
     blue, _ = pasted(old)
     assert _caps.with_calm_skin(neon, Scene(blue.astype(np.float32) / 255, scene.mask)) is neon
 
@@ -126,9 +126,9 @@ def test_as_much_is_made_as_light_explains(old: np.ndarray) -> None:
     part = _guards.explained_part
     assert part(1.0, scene, changed(0.1)) == 1 and part(1.3, scene, changed(0.1)) == 1.3
     for by, most in ((0.4, 0.2), (-0.3, (90 / 255 + 0.02) / 2)):
-        found = part(1.0, scene, changed(by))
-        assert found * abs(by) == pytest.approx(most, rel=0.02)
-        assert _guards.change_confidence(scene, changed(found * by))[0] == 1
+        share = part(1.0, scene, changed(by))
+        assert share * abs(by) == pytest.approx(most, rel=0.02)
+        assert _guards.change_confidence(scene, changed(share * by))[0] == 1
     assert part(0.2, scene, changed(0.4)) == 0.2
 
 
@@ -136,17 +136,17 @@ def test_a_network_that_asks_for_more_than_light_explains_gets_less(
     old: np.ndarray, one_torch_thread: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import models
+    from pyharmony.networks import models
 
     model = models.create("dovenet_lite", width=4).eval()
     monkeypatch.setattr(type(model), "forward", lambda self, composite, mask: composite + 0.3)
     image, mask = pasted(old, (90, 90, 90))
     image[mask == 0, 0] //= 2  # a photograph in colour
     with pytest.warns(ConfidenceWarning, match="the guard reduced the change"):
-        made, info = ph.harmonize(image, mask, method=model, return_info=True)
+        result, info = ph.harmonize(image, mask, method=model, return_info=True)
     assert info.reason == "the change is larger than light explains" and 0.25 < info.confidence < 1
     assert info.change == pytest.approx(0.2 * 255, abs=1) and info.asked == pytest.approx(0.3 * 255, abs=1)
-    assert np.abs(made[mask > 0].astype(float) - image[mask > 0]).mean() == pytest.approx(0.2 * 255, abs=1)
+    assert np.abs(result[mask > 0].astype(float) - image[mask > 0]).mean() == pytest.approx(0.2 * 255, abs=1)
     whole = ph.harmonize(image, mask, method=model, guard=False)
     assert np.abs(whole[mask > 0].astype(float) - image[mask > 0]).mean() == pytest.approx(0.3 * 255, abs=1)
 
@@ -160,6 +160,6 @@ def test_a_map_is_followed_by_a_matrix() -> None:
         random.normal(0, 0.02, (3, 3, 5)),
         random.normal(0, 0.02, (2, 2, 3, 3, 4)),
     )
-    for found in (IDENTITY, parts, ColorMap(curves=parts.curves), table_of(lambda x: x**2)):
-        expected = found.apply(image).astype(np.float64) @ matrix.T
-        assert np.allclose(followed_by(found, matrix).apply(image), expected, atol=2e-6)
+    for color_map in (IDENTITY, parts, ColorMap(curves=parts.curves), table_of(lambda x: x**2)):
+        expected = color_map.apply(image).astype(np.float64) @ matrix.T
+        assert np.allclose(followed_by(color_map, matrix).apply(image), expected, atol=2e-6)

@@ -52,12 +52,12 @@ def test_the_box_of_an_object_with_a_quarter_at_each_side(box: tuple[int, int, i
 
 def test_the_closer_look_is_the_scene_of_that_part() -> None:
     image, mask = scenery((512, 1024), (128, 256, 256, 512))
-    seen = seen_at(image, mask)
+    scene = seen_at(image, mask)
     holes = np.zeros(mask.shape, bool)
     holes[:, 540:560] = True
     part = np.s_[96:288, 192:576]
     for h in (None, holes):
-        close = _judged.with_close(seen, image, mask, h).close
+        close = _judged.with_close(scene, image, mask, h).close
         assert close is not None and close.close is None
         expected = scene_of(image[part], mask[part], None if h is None else h[part], (256, 256))
         assert (close.image == expected.image).all() and (close.mask == expected.mask).all()
@@ -65,21 +65,21 @@ def test_the_closer_look_is_the_scene_of_that_part() -> None:
     # Nothing but the object is near it: a strip across the image at its edge has all of its background on one side.
     image, mask = scenery((512, 512), (0, 500, 0, 512))
     assert _judged.with_close(seen_at(image, mask), image, mask, None).close is None
-    hard = _judged.hardened(Scene(seen.image, seen.mask * 0.7, Scene(seen.image, seen.mask * 0.6)))
-    assert hard.close is not None and (hard.close.mask == seen.mask).all()
+    hard = _judged.hardened(Scene(scene.image, scene.mask * 0.7, Scene(scene.image, scene.mask * 0.6)))
+    assert hard.close is not None and (hard.close.mask == scene.mask).all()
 
 
 def test_both_looks_count_alike(network: _colorgrid.Network) -> None:
     image, mask = scenery((512, 1024), (128, 256, 256, 512))
     whole = seen_at(image, mask)
-    seen = _judged.hardened(_judged.with_close(whole, image, mask, None))
-    assert seen.close is not None
-    maps, weights = network.answers(seen, Care.ALL)
-    parts = [network.answers(look, Care.ALL) for look in (whole, seen.close)]
+    scene = _judged.hardened(_judged.with_close(whole, image, mask, None))
+    assert scene.close is not None
+    maps, weights = network.answers(scene, Care.UNGUARDED)
+    parts = [network.answers(look, Care.UNGUARDED) for look in (whole, scene.close)]
     assert weights is not None and len(maps) == len(weights) == 20
     assert np.allclose(weights, np.concatenate([counts for _, counts in parts]) / 2)
-    for found, expected in zip(maps, [*parts[0][0], *parts[1][0]], strict=True):
-        assert np.allclose(found.affine, expected.affine) and np.allclose(found.curves, expected.curves)
+    for color_map, expected in zip(maps, [*parts[0][0], *parts[1][0]], strict=True):
+        assert np.allclose(color_map.affine, expected.affine) and np.allclose(color_map.curves, expected.curves)
     _, info = ph.harmonize(image, mask, guard=False, return_info=True)
     mean = weighted(maps, weights)
     assert np.allclose(info.map.affine, mean.affine) and np.allclose(info.map.curves, mean.curves)
@@ -88,29 +88,29 @@ def test_both_looks_count_alike(network: _colorgrid.Network) -> None:
     # What is everywhere around the object is looked at once.
     image, mask = scenery((300, 300), (60, 240, 50, 250))
     _, info = ph.harmonize(image, mask, guard=False, return_info=True)
-    assert np.allclose(info.map.affine, weighted(*network.answers(seen_at(image, mask), Care.ALL)).affine)
+    assert np.allclose(info.map.affine, weighted(*network.answers(seen_at(image, mask), Care.UNGUARDED)).affine)
 
 
 def test_two_looks_make_more_of_what_they_agree_on(network: _colorgrid.Network) -> None:
     image, mask = scenery((512, 1024), (128, 256, 256, 512))
-    seen = _judged.hardened(_judged.with_close(seen_at(image, mask), image, mask, None))
-    maps, weights = network.answers(seen, Care.AGREED)
-    found = network.answer_of(seen, Care.AGREED)
-    asked, boost = weighted(maps, weights), network.calibration.boost * _judged.BOOST_OF_TWO
-    assert found.full_map is not None and np.allclose(found.full_map.affine, asked.scaled(boost).affine)
-    assert np.allclose(network.answer_of(seen, Care.ALL).map.affine, asked.affine)
+    scene = _judged.hardened(_judged.with_close(seen_at(image, mask), image, mask, None))
+    maps, weights = network.answers(scene, Care.AGREED)
+    answer = network.answer_of(scene, Care.AGREED)
+    full_map, boost = weighted(maps, weights), network.calibration.boost * _judged.BOOST_OF_TWO
+    assert answer.full_map is not None and np.allclose(answer.full_map.affine, full_map.scaled(boost).affine)
+    assert np.allclose(network.answer_of(scene, Care.UNGUARDED).map.affine, full_map.affine)
 
 
 def test_the_looks_in_torch_are_those_in_numpy(network: _colorgrid.Network, one_torch_thread: None) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import models
     from pyharmony.harmonization import networks
+    from pyharmony.networks import models
 
     image, mask = scenery((256, 384), (80, 170, 100, 180))
     model = models.load("colorgrid").eval()
-    seen = _judged.with_close(seen_at(image, mask), image, mask, None)
+    scene = _judged.with_close(seen_at(image, mask), image, mask, None)
     for care in Care:
-        ours, theirs = network.answer_of(seen, care), networks.answer_of(model, seen, care)
+        ours, theirs = network.answer_of(scene, care), networks.answer_of(model, scene, care)
         assert np.allclose(ours.map.affine, theirs.map.affine, atol=1e-4)
         assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-4)
     with pytest.warns(ConfidenceWarning, match="the guard reduced the change"):

@@ -14,7 +14,7 @@ from pyharmony import segmentation
 from pyharmony.segmentation.corrections import corrected
 from pyharmony.segmentation.layers import Layer, sampled
 
-from .shared import ROOT, load_script
+from ..shared import ROOT, load_script
 
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
@@ -41,18 +41,18 @@ def regions(before: np.ndarray, answers: list[Layer], *clicks: tuple[int, int, i
 
 #: A body with a head far above it, and a branch beside the body that does not belong to it.
 HEAD, BODY, BRANCH = rectangle(60, 5, 90, 40), rectangle(50, 40, 100, 150), rectangle(100, 110, 160, 122)
-PERSON, ON, BESIDE = HEAD | BODY, (75, 80, 1), (130, 116, 0)
+PERSON, ON_PERSON, OFF_PERSON = HEAD | BODY, (75, 80, 1), (130, 116, 0)
 
 
 def test_what_is_far_from_the_click_and_was_sure_stays() -> None:
-    (made,) = regions(PERSON | BRANCH, [layer(BODY)], ON, BESIDE)
-    assert np.array_equal(made, PERSON)
+    (mask,) = regions(PERSON | BRANCH, [layer(BODY)], ON_PERSON, OFF_PERSON)
+    assert np.array_equal(mask, PERSON)
     # What the answer adds far away does not come either.
-    (made,) = regions(PERSON | BRANCH, [layer(PERSON | rectangle(5, 5, 25, 25))], ON, BESIDE)
-    assert np.array_equal(made, PERSON)
+    (mask,) = regions(PERSON | BRANCH, [layer(PERSON | rectangle(5, 5, 25, 25))], ON_PERSON, OFF_PERSON)
+    assert np.array_equal(mask, PERSON)
     # A click on the object works the same way.
-    (made,) = regions(PERSON, [layer(BODY | BRANCH)], ON, (130, 116, 1))
-    assert np.array_equal(made, PERSON | BRANCH)
+    (mask,) = regions(PERSON, [layer(BODY | BRANCH)], ON_PERSON, (130, 116, 1))
+    assert np.array_equal(mask, PERSON | BRANCH)
 
 
 def test_where_the_mask_before_was_not_sure_the_answer_counts() -> None:
@@ -66,55 +66,55 @@ def test_where_the_mask_before_was_not_sure_the_answer_counts() -> None:
 
 def test_a_piece_that_is_thicker_than_at_the_click_ends_there() -> None:
     # The answer takes the branch away and the body with it.
-    (made,) = regions(PERSON | BRANCH, [layer(HEAD)], ON, BESIDE)
-    assert not made[116, 110:160].any() and made[HEAD].all()
-    assert np.count_nonzero(made & BODY) > 0.95 * np.count_nonzero(BODY)
+    (mask,) = regions(PERSON | BRANCH, [layer(HEAD)], ON_PERSON, OFF_PERSON)
+    assert not mask[116, 110:160].any() and mask[HEAD].all()
+    assert np.count_nonzero(mask & BODY) > 0.95 * np.count_nonzero(BODY)
 
 
 def test_what_is_taken_away_ends_at_a_neck() -> None:
     # The answer takes a bowl away, and the arm that holds it.
     bowl, wrist, arm = rectangle(110, 90, 150, 130), rectangle(150, 106, 158, 114), rectangle(158, 80, 186, 120)
-    (made,) = regions(PERSON | bowl | wrist | arm, [layer(PERSON)], ON, (130, 110, 0))
-    assert not made[bowl].any() and made[PERSON].all()
-    assert np.count_nonzero(made & arm) > 0.9 * np.count_nonzero(arm)
+    (mask,) = regions(PERSON | bowl | wrist | arm, [layer(PERSON)], ON_PERSON, (130, 110, 0))
+    assert not mask[bowl].any() and mask[PERSON].all()
+    assert np.count_nonzero(mask & arm) > 0.9 * np.count_nonzero(arm)
 
 
 def test_what_is_added_to_a_small_mask_is_as_thick_as_at_the_click() -> None:
     block, small, large = rectangle(60, 40, 140, 120), rectangle(40, 70, 60, 90), rectangle(20, 40, 60, 120)
     shares = []
     for before in (small, large):
-        (made,) = regions(before, [layer(before | block)], (50, 80, 1), (72, 80, 1))
-        assert made[before].all() and made[80, 72]
-        shares.append(np.count_nonzero(made & block) / np.count_nonzero(block))
+        (mask,) = regions(before, [layer(before | block)], (50, 80, 1), (72, 80, 1))
+        assert mask[before].all() and mask[80, 72]
+        shares.append(np.count_nonzero(mask & block) / np.count_nonzero(block))
     # The block is sixteen times as large as the one mask and twice as large as the other.
     assert 0 < shares[0] < 0.8 * shares[1] < 0.8
 
 
 def test_a_mask_without_such_a_piece_comes_first() -> None:
     both = [layer(HEAD, 0.95), layer(PERSON, 0.6)]
-    first, second = regions(PERSON | BRANCH, both, ON, BESIDE)
+    first, second = regions(PERSON | BRANCH, both, ON_PERSON, OFF_PERSON)
     assert np.array_equal(first, PERSON) and not np.array_equal(second, PERSON)
 
 
 def test_a_mask_that_explains_all_clicks_comes_first() -> None:
     # The likelier one still has what was clicked, and the other does not.
-    first, _ = regions(PERSON | BRANCH, [layer(PERSON | BRANCH, 0.95), layer(PERSON, 0.6)], ON, BESIDE)
+    first, _ = regions(PERSON | BRANCH, [layer(PERSON | BRANCH, 0.95), layer(PERSON, 0.6)], ON_PERSON, OFF_PERSON)
     assert np.array_equal(first, PERSON)
     # An earlier click that was explained is explained afterwards, too.
     small = rectangle(100, 110, 160, 122) | rectangle(62, 12, 88, 36)
-    first, _ = regions(PERSON | BRANCH, [layer(PERSON & ~small, 0.95), layer(PERSON, 0.6)], (75, 20, 1), BESIDE)
+    first, _ = regions(PERSON | BRANCH, [layer(PERSON & ~small, 0.95), layer(PERSON, 0.6)], (75, 20, 1), OFF_PERSON)
     assert first[20, 75] and not first[116, 130]
 
 
 def test_a_click_that_nothing_contradicts_changes_nothing_that_was_sure() -> None:
-    (made,) = regions(PERSON, [layer(BODY)], ON, (75, 120, 1))
-    assert np.array_equal(made, PERSON)
+    (mask,) = regions(PERSON, [layer(BODY)], ON_PERSON, (75, 120, 1))
+    assert np.array_equal(mask, PERSON)
 
 
 def test_each_place_along_a_line_is_corrected() -> None:
     left, right = rectangle(10, 60, 50, 70), rectangle(100, 60, 150, 70)
-    (made,) = regions(PERSON, [layer(BODY | left | right)], ON, (30, 65, 1), (75, 65, 1), (125, 65, 1))
-    assert np.array_equal(made, PERSON | left | right)
+    (mask,) = regions(PERSON, [layer(BODY | left | right)], ON_PERSON, (30, 65, 1), (75, 65, 1), (125, 65, 1))
+    assert np.array_equal(mask, PERSON | left | right)
 
 
 def test_the_same_clicks_have_the_same_answer() -> None:
@@ -147,8 +147,8 @@ def test_corrections_of_a_simulated_user_lose_nothing(count: int, data_dir: Path
     every = script.open_objects(data_dir, "val")
     gains: list[float] = []
     for index in np.random.default_rng(0).permutation(len(every)):
-        shown = script.shown(every[index])
-        if shown[1].mean() >= script.LEAST and len(gains) < count:
-            gains += np.diff(script.measured(*shown, "auto", 3, None)["iou"]).tolist()
+        example = script.shown(every[index])
+        if example[1].mean() >= script.MIN_MASK_SHARE and len(gains) < count:
+            gains += np.diff(script.measured(*example, "auto", 3, None)["iou"]).tolist()
     assert len(gains) == count and np.mean(gains) > 0.05
     assert min(gains) > -0.05 and sum(gain < -0.02 for gain in gains) <= max(1, 0.03 * count), sorted(gains)[:5]

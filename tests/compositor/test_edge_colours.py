@@ -19,20 +19,20 @@ from pyharmony.errors import ArgumentError
 from pyharmony.ops import matting
 from pyharmony.reference import matting as reference
 
-from .shared import RANGE, to_dtype
+from ..shared import DTYPES, RANGE, to_dtype
 
 Values = npt.NDArray[np.float64]
 
 #: Four times as fine as the pixels, of which strands cover a part.
-FINE = 4
+OVERSAMPLING = 4
 
 
 def strands(side: int, seed: int, count: int = 120) -> Values:
     """Returns the alpha of a head [side, side] with single hairs, some of a third of a pixel."""
     rng = np.random.default_rng(seed)
-    large = Image.new("L", (side * FINE, side * FINE), 0)
+    large = Image.new("L", (side * OVERSAMPLING, side * OVERSAMPLING), 0)
     draw = ImageDraw.Draw(large)
-    middle, radius = side * FINE / 2, 0.2 * side * FINE
+    middle, radius = side * OVERSAMPLING / 2, 0.2 * side * OVERSAMPLING
     draw.ellipse([middle - radius, middle - radius, middle + radius, middle + radius], fill=255)
     for turn in rng.uniform(0, 2 * np.pi, count):
         x, y = middle + 0.95 * radius * np.cos(turn), middle + 0.95 * radius * np.sin(turn)
@@ -67,18 +67,18 @@ def texture(side: int, colour: tuple[int, int, int], seed: int, strength: float 
     return np.clip(np.array(colour) + strength * (waves / 3)[..., None] * rng.uniform(0.5, 1, 3), 0, 255)
 
 
-SIDE = 192
+IMAGE_SIDE = 192
 ALPHAS = {
-    "strands": strands(SIDE, 1), "few strands": strands(SIDE, 2, 30), "fur": fur(SIDE, 3), "disc": disc(SIDE, 3),
-    "veil": disc(SIDE, 40),
+    "strands": strands(IMAGE_SIDE, 1), "few strands": strands(IMAGE_SIDE, 2, 30), "fur": fur(IMAGE_SIDE, 3),
+    "disc": disc(IMAGE_SIDE, 3), "veil": disc(IMAGE_SIDE, 40),
 }  # fmt: skip
 BACKGROUNDS = {
-    "white": np.full((SIDE, SIDE, 3), 255.0), "black": np.zeros((SIDE, SIDE, 3)),
-    "green": np.full((SIDE, SIDE, 3), (20.0, 200, 40)), "sky": texture(SIDE, (120, 160, 220), 4, 10),
-    "leaves": texture(SIDE, (70, 120, 40), 5, 60), "wall": texture(SIDE, (150, 140, 130), 6),
-    "night": texture(SIDE, (30, 30, 60), 7, 20),
+    "white": np.full((IMAGE_SIDE, IMAGE_SIDE, 3), 255.0), "black": np.zeros((IMAGE_SIDE, IMAGE_SIDE, 3)),
+    "green": np.full((IMAGE_SIDE, IMAGE_SIDE, 3), (20.0, 200, 40)), "sky": texture(IMAGE_SIDE, (120, 160, 220), 4, 10),
+    "leaves": texture(IMAGE_SIDE, (70, 120, 40), 5, 60), "wall": texture(IMAGE_SIDE, (150, 140, 130), 6),
+    "night": texture(IMAGE_SIDE, (30, 30, 60), 7, 20),
 }  # fmt: skip
-OBJECT = texture(SIDE, (150, 100, 60), 8, 30)
+OBJECT = texture(IMAGE_SIDE, (150, 100, 60), 8, 30)
 
 
 def composite(colours: Values, alpha: Values, background: Values) -> npt.NDArray[np.uint8]:
@@ -90,32 +90,32 @@ def levels_of(alpha: Values) -> npt.NDArray[np.uint8]:
     return np.rint(255 * alpha).astype(np.uint8)
 
 
-def seen_error(made: Any, colours: Values, alpha: Values) -> float:
+def seen_error(estimate: Any, colours: Values, alpha: Values) -> float:
     """Returns the mean error where alpha is between 0 and 1 times alpha: that of a composite on any background."""
     soft = (alpha > 0) & (alpha < 1)
-    return float((np.abs(made[..., :3].astype(np.float64) - colours).mean(-1) * alpha)[soft].mean())
+    return float((np.abs(estimate[..., :3].astype(np.float64) - colours).mean(-1) * alpha)[soft].mean())
 
 
 @pytest.fixture(scope="module")
 def errors() -> dict[str, dict[tuple[str, str], float]]:
     """Returns the errors of each composite: as it is, cut out, and where only what alpha shows is known."""
-    found: dict[str, dict[tuple[str, str], float]] = {"uncleaned": {}, "cut-out": {}, "unknown background": {}}
+    errors_by_way: dict[str, dict[tuple[str, str], float]] = {"uncleaned": {}, "cut-out": {}, "unknown background": {}}
     for name, alpha in ALPHAS.items():
         mask = levels_of(alpha)
         for behind, background in BACKGROUNDS.items():
             image = composite(OBJECT, alpha, background)
-            made = {
+            estimates = {
                 "uncleaned": image, "cut-out": segmentation.cutout(image, mask),
                 "unknown background": decontaminated(image, mask, (0, 0), Memory()),
             }  # fmt: skip
-            for way, colours in made.items():
-                found[way][name, behind] = seen_error(colours, OBJECT, mask / 255)
-    return found
+            for way, colours in estimates.items():
+                errors_by_way[way][name, behind] = seen_error(colours, OBJECT, mask / 255)
+    return errors_by_way
 
 
 @pytest.mark.chains
 def test_the_objects_own_colours_come_back(errors: dict[str, dict[tuple[str, str], float]]) -> None:
-    means = {way: np.mean(list(found.values())) for way, found in errors.items()}
+    means = {way: np.mean(list(errors_of_way.values())) for way, errors_of_way in errors.items()}
     assert means["uncleaned"] > 13
     assert means["cut-out"] < 2 and means["unknown background"] < 2
 
@@ -133,12 +133,12 @@ def test_flat_colours_come_back_to_a_level(alpha: Values, dtype: str) -> None:
     colours, background = np.array([0.7, 0.35, 0.2]), np.array([0.1, 0.5, 0.9])
     share = to_dtype(alpha, dtype).astype(np.float64)[..., None] / RANGE[dtype]
     image = to_dtype(share * colours + (1 - share) * background, dtype)
-    found = segmentation.cutout(image, to_dtype(alpha, dtype))
-    shown = share[..., 0] > 0
-    off = np.abs(found[..., :3].astype(np.float64) / RANGE[dtype] - colours)[shown] * share[shown]
+    cutout = segmentation.cutout(image, to_dtype(alpha, dtype))
+    visible = share[..., 0] > 0
+    off = np.abs(cutout[..., :3].astype(np.float64) / RANGE[dtype] - colours)[visible] * share[visible]
     # The last 1 % of alpha count as the object's own, and 8 bits round the composite.
     assert off.max() < 0.01 * 0.7 + 1 / 255
-    assert off[share[shown][:, 0] < 0.95].max() < 1.5 / 255
+    assert off[share[visible][:, 0] < 0.95].max() < 1.5 / 255
 
 
 @pytest.mark.parametrize("background", [True, False])
@@ -147,10 +147,10 @@ def test_only_soft_pixels_change(dtype: str, background: bool) -> None:
     alpha = to_dtype(ALPHAS["strands"], dtype)
     image = to_dtype(composite(OBJECT, ALPHAS["strands"], BACKGROUNDS["leaves"]) / 255, dtype)
     before = image.copy(), alpha.copy()
-    made = decontaminated(image, alpha, (0, 0), Memory(), background=background)
+    result = decontaminated(image, alpha, (0, 0), Memory(), background=background)
     sure = (alpha == 0) | (alpha >= 0.99 * RANGE[dtype])
-    np.testing.assert_array_equal(made[sure], image[sure])
-    assert made.dtype == image.dtype and (made[~sure] != image[~sure]).any(-1).mean() > 0.8
+    np.testing.assert_array_equal(result[sure], image[sure])
+    assert result.dtype == image.dtype and (result[~sure] != image[~sure]).any(-1).mean() > 0.8
     np.testing.assert_array_equal(image, before[0])
     np.testing.assert_array_equal(alpha, before[1])
 
@@ -167,13 +167,13 @@ def test_tensors_and_batches_are_cleaned_alike() -> None:
     cut = [
         np.dstack([composite(OBJECT, alpha, BACKGROUNDS["green"]), levels_of(alpha)]) for alpha in alphas
     ]  # fmt: skip
-    dst = np.full((SIDE, SIDE, 3), 200, np.uint8)
+    dst = np.full((IMAGE_SIDE, IMAGE_SIDE, 3), 200, np.uint8)
     single = [blend.alpha(one, dst) for one in cut]
     assert np.abs(single[0].astype(int) - blend.alpha(cut[0], dst, decontaminate=False)).max() > 20
     np.testing.assert_array_equal(blend.alpha(np.stack(cut), np.stack([dst, dst])), np.stack(single))
     planes = torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2)
-    made = blend.alpha(planes, torch.from_numpy(dst).permute(2, 0, 1).expand(2, -1, -1, -1).contiguous())
-    np.testing.assert_array_equal(made.permute(0, 2, 3, 1).numpy(), np.stack(single))
+    result = blend.alpha(planes, torch.from_numpy(dst).permute(2, 0, 1).expand(2, -1, -1, -1).contiguous())
+    np.testing.assert_array_equal(result.permute(0, 2, 3, 1).numpy(), np.stack(single))
     mask = levels_of(alphas[0])
     chw = segmentation.cutout(torch.from_numpy(np.ascontiguousarray(cut[0][..., :3].transpose(2, 0, 1))), mask)
     np.testing.assert_array_equal(chw.permute(1, 2, 0).numpy(), segmentation.cutout(cut[0][..., :3], mask))
@@ -188,14 +188,14 @@ def test_single_hairs_have_the_colour_of_hair() -> None:
     mask = levels_of(alpha)
     for dark in ((60.0, 50, 55), (5.0, 5, 5)):
         image = composite(hair, alpha, np.broadcast_to(np.array(dark), hair.shape))
-        made = segmentation.cutout(image, mask)[61, 50:150, :3]
-        assert np.abs(made.astype(np.float64) - hair[61, 50:150]).max() < 12
+        cutout = segmentation.cutout(image, mask)[61, 50:150, :3]
+        assert np.abs(cutout.astype(np.float64) - hair[61, 50:150]).max() < 12
         assert np.abs(image[61, 50:150] - hair[61, 50:150]).min() > 15
 
 
 def test_faint_alpha_does_not_amplify_noise() -> None:
     rng = np.random.default_rng(9)
-    alpha = disc(SIDE, 60)
+    alpha = disc(IMAGE_SIDE, 60)
     image = composite(OBJECT, alpha, BACKGROUNDS["wall"])
     noisy = np.clip(np.rint(image + rng.normal(0, 4, image.shape)), 0, 255).astype(np.uint8)
     mask = levels_of(alpha)
@@ -251,11 +251,11 @@ def test_what_alpha_hides_is_not_read() -> None:
     mask = ALPHAS["fur"].astype(np.float32)
     image = (composite(OBJECT, ALPHAS["fur"], BACKGROUNDS["sky"]) / 255).astype(np.float32)
     hidden = np.where(mask[..., None] == 0, np.float32(np.nan), image)
-    made = decontaminated(hidden, mask, (0, 0), Memory())
-    shown = mask > 0
-    np.testing.assert_array_equal(made[shown], decontaminated(image, mask, (0, 0), Memory())[shown])
+    result = decontaminated(hidden, mask, (0, 0), Memory())
+    visible = mask > 0
+    np.testing.assert_array_equal(result[visible], decontaminated(image, mask, (0, 0), Memory())[visible])
     # A background that is not all known does without what is not.
-    assert np.isfinite(decontaminated(hidden, mask, (0, 0), Memory(), background=True)[shown]).all()
+    assert np.isfinite(decontaminated(hidden, mask, (0, 0), Memory(), background=True)[visible]).all()
     y, x = np.argwhere((mask > 0) & (mask < 0.9))[0]
     hidden[y, x, 2] = np.inf
     with pytest.raises(ArgumentError, match=rf"src: inf at pixel \(y={y + 5}, x={x + 7}\), channel 2"):
@@ -268,9 +268,9 @@ def test_tiny_images_and_edges_at_the_frame(shape: tuple[int, int], background: 
     rng = np.random.default_rng(7)
     image = rng.integers(0, 256, (*shape, 3), np.uint8)
     for mask in (np.full(shape, 90, np.uint8), rng.integers(0, 256, shape, np.uint8), np.full(shape, 255, np.uint8)):
-        made = decontaminated(image, mask, (0, 0), Memory(), background=background)
-        assert made.shape == image.shape and made.dtype == np.uint8
-        np.testing.assert_array_equal(made[mask == 255], image[mask == 255])
+        result = decontaminated(image, mask, (0, 0), Memory(), background=background)
+        assert result.shape == image.shape and result.dtype == np.uint8
+        np.testing.assert_array_equal(result[mask == 255], image[mask == 255])
 
 
 def test_flat_glass_without_a_background_stays() -> None:
@@ -278,8 +278,8 @@ def test_flat_glass_without_a_background_stays() -> None:
     image = rng.integers(0, 256, (160, 160, 3), np.uint8)
     alpha = np.full((160, 160), 120, np.uint8)
     alpha[:20] = 255
-    made = decontaminated(image, alpha, (0, 0), Memory())
-    np.testing.assert_array_equal(made[64:], image[64:])
+    result = decontaminated(image, alpha, (0, 0), Memory())
+    np.testing.assert_array_equal(result[64:], image[64:])
     np.testing.assert_array_equal(decontaminated(image, np.full_like(alpha, 120), (0, 0), Memory()), image)
 
 
@@ -304,20 +304,19 @@ def test_four_megapixels_take_little_memory() -> None:
 
 def test_cleaned_colours_do_not_depend_on_where_a_source_is_cut_off() -> None:
     cut = np.dstack([composite(OBJECT, ALPHAS["fur"], BACKGROUNDS["green"]), levels_of(ALPHAS["fur"])])
-    dst = np.full((SIDE, SIDE, 3), 200, np.uint8)
+    dst = np.full((IMAGE_SIDE, IMAGE_SIDE, 3), 200, np.uint8)
     whole = blend.alpha(cut, dst)
     for x, y in ((-50, 20), (90, -70), (60, 80)):
-        moved = blend.alpha(cut, dst, at=(x, y))
-        rows, columns = ((max(shift, 0), min(SIDE + shift, SIDE)) for shift in (y, x))
-        wanted = whole[rows[0] - y : rows[1] - y, columns[0] - x : columns[1] - x]
-        np.testing.assert_array_equal(moved[slice(*rows), slice(*columns)], wanted)
+        result = blend.alpha(cut, dst, at=(x, y))
+        rows, columns = ((max(shift, 0), min(IMAGE_SIDE + shift, IMAGE_SIDE)) for shift in (y, x))
+        expected = whole[rows[0] - y : rows[1] - y, columns[0] - x : columns[1] - x]
+        np.testing.assert_array_equal(result[slice(*rows), slice(*columns)], expected)
 
 
 # The parts in native code
 
 #: A pixel's float32 values have this much in relation to their sum.
 EPS = float(np.finfo(np.float32).eps)
-DTYPES = ["uint8", "uint16", "float16", "float32", "float64"]
 
 
 def edges_of(shape: tuple[int, int], dtype: str, *, background: bool = True) -> matting.Edges:
@@ -405,10 +404,10 @@ def test_sweeps_solve_for_one_cell_after_another(shape: tuple[int, int], with_co
         large = rng.random(((shape[0] + 1) // 2, (shape[1] + 1) // 2 + 3, 2, 3)).astype(np.float32)
         coarser = large[:, 1:-2]
     for sweeps in (0, 1, 6):
-        made = matting.relaxed(means, soft, coarser, (0.0, 1.0), sweeps)
-        wanted = reference.relaxed(means, soft, coarser, (0.0, 1.0), sweeps)
-        assert not made[~soft].any()
-        np.testing.assert_allclose(made, wanted, rtol=0, atol=2000 * EPS)
+        result = matting.relaxed(means, soft, coarser, (0.0, 1.0), sweeps)
+        expected = reference.relaxed(means, soft, coarser, (0.0, 1.0), sweeps)
+        assert not result[~soft].any()
+        np.testing.assert_allclose(result, expected, rtol=0, atol=2000 * EPS)
     narrow = matting.relaxed(means, soft, coarser, (0.4, 0.6), 2)[soft]
     assert ((narrow >= np.float32(0.4)) & (narrow <= np.float32(0.6))).all()
     assert not matting.relaxed(means, np.zeros(shape, bool), coarser, (0.0, 1.0), 3).any()
@@ -418,14 +417,14 @@ def test_sweeps_of_many_cells_do_not_depend_on_threads() -> None:
     rng = np.random.default_rng(13)
     means, soft = rng.random((210, 260, 9)).astype(np.float32), np.ones((210, 260), bool)
     means[..., 0], means[..., 2] = 1, means[..., 1] ** 2
-    before, made = pyharmony.get_num_threads(), []
+    before, results = pyharmony.get_num_threads(), []
     try:
         for threads in (1, 3):
             pyharmony.set_num_threads(threads)
-            made.append(matting.relaxed(means, soft, None, (0.0, 1.0), 3))
+            results.append(matting.relaxed(means, soft, None, (0.0, 1.0), 3))
     finally:
         pyharmony.set_num_threads(before)
-    np.testing.assert_array_equal(*made)
+    np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -440,10 +439,10 @@ def test_pixels_have_the_colour_closest_to_their_cells(shape: tuple[int, int], d
     edges.write_own(cells, (5, 2), (0.0, 1.0), out, share)
     y, x = np.mgrid[: shape[0], : shape[1]]
     alpha, colours = (plane.astype(np.float64) / RANGE[dtype] for plane in (edges.alpha, edges.colours))
-    wanted = reference.own_colours(colours, alpha, cells[(y + 5) // 2, (x + 2) // 2]).clip(0, 1)
+    expected = reference.own_colours(colours, alpha, cells[(y + 5) // 2, (x + 2) // 2]).clip(0, 1)
     if share is not None:
-        wanted = colours + share.astype(np.float64)[..., None].clip(0, 1) * (wanted - colours)
-    off = np.abs(out.astype(np.float64) / RANGE[dtype] - wanted)[edges.soft]
+        expected = colours + share.astype(np.float64)[..., None].clip(0, 1) * (expected - colours)
+    off = np.abs(out.astype(np.float64) / RANGE[dtype] - expected)[edges.soft]
     levels = {"uint8": 0.5 / 255, "uint16": 0.5 / 65535, "float16": float(np.finfo(np.float16).eps)}
     assert off.max(initial=0) <= levels.get(dtype, 0) + 40 * EPS
     np.testing.assert_array_equal(out[~edges.soft], to_dtype(np.full((*shape, 3), 0.5), dtype)[~edges.soft])

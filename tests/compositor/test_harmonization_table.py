@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyharmony import errors, metrics
+from pyharmony import errors
+from pyharmony.learn import metrics
 
-from .shared import load_script
+from ..shared import load_script
 
 pytestmark = pytest.mark.networks
 
@@ -47,8 +48,8 @@ def listed(root: Path, folder: str, entries: list[tuple[dict[str, Any], np.ndarr
 
 def photo(pair: str, image: np.ndarray, mask: np.ndarray | None, split: str = "test", **more: Any) -> list[Any]:
     common = {"pair": pair, "split": split, **more}
-    found = [({**common, "role": "photo"}, image)]
-    return found if mask is None else [*found, ({**common, "role": "mask"}, mask)]
+    entries = [({**common, "role": "photo"}, image)]
+    return entries if mask is None else [*entries, ({**common, "role": "mask"}, mask)]
 
 
 @pytest.fixture
@@ -95,8 +96,8 @@ def test_photographs_are_drawn_with_all_their_composites(table: Any) -> None:
     random = np.random.default_rng(0)
     values = random.normal(0, 1, 40)
     alone = table.bootstrap(values, range(40))
-    known = metrics.bootstrap(values)
-    assert np.allclose([alone.mean, alone.low, alone.high], [known.mean, known.low, known.high])
+    interval = metrics.bootstrap(values)
+    assert np.allclose([alone.mean, alone.low, alone.high], [interval.mean, interval.low, interval.high])
     # Ten photographs of four like composites each are ten values, not forty.
     of = np.repeat(np.arange(10), 4)
     few = table.bootstrap(np.repeat(values[:10], 4), of)
@@ -110,10 +111,10 @@ def test_photographs_are_drawn_with_all_their_composites(table: Any) -> None:
 def test_shares_and_percentiles(table: Any) -> None:
     values = np.array([-1.0, 3.0, 0.0, -2.0, 5.0])
     counts = np.array([[1.0, 1, 1, 1, 1], [0, 2, 1, 0, 2], [3, 0, 0, 2, 0]])
-    assert np.allclose(table.share_below(values, counts), [0.4, 0, 1])
+    assert np.allclose(importlib.import_module("tables").share_below(values, counts), [0.4, 0, 1])
     for q in (0.05, 0.2, 0.5, 0.99):
-        found = table.percentile(q)(values, counts)
-        for row, times in zip(found, counts, strict=True):
+        result = table.percentile(q)(values, counts)
+        for row, times in zip(result, counts, strict=True):
             every = np.repeat(values, times.astype(int))
             assert row == np.percentile(every, 100 * q, method="inverted_cdf")
     interval = table.bootstrap(values, range(5), table.percentile(0.05))
@@ -162,15 +163,15 @@ def test_skin_is_a_box_of_chroma_and_its_hue_is_compared(table: Any) -> None:
 def test_regions_of_one_exposure_are_put_into_another(table: Any) -> None:
     dark = picture(0, 10, 110, (60, 90))
     bright, same = dark * 2, dark + np.uint8(1)
-    made = table.Exposures({"a": [dark, bright], "b": [dark, same]})
+    exposures = table.Exposures({"a": [dark, bright], "b": [dark, same]})
     masks = table.ellipses(60, 90)
     rows, columns = table.GRID
     assert len(masks) == rows * columns and (np.sum([m > 0 for m in masks], 0) <= 1).all()
     area = np.pi * np.prod(table.ELLIPSE)
     assert all(abs((m > 0).mean() - area) < 0.01 and set(np.unique(m)) == {0, 255} for m in masks)
     # Pairs go both ways; those that are one level apart are no composites.
-    assert len(made) == 2 * len(masks) and set(made.groups) == {"a"}
-    for i, sample in enumerate(made):
+    assert len(exposures) == 2 * len(masks) and set(exposures.groups) == {"a"}
+    for i, sample in enumerate(exposures):
         source, target = (bright, dark) if i < len(masks) else (dark, bright)
         inside = sample["mask"] > 0
         assert (sample["target"] == target).all()
@@ -179,19 +180,19 @@ def test_regions_of_one_exposure_are_put_into_another(table: Any) -> None:
 
 
 def test_cases_are_chosen_by_light(table: Any, root: Path) -> None:
-    photos = table.Photographs(root, table.PHOTOS, table.HELD)
+    photos = table.Photographs(root, table.PHOTOS, table.EVALUATION_SPLITS)
     assert photos.names == ["behind", "one_0", "one_1"]  # those of val first
     assert list(photos.groups) == ["behind", "one", "one"] and photos.persons == [False, True, True]
     assert [table.is_backlit(photo) for photo in photos] == [True, False, False]
-    others = table.Photographs(root, table.PHOTOS, table.HELD, borrowed=True)
+    others = table.Photographs(root, table.PHOTOS, table.EVALUATION_SPLITS, borrowed=True)
     assert others.names == ["night", "day"]
     assert [table.is_dark(photo) for photo in others] == [True, False]
     own = [photo["mask"] for photo in photos]
     borrowed = others[0]["mask"]
     assert any((borrowed == m).all() or (borrowed == m[:, ::-1]).all() for m in own)
-    made = table.dark(root)
-    dark = {name.rpartition("_")[0] for name in made.names}
-    assert "night" in dark and "day" not in dark and len(made) == table.PER_PHOTO * len(dark)
+    dataset = table.dark(root)
+    dark = {name.rpartition("_")[0] for name in dataset.names}
+    assert "night" in dark and "day" not in dark and len(dataset) == table.PER_PHOTO * len(dark)
     white = np.full((4, 4, 3), 255, np.uint8)
     assert np.allclose(table.luminance(white), 1)
     assert table.luminance(white // 2).mean() == pytest.approx(0.212, abs=1e-3)
@@ -207,24 +208,24 @@ def test_cases_are_chosen_by_light(table: Any, root: Path) -> None:
 def test_runs_are_made_once_and_told(
     table: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = tmp_path / "found.json"
-    monkeypatch.setattr(table, "RESULTS", found)
+    path = tmp_path / "found.json"
+    monkeypatch.setattr(table, "RESULTS", path)
     monkeypatch.setattr(table, "SPEED", tmp_path / "none.json")
     monkeypatch.setattr(table, "PER_PHOTO", 2)
     monkeypatch.setattr(table, "PEERS", {})
-    monkeypatch.setattr(table, "PLAIN", ("reinhard", "mkl"))
+    monkeypatch.setattr(table, "METHODS_WITHOUT_WEIGHTS", ("reinhard", "mkl"))
     monkeypatch.setattr(table, "shipped", dict)
-    table.run(root, found, tmp_path / "work", None, None)
+    table.run(root, path, tmp_path / "work", None, None)
     sets = (*table.COMPOSITES, table.FITTING)
     assert capsys.readouterr().out.count(" s\n") == 3 * len(sets)
-    table.run(root, found, tmp_path / "work", None, None)
+    table.run(root, path, tmp_path / "work", None, None)
     assert capsys.readouterr().out == ""
-    table.run(root, found, tmp_path / "work", ["mkl"], ["triples"])
+    table.run(root, path, tmp_path / "work", ["mkl"], ["triples"])
     assert capsys.readouterr().out.startswith("triples, mkl:")
-    results = json.loads(found.read_text())
+    results = json.loads(path.read_text())
     assert set(results["sets"]) == set(sets) and results["sets"]["triples"] == [0, 1]
     assert list(results["methods"]) == ["composite", "reinhard", "mkl"]
-    assert str(tmp_path) not in found.read_text()
+    assert str(tmp_path) not in path.read_text()
     composite = results["methods"]["composite"]
     for name in table.COMPOSITES:
         assert all(len(composite[name][key]) == len(results["sets"][name]) for key in (*table.MEASURES, "kept", "skin"))
@@ -237,17 +238,17 @@ def test_runs_are_made_once_and_told(
     page = table.written(f"# Title\n{start}\n{end}\nEnd")
     assert page.startswith("# Title\n") and page.endswith("\nEnd") and table.written(page) == page
     lines = page.splitlines()
-    assert sum(line.startswith("| `mkl` |") for line in lines) == len(sets)
-    assert "**Test triples**, 2 composites of 2 photographs:" in page
+    assert sum(line.startswith("| `mkl` |") for line in lines) == 2
+    assert "Test triples: 2 composites of 2 photographs;" in page
     gain = np.subtract(results["methods"]["mkl"]["triples"]["psnr"], composite["triples"]["psnr"]).mean()
     row = next(line for line in lines if line.startswith("| `mkl` |")).split(" | ")
-    assert row[2].startswith(f"{gain:+.2f} [".replace("-", "−"))
+    assert row[1].startswith(f"{gain:+.2f} [".replace("-", "−"))
     other = tmp_path / "other"
     other.mkdir()
     results["sets"]["triples"] = [0]
-    found.write_text(json.dumps(results))
+    path.write_text(json.dumps(results))
     with pytest.raises(errors.DataError, match="other pictures; choose another --out"):
-        table.run(root, found, tmp_path / "work", ["mkl"], ["triples"])
+        table.run(root, path, tmp_path / "work", ["mkl"], ["triples"])
 
 
 def test_networks_are_told_beside_the_nearest_without_weights(table: Any) -> None:
@@ -255,18 +256,18 @@ def test_networks_are_told_beside_the_nearest_without_weights(table: Any) -> Non
         return {"triples": {"psnr": psnr}}
 
     methods = {"composite": of([1, 1]), "net": of([4, 6]), "mkl": of([2, 4]), "xue": of([1, 1])}
-    found = {"sets": {"triples": [0, 1]}, "methods": methods}
-    assert table.best_table(found).splitlines()[-1] == "| `net` | +2.00 [+2.00, +2.00] `mkl` |"
-    assert list(table.ordered(found, "triples")) == ["composite", "net", "mkl", "xue"]
+    record = {"sets": {"triples": [0, 1]}, "methods": methods}
+    assert table.best_table(record).splitlines()[-1] == "| `net` | +2.00 [+2.00, +2.00] `mkl` |"
+    assert list(table.ordered(record, "triples")) == ["composite", "net", "mkl", "xue"]
 
 
 def test_the_other_library_matches_histograms(table: Any) -> None:
     pytest.importorskip("skimage", reason="scikit-image is not installed")
     image, mask = picture(0, 0, 100), boxed()
     image[mask == 0] += 100
-    made = table.match_histograms(image, mask)
-    assert (made[mask == 0] == image[mask == 0]).all()
-    assert abs(made[mask > 0].mean() - image[mask == 0].mean()) < 2
+    result = table.match_histograms(image, mask)
+    assert (result[mask == 0] == image[mask == 0]).all()
+    assert abs(result[mask > 0].mean() - image[mask == 0].mean()) < 2
     for empty in (np.zeros_like(mask), np.full_like(mask, 255)):
         assert (table.match_histograms(image, empty) == image).all()
 
@@ -283,10 +284,9 @@ def test_speed_is_told(table: Any) -> None:
 
 
 def test_the_page_has_the_tables(table: Any) -> None:
-    for page, names in ((table.PAGE, ("quality", "contours", "speed")), (table.CARD, ("contours of the default",))):
-        text = page.read_text("utf-8")
-        assert all(text.count(mark) == 1 for name in names for mark in table.marks(name))
-        assert table.written(text) == text
+    text = table.PAGE.read_text("utf-8")
+    assert all(text.count(mark) == 1 for name in ("quality", "contours", "speed") for mark in table.marks(name))
+    assert table.written(text) == text
 
 
 def test_the_figures_are_of_the_weights_that_are_here(table: Any) -> None:
@@ -327,8 +327,8 @@ def test_what_nothing_has_learned_from_is_measured(
     outside = masks[2] == 0
     assert all((s["composite"][outside] == s["target"][outside]).all() for s in samples)
     assert all((s["composite"] != s["target"]).any() for s in samples)
-    assert list(dict(unseen.cases(samples, 0))) == list(unseen.EVERY)
-    assert set(dict(unseen.cases(samples, 0))[unseen.WITH].arguments) == {"source", "source_mask"}
+    assert list(dict(unseen.cases(samples, 0))) == list(unseen.ALL_CONDITIONS)
+    assert set(dict(unseen.cases(samples, 0))[unseen.HALF_WITH_SOURCE].arguments) == {"source", "source_mask"}
 
     def still(source: Any, **options: Any) -> Any:
         return lambda image, mask, **hints: np.where(mask[..., None] > 0, image ^ np.uint8(bool(hints)), image)
@@ -338,9 +338,9 @@ def test_what_nothing_has_learned_from_is_measured(
     table.look_unseen(tmp_path, out, work, ["auto"], "", None, None)
     lines = capsys.readouterr().out.splitlines()
     assert "| `auto`, 2 | given | +0.00 [+0.00, +0.00] | 0 % | 0.00 [0.00, 0.00] | | |" in lines
-    found = json.loads(out.read_text())
-    assert found["photographs"] == list(samples.names)
-    assert found["methods"]["auto"][unseen.WITH]["change"] == [1, 1]
+    report = json.loads(out.read_text())
+    assert report["photographs"] == list(samples.names)
+    assert report["methods"]["auto"][unseen.HALF_WITH_SOURCE]["change"] == [1, 1]
     table.look_unseen(tmp_path, out, work, ["auto"], "", None, out)
     assert "| `auto`, 2 | given | +0.00 [+0.00, +0.00] | 0 % | 0.00 [0.00, 0.00] | +0.00 [+0.00, +0.00] | +0.00 " in (
         capsys.readouterr().out

@@ -40,11 +40,11 @@ from pyharmony.harmonization._scene import Scene, reduced, scene_of
 from pyharmony.harmonization._transport import transport_plan
 from pyharmony.io import Picture
 
-from .shared import GUARDED, ROOT
+from ..shared import GUARDED, ROOT
 
 pytestmark = [pytest.mark.chains, GUARDED]
 
-PLAIN = tuple(name for name in METHODS if name != "auto")
+METHODS_WITHOUT_WEIGHTS = tuple(name for name in METHODS if name != "auto")
 
 
 def composite(height: int = 120, width: int = 160, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -63,15 +63,6 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
     return composite()
 
 
-@pytest.fixture
-def models(one_torch_thread: None) -> Any:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import models
-
-    torch.manual_seed(0)
-    return models
-
-
 class Maps(NamedTuple):
     affine: Any
     curves: Any
@@ -80,16 +71,16 @@ class Maps(NamedTuple):
 
 def network(models: Any, function: Any, maps: Any = None) -> Any:
     """Returns a model that applies the given function to its image, [N, 3, H, W] in [0, 1]."""
-    made = models.create("dovenet_lite", width=4).eval()
+    model = models.create("dovenet_lite", width=4).eval()
 
-    class Given(type(made)):  # type: ignore[misc]
+    class Substitute(type(model)):  # type: ignore[misc]
         def forward(self, composite: Any, mask: Any) -> Any:
             return function(composite)
 
     if maps is not None:
-        Given.maps = lambda self, composite, mask: maps(composite, mask)
-    made.__class__ = Given
-    return made
+        Substitute.maps = lambda self, composite, mask: maps(composite, mask)
+    model.__class__ = Substitute
+    return model
 
 
 def darker(picture: Any) -> Any:
@@ -100,7 +91,7 @@ def darker(picture: Any) -> Any:
 # The promises of every method
 
 
-@pytest.mark.parametrize("method", PLAIN)
+@pytest.mark.parametrize("method", METHODS_WITHOUT_WEIGHTS)
 def test_the_background_stays_to_the_bit_and_the_object_changes(method: str, pair: Any) -> None:
     image, mask = pair
     before = image.copy(), mask.copy()
@@ -114,18 +105,18 @@ def test_the_background_stays_to_the_bit_and_the_object_changes(method: str, pai
     assert (result == info.map.apply(image, mask)).all()
     # No method wrecks anything: the mean of the object moves by no more than the guard allows.
     change = np.abs(result.astype(float) - image)[mask == 255].max(-1).mean()
-    assert 1 < change <= 255 * (_guards._LARGEST + 0.01)
+    assert 1 < change <= 255 * (_guards._MAX_MEAN_CHANGE + 0.01)
 
 
-@pytest.mark.parametrize("method", PLAIN)
+@pytest.mark.parametrize("method", METHODS_WITHOUT_WEIGHTS)
 def test_the_object_comes_nearer_to_the_background(method: str, pair: Any) -> None:
     image, mask = pair
-    wanted = image[mask == 0].mean(0)
+    expected = image[mask == 0].mean(0)
     result = ph.harmonize(image, mask, method=method)
-    before, after = (np.linalg.norm(x[mask == 255].mean(0) - wanted) for x in (image, result))
+    before, after = (np.linalg.norm(x[mask == 255].mean(0) - expected) for x in (image, result))
     assert after < before
     free = ph.harmonize(image, mask, method=method, guard=False)
-    assert np.linalg.norm(free[mask == 255].mean(0) - wanted) < after
+    assert np.linalg.norm(free[mask == 255].mean(0) - expected) < after
 
 
 def test_the_kind_of_the_image_comes_back(pair: Any, tmp_path: Path) -> None:
@@ -147,11 +138,11 @@ def test_the_kind_of_the_image_comes_back(pair: Any, tmp_path: Path) -> None:
         (file(image), file(mask)),
         (io.BytesIO(file(image)), io.BytesIO(file(mask))),
     ):
-        made = ph.harmonize(a, m, method="mkl")
-        assert type(made) is Image.Image
-        assert (np.asarray(made) == expected).all()
-    made = ph.harmonize(Picture(pixels=image), mask, method="mkl")
-    assert type(made) is Picture and (made.pixels == expected).all()
+        result = ph.harmonize(a, m, method="mkl")
+        assert type(result) is Image.Image
+        assert (np.asarray(result) == expected).all()
+    result = ph.harmonize(Picture(pixels=image), mask, method="mkl")
+    assert type(result) is Picture and (result.pixels == expected).all()
     tensor = ph.harmonize(torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(mask), method="mkl")
     assert isinstance(tensor, torch.Tensor) and (tensor.permute(1, 2, 0).numpy() == expected).all()
     assert ph.harmonize(image, mask, method="mkl", out=tmp_path / "out.png") == tmp_path / "out.png"
@@ -162,15 +153,15 @@ def test_the_kind_of_the_image_comes_back(pair: Any, tmp_path: Path) -> None:
     assert np.abs(deep / 257 - expected).max() <= 1
 
 
-@pytest.mark.parametrize("method", PLAIN)
+@pytest.mark.parametrize("method", METHODS_WITHOUT_WEIGHTS)
 def test_every_dtype_has_the_same_colours(method: str, pair: Any) -> None:
     image, mask = pair
     expected = ph.harmonize(image, mask, method=method)
     for dtype, white in (("uint16", 65535), ("float16", 1), ("float32", 1), ("float64", 1)):
-        given = (image / 255 * white).astype(dtype)
-        result = ph.harmonize(given, mask, method=method)
+        pixels = (image / 255 * white).astype(dtype)
+        result = ph.harmonize(pixels, mask, method=method)
         assert result.dtype == np.dtype(dtype)
-        assert (result[mask == 0] == given[mask == 0]).all()
+        assert (result[mask == 0] == pixels[mask == 0]).all()
         # float16 has 11 bits, and the statistics of its colours round likewise.
         assert np.abs(result.astype(float) / white * 255 - expected).max() <= (1.5 if dtype == "float16" else 1.0)
 
@@ -179,8 +170,8 @@ def test_masks_of_every_kind_say_the_same(pair: Any) -> None:
     image, mask = pair
     hard = mask > 127
     expected = ph.harmonize(image, hard, method="reinhard")
-    for given_ in (hard * np.uint8(255), hard * np.uint16(65535), hard.astype(np.float32), Image.fromarray(hard)):
-        assert (ph.harmonize(image, given_, method="reinhard") == expected).all()
+    for any_mask in (hard * np.uint8(255), hard * np.uint16(65535), hard.astype(np.float32), Image.fromarray(hard)):
+        assert (ph.harmonize(image, any_mask, method="reinhard") == expected).all()
 
 
 def test_a_soft_mask_mixes(pair: Any) -> None:
@@ -198,8 +189,8 @@ def test_strength_scales_the_change(pair: Any) -> None:
     assert np.abs(half - (full + image) / 2).max() < 1e-6
     # Beyond 1 it goes on, up to the end of the range where the map is a table.
     twice = ph.harmonize(image, mask, method="mkl", strength=2.0)
-    wanted = (2 * full - image).clip(0, 1)
-    assert np.abs(twice - wanted).mean() < 1e-3 < np.abs(twice - full).mean() and twice.max() <= 1 + 1e-6
+    expected = (2 * full - image).clip(0, 1)
+    assert np.abs(twice - expected).mean() < 1e-3 < np.abs(twice - full).mean() and twice.max() <= 1 + 1e-6
     info = ph.harmonize(image, mask, method="mkl", strength=0, return_info=True)[1]
     assert info.method == "copy" and info.map.is_identity
 
@@ -211,8 +202,8 @@ def test_layouts_and_strides(pair: Any) -> None:
     assert (ph.harmonize(image[None], mask, method="mkl")[0] == expected).all()
     both = ph.harmonize(np.stack([image, image[::-1]]), np.stack([mask, mask[::-1]]), method="mkl")
     assert (both[0] == expected).all() and (both[1] == ph.harmonize(image[::-1], mask[::-1], method="mkl")).all()
-    turned = np.ascontiguousarray(image[..., ::-1])[..., ::-1]
-    assert (ph.harmonize(turned, mask, method="mkl") == expected).all()
+    strided = np.ascontiguousarray(image[..., ::-1])[..., ::-1]
+    assert (ph.harmonize(strided, mask, method="mkl") == expected).all()
     batch = ph.harmonize(torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(mask), method="mkl")
     assert (batch[0].permute(1, 2, 0).numpy() == expected).all()
     small = image[:80, :90], mask[:80, :90]
@@ -222,15 +213,15 @@ def test_layouts_and_strides(pair: Any) -> None:
         ph.harmonize(np.moveaxis(image, -1, 0), mask, method="mkl")
 
 
-@pytest.mark.parametrize("method", PLAIN)
+@pytest.mark.parametrize("method", METHODS_WITHOUT_WEIGHTS)
 def test_a_grey_image_stays_grey_and_takes_the_light(method: str, pair: Any) -> None:
     image, mask = pair
     grey = image[..., 1]
     result = ph.harmonize(grey, mask, method=method)
     assert result.shape == grey.shape and result.dtype == np.uint8
     assert (result[mask == 0] == grey[mask == 0]).all()
-    wanted = grey[mask == 0].mean()
-    assert abs(result[mask == 255].mean() - wanted) < abs(grey[mask == 255].mean() - wanted)
+    expected = grey[mask == 0].mean()
+    assert abs(result[mask == 255].mean() - expected) < abs(grey[mask == 255].mean() - expected)
     assert (ph.harmonize(grey[..., None], mask, method=method)[..., 0] == result).all()
 
 
@@ -247,9 +238,9 @@ def test_alpha_multiplies_the_mask_and_is_kept(pair: Any) -> None:
     # Transparent pixels say nothing of the background: not even NaN there matters.
     floats = rgba.astype(np.float32) / 255
     floats[alpha == 0, :3] = np.nan
-    made = ph.harmonize(floats, mask, method="mkl")
-    assert np.isfinite(made[alpha > 0]).all()
-    assert np.abs(made[alpha > 0] * 255 - result[alpha > 0]).max() <= 1
+    of_floats = ph.harmonize(floats, mask, method="mkl")
+    assert np.isfinite(of_floats[alpha > 0]).all()
+    assert np.abs(of_floats[alpha > 0] * 255 - result[alpha > 0]).max() <= 1
 
 
 def test_out_may_be_the_image_itself(pair: Any) -> None:
@@ -273,7 +264,7 @@ def test_bright_floats_stay_bright(pair: Any) -> None:
         assert result[45:55, 65:75].min() > 3.5
 
 
-@pytest.mark.parametrize("method", PLAIN)
+@pytest.mark.parametrize("method", METHODS_WITHOUT_WEIGHTS)
 def test_nothing_to_go_by_is_a_copy_and_never_a_black_picture(method: str, pair: Any) -> None:
     image, mask = pair
     dot = np.zeros_like(mask)
@@ -306,7 +297,7 @@ def test_an_object_that_vanishes_in_the_reduced_picture_is_too_small(models: Any
 
 @pytest.mark.filterwarnings("ignore:the estimate has low confidence:pyharmony.errors.ConfidenceWarning")
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
-@pytest.mark.parametrize("method", PLAIN)
+@pytest.mark.parametrize("method", METHODS_WITHOUT_WEIGHTS)
 @pytest.mark.parametrize("guard", [True, False])
 def test_flat_regions_do_no_harm(method: str, guard: bool) -> None:
     """Flat regions have no spread to divide by; the result stays flat and near the two colours."""
@@ -339,15 +330,15 @@ def test_an_object_of_one_colour_is_shifted(method: str, odd: int) -> None:
     # A background of one colour gives its own, and no more than rounding is left of the object's.
     image[mask == 0] = 100, 130, 90
     image[mask > 0] = np.random.default_rng(6).integers(60, 200, (1600, 3))
-    found = ph.harmonize(image, mask, method=method, guard=False)[mask > 0]
-    assert np.abs(found.mean(0) - [100, 130, 90]).max() < 3 and found.std(0).max() < 3
+    colours = ph.harmonize(image, mask, method=method, guard=False)[mask > 0]
+    assert np.abs(colours.mean(0) - [100, 130, 90]).max() < 3 and colours.std(0).max() < 3
 
 
-@pytest.mark.parametrize("method", [*PLAIN, "network"])
+@pytest.mark.parametrize("method", [*METHODS_WITHOUT_WEIGHTS, "network"])
 def test_tiles_have_the_bits_of_the_whole(method: str, pair: Any, models: Any) -> None:
     image, mask = pair
-    chosen = network(models, darker) if method == "network" else method
-    result, info = ph.harmonize(image, mask, method=chosen, return_info=True)
+    method_or_model = network(models, darker) if method == "network" else method
+    result, info = ph.harmonize(image, mask, method=method_or_model, return_info=True)
     assert info.method != "copy"
     tiles = np.empty_like(image)
     for y, x in itertools.product(range(0, 120, 50), range(0, 160, 64)):
@@ -358,7 +349,8 @@ def test_tiles_have_the_bits_of_the_whole(method: str, pair: Any, models: Any) -
         info.map.apply(image, mask, origin=(1, 0), frame=image.shape[:2])
 
 
-@pytest.mark.parametrize("method", PLAIN)
+@pytest.mark.covering(1)
+@pytest.mark.parametrize("method", METHODS_WITHOUT_WEIGHTS)
 def test_the_bits_do_not_depend_on_threads(method: str, threads: int, pair: Any) -> None:
     result = ph.harmonize(*pair, method=method)
     ph.set_num_threads(1)
@@ -369,7 +361,7 @@ def test_the_bits_do_not_depend_on_the_threads_of_numpy() -> None:
     """NumPy adds large products in another order if it shares them among threads."""
     code = """
 import hashlib, numpy as np, pyharmony
-from tests.test_harmonize import composite
+from tests.compositor.test_harmonize import composite
 image, mask = (np.repeat(np.repeat(x, 4, 0), 4, 1) for x in composite())
 print(hashlib.sha256(pyharmony.harmonize(image / np.float32(255), mask).tobytes()).hexdigest())
 """
@@ -377,8 +369,8 @@ print(hashlib.sha256(pyharmony.harmonize(image / np.float32(255), mask).tobytes(
     for count in "12":
         variables = {**os.environ, "OPENBLAS_NUM_THREADS": count, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
         call = [sys.executable, "-W", "ignore", "-c", code]
-        done = subprocess.run(call, env=variables, cwd=ROOT, check=True, capture_output=True, text=True)
-        digests.add(done.stdout.strip())
+        process = subprocess.run(call, env=variables, cwd=ROOT, check=True, capture_output=True, text=True)
+        digests.add(process.stdout.strip())
     assert len(digests) == 1
 
 
@@ -400,30 +392,30 @@ def test_memory_stays_below_the_image() -> None:
 
 
 #: Networks that are tested too: one that gives an image, one that gives a colour map, and a residual generator.
-EVERY = (*PLAIN, "dovenet_lite", "colorgrid", "dovenet")
+TESTED_METHODS = (*METHODS_WITHOUT_WEIGHTS, "dovenet_lite", "colorgrid", "dovenet")
 
 
-@pytest.fixture(params=EVERY)
+@pytest.fixture(params=TESTED_METHODS)
 def method(request: pytest.FixtureRequest) -> Any:
     """Returns a method; for a network a model with weights that change colours, as trained ones do."""
-    if request.param in PLAIN:
+    if request.param in METHODS_WITHOUT_WEIGHTS:
         return request.param
     torch = pytest.importorskip("torch", reason="torch is not installed")
     request.getfixturevalue("one_torch_thread")
-    from pyharmony import models
+    from pyharmony.networks import models
 
     torch.manual_seed(0)
     if request.param == "dovenet_lite":
         return network(models, darker)
     if request.param == "colorgrid":
-        made = models.create("colorgrid", "small").eval()
-        bias = made.experts[0].last.bias
+        model = models.create("colorgrid", "small").eval()
+        bias = model.experts[0].last.bias
     else:
-        made = models.create("dovenet", size=32, width=2, discriminator_width=2, residual=True).eval()
-        bias = made.generator.unet.last.bias
+        model = models.create("dovenet", size=32, width=2, discriminator_width=2, residual=True).eval()
+        bias = model.generator.unet.last.bias
     with torch.no_grad():
         bias.normal_(std=0.02)
-    return made
+    return model
 
 
 @pytest.mark.parametrize("guard", [True, False])
@@ -433,9 +425,9 @@ def test_without_object_or_background_there_is_no_black_picture(method: Any, gua
     dot = np.zeros_like(mask)
     dot[50, 60] = 255
     for m, whole in ((np.zeros_like(mask), True), (np.full_like(mask, 255), guard or statistics), (dot, guard)):
-        with pytest.warns(errors.PyHarmonyWarning) as said:
+        with pytest.warns(errors.PyHarmonyWarning) as records:
             result, info = ph.harmonize(image, m, method=method, guard=guard, return_info=True)
-        assert said[0].category is (errors.UnchangedWarning if info.method == "copy" else errors.ConfidenceWarning)
+        assert records[0].category is (errors.UnchangedWarning if info.method == "copy" else errors.ConfidenceWarning)
         assert (result[m == 0] == image[m == 0]).all() and result.mean() > 0.4 * image.mean()
         if whole:  # as documented a copy
             assert (result == image).all() and info.method == "copy" and info.map.is_identity and info.reason
@@ -475,6 +467,7 @@ def test_grey_and_four_channels(method: Any, pair: Any) -> None:
     assert holes[~still, :3].min(0).max() > 0
 
 
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_nan_and_infinities_are_refused(method: Any, bad: float, pair: Any) -> None:
     image, mask = (x.astype(np.float32) / 255 for x in pair)
@@ -516,9 +509,9 @@ def test_errors_name_the_argument(pair: Any) -> None:
 
 def test_one_failure_of_a_list_takes_no_other_along(pair: Any) -> None:
     image, mask = pair
-    made = ph.harmonize([image, image > 3, image], mask, method="mkl", errors="return")
-    assert isinstance(made[1], errors.DTypeError)
-    assert (made[0] == made[2]).all() and (made[0] == ph.harmonize(image, mask, method="mkl")).all()
+    results = ph.harmonize([image, image > 3, image], mask, method="mkl", errors="return")
+    assert isinstance(results[1], errors.DTypeError)
+    assert (results[0] == results[2]).all() and (results[0] == ph.harmonize(image, mask, method="mkl")).all()
 
 
 def test_what_is_no_method_is_refused(pair: Any, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -542,10 +535,10 @@ def test_reinhard_unguarded_is_that_of_the_colours(pair: Any) -> None:
     """Unguarded, it is the transfer of colours but for the table of 33 colours a side, whose steps are 8 levels."""
     image, mask = pair
     for method in ("reinhard", "mkl", "match_histogram"):
-        found = ph.harmonize(image, mask, method=method, guard=False)
+        result = ph.harmonize(image, mask, method=method, guard=False)
         expected = getattr(color, method)(image, image, mask, 255 - mask)
-        assert np.abs(found.astype(float) - expected).mean() < 0.5
-        assert np.quantile(np.abs(found.astype(float) - expected)[mask == 255], 0.99) <= 3
+        assert np.abs(result.astype(float) - expected).mean() < 0.5
+        assert np.quantile(np.abs(result.astype(float) - expected)[mask == 255], 0.99) <= 3
 
 
 def test_luminance_and_temperature_are_those_of_the_background(pair: Any) -> None:
@@ -556,8 +549,8 @@ def test_luminance_and_temperature_are_those_of_the_background(pair: Any) -> Non
     def lightness(a: np.ndarray, where: np.ndarray) -> Any:
         return color.rgb_to_lab(a[where] / 255)[:, 0].mean()
 
-    wanted = lightness(image, hard == 0)
-    assert abs(lightness(free, hard > 0) - wanted) < 0.2 * abs(lightness(image, hard > 0) - wanted)
+    expected = lightness(image, hard == 0)
+    assert abs(lightness(free, hard > 0) - expected) < 0.2 * abs(lightness(image, hard > 0) - expected)
 
 
 @pytest.mark.filterwarnings("ignore:the estimate has low confidence:pyharmony.errors.ConfidenceWarning")
@@ -570,8 +563,8 @@ def test_clipped_highlights_stay_neutral_under_the_guard() -> None:
     image[24:72, 24:72] = np.rint(random.normal((200, 150, 110), 30, (48, 48, 3))).clip(0, 255)
     image[40:46, 40:46] = 255
     for method in ("reinhard", "mkl", "luminance_temperature", "match_histogram"):
-        held, free = (ph.harmonize(image, mask, method=method, guard=g)[42, 42].astype(int) for g in (True, False))
-        assert np.ptp(held) <= 2, method
+        guarded, free = (ph.harmonize(image, mask, method=method, guard=g)[42, 42].astype(int) for g in (True, False))
+        assert np.ptp(guarded) <= 2, method
         if method == "reinhard":
             assert np.ptp(free) > 15  # what would come of it
 
@@ -579,10 +572,10 @@ def test_clipped_highlights_stay_neutral_under_the_guard() -> None:
 def test_the_table_of_a_method_is_near_its_function() -> None:
     """Tetrahedral interpolation of 33 colours a side is near the function itself."""
     shift = np.array([0.3, -0.05, 0.1])
-    found = table_of(lambda x: color.lalphabeta_to_rgb(color.rgb_to_lalphabeta(x) + shift))
+    table = table_of(lambda x: color.lalphabeta_to_rgb(color.rgb_to_lalphabeta(x) + shift))
     colors = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     exact = color.lalphabeta_to_rgb(color.rgb_to_lalphabeta(colors / 255) + shift).clip(0, 1) * 255
-    difference = np.abs(found.apply(colors).astype(float) - exact)
+    difference = np.abs(table.apply(colors).astype(float) - exact)
     assert difference.mean() < 0.5 and difference.max() < 4
     assert (ColorMap(table=lattice().reshape(33, 33, 33, 3)).apply(colors) == colors).all()
 
@@ -668,9 +661,9 @@ def test_xue_matches_what_it_measures(pair: Any) -> None:
     inside, outside = _xue.regions(scene_of(image, hard, None, image.shape[:2]))
     of = [_xue.features(color.srgb_to_linear(a[where] / 255.0)) for a, where in
           ((image, inside), (image, outside), (result, inside))]  # fmt: skip
-    ours, theirs, found = of
+    ours, theirs, matched = of
     for name in ("luminance", "temperature", "saturation"):
-        before, after = (np.abs(getattr(x, name) - getattr(theirs, name)).sum() for x in (ours, found))
+        before, after = (np.abs(getattr(x, name) - getattr(theirs, name)).sum() for x in (ours, matched))
         assert after < before, name
     grey = color.srgb_to_linear(np.full((1, 3), 0.5))
     assert np.allclose(_xue.saturated(grey, 3.0), grey) and np.allclose(_xue.warmed(grey, 0.0), grey)
@@ -692,19 +685,19 @@ def test_an_object_of_fewer_than_500_pixels_is_left_to_itself_by_xue(pair: Any) 
 
 def test_a_picture_that_is_small_enough_is_seen_as_it_is(pair: Any) -> None:
     image, mask = pair
-    seen = scene_of(image, mask, None, fitted(image.shape[:2], 512))
-    assert np.array_equal(seen.image, image.astype(np.float32) / 255)
-    assert np.array_equal(seen.mask, mask.astype(np.float32) / 255)
+    scene = scene_of(image, mask, None, fitted(image.shape[:2], 512))
+    assert np.array_equal(scene.image, image.astype(np.float32) / 255)
+    assert np.array_equal(scene.mask, mask.astype(np.float32) / 255)
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.integers(1, 40))
 def test_the_reduced_picture_keeps_slopes_and_means(height: int, width: int, rows: int, columns: int) -> None:
     y, x = np.mgrid[:height, :width]
     slope = ((y + 0.5) / height + (x + 0.5) / width)[..., None] / 2
-    found = reduced(slope, (rows, columns))
-    assert found.shape == (rows, columns, 1) and found.dtype == np.float32
-    assert slope.min() - 1e-6 <= found.min() and found.max() <= slope.max() + 1e-6
-    assert abs(found.mean() - slope.mean()) < 0.04  # the filter is a triangle, cut at borders
+    small = reduced(slope, (rows, columns))
+    assert small.shape == (rows, columns, 1) and small.dtype == np.float32
+    assert slope.min() - 1e-6 <= small.min() and small.max() <= slope.max() + 1e-6
+    assert abs(small.mean() - slope.mean()) < 0.04  # the filter is a triangle, cut at borders
     flat = reduced(np.full((height, width, 3), 77, np.uint8), (rows, columns))
     assert np.allclose(flat, 77 / 255, atol=1e-6)
 
@@ -712,13 +705,13 @@ def test_the_reduced_picture_keeps_slopes_and_means(height: int, width: int, row
 def test_a_large_picture_is_the_mean_of_its_blocks() -> None:
     random = np.random.default_rng(0)
     image = random.integers(0, 256, (640, 960, 3), np.uint8)
-    found = reduced(image, (64, 96))
-    assert abs(found.mean() - image.mean() / 255) < 1e-3
+    small = reduced(image, (64, 96))
+    assert abs(small.mean() - image.mean() / 255) < 1e-3
     planes = (Image.fromarray(np.float32(image[..., c])) for c in range(3))
     pillow = np.stack([np.asarray(p.resize((96, 64), Image.Resampling.BILINEAR)) for p in planes], -1) / 255
-    assert np.abs(found - pillow).max() < 0.03
+    assert np.abs(small - pillow).max() < 0.03
     for other in (image.astype(np.uint16) * 257, image.astype(np.float32) / 255):
-        assert np.abs(reduced(other, (64, 96)) - found).max() < 1.5 / 255
+        assert np.abs(reduced(other, (64, 96)) - small).max() < 1.5 / 255
     holes = np.zeros((640, 960), bool)
     holes[:320] = True
     image[:320] = 255
@@ -748,17 +741,17 @@ def test_a_network_changes_every_kind_of_image_alike(models: Any) -> None:
     model = network(models, darker)
     expected = ph.harmonize(image, mask, method=model, guard=False)
     for dtype, white in (("uint16", 65535), ("float16", 1), ("float32", 1), ("float64", 1)):
-        given_ = (image / 255 * white).astype(dtype)
-        result = ph.harmonize(given_, mask, method=model, guard=False)
-        assert result.dtype == np.dtype(dtype) and (result[mask == 0] == given_[mask == 0]).all()
+        pixels = (image / 255 * white).astype(dtype)
+        result = ph.harmonize(pixels, mask, method=model, guard=False)
+        assert result.dtype == np.dtype(dtype) and (result[mask == 0] == pixels[mask == 0]).all()
         assert np.abs(result.astype(float) / white * 255 - expected).max() <= 1
     rgba = np.concatenate([image, np.full((100, 140, 1), 200, np.uint8)], -1)
     result = ph.harmonize(rgba, mask > 250, method=model, guard=False)
     assert (result[..., 3] == 200).all() and (result[mask <= 250] == rgba[mask <= 250]).all()
     grey = image[..., 0]
     light = ph.harmonize(grey, mask, method=model, guard=False)
-    wanted = darker(grey[mask == 255] / 255) * 255
-    assert light.shape == grey.shape and np.abs(light[mask == 255] - wanted).max() <= 2
+    darkened = darker(grey[mask == 255] / 255) * 255
+    assert light.shape == grey.shape and np.abs(light[mask == 255] - darkened).max() <= 2
     pair = np.stack([image, image[:, ::-1]]), np.stack([mask, mask[:, ::-1]])
     batch = ph.harmonize(*pair, method=model, guard=False)
     assert (batch[0] == expected).all() and np.abs(batch[1][:, ::-1].astype(int) - expected).max() <= 1
@@ -775,12 +768,12 @@ def test_a_guarded_network_sees_other_masks_and_the_mirror_image() -> None:
     picture = random.random((32, 40, 3)).astype(np.float32)
     mask = np.zeros((32, 40), np.float32)
     mask[0:9, 10:20] = mask[20, 30] = 1
-    seen = Scene(picture, mask)
-    (alone,) = _judged.views_of(seen, Care.ALL, gives_maps=True)
-    assert alone is seen
-    assert len(_judged.views_of(seen, Care.AGREED, gives_maps=False)) == 2
-    same, mirrored, wider, tighter = _judged.views_of(seen, Care.CAUTIOUS, gives_maps=True)
-    assert same is seen and (mirrored.mask[:, ::-1] == mask).all() and (mirrored.image[:, ::-1] == picture).all()
+    scene = Scene(picture, mask)
+    (alone,) = _judged.views_of(scene, Care.UNGUARDED, gives_maps=True)
+    assert alone is scene
+    assert len(_judged.views_of(scene, Care.AGREED, gives_maps=False)) == 2
+    same, mirrored, wider, tighter = _judged.views_of(scene, Care.CAUTIOUS, gives_maps=True)
+    assert same is scene and (mirrored.mask[:, ::-1] == mask).all() and (mirrored.image[:, ::-1] == picture).all()
     # A pixel away in each of eight directions; where the object touches the frame of the image, it does so tighter too.
     assert wider.mask.sum() == 10 * 12 + 9 and wider.mask[9, 9] == wider.mask[19, 29] == 1
     assert tighter.mask.sum() == 8 * 8 and tighter.mask[0, 11] == 1 == tighter.mask[7, 18]
@@ -801,8 +794,8 @@ def test_what_is_made_of_a_change_falls_with_what_answers_differ_by() -> None:
     assert _guards.share_of(0.5) == pytest.approx(1 / 3)
     changes = np.linspace(0, 60, 6001)
     for apart, noise in ((5.0, 0.0), (0.0, 255 * 8.0), (3.0, 255 * 4.0)):
-        made = np.array([c * _guards.share_of(_guards.agreement(c, apart, 3.0, noise)) for c in changes])
-        assert (np.diff(made) >= 0).all() and np.diff(made).max() < 0.05 and made[-1] > 50
+        shares = np.array([c * _guards.share_of(_guards.agreement(c, apart, 3.0, noise)) for c in changes])
+        assert (np.diff(shares) >= 0).all() and np.diff(shares).max() < 0.05 and shares[-1] > 50
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
@@ -825,18 +818,18 @@ def test_a_network_of_maps_makes_what_its_views_agree_on(models: Any, cautious: 
 
     model = network(models, None, maps)
     model.calibration = Calibration(doubt=2.0, caution=6.0, boost=boost)
-    free, told = ph.harmonize(image, mask, method=model, guard=False, return_info=True)
-    assert (free[mask > 0] == 130).all() and told.change == told.asked
+    free, free_info = ph.harmonize(image, mask, method=model, guard=False, return_info=True)
+    assert (free[mask > 0] == 130).all() and free_info.change == free_info.asked
     result, info = ph.harmonize(image, mask, method=model, cautious=cautious, return_info=True)
     answers = np.array([30, 30, 48, 21])
     agreed = answers.mean() ** 2 / (answers.mean() ** 2 + (6 if cautious else 2) * answers.var())
-    asked = boost * answers.mean()
-    change = asked * (agreed - 0.25) / 0.75
-    assert info.change == pytest.approx(change, abs=0.01) and info.asked == pytest.approx(asked, abs=0.01)
+    full_change = boost * answers.mean()
+    change = full_change * (agreed - 0.25) / 0.75
+    assert info.change == pytest.approx(change, abs=0.01) and info.asked == pytest.approx(full_change, abs=0.01)
     assert np.abs(result[mask > 0] - 100 - change).max() <= 0.51 and (result[mask == 0] == 100).all()
     assert info.confidence == pytest.approx(agreed, abs=1e-3)
     assert info.reason == ("" if agreed > 0.9 else "the network contradicts itself on other views of the image")
-    assert info.held_back == (change < asked - 0.5)
+    assert info.held_back == (change < full_change - 0.5)
     frames = ph.harmonization.harmonize_frames([image], [mask], method=model, cautious=cautious)
     assert (next(frames) == result).all()
     model.calibration = Calibration(boost=boost)
@@ -902,7 +895,7 @@ def test_the_hue_of_skin_turns_little_where_views_disagree() -> None:
     picture[16:32, 16:48] = np.array([224, 172, 140], np.float32) / 255
     mask = np.zeros((64, 64), np.float32)
     mask[16:48, 16:48] = 1
-    seen = Scene(picture, mask)
+    scene = Scene(picture, mask)
     greener, lighter = (np.clip(picture + np.float32(x), 0, 1) for x in ((0, 0.1, 0), (0.02, 0.02, 0.02)))
 
     def turned(after: np.ndarray, share: float) -> float:
@@ -915,10 +908,10 @@ def test_the_hue_of_skin_turns_little_where_views_disagree() -> None:
     assert turned(greener, 1.0) > 10 and turned(lighter, 1.0) < 3
     keeping = _guards.keeping_skin
     for share, most in ((0.0, 3), (0.5, 6), (0.7, 10)):
-        part = keeping(1.0, share, seen, greener)
+        part = keeping(1.0, share, scene, greener)
         assert 0 < part < 1 and turned(greener, part) == pytest.approx(most, abs=0.1)
-        assert keeping(part / 2, share, seen, greener) == part / 2
-    assert keeping(1.0, 1.0, seen, greener) == 1 == keeping(1.0, 0.0, seen, lighter)
+        assert keeping(part / 2, share, scene, greener) == part / 2
+    assert keeping(1.0, 1.0, scene, greener) == 1 == keeping(1.0, 0.0, scene, lighter)
     below = np.zeros_like(mask)
     below[32:48, 16:48] = 1  # nothing of the object is skin
     assert keeping(0.7, 0.0, Scene(picture, below), greener) == 0.7
@@ -940,8 +933,8 @@ def test_skin_is_kept_by_guarded_calls_whose_views_disagree(models: Any) -> None
 
     model = network(models, None, maps)
 
-    def made(**known: float) -> Any:
-        model.calibration = Calibration(**known)
+    def made(**settings: float) -> Any:
+        model.calibration = Calibration(**settings)
         return ph.harmonize(image, mask, method=model)[30, 30].astype(int) - image[30, 30]
 
     share = _guards.share_of(1 / (1 + 10 * np.var([1, 1, 1.4, 1]) / 1.1**2))
@@ -951,16 +944,16 @@ def test_skin_is_kept_by_guarded_calls_whose_views_disagree(models: Any) -> None
 
 def test_the_fit_follows_place_and_luma() -> None:
     image, mask = composite(128, 128)
-    seen = scene_of(image, mask, None, (128, 128))
+    scene = scene_of(image, mask, None, (128, 128))
     y = np.linspace(-1, 1, 128)[:, None, None]
-    luma = (seen.image @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
-    wanted = (seen.image * (1 + 0.15 * y) + 0.1 * luma * (1 - luma)).astype(np.float32)
-    found, explained = fit(seen, wanted)
+    luma = (scene.image @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    expected = (scene.image * (1 + 0.15 * y) + 0.1 * luma * (1 - luma)).astype(np.float32)
+    color_map, explained = fit(scene, expected)
     assert explained > 0.98
-    inside = seen.mask > 0.5
-    assert np.abs(found.apply(seen.image) - wanted)[inside].mean() < 0.5 / 255
-    same, all_of_it = fit(seen, seen.image)
-    assert all_of_it == 1 and np.abs(same.apply(seen.image) - seen.image).max() < 1e-5
+    inside = scene.mask > 0.5
+    assert np.abs(color_map.apply(scene.image) - expected)[inside].mean() < 0.5 / 255
+    same, all_of_it = fit(scene, scene.image)
+    assert all_of_it == 1 and np.abs(same.apply(scene.image) - scene.image).max() < 1e-5
 
 
 def test_maps_of_a_network_are_applied_exactly(models: Any) -> None:
@@ -993,7 +986,7 @@ def test_maps_of_a_residual_generator_are_enlarged(models: Any, name: str, confi
     """A residual generator's affine map of each pixel is linear between pixels, on the image in [-1, 1]."""
     import torch
 
-    from pyharmony.models._blocks import apply_maps
+    from pyharmony.networks.models._blocks import apply_maps
 
     model = models.create(name, width=2, discriminator_width=2, residual=True, **config).eval()
     net = model.generator.unet if name == "dovenet" else model.generator.net
@@ -1004,14 +997,14 @@ def test_maps_of_a_residual_generator_are_enlarged(models: Any, name: str, confi
     result, info = ph.harmonize(image, mask, method=model, guard=False, return_info=True)
     side = model.config.size
     assert info.map.grid is not None and info.map.grid.shape == (side, side, 1, 3, 4)
-    seen = scene_of(image, mask, None, (side, side))
-    inside = torch.from_numpy(seen.mask >= 0.5).float()[None, None]
+    scene = scene_of(image, mask, None, (side, side))
+    inside = torch.from_numpy(scene.mask >= 0.5).float()[None, None]
     with torch.no_grad():
-        maps = model.generator.maps(torch.from_numpy(seen.image).permute(2, 0, 1)[None] * 2 - 1, inside)
+        maps = model.generator.maps(torch.from_numpy(scene.image).permute(2, 0, 1)[None] * 2 - 1, inside)
         maps = torch.nn.functional.interpolate(maps, (150, 90), mode="bilinear")
         whole = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
-        wanted = apply_maps(maps, whole, torch.from_numpy(mask)[None, None] / 255)[0].permute(1, 2, 0).numpy()
-    assert np.abs(result - (wanted + 1) * 127.5).max() < 0.51
+        expected = apply_maps(maps, whole, torch.from_numpy(mask)[None, None] / 255)[0].permute(1, 2, 0).numpy()
+    assert np.abs(result - (expected + 1) * 127.5).max() < 0.51
 
 
 @pytest.mark.parametrize("settings", [{"width": 4}, {"encoder": "vit", "token_width": 8, "layers": 1, "hidden": 8}])
@@ -1026,16 +1019,16 @@ def test_maps_of_a_pct_net_are_applied_exactly(models: Any, settings: dict[str, 
     image, mask = composite(150, 90)
     result, info = ph.harmonize(image, mask, method=model, guard=False, return_info=True)
     assert info.map.affine is None and info.map.curves is None and info.map.grid.shape == (32, 32, 1, 3, 4)
-    seen = scene_of(image, mask, None, (32, 32))
-    hard = torch.from_numpy(seen.mask >= 0.5).float()[None, None]
+    scene = scene_of(image, mask, None, (32, 32))
+    hard = torch.from_numpy(scene.mask >= 0.5).float()[None, None]
     with torch.no_grad():
-        change = model.transforms(torch.from_numpy(seen.image).permute(2, 0, 1)[None], hard).shared
+        change = model.transforms(torch.from_numpy(scene.image).permute(2, 0, 1)[None], hard).shared
     change = torch.nn.functional.interpolate(change.double(), (150, 90), mode="bilinear")[0]
     change = change.permute(1, 2, 0).reshape(150, 90, 3, 4).numpy()
     x, m = image / 255, mask[..., None] / 255
     mapped = (x + (change[..., :3] @ x[..., None])[..., 0] + change[..., 3]).clip(0, 1)
-    wanted = 255 * (x + m * (mapped - x))
-    assert np.abs(result - wanted).max() < 0.51 and np.abs(result.astype(int) - image).max() > 10
+    expected = 255 * (x + m * (mapped - x))
+    assert np.abs(result - expected).max() < 0.51 and np.abs(result.astype(int) - image).max() > 10
     assert (result[mask == 0] == image[mask == 0]).all()
     tile = info.map.apply(image[40:70, 20:60], mask[40:70, 20:60], origin=(20, 40), frame=(150, 90))
     assert (tile == result[40:70, 20:60]).all()
@@ -1045,8 +1038,8 @@ def test_maps_of_a_pct_net_are_applied_exactly(models: Any, settings: dict[str, 
     with torch.no_grad():
         own = model(torch.from_numpy(small).permute(2, 0, 1)[None] / 255, torch.from_numpy(inside)[None, None] / 255)
     own = own[0].permute(1, 2, 0).numpy() * 255
-    found = ph.harmonize(small, inside, method=model, guard=False)
-    assert np.abs(found - np.where(inside[..., None] > 0, own, small)).max() < 0.51
+    small_result = ph.harmonize(small, inside, method=model, guard=False)
+    assert np.abs(small_result - np.where(inside[..., None] > 0, own, small)).max() < 0.51
 
 
 def test_a_new_pct_net_leaves_the_picture(models: Any) -> None:
@@ -1075,8 +1068,8 @@ def test_what_a_network_cannot_be_trusted_with_is_left_as_it_is(models: Any) -> 
         assert (result == image).all() and info.confidence < 0.25 and info.method == "copy"
         assert info.reason == reason
         # Only the guard looks at other views of the image.
-        told: Any = nullcontext() if "views" in reason else pytest.warns(errors.ConfidenceWarning, match=reason)
-        with told:
+        context: Any = nullcontext() if "views" in reason else pytest.warns(errors.ConfidenceWarning, match=reason)
+        with context:
             free = ph.harmonize(image, mask, method=model, guard=False)
         assert (free != image).any() and (free[mask == 0] == image[mask == 0]).all()
     with pytest.raises(errors.WeightsError, match="dovenet_lite returns NaN"):
@@ -1089,14 +1082,14 @@ def test_the_batch_norms_of_a_network_take_the_statistics_of_the_picture(models:
 
     import torch
 
-    made = models.create("pix2pix", "residual", width=4, discriminator_width=2).eval()
+    model = models.create("pix2pix", "residual", width=4, discriminator_width=2).eval()
     with torch.no_grad():
-        made.generator.net.last.weight.normal_(std=0.03)
-    for module in made.modules():
+        model.generator.net.last.weight.normal_(std=0.03)
+    for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.3)
-    models.save(made, tmp_path / "p.safetensors")
-    by_hand = copy.deepcopy(made)
+    models.save(model, tmp_path / "p.safetensors")
+    by_hand = copy.deepcopy(model)
     batches: list[int] = []
 
     class Own(torch.nn.Module):
@@ -1118,10 +1111,10 @@ def test_the_batch_norms_of_a_network_take_the_statistics_of_the_picture(models:
     image, mask = composite(150, 90)
     for options in ({"guard": False}, {"guard": True}):
         running = ph.harmonize(image, mask, method=tmp_path / "p.safetensors", **options)
-        found, info = ph.harmonize(
+        result, info = ph.harmonize(
             image, mask, method=tmp_path / "p.safetensors", batch_statistics=True, return_info=True, **options
         )
-        assert (found != running).any()
+        assert (result != running).any()
         assert (ph.harmonize(image, mask, method=tmp_path / "p.safetensors", **options) == running).all()
     plain = ph.harmonize(image, mask, method=tmp_path / "p.safetensors", batch_statistics=True, guard=False)
     expected = ph.harmonize(image, mask, method=by_hand, guard=False)
@@ -1237,9 +1230,9 @@ def test_auto_is_the_network_that_comes_with_pyharmony(
     small, inside = composite(32, 32)
     hard = (inside >= 128) * np.uint8(255)
     with torch.no_grad():
-        made = model(torch.from_numpy(small).permute(2, 0, 1)[None] / 255, torch.from_numpy(hard)[None, None] / 255)
-    found = ph.harmonize(small, hard, guard=False)
-    assert np.abs(found - made[0].permute(1, 2, 0).numpy() * 255).max() < 0.6
+        outputs = model(torch.from_numpy(small).permute(2, 0, 1)[None] / 255, torch.from_numpy(hard)[None, None] / 255)
+    harmonized = ph.harmonize(small, hard, guard=False)
+    assert np.abs(harmonized - outputs[0].permute(1, 2, 0).numpy() * 255).max() < 0.6
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
@@ -1281,11 +1274,11 @@ def sequence(count: int, step: int = 0) -> tuple[list[np.ndarray], list[np.ndarr
 def test_maps_of_a_sequence_move_slowly() -> None:
     frames, masks = sequence(4)
     alone = [ph.harmonize(f, m, method="mkl", return_info=True)[1].map for f, m in zip(frames, masks, strict=True)]
-    found = list(ph.harmonization.harmonize_frames(frames, masks, method="mkl", smoothing=0.75, return_info=True))
+    results = list(ph.harmonization.harmonize_frames(frames, masks, method="mkl", smoothing=0.75, return_info=True))
     expected = alone[0].table
     for i, (frame, mask) in enumerate(zip(frames, masks, strict=True)):
         expected = expected if i == 0 else 0.75 * expected + 0.25 * alone[i].table
-        result, info = found[i]
+        result, info = results[i]
         assert np.allclose(info.map.table, expected, atol=1e-12)
         assert (result == info.map.apply(frame, mask)).all()
     none = list(ph.harmonization.harmonize_frames(frames, masks, method="mkl", smoothing=0))
@@ -1296,17 +1289,19 @@ def test_maps_of_a_sequence_move_slowly() -> None:
 def test_a_cut_starts_anew_and_a_frame_without_trust_goes_on() -> None:
     frames, masks = sequence(4)
     frames[2], frames[3] = frames[2] // 3, frames[3] // 3
-    found = list(ph.harmonization.harmonize_frames(frames, masks, method="mkl", return_info=True))
+    results = list(ph.harmonization.harmonize_frames(frames, masks, method="mkl", return_info=True))
     alone = ph.harmonize(frames[2], masks[2], method="mkl", return_info=True)[1].map
-    assert np.array_equal(found[2][1].map.table, alone.table)
+    assert np.array_equal(results[2][1].map.table, alone.table)
     assert not np.array_equal(
-        found[1][1].map.table, ph.harmonize(frames[1], masks[1], method="mkl", return_info=True)[1].map.table
+        results[1][1].map.table, ph.harmonize(frames[1], masks[1], method="mkl", return_info=True)[1].map.table
     )
     dot = np.zeros_like(masks[1])
     dot[30, 30] = 255
-    kept = list(ph.harmonization.harmonize_frames(frames[:2], [masks[0], dot], method="mkl", return_info=True))
-    assert np.array_equal(kept[1][1].map.table, kept[0][1].map.table) and kept[1][1].confidence < 0.25
-    assert (kept[1][0][dot == 0] == frames[1][dot == 0]).all()
+    dot_results = list(ph.harmonization.harmonize_frames(frames[:2], [masks[0], dot], method="mkl", return_info=True))
+    assert (
+        np.array_equal(dot_results[1][1].map.table, dot_results[0][1].map.table) and dot_results[1][1].confidence < 0.25
+    )
+    assert (dot_results[1][0][dot == 0] == frames[1][dot == 0]).all()
     first = next(iter(ph.harmonization.harmonize_frames(frames, [dot] * 4, method="mkl")))
     assert (first == frames[0]).all()
 
@@ -1320,11 +1315,11 @@ def test_a_sequence_is_read_as_it_goes() -> None:
             read.append(i)
             yield frame
 
-    found = ph.harmonization.harmonize_frames(source(), masks, method="reinhard")
+    results = ph.harmonization.harmonize_frames(source(), masks, method="reinhard")
     assert read == []
-    next(found)
+    next(results)
     assert read == [0]
-    assert len(list(found)) == 2
+    assert len(list(results)) == 2
     with pytest.raises(errors.ShapeError, match="masks: more than frames"):
         list(ph.harmonization.harmonize_frames(frames[:2], masks, method="reinhard"))
     with pytest.raises(errors.ShapeError, match="frames: more than masks"):
@@ -1360,16 +1355,16 @@ def test_maps_are_mixed(pair: Any) -> None:
 
 def test_confidence_falls_where_there_is_less_to_go_by() -> None:
     picture = np.full((64, 64, 3), 0.5, np.float32)
-    found = []
+    confidences = []
     for side in (2, 4, 6, 8, 20):
         mask = np.zeros((64, 64), np.float32)
         mask[:side, :side] = 1
-        found.append(_guards.region_confidence(Scene(picture, mask))[0])
-    assert found == sorted(found) and found[0] == 0 and found[-1] == 1
+        confidences.append(_guards.region_confidence(Scene(picture, mask))[0])
+    assert confidences == sorted(confidences) and confidences[0] == 0 and confidences[-1] == 1
     whole = Scene(picture, np.ones((64, 64), np.float32))
     for sign in (-1, 1):
         changes = [_guards.change_confidence(whole, picture + sign * x)[0] for x in (0.0, 0.2, 0.3, 0.4, 0.5)]
         assert changes == sorted(changes, reverse=True) and changes[1] == 1 and changes[-1] == 0
     dark = Scene(picture / 5, whole.mask)
     assert _guards.change_confidence(dark, dark.image * 0)[0] == 0  # a small change, and yet all the light
-    assert _statistics.SIDE == 512
+    assert _statistics.STATISTICS_SIDE == 512

@@ -11,8 +11,8 @@ import pyharmony as ph
 from pyharmony import _native, errors, harmonization
 from pyharmony._cuda import DeviceArray
 
-from .cuda_arrays import Interface, fetched
-from .shared import GUARDED
+from ..cuda_arrays import Interface, fetched
+from ..shared import GUARDED
 
 pytestmark = GUARDED
 
@@ -44,9 +44,9 @@ def test_it_is_that_of_the_processor(dtype: str, channels: int) -> None:
     image, mask = composite(dtype, channels)
     expected, info = ph.harmonize(image, mask, method="mkl", return_info=True)
     assert info.method == "mkl" and (expected != image).any()
-    made, same = ph.harmonize(Interface(image), Interface(mask), method="mkl", return_info=True)
-    assert isinstance(made, DeviceArray) and made.dtype == image.dtype
-    assert np.array_equal(fetched(made), expected)
+    result, same = ph.harmonize(Interface(image), Interface(mask), method="mkl", return_info=True)
+    assert isinstance(result, DeviceArray) and result.dtype == image.dtype
+    assert np.array_equal(fetched(result), expected)
     assert (same.method, same.confidence, same.device) == (info.method, info.confidence, "cpu")
     assert np.array_equal(fetched(ph.harmonize(Interface(image), mask, method="mkl")), expected)
     assert np.array_equal(ph.harmonize(image, Interface(mask), method="mkl"), expected)
@@ -57,35 +57,35 @@ def test_any_strides_batches_lists_and_frames() -> None:
     expected = ph.harmonize(image, mask, method="reinhard")
     wide, high = np.zeros((40, 104, 3), np.uint8), np.zeros((80, 52), np.uint8)
     wide[:, ::2], high[::2] = image, mask
-    turned = np.ascontiguousarray(image[::-1])[::-1]
-    for given in (wide[:, ::2], turned):
-        made = ph.harmonize(Interface(given), Interface(high[::2]), method="reinhard")
-        assert np.array_equal(fetched(made), expected)
+    flipped = np.ascontiguousarray(image[::-1])[::-1]
+    for image_ in (wide[:, ::2], flipped):
+        result = ph.harmonize(Interface(image_), Interface(high[::2]), method="reinhard")
+        assert np.array_equal(fetched(result), expected)
     images, masks = np.stack([image, image[:, ::-1]]), np.stack([mask, mask[:, ::-1]])
-    wanted = ph.harmonize(images, masks, method="reinhard")
-    assert np.array_equal(fetched(ph.harmonize(Interface(images), Interface(masks), method="reinhard")), wanted)
+    expected_batch = ph.harmonize(images, masks, method="reinhard")
+    assert np.array_equal(fetched(ph.harmonize(Interface(images), Interface(masks), method="reinhard")), expected_batch)
     several = ph.harmonize([Interface(image), images[1]], [Interface(mask), masks[1]], method="reinhard")
-    assert np.array_equal(fetched(several[0]), expected) and np.array_equal(several[1], wanted[1])
+    assert np.array_equal(fetched(several[0]), expected) and np.array_equal(several[1], expected_batch[1])
     frames = harmonization.harmonize_frames([Interface(image)] * 2, [Interface(mask)] * 2, method="reinhard")
     assert all(np.array_equal(fetched(frame), expected) for frame in frames)
 
 
 def test_hints_may_lie_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     image, mask = composite()
-    told: list[Any] = []
+    hints_of_calls: list[Any] = []
 
-    def hinted(self: Any, seen: Any, maps: Any, hints: Any) -> Any:
-        told.append((*hints.source, hints.reference))
+    def hinted(self: Any, scene: Any, maps: Any, hints: Any) -> Any:
+        hints_of_calls.append((*hints.source, hints.reference))
         return list(maps)
 
     monkeypatch.setattr(harmonization._colorgrid.Network, "hinted", hinted)
-    named = {"source": image[::-1].copy(), "source_mask": mask[::-1].copy(), "reference": 255 - mask}
-    expected = ph.harmonize(image, mask, method="mkl", **named)
-    on_device = {name: Interface(array) for name, array in named.items()}
+    hints = {"source": image[::-1].copy(), "source_mask": mask[::-1].copy(), "reference": 255 - mask}
+    expected = ph.harmonize(image, mask, method="mkl", **hints)
+    on_device = {name: Interface(array) for name, array in hints.items()}
     assert np.array_equal(fetched(ph.harmonize(Interface(image), Interface(mask), method="mkl", **on_device)), expected)
     assert np.array_equal(ph.harmonize(image, mask, method="mkl", **on_device), expected)
-    for other in told[1:]:
-        assert all(np.array_equal(a, b) for a, b in zip(other, told[0], strict=True))
+    for other in hints_of_calls[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(other, hints_of_calls[0], strict=True))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])

@@ -19,12 +19,12 @@ from pyharmony.harmonization import METHODS, ColorMap, _colorgrid, _hints
 from pyharmony.harmonization._maps import lattice
 from pyharmony.io import Picture
 
-from .shared import GUARDED
+from ..shared import GUARDED, pixels
 from .test_harmonize import composite
 
 pytestmark = [pytest.mark.networks, GUARDED]
 
-PLAIN = tuple(name for name in METHODS if name != "auto")
+METHODS_WITHOUT_WEIGHTS = tuple(name for name in METHODS if name != "auto")
 NO_CURVES = np.zeros((3, 3, 4))
 
 
@@ -34,12 +34,12 @@ class Asked:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ColorMap, _hints.Hints]] = []
 
-    def __call__(self, seen: Any, found: ColorMap, hints: _hints.Hints) -> ColorMap:
-        self.calls.append((seen, found, hints))
+    def __call__(self, scene: Any, color_map: ColorMap, hints: _hints.Hints) -> ColorMap:
+        self.calls.append((scene, color_map, hints))
         affine = np.zeros((3, 4))
         every = [None if hints.source is None else hints.source.colors, hints.reference]
         affine[:, 3] = sum(0.2 * colors.mean(0) for colors in every if colors is not None)
-        return found.plus(affine, NO_CURVES)
+        return color_map.plus(affine, NO_CURVES)
 
     @property
     def last(self) -> _hints.Hints:
@@ -47,12 +47,12 @@ class Asked:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    found = Asked()
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    recorder = Asked()
     monkeypatch.setattr(
-        _colorgrid.Network, "hinted", lambda self, seen, maps, hints: [found(seen, of, hints) for of in maps]
+        _colorgrid.Network, "hinted", lambda self, scene, maps, hints: [recorder(scene, of, hints) for of in maps]
     )
-    return found
+    return recorder
 
 
 @pytest.fixture(scope="module")
@@ -71,119 +71,119 @@ def photograph(height: int = 90, width: int = 70) -> tuple[np.ndarray, np.ndarra
 
 def below(mask: np.ndarray) -> np.ndarray:
     """Returns a mask of a band of the image that lies outside of the object."""
-    found = np.zeros_like(mask)
-    found[-12:] = 255
+    strip = np.zeros_like(mask)
+    strip[-12:] = 255
     assert not (mask[-12:] > 0).any()
-    return found
+    return strip
 
 
 # What a network is told
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_gets_what_the_hints_say_on_top(method: str, pair: Any, asked: Asked) -> None:
+def test_every_method_gets_what_the_hints_say_on_top(method: str, pair: Any, recorder: Asked) -> None:
     image, mask = pair
     source, inside = photograph()
     # What hints add does not depend on the method: guard and strength are tried with two of them.
     for options in ({"guard": False}, {"strength": 0.5}, {}) if method in ("auto", "mkl") else ({},):
         plain, info = ph.harmonize(image, mask, method=method, return_info=True, **options)
-        made, told = ph.harmonize(
+        result, hinted_info = ph.harmonize(
             image, mask, method=method, source=source, source_mask=inside, return_info=True, **options
         )
-        assert told.method == method and (made[mask == 0] == image[mask == 0]).all()
+        assert hinted_info.method == method and (result[mask == 0] == image[mask == 0]).all()
         change = 0.2 * np.array([20, 30, 60]) / 255 * options.get("strength", 1.0)
         colors = np.full((2, 2, 3), 0.4)
-        difference = told.map.apply(colors) - info.map.apply(colors)
+        difference = hinted_info.map.apply(colors) - info.map.apply(colors)
         assert np.abs(difference - change).max() < 1e-3
-        assert told.change > 0 and told.asked > 0 and (made != plain).any()
-    seen, _, hints = asked.calls[-1]
-    assert seen.image.shape == (256, 256, 3) and set(np.unique(seen.mask)) == {0, 1}
+        assert hinted_info.change > 0 and hinted_info.asked > 0 and (result != plain).any()
+    scene, _, hints = recorder.calls[-1]
+    assert scene.image.shape == (256, 256, 3) and set(np.unique(scene.mask)) == {0, 1}
     assert hints.reference is None
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
-def test_a_method_that_is_not_trusted_leaves_the_hints_alone(pair: Any, asked: Asked) -> None:
+def test_a_method_that_is_not_trusted_leaves_the_hints_alone(pair: Any, recorder: Asked) -> None:
     image, mask = pair
     far = image.copy()
     far[mask > 0] = far[mask > 0] // 12
     far[mask == 0] = 255
     plain, before = ph.harmonize(far, mask, method="reinhard", return_info=True)
     assert before.method == "copy" and (plain == far).all()
-    made, told = ph.harmonize(far, mask, method="reinhard", source=photograph()[0], return_info=True)
-    (_, first, hints), (_, second, _) = asked.calls
+    result, info = ph.harmonize(far, mask, method="reinhard", source=photograph()[0], return_info=True)
+    (_, first, hints), (_, second, _) = recorder.calls
     assert first.is_identity and not second.is_identity
-    assert told.method == "reinhard" and told.confidence < 0.25
-    change = told.map.apply(far / 255)[mask == 255] * 255 - far[mask == 255]
+    assert info.method == "reinhard" and info.confidence < 0.25
+    change = info.map.apply(far / 255)[mask == 255] * 255 - far[mask == 255]
     assert np.abs(change - 0.2 * 255 * hints.source.colors.mean(0)).max() < 1
-    assert (made[mask == 255] > far[mask == 255]).all()
+    assert (result[mask == 255] > far[mask == 255]).all()
 
 
-def test_colours_are_of_what_lies_outside_of_the_object(pair: Any, asked: Asked) -> None:
+def test_colours_are_of_what_lies_outside_of_the_object(pair: Any, recorder: Asked) -> None:
     image, mask = pair
     source, inside = photograph()
     ph.harmonize(image, mask, method="mkl", source=source, source_mask=inside)
-    source_scene = asked.last.source
+    source_scene = recorder.last.source
     assert source_scene is not None and source_scene.image.shape == (256, 256, 3)
     share = 1 - inside.astype(bool).mean()
     assert 0.9 * share < source_scene.where.mean() < share
     assert np.abs(source_scene.image[source_scene.where] * 255 - [20, 30, 60]).max() < 0.01
-    found = source_scene.colors
-    assert found.dtype == np.float32 and found.shape == (1024, 3)
-    assert np.abs(np.median(found, 0) * 255 - [20, 30, 60]).max() < 0.01 and (found > 0.9).all(1).sum() == 0
+    colors = source_scene.colors
+    assert colors.dtype == np.float32 and colors.shape == (1024, 3)
+    assert np.abs(np.median(colors, 0) * 255 - [20, 30, 60]).max() < 0.01 and (colors > 0.9).all(1).sum() == 0
     ph.harmonize(image, mask, method="mkl", source=source)
-    share = (asked.last.source.colors > 0.5).all(1).mean()
+    share = (recorder.last.source.colors > 0.5).all(1).mean()
     assert share == pytest.approx(inside.astype(bool).mean(), abs=0.03)
     # Transparent pixels have no colour.
     rgba = np.concatenate([source, np.full((90, 70, 1), 255, np.uint8)], -1)
     rgba[:20], rgba[-20:] = (250, 0, 250, 0), (250, 0, 250, 0)
     ph.harmonize(image, mask, method="mkl", source=rgba, source_mask=inside)
-    assert np.abs(asked.last.source.colors * 255 - [20, 30, 60]).max() < 1.5
+    assert np.abs(recorder.last.source.colors * 255 - [20, 30, 60]).max() < 1.5
     grey = np.full((40, 50), 51, np.uint8)
     ph.harmonize(image, mask, method="mkl", source=grey)
-    assert np.allclose(asked.last.source.colors, 0.2)
+    assert np.allclose(recorder.last.source.colors, 0.2)
     few = np.zeros((90, 70), np.uint8)
     few[:, 3:] = 255
     ph.harmonize(image, mask, method="mkl", source=source, source_mask=few)
-    assert len(asked.last.source.colors) == 1024
+    assert len(recorder.last.source.colors) == 1024
     few[:, 1:] = 255
     ph.harmonize(image, mask, method="mkl", source=source, source_mask=few)
-    assert 256 <= len(asked.last.source.colors) < 1024
+    assert 256 <= len(recorder.last.source.colors) < 1024
 
 
-def test_colours_of_the_reference_are_those_under_it(pair: Any, asked: Asked) -> None:
+def test_colours_of_the_reference_are_those_under_it(pair: Any, recorder: Asked) -> None:
     image, mask = (x.copy() for x in pair)
     band = below(mask)
     image[-12:] = (10, 200, 30)
     for reference in (band, band > 0, band.astype(np.float32) / 255, np.maximum(band, mask)):
         ph.harmonize(image, mask, method="mkl", reference=reference)
-        source, found = asked.last
-        assert source is None and found is not None
-        assert np.abs(np.median(found, 0) * 255 - [10, 200, 30]).max() < 0.5
+        source, reference_colors = recorder.last
+        assert source is None and reference_colors is not None
+        assert np.abs(np.median(reference_colors, 0) * 255 - [10, 200, 30]).max() < 0.5
     # A reference that is smaller than a pixel of the scene tells, too.
     large = np.zeros((1200, 1600, 3), np.uint8) + np.uint8(90)
-    cover = np.zeros((1200, 1600), np.uint8)
-    cover[300:900, 400:1000] = 255
-    dot = np.zeros_like(cover)
+    large_mask = np.zeros((1200, 1600), np.uint8)
+    large_mask[300:900, 400:1000] = 255
+    dot = np.zeros_like(large_mask)
     dot[100:102, 100:102] = 255
     large[100:108, 96:108] = (200, 60, 60)
-    ph.harmonize(large, cover, method="mkl", reference=dot)
-    assert len(asked.last.reference) <= 4 and asked.last.reference[0, 0] > 0.5
+    ph.harmonize(large, large_mask, method="mkl", reference=dot)
+    assert len(recorder.last.reference) <= 4 and recorder.last.reference[0, 0] > 0.5
     both = {"source": photograph()[0], "reference": band}
     ph.harmonize(image, mask, method="mkl", **both)
-    assert all(x is not None for x in asked.last)
+    assert all(x is not None for x in recorder.last)
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.UnchangedWarning")
-def test_without_an_object_nobody_is_asked(pair: Any, asked: Asked) -> None:
+def test_without_an_object_nobody_is_asked(pair: Any, recorder: Asked) -> None:
     image, mask = pair
     dot = np.zeros_like(mask)
     dot[50, 60] = 255
-    for cover, options in ((np.zeros_like(mask), {}), (dot, {}), (mask, {"strength": 0})):
-        made = ph.harmonize(image, cover, method="mkl", source=photograph()[0], **options)
-        assert (made == image).all()
-    assert not asked.calls
+    for object_mask, options in ((np.zeros_like(mask), {}), (dot, {}), (mask, {"strength": 0})):
+        result = ph.harmonize(image, object_mask, method="mkl", source=photograph()[0], **options)
+        assert (result == image).all()
+    assert not recorder.calls
     same = ph.harmonize(image, mask, method="mkl", source=None, source_mask=None, reference=None)
-    assert (same == ph.harmonize(image, mask, method="mkl")).all() and not asked.calls
+    assert (same == ph.harmonize(image, mask, method="mkl")).all() and not recorder.calls
 
 
 # Kinds of images
@@ -195,32 +195,34 @@ def encoded(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def test_hints_are_images_of_any_kind(pair: Any, asked: Asked, tmp_path: Path) -> None:
+def test_hints_are_images_of_any_kind(pair: Any, recorder: Asked, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     image, mask = pair
     (source, inside), reference = photograph(), below(mask)
     expected = ph.harmonize(image, mask, method="mkl", source=source, source_mask=inside, reference=reference)
-    named = {"source": source, "source_mask": inside, "reference": reference}
-    for name, array in named.items():
+    options = {"source": source, "source_mask": inside, "reference": reference}
+    for name, array in options.items():
         (tmp_path / f"{name}.png").write_bytes(encoded(array))
     for of in (
         lambda name: tmp_path / f"{name}.png",
-        lambda name: Image.fromarray(named[name]),
-        lambda name: encoded(named[name]),
-        lambda name: Picture(named[name] if named[name].ndim == 3 else named[name][..., None]),
-        lambda name: torch.from_numpy(named[name] if named[name].ndim == 2 else named[name].transpose(2, 0, 1).copy()),
+        lambda name: Image.fromarray(options[name]),
+        lambda name: encoded(options[name]),
+        lambda name: Picture(options[name] if options[name].ndim == 3 else options[name][..., None]),
+        lambda name: torch.from_numpy(
+            options[name] if options[name].ndim == 2 else options[name].transpose(2, 0, 1).copy()
+        ),
     ):
-        hints = {name: of(name) for name in named}
+        hints = {name: of(name) for name in options}
         assert (ph.harmonize(image, mask, method="mkl", **hints) == expected).all()
-        opened = ph.harmonize(Image.fromarray(image), mask, method="mkl", **hints)
-        assert (np.asarray(opened) == expected).all()
+        result = ph.harmonize(Image.fromarray(image), mask, method="mkl", **hints)
+        assert (np.asarray(result) == expected).all()
     floats = ph.harmonize(
         image, mask, method="mkl", source=source.astype(np.float32) / 255, source_mask=inside > 0, reference=reference
     )
     assert np.abs(floats.astype(int) - expected).max() <= 1
 
 
-def test_lists_and_batches_have_one_hint_for_all_or_each_its_own(pair: Any, asked: Asked) -> None:
+def test_lists_and_batches_have_one_hint_for_all_or_each_its_own(pair: Any, recorder: Asked) -> None:
     image, mask = pair
     (source, inside), reference = photograph(), below(mask)
     bright = 255 - source
@@ -230,19 +232,19 @@ def test_lists_and_batches_have_one_hint_for_all_or_each_its_own(pair: Any, aske
     ]
     none = ph.harmonize(image, mask, method="mkl")
     same = ph.harmonize([image] * 2, mask, method="mkl", source=source, source_mask=inside, reference=reference)
-    assert all((made == alone[0]).all() for made in same)
+    assert all((results == alone[0]).all() for results in same)
     each = ph.harmonize(
         [image] * 3, mask, method="mkl", source=[source, bright, None], source_mask=[inside, inside, None],
         reference=[reference, reference, None],
     )  # fmt: skip
     assert all((a == b).all() for a, b in zip(each, [*alone, none], strict=True))
     batch = np.stack([image] * 2)
-    made = ph.harmonize(batch, mask, method="mkl", source=source, source_mask=inside, reference=reference)
-    assert (made == alone[0]).all()
-    made = ph.harmonize(
+    results = ph.harmonize(batch, mask, method="mkl", source=source, source_mask=inside, reference=reference)
+    assert (results == alone[0]).all()
+    results = ph.harmonize(
         batch, mask, method="mkl", source=np.stack([source, bright]), source_mask=inside, reference=reference
     )
-    assert all((a == b).all() for a, b in zip(made, alone, strict=True))
+    assert all((a == b).all() for a, b in zip(results, alone, strict=True))
     with pytest.raises(errors.ShapeError, match="source: a list of 3, expected 2"):
         ph.harmonize([image] * 2, mask, method="mkl", source=[source] * 3)
     with pytest.raises(errors.DTypeError, match="source: a list, expected one image"):
@@ -252,7 +254,7 @@ def test_lists_and_batches_have_one_hint_for_all_or_each_its_own(pair: Any, aske
             ph.harmonize(images, mask, method="mkl", source=np.stack([source] * many))
 
 
-def test_errors_name_the_hint(pair: Any, asked: Asked) -> None:
+def test_errors_name_the_hint(pair: Any, recorder: Asked) -> None:
     image, mask = pair
     source, inside = photograph()
     bad = source.astype(np.float32) / 255
@@ -280,7 +282,7 @@ def test_errors_name_the_hint(pair: Any, asked: Asked) -> None:
 
 
 def test_a_sequence_reads_its_source_once_and_a_reference_for_each_frame(
-    pair: Any, asked: Asked, tmp_path: Path
+    pair: Any, recorder: Asked, tmp_path: Path
 ) -> None:
     image, mask = pair
     source, inside = photograph()
@@ -292,9 +294,12 @@ def test_a_sequence_reads_its_source_once_and_a_reference_for_each_frame(
     )
     assert (next(frames) == expected).all()
     path.unlink()
-    assert all((made == expected).all() for made in frames)
+    assert all((frame == expected).all() for frame in frames)
     plain = ph.harmonization.harmonize_frames([image] * 2, [mask] * 2, method="mkl", reference=[below(mask), None])
-    assert [hints.reference is None for hints in (next(plain) is None or asked.last, asked.last)] == [False, False]
+    assert [hints.reference is None for hints in (next(plain) is None or recorder.last, recorder.last)] == [
+        False,
+        False,
+    ]
     assert len(list(plain)) == 1
     with pytest.raises(errors.ShapeError, match="frames: more than reference"):
         list(ph.harmonization.harmonize_frames([image] * 2, [mask] * 2, method="mkl", reference=[below(mask)]))
@@ -331,19 +336,15 @@ def call(words: str, code: int = 0) -> Any:
     return result
 
 
-def pixels(path: str) -> np.ndarray:
-    return np.asarray(Image.open(path))
-
-
 @pytest.mark.usefixtures("_folder")
-def test_the_command_line_takes_hints(asked: Asked) -> None:
+def test_the_command_line_takes_hints(recorder: Asked) -> None:
     hints = {"source": "photo.png", "source_mask": "inside.png", "reference": "like.png"}
     expected = np.asarray(ph.harmonize("paste.png", "cover.png", method="mkl", **hints))
     plain = np.asarray(ph.harmonize("paste.png", "cover.png", method="mkl"))
     words = "--source photo.png --source-mask inside.png --reference like.png"
-    told = json.loads(call(f"paste.png cover.png --method mkl {words} -o out.png --json").stdout)
+    report = json.loads(call(f"paste.png cover.png --method mkl {words} -o out.png --json").stdout)
     assert (pixels("out.png") == expected).all() and (expected != plain).any()
-    assert told["source"]["path"] == "photo.png" and told["source"]["width"] == 70
+    assert report["source"]["path"] == "photo.png" and report["source"]["width"] == 70
     Path("lists").mkdir()
     Path("lists/rows.csv").write_text(
         "image,mask,out,source,source_mask,reference\n"
@@ -378,7 +379,7 @@ def test_a_change_is_added_to_a_map_of_any_form() -> None:
     random = np.random.default_rng(0)
     affine, curves = random.normal(0, 0.02, (3, 4)), random.normal(0, 0.02, (3, 3, 5))
     colors = random.uniform(0.25, 0.75, (16, 16, 3))
-    added = ColorMap(affine=np.eye(3, 4) + affine, curves=curves).apply(colors) - colors
+    difference = ColorMap(affine=np.eye(3, 4) + affine, curves=curves).apply(colors) - colors
     others = {
         "affine": np.eye(3, 4) + random.normal(0, 0.03, (3, 4)),
         "curves": random.normal(0, 0.03, (3, 3, 8)),
@@ -386,17 +387,17 @@ def test_a_change_is_added_to_a_map_of_any_form() -> None:
     }
     for names in ((), ("affine",), ("curves",), ("grid",), tuple(others)):
         one = ColorMap(**{name: others[name] for name in names})
-        made = one.plus(affine, curves)
-        assert np.abs(made.apply(colors) - one.apply(colors) - added).max() < 1e-9, names
-        assert made.curves is not None and made.curves.shape[2] == (29 if "curves" in names else 5)
+        combined = one.plus(affine, curves)
+        assert np.abs(combined.apply(colors) - one.apply(colors) - difference).max() < 1e-9, names
+        assert combined.curves is not None and combined.curves.shape[2] == (29 if "curves" in names else 5)
     table = ColorMap(table=(lattice(33) ** 1.1).reshape(33, 33, 33, 3))
-    made = table.plus(affine, np.zeros((3, 3, 2)))
+    combined = table.plus(affine, np.zeros((3, 3, 2)))
     linear = colors @ affine[:, :3].T + affine[:, 3]
-    assert np.abs(made.apply(colors) - table.apply(colors) - linear).max() < 1e-6
-    bent = table.plus(affine, curves)
+    assert np.abs(combined.apply(colors) - table.apply(colors) - linear).max() < 1e-6
+    by_table = table.plus(affine, curves)
     at = lattice(33).reshape(33, 33, 33, 3)[4:20:5, 4:20:5, 4:20:5].reshape(-1, 1, 3)
-    wanted = ColorMap(affine=np.eye(3, 4) + affine, curves=curves).apply(at) - at + table.apply(at)
-    assert np.abs(bent.apply(at) - wanted).max() < 1e-6
+    expected = ColorMap(affine=np.eye(3, 4) + affine, curves=curves).apply(at) - at + table.apply(at)
+    assert np.abs(by_table.apply(at) - expected).max() < 1e-6
     far = table.plus(np.full((3, 4), 0.4), NO_CURVES)
     assert far.table.max() == 1 and table.table.max() == 1 and far.table.min() >= 0
     zeros = ColorMap().plus(np.zeros((3, 4)), NO_CURVES)
@@ -427,5 +428,5 @@ def test_the_default_follows_the_light_of_the_source() -> None:
 def test_the_default_knows_of_a_reference(pair: Any) -> None:
     image, mask = pair
     plain = ph.harmonize(image, mask)
-    made, info = ph.harmonize(image, mask, reference=below(mask), return_info=True)
-    assert info.method == "auto" and (made[mask == 0] == image[mask == 0]).all() and (made != plain).any()
+    result, info = ph.harmonize(image, mask, reference=below(mask), return_info=True)
+    assert info.method == "auto" and (result[mask == 0] == image[mask == 0]).all() and (result != plain).any()

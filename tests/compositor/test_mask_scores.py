@@ -15,7 +15,7 @@ from pyharmony.segmentation._network import NetworkCutter, Prompts
 from pyharmony.segmentation.layers import Layer
 from pyharmony.segmentation.scores import Facts, Weights, expected, facts_of, surely_best_first
 
-from .shared import ROOT, load_script
+from ..shared import ROOT, load_script
 
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
@@ -92,15 +92,15 @@ def test_a_session_gives_the_expected_share_and_sorts_by_it(monkeypatch: pytest.
     layers = [layer(wrong, 0.85, 0.6), layer(OBJECT, 0.8), layer(small, 0.75)]
     monkeypatch.setattr(NetworkCutter, "cut", lambda self, prompts, last=None: layers)
     monkeypatch.setattr(NetworkCutter, "people", lambda self: np.zeros((8, 8), np.float32))
-    shown, prompts = picture(OBJECT), Prompts([(66, 60)], [1])
-    own = segmentation.segment(shown, points=(66, 60), method="clicks")
+    photo, prompts = picture(OBJECT), Prompts([(66, 60)], [1])
+    own = segmentation.segment(photo, points=(66, 60), method="clicks")
     assert own.scores == (0.85, 0.8, 0.75) and own.areas[0] == wrong.sum()
     for method in ("clicks-imagenet", "clicks-imagenet-alone"):
-        found = segmentation.segment(shown, points=(66, 60), method=method)
+        masks = segmentation.segment(photo, points=(66, 60), method=method)
         weights = METHODS[method].scored
-        assert weights is not None and found.areas[-1] == wrong.sum()
-        assert found.scores[-1] == expected(facts_of(shown, layers, 0, prompts), weights)
-        assert list(found.scores) == sorted(found.scores, reverse=True)
+        assert weights is not None and masks.areas[-1] == wrong.sum()
+        assert masks.scores[-1] == expected(facts_of(photo, layers, 0, prompts), weights)
+        assert list(masks.scores) == sorted(masks.scores, reverse=True)
 
 
 def test_after_a_correction_a_mask_comes_first_that_is_surely_better() -> None:
@@ -130,39 +130,3 @@ def test_the_fit_tells_facts_that_count(script: Any) -> None:
     scores = script.told(facts, weights)
     parts = np.array_split(np.argsort(scores), 5)
     assert max(abs(scores[part].mean() - likeness[part].mean()) for part in parts) < 0.1
-
-
-def test_a_record_becomes_fifths(script: Any) -> None:
-    random = np.random.default_rng(1)
-
-    def answer(kind: str) -> dict[str, Any]:
-        facts = random.normal(0, 1, (2, 6))
-        return {"kind": kind, "facts": facts.tolist(), "scores": [0.5, 0.25], "iou": expit(facts[:, 0]).tolist()}
-
-    def expit(values: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-values))
-
-    kinds = ("exact 1", "jittered 1", "exact 3", "jittered 3", "box")
-    record = {
-        "groups": [f"photo {i // 2}" for i in range(60)],
-        "answers": [[answer(k) for k in kinds] for _ in range(60)],
-    }
-    table = script.Table(record)
-    assert table.facts.shape == (600, 6) and table.first.sum() == 300 and set(table.shares) == {0.5}
-    rows = script.by_fifths(table, script.unseen(table))
-    assert [row[0] for row in rows[1:]] == ["1 click, 120 answers", "3 clicks, 120 answers", "a box, 60 answers"]
-    for row in rows[1:]:
-        for cell in row[1:6]:
-            score, likeness = (float(x) for x in cell.split(", "))
-            assert abs(score - likeness) < 0.1
-        assert float(row[6]) > 0.9
-
-
-def test_answers_have_facts_of_the_networks_own_scores(script: Any) -> None:
-    shown = picture(OBJECT) + np.random.default_rng(0).integers(0, 9, (HEIGHT, WIDTH, 3)).astype(np.uint8)
-    answers = script.answers_of(shown, OBJECT, METHODS["clicks"], 0)
-    assert {"exact 1", "jittered 1", "box"} <= {answer["kind"] for answer in answers}
-    for answer in answers:
-        assert len(answer["facts"]) == len(answer["scores"]) == len(answer["iou"]) > 0
-        logits = [facts.network for facts in answer["facts"]]
-        assert logits == pytest.approx([math.log(s / (1 - s)) for s in np.clip(answer["scores"], 0.02, 0.98)])

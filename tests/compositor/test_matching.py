@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pyharmony import data, matching
+from pyharmony import matching
 from pyharmony._images.planes import gaussian
 from pyharmony.errors import ArgumentError, MaskError, UnchangedWarning
+from pyharmony.learn import data
 from pyharmony.matching import _grain, _sharpness
 
 pytestmark = pytest.mark.chains
@@ -62,15 +63,15 @@ def levels(image: np.ndarray, mask: np.ndarray, inside: bool) -> np.ndarray:
 @pytest.mark.parametrize(("deviation", "coarse"), [(0.02, 0.0), (0.034, 0.0), (0.03, 0.05), (0.01, 0.1)])
 def test_an_object_gets_the_grain_around_it_band_by_band(deviation: float, coarse: float) -> None:
     mask, picture = disc(), clean()
-    made = noise(deviation, coarse, 1)
-    image = picture + made
+    grain = noise(deviation, coarse, 1)
+    image = picture + grain
     image[mask > 0] = picture[mask > 0]
     result, info = matching.match_grain(image, mask, return_info=True)
     assert info.method == "grain" and np.array_equal(result[mask == 0], image[mask == 0])
-    got = levels(result - np.where(mask[..., None] > 0, picture, result), mask, True)
-    wanted = levels(made, mask, False)
-    assert np.abs(got / wanted - 1).max() < 0.1
-    assert np.abs(np.array(info.surroundings) / 255 / wanted - 1).max() < 0.1
+    ratios = levels(result - np.where(mask[..., None] > 0, picture, result), mask, True)
+    expected = levels(grain, mask, False)
+    assert np.abs(ratios / expected - 1).max() < 0.1
+    assert np.abs(np.array(info.surroundings) / 255 / expected - 1).max() < 0.1
 
 
 def test_what_is_there_counts_and_more_is_left() -> None:
@@ -78,8 +79,8 @@ def test_what_is_there_counts_and_more_is_left() -> None:
     image = picture + noise(0.03, 0.0, 1)
     image[mask > 0] = (picture + noise(0.02, 0.0, 2))[mask > 0]
     result = matching.match_grain(image, mask)
-    got = levels(result - np.where(mask[..., None] > 0, picture, result), mask, True)
-    assert np.abs(got / levels(noise(0.03, 0.0, 1), mask, False) - 1).max() < 0.1
+    grain_levels = levels(result - np.where(mask[..., None] > 0, picture, result), mask, True)
+    assert np.abs(grain_levels / levels(noise(0.03, 0.0, 1), mask, False) - 1).max() < 0.1
     image[mask > 0] = (picture + noise(0.05, 0.0, 2))[mask > 0]
     result, info = matching.match_grain(image, mask, return_info=True)
     assert info.method == "copy" and np.array_equal(result, image)
@@ -122,9 +123,9 @@ def polygons(blur: float, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("blur", [0.5, 1.0, 1.5, 2.5])
 def test_the_blur_of_edges_is_told(blur: float) -> None:
     image = polygons(blur, 0)
-    seen = np.stack([image[y : y + 64, x : x + 64, None] for y in range(0, 290, 64) for x in range(0, 410, 64)])
-    assert _sharpness.blur_of(seen) == pytest.approx(blur, abs=0.15)
-    noisy = seen + np.random.default_rng(0).normal(0, 0.01, seen.shape).astype(np.float32)
+    tiles = np.stack([image[y : y + 64, x : x + 64, None] for y in range(0, 290, 64) for x in range(0, 410, 64)])
+    assert _sharpness.blur_of(tiles) == pytest.approx(blur, abs=0.15)
+    noisy = tiles + np.random.default_rng(0).normal(0, 0.01, tiles.shape).astype(np.float32)
     assert _sharpness.blur_of(noisy) == pytest.approx(blur, abs=0.35)
 
 
@@ -283,9 +284,9 @@ def test_the_smoothest_blocks_of_white_noise() -> None:
     plane = np.random.default_rng(1).standard_normal((300, 64, 64, 1)).astype(np.float32)
     for number, band in enumerate(_grain.bands(plane)):
         energies = np.sort(_grain._of_blocks(np.square(band), _grain._BLOCKS[number])[:, 0])
-        for share, least in zip(_grain._SHARES, _grain._LEAST[number], strict=True):
-            found = energies[: max(1, round(share * len(energies)))].mean() / energies.mean()
-            assert abs(found - least) < 0.04
+        for share, least in zip(_grain._SHARES, _grain._QUANTILE_BIASES[number], strict=True):
+            share_of_energy = energies[: max(1, round(share * len(energies)))].mean() / energies.mean()
+            assert abs(share_of_energy - least) < 0.04
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -307,7 +308,7 @@ def test_parts_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch, dtype: 
         whole, info = match(image, mask, return_info=True)
         assert info.method != "copy"
         with monkeypatch.context() as changed:
-            changed.setattr(_tiles, "_AT_ONCE", 1)
+            changed.setattr(_tiles, "_PIXELS_PER_BLOCK", 1)
             parts, same = image.copy(), image.copy()
             parts = match(image, mask)
             match(same, mask, out=same)
@@ -322,8 +323,8 @@ def test_the_noise_of_a_very_large_object_is_as_strong_and_the_same_each_time(mo
     mask[100:600, 100:400] = 255
     image[mask > 0] = 128
     usual = matching.match_grain(image, mask, seed=4)
-    monkeypatch.setattr(_grain, "_LARGE", 0)
-    monkeypatch.setattr(_tiles, "_AT_ONCE", 1)
+    monkeypatch.setattr(_grain, "_MAX_SINGLE_STREAM_PIXELS", 0)
+    monkeypatch.setattr(_tiles, "_PIXELS_PER_BLOCK", 1)
     large = matching.match_grain(image, mask, seed=4)
     assert np.array_equal(large, matching.match_grain(image, mask, seed=4))
     assert not np.array_equal(large, matching.match_grain(image, mask, seed=5))

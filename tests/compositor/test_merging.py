@@ -23,7 +23,7 @@ from pyharmony.errors import ArgumentError, DTypeError, MaskError, PyHarmonyWarn
 from pyharmony.io import Picture
 from pyharmony.merging import _light, _planes, _seam
 
-from .shared import RANGE, to_dtype
+from ..shared import RANGE, to_dtype
 
 pytestmark = pytest.mark.chains
 
@@ -34,17 +34,17 @@ def place(seed: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
     """Returns a scene [H, W, 3] uint8 with texture of several sizes: rectangles, a grid of a wall, and fine noise."""
     random = np.random.default_rng(seed)
     width, height = size
-    found = np.zeros((height, width, 3))
+    texture = np.zeros((height, width, 3))
     for cell in (96, 32, 12, 4):
         coarse = random.random((height // cell + 2, width // cell + 2, 3)).astype(np.float32)
         planes = [np.asarray(Image.fromarray(c).resize((width, height), Image.Resampling.BICUBIC)) for c in coarse.T]
-        found += np.stack(planes, -1) * (cell**0.5)
-    found = 40 + 150 * (found - found.min()) / np.ptp(found)
+        texture += np.stack(planes, -1) * (cell**0.5)
+    texture = 40 + 150 * (texture - texture.min()) / np.ptp(texture)
     for _ in range(70):
         x, y = random.integers(0, width - 20), random.integers(0, height - 20)
         w, h = random.integers(6, 50, 2)
-        found[y : y + h, x : x + w] = 0.5 * found[y : y + h, x : x + w] + random.integers(10, 110, 3)
-    return found.round().clip(0, 255).astype(np.uint8)
+        texture[y : y + h, x : x + w] = 0.5 * texture[y : y + h, x : x + w] + random.integers(10, 110, 3)
+    return texture.round().clip(0, 255).astype(np.uint8)
 
 
 def person(image: np.ndarray, x: int, foot: int, height: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,8 +60,8 @@ def person(image: np.ndarray, x: int, foot: int, height: int, seed: int) -> tupl
     colours = np.array([(225, 180, 150), random.integers(0, 256, 3), random.integers(0, 120, 3)], float)
     which = np.where(head < 0.5, 0, np.where(body < 0.5, 1, 2))
     figure = colours[which] + random.normal(0, 6, (*image.shape[:2], 1))
-    made = mask[..., None] * figure + (1 - mask[..., None]) * image
-    return made.round().clip(0, 255).astype(np.uint8), np.rint(255 * mask).astype(np.uint8)
+    result = mask[..., None] * figure + (1 - mask[..., None]) * image
+    return result.round().clip(0, 255).astype(np.uint8), np.rint(255 * mask).astype(np.uint8)
 
 
 def motion(
@@ -70,8 +70,8 @@ def motion(
     """Returns the homography of a camera that turns (degrees) and zooms about the middle, shifts and leans."""
     middle = np.array([[1, 0, -size[0] / 2], [0, 1, -size[1] / 2], [0, 0, 1.0]])
     c, s = zoom * np.cos(np.deg2rad(turn)), zoom * np.sin(np.deg2rad(turn))
-    found = np.linalg.inv(middle) @ np.array([[c, -s, shift[0]], [s, c, shift[1]], [lean, -lean, 1.0]]) @ middle
-    return np.asarray(found / found[2, 2])
+    matrix = np.linalg.inv(middle) @ np.array([[c, -s, shift[0]], [s, c, shift[1]], [lean, -lean, 1.0]]) @ middle
+    return np.asarray(matrix / matrix[2, 2])
 
 
 def moved(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -89,10 +89,10 @@ def exposed(image: np.ndarray, gains: Sequence[float], seed: int = 0) -> np.ndar
     return (image * np.asarray(gains) + noise).round().clip(0, 255).astype(np.uint8)
 
 
-def off_at_corners(found: np.ndarray, wanted: np.ndarray, size: tuple[int, int]) -> float:
+def off_at_corners(matrix: np.ndarray, expected: np.ndarray, size: tuple[int, int]) -> float:
     width, height = size
     at = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], float)
-    return float(np.linalg.norm(_planes.mapped(found, at) - _planes.mapped(wanted, at), axis=1).max())
+    return float(np.linalg.norm(_planes.mapped(matrix, at) - _planes.mapped(expected, at), axis=1).max())
 
 
 class Scene:
@@ -104,7 +104,7 @@ class Scene:
         self.first, self.mask_first = person(background, 120, 330, 200, 1)
         second, self.mask_second = person(background, 330, 340, 220, 2)
         both, _ = person(self.first, 330, 340, 220, 2)
-        self.wanted = both
+        self.expected = both
         self.second = exposed(moved(second, self.matrix), gains)
         self.people: list[list[np.ndarray]] = [[self.mask_first], [moved(self.mask_second, self.matrix)]]
         self.photos = [self.first, self.second]
@@ -147,8 +147,8 @@ def test_a_photograph_of_another_size_is_aligned() -> None:
     small = np.asarray(Image.fromarray(moved(background, matrix)).resize((480, 360), Image.Resampling.BOX))
     with pytest.warns(UnchangedWarning):
         _, info = merge([background, small], people=[[], []], return_info=True)
-    wanted = _planes.rescaled(matrix, (1, 1), (0.75, 0.75))
-    assert off_at_corners(info.photos[1].matrix, wanted, (640, 480)) < 0.5
+    expected = _planes.rescaled(matrix, (1, 1), (0.75, 0.75))
+    assert off_at_corners(info.photos[1].matrix, expected, (640, 480)) < 0.5
 
 
 def test_people_who_stay_do_not_pull_the_alignment() -> None:
@@ -199,7 +199,7 @@ def test_a_photograph_of_another_place_does_not_stop_the_others() -> None:
             [scene.first, place(8), scene.second], people=[scene.people[0], [], scene.people[1]], return_info=True
         )
     assert [bool(photo.reason) for photo in info.photos] == [False, True, False] and not info.reason
-    assert np.mean(np.abs(result.astype(int) - scene.wanted).mean(-1) < 10) > 0.99
+    assert np.mean(np.abs(result.astype(int) - scene.expected).mean(-1) < 10) > 0.99
 
 
 # Who is taken over
@@ -213,33 +213,35 @@ def test_everyone_is_kept(name: str) -> None:
     before = [photo.copy() for photo in scene.photos]
     result, info = merge(scene.photos, people=scene.people, return_info=True)
     assert all((a == b).all() for a, b in zip(before, scene.photos))
-    off = np.abs(result.astype(int) - scene.wanted).mean(-1)
+    off = np.abs(result.astype(int) - scene.expected).mean(-1)
     for mask in (scene.mask_first, scene.mask_second):
         assert np.mean(off[mask > 250] < 10) > 0.97
-    taken = info.photos[1].mask
-    assert (result[taken == 0] == scene.first[taken == 0]).all() and np.mean(taken[scene.mask_second > 0] > 250) > 0.99
-    assert (taken > 0).mean() < 0.3 and not info.photos[0].mask.any() and not info.reason
+    taken_mask = info.photos[1].mask
+    assert (result[taken_mask == 0] == scene.first[taken_mask == 0]).all() and np.mean(
+        taken_mask[scene.mask_second > 0] > 250
+    ) > 0.99
+    assert (taken_mask > 0).mean() < 0.3 and not info.photos[0].mask.any() and not info.reason
     (part,) = info.photos[1].parts
     x, y, width, height = part.box
     assert part.taken and part.reason == "" and part.crossing < 0.05
     assert x < 290 and y < 125 and x + width > 370 and y + height > 338
     # Beside the contour nothing shows that it is there.
-    rim = (taken > 0) & (scene.mask_second == 0)
+    rim = (taken_mask > 0) & (scene.mask_second == 0)
     assert off[rim].mean() < 4 and np.percentile(off[rim], 99) < 25
 
 
 def with_somebody(data_dir: Path, name: str, left: int, top: int = 110) -> tuple[np.ndarray, np.ndarray]:
     """Returns a drawn place with somebody of a photograph, 240 rows high, and where they are for sure."""
     person_in = Image.open(data_dir / f"pairs_open/images/{name}.jpg").convert("RGB")
-    cover = Image.open(data_dir / f"pairs_open/masks/{name}.png").convert("L").resize(person_in.size)
-    box = cover.point(lambda v: 255 * (v > 127)).getbbox()
+    mask = Image.open(data_dir / f"pairs_open/masks/{name}.png").convert("L").resize(person_in.size)
+    box = mask.point(lambda v: 255 * (v > 127)).getbbox()
     assert box is not None
     size = round((box[2] - box[0]) * 240 / (box[3] - box[1])), 240
-    figure, cover = person_in.crop(box).resize(size), cover.crop(box).resize(size)
+    figure, mask = person_in.crop(box).resize(size), mask.crop(box).resize(size)
     image = Image.fromarray(place(15) // 2 + 60)
-    image.paste(figure, (left, top), cover)
+    image.paste(figure, (left, top), mask)
     inside = np.zeros(SIZE[::-1], bool)
-    inside[top : top + size[1], left : left + size[0]] = np.asarray(cover) > 200
+    inside[top : top + size[1], left : left + size[0]] = np.asarray(mask) > 200
     return np.asarray(image), inside
 
 
@@ -255,11 +257,11 @@ def test_people_are_found(data_dir: Path) -> None:
 def test_everyone_of_three_photographs_is_kept() -> None:
     scene, gains = Scene(MOTIONS["shift"], (1.1, 1.0, 0.9)), (0.9, 0.9, 1.0)
     third, mask = person(place(), 225, 300, 170, 5)
-    wanted, _ = person(scene.wanted, 225, 300, 170, 5)
+    expected, _ = person(scene.expected, 225, 300, 170, 5)
     photos = [scene.second, exposed(moved(third, MOTIONS["zoom"]), gains), scene.first]
     people = [scene.people[1], moved(mask, MOTIONS["zoom"]), scene.people[0]]
     result, info = merge(photos, base=2, people=people, return_info=True)
-    assert np.mean(np.abs(result.astype(int) - wanted).mean(-1) < 10) > 0.99
+    assert np.mean(np.abs(result.astype(int) - expected).mean(-1) < 10) > 0.99
     first, second, base = (photo.mask for photo in info.photos)
     assert info.base == 2 and first.any() and second.any() and not base.any()
     outside = (first == 0) & (second == 0)
@@ -276,36 +278,36 @@ def narrow(scene: Scene) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
 
 
 @pytest.mark.covering(1)
-@pytest.mark.parametrize("given", [True, False])
-@pytest.mark.parametrize("turned", [False, True])
-def test_the_base_is_chosen_whatever_the_order(turned: bool, given: bool, data_dir: Path) -> None:
+@pytest.mark.parametrize("is_base_given", [True, False])
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_the_base_is_chosen_whatever_the_order(is_reversed: bool, is_base_given: bool, data_dir: Path) -> None:
     """Whose photograph ends within them stands in the base, where that is not seen."""
     photos, people = narrow(Scene(MOTIONS["shift"], (0.9, 0.9, 0.9)))
-    if not given:
+    if not is_base_given:
         photos, people = (
             [with_somebody(data_dir, *one)[0] for one in (("coco_005001_0", 60), ("coco_000308_0", 300))],
             [],
         )
         photos[1] = photos[1][:320]
-    order = [1, 0] if turned else [0, 1]
-    mine, whose = [photos[i] for i in order], [people[i] for i in order] if given else None
+    order = [1, 0] if is_reversed else [0, 1]
+    mine, whose = [photos[i] for i in order], [people[i] for i in order] if is_base_given else None
     result, info = merging.merge(mine, people=whose, return_info=True)
-    chosen, other = info.bases[info.base], info.bases[1 - info.base]
-    assert order[info.base] == 1 and chosen.cost < other.cost
-    assert chosen.ended == 0 and other.ended > 0.05 and chosen.left_out == other.left_out == 0
+    base, other = info.bases[info.base], info.bases[1 - info.base]
+    assert order[info.base] == 1 and base.cost < other.cost
+    assert base.ended == 0 and other.ended > 0.05 and base.left_out == other.left_out == 0
     assert not any("ends within" in part.reason for part in info.photos[1 - info.base].parts)
     # The choice is all that 'auto' adds, and a base that is given costs nothing.
-    again, told = merging.merge(mine, base=info.base, people=whose, return_info=True)
-    assert (again == result).all() and told.bases == () and told.base == info.base
+    again, second_info = merging.merge(mine, base=info.base, people=whose, return_info=True)
+    assert (again == result).all() and second_info.bases == () and second_info.base == info.base
 
 
 def test_bases_are_compared_without_aligning() -> None:
     scene = Scene()
     people = [[*scene.people[0], scene.mask_second], scene.people[1]]
     with pytest.warns(UnchangedWarning, match="no other photo has people"):
-        result, info = merging.merge([scene.second, scene.wanted], people=people[::-1], align=False, return_info=True)
+        result, info = merging.merge([scene.second, scene.expected], people=people[::-1], align=False, return_info=True)
     # Into the one that has everyone nobody has to be taken over.
-    assert info.base == 1 and (result == scene.wanted).all() and info.bases[1].cost == 0 < info.bases[0].cost
+    assert info.base == 1 and (result == scene.expected).all() and info.bases[1].cost == 0 < info.bases[0].cost
 
 
 def test_somebody_beyond_the_frame_of_a_base_counts() -> None:
@@ -313,7 +315,7 @@ def test_somebody_beyond_the_frame_of_a_base_counts() -> None:
     part, mask = scene.first[:, :260], scene.mask_first[:, :260]
     result, info = merging.merge([part, scene.second], people=[[mask], scene.people[1]], return_info=True)
     assert info.base == 1 and result.shape == scene.second.shape and info.bases[0].beyond > 0.9
-    assert np.mean(np.abs(result.astype(int) - scene.wanted).mean(-1) < 10) > 0.99
+    assert np.mean(np.abs(result.astype(int) - scene.expected).mean(-1) < 10) > 0.99
 
 
 def test_most_photographs_go_into_the_base() -> None:
@@ -325,7 +327,7 @@ def test_most_photographs_go_into_the_base() -> None:
 
 def test_the_base_is_in_colour_and_of_the_size_of_out() -> None:
     scene = Scene()
-    grey = Picture(np.ascontiguousarray(scene.wanted[..., 1:2]))
+    grey = Picture(np.ascontiguousarray(scene.expected[..., 1:2]))
     with pytest.warns(UnchangedWarning, match="no other photo has people"):
         result, info = merging.merge([grey, Picture(scene.second)], return_info=True, people=[[], scene.people[1]])
     assert info.base == 1 and result.pixels.shape == scene.second.shape
@@ -341,21 +343,21 @@ def test_the_base_is_in_colour_and_of_the_size_of_out() -> None:
 def test_a_base_is_chosen_among_arrays_and_other_kinds() -> None:
     scene = Scene()
     first, second = scene.photos
-    expected, told = merge([first, second], base="auto", people=scene.people, return_info=True)
+    expected, auto_info = merge([first, second], base="auto", people=scene.people, return_info=True)
     result, info = merge([Picture(first), second], base="auto", people=scene.people, return_info=True)
-    assert info.base == told.base
+    assert info.base == auto_info.base
     np.testing.assert_array_equal(result.pixels if isinstance(result, Picture) else result, expected)
 
 
 def test_a_merge_is_the_same_each_time() -> None:
     scene = Scene(MOTIONS["turn"], (0.9, 0.9, 0.9))
-    first, told = merge(scene.photos, people=scene.people, return_info=True)
+    first, first_info = merge(scene.photos, people=scene.people, return_info=True)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     again, again_told = merge(scene.photos, people=scene.people, return_info=True)
     cv2.setNumThreads(threads)
-    assert (first == again).all() and told.photos[1].parts == again_told.photos[1].parts
-    assert (told.photos[1].matrix == again_told.photos[1].matrix).all()
+    assert (first == again).all() and first_info.photos[1].parts == again_told.photos[1].parts
+    assert (first_info.photos[1].matrix == again_told.photos[1].matrix).all()
 
 
 @pytest.mark.parametrize(("feet", "in_front"), [((330, 345), True), ((345, 320), False)])
@@ -401,12 +403,12 @@ def test_one_mask_may_hold_several_people() -> None:
 
 def test_what_segment_found_may_be_given() -> None:
     scene = Scene()
-    found = pyharmony.segment(scene.second, people=True)
+    people = pyharmony.segment(scene.second, people=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PyHarmonyWarning)
-        merge(scene.photos, people=[scene.people[0], found])
+        merge(scene.photos, people=[scene.people[0], people])
     with pytest.raises(ShapeError, match=r"people\[0\]: masks \[360, 480\], expected \[100, 480\]"):
-        merge([scene.first[:100], scene.second], people=[found, None])
+        merge([scene.first[:100], scene.second], people=[people, None])
 
 
 def test_a_person_whom_the_photograph_cuts_is_told() -> None:
@@ -429,21 +431,16 @@ def darker() -> tuple[Scene, np.ndarray]:
 
 @pytest.mark.parametrize(
     "dtype",
-    [
-        "uint16",
-        "float16",
-        "float32",
-        pytest.param("float64", marks=pytest.mark.full),
-    ],
+    ["uint16", "float16", "float32", pytest.param("float64", marks=pytest.mark.full)],
 )
 def test_dtypes_give_the_same_picture(dtype: str, darker: tuple[Scene, np.ndarray]) -> None:
-    scene, wanted = darker
+    scene, expected = darker
     photos = [to_dtype(photo / 255, dtype) for photo in scene.photos]
     result, info = merge(photos, people=scene.people, return_info=True)
     assert result.dtype == photos[0].dtype
     outside = info.photos[1].mask == 0
     assert (result[outside] == photos[0][outside]).all()
-    assert np.abs(result.astype(np.float64) / RANGE[dtype] * 255 - wanted).max() < 1.6
+    assert np.abs(result.astype(np.float64) / RANGE[dtype] * 255 - expected).max() < 1.6
 
 
 @pytest.mark.filterwarnings("ignore:.*check what was added at:pyharmony.errors.PyHarmonyWarning")
@@ -452,28 +449,28 @@ def test_kinds_of_images(tmp_path: Path) -> None:
     scene = Scene()
     photos = [np.ascontiguousarray(photo[::2, ::2]) for photo in scene.photos]
     people = [[mask[::2, ::2] for mask in masks] for masks in scene.people]
-    given: dict[str, Any] = {"people": people, "align": False}
-    wanted = merge(photos, **given)
-    assert (wanted != photos[0]).any()
+    options: dict[str, Any] = {"people": people, "align": False}
+    expected = merge(photos, **options)
+    assert (expected != photos[0]).any()
     tensors = [torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1))) for photo in photos]
-    assert (merge(tensors, **given).numpy().transpose(1, 2, 0) == wanted).all()
+    assert (merge(tensors, **options).numpy().transpose(1, 2, 0) == expected).all()
     pictures = [Image.fromarray(photo) for photo in photos]
-    made = merge(pictures, **given)
-    assert isinstance(made, Image.Image) and (np.asarray(made) == wanted).all()
+    result = merge(pictures, **options)
+    assert isinstance(result, Image.Image) and (np.asarray(result) == expected).all()
     paths = [tmp_path / f"{i}.png" for i in range(2)]
     for picture, path in zip(pictures, paths):
         picture.save(path)
     merge(paths, people=[[Image.fromarray(masks[0])] for masks in people], align=False, out=tmp_path / "out.png")
-    assert (np.asarray(Image.open(tmp_path / "out.png")) == wanted).all()
-    assert (merge([Picture(photo) for photo in photos], **given).pixels == wanted).all()
-    out = np.empty_like(wanted)
-    assert merge(photos, **given, out=out) is out and (out == wanted).all()
+    assert (np.asarray(Image.open(tmp_path / "out.png")) == expected).all()
+    assert (merge([Picture(photo) for photo in photos], **options).pixels == expected).all()
+    out = np.empty_like(expected)
+    assert merge(photos, **options, out=out) is out and (out == expected).all()
     # Alpha of the base stays, grey stays grey.
-    alpha = np.random.default_rng(0).integers(0, 256, (*wanted.shape[:2], 1), np.uint8)
-    with_alpha = merge([np.dstack([photos[0], alpha]), photos[1]], **given)
-    assert (with_alpha[..., 3:] == alpha).all() and (with_alpha[..., :3] == wanted).all()
+    alpha = np.random.default_rng(0).integers(0, 256, (*expected.shape[:2], 1), np.uint8)
+    with_alpha = merge([np.dstack([photos[0], alpha]), photos[1]], **options)
+    assert (with_alpha[..., 3:] == alpha).all() and (with_alpha[..., :3] == expected).all()
     grey = [photo[..., 1] for photo in photos]
-    assert merge(grey, **given).shape == wanted.shape[:2]
+    assert merge(grey, **options).shape == expected.shape[:2]
 
 
 # What is refused
@@ -481,7 +478,7 @@ def test_kinds_of_images(tmp_path: Path) -> None:
 
 def test_what_is_refused() -> None:
     photo, other = place(), place().astype(np.float32) / 255
-    refused: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
+    cases: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         (photo, {}, DTypeError, "photos: ndarray, expected a list of two or more images"),
         ([photo], {}, ArgumentError, "photos: a list of 1, expected two or more images"),
         ([photo, photo], {"base": 2}, ArgumentError, "base: 2, expected 'auto' or the number of a photo, 0 to 1"),
@@ -496,7 +493,7 @@ def test_what_is_refused() -> None:
         ([photo, photo], {"people": [[photo[:9, :, 0]], []]}, ShapeError, r"people\[0\]\[0\]"),
         ([photo, photo], {"people": [photo[..., 0] * 0 + 1, []]}, MaskError, r"people\[0\]: uint8 with largest"),
     ]
-    for photos, options, kind, says in refused:
+    for photos, options, kind, says in cases:
         with pytest.raises(kind, match=says):
             merge(photos, **options)
     bad = other.copy()
@@ -520,9 +517,9 @@ def test_gains_are_found_beside_somebody_else() -> None:
     base = place(20).astype(np.float32)
     photo = (base * (0.7, 0.8, 0.9)).astype(np.float32)
     photo[100:300, 100:260] = 250
-    known = np.ones(base.shape[:2], bool)
-    assert np.abs(_light.gains_of(base, photo, known) * (0.7, 0.8, 0.9) - 1).max() < 0.01
-    differs, exact = _light.differences(base, photo, known, 1)
+    valid = np.ones(base.shape[:2], bool)
+    assert np.abs(_light.gains_of(base, photo, valid) * (0.7, 0.8, 0.9) - 1).max() < 0.01
+    differs, exact = _light.differences(base, photo, valid, 1)
     assert differs[120:280, 120:240].mean() > 0.9 and differs[:, 300:].mean() < 0.01 and exact[:, 300:].mean() < 3
 
 
@@ -532,8 +529,8 @@ def test_a_cut_goes_where_it_costs_least() -> None:
     radius = np.hypot(rows - 60, columns - 80)
     crossing = np.where(np.abs(radius - 40) < 3, np.float32(0.05), np.float32(1))
     inside, outside = radius < 8, radius > 56
-    found = _seam.cut(crossing, np.zeros(crossing.shape, np.float32), inside, outside)
-    assert found[radius < 36].all() and not found[radius > 44].any()
+    inside_cut = _seam.cut(crossing, np.zeros(crossing.shape, np.float32), inside, outside)
+    assert inside_cut[radius < 36].all() and not inside_cut[radius > 44].any()
 
 
 def test_warped_images_are_cubic_and_exact_at_whole_steps() -> None:

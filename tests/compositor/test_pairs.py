@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .shared import ROOT, load_script
+from ..shared import load_script
 
 pytestmark = pytest.mark.chains
 
@@ -53,25 +51,6 @@ def test_kinds_take_turns_and_no_pair_comes_twice(pairs: Any, count: int) -> Non
     if count % 24 == 0:
         by_click = Counter((pair.subject.kind, pair.ground) for pair in every if pair.by_click)
         assert set(by_click.values()) == {count // 24} and len(by_click) == 12
-
-
-def test_a_seed_draws_the_same_pairs_and_another_one_others(pairs: Any) -> None:
-    names = [
-        [(one.subject.photo.origin, one.background.origin, one.by_click) for one in pairs.draw(seed, 12, *pool(pairs))]
-        for seed in (1, 1, 2)
-    ]
-    assert names[0] == names[1] != names[2]
-
-
-def test_backgrounds_may_be_of_one_kind(pairs: Any) -> None:
-    every = pairs.draw(4, 6, *pool(pairs), kinds=["near"])
-    assert {pair.ground for pair in every} == {"near"}
-    assert Counter(pair.subject.kind for pair in every) == dict.fromkeys(pairs.SUBJECTS, 2)
-
-
-def test_photographs_come_again_after_all_others(pairs: Any) -> None:
-    every = pairs.draw(0, 21, *pool(pairs))
-    assert set(Counter(pair.subject.photo.origin for pair in every).values()) == {1}
 
 
 def test_more_pairs_than_there_are_is_an_error(pairs: Any) -> None:
@@ -119,16 +98,6 @@ def test_heads_and_categories_say_the_kind_of_a_background(pairs: Any) -> None:
     assert pairs.ground_of(photo(pairs, "a", category="landscape", people=(Path("mask.png"),))) == ""
 
 
-def test_a_click_is_where_the_mask_is_deepest_or_on_the_chest(pairs: Any, tmp_path: Path) -> None:
-    region = np.zeros((100, 100), np.uint8)
-    region[10:41, 20:51] = 255
-    region[10:90, 60:66] = 255
-    Image.fromarray(region).save(tmp_path / "mask.png")
-    one = pairs.Subject(photo(pairs, "a"), "whole", None, tmp_path / "mask.png")
-    assert one.click() == (35.0, 25.0)
-    assert pairs.Subject(photo(pairs, "a"), "whole", (40.0, 20.0, 60.0, 40.0), None).click() == (50.0, 55.0)
-
-
 def test_figures_need_no_eye(pairs: Any) -> None:
     mask = np.zeros((40, 30), np.uint8)
     mask[10:, 5:25] = 255
@@ -145,40 +114,3 @@ def test_figures_need_no_eye(pairs: Any) -> None:
     alpha = np.full((2, 2), 255, np.uint8)
     before, after = (SimpleNamespace(colours=np.full((2, 2, 3), v, np.uint8), alpha=alpha) for v in (99, 137))
     assert pairs.stops(before, after) == pytest.approx(1, abs=0.02)
-
-
-@pytest.mark.full
-def test_pairs_of_the_open_data_are_composed_and_told(pairs: Any, data_dir: Path, tmp_path: Path) -> None:
-    every = pairs.open_pairs(3, 24, data_dir)
-    splits = {
-        entry["file"]: entry["split"]
-        for folder in pairs.FOLDERS
-        for entry in json.loads((data_dir / folder / "manifest.json").read_text())["entries"]
-    }
-    for pair in every:
-        for path in (pair.subject.photo.path, pair.background.path):
-            assert splits[f"images/{path.name}"] in ("val", "test") and path.is_file()
-        x, y = pair.subject.click()
-        assert 0 <= x < pair.subject.photo.size[0] and 0 <= y < pair.subject.photo.size[1]
-    *pages, table = pairs.run(3, 2, data_dir, tmp_path)
-    assert [path.name for path in pages] == ["pairs_1.png"] and Image.open(pages[0]).width > 4 * pairs.SIDE
-    rows = list(csv.DictReader(table.open(encoding="utf-8")))
-    assert [row["subject"] for row in rows] == [pair.subject.photo.path.name for pair in every[:2]]
-    assert all(row["word"] in ("", "refused") and row["kind"] == "" and float(row["seconds"]) > 0 for row in rows)
-
-
-def test_the_command_takes_a_seed_a_count_and_a_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
-) -> None:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    script = load_script("benchmarks/composition.py")
-    calls: list[Any] = []
-
-    def run(*arguments: Any) -> list[Path]:
-        calls.append(arguments)
-        return [tmp_path / "a.png"]
-
-    monkeypatch.setattr(script.pairs, "run", run)
-    monkeypatch.setattr("sys.argv", ["composition.py", "pairs", "5", "24", "data", "--out", str(tmp_path)])
-    script.main()
-    assert calls == [(5, 24, Path("data"), tmp_path, [])] and capsys.readouterr().out == f"{tmp_path / 'a.png'}\n"

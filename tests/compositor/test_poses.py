@@ -20,12 +20,12 @@ from pyharmony.segmentation._poses import Pose, Poses, Square
 from pyharmony.segmentation.heads import Head
 from pyharmony.segmentation.layers import Layer
 
-from .shared import load_script
+from ..shared import ROOT, load_script
 
 pytestmark = pytest.mark.networks
 
 #: What the interpreter (ai-edge-litert 2.3.0) gives for `pattern`, by the files of the wheel of MediaPipe 0.10.21.
-GOLDEN = Path(__file__).with_name("golden") / "pose.json"
+GOLDEN = ROOT / "tests" / "golden" / "pose.json"
 PHOTO = Path(pyharmony.__file__).parent / "cli" / "images" / "astronaut.jpg"
 
 
@@ -140,8 +140,8 @@ def test_without_people_there_is_no_pose(name: str) -> None:
     assert len(session.people()) == 0 and session.foremost() is None
     height, width = session.picture.shape[:2]
     for at in ((0.5, 0.5), (0.3, 0.6)):
-        found, before = (one.segment(points=(at[0] * width, at[1] * height)) for one in (session, alone))
-        assert found.scores == before.scores and (found.mask == before.mask).all()
+        masks, before = (one.segment(points=(at[0] * width, at[1] * height)) for one in (session, alone))
+        assert masks.scores == before.scores and (masks.mask == before.mask).all()
 
 
 def test_a_square_of_a_picture_may_be_turned() -> None:
@@ -200,7 +200,7 @@ class Told:
 
     def __init__(self, *poses: Pose) -> None:
         self.poses = poses
-        self.asked: list[Square] = []
+        self.squares: list[Square] = []
 
     def all_poses(self) -> list[Pose]:
         return [*self.poses]
@@ -209,7 +209,7 @@ class Told:
         return next((pose for pose in self.poses if all(map(pose.covers, points))), None)
 
     def of(self, square: Square) -> Pose:
-        self.asked.append(square)
+        self.squares.append(square)
         return posed((0, 0), 0.1)
 
 
@@ -257,7 +257,7 @@ def test_a_mask_is_a_mixture_with_that_of_a_pose() -> None:
     square[40:80, 30:70] = True
     assert np.count_nonzero(region(layer) ^ square) < 0.1 * square.sum() and layer.score == 0.6
     # The square around the mask was looked at too.
-    assert cutter.poses.asked == [Square(35, 60, 62.5, 0.0)]
+    assert cutter.poses.squares == [Square(35, 60, 62.5, 0.0)]
     doubtful = pose._replace(logits=pose.logits.clip(-1, 1))
     layer = people.with_poses(cutter, box_layer(10, 40, 60, 80), doubtful, [(50, 60)])  # type: ignore[arg-type]
     assert region(layer)[60, 15] and not region(layer)[60, 68]
@@ -304,8 +304,8 @@ def test_the_mask_that_is_most_like_the_pose_is_made_better() -> None:
 def test_who_is_foremost_goes_as_far_as_their_pose() -> None:
     head = Head((40.0, 30.0, 20.0, 20.0), (42.0, 30.0, 10.0, 30.0), 0.8)
     for pose, wider in ((posed((50, 40)), True), (posed((50, 40), 0.4), False), (posed((150, 40)), False)):
-        reached = people.as_far_as_pose(Cutter(pose, heads=(head,)), head)  # type: ignore[arg-type]
-        assert reached.box == head.box and (reached != head) == wider
+        extended = people.as_far_as_pose(Cutter(pose, heads=(head,)), head)  # type: ignore[arg-type]
+        assert extended.box == head.box and (extended != head) == wider
     left, top, wide, high = people.as_far_as_pose(Cutter(posed((50, 40))), head).body  # type: ignore[arg-type]
     assert abs(left - 30) < 4 and top == 30 and abs(left + wide - 70) < 4 and abs(top + high - 80) < 4
 
@@ -319,8 +319,8 @@ def test_who_has_a_pose_and_no_head_is_found() -> None:
     assert [one.sure for one in heads] == [0.8, 1.0, 0.9] and heads[0] is head
     x, y = heads[1].middle
     assert math.dist((x, y), (19.5, 90)) < 1 and heads[1].box[3] == pytest.approx(28)
-    found = people.people_of(cutter)  # type: ignore[arg-type]
-    assert len(found) == 3 and {person.layer.score for person in found} == {0.8, 0.9, 1.0}
+    groups = people.people_of(cutter)  # type: ignore[arg-type]
+    assert len(groups) == 3 and {person.layer.score for person in groups} == {0.8, 0.9, 1.0}
     # A detection that is sure enough counts anywhere.
     cutter.poses = Told(lamp._replace(detected=0.95))
     assert len(people.heads_of_people(cutter)) == 3  # type: ignore[arg-type]
@@ -338,27 +338,27 @@ def test_what_lies_on_the_torso_of_somebody_is_no_head() -> None:
     pose = pose._replace(points=points.view(Equal))
     own = Head((40, 30, 20, 20), (30, 30, 40, 60), 0.6)
     # A print, large enough that the nose is near its middle, a bag beside the hips, and a child's head with a pose.
-    shown, bag = Head((20, 60, 60, 40), (20, 60, 60, 40), 0.9), Head((70, 90, 20, 20), (70, 90, 20, 20), 0.5)
+    body, bag = Head((20, 60, 60, 40), (20, 60, 60, 40), 0.9), Head((70, 90, 20, 20), (70, 90, 20, 20), 0.5)
     child = Head((45, 70, 10, 10), (45, 70, 10, 30), 0.7)
-    cutter = Cutter(pose, heads=(shown, child, own, bag))
+    cutter = Cutter(pose, heads=(body, child, own, bag))
     assert people.apart_from_torsos(cutter) == [own, bag]  # type: ignore[arg-type]
     cutter.poses = Told(pose, posed((50, 75)))
     assert people.apart_from_torsos(cutter) == [child, own, bag]  # type: ignore[arg-type]
     cutter.poses = Told(pose._replace(score=0.1))
-    assert people.apart_from_torsos(cutter) == [shown, child, own, bag]  # type: ignore[arg-type]
+    assert people.apart_from_torsos(cutter) == [body, child, own, bag]  # type: ignore[arg-type]
     cutter.poses = None
-    assert people.apart_from_torsos(cutter) == [shown, child, own, bag]  # type: ignore[arg-type]
+    assert people.apart_from_torsos(cutter) == [body, child, own, bag]  # type: ignore[arg-type]
 
 
 # Postures
 
 
-def whole(knees: float, feet: float, seen: tuple[float, float] = (1.0, 1.0)) -> Pose:
+def whole(knees: float, feet: float, visibility: tuple[float, float] = (1.0, 1.0)) -> Pose:
     """Returns a pose whose mask goes from row 20 to 60 and from column 30 to 70, with its hips in row 42."""
     pose = posed((50, 20))
     points = np.array(pose.points)
     points[list(_poses.SHOULDERS)], points[list(_poses.HIPS)] = (50, 30, 1, 1), (50, 42, 1, 1)
-    points[25:27], points[27:33] = (50, knees, seen[0], 1), (50, feet, seen[1], 1)
+    points[25:27], points[27:33] = (50, knees, visibility[0], 1), (50, feet, visibility[1], 1)
     return pose._replace(points=points.view(Equal))
 
 
@@ -395,9 +395,9 @@ def test_nobody_has_the_posture_of_somebody_else(monkeypatch: pytest.MonkeyPatch
         assert _postures.posture_of(cutter, mask) is None  # type: ignore[arg-type]
     # A second look at a square around the mask finds whom the detector missed.
     cutter = Cutter()
-    monkeypatch.setattr(cutter.poses, "of", lambda square: cutter.poses.asked.append(square) or pose)
+    monkeypatch.setattr(cutter.poses, "of", lambda square: cutter.poses.squares.append(square) or pose)
     assert _postures.posture_of(cutter, box_mask(30, 20, 70, 60)) is not None  # type: ignore[arg-type]
-    (square,) = cutter.poses.asked
+    (square,) = cutter.poses.squares
     assert (square.x, square.y, square.side) == pytest.approx((50, 40, 50), abs=2) and square.turn == 0
     cutter.poses = None
     assert _postures.posture_of(cutter, box_mask(30, 20, 70, 60)) is None  # type: ignore[arg-type]
@@ -438,8 +438,8 @@ def test_without_the_weights_all_is_as_without_poses(monkeypatch: pytest.MonkeyP
     session = segmentation.Session(PHOTO)
     assert session.method == "clicks-imagenet" and session._cutter.poses is None
     for call in (lambda one: one.people(), lambda one: one.segment(points=(224, 115))):
-        found, before = call(session), call(alone)
-        assert found.scores == before.scores and (found.mask == before.mask).all()
+        masks, before = call(session), call(alone)
+        assert masks.scores == before.scores and (masks.mask == before.mask).all()
     with pytest.raises(WeightsError, match="poses need the weights 'pose'"):
         _pose_network.networks()
 
@@ -458,11 +458,11 @@ def test_where_the_file_is_left_out_nothing_asks_for_it(monkeypatch: pytest.Monk
 def test_a_click_on_a_person_is_made_better() -> None:
     with _shipped.noted() as weights:
         session = segmentation.Session(PHOTO)
-        found = session.segment(points=(224, 300))
+        masks = session.segment(points=(224, 300))
     assert set(weights) == {"clicks-imagenet", "pose"}
     before = segmentation.Session(PHOTO, method="clicks-imagenet-alone").segment(points=(224, 300))
-    assert (found.mask != before.mask).any() and len(found) <= 3
-    assert found.mask[115, 224] > 200 and found.mask[300, 224] > 200 and found.mask[20, 20] < 50
+    assert (masks.mask != before.mask).any() and len(masks) <= 3
+    assert masks.mask[115, 224] > 200 and masks.mask[300, 224] > 200 and masks.mask[20, 20] < 50
     # In a box nothing beyond it is taken.
     boxed = session.segment(points=[(224, 115)], box=(100, 0, 250, 256)).mask
     assert boxed[115, 224] > 200 and not boxed[290:].any()

@@ -10,7 +10,7 @@ import pytest
 from pyharmony import shadows
 from pyharmony.errors import ArgumentError, MaskError, ShapeError, UnchangedWarning
 
-from .rendered import Camera, person
+from ..rendered import Camera, person
 
 pytestmark = pytest.mark.chains
 
@@ -29,19 +29,21 @@ def colours(x: Any, y: Any) -> np.ndarray:
 def scene(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Returns a picture of somebody on grey, and where they are."""
     x, y, _ = camera.sights() * Z
-    matte = camera.matte(Z, person)
-    return (matte[..., None] * colours(x, y + camera.above) + (1 - matte[..., None]) * 0.5).astype(np.float32), matte
+    alpha_of_person = camera.matte(Z, person)
+    return (alpha_of_person[..., None] * colours(x, y + camera.above) + (1 - alpha_of_person[..., None]) * 0.5).astype(
+        np.float32
+    ), alpha_of_person
 
 
 def mirrored(camera: Camera, finer: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Returns by rays that the ground mirrors what they meet of the card: its colours, and its share of each pixel."""
     across, down, _ = camera.sights(finer)
-    seen = down < -1e-9
+    hits = down < -1e-9
     # From the camera to the ground, and from there up to the card at Z.
-    reach = np.where(seen, -camera.above / np.where(seen, down, -1), 0)
+    reach = np.where(hits, -camera.above / np.where(hits, down, -1), 0)
     rest = Z - reach
     x, y = across * (reach + rest), -down * rest
-    hit = seen & (rest > 0) & person(x, y)
+    hit = hits & (rest > 0) & person(x, y)
     parts = (camera.height, finer, camera.width, finer)
     share = hit.reshape(parts).mean((1, 3))
     painted = (colours(x, y) * hit[..., None]).reshape(*parts, 3).mean((1, 3))
@@ -49,25 +51,25 @@ def mirrored(camera: Camera, finer: int = 4) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_mirror_shows_what_rays_meet() -> None:
-    picture, matte = scene(CAMERA)
-    wanted, share = mirrored(CAMERA)
-    _, info = shadows.reflection(picture, matte, return_info=True, **MIRROR)
-    alpha, below = info.layer[..., 3], matte < 0.5
+    picture, soft_mask = scene(CAMERA)
+    expected, share = mirrored(CAMERA)
+    _, info = shadows.reflection(picture, soft_mask, return_info=True, **MIRROR)
+    alpha, below = info.layer[..., 3], soft_mask < 0.5
     a, b = alpha[below] > 0.5, share[below] > 0.5
     assert (a & b).sum() / (a | b).sum() > 0.97
     inside = (share > 0.99) & (alpha > 0.99)
-    assert np.abs(info.layer[..., :3] - wanted)[inside].max() < 0.03
+    assert np.abs(info.layer[..., :3] - expected)[inside].max() < 0.03
     # Nothing is left between the feet and their image.
     last = round(CONTACT)
-    feet = matte[last - 1] > 0.9
+    feet = soft_mask[last - 1] > 0.9
     assert alpha[last + 2, feet].min() > 0.9
 
 
 def test_the_layer_over_the_image_is_the_result() -> None:
-    picture, matte = scene(CAMERA)
+    picture, soft_mask = scene(CAMERA)
     image = np.rint(255 * picture).astype(np.uint8)
     before = image.copy()
-    mask = np.rint(255 * matte).astype(np.uint8)
+    mask = np.rint(255 * soft_mask).astype(np.uint8)
     result, info = shadows.reflection(image, mask, return_info=True)
     assert np.array_equal(image, before) and info.method == "mirrored" and info.layer.dtype == np.uint8
     share = info.layer[..., 3:] / 255
@@ -104,15 +106,15 @@ def test_blur_grows_with_the_height(blur: float) -> None:
 
 def test_every_size_has_the_same_reflection() -> None:
     large = Camera(640, 480, 2 * (CAMERA.horizon + 0.5) - 0.5, 640.0)
-    picture, matte = scene(large)
-    looks = {"strength": 0.7, "blur": 0.05}
-    fine = shadows.reflection(picture, matte, contact=large.row(Z) - 0.5, **looks)
-    small, mask = (x.reshape(240, 2, 320, 2, -1).mean((1, 3)) for x in (picture, matte))
-    made = shadows.reflection(small, mask[..., 0], contact=CONTACT, **looks)
+    picture, soft_mask = scene(large)
+    options = {"strength": 0.7, "blur": 0.05}
+    fine = shadows.reflection(picture, soft_mask, contact=large.row(Z) - 0.5, **options)
+    small, mask = (x.reshape(240, 2, 320, 2, -1).mean((1, 3)) for x in (picture, soft_mask))
+    result = shadows.reflection(small, mask[..., 0], contact=CONTACT, **options)
     reduced = fine.reshape(240, 2, 320, 2, 3).mean((1, 3))
-    outside = matte.reshape(240, 2, 320, 2).max((1, 3)) == 0
-    changed = outside & (np.abs(made - small).max(2) > 0)
-    assert changed.sum() > 1500 and np.abs(reduced - made)[changed].mean() < 1 / 255
+    outside = soft_mask.reshape(240, 2, 320, 2).max((1, 3)) == 0
+    changed = outside & (np.abs(result - small).max(2) > 0)
+    assert changed.sum() > 1500 and np.abs(reduced - result)[changed].mean() < 1 / 255
 
 
 def test_a_sloping_contact_mirrors_column_by_column() -> None:
@@ -142,7 +144,7 @@ def test_every_kind_of_array_is_kept(dtype: str, channels: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "says"),
+    ("changes", "error", "says"),
     [
         ({"strength": 2}, ArgumentError, "strength: 2"),
         ({"fade": -1}, ArgumentError, "fade: -1"),
@@ -152,10 +154,10 @@ def test_every_kind_of_array_is_kept(dtype: str, channels: int) -> None:
         ({"mask": np.zeros((5, 5), np.uint8)}, ShapeError, "mask"),
     ],
 )
-def test_what_cannot_be_is_refused(given: dict[str, Any], error: type, says: str) -> None:
-    asked = {"mask": CAMERA.matte(Z, person)} | given
+def test_what_cannot_be_is_refused(changes: dict[str, Any], error: type, says: str) -> None:
+    options = {"mask": CAMERA.matte(Z, person)} | changes
     with pytest.raises(error, match=says):
-        shadows.reflection(np.full((240, 320, 3), 200, np.uint8), asked.pop("mask"), **asked)
+        shadows.reflection(np.full((240, 320, 3), 200, np.uint8), options.pop("mask"), **options)
 
 
 def test_where_there_is_none_it_says_so() -> None:

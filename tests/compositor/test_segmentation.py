@@ -15,9 +15,11 @@ import pytest
 from PIL import Image
 
 import pyharmony
-from pyharmony import batch, data, segmentation
+from pyharmony import segmentation
 from pyharmony.errors import ArgumentError, DataError, DTypeError, MaskError, MaskWarning, ShapeError, WeightsError
 from pyharmony.io import Picture
+from pyharmony.learn import data
+from pyharmony.runs import batch
 from pyharmony.segmentation import _clicks, _edges, _methods, _prompts, _segment, heads, layers, people
 from pyharmony.segmentation import masks as masks_module
 from pyharmony.segmentation._closer import closer, windows_of
@@ -28,8 +30,8 @@ from pyharmony.segmentation.heads import Head
 from pyharmony.segmentation.layers import Layer, sampled
 from pyharmony.segmentation.masks import layers_of
 
-from . import skips
-from .shared import ROOT, load_script, runners
+from .. import skips
+from ..shared import ROOT, load_script, runners
 
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
@@ -43,8 +45,8 @@ def scene() -> np.ndarray:
     picture[BOX[1] : BOX[1] + BOX[3], BOX[0] : BOX[0] + BOX[2]] = (200, 40, 30)
     picture[np.hypot(x - DISC[0], y - DISC[1]) < DISC[2]] = (40, 60, 210)
     noise = np.random.default_rng(0).normal(0, 4, picture.shape)
-    found: np.ndarray = (picture + noise).clip(0, 255).astype(np.uint8)
-    return found
+    image: np.ndarray = (picture + noise).clip(0, 255).astype(np.uint8)
+    return image
 
 
 def box_mask() -> np.ndarray:
@@ -53,9 +55,9 @@ def box_mask() -> np.ndarray:
     return mask
 
 
-def iou(made: np.ndarray, wanted: np.ndarray) -> float:
-    made = made >= 128
-    return np.count_nonzero(made & wanted) / max(1, np.count_nonzero(made | wanted))
+def iou(mask: np.ndarray, expected: np.ndarray) -> float:
+    mask = mask >= 128
+    return np.count_nonzero(mask & expected) / max(1, np.count_nonzero(mask | expected))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def finding(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def written(path: Path, **settings: Any) -> Path:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import models
+    from pyharmony.networks import models
 
     torch.manual_seed(0)
     model = models.create("clicks", preset="small", **settings)
@@ -106,8 +108,8 @@ def written(path: Path, **settings: Any) -> Path:
 def test_the_network_in_numpy_is_the_one_in_torch(which: str, request: pytest.FixtureRequest) -> None:
     weights: Path = request.getfixturevalue(which)
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import models
-    from pyharmony.models.clicks import prompt_of
+    from pyharmony.networks import models
+    from pyharmony.networks.models.clicks import prompt_of
 
     model = models.load(weights).eval()
     network = _clicks.parsed(weights.read_bytes(), str(weights))
@@ -126,14 +128,14 @@ def test_the_network_in_numpy_is_the_one_in_torch(which: str, request: pytest.Fi
         )
         assert np.abs(theirs[0].permute(1, 2, 0).numpy() - prompt).max() < 2e-6
         with torch.no_grad():
-            wanted = model(planes, theirs)
-        found = network.cut(image, prompt)
-        assert np.abs(wanted.logits[0].numpy() - found.logits).max() < 2e-5 * float(wanted.logits.abs().max())
-        assert np.abs(wanted.people[0, 0].numpy() - found.people).max() < 2e-5 * float(wanted.people.abs().max())
-        assert np.abs(wanted.scores[0].numpy() - found.scores).max() < 1e-5
+            expected = model(planes, theirs)
+        cut = network.cut(image, prompt)
+        assert np.abs(expected.logits[0].numpy() - cut.logits).max() < 2e-5 * float(expected.logits.abs().max())
+        assert np.abs(expected.people[0, 0].numpy() - cut.people).max() < 2e-5 * float(expected.people.abs().max())
+        assert np.abs(expected.scores[0].numpy() - cut.scores).max() < 1e-5
         terms = network.feature_terms(image)
         assert len(terms) == (5 if which == "featured" else 0)
-        assert np.array_equal(network.cut(image, prompt, terms).logits, found.logits)
+        assert np.array_equal(network.cut(image, prompt, terms).logits, cut.logits)
 
 
 def test_features_count(featured: Path) -> None:
@@ -162,12 +164,12 @@ def test_further_clicks_draw_their_masks_by_the_same_colours(monkeypatch: pytest
     monkeypatch.setattr(_edges, "resized", lambda x, *size: resized_from.append(x.shape) or resize(x, *size))
     session = segmentation.Session(large)
     x, y = DISC[0] * 8, DISC[1] * 8
-    found = [session.click(x, y), session.click(x + 30, y), session.click(x, y + 30)]
+    answers = [session.click(x, y), session.click(x + 30, y), session.click(x, y + 30)]
     resized_from.clear()
-    drawn = [one[0] for one in found for _ in range(2)]
-    kinds = {layers_of(one)[0].box for one in found}
+    first_masks = [one[0] for one in answers for _ in range(2)]
+    kinds = {layers_of(one)[0].box for one in answers}
     assert sum(len(shape) == 3 for shape in resized_from) <= len(kinds)
-    for one, first, second in zip(found, drawn[::2], drawn[1::2], strict=True):
+    for one, first, second in zip(answers, first_masks[::2], first_masks[1::2], strict=True):
         assert np.array_equal(first, second)
         assert np.array_equal(first, at_full_size(large, layers_of(one)[0]))
 
@@ -175,12 +177,12 @@ def test_further_clicks_draw_their_masks_by_the_same_colours(monkeypatch: pytest
 def test_edges_are_the_steepest_of_the_channels_gradients() -> None:
     image = np.zeros((4, 5, 3), np.float32)
     image[:, 3:, 0], image[2:, :, 1] = 0.5, 0.25
-    found = _clicks.edges_of(image)[..., 0]
+    edges = _clicks.edges_of(image)[..., 0]
     across = np.array([0, 0, 0.5, 0.5, 0], np.float32)
     down = np.array([0, 0.25, 0.25, 0], np.float32)
-    assert np.array_equal(found, np.maximum(across, down[:, None]))
+    assert np.array_equal(edges, np.maximum(across, down[:, None]))
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony.models.clicks import edges_of
+    from pyharmony.networks.models.clicks import edges_of
 
     noise = np.random.default_rng(1).random((6, 7, 3), np.float32)
     theirs = edges_of(torch.from_numpy(noise.transpose(2, 0, 1)[None].copy()))
@@ -189,14 +191,15 @@ def test_edges_are_the_steepest_of_the_channels_gradients() -> None:
 
 def test_a_network_with_edges_starts_from_one_without(weights: Path, edged: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import errors, models
+    from pyharmony import errors
+    from pyharmony.networks import models
 
     before, wide = models.load(weights).eval(), models.create("clicks", "small", edges=True).eval()
     wide.start_from(before)
     image, prompt = torch.rand(1, 3, 64, 64), torch.rand(1, 7, 64, 64)
     with torch.no_grad():
-        right, found = before(image, prompt), wide(image, prompt)
-        assert (found.logits - right.logits).abs().max() < 1e-5 * right.logits.abs().max()
+        right, wide_cut = before(image, prompt), wide(image, prompt)
+        assert (wide_cut.logits - right.logits).abs().max() < 1e-5 * right.logits.abs().max()
         wide.down[0].conv.weight[:, -1] = 1
         assert (wide(image, prompt).logits - right.logits).abs().max() > 1e-3
     with pytest.raises(errors.WeightsError, match="start: weights for other settings than the model's"):
@@ -205,15 +208,15 @@ def test_a_network_with_edges_starts_from_one_without(weights: Path, edged: Path
 
 def test_features_of_a_view_are_found_once(featured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = _clicks.parsed(featured.read_bytes(), "x")
-    asked: list[int] = []
+    calls: list[int] = []
     feature_terms = _clicks.Network.feature_terms
-    monkeypatch.setattr(_clicks.Network, "feature_terms", lambda self, x: asked.append(1) or feature_terms(self, x))
+    monkeypatch.setattr(_clicks.Network, "feature_terms", lambda self, x: calls.append(1) or feature_terms(self, x))
     cutter = NetworkCutter(network, scene())
     first = cutter.cut(Prompts(points=[(40, 40)], labels=[1]))
-    views = len(asked)
+    views = len(calls)
     assert 0 < views <= 3
     again = cutter.cut(Prompts(points=[(40, 40)], labels=[1]))
-    assert len(asked) == views
+    assert len(calls) == views
     assert np.array_equal(first[0].values, again[0].values)
 
 
@@ -221,7 +224,7 @@ def test_efficientnet_is_the_published_one() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from torch.nn import functional
 
-    from pyharmony.models import _efficientnet
+    from pyharmony.networks.models import _efficientnet
 
     torch.manual_seed(0)
     state: dict[str, Any] = {}
@@ -252,7 +255,7 @@ def test_efficientnet_is_the_published_one() -> None:
 
     image = torch.rand(1, 3, 64, 96) * 2 - 1
     x = applied(image, "_conv_stem", "_bn0", 2).clip(0, 6)
-    wanted = []
+    expected = []
     for i, (before, inside, after, _, stride) in enumerate(_efficientnet.BLOCKS):
         own, y = f"_blocks.{i}", x
         if inside != before:
@@ -260,13 +263,13 @@ def test_efficientnet_is_the_published_one() -> None:
         y = applied(y, f"{own}._depthwise_conv", f"{own}._bn1", stride, inside).clip(0, 6)
         y = applied(y, f"{own}._project_conv", f"{own}._bn2")
         x = x + y if stride == 1 and before == after else y
-        wanted.append(x)
+        expected.append(x)
     network = _efficientnet.EfficientNetLite0()
     network.load_state_dict(_efficientnet.published(state))
-    found = network(image)
-    assert [x.shape[2] for x in found] == [32, 16, 8, 4, 2]
-    for level, made in zip(_efficientnet.LEVELS, found, strict=True):
-        assert (made - wanted[level]).abs().max() < 1e-5 * wanted[level].abs().max()
+    outputs = network(image)
+    assert [x.shape[2] for x in outputs] == [32, 16, 8, 4, 2]
+    for level, features in zip(_efficientnet.LEVELS, outputs, strict=True):
+        assert (features - expected[level]).abs().max() < 1e-5 * expected[level].abs().max()
     with pytest.raises(WeightsError, match="_bn0"):
         _efficientnet.published({})
 
@@ -283,24 +286,29 @@ def test_weights_of_something_else_are_refused(weights: Path, tmp_path: Path) ->
 def test_counters_may_be_left_out_and_nothing_else(weights: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     safetensors = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
-    from pyharmony import models
+    from pyharmony.networks import models
 
     whole = weights.read_bytes()
     packed = load_script("tools/presets.py").packed(whole)
-    written, kept = safetensors.load(whole), safetensors.load(packed)
-    counters = {key for key in written if key.endswith("num_batches_tracked")}
-    assert counters and kept.keys() == written.keys() - counters and len(packed) < len(whole) - 64 * len(counters)
-    assert all(kept[key].dtype == written[key].dtype and torch.equal(kept[key], written[key]) for key in kept)
+    arrays, packed_arrays = safetensors.load(whole), safetensors.load(packed)
+    counters = {key for key in arrays if key.endswith("num_batches_tracked")}
+    assert (
+        counters and packed_arrays.keys() == arrays.keys() - counters and len(packed) < len(whole) - 64 * len(counters)
+    )
+    assert all(
+        packed_arrays[key].dtype == arrays[key].dtype and torch.equal(packed_arrays[key], arrays[key])
+        for key in packed_arrays
+    )
     # Both networks answer as before, and a model that is filled counts from 0.
     image = np.random.default_rng(1).random((64, 64, 3), np.float32)
     prompt = _clicks.prompt_of(image, [(10, 20)], [1])
     ours, theirs = (_clicks.parsed(data, "x").cut(image, prompt) for data in (packed, whole))
     assert np.array_equal(ours.logits, theirs.logits) and np.array_equal(ours.scores, theirs.scores)
     planes = [torch.from_numpy(np.moveaxis(x, 2, 0)[None].copy()) for x in (image, prompt)]
-    filled = models.create("clicks", preset="small").eval()
-    filled.get_buffer("down.0.norm.num_batches_tracked").fill_(7)
-    models.load(packed, model=filled)
-    for model in (models.load(packed), filled):
+    with_counter = models.create("clicks", preset="small").eval()
+    with_counter.get_buffer("down.0.norm.num_batches_tracked").fill_(7)
+    models.load(packed, model=with_counter)
+    for model in (models.load(packed), with_counter):
         assert torch.equal(model(*planes).logits, models.load(whole)(*planes).logits)
         assert not any(model.state_dict()[key].any() for key in counters)
 
@@ -336,17 +344,17 @@ class Reds:
     size, finder = 64, ()
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.calls = 0
 
     def feature_terms(self, image: np.ndarray) -> list[np.ndarray]:
         return []
 
-    def cut(self, image: np.ndarray, prompt: np.ndarray, seen: Sequence[np.ndarray]) -> _clicks.Cut:
-        self.looks += 1
+    def cut(self, image: np.ndarray, prompt: np.ndarray, features: Sequence[np.ndarray]) -> _clicks.Cut:
+        self.calls += 1
         red = np.where(image[..., 0] > image[..., 1] + 0.3, np.float32(8), np.float32(-8))
-        pointed = prompt[..., 0].max() > 0.5 or prompt[..., 6].any()
+        has_click = prompt[..., 0].max() > 0.5 or prompt[..., 6].any()
         nothing = np.full_like(red, -8)
-        logits = np.stack([red if pointed else nothing, nothing, nothing])
+        logits = np.stack([red if has_click else nothing, nothing, nothing])
         return _clicks.Cut(logits, np.array([0.9, 0.2, 0.1], np.float32), nothing)
 
 
@@ -363,25 +371,25 @@ def test_a_second_look_is_finer() -> None:
     network = Reds()
     (layer, *_) = NetworkCutter(network, picture).cut(Prompts([(418.0, 314.0)], [1]))  # type: ignore[arg-type]
     # Each look is at the picture and at its mirror image.
-    assert network.looks == 4 and layer.box[2] - layer.box[0] < 150
+    assert network.calls == 4 and layer.box[2] - layer.box[0] < 150
     assert iou(at_full_size(picture, layer), inside) > 0.95
     filling, _ = reds(90, 120, (5, 5, 110, 80))
-    network.looks = 0
+    network.calls = 0
     NetworkCutter(network, filling).cut(Prompts([(60.0, 45.0)], [1]))  # type: ignore[arg-type]
-    assert network.looks == 2
+    assert network.calls == 2
 
 
 def test_a_quick_look_is_one_look_at_a_box_and_its_surroundings() -> None:
     picture, inside = reds(700, 900, (400, 300, 37, 29))
     network = Reds()
     cutter = NetworkCutter(network, picture)  # type: ignore[arg-type]
-    found = cutter.quickly(Prompts([(418.0, 314.0)], [1], (396, 296, 441, 333)))
-    assert network.looks == 1 and found.box[2] - found.box[0] < 150
-    assert iou(at_full_size(picture, found), inside) > 0.95
+    layer = cutter.quickly(Prompts([(418.0, 314.0)], [1], (396, 296, 441, 333)))
+    assert network.calls == 1 and layer.box[2] - layer.box[0] < 150
+    assert iou(at_full_size(picture, layer), inside) > 0.95
     # What fills the picture is as near as can be, and without a box all of it is seen.
     for box in ((10, 10, 890, 690), None):
         assert cutter.quickly(Prompts([(418.0, 314.0)], [1], box)).box == (0, 0, 900, 700)
-    assert network.looks == 3
+    assert network.calls == 3
 
 
 def combed() -> tuple[np.ndarray, np.ndarray, Layer]:
@@ -399,9 +407,9 @@ def combed() -> tuple[np.ndarray, np.ndarray, Layer]:
 def test_a_closer_look_shows_thin_parts() -> None:
     picture, inside, rough = combed()
     network = Reds()
-    made = closer(NetworkCutter(network, picture), rough, Prompts([(190.0, 130.0)], [1]))  # type: ignore[arg-type]
-    before, after = (at_full_size(np.zeros_like(picture), layer) for layer in (rough, made))
-    assert 0 < network.looks <= 4 and made.score == rough.score
+    layer = closer(NetworkCutter(network, picture), rough, Prompts([(190.0, 130.0)], [1]))  # type: ignore[arg-type]
+    before, after = (at_full_size(np.zeros_like(picture), layer) for layer in (rough, layer))
+    assert 0 < network.calls <= 4 and layer.score == rough.score
     assert iou(after, inside) > iou(before, inside) + 0.02
     assert after[174, 205] > 200 and after[174, 216] < before[174, 216]
     # Only what is near the contour and part of what was inside may change.
@@ -412,9 +420,9 @@ def test_a_closer_look_shows_thin_parts() -> None:
 def test_a_closer_look_that_sees_something_else_does_not_count() -> None:
     picture, _, rough = combed()
     cutter = NetworkCutter(Reds(), np.ascontiguousarray(picture[..., [1, 0, 2]]))  # type: ignore[arg-type]
-    made = closer(cutter, rough, Prompts([(190.0, 130.0)], [1]))
+    layer = closer(cutter, rough, Prompts([(190.0, 130.0)], [1]))
     box = (80, 80, 300, 220)
-    assert np.abs(sampled(made, box, (220, 140)) - sampled(rough, box, (220, 140))).mean() < 0.03
+    assert np.abs(sampled(layer, box, (220, 140)) - sampled(rough, box, (220, 140))).mean() < 0.03
     # Nor does one after which a click is no longer explained, and what is small was seen closely enough.
     cutter = NetworkCutter(Reds(), picture)  # type: ignore[arg-type]
     assert closer(cutter, rough, Prompts([(190.0, 130.0), (216.0, 176.0)], [1, 1])) is rough
@@ -423,21 +431,21 @@ def test_a_closer_look_that_sees_something_else_does_not_count() -> None:
 
 @pytest.mark.parametrize("box", [(10, 20, 50, 60), (0, 0, 400, 300), (0, 100, 400, 130), (399, 0, 400, 300)])
 def test_windows_cover_an_object_in_few_looks(box: tuple[int, int, int, int]) -> None:
-    covered = np.zeros((300, 400), bool)
+    coverage = np.zeros((300, 400), bool)
     windows = windows_of(box, 400, 300)
     for left, top, right, bottom in windows:
         assert 0 <= left < right <= 400 and 0 <= top < bottom <= 300
-        covered[top:bottom, left:right] = True
-    assert covered[box[1] : box[3], box[0] : box[2]].all() and len(windows) <= 4
+        coverage[top:bottom, left:right] = True
+    assert coverage[box[1] : box[3], box[0] : box[2]].all() and len(windows) <= 4
 
 
 def test_an_alpha_is_made_from_a_closer_look_and_a_mask_is_not() -> None:
     picture, _, rough = combed()
     session = segmentation.Session(picture, method=_methods.Method("reds", "", lambda x: NetworkCutter(Reds(), x)))  # type: ignore[arg-type]
-    found = session.segment(points=(190, 130))
-    layer = closer(session._cutter, found._layers[0], session._steps[0][0])
-    assert np.array_equal(found.alpha(), soft_alpha(picture, layer)) and np.array_equal(found.alpha(0), found.alpha())
-    assert np.array_equal(found.mask, at_full_size(picture, found._layers[0]))
+    masks = session.segment(points=(190, 130))
+    layer = closer(session._cutter, masks._layers[0], session._steps[0][0])
+    assert np.array_equal(masks.alpha(), soft_alpha(picture, layer)) and np.array_equal(masks.alpha(0), masks.alpha())
+    assert np.array_equal(masks.mask, at_full_size(picture, masks._layers[0]))
 
 
 class Nested(Reds):
@@ -452,14 +460,14 @@ class Nested(Reds):
         super().__init__()
         self.scores, self.far = np.array(scores, np.float32), np.float32(far)
 
-    def cut(self, image: np.ndarray, prompt: np.ndarray, seen: Sequence[np.ndarray]) -> _clicks.Cut:
-        found = super().cut(image, prompt, seen)
-        y, x = (np.flatnonzero((found.logits[0] > 0).any(axis)) for axis in (1, 0))
-        logits, far = np.full_like(found.logits, -8), len(y) < self.size // 2
+    def cut(self, image: np.ndarray, prompt: np.ndarray, features: Sequence[np.ndarray]) -> _clicks.Cut:
+        answer = super().cut(image, prompt, features)
+        y, x = (np.flatnonzero((answer.logits[0] > 0).any(axis)) for axis in (1, 0))
+        logits, far = np.full_like(answer.logits, -8), len(y) < self.size // 2
         for plane, share in zip(logits, self.SHARES[far], strict=True):
             down, across = (round(0.5 * (1 - share) * len(side)) for side in (y, x))
             plane[y[0] + down : y[-1] + 1 - down, x[0] + across : x[-1] + 1 - across] = 8
-        return found._replace(logits=logits, scores=self.scores * self.far if far else self.scores)
+        return answer._replace(logits=logits, scores=self.scores * self.far if far else self.scores)
 
 
 @pytest.mark.parametrize("scores", [(0.5, 0.8, 0.7), (0.3, 0.2, 0.4), (0.9, 0.6, 0.3)])
@@ -471,17 +479,17 @@ def test_the_best_comes_first_and_areas_tell_part_from_whole(
     network = Nested(scores, far)
     monkeypatch.setattr(_methods._clicks, "network", lambda weights: network)
     session = segmentation.Session(picture)
-    found = session.click(100, 114)
-    assert network.looks > 2 and len(found) == 3
-    assert list(found.scores) == sorted(found.scores, reverse=True)
-    covered = [int((found[i] >= 128).sum()) for i in range(len(found))]
-    assert found.areas == pytest.approx(covered, rel=0.1)
-    smallest, middle, largest = (found[i] >= 128 for i in np.argsort(found.areas))
+    masks = session.click(100, 114)
+    assert network.calls > 2 and len(masks) == 3
+    assert list(masks.scores) == sorted(masks.scores, reverse=True)
+    areas = [int((masks[i] >= 128).sum()) for i in range(len(masks))]
+    assert masks.areas == pytest.approx(areas, rel=0.1)
+    smallest, middle, largest = (masks[i] >= 128 for i in np.argsort(masks.areas))
     assert np.count_nonzero(smallest) < np.count_nonzero(middle) < np.count_nonzero(largest)
     assert np.count_nonzero(largest & ~inside) < 0.05 * np.count_nonzero(inside)
     # Who means the whole says so, and it comes first whatever its score.
-    chosen = session.choose(int(np.argmax(found.areas)))
-    assert np.array_equal(chosen.mask >= 128, largest) and chosen.areas[0] == max(found.areas)
+    choice = session.choose(int(np.argmax(masks.areas)))
+    assert np.array_equal(choice.mask >= 128, largest) and choice.areas[0] == max(masks.areas)
 
 
 class Sided(Reds):
@@ -490,9 +498,9 @@ class Sided(Reds):
     def feature_terms(self, image: np.ndarray) -> list[np.ndarray]:
         return []
 
-    def cut(self, image: np.ndarray, prompt: np.ndarray, seen: Sequence[np.ndarray]) -> _clicks.Cut:
-        found = super().cut(image, prompt, seen)
-        return found._replace(logits=found.logits + np.linspace(-4, 4, image.shape[1], dtype=np.float32))
+    def cut(self, image: np.ndarray, prompt: np.ndarray, features: Sequence[np.ndarray]) -> _clicks.Cut:
+        answer = super().cut(image, prompt, features)
+        return answer._replace(logits=answer.logits + np.linspace(-4, 4, image.shape[1], dtype=np.float32))
 
 
 def test_a_mirror_image_has_the_opposite_errors() -> None:
@@ -516,18 +524,18 @@ def test_what_lies_beyond_a_box_is_not_meant() -> None:
     box = (90, 130, 190, 210)
     (layer, *_) = cutter.cut(Prompts(box=box))
     # It looks at the box and its mirror image, and once more at what it found; each look is widened.
-    looks, network.looks = network.looks, 0
-    made = at_full_size(picture, layer) >= 128
-    shown = inside.copy()
-    shown[:, box[2] :] = False
+    count, network.calls = network.calls, 0
+    mask = at_full_size(picture, layer) >= 128
+    visible = inside.copy()
+    visible[:, box[2] :] = False
     # A box may be drawn a little too small.
-    assert not made[:, box[2] + 6 :].any() and iou(255 * made.astype(np.uint8), shown) > 0.95
+    assert not mask[:, box[2] + 6 :].any() and iou(255 * mask.astype(np.uint8), visible) > 0.95
     # Further clicks in the box stay there, and one beyond it says that more is meant.
     for x, wider in ((120.0, False), (280.0, True)):
         (again, *_) = cutter.cut(Prompts([(x, 170.0)], [1], box), layer)
-        made = at_full_size(picture, again) >= 128
-        assert bool(made[:, box[2] + 6 :].any()) == wider
-    assert looks == 2 * 2 + 2 and network.looks > 0
+        mask = at_full_size(picture, again) >= 128
+        assert bool(mask[:, box[2] + 6 :].any()) == wider
+    assert count == 2 * 2 + 2 and network.calls > 0
 
 
 def test_a_look_that_an_object_leaves_is_widened() -> None:
@@ -535,14 +543,14 @@ def test_a_look_that_an_object_leaves_is_widened() -> None:
     picture, inside = reds(400, 400, (180, 100, 40, 240))
     part = np.zeros((64, 64), np.float32)
     part[16:24, 29:35] = 1
-    found = Layer((0, 0, 400, 400), part, 0.5)
+    first_layer = Layer((0, 0, 400, 400), part, 0.5)
     network = Reds()
-    (layer, *_) = NetworkCutter(network, picture).cut(Prompts([(200.0, 175.0)], [1]), found)  # type: ignore[arg-type]
-    near = layers.box_of(found)
-    assert network.looks == 2 and near is not None and layer.box[3] > near[3] + 40
-    shown = inside.copy()
-    shown[: layer.box[1]] = shown[layer.box[3] :] = False
-    assert iou(at_full_size(picture, layer), shown) > 0.9
+    (layer, *_) = NetworkCutter(network, picture).cut(Prompts([(200.0, 175.0)], [1]), first_layer)  # type: ignore[arg-type]
+    near = layers.box_of(first_layer)
+    assert network.calls == 2 and near is not None and layer.box[3] > near[3] + 40
+    visible = inside.copy()
+    visible[: layer.box[1]] = visible[layer.box[3] :] = False
+    assert iou(at_full_size(picture, layer), visible) > 0.9
 
 
 # Masks
@@ -552,8 +560,8 @@ def test_what_is_clicked_stays_and_what_floats_goes() -> None:
     values = np.zeros((40, 40), np.float32)
     values[5:15, 5:15] = values[25:35, 25:35] = 1
     layer = Layer((0, 0, 80, 80), values, 0.5)
-    kept = layers.connected(layer, [(20, 20)]).values > 0.5
-    assert kept[10, 10] and not kept[30, 30]
+    inside = layers.connected(layer, [(20, 20)]).values > 0.5
+    assert inside[10, 10] and not inside[30, 30]
     assert ((layers.connected(layer, [(79, 0)]).values > 0.5) == (values > 0.5)).all()
 
 
@@ -573,17 +581,17 @@ def test_edges_follow_the_picture() -> None:
     picture = np.where(inside[..., None], np.uint8(210), np.uint8(70)).repeat(3, 2)
     coarse = np.asarray(Image.fromarray(inside).resize((50, 38), Image.Resampling.BILINEAR), np.float32)
     layer = Layer((0, 0, 400, 300), coarse, 1.0)
-    made = at_full_size(picture, layer).astype(float) / 255
+    alpha = at_full_size(picture, layer).astype(float) / 255
     plain = np.asarray(Image.fromarray(coarse).resize((400, 300), Image.Resampling.BILINEAR))
-    assert np.abs(made - inside).mean() < 0.35 * np.abs(plain - inside).mean()
-    assert made[140, 190] == 1 and made[5, 5] == 0
+    assert np.abs(alpha - inside).mean() < 0.35 * np.abs(plain - inside).mean()
+    assert alpha[140, 190] == 1 and alpha[5, 5] == 0
 
 
 # What is asked for
 
 
 @pytest.mark.parametrize(
-    ("asked", "error", "says"),
+    ("options", "error", "says"),
     [
         ({}, ArgumentError, "points: no prompt"),
         (
@@ -614,30 +622,30 @@ def test_edges_follow_the_picture() -> None:
         ),
     ],
 )
-def test_what_cannot_be_is_refused(weights: Path, asked: dict[str, Any], error: type, says: str) -> None:
+def test_what_cannot_be_is_refused(weights: Path, options: dict[str, Any], error: type, says: str) -> None:
     with pytest.raises(error, match=says):
-        pyharmony.segment(scene(), **{"method": segmentation.trained(weights), **asked})
+        pyharmony.segment(scene(), **{"method": segmentation.trained(weights), **options})
 
 
 def test_every_kind_of_image_has_the_same_answer(weights: Path, tmp_path: Path) -> None:
     method, picture = segmentation.trained(weights), scene()
-    wanted = pyharmony.segment(picture, points=(40, 40), method=method)
+    expected = pyharmony.segment(picture, points=(40, 40), method=method)
     Image.fromarray(picture).save(tmp_path / "scene.png")
     pictures: list[Any] = [tmp_path / "scene.png", Image.fromarray(picture), Picture(picture)]
     pictures += [picture.astype(np.float32) / 255, picture.astype(np.uint16) * 257]
     for one in pictures:
-        assert np.array_equal(pyharmony.segment(one, points=(40, 40), method=method).mask, wanted.mask)
-    assert wanted.mask.shape == (90, 120) and wanted.mask.dtype == np.uint8 and wanted.method == "trained"
-    assert len(wanted) == len(wanted.scores) == len(wanted.boxes) <= 3 and wanted.heads == ()
-    assert all(np.array_equal(wanted[i], wanted[i]) for i in range(len(wanted)))
+        assert np.array_equal(pyharmony.segment(one, points=(40, 40), method=method).mask, expected.mask)
+    assert expected.mask.shape == (90, 120) and expected.mask.dtype == np.uint8 and expected.method == "trained"
+    assert len(expected) == len(expected.scores) == len(expected.boxes) <= 3 and expected.heads == ()
+    assert all(np.array_equal(expected[i], expected[i]) for i in range(len(expected)))
     assert pyharmony.segment(picture[..., 0], points=(40, 40), method=method).mask.shape == (90, 120)
 
 
 def test_one_colour_and_nothing_found_are_said(finding: Path) -> None:
-    found = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), points=(3, 3), method=segmentation.trained(finding))
-    assert len(found) == 0 and not found.mask.any() and "one colour" in found.reason
-    nobody = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), people=True, method=segmentation.trained(finding))
-    assert len(nobody) == 0 and nobody.reason == "no person was found"
+    masks = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), points=(3, 3), method=segmentation.trained(finding))
+    assert len(masks) == 0 and not masks.mask.any() and "one colour" in masks.reason
+    people = pyharmony.segment(np.full((40, 50, 3), 9, np.uint8), people=True, method=segmentation.trained(finding))
+    assert len(people) == 0 and people.reason == "no person was found"
 
 
 def test_a_session_goes_on_and_back() -> None:
@@ -649,8 +657,8 @@ def test_a_session_goes_on_and_back() -> None:
     second = session.click(85, 45, add=False)
     assert second.mask[45, 85] == 0 and iou(second.mask, box_mask()) > 0.9
     assert session.undo() is first and session.undo() is None and session.undo() is None
-    drawn = session.scribble([(30, 25), (50, 55)])
-    assert iou(drawn.mask, box_mask()) > 0.9
+    masks = session.scribble([(30, 25), (50, 55)])
+    assert iou(masks.mask, box_mask()) > 0.9
     assert iou(session.segment(box=BOX).mask, box_mask()) > 0.9
     with pytest.raises(ArgumentError, match="people: method 'grabcut' does not detect them"):
         session.people()
@@ -662,13 +670,13 @@ def test_what_a_method_makes_better_stays_in_its_box(method: str, package: str) 
     cutter = segmentation.METHODS[method].opened(scene())
     y, x = np.mgrid[:90, :120]
     both = box_mask() | (np.hypot(x - DISC[0], y - DISC[1]) < DISC[2])
-    found = Layer((0, 0, 120, 90), both.astype(np.float32), 0.9)
+    layer = Layer((0, 0, 120, 90), both.astype(np.float32), 0.9)
     # The disc is beyond the box that is drawn, until a click says that it is meant, too.
-    drawn = (BOX[0] - 2, BOX[1] - 2, BOX[0] + BOX[2] + 2, BOX[1] + BOX[3] + 2)
+    box = (BOX[0] - 2, BOX[1] - 2, BOX[0] + BOX[2] + 2, BOX[1] + BOX[3] + 2)
     nothing: list[tuple[float, float]] = []
-    for points, wanted in ((nothing, box_mask()), ([(40.0, 40.0), (85.0, 45.0)], both)):
-        (better, *_) = cutter.refined(Prompts(points, [1] * len(points), drawn), found)
-        assert iou(at_full_size(scene(), better), wanted) > 0.9
+    for points, expected in ((nothing, box_mask()), ([(40.0, 40.0), (85.0, 45.0)], both)):
+        (better, *_) = cutter.refined(Prompts(points, [1] * len(points), box), layer)
+        assert iou(at_full_size(scene(), better), expected) > 0.9
 
 
 def test_another_mask_can_be_the_one_that_is_meant(weights: Path) -> None:
@@ -677,8 +685,8 @@ def test_another_mask_can_be_the_one_that_is_meant(weights: Path) -> None:
         session.choose(0)
     first = session.click(40, 40)
     assert len(first) > 1
-    chosen = session.choose(1)
-    assert np.array_equal(chosen.mask, first[1]) and chosen.scores[:2] == (first.scores[1], first.scores[0])
+    choice = session.choose(1)
+    assert np.array_equal(choice.mask, first[1]) and choice.scores[:2] == (first.scores[1], first.scores[0])
     assert session.undo() is None
 
 
@@ -690,10 +698,10 @@ def test_methods_without_a_network_cut_out_what_is_plain(method: str, package: s
     pytest.importorskip(package, reason=skips.not_installed(package))
     coarse = np.zeros((90, 120), np.uint8)
     coarse[19:62, 23:57] = 255
-    for asked in ({"box": (BOX[0] - 4, BOX[1] - 4, BOX[2] + 8, BOX[3] + 8)}, {"mask": coarse}, {"points": (40, 40)}):
-        if method == "grabcut" or "points" not in asked:
-            found = pyharmony.segment(scene(), method=method, **asked)
-            assert iou(found.mask, box_mask()) > 0.85, asked
+    for prompt in ({"box": (BOX[0] - 4, BOX[1] - 4, BOX[2] + 8, BOX[3] + 8)}, {"mask": coarse}, {"points": (40, 40)}):
+        if method == "grabcut" or "points" not in prompt:
+            masks = pyharmony.segment(scene(), method=method, **prompt)
+            assert iou(masks.mask, box_mask()) > 0.85, prompt
 
 
 @pytest.mark.parametrize(("second", "package"), [("grabcut", "cv2"), ("random_walker", "skimage")])
@@ -708,18 +716,18 @@ def test_a_method_goes_on_from_what_the_default_found(
     part = np.zeros((90, 120), np.float32)
     part[BOX[1] : BOX[1] + BOX[3], BOX[0] : BOX[0] + BOX[2] - 4] = 1
     first = [Layer((0, 0, 120, 90), part, 0.8), Layer((0, 0, 120, 90), part * 0.9, 0.3)]
-    asked: list[tuple[str, Prompts, Any]] = []
-    monkeypatch.setattr(_methods._clicks, "network", lambda weights: asked.append((weights, Prompts(), None)))
-    monkeypatch.setattr(NetworkCutter, "cut", lambda self, *given: asked.append(("cut", *given)) or first)
+    calls: list[tuple[str, Prompts, Any]] = []
+    monkeypatch.setattr(_methods._clicks, "network", lambda weights: calls.append((weights, Prompts(), None)))
+    monkeypatch.setattr(NetworkCutter, "cut", lambda self, *arguments: calls.append(("cut", *arguments)) or first)
     session = segmentation.Session(scene(), method=name)
-    found = session.click(40, 40)
-    assert [one[0] for one in asked] == [segmentation.DEFAULT, "cut"] and asked[1][2] is None
-    assert found.method == name and found.scores == (0.8, 0.3)
-    assert iou(255 * part, box_mask()) == pytest.approx(0.9) and iou(found.mask, box_mask()) > 0.95
-    assert np.array_equal(found[1], at_full_size(scene(), first[1]))
+    masks = session.click(40, 40)
+    assert [one[0] for one in calls] == [segmentation.DEFAULT, "cut"] and calls[1][2] is None
+    assert masks.method == name and masks.scores == (0.8, 0.3)
+    assert iou(255 * part, box_mask()) == pytest.approx(0.9) and iou(masks.mask, box_mask()) > 0.95
+    assert np.array_equal(masks[1], at_full_size(scene(), first[1]))
     # The next click hands the better mask to the network.
     session.click(50, 40)
-    assert asked[2][2] is found._layers[0]
+    assert calls[2][2] is masks._layers[0]
 
 
 def test_a_session_of_a_reduced_image_answers_in_pixels_of_the_larger_one() -> None:
@@ -762,8 +770,8 @@ def test_a_session_of_a_reduced_image_answers_in_pixels_of_the_larger_one() -> N
     box = (30.0, 60.0, 150.0, 120.0)
     same(session.segment(box=box), reduced.segment(box=(30 * across, 60 * down, 150 * across, 120 * down)))
     points = [(120, 120), (5, 260)]
-    asked = {"points": [own(*point) for point in points], "labels": [1, 0]}
-    same(session.segment(points=points, labels=[1, 0]), reduced.segment(**asked))
+    prompts = {"points": [own(*point) for point in points], "labels": [1, 0]}
+    same(session.segment(points=points, labels=[1, 0]), reduced.segment(**prompts))
     mask = np.zeros((270, 358), np.uint8)
     mask[60:180, 60:180] = 255
     coarse = np.asarray(Image.fromarray(mask).resize((120, 90), Image.Resampling.BILINEAR, reducing_gap=3.0))
@@ -804,7 +812,7 @@ def test_the_size_of_the_larger_image_is_checked(at: Any) -> None:
 
 def test_the_page_and_the_docs_name_every_method() -> None:
     folder = Path(pyharmony.__file__).parent
-    text = (folder / "server" / "static" / "strings.js").read_text("utf-8")
+    text = (folder / "serve" / "static" / "strings.js").read_text("utf-8")
     words = text.split("export const CUTTERS = {")[1].split("\n};")[0]
     assert set(re.findall(r'^  "?([\w+-]+)"?: \[', words, re.MULTILINE)) == {"auto", *segmentation.METHODS}
     page = (ROOT / "docs" / "segment.md").read_text("utf-8")
@@ -873,7 +881,7 @@ class Colours:
                 return both, torch.tensor([[0.2, 0.9]]) + 0 * has.sum(), both
 
         first = torch.zeros(1, 3, 128, 128) if planes else torch.zeros(96, 128, 3)
-        given = (
+        inputs = (
             torch.zeros(1, 3, 32, 32), torch.zeros(1, 2, 2), torch.zeros(1, 2),
             torch.zeros(1, 1, 32, 32), torch.zeros(1), torch.zeros(2),
         )  # fmt: skip
@@ -881,7 +889,7 @@ class Colours:
         encoder = torch.onnx.export(Encoder(), (first,), input_names=["image"], dynamo=True, verbose=False)
         count = torch.export.Dim("count", min=1, max=64)
         decoder = torch.onnx.export(
-            Decoder(), given, input_names=names,
+            Decoder(), inputs, input_names=names,
             output_names=["masks", "iou_predictions", "low_res_masks"], dynamo=True, verbose=False,
             dynamic_shapes=({}, {1: count}, {1: count}, {}, {}, {}),
         )  # fmt: skip
@@ -893,8 +901,8 @@ class Colours:
 def test_a_pair_like_sams(tmp_path: Path, planes: bool) -> None:
     method = segmentation.sam(*Colours.pair(tmp_path, planes))
     session = segmentation.Session(scene(), method=method)
-    found = session.click(40, 40)
-    assert iou(found.mask, box_mask()) > 0.9 and found.scores[0] == pytest.approx(0.9) and found.method == "sam"
+    masks = session.click(40, 40)
+    assert iou(masks.mask, box_mask()) > 0.9 and masks.scores[0] == pytest.approx(0.9) and masks.method == "sam"
     disc = np.hypot(*(np.mgrid[:90, :120][::-1] - np.array(DISC[:2])[:, None, None])) < DISC[2]
     assert iou(session.segment(points=(85, 45)).mask, disc) > 0.85
     with pytest.raises(
@@ -948,8 +956,8 @@ def test_a_network_of_what_stands_out(tmp_path: Path) -> None:
     assert session.segment(box=BOX).boxes[0][0] == pytest.approx(BOX[0], abs=3)
     nothing = session.segment(points=(4, 4))
     assert len(nothing) == 0 and nothing.reason
-    found = session.click(40, 40).mask
-    assert np.array_equal(session.click(4, 4).mask, found)  # beside another click it changes nothing
+    mask = session.click(40, 40).mask
+    assert np.array_equal(session.click(4, 4).mask, mask)  # beside another click it changes nothing
     with pytest.raises(ArgumentError, match=r"std: .*three numbers above 0"):
         segmentation.salient(file, std=(1, 0, 1))
 
@@ -1033,7 +1041,7 @@ ENCODER: tuple[dict[str, Any], dict[str, Any]] = (
     {"image": [1, 3, 32, 32]},
     {"embedding": np.zeros((1, 4, 8, 8), np.float32)},
 )
-ASKED: dict[str, Any] = {
+DECODER_INPUTS: dict[str, Any] = {
     "image_embeddings": [1, 4, 8, 8],
     "point_coords": [1, None, 2],
     "point_labels": [1, None],
@@ -1043,22 +1051,29 @@ ASKED: dict[str, Any] = {
 ANSWER = {"low_res_masks": np.ones((1, 2, 16, 16), np.float32), "iou_predictions": np.array([[0.5, 0.9]], np.float32)}
 #: The inputs and outputs of a decoder, or of an encoder, that are wrong.
 WRONG_DECODERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "other outputs": (ASKED, {"masks": PLANE}, "gives masks; expected low_res_masks and iou_predictions"),
+    "other outputs": (DECODER_INPUTS, {"masks": PLANE}, "gives masks; expected low_res_masks and iou_predictions"),
     "flat masks": (
-        ASKED, {**ANSWER, "low_res_masks": np.ones((16, 16), np.float32)},
+        DECODER_INPUTS, {**ANSWER, "low_res_masks": np.ones((16, 16), np.float32)},
         r"gives low_res_masks of shape \[16, 16\]; expected masks \[1, N, h, w\]",
     ),
-    "words": (ASKED, {**ANSWER, "low_res_masks": np.full((1, 2, 2, 2), "a", object)}, "gives low_res_masks of object"),
+    "words": (
+        DECODER_INPUTS, {**ANSWER, "low_res_masks": np.full((1, 2, 2, 2), "a", object)},
+        "gives low_res_masks of object",
+    ),
     "NaN": (
-        ASKED, {**ANSWER, "low_res_masks": np.full((1, 2, 16, 16), np.nan, np.float32)},
+        DECODER_INPUTS, {**ANSWER, "low_res_masks": np.full((1, 2, 16, 16), np.nan, np.float32)},
         "gives NaN or infinities in low_res_masks",
     ),
     "a flat score": (
-        ASKED, {**ANSWER, "iou_predictions": np.array([0.5, 0.9], np.float32)}, r"gives iou_predictions of shape \[2\]",
+        DECODER_INPUTS, {**ANSWER, "iou_predictions": np.array([0.5, 0.9], np.float32)},
+        r"gives iou_predictions of shape \[2\]",
     ),
-    "other scores": (ASKED, {**ANSWER, "iou_predictions": np.ones((1, 3), np.float32)}, "gives 2 masks and 3 scores"),
+    "other scores": (
+        DECODER_INPUTS, {**ANSWER, "iou_predictions": np.ones((1, 3), np.float32)}, "gives 2 masks and 3 scores",
+    ),
     "many masks": (
-        ASKED, {"low_res_masks": np.ones((1, 99, 4, 4), np.float32), "iou_predictions": np.ones((1, 99), np.float32)},
+        DECODER_INPUTS,
+        {"low_res_masks": np.ones((1, 99, 4, 4), np.float32), "iou_predictions": np.ones((1, 99), np.float32)},
         "gives 99 masks and 99 scores; expected as many of both, at most 16",
     ),
 }  # fmt: skip
@@ -1079,7 +1094,7 @@ def test_a_wrong_pair_is_named(tmp_path: Path, which: str, name: str) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnx", reason="onnx is not installed")
     inputs, outputs, says = (WRONG_DECODERS if which == "decoder" else WRONG_ENCODERS)[name]
-    pair: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {"encoder": ENCODER, "decoder": (ASKED, ANSWER)}
+    pair: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {"encoder": ENCODER, "decoder": (DECODER_INPUTS, ANSWER)}
     files = [network(tmp_path / f"{key}.onnx", *value) for key, value in {**pair, which: (inputs, outputs)}.items()]
     with pytest.raises(WeightsError, match=rf"{which}\.onnx: the network {says}"):
         pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.sam(*files))
@@ -1088,10 +1103,10 @@ def test_a_wrong_pair_is_named(tmp_path: Path, which: str, name: str) -> None:
 def test_those_that_the_wrong_networks_differ_from_cut_out(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnx", reason="onnx is not installed")
-    for asked in (ASKED, {**ASKED, "mask_input": []}):  # a file need not say the size of its masks
-        files = network(tmp_path / "encoder.onnx", *ENCODER), network(tmp_path / "decoder.onnx", asked, ANSWER)
-        found = pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.sam(*files))
-        assert found.scores == (pytest.approx(0.9),)
+    for inputs in (DECODER_INPUTS, {**DECODER_INPUTS, "mask_input": []}):  # a file need not say the size of its masks
+        files = network(tmp_path / "encoder.onnx", *ENCODER), network(tmp_path / "decoder.onnx", inputs, ANSWER)
+        masks = pyharmony.segment(scene(), points=[(40, 40)], method=segmentation.sam(*files))
+        assert masks.scores == (pytest.approx(0.9),)
     plane = network(tmp_path / "net.onnx", IMAGE, {"plane": PLANE})
     method = segmentation.salient(plane)
     assert (pyharmony.segment(scene(), points=[(40, 40)], method=method).mask > 127).all()
@@ -1125,33 +1140,33 @@ def weighted(path: Path, tensor: Any, nested: bool) -> Path:
     """Writes a network that adds a tensor to a plane; nested: the tensor is in a graph of a node."""
     from onnx import TensorProto, helper, save
 
-    made = [helper.make_node("Constant", [], ["weight"], value=tensor)] if nested else []
-    shown = helper.make_tensor_value_info("plane", TensorProto.FLOAT, None)
-    nodes = [*made, helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1]),
+    constants = [helper.make_node("Constant", [], ["weight"], value=tensor)] if nested else []
+    plane = helper.make_tensor_value_info("plane", TensorProto.FLOAT, None)
+    nodes = [*constants, helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1]),
              helper.make_node("ReduceMean", ["weight"], ["add"], keepdims=0),
              helper.make_node("Add", ["mean", "add"], ["plane"])]  # fmt: skip
     if nested:
-        body = helper.make_graph(nodes, "body", [], [shown])
+        body = helper.make_graph(nodes, "body", [], [plane])
         true = helper.make_tensor("true", TensorProto.BOOL, [], [True])
         nodes = [helper.make_node("Constant", [], ["always"], value=true),
                  helper.make_node("If", ["always"], ["plane"], then_branch=body, else_branch=body)]  # fmt: skip
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 8, 8])
-    graph = helper.make_graph(nodes, "graph", [image], [shown], [] if nested else [tensor])
+    graph = helper.make_graph(nodes, "graph", [image], [plane], [] if nested else [tensor])
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
     return path
 
 
-BEYOND = r"its data are in '{}', expected a file in the folder of the network"
+OUTSIDE_MESSAGE = r"its data are in '{}', expected a file in the folder of the network"
 #: The sides of a tensor, the file that its values are in, those in the network itself, and what is wrong.
 WEIGHTS: dict[str, tuple[Sequence[int], str | None, bytes, str]] = {
     "in the file": ([2, 2], None, bytes(16), ""),
     "beside it": ([16, 64], "weights.bin", b"", ""),
-    "above it": ([16, 64], "../secret.bin", b"", BEYOND.format(r"\.\./secret\.bin")),
-    "by a link": ([16, 64], "link.bin", b"", BEYOND.format(r"link\.bin")),
-    "by a link to a folder": ([16, 64], "up/secret.bin", b"", BEYOND.format(r"up/secret\.bin")),
-    "absolute": ([16, 64], "/dev/zero", b"", BEYOND.format("/dev/zero")),
-    "nowhere": ([16, 64], "none.bin", b"", BEYOND.format(r"none\.bin")),
-    "in memory": ([16, 64], "*/_ORT_MEM_ADDR_/*", b"", BEYOND.format(r"\*/_ORT_MEM_ADDR_/\*")),
+    "above it": ([16, 64], "../secret.bin", b"", OUTSIDE_MESSAGE.format(r"\.\./secret\.bin")),
+    "by a link": ([16, 64], "link.bin", b"", OUTSIDE_MESSAGE.format(r"link\.bin")),
+    "by a link to a folder": ([16, 64], "up/secret.bin", b"", OUTSIDE_MESSAGE.format(r"up/secret\.bin")),
+    "absolute": ([16, 64], "/dev/zero", b"", OUTSIDE_MESSAGE.format("/dev/zero")),
+    "nowhere": ([16, 64], "none.bin", b"", OUTSIDE_MESSAGE.format(r"none\.bin")),
+    "in memory": ([16, 64], "*/_ORT_MEM_ADDR_/*", b"", OUTSIDE_MESSAGE.format(r"\*/_ORT_MEM_ADDR_/\*")),
     "of no values": ([100_000, 100_000], None, b"", r"a tensor of 10,000,000,000 values has \d+ bytes of data"),
     "of few values": ([50_000, 40_000], "weights.bin", b"", "a tensor of 2,000,000,000 values has"),
     "of negative sides": ([-5], None, bytes(16), "a tensor of 18,446,744,073,709,551,611 values has"),
@@ -1224,7 +1239,7 @@ class Figures:
         self.picture = np.zeros((200, 300, 3), np.uint8)
         self.masks = [figure(60), figure(210)]
         self.sure = sure or (0.9, 0.5)
-        self.asked: list[Prompts] = []
+        self.prompt_list: list[Prompts] = []
 
     def people(self) -> np.ndarray:
         return np.maximum(*self.masks).astype(np.float32)
@@ -1234,7 +1249,7 @@ class Figures:
         return [Head(box, (box[0] - 20, 17, 80, 183), sure) for box, sure in zip(boxes, self.sure, strict=True)]
 
     def quickly(self, prompts: Prompts) -> Layer:
-        self.asked.append(prompts)
+        self.prompt_list.append(prompts)
         mask = self.masks[0] if prompts.points[0][0] < 135 else self.masks[1]
         return Layer((0, 0, 300, 200), mask.astype(np.float32), 0.9)
 
@@ -1245,19 +1260,19 @@ def figure(x: int) -> np.ndarray:
     head = np.hypot(columns - x, (rows - 40) * 0.85) < 20
     neck = (abs(columns - x) < 8) & (rows > 50) & (rows < 75)
     body = (abs(columns - x) < 38) & (rows >= 70)
-    found: np.ndarray = head | neck | body
-    return found
+    mask: np.ndarray = head | neck | body
+    return mask
 
 
 def test_people_are_cut_out_one_by_one_by_their_heads() -> None:
     figures = Figures()
-    found = people.people_of(figures)  # type: ignore[arg-type]
-    assert len(found) == 2
-    for person, mask, head, sure in zip(found, figures.masks, figures.heads(), (0.9, 0.5), strict=True):
+    result = people.people_of(figures)  # type: ignore[arg-type]
+    assert len(result) == 2
+    for person, mask, head, sure in zip(result, figures.masks, figures.heads(), (0.9, 0.5), strict=True):
         assert np.array_equal(person.layer.values > 0.5, mask) and person.layer.score == sure
         assert person.head == (head.box[0], 17, head.box[0] + 40, 67)
     # Clicks fall on the head and on the chest, and the box is that of the person.
-    first, _ = sorted(figures.asked, key=lambda prompts: prompts.points)
+    first, _ = sorted(figures.prompt_list, key=lambda prompts: prompts.points)
     assert first == Prompts([(59.5, 41.5), (59.5, 111.5)], [1, 1], (20, 17, 100, 200))
 
 
@@ -1265,13 +1280,13 @@ def test_who_is_foremost_is_large_and_apart() -> None:
     figures: Any = Figures(0.9, 0.8)
     first, second = figures.heads()
     # They are far from one another, so nobody has to be cut out: the larger one it is.
-    assert people.foremost(figures, [second, first]) == first and not figures.asked
+    assert people.foremost(figures, [second, first]) == first and not figures.prompt_list
     third = Head((140, 20, 30, 40), (110, 20, 120, 180), 0.8)
     # The third one's mask is the second's, and so the first is foremost even where both others are larger.
     small = Head((45, 17, 30, 40), (20, 17, 100, 183), 0.9)
     large = Head((190, 17, 45, 60), (150, 17, 120, 183), 0.9)
     assert people.foremost(figures, [large, third, small]) == small
-    assert len(figures.asked) == 3
+    assert len(figures.prompt_list) == 3
     # Nobody whose head is less than a third of the largest is.
     tiny = Head((45, 17, 12, 15), (20, 17, 60, 183), 0.9)
     assert people.foremost(figures, [large, third, tiny]) == large
@@ -1314,7 +1329,7 @@ def test_somebody_whom_the_map_of_people_alone_tells_of_is_plainly_there(monkeyp
     head = people.plainly_there(figures)
     assert head is not None and head.sure == 1
     assert head.extent == (23, 17, 75, 183) and abs(head.middle[0] - 60) < 2 and 17 < head.middle[1] < 60
-    (prompts,) = figures.asked
+    (prompts,) = figures.prompt_list
     assert figure(60)[round(prompts.points[0][1]), round(prompts.points[0][0])] and prompts.box == (23, 17, 98, 200)
     # Who has a head or a pose comes before whom the map alone tells of, and nobody is where it is faint or small.
     session = segmentation.Session(np.indices((200, 300)).sum(0).astype(np.uint8))
@@ -1373,20 +1388,20 @@ def test_the_planes_of_the_network_are_heads() -> None:
 def test_a_head_counts_where_people_are_and_once() -> None:
     assert heads.quarters(70, 7) == [(0, 0, 40, 4), (30, 0, 70, 4), (0, 3, 40, 7), (30, 3, 70, 7)]
     assert heads.quarters(1, 1) == [(0, 0, 1, 1)] * 4
-    somebody, lamp = Head((40, 10, 20, 20), (20, 10, 60, 80), 0.9), Head((150, 10, 20, 20), (140, 10, 40, 80), 0.8)
+    person, lamp = Head((40, 10, 20, 20), (20, 10, 60, 80), 0.9), Head((150, 10, 20, 20), (140, 10, 40, 80), 0.8)
     where = np.zeros((50, 100), np.float32)
     where[:, :40] = 0.5
-    assert heads.among_people([somebody, lamp], where, 200, 100) == [somebody]
+    assert heads.among_people([person, lamp], where, 200, 100) == [person]
     # In the picture they lie where the part does; one that a border within the picture cuts is left to another part.
     part = 100.0, 0.0, 300.0, 100.0
     at_border = Head((0, 10, 20, 20), (0, 10, 40, 80), 0.9)
-    assert heads.in_picture([somebody, at_border], part, 300, 200) == [Head((140, 10, 20, 20), (120, 10, 60, 80), 0.9)]
+    assert heads.in_picture([person, at_border], part, 300, 200) == [Head((140, 10, 20, 20), (120, 10, 60, 80), 0.9)]
     assert heads.in_picture([at_border], (0.0, 0.0, 200.0, 100.0), 300, 200) == [at_border]
     # Of two looks the surer one tells of the head, and both of how far the person goes.
     near, longer = Head((42, 12, 20, 20), (30, 12, 40, 50), 0.95), lamp._replace(sure=0.5)
-    assert heads.merged([[somebody, lamp], [near]]) == [near._replace(body=(20, 10, 60, 80)), lamp]
+    assert heads.merged([[person, lamp], [near]]) == [near._replace(body=(20, 10, 60, 80)), lamp]
     inside = Head((45, 12, 8, 8), (40, 12, 20, 40), 0.7)
-    assert heads.merged([[somebody], [], [inside, longer]]) == [somebody, longer]
+    assert heads.merged([[person], [], [inside, longer]]) == [person, longer]
 
 
 def test_heads_are_looked_for_in_quarters_too() -> None:
@@ -1398,7 +1413,7 @@ def test_heads_are_looked_for_in_quarters_too() -> None:
         def feature_terms(self, image: np.ndarray) -> list[np.ndarray]:
             return []
 
-        def crowd(self, image: np.ndarray, seen: Sequence[np.ndarray]) -> _clicks.Crowd:
+        def crowd(self, image: np.ndarray, features: Sequence[np.ndarray]) -> _clicks.Crowd:
             planes = np.full((16, 16, 9), -9, np.float32)
             rows, columns = np.nonzero(image[..., 0] > 0.9)
             if len(rows) >= 9:
@@ -1437,8 +1452,8 @@ def test_one_click_at_a_part_of_somebody_means_all_of_them(monkeypatch: pytest.M
     monkeypatch.setattr(NetworkCutter, "cut", cut)
     monkeypatch.setattr(NetworkCutter, "people", lambda self: where)
 
-    def is_whole(**given: Any) -> bool:
-        return bool(session.segment(**given).areas[0] == np.count_nonzero(whole))
+    def is_whole(**prompts: Any) -> bool:
+        return bool(session.segment(**prompts).areas[0] == np.count_nonzero(whole))
 
     assert is_whole(points=(60, 40)) and session.segment(points=(60, 40)).scores == (0.55, 0.6)
     # Who points twice, or draws a box, says how much is meant.
@@ -1459,8 +1474,8 @@ def test_a_part_of_somebody_is_theirs_where_the_map_of_people_agrees() -> None:
     def of(part: np.ndarray, point: tuple[int, int] = (60, 30)) -> Layer | None:
         return people.wearer(figures, Layer((0, 0, 300, 200), part.astype(np.float32), 0.9), point)
 
-    found = of(cap)
-    assert found is not None and np.array_equal(found.values > 0.5, whole)
+    layer = of(cap)
+    assert layer is not None and np.array_equal(layer.values > 0.5, whole)
     # What is as large as the person, goes on beyond them, or was clicked beside them is no part.
     beyond = cap.copy()
     beyond[10:40, 60:140] = True
@@ -1491,8 +1506,8 @@ def test_a_click_at_a_cap_gives_the_person_first_and_the_cap_next(monkeypatch: p
 
 def test_the_head_of_an_object_is_the_surest_in_its_mask() -> None:
     mask = figure(210) * np.uint8(255)
-    found = people.head_in(Figures().heads(), mask)
-    assert found is not None and found.box[0] == 190
+    head = people.head_in(Figures().heads(), mask)
+    assert head is not None and head.box[0] == 190
     assert people.head_in(Figures().heads(), np.zeros_like(mask)) is None
 
 
@@ -1537,8 +1552,8 @@ def test_the_network_names_its_people(weights: Path, finding: Path) -> None:
     cutter = NetworkCutter(_clicks.parsed(weights.read_bytes(), "x"), scene())
     where = cutter.people()
     assert where.shape == (64, 64) and 0 <= where.min() <= where.max() <= 1 and cutter.heads() == []
-    found = pyharmony.segment(scene(), people=True, method=segmentation.trained(finding))
-    assert len(found) == len(found.heads) == len(found.boxes)
+    masks = pyharmony.segment(scene(), people=True, method=segmentation.trained(finding))
+    assert len(masks) == len(masks.heads) == len(masks.boxes)
     for call in (segmentation.Session.people, segmentation.Session.heads):
         with pytest.raises(ArgumentError, match="people: method 'trained' does not detect them"):
             call(segmentation.Session(scene(), method=segmentation.trained(weights)))
@@ -1546,19 +1561,19 @@ def test_the_network_names_its_people(weights: Path, finding: Path) -> None:
 
 def test_heads_by_numpy_are_those_by_torch(finding: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import models
+    from pyharmony.networks import models
 
     image = np.random.default_rng(3).random((64, 64, 3), dtype=np.float32)
     with torch.no_grad():
         right = models.load(finding).eval().heads(torch.from_numpy(image.transpose(2, 0, 1).copy())[None])
-    found = _clicks.parsed(finding.read_bytes(), "x").crowd(image).heads
-    assert found is not None and found.shape == (16, 16, 9)
-    assert np.abs(found - right[0].numpy().transpose(1, 2, 0)).max() < 1e-4 * max(1.0, float(right.abs().max()))
+    heads = _clicks.parsed(finding.read_bytes(), "x").crowd(image).heads
+    assert heads is not None and heads.shape == (16, 16, 9)
+    assert np.abs(heads - right[0].numpy().transpose(1, 2, 0)).max() < 1e-4 * max(1.0, float(right.abs().max()))
 
 
 def test_where_people_could_stand_by_numpy_is_that_by_torch(tmp_path: Path, featured: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import models
+    from pyharmony.networks import models
 
     path = written(tmp_path / "clicks.safetensors", features="efficientnet-lite0", scene=True)
     image = np.random.default_rng(3).random((64, 64, 3), dtype=np.float32)
@@ -1593,8 +1608,8 @@ def test_the_weights_that_come_with_it_find_people() -> None:
     (head, *_) = session.heads()
     x, y = head.middle
     assert abs(x - 224) < 30 and abs(y - 115) < 40 and head.sure > people.SURE and 100 < head.box[3] < 280
-    found = session.people()
-    assert len(found) == 1 and found[0][115, 224] > 200 and found[0][300, 224] > 200 and found[0][20, 20] < 50
+    masks = session.people()
+    assert len(masks) == 1 and masks[0][115, 224] > 200 and masks[0][300, 224] > 200 and masks[0][20, 20] < 50
     for name in ("coffee.jpg", "rocket.jpg"):
         assert len(pyharmony.segment(photo.with_name(name), people=True)) == 0
     for least in (0.1, 1.5, "0.5", True):
@@ -1606,11 +1621,11 @@ def test_the_weights_that_come_with_it_cut_out_what_is_clicked() -> None:
     photo = Path(pyharmony.__file__).parent / "cli" / "images" / "astronaut.jpg"
     session = segmentation.Session(photo)
     assert session.method == "clicks-imagenet"
-    found = session.click(224, 300)  # the suit
-    assert 0.2 < (found.mask >= 128).mean() < 0.75 and found.mask[300, 224] == 255 and found.mask[5, 500] == 0
+    masks = session.click(224, 300)  # the suit
+    assert 0.2 < (masks.mask >= 128).mean() < 0.75 and masks.mask[300, 224] == 255 and masks.mask[5, 500] == 0
     for x, y in ((224, 115), (150, 420)):
-        found = session.click(x, y)
-    assert found.mask[115, 224] > 200 and found.mask[420, 150] > 200 and found.mask[40, 480] < 50
+        masks = session.click(x, y)
+    assert masks.mask[115, 224] > 200 and masks.mask[420, 150] > 200 and masks.mask[40, 480] < 50
     answers = pyharmony.segment(scene(), points=(40, 40))  # the box, and the box with the disc beside it
     assert max(iou(answers[i], box_mask()) for i in range(len(answers))) > 0.9
 
@@ -1622,8 +1637,8 @@ def test_a_click_at_the_sky_is_answered_by_a_guess_that_says_so() -> None:
     assert session.segment(points=(320, 240)).reason == ""
     assert pyharmony.segment(images / "astronaut.jpg", points=(224, 300)).reason == ""
     grey = np.full((90, 120, 3), 128, np.uint8) + np.random.default_rng(0).integers(0, 3, (90, 120, 3), np.uint8)
-    found = pyharmony.segment(grey, points=(60, 45))
-    assert found.mask.shape == (90, 120) and ("guess" in found.reason or "nothing" in found.reason)
+    masks = pyharmony.segment(grey, points=(60, 45))
+    assert masks.mask.shape == (90, 120) and ("guess" in masks.reason or "nothing" in masks.reason)
 
 
 # Cut-outs
@@ -1638,19 +1653,19 @@ def test_a_cut_out_has_the_colours_of_the_object_alone(dtype: str) -> None:
     image = (share[..., None] * colours[0] + (1 - share[..., None]) * colours[1]) * white
     image = np.rint(image).astype(dtype) if dtype != "float32" else image.astype(dtype)
     mask = np.rint(share * 255).astype(np.uint8)
-    found = segmentation.cutout(image, mask)
-    assert found.shape == (80, 100, 4) and found.dtype == dtype
+    cutout = segmentation.cutout(image, mask)
+    assert cutout.shape == (80, 100, 4) and cutout.dtype == dtype
     soft = (mask > 20) & (mask < 235)
-    before, after = (np.abs(a[soft][:, :3] / white - colours[0]).mean() for a in (image, found))
+    before, after = (np.abs(a[soft][:, :3] / white - colours[0]).mean() for a in (image, cutout))
     assert after < 0.2 * before
-    assert np.abs(found[..., 3] / white - mask / 255).max() < 0.003
+    assert np.abs(cutout[..., 3] / white - mask / 255).max() < 0.003
     assert segmentation.cutout(image, mask, crop=True).shape == (59, 59, 4)
 
 
 def test_a_cut_out_of_a_file_keeps_what_it_says_of_itself(tmp_path: Path) -> None:
     Image.fromarray(scene()).save(tmp_path / "scene.png", dpi=(300, 300))
-    found = segmentation.cutout(tmp_path / "scene.png", box_mask())
-    assert (found.mode, found.size) == ("RGBA", (120, 90)) and found.info["dpi"][0] == pytest.approx(300, 0.01)
+    cutout = segmentation.cutout(tmp_path / "scene.png", box_mask())
+    assert (cutout.mode, cutout.size) == ("RGBA", (120, 90)) and cutout.info["dpi"][0] == pytest.approx(300, 0.01)
     picture = segmentation.cutout(pyharmony.io.read(tmp_path / "scene.png"), box_mask())
     assert isinstance(picture, Picture) and picture.pixels.shape == (90, 120, 4)
     assert picture.dpi[0] == pytest.approx(300, 0.01)
@@ -1722,13 +1737,13 @@ def annotations(folder: Path) -> Path:
 
 def test_boxes_of_annotations_get_masks(tmp_path: Path) -> None:
     pytest.importorskip("cv2", reason="OpenCV is not installed")
-    done: list[int] = []
+    calls: list[int] = []
     table, problems = data.boxes_to_masks(
-        annotations(tmp_path), tmp_path, method="grabcut", progress=lambda: done.append(1)
+        annotations(tmp_path), tmp_path, method="grabcut", progress=lambda: calls.append(1)
     )
     first, second, _ = table["annotations"]
     assert iou(data.decode_segmentation(first["segmentation"], 90, 120), box_mask()) > 0.95
-    assert abs(first["area"] - BOX[2] * BOX[3]) < 60 and "segmentation" not in second and len(done) == 3
+    assert abs(first["area"] - BOX[2] * BOX[3]) < 60 and "segmentation" not in second and len(calls) == 3
     assert [p.name for p in problems] == ["none.png", "../a.png", "5"] and "is outside" in problems[1].message
     (tmp_path / "none.json").write_text("[]")
     with pytest.raises(DataError, match="no list 'images', expected COCO"):
@@ -1881,9 +1896,9 @@ def test_nothing_is_left_under_a_cut_out(dtype: str) -> None:
     for crop in (False, True):
         result = segmentation.cutout(image, mask, crop=crop)
         assert (result[..., 3] == 0).any() and not result[result[..., 3] == 0].any()
-    kept = segmentation.cutout(image, mask, keep_background=True)
-    np.testing.assert_array_equal(kept[mask == 0][:, :3], image[mask == 0])
-    np.testing.assert_array_equal(kept[mask > 0], segmentation.cutout(image, mask)[mask > 0])
+    cutout = segmentation.cutout(image, mask, keep_background=True)
+    np.testing.assert_array_equal(cutout[mask == 0][:, :3], image[mask == 0])
+    np.testing.assert_array_equal(cutout[mask > 0], segmentation.cutout(image, mask)[mask > 0])
     grey = segmentation.cutout(image[..., 0], mask)
     assert not grey[grey[..., 3] == 0].any()
 

@@ -13,14 +13,14 @@ from pyharmony import shadows
 from pyharmony.errors import ArgumentError, MaskError, ShapeError, UnchangedWarning
 from pyharmony.shadows import _soft
 
-from .rendered import Camera, behind_box, behind_card, behind_pole, lights, person, shaded
+from ..rendered import Camera, behind_box, behind_card, behind_pole, lights, person, shaded
 
 pytestmark = pytest.mark.chains
-FULL = pytest.mark.full
+FULL_MARK = pytest.mark.full
 
 CAMERA = Camera()
 #: The whole ground in the shadow is black, and nothing is darker right under the object.
-PLAIN: dict[str, Any] = {"strength": 1.0, "tint": (1, 1, 1), "under": 0.0, "horizon": CAMERA.horizon}
+BLACK_SHADOW: dict[str, Any] = {"strength": 1.0, "tint": (1, 1, 1), "under": 0.0, "horizon": CAMERA.horizon}
 Z = 5.0
 
 
@@ -31,21 +31,23 @@ def paired(*values: Sequence[Any]) -> list[Any]:
     """
     numbered = itertools.product(*map(enumerate, values))
     return [
-        pytest.param(*(value for _, value in one), marks=() if sum(i for i, _ in one) % len(values[-1]) == 0 else FULL)
+        pytest.param(
+            *(value for _, value in one), marks=() if sum(i for i, _ in one) % len(values[-1]) == 0 else FULL_MARK
+        )
         for one in numbered
     ]
 
 
-def cover(mask: np.ndarray, **given: Any) -> np.ndarray:
+def cover(mask: np.ndarray, **options: Any) -> np.ndarray:
     """Returns how far a white picture is in the shadow."""
     white = np.ones((*mask.shape, 3), np.float32)
-    result: np.ndarray = 1 - shadows.shadow(white, mask, **PLAIN | given)[..., 0]
+    result: np.ndarray = 1 - shadows.shadow(white, mask, **BLACK_SHADOW | options)[..., 0]
     return result
 
 
-def iou(made: np.ndarray, wanted: np.ndarray, mask: np.ndarray) -> float:
+def iou(mask_of_shadow: np.ndarray, expected: np.ndarray, mask: np.ndarray) -> float:
     """Returns the share of the union of two shadows that both cover, where the object does not hide them."""
-    a, b = (x[mask < 0.5] > 0.5 for x in (made, wanted))
+    a, b = (x[mask < 0.5] > 0.5 for x in (mask_of_shadow, expected))
     return float((a & b).sum() / (a | b).sum())
 
 
@@ -55,22 +57,22 @@ def iou(made: np.ndarray, wanted: np.ndarray, mask: np.ndarray) -> float:
 )
 def test_a_card_throws_the_shadow_that_rays_say(sun: tuple[float, float], softness: float) -> None:
     mask = CAMERA.matte(Z, person)
-    wanted = shaded(CAMERA, behind_card(Z, person), lights(*sun, softness))
-    made = cover(mask, azimuth=sun[0], elevation=sun[1], softness=softness, contact=CAMERA.row(Z))
-    assert iou(made, wanted, mask) > 0.93
-    assert np.abs(made - wanted)[(mask < 0.5) & ((wanted > 0) | (made > 0.01))].mean() < 0.1
+    expected = shaded(CAMERA, behind_card(Z, person), lights(*sun, softness))
+    shadow = cover(mask, azimuth=sun[0], elevation=sun[1], softness=softness, contact=CAMERA.row(Z))
+    assert iou(shadow, expected, mask) > 0.93
+    assert np.abs(shadow - expected)[(mask < 0.5) & ((expected > 0) | (shadow > 0.01))].mean() < 0.1
 
 
 @pytest.mark.parametrize("sun", [(150, 35), (200, 30), (-140, 30)])
 def test_a_wall_takes_the_shadow_up(sun: tuple[float, float]) -> None:
     mask, far = CAMERA.matte(Z, person), 6.0
-    wanted = shaded(CAMERA, behind_card(Z, person), lights(*sun, 2.0), far)
-    assert wanted[: int(CAMERA.row(far))].max() == 1  # some of it is on the wall
-    given = {"azimuth": sun[0], "elevation": sun[1], "softness": 2.0, "contact": CAMERA.row(Z)}
-    assert iou(cover(mask, wall=CAMERA.row(far), **given), wanted, mask) > 0.93
-    assert iou(cover(mask, **given), wanted, mask) < 0.9  # and without the wall it would be elsewhere
+    expected = shaded(CAMERA, behind_card(Z, person), lights(*sun, 2.0), far)
+    assert expected[: int(CAMERA.row(far))].max() == 1  # some of it is on the wall
+    options = {"azimuth": sun[0], "elevation": sun[1], "softness": 2.0, "contact": CAMERA.row(Z)}
+    assert iou(cover(mask, wall=CAMERA.row(far), **options), expected, mask) > 0.93
+    assert iou(cover(mask, **options), expected, mask) < 0.9  # and without the wall it would be elsewhere
     sloped = ((0.0, CAMERA.row(far)), (100.0, CAMERA.row(far)))
-    assert np.array_equal(cover(mask, wall=sloped, **given), cover(mask, wall=CAMERA.row(far), **given))
+    assert np.array_equal(cover(mask, wall=sloped, **options), cover(mask, wall=CAMERA.row(far), **options))
 
 
 @pytest.mark.parametrize("sun", [(20, 35), (160, 45), (-70, 50)])
@@ -78,12 +80,12 @@ def test_a_thick_thing_throws_a_thick_shadow(sun: tuple[float, float]) -> None:
     """A box: its front is the card, and its back looks smaller by `depth`."""
     low, high = (-0.3, 0.0, Z), (0.3, 1.0, Z + 0.6)
     front = CAMERA.matte(Z, lambda x, y: (abs(x) < 0.3) & (y >= 0) & (y < 1))
-    wanted = shaded(CAMERA, behind_box(low, high), lights(*sun, 1.0))
-    given = {"azimuth": sun[0], "elevation": sun[1], "softness": 1.0, "contact": CAMERA.row(Z)}
-    made = cover(front, depth=1 - Z / (Z + 0.6), **given)
+    expected = shaded(CAMERA, behind_box(low, high), lights(*sun, 1.0))
+    shadow = {"azimuth": sun[0], "elevation": sun[1], "softness": 1.0, "contact": CAMERA.row(Z)}
+    result = cover(front, depth=1 - Z / (Z + 0.6), **shadow)
     # The box itself hides the ground behind its front, which the picture has no object for.
     outside = np.maximum(front, CAMERA.matte(Z + 0.6, lambda x, y: (abs(x) < 0.3) & (y >= 0) & (y < 1)))
-    assert iou(made, wanted, outside) > 0.8
+    assert iou(result, expected, outside) > 0.8
 
 
 @pytest.mark.parametrize(
@@ -94,20 +96,20 @@ def test_a_pole_throws_the_shadow_that_rays_say(sun: tuple[float, float], softne
     hides = behind_pole(-0.2, Z, 0.05, 1.5)
     mask = CAMERA.matte_of(hides)
     assert 5 <= (mask[150] > 0).sum() <= 8 and 90 < (mask.max(1) > 0.5).sum() < 100
-    wanted = shaded(CAMERA, hides, lights(*sun, softness), finer=2)
-    made = cover(mask, azimuth=sun[0], elevation=sun[1], softness=softness, contact=CAMERA.row(Z))
-    assert ((wanted > 0.5) & (mask < 0.5)).sum() > 90
-    assert iou(made, wanted, mask) > 0.8
+    expected = shaded(CAMERA, hides, lights(*sun, softness), finer=2)
+    shadow = cover(mask, azimuth=sun[0], elevation=sun[1], softness=softness, contact=CAMERA.row(Z))
+    assert ((expected > 0.5) & (mask < 0.5)).sum() > 90
+    assert iou(shadow, expected, mask) > 0.8
 
 
 @pytest.mark.parametrize("sun", [(165, 35), (-165, 30)])
 def test_a_pole_stands_before_a_wall(sun: tuple[float, float]) -> None:
     hides, far = behind_pole(-0.2, Z, 0.05, 1.5), 6.0
     mask = CAMERA.matte_of(hides)
-    wanted = shaded(CAMERA, hides, lights(*sun, 1.0), far, 2)
-    assert wanted[: int(CAMERA.row(far))].max() > 0.9
-    given = {"azimuth": sun[0], "elevation": sun[1], "softness": 1.0, "contact": CAMERA.row(Z)}
-    assert iou(cover(mask, wall=CAMERA.row(far), **given), wanted, mask) > 0.8
+    expected = shaded(CAMERA, hides, lights(*sun, 1.0), far, 2)
+    assert expected[: int(CAMERA.row(far))].max() > 0.9
+    options = {"azimuth": sun[0], "elevation": sun[1], "softness": 1.0, "contact": CAMERA.row(Z)}
+    assert iou(cover(mask, wall=CAMERA.row(far), **options), expected, mask) > 0.8
 
 
 def penumbra(plane: np.ndarray) -> float:
@@ -140,9 +142,9 @@ def test_the_penumbra_is_as_wide_as_the_source_makes_it(
 
     columns, below = slice(120, 200), int(CAMERA.row(Z)) + 2
     mask = CAMERA.matte(Z, fence)
-    wanted = shaded(CAMERA, behind_card(Z, fence), lights(*sun, softness, 200), finer=4, columns=columns)
-    made = cover(mask, azimuth=sun[0], elevation=sun[1], softness=softness, contact=CAMERA.row(Z))
-    assert penumbra(made[below:, columns]) == pytest.approx(penumbra(wanted[below:]), rel=0.2)
+    expected = shaded(CAMERA, behind_card(Z, fence), lights(*sun, softness, 200), finer=4, columns=columns)
+    shadow = cover(mask, azimuth=sun[0], elevation=sun[1], softness=softness, contact=CAMERA.row(Z))
+    assert penumbra(shadow[below:, columns]) == pytest.approx(penumbra(expected[below:]), rel=0.2)
 
 
 @pytest.mark.parametrize("softness", [1.0, 4.0])
@@ -154,20 +156,20 @@ def test_a_low_sun_draws_the_penumbra_out(softness: float) -> None:
         return (abs(x) < 4) & (y >= 0) & (y < 0.8 + 0.05 * x)
 
     columns, below = slice(440, 520), int(camera.row(Z)) + 6
-    wanted = shaded(camera, behind_card(Z, fence), lights(*sun, softness, 200), finer=2, columns=columns)
-    given = {"azimuth": sun[0], "elevation": sun[1], "softness": softness, "contact": camera.row(Z)}
-    made = cover(camera.matte(Z, fence), **given | {"horizon": camera.horizon})
-    assert penumbra(made[below:, columns]) == pytest.approx(penumbra(wanted[below:]), rel=0.2)
+    expected = shaded(camera, behind_card(Z, fence), lights(*sun, softness, 200), finer=2, columns=columns)
+    options = {"azimuth": sun[0], "elevation": sun[1], "softness": softness, "contact": camera.row(Z)}
+    shadow = cover(camera.matte(Z, fence), **options | {"horizon": camera.horizon})
+    assert penumbra(shadow[below:, columns]) == pytest.approx(penumbra(expected[below:]), rel=0.2)
 
 
 @pytest.mark.parametrize("deviation", [0.1, 0.3, 0.6, 1.0, 1.5, 4.0])
 def test_a_blur_has_its_deviation_however_small(deviation: float) -> None:
     dot = np.zeros((61, 61), np.float32)
     dot[30, 30] = 1
-    found = _soft.blurred_by_row(dot, np.full(61, deviation))
+    blurred = _soft.blurred_by_row(dot, np.full(61, deviation))
     at = np.arange(61) - 30
     for axis in (0, 1):
-        along = found.sum(axis, dtype=np.float64)
+        along = blurred.sum(axis, dtype=np.float64)
         assert along.sum() == pytest.approx(1, abs=1e-5)
         assert np.sqrt((along * at**2).sum()) == pytest.approx(deviation, rel=1e-3)
 
@@ -202,12 +204,12 @@ def test_the_tip_says_where_the_light_comes_from() -> None:
 def test_every_size_has_the_same_shadow() -> None:
     small = Camera()
     large = Camera(640, 480, 2 * (small.horizon + 0.5) - 0.5, 640.0)
-    given = {"azimuth": 40, "elevation": 45, "softness": 3.0}
-    fine = cover(large.matte(Z, person), contact=large.row(Z), **given | {"horizon": large.horizon})
+    options = {"azimuth": 40, "elevation": 45, "softness": 3.0}
+    fine = cover(large.matte(Z, person), contact=large.row(Z), **options | {"horizon": large.horizon})
     reduced = fine.reshape(240, 2, 320, 2).mean((1, 3))
-    made = cover(large.matte(Z, person).reshape(240, 2, 320, 2).mean((1, 3)), contact=small.row(Z), **given)
+    shadow = cover(large.matte(Z, person).reshape(240, 2, 320, 2).mean((1, 3)), contact=small.row(Z), **options)
     inside = small.matte(Z, person) > 0
-    assert np.abs(reduced - made)[~inside].mean() < 1 / 255
+    assert np.abs(reduced - shadow)[~inside].mean() < 1 / 255
 
 
 def block(x: Any, y: Any) -> np.ndarray:
@@ -219,8 +221,8 @@ def ball(x: Any, y: Any) -> np.ndarray:
 
 
 #: A picture of 12 megapixels, and the same one reduced by area.
-LARGE = Camera(3999, 3000, 999.5, 3999.0)
-SMALL = Camera(1333, 1000, 332.833333333333, 1333.0)
+LARGE_CAMERA = Camera(3999, 3000, 999.5, 3999.0)
+SMALL_CAMERA = Camera(1333, 1000, 332.833333333333, 1333.0)
 
 
 def matte_of(camera: Camera, shape: Any) -> np.ndarray:
@@ -236,25 +238,28 @@ def reduced(values: np.ndarray) -> np.ndarray:
     return parts
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
-    ("shape", "given"),
+    ("shape", "options"),
     [
-        pytest.param(person, {"azimuth": 40, "elevation": 40}, marks=FULL),
-        pytest.param(person, {"azimuth": 150, "elevation": 45}, marks=FULL),
-        pytest.param(person, {"azimuth": 190, "elevation": 35, "softness": 0.5}, marks=FULL),
-        pytest.param(person, {"tip": True, "softness": 1}, marks=FULL),
-        pytest.param(person, {"azimuth": 150, "elevation": 35, "softness": 2, "wall": True}, marks=FULL),
-        pytest.param(block, {"azimuth": 20, "elevation": 35, "softness": 1, "depth": 0.1}, marks=FULL),
-        pytest.param(block, {"azimuth": -140, "elevation": 30, "softness": 1, "depth": 0.1, "wall": True}, marks=FULL),
+        pytest.param(person, {"azimuth": 40, "elevation": 40}, marks=FULL_MARK),
+        pytest.param(person, {"azimuth": 150, "elevation": 45}, marks=FULL_MARK),
+        pytest.param(person, {"azimuth": 190, "elevation": 35, "softness": 0.5}, marks=FULL_MARK),
+        pytest.param(person, {"tip": True, "softness": 1}, marks=FULL_MARK),
+        pytest.param(person, {"azimuth": 150, "elevation": 35, "softness": 2, "wall": True}, marks=FULL_MARK),
+        pytest.param(block, {"azimuth": 20, "elevation": 35, "softness": 1, "depth": 0.1}, marks=FULL_MARK),
+        pytest.param(
+            block, {"azimuth": -140, "elevation": 30, "softness": 1, "depth": 0.1, "wall": True}, marks=FULL_MARK
+        ),
         (ball, {"azimuth": -60, "elevation": 50}),
     ],
 )
-def test_12_megapixels_and_one_have_the_same_shadow(shape: Any, given: dict[str, Any]) -> None:
+def test_12_megapixels_and_one_have_the_same_shadow(shape: Any, options: dict[str, Any]) -> None:
     """In every pixel, those that the object covers in part, too; contact, light and darkness are found in both."""
-    large = matte_of(LARGE, shape)
+    large = matte_of(LARGE_CAMERA, shape)
     small = reduced(large).astype(np.float32) / 255
-    both = [dict(given), dict(given)]
-    for camera, one in zip((LARGE, SMALL), both, strict=True):
+    both = [dict(options), dict(options)]
+    for camera, one in zip((LARGE_CAMERA, SMALL_CAMERA), both, strict=True):
         if "wall" in one:
             one["wall"] = camera.row(6.0)
         if "tip" in one:
@@ -263,9 +268,9 @@ def test_12_megapixels_and_one_have_the_same_shadow(shape: Any, given: dict[str,
     # The full light, as floats.
     plain = {"strength": 1.0, "tint": (1, 1, 1), "under": 0.0}
     fine = shadows.shadow(np.ones(large.shape, np.float32), large, **plain | both[0])
-    made = shadows.shadow(np.ones(small.shape, np.float32), small, **plain | both[1])
-    apart = 255 * np.abs(reduced(fine) - made)
-    assert (made < 0.5).sum() > 1500 and ((small > 0) & (small < 1)).sum() > 300
+    small_result = shadows.shadow(np.ones(small.shape, np.float32), small, **plain | both[1])
+    apart = 255 * np.abs(reduced(fine) - small_result)
+    assert (small_result < 0.5).sum() > 1500 and ((small > 0) & (small < 1)).sum() > 300
     assert apart.max() <= 1
 
     # A ground with a shadow of its own, and a layer that is rounded.
@@ -274,7 +279,7 @@ def test_12_megapixels_and_one_have_the_same_shadow(shape: Any, given: dict[str,
     ground[800:850, :800] *= 0.5
     ground = np.rint(ground).astype(np.uint8)
     fine, fine_info = shadows.shadow(np.kron(ground, np.ones((3, 3, 1), np.uint8)), large, return_info=True, **both[0])
-    made, made_info = shadows.shadow(ground, np.rint(255 * small).astype(np.uint8), return_info=True, **both[1])
+    small_result, made_info = shadows.shadow(ground, np.rint(255 * small).astype(np.uint8), return_info=True, **both[1])
     assert fine_info.strength == pytest.approx(made_info.strength, abs=1e-3)
     assert fine_info.tint == pytest.approx(made_info.tint, abs=1e-3)
     assert (fine_info.contact[0] + 0.5) / 3 - 0.5 == pytest.approx(made_info.contact[0], abs=0.01)
@@ -283,12 +288,12 @@ def test_12_megapixels_and_one_have_the_same_shadow(shape: Any, given: dict[str,
     assert np.abs(reduced(left[0]) - left[1]).max() <= 1
     assert np.abs(np.rint(reduced(fine_info.layer[..., 3])) - made_info.layer[..., 3]).max() <= 1
     # Half a level of each result is rounding.
-    assert np.abs(reduced(fine) - made).max() <= 1 + 0.5
+    assert np.abs(reduced(fine) - small_result).max() <= 1 + 0.5
 
 
 def test_no_light_comes_between_at_12_megapixels() -> None:
     """Towards the camera, the shadow begins in the pixel after a foot's lowest one."""
-    mask = matte_of(LARGE, person)
+    mask = matte_of(LARGE_CAMERA, person)
     last = int(np.flatnonzero(mask.any(1))[-1])
     feet = np.flatnonzero(mask[last])
     inner = feet[(np.roll(mask[last], 12)[feet] > 0) & (np.roll(mask[last], -12)[feet] > 0)]
@@ -311,8 +316,8 @@ def test_the_object_and_all_beyond_stay() -> None:
     assert info.method == "cast" and info.layer.shape == (240, 320, 4)
     # The layer multiplies what lies below it, and the object belongs above it.
     alpha = info.layer[..., 3:] / 255
-    told = image * (1 - alpha * (1 - info.layer[..., :3] / 255))
-    assert np.abs(told - result)[mask == 0].max() <= 2
+    by_alpha = image * (1 - alpha * (1 - info.layer[..., :3] / 255))
+    assert np.abs(by_alpha - result)[mask == 0].max() <= 2
 
 
 def test_no_light_comes_between_the_layers() -> None:
@@ -320,14 +325,14 @@ def test_no_light_comes_between_the_layers() -> None:
     mask = CAMERA.matte(Z, person)
     white = np.ones((*mask.shape, 3), np.float32)
     for azimuth in (-10, 10, 150, 190):
-        given = {"azimuth": azimuth, "elevation": 40, "softness": 0.5, "contact": CAMERA.row(Z)}
-        result, info = shadows.shadow(white, mask, return_info=True, **PLAIN | given)
+        options = {"azimuth": azimuth, "elevation": 40, "softness": 0.5, "contact": CAMERA.row(Z)}
+        result, info = shadows.shadow(white, mask, return_info=True, **BLACK_SHADOW | options)
         ground = 1 - info.layer[..., 3] / 255 * (1 - info.layer[..., 0] / 255)
-        finished = ground * (1 - mask)
+        filled_ground = ground * (1 - mask)
         last = int(CAMERA.row(Z))
         feet = np.flatnonzero(mask[last - 1] > 0.9)
         # From the last row that the object covers to the first one that is the shadow's alone, if it comes to us.
-        assert np.quantile(finished[last - 2 : last + 2, feet], 0.8, axis=1).max() < 0.2
+        assert np.quantile(filled_ground[last - 2 : last + 2, feet], 0.8, axis=1).max() < 0.2
         # The layer does not end at the object: what is half the object's is in the whole shadow that its ground is in.
         partly = (mask > 0.2) & (mask < 0.8) & (ground < 0.05)
         assert partly.sum() > 5 and (1 - result[..., 0])[partly].max() <= 0.81
@@ -351,9 +356,9 @@ def test_the_object_says_nothing_of_the_ground(shaded_part: bool, colour: tuple[
     ground = np.full((240, 320, 3), (200, 190, 180), np.float64)
     if shaded_part:
         ground[150:, 200:230] = 80, 84, 90
-    finished = ground * (1 - mask[..., None]) + np.array(colour) * mask[..., None]
+    picture_with_object = ground * (1 - mask[..., None]) + np.array(colour) * mask[..., None]
     unit = 1 if dtype == "uint8" else 255
-    pictures = [(np.rint(picture) / unit).astype(dtype) for picture in (ground, finished)]
+    pictures = [(np.rint(picture) / unit).astype(dtype) for picture in (ground, picture_with_object)]
     before = pictures[1].copy()
     without, within = (shadows.shadow(picture, mask, return_info=True)[1] for picture in pictures)
     assert np.array_equal(pictures[1], before)
@@ -381,7 +386,7 @@ def test_every_dtype_is_kept(dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "says"),
+    ("changes", "error", "says"),
     [
         ({"elevation": 0}, ArgumentError, "elevation: 0, expected degrees above 0"),
         ({"elevation": 90}, ArgumentError, "elevation: 90"),
@@ -401,10 +406,10 @@ def test_every_dtype_is_kept(dtype: str) -> None:
         ({"mask": np.zeros((5, 5), np.uint8)}, ShapeError, "mask"),
     ],
 )
-def test_what_cannot_be_is_refused(given: dict[str, Any], error: type, says: str) -> None:
-    asked = {"mask": CAMERA.matte(Z, person), "horizon": CAMERA.horizon} | given
+def test_what_cannot_be_is_refused(changes: dict[str, Any], error: type, says: str) -> None:
+    options = {"mask": CAMERA.matte(Z, person), "horizon": CAMERA.horizon} | changes
     with pytest.raises(error, match=says):
-        shadows.shadow(np.full((240, 320, 3), 200, np.uint8), asked.pop("mask"), **asked)
+        shadows.shadow(np.full((240, 320, 3), 200, np.uint8), options.pop("mask"), **options)
 
 
 def test_where_there_is_none_it_says_so() -> None:

@@ -13,15 +13,16 @@ import pytest
 from PIL import Image
 
 import pyharmony
-from pyharmony import _shipped, data, upscaling
+from pyharmony import _shipped, upscaling
 from pyharmony._cuda import DeviceArray
 from pyharmony._images.region import Region
 from pyharmony.errors import ArgumentError, DataError, DeviceError, DTypeError, MaskError, ShapeError, WeightsError
 from pyharmony.io import Picture
+from pyharmony.learn import data
 from pyharmony.upscaling import _generator, _methods
 from pyharmony.upscaling._tiles import Pass, enlarged
 
-from .shared import to_dtype
+from ..shared import to_dtype
 
 pytestmark = pytest.mark.networks
 
@@ -101,7 +102,7 @@ def by_pillow(image: np.ndarray, scale: int, kernel: Image.Resampling) -> np.nda
 @pytest.mark.usefixtures("one_torch_thread")
 def test_the_generator_in_numpy_is_the_one_in_torch(form: str, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import models
+    from pyharmony.networks import models
 
     torch.manual_seed(0)
     model = models.create("srgan", **FORMS[form])
@@ -116,24 +117,24 @@ def test_the_generator_in_numpy_is_the_one_in_torch(form: str, tmp_path: Path) -
             tensor.uniform_(-0.5, 1.5)
     image = picture()
     with torch.no_grad():
-        wanted = model.eval()(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+        expected = model.eval()(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
     for part in ("all", "generator"):
         models.save(model, tmp_path / f"{part}.safetensors", part=part)  # type: ignore[arg-type]
         method, scale = upscaling.trained(tmp_path / f"{part}.safetensors"), model.config.scale
-        found = upscaling.super_resolve(image, scale, method=method)
-        assert found.shape == wanted.shape and np.abs(found - wanted).max() < 1e-5
-        assert np.abs(upscaling.super_resolve(image, scale, method=method, tile=16) - wanted).max() < 1e-5
+        enlarged = upscaling.super_resolve(image, scale, method=method)
+        assert enlarged.shape == expected.shape and np.abs(enlarged - expected).max() < 1e-5
+        assert np.abs(upscaling.super_resolve(image, scale, method=method, tile=16) - expected).max() < 1e-5
 
 
 @pytest.mark.usefixtures("one_torch_thread")
 def test_a_residual_generator_begins_with_a_bicubic_enlargement() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import models
+    from pyharmony.networks import models
 
     model, image = models.create("srgan", "light"), picture()
     with torch.no_grad():
-        found = model(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
-    assert np.abs(found - by_pillow(image, 2, Image.Resampling.BICUBIC)).max() < 1e-5
+        output = model(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+    assert np.abs(output - by_pillow(image, 2, Image.Resampling.BICUBIC)).max() < 1e-5
     assert sum(x.numel() for x in model.generator.parameters()) == 124_596  # type: ignore[union-attr]
     assert models.create("srgan", "small").config.norm and not model.config.norm
     with pytest.raises(ArgumentError, match="direct: 1, expected True or False"):
@@ -148,9 +149,9 @@ def test_the_reach_of_a_network_is_all_that_it_looks_at(weights: Path) -> None:
     other = image.copy()
     other[at, at] = 1 - other[at, at]
     rows, columns = np.nonzero(np.abs(generator.run(image) - generator.run(other)).max(2))
-    for seen in (rows, columns):
-        assert seen.min() >= 2 * (at - generator.reach) and seen.max() < 2 * (at + generator.reach + 1)
-        assert seen.max() - seen.min() > 2 * generator.reach  # and not much less
+    for indices in (rows, columns):
+        assert indices.min() >= 2 * (at - generator.reach) and indices.max() < 2 * (at + generator.reach + 1)
+        assert indices.max() - indices.min() > 2 * generator.reach  # and not much less
 
 
 def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
@@ -180,54 +181,54 @@ def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("name", ["trained", "lanczos", "bicubic"])
 def test_tiles_leave_no_seams(name: str, scale: int, method: upscaling.Method) -> None:
-    image, chosen = picture(75, 90), method if name == "trained" else name
-    whole = upscaling.super_resolve(image, scale, method=chosen, tile=128)
+    image, way = picture(75, 90), method if name == "trained" else name
+    whole = upscaling.super_resolve(image, scale, method=way, tile=128)
     for tile in (16, 31, 64):
-        assert np.abs(upscaling.super_resolve(image, scale, method=chosen, tile=tile) - whole).max() < 1e-5
+        assert np.abs(upscaling.super_resolve(image, scale, method=way, tile=tile) - whole).max() < 1e-5
     levels = to_dtype(image, "uint8")
-    one, many = (upscaling.super_resolve(levels, scale, method=chosen, tile=tile).astype(int) for tile in (128, 16))
+    one, many = (upscaling.super_resolve(levels, scale, method=way, tile=tile).astype(int) for tile in (128, 16))
     assert np.abs(one - many).max() <= 1 and np.mean(one != many) < 1e-3
 
 
 def test_no_more_is_read_than_a_tile_and_its_surroundings() -> None:
-    seen = []
+    parts = []
 
     def run(values: np.ndarray) -> Any:
-        seen.append(values.shape[:2])
+        parts.append(values.shape[:2])
         return np.repeat(np.repeat(values, 2, 0), 2, 1)
 
     image = picture(100, 130)
     for region in Region.whole((100, 130)).tiles(32):
-        made = enlarged(lambda part: part.of(image), region, (100, 130), (Pass(2, 5, run), Pass(2, 5, run)))
-        wanted = np.repeat(np.repeat(region.of(image), 4, 0), 4, 1)
-        assert np.array_equal(made, wanted)
-    first, second = (max(max(shape) for shape in seen[k::2]) for k in (0, 1))
+        result = enlarged(lambda part: part.of(image), region, (100, 130), (Pass(2, 5, run), Pass(2, 5, run)))
+        expected = np.repeat(np.repeat(region.of(image), 4, 0), 4, 1)
+        assert np.array_equal(result, expected)
+    first, second = (max(max(shape) for shape in parts[k::2]) for k in (0, 1))
     assert first == 32 + 2 * (3 + 5) and second == 64 + 2 * 5
 
 
 def test_the_number_of_threads_changes_nothing(method: upscaling.Method, threads: int) -> None:
     image = to_dtype(picture(70, 80), "uint16")
-    found = upscaling.super_resolve(image, 2, method=method, tile=32)
+    enlarged = upscaling.super_resolve(image, 2, method=method, tile=32)
     pyharmony.set_num_threads(1)
-    assert np.array_equal(found, upscaling.super_resolve(image, 2, method=method, tile=32))
+    assert np.array_equal(enlarged, upscaling.super_resolve(image, 2, method=method, tile=32))
 
 
 def test_interpolations_are_those_of_pillow() -> None:
     image = picture()
     for name, kernel in (("lanczos", Image.Resampling.LANCZOS), ("bicubic", Image.Resampling.BICUBIC)):
         for scale in (2, 4):
-            found = upscaling.super_resolve(image, scale, method=name)
-            assert np.abs(found - by_pillow(image, scale, kernel)).max() < 1e-5
+            enlarged = upscaling.super_resolve(image, scale, method=name)
+            assert np.abs(enlarged - by_pillow(image, scale, kernel)).max() < 1e-5
     levels = to_dtype(image, "uint8")  # Pillow cuts what it has of these after each axis, too
-    wanted = by_pillow(levels, 2, Image.Resampling.LANCZOS).clip(0, 255)
-    assert np.abs(upscaling.super_resolve(levels, method="lanczos") - wanted).max() < 0.501
+    expected = by_pillow(levels, 2, Image.Resampling.LANCZOS).clip(0, 255)
+    assert np.abs(upscaling.super_resolve(levels, method="lanczos") - expected).max() < 0.501
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 2)])
 def test_the_smallest_images(shape: tuple[int, int], method: upscaling.Method) -> None:
     for scale in (2, 4):
-        found = upscaling.super_resolve(np.full((*shape, 3), 77, np.uint8), scale, method=method)
-        assert found.shape == (scale * shape[0], scale * shape[1], 3)
+        enlarged = upscaling.super_resolve(np.full((*shape, 3), 77, np.uint8), scale, method=method)
+        assert enlarged.shape == (scale * shape[0], scale * shape[1], 3)
 
 
 # Kinds of images
@@ -240,16 +241,16 @@ def test_the_result_is_of_the_kind_of_the_image(dtype: str, shape: tuple[int, ..
     image = to_dtype(values.reshape(40, 50, 4)[..., : shape[-1] if len(shape) == 3 else 1].reshape(shape), dtype) if (
         len(shape) < 4
     ) else to_dtype(values, dtype)  # fmt: skip
-    found, info = upscaling.super_resolve(image, method=method, return_info=True)
+    expected_shape, info = upscaling.super_resolve(image, method=method, return_info=True)
     first = 0 if len(shape) < 4 else 1
-    wanted = tuple(2 * n if i in (first, first + 1) else n for i, n in enumerate(shape))
-    assert found.shape == wanted and found.dtype == image.dtype
+    expected = tuple(2 * n if i in (first, first + 1) else n for i, n in enumerate(shape))
+    assert expected_shape.shape == expected and expected_shape.dtype == image.dtype
     infos = info if isinstance(info, list) else [info]
     assert len(infos) == (2 if len(shape) == 4 else 1)
     assert all((i.method, i.scale, i.tiles) == ("trained", 2, 1) and i.milliseconds > 0 for i in infos)
     # One value of each 2 x 2 is near the pixel that they come from, as the network adds little.
-    small = found.astype(np.float64)
-    small = small.reshape(*wanted[:first], shape[first], 2, shape[first + 1], 2, -1).mean((first + 1, first + 3))
+    small = expected_shape.astype(np.float64)
+    small = small.reshape(*expected[:first], shape[first], 2, shape[first + 1], 2, -1).mean((first + 1, first + 3))
     unit = {"uint8": 255, "uint16": 65535}.get(dtype, 1)
     off = np.abs(small.reshape(shape) - image.astype(np.float64)) / unit
     assert off.mean() < 0.12
@@ -258,34 +259,34 @@ def test_the_result_is_of_the_kind_of_the_image(dtype: str, shape: tuple[int, ..
 def test_depth_is_used(method: upscaling.Method) -> None:
     deep = to_dtype(picture(), "uint16")
     exact = upscaling.super_resolve(deep / np.float32(65535), method=method)
-    found = upscaling.super_resolve(deep, method=method) / 65535
-    assert np.abs(found - exact.clip(0, 1)).max() < 1.1e-5
+    enlarged = upscaling.super_resolve(deep, method=method) / 65535
+    assert np.abs(enlarged - exact.clip(0, 1)).max() < 1.1e-5
     grey = picture(channels=1)
-    wanted = upscaling.super_resolve(np.repeat(grey, 3, 2), method=method).mean(2)
-    assert np.abs(upscaling.super_resolve(grey[..., 0], method=method) - wanted).max() < 1e-5
+    expected = upscaling.super_resolve(np.repeat(grey, 3, 2), method=method).mean(2)
+    assert np.abs(upscaling.super_resolve(grey[..., 0], method=method) - expected).max() < 1e-5
 
 
 @pytest.mark.filterwarnings("ignore:.* where 0 is black and 1 is white:pyharmony.errors.PyHarmonyWarning")
 def test_floats_are_not_clipped(method: upscaling.Method) -> None:
     image = 4 * picture() - 1.5
-    for chosen in (method, "bicubic"):
-        found = upscaling.super_resolve(image, method=chosen)
-        assert found.min() < -1 and found.max() > 2
+    for way in (method, "bicubic"):
+        enlarged = upscaling.super_resolve(image, method=way)
+        assert enlarged.min() < -1 and enlarged.max() > 2
 
 
 def test_tensors(method: upscaling.Method) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     image = to_dtype(picture(40, 50), "uint8")
-    wanted = upscaling.super_resolve(image, method=method)
+    expected = upscaling.super_resolve(image, method=method)
     tensor = torch.from_numpy(image).permute(2, 0, 1)
-    found = upscaling.super_resolve(tensor, method=method)
-    assert isinstance(found, torch.Tensor) and np.array_equal(found.permute(1, 2, 0).numpy(), wanted)
+    enlarged = upscaling.super_resolve(tensor, method=method)
+    assert isinstance(enlarged, torch.Tensor) and np.array_equal(enlarged.permute(1, 2, 0).numpy(), expected)
     batch = upscaling.super_resolve(torch.stack([tensor, tensor.flip(2)]), 4, method="bicubic")
     assert batch.shape == (2, 3, 160, 200)
     plane = upscaling.super_resolve(tensor[0].contiguous(), method=method)
     assert plane.shape == (80, 100)
     out = torch.empty(3, 80, 100, dtype=torch.uint8)
-    assert upscaling.super_resolve(tensor, method=method, out=out) is out and torch.equal(out, found)
+    assert upscaling.super_resolve(tensor, method=method, out=out) is out and torch.equal(out, enlarged)
     with pytest.raises(DTypeError, match="out: ndarray, expected the kind of image, Tensor"):
         upscaling.super_resolve(tensor, method=method, out=np.empty((3, 80, 100), np.uint8))
 
@@ -296,16 +297,16 @@ def test_alpha_is_enlarged_and_hidden_colours_are_not_seen(method: upscaling.Met
     image[:, 30:, 3] = 0
     plain = image.copy()
     image[:, 30:, :3] = np.nan
-    for chosen in (method, "lanczos"):
-        found, info = upscaling.super_resolve(image, method=chosen, tile=16, return_info=True)
-        assert info.tiles == 12 and np.isfinite(found).all()
-        assert (found[:, :54, 3] == 1).all() and (found[:, 66:, 3] == 0).all()
-        assert ((found[..., 3] >= 0) & (found[..., 3] <= 1)).all()
-        if chosen == "lanczos":
-            seen = found[found[..., 3] > 0.01][:, :3]
-            assert seen.min() > 0.3 and seen.max() < 0.7
-        other = upscaling.super_resolve(plain, method=chosen, tile=16)
-        assert np.array_equal(found, other)
+    for way in (method, "lanczos"):
+        enlarged, info = upscaling.super_resolve(image, method=way, tile=16, return_info=True)
+        assert info.tiles == 12 and np.isfinite(enlarged).all()
+        assert (enlarged[:, :54, 3] == 1).all() and (enlarged[:, 66:, 3] == 0).all()
+        assert ((enlarged[..., 3] >= 0) & (enlarged[..., 3] <= 1)).all()
+        if way == "lanczos":
+            visible = enlarged[enlarged[..., 3] > 0.01][:, :3]
+            assert visible.min() > 0.3 and visible.max() < 0.7
+        other = upscaling.super_resolve(plain, method=way, tile=16)
+        assert np.array_equal(enlarged, other)
     opaque = upscaling.super_resolve(np.dstack([plain[..., :3], np.ones((40, 60), np.float32)]), method=method)
     assert np.array_equal(opaque[..., :3], upscaling.super_resolve(plain[..., :3].copy(), method=method))
     with pytest.raises(MaskError, match="the alpha of image"):
@@ -320,35 +321,39 @@ def test_a_file_keeps_its_depth_profile_and_metadata(method: upscaling.Method, t
     exif[0x010E] = "a photograph"
     path, levels = tmp_path / "in.png", to_dtype(picture(40, 50), "uint8")
     Image.fromarray(levels).save(path, icc_profile=profile, exif=exif, dpi=(300, 300))
-    made = upscaling.super_resolve(path, method=method)
-    assert made.size == (100, 80) and made.info["icc_profile"] == profile
-    wanted = upscaling.super_resolve(levels, method=method)
-    assert np.array_equal(np.asarray(made), wanted)
+    enlarged = upscaling.super_resolve(path, method=method)
+    assert enlarged.size == (100, 80) and enlarged.info["icc_profile"] == profile
+    expected = upscaling.super_resolve(levels, method=method)
+    assert np.array_equal(np.asarray(enlarged), expected)
     out = tmp_path / "out.png"
     assert upscaling.super_resolve(path, method=method, out=out) == out
-    written = Image.open(out)
-    assert written.getexif()[0x010E] == "a photograph" and round(written.info["dpi"][0]) == 300
-    assert np.array_equal(np.asarray(written), wanted)
-    assert np.array_equal(np.asarray(upscaling.super_resolve(Image.open(path), method=method)), wanted)
+    file_image = Image.open(out)
+    assert file_image.getexif()[0x010E] == "a photograph" and round(file_image.info["dpi"][0]) == 300
+    assert np.array_equal(np.asarray(file_image), expected)
+    assert np.array_equal(np.asarray(upscaling.super_resolve(Image.open(path), method=method)), expected)
     deep = Picture(to_dtype(picture(40, 50), "uint16"), profile=profile, dpi=(72.0, 72.0))
-    found = upscaling.super_resolve(deep, 4, method="bicubic")
-    assert isinstance(found, Picture) and found.pixels.shape == (160, 200, 3) and found.pixels.dtype == np.uint16
-    assert found.profile == profile and found.dpi == deep.dpi
+    deep_result = upscaling.super_resolve(deep, 4, method="bicubic")
+    assert (
+        isinstance(deep_result, Picture)
+        and deep_result.pixels.shape == (160, 200, 3)
+        and deep_result.pixels.dtype == np.uint16
+    )
+    assert deep_result.profile == profile and deep_result.dpi == deep.dpi
     buffer = io.BytesIO()
-    pyharmony.save(found, buffer, format="tiff")
+    pyharmony.save(deep_result, buffer, format="tiff")
     assert upscaling.super_resolve(buffer.getvalue(), method="bicubic").dtype == np.uint16
 
 
 def test_lists(method: upscaling.Method, tmp_path: Path) -> None:
     images = [to_dtype(picture(20 + i, 30), "uint8") for i in range(2)]
-    found, infos = upscaling.super_resolve(images, method=method, return_info=True)
-    assert [x.shape for x in found] == [(40, 60, 3), (42, 60, 3)] and len(infos) == 2
+    enlarged, infos = upscaling.super_resolve(images, method=method, return_info=True)
+    assert [x.shape for x in enlarged] == [(40, 60, 3), (42, 60, 3)] and len(infos) == 2
     outs = [np.empty((40, 60, 3), np.uint8), tmp_path / "b.png"]
-    made = upscaling.super_resolve(images, method=method, out=outs)
-    assert made[0] is outs[0] and np.array_equal(outs[0], found[0])
-    assert np.array_equal(np.asarray(Image.open(outs[1])), found[1])  # type: ignore[arg-type]
+    results = upscaling.super_resolve(images, method=method, out=outs)
+    assert results[0] is outs[0] and np.array_equal(outs[0], enlarged[0])
+    assert np.array_equal(np.asarray(Image.open(outs[1])), enlarged[1])  # type: ignore[arg-type]
     mixed = upscaling.super_resolve([images[0], tmp_path / "none.png"], method=method, errors="return")
-    assert np.array_equal(mixed[0], found[0]) and isinstance(mixed[1], OSError)
+    assert np.array_equal(mixed[0], enlarged[0]) and isinstance(mixed[1], OSError)
 
 
 def test_an_array_for_the_result(method: upscaling.Method) -> None:
@@ -382,19 +387,21 @@ def test_arrays_on_a_device_are_copied(
 ) -> None:
     from pyharmony import _native
 
-    from .cuda_arrays import Interface, fetched
+    from ..cuda_arrays import Interface, fetched
 
     monkeypatch.setattr(_native, "device_module", lambda: emulator)
     image = to_dtype(picture(20, 30), "uint8")
-    wanted = upscaling.super_resolve(image, method=method)
-    found, info = upscaling.super_resolve(Interface(image), method=method, return_info=True)
-    assert isinstance(found, DeviceArray) and np.array_equal(fetched(found), wanted) and info.method == "trained"
+    expected = upscaling.super_resolve(image, method=method)
+    enlarged, info = upscaling.super_resolve(Interface(image), method=method, return_info=True)
+    assert (
+        isinstance(enlarged, DeviceArray) and np.array_equal(fetched(enlarged), expected) and info.method == "trained"
+    )
     upscaling.super_resolve(Interface(image), method=method, out=tmp_path / "out.png")
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), wanted)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), expected)
     with pytest.raises(DeviceError, match="out: in the memory of a CUDA device"):
-        upscaling.super_resolve(image, method=method, out=Interface(np.zeros_like(wanted)))
+        upscaling.super_resolve(image, method=method, out=Interface(np.zeros_like(expected)))
     with pytest.raises(DeviceError, match="out: on the CPU, but image is on cuda:0"):
-        upscaling.super_resolve(Interface(image), method=method, out=np.zeros_like(wanted))
+        upscaling.super_resolve(Interface(image), method=method, out=np.zeros_like(expected))
 
 
 # Arguments and methods
@@ -416,9 +423,9 @@ def test_arrays_on_a_device_are_copied(
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, Any], error: type[Exception], says: str) -> None:
-    given: dict[str, Any] = {"image": np.zeros((20, 20, 3), np.uint8), "method": "bicubic"} | changes
+    options: dict[str, Any] = {"image": np.zeros((20, 20, 3), np.uint8), "method": "bicubic"} | changes
     with pytest.raises(error, match=says):
-        upscaling.super_resolve(given.pop("image"), **given)
+        upscaling.super_resolve(options.pop("image"), **options)
 
 
 def test_a_network_that_enlarges_too_much(tmp_path: Path) -> None:
@@ -462,9 +469,9 @@ def test_the_default_is_what_ships(weights: Path, monkeypatch: pytest.MonkeyPatc
     )
     monkeypatch.setattr(_shipped, "every", lambda: [entry])
     monkeypatch.setattr(_shipped, "FOLDER", weights.parent)
-    found, info = upscaling.super_resolve(image, return_info=True)
+    enlarged, info = upscaling.super_resolve(image, return_info=True)
     assert info.method == "srgan"
-    assert np.array_equal(found, upscaling.super_resolve(image, method=upscaling.trained(weights)))
+    assert np.array_equal(enlarged, upscaling.super_resolve(image, method=upscaling.trained(weights)))
 
 
 def test_what_ships_is_better_than_bicubic(data_dir: Path) -> None:
@@ -476,7 +483,7 @@ def test_what_ships_is_better_than_bicubic(data_dir: Path) -> None:
         image = whole[top : top + 240, left : left + 240]
         small = np.array(Image.fromarray(image).resize((120, 120), Image.Resampling.BICUBIC))
         ours, theirs = (
-            pyharmony.metrics.psnr(upscaling.super_resolve(small, method=method), image)
+            pyharmony.learn.metrics.psnr(upscaling.super_resolve(small, method=method), image)
             for method in ("auto", "bicubic")
         )
         gains.append(ours - theirs)
@@ -527,29 +534,29 @@ def test_worn_images_are_reduced_from_the_target() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from torch.nn import functional
 
-    from pyharmony.training.steps import _degraded
+    from pyharmony.learn.training.steps import _degraded
 
     target = torch.from_numpy(np.stack([picture(64, 64, seed=i) for i in range(24)])).permute(0, 3, 1, 2)
     image = functional.interpolate(target, size=(32, 32), mode="bicubic", antialias=True).clamp(0, 1)
     before = image.clone()
     torch.manual_seed(0)
-    found = _degraded.degraded(image, target, 0.5)
-    changed = (found != image).flatten(1).any(1)
+    result = _degraded.degraded(image, target, 0.5)
+    changed = (result != image).flatten(1).any(1)
     assert torch.equal(image, before) and 4 < int(changed.sum()) < 20
-    assert float(found.min()) >= 0 and float(found.max()) <= 1
-    off = (found - functional.avg_pool2d(target, 2)).abs().mean((1, 2, 3))
+    assert float(result.min()) >= 0 and float(result.max()) <= 1
+    off = (result - functional.avg_pool2d(target, 2)).abs().mean((1, 2, 3))
     assert float(off.max()) < 0.06
     torch.manual_seed(0)
-    assert torch.equal(found, _degraded.degraded(image, target, 0.5))
+    assert torch.equal(result, _degraded.degraded(image, target, 0.5))
     assert _degraded.degraded(image, target, 0.0) is image
     flat = torch.full((1, 2, 9, 9), 0.25)
     assert torch.allclose(_degraded.gaussian(flat, 1.3), flat)
     spot = torch.zeros(1, 1, 41, 41)
     spot[..., 20, 20] = 1
-    made = _degraded.gaussian(spot, 2.0)[0, 0]
+    blurred = _degraded.gaussian(spot, 2.0)[0, 0]
     at = torch.arange(41) - 20.0
-    assert float(made.sum()) == pytest.approx(1, abs=1e-5)
-    assert float((made.sum(0) * at.square()).sum()) == pytest.approx(4.0, rel=0.05)
+    assert float(blurred.sum()) == pytest.approx(1, abs=1e-5)
+    assert float((blurred.sum(0) * at.square()).sum()) == pytest.approx(4.0, rel=0.05)
 
 
 @pytest.mark.full
@@ -557,8 +564,8 @@ def test_worn_images_are_reduced_from_the_target() -> None:
 def test_the_recipe_trains_on_photographs(tmp_path: Path) -> None:
     pytest.importorskip("lightning_fabric", reason="torch is not installed")
     pytest.importorskip("tensorboard", reason="torch is not installed")
-    from pyharmony import training
-    from pyharmony.training._samples import datasets
+    from pyharmony.learn import training
+    from pyharmony.learn.training._samples import datasets
 
     root = photographs(tmp_path / "photos")
     changes = [f"data.root={root}", "data.validation=0.4", "data.size=32", "data.per_photo=4", "data.workers=0"]
