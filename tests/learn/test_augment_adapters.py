@@ -19,16 +19,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyharmony import augment
 from pyharmony.errors import ArgumentError, DTypeError, PyHarmonyWarning, ShapeError
+from pyharmony.learn import augment
 
-from . import skips
+from .. import skips
 from .test_augment import tight
 
 HEIGHT, WIDTH = 120, 160
 DISC = np.hypot(*(np.mgrid[:40, :40] - 19.5)) < 16
 BOXES = np.array([[10, 10, 60, 60], [70, 60, 150, 110]], np.float32)
-SIDES = np.array([WIDTH, HEIGHT, WIDTH, HEIGHT], np.float32)
+BOX_SCALE = np.array([WIDTH, HEIGHT, WIDTH, HEIGHT], np.float32)
 
 
 def cup(label: Any) -> augment.Donor:
@@ -166,13 +166,15 @@ def test_ultralytics_labels(instances: Any, form: str, normalized: bool, points:
 
 def test_an_object_in_two_parts_has_one_outline() -> None:
     cv2 = pytest.importorskip("cv2", reason=skips.not_installed("cv2"))
-    from pyharmony.augment._for_ultralytics import _outline
+    from pyharmony.learn.augment._for_ultralytics import _outline
 
     mask = np.zeros((60, 80), np.uint8)
     mask[10:30, 5:30] = mask[20:50, 45:70] = 1
-    filled = np.zeros_like(mask)
-    cv2.fillPoly(filled, [_outline(mask, 2000).astype(np.int32)], 1)
-    assert not (mask & ~filled).any() and np.count_nonzero(filled) - np.count_nonzero(mask) < 60  # the line between
+    polygon_mask = np.zeros_like(mask)
+    cv2.fillPoly(polygon_mask, [_outline(mask, 2000).astype(np.int32)], 1)
+    assert (
+        not (mask & ~polygon_mask).any() and np.count_nonzero(polygon_mask) - np.count_nonzero(mask) < 60
+    )  # the line between
 
 
 def test_what_the_transform_for_ultralytics_refuses() -> None:
@@ -345,9 +347,9 @@ class LabelManager:
         self.classes: dict[str, list[Any]] = {}
 
     def process_field(self, name: str, field: str, values: Any) -> np.ndarray:
-        known = self.classes.setdefault(field, [])
-        known[:] = sorted(set(values), key=str)  # it fits again, so that earlier numbers do not hold
-        return np.array([[known.index(value)] for value in values], np.float32)
+        classes = self.classes.setdefault(field, [])
+        classes[:] = sorted(set(values), key=str)  # it fits again, so that earlier numbers do not hold
+        return np.array([[classes.index(value)] for value in values], np.float32)
 
     def restore_field(self, name: str, field: str, column: np.ndarray) -> list[Any]:
         return [self.classes[field][int(value)] for value in column]
@@ -399,7 +401,7 @@ def stand_in(new: bool) -> Any:
 def albumentations(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
     for name, module in stand_in(request.param).items():
         monkeypatch.setitem(sys.modules, name, module)
-    own = "pyharmony.augment._for_albumentations"
+    own = "pyharmony.learn.augment._for_albumentations"
     monkeypatch.delitem(sys.modules, own, raising=False)
     yield request.param
     sys.modules.pop(own, None)
@@ -409,7 +411,7 @@ def albumentations(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 def rows_of(processor: Processor, labels: dict[str, list[Any]]) -> np.ndarray:
     columns = [processor.label_manager.process_field("bboxes", field, values) for field, values in labels.items()]
-    return np.concatenate([BOXES / SIDES, *columns], 1).astype(np.float32)
+    return np.concatenate([BOXES / BOX_SCALE, *columns], 1).astype(np.float32)
 
 
 @pytest.mark.parametrize("kind", ["array", "list", "deep"])
@@ -426,7 +428,7 @@ def test_albumentations_targets(albumentations: bool, kind: str) -> None:
         assert type(result["masks"]) is type(inside) and (result["keypoints"], result["other"]) == ([1], 3)
         after = np.asarray(result["masks"])
         after = after[..., 0] if kind == "deep" else after
-        check(result["image"], result["bboxes"][:, :4] * SIDES, after, names == "z")
+        check(result["image"], result["bboxes"][:, :4] * BOX_SCALE, after, names == "z")
         assert result["bboxes"].dtype == np.float32
         for k in range(2):  # an object of which nothing is covered keeps the bits of its box
             if (after[k] == masks()[k]).all():
@@ -460,8 +462,8 @@ def test_the_metadata_of_albumentations(albumentations: bool, form: str) -> None
     classes = processor.label_manager.restore_field("bboxes", "class_id", result["bboxes"][:, 4])
     hard = processor.label_manager.restore_field("bboxes", "hard", result["bboxes"][:, 5])
     assert classes[:2] == [1, 1] and sorted(zip(classes[2:], hard[2:], strict=True)) == [(2, True), (3, False)]
-    check(result["image"], result["bboxes"][:, :4] * SIDES, result["masks"], np.array(classes) > 1)
-    x0, y0, x1, y1 = (result["bboxes"][2 + classes[2:].index(3), :4] * SIDES).round()
+    check(result["image"], result["bboxes"][:, :4] * BOX_SCALE, result["masks"], np.array(classes) > 1)
+    x0, y0, x1, y1 = (result["bboxes"][2 + classes[2:].index(3), :4] * BOX_SCALE).round()
     assert abs((x1 - x0) / (y1 - y0) - 60 / 50) < 0.1  # a rectangle
     empty = transform(image=photo(), bboxes=np.zeros((0, 4), np.float32), copy_paste_metadata=metadata)
     assert empty["bboxes"].shape == (2, 6)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ..shared import load_script, need
+
 torch = pytest.importorskip("torch", reason="torch is not installed")
-pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installed")
-pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+need("lightning_fabric", "tensorboard")
 
-from pyharmony import data, models, training  # noqa: E402
-
-from .shared import load_script  # noqa: E402
+from pyharmony.learn import data, training
+from pyharmony.networks import models
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -28,25 +28,33 @@ def compare(repository: Path) -> Any:
 
 def test_variants_are_chosen_by_configuration_alone(compare: Any) -> None:
     encoder = models.create("style_encoder", "rgb", width=8)
-    made: dict[str, dict[str, Any]] = {}
+    networks: dict[str, dict[str, Any]] = {}
     for group, variants in compare.VARIANTS.items():
         for name, tables in variants.items():
             config = training.config_of(compare.merged(compare.COMMON, tables))
-            chosen, settings = dict(config.model), dict(config.step)
-            model = models.create(chosen.pop("name"), **chosen)
-            looks = dict(config.extractor)
+            options, settings = dict(config.model), dict(config.step)
+            model = models.create(options.pop("name"), **options)
+            extractor_options = dict(config.extractor)
             extractor = None
-            if looks:
-                weights = looks.pop("weights", None)
-                extractor = encoder if weights else models.create(looks.pop("name"), looks.pop("preset"), **looks)
+            if extractor_options:
+                weights = extractor_options.pop("weights", None)
+                extractor = (
+                    encoder
+                    if weights
+                    else models.create(
+                        extractor_options.pop("name"), extractor_options.pop("preset"), **extractor_options
+                    )
+                )
                 assert weights in (None, compare.TRAINED)
             step = training.steps.create(model, extractor=extractor, **settings)
-            made.setdefault(group, {})[name] = (model, step)
-    unet, unet3plus, rgb, hsv = (model for model, _ in made["style"].values())
+            networks.setdefault(group, {})[name] = (model, step)
+    unet, unet3plus, rgb, hsv = (model for model, _ in networks["style"].values())
     assert (unet3plus.name, unet.config, unet.config) == ("unet3plus", rgb.config, hsv.config)
-    assert [step.settings.style for _, step in made["style"].values()] == [None, None, 0.05, 0.02]
-    assert [step.extractor.config.space for _, step in list(made["style"].values())[2:]] == ["rgb", "hsv"]
-    kinds = [(m.config.discriminator, m.config.discriminator_norm, m.config.norm) for m, _ in made["selfie"].values()]
+    assert [step.settings.style for _, step in networks["style"].values()] == [None, None, 0.05, 0.02]
+    assert [step.extractor.config.space for _, step in list(networks["style"].values())[2:]] == ["rgb", "hsv"]
+    kinds = [
+        (m.config.discriminator, m.config.discriminator_norm, m.config.norm) for m, _ in networks["selfie"].values()
+    ]
     assert kinds == [
         ("wide_residual", "instance", "batch"),
         ("patches", "instance", "batch"),
@@ -80,10 +88,10 @@ def test_runs_are_made_once_and_told(
     compare.run(tmp_path, tmp_path, 0.0)
     compare.run(tmp_path, tmp_path, 0.0)
     assert capsys.readouterr().out.count("style-u-net-3.json") == 1
-    found = json.loads((tmp_path / "results" / "style-u-net-style-in-rgb-3.json").read_text())
-    assert (found["seed"], found["images"], len(found["figures"]["triples"]["psnr"])) == (3, 16, 2)
-    assert found["encoder"]["images"] == 16 and {"foreground_mse", "style"} <= found["losses"].keys()
-    assert found["parameters"] == {"generator": 464_195}
+    record = json.loads((tmp_path / "results" / "style-u-net-style-in-rgb-3.json").read_text())
+    assert (record["seed"], record["images"], len(record["figures"]["triples"]["psnr"])) == (3, 16, 2)
+    assert record["encoder"]["images"] == 16 and {"foreground_mse", "style"} <= record["losses"].keys()
+    assert record["parameters"] == {"generator": 464_195}
 
     text = "\n".join(["# Title", *compare.marks("style"), "End"])
     page = compare.written(text)
@@ -91,7 +99,7 @@ def test_runs_are_made_once_and_told(
     assert len(rows) == 1 + 2 * len(compare.TESTS) and page.startswith("# Title\n") and page.endswith("\nEnd")
     assert "3 composites (photographs)" in page and compare.written(page) == page
     about = json.loads((tmp_path / "results" / "composites.json").read_text())
-    interval, seeds = compare.difference([found], [found], "triples", "psnr", about["groups"]["triples"])
+    interval, seeds = compare.difference([record], [record], "triples", "psnr", about["groups"]["triples"])
     assert (interval.mean, interval.low, interval.high, seeds) == (0, 0, 0, [0])
 
 

@@ -1,4 +1,4 @@
-"""`pyharmony.evaluation`: the measures of a method, means and differences, reports, networks."""
+"""`pyharmony.learn.evaluation`: the measures of a method, means and differences, reports, networks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 import pyharmony
-from pyharmony import _shipped, color, data, errors, evaluation, harmonization, metrics
-from pyharmony.evaluation import METHODS, PUBLISHED
+from pyharmony import _shipped, color, errors, harmonization
+from pyharmony.learn import data, evaluation, metrics
+from pyharmony.learn.evaluation import METHODS, PUBLISHED
 
-from .shared import GUARDED
+from ..shared import GUARDED
 
 pytestmark = pytest.mark.networks
 
-SIDE = 24
+IMAGE_SIDE = 24
 
 
 class Samples(data.Dataset):
@@ -29,16 +30,16 @@ class Samples(data.Dataset):
 
     def _load(self, index: int) -> dict[str, Any]:
         random = np.random.default_rng(index)
-        target = random.integers(60, 200, (SIDE, 2 * SIDE, 3), np.uint8)
-        mask = np.zeros((SIDE, 2 * SIDE), np.uint8)
-        mask[: SIDE // 2, : (3, 12, 48)[index % 3]] = 255
+        target = random.integers(60, 200, (IMAGE_SIDE, 2 * IMAGE_SIDE, 3), np.uint8)
+        mask = np.zeros((IMAGE_SIDE, 2 * IMAGE_SIDE), np.uint8)
+        mask[: IMAGE_SIDE // 2, : (3, 12, 48)[index % 3]] = 255
         composite = np.where(mask[..., None] > 0, target - np.uint8(30), target)
-        found = {"name": self.names[index], "composite": composite, "target": target, "mask": mask}
+        sample = {"name": self.names[index], "composite": composite, "target": target, "mask": mask}
         if self.subsets:
-            found["subset"] = self.subsets[index % len(self.subsets)]
+            sample["subset"] = self.subsets[index % len(self.subsets)]
         if index == self.bad:
-            del found["target"]
-        return found
+            del sample["target"]
+        return sample
 
 
 def lighter(composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -81,14 +82,14 @@ def test_a_measure_is_that_of_the_metrics() -> None:
 def test_a_method_of_harmonize_is_what_is_measured(name: str) -> None:
     sample = data.resize_sample(Samples()[2], 64)
     composite, mask = sample["composite"], sample["mask"]
-    found = METHODS[name](composite, mask)
-    assert np.array_equal(found, harmonization.harmonize(composite, mask, method=name))
-    assert np.array_equal(found[mask == 0], composite[mask == 0])
-    assert not np.array_equal(found, composite)
+    result = METHODS[name](composite, mask)
+    assert np.array_equal(result, harmonization.harmonize(composite, mask, method=name))
+    assert np.array_equal(result[mask == 0], composite[mask == 0])
+    assert not np.array_equal(result, composite)
 
 
 def test_weights_that_are_missing_are_no_fault_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pyharmony.models", reason="torch is not installed")
+    pytest.importorskip("pyharmony.networks.models", reason="torch is not installed")
     monkeypatch.setattr(_shipped, "every", list)
     with pytest.raises(errors.WeightsError, match="auto: method: 'auto' needs the weights colorgrid"):
         evaluation.evaluate(Samples(), {"auto": METHODS["auto"]}, size=32, errors="skip")
@@ -98,45 +99,45 @@ def test_weights_that_are_missing_are_no_fault_of_a_sample(monkeypatch: pytest.M
 def test_a_transfer_takes_the_colours_of_the_background(name: str) -> None:
     sample = Samples()[2]
     composite, mask = sample["composite"], sample["mask"]
-    found = METHODS[name](composite, mask)
-    assert np.array_equal(found, getattr(color, name)(composite, composite, mask, 255 - mask))
-    assert np.array_equal(found[mask == 0], composite[mask == 0])
-    assert not np.array_equal(found, composite)
+    result = METHODS[name](composite, mask)
+    assert np.array_equal(result, getattr(color, name)(composite, composite, mask, 255 - mask))
+    assert np.array_equal(result[mask == 0], composite[mask == 0])
+    assert not np.array_equal(result, composite)
 
 
 # Over a data set
 
 
 def test_each_sample_has_a_row_of_each_method() -> None:
-    seen: list[Any] = []
+    results: list[Any] = []
     steps: list[int] = []
-    found = evaluation.evaluate(
-        Samples(), {"lighter": lighter}, size=None, on_result=seen.append, progress=lambda: steps.append(1)
+    report = evaluation.evaluate(
+        Samples(), {"lighter": lighter}, size=None, on_result=results.append, progress=lambda: steps.append(1)
     )
-    assert found.methods == ("composite", "lighter") and len(steps) == 6
-    assert [(row["name"], row["method"]) for row in found.rows[:3]] == [
+    assert report.methods == ("composite", "lighter") and len(steps) == 6
+    assert [(row["name"], row["method"]) for row in report.rows[:3]] == [
         ("s0", "composite"),
         ("s0", "lighter"),
         ("s1", "composite"),
     ]
-    assert found.rows[0]["fmse"] == 900 and found.rows[1]["fmse"] == 100
-    assert (found.rows[0]["height"], found.rows[0]["width"], found.rows[0]["foreground"]) == (24, 48, 1 / 32)
-    assert [result.name for result in seen] == [f"s{i}" for i in range(6)]
-    assert np.array_equal(seen[0].pictures["composite"], Samples()[0]["composite"])
+    assert report.rows[0]["fmse"] == 900 and report.rows[1]["fmse"] == 100
+    assert (report.rows[0]["height"], report.rows[0]["width"], report.rows[0]["foreground"]) == (24, 48, 1 / 32)
+    assert [result.name for result in results] == [f"s{i}" for i in range(6)]
+    assert np.array_equal(results[0].pictures["composite"], Samples()[0]["composite"])
 
 
 def test_samples_are_resized_first() -> None:
-    found = evaluation.evaluate(Samples(1), size=32)
+    report = evaluation.evaluate(Samples(1), size=32)
     small = data.resize_sample(Samples(1)[0], 32)
     expected = metrics.evaluate(small["composite"], small["target"], small["mask"])
-    assert {key: found.rows[0][key] for key in expected} == expected
-    assert (found.rows[0]["height"], found.rows[0]["width"], found.size) == (32, 32, 32)
+    assert {key: report.rows[0][key] for key in expected} == expected
+    assert (report.rows[0]["height"], report.rows[0]["width"], report.size) == (32, 32, 32)
 
 
 def test_means_and_differences_have_intervals_of_the_same_pictures() -> None:
-    found = evaluation.evaluate(Samples(), {"lighter": lighter}, size=None)
-    every = {s.method: s for s in found.summaries if s.group == "all"}
-    values = {m: np.array([row["psnr"] for row in found.rows if row["method"] == m]) for m in found.methods}
+    report = evaluation.evaluate(Samples(), {"lighter": lighter}, size=None)
+    every = {s.method: s for s in report.summaries if s.group == "all"}
+    values = {m: np.array([row["psnr"] for row in report.rows if row["method"] == m]) for m in report.methods}
     assert every["lighter"].means["psnr"] == metrics.bootstrap(values["lighter"])
     assert every["lighter"].gains["psnr"] == metrics.bootstrap(values["lighter"] - values["composite"])
     assert every["composite"].gains == {} and every["composite"].count == 6
@@ -146,8 +147,8 @@ def test_means_and_differences_have_intervals_of_the_same_pictures() -> None:
 
 
 def test_groups_are_subsets_and_shares_of_the_foreground() -> None:
-    found = evaluation.evaluate(Samples(subsets=("HCOCO", "HFlickr")), size=None)
-    assert found.groups == {
+    report = evaluation.evaluate(Samples(subsets=("HCOCO", "HFlickr")), size=None)
+    assert report.groups == {
         "all": [0, 1, 2, 3, 4, 5],
         "HCOCO": [0, 2, 4],
         "HFlickr": [1, 3, 5],
@@ -155,12 +156,12 @@ def test_groups_are_subsets_and_shares_of_the_foreground() -> None:
         "5-15 %": [1, 4],
         "15-100 %": [2, 5],
     }
-    assert {s.group: s.count for s in found.summaries} == {k: len(v) for k, v in found.groups.items()}
+    assert {s.group: s.count for s in report.summaries} == {k: len(v) for k, v in report.groups.items()}
 
 
 def test_a_share_of_one_is_in_the_last_group() -> None:
     samples = Samples(1)
-    whole = {**samples[0], "mask": np.full((SIDE, 2 * SIDE), 255, np.uint8)}
+    whole = {**samples[0], "mask": np.full((IMAGE_SIDE, 2 * IMAGE_SIDE), 255, np.uint8)}
     samples._load = lambda index: whole  # type: ignore[method-assign]
     assert list(evaluation.evaluate(samples, size=None).groups) == ["all", "15-100 %"]
 
@@ -168,9 +169,9 @@ def test_a_share_of_one_is_in_the_last_group() -> None:
 def test_a_bad_sample_is_named_and_left_out_of_every_method() -> None:
     with pytest.raises(errors.DataError, match="s2: no target"):
         evaluation.evaluate(Samples(bad=2), size=None)
-    found = evaluation.evaluate(Samples(bad=2), {"lighter": lighter}, size=None, errors="skip")
-    assert [problem.name for problem in found.problems] == ["s2"]
-    assert "s2" not in {row["name"] for row in found.rows} and len(found.rows) == 10
+    report = evaluation.evaluate(Samples(bad=2), {"lighter": lighter}, size=None, errors="skip")
+    assert [problem.name for problem in report.problems] == ["s2"]
+    assert "s2" not in {row["name"] for row in report.rows} and len(report.rows) == 10
 
 
 def test_a_method_that_fails_is_named() -> None:
@@ -179,9 +180,9 @@ def test_a_method_that_fails_is_named() -> None:
             raise errors.MaskError("mask: too large")
         return composite
 
-    found = evaluation.evaluate(Samples(3), {"failing": failing}, size=None, errors="skip")
-    assert [problem.message for problem in found.problems] == ["s2: failing: mask: too large"]
-    assert [row["name"] for row in found.rows] == ["s0", "s0", "s1", "s1"]
+    report = evaluation.evaluate(Samples(3), {"failing": failing}, size=None, errors="skip")
+    assert [problem.message for problem in report.problems] == ["s2: failing: mask: too large"]
+    assert [row["name"] for row in report.rows] == ["s0", "s0", "s1", "s1"]
 
 
 def test_what_cannot_be_evaluated_is_an_error() -> None:
@@ -201,41 +202,45 @@ def test_judges_score_every_method_and_the_target() -> None:
     def judge(composite: np.ndarray, output: np.ndarray, mask: np.ndarray) -> tuple[dict[str, float], Any]:
         return {"realism": float(output.mean())}, output.mean((1, 2), keepdims=True)[..., 0] / 255
 
-    seen: list[Any] = []
-    found = evaluation.evaluate(Samples(2), {"lighter": lighter}, size=None, judges={"j": judge}, on_result=seen.append)
-    assert found.rows[0]["j_realism"] == Samples()[0]["composite"].mean()
-    assert found.measures[-1] == "j_realism"
-    assert seen[1].scores["target"]["j"]["realism"] == Samples()[1]["target"].mean()
-    assert seen[0].maps["lighter"]["j"].shape == (SIDE, 1)
+    results: list[Any] = []
+    report = evaluation.evaluate(
+        Samples(2), {"lighter": lighter}, size=None, judges={"j": judge}, on_result=results.append
+    )
+    assert report.rows[0]["j_realism"] == Samples()[0]["composite"].mean()
+    assert report.measures[-1] == "j_realism"
+    assert results[1].scores["target"]["j"]["realism"] == Samples()[1]["target"].mean()
+    assert results[0].maps["lighter"]["j"].shape == (IMAGE_SIDE, 1)
 
 
 # Reports
 
 
 def test_a_table_of_all_rows_is_written_at_once(tmp_path: Path) -> None:
-    found = evaluation.evaluate(Samples(2), {"lighter": lighter}, size=None)
-    evaluation.write_csv(found, tmp_path / "a.csv")
+    report = evaluation.evaluate(Samples(2), {"lighter": lighter}, size=None)
+    evaluation.write_csv(report, tmp_path / "a.csv")
     with open(tmp_path / "a.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4
-    assert {key: float(rows[3][key]) for key in found.measures} == {key: found.rows[3][key] for key in found.measures}
+    assert {key: float(rows[3][key]) for key in report.measures} == {
+        key: report.rows[3][key] for key in report.measures
+    }
     with pytest.raises(OSError, match="none"):
-        evaluation.write_csv(found, tmp_path / "none" / "a.csv")
+        evaluation.write_csv(report, tmp_path / "none" / "a.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_a_report_has_all_its_tables() -> None:
-    found = evaluation.evaluate(Samples(bad=2), {"lighter": lighter}, size=256, errors="skip")
-    lines = evaluation.markdown(found).splitlines()
+    report = evaluation.evaluate(Samples(bad=2), {"lighter": lighter}, size=256, errors="skip")
+    lines = evaluation.markdown(report).splitlines()
     assert lines[0] == "# 5 images, 256 x 256 pixels"
     assert "1 more could not be evaluated." in lines
     assert "|  | MSE | PSNR | fMSE | fPSNR | SSIM | fSSIM | seam error |" in lines
     assert "|  | all (5) | 0-5 % (2) | 5-15 % (2) | 15-100 % (1) |" in lines
-    every = next(s for s in found.summaries if (s.method, s.group) == ("lighter", "all"))
+    every = next(s for s in report.summaries if (s.method, s.group) == ("lighter", "all"))
     fmse, gain = every.means["fmse"], every.gains["fmse"]
     assert any(f"{fmse.mean:.2f} [{fmse.low:.2f}, {fmse.high:.2f}]" in line for line in lines)
     assert any(f"{gain.mean:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]" in line for line in lines)
-    assert "Published" not in evaluation.markdown(found)
+    assert "Published" not in evaluation.markdown(report)
 
 
 def test_what_was_published_stands_apart() -> None:
@@ -267,24 +272,15 @@ def test_published_means_are_those_of_their_subsets() -> None:
 
 def test_a_map_is_red_where_it_looks_pasted() -> None:
     grey = np.full((20, 40, 3), 128, np.uint8)
-    drawn = evaluation.heat_map(np.array([[0.0, 1.0]]), grey)
-    assert drawn.shape == grey.shape and drawn.dtype == np.uint8
-    assert drawn[10, 0, 0] > drawn[10, 0, 2] and drawn[10, -1, 2] > drawn[10, -1, 0]
+    heat_map = evaluation.heat_map(np.array([[0.0, 1.0]]), grey)
+    assert heat_map.shape == grey.shape and heat_map.dtype == np.uint8
+    assert heat_map[10, 0, 0] > heat_map[10, 0, 2] and heat_map[10, -1, 2] > heat_map[10, -1, 0]
 
 
 # Networks
 
 
-@pytest.fixture
-def models(one_torch_thread: None) -> Any:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import models
-
-    torch.manual_seed(0)
-    return models
-
-
-SMALL: dict[str, dict[str, Any]] = {
+SMALL_MODELS: dict[str, dict[str, Any]] = {
     "attention_unet": {"width": 4},
     "bargainnet": {"width": 4, "encoder_width": 4},
     "dovenet": {"width": 4, "discriminator_width": 4},
@@ -296,35 +292,38 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize("name", sorted(SMALL_MODELS))
 def test_a_network_is_run_in_its_range(models: Any, name: str) -> None:
     import torch
 
-    model = models.create(name, **SMALL[name]).eval()
+    model = models.create(name, **SMALL_MODELS[name]).eval()
     sample = data.resize_sample(Samples()[2], 256)
     composite, mask = sample["composite"], sample["mask"]
-    found = evaluation.harmonizer(model, device="cpu")(composite, mask)
+    result = evaluation.harmonizer(model, device="cpu")(composite, mask)
     x = torch.from_numpy(composite).permute(2, 0, 1)[None] / 255 * (1 - model.low) + model.low
     with torch.no_grad():
         y = model(x, torch.from_numpy(mask)[None, None] / 255)
     expected = ((y - model.low) / (1 - model.low) * 255)[0].permute(1, 2, 0).numpy()
     # Inputs are equal to a rounding of float32; the layers multiply it by less than a thousand.
-    assert np.abs(found - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
+    assert np.abs(result - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
     assert model.low == float(min(x.min() for x in model.example(32 * 8).values() if x.shape[1] == 3).round())
 
 
 @pytest.mark.parametrize("batch_statistics", [False, True])
 def test_an_ensemble_is_a_method(models: Any, batch_statistics: bool) -> None:
     """Its image is the mean of its members', and `harmonize` takes it too."""
-    members = [models.create("attention_unet", width=4, depth=6), models.create("unet3plus", **SMALL["unet3plus"])]
+    members = [
+        models.create("attention_unet", width=4, depth=6),
+        models.create("unet3plus", **SMALL_MODELS["unet3plus"]),
+    ]
     for member in members:
         member.eval()
     sample = data.resize_sample(Samples()[2], 64)
     composite, mask = sample["composite"], sample["mask"]
     options: dict[str, Any] = {"device": "cpu", "batch_statistics": batch_statistics}
-    found = evaluation.harmonizer(models.Ensemble(members), **options)(composite, mask)
+    output = evaluation.harmonizer(models.Ensemble(members), **options)(composite, mask)
     expected = [evaluation.harmonizer(member, **options)(composite, mask) for member in members]
-    assert np.abs(found - np.mean(expected, 0)).max() < 1e-3
+    assert np.abs(output - np.mean(expected, 0)).max() < 1e-3
     result, info = pyharmony.harmonize(
         composite, mask, method=models.Ensemble(members), guard=False, return_info=True,
         batch_statistics=batch_statistics,
@@ -337,7 +336,7 @@ def test_batch_norms_take_the_statistics_of_each_picture(models: Any, tmp_path: 
     """The result is that of a published network in training mode, without dropout; the model stays as it is."""
     import torch
 
-    from .published_networks import NestedUNet, lived_in
+    from ..published_networks import NestedUNet, lived_in
 
     published = lived_in(NestedUNet(4, 4, 8, "batch", gates=True))
     torch.save(published.state_dict(), tmp_path / "latest_net_G.pth")
@@ -386,21 +385,21 @@ def test_maps_of_a_network_are_enlarged(models: Any, name: str, config: dict[str
 
     model = models.create(name, width=2, discriminator_width=2, residual=True, **config).eval()
     net = model.generator.unet if name == "dovenet" else model.generator.net
-    seen: list[int] = []
-    net.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-1]))
+    sides: list[int] = []
+    net.register_forward_pre_hook(lambda _, inputs: sides.append(inputs[0].shape[-1]))
     sample = data.resize_sample(Samples()[2], 96)
     composite, mask = sample["composite"], sample["mask"]
     method = evaluation.harmonizer(model, device="cpu")
     assert np.abs(method(composite, mask) - composite).max() < 1e-3  # as it begins it adds nothing
-    assert seen == [model.config.size]
+    assert sides == [model.config.size]
     with torch.no_grad():
         net.last.bias[0], net.last.bias[7] = -0.25, 0.1  # of red a share, to green a number
-    found = method(composite, mask)
+    result = method(composite, mask)
     signed = composite / 127.5 - 1.0
     signed[..., 0] *= 0.75
     signed[..., 1] += 0.1
-    wanted = np.where(mask[..., None] > 0, (signed.clip(-1, 1) + 1) * 127.5, composite)
-    np.testing.assert_allclose(found, wanted, atol=1e-3)
+    expected = np.where(mask[..., None] > 0, (signed.clip(-1, 1) + 1) * 127.5, composite)
+    np.testing.assert_allclose(result, expected, atol=1e-3)
 
 
 def test_at_another_size_the_change_is_a_colour_map(models: Any) -> None:
@@ -427,7 +426,7 @@ def test_what_a_network_does_not_do_is_refused(models: Any, tmp_path: Path) -> N
         evaluation.judge(models.create("attention_unet", width=4))
     with pytest.raises(errors.ArgumentError, match="device: 'tpu'"):
         evaluation.harmonizer(models.create("dovenet_lite", width=4), device="tpu")
-    models.save(models.create("dovenet", **SMALL["dovenet"]), tmp_path / "a.safetensors", part="generator")
+    models.save(models.create("dovenet", **SMALL_MODELS["dovenet"]), tmp_path / "a.safetensors", part="generator")
     with pytest.raises(errors.WeightsError, match="only the generator of dovenet"):
         evaluation.judge(tmp_path / "a.safetensors")
     evaluation.harmonizer(tmp_path / "a.safetensors", device="cpu")
@@ -446,42 +445,42 @@ def test_what_a_network_does_not_do_is_refused(models: Any, tmp_path: Path) -> N
     ],
 )
 def test_a_judge_gives_scores_and_maps(models: Any, name: str, scores: list[str], parts: int | None) -> None:
-    model = models.create(name, **SMALL.get(name, {"preset": "small"}))
+    model = models.create(name, **SMALL_MODELS.get(name, {"preset": "small"}))
     if name in ("bargainnet", "style_encoder"):  # the codes of fresh weights are all but equal
         (model.encoder if name == "bargainnet" else model.net).last.weight.data *= 1e4
     judge = evaluation.judge(model, device="cpu")
     sample = Samples()[2]
-    found, maps = judge(sample["composite"], sample["target"], sample["mask"])
-    assert list(found) == scores and all(np.isfinite(value) for value in found.values())
+    scores_of_judge, maps = judge(sample["composite"], sample["target"], sample["mask"])
+    assert list(scores_of_judge) == scores and all(np.isfinite(value) for value in scores_of_judge.values())
     assert (maps is None) == (parts is None)
     if maps is not None:
         assert maps.ndim == parts and 0 <= maps.min() <= maps.max() <= 1
-    assert judge(sample["composite"], sample["composite"], sample["mask"])[0] != found
+    assert judge(sample["composite"], sample["composite"], sample["mask"])[0] != scores_of_judge
     assert not model.training
 
 
 def test_patches_are_judged_beside_what_was_given(models: Any) -> None:
     import torch
 
-    model = models.create("pix2pix", **SMALL["pix2pix"]).eval()
+    model = models.create("pix2pix", **SMALL_MODELS["pix2pix"]).eval()
     sample = data.resize_sample(Samples()[2], 256)
-    found, maps = evaluation.judge(model, device="cpu")(sample["composite"], sample["target"], sample["mask"])
+    scores, maps = evaluation.judge(model, device="cpu")(sample["composite"], sample["target"], sample["mask"])
     x, y = (torch.from_numpy(sample[k]).permute(2, 0, 1)[None] / 255 * 2 - 1 for k in ("composite", "target"))
     with torch.no_grad():
         patches = model.discriminator(x, y, torch.from_numpy(sample["mask"])[None, None] / 255)
-    assert found["realism"] == pytest.approx(float(patches.mean()), abs=1e-5)
+    assert scores["realism"] == pytest.approx(float(patches.mean()), abs=1e-5)
     assert maps is not None and np.allclose(maps, torch.sigmoid(patches)[0, 0].numpy(), atol=1e-5)
 
 
 def test_training_measures_by_the_same_definition(models: Any) -> None:
-    from pyharmony.training import _batches, _evaluate
+    from pyharmony.learn.training import _batches, _evaluate
 
     samples = data.Resized(Samples(3), 256)
     model = models.create("dovenet_lite", width=4).eval()
     prepared = _batches.TensorSamples(samples, ("composite", "mask", "target"), 256, 0.0)
     figures, _ = _evaluate.evaluate(model, prepared)
-    found = evaluation.evaluate(samples, {"net": evaluation.harmonizer(model, device="cpu")}, size=256)
-    every = {s.method: s for s in found.summaries if s.group == "all"}
+    report = evaluation.evaluate(samples, {"net": evaluation.harmonizer(model, device="cpu")}, size=256)
+    every = {s.method: s for s in report.summaries if s.group == "all"}
     for key in ("mse", "psnr", "fmse", "ssim"):
         # An output near the middle of two levels may round to either in another batch: one level of some pixels.
         assert figures[key] == pytest.approx(every["net"].means[key].mean, rel=1e-3)

@@ -15,16 +15,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import pyharmony
-from pyharmony import data, errors
+from pyharmony import errors
 from pyharmony.cli._app import app
-from pyharmony.data._tfrecord import example
-from pyharmony.data.tar_members import members
+from pyharmony.learn import data
+from pyharmony.learn.data._tfrecord import example
+from pyharmony.learn.data.tar_members import members
 from tests.foreign import confined
+
+from ..shared import put
 
 pytestmark = pytest.mark.chains
 
-OPEN = """
+OPENING_CODE = """
 import sys
 from pyharmony import data, errors
 try:
@@ -45,16 +47,10 @@ def mask(size: int = 16) -> np.ndarray:
     return inside
 
 
-def put(path: Path, pixels: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pyharmony.save(pixels, path)
-    return path
-
-
 def check(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
     """Returns the exit code and the output of `pyharmony data check`."""
-    done = CliRunner().invoke(app, ["data", "check", str(path), *options, "--threads", "1", "--json"])
-    return done.exit_code, json.loads(done.stdout.splitlines()[-1])
+    result = CliRunner().invoke(app, ["data", "check", str(path), *options, "--threads", "1", "--json"])
+    return result.exit_code, json.loads(result.stdout.splitlines()[-1])
 
 
 # tar files
@@ -119,11 +115,11 @@ def test_a_tar_file_is_read_forwards(tmp_path: Path, archive: bytes) -> None:
             whole.addfile(about, io.BytesIO(content))
         end = whole.offset
     (tmp_path / "x.tar").write_bytes(stream.getvalue()[:end] + archive + bytes(2048))
-    found = confined(OPEN, tmp_path / "x.tar", seconds=5, megabytes=400).splitlines()
+    lines = confined(OPENING_CODE, tmp_path / "x.tar", seconds=5, megabytes=400).splitlines()
     if archive == header("long", b"00000000000\0", b"L") * 3000:  # nothing follows that it could name
-        assert found == ["1"]
+        assert lines == ["1"]
     else:
-        assert found[0] == "1" and len(found) == 2 and "x.tar: damaged" in found[1]
+        assert lines[0] == "1" and len(lines) == 2 and "x.tar: damaged" in lines[1]
 
 
 def test_names_and_sizes_of_tar_are_those_that_python_finds(tmp_path: Path) -> None:
@@ -192,8 +188,8 @@ def test_links_of_a_foreign_set_do_not_lead_out(tmp_path: Path) -> None:
 def test_a_manifest_with_a_backslash_reads_no_file_of_the_system(tmp_path: Path) -> None:
     secret = put(tmp_path / "secret.png", picture(1))
     root = manifest(tmp_path / "set", str(secret).replace("/", "\\"))
-    code, told = check(root)
-    assert code == 3 and "outside" in told["error"]["message"]
+    code, report = check(root)
+    assert code == 3 and "outside" in report["error"]["message"]
 
 
 # what is no text, no number, no list
@@ -218,9 +214,9 @@ def test_lists_that_are_no_text_are_refused(triples: Path, name: str) -> None:
         "set/recipes.jsonl": (triples, []),
         "set/manifest.json": (triples, ["--kind", "manifest"]),
     }[name]
-    code, told = check(where, *options)
-    assert code == 3 and told["error"]["kind"] == "DataError"
-    assert f"{path.name}: not UTF-8 at byte 22" in told["error"]["message"]
+    code, report = check(where, *options)
+    assert code == 3 and report["error"]["kind"] == "DataError"
+    assert f"{path.name}: not UTF-8 at byte 22" in report["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -259,9 +255,9 @@ def test_lists_that_say_something_impossible_are_refused(triples: Path, name: st
     if name == "set/manifest.json":
         options = {"kind": "manifest"}
     where = path if name == "set.csv" else triples if name.startswith("set/") else root
-    with pytest.raises(errors.DataError, match=message) as caught:
+    with pytest.raises(errors.DataError, match=message) as error:
         data.open_dataset(where, **options)
-    assert path.name in str(caught.value)
+    assert path.name in str(error.value)
 
 
 def coco(root: Path, **changes: Any) -> Path:
@@ -295,9 +291,9 @@ HUGE = 10**400
     ids=str,
 )  # fmt: skip
 def test_one_bad_annotation_is_one_problem(tmp_path: Path, change: dict[str, Any]) -> None:
-    code, told = check(tmp_path, "--annotations", str(coco(tmp_path, **change)))
-    assert code == 5, told
-    assert len(told["problems"]) == 1
+    code, report = check(tmp_path, "--annotations", str(coco(tmp_path, **change)))
+    assert code == 5, report
+    assert len(report["problems"]) == 1
     assert data.open_dataset(tmp_path, annotations=tmp_path / "instances.json")[0]["name"] == "1_1"
 
 
@@ -313,7 +309,8 @@ def index_of(root: Path) -> dict[str, Any]:
     [
         {"size": float("inf")}, {"size": float("nan")}, {"size": HUGE}, {"size": [16]}, {"size": None},
         {"fields": 5}, {"fields": ["mask", "mask"]}, {"fields": [["mask"]]}, {"shards": 3}, {"shards": {}},
-        {"shards": [{"file": "shard-00000.bin"}]}, {"shards": [5]}, {"version": 2},
+        {"shards": [{"file": "shard-00000.bin"}]}, {"shards": [5]}, {"version": 2}, {"format": "other"},
+        {"size": 0}, {"fields": ["depth"]},
         {"shards": [{"file": "x", "samples": HUGE, "sha256": "", "names": [], "groups": []}]},
         {"shards": [{"file": "x", "samples": -1, "sha256": "", "names": [], "groups": []}]},
         {"shards": [{"file": "x", "samples": 1.0, "sha256": "", "names": ["a"], "groups": ["a"]}]},
@@ -334,10 +331,10 @@ def test_a_shard_of_an_impossible_name_is_the_problem_of_its_samples(tmp_path: P
     table = index_of(tmp_path / "s")
     table["shards"][0]["file"] = file
     (tmp_path / "s" / "index.json").write_text(json.dumps(table))
-    found = data.Shards(tmp_path / "s")
-    assert len(found.check()) == 1 and found[1]["name"] == "b"
+    shards = data.Shards(tmp_path / "s")
+    assert len(shards.check()) == 1 and shards[1]["name"] == "b"
     with pytest.raises(errors.DataError, match=r"index\.json"):
-        found[0]
+        shards[0]
 
 
 CUT = """
@@ -384,7 +381,6 @@ def varint(number: int, value: int) -> bytes:
     "entry",
     [
         field(1, b"k") + field(2, field(1, varint(1, 2**62))),
-        field(1, b"k") + field(2, field(2, varint(1, 2**62))),
         varint(1, 2**62) + field(2, field(1, field(1, b"x"))),
         field(1, b"k") + varint(2, 2**62),
         field(1, b"\xff") + field(2, field(1, field(1, b"x"))),
@@ -397,11 +393,11 @@ def test_a_number_in_place_of_bytes_is_refused_and_not_allocated(entry: bytes) -
 
 def test_a_damaged_record_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
     pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")
-    from pyharmony.data._tfrecord import _masked_crc
+    from pyharmony.learn.data._tfrecord import _checksum
 
     def record(body: bytes) -> bytes:
         head = struct.pack("<Q", len(body))
-        return head + struct.pack("<I", _masked_crc(head)) + body + struct.pack("<I", _masked_crc(body))
+        return head + _checksum(head) + body + _checksum(body)
 
     good = field(1, b"".join(
         field(1, field(1, key) + field(2, field(1, field(1, data._tar.encoded(picture(), "png")))))
@@ -409,9 +405,9 @@ def test_a_damaged_record_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
     ))  # fmt: skip
     bad = field(1, field(1, field(1, b"bg") + field(2, field(1, varint(1, 2**62)))))
     (tmp_path / "x.tfrecord").write_bytes(record(bad) + record(good))
-    found = data.TFRecordPairs(tmp_path / "x.tfrecord")
-    assert [problem.name for problem in found.check()] == ["x:0"]
-    assert found[1]["composite"].shape == (16, 16, 3)
+    pairs = data.TFRecordPairs(tmp_path / "x.tfrecord")
+    assert [problem.name for problem in pairs.check()] == ["x:0"]
+    assert pairs[1]["composite"].shape == (16, 16, 3)
 
 
 # The terminal
@@ -427,10 +423,10 @@ def test_escape_sequences_of_names_do_not_reach_the_terminal(tmp_path: Path) -> 
             about.size = len(content)
             archive.addfile(about, io.BytesIO(content))
     (tmp_path / "x.tar").write_bytes(stream.getvalue())
-    done = CliRunner().invoke(app, ["data", "check", str(tmp_path / "x.tar"), "--threads", "1"])
-    assert done.exit_code == 5
-    assert "\\x1b]0;owned\\x07\\x1b[31mred\\x9b1m\\u202e.image.png is not a known image" in done.output
-    assert not any(c in done.output for c in "\x1b\x07\x9b\u202e")
+    result = CliRunner().invoke(app, ["data", "check", str(tmp_path / "x.tar"), "--threads", "1"])
+    assert result.exit_code == 5
+    assert "\\x1b]0;owned\\x07\\x1b[31mred\\x9b1m\\u202e.image.png is not a known image" in result.output
+    assert not any(c in result.output for c in "\x1b\x07\x9b\u202e")
 
 
 def test_a_table_of_ones_own_may_lead_anywhere(triples: Path, tmp_path: Path) -> None:
@@ -439,6 +435,6 @@ def test_a_table_of_ones_own_may_lead_anywhere(triples: Path, tmp_path: Path) ->
         rows = csv.writer(file)
         rows.writerow(["composite", "mask", "target"])
         rows.writerow([triples / "composite" / "a.png", "../set/mask/a.png", os.path.relpath(triples / "target/a.png")])
-    found = data.Triples.from_table(tmp_path / "there" / "own.csv")
-    assert found.paths(0)["composite"] == triples / "composite" / "a.png"
-    assert found.paths(0)["mask"].resolve() == triples / "mask" / "a.png"
+    dataset = data.Triples.from_table(tmp_path / "there" / "own.csv")
+    assert dataset.paths(0)["composite"] == triples / "composite" / "a.png"
+    assert dataset.paths(0)["mask"].resolve() == triples / "mask" / "a.png"

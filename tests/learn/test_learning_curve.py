@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from .shared import load_script
+from ..shared import load_script
 
 pytest.importorskip("torch", reason="torch is not installed")
 
@@ -27,7 +25,7 @@ def curve(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def page(curve: Any, path: Path, between: str = "") -> Path:
-    path.write_text(f"# A page\n{curve.START}\n{between}{curve.END}\nand its rest\n", "utf-8")
+    path.write_text(f"# A page\n{curve.START_MARK}\n{between}{curve.END_MARK}\nand its rest\n", "utf-8")
     return path
 
 
@@ -37,12 +35,12 @@ def test_gains_are_told_beside_those_of_fewer_photographs(curve: Any, tmp_path: 
         return {"name": name, "photographs": photographs, "step": 1200, "change": {"val": of, "test": of}}
 
     runs = [entry("62", 62, 1.0), entry("whole", 1990, 3.25)]
-    found = {"groups": {"val": [0, 1], "test": [0, 0]}, "runs": runs}
-    curve.RESULTS.write_text(json.dumps(found))
+    record = {"groups": {"val": [0, 1], "test": [0, 0]}, "runs": runs}
+    curve.RESULTS.write_text(json.dumps(record))
     path = page(curve, tmp_path / "page.md", "what was there\n")
     curve.report(path)
     text = path.read_text("utf-8")
-    assert text.startswith(f"# A page\n{curve.START}\n") and text.endswith(f"{curve.END}\nand its rest\n")
+    assert text.startswith(f"# A page\n{curve.START_MARK}\n") and text.endswith(f"{curve.END_MARK}\nand its rest\n")
     assert "what was there" not in text and "2 triples of val and 2 of test" in text
     first, second = [line for line in text.splitlines() if line.startswith("|")][2:]
     assert first == "| 62 | | 1,200 | +1.50 [+1.00, +2.00] | +1.50 [+1.50, +1.50] | | −20 [−20, −20] |"
@@ -51,9 +49,9 @@ def test_gains_are_told_beside_those_of_fewer_photographs(curve: Any, tmp_path: 
     curve.report(path)
     assert path.read_text("utf-8") == text
 
-    found["runs"].append(entry("every", 2063, 4.0))
+    record["runs"].append(entry("every", 2063, 4.0))
     curve.RUNS = (curve.Run("62"), curve.Run("whole"), curve.Run("every", note="all", beside="62"))
-    last = curve.table(found).splitlines()[-1]
+    last = curve.table(record).splitlines()[-1]
     assert last.startswith("| 2,063 | all | 1,200 | +4.50 [+4.00, +5.00] |")
     assert "| +3.00 [+3.00, +3.00], that of 62 and 1,200 |" in last
     path.write_text("# Another\n")
@@ -62,48 +60,7 @@ def test_gains_are_told_beside_those_of_fewer_photographs(curve: Any, tmp_path: 
     assert path.read_text() == "# Another\n"
 
 
-@pytest.mark.full
-def test_runs_are_trained_and_measured(curve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    random = np.random.default_rng(0)
-    mask = np.zeros((256, 256), np.uint8)
-    mask[64:192, 96:200] = 255
-    root = tmp_path / "data"
-
-    def listed(folder: str, pairs: dict[str, str], roles: tuple[str, ...]) -> None:
-        (root / folder).mkdir(parents=True)
-        entries = []
-        for pair, split in pairs.items():
-            for role in roles:
-                array = mask if role == "mask" else random.integers(0, 256, (256, 256, 3)).astype(np.uint8)
-                name = f"{pair}_{role}.png"
-                Image.fromarray(array).save(root / folder / name)
-                entries.append({"file": name, "pair": pair, "split": split, "role": role, "category": "car"})
-        (root / folder / "manifest.json").write_text(json.dumps({"entries": entries}))
-
-    for folder in curve.OPEN:
-        listed(folder, {f"{folder}_{i}": "val" if i == 0 else "train" for i in range(4)}, ("photo", "mask"))
-    listed("triples_open", {"a": "val", "b": "test", "c": "test"}, ("composite", "mask", "target"))
-    recipe, small = curve.training.recipe("colorgrid-in-place"), ["run.batch=4", "data.workers=0", "data.per_photo=2"]
-    monkeypatch.setattr(curve.training, "recipe", lambda name: curve.training.with_changes(recipe, small))
-    curve.RUNS = (
-        curve.Run("2", limit=2, steps=2),
-        curve.Run("open", steps=2),
-        curve.Run("whole", steps=3, last=True),
-    )
-    curve.run_all(root, tmp_path / "work")
-    found = json.loads(curve.RESULTS.read_text())
-    assert [run["photographs"] for run in found["runs"]] == [2, 6, 6]
-    assert found["runs"][-1]["step"] == 3
-    for run in found["runs"]:
-        assert len(run["change"]["val"]["psnr"]) == 1 and len(run["change"]["test"]["fmse"]) == 2
-        assert np.isfinite(run["change"]["test"]["psnr"]).all()
-    made = {name: (tmp_path / "work" / name / "best.safetensors").stat().st_mtime_ns for name in ("2", "open", "whole")}
-    curve.run_all(root, tmp_path / "work")  # nothing is trained again
-    assert json.loads(curve.RESULTS.read_text()) == found
-    assert made == {name: (tmp_path / "work" / name / "best.safetensors").stat().st_mtime_ns for name in made}
-
-
 def test_the_page_has_the_table(curve: Any, repository: Path) -> None:
     text = curve.PAGE.read_text("utf-8")
     results = repository / "benchmarks" / "results" / "colorgrid" / "learning_curve.json"
-    assert f"{curve.START}\n{curve.table(json.loads(results.read_text()))}\n{curve.END}" in text
+    assert f"{curve.START_MARK}\n{curve.table(json.loads(results.read_text()))}\n{curve.END_MARK}" in text

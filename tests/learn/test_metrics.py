@@ -1,10 +1,9 @@
-"""`pyharmony.metrics`: worked cases, the definitions written out, other libraries, and the frozen numbers."""
+"""`pyharmony.learn.metrics`: worked cases, the definitions written out, other libraries, and the frozen numbers."""
 
 from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyharmony import errors, metrics
+from pyharmony import errors
 from pyharmony._arrays import VALUE_RANGE
+from pyharmony.learn import metrics
 
-GOLDEN = Path(__file__).with_name("golden") / "metrics.json"
-DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
+from ..shared import DTYPES, ROOT
+
+GOLDEN = ROOT / "tests" / "golden" / "metrics.json"
 #: The error between two ways to sum n float64 numbers.
 EPS = float(np.finfo(np.float64).eps)
 
@@ -91,12 +92,12 @@ def test_the_range_is_255_whatever_the_picture() -> None:
 
 def test_equal_pictures() -> None:
     a = scene(20, 24, 0)
-    found = metrics.evaluate(a, a, disc(20, 24))
-    assert (found["mse"], found["fmse"], found["seam_error"]) == (0, 0, 0)
-    assert found["psnr"] == found["fpsnr"] == pytest.approx(10 * math.log10(65025 / 1e-6))
+    scores = metrics.evaluate(a, a, disc(20, 24))
+    assert (scores["mse"], scores["fmse"], scores["seam_error"]) == (0, 0, 0)
+    assert scores["psnr"] == scores["fpsnr"] == pytest.approx(10 * math.log10(65025 / 1e-6))
     # variances are differences of sums of 121 products of up to 255²
-    assert found["ssim"] == pytest.approx(1, abs=121 * EPS * 65025 / 58.5)
-    assert found["fssim"] == pytest.approx(1, abs=121 * EPS * 65025 / 58.5)
+    assert scores["ssim"] == pytest.approx(1, abs=121 * EPS * 65025 / 58.5)
+    assert scores["fssim"] == pytest.approx(1, abs=121 * EPS * 65025 / 58.5)
 
 
 def test_ssim_of_flat_pictures() -> None:
@@ -111,23 +112,23 @@ def ssim_map(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     weights = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
     weights = np.outer(weights, weights) / weights.sum() ** 2
     px, py = (np.pad(v.astype(np.float64), 5, mode="symmetric") for v in (x, y))
-    found = np.empty(x.shape)
+    result = np.empty(x.shape)
     for i, j in np.ndindex(*x.shape):
         a, b = px[i : i + 11, j : j + 11], py[i : i + 11, j : j + 11]
         ma, mb = (weights * a).sum(), (weights * b).sum()
         va, vb = (weights * (a - ma) ** 2).sum(), (weights * (b - mb) ** 2).sum()
         cov = (weights * (a - ma) * (b - mb)).sum()
-        found[i, j] = (2 * ma * mb + 6.5025) * (2 * cov + 58.5225)
-        found[i, j] /= (ma**2 + mb**2 + 6.5025) * (va + vb + 58.5225)
-    return found
+        result[i, j] = (2 * ma * mb + 6.5025) * (2 * cov + 58.5225)
+        result[i, j] /= (ma**2 + mb**2 + 6.5025) * (va + vb + 58.5225)
+    return result
 
 
 def test_ssim_is_its_definition() -> None:
     a, b, mask = scene(21, 18, 3), scene(21, 18, 4), disc(21, 18) > 0
-    found = np.mean([ssim_map(a[..., c], b[..., c]) for c in range(3)], axis=0)
+    reference_map = np.mean([ssim_map(a[..., c], b[..., c]) for c in range(3)], axis=0)
     tolerance = 121 * EPS * 65025 / 58.5  # of the variances, over the least that they are divided by
-    assert metrics.ssim(a, b) == pytest.approx(found[5:-5, 5:-5].mean(), abs=tolerance)
-    assert metrics.fssim(a, b, mask) == pytest.approx(found[mask].mean(), abs=tolerance)
+    assert metrics.ssim(a, b) == pytest.approx(reference_map[5:-5, 5:-5].mean(), abs=tolerance)
+    assert metrics.fssim(a, b, mask) == pytest.approx(reference_map[mask].mean(), abs=tolerance)
 
 
 # Seams
@@ -145,8 +146,8 @@ def test_a_step_has_its_height(at: int) -> None:
     output, mask = step(24, 32, at, 100, 140)
     src, dst = np.full_like(output, 140), np.full_like(output, 100)
     assert metrics.seam_error(output, src, dst, mask) == pytest.approx(40, rel=1e-14)
-    turned = [np.ascontiguousarray(x.swapaxes(0, 1)) for x in (output, src, dst, mask)]
-    assert metrics.seam_error(*turned) == pytest.approx(40, rel=1e-14)
+    transposed = [np.ascontiguousarray(x.swapaxes(0, 1)) for x in (output, src, dst, mask)]
+    assert metrics.seam_error(*transposed) == pytest.approx(40, rel=1e-14)
     assert metrics.seam_error(output, output, dst, mask) == 0  # one of the images has that edge
 
 
@@ -163,12 +164,12 @@ def test_a_line_along_the_contour_is_seen() -> None:
 
 def test_a_feather_is_less_of_a_seam_than_a_cut() -> None:
     src, dst = np.full((32, 64, 3), 180, np.uint8), np.full((32, 64, 3), 100, np.uint8)
-    found = []
+    seams = []
     for width in (1, 4, 16):
         mask = np.clip((np.arange(64) - 32) / width + 0.5, 0, 1) * np.ones((32, 1))
         output = np.rint(mask[..., None] * src + (1 - mask[..., None]) * dst).astype(np.uint8)
-        found.append(metrics.seam_error(output, src, dst, mask))
-    assert found[0] > found[1] > found[2] > 0 and found[2] < found[0] / 2
+        seams.append(metrics.seam_error(output, src, dst, mask))
+    assert seams[0] > seams[1] > seams[2] > 0 and seams[2] < seams[0] / 2
 
 
 def test_a_texture_has_no_seam_where_it_is_one_picture() -> None:
@@ -195,21 +196,21 @@ def test_a_seam_is_where_the_mask_is_wherever_the_frame_ends() -> None:
 
 def test_evaluate_is_each_metric() -> None:
     for output, target, mask in cases().values():
-        found = metrics.evaluate(output, target, mask)
+        scores = metrics.evaluate(output, target, mask)
         for name in ("mse", "psnr", "ssim"):
-            assert found[name] == getattr(metrics, name)(output, target)
+            assert scores[name] == getattr(metrics, name)(output, target)
         for name in ("fmse", "fpsnr", "fssim"):
-            assert found[name] == getattr(metrics, name)(output, target, mask)
-        assert found["seam_error"] == metrics.seam_error(output, target, target, mask)
+            assert scores[name] == getattr(metrics, name)(output, target, mask)
+        assert scores["seam_error"] == metrics.seam_error(output, target, target, mask)
     assert metrics.evaluate(*cases()["another"])["foreground"] == (disc(48, 64) > 0).mean()
 
 
 def test_the_numbers_are_frozen() -> None:
     """They were written once; a change of a definition is a change of every table that was made with it."""
-    golden, found = json.loads(GOLDEN.read_text()), frozen()
-    assert golden.keys() == found.keys()
+    golden, figures = json.loads(GOLDEN.read_text()), frozen()
+    assert golden.keys() == figures.keys()
     for name, expected in golden.items():
-        assert found[name] == pytest.approx(expected, rel=1e-9, abs=1e-9), name
+        assert figures[name] == pytest.approx(expected, rel=1e-9, abs=1e-9), name
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -221,11 +222,11 @@ def test_a_dtype_is_a_scale(dtype: str) -> None:
     # values are rounded to the dtype: at most half a unit in the last place of 255
     error = 255 * (float(np.finfo(dtype).eps) if dtype.startswith("float") else 0.0)
     largest = 2 * 255 * 2 * error  # of (x + dx - y - dy)² - (x - y)²
-    found = metrics.evaluate(x, y, mask)
-    assert found["mse"] == pytest.approx(expected["mse"], rel=1e-12, abs=largest)
-    assert found["fmse"] == pytest.approx(expected["fmse"], rel=1e-12, abs=largest)
-    assert found["seam_error"] == pytest.approx(expected["seam_error"], rel=1e-12, abs=8 * error)
-    assert found["ssim"] == pytest.approx(expected["ssim"], abs=1e-9 + 4 * largest / 58.5)
+    scores = metrics.evaluate(x, y, mask)
+    assert scores["mse"] == pytest.approx(expected["mse"], rel=1e-12, abs=largest)
+    assert scores["fmse"] == pytest.approx(expected["fmse"], rel=1e-12, abs=largest)
+    assert scores["seam_error"] == pytest.approx(expected["seam_error"], rel=1e-12, abs=8 * error)
+    assert scores["ssim"] == pytest.approx(expected["ssim"], abs=1e-9 + 4 * largest / 58.5)
 
 
 @given(
@@ -236,10 +237,10 @@ def test_strides_do_not_matter(height: int, width: int, channels: int | None, se
     shape = (height, width) if channels is None else (height, width, channels)
     a, b = (random.integers(0, 256, shape, np.uint8) for _ in range(2))
     mask = random.random((height, width)).astype(np.float32)
-    found = metrics.evaluate(a[::-1, ::-1], b[::-1, ::-1], mask[::-1, ::-1])
+    scores = metrics.evaluate(a[::-1, ::-1], b[::-1, ::-1], mask[::-1, ::-1])
     expected = metrics.evaluate(*(np.ascontiguousarray(x[::-1, ::-1]) for x in (a, b, mask)))
-    assert found == expected
-    assert -1 <= found["ssim"] <= 1 and found["seam_error"] >= 0
+    assert scores == expected
+    assert -1 <= scores["ssim"] <= 1 and scores["seam_error"] >= 0
 
 
 def test_tensors_are_taken() -> None:
@@ -275,8 +276,8 @@ def test_torchmetrics_agrees(name: str) -> None:
     functional = pytest.importorskip("torchmetrics.functional.image", reason="torchmetrics is not installed")
     a, b, _ = cases()[name]
     x, y = (torch.from_numpy(v).permute(2, 0, 1)[None].double() for v in (a, b))
-    found = functional.peak_signal_noise_ratio(x, y, data_range=255.0).item()
-    assert metrics.psnr(a, b) == pytest.approx(found, rel=1e-6)  # its logarithm is one of float32
+    expected = functional.peak_signal_noise_ratio(x, y, data_range=255.0).item()
+    assert metrics.psnr(a, b) == pytest.approx(expected, rel=1e-6)  # its logarithm is one of float32
     options: dict[str, Any] = dict(gaussian_kernel=True, sigma=1.5, kernel_size=11, data_range=255.0)
     _, full = functional.structural_similarity_index_measure(x, y, return_full_image=True, **options)
     inside = full[0, :, 5:-5, 5:-5].mean().item()  # its own mean takes in the mirrored borders
@@ -288,22 +289,22 @@ def test_torchmetrics_agrees(name: str) -> None:
 
 def test_an_interval_holds_the_mean() -> None:
     values = np.random.default_rng(0).normal(30, 2, 400)
-    found = metrics.bootstrap(values)
-    assert found.mean == pytest.approx(values.mean(), rel=1e-14)
+    interval = metrics.bootstrap(values)
+    assert interval.mean == pytest.approx(values.mean(), rel=1e-14)
     # the percentile interval of a mean is that of the normal law: 2000 draws leave its bounds an error of 5 %
     half = 1.96 * values.std() / math.sqrt(400)
-    assert found.high - found.mean == pytest.approx(half, rel=0.15)
-    assert found.mean - found.low == pytest.approx(half, rel=0.15)
+    assert interval.high - interval.mean == pytest.approx(half, rel=0.15)
+    assert interval.mean - interval.low == pytest.approx(half, rel=0.15)
     wider = metrics.bootstrap(values, confidence=0.99)
-    assert wider.low < found.low < found.high < wider.high
-    assert metrics.bootstrap(values) == found != metrics.bootstrap(values, seed=1)
+    assert wider.low < interval.low < interval.high < wider.high
+    assert metrics.bootstrap(values) == interval != metrics.bootstrap(values, seed=1)
 
 
 def test_an_interval_covers_as_often_as_it_says() -> None:
     random, inside = np.random.default_rng(1), 0
     for _ in range(300):
-        found = metrics.bootstrap(random.exponential(1.0, 60), resamples=400)
-        inside += found.low <= 1 <= found.high
+        interval = metrics.bootstrap(random.exponential(1.0, 60), resamples=400)
+        inside += interval.low <= 1 <= interval.high
     # 95 % but for what skewness takes: at least 90 %, less three standard deviations of 300 trials
     assert inside / 300 > 0.90 - 3 * math.sqrt(0.9 * 0.1 / 300)
 
@@ -315,46 +316,46 @@ def test_one_value_is_its_own_interval() -> None:
 
 def test_rows_are_summarized_by_name() -> None:
     rows = [{"mse": float(i), "psnr": 40.0 - i} for i in range(9)]
-    found = metrics.summarize(rows, seed=3)
-    assert list(found) == ["mse", "psnr"]
-    assert found["mse"] == metrics.bootstrap(range(9), seed=3)
-    assert (found["mse"].mean, found["psnr"].mean) == (4, 36)
+    summaries = metrics.summarize(rows, seed=3)
+    assert list(summaries) == ["mse", "psnr"]
+    assert summaries["mse"] == metrics.bootstrap(range(9), seed=3)
+    assert (summaries["mse"].mean, summaries["psnr"].mean) == (4, 36)
 
 
 # Refusals
 
 A = scene(16, 20, 0)
-INSIDE = disc(16, 20)
+DISC_MASK = disc(16, 20)
 
 
 @pytest.mark.parametrize(
     ("output", "target", "mask", "error", "says"),
     [
-        (A[:10], A[:10], INSIDE[:10], errors.ShapeError, "20 x 10 pixels; SSIM needs sides of at least 11"),
-        (A, A[:12], INSIDE, errors.ShapeError, "output: shape [16, 20, 3] differs from target [12, 20, 3]"),
-        (A, A / 255, INSIDE, errors.DTypeError, "output: dtype uint8 differs from target float64"),
-        (np.dstack([A, INSIDE]), A, INSIDE, errors.ShapeError, "drop alpha: output[..., :3]"),
-        (A.transpose(2, 0, 1), A, INSIDE, errors.ShapeError, "channels come last: numpy.moveaxis(x, -3, -1)"),
-        (A > 3, A, INSIDE, errors.DTypeError, "output: dtype bool"),
-        (A * np.float32(np.nan), A * np.float32(1), INSIDE, errors.ArgumentError, "output: nan at pixel (y=0, x=0)"),
-        (A, A, INSIDE[:12], errors.ShapeError, "mask: shape [12, 20], expected [16, 20]"),
-        (A, A, INSIDE // 255, errors.MaskError, "pass `mask > 0`"),
-        (A, A, INSIDE * 0, errors.MaskError, "mask: empty; a metric of the foreground needs a pixel inside"),
-        (A, A, INSIDE / 100, errors.MaskError, "mask: values from 0 to 2.55"),
-        (0.5, A, INSIDE, errors.DTypeError, "output: float, expected a numpy.ndarray"),
+        (A[:10], A[:10], DISC_MASK[:10], errors.ShapeError, "20 x 10 pixels; SSIM needs sides of at least 11"),
+        (A, A[:12], DISC_MASK, errors.ShapeError, "output: shape [16, 20, 3] differs from target [12, 20, 3]"),
+        (A, A / 255, DISC_MASK, errors.DTypeError, "output: dtype uint8 differs from target float64"),
+        (np.dstack([A, DISC_MASK]), A, DISC_MASK, errors.ShapeError, "drop alpha: output[..., :3]"),
+        (A.transpose(2, 0, 1), A, DISC_MASK, errors.ShapeError, "channels come last: numpy.moveaxis(x, -3, -1)"),
+        (A > 3, A, DISC_MASK, errors.DTypeError, "output: dtype bool"),
+        (A * np.float32(np.nan), A * np.float32(1), DISC_MASK, errors.ArgumentError, "output: nan at pixel (y=0, x=0)"),
+        (A, A, DISC_MASK[:12], errors.ShapeError, "mask: shape [12, 20], expected [16, 20]"),
+        (A, A, DISC_MASK // 255, errors.MaskError, "pass `mask > 0`"),
+        (A, A, DISC_MASK * 0, errors.MaskError, "mask: empty; a metric of the foreground needs a pixel inside"),
+        (A, A, DISC_MASK / 100, errors.MaskError, "mask: values from 0 to 2.55"),
+        (0.5, A, DISC_MASK, errors.DTypeError, "output: float, expected a numpy.ndarray"),
     ],
 )
 def test_what_is_no_pair_is_refused(output: Any, target: Any, mask: Any, error: type[Exception], says: str) -> None:
-    with pytest.raises(error) as caught:
+    with pytest.raises(error) as info:
         metrics.evaluate(output, target, mask)
-    assert says in str(caught.value)
+    assert says in str(info.value)
 
 
 def test_the_pictures_of_a_seam_are_one_frame() -> None:
     with pytest.raises(errors.ShapeError, match=r"output: shape \[16, 20, 3\] differs from dst \[12, 20, 3\]"):
-        metrics.seam_error(A, A, A[:12], INSIDE)
+        metrics.seam_error(A, A, A[:12], DISC_MASK)
     with pytest.raises(errors.DTypeError, match="output: dtype uint8 differs from src float64"):
-        metrics.seam_error(A, A / 255, A, INSIDE)
+        metrics.seam_error(A, A / 255, A, DISC_MASK)
 
 
 @pytest.mark.parametrize(
@@ -375,9 +376,9 @@ def test_the_pictures_of_a_seam_are_one_frame() -> None:
     ],
 )
 def test_what_has_no_mean_is_refused(call: Any, error: type[Exception], says: str) -> None:
-    with pytest.raises(error) as caught:
+    with pytest.raises(error) as info:
         call()
-    assert says in str(caught.value)
+    assert says in str(info.value)
 
 
 if __name__ == "__main__":

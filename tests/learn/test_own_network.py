@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ..shared import ROOT, forked, need, runners, status_of
+
 torch = pytest.importorskip("torch", reason="torch is not installed")
-pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installed")
+need("lightning_fabric")
 
-from .shared import forked, runners, status_of  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "examples" / "own_network.py"
 pytestmark = pytest.mark.networks
 
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.networks
 def pyharmony(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Returns a function that runs a command in a process of its own, a fork of this, and returns what it says."""
     import pyharmony.cli
-    from pyharmony import evaluation as evaluation  # what the forks need: each would import it anew
-    from pyharmony.training import _train as _train
+    from pyharmony.learn import evaluation as evaluation  # what the forks need: each would import it anew
+    from pyharmony.learn.training import _train as _train
 
     runners("models")[0]("list")
 
@@ -64,7 +64,7 @@ def composites(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(pyharmony: Callable[..., str], composites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "run"
-    said = pyharmony(
+    output = pyharmony(
         "train",
         f"{FILE}:recipe",
         "--data",
@@ -78,7 +78,7 @@ def run(pyharmony: Callable[..., str], composites: Path, tmp_path_factory: pytes
         "--set",
         "run.loggers=[]",
     )
-    assert "beyond the composite" in said
+    assert "beyond the composite" in output
     return folder
 
 
@@ -88,9 +88,9 @@ def test_the_page_has_the_file() -> None:
 
 
 def test_it_is_measured(pyharmony: Callable[..., str], run: Path) -> None:
-    said = pyharmony("--module", FILE, "evaluate", "--run", run)
-    before, after = (re.search(rf"\| {name} \| [\d.]+ / ([\d.]+) ", said) for name in ("composite", "run"))
-    assert before and after and float(after[1]) > float(before[1]) + 3, said  # dB
+    output = pyharmony("--module", FILE, "evaluate", "--run", run)
+    before, after = (re.search(rf"\| {name} \| [\d.]+ / ([\d.]+) ", output) for name in ("composite", "run"))
+    assert before and after and float(after[1]) > float(before[1]) + 3, output  # dB
 
 
 def test_it_harmonizes_and_is_exported(
@@ -100,16 +100,19 @@ def test_it_harmonizes_and_is_exported(
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     image, mask, weights = composites / "composite" / "3.png", composites / "mask" / "3.png", run / "best.safetensors"
     pyharmony("--module", FILE, "harmonize", image, mask, "--model", weights, "-o", tmp_path / "made.png")
-    made, wanted = (
+    result, expected = (
         np.asarray(Image.open(path), np.float64) for path in (tmp_path / "made.png", composites / "target/3.png")
     )
     composite, inside = np.asarray(Image.open(image), np.float64), np.asarray(Image.open(mask)) > 0
-    assert np.abs(made - wanted)[inside].mean() < np.abs(composite - wanted)[inside].mean()
+    assert np.abs(result - expected)[inside].mean() < np.abs(composite - expected)[inside].mean()
     pyharmony("--module", FILE, "models", "export", weights, "-o", tmp_path / "tint.onnx", "--size", 80)
     session = runtime.InferenceSession(tmp_path / "tint.onnx")
     batch = {"composite": composite.transpose(2, 0, 1)[None] / 255, "mask": inside[None, None]}
-    (found,) = session.run(None, {name: value.astype(np.float32) for name, value in batch.items()})
-    assert np.abs(found[0].transpose(1, 2, 0) * 255 - wanted)[inside].mean() < np.abs(composite - wanted)[inside].mean()
+    (outputs,) = session.run(None, {name: value.astype(np.float32) for name, value in batch.items()})
+    assert (
+        np.abs(outputs[0].transpose(1, 2, 0) * 255 - expected)[inside].mean()
+        < np.abs(composite - expected)[inside].mean()
+    )
 
 
 def test_the_commands_know_it_by_its_file_alone(pyharmony: Callable[..., str], run: Path, tmp_path: Path) -> None:
@@ -118,8 +121,8 @@ def test_the_commands_know_it_by_its_file_alone(pyharmony: Callable[..., str], r
     assert "--module: nothing.py: no such file" in pyharmony("--module", "nothing.py", "models", "list", code=3)
     broken = tmp_path / "broken.py"
     broken.write_text("import math\nrecipe = 3\nmath.sqrt(-1)\n")
-    said = pyharmony("--module", broken, "models", "list", code=3)
-    assert f"--module: {broken}: ValueError" in said and "(line 3)" in said
+    output = pyharmony("--module", broken, "models", "list", code=3)
+    assert f"--module: {broken}: ValueError" in output and "(line 3)" in output
 
 
 @pytest.mark.parametrize(
@@ -138,16 +141,16 @@ def test_a_file_without_a_recipe_is_refused(
 ) -> None:
     file = tmp_path / "mine.py"
     file.write_text(text)
-    said = pyharmony("train", f"{file}:{key}" if key else file, "--data", tmp_path, "-o", tmp_path / "run", code=code)
-    assert re.search(says, said), said
+    output = pyharmony("train", f"{file}:{key}" if key else file, "--data", tmp_path, "-o", tmp_path / "run", code=code)
+    assert re.search(says, output), output
 
 
 def test_what_cannot_be_registered_is_refused() -> None:
     from dataclasses import dataclass
 
-    from pyharmony import models
     from pyharmony.errors import ArgumentError, DTypeError
-    from pyharmony.training import steps
+    from pyharmony.learn.training import steps
+    from pyharmony.networks import models
 
     class Named(models.Model):
         name = "no name"

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyharmony import _native, data
+from pyharmony import _native
 from pyharmony.errors import ArgumentError, DataError
+from pyharmony.learn import data
+from pyharmony.learn.data._pasted import _Objects
 
 pytestmark = pytest.mark.chains
 
-SIDE = 96
+IMAGE_SIDE = 96
 COLOURS = ((200, 40, 40), (40, 180, 40), (40, 40, 200), (90, 90, 90))
 
 
@@ -22,42 +24,44 @@ class Squares(data.Dataset):
     names = ("red", "green", "blue", "grey")
 
     def _load(self, index: int) -> dict[str, Any]:
-        y, x = np.mgrid[:SIDE, :SIDE]
+        y, x = np.mgrid[:IMAGE_SIDE, :IMAGE_SIDE]
         disc = (x - 48) ** 2 + (y - 40 - 4 * index) ** 2 < 22**2
         image = np.where(disc[..., None], np.uint8(250 - 60 * index), np.array(COLOURS[index], np.uint8))
-        found = {"name": self.names[index], "image": image}
-        return found | ({"mask": np.where(disc, np.uint8(255), np.uint8(0))} if index < 3 else {})
+        sample = {"name": self.names[index], "image": image}
+        return sample | ({"mask": np.where(disc, np.uint8(255), np.uint8(0))} if index < 3 else {})
 
 
-PLAIN = {"pasted": 0.0, "seamless": 0.0, "nearer": 0.0, "retouched": 0.0, "worn": 0.0}
+UNCHANGED_SHARES = {"pasted": 0.0, "seamless": 0.0, "nearer": 0.0, "retouched": 0.0, "worn": 0.0}
 
 
 def test_a_scene_shows_its_object() -> None:
-    scenes = data.Pasted(Squares(), size=64, per_photo=5, **PLAIN)
+    scenes = data.Pasted(Squares(), size=64, per_photo=5, **UNCHANGED_SHARES)
     assert len(scenes) == 15 and scenes.groups[:6] == ["red"] * 5 + ["green"]
     for i, scene in enumerate(scenes):
         assert scene["image"].shape == (64, 64, 3) and set(np.unique(scene["mask"])) == {0, 255}
         # All that is plainly inside has the object's colour, and what is outside the photograph's.
-        shown = scene["image"][scene["mask"] > 0]
-        assert (np.abs(shown.astype(int) - (250 - 60 * (i // 5))).max(1) < 60).mean() > 0.9
+        object_pixels = scene["image"][scene["mask"] > 0]
+        assert (np.abs(object_pixels.astype(int) - (250 - 60 * (i // 5))).max(1) < 60).mean() > 0.9
 
 
 def test_pasted_objects_are_what_is_asked_for_and_where_they_are() -> None:
-    scenes = data.Pasted(Squares(), size=64, per_photo=40, **PLAIN | {"pasted": 1.0})
-    seen = set()
+    scenes = data.Pasted(Squares(), size=64, per_photo=40, **UNCHANGED_SHARES | {"pasted": 1.0})
+    squares = set()
     for scene in scenes:
         inside = scene["mask"] > 0
         assert inside.sum() >= 8
         color = np.median(scene["image"][inside], 0)
         nearest = min((250, 190, 130), key=lambda value: np.abs(color - value).max())
         assert np.abs(color - nearest).max() < 40
-        seen.add(nearest)
-    assert seen == {250, 190, 130}
+        squares.add(nearest)
+    assert squares == {250, 190, 130}
 
 
 def test_without_a_seam_colours_come_nearer_to_the_place() -> None:
     def apart(seamless: float) -> float:
-        scenes = data.Pasted(Squares(), size=64, per_photo=30, **PLAIN | {"pasted": 1.0, "seamless": seamless})
+        scenes = data.Pasted(
+            Squares(), size=64, per_photo=30, **UNCHANGED_SHARES | {"pasted": 1.0, "seamless": seamless}
+        )
         steps = []
         for scene in scenes:
             image, inside = scene["image"].astype(float), scene["mask"] > 0
@@ -71,7 +75,7 @@ def test_without_a_seam_colours_come_nearer_to_the_place() -> None:
 def test_nearer_scenes_show_more_of_the_object() -> None:
     shares = []
     for nearer in (0.0, 1.0):
-        scenes = data.Pasted(Squares(), size=64, per_photo=20, **PLAIN | {"nearer": nearer})
+        scenes = data.Pasted(Squares(), size=64, per_photo=20, **UNCHANGED_SHARES | {"nearer": nearer})
         shares.append(np.mean([(scene["mask"] > 0).mean() for scene in scenes]))
     assert shares[1] > 1.3 * shares[0]
 
@@ -83,7 +87,7 @@ def test_scenes_are_made_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a scene asked for a device")
 
     monkeypatch.setattr(_native, "has_cuda", ask)
-    scenes = data.Pasted(Squares(), size=64, per_photo=8, **PLAIN | {"pasted": 1.0, "seamless": 1.0})
+    scenes = data.Pasted(Squares(), size=64, per_photo=8, **UNCHANGED_SHARES | {"pasted": 1.0, "seamless": 1.0})
     assert all(scene["image"].shape == (64, 64, 3) for scene in scenes)
 
 
@@ -97,21 +101,21 @@ def test_a_scene_goes_by_seed_and_epoch() -> None:
 
 
 def test_where_people_are_is_known_of_what_is_pasted() -> None:
-    share = PLAIN | {"pasted": 1.0}
+    share = UNCHANGED_SHARES | {"pasted": 1.0}
     scenes = data.Pasted(Squares(), size=64, per_photo=30, persons=[0], empty=[3], **share)
-    seen: dict[int, list[float]] = {0: [], 128: [], 255: []}
+    distances: dict[int, list[float]] = {0: [], 128: [], 255: []}
     for scene in scenes:
         for value in np.unique(scene["people"]):
-            shown = scene["image"][scene["people"] == value].astype(float)
-            seen[int(value)].append(float(np.median(np.abs(shown - 250).max(1))))
+            pixels = scene["image"][scene["people"] == value].astype(float)
+            distances[int(value)].append(float(np.median(np.abs(pixels - 250).max(1))))
     # People have the colour of the first disc alone; around the discs nothing is known but of the last photograph.
-    assert np.median(seen[255]) < 10 and np.median(seen[0]) > 40 and seen[128]
-    nobody = data.Pasted(Squares(), size=64, **share)
-    assert all((scene["people"] == 128).all() for scene in nobody)
+    assert np.median(distances[255]) < 10 and np.median(distances[0]) > 40 and distances[128]
+    without_people = data.Pasted(Squares(), size=64, **share)
+    assert all((scene["people"] == 128).all() for scene in without_people)
 
 
 def test_people_of_a_crowd_stand_beside_one_another() -> None:
-    share = PLAIN | {"pasted": 1.0, "crowded": 1.0}
+    share = UNCHANGED_SHARES | {"pasted": 1.0, "crowded": 1.0}
     scenes = data.Pasted(Squares(), size=64, per_photo=40, persons=[0, 1], **share)
     before = behind = company = 0
     for scene in list(scenes)[:80]:
@@ -119,15 +123,33 @@ def test_people_of_a_crowd_stand_beside_one_another() -> None:
         assert people[scene["mask"] > 0].mean() > 0.95
         company += (people & (scene["mask"] == 0)).sum() > 20
         rows, columns = (np.flatnonzero((scene["mask"] > 0).any(axis)) for axis in (1, 0))
-        filled = (scene["mask"] > 0).sum() / (len(rows) * len(columns))
+        share_of_squares = (scene["mask"] > 0).sum() / (len(rows) * len(columns))
         # A disc fills its box by 0.79; less is seen of one that is behind another.
-        behind, before = behind + (filled < 0.7), before + (filled > 0.74)
+        behind, before = behind + (share_of_squares < 0.7), before + (share_of_squares > 0.74)
     assert before > 20 and behind > 5 and company > 60
     # Things have no company.
-    alone, same = (data.Pasted(Squares(), size=64, persons=[0], **x) for x in (PLAIN, PLAIN | {"crowded": 1.0}))
+    alone, same = (
+        data.Pasted(Squares(), size=64, persons=[0], **x)
+        for x in (UNCHANGED_SHARES, UNCHANGED_SHARES | {"crowded": 1.0})
+    )
     assert np.array_equal(alone[2]["image"], same[2]["image"]) and not np.array_equal(
         alone[0]["image"], same[0]["image"]
     )
+
+
+def test_objects_lose_the_pixels_that_others_cover() -> None:
+    """Nor is an object the target of which less than two fifths can be seen."""
+    left, right = np.zeros((10, 10), bool), np.zeros((10, 10), bool)
+    left[:, :5], right[:, 3:] = True, True
+    objects = _Objects(left)
+    objects.add(right)
+
+    def targets() -> set[bytes]:
+        return {objects.one(np.random.default_rng(seed)).tobytes() for seed in range(8)}
+
+    assert targets() == {(left & ~right).tobytes(), right.tobytes()}
+    objects.add(left)
+    assert targets() == {(right & ~left).tobytes(), left.tobytes()}
 
 
 def test_what_is_refused() -> None:
@@ -144,4 +166,4 @@ def test_what_is_refused() -> None:
             return sample | ({"mask": np.zeros_like(sample["mask"])} if "mask" in sample else {})
 
     with pytest.raises(DataError, match="no scene in 8 tries"):
-        data.Pasted(Empty(), size=32, **PLAIN)[0]
+        data.Pasted(Empty(), size=32, **UNCHANGED_SHARES)[0]

@@ -10,13 +10,15 @@ import pytest
 from PIL import Image
 
 import pyharmony
-from pyharmony import data, errors
+from pyharmony import errors
 from pyharmony.cli._pictures import IMAGES, load
 from pyharmony.errors import PyHarmonyError
+from pyharmony.learn import data
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from pyharmony import evaluation, models  # noqa: E402
+from pyharmony.learn import evaluation
+from pyharmony.networks import models
 
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
@@ -63,61 +65,14 @@ def test_it_is_what_the_network_says(model: Any, picture: Any, mask: Any) -> Non
     assert judge(picture, picture, mask)[0]["realism"] == score(picture, mask, model=model)
 
 
-def test_kinds_of_pictures_say_the_same(model: Any, picture: Any, mask: Any, tmp_path: Path) -> None:
-    expected = score(picture, mask, model=model)
-    pyharmony.save(picture, tmp_path / "p.png")
-    pyharmony.save(mask, tmp_path / "m.png")
-    wide = picture.astype(np.uint16) * 257
-    for kind in (
-        picture.astype(np.float32) / 255,
-        wide,
-        torch.from_numpy(picture).permute(2, 0, 1),
-        np.asfortranarray(picture),
-        tmp_path / "p.png",
-        (tmp_path / "p.png").read_bytes(),
-        Image.fromarray(picture),
-        pyharmony.io.read(tmp_path / "p.png"),
-    ):
-        assert score(kind, mask, model=model) == expected, type(kind)
-    for cover in (mask > 0, mask.astype(np.float64) / 255, mask[..., None], tmp_path / "m.png", Image.fromarray(mask)):
-        assert score(picture, cover, model=model) == expected, type(cover)
-    models.save(model, tmp_path / "w.safetensors")
-    assert score(picture, mask, model=tmp_path / "w.safetensors") == expected
-    grey = picture[..., 1]
-    assert score(grey, mask, model=model) == score(np.repeat(grey[..., None], 3, 2), mask, model=model)
-    bright = picture / 128
-    assert score(bright, model=model) == score(np.clip(bright, 0, 1), model=model)
-
-
-def test_nothing_that_is_given_changes(model: Any, picture: Any, mask: Any) -> None:
-    before = picture.copy(), mask.copy()
-    score(picture, mask, model=model)
-    assert np.array_equal(picture, before[0]) and np.array_equal(mask, before[1])
-
-
 #: Images and masks that both scores refuse.
-REFUSED = [
+REFUSED_INPUTS = [
     (lambda p, m: (p[..., :2], m), errors.ShapeError, r"image: shape \[80, 120, 2\] has 2 channels, expected"),
     (lambda p, m: (p > 3, m), errors.DTypeError, "image: dtype bool"),
     (lambda p, m: (p / np.float32(0), m), errors.ArgumentError, "image: "),
     (lambda p, m: (p, m[:-1]), errors.ShapeError, r"mask: shape \[79, 120\], expected \[80, 120\]"),
     (lambda p, m: (p, m.astype(float)), errors.MaskError, "mask: values from 0 to 255"),
 ]
-
-
-@pytest.mark.parametrize(
-    ("change", "kind", "says"),
-    [
-        *REFUSED,
-        (lambda p, m: (p, m * 0), errors.MaskError, "mask is empty at 32 x 32 pixels"),
-        (lambda p, m: (b"no picture", m), errors.DecodeError, "image"),
-        (lambda p, m: (None, m), errors.DTypeError, "image: NoneType"),
-    ],
-)
-def test_what_it_refuses(model: Any, picture: Any, mask: Any, change: Any, kind: type, says: str) -> None:
-    with np.errstate(all="ignore"), pytest.raises(kind, match=says) as caught:
-        score(*change(picture, mask), model=model)
-    assert isinstance(caught.value, PyHarmonyError)
 
 
 def test_another_network_is_refused(picture: Any) -> None:
@@ -148,11 +103,11 @@ def test_harmony_is_by_the_distance_of_the_codes(encoder: Any, picture: Any, mas
     with torch.no_grad():
         distance = float((encoder(x, m) - encoder(x, 1 - m)).norm())
     assert distance > 1e-4
-    found = harmony(picture, mask, weights=encoder)
-    assert found == pytest.approx(np.exp(-500 * distance), rel=1e-3)
-    assert harmony(picture, 255 - mask, weights=encoder) == pytest.approx(found, rel=1e-3)
+    score_of_picture = harmony(picture, mask, weights=encoder)
+    assert score_of_picture == pytest.approx(np.exp(-500 * distance), rel=1e-3)
+    assert harmony(picture, 255 - mask, weights=encoder) == pytest.approx(score_of_picture, rel=1e-3)
     judge = evaluation.judge(encoder, device="cpu")
-    assert judge(picture, picture, mask)[0]["verification"] == found
+    assert judge(picture, picture, mask)[0]["verification"] == score_of_picture
 
 
 def test_harmony_of_a_bargainnet_has_the_published_factor(picture: Any, mask: Any) -> None:
@@ -173,8 +128,16 @@ def test_harmony_sees_each_region_alone(encoder: Any, mask: Any) -> None:
     assert harmony(two, mask, weights=encoder) < harmony(flat, mask, weights=encoder)
 
 
-def test_kinds_of_pictures_have_the_same_harmony(encoder: Any, picture: Any, mask: Any, tmp_path: Path) -> None:
-    expected = harmony(picture, mask, weights=encoder)
+@pytest.mark.parametrize("name", ["realism", "harmony"])
+def test_kinds_of_pictures_say_the_same(
+    name: str, model: Any, encoder: Any, picture: Any, mask: Any, tmp_path: Path
+) -> None:
+    network = model if name == "realism" else encoder
+
+    def scored(image: Any, mask_: Any, weights: Any = network) -> float:
+        return score(image, mask_, model=weights) if name == "realism" else harmony(image, mask_, weights=weights)
+
+    expected = scored(picture, mask)
     pyharmony.save(picture, tmp_path / "p.png")
     pyharmony.save(mask, tmp_path / "m.png")
     before = picture.copy(), mask.copy()
@@ -182,33 +145,44 @@ def test_kinds_of_pictures_have_the_same_harmony(encoder: Any, picture: Any, mas
         picture.astype(np.float32) / 255,
         picture.astype(np.uint16) * 257,
         torch.from_numpy(picture).permute(2, 0, 1),
+        np.asfortranarray(picture),
         tmp_path / "p.png",
         (tmp_path / "p.png").read_bytes(),
         Image.fromarray(picture),
+        pyharmony.io.read(tmp_path / "p.png"),
     ):
-        assert harmony(kind, mask, weights=encoder) == expected, type(kind)
-    for cover in (mask > 0, mask / 255, torch.from_numpy(mask), tmp_path / "m.png", Image.fromarray(mask)):
-        assert harmony(picture, cover, weights=encoder) == expected, type(cover)
-    models.save(encoder, tmp_path / "w.safetensors")
-    assert harmony(picture, mask, weights=tmp_path / "w.safetensors") == expected
-    grey = picture[..., 1]
-    assert harmony(grey, mask, weights=encoder) == harmony(np.repeat(grey[..., None], 3, 2), mask, weights=encoder)
+        assert scored(kind, mask) == expected, type(kind)
+    masks = (mask > 0, mask / 255, mask[..., None], torch.from_numpy(mask), tmp_path / "m.png", Image.fromarray(mask))
+    for mask_ in masks:
+        assert scored(picture, mask_) == expected, type(mask_)
+    models.save(network, tmp_path / "w.safetensors")
+    assert scored(picture, mask, tmp_path / "w.safetensors") == expected
+    grey, bright = picture[..., 1], picture / 128
+    assert scored(grey, mask) == scored(np.repeat(grey[..., None], 3, 2), mask)
+    assert scored(bright, mask) == scored(np.clip(bright, 0, 1), mask)
     assert np.array_equal(picture, before[0]) and np.array_equal(mask, before[1])
 
 
 @pytest.mark.parametrize(
-    ("change", "kind", "says"),
+    ("name", "change", "kind", "says"),
     [
-        *REFUSED,
-        (lambda p, m: (p, None), errors.DTypeError, "mask: NoneType"),
-        (lambda p, m: (p, m * 0), errors.MaskError, "mask is empty at 63 x 63 pixels"),
-        (lambda p, m: (p, m * 0 + 255), errors.MaskError, "mask: full at 63 x 63 pixels"),
+        *((name, *case) for name in ("realism", "harmony") for case in REFUSED_INPUTS),
+        ("realism", lambda p, m: (p, m * 0), errors.MaskError, "mask is empty at 32 x 32 pixels"),
+        ("realism", lambda p, m: (b"no picture", m), errors.DecodeError, "image"),
+        ("realism", lambda p, m: (None, m), errors.DTypeError, "image: NoneType"),
+        ("harmony", lambda p, m: (p, None), errors.DTypeError, "mask: NoneType"),
+        ("harmony", lambda p, m: (p, m * 0), errors.MaskError, "mask is empty at 63 x 63 pixels"),
+        ("harmony", lambda p, m: (p, m * 0 + 255), errors.MaskError, "mask: full at 63 x 63 pixels"),
     ],
 )
-def test_what_harmony_refuses(encoder: Any, picture: Any, mask: Any, change: Any, kind: type, says: str) -> None:
-    with np.errstate(all="ignore"), pytest.raises(kind, match=says) as caught:
-        harmony(*change(picture, mask), weights=encoder)
-    assert isinstance(caught.value, PyHarmonyError)
+def test_what_scores_refuse(
+    name: str, model: Any, encoder: Any, picture: Any, mask: Any, change: Any, kind: type, says: str
+) -> None:
+    with np.errstate(all="ignore"):
+        image, mask_ = change(picture, mask)
+    with pytest.raises(kind, match=says) as error:
+        score(image, mask_, model=model) if name == "realism" else harmony(image, mask_, weights=encoder)
+    assert isinstance(error.value, PyHarmonyError)
 
 
 def test_an_object_that_the_convolutions_cut_off_is_refused(picture: Any) -> None:

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyharmony import data
 from pyharmony.errors import (
     ArgumentError,
     DataError,
@@ -27,24 +26,25 @@ from pyharmony.errors import (
     PyHarmonyWarning,
     WeightsError,
 )
-from pyharmony.scoring import harmony_score
+from pyharmony.learn import data
+from pyharmony.learn.scoring import harmony_score
+
+from ..shared import forked, need, status_of
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
-pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installed")
-pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+need("lightning_fabric", "tensorboard")
 
-from pyharmony import models, training  # noqa: E402
-from pyharmony.training import _checkpoint, _evaluate, _loop, precision, steps  # noqa: E402
-from pyharmony.training._batches import WINDOW, TensorSamples, batches, order, repeated, resized  # noqa: E402
-from pyharmony.training._samples import datasets  # noqa: E402
-
-from .shared import forked, status_of  # noqa: E402
+from pyharmony.learn import training
+from pyharmony.learn.training import _checkpoint, _evaluate, _loop, precision, steps
+from pyharmony.learn.training._batches import WINDOW, TensorSamples, batches, order, repeated, resized
+from pyharmony.learn.training._samples import datasets
+from pyharmony.networks import models
 
 pytestmark = [pytest.mark.large, pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 SIZE = 32
 #: It has batch norms, and trains four times as fast as the smallest U-Net 3+.
-NARROW = {"name": "attention_unet", "width": 2, "depth": 5}
+NARROW_MODEL = {"name": "attention_unet", "width": 2, "depth": 5}
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,14 @@ def triples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns four composites, for batches of all of them."""
     return write_composites(tmp_path_factory.mktemp("few"), 4)
+
+
+@pytest.fixture(scope="module")
+def whole(triples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns the folder of a run of the plain settings, which tests copy to change it."""
+    folder = tmp_path_factory.mktemp("whole")
+    training.train(config(triples), folder, device="cpu")
+    return folder
 
 
 def write_composites(root: Path, count: int = 12) -> Path:
@@ -76,8 +84,8 @@ def write_composites(root: Path, count: int = 12) -> Path:
 
 
 def tables(root: Path, **changes: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "model": dict(NARROW),
+    settings: dict[str, Any] = {
+        "model": dict(NARROW_MODEL),
         "data": {"root": str(root), "size": SIZE, "enlarge": True, "flip": True, "crop": 0.1, "validation": 0.25},
         "schedule": {"steps": 6},
         # The graph of a network in TensorBoard takes longer than all steps.
@@ -85,8 +93,8 @@ def tables(root: Path, **changes: Any) -> dict[str, Any]:
     }
     for key, value in changes.items():
         table, _, name = key.partition("__")
-        found.setdefault(table, {})[name] = value
-    return found
+        settings.setdefault(table, {})[name] = value
+    return settings
 
 
 def config(root: Path, **changes: Any) -> training.TrainConfig:
@@ -102,16 +110,16 @@ def weights(folder: Path) -> bytes:
 
 @pytest.mark.parametrize("name", sorted(training.recipes()))
 def test_every_recipe_is_sound(name: str) -> None:
-    found = training.config_of(training.recipe(name))
-    chosen = dict(found.model)
-    model = models.outline(chosen.pop("name"), chosen.pop("preset", None), **chosen)
-    values = dict(found.step)
+    recipe_config = training.config_of(training.recipe(name))
+    options = dict(recipe_config.model)
+    model = models.outline(options.pop("name"), options.pop("preset", None), **options)
+    values = dict(recipe_config.step)
     step = steps._step.step_of(model)
     steps._step.settings_of(step, values, values.pop("preset", None))
     multiple = getattr(getattr(model, "generator", model), "multiple", 1)
-    assert found.data.size % multiple == 0
-    told = training.recipes()[name]
-    assert len(told) > 20 and told.endswith(".")
+    assert recipe_config.data.size % multiple == 0
+    summary = training.recipes()[name]
+    assert len(summary) > 20 and summary.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -241,8 +249,8 @@ def test_a_wrong_setting_is_told_before_data_are_opened(tmp_path: Path, change: 
 
 
 def test_changes_are_written_as_in_toml() -> None:
-    found = training.with_changes({"run": {"batch": 1}}, ["run.batch=8", "step.lr = 2e-4", "data.root=some where"])
-    assert found == {"run": {"batch": 8}, "step": {"lr": 2e-4}, "data": {"root": "some where"}}
+    changed = training.with_changes({"run": {"batch": 1}}, ["run.batch=8", "step.lr = 2e-4", "data.root=some where"])
+    assert changed == {"run": {"batch": 8}, "step": {"lr": 2e-4}, "data": {"root": "some where"}}
     for change in ("batch=8", "run.batch", ".batch=8", "nothing.x=1"):
         with pytest.raises(ArgumentError):
             training.with_changes({}, [change])
@@ -292,9 +300,9 @@ def test_recipes_that_are_called_published_are() -> None:
 
     def settings(name: str) -> Any:
         config = training.config_of(training.recipe(name))
-        chosen = {**config.model, "width": 2}
+        options = {**config.model, "width": 2}
         step = {**config.step}
-        model = models.create(chosen.pop("name"), chosen.pop("preset", None), **chosen)
+        model = models.create(options.pop("name"), options.pop("preset", None), **options)
         return steps.create(model, step.pop("preset", None), **step).settings
 
     for name, epochs, decay in (("bargainnet", 200, 0.0), ("pix2pix", 200, 0.5)):
@@ -328,8 +336,8 @@ def test_workers_change_nothing(triples: Path) -> None:
     prepared = TensorSamples(
         data.open_dataset(triples), ("composite", "mask", "target"), SIZE, -1.0, crop=0.3, flip=True
     )
-    chosen = [[3, 1], [0, 7]]
-    alone, shared = (list(batches(prepared, chosen, workers)) for workers in (0, 2))
+    indices = [[3, 1], [0, 7]]
+    alone, shared = (list(batches(prepared, indices, workers)) for workers in (0, 2))
     for a, b in zip(alone, shared, strict=True):
         assert {name: x.shape for name, x in a.items()} == {
             "composite": (2, 3, SIZE, SIZE),
@@ -349,18 +357,18 @@ def test_samples_are_repeated_within_some_batches_and_mixed(triples: Path, worke
             return {"number": torch.tensor([index])}
 
     prepared = Numbers(data.open_dataset(triples), (), SIZE, 0.0)
-    chosen = order(100, 2, 0, 0)[: 2 * WINDOW + 3]
+    indices = order(100, 2, 0, 0)[: 2 * WINDOW + 3]
 
     def numbers(repeats: int, start: int = 0) -> list[list[int]]:
-        found = repeated(prepared, chosen, workers, repeats, start=start, seed=(1,))
-        return [batch["number"][:, 0].tolist() for batch in found]
+        batches = repeated(prepared, indices, workers, repeats, start=start, seed=(1,))
+        return [batch["number"][:, 0].tolist() for batch in batches]
 
-    assert numbers(1) == chosen
+    assert numbers(1) == indices
     whole, window = numbers(3), 3 * WINDOW
-    assert len(whole) == 3 * len(chosen)
+    assert len(whole) == 3 * len(indices)
     for start in range(0, len(whole), window):
         mixed = [number for batch in whole[start : start + window] for number in batch]
-        fresh = [number for batch in chosen[start // 3 :][:WINDOW] for number in batch]
+        fresh = [number for batch in indices[start // 3 :][:WINDOW] for number in batch]
         assert sorted(mixed) == sorted(3 * fresh)
         assert mixed[: len(fresh)] != mixed[len(fresh) : 2 * len(fresh)]
     for start in (1, window - 1, window, window + 5, 2 * window, len(whole) - 1):
@@ -440,21 +448,20 @@ def spoiled(root: Path, *names: str) -> Path:
     return root
 
 
-@pytest.mark.parametrize("workers", [0, 1])
 def test_samples_that_cannot_be_read_are_left_out_and_named(
-    triples: Path, tmp_path: Path, workers: int, caplog: pytest.LogCaptureFixture
+    triples: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Those to train on and those held back, over a pause of the run as well."""
     root = spoiled(Path(shutil.copytree(triples, tmp_path / "set")), "target/03.png", "composite/05.png")
     held_back = spoiled(Path(shutil.copytree(triples, tmp_path / "held")), "target/07.png")
-    changes: dict[str, Any] = {"data__skip_bad": True, "data__validation": str(held_back), "data__workers": workers}
+    changes: dict[str, Any] = {"data__skip_bad": True, "data__validation": str(held_back), "data__workers": 1}
     settled = config(root, **changes, schedule__steps=12, run__keep=9)
     with pytest.warns(PyHarmonyWarning, match="3 samples could not be read and were left out: 0[3-7], 0[3-7], 0[3-7]"):
         whole = training.train(settled, tmp_path / "whole", device="cpu")
     assert (whole.steps, whole.replaced, sorted(whole.bad)) == (12, 0, ["03", "05", "07"])
     entries = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
-    told = {entry["name"]: entry["message"] for entry in entries if entry["kind"] == "bad"}
-    assert sorted(told) == ["03", "05", "07"] and "target/03.png" in told["03"]
+    messages = {entry["name"]: entry["message"] for entry in entries if entry["kind"] == "bad"}
+    assert sorted(messages) == ["03", "05", "07"] and "target/03.png" in messages["03"]
     assert "05 is left out because it cannot be read: " in caplog.text
     with pytest.warns(PyHarmonyWarning, match="3 samples could not be read"):
         part = go_on_from(8, tmp_path / "whole", tmp_path / "part", settled)
@@ -465,12 +472,11 @@ def test_samples_that_cannot_be_read_are_left_out_and_named(
         training.train(config(root, **{**changes, "data__skip_bad": False}), tmp_path / "whole", resume="auto")
 
 
-@pytest.mark.parametrize("changes", [{}, {"data__inverted": 0.1, "data__borrowed": 0.5}])
-def test_photographs_that_cannot_be_read_are_left_out(triples: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_photographs_that_cannot_be_read_are_left_out(triples: Path, tmp_path: Path) -> None:
     """The first one, too, by which a run tells what its samples are."""
     root = as_photographs(Path(shutil.copytree(triples, tmp_path / "set")))
     spoiled(root, "images/00.png", "images/04.png")
-    changes |= {"data__validation": 0.0, "data__crop": 0.0}
+    changes = {"data__validation": 0.0, "data__crop": 0.0}
     with pytest.raises(DecodeError, match=r"00\.png"):
         training.train(config(root, **changes), tmp_path / "none", device="cpu")
     with pytest.warns(PyHarmonyWarning, match="2 samples could not be read and were left out: 00, 04"):
@@ -528,34 +534,23 @@ def test_another_sample_stands_in_for_an_object_that_vanishes(
     assert [problem.name for problem in data.open_dataset(root).check(size=SIZE)] == ["03", "05"]
     changes = {"data__crop": 0.0, "data__validation": 0.0, "data__workers": workers, "schedule__steps": 12}
     replaced = r"4 samples whose object has no pixel at 32 x 32 were replaced by others; `pyharmony data check"
+    settled = config(root, **changes, run__keep=9)
     with pytest.warns(PyHarmonyWarning, match=replaced):
-        result = training.train(config(root, **changes), tmp_path / "run", device="cpu")
+        result = training.train(settled, tmp_path / "run", device="cpu")
     # Two epochs show each of the two once.
     assert (result.steps, result.replaced, result.skipped) == (12, 4, 0)
     entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     counts = [entry["replaced"] for entry in entries if entry["kind"] == "loss"]
     assert counts == sorted(counts) and counts[-1] == 4
-
-
-def test_a_run_that_goes_on_counts_on(triples: Path, tmp_path: Path) -> None:
-    root = with_masks(triples, tmp_path / "set", {3: dot()})
-    changes: dict[str, Any] = {"data__crop": 0.0, "data__validation": 0.0}
-    with pytest.warns(PyHarmonyWarning, match="2 samples whose object"):
-        whole = training.train(config(root, **changes, schedule__steps=12), tmp_path / "whole", device="cpu")
-    changes["schedule__decay"] = 0.0
-    with pytest.warns(PyHarmonyWarning, match="1 samples whose object"):
-        training.train(config(root, **changes), tmp_path / "part", device="cpu")
-    more = config(root, **changes, schedule__steps=12)
-    with pytest.warns(PyHarmonyWarning, match="2 samples whose object"):
-        part = training.train(more, tmp_path / "part", resume="auto", device="cpu")
-    assert part.replaced == whole.replaced == 2
+    with pytest.warns(PyHarmonyWarning, match=replaced):  # a run that goes on counts on
+        assert go_on_from(6, tmp_path / "run", tmp_path / "part", settled).replaced == 4
 
 
 def test_objects_that_vanish_are_left_out_of_the_figures(triples: Path, tmp_path: Path) -> None:
     held_back = with_masks(triples, tmp_path / "held", {3: dot()})
-    given = config(triples, data__validation=str(held_back))
+    settings = config(triples, data__validation=str(held_back))
     with pytest.warns(PyHarmonyWarning, match="1 of 12 validation samples are left out"):
-        result = training.train(given, tmp_path / "run", device="cpu")
+        result = training.train(settings, tmp_path / "run", device="cpu")
     whole = data.Subset(data.open_dataset(held_back), [i for i in range(12) if i != 3])
     model = models.load(tmp_path / "run" / "last.safetensors")
     prepared = TensorSamples(whole, ("composite", "mask", "target"), SIZE, model.low)
@@ -569,16 +564,16 @@ def test_objects_that_vanish_are_left_out_of_the_figures(triples: Path, tmp_path
 def test_a_set_of_objects_that_all_vanish_ends_the_run(triples: Path, tmp_path: Path) -> None:
     root = with_masks(triples, tmp_path / "set", dict.fromkeys(range(12), dot()))
     for workers in (0, 1):
-        given = config(root, data__workers=workers, data__crop=0.0)
+        settings = config(root, data__workers=workers, data__crop=0.0)
         with pytest.raises(DataError, match=r"data\.root: 20 samples in a row are unusable; the last: .*empty at 32"):
-            training.train(given, tmp_path / f"run{workers}", device="cpu")
+            training.train(settings, tmp_path / f"run{workers}", device="cpu")
 
 
 def test_the_first_crop_that_shows_the_object_is_taken(triples: Path, tmp_path: Path) -> None:
     mask = np.zeros((40, 44), np.uint8)
     mask[:4, :4] = 255
     samples = data.Subset(data.open_dataset(with_masks(triples, tmp_path / "set", {0: mask})), [0])
-    for epoch in range(20):
+    for epoch in range(8):
         prepared = TensorSamples(samples, ("mask", "target"), SIZE, 0.0, crop=0.5, seed=(0, epoch))
         assert prepared[0]["mask"].any()
 
@@ -590,8 +585,8 @@ def test_a_mask_of_the_whole_image_trains_colorgrid(triples: Path, tmp_path: Pat
     changes = {name: value for name, value in training.recipe("colorgrid")["data"].items() if name != "size"}
     changes |= {"enlarge": True, "inverted": 1.0, "borrowed": 0.0, "reshaped": 0.5, "validation": 0.0, "per_photo": 4}
     model = {"name": "colorgrid", "heads": 1}
-    given = config(root, model=model, **{f"data__{k}": v for k, v in changes.items()})
-    training_set, _ = datasets(given)
+    settings = config(root, model=model, **{f"data__{k}": v for k, v in changes.items()})
+    training_set, _ = datasets(settings)
     assert all(sample["mask"].any() for sample in training_set)
 
 
@@ -606,21 +601,20 @@ def test_photographs_to_vary_are_taken_without_those_whose_object_vanishes(
 
 
 def test_a_run_takes_the_dtype_that_the_cpu_is_fast_in_and_keeps_it(
-    triples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    triples: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: False)
-    given = config(triples, step__dtype="auto")
+    settings = config(triples, step__dtype="auto")
     with caplog.at_level("INFO", logger="pyharmony"):
-        first = training.train(given, tmp_path / "a", device="cpu")
+        first = training.train(settings, tmp_path / "a", device="cpu")
     assert first.dtype == "float32" and "training in float32" in caplog.text
     assert json.loads((tmp_path / "a" / "config.json").read_text())["step"]["dtype"] == "float32"
-    training.train(config(triples), tmp_path / "plain", device="cpu")
-    assert weights(tmp_path / "a") == weights(tmp_path / "plain")
+    assert weights(tmp_path / "a") == weights(whole)
     # It goes on as it began on a machine that is fast in another.
     monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: True)
     more = config(triples, step__dtype="auto", schedule__steps=8)
     assert training.train(more, tmp_path / "a", resume="auto", device="cpu").dtype == "float32"
-    assert training.train(given, tmp_path / "b", device="cpu").dtype == "bfloat16"
+    assert training.train(settings, tmp_path / "b", device="cpu").dtype == "bfloat16"
 
 
 def test_a_dtype_that_somebody_asks_for_is_taken_with_a_warning(
@@ -672,8 +666,8 @@ def photos(triples: Path, tmp_path: Path) -> Path:
     entries: list[dict[str, str]] = []
     for role, folder in (("photo", "target"), ("mask", "mask")):
         shutil.copytree(triples / folder, root / role)
-        found = sorted((triples / folder).iterdir())
-        for path in found if role == "photo" else found[:-1]:
+        files = sorted((triples / folder).iterdir())
+        for path in files if role == "photo" else files[:-1]:
             entries.append({"file": f"{role}/{path.name}", "role": role, "pair": path.stem})
     (root / "manifest.json").write_text(json.dumps({"entries": entries}))
     return root
@@ -682,14 +676,14 @@ def photos(triples: Path, tmp_path: Path) -> Path:
 def test_photographs_are_varied_and_joined(photos: Path) -> None:
     changes: dict[str, Any] = {"retouched": 0.5, "inverted": 0.1, "borrowed": 0.2, "reshaped": 0.2, "per_photo": 3}
     changes |= {"crop": 0.2, "severity": [30.0, 2600.0], "unchanged": 0.2}
-    chosen = {f"data__{key}": value for key, value in changes.items()}
+    options = {f"data__{key}": value for key, value in changes.items()}
     settled = config(
-        photos, data__root=[str(photos), str(photos)], data__methods={"mkl": 1}, data__validation=0.5, **chosen
+        photos, data__root=[str(photos), str(photos)], data__methods={"mkl": 1}, data__validation=0.5, **options
     )
     assert training.config_of(json.loads(json.dumps(settled.as_dict()))) == settled
     training_set, held_back = datasets(settled)
     assert len(training_set) % 3 == len(held_back) % 3 == 0 and len(training_set) >= 12
-    many = datasets(config(photos, data__validation=0.5, **{**chosen, "data__per_photo": 20}))
+    many = datasets(config(photos, data__validation=0.5, **{**options, "data__per_photo": 20}))
     assert [len(part) % 20 for part in many] == [0, 8] and len(many[0]) == 20 * (len(training_set) // 6)
     sample = training_set.at_epoch(2)[1]  # type: ignore[attr-defined]
     assert sample["recipe"]["method"] == "mkl" and sample["mask"].any()
@@ -759,13 +753,15 @@ def test_the_recipe_of_clicks_runs(photos: Path, tmp_path: Path) -> None:
         result = training.train(settled, tmp_path / "run", device="cpu")
     assert (result.skipped, result.steps) == (0, 4) and list(result.figures) == ["iou", "best"]
     assert 0 <= result.figures["iou"] <= result.figures["best"] <= 1 and "iou" in result.best
-    kept = training.held_back(tmp_path / "run")
-    assert sorted(kept[0]) == ["image", "mask", "name"] and list(kept.names) == list(held_back.names)
+    validation = training.held_back(tmp_path / "run")
+    assert sorted(validation[0]) == ["image", "mask", "name"] and list(validation.names) == list(held_back.names)
     loaded = models.load(tmp_path / "run" / "best.safetensors")
     with torch.no_grad():
-        made = loaded.predict(torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64))
+        prediction = loaded.predict(torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64))
     assert (
-        loaded.task == "segment" and made.shape == (1, 1, 64, 64) and 0 <= float(made.min()) <= float(made.max()) <= 1
+        loaded.task == "segment"
+        and prediction.shape == (1, 1, 64, 64)
+        and 0 <= float(prediction.min()) <= float(prediction.max()) <= 1
     )
 
 
@@ -778,8 +774,8 @@ def test_photographs_without_masks_are_refused(triples: Path, tmp_path: Path) ->
 
 
 def test_a_share_that_holds_nothing_back_is_told(triples: Path, tmp_path: Path) -> None:
-    said = r"data\.validation: 1e-09 selects none of 12 samples: there are no metrics"
-    with pytest.warns(PyHarmonyWarning, match=said):
+    pattern = r"data\.validation: 1e-09 selects none of 12 samples: there are no metrics"
+    with pytest.warns(PyHarmonyWarning, match=pattern):
         result = training.train(config(triples, data__validation=1e-9), tmp_path / "run", device="cpu")
     assert not result.figures and (tmp_path / "run" / "best.safetensors").is_file()
 
@@ -787,9 +783,9 @@ def test_a_share_that_holds_nothing_back_is_told(triples: Path, tmp_path: Path) 
 def test_what_a_run_held_back(photos: Path, tmp_path: Path) -> None:
     settled = config(photos, data__validation=0.3, data__retouched=0.5)
     training.train(settled, tmp_path / "run", device="cpu")
-    found = training.held_back(tmp_path / "run", size=40)
-    assert list(found.names) == list(datasets(settled)[1].names)
-    assert found[0]["composite"].shape == (40, 40, 3) and found[0]["mask"].any()
+    dataset = training.held_back(tmp_path / "run", size=40)
+    assert list(dataset.names) == list(datasets(settled)[1].names)
+    assert dataset[0]["composite"].shape == (40, 40, 3) and dataset[0]["mask"].any()
     assert (
         training.held_back(tmp_path / "run")[0]["composite"].shape[:2]
         == data.open_dataset(photos)[0]["image"].shape[:2]
@@ -809,11 +805,11 @@ def test_photographs_are_decoded_once(triples: Path, tmp_path: Path) -> None:
     shutil.copytree(triples / "mask", root / "masks")
     photos, size = data.open_dataset(root), 36  # of which a crop of a tenth leaves 32
     plain = data.Synthesis(data.Subset(photos, range(6)), size=size, seed=3)
-    wanted = [plain[i]["composite"] for i in range(6)]
+    expected = [plain[i]["composite"] for i in range(6)]
     for memory in (1 << 30, 8 * size**2):
         small = data.Cached(data.Resized(data.Subset(photos, range(6)), size), memory=memory)
-        made = data.Synthesis(small, size=size, seed=3)
-        assert all(np.array_equal(made[i]["composite"], wanted[i]) for i in range(6))
+        synthesis = data.Synthesis(small, size=size, seed=3)
+        assert all(np.array_equal(synthesis[i]["composite"], expected[i]) for i in range(6))
         assert len(small._samples) == min(6, memory // (4 * size**2))
     training_set, _ = datasets(config(root, data__validation=0.0))
     first = [sample["composite"] for sample in training_set]
@@ -838,8 +834,8 @@ def test_images_smaller_than_what_the_network_sees_are_refused(tmp_path: Path) -
     mixed = with_sizes(tmp_path / "mixed", *[(48, 60)] * 2, *[(48, 64)] * 3)
 
     def opened(root: Path, **changes: Any) -> list[str]:
-        given = {"data__enlarge": False, "data__size": 64, "data__validation": 0.0, **changes}
-        training_set, _ = datasets(config(root, **given))
+        options = {"data__enlarge": False, "data__size": 64, "data__validation": 0.0, **changes}
+        training_set, _ = datasets(config(root, **options))
         return list(training_set.names)
 
     says = (
@@ -866,9 +862,9 @@ def test_images_smaller_than_what_the_network_sees_are_refused(tmp_path: Path) -
 
 
 def test_a_run_leaves_what_it_says(triples: Path, tmp_path: Path) -> None:
-    told: list[training.Progress] = []
+    progress: list[training.Progress] = []
     settled = config(triples, run__loggers=["tensorboard"])
-    result = training.train(settled, tmp_path, device="cpu", on_progress=told.append)
+    result = training.train(settled, tmp_path, device="cpu", on_progress=progress.append)
     assert (result.steps, result.interrupted, result.skipped) == (6, False, 0)
     names = {path.name for path in tmp_path.iterdir()} - {".lock"}
     assert names == {"best.safetensors", "last.safetensors", "checkpoints", "config.json", "log.jsonl", "tensorboard"}
@@ -878,10 +874,10 @@ def test_a_run_leaves_what_it_says(triples: Path, tmp_path: Path) -> None:
     assert [e["step"] for e in entries if e["kind"] == "loss"] == [1, 2, 4, 6]
     assert {"mse", "psnr", "ssim", "fmse", "fpsnr", "fssim", "gain"} <= set(result.figures)
     assert result.best["fmse"] == min(e["fmse"] for e in entries if e["kind"] == "validation")
-    assert [p.count for p in told] == [1, 2, 4, 6]
-    assert told[-1].share == 1 and told[-1].left == 0
-    saved = json.loads((tmp_path / "config.json").read_text())
-    assert training.config_of(saved) == settled
+    assert [p.count for p in progress] == [1, 2, 4, 6]
+    assert progress[-1].share == 1 and progress[-1].left == 0
+    record = json.loads((tmp_path / "config.json").read_text())
+    assert training.config_of(record) == settled
     # The average is what is kept, and it is not the last weights.
     checkpoint = _checkpoint.read(tmp_path / "checkpoints" / "step-00000006")
     assert checkpoint.ema is not None
@@ -892,16 +888,16 @@ def test_a_run_leaves_what_it_says(triples: Path, tmp_path: Path) -> None:
 
 def test_a_network_that_is_shown_no_mask_is_measured_on_whole_images(triples: Path, tmp_path: Path) -> None:
     model = {"name": "pix2pix", "generator": "unet_32", "width": 2, "discriminator_width": 2, "norm": "instance"}
-    given = config(triples, run__evaluate_steps=2)
-    result = training.train(training.config_of({**given.as_dict(), "model": model}), tmp_path, device="cpu")
+    settings = config(triples, run__evaluate_steps=2)
+    result = training.train(training.config_of({**settings.as_dict(), "model": model}), tmp_path, device="cpu")
     entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     errors = [entry["mse"] for entry in entries if entry["kind"] == "validation"]
     assert len(errors) == 3 and result.best["mse"] == min(errors) and "fmse" not in result.best
 
 
 def test_statistics_of_batch_norms_are_averaged_with_the_weights() -> None:
-    model, kept = (torch.nn.utils.parametrizations.spectral_norm(torch.nn.Conv2d(2, 2, 1)) for _ in range(2))
-    model, kept = (torch.nn.Sequential(conv, torch.nn.BatchNorm2d(2)) for conv in (model, kept))
+    model, average = (torch.nn.utils.parametrizations.spectral_norm(torch.nn.Conv2d(2, 2, 1)) for _ in range(2))
+    model, average = (torch.nn.Sequential(conv, torch.nn.BatchNorm2d(2)) for conv in (model, average))
     model[1].running_mean.fill_(4.0)
     model[1].running_var.fill_(3.0)
     model[1].num_batches_tracked.fill_(9)
@@ -910,23 +906,13 @@ def test_statistics_of_batch_norms_are_averaged_with_the_weights() -> None:
         step=types.SimpleNamespace(count=10_000),
         config=types.SimpleNamespace(run=types.SimpleNamespace(ema=0.75)),
     )
-    _loop.Run._average(cast(_loop.Run, run), kept)
+    _loop.Run._average(cast(_loop.Run, run), average)
     for name, value in (("running_mean", 1.0), ("running_var", 1.5)):
-        assert torch.allclose(getattr(kept[1], name), torch.tensor(value))
+        assert torch.allclose(getattr(average[1], name), torch.tensor(value))
     # Everything else that is no weight is as it is now: the mean of two unit vectors is none.
-    assert kept[1].num_batches_tracked == 9
-    own, other = (dict(one[0].named_buffers()) for one in (kept, model))
+    assert average[1].num_batches_tracked == 9
+    own, other = (dict(one[0].named_buffers()) for one in (average, model))
     assert own and all(torch.equal(value, other[name]) for name, value in own.items())
-
-
-def test_tensorboard_has_scalars_a_grid_and_a_graph(triples: Path, tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    training.train(config(triples, run__loggers=["tensorboard"]), tmp_path, device="cpu")
-    found = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    assert {"loss/l1", "validation/psnr"} <= set(found.Tags()["scalars"])
-    assert sorted(found.Tags()["images"]) == ["pictures", "training_pictures"]
-    assert found.Tags()["graph"]
 
 
 def test_a_network_that_cannot_be_traced_prints_nothing(
@@ -938,17 +924,15 @@ def test_a_network_that_cannot_be_traced_prints_nothing(
         raise RuntimeError("no graph")
 
     monkeypatch.setattr(torch.jit, "trace", untraced)
-    given = config(triples, schedule__steps=1, run__loggers=["tensorboard"])
-    assert training.train(given, tmp_path, device="cpu").steps == 1
+    settings = config(triples, schedule__steps=1, run__loggers=["tensorboard"])
+    assert training.train(settings, tmp_path, device="cpu").steps == 1
     assert capsys.readouterr().out == ""
 
 
-def test_one_seed_gives_the_same_bits(triples: Path, tmp_path: Path) -> None:
-    for name in "ab":
-        training.train(config(triples), tmp_path / name, device="cpu")
-    assert weights(tmp_path / "a") == weights(tmp_path / "b")
-    training.train(config(triples, run__seed=1), tmp_path / "c", device="cpu")
-    assert weights(tmp_path / "a") != weights(tmp_path / "c")
+def test_one_seed_gives_the_same_bits(triples: Path, tmp_path: Path, whole: Path) -> None:
+    for seed in (0, 1):
+        training.train(config(triples, run__seed=seed), tmp_path / str(seed), device="cpu")
+        assert (weights(tmp_path / str(seed)) == weights(whole)) == (seed == 0)
 
 
 #: Networks with batch norms, dropout and noise; with spectral norms and two optimizers; with phases.
@@ -972,10 +956,10 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def written(root: Path, path: Path, kind: str, **changes: Any) -> Path:
     special = dict(KINDS[kind])
-    found = tables(root, **{k: v for k, v in {**special, **changes}.items() if k != "model"})
-    found["model"] = special.get("model", found["model"])
+    settings = tables(root, **{k: v for k, v in {**special, **changes}.items() if k != "model"})
+    settings["model"] = special.get("model", settings["model"])
     lines = []
-    for table, values in found.items():
+    for table, values in settings.items():
         lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -1016,18 +1000,17 @@ def test_killed_at_any_moment_and_gone_on_with_it_ends_with_the_same_bits(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_interrupted_saves(triples: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_a_run_that_is_interrupted_saves(triples: Path, tmp_path: Path, whole: Path, number: signal.Signals) -> None:
     def stop(progress: training.Progress) -> None:
         if progress.count == 2:
             os.kill(os.getpid(), number)
 
-    given = config(triples, run__checkpoint_steps=0)
-    first = training.train(given, tmp_path / "a", device="cpu", on_progress=stop)
+    settings = config(triples, run__checkpoint_steps=0)
+    first = training.train(settings, tmp_path / "a", device="cpu", on_progress=stop)
     assert first.interrupted and 2 <= first.steps < 6
-    second = training.train(given, tmp_path / "a", resume="auto", device="cpu")
-    training.train(given, tmp_path / "b", device="cpu")
+    second = training.train(settings, tmp_path / "a", resume="auto", device="cpu")
     assert (second.interrupted, second.steps) == (False, 6)
-    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+    assert weights(tmp_path / "a") == weights(whole)
 
 
 def go_on_from(step: int, whole: Path, part: Path, settled: training.TrainConfig) -> training.TrainResult:
@@ -1060,11 +1043,10 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return values
 
 
-@pytest.mark.parametrize("evaluate_steps", [1, 0])
 def test_rates_fall_where_figures_stay(
-    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: list[float], evaluate_steps: int
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: list[float]
 ) -> None:
-    """Whether the run is evaluated at steps or epochs, here of one batch, it goes on from any of its checkpoints."""
+    """The run, which is evaluated at every step, goes on from any of its checkpoints."""
     figures += [5, 4, 4, 4, 3, 3, 6, 6, 3, 3]
     factors: list[float] = []
     real = steps.Step.scale_lr
@@ -1075,13 +1057,13 @@ def test_rates_fall_where_figures_stay(
 
     monkeypatch.setattr(steps.Step, "scale_lr", noted)
     changes = {"schedule__shape": "plateau", "schedule__patience": 2, "schedule__drop_factor": 0.5}
-    changes |= {"schedule__steps": 10, "run__evaluate_steps": evaluate_steps, "run__batch": 4}
+    changes |= {"schedule__steps": 10, "run__evaluate_steps": 1, "run__batch": 4}
     changes |= {"data__validation": str(few), "run__checkpoint_steps": 1, "run__keep": 20}
     settled = config(few, **changes)
     training.train(settled, tmp_path / "whole", device="cpu")
     # Steps 3 and 4 are no better than step 2, nor are steps 6 and 7, 8 and 9 than step 5.
     assert factors == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
-    for step in (3, 4, 9):
+    for step in (3, 9):
         go_on_from(step, tmp_path / "whole", tmp_path / str(step), settled)
         assert weights(tmp_path / str(step)) == weights(tmp_path / "whole")
     other = config(few, **{**changes, "schedule__patience": 3})
@@ -1089,13 +1071,13 @@ def test_rates_fall_where_figures_stay(
         training.train(other, tmp_path / "whole", resume="auto", device="cpu")
 
 
-@pytest.mark.parametrize("evaluate_steps", [1, 0])
-def test_a_run_stops_early_where_figures_stay(
-    few: Path, tmp_path: Path, figures: list[float], evaluate_steps: int
-) -> None:
-    """Begun again it has nothing left to do, and with more patience it goes on as if it had not stopped."""
+def test_a_run_stops_early_where_figures_stay(few: Path, tmp_path: Path, figures: list[float]) -> None:
+    """Begun again it has nothing left to do, and with more patience it goes on as if it had not stopped.
+
+    It is evaluated after every epoch, here of one batch.
+    """
     figures += [5, 4, 4, 3, 4, 4, 4, 2]
-    changes = {"schedule__steps": 8, "schedule__decay": 0.0, "run__evaluate_steps": evaluate_steps, "run__batch": 4}
+    changes = {"schedule__steps": 8, "schedule__decay": 0.0, "run__evaluate_steps": 0, "run__batch": 4}
     changes |= {"data__validation": str(few), "run__checkpoint_steps": 1, "run__keep": 20}
     settled = config(few, **changes, schedule__stop_after=3)
     result = training.train(settled, tmp_path / "early", device="cpu")
@@ -1116,25 +1098,23 @@ def test_a_run_stops_early_where_figures_stay(
     [{"schedule__shape": "cosine", "schedule__decay": 1.0}, {"schedule__shape": "step", "schedule__drops": [0.3, 0.6]}],
 )
 def test_a_run_with_another_schedule_goes_on_with_the_same_bits(
-    triples: Path, tmp_path: Path, changes: dict[str, Any]
+    triples: Path, tmp_path: Path, whole: Path, changes: dict[str, Any]
 ) -> None:
     settled = config(triples, **changes)
     training.train(settled, tmp_path / "whole", device="cpu")
     go_on_from(2, tmp_path / "whole", tmp_path / "part", settled)
-    assert weights(tmp_path / "part") == weights(tmp_path / "whole")
-    training.train(config(triples), tmp_path / "linear", device="cpu")
-    assert weights(tmp_path / "linear") != weights(tmp_path / "whole")
+    assert weights(tmp_path / "part") == weights(tmp_path / "whole") != weights(whole)
 
 
 def test_a_plateau_needs_something_to_measure(triples: Path, tmp_path: Path) -> None:
-    given = config(triples, schedule__shape="plateau", data__validation=1e-9)
+    settings = config(triples, schedule__shape="plateau", data__validation=1e-9)
     with pytest.raises(ArgumentError, match=r"^schedule\.shape='plateau': needs validation metrics"):
-        training.train(given, tmp_path, device="cpu")
+        training.train(settings, tmp_path, device="cpu")
 
 
-def test_a_checkpoint_without_a_setting_that_is_newer_goes_on(triples: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_setting_that_is_newer_goes_on(triples: Path, tmp_path: Path, whole: Path) -> None:
     settled = config(triples)
-    training.train(settled, tmp_path / "whole", device="cpu")
+    shutil.copytree(whole, tmp_path / "whole")
     for path in (tmp_path / "whole" / "checkpoints").glob("step-*/state.json"):
         state = json.loads(path.read_text())
         digest = json.loads(state["facts"]["digest"])
@@ -1143,8 +1123,8 @@ def test_a_checkpoint_without_a_setting_that_is_newer_goes_on(triples: Path, tmp
         path.write_text(json.dumps(state))
     with pytest.raises(ArgumentError, match=r"data\.flip was False and is True$"):
         go_on_from(4, tmp_path / "whole", tmp_path / "other", settled)
-    given = config(triples, data__flip=False)
-    assert go_on_from(4, tmp_path / "whole", tmp_path / "part", given).steps == 6
+    settings = config(triples, data__flip=False)
+    assert go_on_from(4, tmp_path / "whole", tmp_path / "part", settings).steps == 6
 
 
 def test_a_longer_schedule_may_be_given(triples: Path, tmp_path: Path) -> None:
@@ -1155,8 +1135,8 @@ def test_a_longer_schedule_may_be_given(triples: Path, tmp_path: Path) -> None:
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
 
 
-def test_other_settings_are_no_way_to_go_on(triples: Path, tmp_path: Path) -> None:
-    training.train(config(triples), tmp_path, device="cpu")
+def test_other_settings_are_no_way_to_go_on(triples: Path, tmp_path: Path, whole: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     with pytest.raises(ArgumentError, match=r"run\.batch was 2 and is 3"):
         training.train(config(triples, run__batch=3), tmp_path, resume="auto", device="cpu")
     other = config(triples, run__batch=3, data__flip=False, data__crop=0.0, data__size=48, model__width=3)
@@ -1176,12 +1156,14 @@ def test_a_run_and_its_data_may_be_moved(triples: Path, tmp_path: Path) -> None:
     encoder = models.create("style_encoder", kind="features", width=2)
     models.save(encoder, tmp_path / "encoder.safetensors")
     shutil.copytree(triples, tmp_path / "held_back")
-    given = {"extractor": {"weights": str(tmp_path / "encoder.safetensors")}}
+    extractor = {"extractor": {"weights": str(tmp_path / "encoder.safetensors")}}
     folders = {"data__validation": str(tmp_path / "held_back")}
 
     def run(root: Path, out: str, steps: int, **changes: Any) -> training.TrainResult:
-        chosen = training.config_of({**tables(root, schedule__steps=steps, schedule__decay=0.0, **changes), **given})
-        return training.train(chosen, tmp_path / out, resume="auto", device="cpu")
+        settings = training.config_of(
+            {**tables(root, schedule__steps=steps, schedule__decay=0.0, **changes), **extractor}
+        )
+        return training.train(settings, tmp_path / out, resume="auto", device="cpu")
 
     run(triples, "whole", 4, **folders)
     run(triples, "a", 2, **folders)
@@ -1189,7 +1171,7 @@ def test_a_run_and_its_data_may_be_moved(triples: Path, tmp_path: Path) -> None:
     os.rename(tmp_path / "held_back", tmp_path / "held")
     os.rename(tmp_path / "a", tmp_path / "b")
     os.rename(tmp_path / "encoder.safetensors", tmp_path / "e.safetensors")
-    given["extractor"]["weights"] = str(tmp_path / "e.safetensors")
+    extractor["extractor"]["weights"] = str(tmp_path / "e.safetensors")
     assert run(tmp_path / "moved", "b", 4, data__validation=str(tmp_path / "held")).steps == 4
     assert weights(tmp_path / "b") == weights(tmp_path / "whole")
 
@@ -1222,10 +1204,9 @@ def test_what_is_seen_of_an_epoch_is_kept_for_other_numbers_of_processes(triples
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
-    triples: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    triples: Path, tmp_path: Path, whole: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    training.train(config(triples), tmp_path, device="cpu")
-    whole = weights(tmp_path)
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     newest = tmp_path / "checkpoints" / "step-00000006"
     path = newest / "state.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
@@ -1233,7 +1214,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
         training.train(config(triples), tmp_path, resume=newest, device="cpu")
     result = training.train(config(triples), tmp_path, resume="auto", device="cpu")
     assert "state.safetensors is damaged; the previous one is used" in caplog.text
-    assert result.steps == 6 and weights(tmp_path) == whole
+    assert result.steps == 6 and weights(tmp_path) == weights(whole)
 
 
 def test_nothing_half_written_is_left_where_the_disk_is_full(
@@ -1265,8 +1246,8 @@ def two_processes(triples: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("two")
     narrow = {"run__batch": 1, "run__checkpoint_steps": 3, "schedule__steps": 6}
     written(triples, folder / "x.toml", "attention_unet", **narrow)
-    found = tables(triples, data__size=64, run__batch=1, schedule__decay=0.0)
-    found["model"] = {"name": "attention_unet", "width": 2, "depth": 6}
+    settings = tables(triples, data__size=64, run__batch=1, schedule__decay=0.0)
+    settings["model"] = {"name": "attention_unet", "width": 2, "depth": 6}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -1279,12 +1260,12 @@ def two_processes(triples: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         result = training.train(config, folder / "run", resume="auto", device="cpu")
         torch.save(dict(result.model.state_dict()), folder / f"rank{rank}")
         for name, last in (("whole", 4), ("parts", 2), ("parts", 4)):
-            found["schedule"]["steps"] = last
-            training.train(training.config_of(found), folder / name, resume="auto", device="cpu")
+            settings["schedule"]["steps"] = last
+            training.train(training.config_of(settings), folder / name, resume="auto", device="cpu")
 
-    said = [folder / f"said{rank}" for rank in (0, 1)]
-    children = [forked(lambda rank=rank: process(rank), said[rank]) for rank in (0, 1)]  # type: ignore[misc]
-    assert [status_of(child) for child in children] == [0, 0], [path.read_text() for path in said]
+    outputs = [folder / f"said{rank}" for rank in (0, 1)]
+    children = [forked(lambda rank=rank: process(rank), outputs[rank]) for rank in (0, 1)]  # type: ignore[misc]
+    assert [status_of(child) for child in children] == [0, 0], [path.read_text() for path in outputs]
     return folder
 
 
@@ -1316,15 +1297,15 @@ def test_people_of_coco_and_boxes_of_scenes_are_trained_on(triples: Path, tmp_pa
     table = {"images": photos, "annotations": people, "categories": [{"id": 1, "name": "cup"}]}
     (tmp_path / "cups.json").write_text(json.dumps(table))
     coco = {"root": str(triples / "target"), "annotations": str(tmp_path / "cups.json"), "category": "cup"}
-    chosen = training.config_of({**tables(triples), "data": {**coco, "min_share": 0.1, "size": SIZE}})
-    training_set, held_back = datasets(chosen)
+    settings = training.config_of({**tables(triples), "data": {**coco, "min_share": 0.1, "size": SIZE}})
+    training_set, held_back = datasets(settings)
     assert type(training_set) is data.Synthesis and len(training_set) + len(held_back) == len(names) - 1
     assert {"composite", "mask", "target"} <= training_set[0].keys()
 
     (tmp_path / "boxes.txt").write_text("composite:2,3,36,40\ntarget:2,3,36,40\n")
     scenes = {"root": str(triples), "boxes": str(tmp_path / "boxes.txt"), "pairs": 6, "size": 16, "validation": 0.5}
     pairs = [part for part in datasets(training.config_of({**tables(triples), "data": scenes})) if len(part)]
-    assert sum(map(len, pairs)) == 6 and all(type(part) is data.CopyPaste for part in pairs)
+    assert sum(map(len, pairs)) == 6 and all(type(part) is data.PairComposites for part in pairs)
     (tmp_path / "one.txt").write_text("target:2,3,36,40\n")
     others = {"validation": str(triples), "validation_kind": "scenes", "validation_boxes": str(tmp_path / "one.txt")}
     _, held_back = datasets(training.config_of({**tables(triples), "data": {**scenes, **others}}))
@@ -1336,7 +1317,7 @@ def test_accumulated_batches_are_one_batch(triples: Path) -> None:
     torch.manual_seed(0)
     batch = {name: torch.rand(4, 3, 64, 64) for name in ("composite", "target")}
     batch["mask"] = torch.ones(4, 1, 64, 64)
-    found = []
+    gradients = []
     for parts in (1, 2):
         torch.manual_seed(1)
         model = models.create("dovenet_lite", "small")
@@ -1346,36 +1327,20 @@ def test_accumulated_batches_are_one_batch(triples: Path) -> None:
             share = 4 // parts
             step({name: x[part * share : (part + 1) * share] for name, x in batch.items()})
         assert step.count == 1 and step.whole
-        found.append([p.grad.clone() for p in model.generator.parameters()])
-    for a, b in zip(*found):  # sums of some thousand float32 in another order
+        gradients.append([p.grad.clone() for p in model.generator.parameters()])
+    for a, b in zip(*gradients):  # sums of some thousand float32 in another order
         assert float((a - b).abs().max()) <= 1e-4 * float(a.abs().max())
 
 
-def test_updates_that_are_not_finite_are_left_out_and_counted(triples: Path, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    model = models.create(**NARROW)
-    step = steps.create(model)
-    batch = {name: torch.rand(2, 3, SIZE, SIZE) for name in ("composite", "target")}
-    batch["mask"] = torch.ones(2, 1, SIZE, SIZE)
-    step(batch)
-    before = [p.detach().clone() for p in model.parameters()]
-    moments = [v.clone() for s in step.optimizers["model"].state.values() for v in s.values()]
-    step({**batch, "target": torch.full_like(batch["target"], math.inf)})
-    assert int(step.skipped) == 1
-    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
-    after = [v for s in step.optimizers["model"].state.values() for v in s.values()]
-    assert all(torch.equal(a, b) for a, b in zip(moments, after))
-    step(batch)
-    assert int(step.skipped) == 1
-    assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters()))
+def test_too_many_updates_that_are_not_finite_end_a_run(triples: Path, tmp_path: Path) -> None:
     wild = config(triples, step__lr=1e30, run__largest_skips=2, run__log_steps=1, run__checkpoint_steps=0)
     with pytest.raises(ArgumentError, match="updates were not finite up to step"):
         training.train(wild, tmp_path, device="cpu")
 
 
 def test_a_style_is_learned_through_an_extractor(triples: Path, tmp_path: Path) -> None:
-    given = config(triples, extractor__name="style_encoder", extractor__preset="small_features", step__style=1.0)
-    result = training.train(given, tmp_path, device="cpu")
+    settings = config(triples, extractor__name="style_encoder", extractor__preset="small_features", step__style=1.0)
+    result = training.train(settings, tmp_path, device="cpu")
     entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert all("style" in e for e in entries if e["kind"] == "loss")
     assert result.steps == 6
@@ -1405,7 +1370,7 @@ def test_a_network_that_blends_is_validated_by_its_seam_and_colour(tmp_path: Pat
     ]
     tables = {"model": {"name": "gp_gan", "preset": "small", "width": 4, "critic_width": 4, "bottleneck": 8}}
     tables |= {"step": {"critic_updates": 1, "critic_updates_more": 1}, "data": {"root": str(tmp_path / "scenes")}}
-    for best_by in ("", "seam_error", "color_error"):
+    for best_by in ("", "color_error"):
         config = training.config_of(
             training.with_changes(tables, [*changes, f"run.best_by={best_by}", "run.evaluate_steps=1"])
         )
@@ -1433,8 +1398,8 @@ def test_some_samples_of_a_network_that_blends_may_lack_a_mask() -> None:
     torch.manual_seed(0)
     model = models.create("gp_gan", width=4, critic_width=4, bottleneck=8)
 
-    def measured(chosen: list[Any], *also: str) -> Any:
-        return _evaluate.evaluate(model, TensorSamples(cast(Any, chosen), ("composite", "target", *also), 64, -1.0))
+    def measured(samples: list[Any], *also: str) -> Any:
+        return _evaluate.evaluate(model, TensorSamples(cast(Any, samples), ("composite", "target", *also), 64, -1.0))
 
     figures, sheet = measured(samples, "mask")
     assert figures == measured(samples[:8], "mask")[0]

@@ -16,12 +16,13 @@ import pytest
 
 from pyharmony.errors import DTypeError
 
-pytest.importorskip("torch", reason="torch is not installed")
-pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installed")
-pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+from ..shared import need
 
-from pyharmony import training
-from pyharmony.training import _log
+pytest.importorskip("torch", reason="torch is not installed")
+need("lightning_fabric", "tensorboard")
+
+from pyharmony.learn import training
+from pyharmony.learn.training import _log
 
 from .test_training import config, weights, write_composites
 
@@ -47,7 +48,7 @@ class Told(training.Callback):
         self.fails, self.calls = fails, list[Any]()
 
     def _note(self, method: str, value: Any) -> None:
-        before = [called for called, _ in self.calls if called == method]
+        before = [method_of_call for method_of_call, _ in self.calls if method_of_call == method]
         self.calls.append((method, value))
         if self.fails == (method, len(before)):
             raise RuntimeError(f"no more of {method}")
@@ -72,20 +73,24 @@ class Told(training.Callback):
 
 def test_callbacks_are_called(triples: Path, tmp_path: Path) -> None:
     """`on_step` after every step, and beside it `on_progress` after those that are logged."""
-    told, seen = Told(), list[int]()
-    given = config(triples, run__evaluate_steps=3, schedule__steps=5)
+    recorder, counts = Told(), list[int]()
+    config_ = config(triples, run__evaluate_steps=3, schedule__steps=5)
     result = training.train(
-        given, tmp_path, device="cpu", callbacks=[told, training.Callback()], on_progress=lambda p: seen.append(p.count)
+        config_,
+        tmp_path,
+        device="cpu",
+        callbacks=[recorder, training.Callback()],
+        on_progress=lambda p: counts.append(p.count),
     )
     figures = sorted(result.figures)
-    assert told.calls == [
+    assert recorder.calls == [
         ("start", 0), ("step", 1), ("step", 2), ("checkpoint", "step-00000002"), ("step", 3), ("evaluation", figures),
         ("step", 4), ("checkpoint", "step-00000004"), ("step", 5), ("evaluation", figures),
         ("checkpoint", "step-00000005"), ("end", 5),
     ]  # fmt: skip
-    assert seen == [1, 2, 4, 5]
-    run = told.run
-    assert (run.config, run.out, len(run.training) + len(run.validation)) == (given, tmp_path, 12)
+    assert counts == [1, 2, 4, 5]
+    run = recorder.run
+    assert (run.config, run.out, len(run.training) + len(run.validation)) == (config_, tmp_path, 12)
     assert run.step.model is run.model and run.ema is result.model
 
 
@@ -99,19 +104,19 @@ def weights_of_a_whole_run(triples: Path) -> bytes:
 
 @pytest.mark.parametrize(
     ("fails", "steps"),
-    [(("step", 2), 3), (("evaluation", 0), 3), (("checkpoint", 0), 3), (("checkpoint", 2), 6), (("evaluation", 1), 6)],
+    [(("step", 2), 3), (("evaluation", 0), 3), (("checkpoint", 2), 6)],
 )
 def test_an_error_of_a_callback_ends_the_run_after_a_checkpoint(
     triples: Path, tmp_path: Path, fails: tuple[str, int], steps: int
 ) -> None:
     """From there it goes on with the same bits; an error after a checkpoint ends the step after it."""
-    given = config(triples, run__evaluate_steps=3)
-    told = Told(*fails)
+    config_ = config(triples, run__evaluate_steps=3)
+    recorder = Told(*fails)
     with pytest.raises(RuntimeError, match=f"no more of {fails[0]}"):
-        training.train(given, tmp_path / "part", device="cpu", callbacks=[told])
+        training.train(config_, tmp_path / "part", device="cpu", callbacks=[recorder])
     newest = max((tmp_path / "part" / "checkpoints").iterdir()).name
-    assert newest == f"step-{steps:08}" and "end" not in dict(told.calls)
-    training.train(given, tmp_path / "part", resume="auto", device="cpu")
+    assert newest == f"step-{steps:08}" and "end" not in dict(recorder.calls)
+    training.train(config_, tmp_path / "part", resume="auto", device="cpu")
     assert weights(tmp_path / "part") == weights_of_a_whole_run(triples)
 
 
@@ -141,8 +146,8 @@ def test_errors_before_the_first_step_and_after_the_last(triples: Path, tmp_path
 
 def test_figures_go_to_a_table_as_well(triples: Path, tmp_path: Path) -> None:
     """It goes on with the run: rows after the checkpoint, and one that a kill cut off, are taken away."""
-    given = config(triples, run__loggers=["csv"], run__evaluate_steps=3)
-    training.train(given, tmp_path / "whole", device="cpu")
+    config_ = config(triples, run__loggers=["csv"], run__evaluate_steps=3)
+    training.train(config_, tmp_path / "whole", device="cpu")
     assert not (tmp_path / "whole" / "tensorboard").exists()
     rows = list(csv.DictReader((tmp_path / "whole" / "metrics.csv").open(newline="")))
     entries = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
@@ -156,7 +161,7 @@ def test_figures_go_to_a_table_as_well(triples: Path, tmp_path: Path) -> None:
         shutil.rmtree(part / "checkpoints" / f"step-0000000{step}")
     with (part / "metrics.csv").open("a") as file:
         file.write("2,0.5")
-    training.train(given, part, resume="auto", device="cpu")
+    training.train(config_, part, resume="auto", device="cpu")
     again = list(csv.DictReader((part / "metrics.csv").open(newline="")))
     assert list(again[0]) == list(rows[0]) and len(again) == len(rows)
     for a, b in zip(again, rows, strict=True):
@@ -168,10 +173,10 @@ class Wandb(types.ModuleType):
 
     def __init__(self, *, reachable: bool = True) -> None:
         super().__init__("wandb")
-        self.reachable, self.started, self.logged, self.ended = reachable, list[Any](), list[Any](), 0
+        self.reachable, self.runs, self.logged, self.ends = reachable, list[Any](), list[Any](), 0
 
     def init(self, **options: Any) -> Wandb:
-        self.started.append(options)
+        self.runs.append(options)
         if not self.reachable and options.get("mode") != "offline":
             raise RuntimeError("api_key not configured\n(no-tty)")
         return self
@@ -183,7 +188,7 @@ class Wandb(types.ModuleType):
         self.logged.append(values)
 
     def finish(self) -> None:
-        self.ended += 1
+        self.ends += 1
 
     @staticmethod
     def Image(pixels: np.ndarray) -> tuple[int, ...]:  # its name there
@@ -199,15 +204,15 @@ def test_figures_go_to_weights_and_biases(
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     monkeypatch.delenv("WANDB_PROJECT", raising=False)
     for steps in (2, 4):
-        given = config(triples, run__loggers=["wandb"], schedule__steps=steps, schedule__decay=0.0)
-        training.train(given, tmp_path / "mine", resume="auto", device="cpu")
-    assert len({options["id"] for options in wandb.started}) == 1 and wandb.ended == 2
-    options = wandb.started[0]
+        config_ = config(triples, run__loggers=["wandb"], schedule__steps=steps, schedule__decay=0.0)
+        training.train(config_, tmp_path / "mine", resume="auto", device="cpu")
+    assert len({options["id"] for options in wandb.runs}) == 1 and wandb.ends == 2
+    options = wandb.runs[0]
     assert (options["project"], options["name"], options["resume"]) == ("pyharmony", "mine", "allow")
     assert options["config"]["run"]["loggers"] == ("wandb",)
-    assert [options.get("mode") for options in wandb.started] == ([None] * 2 if reachable else [None, "offline"] * 2)
-    told = "run.loggers: wandb cannot start (api_key not configured (no-tty)); logging offline, upload"
-    assert (told in caplog.text) != reachable
+    assert [options.get("mode") for options in wandb.runs] == ([None] * 2 if reachable else [None, "offline"] * 2)
+    message = "run.loggers: wandb cannot start (api_key not configured (no-tty)); logging offline, upload"
+    assert (message in caplog.text) != reachable
     assert [values["step"] for values in wandb.logged if "loss/l1" in values] == [1, 2, 4]
     assert any("validation/psnr" in values for values in wandb.logged)
     assert any(len(values["pictures"]) == 3 for values in wandb.logged if "pictures" in values)
@@ -234,15 +239,16 @@ def test_tensorboard_has_scores_norms_rates_and_speed(triples: Path, tmp_path: P
 
     model = {"name": "pix2pix", "generator": "unet_32", "width": 2, "discriminator_width": 2, "norm": "instance"}
     model["mask"] = True
-    given = config(triples, run__evaluate_steps=3, run__loggers=["tensorboard"])
-    training.train(training.config_of({**given.as_dict(), "model": model}), tmp_path, device="cpu")
-    found = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    tags = {name: [event.value for event in found.Scalars(name)] for name in found.Tags()["scalars"]}
+    config_ = config(triples, run__evaluate_steps=3, run__loggers=["tensorboard"])
+    training.train(training.config_of({**config_.as_dict(), "model": model}), tmp_path, device="cpu")
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert sorted(events.Tags()["images"]) == ["pictures", "training_pictures"] and events.Tags()["graph"]
+    tags = {name: [event.value for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
     networks = ("generator", "discriminator")
-    wanted = {"score/real", "score/fake", "speed/images_per_second", "validation_loss/l1", "validation/psnr"}
-    wanted |= {f"{kind}/{name}" for kind in ("gradient_norm", "learning_rate") for name in networks}
-    assert wanted <= set(tags)
-    assert all(len(tags[name]) == (2 if name.startswith("validation") else 4) for name in wanted)
+    expected = {"score/real", "score/fake", "speed/images_per_second", "validation_loss/l1", "validation/psnr"}
+    expected |= {f"{kind}/{name}" for kind in ("gradient_norm", "learning_rate") for name in networks}
+    assert expected <= set(tags)
+    assert all(len(tags[name]) == (2 if name.startswith("validation") else 4) for name in expected)
     assert min(tags["speed/images_per_second"]) > 0
     # Rates of 2e-4 that fall over the second half of six steps.
     assert tags["learning_rate/generator"] == pytest.approx([2e-4, 2e-4, 2e-4, 2e-4 / 3])

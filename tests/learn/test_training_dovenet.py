@@ -15,21 +15,22 @@ from pyharmony.errors import ArgumentError, ShapeError
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from torch import Tensor, nn  # noqa: E402
+from torch import Tensor, nn
 
-from pyharmony import models  # noqa: E402
-from pyharmony.losses import gradient_penalty  # noqa: E402
-from pyharmony.ops import _partial_conv_torch  # noqa: E402
-from pyharmony.training import steps  # noqa: E402
-from pyharmony.training.steps import dovenet  # noqa: E402
+from pyharmony.learn.training import steps
+from pyharmony.learn.training.steps import dovenet
+from pyharmony.networks import models
+from pyharmony.networks.losses import gradient_penalty
+from pyharmony.ops import _partial_conv_torch
 
-from .recoloured import pairs  # noqa: E402
+from ..recoloured import pairs
+from ..shared import ROOT
 
 pytestmark = [pytest.mark.large, pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+BENCHMARKS = ROOT / "benchmarks"
 EPS = torch.finfo(torch.float64).eps
-SAVED = {"spectral_norm_updates": "step", "judge_together": True, "plan_once": True, "judge_target_again": False}
+TIME_SAVERS = {"spectral_norm_updates": "step", "judge_together": True, "plan_once": True, "judge_target_again": False}
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def literal_of(published: Any, model: models.Adversarial, **options: Any) -> Any
 def paired(step: Any, literal: Any) -> list[tuple[str, nn.Parameter, nn.Parameter]]:
     """Returns the parameters of both, by the literal one's names."""
     ours = dict(step.model.discriminator.named_parameters())
-    found = [(f"discriminator {name}", ours[name], p) for name, p in literal.discriminator.named_parameters()]
+    pairs = [(f"discriminator {name}", ours[name], p) for name, p in literal.discriminator.named_parameters()]
     unet, level, i = step.model.generator.unet, literal.generator, 0
     while level is not None:
         modules = [(unet.down[i], level.down), (unet.up[7 - i] if i else unet.last, level.up)]
@@ -106,9 +107,9 @@ def paired(step: Any, literal: Any) -> list[tuple[str, nn.Parameter, nn.Paramete
             modules.append((unet.gates[str(i - 1)], level.gate))
         for mine, theirs in modules:
             for name in ("weight", "bias"):
-                found.append((f"generator level {i} {name}", getattr(mine, name), getattr(theirs, name)))
+                pairs.append((f"generator level {i} {name}", getattr(mine, name), getattr(theirs, name)))
         level, i = level.inside, i + 1
-    return found
+    return pairs
 
 
 @pytest.mark.parametrize("penalty", [True, pytest.param(False, marks=pytest.mark.full)], ids=["penalty", "none"])
@@ -128,14 +129,14 @@ def test_the_published_preset_is_the_published_step(bench: Any, float64: None, p
     tolerance = 1e6 * EPS
     for number in range(2):
         torch.manual_seed(number)
-        wanted = literal(batch["composite"], batch["target"], batch["mask"])
+        expected = literal(batch["composite"], batch["target"], batch["mask"])
         torch.manual_seed(number)
         model.train()
-        found = step.run(batch)
-        judged = found["discriminator"] + found.get("gradient_penalty", 0)
-        assert abs(judged - wanted["discriminator"]) <= tolerance * (1 + abs(wanted["discriminator"]))
-        generated = found["adversarial"] + found["verification"] + 100 * found["l1"]
-        assert abs(generated - wanted["generator"]) <= tolerance * (1 + abs(wanted["generator"]))
+        losses_of_step = step.run(batch)
+        discriminator_loss = losses_of_step["discriminator"] + losses_of_step.get("gradient_penalty", 0)
+        assert abs(discriminator_loss - expected["discriminator"]) <= tolerance * (1 + abs(expected["discriminator"]))
+        generated = losses_of_step["adversarial"] + losses_of_step["verification"] + 100 * losses_of_step["l1"]
+        assert abs(generated - expected["generator"]) <= tolerance * (1 + abs(expected["generator"]))
         # Each network has its scale: a sum that cancels, as for a bias before a norm, leaves its terms' rounding.
         scales = {
             net: max(values["exp_avg"].abs().max() for values in getattr(literal, f"optimizer_{net[0]}").state.values())
@@ -166,10 +167,10 @@ def test_the_constant_of_the_published_partial_convolution_hardly_shows(bench: A
     step = steps.create(model, "published", gradient_penalty=0.0)
     literal = literal_of(bench("published_dovenet"), model, gradient_penalty=False)
     batch = {name: x.double() for name, x in batch_of().items()}
-    wanted = literal(batch["composite"], batch["target"], batch["mask"])
+    expected = literal(batch["composite"], batch["target"], batch["mask"])
     model.train()
-    found = step.run(batch)
-    assert 0.0 < abs(found["discriminator"] - wanted["discriminator"]) <= 100 * 7e-8
+    losses_of_step = step.run(batch)
+    assert 0.0 < abs(losses_of_step["discriminator"] - expected["discriminator"]) <= 100 * 7e-8
 
 
 # Savings
@@ -191,7 +192,7 @@ def losses_of(model: models.Adversarial, batch: dict[str, Tensor], preset: str |
     return {name: loss.detach() for name, loss in step.run(batch).items()}
 
 
-@pytest.mark.parametrize("saving", [None, *(pytest.param(name, marks=pytest.mark.full) for name in SAVED)])
+@pytest.mark.parametrize("saving", [None, *(pytest.param(name, marks=pytest.mark.full) for name in TIME_SAVERS)])
 def test_savings_change_no_loss(float64: None, saving: str | None) -> None:
     """All savings, or one of them, agree with the published step in float64, with norms that are exact.
 
@@ -199,39 +200,41 @@ def test_savings_change_no_loss(float64: None, saving: str | None) -> None:
     the score of the generator's verification differs by that where the number of iterations does.
     """
     batch = {name: x.double() for name, x in batch_of().items()}
-    chosen = SAVED if saving is None else {saving: SAVED[saving]}
-    made = []
-    for settings in ({}, chosen):
+    options = TIME_SAVERS if saving is None else {saving: TIME_SAVERS[saving]}
+    losses_of_runs = []
+    for settings in ({}, options):
         model = make().double()
         settle(model)
-        made.append(losses_of(model, batch, "published", **settings))
-    wanted, found = made
-    assert list(found) == ["discriminator", "gradient_penalty", "adversarial", "verification", "l1"]
+        losses_of_runs.append(losses_of(model, batch, "published", **settings))
+    expected, losses_of_step = losses_of_runs
+    assert list(losses_of_step) == ["discriminator", "gradient_penalty", "adversarial", "verification", "l1"]
     exact = 1e6 * EPS
-    for name in found:
+    for name in losses_of_step:
         iterations = name == "verification" and (saving is None or saving == "spectral_norm_updates")
-        assert abs(found[name] - wanted[name]) <= (1e-4 if iterations else exact) * (1 + abs(wanted[name])), name
+        assert abs(losses_of_step[name] - expected[name]) <= (1e-4 if iterations else exact) * (
+            1 + abs(expected[name])
+        ), name
 
 
 @pytest.mark.parametrize("name", ["plan_once", "judge_target_again"])
 def test_what_is_not_computed_again_has_the_same_bits(name: str) -> None:
-    made = []
+    states = []
     for value in (True, False):
         model = make()
         step = steps.create(model, gradient_penalty=10.0, **{name: value})
         losses = step(batch_of())
-        made.append([*state(step), *losses.values()])
-    assert same(*made)
+        states.append([*state(step), *losses.values()])
+    assert same(*states)
 
 
 def test_batch_norms_see_one_kind_of_picture() -> None:
     """Output and target are judged apart whatever is asked for: statistics are of one kind."""
-    made = []
+    states = []
     for together in (True, False):
         model = make(norm="batch")
         step = steps.create(model, judge_together=together)
-        made.append([*step(batch_of()).values(), *state(step)])
-    assert same(*made)
+        states.append([*step(batch_of()).values(), *state(step)])
+    assert same(*states)
 
 
 def test_power_iterations_are_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,17 +244,17 @@ def test_power_iterations_are_as_many_as_asked_for(monkeypatch: pytest.MonkeyPat
     calls: list[int] = []
     run = op.run
 
-    def counted(weights: Any, us: Any, vs: Any, dims: Any, chosen: Any, **options: Any) -> Any:
-        calls.append(len(weights) * chosen.iterations)
-        return run(weights, us, vs, dims, chosen, **options)
+    def counted(weights: Any, us: Any, vs: Any, dims: Any, plan: Any, **options: Any) -> Any:
+        calls.append(len(weights) * plan.iterations)
+        return run(weights, us, vs, dims, plan, **options)
 
     monkeypatch.setattr(op, "run", counted)
-    for preset, wanted in ((None, 32), ("published", 5 * 23)):
+    for preset, expected in ((None, 32), ("published", 5 * 23)):
         step = steps.create(make(), preset, gradient_penalty=10.0)
         step(batch_of())
         calls.clear()
         step(batch_of())
-        assert sum(calls) == wanted
+        assert sum(calls) == expected
 
 
 def test_the_operations_of_a_step(bench: Any) -> None:
@@ -261,20 +264,20 @@ def test_the_operations_of_a_step(bench: Any) -> None:
     """
     published, operations = bench("published_dovenet"), bench("operations")
     batch = batch_of(1)
-    for penalty, wanted, most in ((True, 5706, 2181), (False, 3425, 1160)):
+    for penalty, expected, most in ((True, 5706, 2181), (False, 3425, 1160)):
         literal = published.PublishedStep(2, gradient_penalty=penalty)
         step = steps.create(make(width=2), gradient_penalty=10.0 if penalty else 0.0)
         calls = (
             lambda literal=literal: literal(batch["composite"], batch["target"], batch["mask"]),
             lambda step=step: step(batch),
         )
-        found = []
+        counts = []
         for call in calls:
             call()  # makes the moments
             torchs, natives = operations.count(call)
-            found.append(sum(torchs.values()) + sum(natives.values()))
-        assert abs(found[0] - wanted) <= 0.02 * wanted
-        assert found[1] <= most
+            counts.append(sum(torchs.values()) + sum(natives.values()))
+        assert abs(counts[0] - expected) <= 0.02 * expected
+        assert counts[1] <= most
 
 
 # Gradients
@@ -282,28 +285,28 @@ def test_the_operations_of_a_step(bench: Any) -> None:
 
 def test_nothing_is_computed_for_weights_that_no_gradient_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """This holds for the penalty's first derivative and for the generator's half."""
-    kept = _partial_conv_torch.run_backward
-    asked: list[bool] = []
+    backward = _partial_conv_torch.run_backward
+    requests: list[bool] = []
 
     def watched(grad: Any, y: Any, x: Any, *rest: Any) -> Any:
-        asked.append(x is not None)
-        return kept(grad, y, x, *rest)
+        requests.append(x is not None)
+        return backward(grad, y, x, *rest)
 
     monkeypatch.setattr(_partial_conv_torch, "run_backward", watched)
     model = make()
     batch = batch_of()
     gradient_penalty(lambda x: sum(model.discriminator(x, batch["mask"])), batch["target"], batch["composite"])
-    assert len(asked) == 14 and not any(asked)
+    assert len(requests) == 14 and not any(requests)
 
     step: Any = steps.create(model, gradient_penalty=10.0)
     update, halves = step.update, {}
 
     def noted(name: str, loss: Tensor) -> None:
-        asked.clear()
+        requests.clear()
         discriminator = [p.detach().clone() for p in model.discriminator.parameters()]
         gradients = [p.grad for p in model.discriminator.parameters()]
         update(name, loss)
-        halves[name] = list(asked)
+        halves[name] = list(requests)
         if name == "generator":
             assert same(discriminator, [p.detach() for p in model.discriminator.parameters()])
             assert all(a is b for a, b in zip(gradients, (p.grad for p in model.discriminator.parameters())))
@@ -351,13 +354,13 @@ def test_bfloat16_keeps_losses_penalty_and_weights_in_float32(monkeypatch: pytes
         return gradient_penalty(score, real, fake, alpha=alpha, **options)
 
     monkeypatch.setattr(dovenet, "gradient_penalty", penalty)
-    made = {}
+    losses_of_dtype = {}
     for dtype in ("float32", "bfloat16"):
         step = steps.create(make(width=4), gradient_penalty=10.0, dtype=dtype)
-        made[dtype] = step(batch_of())
-        assert all(loss.dtype == torch.float32 for loss in made[dtype].values())
+        losses_of_dtype[dtype] = step(batch_of())
+        assert all(loss.dtype == torch.float32 for loss in losses_of_dtype[dtype].values())
         assert all(t.dtype == torch.float32 for t in state(step) if t.is_floating_point())
-    fine, coarse = made["float32"], made["bfloat16"]
+    fine, coarse = losses_of_dtype["float32"], losses_of_dtype["bfloat16"]
     for name in fine:
         if name != "gradient_penalty":
             assert abs(coarse[name] - fine[name]) <= 10 * torch.finfo(torch.bfloat16).eps * (1 + abs(fine[name])), name
@@ -365,29 +368,20 @@ def test_bfloat16_keeps_losses_penalty_and_weights_in_float32(monkeypatch: pytes
     model, batch = make(width=4), batch_of()
     model.discriminator.spectral_norms.update()
     score = lambda x: sum(model.discriminator(x, batch["mask"])) / 2  # noqa: E731
-    wanted = gradient_penalty(score, batch["target"], fakes[1], alpha=alpha)
-    assert abs(coarse["gradient_penalty"] - wanted) <= 1e-4 * wanted
+    expected = gradient_penalty(score, batch["target"], fakes[1], alpha=alpha)
+    assert abs(coarse["gradient_penalty"] - expected) <= 1e-4 * expected
 
 
 def test_the_layout_in_memory_changes_rounding_alone() -> None:
-    made = []
+    losses_of_layouts = []
     for channels_last in (True, False):
         step = steps.create(make(), gradient_penalty=10.0, channels_last=channels_last)
         torch.manual_seed(3)
-        made.append(step(batch_of()))
-    for name in made[0]:
-        assert abs(made[0][name] - made[1][name]) <= 1e5 * torch.finfo(torch.float32).eps * (1 + abs(made[1][name]))
-
-
-@pytest.mark.parametrize("preset", [None, "published"])
-def test_one_seed_gives_the_same_bits(preset: str | None) -> None:
-    made = []
-    for _ in range(2):
-        step = steps.create(make(dropout=0.5), preset, gradient_penalty=10.0)
-        torch.manual_seed(7)
-        losses = step(batch_of())
-        made.append([*state(step), *losses.values()])
-    assert same(*made)
+        losses_of_layouts.append(step(batch_of()))
+    for name in losses_of_layouts[0]:
+        assert abs(losses_of_layouts[0][name] - losses_of_layouts[1][name]) <= 1e5 * torch.finfo(torch.float32).eps * (
+            1 + abs(losses_of_layouts[1][name])
+        )
 
 
 # Refusals
@@ -470,9 +464,11 @@ def test_the_weight_of_the_foreground() -> None:
     error = (output - batch["target"]).square().sum((1, 2, 3)) / (3 * batch["mask"].sum((1, 2, 3)))
     (3 * error.mean()).backward()
     torch.testing.assert_close(losses["foreground"], error.mean().detach())
-    wanted = [p.grad for p in other.generator.parameters()]
-    found = [p.grad for p in model.generator.parameters()]
-    assert found and all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(found, wanted, strict=True))
+    expected = [p.grad for p in other.generator.parameters()]
+    gradients = [p.grad for p in model.generator.parameters()]
+    assert gradients and all(
+        torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(gradients, expected, strict=True)
+    )
     assert "foreground" not in steps.create(make())(batch)
 
 

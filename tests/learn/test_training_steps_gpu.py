@@ -11,9 +11,9 @@ from pyharmony.errors import ArgumentError, ShapeError
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from pyharmony.training import steps  # noqa: E402
+from pyharmony.learn.training import steps
 
-from .test_training_steps import CASES, KINDS, OPTIMIZERS, differences, still  # noqa: E402
+from .test_training_steps import CASES, KINDS, OPTIMIZERS, differences, still
 
 pytestmark = pytest.mark.gpu
 
@@ -30,16 +30,16 @@ def _exact(device_module: Any) -> Any:
 
 def on_device(name: str, **settings: Any) -> steps.Step:
     """Returns a step whose model is on the GPU, and draws nothing but the noise of GP-GAN."""
-    made = still(name, LR, **settings)
-    extractors = [] if made.extractor is None else [made.extractor.cuda()]
-    return type(made)(made.model.cuda(), made.settings, *extractors)
+    step = still(name, LR, **settings)
+    extractors = [] if step.extractor is None else [step.extractor.cuda()]
+    return type(step)(step.model.cuda(), step.settings, *extractors)
 
 
 def batches(step: steps.Step, name: str, count: int = 4) -> list[dict[str, Any]]:
     """Returns random images with an object in the middle."""
     size, scale = CASES[name].size, getattr(step.model.config, "scale", 1)
     torch.manual_seed(7)
-    found = []
+    batches_ = []
     for _ in range(count):
         batch = {}
         for key in step.inputs:
@@ -48,13 +48,13 @@ def batches(step: steps.Step, name: str, count: int = 4) -> list[dict[str, Any]]
             if key == "mask":
                 batch[key] = torch.zeros_like(batch[key])
                 batch[key][..., side // 4 : side // 2, side // 4 :] = 1
-        found.append(batch)
-    return found
+        batches_.append(batch)
+    return batches_
 
 
 LR = 1e-5
 #: Steps that draw random numbers: they are compared by their counts alone.
-DRAWN = ("colorgrid", "gp_gan, noise", "gp_gan, penalty", "pix2pix, wgan_gp")
+RANDOM_STEPS = ("colorgrid", "gp_gan, noise", "gp_gan, penalty", "pix2pix, wgan_gp")
 CYCLE = {"critic_updates": 2, "critic_updates_more": 2}
 
 
@@ -73,27 +73,27 @@ def test_a_graph_replays_the_step(name: str, dtype: str) -> None:
     """
     settings: dict[str, Any] = {"dtype": dtype, **(CYCLE if name.startswith("gp_gan") else {})}
     eager, captured = (on_device(name, **settings) for _ in range(2))
-    given = batches(eager, name)
+    batches_ = batches(eager, name)
     before = copy.deepcopy(captured.model.state_dict())
-    graph = captured.capture(given[0])
+    graph = captured.capture(batches_[0])
     assert differences(before, captured.model.state_dict()) == []
-    for batch in given:
-        found, expected = graph(batch), eager(batch)
-        assert found.keys() == expected.keys()
+    for batch in batches_:
+        losses, expected = graph(batch), eager(batch)
+        assert losses.keys() == expected.keys()
         for loss, value in expected.items():
-            assert bool(torch.isfinite(found[loss]))
-            if name not in DRAWN:
+            assert bool(torch.isfinite(losses[loss]))
+            if name not in RANDOM_STEPS:
                 near = 1e-3 if dtype == "float32" else 3e-2
-                torch.testing.assert_close(found[loss], value, rtol=near, atol=near)
+                torch.testing.assert_close(losses[loss], value, rtol=near, atol=near)
         assert captured.observed.keys() >= eager.observed.keys()
         for key, value in eager.observed.items():
-            if name not in DRAWN and key.startswith("score/"):
+            if name not in RANDOM_STEPS and key.startswith("score/"):
                 torch.testing.assert_close(captured.observed[key], value, rtol=3e-2, atol=3e-2)
     assert differences(before, captured.model.state_dict())
-    if name not in DRAWN:
+    if name not in RANDOM_STEPS:
         for one, other in zip(captured.model.parameters(), eager.model.parameters(), strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=2.1 * LR * len(given))
-    assert captured.count == eager.count == len(given)
+            torch.testing.assert_close(one, other, rtol=0, atol=2.1 * LR * len(batches_))
+    assert captured.count == eager.count == len(batches_)
     for progress in captured.progress:
         assert getattr(captured, progress) == getattr(eager, progress)
 
@@ -102,13 +102,13 @@ def test_a_graph_replays_the_step(name: str, dtype: str) -> None:
 def test_a_graph_holds_every_optimizer(settings: dict[str, Any]) -> None:
     """The warm-up before the capture leaves no momentum."""
     eager, captured = (on_device("unet3plus", **settings) for _ in range(2))
-    given = batches(eager, "unet3plus")
-    graph = captured.capture(given[0])
-    for batch in given:
+    batches_ = batches(eager, "unet3plus")
+    graph = captured.capture(batches_[0])
+    for batch in batches_:
         graph(batch)
         eager(batch)
     for one, other in zip(captured.model.parameters(), eager.model.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=2.1 * LR * len(given))
+        torch.testing.assert_close(one, other, rtol=0, atol=2.1 * LR * len(batches_))
     key = "gradient_norm/model"
     torch.testing.assert_close(captured.observed[key], eager.observed[key], rtol=1e-2, atol=0)
 

@@ -19,8 +19,9 @@ from tests.published_networks import saved_bundle
 torch = pytest.importorskip("torch", reason="torch is not installed")
 safetensors_torch = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
 
-from pyharmony import errors, models  # noqa: E402
-from pyharmony.training import _config, steps  # noqa: E402
+from pyharmony import errors
+from pyharmony.learn.training import _config, steps
+from pyharmony.networks import models
 
 pytestmark = pytest.mark.networks
 
@@ -121,9 +122,9 @@ def test_weights_that_are_not_finite_are_refused_by_load_as_by_save(tmp_path: Pa
     key = next(key for key in state if key.endswith("weight"))
     state[key].view(-1)[-1] = value
     data = described("style_encoder", {"width": 2, "code": 2}, tensors=state)
-    for filled in (None, model):
+    for target in (None, model):
         with pytest.raises(errors.WeightsError, match=f"{key} contains NaN or Inf"):
-            models.load(data, model=filled)
+            models.load(data, model=target)
     model.load_state_dict(state)
     with pytest.raises(errors.WeightsError, match=key):
         models.save(model, tmp_path / "a.safetensors")
@@ -134,8 +135,8 @@ def test_large_weights_whose_sum_is_infinite_are_read() -> None:
     state = {key: x.clone() for key, x in model.state_dict().items()}
     key = next(key for key in state if key.endswith("weight"))
     state[key].view(-1)[:3] = 3e38
-    found = models.load(described("style_encoder", {"width": 2, "code": 2}, tensors=state))
-    assert torch.equal(found.state_dict()[key], state[key])
+    loaded = models.load(described("style_encoder", {"width": 2, "code": 2}, tensors=state))
+    assert torch.equal(loaded.state_dict()[key], state[key])
 
 
 def test_a_value_that_is_finite_in_the_file_alone_is_refused() -> None:
@@ -161,9 +162,9 @@ def test_sound_files_are_read_as_before(tmp_path: Path, part: Any) -> None:
         (model if part == "all" else model.generator).state_dict()
     )
     torch.manual_seed(3)
-    found = models.load(tmp_path / "a.safetensors")
-    assert all(torch.equal(x, expected.state_dict()[key]) for key, x in found.state_dict().items())
-    assert not any(x.is_meta for x in found.state_dict().values())
+    loaded = models.load(tmp_path / "a.safetensors")
+    assert all(torch.equal(x, expected.state_dict()[key]) for key, x in loaded.state_dict().items())
+    assert not any(x.is_meta for x in loaded.state_dict().values())
 
 
 # Published weights
@@ -293,7 +294,7 @@ def test_deep_toml_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_refused_whatever_it_says(tmp_path: Path) -> None:
-    from pyharmony.training import _checkpoint
+    from pyharmony.learn.training import _checkpoint
 
     model = models.create("style_encoder", width=2, code=2)
     path = _checkpoint.write(tmp_path, 1, _checkpoint.Checkpoint(model, None, {"a": torch.zeros(2)}, {}, {}), 2)

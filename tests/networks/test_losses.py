@@ -17,10 +17,10 @@ from pyharmony.errors import ArgumentError, ShapeError
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from torch import Tensor, nn  # noqa: E402
-from torch.nn import functional  # noqa: E402
+from torch import Tensor, nn
+from torch.nn import functional
 
-from pyharmony import losses  # noqa: E402
+from pyharmony.networks import losses
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -122,9 +122,9 @@ def test_the_gradient_penalty_of_a_plane() -> None:
 def test_the_penalty_is_between_the_pictures_and_each_sample_counts() -> None:
     """D(x) = |x|² / 2 has the gradient x."""
     real, fake, alpha = drawn(4, 2, 3, 3), drawn(4, 2, 3, 3, seed=1), mask_of(4)
-    found = losses.gradient_penalty(lambda x: x.square().sum((1, 2, 3)) / 2, real, fake, alpha=alpha, weight=1)
+    penalty = losses.gradient_penalty(lambda x: x.square().sum((1, 2, 3)) / 2, real, fake, alpha=alpha, weight=1)
     x = alpha[:, None, None, None] * real + (1 - alpha)[:, None, None, None] * fake
-    torch.testing.assert_close(found, (x.square().sum((1, 2, 3)).sqrt() - 1).square().mean())
+    torch.testing.assert_close(penalty, (x.square().sum((1, 2, 3)).sqrt() - 1).square().mean())
 
 
 def test_the_penalty_teaches_the_critic_alone() -> None:
@@ -163,10 +163,10 @@ def test_the_penalty_under_autocast_is_in_float32() -> None:
     real, fake, alpha = drawn(4, 3, 8, 8).float(), drawn(4, 3, 8, 8, seed=1).float(), mask_of(4).float()
     exact = losses.gradient_penalty(critic, real, fake, alpha=alpha)
     with torch.autocast("cpu", torch.bfloat16):
-        found = losses.gradient_penalty(critic, real, fake, alpha=alpha)
-    assert found.dtype == torch.float32
+        penalty = losses.gradient_penalty(critic, real, fake, alpha=alpha)
+    assert penalty.dtype == torch.float32
     # The rule for bfloat16, of 8 bits, is a hundredth.
-    assert float(found.detach()) == pytest.approx(float(exact.detach()), rel=0.01)
+    assert float(penalty.detach()) == pytest.approx(float(exact.detach()), rel=0.01)
 
 
 def test_penalties_of_what_does_not_fit_are_refused() -> None:
@@ -266,13 +266,13 @@ def test_the_triplet_of_each_number_is_that_of_the_published_code() -> None:
 
 def test_hue_and_saturation_are_those_of_colorsys() -> None:
     rgb = mask_of(3, 5, 5)
-    found = losses.hue_saturation(rgb[None] * 2 - 1, eps=1e-9)[0]
+    result = losses.hue_saturation(rgb[None] * 2 - 1, eps=1e-9)[0]
     for i in range(5):
         for j in range(5):
             h, s, _ = colorsys.rgb_to_hsv(*(float(v) for v in rgb[:, i, j]))
             expected = (s * math.cos(2 * math.pi * h), s * math.sin(2 * math.pi * h), s)
             # eps is a part in 1e8 of the smallest spread here.
-            assert found[:, i, j].tolist() == pytest.approx(expected, abs=1e-6)
+            assert result[:, i, j].tolist() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("step", [1e-2, 1e-3, 1e-4])
@@ -295,13 +295,13 @@ def test_greys_have_finite_gradients(value: float) -> None:
 
 def test_gram_by_hand() -> None:
     features, mask = drawn(2, 3, 4, 5), mask_of(2, 1, 4, 5)
-    found = losses.gram(features, mask).numpy()
+    grams = losses.gram(features, mask).numpy()
     f = (features * mask).numpy()
     for n in range(2):
         for i in range(3):
             for j in range(3):
                 expected = (f[n, i] * f[n, j]).sum() / (3 * float(mask[n].sum()))
-                assert found[n, i, j] == pytest.approx(expected)
+                assert grams[n, i, j] == pytest.approx(expected)
     torch.testing.assert_close(losses.gram(features), losses.gram(features, torch.ones_like(mask)))
 
 
@@ -326,18 +326,18 @@ def cropped_gram_loss(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    "shown", [(slice(1, 5), slice(2, 9)), (slice(0, 8), slice(0, 9)), (slice(3, 4), slice(2, 6)), ()]
+    "box", [(slice(1, 5), slice(2, 9)), (slice(0, 8), slice(0, 9)), (slice(3, 4), slice(2, 6)), ()]
 )
-def test_the_gram_of_a_box_is_that_of_the_published_crop(shown: Any) -> None:
+def test_the_gram_of_a_box_is_that_of_the_published_crop(box: Any) -> None:
     output, target, mask = drawn(2, 3, 8, 9), drawn(2, 3, 8, 9, seed=1), torch.zeros(2, 1, 8, 9, dtype=torch.float64)
     mask[1, 0, 2, 1] = mask[1, 0, 6, 5] = 0.01
-    if shown:
-        mask[(0, 0, *shown)] = 1
+    if box:
+        mask[(0, 0, *box)] = 1
     output.requires_grad_()
-    found = losses.box_gram(output, target, mask)
-    wanted = sum(cropped_gram_loss(*sample) for sample in zip(output, target, mask)) / 2
-    torch.testing.assert_close(found, wanted)
-    for a, b in zip(*(torch.autograd.grad(loss, output) for loss in (found, wanted))):
+    loss_of_box = losses.box_gram(output, target, mask)
+    expected = sum(cropped_gram_loss(*sample) for sample in zip(output, target, mask)) / 2
+    torch.testing.assert_close(loss_of_box, expected)
+    for a, b in zip(*(torch.autograd.grad(loss, output) for loss in (loss_of_box, expected))):
         torch.testing.assert_close(a, b)
     one = mask[1:]
     torch.testing.assert_close(
@@ -354,16 +354,16 @@ def every_level() -> Tensor:
 @pytest.mark.parametrize("space", ["hsv", "hls"])
 def test_colours_by_hue_are_those_of_colorsys(space: str) -> None:
     colours = every_level()
-    found = ((getattr(losses, f"rgb_to_{space}")(colours * 2 - 1) + 1) / 2)[0, :, 0].T
+    converted = ((getattr(losses, f"rgb_to_{space}")(colours * 2 - 1) + 1) / 2)[0, :, 0].T
     expected = [getattr(colorsys, f"rgb_to_{space}")(*colour) for colour in colours[0, :, 0].T.tolist()]
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-12)
+    torch.testing.assert_close(converted, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-12)
 
 
 def test_hsv_is_that_of_pillow_but_for_its_bytes() -> None:
     levels = (every_level() * 255).round().to(torch.uint8)[0].permute(1, 2, 0).numpy()
     pillow = np.asarray(Image.fromarray(np.ascontiguousarray(levels)).convert("HSV")) / 127.5 - 1
-    found = losses.rgb_to_hsv(torch.from_numpy(levels).permute(2, 0, 1)[None].double() / 127.5 - 1)
-    difference = found[0].permute(1, 2, 0).numpy() - pillow
+    hsv = losses.rgb_to_hsv(torch.from_numpy(levels).permute(2, 0, 1)[None].double() / 127.5 - 1)
+    difference = hsv[0].permute(1, 2, 0).numpy() - pillow
     # Pillow cuts off to whole bytes, in float32: where a byte is met exactly it may have the one below.
     assert difference.min() > -1e-6 and difference.max() <= 2 / 255 + 1e-6
 
@@ -469,12 +469,12 @@ PAIRED = {
 
 
 @pytest.mark.parametrize("name", PAIRED)
-@given(seed=st.integers(0, 2**31), shown=st.sampled_from([0.0, 0.3, 1.0]), levels=st.sampled_from([1, 2, 255]))
-def test_losses_are_finite_and_none_where_nothing_differs(name: str, seed: int, shown: float, levels: int) -> None:
+@given(seed=st.integers(0, 2**31), share=st.sampled_from([0.0, 0.3, 1.0]), levels=st.sampled_from([1, 2, 255]))
+def test_losses_are_finite_and_none_where_nothing_differs(name: str, seed: int, share: float, levels: int) -> None:
     """This holds whatever the mask, and for images of flat, black and white areas."""
     generator = torch.Generator().manual_seed(seed)
     output, target = (torch.randint(0, levels + 1, (2, 3, 4, 6), generator=generator) / levels * 2 - 1 for _ in "ab")
-    mask = (torch.rand(2, 1, 4, 6, generator=generator) < shown).float()
+    mask = (torch.rand(2, 1, 4, 6, generator=generator) < share).float()
     output.requires_grad_()
     loss = PAIRED[name](output, target, mask)
     loss.backward()

@@ -15,19 +15,18 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from pyharmony import _shipped, data
+from pyharmony import _shipped
 from pyharmony.cli._app import app
 from pyharmony.errors import ArgumentError, WeightsError
+from pyharmony.learn import data
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from pyharmony import models  # noqa: E402
+from pyharmony.networks import models
 
-from .shared import load_script  # noqa: E402
+from ..shared import ROOT, load_script
 
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def call(*arguments: str, code: int = 0) -> Any:
@@ -88,8 +87,8 @@ def test_they_are_loaded_by_their_name(folder: Path) -> None:
 def _state(path: Path) -> dict[str, Any]:
     import safetensors.torch
 
-    found: dict[str, Any] = safetensors.torch.load_file(path)
-    return found
+    state: dict[str, Any] = safetensors.torch.load_file(path)
+    return state
 
 
 def test_a_damaged_file_is_named(folder: Path) -> None:
@@ -167,12 +166,12 @@ def test_a_name_that_is_none_is_told(folder: Path) -> None:
 def test_the_command_line_shows_them(folder: Path) -> None:
     assert call("models", "list").stdout.splitlines()[-1].split()[:5] == ["tiny", "blend", "weights", "of", "gp_gan,"]
     assert [w["name"] for w in json.loads(call("models", "list", "--json").stdout)["weights"]] == ["tiny"]
-    shown = call("models", "show", "tiny").stdout
-    assert "MSE 2.50 (2.00 to 3.00): squares, 3 images" in shown and "docs/models/gp_gan.md" in shown
-    told = json.loads(call("models", "show", "tiny", "--json").stdout)
-    assert told["path"] == str(folder / "tiny.safetensors") and told["commands"] == ["pyharmony train gp_gan"]
-    assert told["sha256"] in call("models", "verify").stdout
-    assert json.loads(call("models", "verify", "tiny", "--json").stdout)["sha256"] == told["sha256"]
+    output = call("models", "show", "tiny").stdout
+    assert "MSE 2.50 (2.00 to 3.00): squares, 3 images" in output and "docs/models/gp_gan.md" in output
+    report = json.loads(call("models", "show", "tiny", "--json").stdout)
+    assert report["path"] == str(folder / "tiny.safetensors") and report["commands"] == ["pyharmony train gp_gan"]
+    assert report["sha256"] in call("models", "verify").stdout
+    assert json.loads(call("models", "verify", "tiny", "--json").stdout)["sha256"] == report["sha256"]
     assert [w["name"] for w in json.loads(call("info", "--json").stdout)["weights"]] == ["tiny"]
     assert "tiny 0.0 MB" in call("info").stdout
 
@@ -190,14 +189,14 @@ def test_two_fresh_processes_agree(folder: Path) -> None:
         "print(hashlib.sha256(pictures[0]).hexdigest(), len(models.weights()))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
-    said = [
+    processes = [
         subprocess.run(
             [sys.executable, "-c", code, str(folder)], cwd=folder, env=environment, capture_output=True, text=True
         )
         for _ in range(2)
     ]
-    assert [done.returncode for done in said] == [0, 0], said[0].stderr
-    assert said[0].stdout == said[1].stdout and said[0].stdout.split()[1] == "1"
+    assert [process.returncode for process in processes] == [0, 0], processes[0].stderr
+    assert processes[0].stdout == processes[1].stdout and processes[0].stdout.split()[1] == "1"
 
 
 # The tool that makes them
@@ -235,9 +234,9 @@ def test_the_tool_makes_what_is_trained_on(
         options = ["--size", str(size), "--per-photo", "2", "-o", str(out), *more]
         monkeypatch.setattr(sys, "argv", ["presets.py", command, str(photos), *options])
         tool.main()
-        found = data.open_dataset(out)
-        assert len(found) == 2 * count
-        for sample in found:
+        dataset = data.open_dataset(out)
+        assert len(dataset) == 2 * count
+        for sample in dataset:
             changed = (sample["composite"] != sample["target"]).any(2)
             assert sample["composite"].shape == (size, size, 3) and changed.any()
             assert not changed[sample["mask"] == 0].any()
@@ -255,9 +254,9 @@ def test_the_tool_ships_weights(tool: Any, folder: Path, tmp_path: Path, monkeyp
     ]
     (tmp_path / "told.json").write_text(json.dumps({"summaries": summaries}))
     arguments = [str(tmp_path / "run.safetensors"), "other", str(tmp_path / "about.json")]
-    told = f"a, b={tmp_path / 'told.json'}"
+    evaluation = f"a, b={tmp_path / 'told.json'}"
     for _ in range(2):
-        monkeypatch.setattr(sys, "argv", ["presets.py", "ship", *arguments, "--evaluation", told])
+        monkeypatch.setattr(sys, "argv", ["presets.py", "ship", *arguments, "--evaluation", evaluation])
         tool.main()
         assert [entry.name for entry in models.weights()] == ["other", "tiny"]
     figures = models.weights()[0].figures
@@ -266,12 +265,12 @@ def test_the_tool_ships_weights(tool: Any, folder: Path, tmp_path: Path, monkeyp
     x = torch.rand(1, 3, 16, 16) * 2 - 1
     torch.testing.assert_close(models.load("other")(x), models.load("tiny")(x), rtol=0, atol=0.02)
     # The other one was written by `save`, with the counters of its norms and all bits.
-    shipped, written = (_state(folder / f"{name}.safetensors") for name in ("other", "tiny"))
-    counters = {key for key in written if key.endswith("num_batches_tracked")}
-    assert counters and shipped.keys() == written.keys() - counters
+    shipped, arrays = (_state(folder / f"{name}.safetensors") for name in ("other", "tiny"))
+    counters = {key for key in arrays if key.endswith("num_batches_tracked")}
+    assert counters and shipped.keys() == arrays.keys() - counters
     whole = models.load(tmp_path / "run.safetensors").generator.state_dict()
     assert all(torch.equal(shipped[key], whole[key].bfloat16().half()) for key in shipped)
-    assert all(shipped[key].dtype == written[key].dtype for key in shipped)
+    assert all(shipped[key].dtype == arrays[key].dtype for key in shipped)
     assert 64 * len(counters) < models.weights()[1].bytes - models.weights()[0].bytes
     monkeypatch.setattr(sys, "argv", ["presets.py", "ship", *arguments, "--strength", "0.5"])
     with pytest.raises(SystemExit, match="--strength: gp_gan is not residual"):
@@ -310,9 +309,9 @@ def test_an_input_that_one_of_two_runs_has_is_averaged_with_none(
     monkeypatch.setattr(sys, "argv", ["presets.py", "average", *paths[:2], "--share", "0.75", "-o", paths[2]])
     tool.main()
     mean = models.load(paths[2])
-    own, other, found = (model.down[0].conv.weight for model in (first, second, mean))
-    torch.testing.assert_close(found[:, -1:], 0.75 * own[:, -1:])
-    torch.testing.assert_close(found[:, :-1], 0.75 * own[:, :-1] + 0.25 * other)
+    own, other, averaged = (model.down[0].conv.weight for model in (first, second, mean))
+    torch.testing.assert_close(averaged[:, -1:], 0.75 * own[:, -1:])
+    torch.testing.assert_close(averaged[:, :-1], 0.75 * own[:, :-1] + 0.25 * other)
     torch.testing.assert_close(mean.down[0].norm.running_mean, torch.full_like(first.down[0].norm.running_mean, 0.5))
 
 
@@ -337,7 +336,7 @@ def test_all_that_is_shipped_is_whole() -> None:
     Weights of clicks are no larger than 6 MB, those of poses, two networks of others, than 8.5 MB.
     """
     every = models.weights()
-    known = {info.name: info for info in models.list()}
+    models_by_name = {info.name: info for info in models.list()}
     for entry in every:
         content = _shipped.read(entry)
         assert len(content) <= {"clicks": 6_100_000, "pose": 8_500_000}.get(entry.model, 8_000_000), entry.name
@@ -347,7 +346,7 @@ def test_all_that_is_shipped_is_whole() -> None:
                 models.load(entry.name)
         else:
             model = models.load(entry.name)
-            assert (model.name, entry.task) == (known[entry.model].name, known[entry.model].task)
+            assert (model.name, entry.task) == (models_by_name[entry.model].name, models_by_name[entry.model].task)
             assert not model.training and all(p.dtype == torch.float32 for p in model.parameters())
         assert entry.licence and entry.trained_on and entry.commands and entry.figures, entry.name
         assert (ROOT / entry.card).is_file()
@@ -375,16 +374,16 @@ def test_the_command_that_makes_the_masks_we_drew_reads_all_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tool = load_script("tools/annotated.py")
-    tables = [json.loads(file.read_text("utf-8")) for file in tool.OWN]
+    tables = [json.loads(file.read_text("utf-8")) for file in tool.ANNOTATION_FILES]
     photos = tmp_path / "photos"
     photos.mkdir()
     names = {image["file_name"] for table in tables for image in table.get("images", [])}
-    nobody = [name for table in tables for name in table.get("nobody", [])]
-    for name in {*names, *nobody}:
+    without_people = [name for table in tables for name in table.get("nobody", [])]
+    for name in {*names, *without_people}:
         (photos / name).write_bytes(b"a photograph, which is only copied")
     monkeypatch.setattr(sys, "argv", ["annotated.py", str(photos), str(tmp_path / "drawn")])
     tool.main()
     entries = json.loads((tmp_path / "drawn" / "manifest.json").read_text("utf-8"))["entries"]
     masks = sum(entry["role"] == "mask" for entry in entries)
     assert masks == sum(len(table.get("annotations", [])) for table in tables) > 300
-    assert sum(entry["category"] == "nobody" for entry in entries) == len(nobody) > 100
+    assert sum(entry["category"] == "nobody" for entry in entries) == len(without_people) > 100
