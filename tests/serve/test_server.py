@@ -43,32 +43,33 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import pyharmony
-from pyharmony import blend, segmentation
-from pyharmony._jobs.failures import Code
+from pyharmony import blend, composition, segmentation
 from pyharmony.cli._app import app
 from pyharmony.errors import ArgumentError, PyHarmonyError
-from pyharmony.server import PAGE, Settings, User, serve
-from pyharmony.server._queue import Queue
-from pyharmony.server.settings import SAMPLES, TOKEN_FILE, bytes_of, users_of
+from pyharmony.runs._jobs.failures import Code
+from pyharmony.serve import PAGE, Settings, User, serve
+from pyharmony.serve._queue import Queue
+from pyharmony.serve.settings import SAMPLES, TOKEN_FILE, bytes_of, users_of
+
+from ..shared import ROOT
 
 httpx = pytest.importorskip("httpx", reason="httpx is not installed")
 pytest.importorskip("fastapi", reason="fastapi is not installed")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
-from pyharmony.server._page import Page  # noqa: E402
-from pyharmony.server._run import _LAST  # noqa: E402
-from tests import skips  # noqa: E402
+from pyharmony.serve._page import Page
+from pyharmony.serve._run import _SHUTDOWN_SECONDS
+from tests import skips
 
 pytestmark = pytest.mark.house
 
-ROOT = Path(__file__).resolve().parent.parent
 HEADER = {"X-Pyharmony": "1"}
 TOKEN = "a-token-of-the-tests-0123456789"  # noqa: S105
 #: Users of one service, each with a token.
 USERS = (User("ann", f"{TOKEN}-of-ann"), User("bob", f"{TOKEN}-of-bob"))
-EVERYWHERE = "0.0.0.0"  # noqa: S104
+ALL_INTERFACES = "0.0.0.0"  # noqa: S104
 #: The side of an image whose blend takes seconds, and that is small as a file.
-LONG = 2000
+LONG_SIDE = 2000
 
 
 class Running:
@@ -154,19 +155,19 @@ def until(condition: Callable[[], Any], seconds: float = 120) -> Any:
 
 @contextlib.contextmanager
 def running(**settings: Any) -> Iterator[Running]:
-    from pyharmony.server._run import serving
+    from pyharmony.serve._run import serving
 
-    started, addresses = threading.Event(), []
+    ready, addresses = threading.Event(), []
 
-    def told(address: str) -> None:
+    def on_address(address: str) -> None:
         addresses.append(address)
-        started.set()
+        ready.set()
 
-    given = {"port": 0, "workers": 1, "page": None, "grace": 0.0, **settings}
-    with serving(Settings(**given), told) as (server, listener):
+    options = {"port": 0, "workers": 1, "page": None, "grace": 0.0, **settings}
+    with serving(Settings(**options), on_address) as (server, listener):
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        assert started.wait(60)
+        assert ready.wait(60)
         one = Running(server, addresses[0])
         try:
             yield one
@@ -181,21 +182,21 @@ def running(**settings: Any) -> Iterator[Running]:
 @contextlib.contextmanager
 def having(service: Running, page: Path | None = None, **settings: Any) -> Iterator[None]:
     """Gives a service that runs other settings, and another page, for a while: another service takes a second more."""
-    held, shown = service.service.settings, service.service.page
-    before = {name: getattr(held, name) for name in settings}
+    current, own_page = service.service.settings, service.service.page
+    before = {name: getattr(current, name) for name in settings}
 
-    def put(values: Mapping[str, Any]) -> None:
+    def assign(values: Mapping[str, Any]) -> None:
         for name, value in values.items():
-            object.__setattr__(held, name, value)  # all parts of the service hold this one
+            object.__setattr__(current, name, value)  # all parts of the service hold this one
 
-    put(settings)
+    assign(settings)
     if page is not None:
         service.service.page = Page(page, SAMPLES)
     try:
         yield
     finally:
-        put(before)
-        service.service.page = shown
+        assign(before)
+        service.service.page = own_page
 
 
 @pytest.fixture(scope="module")
@@ -206,10 +207,10 @@ def service() -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Yields a service that asks for a token, and has a page."""
+    """Yields a service that asks for a token, has a page, and may be behind a proxy with a name of its own."""
     page = tmp_path_factory.mktemp("page")
     (page / "index.html").write_text("<p>page")
-    with running(token=TOKEN, page=page) as one:
+    with running(token=TOKEN, page=page, hosts=("blend.example.org",)) as one:
         yield one
 
 
@@ -217,17 +218,17 @@ def file_of(image: Any, format: str = "PNG") -> bytes:
     if isinstance(image, bytes):
         return image
     if image.dtype != np.uint8:
-        held = io.BytesIO()
-        pyharmony.save(image, held, format="tiff")
-        return held.getvalue()
-    held = io.BytesIO()
-    Image.fromarray(image).save(held, format)
-    return held.getvalue()
+        buffer = io.BytesIO()
+        pyharmony.save(image, buffer, format="tiff")
+        return buffer.getvalue()
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format)
+    return buffer.getvalue()
 
 
 def pixels_of(data: bytes) -> np.ndarray:
-    found = pyharmony.load(data)
-    return found if isinstance(found, np.ndarray) else np.asarray(found)
+    image = pyharmony.load(data)
+    return image if isinstance(image, np.ndarray) else np.asarray(image)
 
 
 def scene(seed: int = 0, height: int = 60, width: int = 80) -> dict[str, np.ndarray]:
@@ -243,9 +244,9 @@ def scene(seed: int = 0, height: int = 60, width: int = 80) -> dict[str, np.ndar
 def long_job(service: Running) -> dict[str, Any]:
     """Returns the body of a blend that takes seconds; a service gets its images once."""
     if not service.long:
-        steps = np.arange(LONG) // 64
+        steps = np.arange(LONG_SIDE) // 64
         image = ((steps * 7 + steps[:, None] * 13) % 256).astype(np.uint8)
-        mask = np.zeros((LONG, LONG), np.uint8)
+        mask = np.zeros((LONG_SIDE, LONG_SIDE), np.uint8)
         mask[8:-8, 8:-8] = 255
         service.long = service.ids(src=image, dst=image.T.copy(), mask=mask)
     return {**service.long, "mode": "gaussian-poisson", "tolerance": 1e-7}
@@ -268,11 +269,28 @@ def test_an_upload_tells_whether_its_alpha_cuts_an_object_out(service: Running) 
         pixels[:2, :2, 3] = 0  # the round corner of a window
         assert service.upload(pixels)["cuts_out"] is False
         pixels[:, : width // 4, 3] = white // 100  # as networks leave it around an object
-        told = service.upload(pixels)
-        assert told["cuts_out"] is True
-        assert service.client.get(told["url"]).json()["cuts_out"] is True
+        picture = service.upload(pixels)
+        assert picture["cuts_out"] is True
+        assert service.client.get(picture["url"]).json()["cuts_out"] is True
     assert service.upload(colours)["cuts_out"] is False
     assert service.upload(colours[..., 0])["cuts_out"] is False
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_a_result_keeps_what_it_did_not_change_of_an_upload(service: Running) -> None:
+    pytest.importorskip("jpeglib", reason="jpeglib is not installed")
+    images = scene()
+    stream = io.BytesIO()
+    Image.fromarray(images["dst"]).save(stream, "JPEG", quality=70)
+    photo = service.upload(stream.getvalue())["id"]
+    ids = {**service.ids(src=images["src"], mask=images["mask"]), "dst": photo}
+    result = service.done("blend", **ids, at=[20, 10], mode="alpha", format="jpeg", quality="original")
+    pixels, before = service.pixels(result["picture"]), np.asarray(Image.open(stream))
+    assert np.array_equal(pixels[:, 68:], before[:, 68:]) and not np.array_equal(pixels, before)
+    same = service.done("export", picture=photo, format="jpeg", quality="original")
+    assert np.array_equal(service.pixels(same["picture"]), before)
+    assert service.start("export", picture=photo, format="jpeg", quality="best").status_code == 422
+    assert service.start("export", picture=photo, format="jpeg", quality=101).status_code == 422
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
@@ -282,15 +300,15 @@ def test_a_blend_is_that_of_the_function(service: Running) -> None:
     assert uploaded["name"] == "holiday.png" and re.fullmatch("[0-9a-f]{32}", uploaded["id"])
     assert [uploaded[key] for key in ("width", "height", "channels", "dtype", "format")] == [80, 60, 3, "uint8", "PNG"]
     ids = {**service.ids(src=images["src"], mask=images["mask"]), "dst": uploaded["id"]}
-    made = service.done("blend", **ids, at=[20, 10], mode="poisson", gradients="mixed", save_mask=True)
-    wanted = blend.poisson(images["src"], images["dst"], images["mask"], at=(20, 10), gradients="mixed")
-    assert np.array_equal(service.pixels(made["picture"]), wanted)
-    assert made["info"]["mode"] == "poisson" and made["info"]["unchanged"] is False
-    placed = service.pixels(made["mask"])
-    assert placed.shape == (60, 80) and placed[14:36, 25:55].all() and placed.sum() == images["mask"].sum()
+    result = service.done("blend", **ids, at=[20, 10], mode="poisson", gradients="mixed", save_mask=True)
+    expected = blend.poisson(images["src"], images["dst"], images["mask"], at=(20, 10), gradients="mixed")
+    assert np.array_equal(service.pixels(result["picture"]), expected)
+    assert result["info"]["mode"] == "poisson" and result["info"]["unchanged"] is False
+    mask = service.pixels(result["mask"])
+    assert mask.shape == (60, 80) and mask[14:36, 25:55].all() and mask.sum() == images["mask"].sum()
     # What was made goes on to the next operation, and comes back as it is asked for.
-    harmonized = service.done("harmonize", image=made["picture"]["id"], mask=made["mask"]["id"], method="reinhard")
-    again = pyharmony.harmonize(wanted, placed, method="reinhard")
+    harmonized = service.done("harmonize", image=result["picture"]["id"], mask=result["mask"]["id"], method="reinhard")
+    again = pyharmony.harmonize(expected, mask, method="reinhard")
     assert np.array_equal(service.pixels(harmonized["picture"]), again)
     assert harmonized["info"]["harmonize"]["method"] == "reinhard"
     deep = service.done("export", picture=harmonized["picture"]["id"], format="tiff", depth=16)["picture"]
@@ -307,22 +325,28 @@ def test_what_is_told_of_results_is_what_they_are(service: Running) -> None:
     grey = images["dst"][..., 0]
     for dst, format in ((deep, "tiff"), (alpha, "webp"), (grey, None), (images["dst"], "bmp")):
         ids = service.ids(src=images["src"], dst=dst, mask=images["mask"])
-        told = service.done("blend", **ids, at=[3.5, -4], mode="alpha", format=format)["picture"]
-        made = service.pixels(told)
-        assert made.shape[:2] == (told["height"], told["width"]) == (60, 80)
-        assert (1 if made.ndim == 2 else made.shape[2]) == told["channels"] and made.dtype.name == told["dtype"]
-        assert told["bytes"] == len(service.bytes(told)) and told["format"] == (format or "png").upper()
+        result = service.done("blend", **ids, at=[3.5, -4], mode="alpha", format=format)["picture"]
+        pixels = service.pixels(result)
+        assert pixels.shape[:2] == (result["height"], result["width"]) == (60, 80)
+        assert (1 if pixels.ndim == 2 else pixels.shape[2]) == result["channels"] and pixels.dtype.name == result[
+            "dtype"
+        ]
+        assert result["bytes"] == len(service.bytes(result)) and result["format"] == (format or "png").upper()
 
 
 def test_edits_and_cut_outs(service: Running) -> None:
     images = scene(2)
     ids = service.ids(image=images["dst"], mask=np.pad(images["mask"], ((10, 20), (10, 30))))
-    made = service.done("edit", **ids, mode="detail-boost", gain=2.0)["picture"]
-    wanted = blend.detail_boost(images["dst"], np.pad(images["mask"], ((10, 20), (10, 30))), gain=2.0)
-    assert np.array_equal(service.pixels(made), wanted)
+    picture = service.done("edit", **ids, mode="detail-boost", gain=2.0)["picture"]
+    expected = blend.detail_boost(images["dst"], np.pad(images["mask"], ((10, 20), (10, 30))), gain=2.0)
+    assert np.array_equal(service.pixels(picture), expected)
     cut = service.done("cutout", picture=ids["image"], mask=ids["mask"], crop=True)["picture"]
     pixels = service.pixels(cut)
     assert pixels.shape == (22, 30, 4) and (pixels[..., 3] == 255).all()
+    # The pixels that were cut away are not in the file either.
+    whole = service.pixels(service.done("cutout", picture=ids["image"], mask=ids["mask"])["picture"])
+    clear = whole[..., 3] == 0
+    assert clear.any() and (whole[clear] == 0).all()
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
@@ -331,12 +355,12 @@ def test_options_that_are_images_are_images_of_the_service(service: Running) -> 
     weight = np.full(images["dst"].shape[:2], 128, np.uint8)
     ids = service.ids(**images)
     extra = service.ids(base=images["dst"], color_weight=weight)
-    made = service.done("blend", **ids, **extra, at=[4, 4], color_weight_scale=2.0)["picture"]
-    wanted = blend.gaussian_poisson(
+    picture = service.done("blend", **ids, **extra, at=[4, 4], color_weight_scale=2.0)["picture"]
+    expected = blend.gaussian_poisson(
         images["src"], images["dst"], images["mask"], at=(4, 4), base=images["dst"],
         color_weight=(weight / np.float32(255) * np.float32(2.0)).astype(np.float32),
     )  # fmt: skip
-    assert np.array_equal(service.pixels(made), wanted)
+    assert np.array_equal(service.pixels(picture), expected)
     for name, value in (
         ("base", "/etc/passwd"), ("base", "../../x"), ("color_weight", "/etc/passwd"), ("generator", "/etc/passwd"),
         ("model", "x.safetensors"), ("save_mask", "/etc/x.png"), ("method", "/etc/passwd"), ("out", "/etc/x"),
@@ -350,15 +374,15 @@ def test_a_proxy_is_small_and_of_srgb(service: Running) -> None:
     wide[:, 1600:] = (200, 30, 60)
     deep = np.dstack([wide, np.full(wide.shape[:2], 255, np.uint8)]).astype(np.uint16) * 257
     for image, format in ((wide, "JPEG"), (wide[..., 0], "PNG"), (deep, "PNG")):
-        told = service.upload(image)
-        assert (told["proxy_width"], told["proxy_height"]) == (1600, 15)
-        proxy = Image.open(io.BytesIO(service.bytes(told, "proxy_url")))
+        picture = service.upload(image)
+        assert (picture["proxy_width"], picture["proxy_height"]) == (1600, 15)
+        proxy = Image.open(io.BytesIO(service.bytes(picture, "proxy_url")))
         assert proxy.size == (1600, 15) and proxy.format == format
         right = np.asarray(proxy.convert("RGB"), float)[:, 820:].mean((0, 1))
         assert np.abs(right - (wide[0, -1] if image.ndim == 3 else 200)).max() < 3
     # A result has one too, which is made when somebody asks.
-    made = service.done("export", picture=told["id"], format="png")["picture"]
-    assert Image.open(io.BytesIO(service.bytes(made, "proxy_url"))).size == (1600, 15)
+    export = service.done("export", picture=picture["id"], format="png")["picture"]
+    assert Image.open(io.BytesIO(service.bytes(export, "proxy_url"))).size == (1600, 15)
 
 
 # ---- layers, live blends and downloads, for the page ----
@@ -385,40 +409,40 @@ def test_layers_are_those_of_compose(service: Running) -> None:
     subject = {"picture": ids["subject"], "mask": ids["mask"], "at": [100, 60]}
     person = np.zeros(images["background"].shape[:2], np.uint8)
     person[90:190, 130:150] = 255
-    made = service.done(
+    result = service.done(
         "layers", subject=subject, background=ids["background"], harmonize="reinhard", grain=0, shadow=True,
         people=[service.upload(person)["id"]], front=[0], preview=True,
     )  # fmt: skip
-    layers = {one["name"]: one for one in made["layers"]}
+    layers = {one["name"]: one for one in result["layers"]}
     assert list(layers) == ["shadow", "plain", "matched", "front"]
     assert layers["plain"]["box"] == layers["matched"]["box"] and layers["plain"]["picture"]["preview"] is True
     _, info = pyharmony.compose(
         images["subject"], images["background"], masks=images["mask"], at=(100, 60), harmonize="reinhard", grain=0,
         shadow=True, people=[person], return_info=True,
     )  # fmt: skip
-    wanted = info.subjects[0]
-    assert tuple(layers["matched"]["box"]) == wanted.box
+    expected = info.subjects[0]
+    assert tuple(layers["matched"]["box"]) == expected.box
     # It is made of proxies, which are JPEGs of colours.
     matched = service.pixels(layers["matched"]["picture"])
-    assert np.array_equal(matched[..., 3], wanted.alpha)
-    assert np.abs(matched[..., :3].astype(int) - wanted.colours)[wanted.alpha > 0].max() <= JPEG
+    assert np.array_equal(matched[..., 3], expected.alpha)
+    assert np.abs(matched[..., :3].astype(int) - expected.colours)[expected.alpha > 0].max() <= JPEG
     plain = service.pixels(layers["plain"]["picture"])
     assert np.array_equal(plain[..., 3], matched[..., 3])
     left, top = (int(value) for value in layers["plain"]["box"][:2])
     assert np.abs(plain[100 - top, 140 - left, :3].astype(int) - images["subject"][40, 40]).max() <= JPEG
     x, y, wide, high = (int(value) for value in layers["shadow"]["box"])
-    assert wanted.shadow is not None
+    assert expected.shadow is not None
     cast = service.pixels(layers["shadow"]["picture"]).astype(int)
-    assert np.abs(cast - wanted.shadow[y : y + high, x : x + wide]).max() <= JPEG
+    assert np.abs(cast - expected.shadow[y : y + high, x : x + wide]).max() <= JPEG
     assert layers["front"]["box"] == [130, 90, 20, 100]
     front = service.pixels(layers["front"]["picture"])
     assert np.abs(front[..., :3].astype(int) - images["background"][90:190, 130:150]).max() <= JPEG
     assert (front[..., 3] == 255).all()
     # A reflection is a layer of its own.
     mirrored = {"shadow": False, "reflection": {"strength": 0.5, "blur": 0}}
-    made = service.done("layers", subject=subject, background=ids["background"], **mirrored)
-    assert [one["name"] for one in made["layers"]] == ["reflection", "plain", "matched"]
-    assert service.pixels(made["layers"][0]["picture"]).shape[2] == 4
+    result = service.done("layers", subject=subject, background=ids["background"], **mirrored)
+    assert [one["name"] for one in result["layers"]] == ["reflection", "plain", "matched"]
+    assert service.pixels(result["layers"][0]["picture"]).shape[2] == 4
     # Beside the background there is nothing to lay.
     away = service.done("layers", subject={**subject, "at": [900, 60]}, background=ids["background"], shadow=False)
     assert away["layers"] == []
@@ -431,19 +455,21 @@ def test_layers_are_those_of_compose(service: Running) -> None:
 def test_corrections_by_hand_are_in_layers_and_composites(service: Running) -> None:
     images = placed()
     ids = service.ids(**images)
-    looks = {"harmonize": "reinhard", "grain": 0, "shadow": False}
+    options = {"harmonize": "reinhard", "grain": 0, "shadow": False}
     subject = {"picture": ids["subject"], "mask": ids["mask"], "at": [100, 60]}
     adjust = {"exposure": -1.0, "saturation": 0, "edge": 4, "feather": 3}
-    given = {"masks": images["mask"], "at": (100, 60), "people": [], "adjust": adjust, "return_info": True}
+    arguments = {"masks": images["mask"], "at": (100, 60), "people": [], "adjust": adjust, "return_info": True}
     layers = {}
     for side in (1024, 150):
-        made = service.done("layers", subject=subject, background=ids["background"], adjust=adjust, side=side, **looks)
-        layers = {one["name"]: one for one in made["layers"]}
+        result = service.done(
+            "layers", subject=subject, background=ids["background"], adjust=adjust, side=side, **options
+        )
+        layers = {one["name"]: one for one in result["layers"]}
         assert list(layers) == ["plain", "matched"] and layers["plain"]["box"] == layers["matched"]["box"]
         ratio = min(1.0, side / 300)
         for name, strength in (("plain", 0.0), ("matched", 1.0)):
             _, info = pyharmony.compose(
-                images["subject"], images["background"], strength=strength, side=side, **given, **looks
+                images["subject"], images["background"], strength=strength, side=side, **arguments, **options
             )
             one, layer = info.subjects[0], service.pixels(layers[name]["picture"])
             if ratio == 1:
@@ -454,12 +480,13 @@ def test_corrections_by_hand_are_in_layers_and_composites(service: Running) -> N
             assert np.ptp(layer[layer[..., 3] > 128][:, :3].astype(int), 1).max() <= 1  # grey
     # In the composite each subject has its own, and the recipe holds them.
     both = [{**subject, "adjust": adjust}, {**subject, "at": [10, 60]}]
-    job = service.done("compose", subjects=both, background=ids["background"], people=[], **looks)
-    wanted, info = pyharmony.compose(
-        [images["subject"]] * 2, images["background"], masks=[images["mask"]] * 2, at=[(100, 60), (10, 60)], people=[],
-        adjust=[adjust, None], return_info=True, **looks,
+    job = service.done("compose", subjects=both, background=ids["background"], people=[], **options)
+    expected, info = pyharmony.compose(
+        [composition.Subject(images["subject"], mask=images["mask"], at=(100, 60), adjust=adjust),
+         composition.Subject(images["subject"], mask=images["mask"], at=(10, 60))],
+        images["background"], people=[], return_info=True, **options,
     )  # fmt: skip
-    assert np.array_equal(service.pixels(job["picture"]), wanted)
+    assert np.array_equal(service.pixels(job["picture"]), expected)
     assert service.client.get(job["recipe_url"]).json() == json.loads(json.dumps(info.recipe))
     for value in ({"exposure": 5}, {"tint": 1}, {"edge": "x"}, 3, [adjust], True):
         wrong = {
@@ -472,9 +499,9 @@ def test_corrections_by_hand_are_in_layers_and_composites(service: Running) -> N
     assert "adjust" not in {field["name"] for field in service.client.get("/api/v1/service").json()["fields"]}
 
 
-def shown(made: dict[str, Any]) -> np.ndarray:
+def shown(result: dict[str, Any]) -> np.ndarray:
     """Returns the image that a live blend is."""
-    head, _, data = made["info"]["url"].partition(",")
+    head, _, data = result["info"]["url"].partition(",")
     assert head == "data:image/png;base64"
     return pixels_of(base64.b64decode(data))
 
@@ -484,47 +511,47 @@ def test_live_blends_are_those_that_are_made_in_the_end(service: Running) -> Non
     images = placed()
     ids = service.ids(**images)
     # A source under its mask, as the operation blend takes it.
-    given = {"source": ids["subject"], "mask": ids["mask"], "background": ids["background"], "format": "png"}
+    options = {"source": ids["subject"], "mask": ids["mask"], "background": ids["background"], "format": "png"}
     for mode in ("poisson", "gaussian-poisson", "laplacian", "alpha"):
-        made = service.done("live", **given, at=[110, 40], mode=mode, preview=True)
-        x, y, wide, high = (int(value) for value in made["info"]["box"])
-        wanted = getattr(blend, mode.replace("-", "_"))(
+        result = service.done("live", **options, at=[110, 40], mode=mode, preview=True)
+        x, y, wide, high = (int(value) for value in result["info"]["box"])
+        expected = getattr(blend, mode.replace("-", "_"))(
             images["subject"], images["background"], images["mask"], at=(110, 40)
         )
-        part = wanted[y : y + high, x : x + wide]
-        assert np.abs(shown(made).astype(int) - part).max() <= JPEG, mode
+        part = expected[y : y + high, x : x + wide]
+        assert np.abs(shown(result).astype(int) - part).max() <= JPEG, mode
         # All that changes is in it, and little else.
-        changed = np.argwhere((wanted != images["background"]).any(2))
+        changed = np.argwhere((expected != images["background"]).any(2))
         assert (changed >= (y, x)).all() and (changed < (y + high, x + wide)).all(), mode
         rows, columns = np.nonzero(images["mask"])
         assert (wide, high) == (np.ptp(columns) + 5, np.ptp(rows) + 5) and (x, y) == (
             110 + columns.min() - 2,
             40 + rows.min() - 2,
         )
-    mixed = service.done("live", **given, at=[110, 40], mode="poisson", gradients="mixed")
-    wanted = blend.poisson(images["subject"], images["background"], images["mask"], at=(110, 40), gradients="mixed")
+    mixed = service.done("live", **options, at=[110, 40], mode="poisson", gradients="mixed")
+    expected = blend.poisson(images["subject"], images["background"], images["mask"], at=(110, 40), gradients="mixed")
     x, y, wide, high = (int(value) for value in mixed["info"]["box"])
-    assert np.abs(shown(mixed).astype(int) - wanted[y : y + high, x : x + wide]).max() <= JPEG
+    assert np.abs(shown(mixed).astype(int) - expected[y : y + high, x : x + wide]).max() <= JPEG
     # Layers, as compose blends them, before and after they are matched.
     subject = {"picture": ids["subject"], "mask": ids["mask"], "at": [110, 40]}
     look = {"harmonize": "reinhard", "grain": 0, "sharpness": 0, "shadow": False}
-    found = service.done("layers", subject=subject, background=ids["background"], **look)["layers"]
-    layers = {one["name"]: one for one in found}
-    given = {"background": ids["background"], **{name: one["picture"]["id"] for name, one in layers.items()}}
+    entries = service.done("layers", subject=subject, background=ids["background"], **look)["layers"]
+    layers = {one["name"]: one for one in entries}
+    options = {"background": ids["background"], **{name: one["picture"]["id"] for name, one in layers.items()}}
     at = layers["plain"]["box"][:2]
     for mode in ("alpha", "poisson", "gaussian-poisson"):
         for strength in (0, 1):
-            made = service.done("live", **given, at=at, mode=mode, strength=strength, format="png")
-            x, y, wide, high = (int(value) for value in made["info"]["box"])
+            result = service.done("live", **options, at=at, mode=mode, strength=strength, format="png")
+            x, y, wide, high = (int(value) for value in result["info"]["box"])
             method = {**look, "harmonize": "reinhard" if strength else None, "blend": mode.replace("-", "_")}
-            wanted = pyharmony.compose(
+            expected = pyharmony.compose(
                 images["subject"],
                 images["background"],
                 masks=images["mask"],
                 at=(110, 40),
                 **method,
             )
-            difference = np.abs(shown(made).astype(int) - wanted[y : y + high, x : x + wide])
+            difference = np.abs(shown(result).astype(int) - expected[y : y + high, x : x + wide])
             assert difference.max() <= JPEG, (mode, strength, difference.max())
     # A shadow lies on what is blended into, as it does in compose.
     look["shadow"] = True
@@ -532,34 +559,35 @@ def test_live_blends_are_those_that_are_made_in_the_end(service: Running) -> Non
         one["name"]: one
         for one in service.done("layers", subject=subject, background=ids["background"], **look)["layers"]
     }
-    named = {name: layers[name]["picture"]["id"] for name in ("plain", "matched", "shadow")}
-    shaded = {"background": ids["background"], **named, "cast": layers["shadow"]["box"][:2], "format": "png"}
-    made = service.done("live", **shaded, at=at, mode="poisson")
-    x, y, wide, high = (int(value) for value in made["info"]["box"])
-    wanted = pyharmony.compose(
+    pictures = {name: layers[name]["picture"]["id"] for name in ("plain", "matched", "shadow")}
+    shaded = {"background": ids["background"], **pictures, "cast": layers["shadow"]["box"][:2], "format": "png"}
+    result = service.done("live", **shaded, at=at, mode="poisson")
+    x, y, wide, high = (int(value) for value in result["info"]["box"])
+    expected = pyharmony.compose(
         images["subject"], images["background"], masks=images["mask"], at=(110, 40), blend="poisson", **look
     )[y : y + high, x : x + wide]
-    assert np.abs(shown(made).astype(int) - wanted).max() <= JPEG
-    bare = service.done("live", **given, at=at, mode="poisson", format="png")
-    assert np.abs(shown(bare).astype(int) - wanted).max() > 2 * JPEG
+    assert np.abs(shown(result).astype(int) - expected).max() <= JPEG
+    bare = service.done("live", **options, at=at, mode="poisson", format="png")
+    assert np.abs(shown(bare).astype(int) - expected).max() > 2 * JPEG
     # Less detail is smaller, and a place beyond the background is nothing.
-    coarse = service.done("live", **given, at=at, mode="poisson", detail=0.5, format="png")
-    assert shown(coarse).shape[0] < shown(made).shape[0]
-    assert service.done("live", **given, at=[900, 0], mode="poisson")["info"]["url"] == ""
+    coarse = service.done("live", **options, at=at, mode="poisson", detail=0.5, format="png")
+    assert shown(coarse).shape[0] < shown(result).shape[0]
+    assert service.done("live", **options, at=[900, 0], mode="poisson")["info"]["url"] == ""
     for wrong in (
         {"background": ids["background"], "at": at, "mode": "poisson"},
-        {**given, "source": ids["subject"], "mask": ids["mask"], "at": at, "mode": "poisson"},
-        {**given, "at": at, "mode": "laplacian"},
-        {**given, "at": at, "mode": "poisson", "cast": at},
+        {**options, "source": ids["subject"], "mask": ids["mask"], "at": at, "mode": "poisson"},
+        {**options, "at": at, "mode": "laplacian"},
+        {**options, "at": at, "mode": "poisson", "cast": at},
     ):
         assert service.start("live", 60, **wrong).status_code == 422
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
 def test_a_mask_that_is_dragged_is_set_up_once(tmp_path: Path) -> None:
-    from pyharmony.server._desk import Desk, Hierarchies, Memory
-    from pyharmony.server._operations import OPERATIONS, LiveBody
-    from pyharmony.server._tree import Sizes, Tree
+    from pyharmony.serve._bodies import LiveBody
+    from pyharmony.serve._desk import Desk, Hierarchies, Memory
+    from pyharmony.serve._operations import OPERATIONS
+    from pyharmony.serve._tree import Sizes, Tree
 
     tree, sizes, ids = Tree(tmp_path), dict[str, Sizes](), dict[str, str]()
     for name in ("pictures", "proxies"):
@@ -568,24 +596,24 @@ def test_a_mask_that_is_dragged_is_set_up_once(tmp_path: Path) -> None:
         ids[name] = f"{i:032x}"
         tree.picture(ids[name]).write_bytes(file_of(image))
         sizes[ids[name]] = Sizes(image.shape[1], image.shape[0], 1 if image.ndim == 2 else 3, 1600)
-    given = {"source": ids["subject"], "mask": ids["mask"], "background": ids["background"], "format": "png"}
+    options = {"source": ids["subject"], "mask": ids["mask"], "background": ids["background"], "format": "png"}
 
     def moves(most: int, mode: str, places: list[tuple[int, int]]) -> tuple[list[str], int]:
         """Returns the blends at some places, and for how many masks a solve was set up."""
         memory = Memory(10_000_000, 1600)
         memory.hierarchies = Hierarchies(most)
         desk = Desk(tree, memory, "f" * 32, sizes, lambda *_: None)
-        told = [OPERATIONS["live"].run(LiveBody(**given, at=at, mode=mode), desk)["info"]["url"] for at in places]
-        return told, memory.hierarchies.misses
+        urls = [OPERATIONS["live"].run(LiveBody(**options, at=at, mode=mode), desk)["info"]["url"] for at in places]
+        return urls, memory.hierarchies.misses
 
     inside = [(100 + i, 50 + 2 * i) for i in range(6)]
     cut = [(-20, 30), (-20, 31), (260, -15)]
     for mode, places, masks in (("poisson", inside, 1), ("gaussian-poisson", inside, 1), ("poisson", cut, 2)):
-        kept, made = moves(1 << 30, mode, places)
+        urls, misses = moves(1 << 30, mode, places)
         anew, every = moves(0, mode, places)
-        assert kept == anew  # bit for bit
-        assert (made, every) == (masks, len(places)), mode
-        assert len(set(kept)) == len(places)
+        assert urls == anew  # bit for bit
+        assert (misses, every) == (masks, len(places)), mode
+        assert len(set(urls)) == len(places)
 
 
 def xmp_of(data: bytes) -> bytes:
@@ -619,38 +647,42 @@ def test_a_download_tells_what_it_is_made_of(service: Running) -> None:
     images = placed()
     files = {name: file_of(image) for name, image in images.items()}
     ids = {name: service.upload(data)["id"] for name, data in files.items()}
-    made = service.done(
+    result = service.done(
         "compose", subjects=[{"picture": ids["subject"], "mask": ids["mask"], "at": [100, 60]}],
         background=ids["background"], harmonize=None, sharpness=0, grain=0, shadow=False, layers=True,
     )  # fmt: skip
-    openraster = made["openraster"]
+    openraster = result["openraster"]
     answer = service.client.get(openraster["file_url"], params={"name": "made.ora"})
     assert answer.headers["content-type"] == "image/openraster" and "made.ora" in answer.headers["content-disposition"]
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         merged = np.asarray(Image.open(archive.open("mergedimage.png")).convert("RGB"))
-    assert np.array_equal(merged, service.pixels(made["picture"]))
+    assert np.array_equal(merged, service.pixels(result["picture"]))
     # Masks are sources too, whether they are named or not.
     sums = {sum_of(files[name]) for name in ("subject", "mask", "background")}
-    found, steps = told_by(answer.content)
-    assert set(found) == sums and len(found) == 3 and steps == [("compose", "")]
+    digests, steps = told_by(answer.content)
+    assert set(digests) == sums and len(digests) == 3 and steps == [("compose", "")]
     assert b"digitalsourcetype/compositeCapture" in xmp_of(answer.content)
     for format, depth in (("png", None), ("jpeg", 8), ("tiff", 16), ("webp", 8)):
         for sources in ([], [ids["subject"], ids["mask"], ids["background"]]):
-            body = {"picture": made["picture"]["id"], "format": format, "depth": depth, "sources": sources}
-            told = service.done("export", **body)["picture"]
-            data = service.bytes(told)
+            body = {"picture": result["picture"]["id"], "format": format, "depth": depth, "sources": sources}
+            export = service.done("export", **body)["picture"]
+            data = service.bytes(export)
             assert b"digitalsourcetype/compositeCapture" in xmp_of(data), format
             assert set(told_by(data)[0]) == sums and told_by(data)[1] == [("compose", "")], format
         # What is exported once more says so once more, and stays readable.
-        again = service.done("export", picture=told["id"], format="png", sources=[ids["subject"]])
+        again = service.done("export", picture=export["id"], format="png", sources=[ids["subject"]])
         assert xmp_of(service.bytes(again["picture"])).count(b"compositeCapture") == 2
-    assert service.start("export", 60, picture=made["picture"]["id"], format="png", sources=["../x"]).status_code == 422
+    assert (
+        service.start("export", 60, picture=result["picture"]["id"], format="png", sources=["../x"]).status_code == 422
+    )
     # A photograph in another format is no composite, unless it is said to be one of others.
     plain = service.done("export", picture=ids["background"], format="png")["picture"]
     assert not pyharmony.io.read(service.bytes(plain)).xmp
-    named = service.done("export", picture=ids["background"], format="png", sources=[ids["mask"]])["picture"]
-    assert told_by(service.bytes(named)) == ([sum_of(files["background"]), sum_of(files["mask"])], [])
-    assert b"compositeCapture" in xmp_of(service.bytes(named))
+    background_export = service.done("export", picture=ids["background"], format="png", sources=[ids["mask"]])[
+        "picture"
+    ]
+    assert told_by(service.bytes(background_export)) == ([sum_of(files["background"]), sum_of(files["mask"])], [])
+    assert b"compositeCapture" in xmp_of(service.bytes(background_export))
 
 
 def test_entities_in_the_xmp_of_a_photograph_are_not_exported(service: Running) -> None:
@@ -665,9 +697,9 @@ def test_entities_in_the_xmp_of_a_photograph_are_not_exported(service: Running) 
     photo, other = service.upload(stream.getvalue())["id"], service.upload(np.zeros((8, 8, 3), np.uint8))["id"]
     for format in ("png", "jpeg", "webp"):
         for sources in ([], [other]):
-            made = service.done("export", picture=photo, format=format, sources=sources)["picture"]
-            assert b"ENTITY" not in service.bytes(made)
-            assert (pyharmony.io.read(service.bytes(made)).xmp is not None) == bool(sources)
+            export = service.done("export", picture=photo, format=format, sources=sources)["picture"]
+            assert b"ENTITY" not in service.bytes(export)
+            assert (pyharmony.io.read(service.bytes(export)).xmp is not None) == bool(sources)
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
@@ -698,28 +730,30 @@ def test_a_download_tells_the_operations_and_the_weights_that_ran(service: Runni
     ]  # fmt: skip
     # Statistics run no network; a mask that was found is told of without a claim that it is a composite.
     plain = service.done("harmonize", image=ids["background"], mask=blended["mask"]["id"], method="reinhard")
-    told = told_by(service.bytes(service.done("export", picture=plain["picture"]["id"], format="tiff")["picture"]))
-    assert told[1][-1] == ("harmonize", "")
+    ingredients = told_by(
+        service.bytes(service.done("export", picture=plain["picture"]["id"], format="tiff")["picture"])
+    )
+    assert ingredients[1][-1] == ("harmonize", "")
     alone = service.bytes(service.done("export", picture=mask, format="png")["picture"])
     assert told_by(alone) == ([sum_of(files["subject"])], [("segment", weights("clicks-imagenet", "pose"))])
     assert b"compositeCapture" not in xmp_of(alone)
     # All in one go, where the layers tell it too.
     one = {"picture": ids["subject"], "points": [[36, 70]], "at": [100, 60]}
-    made = service.done("compose", subjects=[one], background=ids["background"], shadow=False, layers=True)
+    result = service.done("compose", subjects=[one], background=ids["background"], shadow=False, layers=True)
     for data in (
-        service.bytes(made["openraster"]),
-        service.bytes(service.done("export", picture=made["picture"]["id"], format="png")["picture"]),
+        service.bytes(result["openraster"]),
+        service.bytes(service.done("export", picture=result["picture"]["id"], format="png")["picture"]),
     ):
         ((name, ran),) = told_by(data)[1]
         assert name == "compose" and {weights("clicks-imagenet"), weights("colorgrid")} <= set(ran.split("; "))
     # The source may be gone by then.
     assert service.client.delete(f"/api/v1/pictures/{ids['subject']}").status_code == 204
-    late = service.done("export", picture=made["picture"]["id"], format="png")["picture"]
+    late = service.done("export", picture=result["picture"]["id"], format="png")["picture"]
     assert sum_of(files["subject"]) in told_by(service.bytes(late))[0]
 
 
 def test_no_download_tells_where_it_was_taken(service: Running) -> None:
-    images, held = placed(), io.BytesIO()
+    images, buffer = placed(), io.BytesIO()
     exif = Image.Exif()
     exif[0x010F] = "Maker"
     exif[0x8825] = {1: "N", 2: (48.0, 51.0, 30.0), 3: "E", 4: (2.0, 17.0, 36.0)}
@@ -728,8 +762,8 @@ def test_no_download_tells_where_it_was_taken(service: Running) -> None:
         b"<rdf:Description rdf:about='' xmlns:exif='http://ns.adobe.com/exif/1.0/' exif:GPSLatitude='48,51.5N'>"
         b"<exif:GPSLongitude>2,17.6E</exif:GPSLongitude></rdf:Description></rdf:RDF></x:xmpmeta>"
     )
-    Image.fromarray(images["background"]).save(held, "JPEG", quality=95, exif=exif, xmp=place)
-    background = held.getvalue()
+    Image.fromarray(images["background"]).save(buffer, "JPEG", quality=95, exif=exif, xmp=place)
+    background = buffer.getvalue()
 
     def places(data: bytes) -> int:
         """Returns in how many ways a file tells where it was taken, in all of its parts."""
@@ -738,21 +772,21 @@ def test_no_download_tells_where_it_was_taken(service: Running) -> None:
                 return sum(places(archive.read(name)) for name in archive.namelist())
         if not data.startswith((b"\x89PNG", b"\xff\xd8", b"II", b"MM", b"RIFF")):
             return data.count(b"GPS")
-        found = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data))
         xmp = pyharmony.io.read(data, keep_gps=True).xmp or b""
-        return bool(found.getexif().get_ifd(0x8825)) + (b"GPS" in xmp) + (b"48,51" in data)
+        return bool(image.getexif().get_ifd(0x8825)) + (b"GPS" in xmp) + (b"48,51" in data)
 
     assert places(background) == 3
     ids = service.ids(subject=images["subject"], mask=images["mask"], background=background)
     subjects = [{"picture": ids["subject"], "mask": ids["mask"], "at": [100, 60]}]
     fixed = {"harmonize": None, "sharpness": 0, "grain": 0, "shadow": False}
-    made = service.done("compose", subjects=subjects, background=ids["background"], layers=True, **fixed)
+    result = service.done("compose", subjects=subjects, background=ids["background"], layers=True, **fixed)
     small = service.done("compose", subjects=subjects, background=ids["background"], preview=True, **fixed)
     blended = service.done(
         "blend", src=ids["subject"], dst=ids["background"], mask=ids["mask"], at=[9, 9], mode="alpha"
     )
-    results = [made["picture"], made["openraster"], small["picture"], blended["picture"]]
-    for id in (ids["background"], made["picture"]["id"], blended["picture"]["id"]):
+    results = [result["picture"], result["openraster"], small["picture"], blended["picture"]]
+    for id in (ids["background"], result["picture"]["id"], blended["picture"]["id"]):
         for format in ("png", "jpeg", "tiff", "webp"):
             for sources in ([], [ids["background"]]):
                 results.append(service.done("export", picture=id, format=format, sources=sources)["picture"])
@@ -763,8 +797,8 @@ def test_no_download_tells_where_it_was_taken(service: Running) -> None:
     exported = Image.open(io.BytesIO(service.bytes(results[-1])))
     assert exported.getexif()[0x010F] == "Maker"  # the rest of what the camera told stays
     # Only who asks for it by name gets it.
-    kept = service.done("export", picture=ids["background"], format="jpeg", keep_gps=True)["picture"]
-    assert places(service.bytes(kept)) == 3
+    export = service.done("export", picture=ids["background"], format="jpeg", keep_gps=True)["picture"]
+    assert places(service.bytes(export)) == 3
 
 
 def test_samples_are_photographs_of_the_demo(service: Running) -> None:
@@ -812,26 +846,26 @@ def test_clicks_go_on_where_the_last_one_was(service: Running) -> None:
     os.kill(pid, signal.SIGKILL)  # the session is gone with its worker, and the answer is the same
     service.until(lambda: service.pid() != pid)
     assert np.array_equal(mask(steps), answers[1])
-    chosen = session.undo() and session.choose(1).mask
-    assert np.array_equal(mask([steps[0], {"kind": "choose", "index": 1}]), chosen)
+    choice = session.undo() and session.choose(1).mask
+    assert np.array_equal(mask([steps[0], {"kind": "choose", "index": 1}]), choice)
     assert np.array_equal(mask(steps[:1]), answers[0])  # a choice is taken back too
 
 
+@pytest.mark.slow
 def test_alpha_is_that_of_the_command(service: Running, tmp_path: Path) -> None:
     """The page asks for it: hair and other soft edges are cut out as `pyharmony segment` cuts them out."""
     image = np.asarray(Image.open(ROOT / "pyharmony/cli/images/astronaut.jpg").resize((300, 300)))
     photo = tmp_path / "photo.png"
     Image.fromarray(image).save(photo)
     id = service.upload(image)["id"]
-    for x, y in ((130, 170), (150, 80)):
-        out, step = tmp_path / f"{x}.png", {"kind": "click", "x": x, "y": y}
-        result = CliRunner().invoke(app, ["segment", str(photo), "--points", f"{x},{y}", "--mask-only", "-o", str(out)])
-        assert result.exit_code == 0, result.output
-        alpha = np.asarray(Image.open(out))
-        answer = service.done("segment", picture=id, steps=[step], alpha=True, every=True)
-        assert np.array_equal(service.pixels(answer["mask"]), alpha) and ((alpha > 0) & (alpha < 255)).any()
-        assert np.array_equal(service.pixels(answer["masks"][0]["mask"]), alpha)
-        assert not np.array_equal(service.pixels(service.done("segment", picture=id, steps=[step])["mask"]), alpha)
+    out, step = tmp_path / "mask.png", {"kind": "click", "x": 150, "y": 80}
+    result = CliRunner().invoke(app, ["segment", str(photo), "--points", "150,80", "--mask-only", "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    alpha = np.asarray(Image.open(out))
+    answer = service.done("segment", picture=id, steps=[step], alpha=True, every=True)
+    assert np.array_equal(service.pixels(answer["mask"]), alpha) and ((alpha > 0) & (alpha < 255)).any()
+    assert np.array_equal(service.pixels(answer["masks"][0]["mask"]), alpha)
+    assert not np.array_equal(service.pixels(service.done("segment", picture=id, steps=[step])["mask"]), alpha)
     # A further click corrects the first.
     session = segmentation.Session(image)
     corrected = [session.click(150, 80), session.click(30, 280, add=False)][-1].alpha()
@@ -860,10 +894,10 @@ def test_other_ways_to_point(service: Running) -> None:
     coarse[18:42, 28:52] = 255
     steps = [{"kind": "mask", "mask": service.upload(coarse)["id"]}, {"kind": "scribble", "line": [[32, 22], [48, 38]]}]
     assert (service.pixels(service.done("segment", **plain, steps=steps)["mask"]) > 127)[22:38, 32:48].all()
-    nobody = service.done("segment", picture=service.upload(np.full((40, 40, 3), 7, np.uint8))["id"], people=True)
-    assert nobody["masks"] == [] and "mask" not in nobody and "no person" in nobody["info"]["reason"]
-    assert nobody["info"]["reason_code"] == "nobody"
-    assert not service.pixels(nobody["others"]).any()
+    no_people = service.done("segment", picture=service.upload(np.full((40, 40, 3), 7, np.uint8))["id"], people=True)
+    assert no_people["masks"] == [] and "mask" not in no_people and "no person" in no_people["info"]["reason"]
+    assert no_people["info"]["reason_code"] == "nobody"
+    assert not service.pixels(no_people["others"]).any()
     for wrong in ({}, {"people": True, "steps": steps}, {"steps": steps[::-1]}, {"steps": [{"kind": "lasso"}]}):
         assert service.start("segment", picture=id, **wrong).status_code == 422
     outside = service.start("segment", 60, **plain, steps=[{"kind": "click", "x": 90, "y": 5}]).json()
@@ -895,32 +929,32 @@ def test_an_edge_brush_refines_the_mask_under_it(service: Running) -> None:
 
 def test_strokes_are_painted_at_full_size(service: Running) -> None:
     image = np.zeros((90, 3200, 3), np.uint8)
-    begun = np.zeros((90, 3200), np.uint16)
-    begun[:, :100] = 65535
-    id, mask = service.upload(image)["id"], service.upload(begun)["id"]
+    initial = np.zeros((90, 3200), np.uint16)
+    initial[:, :100] = 65535
+    id, mask = service.upload(image)["id"], service.upload(initial)["id"]
     strokes: list[dict[str, Any]] = [
         {"line": [[300, 40], [400, 40], [400, 60]], "width": 21},
         {"line": [[50, 45]], "width": 30.5, "add": False},
         {"line": [[-500, -500], [3199, 89]], "width": 1},
     ]
-    found = service.pixels(service.done("paint", picture=id, mask=mask, strokes=strokes)["mask"])
+    pixels = service.pixels(service.done("paint", picture=id, mask=mask, strokes=strokes)["mask"])
     y, x = np.mgrid[:90, :3200].astype(float)
 
-    def cover(width: float, *line: tuple[float, float]) -> np.ndarray:
+    def coverage(width: float, *line: tuple[float, float]) -> np.ndarray:
         """Returns how far a brush covers each pixel, from the definition, for lines along an axis."""
         boxes = [(min(a, c), max(a, c), min(b, d), max(b, d)) for (a, b), (c, d) in zip(line, line[1:] or line)]
         away = [np.hypot(x - x.clip(left, right), y - y.clip(top, low)) for left, right, top, low in boxes]
         return 255 * (width / 2 + 0.5 - np.min(away, axis=0)).clip(0, 1)
 
-    wanted = np.maximum(begun / 257, cover(21, (300, 40), (400, 40), (400, 60)))
-    wanted = np.minimum(wanted, 255 - cover(30.5, (50, 45)))
-    assert np.abs(found - wanted)[:, :2000].max() <= 0.51
-    assert found[89, 3199] == 255 and 0 < np.count_nonzero(found[:, 3150:]) < 300
+    expected = np.maximum(initial / 257, coverage(21, (300, 40), (400, 40), (400, 60)))
+    expected = np.minimum(expected, 255 - coverage(30.5, (50, 45)))
+    assert np.abs(pixels - expected)[:, :2000].max() <= 0.51
+    assert pixels[89, 3199] == 255 and 0 < np.count_nonzero(pixels[:, 3150:]) < 300
     empty = service.pixels(service.done("paint", picture=id, strokes=strokes[:1], preview=True)["mask"])
     assert empty.shape == (45, 1600) and empty[20, 175] == 255 and empty[:, :140].sum() == 0
-    other = service.upload(begun[:50])["id"]
-    told = service.start("paint", 60, picture=id, mask=other, strokes=strokes).json()
-    assert "3200 x 50, and picture is 3200 x 90" in told["error"]["message"]
+    other = service.upload(initial[:50])["id"]
+    answer = service.start("paint", 60, picture=id, mask=other, strokes=strokes).json()
+    assert "3200 x 50, and picture is 3200 x 90" in answer["error"]["message"]
     for wrong in ([], [{"line": [], "width": 2}], [{"line": [[0, 0]], "width": 0}], [{"line": [[0, "x"]], "width": 2}]):
         assert service.start("paint", picture=id, strokes=wrong).status_code == 422
 
@@ -930,10 +964,10 @@ def test_a_preview_of_clicks_takes_positions_of_full_size(service: Running) -> N
     image[40:80, 1500:1560] = 200
     id = service.upload(image)["id"]
     steps = [{"kind": "box", "box": [1480, 20, 100, 80]}]
-    made = service.done("segment", picture=id, steps=steps, method="grabcut", preview=True)
-    mask = service.pixels(made["mask"]) > 127
+    result = service.done("segment", picture=id, steps=steps, method="grabcut", preview=True)
+    mask = service.pixels(result["mask"]) > 127
     assert mask.shape == (96, 1600) and mask[34:62, 1204:1244].all() and not mask[:, :1150].any()
-    assert made["masks"][0]["box"] == pytest.approx([1500, 40, 60, 40], abs=20)
+    assert result["masks"][0]["box"] == pytest.approx([1500, 40, 60, 40], abs=20)
 
 
 def person(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -955,29 +989,29 @@ def test_a_place_and_a_composite_there(service: Running) -> None:
     ids = service.ids(subject=subject, background=background, mask=mask, others=others)
     body = {"subject": ids["subject"], "background": ids["background"], "mask": ids["mask"], "people": [ids["others"]]}
     whole, small = (service.done("place", **body, k=2, preview=preview)["places"] for preview in (False, True))
-    wanted = pyharmony.place(subject, background, mask=mask, people=[others], k=2)
+    expected = pyharmony.place(subject, background, mask=mask, people=[others], k=2)
     more = np.zeros_like(others)
     more[:, 900:] = 255
     head = [770.0, 110.0, 160.0, 160.0]
     beside = service.done("place", **body, k=1, heads=[head], others=service.upload(more)["id"])["places"][0]
-    (known,) = pyharmony.place(subject, background, mask=mask, people=[others], heads=[head], others=more, k=1)
-    assert beside["box"] == pytest.approx(known.box) and beside["box"][0] + beside["box"][2] < 1000
-    for place, one in zip(whole, wanted, strict=True):
+    (reference,) = pyharmony.place(subject, background, mask=mask, people=[others], heads=[head], others=more, k=1)
+    assert beside["box"] == pytest.approx(reference.box) and beside["box"][0] + beside["box"][2] < 1000
+    for place, one in zip(whole, expected, strict=True):
         assert place["scale"] == one.scale and place["box"] == pytest.approx(one.box) and place["score"] == one.score
     assert small[0]["box"] == pytest.approx(whole[0]["box"], abs=40)
     place = {key: whole[0][key] for key in ("at", "scale", "angle", "flip", "behind")}
-    asked = {"subjects": [{"picture": ids["subject"], "mask": ids["mask"], **place}], "background": ids["background"]}
-    asked |= {"people": [ids["others"]], "harmonize": "reinhard", "shadow": False}
-    job = service.start("compose", 60, **asked).json()
+    request = {"subjects": [{"picture": ids["subject"], "mask": ids["mask"], **place}], "background": ids["background"]}
+    request |= {"people": [ids["others"]], "harmonize": "reinhard", "shadow": False}
+    job = service.start("compose", 60, **request).json()
     assert job["status"] == "done", job
-    made, recipe = service.pixels(job["result"]["picture"]), service.client.get(job["result"]["recipe_url"]).json()
-    given: dict[str, Any] = {**place, "behind": [place["behind"]], "at": [tuple(place["at"])]}
-    given |= {"masks": [mask], "people": [others], "harmonize": "reinhard", "shadow": False}
-    found, info = pyharmony.compose([subject], background, return_info=True, **given)
-    assert np.array_equal(made, found) and recipe == json.loads(json.dumps(info.recipe))
+    pixels, recipe = service.pixels(job["result"]["picture"]), service.client.get(job["result"]["recipe_url"]).json()
+    options: dict[str, Any] = {"people": [others], "harmonize": "reinhard", "shadow": False}
+    placed_subject = composition.Subject(subject, mask=mask, **{**place, "at": tuple(place["at"])})
+    composite, info = pyharmony.compose([placed_subject], background, return_info=True, **options)
+    assert np.array_equal(pixels, composite) and recipe == json.loads(json.dumps(info.recipe))
     # The recipe gives the same again, and a preview of it.
     again = {"subjects": [{"picture": ids["subject"]}], "background": ids["background"], "recipe": recipe}
-    assert np.array_equal(service.pixels(service.done("compose", **again)["picture"]), made)
+    assert np.array_equal(service.pixels(service.done("compose", **again)["picture"]), pixels)
     assert service.done("compose", **again, preview=True)["picture"]["width"] == 1600
     recipe["subjects"][0]["harmonize"]["method"] = "/etc/passwd"
     deep: Any = 1
@@ -985,14 +1019,14 @@ def test_a_place_and_a_composite_there(service: Running) -> None:
         deep = [deep]
     for wrong in (
         {**again, "recipe": {"x": deep}},
-        {**asked, "shadow": {"tip": deep}},
+        {**request, "shadow": {"tip": deep}},
         again,
-        {**asked, "harmonize": "/etc/passwd"},
-        {**asked, "subjects": []},
+        {**request, "harmonize": "/etc/passwd"},
+        {**request, "subjects": []},
     ):
         assert service.start("compose", 60, **wrong).status_code == 422
     for text in ({"shadow": {"SURROGATE": 1}}, {"harmonize": "SURROGATE"}):
-        content = json.dumps({**asked, **text}).replace("SURROGATE", "\\ud800")
+        content = json.dumps({**request, **text}).replace("SURROGATE", "\\ud800")
         as_json = {"content-type": "application/json"}
         answer = service.client.post("/api/v1/compose?wait=60", content=content, headers=as_json)
         assert answer.status_code == 422 or answer.json()["status"] == "failed", answer.text
@@ -1007,18 +1041,18 @@ def test_a_composite_is_cut_out_by_the_method_that_is_named(service: Running, mo
     ids = service.ids(subject=subject, background=background)
     fixed: dict[str, Any] = {"harmonize": None, "sharpness": 0, "grain": 0, "shadow": False}
     one = {"picture": ids["subject"], "points": [[36, 70]], "at": [100, 60]}
-    made = {}
+    composites = {}
     for name in ("auto", "grabcut"):
         job = service.start("compose", 60, subjects=[one], background=ids["background"], segment=name, **fixed).json()
         assert job["status"] == "done", job
-        made[name] = service.pixels(job["result"]["picture"])
-        wanted = pyharmony.compose(subject, background, points=(36, 70), at=(100, 60), segment=name, **fixed)
-        assert np.array_equal(made[name], wanted), name
+        composites[name] = service.pixels(job["result"]["picture"])
+        expected = pyharmony.compose(subject, background, points=(36, 70), at=(100, 60), segment=name, **fixed)
+        assert np.array_equal(composites[name], expected), name
         # The recipe holds the mask, so it needs no method.
         recipe = service.client.get(job["result"]["recipe_url"]).json()
         again = {"subjects": [{"picture": ids["subject"]}], "background": ids["background"], "recipe": recipe}
-        assert np.array_equal(service.pixels(service.done("compose", **again)["picture"]), wanted)
-    assert not np.array_equal(made["auto"], made["grabcut"])
+        assert np.array_equal(service.pixels(service.done("compose", **again)["picture"]), expected)
+    assert not np.array_equal(composites["auto"], composites["grabcut"])
     body = {"subjects": [one], "background": ids["background"], **fixed}
     for wrong in ("sam", "", "/etc/passwd", None, ["auto"]):
         assert service.start("compose", 60, **body, segment=wrong).status_code == 422, wrong
@@ -1029,13 +1063,13 @@ def test_a_composite_is_cut_out_by_the_method_that_is_named(service: Running, mo
     schemas = service.client.get("/api/v1/openapi.json").json()["components"]["schemas"]
     for schema, field in (("ComposeBody", "segment"), ("SegmentBody", "method")):
         assert schemas[schema]["properties"][field]["enum"] == list(about)
-    refused = service.start("segment", picture=ids["subject"], people=True, method="grabcut")
+    answer = service.start("segment", picture=ids["subject"], people=True, method="grabcut")
     able = ", ".join(["auto", *(name for name, method in segmentation.METHODS.items() if method.people)])
-    assert refused.status_code == 422 and f"expected one of {able}" in refused.text
+    assert answer.status_code == 422 and f"expected one of {able}" in answer.text
     lacks = dataclasses.replace(segmentation.METHODS["grabcut"], needs=(("no_such_module", "segment"),))
     monkeypatch.setitem(segmentation.METHODS, "grabcut", lacks)
-    refused = service.start("compose", 60, **body, segment="grabcut")
-    assert refused.status_code == 422 and "no_such_module is missing" in refused.json()["error"]["message"]
+    answer = service.start("compose", 60, **body, segment="grabcut")
+    assert answer.status_code == 422 and "no_such_module is missing" in answer.json()["error"]["message"]
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
@@ -1045,24 +1079,25 @@ def test_what_is_enlarged_counts_as_what_it_becomes(service: Running) -> None:
     ids = service.ids(image=images["dst"], mask=mask)
     plain = pyharmony.harmonize(images["dst"], mask, method="reinhard")
     for times in (2, 4):
-        told = service.done("harmonize", **ids, method="reinhard", upscale=times)["picture"]
-        assert (told["width"], told["height"], told["channels"]) == (40 * times, 30 * times, 3)
-        assert np.array_equal(service.pixels(told), pyharmony.super_resolve(plain, times))
-        assert Image.open(io.BytesIO(service.bytes(told, "proxy_url"))).size == (40 * times, 30 * times)
+        picture = service.done("harmonize", **ids, method="reinhard", upscale=times)["picture"]
+        assert (picture["width"], picture["height"], picture["channels"]) == (40 * times, 30 * times, 3)
+        assert np.array_equal(service.pixels(picture), pyharmony.super_resolve(plain, times))
+        assert Image.open(io.BytesIO(service.bytes(picture, "proxy_url"))).size == (40 * times, 30 * times)
     for wrong in (0, 3, 8, "two", 1e9, True):
         assert service.start("harmonize", **ids, upscale=wrong).status_code == 422, wrong
     # As many pixels as an image may have, and no more; the job does not begin.
     wide = service.ids(image=np.zeros((10, 2000, 3), np.uint8), mask=np.full((10, 2000), 255, np.uint8))
     with having(service, max_pixels=40 * 30 * 4):
         assert service.done("harmonize", **ids, method="reinhard", upscale=2)["picture"]["width"] == 80
-        refused = service.start("harmonize", **ids, method="reinhard", upscale=4)
-        assert refused.status_code == 413 and kind_of(refused) == "ImageTooLarge"
-        wanted = "upscale: 4 enlarges 40 x 30 to 160 x 120 pixels (width x height), expected at most 4800 pixels"
-        assert refused.json()["error"]["message"] == wanted
+        answer = service.start("harmonize", **ids, method="reinhard", upscale=4)
+        assert answer.status_code == 413 and kind_of(answer) == "ImageTooLarge"
+        message = "upscale: 4 enlarges 40 x 30 to 160 x 120 pixels (width x height), expected at most 4800 pixels"
+        assert answer.json()["error"]["message"] == message
         assert service.start("harmonize", **wide, upscale=2, preview=True).status_code == 413  # 3200 x 16 of its proxy
     assert service.start("harmonize", image="0" * 32, mask=ids["mask"], upscale=4).status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
 def test_photographs_of_one_place_are_merged(service: Running) -> None:
     wall = np.random.default_rng(5).integers(50, 210, (10, 66, 3)).repeat(25, 0).repeat(25, 1).astype(np.uint8)
@@ -1080,8 +1115,8 @@ def test_photographs_of_one_place_are_merged(service: Running) -> None:
     body = {"photos": [ids["first"], ids["second"]], "people": [ids["one"], ids["mask"]], "base": 0}
     job = service.start("merge", 60, **body).json()
     assert job["status"] == "done", job
-    wanted, info = pyharmony.merge(photos, base=0, people=masks, return_info=True)
-    assert np.array_equal(service.pixels(job["result"]["picture"]), wanted)
+    expected, info = pyharmony.merge(photos, base=0, people=masks, return_info=True)
+    assert np.array_equal(service.pixels(job["result"]["picture"]), expected)
     base, other = job["result"]["info"]["photos"]
     assert other["parts"][0]["box"] == list(info.photos[1].parts[0].box) and base["parts"] == []
     small = service.done("merge", **body, preview=True)
@@ -1097,20 +1132,66 @@ def test_photographs_of_one_place_are_merged(service: Running) -> None:
         assert service.start("merge", 60, **wrong).status_code == 422
 
 
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_an_edit_goes_back_into_its_photograph(service: Running) -> None:
+    photo = np.random.default_rng(5).integers(50, 210, (36, 48, 3)).repeat(12, 0).repeat(12, 1).astype(np.uint8)
+    edit = np.clip(photo * 1.04 + 3, 0, 255).astype(np.uint8)
+    edit[100:200, 150:300] = (230, 60, 40)
+    second = photo.copy()
+    second[300:350, 450:550] = (30, 60, 240)
+    ids = service.ids(photo=photo, edit=edit, second=second, other=photo[::-1])
+    answer = service.done("apply-edit", original=ids["photo"], edited=[ids["edit"]])
+    result, info = pyharmony.apply_edit(photo, edit, return_info=True)
+    assert np.array_equal(service.pixels(answer["picture"]), result)
+    assert np.array_equal(service.pixels(answer["mask"]).reshape(info.mask.shape), info.mask)
+    (one,) = answer["info"]["edits"]
+    assert one["changes"][0]["box"] == list(info.changes[0].box)
+    small = service.done("apply-edit", original=ids["photo"], edited=[ids["edit"]], preview=True)
+    assert small["info"]["edits"][0]["changes"][0]["box"] == pytest.approx(one["changes"][0]["box"], abs=20)
+    both = service.done("apply-edit", original=ids["photo"], edited=[ids["edit"], ids["second"]])
+    assert [len(one["changes"]) for one in both["info"]["edits"]] == [1, 1]
+    none = service.done("apply-edit", original=ids["photo"], edited=[ids["edit"]], changes=[])
+    assert np.array_equal(service.pixels(none["picture"]), photo)
+    refusal = service.start("apply-edit", 60, original=ids["photo"], edited=[ids["other"]]).json()
+    assert refusal["status"] == "failed"
+    assert refusal["error"]["code"] == "other-picture"
+    for wrong in (
+        {"edited": []},
+        {"edited": [ids["edit"]] * 2, "changes": [0]},
+        {"edited": [ids["edit"]], "colors": "x"},
+    ):
+        assert service.start("apply-edit", 60, **{"original": ids["photo"], **wrong}).status_code == 422
+
+
+@pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
+def test_an_edit_of_a_jpeg_keeps_its_other_blocks(service: Running) -> None:
+    pytest.importorskip("jpeglib", reason="jpeglib is not installed")
+    photo = np.random.default_rng(5).integers(50, 210, (36, 48, 3)).repeat(12, 0).repeat(12, 1).astype(np.uint8)
+    edit = photo.copy()
+    edit[100:200, 150:300] = (230, 60, 40)
+    stream = io.BytesIO()
+    Image.fromarray(photo).save(stream, "JPEG", quality=90)
+    ids = {"original": service.upload(stream.getvalue())["id"], "edited": [service.upload(edit)["id"]]}
+    result = service.done("apply-edit", **ids, format="jpeg", quality="original")
+    before, after = np.asarray(Image.open(stream)), service.pixels(result["picture"])
+    assert np.array_equal(after[240:], before[240:]) and not np.array_equal(after[:240], before[:240])
+    assert service.pixels(result["mask"]).max() == 255
+
+
 # ---- jobs ----
 
 
 def events_of(service: Running, job: dict[str, Any], came: Callable[[], Any] = lambda: None) -> list[dict[str, Any]]:
     """Returns the events of a job up to its end; came is called when the first one was read."""
-    found: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     with service.client.stream("GET", job["events_url"]) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         for line in answer.iter_lines():
             if line.startswith("data: "):
-                found.append(json.loads(line.removeprefix("data: ")))
-                if len(found) == 1:
+                events.append(json.loads(line.removeprefix("data: ")))
+                if len(events) == 1:
                     came()
-    return found
+    return events
 
 
 def test_events_tell_how_far_a_job_is(service: Running) -> None:
@@ -1118,21 +1199,21 @@ def test_events_tell_how_far_a_job_is(service: Running) -> None:
     with service.at_rest():  # the job begins when somebody listens
         job = service.start("blend", **ids, at=[20, 10], mode="poisson").json()
         assert job["status"] == "queued" and job["url"] == f"api/v1/jobs/{job['id']}"
-        told = events_of(service, job, service.go)
-    assert told[-1]["status"] == "done" and told[-1]["result"]["picture"]["width"] == 80
-    assert told[0]["status"] == "queued" and {one["status"] for one in told[1:-1]} == {"running"}
+        events = events_of(service, job, service.go)
+    assert events[-1]["status"] == "done" and events[-1]["result"]["picture"]["width"] == 80
+    assert events[0]["status"] == "queued" and {one["status"] for one in events[1:-1]} == {"running"}
     # Each is told, also of a job that is over before the first one could be sent.
-    phases = [one["phase"]["name"] for one in told if "phase" in one]
+    phases = [one["phase"]["name"] for one in events if "phase" in one]
     assert phases == ["decode", "solve", "encode"]
-    assert [one["phase"]["step"] for one in told if "phase" in one] == [1, 2, 3]
+    assert [one["phase"]["step"] for one in events if "phase" in one] == [1, 2, 3]
     assert [one["status"] for one in events_of(service, job)] == ["done"]  # a page that comes back
-    assert service.client.get(job["url"]).json() == told[-1]
+    assert service.client.get(job["url"]).json() == events[-1]
 
 
 def test_phases_that_pass_at_once_are_all_told(service: Running) -> None:
-    from pyharmony.server._answers import Phase
-    from pyharmony.server._operations import OPERATIONS
-    from pyharmony.server._pool import Job
+    from pyharmony.serve._answers import Phase
+    from pyharmony.serve._operations import OPERATIONS
+    from pyharmony.serve._pool import Job
 
     pool = service.service.pool
     job = Job("0" * 32, "", OPERATIONS["blend"], "", [], status="running", start_time=time.time())
@@ -1150,12 +1231,12 @@ def test_phases_that_pass_at_once_are_all_told(service: Running) -> None:
 
 
 def test_the_end_is_told_of_a_job_that_ends_while_an_event_is_sent(service: Running) -> None:
-    from pyharmony.server._operations import OPERATIONS
-    from pyharmony.server._pool import Job
+    from pyharmony.serve._operations import OPERATIONS
+    from pyharmony.serve._pool import Job
 
     job = Job("1" * 32, "", OPERATIONS["blend"], "", [], status="running", start_time=time.time())
 
-    async def told() -> list[str]:
+    async def sent_statuses() -> list[str]:
         answer = await service.service.events(job.id, "")
         found = []
         async for sent in answer.body_iterator:
@@ -1169,7 +1250,7 @@ def test_the_end_is_told_of_a_job_that_ends_while_an_event_is_sent(service: Runn
     jobs = service.service.pool.jobs
     jobs[job.id] = job
     try:
-        assert asyncio.run(told()) == ["running", "done"]
+        assert asyncio.run(sent_statuses()) == ["running", "done"]
     finally:
         del jobs[job.id]
 
@@ -1186,8 +1267,8 @@ def test_cancelling_stops_the_work_and_frees_the_worker(service: Running) -> Non
     assert service.client.delete(job["url"]).json()["status"] == "cancelled"
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-    made = service.done("export", picture=body["mask"], format="bmp")  # another worker takes the next job
-    assert made["picture"]["width"] == LONG and service.pid() != pid
+    result = service.done("export", picture=body["mask"], format="bmp")  # another worker takes the next job
+    assert result["picture"]["width"] == LONG_SIDE and service.pid() != pid
     assert service.client.delete(job["url"]).json()["status"] == "cancelled"
     assert list((service.folder / "jobs").iterdir()) == []
 
@@ -1197,31 +1278,33 @@ def test_a_worker_that_is_killed_takes_its_job_with_it_and_nothing_else(service:
     job = service.start("blend", **body).json()
     service.until(lambda: service.client.get(job["url"]).json()["status"] == "running")
     os.kill(service.pid(), signal.SIGKILL)
-    told = service.client.get(job["url"], params={"wait": 60}).json()
-    assert told["status"] == "failed" and told["error"]["kind"] == "worker_died"
+    answer = service.client.get(job["url"], params={"wait": 60}).json()
+    assert answer["status"] == "failed" and answer["error"]["kind"] == "worker_died"
     assert service.client.get("/health").status_code == 200
-    assert service.done("export", picture=body["mask"], format="bmp")["picture"]["width"] == LONG
+    assert service.done("export", picture=body["mask"], format="bmp")["picture"]["width"] == LONG_SIDE
     assert list((service.folder / "jobs").iterdir()) == []
 
 
 def test_a_job_has_its_time(service: Running) -> None:
     body = long_job(service)
     with having(service, timeout=0.3):
-        told = service.start("blend", 60, **body).json()
-    assert told["status"] == "failed" and told["error"]["kind"] == "timeout" and "0.3 s" in told["error"]["message"]
-    assert service.done("export", picture=body["mask"], format="bmp")["picture"]["width"] == LONG
+        answer = service.start("blend", 60, **body).json()
+    assert (
+        answer["status"] == "failed" and answer["error"]["kind"] == "timeout" and "0.3 s" in answer["error"]["message"]
+    )
+    assert service.done("export", picture=body["mask"], format="bmp")["picture"]["width"] == LONG_SIDE
 
 
 def test_a_full_queue_refuses_at_once(service: Running) -> None:
     body = service.ids(**scene())
     with having(service, queue=2), service.at_rest():
         jobs = [service.start("blend", **body).json() for _ in range(2)]
-        for refused in (
+        for request in (
             lambda: service.start("blend", **body),
             lambda: service.client.post("/api/v1/pictures", content=b"x" * 100_000),
             lambda: service.start("segment", picture=body["src"], people=True),
         ) * 3:
-            answer = refused()
+            answer = request()
             assert answer.status_code == 429 and kind_of(answer) == "busy"
             assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert service.client.get("/health").json()["queued"] == 2
@@ -1234,15 +1317,17 @@ def test_a_full_queue_refuses_at_once(service: Running) -> None:
 def test_failures_say_what_is_wrong_without_paths(service: Running) -> None:
     images = scene(5)
     ids = service.ids(**images)
-    told = service.start("blend", 60, **ids).json()
-    assert told["status"] == "failed" and told["error"]["kind"] == "ShapeError" and told["error"]["exit_code"] == 3
-    assert (told["error"]["code"], told["error"]["argument"]) == ("sizes-differ", "src")
-    assert f"src ({ids['src']}): 40 x 30 pixels and dst 80 x 60" in told["error"]["message"]
+    record = service.start("blend", 60, **ids).json()
+    assert (
+        record["status"] == "failed" and record["error"]["kind"] == "ShapeError" and record["error"]["exit_code"] == 3
+    )
+    assert (record["error"]["code"], record["error"]["argument"]) == ("sizes-differ", "src")
+    assert f"src ({ids['src']}): 40 x 30 pixels and dst 80 x 60" in record["error"]["message"]
     assert kind_of(service.start("blend", **ids, gradients="mixed")) == "usage"
     assert "gradients cannot be used with mode" in service.start("blend", **ids, gradients="mixed").text
     four = service.done("cutout", picture=ids["src"], mask=ids["mask"])["picture"]
-    told = service.start("export", 60, picture=four["id"], format="jpeg").json()
-    assert told["status"] == "failed" and told["error"]["kind"] == "ArgumentError"
+    record = service.start("export", 60, picture=four["id"], format="jpeg").json()
+    assert record["status"] == "failed" and record["error"]["kind"] == "ArgumentError"
     for answer in (
         service.start("blend", 60, **ids),
         service.client.post("/api/v1/pictures", content=b"no image"),
@@ -1256,14 +1341,15 @@ def test_failures_say_what_is_wrong_without_paths(service: Running) -> None:
 
 def test_large_bodies_are_refused_while_they_come(service: Running) -> None:
     limit = service.service.settings.upload_limit
-    answer = service.client.post("/api/v1/pictures", content=b"\0" * (limit + 1))
-    assert answer.status_code == 413 and kind_of(answer) == "too_large"
-    sent = 0
+    for size, status, kind in ((limit, 422, "DecodeError"), (limit + 1, 413, "too_large")):
+        answer = service.client.post("/api/v1/pictures", content=b"\0" * size)
+        assert answer.status_code == status and kind_of(answer) == kind
+    byte_count = 0
 
     def chunks() -> Iterator[bytes]:
-        nonlocal sent
+        nonlocal byte_count
         for _ in range(40):
-            sent += 200_000
+            byte_count += 200_000
             yield b"\0" * 200_000
 
     answer = service.client.post("/api/v1/pictures", content=chunks())
@@ -1272,8 +1358,8 @@ def test_large_bodies_are_refused_while_they_come(service: Running) -> None:
         "/api/v1/blend", content=b" " * 5_000_000, headers={"content-type": "application/json"}
     )
     assert answer.status_code == 413
-    held = set(os.listdir(service.folder / "pictures"))
-    assert held == set(service.service.store.pictures)
+    files = set(os.listdir(service.folder / "pictures"))
+    assert files == set(service.service.store.pictures)
 
 
 def chunk(name: bytes, body: bytes) -> bytes:
@@ -1288,81 +1374,13 @@ def deflated(count: int, byte: bytes = b"\0") -> bytes:
 
 def tiff(width: int, height: int, *entries: tuple[int, int, int, int], data: bytes = b"\0" * 64) -> bytes:
     """Returns a TIFF file of 8-bit greys with one strip, whose entries (tag, type, count, value) may be replaced."""
-    known = {
+    tags = {
         256: (4, 1, width), 257: (4, 1, height), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 273: (4, 1, 8),
         277: (3, 1, 1), 278: (4, 1, height), 279: (4, 1, len(data)),
     }  # fmt: skip
-    known |= {tag: tuple(rest) for tag, *rest in entries}  # type: ignore[misc]
-    table = b"".join(struct.pack("<HHII", tag, *known[tag]) for tag in sorted(known))
-    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(known)) + table + b"\0" * 4
-
-
-def test_a_body_over_32_mb_is_refused_before_it_is_over(guarded: Running) -> None:
-    piece = b"\0" * 500_000
-    lines = ("POST /api/v1/pictures HTTP/1.1", "Host: localhost", "X-Pyharmony: 1", f"Authorization: Bearer {TOKEN}")
-    service = guarded
-    port = int(service.address.rpartition(":")[2])
-    for count, size in ((64, None), (0, 32_000_001)):  # no length is told, or one that is too large
-        kind = "Transfer-Encoding: chunked" if size is None else f"Content-Length: {size}"
-        with socket.create_connection(("127.0.0.1", port), 60) as line:
-            line.sendall("".join(f"{one}\r\n" for one in (*lines, kind, "")).encode())
-            for _ in range(count):
-                line.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
-            if size is None:  # 32 MB are accepted so far; one byte more is not
-                until(lambda: service.service.store.total_bytes >= 31_000_000)
-                assert len(os.listdir(service.folder / "pictures")) == 1
-                line.sendall(b"1\r\n\0\r\n")
-            status, body = answer_of(line.makefile("rb"))  # it comes though the body does not end
-        assert status == 413 and json.loads(body)["error"]["kind"] == "too_large"
-        until(lambda: os.listdir(service.folder / "pictures") == [])
-        assert service.service.store.total_bytes == 0
-    right = {"Authorization": f"Bearer {TOKEN}"}
-    told = service.client.post("/api/v1/pictures", content=file_of(scene()["mask"]), headers=right)
-    assert told.status_code == 201
-    assert service.client.delete(f"/api/v1/pictures/{told.json()['id']}", headers=right).status_code == 204
-
-
-def pointing(body: Any) -> Iterator[tuple[str, Callable[[str], Any]]]:
-    """Yields the fields of a type of body that name images, each with a function that gives them a value."""
-    for name, field in body.model_fields.items():
-        told = str(field.annotation)
-        if "PictureId" in told and "list" in told:
-            yield name, lambda value: [value]
-        elif "PictureId" in told:
-            yield name, lambda value: value
-
-
-def test_an_image_is_no_path_and_no_address(service: Running) -> None:
-    from pyharmony.server._operations import OPERATIONS
-
-    wrong = ["/etc/passwd", "../lock", "file:///etc/passwd", "http://127.0.0.1:1/a.png", "https://example.org/a.png",
-             "//example.org/a.png", "data:image/png;base64,AA==", "-", "", "0" * 31, "0" * 33, "A" * 32,
-             "0" * 32 + "\n"]  # fmt: skip
-    tried = 0
-    for operation in OPERATIONS.values():
-        for name, made in pointing(operation.body):
-            for value in wrong:
-                if name == "color_weight" and not value.strip("0\n"):
-                    continue  # it may be a number
-                answer = service.start(operation.name, **{name: made(value)})
-                assert answer.status_code == 422 and re.search(rf"\b{name}\b[^;]*no such image,", answer.text), (
-                    answer.text
-                )
-                tried += 1
-    assert tried > 30 * len(wrong)
-    inner: list[tuple[str, dict[str, Any]]] = [
-        ("segment", {"picture": "0" * 32, "steps": [{"kind": "mask", "mask": None}]}),
-        ("compose", {"background": "0" * 32, "subjects": [{"picture": None}]}),
-        ("compose", {"background": "0" * 32, "subjects": [{"picture": "0" * 32, "mask": None}]}),
-        ("layers", {"background": "0" * 32, "subject": {"picture": None, "at": [0, 0]}}),
-        ("layers", {"background": "0" * 32, "subject": {"picture": "0" * 32, "mask": None, "at": [0, 0]}}),
-    ]
-    for name, body in inner:
-        for value in wrong:
-            text = json.dumps(body).replace("null", json.dumps(value))
-            as_json = {"content-type": "application/json"}
-            answer = service.client.post(f"/api/v1/{name}", content=text, headers=as_json)
-            assert answer.status_code == 422 and "no such image," in answer.text, (text, answer.text)
+    tags |= {tag: tuple(rest) for tag, *rest in entries}  # type: ignore[misc]
+    table = b"".join(struct.pack("<HHII", tag, *tags[tag]) for tag in sorted(tags))
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + table + b"\0" * 4
 
 
 @functools.cache
@@ -1373,12 +1391,12 @@ def bombs() -> dict[str, tuple[int, bytes]]:
     """
     small = Image.fromarray(scene()["dst"])
 
-    def saved(format: str, **options: Any) -> bytes:
+    def encoded(format: str, **options: Any) -> bytes:
         held = io.BytesIO()
         small.save(held, format, **options)
         return held.getvalue()
 
-    jpeg, webp, lossless, whole = saved("JPEG"), saved("WEBP"), saved("WEBP", lossless=True), saved("PNG")
+    jpeg, webp, lossless, whole = encoded("JPEG"), encoded("WEBP"), encoded("WEBP", lossless=True), encoded("PNG")
     frame = jpeg.index(b"\xff\xc0") + 5
     vast = struct.pack(">HH", 65500, 65500)
     at, sides = webp.index(b"\x9d\x01\x2a") + 3, struct.pack("<HH", 16383, 16383)
@@ -1404,8 +1422,8 @@ def bombs() -> dict[str, tuple[int, bytes]]:
     grid = profile(b"mft2\0\0\0\0" + bytes([15, 15, 255, 0]) + b"\0" * 36 + struct.pack(">HH", 4096, 4096))
     long = struct.pack(">I", 0xFFFFFFFF) + curve[4:]
 
-    def in_jpeg(found: bytes) -> bytes:
-        body = b"ICC_PROFILE\0\1\1" + found
+    def in_jpeg(profile: bytes) -> bytes:
+        body = b"ICC_PROFILE\0\1\1" + profile
         return jpeg[:2] + b"\xff\xe2" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
     packed = deflated(128 << 20)
@@ -1451,9 +1469,9 @@ def png(width: int, height: int, data: bytes = b"") -> bytes:
 
 def memory_of(pid: int, name: str = "VmRSS") -> int:
     """Returns the kilobytes of memory that a process has; "VmHWM": had at most."""
-    found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1])
+    match = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert match is not None
+    return int(match[1])
 
 
 def test_bombs_are_refused_before_they_grow() -> None:
@@ -1461,17 +1479,17 @@ def test_bombs_are_refused_before_they_grow() -> None:
         service.upload(file_of(scene()["dst"], "JPEG"))
         pid = service.pid()
         before = memory_of(pid, "VmHWM")
-        for name, (wanted, data) in bombs().items():
+        for name, (status, data) in bombs().items():
             assert len(data) < 200_000, name
             peak = memory_of(pid, "VmHWM")
             answer = service.client.post("/api/v1/pictures", content=data)
-            assert answer.status_code == wanted, (name, answer.text)
+            assert answer.status_code == status, (name, answer.text)
             now = memory_of(pid, "VmHWM")
-            if wanted == 201:  # all that it is is a small image, or as many pixels as its header says
+            if status == 201:  # all that it is is a small image, or as many pixels as its header says
                 assert answer.json()["width"] <= 4000, name
                 assert now < before + 64_000, (name, before, now)
             else:
-                assert kind_of(answer) == ("ImageTooLarge" if wanted == 413 else "DecodeError"), name
+                assert kind_of(answer) == ("ImageTooLarge" if status == 413 else "DecodeError"), name
                 assert now < peak + 4_000, (name, peak, now)
         assert service.pid() == pid
 
@@ -1522,11 +1540,11 @@ def test_bodies_that_are_not_what_is_asked_for(service: Running, content: bytes,
     answer = service.client.post("/api/v1/blend", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == status, answer.text
     assert set(answer.json()) == {"error"} and len(answer.text) < 3000
-    told = answer.json()["error"]["message"]
+    message = answer.json()["error"]["message"]
     if content == b"{":
-        assert re.fullmatch(r"the body is not JSON: .+, at character 2", told)
+        assert re.fullmatch(r"the body is not JSON: .+, at character 2", message)
     if content == b'{"src": "x", "dst": "y"}':
-        assert told.startswith("src: no such image, an id has 32 hexadecimal digits; dst: no such image,")
+        assert message.startswith("src: no such image, an id has 32 hexadecimal digits; dst: no such image,")
 
 
 def test_other_types_methods_and_names(service: Running) -> None:
@@ -1568,8 +1586,8 @@ def traversals() -> list[str]:
         "NUL.png",
         ".git/config",
     ]
-    found = [part * depth + target for part in parts for depth in (1, 3, 8) for target in targets]
-    return found + [
+    paths = [part * depth + target for part in parts for depth in (1, 3, 8) for target in targets]
+    return paths + [
         "%00",
         "a%00.png",
         "\\\\host\\share",
@@ -1587,12 +1605,12 @@ def test_names_lead_nowhere(service: Running, tmp_path: Path) -> None:
     clear(service)
     before, recipes = set(tmp_path.rglob("*")), set(os.listdir(service.folder / "recipes"))
     with having(service, page=tmp_path / "page"):
-        tried = traversals()
-        assert len(tried) > 250
+        paths = traversals()
+        assert len(paths) > 250
         answers: list[Any] = []
         with socket.create_connection(("127.0.0.1", int(service.address.rpartition(":")[2])), 20) as line:
             file = line.makefile("rb")
-            for name in [*tried, "../secret.txt", "%2e%2e/secret.txt", "/index.html/../../secret.txt"]:
+            for name in [*paths, "../secret.txt", "%2e%2e/secret.txt", "/index.html/../../secret.txt"]:
                 for place in ("/", "/api/v1/pictures/", "/static/"):
                     target = "".join(c if 32 < ord(c) < 127 else "_" for c in place + name)
                     line.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -1602,14 +1620,14 @@ def test_names_lead_nowhere(service: Running, tmp_path: Path) -> None:
         assert {status for _, status in answers} <= {200, 404, 405, 422}
         assert {target for target, status in answers if status == 200} <= {"/", "/index.html"}
         data = file_of(scene()["mask"])
-        for name in tried[::9]:
+        for name in paths[::9]:
             uploaded = service.client.post("/api/v1/pictures", content=data, params={"name": name})
             assert uploaded.status_code in (201, 422)
             if uploaded.status_code == 201:
-                told = service.client.get(uploaded.json()["file_url"]).headers["content-disposition"]
-                shown = re.fullmatch(r"attachment; filename(?:\*=utf-8'')?=?\"?([^\"]*)\"?", told)
-                assert shown is not None and shown[1].endswith(".png")
-                assert not {"/", "\\", ":"} & set(urllib.parse.unquote(shown[1]))
+                disposition = service.client.get(uploaded.json()["file_url"]).headers["content-disposition"]
+                match = re.fullmatch(r"attachment; filename(?:\*=utf-8'')?=?\"?([^\"]*)\"?", disposition)
+                assert match is not None and match[1].endswith(".png")
+                assert not {"/", "\\", ":"} & set(urllib.parse.unquote(match[1]))
                 service.client.delete(uploaded.json()["url"])
         assert set(os.listdir(service.folder)) == {"pictures", "proxies", "recipes", "jobs", "lock"}
         until(lambda: not [*os.listdir(service.folder / "pictures"), *os.listdir(service.folder / "proxies")])
@@ -1658,7 +1676,7 @@ def test_pages_from_elsewhere_are_refused(service: Running) -> None:
     assert status(Origin="http://example.org") == status(Origin="null") == status(Origin="http://localhost") == 403
     assert status(Sec_Fetch_Site="cross-site") == status(Sec_Fetch_Site="same-site") == 403
     assert client.get("/api/v1/service", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
-    for name in ("example.org", "localhost.example.org", "127.0.0.1.example.org", "", "[::2]", EVERYWHERE):
+    for name in ("example.org", "localhost.example.org", "127.0.0.1.example.org", "", "[::2]", ALL_INTERFACES):
         assert status(Host=name) in (400, 421), name
     for name in ("localhost", "LOCALHOST:1", "127.0.0.1:8787", "[::1]:80"):
         assert status(Host=name) == 201, name
@@ -1668,58 +1686,56 @@ def test_pages_from_elsewhere_are_refused(service: Running) -> None:
         assert plain.get("/api/v1/service").status_code == 200
 
 
-def test_a_proxy_may_replace_the_host() -> None:
+def test_a_proxy_may_replace_the_host(guarded: Running) -> None:
     right = {"Authorization": f"Bearer {TOKEN}"}
-    data = file_of(scene()["mask"])
-    with running(token=TOKEN, hosts=("blend.example.org",)) as service:
 
-        def status(origin: str) -> int:
-            headers = {**right, "Origin": origin}
-            return service.client.post("/api/v1/pictures", content=data, headers=headers).status_code
+    def status(origin: str) -> int:
+        return guarded.client.get("/api/v1/service", headers={**right, "Origin": origin}).status_code
 
-        assert status("https://blend.example.org") == status("https://blend.example.org:8443") == 201
-        for origin in ("https://example.org", "https://x.blend.example.org", "https://blend.example.org.x", "null"):
-            assert status(origin) == 403, origin
+    assert status("https://blend.example.org") == status("https://blend.example.org:8443") == 200
+    for origin in ("https://example.org", "https://x.blend.example.org", "https://blend.example.org.x", "null"):
+        assert status(origin) == 403, origin
 
 
 def test_a_token_is_asked_for(guarded: Running) -> None:
     data = file_of(scene()["mask"])
     service, client = guarded, guarded.client
     assert service.service.settings.upload_limit == 32_000_000
-    refused = client.post("/api/v1/pictures", content=data)
-    assert refused.status_code == 401 and refused.headers["www-authenticate"] == "Bearer"
+    answer = client.post("/api/v1/pictures", content=data)
+    assert answer.status_code == 401 and answer.headers["www-authenticate"] == "Bearer"
     for wrong in ("Bearer", "Bearer x", f"Basic {TOKEN}", f"Bearer {TOKEN}x", TOKEN, "Bearer \xff"):
         headers = {"Authorization": wrong.encode("latin-1")}
         assert client.get("/api/v1/service", headers=headers).status_code == 401, wrong
     assert client.get("/metrics").status_code == 401 and client.get("/health").status_code == 200
     assert client.get("/").status_code == 200  # the page holds nothing, and asks for the token
     right = {"Authorization": f"Bearer {TOKEN}"}
-    told = client.post("/api/v1/pictures", content=data, headers=right)
-    assert told.status_code == 201
+    created = client.post("/api/v1/pictures", content=data, headers=right)
+    assert created.status_code == 201
     # A page gets a cookie, since images and events cannot send the token.
-    assert client.get(told.json()["proxy_url"]).status_code == 401
+    assert client.get(created.json()["proxy_url"]).status_code == 401
     session = client.post("/api/v1/session", headers=right)
     cookie = session.headers["set-cookie"]
     assert session.status_code == 204 and "HttpOnly" in cookie and "samesite=strict" in cookie.lower()
-    assert client.get(told.json()["proxy_url"]).status_code == 200
+    assert client.get(created.json()["proxy_url"]).status_code == 200
     assert httpx.post(f"{service.address}/api/v1/pictures", content=data, cookies=client.cookies).status_code == 403
     assert client.delete("/api/v1/session").status_code == 204
-    assert client.get(told.json()["proxy_url"]).status_code == 401
-    assert client.delete(f"/api/v1/pictures/{told.json()['id']}", headers=right).status_code == 204
+    assert client.get(created.json()["proxy_url"]).status_code == 401
+    assert client.delete(f"/api/v1/pictures/{created.json()['id']}", headers=right).status_code == 204
 
 
 def test_settings_that_are_not_safe_are_refused(tmp_path: Path) -> None:
     for wrong in (
-        {"host": EVERYWHERE}, {"host": "::"}, {"host": "example.org"}, {"hosts": ("example.org",)}, {"token": "short"},
-        {"token": "with spaces in it and long"}, {"workers": 0}, {"queue": 0}, {"timeout": 0}, {"port": 70_000},
-        {"max_upload": 0}, {"proxy_side": 10}, {"user_queue": 0}, {"user_files": 0}, {"users": (User("", TOKEN),)},
-        {"users": (User("ann", "short"),)}, {"users": (User("an n", TOKEN),)}, {"users": (User("-", TOKEN),)},
+        {"host": ALL_INTERFACES}, {"host": "::"}, {"host": "example.org"}, {"hosts": ("example.org",)},
+        {"token": "short"}, {"token": "with spaces in it and long"}, {"workers": 0}, {"queue": 0}, {"timeout": 0},
+        {"port": 70_000}, {"max_upload": 0}, {"proxy_side": 10}, {"user_queue": 0}, {"user_files": 0},
+        {"users": (User("", TOKEN),)}, {"users": (User("ann", "short"),)}, {"users": (User("an n", TOKEN),)},
+        {"users": (User("-", TOKEN),)},
         {"users": (User("ann", TOKEN), User("bob", TOKEN))}, {"users": (User("ann", TOKEN), User("ann", TOKEN * 2))},
         {"users": (User("ann", TOKEN),), "token": TOKEN},
     ):  # fmt: skip
         with pytest.raises(ArgumentError):
             Settings(**wrong)
-    assert Settings(host=EVERYWHERE, token=TOKEN).upload_limit == 32_000_000
+    assert Settings(host=ALL_INTERFACES, token=TOKEN).upload_limit == 32_000_000
     assert Settings(host="::1").upload_limit == Settings(host="localhost").upload_limit == 512_000_000
     assert [bytes_of(text) for text in ("32MB", "1.5k", "7", "2G")] == [32_000_000, 1500, 7, 2_000_000_000]
     for text in ("", "MB", "-1", "1TB", "0", "1e9", "9" * 40):
@@ -1771,10 +1787,10 @@ def test_shares_are_of_several_users_only() -> None:
         ({"users": USERS, "queue": 3}, 3, 25), ({"users": USERS, "user_queue": 30, "user_files": 70}, 30, 70),
         ({"users": USERS, "user_queue": 50, "user_files": 700}, 32, 100), ({"user_queue": 5, "user_files": 7}, 5, 7),
     ):  # fmt: skip
-        held = Settings(**{"max_files": 100, **settings})
-        assert (held.user_queue_limit, held.user_files_limit) == (queue, files), settings
+        service_settings = Settings(**{"max_files": 100, **settings})
+        assert (service_settings.user_queue_limit, service_settings.user_files_limit) == (queue, files), settings
     assert Settings(users=USERS).upload_limit == Settings(token=TOKEN).upload_limit == 32_000_000
-    assert Settings(users=USERS, host=EVERYWHERE, hosts=("example.org",)).needs_token
+    assert Settings(users=USERS, host=ALL_INTERFACES, hosts=("example.org",)).needs_token
 
 
 @dataclasses.dataclass(eq=False)
@@ -1823,12 +1839,12 @@ def test_jobs_of_users_take_turns(shared: Running) -> None:
         assert [one.client.get(job["url"]).json()["position"] for one, job in jobs] == [0, 2, 4, 5, 1, 3]
         ann.client.delete(jobs[1][1]["url"])
         assert [one.client.get(job["url"]).json().get("position") for one, job in jobs] == [0, None, 2, 4, 1, 3]
-    ended = [one.client.get(job["url"], params={"wait": 60}).json() for one, job in jobs]
-    assert [job["status"] for job in ended] == ["done", "cancelled", *["done"] * 4]
-    held = sorted(
-        (shared.service.pool.jobs[job["id"]] for job in ended if "started" in job), key=lambda j: j.start_time
+    answers = [one.client.get(job["url"], params={"wait": 60}).json() for one, job in jobs]
+    assert [job["status"] for job in answers] == ["done", "cancelled", *["done"] * 4]
+    jobs_by_start = sorted(
+        (shared.service.pool.jobs[job["id"]] for job in answers if "started" in job), key=lambda j: j.start_time
     )
-    assert [job.user for job in held] == ["ann", "bob", "ann", "bob", "ann"]
+    assert [job.user for job in jobs_by_start] == ["ann", "bob", "ann", "bob", "ann"]
 
 
 def test_a_user_has_a_share_of_the_queue(shared: Running) -> None:
@@ -1836,18 +1852,18 @@ def test_a_user_has_a_share_of_the_queue(shared: Running) -> None:
     bodies = {one: {**one.ids(**scene()), "at": [4, 4]} for one in (ann, bob)}
     with having(shared, user_queue=2), shared.at_rest():
         jobs = [(ann, ann.start("blend", **bodies[ann]).json()) for _ in range(2)]
-        for refused in (
+        for answer in (
             ann.start("blend", **bodies[ann]),
             ann.client.post("/api/v1/pictures", content=b"x" * 100_000),
         ):
-            assert refused.status_code == 429 and kind_of(refused) == "busy"
-            assert "2 of your jobs are waiting" in refused.json()["error"]["message"]
-            assert 1 <= int(refused.headers["retry-after"]) <= 60
+            assert answer.status_code == 429 and kind_of(answer) == "busy"
+            assert "2 of your jobs are waiting" in answer.json()["error"]["message"]
+            assert 1 <= int(answer.headers["retry-after"]) <= 60
         jobs += [(bob, bob.start("blend", **bodies[bob]).json()) for _ in range(2)]
         assert bob.start("blend", **bodies[bob]).status_code == 429
         with having(shared, queue=4):  # that of all is full, whoever asks
-            refused = shared.of(User("", TOKEN)).client.post("/api/v1/pictures", content=b"x")
-            assert refused.status_code == 429 and "4 jobs are waiting" in refused.json()["error"]["message"]
+            answer = shared.of(User("", TOKEN)).client.post("/api/v1/pictures", content=b"x")
+            assert answer.status_code == 429 and "4 jobs are waiting" in answer.json()["error"]["message"]
         for one, job in jobs:
             assert one.client.delete(job["url"]).json()["status"] == "cancelled"
     # Uploads count while they come.
@@ -1858,8 +1874,8 @@ def test_a_user_has_a_share_of_the_queue(shared: Running) -> None:
         head = f"Host: localhost\r\nX-Pyharmony: 1\r\nAuthorization: Bearer {USERS[0].token}\r\nContent-Length: 9"
         slow.sendall(f"POST /api/v1/pictures HTTP/1.1\r\n{head}\r\n\r\nslow".encode())
         until(lambda: shared.service._uploads["ann"] == 1)
-        refused = ann.client.post("/api/v1/pictures", content=b"x" * 100_000)
-        assert refused.status_code == 429 and "1 images of yours" in refused.json()["error"]["message"]
+        answer = ann.client.post("/api/v1/pictures", content=b"x" * 100_000)
+        assert answer.status_code == 429 and "1 images of yours" in answer.json()["error"]["message"]
         assert bob.upload(scene()["mask"])["width"] == 40
     until(lambda: shared.service._uploads["ann"] == 0)
     assert ann.upload(scene()["mask"])["width"] == 40
@@ -1871,29 +1887,29 @@ def test_a_user_has_a_share_of_the_files(shared: Running) -> None:
     for one in (ann, bob):
         clear_user(one)
     noise = file_of(np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8))
-    seen = bob.done("export", picture=bob.upload(noise)["id"], format="png", preview=True)["picture"]
+    preview = bob.done("export", picture=bob.upload(noise)["id"], format="png", preview=True)["picture"]
     first = ann.upload(noise)
     with having(shared, user_files=3 * store.user_bytes["ann"] + 100):  # each with its proxy
         mine = ann.done("export", picture=first["id"], format="png", preview=True)["picture"]
-        kept = [first, *(ann.upload(noise) for _ in range(2))]
+        pictures = [first, *(ann.upload(noise) for _ in range(2))]
         assert ann.client.get(mine["url"]).status_code == 404  # previews of one's own go first
-        for refused in (
+        for answer in (
             ann.client.post("/api/v1/pictures", content=noise),
             ann.client.post("/api/v1/pictures", content=noise),
         ):
-            assert refused.status_code == 429 and kind_of(refused) == "full"
-            assert refused.headers["retry-after"] == "60"
-            assert "your limit for files" in refused.json()["error"]["message"]
+            assert answer.status_code == 429 and kind_of(answer) == "full"
+            assert answer.headers["retry-after"] == "60"
+            assert "your limit for files" in answer.json()["error"]["message"]
         # With the whole full too, nothing of others goes for what is refused anyway.
         with having(shared, max_files=store.total_bytes):
             assert ann.client.post("/api/v1/pictures", content=noise).status_code == 429
-        assert bob.client.get(seen["url"]).status_code == 200 and bob.upload(noise)["width"] == 100
-        assert ann.client.delete(kept[1]["url"]).status_code == 204 and ann.upload(noise)["width"] == 100
+        assert bob.client.get(preview["url"]).status_code == 200 and bob.upload(noise)["width"] == 100
+        assert ann.client.delete(pictures[1]["url"]).status_code == 204 and ann.upload(noise)["width"] == 100
     # Within one's share the previews of others go, as the last.
     with having(shared, max_files=store.total_bytes, user_files=store.total_bytes):
-        assert bob.client.get(seen["url"]).status_code == 200
+        assert bob.client.get(preview["url"]).status_code == 200
         ann.upload(scene()["mask"])
-        assert bob.client.get(seen["url"]).status_code == 404
+        assert bob.client.get(preview["url"]).status_code == 404
     for one in (ann, bob):
         clear_user(one)
     assert sum(store.user_bytes.values()) == store.total_bytes and not {"ann", "bob"} & {*store.user_bytes}
@@ -1912,9 +1928,9 @@ def with_other_ids(body: Any, mine: Mapping[str, str], other: Mapping[str, str])
     elif isinstance(body, (dict, list)):
         for key, value in body.items() if isinstance(body, dict) else enumerate(body):
             for one in with_other_ids(value, mine, other):
-                made = copy.copy(body)
-                made[key] = one
-                yield made
+                variant = copy.copy(body)
+                variant[key] = one
+                yield variant
 
 
 def test_nothing_of_others_is_there(shared: Running) -> None:
@@ -1924,24 +1940,24 @@ def test_nothing_of_others_is_there(shared: Running) -> None:
     unknown = dict.fromkeys(mine, "0" * 32)
     job = ann.start("compose", 60, subjects=[{"picture": theirs["subject"], "mask": theirs["mask"], "at": [100, 60]}],
                     background=theirs["background"])  # fmt: skip
-    told = job.json()
-    assert told["status"] == "done" and ann.client.get(told["result"]["recipe_url"]).status_code == 200
+    record = job.json()
+    assert record["status"] == "done" and ann.client.get(record["result"]["recipe_url"]).status_code == 200
     # Every address with an id, as it is for an id that nobody has.
     paths = shared.of(USERS[0]).client.get("/api/v1/openapi.json").json()["paths"]
-    tried = 0
+    count = 0
     for path, methods in paths.items():
         if "{id}" not in path:
             continue
-        kinds = [told["id"]] if "/jobs/" in path else [theirs["src"], told["result"]["picture"]["id"]]
+        kinds = [record["id"]] if "/jobs/" in path else [theirs["src"], record["result"]["picture"]["id"]]
         for id, method in ((id, method) for id in kinds for method in (*methods, *["head"] * ("get" in methods))):
             for one in (bob, shared.of(User("", TOKEN))):
                 hidden = one.client.request(method, path.format(id=id).removeprefix("/"))
                 nobodys = one.client.request(method, path.format(id="0" * 32).removeprefix("/"))
                 assert hidden.status_code == nobodys.status_code == (405 if hidden.status_code == 405 else 404), path
                 assert hidden.content == nobodys.content
-                tried += hidden.status_code == 404
-    assert tried == 2 * (2 * 6 + 4)
-    assert ann.client.get(told["url"]).json()["status"] == "done"
+                count += hidden.status_code == 404
+    assert count == 2 * (2 * 6 + 4)
+    assert ann.client.get(record["url"]).json()["status"] == "done"
     assert ann.client.get(f"/api/v1/pictures/{theirs['src']}").status_code == 200
     # And every body with one.
     src = {**{name: mine[name] for name in ("src", "dst", "mask")}, "at": [4, 4]}
@@ -1965,6 +1981,7 @@ def test_nothing_of_others_is_there(shared: Running) -> None:
             "background": mine["background"],
         }],
         "merge": [{"photos": [mine["src"], mine["dst"]], "people": [mine["mask"], None]}],
+        "apply-edit": [{"original": mine["src"], "edited": [mine["dst"]], "mask": mine["mask"]}],
         "layers": [{"subject": subject, "background": mine["dst"]}],
         "live": [
             {**layers, "background": mine["dst"], "shadow": mine["grey"], "cast": [0, 0], "at": [1, 1],
@@ -2021,7 +2038,7 @@ def test_a_refused_token_is_not_shown(token: Any) -> None:
 
 def test_the_log_has_names_and_no_tokens(shared: Running, caplog: pytest.LogCaptureFixture) -> None:
     ann = shared.of(USERS[0])
-    with caplog.at_level(logging.DEBUG, "pyharmony.server"):
+    with caplog.at_level(logging.DEBUG, "pyharmony.serve"):
         ids = {**ann.ids(**scene()), "at": [4, 4]}
         ann.done("blend", **ids)
         ann.start("blend", **{**ids, "src": "0" * 32})
@@ -2043,13 +2060,13 @@ def test_the_log_has_names_and_no_tokens(shared: Running, caplog: pytest.LogCapt
 
 def test_nobody_makes_the_service_forget_the_jobs_of_others(shared: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     ann, bob = map(shared.of, USERS)
-    monkeypatch.setattr("pyharmony.server._pool.MAX_JOBS", 4)
+    monkeypatch.setattr("pyharmony.serve._pool.MAX_JOBS", 4)
     bodies = {one: {**one.ids(**scene()), "at": [4, 4]} for one in (ann, bob)}
     shared.service.pool.jobs.clear()
     jobs = [(one, one.start("blend", 60, **bodies[one]).json()) for one in (ann, ann, *[bob] * 5)]
     states = [one.client.get(job["url"]).status_code for one, job in jobs]
     assert states == [200, 200, 404, 404, 404, 200, 200]
-    monkeypatch.setattr("pyharmony.server._pool.MAX_JOB_BYTES", 1)  # the newest stays, of whomever it is
+    monkeypatch.setattr("pyharmony.serve._pool.MAX_JOB_BYTES", 1)  # the newest stays, of whomever it is
     last = ann.start("blend", 60, **bodies[ann]).json()
     assert ann.client.get(last["url"]).status_code == 200
     assert {one.client.get(job["url"]).status_code for one, job in jobs} == {404}
@@ -2067,13 +2084,13 @@ def test_slow_senders_are_left(service: Running) -> None:
         head = "".join(f"{line}\r\n" for line in (*lines, "")).encode()
         cases = ((b"", None), (b"GET / HT", 408), (head[:-2], 408), (head, 408), (head + data[:20], 408))
 
-        def stall(sent: bytes, status: int | None) -> None:
+        def stall(data: bytes, status: int | None) -> None:
             start = time.monotonic()
             with socket.create_connection(("127.0.0.1", port), 60) as line:
-                line.sendall(sent)
-                got = line.makefile("rb").read()
-                assert time.monotonic() - start > 0.4, sent  # it had its time
-                assert got[9:12] == (b"" if status is None else str(status).encode()), sent
+                line.sendall(data)
+                answer = line.makefile("rb").read()
+                assert time.monotonic() - start > 0.4, data  # it had its time
+                assert answer[9:12] == (b"" if status is None else str(status).encode()), data
 
         def trickle() -> None:
             with socket.create_connection(("127.0.0.1", port), 60) as line:
@@ -2101,8 +2118,8 @@ def test_slow_senders_are_left(service: Running) -> None:
 def test_slow_readers_block_nobody(service: Running) -> None:
     port = int(service.address.rpartition(":")[2])
     with having(service, max_upload=40_000_000):
-        told = service.upload(file_of(np.zeros((3000, 3000, 3), np.uint8), "BMP"))
-    picture = service.service.store.pictures[told["id"]]
+        large = service.upload(file_of(np.zeros((3000, 3000, 3), np.uint8), "BMP"))
+    picture = service.service.store.pictures[large["id"]]
     with contextlib.ExitStack() as stack:
         stack.enter_context(having(service, patience=600.0))  # nobody is left before the end
         lines = []
@@ -2111,44 +2128,44 @@ def test_slow_readers_block_nobody(service: Running) -> None:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             line.settimeout(60)
             line.connect(("127.0.0.1", port))
-            line.sendall(f"GET /{told['file_url']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            line.sendall(f"GET /{large['file_url']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             lines.append(line)
         until(lambda: picture.pins == 20)  # all of them are being sent, and none is read
         ids = service.ids(**scene())
         for _ in range(5):
             assert service.done("blend", **ids, at=[20, 10], mode="alpha")["picture"]["width"] == 80
-        assert picture.pins == 20 and len(service.bytes(told)) == told["bytes"]
+        assert picture.pins == 20 and len(service.bytes(large)) == large["bytes"]
         # A reader that goes on gets all of it.
-        got = lines[0].makefile("rb")
-        assert got.readline().startswith(b"HTTP/1.1 200")
-        while got.readline().strip():
+        stream = lines[0].makefile("rb")
+        assert stream.readline().startswith(b"HTTP/1.1 200")
+        while stream.readline().strip():
             pass
-        assert len(got.read(told["bytes"])) == told["bytes"]
+        assert len(stream.read(large["bytes"])) == large["bytes"]
         until(lambda: picture.pins == 19)
-        assert service.client.delete(told["url"]).status_code == 204 and told["id"] in os.listdir(
+        assert service.client.delete(large["url"]).status_code == 204 and large["id"] in os.listdir(
             service.folder / "pictures"
         )  # as long as somebody is sent it
-    until(lambda: told["id"] not in os.listdir(service.folder / "pictures"))
+    until(lambda: large["id"] not in os.listdir(service.folder / "pictures"))
 
 
 def test_who_does_not_read_is_left(service: Running) -> None:
     port = int(service.address.rpartition(":")[2])
     with having(service, max_upload=40_000_000):
-        told = service.upload(file_of(np.zeros((3000, 3000, 3), np.uint8), "BMP"))
-    picture = service.service.store.pictures[told["id"]]
+        large = service.upload(file_of(np.zeros((3000, 3000, 3), np.uint8), "BMP"))
+    picture = service.service.store.pictures[large["id"]]
     with having(service, patience=0.5), socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         line.settimeout(60)
         line.connect(("127.0.0.1", port))
-        line.sendall(f"GET /{told['file_url']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        line.sendall(f"GET /{large['file_url']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         until(lambda: picture.pins == 1)
         until(lambda: picture.pins == 0)
-        got = 0
+        byte_count = 0
         with contextlib.suppress(ConnectionError):
             while data := line.recv(1 << 20):
-                got += len(data)
-        assert got < told["bytes"]  # the connection ended in the midst
-    assert service.client.delete(told["url"]).status_code == 204
+                byte_count += len(data)
+        assert byte_count < large["bytes"]  # the connection ended in the midst
+    assert service.client.delete(large["url"]).status_code == 204
 
 
 def test_too_many_connections_are_told_so(service: Running) -> None:
@@ -2184,13 +2201,13 @@ def mutated(rng: np.random.Generator, seeds: list[bytes]) -> bytes:
 
 def seeds() -> list[bytes]:
     image = Image.fromarray(scene(0, 24, 32)["dst"])
-    found = [file_of(scene(0, 24, 32)["dst"].astype(np.uint16) * 257)]
+    files = [file_of(scene(0, 24, 32)["dst"].astype(np.uint16) * 257)]
     for format in ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"):
-        held = io.BytesIO()
-        image.save(held, format)
-        found.append(held.getvalue())
-    found += [data for _, data in bombs().values() if len(data) < 2000]
-    return [*found, png(40_000, 40_000), b"<svg/>", b""]
+        buffer = io.BytesIO()
+        image.save(buffer, format)
+        files.append(buffer.getvalue())
+    files += [data for _, data in bombs().values() if len(data) < 2000]
+    return [*files, png(40_000, 40_000), b"<svg/>", b""]
 
 
 def clear(service: Running) -> None:
@@ -2206,24 +2223,24 @@ def check_in_threads(service: Running, batches: list[list[Callable[[Any], int]]]
 
     Every answer is a success or a refusal, and no file is left. Returns how many had each status.
     """
-    told, lock = dict[int, int](), threading.Lock()
+    statuses, lock = dict[int, int](), threading.Lock()
 
     def send(batch: list[Callable[[Any], int]]) -> None:
         with httpx.Client(base_url=service.address, headers=HEADER, timeout=120) as client:
             for ask in batch:
                 status = ask(client)
                 with lock:
-                    told[status] = told.get(status, 0) + 1
+                    statuses[status] = statuses.get(status, 0) + 1
 
     with ThreadPoolExecutor(len(batches)) as threads:
         list(threads.map(send, batches))
-    assert all(200 <= status < 300 or 400 <= status < 500 for status in told), told
+    assert all(200 <= status < 300 or 400 <= status < 500 for status in statuses), statuses
     assert service.client.get("/health").json()["status"] == "ok"
     until(lambda: not service.service.pool.running and not service.service.pool.queue, 60)
     clear(service)
     assert os.listdir(service.folder / "jobs") == []
     assert service.service.store.total_bytes == 0
-    return told
+    return statuses
 
 
 def uploading(data: bytes, **params: str) -> Callable[[Any], int]:
@@ -2243,8 +2260,10 @@ def check_malformed_uploads(service: Running, count: int, seed: int) -> None:
     rng, files, slots = np.random.default_rng(seed), seeds(), service.service.pool.slots
     until(lambda: all(slot.ready for slot in slots))
     pids = [service.pid(i) for i in range(len(slots))]
-    told = check_in_threads(service, [[uploading(mutated(rng, files)) for _ in range(count // 8)] for _ in range(8)])
-    assert set(told) <= {201, 413, 422} and told[422] > count // 4 and sum(told.values()) == count
+    statuses = check_in_threads(
+        service, [[uploading(mutated(rng, files)) for _ in range(count // 8)] for _ in range(8)]
+    )
+    assert set(statuses) <= {201, 413, 422} and statuses[422] > count // 4 and sum(statuses.values()) == count
     assert [service.pid(i) for i in range(len(slots))] == pids  # nothing made a worker end
 
 
@@ -2276,8 +2295,10 @@ def strange(
         [{"kind": "click", "x": 1, "y": 1}], {"picture": "0" * 32}, ["0" * 32] * 60,
     ]  # fmt: skip
     if way < 75:
-        operation = pick(["blend", "edit", "harmonize", "segment", "paint", "place", "compose", "merge", "layers",
-                          "live", "cutout", "export", "open", name])  # fmt: skip
+        operation = pick([
+            "apply-edit", "blend", "edit", "harmonize", "segment", "paint", "place", "compose", "merge", "layers",
+            "live", "cutout", "export", "open", name,
+        ])  # fmt: skip
         fields = ["src", "dst", "mask", "image", "picture", "mode", "at", "steps", "strokes", "subjects", "background",
                   "recipe", "photos", "format", "preview", "people", name]  # fmt: skip
         body = json.dumps({pick(fields): pick(values) for _ in range(rng.integers(1, 6))}).encode()
@@ -2319,10 +2340,10 @@ def test_ten_thousand_malformed_uploads_and_requests(tmp_path: Path, monkeypatch
     with running(workers=2, patience=0.5, page=PAGE) as service:
         port = int(service.address.rpartition(":")[2])
         pids = [service.pid(0), until(lambda: service.service.pool.workers == 2) and service.pid(1)]
-        told = check_in_threads(
+        statuses = check_in_threads(
             service, [[strange(rng, files, names, port) for _ in range(10_000 // 8)] for _ in range(8)]
         )
-        assert sum(told.values()) == 10_000 and {404, 405, 408, 413, 415, 422} <= set(told), told
+        assert sum(statuses.values()) == 10_000 and {404, 405, 408, 413, 415, 422} <= set(statuses), statuses
         assert [service.pid(0), service.pid(1)] == pids  # nothing made a worker end
         assert [os.readlink(f"/proc/{pid}/cwd") for pid in pids] == [str(here)] * 2
         # No file lies outside of it.
@@ -2350,10 +2371,10 @@ def test_what_is_no_http_is_refused(service: Running) -> None:
             with contextlib.suppress(OSError):
                 line.sendall(text)
                 line.shutdown(socket.SHUT_WR)
-            got = b""
+            answer = b""
             with contextlib.suppress(OSError):
-                got = line.makefile("rb").read()
-            assert got == b"" or got.startswith((b"HTTP/1.1 4", b"HTTP/1.1 1")), (text[:60], got[:60])
+                answer = line.makefile("rb").read()
+            assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 1")), (text[:60], answer[:60])
     assert service.client.get("/health").status_code == 200
 
 
@@ -2361,30 +2382,30 @@ def test_what_is_no_http_is_refused(service: Running) -> None:
 
 
 def test_files_expire(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyharmony.server._api._LOOK", 0.05)
+    monkeypatch.setattr("pyharmony.serve._api._LOOK", 0.05)
     with running() as service:
-        kept = service.upload(scene()["mask"])
-        preview = service.done("export", picture=kept["id"], format="png", preview=True)["picture"]
-        job = service.start("export", 60, picture=kept["id"], format="png").json()
+        picture = service.upload(scene()["mask"])
+        preview = service.done("export", picture=picture["id"], format="png", preview=True)["picture"]
+        job = service.start("export", 60, picture=picture["id"], format="png").json()
         assert service.client.get(preview["url"]).status_code == 200
         with having(service, preview_lifetime=0.1):
             until(lambda: preview["id"] not in os.listdir(service.folder / "pictures"))
         assert service.client.get(preview["url"]).status_code == 404
-        assert service.client.get(kept["url"]).status_code == 200
+        assert service.client.get(picture["url"]).status_code == 200
         with having(service, lifetime=0.1):
             until(lambda: not os.listdir(service.folder / "pictures"))
             assert os.listdir(service.folder / "proxies") == []
-            assert service.client.get(kept["url"]).status_code == 404
+            assert service.client.get(picture["url"]).status_code == 404
             assert until(lambda: service.client.get(job["url"]).status_code == 404)
 
 
 def test_what_is_used_stays(service: Running) -> None:
     store, picture = service.service.store, service.upload(scene()["mask"])
-    held = store.pictures[picture["id"]]
-    held.last_use -= 3000
-    before = held.last_use
+    entry = store.pictures[picture["id"]]
+    entry.last_use -= 3000
+    before = entry.last_use
     assert store.expire(before + 3599) == 0
-    assert service.client.get(picture["url"]).status_code == 200 and held.last_use >= before + 3000  # counts as used
+    assert service.client.get(picture["url"]).status_code == 200 and entry.last_use >= before + 3000  # counts as used
 
 
 def test_there_is_room_for_so_many_files(service: Running) -> None:
@@ -2395,11 +2416,11 @@ def test_there_is_room_for_so_many_files(service: Running) -> None:
     with having(service, max_files=5 * service.service.store.total_bytes + 100):  # each with its proxy
         for _ in range(3):  # previews go before anything is refused
             assert service.done("export", picture=first["id"], format="png", preview=True)["picture"]["width"] == 100
-        held = [first, *(service.upload(noise) for _ in range(4))]
-        refused = service.client.post("/api/v1/pictures", content=noise)
-        assert refused.status_code == 429 and kind_of(refused) == "full" and refused.headers["retry-after"] == "60"
-        assert service.client.delete(held[1]["url"]).status_code == 204
-        assert service.client.get(held[1]["url"]).status_code == 404
+        pictures = [first, *(service.upload(noise) for _ in range(4))]
+        answer = service.client.post("/api/v1/pictures", content=noise)
+        assert answer.status_code == 429 and kind_of(answer) == "full" and answer.headers["retry-after"] == "60"
+        assert service.client.delete(pictures[1]["url"]).status_code == 204
+        assert service.client.get(pictures[1]["url"]).status_code == 404
         assert service.upload(noise)["width"] == 100
 
 
@@ -2421,30 +2442,30 @@ def test_figures_and_health(service: Running) -> None:
 
 
 def test_the_types_are_told(service: Running) -> None:
-    told = service.client.get("/api/v1/openapi.json").json()
+    schema = service.client.get("/api/v1/openapi.json").json()
     about = service.client.get("/api/v1/service").json()
     assert about["max_upload"] == 3_000_000 and about["max_pixels"] == 20_000_000
     for name in about["operations"]:
-        post = told["paths"][f"/api/v1/{name}"]["post"]
+        post = schema["paths"][f"/api/v1/{name}"]["post"]
         body = post["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-        fields = told["components"]["schemas"][body]
+        fields = schema["components"]["schemas"][body]
         assert fields["additionalProperties"] is False and post["description"]
         assert all("description" in field for field in fields["properties"].values()), name
         assert "--" not in json.dumps(fields)
-    assert {"generator", "model", "out"}.isdisjoint(told["components"]["schemas"]["BlendBody"]["properties"])
+    assert {"generator", "model", "out"}.isdisjoint(schema["components"]["schemas"]["BlendBody"]["properties"])
 
 
 def test_merging_is_offered_where_there_is_opencv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from pyharmony.server._api import Service
-    from pyharmony.server._tree import Tree
+    from pyharmony.serve._api import Service
+    from pyharmony.serve._tree import Tree
 
     find = importlib.util.find_spec
     for absent in ("", "cv2"):
         monkeypatch.setattr(
             importlib.util, "find_spec", lambda name, *of, absent=absent: None if name == absent else find(name, *of)
         )
-        offered = Service(Settings(workers=1), Tree(tmp_path))._about.operations
-        assert ("merge" in offered) == (not absent) and "compose" in offered
+        operations = Service(Settings(workers=1), Tree(tmp_path))._about.operations
+        assert ("merge" in operations) == (not absent) and "compose" in operations
 
 
 def test_the_page_is_served_from_its_folder(service: Running, tmp_path: Path) -> None:
@@ -2470,23 +2491,23 @@ def test_the_page_is_served_from_its_folder(service: Running, tmp_path: Path) ->
 
 
 def test_a_download_ends_though_the_image_is_deleted(service: Running) -> None:
-    told = service.upload(np.random.default_rng(0).integers(0, 256, (900, 1000, 3), np.uint8))
-    with service.client.stream("GET", told["file_url"]) as answer:
-        assert service.client.delete(told["url"]).status_code == 204
-        assert len(answer.read()) == told["bytes"]
-    assert service.client.get(told["file_url"]).status_code == 404
-    until(lambda: told["id"] not in os.listdir(service.folder / "pictures"))
+    picture = service.upload(np.random.default_rng(0).integers(0, 256, (900, 1000, 3), np.uint8))
+    with service.client.stream("GET", picture["file_url"]) as answer:
+        assert service.client.delete(picture["url"]).status_code == 204
+        assert len(answer.read()) == picture["bytes"]
+    assert service.client.get(picture["file_url"]).status_code == 404
+    until(lambda: picture["id"] not in os.listdir(service.folder / "pictures"))
 
 
 def test_downloads_by_parts(service: Running) -> None:
-    told = service.upload(scene()["dst"], name="../näme/holiday.jpeg")
-    answer = service.client.get(told["file_url"], headers={"Range": "bytes=10-19"})
-    assert answer.status_code == 206 and answer.content == service.bytes(told)[10:20]
-    assert service.client.get(told["file_url"], headers={"Range": "bytes=9999999-"}).status_code == 416
-    assert service.client.get(told["file_url"], headers={"Range": "bytes=x"}).status_code in (200, 400)
-    named = service.client.get(told["file_url"]).headers["content-disposition"]
-    assert named == 'attachment; filename="holiday.png"'
-    assert service.client.head(told["file_url"]).headers["content-length"] == str(told["bytes"])
+    picture = service.upload(scene()["dst"], name="../näme/holiday.jpeg")
+    answer = service.client.get(picture["file_url"], headers={"Range": "bytes=10-19"})
+    assert answer.status_code == 206 and answer.content == service.bytes(picture)[10:20]
+    assert service.client.get(picture["file_url"], headers={"Range": "bytes=9999999-"}).status_code == 416
+    assert service.client.get(picture["file_url"], headers={"Range": "bytes=x"}).status_code in (200, 400)
+    disposition = service.client.get(picture["file_url"]).headers["content-disposition"]
+    assert disposition == 'attachment; filename="holiday.png"'
+    assert service.client.head(picture["file_url"]).headers["content-length"] == str(picture["bytes"])
 
 
 # ---- the end ----
@@ -2508,9 +2529,9 @@ class Command:
                 [sys.executable, "-c", code, *options], stderr=log, env=environment, cwd=cwd
             )
         until(lambda: "serving on" in self.log.read_text() or self.process.poll() is not None, 60)
-        told = self.told()[0]
-        assert told["message"].startswith("serving on http://127.0.0.1:")
-        self.address = told["address"]
+        record = self.told()[0]
+        assert record["message"].startswith("serving on http://127.0.0.1:")
+        self.address = record["address"]
 
     def told(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
@@ -2582,14 +2603,14 @@ class Watched(Command):
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[Callable[[], Command]]:
     """Yields a function that starts `pyharmony serve`; what still runs at the end is killed."""
-    started: list[Command] = []
+    commands: list[Command] = []
 
     def start() -> Command:
-        started.append(Command(tmp_path))
-        return started[-1]
+        commands.append(Command(tmp_path))
+        return commands[-1]
 
     yield start
-    for one in started:
+    for one in commands:
         if one.process.poll() is None:
             one.end(signal.SIGKILL)
 
@@ -2621,22 +2642,55 @@ def test_the_watch_sees_calls_and_writes(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "WATCHED": str(tmp_path / "watched")}
     subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, check=True)
-    told = [line.split("\t")[1:] for line in (tmp_path / "watched").read_text().splitlines()]
-    assert {"socket.connect", "socket.getaddrinfo", "os.system"} <= {event[0] for event in told}
-    written = {path for word, *paths in told if word == "write" for path in paths}
-    assert {str(tmp_path / name) for name in "abcd"} <= written
+    events = [line.split("\t")[1:] for line in (tmp_path / "watched").read_text().splitlines()]
+    assert {"socket.connect", "socket.getaddrinfo", "os.system"} <= {event[0] for event in events}
+    paths = {path for word, *paths in events if word == "write" for path in paths}
+    assert {str(tmp_path / name) for name in "abcd"} <= paths
 
 
-def test_it_calls_nobody_and_writes_nowhere_else(watched: Watched) -> None:
+def check_loads(watched: Watched, one: Running, ids: Mapping[str, str], subject: np.ndarray) -> int:
+    """A worker loads each network once, when it needs it; returns the process of the first worker, which was ended."""
+    (first,) = watched.children()
+
+    def loads() -> dict[int, list[str]]:
+        """Returns the weights that each process has read, as often as it did."""
+        networks: dict[int, list[str]] = {}
+        for pid, word, *paths in watched.events():
+            if word == "read":
+                networks.setdefault(int(pid), []).append(Path(paths[0]).stem)
+        return networks
+
+    assert loads() == {}  # nothing is loaded before it is asked for
+    click = [{"kind": "click", "x": 36, "y": 70}]
+    for i in range(2):
+        photo = one.upload(np.roll(subject, i, 1))["id"]  # another photograph, another session
+        one.done("segment", picture=photo, steps=click)
+        one.done("harmonize", image=photo, mask=ids["mask"], upscale=2)
+        placed_at = [{"picture": ids["subject"], "points": [[36, 70]], "at": [100, 60 + i]}]
+        one.done("compose", subjects=placed_at, background=ids["background"], shadow=False, layers=True)
+    expected = ["clicks-imagenet", "colorgrid", "pose", "srgan-light"]
+    assert {pid: sorted(names) for pid, names in loads().items()} == {first: expected}
+    # A job that is cancelled takes its worker with it; the next one loads what it needs, when it needs it.
+    os.kill(first, signal.SIGSTOP)  # so that the job takes until it is cancelled
+    job = one.start("export", picture=ids["subject"], format="png").json()
+    until(lambda: one.client.get(job["url"]).json()["status"] == "running")
+    assert one.client.delete(job["url"]).json()["status"] == "cancelled"
+    second = int(until(lambda: next((pid for pid in watched.children() if pid != first), None)))
+    one.done("export", picture=ids["subject"], format="png")
+    assert second not in loads()
+    for _ in range(2):
+        one.done("harmonize", image=ids["subject"], mask=ids["mask"])
+    assert loads()[second] == ["colorgrid"]
+    return first
+
+
+def test_it_loads_once_calls_nobody_and_writes_nowhere_else(watched: Watched) -> None:
     one, rng, port = client_of(watched), np.random.default_rng(4), int(watched.address.rpartition(":")[2])
     (folder,) = watched.temporary.iterdir()
     subject, mask = person(96, 72, 2)
     ids = one.ids(subject=subject, mask=mask, background=placed()["background"])
-    blended = one.done("blend", src=ids["subject"], dst=ids["background"], mask=ids["mask"], at=[9, 9], save_mask=True)
-    one.done("harmonize", image=blended["picture"]["id"], mask=blended["mask"]["id"], upscale=2)
-    one.done("segment", picture=ids["subject"], steps=[{"kind": "click", "x": 36, "y": 70}])
-    subjects = [{"picture": ids["subject"], "mask": ids["mask"], "at": [100, 60]}]
-    one.done("compose", subjects=subjects, background=ids["background"], layers=True)
+    former = check_loads(watched, one, ids, subject)
+    blended = one.done("blend", src=ids["subject"], dst=ids["background"], mask=ids["mask"], at=[9, 9])
     for format in ("png", "jpeg", "tiff", "webp"):
         one.done("export", picture=blended["picture"]["id"], format=format)
     # What asks for files and addresses elsewhere gets a refusal.
@@ -2655,65 +2709,26 @@ def test_it_calls_nobody_and_writes_nowhere_else(watched: Watched) -> None:
     assert set(os.listdir(folder)) == {"pictures", "proxies", "recipes", "jobs", "lock"}
     one.client.close()
     assert watched.end(signal.SIGTERM) == 0 and list(watched.temporary.iterdir()) == []
-    told = watched.events()
-    assert {int(event[0]) for event in told} == set(processes)  # both are watched
-    written = [(int(pid), path) for pid, word, *paths in told if word == "write" for path in paths]
-    assert any(path.startswith(f"{folder}/jobs/") for _, path in written)
+    events = watched.events()
+    assert {int(event[0]) for event in events} == {*processes, former}  # all of them are watched
+    writes = [(int(pid), path) for pid, word, *paths in events if word == "write" for path in paths]
+    assert any(path.startswith(f"{folder}/jobs/") for _, path in writes)
     inside = re.compile(rf"{folder}(/.*)?|/dev/null|/proc/self/oom_score_adj")
-    outside = [(pid, path) for pid, path in written if not inside.fullmatch(path)]
+    outside = [(pid, path) for pid, path in writes if not inside.fullmatch(path)]
     # Python's module tempfile tries the folder of temporary files once, before the run's folder is made.
     probe = re.compile(rf"{watched.temporary}/[a-z0-9_]{{8}}")
     assert {pid for pid, _ in outside} <= {watched.process.pid} and len(outside) <= 1
     assert all(probe.fullmatch(path) for _, path in outside)
-    calls = [(int(pid), word, rest) for pid, word, *rest in told if word not in ("write", "read")]
+    calls = [(int(pid), word, rest) for pid, word, *rest in events if word not in ("write", "read")]
     assert [call for call in calls if call[0] != watched.process.pid and call[1] != "ctypes.dlopen"] == []
-    started = [rest for _, word, rest in calls if word == "subprocess.Popen"]
-    assert len(started) == 1 and sys.executable in started[0][0]  # the worker
+    commands = [rest for _, word, rest in calls if word == "subprocess.Popen"]
+    assert len(commands) == 2 and all(sys.executable in rest[0] for rest in commands)  # the workers
     assert {word for pid, word, _ in calls if pid == watched.process.pid} <= {
         "socket.bind", "subprocess.Popen", "ctypes.dlopen", "socket.getaddrinfo"
     }  # fmt: skip
     assert [
         rest for _, word, rest in calls if word in ("socket.bind", "socket.getaddrinfo") and "127.0.0.1" not in rest[0]
     ] == []
-
-
-def test_a_worker_loads_each_network_once(watched: Watched) -> None:
-    one = client_of(watched)
-    (first,) = watched.children()
-
-    def loads() -> dict[int, list[str]]:
-        """Returns the weights that each process has read, as often as it did."""
-        found: dict[int, list[str]] = {}
-        for pid, word, *paths in watched.events():
-            if word == "read":
-                found.setdefault(int(pid), []).append(Path(paths[0]).stem)
-        return found
-
-    subject, mask = person(96, 72, 2)
-    ids = one.ids(subject=subject, mask=mask, background=placed()["background"])
-    assert loads() == {}  # nothing is loaded before it is asked for
-    click = [{"kind": "click", "x": 36, "y": 70}]
-    for i in range(2):
-        photo = one.upload(np.roll(subject, i, 1))["id"]  # another photograph, another session
-        one.done("segment", picture=photo, steps=click)
-        one.done("harmonize", image=photo, mask=ids["mask"], upscale=2)
-        placed_at = [{"picture": ids["subject"], "points": [[36, 70]], "at": [100, 60 + i]}]
-        one.done("compose", subjects=placed_at, background=ids["background"], shadow=False)
-    wanted = ["clicks-imagenet", "colorgrid", "pose", "srgan-light"]
-    assert {pid: sorted(names) for pid, names in loads().items()} == {first: wanted}
-    # A job that is cancelled takes its worker with it; the next one loads what it needs, when it needs it.
-    os.kill(first, signal.SIGSTOP)  # so that the job takes until it is cancelled
-    job = one.start("export", picture=ids["subject"], format="png").json()
-    until(lambda: one.client.get(job["url"]).json()["status"] == "running")
-    assert one.client.delete(job["url"]).json()["status"] == "cancelled"
-    second = until(lambda: next((pid for pid in watched.children() if pid != first), None))
-    one.done("export", picture=ids["subject"], format="png")
-    assert second not in loads()
-    for _ in range(2):
-        one.done("harmonize", image=ids["subject"], mask=ids["mask"])
-    assert loads()[second] == ["colorgrid"]
-    one.client.close()
-    assert watched.end(signal.SIGINT) == 0 and list(watched.temporary.iterdir()) == []
 
 
 def test_told_to_stop_it_lets_jobs_end_and_takes_no_more(command: Callable[[], Command]) -> None:
@@ -2727,18 +2742,18 @@ def test_told_to_stop_it_lets_jobs_end_and_takes_no_more(command: Callable[[], C
     os.kill(worker, signal.SIGSTOP)  # so that the job takes until it may go on
     job = one.start("blend", **body, at=[20, 10]).json()
     assert job["status"] == "running"
-    told: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     listens = threading.Event()
-    follower = threading.Thread(target=lambda: told.extend(events_of(one, job, listens.set)))
+    follower = threading.Thread(target=lambda: events.extend(events_of(one, job, listens.set)))
     follower.start()
     assert listens.wait(60)
     run.process.send_signal(signal.SIGTERM)
-    refused = until(lambda: (answer := one.start("blend", **body)).status_code == 503 and answer)
-    assert refused.headers["retry-after"] and kind_of(refused) == "stopping"
+    refusal = until(lambda: (answer := one.start("blend", **body)).status_code == 503 and answer)
+    assert refusal.headers["retry-after"] and kind_of(refusal) == "stopping"
     assert one.client.get("/health").status_code == 503
     os.kill(worker, signal.SIGCONT)
     follower.join(60)
-    assert told[-1]["status"] == "done", told
+    assert events[-1]["status"] == "done", events
     one.client.close()
     assert run.process.wait(60) == 0 and list(run.temporary.iterdir()) == []
     lines = run.told()
@@ -2748,7 +2763,7 @@ def test_told_to_stop_it_lets_jobs_end_and_takes_no_more(command: Callable[[], C
 
 
 def test_who_waits_for_a_worker_gets_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyharmony.server import _pool
+    from pyharmony.serve import _pool
 
     async def killed() -> list[int]:
         sleeper = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
@@ -2773,14 +2788,14 @@ def test_what_takes_longer_than_the_grace_is_cancelled() -> None:
         listen.wait(60)
         until(lambda: service.client.get(job["url"]).json()["status"] == "running")
         service.server.stop()
-        told = [follower.result(60) for follower in followers]
-    assert [events[-1]["status"] for events in told] == ["cancelled", "cancelled"]
+        event_lists = [follower.result(60) for follower in followers]
+    assert [events[-1]["status"] for events in event_lists] == ["cancelled", "cancelled"]
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
 
 def test_workers_that_do_not_start_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyharmony.server._pool._CODE", "import sys; sys.exit('the module is missing')")
+    monkeypatch.setattr("pyharmony.serve._pool._CODE", "import sys; sys.exit('the module is missing')")
     with pytest.raises(RuntimeError, match="the workers do not start: the module is missing"):
         serve(Settings(port=0, workers=1, page=None))
 
@@ -2793,12 +2808,13 @@ def test_what_fails_in_the_service_is_told_without_details(service: Running, mon
     monkeypatch.undo()
     full = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(Path, "mkdir", lambda *_, **__: (_ for _ in ()).throw(full))
-    refused = service.client.post("/api/v1/pictures", content=file_of(scene()["mask"]))
-    assert refused.status_code == 429 and kind_of(refused) == "full"
+    refusal = service.client.post("/api/v1/pictures", content=file_of(scene()["mask"]))
+    assert refusal.status_code == 429 and kind_of(refusal) == "full"
     monkeypatch.undo()
     assert service.upload(scene()["mask"])["width"] == 40
 
 
+@pytest.mark.slow
 def test_what_a_killed_service_left_goes_with_the_next_one(
     command: Callable[[], Command], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -2826,7 +2842,7 @@ def test_the_command_refuses_what_is_not_safe(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("short")
     (tmp_path / "tokens").write_text(f"ann {TOKEN}\nann {TOKEN}x\n")
     for options, words in (
-        (["--host", EVERYWHERE], "pass --token-file"),
+        (["--host", ALL_INTERFACES], "pass --token-file"),
         (["--token-file", str(tmp_path / "token")], "at least 16 characters"),
         (["--allow-host", "example.org"], "--allow-host needs --token-file"),
         (["--max-upload", "lots"], "expected a size such as 32MB"),
@@ -2842,25 +2858,30 @@ def test_the_command_refuses_what_is_not_safe(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, options)
         assert result.exit_code == 2 and words in result.stderr, (options, result.stderr)
         assert TOKEN not in result.output + result.stderr
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        result = CliRunner().invoke(app, ["--port", str(taken.getsockname()[1])])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        result = CliRunner().invoke(app, ["--port", str(listener.getsockname()[1])])
         assert result.exit_code == 1 and "cannot be listened on: address already in use" in result.stderr
 
 
 def test_the_service_is_loaded_by_nobody_else() -> None:
-    modules = "pyharmony, pyharmony.blend, pyharmony.cli._app, pyharmony.cli.serve, pyharmony.server"
+    modules = "pyharmony, pyharmony.blend, pyharmony.cli._app, pyharmony.cli.serve, pyharmony.serve"
     code = f"import sys, {modules}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {name.partition(".")[0] for name in done.stdout.split()} & {
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name.partition(".")[0] for name in process.stdout.split()} & {
         "fastapi",
         "starlette",
         "uvicorn",
         "pydantic",
         "PIL",
     }
-    code = "import sys, pyharmony.server._worker; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {name.partition(".")[0] for name in done.stdout.split()} & {"fastapi", "starlette", "uvicorn", "torch"}
+    code = "import sys, pyharmony.serve._worker; print(*sys.modules)"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name.partition(".")[0] for name in process.stdout.split()} & {
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "torch",
+    }
 
 
 # ---- the container and the examples ----
@@ -2878,24 +2899,24 @@ def left_out(name: str, patterns: list[str]) -> bool:
     parts = name.split("/")
     for pattern in patterns:
         deep = pattern.startswith("**/")
-        wanted = pattern.removeprefix("**/")
+        expected = pattern.removeprefix("**/")
         heads = ["/".join(parts[: i + 1]) for i in range(len(parts))]
-        if any(fnmatch.fnmatchcase(one, wanted) for one in (parts if deep else heads)):
+        if any(fnmatch.fnmatchcase(one, expected) for one in (parts if deep else heads)):
             return True
     return False
 
 
 def test_the_dockerfile_holds_what_it_says() -> None:
-    path = ROOT / "pyharmony/server/Dockerfile"
-    told = instructions(path)
-    assert {word for word, _ in told} <= {
+    path = ROOT / "pyharmony/serve/Dockerfile"
+    steps = instructions(path)
+    assert {word for word, _ in steps} <= {
         "ARG", "FROM", "RUN", "WORKDIR", "COPY", "USER", "ENV", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT",
     }  # fmt: skip
     by_word: dict[str, list[str]] = {}
-    for word, rest in told:
+    for word, rest in steps:
         by_word.setdefault(word, []).append(rest)
     # One image by its version and digest, which pyharmony runs on, unless the build names another.
-    assert told[0][0] == "ARG" and {rest.split()[0] for rest in by_word["FROM"]} == {"${BASE}"}
+    assert steps[0][0] == "ARG" and {rest.split()[0] for rest in by_word["FROM"]} == {"${BASE}"}
     base, options = by_word["ARG"]
     version = re.fullmatch(r"BASE=python:(3)\.(\d+)\.\d+-slim-[a-z]+@sha256:[0-9a-f]{64}", base)
     assert version is not None and (int(version[1]), int(version[2])) >= (3, 11)
@@ -2924,13 +2945,13 @@ def test_the_dockerfile_holds_what_it_says() -> None:
     # It runs as a user of its own, who is not root, and who is made before.
     (user,) = by_word["USER"]
     assert user not in ("root", "0") and re.search(rf"useradd [^&]*--uid 10001 [^&]*{user}\b", wheel)
-    assert [word for word, _ in told].index("USER") < [word for word, _ in told].index("ENTRYPOINT")
+    assert [word for word, _ in steps].index("USER") < [word for word, _ in steps].index("ENTRYPOINT")
     # It starts as the command line takes it, on the port that it tells, and ends by the signal that ends it.
     (entry,), (port,) = by_word["ENTRYPOINT"], by_word["EXPOSE"]
     program, *arguments = json.loads(entry)
     assert program == "pyharmony" and arguments[0] == "serve" and int(port) == Settings().port
-    known = set(re.findall(r"`(--[a-z-]+)", (ROOT / "docs/serve.md").read_text()))
-    assert {one for one in arguments if one.startswith("--")} <= known
+    documented = set(re.findall(r"`(--[a-z-]+)", (ROOT / "docs/serve.md").read_text()))
+    assert {one for one in arguments if one.startswith("--")} <= documented
     assert by_word["STOPSIGNAL"] == ["SIGTERM"] and f":{port}/health" in by_word["HEALTHCHECK"][0]
     compile(json.loads(by_word["HEALTHCHECK"][0].partition("CMD ")[2].strip())[2], "HEALTHCHECK", "exec")
     page = (ROOT / "docs/serve.md").read_text()
@@ -2940,14 +2961,14 @@ def test_the_dockerfile_holds_what_it_says() -> None:
 @pytest.mark.parametrize("name", ["serve", "build"])
 def test_the_locks_have_the_versions_that_are_tested(name: str) -> None:
     """A change of constraints.txt or of what the service needs asks for `make locks`."""
-    text = (ROOT / f"pyharmony/server/{name}.lock").read_text()
+    text = (ROOT / f"pyharmony/serve/{name}.lock").read_text()
     entries = re.findall(r"(?m)^([a-z0-9-]+)==(\S+)(?: ; ([^\\]+))?((?: \\\n +--hash=sha256:[0-9a-f]{64})+)$", text)
     versions = {(package, version) for package, version, _, _ in entries}
     assert len(entries) == len(re.findall(r"(?m)^\S+==", text)) and "http" not in text
     constraints = re.findall(r"(?m)^([a-z0-9-]+)==([^\s;]+)(.*)$", (ROOT / "constraints.txt").read_text())
-    tested = {package: version for package, version, marker in constraints if "<" not in marker}
+    pins = {package: version for package, version, marker in constraints if "<" not in marker}
     for package, version in versions:
-        assert tested.get(package, version) == version, package
+        assert pins.get(package, version) == version, package
     tomllib = pytest.importorskip("tomllib", reason="Python before 3.11 has no reader of TOML")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needs = project["build-system"]["requires"]
@@ -2971,13 +2992,13 @@ def test_the_container_is_built_in_ci_or_a_line_says_why_not(tmp_path: Path) -> 
     )
     arguments = re.findall(r"--build-arg (\w+)=", script.read_text())
     declared = {
-        rest.partition("=")[0] for word, rest in instructions(ROOT / "pyharmony/server/Dockerfile") if word == "ARG"
+        rest.partition("=")[0] for word, rest in instructions(ROOT / "pyharmony/serve/Dockerfile") if word == "ARG"
     }
     assert set(arguments) == declared == {"BASE", "CMAKE_ARGS"}
     # Without the rights or the programs it skips; no other program is in reach.
     for user, reason in ((1000, "buildah is run as root only here"), (0, "there is no buildah, nor a package of it")):
-        done = run_container_script(script, tmp_path, "x86_64", user=user)
-        assert (done.returncode, done.stdout, done.stderr) == (0, f"container: skipped, {reason}\n", "")
+        process = run_container_script(script, tmp_path, "x86_64", user=user)
+        assert (process.returncode, process.stdout, process.stderr) == (0, f"container: skipped, {reason}\n", "")
 
 
 def test_the_container_is_built_for_another_architecture_if_that_can_be_emulated(tmp_path: Path) -> None:
@@ -2987,30 +3008,32 @@ def test_the_container_is_built_for_another_architecture_if_that_can_be_emulated
     assert "handlers=/proc/sys/fs/binfmt_misc\n" in text
     script.write_text(text.replace("handlers=/proc/sys/fs/binfmt_misc\n", f"handlers={handlers}\n"))
 
-    done = run_container_script(script, tmp_path, "x86_64", "riscv64")
-    assert (done.returncode, done.stdout) == (2, "") and not (tmp_path / "image").exists()
-    assert done.stderr == "container: architecture: riscv64, expected amd64 or arm64\n"
+    process = run_container_script(script, tmp_path, "x86_64", "riscv64")
+    assert (process.returncode, process.stdout) == (2, "") and not (tmp_path / "image").exists()
+    assert process.stderr == "container: architecture: riscv64, expected amd64 or arm64\n"
     # buildah is there, but can pull nothing.
     pulls = tmp_path / "pulls.txt"
     (tmp_path / "buildah").write_text(f'#!/bin/sh\necho "$@" >>{pulls}\necho no registry >&2\nexit 1\n')
     (tmp_path / "buildah").chmod(0o755)
     skipped = "container: skipped, "
-    done = run_container_script(script, tmp_path, "aarch64", "amd64")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{skipped}amd64 is not emulated on arm64\n", "")
+    process = run_container_script(script, tmp_path, "aarch64", "amd64")
+    assert (process.returncode, process.stdout, process.stderr) == (0, f"{skipped}amd64 is not emulated on arm64\n", "")
     # Neither the kernel's part, nor QEMU; then the first without the second.
     for _ in range(2):
-        done = run_container_script(script, tmp_path, "x86_64", "arm64")
-        assert (done.returncode, done.stderr, pulls.exists()) == (0, "", False)
-        assert done.stdout.startswith(f"{skipped}arm64 cannot be emulated here: ") and done.stdout.count("\n") == 1
+        process = run_container_script(script, tmp_path, "x86_64", "arm64")
+        assert (process.returncode, process.stderr, pulls.exists()) == (0, "", False)
+        assert (
+            process.stdout.startswith(f"{skipped}arm64 cannot be emulated here: ") and process.stdout.count("\n") == 1
+        )
         handlers.mkdir(exist_ok=True)
         (handlers / "register").touch()
     # Both: the base is that of the architecture, which is the machine's unless it is named.
     (handlers / "qemu-aarch64").touch()
     for machine, architecture in (("x86_64", "arm64"), ("aarch64", "arm64"), ("aarch64", ""), ("x86_64", "")):
-        done = run_container_script(script, tmp_path, machine, *architecture.split())
-        assert done.returncode == 0 and "cannot be pulled" in done.stdout and not done.stderr
-        asked = pulls.read_text().split()
-        assert asked[asked.index("--arch") + 1] == ("amd64" if machine == "x86_64" and not architecture else "arm64")
+        process = run_container_script(script, tmp_path, machine, *architecture.split())
+        assert process.returncode == 0 and "cannot be pulled" in process.stdout and not process.stderr
+        words = pulls.read_text().split()
+        assert words[words.index("--arch") + 1] == ("amd64" if machine == "x86_64" and not architecture else "arm64")
         pulls.unlink()
     assert "sh .ci/container.sh FOLDER arm64" in (ROOT / "docs/serve.md").read_text()
 
@@ -3037,38 +3060,40 @@ def test_the_unit_starts_what_the_command_line_takes(tmp_path: Path, monkeypatch
 
     from pyharmony.cli.serve import serve
 
-    path = ROOT / "pyharmony/server/pyharmony.service"
-    assert '"pyharmony.server" = ["static/**/*", "pyharmony.service"]' in (ROOT / "pyproject.toml").read_text()
+    path = ROOT / "pyharmony/serve/pyharmony.service"
+    assert '"pyharmony.serve" = ["static/**/*", "pyharmony.service"]' in (ROOT / "pyproject.toml").read_text()
     text = path.read_text()
     # A word that is repeated adds to its list, which this parser does not know.
     unit = configparser.RawConfigParser(strict=False, delimiters="=", comment_prefixes="#")
     unit.optionxform = str  # type: ignore[method-assign,assignment]
     unit.read_string(text)
     assert unit.sections() == ["Unit", "Service", "Install"]
-    told = unit["Service"]
-    program, word, *arguments = told["ExecStart"].split()
+    section = unit["Service"]
+    program, word, *arguments = section["ExecStart"].split()
     assert os.path.isabs(program) and os.path.basename(program) == "pyharmony" and word == "serve"
     # The command, with its credentials in a folder, and settings as they come out of it.
-    name, source = told["LoadCredential"].split(":")
+    name, source = section["LoadCredential"].split(":")
     assert os.path.isabs(source)
     (tmp_path / name).write_text("".join(f"{user.name} {user.token}\n" for user in USERS))
-    given: list[Settings] = []
-    monkeypatch.setattr("pyharmony.server.serve", lambda settings, started: given.append(settings))
+    settings_list: list[Settings] = []
+    monkeypatch.setattr("pyharmony.serve.serve", lambda settings, ready: settings_list.append(settings))
     app = typer.Typer()
     app.command()(serve)
     result = CliRunner().invoke(app, [one.replace("${CREDENTIALS_DIRECTORY}", str(tmp_path)) for one in arguments])
     assert result.exit_code == 0, result.output
-    (settings,) = given
-    assert settings == Settings(users=USERS) and settings.host == "127.0.0.1" and told["IPAddressAllow"] == "localhost"
+    (settings,) = settings_list
+    assert (
+        settings == Settings(users=USERS) and settings.host == "127.0.0.1" and section["IPAddressAllow"] == "localhost"
+    )
     # It ends as the service ends, whose workers are not to be told; it starts again unless the options are wrong.
-    assert (told["KillSignal"], told["KillMode"], told["Restart"]) == ("SIGTERM", "mixed", "on-failure")
-    assert int(told["TimeoutStopSec"]) > settings.grace + _LAST
-    assert [int(code) for code in told["RestartPreventExitStatus"].split()] == [Code.USAGE, Code.INPUT, 243]
+    assert (section["KillSignal"], section["KillMode"], section["Restart"]) == ("SIGTERM", "mixed", "on-failure")
+    assert int(section["TimeoutStopSec"]) > settings.grace + _SHUTDOWN_SECONDS
+    assert [int(code) for code in section["RestartPreventExitStatus"].split()] == [Code.USAGE, Code.INPUT, 243]
     # A worker that is ended for its memory is not the end of the service.
-    assert told["OOMPolicy"] == "continue" and re.fullmatch(r"\d+G", told["MemoryMax"])
-    assert told["ProtectSystem"] == "strict"
+    assert section["OOMPolicy"] == "continue" and re.fullmatch(r"\d+G", section["MemoryMax"])
+    assert section["ProtectSystem"] == "strict"
     for one in ("DynamicUser", "PrivateTmp", "NoNewPrivileges", "ProtectHome", "PrivateDevices", "RestrictNamespaces"):
-        assert told[one] == "yes", one
+        assert section[one] == "yes", one
     page = (ROOT / "docs/serve.md").read_text()
     assert program.removesuffix("/bin/pyharmony") in page and source in page and "pyharmony.service" in page
     if shutil.which("systemd-analyze") is None:
@@ -3076,8 +3101,8 @@ def test_the_unit_starts_what_the_command_line_takes(tmp_path: Path, monkeypatch
     there = tmp_path / path.name
     there.write_text(text.replace(program, sys.executable))
     for options in (["verify"], ["security", "--offline=yes", "--threshold=20"]):
-        done = subprocess.run(["systemd-analyze", *options, there], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        process = subprocess.run(["systemd-analyze", *options, there], capture_output=True, text=True, check=False)
+        assert process.returncode == 0, process.stdout + process.stderr
 
 
 def examples(language: str) -> list[str]:
@@ -3111,25 +3136,25 @@ def test_the_examples_in_the_shell_run(service: Running, tmp_path: Path) -> None
             events.rstrip() + " >events",
         ]
     )
-    known = subprocess.run(["curl", "--help", "all"], capture_output=True, text=True, check=True).stdout
-    if "--json" not in known:  # before 7.82
+    help_text = subprocess.run(["curl", "--help", "all"], capture_output=True, text=True, check=True).stdout
+    if "--json" not in help_text:  # before 7.82
         script = script.replace("--json", "-H 'Content-Type: application/json' --data-binary")
     script = script.replace("http://127.0.0.1:8787", service.address)
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, (done.stdout, done.stderr)
-    person, beach, mask, made = (tmp_path / "ids").read_text().split()
-    assert {len(one) for one in (person, beach, mask)} == {32} and made.endswith("/file")
-    wanted = blend.alpha(
+    process = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, (process.stdout, process.stderr)
+    person, beach, mask, url = (tmp_path / "ids").read_text().split()
+    assert {len(one) for one in (person, beach, mask)} == {32} and url.endswith("/file")
+    expected = blend.alpha(
         np.asarray(pyharmony.load(tmp_path / "person.jpg")), np.asarray(pyharmony.load(tmp_path / "beach.jpg")),
         service.pixels({"file_url": f"/api/v1/pictures/{mask}/file"}), at=(120, 80),
     )  # fmt: skip
-    assert np.array_equal(np.asarray(pyharmony.load(tmp_path / "result.png")), wanted)
+    assert np.array_equal(np.asarray(pyharmony.load(tmp_path / "result.png")), expected)
     answer = json.loads((tmp_path / "clicks.json").read_text())
     assert answer["status"] == "done"
     assert answer["result"]["mask"]["width"] == Image.open(tmp_path / "person.jpg").width
     lines = (tmp_path / "events").read_text().splitlines()
-    told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
-    assert "event: job" in lines and told[-1]["status"] == "done"
+    records = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert "event: job" in lines and records[-1]["status"] == "done"
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
@@ -3137,11 +3162,11 @@ def test_the_example_in_python_runs(service: Running, tmp_path: Path) -> None:
     photographs(tmp_path, "friend.jpg", "group.jpg")
     (code,) = [one for one in examples("python") if "httpx" in one]
     code = code.replace("http://127.0.0.1:8787", service.address)
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    made = pyharmony.io.read(tmp_path / "result.tif")
-    assert made.pixels.dtype == np.uint16 and made.format == "TIFF"
-    assert made.pixels.shape[:2] == pyharmony.io.read(tmp_path / "group.jpg").pixels.shape[:2]
+    process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stderr
+    image = pyharmony.io.read(tmp_path / "result.tif")
+    assert image.pixels.dtype == np.uint16 and image.format == "TIFF"
+    assert image.pixels.shape[:2] == pyharmony.io.read(tmp_path / "group.jpg").pixels.shape[:2]
 
 
 # ---- load ----
@@ -3151,12 +3176,12 @@ def check_load(service: Running, clients: int, seconds: float) -> dict[int, int]
     """Lets so many clients work at once for so long: nothing but successes and 429."""
     images = scene(7)
     files = {name: file_of(image) for name, image in images.items()}
-    told, end = dict[int, int](), time.monotonic() + seconds
+    statuses, end = dict[int, int](), time.monotonic() + seconds
     lock = threading.Lock()
 
     def note(answer: Any) -> Any:
         with lock:
-            told[answer.status_code] = told.get(answer.status_code, 0) + 1
+            statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
         return answer
 
     def work(_: int) -> int:
@@ -3173,9 +3198,9 @@ def check_load(service: Running, clients: int, seconds: float) -> dict[int, int]
                 if len(ids) == 3:
                     answer = note(client.post("/api/v1/blend?wait=60", json={**ids, "at": [20, 10], "mode": "alpha"}))
                     if answer.status_code == 200:
-                        made = answer.json()["result"]["picture"]
-                        assert note(client.get(made["file_url"])).content.startswith(b"\x89PNG")
-                        ids["made"] = made["id"]
+                        picture = answer.json()["result"]["picture"]
+                        assert note(client.get(picture["file_url"])).content.startswith(b"\x89PNG")
+                        ids["made"] = picture["id"]
                         rounds += 1
                 for id in ids.values():
                     assert note(client.delete(f"/api/v1/pictures/{id}")).status_code == 204
@@ -3183,10 +3208,10 @@ def check_load(service: Running, clients: int, seconds: float) -> dict[int, int]
 
     with ThreadPoolExecutor(clients) as threads:
         rounds = list(threads.map(work, range(clients)))
-    assert set(told) <= {200, 201, 202, 204, 429}, told
+    assert set(statuses) <= {200, 201, 202, 204, 429}, statuses
     assert sum(rounds) > 0
     assert service.client.get("/health").json()["status"] == "ok"
-    return told
+    return statuses
 
 
 def test_several_clients_at_once(service: Running) -> None:
@@ -3197,12 +3222,6 @@ def test_several_clients_at_once(service: Running) -> None:
 def test_fifty_clients_for_twenty_seconds() -> None:
     with running(workers=2) as service:
         check_load(service, 50, 20.0)
-
-
-@pytest.mark.full
-def test_two_hundred_clients_for_a_minute() -> None:
-    with running(workers=2) as service:
-        check_load(service, 200, 60.0)
 
 
 @pytest.mark.full
@@ -3217,9 +3236,9 @@ def test_five_thousand_requests_take_no_memory(command: Callable[[], Command]) -
             for i in range(count):
                 ids = {name: client.post("/api/v1/pictures", content=data).json()["id"] for name, data in files.items()}
                 job = client.post("/api/v1/blend?wait=60", json={**ids, "at": [20, 10], "preview": i % 2 == 1}).json()
-                made = job["result"]["picture"]
-                assert client.get(made["file_url"]).status_code == 200
-                for id in (*ids.values(), made["id"]):
+                picture = job["result"]["picture"]
+                assert client.get(picture["file_url"]).status_code == 200
+                for id in (*ids.values(), picture["id"]):
                     assert client.delete(f"/api/v1/pictures/{id}").status_code == 204
             return [memory_of(pid) for pid in processes]
 

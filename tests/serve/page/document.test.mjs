@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import * as document from "../../pyharmony/server/static/document.js";
+import * as document from "../../../pyharmony/serve/static/document.js";
 
 const { BEGIN, DocumentHistory } = document;
 const MASK = { id: "m", width: 4, height: 4 };
@@ -13,6 +13,13 @@ test("a document begins as every one, but for what a way says", () => {
   const history = new DocumentHistory({ mask: MASK });
   assert.deepEqual(history.doc, { ...BEGIN, mask: MASK });
   assert.deepEqual([history.canUndo, history.canRedo], [false, false]);
+});
+
+test("documents that give other pictures are told apart", () => {
+  assert.ok(document.isSameResult(BEGIN, { ...BEGIN }));
+  for (const change of [{ changes: [0] }, { mask: MASK }, { strength: 0.5 }, { crop: [0, 0, 9, 9] }]) {
+    assert.ok(!document.isSameResult(BEGIN, { ...BEGIN, ...change }));
+  }
 });
 
 test("steps are undone and done again, each state as it was", () => {

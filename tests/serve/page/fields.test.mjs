@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { bodyOf, changed, labelOf, textOf, valueOf } from "../../pyharmony/server/static/fields.js";
+import { bodyOf, changed, labelOf, textOf, valueOf } from "../../../pyharmony/serve/static/fields.js";
 
 const field = (more) => ({ about: "", low: null, high: null, words: [], fields: [], look: false, ...more });
 const GRAIN = field({ name: "grain", type: "number", default: 1, low: 0, high: 1, look: true });

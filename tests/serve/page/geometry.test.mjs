@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import * as geometry from "../../pyharmony/server/static/geometry.js";
+import * as geometry from "../../../pyharmony/serve/static/geometry.js";
 
 const { UNPLACED } = geometry;
 /** What is cut out fills this of a photograph of 120 × 80 pixels: it lies to the right of the middle and above it. */

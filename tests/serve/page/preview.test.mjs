@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Preview } from "../../pyharmony/server/static/preview.js";
+import { Preview } from "../../../pyharmony/serve/static/preview.js";
 
 /** Returns a preview whose layers are noted, and a session whose way prepares until it is let go. */
 function previewOf() {

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { commandOf, pythonOf } from "../../pyharmony/server/static/code.js";
-import { BEGIN } from "../../pyharmony/server/static/document.js";
-import { plainly } from "../../pyharmony/server/static/strings.js";
-import { WAYS } from "../../pyharmony/server/static/ways/all.js";
+import { commandOf, pythonOf } from "../../../pyharmony/serve/static/code.js";
+import { BEGIN } from "../../../pyharmony/serve/static/document.js";
+import { plainly } from "../../../pyharmony/serve/static/strings.js";
+import { WAYS } from "../../../pyharmony/serve/static/ways/all.js";
 
-const { compose, blend, harmonize, merge } = WAYS;
+const { compose, blend, harmonize, merge, "apply-edit": edit } = WAYS;
 const picture = (id, width = 120, height = 80) => ({ id, width, height, channels: 3 });
 const PICTURES = {
   subject: picture("s"), source: picture("o"), mask: picture("m"), background: picture("b", 400, 300),
@@ -23,6 +23,7 @@ const written = (way, body, change = {}) => ({
   way, body, out: "b-pyharmony.png", format: "png", deepens: false, flattens: false, ...change,
   names: {
     subjects: ["-s.jpg"], background: "my b.jpg", composite: "c.png", source: "o.png", mask: "m.png",
+    edited: "e.png",
     photos: ["p.jpg", "q.jpg"],
   },
 });
@@ -31,6 +32,7 @@ test("each way has its steps, and gives its photographs", () => {
   const steps = Object.values(WAYS).map((way) => [way.name, way.steps.map(([name]) => name).join(" ")]);
   assert.deepEqual(Object.fromEntries(steps), {
     compose: "cut place match save", blend: "place match save", harmonize: "match save", merge: "save",
+    "apply-edit": "changes save",
   });
   assert.deepEqual(blend.first(PICTURES), { mask: PICTURES.mask });
   assert.deepEqual(compose.first(PICTURES), {});
@@ -121,6 +123,16 @@ test("the command quotes what a shell would read, and no name is an option", () 
     "pyharmony blend o.png 'my b.jpg' m.png -o b-pyharmony.png --mode poisson --at 1.5,-2 --scale 2 --gradients mixed"
     + " --harmonize --strength 1\n"));
   assert.equal(commandOf(written(merge, {})), "pyharmony merge p.jpg q.jpg -o b-pyharmony.png\n");
+  assert.equal(commandOf(written(edit, {})), "pyharmony apply-edit 'my b.jpg' e.png -o b-pyharmony.png\n");
+  assert.equal(commandOf(written(edit, { mask: "m" })), (
+    "pyharmony apply-edit 'my b.jpg' e.png -o b-pyharmony.png --mask m.png\n"));
+  const session = { pictures: { ...PICTURES, edited: picture("e") } };
+  assert.deepEqual(edit.resultBody(session, { ...BEGIN, mask: PICTURES.mask, changes: [0] }), {
+    original: "b", edited: ["e"], mask: "m", changes: [0], format: "png",
+  });
+  for (const [changes, words] of [[[0, 2], "0,2"], [[], "none"]]) {
+    assert.ok(commandOf(written(edit, { changes })).endsWith(` --changes ${words}\n`));
+  }
 });
 
 test("what is saved in other bits is brought there before and after", () => {
@@ -138,6 +150,8 @@ test("Python calls what the command calls", () => {
   assert.deepEqual(lines(merge, {}), [
     "import pyharmony", "", 'pyharmony.merge(["p.jpg", "q.jpg"], out="b-pyharmony.png")',
   ]);
+  assert.equal(lines(edit, { mask: "m", changes: [0] }).at(-1), (
+    'pyharmony.apply_edit("my b.jpg", "e.png", "m.png", changes=[0], out="b-pyharmony.png")'));
   const body = { mode: "gaussian-poisson", at: [1, 2], scale: 1 };
   assert.deepEqual(lines(blend, body).at(-1), (
     'pyharmony.blend.gaussian_poisson("o.png", "my b.jpg", "m.png", at=(1, 2), scale=1, out="b-pyharmony.png")'));
