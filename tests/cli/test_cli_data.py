@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import pyharmony
-from pyharmony import data
+from pyharmony.learn import data
 
-from .shared import runners, save_triples
+from ..shared import runners, save_triples
 
 pytestmark = pytest.mark.chains
 
-call, told = runners("data")
+call, report_of = runners("data")
 
 
 @pytest.fixture
@@ -42,35 +42,38 @@ def test_a_data_set_is_checked(triples: Path) -> None:
     damage(triples)
     result = call("check", triples, "--kind", "triples", "--threads", "2", code=5)
     assert "t4.png is damaged" in result.stderr and "6 samples, 1 problems" in result.stderr
-    found = told("check", triples, code=5)
-    assert (found["status"], found["kind"], found["samples"]) == ("some failed", "Triples", 6)
-    assert [problem["name"] for problem in found["problems"]] == ["t4"]
+    report = report_of("check", triples, code=5)
+    assert (report["status"], report["kind"], report["samples"]) == ("some failed", "Triples", 6)
+    assert [problem["name"] for problem in report["problems"]] == ["t4"]
 
 
 def test_masks_that_are_empty_at_a_size_are_named(triples: Path) -> None:
     """Every fifth row and column is kept, the first of them the third: an object in the first column is gone."""
     result = call("check", triples, "--size", "8", code=5)
     assert "t0: its mask is empty at 8 x 8 pixels" in result.stderr
-    assert [problem["name"] for problem in told("check", triples, "--size", "8", code=5)["problems"]] == ["t0", "t3"]
+    assert [problem["name"] for problem in report_of("check", triples, "--size", "8", code=5)["problems"]] == [
+        "t0",
+        "t3",
+    ]
     call("check", triples, "--size", "40")
     call("check", triples, "--size", "0", code=2)
 
 
 def test_a_data_set_is_counted(triples: Path) -> None:
     damage(triples)
-    found = told("stats", triples)
-    assert (found["samples"], found["groups"], found["bad"]) == (6, 6, 1)
-    assert found["fields"] == ["composite", "mask", "target"]
-    assert (found["height"], found["width"]["median"]) == ({"min": 32, "median": 32, "max": 32}, 40)
-    assert found["foreground"] == {"0-5 %": 2, "5-15 %": 1, "15-100 %": 2}
+    report = report_of("stats", triples)
+    assert (report["samples"], report["groups"], report["bad"]) == (6, 6, 1)
+    assert report["fields"] == ["composite", "mask", "target"]
+    assert (report["height"], report["width"]["median"]) == ({"min": 32, "median": 32, "max": 32}, 40)
+    assert report["foreground"] == {"0-5 %": 2, "5-15 %": 1, "15-100 %": 2}
     lines = call("stats", triples).stdout.splitlines()
     assert lines[1].split() == ["samples", "6"] and lines[-1].split() == ["foreground", "15-100", "%", "2"]
 
 
 def test_a_sheet_shows_samples_from_all_over(triples: Path, tmp_path: Path) -> None:
     damage(triples)
-    found = told("stats", triples, "--sheet", tmp_path / "sheet.png")
-    assert (found["sheet"], found["bad"]) == (str(tmp_path / "sheet.png"), 1)
+    report = report_of("stats", triples, "--sheet", tmp_path / "sheet.png")
+    assert (report["sheet"], report["bad"]) == (str(tmp_path / "sheet.png"), 1)
     page = np.asarray(pyharmony.load(tmp_path / "sheet.png"))
     assert page.shape == (6 + 5 * (256 + 22 + 6), 6 + 3 * (256 + 6), 3)  # five of six are whole, three images each
     assert "already exists" in call("stats", triples, "--sheet", tmp_path / "sheet.png", code=2).stderr
@@ -81,12 +84,12 @@ def test_a_sheet_shows_samples_from_all_over(triples: Path, tmp_path: Path) -> N
 def test_a_data_set_is_split(triples: Path, tmp_path: Path) -> None:
     out = tmp_path / "split.csv"
     arguments = ("split", triples, "--output", out, "--shares", "a=0.5,b=0.5", "--seed", 3)
-    found = told(*arguments)
+    report = report_of(*arguments)
     rows = list(csv.reader(out.open()))
     assert rows[0] == ["name", "split"]
     expected = {name: data.split_of(name, {"a": 0.5, "b": 0.5}, seed=3) for name in data.Triples(triples).names}
     assert dict(rows[1:]) == expected  # type: ignore[arg-type]
-    assert found["splits"] == {key: list(expected.values()).count(key) for key in "ab"}
+    assert report["splits"] == {key: list(expected.values()).count(key) for key in "ab"}
     assert "already exists; --overwrite replaces it" in call(*arguments, code=2).stderr
     call(*arguments, "--overwrite")
     assert {path.name for path in tmp_path.iterdir()} == {"set", "split.csv"}
@@ -97,8 +100,8 @@ def test_a_data_set_is_split(triples: Path, tmp_path: Path) -> None:
 
 def test_a_data_set_is_written_as_shards(triples: Path, tmp_path: Path) -> None:
     out = tmp_path / "raw"
-    found = told("shard", triples, "-o", out, "--size", 48, "--samples", 4)
-    assert (found["samples"], found["left_out"], found["of"], found["size"]) == (6, 0, 6, 48)
+    report = report_of("shard", triples, "-o", out, "--size", 48, "--samples", 4)
+    assert (report["samples"], report["left_out"], report["of"], report["size"]) == (6, 0, 6, 48)
     shards = data.Shards(out)
     assert shards.size == 48 and len(list(out.glob("*.bin"))) == 2
     assert "already exists" in call("shard", triples, "-o", out, code=2).stderr
@@ -112,15 +115,15 @@ def test_a_data_set_is_written_as_tfrecord_files(
 ) -> None:
     pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")
     arguments = ("shard", triples, "--form", "tfrecord", "--size", 48, "--samples", 4)
-    assert told(*arguments, "-o", tmp_path / "records")["samples"] == 6
+    assert report_of(*arguments, "-o", tmp_path / "records")["samples"] == 6
     assert len(list((tmp_path / "records").glob("*.tfrecord"))) == 2
     call("shard", triples, "-o", tmp_path / "raw", "--size", 48)
     shards, records = data.Shards(tmp_path / "raw"), data.TFRecordPairs(tmp_path / "records")
     assert list(records.names) == list(shards.names)
     for a, b in zip(shards, records, strict=True):
         assert all(np.array_equal(a[key], b[key]) for key in ("composite", "target", "mask"))
-    assert told("check", tmp_path / "records")["problems"] == []
-    assert told("stats", tmp_path / "records")["fields"] == ["composite", "mask", "target"]
+    assert report_of("check", tmp_path / "records")["problems"] == []
+    assert report_of("stats", tmp_path / "records")["fields"] == ["composite", "mask", "target"]
     assert "already exists" in call(*arguments, "-o", tmp_path / "records", code=2).stderr
     monkeypatch.setitem(sys.modules, "google_crc32c", None)
     assert "google_crc32c is missing" in call(*arguments, "-o", tmp_path / "more", code=1).stderr
@@ -161,7 +164,10 @@ def test_a_split_of_its_own_is_kept(tmp_path: Path) -> None:
     pyharmony.save(np.zeros((8, 8, 3), np.uint8), tmp_path / "a.png")
     entries = [{"file": "a.png", "role": "photo", "pair": name, "split": name} for name in ("train", "test")]
     (tmp_path / "manifest.json").write_text(json.dumps({"entries": entries}))
-    assert (told("stats", tmp_path)["samples"], told("stats", tmp_path, "--split", "test")["samples"]) == (2, 1)
+    assert (report_of("stats", tmp_path)["samples"], report_of("stats", tmp_path, "--split", "test")["samples"]) == (
+        2,
+        1,
+    )
 
 
 def test_annotations_and_boxes_are_taken(tmp_path: Path) -> None:
@@ -176,21 +182,21 @@ def test_annotations_and_boxes_are_taken(tmp_path: Path) -> None:
     (tmp_path / "boxes.txt").write_text("a:2,3,20,30\n")
     dogs = (tmp_path / "images", "--annotations", tmp_path / "dogs.json", "--category", "dog")
     boxes = (tmp_path / "scenes", "--boxes", tmp_path / "boxes.txt")
-    found = told("check", *dogs)
-    assert (found["status"], found["kind"], found["samples"], found["problems"]) == ("ok", "CocoPeople", 1, [])
-    assert told("stats", *dogs, "--min-share", "0.5")["samples"] == 0
-    assert told("stats", *dogs, "--max-share", "0.5")["fields"] == ["image", "mask"]
-    found = told("stats", *boxes)
-    assert (found["kind"], found["samples"], found["height"]["max"], found["width"]["max"]) == (
+    report = report_of("check", *dogs)
+    assert (report["status"], report["kind"], report["samples"], report["problems"]) == ("ok", "CocoPeople", 1, [])
+    assert report_of("stats", *dogs, "--min-share", "0.5")["samples"] == 0
+    assert report_of("stats", *dogs, "--max-share", "0.5")["fields"] == ["image", "mask"]
+    report = report_of("stats", *boxes)
+    assert (report["kind"], report["samples"], report["height"]["max"], report["width"]["max"]) == (
         "AlignedScenes",
         2,
         18,
         27,
     )
     (tmp_path / "boxes.txt").write_text("a:2,3,20,30\nb:2,3,20,30\n")
-    found = told("check", *boxes, code=5)
-    assert [problem["name"] for problem in found["problems"]] == ["b"]
-    assert found["problems"][0]["message"].endswith("1 images, expected two or more; pairs skips the scene")
+    report = report_of("check", *boxes, code=5)
+    assert [problem["name"] for problem in report["problems"]] == ["b"]
+    assert report["problems"][0]["message"].endswith("1 images, expected two or more; pairs skips the scene")
     (tmp_path / "boxes.txt").write_text("a:2,3,20,30\n")
     call("split", *boxes, "-o", tmp_path / "split.csv")
     call("shard", *dogs, "-o", tmp_path / "shards", "--size", "16")

@@ -14,14 +14,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import pyharmony
-from pyharmony import data, evaluation
 from pyharmony.cli._app import app
+from pyharmony.learn import data, evaluation
 
-from .shared import runners, save_triples
+from ..shared import runners, save_triples
 
 pytestmark = pytest.mark.networks
 
-call, told = runners("evaluate")
+call, report_of = runners("evaluate")
 
 
 @pytest.fixture(autouse=True)
@@ -51,61 +51,61 @@ def weights(weights_of_networks: dict[str, Path], one_torch_thread: None) -> dic
 def weights_of_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Returns files of small networks: of all of it and, for dovenet_lite, of the generator alone."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import models
+    from pyharmony.networks import models
 
     torch.manual_seed(0)
-    folder, found = tmp_path_factory.mktemp("weights"), {}
+    folder, files = tmp_path_factory.mktemp("weights"), {}
     for name, settings in {
         "dovenet_lite": {"width": 4},
         "pix2pix": {"generator": "unet_64", "mask": True, "width": 4, "discriminator_width": 4},
         "realism_cnn": {"size": 32, "widths": (4, 8)},
     }.items():
-        found[name] = folder / f"{name}.safetensors"
-        models.save(models.create(name, **settings), found[name])
+        files[name] = folder / f"{name}.safetensors"
+        models.save(models.create(name, **settings), files[name])
     (folder / "run").mkdir()
-    found["best"] = folder / "run" / "best.safetensors"
-    models.save(models.load(found["dovenet_lite"]), found["best"], part="generator")
-    return found
+    files["best"] = folder / "run" / "best.safetensors"
+    models.save(models.load(files["dovenet_lite"]), files["best"], part="generator")
+    return files
 
 
 # Figures
 
 
 def test_the_figures_are_those_of_the_library(triples: Path) -> None:
-    found = told("--data", triples, "--method", "mkl", "--method", "reinhard", "--size", "32")
+    report = report_of("--data", triples, "--method", "mkl", "--method", "reinhard", "--size", "32")
     methods = {name: evaluation.METHODS[name] for name in ("mkl", "reinhard")}
     expected = evaluation.evaluate(data.Triples(triples), methods, size=32)
-    assert (found["schema"], found["status"]) == ("pyharmony.evaluate/1", "ok")
-    assert (found["size"], found["samples"], found["problems"]) == (32, 4, [])
-    assert found["methods"] == ["composite", "mkl", "reinhard"]
-    assert len(found["summaries"]) == len(expected.summaries)
-    for told_, summary in zip(found["summaries"], expected.summaries):
-        assert (told_["method"], told_["group"], told_["count"]) == (summary.method, summary.group, summary.count)
+    assert (report["schema"], report["status"]) == ("pyharmony.evaluate/1", "ok")
+    assert (report["size"], report["samples"], report["problems"]) == (32, 4, [])
+    assert report["methods"] == ["composite", "mkl", "reinhard"]
+    assert len(report["summaries"]) == len(expected.summaries)
+    for row, summary in zip(report["summaries"], expected.summaries):
+        assert (row["method"], row["group"], row["count"]) == (summary.method, summary.group, summary.count)
         for part in ("means", "gains"):
-            assert told_[part] == {key: vars(x) for key, x in getattr(summary, part).items()}
+            assert row[part] == {key: vars(x) for key, x in getattr(summary, part).items()}
 
 
 def test_the_composite_is_always_there(triples: Path) -> None:
-    found = told("--data", triples)
-    assert found["methods"] == ["composite"] and found["size"] == 256
-    assert told("--data", triples, "--method", "composite")["methods"] == ["composite"]
+    report = report_of("--data", triples)
+    assert report["methods"] == ["composite"] and report["size"] == 256
+    assert report_of("--data", triples, "--method", "composite")["methods"] == ["composite"]
 
 
 def test_pictures_are_taken_as_they_are(triples: Path) -> None:
-    found = told("--data", triples, "--size", "full")
-    every = next(s for s in found["summaries"] if s["group"] == "all")
-    assert found["size"] == "full" and every["means"]["fmse"]["mean"] == 900
-    assert [s["group"] for s in found["summaries"]] == ["all", "0-5 %", "5-15 %", "15-100 %"]
+    report = report_of("--data", triples, "--size", "full")
+    every = next(s for s in report["summaries"] if s["group"] == "all")
+    assert report["size"] == "full" and every["means"]["fmse"]["mean"] == 900
+    assert [s["group"] for s in report["summaries"]] == ["all", "0-5 %", "5-15 %", "15-100 %"]
 
 
 def test_tables_are_printed_or_written(triples: Path) -> None:
     printed = call("--data", triples, "--size", "32", "--method", "mkl").stdout
     assert printed.startswith("# 4 images, 32 x 32 pixels")
-    written = call(
+    result = call(
         "--data", triples, "--size", "32", "--method", "mkl", "--markdown", "a.md", "--csv", "a.csv", "--sheet", "a.png"
     )
-    assert written.stdout == "" and Path("a.md").read_text() == printed[:-1]
-    assert written.stderr == "a.csv: written\na.md: written\na.png: written\n"
+    assert result.stdout == "" and Path("a.md").read_text() == printed[:-1]
+    assert result.stderr == "a.csv: written\na.md: written\na.png: written\n"
     with open("a.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["name"], row["method"]) for row in rows[:3]] == [
@@ -122,7 +122,7 @@ def test_published_figures_stand_beside(triples: Path) -> None:
     text = call("--data", triples, "--published").stdout
     assert "| DoveNet (published) | 52.36 | 34.75 |" in text and "| U-Net 3+ (published) |" in text
     assert "(published)" not in call("--data", triples).stdout
-    rows = told("--data", triples, "--size", "full", "--published")["published"]
+    rows = report_of("--data", triples, "--size", "full", "--published")["published"]
     assert {"method": "DCCF", "mse": 24.72, "psnr": 38.01}.items() <= rows[2].items()
     assert rows[2]["subsets"]["HCOCO"] == [16.9, 38.71]
 
@@ -134,19 +134,19 @@ def test_a_split_is_taken(triples: Path) -> None:
         for role in ("composite", "mask", "target")
     ]
     (triples / "manifest.json").write_text(json.dumps({"entries": entries}))
-    assert told("--data", triples, "--split", "test", "--size", "32")["samples"] == 3
+    assert report_of("--data", triples, "--split", "test", "--size", "32")["samples"] == 3
 
 
 # Networks
 
 
 def test_networks_are_called_by_their_files(triples: Path, weights: dict[str, Path]) -> None:
-    found = told(
+    report = report_of(
         "--data", triples, "--model", weights["best"], "--model", f"lite={weights['dovenet_lite']}", "--model",
         weights["pix2pix"], "--device", "cpu", "--size", "64",
     )  # fmt: skip
-    assert found["methods"] == ["composite", "run", "lite", "pix2pix"]
-    figures = {s["method"]: s["means"] for s in found["summaries"] if s["group"] == "all"}
+    assert report["methods"] == ["composite", "run", "lite", "pix2pix"]
+    figures = {s["method"]: s["means"] for s in report["summaries"] if s["group"] == "all"}
     assert figures["run"] == figures["lite"] != figures["pix2pix"]
     expected = evaluation.evaluate(
         data.Triples(triples), {"lite": evaluation.harmonizer(weights["best"], device="cpu")}, size=64
@@ -155,19 +155,19 @@ def test_networks_are_called_by_their_files(triples: Path, weights: dict[str, Pa
 
 
 def test_an_ensemble_stands_beside_its_networks(triples: Path, weights: dict[str, Path]) -> None:
-    from pyharmony import models
+    from pyharmony.networks import models
 
     def networks() -> list[str]:
         return [text for name in ("a", "b") for text in ("--model", f"{name}={weights['dovenet_lite']}")]
 
     size = ("--data", triples, "--size", "64")
-    found = told(*size, *networks(), "--ensemble", "a+b", "--ensemble", "mean=b+a", "--device", "cpu")
-    assert found["methods"] == ["composite", "a", "b", "a+b", "mean"]
-    assert told(*size, *networks(), "--ensemble", "a+b", "--network-size", "32")["methods"][-1] == "a+b"
+    report = report_of(*size, *networks(), "--ensemble", "a+b", "--ensemble", "mean=b+a", "--device", "cpu")
+    assert report["methods"] == ["composite", "a", "b", "a+b", "mean"]
+    assert report_of(*size, *networks(), "--ensemble", "a+b", "--network-size", "32")["methods"][-1] == "a+b"
     member = models.load(weights["dovenet_lite"])
     method = evaluation.harmonizer(models.Ensemble([member, member]), device="cpu")
     expected = evaluation.evaluate(data.Triples(triples), {"mean": method}, size=64).summaries[1].means["psnr"].mean
-    figures = {s["method"]: s["means"]["psnr"]["mean"] for s in found["summaries"] if s["group"] == "all"}
+    figures = {s["method"]: s["means"]["psnr"]["mean"] for s in report["summaries"] if s["group"] == "all"}
     assert figures["mean"] == figures["a+b"] == pytest.approx(expected)
     for arguments, says in (
         (("--ensemble", "a+c"), "--ensemble a+c: no network 'c', expected a, b"),
@@ -181,7 +181,7 @@ def test_an_ensemble_stands_beside_its_networks(triples: Path, weights: dict[str
 
 
 def test_the_size_that_networks_see_is_another_than_that_of_the_images(triples: Path, weights: dict[str, Path]) -> None:
-    found = told(
+    report = report_of(
         "--data",
         triples,
         "--model",
@@ -195,15 +195,17 @@ def test_the_size_that_networks_see_is_another_than_that_of_the_images(triples: 
     )
     method = evaluation.harmonizer(weights["pix2pix"], device="cpu", size=128)
     expected = evaluation.evaluate(data.Triples(triples), {"a": method}, size=32)
-    figures = [s["means"]["psnr"]["mean"] for s in found["summaries"] if s["group"] == "all"]
-    assert found["size"] == 32
+    figures = [s["means"]["psnr"]["mean"] for s in report["summaries"] if s["group"] == "all"]
+    assert report["size"] == 32
     assert figures[1] == pytest.approx(expected.summaries[1].means["psnr"].mean)
 
 
 def test_batch_statistics_are_of_the_networks(triples: Path, weights: dict[str, Path]) -> None:
     arguments = ("--data", triples, "--size", "64", "--model", weights["pix2pix"], "--method", "mkl", "--device", "cpu")
-    own, running = told(*arguments, "--batch-statistics"), told(*arguments)
-    figures = [{s["method"]: s["means"] for s in found["summaries"] if s["group"] == "all"} for found in (own, running)]
+    own, running = report_of(*arguments, "--batch-statistics"), report_of(*arguments)
+    figures = [
+        {s["method"]: s["means"] for s in report["summaries"] if s["group"] == "all"} for report in (own, running)
+    ]
     assert figures[0]["pix2pix"] != figures[1]["pix2pix"] and figures[0]["mkl"] == figures[1]["mkl"]
     expected = evaluation.evaluate(
         data.Triples(triples),
@@ -219,12 +221,12 @@ def test_batch_statistics_are_of_the_networks(triples: Path, weights: dict[str, 
 
 
 def test_judges_score_and_draw(triples: Path, weights: dict[str, Path]) -> None:
-    found = told(
+    report = report_of(
         "--data", triples, "--method", "mkl", "--judge", weights["realism_cnn"], "--judge", f"p={weights['pix2pix']}",
         "--judge", weights["dovenet_lite"], "--realism-maps", "maps", "--device", "cpu",
     )  # fmt: skip
     scores = ("realism_cnn_realism", "p_realism", "dovenet_lite_realism", "dovenet_lite_verification")
-    assert tuple(found["summaries"][0]["means"])[-4:] == scores
+    assert tuple(report["summaries"][0]["means"])[-4:] == scores
     files = sorted(path.name for path in Path("maps").iterdir())
     assert files == [f"{i:06}.png" for i in range(4)]
     # The sheet has a row of the images, and one of each judge; composite, mkl and target.
@@ -260,8 +262,8 @@ def test_a_bad_sample_is_named_and_the_rest_measured(triples: Path) -> None:
     assert "error: target: " in result.stderr and "t1.png is damaged" in result.stderr
     assert "# 3 images, 32 x 32 pixels\n\n1 more could not be evaluated." in result.stdout
     assert len(Path("a.csv").read_text().splitlines()) == 4
-    found = told("--data", triples, "--size", "32", code=5)
-    assert found["status"] == "some failed" and [problem["name"] for problem in found["problems"]] == ["t1"]
+    report = report_of("--data", triples, "--size", "32", code=5)
+    assert report["status"] == "some failed" and [problem["name"] for problem in report["problems"]] == ["t1"]
     line = json.loads(call("--data", triples, "--size", "32", "--log-json", "--quiet", code=5).stderr)
     assert (line["level"], line["name"]) == ("error", "t1")
 
@@ -292,12 +294,12 @@ def test_a_run_is_measured_on_what_it_held_back(triples: Path, tmp_path: Path) -
     changes = ("schedule.steps=2", "run.batch=1", "run.loggers=[]", "data.size=32", "data.validation=0.5")
     set_ = [text for change in changes for text in ("--set", change)]
     small = ("--set", "model.preset=small", "--model", "colorgrid")
-    done = CliRunner().invoke(app, ["train", "--data", str(triples), "-o", "run", *small, *set_, "-q"])
-    assert done.exit_code == 0, done.stderr
-    told = call("--run", "run", "--size", "32", "--sheet", "s.png")
-    assert "| run |" in told.stdout and Path("s.png").exists()
-    count = len(pyharmony.training.held_back("run"))
-    assert 0 < count < 4 and f"# {count} images" in told.stdout
+    result = CliRunner().invoke(app, ["train", "--data", str(triples), "-o", "run", *small, *set_, "-q"])
+    assert result.exit_code == 0, result.stderr
+    evaluation = call("--run", "run", "--size", "32", "--sheet", "s.png")
+    assert "| run |" in evaluation.stdout and Path("s.png").exists()
+    count = len(pyharmony.learn.training.held_back("run"))
+    assert 0 < count < 4 and f"# {count} images" in evaluation.stdout
     assert "expected either --data ROOT or --run DIR" in call("--run", "run", "--data", triples, code=2).stderr
     assert "expected either --data ROOT or --run DIR" in call(code=2).stderr
     assert "--split: needs --data" in call("--run", "run", "--split", "test", code=2).stderr
@@ -326,7 +328,7 @@ def test_without_torch_it_measures_what_needs_none(triples: Path) -> None:
     code = "import sys; sys.modules['torch'] = None; from pyharmony.cli import main; main()"
     command = [sys.executable, "-c", code, "evaluate", "--data", str(triples), "--size", "32", "--method", "mkl"]
     environment = {"PYTHONPATH": str(Path(pyharmony.__file__).parent.parent), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("# 4 images")
-    done = subprocess.run([*command, "--model", "gp-gan-small"], capture_output=True, text=True, env=environment)
-    assert done.returncode == 1 and "torch is missing" in done.stderr and ": pip install 'torch" in done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (process.returncode, process.stderr) == (0, "") and process.stdout.startswith("# 4 images")
+    process = subprocess.run([*command, "--model", "gp-gan-small"], capture_output=True, text=True, env=environment)
+    assert process.returncode == 1 and "torch is missing" in process.stderr and ": pip install 'torch" in process.stderr

@@ -23,11 +23,11 @@ from pyharmony.cli._app import app
 from pyharmony.errors import ConfidenceWarning
 from pyharmony.harmonization import METHODS
 
-from .shared import GUARDED
+from ..shared import GUARDED, pixels
 
 pytestmark = [pytest.mark.house, GUARDED]
 
-PLAIN = tuple(name for name in METHODS if name != "auto")
+METHODS_WITHOUT_WEIGHTS = tuple(name for name in METHODS if name != "auto")
 PASTE = ("paste.png", "paste_mask.png")
 
 
@@ -54,10 +54,6 @@ def call(*arguments: object, stdin: bytes | None = None, code: int = 0) -> Any:
     return result
 
 
-def pixels(path: str | Path) -> np.ndarray:
-    return np.asarray(Image.open(path))
-
-
 def expected(**options: Any) -> np.ndarray:
     result: np.ndarray = pyharmony.harmonize(pixels(PASTE[0]), pixels(PASTE[1]), **options)
     return result
@@ -67,7 +63,7 @@ def expected(**options: Any) -> np.ndarray:
 def weights(one_torch_thread: None) -> Path:
     """Returns a small network's file of weights."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from pyharmony import models
+    from pyharmony.networks import models
 
     torch.manual_seed(0)
     Path("run").mkdir()
@@ -80,17 +76,17 @@ def weights(one_torch_thread: None) -> Path:
 
 def test_the_result_can_be_made_larger() -> None:
     for times in (2, 4):
-        told = json.loads(call(*PASTE, "--method", "mkl", "--upscale", times, "-o", f"{times}.png", "--json").stdout)
-        wanted = pyharmony.super_resolve(expected(method="mkl"), times)
-        assert np.array_equal(pixels(f"{times}.png"), wanted) and wanted.shape == (60 * times, 80 * times, 3)
-        assert told["options"]["upscale"] == times and told["ms"]["upscale"] > 0
+        report = json.loads(call(*PASTE, "--method", "mkl", "--upscale", times, "-o", f"{times}.png", "--json").stdout)
+        enlarged = pyharmony.super_resolve(expected(method="mkl"), times)
+        assert np.array_equal(pixels(f"{times}.png"), enlarged) and enlarged.shape == (60 * times, 80 * times, 3)
+        assert report["options"]["upscale"] == times and report["ms"]["upscale"] > 0
     Path("list.csv").write_text("image,mask,out,upscale\npaste.png,paste_mask.png,large.png,2\n")
     call("--list", "list.csv", "-o", ".")
     assert pixels("large.png").shape == (120, 160, 3)
     assert "3" in call(*PASTE, "--upscale", "3", "-o", "x.png", code=2).stderr
 
 
-@pytest.mark.parametrize("method", PLAIN)
+@pytest.mark.parametrize("method", METHODS_WITHOUT_WEIGHTS)
 def test_a_method_is_that_of_its_name(method: str) -> None:
     call(*PASTE, "--method", method, "--output", "out.png")
     assert (pixels("out.png") == expected(method=method)).all()
@@ -110,13 +106,13 @@ def test_a_network_is_given_by_its_file(weights: Path) -> None:
     call(*PASTE, "--model", weights, "--no-guard", "-o", "out.png")
     with pytest.warns(ConfidenceWarning, match="the estimate has low confidence"):
         assert (pixels("out.png") == expected(method=weights, guard=False)).all()
-    told = json.loads(call(*PASTE, "--model", weights, "-o", "guarded.png", "--json").stdout)
-    assert told["harmonize"]["weights"] == str(weights) and told["harmonize"]["method"] == "copy"
-    assert told["harmonize"]["confidence"] < 0.25
-    said = call(*PASTE, "--model", weights, "-o", "guarded.png", "--overwrite").stderr
-    confidence = f"confidence {told['harmonize']['confidence']:.2g}; --no-guard applies it"
-    assert said.rstrip().endswith(f"unchanged: {told['harmonize']['reason']}, {confidence}")
-    assert told["unchanged"] and told["harmonize"]["change"] == 0 < told["harmonize"]["asked"]
+    report = json.loads(call(*PASTE, "--model", weights, "-o", "guarded.png", "--json").stdout)
+    assert report["harmonize"]["weights"] == str(weights) and report["harmonize"]["method"] == "copy"
+    assert report["harmonize"]["confidence"] < 0.25
+    message = call(*PASTE, "--model", weights, "-o", "guarded.png", "--overwrite").stderr
+    confidence = f"confidence {report['harmonize']['confidence']:.2g}; --no-guard applies it"
+    assert message.rstrip().endswith(f"unchanged: {report['harmonize']['reason']}, {confidence}")
+    assert report["unchanged"] and report["harmonize"]["change"] == 0 < report["harmonize"]["asked"]
     assert (pixels("guarded.png") == pixels("paste.png")).all()
 
 
@@ -134,20 +130,20 @@ def test_caution_is_an_option_and_a_column() -> None:
 
 
 def test_batch_statistics_go_with_networks_that_have_batch_norms(weights: Path) -> None:
-    from pyharmony import models
+    from pyharmony.networks import models
 
     network = models.create("pix2pix", "residual", width=4, discriminator_width=2).eval()
     network.generator.net.last.weight.data.normal_(std=0.03)
     network.generator.net.up_norm[0].running_mean.normal_()
     models.save(network, "p.safetensors", part="generator")
     call(*PASTE, "--model", "p.safetensors", "--no-guard", "--batch-statistics", "-o", "out.png")
-    wanted = expected(method="p.safetensors", guard=False, batch_statistics=True)
-    assert (pixels("out.png") == wanted).all()
-    assert (wanted != expected(method="p.safetensors", guard=False)).any()
+    unguarded = expected(method="p.safetensors", guard=False, batch_statistics=True)
+    assert (pixels("out.png") == unguarded).all()
+    assert (unguarded != expected(method="p.safetensors", guard=False)).any()
     rows = "image,mask,out,model,guard,batch_statistics\npaste.png,paste_mask.png,row.png,p.safetensors,false,true\n"
     Path("rows.csv").write_text(rows)
     call("--list", "rows.csv")
-    assert (pixels("row.png") == wanted).all()
+    assert (pixels("row.png") == unguarded).all()
     for words, says in (
         (("--method", "mkl"), "--batch-statistics: True, but 'mkl' runs no network"),
         (("--model", weights), "--batch-statistics: the generator of dovenet_lite has no batch norms"),
@@ -178,10 +174,12 @@ def test_streams() -> None:
 
 
 def test_json_says_what_was_done() -> None:
-    told = json.loads(call(*PASTE, "--method", "mkl", "--strength", "0.5", "-o", "out.png", "--json", "--quiet").stdout)
-    assert told["schema"] == "pyharmony.harmonize/1" and told["status"] == "ok"
-    assert told["method"] == "mkl" and told["options"] == {"strength": 0.5, "method": "mkl"}
-    assert told["image"] == {
+    report = json.loads(
+        call(*PASTE, "--method", "mkl", "--strength", "0.5", "-o", "out.png", "--json", "--quiet").stdout
+    )
+    assert report["schema"] == "pyharmony.harmonize/1" and report["status"] == "ok"
+    assert report["method"] == "mkl" and report["options"] == {"strength": 0.5, "method": "mkl"}
+    assert report["image"] == {
         "path": "paste.png",
         "width": 80,
         "height": 60,
@@ -189,10 +187,10 @@ def test_json_says_what_was_done() -> None:
         "dtype": "uint8",
         "format": "PNG",
     }
-    assert told["harmonize"]["method"] == "mkl" and told["harmonize"]["weights"] is None
-    assert 0.25 <= told["harmonize"]["confidence"] <= 1 and "reason" in told["harmonize"]
-    assert set(told["ms"]) == {"decode", "harmonize", "encode", "total"}
-    assert told["output"]["written"] and told["output"]["bytes"] == os.path.getsize("out.png")
+    assert report["harmonize"]["method"] == "mkl" and report["harmonize"]["weights"] is None
+    assert 0.25 <= report["harmonize"]["confidence"] <= 1 and "reason" in report["harmonize"]
+    assert set(report["ms"]) == {"decode", "harmonize", "encode", "total"}
+    assert report["output"]["written"] and report["output"]["bytes"] == os.path.getsize("out.png")
 
 
 def test_a_dry_run_writes_nothing() -> None:
@@ -255,17 +253,17 @@ def test_it_is_told_how_far_the_object_was_changed() -> None:
             warnings.simplefilter("ignore")
             _, info = pyharmony.harmonize(pixels(PASTE[0]), pixels(PASTE[1]), method="mkl", return_info=True, **options)
         result = call(*PASTE, *words.split(), "-o", "out.png", "--overwrite")
-        (said,) = result.stderr.splitlines()
+        (message,) = result.stderr.splitlines()
         if ends is None:
-            assert said.endswith("; unchanged")
+            assert message.endswith("; unchanged")
             continue
         figures = f"; changed by {info.change:.2g} of 255, confidence {info.confidence:.2g}"
-        assert figures in said and re.fullmatch(ends, said.partition(figures)[2].partition(": the")[0]), said
-        told = json.loads(call(*PASTE, *words.split(), "-o", "out.png", "--overwrite", "--json").stdout)
-        assert {k: told["harmonize"][k] for k in ("change", "asked", "held_back")} == {
+        assert figures in message and re.fullmatch(ends, message.partition(figures)[2].partition(": the")[0]), message
+        report = json.loads(call(*PASTE, *words.split(), "-o", "out.png", "--overwrite", "--json").stdout)
+        assert {k: report["harmonize"][k] for k in ("change", "asked", "held_back")} == {
             "change": info.change, "asked": info.asked, "held_back": info.held_back and not options,
         }  # fmt: skip
-        assert told["warnings"] == [] and not told["unchanged"]
+        assert report["warnings"] == [] and not report["unchanged"]
 
 
 def test_a_mask_of_its_own_size_lies_where_it_was_put() -> None:
@@ -297,8 +295,8 @@ def test_each_row_of_a_list_is_a_picture() -> None:
         "none.png,paste_mask.png,c.png,,,\n"
     )
     result = call("--list", "rows.csv", "-o", "made", "--method", "reinhard", "--json", code=5)
-    told = json.loads(result.stdout)
-    assert [item["status"] for item in told["items"]] == ["ok", "ok", "error"] and told["failed"] == 1
+    report = json.loads(result.stdout)
+    assert [item["status"] for item in report["items"]] == ["ok", "ok", "error"] and report["failed"] == 1
     assert (pixels("made/a.png") == expected(method="mkl")).all()
     assert (pixels("made/b.png") == expected(method="xue", strength=0.5, guard=False)).all()
     assert "error: 1 of 3 rows failed" in result.stderr
@@ -333,8 +331,10 @@ def test_a_folder_is_harmonised_into_a_folder(form: str) -> None:
     result = call(*words, "-o", "out", "--method", "mkl", "--verbose")
     assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "b.png"]
     for name in "ab":
-        found = pyharmony.harmonize(pixels(images / f"{name}.png"), pixels(masks / f"{name}{suffix}.png"), method="mkl")
-        assert (pixels(f"out/{name}.png") == found).all()
+        expected_image = pyharmony.harmonize(
+            pixels(images / f"{name}.png"), pixels(masks / f"{name}{suffix}.png"), method="mkl"
+        )
+        assert (pixels(f"out/{name}.png") == expected_image).all()
     assert "wrote 2 images" in result.stderr
     assert "already exists and 1 more" in call(*words, "-o", "out", "--method", "mkl", code=2).stderr
     call(*words, "-o", "out", "--method", "mkl", "--overwrite")
@@ -344,9 +344,9 @@ def test_a_folder_is_harmonised_into_a_folder(form: str) -> None:
 
 def test_a_network_over_a_folder(weights: Path) -> None:
     folder_of_pairs(Path("in/composite"), Path("in/mask"))
-    told = json.loads(call("--model", weights, "in", "-o", "out", "--no-guard", "--json").stdout)
-    assert told["count"] == 2 and [item["name"] for item in told["items"]] == ["a.png", "b.png"]
-    assert all(item["harmonize"]["method"] == "dovenet_lite" for item in told["items"])
+    report = json.loads(call("--model", weights, "in", "-o", "out", "--no-guard", "--json").stdout)
+    assert report["count"] == 2 and [item["name"] for item in report["items"]] == ["a.png", "b.png"]
+    assert all(item["harmonize"]["method"] == "dovenet_lite" for item in report["items"])
 
 
 def test_a_picture_that_fails_takes_no_other_along() -> None:
@@ -369,17 +369,17 @@ def test_an_output_may_be_no_input() -> None:
 
 
 def test_the_shell_completes() -> None:
-    for words, wanted in (
+    for words, expected in (
         ("harm", "harmonize"),
         ("harmonize --stre", "--strength"),
         ("harmonize --method luminance_t", "luminance_temperature"),
     ):
         typed = {"COMP_WORDS": f"pyharmony {words}", "COMP_CWORD": str(len(words.split()))}
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "pyharmony"],
             env={**os.environ, "_PYHARMONY_COMPLETE": "complete_bash", **typed},
             capture_output=True,
             text=True,
         )
-        assert wanted in done.stdout.split()
+        assert expected in process.stdout.split()
     assert "--help" in call("--help").stdout

@@ -13,10 +13,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from pyharmony import models  # noqa: E402
-from pyharmony.cli import main  # noqa: E402
+from pyharmony.cli import main
+from pyharmony.networks import models
 
-from .published_networks import (  # noqa: E402
+from ..published_networks import (
     ChainerGpGan,
     NestedUNet,
     PublishedBargainNet,
@@ -24,12 +24,12 @@ from .published_networks import (  # noqa: E402
     PublishedUNet3Plus,
     saved_npz,
 )
-from .shared import forked, runners, status_of  # noqa: E402
+from ..shared import forked, runners, status_of
 
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
 
-call, told = runners("models")
+call, report_of = runners("models")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_the_list() -> None:
     networks, weights = (part.splitlines() for part in call("list").stdout.split("\n\n"))
     assert [line.split()[0] for line in networks] == [info.name for info in models.list()]
     assert [line.split()[0] for line in weights] == [entry.name for entry in models.weights()]
-    assert [m["name"] for m in told("list", "--task", "upscale")["models"]] == ["srgan"]
+    assert [m["name"] for m in report_of("list", "--task", "upscale")["models"]] == ["srgan"]
     assert "error: --task: 'enlarge', expected one of" in call("list", "--task", "enlarge", code=2).stderr
     assert "Traceback" in call("list", "--task", "enlarge", "--debug", code=2).stderr
 
@@ -53,11 +53,15 @@ def test_a_network_is_shown() -> None:
     assert "5,799,948 (generator 586,379, discriminator 5,213,569)" in text
     assert "scale = 2" in text and "not supported" not in text
     assert "not supported" in call("show", "realism_cnn").stdout
-    found = told("show", "pix2pix")
-    assert (found["parameters"]["generator"], found["config"]["norm"], found["converts"]) == (54_413_955, "batch", True)
+    report = report_of("show", "pix2pix")
+    assert (report["parameters"]["generator"], report["config"]["norm"], report["converts"]) == (
+        54_413_955,
+        "batch",
+        True,
+    )
     lines = call("show", "pix2pix", "--layers").stdout.splitlines()
     assert lines[-1].split() == ["net.last", "transposed", "convolution", "4x4,", "stride", "2", "3x256x256", "6,147"]
-    layers = told("show", "gp_gan", "--layers")["layers"]
+    layers = report_of("show", "gp_gan", "--layers")["layers"]
     assert [layer["output"] for layer in layers][4:6] == [[4000, 1, 1], [512, 4, 4]]
     assert "did you mean 'srgan'" in call("show", "srgam", code=2).stderr
     unknown = call("show", "zzz", code=2).stderr
@@ -73,19 +77,19 @@ def test_a_file_is_shown_by_another_command(weights: Path) -> None:
 
 
 def test_figures_have_no_more_digits_than_they_are_worth() -> None:
-    shown = call("show", "colorgrid").stdout
-    rows = [line for line in shown.splitlines() if " images" in line and ":" in line]
+    output = call("show", "colorgrid").stdout
+    rows = [line for line in output.splitlines() if " images" in line and ":" in line]
     assert rows and not [line for line in rows if re.search(r"\d\.\d{3}|\d{3}\.\d", line.partition(":")[0])]
 
 
 def test_a_file_is_verified(weights: Path) -> None:
-    found = told("verify", weights)
-    assert (found["name"], found["config"]["size"]) == ("realism_cnn", 32)
-    assert found["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert found["sha256"] in call("verify", weights).stdout
+    report = report_of("verify", weights)
+    assert (report["name"], report["config"]["size"]) == ("realism_cnn", 32)
+    assert report["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert report["sha256"] in call("verify", weights).stdout
     weights.write_bytes(weights.read_bytes()[:-1])
     assert "damaged" in call("verify", weights, code=6).stderr
-    assert told("verify", weights, code=6)["error"]["kind"] == "WeightsError"
+    assert report_of("verify", weights, code=6)["error"]["kind"] == "WeightsError"
 
 
 def test_published_weights_are_converted(tmp_path: Path) -> None:
@@ -98,7 +102,7 @@ def test_published_weights_are_converted(tmp_path: Path) -> None:
     assert "style_encoder, 6,948 parameters" in call(*arguments).stderr
     size = out.stat().st_size
     assert "already exists; --overwrite replaces it" in call(*arguments, code=2).stderr
-    assert told(*arguments, "--overwrite", "--half")["config"]["space"] == "rgb"
+    assert report_of(*arguments, "--overwrite", "--half")["config"]["space"] == "rgb"
     assert out.stat().st_size < 0.7 * size
     assert models.load(out).extractor == "vgg16"
     assert "expected KEY=VALUE" in call(*arguments, "--overwrite", "--set", "space", code=2).stderr
@@ -127,13 +131,13 @@ def test_style_encoders_on_hcoco_are_converted(tmp_path: Path) -> None:
         torch.save(state, tmp_path / f"{name}.pth")
     out, settings = tmp_path / "ours.safetensors", ("--set", "space=hsv", "--set", "dropout=0")
     both = (tmp_path / "UnetHSV.pth", "bargainnet", "--also", tmp_path / "StyleDiscHSV.pth")
-    config = told("convert", *both, *settings, "-o", out)["config"]
+    config = report_of("convert", *both, *settings, "-o", out)["config"]
     assert (config["encoder_norm"], config["space"], config["generator"]) == ("instance", "hsv", "unet")
     both = (tmp_path / "Unet3RGB.pth", "bargainnet", "--also", tmp_path / "StyleDisc3RGB.pth")
-    config = told("convert", *both, "-o", out, "--overwrite")["config"]
+    config = report_of("convert", *both, "-o", out, "--overwrite")["config"]
     assert (config["encoder_norm"], config["norm"], config["generator"]) == ("batch", "instance", "unet3plus")
     for name, model in (("StyleDiscHSV", "style_encoder"), ("Unet3RGB", "unet3plus")):
-        told("convert", tmp_path / f"{name}.pth", model, "-o", out, "--overwrite")
+        report_of("convert", tmp_path / f"{name}.pth", model, "-o", out, "--overwrite")
         assert models.load(out).name == model
 
 
@@ -141,13 +145,13 @@ def test_arrays_of_chainer_are_converted_and_another_network_is_named(tmp_path: 
     published = ChainerGpGan("noise", 2, 3, 16)
     saved_npz(tmp_path / "g.npz", published.arrays)
     out = tmp_path / "g.safetensors"
-    found = told("convert", tmp_path / "g.npz", "gp_gan", "-o", out)
-    assert (found["config"]["supervised"], found["config"]["nz"]) == (False, 3)
+    report = report_of("convert", tmp_path / "g.npz", "gp_gan", "-o", out)
+    assert (report["config"]["supervised"], report["config"]["nz"]) == (False, 3)
     z = torch.randn(2, 3).double()
     torch.testing.assert_close(models.load(out).double()(z), published(z), rtol=0, atol=2e-6)
     torch.save(NestedUNet(4, 2, 8, "batch", gates=True).state_dict(), tmp_path / "G.pth")
-    named = call("convert", tmp_path / "G.pth", "dovenet", "-o", tmp_path / "d.safetensors", code=2).stderr
-    assert "fits attention_unet" in " ".join(named.split())
+    message = call("convert", tmp_path / "G.pth", "dovenet", "-o", tmp_path / "d.safetensors", code=2).stderr
+    assert "fits attention_unet" in " ".join(message.split())
     assert not (tmp_path / "d.safetensors").exists()
 
 
@@ -171,8 +175,8 @@ def test_a_network_is_exported(weights: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     out = tmp_path / "realism.onnx"
     command = [sys.executable, "-m", "pyharmony", "models", "export", str(weights), "--output", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr) == (0, f"{out}: realism_cnn\n")  # and nothing of the exporter's own
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (process.returncode, process.stderr) == (0, f"{out}: realism_cnn\n")  # and nothing of the exporter's own
     assert out.stat().st_size > 0
 
 
@@ -188,14 +192,14 @@ def test_an_export_is_refused(weights: Path, tmp_path: Path) -> None:
 def test_what_is_missing_is_named(weights: Path, tmp_path: Path) -> None:
     code = "import sys; sys.modules['torch'] = None; from pyharmony.cli import main; main()"
     command = [sys.executable, "-c", code, "models", "verify", str(weights)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     def export() -> None:
         sys.modules["onnxscript"] = None  # type: ignore[assignment]
         sys.argv = ["pyharmony", "models", "export", str(weights), "-o", str(tmp_path / "a.onnx")]
         main()
 
-    assert (done.returncode, status_of(forked(export, tmp_path / "said"))) == (1, 1)
-    for module, said in (("torch", done.stderr), ("onnxscript", (tmp_path / "said").read_text())):
-        assert f"{module} is missing" in said and ": pip install '" in said
-        assert len(said.splitlines()) == 1
+    assert (process.returncode, status_of(forked(export, tmp_path / "said"))) == (1, 1)
+    for module, message in (("torch", process.stderr), ("onnxscript", (tmp_path / "said").read_text())):
+        assert f"{module} is missing" in message and ": pip install '" in message
+        assert len(message.splitlines()) == 1

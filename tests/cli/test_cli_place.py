@@ -11,11 +11,11 @@ from PIL import Image
 
 import pyharmony
 
-from .shared import runners
+from ..shared import runners
 
 pytestmark = pytest.mark.chains
 
-call, told = runners("place")
+call, report_of = runners("place")
 
 
 @pytest.fixture(autouse=True)
@@ -30,33 +30,35 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_says_what_the_function_says() -> None:
-    asked = ("--no-person", "-k", "2", "--flip", "--roll", "3")
-    result = told("subject.png", "scene.png", *asked)
-    wanted = pyharmony.place("subject.png", "scene.png", person=False, k=2, flip=True, roll=3)
-    assert [one["score"] for one in result["places"]] == [one.score for one in wanted]
+    words = ("--no-person", "-k", "2", "--flip", "--roll", "3")
+    result = report_of("subject.png", "scene.png", *words)
+    expected = pyharmony.place("subject.png", "scene.png", person=False, k=2, flip=True, roll=3)
+    assert [one["score"] for one in result["places"]] == [one.score for one in expected]
     first = result["places"][0]
-    assert first["angle"] == 3 and first["x"] == pytest.approx(wanted[0].x, abs=0.01) and first["terms"]
-    text = call("subject.png", "scene.png", *asked).stdout
+    assert first["angle"] == 3 and first["x"] == pytest.approx(expected[0].x, abs=0.01) and first["terms"]
+    text = call("subject.png", "scene.png", *words).stdout
     assert text.startswith("1. score ") and "rotated by 3.0 degrees" in text
-    assert told("opaque.png", "scene.png", *asked, "--mask", "mask.png")["places"] == result["places"]
-    headed = told("subject.png", "scene.png", "--head", "36,30,18,22")
+    assert report_of("opaque.png", "scene.png", *words, "--mask", "mask.png")["places"] == result["places"]
+    headed = report_of("subject.png", "scene.png", "--head", "36,30,18,22")
     assert headed["places"][0]["scale"] > 0
 
 
 def test_it_takes_every_option_of_the_function() -> None:
     Image.fromarray(np.pad(np.full((60, 20), 255, np.uint8), ((60, 30), (40, 180)))).save("person.png")
     people = ("--people", "person.png", "--heads", "44,60,12,14", "--faces", "200,20,20,20")
-    result = told("subject.png", "scene.png", *people, "--person", "--cut", "bottom", "--cut", "left", "--most", "3")
-    wanted = pyharmony.place(
+    result = report_of(
+        "subject.png", "scene.png", *people, "--person", "--cut", "bottom", "--cut", "left", "--most", "3"
+    )
+    expected = pyharmony.place(
         "subject.png", "scene.png", people=["person.png"], heads=[(44, 60, 12, 14)], faces=[(200, 20, 20, 20)],
         person=True, cut=("bottom", "left"), most=3,
     )  # fmt: skip
-    assert [one["score"] for one in result["places"]] == [one.score for one in wanted]
-    assert told("subject.png", "scene.png", "--no-person", "--scale", "0.5")["places"][0]["scale"] == 0.5
+    assert [one["score"] for one in result["places"]] == [one.score for one in expected]
+    assert report_of("subject.png", "scene.png", "--no-person", "--scale", "0.5")["places"][0]["scale"] == 0.5
 
 
 def test_it_writes_a_sheet() -> None:
-    result = told("subject.png", "scene.png", "--no-person", "--explain", "sheet.png")
+    result = report_of("subject.png", "scene.png", "--no-person", "--explain", "sheet.png")
     assert result["explain"] == "sheet.png" and Image.open("sheet.png").width > 400
     call("subject.png", "scene.png", "--no-person", "--explain", "sheet.png", code=2)
     again = call("subject.png", "scene.png", "--no-person", "--explain", "sheet.png", "--overwrite", "--verbose")
@@ -86,7 +88,7 @@ def test_a_subject_needs_a_mask() -> None:
 
 
 def test_what_it_tells() -> None:
-    asked = ("subject.png", "scene.png", "--no-person", "--explain", "sheet.png", "--overwrite")
-    assert call(*asked, "--quiet").stderr == ""
-    assert json.loads(call(*asked, "--log-json").stderr.splitlines()[-1])["message"] == "wrote sheet.png"
+    words = ("subject.png", "scene.png", "--no-person", "--explain", "sheet.png", "--overwrite")
+    assert call(*words, "--quiet").stderr == ""
+    assert json.loads(call(*words, "--log-json").stderr.splitlines()[-1])["message"] == "wrote sheet.png"
     assert "Traceback" in call("none.png", "scene.png", "--debug", code=3).stderr

@@ -13,14 +13,14 @@ from pyharmony import segmentation
 from pyharmony.errors import NO_REASON
 from pyharmony.segmentation.layers import Layer
 
-from .shared import runners
-from .test_segmentation import BOX, DISC, Colours, annotations, box_mask, finding, iou, scene, weights
+from ..compositor.test_segmentation import BOX, DISC, Colours, annotations, box_mask, finding, iou, scene, weights
+from ..shared import runners
 
 pytestmark = [pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
-call, told = runners("segment")
+call, report_of = runners("segment")
 __all__ = ["finding", "weights"]
-PLAIN = ("--method", "grabcut")
+GRABCUT_OPTIONS = ("--method", "grabcut")
 
 
 @pytest.fixture(autouse=True)
@@ -35,14 +35,16 @@ def alpha(path: str) -> np.ndarray:
 
 
 def test_a_click_gives_a_cut_out() -> None:
-    result = told("scene.png", "--output", "out.png", "--points", "40,40", "--beside", "85,45", *PLAIN)
+    result = report_of("scene.png", "--output", "out.png", "--points", "40,40", "--beside", "85,45", *GRABCUT_OPTIONS)
     assert Image.open("out.png").mode == "RGBA" and iou(alpha("out.png"), box_mask()) > 0.9
     (mask,) = result["masks"]
     assert result["method"] == "grabcut" and mask["box"][2] == pytest.approx(BOX[2], abs=3)
-    call("scene.png", "-o", "out.png", "--points", "40,40", *PLAIN, code=2)
+    call("scene.png", "-o", "out.png", "--points", "40,40", *GRABCUT_OPTIONS, code=2)
     cut = np.asarray(Image.open("out.png"))
     assert not cut[cut[..., 3] == 0].any()
-    call("scene.png", "-o", "whole.png", "--points", "40,40", "--beside", "85,45", *PLAIN, "--keep-background")
+    call(
+        "scene.png", "-o", "whole.png", "--points", "40,40", "--beside", "85,45", *GRABCUT_OPTIONS, "--keep-background"
+    )
     whole = np.asarray(Image.open("whole.png"))
     assert whole[whole[..., 3] == 0][:, :3].any() and (whole[..., 3] == cut[..., 3]).all()
 
@@ -52,30 +54,30 @@ def test_several_clicks_are_one_list_or_several() -> None:
         ("list.png", ("--points", "40,40,45,38", "--beside", "85,45,5,5")),
         ("several.png", ("--points", "40,40", "--points", "45,38", "--beside", "85,45", "--beside", "5,5")),
     ):
-        call("scene.png", "-o", output, *clicks, *PLAIN)
+        call("scene.png", "-o", output, *clicks, *GRABCUT_OPTIONS)
     np.testing.assert_array_equal(alpha("list.png"), alpha("several.png"))
 
 
 def test_boxes_and_coarse_masks() -> None:
     box = ",".join(map(str, (BOX[0] - 4, BOX[1] - 4, BOX[2] + 8, BOX[3] + 8)))
-    call("scene.png", "-o", "mask.png", "--box", box, "--mask-only", *PLAIN)
-    made = np.asarray(Image.open("mask.png"))
-    assert made.ndim == 2 and iou(made, box_mask()) > 0.9
-    call("scene.png", "-o", "out.png", "--mask", "mask.png", "--crop", *PLAIN)
+    call("scene.png", "-o", "mask.png", "--box", box, "--mask-only", *GRABCUT_OPTIONS)
+    mask = np.asarray(Image.open("mask.png"))
+    assert mask.ndim == 2 and iou(mask, box_mask()) > 0.9
+    call("scene.png", "-o", "out.png", "--mask", "mask.png", "--crop", *GRABCUT_OPTIONS)
     assert Image.open("out.png").size == pytest.approx((BOX[2], BOX[3]), abs=3)
-    call("scene.png", "-o", "small.png", "--mask", "mask.png", "--crop", "--mask-only", *PLAIN)
+    call("scene.png", "-o", "small.png", "--mask", "mask.png", "--crop", "--mask-only", *GRABCUT_OPTIONS)
     assert Image.open("small.png").size == Image.open("out.png").size
 
 
 def test_lines_add_and_remove() -> None:
-    call("scene.png", "-o", "line.png", "--scribble", "25,25,50,30,50,60", *PLAIN)
+    call("scene.png", "-o", "line.png", "--scribble", "25,25,50,30,50,60", *GRABCUT_OPTIONS)
     assert iou(alpha("line.png"), box_mask()) > 0.9
 
     def cut(path: str, *lines: str) -> tuple[bool, bool]:
         """Returns whether the box and the disc are cut out."""
-        call("scene.png", "-o", path, "--scribble", "25,25,50,30,50,60", *lines, *PLAIN)
-        found = alpha(path)
-        return bool(found[BOX[1] + 25, BOX[0] + 20] > 200), bool(found[DISC[1], DISC[0]] > 200)
+        call("scene.png", "-o", path, "--scribble", "25,25,50,30,50,60", *lines, *GRABCUT_OPTIONS)
+        values = alpha(path)
+        return bool(values[BOX[1] + 25, BOX[0] + 20] > 200), bool(values[DISC[1], DISC[0]] > 200)
 
     # The next line adds the disc, and one beside the object takes it away again.
     disc = "75,45,95,45,85,55"
@@ -84,31 +86,34 @@ def test_lines_add_and_remove() -> None:
 
 
 def test_every_answer_is_written(weights: Path) -> None:
-    asked = ("scene.png", "--points", "40,40", "--model", weights)
-    result = told(*asked, "-o", "cut.png", "--every")
+    words = ("scene.png", "--points", "40,40", "--model", weights)
+    result = report_of(*words, "-o", "cut.png", "--every")
     names = [one["output"] for one in result["masks"]]
     assert names == [f"cut-{i + 1}.png" for i in range(len(names))] and len(names) > 1
     assert result["output"] == "cut-1.png" and not Path("cut.png").exists()
-    found = segmentation.segment("scene.png", points=(40, 40), method=segmentation.trained(weights))
+    masks = segmentation.segment("scene.png", points=(40, 40), method=segmentation.trained(weights))
     for i, name in enumerate(names):
-        assert np.array_equal(alpha(name), found.alpha(i))
+        assert np.array_equal(alpha(name), masks.alpha(i))
     # The first one is the best, and by their areas they go from part to whole.
     scores, areas = ([one[key] for one in result["masks"]] for key in ("score", "area"))
-    assert scores == sorted(scores, reverse=True) and tuple(areas) == found.areas
-    covered = [int((alpha(name) >= 128).sum()) for name in names]
-    assert len(set(covered)) == len(covered) and np.argsort(areas).tolist() == np.argsort(covered).tolist()
+    assert scores == sorted(scores, reverse=True) and tuple(areas) == masks.areas
+    areas_of_files = [int((alpha(name) >= 128).sum()) for name in names]
+    assert (
+        len(set(areas_of_files)) == len(areas_of_files)
+        and np.argsort(areas).tolist() == np.argsort(areas_of_files).tolist()
+    )
     # Nothing is written if one of the files is there already.
     for name in ("cut-1.png", "cut-2.png"):
         Path(name).rename(f"old-{name}")
     Path("cut-2.png").write_bytes(b"mine")
-    assert "cut-2.png: already exists" in call(*asked, "-o", "cut.png", "--every", code=2).stderr
+    assert "cut-2.png: already exists" in call(*words, "-o", "cut.png", "--every", code=2).stderr
     assert not Path("cut-1.png").exists() and Path("cut-2.png").read_bytes() == b"mine"
-    assert "wrote cut-1.png to cut-" in call(*asked, "-o", "cut.png", "--every", "--overwrite").stderr
+    assert "wrote cut-1.png to cut-" in call(*words, "-o", "cut.png", "--every", "--overwrite").stderr
 
 
 def test_one_answer_has_a_number_too() -> None:
     box = ",".join(map(str, BOX))
-    call("scene.png", "-o", "mask.tif", "--box", box, "--every", "--mask-only", *PLAIN)
+    call("scene.png", "-o", "mask.tif", "--box", box, "--every", "--mask-only", *GRABCUT_OPTIONS)
     assert iou(np.asarray(Image.open("mask-1.tif")), box_mask()) > 0.9 and not Path("mask-2.tif").exists()
 
 
@@ -119,15 +124,15 @@ def test_everybody_gets_a_file(finding: Path, monkeypatch: pytest.MonkeyPatch) -
     layers = [Layer((0, 0, 120, 90), shape.astype(np.float32), 0.9) for shape in shapes]
     heads = ((30, 15, 10, 10), (80, 23, 10, 10))
     monkeypatch.setattr(segmentation.Session, "people", lambda self: self._masks(layers, NO_REASON, heads))
-    asked = ("scene.png", "--people", "--model", finding, "--mask-only")
-    result = told(*asked, "-o", "person.png", "--every")
+    words = ("scene.png", "--people", "--model", finding, "--mask-only")
+    result = report_of(*words, "-o", "person.png", "--every")
     assert [(one["output"], tuple(one["head"])) for one in result["masks"]] == [
         ("person-1.png", heads[0]), ("person-2.png", heads[1])
     ]  # fmt: skip
     for i, shape in enumerate(shapes):
         assert iou(np.asarray(Image.open(f"person-{i + 1}.png")), shape) > 0.9
-    assert "trained, 2 people, " in call(*asked, "-o", "all.png").stderr
-    both = told(*asked, "-o", "all.png", "--overwrite")
+    assert "trained, 2 people, " in call(*words, "-o", "all.png").stderr
+    both = report_of(*words, "-o", "all.png", "--overwrite")
     assert both["output"] == "all.png" and "output" not in both["masks"][0]
     assert iou(np.asarray(Image.open("all.png")), shapes[0] | shapes[1]) > 0.9
 
@@ -136,11 +141,12 @@ def test_people_and_weights_of_the_user(weights: Path, finding: Path) -> None:
     call("scene.png", "-o", "out.png", "--points", "40,40", "--model", weights)
     assert Image.open("out.png").mode == "RGBA"
     Image.new("RGB", (40, 30), (9, 9, 9)).save("plain.png")
-    nobody = call("plain.png", "-o", "people.png", "--people", "--model", finding, code=3)
-    assert "no person was found; nothing was written" in nobody.stderr and not Path("people.png").exists()
+    result = call("plain.png", "-o", "people.png", "--people", "--model", finding, code=3)
+    assert "no person was found; nothing was written" in result.stderr and not Path("people.png").exists()
     assert "one colour" in call("plain.png", "-o", "x.png", "--points", "3,3", "--model", weights, code=3).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_networks_of_others(tmp_path: Path) -> None:
     encoder, decoder = Colours.pair(tmp_path, planes=True)
@@ -148,15 +154,15 @@ def test_networks_of_others(tmp_path: Path) -> None:
     assert iou(alpha("out.png"), box_mask()) > 0.9
     call("scene.png", "-o", "two.png", "--points", "40,40", "--encoder", encoder, code=2)
     call("scene.png", "-o", "two.png", "--points", "40,40", "--salient", "none.onnx", code=3)
-    call("scene.png", "-o", "two.png", "--points", "40,40", "--salient", decoder, *PLAIN, code=2)
+    call("scene.png", "-o", "two.png", "--points", "40,40", "--salient", decoder, *GRABCUT_OPTIONS, code=2)
 
 
 def test_annotations_get_masks(tmp_path: Path) -> None:
-    result = told(".", "-o", "masks.json", "--annotations", annotations(tmp_path), *PLAIN, code=5)
+    result = report_of(".", "-o", "masks.json", "--annotations", annotations(tmp_path), *GRABCUT_OPTIONS, code=5)
     assert result["masks"] == 1 and [p["name"] for p in result["problems"]] == ["none.png", "../a.png", "5"]
     table = json.loads(Path("masks.json").read_text())
     assert table["annotations"][0]["segmentation"]["size"] == [90, 120] and table["categories"][0]["name"] == "box"
-    call(".", "-o", "masks.json", "--annotations", "none.json", *PLAIN, "--overwrite", code=3)
+    call(".", "-o", "masks.json", "--annotations", "none.json", *GRABCUT_OPTIONS, "--overwrite", code=3)
 
 
 @pytest.mark.parametrize(
@@ -181,16 +187,16 @@ def test_annotations_get_masks(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_said(arguments: tuple[str, ...], code: int, says: str) -> None:
-    assert says in call("scene.png", "-o", "out.png", *arguments, *PLAIN, code=code).stderr
+    assert says in call("scene.png", "-o", "out.png", *arguments, *GRABCUT_OPTIONS, code=code).stderr
     assert not Path("out.png").exists()
 
 
 def test_a_file_that_cannot_be_read_is_named_once() -> None:
     Path("cut.png").write_bytes(Path("scene.png").read_bytes()[:60])
     for name in ("cut.png", "none.png"):
-        said = call(name, "-o", "out.png", "--points", "4,4", *PLAIN, code=3).stderr
-        assert said.count(name) == 1, said
-    piped = call("-", "-o", "out.png", "--points", "4,4", *PLAIN, code=3).stderr
+        message = call(name, "-o", "out.png", "--points", "4,4", *GRABCUT_OPTIONS, code=3).stderr
+        assert message.count(name) == 1, message
+    piped = call("-", "-o", "out.png", "--points", "4,4", *GRABCUT_OPTIONS, code=3).stderr
     assert piped.startswith("error: stdin is empty"), piped
 
 
@@ -198,19 +204,25 @@ def test_streams() -> None:
     import subprocess
     import sys
 
-    made = subprocess.run(
-        [sys.executable, "-m", "pyharmony", "segment", "-", "-o", "-", "--points", "40,40", *PLAIN],
+    process = subprocess.run(
+        [sys.executable, "-m", "pyharmony", "segment", "-", "-o", "-", "--points", "40,40", *GRABCUT_OPTIONS],
         input=Path("scene.png").read_bytes(), capture_output=True, check=True,
     )  # fmt: skip
-    Path("out.png").write_bytes(made.stdout)
+    Path("out.png").write_bytes(process.stdout)
     assert iou(alpha("out.png"), box_mask()) > 0.9
-    call("scene.png", "-o", "-", "--points", "40,40", "--json", *PLAIN, code=2)
-    assert "write to files" in call("scene.png", "-o", "-", "--points", "40,40", "--every", *PLAIN, code=2).stderr
+    call("scene.png", "-o", "-", "--points", "40,40", "--json", *GRABCUT_OPTIONS, code=2)
+    assert (
+        "write to files"
+        in call("scene.png", "-o", "-", "--points", "40,40", "--every", *GRABCUT_OPTIONS, code=2).stderr
+    )
 
 
 def test_what_it_says() -> None:
-    asked = ("scene.png", "-o", "out.png", "--points", "40,40", "--overwrite", *PLAIN)
-    assert "wrote out.png: grabcut" in call(*asked).stderr and "wrote" in call(*asked, "--verbose").stderr
-    assert call(*asked, "--quiet").stderr == ""
-    assert json.loads(call(*asked, "--log-json").stderr.splitlines()[-1])["message"].startswith("wrote out.png")
-    assert "Traceback" in call("scene.png", "-o", "out.png", "--points", "400,4", "--debug", *PLAIN, code=2).stderr
+    words = ("scene.png", "-o", "out.png", "--points", "40,40", "--overwrite", *GRABCUT_OPTIONS)
+    assert "wrote out.png: grabcut" in call(*words).stderr and "wrote" in call(*words, "--verbose").stderr
+    assert call(*words, "--quiet").stderr == ""
+    assert json.loads(call(*words, "--log-json").stderr.splitlines()[-1])["message"].startswith("wrote out.png")
+    assert (
+        "Traceback"
+        in call("scene.png", "-o", "out.png", "--points", "400,4", "--debug", *GRABCUT_OPTIONS, code=2).stderr
+    )

@@ -11,12 +11,12 @@ from PIL import Image
 
 import pyharmony
 
-from .rendered import Camera, person
-from .shared import runners
+from ..rendered import Camera, person
+from ..shared import pixels, runners
 
 pytestmark = pytest.mark.chains
 
-call, told = runners("shadow")
+call, report_of = runners("shadow")
 CAMERA = Camera()
 
 
@@ -28,21 +28,17 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def pixels(path: str) -> np.ndarray:
-    return np.asarray(Image.open(path))
-
-
 def test_it_draws_what_the_function_draws() -> None:
     light = ("--azimuth", "30", "--elevation", "35", "--softness", "1", "--strength", "0.7", "--under", "0.5")
     light += ("--tint", "1,1,1.1")
     place = ("--horizon", "79.5", "--contact", "181.9", "--wall", "0,150,300,152", "--depth", "0.05")
-    result = told("ground.png", "mask.png", "--output", "out.png", "--layer", "layer.png", *light, *place)
-    wanted, info = pyharmony.shadow(
+    result = report_of("ground.png", "mask.png", "--output", "out.png", "--layer", "layer.png", *light, *place)
+    expected, info = pyharmony.shadow(
         pixels("ground.png"), pixels("mask.png"), azimuth=30, elevation=35, softness=1, strength=0.7, under=0.5,
         tint=(1, 1, 1.1),
         horizon=79.5, contact=181.9, wall=((0, 150), (300, 152)), depth=0.05, return_info=True,
     )  # fmt: skip
-    assert np.array_equal(pixels("out.png"), wanted) and np.array_equal(pixels("layer.png"), info.layer)
+    assert np.array_equal(pixels("out.png"), expected) and np.array_equal(pixels("layer.png"), info.layer)
     assert result["strength"] == 0.7 and result["contact"] == [181.9, 0.0] and result["layer"] == "layer.png"
     assert Image.open("out.png").info["dpi"][0] == pytest.approx(300, abs=1)
     call("ground.png", "mask.png", "-o", "out.png", code=2)
@@ -52,14 +48,14 @@ def test_it_draws_what_the_function_draws() -> None:
 
 
 def test_it_mirrors_what_the_function_mirrors() -> None:
-    call_, told_ = runners("reflection")
-    looks = ("--strength", "0.7", "--fade", "0.5", "--blur", "0.05", "--contact", "0,181,300,182")
-    result = told_("ground.png", "mask.png", "--output", "out.png", "--layer", "layer.png", *looks)
-    wanted, info = pyharmony.reflection(
+    call_, report_of_reflection = runners("reflection")
+    options = ("--strength", "0.7", "--fade", "0.5", "--blur", "0.05", "--contact", "0,181,300,182")
+    result = report_of_reflection("ground.png", "mask.png", "--output", "out.png", "--layer", "layer.png", *options)
+    expected, info = pyharmony.reflection(
         pixels("ground.png"), pixels("mask.png"), strength=0.7, fade=0.5, blur=0.05, contact=((0, 181), (300, 182)),
         return_info=True,
     )  # fmt: skip
-    assert np.array_equal(pixels("out.png"), wanted) and np.array_equal(pixels("layer.png"), info.layer)
+    assert np.array_equal(pixels("out.png"), expected) and np.array_equal(pixels("layer.png"), info.layer)
     assert result["contact"] == list(info.contact) and result["layer"] == "layer.png"
     call_("ground.png", "mask.png", "-o", "out.png", code=2)
     again = call_("ground.png", "mask.png", "-o", "out.png", "--overwrite", "--verbose")
@@ -94,8 +90,10 @@ def test_sizes_are_told_width_first_and_suffixes_beforehand(command: str) -> Non
     Image.new("L", (20, 30)).save("small.png")
     result = run("ground.png", "small.png", "-o", "out.png", code=3)
     assert f"20 x 30 pixels, expected {CAMERA.width} x {CAMERA.height}" in result.stderr
-    assert "names no format" in run("none.png", "mask.png", "-o", "out.ora", code=2).stderr
-    assert "names no format" in run("none.png", "mask.png", "-o", "out.png", "--layer", "x.ora", code=2).stderr
+    output = run("none.png", "mask.png", "-o", "out.ora", code=2)
+    assert "-o: out.ora: the suffix '.ora' names no format" in output.stderr
+    layer = run("none.png", "mask.png", "-o", "out.png", "--layer", "x.ora", code=2)
+    assert "--layer: x.ora: the suffix '.ora' names no format" in layer.stderr
 
 
 def test_nothing_is_written_without_an_object() -> None:
@@ -105,7 +103,7 @@ def test_nothing_is_written_without_an_object() -> None:
 
 
 def test_what_it_tells() -> None:
-    asked = ("ground.png", "mask.png", "-o", "out.png", "--overwrite")
-    assert call(*asked, "--quiet").stderr == ""
-    assert json.loads(call(*asked, "--log-json").stderr.splitlines()[-1])["message"].startswith("wrote out.png")
+    words = ("ground.png", "mask.png", "-o", "out.png", "--overwrite")
+    assert call(*words, "--quiet").stderr == ""
+    assert json.loads(call(*words, "--log-json").stderr.splitlines()[-1])["message"].startswith("wrote out.png")
     assert "Traceback" in call("none.png", "mask.png", "-o", "x.png", "--debug", code=3).stderr

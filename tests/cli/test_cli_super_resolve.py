@@ -11,12 +11,12 @@ from PIL import Image
 
 from pyharmony import upscaling
 
-from .shared import runners, to_dtype
-from .test_upscaling import light_weights, picture
+from ..compositor.test_upscaling import light_weights, picture
+from ..shared import pixels, runners, to_dtype
 
 pytestmark = pytest.mark.chains
 
-call, told = runners("super-resolve")
+call, report_of = runners("super-resolve")
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +26,8 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def pixels(path: str) -> np.ndarray:
-    return np.asarray(Image.open(path))
-
-
 def test_it_enlarges_what_the_function_enlarges() -> None:
-    result = told("photo.png", "--output", "out.png", "--model", "light.safetensors", "--tile", "32")
+    result = report_of("photo.png", "--output", "out.png", "--model", "light.safetensors", "--tile", "32")
     method = upscaling.trained("light.safetensors")
     assert np.array_equal(pixels("out.png"), upscaling.super_resolve(pixels("photo.png"), method=method, tile=32))
     assert (result["method"], result["scale"], result["width"], result["height"]) == ("trained", 2, 120, 90)
@@ -46,8 +42,8 @@ def test_it_enlarges_what_the_function_enlarges() -> None:
 def test_it_writes_to_stdout() -> None:
     import io
 
-    found = call("photo.png", "-o", "-", "--method", "bicubic").stdout_bytes
-    assert Image.open(io.BytesIO(found)).size == (120, 90)
+    data = call("photo.png", "-o", "-", "--method", "bicubic").stdout_bytes
+    assert Image.open(io.BytesIO(data)).size == (120, 90)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +72,7 @@ def test_what_a_file_cannot_hold_is_told_before_the_work() -> None:
 
 
 def test_what_it_tells() -> None:
-    asked = ("photo.png", "-o", "out.png", "--method", "bicubic", "--overwrite")
-    assert call(*asked, "--quiet").stderr == ""
-    assert json.loads(call(*asked, "--log-json").stderr.splitlines()[-1])["message"].startswith("wrote out.png")
+    words = ("photo.png", "-o", "out.png", "--method", "bicubic", "--overwrite")
+    assert call(*words, "--quiet").stderr == ""
+    assert json.loads(call(*words, "--log-json").stderr.splitlines()[-1])["message"].startswith("wrote out.png")
     assert "Traceback" in call("none.png", "-o", "x.png", "--debug", code=3).stderr

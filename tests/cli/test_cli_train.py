@@ -19,11 +19,13 @@ import pyharmony
 from pyharmony.cli import train
 from pyharmony.cli._app import app
 
-pytest.importorskip("torch", reason="torch is not installed")
-pytest.importorskip("lightning_fabric", reason="lightning-fabric is not installed")
-pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+from ..shared import need
 
-from pyharmony import models, training
+pytest.importorskip("torch", reason="torch is not installed")
+need("lightning_fabric", "tensorboard")
+
+from pyharmony.learn import training
+from pyharmony.networks import models
 
 pytestmark = [pytest.mark.large, pytest.mark.networks, pytest.mark.usefixtures("one_torch_thread")]
 
@@ -68,8 +70,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_network_is_trained_and_gone_on_with(folder: Path) -> None:
-    given = (folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu")
-    result = call(*given, "--set", "run.loggers=['tensorboard']")
+    arguments = (folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu")
+    result = call(*arguments, "--set", "run.loggers=['tensorboard']")
     assert "step 1 of 4, epoch 1" in result.stderr
     *_, summary, board = result.stderr.splitlines()
     assert re.search(
@@ -80,16 +82,16 @@ def test_a_network_is_trained_and_gone_on_with(folder: Path) -> None:
     assert board == f"figures and images of the run: tensorboard --logdir {folder / 'run' / 'tensorboard'}"
     assert models.load(folder / "run" / "best.safetensors").name == "attention_unet"
     (folder / "bare").mkdir()
-    plain = call(*given[:3], "-o", folder / "bare", "--device", "cpu")
+    plain = call(*arguments[:3], "-o", folder / "bare", "--device", "cpu")
     assert "tensorboard" not in plain.stderr
-    gone = call(*given, "--resume", folder / "run", code=2).stderr
+    gone = call(*arguments, "--resume", folder / "run", code=2).stderr
     assert f"--resume: {folder / 'run'} is not a checkpoint folder, expected auto or a checkpoint such as" in gone
     holds = f"error: --output: {folder / 'run'} contains a run; --resume auto continues it, or pass another folder"
-    assert holds in call(*given, code=2).stderr
-    told = json.loads(call(*given, "--resume", "auto", "--set", "schedule.steps=6", "--json").stdout)
-    assert (told["status"], told["steps"], told["skipped"]) == ("ok", 6, 0)
-    assert {"psnr", "fmse", "gain", "step"} <= told["best"].keys()
-    assert Path(told["weights"]).is_file()
+    assert holds in call(*arguments, code=2).stderr
+    report = json.loads(call(*arguments, "--resume", "auto", "--set", "schedule.steps=6", "--json").stdout)
+    assert (report["status"], report["steps"], report["skipped"]) == ("ok", 6, 0)
+    assert {"psnr", "fmse", "gain", "step"} <= report["best"].keys()
+    assert Path(report["weights"]).is_file()
 
 
 def test_without_a_file_a_network_and_a_folder_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,10 +117,10 @@ def test_recipes_are_listed_and_taken_by_name(folder: Path) -> None:
 def test_a_dry_run_tells_of_the_run_and_writes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     before = sorted(folder.rglob("*"))
-    given = ("run.toml", "--data", "photos", "--device", "cpu", "--dry-run")
-    told = call(*given).stdout.splitlines()
-    assert [line.split()[0] for line in told] == ["data", "network", "steps", "speed", "time"]
-    plan = json.loads(call(*given, "--json").stdout)
+    arguments = ("run.toml", "--data", "photos", "--device", "cpu", "--dry-run")
+    output = call(*arguments).stdout.splitlines()
+    assert [line.split()[0] for line in output] == ["data", "network", "steps", "speed", "time"]
+    plan = json.loads(call(*arguments, "--json").stdout)
     model = models.outline("attention_unet", width=2, depth=5)
     assert plan["parameters"] == {"model": sum(p.numel() for p in model.parameters())}
     assert plan["training"] + plan["validation"] == 12 and plan["steps_per_epoch"] == plan["training"] // 2
@@ -135,13 +137,13 @@ def test_a_dry_run_tells_of_the_run_and_writes_nothing(folder: Path, monkeypatch
     changes += ("schedule.steps=0", "schedule.minutes=0.5", "run.accumulate=2")
     (folder / "gan.toml").write_text('[model]\nname = "gp_gan"\n')
     settings = [text for change in changes for text in ("--set", change)]
-    told = call("gan.toml", *given[1:], *settings).stdout
-    assert re.search(r"network  gp_gan, [\d,]+ parameters: generator [\d,]+, discriminator [\d,]+\n", told)
-    assert re.search(r"time     0:00:(29|30) hours, without evaluations", told)
+    output = call("gan.toml", *arguments[1:], *settings).stdout
+    assert re.search(r"network  gp_gan, [\d,]+ parameters: generator [\d,]+, discriminator [\d,]+\n", output)
+    assert re.search(r"time     0:00:(29|30) hours, without evaluations", output)
     (folder / "gan.toml").unlink()
     assert sorted(folder.rglob("*")) == before
-    assert "--dry-run: cannot be used with --resume" in call(*given, "--resume", "auto", code=2).stderr
-    assert "lrr: SupervisedStep has no such" in call(*given, "--set", "step.lrr=1", code=2).stderr
+    assert "--dry-run: cannot be used with --resume" in call(*arguments, "--resume", "auto", code=2).stderr
+    assert "lrr: SupervisedStep has no such" in call(*arguments, "--set", "step.lrr=1", code=2).stderr
 
 
 def test_an_interrupted_run_ends_with_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,11 +159,11 @@ def test_an_interrupted_run_ends_with_130(folder: Path, monkeypatch: pytest.Monk
         return real(*arguments, on_progress=stop, **options)
 
     monkeypatch.setattr(training, "train", interrupted)
-    given = (folder / "run.toml", "--data", folder / "photos", "-o", folder / "run")
-    told = json.loads(call(*given, "--json", code=130).stdout)
-    assert told["status"] == "interrupted" and told["steps"] < 4
+    arguments = (folder / "run.toml", "--data", folder / "photos", "-o", folder / "run")
+    report = json.loads(call(*arguments, "--json", code=130).stdout)
+    assert report["status"] == "interrupted" and report["steps"] < 4
     monkeypatch.undo()
-    assert json.loads(call(*given, "--resume", "auto", "--json").stdout)["steps"] == 4
+    assert json.loads(call(*arguments, "--resume", "auto", "--json").stdout)["steps"] == 4
 
 
 @pytest.mark.parametrize(
@@ -172,11 +174,7 @@ def test_an_interrupted_run_ends_with_130(folder: Path, monkeypatch: pytest.Monk
         (("nothing",), 2, "CONFIG: no recipe or file nothing; recipes are attention_unet, bargainnet"),
         (("dovenet-smal",), 2, "no recipe or file dovenet-smal; did you mean 'dovenet-small'?; recipes are"),
         (("unet3plus",), 2, "--data ROOT: missing"),
-        (
-            ("unet3plus", "--data", "."),
-            3,
-            "--data: .: no known kind of data set; pass --set data.kind=NAME",
-        ),
+        (("unet3plus", "--data", "."), 3, "--data: .: no known kind of data set; pass --set data.kind=NAME"),
         (("unet3plus", "--data", "nowhere"), 3, "nowhere"),
         (("unet3plus", "--set", "run.bach=3"), 2, "run.bach: no such key; did you mean 'batch'?"),
         (("unet3plus", "--data", "nowhere", "--set", "step.lrr=1"), 2, "step.lrr: SupervisedStep has no such setting"),
@@ -198,7 +196,7 @@ def test_a_line_comes_every_ten_seconds_with_the_time_that_is_left(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes whatever run.log_steps is, which here logs the first and the last step alone; steps seem to take 4 s."""
-    from pyharmony.training import _loop
+    from pyharmony.learn.training import _loop
 
     clock = [0.0]
 
@@ -219,21 +217,21 @@ def test_a_line_comes_every_ten_seconds_with_the_time_that_is_left(
     monkeypatch.setattr(_loop.Run, "_run_step", slow)
     lines = call(folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu",
                  "--set", "run.log_steps=1000", "--set", "schedule.steps=12").stderr.splitlines()  # fmt: skip
-    told = [line for line in lines if line.startswith("step ")]
-    assert [line.split(",")[0] for line in told] == [f"step {n} of 12" for n in (1, 4, 7, 10, 12)]
-    assert "0:00:32 left" in told[1] and "0:00:08 left" in told[3]
+    steps = [line for line in lines if line.startswith("step ")]
+    assert [line.split(",")[0] for line in steps] == [f"step {n} of 12" for n in (1, 4, 7, 10, 12)]
+    assert "0:00:32 left" in steps[1] and "0:00:08 left" in steps[3]
 
 
 def test_a_run_that_was_far_too_short_says_so(folder: Path) -> None:
-    given = (folder / "run.toml", "--data", folder / "photos", "--device", "cpu", "--output", folder / "run")
+    arguments = (folder / "run.toml", "--data", folder / "photos", "--device", "cpu", "--output", folder / "run")
     more = ("--set", "schedule.warm_up=10", "--set", "schedule.expected_steps=1500")
     says = "hardly trained: 4 steps, expected about 1,500, inside the warm-up of 10; increase schedule.steps"
-    result = call(*given, *more)
+    result = call(*arguments, *more)
     assert f"warning: {says}" in result.stderr.splitlines()
-    told = json.loads(call(*given, *more, "--resume", "auto", "--json").stdout)
-    assert told["short"] == says
-    told = json.loads(call(*given, "--set", "schedule.expected_steps=12", "--resume", "auto", "--json").stdout)
-    assert told["short"] == ""
+    report = json.loads(call(*arguments, *more, "--resume", "auto", "--json").stdout)
+    assert report["short"] == says
+    report = json.loads(call(*arguments, "--set", "schedule.expected_steps=12", "--resume", "auto", "--json").stdout)
+    assert report["short"] == ""
 
 
 def test_what_a_network_that_blends_has_reached_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,26 +247,30 @@ def test_what_a_network_that_blends_has_reached_is_told(folder: Path, monkeypatc
         "run.best_by=seam_error",
     )
     settings = [text for change in changes for text in ("--set", change)]
-    said = call("--model", "gp_gan", "--data", "composites", *settings, "-o", "run").stderr
-    assert re.search(r"on the validation images PSNR [\d.]+ dB, MSE \d+.*, seam [\d.]+ and colour [\d.]+ levels", said)
+    message = call("--model", "gp_gan", "--data", "composites", *settings, "-o", "run").stderr
+    assert re.search(
+        r"on the validation images PSNR [\d.]+ dB, MSE \d+.*, seam [\d.]+ and colour [\d.]+ levels", message
+    )
 
 
 def test_what_a_network_that_cuts_out_has_reached_is_told() -> None:
     result = SimpleNamespace(
         steps=40, seconds=61.0, stopped_early=False, best={"iou": 0.7354, "best": 0.8, "step": 20.0}
     )
-    told = "best: 40 steps in 1:01 minutes; on the validation images IoU 0.735, best at step 20"
-    assert train._summary("best", result) == told
+    summary = "best: 40 steps in 1:01 minutes; on the validation images IoU 0.735, best at step 20"
+    assert train._summary("best", result) == summary
 
 
 def test_a_run_that_stops_early_says_so(folder: Path) -> None:
     """At a rate of next to nothing the figures stay as they are."""
-    given = (folder / "run.toml", "--data", folder / "photos", "--device", "cpu", "--output", folder / "run")
+    arguments = (folder / "run.toml", "--data", folder / "photos", "--device", "cpu", "--output", folder / "run")
     changes = ("step.lr=1e-12", "run.evaluate_steps=1", "schedule.stop_after=1", "schedule.steps=50", "run.seed=1")
-    result = call(*given, *(x for c in changes for x in ("--set", c)), "--resume", "auto")
+    result = call(*arguments, *(x for c in changes for x in ("--set", c)), "--resume", "auto")
     assert re.search(r"best\.safetensors: \d+ steps in 0:\d\d minutes, stopped early; on the validation", result.stderr)
-    told = json.loads(call(*given, *(x for c in changes for x in ("--set", c)), "--resume", "auto", "--json").stdout)
-    assert told["stopped_early"] and told["steps"] < 50
+    report = json.loads(
+        call(*arguments, *(x for c in changes for x in ("--set", c)), "--resume", "auto", "--json").stdout
+    )
+    assert report["stopped_early"] and report["steps"] < 50
 
 
 def test_a_recipe_of_minutes_says_what_they_are_worth() -> None:
@@ -277,22 +279,21 @@ def test_a_recipe_of_minutes_says_what_they_are_worth() -> None:
         assert schedule.expected_steps > 10 * schedule.warm_up and schedule.minutes == 5
 
 
-@pytest.mark.parametrize("size", [32, 64])
-def test_evaluation_of_a_run_gives_the_gain_that_training_told(folder: Path, size: int) -> None:
-    """A crop makes the composites larger than what the network sees; one network has another usual size."""
-    given = (folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu")
-    changes = ("data.crop=0.3", f"data.size={size}", "data.enlarge=true", "data.per_photo=2", "run.evaluate_steps=2")
-    told = json.loads(call(*given, *(x for c in changes for x in ("--set", c)), "--json").stdout)
-    found = json.loads(call("--run", folder / "run", "--device", "cpu", "--json", command="evaluate").stdout)
-    assert found["size"] == size
-    (summary,) = [row for row in found["summaries"] if row["method"] == "run" and row["group"] == "all"]
+def test_evaluation_of_a_run_gives_the_gain_that_training_told(folder: Path) -> None:
+    """A crop makes the composites larger than what the network sees, which has another usual size."""
+    arguments = (folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu")
+    changes = ("data.crop=0.3", "data.size=64", "data.enlarge=true", "data.per_photo=2", "run.evaluate_steps=2")
+    report = json.loads(call(*arguments, *(x for c in changes for x in ("--set", c)), "--json").stdout)
+    evaluation = json.loads(call("--run", folder / "run", "--device", "cpu", "--json", command="evaluate").stdout)
+    assert evaluation["size"] == 64
+    (summary,) = [row for row in evaluation["summaries"] if row["method"] == "run" and row["group"] == "all"]
     for name in ("psnr", "fmse", "mse", "ssim"):
-        assert summary["means"][name]["mean"] == pytest.approx(told["best"][name], rel=1e-3)
-    assert summary["gains"]["psnr"]["mean"] == pytest.approx(told["best"]["gain"], abs=2e-3)
+        assert summary["means"][name]["mean"] == pytest.approx(report["best"][name], rel=1e-3)
+    assert summary["gains"]["psnr"]["mean"] == pytest.approx(report["best"]["gain"], abs=2e-3)
 
 
 def test_the_sheet_shows_different_photographs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyharmony.training import _evaluate
+    from pyharmony.learn.training import _evaluate
 
     assert _evaluate.on_sheet(64) == {0, 8, 16, 24, 32, 40, 48, 56} and _evaluate.on_sheet(3) == {0, 1, 2}
     sheets: list[np.ndarray] = []
@@ -303,7 +304,7 @@ def test_the_sheet_shows_different_photographs(folder: Path, monkeypatch: pytest
         sheets.extend([sheet] if measured else [])
         return figures, sheet
 
-    monkeypatch.setattr("pyharmony.training._loop.evaluate", kept)
+    monkeypatch.setattr("pyharmony.learn.training._loop.evaluate", kept)
     changes = ("data.per_photo=4", "data.validation=0.5")
     call(folder / "run.toml", "--data", folder / "photos", "--output", folder / "run", "--device", "cpu",
          *(x for c in changes for x in ("--set", c)))  # fmt: skip
@@ -319,6 +320,6 @@ def test_from_photographs_to_figures(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(folder)
     call("photos", "-o", "composites", "--size", "32", "--limits", "0,65025", command="data synth")
     call("run.toml", "--data", "composites", "-o", "run")
-    given = ("--data", "composites", "--model", "run/best.safetensors", "--size", "32", "--json")
-    found = json.loads(call(*given, command="evaluate").stdout)
-    assert found["methods"] == ["composite", "run"] and found["samples"] == 12
+    arguments = ("--data", "composites", "--model", "run/best.safetensors", "--size", "32", "--json")
+    report = json.loads(call(*arguments, command="evaluate").stdout)
+    assert report["methods"] == ["composite", "run"] and report["samples"] == 12

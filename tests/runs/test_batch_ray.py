@@ -11,18 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from . import durability
+from .. import durability
+from ..shared import need
 
-pytest.importorskip("ray", reason="ray is not installed")
+need("ray")
 
-pytestmark = pytest.mark.house
+pytestmark = [pytest.mark.house, pytest.mark.slow]
 
 #: Ray keeps state in a process: each test has one of its own.
 SCRIPT = """
 import json, os, signal, sys, threading, time
 from pathlib import Path
 from pyharmony import batch
-from tests.test_batch_ray import actors
+from tests.runs.test_batch_ray import actors
 
 source, output, jobs, kills = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 killed = []
@@ -62,11 +63,11 @@ def test_an_actor_that_is_killed_loses_nothing(jobs: int, kills: int, tmp_path: 
     wrong = durability.make(tmp_path / "in", count, 0.05, seed=4)
     before = durability.digests(tmp_path / "in")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_TMPDIR": "/tmp", "PYTHONPATH": os.getcwd()}  # noqa: S108
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(SCRIPT), tmp_path / "in", tmp_path / "out", str(jobs), str(kills)],
         env=environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert process.returncode == 0, process.stderr[-3000:]
     answer = json.loads((tmp_path / "out/answer.json").read_text())
     (tmp_path / "out/answer.json").unlink()
     assert answer["killed"] == kills

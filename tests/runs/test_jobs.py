@@ -15,10 +15,11 @@ import pyharmony
 from pyharmony import blend
 from pyharmony._calls import BLEND, EDIT, HARMONIZE
 from pyharmony._calls.option import File, Name, Numbers
-from pyharmony._jobs.failures import Code
-from pyharmony._jobs.task import STREAM, Request, task_of
-from pyharmony._jobs.worker import Worker
 from pyharmony.errors import ClippedWarning, RunError
+from pyharmony.runs._jobs.failures import Code
+from pyharmony.runs._jobs.lists import rows_of
+from pyharmony.runs._jobs.runner import Runner
+from pyharmony.runs._jobs.task import STREAM, Request, task_of
 
 pytestmark = pytest.mark.house
 
@@ -37,33 +38,33 @@ def files(tmp_path: Path) -> dict[str, str]:
 def test_a_worker_takes_streams_and_makes_what_the_function_makes(files: dict[str, str]) -> None:
     inputs = {**files, "src": STREAM}
     task = task_of(BLEND, inputs, STREAM, {"mode": "poisson", "gradients": "mixed"})
-    stdout, warned = io.BytesIO(), []
-    worker = Worker(Request(BLEND, inputs, STREAM, {}), io.BytesIO(Path(files["src"]).read_bytes()), stdout)
-    record = worker.run(task, warned.append)
-    made = np.asarray(Image.open(io.BytesIO(stdout.getvalue())))
-    with pytest.warns(ClippedWarning) as said:
-        assert np.array_equal(made, blend.poisson(*map(pyharmony.load, files.values()), gradients="mixed"))
+    stdout, messages = io.BytesIO(), []
+    runner = Runner(Request(BLEND, inputs, STREAM, {}), io.BytesIO(Path(files["src"]).read_bytes()), stdout)
+    record = runner.run(task, messages.append)
+    pixels = np.asarray(Image.open(io.BytesIO(stdout.getvalue())))
+    with pytest.warns(ClippedWarning) as records:
+        assert np.array_equal(pixels, blend.poisson(*map(pyharmony.load, files.values()), gradients="mixed"))
     assert (record["mode"], record["output"]) == ("poisson", {"path": STREAM, "written": True})
-    assert warned == [str(said[0].message).replace("color_weight", "--color-weight")]
+    assert messages == [str(records[0].message).replace("color_weight", "--color-weight")]
     assert record["src"]["width"] == 31 and "solve" not in record
 
 
 def test_a_stream_that_is_missing_is_told(files: dict[str, str]) -> None:
     task = task_of(BLEND, {**files, "src": STREAM}, "out.png", {})
-    with pytest.raises(RunError, match="-: stdin is closed") as caught:
-        Worker(Request(BLEND, files, "out.png", {})).run(task, print)
-    assert caught.value.exit_code == Code.USAGE
+    with pytest.raises(RunError, match="-: stdin is closed") as error:
+        Runner(Request(BLEND, files, "out.png", {})).run(task, print)
+    assert error.value.exit_code == Code.USAGE
 
 
 def test_the_solve_is_measured_where_it_is_asked_for(files: dict[str, str], tmp_path: Path) -> None:
     out = str(tmp_path / "out.png")
     request = Request(EDIT, {"image": files["dst"], "mask": None}, out, {})
     task = task_of(EDIT, request.inputs, out, {"gain": 2.0, "mode": "detail-boost"})
-    record = Worker(request, figures=True).run(task, print)
+    record = Runner(request, figures=True).run(task, print)
     assert record["solve"]["max_error"] >= 0 and Path(out).exists()
     assert 0 <= record["solve"]["clipped"] <= 1
     with pytest.raises(RunError, match=r"out\.png"):
-        Worker(request).run(task, print)
+        Runner(request).run(task, print)
 
 
 @pytest.mark.parametrize("kind", [BLEND, EDIT, HARMONIZE], ids=lambda kind: kind.command)
@@ -85,6 +86,13 @@ def test_texts_become_the_values_of_options(kind) -> None:
 
 
 def test_jobs_load_no_command_line() -> None:
-    code = "import sys; from pyharmony._jobs import lists, worker; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {name.partition(".")[0] for name in done.stdout.split()} & {"typer", "click", "rich", "PIL", "torch"}
+    code = "import sys; from pyharmony.runs._jobs import lists, runner; print(*sys.modules)"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name.partition(".")[0] for name in process.stdout.split()} & {"typer", "click", "rich", "PIL", "torch"}
+
+
+def test_a_table_of_a_spreadsheet_may_begin_with_a_byte_order_mark(files: dict[str, str], tmp_path: Path) -> None:
+    table = tmp_path / "list.csv"
+    table.write_bytes("\ufeffsrc,dst,mask,out\r\nsrc.png,dst.png,mask.png,out.png\r\n".encode())
+    ((_, task),) = rows_of(str(table), Request(BLEND, {}, None, {}))
+    assert task.files == files
